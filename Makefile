@@ -1,0 +1,40 @@
+# make demo | test | check | bench. The first call makes .venv and installs the pinned set; a second installs nothing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+RUN ?= runs/demo
+
+.PHONY: demo test check bench install clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@echo "== making $(VENV) and installing the pinned set (about 2.5 GB on disk, one to three minutes)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,test]'
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	@echo "== gobelin demo: the whole main job on OpenMoji, about 6 minutes on 2 cores, in $(RUN)"
+	$(BIN)/gobelin demo --run $(RUN)
+
+test: $(STAMP)
+	@echo "== every test, under 15 minutes on 2 cores"
+	$(BIN)/python -m pytest -m "not slow"
+
+check: $(STAMP)
+	@echo "== lint, format, types, tests"
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not slow"
+
+bench: $(STAMP)
+	@echo "== benchmarks and slow studies; each appends to benchmarks/results"
+	$(BIN)/python benchmarks/heads.py
+	$(BIN)/python benchmarks/demo.py
+	$(BIN)/python -m pytest -m slow
+
+clean:
+	rm -rf $(VENV) runs

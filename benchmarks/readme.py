@@ -1,0 +1,81 @@
+"""The README's tables from benchmarks/results: `python benchmarks/readme.py` writes them, `--check` compares.
+
+Each stands between `<!-- table NAME -->` and `<!-- end NAME -->`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+import record
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def percent(figure: dict[str, Any]) -> str:
+    value, low, high = (100 * figure[k] for k in ("value", "low", "high"))
+    return f"{value:.1f} % ({low:.1f} to {high:.1f})"
+
+
+def demo() -> str:
+    row = record.latest("demo", "contender")["openmoji"]
+    figures = {(name, json.dumps(json.loads(scope), sort_keys=True)): f for key, f in row["figures"].items()
+               for name, scope in [key.split(" ", 1) if not key.startswith("audit") else
+                                   (key.rsplit(" ", 1)[1], key.split(" ", 1)[1].rsplit(" ", 1)[0])]}  # fmt: skip
+
+    def of(name: str, **scope: str) -> dict[str, Any]:
+        return figures[(name, json.dumps(scope, sort_keys=True))]
+
+    lines = ["| what | value (95 % interval) | chance |", "|---|---|---|"]
+    whole = of("balanced_accuracy")
+    what = f"balanced accuracy, 9 groups, {whole['n']} unseen families"
+    lines.append(f"| {what} | {percent(whole)} | {100 * whole['chance']:.1f} % |")
+    for fields in ("caption", "image", "facts"):
+        one = of("balanced_accuracy", fields=fields)
+        lines.append(f"| shown the {fields} alone | {percent(one)} | {100 * one['chance']:.1f} % |")
+    for a, b in (("caption", "image"), ("image", "caption")):
+        one = of("recall@5", **{"from": a, "to": b})
+        lines.append(f"| search {a} to {b}, recall at 5 | {percent(one)} | {100 * one['chance']:.1f} % |")
+    one = of("label_agreement")
+    lines.append(f"| class asked for, read from the made image (real images: {100 * one['floor']:.1f} %) | {percent(one)} | "
+                 f"{100 * one['chance']:.1f} % |")  # fmt: skip
+    for arm, base in (("generated", "real"), ("classic + generated", "classic")):
+        one = of("verdict", arm=arm)
+        value, low, high = (100 * one[k] for k in ("value", "low", "high"))
+        lines.append(f"| {arm} against {base} | {value:+.1f} points ({low:+.1f} to {high:+.1f}): **{one['verdict']}** | 0 |")
+    caught = of("planted_copies_caught", **{"generator seed": "0"})
+    copies = of("copies", **{"generator seed": "0"})
+    lines.append(f"| planted copies caught by the audit | {percent(caught)} | {100 * caught['chance']:.1f} % |")
+    lines.append(f"| copies among made images | {percent(copies)} | {100 * copies['chance']:.1f} % |")
+    lines.append("")
+    lines.append(f"One run: {row['seconds']:.0f} seconds on {row['environment']['cores']} processor cores, "
+                 f"{row['peak_memory_mb']} MB of memory at most.")  # fmt: skip
+    return "\n".join(lines)
+
+
+TABLES = {"demo": demo}
+
+
+def filled(text: str) -> str:
+    for name, table in TABLES.items():
+        pattern = rf"(<!-- table {name} -->\n).*?(<!-- end {name} -->)"
+        text, count = re.subn(pattern, lambda m, table=table: f"{m[1]}{table()}\n{m[2]}", text, flags=re.S)
+        if count != 1:
+            raise SystemExit(f"README.md: {count} places for the table {name}, one was expected")
+    return text
+
+
+def main() -> None:
+    text = README.read_text(encoding="utf-8")
+    if "--check" in sys.argv:
+        raise SystemExit(0 if filled(text) == text else "README.md: its tables are not those of benchmarks/results")
+    README.write_text(filled(text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,17 @@
+"""`python -m gobelin` is the command `gobelin`."""
+
+import sys
+
+
+def start() -> None:
+    """The command line. Loading it takes a second or two, in which Ctrl-C must end as quietly as later."""
+    try:
+        from gobelin.cli import main
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped. Nothing was begun.\n")
+        sys.exit(130)
+    main()
+
+
+if __name__ == "__main__":
+    start()

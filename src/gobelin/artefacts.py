@@ -1,0 +1,320 @@
+"""What a run has made so far: data, encoders, features, the shared space, the predictor, the generators.
+
+Each is made when it is first asked for, written as a stage of the run folder under the key of what it was made from, and
+loaded from there ever after. So a killed run continues, and a run opens without its training data where it doesn't need it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from gobelin import catalog, check, generation, predict, schema
+from gobelin.align import Align, Alignment, Shared
+from gobelin.check import Scan
+from gobelin.config import resolved
+from gobelin.data.dataset import ORIGIN, Dataset
+from gobelin.data.fields import Schema, Target
+from gobelin.data.images import image_values, png_bytes
+from gobelin.data.reading import read
+from gobelin.data.splits import assign, small_classes
+from gobelin.embedding import Embeddings, Reader
+from gobelin.errors import GobelinError
+from gobelin.generators import ImageRows, Sampler
+from gobelin.predict import LEAST_ROWS, Model
+from gobelin.runtime import Progress, Runtime, environment
+from gobelin.settings import Settings, check_names
+from gobelin.store import Run, file_name, fingerprint, write_json
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A data set that was read and found usable. parts: str [N]; groups: N group ids; weights: float32 [N], for training."""
+
+    dataset: Dataset
+    schema: Schema
+    target: Target
+    parts: np.ndarray
+    groups: tuple[str, ...]
+    weights: np.ndarray
+
+    def part(self, name: str) -> np.ndarray:
+        """int64 [n]: the rows of a part."""
+        return np.flatnonzero(self.parts == name)
+
+    def labelled(self, name: str) -> np.ndarray:
+        return np.flatnonzero((self.parts == name) & self.target.present)
+
+
+def read_rows(settings: Settings, dataset: Dataset | None = None) -> Rows:
+    """Read the data and refuse what can't be used, before anything is written."""
+    data = settings.data
+    whole = dataset or read(data.path, data.root or None)
+    if made := int((whole.origins != "real").sum()):
+        raise GobelinError(
+            f"{whole.source}, column {ORIGIN!r}: {made} of {len(whole)} rows are not real (first: row "
+            f"{whole.ids[int(np.flatnonzero(whole.origins != 'real')[0])]}). Made rows may stand in no validation or test set: "
+            "keep the rows that say real."
+        )
+    found = schema.infer(whole, data.target or None, settings.choices)
+    whole = whole.with_ids(found.role("id")) if found.role("id") else whole.with_ids()
+    target = schema.target_of(whole, found)
+    if data.target and target.present.sum() < LEAST_ROWS:
+        raise GobelinError(
+            f"{whole.source}, column {data.target!r}: {int(target.present.sum())} labelled rows, at least {LEAST_ROWS} are "
+            "needed. Add labels."
+        )
+    check_names(settings.leave_out, found.field_names, "leave_out")
+    if set(found.field_names) <= set(settings.leave_out):
+        raise GobelinError(
+            "leave_out: names every field, none is left to predict from. Keep one with --set leave_out=FIELD,..."
+        )
+    group, split, time = (found.role(r) for r in ("group", "split", "time"))
+    values = whole.values(group) if group else list(whole.ids)
+    groups = tuple(str(v) if v is not None else f"row {i}" for v, i in zip(values, whole.ids, strict=True))
+    parts = assign(
+        settings.split, target, groups, settings.runtime.seed,
+        whole.values(split) if split else None, whole.values(time) if time else None,
+    )  # fmt: skip
+    if target.kind == "class" and data.target:
+        target = replace(target, scored=small_classes(target, parts))
+        if len(target.classes) < 2:
+            raise GobelinError(
+                f"{whole.source}, column {data.target!r}: every labelled row says {target.classes[0][:40]!r}, two classes at "
+                "least are needed. Name another --target."
+            )
+        if target.scored.sum() < 2:
+            raise GobelinError(
+                f"{whole.source}, column {data.target!r}: {int(target.scored.sum())} classes stand in training, validation "
+                f"and test, of {len(target.classes)}; two are needed. Add rows, or change --set split.valid and split.test."
+            )
+    return Rows(whole, found, target, parts, groups, schema.weights_of(whole, found))
+
+
+class Artefacts:
+    """The lazy chain. Nothing is written before the data was read and found usable."""
+
+    def __init__(self, run: Run, settings: Settings, progress: Progress, given: Dataset | None = None) -> None:
+        self.run, self.settings, self.progress, self.given = run, settings, progress, given
+
+    @property
+    def runtime(self) -> Runtime:
+        return self.settings.runtime.apply()
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The data, its cells that can't be opened set aside."""
+        rows = self._read
+        said = self.settings.data.fingerprint
+        if said and said != rows.dataset.fingerprint:
+            raise GobelinError(
+                f"{self.run.folder}: was made from other data than {rows.dataset.source} holds now. Choose another --run."
+            )
+        made = np.isin(rows.dataset.ids, self.scan.marked)  # nothing of a made row is judged: no label, no place in a test
+        values = np.where(made, np.nan if rows.target.kind == "number" else -1, rows.target.values)
+        target = replace(rows.target, values=values.astype(rows.target.values.dtype))
+        return replace(rows, dataset=self.scan.dataset, target=target, parts=np.where(made, "train", rows.parts))
+
+    @cached_property
+    def _read(self) -> Rows:
+        return read_rows(self.settings, self.given)
+
+    @cached_property
+    def data_key(self) -> str:
+        s = self.settings
+        return fingerprint(
+            s.data.fingerprint or self._read.dataset.fingerprint, s.data.target, s.schema, s.fields, s.encoders,
+            resolved(s.split), s.runtime.seed, s.runtime.precision,
+        )  # fmt: skip
+
+    def begin(self) -> None:
+        """Write settings, environment and schema: from here on the folder is a run."""
+        rows = self._read
+        if self.run.exists():
+            said = self.run.said("settings.json")["data"]["fingerprint"]
+            if said != rows.dataset.fingerprint:
+                raise GobelinError(
+                    f"{self.run.folder}: holds a run of another data set. Choose another --run, or delete that folder."
+                )
+            was = self.run.said("settings.json")["data"]["target"]
+            if was != self.settings.data.target:
+                raise GobelinError(
+                    f"{self.run.folder}: holds a run with the target {was!r}, found {self.settings.data.target!r}. Choose "
+                    "another --run, or delete that folder."
+                )
+        _ = self.scan  # refuses data with too many bad cells before anything is written
+        self.record(replace(self.settings, data=replace(self.settings.data, fingerprint=rows.dataset.fingerprint)))
+        write_json(self.run.folder / "environment.json", environment())
+        write_json(self.run.folder / "schema.json", schema.described(rows.schema))
+        for name, encoder in self.reader.encoders.items():
+            self.run.stage(f"encoders/{file_name(name)}", self.data_key, encoder.save)
+
+    def record(self, settings: Settings) -> None:
+        """Write settings.json anew; what was decided by a measurement is replayed from there."""
+        self.settings = settings
+        write_json(self.run.folder / "settings.json", resolved(settings))
+
+    @cached_property
+    def schema(self) -> Schema:
+        """Of the run; its data need not be there."""
+        path = self.run.folder / "schema.json"
+        if not (self.settings.data.fingerprint and path.is_file()):
+            return self._read.schema
+        return schema.restored(self.run.said("schema.json"), str(path))
+
+    @cached_property
+    def reader(self) -> Reader:
+        """Encoders fitted on training cells, or as this run saved them."""
+        encoders = {}
+        for field in self.schema.fields:
+            component = schema.build_encoder(field.encoder, self.settings.choices)
+            stage = f"encoders/{file_name(field.name)}"
+            if self.run.has(stage, self.data_key):
+                encoders[field.name] = component.load(self.run.checked(stage), self.runtime)
+            else:
+                rows = self._read
+                cells = rows.dataset.rows(rows.part("train")).cells(field)
+                kinds = {c: rows.schema.kind(c) for c in field.columns}
+                encoders[field.name] = component.fit(cells, field, kinds, self.runtime)
+        return Reader(self.schema, encoders, self.run.folder / "cache", self.runtime.threads)
+
+    @cached_property
+    def scan(self) -> Scan:
+        return check.scan(self.reader, self._read.dataset, self.settings.check, self.progress)
+
+    @cached_property
+    def embeddings(self) -> Embeddings:
+        """Features of all rows."""
+        return self.reader.embed(self.rows.dataset, self.progress)
+
+    @cached_property
+    def alignment(self) -> Alignment:
+        key = fingerprint(self.data_key, resolved(self.settings.align))
+
+        def make(folder: Path) -> None:
+            train = self.rows.part("train")
+            groups = [self.rows.groups[k] for k in train]
+            self.settings.align.fit(self.embeddings.rows(train), groups, self.runtime, self.progress).save(folder)
+
+        self.run.stage("alignment", key, make)
+        return Align.load(self.run.checked("alignment"))
+
+    @cached_property
+    def shared(self) -> Shared:
+        return self.alignment.project(self.embeddings)
+
+    @cached_property
+    def predict_fields(self) -> tuple[str, ...]:
+        """The fields that prediction uses: not those left out by name, nor (auto) those that give the label away."""
+        if self.run.has("model", self._model_key) and self.model.fields:
+            return self.model.fields  # so that a fitted run predicts without its training data
+        out = set(self.settings.leave_out)
+        if "auto" in out:
+            _, found = self.giveaways
+            out |= set(found)
+        kept = tuple(f for f in self.schema.field_names if f not in out)
+        if not kept:
+            raise GobelinError("fit: every field is left out of prediction. Keep one with --set leave_out=FIELD,...")
+        return kept
+
+    @cached_property
+    def giveaways(self) -> tuple[list[check.Finding], tuple[str, ...]]:
+        rows = self.rows
+        return check.giveaways(
+            rows.dataset, rows.schema, rows.target, self.embeddings.present, self.embeddings.fields, rows.part("train"),
+            self.settings.check,
+        )  # fmt: skip
+
+    def inputs(self, embeddings: Embeddings) -> Embeddings:
+        """What the fusion sees of these rows."""
+        if self.settings.predict.features == "shared":
+            return predict.as_features(self.alignment.project(embeddings))
+        return embeddings
+
+    @property
+    def _model_key(self) -> str:
+        s = self.settings
+        return fingerprint(
+            self.data_key, resolved(s.predict), resolved(s.fusion), list(s.leave_out), resolved(s.check),
+            resolved(s.align) if s.predict.features == "shared" else "",
+        )  # fmt: skip
+
+    @cached_property
+    def model(self) -> Model:
+        s, key = self.settings, self._model_key
+
+        def make(folder: Path) -> None:
+            fusion = catalog.build("fusion", s.fusion.name, s.fusion.settings)
+            rows, x = self.rows, self.inputs(self.embeddings).keep(self.predict_fields)
+            predict.fit(
+                s.fusion.name, fusion, s.predict, x, rows.target, rows.labelled("train"), rows.groups, rows.weights,
+                self.runtime, self.progress,
+            ).save(folder)  # fmt: skip
+
+        self.run.stage("model", key, make)
+        return Model.load(self.run.checked("model"))
+
+    @cached_property
+    def image_rows(self) -> tuple[ImageRows, ImageRows]:
+        """Training and validation rows with an image, for the generator."""
+        r, size = self.rows, self.settings.generator.size
+        return tuple(  # type: ignore[return-value]
+            generation.image_rows(r.dataset, r.part(p), r.schema, self.shared, r.target, size, self.runtime.threads)
+            for p in ("train", "valid")
+        )
+
+    def generator_folder(self, seed: int) -> str:
+        return f"generators/{self.settings.generator.name}-{seed}"
+
+    def has_generator(self) -> bool:
+        return self.run.has(self.generator_folder(0))
+
+    def sampler(self, seed: int = 0) -> tuple[Sampler, str, str]:
+        """The generator trained from this seed: its sampler, its component's name, its space. Trains it if need be."""
+        if self.settings.generator.steps == 0:
+            self._decide_steps()
+        how, name = self.settings.generator, self.generator_folder(seed)
+        trained = replace(how, minutes=1.0, seeds=1, guidance=1.0)  # what training depends on
+        key = fingerprint(self.data_key, resolved(self.settings.align), resolved(trained), seed)
+        if self.run.has(name) and not self.run.has(name, key):
+            self.run.forget("verbs/generate", "verbs/augment", "verbs/audit")
+        work = self.run.folder / "work" / name
+
+        def make(folder: Path) -> None:
+            train, valid = self.image_rows
+            fresh = self.runtime.seed + seed
+            sampler = generation.train(how, fresh, train, valid, work, self.runtime, how.steps, self.progress)
+            generation.save(sampler, how, self.shared.fingerprint, folder)
+
+        self.run.stage(name, key, make)
+        shutil.rmtree(work, ignore_errors=True)
+        return generation.load(self.run.checked(name), self.runtime)
+
+    def _decide_steps(self) -> None:
+        """Minutes into a count of steps, measured once and written down."""
+        how = self.settings.generator
+        component = catalog.build("generators", how.name, how.settings)
+        steps = component.steps_for(self.image_rows[0], self.runtime, how.minutes)
+        self.record(replace(self.settings, generator=replace(how, steps=steps)))
+
+    def encode_images(self, images: np.ndarray) -> np.ndarray:
+        """Features [n, D_f] of uint8 images [n, H, W, 3] by the run's image encoder."""
+        name = generation.image_field(self.schema)
+        column = self.schema.field(name).columns[0]
+        values = [png_bytes(i) for i in images]
+        return self.reader.embed_column(name, column, values, Path()).features[name]
+
+    def image_path(self, row: int) -> Path | None:
+        """The file of a row's image, to look at; None where the cell holds bytes or nothing."""
+        field = self.schema.field(generation.image_field(self.schema))
+        cell = self.rows.dataset.cells(field)[row]
+        value = image_values(cell)[0] if cell else None
+        return self.rows.dataset.root / value if isinstance(value, str) else None
+
+    def ids(self, rows: Sequence[int] | np.ndarray) -> list[str]:
+        return [self.rows.dataset.ids[int(k)] for k in rows]

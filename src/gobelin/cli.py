@@ -1,0 +1,384 @@
+"""The command line: the verbs of `Workbench`, and no logic of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from gobelin import __version__, catalog, config
+from gobelin.errors import GobelinError
+
+MOST_IMAGES = 100_000  # of one call
+out, err = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Drawn:
+    """Progress on the terminal, a bar a piece of work with the time left; without a terminal, a line every few seconds."""
+
+    def __init__(self) -> None:
+        self.bars = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=err, transient=True,
+        )  # fmt: skip
+        self.tasks: dict[str, Any] = {}
+        self.began: dict[str, tuple[float, float]] = {}
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if err.is_terminal:
+            if what not in self.tasks:
+                self.tasks[what] = self.bars.add_task(what, total=total)
+            self.bars.update(self.tasks[what], completed=done, total=total)
+            if done >= total:
+                self.bars.remove_task(self.tasks.pop(what))
+            return
+        now = time.monotonic()
+        start, last = self.began.get(what, (now, now))
+        if now - last > 10 and 0 < done < total:
+            left = (now - start) / done * (total - done)
+            err.print(f"  {what}: {done}/{total}, about {left:.0f} s left")
+            last = now
+        self.began[what] = (start, last)
+        if done >= total:
+            self.began.pop(what)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The entry point: a user's mistake is one line and exit code 2; Ctrl-C is 130."""
+    # Waiting threads sleep and don't spin: on a machine that others use too, spinning made training six times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        with open_progress():
+            cli(args=list(arguments) if arguments is not None else None, standalone_mode=False, obj={})
+    except GobelinError as error:
+        err.print(str(error), markup=False)
+        sys.exit(2)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        err.print(f"gobelin: {error.format_message()}", markup=False)
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        err.print("Stopped. The same command continues from what was finished.", markup=False)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+drawn = Drawn()
+
+
+def open_progress() -> contextlib.AbstractContextManager[object]:
+    return drawn.bars if err.is_terminal else contextlib.nullcontext()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
+@click.version_option(__version__, prog_name="gobelin")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Learn from pictures, words and numbers together; make the images that you lack; know whether they helped."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def shared_options(work: Callable[..., None]) -> Callable[..., None]:
+    """The options of `check` and `fit`."""
+    for option in reversed([
+        click.argument("data", type=click.Path(path_type=Path)),
+        click.option("--target", required=True, metavar="COL", help="The column to predict."),
+        click.option("--run", "run", default="run", show_default=True, type=click.Path(path_type=Path), help="Run folder."),
+        click.option("--root", metavar="DIR", help="Folder that relative paths start from and that none may leave."),
+        click.option("--recipe", metavar="FILE", type=click.Path(path_type=Path), help="A TOML recipe, or a settings.json."),
+        click.option("--fusion", metavar="NAME", help="Fusion component (see gobelin list fusion)."),
+        click.option("--generator", metavar="NAME", help="Train this generator too (see gobelin list generators)."),
+        click.option("--minutes", type=float, help="Training budget of the generator."),
+        click.option("--max-bad", type=float, metavar="SHARE", help="Share of a column's cells that may be set aside."),
+        click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Any setting; schema.COL=KIND names a kind."),
+        click.option("--dry-run", is_flag=True, help="Say what would be done, and how large it is; do nothing."),
+        json_option,
+    ]):  # fmt: skip
+        work = option(work)
+    return work
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print findings as JSON lines.")
+run_argument = click.argument("run", type=click.Path(path_type=Path))
+
+
+def query_options(work: Callable[..., None]) -> Callable[..., None]:
+    """--text, --image, --row ...: one flag for each installed encoder that has one, and --query COLUMN=VALUE."""
+    flags: dict[str, str] = {}
+    for name in catalog.names("encoders"):
+        encoder = catalog.find("encoders", name)
+        if encoder.flag and encoder.default:
+            flags[encoder.flag] = f"A query by {name}."
+    work = click.option("--query", "columns", multiple=True, metavar="COLUMN=VALUE", help="A query by one column.")(work)
+    for flag, text in sorted(flags.items(), reverse=True):
+        work = click.option(f"--{flag}", f"query_{flag}", help=text)(work)
+    return work
+
+
+def asked(options: Mapping[str, Any], columns: Iterable[str]) -> dict[str, str]:
+    query = {k.removeprefix("query_"): v for k, v in options.items() if k.startswith("query_") and v is not None}
+    for pair in columns:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise GobelinError(f"--query {pair!r}: COLUMN=VALUE was expected. For example --query side=3.")
+        query[name] = value
+    return query
+
+
+def show(findings: Iterable[Any], as_json: bool) -> None:
+    """Findings as JSON lines, or as sentences."""
+    for one in findings:
+        if as_json:
+            click.echo(json.dumps(one.to_dict(), ensure_ascii=False))
+        else:
+            out.print(one.sentence(), markup=False)
+
+
+def gathered(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings from --recipe, then --set, then the options that have a name of their own."""
+    said = config.read(options["recipe"]) if options["recipe"] else {}
+    said = config.merge(said, config.assignments(options["sets"]))
+    for name, path in (("fusion", "fusion.name"), ("generator", "generator.name"), ("minutes", "generator.minutes"),
+                       ("max_bad", "check.max_bad"), ("root", "data.root")):  # fmt: skip
+        if options[name] is not None:
+            value = str(Path(options[name]).resolve()) if name == "root" else options[name]
+            said = config.merge(said, config.assignments([f"{path}={value}"]))
+    return said
+
+
+def bench_of(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a Workbench, imported late: torch is slow to load
+    from gobelin.workbench import Workbench
+
+    return Workbench(options["data"], options["target"], options["run"], gathered(options), drawn)
+
+
+def opened(run: Path) -> Any:  # noqa: ANN401
+    from gobelin.workbench import Workbench
+
+    return Workbench.open(run, drawn)
+
+
+@cli.command("check")
+@shared_options
+def check_command(**options: Any) -> None:  # noqa: ANN401 - click hands over options by name
+    """What is in the data, and what is wrong with it."""
+    bench = bench_of(options)
+    if options["dry_run"]:
+        return show(bench.plan(), options["as_json"])
+    found = bench.check()
+    if not options["as_json"]:
+        table = Table("column", "kind", "role", "sure", "why")
+        for c in bench.made.schema.columns:
+            table.add_row(escape(c.name), c.kind, c.role, f"{c.confidence:.2f}", escape(c.reason))
+        out.print(table)
+    show(found, options["as_json"])
+
+
+@cli.command("fit")
+@shared_options
+def fit_command(**options: Any) -> None:  # noqa: ANN401
+    """Encoders, the shared space and a calibrated predictor; with --generator, a generator too."""
+    bench = bench_of(options)
+    if options["dry_run"]:
+        return show(bench.plan(generator=options["generator"] is not None), options["as_json"])
+    found = bench.fit(generator=options["generator"] is not None)
+    show(found, options["as_json"])
+    next_step(options["as_json"], "evaluate", options["run"])
+
+
+@cli.command("evaluate")
+@run_argument
+@json_option
+def evaluate_command(run: Path, as_json: bool) -> None:
+    """The predictor on validation rows: overall, by class, for every subset of fields."""
+    show(opened(run).evaluate(), as_json)
+    next_step(as_json, "report", run)
+
+
+@cli.command("predict")
+@run_argument
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--out", "target", required=True, type=click.Path(path_type=Path), help="CSV file to write.")
+@click.option("--root", metavar="DIR", help="Folder that relative paths start from and that none may leave.")
+@click.option("--max-bad", type=float, metavar="SHARE", help="Share of a column's cells that may be set aside.")
+@json_option
+def predict_command(run: Path, data: Path, target: Path, root: str | None, max_bad: float | None, as_json: bool) -> None:
+    """Predictions for every row of DATA."""
+    from gobelin.store import atomic_file
+
+    bench = opened(run)
+    with atomic_file(target) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        rows = bench.predict(data, root, max_bad).rows()
+        writer = csv.DictWriter(file, list(rows[0]) if rows else ["id", "prediction"])
+        writer.writeheader()
+        writer.writerows(rows)
+    click.echo(json.dumps({"rows": len(rows), "file": str(target)}) if as_json else f"{len(rows)} rows in {target}")
+
+
+@cli.command("search")
+@run_argument
+@query_options
+@click.option("-k", default=5, show_default=True, type=click.IntRange(1), help="How many rows.")
+@click.option("--recall", is_flag=True, help="Say how well search works on validation rows, instead of searching.")
+@json_option
+def search_command(run: Path, k: int, recall: bool, columns: tuple[str, ...], as_json: bool, **options: Any) -> None:  # noqa: ANN401
+    """The rows nearest to a query; several flags mix."""
+    bench = opened(run)
+    if recall:
+        return show(bench.recall(), as_json)
+    for hit in bench.search(k, **asked(options, columns)):
+        click.echo(json.dumps(vars(hit)) if as_json else f"{hit.score:6.3f}  {hit.id}")
+
+
+@cli.command("describe")
+@run_argument
+@query_options
+@click.option("-k", default=5, show_default=True, type=click.IntRange(1), help="How many classes and rows.")
+@json_option
+def describe_command(run: Path, k: int, columns: tuple[str, ...], as_json: bool, **options: Any) -> None:  # noqa: ANN401
+    """The classes and the nearest rows of one record."""
+    show(opened(run).describe(k, **asked(options, columns)), as_json)
+
+
+@cli.command("generate")
+@run_argument
+@query_options
+@click.option("--label", help="The class (or number) to make.")
+@click.option("-n", "count", default=16, show_default=True, type=click.IntRange(0, MOST_IMAGES), help="How many images.")
+@click.option("--seeds", help="Which seeds: 0-15, or 3,7,9.")
+@click.option("--out", "target", type=click.Path(path_type=Path), help="Folder for the PNG files.")
+@json_option
+def generate_command(
+    run: Path, label: str | None, count: int, seeds: str | None, target: Path | None, columns: tuple[str, ...],
+    as_json: bool, **options: Any,  # noqa: ANN401
+) -> None:  # fmt: skip
+    """Images from a text, an image, a table row, a class, any mix of them, or nothing. Never trains."""
+    chosen = parsed_seeds(seeds) if seeds is not None else list(range(count))
+    paths = opened(run).generate(chosen, label, target, **asked(options, columns))
+    if as_json:
+        click.echo(json.dumps({"images": [str(p) for p in paths]}))
+    else:
+        out.print(f"{len(paths)} images in {paths[0].parent}", markup=False)
+
+
+@cli.command("augment")
+@run_argument
+@click.option("--export", type=click.Path(path_type=Path), help="Folder for the chosen training set, with its lineage.")
+@click.option("--minutes", type=float, help="Training budget of a generator that is not trained yet.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done; do nothing.")
+@click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Any setting of augment.* or judge.*")
+@json_option
+def augment_command(
+    run: Path, export: Path | None, minutes: float | None, dry_run: bool, sets: tuple[str, ...], as_json: bool
+) -> None:
+    """Did made images help? Trains what it lacks, compares with every rival, opens the test rows once."""
+    from gobelin.workbench import Workbench
+
+    said = config.assignments([*sets, *([f"generator.minutes={minutes}"] if minutes is not None else [])])
+    if other := sorted(set(said) - {"augment", "judge", "generator"}):
+        raise GobelinError(
+            f"--set {other[0]}: augment takes settings of augment, judge and generator alone. Give others to gobelin fit."
+        )
+    bench = Workbench.open(run, drawn, said)
+    if dry_run:
+        return show(bench.plan(generator=True), as_json)
+    show([f for f in bench.augment(export) if as_json or not {"class", "fields"} & set(f.scope)], as_json)
+    next_step(as_json, "report", run)
+
+
+@cli.command("audit")
+@run_argument
+@json_option
+def audit_command(run: Path, as_json: bool) -> None:
+    """Are made images copies of training images?"""
+    show(opened(run).audit(), as_json)
+
+
+@cli.command("report")
+@run_argument
+@json_option
+def report_command(run: Path, as_json: bool) -> None:
+    """One self-contained page of everything found so far."""
+    bench = opened(run)
+    page = bench.report()
+    if as_json:
+        return show(bench.findings(), True)
+    out.print(str(page), markup=False)
+
+
+@cli.command("list")
+@click.argument("slot", required=False)
+@json_option
+def list_command(slot: str | None, as_json: bool) -> None:
+    """The components that are installed."""
+    table = Table("slot", "name", "what it is")
+    for one in [slot] if slot else catalog.SLOTS:
+        for name in catalog.names(one):
+            what = (sys.modules[catalog.find(one, name).__module__].__doc__ or "").strip().splitlines()[0]
+            if as_json:
+                click.echo(json.dumps({"slot": one, "name": name, "what": what}))
+            table.add_row(one, name, what)
+    if not as_json:
+        out.print(table)
+
+
+@cli.command("show")
+@run_argument
+@json_option
+def show_command(run: Path, as_json: bool) -> None:
+    """What a run folder holds, and what was found so far."""
+    bench = opened(run)
+    found, lines = bench.findings(), bench.summary()
+    if not as_json:
+        for line in lines:
+            out.print(line, markup=False)
+    show(found, as_json)
+
+
+@cli.command("demo")
+@click.option("--run", default="runs/demo", show_default=True, type=click.Path(path_type=Path), help="Run folder.")
+@click.option("--sample", default="openmoji", show_default=True, help="Sample set (see gobelin list samples).")
+@click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Any setting.")
+@json_option
+def demo_command(run: Path, sample: str, sets: tuple[str, ...], as_json: bool) -> None:
+    """The whole main job on a sample set: check, fit, search, generate, augment, audit, report."""
+    from gobelin import demo
+
+    say = (lambda text: None) if as_json else (lambda text: out.print(text, markup=False))
+    show(demo.run(run, sample, config.assignments(sets), drawn, say), as_json)
+
+
+def parsed_seeds(text: str) -> list[int]:
+    """'0-15' or '3,7,9-11' as numbers."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not part.isascii() or not first.isdigit() or (dash and not last.isdigit()):
+            raise GobelinError(f"--seeds {text!r}: numbers like 0-15 or 3,7,9 were expected, found {part!r}.")
+        if int(last or first) < int(first):
+            raise GobelinError(f"--seeds {text!r}: {part.strip()!r} ends before it begins. Write the smaller number first.")
+        if len(seeds) + int(last or first) - int(first) >= MOST_IMAGES:
+            raise GobelinError(f"--seeds {text!r}: asks for more than {MOST_IMAGES} images. Make them in several calls.")
+        seeds += range(int(first), int(last or first) + 1)
+    return seeds
+
+
+def next_step(as_json: bool, verb: str, run: Path) -> None:
+    if not as_json:
+        err.print(f"Next: {shlex.join(['gobelin', verb, str(run)])}", markup=False)

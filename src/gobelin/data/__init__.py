@@ -1,0 +1,1 @@
+"""Records: fields, data sets, lineage, splits, and how their cells are opened."""

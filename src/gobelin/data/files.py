@@ -1,0 +1,45 @@
+"""Cells that are files: where a path may lead and what stands at its end.
+
+What can't be opened raises `BadCell` with the reason, and the caller sets the cell aside and lists it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+
+class BadCell(Exception):
+    """One cell can't be used; `str(error)` is the reason in a few words. column: the one to blame, None for all of them."""
+
+    def __init__(self, reason: str, column: str | None = None) -> None:
+        super().__init__(reason)
+        self.column = column
+
+
+def cell_bytes(value: str | bytes, root: Path) -> bytes:
+    """The file's contents: `value` itself when the cell holds bytes, else the file at that path below `root`."""
+    if isinstance(value, bytes):
+        return value
+    if not isinstance(value, str):
+        raise BadCell("is no path")
+    if "://" in value[:12]:
+        raise BadCell("is a URL; nothing is downloaded")
+    path = Path(value)
+    try:
+        whole = (path if path.is_absolute() else root / path).resolve()
+        if not whole.is_relative_to(root.resolve()):
+            raise BadCell("leaves the data folder (--root DIR allows a wider one)")
+        if not whole.is_file():
+            raise BadCell("no such file")
+        data = whole.read_bytes()
+    except (OSError, ValueError, RuntimeError) as error:  # the last: a loop of links
+        raise BadCell(f"can't be opened ({getattr(error, 'strerror', None) or error})") from error
+    if not data:
+        raise BadCell("is an empty file")
+    return data
+
+
+def content_key(value: str | bytes, root: Path) -> bytes:
+    """16 bytes that name the file's contents."""
+    return hashlib.sha256(cell_bytes(value, root)).digest()[:16]

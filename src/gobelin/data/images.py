@@ -1,0 +1,143 @@
+"""Images in cells: opened whatever their colours, squared, written.
+
+What is *converted* is counted (CMYK, palette, alpha over a stated colour, 16 bits by a stated range); what can't be opened
+raises `BadCell`.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from gobelin.data.fields import Cell, Field
+from gobelin.data.files import BadCell, cell_bytes, content_key
+from gobelin.errors import GobelinError
+from gobelin.store import fingerprint
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+SIGNATURES = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
+MAX_PIXELS = 100_000_000
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How images are opened. background: the colour under transparent pixels. low, high: the range of 16-bit values that
+    becomes 0 to 255. max_pixels: more is taken for a decompression bomb."""
+
+    background: tuple[int, ...] = (255, 255, 255)
+    low: int = 0
+    high: int = 65535
+    max_pixels: int = MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        if self.low >= self.high:
+            raise ValueError(f"low = {self.low} must lie below high = {self.high}")
+        if len(self.background) != 3 or not all(0 <= c <= 255 for c in self.background) or self.max_pixels < 1:
+            raise ValueError(f"background = {self.background}, max_pixels = {self.max_pixels}: three colours of 0 to 255, and "
+                             "at least one pixel were expected")  # fmt: skip
+
+
+def open_image(value: str | bytes, root: Path, how: Opening) -> tuple[Image.Image, str]:
+    """An RGB or grey ('L') image, upright, and what had to be converted ('' for nothing)."""
+    data = cell_bytes(value, root)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image: Image.Image = Image.open(io.BytesIO(data))
+            if image.width * image.height > how.max_pixels:
+                raise BadCell(f"is too large ({image.width} x {image.height} pixels)")
+            image.load()
+            image = ImageOps.exif_transpose(image)
+    except BadCell:
+        raise
+    except Image.DecompressionBombError as error:
+        raise BadCell("is too large") from error
+    except UnidentifiedImageError as error:
+        raise BadCell("is not an image") from error
+    except Exception as error:  # Pillow's decoders raise many kinds of errors on a damaged file
+        raise BadCell(f"is damaged ({str(error)[:60] or type(error).__name__})") from error
+    return _plain_colours(image, how)
+
+
+def _plain_colours(image: Image.Image, how: Opening) -> tuple[Image.Image, str]:
+    if image.mode in ("RGB", "L"):
+        if "transparency" not in image.info:
+            return image, ""
+        image = image.convert("RGBA")
+    if image.mode.startswith("I") or image.mode == "F":
+        values = (np.asarray(image, np.float64) - how.low) * (255.0 / (how.high - how.low))
+        return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8), "L"), "16 bits"
+    if image.mode == "1":
+        return image.convert("L"), "1 bit"
+    if image.mode in ("P", "PA", "LA", "La", "RGBA", "RGBa"):
+        was = "palette" if image.mode.startswith("P") else "alpha"
+        rgba = image.convert("RGBA")
+        under = Image.new("RGBA", rgba.size, (*how.background, 255))
+        return Image.alpha_composite(under, rgba).convert("RGB"), was
+    return image.convert("RGB"), image.mode
+
+
+def squared(image: Image.Image, size: int, background: tuple[int, ...] = (255, 255, 255)) -> np.ndarray:
+    """uint8 [size, size, 3]: the image padded to a square with the background, then resized (area average)."""
+    image = image.convert("RGB")
+    if max(image.size) ** 2 > MAX_PIXELS:  # a long thin image would be a bomb once padded
+        image.thumbnail((int(MAX_PIXELS**0.5),) * 2, Image.Resampling.BOX)
+    if image.width != image.height:
+        image = ImageOps.pad(image, (max(image.size),) * 2, color=background, method=Image.Resampling.BOX)
+    if image.size != (size, size):
+        shrink = image.width > size
+        image = image.resize((size, size), Image.Resampling.BOX if shrink else Image.Resampling.BILINEAR)
+    return np.asarray(image, np.uint8)
+
+
+def png_bytes(pixels: np.ndarray) -> bytes:
+    """uint8 [H, W, C] (C = 1, 3 or 4) as the bytes of a PNG file."""
+    out = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(out, "PNG", compress_level=1)
+    return out.getvalue()
+
+
+def image_share(values: Sequence[Any]) -> float:
+    """The share of the values that look like images, by suffix (paths) or by signature (bytes)."""
+    flat = [p for v in values for p in (v if isinstance(v, list) else [v])]
+    looks = [
+        v.startswith(SIGNATURES) if isinstance(v, bytes) else isinstance(v, str) and Path(v).suffix.lower() in SUFFIXES
+        for v in flat
+    ]
+    return float(np.mean(looks)) if looks else 0.0
+
+
+def image_values(cell: Cell) -> list[str | bytes]:
+    """The images of a cell: one a column, or several where a column holds a list."""
+    return [v for value in cell.values() for v in (value if isinstance(value, list) else [value])]
+
+
+def image_key(cell: Cell, root: Path) -> bytes:
+    """16 bytes that name the contents of a cell's images."""
+    return bytes.fromhex(fingerprint(*[content_key(v, root) for v in image_values(cell)]))[:16]
+
+
+def decode_images(cell: Cell, root: Path, how: Opening, size: int) -> tuple[np.ndarray, str]:
+    """uint8 [k, size, size, 3] for the k images of a cell, and what had to be converted."""
+    opened = [open_image(v, root, how) for v in image_values(cell)]
+    return np.stack([squared(i, size, how.background) for i, _ in opened]), next((c for _, c in opened if c), "")
+
+
+def image_query(text: str, field: Field) -> Cell:
+    """A path given as a query, as a cell."""
+    path = Path(text)
+    if not path.is_file():
+        raise GobelinError(f"--image {text}: no such file. Give the path of an image.")
+    try:
+        data = path.read_bytes()
+        open_image(data, path.parent, Opening())
+    except (BadCell, OSError) as error:
+        raise GobelinError(f"--image {text}: {error}. Give the path of an image.") from error
+    return {field.columns[0]: data}

@@ -1,0 +1,29 @@
+"""A folder of class folders: every image below a folder is a row, the folder's name its class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from gobelin.data.images import SUFFIXES
+from gobelin.errors import GobelinError
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Columns of the table: `image` (path), `class` (folder)."""
+
+    def claims(self, path: Path) -> bool:
+        return path.is_dir()
+
+    def read(self, path: Path) -> tuple[pa.Table, Path]:
+        files = sorted(p for p in path.glob("*/**/*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        if not files:
+            raise GobelinError(
+                f"{path}: holds no class folder with images. One folder a class was expected, or give a CSV, Parquet or "
+                "JSON-lines file."
+            )
+        relative = [f.relative_to(path) for f in files]
+        return pa.table({"image": [r.as_posix() for r in relative], "class": [r.parts[0] for r in relative]}), path

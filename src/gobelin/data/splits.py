@@ -1,0 +1,143 @@
+"""Training, validation and test rows: by group, stratified by class, or by time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gobelin.data.fields import Target
+from gobelin.errors import GobelinError, nearest
+from gobelin.runtime import numpy_generator
+
+PARTS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """valid, test: their shares of the labelled rows. by: 'random' or 'time' (the latest rows are the test rows)."""
+
+    valid: float = 0.2
+    test: float = 0.25
+    by: str = "random"
+
+    def __post_init__(self) -> None:
+        if not (0 < self.valid < 1 and 0 < self.test < 1 and self.valid + self.test < 0.9):
+            raise ValueError(f"valid = {self.valid} and test = {self.test} must be positive and leave a tenth to train")
+        if self.by not in ("random", "time"):
+            raise ValueError(f"by = {self.by!r}, 'random' or 'time' was expected")
+
+
+def assign(
+    how: Split,
+    target: Target,
+    groups: Sequence[str],
+    seed: int,
+    given: Sequence[str | None] | None = None,
+    times: Sequence[object] | None = None,
+) -> np.ndarray:
+    """str [N]: the part of every row. A group never stands in two parts; rows without a target train.
+
+    groups: a group id per row. given: the user's own split column. times: sortable, with by = 'time'.
+    """
+    if given is not None:
+        return _given(given, groups)
+    parts = np.full(len(groups), "train", dtype="<U5")
+    labelled = np.flatnonzero(target.present)
+    unit_of, units = _units(groups)
+    if how.by == "time":
+        if times is None:
+            raise GobelinError("split.by = time: no column has the role time. Use --set schema.COLUMN=time.")
+        moments = _moments(times, labelled)
+        latest = {u: max(moments[k] for k in rows) for u, rows in units.items()}
+        order = sorted(units, key=lambda u: (latest[u], u))
+        strata = [order]
+    else:
+        strata = _strata(target, units, seed)
+    counted = set(labelled.tolist())
+    for stratum in strata:
+        _fill(parts, stratum, units, counted, how)
+    return parts
+
+
+def _moments(times: Sequence[object], labelled: np.ndarray) -> list[tuple[bool, float | str]]:
+    """What orders the rows: numbers as numbers ('9' before '10'), else text, as ISO dates sort. No time: the earliest."""
+    for k in labelled:
+        if times[k] is None:
+            raise GobelinError(f"split.by = time: row {k} has a target and no time. Fill it in, or leave the row out.")
+    try:
+        return [(t is not None, 0.0 if t is None else float(t)) for t in times]  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return [(t is not None, "" if t is None else str(t)) for t in times]
+
+
+def _strata(target: Target, units: dict[str, list[int]], seed: int) -> list[list[str]]:
+    """Units by their commonest class (or by thirds of a number), each list in random order."""
+    rng = numpy_generator(seed, "split")
+    if target.kind == "number":
+        known = target.values[target.present]
+        edges = np.quantile(known, [1 / 3, 2 / 3]) if len(known) else np.zeros(2)
+        label = np.where(target.present, np.searchsorted(edges, np.nan_to_num(target.values)), -1)
+    else:
+        label = target.values
+    by_class: dict[int, list[str]] = {}
+    for unit, rows in units.items():
+        labels = [int(label[k]) for k in rows if label[k] >= 0]
+        by_class.setdefault(max(set(labels), key=labels.count) if labels else -1, []).append(unit)
+    out = []
+    for _, names in sorted(by_class.items()):
+        out.append([names[k] for k in rng.permutation(len(names))])
+    return out
+
+
+def _fill(parts: np.ndarray, order: list[str], units: dict[str, list[int]], labelled: set[int], how: Split) -> None:
+    """Give the last units of `order` to test, those before to validation, by their shares of the labelled rows."""
+    sizes = [sum(k in labelled for k in units[u]) for u in order]
+    total = sum(sizes)
+    for part, share, before in (("test", how.test, 0.0), ("valid", how.valid, how.test)):
+        passed = 0
+        for unit, size in zip(reversed(order), reversed(sizes), strict=True):
+            start, passed = passed, passed + size
+            if size and before * total <= start + size / 2 < (before + share) * total:
+                parts[units[unit]] = part
+
+
+def _units(groups: Sequence[str]) -> tuple[np.ndarray, dict[str, list[int]]]:
+    units: dict[str, list[int]] = {}
+    for k, g in enumerate(groups):
+        units.setdefault(g, []).append(k)
+    return np.array(groups), units
+
+
+def _given(given: Sequence[str | None], groups: Sequence[str]) -> np.ndarray:
+    names = {
+        "train": "train",
+        "training": "train",
+        "valid": "valid",
+        "val": "valid",
+        "validation": "valid",
+        "test": "test",
+        "testing": "test",
+    }
+    parts = []
+    for value in given:
+        name = names.get((value or "train").lower())
+        if name is None:
+            raise GobelinError(f"split column: {value!r} is no part of a split.{nearest(str(value), PARTS)}")
+        parts.append(name)
+    seen: dict[str, str] = {}
+    for group, part in zip(groups, parts, strict=True):
+        if seen.setdefault(group, part) != part:
+            raise GobelinError(
+                f"split column: group {group!r} stands in {seen[group]} and in {part}. A group must stay in one part."
+            )
+    return np.array(parts)
+
+
+def small_classes(target: Target, parts: np.ndarray) -> np.ndarray:
+    """bool [C]: the classes that stand in every part, the only ones that balanced accuracy counts."""
+    scored = np.ones(len(target.classes), bool)
+    for part in PARTS:
+        scored &= np.bincount(target.values[(parts == part) & target.present], minlength=len(target.classes)) > 0
+    return scored

@@ -1,0 +1,38 @@
+"""Texts in cells: several columns (languages) or a list may stand in one cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gobelin.data.fields import Bid, Cell, Field
+from gobelin.errors import GobelinError
+
+
+def text_values(cell: Cell) -> list[str]:
+    """The texts of a cell, trimmed."""
+    return [str(t).strip() for value in cell.values() for t in (value if isinstance(value, list) else [value])]
+
+
+def text_bid(values: Sequence[Any]) -> Bid | None:
+    """Texts are strings of several words, most of them different."""
+    strings = [" ".join(v) if isinstance(v, list) and all(isinstance(t, str) for t in v) else v for v in values]
+    if not strings or not all(isinstance(v, str) for v in strings):
+        return None
+    different, words = len(set(strings)) / len(strings), float(np.mean([len(s.split()) for s in strings]))
+    letters = float(np.mean([sum(c.isalpha() or c.isspace() for c in s) / max(len(s), 1) for s in strings]))
+    if letters < 0.6 or (words < 1.5 and different < 0.5):
+        return None
+    sentences = words >= 2.5 and len(set(strings)) > 20
+    sure = min(0.95, 0.35 + 0.3 * different + 0.1 * min(words, 4))
+    sure = max(sure, 0.97) if sentences else sure if different > 0.3 else sure / 2
+    return Bid("text", sure, f"{different:.0%} different, {words:.1f} words a cell")
+
+
+def text_query(text: str, field: Field) -> Cell:
+    """A sentence given as a query, as a cell."""
+    if not text.strip():
+        raise GobelinError("--text: is empty. Give some words.")
+    return {field.columns[0]: text}

@@ -1,0 +1,224 @@
+"""The first place where data meets encoders: cells in, cached blocks of features out.
+
+The cache is by content: a cell that was seen before, in whatever row or run, is not encoded again. A block is written
+whole or not at all, so a killed run continues from the last block.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gobelin.data.dataset import Dataset
+from gobelin.data.fields import Cell, Field, Schema
+from gobelin.data.files import BadCell
+from gobelin.encoders import FittedEncoder
+from gobelin.engine import blocks, in_order
+from gobelin.errors import GobelinError
+from gobelin.runtime import Progress, silent
+from gobelin.store import atomic_file, fingerprint, load_arrays, save_arrays
+
+BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Features of N rows in F fields.
+
+    features: {field: float32 [N, D_f]}, zero where absent. present: bool [N, F] in the order of `fields`. ids: N row names.
+    space: a fingerprint of the encoders; embeddings of two spaces can't be joined.
+    """
+
+    fields: tuple[str, ...]
+    features: Mapping[str, np.ndarray]
+    present: np.ndarray
+    ids: tuple[str, ...]
+    space: str = field(default="", compare=False)
+
+    def __len__(self) -> int:
+        return len(self.present)
+
+    def rows(self, index: Sequence[int] | np.ndarray) -> Embeddings:
+        i = np.asarray(index, dtype=np.int64)
+        features = {f: v[i] for f, v in self.features.items()}
+        return replace(self, features=features, present=self.present[i], ids=tuple(self.ids[k] for k in i))
+
+    def join(self, other: Embeddings) -> Embeddings:
+        if self.space != other.space or self.fields != other.fields:
+            raise GobelinError("embeddings: rows of two different spaces can't be joined. Embed both with one run.")
+        features = {f: np.concatenate([v, other.features[f]]) for f, v in self.features.items()}
+        return replace(self, features=features, present=np.concatenate([self.present, other.present]), ids=self.ids + other.ids)
+
+    def only(self, fields: Sequence[str]) -> Embeddings:
+        """The same rows as if only these fields were present."""
+        return replace(self, present=self.present & np.isin(self.fields, list(fields)))
+
+    def keep(self, fields: Sequence[str]) -> Embeddings:
+        """The same rows without the other fields."""
+        kept = tuple(f for f in self.fields if f in fields)
+        columns = [self.fields.index(f) for f in kept]
+        return replace(self, fields=kept, features={f: self.features[f] for f in kept}, present=self.present[:, columns])
+
+    def blocks(self, size: int = 4096) -> Iterator[Embeddings]:
+        for start in range(0, len(self), size):
+            yield self.rows(np.arange(start, min(start + size, len(self))))
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.space, self.present, *[self.features[f] for f in self.fields])
+
+
+def principal(rows: Embeddings, field: str, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Principal components of a field over the rows where it is present: mean [D_f], directions [D_f, K], variances [K].
+
+    K is `count`, or fewer where the rows or the width allow no more.
+    """
+    x = rows.features[field][rows.present[:, rows.fields.index(field)]].astype(np.float64)
+    if not len(x):
+        x = np.zeros((1, rows.features[field].shape[1]))
+    mean = x.mean(0)
+    if len(x) < x.shape[1]:  # a wide table: the directions lie among the rows, and D_f x D_f would take minutes
+        _, spread, directions = np.linalg.svd(x - mean, full_matrices=False)
+        values, vectors = spread**2 / len(x), directions.T
+    else:
+        values, vectors = np.linalg.eigh((x - mean).T @ (x - mean) / len(x))
+    top = np.argsort(-values)[: min(count, len(values), max(len(x) - 1, 1))]
+    return mean, vectors[:, top], np.clip(values[top], 0, None)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Fitted encoders with the schema that says which field each reads, and the folder of the cache (None: no cache)."""
+
+    schema: Schema
+    encoders: Mapping[str, FittedEncoder]  # field -> its encoder
+    cache: Path | None = None
+    workers: int = 1
+
+    @property
+    def space(self) -> str:
+        return fingerprint({f: e.fingerprint() for f, e in self.encoders.items()})
+
+    def embed(self, dataset: Dataset, progress: Progress = silent) -> Embeddings:
+        """Features of every row and field. A cell that can't be opened raises BadCell: `check.scan` sets it aside first."""
+        features, present = {}, np.zeros((len(dataset), len(self.encoders)), bool)
+        for f, (name, encoder) in enumerate(self.encoders.items()):
+            which = self.schema.field(name)
+            cells = dataset.cells(which)
+            present[:, f] = [c is not None for c in cells]
+            features[name] = self._field(which, encoder, cells, dataset.root, progress)
+        return Embeddings(tuple(self.encoders), features, present, dataset.ids, self.space)
+
+    def embed_cells(self, cells: Mapping[str, Cell]) -> Embeddings:
+        """One row from the cells of any fields, as a query gives them. Nothing is cached."""
+        features = {f: np.zeros((1, e.width), np.float32) for f, e in self.encoders.items()}
+        for name, cell in cells.items():
+            features[name] = self._decoded(name, [cell], Path())
+        present = np.array([[f in cells for f in self.encoders]])
+        return Embeddings(tuple(self.encoders), features, present, ("query",), self.space)
+
+    def embed_column(self, name: str, column: str, values: Sequence[Any], root: Path) -> Embeddings:
+        """N rows that have nothing but one column of one field."""
+        features = {f: np.zeros((len(values), e.width), np.float32) for f, e in self.encoders.items()}
+        features[name] = self._decoded(name, [{column: v} for v in values], root)
+        present = np.tile([f == name for f in self.encoders], (len(values), 1))
+        ids = tuple(str(k) for k in range(len(values)))
+        return Embeddings(tuple(self.encoders), features, present, ids, self.space)
+
+    def _decoded(self, name: str, cells: Sequence[Cell], root: Path) -> np.ndarray:
+        encoder = self.encoders[name]
+        try:
+            return encoder.embed([encoder.decode(cell, root)[0] for cell in cells])
+        except BadCell as error:
+            which = f" for {error.column!r}" if error.column and error.column != name else ""
+            raise GobelinError(f"{name}: {error}. Give another one{which}.") from error
+
+    def _field(
+        self, which: Field, encoder: FittedEncoder, cells: Sequence[Cell | None], root: Path, progress: Progress
+    ) -> np.ndarray:
+        out = np.zeros((len(cells), encoder.width), np.float32)
+        cache = _Cache(None if self.cache is None else self.cache / encoder.fingerprint()[:32], encoder.width)
+        there = [k for k, c in enumerate(cells) if c is not None]
+        keys = list(in_order(lambda k: encoder.key(cells[k], root), there, self.workers, ahead=256))  # type: ignore[arg-type]
+        missing: dict[bytes, int] = {}
+        for k, key in zip(there, keys, strict=True):
+            if key not in cache.rows:
+                missing.setdefault(key, k)
+        done, total = len(there) - len(missing), len(there)
+        for block in blocks(list(missing.items()), BLOCK):
+
+            def decoded(item: tuple[bytes, int]) -> Any:  # noqa: ANN401
+                return encoder.decode(cells[item[1]], root)[0]  # type: ignore[arg-type]
+
+            batch = list(in_order(decoded, block, self.workers))
+            cache.add([key for key, _ in block], encoder.embed(batch))
+            done += len(block)
+            progress(f"embed {which.name}", done, total)
+        if there:
+            out[there] = np.stack([cache.rows[key] for key in keys])
+        return out
+
+
+class _Cache:
+    """Features by content key, kept as immutable block files in one folder an encoder."""
+
+    def __init__(self, folder: Path | None, width: int) -> None:
+        self.folder, self.rows = folder, {}
+        for path in sorted(folder.glob("*.safetensors")) if folder and folder.is_dir() else ():
+            if path.name.startswith("."):
+                continue
+            try:
+                block = load_arrays(path)
+            except GobelinError:  # a damaged block is only a block to encode anew
+                path.unlink(missing_ok=True)
+                continue
+            if block["features"].shape[1] == width:
+                self.rows.update({k.tobytes(): v for k, v in zip(block["keys"], block["features"], strict=True)})
+
+    def add(self, keys: list[bytes], features: np.ndarray) -> None:
+        self.rows.update(dict(zip(keys, features, strict=True)))
+        there = next((p for p in (self.folder, *self.folder.parents) if p.exists()), None) if self.folder else None
+        if self.folder is None or there is None or not os.access(there, os.W_OK):
+            return  # a run that may only be read still predicts
+        names = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), 16)
+        with atomic_file(self.folder / f"{fingerprint(names)[:24]}.safetensors") as path:
+            save_arrays(path, {"keys": names, "features": features.astype(np.float32)})
+
+
+def unreadable(
+    reader: Reader, dataset: Dataset, progress: Progress = silent
+) -> tuple[list[tuple[str, str, str]], dict[str, int]]:
+    """Every cell that can't be opened as (row id, column, reason), and how many cells were converted, by 'field: how'."""
+    bad: list[tuple[str, str, str]] = []
+    converted: dict[str, int] = {}
+    for name, encoder in reader.encoders.items():
+        cells = dataset.cells(reader.schema.field(name))
+
+        def attempt(cell: Cell | None, encoder: FittedEncoder = encoder) -> tuple[list[tuple[str, str]], str]:
+            return _attempt(encoder, cell, dataset.root)
+
+        for k, (reasons, how) in enumerate(in_order(attempt, cells, reader.workers)):
+            bad += [(dataset.ids[k], column, reason) for column, reason in reasons]
+            if how:
+                converted[f"{name}: {how}"] = converted.get(f"{name}: {how}", 0) + 1
+            if k % 200 == 199 or k + 1 == len(cells):
+                progress(f"check {name}", k + 1, len(cells))
+    return bad, converted
+
+
+def _attempt(encoder: FittedEncoder, cell: Cell | None, root: Path) -> tuple[list[tuple[str, str]], str]:
+    """Decode a cell without the columns that can't be: those with their reasons, and what had to be converted."""
+    reasons: list[tuple[str, str]] = []
+    while cell:
+        try:
+            return reasons, encoder.decode(cell, root)[1]
+        except BadCell as error:
+            blamed = [error.column] if error.column else list(cell)
+            reasons += [(column, str(error)) for column in blamed]
+            cell = {c: v for c, v in cell.items() if c not in blamed}
+    return reasons, ""

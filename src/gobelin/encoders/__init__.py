@@ -1,0 +1,74 @@
+"""The contract of every encoder: the cells of one field in, vectors [n, D_f] out.
+
+An encoder bids for columns (`bid`), so that a new kind of data is one new file. Its settings are the fields of a frozen
+dataclass; `fit` sees training cells only and returns a fitted encoder; a pretrained one has nothing to fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+
+from gobelin.data.fields import Bid, Cell, Field
+from gobelin.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What an encoder sees of a column before it bids: its name, up to 500 present values, and the count of all rows."""
+
+    name: str
+    values: tuple[Any, ...]
+    rows: int
+    root: Path
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Settings of an encoder.
+
+    kinds: the column kinds that it reads. flag: the query flag that it gives to the command line (`text` -> `--text`);
+    '' for none. joined: True when all its columns make one field by default (a table), False for one field a column.
+    default: whether it is taken for its kinds when none is named.
+    """
+
+    kinds: ClassVar[tuple[str, ...]]
+    flag: ClassVar[str]
+    joined: ClassVar[bool]
+    default: ClassVar[bool]
+
+    @staticmethod
+    def bid(sample: Sample) -> Bid | None: ...
+
+    def parse(self, text: str, field: Field) -> Cell:
+        """A query that came as text (a path, a sentence, 'k=v,...') as a cell of this field."""
+        ...
+
+    def fit(self, cells: Sequence[Cell | None], field: Field, kinds: dict[str, str], runtime: Runtime) -> FittedEncoder: ...
+
+    def load(self, folder: Path, runtime: Runtime) -> FittedEncoder: ...
+
+
+@runtime_checkable
+class FittedEncoder(Protocol):
+    """width: D_f. `decode` runs in workers and may raise BadCell; `embed` turns decoded cells into float32 [n, D_f]."""
+
+    width: int
+
+    def key(self, cell: Cell, root: Path) -> bytes:
+        """16 bytes that name the cell's contents, for the cache."""
+        ...
+
+    def decode(self, cell: Cell, root: Path) -> tuple[Any, str]:
+        """The cell as arrays, and what had to be converted ('' for nothing)."""
+        ...
+
+    def embed(self, batch: Sequence[Any]) -> np.ndarray: ...
+
+    def fingerprint(self) -> str: ...
+
+    def save(self, folder: Path) -> None: ...

@@ -1,0 +1,31 @@
+"""What a user can do wrong, in one line each.
+
+A `GobelinError` is the user's mistake: the command line prints its one line and exits with 2, a server would answer 4xx.
+Anything else is ours and keeps its traceback. The wording is always
+`where: what was wrong, what was found. What to do.`
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class GobelinError(Exception):
+    """A mistake in what the user gave. `str(error)` is one line, or one line a mistake when a file has several."""
+
+
+class MissingExtra(GobelinError):
+    """A heavy dependency is not installed; the message holds the command that installs it."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} is not installed. Run: pip install 'gobelin[{extra}]'")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """' Did you mean X?' for the known word nearest to `word`, or the list of known words when none is near."""
+    words = sorted(str(k) for k in known)
+    close = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
+    if close:
+        return f" Did you mean {close[0]!r}?"
+    return f" Known: {', '.join(words[:20])}{' ...' if len(words) > 20 else ''}." if words else ""

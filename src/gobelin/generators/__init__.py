@@ -1,0 +1,201 @@
+"""The contract of every generator: a condition in, a stream of uint8 images out.
+
+A condition is first of all vectors of the shared space, so that text, sound, a table row or another image each drive
+every generator. The other parts (target, prompt strings, source images, mask) are declared in `Generator.accepts`; a part
+that a generator can't use is an error and is never ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+
+from gobelin.errors import GobelinError
+from gobelin.networks.condition import Parts
+from gobelin.runtime import Progress, Runtime, silent
+from gobelin.store import fingerprint
+
+PARTS = ("vectors", "target", "text", "source", "mask")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What N images are to be made from. An absent part is None; an absent field of a row is present = False.
+
+    fields: names of the F fields, in the order of `vectors`.
+    vectors: float32 [N, F, D] in the shared space; rows of absent fields are zero.
+    present: bool [N, F].
+    target: int64 [N] class index, -1 = none; or float32 [N], nan = none.
+    text: N prompt strings, None where there is none.
+    source: uint8 [N, H, W, C] images to start from. mask: bool [N, H, W], True where pixels are to be made anew.
+    fingerprint: of the shared space that the vectors come from.
+    """
+
+    fields: tuple[str, ...]
+    vectors: torch.Tensor
+    present: torch.Tensor
+    target: torch.Tensor | None = None
+    text: Sequence[str | None] | None = None
+    source: np.ndarray | None = None
+    mask: np.ndarray | None = None
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        n, f = self.present.shape
+        if self.vectors.shape[:2] != (n, f) or len(self.fields) != f:
+            raise ValueError(
+                f"Condition: vectors {tuple(self.vectors.shape)}, present {(n, f)}, fields {len(self.fields)} disagree"
+            )
+        for name in ("target", "text", "source", "mask"):
+            part = getattr(self, name)
+            if part is not None and len(part) != n:
+                raise ValueError(f"Condition: {name} has {len(part)} rows, vectors have {n}")
+
+    def __len__(self) -> int:
+        return len(self.present)
+
+    def used(self) -> set[str]:
+        """The parts that hold anything at all."""
+        parts = {"vectors"} if bool(self.present.any()) else set()
+        if self.target is not None and bool(has_target(self.target).any()):
+            parts.add("target")
+        if self.text is not None and any(t is not None for t in self.text):
+            parts.add("text")
+        return parts | {name for name in ("source", "mask") if getattr(self, name) is not None}
+
+    def rows(self, index: Sequence[int] | torch.Tensor) -> Condition:
+        """The condition of the rows in `index` (repeats allowed)."""
+        i = torch.as_tensor(index, dtype=torch.long)
+        chosen = i.tolist()
+        return Condition(
+            fields=self.fields,
+            vectors=self.vectors[i],
+            present=self.present[i],
+            target=None if self.target is None else self.target[i],
+            text=None if self.text is None else [self.text[k] for k in chosen],
+            source=None if self.source is None else self.source[chosen],
+            mask=None if self.mask is None else self.mask[chosen],
+            fingerprint=self.fingerprint,
+        )
+
+
+def has_target(target: torch.Tensor) -> torch.Tensor:
+    """bool [N]: whether a row names a class (index >= 0) or a number (not nan)."""
+    return ~torch.isnan(target) if target.is_floating_point() else target >= 0
+
+
+@dataclass(frozen=True)
+class Controls:
+    """How to sample. guidance: pull towards the condition, 1 = as learned, larger = stronger. strength: 0 keeps the source
+    image, 1 ignores it. steps: evaluations of the network, 0 = the sampler's own. batch: images at once."""
+
+    guidance: float = 1.0
+    strength: float = 1.0
+    steps: int = 0
+    batch: int = 64
+
+
+@dataclass(frozen=True)
+class ImageRows:
+    """Rows to learn from: images uint8 [N, H, W, C] (an array or a memory map) and what each is to be made from."""
+
+    images: np.ndarray
+    condition: Condition
+    classes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the caller lends to a fit: the machine, a folder for checkpoints, the budget, someone to tell.
+
+    steps: the budget as a count, decided once and recorded by the caller (`Generator.steps_for`).
+    """
+
+    runtime: Runtime
+    folder: Path
+    steps: int
+    progress: Progress = field(default=silent)
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """A fitted generator."""
+
+    accepts: frozenset[str]
+    size: tuple[int, int, int]  # H, W, C of what it makes
+
+    def sample(self, condition: Condition, seeds: Sequence[int], controls: Controls) -> Iterator[np.ndarray]:
+        """Blocks of uint8 [n, H, W, C], in order. The noise of image k is a function of seeds[k] alone."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A hash of settings and weights."""
+        ...
+
+    def save(self, folder: Path) -> None: ...
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """Settings of a generator: a frozen dataclass whose fields are its settings.
+
+    accepts: the parts of a condition that it can use. trains: False for one that has nothing to learn.
+    """
+
+    accepts: ClassVar[frozenset[str]]
+
+    def steps_for(self, rows: ImageRows, runtime: Runtime, minutes: float) -> int:
+        """The count of training steps that `minutes` buy here: a short measurement, made once before the work."""
+        ...
+
+    def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> Sampler: ...
+
+    def load(self, folder: Path, runtime: Runtime) -> Sampler: ...
+
+
+def check_condition(name: str, sampler: Sampler, condition: Condition, seeds: Sequence[int], space: str) -> None:
+    """The one place where a condition is held against the sampler that is to use it."""
+    extra = condition.used() - set(sampler.accepts)
+    if extra:
+        raise GobelinError(
+            f"generate: {name} can't use {', '.join(sorted(extra))}; it accepts {', '.join(sorted(sampler.accepts))}. "
+            "Leave it out or choose another generator."
+        )
+    if "vectors" in condition.used() and condition.fingerprint != space:
+        raise GobelinError(
+            f"generate: the condition comes from the space {condition.fingerprint[:12] or 'unnamed'}, "
+            f"{name} was trained in {space[:12]}. Use vectors of the same run."
+        )
+    if len(seeds) != len(condition):
+        raise GobelinError(f"generate: {len(seeds)} seeds for {len(condition)} conditions. Give one seed an image.")
+
+
+def asked_parts(name: str, condition: Condition, fields: tuple[str, ...], vector: int, classes: int, number: bool) -> Parts:
+    """The condition's tensors, if they are of the kind that `name` learned: these fields of `vector` numbers, and a class
+    below `classes` (or a number)."""
+    if condition.fields != fields or condition.vectors.shape[2] != vector:
+        raise GobelinError(
+            f"{name}: learned from fields {', '.join(fields)} of {vector} numbers, asked with "
+            f"{', '.join(condition.fields)} of {condition.vectors.shape[2]}. Use vectors of the same run."
+        )
+    target = condition.target
+    if target is not None and target.is_floating_point() != number:
+        raise GobelinError(f"{name}: learned a {'number' if number else 'class'}, asked for the other. Fit again.")
+    if target is not None and not number and bool((target >= classes).any()):
+        raise GobelinError(f"{name}: learned {classes} classes, asked for class {int(target.max())}. Fit again.")
+    return Parts.of(condition.vectors, condition.present, target, number)
+
+
+def training_identity(settings: object, rows: ImageRows) -> str:
+    """Names a training set for its checkpoint: settings, count, and up to 511 of its rows."""
+    some, condition = slice(None, None, max(1, len(rows) // 256)), rows.condition
+    tensors = [t[some].numpy() for t in (condition.vectors, condition.present, condition.target) if t is not None]
+    return fingerprint(asdict(settings), len(rows), np.asarray(rows.images[some]), *tensors)  # type: ignore[call-overload]

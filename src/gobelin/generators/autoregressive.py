@@ -1,0 +1,279 @@
+"""Images as sequences with an exact likelihood: a causal transformer over patches, pixel by pixel inside them.
+
+An image is first reduced to `levels` evenly spaced levels a channel; then every number is predicted from all before it
+and from the condition (PixelRNN, van den Oord et al. 2016; MEGABYTE, Yu et al. 2023; NADE inside a patch, Larochelle and
+Murray 2011). What is learned, sampled and reported is the likelihood of that quantised image. Eight bits cost at most
+`networks.sequence.cell_bits` more a dimension: the values inside a level spread uniformly (Theis et al. 2016, section 3.1).
+
+Samples and likelihoods are computed in float64, so that a rounding can't flip a level: an image depends on its seed,
+its condition and the weights, not on its batch. Cost of an image: H W C steps, one after the other: a batch of 64 at
+16 x 16 x 3 took 1.4 s on one processor thread, but a single image of 256 x 256 x 3 (196,608 steps) took 48 s, and a step
+of training there 5 s. It is made for images up to about 64 pixels.
+
+What this cannot show: a good likelihood doesn't mean good-looking samples, nor the reverse (Theis et al. 2016, section 3);
+likelihoods of other counts of levels or other sizes don't compare; with few images it memorises them, and `notes` say so.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from gobelin import store
+from gobelin.config import within
+from gobelin.errors import GobelinError
+from gobelin.generators import Condition, Context, Controls, ImageRows, asked_parts, training_identity
+from gobelin.networks.condition import ConditionEmbedding, Parts, hide, jitter
+from gobelin.networks.sequence import Patches, PatchSequence, dequantise, quantise
+from gobelin.runtime import Runtime, derived_seed, generator
+from gobelin.train import Settings, run, shuffled, steps_in
+
+FORMAT, SMALL = 1, 5000  # of the saved folder; training images under which notes warn of copies
+COPIES = "Made images can be copies of them; run audit before you publish any."
+MOST_PATCHES = 2**14  # of a training step: more need too much memory
+MOST_CACHED = 2**25  # numbers in the keys and values of a block of samples, 256 MB
+MEASURED_NUMBERS, MEASURED_ROWS = 2**17, 128  # of training and held-out images whose bits are told after a fit
+Batch = tuple[Tensor, Parts]  # levels [N, P, K], their conditions
+
+
+@dataclass(frozen=True)
+class Autoregressive:
+    """Settings.
+
+    levels: L of each channel, 2 to 256; an image is wrong by at most 255 / (2 (L - 1)) for it.
+    patch: side of a patch in pixels, 0 = by the size of the images (2 at 16 pixels, 4 at 28 to 64, 8 at 128 and 256).
+    width, depth, heads: of the transformer. hidden: width of the network inside a patch.
+    batch: images a step; fewer where they would have over 16,384 patches. rate: learning rate of Adam.
+    dropout: share of the residual numbers that is dropped, the same at all patches of an image.
+    jitter: length of the noise on the unit vectors of a condition. decay: weight decay of Adam.
+    half_life: of the averaged weights, in steps. warmup: steps of rising rate. cooldown: share of the training in which
+    it falls to 0.
+    """
+
+    levels: int = 32
+    patch: int = 0
+    width: int = 128
+    depth: int = 3
+    heads: int = 4
+    hidden: int = 96
+    batch: int = 32
+    rate: float = 3e-3
+    dropout: float = 0.1
+    jitter: float = 0.5
+    decay: float = 0.01
+    half_life: float = 200.0
+    warmup: int = 50
+    cooldown: float = 0.3
+
+    accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target"})
+
+    def __post_init__(self) -> None:
+        within(self, {
+            "levels": (2, 256), "patch": (0, 64), "width": (1, 16384), "depth": (0, 64), "heads": (1, 256),
+            "hidden": (1, 16384), "batch": (1, 65536), "rate": (1e-9, 1), "dropout": (0, 0.99), "jitter": (0, 100),
+            "decay": (0, 1), "half_life": (1e-3, 1e9), "warmup": (0, 1e9), "cooldown": (0, 1),
+        })  # fmt: skip
+        if self.width % self.heads:
+            raise ValueError(f"width = {self.width}, heads = {self.heads}: a width that the heads divide was expected")
+
+    def steps_for(self, rows: ImageRows, runtime: Runtime, minutes: float) -> int:
+        """Measured for a few seconds."""
+        task = _Reading(self, rows, runtime)
+        return steps_in(task, _batches(task, rows), minutes, runtime)
+
+    def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> AutoregressiveSampler:
+        """Train for `context.steps`; `valid` is only measured: how many bits images cost that it never saw."""
+        task, runtime = _Reading(self, train, context.runtime), context.runtime
+        settings = Settings(
+            context.steps, runtime.seed, ("network",), self.half_life, clip=1.0, warmup=self.warmup, cooldown=self.cooldown
+        )
+        batches, identity = _batches(task, train), training_identity(self, train)
+        outcome = run(task, batches, settings, context.folder, identity, context.progress, "autoregressive")
+        task.network.load_state_dict(outcome.averages["network"])
+        sampler = AutoregressiveSampler(self, task.shape, _exact(task.network, runtime), runtime, (), ())
+        bits = {"bits_train": sampler.mean_bits(train), "bits_valid": sampler.mean_bits(valid)}
+        notes, seen = [], outcome.steps * task.batch // len(train)
+        if len(train) < SMALL:
+            notes.append(f"autoregressive: only {len(train)} training images, each seen {seen} times. {COPIES}")
+        if bits["bits_train"] is not None and bits["bits_valid"] is not None and bits["bits_valid"] > 1.1 * bits["bits_train"]:
+            notes.append(
+                f"autoregressive: held-out images cost {bits['bits_valid']:.2f} bits a dimension, training images "
+                f"{bits['bits_train']:.2f}: it memorises. Train for fewer minutes or with more images."
+            )
+        history = (*outcome.history, {"step": outcome.steps, **bits})
+        return replace(sampler, notes=tuple(notes), history=history)
+
+    def load(self, folder: Path, runtime: Runtime) -> AutoregressiveSampler:
+        """The sampler that was saved in `folder`, with the settings that it was fitted with."""
+        config = store.read_json(folder / "config.json")
+        if config["format"] != FORMAT:
+            raise GobelinError(f"{folder}: format {config['format']}, this version reads {FORMAT}. Fit it again.")
+        size, fields = tuple(config["shape"]["size"]), tuple(config["shape"]["fields"])
+        settings, shape = Autoregressive(**config["settings"]), _Shape(**config["shape"] | {"size": size, "fields": fields})
+        network = shape.network(settings)
+        network.load_state_dict(load_file(folder / "weights.safetensors"))
+        notes, history = tuple(config["notes"]), tuple(config["history"])
+        return AutoregressiveSampler(settings, shape, _exact(network, runtime), runtime, notes, history)
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What the data decide: size H, W, C of the images; fields F, width D, classes and kind of the conditions."""
+
+    size: tuple[int, int, int]
+    fields: tuple[str, ...]
+    vector: int
+    classes: int
+    number: bool
+
+    @staticmethod
+    def of(rows: ImageRows) -> _Shape:
+        height, width, channels = (int(n) for n in rows.images.shape[1:])
+        if not 16 <= max(height, width) <= 256:
+            raise GobelinError(
+                f"autoregressive: images of 16 to 256 pixels, found {height} x {width}. Resize them with size=..."
+            )
+        condition = rows.condition
+        number = condition.target is not None and condition.target.is_floating_point()
+        used = 0 if number or condition.target is None else int(condition.target.max()) + 1
+        classes = max(len(rows.classes), used)
+        return _Shape((height, width, channels), condition.fields, condition.vectors.shape[2], classes, number)
+
+    def parts(self, condition: Condition) -> Parts:
+        """The condition's tensors, if they are of the kind that was learned."""
+        return asked_parts("autoregressive", condition, self.fields, self.vector, self.classes, self.number)
+
+    def network(self, settings: Autoregressive) -> PatchSequence:
+        """The network with fresh weights."""
+        patches = Patches(self.size, settings.patch) if settings.patch else Patches.fitting(self.size)
+        embedding = ConditionEmbedding(len(self.fields), self.vector, self.classes, settings.width, self.number)
+        sizes = (settings.width, settings.depth, settings.heads, settings.hidden)
+        return PatchSequence(patches, settings.levels, embedding, *sizes)
+
+
+class _Reading:
+    """The training task: one network learns what comes next. batch: images a step."""
+
+    def __init__(self, settings: Autoregressive, rows: ImageRows, runtime: Runtime) -> None:
+        self.settings, self.shape, self.runtime = settings, _Shape.of(rows), runtime
+        with torch.random.fork_rng():
+            torch.manual_seed(derived_seed(runtime.seed, "autoregressive"))
+            self.network = self.shape.network(settings)
+        self.patches = self.network.patches
+        self.batch = max(1, min(settings.batch, MOST_PATCHES // self.patches.count))
+        some = slice(None, None, max(1, len(rows) // 1024))
+        self.network.start_from(self.patches.cut(quantise(rows.images[some], settings.levels)))
+        if rows.condition.target is not None:
+            self.network.embedding.standardise(rows.condition.target)
+        self.network.to(runtime.device)
+        self.modules: Mapping[str, nn.Module] = {"network": self.network}
+        adam = torch.optim.AdamW(self.network.parameters(), settings.rate, (0.9, 0.98), weight_decay=settings.decay)
+        self.optimisers: Mapping[str, torch.optim.Optimizer] = {"network": adam}
+
+    def step(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        level, parts = batch
+        shown = hide(parts, rng)
+        shown = jitter(shown, torch.randn(shown.vectors.shape, generator=rng).to(level.device), self.settings.jitter)
+        with self.runtime.autocast():
+            bits = self.network.loss(level, shown, self.settings.dropout, rng)
+        self.optimisers["network"].zero_grad(set_to_none=True)
+        bits.backward()
+        self.optimisers["network"].step()
+        return {"bits": bits.detach()}
+
+
+@dataclass(frozen=True, eq=False)
+class AutoregressiveSampler:
+    """A fitted Autoregressive, its network in float64. notes: what a reader must know. history: bits by step."""
+
+    settings: Autoregressive
+    shape: _Shape
+    network: PatchSequence
+    runtime: Runtime
+    notes: tuple[str, ...]
+    history: tuple[dict[str, Any], ...]
+
+    accepts: ClassVar[frozenset[str]] = Autoregressive.accepts
+    size = property(lambda self: self.shape.size)  # H, W, C
+
+    @torch.no_grad()
+    def sample(self, condition: Condition, seeds: Sequence[int], controls: Controls) -> Iterator[np.ndarray]:
+        """Blocks of uint8 [n, H, W, C]; n is less than `controls.batch` where the memory asks for it. guidance: how far
+        the logits are pulled towards the condition, at twice the cost. steps and strength have no meaning here."""
+        cached = 2 * self.network.patches.count * self.settings.width * max(1, self.settings.depth)
+        most = max(1, min(controls.batch, MOST_CACHED // cached // (1 + (controls.guidance != 1.0))))
+        for start in range(0, len(condition), most):
+            rows = range(start, min(start + most, len(condition)))
+            streams = [generator(seeds[k], "noise") for k in rows]
+            uniform = torch.stack([torch.rand(math.prod(self.size), generator=g, dtype=torch.float64) for g in streams])
+            parts = self._parts(condition.rows(rows))
+            level, _ = self.network.draw(uniform.to(parts.present.device), parts, controls.guidance)
+            yield dequantise(self.network.patches.join(level), self.settings.levels)
+
+    @torch.no_grad()
+    def log_likelihood(self, rows: ImageRows) -> np.ndarray:
+        """float64 [N]: log2 p(quantised image | condition) / (H W C), exact; the bits per dimension are its negative.
+
+        Each row is read with all the parts of its condition; for log2 p(image), empty the conditions first."""
+        found = tuple(rows.images.shape[1:])
+        if found != self.size:
+            raise GobelinError(f"autoregressive: learned images of {self.size}, found {found}. Resize them with size=...")
+        out, most = [np.zeros(0)], max(1, MOST_PATCHES // 4 // self.network.patches.count)
+        for start in range(0, len(rows), most):
+            some = range(start, min(start + most, len(rows)))
+            level = self.network.patches.cut(quantise(rows.images[start : some.stop], self.settings.levels))
+            logs = self.network(level.to(self.network.place.device), self._parts(rows.condition.rows(some)))
+            out.append(logs.sum((1, 2)).cpu().numpy() / (math.log(2) * math.prod(self.size)))
+        return np.concatenate(out)
+
+    def mean_bits(self, rows: ImageRows) -> float | None:
+        """Bits per dimension of the first rows, as many as take moments."""
+        n = min(len(rows), MEASURED_ROWS, max(4, MEASURED_NUMBERS // math.prod(self.size)))
+        return -float(self.log_likelihood(ImageRows(rows.images[:n], rows.condition.rows(range(n)))).mean()) if n else None
+
+    def _parts(self, condition: Condition) -> Parts:
+        """The condition in float64, where the network is."""
+        parts = self.shape.parts(condition).to(self.network.place.device)
+        return Parts(parts.vectors.double(), parts.present, parts.target.double() if self.shape.number else parts.target)
+
+    def _weights(self) -> dict[str, Tensor]:
+        """float32, as they were learned."""
+        return {k: v.cpu().float().contiguous() for k, v in sorted(self.network.state_dict().items())}
+
+    def fingerprint(self) -> str:
+        weights = self._weights()
+        arrays = [v.numpy() for v in weights.values()]
+        return store.fingerprint(asdict(self.settings), asdict(self.shape), list(weights), *arrays)
+
+    def save(self, folder: Path) -> None:
+        config = {"format": FORMAT, "settings": asdict(self.settings), "shape": asdict(self.shape)}
+        with store.atomic_folder(folder) as temporary:
+            save_file(self._weights(), temporary / "weights.safetensors")
+            store.write_json(temporary / "config.json", config | {"notes": self.notes, "history": self.history})
+
+
+def _exact(network: PatchSequence, runtime: Runtime) -> PatchSequence:
+    """A copy in float64, on the processor where the device has no float64."""
+    device = "cpu" if runtime.device.startswith("mps") else runtime.device
+    return copy.deepcopy(network).cpu().double().to(device).eval().requires_grad_(False)
+
+
+def _batches(task: _Reading, rows: ImageRows) -> Callable[[int], Batch]:
+    """The batch of step t: shuffled rows as levels, and their conditions."""
+    parts, device = task.shape.parts(rows.condition), task.runtime.device
+
+    def batch(step: int) -> Batch:
+        index = shuffled(step, len(rows), task.batch, task.runtime.seed)
+        level = task.patches.cut(quantise(rows.images[index.numpy()], task.settings.levels))
+        return level.to(device), parts.rows(index).to(device)
+
+    return batch

@@ -1,0 +1,284 @@
+"""Images from noise along a learned straight path, for any part of a condition (conditional flow matching).
+
+A transformer on patches learns the velocity that carries noise into images (Lipman et al. 2023; rectified flow, Liu et al.
+2023). Fields and target are hidden at random while it learns, so that one network answers every subset of a condition, the
+empty one too, and can be pulled towards it (classifier-free guidance, Ho and Salimans 2022).
+
+What this cannot show: that its images are no copies (a small training set, seen often, is memorised in part: `notes` says so,
+the copying audit measures it), nor how likely an image is: `row_loss` compares rows with each other and is no likelihood. There
+is no one-step mode (no distillation, no mean flow): one evaluation gives the mean image of the condition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from gobelin import store
+from gobelin.config import within
+from gobelin.errors import GobelinError
+from gobelin.generators import Condition, Context, Controls, ImageRows, asked_parts, training_identity
+from gobelin.networks.condition import ConditionEmbedding, Parts, hide, jitter
+from gobelin.networks.convolution import pixels_of, signal_of
+from gobelin.networks.path import Field, Solver, Times, Velocity, fixed_loss, guided, path_loss, solve, times
+from gobelin.networks.transformer import PatchTransformer, canvas, padded, patch_for
+from gobelin.runtime import Runtime, derived_seed, generator
+from gobelin.train import Settings, run, shuffled, steps_in
+
+FORMAT, SMALL, MEASURED, BLOCK = 1, 5000, 2048, 64  # saved folder; memorised below; images for m and s; rows at once
+Batch = tuple[Tensor, Parts]  # images [N, C, H, W] in -1 .. 1 on whole patches, their conditions
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Settings.
+
+    width, depth, heads: of the transformer. patch: side of its patches in pixels, 0 = by the size of the images.
+    batch: images a step. rate: learning rate of AdamW. warmup: steps in which it rises. cooldown: share of the training in
+    which it falls to 0. decay: of the weights. clip: largest norm of the gradient.
+    whole: share of a batch that keeps its whole condition, of the rest any subset is hidden.
+    jitter: length of the noise on the unit vectors of a condition. times: which times are learned at: uniform, or logit-normal,
+    which seldom learns the first tenth, where coarse things such as the colour of everything are decided.
+    half_life: of the averaged weights that sample, in steps.
+    evaluations: of the network for an image when `Controls.steps` is 0 (with guidance each counts once and runs twice).
+    solver: euler, heun or adams. exact: sample in float32; otherwise in the training's precision: where that is bfloat16 two
+    to three times faster, but then an image can depend on its batch by more than 2 levels of 255.
+    """
+
+    width: int = 192
+    depth: int = 4
+    heads: int = 3
+    patch: int = 0
+    batch: int = 64
+    rate: float = 1e-3
+    warmup: int = 50
+    cooldown: float = 0.3
+    decay: float = 0.01
+    clip: float = 1.0
+    whole: float = 0.6
+    jitter: float = 0.5
+    times: Times = "uniform"
+    half_life: float = 500.0
+    evaluations: int = 8
+    solver: Solver = "adams"
+    exact: bool = True
+
+    accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target"})
+
+    def __post_init__(self) -> None:
+        within(self, {
+            "width": (4, 8192), "depth": (1, 128), "heads": (1, 128), "patch": (0, 256), "batch": (1, 65536), "rate": (1e-9, 1),
+            "warmup": (0, 1e9), "cooldown": (0, 1), "decay": (0, 10), "clip": (0, 1e9), "whole": (0, 1), "jitter": (0, 100),
+            "half_life": (1e-3, 1e9), "evaluations": (1, 10000),
+        })  # fmt: skip
+        if self.width % self.heads:
+            raise ValueError(f"width = {self.width}, a multiple of heads = {self.heads} was expected")
+
+    def steps_for(self, rows: ImageRows, runtime: Runtime, minutes: float) -> int:
+        """Measured for a few seconds."""
+        task = _Learning(self, rows, runtime)
+        return steps_in(task, _batches(task, rows), minutes, runtime)
+
+    def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> FlowSampler:
+        """Train for `context.steps`; `valid` is only measured, once at the end."""
+        task, runtime, kept = _Learning(self, train, context.runtime), context.runtime, ("velocity",)
+        settings = Settings(context.steps, runtime.seed, kept, self.half_life, 0.05, self.clip, self.warmup, self.cooldown)
+        outcome = run(
+            task, _batches(task, train), settings, context.folder, training_identity(self, train), context.progress, "flow"
+        )
+        velocity = task.velocity.eval().requires_grad_(False)
+        velocity.load_state_dict(outcome.averages["velocity"])
+        seen = outcome.steps * self.batch // len(train)
+        note = f"flow: only {len(train)} training images, each seen {seen} times. Made images can be copies of them; run audit."
+        notes = (note,) if len(train) < SMALL else ()
+        sampler = FlowSampler(self, task.shape, velocity, runtime, notes, tuple(outcome.history))
+        last = {"step": outcome.steps, "loss_train": sampler.mean_loss(train), "loss_valid": sampler.mean_loss(valid)}
+        return replace(sampler, history=(*outcome.history, last))
+
+    def load(self, folder: Path, runtime: Runtime) -> FlowSampler:
+        """The sampler that was saved in `folder`, with the settings that it was fitted with."""
+        config = store.read_json(folder / "config.json")
+        if config["format"] != FORMAT:
+            raise GobelinError(f"{folder}: format {config['format']}, this version reads {FORMAT}. Fit it again.")
+        size, fields = tuple(config["shape"]["size"]), tuple(config["shape"]["fields"])
+        settings, shape = Flow(**config["settings"]), _Shape(**config["shape"] | {"size": size, "fields": fields})
+        velocity = shape.velocity(settings).eval().requires_grad_(False)
+        try:
+            velocity.load_state_dict(load_file(folder / "weights.safetensors"))
+        except (SafetensorError, RuntimeError, OSError) as error:
+            raise GobelinError(f"{folder}: weights.safetensors is damaged ({error}). Fit it again.") from error
+        velocity.to(runtime.device)
+        sampler = FlowSampler(settings, shape, velocity, runtime, tuple(config["notes"]), tuple(config["history"]))
+        if sampler.fingerprint() != config["fingerprint"]:
+            raise GobelinError(f"{folder}: the weights aren't those that were saved. Fit it again.")
+        return sampler
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What the data decide: size H, W, C of the images; fields F, width D, classes and kind of the conditions."""
+
+    size: tuple[int, int, int]
+    fields: tuple[str, ...]
+    vector: int
+    classes: int
+    number: bool
+
+    @staticmethod
+    def of(rows: ImageRows) -> _Shape:
+        height, width, channels = rows.images.shape[1:]
+        if not 16 <= max(height, width) <= 256:
+            raise GobelinError(f"flow: images of 16 to 256 pixels, found {height} x {width}. Resize them with size=...")
+        condition = rows.condition
+        number = condition.target is not None and condition.target.is_floating_point()
+        classes = max(len(rows.classes), 0 if number or condition.target is None else int(condition.target.max()) + 1)
+        return _Shape((height, width, channels), condition.fields, condition.vectors.shape[2], classes, number)
+
+    def parts(self, condition: Condition) -> Parts:
+        """The condition's tensors, if they are of the kind that was learned."""
+        return asked_parts("flow", condition, self.fields, self.vector, self.classes, self.number)
+
+    def patch(self, settings: Flow) -> int:
+        return settings.patch or patch_for(*self.size[:2])
+
+    def canvas(self, settings: Flow) -> tuple[int, int, int]:
+        """C, H, W on whole patches."""
+        return self.size[2], *canvas(*self.size[:2], self.patch(settings))
+
+    def signal(self, images: np.ndarray, settings: Flow) -> Tensor:
+        """uint8 [N, H, W, C] -> float32 on the canvas, -1 .. 1."""
+        return padded(signal_of(images), self.patch(settings))
+
+    def velocity(self, settings: Flow) -> Velocity:
+        """The network with fresh weights."""
+        size, width = self.canvas(settings), settings.width
+        embedding = ConditionEmbedding(len(self.fields), self.vector, self.classes, width, self.number)
+        return Velocity(PatchTransformer(size, self.patch(settings), width, settings.depth, settings.heads), embedding, size)
+
+
+class _Learning:
+    """The training task: one network, one loss."""
+
+    def __init__(self, settings: Flow, rows: ImageRows, runtime: Runtime) -> None:
+        self.settings, self.shape, self.runtime = settings, _Shape.of(rows), runtime
+        with torch.random.fork_rng():
+            torch.manual_seed(derived_seed(runtime.seed, "flow"))
+            self.velocity = self.shape.velocity(settings)
+        some = shuffled(0, len(rows), min(MEASURED, len(rows)), derived_seed(runtime.seed, "measure"))
+        self.velocity.standardise(self.shape.signal(rows.images[some.numpy()], settings))
+        if rows.condition.target is not None:
+            cast(ConditionEmbedding, self.velocity.embedding).standardise(rows.condition.target)
+        weights = self.velocity.to(runtime.device).parameters()
+        self.modules: Mapping[str, nn.Module] = {"velocity": self.velocity}
+        adam = torch.optim.AdamW(weights, settings.rate, (0.9, 0.98), weight_decay=settings.decay, fused=True)
+        self.optimisers: Mapping[str, torch.optim.Optimizer] = {"velocity": adam}
+
+    def step(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        image, parts = batch
+        start = torch.randn(image.shape, generator=rng).to(image.device)
+        time = times(len(image), self.settings.times, rng).to(image.device)
+        shown = hide(parts, rng, self.settings.whole)
+        shown = jitter(shown, torch.randn(shown.vectors.shape, generator=rng).to(image.device), self.settings.jitter)
+        with self.runtime.autocast():
+            embedded = self.velocity.embedding(shown)
+            loss = path_loss(lambda u, t: self.velocity(u, t, embedded), image, start, time).mean()
+        self.optimisers["velocity"].zero_grad()
+        loss.backward()
+        self.optimisers["velocity"].step()
+        return {"loss": loss.detach()}
+
+
+@dataclass(frozen=True, eq=False)
+class FlowSampler:
+    """A fitted Flow. notes: what a reader must know. history: losses by step, and last those of the averaged weights."""
+
+    settings: Flow
+    shape: _Shape
+    velocity: Velocity
+    runtime: Runtime
+    notes: tuple[str, ...]
+    history: tuple[dict[str, Any], ...]
+
+    accepts: ClassVar[frozenset[str]] = Flow.accepts
+    size = property(lambda self: self.shape.size)  # H, W, C
+
+    @torch.no_grad()
+    def sample(self, condition: Condition, seeds: Sequence[int], controls: Controls) -> Iterator[np.ndarray]:
+        """Blocks of uint8 [n, H, W, C]. steps: evaluations of the velocity, 0 = the setting's."""
+        (height, width, _), canvas = self.shape.size, self.shape.canvas(self.settings)
+        for first in range(0, len(condition), controls.batch):
+            rows = range(first, min(first + controls.batch, len(condition)))
+            field = self.field(self.shape.parts(condition.rows(rows)).to(self.runtime.device), controls.guidance)
+            noise = torch.stack([torch.randn(canvas, generator=generator(seeds[k], "noise")) for k in rows])
+            evaluations = controls.steps or self.settings.evaluations
+            image = solve(field, noise.to(self.runtime.device), evaluations, self.settings.solver)
+            yield pixels_of(image[:, :, :height, :width])
+
+    def network(self, parts: Parts) -> Callable[[Tensor, Tensor], Tensor]:
+        """The velocity of u [n, C, H, W] and time [n], given these conditions."""
+        embedded = self.velocity.embedding(parts)
+        return lambda signal, time: self.velocity(signal, time, embedded)
+
+    def field(self, parts: Parts, guidance: float) -> Field:
+        """The velocity of u and one time for all, pulled towards these conditions."""
+
+        def given(parts: Parts) -> Field:
+            velocity = self.network(parts)
+
+            def field(signal: Tensor, time: float) -> Tensor:
+                with nullcontext() if self.settings.exact else self.runtime.autocast():
+                    return velocity(signal, torch.full((len(signal),), time, device=signal.device))
+
+            return field
+
+        return guided(given(parts), given(parts.nothing()), guidance)
+
+    @torch.no_grad()
+    def row_loss(self, rows: ImageRows, draws: int = 4) -> Tensor:
+        """float32 [N]: each row's flow-matching loss given its whole condition, the mean of `draws` noises and times that are
+        fixed by the row's number: two networks, or two sets of rows, are compared on the same ones."""
+        parts, device, out = self.shape.parts(rows.condition), self.runtime.device, [torch.zeros(0)]
+        for first in range(0, len(rows), BLOCK):
+            some = slice(first, min(first + BLOCK, len(rows)))
+            velocity = self.network(parts.rows(some).to(device))
+            image = self.shape.signal(rows.images[some], self.settings).to(device)
+            out.append(fixed_loss(velocity, image, range(some.start, some.stop), draws).cpu())
+        return torch.cat(out)
+
+    def mean_loss(self, rows: ImageRows) -> float | None:
+        """Of the first rows."""
+        some = ImageRows(rows.images[:BLOCK], rows.condition.rows(range(min(BLOCK, len(rows)))))
+        return float(self.row_loss(some).mean()) if len(rows) else None
+
+    def fingerprint(self) -> str:
+        weights = sorted(self.velocity.state_dict().items())
+        arrays = [weight.cpu().contiguous().numpy() for _, weight in weights]
+        return store.fingerprint(asdict(self.settings), asdict(self.shape), [name for name, _ in weights], *arrays)
+
+    def save(self, folder: Path) -> None:
+        config = {"format": FORMAT, "fingerprint": self.fingerprint(), "settings": asdict(self.settings)}
+        config |= {"shape": asdict(self.shape), "notes": self.notes, "history": self.history}
+        weights = {name: v.cpu().contiguous() for name, v in self.velocity.state_dict().items()}
+        with store.atomic_folder(folder) as temporary:
+            save_file(weights, temporary / "weights.safetensors")
+            store.write_json(temporary / "config.json", config)
+
+
+def _batches(task: _Learning, rows: ImageRows) -> Callable[[int], Batch]:
+    """The batch of step t: shuffled rows and their conditions."""
+    parts, device = task.shape.parts(rows.condition), task.runtime.device
+
+    def batch(step: int) -> Batch:
+        index = shuffled(step, len(rows), task.settings.batch, task.runtime.seed)
+        return task.shape.signal(rows.images[index.numpy()], task.settings).to(device), parts.rows(index).to(device)
+
+    return batch

@@ -1,0 +1,216 @@
+"""The verb that makes: queries into conditions, images into a folder, and the contact sheet."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from gobelin import catalog, generation, judge, search
+from gobelin.align import Shared
+from gobelin.artefacts import Artefacts
+from gobelin.data.fields import Cell, Field
+from gobelin.data.images import png_bytes
+from gobelin.encoders import Encoder
+from gobelin.errors import GobelinError, nearest
+from gobelin.evaluation import scored_rows
+from gobelin.evidence import Finding
+from gobelin.exhibits import Shelf
+from gobelin.generators import Condition, Controls
+from gobelin.provenance import save_png
+from gobelin.schema import build_encoder
+from gobelin.store import fingerprint
+
+SHOWN = 8  # images a condition on the contact sheet
+READ = 40  # images a class that are read for label agreement
+
+
+def image_field_or_none(made: Artefacts) -> str | None:
+    try:
+        return generation.image_field(made.schema)
+    except GobelinError:
+        return None
+
+
+def query_cells(made: Artefacts, query: Mapping[str, str]) -> dict[str, Cell]:
+    """{field: cell} from {flag or column: text}. A flag means the first field whose encoder gives it that has the columns."""
+    cells: dict[str, Cell] = {}
+    for key, text in query.items():
+        field, encoder, value = _asked(made, key, text)
+        cells[field.name] = {**cells.get(field.name, {}), **encoder.parse(value, field)}
+    if not cells:
+        raise GobelinError("query: is empty. Give --text, --image, --row or --query COLUMN=VALUE.")
+    return cells
+
+
+def _asked(made: Artefacts, key: str, text: str) -> tuple[Field, Encoder, str]:
+    fields = made.schema.fields
+    column = next((f for f in fields if key in f.columns), None)
+    if column is not None:
+        encoder = build_encoder(column.encoder, made.settings.choices)
+        return column, encoder, f"{key}={text}" if encoder.joined else text
+    whole = next((f for f in fields if f.name == key), None)
+    able = [whole] if whole else [f for f in fields if catalog.find("encoders", f.encoder).flag == key]
+    if not able:
+        known = {catalog.find("encoders", f.encoder).flag for f in fields} | {c for f in fields for c in f.columns}
+        raise GobelinError(f"query: nothing in this run answers to {key!r}.{nearest(key, known)}")
+    if len(able) > 1 and "=" in text:
+        first = text.split("=")[0].strip()
+        able = [f for f in able if first in f.columns] or able
+    return able[0], build_encoder(able[0].encoder, made.settings.choices), text
+
+
+def query(made: Artefacts, asked: Mapping[str, str]) -> Shared:
+    """One row of the shared space."""
+    return search.query_vector(made.reader, made.alignment, query_cells(made, asked))
+
+
+def label_index(made: Artefacts, label: str) -> int | float:
+    """The class index of a label, or the number that it spells."""
+    model = made.model
+    if model.kind == "number":
+        try:
+            number = float(label)
+        except ValueError as error:
+            raise GobelinError(f"--label {label!r}: {model.target} is a number, found a word. Give a number.") from error
+        if not math.isfinite(number):
+            raise GobelinError(f"--label {label!r}: {model.target} is a finite number. Give a number.")
+        return number
+    if label not in model.classes:
+        raise GobelinError(f"--label {label!r}: no such class of {model.target!r}.{nearest(label, model.classes)}")
+    return model.classes.index(label)
+
+
+def fit_command(made: Artefacts, generator: bool = False) -> str:
+    """The command that fits this run, ready for a shell."""
+    data, name = made.settings.data, made.settings.generator.name
+    folder = made.run.folder
+    words = ["gobelin", "fit", data.path or "DATA", "--target", data.target or "COLUMN", "--run", str(folder)]
+    words += ["--recipe", str(folder / "settings.json")]  # with the run's own settings
+    return shlex.join([*words, *(["--generator", name] if generator else [])])
+
+
+def generate(
+    made: Artefacts, seeds: Sequence[int], label: str | None, asked: Mapping[str, str], out: Path | None
+) -> list[Path]:
+    """One PNG a seed, named by it, in `out` (or in the run's images folder)."""
+    generation.image_field(made.schema)
+    if not made.has_generator():
+        raise GobelinError(
+            f"{made.run.folder}: has no trained generator, and generate never trains. Run {fit_command(made, True)}."
+        )
+    if len(set(seeds)) != len(seeds):
+        twice = next(s for s in seeds if list(seeds).count(s) > 1)
+        raise GobelinError(f"--seeds: {twice} stands there twice; the same seed makes the same image. Give each once.")
+    if not seeds:
+        raise GobelinError("generate: no image was asked for (0). Give -n 16 or --seeds 0-15.")
+    shared = query(made, asked) if asked else None
+    index = None if label is None else label_index(made, label)
+    wanted = generation.from_query(shared, index, _space(made), made.model.kind, len(seeds))
+    folder = out or made.run.folder / "images" / "generate" / fingerprint(dict(asked), label)[:8]
+    described = {**asked, **({"label": label} if label is not None else {})} or {"nothing": ""}
+    return [folder / name for name in _write(made, wanted, seeds, described, folder, "seed-")]
+
+
+def _space(made: Artefacts) -> Shared:
+    """An empty set of rows in this run's space, for its fields, width and fingerprint."""
+    f = made.alignment.fields
+    none = np.zeros((0, len(f), made.alignment.settings.width), np.float32)
+    return Shared(f, none, np.zeros((0, len(f)), bool), (), made.alignment.fingerprint())
+
+
+def _controls(made: Artefacts) -> Controls:
+    return Controls(guidance=made.settings.generator.guidance)
+
+
+def _write(
+    made: Artefacts, wanted: Condition, seeds: Sequence[int], described: Mapping[str, str], folder: Path, prefix: str
+) -> list[str]:
+    sampler, name, space = made.sampler(0)
+    lineage = [
+        {"generator": name, "weights": sampler.fingerprint()[:16], "seed": s, "condition": dict(described)} for s in seeds
+    ]
+    blocks = generation.sample(sampler, name, space, wanted, seeds, _controls(made), made.progress)
+    return generation.write(blocks, [f"{prefix}{s}" for s in seeds], lineage, folder)
+
+
+def showcase(made: Artefacts, queries: Sequence[Mapping[str, str]], shelf: Shelf) -> list[Finding]:
+    """The contact sheet, and how often the class asked for is read from the image alone."""
+    base = made.run.folder / "images" / "generate"
+    shutil.rmtree(base, ignore_errors=True)
+    seeds, space, groups = list(range(SHOWN)), _space(made), []
+
+    def add(name: str, label: str, wanted: Condition, described: Mapping[str, str], source: str | None = None) -> None:
+        names = _write(made, wanted, seeds, described, base / name, "seed-")
+        group = {"label": label, "images": [f"images/generate/{name}/{n}" for n in names]}
+        groups.append({**group, "source": source} if source else group)
+
+    kind = made.model.kind
+    for k, c in enumerate(made.model.classes):
+        add(f"class-{k}", f"class: {c}", generation.from_query(None, k, space, kind, SHOWN), {"label": c})
+    for k, asked in enumerate(queries):
+        said = ", ".join(f"{flag}: {text}" for flag, text in asked.items())
+        add(f"query-{k}", said, generation.from_query(query(made, asked), None, space, kind, SHOWN), asked)
+    field = generation.image_field(made.schema)
+    rows = made.rows.part("valid")
+    for row in [int(r) for r in rows if made.shared.has(field)[r]][:: max(1, len(rows) // 3)][:3]:
+        wanted = generation.condition(made.shared, None, np.array([row] * SHOWN), (field,))
+        source = f"images/generate/source-{row}.png"
+        pixels = generation.image_rows(
+            made.rows.dataset, np.array([row]), made.schema, made.shared, made.rows.target, 64, 1
+        ).images[0]
+        save_png(made.run.folder / source, pixels, {"copy of row": made.ids([row])[0]}, trained=False)
+        add(f"image-{row}", f"image: {made.ids([row])[0]} (unseen)", wanted, {"image": made.ids([row])[0]}, source)
+    add("nothing", "nothing", generation.from_query(None, None, space, kind, SHOWN), {"nothing": ""})
+    shelf.sheet("contact_sheet", "Made images, each row with what it was made from.", groups)
+    return _agreement(made, space) if made.model.classes else []
+
+
+def _agreement(made: Artefacts, space: Shared) -> list[Finding]:
+    """Label agreement of made images by class and overall, with its ceiling from real validation images."""
+    field, classes = generation.image_field(made.schema), made.model.classes
+    if field not in made.predict_fields:
+        return []
+    asked = np.repeat(np.arange(len(classes)), READ)
+    wanted = generation.from_query(None, 0, space, made.model.kind, len(asked))
+    wanted = Condition(
+        wanted.fields,
+        wanted.vectors,
+        wanted.present,
+        generation.target_tensor(asked, "class"),
+        fingerprint=wanted.fingerprint,
+    )
+    sampler, name, trained_in = made.sampler(0)
+    seeds = [10_000 + k for k in range(len(asked))]
+    blocks = generation.sample(sampler, name, trained_in, wanted, seeds, _controls(made), made.progress)
+    read = _read(made, field, np.concatenate(list(blocks)))
+    valid = scored_rows(made.rows.target, made.rows.labelled("valid"))
+    valid = np.array([r for r in valid if made.shared.has(field)[r]])
+    real = generation.image_rows(
+        made.rows.dataset, valid, made.schema, made.shared, made.rows.target, made.settings.generator.size,
+        made.runtime.threads,
+    )  # fmt: skip
+    right = _read(made, field, real.images) == made.rows.target.values[valid]
+    ceilings = [float(right[made.rows.target.values[valid] == c].mean()) for c in np.unique(made.rows.target.values[valid])]
+    units, chance = [str(s) for s in seeds], 1 / len(classes)
+    found = [judge.agreement(read, asked, {}, chance, float(np.mean(ceilings)), units)]
+    for k, c in enumerate(classes):
+        own = asked == k
+        found.append(
+            judge.agreement(
+                read[own], asked[own], {"class": c}, chance, None, [u for u, o in zip(units, own, strict=True) if o]
+            )
+        )
+    return found
+
+
+def _read(made: Artefacts, field: str, images: np.ndarray) -> np.ndarray:
+    """The class that the predictor reads from images alone, int64 [n]."""
+    values = [png_bytes(i) for i in images]
+    column = made.schema.field(field).columns[0]
+    x = made.reader.embed_column(field, column, values, Path())
+    return made.model.predict(made.inputs(x).keep(made.predict_fields)).labels

@@ -1,0 +1,1 @@
+"""Building blocks shared by generators and fusions: networks only, no training, no files, no data."""

@@ -1,0 +1,183 @@
+"""A condition as one vector, and what it asks for: what is present is added up, what is absent adds nothing.
+
+Training hides fields and target at random (`hide`), so that one network answers every subset of them, the empty too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+TIMES = 16  # frequencies in which a time is told
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The tensors of a condition that a network reads.
+
+    vectors: float32 [N, F, D]. present: bool [N, F]. target: int64 [N], -1 = none; or float32 [N], nan = none.
+    """
+
+    vectors: Tensor
+    present: Tensor
+    target: Tensor
+
+    @staticmethod
+    def of(vectors: Tensor, present: Tensor, target: Tensor | None, number: bool = False) -> Parts:
+        """The parts as the network wants them; a missing target is none for every row."""
+        if target is None:
+            target = torch.full((len(present),), -1)
+            target = torch.full((len(present),), torch.nan) if number else target
+        return Parts(vectors.float(), present.bool(), target.float() if number else target.long())
+
+    def __len__(self) -> int:
+        return len(self.present)
+
+    def rows(self, index: Tensor | slice) -> Parts:
+        return Parts(self.vectors[index], self.present[index], self.target[index])
+
+    def to(self, device: str | torch.device) -> Parts:
+        return Parts(self.vectors.to(device), self.present.to(device), self.target.to(device))
+
+    def nothing(self) -> Parts:
+        """As many rows of the empty condition."""
+        return Parts(self.vectors, torch.zeros_like(self.present), torch.full_like(self.target, _none(self.target)))
+
+
+def hide(parts: Parts, rng: torch.Generator, whole: float = 0.0) -> Parts:
+    """Hide fields and target at random: of K parts every count 0 .. K stays with the same probability 1 / (K + 1).
+
+    Each row draws a rate u ~ U(0, 1) and keeps each part with probability u; the count kept is beta-binomial(K, 1, 1),
+    which is uniform. whole: share of the batch, its first rows, that keeps everything.
+    """
+    n, f = parts.present.shape
+    keep = torch.rand(n, f + 1, generator=rng) < torch.rand(n, 1, generator=rng)
+    keep[: round(whole * n)] = True
+    keep = keep.to(parts.present.device)
+    target = torch.where(keep[:, f], parts.target, _none(parts.target))
+    return Parts(parts.vectors, parts.present & keep[:, :f], target)
+
+
+def _none(target: Tensor) -> float:
+    """What stands for "no target" in a target of this kind."""
+    return torch.nan if target.is_floating_point() else -1
+
+
+def jitter(parts: Parts, noise: Tensor, amount: float) -> Parts:
+    """Move each vector by noise [N, F, D] of length about `amount` and back to unit length, so that the space between
+    the training vectors is learned too (conditioning augmentation, StackGAN, Zhang et al. 2017, section 3.2)."""
+    moved = parts.vectors + noise * (amount / max(1, parts.vectors.shape[-1]) ** 0.5)
+    return Parts(functional.normalize(moved, dim=-1), parts.present, parts.target)
+
+
+class ConditionEmbedding(nn.Module):
+    """e = sum over present f of (W_f v_f sqrt(D) + p_f) + t, [N, width].
+
+    v_f has unit length, so v_f sqrt(D) has entries of unit size. t is the vector of the target's class, or a linear map
+    of the standardised number, or a learned vector that says "no target".
+    """
+
+    def __init__(self, fields: int, vector: int, classes: int, width: int, number: bool = False) -> None:
+        super().__init__()
+        self.linear = nn.ModuleList(nn.Linear(vector, width, bias=False) for _ in range(fields))
+        self.presence = nn.Parameter(torch.zeros(fields, width))
+        self.classes = 0 if number else classes
+        self.target = nn.Embedding(self.classes + 1, width)  # the last row says "no target"
+        self.slope = nn.Linear(1, width) if number else None
+        self.centre: Tensor
+        self.spread: Tensor
+        self.register_buffer("centre", torch.zeros(()))
+        self.register_buffer("spread", torch.ones(()))
+
+    def standardise(self, target: Tensor) -> None:
+        """Take mean and standard deviation of number targets [N] of the training rows; nothing to do for classes."""
+        if self.slope is not None:
+            known = target[~torch.isnan(target)]
+            self.centre.copy_(known.mean() if len(known) else torch.zeros(()))
+            self.spread.copy_(known.std().clamp_min(1e-6) if len(known) > 1 else torch.ones(()))
+
+    def forward(self, parts: Parts) -> Tensor:
+        out = self.of_target(parts.target)
+        vectors = parts.vectors * max(1, parts.vectors.shape[-1]) ** 0.5
+        for f, linear in enumerate(self.linear):
+            out = out + parts.present[:, f, None] * (linear(vectors[:, f]) + self.presence[f])
+        return out
+
+    def of_target(self, target: Tensor) -> Tensor:
+        """[N] -> [N, width]."""
+        if self.slope is None:
+            return self.target(torch.where(target >= 0, target, self.classes))
+        known = ~torch.isnan(target)
+        number = (torch.where(known, target, self.centre) - self.centre) / self.spread
+        return torch.where(known[:, None], self.slope(number[:, None]), self.target.weight[:1])
+
+
+class CodePrior(nn.Module):
+    """Which codes [N, K] a condition asks for: a flow from noise to code, v(u_t, t, condition) -> [N, K].
+
+    Rectified flow (Liu et al. 2023, equation 1): u_t = (1 - t) u_0 + t u_1 and v learns u_1 - u_0. `hide` shows it
+    every subset of a condition, so one network holds all conditional distributions and the unconditional one.
+    """
+
+    def __init__(self, embedding: ConditionEmbedding, code: int, width: int, depth: int) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self.inside = nn.Linear(code, width)
+        self.time = nn.Linear(2 * TIMES, width)
+        self.norms = nn.ModuleList(nn.LayerNorm(width, elementwise_affine=False) for _ in range(depth))
+        self.styles = nn.ModuleList(nn.Linear(width, 2 * width) for _ in range(depth))
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)) for _ in range(depth)
+        )
+        self.out = nn.Linear(width, code)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, code: Tensor, time: Tensor, embedded: Tensor) -> Tensor:
+        """code [N, K], time [N], embedded [N, width] = self.embedding(parts)."""
+        angle = time[:, None] * torch.logspace(0.5, 2.5, TIMES, device=time.device)
+        style = functional.silu(embedded + self.time(torch.cat([angle.sin(), angle.cos()], dim=1)))
+        x = self.inside(code)
+        for norm, styled, block in zip(self.norms, self.styles, self.blocks, strict=True):
+            scale, shift = styled(style).chunk(2, dim=1)
+            x = x + block(norm(x) * (1 + scale) + shift)
+        return self.out(functional.silu(x))
+
+    def loss(self, code: Tensor, parts: Parts, rng: torch.Generator) -> Tensor:
+        """Mean |v - (u_1 - u_0)|^2 with t from a logistic normal (Esser et al. 2024, section 3.1)."""
+        start = torch.randn(code.shape, generator=rng).to(code.device)
+        time = torch.sigmoid(torch.randn(len(code), generator=rng)).to(code.device)
+        between = (1 - time[:, None]) * start + time[:, None] * code
+        return (self(between, time, self.embedding(parts)).float() - (code - start)).square().mean()
+
+    def draw(self, start: Tensor, parts: Parts, guidance: float, steps: int) -> Tensor:
+        """Codes from noise [N, K] by Heun's method, v = v_none + guidance (v_condition - v_none) (Ho and Salimans 2022,
+        equation 6)."""
+        asked = self.embedding(parts)
+        nothing = self.embedding(parts.nothing())
+
+        def velocity(code: Tensor, time: float) -> Tensor:
+            times = torch.full((len(code),), time, device=code.device)
+            v = self(code, times, asked)
+            if guidance == 1.0:
+                return v
+            free = self(code, times, nothing)
+            return free + guidance * (v - free)
+
+        code = start
+        for k in range(steps):
+            first = velocity(code, k / steps)
+            second = velocity(code + first / steps, (k + 1) / steps)
+            code = code + (first + second) / (2 * steps)
+        return code
+
+
+def mix_codes(code: Tensor, mixed: int, rng: torch.Generator) -> Tensor:
+    """The first `mixed` codes become a mean of two, a u + (1 - a) u', rescaled to keep the variance of codes."""
+    if not mixed:
+        return code
+    a = torch.rand(mixed, 1, generator=rng).to(code.device)
+    mean = a * code[:mixed] + (1 - a) * code[:mixed].roll(1, dims=0)
+    return torch.cat([mean / (a.square() + (1 - a).square()).sqrt(), code[mixed:]])

@@ -1,0 +1,148 @@
+"""Convolutional maker and reader for images of 16 to 256 pixels, and the changes that a critic sees through.
+
+Strided convolutions after DCGAN (Radford et al. 2016). The networks grow with the size of the image: one block more for
+every doubling of the side.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+WIDEST = 8
+SLOPE = 0.2
+
+
+def levels(height: int, width: int) -> int:
+    """How often the side is halved until the longer side has 4 to 7 cells."""
+    return max(1, int(math.log2(max(height, width) / 4)))
+
+
+def grid(height: int, width: int) -> tuple[int, int]:
+    """Cells [h, w] of the coarsest level, rounded up: h 2^levels >= height."""
+    cell = 2 ** levels(height, width)
+    return -(-height // cell), -(-width // cell)
+
+
+def channels_at(level: int, width: int) -> int:
+    """Channels of a level: `width` at full resolution (level 0), doubled at every halving, at most 8 times."""
+    return width * min(2**level, WIDEST)
+
+
+class Rise(nn.Module):
+    """[N, A, h, w] -> [N, B, 2h, 2w]: transposed convolution, normalised, then scaled and shifted by the code [N, K].
+
+    Conditional normalisation (de Vries et al. 2017, equation 3). In evaluation the statistics are fixed numbers, so an
+    image doesn't depend on its batch.
+    """
+
+    def __init__(self, inside: int, outside: int, code: int) -> None:
+        super().__init__()
+        self.conv = nn.ConvTranspose2d(inside, outside, 4, 2, 1, bias=False)
+        self.norm = nn.BatchNorm2d(outside, affine=False)
+        self.style = nn.Linear(code, 2 * outside)
+
+    def forward(self, x: Tensor, code: Tensor) -> Tensor:
+        scale, shift = self.style(code)[:, :, None, None].chunk(2, dim=1)
+        return functional.leaky_relu(self.norm(self.conv(x)) * (1 + scale) + shift, SLOPE)
+
+
+class Maker(nn.Module):
+    """Code [N, K] -> image [N, C, H, W] in -1 .. 1; made on whole cells and cropped."""
+
+    def __init__(self, size: tuple[int, int, int], code: int, width: int) -> None:
+        super().__init__()
+        self.height, self.breadth, channels = size
+        top = levels(self.height, self.breadth)
+        self.cells = grid(self.height, self.breadth)
+        self.start = nn.Linear(code, channels_at(top, width) * self.cells[0] * self.cells[1])
+        self.rises = nn.ModuleList(Rise(channels_at(k, width), channels_at(k - 1, width), code) for k in range(top, 0, -1))
+        self.paint = nn.Conv2d(channels_at(0, width), channels, 3, padding=1)
+
+    def forward(self, code: Tensor) -> Tensor:
+        x = functional.leaky_relu(self.start(code), SLOPE).unflatten(1, (-1, *self.cells))
+        x = x.contiguous(memory_format=torch.channels_last)
+        for rise in self.rises:
+            x = rise(x, code)
+        return torch.tanh(self.paint(x).float())[:, :, : self.height, : self.breadth]
+
+
+class Reader(nn.Module):
+    """Image [N, C, H, W] -> numbers [N, K]; the edge is repeated up to whole cells."""
+
+    def __init__(self, size: tuple[int, int, int], outputs: int, width: int, hidden: int = 256) -> None:
+        super().__init__()
+        height, breadth, channels = size
+        top, cells = levels(height, breadth), grid(height, breadth)
+        self.pad = (0, cells[1] * 2**top - breadth, 0, cells[0] * 2**top - height)
+        sides = [channels] + [channels_at(k, width) for k in range(1, top + 1)]
+        self.falls = nn.ModuleList(nn.Conv2d(sides[k], sides[k + 1], 4, 2, 1) for k in range(top))
+        self.hidden = nn.Linear(sides[-1] * cells[0] * cells[1], hidden)
+        self.out = nn.Linear(hidden, outputs)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = functional.pad(image, self.pad, mode="replicate") if any(self.pad) else image
+        x = x.contiguous(memory_format=torch.channels_last)
+        for fall in self.falls:
+            x = functional.leaky_relu(fall(x), SLOPE)
+        return self.out(functional.leaky_relu(self.hidden(x.flatten(1)), SLOPE)).float()
+
+
+def change(image: Tensor, rng: torch.Generator, shift: float, hole: float, colour: bool = True) -> Tensor:
+    """Differentiable augmentation (Zhao et al. 2020, section 3.2) of [N, C, H, W] in -1 .. 1, another for every image.
+
+    colour: brightness, saturation, contrast. shift: largest translation, a share of the side. hole: side of the square
+    that is blanked, a share; 0 switches one off.
+    """
+    n, _, height, width = image.shape
+    draw = torch.rand(n, 7, generator=rng).to(image.device)
+    if colour:
+        brightness, saturation, contrast = draw[:, :3].reshape(n, 3, 1, 1, 1).unbind(1)
+        image = image + (brightness - 0.5)
+        grey = image.mean(1, keepdim=True)
+        image = (image - grey) * (2 * saturation) + grey
+        level = image.mean((1, 2, 3), keepdim=True)
+        image = (image - level) * (contrast + 0.5) + level
+    if shift:
+        image = _translate(image, (draw[:, 3:5] * 2 - 1) * shift)
+    if hole:
+        rows = torch.arange(height, device=image.device) / height
+        columns = torch.arange(width, device=image.device) / width
+        inside_rows = (rows - draw[:, 5:6]).abs() < hole / 2
+        inside_columns = (columns - draw[:, 6:7]).abs() < hole / 2
+        image = image * ~(inside_rows[:, None, :, None] & inside_columns[:, None, None, :])
+    return image
+
+
+def _translate(image: Tensor, share: Tensor) -> Tensor:
+    """Move each image by whole pixels, share [N, 2] of (height, width); what comes in repeats the edge."""
+    n, c, height, width = image.shape
+    by = (share * torch.tensor([height, width], device=image.device)).round().long()
+    rows = (torch.arange(height, device=image.device) + by[:, :1]).clamp(0, height - 1)
+    columns = (torch.arange(width, device=image.device) + by[:, 1:]).clamp(0, width - 1)
+    image = image.gather(2, rows[:, None, :, None].expand(n, c, height, width))
+    return image.gather(3, columns[:, None, None, :].expand(n, c, height, width))
+
+
+def pyramid_distance(made: Tensor, real: Tensor) -> Tensor:
+    """Mean absolute difference at full, half and quarter size, summed: [N, C, H, W] twice -> one number."""
+    total = (made - real).abs().mean()
+    for _ in range(2):
+        made, real = functional.avg_pool2d(made, 2), functional.avg_pool2d(real, 2)
+        total = total + (made - real).abs().mean()
+    return total
+
+
+def signal_of(images: np.ndarray) -> Tensor:
+    """uint8 [N, H, W, C] -> float32 [N, C, H, W] in -1 .. 1, channels last in memory."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def pixels_of(signal: Tensor) -> np.ndarray:
+    """The way back: float32 [N, C, H, W] in -1 .. 1 -> uint8 [N, H, W, C]."""
+    pixels = ((signal + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()

@@ -1,0 +1,47 @@
+"""The contract of every rival: the real training rows in, a training set (an `Arm`) out.
+
+Every rival and every generator ends as an arm, so the loop knows no difference between them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from gobelin.data.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A training set. dataset: the real training rows first, then what this arm adds. weights: float32 [N].
+
+    name: 'real', 'classic', 'generated', 'classic + generated' ... generator_seed: which of the G trainings of the generator
+    its images come from, None for an arm without one.
+    """
+
+    name: str
+    dataset: Dataset
+    weights: np.ndarray
+    generator_seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a rival is given. train: the real training rows. column: the image column. plan: int64 [M], the parent rows (in
+    `train`) of the made images. size: the generator's image side in pixels. seed, workers: as everywhere."""
+
+    train: Dataset
+    column: str
+    plan: np.ndarray
+    size: int
+    seed: int
+    workers: int = 1
+
+
+@runtime_checkable
+class Rival(Protocol):
+    """A frozen dataclass; its fields are its settings."""
+
+    def arm(self, material: Material) -> Arm: ...

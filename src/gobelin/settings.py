@@ -1,0 +1,102 @@
+"""The settings of a run, all in one tree. Each group stands beside the code that it configures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gobelin import catalog
+from gobelin.align import Align
+from gobelin.check import Check
+from gobelin.config import resolved
+from gobelin.data.splits import Split
+from gobelin.errors import GobelinError, nearest
+from gobelin.generation import Generation
+from gobelin.judge import Judge
+from gobelin.loop import Augment
+from gobelin.predict import Predict
+from gobelin.runtime import Runtime
+from gobelin.schema import Choices, build_encoder
+
+
+@dataclass(frozen=True)
+class Data:
+    """path, target, root: as given to `fit`. fingerprint: of the data that the run was made from, written by the run.
+    cited: a credit line for every picture shown."""
+
+    path: str = ""
+    target: str = ""
+    root: str = ""
+    fingerprint: str = ""
+    cited: str = ""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A component by name with its own settings."""
+
+    name: str = "concat"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """schema, fields, encoders: see `schema.Choices`. leave_out: fields that prediction doesn't use; 'auto' are those whose
+    presence gives the label away. The other groups are described where they are defined."""
+
+    data: Data = field(default_factory=Data)
+    schema: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    encoders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    leave_out: tuple[str, ...] = ("auto",)
+    split: Split = field(default_factory=Split)
+    runtime: Runtime = field(default_factory=Runtime)
+    check: Check = field(default_factory=Check)
+    align: Align = field(default_factory=Align)
+    predict: Predict = field(default_factory=Predict)
+    fusion: Chosen = field(default_factory=Chosen)
+    generator: Generation = field(default_factory=Generation)
+    augment: Augment = field(default_factory=Augment)
+    judge: Judge = field(default_factory=Judge)
+
+    def __post_init__(self) -> None:
+        """Component names and their settings are checked before any work."""
+        catalog.build("fusion", self.fusion.name, self.fusion.settings)
+        catalog.build("generators", self.generator.name, self.generator.settings)
+        for rival in self.augment.rivals:
+            catalog.find("rivals", rival)
+        for audit in self.judge.audits:
+            catalog.find("audits", audit)
+
+    def completed(self) -> Settings:
+        """The same with every component's own settings spelled out, as settings.json holds them."""
+        encoders: dict[str, Any] = {}
+        defaults = [n for n in catalog.names("encoders") if catalog.find("encoders", n).default]
+        if unknown := [
+            f"encoders.{n}: no such group of settings.{nearest(n, defaults)}" for n in self.encoders if n not in defaults
+        ]:
+            raise GobelinError("\n".join(unknown))
+        for kind in catalog.names("encoders"):
+            if kind in defaults:
+                name = str(self.encoders.get(kind, {}).get("name", kind))
+                encoders[kind] = {"name": name, **resolved(build_encoder(name, self.choices))}
+        fusion = catalog.build("fusion", self.fusion.name, self.fusion.settings)
+        generator = catalog.build("generators", self.generator.name, self.generator.settings)
+        return replace(
+            self,
+            encoders=encoders,
+            fusion=replace(self.fusion, settings=resolved(fusion)),
+            generator=replace(self.generator, settings=resolved(generator)),
+        )
+
+    @property
+    def choices(self) -> Choices:
+        return Choices(self.schema, self.fields, self.encoders)
+
+
+def check_names(names: tuple[str, ...], known: tuple[str, ...], where: str) -> None:
+    """Every name must be a known field."""
+    for name in names:
+        if name != "auto" and name not in known:
+            raise GobelinError(f"{where}: no field {name!r}.{nearest(name, known)}")

@@ -1,0 +1,269 @@
+"""One data set, one run folder, the verbs. Delegates; what a verb finds is written to the run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gobelin import augmentation, check, config, generation, inspection, making, report, search
+from gobelin.artefacts import Artefacts
+from gobelin.data.dataset import Dataset
+from gobelin.data.reading import read
+from gobelin.errors import GobelinError
+from gobelin.evidence import Exhibit, Finding
+from gobelin.exhibits import Shelf
+from gobelin.predict import Predictions
+from gobelin.runtime import Progress, silent
+from gobelin.search import Hit
+from gobelin.settings import Settings
+from gobelin.store import Run, file_name, fingerprint, read_lines, write_lines
+
+VERBS = ("check", "fit", "evaluate", "predict", "search", "describe", "generate", "augment", "audit", "report")
+KEPT_BY_RUN = ("device", "precision", "threads")
+
+
+class Workbench:
+    """data: a path or a Dataset; target: the column to predict; run: the folder; settings: nested mappings as in a recipe.
+
+    >>> bench = Workbench("records.csv", target="group", run="runs/first")
+    >>> bench.fit(); bench.evaluate(); bench.augment(); bench.report()
+    """
+
+    def __init__(
+        self,
+        data: str | Path | Dataset,
+        target: str | None = None,
+        run: str | Path = "run",
+        settings: Mapping[str, Any] | None = None,
+        progress: Progress = silent,
+    ) -> None:
+        store, said = Run(Path(run)), dict(settings or {})
+        given = data if isinstance(data, Dataset) else None
+        path = given.source if given is not None else str(Path(str(data)).resolve())
+        named = {"path": path, **({"target": target} if target else {})}
+        said = config.merge(said, {"data": {**named, "fingerprint": ""}})
+        if store.exists():
+            said = _replayed(_stored(store), said)
+        built = config.build(Settings, said)
+        self.made = Artefacts(store, replace(built.completed(), runtime=built.runtime.resolved()), progress, given)
+
+    @classmethod
+    def open(cls, run: str | Path, progress: Progress = silent, settings: Mapping[str, Any] | None = None) -> Workbench:
+        """A finished run. Its data is read only by the verbs that need it."""
+        store = Run(Path(run))
+        if not store.exists():
+            raise GobelinError(f"{run}: is not a run folder (no settings.json). Make one with gobelin fit DATA --run {run}.")
+        bench = cls.__new__(cls)
+        old = _stored(store)
+        for part in ("generator", "fusion"):  # another component doesn't inherit the settings of the one before
+            asked = (settings or {}).get(part, {})
+            if isinstance(asked, Mapping) and asked.get("name", old[part]["name"]) != old[part]["name"]:
+                old[part] = {k: v for k, v in old[part].items() if k not in ("settings", "steps")}
+        said = config.merge(old, settings or {})
+        where = "settings" if settings else f"{run}/settings.json"
+        bench.made = Artefacts(store, config.build(Settings, said, where).completed(), progress)
+        return bench
+
+    @property
+    def folder(self) -> Path:
+        return self.made.run.folder
+
+    # verbs
+
+    def check(self) -> list[Finding]:
+        """What is in the data, and what is wrong with it."""
+        self.made.begin()
+        return self._verb("check", fingerprint(self.made.data_key, config.resolved(self.made.settings.check)), self._check)
+
+    def fit(self, generator: bool = False) -> list[Finding]:
+        """Encoders, shared space and predictor; with `generator`, the generator too."""
+        made = self.made
+        if not made.settings.data.target:
+            raise GobelinError("fit: has no target, found ''. Name a column with --target.")
+        if generator:
+            generation.image_field(made.schema)  # before any work: without images there is nothing to learn
+        self.check()
+        _ = made.alignment, made.model
+        if generator:
+            for seed in range(made.settings.generator.seeds):
+                made.sampler(seed)
+        return self._verb("fit", self._key(), lambda shelf: inspection.fitted(made, shelf))
+
+    def evaluate(self) -> list[Finding]:
+        """The predictor on validation rows."""
+        self._need_fit()
+        return self._verb("evaluate", self._key(), lambda shelf: inspection.evaluated(self.made, shelf))
+
+    def predict(self, data: str | Path | Dataset, root: str | Path | None = None, max_bad: float | None = None) -> Predictions:
+        """Predictions for every row of another data set with the same columns (those that it lacks are missing).
+
+        root: where its paths start. max_bad: the share of a column's cells that may be set aside, if not the run's."""
+        self._need_fit()
+        dataset = data if isinstance(data, Dataset) else read(data, root)
+        how = config.resolved(self.made.settings.check) | ({} if max_bad is None else {"max_bad": max_bad})
+        return inspection.predicted(self.made, dataset, config.build(check.Check, how, "check"))
+
+    def search(self, k: int = 5, **query: str) -> list[Hit]:
+        """The k rows nearest to a query. query: text=, image=, row= or a column's name; several mix."""
+        self._need_fit()
+        return search.nearest(self.made.shared, making.query(self.made, query), k)
+
+    def recall(self) -> list[Finding]:
+        """How well search works on validation rows, for every ordered pair of fields."""
+        self._need_fit()
+        return self._verb("search", self._key(), lambda shelf: inspection.searched(self.made, shelf))
+
+    def describe(self, k: int = 5, **query: str) -> list[Finding]:
+        """The classes and the nearest rows of a record given by a query."""
+        self._need_fit()
+        return inspection.described(self.made, query, k)
+
+    def generate(
+        self,
+        seeds: Sequence[int] = tuple(range(16)),
+        label: str | None = None,
+        out: str | Path | None = None,
+        **query: str,
+    ) -> list[Path]:
+        """Images from a query, a label, both or nothing; one a seed. Written with their provenance. Never trains."""
+        self._need_fit()
+        return making.generate(self.made, seeds, label, query, Path(out) if out else None)
+
+    def showcase(self, queries: Iterable[Mapping[str, str]]) -> list[Finding]:
+        """A contact sheet: from every class, from some queries, from an image, from a table row, from nothing."""
+        self._need_generator()
+        queries = list(queries)
+        key = fingerprint(self._key(), queries, config.resolved(self.made.settings.generator))
+        return self._verb("generate", key, lambda shelf: making.showcase(self.made, queries, shelf))
+
+    def augment(self, export: str | Path | None = None) -> list[Finding]:
+        """Did made images help? Trains what it lacks. export: a folder for the chosen training set, with its lineage."""
+        self._need_fit()
+        self.made.record(self.made.settings)
+        study = augmentation.Study(self.made)
+        found = self._verb("augment", study.key, study.run)
+        if export is not None:
+            study.export(Path(export))
+        return found
+
+    def audit(self) -> list[Finding]:
+        """Are made images copies of training images?"""
+        self._need_generator()
+        study = augmentation.Study(self.made)
+        return self._verb("audit", study.key, study.audit)
+
+    def report(self) -> Path:
+        """One self-contained page of everything found so far."""
+        self._collect()
+        page, _ = report.render(self.folder, self.made.progress)
+        return page
+
+    def findings(self, verb: str | None = None) -> list[Finding]:
+        """Everything found so far, or by one verb."""
+        path = self.folder / "findings.jsonl"
+        try:
+            rows = [Finding.from_dict(row) for row in read_lines(path)]
+        except GobelinError as error:
+            raise GobelinError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+        return [f for f in rows if verb is None or f.source == verb]
+
+    def plan(self, generator: bool = False) -> list[Finding]:
+        """What a fit (and an augment) would do here, without doing it."""
+        return inspection.planned(self.made, generator)
+
+    def summary(self) -> list[str]:
+        """What the run folder holds, in a few lines."""
+        return inspection.summary(self.made)
+
+    # how a verb is written down
+
+    def _check(self, shelf: Shelf) -> list[Finding]:
+        made, how = self.made, self.made.settings.check
+        rows = made.rows
+        found = check.counts(rows.dataset, rows.schema, rows.target, rows.parts, made.scan, how)
+        twins_found, twins = check.duplicates(made.embeddings, rows.parts, how)
+        found += twins_found + made.giveaways[0]
+        inspection.checked(made, found, twins, shelf)
+        return found
+
+    def _verb(self, name: str, key: str, work: Callable[[Shelf], list[Finding]]) -> list[Finding]:
+        """Do the work unless it was done with this key; keep its findings and exhibits in verbs/NAME."""
+        stage, run = f"verbs/{name}", self.made.run
+        if name in ("check", "fit") and run.has(stage) and not run.has(stage, key):
+            run.forget(*(f"verbs/{later}" for later in VERBS[VERBS.index(name) + 1 :]))
+
+        def make(folder: Path) -> None:
+            shelf = Shelf(name, folder, stage, self.made.settings.data.cited)
+            found = work(shelf)
+            write_lines(folder / "findings.jsonl", [f.to_dict() for f in found])
+            write_lines(folder / "exhibits.jsonl", [e.to_dict() for e in shelf.exhibits])
+
+        run.stage(stage, key, make)
+        self._collect()
+        return [Finding.from_dict(row) for row in read_lines(self.made.run.checked(stage) / "findings.jsonl")]
+
+    def _collect(self) -> None:
+        """findings.jsonl and exhibits.jsonl of the run: those of its verbs, in the verbs' order."""
+        for file in ("findings.jsonl", "exhibits.jsonl"):
+            rows: list[dict[str, Any]] = []
+            for verb in VERBS:
+                if self.made.run.has(f"verbs/{verb}"):
+                    rows += read_lines(self.made.run.checked(f"verbs/{verb}") / file)
+            rows = [Exhibit.from_dict(r).to_dict() if file.startswith("exhibits") else r for r in rows]
+            write_lines(self.folder / file, rows)
+
+    def _key(self) -> str:
+        return fingerprint(self.made.model.fingerprint(), self.made.alignment.fingerprint())
+
+    def _need_fit(self) -> None:
+        if not self.made.run.has("model"):
+            raise GobelinError(f"{self.folder}: has no predictor yet. Run {making.fit_command(self.made)}.")
+        lost = [f.name for f in self.made.schema.fields if not self.made.run.has(f"encoders/{file_name(f.name)}")]
+        if lost:
+            raise GobelinError(
+                f"{self.folder}: has no encoder of {', '.join(lost)} any more. Run {making.fit_command(self.made)}."
+            )
+
+    def _need_generator(self) -> None:
+        self._need_fit()
+        generation.image_field(self.made.schema)
+        if not self.made.has_generator():
+            raise GobelinError(f"{self.folder}: has no trained generator. Run {making.fit_command(self.made, True)}.")
+
+
+def _stored(store: Run) -> dict[str, Any]:
+    """The settings of an earlier start, with all that a run writes into them."""
+    said = store.said("settings.json")
+    needed = {
+        "data": ("path", "target", "fingerprint"),
+        "runtime": KEPT_BY_RUN,
+        "generator": ("name", "steps", "settings"),
+        "fusion": ("name",),
+    }
+    for group, names in needed.items():
+        there = said.get(group) if isinstance(said, dict) else None
+        if not isinstance(there, dict) or not set(names) <= set(there):
+            raise GobelinError(
+                f"{store.folder / 'settings.json'}: is damaged (nothing complete under {group!r}). Delete it and run gobelin "
+                "fit again."
+            )
+    return said
+
+
+def _replayed(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The new settings with what an earlier start of this run decided by a measurement: never measured twice."""
+    out = dict(new)
+    if any(not isinstance(new.get(group, {}), Mapping) for group in ("runtime", "generator")):
+        return out  # a user's mistake, which `build` names
+    kept = {k: old["runtime"][k] for k in KEPT_BY_RUN}
+    out["runtime"] = {**kept, **{k: v for k, v in dict(new.get("runtime", {})).items() if v not in ("auto", 0)}}
+    asked = dict(new.get("generator", {}))
+    own = {**old["generator"], **old["generator"]["settings"]}
+    wanted = {**{k: v for k, v in asked.items() if k != "settings"}, **asked.get("settings", {})}
+    same = all(str(own.get(k)) == str(v) for k, v in wanted.items() if k not in ("steps", "seeds"))
+    if same and not asked.get("steps"):
+        asked["steps"] = old["generator"]["steps"]
+    out["generator"] = asked
+    return out

@@ -1,0 +1,55 @@
+"""What several tests share: one small planted data set, read and sniffed once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from gobelin import schema
+from gobelin.data.dataset import Dataset
+from gobelin.data.fields import Schema, Target
+from gobelin.data.reading import read
+from gobelin.data.samples.shapes import Shapes
+from gobelin.embedding import Reader
+from gobelin.runtime import Runtime
+
+CHOICES = schema.Choices(encoders={"image": {"name": "pixels"}, "text": {"name": "characters"}})
+
+
+@pytest.fixture(scope="session")
+def runtime() -> Runtime:
+    torch.set_num_threads(1)
+    return Runtime(0, "cpu", "float32", 1)
+
+
+@pytest.fixture(scope="session")
+def shapes_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Shapes(rows=120).write(tmp_path_factory.mktemp("data") / "shapes", seed=0)
+
+
+@pytest.fixture(scope="session")
+def shapes(shapes_file: Path) -> Dataset:
+    return read(shapes_file).with_ids("id")
+
+
+@pytest.fixture(scope="session")
+def shapes_schema(shapes: Dataset) -> Schema:
+    return schema.infer(shapes, "shape", CHOICES)
+
+
+@pytest.fixture(scope="session")
+def shapes_target(shapes: Dataset, shapes_schema: Schema) -> Target:
+    return schema.target_of(shapes, shapes_schema)
+
+
+@pytest.fixture(scope="session")
+def shapes_reader(shapes: Dataset, shapes_schema: Schema, runtime: Runtime) -> Reader:
+    """The weightless encoders, fitted on the first 90 rows; no cache."""
+    train, encoders = shapes.rows(range(90)), {}
+    for field in shapes_schema.fields:
+        kinds = {c: shapes_schema.kind(c) for c in field.columns}
+        component = schema.build_encoder(field.encoder, CHOICES)
+        encoders[field.name] = component.fit(train.cells(field), field, kinds, runtime)
+    return Reader(shapes_schema, encoders)

@@ -1,0 +1,1 @@
+"""Contract suites: each runs over every component that the catalog finds."""

@@ -1,0 +1,143 @@
+"""Every encoder that is found obeys the contract."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from gobelin import catalog
+from gobelin.data.dataset import Dataset
+from gobelin.data.fields import Bid, Cell, Column, Field, Schema
+from gobelin.data.images import png_bytes
+from gobelin.embedding import Reader
+from gobelin.encoders import Encoder, FittedEncoder, Sample
+from gobelin.errors import GobelinError, MissingExtra
+from gobelin.runtime import Runtime
+
+RNG = np.random.default_rng(0)
+EXAMPLES: dict[str, list[Any]] = {  # a new kind of data adds six different values here
+    "image": [png_bytes(RNG.integers(0, 256, (16, 16, 3), dtype=np.uint8)) for _ in range(6)],
+    "text": ["a red flower", "two dogs in snow", "late train", "a glass of water", "old wooden house", "bright stone"],
+    "number": [1.0, 2.5, -3.0, 7.0, 7.5, 100.0],
+    "category": ["a", "b", "a", "b", "c", "c"],
+    "date": ["2020-01-01", "2020-02-03", "2021-05-05", "1999-12-31", "2020-07-07", "2001-01-01"],
+}
+NAMES = catalog.names("encoders")
+
+
+def settings_of(name: str) -> Encoder:
+    small = {"pixels": 32} if name == "image" else {}
+    return catalog.build("encoders", name, small)
+
+
+class Case:
+    """An encoder fitted on one column of each of its kinds."""
+
+    def __init__(self, name: str, runtime: Runtime) -> None:
+        self.component, self.runtime = settings_of(name), runtime
+        self.kinds = {kind: kind for kind in self.component.kinds}
+        self.field = Field("field", name, tuple(self.kinds))
+        self.cells: list[Cell] = [{k: EXAMPLES[k][row] for k in self.kinds} for row in range(6)]
+        try:
+            self.fitted = self.fit(self.component)
+        except MissingExtra as error:
+            pytest.skip(str(error))
+
+    def fit(self, component: Encoder) -> FittedEncoder:
+        return component.fit([*self.cells, None], self.field, self.kinds, self.runtime)
+
+    def embed(self, fitted: FittedEncoder, cells: list[Cell]) -> np.ndarray:
+        return fitted.embed([fitted.decode(c, Path())[0] for c in cells])
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def case(request: pytest.FixtureRequest, runtime: Runtime) -> Case:
+    return Case(request.param, runtime)
+
+
+def other(value: Any) -> Any:  # noqa: ANN401
+    """Another setting of the same type."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.replace(value, max_pixels=value.max_pixels - 1)  # type: ignore[attr-defined, call-arg]
+    return not value if isinstance(value, bool) else value + 1 if isinstance(value, int) else value / 2
+
+
+def test_is_what_the_contract_says(case: Case) -> None:
+    assert isinstance(case.component, Encoder) and isinstance(case.fitted, FittedEncoder)
+    assert dataclasses.is_dataclass(case.component) and type(case.component).__dataclass_params__.frozen  # type: ignore[attr-defined]
+    assert set(case.component.kinds) <= set(EXAMPLES), "add examples of the new kind"
+    assert all(type(case.component)() == type(case.component)(**{f.name: f.default}) for f in
+               dataclasses.fields(case.component) if f.default is not dataclasses.MISSING)  # fmt: skip
+
+
+def test_every_kind_has_one_default() -> None:
+    kinds = {k for n in NAMES for k in catalog.find("encoders", n).kinds}
+    for kind in kinds:
+        able = [catalog.find("encoders", n) for n in NAMES if kind in catalog.find("encoders", n).kinds]
+        assert sum(e.default for e in able) == 1 and len({e.flag for e in able}) == 1
+
+
+def test_vectors(case: Case) -> None:
+    found = case.embed(case.fitted, case.cells)
+    assert found.shape == (6, case.fitted.width) and found.dtype == np.float32 and np.isfinite(found).all()
+    assert len(np.unique(found, axis=0)) == 6
+    assert np.allclose(case.embed(case.fitted, case.cells), found, atol=1e-6)
+    assert np.allclose(case.embed(case.fitted, case.cells[::-1]), found[::-1], atol=1e-4)
+    assert np.allclose(case.embed(case.fitted, case.cells[2:3]), found[2:3], atol=1e-4)
+    assert np.allclose(case.embed(case.fit(case.component), case.cells), found, atol=1e-6)
+
+
+def test_saved_and_loaded_is_the_same(case: Case, tmp_path: Path) -> None:
+    case.fitted.save(tmp_path)
+    loaded = case.component.load(tmp_path, case.runtime)
+    assert loaded.fingerprint() == case.fitted.fingerprint() == case.fit(case.component).fingerprint()
+    assert loaded.width == case.fitted.width
+    assert np.allclose(case.embed(loaded, case.cells), case.embed(case.fitted, case.cells), atol=1e-6)
+    assert {p.suffix for p in tmp_path.iterdir()} <= {".json", ".safetensors"}
+
+
+def test_other_settings_have_another_fingerprint(case: Case) -> None:
+    prints = {case.fitted.fingerprint()}
+    fields = dataclasses.fields(case.component)  # type: ignore[arg-type]
+    for f in fields:
+        changed = dataclasses.replace(case.component, **{f.name: other(getattr(case.component, f.name))})  # type: ignore[type-var]
+        prints.add(case.fit(changed).fingerprint())
+    assert len(prints) == 1 + len(fields)
+
+
+def test_keys_name_contents(case: Case) -> None:
+    keys = [case.fitted.key(c, Path()) for c in case.cells]
+    assert {len(k) for k in keys} == {16} and len(set(keys)) == 6
+    assert keys == [case.fitted.key(dict(c), Path()) for c in case.cells]
+
+
+def test_missing_cells_are_absent_and_zero(case: Case) -> None:
+    table = pa.table({k: [EXAMPLES[k][0], None, EXAMPLES[k][2]] for k in case.kinds})
+    schema = Schema(tuple(Column(k, k) for k in case.kinds), (case.field,))
+    found = Reader(schema, {"field": case.fitted}).embed(Dataset(table, Path()))
+    assert found.present[:, 0].tolist() == [True, False, True]
+    assert not found.features["field"][1].any() and found.features["field"][0].any()
+    assert np.allclose(found.features["field"][[0, 2]], case.embed(case.fitted, [case.cells[0], case.cells[2]]), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bids(name: str) -> None:
+    encoder = catalog.find("encoders", name)
+    for kind, values in EXAMPLES.items():
+        bid = encoder.bid(Sample("x", tuple(values * 5), 30, Path()))
+        assert bid is None or (isinstance(bid, Bid) and bid.kind in encoder.kinds and 0 <= bid.confidence <= 1 and bid.reason)
+        if kind in encoder.kinds and encoder.default:
+            assert bid is not None
+    assert encoder.bid(Sample("x", (), 10, Path())) is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_query_that_cant_be_read_is_refused(name: str) -> None:
+    component = settings_of(name)
+    with pytest.raises(GobelinError):
+        component.parse(" " if component.flag != "image" else "no such file.png", Field("f", name, ("a",)))

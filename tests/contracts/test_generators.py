@@ -1,0 +1,129 @@
+"""Every generator that is installed obeys the contract. Oracle: the planted classes (a colour each), and itself at another
+batch size, after a save, and from another process's point of view (a loaded copy)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gobelin import catalog
+from gobelin.errors import GobelinError
+from gobelin.generators import PARTS, Condition, Context, Controls, Generator, ImageRows, Sampler, check_condition
+from gobelin.runtime import Runtime
+
+NAMES = catalog.names("generators")
+RUNTIME = Runtime(seed=0, device="cpu", precision="float32", threads=1)
+COLOURS = np.array([[230, 40, 40], [40, 90, 230]])
+SIZE, ROWS, WIDTH, SPACE = 16, 64, 8, "the space of this test"
+
+
+def planted(n: int = ROWS) -> ImageRows:
+    """Images of two colours; the class is the colour, the vector of field `a` names it too, field `b` is noise."""
+    rng = np.random.default_rng(0)
+    label = np.arange(n) % 2
+    images = np.clip(COLOURS[label][:, None, None] + rng.normal(0, 12, (n, SIZE, SIZE, 3)), 0, 255).astype(np.uint8)
+    vectors = rng.normal(size=(n, 2, WIDTH)).astype(np.float32)
+    vectors[:, 0] = np.where(label[:, None] == 1, 1.0, -1.0)
+    vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
+    present = np.ones((n, 2), bool)
+    present[::3, 1] = False
+    vectors *= present[..., None]
+    condition = Condition(
+        ("a", "b"), torch.from_numpy(vectors), torch.from_numpy(present), torch.from_numpy(label), fingerprint=SPACE
+    )
+    return ImageRows(images, condition, ("red", "blue"))
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sampler]:
+    """Every generator after a few steps."""
+    rows = planted()
+    out = {}
+    for name in NAMES:
+        context = Context(RUNTIME, tmp_path_factory.mktemp(name), steps=6)
+        out[name] = catalog.build("generators", name).fit(rows, rows, context)
+    return out
+
+
+def drawn(sampler: Sampler, condition: Condition, seeds: list[int], batch: int = 64) -> np.ndarray:
+    return np.concatenate(list(sampler.sample(condition, seeds, Controls(batch=batch))))
+
+
+def conditions(sampler: Sampler) -> dict[str, Condition]:
+    """The empty condition, and one for every way to fill the parts that the sampler accepts."""
+    c = planted(6).condition
+    none = torch.full((6,), -1)
+    absent = Condition(c.fields, torch.zeros_like(c.vectors), torch.zeros_like(c.present), none, fingerprint=SPACE)
+    out = {"nothing": absent}
+    if "target" in sampler.accepts:
+        out["target"] = Condition(c.fields, absent.vectors, absent.present, c.target, fingerprint=SPACE)
+    if "vectors" in sampler.accepts:
+        one = c.present & torch.tensor([True, False])
+        out["one field"] = Condition(c.fields, c.vectors * one[..., None], one, none, fingerprint=SPACE)
+        out["all fields"] = Condition(c.fields, c.vectors, c.present, none, fingerprint=SPACE)
+    if {"target", "vectors"} <= sampler.accepts:
+        out["fields and target"] = c
+    return out
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_a_generator_and_its_fit_a_sampler(name: str, fitted: dict[str, Sampler]) -> None:
+    assert isinstance(catalog.build("generators", name), Generator) and isinstance(fitted[name], Sampler)
+    assert fitted[name].accepts <= set(PARTS) and fitted[name].accepts == catalog.find("generators", name).accepts
+    assert fitted[name].size == (SIZE, SIZE, 3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_condition_makes_images(name: str, fitted: dict[str, Sampler]) -> None:
+    for what, condition in conditions(fitted[name]).items():
+        images = drawn(fitted[name], condition, list(range(6)))
+        assert images.shape == (6, SIZE, SIZE, 3) and images.dtype == np.uint8, what
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_image_depends_on_its_seed_alone(name: str, fitted: dict[str, Sampler]) -> None:
+    for what, condition in conditions(fitted[name]).items():
+        together = drawn(fitted[name], condition, [5, 6, 7, 8, 9, 10]).astype(int)
+        apart = drawn(fitted[name], condition, [5, 6, 7, 8, 9, 10], batch=1).astype(int)
+        alone = drawn(fitted[name], condition.rows([2]), [7]).astype(int)
+        assert np.abs(together - apart).max() <= 2 and np.abs(together[2] - alone[0]).max() <= 2, what
+    same = conditions(fitted[name])["nothing"].rows([0, 0])
+    one, other = drawn(fitted[name], same, [1, 2])
+    assert (one != other).any()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_saved_and_loaded_it_makes_the_same(name: str, fitted: dict[str, Sampler], tmp_path: Path) -> None:
+    fitted[name].save(tmp_path / "saved")
+    again = catalog.build("generators", name).load(tmp_path / "saved", RUNTIME)
+    condition = conditions(fitted[name])["nothing"]
+    assert (drawn(again, condition, [1, 2, 3, 4, 5, 6]) == drawn(fitted[name], condition, [1, 2, 3, 4, 5, 6])).all()
+    assert again.fingerprint() == fitted[name].fingerprint()
+    assert not list((tmp_path / "saved").rglob("*.pkl"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_part_that_it_cannot_use_is_an_error(name: str, fitted: dict[str, Sampler]) -> None:
+    c = planted(2).condition
+    given = {"vectors": c.vectors, "target": c.target, "text": ["x", "y"], "source": np.zeros((2, SIZE, SIZE, 3), np.uint8)}
+    for part in set(given) - fitted[name].accepts:
+        bare = {"vectors": torch.zeros_like(c.vectors), "target": None} | {part: given[part]}
+        present = c.present if part == "vectors" else torch.zeros_like(c.present)
+        condition = Condition(c.fields, present=present, fingerprint=SPACE, **bare)
+        with pytest.raises(GobelinError, match=f"{name} can't use {part}"):
+            check_condition(name, fitted[name], condition, [0, 1], SPACE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_condition_from_another_space_is_an_error(name: str, fitted: dict[str, Sampler]) -> None:
+    if "vectors" in fitted[name].accepts:
+        with pytest.raises(GobelinError, match="comes from the space"):
+            check_condition(name, fitted[name], planted(2).condition, [0, 1], "another space")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_minutes_become_at_least_one_step(name: str) -> None:
+    assert catalog.build("generators", name).steps_for(planted(), RUNTIME, 1e-6) >= 1

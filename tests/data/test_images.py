@@ -1,0 +1,214 @@
+"""Opened images against closed forms; every sort of bad cell against its reason."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, PngImagePlugin
+
+from gobelin.data import images
+from gobelin.data.files import BadCell
+from gobelin.data.images import Opening, decode_images, image_key, image_share, image_values, open_image, png_bytes, squared
+
+RNG = np.random.default_rng(0)
+COLOURS = RNG.integers(0, 256, (6, 4, 3), dtype=np.uint8)
+
+
+def coded(image: Image.Image, kind: str = "PNG", **settings: object) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **settings)
+    return out.getvalue()
+
+
+def opened(value: str | bytes, root: Path = Path(), how: Opening | None = None) -> tuple[np.ndarray, str]:
+    image, converted = open_image(value, root, how or Opening())
+    assert image.mode in ("RGB", "L")
+    return np.asarray(image), converted
+
+
+def reason(value: str | bytes, root: Path = Path(), how: Opening | None = None) -> str:
+    with pytest.raises(BadCell) as caught:
+        open_image(value, root, how or Opening())
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_plain_images_are_not_converted() -> None:
+    pixels, converted = opened(coded(Image.fromarray(COLOURS)))
+    assert np.array_equal(pixels, COLOURS) and converted == ""
+    pixels, converted = opened(coded(Image.fromarray(COLOURS[..., 0]), "TIFF"))
+    assert np.array_equal(pixels, COLOURS[..., 0]) and converted == ""
+    assert np.array_equal(opened(png_bytes(COLOURS))[0], COLOURS)
+    assert np.array_equal(opened(png_bytes(COLOURS[..., :1]))[0], COLOURS[..., 0])
+
+
+def test_cmyk_without_black_is_its_complement() -> None:
+    cmyk = np.concatenate([COLOURS, np.zeros_like(COLOURS[..., :1])], -1)
+    pixels, converted = opened(coded(Image.fromarray(cmyk, "CMYK"), "TIFF"))
+    assert np.array_equal(pixels, 255 - COLOURS) and converted == "CMYK"
+    cmyk[..., 3] = 255
+    assert not opened(coded(Image.fromarray(cmyk, "CMYK"), "TIFF"))[0].any()
+
+
+def test_palette_with_a_transparent_entry() -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.putpixel((1, 0), 1)
+    pixels, converted = opened(coded(image))
+    assert pixels.tolist() == [[[10, 20, 30], [40, 50, 60]]] and converted == "palette"
+    pixels, converted = opened(coded(image, transparency=0), how=Opening(background=(1, 2, 3)))
+    assert pixels.tolist() == [[[1, 2, 3], [40, 50, 60]]] and converted == "palette"
+
+
+def test_alpha_is_mixed_with_the_background() -> None:
+    rgba = np.array([[[0, 100, 200, 51], [9, 8, 7, 0], [9, 8, 7, 255], [0, 255, 100, 102]]], np.uint8)
+    pixels, converted = opened(coded(Image.fromarray(rgba)))
+    assert pixels.tolist() == [[[204, 224, 244], [255, 255, 255], [9, 8, 7], [153, 255, 193]]] and converted == "alpha"
+    many = RNG.integers(0, 256, (20, 20, 4), dtype=np.uint8)
+    share, under = many[..., 3:] / 255, np.array([30, 60, 90])
+    pixels, _ = opened(coded(Image.fromarray(many)), how=Opening(background=(30, 60, 90)))
+    assert np.abs(pixels - (share * many[..., :3] + (1 - share) * under)).max() <= 1
+
+
+def test_grey_with_alpha_and_a_transparent_colour() -> None:
+    grey = np.array([[[0, 51], [100, 255]]], np.uint8)
+    pixels, converted = opened(coded(Image.fromarray(grey, "LA")))
+    assert pixels[..., 0].tolist() == [[204, 100]] and converted == "alpha"
+    image = Image.fromarray(np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8))
+    pixels, converted = opened(coded(image, transparency=(1, 2, 3)))
+    assert pixels.tolist() == [[[255, 255, 255], [4, 5, 6]]] and converted == "alpha"
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 65535), (1000, 3000)])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bits_by_the_stated_range(low: int, high: int, kind: str) -> None:
+    deep = RNG.integers(0, 65536, (8, 8), dtype=np.uint16)
+    deep[0, :4] = low, high, 0, 65535
+    deep[1] = np.linspace(low, high, 8)
+    pixels, converted = opened(coded(Image.fromarray(deep), kind), how=Opening(low=low, high=high))
+    expected = np.clip((deep.astype(float) - low) / (high - low) * 255, 0, 255)
+    assert np.abs(pixels - expected).max() < 1 and converted == "16 bits"
+    assert pixels[0, :2].tolist() == [0, 255]
+
+
+def test_an_empty_range_is_refused() -> None:
+    with pytest.raises(ValueError, match="low = 5 must lie below high = 5"):
+        Opening(low=5, high=5)
+
+
+def test_one_bit_becomes_black_and_white() -> None:
+    bits = RNG.integers(0, 2, (5, 9)).astype(bool)
+    pixels, converted = opened(coded(Image.fromarray(bits)))
+    assert np.array_equal(pixels, bits * np.uint8(255)) and converted == "1 bit"
+
+
+TURNS = {
+    1: lambda x: x, 2: np.fliplr, 3: lambda x: np.rot90(x, 2), 4: np.flipud, 5: lambda x: x.swapaxes(0, 1),
+    6: lambda x: np.rot90(x, -1), 7: lambda x: np.rot90(x, 2).swapaxes(0, 1), 8: np.rot90,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+def test_exif_rotation_is_undone(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels, _ = opened(coded(Image.fromarray(COLOURS), exif=exif))
+    assert np.array_equal(pixels, TURNS[orientation](COLOURS))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "TIFF"])
+def test_truncated_files_are_damaged(kind: str) -> None:
+    whole = coded(Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)), kind)
+    assert reason(whole[: len(whole) * 2 // 3]).startswith("is damaged")
+
+
+def test_what_is_no_image(tmp_path: Path) -> None:
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "words.png").write_text("words")
+    assert reason("empty.png", tmp_path) == "is an empty file" and reason("words.png", tmp_path) == "is not an image"
+    assert reason("none.png", tmp_path) == reason(".", tmp_path) == "no such file"
+    assert reason(b"words") == "is not an image" and reason(7) == reason({"a": 1}) == "is no path"  # type: ignore[arg-type]
+
+
+def test_bombs_are_not_opened() -> None:
+    assert reason(png_bytes(COLOURS), how=Opening(max_pixels=23)) == "is too large (4 x 6 pixels)"
+    assert opened(png_bytes(COLOURS), how=Opening(max_pixels=24))[1] == ""
+    for side in (11_000, 60_000):  # over this limit, and over Pillow's own
+        header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+        chunk = b"IHDR" + header
+        bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        bomb += struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
+        assert reason(bomb).startswith("is too large")
+
+
+@pytest.mark.parametrize("url", ["http://x.org/a.png", "https://x.org/a.png", "file:///etc/passwd", "s3://b/a.png"])
+def test_urls_are_not_fetched(url: str) -> None:
+    assert reason(url) == "is a URL; nothing is downloaded"
+
+
+def test_no_path_leaves_the_root(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "in").mkdir(parents=True)
+    for place in (root / "in" / "a.png", tmp_path / "out.png", tmp_path / "root2.png"):
+        place.write_bytes(png_bytes(COLOURS))
+    (root / "inner.png").symlink_to(root / "in" / "a.png")
+    (root / "outer.png").symlink_to(tmp_path / "out.png")
+    (root / "folder").symlink_to(tmp_path)
+    (root / "loop.png").symlink_to(root / "loop.png")
+    for inside in ("in/a.png", "in/../in/a.png", "inner.png", str(root / "in" / "a.png"), "folder/root/in/a.png"):
+        assert np.array_equal(opened(inside, root)[0], COLOURS)
+    for outside in ("../out.png", "in/../../root2.png", "outer.png", "folder/out.png", str(tmp_path / "out.png")):
+        assert reason(outside, root) == "leaves the data folder (--root DIR allows a wider one)"
+        assert np.array_equal(opened(str(root / outside), tmp_path)[0], COLOURS)
+    for odd in ("loop.png", "a\0b.png", "x" * 5000 + ".png"):
+        assert reason(odd, root).startswith(("can't be opened", "no such file"))
+
+
+def test_squared_pads_with_the_background() -> None:
+    wide = Image.new("RGB", (4, 2), (200, 0, 0))
+    pixels = squared(wide, 4, (0, 9, 0))
+    assert (pixels[1:3] == (200, 0, 0)).all() and (pixels[[0, 3]] == (0, 9, 0)).all()
+    assert np.array_equal(squared(wide.transpose(Image.Transpose.ROTATE_90), 4, (0, 9, 0)), pixels.swapaxes(0, 1))
+    assert (squared(Image.new("L", (2, 4), 7), 4)[:, [0, 3]] == 255).all()
+
+
+def test_squared_shrinks_by_the_mean() -> None:
+    large = RNG.integers(0, 256, (12, 12, 3), dtype=np.uint8)
+    means = large.reshape(4, 3, 4, 3, 3).mean((1, 3))
+    assert np.abs(squared(Image.fromarray(large), 4) - means).max() <= 1
+    assert np.array_equal(squared(Image.fromarray(large), 12), large)
+
+
+def test_a_long_thin_image_is_no_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
+    strip = Image.fromarray(RNG.integers(0, 256, (60, 480, 3), dtype=np.uint8))
+    whole = squared(strip, 16).astype(int)
+    monkeypatch.setattr(images, "MAX_PIXELS", 160**2)  # below 480 x 480 once padded
+    assert np.abs(squared(strip, 16) - whole).max() <= 2
+    assert squared(Image.new("RGB", (2_000_000, 1), (0, 0, 0)), 8).mean() > 200
+
+
+def test_cells_of_several_images(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png_bytes(COLOURS))
+    cell = {"one": "a.png", "two": [png_bytes(255 - COLOURS), "a.png"]}
+    assert len(image_values(cell)) == 3
+    pixels, _ = decode_images(cell, tmp_path, Opening(), 8)
+    assert pixels.shape == (3, 8, 8, 3) and np.array_equal(pixels[0], pixels[2])
+    same = {"one": png_bytes(COLOURS), "two": [png_bytes(255 - COLOURS), png_bytes(COLOURS)]}
+    assert image_key(cell, tmp_path) == image_key(same, tmp_path) and len(image_key(cell, tmp_path)) == 16
+    assert image_key({"one": "a.png"}, tmp_path) != image_key(cell, tmp_path)
+
+
+def test_share_of_image_values() -> None:
+    assert image_share(["a.PNG", "b.txt", b"\x89PNG..", b"words", 3, ["c.jpg", "d.gif"]]) == pytest.approx(4 / 7)
+    assert image_share([]) == 0
+
+
+def test_metadata_text_is_no_transparency() -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Comment", "x")
+    assert opened(coded(Image.fromarray(COLOURS), pnginfo=info))[1] == ""

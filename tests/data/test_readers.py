@@ -1,0 +1,153 @@
+"""Tables as files: the same rows whatever the format, and one line with a place for what can't be read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from gobelin.data.reading import read
+from gobelin.errors import GobelinError
+
+ROWS = [{"name": "a, b", "n": "1"}, {"name": 'say "x"\nand y', "n": None}, {"name": "ä;\tö \u2028 \x85 \x0c z", "n": "3"}]
+
+
+def columns(path: Path) -> dict[str, list[Any]]:
+    data = read(path)
+    return {n: data.values(n) for n in data.column_names}
+
+
+def written(tmp_path: Path, name: str, content: str | bytes) -> Path:
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def refusal(path: Path) -> list[str]:
+    with pytest.raises(GobelinError) as caught:
+        read(path)
+    lines = str(caught.value).split("\n")
+    assert lines[0].startswith(str(path))
+    return lines
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "BOM"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["unix", "windows"])
+def test_csv_keeps_every_cell(tmp_path: Path, delimiter: str, mark: str, end: str) -> None:
+    quoted = [['"' + (v or "").replace('"', '""') + '"' for v in row.values()] for row in ROWS]
+    lines = [["name", " n "], *quoted[:2], [], quoted[2]]
+    path = written(tmp_path, "x.csv", mark + end.join(delimiter.join(line) for line in lines) + end)
+    assert columns(path) == {k: [r[k] for r in ROWS] for k in ROWS[0]}
+    assert read(path).root == tmp_path and read(path, tmp_path.parent).root == tmp_path.parent
+
+
+def test_csv_text_stays_text_and_blank_is_missing(tmp_path: Path) -> None:
+    path = written(tmp_path, "x.csv", "a,b,c,d\n007,1e3,  ,nan\n\u2028x,True,2020-01-01, y \n")
+    assert columns(path) == {"a": ["007", "x"], "b": ["1e3", "True"], "c": [None, "2020-01-01"], "d": ["nan", "y"]}
+
+
+def test_unquoted_line_separators_do_not_end_a_row(tmp_path: Path) -> None:
+    odd = "a\u2028b\x85c\x0cd\x1ce"
+    assert columns(written(tmp_path, "x.csv", f"k,t\n1,{odd}\n")) == {"k": ["1"], "t": [odd]}
+    lines = [json.dumps({"t": odd}, ensure_ascii=False), json.dumps({"t": "z"})]
+    assert columns(written(tmp_path, "x.jsonl", "\n".join(lines))) == {"t": [odd, "z"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b" \n\n", "is empty"),
+        (b"a,b\n", "holds a header alone"),
+        ("a,b\nä,1\n".encode("latin1"), "byte 4: is not UTF-8"),
+        (b"a,b\n1,\0\n", "byte 6: holds a zero byte"),
+        (b"a,,c\n1,2,3\n", "column 2 has no name"),
+        (b"a,b,a\n1,2,3\n", "column 'a' stands there twice"),
+        (b'a,b\n1,"x\n2,y\n3,z\n', "line 4: unexpected end of data"),
+    ],
+)
+def test_csv_refusals(tmp_path: Path, content: bytes, message: str) -> None:
+    (line,) = refusal(written(tmp_path, "x.csv", content))
+    assert message in line
+
+
+def test_ragged_rows_are_listed_with_their_numbers(tmp_path: Path) -> None:
+    body = ["1,2", "1", "1,2,3", *["x"] * 6, "1,2"]
+    lines = refusal(written(tmp_path, "x.csv", "\n".join(["a,b", *body])))
+    assert lines[0].endswith("row 2: 1 cells, the header has 2.") and lines[1].endswith("row 3: 3 cells, the header has 2.")
+    assert lines[5:] == ["... and 3 more rows.", "Quote cells that hold the delimiter."] and len(lines) == 7
+
+
+def test_jsonl_types_lists_and_missing_keys(tmp_path: Path) -> None:
+    rows = [
+        {"n": 1, "list": ["a", None, "b"], "mixed": 1, "one": "a.png", "big": 2**70},
+        {"n": 2.5, "list": [], "mixed": "x", "one": ["b.png", "c.png"], "late": True},
+        {"n": None, "list": [None], "mixed": [1], "big": 3},
+    ]
+    path = written(tmp_path, "x.jsonl", "\ufeff" + "\r\n\n".join(map(json.dumps, rows)))
+    found = columns(path)
+    assert found["n"] == [1, 2.5, None] and found["late"] == [None, True, None]
+    assert found["list"] == [["a", "b"], None, None]
+    assert found["one"] == [["a.png"], ["b.png", "c.png"], None]
+    assert found["big"] == [str(2**70), None, "3"]
+
+
+def test_jsonl_mistakes_are_listed_with_their_lines(tmp_path: Path) -> None:
+    lines = refusal(written(tmp_path, "x.jsonl", '{"a": 1}\n{"a": \n[1]\n' + "x\n" * 6))
+    assert "line 2: is not JSON" in lines[0] and "line 3: an object {...} was expected, found list" in lines[1]
+    assert lines[-1] == "... and 3 more lines." and len(lines) == 6
+    assert "holds no row" in refusal(written(tmp_path, "y.jsonl", "\n \n"))[0]
+    assert "byte 6: is not UTF-8" in refusal(written(tmp_path, "z.jsonl", b'{"a":"\xff"}'))[0]
+
+
+def test_parquet_bytes_files_and_dictionaries(tmp_path: Path) -> None:
+    file = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    table = pa.table({
+        "raw": pa.array([b"\x89PNG", None]),
+        "embedded": pa.array([{"bytes": b"x", "path": None}, None], file),
+        "linked": pa.array([{"bytes": None, "path": "a.png"}, None], file),
+        "word": pa.array(["a", "b"]).dictionary_encode(),
+    })  # fmt: skip
+    pq.write_table(table, tmp_path / "x.parquet")
+    assert columns(tmp_path / "x.parquet") == {
+        "raw": [b"\x89PNG", None], "embedded": [b"x", None], "linked": ["a.png", None], "word": ["a", "b"],
+    }  # fmt: skip
+
+
+def test_parquet_refusals(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"a": pa.array([], pa.string())}), tmp_path / "none.parquet")
+    assert "holds no row" in refusal(tmp_path / "none.parquet")[0]
+    pq.write_table(pa.table({"a": ["x"] * 100}), tmp_path / "whole.parquet")
+    for content in (b"", b"PAR1", (tmp_path / "whole.parquet").read_bytes()[:-5]):
+        (line,) = refusal(written(tmp_path, "x.parquet", content))
+        assert "can't be read as Parquet" in line
+
+
+def test_folder_of_class_folders(tmp_path: Path) -> None:
+    for name in ("b/2.PNG", "a/1.jpg", "a/deep/3.tif", "a/notes.txt", "loose.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert columns(tmp_path) == {"image": ["a/1.jpg", "a/deep/3.tif", "b/2.PNG"], "class": ["a", "a", "b"]}
+    (tmp_path / "empty").mkdir()
+    assert "holds no class folder with images" in refusal(tmp_path / "empty")[0]
+
+
+def test_formats_agree(tmp_path: Path) -> None:
+    written(tmp_path, "x.jsonl", "\n".join(json.dumps(r) for r in ROWS))
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "x.parquet")
+    one, other = read(tmp_path / "x.jsonl"), read(tmp_path / "x.parquet")
+    assert one.fingerprint == other.fingerprint and one.values("name") == [r["name"] for r in ROWS]
+
+
+def test_unknown_suffix_and_missing_path(tmp_path: Path) -> None:
+    path = written(tmp_path, "records.xlsx", "x")
+    (line,) = refusal(path)
+    assert "no reader for .xlsx. Readers: csv, folder, jsonl, parquet" in line
+    assert "a file without a suffix" in refusal(written(tmp_path, "records", "x"))[0]
+    assert refusal(tmp_path / "record.xlsx")[0].endswith("no such file or folder. Did you mean 'records.xlsx'?")
+    assert "no such file or folder" in refusal(tmp_path / "nowhere" / "x.csv")[0]

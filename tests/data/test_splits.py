@@ -1,0 +1,118 @@
+"""Parts against the promises: groups whole, shares within rounding, time in order."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gobelin.data.fields import Target
+from gobelin.data.splits import PARTS, Split, assign, small_classes
+from gobelin.errors import GobelinError
+
+RNG = np.random.default_rng(0)
+
+
+def classes(values: np.ndarray) -> Target:
+    return Target("y", "class", values.astype(np.int64), tuple(map(str, range(int(values.max()) + 1))))
+
+
+def alone(n: int) -> list[str]:
+    return [f"row {k}" for k in range(n)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("how", [Split(), Split(0.1, 0.1), Split(0.33, 0.4)])
+def test_shares_of_every_class_within_rounding(how: Split, seed: int) -> None:
+    y = np.repeat([0, 1, 2, -1], [103, 40, 7, 30])
+    parts = assign(how, classes(y), alone(len(y)), seed)
+    for c, n in ((0, 103), (1, 40), (2, 7)):
+        assert abs((parts[y == c] == "test").sum() - how.test * n) <= 0.5 + 1e-9
+        assert abs((parts[y == c] == "valid").sum() - how.valid * n) <= 1
+    assert set(parts[y == -1]) == {"train"}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_group_never_stands_in_two_parts(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    y = rng.integers(-1, 3, 400)
+    groups = [f"g{g}" for g in rng.integers(0, 60, 400)]
+    parts = assign(Split(), classes(y), groups, seed)
+    assert all(len({p for p, g in zip(parts, groups, strict=True) if g == one}) == 1 for one in groups)
+    counted = parts[y >= 0]
+    assert abs((counted == "test").mean() - 0.25) < 0.06 and abs((counted == "valid").mean() - 0.2) < 0.06
+
+
+def test_a_group_of_everything_trains_or_tests_as_one() -> None:
+    parts = assign(Split(), classes(np.zeros(10)), ["g"] * 10, 0)
+    assert len(set(parts)) == 1
+
+
+def test_a_number_is_stratified_by_thirds() -> None:
+    y = RNG.normal(size=300)
+    y[::10] = np.nan
+    parts = assign(Split(), Target("y", "number", y), alone(300), 0)
+    known = ~np.isnan(y)
+    edges = np.quantile(y[known], [1 / 3, 2 / 3])
+    for third in range(3):
+        rows = known & (np.searchsorted(edges, np.nan_to_num(y)) == third)
+        assert abs((parts[rows] == "test").sum() - 0.25 * rows.sum()) <= 0.5
+    assert set(parts[~known]) == {"train"}
+
+
+def test_same_seed_same_parts() -> None:
+    y = classes(RNG.integers(0, 3, 200))
+    one, again, other = (assign(Split(), y, alone(200), s) for s in (0, 0, 1))
+    assert np.array_equal(one, again) and not np.array_equal(one, other)
+
+
+def days(n: int) -> list[str]:
+    return [str(np.datetime64("1999-12-20") + k) for k in range(n)]
+
+
+@pytest.mark.parametrize(
+    "times", [list(range(100)), [str(k) for k in range(100)], [k / 7 for k in range(100)], days(100)],
+    ids=["numbers", "numbers as text", "fractions", "dates"],
+)  # fmt: skip
+def test_by_time_every_test_row_is_later(times: list[object]) -> None:
+    order = RNG.permutation(100)
+    parts = assign(Split(by="time"), classes(np.zeros(100)), alone(100), 0, times=[times[k] for k in order])
+    when = {p: order[parts == p] for p in PARTS}
+    assert when["train"].max() < when["valid"].min() and when["valid"].max() < when["test"].min()
+    assert [len(when[p]) for p in PARTS] == [55, 20, 25]
+
+
+def test_by_time_a_group_goes_with_its_latest_row() -> None:
+    groups, times = ["a", "b", "a", *alone(17)], [0, 1, 100, *range(2, 19)]
+    parts = assign(Split(by="time"), classes(np.zeros(20)), groups, 0, times=times)
+    assert parts[0] == parts[2] == "test" and parts[1] == "train"
+
+
+def test_by_time_a_row_without_one() -> None:
+    times: list[object] = [1, None, 3]
+    with pytest.raises(GobelinError, match="split.by = time: row 1 has a target and no time"):
+        assign(Split(by="time"), classes(np.zeros(3)), alone(3), 0, times=times)
+    assert assign(Split(by="time"), classes(np.array([0, -1, 0])), alone(3), 0, times=times)[1] == "train"
+    with pytest.raises(GobelinError, match="no column has the role time"):
+        assign(Split(by="time"), classes(np.zeros(3)), alone(3), 0)
+
+
+def test_a_given_column_is_taken_as_it_is() -> None:
+    given = ["Train", "test", "VAL", None, "training", "validation", "testing"]
+    parts = assign(Split(), classes(np.zeros(7)), alone(7), 0, given)
+    assert parts.tolist() == ["train", "test", "valid", "train", "train", "valid", "test"]
+    with pytest.raises(GobelinError, match="'tset' is no part of a split. Did you mean 'test'?"):
+        assign(Split(), classes(np.zeros(1)), alone(1), 0, ["tset"])
+    with pytest.raises(GobelinError, match="group 'g' stands in train and in test"):
+        assign(Split(), classes(np.zeros(2)), ["g", "g"], 0, ["train", "test"])
+
+
+def test_small_classes_are_not_scored() -> None:
+    y = classes(np.array([0, 0, 0, 1, 1, 2, -1, -1]))
+    parts = np.array(["train", "valid", "test", "train", "test", "train", "valid", "test"])
+    assert small_classes(y, parts).tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("wrong", [{"valid": 0}, {"test": 1}, {"valid": 0.5, "test": 0.4}, {"by": "class"}])
+def test_impossible_shares_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="was expected|must be positive"):
+        Split(**wrong)  # type: ignore[arg-type]

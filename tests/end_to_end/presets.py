@@ -1,0 +1,14 @@
+"""The quick preset of the end-to-end tests: the whole main job on drawn shapes, with everything that is measured fixed."""
+
+from __future__ import annotations
+
+SETS = [
+    "runtime.precision=float32", "runtime.threads=2", "runtime.device=cpu", "generator.steps=40", "generator.size=16",
+    "generator.settings.width=8", "generator.settings.batch=16", "augment.seeds=3", "augment.tuning_seeds=1",
+    "augment.ratio=0.5", "fusion.settings.steps=240", "fusion.settings.components=48", "align.steps=40",
+]  # fmt: skip
+
+
+def as_options(sets: list[str] = SETS) -> list[str]:
+    """--set A=B --set C=D ..."""
+    return [word for one in sets for word in ("--set", one)]

@@ -1,0 +1,177 @@
+"""Every verb on one small run, through the command line as a user calls it. Oracle: the planted truth of the shapes, files that
+are read back, and a second run from the first one's settings."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from gobelin import Workbench, catalog
+from gobelin.cli import main
+from gobelin.provenance import is_marked, read_lineage
+
+sys.path.insert(0, str(Path(__file__).parent))
+from presets import as_options  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished quick demo."""
+    folder = tmp_path_factory.mktemp("quick") / "run"
+    main(["demo", "--sample", "shapes", "--run", str(folder), *as_options()])
+    return folder
+
+
+def lines(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def test_a_run_folder_holds_what_is_promised(run: Path) -> None:
+    for name in ("settings.json", "environment.json", "schema.json", "findings.jsonl", "report.html", "report.md", "images"):
+        assert (run / name).exists(), name
+    assert list(run.glob("**/*.safetensors")) and not list(run.glob("**/*.pkl")) and not list(run.glob("**/.writing-*"))
+    sources = {f["source"] for f in map(json.loads, (run / "findings.jsonl").read_text().splitlines())}
+    assert sources == {"check", "fit", "evaluate", "search", "generate", "augment", "audit"}
+
+
+def test_the_caption_names_the_shape_and_the_table_does_not(run: Path) -> None:
+    """Planted: a caption ends with its shape; side, hue and noise say nothing of it."""
+    found = {f.scope.get("fields"): f for f in Workbench.open(run).findings("evaluate") if f.name == "balanced_accuracy"}
+    assert found["caption"].value > 0.95
+    assert found["table"].low < 0.25 + 0.1 and found["table"].value < 0.5
+    assert found["image"].value > found["table"].value
+
+
+def test_made_rows_leave_test_and_validation_alone(run: Path) -> None:
+    bench = Workbench.open(run)
+    rows = bench.made.rows
+    assert set(rows.dataset.origins) == {"real"}
+    ledger = [json.loads(line) for line in (run / "ledger.jsonl").read_text().splitlines()]
+    assert [r["look"] for r in ledger] == [1]
+
+
+def test_predict_writes_calibrated_columns(run: Path, tmp_path: Path) -> None:
+    source = run / "data" / "records.csv"
+    main(["predict", str(run), str(source), "--out", str(tmp_path / "pred.csv")])
+    with (tmp_path / "pred.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 320 and set(rows[0]) == {"id", "prediction", "p_circle", "p_cross", "p_square", "p_triangle", "present"}
+    probabilities = np.array([[float(v) for k, v in r.items() if k.startswith("p_")] for r in rows])
+    assert np.allclose(probabilities.sum(1), 1, atol=1e-4)
+    names = ["circle", "cross", "square", "triangle"]
+    assert [r["prediction"] for r in rows] == [names[k] for k in probabilities.argmax(1)]
+    captioned = [r for r in rows if "caption" in r["present"]]
+    with source.open(encoding="utf-8") as file:
+        truth = {r["id"]: r["shape"] for r in csv.DictReader(file)}
+    assert np.mean([truth[r["id"]] == r["prediction"] for r in captioned]) > 0.9
+
+
+def test_predict_without_an_image_column_still_predicts(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "new.csv").write_text("id,caption\n1,a small red circle\n2,a large blue triangle\n", encoding="utf-8")
+    main(["predict", str(run), str(tmp_path / "new.csv"), "--out", str(tmp_path / "pred.csv")])
+    with (tmp_path / "pred.csv").open(encoding="utf-8") as file:
+        assert [(r["prediction"], r["present"]) for r in csv.DictReader(file)] == [
+            ("circle", "caption"),
+            ("triangle", "caption"),
+        ]
+
+
+def test_search_mixes_flags(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["search", str(run), "--text", "a large green square", "--row", "side=21,hue=0.35", "-k", "3", "--json"])
+    hits = lines(capsys.readouterr().out)
+    assert len(hits) == 3 and [h["score"] for h in hits] == sorted((h["score"] for h in hits), reverse=True)
+    main(["search", str(run), "--query", "caption=a large green square", "-k", "1", "--json"])
+    by_column = lines(capsys.readouterr().out)
+    main(["search", str(run), "--text", "a large green square", "-k", "1", "--json"])
+    assert by_column == lines(capsys.readouterr().out)
+
+
+def test_searching_by_its_own_image_finds_the_row(run: Path) -> None:
+    bench = Workbench.open(run)
+    image = run / "data" / "images" / "00007.png"
+    shared = bench.made.shared
+    row = shared.ids.index("00007")
+    alone = bench.search(320, image=str(image))
+    score = next(h.score for h in alone if h.id == "00007")
+    expected = float(shared.of("image")[row] @ shared.pooled()[row])
+    assert score == pytest.approx(expected, abs=1e-5)
+
+
+def test_generate_writes_marked_images_that_depend_on_their_seed_alone(run: Path, tmp_path: Path) -> None:
+    main(
+        ["generate", str(run), "--label", "circle", "--text", "a red circle", "--seeds", "3,5-6", "--out", str(tmp_path / "a")]
+    )
+    main(["generate", str(run), "--label", "circle", "--text", "a red circle", "--seeds", "5", "--out", str(tmp_path / "b")])
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["seed-3.png", "seed-5.png", "seed-6.png"]
+    one, other = (np.asarray(Image.open(tmp_path / d / "seed-5.png")).astype(int) for d in "ab")
+    assert np.abs(one - other).max() <= 2
+    assert is_marked((tmp_path / "a" / "seed-3.png").read_bytes())
+    lineage = read_lineage(tmp_path / "a" / "seed-3.png")
+    assert lineage["seed"] == 3 and lineage["condition"] == {"text": "a red circle", "label": "circle"}
+
+
+def test_describe_reads_the_class(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["describe", str(run), "--text", "a small yellow cross", "--json"])
+    found = lines(capsys.readouterr().out)
+    best = max((f for f in found if f["name"] == "probability"), key=lambda f: f["value"])
+    assert best["scope"] == {"class": "cross"}
+
+
+def test_export_carries_lineage_and_is_refused_as_real(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["augment", str(run), "--export", str(tmp_path / "out"), "--json"])
+    table = pq.read_table(tmp_path / "out" / "train.parquet")
+    origins = table["gobelin_origin"].to_pylist()
+    assert origins.count("generated") > 10 and origins.count("real") == 175
+    made = [json.loads(x) for o, x in zip(origins, table["gobelin_lineage"].to_pylist(), strict=True) if o == "generated"]
+    assert all({"generator", "weights", "parents"} <= set(m) for m in made)
+    found = lines(capsys.readouterr().out)
+    assert next(f for f in found if f["name"] == "look_at_test_rows")["value"] == 1
+
+
+def test_show_and_list_name_everything(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["show", str(run)])
+    assert "verbs/augment" in capsys.readouterr().out
+    main(["list", "--json"])
+    listed = {(r["slot"], r["name"]) for r in lines(capsys.readouterr().out)}
+    assert listed == {(slot, name) for slot in catalog.SLOTS for name in catalog.names(slot)}
+
+
+def test_a_rerun_from_its_settings_finds_the_same(run: Path, tmp_path: Path) -> None:
+    """In a new process, into a new folder, from settings.json alone."""
+    said = json.loads((run / "settings.json").read_text())
+    options = ["--run", str(tmp_path / "again"), "--recipe", str(run / "settings.json"), "--generator", "gan"]
+    command = [sys.executable, "-m", "gobelin", "fit", said["data"]["path"], "--target", "shape", *options]
+    subprocess.run(command, check=True, capture_output=True)
+    again = Workbench.open(tmp_path / "again")
+    again.evaluate(), again.recall(), again.augment(), again.audit()
+    for verb in ("check", "fit", "evaluate", "search", "augment", "audit"):
+        one, other = ((f / "verbs" / verb / "findings.jsonl").read_text() for f in (run, tmp_path / "again"))
+        assert one == other, verb
+
+
+def test_a_second_call_makes_nothing_anew(run: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in run.glob("**/stage.json")}
+    bench = Workbench.open(run)
+    bench.evaluate(), bench.augment(), bench.audit()
+    assert {p: p.stat().st_mtime_ns for p in run.glob("**/stage.json")} == before
+
+
+def test_what_was_found_of_an_older_fit_is_forgotten(tmp_path: Path) -> None:
+    """Findings of a predictor that is no more must not stand beside those of the new one."""
+    source = catalog.build("samples", "shapes").write(tmp_path / "data", 0)
+    quick = {"encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}}, "fusion": {"settings": {"steps": 20}}}
+    first = Workbench(source, "shape", tmp_path / "run", quick)
+    first.fit(), first.evaluate()
+    again = Workbench(source, "shape", tmp_path / "run", {**quick, "predict": {"decays": [1.0]}})
+    again.fit()
+    assert not again.findings("evaluate") and again.findings("fit") and again.findings("check")
+    again.evaluate()
+    assert again.findings("evaluate")

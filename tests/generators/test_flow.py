@@ -1,0 +1,295 @@
+"""The flow on planted sets. Oracles: a Gaussian's closed form in the network's place, planted colours, and itself elsewhere."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gobelin.errors import GobelinError
+from gobelin.generators import Condition, Context, Controls, Generator, ImageRows, Sampler
+from gobelin.generators.flow import Flow, FlowSampler
+from gobelin.networks.condition import Parts, hide
+from gobelin.runtime import Runtime, generator
+from gobelin.train import Settings, run
+
+RUNTIME = Runtime(0, "cpu", "float32", 1)
+SMALL = Flow(width=32, depth=2, heads=2, batch=32, patch=4, rate=3e-3, warmup=10, half_life=30, jitter=0.2)
+COLOURS = np.array([[220, 30, 30], [30, 60, 220]])
+GOLDEN = Path(__file__).parents[1] / "golden" / "flow_losses.json"
+
+
+def planted(n: int, height: int = 16, width: int = 16, channels: int = 3) -> ImageRows:
+    """Discs of random place on white: class 0 red, vector e_0; class 1 blue, vector e_1; a third lack each part."""
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 2, n)
+    y, x = np.mgrid[:height, :width]
+    centre = rng.uniform(0.4, 0.6, (n, 2)) * (height, width)
+    inside = np.hypot(y - centre[:, :1, None], x - centre[:, 1:, None]) < 0.3 * min(height, width)
+    colour = np.resize(COLOURS[target], (n, 4))[:, :channels] if channels > 3 else COLOURS[target][:, :channels]
+    images = np.where(inside[..., None], colour[:, None, None], 255).astype(np.uint8)
+    vectors = torch.nn.functional.one_hot(torch.from_numpy(target), 4).float()[:, None]
+    present = torch.from_numpy(rng.random((n, 1)) < 0.67)
+    shown = torch.from_numpy(np.where(rng.random(n) < 0.67, target, -1))
+    return ImageRows(images, Condition(("hint",), vectors, present, shown, fingerprint="space"), ("red", "blue"))
+
+
+def asking(n: int, target: int = -1, hint: int = -1) -> Condition:
+    vectors = torch.zeros(n, 1, 4)
+    vectors[:, 0, max(hint, 0)] = float(hint >= 0)
+    present = torch.full((n, 1), hint >= 0)
+    return Condition(("hint",), vectors, present, torch.full((n,), target), fingerprint="space")
+
+
+def make(sampler: Sampler, condition: Condition, controls: Controls | None = None) -> np.ndarray:
+    return np.concatenate(list(sampler.sample(condition, range(len(condition)), controls or Controls())))
+
+
+def redder(images: np.ndarray) -> np.ndarray:
+    """bool [N]: red rather than blue, judged on the whole image."""
+    mean = images.astype(float).mean((1, 2))
+    return mean[:, 0] > mean[:, 2]
+
+
+def fit(rows: ImageRows, folder: Path, steps: int, settings: Flow = SMALL) -> FlowSampler:
+    return settings.fit(rows, rows, Context(RUNTIME.apply(), folder, steps))
+
+
+@pytest.fixture(scope="module")
+def sampler(tmp_path_factory: pytest.TempPathFactory) -> FlowSampler:
+    return fit(planted(200), tmp_path_factory.mktemp("flow"), 300)
+
+
+class ClassGaussian(nn.Module):
+    """In the network's place: the closed-form velocity of N(-0.4 or 0.4, 0.1^2) of class 0 or 1, N(0, 0.1^2) of none."""
+
+    def embedding(self, parts: Parts) -> Tensor:
+        return torch.tensor([-0.4, 0.4, 0.0])[parts.target]
+
+    def forward(self, signal: Tensor, time: Tensor, embedded: Tensor) -> Tensor:
+        t, mean = time[:, None, None, None], embedded[:, None, None, None]
+        return mean + (t * 0.01 - (1 - t)) / ((1 - t) ** 2 + t**2 * 0.01) * (signal - t * mean)
+
+
+def closed_form(sampler: FlowSampler) -> FlowSampler:
+    return replace(sampler, velocity=ClassGaussian())
+
+
+def test_obeys_the_contract(sampler: FlowSampler) -> None:
+    assert isinstance(SMALL, Generator) and isinstance(sampler, Sampler)
+    assert sampler.size == (16, 16, 3)
+    assert "only 200 training images" in sampler.notes[0]
+
+
+@pytest.mark.parametrize(("guidance", "shift"), [(0.0, 0.0), (1.0, 1.0), (1.5, 1.5)])
+def test_a_closed_form_velocity_makes_its_gaussian(sampler: FlowSampler, guidance: float, shift: float) -> None:
+    """With one variance for all classes a guided Gaussian flow is again one: its mean moves by g, its deviation stays."""
+    for target, mean in ((0, -0.4), (1, 0.4)):
+        made = make(closed_form(sampler), asking(40, target), Controls(guidance, steps=200)).astype(float) / 127.5 - 1
+        assert made.mean() == pytest.approx(shift * mean, abs=0.01)
+        assert made.std() == pytest.approx(0.1, abs=0.01)
+
+
+def test_guidance_one_is_the_asked_and_zero_the_free_velocity(sampler: FlowSampler) -> None:
+    """To the bit, for the trained network."""
+    parts = sampler.shape.parts(asking(3, target=1, hint=1))
+    signal, time = torch.randn(3, 3, 16, 16, generator=generator(0, "u")), torch.full((3,), 0.4)
+    with torch.no_grad():
+        asked = sampler.velocity(signal, time, sampler.velocity.embedding(parts))
+        free = sampler.velocity(signal, time, sampler.velocity.embedding(parts.nothing()))
+        assert torch.equal(sampler.field(parts, 1.0)(signal, 0.4), asked)
+        assert torch.equal(sampler.field(parts, 0.0)(signal, 0.4), free)
+        assert torch.allclose(sampler.field(parts, 3.0)(signal, 0.4), 3 * asked - 2 * free, atol=1e-4)
+    assert not torch.allclose(asked, free, atol=1e-2)
+
+
+@pytest.mark.parametrize("how", ["target", "hint"])
+def test_paints_the_colour_that_was_asked_for(sampler: FlowSampler, how: str) -> None:
+    """Chance is a half; each part alone must reach nine in ten."""
+    red, blue = (redder(make(sampler, asking(40, **{how: k}))) for k in (0, 1))
+    assert red.mean() >= 0.9 and blue.mean() <= 0.1
+
+
+def test_images_keep_the_background(sampler: FlowSampler) -> None:
+    """The mean image of the training set, the trivial maker, has 255 there too, but no colour in the middle."""
+    made = make(sampler, asking(40, target=0))
+    assert made[:, [0, 0, -1, -1], [0, -1, 0, -1]].astype(float).mean() > 235
+    middle = made[:, 7:9, 7:9].astype(float).mean((0, 1, 2))
+    assert middle[0] > 170 and middle[2] < 90
+
+
+def test_two_modes_are_kept(tmp_path: Path) -> None:
+    """Flat images of two colours, no condition at all: each colour between a quarter and three quarters, hardly any between."""
+    rng = np.random.default_rng(0)
+    label = np.arange(200) % 2
+    images = np.clip(COLOURS[label][:, None, None] + rng.normal(0, 10, (200, 16, 16, 3)), 0, 255).astype(np.uint8)
+    nothing = Condition((), torch.zeros(200, 0, 1), torch.zeros(200, 0, dtype=torch.bool))
+    made = make(fit(ImageRows(images, nothing), tmp_path, 250), nothing.rows(range(100))).astype(float).mean((1, 2))
+    assert 0.25 < (made[:, 0] > made[:, 2]).mean() < 0.75
+    nearest = np.linalg.norm(made[:, None] - COLOURS, axis=2).min(1)
+    assert np.median(nearest) < 0.25 * np.linalg.norm(COLOURS[0] - COLOURS[1])
+
+
+def test_every_subset_is_shown_in_training() -> None:
+    """Of two fields and a target all eight subsets, the empty and the whole too, in the share that a batch hides."""
+    n = 4000
+    parts = Parts(torch.ones(n, 2, 4), torch.ones(n, 2, dtype=torch.bool), torch.zeros(n, dtype=torch.long))
+    kept = hide(parts, generator(0, "hide"), SMALL.whole)
+    subset = torch.cat([kept.present, kept.target[:, None] >= 0], dim=1).long()
+    count = {s: int((subset == torch.tensor(s)).all(1).sum()) for s in product((0, 1), repeat=3)}
+    assert min(count.values()) > 0.02 * n and count[1, 1, 1] > SMALL.whole * n
+
+
+def test_asked_for_nothing_it_paints_both_and_differently(sampler: FlowSampler) -> None:
+    images = make(sampler, asking(60))
+    assert 0.15 < redder(images).mean() < 0.85
+    assert len(np.unique(images.reshape(60, -1), axis=0)) == 60
+
+
+def test_an_image_is_its_seeds_and_not_its_batchs(sampler: FlowSampler) -> None:
+    condition = asking(13, target=1)
+    whole = make(sampler, condition).astype(int)
+    singly = make(sampler, condition, Controls(batch=1)).astype(int)
+    assert np.abs(whole - singly).max() <= 2
+    assert [len(block) for block in sampler.sample(condition, range(13), Controls(batch=5))] == [5, 5, 3]
+
+
+def test_noise_is_the_named_stream(sampler: FlowSampler) -> None:
+    """A second implementation of sampling: Heun's method written out, from the weights."""
+    parts = sampler.shape.parts(asking(1, target=1))
+    u = torch.randn(3, 16, 16, generator=generator(3, "noise"))[None]
+    with torch.no_grad():
+        embedded = sampler.velocity.embedding(parts)
+        for k in range(4):
+            first = sampler.velocity(u, torch.tensor([k / 4]), embedded)
+            u = u + (first + sampler.velocity(u + first / 4, torch.tensor([(k + 1) / 4]), embedded)) / 8
+    made = next(replace(sampler, settings=replace(SMALL, solver="heun")).sample(asking(1, target=1), [3], Controls(steps=8)))
+    assert np.abs(made[0] - ((u[0].permute(1, 2, 0).numpy() + 1) * 127.5).clip(0, 255)).max() <= 0.51
+
+
+def test_saved_and_loaded_is_the_same(sampler: FlowSampler, tmp_path: Path) -> None:
+    sampler.save(tmp_path / "flow")
+    again = Flow().load(tmp_path / "flow", RUNTIME)
+    assert again.fingerprint() == sampler.fingerprint() and again.notes == sampler.notes
+    assert np.array_equal(make(again, asking(9, hint=0)), make(sampler, asking(9, hint=0)))
+
+
+def test_a_damaged_folder_is_refused(sampler: FlowSampler, tmp_path: Path) -> None:
+    sampler.save(tmp_path / "flow")
+    weights = tmp_path / "flow" / "weights.safetensors"
+    good = weights.read_bytes()
+    weights.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    with pytest.raises(GobelinError, match="aren't those that were saved"):
+        Flow().load(tmp_path / "flow", RUNTIME)
+    weights.write_bytes(good[: len(good) // 2])
+    with pytest.raises(GobelinError, match="is damaged"):
+        Flow().load(tmp_path / "flow", RUNTIME)
+    config = json.loads((tmp_path / "flow" / "config.json").read_text())
+    (tmp_path / "flow" / "config.json").write_text(json.dumps(config | {"format": 99}))
+    with pytest.raises(GobelinError, match="format 99"):
+        Flow().load(tmp_path / "flow", RUNTIME)
+
+
+def test_same_seed_same_weights_also_after_an_interruption(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Cut after step 55 and started again it goes on from the checkpoint of step 50, to the same bits."""
+    rows, done = planted(40), list[int]()
+    whole = fit(rows, tmp_path / "whole", 60)
+    monkeypatch.setattr("gobelin.generators.flow.Settings", partial(Settings, seconds=0.0))
+
+    def stop(what: str, step: int, total: int) -> None:
+        if step == 55:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        SMALL.fit(rows, rows, Context(RUNTIME, tmp_path / "cut", 60, stop))
+    again = SMALL.fit(rows, rows, Context(RUNTIME, tmp_path / "cut", 60, lambda what, step, total: done.append(step)))
+    assert done == list(range(51, 61))
+    assert again.fingerprint() == whole.fingerprint()
+    assert fit(rows, tmp_path / "other", 60, replace(SMALL, rate=1e-3)).fingerprint() != whole.fingerprint()
+
+
+@pytest.mark.parametrize("size", [(20, 28, 1), (33, 17, 4), (16, 16, 3)])
+def test_any_size_and_channels(tmp_path: Path, size: tuple[int, int, int]) -> None:
+    sampler = fit(planted(20, *size), tmp_path, 3, replace(SMALL, patch=0))
+    assert sampler.size == size and make(sampler, asking(2)).shape == (2, *size)
+
+
+def test_padding_repeats_the_edge_and_is_cut_off(sampler: FlowSampler, tmp_path: Path) -> None:
+    rows = planted(20, 18, 21)
+    flow = fit(rows, tmp_path, 3)
+    signal = flow.shape.signal(rows.images, flow.settings)
+    assert signal.shape == (20, 3, 20, 24)
+    assert torch.equal(signal[:, :, :18, 21:], signal[:, :, :18, 20:21].expand(-1, -1, -1, 3))
+    made = make(replace(flow, velocity=Ramp()), asking(1), Controls(steps=1))
+    assert np.abs(made[0, :, :, 0].astype(int) - np.arange(21) * 5).max() <= 1  # the ramp's left part, uncut and unmoved
+
+
+class Ramp(nn.Module):
+    """The velocity that turns any noise in one step into a ramp from left to right, 5 levels a pixel."""
+
+    def embedding(self, parts: Parts) -> Tensor:
+        return torch.zeros(len(parts), 1)
+
+    def forward(self, signal: Tensor, time: Tensor, embedded: Tensor) -> Tensor:
+        return torch.arange(signal.shape[3]) * 5 / 127.5 - 1 - signal
+
+
+def test_loss_of_a_row(sampler: FlowSampler) -> None:
+    """A row's loss doesn't know its neighbours, is the same again, and is higher for images of another kind."""
+    rows = planted(70)
+    losses = sampler.row_loss(rows, draws=2)
+    assert losses.shape == (70,) and losses.dtype == torch.float32 and bool((losses > 0).all())
+    few = ImageRows(rows.images[:5], rows.condition.rows(range(5)), rows.classes)
+    assert torch.allclose(sampler.row_loss(few, draws=2), losses[:5], rtol=1e-3)
+    strange = ImageRows(255 - rows.images, rows.condition, rows.classes)
+    assert float(sampler.row_loss(strange).mean()) > 2 * float(sampler.row_loss(rows).mean())
+
+
+def test_number_targets(tmp_path: Path) -> None:
+    """Brightness is the number: larger must be brighter."""
+    number = torch.rand(100, generator=generator(0, "number"))
+    images = np.broadcast_to((number.numpy() * 255).astype(np.uint8)[:, None, None, None], (100, 16, 16, 1))
+    nothing = torch.zeros(100, 0, 4), torch.zeros(100, 0, dtype=torch.bool)
+    sampler = fit(ImageRows(images, Condition((), *nothing, number)), tmp_path, 150)
+    asked = torch.linspace(0.1, 0.9, 60)
+    made = make(sampler, Condition((), nothing[0][:60], nothing[1][:60], asked)).mean((1, 2, 3))
+    assert np.corrcoef(asked.numpy(), made)[0, 1] > 0.8
+
+
+def test_first_losses_are_the_golden_ones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A change of the recipe shows here first. To renew the file after a wanted change: delete it and run this test."""
+    losses: list[float] = []
+
+    def watched(*arguments: object) -> object:
+        step = arguments[0].step
+        arguments[0].step = lambda batch, rng: losses.append(float((out := step(batch, rng))["loss"])) or out
+        return run(*arguments)
+
+    monkeypatch.setattr("gobelin.generators.flow.run", watched)
+    fit(planted(40), tmp_path, 5, replace(SMALL, warmup=0))
+    if not GOLDEN.exists():
+        GOLDEN.write_text(json.dumps(losses) + "\n")
+        pytest.fail(f"{GOLDEN.name} was written anew: read it, then run the tests again")
+    assert losses == pytest.approx(json.loads(GOLDEN.read_text()), abs=1e-4)
+
+
+def test_mistakes_are_named(sampler: FlowSampler, tmp_path: Path) -> None:
+    with pytest.raises(GobelinError, match="learned 2 classes, asked for class 7"):
+        make(sampler, asking(1, target=7))
+    with pytest.raises(GobelinError, match="16 to 256 pixels, found 8 x 8"):
+        fit(planted(20, 8, 8), tmp_path, 1)
+    with pytest.raises(GobelinError, match="learned from fields hint"):
+        make(sampler, Condition(("other",), torch.zeros(1, 1, 4), torch.ones(1, 1, dtype=torch.bool)))
+    with pytest.raises(ValueError, match="multiple of heads"):
+        Flow(width=10, heads=3)
+
+
+def test_minutes_become_steps() -> None:
+    assert replace(SMALL, batch=4).steps_for(planted(20), RUNTIME, 1e-9) == 1

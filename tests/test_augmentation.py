@@ -1,0 +1,347 @@
+"""Made rows take all but their image from a training row, and stay out of validation and test whoever tries to bring them in.
+Oracle: the files of a small run, read back by other means."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from gobelin import Workbench
+from gobelin.augmentation import BOTH, GENERATED, Study
+from gobelin.data.dataset import LINEAGE, ORIGIN, Dataset
+from gobelin.data.images import Opening, open_image, squared
+from gobelin.data.reading import read
+from gobelin.data.samples.shapes import Shapes
+from gobelin.errors import GobelinError
+from gobelin.loop import BASELINE
+from gobelin.provenance import is_marked
+
+SETTINGS = {
+    "runtime": {"precision": "float32", "threads": 1, "device": "cpu"},
+    "encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}},
+    "align": {"width": 16, "steps": 20},
+    "fusion": {"settings": {"steps": 40, "components": 24}},
+    "generator": {"steps": 8, "size": 16, "settings": {"width": 8, "batch": 16}},
+    "augment": {"seeds": 2, "tuning_seeds": 1, "ratio": 0.5},
+    "judge": {"planted": 40},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Shapes(rows=160).write(tmp_path_factory.mktemp("augment") / "data", seed=3)
+
+
+@pytest.fixture(scope="module")
+def bench(source: Path) -> Workbench:
+    """A fitted run with a generator, augmented once and exported."""
+    made = Workbench(source, target="shape", run=source.parent.parent / "run", settings=SETTINGS)
+    made.fit(generator=True)
+    made.augment(export=source.parent.parent / "export")
+    return made
+
+
+@pytest.fixture(scope="module")
+def exported(bench: Workbench) -> Path:
+    return bench.folder.parent / "export" / "train.parquet"
+
+
+@pytest.fixture(scope="module")
+def study(bench: Workbench) -> Study:
+    return Study(bench.made)
+
+
+def fresh(data: Path | Dataset, folder: Path) -> Workbench:
+    return Workbench(data, target="shape", run=folder / "run", settings=SETTINGS)
+
+
+def real_rows(table: pa.Table, which: str) -> pa.Table:
+    return table.filter(pa.array([o == which for o in table[ORIGIN].to_pylist()]))
+
+
+# what a made row is
+
+
+def test_arms_hold_training_rows_and_what_was_made_of_them(bench: Workbench, study: Study) -> None:
+    rows = bench.made.rows
+    names = {part: {rows.dataset.ids[k] for k in rows.part(part)} for part in ("train", "valid", "test")}
+    assert [a.name for a in study.arms] == [BASELINE, "classic", "generator_size", GENERATED, BOTH]
+    for arm in study.arms:
+        real = {i for i, o in zip(arm.dataset.ids, arm.dataset.origins, strict=True) if o == "real"}
+        assert real == names["train"]
+        for text, origin in zip(arm.dataset.with_origin().table[LINEAGE].to_pylist(), arm.dataset.origins, strict=True):
+            if origin != "real":
+                parents = set(json.loads(text)["parents"])
+                assert parents and parents <= names["train"]
+    assert set(rows.dataset.origins) == {"real"} and not (names["train"] & names["valid"] | names["train"] & names["test"])
+
+
+def test_a_made_row_has_its_parents_other_cells_and_lacks_what_it_lacks(bench: Workbench, study: Study) -> None:
+    kept = study.kept(0)
+    made = study.made_dataset(0, kept)
+    original = bench.made.rows.dataset
+    place = {i: k for k, i in enumerate(original.ids)}
+    lineage = [json.loads(x) for x in made.table[LINEAGE].to_pylist()]
+    assert len(made) == kept.sum() > 20 and set(made.origins) == {"generated"}
+    assert [one["parents"][0] for one in lineage] == [study.real.ids[p] for p in study.parents[kept]]
+    for column in set(original.column_names) - {"image"}:
+        values, theirs = made.values(column), original.values(column)
+        assert values == [theirs[place[one["parents"][0]]] for one in lineage]
+    assert any(v is None for v in made.values("caption")) and any(v is not None for v in made.values("caption"))
+    for k, value in enumerate(made.values("image")):
+        pixels = np.asarray(Image.open(io.BytesIO(value)))
+        assert np.array_equal(pixels, study.images[0][kept][k]) and is_marked(value)
+    sampler, name, _ = bench.made.sampler(0)
+    assert {one["generator"] for one in lineage} == {name}
+    assert {one["weights"] for one in lineage} == {sampler.fingerprint()[:16]}
+    assert len({one["seed"] for one in lineage}) == len(made)
+
+
+def test_scarce_classes_get_the_made_rows(bench: Workbench, study: Study) -> None:
+    target = bench.made.rows.target
+    real = np.bincount(target.values[study.train], minlength=4)
+    made = np.bincount(target.values[study.train[study.parents]], minlength=4)
+    assert len(study.parents) == pytest.approx(0.5 * real.sum(), abs=2)
+    assert made[real.argmin()] == made.max() and made[real.argmax()] == made.min()
+
+
+def test_an_image_depends_on_its_own_seed_alone(study: Study) -> None:
+    again = Study(study.made)
+    again.__dict__["parents"] = study.parents[:5]
+    one, other = again.made_images(0).astype(int), study.images[0][:5].astype(int)
+    assert np.abs(one - other).max() <= 2  # the batch's size may change the last digit
+
+
+def test_quarantine_takes_the_flagged_rows_and_no_other(bench: Workbench, study: Study) -> None:
+    """Planted: every third made image is its parent's own."""
+    d, copied = bench.made.rows.dataset, np.arange(len(study.parents)) % 3 == 0
+    values, images = d.values("image"), study.images[0].copy()
+    for k in np.flatnonzero(copied):
+        images[k] = squared(open_image(values[study.train[study.parents[k]]], d.root, Opening())[0], 16)
+    planted = Study(bench.made)
+    planted.__dict__["images"] = [images]
+    kept = planted.kept(0)
+    assert kept[~copied].all() and (~kept[copied]).mean() > 0.8
+    flagged = {r["made"] for result in planted.audits[0].values() for r in result.rows if r["flagged"]}
+    for arm in planted.arms:
+        ids = {i for i, o in zip(arm.dataset.ids, arm.dataset.origins, strict=True) if o == "generated"}
+        assert ids == ((set(planted.made_ids(0)) - flagged) if arm.name in (GENERATED, BOTH) else set())
+    assert f"{(~kept).sum()} of {len(kept)} quarantined" in planted._plan_finding().note
+    nothing = Study(bench.made)
+    nothing.__dict__["images"] = [images]
+    nothing.how = type(nothing.how)(**{**vars(nothing.how), "quarantine": False})
+    assert nothing.kept(0).all()
+
+
+def test_the_export_is_the_generated_arm_with_its_lineage(bench: Workbench, exported: Path, study: Study) -> None:
+    table = pq.read_table(exported)
+    arm = next(a for a in study.arms if a.name == GENERATED)
+    assert table["gobelin_id"].to_pylist() == list(arm.dataset.ids) and table[ORIGIN].to_pylist() == list(arm.dataset.origins)
+    originals = {i: v for i, v in zip(bench.made.rows.dataset.ids, bench.made.rows.dataset.values("image"), strict=True)}
+    for row in table.to_pylist():
+        if row[ORIGIN] == "real":
+            assert row["image"] == (bench.made.rows.dataset.root / originals[row["gobelin_id"]]).read_bytes()
+            assert row[LINEAGE] == "" and not is_marked(row["image"])
+        else:
+            told = json.loads(row[LINEAGE])
+            assert {"generator", "weights", "seed", "parents", "condition"} <= set(told) and is_marked(row["image"])
+            with Image.open(io.BytesIO(row["image"])) as image:
+                assert json.loads(image.text["gobelin"]) == told
+    said = (exported.parent / "README.md").read_text()
+    made = sum(o == "generated" for o in table[ORIGIN].to_pylist())
+    assert f"{len(table)} rows, {made} of them generated" in said
+    with pytest.raises(GobelinError, match="is not empty"):
+        study.export(exported.parent)
+
+
+def test_every_new_look_at_the_test_rows_is_counted(bench: Workbench) -> None:
+    def ledger() -> list[int]:
+        return [json.loads(line)["look"] for line in (bench.folder / "ledger.jsonl").read_text().splitlines()]
+
+    assert ledger() == [1]
+    first = next(f for f in bench.augment() if f.name == "look_at_test_rows")
+    assert ledger() == [1] and first.value == 1 and "first look" in first.note
+    copy = bench.folder.parent / "looked"
+    shutil.copytree(bench.folder, copy)
+    again = Workbench.open(copy, settings={"augment": {"smallest_effect": 0.02}})
+    second = next(f for f in again.augment() if f.name == "look_at_test_rows")
+    assert second.value == 2 and second.note == "look 2 at the test rows: exploratory"
+    assert len((copy / "ledger.jsonl").read_text().splitlines()) == 2 and ledger() == [1]
+
+
+# eight ways to bring a made row into validation or test
+
+
+def with_made(source: Path, bench: Workbench, folder: Path, count: int = 6) -> tuple[Path, list[Path]]:
+    """A copy of the data and `count` made PNGs inside its folder."""
+    shutil.copytree(source.parent, folder / "data")
+    made = bench.generate(seeds=range(count), label="cross", out=folder / "data" / "images" / "made")
+    return folder / "data" / "records.csv", made
+
+
+def test_1_marked_files_as_new_rows_are_set_aside(source: Path, bench: Workbench, tmp_path: Path) -> None:
+    path, made = with_made(source, bench, tmp_path)
+    with path.open("a", encoding="utf-8") as file:
+        for k, one in enumerate(made):
+            print(f'"new{k}","images/made/{one.name}","cross",12,0.5,0.1,', file=file)
+    smuggled = fresh(path, tmp_path)
+    scanned = smuggled.made.scan
+    assert {i for i, _, _ in scanned.bad} == {f"new{k}" for k in range(6)}
+    assert all("marked as generated" in why for _, _, why in scanned.bad)
+    rows = smuggled.made.rows
+    image = dict(zip(rows.dataset.ids, rows.dataset.values("image"), strict=True))
+    assert all(image[f"new{k}"] is None for k in range(6)) and sum(v is not None for v in image.values()) == 160
+    new = np.array([i.startswith("new") for i in rows.dataset.ids])
+    assert new.sum() == 6 and not rows.target.present[new].any() and set(rows.parts[new]) == {"train"}  # the whole row is out
+    assert all(v is None for c in ("side", "hue", "noise") for v in np.array(rows.dataset.values(c), object)[new])
+    shown = next(f for f in smuggled.check() if f.name == "cells_set_aside")
+    assert shown.value == 6 and "new0" in shown.note
+
+
+def test_1b_many_marked_files_are_refused(source: Path, bench: Workbench, tmp_path: Path) -> None:
+    path, made = with_made(source, bench, tmp_path, count=30)
+    with path.open("a", encoding="utf-8") as file:
+        for k, one in enumerate(made):
+            print(f'"new{k}","images/made/{one.name}","cross",12,0.5,0.1,', file=file)
+    with pytest.raises(GobelinError, match="30 of 190 cells can't be used .*marked as generated"):
+        fresh(path, tmp_path).check()
+    assert not (tmp_path / "run" / "settings.json").exists()
+
+
+def test_2_the_export_is_not_taken_for_real(exported: Path, bench: Workbench, tmp_path: Path) -> None:
+    with pytest.raises(GobelinError, match="not real"):
+        fresh(exported, tmp_path).check()
+    assert not (tmp_path / "run").exists()
+    pq.write_table(real_rows(pq.read_table(exported), "real"), tmp_path / "real.parquet")
+    kept = fresh(tmp_path / "real.parquet", tmp_path).made.rows.dataset
+    assert set(kept.ids) == set(bench.made.ids(bench.made.rows.part("train"))) and set(kept.origins) == {"real"}
+
+
+@pytest.mark.parametrize("part", ["test", "valid", "train"])
+def test_3_no_split_column_lets_them_in(part: str, exported: Path, tmp_path: Path) -> None:
+    table = pq.read_table(exported)
+    split = [part if o == "generated" else ("train", "valid", "test")[k % 3] for k, o in enumerate(table[ORIGIN].to_pylist())]
+    pq.write_table(table.append_column("split", pa.array(split)), tmp_path / "split.parquet")
+    with pytest.raises(GobelinError, match="not real"):
+        fresh(tmp_path / "split.parquet", tmp_path).check()
+
+
+def test_4_no_group_of_test_rows_lets_them_in(bench: Workbench, study: Study, tmp_path: Path) -> None:
+    """As a Dataset in memory: the made rows say that they belong to a group that is tested."""
+    rows = bench.made.rows
+    made = study.made_dataset(0, study.kept(0))
+    group = [f"g{k}" for k in range(len(rows.dataset))]
+    real = Dataset(rows.dataset.table.append_column("patient", pa.array(group)), rows.dataset.root, "memory")
+    tested = group[int(rows.part("test")[0])]
+    joined = real.join(Dataset(made.table.append_column("patient", pa.array([tested] * len(made))), made.root, "memory"))
+    smuggled = Workbench(joined, target="shape", run=tmp_path / "run", settings={**SETTINGS, "schema": {"patient": "group"}})
+    with pytest.raises(GobelinError, match="not real"):
+        smuggled.check()
+
+
+@pytest.mark.parametrize("left", ["lineage", "marks", "few marks"])
+def test_5_a_stripped_origin_is_not_enough(left: str, exported: Path, tmp_path: Path) -> None:
+    table = pq.read_table(exported)
+    made = real_rows(table, "generated")
+    if left == "few marks":
+        made = made.slice(0, 5)
+    table = pa.concat_tables([real_rows(table, "real"), made])
+    table = table.drop_columns([ORIGIN] if left == "lineage" else [ORIGIN, LINEAGE])
+    ids = [f"row{k}" for k in range(len(table))]
+    table = table.drop_columns(["id", "gobelin_id"]).append_column("id", pa.array(ids))
+    pq.write_table(table, tmp_path / "stripped.parquet")
+    smuggled = fresh(tmp_path / "stripped.parquet", tmp_path)
+    if left == "few marks":
+        assert {i for i, _, _ in smuggled.made.scan.bad} == set(ids[-5:])
+        assert not any(v is not None for v in smuggled.made.rows.dataset.values("image")[-5:])
+        return
+    with pytest.raises(GobelinError, match="not real" if left == "lineage" else "marked as generated"):
+        smuggled.check()
+
+
+def test_5b_rows_that_call_themselves_real_and_tell_their_lineage_are_not(exported: Path, tmp_path: Path) -> None:
+    table = pq.read_table(exported)
+    where = table.column_names.index(ORIGIN)
+    for said in (["real"] * len(table), [None] * len(table), [""] * len(table)):
+        pq.write_table(table.set_column(where, ORIGIN, pa.array(said, pa.string())), tmp_path / "said.parquet")
+        with pytest.raises(GobelinError, match="not real"):
+            fresh(tmp_path / "said.parquet", tmp_path).check()
+
+
+@pytest.mark.parametrize("form", [lambda name: name, lambda name: [name], lambda name: ["images/00000.png", name]])
+def test_6_no_form_of_a_json_line_lets_them_in(
+    form: Callable[[str], object], source: Path, bench: Workbench, tmp_path: Path
+) -> None:
+    path, made = with_made(source, bench, tmp_path, count=4)
+    with path.open(encoding="utf-8") as file:
+        rows = [{k: v for k, v in r.items() if v} for r in csv.DictReader(file)]
+    rows += [{"id": f"new{k}", "image": form(f"images/made/{p.name}"), "shape": "cross"} for k, p in enumerate(made)]
+    lines = path.with_suffix(".jsonl")
+    lines.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    assert {i for i, _, _ in fresh(lines, tmp_path).made.scan.bad} == {f"new{k}" for k in range(4)}
+
+
+def test_7_a_finished_run_is_not_judged_on_made_rows(bench: Workbench, exported: Path, tmp_path: Path) -> None:
+    """`evaluate` takes no other rows; another data set in the run's place is refused; `predict` judges nothing."""
+    copy = tmp_path / "run"
+    shutil.copytree(bench.folder, copy)
+    before = {p: p.read_bytes() for p in copy.glob("*.jsonl")}
+    with pytest.raises(GobelinError, match="not real"):
+        Workbench(exported, target="shape", run=copy, settings=SETTINGS).evaluate()
+    opened = Workbench.open(copy, settings={"data": {"path": str(exported)}})
+    with pytest.raises(GobelinError, match="not real|other data"):
+        opened.augment()
+    table = pq.read_table(exported).drop_columns(["id"])
+    pq.write_table(table, tmp_path / "without_id.parquet")
+    found = Workbench.open(copy).predict(tmp_path / "without_id.parquet")
+    assert len(found.ids) == len(table)
+    assert {p: p.read_bytes() for p in copy.glob("*.jsonl")} == before
+
+
+@pytest.mark.parametrize("stage", ["alignment", "model", "generators/gan-0", "encoders/table", "verbs/augment"])
+def test_8_an_edited_run_folder_is_refused(stage: str, bench: Workbench, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(bench.folder, copy)
+    victim = next(p for p in sorted((copy / stage).rglob("*")) if p.is_file() and p.name != "stage.json")
+    data = bytearray(victim.read_bytes())
+    data[-2] ^= 1
+    victim.write_bytes(bytes(data))
+    with pytest.raises(GobelinError, match="was changed or damaged"):
+        opened = Workbench.open(copy)
+        _ = opened.made.embeddings, opened.made.alignment, opened.made.model, opened.made.sampler(0)
+        opened.augment()
+
+
+def test_8b_another_split_is_another_run(bench: Workbench, tmp_path: Path) -> None:
+    """Editing the seed in settings.json moves rows between the parts: nothing that was trained before is used again."""
+    copy = tmp_path / "run"
+    shutil.copytree(bench.folder, copy)
+    said = json.loads((copy / "settings.json").read_text())
+    said["split"]["test"] = 0.3
+    (copy / "settings.json").write_text(json.dumps(said))
+    opened = Workbench.open(copy)
+    assert not np.array_equal(opened.made.rows.parts, bench.made.rows.parts)
+    assert opened.made.data_key != bench.made.data_key
+    for stage in ("encoders/table", "encoders/image"):
+        assert opened.made.run.has(stage, bench.made.data_key) and not opened.made.run.has(stage, opened.made.data_key)
+
+
+def test_several_images_in_a_cell_are_refused(source: Path, tmp_path: Path) -> None:
+    rows = read(source).table.to_pylist()
+    lines = tmp_path / "data.jsonl"
+    lines.write_text("".join(json.dumps({**r, "image": [r["image"]] * 2}) + "\n" for r in rows), encoding="utf-8")
+    made = Workbench(
+        lines, target="shape", run=tmp_path / "run", settings={**SETTINGS, "data": {"root": str(source.parent)}}
+    ).made
+    with pytest.raises(GobelinError, match="several images a cell"):
+        Study(made)

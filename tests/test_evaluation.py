@@ -1,0 +1,160 @@
+"""Scores against scikit-learn on planted predictions; bins and subsets against a second implementation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain, combinations
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score, mean_absolute_error, recall_score
+
+from gobelin.data.fields import Target
+from gobelin.embedding import Embeddings
+from gobelin.evaluation import chance_of, evaluate, reliability, scored_rows, subsets
+from gobelin.predict import Predictions
+
+FIELDS = ("image", "text", "table")
+CLASSES = ("a", "b", "c")
+
+
+@dataclass
+class Planted:
+    """A model that answers what was written beforehand, and less well the fewer fields it is shown."""
+
+    probabilities: np.ndarray
+    blind: np.ndarray
+
+    def predict(self, embeddings: Embeddings) -> Predictions:
+        index = np.array([int(i) for i in embeddings.ids])
+        shown = embeddings.present.sum(1, keepdims=True) / embeddings.present.shape[1]
+        p = shown * self.probabilities[index] + (1 - shown) * self.blind[index]
+        none = np.zeros(0)
+        return Predictions(embeddings.ids, CLASSES, p, none, none, none, embeddings.fields, embeddings.present)
+
+
+def planted(n: int = 400, seed: int = 0, missing: float = 0.3) -> tuple[Planted, Embeddings, Target]:
+    rng = np.random.default_rng(seed)
+    label = rng.choice(3, n, p=[0.6, 0.3, 0.1])
+    p = rng.dirichlet([1, 1, 1], n)
+    p[np.arange(n), label] += rng.random(n)
+    present = rng.random((n, 3)) >= missing
+    x = Embeddings(FIELDS, {f: np.zeros((n, 1), np.float32) for f in FIELDS}, present, tuple(map(str, range(n))), "s")
+    return Planted(p / p.sum(1, keepdims=True), rng.dirichlet([1, 1, 1], n)), x, Target(
+        "y", "class", label, CLASSES, np.ones(3, bool)
+    )  # fmt: skip
+
+
+def test_subsets_are_the_power_set_up_to_six_fields() -> None:
+    for n in range(1, 7):
+        names = [f"f{k}" for k in range(n)]
+        wanted = list(chain.from_iterable(combinations(names, k) for k in range(1, n + 1)))
+        assert subsets(names) == wanted and len(wanted) == 2**n - 1
+    names = [f"f{k}" for k in range(8)]
+    found = subsets(names)
+    assert len(found) == len(set(found)) == 8 + 28 + 1 and found[-1] == tuple(names) and found[:8] == [(n,) for n in names]
+
+
+def test_scores_are_those_of_scikit_learn() -> None:
+    model, x, target = planted()
+    found, predictions = evaluate(model, x, target, list(x.ids), 1 / 3)
+    whole = next(f for f in found if f.name == "balanced_accuracy" and not f.scope)
+    assert whole.value == pytest.approx(balanced_accuracy_score(target.values, predictions.labels))
+    assert whole.low < whole.value < whole.high and whole.chance == 1 / 3 and whole.n == 400
+    recalls = {f.scope["class"]: f.value for f in found if f.name == "recall"}
+    wanted = recall_score(target.values, predictions.labels, average=None)
+    assert [recalls[c] for c in CLASSES] == pytest.approx(list(wanted))
+    gap = next(f for f in found if f.name == "accuracy_minus_confidence")
+    assert gap.value == pytest.approx((predictions.labels == target.values).mean() - predictions.probabilities.max(1).mean())
+
+
+def test_a_subset_is_judged_on_the_rows_that_have_it_shown_it_alone() -> None:
+    model, x, target = planted()
+    found, _ = evaluate(model, x, target, list(x.ids), 1 / 3)
+    by = {f.scope["fields"]: f for f in found if "fields" in f.scope}
+    assert set(by) == {" + ".join(s) for s in subsets(FIELDS)}
+    for chosen in subsets(FIELDS):
+        columns = [FIELDS.index(f) for f in chosen]
+        rows = [k for k in range(400) if all(x.present[k, c] for c in columns)]
+        share = len(chosen) / 3
+        read = (share * model.probabilities[rows] + (1 - share) * model.blind[rows]).argmax(1)
+        one = by[" + ".join(chosen)]
+        assert one.value == pytest.approx(balanced_accuracy_score(target.values[rows], read))
+        assert one.n == len(rows) and one.chance == pytest.approx(1 / 3)
+
+
+def test_a_subset_that_hardly_any_row_has_is_left_out() -> None:
+    model, x, target = planted(missing=0.0)
+    x.present[9:, 2] = False
+    found, _ = evaluate(model, x, target, list(x.ids), 1 / 3)
+    named = {f.scope["fields"] for f in found if "fields" in f.scope}
+    assert named == {"image", "text", "image + text"}
+
+
+def test_rows_of_one_group_make_the_interval_wider() -> None:
+    model, x, target = planted(missing=0.0)
+    model.probabilities = np.repeat(model.probabilities[::10], 10, 0)
+    target = Target("y", "class", np.repeat(target.values[::10], 10), CLASSES, np.ones(3, bool))
+    alone, grouped = (evaluate(model, x, target, g, 1 / 3)[0][0] for g in (list(x.ids), [str(k // 10) for k in range(400)]))
+    assert alone.value == grouped.value and grouped.n == 40
+    assert grouped.high - grouped.low > 2 * (alone.high - alone.low)
+
+
+def test_numbers_are_judged_by_their_error_and_coverage() -> None:
+    rng = np.random.default_rng(0)
+    truth, said = rng.normal(size=200), rng.normal(size=200)
+    half = rng.random(200) * 2
+
+    class Numbers:
+        def predict(self, x: Embeddings) -> Predictions:
+            return Predictions(x.ids, (), np.zeros((200, 0)), said, said - half, said + half, x.fields, x.present)
+
+    x = Embeddings(("f",), {"f": np.zeros((200, 1), np.float32)}, np.ones((200, 1), bool), tuple(map(str, range(200))), "s")
+    error, coverage = evaluate(Numbers(), x, Target("y", "number", truth), list(x.ids), 0.9)[0]
+    assert error.value == pytest.approx(mean_absolute_error(truth, said)) and error.better == "lower" and error.chance == 0.9
+    assert coverage.value == pytest.approx((np.abs(truth - said) <= half).mean())
+
+
+@pytest.mark.parametrize("bins", [1, 4, 8])
+def test_reliability_bins_have_equal_counts_in_order_of_confidence(bins: int) -> None:
+    model, x, target = planted(n=101, seed=2, missing=0.0)
+    predictions = model.predict(x)
+    sure, right, sizes = reliability(predictions, target, bins)
+    pairs = sorted((max(p), int(np.argmax(p)) == t) for p, t in zip(predictions.probabilities, target.values, strict=True))
+    start = 0
+    assert sum(sizes) == 101 and max(sizes) - min(sizes) <= 1 and len(sizes) == bins and sure == sorted(sure)
+    for mean, share, size in zip(sure, right, sizes, strict=True):
+        part = pairs[start : start + size]
+        start += size
+        assert mean == pytest.approx(np.mean([p for p, _ in part])) and share == pytest.approx(np.mean([r for _, r in part]))
+    assert len(reliability(model.predict(x.rows([0, 1])), target.rows([0, 1]), 8)[0]) == 2
+
+
+def test_perfectly_calibrated_predictions_lie_on_the_diagonal() -> None:
+    rng = np.random.default_rng(0)
+    sure = rng.uniform(0.5, 1, 20_000)
+    p = np.stack([sure, 1 - sure], 1)
+    label = (rng.random(20_000) > sure).astype(np.int64)
+    none = np.zeros(0)
+    predictions = Predictions(tuple("x" * 20_000), ("a", "b"), p, none, none, none, (), np.zeros((20_000, 0), bool))
+    mean, right, _ = reliability(predictions, Target("y", "class", label, ("a", "b"), np.ones(2, bool)))
+    assert np.allclose(mean, right, atol=0.03)
+
+
+def test_chance_is_what_guessing_scores() -> None:
+    label = np.array([0, 0, 1, 2, 2, 2, -1])
+    target = Target("y", "class", label, CLASSES, np.ones(3, bool))
+    assert chance_of(target, np.arange(6), np.array([0, 1, 2])) == 1 / 2
+    assert chance_of(target, np.arange(6), np.arange(6)) == 1 / 3
+    rows = np.arange(6)
+    always = [balanced_accuracy_score(label[rows], np.full(6, c)) for c in range(3)]
+    assert always == pytest.approx([chance_of(target, rows, rows)] * 3)
+    number = Target("y", "number", np.array([1.0, 2, 9, 4, 4]))
+    assert chance_of(number, np.array([0, 1, 2]), np.array([3, 4])) == pytest.approx(2.0)  # |4 - median(1, 2, 9)|
+
+
+def test_scored_rows_are_labelled_and_of_a_class_that_counts() -> None:
+    target = Target("y", "class", np.array([0, 1, 2, -1, 1]), CLASSES, np.array([True, True, False]))
+    assert scored_rows(target, np.array([4, 3, 2, 0])).tolist() == [4, 0]
+    number = Target("y", "number", np.array([1.0, np.nan, 2.0]))
+    assert scored_rows(number, np.arange(3)).tolist() == [0, 2]

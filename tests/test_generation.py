@@ -1,0 +1,197 @@
+"""Conditions written out by hand, image rows against the files, and a folder that is filled as the images come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from PIL import Image
+
+from gobelin import generation
+from gobelin.align import Shared
+from gobelin.data.dataset import Dataset
+from gobelin.data.fields import Column, Field, Schema, Target
+from gobelin.errors import GobelinError
+from gobelin.generation import Generation, condition, from_query, image_field, image_rows, sample, write
+from gobelin.generators import Condition, Controls, ImageRows, check_condition
+from gobelin.provenance import read_lineage
+from gobelin.runtime import Runtime
+
+FIELDS = ("image", "caption", "table")
+
+
+def space(n: int = 120) -> Shared:
+    rng = np.random.default_rng(0)
+    present = rng.random((n, 3)) < 0.7
+    vectors = np.where(present[:, :, None], rng.normal(size=(n, 3, 4)), 0).astype(np.float32)
+    return Shared(FIELDS, vectors, present, tuple(map(str, range(n))), "here")
+
+
+def classes(n: int = 120) -> Target:
+    label = np.where(np.arange(n) % 5 == 0, -1, np.arange(n) % 3)
+    return Target("y", "class", label, ("a", "b", "c"), np.ones(3, bool))
+
+
+@pytest.mark.parametrize("fields", [None, ("caption",), ("table", "image"), ()])
+def test_a_condition_holds_these_fields_of_these_rows(fields: tuple[str, ...] | None) -> None:
+    shared, target, rows = space(), classes(), np.array([5, 3, 3, 100])
+    found = condition(shared, target, rows, fields)
+    assert found.fields == FIELDS and found.fingerprint == "here" and found.target.tolist() == [-1, 0, 0, -1]
+    for k, r in enumerate(rows):
+        for f, name in enumerate(FIELDS):
+            shown = shared.present[r, f] and (fields is None or name in fields)
+            assert bool(found.present[k, f]) == shown
+            assert np.array_equal(found.vectors[k, f], shared.vectors[r, f] if shown else np.zeros(4))
+    assert found.used() == ({"vectors"} if fields != () else set()) | {"target"}
+    assert condition(shared, None, rows).target is None
+
+
+def test_numbers_stay_numbers() -> None:
+    target = Target("y", "number", np.array([1.5, np.nan, 3.0]))
+    found = condition(space(3), target, np.array([0, 1, 2]))
+    assert found.target.dtype == torch.float32 and torch.equal(found.target.isnan(), torch.tensor([False, True, False]))
+    assert "target" not in condition(space(3), target, np.array([1]), ()).used()
+
+
+@pytest.mark.parametrize(("kind", "label", "wanted"), [("class", 2, 2), ("class", None, -1), ("number", 0.25, 0.25)])
+def test_a_query_is_repeated(kind: str, label: float | None, wanted: float) -> None:
+    shared = space()
+    query = Shared(FIELDS, shared.vectors[:1], shared.present[:1], ("q",), "here")
+    found = from_query(query, label, shared, kind, 5)
+    assert len(found) == 5 and found.fingerprint == "here" and found.target.tolist() == [wanted] * 5
+    for k in range(5):
+        assert np.array_equal(found.vectors[k], shared.vectors[0]) and np.array_equal(found.present[k], shared.present[0])
+
+
+def test_a_query_of_nothing_uses_nothing() -> None:
+    for kind in ("class", "number"):
+        found = from_query(None, None, space(), kind, 3)
+        assert found.used() == set() and found.vectors.shape == (3, 3, 4) and not found.vectors.any()
+
+
+def test_image_rows_are_the_files_squared_with_their_own_condition(tmp_path: Path) -> None:
+    """Each image is one colour, which is its row; some are missing, one is wide."""
+    values: list[str | None] = []
+    for k in range(12):
+        shape = (8, 24, 3) if k == 7 else (10, 10, 3)
+        Image.fromarray(np.full(shape, 20 * k, np.uint8)).save(tmp_path / f"{k}.png")
+        values.append(None if k in (2, 5) else f"{k}.png")
+    schema = Schema((Column("image", "image"),), (Field("image", "pixels", ("image",)),))
+    dataset = Dataset(pa.table({"image": values}), tmp_path)
+    rows = np.array([9, 2, 7, 0, 5, 4])
+    for workers in (1, 3):
+        found = image_rows(dataset, rows, schema, space(12), classes(12), 16, workers)
+        kept = [9, 7, 0, 4]
+        assert found.images.shape == (4, 16, 16, 3) and found.images.dtype == np.uint8 and found.classes == ("a", "b", "c")
+        for image, r in zip(found.images, kept, strict=True):
+            assert (image[8, 8] == 20 * r).all()
+            assert (image[0] == (255 if r == 7 else 20 * r)).all()  # the wide one has white above and below
+        assert np.array_equal(found.condition.vectors, space(12).vectors[kept])
+        assert found.condition.target.tolist() == classes(12).values[kept].tolist()
+    with pytest.raises(GobelinError, match="no training row has an image"):
+        image_rows(dataset, np.array([2, 5]), schema, space(12), classes(12), 16, 1)
+
+
+def test_the_image_field_is_the_first_that_an_image_encoder_reads() -> None:
+    words = Field("words", "characters", ("w",))
+    schema = Schema((), (words, Field("photo", "pixels", ("p",)), Field("scan", "image", ("s",))))
+    assert image_field(schema) == "photo"
+    with pytest.raises(GobelinError, match="no image column"):
+        image_field(Schema((), (words,)))
+
+
+@pytest.mark.parametrize("wrong", [{"size": 15}, {"size": 257}, {"minutes": 0}, {"minutes": -1}, {"seeds": 0}, {"steps": -1}])
+def test_settings_out_of_range_are_refused(wrong: dict) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Generation(**wrong)
+    Generation(size=16), Generation(size=256), Generation(steps=0, seeds=1)
+
+
+class Echo:
+    """A sampler whose image k is filled with seeds[k]; it counts what was asked of it."""
+
+    accepts = frozenset({"vectors", "target"})
+    size = (4, 4, 3)
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def sample(self, condition: Condition, seeds: Sequence[int], controls: Controls) -> Iterator[np.ndarray]:
+        for start in range(0, len(seeds), controls.batch):
+            block = np.stack([np.full(self.size, s, np.uint8) for s in seeds[start : start + controls.batch]])
+            self.made += len(block)
+            yield block
+
+
+def test_images_are_written_block_by_block(tmp_path: Path) -> None:
+    """While block b is being made, all blocks before it lie on the disk, and none after."""
+    sampler, seen = Echo(), []
+
+    def watched() -> Iterator[np.ndarray]:
+        for block in sampler.sample(from_query(None, None, space(), "class", 7), range(7), Controls(batch=3)):
+            seen.append((sampler.made, len(list(tmp_path.glob("*.png")))))
+            yield block
+
+    names = [f"seed-{k}" for k in range(7)]
+    written = write(watched(), names, [{"seed": k} for k in range(7)], tmp_path)
+    assert seen == [(3, 0), (6, 3), (7, 6)] and written == [f"{n}.png" for n in names]
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(written)
+    for k, name in enumerate(written):
+        assert (np.asarray(Image.open(tmp_path / name)) == k).all() and read_lineage(tmp_path / name) == {"seed": k}
+
+
+def test_an_interrupted_stream_leaves_what_was_finished(tmp_path: Path) -> None:
+    def broken() -> Iterator[np.ndarray]:
+        yield np.zeros((2, 4, 4, 3), np.uint8)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write(broken(), ["a", "b", "c"], [{}, {}, {}], tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "b.png"]
+
+
+def test_sampling_checks_first_and_tells_how_far_it_is() -> None:
+    told, sampler, wanted = [], Echo(), from_query(None, 1, space(), "class", 5)
+    blocks = sample(sampler, "echo", "here", wanted, range(5), Controls(batch=2), lambda *w: told.append(w[1:]))
+    assert [b[:, 0, 0, 0].tolist() for b in blocks] == [[0, 1], [2, 3], [4]] and told == [(2, 5), (4, 5), (5, 5)]
+    with pytest.raises(GobelinError, match="4 seeds for 5"):
+        list(sample(sampler, "echo", "here", wanted, range(4), Controls()))
+    assert sampler.made == 5
+
+
+def test_a_condition_that_a_sampler_cannot_use_is_an_error() -> None:
+    shared = space(2)
+    sampler, full = Echo(), condition(shared, classes(2), np.array([0, 1]))
+    check_condition("echo", sampler, full, [0, 1], "here")
+    source = np.zeros((2, 4, 4, 3), np.uint8)
+    for part in ({"text": ["x", None]}, {"source": source}, {"mask": np.ones((2, 4, 4), bool)}):
+        given = Condition(FIELDS, full.vectors, full.present, full.target, fingerprint="here", **part)
+        with pytest.raises(GobelinError, match=f"echo can't use {next(iter(part))}; it accepts target, vectors"):
+            check_condition("echo", sampler, given, [0, 1], "here")
+    nothing_said = Condition(FIELDS, full.vectors, full.present, full.target, [None, None], fingerprint="here")
+    check_condition("echo", sampler, nothing_said, [0, 1], "here")
+    with pytest.raises(GobelinError, match="comes from the space here, echo was trained in elsewhere"):
+        check_condition("echo", sampler, full, [0, 1], "elsewhere")
+    bare = from_query(None, 1, shared, "class", 2)
+    check_condition("echo", sampler, bare, [0, 1], "elsewhere")  # a class needs no space
+
+
+def test_a_generator_is_saved_with_its_space(tmp_path: Path, runtime: Runtime) -> None:
+    shared, target = space(24), classes(24)
+    images = np.random.default_rng(0).integers(0, 256, (24, 16, 16, 3), dtype=np.uint8)
+    rows = ImageRows(images, condition(shared, target, np.arange(24)), target.classes)
+    how = Generation(size=16, steps=2, settings={"width": 8, "batch": 8})
+    sampler = generation.train(how, 3, rows, rows, tmp_path / "work", runtime, how.steps)
+    (tmp_path / "made").mkdir()
+    generation.save(sampler, how, shared.fingerprint, tmp_path / "made")
+    loaded, name, trained_in = generation.load(tmp_path / "made", runtime)
+    assert (name, trained_in) == ("gan", "here") and loaded.fingerprint() == sampler.fingerprint()
+    wanted = condition(shared, target, np.array([0, 1]))
+    one, other = (np.concatenate(list(sample(s, name, trained_in, wanted, [1, 2], Controls()))) for s in (sampler, loaded))
+    assert np.array_equal(one, other)
+    again = generation.train(how, 4, rows, rows, tmp_path / "again", runtime, how.steps)
+    assert again.fingerprint() != sampler.fingerprint()

@@ -1,0 +1,134 @@
+"""Batched heads against one by one, against ridge regression's closed form, and dropout against its promise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from gobelin.networks.heads import HeadJob, HeadSettings, _Order, _shown, forward, train_heads
+from gobelin.runtime import generator, silent
+
+N, WIDTHS = 90, (5, 3)
+RNG = np.random.default_rng(0)
+FEATURES = [torch.from_numpy(RNG.normal(size=(N, w)).astype(np.float32)) for w in WIDTHS]
+PRESENT = torch.from_numpy(RNG.random((N, 2)) < 0.8)
+LABELS = torch.from_numpy(RNG.integers(0, 4, N))
+NUMBERS = torch.from_numpy(RNG.normal(size=N).astype(np.float32))
+CLASSES = HeadSettings(4, False, steps=40, batch=32)
+
+
+def job(rows: np.ndarray, seed: int = 0, decay: float = 1e-2, weights: np.ndarray | None = None) -> HeadJob:
+    return HeadJob(rows, np.ones(len(rows), np.float32) if weights is None else weights.astype(np.float32), seed, decay)
+
+
+def trained(jobs: list[HeadJob], settings: HeadSettings, answers: torch.Tensor = LABELS) -> list[dict[str, torch.Tensor]]:
+    torch.set_num_threads(1)
+    return train_heads(FEATURES, PRESENT, answers, jobs, settings, silent)
+
+
+@pytest.mark.parametrize("hidden", [0, 6])
+def test_batched_equals_one_by_one(hidden: int) -> None:
+    settings = replace(CLASSES, hidden=hidden)
+    jobs = [
+        job(np.arange(N), 0), job(np.arange(40, 70), 1, 0.1), job(np.arange(7), 2), job(np.repeat(np.arange(9), 30), 2, 0.0),
+        job(np.arange(N), 3, weights=RNG.random(N)),
+    ]  # fmt: skip
+    together = trained(jobs, settings)
+    for one, head in zip(jobs, together, strict=True):
+        (alone,) = trained([one], settings)
+        assert alone.keys() == head.keys()
+        assert all(torch.allclose(alone[name], head[name], atol=1e-5) for name in head)
+
+
+def test_a_head_is_a_plain_loop_over_its_own_streams() -> None:
+    (head,) = trained([job(np.arange(20, 80), seed=5)], CLASSES)
+    start = torch.randn(10, 4, generator=generator(5, "weights", 1)) * 0.5 / 10**0.5
+    layer, bias = start.requires_grad_(), torch.zeros(4, requires_grad=True)
+    optimiser = torch.optim.Adam([layer, bias], lr=CLASSES.rate)
+    epochs = [20 + torch.randperm(60, generator=generator(5, "order", e)) for e in range(CLASSES.steps)]
+    order = torch.cat(epochs)[: CLASSES.steps * CLASSES.batch].reshape(CLASSES.steps, CLASSES.batch)
+    for step, rows in enumerate(order):
+        for group in optimiser.param_groups:
+            group["lr"] = CLASSES.rate * (1 + np.cos(np.pi * step / CLASSES.steps)) / 2
+        shown = _shown(PRESENT[rows], CLASSES.dropout, generator(5, "dropout", step))
+        x = torch.cat([f[rows] * shown[:, k, None] for k, f in enumerate(FEATURES)] + [shown], 1)
+        loss = torch.nn.functional.cross_entropy(x @ layer + bias, LABELS[rows]) + 1e-2 * (layer**2).sum()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert torch.allclose(head["map1"], layer, atol=1e-4) and torch.allclose(head["bias1"], bias, atol=1e-4)
+
+
+def test_linear_head_is_ridge_regression() -> None:
+    """mean of w_i (x_i b + c - y_i)^2 + decay |b|^2, the intercept free: the normal equations."""
+    weights, decay = RNG.random(N) + 0.5, 0.05
+    settings = HeadSettings(1, True, steps=1000, batch=N, rate=0.02, dropout=0.0)
+    (head,) = trained([job(np.arange(N), decay=decay, weights=weights)], settings, NUMBERS)
+    shown = PRESENT.double().numpy()
+    x = np.concatenate([f.numpy() * shown[:, k, None] for k, f in enumerate(FEATURES)] + [shown, np.ones((N, 1))], 1)
+    penalty = np.diag([decay] * (x.shape[1] - 1) + [0.0])
+    left = x.T @ (weights[:, None] * x) / N + penalty
+    expected = np.linalg.solve(left, x.T @ (weights * NUMBERS.numpy()) / N)
+    found = torch.cat([head["map1"][:, 0], head["bias1"]]).numpy()
+    assert np.abs(found - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize("hidden", [0, 6])
+def test_forward_is_the_layer_on_masked_inputs(hidden: int) -> None:
+    heads = trained([job(np.arange(N), s) for s in (0, 1)], replace(CLASSES, hidden=hidden, steps=5))
+    weights = {k: torch.stack([h[k] for h in heads]) for k in heads[0]}
+    shown = PRESENT.float()
+    found = forward(weights, [f.expand(2, -1, -1) for f in FEATURES], shown.expand(2, -1, -1))
+    x = torch.cat([f * shown[:, k, None] for k, f in enumerate(FEATURES)] + [shown], 1)
+    for head, scores in zip(heads, found, strict=True):
+        expected = x @ head["map1"] + head["bias1"]
+        if hidden:
+            expected = torch.nn.functional.gelu(expected) @ head["map2"] + head["bias2"]
+        assert torch.allclose(scores, expected, atol=1e-5)
+
+
+def test_dropout_never_hides_the_last_field() -> None:
+    present = torch.from_numpy(RNG.random((500, 4)) < 0.5)
+    for dropout in (0.0, 0.5, 0.99, 1.0):
+        shown = _shown(present, dropout, generator(0, "x")).bool()
+        assert not (shown & ~present).any() and torch.equal(shown.any(1), present.any(1))
+        assert dropout > 0 or torch.equal(shown, present)
+        assert dropout < 1 or bool((shown.sum(1) <= 1).all())
+
+
+def test_dropout_hides_each_field_at_its_rate_and_spares_none() -> None:
+    present = torch.ones(20_000, 3, dtype=torch.bool)
+    shown = _shown(present, 0.3, generator(0, "rate"))
+    expected = 0.7 + 0.3**3 / 3  # shown by chance, or the last one, each as often
+    assert torch.allclose(shown.mean(0), torch.full((3,), expected), atol=0.015)
+
+
+def test_rows_of_zero_weight_teach_nothing() -> None:
+    weights = (RNG.random(N) < 0.6).astype(np.float32)
+    for settings, answers in ((CLASSES, LABELS), (HeadSettings(1, True, steps=40, batch=32), NUMBERS)):
+        nonsense = torch.where(torch.from_numpy(weights) > 0, answers, torch.ones_like(answers) * 3)
+        one, other, heavy = (
+            trained([job(np.arange(N), weights=w)], settings, a)[0]
+            for w, a in ((weights, answers), (weights, nonsense), (weights * 0 + 1, nonsense))
+        )
+        assert all(torch.equal(one[k], other[k]) for k in one) and not torch.equal(one["map1"], heavy["map1"])
+
+
+def test_rows_outside_the_job_teach_nothing() -> None:
+    other = LABELS.clone()
+    other[50:] = 0
+    one, two = (trained([job(np.arange(50))], CLASSES, a)[0] for a in (LABELS, other))
+    assert all(torch.equal(one[k], two[k]) for k in one)
+
+
+@pytest.mark.parametrize(("rows", "batch"), [(10, 3), (7, 20), (5, 5), (1, 4)])
+def test_every_row_once_before_any_row_again(rows: int, batch: int) -> None:
+    order = _Order(rows, batch, seed=3)
+    batches = [order.batch(t) for t in range(3 * rows + 3)]
+    stream = torch.cat(batches)
+    for epoch in range(len(stream) // rows):
+        assert sorted(stream[epoch * rows : (epoch + 1) * rows].tolist()) == list(range(rows))
+    assert torch.equal(_Order(rows, batch, seed=3).batch(4), batches[4])

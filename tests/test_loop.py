@@ -1,0 +1,330 @@
+"""Water filling against brute force, equal trials, planted arms that help, harm and do nothing, and the planted trap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from gobelin import catalog, loop
+from gobelin.comparison import compare
+from gobelin.data.fields import Target
+from gobelin.embedding import Embeddings
+from gobelin.evaluation import subsets
+from gobelin.fusion import Job, Predictor
+from gobelin.loop import (
+    BASELINE,
+    CLASSIC,
+    ArmRows,
+    Augment,
+    Outcome,
+    _trials,
+    by_class,
+    by_subset,
+    findings,
+    judge,
+    plan,
+    study,
+)
+from gobelin.predict import balanced
+from gobelin.runtime import Runtime, silent
+
+CLASSES = ("a", "b", "c")
+QUICK = Augment(seeds=3, tuning_seeds=1, rivals=())
+
+
+# plan
+
+
+def poured(counts: Sequence[int], wanted: int) -> list[int]:
+    """One drop at a time, always into the class that has the fewest."""
+    total = list(counts)
+    for _ in range(wanted):
+        total[min((t, k) for k, t in enumerate(total) if counts[k])[1]] += 1
+    return [t - c for t, c in zip(total, counts, strict=True)]
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_scarce_classes_are_filled_as_water_fills_a_vessel(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(1, 60, rng.integers(2, 7))
+    counts[rng.integers(len(counts))] *= rng.integers(0, 2) if len(counts) > 2 else 1  # a class without rows, at times
+    label = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    label[rng.random(len(label)) < 0.1] = -1
+    target = Target("y", "class", label, tuple(map(str, range(len(counts)))), np.ones(len(counts), bool))
+    used = np.flatnonzero(rng.random(len(label)) < 0.8)
+    real = np.bincount(label[used][label[used] >= 0], minlength=len(counts))
+    ratio = float(rng.choice([0.1, 0.5, 1.0, 3.0]))
+    if real.sum() == 0:
+        return
+    parents = plan(target, used, ratio, seed)
+    assert set(parents) <= set(used) and (label[parents] >= 0).all()
+    made = np.bincount(label[parents], minlength=len(counts))
+    wanted = poured(real.tolist(), round(ratio * int(real.sum())))
+    assert np.abs(made - wanted).max() <= 1, (made, wanted)
+    assert abs(len(parents) - round(ratio * real.sum())) <= len(counts) / 2
+    for c in range(len(counts)):  # every parent once before any again
+        turns = np.bincount(parents[label[parents] == c], minlength=len(label))[used[label[used] == c]]
+        assert not len(turns) or turns.max() - turns.min() <= 1
+    assert np.array_equal(parents, plan(target, used, ratio, seed))
+
+
+def test_numbers_are_drawn_from_the_labelled_rows() -> None:
+    values = np.where(np.arange(50) % 4 == 0, np.nan, np.arange(50.0))
+    parents = plan(Target("y", "number", values), np.arange(40), 1.5, 0)
+    assert len(parents) == 45 and set(parents) <= {k for k in range(40) if k % 4}
+
+
+@pytest.mark.parametrize("mixes", [(1.0,), (0.25, 1.0), (0.1, 0.3, 1.0)])
+def test_every_arm_has_as_many_trials(mixes: tuple[float, ...]) -> None:
+    how = Augment(mixes=mixes, decays=(1e-3, 1e-2))
+    with_added, without = _trials(how, True), _trials(how, False)
+    assert len(with_added) == len(set(with_added)) == len(without) == len(set(without)) == 2 * len(mixes)
+    assert set(with_added) == {(m, d) for m in mixes for d in how.decays}
+    assert {m for m, _ in without} == {1.0}
+    assert min(d for _, d in without) <= 1e-3 and max(d for _, d in without) >= 1e-2
+
+
+@pytest.mark.parametrize("wrong", [{"ratio": 0}, {"ratio": 21}, {"seeds": 1}, {"tuning_seeds": 0}])
+def test_settings_out_of_range_are_refused(wrong: dict) -> None:
+    with pytest.raises(ValueError):
+        Augment(**wrong)
+
+
+# study
+
+
+@dataclass
+class World:
+    """Rows of two fields: real training rows first, then validation and test rows, then whatever the arms add."""
+
+    train: int = 60
+    opened: int = 600
+    gap: float = 0.55
+    balance: tuple[float, ...] = (1 / 3, 1 / 3, 1 / 3)
+    missing: float = 0.3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng(self.seed)
+        self.means = self.rng.normal(size=(2, 3, 12)) * self.gap
+        n = self.train + 2 * self.opened
+        label = self.rng.choice(3, n, p=self.balance)
+        label[:9] = np.arange(9) % 3
+        self.label, self.present = label, self.rng.random((n, 2)) >= self.missing
+        self.present[~self.present.any(1), 0] = True
+        self.x = [self.means[f][label] + self.rng.normal(size=(n, 12)) for f in range(2)]
+        self.arms = [self.arm(BASELINE, np.zeros(0, int))]
+
+    def arm(self, name: str, added: np.ndarray) -> ArmRows:
+        rows = np.concatenate([np.arange(self.train), added])
+        return ArmRows(name, rows, rows >= self.train, np.ones(len(rows), np.float32), 0 if len(added) else None)
+
+    def add(self, name: str, label: np.ndarray, image: np.ndarray, text: np.ndarray, present: np.ndarray) -> None:
+        """Rows with this label and these features, as a further arm."""
+        start = len(self.label)
+        self.label = np.concatenate([self.label, label])
+        self.x = [np.concatenate([old, new]) for old, new in zip(self.x, (image, text), strict=True)]
+        self.present = np.concatenate([self.present, present])
+        self.arms.append(self.arm(name, np.arange(start, start + len(label))))
+
+    def fresh(self, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """More real rows."""
+        label = self.rng.choice(3, n, p=self.balance)
+        image, text = (self.means[f][label] + self.rng.normal(size=(n, 12)) for f in range(2))
+        present = self.rng.random((n, 2)) >= self.missing
+        present[~present.any(1), 0] = True
+        return label, image, text, present
+
+    def run(self, runtime: Runtime, how: Augment = QUICK, shown: Sequence[tuple[str, ...]] = ()) -> Outcome:
+        target = Target("y", "class", self.label, CLASSES, np.ones(3, bool))
+        features = {
+            f: np.where(self.present[:, k, None], self.x[k], 0).astype(np.float32) for k, f in enumerate(("image", "text"))
+        }
+        every = Embeddings(("image", "text"), features, self.present, tuple(map(str, range(len(self.label)))), "s")
+        start = self.train
+        opened = {"valid": np.arange(start, start + self.opened)}
+        opened["test"] = opened["valid"] + self.opened
+        fusion = catalog.build("fusion", "concat", {"steps": 80, "batch": 128})
+        self.fits: list[int] = []
+
+        def fit(jobs: Sequence[Job]) -> list[Predictor]:
+            self.fits.append(len(jobs))
+            return fusion.fit(every, target, jobs, np.arange(self.train), runtime, silent)
+
+        def weigh(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+            return balanced(target, rows, weights, True)
+
+        def score(predictor: Predictor, part: str, fields: Sequence[str] | None) -> np.ndarray:
+            x = every.rows(opened[part])
+            return (predictor.scores(x if fields is None else x.only(fields)).argmax(1) == self.label[opened[part]]) * 1.0
+
+        def summary(hits: np.ndarray) -> float:
+            truth = self.label[opened["valid"]]
+            return float(np.mean([hits[truth == c].mean() for c in range(3)]))
+
+        self.test, self.units = self.label[opened["test"]], [str(k) for k in range(self.opened)]
+        self.there = self.present[opened["test"]]
+        return study(self.arms, how, fit, weigh, score, summary, shown, 0)
+
+    def judged(self, runtime: Runtime, how: Augment = QUICK) -> loop.Comparisons:
+        outcome = self.run(runtime, how)
+        return judge(outcome, [a.name for a in self.arms[1:]], how.rivals, how, self.test, self.units, "balanced_accuracy")
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_fresh_rows_help_label_noise_does_not_and_nothing_is_nothing(seed: int, runtime: Runtime) -> None:
+    world = World(train=30, gap=0.4, seed=seed)
+    world.add("good", *world.fresh(500))
+    label, *rest = world.fresh(240)
+    world.add("lies", (label + 1) % 3, *rest)
+    world.arms.append(replace(world.arms[0], name="same"))
+    found = world.judged(runtime, replace(QUICK, mixes=(1.0,)))
+    by = {v.arm: v for v in found.verdicts}
+    against = {t.arm: t.against_baseline for t in found.trials}
+    assert by["good"].word == "helped" and against["good"].low > 0
+    assert by["lies"].word == "harmed" and against["lies"].high < 0
+    assert by["same"].word == "no effect" and against["same"].value == 0
+
+
+def test_a_rival_that_does_the_same_takes_the_claim_away(runtime: Runtime) -> None:
+    world = World(train=30, gap=0.4, seed=5)
+    given = world.fresh(500)
+    world.add("generated", *given)
+    world.add("cheap", *given)
+    how = replace(QUICK, rivals=("cheap",))
+    outcome = world.run(runtime, how)
+    found = judge(outcome, ["generated"], how.rivals, how, world.test, world.units, "balanced_accuracy")
+    assert found.verdicts[0].word == "helped, and so does a rival" and set(found.against_real) == {"generated", "cheap"}
+    trial = found.trials[0].against_rivals["cheap"]
+    assert trial.value == 0
+    said = findings(found, outcome, how, "balanced_accuracy")
+    assert [f.verdict for f in said if f.name == "verdict"] == ["helped, and so does a rival"]
+    scores = {f.scope["arm"]: f.value for f in said if f.name == "test_balanced_accuracy"}
+    for name, hits in outcome.hits.items():
+        wanted = np.mean([hits[0, 0][:, world.test == c].mean() for c in range(3)])
+        assert scores[name] == pytest.approx(wanted)
+
+
+def test_an_arm_with_the_classic_views_is_judged_against_them() -> None:
+    rng = np.random.default_rng(0)
+    truth, units = rng.integers(0, 3, 200), [str(k) for k in range(200)]
+    hits = {n: (rng.random((1, 1, 3, 200)) < p) * 1.0 for n, p in
+            ((BASELINE, 0.5), (CLASSIC, 0.7), (f"{CLASSIC} + generated", 0.7), ("generated", 0.6))}  # fmt: skip
+    outcome = Outcome(hits, {n: (1.0, 0.1) for n in hits}, {})
+    how = Augment(rivals=(CLASSIC,))
+    found = judge(outcome, ["generated", f"{CLASSIC} + generated"], how.rivals, how, truth, units, "balanced_accuracy")
+    bases = {BASELINE: found.trials[0], CLASSIC: found.trials[1]}
+    for base, trial in bases.items():
+        wanted = compare(hits[base], hits[trial.arm], truth, np.array(units), "balanced_accuracy")
+        assert trial.against_baseline.value == wanted.value and trial.against_baseline.low == wanted.low
+    assert set(bases[BASELINE].against_rivals) == {CLASSIC} and set(bases[CLASSIC].against_rivals) == set()
+
+
+def test_arms_are_tuned_equally_on_validation_rows_and_test_is_scored_last(runtime: Runtime) -> None:
+    """Counted: jobs of each call, parts that are scored, and seeds that tuning and the last training don't share."""
+    world = World(train=30, opened=60)
+    world.add("generated", *world.fresh(30))
+    how = Augment(seeds=3, tuning_seeds=2, mixes=(0.25, 1.0), decays=(1e-3, 1e-2))
+    jobs, parts = [], []
+
+    class Constant:
+        def __init__(self, job: Job) -> None:
+            self.job = job
+
+    def fit(given: Sequence[Job]) -> list[Constant]:
+        jobs.append(list(given))
+        return [Constant(j) for j in given]
+
+    def score(predictor: Constant, part: str, fields: Sequence[str] | None) -> np.ndarray:
+        parts.append(part)
+        return np.full(4, predictor.job.decay)  # validation likes a large decay
+
+    outcome = study(world.arms, how, fit, lambda r, w: w, score, lambda h: float(h.mean()), (), 7)
+    assert [len(j) for j in jobs] == [2 * 4 * 2, 2 * 3]
+    assert parts == ["valid"] * 16 + ["test"] * 6
+    assert {j.seed for j in jobs[0]}.isdisjoint({j.seed for j in jobs[1]})
+    assert outcome.chosen[BASELINE][1] == pytest.approx(max(d for _, d in _trials(how, False)))
+    assert outcome.chosen["generated"][1] == 1e-2
+    for arm, hits in outcome.hits.items():
+        assert hits.shape == (1, 1, 3, 4) and np.allclose(hits, outcome.chosen[arm][1])
+    for job in jobs[1]:  # an added row has the chosen weight, a real one has its own
+        mix = outcome.chosen["generated"][0]
+        assert np.allclose(job.weights, np.where(job.rows >= 30, mix, 1.0))
+
+
+def test_generator_seeds_stand_on_their_own_axis() -> None:
+    arms = [ArmRows(n, np.array([k]), np.array([k > 0]), np.ones(1, np.float32), s)
+            for k, (n, s) in enumerate([(BASELINE, None), ("generated", 0), ("generated", 1)])]  # fmt: skip
+    how = Augment(seeds=2, tuning_seeds=1)
+    outcome = study(
+        arms, how, lambda jobs: list(jobs), lambda r, w: w,
+        lambda job, part, fields: np.array([10.0 * job.rows[0] + job.seed]), lambda h: float(h.mean()), (), 0,
+    )  # fmt: skip
+    assert outcome.hits[BASELINE].tolist() == [[[[0.0], [1.0]]]]
+    assert outcome.hits["generated"].tolist() == [[[[10.0], [11.0]], [[20.0], [21.0]]]]
+
+
+# the planted trap of the design, section 5.4
+
+
+@pytest.mark.parametrize("missing", [0.1, 0.4])
+def test_the_trap_of_the_missing_text(missing: float, runtime: Runtime) -> None:
+    """Useless made images, all of the scarce class, their text missing as it is missing in no real row by class."""
+    gains, low, tempted = [], [], []
+    for seed in range(5):
+        world = World(train=150, balance=(0.5, 0.4, 0.1), gap=0.35, missing=missing, seed=100 + seed)
+        n = 120
+        noise = world.rng.normal(size=(n, 12)) * world.x[0].std(0) + world.x[0].mean(0)
+        world.add("generated", np.full(n, 2), noise, np.zeros((n, 12)), np.tile([True, False], (n, 1)))
+        outcome = world.run(runtime)
+        (trial,) = judge(outcome, ["generated"], (), QUICK, world.test, world.units, "balanced_accuracy").trials
+        gains.append(trial.against_baseline.value)
+        low.append(trial.against_baseline.low)
+        image_alone = (world.test == 2) & ~world.there[:, 1]
+        tempted.append((outcome.hits["generated"] - outcome.hits[BASELINE])[..., image_alone].mean())
+    assert np.mean(tempted) > 0.1  # the bait is taken: without text it says the scarce class more often
+    assert max(low) <= 0 and np.mean(gains) < 0.01
+
+
+# exploratory findings
+
+
+def test_by_subset_counts_the_rows_that_have_the_fields(runtime: Runtime) -> None:
+    world = World(seed=3, opened=200)
+    world.add("generated", *world.fresh(200))
+    shown = subsets(("image", "text"))
+    outcome = world.run(runtime, shown=shown)
+    fields = ("image", "text")
+
+    def has(names: Sequence[str]) -> np.ndarray:
+        return world.there[:, [fields.index(n) for n in names]].all(1)
+
+    found = by_subset(outcome, ["generated"], world.test, world.units, has)
+    assert [f.scope["fields"] for f in found] == ["image", "text", "image + text"]
+    for f, names in zip(found, shown, strict=True):
+        rows = np.flatnonzero(has(names))
+        base, arm = (outcome.by_subset[names][a][0, 0][:, rows].mean(0) for a in (BASELINE, "generated"))
+        wanted = np.mean([(arm - base)[world.test[rows] == c].mean() for c in range(3)])
+        assert f.value == pytest.approx(wanted) and f.n == len(rows)
+        assert (
+            f.level == pytest.approx(1 - 0.05 / 3)
+            and "exploratory; simultaneous over 3 subsets" in f.note
+            and f.needed_n is None
+        )
+    nobody = by_subset(outcome, ["generated"], world.test, world.units, lambda names: has(names) & (np.arange(200) < 19))
+    assert nobody == []
+
+
+def test_by_class_is_the_difference_of_recalls() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 150)
+    hits = {n: (rng.random((1, 1, 4, 150)) < 0.6) * 1.0 for n in (BASELINE, "generated")}
+    found = by_class(Outcome(hits, {}, {}), ["generated"], truth, [str(k) for k in range(150)], CLASSES)
+    for k, f in enumerate(found):
+        own = truth == k
+        assert f.scope["class"] == CLASSES[k] and f.verdict == ""
+        assert f.value == pytest.approx(hits["generated"][..., own].mean() - hits[BASELINE][..., own].mean())
+        assert f.low < f.value < f.high and "simultaneous over 3 classes" in f.note

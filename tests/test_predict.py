@@ -1,0 +1,286 @@
+"""Calibration, intervals, folds and the choice of the decay, each against a planted truth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from gobelin import catalog, predict
+from gobelin.align import Align
+from gobelin.data.fields import Target
+from gobelin.embedding import Embeddings
+from gobelin.errors import GobelinError
+from gobelin.predict import Model, Predict, as_features, balanced, folds_of
+from gobelin.runtime import Runtime, silent
+
+QUICK = {"steps": 80, "components": 16}
+
+
+def rows(n: int, seed: int = 0, gap: float = 1.5, missing: float = 0.2) -> tuple[Embeddings, Target]:
+    """Three classes as Gaussian clouds in two fields, cells missing."""
+    fixed, rng = np.random.default_rng(5), np.random.default_rng(seed)
+    label = rng.integers(0, 3, n)
+    means = gap * fixed.normal(size=(2, 3, 6))
+    present = rng.random((n, 2)) >= missing
+    features = {
+        f: np.where(present[:, k, None], means[k][label] + rng.normal(size=(n, 6)), 0).astype(np.float32)
+        for k, f in enumerate(("image", "text"))
+    }
+    x = Embeddings(("image", "text"), features, present, tuple(map(str, range(n))), "space")
+    return x, Target("y", "class", label, ("a", "b", "c"), np.ones(3, bool))
+
+
+def numbers(n: int, seed: int, noise: float = 2.0) -> tuple[Embeddings, Target]:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 4)).astype(np.float32)
+    y = 10 + x @ np.array([3.0, -2, 1, 0]) + noise * rng.normal(size=n)
+    return Embeddings(("x",), {"x": x}, np.ones((n, 1), bool), tuple(map(str, range(n))), "space"), Target("y", "number", y)
+
+
+def fit(x: Embeddings, target: Target, runtime: Runtime, how: Predict | None = None, groups: list[str] | None = None) -> Model:
+    fusion = catalog.build("fusion", "concat", QUICK)
+    every = np.arange(len(x))
+    ones = np.ones(len(x), np.float32)
+    return predict.fit("concat", fusion, how or Predict(), x, target, every, groups or list(x.ids), ones, runtime, silent)
+
+
+@pytest.fixture(scope="module")
+def fitted(runtime: Runtime) -> Model:
+    return fit(*rows(240), runtime)
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
+def test_the_temperature_recovers_a_planted_over_confidence(factor: float) -> None:
+    """Labels are drawn from softmax(z); the scores are `factor` z. The temperature is the factor."""
+    rng = np.random.default_rng(1)
+    z = 1.5 * rng.normal(size=(20_000, 4))
+    label = (softmax(z, axis=1).cumsum(1) < rng.random((20_000, 1))).sum(1)
+    target = Target("y", "class", label, tuple("abcd"), np.ones(4, bool))
+    every = np.arange(20_000)
+    found = predict._calibration(factor * z, target, every, np.ones(20_000), 0.9)
+    assert found["temperature"] == pytest.approx(factor, rel=0.05)
+
+
+def test_a_fitted_models_probabilities_are_calibrated_on_fresh_rows(runtime: Runtime) -> None:
+    """Scores made three times too sure by the fusion: the model undoes it."""
+    how = Predict(balance=False, decays=(1e-3,))
+    model = fit(*rows(600, gap=0.6), runtime, how)
+    x, target = rows(4000, seed=9, gap=0.6)
+    p = model.predict(x).probabilities
+    sure, right = p.max(1), p.argmax(1) == target.values
+    assert abs(sure.mean() - right.mean()) < 0.03
+    assert model.temperature == pytest.approx(1, abs=0.4)
+
+    class TooSure:
+        def __init__(self, inner: object) -> None:
+            self.inner = inner
+
+        def scores(self, embeddings: Embeddings) -> np.ndarray:
+            return 3 * self.inner.scores(embeddings)
+
+    class Fusion:
+        batchable = True
+
+        def fit(self, *given: object) -> list[TooSure]:
+            return [TooSure(p) for p in catalog.build("fusion", "concat", QUICK).fit(*given)]
+
+    train, y = rows(600, gap=0.6)
+    ones = np.ones(600, np.float32)
+    sure = predict.fit("concat", Fusion(), how, train, y, np.arange(600), list(train.ids), ones, runtime, silent)
+    assert sure.temperature == pytest.approx(3 * model.temperature, rel=0.01)
+    assert np.allclose(sure.predict(x).probabilities, p, atol=0.01)
+
+
+def test_probabilities_sum_to_one_and_labels_are_their_largest(fitted: Model) -> None:
+    x, target = rows(200, seed=3)
+    found = fitted.predict(x)
+    assert np.allclose(found.probabilities.sum(1), 1) and (found.probabilities >= 0).all()
+    for k, row in enumerate(found.rows()):
+        shares = {c: row[f"p_{c}"] for c in "abc"}
+        assert row["prediction"] == max(shares, key=shares.get) == "abc"[found.labels[k]]
+        assert row["present"] == " ".join(f for f, there in zip(x.fields, x.present[k], strict=True) if there)
+        assert row["id"] == x.ids[k]
+    assert (found.labels == target.values)[x.present.any(1)].mean() > 0.85
+
+
+def test_a_row_with_nothing_gets_equal_classes(fitted: Model) -> None:
+    """Classes count equally, so that without evidence each is as likely."""
+    x, _ = rows(5)
+    nothing = fitted.predict(x.only([]))
+    assert np.isfinite(nothing.probabilities).all() and np.allclose(nothing.probabilities, nothing.probabilities[0])
+    assert nothing.probabilities.max() < 0.6
+
+
+def test_absent_features_are_not_read(fitted: Model) -> None:
+    x, _ = rows(100, seed=4, missing=0.5)
+    noise = np.random.default_rng(0)
+    features = {
+        f: np.where(x.present[:, k, None], v, 9 * noise.normal(size=v.shape)).astype(np.float32)
+        for k, (f, v) in enumerate(x.features.items())
+    }
+    found = fitted.predict(replace(x, features=features))
+    assert np.allclose(found.probabilities, fitted.predict(x).probabilities, atol=1e-6)
+
+
+@pytest.mark.parametrize("level", [0.7, 0.9])
+def test_number_intervals_cover_as_often_as_they_say(level: float, runtime: Runtime) -> None:
+    x, target = numbers(400, 0)
+    model = fit(x, target, runtime, Predict(level=level))
+    fresh, truth = numbers(5000, 1)
+    found = model.predict(fresh)
+    inside = (found.low <= truth.values) & (truth.values <= found.high)
+    assert inside.mean() == pytest.approx(level, abs=0.05)
+    assert np.allclose(found.high - found.values, found.values - found.low)
+    wanted = 2.0 * {0.7: 1.0364, 0.9: 1.6449}[level]  # the noise's own quantile
+    assert model.residual == pytest.approx(wanted, rel=0.15)
+    assert found.rows()[0]["low"] < found.rows()[0]["prediction"] < found.rows()[0]["high"]
+
+
+def test_the_residual_is_the_conformal_quantile() -> None:
+    rng = np.random.default_rng(0)
+    for n in (9, 30, 101):
+        errors = rng.normal(size=n)
+        target = Target("y", "number", np.zeros(n))
+        found = predict._calibration(errors[:, None], target, np.arange(n), np.ones(n), 0.9)["residual"]
+        below = (np.abs(errors) <= found).sum()
+        assert below == min(int(np.ceil(0.9 * (n + 1))), n)
+
+
+def test_folds_keep_groups_together_and_spread_classes() -> None:
+    rng = np.random.default_rng(0)
+    group_of = rng.integers(0, 60, 300)
+    label = (group_of % 3).astype(np.int64)  # a group has one class
+    target = Target("y", "class", label, ("a", "b", "c"), np.ones(3, bool))
+    used = np.flatnonzero(rng.random(300) < 0.8)
+    fold = folds_of(target, used, [f"g{g}" for g in group_of], 4, seed=0)
+    assert set(fold) == {0, 1, 2, 3}
+    by_group = {g: set(fold[group_of[used] == g]) for g in set(group_of[used])}
+    assert all(len(f) == 1 for f in by_group.values())
+    for c in range(3):
+        counts = np.bincount([next(iter(f)) for g, f in by_group.items() if g % 3 == c], minlength=4)
+        assert counts.max() - counts.min() <= 1
+    again = folds_of(target, used, [f"g{g}" for g in group_of], 4, seed=0)
+    other = folds_of(target, used, [f"g{g}" for g in group_of], 4, seed=1)
+    assert np.array_equal(fold, again) and not np.array_equal(fold, other)
+
+
+def test_pure_noise_takes_the_largest_decay_and_clear_classes_do_not(runtime: Runtime) -> None:
+    how = Predict(decays=(1e-4, 1e-2, 1.0))
+    rng = np.random.default_rng(0)
+    for seed in range(3):
+        label = np.random.default_rng(seed).integers(0, 2, 80)
+        noise = Embeddings(
+            ("x",), {"x": rng.normal(size=(80, 30)).astype(np.float32)}, np.ones((80, 1), bool),
+            tuple(map(str, range(80))), "space",
+        )  # fmt: skip
+        target = Target("y", "class", label, ("a", "b"), np.ones(2, bool))
+        assert fit(noise, target, runtime, how).decay == 1.0
+        clear = {"x": (noise.features["x"] + 4 * label[:, None] - 2).astype(np.float32)}
+        assert fit(replace(noise, features=clear), target, runtime, how).decay < 1.0
+
+
+def test_the_decay_is_the_one_with_the_smallest_crossed_loss(runtime: Runtime) -> None:
+    """Cross-fitting done again, one fold and one decay at a time."""
+    x, target = rows(120, gap=0.5)
+    how = Predict(decays=(1e-3, 1e-1), folds=3, balance=False)
+    fold = folds_of(target, np.arange(120), list(x.ids), 3, runtime.seed)
+    losses = []
+    for decay in how.decays:
+        p = np.zeros((120, 3))
+        for f in range(3):
+            inside = np.flatnonzero(fold != f)
+            job = predict.Job(inside, np.ones(len(inside), np.float32), runtime.seed, decay)
+            (one,) = catalog.build("fusion", "concat", QUICK).fit(x, target, [job], np.arange(120), runtime, silent)
+            p[fold == f] = softmax(one.scores(x.rows(np.flatnonzero(fold == f))).astype(float), axis=1)
+        losses.append(-np.log(p[np.arange(120), target.values]).mean())
+    assert fit(x, target, runtime, how).decay == how.decays[int(np.argmin(losses))]
+
+
+def test_too_few_rows_and_one_class_are_refused(runtime: Runtime) -> None:
+    x, target = rows(40)
+    with pytest.raises(GobelinError, match="29 labelled training rows"):
+        fit(x, replace(target, values=np.where(np.arange(40) < 29, target.values, -1)), runtime)
+    with pytest.raises(GobelinError, match="one class"):
+        fit(x, replace(target, values=np.zeros(40, np.int64)), runtime)
+    fit(x, replace(target, values=np.where(np.arange(40) < 30, target.values, -1)), runtime)
+
+
+def test_unlabelled_and_other_rows_teach_nothing(runtime: Runtime) -> None:
+    x, target = rows(90)
+    hidden = replace(target, values=np.where(np.arange(90) < 60, target.values, -1))
+    found = fit(x, hidden, runtime)
+    short = fit(x.rows(np.arange(60)), target.rows(np.arange(60)), runtime)
+    assert found.fingerprint() == short.fingerprint()
+
+
+def test_saved_and_loaded_is_the_same(fitted: Model, runtime: Runtime, tmp_path: Path) -> None:
+    number = fit(*numbers(60, 0), runtime)
+    for name, model, x in (("c", fitted, rows(30)[0]), ("n", number, numbers(30, 2)[0])):
+        (tmp_path / name).mkdir()
+        model.save(tmp_path / name)
+        loaded = Model.load(tmp_path / name)
+        assert loaded.fingerprint() == model.fingerprint()
+        assert (loaded.decay, loaded.temperature, loaded.residual) == (model.decay, model.temperature, model.residual)
+        assert loaded.settings == model.settings and loaded.classes == model.classes
+        assert loaded.predict(x).rows() == model.predict(x).rows()
+
+
+def test_balanced_weights_sum_equally_by_class() -> None:
+    rng = np.random.default_rng(0)
+    label = rng.choice(4, 300, p=[0.6, 0.3, 0.08, 0.02])
+    target = Target("y", "class", label, tuple("abcde"), np.ones(5, bool))
+    used = np.flatnonzero(rng.random(300) < 0.7)
+    given = rng.uniform(0.1, 2, len(used)).astype(np.float32)
+    found = balanced(target, used, given, True)
+    sums = [found[label[used] == c].sum() for c in range(4)]
+    assert np.allclose(sums, len(used) / 4, rtol=1e-5) and found.mean() == pytest.approx(1, rel=1e-5)
+    for c in range(4):  # within a class their proportions stay
+        own = label[used] == c
+        assert np.allclose(found[own] / found[own].sum(), given[own] / given[own].sum(), rtol=1e-4)
+    assert np.array_equal(balanced(target, used, given, False), given)
+    number = Target("y", "number", rng.normal(size=300))
+    assert np.array_equal(balanced(number, used, given, True), given)
+
+
+def test_balance_moves_a_scarce_class_up(runtime: Runtime) -> None:
+    """Two overlapping clouds, 1 : 9. Balanced, the boundary is the midpoint (closed form); as it is, it is shifted."""
+    rng = np.random.default_rng(0)
+    label = (np.arange(1000) % 10 == 0).astype(np.int64)
+    x = (2.0 * label[:, None] + rng.normal(size=(1000, 1))).astype(np.float32)
+    rows_ = Embeddings(("x",), {"x": x}, np.ones((1000, 1), bool), tuple(map(str, range(1000))), "space")
+    target = Target("y", "class", label, ("many", "few"), np.ones(2, bool))
+    line = np.linspace(-2, 4, 601, dtype=np.float32)[:, None]
+    grid = Embeddings(("x",), {"x": line}, np.ones((601, 1), bool), tuple(map(str, range(601))), "space")
+    for balance, edge in ((True, 1.0), (False, 1.0 + np.log(9) / 2)):
+        found = fit(rows_, target, runtime, Predict(balance=balance, decays=(1e-4,))).predict(grid)
+        assert line[int(found.labels.argmax()), 0] == pytest.approx(edge, abs=0.25)
+
+
+def test_features_of_the_shared_space(runtime: Runtime) -> None:
+    x, target = rows(200)
+    shared = Align(width=8, steps=0).fit(x, list(x.ids), runtime).project(x)
+    y = as_features(shared)
+    assert y.fields == x.fields and np.array_equal(y.present, x.present) and y.space == shared.fingerprint
+    assert all(np.array_equal(y.features[f], shared.of(f)) for f in x.fields)
+    model = fit(y, target, runtime)
+    assert (model.predict(y).labels == target.values)[x.present.any(1)].mean() > 0.8
+    with pytest.raises(GobelinError, match="other encoders"):
+        model.predict(x)
+
+
+def test_rows_of_no_weight_are_not_learned_from(runtime: Runtime) -> None:
+    """Half of the training rows have turned labels and weight 0: the model is that of the true half, and not of all."""
+    x, y = rows(400)
+    turned = np.arange(400) % 2 == 1
+    wrong = replace(y, values=np.where(turned, (y.values + 1) % 3, y.values))
+    fusion, every, ids = catalog.build("fusion", "concat", QUICK), np.arange(400), list(x.ids)
+    fresh, truth = rows(400, seed=9)
+    right = {}
+    for name, weights in (("weighed", np.where(turned, 0, 1)), ("all", np.ones(400))):
+        model = predict.fit("concat", fusion, Predict(), x, wrong, every, ids, weights.astype(np.float32), runtime, silent)
+        right[name] = float((model.predict(fresh).labels == truth.values).mean())
+    assert right["weighed"] > right["all"] + 0.1 and right["weighed"] > 0.8
