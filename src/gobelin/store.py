@@ -13,18 +13,21 @@ import json
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from gobelin.errors import GobelinError
 
 FORMAT = 1
+LOCK = ".lock"
 
 
 def fingerprint(*parts: object) -> str:
@@ -184,6 +187,23 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._lock = FileLock(folder / LOCK, mode=0o666)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """No other process makes anything in this folder meanwhile; one that tries waits and says so. Held again by its
+        holder as often as it likes; freed by the system when the holder dies."""
+        with disk_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self._lock.acquire(blocking=False)
+            except Timeout:
+                print(f"{self.folder}: another gobelin is at work in it; waiting until it is done.", file=sys.stderr)
+                self._lock.acquire()
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def exists(self) -> bool:
         return (self.folder / "settings.json").is_file()
@@ -197,8 +217,10 @@ class Run:
 
     def clean(self) -> None:
         """Remove what killed writers left behind."""
-        for left in self.folder.rglob(".writing-*") if self.folder.is_dir() else ():
-            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+        if self.folder.is_dir():
+            with self.alone():
+                for left in self.folder.rglob(".writing-*"):
+                    shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
 
     def has(self, name: str, key: str | None = None) -> bool:
         """Whether the stage is finished (with this key)."""
@@ -208,16 +230,20 @@ class Run:
     def stage(self, name: str, key: str, make: Callable[[Path], None]) -> Path:
         """The stage's folder; `make(temporary folder)` fills it unless it is finished with this very key."""
         folder = self.folder / name
-        if not self.has(name, key):
-            with atomic_folder(folder) as temporary:
-                make(temporary)
-                write_json(temporary / "stage.json", {"key": key, "format": FORMAT, "hash": tree_hash(temporary)})
+        if self.has(name, key):  # a finished run can be read-only
+            return folder
+        with self.alone():
+            if not self.has(name, key):
+                with atomic_folder(folder) as temporary:
+                    make(temporary)
+                    write_json(temporary / "stage.json", {"key": key, "format": FORMAT, "hash": tree_hash(temporary)})
         return folder
 
     def forget(self, *names: str) -> None:
         """Remove stages whose inputs have changed: what they say would be said of something else."""
-        for name in names:
-            shutil.rmtree(self.folder / name, ignore_errors=True)
+        with self.alone():
+            for name in names:
+                shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def checked(self, name: str) -> Path:
         """The folder of a finished stage, its files unchanged since. An error for a damaged or edited one."""
@@ -236,13 +262,14 @@ class Run:
     def look(self, what: str, key: str) -> int:
         """Record a look at the test rows; its number. The same look (same key) again is not a new one."""
         ledger = self.folder / "ledger.jsonl"
-        try:
-            rows = read_lines(ledger)
-        except GobelinError as error:
-            raise GobelinError(f"{ledger}: is damaged, and it counts the looks at the test rows. Restore it.") from error
-        for row in rows:
-            if row["key"] == key:
-                return int(row["look"])
-        rows.append({"look": len(rows) + 1, "what": what, "key": key})
-        write_lines(ledger, rows)
-        return len(rows)
+        with self.alone():
+            try:
+                rows = read_lines(ledger)
+            except GobelinError as error:
+                raise GobelinError(f"{ledger}: is damaged, and it counts the looks at the test rows. Restore it.") from error
+            for row in rows:
+                if row["key"] == key:
+                    return int(row["look"])
+            rows.append({"look": len(rows) + 1, "what": what, "key": key})
+            write_lines(ledger, rows)
+            return len(rows)

@@ -774,8 +774,8 @@ def command(*words: object) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-m", "gobelin", *map(str, words)], env=environment, **pipes)
 
 
-def test_ctrl_c_stops_in_one_line_and_two_at_once_agree(run: Path, tmp_path: Path) -> None:
-    """Stopped in the middle of a training; then the same command twice at the same time finishes it."""
+def test_ctrl_c_stops_in_one_line_and_three_at_once_agree(run: Path, tmp_path: Path) -> None:
+    """Stopped in the middle of a training; then the same command three times at once finishes it."""
     data, folder = json.loads((run / "settings.json").read_text())["data"]["path"], tmp_path / "run"
     words = ["fit", data, "--target", "shape", "--run", folder, "--generator", "gan", *SETS, "--set", "generator.steps=120"]
     first, deadline = command(*words), time.monotonic() + 60
@@ -786,10 +786,11 @@ def test_ctrl_c_stops_in_one_line_and_two_at_once_agree(run: Path, tmp_path: Pat
     _, said = first.communicate(timeout=60)
     assert first.returncode == 130 and "Traceback" not in said
     assert said.strip().splitlines()[-1] == "Stopped. The same command continues from what was finished."
-    both = [command(*words), command(*words)]
-    told = [one.communicate(timeout=120) for one in both]
-    assert [one.returncode for one in both] == [0, 0], told
-    assert told[0][0] == told[1][0] and not list(folder.rglob(".writing-*"))
+    several = [command(*words) for _ in range(3)]
+    told = [one.communicate(timeout=240) for one in several]
+    assert [one.returncode for one in several] == [0, 0, 0], told
+    assert "another gobelin is at work in it; waiting" in "".join(err for _, err in told)
+    assert told[0][0] == told[1][0] == told[2][0] and not list(folder.rglob(".writing-*"))
     assert Workbench.open(folder).made.has_generator()
 
 
