@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ SLOTS = {
     "fusion": "gobelin.fusion",
     "generators": "gobelin.generators",
     "rivals": "gobelin.rivals",
+    "metrics": "gobelin.metrics",
     "audits": "gobelin.audits",
 }
 
@@ -45,6 +47,16 @@ def find(slot: str, name: str) -> type[Any]:
 def build(slot: str, name: str, settings: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 - any component
     """An instance with the given settings, the rest at their defaults."""
     return config.build(find(slot, name), settings or {}, f"{slot}.{name}")
+
+
+def described(slot: str, name: str) -> dict[str, str]:
+    """slot, name, what it is (the first line of its file); of a generator also its conditions, licence and cost."""
+    found = find(slot, name)
+    row = {"slot": slot, "name": name, "what": (sys.modules[found.__module__].__doc__ or "").strip().splitlines()[0]}
+    if slot == "generators":
+        row["conditions"] = ", ".join(sorted(found.accepts)) or "nothing"
+        row |= {key: getattr(found, key, "not said") for key in ("licence", "cost")}
+    return row
 
 
 def class_name(name: str) -> str:
