@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_pipelines import class_pipeline, text_pipeline
 
 from gobelin import schema
 from gobelin.data.dataset import Dataset
@@ -53,3 +54,11 @@ def shapes_reader(shapes: Dataset, shapes_schema: Schema, runtime: Runtime) -> R
         component = schema.build_encoder(field.encoder, CHOICES)
         encoders[field.name] = component.fit(train.cells(field), field, kinds, runtime)
     return Reader(shapes_schema, encoders)
+
+
+@pytest.fixture(scope="session")
+def pipelines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of two tiny pretrained pipelines: text -> image and class -> image."""
+    pytest.importorskip("diffusers")
+    folder = tmp_path_factory.mktemp("pipelines")
+    return {"text": text_pipeline(folder / "text"), "class": class_pipeline(folder / "class")}

@@ -20,12 +20,15 @@ SOURCE = Path(gobelin.__file__).parent
 RANKS: list[tuple[str, ...]] = [
     ("errors",),
     ("config", "store", "engine", "neighbours", "runtime"),
-    ("catalog", "evidence", "train"),
+    ("catalog", "evidence", "pipeline_folder", "train"),
     ("variance",),
     ("comparison",),
     ("verdict",),
     ("networks.condition", "networks.convolution", "networks.heads", "networks"),
     ("networks.path", "networks.sequence", "networks.transformer"),
+    ("networks.unet",),
+    ("networks.dcgan", "networks.denoise", "networks.foreign"),
+    ("networks.pipeline",),
     ("data", "data.fields", "data.files"),
     ("data.images", "data.texts", "data.dataset", "data.splits"),
     ("data.readers", "data.samples"),
@@ -33,7 +36,7 @@ RANKS: list[tuple[str, ...]] = [
     ("encoders",),
     ("schema",),
     ("embedding",),
-    ("fusion", "generators", "rivals", "audits"),
+    ("fusion", "generators", "rivals", "metrics", "audits"),
     ("align",),
     ("predict",),
     ("provenance",),
@@ -66,6 +69,11 @@ DOORS = {
     "rich": {"cli"},
     "jinja2": {"report"},
     "markupsafe": {"report"},
+    "diffusers": {"generators.pretrained"},
+    "transformers": {"generators.pretrained"},
+    "peft": {"generators.pretrained"},
+    "accelerate": set(),
+    "huggingface_hub": {"generators.pretrained"},
     "pickle": set(),
     "joblib": set(),
     "requests": set(),
@@ -179,6 +187,7 @@ class Length:
     def bid(sample: Sample) -> None:
         return None
 ''',
+    "metrics/zero.py": '"""Measures nothing."""\nclass Zero:\n    pass\n',
     "audits/silence.py": '"""Says nothing."""\nclass Silence:\n    pass\n',
     "fusion/nothing.py": '"""Fuses nothing."""\nclass Nothing:\n    pass\n',
     "generators/grey_noise.py": '"""Grey noise."""\nclass GreyNoise:\n    pass\n',
@@ -204,7 +213,8 @@ def test_one_new_file_adds_a_component(tmp_path: Path) -> None:
     assert (generator, rival) == ("GreyNoise", "Twice")
     assert {slot: set(names) - before[slot] for slot, names in found.items()} == {
         "readers": {"ini"}, "samples": {"empty"}, "encoders": {"length"}, "fusion": {"nothing"},
-        "generators": {"grey_noise"}, "rivals": {"twice"}, "audits": {"silence"},
+        "generators": {"grey_noise"}, "rivals": {"twice"}, "metrics": {"zero"},
+        "audits": {"silence"},
     }  # fmt: skip
 
 

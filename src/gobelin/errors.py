@@ -16,10 +16,11 @@ class GobelinError(Exception):
 
 
 class MissingExtra(GobelinError):
-    """A heavy dependency is not installed; the message holds the command that installs it."""
+    """A heavy dependency is not installed; the message holds the command that installs it: that of an extra, or another."""
 
-    def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} is not installed. Run: pip install 'gobelin[{extra}]'")
+    def __init__(self, what: str, extra: str = "", command: str = "") -> None:
+        command = command or f"pip install 'gobelin[{extra}]'"
+        super().__init__(f"{what} is not installed. Run: {command}")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -3,7 +3,10 @@ batch size, after a save, and from another process's point of view (a loaded cop
 
 from __future__ import annotations
 
+import importlib.util
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from gobelin.errors import GobelinError
 from gobelin.generators import PARTS, Condition, Context, Controls, Generator, ImageRows, Sampler, check_condition
 from gobelin.runtime import Runtime
 
-NAMES = catalog.names("generators")
+NAMES = [n for n in catalog.names("generators") if n != "pretrained" or importlib.util.find_spec("diffusers")]
 RUNTIME = Runtime(seed=0, device="cpu", precision="float32", threads=1)
 COLOURS = np.array([[230, 40, 40], [40, 90, 230]])
 SIZE, ROWS, WIDTH, SPACE = 16, 64, 8, "the space of this test"
@@ -38,13 +41,21 @@ def planted(n: int = ROWS) -> ImageRows:
 
 
 @pytest.fixture(scope="module")
-def fitted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sampler]:
+def settings(request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
+    """What a generator can't do without: a pretrained one is given a pipeline."""
+    if importlib.util.find_spec("diffusers") is None:
+        return {}
+    return {"pretrained": {"model": str(request.getfixturevalue("pipelines")["text"]), "evaluations": 4}}
+
+
+@pytest.fixture(scope="module")
+def fitted(settings: dict[str, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sampler]:
     """Every generator after a few steps."""
     rows = planted()
     out = {}
     for name in NAMES:
         context = Context(RUNTIME, tmp_path_factory.mktemp(name), steps=6)
-        out[name] = catalog.build("generators", name).fit(rows, rows, context)
+        out[name] = catalog.build("generators", name, settings.get(name)).fit(rows, rows, context)
     return out
 
 
@@ -66,13 +77,23 @@ def conditions(sampler: Sampler) -> dict[str, Condition]:
         out["all fields"] = Condition(c.fields, c.vectors, c.present, none, fingerprint=SPACE)
     if {"target", "vectors"} <= sampler.accepts:
         out["fields and target"] = c
+    if "text" in sampler.accepts:
+        out["text"] = replace(absent, text=["red", "blue", None, "a red picture", "", "red"])
+    if "source" in sampler.accepts:
+        out["source"] = replace(absent, source=planted(6).images[::-1].copy())
+        if "mask" in sampler.accepts:
+            mask = np.zeros((6, SIZE, SIZE), bool)
+            mask[:, 4:12, 2:9] = True
+            out["source and mask"] = replace(out["source"], mask=mask)
+        if "text" in sampler.accepts:
+            out["source and text"] = replace(out["source"], text=out["text"].text)
     return out
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_a_generator_and_its_fit_a_sampler(name: str, fitted: dict[str, Sampler]) -> None:
     assert isinstance(catalog.build("generators", name), Generator) and isinstance(fitted[name], Sampler)
-    assert fitted[name].accepts <= set(PARTS) and fitted[name].accepts == catalog.find("generators", name).accepts
+    assert fitted[name].accepts <= set(PARTS) and fitted[name].accepts <= catalog.find("generators", name).accepts
     assert fitted[name].size == (SIZE, SIZE, 3)
 
 
@@ -109,6 +130,7 @@ def test_saved_and_loaded_it_makes_the_same(name: str, fitted: dict[str, Sampler
 def test_a_part_that_it_cannot_use_is_an_error(name: str, fitted: dict[str, Sampler]) -> None:
     c = planted(2).condition
     given = {"vectors": c.vectors, "target": c.target, "text": ["x", "y"], "source": np.zeros((2, SIZE, SIZE, 3), np.uint8)}
+    given["mask"] = np.zeros((2, SIZE, SIZE), bool)
     for part in set(given) - fitted[name].accepts:
         bare = {"vectors": torch.zeros_like(c.vectors), "target": None} | {part: given[part]}
         present = c.present if part == "vectors" else torch.zeros_like(c.present)
@@ -125,5 +147,5 @@ def test_a_condition_from_another_space_is_an_error(name: str, fitted: dict[str,
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_minutes_become_at_least_one_step(name: str) -> None:
-    assert catalog.build("generators", name).steps_for(planted(), RUNTIME, 1e-6) >= 1
+def test_minutes_become_at_least_one_step(name: str, settings: dict[str, dict[str, Any]]) -> None:
+    assert catalog.build("generators", name, settings.get(name)).steps_for(planted(), RUNTIME, 1e-6) >= 1
