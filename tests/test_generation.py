@@ -16,7 +16,18 @@ from gobelin.align import Shared
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Column, Field, Schema, Target
 from gobelin.errors import GobelinError
-from gobelin.generation import Generation, condition, from_query, image_field, image_rows, sample, write
+from gobelin.generation import (
+    Generation,
+    condition,
+    from_query,
+    image_field,
+    image_rows,
+    mask_image,
+    narrowed,
+    sample,
+    source_image,
+    write,
+)
 from gobelin.generators import Condition, Controls, ImageRows, check_condition
 from gobelin.provenance import read_lineage
 from gobelin.runtime import Runtime
@@ -195,3 +206,96 @@ def test_a_generator_is_saved_with_its_space(tmp_path: Path, runtime: Runtime) -
     assert np.array_equal(one, other)
     again = generation.train(how, 4, rows, rows, tmp_path / "again", runtime, how.steps)
     assert again.fingerprint() != sampler.fingerprint()
+
+
+# sources, masks, captions
+
+
+def pictures(folder: Path) -> tuple[Dataset, Schema]:
+    """Eight rows: the image is 20 k, its source 255 - 20 k; row 2 has no source, row 5 no image, row 3 no caption."""
+    columns: dict[str, list[object]] = {"before": [], "after": [], "words": []}
+    for k in range(8):
+        for name, level in (("before", 255 - 20 * k), ("after", 20 * k)):
+            Image.fromarray(np.full((10, 10, 3), level, np.uint8)).save(folder / f"{name}{k}.png")
+        columns["before"].append(None if k == 2 else f"before{k}.png")
+        columns["after"].append(None if k == 5 else f"after{k}.png")
+        columns["words"].append(None if k == 3 else f"number {k}")
+    fields = (
+        Field("before", "pixels", ("before",)),
+        Field("after", "pixels", ("after",)),
+        Field("words", "characters", ("words",)),
+    )
+    return Dataset(pa.table(columns), folder), Schema((), fields)
+
+
+def test_rows_carry_their_source_and_their_caption(tmp_path: Path) -> None:
+    dataset, schema = pictures(tmp_path)
+    assert (image_field(schema), image_field(schema, "before"), image_field(schema, "after")) == ("before", "after", "before")
+    asked = dataset, np.arange(8), schema, space(8), classes(8), 16, 1
+    found = image_rows(*asked, "before", frozenset({"source", "text", "vectors"}))
+    kept = [0, 1, 3, 4, 6, 7]
+    assert found.condition.used() == {"vectors", "target", "text", "source"} and found.condition.source.shape == (6, 16, 16, 3)
+    for k, r in enumerate(kept):
+        assert (found.images[k] == 20 * r).all() and (found.condition.source[k] == 255 - 20 * r).all()
+    assert found.condition.text == [None if r == 3 else f"number {r}" for r in kept]
+    assert np.array_equal(found.condition.vectors, space(8).vectors[kept])
+    bare = image_rows(*asked, "before", frozenset({"vectors"}))  # a generator that can't use them
+    assert len(bare) == 7 and bare.condition.source is None and bare.condition.text is None
+
+
+def test_a_source_column_that_cant_be_is_named(tmp_path: Path) -> None:
+    dataset, schema = pictures(tmp_path)
+    with pytest.raises(GobelinError, match=r"generator\.source: no image column 'befor'. Did you mean 'before'"):
+        image_field(schema, "befor")
+    with pytest.raises(GobelinError, match="no image column 'words'"):
+        image_field(schema, "words")
+    with pytest.raises(GobelinError, match="'before' is the only image column"):
+        image_field(Schema((), schema.fields[:1]), "before")
+    with pytest.raises(GobelinError, match="has an image and one in 'before'"):
+        image_rows(dataset, np.array([2, 5]), schema, space(8), classes(8), 16, 1, "before", frozenset({"source"}))
+
+
+def test_a_query_of_many_images_holds_its_source_once() -> None:
+    source, mask = np.arange(48, dtype=np.uint8).reshape(4, 4, 3), np.eye(4, dtype=bool)
+    found = from_query(None, None, space(), "class", 1_000_000, text="a red bird", source=source, mask=mask)
+    assert found.source.strides[0] == 0 and found.mask.strides[0] == 0 and found.used() == {"text", "source", "mask"}
+    some = found.rows([5, 999_999])
+    assert np.array_equal(some.source, [source, source]) and np.array_equal(some.mask, [mask, mask])
+    assert some.text == ["a red bird"] * 2
+
+
+def test_a_condition_is_narrowed_to_what_a_sampler_accepts() -> None:
+    shared = space(2)
+    full = condition(shared, classes(2), np.array([0, 1]))
+    given = Condition(FIELDS, full.vectors, full.present, torch.tensor([1, 2]), ["x", "y"], fingerprint="here")
+    for parts in (frozenset(), frozenset({"text"}), frozenset({"vectors", "target"}), frozenset({"target", "text", "source"})):
+        found = narrowed(given, parts)
+        assert found.used() == given.used() & parts and len(found) == 2 and found.fields == FIELDS
+
+
+@pytest.mark.parametrize(
+    ("wide", "high", "size"), [(20, 10, (16, 16, 3)), (10, 20, (16, 16, 3)), (20, 20, (16, 8, 1)), (9, 9, (8, 12, 4))]
+)
+def test_source_and_mask_files_keep_their_place(tmp_path: Path, wide: int, high: int, size: tuple[int, int, int]) -> None:
+    """The left half of a source is black and marked: it is black and marked in the fitted ones too, and the padding is kept."""
+    pixels = np.full((high, wide), 255, np.uint8)
+    pixels[:, : wide // 2] = 0
+    Image.fromarray(pixels).save(tmp_path / "source.png")
+    Image.fromarray(255 - pixels).save(tmp_path / "mask.png")
+    source, shape = source_image(tmp_path / "source.png", size)
+    mask = mask_image(tmp_path / "mask.png", size, shape)
+    assert source.shape == size and mask.shape == size[:2] and shape == (wide, high)
+    assert mask.any() and (source[..., 0][mask] < 255).all() and (source[..., :3][~mask] > 250).all()
+    if size[2] == 4:
+        assert (source[..., 3] == 255).all()
+
+
+def test_mask_files_that_cant_be_used(tmp_path: Path) -> None:
+    Image.new("L", (8, 8), 100).save(tmp_path / "dark.png")
+    (tmp_path / "words.png").write_text("no image")
+    for name, shape, said in (
+        ("dark.png", (8, 8), "marks nothing"), ("dark.png", (9, 8), "is 8 x 8 pixels, the source 9 x 8"),
+        ("none.png", (8, 8), "no such file"), ("words.png", (8, 8), "is not an image"),
+    ):  # fmt: skip
+        with pytest.raises(GobelinError, match=said):
+            mask_image(tmp_path / name, (8, 8, 3), shape)

@@ -259,13 +259,23 @@ class Artefacts:
         self.run.stage("model", key, make)
         return Model.load(self.run.checked("model"))
 
+    @property
+    def image_field(self) -> str:
+        """The field whose images are made."""
+        return generation.image_field(self.schema, self.settings.generator.source)
+
     @cached_property
     def image_rows(self) -> tuple[ImageRows, ImageRows]:
-        """Training and validation rows with an image, for the generator."""
-        r, size = self.rows, self.settings.generator.size
-        return tuple(  # type: ignore[return-value]
-            generation.image_rows(r.dataset, r.part(p), r.schema, self.shared, r.target, size, self.runtime.threads)
-            for p in ("train", "valid")
+        """Training and validation rows with an image, for the generator; with captions and sources if it can use them."""
+        parts = catalog.find("generators", self.settings.generator.name).accepts
+        size = self.settings.generator.size
+        return self.pictures(self.rows.part("train"), size, parts), self.pictures(self.rows.part("valid"), size, parts)
+
+    def pictures(self, rows: np.ndarray, size: int, parts: frozenset[str] = frozenset()) -> ImageRows:
+        """Those of these rows that have an image, at this size, with these parts beside vectors and target."""
+        r, source = self.rows, self.settings.generator.source
+        return generation.image_rows(
+            r.dataset, rows, r.schema, self.shared, r.target, size, self.runtime.threads, source, parts
         )
 
     def generator_folder(self, seed: int) -> str:
@@ -304,14 +314,14 @@ class Artefacts:
 
     def encode_images(self, images: np.ndarray) -> np.ndarray:
         """Features [n, D_f] of uint8 images [n, H, W, 3] by the run's image encoder."""
-        name = generation.image_field(self.schema)
+        name = self.image_field
         column = self.schema.field(name).columns[0]
         values = [png_bytes(i) for i in images]
         return self.reader.embed_column(name, column, values, Path()).features[name]
 
     def image_path(self, row: int) -> Path | None:
         """The file of a row's image, to look at; None where the cell holds bytes or nothing."""
-        field = self.schema.field(generation.image_field(self.schema))
+        field = self.schema.field(self.image_field)
         cell = self.rows.dataset.cells(field)[row]
         value = image_values(cell)[0] if cell else None
         return self.rows.dataset.root / value if isinstance(value, str) else None

@@ -44,7 +44,7 @@ class Study:
 
     def __init__(self, made: Artefacts) -> None:
         self.made, self.how = made, made.settings.augment
-        self.field = generation.image_field(made.schema)
+        self.field = made.image_field
         self.column = made.schema.field(self.field).columns[0]
         if any(isinstance(v, list) for v in made.rows.dataset.values(self.column)):
             raise GobelinError(
@@ -88,7 +88,11 @@ class Study:
         """uint8 [M, H, W, 3]: one image a parent, from its class and its other fields; the parent's image is not shown."""
         sampler, name, space = self.made.sampler(seed)
         fields = [f for f in self.made.shared.fields if f != self.field]
-        wanted = generation.condition(self.made.shared, self.made.rows.target, self.train[self.parents], fields)
+        rows = self.train[self.parents]
+        wanted = generation.condition(self.made.shared, self.made.rows.target, rows, fields)
+        if "text" in sampler.accepts:
+            wanted = replace(wanted, text=generation.captions(self.made.rows.dataset, self.made.schema, rows))
+        wanted = generation.narrowed(wanted, sampler.accepts)
         seeds = self.made_seeds(seed)
         return np.concatenate(
             list(

@@ -262,15 +262,24 @@ def describe_command(run: Path, k: int, columns: tuple[str, ...], as_json: bool,
 @click.option("--label", help="The class (or number) to make.")
 @click.option("-n", "count", default=16, show_default=True, type=click.IntRange(0, MOST_IMAGES), help="How many images.")
 @click.option("--seeds", help="Which seeds: 0-15, or 3,7,9.")
+@click.option("--source", type=click.Path(path_type=Path), help="An image file to start from: translated or varied.")
+@click.option("--mask", type=click.Path(path_type=Path), help="An image of the source's size, white where to make it anew.")
+@click.option("--strength", type=float, help="0 keeps the source, 1 starts from noise alone.")
+@click.option("--guidance", type=float, help="Pull towards what is asked for; 1 = as learned.")
+@click.option("--steps", default=0, help="Evaluations of the network for an image; 0 = the generator's own.")
 @click.option("--out", "target", type=click.Path(path_type=Path), help="Folder for the PNG files.")
 @json_option
 def generate_command(
     run: Path, label: str | None, count: int, seeds: str | None, target: Path | None, columns: tuple[str, ...],
-    as_json: bool, **options: Any,  # noqa: ANN401
+    as_json: bool, source: Path | None, mask: Path | None, strength: float | None, guidance: float | None, steps: int,
+    **options: Any,  # noqa: ANN401
 ) -> None:  # fmt: skip
-    """Images from a text, an image, a table row, a class, any mix of them, or nothing. Never trains."""
+    """Images from a text, an image, a table row, a class, a source image, any mix of them, or nothing. Never trains."""
     chosen = parsed_seeds(seeds) if seeds is not None else list(range(count))
-    paths = opened(run).generate(chosen, label, target, **asked(options, columns))
+    paths = opened(run).generate(
+        chosen, label, target, source=source, mask=mask, strength=strength, guidance=guidance, steps=steps,
+        query=asked(options, columns),
+    )  # fmt: skip
     if as_json:
         click.echo(json.dumps({"images": [str(p) for p in paths]}))
     else:
@@ -327,13 +336,14 @@ def report_command(run: Path, as_json: bool) -> None:
 @json_option
 def list_command(slot: str | None, as_json: bool) -> None:
     """The components that are installed."""
-    table = Table("slot", "name", "what it is")
+    shown = ("name", "what", "conditions", "licence", "cost") if slot == "generators" else ("slot", "name", "what")
+    table = Table(*("what it is" if key == "what" else key for key in shown))
     for one in [slot] if slot else catalog.SLOTS:
         for name in catalog.names(one):
-            what = (sys.modules[catalog.find(one, name).__module__].__doc__ or "").strip().splitlines()[0]
+            row = catalog.described(one, name)
             if as_json:
-                click.echo(json.dumps({"slot": one, "name": name, "what": what}))
-            table.add_row(one, name, what)
+                click.echo(json.dumps(row))
+            table.add_row(*(row[key] for key in shown))
     if not as_json:
         out.print(table)
 

@@ -180,7 +180,7 @@ def planned(made: Artefacts, generator: bool) -> list[Finding]:
     heads = (s.predict.folds + 1) * len(s.predict.decays)
     found.append(Finding("heads_to_train", {"verb": "fit"}, value=float(heads), source="plan"))
     if generator:
-        generation.image_field(rows.schema)
+        generation.image_field(rows.schema, s.generator.source)
         minutes = s.generator.minutes * s.generator.seeds
         found.append(Finding("generator_minutes", value=minutes, unit="minutes", source="plan"))
         arms = 1 + len(s.augment.rivals) + 2 * s.generator.seeds

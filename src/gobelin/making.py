@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +22,19 @@ from gobelin.errors import GobelinError, nearest
 from gobelin.evaluation import scored_rows
 from gobelin.evidence import Finding
 from gobelin.exhibits import Shelf
-from gobelin.generators import Condition, Controls
+from gobelin.generators import Condition, Controls, Sampler
 from gobelin.provenance import save_png
 from gobelin.schema import build_encoder
 from gobelin.store import fingerprint
 
 SHOWN = 8  # images a condition on the contact sheet
 READ = 40  # images a class that are read for label agreement
+VARIED = 0.6  # strength of a variation that nobody named
 
 
 def image_field_or_none(made: Artefacts) -> str | None:
     try:
-        return generation.image_field(made.schema)
+        return made.image_field
     except GobelinError:
         return None
 
@@ -94,11 +97,49 @@ def fit_command(made: Artefacts, generator: bool = False) -> str:
     return shlex.join([*words, *(["--generator", name] if generator else [])])
 
 
+@dataclass(frozen=True)
+class Start:
+    """What images begin with, and how they are sampled. source, mask: image files. strength: 0 keeps the source, 1 starts from
+    noise alone; None = 1 where a mask says what to keep or pairs were learned, else 0.6. guidance: None = the run's. steps:
+    0 = the generator's own."""
+
+    source: Path | None = None
+    mask: Path | None = None
+    strength: float | None = None
+    guidance: float | None = None
+    steps: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value, most in (
+            ("strength", self.strength, 1),
+            ("guidance", self.guidance, 100),
+            ("steps", self.steps, 10000),
+        ):
+            if value is not None and not 0 <= value <= most:
+                raise GobelinError(f"--{name} {value}: from 0 to {most} was expected.")
+        for name, given in (("mask", self.mask), ("strength", self.strength)):
+            if given is not None and self.source is None:
+                raise GobelinError(f"--{name} {given}: says nothing without an image to start from. Give --source FILE too.")
+
+    def controls(self, how: generation.Generation) -> Controls:
+        strength = self.strength
+        if strength is None:
+            strength = VARIED if self.source and not self.mask and not how.source else 1.0
+        return Controls(how.guidance if self.guidance is None else self.guidance, strength, self.steps)
+
+    def said(self, controls: Controls) -> dict[str, object]:
+        """For the provenance: names of files, no paths."""
+        if self.source is None:
+            return {}
+        mask = {"mask": self.mask.name} if self.mask else {}
+        return {"source": self.source.name, **mask, "strength": controls.strength}
+
+
 def generate(
-    made: Artefacts, seeds: Sequence[int], label: str | None, asked: Mapping[str, str], out: Path | None
+    made: Artefacts, seeds: Sequence[int], label: str | None, asked: Mapping[str, str], out: Path | None, start: Start
 ) -> list[Path]:
     """One PNG a seed, named by it, in `out` (or in the run's images folder)."""
-    generation.image_field(made.schema)
+    _ = made.image_field
     if not made.has_generator():
         raise GobelinError(
             f"{made.run.folder}: has no trained generator, and generate never trains. Run {fit_command(made, True)}."
@@ -108,12 +149,52 @@ def generate(
         raise GobelinError(f"--seeds: {twice} stands there twice; the same seed makes the same image. Give each once.")
     if not seeds:
         raise GobelinError("generate: no image was asked for (0). Give -n 16 or --seeds 0-15.")
-    shared = query(made, asked) if asked else None
+    sampler, name, _ = made.sampler(0)
+    wanted = _wanted(made, sampler, name, label, asked, start, len(seeds))
+    controls = start.controls(made.settings.generator)
+    files = [hashlib.sha256(f.read_bytes()).hexdigest() for f in (start.source, start.mask) if f]
+    more = [files, asdict(controls)] if start != Start() else []
+    folder = out or made.run.folder / "images" / "generate" / fingerprint(dict(asked), label, *more)[:8]
+    described = {**asked, **({"label": label} if label is not None else {}), **start.said(controls)} or {"nothing": ""}
+    return [folder / name for name in _write(made, wanted, seeds, described, folder, "seed-", controls)]
+
+
+def _wanted(
+    made: Artefacts, sampler: Sampler, name: str, label: str | None, asked: Mapping[str, str], start: Start, n: int
+) -> Condition:
+    """n times what was asked for, in the parts that the sampler accepts. What it can't use at all is an error."""
+    prompt, query_left = _prompt(made, asked) if "text" in sampler.accepts else (None, dict(asked))
+    if prompt is not None and "vectors" in sampler.accepts and _reads_text(made):
+        query_left = dict(asked)  # as a vector too
+    if query_left and "text" in sampler.accepts and "vectors" not in sampler.accepts:
+        raise GobelinError(
+            f"generate: {name} can't be asked by {next(iter(query_left))!r}; it accepts {', '.join(sorted(sampler.accepts))}. "
+            "Leave it out or choose another generator."
+        )
+    shared = query(made, query_left) if query_left else None
     index = None if label is None else label_index(made, label)
-    wanted = generation.from_query(shared, index, _space(made), made.model.kind, len(seeds))
-    folder = out or made.run.folder / "images" / "generate" / fingerprint(dict(asked), label)[:8]
-    described = {**asked, **({"label": label} if label is not None else {})} or {"nothing": ""}
-    return [folder / name for name in _write(made, wanted, seeds, described, folder, "seed-")]
+    source, mask = None, None
+    if start.source is not None:
+        source, size = generation.source_image(start.source, sampler.size)
+        mask = None if start.mask is None else generation.mask_image(start.mask, sampler.size, size)
+    return generation.from_query(shared, index, _space(made), made.model.kind, n, text=prompt, source=source, mask=mask)
+
+
+def _prompt(made: Artefacts, asked: Mapping[str, str]) -> tuple[str | None, dict[str, str]]:
+    """The texts of a query as one prompt, and the rest of the query."""
+    texts = {k: v for k, v in asked.items() if k == "text" or (k in made.schema.field_names and _is_text(made.schema.field(k)))
+             or any(k in f.columns and _is_text(f) for f in made.schema.fields)}  # fmt: skip
+    if empty := next((k for k, v in texts.items() if not v.strip()), None):
+        raise GobelinError(f"--{empty}: is empty. Give a text.")
+    return ", ".join(texts.values()) or None, {k: v for k, v in asked.items() if k not in texts}
+
+
+def _is_text(field: Field) -> bool:
+    return "text" in catalog.find("encoders", field.encoder).kinds
+
+
+def _reads_text(made: Artefacts) -> bool:
+    return any(_is_text(f) for f in made.schema.fields)
 
 
 def _space(made: Artefacts) -> Shared:
@@ -128,51 +209,73 @@ def _controls(made: Artefacts) -> Controls:
 
 
 def _write(
-    made: Artefacts, wanted: Condition, seeds: Sequence[int], described: Mapping[str, str], folder: Path, prefix: str
-) -> list[str]:
+    made: Artefacts, wanted: Condition, seeds: Sequence[int], described: Mapping[str, object], folder: Path, prefix: str,
+    controls: Controls,
+) -> list[str]:  # fmt: skip
     sampler, name, space = made.sampler(0)
     lineage = [
         {"generator": name, "weights": sampler.fingerprint()[:16], "seed": s, "condition": dict(described)} for s in seeds
     ]
-    blocks = generation.sample(sampler, name, space, wanted, seeds, _controls(made), made.progress)
+    blocks = generation.sample(sampler, name, space, wanted, seeds, controls, made.progress)
     return generation.write(blocks, [f"{prefix}{s}" for s in seeds], lineage, folder)
 
 
 def showcase(made: Artefacts, queries: Sequence[Mapping[str, str]], shelf: Shelf) -> list[Finding]:
-    """The contact sheet, and how often the class asked for is read from the image alone."""
+    """The contact sheet, and how often the class asked for is read from the image alone. What the generator can't be asked
+    is left out."""
     base = made.run.folder / "images" / "generate"
     shutil.rmtree(base, ignore_errors=True)
     seeds, space, groups = list(range(SHOWN)), _space(made), []
+    sampler, generator, _ = made.sampler(0)
 
     def add(name: str, label: str, wanted: Condition, described: Mapping[str, str], source: str | None = None) -> None:
-        names = _write(made, wanted, seeds, described, base / name, "seed-")
+        if not wanted.used() <= sampler.accepts:
+            return
+        names = _write(made, wanted, seeds, described, base / name, "seed-", _controls(made))
         group = {"label": label, "images": [f"images/generate/{name}/{n}" for n in names]}
         groups.append({**group, "source": source} if source else group)
+
+    def beside(name: str, row: int, pixels: np.ndarray) -> str:
+        save_png(made.run.folder / name, pixels, {"copy of row": made.ids([row])[0]}, trained=False)
+        return name
 
     kind = made.model.kind
     for k, c in enumerate(made.model.classes):
         add(f"class-{k}", f"class: {c}", generation.from_query(None, k, space, kind, SHOWN), {"label": c})
     for k, asked in enumerate(queries):
+        if {"text"} <= sampler.accepts and "vectors" not in sampler.accepts and _prompt(made, asked)[1]:
+            continue
         said = ", ".join(f"{flag}: {text}" for flag, text in asked.items())
-        add(f"query-{k}", said, generation.from_query(query(made, asked), None, space, kind, SHOWN), asked)
-    field = generation.image_field(made.schema)
+        add(f"query-{k}", said, _wanted(made, sampler, generator, None, asked, Start(), SHOWN), asked)
+    field = made.image_field
     rows = made.rows.part("valid")
     for row in [int(r) for r in rows if made.shared.has(field)[r]][:: max(1, len(rows) // 3)][:3]:
         wanted = generation.condition(made.shared, None, np.array([row] * SHOWN), (field,))
-        source = f"images/generate/source-{row}.png"
-        pixels = generation.image_rows(
-            made.rows.dataset, np.array([row]), made.schema, made.shared, made.rows.target, 64, 1
-        ).images[0]
-        save_png(made.run.folder / source, pixels, {"copy of row": made.ids([row])[0]}, trained=False)
+        source = beside(f"images/generate/source-{row}.png", row, made.pictures(np.array([row]), 64).images[0])
         add(f"image-{row}", f"image: {made.ids([row])[0]} (unseen)", wanted, {"image": made.ids([row])[0]}, source)
+    for row in _with_source(made)[:: max(1, len(rows) // 6)][:6]:
+        pair = made.pictures(np.array([row]), made.settings.generator.size, frozenset({"source"})).condition.source
+        assert pair is not None
+        wanted = generation.from_query(None, None, space, kind, SHOWN, source=pair[0])
+        source = beside(f"images/generate/start-{row}.png", row, pair[0])
+        add(f"start-{row}", f"source: {made.ids([row])[0]} (unseen)", wanted, {"source": made.ids([row])[0]}, source)
     add("nothing", "nothing", generation.from_query(None, None, space, kind, SHOWN), {"nothing": ""})
     shelf.sheet("contact_sheet", "Made images, each row with what it was made from.", groups)
-    return _agreement(made, space) if made.model.classes else []
+    return _agreement(made, space) if made.model.classes and "target" in sampler.accepts else []
+
+
+def _with_source(made: Artefacts) -> list[int]:
+    """Validation rows that have an image and the image that it is made from."""
+    source, field = made.settings.generator.source, made.image_field
+    if not source:
+        return []
+    values = made.rows.dataset.values(source)
+    return [int(r) for r in made.rows.part("valid") if values[int(r)] is not None and made.shared.has(field)[r]]
 
 
 def _agreement(made: Artefacts, space: Shared) -> list[Finding]:
     """Label agreement of made images by class and overall, with its ceiling from real validation images."""
-    field, classes = generation.image_field(made.schema), made.model.classes
+    field, classes = made.image_field, made.model.classes
     if field not in made.predict_fields:
         return []
     asked = np.repeat(np.arange(len(classes)), READ)
@@ -190,10 +293,7 @@ def _agreement(made: Artefacts, space: Shared) -> list[Finding]:
     read = _read(made, field, np.concatenate(list(blocks)))
     valid = scored_rows(made.rows.target, made.rows.labelled("valid"))
     valid = np.array([r for r in valid if made.shared.has(field)[r]])
-    real = generation.image_rows(
-        made.rows.dataset, valid, made.schema, made.shared, made.rows.target, made.settings.generator.size,
-        made.runtime.threads,
-    )  # fmt: skip
+    real = made.pictures(valid, made.settings.generator.size)
     right = _read(made, field, real.images) == made.rows.target.values[valid]
     ceilings = [float(right[made.rows.target.values[valid] == c].mean()) for c in np.unique(made.rows.target.values[valid])]
     units, chance = [str(s) for s in seeds], 1 / len(classes)

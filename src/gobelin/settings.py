@@ -63,7 +63,12 @@ class Settings:
     def __post_init__(self) -> None:
         """Component names and their settings are checked before any work."""
         catalog.build("fusion", self.fusion.name, self.fusion.settings)
-        catalog.build("generators", self.generator.name, self.generator.settings)
+        generator = catalog.build("generators", self.generator.name, self.generator.settings)
+        if self.generator.source and "source" not in generator.accepts:
+            raise GobelinError(
+                f"generator.source: {self.generator.name} starts from no image, found {self.generator.source!r}. Leave it out, "
+                "or choose --generator translate."
+            )
         for rival in self.augment.rivals:
             catalog.find("rivals", rival)
         for audit in self.judge.audits:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gobelin import augmentation, check, config, generation, inspection, making, report, search
+from gobelin import augmentation, check, config, inspection, making, report, search
 from gobelin.artefacts import Artefacts
 from gobelin.data.dataset import Dataset
 from gobelin.data.reading import read
@@ -60,7 +60,7 @@ class Workbench:
         for part in ("generator", "fusion"):  # another component doesn't inherit the settings of the one before
             asked = (settings or {}).get(part, {})
             if isinstance(asked, Mapping) and asked.get("name", old[part]["name"]) != old[part]["name"]:
-                old[part] = {k: v for k, v in old[part].items() if k not in ("settings", "steps")}
+                old[part] = {k: v for k, v in old[part].items() if k not in ("settings", "steps", "source")}
         said = config.merge(old, settings or {})
         where = "settings" if settings else f"{run}/settings.json"
         bench.made = Artefacts(store, config.build(Settings, said, where).completed(), progress)
@@ -83,7 +83,7 @@ class Workbench:
         if not made.settings.data.target:
             raise GobelinError("fit: has no target, found ''. Name a column with --target.")
         if generator:
-            generation.image_field(made.schema)  # before any work: without images there is nothing to learn
+            _ = made.image_field  # before any work: without images there is nothing to learn
         self.check()
         _ = made.alignment, made.model
         if generator:
@@ -125,11 +125,26 @@ class Workbench:
         seeds: Sequence[int] = tuple(range(16)),
         label: str | None = None,
         out: str | Path | None = None,
-        **query: str,
+        *,
+        source: str | Path | None = None,
+        mask: str | Path | None = None,
+        strength: float | None = None,
+        guidance: float | None = None,
+        steps: int = 0,
+        query: Mapping[str, str] | None = None,
+        **flags: str,
     ) -> list[Path]:
-        """Images from a query, a label, both or nothing; one a seed. Written with their provenance. Never trains."""
+        """Images from a query, a label, a source image, any mix of them or nothing; one a seed. Written with their provenance.
+        Never trains.
+
+        source: an image file to start from. mask: an image file of its size, white where pixels are to be made anew. strength:
+        0 keeps the source, 1 starts from noise alone. guidance: pull towards the condition. steps: evaluations of the network,
+        0 = the generator's own. query: {flag or column: text}, or each as an argument of its own (text="a red bird").
+        """
         self._need_fit()
-        return making.generate(self.made, seeds, label, query, Path(out) if out else None)
+        begin, where = (None if file is None else Path(file) for file in (source, mask))
+        start = making.Start(begin, where, strength, guidance, steps)
+        return making.generate(self.made, seeds, label, {**(query or {}), **flags}, Path(out) if out else None, start)
 
     def showcase(self, queries: Iterable[Mapping[str, str]]) -> list[Finding]:
         """A contact sheet: from every class, from some queries, from an image, from a table row, from nothing."""
@@ -228,7 +243,7 @@ class Workbench:
 
     def _need_generator(self) -> None:
         self._need_fit()
-        generation.image_field(self.made.schema)
+        _ = self.made.image_field
         if not self.made.has_generator():
             raise GobelinError(f"{self.folder}: has no trained generator. Run {making.fit_command(self.made, True)}.")
 

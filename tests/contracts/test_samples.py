@@ -39,8 +39,9 @@ def test_sample_set(written: tuple[SampleSet, Path]) -> None:
     data = read(path)
     found = infer(data, sample.target, settings.choices)
     assert target_of(data, found).present.sum() > 30
-    (images,) = [c.name for c in found.columns if c.kind == "image"]
-    for value in data.values(images)[:: max(1, len(data) // 50)]:
+    images = [c.name for c in found.columns if c.kind == "image"]
+    assert images
+    for value in [v for name in images for v in data.values(name)[:: max(1, len(data) // 50)]]:
         with Image.open(data.root / value) as image:
             assert image.size == (sample.size,) * 2  # type: ignore[attr-defined]
     flags = {catalog.find("encoders", f.encoder).flag for f in found.fields} | set(data.column_names)

@@ -97,6 +97,19 @@ def squared(image: Image.Image, size: int, background: tuple[int, ...] = (255, 2
     return np.asarray(image, np.uint8)
 
 
+def fitted(image: Image.Image, size: tuple[int, int, int], background: tuple[int, ...] = (255, 255, 255)) -> np.ndarray:
+    """uint8 [H, W, C] (C = 1, 3 or 4) for any H, W: the whole image, padded with the background to this shape and resized."""
+    height, width, channels = size
+    if height == width:
+        pixels = squared(image, height, background)
+    else:
+        whole = ImageOps.pad(image.convert("RGB"), (width, height), color=background, method=Image.Resampling.BOX)
+        pixels = np.asarray(whole, np.uint8)
+    if channels == 1:
+        return np.asarray(Image.fromarray(pixels).convert("L"), np.uint8)[..., None]
+    return pixels if channels == 3 else np.concatenate([pixels, np.full((height, width, 1), 255, np.uint8)], axis=2)
+
+
 def png_bytes(pixels: np.ndarray) -> bytes:
     """uint8 [H, W, C] (C = 1, 3 or 4) as the bytes of a PNG file."""
     out = io.BytesIO()

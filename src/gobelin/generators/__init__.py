@@ -7,19 +7,20 @@ that a generator can't use is an error and is never ignored.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
 from gobelin.errors import GobelinError
-from gobelin.networks.condition import Parts
+from gobelin.networks.condition import ConditionEmbedding, Parts
 from gobelin.runtime import Progress, Runtime, silent
 from gobelin.store import fingerprint
 
+SMALL = 5000  # training images below which a generator warns of copies
 PARTS = ("vectors", "target", "text", "source", "mask")
 
 
@@ -147,10 +148,13 @@ class Sampler(Protocol):
 class Generator(Protocol):
     """Settings of a generator: a frozen dataclass whose fields are its settings.
 
-    accepts: the parts of a condition that it can use. trains: False for one that has nothing to learn.
+    accepts: the parts of a condition that it can use. licence: of the weights and code that it loads, and of what it learns
+    from. cost: what training and sampling take, in a few words.
     """
 
     accepts: ClassVar[frozenset[str]]
+    licence: ClassVar[str]
+    cost: ClassVar[str]
 
     def steps_for(self, rows: ImageRows, runtime: Runtime, minutes: float) -> int:
         """The count of training steps that `minutes` buy here: a short measurement, made once before the work."""
@@ -192,6 +196,50 @@ def asked_parts(name: str, condition: Condition, fields: tuple[str, ...], vector
     if target is not None and not number and bool((target >= classes).any()):
         raise GobelinError(f"{name}: learned {classes} classes, asked for class {int(target.max())}. Fit again.")
     return Parts.of(condition.vectors, condition.present, target, number)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What the data decide of a generator: size H, W, C of its images; fields F, width D, classes and kind of its conditions."""
+
+    size: tuple[int, int, int]
+    fields: tuple[str, ...]
+    vector: int
+    classes: int
+    number: bool
+
+    @staticmethod
+    def of(name: str, rows: ImageRows) -> Learned:
+        """Read off the training rows of the generator `name`."""
+        height, width, channels = (int(n) for n in rows.images.shape[1:])
+        if not 16 <= max(height, width) <= 256:
+            raise GobelinError(f"{name}: images of 16 to 256 pixels, found {height} x {width}. Resize them with size=...")
+        condition = rows.condition
+        number = condition.target is not None and condition.target.is_floating_point()
+        used = 0 if number or condition.target is None else int(condition.target.max()) + 1
+        classes = max(len(rows.classes), used)
+        return Learned((height, width, channels), condition.fields, condition.vectors.shape[2], classes, number)
+
+    @staticmethod
+    def from_dict(said: Mapping[str, Any]) -> Learned:
+        """The way back from `dataclasses.asdict` through JSON."""
+        return Learned(**{**said, "size": tuple(said["size"]), "fields": tuple(said["fields"])})
+
+    def parts(self, name: str, condition: Condition) -> Parts:
+        """The condition's tensors, if they are of the kind that `name` learned."""
+        return asked_parts(name, condition, self.fields, self.vector, self.classes, self.number)
+
+    def embedding(self, width: int) -> ConditionEmbedding:
+        """A fresh embedding of its conditions, [N] -> [N, width]."""
+        return ConditionEmbedding(len(self.fields), self.vector, self.classes, width, self.number)
+
+
+def small_set(name: str, rows: int, seen: int) -> tuple[str, ...]:
+    """The warning of a training set that is small enough to be memorised; seen: images that training looked at."""
+    if rows >= SMALL:
+        return ()
+    times = seen // rows
+    return (f"{name}: only {rows} training images, each seen {times} times. Made images can be copies of them; run audit.",)
 
 
 def training_identity(settings: object, rows: ImageRows) -> str:

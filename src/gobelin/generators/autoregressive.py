@@ -75,6 +75,8 @@ class Autoregressive:
     cooldown: float = 0.3
 
     accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target"})
+    licence: ClassVar[str] = "Apache-2.0; loads nothing, learns from your rows"
+    cost: ClassVar[str] = "minutes of training on a processor, one evaluation a pixel value: slow beyond 32 pixels"
 
     def __post_init__(self) -> None:
         within(self, {

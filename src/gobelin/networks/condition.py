@@ -5,6 +5,7 @@ Training hides fields and target at random (`hide`), so that one network answers
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,6 +39,15 @@ class Parts:
 
     def rows(self, index: Tensor | slice) -> Parts:
         return Parts(self.vectors[index], self.present[index], self.target[index])
+
+    @staticmethod
+    def together(several: Sequence[Parts]) -> Parts:
+        """Their rows, one after the other."""
+        return Parts(
+            torch.cat([p.vectors for p in several]),
+            torch.cat([p.present for p in several]),
+            torch.cat([p.target for p in several]),
+        )
 
     def to(self, device: str | torch.device) -> Parts:
         return Parts(self.vectors.to(device), self.present.to(device), self.target.to(device))

@@ -72,23 +72,25 @@ class Maker(nn.Module):
 
 
 class Reader(nn.Module):
-    """Image [N, C, H, W] -> numbers [N, K]; the edge is repeated up to whole cells."""
+    """Image [N, C, H, W] -> numbers [N, K]; the edge is repeated up to whole cells. norm: batch normalisation after all
+    but the first convolution (DCGAN)."""
 
-    def __init__(self, size: tuple[int, int, int], outputs: int, width: int, hidden: int = 256) -> None:
+    def __init__(self, size: tuple[int, int, int], outputs: int, width: int, hidden: int = 256, norm: bool = False) -> None:
         super().__init__()
         height, breadth, channels = size
         top, cells = levels(height, breadth), grid(height, breadth)
         self.pad = (0, cells[1] * 2**top - breadth, 0, cells[0] * 2**top - height)
         sides = [channels] + [channels_at(k, width) for k in range(1, top + 1)]
         self.falls = nn.ModuleList(nn.Conv2d(sides[k], sides[k + 1], 4, 2, 1) for k in range(top))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(sides[k + 1]) if norm and k else nn.Identity() for k in range(top))
         self.hidden = nn.Linear(sides[-1] * cells[0] * cells[1], hidden)
         self.out = nn.Linear(hidden, outputs)
 
     def forward(self, image: Tensor) -> Tensor:
         x = functional.pad(image, self.pad, mode="replicate") if any(self.pad) else image
         x = x.contiguous(memory_format=torch.channels_last)
-        for fall in self.falls:
-            x = functional.leaky_relu(fall(x), SLOPE)
+        for fall, norm in zip(self.falls, self.norms, strict=True):
+            x = functional.leaky_relu(norm(fall(x)), SLOPE)
         return self.out(functional.leaky_relu(self.hidden(x.flatten(1)), SLOPE)).float()
 
 

@@ -42,12 +42,13 @@ class Velocity(nn.Module):
         self.centre.copy_(signal.mean(0))
         self.spread.copy_((signal - signal.mean(0)).square().mean().sqrt().clamp_min(0.05))
 
-    def forward(self, signal: Tensor, time: Tensor, embedded: Tensor) -> Tensor:
-        """signal [N, C, H, W], time [N], embedded [N, width] = self.embedding(parts) -> [N, C, H, W]."""
+    def forward(self, signal: Tensor, time: Tensor, embedded: Tensor, *beside: Tensor) -> Tensor:
+        """signal [N, C, H, W], time [N], embedded [N, width] = self.embedding(parts) -> [N, C, H, W]. beside: what F sees
+        besides, as it is."""
         t = time[:, None, None, None]
         moved = signal - t * self.centre
         inside, skip, outside = balance(t, self.spread)
-        return self.centre + skip * moved + outside * self.backbone(inside * moved, time, embedded).float()
+        return self.centre + skip * moved + outside * self.backbone(inside * moved, time, embedded, *beside).float()
 
 
 def balance(time: Tensor, spread: Tensor) -> tuple[Tensor, Tensor, Tensor]:

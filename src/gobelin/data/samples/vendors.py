@@ -1,0 +1,99 @@
+"""The same emoji by two vendors: 3,786 pairs of drawings, to translate one style into the other.
+
+Everything comes from the npm packages emoji-datasource-google (drawings: Noto Emoji, Apache-2.0) and
+emoji-datasource-twitter (drawings: Twemoji, CC BY 4.0), which name their 64 px files alike; both say MIT for the data. They are
+read where npm put them; nothing is downloaded here. Variants of one emoji by skin tone, person and direction share their
+`family`, so that a split keeps them together: man, woman and person of one emoji are nearly the same drawing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+from PIL import Image
+
+from gobelin.data.images import Opening, open_image, squared
+from gobelin.engine import in_order
+from gobelin.errors import MissingExtra
+from gobelin.store import atomic_folder
+
+PACKAGE = "emoji-datasource-{}"
+FROM, TO = "google", "twitter"  # vendors: the source, and what is made of it
+TONES = {"1F3FB": "light", "1F3FC": "medium light", "1F3FD": "medium", "1F3FE": "medium dark", "1F3FF": "dark"}
+PERSON = re.compile(
+    r"\b(man|woman|men|women|person|people|boy|girl|child|adult|older|prince|princess|king|queen|mr|mrs|mx|facing|right|left|"
+    r"rightwards|leftwards|with|and|in|of)\b|[^a-z0-9 ]"
+)
+
+
+@dataclass(frozen=True)
+class Vendors:
+    """folder: where npm installed the packages. size: side of the drawings in pixels."""
+
+    folder: str = "vendors"
+    size: int = 64
+
+    target: ClassVar[str] = "category"
+    credit: ClassVar[str] = "Drawings: Noto Emoji by Google, Apache-2.0; Twemoji by Twitter, CC BY 4.0"
+
+    def settings(self) -> Mapping[str, Any]:
+        return {
+            "schema": {"family": "group"},
+            "generator": {"name": "translate", "source": FROM, "minutes": 3.0},
+        }
+
+    def queries(self) -> tuple[Mapping[str, str], ...]:
+        return ({"text": "a red flower"}, {"text": "woman with a hat"})
+
+    def write(self, folder: Path, seed: int) -> Path:
+        """Write records.csv and images/VENDOR/*.png, transparent pixels over white."""
+        if (folder / "records.csv").is_file():
+            return folder / "records.csv"
+        drawings = {vendor: self._drawings(vendor) for vendor in (FROM, TO)}
+        listed = json.loads((drawings[TO].parents[2] / "emoji.json").read_text(encoding="utf-8"))
+        rows = [row for one in listed for row in _rows(one) if all((d / row["file"]).is_file() for d in drawings.values())]
+        with atomic_folder(folder) as temporary:
+            for vendor in drawings:
+                (temporary / "images" / vendor).mkdir(parents=True)
+
+            def draw(row: dict[str, Any]) -> None:
+                for vendor, where in drawings.items():
+                    image = open_image((where / row["file"]).read_bytes(), where, Opening())[0]
+                    Image.fromarray(squared(image, self.size)).save(temporary / "images" / vendor / row["file"])
+
+            for _ in in_order(draw, rows, workers=2):
+                pass
+            for row in rows:
+                file = row.pop("file")
+                row |= {vendor: f"images/{vendor}/{file}" for vendor in drawings}
+            pa_csv.write_csv(pa.Table.from_pylist(rows), temporary / "records.csv")
+        return folder / "records.csv"
+
+    def _drawings(self, vendor: str) -> Path:
+        """The folder of a vendor's 64 px files, in its package."""
+        folder = Path(self.folder) / "node_modules" / PACKAGE.format(vendor) / "img" / vendor / "64"
+        if not (folder.is_dir() and (folder.parents[2] / "emoji.json").is_file()):
+            packages = " ".join(PACKAGE.format(v) for v in (FROM, TO))
+            raise MissingExtra(
+                f"The vendors sample set ({PACKAGE.format(vendor)} in {self.folder}/)",
+                command=f"npm install --prefix {self.folder} {packages}",
+            )
+        return folder
+
+
+def _rows(one: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The row of an emoji, and one for each of its skin tones."""
+    name = str(one["name"] or one["short_name"]).lower()
+    shared = {"category": one["category"], "family": " ".join(PERSON.sub(" ", name).split()) or name}
+    yield {"id": one["short_name"], "file": one["image"], "name": name, **shared}
+    for code, tone in (one.get("skin_variations") or {}).items():
+        said = " and ".join(TONES.get(part, part) for part in code.split("-"))
+        row = {"id": f"{one['short_name']} {code.lower()}", "file": tone["image"], "name": f"{name}, {said} skin tone"}
+        yield {**row, **shared}

@@ -1,0 +1,133 @@
+"""A convolutional U-Net that sees a signal and whatever lies beside it, steered by a time and a condition.
+
+Down and up with bridges between equal sizes (Ronneberger et al. 2015), residual blocks whose normalised values are scaled and
+shifted by the style (Dhariwal and Nichol 2021, section 3, adaptive group normalisation), attention on the coarsest cells.
+Groups are normalised within one image, so an image doesn't depend on its batch. Large images are cut into small squares first,
+whose pixels become channels: 3 x 3 convolutions at full size are what costs.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gobelin.networks.transformer import TIMES, attention
+
+GROUPS, WIDEST, COARSEST = 8, 4, 8  # groups of a normalisation; most widths of a level; cells of the coarsest side, at least
+
+
+def square_for(height: int, width: int) -> int:
+    """Side of the squares that become channels: 1 up to 24 pixels, 2 up to 64, else 4. At 32 pixels squares of 2 with twice the
+    width learn twice as many steps in the same time (measured)."""
+    longest = max(height, width)
+    return 1 if longest <= 24 else 2 if longest <= 64 else 4
+
+
+def halvings_for(height: int, width: int, square: int) -> int:
+    """How often the cells are halved until the longer side has 8 to 15 of them; at least once."""
+    return max(1, int(math.log2(max(height, width) / square / COARSEST)))
+
+
+def groups_of(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(math.gcd(GROUPS, channels), channels)
+
+
+class Residual(nn.Module):
+    """x + conv(silu(style of norm of conv(silu(norm x)))), [N, A, h, w] -> [N, B, h, w]; style [N, K]."""
+
+    def __init__(self, inside: int, outside: int, style: int) -> None:
+        super().__init__()
+        self.first, self.second = groups_of(inside), groups_of(outside)
+        self.read = nn.Conv2d(inside, outside, 3, padding=1)
+        self.steer = nn.Linear(style, 2 * outside)
+        self.write = nn.Conv2d(outside, outside, 3, padding=1)
+        self.past = nn.Conv2d(inside, outside, 1) if inside != outside else nn.Identity()
+        for weight in (*self.steer.parameters(), *self.write.parameters()):
+            nn.init.zeros_(weight)
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        hidden = self.read(functional.silu(self.first(x)))
+        scale, shift = self.steer(style)[:, :, None, None].chunk(2, dim=1)
+        return self.past(x) + self.write(functional.silu(self.second(hidden) * (1 + scale) + shift))
+
+
+class Glance(nn.Module):
+    """Every cell looks at every cell: x + attention(norm x), [N, C, h, w]."""
+
+    def __init__(self, channels: int, heads: int = 4) -> None:
+        super().__init__()
+        self.heads = math.gcd(heads, channels)
+        self.norm, self.ask, self.mix = groups_of(channels), nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
+        nn.init.zeros_(self.mix.weight)
+        nn.init.zeros_(self.mix.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        cells = self.norm(x).flatten(2).transpose(1, 2)
+        seen = attention(*self.ask(cells).unflatten(2, (3, self.heads, -1)).transpose(1, 3).unbind(2))
+        return x + self.mix(seen.transpose(1, 2).flatten(2)).transpose(1, 2).unflatten(2, x.shape[2:])
+
+
+class Unet(nn.Module):
+    """F(signal, time, condition, beside): [N, C, H, W] -> [N, C, H, W]. It starts as 0.
+
+    H and W are multiples of `square` 2^halvings. beside: [N, B, H, W], anything else that the network is to see.
+    """
+
+    def __init__(self, channels: int, beside: int, square: int, halvings: int, width: int, depth: int, style: int) -> None:
+        """width: channels at full size, doubled at every halving, at most four times. depth: residual blocks a level, there
+        and back. style: length of what steers."""
+        super().__init__()
+        self.square = square
+        sides = [width * min(2**k, WIDEST) for k in range(halvings + 1)]
+        self.time, self.steer = nn.Linear(2 * TIMES, style), nn.Linear(style, style)
+        self.inside = nn.Conv2d((channels + beside) * square**2, width, 3, padding=1)
+        self.downs = nn.ModuleList(nn.ModuleList(Residual(side, side, style) for _ in range(depth)) for side in sides[:-1])
+        self.falls = nn.ModuleList(nn.Conv2d(a, b, 2, 2) for a, b in zip(sides, sides[1:], strict=False))
+        self.bottom = nn.ModuleList(Residual(sides[-1], sides[-1], style) for _ in range(2 * depth))
+        self.glance = Glance(sides[-1])
+        self.rises = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(sides, sides[1:], strict=False))
+        self.ups = nn.ModuleList(
+            nn.ModuleList(Residual(side * (2 if k == 0 else 1), side, style) for k in range(depth)) for side in sides[:-1]
+        )
+        self.norm = groups_of(width)
+        self.out = nn.Conv2d(width, channels * square**2, 3, padding=1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(cast(Tensor, self.out.bias))
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, signal: Tensor, time: Tensor, embedded: Tensor, beside: Tensor) -> Tensor:
+        """signal [N, C, H, W], time [N], embedded [N, style], beside [N, B, H, W]."""
+        angle = time[:, None] * torch.logspace(0, 2.5, TIMES, device=time.device)
+        style = functional.silu(embedded + self.time(torch.cat([angle.sin(), angle.cos()], dim=1)))
+        style = functional.silu(self.steer(style))
+        x = functional.pixel_unshuffle(torch.cat([signal, beside], dim=1), self.square)
+        x = self.inside(x.contiguous(memory_format=torch.channels_last))
+        bridges = []
+        for down, fall in zip(self.downs, self.falls, strict=True):
+            for block in cast(nn.ModuleList, down):
+                x = block(x, style)
+            bridges.append(x)
+            x = fall(x)
+        for k, block in enumerate(self.bottom):
+            x = self.glance(block(x, style)) if k == 0 else block(x, style)
+        for up, rise, bridge in zip(reversed(self.ups), reversed(self.rises), reversed(bridges), strict=True):
+            x = torch.cat([functional.interpolate(rise(x), scale_factor=2.0, mode="nearest"), bridge], dim=1)
+            for block in cast(nn.ModuleList, up):
+                x = block(x, style)
+        return functional.pixel_shuffle(self.out(functional.silu(self.norm(x))), self.square)
+
+
+def rectangles(count: int, height: int, width: int, share: float, rng: torch.Generator) -> Tensor:
+    """Which pixels are known, [count, 1, height, width], 1 or 0: in a share of the images those on one side of a random
+    rectangle, the outer or the inner, in the others none."""
+    corners, draws = torch.rand(count, 2, 2, generator=rng).sort(dim=2).values, torch.rand(count, 2, generator=rng)
+    rows = (torch.arange(height) + 0.5)[None, :, None] / height
+    columns = (torch.arange(width) + 0.5)[None, None, :] / width
+    low, high = corners[:, :, 0, None, None].unbind(1), corners[:, :, 1, None, None].unbind(1)
+    inside = (rows > low[0]) & (rows < high[0]) & (columns > low[1]) & (columns < high[1])
+    outer, given = (draws[:, side, None, None] < bound for side, bound in ((0, 0.5), (1, share)))
+    return ((inside ^ outer) & given).float()[:, None]
