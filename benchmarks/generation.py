@@ -2,10 +2,10 @@
 
 python benchmarks/generation.py [--minutes 10] [--seeds 3] [--contender NAME] [--seed K]
 
-Every contender trains within the budget, then samples for 5 minutes or until 10,000 images; all distances are those of the
-first n images of each, n the fewest that any contender reached. The machine's matrix product is timed before and after; a
-run during which its rate moved by more than a fifth is repeated, three times at most. A contender that has its line for
-this budget and seed is not run again. Features lie in benchmarks/work, lines in benchmarks/results/generation.jsonl.
+Every contender trains within the budget, then samples for 5 minutes or until 10,000 images. A line holds its figures at every n
+of a ladder that it reached, and on top those at its largest; the README's table compares all at the largest n that every
+contender reached. The machine's matrix product is timed before and after; a run during which its rate moved by more than a
+fifth is repeated, three times at most. A contender that has its line for this budget, seed and pair of judges isn't run again.
 """
 
 from __future__ import annotations
@@ -22,69 +22,100 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))
 import fashion
 import record
-from contenders import BATCH, CONTENDERS, Sample
+from contenders import CONTENDERS, Sample
 
+from gobelin import store, weights
 from gobelin.metrics import coverage, frechet, kernel
 from gobelin.runtime import Runtime
 
 MOST, SAMPLING, MOVED, TRIES = 10_000, 300.0, 0.2, 3
-SEEDED = ("gobelin gan", "gobelin flow", "gobelin autoregressive", "DCGAN")
-RESULTS = fashion.WORK / "features"
+SEEDED = ("gobelin gan", "gobelin flow", "gobelin autoregressive")
+AGAIN, REAL, LADDER = 75, "real test images", (500, 1000, 2000, 5000, 10_000)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--seeds", type=int, default=3, help="training seeds of Gobelin's own and of the DCGAN")
+    parser.add_argument("--seeds", type=int, default=3, help="training seeds of Gobelin's own")
     parser.add_argument("--contender", choices=CONTENDERS)
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--alone", action="store_true", help="run the contender in this very process")
+    parser.add_argument("--alone", type=int, help="run the contender in this very process: which try this is")
     said = parser.parse_args()
     if said.alone:
-        contend(said.contender, said.seed or 0, said.minutes)
+        contend(said.contender, said.seed or 0, said.minutes, said.alone == TRIES)
         return
     Runtime().resolved()
-    fashion.judge("features", 32, 1), fashion.judge("classes", 16, 2)
+    if not finished(REAL, 0, 0):
+        floor()
     for name in [said.contender] if said.contender else CONTENDERS:
         seeds = range(said.seeds if name in SEEDED else 1) if said.seed is None else [said.seed]
-        for seed in seeds:
-            for _ in range(TRIES):
-                if finished(name, seed, said.minutes):
+        for seed in [k for k in seeds if not finished(name, k, said.minutes)]:
+            for attempt in range(1, TRIES + 1):
+                command = [sys.executable, __file__, "--contender", name, "--seed", str(seed), "--minutes", str(said.minutes)]
+                done = subprocess.run([*command, "--alone", str(attempt)])
+                if done.returncode != AGAIN:
+                    done.check_returncode()
                     break
-                command = [sys.executable, __file__, "--alone", "--contender", name, "--seed", str(seed)]
-                subprocess.run([*command, "--minutes", str(said.minutes)], check=True)
-    compare(said.minutes)
 
 
-def contend(name: str, seed: int, minutes: float) -> None:
-    """Train and sample one contender; leave the features of its images and what it took in RESULTS."""
+def contend(name: str, seed: int, minutes: float, last: bool) -> None:
+    """Train, sample and measure one contender; append a line for every way in which it samples."""
     before, folder = matmul_rate(), fashion.WORK / f"{name} {seed}"
     shutil.rmtree(folder, ignore_errors=True)
     images, labels = fashion.load("train")
     fitted = CONTENDERS[name](seed).fit(images, labels, minutes, folder)
-    trained_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     drawn = {suffix: draw(sample) for suffix, sample in fitted.samples.items()}
+    shutil.rmtree(folder, ignore_errors=True)
     after = matmul_rate()
+    if abs(after - before) > MOVED * before and not last:
+        raise SystemExit(AGAIN)
     for suffix, (made, asked, seconds) in drawn.items():
-        features, _ = fashion.read(fashion.judge("features", 32, 1), made)
-        _, classes = fashion.read(fashion.judge("classes", 16, 2), made)
         took = {
             "contender": name + suffix, "parent": name, "seed": seed, "minutes": minutes, "steps": fitted.steps,
-            "parameters": fitted.parameters, "train_seconds": round(fitted.seconds, 1), "samples": len(made),
-            "samples_per_s": round(len(made) / seconds, 2), "train_images_per_s": round(fitted.images / fitted.seconds, 1),
-            "flops_per_image": fitted.flops, "peak_memory_mb": trained_mb,
+            **measured(images, made, asked), "samples_per_s": round(len(made) / seconds, 2),
+            "train_images_per_s": round(fitted.images / fitted.seconds, 1), "peak_memory_mb": peak,
+            "train_seconds": round(fitted.seconds, 1), "parameters": fitted.parameters, "flops_per_image": fitted.flops,
             "share_of_matmul_rate": round(fitted.flops * fitted.images / fitted.seconds / before, 4),
             "matmul_tflops_before": round(before / 1e12, 3), "matmul_tflops_after": round(after / 1e12, 3), **fitted.notes,
         }  # fmt: skip
-        path = RESULTS / f"{name}{suffix} {seed}.npz"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, features=features, right=classes == asked, sheet=made[:BATCH], took=json.dumps(took))
-        sys.stdout.write(json.dumps(took) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
+        record.append("generation", took)
+        sheet(made, fashion.WORK / f"{name}{suffix} {seed}.png")
+
+
+def sheet(made: np.ndarray, path: Path) -> None:
+    """The first 80 images, a column a class."""
+    rows = made[:80].reshape(8, 10, 28, 28).transpose(0, 2, 1, 3).reshape(8 * 28, 10 * 28)
+    Image.fromarray(rows).resize((840, 672)).save(path)
+
+
+def floor() -> None:
+    """The line of the real test images: what a perfect generator would get."""
+    images, labels = fashion.load("t10k")
+    row = {"contender": REAL, "parent": REAL, "seed": 0, "minutes": 0}
+    record.append("generation", row | measured(fashion.load("train")[0], images, labels))
+
+
+def measured(train: np.ndarray, made: np.ndarray, asked: np.ndarray) -> dict[str, Any]:
+    """Figures at every n of the ladder; at the top those of the largest."""
+    features, classes = fashion.judge("features", 32, 1), fashion.judge("classes", 16, 2)
+    real, _ = fashion.read(features, train)
+    found, _ = fashion.read(features, made)
+    right = fashion.read(classes, made)[1] == asked
+    at = {n: figures(real, found[:n], right[:n]) for n in LADDER if n <= len(made)}
+    return {"samples": len(made), **at[max(at)], "at": at, "judges": judges()}
+
+
+def judges() -> str:
+    """Names the two judges: figures of other judges can't be compared."""
+    return store.fingerprint(
+        weights.fingerprint(fashion.judge("features", 32, 1)), weights.fingerprint(fashion.judge("classes", 16, 2))
+    )[:12]
 
 
 def draw(sample: Sample) -> tuple[np.ndarray, np.ndarray, float]:
@@ -108,43 +139,15 @@ def matmul_rate(size: int = 2048, seconds: float = 3.0) -> float:
     return 2 * size**3 / sorted(spent)[len(spent) // 2]
 
 
-def kept(minutes: float) -> dict[str, tuple[dict[str, Any], Path]]:
-    """What was run with this budget: what it took, and its features, by file name."""
-    out = {}
-    for path in sorted(RESULTS.glob("*.npz")):
-        took = json.loads(str(np.load(path)["took"]))
-        if took["minutes"] == minutes:
-            out[path.stem] = (took, path)
-    return out
-
-
 def finished(name: str, seed: int, minutes: float) -> bool:
-    """Whether there is a run during which the machine held its pace."""
-    for took, _ in kept(minutes).values():
-        if (took["parent"], took["seed"]) == (name, seed):
-            before, after = took["matmul_tflops_before"], took["matmul_tflops_after"]
-            return abs(after - before) <= MOVED * before
-    return False
-
-
-def compare(minutes: float) -> None:
-    """A line a contender, all at the n of the one with the fewest images, and the real floor's."""
-    runs = kept(minutes)
-    n = min(took["samples"] for took, _ in runs.values())
-    judge = fashion.judge("features", 32, 1)
-    real, _ = fashion.read(judge, fashion.load("train")[0])
-    test, _ = fashion.read(judge, fashion.load("t10k")[0])
-    _, read = fashion.read(fashion.judge("classes", 16, 2), fashion.load("t10k")[0])
-    right = read == fashion.load("t10k")[1]
-    floor = {"contender": "real test images", "minutes": minutes, "seed": 0, "samples": len(test)}
-    record.append("generation", floor | figures(real, test[:n], right) | {"compared": n})
-    for took, path in runs.values():
-        saved = np.load(path)
-        record.append("generation", took | figures(real, saved["features"][:n], saved["right"]) | {"compared": n})
+    """Whether the results hold this contender's line."""
+    path, wanted = record.RESULTS / "generation.jsonl", (name, seed, minutes, judges())
+    rows = map(json.loads, path.read_text(encoding="utf-8").splitlines()) if path.is_file() else ()
+    return any((row["parent"], row["seed"], row["minutes"], row["judges"]) == wanted for row in rows)
 
 
 def figures(real: np.ndarray, made: np.ndarray, right: np.ndarray) -> dict[str, float]:
-    """Distances of `made` to the training images; agreement over all the images made. Neighbours among as many real ones."""
+    """Distances of `made` to the training images; neighbours among as many real ones."""
     some = real[np.random.default_rng(0).permutation(len(real))[: len(made)]]
     scores = coverage.scores(some, made)
     return {

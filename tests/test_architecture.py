@@ -20,7 +20,9 @@ SOURCE = Path(gobelin.__file__).parent
 RANKS: list[tuple[str, ...]] = [
     ("errors",),
     ("config", "store", "engine", "neighbours", "runtime"),
-    ("catalog", "evidence", "pipeline_folder", "train"),
+    ("catalog", "evidence", "pipeline_folder", "provenance"),
+    ("watch",),
+    ("train",),
     ("variance",),
     ("comparison",),
     ("verdict",),
@@ -39,7 +41,6 @@ RANKS: list[tuple[str, ...]] = [
     ("fusion", "generators", "rivals", "metrics", "audits"),
     ("align",),
     ("predict",),
-    ("provenance",),
     ("search", "generation"),
     ("check",),
     ("judge",),

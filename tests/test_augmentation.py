@@ -308,7 +308,7 @@ def test_7_a_finished_run_is_not_judged_on_made_rows(bench: Workbench, exported:
     assert {p: p.read_bytes() for p in copy.glob("*.jsonl")} == before
 
 
-@pytest.mark.parametrize("stage", ["alignment", "model", "generators/gan-0", "encoders/table", "verbs/augment"])
+@pytest.mark.parametrize("stage", ["alignment", "model", "generators/vaegan-0", "encoders/table", "verbs/augment"])
 def test_8_an_edited_run_folder_is_refused(stage: str, bench: Workbench, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(bench.folder, copy)

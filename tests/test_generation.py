@@ -200,7 +200,7 @@ def test_a_generator_is_saved_with_its_space(tmp_path: Path, runtime: Runtime) -
     (tmp_path / "made").mkdir()
     generation.save(sampler, how, shared.fingerprint, tmp_path / "made")
     loaded, name, trained_in = generation.load(tmp_path / "made", runtime)
-    assert (name, trained_in) == ("gan", "here") and loaded.fingerprint() == sampler.fingerprint()
+    assert (name, trained_in) == ("vaegan", "here") and loaded.fingerprint() == sampler.fingerprint()
     wanted = condition(shared, target, np.array([0, 1]))
     one, other = (np.concatenate(list(sample(s, name, trained_in, wanted, [1, 2], Controls()))) for s in (sampler, loaded))
     assert np.array_equal(one, other)

@@ -145,8 +145,8 @@ def test_a_foreign_format_and_a_lacking_stage(stage: tuple[Run, Path]) -> None:
     write_json(folder / "stage.json", {**read_json(folder / "stage.json"), "format": FORMAT + 1})
     with pytest.raises(GobelinError, match=f"has format {FORMAT + 1}, this version reads {FORMAT}"):
         run.checked("model")
-    with pytest.raises(GobelinError, match="has no generators/gan-0. Run gobelin fit again"):
-        run.checked("generators/gan-0")
+    with pytest.raises(GobelinError, match="has no generators/vaegan-0. Run gobelin fit again"):
+        run.checked("generators/vaegan-0")
 
 
 def test_tree_hash_sees_names_and_bytes_alone(stage: tuple[Run, Path]) -> None:

@@ -29,7 +29,9 @@ from gobelin.generators import ImageRows, Sampler
 from gobelin.predict import LEAST_ROWS, Model
 from gobelin.runtime import Progress, Runtime, environment
 from gobelin.settings import Settings, check_names
-from gobelin.store import Run, file_name, fingerprint, write_json
+from gobelin.store import Run, file_name, fingerprint, load_arrays, read_json, write_json
+
+INDEX = "index"  # folder of a saved run: its rows' shared vectors, where they were saved too
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,8 @@ class Artefacts:
 
     @cached_property
     def _read(self) -> Rows:
+        if self.run.saved:
+            raise GobelinError(f"{self.run.folder}: was saved without its data, needed here. Use the run it was saved from.")
         return read_rows(self.settings, self.given)
 
     @cached_property
@@ -181,7 +185,8 @@ class Artefacts:
                 cells = rows.dataset.rows(rows.part("train")).cells(field)
                 kinds = {c: rows.schema.kind(c) for c in field.columns}
                 encoders[field.name] = component.fit(cells, field, kinds, self.runtime)
-        return Reader(self.schema, encoders, self.run.folder / "cache", self.runtime.threads)
+        cache = None if self.run.saved else self.run.folder / "cache"
+        return Reader(self.schema, encoders, cache, self.runtime.threads)
 
     @cached_property
     def scan(self) -> Scan:
@@ -192,9 +197,13 @@ class Artefacts:
         """Features of all rows."""
         return self.reader.embed(self.rows.dataset, self.progress)
 
+    @property
+    def _align_key(self) -> str:
+        return fingerprint(self.data_key, resolved(self.settings.align))
+
     @cached_property
     def alignment(self) -> Alignment:
-        key = fingerprint(self.data_key, resolved(self.settings.align))
+        key = self._align_key
 
         def make(folder: Path) -> None:
             train = self.rows.part("train")
@@ -206,6 +215,9 @@ class Artefacts:
 
     @cached_property
     def shared(self) -> Shared:
+        if self.run.saved and (there := self.run.folder / INDEX).is_dir():
+            arrays, ids = load_arrays(there / "vectors.safetensors"), read_json(there / "ids.json")
+            return Shared(self.alignment.fields, arrays["vectors"], arrays["present"], tuple(ids), self.alignment.fingerprint())
         return self.alignment.project(self.embeddings)
 
     @cached_property
@@ -288,9 +300,7 @@ class Artefacts:
         """The generator trained from this seed: its sampler, its component's name, its space. Trains it if need be."""
         if self.settings.generator.steps == 0:
             self._decide_steps()
-        how, name = self.settings.generator, self.generator_folder(seed)
-        trained = replace(how, minutes=1.0, seeds=1, guidance=1.0)  # what training depends on
-        key = fingerprint(self.data_key, resolved(self.settings.align), resolved(trained), seed)
+        how, name, key = self.settings.generator, self.generator_folder(seed), self._generator_key(seed)
         if self.run.has(name) and not self.run.has(name, key):
             self.run.forget("verbs/generate", "verbs/augment", "verbs/audit")
         work = self.run.folder / "work" / name
@@ -303,7 +313,18 @@ class Artefacts:
 
         self.run.stage(name, key, make)
         shutil.rmtree(work, ignore_errors=True)
-        return generation.load(self.run.checked(name), self.runtime)
+        return generation.load(self.run.checked(name), self.runtime, how.settings if self.run.saved else None)
+
+    def _generator_key(self, seed: int) -> str:
+        trained = replace(self.settings.generator, minutes=1.0, seeds=1, guidance=1.0)  # what training depends on
+        return fingerprint(self.data_key, resolved(self.settings.align), resolved(trained), seed)
+
+    def keys(self) -> dict[str, str]:
+        """{stage: key} of all that predicting and generating need, as these settings ask for it."""
+        keys = {f"encoders/{file_name(f.name)}": self.data_key for f in self.schema.fields}
+        keys |= {"alignment": self._align_key, "model": self._model_key}
+        seeds = range(self.settings.generator.seeds)
+        return keys | {self.generator_folder(seed): self._generator_key(seed) for seed in seeds}
 
     def _decide_steps(self) -> None:
         """Minutes into a count of steps, measured once and written down."""

@@ -39,6 +39,14 @@ GENERATED, BOTH = "generated", "classic + generated"
 SHOWN_PAIRS = 12
 
 
+def key_of(made: Artefacts) -> str:
+    """Of what a study is made from: predictor, generators, settings. Trains the generators that are lacking."""
+    s = made.settings
+    samplers = [made.sampler(k)[0].fingerprint() for k in range(s.generator.seeds)]
+    groups = (resolved(group) for group in (s.augment, s.judge, s.predict, s.fusion))
+    return fingerprint(made.model.fingerprint(), samplers, *groups)
+
+
 class Study:
     """One study of one run. Everything that is learned sees training and validation rows; `run` opens the test rows once."""
 
@@ -55,16 +63,7 @@ class Study:
     @cached_property
     def key(self) -> str:
         """Of the study's inputs. It trains the generators that are lacking, and says so through the progress."""
-        s = self.made.settings
-        samplers = [self.made.sampler(k)[0].fingerprint() for k in range(s.generator.seeds)]
-        return fingerprint(
-            self.made.model.fingerprint(),
-            samplers,
-            resolved(self.how),
-            resolved(s.judge),
-            resolved(s.predict),
-            resolved(s.fusion),
-        )
+        return key_of(self.made)
 
     @cached_property
     def train(self) -> np.ndarray:

@@ -2,58 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import os
 import shlex
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from gobelin import __version__, catalog, config
 from gobelin.errors import GobelinError
+from gobelin.terminal import drawn, err, open_progress, out
 
 MOST_IMAGES = 100_000  # of one call
-out, err = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
-
-
-class Drawn:
-    """Progress on the terminal, a bar a piece of work with the time left; without a terminal, a line every few seconds."""
-
-    def __init__(self) -> None:
-        self.bars = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=err, transient=True,
-        )  # fmt: skip
-        self.tasks: dict[str, Any] = {}
-        self.began: dict[str, tuple[float, float]] = {}
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        if err.is_terminal:
-            if what not in self.tasks:
-                self.tasks[what] = self.bars.add_task(what, total=total)
-            self.bars.update(self.tasks[what], completed=done, total=total)
-            if done >= total:
-                self.bars.remove_task(self.tasks.pop(what))
-            return
-        now = time.monotonic()
-        start, last = self.began.get(what, (now, now))
-        if now - last > 10 and 0 < done < total:
-            left = (now - start) / done * (total - done)
-            err.print(f"  {what}: {done}/{total}, about {left:.0f} s left")
-            last = now
-        self.began[what] = (start, last)
-        if done >= total:
-            self.began.pop(what)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -76,13 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
-
-
-drawn = Drawn()
-
-
-def open_progress() -> contextlib.AbstractContextManager[object]:
-    return drawn.bars if err.is_terminal else contextlib.nullcontext()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)

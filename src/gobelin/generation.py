@@ -33,7 +33,7 @@ class Generation:
     in pixels. seeds: how many times it is trained, each from another seed. source: the image column that a made image starts
     from, '' = none; the generator learns to make the other image column from it. settings: the component's own."""
 
-    name: str = "gan"
+    name: str = "vaegan"
     minutes: float = 1.0
     steps: int = 0
     size: int = 32
@@ -198,10 +198,11 @@ def save(sampler: Sampler, how: Generation, space: str, folder: Path) -> None:
     write_json(folder / "space.json", {"space": space, "generator": how.name, "settings": dict(how.settings)})
 
 
-def load(folder: Path, runtime: Runtime) -> tuple[Sampler, str, str]:
-    """The sampler, its component's name, and the fingerprint of the space that it was trained in."""
+def load(folder: Path, runtime: Runtime, over: Mapping[str, Any] | None = None) -> tuple[Sampler, str, str]:
+    """The sampler, its component's name, and the fingerprint of the space that it was trained in. over: settings that stand
+    over the saved ones, for a component that asks where its files are now."""
     said = read_json(folder / "space.json")
-    component = catalog.build("generators", said["generator"], said["settings"])
+    component = catalog.build("generators", said["generator"], {**said["settings"], **(over or {})})
     return component.load(folder, runtime), said["generator"], said["space"]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from gobelin import evaluation, generation, making, search
-from gobelin.artefacts import Artefacts
+from gobelin.artefacts import INDEX, Artefacts
 from gobelin.check import Check, Scan, Twin, scan
 from gobelin.data.dataset import Dataset
 from gobelin.errors import GobelinError
@@ -142,9 +142,11 @@ def described(made: Artefacts, query: Mapping[str, str], k: int) -> list[Finding
         else:
             found = [Finding("prediction", value=float(guess.values[0]), low=float(guess.low[0]), high=float(guess.high[0]),
                              level=made.model.settings.level, source="describe")]  # fmt: skip
+    if made.run.saved and not (made.run.folder / INDEX).is_dir():
+        return found
     hits = search.nearest(made.shared, made.alignment.project(embeddings), k)
     texts = [f for f in made.schema.fields if made.schema.kind(f.columns[0]) == "text"]
-    captions = {f.name: made.rows.dataset.cells(f) for f in texts}
+    captions = {} if made.run.saved else {f.name: made.rows.dataset.cells(f) for f in texts}
     for hit in hits:
         said = next((str(next(iter(cell.values()))) for c in captions.values() if (cell := c[hit.row])), "")
         found.append(Finding("similarity", {"row": hit.id}, value=hit.score, note=said, source="describe"))

@@ -154,7 +154,8 @@ def generate(
     controls = start.controls(made.settings.generator)
     files = [hashlib.sha256(f.read_bytes()).hexdigest() for f in (start.source, start.mask) if f]
     more = [files, asdict(controls)] if start != Start() else []
-    folder = out or made.run.folder / "images" / "generate" / fingerprint(dict(asked), label, *more)[:8]
+    base = Path() if made.run.saved else made.run.folder  # what was saved stays as it is
+    folder = out or base / "images" / "generate" / fingerprint(dict(asked), label, *more)[:8]
     described = {**asked, **({"label": label} if label is not None else {}), **start.said(controls)} or {"nothing": ""}
     return [folder / name for name in _write(made, wanted, seeds, described, folder, "seed-", controls)]
 

@@ -113,7 +113,7 @@ def _page(folder: Path, progress: Progress) -> dict[str, Any]:
         by_source.setdefault(_source(one), []).append(one)
     present = set(views) | set(by_source)
     order = [key for key in SECTIONS if key in present] + sorted(present - set(SECTIONS))
-    sections = [Section(key, SECTIONS.get(key, ""), _tables(by_source.get(key, [])), views.get(key, [])) for key in order]
+    sections = [Section(key, SECTIONS.get(key, ""), tables(by_source.get(key, [])), views.get(key, [])) for key in order]
     return {
         "name": folder.resolve().name, "sections": sections, "no_findings": not findings, "long_table": LONG_TABLE,
         "verdicts": [_verdict(one) for one in findings if one.name == "verdict"],
@@ -154,7 +154,8 @@ def _key_figures(findings: Sequence[Finding]) -> list[Finding]:
     return scores + [f for f in recalls if f.name == smallest][:3] + copies
 
 
-def _tables(findings: Sequence[Finding]) -> list[Table]:
+def tables(findings: Sequence[Finding]) -> list[Table]:
+    """Findings as tables of printed cells: a table for each name that is there often, one for all the others."""
     groups: dict[str, list[Finding]] = {}
     for one in findings:
         groups.setdefault(one.name.split("@")[0], []).append(one)

@@ -70,6 +70,17 @@ class Runtime:
             precision = "bfloat16" if device != "mps" and _bfloat16_pays(device) else "float32"
         return replace(self, device=device, precision=precision, threads=threads)
 
+    def here(self) -> Runtime:
+        """Another machine's choice as far as this one can follow: a device that isn't there becomes the best that is, threads
+        are at most those that there are."""
+        there = True
+        if self.device not in ("auto", "cpu"):
+            try:
+                torch.empty(1, device=self.device)
+            except (RuntimeError, AssertionError, NotImplementedError):
+                there = False
+        return replace(self, device=self.device if there else "auto", threads=min(self.threads, cores())).resolved()
+
     def apply(self) -> Runtime:
         """Set the process's threads as resolved, and return self. An error where the device isn't there."""
         if self.device not in ("auto", "cpu"):

@@ -28,6 +28,7 @@ from gobelin.errors import GobelinError
 
 FORMAT = 1
 LOCK = ".lock"
+MANIFEST = "manifest.json"  # of a folder that a run was saved to
 
 
 def fingerprint(*parts: object) -> str:
@@ -208,6 +209,11 @@ class Run:
     def exists(self) -> bool:
         return (self.folder / "settings.json").is_file()
 
+    @property
+    def saved(self) -> bool:
+        """Whether this is what a run was saved to: finished, without the data, nothing is ever made in it."""
+        return (self.folder / MANIFEST).is_file()
+
     def said(self, name: str) -> Any:  # noqa: ANN401 - JSON is any
         """What settings.json or schema.json of this run says."""
         try:
@@ -223,15 +229,17 @@ class Run:
                     shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
 
     def has(self, name: str, key: str | None = None) -> bool:
-        """Whether the stage is finished (with this key)."""
+        """Whether the stage is finished (with this key; a saved run has one of each, whatever later versions call it)."""
         path = self.folder / name / "stage.json"
-        return path.is_file() and (key is None or _stage(path).get("key") == key)
+        return path.is_file() and (key is None or self.saved or _stage(path).get("key") == key)
 
     def stage(self, name: str, key: str, make: Callable[[Path], None]) -> Path:
         """The stage's folder; `make(temporary folder)` fills it unless it is finished with this very key."""
         folder = self.folder / name
         if self.has(name, key):  # a finished run can be read-only
             return folder
+        if self.saved:
+            raise GobelinError(f"{self.folder}: was saved without {name}. Use the run that it was saved from.")
         with self.alone():
             if not self.has(name, key):
                 with atomic_folder(folder) as temporary:

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from gobelin import store
 from gobelin.errors import GobelinError
 from gobelin.runtime import Progress, Runtime, derived_seed, generator, silent
+from gobelin.watch import Watch
 
 Batch = TypeVar("Batch")
 Batch_contra = TypeVar("Batch_contra", contravariant=True)
@@ -75,12 +76,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run leaves. averages: {module: state dict of averaged weights}. history: one line a snapshot, and every
-    rollback; its `step` is the count of finished steps, every loss the mean since the line before."""
+    """What a run leaves. averages: {module: state dict of averaged weights}, of the best look where it was watched, otherwise of
+    the end. kept: the step that they are of. history: one line a snapshot, a look and a rollback; its `step` is the count of
+    finished steps, every loss the mean since the line before, `held_out` the score of a look. notes: of the watch."""
 
     steps: int
     averages: dict[str, State]
     history: list[dict[str, Any]] = field(default_factory=list)
+    kept: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def run(
@@ -91,20 +95,24 @@ def run(
     identity: str = "",
     progress: Progress = silent,
     what: str = "train",
+    watch: Watch | None = None,
 ) -> Outcome:
     """Train `task` in place for `settings.steps` steps, from the checkpoint in `folder` if there is one.
 
     batches: the batch of step t, a pure function of t. identity: of data and settings; a checkpoint of another identity
-    is not used.
+    is not used. watch: looks at the averaged weights; it chooses those that are returned, and can end the run early.
     """
     shapes = {n: [[k, list(v.shape)] for k, v in m.state_dict().items()] for n, m in task.modules.items()}
-    loop = _Loop(task, settings, store.fingerprint(identity, asdict(settings), shapes))
+    plan = watch.identity() if watch else None
+    loop = _Loop(task, settings, store.fingerprint(identity, asdict(settings), shapes, plan), watch)
     if folder is not None:
         loop.resume(folder / "checkpoint.safetensors")
+    if watch and not loop.done:
+        watch.begin()
     hooks = [o.register_step_pre_hook(loop.clip) for o in task.optimisers.values()]
     try:
         with torch.random.fork_rng():
-            while loop.done < settings.steps:
+            while not loop.over():
                 loop.advance(batches(loop.done))
                 if folder is not None and loop.due():
                     loop.write(folder / "checkpoint.safetensors")
@@ -112,7 +120,10 @@ def run(
     finally:
         for hook in hooks:
             hook.remove()
-    return Outcome(loop.done, loop.averages, loop.history)
+    if watch and watch.best:
+        notes = watch.notes(loop.done, settings.steps)
+        return Outcome(loop.done, watch.best["averages"], loop.history, watch.best["step"], notes)
+    return Outcome(loop.done, loop.averages, loop.history, loop.done)
 
 
 def steps_in(task: Task[Batch], batches: Callable[[int], Batch], minutes: float, runtime: Runtime) -> int:
@@ -152,8 +163,8 @@ def shuffled(step: int, rows: int, batch: int, seed: int) -> Tensor:
 class _Loop:
     """The state of one run: the task, the average, and the last state known to be good."""
 
-    def __init__(self, task: Task[Any], settings: Settings, identity: str) -> None:
-        self.task, self.settings, self.identity = task, settings, identity
+    def __init__(self, task: Task[Any], settings: Settings, identity: str, watch: Watch | None = None) -> None:
+        self.task, self.settings, self.identity, self.watch = task, settings, identity, watch
         self.rates = {n: [g["lr"] for g in o.param_groups] for n, o in task.optimisers.items()}
         self.averages: dict[str, State] = {
             name: {k: v.detach().clone() for k, v in task.modules[name].state_dict().items()} for name in settings.averaged
@@ -177,8 +188,14 @@ class _Loop:
             self.sums[name] = self.sums.get(name, 0.0) + value
         self.average(step)
         self.done = step + 1
-        if self.done % self.settings.snapshot == 0 or self.done == self.settings.steps:
+        if self.watch:
+            self.history += self.watch.look(self.done, self.task.modules, self.averages)
+        if self.done % self.settings.snapshot == 0 or self.over():
             self.keep()
+
+    def over(self) -> bool:
+        """Whether all steps are done, or the watch has seen enough."""
+        return self.done >= self.settings.steps or (self.watch is not None and self.watch.over)
 
     def set_rates(self, step: int) -> None:
         """Learning rate: linear warm-up, constant, linear cool-down; halved for every rollback."""
@@ -234,7 +251,8 @@ class _Loop:
         modules = {name: m.state_dict() for name, m in self.task.modules.items()}
         optimisers = {name: o.state_dict() for name, o in self.task.optimisers.items()}
         numbers = {"done": self.done, "halvings": self.halvings, "history": self.history}
-        return copy.deepcopy({"modules": modules, "optimisers": optimisers, "averages": self.averages} | numbers)
+        state = copy.deepcopy({"modules": modules, "optimisers": optimisers, "averages": self.averages} | numbers)
+        return state | ({"watch": self.watch.state()} if self.watch else {})
 
     def restore(self, state: State) -> None:
         state = copy.deepcopy(state)
@@ -246,10 +264,12 @@ class _Loop:
             for key, value in average.items():
                 value.copy_(state["averages"][name][key])
         self.done, self.halvings, self.history, self.sums = state["done"], state["halvings"], state["history"], {}
+        if self.watch:
+            self.watch.restore(state["watch"])
 
     def due(self) -> bool:
         """Whether the good state is newer than the disk, and long enough after it, or the last one."""
-        late = time.monotonic() - self.written >= self.settings.seconds or self.done >= self.settings.steps
+        late = time.monotonic() - self.written >= self.settings.seconds or self.over()
         return self.good["done"] > self.on_disk and late
 
     def write(self, path: Path) -> None:

@@ -92,7 +92,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fitted run with a trained generator; its data lies beside it."""
     folder = tmp_path_factory.mktemp("bad input")
     data = Shapes(rows=120, size=16).write(folder / "data", 0)
-    main(["fit", str(data), "--target", "shape", "--run", str(folder / "run"), "--generator", "gan", *SETS])
+    main(["fit", str(data), "--target", "shape", "--run", str(folder / "run"), "--generator", "vaegan", *SETS])
     main(["evaluate", str(folder / "run")])
     return folder / "run"
 
@@ -295,8 +295,8 @@ OPTIONS = {
     "fusion.settings.hidden=-4": ["fusion.concat", "hidden = -4"],
     "generator.name=gna": ["generators", "'gna'", "Did you mean 'gan'?"],
     "generator.size=4": ["generator", "size = 4", "from 16 to 256"],
-    "generator.settings.wdth=3": ["generators.gan", "'wdth'", "Did you mean 'width'?"],
-    "generator.settings.width=0": ["generators.gan", "width = 0"],
+    "generator.settings.wdth=3": ["generators.vaegan", "'wdth'", "Did you mean 'width'?"],
+    "generator.settings.width=0": ["generators.vaegan", "width = 0"],
     "augment.ratio=-1": ["augment", "ratio = -1"],
     "augment.rivals=clasic": ["rivals", "'clasic'", "Did you mean 'classic'?"],
     "judge.audits=copyng": ["audits", "'copyng'", "Did you mean 'copying'?"],
@@ -404,8 +404,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[str], list[str]]] = {
     "no encoders": (lambda r: shutil.rmtree(r / "encoders"), ["evaluate"], ["has no encoder of image, caption, table"]),
     "generator": (lambda r: flip(next((r / "generators").rglob("*.safetensors"))), ["generate", "-n", "1"], ["was changed"]),
     "no generator": (lambda r: shutil.rmtree(r / "generators"), ["generate", "-n", "1"],
-                     ["no trained generator", "gobelin fit", "--generator gan"]),
-    "no generator, audit": (lambda r: shutil.rmtree(r / "generators"), ["audit"], ["no trained generator", "--generator gan"]),
+                     ["no trained generator", "gobelin fit", "--generator vaegan"]),
+    "no generator, audit": (lambda r: shutil.rmtree(r / "generators"), ["audit"], ["no trained generator", "--generator vaegan"]),
     "settings": (write("settings.json", "{"), ["evaluate"], ["settings.json: is damaged"]),
     "empty settings": (write("settings.json", ""), ["show"], ["settings.json: is damaged"]),
     "list of settings": (write("settings.json", "[]"), ["report"], ["settings.json: is damaged"]),
@@ -497,7 +497,7 @@ VERBS: dict[tuple[str, ...], list[str]] = {
     ("generate", "--seeds", "0-99999999999"): ["--seeds", "more than"],
     ("generate", "--source", "nope.png"): ["--source nope.png", "no such file"],
     ("generate", "--source", "{words}"): ["--source", "words.png", "is not an image"],
-    ("generate", "--source", "{40}"): ["gan can't use source", "it accepts target, vectors"],
+    ("generate", "--source", "{40}"): ["vaegan can't use source", "it accepts target, vectors"],
     ("generate", "--mask", "{40}"): ["--mask", "--source FILE"],
     ("generate", "--strength", "0.5"): ["--strength 0.5", "--source FILE"],
     ("generate", "--source", "{40}", "--strength", "2"): ["--strength 2.0", "from 0 to 1"],
@@ -508,7 +508,7 @@ VERBS: dict[tuple[str, ...], list[str]] = {
     ("generate", "-n", "99999999999"): ["-n"],
     ("augment", "--set", "augment.rivals=clasic"): ["'clasic'", "'classic'"],
     ("augment", "--set", "align.width=9"): ["--set align", "gobelin fit"],
-    ("augment", "--set", "generator=gan"): ["generator", "group of settings"],
+    ("augment", "--set", "generator=vaegan"): ["generator", "group of settings"],
     ("augment", "--minutes", "-1"): ["minutes = -1"],
     ("augment", "--minutes", "0"): ["minutes = 0"],
     ("evaluate", "--foo"): ["--foo"],
@@ -665,7 +665,7 @@ def test_made_images_of_odd_classes_stay_in_the_run(pictures: Path, tmp_path: Pa
     rows = [{"image": f"img/{k}.png", "label": names[k % 3]} for k in range(60)]
     data, folder = table(pictures / "classes.csv", rows), tmp_path / "inside" / "run"
     before = sorted(p.name for p in pictures.rglob("*"))
-    done(capsys, ["fit", data, "--target", "label", "--run", folder, "--generator", "gan", *SETS])
+    done(capsys, ["fit", data, "--target", "label", "--run", folder, "--generator", "vaegan", *SETS])
     for name in names:
         done(capsys, ["generate", folder, "--label", name, "-n", "1"])
     Workbench.open(folder).showcase([])
@@ -695,7 +695,7 @@ def test_texts_and_numbers_alone(tmp_path: Path, capsys: pytest.CaptureFixture[s
         done(capsys, words)
     for words in (["generate", folder, "-n", "1"], ["augment", folder], ["audit", folder], ["augment", folder, "--dry-run"]):
         assert "no image column" in refused(capsys, words, folder)
-    fit = ["fit", data, "--target", "label", "--generator", "gan", *SETS]
+    fit = ["fit", data, "--target", "label", "--generator", "vaegan", *SETS]
     for more in ([], ["--dry-run"]):
         assert "no image column" in refused(capsys, [*fit, "--run", tmp_path / "new", *more], tmp_path)
     assert "'image'" in refused(capsys, ["search", folder, "--image", data], folder)
@@ -703,7 +703,7 @@ def test_texts_and_numbers_alone(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_a_number_to_predict(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, folder = json.loads((run / "settings.json").read_text())["data"]["path"], tmp_path / "run"
-    done(capsys, ["fit", data, "--target", "side", "--run", folder, "--generator", "gan", *SETS])
+    done(capsys, ["fit", data, "--target", "side", "--run", folder, "--generator", "vaegan", *SETS])
     for words in (["evaluate", folder], ["augment", folder], ["audit", folder], ["report", folder]):
         done(capsys, words)
     done(capsys, ["predict", folder, data, "--out", tmp_path / "p.csv"])
@@ -785,7 +785,7 @@ def command(*words: object) -> subprocess.Popen[str]:
 def test_ctrl_c_stops_in_one_line_and_three_at_once_agree(run: Path, tmp_path: Path) -> None:
     """Stopped in the middle of a training; then the same command three times at once finishes it."""
     data, folder = json.loads((run / "settings.json").read_text())["data"]["path"], tmp_path / "run"
-    words = ["fit", data, "--target", "shape", "--run", folder, "--generator", "gan", *SETS, "--set", "generator.steps=120"]
+    words = ["fit", data, "--target", "shape", "--run", folder, "--generator", "vaegan", *SETS, "--set", "generator.steps=120"]
     first, deadline = command(*words), time.monotonic() + 60
     while not (folder / "model" / "stage.json").is_file() and first.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)

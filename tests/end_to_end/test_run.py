@@ -147,7 +147,7 @@ def test_show_and_list_name_everything(run: Path, capsys: pytest.CaptureFixture[
 def test_a_rerun_from_its_settings_finds_the_same(run: Path, tmp_path: Path) -> None:
     """In a new process, into a new folder, from settings.json alone."""
     said = json.loads((run / "settings.json").read_text())
-    options = ["--run", str(tmp_path / "again"), "--recipe", str(run / "settings.json"), "--generator", "gan"]
+    options = ["--run", str(tmp_path / "again"), "--recipe", str(run / "settings.json"), "--generator", "vaegan"]
     command = [sys.executable, "-m", "gobelin", "fit", said["data"]["path"], "--target", "shape", *options]
     subprocess.run(command, check=True, capture_output=True)
     again = Workbench.open(tmp_path / "again")

@@ -123,8 +123,8 @@ def test_a_mistake_is_one_line(words: tuple[str, ...], run: Path, tmp_path: Path
 
 def test_a_generator_that_starts_from_no_image_takes_no_source_column(run: Path, tmp_path: Path) -> None:
     fit = ["fit", str(run.parent / "data.csv"), "--target", "label", "--run", str(tmp_path / "r"), "--generator"]
-    with pytest.raises(GobelinError, match=r"generator\.source: gan starts from no image, found 'before'"):
-        main_error([*fit, "gan", *sets("generator.source=before")])
+    with pytest.raises(GobelinError, match=r"generator\.source: vaegan starts from no image, found 'before'"):
+        main_error([*fit, "vaegan", *sets("generator.source=before")])
     with pytest.raises(GobelinError, match=r"generator\.source: no image column 'befor'. Did you mean 'before'"):
         main_error([*fit, "translate", *sets("generator.source=befor")])
 

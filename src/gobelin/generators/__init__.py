@@ -19,6 +19,7 @@ from gobelin.errors import GobelinError
 from gobelin.networks.condition import ConditionEmbedding, Parts
 from gobelin.runtime import Progress, Runtime, silent
 from gobelin.store import fingerprint
+from gobelin.watch import PATIENCE, SCORED, cells, energy
 
 SMALL = 5000  # training images below which a generator warns of copies
 PARTS = ("vectors", "target", "text", "source", "mask")
@@ -112,18 +113,24 @@ class ImageRows:
     def __len__(self) -> int:
         return len(self.images)
 
+    def first(self, count: int) -> ImageRows:
+        """The first rows, `count` at most."""
+        return ImageRows(self.images[:count], self.condition.rows(range(min(count, len(self)))), self.classes)
+
 
 @dataclass(frozen=True)
 class Context:
-    """What the caller lends to a fit: the machine, a folder for checkpoints, the budget, someone to tell.
+    """What the caller lends to a fit: the machine, a folder for checkpoints and sample grids, the budget, someone to tell.
 
-    steps: the budget as a count, decided once and recorded by the caller (`Generator.steps_for`).
+    steps: the budget as a count, decided once and recorded by the caller (`Generator.steps_for`). patience: looks without a
+    better held-out score after which training stops, 0 = never; the best weights are kept either way (`watch.Watch`).
     """
 
     runtime: Runtime
     folder: Path
     steps: int
     progress: Progress = field(default=silent)
+    patience: int = PATIENCE
 
 
 @runtime_checkable
@@ -242,8 +249,23 @@ def small_set(name: str, rows: int, seen: int) -> tuple[str, ...]:
     return (f"{name}: only {rows} training images, each seen {times} times. Made images can be copies of them; run audit.",)
 
 
-def training_identity(settings: object, rows: ImageRows) -> str:
-    """Names a training set for its checkpoint: settings, count, and up to 511 of its rows."""
-    some, condition = slice(None, None, max(1, len(rows) // 256)), rows.condition
-    tensors = [t[some].numpy() for t in (condition.vectors, condition.present, condition.target) if t is not None]
-    return fingerprint(asdict(settings), len(rows), np.asarray(rows.images[some]), *tensors)  # type: ignore[call-overload]
+def tries(sampler: Sampler, rows: ImageRows, count: int) -> np.ndarray:
+    """uint8 [n, H, W, C] made from the conditions of the first rows, `count` at most, from the seeds 0, 1, 2 ..."""
+    some = rows.first(count).condition
+    return np.concatenate(list(sampler.sample(some, range(len(some)), Controls())))
+
+
+def distance_to(sampler: Sampler, rows: ImageRows) -> float:
+    """How far made images are from the first 256 rows, whose conditions they are made from: the energy distance of cells."""
+    return energy(cells(rows.images[:SCORED]), cells(tries(sampler, rows, SCORED)))
+
+
+def training_identity(settings: object, *parts: ImageRows) -> str:
+    """Names training (and validation) rows for their checkpoint: settings, counts, and up to 511 rows of each."""
+    tensors: list[object] = []
+    for rows in parts:
+        some, condition = slice(None, None, max(1, len(rows) // 256)), rows.condition
+        there = (condition.vectors, condition.present, condition.target)
+        tensors += [len(rows), np.asarray(rows.images[some]), *(t[some].numpy() for t in there if t is not None)]
+        tensors += [] if condition.source is None else [np.ascontiguousarray(condition.source[some])]
+    return fingerprint(asdict(settings), *tensors)  # type: ignore[call-overload]

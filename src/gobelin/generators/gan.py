@@ -1,12 +1,12 @@
-"""Images from a small code, sharpened by a critic; which codes, a condition says (VAE/GAN, Larsen et al. 2016).
+"""Images in one step from noise and a condition: a maker against a critic that compares real with made (R3GAN, Huang et al. 2024).
 
-Four networks learn together: an encoder turns an image into a code, a maker turns the code back, a critic tells made
-images from real ones (hinge loss, Lim and Ye 2017, both seen through differentiable augmentation), and a prior learns
-which codes belong to a condition. Sampling draws a code from the prior and runs the maker once.
+The critic learns that a real image is more real than a made one, the maker the reverse (relativistic loss, Jolicoeur-Martineau
+2019), and the critic's slope is kept small at real and at made images alike (R1 and R2). Both see the condition: the maker as
+numbers beside its noise, the critic by a projection (Miyato and Koyama 2018). Fields and target are hidden at random, so that one
+network answers every subset of them. Small sets: the critic sees through augmentation, as much as its overfitting asks for
+(Karras et al. 2020). `recipes/dcgan.toml` turns all of this off: the plain DCGAN (Radford et al. 2016).
 
-The condition enters through the prior alone: a maker that sees it (projection critic, hidden fields) answered "class
-only" and "nothing" with nearly one image each on 1,300 images. What this can't show: that its images aren't copies.
-A small training set is memorised in part; `GanSampler.notes` says so and the copying audit measures it.
+What this can't show: that its images aren't copies; `notes` warns of a small training set and the copying audit measures it.
 """
 
 from __future__ import annotations
@@ -14,273 +14,267 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gobelin import store
+from gobelin import weights
 from gobelin.config import within
-from gobelin.errors import GobelinError
-from gobelin.generators import Condition, Context, Controls, ImageRows, asked_parts, training_identity
-from gobelin.networks.condition import CodePrior, ConditionEmbedding, Parts, hide, jitter, mix_codes
-from gobelin.networks.convolution import Maker, Reader, change, pixels_of, pyramid_distance, signal_of
+from gobelin.generators import Condition, Context, Controls, ImageRows, Learned, small_set, training_identity
+from gobelin.networks.condition import ConditionEmbedding, Parts, hide, jitter
+from gobelin.networks.convolution import Reader, StridedMaker, change, pixels_of, signal_of
 from gobelin.runtime import Runtime, derived_seed, generator
 from gobelin.train import Settings, run, shuffled, steps_in
 
-FORMAT, SMALL = 1, 5000  # of the saved folder; training images under which notes warn of copies
-COPIES = "Made images can be copies of them; run audit before you publish any."
-Batch = tuple[Tensor, Parts, float]  # images [N, C, H, W] in -1 .. 1, their conditions, share of the training done
+FORMAT, EVERY = 1, 8  # of the saved folder; steps between two looks at the critic's overfitting
+Batch = tuple[Tensor, Parts]  # images [N, C, H, W] in -1 .. 1, their conditions
 
 
 @dataclass(frozen=True)
 class Gan:
     """Settings.
 
-    width: channels of the maker at full resolution, doubled at every halving of the side, at most 8 times.
-    code: numbers K of a code. code_noise: standard deviation of the noise on codes (codes have 1): the smoothness.
-    batch: images a step. rate, critic_rate, prior_rate: learning rates of Adam.
-    start: share of the training before the critic begins. sharpness: weight of the critic beside the pixel distance.
-    mixed: share of a batch made from the mean of two codes; only the critic judges those.
-    shift, hole: translation and blanked square that the critic sees through, shares of the side. colour: colours too.
-    prior_width, prior_depth: size of the prior. prior_repeats: noises and hidden subsets a code that it sees a step.
-    jitter: length of the noise on the unit vectors of a condition.
-    half_life: of the averaged weights, in steps. cooldown: share of the training in which the rates fall to 0.
+    width, critic_width: channels at full resolution, doubled at every halving of the side, at most 8 times. code: numbers of
+    the noise and of the condition beside it. batch: images a step. rate, critic_rate: of Adam. beta1, beta2: its averages.
+    loss: relativistic, or plain (binary cross-entropy). penalty: weight gamma of R1 and R2. reach: length of the step by
+    which slopes are measured. critic_norm: batch normalisation in the critic (DCGAN).
+    whole: share of a batch that keeps its whole condition; jitter: length of the noise on its unit vectors.
+    overfit: how much of the distance between training and made images validation images may lose before augmentation grows
+    (r_v of Karras et al. 2020, equation 1), 1 = never. patience: images in which it can grow from none to all.
+    warmup: steps in which the rates rise. cooldown: share of the training in which they fall to 0.
+    half_life: of the averaged weights that sample, in steps.
     """
 
-    width: int = 16
+    width: int = 32
+    critic_width: int = 32
     code: int = 64
-    code_noise: float = 0.3
-    batch: int = 32
+    batch: int = 64
     rate: float = 1e-3
-    critic_rate: float = 5e-4
-    prior_rate: float = 1e-3
-    start: float = 0.1
-    sharpness: float = 0.03
-    mixed: float = 0.25
-    shift: float = 0.125
-    hole: float = 0.3
-    colour: bool = True
-    prior_width: int = 384
-    prior_depth: int = 3
-    prior_repeats: int = 12
+    critic_rate: float = 1e-3
+    beta1: float = 0.0
+    beta2: float = 0.99
+    loss: Literal["relativistic", "plain"] = "relativistic"
+    penalty: float = 0.2
+    reach: float = 0.05
+    critic_norm: bool = False
+    whole: float = 0.6
     jitter: float = 0.5
-    half_life: float = 200.0
-    cooldown: float = 0.3
+    overfit: float = 0.5
+    patience: float = 500_000
+    warmup: int = 100
+    cooldown: float = 0.5
+    half_life: float = 500.0
 
     accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target"})
+    licence: ClassVar[str] = "Apache-2.0; loads nothing, learns from your rows"
+    cost: ClassVar[str] = "minutes of training on a processor, one evaluation an image"
 
     def __post_init__(self) -> None:
         within(self, {
-            "width": (1, 1024), "code": (1, 4096), "code_noise": (0, 10), "batch": (2, 65536), "rate": (1e-9, 1),
-            "critic_rate": (1e-9, 1), "prior_rate": (1e-9, 1), "start": (0, 1), "sharpness": (0, 100), "mixed": (0, 1),
-            "shift": (0, 1), "hole": (0, 1), "prior_width": (1, 65536), "prior_depth": (1, 64), "prior_repeats": (1, 4096),
-            "jitter": (0, 100), "half_life": (1e-3, 1e9), "cooldown": (0, 1),
+            "width": (1, 1024), "critic_width": (1, 1024), "code": (1, 4096), "batch": (2, 65536), "rate": (1e-9, 1),
+            "critic_rate": (1e-9, 1), "beta1": (0, 0.9999), "beta2": (0, 0.9999999), "penalty": (0, 1e6), "reach": (1e-6, 10),
+            "whole": (0, 1), "jitter": (0, 100), "overfit": (0, 1), "patience": (1, 1e12), "warmup": (0, 1e9),
+            "cooldown": (0, 1), "half_life": (1e-3, 1e9),
         })  # fmt: skip
 
     def steps_for(self, rows: ImageRows, runtime: Runtime, minutes: float) -> int:
-        """Measured before and after the critic begins, a few seconds each."""
-
-        def steps_an_hour(done: float) -> int:
-            task = _Duel(self, rows, runtime)
-            return steps_in(task, _batches(task, rows, lambda step: done), 60.0, runtime)
-
-        hours = self.start / steps_an_hour(0.0) + (1 - self.start) / steps_an_hour(1.0)
-        return max(1, int(minutes / 60 / hours))
+        """Measured for a few seconds."""
+        task = _Duel(self, rows, rows, runtime)
+        return steps_in(task, _batches(task, rows), minutes, runtime)
 
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> GanSampler:
-        """Train for `context.steps`; `valid` is only measured: how well the maker returns images that it never saw."""
-        task, runtime = _Duel(self, train, context.runtime), context.runtime
-        batches = _batches(task, train, lambda step: step / context.steps)
-        averaged = ("encoder", "maker", "prior")
-        settings = Settings(context.steps, runtime.seed, averaged, self.half_life, cooldown=self.cooldown)
-        outcome = run(task, batches, settings, context.folder, training_identity(self, train), context.progress, "gan")
-        for name, average in outcome.averages.items():
-            task.modules[name].load_state_dict(average)
-        last = {"step": outcome.steps, "distance_train": task.distance(train), "distance_valid": task.distance(valid)}
-        seen = outcome.steps * self.batch // len(train)
-        note = f"gan: only {len(train)} training images, each seen {seen} times. {COPIES}"
-        network = nn.ModuleDict({"maker": task.maker, "prior": task.prior}).eval().requires_grad_(False)
-        notes = (note,) if len(train) < SMALL else ()
-        return GanSampler(self, task.shape, network, runtime, notes, (*outcome.history, last))
+        """Train for `context.steps`. `valid` only tells the critic's overfitting, and with it how much it sees changed."""
+        task, runtime = _Duel(self, train, valid, context.runtime), context.runtime
+        settings = Settings(
+            context.steps, runtime.seed, ("maker",), self.half_life, warmup=self.warmup, cooldown=self.cooldown
+        )
+        outcome = run(
+            task, _batches(task, train), settings, context.folder, training_identity(self, train), context.progress, "gan"
+        )
+        maker = task.maker.eval().requires_grad_(False)
+        maker.load_state_dict(outcome.averages["maker"])
+        notes = small_set("gan", len(train), outcome.steps * self.batch)
+        return GanSampler(self, task.learned, maker, runtime, notes, tuple(outcome.history))
 
     def load(self, folder: Path, runtime: Runtime) -> GanSampler:
         """The sampler that was saved in `folder`, with the settings that it was fitted with."""
-        config = store.read_json(folder / "config.json")
-        if config["format"] != FORMAT:
-            raise GobelinError(f"{folder}: format {config['format']}, this version reads {FORMAT}. Fit it again.")
-        size, fields = tuple(config["shape"]["size"]), tuple(config["shape"]["fields"])
-        settings, shape = Gan(**config["settings"]), _Shape(**config["shape"] | {"size": size, "fields": fields})
-        maker, prior = shape.networks(settings)
-        network = nn.ModuleDict({"maker": maker, "prior": prior}).eval().requires_grad_(False)
-        network.load_state_dict(load_file(folder / "weights.safetensors"))
-        network.to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return GanSampler(settings, shape, network, runtime, tuple(config["notes"]), tuple(config["history"]))
+        config = weights.config_of(folder, FORMAT)
+        settings, learned = Gan(**config["settings"]), Learned.from_dict(config["learned"])
+        maker = ConditionalMaker(settings, learned).eval().requires_grad_(False)
+        weights.fill(folder, config, maker)
+        maker.to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return GanSampler(settings, learned, maker, runtime, tuple(config["notes"]), tuple(config["history"]))
 
 
-@dataclass(frozen=True)
-class _Shape:
-    """What the data decide: size H, W, C of the images; fields F, width D, classes and kind of the conditions."""
+class ConditionalMaker(nn.Module):
+    """Noise [N, K] and a condition -> image [N, C, H, W] in -1 .. 1."""
 
-    size: tuple[int, int, int]
-    fields: tuple[str, ...]
-    vector: int
-    classes: int
-    number: bool
+    def __init__(self, settings: Gan, learned: Learned) -> None:
+        super().__init__()
+        self.embedding = learned.embedding(settings.code)
+        self.maker = StridedMaker(learned.size, 2 * settings.code, settings.width)
 
-    @staticmethod
-    def of(rows: ImageRows) -> _Shape:
-        height, width, channels = (int(n) for n in rows.images.shape[1:])
-        if not 16 <= max(height, width) <= 256:
-            raise GobelinError(f"gan: images of 16 to 256 pixels, found {height} x {width}. Resize them with size=...")
-        condition = rows.condition
-        number = condition.target is not None and condition.target.is_floating_point()
-        used = 0 if number or condition.target is None else int(condition.target.max()) + 1
-        classes = max(len(rows.classes), used)
-        return _Shape((height, width, channels), condition.fields, condition.vectors.shape[2], classes, number)
+    def forward(self, noise: Tensor, parts: Parts) -> Tensor:
+        return self.maker(torch.cat([noise, _unit(self.embedding(parts))], dim=1))
 
-    def parts(self, condition: Condition) -> Parts:
-        """The condition's tensors, if they are of the kind that was learned."""
-        return asked_parts("gan", condition, self.fields, self.vector, self.classes, self.number)
 
-    def networks(self, settings: Gan) -> tuple[Maker, CodePrior]:
-        """The two networks that sampling needs, with fresh weights."""
-        embedding = ConditionEmbedding(len(self.fields), self.vector, self.classes, settings.prior_width, self.number)
-        prior = CodePrior(embedding, settings.code, settings.prior_width, settings.prior_depth)
-        return Maker(self.size, settings.code, settings.width), prior
+class ConditionalCritic(nn.Module):
+    """Image [N, C, H, W] and a condition -> how real [N]: psi(h) + <e, phi(h)> / sqrt(K) (Miyato and Koyama 2018, equation 3)."""
+
+    def __init__(self, settings: Gan, learned: Learned) -> None:
+        super().__init__()
+        self.embedding = learned.embedding(settings.code)
+        self.reader = Reader(learned.size, 1 + settings.code, settings.critic_width, norm=settings.critic_norm)
+
+    def forward(self, image: Tensor, parts: Parts) -> Tensor:
+        said = self.reader(image)
+        asked = _unit(self.embedding(parts)).float()
+        return said[:, 0] + (said[:, 1:] * asked).sum(1) / asked.shape[1] ** 0.5
+
+
+def _unit(embedded: Tensor) -> Tensor:
+    """[N, K] with entries of unit size."""
+    return functional.normalize(embedded, dim=1) * embedded.shape[1] ** 0.5
+
+
+class Amount(nn.Module):
+    """How often the critic sees an image changed, 0 .. 1; follows the critic's overfitting."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.share: Tensor
+        self.register_buffer("share", torch.zeros(()))
+
+    def follow(self, train: Tensor, valid: Tensor, made: Tensor, limit: float, by: float) -> None:
+        """r_v = (E D(train) - E D(valid)) / (E D(train) - E D(made)) (Karras et al. 2020, equation 1)."""
+        lost, whole = float(train.mean() - valid.mean()), float(train.mean() - made.mean())
+        self.share.add_(by if whole > 0 and lost / whole > limit else -by).clamp_(0, 1)
+
+    def changed(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        if float(self.share) == 0:
+            return images
+        which = (torch.rand(len(images), 1, 1, 1, generator=rng) < self.share.cpu()).to(images.device)
+        return torch.where(which, change(images, rng, 0.125, 0.5), images)
 
 
 class _Duel:
-    """The training task: encoder and maker against critic, and the prior beside them."""
+    """The training task: one step of the critic, one of the maker, on the same made images."""
 
-    def __init__(self, settings: Gan, rows: ImageRows, runtime: Runtime) -> None:
-        shape = _Shape.of(rows)
-        self.settings, self.shape, self.runtime = settings, shape, runtime
+    def __init__(self, settings: Gan, rows: ImageRows, valid: ImageRows, runtime: Runtime) -> None:
+        self.settings, self.learned, self.runtime, self.valid = settings, Learned.of("gan", rows), runtime, valid
         with torch.random.fork_rng():
             torch.manual_seed(derived_seed(runtime.seed, "gan"))
-            self.maker, self.prior = shape.networks(settings)
-            reader = Reader(shape.size, settings.code, settings.width)
-            self.encoder = nn.Sequential(reader, nn.BatchNorm1d(settings.code, affine=False, momentum=0.02))
-            self.critic = Reader(shape.size, 1, settings.width, hidden=128)
+            self.maker, self.critic = ConditionalMaker(settings, self.learned), ConditionalCritic(settings, self.learned)
+        self.amount = Amount()
         if rows.condition.target is not None:
-            self.prior.embedding.standardise(rows.condition.target)
-        self.modules: Mapping[str, nn.Module] = {
-            "encoder": self.encoder,
-            "maker": self.maker,
-            "critic": self.critic,
-            "prior": self.prior,
-        }
+            self.maker.embedding.standardise(rows.condition.target)
+            self.critic.embedding.standardise(rows.condition.target)
+        self.modules: Mapping[str, nn.Module] = {"maker": self.maker, "critic": self.critic, "amount": self.amount}
         for module in self.modules.values():
             module.to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        betas = (settings.beta1, settings.beta2)
         self.optimisers: Mapping[str, torch.optim.Optimizer] = {
-            "maker": torch.optim.Adam([*self.encoder.parameters(), *self.maker.parameters()], settings.rate, (0.5, 0.99)),
-            "critic": torch.optim.Adam(self.critic.parameters(), settings.critic_rate, (0.0, 0.99)),
-            "prior": torch.optim.AdamW(self.prior.parameters(), settings.prior_rate, (0.9, 0.99), weight_decay=0.01),
+            "maker": torch.optim.Adam(self.maker.parameters(), settings.rate, betas, fused=True),
+            "critic": torch.optim.Adam(self.critic.parameters(), settings.critic_rate, betas, fused=True),
         }
 
     def step(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
-        real, parts, done = batch
-        judged = done >= self.settings.start
-        mixed = round(self.settings.mixed * len(real)) if judged else 0
+        real, parts = batch
+        shown = hide(parts, rng, self.settings.whole)
+        shown = jitter(shown, torch.randn(shown.vectors.shape, generator=rng).to(real.device), self.settings.jitter)
+        noise = torch.randn(len(real), self.settings.code, generator=rng).to(real.device)
         with self.runtime.autocast():
-            code = self.encoder(real)
-            noise = torch.randn(code.shape, generator=rng).to(code.device)
-            made = self.maker(mix_codes(code + self.settings.code_noise * noise, mixed, rng))
-            distance = pyramid_distance(made[mixed:], real[mixed:])
-        critic, fooled = self.judge(real, made, rng) if judged else (torch.zeros(()), torch.zeros(()))
-        _descend(self.optimisers["maker"], distance + self.settings.sharpness * fooled.to(distance.device))
-        prior = self.learn_prior(code.detach(), parts, rng)
-        losses = {"distance": distance, "critic": critic, "fooled": fooled, "prior": prior}
-        return {name: loss.detach() for name, loss in losses.items()}
-
-    def judge(self, real: Tensor, made: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """One step of the critic, then what it says of the made images (hinge, Lim and Ye 2017, equations 6 and 7)."""
-
-        def says(images: Tensor) -> Tensor:
-            with self.runtime.autocast():
-                return self.critic(images)
-
-        def seen(images: Tensor) -> Tensor:
-            return change(images, rng, self.settings.shift, self.settings.hole, self.settings.colour)
-
-        says_real, says_made = says(torch.cat([seen(real), seen(made.detach())])).chunk(2)
-        loss = functional.relu(1 - says_real).mean() + functional.relu(1 + says_made).mean()
-        _descend(self.optimisers["critic"], loss)
+            made = self.maker(noise, shown)
+        critic, slope, says_real = self.teach_critic(real, made.detach(), shown, rng)
+        if self.settings.overfit < 1 and len(self.valid) and float(torch.rand((), generator=rng)) < 1 / EVERY:
+            self.look(says_real, made.detach(), shown, rng)
         self.critic.requires_grad_(False)
-        fooled = -says(seen(made)).mean()
+        says_made = self.says(self.amount.changed(made, rng), shown)
+        maker = functional.softplus(says_real - says_made if self.relativistic else -says_made).mean()
+        _descend(self.optimisers["maker"], maker)
         self.critic.requires_grad_(True)
-        return loss, fooled
+        losses = {"critic": critic, "maker": maker, "slope": slope, "changed": self.amount.share}
+        return {name: value.detach() for name, value in losses.items()}
 
-    def learn_prior(self, code: Tensor, parts: Parts, rng: torch.Generator) -> Tensor:
-        """One step of the prior on every code several times, with other noise and other hidden parts."""
-        again = torch.arange(len(code), device=code.device).repeat(self.settings.prior_repeats)
-        shown = hide(parts.rows(again), rng)
-        shown = jitter(shown, torch.randn(shown.vectors.shape, generator=rng).to(code.device), self.settings.jitter)
-        with self.runtime.autocast():
-            loss = self.prior.loss(code[again], shown, rng)
-        _descend(self.optimisers["prior"], loss)
-        return loss
+    def teach_critic(self, real: Tensor, made: Tensor, parts: Parts, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """One step of the critic: its loss, its mean squared slope, and what it said of the real images [N]."""
+        s = self.settings
+        seen = [self.amount.changed(real, rng), self.amount.changed(made, rng)]
+        if s.critic_norm:  # statistics of real and made images apart, as DCGANs are trained
+            says_real, says_made = (self.says(one, parts) for one in seen)
+            slope = torch.zeros((), device=real.device)
+        else:
+            images = torch.cat(seen)
+            images = torch.cat([images, images + s.reach * torch.randn(images.shape, generator=rng).to(images.device)])
+            both = Parts.together([parts] * 4)
+            says_real, says_made, *moved = self.says(images, both).chunk(4)
+            # |grad D|^2 = E (D(x + r e) - D(x))^2 / r^2 for small r, e ~ N(0, 1): R1 + R2 without a second derivative
+            slope = sum(((a - b).square().mean() for a, b in zip(moved, (says_real, says_made), strict=True))) / s.reach**2
+        if self.relativistic:
+            loss = functional.softplus(says_made - says_real).mean()
+        else:
+            loss = functional.softplus(-says_real).mean() + functional.softplus(says_made).mean()
+        _descend(self.optimisers["critic"], loss + s.penalty / 2 * slope)
+        return loss, slope, says_real.detach()
 
     @torch.no_grad()
-    def distance(self, rows: ImageRows, most: int = 256) -> float | None:
-        """Pyramid distance between the first rows' images and what the maker makes of their codes; evaluation mode."""
-        if not len(rows):
-            return None
-        self.encoder.eval(), self.maker.eval()
-        real = signal_of(rows.images[:most]).to(self.runtime.device)
-        return float(pyramid_distance(self.maker(self.encoder(real)), real))
+    def look(self, says_real: Tensor, made: Tensor, parts: Parts, rng: torch.Generator) -> None:
+        """Does the critic tell training images from validation images? Then it sees them changed more often."""
+        rows = torch.randint(len(self.valid), (len(made),), generator=rng)
+        images = signal_of(self.valid.images[rows.numpy()]).to(made.device)
+        whole = self.learned.parts("gan", self.valid.condition).rows(rows).to(made.device)
+        valid = self.says(self.amount.changed(images, rng), whole)
+        by = len(made) * EVERY / self.settings.patience
+        self.amount.follow(says_real, valid, self.says(self.amount.changed(made, rng), parts), self.settings.overfit, by)
+
+    def says(self, images: Tensor, parts: Parts) -> Tensor:
+        with self.runtime.autocast():
+            return self.critic(images, parts)
+
+    relativistic = property(lambda self: self.settings.loss == "relativistic")
 
 
 @dataclass(frozen=True, eq=False)
 class GanSampler:
-    """A fitted Gan. notes: what a reader must know. history: losses and distances by step."""
+    """A fitted Gan. notes: what a reader must know. history: losses by step."""
 
     settings: Gan
-    shape: _Shape
-    network: nn.ModuleDict
+    learned: Learned
+    maker: ConditionalMaker
     runtime: Runtime
     notes: tuple[str, ...]
     history: tuple[dict[str, Any], ...]
 
     accepts: ClassVar[frozenset[str]] = Gan.accepts
-    size = property(lambda self: self.shape.size)  # H, W, C
+    size = property(lambda self: self.learned.size)  # H, W, C
 
     @torch.no_grad()
     def sample(self, condition: Condition, seeds: Sequence[int], controls: Controls) -> Iterator[np.ndarray]:
-        """Blocks of uint8 [n, H, W, C]. guidance: how far the prior's flow is pulled towards the condition. steps:
-        evaluations of the prior, 0 = 8. Computed in float32."""
-        steps = max(1, (controls.steps or 8) // 2)  # Heun evaluates twice a step
-        prior = cast(CodePrior, self.network["prior"])
+        """Blocks of uint8 [n, H, W, C], one evaluation each, in float32. guidance and steps change nothing here."""
         for start in range(0, len(condition), controls.batch):
             rows = range(start, min(start + controls.batch, len(condition)))
-            parts = self.shape.parts(condition.rows(rows)).to(self.runtime.device)
+            parts = self.learned.parts("gan", condition.rows(rows)).to(self.runtime.device)
             noise = torch.stack([torch.randn(self.settings.code, generator=generator(seeds[k], "noise")) for k in rows])
-            code = prior.draw(noise.to(self.runtime.device), parts, controls.guidance, steps)
-            yield pixels_of(self.network["maker"](code))
+            yield pixels_of(self.maker(noise.to(self.runtime.device), parts))
 
     def fingerprint(self) -> str:
-        weights = self.network.state_dict()
-        arrays = [weights[name].detach().cpu().contiguous().numpy() for name in sorted(weights)]
-        return store.fingerprint(asdict(self.settings), asdict(self.shape), sorted(weights), *arrays)
+        return weights.fingerprint(self.maker, asdict(self.settings), asdict(self.learned))
 
     def save(self, folder: Path) -> None:
-        config = {"format": FORMAT, "settings": asdict(self.settings), "shape": asdict(self.shape)}
-        with store.atomic_folder(folder) as temporary:
-            weights = {name: v.cpu().contiguous() for name, v in self.network.state_dict().items()}
-            save_file(weights, temporary / "weights.safetensors")
-            store.write_json(temporary / "config.json", config | {"notes": self.notes, "history": self.history})
+        config = {"settings": asdict(self.settings), "learned": asdict(self.learned)}
+        weights.save(folder, config | {"notes": self.notes, "history": self.history}, self.maker, FORMAT)
 
 
-def _batches(task: _Duel, rows: ImageRows, done: Callable[[int], float]) -> Callable[[int], Batch]:
-    """The batch of step t: shuffled rows, their conditions, and how much of the training is done."""
-    parts, device = task.shape.parts(rows.condition), task.runtime.device
+def _batches(task: _Duel, rows: ImageRows) -> Callable[[int], Batch]:
+    """The batch of step t: shuffled rows and their conditions."""
+    parts, device = task.learned.parts("gan", rows.condition), task.runtime.device
 
     def batch(step: int) -> Batch:
         index = shuffled(step, len(rows), task.settings.batch, task.runtime.seed)
-        return signal_of(rows.images[index.numpy()]).to(device), parts.rows(index).to(device), done(step)
+        return signal_of(rows.images[index.numpy()]).to(device), parts.rows(index).to(device)
 
     return batch
 

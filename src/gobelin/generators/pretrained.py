@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import pkgutil
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,7 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gobelin import store
+from gobelin import hub, store
 from gobelin.config import within
 from gobelin.errors import GobelinError, MissingExtra
 from gobelin.generators import Condition, Context, Controls, ImageRows, has_target, training_identity
@@ -297,20 +296,17 @@ def _located(settings: Pretrained) -> tuple[Path, bool]:
             "pretrained: no model was named. Give a pipeline's folder or hub id: --set generator.settings.model=..."
         )
     folder = Path(model).expanduser()
-    if folder.is_dir() or not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
+    if folder.is_dir() or not hub.is_id(model):
         return folder, False
-    from huggingface_hub import snapshot_download
-
     try:
-        found = snapshot_download(
-            model, revision=settings.revision, local_files_only=settings.local_only, allow_patterns=DOWNLOADED,
-            ignore_patterns=["*.fp16.*", "*non_ema*"],
-        )  # fmt: skip
-    except Exception as error:  # the network's many ways to fail
+        found = hub.snapshot(model, DOWNLOADED, settings.revision, ["*.fp16.*", "*non_ema*"], settings.local_only)
+    except MissingExtra:
+        raise
+    except GobelinError as error:
         if settings.local_only:
             raise GobelinError(
                 f"pretrained: {model}: no such folder here, and no such pipeline in the hub's cache. "
                 "Give a folder, or let it be downloaded: --set generator.settings.local_only=false."
             ) from error
-        raise GobelinError(f"pretrained: {model}: can't be downloaded ({line(error)}). Give a folder.") from error
-    return Path(found), True
+        raise GobelinError(f"pretrained: {error}") from error
+    return found, True

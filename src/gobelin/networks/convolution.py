@@ -6,6 +6,7 @@ every doubling of the side.
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -68,6 +69,28 @@ class Maker(nn.Module):
         x = x.contiguous(memory_format=torch.channels_last)
         for rise in self.rises:
             x = rise(x, code)
+        return torch.tanh(self.paint(x).float())[:, :, : self.height, : self.breadth]
+
+
+class StridedMaker(nn.Module):
+    """Code [N, K] -> image [N, C, H, W] in -1 .. 1 as a DCGAN makes it: the code enters once, at the coarsest level, and the
+    last transposed convolution paints straight from half resolution. width: as in `Maker`, its level 0 left out."""
+
+    def __init__(self, size: tuple[int, int, int], code: int, width: int) -> None:
+        super().__init__()
+        self.height, self.breadth, channels = size
+        top = levels(self.height, self.breadth)
+        self.cells, sides = grid(self.height, self.breadth), [channels_at(k, width) for k in range(top, 0, -1)]
+        self.start = nn.Linear(code, sides[0] * self.cells[0] * self.cells[1], bias=False)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(side) for side in sides)
+        self.rises = nn.ModuleList(nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False) for a, b in itertools.pairwise(sides))
+        self.paint = nn.ConvTranspose2d(sides[-1], channels, 4, 2, 1)
+
+    def forward(self, code: Tensor) -> Tensor:
+        x = self.start(code).unflatten(1, (-1, *self.cells)).contiguous(memory_format=torch.channels_last)
+        x = functional.relu(self.norms[0](x))
+        for rise, norm in zip(self.rises, self.norms[1:], strict=True):
+            x = functional.relu(norm(rise(x)))
         return torch.tanh(self.paint(x).float())[:, :, : self.height, : self.breadth]
 
 

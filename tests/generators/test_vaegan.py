@@ -1,4 +1,4 @@
-"""The GAN on a planted set: class and vector each say a colour, and it must paint that colour."""
+"""The VAE/GAN on a planted set: class and vector each say a colour, and it must paint that colour."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import torch
 
 from gobelin.errors import GobelinError
 from gobelin.generators import Condition, Context, Controls, Generator, ImageRows, Sampler
-from gobelin.generators.gan import Gan, GanSampler
+from gobelin.generators.vaegan import Vaegan, VaeganSampler
 from gobelin.runtime import Runtime, generator
 
 RUNTIME = Runtime(0, "cpu", "float32", 1)
-SMALL = Gan(width=8, code=8, batch=32, prior_width=64, prior_depth=2)
+SMALL = Vaegan(width=8, code=8, batch=32, prior_width=64, prior_depth=2)
 COLOURS = np.array([[220, 30, 30], [30, 60, 220]])
 
 
@@ -51,40 +51,40 @@ def redder(images: np.ndarray) -> np.ndarray:
     return mean[:, 0] > mean[:, 2]
 
 
-def fit(rows: ImageRows, folder: Path, steps: int, settings: Gan = SMALL) -> GanSampler:
+def fit(rows: ImageRows, folder: Path, steps: int, settings: Vaegan = SMALL) -> VaeganSampler:
     return settings.fit(rows, rows, Context(RUNTIME.apply(), folder, steps))
 
 
 @pytest.fixture(scope="module")
-def sampler(tmp_path_factory: pytest.TempPathFactory) -> GanSampler:
-    return fit(planted(200), tmp_path_factory.mktemp("gan"), 150)
+def sampler(tmp_path_factory: pytest.TempPathFactory) -> VaeganSampler:
+    return fit(planted(200), tmp_path_factory.mktemp("vaegan"), 150)
 
 
-def test_obeys_the_contract(sampler: GanSampler) -> None:
+def test_obeys_the_contract(sampler: VaeganSampler) -> None:
     assert isinstance(SMALL, Generator) and isinstance(sampler, Sampler)
     assert sampler.size == (16, 16, 3)
     assert "only 200 training images" in sampler.notes[0]
 
 
 @pytest.mark.parametrize("how", ["target", "hint"])
-def test_paints_the_colour_that_was_asked_for(sampler: GanSampler, how: str) -> None:
+def test_paints_the_colour_that_was_asked_for(sampler: VaeganSampler, how: str) -> None:
     """Chance is a half; each part alone must reach nine in ten."""
     red, blue = (redder(make(sampler, asking(40, **{how: k}))) for k in (0, 1))
     assert red.mean() >= 0.9 and blue.mean() <= 0.1
 
 
-def test_asked_for_nothing_it_paints_both_and_differently(sampler: GanSampler) -> None:
+def test_asked_for_nothing_it_paints_both_and_differently(sampler: VaeganSampler) -> None:
     images = make(sampler, asking(60))
     assert 0.15 < redder(images).mean() < 0.85
     assert len(np.unique(images.reshape(60, -1), axis=0)) == 60
 
 
-def test_images_keep_the_background(sampler: GanSampler) -> None:
+def test_images_keep_the_background(sampler: VaeganSampler) -> None:
     corners = make(sampler, asking(40, target=0))[:, [0, 0, -1, -1], [0, -1, 0, -1]].astype(float)
     assert corners.mean() > 235
 
 
-def test_an_image_is_its_seeds_and_not_its_batchs(sampler: GanSampler) -> None:
+def test_an_image_is_its_seeds_and_not_its_batchs(sampler: VaeganSampler) -> None:
     condition = asking(13, target=1)
     whole = make(sampler, condition).astype(int)
     singly = make(sampler, condition, Controls(batch=1)).astype(int)
@@ -93,7 +93,7 @@ def test_an_image_is_its_seeds_and_not_its_batchs(sampler: GanSampler) -> None:
     assert np.abs(one[0].astype(int) - whole[5]).max() <= 2
 
 
-def test_noise_is_the_named_stream(sampler: GanSampler) -> None:
+def test_noise_is_the_named_stream(sampler: VaeganSampler) -> None:
     """A second implementation of sampling, from the weights."""
     prior, maker = sampler.network["prior"], sampler.network["maker"]
     noise = torch.randn(8, generator=generator(3, "noise"))[None]
@@ -104,9 +104,9 @@ def test_noise_is_the_named_stream(sampler: GanSampler) -> None:
     assert np.abs(made[0] - (image.numpy() + 1) * 127.5).max() <= 0.51
 
 
-def test_saved_and_loaded_is_the_same(sampler: GanSampler, tmp_path: Path) -> None:
-    sampler.save(tmp_path / "gan")
-    again = Gan().load(tmp_path / "gan", RUNTIME)
+def test_saved_and_loaded_is_the_same(sampler: VaeganSampler, tmp_path: Path) -> None:
+    sampler.save(tmp_path / "vaegan")
+    again = Vaegan().load(tmp_path / "vaegan", RUNTIME)
     assert again.fingerprint() == sampler.fingerprint()
     assert again.notes == sampler.notes
     assert np.array_equal(make(again, asking(9, hint=0)), make(sampler, asking(9, hint=0)))
@@ -143,7 +143,7 @@ def test_number_targets(tmp_path: Path) -> None:
     assert np.corrcoef(asked.numpy(), made)[0, 1] > 0.8
 
 
-def test_mistakes_are_named(sampler: GanSampler, tmp_path: Path) -> None:
+def test_mistakes_are_named(sampler: VaeganSampler, tmp_path: Path) -> None:
     with pytest.raises(GobelinError, match="learned 2 classes, asked for class 7"):
         make(sampler, asking(1, target=7))
     with pytest.raises(GobelinError, match="16 to 256 pixels, found 8 x 8"):
