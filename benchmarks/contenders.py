@@ -160,15 +160,16 @@ class Diffusers:
 
 @dataclass(frozen=True)
 class Ours:
-    """A component of Gobelin with its defaults, or with the settings of a recipe."""
+    """A component of Gobelin with its defaults but for some settings, or with the settings of a recipe."""
 
     seed: int
     name: str
     recipe: str = ""
     guidance: float = 1.0
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def fit(self, images: np.ndarray, labels: np.ndarray, minutes: float, folder: Path) -> Fitted:
-        settings: Mapping[str, Any] = {}
+        settings = self.settings
         if self.recipe:
             path = Path(__file__).parent.parent / "recipes" / f"{self.recipe}.toml"
             settings = tomllib.loads(path.read_text(encoding="utf-8"))["generator"]["settings"]
@@ -222,6 +223,6 @@ CONTENDERS: dict[str, Callable[[int], Any]] = {
     "class Gaussians": lambda seed: Gaussians(seed),
     "DCGAN": lambda seed: Ours(seed, "gan", "dcgan"),
     "gobelin gan": lambda seed: Ours(seed, "gan"),
-    "gobelin flow": lambda seed: Ours(seed, "flow", guidance=2.0),
+    "gobelin flow": lambda seed: Ours(seed, "flow", settings={"exact": False}),
     "gobelin autoregressive": lambda seed: Ours(seed, "autoregressive"),
 }

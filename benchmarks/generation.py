@@ -11,7 +11,6 @@ fifth is repeated, three times at most. A contender that has its line for this b
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import shutil
 import subprocess
@@ -141,9 +140,8 @@ def matmul_rate(size: int = 2048, seconds: float = 3.0) -> float:
 
 def finished(name: str, seed: int, minutes: float) -> bool:
     """Whether the results hold this contender's line."""
-    path, wanted = record.RESULTS / "generation.jsonl", (name, seed, minutes, judges())
-    rows = map(json.loads, path.read_text(encoding="utf-8").splitlines()) if path.is_file() else ()
-    return any((row["parent"], row["seed"], row["minutes"], row["judges"]) == wanted for row in rows)
+    wanted = (name, seed, minutes, judges())
+    return any((r["parent"], r["seed"], r["minutes"], r["judges"]) == wanted for r in record.all_of("generation"))
 
 
 def figures(real: np.ndarray, made: np.ndarray, right: np.ndarray) -> dict[str, float]:

@@ -24,8 +24,12 @@ def append(name: str, row: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps({k: v for k, v in line.items() if k != "environment"}) + "\n")
 
 
+def all_of(name: str) -> list[dict[str, Any]]:
+    """Every line of results/NAME.jsonl."""
+    path = RESULTS / f"{name}.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line] if path.is_file() else []
+
+
 def latest(name: str, key: str) -> dict[Any, dict[str, Any]]:
     """The newest line for every value of `key` in results/NAME.jsonl."""
-    path = RESULTS / f"{name}.jsonl"
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line] if path.is_file() else []
-    return {row[key]: row for row in rows}
+    return {row[key]: row for row in all_of(name)}

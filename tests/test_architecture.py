@@ -19,8 +19,8 @@ SOURCE = Path(gobelin.__file__).parent
 # From the ground up. A module may import those above its own line in this list, and nothing beside or below it.
 RANKS: list[tuple[str, ...]] = [
     ("errors",),
-    ("config", "store", "engine", "neighbours", "runtime"),
-    ("catalog", "evidence", "pipeline_folder", "provenance"),
+    ("config", "store", "engine", "neighbours", "runtime", "hub", "terminal"),
+    ("catalog", "evidence", "pipeline_folder", "provenance", "weights"),
     ("watch",),
     ("train",),
     ("variance",),
@@ -47,9 +47,10 @@ RANKS: list[tuple[str, ...]] = [
     ("loop",),
     ("evaluation", "settings", "exhibits", "drawing"),
     ("artefacts", "report"),
-    ("making",),
+    ("making", "card"),
     ("inspection",),
     ("augmentation",),
+    ("saved",),
     ("workbench",),
     ("demo",),
     ("cli",),
@@ -67,14 +68,14 @@ DOORS = {
     "countryinfo": {"data.samples.openmoji"},
     "resvg_py": {"data.samples.openmoji"},
     "click": {"cli"},
-    "rich": {"cli"},
+    "rich": {"cli", "terminal"},
     "jinja2": {"report"},
     "markupsafe": {"report"},
     "diffusers": {"generators.pretrained"},
     "transformers": {"generators.pretrained"},
     "peft": {"generators.pretrained"},
     "accelerate": set(),
-    "huggingface_hub": {"generators.pretrained"},
+    "huggingface_hub": {"hub"},
     "pickle": set(),
     "joblib": set(),
     "requests": set(),
@@ -224,7 +225,7 @@ def test_the_verbs_are_the_same_in_python_and_on_the_command_line() -> None:
     from gobelin.workbench import VERBS, Workbench
 
     assert all(callable(getattr(Workbench, verb)) for verb in VERBS)
-    assert set(cli.commands) == {*VERBS, "demo", "list", "show"}
+    assert set(cli.commands) == {*VERBS, "demo", "list", "save", "show"}
 
 
 def test_files_are_read_in_one_sitting() -> None:

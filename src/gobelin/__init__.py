@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from gobelin.evidence import Exhibit as Exhibit
     from gobelin.evidence import Finding as Finding
     from gobelin.workbench import Workbench as Workbench
+    from gobelin.workbench import from_pretrained as from_pretrained
+    from gobelin.workbench import push_to_hub as push_to_hub
 
 __version__ = "0.1.0"
 _HOMES = {
@@ -23,9 +25,13 @@ _HOMES = {
     "Finding": "gobelin.evidence",
     "GobelinError": "gobelin.errors",
     "Workbench": "gobelin.workbench",
+    "from_pretrained": "gobelin.workbench",
+    "push_to_hub": "gobelin.workbench",
     "read": "gobelin.data.reading",
 }
-__all__ = ["Dataset", "Exhibit", "Finding", "GobelinError", "Workbench", "__version__", "read"]
+__all__ = [
+    "Dataset", "Exhibit", "Finding", "GobelinError", "Workbench", "__version__", "from_pretrained", "push_to_hub", "read",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public name

@@ -17,11 +17,11 @@ from gobelin import catalog
 from gobelin.artefacts import Artefacts
 from gobelin.drawing import NUMERIC, Table
 from gobelin.evidence import Finding
+from gobelin.generators import Sampler
 from gobelin.report import markdown_text, tables
 
 QUALITY = {
     "evaluate": "Predictions, on validation rows",
-    "search": "Search, on validation rows",
     "generate": "Made images",
     "augment": "Did made images help?",
     "audit": "Audit: are made images copies?",
@@ -32,26 +32,32 @@ STILL_TELLS = (
 )
 
 
-def render(made: Artefacts, name: str, findings: Sequence[Finding], notes: Sequence[str], generator: str, index: bool) -> str:
-    """README.md of the saved run called `name`. notes: warnings of its generator. generator: its component's name, '' where
-    there is none. index: whether the rows' shared vectors are in it."""
-    parts = [_front(made, generator), f"# {markdown_text(name)}", _what(made, generator), *_use(made, generator, index)]
+ASKED = {"vectors": "any of its fields", "text": "a text", "source": "an image to start from", "mask": "a mask"}
+
+
+def render(made: Artefacts, name: str, findings: Sequence[Finding], sampler: Sampler | None, index: bool) -> str:
+    """README.md of the saved run called `name`. sampler: its generator, if it has one. index: whether the rows' shared
+    vectors are in it."""
+    generator = made.settings.generator.name if sampler else ""
+    parts = [_front(made, generator), f"# {markdown_text(name)}", _what(made, sampler), *_use(made, sampler, index)]
     parts += ["## Data", *_data(made, findings, index), "## Settings", *_settings(made, generator), "## Quality"]
     for verb, title in QUALITY.items():
         found = [one for one in findings if one.source == verb]
-        if generator or verb not in ("generate", "augment", "audit"):
+        if verb == "augment":
+            found = [one for one in found if not {"class", "fields"} & set(one.scope)]  # exploratory
+        if generator or verb == "evaluate":
             parts += [f"### {title}", *(_printed(tables(found)) if found else [f"Not measured: `{verb}` was not run."])]
         if verb == "audit" and generator:
-            parts += [f"- {markdown_text(note)}" for note in notes]
+            parts += [f"- {markdown_text(note)}" for note in getattr(sampler, "notes", ())]
             parts += [] if found else ["Nobody has looked whether this generator copies its training images."]
+    parts += ["All that was found, by class and by fields too, is in `findings.jsonl`."]
     return "\n\n".join([*parts, "## Limits", *_limits(made, generator)]) + "\n"
 
 
 def licence(cited: str) -> str:
     """The licence that a credit line names, as the hub writes it; 'unknown' where it names none, several, or another."""
-    found = {f"cc-{'-'.join(kinds)}-{version}".lower() for kinds, version in
-             ((re.split(r"[ -]", kind), version)
-              for kind, version in re.findall(r"\bCC[ -](BY(?:-(?:NC|SA|ND)){0,2})[ -](\d\.\d)", cited))}  # fmt: skip
+    named = re.findall(r"\bCC[ -](BY(?:-(?:NC|SA|ND)){0,2})[ -](\d\.\d)", cited)
+    found = {f"cc-{kind}-{version}".lower() for kind, version in named}
     found |= {"cc0-1.0"} if re.search(r"\bCC0\b", cited) else set()
     return found.pop() if len(found) == 1 else "unknown"
 
@@ -62,23 +68,27 @@ def _front(made: Artefacts, generator: str) -> str:
     return "\n".join(["---", *lines, "---"])
 
 
-def _what(made: Artefacts, generator: str) -> str:
+def _what(made: Artefacts, sampler: Sampler | None) -> str:
     fields = ", ".join(markdown_text(one) for one in made.predict_fields)
     text = f"A Gobelin run without its data. It predicts {markdown_text(made.model.target)} from any of: {fields}."
-    if generator:
-        text += f" It makes images ({markdown_text(made.image_field)}) with `{generator}`, from any of its fields, a class, or nothing."
+    if sampler:
+        height, width, _ = sampler.size
+        asked = [words for part, words in ASKED.items() if part in sampler.accepts]
+        asked += [f"a {made.model.kind}"] if "target" in sampler.accepts else []
+        text += f" It makes images ({markdown_text(made.image_field)}, {width} x {height} pixels) with "
+        text += f"`{made.settings.generator.name}`, from {', '.join(asked)}{' or ' * bool(asked)}nothing."
     return text
 
 
-def _use(made: Artefacts, generator: str, index: bool) -> list[str]:
+def _use(made: Artefacts, sampler: Sampler | None, index: bool) -> list[str]:
     lines = ["import gobelin", "", 'bench = gobelin.from_pretrained("FOLDER")  # or OWNER/REPOSITORY on the hub']
     lines += ['predictions = bench.predict("new.csv")  # the same columns; those that it lacks are missing']
-    if generator:
-        label = f"label={made.model.classes[0]!r}, " if made.model.classes else ""
+    if sampler:
+        label = f"label={made.model.classes[0]!r}, " if made.model.classes and "target" in sampler.accepts else ""
         lines += [f'bench.generate(seeds=range(8), {label}out="made")']
     lines += ['bench.search(text="...")'] if index else []
     shell = ["gobelin predict FOLDER new.csv --out predictions.csv"]
-    shell += ["gobelin generate FOLDER -n 8 --out made"] if generator else []
+    shell += ["gobelin generate FOLDER -n 8 --out made"] if sampler else []
     return ["## Use", "\n".join(["```python", *lines, "```"]), "\n".join(["```sh", *shell, "```"])]
 
 

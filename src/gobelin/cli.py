@@ -19,7 +19,7 @@ from gobelin import __version__, catalog, config
 from gobelin.errors import GobelinError
 from gobelin.terminal import drawn, err, open_progress, out
 
-MOST_IMAGES = 100_000  # of one call
+MOST_IMAGES = 1_000_000  # of one call
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -318,6 +318,24 @@ def show_command(run: Path, as_json: bool) -> None:
         for line in lines:
             out.print(line, markup=False)
     show(found, as_json)
+
+
+@cli.command("save")
+@run_argument
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.option("--push", metavar="OWNER/REPOSITORY", help="Send it there too (hub); private unless --public.")
+@click.option("--public", is_flag=True, help="A repository that is made is open to everybody.")
+@click.option("--index", is_flag=True, help="With the rows' ids and vectors, so that it can be searched.")
+@json_option
+def save_command(run: Path, folder: Path | None, push: str | None, public: bool, index: bool, as_json: bool) -> None:
+    """A folder to predict and generate from without the data, with a model card; generate and predict take it as RUN."""
+    if folder is None and push is None:
+        raise GobelinError("save: nowhere to save to. Give a FOLDER, --push OWNER/REPOSITORY, or both.")
+    bench = opened(run)
+    said = {"folder": str(bench.save_pretrained(folder, index))} if folder else {}
+    if push:
+        said["repository"] = (opened(folder) if folder else bench).push_to_hub(push, not public, index)
+    click.echo(json.dumps(said)) if as_json else out.print("\n".join(said.values()), markup=False)
 
 
 @cli.command("demo")

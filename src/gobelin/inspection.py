@@ -201,7 +201,7 @@ def summary(made: Artefacts) -> list[str]:
     stages = sorted(p.parent.relative_to(run.folder).as_posix() for p in run.folder.glob("**/stage.json"))
     fields = ", ".join(f"{f.name} ({f.encoder}: {', '.join(f.columns)})" for f in made.schema.fields)
     return [
-        f"data: {s.data.path}, target {s.data.target or 'none'}",
+        f"data: {s.data.path or 'not here'}, target {s.data.target or 'none'}",
         f"fields: {fields}",
         f"fusion {s.fusion.name}, generator {s.generator.name} ({s.generator.steps or 'no'} steps), seed {s.runtime.seed}",
         f"made so far: {', '.join(stages)}",

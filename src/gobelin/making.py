@@ -30,6 +30,7 @@ from gobelin.store import fingerprint
 SHOWN = 8  # images a condition on the contact sheet
 READ = 40  # images a class that are read for label agreement
 VARIED = 0.6  # strength of a variation that nobody named
+CHUNK = 1024  # images whose conditions lie in memory at once
 
 
 def image_field_or_none(made: Artefacts) -> str | None:
@@ -150,7 +151,7 @@ def generate(
     if not seeds:
         raise GobelinError("generate: no image was asked for (0). Give -n 16 or --seeds 0-15.")
     sampler, name, _ = made.sampler(0)
-    wanted = _wanted(made, sampler, name, label, asked, start, len(seeds))
+    wanted = _wanted(made, sampler, name, label, asked, start, 1)
     controls = start.controls(made.settings.generator)
     files = [hashlib.sha256(f.read_bytes()).hexdigest() for f in (start.source, start.mask) if f]
     more = [files, asdict(controls)] if start != Start() else []
@@ -213,12 +214,19 @@ def _write(
     made: Artefacts, wanted: Condition, seeds: Sequence[int], described: Mapping[str, object], folder: Path, prefix: str,
     controls: Controls,
 ) -> list[str]:  # fmt: skip
+    """An image a seed, all from the first row of `wanted`; made and written in chunks, however many they are."""
     sampler, name, space = made.sampler(0)
-    lineage = [
-        {"generator": name, "weights": sampler.fingerprint()[:16], "seed": s, "condition": dict(described)} for s in seeds
-    ]
-    blocks = generation.sample(sampler, name, space, wanted, seeds, controls, made.progress)
-    return generation.write(blocks, [f"{prefix}{s}" for s in seeds], lineage, folder)
+    said = {"generator": name, "weights": sampler.fingerprint()[:16], "condition": dict(described)}
+    written: list[str] = []
+    for first in range(0, len(seeds), CHUNK):
+        some = seeds[first : first + CHUNK]
+
+        def told(what: str, done: int, _: int, first: int = first) -> None:
+            made.progress(what, first + done, len(seeds))
+
+        blocks = generation.sample(sampler, name, space, wanted.rows([0] * len(some)), some, controls, told)
+        written += generation.write(blocks, [f"{prefix}{s}" for s in some], [{**said, "seed": s} for s in some], folder)
+    return written
 
 
 def showcase(made: Artefacts, queries: Sequence[Mapping[str, str]], shelf: Shelf) -> list[Finding]:

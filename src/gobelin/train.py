@@ -76,8 +76,8 @@ class Settings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run leaves. averages: {module: state dict of averaged weights}, of the best look where it was watched, otherwise of
-    the end. kept: the step that they are of. history: one line a snapshot, a look and a rollback; its `step` is the count of
+    """What a run leaves. averages: {module: state dict of averaged weights}, of the best look where it was watched, else of the
+    end. kept: the step that they are of. history: one line a snapshot, a look and a rollback; its `step` is the count of
     finished steps, every loss the mean since the line before, `held_out` the score of a look. notes: of the watch."""
 
     steps: int

@@ -1,10 +1,10 @@
-"""Watching a training: at fixed steps a held-out score of the averaged weights and a grid of samples; the best weights are kept.
+"""Watching a training: at fixed steps a held-out score of the averaged weights and a grid of samples; the best ones are kept.
 
 The steps of the looks are a function of the count of steps and of what a look costs in steps, never of the clock, so a run that
 was killed and goes on looks at the same steps and ends with the same bits.
 
-What it cannot show: scores of two generators don't compare unless they are of one kind; a score of a few hundred validation rows
-is noisy, and the best of twelve is a little too good.
+What it cannot show: scores of two generators don't compare unless they are of one kind; a score of a few hundred validation
+rows is noisy, and the best of twelve is a little too good.
 """
 
 from __future__ import annotations
@@ -94,16 +94,6 @@ class Watch:
         return (f"{self.name}: {best}",) if self.best["step"] < done else ()
 
 
-def planned(
-    name: str, steps: int, rows: int, cost: tuple[float, float], folder: Path, patience: int,
-    score: Callable[[], float], paint: Callable[[], np.ndarray],
-) -> Watch | None:  # fmt: skip
-    """The watch of a training of `steps` steps with `rows` validation rows; None where they are too few, or the training is too
-    short for a look. cost: of a score and of a grid, in steps. folder: of the training; grids lie below it, samples/STEP.png."""
-    found = looks(steps, *cost) if rows >= LEAST else {}
-    return Watch(name, found, folder / "samples", patience, score, paint) if found else None
-
-
 def looks(steps: int, score: float, paint: float) -> dict[int, bool]:
     """After which steps to look, and whether to paint then: evenly spread, the last step among them; as many as SHARE of the
     training buys, each of scores and of grids, 12 at most. The last look paints whatever it costs."""
@@ -141,8 +131,8 @@ def cells(images: np.ndarray) -> np.ndarray:
 
 
 def energy(real: np.ndarray, made: np.ndarray) -> float:
-    """2 E|x - y| - E|x - x'| - E|y - y'| of rows [n, D] and [m, D], at least two each: 0 in expectation if and only if both come
-    from one distribution (Székely and Rizzo 2013, equation 5; unbiased, so it can be a little below 0)."""
+    """2 E|x - y| - E|x - x'| - E|y - y'| of rows [n, D] and [m, D], at least two each: 0 in expectation if and only if both
+    come from one distribution (Székely and Rizzo 2013, equation 5; unbiased, so it can be a little below 0)."""
 
     def apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         squares = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T

@@ -24,7 +24,8 @@ def fingerprint(network: nn.Module, *settings: object) -> str:
 def save(folder: Path, config: Mapping[str, Any], network: nn.Module, version: int) -> None:
     """`config` must be JSON; version: of the format, which `config_of` compares."""
     with store.atomic_folder(folder) as temporary:
-        save_file({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, temporary / "weights.safetensors")
+        tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+        save_file(tensors, temporary / "weights.safetensors")
         store.write_json(temporary / "config.json", {"format": version, **config, "weights": fingerprint(network)})
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gobelin import augmentation, check, config, inspection, making, report, search
-from gobelin.artefacts import Artefacts
+from gobelin import augmentation, check, config, hub, inspection, making, report, saved, search
+from gobelin.artefacts import INDEX, Artefacts
 from gobelin.data.dataset import Dataset
 from gobelin.data.reading import read
 from gobelin.errors import GobelinError
@@ -44,6 +45,8 @@ class Workbench:
         path = given.source if given is not None else str(Path(str(data)).resolve())
         named = {"path": path, **({"target": target} if target else {})}
         said = config.merge(said, {"data": {**named, "fingerprint": ""}})
+        if store.saved:
+            raise GobelinError(f"{run}: is a saved run, nothing is fitted in it. Choose another --run.")
         if store.exists():
             said = _replayed(_stored(store), said)
         built = config.build(Settings, said)
@@ -51,19 +54,26 @@ class Workbench:
 
     @classmethod
     def open(cls, run: str | Path, progress: Progress = silent, settings: Mapping[str, Any] | None = None) -> Workbench:
-        """A finished run. Its data is read only by the verbs that need it."""
+        """A finished run, or the folder that one was saved to. Its data is read only by the verbs that need it."""
         store = Run(Path(run))
+        if store.saved:
+            saved.check(store.folder)
         if not store.exists():
             raise GobelinError(f"{run}: is not a run folder (no settings.json). Make one with gobelin fit DATA --run {run}.")
         bench = cls.__new__(cls)
         old = _stored(store)
+        if store.saved:
+            old["generator"]["settings"] = saved.portable(old["generator"]["settings"])
         for part in ("generator", "fusion"):  # another component doesn't inherit the settings of the one before
             asked = (settings or {}).get(part, {})
             if isinstance(asked, Mapping) and asked.get("name", old[part]["name"]) != old[part]["name"]:
                 old[part] = {k: v for k, v in old[part].items() if k not in ("settings", "steps", "source")}
         said = config.merge(old, settings or {})
         where = "settings" if settings else f"{run}/settings.json"
-        bench.made = Artefacts(store, config.build(Settings, said, where).completed(), progress)
+        built = config.build(Settings, said, where).completed()
+        if store.saved:
+            built = replace(built, runtime=built.runtime.here())
+        bench.made = Artefacts(store, built, progress)
         return bench
 
     @property
@@ -74,12 +84,14 @@ class Workbench:
 
     def check(self) -> list[Finding]:
         """What is in the data, and what is wrong with it."""
+        self._need_data("check")
         self.made.begin()
         return self._verb("check", fingerprint(self.made.data_key, config.resolved(self.made.settings.check)), self._check)
 
     def fit(self, generator: bool = False) -> list[Finding]:
         """Encoders, shared space and predictor; with `generator`, the generator too."""
         made = self.made
+        self._need_data("fit")
         if not made.settings.data.target:
             raise GobelinError("fit: has no target, found ''. Name a column with --target.")
         if generator:
@@ -93,6 +105,7 @@ class Workbench:
 
     def evaluate(self) -> list[Finding]:
         """The predictor on validation rows."""
+        self._need_data("evaluate")
         self._need_fit()
         return self._verb("evaluate", self._key(), lambda shelf: inspection.evaluated(self.made, shelf))
 
@@ -107,16 +120,19 @@ class Workbench:
 
     def search(self, k: int = 5, **query: str) -> list[Hit]:
         """The k rows nearest to a query. query: text=, image=, row= or a column's name; several mix."""
+        if not (self.folder / INDEX).is_dir():
+            self._need_data("search")
         self._need_fit()
         return search.nearest(self.made.shared, making.query(self.made, query), k)
 
     def recall(self) -> list[Finding]:
         """How well search works on validation rows, for every ordered pair of fields."""
+        self._need_data("search --recall")
         self._need_fit()
         return self._verb("search", self._key(), lambda shelf: inspection.searched(self.made, shelf))
 
     def describe(self, k: int = 5, **query: str) -> list[Finding]:
-        """The classes and the nearest rows of a record given by a query."""
+        """The classes and the nearest rows of a record given by a query; without the data, the classes alone."""
         self._need_fit()
         return inspection.described(self.made, query, k)
 
@@ -142,12 +158,15 @@ class Workbench:
         0 = the generator's own. query: {flag or column: text}, or each as an argument of its own (text="a red bird").
         """
         self._need_fit()
+        if self.made.run.saved and not self.made.has_generator():
+            raise GobelinError(f"{self.folder}: was saved without a generator. Use a run that has one.")
         begin, where = (None if file is None else Path(file) for file in (source, mask))
         start = making.Start(begin, where, strength, guidance, steps)
         return making.generate(self.made, seeds, label, {**(query or {}), **flags}, Path(out) if out else None, start)
 
     def showcase(self, queries: Iterable[Mapping[str, str]]) -> list[Finding]:
         """A contact sheet: from every class, from some queries, from an image, from a table row, from nothing."""
+        self._need_data("showcase")
         self._need_generator()
         queries = list(queries)
         key = fingerprint(self._key(), queries, config.resolved(self.made.settings.generator))
@@ -155,6 +174,7 @@ class Workbench:
 
     def augment(self, export: str | Path | None = None) -> list[Finding]:
         """Did made images help? Trains what it lacks. export: a folder for the chosen training set, with its lineage."""
+        self._need_data("augment")
         self._need_fit()
         self.made.record(self.made.settings)
         study = augmentation.Study(self.made)
@@ -165,12 +185,14 @@ class Workbench:
 
     def audit(self) -> list[Finding]:
         """Are made images copies of training images?"""
+        self._need_data("audit")
         self._need_generator()
         study = augmentation.Study(self.made)
         return self._verb("audit", study.key, study.audit)
 
     def report(self) -> Path:
         """One self-contained page of everything found so far."""
+        self._need_data("report")
         self._collect()
         page, _ = report.render(self.folder, self.made.progress)
         return page
@@ -191,6 +213,30 @@ class Workbench:
     def summary(self) -> list[str]:
         """What the run folder holds, in a few lines."""
         return inspection.summary(self.made)
+
+    # for others
+
+    def save_pretrained(self, folder: str | Path, index: bool = False) -> Path:
+        """What generating and predicting need, and a model card, in a new or empty folder; none of the data (see `saved`).
+
+        index: with the rows' ids and shared vectors, so that it can be searched. Raises a GobelinError for a run without a
+        predictor, and for a folder that isn't empty."""
+        self._need_fit()
+        saved.save(self.made, self.findings(), Path(folder), index)
+        return Path(folder)
+
+    def push_to_hub(self, repo_id: str, private: bool = True, index: bool = False) -> str:
+        """Send what `save_pretrained` writes to OWNER/REPOSITORY on the hub, made if it isn't there; its address."""
+        if self.made.run.saved:
+            return saved.push(self.folder, repo_id, private)
+        with tempfile.TemporaryDirectory() as place:
+            return saved.push(self.save_pretrained(Path(place) / repo_id.split("/")[-1], index), repo_id, private)
+
+    def card(self) -> str:
+        """The model card of a saved run, as Markdown."""
+        if not self.made.run.saved:
+            raise GobelinError(f"{self.folder}: has no card, it isn't saved. Run gobelin save {self.folder} FOLDER.")
+        return (self.folder / saved.CARD).read_text(encoding="utf-8")
 
     # how a verb is written down
 
@@ -232,6 +278,10 @@ class Workbench:
     def _key(self) -> str:
         return fingerprint(self.made.model.fingerprint(), self.made.alignment.fingerprint())
 
+    def _need_data(self, verb: str) -> None:
+        if self.made.run.saved:
+            raise GobelinError(f"{self.folder}: was saved without its data, which {verb} needs. Use the run it was saved from.")
+
     def _need_fit(self) -> None:
         if not self.made.run.has("model"):
             raise GobelinError(f"{self.folder}: has no predictor yet. Run {making.fit_command(self.made)}.")
@@ -246,6 +296,29 @@ class Workbench:
         _ = self.made.image_field
         if not self.made.has_generator():
             raise GobelinError(f"{self.folder}: has no trained generator. Run {making.fit_command(self.made, True)}.")
+
+
+def from_pretrained(
+    name: str | Path, revision: str | None = None, settings: Mapping[str, Any] | None = None, progress: Progress = silent
+) -> Workbench:
+    """A saved run to predict and generate with: a folder, or OWNER/REPOSITORY on the hub, which is downloaded unless there is a
+    folder of that name. revision: a branch, tag or commit there. settings: over the saved ones.
+
+    Raises a GobelinError of one line for a folder that isn't there, isn't a saved run, was changed, or holds code or pickles,
+    and MissingExtra for a repository without huggingface_hub."""
+    folder = Path(name).expanduser()
+    if not folder.is_dir() and hub.is_id(str(name)):
+        folder = hub.snapshot(str(name), saved.PATTERNS, revision)
+    elif not folder.is_dir():
+        raise GobelinError(f"{name}: no such folder, and no OWNER/REPOSITORY. Give the folder of a saved run.")
+    saved.check(folder)
+    return Workbench.open(folder, progress, settings)
+
+
+def push_to_hub(source: Workbench | str | Path, repo_id: str, private: bool = True) -> str:
+    """Send a saved run's folder, or a run, to OWNER/REPOSITORY on the hub, made if it isn't there; its address."""
+    bench = source if isinstance(source, Workbench) else Workbench.open(source)
+    return bench.push_to_hub(repo_id, private)
 
 
 def _stored(store: Run) -> dict[str, Any]:

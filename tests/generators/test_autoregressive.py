@@ -209,7 +209,7 @@ def test_mistakes_are_named(sampler: AutoregressiveSampler, tmp_path: Path) -> N
     sampler.save(tmp_path / "old")
     config = json.loads((tmp_path / "old" / "config.json").read_text())
     (tmp_path / "old" / "config.json").write_text(json.dumps(config | {"format": 0}))
-    with pytest.raises(GobelinError, match="format 0, this version reads 1"):
+    with pytest.raises(GobelinError, match="format 0, this version reads 2"):
         Autoregressive().load(tmp_path / "old", RUNTIME)
 
 

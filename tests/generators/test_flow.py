@@ -99,7 +99,7 @@ def test_a_closed_form_velocity_makes_its_gaussian(sampler: FlowSampler, guidanc
 
 def test_guidance_one_is_the_asked_and_zero_the_free_velocity(sampler: FlowSampler) -> None:
     """To the bit, for the trained network."""
-    parts = sampler.shape.parts(asking(3, target=1, hint=1))
+    parts = sampler.learned.parts("flow", asking(3, target=1, hint=1))
     signal, time = torch.randn(3, 3, 16, 16, generator=generator(0, "u")), torch.full((3,), 0.4)
     with torch.no_grad():
         asked = sampler.velocity(signal, time, sampler.velocity.embedding(parts))
@@ -163,7 +163,7 @@ def test_an_image_is_its_seeds_and_not_its_batchs(sampler: FlowSampler) -> None:
 
 def test_noise_is_the_named_stream(sampler: FlowSampler) -> None:
     """A second implementation of sampling: Heun's method written out, from the weights."""
-    parts = sampler.shape.parts(asking(1, target=1))
+    parts = sampler.learned.parts("flow", asking(1, target=1))
     u = torch.randn(3, 16, 16, generator=generator(3, "noise"))[None]
     with torch.no_grad():
         embedded = sampler.velocity.embedding(parts)
@@ -189,7 +189,7 @@ def test_a_damaged_folder_is_refused(sampler: FlowSampler, tmp_path: Path) -> No
     with pytest.raises(GobelinError, match="aren't those that were saved"):
         Flow().load(tmp_path / "flow", RUNTIME)
     weights.write_bytes(good[: len(good) // 2])
-    with pytest.raises(GobelinError, match="is damaged"):
+    with pytest.raises(GobelinError, match="missing or damaged"):
         Flow().load(tmp_path / "flow", RUNTIME)
     config = json.loads((tmp_path / "flow" / "config.json").read_text())
     (tmp_path / "flow" / "config.json").write_text(json.dumps(config | {"format": 99}))
@@ -224,7 +224,7 @@ def test_any_size_and_channels(tmp_path: Path, size: tuple[int, int, int]) -> No
 def test_padding_repeats_the_edge_and_is_cut_off(sampler: FlowSampler, tmp_path: Path) -> None:
     rows = planted(20, 18, 21)
     flow = fit(rows, tmp_path, 3)
-    signal = flow.shape.signal(rows.images, flow.settings)
+    signal = flow.canvas.signal(rows.images)
     assert signal.shape == (20, 3, 20, 24)
     assert torch.equal(signal[:, :, :18, 21:], signal[:, :, :18, 20:21].expand(-1, -1, -1, 3))
     made = make(replace(flow, velocity=Ramp()), asking(1), Controls(steps=1))

@@ -97,7 +97,7 @@ def test_noise_is_the_named_stream(sampler: VaeganSampler) -> None:
     """A second implementation of sampling, from the weights."""
     prior, maker = sampler.network["prior"], sampler.network["maker"]
     noise = torch.randn(8, generator=generator(3, "noise"))[None]
-    parts = sampler.shape.parts(asking(1, target=1))
+    parts = sampler.learned.parts("vaegan", asking(1, target=1))
     with torch.no_grad():
         image = maker(prior.draw(noise, parts, 1.0, 4))[0].permute(1, 2, 0)
     made = next(sampler.sample(asking(1, target=1), [3], Controls()))

@@ -7,7 +7,7 @@ that a generator can't use is an error and is never ignored.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -19,9 +19,10 @@ from gobelin.errors import GobelinError
 from gobelin.networks.condition import ConditionEmbedding, Parts
 from gobelin.runtime import Progress, Runtime, silent
 from gobelin.store import fingerprint
-from gobelin.watch import PATIENCE, SCORED, cells, energy
+from gobelin.watch import LEAST, PATIENCE, SCORED, SHOWN, Watch, cells, energy, looks
 
 SMALL = 5000  # training images below which a generator warns of copies
+Sample = Callable[["Condition", Sequence[int], "Controls"], Iterator[np.ndarray]]  # as `Sampler.sample`
 PARTS = ("vectors", "target", "text", "source", "mask")
 
 
@@ -207,7 +208,7 @@ def asked_parts(name: str, condition: Condition, fields: tuple[str, ...], vector
 
 @dataclass(frozen=True)
 class Learned:
-    """What the data decide of a generator: size H, W, C of its images; fields F, width D, classes and kind of its conditions."""
+    """What the data decide of a generator: size H, W, C of its images; fields F, width D, classes, kind of its conditions."""
 
     size: tuple[int, int, int]
     fields: tuple[str, ...]
@@ -249,15 +250,39 @@ def small_set(name: str, rows: int, seen: int) -> tuple[str, ...]:
     return (f"{name}: only {rows} training images, each seen {times} times. Made images can be copies of them; run audit.",)
 
 
-def tries(sampler: Sampler, rows: ImageRows, count: int) -> np.ndarray:
+def tries(sample: Sample, rows: ImageRows, count: int) -> np.ndarray:
     """uint8 [n, H, W, C] made from the conditions of the first rows, `count` at most, from the seeds 0, 1, 2 ..."""
     some = rows.first(count).condition
-    return np.concatenate(list(sampler.sample(some, range(len(some)), Controls())))
+    return np.concatenate(list(sample(some, range(len(some)), Controls())))
 
 
-def distance_to(sampler: Sampler, rows: ImageRows) -> float:
+def distance_to(sample: Sample, rows: ImageRows) -> float:
     """How far made images are from the first 256 rows, whose conditions they are made from: the energy distance of cells."""
-    return energy(cells(rows.images[:SCORED]), cells(tries(sampler, rows, SCORED)))
+    return energy(cells(rows.images[:SCORED]), cells(tries(sample, rows, SCORED)))
+
+
+def watching(
+    name: str, valid: ImageRows, context: Context, batch: int, passes: tuple[float, float],
+    score: Callable[[ImageRows], float], sample: Sample,
+) -> Watch | None:  # fmt: skip
+    """The watch of a training; None where there are under 16 validation rows, or too few steps for one look.
+
+    passes: through the network that an image costs when it is scored and when it is painted, without a way back; batch: images
+    a step, of which each costs about three. score: of the weights of now on some validation rows. sample: with those weights.
+    """
+    rows = valid.first(SCORED)
+    scored, painted = (n * cost / (3 * batch) for n, cost in zip((len(rows), min(len(rows), SHOWN)), passes, strict=True))
+    steps = looks(context.steps, scored, painted) if len(valid) >= LEAST else {}
+
+    def told() -> float:
+        with context.runtime.autocast():
+            return score(rows)
+
+    def paint() -> np.ndarray:
+        with context.runtime.autocast():
+            return tries(sample, rows, SHOWN)
+
+    return Watch(name, steps, context.folder / "samples", context.patience, told, paint) if steps else None
 
 
 def training_identity(settings: object, *parts: ImageRows) -> str:

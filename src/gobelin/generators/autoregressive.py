@@ -25,20 +25,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from gobelin import store
+from gobelin import weights
 from gobelin.config import within
 from gobelin.errors import GobelinError
-from gobelin.generators import Condition, Context, Controls, ImageRows, asked_parts, training_identity
-from gobelin.networks.condition import ConditionEmbedding, Parts, hide, jitter
+from gobelin.generators import Condition, Context, Controls, ImageRows, Learned, small_set, training_identity, watching
+from gobelin.networks.condition import Parts, hide, jitter
 from gobelin.networks.sequence import Patches, PatchSequence, dequantise, quantise
 from gobelin.runtime import Runtime, derived_seed, generator
 from gobelin.train import Settings, run, shuffled, steps_in
 
-FORMAT, SMALL = 1, 5000  # of the saved folder; training images under which notes warn of copies
-COPIES = "Made images can be copies of them; run audit before you publish any."
+FORMAT = 2  # of the saved folder
+SAMPLED = 240  # passes of training that a sample costs: about 40 steps of 32 images for a block of 16, measured
 MOST_PATCHES = 2**14  # of a training step: more need too much memory
 MOST_CACHED = 2**25  # numbers in the keys and values of a block of samples, 256 MB
 MEASURED_NUMBERS, MEASURED_ROWS = 2**17, 128  # of training and held-out images whose bits are told after a fit
@@ -98,78 +97,52 @@ class Autoregressive:
         settings = Settings(
             context.steps, runtime.seed, ("network",), self.half_life, clip=1.0, warmup=self.warmup, cooldown=self.cooldown
         )
-        batches, identity = _batches(task, train), training_identity(self, train)
-        outcome = run(task, batches, settings, context.folder, identity, context.progress, "autoregressive")
+        batches, identity = _batches(task, train), training_identity(self, train, valid)
+
+        def sampler() -> AutoregressiveSampler:
+            return AutoregressiveSampler(self, task.learned, _exact(task.network, runtime), runtime, (), ())
+
+        watch = watching(
+            "autoregressive", valid, context, task.batch, (1, SAMPLED), task.bits, lambda *asked: sampler().sample(*asked)
+        )
+        outcome = run(task, batches, settings, context.folder, identity, context.progress, "autoregressive", watch)
         task.network.load_state_dict(outcome.averages["network"])
-        sampler = AutoregressiveSampler(self, task.shape, _exact(task.network, runtime), runtime, (), ())
-        bits = {"bits_train": sampler.mean_bits(train), "bits_valid": sampler.mean_bits(valid)}
-        notes, seen = [], outcome.steps * task.batch // len(train)
-        if len(train) < SMALL:
-            notes.append(f"autoregressive: only {len(train)} training images, each seen {seen} times. {COPIES}")
+        best = sampler()
+        bits = {"bits_train": best.mean_bits(train), "bits_valid": best.mean_bits(valid)}
+        notes = [*small_set("autoregressive", len(train), outcome.kept * task.batch), *outcome.notes]
         if bits["bits_train"] is not None and bits["bits_valid"] is not None and bits["bits_valid"] > 1.1 * bits["bits_train"]:
             notes.append(
                 f"autoregressive: held-out images cost {bits['bits_valid']:.2f} bits a dimension, training images "
                 f"{bits['bits_train']:.2f}: it memorises. Train for fewer minutes or with more images."
             )
-        history = (*outcome.history, {"step": outcome.steps, **bits})
-        return replace(sampler, notes=tuple(notes), history=history)
+        history = (*outcome.history, {"step": outcome.kept, **bits})
+        return replace(best, notes=tuple(notes), history=history)
 
     def load(self, folder: Path, runtime: Runtime) -> AutoregressiveSampler:
         """The sampler that was saved in `folder`, with the settings that it was fitted with."""
-        config = store.read_json(folder / "config.json")
-        if config["format"] != FORMAT:
-            raise GobelinError(f"{folder}: format {config['format']}, this version reads {FORMAT}. Fit it again.")
-        size, fields = tuple(config["shape"]["size"]), tuple(config["shape"]["fields"])
-        settings, shape = Autoregressive(**config["settings"]), _Shape(**config["shape"] | {"size": size, "fields": fields})
-        network = shape.network(settings)
-        network.load_state_dict(load_file(folder / "weights.safetensors"))
+        config = weights.config_of(folder, FORMAT)
+        settings, learned = Autoregressive(**config["settings"]), Learned.from_dict(config["learned"])
+        network = fresh(settings, learned)
+        weights.fill(folder, config, network)
         notes, history = tuple(config["notes"]), tuple(config["history"])
-        return AutoregressiveSampler(settings, shape, _exact(network, runtime), runtime, notes, history)
+        return AutoregressiveSampler(settings, learned, _exact(network, runtime), runtime, notes, history)
 
 
-@dataclass(frozen=True)
-class _Shape:
-    """What the data decide: size H, W, C of the images; fields F, width D, classes and kind of the conditions."""
-
-    size: tuple[int, int, int]
-    fields: tuple[str, ...]
-    vector: int
-    classes: int
-    number: bool
-
-    @staticmethod
-    def of(rows: ImageRows) -> _Shape:
-        height, width, channels = (int(n) for n in rows.images.shape[1:])
-        if not 16 <= max(height, width) <= 256:
-            raise GobelinError(
-                f"autoregressive: images of 16 to 256 pixels, found {height} x {width}. Resize them with size=..."
-            )
-        condition = rows.condition
-        number = condition.target is not None and condition.target.is_floating_point()
-        used = 0 if number or condition.target is None else int(condition.target.max()) + 1
-        classes = max(len(rows.classes), used)
-        return _Shape((height, width, channels), condition.fields, condition.vectors.shape[2], classes, number)
-
-    def parts(self, condition: Condition) -> Parts:
-        """The condition's tensors, if they are of the kind that was learned."""
-        return asked_parts("autoregressive", condition, self.fields, self.vector, self.classes, self.number)
-
-    def network(self, settings: Autoregressive) -> PatchSequence:
-        """The network with fresh weights."""
-        patches = Patches(self.size, settings.patch) if settings.patch else Patches.fitting(self.size)
-        embedding = ConditionEmbedding(len(self.fields), self.vector, self.classes, settings.width, self.number)
-        sizes = (settings.width, settings.depth, settings.heads, settings.hidden)
-        return PatchSequence(patches, settings.levels, embedding, *sizes)
+def fresh(settings: Autoregressive, learned: Learned) -> PatchSequence:
+    """The network with fresh weights."""
+    patches = Patches(learned.size, settings.patch) if settings.patch else Patches.fitting(learned.size)
+    sizes = (settings.width, settings.depth, settings.heads, settings.hidden)
+    return PatchSequence(patches, settings.levels, learned.embedding(settings.width), *sizes)
 
 
 class _Reading:
     """The training task: one network learns what comes next. batch: images a step."""
 
     def __init__(self, settings: Autoregressive, rows: ImageRows, runtime: Runtime) -> None:
-        self.settings, self.shape, self.runtime = settings, _Shape.of(rows), runtime
+        self.settings, self.learned, self.runtime = settings, Learned.of("autoregressive", rows), runtime
         with torch.random.fork_rng():
             torch.manual_seed(derived_seed(runtime.seed, "autoregressive"))
-            self.network = self.shape.network(settings)
+            self.network = fresh(settings, self.learned)
         self.patches = self.network.patches
         self.batch = max(1, min(settings.batch, MOST_PATCHES // self.patches.count))
         some = slice(None, None, max(1, len(rows) // 1024))
@@ -192,20 +165,32 @@ class _Reading:
         self.optimisers["network"].step()
         return {"bits": bits.detach()}
 
+    def bits(self, rows: ImageRows) -> float:
+        """Bits a dimension of the first rows, in the precision of the training."""
+        some, total = rows.first(MEASURED_ROWS), 0.0
+        level, parts = self.patches.cut(quantise(some.images, self.settings.levels)), self.parts(some)
+        for first in range(0, len(some), self.batch):
+            block, device = slice(first, first + self.batch), self.runtime.device
+            total -= float(self.network(level[block].to(device), parts.rows(block).to(device)).double().sum())
+        return total / (math.log(2) * some.images.size)
+
+    def parts(self, rows: ImageRows) -> Parts:
+        return self.learned.parts("autoregressive", rows.condition)
+
 
 @dataclass(frozen=True, eq=False)
 class AutoregressiveSampler:
     """A fitted Autoregressive, its network in float64. notes: what a reader must know. history: bits by step."""
 
     settings: Autoregressive
-    shape: _Shape
+    learned: Learned
     network: PatchSequence
     runtime: Runtime
     notes: tuple[str, ...]
     history: tuple[dict[str, Any], ...]
 
     accepts: ClassVar[frozenset[str]] = Autoregressive.accepts
-    size = property(lambda self: self.shape.size)  # H, W, C
+    size = property(lambda self: self.learned.size)  # H, W, C
 
     @torch.no_grad()
     def sample(self, condition: Condition, seeds: Sequence[int], controls: Controls) -> Iterator[np.ndarray]:
@@ -239,28 +224,24 @@ class AutoregressiveSampler:
 
     def mean_bits(self, rows: ImageRows) -> float | None:
         """Bits per dimension of the first rows, as many as take moments."""
-        n = min(len(rows), MEASURED_ROWS, max(4, MEASURED_NUMBERS // math.prod(self.size)))
-        return -float(self.log_likelihood(ImageRows(rows.images[:n], rows.condition.rows(range(n)))).mean()) if n else None
+        some = rows.first(min(MEASURED_ROWS, max(4, MEASURED_NUMBERS // math.prod(self.size))))
+        return -float(self.log_likelihood(some).mean()) if len(some) else None
 
     def _parts(self, condition: Condition) -> Parts:
         """The condition in float64, where the network is."""
-        parts = self.shape.parts(condition).to(self.network.place.device)
-        return Parts(parts.vectors.double(), parts.present, parts.target.double() if self.shape.number else parts.target)
+        parts = self.learned.parts("autoregressive", condition).to(self.network.place.device)
+        return Parts(parts.vectors.double(), parts.present, parts.target.double() if self.learned.number else parts.target)
 
-    def _weights(self) -> dict[str, Tensor]:
-        """float32, as they were learned."""
-        return {k: v.cpu().float().contiguous() for k, v in sorted(self.network.state_dict().items())}
+    def _as_learned(self) -> PatchSequence:
+        """The network in float32."""
+        return copy.deepcopy(self.network).cpu().float()
 
     def fingerprint(self) -> str:
-        weights = self._weights()
-        arrays = [v.numpy() for v in weights.values()]
-        return store.fingerprint(asdict(self.settings), asdict(self.shape), list(weights), *arrays)
+        return weights.fingerprint(self._as_learned(), asdict(self.settings), asdict(self.learned))
 
     def save(self, folder: Path) -> None:
-        config = {"format": FORMAT, "settings": asdict(self.settings), "shape": asdict(self.shape)}
-        with store.atomic_folder(folder) as temporary:
-            save_file(self._weights(), temporary / "weights.safetensors")
-            store.write_json(temporary / "config.json", config | {"notes": self.notes, "history": self.history})
+        config = {"settings": asdict(self.settings), "learned": asdict(self.learned)}
+        weights.save(folder, config | {"notes": self.notes, "history": self.history}, self._as_learned(), FORMAT)
 
 
 def _exact(network: PatchSequence, runtime: Runtime) -> PatchSequence:
@@ -271,7 +252,7 @@ def _exact(network: PatchSequence, runtime: Runtime) -> PatchSequence:
 
 def _batches(task: _Reading, rows: ImageRows) -> Callable[[int], Batch]:
     """The batch of step t: shuffled rows as levels, and their conditions."""
-    parts, device = task.shape.parts(rows.condition), task.runtime.device
+    parts, device = task.parts(rows), task.runtime.device
 
     def batch(step: int) -> Batch:
         index = shuffled(step, len(rows), task.batch, task.runtime.seed)

@@ -19,14 +19,11 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from gobelin import store
+from gobelin import weights
 from gobelin.config import within
-from gobelin.errors import GobelinError
-from gobelin.generators import Condition, Context, Controls, ImageRows, asked_parts, training_identity
+from gobelin.generators import Condition, Context, Controls, ImageRows, Learned, small_set, training_identity, watching
 from gobelin.networks.condition import ConditionEmbedding, Parts, hide, jitter
 from gobelin.networks.convolution import pixels_of, signal_of
 from gobelin.networks.path import Field, Solver, Times, Velocity, fixed_loss, guided, path_loss, solve, times
@@ -34,7 +31,7 @@ from gobelin.networks.transformer import PatchTransformer, canvas, padded, patch
 from gobelin.runtime import Runtime, derived_seed, generator
 from gobelin.train import Settings, run, shuffled, steps_in
 
-FORMAT, SMALL, MEASURED, BLOCK = 1, 5000, 2048, 64  # saved folder; memorised below; images for m and s; rows at once
+FORMAT, MEASURED, BLOCK = 2, 2048, 64  # of the saved folder; images for m and s; rows at once
 Batch = tuple[Tensor, Parts]  # images [N, C, H, W] in -1 .. 1 on whole patches, their conditions
 
 
@@ -91,97 +88,70 @@ class Flow:
         return steps_in(task, _batches(task, rows), minutes, runtime)
 
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> FlowSampler:
-        """Train for `context.steps`; `valid` is only measured, once at the end."""
+        """Train for `context.steps`; `valid` is only measured: its loss with fixed noises and times."""
         task, runtime, kept = _Learning(self, train, context.runtime), context.runtime, ("velocity",)
         settings = Settings(context.steps, runtime.seed, kept, self.half_life, 0.05, self.clip, self.warmup, self.cooldown)
-        outcome = run(
-            task, _batches(task, train), settings, context.folder, training_identity(self, train), context.progress, "flow"
-        )
-        velocity = task.velocity.eval().requires_grad_(False)
-        velocity.load_state_dict(outcome.averages["velocity"])
-        seen = outcome.steps * self.batch // len(train)
-        note = f"flow: only {len(train)} training images, each seen {seen} times. Made images can be copies of them; run audit."
-        notes = (note,) if len(train) < SMALL else ()
-        sampler = FlowSampler(self, task.shape, velocity, runtime, notes, tuple(outcome.history))
-        last = {"step": outcome.steps, "loss_train": sampler.mean_loss(train), "loss_valid": sampler.mean_loss(valid)}
-        return replace(sampler, history=(*outcome.history, last))
+        sampler = FlowSampler(self, task.learned, task.velocity, runtime, (), ())
+        watch = watching(
+            "flow", valid, context, self.batch, (1, self.evaluations), lambda rows: float(sampler.row_loss(rows, 1).mean()),
+            sampler.sample,
+        )  # fmt: skip
+        batches, identity = _batches(task, train), training_identity(self, train, valid)
+        outcome = run(task, batches, settings, context.folder, identity, context.progress, "flow", watch)
+        task.velocity.eval().requires_grad_(False).load_state_dict(outcome.averages["velocity"])
+        last = {"step": outcome.kept, "loss_train": sampler.mean_loss(train), "loss_valid": sampler.mean_loss(valid)}
+        notes = (*small_set("flow", len(train), outcome.kept * self.batch), *outcome.notes)
+        return replace(sampler, notes=notes, history=(*outcome.history, last))
 
     def load(self, folder: Path, runtime: Runtime) -> FlowSampler:
         """The sampler that was saved in `folder`, with the settings that it was fitted with."""
-        config = store.read_json(folder / "config.json")
-        if config["format"] != FORMAT:
-            raise GobelinError(f"{folder}: format {config['format']}, this version reads {FORMAT}. Fit it again.")
-        size, fields = tuple(config["shape"]["size"]), tuple(config["shape"]["fields"])
-        settings, shape = Flow(**config["settings"]), _Shape(**config["shape"] | {"size": size, "fields": fields})
-        velocity = shape.velocity(settings).eval().requires_grad_(False)
-        try:
-            velocity.load_state_dict(load_file(folder / "weights.safetensors"))
-        except (SafetensorError, RuntimeError, OSError) as error:
-            raise GobelinError(f"{folder}: weights.safetensors is damaged ({error}). Fit it again.") from error
+        config = weights.config_of(folder, FORMAT)
+        settings, learned = Flow(**config["settings"]), Learned.from_dict(config["learned"])
+        velocity = Canvas.of(settings, learned).velocity(settings, learned).eval().requires_grad_(False)
+        weights.fill(folder, config, velocity)
         velocity.to(runtime.device)
-        sampler = FlowSampler(settings, shape, velocity, runtime, tuple(config["notes"]), tuple(config["history"]))
-        if sampler.fingerprint() != config["fingerprint"]:
-            raise GobelinError(f"{folder}: the weights aren't those that were saved. Fit it again.")
-        return sampler
+        return FlowSampler(settings, learned, velocity, runtime, tuple(config["notes"]), tuple(config["history"]))
 
 
 @dataclass(frozen=True)
-class _Shape:
-    """What the data decide: size H, W, C of the images; fields F, width D, classes and kind of the conditions."""
+class Canvas:
+    """Whole patches that hold an image. size: C, H, W of them. patch: side in pixels."""
 
     size: tuple[int, int, int]
-    fields: tuple[str, ...]
-    vector: int
-    classes: int
-    number: bool
+    patch: int
 
     @staticmethod
-    def of(rows: ImageRows) -> _Shape:
-        height, width, channels = rows.images.shape[1:]
-        if not 16 <= max(height, width) <= 256:
-            raise GobelinError(f"flow: images of 16 to 256 pixels, found {height} x {width}. Resize them with size=...")
-        condition = rows.condition
-        number = condition.target is not None and condition.target.is_floating_point()
-        classes = max(len(rows.classes), 0 if number or condition.target is None else int(condition.target.max()) + 1)
-        return _Shape((height, width, channels), condition.fields, condition.vectors.shape[2], classes, number)
+    def of(settings: Flow, learned: Learned) -> Canvas:
+        patch = settings.patch or patch_for(*learned.size[:2])
+        return Canvas((learned.size[2], *canvas(*learned.size[:2], patch)), patch)
 
-    def parts(self, condition: Condition) -> Parts:
-        """The condition's tensors, if they are of the kind that was learned."""
-        return asked_parts("flow", condition, self.fields, self.vector, self.classes, self.number)
-
-    def patch(self, settings: Flow) -> int:
-        return settings.patch or patch_for(*self.size[:2])
-
-    def canvas(self, settings: Flow) -> tuple[int, int, int]:
-        """C, H, W on whole patches."""
-        return self.size[2], *canvas(*self.size[:2], self.patch(settings))
-
-    def signal(self, images: np.ndarray, settings: Flow) -> Tensor:
+    def signal(self, images: np.ndarray) -> Tensor:
         """uint8 [N, H, W, C] -> float32 on the canvas, -1 .. 1."""
-        return padded(signal_of(images), self.patch(settings))
+        return padded(signal_of(images), self.patch)
 
-    def velocity(self, settings: Flow) -> Velocity:
+    def velocity(self, settings: Flow, learned: Learned) -> Velocity:
         """The network with fresh weights."""
-        size, width = self.canvas(settings), settings.width
-        embedding = ConditionEmbedding(len(self.fields), self.vector, self.classes, width, self.number)
-        return Velocity(PatchTransformer(size, self.patch(settings), width, settings.depth, settings.heads), embedding, size)
+        embedding = learned.embedding(settings.width)
+        transformer = PatchTransformer(self.size, self.patch, settings.width, settings.depth, settings.heads)
+        return Velocity(transformer, embedding, self.size)
 
 
 class _Learning:
     """The training task: one network, one loss."""
 
     def __init__(self, settings: Flow, rows: ImageRows, runtime: Runtime) -> None:
-        self.settings, self.shape, self.runtime = settings, _Shape.of(rows), runtime
+        self.settings, self.learned, self.runtime = settings, Learned.of("flow", rows), runtime
+        self.canvas = Canvas.of(settings, self.learned)
         with torch.random.fork_rng():
             torch.manual_seed(derived_seed(runtime.seed, "flow"))
-            self.velocity = self.shape.velocity(settings)
+            self.velocity = self.canvas.velocity(settings, self.learned)
         some = shuffled(0, len(rows), min(MEASURED, len(rows)), derived_seed(runtime.seed, "measure"))
-        self.velocity.standardise(self.shape.signal(rows.images[some.numpy()], settings))
+        self.velocity.standardise(self.canvas.signal(rows.images[some.numpy()]))
         if rows.condition.target is not None:
             cast(ConditionEmbedding, self.velocity.embedding).standardise(rows.condition.target)
-        weights = self.velocity.to(runtime.device).parameters()
+        parameters = self.velocity.to(runtime.device).parameters()
         self.modules: Mapping[str, nn.Module] = {"velocity": self.velocity}
-        adam = torch.optim.AdamW(weights, settings.rate, (0.9, 0.98), weight_decay=settings.decay, fused=True)
+        adam = torch.optim.AdamW(parameters, settings.rate, (0.9, 0.98), weight_decay=settings.decay, fused=True)
         self.optimisers: Mapping[str, torch.optim.Optimizer] = {"velocity": adam}
 
     def step(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
@@ -204,23 +174,24 @@ class FlowSampler:
     """A fitted Flow. notes: what a reader must know. history: losses by step, and last those of the averaged weights."""
 
     settings: Flow
-    shape: _Shape
+    learned: Learned
     velocity: Velocity
     runtime: Runtime
     notes: tuple[str, ...]
     history: tuple[dict[str, Any], ...]
 
     accepts: ClassVar[frozenset[str]] = Flow.accepts
-    size = property(lambda self: self.shape.size)  # H, W, C
+    size = property(lambda self: self.learned.size)  # H, W, C
+    canvas = property(lambda self: Canvas.of(self.settings, self.learned))
 
     @torch.no_grad()
     def sample(self, condition: Condition, seeds: Sequence[int], controls: Controls) -> Iterator[np.ndarray]:
         """Blocks of uint8 [n, H, W, C]. steps: evaluations of the velocity, 0 = the setting's."""
-        (height, width, _), canvas = self.shape.size, self.shape.canvas(self.settings)
+        (height, width, _), size = self.size, self.canvas.size
         for first in range(0, len(condition), controls.batch):
             rows = range(first, min(first + controls.batch, len(condition)))
-            field = self.field(self.shape.parts(condition.rows(rows)).to(self.runtime.device), controls.guidance)
-            noise = torch.stack([torch.randn(canvas, generator=generator(seeds[k], "noise")) for k in rows])
+            field = self.field(self.learned.parts("flow", condition.rows(rows)).to(self.runtime.device), controls.guidance)
+            noise = torch.stack([torch.randn(size, generator=generator(seeds[k], "noise")) for k in rows])
             evaluations = controls.steps or self.settings.evaluations
             image = solve(field, noise.to(self.runtime.device), evaluations, self.settings.solver)
             yield pixels_of(image[:, :, :height, :width])
@@ -248,39 +219,32 @@ class FlowSampler:
     def row_loss(self, rows: ImageRows, draws: int = 4) -> Tensor:
         """float32 [N]: each row's flow-matching loss given its whole condition, the mean of `draws` noises and times that are
         fixed by the row's number: two networks, or two sets of rows, are compared on the same ones."""
-        parts, device, out = self.shape.parts(rows.condition), self.runtime.device, [torch.zeros(0)]
+        parts, device, out = self.learned.parts("flow", rows.condition), self.runtime.device, [torch.zeros(0)]
         for first in range(0, len(rows), BLOCK):
             some = slice(first, min(first + BLOCK, len(rows)))
             velocity = self.network(parts.rows(some).to(device))
-            image = self.shape.signal(rows.images[some], self.settings).to(device)
+            image = self.canvas.signal(rows.images[some]).to(device)
             out.append(fixed_loss(velocity, image, range(some.start, some.stop), draws).cpu())
         return torch.cat(out)
 
     def mean_loss(self, rows: ImageRows) -> float | None:
         """Of the first rows."""
-        some = ImageRows(rows.images[:BLOCK], rows.condition.rows(range(min(BLOCK, len(rows)))))
-        return float(self.row_loss(some).mean()) if len(rows) else None
+        return float(self.row_loss(rows.first(BLOCK)).mean()) if len(rows) else None
 
     def fingerprint(self) -> str:
-        weights = sorted(self.velocity.state_dict().items())
-        arrays = [weight.cpu().contiguous().numpy() for _, weight in weights]
-        return store.fingerprint(asdict(self.settings), asdict(self.shape), [name for name, _ in weights], *arrays)
+        return weights.fingerprint(self.velocity, asdict(self.settings), asdict(self.learned))
 
     def save(self, folder: Path) -> None:
-        config = {"format": FORMAT, "fingerprint": self.fingerprint(), "settings": asdict(self.settings)}
-        config |= {"shape": asdict(self.shape), "notes": self.notes, "history": self.history}
-        weights = {name: v.cpu().contiguous() for name, v in self.velocity.state_dict().items()}
-        with store.atomic_folder(folder) as temporary:
-            save_file(weights, temporary / "weights.safetensors")
-            store.write_json(temporary / "config.json", config)
+        config = {"settings": asdict(self.settings), "learned": asdict(self.learned)}
+        weights.save(folder, config | {"notes": self.notes, "history": self.history}, self.velocity, FORMAT)
 
 
 def _batches(task: _Learning, rows: ImageRows) -> Callable[[int], Batch]:
     """The batch of step t: shuffled rows and their conditions."""
-    parts, device = task.shape.parts(rows.condition), task.runtime.device
+    parts, device = task.learned.parts("flow", rows.condition), task.runtime.device
 
     def batch(step: int) -> Batch:
         index = shuffled(step, len(rows), task.settings.batch, task.runtime.seed)
-        return task.shape.signal(rows.images[index.numpy()], task.settings).to(device), parts.rows(index).to(device)
+        return task.canvas.signal(rows.images[index.numpy()]).to(device), parts.rows(index).to(device)
 
     return batch

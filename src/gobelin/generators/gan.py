@@ -1,10 +1,10 @@
-"""Images in one step from noise and a condition: a maker against a critic that compares real with made (R3GAN, Huang et al. 2024).
+"""Images in one step from noise and a condition: a maker against a critic that compares real and made (R3GAN, Huang 2024).
 
 The critic learns that a real image is more real than a made one, the maker the reverse (relativistic loss, Jolicoeur-Martineau
 2019), and the critic's slope is kept small at real and at made images alike (R1 and R2). Both see the condition: the maker as
-numbers beside its noise, the critic by a projection (Miyato and Koyama 2018). Fields and target are hidden at random, so that one
-network answers every subset of them. Small sets: the critic sees through augmentation, as much as its overfitting asks for
-(Karras et al. 2020). `recipes/dcgan.toml` turns all of this off: the plain DCGAN (Radford et al. 2016).
+numbers beside its noise, the critic by a projection (Miyato and Koyama 2018). Fields and target are hidden at random, so that
+one network answers every subset of them. Small sets: the critic sees through augmentation, as much as its overfitting asks
+for (Karras et al. 2020). `recipes/dcgan.toml` turns all of this off: the plain DCGAN (Radford et al. 2016).
 
 What this can't show: that its images aren't copies; `notes` warns of a small training set and the copying audit measures it.
 """
@@ -12,7 +12,7 @@ What this can't show: that its images aren't copies; `notes` warns of a small tr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -23,8 +23,18 @@ from torch.nn import functional
 
 from gobelin import weights
 from gobelin.config import within
-from gobelin.generators import Condition, Context, Controls, ImageRows, Learned, small_set, training_identity
-from gobelin.networks.condition import ConditionEmbedding, Parts, hide, jitter
+from gobelin.generators import (
+    Condition,
+    Context,
+    Controls,
+    ImageRows,
+    Learned,
+    distance_to,
+    small_set,
+    training_identity,
+    watching,
+)
+from gobelin.networks.condition import Parts, hide, jitter
 from gobelin.networks.convolution import Reader, StridedMaker, change, pixels_of, signal_of
 from gobelin.runtime import Runtime, derived_seed, generator
 from gobelin.train import Settings, run, shuffled, steps_in
@@ -43,7 +53,7 @@ class Gan:
     which slopes are measured. critic_norm: batch normalisation in the critic (DCGAN).
     whole: share of a batch that keeps its whole condition; jitter: length of the noise on its unit vectors.
     overfit: how much of the distance between training and made images validation images may lose before augmentation grows
-    (r_v of Karras et al. 2020, equation 1), 1 = never. patience: images in which it can grow from none to all.
+    (r_v of Karras et al. 2020, equation 1), 1 = never. growth: images in which it can grow from none to all.
     warmup: steps in which the rates rise. cooldown: share of the training in which they fall to 0.
     half_life: of the averaged weights that sample, in steps.
     """
@@ -63,7 +73,7 @@ class Gan:
     whole: float = 0.6
     jitter: float = 0.5
     overfit: float = 0.5
-    patience: float = 500_000
+    growth: float = 500_000
     warmup: int = 100
     cooldown: float = 0.5
     half_life: float = 500.0
@@ -76,7 +86,7 @@ class Gan:
         within(self, {
             "width": (1, 1024), "critic_width": (1, 1024), "code": (1, 4096), "batch": (2, 65536), "rate": (1e-9, 1),
             "critic_rate": (1e-9, 1), "beta1": (0, 0.9999), "beta2": (0, 0.9999999), "penalty": (0, 1e6), "reach": (1e-6, 10),
-            "whole": (0, 1), "jitter": (0, 100), "overfit": (0, 1), "patience": (1, 1e12), "warmup": (0, 1e9),
+            "whole": (0, 1), "jitter": (0, 100), "overfit": (0, 1), "growth": (1, 1e12), "warmup": (0, 1e9),
             "cooldown": (0, 1), "half_life": (1e-3, 1e9),
         })  # fmt: skip
 
@@ -86,18 +96,19 @@ class Gan:
         return steps_in(task, _batches(task, rows), minutes, runtime)
 
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> GanSampler:
-        """Train for `context.steps`. `valid` only tells the critic's overfitting, and with it how much it sees changed."""
+        """Train for `context.steps`. `valid` tells the critic's overfitting, with it how much it sees changed, and how far made
+        images are from it."""
         task, runtime = _Duel(self, train, valid, context.runtime), context.runtime
-        settings = Settings(
-            context.steps, runtime.seed, ("maker",), self.half_life, warmup=self.warmup, cooldown=self.cooldown
+        settings = Settings(context.steps, runtime.seed, ("maker",), self.half_life, warmup=self.warmup, cooldown=self.cooldown)
+        sampler = GanSampler(self, task.learned, task.maker, runtime, (), ())
+        watch = watching(
+            "gan", valid, context, self.batch, (1, 1), lambda rows: distance_to(sampler.sample, rows), sampler.sample
         )
-        outcome = run(
-            task, _batches(task, train), settings, context.folder, training_identity(self, train), context.progress, "gan"
-        )
-        maker = task.maker.eval().requires_grad_(False)
-        maker.load_state_dict(outcome.averages["maker"])
-        notes = small_set("gan", len(train), outcome.steps * self.batch)
-        return GanSampler(self, task.learned, maker, runtime, notes, tuple(outcome.history))
+        batches, identity = _batches(task, train), training_identity(self, train, valid)
+        outcome = run(task, batches, settings, context.folder, identity, context.progress, "gan", watch)
+        task.maker.eval().requires_grad_(False).load_state_dict(outcome.averages["maker"])
+        notes = (*small_set("gan", len(train), outcome.kept * self.batch), *outcome.notes)
+        return replace(sampler, notes=notes, history=tuple(outcome.history))
 
     def load(self, folder: Path, runtime: Runtime) -> GanSampler:
         """The sampler that was saved in `folder`, with the settings that it was fitted with."""
@@ -122,7 +133,7 @@ class ConditionalMaker(nn.Module):
 
 
 class ConditionalCritic(nn.Module):
-    """Image [N, C, H, W] and a condition -> how real [N]: psi(h) + <e, phi(h)> / sqrt(K) (Miyato and Koyama 2018, equation 3)."""
+    """Image [N, C, H, W], condition -> how real [N]: psi(h) + <e, phi(h)> / sqrt(K) (Miyato and Koyama 2018, equation 3)."""
 
     def __init__(self, settings: Gan, learned: Learned) -> None:
         super().__init__()
@@ -212,7 +223,8 @@ class _Duel:
             both = Parts.together([parts] * 4)
             says_real, says_made, *moved = self.says(images, both).chunk(4)
             # |grad D|^2 = E (D(x + r e) - D(x))^2 / r^2 for small r, e ~ N(0, 1): R1 + R2 without a second derivative
-            slope = sum(((a - b).square().mean() for a, b in zip(moved, (says_real, says_made), strict=True))) / s.reach**2
+            at_real, at_made = ((a - b).square().mean() for a, b in zip(moved, (says_real, says_made), strict=True))
+            slope = (at_real + at_made) / s.reach**2
         if self.relativistic:
             loss = functional.softplus(says_made - says_real).mean()
         else:
@@ -227,7 +239,7 @@ class _Duel:
         images = signal_of(self.valid.images[rows.numpy()]).to(made.device)
         whole = self.learned.parts("gan", self.valid.condition).rows(rows).to(made.device)
         valid = self.says(self.amount.changed(images, rng), whole)
-        by = len(made) * EVERY / self.settings.patience
+        by = len(made) * EVERY / self.settings.growth
         self.amount.follow(says_real, valid, self.says(self.amount.changed(made, rng), parts), self.settings.overfit, by)
 
     def says(self, images: Tensor, parts: Parts) -> Tensor:

@@ -23,12 +23,21 @@ from torch.nn import functional
 
 from gobelin import weights
 from gobelin.config import within
-from gobelin.generators import Condition, Context, Controls, ImageRows, Learned, distance_to, small_set, training_identity, tries
+from gobelin.generators import (
+    Condition,
+    Context,
+    Controls,
+    ImageRows,
+    Learned,
+    distance_to,
+    small_set,
+    training_identity,
+    watching,
+)
 from gobelin.networks.condition import CodePrior, Parts, hide, jitter, mix_codes
 from gobelin.networks.convolution import Maker, Reader, change, pixels_of, pyramid_distance, signal_of
 from gobelin.runtime import Runtime, derived_seed, generator
 from gobelin.train import Settings, run, shuffled, steps_in
-from gobelin.watch import SCORED, SHOWN, planned
 
 FORMAT = 2  # of the saved folder
 Batch = tuple[Tensor, Parts, float]  # images [N, C, H, W] in -1 .. 1, their conditions, share of the training done
@@ -99,13 +108,9 @@ class Vaegan:
         averaged = ("encoder", "maker", "prior")
         settings = Settings(context.steps, runtime.seed, averaged, self.half_life, cooldown=self.cooldown)
         sampler = VaeganSampler(self, task.learned, task.network, runtime, (), ())
-
-        def score() -> float:
-            with runtime.autocast():
-                return distance_to(sampler, valid)
-
-        cost = tuple(min(most, len(valid)) / (3 * self.batch) for most in (SCORED, SHOWN))
-        watch = planned("vaegan", len(valid), cost, context, score, lambda: tries(sampler, valid, SHOWN))
+        watch = watching(
+            "vaegan", valid, context, self.batch, (1, 1), lambda rows: distance_to(sampler.sample, rows), sampler.sample
+        )
         identity = training_identity(self, train, valid)
         outcome = run(task, batches, settings, context.folder, identity, context.progress, "vaegan", watch)
         for name, average in outcome.averages.items():
@@ -127,10 +132,8 @@ class Vaegan:
 
 def networks(settings: Vaegan, learned: Learned) -> nn.ModuleDict:
     """The two networks that sampling needs, with fresh weights."""
-    maker = Maker(learned.size, settings.code, settings.width)
-    embedding = learned.embedding(settings.prior_width)
-    prior = CodePrior(embedding, settings.code, settings.prior_width, settings.prior_depth)
-    return nn.ModuleDict({"maker": maker, "prior": prior})
+    prior = CodePrior(learned.embedding(settings.prior_width), settings.code, settings.prior_width, settings.prior_depth)
+    return nn.ModuleDict({"maker": Maker(learned.size, settings.code, settings.width), "prior": prior})
 
 
 class _Duel:
