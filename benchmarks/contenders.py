@@ -217,9 +217,20 @@ def _numbers(path: Path) -> int:
 
 CONTENDERS: dict[str, Callable[[int], Any]] = {
     "diffusers plain": lambda seed: Diffusers(seed),
+    # what else was tried stands in docs/log.md
     "diffusers tuned": lambda seed: Diffusers(
-        seed, (32, 64), 1, 1e-3, 64, 200, True, "v_prediction", "squaredcos_cap_v2", 500.0, 0.3, {"DPM-Solver 15": ("dpm", 15)}
-    ),
+        seed,
+        channels=(16, 32, 64),
+        rate=2e-3,
+        batch=32,
+        warmup=100,
+        bfloat16=True,
+        prediction="sample",
+        schedule="squaredcos_cap_v2",
+        half_life=500.0,
+        cooldown=0.3,
+        samplers={"DPM-Solver 15": ("dpm", 15)},
+    ),  # fmt: skip
     "class Gaussians": lambda seed: Gaussians(seed),
     "DCGAN": lambda seed: Ours(seed, "gan", "dcgan"),
     "gobelin gan": lambda seed: Ours(seed, "gan"),

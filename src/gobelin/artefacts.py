@@ -29,7 +29,7 @@ from gobelin.generators import ImageRows, Sampler
 from gobelin.predict import LEAST_ROWS, Model
 from gobelin.runtime import Progress, Runtime, environment
 from gobelin.settings import Settings, check_names
-from gobelin.store import Run, file_name, fingerprint, load_arrays, read_json, write_json
+from gobelin.store import Run, file_name, fingerprint, load_arrays, read_json, read_lines, write_json
 
 INDEX = "index"  # folder of a saved run: its rows' shared vectors, where they were saved too
 
@@ -310,10 +310,26 @@ class Artefacts:
             fresh = self.runtime.seed + seed
             sampler = generation.train(how, fresh, train, valid, work, self.runtime, how.steps, self.progress)
             generation.save(sampler, how, self.shared.fingerprint, folder)
+            generation.keep_samples(sampler, work, folder)
 
         self.run.stage(name, key, make)
         shutil.rmtree(work, ignore_errors=True)
         return generation.load(self.run.checked(name), self.runtime, how.settings if self.run.saved else None)
+
+    def quality(self) -> dict[int, dict[int, float | None]]:
+        """{seed: {step: held-out score}} of the generators that are there and were watched; lower is better."""
+        out: dict[int, dict[int, float | None]] = {}
+        for seed in range(self.settings.generator.seeds):
+            rows = read_lines(self.run.folder / self.generator_folder(seed) / "samples" / "held_out.jsonl")
+            out |= {seed: {int(row["step"]): row["held_out"] for row in rows}} if rows else {}
+        return out
+
+    def made_from(self, stage: str, key: str) -> bool:
+        """Whether the stage is there and its key begins with this one."""
+        try:
+            return str(read_json(self.run.folder / stage / "stage.json")["key"]).startswith(key)
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
 
     def _generator_key(self, seed: int) -> str:
         trained = replace(self.settings.generator, minutes=1.0, seeds=1, guidance=1.0)  # what training depends on

@@ -48,7 +48,7 @@ class Shelf:
         name: str,
         caption: str,
         x: Sequence[float],
-        series: Mapping[str, Sequence[float]],
+        series: Mapping[str, Sequence[float | None]],
         x_label: str,
         y_label: str,
     ) -> None:

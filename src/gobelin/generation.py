@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,21 +24,25 @@ from gobelin.errors import GobelinError, nearest
 from gobelin.generators import Condition, Context, Controls, ImageRows, Sampler, check_condition
 from gobelin.provenance import save_png
 from gobelin.runtime import Progress, Runtime, silent
-from gobelin.store import read_json, write_json
+from gobelin.store import read_json, write_json, write_lines
+from gobelin.watch import PATIENCE
 
 
 @dataclass(frozen=True)
 class Generation:
     """The run's generator. name: a component. minutes: training budget, turned into a count of steps once. steps: that
     count, 0 = measure it from the minutes. guidance: pull towards the condition when it samples. size: side of the images
-    in pixels. seeds: how many times it is trained, each from another seed. source: the image column that a made image starts
-    from, '' = none; the generator learns to make the other image column from it. settings: the component's own."""
+    in pixels. seeds: how many times it is trained, each from another seed. patience: looks (of 12 at most) without a better
+    held-out score after which training stops, 0 = never; the best weights are kept either way. source: the image column that
+    a made image starts from, '' = none; the generator learns to make the other image column from it. settings: the
+    component's own."""
 
     name: str = "vaegan"
     minutes: float = 1.0
     steps: int = 0
     size: int = 32
     seeds: int = 1
+    patience: int = PATIENCE
     guidance: float = 2.0
     source: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -47,7 +52,7 @@ class Generation:
             raise ValueError(f"size = {self.size}, from 16 to 256 was expected")
         if self.minutes <= 0 or self.seeds < 1 or self.steps < 0:
             raise ValueError(f"minutes = {self.minutes}, seeds = {self.seeds}, steps = {self.steps}: must be positive")
-        within(self, {"guidance": (0, 100), "seeds": (1, 100)})
+        within(self, {"guidance": (0, 100), "seeds": (1, 100), "patience": (0, 1000)})
 
 
 def image_field(schema: Schema, source: str = "") -> str:
@@ -183,9 +188,9 @@ def train(
     how: Generation, seed: int, rows: ImageRows, valid: ImageRows, folder: Path, runtime: Runtime, steps: int,
     progress: Progress = silent,
 ) -> Sampler:  # fmt: skip
-    """Train a generator from one seed. `folder` holds its checkpoints while it trains."""
+    """Train a generator from one seed. `folder` holds its checkpoints and sample grids while it trains."""
     component = catalog.build("generators", how.name, how.settings)
-    context = Context(runtime_with(runtime, seed), folder, steps, progress)
+    context = Context(runtime_with(runtime, seed), folder, steps, progress, how.patience)
     return component.fit(rows, valid, context)
 
 
@@ -196,6 +201,16 @@ def runtime_with(runtime: Runtime, seed: int) -> Runtime:
 def save(sampler: Sampler, how: Generation, space: str, folder: Path) -> None:
     sampler.save(folder)
     write_json(folder / "space.json", {"space": space, "generator": how.name, "settings": dict(how.settings)})
+
+
+def keep_samples(sampler: Sampler, work: Path, folder: Path) -> None:
+    """What was seen while it trained in `work`, into folder/samples: grids of images, STEP.png, and scores, held_out.jsonl."""
+    looks = [line for line in getattr(sampler, "history", ()) if "held_out" in line]
+    if looks:
+        (folder / "samples").mkdir()
+        write_lines(folder / "samples" / "held_out.jsonl", looks)
+        for path in sorted((work / "samples").glob("*.png")):
+            shutil.copyfile(path, folder / "samples" / path.name)
 
 
 def load(folder: Path, runtime: Runtime, over: Mapping[str, Any] | None = None) -> tuple[Sampler, str, str]:

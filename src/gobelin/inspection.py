@@ -78,6 +78,12 @@ def fitted(made: Artefacts, shelf: Shelf) -> list[Finding]:
         Finding("shared_space", value=float(made.alignment.settings.width), unit="dimensions", source="fit",
                 note=f"{kept} projections were kept: they retrieve best among held-back training rows")
     )  # fmt: skip
+    if curves := made.quality():
+        steps = sorted({step for curve in curves.values() for step in curve})
+        series = {f"seed {seed}": [curve.get(step) for step in steps] for seed, curve in curves.items()}
+        name = made.settings.generator.name
+        caption = f"How good {name} was on validation rows while it trained; lower is better, the best weights were kept."
+        shelf.curve("generator", caption, steps, series, "training steps", "held-out score")
     return found
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gobelin import catalog, generation, judge, search
+from gobelin import catalog, generation, judge, matching, search
 from gobelin.align import Shared
 from gobelin.artefacts import Artefacts
 from gobelin.data.fields import Cell, Field
@@ -270,7 +270,9 @@ def showcase(made: Artefacts, queries: Sequence[Mapping[str, str]], shelf: Shelf
         add(f"start-{row}", f"source: {made.ids([row])[0]} (unseen)", wanted, {"source": made.ids([row])[0]}, source)
     add("nothing", "nothing", generation.from_query(None, None, space, kind, SHOWN), {"nothing": ""})
     shelf.sheet("contact_sheet", "Made images, each row with what it was made from.", groups)
-    return _agreement(made, space) if made.model.classes and "target" in sampler.accepts else []
+    found = _agreement(made, space) if made.model.classes and "target" in sampler.accepts else []
+    trained = [k for k in range(made.settings.generator.seeds) if made.run.has(made.generator_folder(k))]
+    return found + matching.match(made, [made.sampler(k) for k in trained])
 
 
 def _with_source(made: Artefacts) -> list[int]:

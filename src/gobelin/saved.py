@@ -146,7 +146,7 @@ def _fresh(made: Artefacts, sampler: Sampler | None) -> set[str]:
     """The verbs whose findings are about what is saved, and not about an older predictor or another generator."""
     run, keys = made.run, made.keys()
     fitted = fingerprint(made.model.fingerprint(), made.alignment.fingerprint())
-    fresh = {"check"} | {verb for verb in ("fit", "evaluate", "search") if run.has(f"verbs/{verb}", fitted)}
+    fresh = {"check"} | {verb for verb in ("fit", "evaluate", "search") if made.made_from(f"verbs/{verb}", fitted)}
     if sampler is None:
         return fresh
     if all(run.has(stage, key) for stage, key in keys.items()):

@@ -132,7 +132,7 @@ def _best_bid(name: str, values: Sequence[Any], dataset: Dataset) -> Bid:
 
 
 def _media(values: Sequence[Any]) -> Bid | None:
-    """Paths of sounds and films are recognised although no encoder reads them yet."""
+    """Paths of films, and of sounds in formats that no encoder bids for, are recognised all the same."""
     guesses = [(mimetypes.guess_type(v)[0] or "").split("/")[0] for v in values if isinstance(v, str)]
     for kind in ("audio", "video"):
         if guesses and guesses.count(kind) > 0.5 * len(values):

@@ -101,7 +101,9 @@ class Workbench:
         if generator:
             for seed in range(made.settings.generator.seeds):
                 made.sampler(seed)
-        return self._verb("fit", self._key(), lambda shelf: inspection.fitted(made, shelf))
+        curves = made.quality()
+        shown = fingerprint(curves) if curves else ""
+        return self._verb("fit", self._key(), lambda shelf: inspection.fitted(made, shelf), shown)
 
     def evaluate(self) -> list[Finding]:
         """The predictor on validation rows."""
@@ -249,10 +251,11 @@ class Workbench:
         inspection.checked(made, found, twins, shelf)
         return found
 
-    def _verb(self, name: str, key: str, work: Callable[[Shelf], list[Finding]]) -> list[Finding]:
-        """Do the work unless it was done with this key; keep its findings and exhibits in verbs/NAME."""
+    def _verb(self, name: str, key: str, work: Callable[[Shelf], list[Finding]], shown: str = "") -> list[Finding]:
+        """Do the work unless it was done with this key; keep its findings and exhibits in verbs/NAME. shown: the rest of the
+        key, of what it shows and later verbs don't rest on."""
         stage, run = f"verbs/{name}", self.made.run
-        if name in ("check", "fit") and run.has(stage) and not run.has(stage, key):
+        if name in ("check", "fit") and run.has(stage) and not self.made.made_from(stage, key):
             run.forget(*(f"verbs/{later}" for later in VERBS[VERBS.index(name) + 1 :]))
 
         def make(folder: Path) -> None:
@@ -261,7 +264,7 @@ class Workbench:
             write_lines(folder / "findings.jsonl", [f.to_dict() for f in found])
             write_lines(folder / "exhibits.jsonl", [e.to_dict() for e in shelf.exhibits])
 
-        run.stage(stage, key, make)
+        run.stage(stage, key + shown, make)
         self._collect()
         return [Finding.from_dict(row) for row in read_lines(self.made.run.checked(stage) / "findings.jsonl")]
 

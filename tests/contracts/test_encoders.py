@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import wave
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,23 @@ from gobelin.errors import GobelinError, MissingExtra
 from gobelin.runtime import Runtime
 
 RNG = np.random.default_rng(0)
+
+
+def wav(samples: np.ndarray) -> bytes:
+    """16 bits at 16 kHz, written by the standard library."""
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes((samples * 3000).astype("<i2").tobytes())
+    return out.getvalue()
+
+
 EXAMPLES: dict[str, list[Any]] = {  # a new kind of data adds six different values here
     "image": [png_bytes(RNG.integers(0, 256, (16, 16, 3), dtype=np.uint8)) for _ in range(6)],
     "text": ["a red flower", "two dogs in snow", "late train", "a glass of water", "old wooden house", "bright stone"],
     "number": [1.0, 2.5, -3.0, 7.0, 7.5, 100.0],
     "category": ["a", "b", "a", "b", "c", "c"],
+    "audio": [wav(RNG.normal(size=4000 + 100 * k) * np.hanning(4000 + 100 * k)) for k in range(6)],
     "date": ["2020-01-01", "2020-02-03", "2021-05-05", "1999-12-31", "2020-07-07", "2001-01-01"],
 }
 NAMES = catalog.names("encoders")

@@ -4,6 +4,7 @@ batch size, after a save, and from another process's point of view (a loaded cop
 from __future__ import annotations
 
 import importlib.util
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -149,3 +150,37 @@ def test_a_condition_from_another_space_is_an_error(name: str, fitted: dict[str,
 @pytest.mark.parametrize("name", NAMES)
 def test_minutes_become_at_least_one_step(name: str, settings: dict[str, dict[str, Any]]) -> None:
     assert catalog.build("generators", name, settings.get(name)).steps_for(planted(), RUNTIME, 1e-6) >= 1
+
+
+def flip(data: bytes) -> bytes:
+    return data[:-1] + bytes([data[-1] ^ 1])
+
+
+WEIGHTS, CONFIG = "weights.safetensors", "config.json"
+DAMAGE = {
+    "weights truncated": (WEIGHTS, lambda data: data[: len(data) // 2], "missing or damaged"),
+    "weights without their last byte": (WEIGHTS, lambda data: data[:-1], "missing or damaged"),
+    "weights edited": (WEIGHTS, flip, "aren't those that were saved"),
+    "weights empty": (WEIGHTS, lambda data: b"", "missing or damaged"),
+    "weights gone": (WEIGHTS, None, "missing or damaged"),
+    "config truncated": (CONFIG, lambda data: data[: len(data) // 2], "missing or damaged"),
+    "config a list": (CONFIG, lambda data: b"[]", "missing or damaged"),
+    "config gone": (CONFIG, None, "missing or damaged"),
+    "another format": (CONFIG, lambda data: json.dumps(json.loads(data) | {"format": 99}).encode(), "format 99"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "pretrained"])  # it has files of its own, and tests of them
+def test_a_damaged_folder_is_refused_in_one_line(name: str, damage: str, fitted: dict[str, Sampler], tmp_path: Path) -> None:
+    (tmp_path / "saved").mkdir()
+    fitted[name].save(tmp_path / "saved")
+    file, change, said = DAMAGE[damage]
+    path = tmp_path / "saved" / file
+    if file == WEIGHTS and name == "procedural":
+        assert not path.exists()  # it learns nothing
+        return
+    path.write_bytes(change(path.read_bytes())) if change else path.unlink()
+    with pytest.raises(GobelinError, match=said) as caught:
+        catalog.build("generators", name).load(tmp_path / "saved", RUNTIME)
+    assert "\n" not in str(caught.value) and str(tmp_path / "saved") in str(caught.value)

@@ -18,7 +18,7 @@ from gobelin.schema import infer, target_of
 from gobelin.settings import Settings
 from gobelin.store import tree_hash
 
-SMALL: dict[str, dict[str, Any]] = {"shapes": {"rows": 60}, "openmoji": {"size": 8}}
+SMALL: dict[str, dict[str, Any]] = {"shapes": {"rows": 60}, "openmoji": {"size": 8}, "tuxpaint": {"size": 8}}
 NAMES = catalog.names("samples")
 
 

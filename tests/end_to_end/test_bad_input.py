@@ -677,9 +677,9 @@ def test_made_images_of_odd_classes_stay_in_the_run(pictures: Path, tmp_path: Pa
 
 
 def test_texts_and_numbers_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With a sound column, an all-empty one, one class of a single row, CRLF, and dates and numbers of odd sorts."""
+    """With a film column, an all-empty one, one class of a single row, CRLF, and dates and numbers of odd sorts."""
     rows = records(
-        sound=lambda k: f"s/{k}.wav", nothing=lambda k: "", score=lambda k: "1,000" if k == 9 else "NA" if k % 9 == 4 else k,
+        film=lambda k: f"s/{k}.mp4", nothing=lambda k: "", score=lambda k: "1,000" if k == 9 else "NA" if k % 9 == 4 else k,
         day=lambda k: "2020-13-45" if k == 9 else f"2020-01-{k % 28 + 1:02d}", odd=lambda k: f"{k % 28 + 1:02d}.01.2020",
         long=lambda k: "word another thing here " * 43000 if k == 3 else f"some other words here {k}",
     )  # fmt: skip
@@ -687,7 +687,7 @@ def test_texts_and_numbers_alone(tmp_path: Path, capsys: pytest.CaptureFixture[s
     data.write_bytes(data.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
     done(capsys, ["fit", data, "--target", "label", "--run", folder, *SETS])
     unread = findings(folder, "cells_without_encoder")[0]
-    assert unread["scope"] == {"column": "sound"} and unread["value"] == 61 and "kept" in unread["note"]
+    assert unread["scope"] == {"column": "film"} and unread["value"] == 61 and "kept" in unread["note"]
     alone = next(f for f in findings(folder, "training_rows") if f["scope"]["class"] == "alone")
     assert alone["value"] == 1 and "left out of balanced accuracy" in alone["note"]
     aside = findings(folder, "cells_set_aside")[0]

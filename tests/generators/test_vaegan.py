@@ -57,7 +57,7 @@ def fit(rows: ImageRows, folder: Path, steps: int, settings: Vaegan = SMALL) -> 
 
 @pytest.fixture(scope="module")
 def sampler(tmp_path_factory: pytest.TempPathFactory) -> VaeganSampler:
-    return fit(planted(200), tmp_path_factory.mktemp("vaegan"), 150)
+    return fit(planted(200), tmp_path_factory.mktemp("vaegan"), 200)
 
 
 def test_obeys_the_contract(sampler: VaeganSampler) -> None:

@@ -17,10 +17,8 @@ class BadCell(Exception):
         self.column = column
 
 
-def cell_bytes(value: str | bytes, root: Path) -> bytes:
-    """The file's contents: `value` itself when the cell holds bytes, else the file at that path below `root`."""
-    if isinstance(value, bytes):
-        return value
+def cell_path(value: str | bytes, root: Path) -> Path:
+    """The file at the path `value` below `root`, which is there and is not empty. Raises BadCell."""
     if not isinstance(value, str):
         raise BadCell("is no path")
     if "://" in value[:12]:
@@ -32,14 +30,29 @@ def cell_bytes(value: str | bytes, root: Path) -> bytes:
             raise BadCell("leaves the data folder (--root DIR allows a wider one)")
         if not whole.is_file():
             raise BadCell("no such file")
-        data = whole.read_bytes()
+        if not whole.stat().st_size:
+            raise BadCell("is an empty file")
     except (OSError, ValueError, RuntimeError) as error:  # the last: a loop of links
         raise BadCell(f"can't be opened ({getattr(error, 'strerror', None) or error})") from error
-    if not data:
-        raise BadCell("is an empty file")
-    return data
+    return whole
+
+
+def cell_bytes(value: str | bytes, root: Path) -> bytes:
+    """The file's contents: `value` itself when the cell holds bytes, else the file at that path below `root`."""
+    if isinstance(value, bytes):
+        return value
+    try:
+        return cell_path(value, root).read_bytes()
+    except OSError as error:
+        raise BadCell(f"can't be opened ({error.strerror or error})") from error
 
 
 def content_key(value: str | bytes, root: Path) -> bytes:
-    """16 bytes that name the file's contents."""
-    return hashlib.sha256(cell_bytes(value, root)).digest()[:16]
+    """16 bytes that name the file's contents; a long file is read in pieces."""
+    if isinstance(value, bytes):
+        return hashlib.sha256(value).digest()[:16]
+    try:
+        with cell_path(value, root).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()[:16]
+    except OSError as error:
+        raise BadCell(f"can't be opened ({error.strerror or error})") from error

@@ -22,7 +22,7 @@ from gobelin.errors import GobelinError
 from gobelin.store import fingerprint
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
-SIGNATURES = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF")
+SIGNATURES = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 MAX_PIXELS = 100_000_000
 
 
@@ -121,7 +121,9 @@ def image_share(values: Sequence[Any]) -> float:
     """The share of the values that look like images, by suffix (paths) or by signature (bytes)."""
     flat = [p for v in values for p in (v if isinstance(v, list) else [v])]
     looks = [
-        v.startswith(SIGNATURES) if isinstance(v, bytes) else isinstance(v, str) and Path(v).suffix.lower() in SUFFIXES
+        v.startswith(SIGNATURES) or v[8:12] == b"WEBP"
+        if isinstance(v, bytes)
+        else isinstance(v, str) and Path(v).suffix.lower() in SUFFIXES
         for v in flat
     ]
     return float(np.mean(looks)) if looks else 0.0

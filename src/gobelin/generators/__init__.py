@@ -190,22 +190,6 @@ def check_condition(name: str, sampler: Sampler, condition: Condition, seeds: Se
         raise GobelinError(f"generate: {len(seeds)} seeds for {len(condition)} conditions. Give one seed an image.")
 
 
-def asked_parts(name: str, condition: Condition, fields: tuple[str, ...], vector: int, classes: int, number: bool) -> Parts:
-    """The condition's tensors, if they are of the kind that `name` learned: these fields of `vector` numbers, and a class
-    below `classes` (or a number)."""
-    if condition.fields != fields or condition.vectors.shape[2] != vector:
-        raise GobelinError(
-            f"{name}: learned from fields {', '.join(fields)} of {vector} numbers, asked with "
-            f"{', '.join(condition.fields)} of {condition.vectors.shape[2]}. Use vectors of the same run."
-        )
-    target = condition.target
-    if target is not None and target.is_floating_point() != number:
-        raise GobelinError(f"{name}: learned a {'number' if number else 'class'}, asked for the other. Fit again.")
-    if target is not None and not number and bool((target >= classes).any()):
-        raise GobelinError(f"{name}: learned {classes} classes, asked for class {int(target.max())}. Fit again.")
-    return Parts.of(condition.vectors, condition.present, target, number)
-
-
 @dataclass(frozen=True)
 class Learned:
     """What the data decide of a generator: size H, W, C of its images; fields F, width D, classes, kind of its conditions."""
@@ -234,8 +218,19 @@ class Learned:
         return Learned(**{**said, "size": tuple(said["size"]), "fields": tuple(said["fields"])})
 
     def parts(self, name: str, condition: Condition) -> Parts:
-        """The condition's tensors, if they are of the kind that `name` learned."""
-        return asked_parts(name, condition, self.fields, self.vector, self.classes, self.number)
+        """The condition's tensors, if they are of the kind that `name` learned: these fields of this width, and a class below
+        `classes` (or a number)."""
+        if condition.fields != self.fields or condition.vectors.shape[2] != self.vector:
+            raise GobelinError(
+                f"{name}: learned from fields {', '.join(self.fields)} of {self.vector} numbers, asked with "
+                f"{', '.join(condition.fields)} of {condition.vectors.shape[2]}. Use vectors of the same run."
+            )
+        target = condition.target
+        if target is not None and target.is_floating_point() != self.number:
+            raise GobelinError(f"{name}: learned a {'number' if self.number else 'class'}, asked for the other. Fit again.")
+        if target is not None and not self.number and bool((target >= self.classes).any()):
+            raise GobelinError(f"{name}: learned {self.classes} classes, asked for class {int(target.max())}. Fit again.")
+        return Parts.of(condition.vectors, condition.present, target, self.number)
 
     def embedding(self, width: int) -> ConditionEmbedding:
         """A fresh embedding of its conditions, [N] -> [N, width]."""

@@ -16,9 +16,12 @@ from typing import ClassVar, Literal
 import numpy as np
 from PIL import Image, ImageDraw
 
+from gobelin import weights
 from gobelin.generators import Condition, Context, Controls, ImageRows
 from gobelin.runtime import Runtime, numpy_generator
-from gobelin.store import fingerprint, read_json, write_json
+from gobelin.store import fingerprint, write_json
+
+FORMAT = 2  # of the saved folder
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Procedural:
         return ProceduralSampler(self, (h, w, c))
 
     def load(self, folder: Path, runtime: Runtime) -> ProceduralSampler:
-        values = read_json(folder / "config.json")
+        values = weights.config_of(folder, FORMAT)
         h, w, c = values["size"]
         return ProceduralSampler(Procedural(**values["settings"]), (h, w, c))
 
@@ -121,7 +124,7 @@ class ProceduralSampler:
         return fingerprint("procedural", asdict(self.settings), list(self.size))
 
     def save(self, folder: Path) -> None:
-        write_json(folder / "config.json", {"settings": asdict(self.settings), "size": list(self.size)})
+        write_json(folder / "config.json", {"format": FORMAT, "settings": asdict(self.settings), "size": list(self.size)})
 
 
 def _colour(rng: np.random.Generator) -> np.ndarray:

@@ -19,14 +19,12 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from gobelin import store
+from gobelin import weights
 from gobelin.config import within
 from gobelin.errors import GobelinError
-from gobelin.generators import Condition, Context, Controls, ImageRows, asked_parts, training_identity
+from gobelin.generators import Condition, Context, Controls, ImageRows, Learned, small_set, training_identity, watching
 from gobelin.networks.condition import ConditionEmbedding, Parts, hide, jitter
 from gobelin.networks.convolution import pixels_of, signal_of
 from gobelin.networks.path import Field, Solver, Velocity, fixed_loss, guided, path_loss, solve
@@ -35,7 +33,7 @@ from gobelin.networks.unet import Unet, halvings_for, rectangles, square_for
 from gobelin.runtime import Runtime, derived_seed, generator
 from gobelin.train import Settings, run, shuffled, steps_in
 
-FORMAT, SMALL, MEASURED, BLOCK = 1, 2000, 2048, 64  # saved folder; memorised below; images for m and s; rows at once
+FORMAT, MEASURED, BLOCK = 2, 2048, 64  # of the saved folder; images for m and s; rows at once
 Batch = tuple[Tensor, Tensor | None, Parts]  # images and sources [N, C, H, W] in -1 .. 1 on the canvas, their conditions
 
 
@@ -91,64 +89,48 @@ class Translate:
         return steps_in(task, _batches(task, rows), minutes, runtime)
 
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> TranslateSampler:
-        """Train for `context.steps`, from pairs where `train.condition.source` is given; `valid` is only measured, once at the
-        end."""
+        """Train for `context.steps`, from pairs where `train.condition.source` is given; `valid` is only measured: its loss
+        with fixed noises and times."""
         task, runtime, kept = _Learning(self, train, context.runtime), context.runtime, ("velocity",)
         settings = Settings(context.steps, runtime.seed, kept, self.half_life, 0.05, self.clip, self.warmup, self.cooldown)
-        some = slice(None, None, max(1, len(train) // 256))
-        seen = [] if train.condition.source is None else [np.ascontiguousarray(train.condition.source[some])]
-        identity = store.fingerprint(training_identity(self, train), *seen)
-        outcome = run(task, _batches(task, train), settings, context.folder, identity, context.progress, "translate")
-        velocity = task.velocity.eval().requires_grad_(False)
-        velocity.load_state_dict(outcome.averages["velocity"])
-        often = outcome.steps * self.batch // len(train)
-        note = f"translate: only {len(train)} training images, each seen {often} times. Made images can be copies; run audit."
-        notes = (note,) if len(train) < SMALL else ()
-        sampler = TranslateSampler(self, task.shape, velocity, runtime, notes, tuple(outcome.history))
-        last = {"step": outcome.steps, "loss_train": sampler.mean_loss(train), "loss_valid": sampler.mean_loss(valid)}
-        return replace(sampler, history=(*outcome.history, last))
+        sampler = TranslateSampler(self, task.shape, task.velocity, runtime, (), ())
+        watch = watching(
+            "translate", valid, context, self.batch, (1, self.evaluations),
+            lambda rows: float(sampler.row_loss(rows, 1).mean()), sampler.sample,
+        )  # fmt: skip
+        batches, identity = _batches(task, train), training_identity(self, train, valid)
+        outcome = run(task, batches, settings, context.folder, identity, context.progress, "translate", watch)
+        task.velocity.eval().requires_grad_(False).load_state_dict(outcome.averages["velocity"])
+        last = {"step": outcome.kept, "loss_train": sampler.mean_loss(train), "loss_valid": sampler.mean_loss(valid)}
+        notes = (*small_set("translate", len(train), outcome.kept * self.batch), *outcome.notes)
+        return replace(sampler, notes=notes, history=(*outcome.history, last))
 
     def load(self, folder: Path, runtime: Runtime) -> TranslateSampler:
         """The sampler that was saved in `folder`, with the settings that it was fitted with."""
-        config = store.read_json(folder / "config.json")
-        if config["format"] != FORMAT:
-            raise GobelinError(f"{folder}: format {config['format']}, this version reads {FORMAT}. Fit it again.")
-        size, fields = tuple(config["shape"]["size"]), tuple(config["shape"]["fields"])
-        settings, shape = Translate(**config["settings"]), _Shape(**config["shape"] | {"size": size, "fields": fields})
+        config = weights.config_of(folder, FORMAT)
+        settings, shape = Translate(**config["settings"]), Shape(Learned.from_dict(config["learned"]), config["paired"])
         velocity = shape.velocity(settings).eval().requires_grad_(False)
-        try:
-            velocity.load_state_dict(load_file(folder / "weights.safetensors"))
-        except (SafetensorError, RuntimeError, OSError) as error:
-            raise GobelinError(f"{folder}: weights.safetensors is damaged ({error}). Fit it again.") from error
+        weights.fill(folder, config, velocity)
         velocity.to(runtime.device)
-        sampler = TranslateSampler(settings, shape, velocity, runtime, tuple(config["notes"]), tuple(config["history"]))
-        if sampler.fingerprint() != config["fingerprint"]:
-            raise GobelinError(f"{folder}: the weights aren't those that were saved. Fit it again.")
-        return sampler
+        return TranslateSampler(settings, shape, velocity, runtime, tuple(config["notes"]), tuple(config["history"]))
 
 
 @dataclass(frozen=True)
-class _Shape:
-    """What the data decide: size H, W, C of the images; fields F, width D, classes and kind of the conditions; pairs or not."""
+class Shape:
+    """What the data decide; paired: whether the rows have sources."""
 
-    size: tuple[int, int, int]
-    fields: tuple[str, ...]
-    vector: int
-    classes: int
-    number: bool
+    learned: Learned
     paired: bool
 
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """H, W, C."""
+        return self.learned.size
+
     @staticmethod
-    def of(rows: ImageRows) -> _Shape:
-        height, width, channels = rows.images.shape[1:]
-        if not 16 <= max(height, width) <= 256:
-            raise GobelinError(f"translate: images of 16 to 256 pixels, found {height} x {width}. Resize them with size=...")
-        condition = rows.condition
-        number = condition.target is not None and condition.target.is_floating_point()
-        classes = max(len(rows.classes), 0 if number or condition.target is None else int(condition.target.max()) + 1)
-        vector, paired = condition.vectors.shape[2], condition.source is not None
-        shape = _Shape((height, width, channels), condition.fields, vector, classes, number, paired)
-        shape.check(condition.source, condition.mask)
+    def of(rows: ImageRows) -> Shape:
+        shape = Shape(Learned.of("translate", rows), rows.condition.source is not None)
+        shape.check(rows.condition.source, rows.condition.mask)
         return shape
 
     def check(self, source: np.ndarray | None, mask: np.ndarray | None) -> None:
@@ -165,7 +147,7 @@ class _Shape:
 
     def parts(self, condition: Condition) -> Parts:
         """The condition's tensors, if they are of the kind that was learned."""
-        return asked_parts("translate", condition, self.fields, self.vector, self.classes, self.number)
+        return self.learned.parts("translate", condition)
 
     @property
     def halvings(self) -> int:
@@ -190,9 +172,7 @@ class _Shape:
         beside = (channels + 1) * (2 if self.paired else 1)
         square = square_for(*self.size[:2])
         unet = Unet(channels, beside, square, self.halvings, settings.width, settings.depth, settings.style)
-        return Velocity(
-            unet, ConditionEmbedding(len(self.fields), self.vector, self.classes, settings.style, self.number), size
-        )
+        return Velocity(unet, self.learned.embedding(settings.style), size)
 
     def beside(self, source: Tensor | None, seen: Tensor, image: Tensor, known: Tensor) -> Tensor:
         """What the network sees beside the noise, each part with a channel that says where it is there: the known pixels of
@@ -209,7 +189,7 @@ class _Learning:
     """The training task: one network, one loss."""
 
     def __init__(self, settings: Translate, rows: ImageRows, runtime: Runtime) -> None:
-        self.settings, self.shape, self.runtime = settings, _Shape.of(rows), runtime
+        self.settings, self.shape, self.runtime = settings, Shape.of(rows), runtime
         with torch.random.fork_rng():
             torch.manual_seed(derived_seed(runtime.seed, "translate"))
             self.velocity = self.shape.velocity(settings)
@@ -217,9 +197,9 @@ class _Learning:
         self.velocity.standardise(self.shape.signal(rows.images[some.numpy()]))
         if rows.condition.target is not None:
             cast(ConditionEmbedding, self.velocity.embedding).standardise(rows.condition.target)
-        weights = self.velocity.to(runtime.device).parameters()
+        parameters = self.velocity.to(runtime.device).parameters()
         self.modules: Mapping[str, nn.Module] = {"velocity": self.velocity}
-        adam = torch.optim.AdamW(weights, settings.rate, (0.9, 0.98), weight_decay=settings.decay, fused=True)
+        adam = torch.optim.AdamW(parameters, settings.rate, (0.9, 0.98), weight_decay=settings.decay, fused=True)
         self.optimisers: Mapping[str, torch.optim.Optimizer] = {"velocity": adam}
 
     def step(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
@@ -250,7 +230,7 @@ class TranslateSampler:
     """A fitted Translate. notes: what a reader must know. history: losses by step, and last those of the averaged weights."""
 
     settings: Translate
-    shape: _Shape
+    shape: Shape
     velocity: Velocity
     runtime: Runtime
     notes: tuple[str, ...]
@@ -341,21 +321,14 @@ class TranslateSampler:
 
     def mean_loss(self, rows: ImageRows) -> float | None:
         """Of the first rows."""
-        some = ImageRows(rows.images[:BLOCK], rows.condition.rows(range(min(BLOCK, len(rows)))))
-        return float(self.row_loss(some).mean()) if len(rows) else None
+        return float(self.row_loss(rows.first(BLOCK)).mean()) if len(rows) else None
 
     def fingerprint(self) -> str:
-        weights = sorted(self.velocity.state_dict().items())
-        arrays = [weight.cpu().contiguous().numpy() for _, weight in weights]
-        return store.fingerprint(asdict(self.settings), asdict(self.shape), [name for name, _ in weights], *arrays)
+        return weights.fingerprint(self.velocity, asdict(self.settings), asdict(self.shape))
 
     def save(self, folder: Path) -> None:
-        config = {"format": FORMAT, "fingerprint": self.fingerprint(), "settings": asdict(self.settings)}
-        config |= {"shape": asdict(self.shape), "notes": self.notes, "history": self.history}
-        weights = {name: v.cpu().contiguous() for name, v in self.velocity.state_dict().items()}
-        with store.atomic_folder(folder) as temporary:
-            save_file(weights, temporary / "weights.safetensors")
-            store.write_json(temporary / "config.json", config)
+        config = {"settings": asdict(self.settings), **asdict(self.shape), "notes": self.notes, "history": self.history}
+        weights.save(folder, config, self.velocity, FORMAT)
 
 
 def _batches(task: _Learning, rows: ImageRows) -> Callable[[int], Batch]:

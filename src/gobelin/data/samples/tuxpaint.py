@@ -1,0 +1,167 @@
+"""Tux Paint's stamps: 950 photographs and drawings with captions in many languages, spoken words and sound effects.
+
+They are read where `apt-get install tuxpaint-stamps-default` puts them (161 MB, GPL-2 with the licences of each contributor
+beside them); none comes with Gobelin. A stamp is STEM.svg or STEM.png, STEM.txt (the English caption, then `xx.utf8=...` for
+other languages), STEM_desc_xx.ogg (the caption spoken, by one voice for each language) and STEM.ogg or STEM.wav (the
+sound that the thing makes). Many stamps have the same caption, so a split has to keep them together: `family` is the English
+caption without case and punctuation.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+from PIL import Image
+
+from gobelin.data.images import Opening, open_image, squared
+from gobelin.engine import in_order
+from gobelin.errors import GobelinError, MissingExtra
+from gobelin.store import atomic_folder
+
+PACKAGE = "tuxpaint-stamps-default"
+SIDES = ("_mirror", "_flip")  # endings of pictures that show another stamp the other way round
+SOUNDS = (".ogg", ".wav")
+
+
+@dataclass(frozen=True)
+class Tuxpaint:
+    """folder: where the stamps lie. size: side of the pictures in pixels. languages: of the captions. voices: languages of
+    the spoken captions; fr has most (925 of 950 stamps), then ru, bg, ca, ro, es; en stands for the unmarked ones."""
+
+    folder: str = "/usr/share/tuxpaint/stamps"
+    size: int = 96
+    languages: tuple[str, ...] = ("en", "de", "fr", "es", "ja")
+    voices: tuple[str, ...] = ("fr",)
+
+    target: ClassVar[str] = "category"
+    credit: ClassVar[str] = "Stamps and sounds: the Tux Paint stamp collection and its contributors, GPL-2"
+
+    def __post_init__(self) -> None:
+        if self.size < 1 or "en" not in self.languages or not self.voices:
+            raise GobelinError(
+                f"samples.tuxpaint: size = {self.size}, languages = {list(self.languages)}, voices = {list(self.voices)}; at "
+                "least one pixel, en among the languages and a voice were expected. Set them so."
+            )
+
+    def settings(self) -> Mapping[str, Any]:
+        return {
+            "schema": {"family": "group", "leaf": "ignore"},  # a leaf lies in one category: it gives the target away
+            "generator": {"minutes": 2.0},
+            "fields": {
+                "caption": [f"name_{code}" for code in self.languages],
+                "speech": [f"speech_{code}" for code in self.voices],
+            },
+        }
+
+    def queries(self) -> tuple[Mapping[str, str], ...]:
+        said = [s for s in self._stamps() if _spoken(s, self.voices[0])][:1]
+        effect = [s for s in self._stamps() if _effect(s)][:1]
+        return (
+            {"text": "a red flower"},
+            {"text": "ein Vogel"},
+            *({f"speech_{self.voices[0]}": str(_spoken(s, self.voices[0]))} for s in said),
+            *({"sound": str(_effect(s))} for s in effect),
+        )
+
+    def write(self, folder: Path, seed: int) -> Path:
+        """Write records.csv, images/*.png (transparent pixels over white), speech/xx/* and sound/* (about 30 seconds)."""
+        if (folder / "records.csv").is_file():
+            return folder / "records.csv"
+        stamps = self._stamps()
+        if not stamps:
+            raise MissingExtra(
+                f"The tuxpaint sample set ({PACKAGE} in {self.folder})", command=f"sudo apt-get install {PACKAGE}"
+            )
+        with atomic_folder(folder) as temporary:
+
+            def written(stamp: Path) -> dict[str, Any]:
+                return self._row(stamp, temporary)
+
+            pa_csv.write_csv(pa.Table.from_pylist(list(in_order(written, stamps, workers=2))), temporary / "records.csv")
+        return folder / "records.csv"
+
+    def _stamps(self) -> list[Path]:
+        """The picture of every stamp that has a caption, in order; a drawing before a picture in pixels of the same name."""
+        found = {p.with_suffix(""): p for kind in (".png", ".svg") for p in sorted(Path(self.folder).rglob(f"*{kind}"))}
+        return [
+            picture
+            for stem, picture in sorted(found.items())
+            if not stem.name.endswith(SIDES) and picture.with_suffix(".txt").is_file() and len(_place(stem, self.folder)) > 1
+        ]
+
+    def _row(self, picture: Path, into: Path) -> dict[str, Any]:
+        place, names = _place(picture.with_suffix(""), self.folder), _captions(picture.with_suffix(".txt"))
+        name = "-".join(place)
+        row: dict[str, Any] = {
+            "id": "/".join(place),
+            "image": f"images/{name}.png",
+            "category": place[0],
+            "leaf": "/".join(place[:-1]),
+            "family": "".join(c for c in names["en"].lower() if c.isalnum() or c == " ").strip() or names["en"],
+        }
+        row |= {f"name_{code}": names.get(code) for code in self.languages}
+        (into / "images").mkdir(exist_ok=True)
+        pixels = squared(open_image(_png(picture, 4 * self.size), picture.parent, Opening())[0], self.size)
+        Image.fromarray(pixels).save(into / row["image"])
+        for code in self.voices:
+            row[f"speech_{code}"] = _copied(_spoken(picture, code), f"speech/{code}/{name}", into)
+        row["sound"] = _copied(_effect(picture), f"sound/{name}", into)
+        return row
+
+
+def _place(stem: Path, folder: str) -> tuple[str, ...]:
+    """The stem's path below the folder: category, folders below it, name."""
+    return stem.relative_to(folder).parts
+
+
+def _captions(path: Path) -> dict[str, str]:
+    """{language: caption} of a stamp's text file; the first line is English."""
+    first, *others = path.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
+    out = {"en": first.strip()}
+    for line in others:
+        code, equals, text = line.partition("=")
+        if equals and text.strip():
+            out.setdefault(code.removesuffix(".utf8"), text.strip())
+    return out
+
+
+def _spoken(picture: Path, code: str) -> Path | None:
+    """The spoken caption in a language."""
+    endings = [f"_desc_{code}", *(["_desc"] if code == "en" else [])]
+    return _first(picture.with_name(f"{picture.stem}{e}{s}") for e in endings for s in SOUNDS)
+
+
+def _effect(picture: Path) -> Path | None:
+    return _first(picture.with_suffix(s) for s in SOUNDS)
+
+
+def _first(paths: Iterable[Path]) -> Path | None:
+    return next((p for p in paths if p.is_file()), None)
+
+
+def _copied(source: Path | None, name: str, into: Path) -> str | None:
+    """The file's path below `into`, where it is copied to; None for no file."""
+    if source is None:
+        return None
+    target = into / f"{name}{source.suffix}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    return target.relative_to(into).as_posix()
+
+
+def _png(picture: Path, width: int) -> bytes:
+    """The picture's file; a drawing is drawn, this many pixels wide."""
+    if picture.suffix != ".svg":
+        return picture.read_bytes()
+    try:
+        import resvg_py
+    except ImportError as error:
+        raise MissingExtra("resvg, which draws the stamps of the tuxpaint sample set,", "demo") from error
+    # without dpi a drawing measured in mm or pt would have no size
+    return bytes(resvg_py.svg_to_bytes(svg_path=str(picture), width=width, dpi=96))

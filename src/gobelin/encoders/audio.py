@@ -1,0 +1,131 @@
+"""Sounds without any weights: loudness of frequency bands and how it moves over the clip, in closed form.
+
+A log-mel spectrogram (Davis & Mermelstein 1980; HTK's mel scale, m = 2595 log10(1 + f / 700), O'Shaughnessy 1987) in windows
+of 25 ms every 10 ms, then for each band its mean, its standard deviation and the first waves of its cosine transform over the
+time of the clip, so that order counts and a word said slowly lies near the same word said fast. It knows no word and no
+thing: it hears how alike two clips are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gobelin import config
+from gobelin.config import within
+from gobelin.data.fields import Bid, Cell, Field
+from gobelin.data.sounds import RATE, open_sound, sound_key, sound_query, sound_share, sound_values, soundfile
+from gobelin.encoders import Sample
+from gobelin.runtime import Runtime
+from gobelin.store import fingerprint, read_json, write_json
+
+WINDOW, HOP, POINTS = 400, 160, 512  # samples at 16 kHz: 25 ms, 10 ms, and the length of the Fourier transform
+QUIET = 1e-8  # a band is never counted below this share of the clip's loudest (80 dB)
+SILENCE = 1e-10  # power below which nothing is heard
+EDGE = 1e-4  # frames at both ends below this share of the loudest one (40 dB) are cut off
+
+
+@dataclass(frozen=True)
+class Audio:
+    """bands: of the mel scale from 0 to 8 kHz. waves: cosines over time kept for each band. seconds: read of each clip."""
+
+    bands: int = 40
+    waves: int = 8
+    seconds: float = 30.0
+
+    kinds: ClassVar[tuple[str, ...]] = ("audio",)
+    flag: ClassVar[str] = "audio"
+    joined: ClassVar[bool] = False
+    default: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        within(self, {"bands": (4, 96), "waves": (0, 64), "seconds": (0.1, 3600.0)})
+
+    @staticmethod
+    def bid(sample: Sample) -> Bid | None:
+        share = sound_share(sample.values)
+        return Bid("audio", share, f"{share:.0%} of its cells look like sound files") if share > 0.5 else None
+
+    def parse(self, text: str, field: Field) -> Cell:
+        return sound_query(text, field)
+
+    def fit(self, cells: Sequence[Cell | None], field: Field, kinds: dict[str, str], runtime: Runtime) -> FittedAudio:
+        soundfile()  # its absence is said before any work
+        return FittedAudio(self)
+
+    def load(self, folder: Path, runtime: Runtime) -> FittedAudio:
+        soundfile()
+        return FittedAudio(config.build(Audio, read_json(folder / "config.json")))
+
+
+@lru_cache(maxsize=4)
+def mel_filters(bands: int) -> np.ndarray:
+    """float64 [bands, 257]: triangles of height 1, their corners equally far apart on the mel scale from 0 to 8 kHz."""
+    top = 2595 * np.log10(1 + RATE / 2 / 700)
+    corners = 700 * (10 ** (np.linspace(0, top, bands + 2) / 2595) - 1)  # Hz
+    hertz = np.fft.rfftfreq(POINTS, 1 / RATE)
+    low, middle, high = (corners[k : k + bands, None] for k in range(3))
+    return np.clip(np.minimum((hertz - low) / (middle - low), (high - hertz) / (high - middle)), 0, None)
+
+
+def mel_power(wave: np.ndarray, bands: int) -> np.ndarray:
+    """[T] -> float64 [frames, bands]: power in each of 1 + (T - 400) // 160 frames; a short clip is filled up with 0."""
+    wave = np.pad(wave, (0, max(0, WINDOW - len(wave))))
+    frames = np.lib.stride_tricks.sliding_window_view(wave, WINDOW)[::HOP]
+    out = np.empty((len(frames), bands))
+    for start in range(0, len(frames), 1024):  # so that a long clip needs little memory
+        spectrum = np.fft.rfft(frames[start : start + 1024] * np.hanning(WINDOW), POINTS)
+        out[start : start + 1024] = (spectrum.real**2 + spectrum.imag**2) @ mel_filters(bands).T
+    return out
+
+
+def summary(power: np.ndarray, waves: int) -> np.ndarray:
+    """[frames, bands] -> float32 [bands * (2 + waves) + 2].
+
+    In nepers of power below the loudest band of the clip, quiet edges cut off: mean of each band, its standard deviation over
+    time, then its cosine transform over time for waves 1, 2, ... (a type II transform over the count of frames; n frames have
+    n - 1 waves, the others are 0). At the end the level itself, the only number that a gain changes, and the logarithm of the
+    count of frames.
+    """
+    loud = power.sum(1)
+    heard = np.flatnonzero(loud >= max(EDGE * loud.max(), SILENCE))
+    if len(heard):
+        power = power[heard[0] : heard[-1] + 1]
+    peak = max(float(power.max()), SILENCE)
+    bands = np.log(np.maximum(power / peak, QUIET)) if len(heard) else np.full(power.shape, np.log(QUIET))
+    place = (np.arange(len(bands)) + 0.5) / len(bands)
+    wave = np.arange(1, waves + 1)[:, None]
+    cosines = 2 / len(bands) * np.cos(np.pi * wave * place) * (wave < len(bands))  # [waves, frames]
+    parts = (bands.mean(0), bands.std(0), (cosines @ bands).ravel(), [np.log(peak), np.log(len(bands))])
+    return np.concatenate(parts).astype(np.float32)
+
+
+class FittedAudio:
+    """Nothing is learned."""
+
+    def __init__(self, settings: Audio) -> None:
+        self.settings = settings
+        self.width = settings.bands * (2 + settings.waves) + 2
+
+    def key(self, cell: Cell, root: Path) -> bytes:
+        return sound_key(cell, root)
+
+    def decode(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
+        """float32 [width]: the mean over the clips of the cell. The waveforms stay in the worker."""
+        opened = [open_sound(v, root, self.settings.seconds) for v in sound_values(cell)]
+        features = [summary(mel_power(wave, self.settings.bands), self.settings.waves) for wave, _ in opened]
+        return np.stack(features).mean(0), next((how for _, how in opened if how), "")
+
+    def embed(self, batch: Sequence[Any]) -> np.ndarray:
+        return np.stack(list(batch)).astype(np.float32)
+
+    def fingerprint(self) -> str:
+        return fingerprint("audio", asdict(self.settings))
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / "config.json", asdict(self.settings))

@@ -1,0 +1,89 @@
+"""Opening sounds. Oracles: planted tones, channels and damages."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gobelin.data.files import BadCell
+from gobelin.data.sounds import RATE, open_sound, resampled, sound_key
+
+soundfile = pytest.importorskip("soundfile")
+
+
+def tone(hertz: float, rate: int, seconds: float = 0.5) -> np.ndarray:
+    return 0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000])
+def test_resampling_keeps_a_tone(rate: int, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(1000, rate), rate)
+    found, how = open_sound("a.wav", tmp_path, 30)
+    assert how == "" and abs(len(found) - RATE // 2) <= 1
+    inside = slice(800, -800)  # the filter's ends
+    assert np.abs(found - tone(1000, RATE, 1)[: len(found)])[inside].max() < 0.01
+    assert np.argmax(np.abs(np.fft.rfft(found[: RATE // 4]))) == 250
+
+
+def test_what_the_new_rate_cannot_hold_is_gone() -> None:
+    assert np.abs(resampled(tone(12_000, 48_000), 48_000))[400:-400].max() < 0.005
+
+
+@pytest.mark.parametrize(("ending", "near"), [("wav", 1e-4), ("flac", 1e-4), ("ogg", 0.05), ("aiff", 1e-4), ("mp3", 0.1)])
+def test_formats(ending: str, near: float, tmp_path: Path) -> None:
+    wave = tone(700, RATE)
+    soundfile.write(tmp_path / f"a.{ending}", wave, RATE)
+    found, _ = open_sound(f"a.{ending}", tmp_path, 30)
+    assert np.array_equal(found, open_sound((tmp_path / f"a.{ending}").read_bytes(), tmp_path, 30)[0])
+    shift = 0 if ending != "mp3" else int(np.argmax(np.correlate(found[:4000], wave[1000:2000], "valid"))) - 1000
+    assert np.abs(found[2000 + shift : 6000 + shift] - wave[2000:6000]).max() < near
+
+
+def test_channels_are_averaged(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    wave = rng.uniform(-0.5, 0.5, (5000, 3)).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", wave, RATE, subtype="FLOAT")
+    found, how = open_sound("a.wav", tmp_path, 30)
+    assert how == "3 channels" and np.allclose(found, wave.mean(1), atol=1e-7)
+
+
+def test_long_sounds_are_cut_in_bounded_memory(tmp_path: Path) -> None:
+    """Ten minutes of four channels would be 300 MB in float64; two seconds are read."""
+    with soundfile.SoundFile(tmp_path / "long.wav", "w", RATE, 4, "PCM_U8") as file:
+        for _ in range(600):
+            file.write(np.zeros((RATE, 4), np.float32))
+    tracemalloc.start()
+    found, how = open_sound("long.wav", tmp_path, 2.0)
+    key = sound_key({"a": "long.wav"}, tmp_path)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(found) == 2 * RATE and how == "cut to 2 s" and len(key) == 16 and most < 20e6
+    assert open_sound("long.wav", tmp_path, 600.0)[1] == "4 channels"
+
+
+def test_what_cannot_be_opened(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "good.wav", tone(500, RATE), RATE)
+    soundfile.write(tmp_path / "good.flac", tone(500, RATE), RATE)
+    soundfile.write(tmp_path / "none.wav", np.zeros(0), RATE)
+    soundfile.write(tmp_path / "slow.wav", np.zeros(100), 300)
+    soundfile.write(tmp_path / "nan.wav", np.array([0.0, np.nan]), RATE, subtype="FLOAT")
+    whole = (tmp_path / "good.flac").read_bytes()
+    for name, data in {"words.ogg": b"words", "empty.wav": b"", "head.wav": (tmp_path / "good.wav").read_bytes()[:20],
+                       "cut.flac": whole[: len(whole) // 2]}.items():  # fmt: skip
+        (tmp_path / name).write_bytes(data)
+    for name, reason in {
+        "words.ogg": "is no sound", "empty.wav": "is an empty file", "none.wav": "has no samples", "lost.wav": "no such file",
+        "slow.wav": "300 samples a second", "nan.wav": "not finite", "head.wav": "damaged", "cut.flac": "damaged",
+        "../x.wav": "leaves the data folder", "http://x/y.wav": "is a URL",
+    }.items():  # fmt: skip
+        with pytest.raises(BadCell, match=reason) as caught:
+            open_sound(name, tmp_path, 30)
+        assert "\n" not in str(caught.value)
+
+
+def test_one_sample_is_a_sound(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "one.wav", np.array([0.5]), 44_100)
+    assert len(open_sound("one.wav", tmp_path, 30)[0]) == 1
