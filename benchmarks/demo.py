@@ -35,6 +35,7 @@ def main() -> None:
         "balanced_accuracy": [f for f in found if f["name"] == "balanced_accuracy" and f["source"] == "evaluate"],
         "recall@5": [f for f in found if f["name"] == "recall@5"],
         "label_agreement": [f for f in found if f["name"] == "label_agreement" and not f["scope"]],
+        "condition_match": [f for f in found if f["name"] == "condition_match" and not f["comparator"]],
         "verdict": [f for f in found if f["name"] == "verdict"],
         "audit": [f for f in found if f["source"] == "audit"],
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import fnmatch
+import inspect
 import json
 import os
 import shutil
@@ -319,6 +320,12 @@ class FakeHub:
     def __init__(self, place: Path, monkeypatch: pytest.MonkeyPatch, private: bool = True, error: str = "") -> None:
         hub = pytest.importorskip("huggingface_hub")
         self.place, self.private, self.error, self.calls = place, private, error, []
+        for name in ("create_repo", "upload_folder", "repo_info"):  # it takes what the library's own takes
+            own, real = inspect.signature(getattr(FakeHub, name)), inspect.signature(getattr(hub.HfApi, name))
+            named = {p for p, kind in own.parameters.items() if kind.kind is not inspect.Parameter.VAR_KEYWORD}
+            assert named <= set(real.parameters) and {"private", "exist_ok"} <= set(
+                inspect.signature(hub.HfApi.create_repo).parameters
+            )
         monkeypatch.setattr(hub, "HfApi", lambda: self)
         monkeypatch.setattr(hub, "snapshot_download", self.download)
 

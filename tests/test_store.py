@@ -14,6 +14,7 @@ import pytest
 from gobelin.errors import GobelinError
 from gobelin.store import (
     FORMAT,
+    LOCK,
     Run,
     atomic_file,
     atomic_folder,
@@ -29,7 +30,7 @@ from gobelin.store import (
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*"))
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.name != LOCK)
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -234,12 +234,11 @@ def sample(
         yield block
 
 
-def write(blocks: Iterator[np.ndarray], names: Sequence[str], lineage: Sequence[Mapping[str, Any]], folder: Path) -> list[str]:
+def write(blocks: Iterator[np.ndarray], names: Iterable[str], lineage: Iterable[Mapping[str, Any]], folder: Path) -> list[str]:
     """PNG files with their provenance, written as they come; their file names."""
     written: list[str] = []
-    for block in blocks:
-        for pixels in block:
-            k = len(written)
-            save_png(folder / f"{names[k]}.png", pixels, lineage[k])
-            written.append(f"{names[k]}.png")
+    pixels = (image for block in blocks for image in block)
+    for image, name, said in zip(pixels, names, lineage, strict=True):
+        save_png(folder / f"{name}.png", image, said)
+        written.append(f"{name}.png")
     return written

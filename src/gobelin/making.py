@@ -6,7 +6,7 @@ import hashlib
 import math
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -217,16 +217,18 @@ def _write(
     """An image a seed, all from the first row of `wanted`; made and written in chunks, however many they are."""
     sampler, name, space = made.sampler(0)
     said = {"generator": name, "weights": sampler.fingerprint()[:16], "condition": dict(described)}
-    written: list[str] = []
-    for first in range(0, len(seeds), CHUNK):
-        some = seeds[first : first + CHUNK]
 
-        def told(what: str, done: int, _: int, first: int = first) -> None:
-            made.progress(what, first + done, len(seeds))
+    def blocks() -> Iterator[np.ndarray]:
+        done = 0
+        for first in range(0, len(seeds), CHUNK):
+            some = seeds[first : first + CHUNK]
+            for block in generation.sample(sampler, name, space, wanted.rows([0] * len(some)), some, controls):
+                done += len(block)
+                made.progress("make images", done, len(seeds))
+                yield block
 
-        blocks = generation.sample(sampler, name, space, wanted.rows([0] * len(some)), some, controls, told)
-        written += generation.write(blocks, [f"{prefix}{s}" for s in some], [{**said, "seed": s} for s in some], folder)
-    return written
+    names, lineage = (f"{prefix}{s}" for s in seeds), ({**said, "seed": s} for s in seeds)
+    return generation.write(blocks(), names, lineage, folder)
 
 
 def showcase(made: Artefacts, queries: Sequence[Mapping[str, str]], shelf: Shelf) -> list[Finding]:

@@ -136,7 +136,7 @@ def match(made: Artefacts, generators: Sequence[Trained]) -> list[Finding]:
     eyes = Eyes.beside(made.schema, made.runtime)
     if eyes is None:
         return [_nothing(s, "no image encoder is installed that the run doesn't use itself") for s in scopes]
-    there = made.shared.has(made.image_field)
+    there = np.array([v is not None for v in made.rows.dataset.values(made.schema.field(made.image_field).columns[0])])
     train, valid = ((rows := made.rows.part(p))[there[rows]] for p in ("train", "valid"))
     train = train[:: max(1, -(-len(train) // LEARNT))]
     if min(len(train), len(valid)) < LEAST:
@@ -187,7 +187,8 @@ class _Scene:
         right = np.mean([score(self.eyes.see(images)) for images in self.made_from(wanted)], 0)
         own, near = score(self.eyes.see(_images(made, rows))), score(self.seen[place])
         real, chance = evidence.proportion(own, units), 1 / many
-        note = f"which of {many} rows was asked for, {self._read(f'{FOLDS - 1} of {FOLDS} parts of {learnt.sum()}')} {len(rows)} rows{_blind(real, chance)}"
+        read = self._read(f"{FOLDS - 1} of {FOLDS} parts of {learnt.sum()}")
+        note = f"which of {many} rows was asked for, {read} {len(rows)} rows{_blind(real, chance)}"
         found = [_share(evidence.proportion(right, units), scope, chance, real.value, note)]
         found += [
             _share(one, {**scope, "of": of}, chance)

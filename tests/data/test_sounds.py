@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 
 from gobelin.data.files import BadCell
-from gobelin.data.sounds import RATE, open_sound, resampled, sound_key
+from gobelin.data.sounds import RATE, open_sound, resampled, sound_key, sound_share
+from gobelin.errors import MissingExtra
 
 soundfile = pytest.importorskip("soundfile")
 
@@ -87,3 +89,16 @@ def test_what_cannot_be_opened(tmp_path: Path) -> None:
 def test_one_sample_is_a_sound(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "one.wav", np.array([0.5]), 44_100)
     assert len(open_sound("one.wav", tmp_path, 30)[0]) == 1
+
+
+def test_without_soundfile_it_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    with pytest.raises(MissingExtra, match=r"schema.COLUMN=ignore.*Run: pip install 'gobelin\[audio\]'"):
+        open_sound(b"words", tmp_path, 30)
+
+
+def test_what_looks_like_a_sound() -> None:
+    sounds = ["a.WAV", "b/c.ogg", ["d.flac", "e.mp3"], b"OggS\0", b"fLaC", b"RIFF\1\0\0\0WAVEfmt "]
+    others = ["a.png", "wav", b"RIFF\1\0\0\0WEBPVP8 ", b"\x89PNG", 3, None, {"a": 1}]
+    assert sound_share(sounds) == 1 and sound_share(others) == 0 and sound_share([]) == 0
+    assert sound_share(["a.wav", "a.txt"]) == 0.5

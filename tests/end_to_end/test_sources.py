@@ -150,7 +150,7 @@ class Reader:
 def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
     """In the trained generator's place."""
     one = Reader()
-    monkeypatch.setattr("gobelin.artefacts.generation.load", lambda folder, runtime: (one, "reader", "no space"))
+    monkeypatch.setattr("gobelin.artefacts.generation.load", lambda folder, runtime, over: (one, "reader", "no space"))
     return one
 
 
