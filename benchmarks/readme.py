@@ -105,7 +105,7 @@ def translation() -> str:
     return "\n".join(lines)
 
 
-TABLES = {"demo": demo, "generation": generation, "translation": translation}
+TABLES = {"demo": demo, "translation": translation}
 
 
 def filled(text: str) -> str:

@@ -31,6 +31,7 @@ from gobelin.generation import (
 from gobelin.generators import Condition, Controls, ImageRows, check_condition
 from gobelin.provenance import read_lineage
 from gobelin.runtime import Runtime
+from gobelin.store import read_lines
 
 FIELDS = ("image", "caption", "table")
 
@@ -206,6 +207,24 @@ def test_a_generator_is_saved_with_its_space(tmp_path: Path, runtime: Runtime) -
     assert np.array_equal(one, other)
     again = generation.train(how, 4, rows, rows, tmp_path / "again", runtime, how.steps)
     assert again.fingerprint() != sampler.fingerprint()
+
+
+def test_what_was_seen_while_it_trained_is_kept(tmp_path: Path, runtime: Runtime) -> None:
+    """A grid and a score a look, and nothing where there was no look: too few validation rows, or too few steps."""
+    shared, target = space(40), classes(40)
+    images = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), dtype=np.uint8)
+    rows = ImageRows(images, condition(shared, target, np.arange(40)), target.classes)
+    how = Generation(size=16, steps=150, settings={"width": 8, "batch": 8, "prior_width": 16, "prior_depth": 1})
+    for name, valid, steps, seen in (("seen", rows, 150, True), ("few", rows.first(15), 150, False), ("short", rows, 20, False)):
+        sampler = generation.train(how, 3, rows, valid, tmp_path / name / "work", runtime, steps)
+        (tmp_path / name / "made").mkdir()
+        generation.keep_samples(sampler, tmp_path / name / "work", tmp_path / name / "made")
+        samples = tmp_path / name / "made" / "samples"
+        assert samples.exists() == seen
+        if seen:
+            looks = read_lines(samples / "held_out.jsonl")
+            assert looks[-1]["step"] == 150 and all(look["held_out"] > 0 for look in looks)
+            assert {p.name for p in samples.glob("*.png")} == {f"{look['step']}.png" for look in looks}
 
 
 # sources, masks, captions

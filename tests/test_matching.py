@@ -186,6 +186,28 @@ def test_one_that_paints_what_was_asked_reaches_the_real_images(made: Artefacts)
 
 
 @pytest.mark.usefixtures("pixels")
+def test_no_reader_reads_an_image_that_it_was_fitted_on(made: Artefacts, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit, cosines, knows, read = Reading.fit, Reading.cosines, [], []
+
+    def fitting(seen: np.ndarray, values: np.ndarray, runtime: Runtime) -> Reading:
+        knows.append((fit(seen, values, runtime), {row.tobytes() for row in seen}))
+        return knows[-1][0]
+
+    def reading(self: Reading, seen: np.ndarray, values: np.ndarray) -> np.ndarray:
+        learnt = next(rows for one, rows in knows if one is self)
+        read.extend(row.tobytes() in learnt for row in seen)
+        return cosines(self, seen, values)
+
+    monkeypatch.setattr(Reading, "fit", staticmethod(fitting))
+    monkeypatch.setattr(Reading, "cosines", reading)
+    found = measured(made, Painter(made))
+    assert len(read) > 3 * found["image", "", ""].n and not any(read)
+    assert (
+        max(len(rows) for _, rows in knows[:-1]) < len(made.rows.part("train")) <= len(knows[-1][1])
+    )  # the last: of the class
+
+
+@pytest.mark.usefixtures("pixels")
 def test_one_that_ignores_it_or_swaps_rows_does_not(made: Artefacts) -> None:
     ignoring, swapping = measured(made, Painter(made, ignore=True)), measured(made, Painter(made, swap=True))
     for name in ("caption", "image", "table", "shape"):

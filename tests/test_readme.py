@@ -28,7 +28,7 @@ def test_every_command_and_option_in_it_exists() -> None:
 
 
 def test_every_component_is_named_in_it() -> None:
-    for slot in ("readers", "encoders", "generators", "rivals", "audits", "fusion"):
+    for slot in ("readers", "encoders", "generators", "rivals", "metrics", "audits", "fusion"):
         for name in catalog.names(slot):
             assert f"`{name}`" in README, name
 

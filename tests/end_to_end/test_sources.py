@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gobelin import Workbench, catalog, generation, making
+from gobelin import Workbench, catalog, generation, making, matching
 from gobelin.cli import main
 from gobelin.errors import GobelinError
 from gobelin.generators import Condition, Controls
@@ -183,10 +183,32 @@ def test_the_contact_sheet_shows_sources_and_leaves_out_what_cant_be_asked(
     run: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(making, "_agreement", lambda made, space: [])
+    monkeypatch.setattr(making.matching, "match", lambda made, generators: [])
     Workbench.open(run).showcase([{"text": "a red bird"}, {"image": str(run.parent / "img" / "after7.png")}])
     kinds = [sorted(one.used()) for one in reader.given]
     assert kinds.count(["target"]) == 2 and kinds.count(["text"]) == 1 and kinds.count([]) == 1
     assert kinds.count(["source"]) >= 3 and not any("vectors" in k for k in kinds)
+
+
+def test_condition_match_asks_by_the_source_image_alone(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: the image to be made is the source's negative, so a sampler of negatives is read as the real images are."""
+    heard: list[Condition] = []
+
+    class Negative(Reader):
+        accepts = frozenset({"source"})
+
+        def sample(self, condition: Condition, seeds: Sequence[int], controls: Controls) -> Iterator[np.ndarray]:
+            heard.append(condition)
+            yield 255 - condition.source
+
+    made = Workbench.open(run).made
+    eyes = matching.Eyes("pixels", catalog.build("encoders", "pixels").fit([], None, {}, made.runtime))
+    monkeypatch.setattr(matching.Eyes, "beside", staticmethod(lambda schema, runtime: eyes))
+    found = matching.match(made, [(Negative(), "negative", "no space")])
+    measured = {f.scope.get("of", f.comparator): f for f in found if f.value is not None}
+    assert {f.scope.get("field") for f in measured.values()} == {"before"} and [c.used() for c in heard] == [{"source"}]
+    assert measured[""].value == pytest.approx(measured["real image of that row"].value) and measured[""].low > 1 / 32
+    assert sum(f.value is None for f in found) == 3  # the image itself, the caption and the class
 
 
 def test_generators_are_listed_with_their_conditions(capsys: pytest.CaptureFixture[str]) -> None:
