@@ -215,7 +215,11 @@ def test_what_was_seen_while_it_trained_is_kept(tmp_path: Path, runtime: Runtime
     images = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), dtype=np.uint8)
     rows = ImageRows(images, condition(shared, target, np.arange(40)), target.classes)
     how = Generation(size=16, steps=150, settings={"width": 8, "batch": 8, "prior_width": 16, "prior_depth": 1})
-    for name, valid, steps, seen in (("seen", rows, 150, True), ("few", rows.first(15), 150, False), ("short", rows, 20, False)):
+    for name, valid, steps, seen in (
+        ("seen", rows, 150, True),
+        ("few", rows.first(15), 150, False),
+        ("short", rows, 20, False),
+    ):
         sampler = generation.train(how, 3, rows, valid, tmp_path / name / "work", runtime, steps)
         (tmp_path / name / "made").mkdir()
         generation.keep_samples(sampler, tmp_path / name / "work", tmp_path / name / "made")

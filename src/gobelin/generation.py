@@ -33,9 +33,9 @@ class Generation:
     """The run's generator. name: a component. minutes: training budget, turned into a count of steps once. steps: that
     count, 0 = measure it from the minutes. guidance: pull towards the condition when it samples. size: side of the images
     in pixels. seeds: how many times it is trained, each from another seed. patience: looks (of 12 at most) without a better
-    held-out score after which training stops, 0 = never; the best weights are kept either way. source: the image column that
-    a made image starts from, '' = none; the generator learns to make the other image column from it. settings: the
-    component's own."""
+    held-out score after which training stops, 0 = never; the best weights are kept either way (the GANs' score, of colours in
+    coarse cells, is only drawn). source: the image column that a made image starts from, '' = none; the generator learns to
+    make the other image column from it. settings: the component's own."""
 
     name: str = "vaegan"
     minutes: float = 1.0

@@ -29,13 +29,14 @@ PATIENCE = 4  # looks without a better score after which training stops
 
 class Watch:
     """score: of the weights that the modules hold, lower is better. paint: uint8 [n, H, W, C] of them. Both are asked while the
-    modules hold the averaged weights and are in evaluation mode. steps: after which to look, and whether to paint then."""
+    modules hold the averaged weights and are in evaluation mode. steps: after which to look, and whether to paint then.
+    decides: whether the score chooses the weights and the end; otherwise it is only written down."""
 
     def __init__(
         self, name: str, steps: Mapping[int, bool], folder: Path, patience: int,
-        score: Callable[[], float], paint: Callable[[], np.ndarray],
+        score: Callable[[], float], paint: Callable[[], np.ndarray], decides: bool = True,
     ) -> None:  # fmt: skip
-        self.name, self.steps, self.folder, self.patience = name, dict(steps), folder, patience
+        self.name, self.steps, self.folder, self.patience, self.decides = name, dict(steps), folder, patience, decides
         self.score, self.paint = score, paint
         self.best: dict[str, Any] = {}  # step, score, averages
         self.idle = 0  # looks since then
@@ -45,7 +46,7 @@ class Watch:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def identity(self) -> list[object]:
-        return [sorted(self.steps), self.patience]
+        return [sorted(self.steps), self.patience, self.decides]
 
     def state(self) -> dict[str, Any]:
         """What a restart needs; nothing in it is ever changed."""
@@ -78,8 +79,8 @@ class Watch:
         finally:
             for name, weights in kept.items():
                 modules[name].train(modes[name]).load_state_dict(weights)
-        self.idle += 1
-        if math.isfinite(score) and (not self.best or score < self.best["score"]):
+        self.idle += self.decides
+        if self.decides and math.isfinite(score) and (not self.best or score < self.best["score"]):
             copy = {name: {k: v.clone() for k, v in average.items()} for name, average in averages.items()}
             self.best, self.idle = {"step": step, "score": score, "averages": copy}, 0
         return [{"step": step, "held_out": score if math.isfinite(score) else None}]

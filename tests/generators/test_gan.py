@@ -100,8 +100,8 @@ def test_images_keep_the_background(sampler: GanSampler) -> None:
 
 @pytest.mark.xfail(reason="loses a mode from 2 of 3 seeds at the default rate, at penalties of 0.2, 1, 5 and 50")
 def test_two_modes_are_kept(tmp_path: Path) -> None:
-    """Flat images of two colours, no condition at all: each colour between a quarter and three quarters, hardly any between, from
-    each of three seeds."""
+    """Flat images of two colours, no condition at all: each colour between a quarter and three quarters, hardly any between,
+    from each of three seeds."""
     rng = np.random.default_rng(0)
     label = np.arange(200) % 2
     images = np.clip(COLOURS[label][:, None, None] + rng.normal(0, 10, (200, 16, 16, 3)), 0, 255).astype(np.uint8)

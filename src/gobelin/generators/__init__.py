@@ -258,12 +258,13 @@ def distance_to(sample: Sample, rows: ImageRows) -> float:
 
 def watching(
     name: str, valid: ImageRows, context: Context, batch: int, passes: tuple[float, float],
-    score: Callable[[ImageRows], float], sample: Sample,
+    score: Callable[[ImageRows], float], sample: Sample, decides: bool = True,
 ) -> Watch | None:  # fmt: skip
     """The watch of a training; None where there are under 16 validation rows, or too few steps for one look.
 
     passes: through the network that an image costs when it is scored and when it is painted, without a way back; batch: images
     a step, of which each costs about three. score: of the weights of now on some validation rows. sample: with those weights.
+    decides: whether the score chooses the weights: one of likelihood does, one of colours in coarse cells doesn't.
     """
     rows = valid.first(SCORED)
     scored, painted = (n * cost / (3 * batch) for n, cost in zip((len(rows), min(len(rows), SHOWN)), passes, strict=True))
@@ -277,7 +278,7 @@ def watching(
         with context.runtime.autocast():
             return tries(sample, rows, SHOWN)
 
-    return Watch(name, steps, context.folder / "samples", context.patience, told, paint) if steps else None
+    return Watch(name, steps, context.folder / "samples", context.patience, told, paint, decides) if steps else None
 
 
 def training_identity(settings: object, *parts: ImageRows) -> str:

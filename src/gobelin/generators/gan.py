@@ -102,7 +102,14 @@ class Gan:
         settings = Settings(context.steps, runtime.seed, ("maker",), self.half_life, warmup=self.warmup, cooldown=self.cooldown)
         sampler = GanSampler(self, task.learned, task.maker, runtime, (), ())
         watch = watching(
-            "gan", valid, context, self.batch, (1, 1), lambda rows: distance_to(sampler.sample, rows), sampler.sample
+            "gan",
+            valid,
+            context,
+            self.batch,
+            (1, 1),
+            lambda rows: distance_to(sampler.sample, rows),
+            sampler.sample,
+            decides=False,
         )
         batches, identity = _batches(task, train), training_identity(self, train, valid)
         outcome = run(task, batches, settings, context.folder, identity, context.progress, "gan", watch)

@@ -109,7 +109,14 @@ class Vaegan:
         settings = Settings(context.steps, runtime.seed, averaged, self.half_life, cooldown=self.cooldown)
         sampler = VaeganSampler(self, task.learned, task.network, runtime, (), ())
         watch = watching(
-            "vaegan", valid, context, self.batch, (1, 1), lambda rows: distance_to(sampler.sample, rows), sampler.sample
+            "vaegan",
+            valid,
+            context,
+            self.batch,
+            (1, 1),
+            lambda rows: distance_to(sampler.sample, rows),
+            sampler.sample,
+            decides=False,
         )
         identity = training_identity(self, train, valid)
         outcome = run(task, batches, settings, context.folder, identity, context.progress, "vaegan", watch)
