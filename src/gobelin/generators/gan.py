@@ -6,6 +6,8 @@ numbers beside its noise, the critic by a projection (Miyato and Koyama 2018). F
 one network answers every subset of them. Small sets: the critic sees through augmentation, as much as its overfitting asks
 for (Karras et al. 2020). `recipes/dcgan.toml` turns all of this off: the plain DCGAN (Radford et al. 2016).
 
+It drops modes where nothing is asked: of two flat colours it keeps one in two seeds of three (`docs/log.md`).
+
 What this can't show: that its images aren't copies; `notes` warns of a small training set and the copying audit measures it.
 """
 

@@ -26,7 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gobelin import hub, store
+from gobelin import hub, store, weights
 from gobelin.config import within
 from gobelin.errors import GobelinError, MissingExtra
 from gobelin.generators import Condition, Context, Controls, ImageRows, has_target, training_identity
@@ -110,9 +110,7 @@ class Pretrained:
 
     def load(self, folder: Path, runtime: Runtime) -> PretrainedSampler:
         """The sampler that was saved in `folder`, on the same base: at this `model` if one is set, else where it was then."""
-        config = store.read_json(folder / "config.json")
-        if config["format"] != FORMAT:
-            raise GobelinError(f"{folder}: format {config['format']}, this version reads {FORMAT}. Fit it again.")
+        config = weights.config_of(folder, FORMAT)
         place = {k: getattr(self, k) for k in ("model", "revision", "local_only")} if self.model else {}
         settings = Pretrained(**config["settings"] | place)
         engine = settings._engine(runtime, tuple(config["classes"]))
