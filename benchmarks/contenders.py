@@ -1,7 +1,8 @@
 """Who makes Fashion-MNIST in `generation.py`: each trains within a wall-clock budget, then samples by class.
 
 `CONTENDERS[name](seed)` has `fit(images, labels, minutes, folder) -> Fitted`. The rivals from diffusers train to the last
-second of the budget; Gobelin's own turn nine tenths of it into a count of steps before they begin, so that they end inside it.
+second of the budget; Gobelin's own spend a twentieth of it to learn their pace, turn what is left into a count of steps, and
+start anew, so that they end inside it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from gobelin.generators import Condition, Context, Controls, ImageRows
 from gobelin.networks.convolution import pixels_of, signal_of
 from gobelin.runtime import Runtime
 
-HELD, BATCH = 5000, 100  # last training rows, kept as validation rows by those who use any; images sampled at once
+HELD, BATCH, PILOT = 5000, 100, 0.05  # last training rows, kept as validation rows; images sampled at once; share of a budget
 Sample = Callable[[np.ndarray], Iterator[np.ndarray]]  # labels [N] -> blocks of uint8 [n, 28, 28, 1]
 
 
@@ -178,7 +179,11 @@ class Ours:
         train, valid = rows_of(images[:-HELD], labels[:-HELD]), rows_of(images[-HELD:], labels[-HELD:])
         flops = self._flops(component, train, valid, runtime, folder)
         start = time.perf_counter()
-        steps = component.steps_for(train, runtime, 0.9 * minutes - 0.1)
+        pilot = component.steps_for(train, runtime, PILOT * minutes)  # a few seconds tell too little of a quarter of an hour
+        begun = time.perf_counter()
+        component.fit(train, valid, Context(runtime, folder / "pilot", pilot))
+        now = time.perf_counter()
+        steps = max(1, int((0.95 * minutes * 60 - (now - start)) * pilot / (now - begun)))
         sampler = component.fit(train, valid, Context(runtime, folder / "fit", steps))
         spent = time.perf_counter() - start
 

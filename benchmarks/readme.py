@@ -44,6 +44,11 @@ def demo() -> str:
     one = of("label_agreement")
     lines.append(f"| class asked for, read from the made image (real images: {100 * one['floor']:.1f} %) | {percent(one)} | "
                  f"{100 * one['chance']:.1f} % |")  # fmt: skip
+    for fields in ("caption", "image", "facts"):
+        made, found = of("condition_match", field=fields), of("condition_match", field=fields, of="retrieved training image")
+        rivals = f"real image: {100 * made['floor']:.1f} %, retrieved one: {100 * found['value']:.1f} %"
+        what = f"its own {fields}, found by the made image among 32 ({rivals})"
+        lines.append(f"| {what} | {percent(made)} | {100 * made['chance']:.1f} % |")
     for arm, base in (("generated", "real"), ("classic + generated", "classic")):
         one = of("verdict", arm=arm)
         value, low, high = (100 * one[k] for k in ("value", "low", "high"))
@@ -105,7 +110,7 @@ def translation() -> str:
     return "\n".join(lines)
 
 
-TABLES = {"demo": demo, "translation": translation}
+TABLES = {"demo": demo, "translation": translation}  # generation: once every contender has its line
 
 
 def filled(text: str) -> str:
