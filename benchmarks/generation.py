@@ -25,6 +25,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))
 import fashion
+import readme
 import record
 from contenders import CONTENDERS, Sample
 
@@ -60,6 +61,7 @@ def main() -> None:
                 if done.returncode != AGAIN:
                     done.check_returncode()
                     break
+    sys.stdout.write(readme.generation() + "\n")
 
 
 def contend(name: str, seed: int, minutes: float, last: bool) -> None:

@@ -276,6 +276,11 @@ class Artefacts:
         """The field whose images are made."""
         return generation.image_field(self.schema, self.settings.generator.source)
 
+    @property
+    def fitted(self) -> str:
+        """Names the predictor and the space that findings are about."""
+        return fingerprint(self.model.fingerprint(), self.alignment.fingerprint())
+
     @cached_property
     def image_rows(self) -> tuple[ImageRows, ImageRows]:
         """Training and validation rows with an image, for the generator; with captions and sources if it can use them."""
@@ -323,13 +328,6 @@ class Artefacts:
             rows = read_lines(self.run.folder / self.generator_folder(seed) / "samples" / "held_out.jsonl")
             out |= {seed: {int(row["step"]): row["held_out"] for row in rows}} if rows else {}
         return out
-
-    def made_from(self, stage: str, key: str) -> bool:
-        """Whether the stage is there and its key begins with this one."""
-        try:
-            return str(read_json(self.run.folder / stage / "stage.json")["key"]).startswith(key)
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
 
     def _generator_key(self, seed: int) -> str:
         trained = replace(self.settings.generator, minutes=1.0, seeds=1, guidance=1.0)  # what training depends on

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import shlex
 import shutil
@@ -23,9 +22,10 @@ from gobelin.evaluation import scored_rows
 from gobelin.evidence import Finding
 from gobelin.exhibits import Shelf
 from gobelin.generators import Condition, Controls, Sampler
+from gobelin.matching import Trained
 from gobelin.provenance import save_png
 from gobelin.schema import build_encoder
-from gobelin.store import fingerprint
+from gobelin.store import file_hash, fingerprint
 
 SHOWN = 8  # images a condition on the contact sheet
 READ = 40  # images a class that are read for label agreement
@@ -150,15 +150,15 @@ def generate(
         raise GobelinError(f"--seeds: {twice} stands there twice; the same seed makes the same image. Give each once.")
     if not seeds:
         raise GobelinError("generate: no image was asked for (0). Give -n 16 or --seeds 0-15.")
-    sampler, name, _ = made.sampler(0)
+    trained = sampler, name, _ = made.sampler(0)
     wanted = _wanted(made, sampler, name, label, asked, start, 1)
     controls = start.controls(made.settings.generator)
-    files = [hashlib.sha256(f.read_bytes()).hexdigest() for f in (start.source, start.mask) if f]
+    files = [file_hash(f) for f in (start.source, start.mask) if f]
     more = [files, asdict(controls)] if start != Start() else []
     base = Path() if made.run.saved else made.run.folder  # what was saved stays as it is
     folder = out or base / "images" / "generate" / fingerprint(dict(asked), label, *more)[:8]
     described = {**asked, **({"label": label} if label is not None else {}), **start.said(controls)} or {"nothing": ""}
-    return [folder / name for name in _write(made, wanted, seeds, described, folder, "seed-", controls)]
+    return [folder / name for name in _write(made, trained, wanted, seeds, described, folder, controls)]
 
 
 def _wanted(
@@ -211,11 +211,11 @@ def _controls(made: Artefacts) -> Controls:
 
 
 def _write(
-    made: Artefacts, wanted: Condition, seeds: Sequence[int], described: Mapping[str, object], folder: Path, prefix: str,
+    made: Artefacts, trained: Trained, wanted: Condition, seeds: Sequence[int], described: Mapping[str, object], folder: Path,
     controls: Controls,
 ) -> list[str]:  # fmt: skip
     """An image a seed, all from the first row of `wanted`; made and written in chunks, however many they are."""
-    sampler, name, space = made.sampler(0)
+    sampler, name, space = trained
     said = {"generator": name, "weights": sampler.fingerprint()[:16], "condition": dict(described)}
 
     def blocks() -> Iterator[np.ndarray]:
@@ -227,7 +227,7 @@ def _write(
                 made.progress("make images", done, len(seeds))
                 yield block
 
-    names, lineage = (f"{prefix}{s}" for s in seeds), ({**said, "seed": s} for s in seeds)
+    names, lineage = (f"seed-{s}" for s in seeds), ({**said, "seed": s} for s in seeds)
     return generation.write(blocks(), names, lineage, folder)
 
 
@@ -237,12 +237,12 @@ def showcase(made: Artefacts, queries: Sequence[Mapping[str, str]], shelf: Shelf
     base = made.run.folder / "images" / "generate"
     shutil.rmtree(base, ignore_errors=True)
     seeds, space, groups = list(range(SHOWN)), _space(made), []
-    sampler, generator, _ = made.sampler(0)
+    trained = sampler, generator, _ = made.sampler(0)
 
     def add(name: str, label: str, wanted: Condition, described: Mapping[str, str], source: str | None = None) -> None:
         if not wanted.used() <= sampler.accepts:
             return
-        names = _write(made, wanted, seeds, described, base / name, "seed-", _controls(made))
+        names = _write(made, trained, wanted, seeds, described, base / name, _controls(made))
         group = {"label": label, "images": [f"images/generate/{name}/{n}" for n in names]}
         groups.append({**group, "source": source} if source else group)
 
@@ -272,9 +272,9 @@ def showcase(made: Artefacts, queries: Sequence[Mapping[str, str]], shelf: Shelf
         add(f"start-{row}", f"source: {made.ids([row])[0]} (unseen)", wanted, {"source": made.ids([row])[0]}, source)
     add("nothing", "nothing", generation.from_query(None, None, space, kind, SHOWN), {"nothing": ""})
     shelf.sheet("contact_sheet", "Made images, each row with what it was made from.", groups)
-    found = _agreement(made, space) if made.model.classes and "target" in sampler.accepts else []
-    trained = [k for k in range(made.settings.generator.seeds) if made.run.has(made.generator_folder(k))]
-    return found + matching.match(made, [made.sampler(k) for k in trained])
+    found = _agreement(made, trained, space) if made.model.classes and "target" in sampler.accepts else []
+    others = [k for k in range(1, made.settings.generator.seeds) if made.run.has(made.generator_folder(k))]
+    return found + matching.match(made, [trained, *(made.sampler(k) for k in others)])
 
 
 def _with_source(made: Artefacts) -> list[int]:
@@ -286,7 +286,7 @@ def _with_source(made: Artefacts) -> list[int]:
     return [int(r) for r in made.rows.part("valid") if values[int(r)] is not None and made.shared.has(field)[r]]
 
 
-def _agreement(made: Artefacts, space: Shared) -> list[Finding]:
+def _agreement(made: Artefacts, trained: Trained, space: Shared) -> list[Finding]:
     """Label agreement of made images by class and overall, with its ceiling from real validation images."""
     field, classes = made.image_field, made.model.classes
     if field not in made.predict_fields:
@@ -300,7 +300,7 @@ def _agreement(made: Artefacts, space: Shared) -> list[Finding]:
         generation.target_tensor(asked, "class"),
         fingerprint=wanted.fingerprint,
     )
-    sampler, name, trained_in = made.sampler(0)
+    sampler, name, trained_in = trained
     seeds = [10_000 + k for k in range(len(asked))]
     blocks = generation.sample(sampler, name, trained_in, wanted, seeds, _controls(made), made.progress)
     read = _read(made, field, np.concatenate(list(blocks)))

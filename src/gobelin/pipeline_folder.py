@@ -6,13 +6,12 @@ folder a component. The checks read JSON and file names. What they can't show: t
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from gobelin.errors import GobelinError
-from gobelin.store import fingerprint, read_json
+from gobelin.store import file_hash, fingerprint, read_json
 
 PICKLED = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle")
 READ = (".json", ".safetensors", ".txt", ".model")  # all that loading a pipeline reads
@@ -84,8 +83,7 @@ def pipeline_fingerprint(folder: Path) -> str:
 
     def parts() -> Iterator[str]:
         for path in pipeline_files(folder):
-            with path.open("rb") as file:
-                yield path.relative_to(folder).as_posix() + hashlib.file_digest(file, "sha256").hexdigest()
+            yield path.relative_to(folder).as_posix() + file_hash(path)
 
     return fingerprint(*parts())
 

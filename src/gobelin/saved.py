@@ -13,7 +13,6 @@ What the manifest cannot show: who wrote it. It guards against damage; whoever c
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -30,7 +29,7 @@ from gobelin.generators import Sampler
 from gobelin.pipeline_folder import PICKLED
 from gobelin.provenance import read_lineage
 from gobelin.runtime import environment
-from gobelin.store import MANIFEST, Run, atomic_folder, fingerprint, read_json, save_arrays, tree_hash, write_json, write_lines
+from gobelin.store import MANIFEST, Run, atomic_folder, file_hash, read_json, save_arrays, tree_hash, write_json, write_lines
 
 FORMAT, CARD = 1, "README.md"
 READ = (".json", ".jsonl", ".safetensors", ".md", ".png")  # all that a saved run consists of
@@ -73,7 +72,7 @@ def save(made: Artefacts, findings: Sequence[Finding], folder: Path, index: bool
         (temporary / CARD).write_text(page, encoding="utf-8")
         _refuse_paths(made, temporary)
         files = {p.relative_to(temporary).as_posix(): p for p in sorted(temporary.rglob("*")) if p.is_file()}
-        listed = {name: {"sha256": _hash(path), "bytes": path.stat().st_size} for name, path in files.items()}
+        listed = {name: {"sha256": file_hash(path), "bytes": path.stat().st_size} for name, path in files.items()}
         write_json(temporary / MANIFEST, {"format": FORMAT, "made with": environment()["versions"], "files": listed})
 
 
@@ -104,7 +103,7 @@ def check(folder: Path) -> list[str]:
     if stray := next((name for name in there if name.split("/")[0] in STAGES and name not in files), None):
         raise GobelinError(f"{folder / stray}: isn't listed in {MANIFEST}. Remove it, or save the run again.")
     for name, (digest, size) in files.items():
-        if name != CARD and ((folder / name).stat().st_size != size or _hash(folder / name) != digest):
+        if name != CARD and ((folder / name).stat().st_size != size or file_hash(folder / name) != digest):
             raise GobelinError(f"{folder / name}: was changed or truncated since it was saved. Save or download it again.")
     return list(files)
 
@@ -145,8 +144,7 @@ def _stages(made: Artefacts) -> tuple[list[str], bool]:
 def _fresh(made: Artefacts, sampler: Sampler | None) -> set[str]:
     """The verbs whose findings are about what is saved, and not about an older predictor or another generator."""
     run, keys = made.run, made.keys()
-    fitted = fingerprint(made.model.fingerprint(), made.alignment.fingerprint())
-    fresh = {"check"} | {verb for verb in ("fit", "evaluate", "search") if made.made_from(f"verbs/{verb}", fitted)}
+    fresh = {"check"} | {verb for verb in ("fit", "evaluate", "search") if run.key(f"verbs/{verb}").startswith(made.fitted)}
     if sampler is None:
         return fresh
     if all(run.has(stage, key) for stage, key in keys.items()):
@@ -211,8 +209,3 @@ def _refuse_paths(made: Artefacts, folder: Path) -> None:
         if any(place.search(text) for place in _places(made)):
             name = path.relative_to(folder).as_posix()
             raise GobelinError(f"save: {name} would tell where the data lie here. Take that path out of the settings.")
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,10 +10,10 @@ import contextlib
 import errno
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -28,6 +28,7 @@ from gobelin.errors import GobelinError
 
 FORMAT = 1
 LOCK = ".lock"
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program says otherwise
 MANIFEST = "manifest.json"  # of a folder that a run was saved to
 
 
@@ -43,6 +44,12 @@ def fingerprint(*parts: object) -> str:
             digest.update(f"{type(part).__name__} {len(data)} ".encode())
             digest.update(data)
     return digest.hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file's bytes, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def file_name(name: str) -> str:
@@ -199,7 +206,7 @@ class Run:
             try:
                 self._lock.acquire(blocking=False)
             except Timeout:
-                print(f"{self.folder}: another gobelin is at work in it; waiting until it is done.", file=sys.stderr)
+                LOG.warning("%s: another gobelin is at work in it; waiting until it is done.", self.folder)
                 self._lock.acquire()
         try:
             yield
@@ -232,6 +239,11 @@ class Run:
         """Whether the stage is finished (with this key; a saved run has one of each, whatever later versions call it)."""
         path = self.folder / name / "stage.json"
         return path.is_file() and (key is None or self.saved or _stage(path).get("key") == key)
+
+    def key(self, name: str) -> str:
+        """The key of a finished stage, '' where there is none."""
+        path = self.folder / name / "stage.json"
+        return str(_stage(path).get("key", "")) if path.is_file() else ""
 
     def stage(self, name: str, key: str, make: Callable[[Path], None]) -> Path:
         """The stage's folder; `make(temporary folder)` fills it unless it is finished with this very key."""

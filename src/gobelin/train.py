@@ -148,6 +148,13 @@ class _Measured(Exception):  # noqa: N818 - not an error
     """Enough steps were measured."""
 
 
+def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One step of the optimiser down the gradient of the loss alone."""
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    optimiser.step()
+
+
 def shuffled(step: int, rows: int, batch: int, seed: int) -> Tensor:
     """The rows of step t, int64 [batch]: its part of an endless row of permutations, one an epoch."""
     parts: list[Tensor] = []

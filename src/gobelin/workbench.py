@@ -103,13 +103,13 @@ class Workbench:
                 made.sampler(seed)
         curves = made.quality()
         shown = fingerprint(curves) if curves else ""
-        return self._verb("fit", self._key(), lambda shelf: inspection.fitted(made, shelf), shown)
+        return self._verb("fit", self.made.fitted, lambda shelf: inspection.fitted(made, shelf), shown)
 
     def evaluate(self) -> list[Finding]:
         """The predictor on validation rows."""
         self._need_data("evaluate")
         self._need_fit()
-        return self._verb("evaluate", self._key(), lambda shelf: inspection.evaluated(self.made, shelf))
+        return self._verb("evaluate", self.made.fitted, lambda shelf: inspection.evaluated(self.made, shelf))
 
     def predict(self, data: str | Path | Dataset, root: str | Path | None = None, max_bad: float | None = None) -> Predictions:
         """Predictions for every row of another data set with the same columns (those that it lacks are missing).
@@ -131,7 +131,7 @@ class Workbench:
         """How well search works on validation rows, for every ordered pair of fields."""
         self._need_data("search --recall")
         self._need_fit()
-        return self._verb("search", self._key(), lambda shelf: inspection.searched(self.made, shelf))
+        return self._verb("search", self.made.fitted, lambda shelf: inspection.searched(self.made, shelf))
 
     def describe(self, k: int = 5, **query: str) -> list[Finding]:
         """The classes and the nearest rows of a record given by a query; without the data, the classes alone."""
@@ -171,7 +171,7 @@ class Workbench:
         self._need_data("showcase")
         self._need_generator()
         queries = list(queries)
-        key = fingerprint(self._key(), queries, config.resolved(self.made.settings.generator))
+        key = fingerprint(self.made.fitted, queries, config.resolved(self.made.settings.generator))
         return self._verb("generate", key, lambda shelf: making.showcase(self.made, queries, shelf))
 
     def augment(self, export: str | Path | None = None) -> list[Finding]:
@@ -255,7 +255,7 @@ class Workbench:
         """Do the work unless it was done with this key; keep its findings and exhibits in verbs/NAME. shown: the rest of the
         key, of what it shows and later verbs don't rest on."""
         stage, run = f"verbs/{name}", self.made.run
-        if name in ("check", "fit") and run.has(stage) and not self.made.made_from(stage, key):
+        if name in ("check", "fit") and run.has(stage) and not run.key(stage).startswith(key):
             run.forget(*(f"verbs/{later}" for later in VERBS[VERBS.index(name) + 1 :]))
 
         def make(folder: Path) -> None:
@@ -277,9 +277,6 @@ class Workbench:
                     rows += read_lines(self.made.run.checked(f"verbs/{verb}") / file)
             rows = [Exhibit.from_dict(r).to_dict() if file.startswith("exhibits") else r for r in rows]
             write_lines(self.folder / file, rows)
-
-    def _key(self) -> str:
-        return fingerprint(self.made.model.fingerprint(), self.made.alignment.fingerprint())
 
     def _need_data(self, verb: str) -> None:
         if self.made.run.saved:
@@ -314,7 +311,8 @@ def from_pretrained(
         folder = hub.snapshot(str(name), saved.PATTERNS, revision)
     elif not folder.is_dir():
         raise GobelinError(f"{name}: no such folder, and no OWNER/REPOSITORY. Give the folder of a saved run.")
-    saved.check(folder)
+    if not Run(folder).saved:
+        saved.check(folder)  # says what is missing; a saved run is looked over when it is opened
     return Workbench.open(folder, progress, settings)
 
 

@@ -182,7 +182,7 @@ def test_a_text_is_prompt_and_vector_where_both_are_accepted(
 def test_the_contact_sheet_shows_sources_and_leaves_out_what_cant_be_asked(
     run: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(making, "_agreement", lambda made, space: [])
+    monkeypatch.setattr(making, "_agreement", lambda made, trained, space: [])
     monkeypatch.setattr(making.matching, "match", lambda made, generators: [])
     Workbench.open(run).showcase([{"text": "a red bird"}, {"image": str(run.parent / "img" / "after7.png")}])
     kinds = [sorted(one.used()) for one in reader.given]

@@ -34,7 +34,7 @@ from gobelin.generators import Condition, Context, Controls, ImageRows, Learned,
 from gobelin.networks.condition import Parts, hide, jitter
 from gobelin.networks.sequence import Patches, PatchSequence, dequantise, quantise
 from gobelin.runtime import Runtime, derived_seed, generator
-from gobelin.train import Settings, run, shuffled, steps_in
+from gobelin.train import Settings, descend, run, shuffled, steps_in
 
 FORMAT = 2  # of the saved folder
 SCORED, DRAWN = 2, 18  # what an image costs in passes; measured at 16 to 32 pixels: 16 samples take 1 to 3 steps
@@ -160,9 +160,7 @@ class _Reading:
         shown = jitter(shown, torch.randn(shown.vectors.shape, generator=rng).to(level.device), self.settings.jitter)
         with self.runtime.autocast():
             bits = self.network.loss(level, shown, self.settings.dropout, rng)
-        self.optimisers["network"].zero_grad(set_to_none=True)
-        bits.backward()
-        self.optimisers["network"].step()
+        descend(self.optimisers["network"], bits)
         return {"bits": bits.detach()}
 
     def bits(self, rows: ImageRows) -> float:

@@ -26,10 +26,10 @@ from gobelin.config import within
 from gobelin.generators import Condition, Context, Controls, ImageRows, Learned, small_set, training_identity, watching
 from gobelin.networks.condition import ConditionEmbedding, Parts, hide, jitter
 from gobelin.networks.convolution import pixels_of, signal_of
-from gobelin.networks.path import Field, Solver, Times, Velocity, fixed_loss, guided, path_loss, solve, times
+from gobelin.networks.path import Field, Solver, Times, Velocity, at_one_time, fixed_loss, guided, path_loss, solve, times
 from gobelin.networks.transformer import PatchTransformer, canvas, padded, patch_for
 from gobelin.runtime import Runtime, derived_seed, generator
-from gobelin.train import Settings, run, shuffled, steps_in
+from gobelin.train import Settings, descend, run, shuffled, steps_in
 
 FORMAT, MEASURED, BLOCK = 2, 2048, 64  # of the saved folder; images for m and s; rows at once
 Batch = tuple[Tensor, Parts]  # images [N, C, H, W] in -1 .. 1 on whole patches, their conditions
@@ -163,9 +163,7 @@ class _Learning:
         with self.runtime.autocast():
             embedded = self.velocity.embedding(shown)
             loss = path_loss(lambda u, t: self.velocity(u, t, embedded), image, start, time).mean()
-        self.optimisers["velocity"].zero_grad()
-        loss.backward()
-        self.optimisers["velocity"].step()
+        descend(self.optimisers["velocity"], loss)
         return {"loss": loss.detach()}
 
 
@@ -205,13 +203,7 @@ class FlowSampler:
         """The velocity of u and one time for all, pulled towards these conditions."""
 
         def given(parts: Parts) -> Field:
-            velocity = self.network(parts)
-
-            def field(signal: Tensor, time: float) -> Tensor:
-                with nullcontext() if self.settings.exact else self.runtime.autocast():
-                    return velocity(signal, torch.full((len(signal),), time, device=signal.device))
-
-            return field
+            return at_one_time(self.network(parts), nullcontext if self.settings.exact else self.runtime.autocast)
 
         return guided(given(parts), given(parts.nothing()), guidance)
 

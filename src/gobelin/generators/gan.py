@@ -39,7 +39,7 @@ from gobelin.generators import (
 from gobelin.networks.condition import Parts, hide, jitter
 from gobelin.networks.convolution import Reader, StridedMaker, change, pixels_of, signal_of
 from gobelin.runtime import Runtime, derived_seed, generator
-from gobelin.train import Settings, run, shuffled, steps_in
+from gobelin.train import Settings, descend, run, shuffled, steps_in
 
 FORMAT, EVERY = 1, 8  # of the saved folder; steps between two looks at the critic's overfitting
 Batch = tuple[Tensor, Parts]  # images [N, C, H, W] in -1 .. 1, their conditions
@@ -214,7 +214,7 @@ class _Duel:
         self.critic.requires_grad_(False)
         says_made = self.says(self.amount.changed(made, rng), shown)
         maker = functional.softplus(says_real - says_made if self.relativistic else -says_made).mean()
-        _descend(self.optimisers["maker"], maker)
+        descend(self.optimisers["maker"], maker)
         self.critic.requires_grad_(True)
         losses = {"critic": critic, "maker": maker, "slope": slope, "changed": self.amount.share}
         return {name: value.detach() for name, value in losses.items()}
@@ -238,7 +238,7 @@ class _Duel:
             loss = functional.softplus(says_made - says_real).mean()
         else:
             loss = functional.softplus(-says_real).mean() + functional.softplus(says_made).mean()
-        _descend(self.optimisers["critic"], loss + s.penalty / 2 * slope)
+        descend(self.optimisers["critic"], loss + s.penalty / 2 * slope)
         return loss, slope, says_real.detach()
 
     @torch.no_grad()
@@ -298,9 +298,3 @@ def _batches(task: _Duel, rows: ImageRows) -> Callable[[int], Batch]:
         return signal_of(rows.images[index.numpy()]).to(device), parts.rows(index).to(device)
 
     return batch
-
-
-def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    optimiser.step()

@@ -24,14 +24,24 @@ from torch import Tensor, nn
 from gobelin import weights
 from gobelin.config import within
 from gobelin.errors import GobelinError
-from gobelin.generators import Condition, Context, Controls, ImageRows, Learned, small_set, training_identity, watching
+from gobelin.generators import (
+    Condition,
+    Context,
+    Controls,
+    ImageRows,
+    Learned,
+    has_target,
+    small_set,
+    training_identity,
+    watching,
+)
 from gobelin.networks.condition import ConditionEmbedding, Parts, hide, jitter
 from gobelin.networks.convolution import pixels_of, signal_of
-from gobelin.networks.path import Field, Solver, Velocity, fixed_loss, guided, path_loss, solve
+from gobelin.networks.path import Field, Solver, Velocity, at_one_time, fixed_loss, guided, path_loss, solve
 from gobelin.networks.transformer import canvas, padded
 from gobelin.networks.unet import Unet, halvings_for, rectangles, square_for
 from gobelin.runtime import Runtime, derived_seed, generator
-from gobelin.train import Settings, run, shuffled, steps_in
+from gobelin.train import Settings, descend, run, shuffled, steps_in
 
 FORMAT, MEASURED, BLOCK = 2, 2048, 64  # of the saved folder; images for m and s; rows at once
 Batch = tuple[Tensor, Tensor | None, Parts]  # images and sources [N, C, H, W] in -1 .. 1 on the canvas, their conditions
@@ -219,9 +229,7 @@ class _Learning:
                 return torch.where(known > 0, image - start, self.velocity(signal, time, embedded, beside))
 
             loss = path_loss(velocity, image, start, time).mean()
-        self.optimisers["velocity"].zero_grad()
-        loss.backward()
-        self.optimisers["velocity"].step()
+        descend(self.optimisers["velocity"], loss)
         return {"loss": loss.detach()}
 
 
@@ -292,16 +300,9 @@ class TranslateSampler:
         """The velocity of u and one time for all, pulled towards these conditions; where there is none, nothing to pull to."""
 
         def given(parts: Parts) -> Field:
-            velocity = self.network(parts, beside)
+            return at_one_time(self.network(parts, beside), nullcontext if self.settings.exact else self.runtime.autocast)
 
-            def field(signal: Tensor, time: float) -> Tensor:
-                with nullcontext() if self.settings.exact else self.runtime.autocast():
-                    return velocity(signal, torch.full((len(signal),), time, device=signal.device))
-
-            return field
-
-        target = parts.target
-        asks = bool(parts.present.any()) or bool((~target.isnan() if target.is_floating_point() else target >= 0).any())
+        asks = bool(parts.present.any()) or bool(has_target(parts.target).any())
         return guided(given(parts), given(parts.nothing()), guidance if asks else 1.0)
 
     @torch.no_grad()

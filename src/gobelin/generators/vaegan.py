@@ -37,7 +37,7 @@ from gobelin.generators import (
 from gobelin.networks.condition import CodePrior, Parts, hide, jitter, mix_codes
 from gobelin.networks.convolution import Maker, Reader, change, pixels_of, pyramid_distance, signal_of
 from gobelin.runtime import Runtime, derived_seed, generator
-from gobelin.train import Settings, run, shuffled, steps_in
+from gobelin.train import Settings, descend, run, shuffled, steps_in
 
 FORMAT = 2  # of the saved folder
 Batch = tuple[Tensor, Parts, float]  # images [N, C, H, W] in -1 .. 1, their conditions, share of the training done
@@ -181,7 +181,7 @@ class _Duel:
             made = self.maker(mix_codes(code + self.settings.code_noise * noise, mixed, rng))
             distance = pyramid_distance(made[mixed:], real[mixed:])
         critic, fooled = self.judge(real, made, rng) if judged else (torch.zeros(()), torch.zeros(()))
-        _descend(self.optimisers["maker"], distance + self.settings.sharpness * fooled.to(distance.device))
+        descend(self.optimisers["maker"], distance + self.settings.sharpness * fooled.to(distance.device))
         prior = self.learn_prior(code.detach(), parts, rng)
         losses = {"distance": distance, "critic": critic, "fooled": fooled, "prior": prior}
         return {name: loss.detach() for name, loss in losses.items()}
@@ -198,7 +198,7 @@ class _Duel:
 
         says_real, says_made = says(torch.cat([seen(real), seen(made.detach())])).chunk(2)
         loss = functional.relu(1 - says_real).mean() + functional.relu(1 + says_made).mean()
-        _descend(self.optimisers["critic"], loss)
+        descend(self.optimisers["critic"], loss)
         self.critic.requires_grad_(False)
         fooled = -says(seen(made)).mean()
         self.critic.requires_grad_(True)
@@ -211,7 +211,7 @@ class _Duel:
         shown = jitter(shown, torch.randn(shown.vectors.shape, generator=rng).to(code.device), self.settings.jitter)
         with self.runtime.autocast():
             loss = self.prior.loss(code[again], shown, rng)
-        _descend(self.optimisers["prior"], loss)
+        descend(self.optimisers["prior"], loss)
         return loss
 
     @torch.no_grad()
@@ -268,9 +268,3 @@ def _batches(task: _Duel, rows: ImageRows, done: Callable[[int], float]) -> Call
         return signal_of(rows.images[index.numpy()]).to(device), parts.rows(index).to(device), done(step)
 
     return batch
-
-
-def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    optimiser.step()

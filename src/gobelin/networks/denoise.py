@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gobelin.runtime import Runtime
+from gobelin.train import descend
 
 Batch = TypeVar("Batch")
 
@@ -59,7 +60,5 @@ class Adapting(Generic[Batch]):
     def step(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         with self.runtime.autocast():
             loss = self.loss(batch, rng).mean()
-        self.optimisers["lora"].zero_grad()
-        loss.backward()
-        self.optimisers["lora"].step()
+        descend(self.optimisers["lora"], loss)
         return {"loss": loss.detach()}

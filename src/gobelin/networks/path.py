@@ -9,6 +9,7 @@ knows, so losses of one data set can be compared with each other only.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Literal
 
 import torch
@@ -81,6 +82,16 @@ def fixed_loss(velocity: Callable[[Tensor, Tensor], Tensor], image: Tensor, rows
         time = torch.stack([(draw + torch.rand((), generator=stream)) / draws for stream in streams])
         losses.append(path_loss(velocity, image, start.to(image.device), time.to(image.device)))
     return torch.stack(losses).mean(0)
+
+
+def at_one_time(velocity: Callable[[Tensor, Tensor], Tensor], precision: Callable[[], AbstractContextManager[object]]) -> Field:
+    """The velocity of [N, C, H, W] and times [N] as one of a single time for all, computed in this precision."""
+
+    def field(signal: Tensor, time: float) -> Tensor:
+        with precision():
+            return velocity(signal, torch.full((len(signal),), time, device=signal.device))
+
+    return field
 
 
 def guided(asked: Field, free: Field, guidance: float) -> Field:

@@ -60,8 +60,9 @@ class Tuxpaint:
         }
 
     def queries(self) -> tuple[Mapping[str, str], ...]:
-        said = [s for s in self._stamps() if _spoken(s, self.voices[0])][:1]
-        effect = [s for s in self._stamps() if _effect(s)][:1]
+        stamps = self._stamps()
+        said = [s for s in stamps if _spoken(s, self.voices[0])][:1]
+        effect = [s for s in stamps if _effect(s)][:1]
         return (
             {"text": "a red flower"},
             {"text": "ein Vogel"},
