@@ -19,12 +19,12 @@ from markdown_it import MarkdownIt
 from PIL import Image
 
 import gobelin
-from gobelin import Workbench, card, catalog, saved
+from gobelin import Workbench, card, catalog
 from gobelin.cli import main
 from gobelin.errors import GobelinError, MissingExtra
 from gobelin.evidence import Finding
 from gobelin.provenance import save_png
-from gobelin.store import MANIFEST, read_json, write_json
+from gobelin.store import MANIFEST, file_hash, read_json, write_json
 
 WORD, IDENTITY, PLACE = "zyxquartz", "patient-vonnegut", "hiddenplace"
 QUICK = {
@@ -286,7 +286,7 @@ def test_a_device_that_is_not_here_is_replaced(kept: Path, copy: Path, source: P
     said["runtime"] |= {"device": "cuda:63", "threads": 4096}
     write_json(copy / "settings.json", said)
     listed = read_json(copy / MANIFEST)
-    listed["files"]["settings.json"] = {"sha256": saved._hash(copy / "settings.json"),
+    listed["files"]["settings.json"] = {"sha256": file_hash(copy / "settings.json"),
                                         "bytes": (copy / "settings.json").stat().st_size}  # fmt: skip
     write_json(copy / MANIFEST, listed)
     runtime = gobelin.from_pretrained(copy).made.settings.runtime
