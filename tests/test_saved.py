@@ -19,7 +19,7 @@ from markdown_it import MarkdownIt
 from PIL import Image
 
 import gobelin
-from gobelin import Workbench, card, catalog
+from gobelin import Workbench, card, catalog, saved
 from gobelin.cli import main
 from gobelin.errors import GobelinError, MissingExtra
 from gobelin.evidence import Finding
