@@ -36,12 +36,14 @@ def sampler(tmp_path_factory: pytest.TempPathFactory) -> FlowSampler:
 
 
 class ClassGaussian(nn.Module):
-    """In the network's place: the closed-form velocity of N(-0.4 or 0.4, 0.1^2) of class 0 or 1, N(0, 0.1^2) of none."""
+    """In the network's place: the closed-form velocity of N(-0.4 or 0.4, 0.1^2) of class 0 or 1, N(0, 0.1^2) of none, at
+    no reach."""
 
     def embedding(self, parts: Parts) -> Tensor:
         return torch.tensor([-0.4, 0.4, 0.0])[parts.target]
 
-    def forward(self, signal: Tensor, time: Tensor, embedded: Tensor) -> Tensor:
+    def forward(self, signal: Tensor, time: Tensor, embedded: Tensor, reach: Tensor) -> Tensor:
+        assert not reach.any()
         t, mean = time[:, None, None, None], embedded[:, None, None, None]
         return mean + (t * 0.01 - (1 - t)) / ((1 - t) ** 2 + t**2 * 0.01) * (signal - t * mean)
 
@@ -68,13 +70,13 @@ def test_a_closed_form_velocity_makes_its_gaussian(sampler: FlowSampler, guidanc
 def test_guidance_one_is_the_asked_and_zero_the_free_velocity(sampler: FlowSampler) -> None:
     """To the bit, for the trained network."""
     parts = sampler.learned.parts("flow", asking(3, target=1, hint=1))
-    signal, time = torch.randn(3, 3, 16, 16, generator=generator(0, "u")), torch.full((3,), 0.4)
+    signal, time, reach = torch.randn(3, 3, 16, 16, generator=generator(0, "u")), torch.full((3,), 0.4), torch.full((3,), 0.2)
     with torch.no_grad():
-        asked = sampler.velocity(signal, time, sampler.velocity.embedding(parts))
-        free = sampler.velocity(signal, time, sampler.velocity.embedding(parts.nothing()))
-        assert torch.equal(sampler.field(parts, 1.0)(signal, 0.4), asked)
-        assert torch.equal(sampler.field(parts, 0.0)(signal, 0.4), free)
-        assert torch.allclose(sampler.field(parts, 3.0)(signal, 0.4), 3 * asked - 2 * free, atol=1e-4)
+        asked = sampler.velocity(signal, time, sampler.velocity.embedding(parts), reach=reach)
+        free = sampler.velocity(signal, time, sampler.velocity.embedding(parts.nothing()), reach=reach)
+        assert torch.equal(sampler.field(parts, 1.0, 0.2)(signal, 0.4), asked)
+        assert torch.equal(sampler.field(parts, 0.0, 0.2)(signal, 0.4), free)
+        assert torch.allclose(sampler.field(parts, 3.0, 0.2)(signal, 0.4), 3 * asked - 2 * free, atol=1e-4)
     assert not torch.allclose(asked, free, atol=1e-2)
 
 
@@ -129,16 +131,47 @@ def test_an_image_is_its_seeds_and_not_its_batchs(sampler: FlowSampler) -> None:
     assert [len(block) for block in sampler.sample(condition, range(13), Controls(batch=5))] == [5, 5, 3]
 
 
+def test_one_stride_reaches_either_mode(tmp_path: Path) -> None:
+    """Asked for nothing. The same weights by one step of Euler along the velocity give a mixture of red and blue."""
+    few, sampler = Controls(steps=1), fit(planted(200), tmp_path, 600)
+
+    def away(sampler: FlowSampler) -> float:
+        middle = make(sampler, asking(60), few).astype(float)[:, 7:9, 7:9].mean((1, 2))
+        return float(np.median(np.linalg.norm(middle[:, None] - COLOURS, axis=2).min(1)))
+
+    assert away(sampler) < 0.65 * away(replace(sampler, settings=replace(SMALL, shortcuts=0.0)))
+    assert 0.25 < redder(make(sampler, asking(60), few)).mean() < 0.75
+
+
+@pytest.mark.parametrize("evaluations", [1, 2, 4])
+def test_few_evaluations_paint_what_was_asked(sampler: FlowSampler, evaluations: int) -> None:
+    red, blue = (redder(make(sampler, asking(40, target=k), Controls(steps=evaluations))) for k in (0, 1))
+    assert red.mean() >= 0.9 and blue.mean() <= 0.1
+
+
+def test_strides_written_out(sampler: FlowSampler) -> None:
+    """A second implementation of sampling: three evaluations are a quarter, a quarter and a half."""
+    parts = sampler.learned.parts("flow", asking(1, target=1))
+    u, t = torch.randn(3, 16, 16, generator=generator(3, "noise"))[None], 0.0
+    with torch.no_grad():
+        for d in (0.25, 0.25, 0.5):
+            u = u + d * sampler.velocity(u, torch.tensor([t]), sampler.velocity.embedding(parts), reach=torch.tensor([d]))
+            t += d
+    made = next(sampler.sample(asking(1, target=1), [3], Controls(steps=3)))
+    assert np.abs(made[0] - ((u[0].permute(1, 2, 0).numpy() + 1) * 127.5).clip(0, 255)).max() <= 0.51
+
+
 def test_noise_is_the_named_stream(sampler: FlowSampler) -> None:
     """A second implementation of sampling: Heun's method written out, from the weights."""
     parts = sampler.learned.parts("flow", asking(1, target=1))
     u = torch.randn(3, 16, 16, generator=generator(3, "noise"))[None]
     with torch.no_grad():
-        embedded = sampler.velocity.embedding(parts)
+        embedded, none = sampler.velocity.embedding(parts), torch.zeros(1)
         for k in range(4):
-            first = sampler.velocity(u, torch.tensor([k / 4]), embedded)
-            u = u + (first + sampler.velocity(u + first / 4, torch.tensor([(k + 1) / 4]), embedded)) / 8
-    made = next(replace(sampler, settings=replace(SMALL, solver="heun")).sample(asking(1, target=1), [3], Controls(steps=8)))
+            first = sampler.velocity(u, torch.tensor([k / 4]), embedded, reach=none)
+            u = u + (first + sampler.velocity(u + first / 4, torch.tensor([(k + 1) / 4]), embedded, reach=none)) / 8
+    plain = replace(sampler, settings=replace(SMALL, solver="heun", shortcuts=0.0))
+    made = next(plain.sample(asking(1, target=1), [3], Controls(steps=8)))
     assert np.abs(made[0] - ((u[0].permute(1, 2, 0).numpy() + 1) * 127.5).clip(0, 255)).max() <= 0.51
 
 
@@ -205,7 +238,7 @@ class Ramp(nn.Module):
     def embedding(self, parts: Parts) -> Tensor:
         return torch.zeros(len(parts), 1)
 
-    def forward(self, signal: Tensor, time: Tensor, embedded: Tensor) -> Tensor:
+    def forward(self, signal: Tensor, time: Tensor, embedded: Tensor, reach: Tensor) -> Tensor:
         return torch.arange(signal.shape[3]) * 5 / 127.5 - 1 - signal
 
 

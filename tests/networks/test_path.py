@@ -8,7 +8,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gobelin.networks.path import Solver, Velocity, balance, guided, path_loss, solve, times
+from gobelin.networks.path import (
+    SHORTEST,
+    Field,
+    Solver,
+    Velocity,
+    balance,
+    guided,
+    halves,
+    path_loss,
+    reaches,
+    solve,
+    stride,
+    times,
+)
 from gobelin.runtime import generator
 
 MEAN, DEVIATION = 0.4, 0.25
@@ -80,7 +93,7 @@ class Nothing(nn.Module):
         super().__init__()
         self.value = nn.Parameter(torch.tensor(value))
 
-    def forward(self, signal: Tensor, time: Tensor, embedded: Tensor) -> Tensor:
+    def forward(self, signal: Tensor, time: Tensor, embedded: Tensor, *beside: Tensor) -> Tensor:
         return self.value * torch.ones_like(signal)
 
 
@@ -105,6 +118,64 @@ def test_untrained_it_is_the_gaussian_of_the_images() -> None:
     assert losses[1] == pytest.approx(floor, rel=0.02)
 
 
+def gaussian() -> Velocity:
+    velocity = Velocity(Nothing(), nn.Identity(), (1, 4, 4)).double()
+    velocity.centre.fill_(MEAN)
+    velocity.spread.fill_(DEVIATION)
+    return velocity
+
+
+@pytest.mark.parametrize("evaluations", range(1, 9))
+def test_untrained_any_strides_land_on_the_gaussian(evaluations: int) -> None:
+    """Exactly on mean + deviation u_0, where one step of Euler gives the mean alone."""
+    velocity, start = gaussian(), noise(50)
+
+    def field(reach: float) -> Field:
+        return lambda u, t: velocity(u, torch.full((len(u),), t), u, reach=torch.full((len(u),), reach))
+
+    with torch.no_grad():
+        assert torch.allclose(stride(field, start, evaluations), MEAN + DEVIATION * start, atol=1e-6)
+        assert torch.allclose(solve(field(0.0), start, 1, "euler"), torch.full_like(start, MEAN), atol=1e-6)
+
+
+@pytest.mark.parametrize("evaluations", range(1, 9))
+def test_strides_are_those_that_were_learned(evaluations: int) -> None:
+    """Each a power of 1/2 that begins at one of its multiples, the short ones first; together the whole way."""
+    asked: list[tuple[float, float]] = []
+
+    def field(reach: float) -> Field:
+        return lambda u, t: asked.append((t, reach)) or torch.ones_like(u)
+
+    assert torch.equal(stride(field, torch.zeros(1, 1, 2, 2), evaluations), torch.ones(1, 1, 2, 2))
+    assert len(asked) == evaluations and [d for _, d in asked] == sorted(d for _, d in asked)
+    for time, reach in asked:
+        assert reach in (1, 1 / 2, 1 / 4, 1 / 8) and (time / reach).is_integer()
+
+
+def test_learned_reaches_are_even_and_end_within_the_path() -> None:
+    reach, time = reaches(40_000, generator(0, "reaches"))
+    for d in (1, 1 / 2, 1 / 4, 1 / 8):
+        met = time[reach == d]
+        assert len(met) == pytest.approx(10_000, rel=0.05)
+        starts, count = met.unique(return_counts=True)
+        assert starts.tolist() == [k * d for k in range(int(1 / d))]
+        assert float(count.max() / count.min()) < 1.25
+
+
+def test_two_halves_are_the_whole() -> None:
+    """For a Gaussian its own closed form: halves of a longer reach agree with the whole one; those of the shortest are
+    two steps of Euler, written out here."""
+    velocity, signal = gaussian(), noise(4)
+    reach, time = torch.tensor([1.0, 0.5, 0.25, 0.125]).double(), torch.tensor([0.0, 0.5, 0.25, 0.5]).double()
+    with torch.no_grad():
+        whole = velocity(signal, time, signal, reach=reach)
+        found = halves(lambda u, t, d: velocity(u, t, signal, reach=d), signal, time, reach)
+    assert torch.allclose(found[:3], whole[:3], atol=1e-6)
+    first = closed(signal[3], 0.5)
+    assert torch.allclose(found[3], (first + closed(signal[3] + SHORTEST / 2 * first, 0.5 + SHORTEST / 2)) / 2, atol=1e-6)
+    assert not torch.allclose(found[3], whole[3], atol=1e-3)
+
+
 def test_balanced_the_network_meets_unit_variance() -> None:
     """What goes in and what it must find, on Gaussian images of any spread, at every time."""
     n, spread = 100_000, torch.tensor(0.3)
@@ -112,7 +183,7 @@ def test_balanced_the_network_meets_unit_variance() -> None:
     start = torch.randn(n, generator=generator(0, "start"))
     for time in (0.0, 0.2, 0.5, 0.8, 1.0):
         t = torch.tensor(time)
-        inside, skip, outside = balance(t, spread)
+        inside, skip, outside = balance(t, spread, torch.zeros(()))
         between = (1 - t) * start + t * image
         assert float((inside * between).std()) == pytest.approx(1, abs=0.02)
         assert float((((image - start) - skip * between) / outside).std()) == pytest.approx(1, abs=0.02)

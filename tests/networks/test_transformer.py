@@ -35,18 +35,25 @@ def test_cut_and_joined_is_the_image() -> None:
 def test_it_starts_as_zero_and_every_weight_can_learn() -> None:
     torch.manual_seed(0)
     network = PatchTransformer((1, 8, 8), 4, 16, 2, 2)
-    signal, time, embedded = torch.randn(2, 1, 8, 8), torch.tensor([0.1, 0.9]), torch.randn(2, 16)
-    assert torch.equal(network(signal, time, embedded), torch.zeros(2, 1, 8, 8))
+    signal, time, embedded, reach = (
+        torch.randn(2, 1, 8, 8),
+        torch.tensor([0.1, 0.9]),
+        torch.randn(2, 16),
+        torch.tensor([0.5, 0]),
+    )
+    assert torch.equal(network(signal, time, embedded, reach), torch.zeros(2, 1, 8, 8))
     optimiser = torch.optim.SGD(network.parameters(), 0.1)
     before = {name: weight.detach().clone() for name, weight in network.named_parameters()}
     for _ in range(5):
         optimiser.zero_grad()
-        (network(signal, time, embedded) - signal).square().mean().backward()
+        (network(signal, time, embedded, reach) - signal).square().mean().backward()
         optimiser.step()
     same = [name for name, weight in network.named_parameters() if torch.equal(weight, before[name])]
     assert not same
-    assert not torch.allclose(network(signal, time, embedded), network(signal, time, embedded.flip(0)))
-    assert not torch.allclose(network(signal, time, embedded), network(signal, time.flip(0), embedded))
+    one = network(signal, time, embedded, reach)
+    assert not torch.allclose(one, network(signal, time, embedded.flip(0), reach))
+    assert not torch.allclose(one, network(signal, time.flip(0), embedded, reach))
+    assert not torch.allclose(one, network(signal, time, embedded, reach.flip(0)))
 
 
 def test_every_place_has_its_own_wave() -> None:

@@ -2,7 +2,9 @@
 
 A transformer on patches learns the velocity that carries noise into images (Lipman et al. 2023; rectified flow, Liu et al.
 2023). Fields and target are hidden at random while it learns, so that one network answers every subset of a condition, the
-empty one too, and can be pulled towards it (classifier-free guidance, Ho and Salimans 2022).
+empty one too, and can be pulled towards it (classifier-free guidance, Ho and Salimans 2022). A part of every batch learns to
+take long strides at once, up to the whole way, by matching two of its own strides of half the length (shortcut models, Frans et
+al. 2025): one to eight evaluations make an image.
 
 What this cannot show: that its images are no copies (a small training set, seen often, is memorised in part: `notes` says so,
 the copying audit measures it), nor how likely an image is: `row_loss` compares rows with each other and is no likelihood. There
@@ -14,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -24,14 +27,15 @@ from torch import Tensor, nn
 from gobelin import weights
 from gobelin.config import within
 from gobelin.generators import Condition, Context, Controls, ImageRows, Learned, small_set, training_identity, watching
+from gobelin.networks import path
 from gobelin.networks.condition import ConditionEmbedding, Parts, hide, jitter
 from gobelin.networks.convolution import pixels_of, signal_of
-from gobelin.networks.path import Field, Solver, Times, Velocity, at_one_time, fixed_loss, guided, path_loss, solve, times
+from gobelin.networks.path import Field, Solver, Times, Velocity
 from gobelin.networks.transformer import PatchTransformer, canvas, padded, patch_for
 from gobelin.runtime import Runtime, derived_seed, generator
 from gobelin.train import Settings, descend, run, shuffled, steps_in
 
-FORMAT, MEASURED, BLOCK = 2, 2048, 64  # of the saved folder; images for m and s; rows at once
+FORMAT, MEASURED, BLOCK = 3, 2048, 64  # of the saved folder; images for m and s; rows at once
 Batch = tuple[Tensor, Parts]  # images [N, C, H, W] in -1 .. 1 on whole patches, their conditions
 
 
@@ -46,9 +50,12 @@ class Flow:
     jitter: length of the noise on the unit vectors of a condition. times: which times are learned at: uniform, or logit-normal,
     which seldom learns the first tenth, where coarse things such as the colour of everything are decided.
     half_life: of the averaged weights that sample, in steps.
-    evaluations: of the network for an image when `Controls.steps` is 0 (with guidance each counts once and runs twice).
-    solver: euler, heun or adams. exact: sample in float32; otherwise in the training's precision: where that is bfloat16 two
-    to three times faster, but then an image can depend on its batch by more than 2 levels of 255.
+    shortcuts: share of a batch that learns long strides; at 0 there are none.
+    evaluations: of the network for an image when `Controls.steps` is 0 (with guidance each counts once and runs twice). Up to 8
+    are learned strides; more, or without shortcuts, follow the velocity.
+    solver: that follows it: euler, heun or adams.
+    exact: sample in float32; otherwise in the training's precision: where that is bfloat16 two to three times faster, but then
+    an image can depend on its batch by more than 2 levels of 255.
     """
 
     width: int = 192
@@ -65,19 +72,20 @@ class Flow:
     jitter: float = 0.5
     times: Times = "uniform"
     half_life: float = 500.0
+    shortcuts: float = 0.25
     evaluations: int = 8
     solver: Solver = "adams"
     exact: bool = True
 
     accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target"})
     licence: ClassVar[str] = "Apache-2.0; loads nothing, learns from your rows"
-    cost: ClassVar[str] = "minutes of training on a processor, 8 evaluations an image"
+    cost: ClassVar[str] = "minutes of training on a processor, 1 to 8 evaluations an image"
 
     def __post_init__(self) -> None:
         within(self, {
             "width": (4, 8192), "depth": (1, 128), "heads": (1, 128), "patch": (0, 256), "batch": (1, 65536), "rate": (1e-9, 1),
             "warmup": (0, 1e9), "cooldown": (0, 1), "decay": (0, 10), "clip": (0, 1e9), "whole": (0, 1), "jitter": (0, 100),
-            "half_life": (1e-3, 1e9), "evaluations": (1, 10000),
+            "half_life": (1e-3, 1e9), "shortcuts": (0, 1), "evaluations": (1, 10000),
         })  # fmt: skip
         if self.width % self.heads:
             raise ValueError(f"width = {self.width}, a multiple of heads = {self.heads} was expected")
@@ -155,16 +163,28 @@ class _Learning:
         self.optimisers: Mapping[str, torch.optim.Optimizer] = {"velocity": adam}
 
     def step(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
-        image, parts = batch
+        (image, parts), far = batch, round(self.settings.shortcuts * len(batch[0]))
         start = torch.randn(image.shape, generator=rng).to(image.device)
-        time = times(len(image), self.settings.times, rng).to(image.device)
+        time, reach = path.times(len(image), self.settings.times, rng), torch.zeros(len(image))
+        reach[:far], time[:far] = path.reaches(far, rng)
+        time, reach = time.to(image.device), reach.to(image.device)
+        between, wanted = path.on_path(image, start, time), image - start
         shown = hide(parts, rng, self.settings.whole)
         shown = jitter(shown, torch.randn(shown.vectors.shape, generator=rng).to(image.device), self.settings.jitter)
+        if far:
+            wanted[:far] = self.twice(between[:far], time[:far], reach[:far], shown.rows(slice(far)))
         with self.runtime.autocast():
-            embedded = self.velocity.embedding(shown)
-            loss = path_loss(lambda u, t: self.velocity(u, t, embedded), image, start, time).mean()
+            said = self.velocity(between, time, self.velocity.embedding(shown), reach=reach)
+        loss = (said - wanted).square().mean()
         descend(self.optimisers["velocity"], loss)
         return {"loss": loss.detach()}
+
+    @torch.no_grad()
+    def twice(self, signal: Tensor, time: Tensor, reach: Tensor, parts: Parts) -> Tensor:
+        """What the network itself says in two strides of half the reach."""
+        with self.runtime.autocast():
+            embedded = self.velocity.embedding(parts)
+            return path.halves(lambda u, t, d: self.velocity(u, t, embedded, reach=d), signal, time, reach)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,24 +208,30 @@ class FlowSampler:
         (height, width, _), size = self.size, self.canvas.size
         for first in range(0, len(condition), controls.batch):
             rows = range(first, min(first + controls.batch, len(condition)))
-            field = self.field(self.learned.parts("flow", condition.rows(rows)).to(self.runtime.device), controls.guidance)
+            parts = self.learned.parts("flow", condition.rows(rows)).to(self.runtime.device)
             noise = torch.stack([torch.randn(size, generator=generator(seeds[k], "noise")) for k in rows])
-            evaluations = controls.steps or self.settings.evaluations
-            image = solve(field, noise.to(self.runtime.device), evaluations, self.settings.solver)
+            image = self.follow(partial(self.field, parts, controls.guidance), noise.to(self.runtime.device), controls.steps)
             yield pixels_of(image[:, :, :height, :width])
 
-    def network(self, parts: Parts) -> Callable[[Tensor, Tensor], Tensor]:
-        """The velocity of u [n, C, H, W] and time [n], given these conditions."""
-        embedded = self.velocity.embedding(parts)
-        return lambda signal, time: self.velocity(signal, time, embedded)
+    def follow(self, field: Callable[[float], Field], noise: Tensor, steps: int) -> Tensor:
+        """The images that these noises [n, C, H, W] lead to. field: of a reach. steps: 0 = the setting's."""
+        evaluations = steps or self.settings.evaluations
+        if self.settings.shortcuts and evaluations <= 1 / path.SHORTEST:
+            return path.stride(field, noise, evaluations)
+        return path.solve(field(0.0), noise, evaluations, self.settings.solver)
 
-    def field(self, parts: Parts, guidance: float) -> Field:
-        """The velocity of u and one time for all, pulled towards these conditions."""
+    def network(self, parts: Parts, reach: float = 0.0) -> Callable[[Tensor, Tensor], Tensor]:
+        """The mean velocity over this reach of u [n, C, H, W] and time [n], given these conditions."""
+        embedded = self.velocity.embedding(parts)
+        return lambda signal, time: self.velocity(signal, time, embedded, reach=torch.full_like(time, reach))
+
+    def field(self, parts: Parts, guidance: float, reach: float = 0.0) -> Field:
+        """The same at one time for all, pulled towards these conditions."""
 
         def given(parts: Parts) -> Field:
-            return at_one_time(self.network(parts), nullcontext if self.settings.exact else self.runtime.autocast)
+            return path.at_one_time(self.network(parts, reach), nullcontext if self.settings.exact else self.runtime.autocast)
 
-        return guided(given(parts), given(parts.nothing()), guidance)
+        return path.guided(given(parts), given(parts.nothing()), guidance)
 
     @torch.no_grad()
     def row_loss(self, rows: ImageRows, draws: int = 4) -> Tensor:
@@ -216,7 +242,7 @@ class FlowSampler:
             some = slice(first, min(first + BLOCK, len(rows)))
             velocity = self.network(parts.rows(some).to(device))
             image = self.canvas.signal(rows.images[some]).to(device)
-            out.append(fixed_loss(velocity, image, range(some.start, some.stop), draws).cpu())
+            out.append(path.fixed_loss(velocity, image, range(some.start, some.stop), draws).cpu())
         return torch.cat(out)
 
     def mean_loss(self, rows: ImageRows) -> float | None:

@@ -8,6 +8,7 @@ knows, so losses of one data set can be compared with each other only.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Literal
@@ -20,6 +21,7 @@ from gobelin.runtime import generator
 Field = Callable[[Tensor, float], Tensor]  # u [N, C, H, W] and a time to a velocity [N, C, H, W]
 Solver = Literal["euler", "heun", "adams"]
 Times = Literal["logit-normal", "uniform"]
+SHORTEST = 1 / 8  # of the reaches that a network learns
 
 
 class Velocity(nn.Module):
@@ -27,6 +29,9 @@ class Velocity(nn.Module):
 
     a, b, c are chosen as in Karras et al. 2022, section 5, here for the straight path: if images were N(m, s^2 I) then
     F = 0 would be exact, and what F has to find has unit variance at every t. F starts at 0, so training starts there.
+
+    With a reach d, v is the mean velocity from t to t + d, so that one stride u + d v(u, t, d) lands where the whole way would
+    (a shortcut model, Frans et al. 2025); F sees d too. F = 0 is then exact for N(m, s^2 I) at every reach.
     """
 
     def __init__(self, backbone: nn.Module, embedding: nn.Module, size: tuple[int, int, int]) -> None:
@@ -43,19 +48,22 @@ class Velocity(nn.Module):
         self.centre.copy_(signal.mean(0))
         self.spread.copy_((signal - signal.mean(0)).square().mean().sqrt().clamp_min(0.05))
 
-    def forward(self, signal: Tensor, time: Tensor, embedded: Tensor, *beside: Tensor) -> Tensor:
+    def forward(self, signal: Tensor, time: Tensor, embedded: Tensor, *beside: Tensor, reach: Tensor | None = None) -> Tensor:
         """signal [N, C, H, W], time [N], embedded [N, width] = self.embedding(parts) -> [N, C, H, W]. beside: what F sees
-        besides, as it is."""
-        t = time[:, None, None, None]
+        besides, as it is. reach: [N], 0 for the velocity at t; without it F knows no reaches."""
+        t, d = time[:, None, None, None], torch.zeros(()) if reach is None else reach[:, None, None, None]
         moved = signal - t * self.centre
-        inside, skip, outside = balance(t, self.spread)
-        return self.centre + skip * moved + outside * self.backbone(inside * moved, time, embedded, *beside).float()
+        inside, skip, outside = balance(t, self.spread, d.to(t.device))
+        seen = beside if reach is None else (*beside, reach)
+        return self.centre + skip * moved + outside * self.backbone(inside * moved, time, embedded, *seen).float()
 
 
-def balance(time: Tensor, spread: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """c, a, b of `Velocity`: 1 / d, (t s^2 - (1 - t)) / d^2 and s / d with d^2 = (1 - t)^2 + t^2 s^2, the variance of u_t."""
-    variance = (1 - time).square() + (time * spread).square()
-    return variance.rsqrt(), (time * spread.square() - (1 - time)) / variance, spread * variance.rsqrt()
+def balance(time: Tensor, spread: Tensor, reach: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """c, a, b of `Velocity`: 1 / D(t), (D(t + d) / D(t) - 1) / d and s / D(t), where D(t)^2 = (1 - t)^2 + t^2 s^2 is the
+    variance of u_t and d the reach; a is written without the division, and is (t s^2 - (1 - t)) / D(t)^2 where d = 0."""
+    here, there = ((1 - t).square() + (t * spread).square() for t in (time, time + reach))
+    slope = spread.square() * (2 * time + reach) - 2 * (1 - time) + reach
+    return here.rsqrt(), slope / (here + (here * there).sqrt()), spread * here.rsqrt()
 
 
 def times(count: int, how: Times, rng: torch.Generator) -> Tensor:
@@ -63,12 +71,17 @@ def times(count: int, how: Times, rng: torch.Generator) -> Tensor:
     return torch.sigmoid(torch.randn(count, generator=rng)) if how == "logit-normal" else torch.rand(count, generator=rng)
 
 
+def on_path(image: Tensor, start: Tensor, time: Tensor) -> Tensor:
+    """u_t of u_1 = image and u_0 = start [N, C, H, W], time [N]."""
+    t = time[:, None, None, None]
+    return (1 - t) * start + t * image
+
+
 def path_loss(velocity: Callable[[Tensor, Tensor], Tensor], image: Tensor, start: Tensor, time: Tensor) -> Tensor:
     """Mean over pixels of (v(u_t, t) - (u_1 - u_0))^2, [N] (Lipman et al. 2023, equation 23).
 
     image u_1 and start u_0 [N, C, H, W], time [N]."""
-    t = time[:, None, None, None]
-    error = velocity((1 - t) * start + t * image, time) - (image - start)
+    error = velocity(on_path(image, start, time), time) - (image - start)
     return error.square().mean((1, 2, 3))
 
 
@@ -82,6 +95,35 @@ def fixed_loss(velocity: Callable[[Tensor, Tensor], Tensor], image: Tensor, rows
         time = torch.stack([(draw + torch.rand((), generator=stream)) / draws for stream in streams])
         losses.append(path_loss(velocity, image, start.to(image.device), time.to(image.device)))
     return torch.stack(losses).mean(0)
+
+
+def halves(velocity: Callable[[Tensor, Tensor, Tensor], Tensor], signal: Tensor, time: Tensor, reach: Tensor) -> Tensor:
+    """The mean velocity over a reach [N], found by two strides of half of it (Frans et al. 2025, equation 4). A half shorter
+    than `SHORTEST` is a step of Euler along the velocity at its begin.
+
+    velocity: of u [N, C, H, W], time [N], reach [N]; signal u at `time` [N]."""
+    half = reach / 2
+    told = torch.where(half < SHORTEST, 0.0, half)
+    first = velocity(signal, time, told)
+    second = velocity(signal + half[:, None, None, None] * first, time + half, told)
+    return (first + second) / 2
+
+
+def reaches(count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """[count] reaches 1, 1/2, 1/4 .. `SHORTEST`, equally often, and for each a time: one of its multiples below 1."""
+    parts = 2 ** torch.randint(round(-math.log2(SHORTEST)) + 1, (count,), generator=rng)
+    return 1 / parts, (torch.rand(count, generator=rng) * parts).floor() / parts
+
+
+def stride(field: Callable[[float], Field], start: Tensor, evaluations: int) -> Tensor:
+    """u_1 from u_0 [N, C, H, W] by 1 to 1 / `SHORTEST` strides, whose reaches are powers of 1/2; the short ones come first.
+
+    field: of a reach."""
+    even = 2 ** int(math.log2(evaluations))
+    short, time = evaluations - even, 0.0
+    for reach in [0.5 / even] * (2 * short) + [1 / even] * (even - short):
+        start, time = start + reach * field(reach)(start, time), time + reach
+    return start
 
 
 def at_one_time(velocity: Callable[[Tensor, Tensor], Tensor], precision: Callable[[], AbstractContextManager[object]]) -> Field:

@@ -44,6 +44,12 @@ def waves(rows: int, columns: int, width: int) -> Tensor:
     return torch.cat([row.sin(), row.cos(), column.sin(), column.cos()], dim=1)[:, :width]
 
 
+def told(time: Tensor) -> Tensor:
+    """[N] -> [N, 2 * TIMES]: sines and cosines."""
+    angle = time[:, None] * torch.logspace(0, 2.5, TIMES, device=time.device)
+    return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+
 def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """softmax(q k' / sqrt(d)) v, [N, heads, T, d] (Vaswani et al. 2017, equation 1).
 
@@ -83,7 +89,7 @@ class Block(nn.Module):
 
 
 class PatchTransformer(nn.Module):
-    """F(signal, time, condition): [N, C, H, W] -> [N, C, H, W]; H and W are whole patches. It starts as 0."""
+    """F(signal, time, condition, reach): [N, C, H, W] -> [N, C, H, W]; H and W are whole patches. It starts as 0."""
 
     def __init__(self, size: tuple[int, int, int], patch: int, width: int, depth: int, heads: int) -> None:
         """size: C, H, W."""
@@ -93,6 +99,7 @@ class PatchTransformer(nn.Module):
         self.inside = nn.Linear(channels * patch**2, width)
         self.place = nn.Parameter(waves(self.rows, self.columns, width))
         self.time = nn.Linear(2 * TIMES, width)
+        self.reach = nn.Linear(2 * TIMES, width)
         self.steer = nn.Linear(width, width)
         self.blocks = nn.ModuleList(Block(self.rows, self.columns, width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
@@ -101,10 +108,9 @@ class PatchTransformer(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, signal: Tensor, time: Tensor, embedded: Tensor) -> Tensor:
-        """signal [N, C, H, W], time [N], embedded [N, width]."""
-        angle = time[:, None] * torch.logspace(0, 2.5, TIMES, device=time.device)
-        style = functional.silu(embedded + self.time(torch.cat([angle.sin(), angle.cos()], dim=1)))
+    def forward(self, signal: Tensor, time: Tensor, embedded: Tensor, reach: Tensor) -> Tensor:
+        """signal [N, C, H, W], time and reach [N], embedded [N, width]."""
+        style = functional.silu(embedded + self.time(told(time)) + self.reach(told(reach)))
         style = functional.silu(self.steer(style))
         x = self.inside(self.tokens(signal)) + self.place
         for block in self.blocks:
