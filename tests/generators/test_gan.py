@@ -17,7 +17,7 @@ from gobelin.errors import GobelinError
 from gobelin.generators import Condition, Context, Controls, Generator, ImageRows, Sampler
 from gobelin.generators.gan import Amount, Gan, GanSampler, _batches, _Duel
 from gobelin.networks.condition import Parts
-from gobelin.networks.convolution import pixels_of, signal_of
+from gobelin.networks.convolution import differences, pixels_of, signal_of
 from gobelin.runtime import Runtime, generator
 from gobelin.settings import Settings
 
@@ -66,7 +66,6 @@ def test_images_keep_the_background(sampler: GanSampler) -> None:
     assert corners.mean() > 235
 
 
-@pytest.mark.xfail(reason="loses a mode from 2 of 3 seeds at the default rate, at penalties of 0.2, 1, 5 and 50")
 def test_two_modes_are_kept(tmp_path: Path) -> None:
     """Flat images of two colours, no condition at all: each colour between a quarter and three quarters, hardly any between,
     from each of three seeds."""
@@ -127,7 +126,7 @@ class Linear(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(size, generator=generator(0, "critic")) / size**0.5)
 
-    def forward(self, image: Tensor, parts: Parts) -> Tensor:
+    def forward(self, image: Tensor, parts: Parts, groups: int = 1) -> Tensor:
         return image.flatten(1) @ self.weight
 
 
@@ -139,6 +138,20 @@ def test_the_measured_slope_of_a_linear_critic_is_its_weight(tmp_path: Path) -> 
         task.optimisers["critic"] = torch.optim.SGD(task.critic.parameters(), 0.0)  # type: ignore[index]
         found = [float(task.teach_critic(real, -real, parts, generator(k, "step"))[1].detach()) for k in range(200)]
         assert np.mean(found) == pytest.approx(2 * float(task.critic.weight.detach().square().sum()), rel=0.05)
+
+
+def test_the_critic_sees_how_much_a_batch_differs(tmp_path: Path) -> None:
+    """numpy's deviation within each group; so an image is judged by its own group, and a batch of one image over and
+    over is judged otherwise than the same image among others."""
+    x = torch.randn(8, 5, 3, 2, generator=generator(0, "x"))
+    wanted = x.numpy().reshape(2, 4, 5, 3, 2).std(1).mean((2, 3))
+    assert torch.allclose(differences(x, 2), torch.from_numpy(wanted).repeat_interleave(4, 0), atol=1e-5)
+    task, real, parts = duel()
+    alike = real[:1].expand_as(real)
+    with torch.no_grad():
+        alone, beside = task.critic(real, parts), task.critic(torch.cat([real, alike]), Parts.together([parts] * 2), 2)
+        assert torch.allclose(beside[: len(real)], alone, atol=1e-5)
+        assert abs(float(beside[len(real)] - alone[0])) > 1e-4
 
 
 def test_for_a_small_reach_the_measured_slope_is_autograds() -> None:
@@ -172,7 +185,7 @@ class Remembers(nn.Module):
         super().__init__()
         self.train_images, self.valid_images, self.others = signal_of(train), signal_of(valid), others
 
-    def forward(self, image: Tensor, parts: Parts) -> Tensor:
+    def forward(self, image: Tensor, parts: Parts, groups: int = 1) -> Tensor:
         def among(known: Tensor) -> Tensor:
             return (torch.cdist(image.flatten(1), known.flatten(1)).min(1).values < 1e-3).float()
 

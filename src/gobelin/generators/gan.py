@@ -2,11 +2,10 @@
 
 The critic learns that a real image is more real than a made one, the maker the reverse (relativistic loss, Jolicoeur-Martineau
 2019), and the critic's slope is kept small at real and at made images alike (R1 and R2). Both see the condition: the maker as
-numbers beside its noise, the critic by a projection (Miyato and Koyama 2018). Fields and target are hidden at random, so that
-one network answers every subset of them. Small sets: the critic sees through augmentation, as much as its overfitting asks
-for (Karras et al. 2020). `recipes/dcgan.toml` turns all of this off: the plain DCGAN (Radford et al. 2016).
-
-It drops modes where nothing is asked: of two flat colours it keeps one in two seeds of three (`docs/log.md`).
+numbers beside its noise, the critic by a projection (Miyato and Koyama 2018). The critic also sees how much the images of a
+batch differ, so that no mode is lost where nothing is asked. Fields and target are hidden at random, so that one network
+answers every subset of them. Small sets: the critic sees through augmentation, as much as its overfitting asks for (Karras et
+al. 2020). `recipes/dcgan.toml` turns all of this off: the plain DCGAN (Radford et al. 2016).
 
 What this can't show: that its images aren't copies; `notes` warns of a small training set and the copying audit measures it.
 """
@@ -41,7 +40,7 @@ from gobelin.networks.convolution import Reader, StridedMaker, change, pixels_of
 from gobelin.runtime import Runtime, derived_seed, generator
 from gobelin.train import Settings, descend, run, shuffled, steps_in
 
-FORMAT, EVERY = 1, 8  # of the saved folder; steps between two looks at the critic's overfitting
+FORMAT, EVERY = 2, 8  # of the saved folder; steps between two looks at the critic's overfitting
 Batch = tuple[Tensor, Parts]  # images [N, C, H, W] in -1 .. 1, their conditions
 
 
@@ -72,6 +71,7 @@ class Gan:
     penalty: float = 0.2
     reach: float = 0.05
     critic_norm: bool = False
+    deviation: bool = True
     whole: float = 0.6
     jitter: float = 0.5
     overfit: float = 0.5
@@ -147,10 +147,13 @@ class ConditionalCritic(nn.Module):
     def __init__(self, settings: Gan, learned: Learned) -> None:
         super().__init__()
         self.embedding = learned.embedding(settings.code)
-        self.reader = Reader(learned.size, 1 + settings.code, settings.critic_width, norm=settings.critic_norm)
+        self.reader = Reader(
+            learned.size, 1 + settings.code, settings.critic_width, norm=settings.critic_norm, deviation=settings.deviation
+        )
 
-    def forward(self, image: Tensor, parts: Parts) -> Tensor:
-        said = self.reader(image)
+    def forward(self, image: Tensor, parts: Parts, groups: int = 1) -> Tensor:
+        """groups: batches that stand one after the other."""
+        said = self.reader(image, groups)
         asked = _unit(self.embedding(parts)).float()
         return said[:, 0] + (said[:, 1:] * asked).sum(1) / asked.shape[1] ** 0.5
 
@@ -230,7 +233,7 @@ class _Duel:
             images = torch.cat(seen)
             images = torch.cat([images, images + s.reach * torch.randn(images.shape, generator=rng).to(images.device)])
             both = Parts.together([parts] * 4)
-            says_real, says_made, *moved = self.says(images, both).chunk(4)
+            says_real, says_made, *moved = self.says(images, both, groups=4).chunk(4)
             # |grad D|^2 = E (D(x + r e) - D(x))^2 / r^2 for small r, e ~ N(0, 1): R1 + R2 without a second derivative
             at_real, at_made = ((a - b).square().mean() for a, b in zip(moved, (says_real, says_made), strict=True))
             slope = (at_real + at_made) / s.reach**2
@@ -251,9 +254,9 @@ class _Duel:
         by = len(made) * EVERY / self.settings.growth
         self.amount.follow(says_real, valid, self.says(self.amount.changed(made, rng), parts), self.settings.overfit, by)
 
-    def says(self, images: Tensor, parts: Parts) -> Tensor:
+    def says(self, images: Tensor, parts: Parts, groups: int = 1) -> Tensor:
         with self.runtime.autocast():
-            return self.critic(images, parts)
+            return self.critic(images, parts, groups)
 
     relativistic = property(lambda self: self.settings.loss == "relativistic")
 

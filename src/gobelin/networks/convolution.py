@@ -96,9 +96,18 @@ class StridedMaker(nn.Module):
 
 class Reader(nn.Module):
     """Image [N, C, H, W] -> numbers [N, K]; the edge is repeated up to whole cells. norm: batch normalisation after all
-    but the first convolution (DCGAN)."""
+    but the first convolution (DCGAN). deviation: it also sees how much the images of a group differ in each coarse channel
+    (minibatch deviation, Karras et al. 2018, section 3), so that images which are all alike give themselves away."""
 
-    def __init__(self, size: tuple[int, int, int], outputs: int, width: int, hidden: int = 256, norm: bool = False) -> None:
+    def __init__(
+        self,
+        size: tuple[int, int, int],
+        outputs: int,
+        width: int,
+        hidden: int = 256,
+        norm: bool = False,
+        deviation: bool = False,
+    ) -> None:
         super().__init__()
         height, breadth, channels = size
         top, cells = levels(height, breadth), grid(height, breadth)
@@ -106,15 +115,24 @@ class Reader(nn.Module):
         sides = [channels] + [channels_at(k, width) for k in range(1, top + 1)]
         self.falls = nn.ModuleList(nn.Conv2d(sides[k], sides[k + 1], 4, 2, 1) for k in range(top))
         self.norms = nn.ModuleList(nn.BatchNorm2d(sides[k + 1]) if norm and k else nn.Identity() for k in range(top))
-        self.hidden = nn.Linear(sides[-1] * cells[0] * cells[1], hidden)
+        self.deviation = deviation
+        self.hidden = nn.Linear(sides[-1] * (cells[0] * cells[1] + deviation), hidden)
         self.out = nn.Linear(hidden, outputs)
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, groups: int = 1) -> Tensor:
+        """groups: into so many equal parts the images fall, one after the other."""
         x = functional.pad(image, self.pad, mode="replicate") if any(self.pad) else image
         x = x.contiguous(memory_format=torch.channels_last)
         for fall, norm in zip(self.falls, self.norms, strict=True):
             x = functional.leaky_relu(norm(fall(x)), SLOPE)
-        return self.out(functional.leaky_relu(self.hidden(x.flatten(1)), SLOPE)).float()
+        seen = [x.flatten(1), differences(x, groups)] if self.deviation else [x.flatten(1)]
+        return self.out(functional.leaky_relu(self.hidden(torch.cat(seen, dim=1)), SLOPE)).float()
+
+
+def differences(x: Tensor, groups: int) -> Tensor:
+    """[N, C, h, w] -> [N, C]: the standard deviation over the images of a group, its mean over the cells."""
+    spread = (x.unflatten(0, (groups, -1)).float().var(1, correction=0) + 1e-8).sqrt().mean((2, 3))
+    return spread.repeat_interleave(len(x) // groups, 0).to(x.dtype)
 
 
 def change(image: Tensor, rng: torch.Generator, shift: float, hole: float, colour: bool = True) -> Tensor:
