@@ -12,6 +12,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -161,13 +162,15 @@ class Diffusers:
 
 @dataclass(frozen=True)
 class Ours:
-    """A component of Gobelin with its defaults but for some settings, or with the settings of a recipe."""
+    """A component of Gobelin with its defaults but for some settings, or with the settings of a recipe.
+    ways: {suffix: evaluations an image}, 0 = the component's own."""
 
     seed: int
     name: str
     recipe: str = ""
     guidance: float = 1.0
     settings: Mapping[str, Any] = field(default_factory=dict)
+    ways: Mapping[str, int] = field(default_factory=lambda: {"": 0})
 
     def fit(self, images: np.ndarray, labels: np.ndarray, minutes: float, folder: Path) -> Fitted:
         settings = self.settings
@@ -187,14 +190,15 @@ class Ours:
         sampler = component.fit(train, valid, Context(runtime, folder / "fit", steps))
         spent = time.perf_counter() - start
 
-        def sample(asked: np.ndarray) -> Iterator[np.ndarray]:
-            controls = Controls(guidance=self.guidance, batch=BATCH)
+        def sample(evaluations: int, asked: np.ndarray) -> Iterator[np.ndarray]:
+            controls = Controls(self.guidance, steps=evaluations, batch=BATCH)
             yield from sampler.sample(rows_of(None, asked).condition, range(len(asked)), controls)
 
         sampler.save(folder / "saved")
         count = _numbers(folder / "saved" / "weights.safetensors")
         notes = {"precision": runtime.precision, "settings": dict(settings)}
-        return Fitted({"": sample}, steps, steps * component.batch, spent, flops, count, notes)
+        samples = {suffix: partial(sample, evaluations) for suffix, evaluations in self.ways.items()}
+        return Fitted(samples, steps, steps * component.batch, spent, flops, count, notes)
 
     @staticmethod
     def _flops(component: Any, train: ImageRows, valid: ImageRows, runtime: Runtime, folder: Path) -> float:
@@ -239,6 +243,6 @@ CONTENDERS: dict[str, Callable[[int], Any]] = {
     "class Gaussians": lambda seed: Gaussians(seed),
     "DCGAN": lambda seed: Ours(seed, "gan", "dcgan"),
     "gobelin gan": lambda seed: Ours(seed, "gan"),
-    "gobelin flow": lambda seed: Ours(seed, "flow", settings={"exact": False}),
+    "gobelin flow": lambda seed: Ours(seed, "flow", settings={"exact": False}, ways={" 1": 1, " 2": 2, " 4": 4, " 8": 8}),
     "gobelin autoregressive": lambda seed: Ours(seed, "autoregressive"),
 }

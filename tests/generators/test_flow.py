@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gobelin.errors import GobelinError
 from gobelin.generators import Condition, Context, Controls, Generator, ImageRows, Sampler
-from gobelin.generators.flow import Flow, FlowSampler
+from gobelin.generators.flow import Flow, FlowSampler, _Learning
 from gobelin.networks.condition import Parts, hide
 from gobelin.runtime import Runtime, generator
 from gobelin.train import Settings, run
@@ -115,6 +115,14 @@ def test_every_subset_is_shown_in_training() -> None:
     subset = torch.cat([kept.present, kept.target[:, None] >= 0], dim=1).long()
     count = {s: int((subset == torch.tensor(s)).all(1).sum()) for s in product((0, 1), repeat=3)}
     assert min(count.values()) > 0.02 * n and count[1, 1, 1] > SMALL.whole * n
+
+
+def test_long_strides_are_learned_from_every_subset() -> None:
+    """A quarter of the rows, as many of them among those that keep everything as in the whole batch."""
+    rows = planted(64)
+    far = _Learning(replace(SMALL, batch=64, shortcuts=0.25), rows, RUNTIME.apply()).far(64)
+    assert len(set(far.tolist())) == 16 and int(far.max()) < 64
+    assert (far < round(SMALL.whole * 64)).float().mean() == pytest.approx(SMALL.whole, abs=0.05)
 
 
 def test_asked_for_nothing_it_paints_both_and_differently(sampler: FlowSampler) -> None:

@@ -69,8 +69,7 @@ def test_hiding_never_shows_what_is_absent(number: bool) -> None:
 def test_jitter_keeps_unit_length_and_has_the_angle_of_its_noise() -> None:
     n, d = 500, 64
     vectors = torch.nn.functional.normalize(torch.randn(n, 1, d, generator=generator(0, "v")), dim=-1)
-    noise = torch.randn(n, 1, d, generator=generator(0, "e"))
-    moved = jitter(Parts(vectors, torch.ones(n, 1, dtype=torch.bool), torch.zeros(n)), noise, 0.5).vectors
+    moved = jitter(Parts(vectors, torch.ones(n, 1, dtype=torch.bool), torch.zeros(n)), generator(0, "e"), 0.5).vectors
     assert torch.allclose(moved.norm(dim=-1), torch.ones(n, 1), atol=1e-5)
     assert float((moved * vectors).sum(-1).mean()) == pytest.approx(1 / (1 + 0.5**2) ** 0.5, abs=0.01)
 

@@ -156,8 +156,7 @@ class _Reading:
 
     def step(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         level, parts = batch
-        shown = hide(parts, rng)
-        shown = jitter(shown, torch.randn(shown.vectors.shape, generator=rng).to(level.device), self.settings.jitter)
+        shown = jitter(hide(parts, rng), rng, self.settings.jitter)
         with self.runtime.autocast():
             bits = self.network.loss(level, shown, self.settings.dropout, rng)
         descend(self.optimisers["network"], bits)

@@ -163,21 +163,26 @@ class _Learning:
         self.optimisers: Mapping[str, torch.optim.Optimizer] = {"velocity": adam}
 
     def step(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
-        (image, parts), far = batch, round(self.settings.shortcuts * len(batch[0]))
+        image, parts = batch
+        far = self.far(len(image))
         start = torch.randn(image.shape, generator=rng).to(image.device)
         time, reach = path.times(len(image), self.settings.times, rng), torch.zeros(len(image))
-        reach[:far], time[:far] = path.reaches(far, rng)
+        reach[far], time[far] = path.reaches(len(far), rng)
         time, reach = time.to(image.device), reach.to(image.device)
         between, wanted = path.on_path(image, start, time), image - start
-        shown = hide(parts, rng, self.settings.whole)
-        shown = jitter(shown, torch.randn(shown.vectors.shape, generator=rng).to(image.device), self.settings.jitter)
-        if far:
-            wanted[:far] = self.twice(between[:far], time[:far], reach[:far], shown.rows(slice(far)))
+        shown = jitter(hide(parts, rng, self.settings.whole), rng, self.settings.jitter)
+        if len(far):
+            wanted[far] = self.twice(between[far], time[far], reach[far], shown.rows(far))
         with self.runtime.autocast():
             said = self.velocity(between, time, self.velocity.embedding(shown), reach=reach)
         loss = (said - wanted).square().mean()
         descend(self.optimisers["velocity"], loss)
         return {"loss": loss.detach()}
+
+    def far(self, batch: int) -> Tensor:
+        """The rows of a batch that learn long strides, spread evenly: the first rows keep their whole condition, see `hide`."""
+        count = round(self.settings.shortcuts * batch)
+        return torch.arange(count) * batch // max(1, count)
 
     @torch.no_grad()
     def twice(self, signal: Tensor, time: Tensor, reach: Tensor, parts: Parts) -> Tensor:

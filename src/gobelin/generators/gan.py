@@ -206,8 +206,7 @@ class _Duel:
 
     def step(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         real, parts = batch
-        shown = hide(parts, rng, self.settings.whole)
-        shown = jitter(shown, torch.randn(shown.vectors.shape, generator=rng).to(real.device), self.settings.jitter)
+        shown = jitter(hide(parts, rng, self.settings.whole), rng, self.settings.jitter)
         noise = torch.randn(len(real), self.settings.code, generator=rng).to(real.device)
         with self.runtime.autocast():
             made = self.maker(noise, shown)

@@ -217,8 +217,7 @@ class _Learning:
         n, device = len(image), image.device
         start = torch.randn(image.shape, generator=rng).to(device)
         time = (torch.rand(n, generator=rng) ** (1.0 if source is None else s.early)).to(device)
-        shown = hide(parts, rng, s.whole)
-        shown = jitter(shown, torch.randn(shown.vectors.shape, generator=rng).to(device), s.jitter)
+        shown = jitter(hide(parts, rng, s.whole), rng, s.jitter)
         seen = (torch.rand(n, 1, 1, 1, generator=rng) >= s.alone).float().to(device)
         known = rectangles(n, image.shape[2], image.shape[3], s.masked, rng).to(device)
         beside = self.shape.beside(source, seen, image, known)

@@ -207,8 +207,7 @@ class _Duel:
     def learn_prior(self, code: Tensor, parts: Parts, rng: torch.Generator) -> Tensor:
         """One step of the prior on every code several times, with other noise and other hidden parts."""
         again = torch.arange(len(code), device=code.device).repeat(self.settings.prior_repeats)
-        shown = hide(parts.rows(again), rng)
-        shown = jitter(shown, torch.randn(shown.vectors.shape, generator=rng).to(code.device), self.settings.jitter)
+        shown = jitter(hide(parts.rows(again), rng), rng, self.settings.jitter)
         with self.runtime.autocast():
             loss = self.prior.loss(code[again], shown, rng)
         descend(self.optimisers["prior"], loss)

@@ -76,9 +76,10 @@ def _none(target: Tensor) -> float:
     return torch.nan if target.is_floating_point() else -1
 
 
-def jitter(parts: Parts, noise: Tensor, amount: float) -> Parts:
-    """Move each vector by noise [N, F, D] of length about `amount` and back to unit length, so that the space between
+def jitter(parts: Parts, rng: torch.Generator, amount: float) -> Parts:
+    """Move each vector by Gaussian noise of length about `amount` and back to unit length, so that the space between
     the training vectors is learned too (conditioning augmentation, StackGAN, Zhang et al. 2017, section 3.2)."""
+    noise = torch.randn(parts.vectors.shape, generator=rng).to(parts.vectors.device)
     moved = parts.vectors + noise * (amount / max(1, parts.vectors.shape[-1]) ** 0.5)
     return Parts(functional.normalize(moved, dim=-1), parts.present, parts.target)
 
