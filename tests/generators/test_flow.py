@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from gobelin.runtime import Runtime, generator
 from gobelin.train import Settings, run
 
 RUNTIME = Runtime(0, "cpu", "float32", 1)
-SMALL = Flow(width=32, depth=2, heads=2, batch=32, patch=4, rate=3e-3, warmup=10, half_life=30, jitter=0.2)
+SMALL = Flow(width=32, depth=2, heads=2, batch=32, patch=4, rate=3e-3, warmup=10, half_life=30, jitter=0.2, begin=0.4)
 GOLDEN = Path(__file__).parents[1] / "golden" / "flow_losses.json"
 
 
@@ -32,7 +33,7 @@ def fit(rows: ImageRows, folder: Path, steps: int, settings: Flow = SMALL) -> Fl
 
 @pytest.fixture(scope="module")
 def sampler(tmp_path_factory: pytest.TempPathFactory) -> FlowSampler:
-    return fit(planted(200), tmp_path_factory.mktemp("flow"), 300)
+    return fit(planted(200), tmp_path_factory.mktemp("flow"), 400)
 
 
 class ClassGaussian(nn.Module):
@@ -117,12 +118,21 @@ def test_every_subset_is_shown_in_training() -> None:
     assert min(count.values()) > 0.02 * n and count[1, 1, 1] > SMALL.whole * n
 
 
-def test_long_strides_are_learned_from_every_subset() -> None:
-    """A quarter of the rows, as many of them among those that keep everything as in the whole batch."""
-    rows = planted(64)
+def test_long_strides_are_learned_from_every_subset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A quarter of the rows, as many of them among those that keep everything as in the whole batch, towards the end alone."""
+    rows, told = planted(64), list[float]()
     far = _Learning(replace(SMALL, batch=64, shortcuts=0.25), rows, RUNTIME.apply()).far(64)
     assert len(set(far.tolist())) == 16 and int(far.max()) < 64
     assert (far < round(SMALL.whole * 64)).float().mean() == pytest.approx(SMALL.whole, abs=0.05)
+    twice = _Learning.twice
+
+    def counted(task: _Learning, *arguments: Any) -> Tensor:
+        told.append(len(arguments[0]))
+        return twice(task, *arguments)
+
+    monkeypatch.setattr(_Learning, "twice", counted)
+    fit(rows, tmp_path, 10, replace(SMALL, batch=64, begin=0.7))
+    assert told == [16, 16, 16]
 
 
 def test_asked_for_nothing_it_paints_both_and_differently(sampler: FlowSampler) -> None:
@@ -151,21 +161,20 @@ def test_one_stride_reaches_either_mode(tmp_path: Path) -> None:
     assert 0.25 < redder(make(sampler, asking(60), few)).mean() < 0.75
 
 
-@pytest.mark.parametrize("evaluations", [1, 2, 4])
+@pytest.mark.parametrize("evaluations", [1, 2, 3])
 def test_few_evaluations_paint_what_was_asked(sampler: FlowSampler, evaluations: int) -> None:
     red, blue = (redder(make(sampler, asking(40, target=k), Controls(steps=evaluations))) for k in (0, 1))
     assert red.mean() >= 0.9 and blue.mean() <= 0.1
 
 
 def test_strides_written_out(sampler: FlowSampler) -> None:
-    """A second implementation of sampling: three evaluations are a quarter, a quarter and a half."""
+    """A second implementation of sampling: two evaluations are two strides of a half."""
     parts = sampler.learned.parts("flow", asking(1, target=1))
-    u, t = torch.randn(3, 16, 16, generator=generator(3, "noise"))[None], 0.0
+    u, half = torch.randn(3, 16, 16, generator=generator(3, "noise"))[None], torch.tensor([0.5])
     with torch.no_grad():
-        for d in (0.25, 0.25, 0.5):
-            u = u + d * sampler.velocity(u, torch.tensor([t]), sampler.velocity.embedding(parts), reach=torch.tensor([d]))
-            t += d
-    made = next(sampler.sample(asking(1, target=1), [3], Controls(steps=3)))
+        for time in (0.0, 0.5):
+            u = u + sampler.velocity(u, torch.tensor([time]), sampler.velocity.embedding(parts), reach=half) / 2
+    made = next(sampler.sample(asking(1, target=1), [3], Controls(steps=2)))
     assert np.abs(made[0] - ((u[0].permute(1, 2, 0).numpy() + 1) * 127.5).clip(0, 255)).max() <= 0.51
 
 
@@ -178,8 +187,7 @@ def test_noise_is_the_named_stream(sampler: FlowSampler) -> None:
         for k in range(4):
             first = sampler.velocity(u, torch.tensor([k / 4]), embedded, reach=none)
             u = u + (first + sampler.velocity(u + first / 4, torch.tensor([(k + 1) / 4]), embedded, reach=none)) / 8
-    plain = replace(sampler, settings=replace(SMALL, solver="heun", shortcuts=0.0))
-    made = next(plain.sample(asking(1, target=1), [3], Controls(steps=8)))
+    made = next(replace(sampler, settings=replace(SMALL, solver="heun")).sample(asking(1, target=1), [3], Controls(steps=8)))
     assert np.abs(made[0] - ((u[0].permute(1, 2, 0).numpy() + 1) * 127.5).clip(0, 255)).max() <= 0.51
 
 
@@ -282,7 +290,7 @@ def test_first_losses_are_the_golden_ones(monkeypatch: pytest.MonkeyPatch, tmp_p
         return run(*arguments)
 
     monkeypatch.setattr("gobelin.generators.flow.run", watched)
-    fit(planted(40), tmp_path, 5, replace(SMALL, warmup=0))
+    fit(planted(40), tmp_path, 5, replace(SMALL, warmup=0, begin=0.5))
     if not GOLDEN.exists():
         GOLDEN.write_text(json.dumps(losses) + "\n")
         pytest.fail(f"{GOLDEN.name} was written anew: read it, then run the tests again")

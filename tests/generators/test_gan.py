@@ -146,7 +146,7 @@ def test_the_critic_sees_how_much_a_batch_differs(tmp_path: Path) -> None:
     x = torch.randn(8, 5, 3, 2, generator=generator(0, "x"))
     wanted = x.numpy().reshape(2, 4, 5, 3, 2).std(1).mean((2, 3))
     assert torch.allclose(differences(x, 2), torch.from_numpy(wanted).repeat_interleave(4, 0), atol=1e-5)
-    task, real, parts = duel()
+    task, real, parts = duel(replace(SMALL, deviation="always"))
     alike = real[:1].expand_as(real)
     with torch.no_grad():
         alone, beside = task.critic(real, parts), task.critic(torch.cat([real, alike]), Parts.together([parts] * 2), 2)

@@ -232,6 +232,11 @@ class Learned:
             raise GobelinError(f"{name}: learned {self.classes} classes, asked for class {int(target.max())}. Fit again.")
         return Parts.of(condition.vectors, condition.present, target, self.number)
 
+    @property
+    def anything(self) -> bool:
+        """Whether a row can say anything to ask for."""
+        return bool(self.fields) or self.number or self.classes > 0
+
     def embedding(self, width: int) -> ConditionEmbedding:
         """A fresh embedding of its conditions, [N] -> [N, width]."""
         return ConditionEmbedding(len(self.fields), self.vector, self.classes, width, self.number)

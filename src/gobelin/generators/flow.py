@@ -2,9 +2,9 @@
 
 A transformer on patches learns the velocity that carries noise into images (Lipman et al. 2023; rectified flow, Liu et al.
 2023). Fields and target are hidden at random while it learns, so that one network answers every subset of a condition, the
-empty one too, and can be pulled towards it (classifier-free guidance, Ho and Salimans 2022). A part of every batch learns to
-take long strides at once, up to the whole way, by matching two of its own strides of half the length (shortcut models, Frans et
-al. 2025): one to eight evaluations make an image.
+empty one too, and can be pulled towards it (classifier-free guidance, Ho and Salimans 2022). Towards the end of the training a
+part of every batch learns to take long strides at once, up to the whole way, each from two of its own strides of half the
+length (shortcut models, Frans et al. 2025): with them one or two evaluations make an image.
 
 What this cannot show: that its images are no copies (a small training set, seen often, is memorised in part: `notes` says so,
 the copying audit measures it), nor how likely an image is: `row_loss` compares rows with each other and is no likelihood. There
@@ -36,7 +36,8 @@ from gobelin.runtime import Runtime, derived_seed, generator
 from gobelin.train import Settings, descend, run, shuffled, steps_in
 
 FORMAT, MEASURED, BLOCK = 3, 2048, 64  # of the saved folder; images for m and s; rows at once
-Batch = tuple[Tensor, Parts]  # images [N, C, H, W] in -1 .. 1 on whole patches, their conditions
+STRIDES = 2  # more evaluations do better along the velocity (docs/log.md)
+Batch = tuple[Tensor, Parts, float]  # images [N, C, H, W] in -1 .. 1 on whole patches, their conditions, share of training done
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,9 @@ class Flow:
     jitter: length of the noise on the unit vectors of a condition. times: which times are learned at: uniform, or logit-normal,
     which seldom learns the first tenth, where coarse things such as the colour of everything are decided.
     half_life: of the averaged weights that sample, in steps.
-    shortcuts: share of a batch that learns long strides; at 0 there are none.
-    evaluations: of the network for an image when `Controls.steps` is 0 (with guidance each counts once and runs twice). Up to 8
-    are learned strides; more, or without shortcuts, follow the velocity.
-    solver: that follows it: euler, heun or adams.
+    shortcuts: share of a batch that learns long strides, 0 = there are none; begin: share of the training after which it does.
+    evaluations: of the network for an image when `Controls.steps` is 0 (with guidance each counts once and runs twice). One or
+    two are learned strides; more, or all without shortcuts, follow the velocity by this solver: euler, heun or adams.
     exact: sample in float32; otherwise in the training's precision: where that is bfloat16 two to three times faster, but then
     an image can depend on its batch by more than 2 levels of 255.
     """
@@ -73,27 +73,33 @@ class Flow:
     times: Times = "uniform"
     half_life: float = 500.0
     shortcuts: float = 0.25
+    begin: float = 0.7
     evaluations: int = 8
     solver: Solver = "adams"
     exact: bool = True
 
     accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target"})
     licence: ClassVar[str] = "Apache-2.0; loads nothing, learns from your rows"
-    cost: ClassVar[str] = "minutes of training on a processor, 1 to 8 evaluations an image"
+    cost: ClassVar[str] = "minutes of training on a processor, 8 evaluations an image, or 1 or 2"
 
     def __post_init__(self) -> None:
         within(self, {
             "width": (4, 8192), "depth": (1, 128), "heads": (1, 128), "patch": (0, 256), "batch": (1, 65536), "rate": (1e-9, 1),
             "warmup": (0, 1e9), "cooldown": (0, 1), "decay": (0, 10), "clip": (0, 1e9), "whole": (0, 1), "jitter": (0, 100),
-            "half_life": (1e-3, 1e9), "shortcuts": (0, 1), "evaluations": (1, 10000),
+            "half_life": (1e-3, 1e9), "shortcuts": (0, 1), "begin": (0, 1), "evaluations": (1, 10000),
         })  # fmt: skip
         if self.width % self.heads:
             raise ValueError(f"width = {self.width}, a multiple of heads = {self.heads} was expected")
 
     def steps_for(self, rows: ImageRows, runtime: Runtime, minutes: float) -> int:
-        """Measured for a few seconds."""
-        task = _Learning(self, rows, runtime)
-        return steps_in(task, _batches(task, rows), minutes, runtime)
+        """Measured before and after long strides are learned, a few seconds each."""
+
+        def steps_an_hour(done: float) -> int:
+            task = _Learning(self, rows, runtime)
+            return steps_in(task, _batches(task, rows, lambda step: done), 60.0, runtime)
+
+        hours = self.begin / steps_an_hour(0.0) + (1 - self.begin) / steps_an_hour(1.0)
+        return max(1, int(minutes / 60 / hours))
 
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> FlowSampler:
         """Train for `context.steps`; `valid` is only measured: its loss with fixed noises and times."""
@@ -104,7 +110,8 @@ class Flow:
             "flow", valid, context, self.batch, (1, self.evaluations), lambda rows: float(sampler.row_loss(rows, 1).mean()),
             sampler.sample,
         )  # fmt: skip
-        batches, identity = _batches(task, train), training_identity(self, train, valid)
+        batches = _batches(task, train, lambda step: step / context.steps)
+        identity = training_identity(self, train, valid)
         outcome = run(task, batches, settings, context.folder, identity, context.progress, "flow", watch)
         task.velocity.eval().requires_grad_(False).load_state_dict(outcome.averages["velocity"])
         last = {"step": outcome.kept, "loss_train": sampler.mean_loss(train), "loss_valid": sampler.mean_loss(valid)}
@@ -163,8 +170,8 @@ class _Learning:
         self.optimisers: Mapping[str, torch.optim.Optimizer] = {"velocity": adam}
 
     def step(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
-        image, parts = batch
-        far = self.far(len(image))
+        image, parts, done = batch
+        far = self.far(len(image) if done >= self.settings.begin else 0)
         start = torch.randn(image.shape, generator=rng).to(image.device)
         time, reach = path.times(len(image), self.settings.times, rng), torch.zeros(len(image))
         reach[far], time[far] = path.reaches(len(far), rng)
@@ -221,8 +228,8 @@ class FlowSampler:
     def follow(self, field: Callable[[float], Field], noise: Tensor, steps: int) -> Tensor:
         """The images that these noises [n, C, H, W] lead to. field: of a reach. steps: 0 = the setting's."""
         evaluations = steps or self.settings.evaluations
-        if self.settings.shortcuts and evaluations <= 1 / path.SHORTEST:
-            return path.stride(field, noise, evaluations)
+        if self.settings.shortcuts and evaluations <= STRIDES:
+            return path.solve(field(1 / evaluations), noise, evaluations, "euler")
         return path.solve(field(0.0), noise, evaluations, self.settings.solver)
 
     def network(self, parts: Parts, reach: float = 0.0) -> Callable[[Tensor, Tensor], Tensor]:
@@ -262,12 +269,12 @@ class FlowSampler:
         weights.save(folder, config | {"notes": self.notes, "history": self.history}, self.velocity, FORMAT)
 
 
-def _batches(task: _Learning, rows: ImageRows) -> Callable[[int], Batch]:
-    """The batch of step t: shuffled rows and their conditions."""
+def _batches(task: _Learning, rows: ImageRows, done: Callable[[int], float]) -> Callable[[int], Batch]:
+    """The batch of step t: shuffled rows, their conditions, and how much of the training is done."""
     parts, device = task.learned.parts("flow", rows.condition), task.runtime.device
 
     def batch(step: int) -> Batch:
         index = shuffled(step, len(rows), task.settings.batch, task.runtime.seed)
-        return task.canvas.signal(rows.images[index.numpy()]).to(device), parts.rows(index).to(device)
+        return task.canvas.signal(rows.images[index.numpy()]).to(device), parts.rows(index).to(device), done(step)
 
     return batch

@@ -2,10 +2,10 @@
 
 The critic learns that a real image is more real than a made one, the maker the reverse (relativistic loss, Jolicoeur-Martineau
 2019), and the critic's slope is kept small at real and at made images alike (R1 and R2). Both see the condition: the maker as
-numbers beside its noise, the critic by a projection (Miyato and Koyama 2018). The critic also sees how much the images of a
-batch differ, so that no mode is lost where nothing is asked. Fields and target are hidden at random, so that one network
-answers every subset of them. Small sets: the critic sees through augmentation, as much as its overfitting asks for (Karras et
-al. 2020). `recipes/dcgan.toml` turns all of this off: the plain DCGAN (Radford et al. 2016).
+numbers beside its noise, the critic by a projection (Miyato and Koyama 2018). Fields and target are hidden at random, so that
+one network answers every subset of them. Where no row says anything to ask for, the critic sees how much the images of a batch
+differ, so that no mode is lost. Small sets: the critic sees through augmentation, as much as its overfitting asks for (Karras
+et al. 2020). `recipes/dcgan.toml` turns all of this off: the plain DCGAN (Radford et al. 2016).
 
 What this can't show: that its images aren't copies; `notes` warns of a small training set and the copying audit measures it.
 """
@@ -71,7 +71,7 @@ class Gan:
     penalty: float = 0.2
     reach: float = 0.05
     critic_norm: bool = False
-    deviation: bool = True
+    deviation: Literal["auto", "always", "never"] = "auto"
     whole: float = 0.6
     jitter: float = 0.5
     overfit: float = 0.5
@@ -147,8 +147,9 @@ class ConditionalCritic(nn.Module):
     def __init__(self, settings: Gan, learned: Learned) -> None:
         super().__init__()
         self.embedding = learned.embedding(settings.code)
+        deviation = settings.deviation == "always" or (settings.deviation == "auto" and not learned.anything)
         self.reader = Reader(
-            learned.size, 1 + settings.code, settings.critic_width, norm=settings.critic_norm, deviation=settings.deviation
+            learned.size, 1 + settings.code, settings.critic_width, norm=settings.critic_norm, deviation=deviation
         )
 
     def forward(self, image: Tensor, parts: Parts, groups: int = 1) -> Tensor:

@@ -21,7 +21,7 @@ from gobelin.runtime import generator
 Field = Callable[[Tensor, float], Tensor]  # u [N, C, H, W] and a time to a velocity [N, C, H, W]
 Solver = Literal["euler", "heun", "adams"]
 Times = Literal["logit-normal", "uniform"]
-SHORTEST = 1 / 8  # of the reaches that a network learns
+SHORTEST = 1 / 8  # of the reaches that a network learns, each from two halves
 
 
 class Velocity(nn.Module):
@@ -113,17 +113,6 @@ def reaches(count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """[count] reaches 1, 1/2, 1/4 .. `SHORTEST`, equally often, and for each a time: one of its multiples below 1."""
     parts = 2 ** torch.randint(round(-math.log2(SHORTEST)) + 1, (count,), generator=rng)
     return 1 / parts, (torch.rand(count, generator=rng) * parts).floor() / parts
-
-
-def stride(field: Callable[[float], Field], start: Tensor, evaluations: int) -> Tensor:
-    """u_1 from u_0 [N, C, H, W] by 1 to 1 / `SHORTEST` strides, whose reaches are powers of 1/2; the short ones come first.
-
-    field: of a reach."""
-    even = 2 ** int(math.log2(evaluations))
-    short, time = evaluations - even, 0.0
-    for reach in [0.5 / even] * (2 * short) + [1 / even] * (even - short):
-        start, time = start + reach * field(reach)(start, time), time + reach
-    return start
 
 
 def at_one_time(velocity: Callable[[Tensor, Tensor], Tensor], precision: Callable[[], AbstractContextManager[object]]) -> Field:
