@@ -15,6 +15,7 @@ import numpy as np
 
 from gobelin.data.fields import Target
 from gobelin.embedding import Embeddings
+from gobelin.errors import GobelinError
 from gobelin.runtime import Progress, Runtime
 
 
@@ -61,3 +62,11 @@ class Predictor(Protocol):
     def fingerprint(self) -> str: ...
 
     def save(self, folder: Path) -> None: ...
+
+
+def own(embeddings: Embeddings, fields: tuple[str, ...], space: str) -> Embeddings:
+    """The fields that a predictor was fitted on, if these rows come from the encoders of its fit."""
+    kept = embeddings.keep(fields)
+    if embeddings.space != space or kept.fields != fields:
+        raise GobelinError("predict: these rows come from other encoders than the predictor. Embed them with its own run.")
+    return kept

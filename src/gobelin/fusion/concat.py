@@ -18,8 +18,7 @@ import torch
 from gobelin.config import within
 from gobelin.data.fields import Target
 from gobelin.embedding import Embeddings, principal
-from gobelin.errors import GobelinError
-from gobelin.fusion import Job
+from gobelin.fusion import Job, own
 from gobelin.networks.heads import HeadJob, HeadSettings, forward, train_heads
 from gobelin.runtime import Progress, Runtime
 from gobelin.store import fingerprint, load_arrays, read_json, save_arrays, write_json
@@ -116,9 +115,7 @@ class ConcatPredictor:
         self.settings, self.fields, self.space, self.weights = settings, fields, space, weights
 
     def scores(self, embeddings: Embeddings) -> np.ndarray:
-        kept = embeddings.keep(self.fields)
-        if embeddings.space != self.space or kept.fields != self.fields:
-            raise GobelinError("predict: these rows come from other encoders than the predictor. Embed them with its own run.")
+        kept = own(embeddings, self.fields, self.space)
         outputs = []
         heads = {k: torch.from_numpy(v)[None] for k, v in self.weights.items() if k.startswith(("map", "bias"))}
         for block in kept.blocks():
