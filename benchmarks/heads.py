@@ -18,7 +18,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 import record
 
-from gobelin.networks.heads import HeadJob, HeadSettings, train_heads
+from gobelin.jobs import Job
+from gobelin.networks.heads import HeadSettings, train_heads
+from gobelin.networks.joins import SideBySide
 from gobelin.runtime import Runtime, numpy_generator, silent
 
 
@@ -33,15 +35,16 @@ def main() -> None:
     features = [torch.from_numpy(rng.normal(size=(rows, k)).astype(np.float32)) for k in (160, 160, 12)]
     present = torch.from_numpy(rng.random((rows, 3)) < 0.7)
     answers = torch.from_numpy(rng.integers(0, classes, rows))
-    jobs = [HeadJob(np.arange(rows), np.ones(rows, np.float32), seed, 1e-3) for seed in range(said.heads)]
+    jobs = [Job(np.arange(rows), np.ones(rows, np.float32), seed, 1e-3) for seed in range(said.heads)]
+    settings = HeadSettings(classes, False, steps=150)
     for hidden in (0, 64):
-        settings = HeadSettings(classes, False, hidden, steps=150)
+        join = SideBySide(hidden)
 
-        def together(settings: HeadSettings = settings) -> list[dict[str, torch.Tensor]]:
-            return train_heads(features, present, answers, jobs, settings, silent)
+        def together(join: SideBySide = join) -> list[dict[str, torch.Tensor]]:
+            return train_heads(join, features, present, answers, jobs, settings, silent)
 
-        def alone(settings: HeadSettings = settings) -> list[dict[str, torch.Tensor]]:
-            return [train_heads(features, present, answers, [job], settings, silent)[0] for job in jobs]
+        def alone(join: SideBySide = join) -> list[dict[str, torch.Tensor]]:
+            return [train_heads(join, features, present, answers, [job], settings, silent)[0] for job in jobs]
 
         times: dict[str, list[float]] = {"together": [], "alone": []}
         results = {}

@@ -14,9 +14,9 @@ from gobelin.data.fields import Target
 from gobelin.embedding import Embeddings
 from gobelin.errors import GobelinError
 from gobelin.estimators import Panel
-from gobelin.fusion import Job
 from gobelin.fusion.stacking import Stacking
 from gobelin.fusion.voting import Voting
+from gobelin.jobs import Job
 from gobelin.runtime import Runtime, derived_seed, silent
 
 N = 300

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from gobelin.networks.heads import HeadJob, HeadSettings, _Order, _shown, forward, train_heads
+from gobelin.jobs import Job
+from gobelin.networks.heads import HeadSettings, _Order, _shown, train_heads
+from gobelin.networks.joins import Attended, Join, Pooled, SideBySide
 from gobelin.runtime import generator, silent
 
 N, WIDTHS = 90, (5, 3)
@@ -18,27 +20,31 @@ PRESENT = torch.from_numpy(RNG.random((N, 2)) < 0.8)
 LABELS = torch.from_numpy(RNG.integers(0, 4, N))
 NUMBERS = torch.from_numpy(RNG.normal(size=N).astype(np.float32))
 CLASSES = HeadSettings(4, False, steps=40, batch=32)
+LINEAR = SideBySide(0)
+JOINS = [LINEAR, SideBySide(6), Pooled(8, gated=False), Pooled(8, gated=True), Attended(8, 2, 2)]
 
 
-def job(rows: np.ndarray, seed: int = 0, decay: float = 1e-2, weights: np.ndarray | None = None) -> HeadJob:
-    return HeadJob(rows, np.ones(len(rows), np.float32) if weights is None else weights.astype(np.float32), seed, decay)
+def job(rows: np.ndarray, seed: int = 0, decay: float = 1e-2, weights: np.ndarray | None = None) -> Job:
+    return Job(rows, np.ones(len(rows), np.float32) if weights is None else weights.astype(np.float32), seed, decay)
 
 
-def trained(jobs: list[HeadJob], settings: HeadSettings, answers: torch.Tensor = LABELS) -> list[dict[str, torch.Tensor]]:
+def trained(
+    jobs: list[Job], settings: HeadSettings, answers: torch.Tensor = LABELS, join: Join = LINEAR
+) -> list[dict[str, torch.Tensor]]:
     torch.set_num_threads(1)
-    return train_heads(FEATURES, PRESENT, answers, jobs, settings, silent)
+    return train_heads(join, FEATURES, PRESENT, answers, jobs, settings, silent)
 
 
-@pytest.mark.parametrize("hidden", [0, 6])
-def test_batched_equals_one_by_one(hidden: int) -> None:
-    settings = replace(CLASSES, hidden=hidden)
+@pytest.mark.parametrize("join", JOINS, ids=str)
+def test_batched_equals_one_by_one(join: Join) -> None:
+    settings = replace(CLASSES, rate=0.005)
     jobs = [
         job(np.arange(N), 0), job(np.arange(40, 70), 1, 0.1), job(np.arange(7), 2), job(np.repeat(np.arange(9), 30), 2, 0.0),
         job(np.arange(N), 3, weights=RNG.random(N)),
     ]  # fmt: skip
-    together = trained(jobs, settings)
+    together = trained(jobs, settings, join=join)
     for one, head in zip(jobs, together, strict=True):
-        (alone,) = trained([one], settings)
+        (alone,) = trained([one], settings, join=join)
         assert alone.keys() == head.keys()
         assert all(torch.allclose(alone[name], head[name], atol=1e-5) for name in head)
 
@@ -76,12 +82,83 @@ def test_linear_head_is_ridge_regression() -> None:
     assert np.abs(found - expected).max() < 1e-4
 
 
+def scored(join: Join, head: dict[str, torch.Tensor], features: list[torch.Tensor], shown: torch.Tensor) -> torch.Tensor:
+    return join.scores({k: v[None] for k, v in head.items()}, [f[None] for f in features], shown[None])[0]
+
+
+def moved(join: Join) -> dict[str, torch.Tensor]:
+    """A head of which no weight is 0."""
+    (head,) = trained([job(np.arange(N))], replace(CLASSES, steps=5), join=join)
+    return head
+
+
+@pytest.mark.parametrize("join", JOINS, ids=str)
+def test_a_hidden_field_changes_nothing(join: Join) -> None:
+    head, shown = moved(join), PRESENT.float()
+    wild = [torch.where(PRESENT[:, k, None], f, torch.full_like(f, 1e4)) for k, f in enumerate(FEATURES)]
+    assert torch.allclose(scored(join, head, wild, shown), scored(join, head, FEATURES, shown), atol=1e-4)
+    assert not torch.allclose(scored(join, head, wild, shown * 0 + 1), scored(join, head, FEATURES, shown * 0 + 1), atol=1e-2)
+    nothing = scored(join, head, FEATURES, shown * 0)
+    assert torch.isfinite(nothing).all() and torch.allclose(nothing, nothing[:1].expand_as(nothing), atol=1e-5)
+
+
+def tokens(head: dict[str, torch.Tensor], row: int) -> list[torch.Tensor]:
+    return [FEATURES[k][row] @ head[f"map_token{k}"] + head["place"][k] for k in range(2) if PRESENT[row, k]]
+
+
+@pytest.mark.parametrize("gated", [False, True])
+def test_pooling_row_by_row(gated: bool) -> None:
+    """A plain loop over the fields that are there."""
+    join = Pooled(8, gated)
+    head = moved(join)
+    found = scored(join, head, FEATURES, PRESENT.float())
+    for row in range(20):
+        if there := tokens(head, row):
+            gates = torch.stack([torch.tanh(t) @ head["map_gate"][:, 0] if gated else torch.zeros(()) for t in there])
+            pooled = sum(share * t for share, t in zip(gates.softmax(0), there, strict=True))
+            expected = torch.nn.functional.gelu(pooled) @ head["map_out"] + head["bias_out"]
+            assert torch.allclose(found[row], expected, atol=1e-5)
+
+
+def test_attention_row_by_row() -> None:
+    """torch's own attention, on the tokens that are there alone."""
+    join = Attended(8, 2, 2)
+    head = moved(join)
+    found = scored(join, head, FEATURES, PRESENT.float())
+    for row in range(20):
+        x = torch.stack([head["query"], *tokens(head, row)])
+        for k in range(2):
+            asked = (torch.nn.functional.layer_norm(x, (8,)) @ head[f"map_ask{k}"]).reshape(len(x), 3, 2, 4)
+            q, key, value = asked.permute(1, 2, 0, 3)
+            seen = torch.nn.functional.scaled_dot_product_attention(q, key, value)
+            x = x + seen.permute(1, 0, 2).reshape(len(x), 8) @ head[f"map_mix{k}"]
+            wide = torch.nn.functional.gelu(torch.nn.functional.layer_norm(x, (8,)) @ head[f"map_widen{k}"])
+            x = x + wide @ head[f"map_narrow{k}"]
+        expected = torch.nn.functional.layer_norm(x[0], (8,)) @ head["map_out"] + head["bias_out"]
+        assert torch.allclose(found[row], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("join", "learns"), [(LINEAR, False), (SideBySide(32), True), (Attended(32, 4, 2), True)], ids=str)
+def test_what_only_a_pair_tells(join: Join, learns: bool) -> None:
+    """The class is whether the signs of two fields agree: either alone, and any sum of the two, tells nothing."""
+    rng = np.random.default_rng(5)
+    x = [torch.from_numpy(rng.normal(size=(600, 1)).astype(np.float32)).sign() for _ in range(2)]
+    label = (x[0] * x[1] > 0).long()[:, 0]
+    rows = np.arange(400)
+    settings = HeadSettings(2, False, steps=300, batch=64, rate=0.003, dropout=0.0)
+    job = Job(rows, np.ones(400, np.float32), 0, 1e-4)
+    (head,) = train_heads(join, x, torch.ones(600, 2, dtype=torch.bool), label, [job], settings, silent)
+    right = (scored(join, head, x, torch.ones(600, 2)).argmax(1) == label)[400:].float().mean()
+    assert right > 0.95 if learns else right < 0.8
+
+
 @pytest.mark.parametrize("hidden", [0, 6])
-def test_forward_is_the_layer_on_masked_inputs(hidden: int) -> None:
-    heads = trained([job(np.arange(N), s) for s in (0, 1)], replace(CLASSES, hidden=hidden, steps=5))
+def test_side_by_side_is_the_layer_on_masked_inputs(hidden: int) -> None:
+    join = SideBySide(hidden)
+    heads = trained([job(np.arange(N), s) for s in (0, 1)], replace(CLASSES, steps=5), join=join)
     weights = {k: torch.stack([h[k] for h in heads]) for k in heads[0]}
     shown = PRESENT.float()
-    found = forward(weights, [f.expand(2, -1, -1) for f in FEATURES], shown.expand(2, -1, -1))
+    found = join.scores(weights, [f.expand(2, -1, -1) for f in FEATURES], shown.expand(2, -1, -1))
     x = torch.cat([f * shown[:, k, None] for k, f in enumerate(FEATURES)] + [shown], 1)
     for head, scores in zip(heads, found, strict=True):
         expected = x @ head["map1"] + head["bias1"]

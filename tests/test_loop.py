@@ -13,7 +13,8 @@ from gobelin.comparison import compare
 from gobelin.data.fields import Target
 from gobelin.embedding import Embeddings
 from gobelin.evaluation import subsets
-from gobelin.fusion import Job, Predictor
+from gobelin.fusion import Predictor
+from gobelin.jobs import Job
 from gobelin.loop import (
     BASELINE,
     CLASSIC,

@@ -25,8 +25,9 @@ from gobelin.embedding import Embeddings
 from gobelin.errors import GobelinError
 from gobelin.evidence import Finding
 from gobelin.exhibits import Shelf
-from gobelin.fusion import Job, Predictor
+from gobelin.fusion import Predictor
 from gobelin.generators import Controls
+from gobelin.jobs import Job
 from gobelin.judge import Pictures
 from gobelin.loop import ArmRows
 from gobelin.predict import balanced

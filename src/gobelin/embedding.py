@@ -64,6 +64,13 @@ class Embeddings:
         columns = [self.fields.index(f) for f in kept]
         return replace(self, fields=kept, features={f: self.features[f] for f in kept}, present=self.present[:, columns])
 
+    def own(self, fields: Sequence[str], space: str) -> Embeddings:
+        """The fields that a predictor was fitted on, if these rows come from the encoders of its fit."""
+        kept = self.keep(fields)
+        if self.space != space or kept.fields != tuple(fields):
+            raise GobelinError("predict: these rows come from other encoders than the predictor. Embed them with its own run.")
+        return kept
+
     def blocks(self, size: int = 4096) -> Iterator[Embeddings]:
         for start in range(0, len(self), size):
             yield self.rows(np.arange(start, min(start + size, len(self))))

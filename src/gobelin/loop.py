@@ -19,7 +19,8 @@ from gobelin.comparison import Comparison, Metric, compare, compare_classes, sim
 from gobelin.config import within
 from gobelin.data.fields import Target
 from gobelin.evidence import Finding
-from gobelin.fusion import Job, Predictor
+from gobelin.fusion import Predictor
+from gobelin.jobs import Job
 from gobelin.runtime import numpy_generator
 from gobelin.verdict import Trial, Verdict, verdicts
 

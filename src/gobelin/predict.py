@@ -25,7 +25,8 @@ from gobelin.config import within
 from gobelin.data.fields import Target
 from gobelin.embedding import Embeddings
 from gobelin.errors import GobelinError
-from gobelin.fusion import Fusion, Job, Predictor
+from gobelin.fusion import Fusion, Predictor
+from gobelin.jobs import Job
 from gobelin.runtime import Progress, Runtime, numpy_generator, silent
 from gobelin.store import fingerprint, read_json, write_json
 

@@ -12,7 +12,8 @@ import pytest
 from gobelin import catalog
 from gobelin.data.fields import Target
 from gobelin.embedding import Embeddings
-from gobelin.fusion import Fusion, Job, Predictor
+from gobelin.fusion import Fusion, Predictor
+from gobelin.jobs import Job
 from gobelin.runtime import Runtime, silent
 
 N, TRAIN = 240, np.arange(160)

@@ -7,7 +7,6 @@ a comparison are one call; a `batchable` fusion trains them as one computation, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -15,19 +14,8 @@ import numpy as np
 
 from gobelin.data.fields import Target
 from gobelin.embedding import Embeddings
-from gobelin.errors import GobelinError
+from gobelin.jobs import Job
 from gobelin.runtime import Progress, Runtime
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training set. rows: int64 [n] into the embeddings. weights: float32 [n]. seed: of initialisation and order.
-    decay: weight decay of this job, None for the fusion's own (what tuning varies)."""
-
-    rows: np.ndarray
-    weights: np.ndarray
-    seed: int = 0
-    decay: float | None = None
 
 
 @runtime_checkable
@@ -62,11 +50,3 @@ class Predictor(Protocol):
     def fingerprint(self) -> str: ...
 
     def save(self, folder: Path) -> None: ...
-
-
-def own(embeddings: Embeddings, fields: tuple[str, ...], space: str) -> Embeddings:
-    """The fields that a predictor was fitted on, if these rows come from the encoders of its fit."""
-    kept = embeddings.keep(fields)
-    if embeddings.space != space or kept.fields != fields:
-        raise GobelinError("predict: these rows come from other encoders than the predictor. Embed them with its own run.")
-    return kept

@@ -19,7 +19,7 @@ from gobelin.config import within
 from gobelin.data.fields import Target
 from gobelin.embedding import Embeddings
 from gobelin.estimators import Panel
-from gobelin.fusion import Job, own
+from gobelin.jobs import Job
 from gobelin.runtime import Progress, Runtime, numpy_generator
 from gobelin.store import fingerprint, read_json, write_json
 
@@ -125,7 +125,7 @@ class StackingPredictor:
     def scores(self, embeddings: Embeddings) -> np.ndarray:
         out = np.full((len(embeddings), self.panel.outputs), 0.0 if self.panel.numeric else np.log(FLOOR))
         if len(embeddings):
-            x = joined(self.panel, self.panel.answers(own(embeddings, self.fields, self.space)))
+            x = joined(self.panel, self.panel.answers(embeddings.own(self.fields, self.space)))
             if self.panel.numeric:
                 out[:, 0] = self.head.predict(x)
             else:

@@ -17,7 +17,7 @@ from gobelin import estimators
 from gobelin.data.fields import Target
 from gobelin.embedding import Embeddings
 from gobelin.estimators import Panel
-from gobelin.fusion import Job, own
+from gobelin.jobs import Job
 from gobelin.runtime import Progress, Runtime
 from gobelin.store import fingerprint, read_json, write_json
 
@@ -71,7 +71,7 @@ class VotingPredictor:
     key: str
 
     def scores(self, embeddings: Embeddings) -> np.ndarray:
-        said = self.panel.answers(own(embeddings, self.fields, self.space))
+        said = self.panel.answers(embeddings.own(self.fields, self.space))
         voters = (~np.isnan(said)).sum(1)
         mean = np.where(voters > 0, np.nansum(said, axis=1) / np.maximum(voters, 1), self.panel.resting)
         return (mean if self.panel.numeric else np.log(np.clip(mean, FLOOR, None))).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Many small heads trained as one batched computation: B linear maps, or B one-hidden-layer networks, on shared features.
+"""Many small heads trained as one batched computation on shared features; what a head is, its `Join` says.
 
 Head b sees its own rows, weights, order and field dropout, all drawn from its own seed, so that its result is that of
 training it alone.
@@ -9,31 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
+from gobelin.jobs import Job
+from gobelin.networks.joins import Join
 from gobelin.runtime import Progress, generator
 
 
 @dataclass(frozen=True)
-class HeadJob:
-    """rows: int64 [n]; weights: float32 [n]; seed; decay: L2 penalty on the maps."""
-
-    rows: np.ndarray
-    weights: np.ndarray
-    seed: int
-    decay: float
-
-
-@dataclass(frozen=True)
 class HeadSettings:
-    """outputs: C classes or 1 number. hidden: 0 for a linear head, else the width of the hidden layer. steps, batch, rate:
-    of Adam, the rate falling to zero on a cosine. dropout: chance that a present field is hidden from a row in a step (one
-    field always stays)."""
+    """outputs: C classes or 1 number. steps, batch, rate: of Adam, the rate falling to zero on a cosine. dropout: chance that a
+    present field is hidden from a row in a step (one field always stays)."""
 
     outputs: int
     numeric: bool
-    hidden: int = 0
     steps: int = 300
     batch: int = 256
     rate: float = 0.02
@@ -41,20 +30,20 @@ class HeadSettings:
 
 
 def train_heads(
+    join: Join,
     features: Sequence[torch.Tensor],
     present: torch.Tensor,
     answers: torch.Tensor,
-    jobs: Sequence[HeadJob],
+    jobs: Sequence[Job],
     settings: HeadSettings,
     progress: Progress,
 ) -> list[dict[str, torch.Tensor]]:
     """Weights of every head.
 
-    features: F tensors, float32 [N, K_f]. present: bool [N, F]. answers: int64 [N] class or float32 [N] number. The input of
-    a head is every shown field and, beside them, which fields are shown: P = sum of K_f, plus F.
+    features: F tensors, float32 [N, K_f]. present: bool [N, F]. answers: int64 [N] class or float32 [N] number.
+    jobs: each says its decay.
     """
-    inputs = sum(f.shape[1] for f in features) + present.shape[1]
-    weights = _initial(jobs, inputs, settings)
+    weights = _initial(join, jobs, [f.shape[1] for f in features], settings.outputs)
     decay = torch.tensor([j.decay for j in jobs], dtype=torch.float32)
     optimiser = torch.optim.Adam(list(weights.values()), lr=settings.rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.steps)
@@ -68,7 +57,7 @@ def train_heads(
             _shown(present[i], settings.dropout, generator(j.seed, "dropout", step))
             for i, j in zip(index, jobs, strict=True)
         ])  # fmt: skip
-        scores = forward(weights, [f[index] for f in features], shown)
+        scores = join.scores(weights, [f[index] for f in features], shown)
         loss = _loss(scores, answers[index], share, settings.numeric)  # [B]
         penalty = sum((w**2).sum((1, 2)) for name, w in weights.items() if name.startswith("map"))
         optimiser.zero_grad(set_to_none=True)
@@ -80,28 +69,16 @@ def train_heads(
     return [{name: w[b].detach().clone() for name, w in weights.items()} for b in range(len(jobs))]
 
 
-def forward(weights: dict[str, torch.Tensor], features: Sequence[torch.Tensor], shown: torch.Tensor) -> torch.Tensor:
-    """Scores [B, n, outputs] of fields [B, n, K_f] under the mask shown, float32 [B, n, F].
-
-    The first layer is linear, so a field is hidden after its product and not before it: a tenth of the memory traffic.
-    """
-    parts = weights["map1"].split([f.shape[2] for f in features] + [shown.shape[2]], dim=1)
-    out = torch.baddbmm(weights["bias1"][:, None], shown, parts[-1])
-    for k, (field, part) in enumerate(zip(features, parts, strict=False)):
-        out = out + shown[..., k, None] * torch.bmm(field, part)
-    if "map2" in weights:
-        out = torch.baddbmm(weights["bias2"][:, None], torch.nn.functional.gelu(out), weights["map2"])
-    return out
-
-
-def _initial(jobs: Sequence[HeadJob], inputs: int, settings: HeadSettings) -> dict[str, torch.Tensor]:
-    widths = [inputs, settings.hidden, settings.outputs] if settings.hidden else [inputs, settings.outputs]
-    weights = {}
-    for layer in range(1, len(widths)):
-        shape = (widths[layer - 1], widths[layer])
-        draws = [torch.randn(shape, generator=generator(j.seed, "weights", layer)) for j in jobs]
-        weights[f"map{layer}"] = (torch.stack(draws) * (0.5 / widths[layer - 1] ** 0.5)).requires_grad_()
-        weights[f"bias{layer}"] = torch.zeros(len(jobs), widths[layer]).requires_grad_()
+def _initial(join: Join, jobs: Sequence[Job], widths: Sequence[int], outputs: int) -> dict[str, torch.Tensor]:
+    """[B, ...] by name: maps are drawn from N(0, 1 / (4 fan-in)), from the seed and the place among the maps alone."""
+    weights, maps = {}, 0
+    for name, shape in join.shapes(widths, outputs).items():
+        weights[name] = torch.zeros(len(jobs), *shape)
+        if name.startswith("map"):
+            maps += 1
+            draws = [torch.randn(shape, generator=generator(j.seed, "weights", maps)) for j in jobs]
+            weights[name] = torch.stack(draws) * (0.5 / shape[0] ** 0.5)
+        weights[name].requires_grad_()
     return weights
 
 

@@ -1,0 +1,133 @@
+"""What neural fusions share: components of every field, all jobs trained as one computation, a predictor on disk.
+
+Each field is reduced to principal components of the basis rows, scaled, and weighted by the root of its width so that a
+wide field doesn't drown a narrow one. In training, present fields are hidden at random (Neverova et al. 2016, ModDrop), so that
+every subset of fields is a case that the network has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from gobelin.data.fields import Target
+from gobelin.embedding import Embeddings, principal
+from gobelin.jobs import Job
+from gobelin.networks.heads import HeadSettings, train_heads
+from gobelin.networks.joins import Join
+from gobelin.runtime import Progress
+from gobelin.store import fingerprint, load_arrays, read_json, save_arrays, write_json
+
+
+class Neural(Protocol):
+    """Settings of a neural fusion. components: principal components kept of each field. decay: L2 penalty. dropout: chance
+    that a present field is hidden in a training step. steps, batch, rate: of the training. join: how fields become scores."""
+
+    components: int
+    decay: float
+    dropout: float
+    steps: int
+    batch: int
+    rate: float
+
+    @property
+    def join(self) -> Join: ...
+
+
+def fit(
+    fusion: Any,  # noqa: ANN401 - a `Neural` that is a dataclass
+    embeddings: Embeddings,
+    target: Target,
+    jobs: Sequence[Job],
+    basis: np.ndarray,
+    progress: Progress,
+) -> list[NeuralPredictor]:
+    """As `Fusion.fit`."""
+    weights = _basis(embeddings.rows(basis), fusion.components)
+    numeric = target.kind == "number"
+    answers = target.values.astype(np.float32 if numeric else np.int64)
+    if numeric:
+        known = target.values[basis][target.present[basis]]
+        weights["answer"] = np.array([known.mean(), known.std() or 1.0], np.float32)
+        answers = (answers - weights["answer"][0]) / weights["answer"][1]
+    outputs = 1 if numeric else len(target.classes)
+    heads = train_heads(
+        fusion.join,
+        _features(embeddings, weights),
+        torch.from_numpy(embeddings.present),
+        torch.from_numpy(answers),
+        [Job(j.rows, _balanced(j.weights), j.seed, fusion.decay if j.decay is None else j.decay) for j in jobs],
+        HeadSettings(outputs, numeric, fusion.steps, fusion.batch, fusion.rate, fusion.dropout),
+        progress,
+    )
+    fields, space = embeddings.fields, embeddings.space
+    return [NeuralPredictor(fusion, fields, space, outputs, {**weights, **{k: v.numpy() for k, v in h.items()}}) for h in heads]
+
+
+def load(fusion: type[Any], folder: Path) -> NeuralPredictor:
+    """What `NeuralPredictor.save` wrote, of a fusion of this class."""
+    values, weights = read_json(folder / "config.json"), load_arrays(folder / "weights.safetensors")
+    return NeuralPredictor(fusion(**values["settings"]), tuple(values["fields"]), values["space"], values["outputs"], weights)
+
+
+def _balanced(weights: np.ndarray) -> np.ndarray:
+    """Weights with mean one, so that the rate of learning doesn't depend on their scale."""
+    return (weights / max(float(weights.mean()), 1e-12)).astype(np.float32)
+
+
+def _basis(rows: Embeddings, components: int) -> dict[str, np.ndarray]:
+    """Mean [D_f] and projection [D_f, K] of every field, from the rows where it is present."""
+    out = {}
+    for field in rows.fields:
+        mean, directions, variances = principal(rows, field, components)
+        scale = np.sqrt(len(variances) / max(float(variances.sum()), 1e-12))
+        out[f"{field}/mean"] = mean.astype(np.float32)
+        out[f"{field}/projection"] = (directions * scale).astype(np.float32)
+    return out
+
+
+def _features(rows: Embeddings, weights: dict[str, np.ndarray]) -> list[torch.Tensor]:
+    """The components of every field, float32 [N, K_f]."""
+    return [
+        torch.from_numpy(((rows.features[f] - weights[f"{f}/mean"]) @ weights[f"{f}/projection"]).astype(np.float32))
+        for f in rows.fields
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class NeuralPredictor:
+    """weights: {field/mean, field/projection} of every field, those of the join, and of a number its mean and deviation as
+    `answer`."""
+
+    settings: Any
+    fields: tuple[str, ...]
+    space: str
+    outputs: int
+    weights: dict[str, np.ndarray]
+
+    def scores(self, embeddings: Embeddings) -> np.ndarray:
+        kept = embeddings.own(self.fields, self.space)
+        join, widths = self.settings.join, [self.weights[f"{f}/projection"].shape[1] for f in self.fields]
+        head = {name: torch.from_numpy(self.weights[name])[None] for name in join.shapes(widths, self.outputs)}
+        out = [np.zeros((0, self.outputs), np.float32)]
+        for block in kept.blocks():
+            features = [f[None] for f in _features(block, self.weights)]
+            shown = torch.from_numpy(block.present.astype(np.float32))[None]
+            out.append(join.scores(head, features, shown)[0].numpy())
+        if "answer" not in self.weights:
+            return np.concatenate(out)
+        return np.concatenate(out) * self.weights["answer"][1] + self.weights["answer"][0]
+
+    def fingerprint(self) -> str:
+        name = type(self.settings).__name__.lower()
+        return fingerprint(name, asdict(self.settings), self.space, *[self.weights[k] for k in sorted(self.weights)])
+
+    def save(self, folder: Path) -> None:
+        config = {"settings": asdict(self.settings), "fields": self.fields, "space": self.space, "outputs": self.outputs}
+        write_json(folder / "config.json", config)
+        save_arrays(folder / "weights.safetensors", self.weights)
