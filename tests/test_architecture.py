@@ -42,6 +42,7 @@ RANKS: list[tuple[str, ...]] = [
     ("fusion", "generators", "rivals", "metrics", "audits"),
     ("align",),
     ("predict",),
+    ("contest",),
     ("search", "generation"),
     ("check",),
     ("judge",),

@@ -14,7 +14,7 @@ from gobelin.align import Align
 from gobelin.data.fields import Target
 from gobelin.embedding import Embeddings
 from gobelin.errors import GobelinError
-from gobelin.predict import Model, Predict, as_features, balanced, folds_of
+from gobelin.predict import Model, Predict, Training, as_features, balanced, folds_of
 from gobelin.runtime import Runtime, silent
 
 QUICK = {"steps": 80, "components": 16}
@@ -45,7 +45,7 @@ def fit(x: Embeddings, target: Target, runtime: Runtime, how: Predict | None = N
     fusion = catalog.build("fusion", "concat", QUICK)
     every = np.arange(len(x))
     ones = np.ones(len(x), np.float32)
-    return predict.fit("concat", fusion, how or Predict(), x, target, every, groups or list(x.ids), ones, runtime, silent)
+    return predict.fit("concat", fusion, Training(how or Predict(), x, target, every, groups or list(x.ids), ones, runtime))
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_a_fitted_models_probabilities_are_calibrated_on_fresh_rows(runtime: Run
 
     train, y = rows(600, gap=0.6)
     ones = np.ones(600, np.float32)
-    sure = predict.fit("concat", Fusion(), how, train, y, np.arange(600), list(train.ids), ones, runtime, silent)
+    sure = predict.fit("concat", Fusion(), Training(how, train, y, np.arange(600), list(train.ids), ones, runtime))
     assert sure.temperature == pytest.approx(3 * model.temperature, rel=0.01)
     assert np.allclose(sure.predict(x).probabilities, p, atol=0.01)
 
@@ -281,6 +281,7 @@ def test_rows_of_no_weight_are_not_learned_from(runtime: Runtime) -> None:
     fresh, truth = rows(400, seed=9)
     right = {}
     for name, weights in (("weighed", np.where(turned, 0, 1)), ("all", np.ones(400))):
-        model = predict.fit("concat", fusion, Predict(), x, wrong, every, ids, weights.astype(np.float32), runtime, silent)
+        training = Training(Predict(), x, wrong, every, ids, weights.astype(np.float32), runtime)
+        model = predict.fit("concat", fusion, training)
         right[name] = float((model.predict(fresh).labels == truth.values).mean())
     assert right["weighed"] > right["all"] + 0.1 and right["weighed"] > 0.8

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from gobelin import catalog, check, generation, predict, schema
+from gobelin import catalog, check, contest, generation, predict, schema
 from gobelin.align import Align, Alignment, Shared
 from gobelin.check import Scan
 from gobelin.config import resolved
+from gobelin.contest import ALL
 from gobelin.data.dataset import ORIGIN, Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.data.images import image_values, png_bytes
@@ -25,11 +26,12 @@ from gobelin.data.reading import read
 from gobelin.data.splits import assign, small_classes
 from gobelin.embedding import Embeddings, Reader
 from gobelin.errors import GobelinError
+from gobelin.evidence import Finding
 from gobelin.generators import ImageRows, Sampler
 from gobelin.predict import LEAST_ROWS, Model
 from gobelin.runtime import Progress, Runtime, environment
 from gobelin.settings import Settings, check_names
-from gobelin.store import Run, file_name, fingerprint, load_arrays, read_json, read_lines, write_json
+from gobelin.store import Run, file_name, fingerprint, load_arrays, read_json, read_lines, write_json, write_lines
 
 INDEX = "index"  # folder of a saved run: its rows' shared vectors, where they were saved too
 
@@ -258,18 +260,42 @@ class Artefacts:
 
     @cached_property
     def model(self) -> Model:
-        s, key = self.settings, self._model_key
+        if self.settings.fusion.name == ALL:
+            self._decide_fusion()
+        how, key = self.settings.fusion, self._model_key
 
         def make(folder: Path) -> None:
-            fusion = catalog.build("fusion", s.fusion.name, s.fusion.settings)
-            rows, x = self.rows, self.inputs(self.embeddings).keep(self.predict_fields)
-            predict.fit(
-                s.fusion.name, fusion, s.predict, x, rows.target, rows.labelled("train"), rows.groups, rows.weights,
-                self.runtime, self.progress,
-            ).save(folder)  # fmt: skip
+            predict.fit(how.name, catalog.build("fusion", how.name, how.settings), self.training).save(folder)
 
         self.run.stage("model", key, make)
         return Model.load(self.run.checked("model"))
+
+    @property
+    def training(self) -> predict.Training:
+        """What the predictor is fitted on."""
+        rows, x = self.rows, self.inputs(self.embeddings).keep(self.predict_fields)
+        return predict.Training(
+            self.settings.predict, x, rows.target, rows.labelled("train"), rows.groups, rows.weights, self.runtime,
+            self.progress,
+        )  # fmt: skip
+
+    def _decide_fusion(self) -> None:
+        """The best of all fusions, found once and written down."""
+        fusions = {name: catalog.build("fusion", name) for name in catalog.names("fusion")}
+        key = fingerprint(self._model_key, {name: resolved(one) for name, one in fusions.items()})
+
+        def make(folder: Path) -> None:
+            best, found = contest.contest(fusions, self.training)
+            write_json(folder / "best.json", {"name": best})
+            write_lines(folder / "findings.jsonl", [one.to_dict() for one in found])
+
+        self.run.stage("fusions", key, make)
+        best = read_json(self.run.checked("fusions") / "best.json")["name"]
+        self.record(replace(self.settings, fusion=replace(self.settings.fusion, name=best, settings=resolved(fusions[best]))))
+
+    def contested(self) -> list[Finding]:
+        """What was found when all fusions were compared; nothing where they were not."""
+        return [Finding.from_dict(row) for row in read_lines(self.run.folder / "fusions" / "findings.jsonl")]
 
     @property
     def image_field(self) -> str:

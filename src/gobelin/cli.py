@@ -61,7 +61,7 @@ def shared_options(work: Callable[..., None]) -> Callable[..., None]:
         click.option("--run", "run", default="run", show_default=True, type=click.Path(path_type=Path), help="Run folder."),
         click.option("--root", metavar="DIR", help="Folder that relative paths start from and that none may leave."),
         click.option("--recipe", metavar="FILE", type=click.Path(path_type=Path), help="A TOML recipe, or a settings.json."),
-        click.option("--fusion", metavar="NAME", help="Fusion component (see gobelin list fusion)."),
+        click.option("--fusion", metavar="NAME", help="Fusion component (see gobelin list fusion), or all: the best of them."),
         click.option("--generator", metavar="NAME", help="Train this generator too (see gobelin list generators)."),
         click.option("--minutes", type=float, help="Training budget of the generator."),
         click.option("--max-bad", type=float, metavar="SHARE", help="Share of a column's cells that may be set aside."),

@@ -73,6 +73,9 @@ def fitted(made: Artefacts, shelf: Shelf) -> list[Finding]:
                 note="of the rows have it; named in leave_out, or gives the label away")
         for f in left
     ]  # fmt: skip
+    if contested := made.contested():
+        found += contested
+        shelf.bars("fusions", "Every fusion on training rows that it had not seen.", contested, "fusion")
     kept = made.alignment.kept
     found.append(
         Finding("shared_space", value=float(made.alignment.settings.width), unit="dimensions", source="fit",

@@ -110,43 +110,65 @@ def folds_of(target: Target, rows: np.ndarray, groups: Sequence[str], folds: int
     return np.array([fold[groups[r]] for r in rows])
 
 
-def fit(
-    name: str,
-    fusion: Fusion,
-    settings: Predict,
-    embeddings: Embeddings,
-    target: Target,
-    rows: np.ndarray,
-    groups: Sequence[str],
-    weights: np.ndarray,
-    runtime: Runtime,
-    progress: Progress = silent,
-) -> Model:
-    """Train on the labelled rows among `rows`; all decays and folds are one call to the fusion. weights: float32 [N]."""
-    rows = rows[target.present[rows]]
+@dataclass(frozen=True)
+class CrossFit:
+    """A fusion, its decay chosen. predictor: of all rows. scores: [n, C] or [n, 1] for the same rows, each by a predictor that
+    was fitted without the row's fold. share: float32 [n], how much each row counts."""
+
+    rows: np.ndarray
+    share: np.ndarray
+    decay: float
+    predictor: Predictor
+    scores: np.ndarray
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a predictor is fitted on. embeddings, target, groups, weights (float32): of all N rows. rows: the training rows
+    among them; those without a label teach nothing."""
+
+    settings: Predict
+    embeddings: Embeddings
+    target: Target
+    rows: np.ndarray
+    groups: Sequence[str]
+    weights: np.ndarray
+    runtime: Runtime
+    progress: Progress = silent
+
+
+def cross_fit(fusion: Fusion, training: Training) -> CrossFit:
+    """The decay with the smallest cross-fitted loss; all decays and folds are one call to the fusion."""
+    settings, target, weights, runtime = training.settings, training.target, training.weights, training.runtime
+    rows = training.rows[target.present[training.rows]]
     if len(rows) < LEAST_ROWS:
         raise GobelinError(f"fit: {len(rows)} labelled training rows, at least {LEAST_ROWS} are needed. Add labels.")
     if target.kind == "class" and len(np.unique(target.values[rows])) < 2:
         raise GobelinError("fit: all training rows have one class. At least two are needed.")
-    fold = folds_of(target, rows, groups, settings.folds, runtime.seed)
+    fold = folds_of(target, rows, training.groups, settings.folds, runtime.seed)
     jobs = [
         Job(rows[kept], balanced(target, rows[kept], weights[rows[kept]], settings.balance), runtime.seed, decay)
         for decay in settings.decays
         for kept in [fold != f for f in range(settings.folds)] + [np.ones(len(rows), bool)]
     ]
-    predictors = fusion.fit(embeddings, target, jobs, rows, runtime, progress)
+    predictors = fusion.fit(training.embeddings, target, jobs, rows, runtime, training.progress)
     step, share = settings.folds + 1, balanced(target, rows, weights[rows], settings.balance)
     crossed = []
     for d in range(len(settings.decays)):
         out = np.zeros((len(rows), max(1, len(target.classes)) if target.kind == "class" else 1))
         for f in range(settings.folds):
-            out[fold == f] = predictors[d * step + f].scores(embeddings.rows(rows[fold == f]))
+            out[fold == f] = predictors[d * step + f].scores(training.embeddings.rows(rows[fold == f]))
         crossed.append(out)
-    losses = [_loss(s, target, rows, share, 1.0) for s in crossed]
-    best = int(np.argmin(losses))
-    model = Model(name, predictors[best * step + settings.folds], target.name, target.kind, target.classes, settings)
-    model = replace(model, fields=embeddings.fields)
-    return replace(model, decay=settings.decays[best], **_calibration(crossed[best], target, rows, share, settings.level))
+    best = int(np.argmin([_loss(s, target, rows, share, 1.0) for s in crossed]))
+    return CrossFit(rows, share, settings.decays[best], predictors[best * step + settings.folds], crossed[best])
+
+
+def fit(name: str, fusion: Fusion, training: Training) -> Model:
+    """A predictor with calibrated probabilities. name: of the fusion."""
+    crossed, target, settings = cross_fit(fusion, training), training.target, training.settings
+    model = Model(name, crossed.predictor, target.name, target.kind, target.classes, settings)
+    model = replace(model, fields=training.embeddings.fields, decay=crossed.decay)
+    return replace(model, **_calibration(crossed.scores, target, crossed.rows, crossed.share, settings.level))
 
 
 def _loss(scores: np.ndarray, target: Target, rows: np.ndarray, weights: np.ndarray, temperature: float) -> float:

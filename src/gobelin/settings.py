@@ -10,8 +10,10 @@ from gobelin import catalog
 from gobelin.align import Align
 from gobelin.check import Check
 from gobelin.config import resolved
+from gobelin.contest import ALL
 from gobelin.data.splits import Split
 from gobelin.errors import GobelinError, nearest
+from gobelin.fusion import Fusion
 from gobelin.generation import Generation
 from gobelin.judge import Judge
 from gobelin.loop import Augment
@@ -34,7 +36,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Chosen:
-    """A component by name with its own settings."""
+    """A component by name with its own settings. The fusion 'all' becomes the best of them when the run is fitted."""
 
     name: str = "concat"
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -62,7 +64,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Component names and their settings are checked before any work."""
-        catalog.build("fusion", self.fusion.name, self.fusion.settings)
+        self._fusion()
         generator = catalog.build("generators", self.generator.name, self.generator.settings)
         if self.generator.source and "source" not in generator.accepts:
             raise GobelinError(
@@ -86,14 +88,23 @@ class Settings:
             if kind in defaults:
                 name = str(self.encoders.get(kind, {}).get("name", kind))
                 encoders[kind] = {"name": name, **resolved(build_encoder(name, self.choices))}
-        fusion = catalog.build("fusion", self.fusion.name, self.fusion.settings)
+        fusion = self._fusion()
         generator = catalog.build("generators", self.generator.name, self.generator.settings)
         return replace(
             self,
             encoders=encoders,
-            fusion=replace(self.fusion, settings=resolved(fusion)),
+            fusion=replace(self.fusion, settings=resolved(fusion) if fusion else {}),
             generator=replace(self.generator, settings=resolved(generator)),
         )
+
+    def _fusion(self) -> Fusion | None:
+        """None where all are to be compared; they are compared with their own defaults."""
+        if self.fusion.name != ALL:
+            return catalog.build("fusion", self.fusion.name, self.fusion.settings)
+        if self.fusion.settings:
+            key = next(iter(self.fusion.settings))
+            raise GobelinError(f"fusion.settings.{key}: all fusions are compared as they are. Choose one with --fusion NAME.")
+        return None
 
     @property
     def choices(self) -> Choices:

