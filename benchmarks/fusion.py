@@ -3,8 +3,8 @@
 python benchmarks/fusion.py [--sample openmoji] [--keep DIR]
 
 The fusion is chosen by cross-fitted training rows (`gobelin fit --fusion all`); then it and every rival read the validation and
-the test rows, which nothing was chosen on. Rivals: the best single field (chosen in the same way), a random forest a field under
-soft voting, histogram gradient boosting and logistic regression on all features side by side.
+the test rows, which nothing was chosen on. Rivals: the best single field (chosen in the same way), a random forest a field
+under soft voting, histogram gradient boosting and logistic regression on all features side by side.
 """
 
 from __future__ import annotations

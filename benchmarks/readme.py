@@ -110,7 +110,7 @@ def translation() -> str:
     return "\n".join(lines)
 
 
-TABLES = {"demo": demo, "translation": translation}  # generation: once every contender has its line
+TABLES = {"demo": demo, "generation": generation, "translation": translation}
 
 
 def filled(text: str) -> str:

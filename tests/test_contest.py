@@ -64,7 +64,7 @@ def test_the_planted_best_is_found_and_the_difference_is_the_interval_by_hand() 
     right = {n: 1.0 - (np.random.default_rng(k).random(N) < w)[:200] for k, (n, w) in enumerate(wrong.items())}
     for name, hits in right.items():
         assert own[name].value == pytest.approx(np.mean([hits[LABEL[:200] == c].mean() for c in range(3)]))
-    differences = {f.scope["arm"]: f for f in found if f.name == DIFFERENCE}
+    differences = {f.scope["fusion"]: f for f in found if f.name == DIFFERENCE}
     assert set(differences) == {"fair", "bad"} and all(f.comparator == "good" for f in differences.values())
     for name, one in differences.items():
         by_hand = comparison.compare(right["good"], right[name], LABEL[:200], list(range(200)), level=0.975)

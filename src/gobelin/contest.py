@@ -39,7 +39,9 @@ def contest(fusions: Mapping[str, Fusion], training: Training) -> tuple[str, lis
     found = list(own.values())
     for name, one in zip(others, comparison.simultaneous(compared) if compared else [], strict=True):
         verdict = "worse" if one.high < 0 else "no evidence"
-        found.append(replace(one.finding(name, best, verdict=verdict, source=SOURCE), name=DIFFERENCE))
+        made = one.finding(name, best, verdict=verdict, source=SOURCE)
+        note = "row by row on the same training rows; the intervals hold all together; other training rows may give another"
+        found.append(replace(made, name=DIFFERENCE, scope={"fusion": name}, note=note, needed_n=None))
     return best, found
 
 

@@ -75,7 +75,8 @@ def fitted(made: Artefacts, shelf: Shelf) -> list[Finding]:
     ]  # fmt: skip
     if contested := made.contested():
         found += contested
-        shelf.bars("fusions", "Every fusion on training rows that it had not seen.", contested, "fusion")
+        own = [f for f in contested if not f.comparator]
+        shelf.bars("fusions", "Every fusion on training rows that it had not seen.", own, "fusion")
     kept = made.alignment.kept
     found.append(
         Finding("shared_space", value=float(made.alignment.settings.width), unit="dimensions", source="fit",

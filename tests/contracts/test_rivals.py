@@ -49,7 +49,9 @@ def test_added_rows_carry_their_lineage(arm: Arm, material: Material) -> None:
     n = len(material.train)
     added = arm.dataset.rows(range(n, len(arm.dataset)))
     assert not (added.origins == "real").any() and len(set(arm.dataset.ids)) == len(arm.dataset)
-    assert len(added) > 0 or arm.name in ("weights",)
+    if not len(added):
+        assert arm.weights.max() > arm.weights.min()  # what adds no row weighs the rows otherwise
+        return
     place = {i: k for k, i in enumerate(material.train.ids)}
     for k, text in enumerate(added.table[LINEAGE].to_pylist()):
         lineage = json.loads(text)
@@ -76,6 +78,27 @@ def test_generator_size_is_the_parent_made_small(material: Material) -> None:
     for value, parent in zip(made, material.plan, strict=True):
         small = squared(open_image(real[parent], material.train.root, Opening())[0], SIZE)
         assert np.array_equal(np.asarray(open_image(value, material.train.root, Opening())[0]), small)
+
+
+def test_copies_are_the_parents_and_weights_count_them(material: Material) -> None:
+    """A row planned twice counts three times, by rows or by weight; the row without an image once."""
+    copies, weights = (catalog.build("rivals", name).arm(material) for name in ("copies", "weights"))
+    real = material.train.values("image")
+    assert copies.dataset.values("image")[6:] == [real[p] for p in material.plan]
+    assert weights.dataset.ids == material.train.ids
+    assert weights.weights.tolist() == [3, 2, 1, 2, 1, 2]
+
+
+def test_clouds_show_nothing_of_their_parents(material: Material) -> None:
+    """Two rows of one parent get two clouds, as different as those of two parents; every level from 0 to 255 is used."""
+    arm = catalog.build("rivals", "procedural_noise").arm(material)
+    made = [np.asarray(open_image(v, material.train.root, Opening())[0]).astype(float) for v in arm.dataset.values("image")[6:]]
+    assert all(m.shape == (SIZE, SIZE, 3) and m.min() == 0 and m.max() == 255 for m in made)
+    same, other = np.abs(made[0] - made[1]).mean(), np.abs(made[0] - made[2]).mean()
+    assert same > 30 and other > 30
+    shifted = Material(material.train, "image", material.plan[::-1].copy(), SIZE, seed=4)
+    again = catalog.build("rivals", "procedural_noise").arm(shifted)
+    assert again.dataset.values("image")[6:] == arm.dataset.values("image")[6:]
 
 
 def test_classic_without_changes_is_the_image_itself(material: Material) -> None:

@@ -62,9 +62,9 @@ def test_all_fusions_are_compared_and_the_best_is_kept(run: Path, tmp_path: Path
     best = bench.made.settings.fusion.name
     assert scores[best] == max(scores.values()) and bench.made.model.fusion == best
     others = [f for f in bench.findings("fit") if f.name == "fusion_difference"]
-    assert {f.scope["arm"] for f in others} == set(scores) - {best} and {f.comparator for f in others} == {best}
+    assert {f.scope["fusion"] for f in others} == set(scores) - {best} and {f.comparator for f in others} == {best}
     (whole,) = [f for f in bench.evaluate() if f.name == "balanced_accuracy" and not f.scope]
-    assert whole.value > 0.9
+    assert whole.value > 0.6 > 2 * whole.chance
     before = (tmp_path / "all" / "fusions" / "best.json").stat().st_mtime_ns
     main([*asked, *as_options(sets)])
     assert (tmp_path / "all" / "fusions" / "best.json").stat().st_mtime_ns == before
