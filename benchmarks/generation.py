@@ -35,6 +35,7 @@ from gobelin.runtime import Runtime
 
 MOST, SAMPLING, MOVED, TRIES = 10_000, 300.0, 0.2, 3
 SEEDED = ("gobelin gan", "gobelin flow", "gobelin autoregressive")
+DRAWN = ("gobelin gan", "gobelin flow 2", "diffusers tuned DPM-Solver 15", "DCGAN", "diffusers plain DDIM 20")
 AGAIN, REAL, LADDER = 75, "real test images", (500, 1000, 2000, 5000, 10_000)
 
 
@@ -61,6 +62,8 @@ def main() -> None:
                 if done.returncode != AGAIN:
                     done.check_returncode()
                     break
+    if not said.contender:
+        picture()
     sys.stdout.write(readme.generation() + "\n")
 
 
@@ -93,6 +96,15 @@ def sheet(made: np.ndarray, path: Path) -> None:
     """The first 80 images, a column a class."""
     rows = made[:80].reshape(8, 10, 28, 28).transpose(0, 2, 1, 3).reshape(8 * 28, 10 * 28)
     Image.fromarray(rows).resize((840, 672)).save(path)
+
+
+def picture() -> None:
+    """The first 20 images of five contenders, one below the other, for the README."""
+    parts = [Image.open(fashion.WORK / f"{name} 0.png").crop((0, 0, 840, 168)) for name in DRAWN]
+    out = Image.new("L", (840, len(parts) * 184 - 16), 255)
+    for k, part in enumerate(parts):
+        out.paste(part, (0, 184 * k))
+    out.save(Path(__file__).parent.parent / "docs" / "images" / "fashion.png", optimize=True)
 
 
 def floor() -> None:
