@@ -10,69 +10,81 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import ClassVar
 
 import numpy as np
 import torch
 
+from gobelin.config import within
 from gobelin.data.fields import Target
 from gobelin.embedding import Embeddings, principal
 from gobelin.jobs import Job
 from gobelin.networks.heads import HeadSettings, train_heads
 from gobelin.networks.joins import Join
-from gobelin.runtime import Progress
+from gobelin.runtime import Progress, Runtime
 from gobelin.store import fingerprint, load_arrays, read_json, save_arrays, write_json
 
 
-class Neural(Protocol):
-    """Settings of a neural fusion. components: principal components kept of each field. decay: L2 penalty. dropout: chance
-    that a present field is hidden in a training step. steps, batch, rate: of the training. join: how fields become scores."""
+@dataclass(frozen=True)
+class Neural:
+    """The settings that every neural fusion has. components: principal components kept of each field. decay: L2 penalty.
+    dropout: chance that a present field is hidden in a training step. steps, batch, rate: of the training."""
 
-    components: int
-    decay: float
-    dropout: float
-    steps: int
-    batch: int
-    rate: float
+    components: int = 160
+    decay: float = 1e-3
+    dropout: float = 0.3
+    steps: int = 300
+    batch: int = 256
+    rate: float = 0.01
+
+    batchable: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        within(self, {
+            "components": (1, 8192), "decay": (0, 1e6), "dropout": (0, 0.95), "steps": (1, 1e7), "batch": (1, 1e7),
+            "rate": (1e-9, 10),
+        })  # fmt: skip
 
     @property
-    def join(self) -> Join: ...
+    def join(self) -> Join:
+        """How fields become scores."""
+        raise NotImplementedError
 
+    def fit(
+        self,
+        embeddings: Embeddings,
+        target: Target,
+        jobs: Sequence[Job],
+        basis: np.ndarray,
+        runtime: Runtime,
+        progress: Progress,
+    ) -> list[NeuralPredictor]:
+        """As `Fusion.fit`."""
+        weights = _basis(embeddings.rows(basis), self.components)
+        numeric = target.kind == "number"
+        answers = target.values.astype(np.float32 if numeric else np.int64)
+        if numeric:
+            known = target.values[basis][target.present[basis]]
+            weights["answer"] = np.array([known.mean(), known.std() or 1.0], np.float32)
+            answers = (answers - weights["answer"][0]) / weights["answer"][1]
+        outputs = 1 if numeric else len(target.classes)
+        heads = train_heads(
+            self.join,
+            _features(embeddings, weights),
+            torch.from_numpy(embeddings.present),
+            torch.from_numpy(answers),
+            [Job(j.rows, _balanced(j.weights), j.seed, self.decay if j.decay is None else j.decay) for j in jobs],
+            HeadSettings(outputs, numeric, self.steps, self.batch, self.rate, self.dropout),
+            progress,
+        )
+        found = [{**weights, **{k: v.numpy() for k, v in head.items()}} for head in heads]
+        return [NeuralPredictor(self, embeddings.fields, embeddings.space, outputs, one) for one in found]
 
-def fit(
-    fusion: Any,  # noqa: ANN401 - a `Neural` that is a dataclass
-    embeddings: Embeddings,
-    target: Target,
-    jobs: Sequence[Job],
-    basis: np.ndarray,
-    progress: Progress,
-) -> list[NeuralPredictor]:
-    """As `Fusion.fit`."""
-    weights = _basis(embeddings.rows(basis), fusion.components)
-    numeric = target.kind == "number"
-    answers = target.values.astype(np.float32 if numeric else np.int64)
-    if numeric:
-        known = target.values[basis][target.present[basis]]
-        weights["answer"] = np.array([known.mean(), known.std() or 1.0], np.float32)
-        answers = (answers - weights["answer"][0]) / weights["answer"][1]
-    outputs = 1 if numeric else len(target.classes)
-    heads = train_heads(
-        fusion.join,
-        _features(embeddings, weights),
-        torch.from_numpy(embeddings.present),
-        torch.from_numpy(answers),
-        [Job(j.rows, _balanced(j.weights), j.seed, fusion.decay if j.decay is None else j.decay) for j in jobs],
-        HeadSettings(outputs, numeric, fusion.steps, fusion.batch, fusion.rate, fusion.dropout),
-        progress,
-    )
-    fields, space = embeddings.fields, embeddings.space
-    return [NeuralPredictor(fusion, fields, space, outputs, {**weights, **{k: v.numpy() for k, v in h.items()}}) for h in heads]
-
-
-def load(fusion: type[Any], folder: Path) -> NeuralPredictor:
-    """What `NeuralPredictor.save` wrote, of a fusion of this class."""
-    values, weights = read_json(folder / "config.json"), load_arrays(folder / "weights.safetensors")
-    return NeuralPredictor(fusion(**values["settings"]), tuple(values["fields"]), values["space"], values["outputs"], weights)
+    def load(self, folder: Path) -> NeuralPredictor:
+        """What `NeuralPredictor.save` wrote, with the settings that it was fitted with."""
+        values, weights = read_json(folder / "config.json"), load_arrays(folder / "weights.safetensors")
+        fitted = type(self)(**values["settings"])
+        return NeuralPredictor(fitted, tuple(values["fields"]), values["space"], values["outputs"], weights)
 
 
 def _balanced(weights: np.ndarray) -> np.ndarray:
@@ -104,7 +116,7 @@ class NeuralPredictor:
     """weights: {field/mean, field/projection} of every field, those of the join, and of a number its mean and deviation as
     `answer`."""
 
-    settings: Any
+    settings: Neural
     fields: tuple[str, ...]
     space: str
     outputs: int

@@ -2,56 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar
 
-import numpy as np
-
-from gobelin import fused
 from gobelin.config import within
-from gobelin.data.fields import Target
-from gobelin.embedding import Embeddings
-from gobelin.fused import NeuralPredictor
-from gobelin.jobs import Job
-from gobelin.networks.joins import Pooled
-from gobelin.runtime import Progress, Runtime
+from gobelin.fused import Neural
+from gobelin.networks.joins import Join, Pooled
 
 
 @dataclass(frozen=True)
-class Mean:
-    """components: principal components kept of each field. width: of the vectors. decay: L2 penalty. dropout: chance that a
-    present field is hidden in a training step. steps, batch, rate: of the training."""
+class Mean(Neural):
+    """width: of the vectors. The others are those of `Neural`."""
 
-    components: int = 160
     width: int = 64
-    decay: float = 1e-3
-    dropout: float = 0.3
-    steps: int = 300
-    batch: int = 256
-    rate: float = 0.01
-
-    batchable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        within(self, {
-            "components": (1, 8192), "width": (1, 65536), "decay": (0, 1e6), "dropout": (0, 0.95), "steps": (1, 1e7),
-            "batch": (1, 1e7), "rate": (1e-9, 10),
-        })  # fmt: skip
+        super().__post_init__()
+        within(self, {"width": (1, 65536)})
 
-    join = property(lambda self: Pooled(self.width, gated=False))
-
-    def fit(
-        self,
-        embeddings: Embeddings,
-        target: Target,
-        jobs: Sequence[Job],
-        basis: np.ndarray,
-        runtime: Runtime,
-        progress: Progress,
-    ) -> list[NeuralPredictor]:
-        return fused.fit(self, embeddings, target, jobs, basis, progress)
-
-    def load(self, folder: Path) -> NeuralPredictor:
-        return fused.load(Mean, folder)
+    @property
+    def join(self) -> Join:
+        return Pooled(self.width, gated=False)
