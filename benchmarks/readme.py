@@ -97,6 +97,24 @@ def generation() -> str:
     return "\n".join(lines)
 
 
+def fusion() -> str:
+    """The chosen fusion and what it gains over each rival, a set a line."""
+
+    def points(gain: dict[str, float]) -> str:
+        return f"{100 * gain['value']:+.1f} ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})"
+
+    lines = ["| records (unseen, classes) | chosen | balanced accuracy | over the best field alone | over forests under voting | "
+             "over gradient boosting | over logistic regression |", "|---|---|---|---|---|---|---|"]  # fmt: skip
+    for name, row in record.latest("fusion", "contender").items():
+        gains = row["gain_over"]
+        alone = next(k for k in gains if k.endswith(" alone"))
+        cells = [f"{points(gains[alone])}, {alone}"]
+        cells += [points(gains[k]) for k in ("forests under voting", "gradient boosting", "logistic regression")]
+        what = f"{name} ({row['unseen_rows']}, {row['classes']})"
+        lines.append(f"| {what} | `{row['chosen']}` | {percent(row['fusions'][row['chosen']])} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", "Points of balanced accuracy with 95 % intervals, paired by row."])
+
+
 def translation() -> str:
     """Emoji of one vendor from another's."""
     rows = record.latest("translation", "contender")
@@ -110,7 +128,7 @@ def translation() -> str:
     return "\n".join(lines)
 
 
-TABLES = {"demo": demo, "generation": generation, "translation": translation}
+TABLES = {"demo": demo, "fusion": fusion, "generation": generation, "translation": translation}
 
 
 def filled(text: str) -> str:
