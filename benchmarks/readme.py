@@ -103,8 +103,8 @@ def fusion() -> str:
     def points(gain: dict[str, float]) -> str:
         return f"{100 * gain['value']:+.1f} ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})"
 
-    lines = ["| records (unseen, classes) | chosen | balanced accuracy | over the best field alone | over forests under voting | "
-             "over gradient boosting | over logistic regression |", "|---|---|---|---|---|---|---|"]  # fmt: skip
+    lines = ["| records (unseen, classes) | chosen | balanced accuracy | over the best field alone | over forests under "
+             "voting | over gradient boosting | over logistic regression |", "|---|---|---|---|---|---|---|"]  # fmt: skip
     for name, row in record.latest("fusion", "contender").items():
         gains = row["gain_over"]
         alone = next(k for k in gains if k.endswith(" alone"))
