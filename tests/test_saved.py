@@ -273,6 +273,16 @@ def test_without_its_data_a_run_can_be_saved(run: Path, kept: Path, source: Path
     assert everything(out) == everything(kept)
 
 
+def test_estimators_that_may_hold_rows_are_not_saved(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    late = {"name": "voting", "settings": {"options": {"n_estimators": 5}}}
+    bench = Workbench.open(tmp_path / "run", settings={"fusion": late})
+    bench.fit()
+    with pytest.raises(GobelinError, match="may hold training rows. Fit with another --fusion"):
+        bench.save_pretrained(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_with_its_index_it_can_be_searched(run: Path, tmp_path: Path) -> None:
     out = Workbench.open(run).save_pretrained(tmp_path / "out", index=True)
     one, other = (Workbench.open(folder).search(4, text="a red cross") for folder in (run, out))

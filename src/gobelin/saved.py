@@ -179,6 +179,8 @@ def _settings(made: Artefacts) -> dict[str, Any]:
 def _copy_stage(run: Run, stage: str, target: Path) -> None:
     source = run.checked(stage)
     for path in sorted(p for p in source.rglob("*") if p.is_file() and p.suffix != ".png"):  # of pictures nothing depends
+        if path.suffix == ".skops":
+            raise GobelinError(f"{path}: scikit-learn's estimators may hold training rows. Fit with another --fusion to save.")
         if path.suffix not in READ:
             raise GobelinError(f"{path}: is neither JSON nor safetensors, and can't be saved. Leave {stage} out.")
         _copy(path, target / stage / path.relative_to(source))
