@@ -59,14 +59,14 @@ def compare(sample: str, folder: Path) -> None:
     hits = {name: read(catalog.build("fusion", name), training, unseen) for name in catalog.names("fusion")}
     alone = {f: replace(training, embeddings=training.embeddings.keep([f])) for f in training.embeddings.fields}
     concat = catalog.build("fusion", "concat")
-    scores = {f: np.mean(contest.contest({"concat": concat}, one)[1][0].value) for f, one in alone.items()}
-    single = max(scores, key=lambda f: float(scores[f]))
+    scores = {f: contest.contest({"concat": concat}, one)[1][0].value for f, one in alone.items()}
+    single = max(scores, key=lambda f: scores[f])
     rivals = {f"{single} alone": read(concat, alone[single], unseen.keep([single])), "forests under voting": hits["voting"]}
     boosting = HistGradientBoostingClassifier(random_state=0)
     rivals["gradient boosting"] = read(Flat(boosting), replace(training, settings=once(training)), unseen)
     rivals["logistic regression"] = read(Flat(LogisticRegression(max_iter=1000), filled=True), training, unseen)
-    label = target_of(made, unseen)
-    units = [made.rows.groups[made.rows.dataset.ids.index(i)] for i in unseen.ids]
+    rows = places(training, unseen)
+    label, units = training.target.values[rows], [training.groups[r] for r in rows]
 
     def figure(one: np.ndarray) -> dict[str, float]:
         found = evidence.balanced_accuracy(one, label, units)
@@ -89,15 +89,15 @@ def unseen_rows(made: Any) -> Embeddings:
     return made.inputs(made.embeddings.rows(np.concatenate(rows))).keep(made.predict_fields)
 
 
-def target_of(made: Any, rows: Embeddings) -> np.ndarray:
-    place = {name: k for k, name in enumerate(made.rows.dataset.ids)}
-    return made.rows.target.values[[place[i] for i in rows.ids]]
+def places(training: Training, unseen: Embeddings) -> list[int]:
+    """Where these rows stand among all."""
+    place = {name: k for k, name in enumerate(training.embeddings.ids)}
+    return [place[i] for i in unseen.ids]
 
 
 def read(fusion: Any, training: Training, unseen: Embeddings) -> np.ndarray:
     """1 where a row's class is read right."""
-    place = {name: k for k, name in enumerate(training.embeddings.ids)}
-    truth = training.target.values[[place[i] for i in unseen.ids]]
+    truth = training.target.values[places(training, unseen)]
     return (cross_fit(fusion, training).predictor.scores(unseen).argmax(1) == truth).astype(float)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from gobelin.data.fields import Target
 from gobelin.embedding import Embeddings
 from gobelin.errors import GobelinError, nearest
 from gobelin.runtime import derived_seed
+from gobelin.store import write_json
 
 TRUSTED = ("sklearn.", "numpy.", "scipy.")  # modules whose types a saved estimator may hold
 
@@ -114,6 +115,34 @@ class Panel:
     def state(self) -> dict[str, Any]:
         """`Panel(**state)` is the way back."""
         return vars(self) | {"members": dict(self.members)}
+
+
+@dataclass(frozen=True, eq=False)
+class LatePredictor:
+    """What fitted late fusions have in common. settings: the fusion. key: names the data and settings that it was fitted on;
+    scikit-learn's estimators are functions of them."""
+
+    settings: Any
+    fields: tuple[str, ...]
+    space: str
+    panel: Panel
+    key: str
+
+    def said(self, embeddings: Embeddings) -> np.ndarray:
+        """float64 [N, F, outputs], as `Panel.answers`."""
+        return self.panel.answers(embeddings.own(self.fields, self.space))
+
+    def fingerprint(self) -> str:
+        return self.key
+
+    def save(self, folder: Path) -> None:
+        config = {"settings": asdict(self.settings), "fields": self.fields, "space": self.space, "key": self.key}
+        write_json(folder / "config.json", config)
+        save(folder / "panel.skops", self.state())
+
+    def state(self) -> dict[str, Any]:
+        """What is fitted."""
+        return self.panel.state()
 
 
 def _probabilities(estimator: Any, x: np.ndarray) -> np.ndarray:  # noqa: ANN401

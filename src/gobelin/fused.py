@@ -7,6 +7,7 @@ every subset of fields is a case that the network has seen.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from gobelin.store import fingerprint, load_arrays, read_json, save_arrays, writ
 
 
 @dataclass(frozen=True)
-class Neural:
+class Neural(ABC):
     """The settings that every neural fusion has. components: principal components kept of each field. decay: L2 penalty.
     dropout: chance that a present field is hidden in a training step. steps, batch, rate: of the training."""
 
@@ -46,9 +47,9 @@ class Neural:
         })  # fmt: skip
 
     @property
+    @abstractmethod
     def join(self) -> Join:
         """How fields become scores."""
-        raise NotImplementedError
 
     def fit(
         self,
@@ -78,13 +79,12 @@ class Neural:
             progress,
         )
         found = [{**weights, **{k: v.numpy() for k, v in head.items()}} for head in heads]
-        return [NeuralPredictor(self, embeddings.fields, embeddings.space, outputs, one) for one in found]
+        return [NeuralPredictor(self, embeddings.fields, embeddings.space, one) for one in found]
 
     def load(self, folder: Path) -> NeuralPredictor:
         """What `NeuralPredictor.save` wrote, with the settings that it was fitted with."""
         values, weights = read_json(folder / "config.json"), load_arrays(folder / "weights.safetensors")
-        fitted = type(self)(**values["settings"])
-        return NeuralPredictor(fitted, tuple(values["fields"]), values["space"], values["outputs"], weights)
+        return NeuralPredictor(type(self)(**values["settings"]), tuple(values["fields"]), values["space"], weights)
 
 
 def _balanced(weights: np.ndarray) -> np.ndarray:
@@ -119,18 +119,16 @@ class NeuralPredictor:
     settings: Neural
     fields: tuple[str, ...]
     space: str
-    outputs: int
     weights: dict[str, np.ndarray]
 
     def scores(self, embeddings: Embeddings) -> np.ndarray:
         kept = embeddings.own(self.fields, self.space)
-        join, widths = self.settings.join, [self.weights[f"{f}/projection"].shape[1] for f in self.fields]
-        head = {name: torch.from_numpy(self.weights[name])[None] for name in join.shapes(widths, self.outputs)}
-        out = [np.zeros((0, self.outputs), np.float32)]
-        for block in kept.blocks():
+        head = {name: torch.from_numpy(one)[None] for name, one in self.weights.items() if "/" not in name and name != "answer"}
+        out = []
+        for block in kept.blocks() if len(kept) else [kept]:
             features = [f[None] for f in _features(block, self.weights)]
             shown = torch.from_numpy(block.present.astype(np.float32))[None]
-            out.append(join.scores(head, features, shown)[0].numpy())
+            out.append(self.settings.join.scores(head, features, shown)[0].numpy())
         if "answer" not in self.weights:
             return np.concatenate(out)
         return np.concatenate(out) * self.weights["answer"][1] + self.weights["answer"][0]
@@ -140,6 +138,6 @@ class NeuralPredictor:
         return fingerprint(name, asdict(self.settings), self.space, *[self.weights[k] for k in sorted(self.weights)])
 
     def save(self, folder: Path) -> None:
-        config = {"settings": asdict(self.settings), "fields": self.fields, "space": self.space, "outputs": self.outputs}
+        config = {"settings": asdict(self.settings), "fields": self.fields, "space": self.space}
         write_json(folder / "config.json", config)
         save_arrays(folder / "weights.safetensors", self.weights)

@@ -144,6 +144,12 @@ def steps_in(task: Task[Batch], batches: Callable[[int], Batch], minutes: float,
     return max(1, int(minutes * 60 / spent[len(spent) // 4]))
 
 
+def steps_in_phases(begin: float, steps_an_hour: Callable[[float], int], minutes: float) -> int:
+    """The same where a step costs something else once the share `begin` of the training is done. steps_an_hour: of a share."""
+    hours = begin / steps_an_hour(0.0) + (1 - begin) / steps_an_hour(1.0)
+    return max(1, int(minutes / 60 / hours))
+
+
 class _Measured(Exception):  # noqa: N818 - not an error
     """Enough steps were measured."""
 

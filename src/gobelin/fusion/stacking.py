@@ -18,10 +18,10 @@ from gobelin import estimators
 from gobelin.config import within
 from gobelin.data.fields import Target
 from gobelin.embedding import Embeddings
-from gobelin.estimators import Panel
+from gobelin.estimators import LatePredictor, Panel
 from gobelin.jobs import Job
 from gobelin.runtime import Progress, Runtime, numpy_generator
-from gobelin.store import fingerprint, read_json, write_json
+from gobelin.store import fingerprint, read_json
 
 FLOOR = 1e-3  # least probability whose logarithm is joined
 
@@ -61,7 +61,7 @@ class Stacking:
                 made[key] = self._panels(rows, answers, job, target)
             decay = self.decay if job.decay is None else job.decay
             head = self._head(*made[key], answers, job, decay)
-            out.append(StackingPredictor(self, rows.fields, rows.space, made[key][0], head, fingerprint(key, decay)))
+            out.append(StackingPredictor(self, rows.fields, rows.space, made[key][0], fingerprint(key, decay), head))
             progress("fit", k + 1, len(jobs))
         return out
 
@@ -99,7 +99,7 @@ class Stacking:
     def load(self, folder: Path) -> StackingPredictor:
         values, state = read_json(folder / "config.json"), estimators.load(folder / "panel.skops")
         head, settings = state.pop("head"), Stacking(**values["settings"])
-        return StackingPredictor(settings, tuple(values["fields"]), values["space"], Panel(**state), head, values["key"])
+        return StackingPredictor(settings, tuple(values["fields"]), values["space"], Panel(**state), values["key"], head)
 
 
 def joined(panel: Panel, said: np.ndarray) -> np.ndarray:
@@ -112,30 +112,20 @@ def joined(panel: Panel, said: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class StackingPredictor:
-    """key: names the data and settings that it was fitted on; scikit-learn's estimators are functions of them."""
+class StackingPredictor(LatePredictor):
+    """head: the joining model."""
 
-    settings: Stacking
-    fields: tuple[str, ...]
-    space: str
-    panel: Panel
     head: Any
-    key: str
 
     def scores(self, embeddings: Embeddings) -> np.ndarray:
         out = np.full((len(embeddings), self.panel.outputs), 0.0 if self.panel.numeric else np.log(FLOOR))
         if len(embeddings):
-            x = joined(self.panel, self.panel.answers(embeddings.own(self.fields, self.space)))
+            x = joined(self.panel, self.said(embeddings))
             if self.panel.numeric:
                 out[:, 0] = self.head.predict(x)
             else:
                 out[:, self.head.classes_] = self.head.predict_log_proba(x)
         return out.astype(np.float32)
 
-    def fingerprint(self) -> str:
-        return self.key
-
-    def save(self, folder: Path) -> None:
-        config = {"settings": asdict(self.settings), "fields": self.fields, "space": self.space, "key": self.key}
-        write_json(folder / "config.json", config)
-        estimators.save(folder / "panel.skops", self.panel.state() | {"head": self.head})
+    def state(self) -> dict[str, Any]:
+        return self.panel.state() | {"head": self.head}

@@ -16,10 +16,10 @@ import numpy as np
 from gobelin import estimators
 from gobelin.data.fields import Target
 from gobelin.embedding import Embeddings
-from gobelin.estimators import Panel
+from gobelin.estimators import LatePredictor, Panel
 from gobelin.jobs import Job
 from gobelin.runtime import Progress, Runtime
-from gobelin.store import fingerprint, read_json, write_json
+from gobelin.store import fingerprint, read_json
 
 FLOOR = 1e-3  # least probability: a forest that never saw a class says 0
 
@@ -60,26 +60,11 @@ class Voting:
         return VotingPredictor(Voting(**values["settings"]), tuple(values["fields"]), values["space"], panel, values["key"])
 
 
-@dataclass(frozen=True, eq=False)
-class VotingPredictor:
-    """key: names the data and settings that it was fitted on; scikit-learn's estimators are functions of them."""
-
-    settings: Voting
-    fields: tuple[str, ...]
-    space: str
-    panel: Panel
-    key: str
+class VotingPredictor(LatePredictor):
+    """The mean of the answers of those that are there."""
 
     def scores(self, embeddings: Embeddings) -> np.ndarray:
-        said = self.panel.answers(embeddings.own(self.fields, self.space))
+        said = self.said(embeddings)
         voters = (~np.isnan(said)).sum(1)
         mean = np.where(voters > 0, np.nansum(said, axis=1) / np.maximum(voters, 1), self.panel.resting)
         return (mean if self.panel.numeric else np.log(np.clip(mean, FLOOR, None))).astype(np.float32)
-
-    def fingerprint(self) -> str:
-        return self.key
-
-    def save(self, folder: Path) -> None:
-        config = {"settings": asdict(self.settings), "fields": self.fields, "space": self.space, "key": self.key}
-        write_json(folder / "config.json", config)
-        estimators.save(folder / "panel.skops", self.panel.state())

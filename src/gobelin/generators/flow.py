@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -33,7 +32,7 @@ from gobelin.networks.convolution import pixels_of, signal_of
 from gobelin.networks.path import Field, Solver, Times, Velocity
 from gobelin.networks.transformer import PatchTransformer, canvas, padded, patch_for
 from gobelin.runtime import Runtime, derived_seed, generator
-from gobelin.train import Settings, descend, run, shuffled, steps_in
+from gobelin.train import Settings, descend, run, shuffled, steps_in, steps_in_phases
 
 FORMAT, MEASURED, BLOCK = 3, 2048, 64  # of the saved folder; images for m and s; rows at once
 STRIDES = 2  # more evaluations do better along the velocity (docs/log.md)
@@ -98,8 +97,7 @@ class Flow:
             task = _Learning(self, rows, runtime)
             return steps_in(task, _batches(task, rows, lambda step: done), 60.0, runtime)
 
-        hours = self.begin / steps_an_hour(0.0) + (1 - self.begin) / steps_an_hour(1.0)
-        return max(1, int(minutes / 60 / hours))
+        return steps_in_phases(self.begin, steps_an_hour, minutes)
 
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> FlowSampler:
         """Train for `context.steps`; `valid` is only measured: its loss with fixed noises and times."""
@@ -218,19 +216,17 @@ class FlowSampler:
     def sample(self, condition: Condition, seeds: Sequence[int], controls: Controls) -> Iterator[np.ndarray]:
         """Blocks of uint8 [n, H, W, C]. steps: evaluations of the velocity, 0 = the setting's."""
         (height, width, _), size = self.size, self.canvas.size
+        evaluations = controls.steps or self.settings.evaluations
+        far = self.settings.shortcuts > 0 and evaluations <= STRIDES
+        reach = 1 / evaluations if far else 0.0
+        solver: Solver = "euler" if far else self.settings.solver
         for first in range(0, len(condition), controls.batch):
             rows = range(first, min(first + controls.batch, len(condition)))
             parts = self.learned.parts("flow", condition.rows(rows)).to(self.runtime.device)
             noise = torch.stack([torch.randn(size, generator=generator(seeds[k], "noise")) for k in rows])
-            image = self.follow(partial(self.field, parts, controls.guidance), noise.to(self.runtime.device), controls.steps)
+            field = self.field(parts, controls.guidance, reach)
+            image = path.solve(field, noise.to(self.runtime.device), evaluations, solver)
             yield pixels_of(image[:, :, :height, :width])
-
-    def follow(self, field: Callable[[float], Field], noise: Tensor, steps: int) -> Tensor:
-        """The images that these noises [n, C, H, W] lead to. field: of a reach. steps: 0 = the setting's."""
-        evaluations = steps or self.settings.evaluations
-        if self.settings.shortcuts and evaluations <= STRIDES:
-            return path.solve(field(1 / evaluations), noise, evaluations, "euler")
-        return path.solve(field(0.0), noise, evaluations, self.settings.solver)
 
     def network(self, parts: Parts, reach: float = 0.0) -> Callable[[Tensor, Tensor], Tensor]:
         """The mean velocity over this reach of u [n, C, H, W] and time [n], given these conditions."""

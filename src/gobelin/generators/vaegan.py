@@ -37,7 +37,7 @@ from gobelin.generators import (
 from gobelin.networks.condition import CodePrior, Parts, hide, jitter, mix_codes
 from gobelin.networks.convolution import Maker, Reader, change, pixels_of, pyramid_distance, signal_of
 from gobelin.runtime import Runtime, derived_seed, generator
-from gobelin.train import Settings, descend, run, shuffled, steps_in
+from gobelin.train import Settings, descend, run, shuffled, steps_in, steps_in_phases
 
 FORMAT = 2  # of the saved folder
 Batch = tuple[Tensor, Parts, float]  # images [N, C, H, W] in -1 .. 1, their conditions, share of the training done
@@ -97,8 +97,7 @@ class Vaegan:
             task = _Duel(self, rows, runtime)
             return steps_in(task, _batches(task, rows, lambda step: done), 60.0, runtime)
 
-        hours = self.start / steps_an_hour(0.0) + (1 - self.start) / steps_an_hour(1.0)
-        return max(1, int(minutes / 60 / hours))
+        return steps_in_phases(self.start, steps_an_hour, minutes)
 
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> VaeganSampler:
         """Train for `context.steps`; `valid` is only measured: how far made images are from it, and how well the maker returns

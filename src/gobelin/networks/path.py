@@ -51,14 +51,14 @@ class Velocity(nn.Module):
     def forward(self, signal: Tensor, time: Tensor, embedded: Tensor, *beside: Tensor, reach: Tensor | None = None) -> Tensor:
         """signal [N, C, H, W], time [N], embedded [N, width] = self.embedding(parts) -> [N, C, H, W]. beside: what F sees
         besides, as it is. reach: [N], 0 for the velocity at t; without it F knows no reaches."""
-        t, d = time[:, None, None, None], torch.zeros(()) if reach is None else reach[:, None, None, None]
+        t, d = time[:, None, None, None], 0.0 if reach is None else reach[:, None, None, None]
         moved = signal - t * self.centre
-        inside, skip, outside = balance(t, self.spread, d.to(t.device))
+        inside, skip, outside = balance(t, self.spread, d)
         seen = beside if reach is None else (*beside, reach)
         return self.centre + skip * moved + outside * self.backbone(inside * moved, time, embedded, *seen).float()
 
 
-def balance(time: Tensor, spread: Tensor, reach: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def balance(time: Tensor, spread: Tensor, reach: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
     """c, a, b of `Velocity`: 1 / D(t), (D(t + d) / D(t) - 1) / d and s / D(t), where D(t)^2 = (1 - t)^2 + t^2 s^2 is the
     variance of u_t and d the reach; a is written without the division, and is (t s^2 - (1 - t)) / D(t)^2 where d = 0."""
     here, there = ((1 - t).square() + (t * spread).square() for t in (time, time + reach))

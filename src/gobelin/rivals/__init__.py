@@ -5,12 +5,14 @@ Every rival and every generator ends as an arm, so the loop knows no difference 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from gobelin.data.dataset import Dataset
+from gobelin.data.dataset import Dataset, made_rows
+from gobelin.engine import in_order
 
 
 @dataclass(frozen=True)
@@ -45,3 +47,16 @@ class Rival(Protocol):
     """A frozen dataclass; its fields are its settings."""
 
     def arm(self, material: Material) -> Arm: ...
+
+
+def in_place(material: Material, name: str, image: Callable[[int, Any], Any], **said: object) -> Arm:
+    """An arm with `image(k, cell of its parent)` in the place of every made image k whose parent has one. said: more of the
+    lineage."""
+    train = material.train.with_ids()
+    values = train.values(material.column)
+    parents = [int(p) for p in material.plan if isinstance(values[p], str | bytes)]
+    images = list(in_order(lambda one: image(one[0], values[one[1]]), list(enumerate(parents)), material.workers))
+    ids = [f"{name}-{k}-{train.ids[p]}" for k, p in enumerate(parents)]
+    lineage = [{"rule": name, **said, "parents": [train.ids[p]]} for p in parents]
+    added = made_rows(train.rows(np.array(parents, int)), {material.column: images}, ids, "view", lineage)
+    return Arm(name, train.join(added), np.ones(len(train) + len(added), np.float32))

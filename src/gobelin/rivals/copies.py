@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from gobelin.data.dataset import made_rows
-from gobelin.rivals import Arm, Material
+from gobelin.rivals import Arm, Material, in_place
 
 
 @dataclass(frozen=True)
@@ -16,11 +13,4 @@ class Copies:
     (random oversampling)."""
 
     def arm(self, material: Material) -> Arm:
-        train = material.train.with_ids()
-        values = train.values(material.column)
-        parents = [int(p) for p in material.plan if isinstance(values[p], str | bytes)]
-        ids = [f"copies-{k}-{train.ids[p]}" for k, p in enumerate(parents)]
-        lineage = [{"rule": "copies", "parents": [train.ids[p]]} for p in parents]
-        images = {material.column: [values[p] for p in parents]}
-        added = made_rows(train.rows(np.array(parents, int)), images, ids, "view", lineage)
-        return Arm("copies", train.join(added), np.ones(len(train) + len(added), np.float32))
+        return in_place(material, "copies", lambda k, cell: cell)

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from gobelin.data.dataset import made_rows
 from gobelin.data.images import Opening, open_image, png_bytes, squared
-from gobelin.engine import in_order
-from gobelin.rivals import Arm, Material
+from gobelin.rivals import Arm, Material, in_place
 
 
 @dataclass(frozen=True)
@@ -17,15 +13,7 @@ class GeneratorSize:
     """No settings: the rows are the parents of the made images, one by one."""
 
     def arm(self, material: Material) -> Arm:
-        train = material.train.with_ids()
-        values = train.values(material.column)
-        parents = [int(p) for p in material.plan if isinstance(values[p], str | bytes)]
+        def small(k: int, cell: str | bytes) -> bytes:
+            return png_bytes(squared(open_image(cell, material.train.root, Opening())[0], material.size))
 
-        def small(parent: int) -> bytes:
-            return png_bytes(squared(open_image(values[parent], train.root, Opening())[0], material.size))
-
-        images = list(in_order(small, parents, material.workers))
-        ids = [f"generator_size-{k}-{train.ids[p]}" for k, p in enumerate(parents)]
-        lineage = [{"rule": "generator_size", "size": material.size, "parents": [train.ids[p]]} for p in parents]
-        added = made_rows(train.rows(np.array(parents, int)), {material.column: images}, ids, "view", lineage)
-        return Arm("generator_size", train.join(added), np.ones(len(train) + len(added), np.float32))
+        return in_place(material, "generator_size", small, size=material.size)

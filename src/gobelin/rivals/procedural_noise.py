@@ -11,10 +11,8 @@ import numpy as np
 from PIL import Image
 
 from gobelin.config import within
-from gobelin.data.dataset import made_rows
 from gobelin.data.images import png_bytes
-from gobelin.engine import in_order
-from gobelin.rivals import Arm, Material
+from gobelin.rivals import Arm, Material, in_place
 from gobelin.runtime import numpy_generator
 
 
@@ -28,18 +26,10 @@ class ProceduralNoise:
         within(self, {"octaves": (1, 16)})
 
     def arm(self, material: Material) -> Arm:
-        train = material.train.with_ids()
-        values = train.values(material.column)
-        parents = [int(p) for p in material.plan if isinstance(values[p], str | bytes)]
-
-        def cloud(k: int) -> bytes:
+        def cloud(k: int, cell: str | bytes) -> bytes:
             return png_bytes(self.cloud(material.size, numpy_generator(material.seed, "procedural_noise", k)))
 
-        images = list(in_order(cloud, list(range(len(parents))), material.workers))
-        ids = [f"procedural_noise-{k}-{train.ids[p]}" for k, p in enumerate(parents)]
-        lineage = [{"rule": "procedural_noise", "settings": asdict(self), "parents": [train.ids[p]]} for p in parents]
-        added = made_rows(train.rows(np.array(parents, int)), {material.column: images}, ids, "view", lineage)
-        return Arm("procedural_noise", train.join(added), np.ones(len(train) + len(added), np.float32))
+        return in_place(material, "procedural_noise", cloud, settings=asdict(self))
 
     def cloud(self, size: int, rng: np.random.Generator) -> np.ndarray:
         """uint8 [size, size, 3]; from 0 to 255 in every channel."""
