@@ -1,4 +1,4 @@
-"""Fashion-MNIST where it is installed, and the two networks that judge made images of it.
+"""Fashion-MNIST as the sample set reads it, and the two networks that judge made images of it.
 
 The feature net (Fréchet and kernel distance, precision, recall, density, coverage) and the agreement classifier are two
 classifiers of other widths from other seeds, trained here on the training images; no generator sees either.
@@ -6,7 +6,6 @@ classifiers of other widths from other seeds, trained here on the training image
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 
 import numpy as np
@@ -15,22 +14,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gobelin.errors import GobelinError
+from gobelin import catalog
 from gobelin.networks.convolution import signal_of
 
-FOLDER = Path("/usr/share/datasets/fashion-mnist")
 WORK = Path(__file__).parent / "work"  # never committed: trained judges, features of made images
 CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 
 
 def load(part: str) -> tuple[np.ndarray, np.ndarray]:
     """part: train or t10k. uint8 [N, 28, 28, 1] and int64 [N]."""
-    paths = [FOLDER / f"{part}-{what}-ubyte.gz" for what in ("images-idx3", "labels-idx1")]
-    if not all(p.is_file() for p in paths):
-        raise GobelinError(f"{FOLDER}: Fashion-MNIST isn't there. Run: apt-get install dataset-fashion-mnist")
-    images, labels = (gzip.decompress(p.read_bytes()) for p in paths)
-    pixels = np.frombuffer(images, np.uint8, offset=16).reshape(-1, 28, 28, 1)
-    return pixels, np.frombuffer(labels, np.uint8, offset=8).astype(np.int64)
+    images, labels = catalog.build("samples", "fashion").arrays(part)
+    return images[..., None], labels
 
 
 class Judge(nn.Module):

@@ -150,3 +150,12 @@ def test_cells_know_colour_and_sharpness(size: tuple[int, int, int]) -> None:
     checked = np.indices(size[:2]).sum(0)[None, :, :, None] % 2 * np.full((1, *size), 255, np.uint8)
     if min(size[:2]) >= 16:
         assert cells(checked).reshape(64, 2, size[2])[:, 1].min() > 0.4
+
+
+def test_beginning_anew_removes_old_grids_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("5.png", "5.txt", "photo.png"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "kept").mkdir()
+    Watch("counter", {5: True}, tmp_path, 4, lambda: 0.0, lambda: np.zeros((1, 2, 2, 3), np.uint8)).begin()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["5.txt", "kept", "photo.png"]
+    Watch("counter", {5: True}, None, 4, lambda: 0.0, lambda: np.zeros((1, 2, 2, 3), np.uint8)).begin()

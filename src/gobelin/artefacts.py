@@ -8,96 +8,33 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from gobelin import catalog, check, contest, generation, predict, schema
+from gobelin import catalog, check, contest, generation, predict, schema, tuned
 from gobelin.align import Align, Alignment, Shared
 from gobelin.check import Scan
 from gobelin.config import resolved
 from gobelin.contest import ALL
-from gobelin.data.dataset import ORIGIN, Dataset
-from gobelin.data.fields import Schema, Target
+from gobelin.data.dataset import Dataset
+from gobelin.data.fields import Schema
 from gobelin.data.images import image_values, png_bytes
-from gobelin.data.reading import read
-from gobelin.data.splits import assign, small_classes
 from gobelin.embedding import Embeddings, Reader
+from gobelin.encoders import FitsFiles
 from gobelin.errors import GobelinError
 from gobelin.evidence import Finding
 from gobelin.generators import ImageRows, Sampler
-from gobelin.predict import LEAST_ROWS, Model
+from gobelin.index import FORMAT, Index, create, rows_of
+from gobelin.predict import Model
+from gobelin.rows import Rows, read_rows
 from gobelin.runtime import Progress, Runtime, environment
-from gobelin.settings import Settings, check_names
-from gobelin.store import Run, file_name, fingerprint, load_arrays, read_json, read_lines, write_json, write_lines
+from gobelin.settings import Settings
+from gobelin.store import Run, file_name, fingerprint, read_json, read_lines, write_json, write_lines
 
-INDEX = "index"  # folder of a saved run: its rows' shared vectors, where they were saved too
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A data set that was read and found usable. parts: str [N]; groups: N group ids; weights: float32 [N], for training."""
-
-    dataset: Dataset
-    schema: Schema
-    target: Target
-    parts: np.ndarray
-    groups: tuple[str, ...]
-    weights: np.ndarray
-
-    def part(self, name: str) -> np.ndarray:
-        """int64 [n]: the rows of a part."""
-        return np.flatnonzero(self.parts == name)
-
-    def labelled(self, name: str) -> np.ndarray:
-        return np.flatnonzero((self.parts == name) & self.target.present)
-
-
-def read_rows(settings: Settings, dataset: Dataset | None = None) -> Rows:
-    """Read the data and refuse what can't be used, before anything is written."""
-    data = settings.data
-    whole = dataset or read(data.path, data.root or None)
-    if made := int((whole.origins != "real").sum()):
-        raise GobelinError(
-            f"{whole.source}, column {ORIGIN!r}: {made} of {len(whole)} rows are not real (first: row "
-            f"{whole.ids[int(np.flatnonzero(whole.origins != 'real')[0])]}). Made rows may stand in no validation or test set: "
-            "keep the rows that say real."
-        )
-    found = schema.infer(whole, data.target or None, settings.choices)
-    whole = whole.with_ids(found.role("id")) if found.role("id") else whole.with_ids()
-    target = schema.target_of(whole, found)
-    if data.target and target.present.sum() < LEAST_ROWS:
-        raise GobelinError(
-            f"{whole.source}, column {data.target!r}: {int(target.present.sum())} labelled rows, at least {LEAST_ROWS} are "
-            "needed. Add labels."
-        )
-    check_names(settings.leave_out, found.field_names, "leave_out")
-    if set(found.field_names) <= set(settings.leave_out):
-        raise GobelinError(
-            "leave_out: names every field, none is left to predict from. Keep one with --set leave_out=FIELD,..."
-        )
-    group, split, time = (found.role(r) for r in ("group", "split", "time"))
-    values = whole.values(group) if group else list(whole.ids)
-    groups = tuple(str(v) if v is not None else f"row {i}" for v, i in zip(values, whole.ids, strict=True))
-    parts = assign(
-        settings.split, target, groups, settings.runtime.seed,
-        whole.values(split) if split else None, whole.values(time) if time else None,
-    )  # fmt: skip
-    if target.kind == "class" and data.target:
-        target = replace(target, scored=small_classes(target, parts))
-        if len(target.classes) < 2:
-            raise GobelinError(
-                f"{whole.source}, column {data.target!r}: every labelled row says {target.classes[0][:40]!r}, two classes at "
-                "least are needed. Name another --target."
-            )
-        if target.scored.sum() < 2:
-            raise GobelinError(
-                f"{whole.source}, column {data.target!r}: {int(target.scored.sum())} classes stand in training, validation "
-                f"and test, of {len(target.classes)}; two are needed. Add rows, or change --set split.valid and split.test."
-            )
-    return Rows(whole, found, target, parts, groups, schema.weights_of(whole, found))
+INDEX = "index"  # folder of the kept table of rows that search reads; a saved run has one where it was saved too
 
 
 class Artefacts:
@@ -120,9 +57,8 @@ class Artefacts:
                 f"{self.run.folder}: was made from other data than {rows.dataset.source} holds now. Choose another --run."
             )
         made = np.isin(rows.dataset.ids, self.scan.marked)  # nothing of a made row is judged: no label, no place in a test
-        values = np.where(made, np.nan if rows.target.kind == "number" else -1, rows.target.values)
-        target = replace(rows.target, values=values.astype(rows.target.values.dtype))
-        return replace(rows, dataset=self.scan.dataset, target=target, parts=np.where(made, "train", rows.parts))
+        parts = np.where(made, "train", rows.parts)
+        return replace(rows, dataset=self.scan.dataset, target=rows.target.without(made), parts=parts)
 
     @cached_property
     def _read(self) -> Rows:
@@ -134,7 +70,7 @@ class Artefacts:
     def data_key(self) -> str:
         s = self.settings
         return fingerprint(
-            s.data.fingerprint or self._read.dataset.fingerprint, s.data.target, s.schema, s.fields, s.encoders,
+            s.data.fingerprint or self._read.dataset.fingerprint, s.data.target, s.data.order, s.schema, s.fields, s.encoders,
             resolved(s.split), s.runtime.seed, s.runtime.precision,
         )  # fmt: skip
 
@@ -154,10 +90,11 @@ class Artefacts:
                     "another --run, or delete that folder."
                 )
         _ = self.scan  # refuses data with too many bad cells before anything is written
+        tuned.check(self.settings.tune, self.plain_reader, set(self.schema.field_names) - set(self.settings.leave_out))
         self.record(replace(self.settings, data=replace(self.settings.data, fingerprint=rows.dataset.fingerprint)))
         write_json(self.run.folder / "environment.json", environment())
         write_json(self.run.folder / "schema.json", schema.described(rows.schema))
-        for name, encoder in self.reader.encoders.items():
+        for name, encoder in self.plain_reader.encoders.items():
             self.run.stage(f"encoders/{file_name(name)}", self.data_key, encoder.save)
 
     def record(self, settings: Settings) -> None:
@@ -174,8 +111,8 @@ class Artefacts:
         return schema.restored(self.run.said("schema.json"), str(path))
 
     @cached_property
-    def reader(self) -> Reader:
-        """Encoders fitted on training cells, or as this run saved them."""
+    def plain_reader(self) -> Reader:
+        """Encoders fitted on training cells, or as this run saved them; none of them tuned."""
         encoders = {}
         for field in self.schema.fields:
             component = schema.build_encoder(field.encoder, self.settings.choices)
@@ -186,22 +123,67 @@ class Artefacts:
                 rows = self._read
                 cells = rows.dataset.rows(rows.part("train")).cells(field)
                 kinds = {c: rows.schema.kind(c) for c in field.columns}
-                encoders[field.name] = component.fit(cells, field, kinds, self.runtime)
+                if isinstance(component, FitsFiles):
+                    root = rows.dataset.root
+                    encoders[field.name] = component.fit_files(cells, field, kinds, self.runtime, root)
+                else:
+                    encoders[field.name] = component.fit(cells, field, kinds, self.runtime)
         cache = None if self.run.saved else self.run.folder / "cache"
         return Reader(self.schema, encoders, cache, self.runtime.threads)
 
     @cached_property
+    def reader(self) -> Reader:
+        """The same, with the tuned encoders in the place of theirs, if tuning was asked for and kept."""
+        how, key = self.settings.tune, self._features_key
+        if not how.fields:
+            return self.plain_reader
+        work = self.run.folder / "work" / "tuned"
+
+        def make(folder: Path) -> None:
+            tuned.save(folder, *tuned.tuned(how, self._material, work, key))
+
+        self.run.stage("tuned", key, make)
+        shutil.rmtree(work, ignore_errors=True)
+        return tuned.loaded(self.plain_reader, self.run.checked("tuned"))
+
+    @property
+    def _features_key(self) -> str:
+        """Of the encoders' features: the data's own, unless tuning may change them."""
+        s = self.settings
+        said = (resolved(s.tune), list(s.leave_out), resolved(s.check), resolved(s.predict))
+        return fingerprint(self.data_key, *said) if s.tune.fields else self.data_key
+
+    @property
+    def _material(self) -> tuned.Material:
+        """What tuning sees: labelled training rows, nothing else."""
+        r, rows = self.rows, self.rows.labelled("train")
+        training = predict.Training(
+            self.settings.predict, self.plain.rows(rows).keep(self._used_fields), r.target.rows(rows), np.arange(len(rows)),
+            [r.groups[k] for k in rows], r.weights[rows], self.runtime, self.progress,
+        )  # fmt: skip
+        return tuned.Material(self.plain_reader, r.dataset.rows(rows), training)
+
+    def tuning(self) -> list[Finding]:
+        """What was found when encoders were tuned; nothing where that was not asked for."""
+        return tuned.said(self.run.folder / "tuned") if self.settings.tune.fields else []
+
+    @cached_property
     def scan(self) -> Scan:
-        return check.scan(self.reader, self._read.dataset, self.settings.check, self.progress)
+        return check.scan(self.plain_reader, self._read.dataset, self.settings.check, self.progress)
+
+    @cached_property
+    def plain(self) -> Embeddings:
+        """Features of all rows by the encoders before any tuning."""
+        return self.plain_reader.embed(self.rows.dataset, self.progress)
 
     @cached_property
     def embeddings(self) -> Embeddings:
         """Features of all rows."""
-        return self.reader.embed(self.rows.dataset, self.progress)
+        return self.plain if self.reader is self.plain_reader else self.reader.embed(self.rows.dataset, self.progress)
 
     @property
     def _align_key(self) -> str:
-        return fingerprint(self.data_key, resolved(self.settings.align))
+        return fingerprint(self._features_key, resolved(self.settings.align))
 
     @cached_property
     def alignment(self) -> Alignment:
@@ -217,16 +199,32 @@ class Artefacts:
 
     @cached_property
     def shared(self) -> Shared:
-        if self.run.saved and (there := self.run.folder / INDEX).is_dir():
-            arrays, ids = load_arrays(there / "vectors.safetensors"), read_json(there / "ids.json")
-            return Shared(self.alignment.fields, arrays["vectors"], arrays["present"], tuple(ids), self.alignment.fingerprint())
         return self.alignment.project(self.embeddings)
+
+    @cached_property
+    def index(self) -> Index:
+        """The kept table that search reads: the data's rows, and those that were added later."""
+        space = self.alignment.fingerprint()
+        if not self.run.saved:
+
+            def make(folder: Path) -> None:
+                rows = self.rows
+                create(folder, rows_of(self.shared, rows.dataset, rows.schema, rows.parts.tolist()), space)
+
+            self.run.stage(INDEX, fingerprint(self._align_key, space, FORMAT), make)
+        elif not (self.run.folder / INDEX).is_dir():
+            raise GobelinError(f"{self.run.folder}: was saved without an index, needed here. Save it with --index.")
+        return Index(self.run.folder / INDEX, space)
 
     @cached_property
     def predict_fields(self) -> tuple[str, ...]:
         """The fields that prediction uses: not those left out by name, nor (auto) those that give the label away."""
         if self.run.has("model", self._model_key) and self.model.fields:
             return self.model.fields  # so that a fitted run predicts without its training data
+        return self._used_fields
+
+    @property
+    def _used_fields(self) -> tuple[str, ...]:
         out = set(self.settings.leave_out)
         if "auto" in out:
             _, found = self.giveaways
@@ -240,7 +238,7 @@ class Artefacts:
     def giveaways(self) -> tuple[list[check.Finding], tuple[str, ...]]:
         rows = self.rows
         return check.giveaways(
-            rows.dataset, rows.schema, rows.target, self.embeddings.present, self.embeddings.fields, rows.part("train"),
+            rows.dataset, rows.schema, rows.target, self.plain.present, self.plain.fields, rows.part("train"),
             self.settings.check,
         )  # fmt: skip
 
@@ -254,7 +252,7 @@ class Artefacts:
     def _model_key(self) -> str:
         s = self.settings
         return fingerprint(
-            self.data_key, resolved(s.predict), resolved(s.fusion), list(s.leave_out), resolved(s.check),
+            self._features_key, resolved(s.predict), resolved(s.fusion), list(s.leave_out), resolved(s.check),
             resolved(s.align) if s.predict.features == "shared" else "",
         )  # fmt: skip
 
@@ -274,14 +272,18 @@ class Artefacts:
     def training(self) -> predict.Training:
         """What the predictor is fitted on."""
         rows, x = self.rows, self.inputs(self.embeddings).keep(self.predict_fields)
-        return predict.Training(
+        found = predict.Training(
             self.settings.predict, x, rows.target, rows.labelled("train"), rows.groups, rows.weights, self.runtime,
             self.progress,
         )  # fmt: skip
+        if self.reader is self.plain_reader:
+            return found
+        return replace(found, unseen=found.rows[tuned.held_back(self.settings.tune, found)])
 
     def _decide_fusion(self) -> None:
         """The best of all fusions, found once and written down."""
-        fusions = {name: catalog.build("fusion", name) for name in catalog.names("fusion")}
+        able = [n for n in catalog.names("fusion") if self.rows.target.kind != "labels" or catalog.find("fusion", n).several]
+        fusions = {name: catalog.build("fusion", name) for name in able}
         key = fingerprint(self._model_key, {name: resolved(one) for name, one in fusions.items()})
 
         def make(folder: Path) -> None:
@@ -318,7 +320,7 @@ class Artefacts:
         """Those of these rows that have an image, at this size, with these parts beside vectors and target."""
         r, source = self.rows, self.settings.generator.source
         return generation.image_rows(
-            r.dataset, rows, r.schema, self.shared, r.target, size, self.runtime.threads, source, parts
+            r.dataset, rows, r.schema, self.shared, r.target, size, self.runtime.threads, source, parts, r.weights
         )
 
     def generator_folder(self, seed: int) -> str:
@@ -357,11 +359,12 @@ class Artefacts:
 
     def _generator_key(self, seed: int) -> str:
         trained = replace(self.settings.generator, minutes=1.0, seeds=1, guidance=1.0)  # what training depends on
-        return fingerprint(self.data_key, resolved(self.settings.align), resolved(trained), seed)
+        return fingerprint(self._features_key, resolved(self.settings.align), resolved(trained), seed)
 
     def keys(self) -> dict[str, str]:
         """{stage: key} of all that predicting and generating need, as these settings ask for it."""
         keys = {f"encoders/{file_name(f.name)}": self.data_key for f in self.schema.fields}
+        keys |= {"tuned": self._features_key} if self.settings.tune.fields else {}
         keys |= {"alignment": self._align_key, "model": self._model_key}
         seeds = range(self.settings.generator.seeds)
         return keys | {self.generator_folder(seed): self._generator_key(seed) for seed in seeds}

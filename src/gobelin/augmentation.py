@@ -17,6 +17,7 @@ from gobelin.artefacts import Artefacts
 from gobelin.audits import Result
 from gobelin.comparison import Metric
 from gobelin.config import resolved
+from gobelin.data.answers import target_of
 from gobelin.data.dataset import LINEAGE, Dataset, made_rows
 from gobelin.data.fields import Target
 from gobelin.data.files import cell_bytes
@@ -33,7 +34,7 @@ from gobelin.loop import ArmRows
 from gobelin.predict import balanced
 from gobelin.provenance import marked_png, save_png
 from gobelin.rivals import Arm, Material
-from gobelin.schema import target_of, weights_of
+from gobelin.schema import weights_of
 from gobelin.store import atomic_folder, fingerprint
 
 GENERATED, BOTH = "generated", "classic + generated"
@@ -46,6 +47,15 @@ def key_of(made: Artefacts) -> str:
     samplers = [made.sampler(k)[0].fingerprint() for k in range(s.generator.seeds)]
     groups = (resolved(group) for group in (s.augment, s.judge, s.predict, s.fusion))
     return fingerprint(made.model.fingerprint(), samplers, *groups)
+
+
+def check_target(made: Artefacts) -> None:
+    """Labels that hold side by side can't be judged yet; said before anything is trained."""
+    if made.model.kind == "labels":
+        raise GobelinError(
+            f"augment: the verdict compares one answer a row, and {made.model.target!r} has several labels. Fit with "
+            "--target on a column of classes or a number."
+        )
 
 
 class Study:
@@ -75,7 +85,7 @@ class Study:
         """int64 [M]: places in the real training rows; one made image each."""
         target = self.made.rows.target
         has = self.made.embeddings.present[:, self.made.embeddings.fields.index(self.field)]
-        usable = np.array([r for r in self.train if has[r] and (target.kind == "number" or target.scored[target.values[r]])])
+        usable = np.array([r for r in self.train if has[r] and (not target.exclusive or target.scored[target.values[r]])])
         chosen = loop.plan(target, usable, self.how.ratio, self.made.runtime.seed)
         place = {int(r): k for k, r in enumerate(self.train)}
         return np.array([place[int(r)] for r in chosen], np.int64)
@@ -200,7 +210,7 @@ class Study:
             return fusion.fit(features, label, jobs, basis, made.runtime, made.progress)
 
         def weigh(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
-            return balanced(label, rows, weights, made.settings.predict.balance)
+            return balanced(label, rows, weights, made.settings.predict.balance, made.settings.predict.weights)
 
         def score(predictor: Predictor, part: str, fields: Sequence[str] | None) -> np.ndarray:
             x = inputs[part] if fields is None else inputs[part].only(fields)
@@ -214,9 +224,9 @@ class Study:
             return float(np.mean([hits[truth == c].mean() for c in np.unique(truth)]))
 
         look = made.run.look("augment", self.key)
-        shown = evaluation.subsets(made.predict_fields) if target.kind == "class" else []
+        shown = evaluation.subsets(made.predict_fields) if target.exclusive else []
         outcome = loop.study(arms, self.how, fit, weigh, score, summary, shown, made.runtime.seed)
-        truth = target.values[opened["test"]] if target.kind == "class" else None
+        truth = target.values[opened["test"]] if target.exclusive else None
         units = [made.rows.groups[r] for r in opened["test"]]
         generator_arms = [n for n in dict.fromkeys(a.name for a in arms) if n in (GENERATED, BOTH)]
         compared = loop.judge(outcome, generator_arms, self.how.rivals, self.how, truth, units, metric)
@@ -258,7 +268,7 @@ class Study:
         target = self.made.rows.target
         quarantined = sum(int((~self.kept(k)).sum()) for k in range(self.made.settings.generator.seeds))
         note = f"{quarantined} of {len(self.parents) * len(self.images)} quarantined as copies"
-        if target.kind == "class":
+        if target.exclusive:
             label = target.values[self.train[self.parents]]
             counts = np.bincount(label, minlength=len(target.classes))
             note += "; " + ", ".join(f"{c} {n}" for c, n in zip(target.classes, counts, strict=True) if n)

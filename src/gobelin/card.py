@@ -32,6 +32,7 @@ STILL_TELLS = (
 )
 
 
+KINDS = {"class": "a class", "ordinal": "ordered levels", "number": "a number", "labels": "labels, any number of them"}
 ASKED = {"vectors": "any of its fields", "text": "a text", "source": "an image to start from", "mask": "a mask"}
 
 
@@ -74,7 +75,7 @@ def _what(made: Artefacts, sampler: Sampler | None) -> str:
     if sampler:
         height, width, _ = sampler.size
         asked = [words for part, words in ASKED.items() if part in sampler.accepts]
-        asked += [f"a {made.model.kind}"] if "target" in sampler.accepts else []
+        asked += [KINDS[made.model.kind]] if "target" in sampler.accepts and made.model.kind != "labels" else []
         text += f" It makes images ({markdown_text(made.image_field)}, {width} x {height} pixels) with "
         text += f"`{made.settings.generator.name}`, from {', '.join(asked)}{' or ' * bool(asked)}nothing."
     return text
@@ -84,7 +85,7 @@ def _use(made: Artefacts, sampler: Sampler | None, index: bool) -> list[str]:
     lines = ["import gobelin", "", 'bench = gobelin.from_pretrained("FOLDER")  # or OWNER/REPOSITORY on the hub']
     lines += ['predictions = bench.predict("new.csv")  # the same columns; those that it lacks are missing']
     if sampler:
-        label = f"label={made.model.classes[0]!r}, " if made.model.classes and "target" in sampler.accepts else ""
+        label = f"label={made.model.classes[0]!r}, " if made.model.exclusive and "target" in sampler.accepts else ""
         lines += [f'bench.generate(seeds=range(8), {label}out="made")']
     lines += ['bench.search(text="...")'] if index else []
     shell = ["gobelin predict FOLDER new.csv --out predictions.csv"]
@@ -98,7 +99,7 @@ def _data(made: Artefacts, findings: Sequence[Finding], index: bool) -> list[str
     classes = [one for one in findings if one.source == "check" and one.name == "training_rows"]
     source = markdown_text(made.settings.data.cited) or "not said"
     lines = [f"- Source: {source}", f"- Rows: {counts or 'not counted'}"]
-    lines += [f"- Target: {markdown_text(model.target)}, a {model.kind}"]
+    lines += [f"- Target: {markdown_text(model.target)}, {KINDS[model.kind]}"]
     field = {column: one for one in made.schema.fields for column in one.columns}
     columns = [
         [c.name, c.kind, c.role, f"{field[c.name].name} ({field[c.name].encoder})" if c.name in field else ""]

@@ -108,8 +108,8 @@ def counts(dataset: Dataset, schema: Schema, target: Target, parts: np.ndarray, 
         for part in ("train", "valid", "test")
     ]
     found.append(Finding("unlabelled_rows", value=float((~target.present).sum()), n=len(dataset), source="check"))
-    if target.kind == "class" and target.classes:
-        train = np.bincount(target.values[(parts == "train") & target.present], minlength=len(target.classes))
+    if target.classes:
+        train = target.counts(np.flatnonzero((parts == "train") & target.present))
         middle = float(np.median(train))
         for k, name in enumerate(target.classes):
             scarce = train[k] < how.scarce * middle
@@ -191,7 +191,7 @@ def giveaways(
     present: bool [N, F]. Returns the findings and the names of the fields that prediction should leave out.
     """
     rows = rows[target.present[rows]]
-    if target.kind != "class" or len(rows) < 10:
+    if not target.exclusive or len(rows) < 10:
         return [], ()
     found, out = [], []
     label = target.values[rows]

@@ -7,7 +7,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,19 @@ from rich.table import Table
 
 from gobelin import __version__, catalog, config
 from gobelin.errors import GobelinError
+from gobelin.options import (
+    MOST_IMAGES,
+    asked,
+    gathered,
+    json_option,
+    mix_options,
+    mixed,
+    parsed_seeds,
+    query_options,
+    run_argument,
+    shared_options,
+)  # fmt: skip
 from gobelin.terminal import drawn, err, open_progress, out
-
-MOST_IMAGES = 1_000_000  # of one call
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -53,53 +63,6 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-def shared_options(work: Callable[..., None]) -> Callable[..., None]:
-    """The options of `check` and `fit`."""
-    for option in reversed([
-        click.argument("data", type=click.Path(path_type=Path)),
-        click.option("--target", required=True, metavar="COL", help="The column to predict."),
-        click.option("--run", "run", default="run", show_default=True, type=click.Path(path_type=Path), help="Run folder."),
-        click.option("--root", metavar="DIR", help="Folder that relative paths start from and that none may leave."),
-        click.option("--recipe", metavar="FILE", type=click.Path(path_type=Path), help="A TOML recipe, or a settings.json."),
-        click.option("--fusion", metavar="NAME", help="Fusion component (see gobelin list fusion), or all: the best of them."),
-        click.option("--generator", metavar="NAME", help="Train this generator too (see gobelin list generators)."),
-        click.option("--minutes", type=float, help="Training budget of the generator."),
-        click.option("--max-bad", type=float, metavar="SHARE", help="Share of a column's cells that may be set aside."),
-        click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Any setting; schema.COL=KIND names a kind."),
-        click.option("--dry-run", is_flag=True, help="Say what would be done, and how large it is; do nothing."),
-        json_option,
-    ]):  # fmt: skip
-        work = option(work)
-    return work
-
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print findings as JSON lines.")
-run_argument = click.argument("run", type=click.Path(path_type=Path))
-
-
-def query_options(work: Callable[..., None]) -> Callable[..., None]:
-    """--text, --image, --row ...: one flag for each installed encoder that has one, and --query COLUMN=VALUE."""
-    flags: dict[str, str] = {}
-    for name in catalog.names("encoders"):
-        encoder = catalog.find("encoders", name)
-        if encoder.flag and encoder.default:
-            flags[encoder.flag] = f"A query by {name}."
-    work = click.option("--query", "columns", multiple=True, metavar="COLUMN=VALUE", help="A query by one column.")(work)
-    for flag, text in sorted(flags.items(), reverse=True):
-        work = click.option(f"--{flag}", f"query_{flag}", help=text)(work)
-    return work
-
-
-def asked(options: Mapping[str, Any], columns: Iterable[str]) -> dict[str, str]:
-    query = {k.removeprefix("query_"): v for k, v in options.items() if k.startswith("query_") and v is not None}
-    for pair in columns:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise GobelinError(f"--query {pair!r}: COLUMN=VALUE was expected. For example --query side=3.")
-        query[name] = value
-    return query
-
-
 def show(findings: Iterable[Any], as_json: bool) -> None:
     """Findings as JSON lines, or as sentences."""
     for one in findings:
@@ -107,18 +70,6 @@ def show(findings: Iterable[Any], as_json: bool) -> None:
             click.echo(json.dumps(one.to_dict(), ensure_ascii=False))
         else:
             out.print(one.sentence(), markup=False)
-
-
-def gathered(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings from --recipe, then --set, then the options that have a name of their own."""
-    said = config.read(options["recipe"]) if options["recipe"] else {}
-    said = config.merge(said, config.assignments(options["sets"]))
-    for name, path in (("fusion", "fusion.name"), ("generator", "generator.name"), ("minutes", "generator.minutes"),
-                       ("max_bad", "check.max_bad"), ("root", "data.root")):  # fmt: skip
-        if options[name] is not None:
-            value = str(Path(options[name]).resolve()) if name == "root" else options[name]
-            said = config.merge(said, config.assignments([f"{path}={value}"]))
-    return said
 
 
 def bench_of(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a Workbench, imported late: torch is slow to load
@@ -192,17 +143,39 @@ def predict_command(run: Path, data: Path, target: Path, root: str | None, max_b
 
 @cli.command("search")
 @run_argument
-@query_options
+@mix_options
+@click.option("--where", default="", metavar="FILTER", help="Among these rows only: \"weight > 100 AND category = 'tool'\".")
 @click.option("-k", default=5, show_default=True, type=click.IntRange(1), help="How many rows.")
 @click.option("--recall", is_flag=True, help="Say how well search works on validation rows, instead of searching.")
 @json_option
-def search_command(run: Path, k: int, recall: bool, columns: tuple[str, ...], as_json: bool, **options: Any) -> None:  # noqa: ANN401
-    """The rows nearest to a query; several flags mix."""
+def search_command(
+    run: Path, k: int, recall: bool, where: str, columns: tuple[str, ...], without: tuple[str, ...], as_json: bool,
+    **options: Any,  # noqa: ANN401
+) -> None:  # fmt: skip
+    """The rows nearest to a query of any parts, in any weights.
+
+    Every flag may stand there several times; the query is the sum of its parts. A weight stands at the end of a part:
+    --text "a red apple^2" --image pear.png^0.5 --without text=green. A text that itself ends like that gets ^1 after it.
+    """
     bench = opened(run)
     if recall:
         return show(bench.recall(), as_json)
-    for hit in bench.search(k, **asked(options, columns)):
+    hits = bench.search(k, where, **mixed(options, columns, without))
+    for hit in hits:
         click.echo(json.dumps(vars(hit)) if as_json else f"{hit.score:6.3f}  {hit.id}")
+    if not hits:
+        err.print("No row is found: " + (f"none has {where}." if where else "the index is empty."), markup=False)
+
+
+@cli.command("index")
+@run_argument
+@click.option("--add", type=click.Path(path_type=Path), metavar="DATA", help="Find the rows of this data set too.")
+@click.option("--delete", multiple=True, metavar="ID,ID", help='Find these rows no more. An id with a comma: "one,id".')
+@json_option
+def index_command(run: Path, add: Path | None, delete: tuple[str, ...], as_json: bool) -> None:
+    """What search looks through; rows to add and to delete. Added ones are never trained or judged on."""
+    ids = [i.strip() for row in csv.reader(delete) for i in row if i.strip()]
+    show(opened(run).index(add, ids), as_json)
 
 
 @cli.command("describe")
@@ -278,6 +251,21 @@ def audit_command(run: Path, as_json: bool) -> None:
     show(opened(run).audit(), as_json)
 
 
+@cli.command("curate")
+@run_argument
+@click.option("--export", type=click.Path(path_type=Path), help="Folder for the mended rows, with weights and what was changed.")
+@click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Any setting of curate.*")
+@json_option
+def curate_command(run: Path, export: Path | None, sets: tuple[str, ...], as_json: bool) -> None:
+    """Which training labels look wrong? Mends, gives and weighs labels and captions of training rows, so as to train on them."""
+    from gobelin.workbench import Workbench
+
+    said = config.assignments(sets)
+    if other := sorted(set(said) - {"curate"}):
+        raise GobelinError(f"--set {other[0]}: curate takes settings of curate alone. Give others to gobelin fit.")
+    show(Workbench.open(run, drawn, said).curate(export), as_json)
+
+
 @cli.command("report")
 @run_argument
 @json_option
@@ -349,21 +337,6 @@ def demo_command(run: Path, sample: str, sets: tuple[str, ...], as_json: bool) -
 
     say = (lambda text: None) if as_json else (lambda text: out.print(text, markup=False))
     show(demo.run(run, sample, config.assignments(sets), drawn, say), as_json)
-
-
-def parsed_seeds(text: str) -> list[int]:
-    """'0-15' or '3,7,9-11' as numbers."""
-    seeds: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not part.isascii() or not first.isdigit() or (dash and not last.isdigit()):
-            raise GobelinError(f"--seeds {text!r}: numbers like 0-15 or 3,7,9 were expected, found {part!r}.")
-        if int(last or first) < int(first):
-            raise GobelinError(f"--seeds {text!r}: {part.strip()!r} ends before it begins. Write the smaller number first.")
-        if len(seeds) + int(last or first) - int(first) >= MOST_IMAGES:
-            raise GobelinError(f"--seeds {text!r}: asks for more than {MOST_IMAGES} images. Make them in several calls.")
-        seeds += range(int(first), int(last or first) + 1)
-    return seeds
 
 
 def next_step(as_json: bool, verb: str, run: Path) -> None:

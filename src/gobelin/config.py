@@ -63,7 +63,7 @@ def _convert(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - any se
     if origin in (dict, Mapping) or getattr(origin, "__name__", "") == "Mapping":
         if not isinstance(value, Mapping):
             raise GobelinError(f"{where}: is a group of settings, found {value!r}. Set {where}.NAME=VALUE.")
-        plain = arguments[1] is str or typing.get_origin(arguments[1]) is tuple
+        plain = arguments[1] in (str, float) or typing.get_origin(arguments[1]) is tuple
         inner = _flat(value) if plain else value  # schema.A.B=C: a column may have a dot in its name
         return {str(k): _convert(arguments[1], v, f"{where}.{k}") for k, v in inner.items()}
     if origin is typing.Literal:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+from scipy.special import expit
 
 from gobelin import comparison, evidence
 from gobelin.data.fields import Target
@@ -23,19 +24,19 @@ OWN, DIFFERENCE = "cross_fitted_score", "fusion_difference"
 
 
 def contest(fusions: Mapping[str, Fusion], training: Training) -> tuple[str, list[Finding]]:
-    """The best by balanced accuracy (of a number: by root mean squared error), and a finding for each fusion and each other."""
+    """The best by balanced accuracy (of a number, and of the probabilities of labels: by root mean squared error), and a finding
+    for each fusion and each other."""
     target, fits = training.target, {name: cross_fit(fusion, training) for name, fusion in fusions.items()}
     rows = next(iter(fits.values())).rows
     units = [training.groups[r] for r in rows]
-    right = {name: _right(fit, target) for name, fit in fits.items()}
-    own = {name: _own(hits, target, rows, units).finding(
-        OWN, scope={"fusion": name}, better="lower" if _numeric(target) else "higher", unit="" if _numeric(target) else "share",
-        note=f"{'mean absolute error' if _numeric(target) else 'balanced accuracy'} of training rows, each unseen; weight "
-        f"decay {fits[name].decay:g}", source=SOURCE,
+    right = {name: right_of(fit, target) for name, fit in fits.items()}
+    own = {name: own_score(hits, target, rows, units).finding(
+        OWN, scope={"fusion": name}, better="higher" if target.exclusive else "lower", unit="share" if target.exclusive else "",
+        note=f"{_measure(target)} of training rows, each unseen; weight decay {fits[name].decay:g}", source=SOURCE,
     ) for name, hits in right.items()}  # fmt: skip
     best = _best(right, target, rows)
     others = [name for name in fits if name != best]
-    compared = [_compare(right[best], right[name], target, rows, units) for name in others]
+    compared = [paired(right[best], right[name], target, rows, units) for name in others]
     found = list(own.values())
     for name, one in zip(others, comparison.simultaneous(compared) if compared else [], strict=True):
         verdict = "worse" if one.high < 0 else "no evidence"
@@ -45,31 +46,35 @@ def contest(fusions: Mapping[str, Fusion], training: Training) -> tuple[str, lis
     return best, found
 
 
-def _numeric(target: Target) -> bool:
-    return target.kind == "number"
+def _measure(target: Target) -> str:
+    if target.exclusive:
+        return "balanced accuracy"
+    return "mean absolute error" if target.kind == "number" else "root mean squared error of a row's probabilities"
 
 
-def _right(fit: CrossFit, target: Target) -> np.ndarray:
-    """float64 [n]: 1 where the class was read right; or by how much a number was wrong."""
+def right_of(fit: CrossFit, target: Target) -> np.ndarray:
+    """float64 [n]: 1 where the class was read right; or by how much a number was wrong, or the labels' probabilities."""
     truth = target.values[fit.rows]
-    return fit.scores[:, 0] - truth if _numeric(target) else (fit.scores.argmax(1) == truth).astype(float)
+    if target.kind == "labels":
+        return np.sqrt(((expit(fit.scores) - truth) ** 2).mean(1))
+    return (fit.scores.argmax(1) == truth).astype(float) if target.exclusive else fit.scores[:, 0] - truth
 
 
-def _own(hits: np.ndarray, target: Target, rows: np.ndarray, units: list[str]) -> evidence.Interval:
-    if _numeric(target):
+def own_score(hits: np.ndarray, target: Target, rows: np.ndarray, units: list[str]) -> evidence.Interval:
+    if not target.exclusive:
         return evidence.mean(np.abs(hits), units)
     return evidence.balanced_accuracy(hits, target.values[rows], units)
 
 
-def _compare(best: np.ndarray, other: np.ndarray, target: Target, rows: np.ndarray, units: list[str]) -> comparison.Comparison:
-    if _numeric(target):
+def paired(best: np.ndarray, other: np.ndarray, target: Target, rows: np.ndarray, units: list[str]) -> comparison.Comparison:
+    if not target.exclusive:
         return comparison.compare(best, other, units=units, metric="rmse")
     return comparison.compare(best, other, target.values[rows], units)
 
 
 def _best(right: Mapping[str, np.ndarray], target: Target, rows: np.ndarray) -> str:
     """Of equals the first."""
-    if _numeric(target):
+    if not target.exclusive:
         return min(right, key=lambda name: float((right[name] ** 2).mean()))
     label = target.values[rows]
     return max(right, key=lambda name: float(np.mean([right[name][label == c].mean() for c in np.unique(label)])))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gobelin import catalog, config
+from gobelin import catalog, config, making
 from gobelin.evidence import Finding
 from gobelin.runtime import Progress
 from gobelin.settings import Settings
@@ -37,11 +37,14 @@ def run(folder: Path, sample: str, over: Mapping[str, Any], progress: Progress, 
     for query in source.queries():
         hits = bench.search(5, **query)
         say(f"         {query}: {', '.join(h.id for h in hits)}")
-    step("fit --generator: train it on the training rows", lambda: bench.fit(generator=True))
-    step("generate: from classes, texts, images, a table row, nothing", lambda: bench.showcase(source.queries()))
-    step("augment: did made images help?", bench.augment)
-    step("audit: are they copies?", bench.audit)
+    pictures = making.image_field_or_none(bench.made) is not None
+    if pictures:
+        step("fit --generator: train it on the training rows", lambda: bench.fit(generator=True))
+        step("generate: from classes, texts, images, a table row, nothing", lambda: bench.showcase(source.queries()))
+        step("augment: did made images help?", bench.augment)
+        step("audit: are they copies?", bench.audit)
     step("report", bench.report)
+    say(f"\n{bench.findings('evaluate')[0].sentence()}")
     verdicts = [f for f in bench.findings("augment") if f.name == "verdict"]
     for one in verdicts:
         say(f"\n{one.scope['arm']} against {one.comparator}: {one.verdict}\n  {one.note}")
@@ -49,5 +52,5 @@ def run(folder: Path, sample: str, over: Mapping[str, Any], progress: Progress, 
     for one in copies:
         say(f"\n{one.sentence()}")
     say(f"\nReport: {folder / 'report.html'}   ({time.monotonic() - start:.0f} s)")
-    say(f"Next: gobelin generate {folder} --text 'a blue bird' --out made")
+    say(f"Next: gobelin generate {folder} --text 'a blue bird' --out made" if pictures else f"Next: gobelin show {folder}")
     return verdicts

@@ -65,11 +65,12 @@ class Embeddings:
         return replace(self, fields=kept, features={f: self.features[f] for f in kept}, present=self.present[:, columns])
 
     def own(self, fields: Sequence[str], space: str) -> Embeddings:
-        """The fields that a predictor was fitted on, if these rows come from the encoders of its fit."""
-        kept = self.keep(fields)
-        if self.space != space or kept.fields != tuple(fields):
+        """The fields that a predictor was fitted on, in its order, if these rows come from the encoders of its fit."""
+        if self.space != space or not set(fields) <= set(self.fields):
             raise GobelinError("predict: these rows come from other encoders than the predictor. Embed them with its own run.")
-        return kept
+        columns = [self.fields.index(f) for f in fields]
+        features = {f: self.features[f] for f in fields}
+        return replace(self, fields=tuple(fields), features=features, present=self.present[:, columns])
 
     def blocks(self, size: int = 4096) -> Iterator[Embeddings]:
         for start in range(0, len(self), size):

@@ -21,7 +21,7 @@ from gobelin.data.fields import Target
 from gobelin.embedding import Embeddings, principal
 from gobelin.jobs import Job
 from gobelin.networks.heads import HeadSettings, train_heads
-from gobelin.networks.joins import Join
+from gobelin.networks.joins import Join, Ordered
 from gobelin.runtime import Progress, Runtime
 from gobelin.store import fingerprint, load_arrays, read_json, save_arrays, write_json
 
@@ -39,6 +39,7 @@ class Neural(ABC):
     rate: float = 0.01
 
     batchable: ClassVar[bool] = True
+    several: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         within(self, {
@@ -63,14 +64,14 @@ class Neural(ABC):
         """As `Fusion.fit`."""
         weights = _basis(embeddings.rows(basis), self.components)
         numeric = target.kind == "number"
-        answers = target.values.astype(np.float32 if numeric else np.int64)
+        answers = target.values.astype(np.int64 if target.exclusive else np.float32)
         if numeric:
             known = target.values[basis][target.present[basis]]
             weights["answer"] = np.array([known.mean(), known.std() or 1.0], np.float32)
             answers = (answers - weights["answer"][0]) / weights["answer"][1]
         outputs = 1 if numeric else len(target.classes)
         heads = train_heads(
-            self.join,
+            Ordered(self.join) if target.kind == "ordinal" else self.join,
             _features(embeddings, weights),
             torch.from_numpy(embeddings.present),
             torch.from_numpy(answers),
@@ -124,11 +125,11 @@ class NeuralPredictor:
     def scores(self, embeddings: Embeddings) -> np.ndarray:
         kept = embeddings.own(self.fields, self.space)
         head = {name: torch.from_numpy(one)[None] for name, one in self.weights.items() if "/" not in name and name != "answer"}
-        out = []
+        join, out = Ordered(self.settings.join) if "cuts" in head else self.settings.join, []
         for block in kept.blocks() if len(kept) else [kept]:
             features = [f[None] for f in _features(block, self.weights)]
             shown = torch.from_numpy(block.present.astype(np.float32))[None]
-            out.append(self.settings.join.scores(head, features, shown)[0].numpy())
+            out.append(join.scores(head, features, shown)[0].numpy())
         if "answer" not in self.weights:
             return np.concatenate(out)
         return np.concatenate(out) * self.weights["answer"][1] + self.weights["answer"][0]

@@ -71,12 +71,12 @@ def image_field(schema: Schema, source: str = "") -> str:
 
 def image_rows(
     dataset: Dataset, rows: np.ndarray, schema: Schema, shared: Shared, target: Target, size: int, workers: int,
-    source: str = "", parts: frozenset[str] = frozenset(),
+    source: str = "", parts: frozenset[str] = frozenset(), weights: np.ndarray | None = None,
 ) -> ImageRows:  # fmt: skip
     """The rows that have an image, squared to `size`, each with everything that is known of it as its condition.
 
     source: the column of images to start from. parts: 'text' adds the rows' captions to the condition, 'source' their source
-    images (rows without one are left out then).
+    images (rows without one are left out then). weights: of all rows, how often training sees each; None = equally often.
     """
     column = schema.field(image_field(schema, source)).columns[0]
     columns = [column, source] if source and "source" in parts else [column]
@@ -99,7 +99,8 @@ def image_rows(
         wanted = replace(wanted, text=captions(dataset, schema, kept))
     if len(columns) > 1:
         wanted = replace(wanted, source=pixels(source))
-    return ImageRows(pixels(column), wanted, target.classes)
+    classes = target.classes if target.exclusive else ()
+    return ImageRows(pixels(column), wanted, classes, None if weights is None else weights[kept])
 
 
 def captions(dataset: Dataset, schema: Schema, rows: Sequence[int] | np.ndarray) -> list[str | None]:
@@ -155,9 +156,14 @@ def condition(shared: Shared, target: Target | None, rows: np.ndarray, fields: S
         fields=shared.fields,
         vectors=torch.from_numpy(shared.vectors[rows] * present[:, :, None]),
         present=torch.from_numpy(present),
-        target=None if target is None else target_tensor(target.values[rows], target.kind),
+        target=None if target is None else target_tensor(_asked(target)[rows], target.kind),
         fingerprint=shared.fingerprint,
     )
+
+
+def _asked(target: Target) -> np.ndarray:
+    """What a generator is told of the target: nothing of labels that hold side by side."""
+    return np.full(len(target), -1) if target.kind == "labels" else target.values
 
 
 def target_tensor(values: np.ndarray, kind: str) -> torch.Tensor:

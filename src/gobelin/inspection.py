@@ -1,9 +1,12 @@
-"""The verbs that look: check, evaluate, search, describe, predict. Findings from the stages, exhibits beside them."""
+"""The verbs that look: check, evaluate, search, describe, predict, index. Findings from the stages, exhibits beside them."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +17,7 @@ from gobelin.data.dataset import Dataset
 from gobelin.errors import GobelinError
 from gobelin.evidence import Finding
 from gobelin.exhibits import Shelf
+from gobelin.index import ADDED, rows_of
 from gobelin.predict import Predictions
 
 SHOWN_TWINS = 12
@@ -77,6 +81,7 @@ def fitted(made: Artefacts, shelf: Shelf) -> list[Finding]:
         found += contested
         own = [f for f in contested if not f.comparator]
         shelf.bars("fusions", "Every fusion on training rows that it had not seen.", own, "fusion")
+    found += made.tuning()
     kept = made.alignment.kept
     found.append(
         Finding("shared_space", value=float(made.alignment.settings.width), unit="dimensions", source="fit",
@@ -98,16 +103,21 @@ def evaluated(made: Artefacts, shelf: Shelf) -> list[Finding]:
     chance = evaluation.chance_of(made.rows.target, made.rows.labelled("train"), rows)
     x = made.inputs(made.embeddings.rows(rows)).keep(made.predict_fields)
     found, predictions = evaluation.evaluate(made.model, x, target, [made.rows.groups[r] for r in rows], chance)
+    by_class = [f for f in found if f.name in ("recall", "auroc")]
+    shelf.bars("by_class", f"{_words(by_class)} of each class on validation rows.", by_class, "class")
+    by_subset = [f for f in found if "fields" in f.scope and f.name == found[0].name]
+    shelf.bars("by_fields", f"{_words(found)} when only these fields are shown.", by_subset, "fields", chance)
     if target.kind == "number":
         return found
-    by_class = [f for f in found if f.name == "recall"]
-    shelf.bars("by_class", "Share of each class's validation rows read right.", by_class, "class")
-    by_subset = [f for f in found if "fields" in f.scope]
-    shelf.bars("by_fields", "Balanced accuracy when only these fields are shown.", by_subset, "fields", chance)
     sure, right, _ = evaluation.reliability(predictions, target)
     series = {"share right": right, "calibrated": sure}
     shelf.curve("reliability", "Are the probabilities honest?", sure, series, "mean confidence", "share right")
     return found
+
+
+def _words(found: Sequence[Finding]) -> str:
+    """The name of the first as the beginning of a sentence."""
+    return found[0].name.replace("_", " ").capitalize() if found else ""
 
 
 def searched(made: Artefacts, shelf: Shelf) -> list[Finding]:
@@ -154,28 +164,48 @@ def described(made: Artefacts, query: Mapping[str, str], k: int) -> list[Finding
                              level=made.model.settings.level, source="describe")]  # fmt: skip
     if made.run.saved and not (made.run.folder / INDEX).is_dir():
         return found
-    hits = search.nearest(made.shared, made.alignment.project(embeddings), k)
-    texts = [f for f in made.schema.fields if made.schema.kind(f.columns[0]) == "text"]
-    captions = {} if made.run.saved else {f.name: made.rows.dataset.cells(f) for f in texts}
+    hits = made.index.nearest(made.alignment.project(embeddings).pooled()[0], k)
+    texts = [c for f in made.schema.fields for c in f.columns if made.schema.kind(c) == "text"]
+    captions = made.index.said([hit.id for hit in hits], texts)
     for hit in hits:
-        said = next((str(next(iter(cell.values()))) for c in captions.values() if (cell := c[hit.row])), "")
+        said = next((str(v) for v in captions.get(hit.id, ()) if v is not None), "")
         found.append(Finding("similarity", {"row": hit.id}, value=hit.score, note=said, source="describe"))
     return found
 
 
 def predicted(made: Artefacts, dataset: Dataset, how: Check) -> Predictions:
     """Predictions for another data set."""
+    scanned = _taken(made, dataset, how, "predict")
+    x = made.inputs(made.reader.embed(scanned.dataset, made.progress)).keep(made.predict_fields)
+    return made.model.predict(x)
+
+
+def indexed(made: Artefacts, added: Dataset | None, deleted: Sequence[str]) -> list[Finding]:
+    """How many rows are searched, after these were added and those with these ids deleted."""
+    if (added is not None or deleted) and made.run.saved:
+        raise GobelinError(f"{made.run.folder}: is a saved run, nothing is changed in it. Use the run it was saved from.")
+    with made.run.alone() if not made.run.saved else nullcontext():
+        if added is not None:
+            dataset = _taken(made, added, made.settings.check, "index").dataset
+            shared = made.alignment.project(made.reader.embed(dataset, made.progress))
+            if made.schema.role("id") not in dataset.column_names:  # row numbers would be those of the run's rows
+                shared = replace(shared, ids=tuple(f"{Path(dataset.source).stem}-{k}" for k in shared.ids))
+        made.index.change(rows_of(shared, dataset, made.schema, [ADDED] * len(shared)) if added else None, deleted)
+    said = "filters know " + ", ".join(made.index.known)
+    return [Finding("rows_searched", value=float(len(made.index)), n=len(made.index), note=said, source="index")]
+
+
+def _taken(made: Artefacts, dataset: Dataset, how: Check, verb: str) -> Scan:
+    """Rows of another data set by this run's schema, their bad cells set aside."""
     columns = [c for f in made.schema.fields for c in f.columns]
     if not set(columns) & set(dataset.column_names):
         raise GobelinError(
-            f"predict: {dataset.source} has none of the columns {', '.join(columns)}; it has "
+            f"{verb}: {dataset.source} has none of the columns {', '.join(columns)}; it has "
             f"{', '.join(dataset.column_names)}. Name them alike."
         )
     name = made.schema.role("id")
     dataset = dataset.with_ids(name) if name in dataset.column_names else dataset.with_ids()
-    scanned: Scan = scan(made.reader, dataset, how, made.progress)
-    x = made.inputs(made.reader.embed(scanned.dataset, made.progress)).keep(made.predict_fields)
-    return made.model.predict(x)
+    return scan(made.reader, dataset, how, made.progress)
 
 
 def planned(made: Artefacts, generator: bool) -> list[Finding]:

@@ -80,7 +80,7 @@ def plan(target: Target, rows: np.ndarray, ratio: float, seed: int) -> np.ndarra
     rows = rows[target.present[rows]]
     wanted = round(ratio * len(rows))
     rng = numpy_generator(seed, "plan")
-    if target.kind == "number":
+    if not target.exclusive:
         return np.sort(rng.choice(rows, wanted))
     label = target.values[rows]
     counts = np.bincount(label, minlength=len(target.classes)).astype(float)

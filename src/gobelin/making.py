@@ -84,6 +84,11 @@ def label_index(made: Artefacts, label: str) -> int | float:
         if not math.isfinite(number):
             raise GobelinError(f"--label {label!r}: {model.target} is a finite number. Give a number.")
         return number
+    if model.kind == "labels":
+        raise GobelinError(
+            f"--label {label!r}: {model.target!r} has several labels a row, and generators are asked for one class. Ask with "
+            "--text, --row or another field."
+        )
     if label not in model.classes:
         raise GobelinError(f"--label {label!r}: no such class of {model.target!r}.{nearest(label, model.classes)}")
     return model.classes.index(label)
@@ -251,7 +256,7 @@ def showcase(made: Artefacts, queries: Sequence[Mapping[str, str]], shelf: Shelf
         return name
 
     kind = made.model.kind
-    for k, c in enumerate(made.model.classes):
+    for k, c in enumerate(made.model.exclusive):
         add(f"class-{k}", f"class: {c}", generation.from_query(None, k, space, kind, SHOWN), {"label": c})
     for k, asked in enumerate(queries):
         if {"text"} <= sampler.accepts and "vectors" not in sampler.accepts and _prompt(made, asked)[1]:
@@ -272,7 +277,7 @@ def showcase(made: Artefacts, queries: Sequence[Mapping[str, str]], shelf: Shelf
         add(f"start-{row}", f"source: {made.ids([row])[0]} (unseen)", wanted, {"source": made.ids([row])[0]}, source)
     add("nothing", "nothing", generation.from_query(None, None, space, kind, SHOWN), {"nothing": ""})
     shelf.sheet("contact_sheet", "Made images, each row with what it was made from.", groups)
-    found = _agreement(made, trained, space) if made.model.classes and "target" in sampler.accepts else []
+    found = _agreement(made, trained, space) if made.model.exclusive and "target" in sampler.accepts else []
     others = [k for k in range(1, made.settings.generator.seeds) if made.run.has(made.generator_folder(k))]
     return found + matching.match(made, [trained, *(made.sampler(k) for k in others)])
 

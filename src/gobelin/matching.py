@@ -131,7 +131,7 @@ def folds(groups: Sequence[str], seed: int) -> np.ndarray:
 
 def match(made: Artefacts, generators: Sequence[Trained]) -> list[Finding]:
     """Condition match by every field and by the class; what can't be measured is said. generators: one a training seed."""
-    target = made.model.target if made.model.classes else ""
+    target = made.model.target if made.model.exclusive else ""
     scopes = [{"field": f} for f in made.schema.field_names] + ([{"target": target}] if target else [])
     eyes = Eyes.beside(made.schema, made.runtime)
     if eyes is None:

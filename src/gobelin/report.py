@@ -33,6 +33,7 @@ SECTIONS = {
     "search": "Does one kind of data find another?",
     "generate": "What was made?",
     "augment": "Were the made images worth making?",
+    "curate": "Which labels look wrong?",
     "audit": "Was anyone copied?",
 }
 VERDICTS = {

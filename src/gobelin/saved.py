@@ -1,7 +1,7 @@
 """A finished run as a folder that somebody else can use without the data: written by `save`, looked over by `check`.
 
 In it: encoders, alignment, predictor, the generator of the first seed, schema and settings, what was found, a model card, and
-the hash of every file; JSON and safetensors alone. Not in it: rows, images, texts, row ids, paths.
+the hash of every file; JSON and safetensors alone (an index: Lance's files). Not in it: rows, images, texts, row ids, paths.
 
 What still tells about the data: names of columns and classes, the categories of table columns and the quantiles of numbers and
 dates (smallest and largest value included), the credit line, counts and scores, a hash of the whole data set (whoever has it
@@ -26,16 +26,17 @@ from gobelin.config import resolved
 from gobelin.errors import GobelinError
 from gobelin.evidence import Finding
 from gobelin.generators import Sampler
+from gobelin.index import SUFFIXES
 from gobelin.pipeline_folder import PICKLED
 from gobelin.provenance import read_lineage
 from gobelin.runtime import environment
-from gobelin.store import MANIFEST, Run, atomic_folder, file_hash, read_json, save_arrays, tree_hash, write_json, write_lines
+from gobelin.store import MANIFEST, Run, atomic_folder, file_hash, read_json, tree_hash, write_json, write_lines
 
 FORMAT, CARD = 1, "README.md"
 READ = (".json", ".jsonl", ".safetensors", ".md", ".png")  # all that a saved run consists of
-PATTERNS = [f"*{suffix}" for suffix in READ]
+PATTERNS = [*(f"*{suffix}" for suffix in READ), *(f"{INDEX}/*{suffix}" for suffix in SUFFIXES)]
 NEVER = (*PICKLED, ".joblib", ".npy", ".npz", ".py", ".pyc", ".so", ".pyd", ".dll")  # code, or what can hold code
-STAGES = ("encoders", "alignment", "model", "generators", INDEX)
+STAGES = ("encoders", "tuned", "alignment", "model", "generators", INDEX)
 NEEDED = {"settings.json", "schema.json", "alignment/stage.json", "model/stage.json"}
 
 
@@ -64,10 +65,7 @@ def save(made: Artefacts, findings: Sequence[Finding], folder: Path, index: bool
         _copy(run.folder / "schema.json", temporary / "schema.json")
         write_lines(temporary / "findings.jsonl", [one.to_dict() for one in kept])
         if index:
-            shared, there = made.shared, temporary / INDEX
-            there.mkdir()
-            save_arrays(there / "vectors.safetensors", {"vectors": shared.vectors, "present": shared.present})
-            write_json(there / "ids.json", list(shared.ids))
+            made.index.copy(temporary / INDEX)
         page = card.render(made, folder.resolve().name, kept, sampler, index)
         (temporary / CARD).write_text(page, encoding="utf-8")
         _refuse_paths(made, temporary)
@@ -96,7 +94,8 @@ def check(folder: Path) -> list[str]:
         raise GobelinError(f"{folder}: holds {bad}, which is code or can hold code. Use a saved run without it.")
     for name in [*files, *sorted(NEEDED - set(files))]:
         path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or "\\" in name or path.suffix not in READ:
+        known = SUFFIXES if path.parts[0] == INDEX else READ
+        if path.is_absolute() or ".." in path.parts or "\\" in name or path.suffix not in known:
             raise GobelinError(f"{where}: lists {name!r}, which is no part of a saved run. Save it again.")
         if name not in files or not (folder / name).is_file():
             raise GobelinError(f"{folder / name}: is missing. Save or download it again.")

@@ -10,26 +10,29 @@ from typing import Any
 import numpy as np
 
 from gobelin import catalog
-from gobelin.data.dataset import Dataset
-from gobelin.data.fields import NO_NUMBER, ROLES, Bid, Column, Field, Schema, Target
+from gobelin.data.answers import NAMED
+from gobelin.data.dataset import SPLIT, WEIGHT, Dataset
+from gobelin.data.fields import ROLES, Bid, Column, Field, Schema
 from gobelin.encoders import Encoder, Sample
 from gobelin.errors import GobelinError, nearest
 
 SAMPLED = 500
-MAX_CLASSES = 1000
 
 
 @dataclass(frozen=True)
 class Choices:
     """What the user says of columns and fields.
 
-    schema: column -> kind (image, text, number ...) or role (id, group, time, split, weight, ignore). fields: name of a
-    field -> the columns that it joins. encoders: kind of encoder -> its settings, `name` among them.
+    schema: column -> kind (image, text, number ...) or role (id, group, time, split, weight, ignore); a target is a number,
+    category, ordinal or labels (several a row: a list, or a text with | or ; between them). fields: name of a field -> the
+    columns that it joins. encoders: kind of encoder -> its settings, `name` among them. order: the levels of an ordinal target,
+    lowest first; without it they are numbers.
     """
 
     schema: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     encoders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    order: tuple[str, ...] = ()
 
 
 def encoder_for(kind: str, choices: Choices) -> str | None:
@@ -71,15 +74,19 @@ def _check_choices(names: Sequence[str], target: str | None, choices: Choices, s
         mistakes.append(f"{source}: no column {target!r} to be the target.{nearest(target, names)}")
     kinds = {k for n in catalog.names("encoders") for k in catalog.find("encoders", n).kinds}
     allowed = {*kinds, *ROLES, "audio", "video"} - {"target"}
+    if choices.order and choices.schema.get(target or "", "ordinal") != "ordinal":
+        mistakes.append(f"data.order: {target} is taken for {choices.schema[str(target)]}, which has no order. Leave one out.")
+    if len(choices.order) == 1 or len(set(choices.order)) < len(choices.order):
+        mistakes.append(f"data.order: two or more different levels were expected, found {', '.join(choices.order)}.")
     for column, kind in choices.schema.items():
         if column not in names:
             mistakes.append(f"schema.{column}: {source} has no such column.{nearest(column, names)}")
-        elif kind not in allowed:
-            mistakes.append(f"schema.{column}: no kind or role {kind!r}.{nearest(kind, allowed)}")
-        elif column == target and kind not in ("number", "category"):
+        elif column == target and kind not in NAMED:
             mistakes.append(
-                f"schema.{column}: is the target, found {kind!r}. Use number or category, or name another --target."
+                f"schema.{column}: is the target, found {kind!r}. Use {', '.join(NAMED)}, or name another --target."
             )
+        elif column != target and kind not in allowed:
+            mistakes.append(f"schema.{column}: no kind or role {kind!r}.{nearest(kind, allowed)}")
     for role in ROLES:
         both = [c for c, said in choices.schema.items() if said == role]
         if role != "ignore" and len(both) > 1:
@@ -104,8 +111,8 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
     said = choices.schema.get(name)
     bid = _best_bid(name, values, dataset)
     if name == target:
-        kind = said if said in ("number", "category") else bid.kind if bid.kind == "number" else "category"
-        return Column(name, kind, "target", 1.0, "the target")
+        kind = "ordinal" if choices.order else said or ("number" if bid.kind == "number" else "category")
+        return Column(name, kind, "target", 1.0, "the target", choices.order)
     if said in ROLES:
         return Column(name, bid.kind, str(said), 1.0, "set by the user")
     if said:
@@ -142,6 +149,8 @@ def _media(values: Sequence[Any]) -> Bid | None:
 
 def _role(name: str, values: Sequence[Any], rows: int) -> str | None:
     lower = name.lower()
+    if name in (WEIGHT, SPLIT):
+        return name.removeprefix("gobelin_")
     if lower in ("id", "uid", "uuid", "key", "record_id", "row_id") and len({str(v) for v in values}) == rows:
         return "id"
     if lower == "split" and {str(v).lower() for v in values} <= {
@@ -193,24 +202,6 @@ def _fields(columns: tuple[Column, ...], choices: Choices) -> tuple[tuple[Field,
     return tuple(fields), tuple(unread)
 
 
-def target_of(dataset: Dataset, schema: Schema, classes: tuple[str, ...] = ()) -> Target:
-    """The target of every row. classes: those of an earlier fit; a value outside them is then no target."""
-    name = schema.role("target")
-    if name is None:
-        return Target("", "class", np.full(len(dataset), -1))
-    values = dataset.values(name) if name in dataset.column_names else [None] * len(dataset)
-    if schema.kind(name) == "number":
-        return Target(name, "number", _numbers(values, name, dataset))
-    known = classes or tuple(sorted({str(v) for v in values if v is not None}))
-    if len(known) > MAX_CLASSES:
-        raise GobelinError(
-            f"{dataset.source}, column {name!r}: {len(known)} different classes, at most {MAX_CLASSES} are allowed. "
-            f"Is it a number? --set schema.{name}=number."
-        )
-    index = {c: k for k, c in enumerate(known)}
-    return Target(name, "class", np.array([index.get(str(v), -1) for v in values], np.int64), known)
-
-
 def weights_of(dataset: Dataset, schema: Schema) -> np.ndarray:
     """float32 [N]: what each row counts in training, from the column with the role weight; 1 without one, or where it is
     empty."""
@@ -231,25 +222,6 @@ def weights_of(dataset: Dataset, schema: Schema) -> np.ndarray:
     return out
 
 
-def _numbers(values: Sequence[Any], name: str, dataset: Dataset) -> np.ndarray:
-    out, wrong = np.full(len(values), np.nan), []
-    for k, v in enumerate(values):
-        if v is None or (isinstance(v, str) and v.strip().lower() in NO_NUMBER):
-            continue
-        try:
-            out[k] = float(v)
-        except (TypeError, ValueError):
-            out[k] = np.inf
-        if not np.isfinite(out[k]):
-            wrong.append(
-                f"{dataset.source}, row {dataset.ids[k]}, column {name!r}: {str(v)[:40]!r} is not a number. "
-                f"Mend it, or --set schema.{name}=category."
-            )
-    if wrong:
-        raise GobelinError("\n".join(wrong[:5] + ([f"... and {len(wrong) - 5} more rows."] if len(wrong) > 5 else [])))
-    return out
-
-
 def described(schema: Schema) -> dict[str, Any]:
     """The schema as it is written to schema.json."""
     return {
@@ -263,6 +235,7 @@ def restored(values: Mapping[str, Any], where: str = "schema.json") -> Schema:
     """The inverse of `described`. where: its file, for messages."""
     try:
         fields = tuple(Field(f["name"], f["encoder"], tuple(f["columns"])) for f in values["fields"])
-        return Schema(tuple(Column(**c) for c in values["columns"]), fields, tuple(values["unread"]))
+        columns = tuple(Column(**{**c, "levels": tuple(c.get("levels", ()))}) for c in values["columns"])
+        return Schema(columns, fields, tuple(values["unread"]))
     except (KeyError, TypeError) as error:
         raise GobelinError(f"{where}: is damaged ({error}). Delete it and run gobelin fit again.") from error

@@ -1,9 +1,8 @@
-"""Search with any mix of fields in the shared space, and how well it works: recall for every ordered pair of fields."""
+"""Queries in the shared space, and how well search with them works: recall for every ordered pair of fields."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,34 +10,15 @@ from gobelin.align import Alignment, Shared
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Cell
 from gobelin.embedding import Reader
-from gobelin.errors import GobelinError
 from gobelin.evidence import Finding, median_rank, recall_at
 
 KS = (1, 5, 10)
 LEAST_POOL = 5
 
 
-@dataclass(frozen=True)
-class Hit:
-    """A found row: its number in the index, its id, the cosine in [-1, 1]."""
-
-    row: int
-    id: str
-    score: float
-
-
 def query_vector(reader: Reader, alignment: Alignment, cells: Mapping[str, Cell]) -> Shared:
     """One row of the shared space from the cells of any fields."""
     return alignment.project(reader.embed_cells(cells))
-
-
-def nearest(index: Shared, query: Shared, k: int) -> list[Hit]:
-    """The k rows of the index whose pooled vectors lie nearest to the query's. An error when the two spaces differ."""
-    if index.fingerprint != query.fingerprint:
-        raise GobelinError("search: the query comes from another space than the index. Use one run for both.")
-    scores = index.pooled() @ query.pooled()[0]
-    order = np.argsort(-scores, kind="stable")[: max(0, k)]
-    return [Hit(int(i), index.ids[i], float(scores[i])) for i in order]
 
 
 def ranks(queries: np.ndarray, pool: np.ndarray) -> np.ndarray:

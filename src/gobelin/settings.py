@@ -11,6 +11,7 @@ from gobelin.align import Align
 from gobelin.check import Check
 from gobelin.config import resolved
 from gobelin.contest import ALL
+from gobelin.curate import Curate
 from gobelin.data.splits import Split
 from gobelin.errors import GobelinError, nearest
 from gobelin.fusion import Fusion
@@ -20,15 +21,17 @@ from gobelin.loop import Augment
 from gobelin.predict import Predict
 from gobelin.runtime import Runtime
 from gobelin.schema import Choices, build_encoder
+from gobelin.tune import Tune
 
 
 @dataclass(frozen=True)
 class Data:
-    """path, target, root: as given to `fit`. fingerprint: of the data that the run was made from, written by the run.
-    cited: a credit line for every picture shown."""
+    """path, target, root: as given to `fit`. order: the levels of an ordinal target, lowest first. fingerprint: of the data
+    that the run was made from, written by the run. cited: a credit line for every picture shown."""
 
     path: str = ""
     target: str = ""
+    order: tuple[str, ...] = ()
     root: str = ""
     fingerprint: str = ""
     cited: str = ""
@@ -55,12 +58,14 @@ class Settings:
     split: Split = field(default_factory=Split)
     runtime: Runtime = field(default_factory=Runtime)
     check: Check = field(default_factory=Check)
+    tune: Tune = field(default_factory=Tune)
     align: Align = field(default_factory=Align)
     predict: Predict = field(default_factory=Predict)
     fusion: Chosen = field(default_factory=Chosen)
     generator: Generation = field(default_factory=Generation)
     augment: Augment = field(default_factory=Augment)
     judge: Judge = field(default_factory=Judge)
+    curate: Curate = field(default_factory=Curate)
 
     def __post_init__(self) -> None:
         """Component names and their settings are checked before any work."""
@@ -108,7 +113,7 @@ class Settings:
 
     @property
     def choices(self) -> Choices:
-        return Choices(self.schema, self.fields, self.encoders)
+        return Choices(self.schema, self.fields, self.encoders, self.data.order)
 
 
 def check_names(names: tuple[str, ...], known: tuple[str, ...], where: str) -> None:

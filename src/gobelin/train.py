@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -161,16 +162,28 @@ def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
     optimiser.step()
 
 
-def shuffled(step: int, rows: int, batch: int, seed: int) -> Tensor:
-    """The rows of step t, int64 [batch]: its part of an endless row of permutations, one an epoch."""
+def shuffled(step: int, rows: int, batch: int, seed: int, weights: np.ndarray | None = None) -> Tensor:
+    """The rows of step t, int64 [batch]: its part of an endless row of permutations, one an epoch.
+
+    weights: from 0 up, [rows]; None counts every row once. In an epoch a row stands w / mean(w) times, rounded up or down by
+    systematic sampling (Madow & Madow 1944), so that weights which are all the same change nothing."""
     parts: list[Tensor] = []
     start, left = step * batch, batch
     while left:
         epoch, offset = divmod(start, rows)
         order = torch.randperm(rows, generator=generator(seed, "order", epoch))[offset : offset + left]
+        if weights is not None:
+            order = _systematic(weights, float(torch.rand((), generator=generator(seed, "weights", epoch))))[order]
         parts.append(order)
         start, left = start + len(order), left - len(order)
     return torch.cat(parts)
+
+
+def _systematic(weights: np.ndarray, start: float) -> Tensor:
+    """int64 [rows]: row k as often as a number of start, start + 1, start + 2 ... falls in its stretch, w_k / mean(w) long."""
+    ends = np.cumsum(weights, dtype=np.float64)
+    places = np.searchsorted(ends * (len(ends) / ends[-1]), np.arange(len(ends)) + start, side="right")
+    return torch.from_numpy(np.minimum(places, int(np.flatnonzero(weights)[-1])))
 
 
 class _Loop:

@@ -10,7 +10,6 @@ rows is noisy, and the best of twelve is a little too good.
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,11 +28,11 @@ PATIENCE = 4  # looks without a better score after which training stops
 
 class Watch:
     """score: of the weights that the modules hold, lower is better. paint: uint8 [n, H, W, C] of them. Both are asked while the
-    modules hold the averaged weights and are in evaluation mode. steps: after which to look, and whether to paint then.
-    decides: whether the score chooses the weights and the end; otherwise it is only written down."""
+    modules hold the averaged weights and are in evaluation mode. steps: after which to look, and whether to paint then. folder:
+    for the grids; None where nothing is painted. decides: whether the score chooses the weights and the end; otherwise it is only written down."""
 
     def __init__(
-        self, name: str, steps: Mapping[int, bool], folder: Path, patience: int,
+        self, name: str, steps: Mapping[int, bool], folder: Path | None, patience: int,
         score: Callable[[], float], paint: Callable[[], np.ndarray], decides: bool = True,
     ) -> None:  # fmt: skip
         self.name, self.steps, self.folder, self.patience, self.decides = name, dict(steps), folder, patience, decides
@@ -42,8 +41,10 @@ class Watch:
         self.idle = 0  # looks since then
 
     def begin(self) -> None:
-        """Remove the grids of another training."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove the grids of another training, and nothing else that may lie there."""
+        for path in self.folder.glob("*.png") if self.folder else ():
+            if path.stem.isdecimal():
+                path.unlink()
 
     def identity(self) -> list[object]:
         return [sorted(self.steps), self.patience, self.decides]
@@ -73,7 +74,7 @@ class Watch:
             for name, average in averages.items():
                 modules[name].eval().load_state_dict(average)
             score = self.score()
-            if self.steps[step]:
+            if self.steps[step] and self.folder:
                 lineage = {"generator": self.name, "step": step, "condition": "the first validation rows", "seeds": "0 ..."}
                 save_png(self.folder / f"{step}.png", grid(self.paint()), lineage)
         finally:

@@ -8,25 +8,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gobelin import augmentation, check, config, hub, inspection, making, report, saved, search
+from gobelin import augmentation, check, config, curation, hub, inspection, making, mix, replay, report, saved
 from gobelin.artefacts import INDEX, Artefacts
 from gobelin.data.dataset import Dataset
+from gobelin.data.frames import Frame, is_frame
 from gobelin.data.reading import read
 from gobelin.errors import GobelinError
 from gobelin.evidence import Exhibit, Finding
 from gobelin.exhibits import Shelf
+from gobelin.index import Hit
 from gobelin.predict import Predictions
 from gobelin.runtime import Progress, silent
-from gobelin.search import Hit
 from gobelin.settings import Settings
 from gobelin.store import Run, file_name, fingerprint, read_lines, write_lines
 
-VERBS = ("check", "fit", "evaluate", "predict", "search", "describe", "generate", "augment", "audit", "report")
-KEPT_BY_RUN = ("device", "precision", "threads")
+VERBS = ("check", "fit", "evaluate", "predict", "search", "describe", "generate", "augment", "audit", "curate", "report")
 
 
 class Workbench:
-    """data: a path or a Dataset; target: the column to predict; run: the folder; settings: nested mappings as in a recipe.
+    """data: a path, a Dataset or a data frame (`data.root`: where its paths start); target: the column to predict; run: the
+    folder; settings: nested mappings as in a recipe.
 
     >>> bench = Workbench("records.csv", target="group", run="runs/first")
     >>> bench.fit(); bench.evaluate(); bench.augment(); bench.report()
@@ -34,13 +35,15 @@ class Workbench:
 
     def __init__(
         self,
-        data: str | Path | Dataset,
+        data: str | Path | Dataset | Frame,
         target: str | None = None,
         run: str | Path = "run",
         settings: Mapping[str, Any] | None = None,
         progress: Progress = silent,
     ) -> None:
         store, said = Run(Path(run)), dict(settings or {})
+        if is_frame(data):
+            data = read(data, said.get("data", {}).get("root") or None)
         given = data if isinstance(data, Dataset) else None
         path = given.source if given is not None else str(Path(str(data)).resolve())
         named = {"path": path, **({"target": target} if target else {})}
@@ -48,7 +51,7 @@ class Workbench:
         if store.saved:
             raise GobelinError(f"{run}: is a saved run, nothing is fitted in it. Choose another --run.")
         if store.exists():
-            said = _replayed(_stored(store), said)
+            said = replay.replayed(replay.stored(store), said)
         built = config.build(Settings, said)
         self.made = Artefacts(store, replace(built.completed(), runtime=built.runtime.resolved()), progress, given)
 
@@ -61,7 +64,7 @@ class Workbench:
         if not store.exists():
             raise GobelinError(f"{run}: is not a run folder (no settings.json). Make one with gobelin fit DATA --run {run}.")
         bench = cls.__new__(cls)
-        old = _stored(store)
+        old = replay.stored(store)
         if store.saved:
             old["generator"]["settings"] = saved.portable(old["generator"]["settings"])
         for part in ("generator", "fusion"):  # another component doesn't inherit the settings of the one before
@@ -101,8 +104,8 @@ class Workbench:
         if generator:
             for seed in range(made.settings.generator.seeds):
                 made.sampler(seed)
-        curves = made.quality()
-        shown = fingerprint(curves) if curves else ""
+        told = [told for told in (made.quality(), [one.to_dict() for one in made.tuning()]) if told]
+        shown = fingerprint(*told) if told else ""
         return self._verb("fit", self.made.fitted, lambda shelf: inspection.fitted(made, shelf), shown)
 
     def evaluate(self) -> list[Finding]:
@@ -111,7 +114,9 @@ class Workbench:
         self._need_fit()
         return self._verb("evaluate", self.made.fitted, lambda shelf: inspection.evaluated(self.made, shelf))
 
-    def predict(self, data: str | Path | Dataset, root: str | Path | None = None, max_bad: float | None = None) -> Predictions:
+    def predict(
+        self, data: str | Path | Dataset | Frame, root: str | Path | None = None, max_bad: float | None = None
+    ) -> Predictions:
         """Predictions for every row of another data set with the same columns (those that it lacks are missing).
 
         root: where its paths start. max_bad: the share of a column's cells that may be set aside, if not the run's."""
@@ -120,12 +125,30 @@ class Workbench:
         how = config.resolved(self.made.settings.check) | ({} if max_bad is None else {"max_bad": max_bad})
         return inspection.predicted(self.made, dataset, config.build(check.Check, how, "check"))
 
-    def search(self, k: int = 5, **query: str) -> list[Hit]:
-        """The k rows nearest to a query. query: text=, image=, row= or a column's name; several mix."""
-        if not (self.folder / INDEX).is_dir():
-            self._need_data("search")
-        self._need_fit()
-        return search.nearest(self.made.shared, making.query(self.made, query), k)
+    def search(
+        self,
+        k: int = 5,
+        where: str = "",
+        *,
+        query: mix.Texts | None = None,
+        without: mix.Texts | None = None,
+        weights: mix.Weights | None = None,
+        **flags: str | Sequence[str],
+    ) -> list[Hit]:
+        """The k rows nearest to a query of any parts: text=, image=, row= or a column's name, one text or several.
+
+        where: a filter on columns, as SQL writes it: "weight > 100 AND category = 'tool'". query: {flag or column: text}, or
+        each as an argument of its own. without: the same, for what is to be avoided. weights: {flag or column: number}, or a
+        number a text; 1 without one. The query is the weighted sum of the parts' unit vectors."""
+        self._need_index("search")
+        asked = mix.parts({**(query or {}), **flags}, weights or {}, without or {})
+        return self.made.index.nearest(mix.mixed(self.made, asked), k, where)
+
+    def index(self, add: str | Path | Dataset | None = None, delete: Sequence[str] = ()) -> list[Finding]:
+        """What is searched: how many rows. add: another data set whose rows are to be found too; they are never trained on.
+        delete: ids of rows that are to be found no more."""
+        self._need_index("index")
+        return inspection.indexed(self.made, read(add) if isinstance(add, str | Path) else add, delete)
 
     def recall(self) -> list[Finding]:
         """How well search works on validation rows, for every ordered pair of fields."""
@@ -178,6 +201,7 @@ class Workbench:
         """Did made images help? Trains what it lacks. export: a folder for the chosen training set, with its lineage."""
         self._need_data("augment")
         self._need_fit()
+        augmentation.check_target(self.made)
         self.made.record(self.made.settings)
         study = augmentation.Study(self.made)
         found = self._verb("augment", study.key, study.run)
@@ -191,6 +215,17 @@ class Workbench:
         self._need_generator()
         study = augmentation.Study(self.made)
         return self._verb("audit", study.key, study.audit)
+
+    def curate(self, export: str | Path | None = None) -> list[Finding]:
+        """Which training labels look wrong, and which can be given. export: a folder for the mended rows, with their weights."""
+        self._need_data("curate")
+        self._need_fit()
+        self.made.record(self.made.settings)
+        study = curation.Curation(self.made)
+        found = self._verb("curate", study.key, study.run)
+        if export is not None:
+            study.export(Path(export))
+        return found
 
     def report(self) -> Path:
         """One self-contained page of everything found so far."""
@@ -246,7 +281,7 @@ class Workbench:
         made, how = self.made, self.made.settings.check
         rows = made.rows
         found = check.counts(rows.dataset, rows.schema, rows.target, rows.parts, made.scan, how)
-        twins_found, twins = check.duplicates(made.embeddings, rows.parts, how)
+        twins_found, twins = check.duplicates(made.plain, rows.parts, how)
         found += twins_found + made.giveaways[0]
         inspection.checked(made, found, twins, shelf)
         return found
@@ -291,6 +326,11 @@ class Workbench:
                 f"{self.folder}: has no encoder of {', '.join(lost)} any more. Run {making.fit_command(self.made)}."
             )
 
+    def _need_index(self, verb: str) -> None:
+        if not (self.folder / INDEX).is_dir():
+            self._need_data(verb)
+        self._need_fit()
+
     def _need_generator(self) -> None:
         self._need_fit()
         _ = self.made.image_field
@@ -320,39 +360,3 @@ def push_to_hub(source: Workbench | str | Path, repo_id: str, private: bool = Tr
     """Send a saved run's folder, or a run, to OWNER/REPOSITORY on the hub, made if it isn't there; its address."""
     bench = source if isinstance(source, Workbench) else Workbench.open(source)
     return bench.push_to_hub(repo_id, private)
-
-
-def _stored(store: Run) -> dict[str, Any]:
-    """The settings of an earlier start, with all that a run writes into them."""
-    said = store.said("settings.json")
-    needed = {
-        "data": ("path", "target", "fingerprint"),
-        "runtime": KEPT_BY_RUN,
-        "generator": ("name", "steps", "settings"),
-        "fusion": ("name",),
-    }
-    for group, names in needed.items():
-        there = said.get(group) if isinstance(said, dict) else None
-        if not isinstance(there, dict) or not set(names) <= set(there):
-            raise GobelinError(
-                f"{store.folder / 'settings.json'}: is damaged (nothing complete under {group!r}). Delete it and run gobelin "
-                "fit again."
-            )
-    return said
-
-
-def _replayed(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """The new settings with what an earlier start of this run decided by a measurement: never measured twice."""
-    out = dict(new)
-    if any(not isinstance(new.get(group, {}), Mapping) for group in ("runtime", "generator")):
-        return out  # a user's mistake, which `build` names
-    kept = {k: old["runtime"][k] for k in KEPT_BY_RUN}
-    out["runtime"] = {**kept, **{k: v for k, v in dict(new.get("runtime", {})).items() if v not in ("auto", 0)}}
-    asked = dict(new.get("generator", {}))
-    own = {**old["generator"], **old["generator"]["settings"]}
-    wanted = {**{k: v for k, v in asked.items() if k != "settings"}, **asked.get("settings", {})}
-    same = all(str(own.get(k)) == str(v) for k, v in wanted.items() if k not in ("steps", "seeds"))
-    if same and not asked.get("steps"):
-        asked["steps"] = old["generator"]["steps"]
-    out["generator"] = asked
-    return out

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from gobelin import catalog
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Bid, Cell, Column, Field, Schema
 from gobelin.data.images import png_bytes
 from gobelin.embedding import Reader
-from gobelin.encoders import Encoder, FittedEncoder, Sample
+from gobelin.encoders import Encoder, FittedEncoder, Sample, Tunable
 from gobelin.errors import GobelinError, MissingExtra
 from gobelin.runtime import Runtime
 
@@ -113,6 +114,30 @@ def test_saved_and_loaded_is_the_same(case: Case, tmp_path: Path) -> None:
     assert loaded.width == case.fitted.width
     assert np.allclose(case.embed(loaded, case.cells), case.embed(case.fitted, case.cells), atol=1e-6)
     assert {p.suffix for p in tmp_path.iterdir()} <= {".json", ".safetensors"}
+
+
+def test_what_can_be_tuned(case: Case, runtime: Runtime) -> None:
+    """`forward` gives what `embed` gives; a small step of the module along the gradient of the features makes them larger."""
+    if case.fitted.module is None:
+        assert not isinstance(case.fitted, Tunable)
+        return
+    fitted = case.fit(case.component)
+    assert isinstance(fitted, Tunable) and not fitted.module.training
+    batch = [fitted.decode(c, Path())[0] for c in case.cells]
+    before = fitted.forward(batch)
+    assert before.shape == (6, fitted.width) and before.dtype == torch.float32 and before.requires_grad
+    assert np.allclose(before.detach().numpy(), fitted.embed(batch), atol=1e-6)
+    weights = [p for p in fitted.module.parameters() if p.requires_grad]
+    slopes = torch.autograd.grad((before**2).sum(), weights, allow_unused=True)
+    assert any(s is not None and bool(s.any()) for s in slopes)
+    state = {k: v.clone() for k, v in fitted.module.state_dict().items()}
+    with torch.no_grad():
+        for weight, slope in zip(weights, slopes, strict=True):
+            if slope is not None:
+                weight += 1e-4 * slope / slope.norm().clamp_min(1e-12)
+    assert (fitted.embed(batch) ** 2).sum() > (before**2).sum()
+    fitted.module.load_state_dict(state)  # all that training changes lies there
+    assert np.allclose(fitted.embed(batch), before.detach().numpy(), atol=1e-6)
 
 
 def test_other_settings_have_another_fingerprint(case: Case) -> None:

@@ -18,7 +18,10 @@ from gobelin.schema import infer, target_of
 from gobelin.settings import Settings
 from gobelin.store import tree_hash
 
-SMALL: dict[str, dict[str, Any]] = {"shapes": {"rows": 60}, "openmoji": {"size": 8}, "tuxpaint": {"size": 8}}
+SMALL: dict[str, dict[str, Any]] = {
+    "shapes": {"rows": 60}, "openmoji": {"size": 8}, "tuxpaint": {"size": 8}, "sweethome": {"size": 8}, "digits": {"size": 8},
+    "fashion": {"size": 8, "rows": 80},
+}  # fmt: skip
 NAMES = catalog.names("samples")
 
 

@@ -2,6 +2,9 @@
 
 Lineage is two columns of every data set: `gobelin_origin` (real, view, generated) and `gobelin_lineage` (JSON: the
 generator, its weights' hash, the seed, the condition, the parents). See `lineage` and `generated_rows`.
+
+Rows that `curate` has mended are real all the same: `gobelin_curated` says what was changed (JSON), `gobelin_weight` and
+`gobelin_split` are columns with these roles.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from gobelin.errors import GobelinError
 from gobelin.store import fingerprint
 
 ORIGIN, LINEAGE = "gobelin_origin", "gobelin_lineage"
+CURATED, WEIGHT, SPLIT = "gobelin_curated", "gobelin_weight", "gobelin_split"
 ORIGINS = ("real", "view", "generated")
 FILE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # a column with files of both sorts
 
@@ -49,7 +53,7 @@ class Dataset:
 
     @property
     def column_names(self) -> list[str]:
-        return [n for n in self.table.column_names if n not in (ORIGIN, LINEAGE, "gobelin_id")]
+        return [n for n in self.table.column_names if n not in (ORIGIN, LINEAGE, CURATED, "gobelin_id")]
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
@@ -71,8 +75,10 @@ class Dataset:
         )
 
     def values(self, column: str) -> list[Any]:
-        """The column's values with None for an empty cell and for one that was set aside."""
-        out = [_cell(v) for v in self.table[column].to_pylist()]
+        """The column's values with None for an empty cell and for one that was set aside. A list comes without its empty items,
+        but for a list of numbers: there every number has its place, and an empty one is a hole."""
+        cell = _window if _of_numbers(self.table[column].type) else _cell
+        out = [cell(v) for v in self.table[column].to_pylist()]
         if self.table[column].type == FILE:
             out = [None if v is None else _cell(v["path"] if v["bytes"] is None else v["bytes"]) for v in out]
         if any(c == column for _, c in self.bad):
@@ -186,6 +192,23 @@ def _cell(value: Any) -> Any:  # noqa: ANN401 - a cell is any
     """None for an empty cell; a list without its empty items."""
     value = [v for v in value if not _empty(v)] if isinstance(value, list) else value
     return None if _empty(value) else value
+
+
+def _of_numbers(kind: pa.DataType) -> bool:
+    """Whether the column holds lists of numbers, or lists of such lists."""
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
+        return False
+    inside = kind.value_type
+    return pa.types.is_integer(inside) or pa.types.is_floating(inside) or pa.types.is_decimal(inside) or _of_numbers(inside)
+
+
+def _window(value: Any) -> Any:  # noqa: ANN401
+    """A list of numbers, or of lists of them, as it is; None where there is not one number in it."""
+    return value if _known(value) else None
+
+
+def _known(value: Any) -> bool:  # noqa: ANN401
+    return any(_known(v) for v in value) if isinstance(value, list) else not _empty(value)
 
 
 def _empty(value: Any) -> bool:  # noqa: ANN401 - a cell is any

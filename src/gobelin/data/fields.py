@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,13 +25,14 @@ class Bid:
 @dataclass(frozen=True)
 class Column:
     """One column: what it holds (`kind`: image, text, number, category, date, audio ...) and what it is for (`role`:
-    'cell', or one of ROLES)."""
+    'cell', or one of ROLES). levels: those of an ordinal target whose order was said, lowest first."""
 
     name: str
     kind: str
     role: str = "cell"
     confidence: float = 1.0
     reason: str = ""
+    levels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,10 @@ class Schema:
 class Target:
     """What is to be predicted. A row without a value is unlabelled: it still serves alignment and generation.
 
-    kind: 'class' or 'number'. values: int64 [N] class index, -1 = none; or float64 [N], nan = none.
-    classes: the C names, most frequent first would depend on the rows, so sorted. scored: bool [C], False for a class that
-    is too small to stand in every split and so is left out of balanced accuracy.
+    kind: 'class'; 'ordinal', classes in an order; 'number'; or 'labels', any number of the classes. values: int64 [N] class
+    index, -1 = none; float64 [N], nan = none; or of labels int64 [N, C], 1 or 0, a row of -1 = none.
+    classes: the C names, most frequent first would depend on the rows, so sorted; of an ordinal in its order. scored: bool [C],
+    False for a class that is too small to stand in every split and so is left out of balanced accuracy.
     """
 
     name: str
@@ -84,7 +86,40 @@ class Target:
     @property
     def present(self) -> np.ndarray:
         """bool [N]."""
+        if self.kind == "labels":
+            return self.values.min(1, initial=0) >= 0
         return ~np.isnan(self.values) if self.kind == "number" else self.values >= 0
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether a row has exactly one of the classes."""
+        return self.kind in ("class", "ordinal")
+
+    @property
+    def strata(self) -> np.ndarray:
+        """int64 [N]: what splits and folds spread evenly: the class; the rarest of a row's labels (C: it has none); 0 for a
+        number; -1 = no target."""
+        if self.kind == "number":
+            return np.where(self.present, 0, -1)
+        if self.kind == "class" or self.kind == "ordinal":
+            return self.values
+        counts = (self.values == 1).sum(0)
+        rarity = np.where(self.values == 1, counts, np.iinfo(np.int64).max)
+        rarest = np.where((self.values == 1).any(1), rarity.argmin(1) if len(counts) else 0, len(counts))
+        return np.where(self.present, rarest, -1)
+
+    def counts(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """int64 [C]: how many of these rows have each class."""
+        values = self.values[np.asarray(rows, dtype=np.int64)]
+        if self.kind == "labels":
+            return (values == 1).sum(0)
+        return np.bincount(values[values >= 0], minlength=len(self.classes))
+
+    def without(self, rows: np.ndarray) -> Target:
+        """The same with no target for these rows, bool [N]."""
+        hidden = rows[:, None] if self.kind == "labels" else rows
+        values = np.where(hidden, np.nan if self.kind == "number" else -1, self.values)
+        return replace(self, values=values.astype(self.values.dtype))
 
     def rows(self, index: Sequence[int] | np.ndarray) -> Target:
         return Target(self.name, self.kind, self.values[np.asarray(index)], self.classes, self.scored)

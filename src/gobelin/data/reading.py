@@ -8,15 +8,19 @@ import pyarrow as pa
 
 from gobelin import catalog
 from gobelin.data.dataset import Dataset
+from gobelin.data.frames import Frame, from_frame, is_frame
 from gobelin.errors import GobelinError, nearest
 
 
-def read(path: str | Path, root: str | Path | None = None) -> Dataset:
+def read(path: str | Path | Frame, root: str | Path | None = None) -> Dataset:
     """Read a data set. No pixel is opened here.
 
-    path: a CSV, Parquet or JSON-lines file with path columns (relative to the file), or a folder of class folders.
-    root: the folder that relative paths start from and that none may leave; the file's own folder by default.
+    path: a CSV, Parquet or JSON-lines file with path columns (relative to the file), a folder of class folders, or a frame.
+    root: the folder that relative paths start from and that none may leave; the file's own folder by default, of a frame the
+    folder of the process.
     """
+    if is_frame(path):
+        return from_frame(path, root or ".")
     path = Path(path)
     if root and not Path(root).is_dir():
         raise GobelinError(f"{root}: no such folder. Give a folder with --root, or leave it out.")

@@ -38,8 +38,8 @@ def soundfile() -> ModuleType:
     return soundfile
 
 
-def open_sound(value: str | bytes, root: Path, seconds: float) -> tuple[np.ndarray, str]:
-    """float64 [T], the mean of the channels at 16 kHz in [-1, 1], and what had to be done ('' for nothing).
+def open_sound(value: str | bytes, root: Path, seconds: float, to: int = RATE) -> tuple[np.ndarray, str]:
+    """float64 [T], the mean of the channels at `to` Hz in [-1, 1], and what had to be done ('' for nothing).
 
     seconds: the most that is read, from the start. Raises BadCell for no sound, a damaged one and one without samples.
     """
@@ -68,13 +68,13 @@ def open_sound(value: str | bytes, root: Path, seconds: float) -> tuple[np.ndarr
     if not np.isfinite(wave).all():
         raise BadCell("holds samples that are not finite")
     how = f"cut to {seconds:g} s" if cut else f"{channels} channels" if channels > 1 else ""
-    return resampled(wave, rate), how
+    return resampled(wave, rate, to), how
 
 
-def resampled(wave: np.ndarray, rate: int) -> np.ndarray:
-    """[T] at `rate` Hz -> float64 [ceil(T * 16000 / rate)]: a polyphase filter that passes what both rates can hold."""
-    common = math.gcd(RATE, rate)
-    return wave if rate == RATE else resample_poly(wave, RATE // common, rate // common)
+def resampled(wave: np.ndarray, rate: int, to: int = RATE) -> np.ndarray:
+    """[T] at `rate` Hz -> float64 [ceil(T * to / rate)]: a polyphase filter that passes what both rates can hold."""
+    common = math.gcd(to, rate)
+    return wave if rate == to else resample_poly(wave, to // common, rate // common)
 
 
 def sound_share(values: Sequence[Any]) -> float:

@@ -80,7 +80,7 @@ def _strata(target: Target, units: dict[str, list[int]], seed: int) -> list[list
         edges = np.quantile(known, [1 / 3, 2 / 3]) if len(known) else np.zeros(2)
         label = np.where(target.present, np.searchsorted(edges, np.nan_to_num(target.values)), -1)
     else:
-        label = target.values
+        label = target.strata
     by_class: dict[int, list[str]] = {}
     for unit, rows in units.items():
         labels = [int(label[k]) for k in rows if label[k] >= 0]
@@ -136,8 +136,11 @@ def _given(given: Sequence[str | None], groups: Sequence[str]) -> np.ndarray:
 
 
 def small_classes(target: Target, parts: np.ndarray) -> np.ndarray:
-    """bool [C]: the classes that stand in every part, the only ones that balanced accuracy counts."""
+    """bool [C]: the classes that stand in every part, the only ones that scores count; of labels those that some rows of every
+    part have and some don't."""
     scored = np.ones(len(target.classes), bool)
     for part in PARTS:
-        scored &= np.bincount(target.values[(parts == part) & target.present], minlength=len(target.classes)) > 0
+        own = np.flatnonzero((parts == part) & target.present)
+        counts = target.counts(own)
+        scored &= (counts > 0) & ((counts < len(own)) | target.exclusive)
     return scored

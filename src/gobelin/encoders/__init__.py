@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
+from torch import Tensor, nn
 
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.runtime import Runtime
@@ -54,10 +55,23 @@ class Encoder(Protocol):
 
 
 @runtime_checkable
+class FitsFiles(Encoder, Protocol):
+    """An encoder that learns from what stands in the files that cells name: it is told where their relative paths start."""
+
+    def fit_files(
+        self, cells: Sequence[Cell | None], field: Field, kinds: dict[str, str], runtime: Runtime, root: Path
+    ) -> FittedEncoder: ...
+
+
+@runtime_checkable
 class FittedEncoder(Protocol):
-    """width: D_f. `decode` runs in workers and may raise BadCell; `embed` turns decoded cells into float32 [n, D_f]."""
+    """width: D_f. `decode` runs in workers and may raise BadCell; `embed` turns decoded cells into float32 [n, D_f].
+    module: the network that `tune` trains; None where there is nothing to train."""
 
     width: int
+
+    @property
+    def module(self) -> nn.Module | None: ...
 
     def key(self, cell: Cell, root: Path) -> bytes:
         """16 bytes that name the cell's contents, for the cache."""
@@ -72,3 +86,16 @@ class FittedEncoder(Protocol):
     def fingerprint(self) -> str: ...
 
     def save(self, folder: Path) -> None: ...
+
+
+@runtime_checkable
+class Tunable(FittedEncoder, Protocol):
+    """An encoder with a `module`. `embed` is `forward` without gradients while the module is in evaluation mode, which whoever
+    trains it restores. All that training changes lies in the module's state dict."""
+
+    @property
+    def module(self) -> nn.Module: ...
+
+    def forward(self, batch: Sequence[Any]) -> Tensor:
+        """float32 [n, D_f] of decoded cells, differentiable in the weights of `module`."""
+        ...

@@ -108,6 +108,8 @@ def summary(power: np.ndarray, waves: int) -> np.ndarray:
 class FittedAudio:
     """Nothing is learned."""
 
+    module = None
+
     def __init__(self, settings: Audio) -> None:
         self.settings = settings
         self.width = settings.bands * (2 + settings.waves) + 2

@@ -65,6 +65,8 @@ def _vectorizer(settings: Characters) -> HashingVectorizer:
 class FittedCharacters:
     """components: float32 [width, hashes], the singular vectors times the rarity of each n-gram."""
 
+    module = None
+
     def __init__(self, settings: Characters, components: np.ndarray) -> None:
         self.settings, self.components, self.width = settings, components, len(components)
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gobelin import config
 from gobelin.config import within
@@ -22,6 +23,7 @@ from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.images import Opening, decode_images, image_key, image_query, image_share
 from gobelin.encoders import Sample
 from gobelin.errors import MissingExtra
+from gobelin.networks.pooling import means
 from gobelin.runtime import Runtime
 from gobelin.store import fingerprint, read_json, write_json
 
@@ -82,7 +84,7 @@ class FittedImage:
 
     def __init__(self, settings: Image, network: torch.nn.Module, runtime: Runtime) -> None:
         self.settings, self.runtime = settings, runtime
-        self.network = network.to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.module = network.to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def key(self, cell: Cell, root: Path) -> bytes:
         return image_key(cell, root)
@@ -91,23 +93,23 @@ class FittedImage:
         """uint8 [k, pixels, pixels, 3] for the k images of the cell."""
         return decode_images(cell, root, self.settings.opening, self.settings.pixels)
 
-    @torch.inference_mode()
     def embed(self, batch: Sequence[Any]) -> np.ndarray:
-        counts = [len(b) for b in batch]
-        flat = np.concatenate(list(batch))
+        with torch.inference_mode():
+            return self.forward(batch).cpu().numpy()
+
+    def forward(self, batch: Sequence[Any]) -> Tensor:
+        """float32 [n, 1280], differentiable."""
         features = []
-        for start in range(0, len(flat), self.settings.batch):
-            x = torch.from_numpy(flat[start : start + self.settings.batch]).to(self.runtime.device)
+        for block in torch.from_numpy(np.concatenate(list(batch))).split(self.settings.batch):
+            x = block.to(self.runtime.device)
             x = ((x.permute(0, 3, 1, 2).float() - MEAN) / DEVIATION).contiguous(memory_format=torch.channels_last)
             with self.runtime.autocast():
-                maps = self.network.extract_features(x)  # [n, 1280, h, w]
-            features.append(maps.float().mean((2, 3)).cpu().numpy())
-        rows = np.concatenate(features)
-        starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-        return (np.add.reduceat(rows, starts) / np.array(counts)[:, None]).astype(np.float32)
+                maps = self.module.extract_features(x)  # [n, 1280, h, w]
+            features.append(maps.float().mean((2, 3)))
+        return means(torch.cat(features), [len(images) for images in batch])
 
     def fingerprint(self) -> str:
-        weight = next(self.network.parameters()).detach().cpu().numpy()
+        weight = next(self.module.parameters()).detach().cpu().numpy()
         return fingerprint("image", asdict(self.settings), self.runtime.precision, weight)
 
     def save(self, folder: Path) -> None:

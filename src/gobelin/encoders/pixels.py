@@ -57,6 +57,8 @@ class Pixels:
 class FittedPixels:
     """Nothing is learned."""
 
+    module = None
+
     def __init__(self, settings: Pixels) -> None:
         self.settings = settings
         half = max(settings.frequencies // 2, 1)

@@ -130,6 +130,8 @@ def _date(value: Any) -> float | None:  # noqa: ANN401
 class FittedTable:
     """columns: what was learned of each, {name: {kind, values | quantiles, middle, scale}}."""
 
+    module = None
+
     def __init__(self, settings: Table, columns: dict[str, dict[str, Any]]) -> None:
         self.settings, self.columns = settings, columns
         self.width = sum(self._column_width(c) for c in columns.values())

@@ -54,6 +54,7 @@ class FittedText:
     """The pretrained sentence encoder."""
 
     width = 512
+    module = None
 
     def __init__(self, settings: Text, runtime: Runtime) -> None:
         try:

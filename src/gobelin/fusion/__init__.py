@@ -20,9 +20,11 @@ from gobelin.runtime import Progress, Runtime
 
 @runtime_checkable
 class Fusion(Protocol):
-    """Settings of a fusion, a frozen dataclass. batchable: all jobs train as one computation."""
+    """Settings of a fusion, a frozen dataclass. batchable: all jobs train as one computation. several: it can learn a target of
+    several labels a row, each apart."""
 
     batchable: ClassVar[bool]
+    several: ClassVar[bool]
 
     def fit(
         self,
@@ -44,7 +46,8 @@ class Predictor(Protocol):
     """A fitted fusion."""
 
     def scores(self, embeddings: Embeddings) -> np.ndarray:
-        """float32 [N, C] logits, or [N, 1] numbers. Absent fields are masked and never zero pictures."""
+        """float32 [N, C] logits, of labels one each, of ordered classes logarithms of probabilities; or [N, 1] numbers. Absent
+        fields are masked and never zero pictures."""
         ...
 
     def fingerprint(self) -> str: ...

@@ -38,6 +38,7 @@ class Stacking:
     decay: float = 1e-3
 
     batchable: ClassVar[bool] = False
+    several: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         within(self, {"folds": (2, 100), "copies": (0, 100), "decay": (0, 1e6)})

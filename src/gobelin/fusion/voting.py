@@ -32,6 +32,7 @@ class Voting:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     batchable: ClassVar[bool] = False
+    several: ClassVar[bool] = False
 
     def fit(
         self,

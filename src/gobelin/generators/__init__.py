@@ -19,6 +19,7 @@ from gobelin.errors import GobelinError
 from gobelin.networks.condition import ConditionEmbedding, Parts
 from gobelin.runtime import Progress, Runtime, silent
 from gobelin.store import fingerprint
+from gobelin.train import shuffled
 from gobelin.watch import LEAST, PATIENCE, SCORED, SHOWN, Watch, cells, energy, looks
 
 SMALL = 5000  # training images below which a generator warns of copies
@@ -105,18 +106,27 @@ class Controls:
 
 @dataclass(frozen=True)
 class ImageRows:
-    """Rows to learn from: images uint8 [N, H, W, C] (an array or a memory map) and what each is to be made from."""
+    """Rows to learn from: images uint8 [N, H, W, C] (an array or a memory map) and what each is to be made from. weights: how
+    often training sees each, from 0 up, [N]; None sees all equally often."""
 
     images: np.ndarray
     condition: Condition
     classes: tuple[str, ...] = ()
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def first(self, count: int) -> ImageRows:
         """The first rows, `count` at most."""
-        return ImageRows(self.images[:count], self.condition.rows(range(min(count, len(self)))), self.classes)
+        weights = None if self.weights is None else self.weights[:count]
+        return ImageRows(self.images[:count], self.condition.rows(range(min(count, len(self)))), self.classes, weights)
+
+    def drawn(self, step: int, batch: int, seed: int) -> torch.Tensor:
+        """The rows of training step t, int64 [batch]: shuffled, those with more weight more often."""
+        if self.weights is not None and not self.weights.any():
+            raise GobelinError(f"generate: all {len(self)} training rows with an image have the weight 0. Raise some of them.")
+        return shuffled(step, len(self), batch, seed, self.weights)
 
 
 @dataclass(frozen=True)
@@ -294,4 +304,5 @@ def training_identity(settings: object, *parts: ImageRows) -> str:
         there = (condition.vectors, condition.present, condition.target)
         tensors += [len(rows), np.asarray(rows.images[some]), *(t[some].numpy() for t in there if t is not None)]
         tensors += [] if condition.source is None else [np.ascontiguousarray(condition.source[some])]
+        tensors += [] if rows.weights is None else [rows.weights[some]]
     return fingerprint(asdict(settings), *tensors)  # type: ignore[call-overload]

@@ -34,7 +34,7 @@ from gobelin.generators import Condition, Context, Controls, ImageRows, Learned,
 from gobelin.networks.condition import Parts, hide, jitter
 from gobelin.networks.sequence import Patches, PatchSequence, dequantise, quantise
 from gobelin.runtime import Runtime, derived_seed, generator
-from gobelin.train import Settings, descend, run, shuffled, steps_in
+from gobelin.train import Settings, descend, run, steps_in
 
 FORMAT = 2  # of the saved folder
 SCORED, DRAWN = 2, 18  # what an image costs in passes; measured at 16 to 32 pixels: 16 samples take 1 to 3 steps
@@ -252,7 +252,7 @@ def _batches(task: _Reading, rows: ImageRows) -> Callable[[int], Batch]:
     parts, device = task.parts(rows), task.runtime.device
 
     def batch(step: int) -> Batch:
-        index = shuffled(step, len(rows), task.batch, task.runtime.seed)
+        index = rows.drawn(step, task.batch, task.runtime.seed)
         level = task.patches.cut(quantise(rows.images[index.numpy()], task.settings.levels))
         return level.to(device), parts.rows(index).to(device)
 

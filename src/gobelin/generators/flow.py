@@ -32,7 +32,7 @@ from gobelin.networks.convolution import pixels_of, signal_of
 from gobelin.networks.path import Field, Solver, Times, Velocity
 from gobelin.networks.transformer import PatchTransformer, canvas, padded, patch_for
 from gobelin.runtime import Runtime, derived_seed, generator
-from gobelin.train import Settings, descend, run, shuffled, steps_in, steps_in_phases
+from gobelin.train import Settings, descend, run, steps_in, steps_in_phases
 
 FORMAT, MEASURED, BLOCK = 3, 2048, 64  # of the saved folder; images for m and s; rows at once
 STRIDES = 2  # more evaluations do better along the velocity (docs/log.md)
@@ -158,7 +158,7 @@ class _Learning:
         with torch.random.fork_rng():
             torch.manual_seed(derived_seed(runtime.seed, "flow"))
             self.velocity = self.canvas.velocity(settings, self.learned)
-        some = shuffled(0, len(rows), min(MEASURED, len(rows)), derived_seed(runtime.seed, "measure"))
+        some = rows.drawn(0, min(MEASURED, len(rows)), derived_seed(runtime.seed, "measure"))
         self.velocity.standardise(self.canvas.signal(rows.images[some.numpy()]))
         if rows.condition.target is not None:
             cast(ConditionEmbedding, self.velocity.embedding).standardise(rows.condition.target)
@@ -270,7 +270,7 @@ def _batches(task: _Learning, rows: ImageRows, done: Callable[[int], float]) -> 
     parts, device = task.learned.parts("flow", rows.condition), task.runtime.device
 
     def batch(step: int) -> Batch:
-        index = shuffled(step, len(rows), task.settings.batch, task.runtime.seed)
+        index = rows.drawn(step, task.settings.batch, task.runtime.seed)
         return task.canvas.signal(rows.images[index.numpy()]).to(device), parts.rows(index).to(device), done(step)
 
     return batch

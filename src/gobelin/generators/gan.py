@@ -38,7 +38,7 @@ from gobelin.generators import (
 from gobelin.networks.condition import Parts, hide, jitter
 from gobelin.networks.convolution import Reader, StridedMaker, change, pixels_of, signal_of
 from gobelin.runtime import Runtime, derived_seed, generator
-from gobelin.train import Settings, descend, run, shuffled, steps_in
+from gobelin.train import Settings, descend, run, steps_in
 
 FORMAT, EVERY = 2, 8  # of the saved folder; steps between two looks at the critic's overfitting
 Batch = tuple[Tensor, Parts]  # images [N, C, H, W] in -1 .. 1, their conditions
@@ -297,7 +297,7 @@ def _batches(task: _Duel, rows: ImageRows) -> Callable[[int], Batch]:
     parts, device = task.learned.parts("gan", rows.condition), task.runtime.device
 
     def batch(step: int) -> Batch:
-        index = shuffled(step, len(rows), task.settings.batch, task.runtime.seed)
+        index = rows.drawn(step, task.settings.batch, task.runtime.seed)
         return signal_of(rows.images[index.numpy()]).to(device), parts.rows(index).to(device)
 
     return batch

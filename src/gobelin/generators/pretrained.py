@@ -37,7 +37,7 @@ from gobelin.networks.foreign import fitted_signal, line, quiet
 from gobelin.networks.pipeline import Asked, Pipeline, opened
 from gobelin.pipeline_folder import checked_pipeline, pipeline_fingerprint
 from gobelin.runtime import Runtime, generator
-from gobelin.train import Settings, run, shuffled, steps_in
+from gobelin.train import Settings, run, steps_in
 
 FORMAT, SMALL, MEASURED = 1, 5000, 64  # of the saved folder; images under which notes warn of copies; rows of a mean loss
 DOWNLOADED = ["model_index.json", "*/*.json", "*/*.safetensors", "*/*.txt", "*/*.model"]
@@ -263,7 +263,7 @@ class _Diffusers:
 
     def batches(self, rows: ImageRows, seed: int) -> Callable[[int], Batch]:
         """The batch of step t: shuffled rows."""
-        return lambda step: self.batch(rows, shuffled(step, len(rows), self.settings.batch, seed))
+        return lambda step: self.batch(rows, rows.drawn(step, self.settings.batch, seed))
 
     @torch.no_grad()
     def mean_loss(self, rows: ImageRows) -> float | None:

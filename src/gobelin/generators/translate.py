@@ -41,7 +41,7 @@ from gobelin.networks.path import Field, Solver, Velocity, at_one_time, fixed_lo
 from gobelin.networks.transformer import canvas, padded
 from gobelin.networks.unet import Unet, halvings_for, rectangles, square_for
 from gobelin.runtime import Runtime, derived_seed, generator
-from gobelin.train import Settings, descend, run, shuffled, steps_in
+from gobelin.train import Settings, descend, run, steps_in
 
 FORMAT, MEASURED, BLOCK = 2, 2048, 64  # of the saved folder; images for m and s; rows at once
 Batch = tuple[Tensor, Tensor | None, Parts]  # images and sources [N, C, H, W] in -1 .. 1 on the canvas, their conditions
@@ -203,7 +203,7 @@ class _Learning:
         with torch.random.fork_rng():
             torch.manual_seed(derived_seed(runtime.seed, "translate"))
             self.velocity = self.shape.velocity(settings)
-        some = shuffled(0, len(rows), min(MEASURED, len(rows)), derived_seed(runtime.seed, "measure"))
+        some = rows.drawn(0, min(MEASURED, len(rows)), derived_seed(runtime.seed, "measure"))
         self.velocity.standardise(self.shape.signal(rows.images[some.numpy()]))
         if rows.condition.target is not None:
             cast(ConditionEmbedding, self.velocity.embedding).standardise(rows.condition.target)
@@ -336,7 +336,7 @@ def _batches(task: _Learning, rows: ImageRows) -> Callable[[int], Batch]:
     parts, device, given = task.shape.parts(rows.condition), task.runtime.device, rows.condition.source
 
     def batch(step: int) -> Batch:
-        index = shuffled(step, len(rows), task.settings.batch, task.runtime.seed)
+        index = rows.drawn(step, task.settings.batch, task.runtime.seed)
         source = None if given is None else task.shape.signal(given[index.numpy()]).to(device)
         return task.shape.signal(rows.images[index.numpy()]).to(device), source, parts.rows(index).to(device)
 

@@ -37,7 +37,7 @@ from gobelin.generators import (
 from gobelin.networks.condition import CodePrior, Parts, hide, jitter, mix_codes
 from gobelin.networks.convolution import Maker, Reader, change, pixels_of, pyramid_distance, signal_of
 from gobelin.runtime import Runtime, derived_seed, generator
-from gobelin.train import Settings, descend, run, shuffled, steps_in, steps_in_phases
+from gobelin.train import Settings, descend, run, steps_in, steps_in_phases
 
 FORMAT = 2  # of the saved folder
 Batch = tuple[Tensor, Parts, float]  # images [N, C, H, W] in -1 .. 1, their conditions, share of the training done
@@ -262,7 +262,7 @@ def _batches(task: _Duel, rows: ImageRows, done: Callable[[int], float]) -> Call
     parts, device = task.learned.parts("vaegan", rows.condition), task.runtime.device
 
     def batch(step: int) -> Batch:
-        index = shuffled(step, len(rows), task.settings.batch, task.runtime.seed)
+        index = rows.drawn(step, task.settings.batch, task.runtime.seed)
         return signal_of(rows.images[index.numpy()]).to(device), parts.rows(index).to(device), done(step)
 
     return batch

@@ -49,6 +49,19 @@ def quiet() -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
+def no_bars(*talkers: Any) -> Iterator[None]:  # noqa: ANN401 - a library's `utils.logging`
+    """The libraries draw no progress bars meanwhile."""
+    drawing = [talk for talk in talkers if talk.is_progress_bar_enabled()]
+    try:
+        for talk in drawing:
+            talk.disable_progress_bar()
+        yield
+    finally:
+        for talk in drawing:
+            talk.enable_progress_bar()
+
+
+@contextlib.contextmanager
 def drawn_from(scheduler: Any, seeds: list[torch.Generator]) -> Iterator[None]:  # noqa: ANN401
     """The scheduler's steps draw the noise of image k from seeds[k], where the pipeline forgot to say so (DiT).
 

@@ -40,7 +40,8 @@ def train_heads(
 ) -> list[dict[str, torch.Tensor]]:
     """Weights of every head.
 
-    features: F tensors, float32 [N, K_f]. present: bool [N, F]. answers: int64 [N] class or float32 [N] number.
+    features: F tensors, float32 [N, K_f]. present: bool [N, F]. answers: int64 [N] class, float32 [N] number or
+    float32 [N, C] labels.
     jobs: each says its decay.
     """
     weights = _initial(join, jobs, [f.shape[1] for f in features], settings.outputs)
@@ -54,11 +55,11 @@ def train_heads(
         index = torch.stack([r[p] for r, p in zip(rows, picked, strict=True)])  # [B, n]
         share = torch.stack([s[p] for s, p in zip(shares, picked, strict=True)])
         shown = torch.stack([
-            _shown(present[i], settings.dropout, generator(j.seed, "dropout", step))
+            shown_fields(present[i], settings.dropout, generator(j.seed, "dropout", step))
             for i, j in zip(index, jobs, strict=True)
         ])  # fmt: skip
         scores = join.scores(weights, [f[index] for f in features], shown)
-        loss = _loss(scores, answers[index], share, settings.numeric)  # [B]
+        loss = losses(scores, answers[index], share, settings.numeric)  # [B]
         penalty = sum((w**2).sum((1, 2)) for name, w in weights.items() if name.startswith("map"))
         optimiser.zero_grad(set_to_none=True)
         (loss + decay * penalty).sum().backward()
@@ -101,7 +102,7 @@ class _Order:
         return out
 
 
-def _shown(present: torch.Tensor, dropout: float, rng: torch.Generator) -> torch.Tensor:
+def shown_fields(present: torch.Tensor, dropout: float, rng: torch.Generator) -> torch.Tensor:
     """float32 [n, F]: the present fields less those dropped by chance; a row never loses its last one."""
     draw = torch.rand(present.shape, generator=rng)
     kept = present & (draw >= dropout)
@@ -111,10 +112,12 @@ def _shown(present: torch.Tensor, dropout: float, rng: torch.Generator) -> torch
     return torch.where(kept.any(1, keepdim=True), kept, last).float()
 
 
-def _loss(out: torch.Tensor, answers: torch.Tensor, share: torch.Tensor, numeric: bool) -> torch.Tensor:
-    """The weighted mean cross-entropy or squared error of each head, [B]."""
+def losses(out: torch.Tensor, answers: torch.Tensor, share: torch.Tensor, numeric: bool) -> torch.Tensor:
+    """The weighted mean cross-entropy (of labels [B, n, C] the sum of theirs) or squared error of each head, [B]."""
     if numeric:
         each = (out[..., 0] - answers) ** 2
+    elif answers.dim() == out.dim():
+        each = torch.nn.functional.binary_cross_entropy_with_logits(out, answers, reduction="none").sum(2)
     else:
         each = torch.nn.functional.cross_entropy(out.transpose(1, 2), answers, reduction="none")
     return (each * share).mean(1)

@@ -6,6 +6,7 @@ In all of them a hidden field changes nothing, whatever it holds. Features are F
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -101,6 +102,27 @@ class Attended:
             x = x + _apply(wide, weights[f"map_narrow{k}"])
         read = functional.layer_norm(x[:, :, 0], (self.width,))
         return torch.baddbmm(weights["bias_out"][:, None], read, weights["map_out"])
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """Any join's one output z against C - 1 rising cuts: P(level <= k) = expit(cut_k - z), proportional odds (McCullagh 1980,
+    sec. 2). Scores are the logarithms of the C levels' probabilities."""
+
+    join: Join
+
+    def shapes(self, widths: Sequence[int], outputs: int) -> Shapes:
+        return self.join.shapes(widths, 1) | {"cuts": (outputs - 1,)}
+
+    def scores(self, weights: Weights, features: Sequence[Tensor], shown: Tensor) -> Tensor:
+        """log(expit(b) - expit(a)) = log expit(b) + log expit(-a) + log(1 - exp(a - b))."""
+        first, gaps = weights["cuts"][:, :1], functional.softplus(weights["cuts"][:, 1:])
+        middle = math.log(2) * gaps.shape[1] / 2  # at the start every gap is log 2, and the cuts lie around 0
+        cuts = torch.cat([first - middle, first - middle + gaps.cumsum(1)], dim=1)  # [B, C - 1]
+        z = cuts[:, None] - self.join.scores(weights, features, shown)  # [B, n, C - 1]
+        below, above = functional.logsigmoid(z), functional.logsigmoid(-z)
+        between = below[..., 1:] + above[..., :-1] + torch.log(-torch.expm1(-gaps))[:, None]
+        return torch.cat([below[..., :1], between, above[..., -1:]], dim=2)
 
 
 def _tokens_shapes(widths: Sequence[int], width: int) -> Shapes:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from gobelin.errors import GobelinError
 from gobelin.networks.convolution import pixels_of
 from gobelin.networks.denoise import noise_loss
-from gobelin.networks.foreign import arguments, drawn_from, fitted_signal, line, quiet, size_of
+from gobelin.networks.foreign import arguments, drawn_from, fitted_signal, line, no_bars, quiet, size_of
 from gobelin.runtime import derived_seed
 
 NULL = 1000  # the class that DiTPipeline takes for none
@@ -48,20 +48,13 @@ class Asked:
 
 def opened(diffusers: ModuleType, transformers: ModuleType, folder: Path) -> Any:  # noqa: ANN401 - a pipeline of any class
     """The pipeline in a checked folder, in float32. Weights that its files lack would be made up; that is an error."""
-    talk = (diffusers.utils.logging, transformers.utils.logging)
-    bars = [t for t in talk if t.is_progress_bar_enabled()]
     try:
-        for t in bars:
-            t.disable_progress_bar()
-        with quiet() as said:
+        with quiet() as said, no_bars(diffusers.utils.logging, transformers.utils.logging):
             pipe = diffusers.DiffusionPipeline.from_pretrained(
                 str(folder), use_safetensors=True, local_files_only=True, torch_dtype=torch.float32
             )
     except BROKEN as error:
         raise GobelinError(f"pretrained: {folder}: can't be opened ({line(error)}). Copy or download it again.") from error
-    finally:
-        for t in bars:
-            t.enable_progress_bar()
     if any("newly initialized" in text for text in said):
         raise GobelinError(f"pretrained: {folder}: some weights are missing from its files. Copy or download it again.")
     return pipe

@@ -1,0 +1,64 @@
+"""scikit-learn's handwritten digits: 1,797 pictures of 8 x 8 pixels (UCI, Alpaydin & Kaynak 1998), and nothing beside them.
+
+They come with scikit-learn, so this real set needs no download. One field, image: the set on which a fusion has nothing to
+fuse, and must not be worse for it. Who wrote a digit isn't known, so writers stand on both sides of a split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+from PIL import Image
+
+from gobelin.errors import GobelinError
+from gobelin.store import atomic_folder
+
+GREYS = 16  # a pixel counts the dark ones among 4 x 4 of the scan, 0 to 16
+
+
+@dataclass(frozen=True)
+class Digits:
+    """size: side of the pictures in pixels; 8 is theirs, more is interpolated."""
+
+    size: int = 32
+
+    target: ClassVar[str] = "digit"
+    credit: ClassVar[str] = "Digits: Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, CC BY 4.0"
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise GobelinError(f"samples.digits: size = {self.size}, at least 1 pixel was expected. Set it so.")
+
+    def settings(self) -> Mapping[str, Any]:
+        return {
+            "schema": {"digit": "category"},
+            "encoders": {"image": {"name": "pixels"}},
+            "generator": {"size": 16, "minutes": 1.0},
+        }
+
+    def queries(self) -> tuple[Mapping[str, str], ...]:
+        return ()
+
+    def write(self, folder: Path, seed: int) -> Path:
+        """Write records.csv and images/*.png, dark on white (a second)."""
+        from sklearn.datasets import load_digits
+
+        if (folder / "records.csv").is_file():
+            return folder / "records.csv"
+        found = load_digits()
+        with atomic_folder(folder) as temporary:
+            (temporary / "images").mkdir()
+            rows = []
+            for k, (drawn, digit) in enumerate(zip(found.images, found.target, strict=True)):
+                name = f"images/{k:04d}.png"
+                grey = Image.fromarray(np.round(255 * (1 - drawn / GREYS)).astype(np.uint8))
+                grey.resize((self.size, self.size), Image.Resampling.BICUBIC).save(temporary / name)
+                rows.append({"id": f"{k:04d}", "image": name, "digit": int(digit)})
+            pa_csv.write_csv(pa.Table.from_pylist(rows), temporary / "records.csv")
+        return folder / "records.csv"

@@ -1,0 +1,93 @@
+"""Fashion-MNIST: pictures of clothes in ten classes (Xiao, Rasul & Vollgraf 2017), 28 x 28 pixels, and no other field.
+
+They are read where `apt-get install dataset-fashion-mnist` puts them (31 MB, MIT); none comes with Gobelin. The format is IDX:
+two zero bytes, 8 for unsigned bytes, the count of axes, then the length of each axis and the bytes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+from PIL import Image
+
+from gobelin.errors import GobelinError, MissingExtra
+from gobelin.runtime import numpy_generator
+from gobelin.store import atomic_folder
+
+PACKAGE = "dataset-fashion-mnist"
+CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+Part = Literal["train", "t10k"]
+
+
+@dataclass(frozen=True)
+class Fashion:
+    """rows: how many are drawn, by the seed, of the 60,000 for training. size: side of the pictures in pixels; 28 is theirs.
+    folder: where the files lie."""
+
+    rows: int = 3000
+    size: int = 28
+    folder: str = "/usr/share/datasets/fashion-mnist"
+
+    target: ClassVar[str] = "class"
+    credit: ClassVar[str] = "Pictures: Fashion-MNIST, Zalando SE, MIT"
+
+    def __post_init__(self) -> None:
+        if self.size < 1 or not 1 <= self.rows <= 60_000:
+            raise GobelinError(
+                f"samples.fashion: rows = {self.rows}, size = {self.size}; 1 to 60000 rows and at least one pixel were "
+                "expected. Set them so."
+            )
+
+    def settings(self) -> Mapping[str, Any]:
+        return {"encoders": {"image": {"name": "pixels"}}, "generator": {"minutes": 2.0}}
+
+    def queries(self) -> tuple[Mapping[str, str], ...]:
+        return ()
+
+    def arrays(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
+        """Pictures uint8 [N, 28, 28], bright on black, and places in CLASSES, int64 [N], of a whole part."""
+        paths = [Path(self.folder) / f"{part}-{what}-ubyte.gz" for what in ("images-idx3", "labels-idx1")]
+        if not all(path.is_file() for path in paths):
+            raise MissingExtra(
+                f"The fashion sample set ({PACKAGE} in {self.folder})", command=f"sudo apt-get install {PACKAGE}"
+            )
+        images, labels = (idx(path) for path in paths)
+        return images, labels.astype(np.int64)
+
+    def write(self, folder: Path, seed: int) -> Path:
+        """Write records.csv and images/*.png (a second for 3,000)."""
+        if (folder / "records.csv").is_file():
+            return folder / "records.csv"
+        images, labels = self.arrays("train")
+        drawn = np.sort(numpy_generator(seed, "fashion", "rows").permutation(len(labels))[: self.rows])
+        with atomic_folder(folder) as temporary:
+            (temporary / "images").mkdir()
+            rows = []
+            for k in drawn.tolist():
+                name = f"images/{k:05d}.png"
+                Image.fromarray(images[k]).resize((self.size, self.size), Image.Resampling.BICUBIC).save(temporary / name)
+                rows.append({"id": f"{k:05d}", "image": name, "class": CLASSES[labels[k]]})
+            pa_csv.write_csv(pa.Table.from_pylist(rows), temporary / "records.csv")
+        return folder / "records.csv"
+
+
+def idx(path: Path) -> np.ndarray:
+    """The array of unsigned bytes in a gzipped IDX file."""
+    try:
+        raw = gzip.decompress(path.read_bytes())
+        zeros, kind, axes = struct.unpack(">HBB", raw[:4])
+        shape = struct.unpack(f">{axes}I", raw[4 : 4 + 4 * axes])
+        if (zeros, kind) != (0, 8):
+            raise ValueError(f"begins with {raw[:4].hex(' ')}")
+        return np.frombuffer(raw, np.uint8, offset=4 + 4 * axes).reshape(shape)
+    except (OSError, EOFError, zlib.error, struct.error, ValueError) as error:
+        raise GobelinError(f"{path}: no whole IDX file of unsigned bytes ({error}). Install {PACKAGE} again.") from error

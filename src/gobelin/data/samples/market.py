@@ -1,0 +1,143 @@
+"""Windows of 64 trading days of the American stock market, 1999 to 2018: does the S&P 500 rise over the next five days?
+
+Daily figures come with the package arch (NCSA licence) and are read where they are installed: S&P 500 and NASDAQ with their
+volumes, the price of WTI crude oil (which has real holes). Two series a row, prices and trading, and a table of facts of its
+last day. VIX is left out: it begins in 2014, so that no training row would have it. The honest answer is near chance, and this
+set is here so that the tool says so.
+
+Nothing leaks over time. The days are cut into blocks of half a year; the window of a row and the five days that it asks for lie
+within one block, and no block stands in two parts of the split, which is by time. So no day is seen on both sides of it, nor in
+two folds of a cross-fit: between the last question of a part and the first of the next lie 64 days, more than any embargo asks
+for (López de Prado 2018, ch. 7). Questions follow each other by five days, so that their answers share no day either.
+What it cannot show: whether anybody could trade on an answer; there are no costs in it, and one market in one period.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import gzip
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gobelin.errors import GobelinError, MissingExtra
+from gobelin.store import atomic_folder
+
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
+YEAR = 252  # trading days
+Day = dict[str, float]  # column -> figure of one day
+
+
+@dataclass(frozen=True)
+class Market:
+    """window: days that a row sees. ahead: days that it asks about. step: days from one row to the next. block: days from which
+    on nothing is shared with the block before."""
+
+    window: int = 64
+    ahead: int = 5
+    step: int = 5
+    block: int = 126
+
+    target: ClassVar[str] = "next_week"
+    credit: ClassVar[str] = "Daily figures of S&P 500, NASDAQ and WTI, 1999 to 2018, as the package arch has them (NCSA)"
+
+    def __post_init__(self) -> None:
+        if min(self.ahead, self.step) < 1 or self.window < 22 or self.block < self.window + self.ahead:
+            raise GobelinError(
+                f"samples.market: window = {self.window}, ahead = {self.ahead}, step = {self.step}, block = {self.block}; a "
+                "window of 22 days or more and a block that holds it with the days ahead were expected. Set them so."
+            )
+
+    def settings(self) -> Mapping[str, Any]:
+        return {"schema": {"day": "time", "block": "group"}, "split": {"by": "time"}}
+
+    def queries(self) -> tuple[Mapping[str, str], ...]:
+        falling = ",".join(f"{-0.004 * k + 0.01 * math.sin(k):.4f}" for k in range(self.window))
+        return ({"row": "volatility=0.4,month=10"}, {"trading": f"[[{falling}], [{falling}], [{falling}]]"})
+
+    def write(self, folder: Path, seed: int) -> Path:
+        """Write records.parquet (a second). Nothing is drawn at random."""
+        if (folder / "records.parquet").is_file():
+            return folder / "records.parquet"
+        days, figures = _figures()
+        starts = [
+            start
+            for first in range(0, len(days) - self.block + 1, self.block)
+            for start in range(first, first + self.block - self.window - self.ahead + 1, self.step)
+        ]
+        rows = [self._row(days, figures, start) for start in starts]
+        with atomic_folder(folder) as temporary:
+            pq.write_table(pa.Table.from_pylist(rows), temporary / "records.parquet")
+        return folder / "records.parquet"
+
+    def _row(self, days: Sequence[datetime.date], figures: Mapping[str, np.ndarray], start: int) -> dict[str, Any]:
+        """A window's row: nothing in it but `next_week` is of a later day than `day`."""
+        last = start + self.window - 1
+        seen = {name: values[start : last + 1] for name, values in figures.items()}
+        close = figures["sp500"]
+        returns = np.diff(np.log(seen["sp500"]))
+        oil = seen["oil"][~np.isnan(seen["oil"])]
+        return {
+            "id": days[last].isoformat(), "day": days[last].isoformat(), "block": f"{start // self.block:02d}",
+            "prices": [_relative(seen[name]) for name in ("sp500", "nasdaq", "oil")],
+            "trading": [_relative(seen[name]) for name in ("sp500_volume", "nasdaq_volume", "range")],
+            "month": days[last].month, "weekday": WEEKDAYS[days[last].weekday()],
+            "volatility": round(float(returns[-21:].std() * YEAR**0.5), 5),
+            "past_week": round(float(returns[-5:].sum()), 6), "past_month": round(float(returns[-21:].sum()), 6),
+            "oil_change": round(float(np.log(oil[-1] / oil[0])), 6) if len(oil) > 1 else None,
+            "below_peak": round(float(np.log(seen["sp500"][-1] / seen["sp500"].max())), 6),
+            "next_week": "up" if close[last + self.ahead] > close[last] else "down",
+        }  # fmt: skip
+
+
+def _relative(values: np.ndarray) -> list[float | None]:
+    """Logarithms less that of the first known day; None for a hole."""
+    logs = np.log(values)
+    first = logs[~np.isnan(logs)][:1]
+    return [None if math.isnan(v) else round(float(v - first[0]), 6) for v in logs]
+
+
+def _figures() -> tuple[list[datetime.date], dict[str, np.ndarray]]:
+    """The trading days and, for each of them, the figures; nan where a figure is missing."""
+    try:
+        import arch
+    except ImportError as error:
+        raise MissingExtra("The market sample set", "demo") from error
+    home = Path(arch.__file__).parent / "data"
+    index, other, oil = (_table(home / name / f"{name}.csv.gz") for name in ("sp500", "nasdaq", "wti"))
+    days = sorted(set(index) & set(other))
+
+    def column(table: Mapping[datetime.date, Day], name: str) -> np.ndarray:
+        return np.array([table.get(day, {}).get(name, math.nan) for day in days])
+
+    return days, {
+        "sp500": column(index, "Close"), "nasdaq": column(other, "Close"), "oil": column(oil, "DCOILWTICO"),
+        "sp500_volume": column(index, "Volume"), "nasdaq_volume": column(other, "Volume"),
+        "range": column(index, "High") / column(index, "Low"),
+    }  # fmt: skip
+
+
+def _table(path: Path) -> dict[datetime.date, Day]:
+    """Dates are month/day/year."""
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = {}
+    for row in rows:
+        month, day, year = (int(part) for part in row.pop("Date").split("/"))
+        found[datetime.date(year, month, day)] = {name: number for name, v in row.items() if (number := _positive(v))}
+    return found
+
+
+def _positive(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:  # the source writes a point where there was no trade
+        return None
+    return number if number > 0 else None

@@ -1,0 +1,139 @@
+"""Sweet Home 3D's furniture: 820 pieces with a picture, a name in many languages, tags, and their size in centimetres.
+
+They are read where `apt-get install sweethome3d-furniture` puts them (120 MB; public domain or CC BY 3.0, each
+catalogue says which); none comes with Gobelin. A catalogue is a zip with `PluginFurnitureCatalog.properties` (name#7=Bed,
+width#7=140.7 ...), the same for each language (names only), and pictures.
+
+Two questions: the category (of 12), or the height of a piece from the rest. What would give the answer away is not written or
+not read: tags that are a category's name or the catalogue's own, whether a piece is a door, where its bulbs are, the height of
+its top. Variants of a piece ('Wall type C plug', 'Black table') must stay together in a split: `family` is the English name
+without words of colour, size, count, shape and sex.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+from PIL import Image
+
+from gobelin.data.images import Opening, open_image, squared
+from gobelin.errors import GobelinError, MissingExtra
+from gobelin.store import atomic_folder
+
+PACKAGE = "sweethome3d-furniture"
+CATALOGUE = "PluginFurnitureCatalog{}.properties"
+LINE = re.compile(r"^(\w+)#(\d+)=(.*)$", re.MULTILINE)
+CODE = re.compile(r"\\u([0-9a-fA-F]{4})")
+OWN_TAGS = {"blend swap", "scpts"}  # of the catalogues, not of the pieces
+SIZES = ("width", "depth", "height")
+VARIANT = re.compile(
+    r"\b(black|white|blue|red|green|beige|clear|oak|teak|alder|large|little|small|high|low|upper|lower|open|opened|full|single|"
+    r"double|triple|quadruple|round|rounded|square|wall|type|male|female|boy|girl|modern|[a-z])\b|[^a-z ]"
+)
+
+
+@dataclass(frozen=True)
+class Sweethome:
+    """predicts: the column to be predicted. folder: where the catalogues lie. size: side of the pictures in pixels (theirs are
+    128). languages: of the names."""
+
+    predicts: Literal["category", "log_height"] = "category"
+    folder: str = "/usr/share/sweethome3d/furniture"
+    size: int = 96
+    languages: tuple[str, ...] = ("en", "de", "fr", "es", "ja")
+
+    credit: ClassVar[str] = "Furniture: the Sweet Home 3D catalogues and their contributors, public domain and CC BY 3.0"
+
+    def __post_init__(self) -> None:
+        if self.size < 1 or "en" not in self.languages:
+            raise GobelinError(
+                f"samples.sweethome: size = {self.size}, languages = {list(self.languages)}; at least one pixel and en among "
+                "the languages were expected. Set them so."
+            )
+
+    @property
+    def target(self) -> str:
+        return self.predicts
+
+    def settings(self) -> Mapping[str, Any]:
+        aside = "log_height" if self.predicts == "category" else "height"  # the height says its own logarithm
+        return {
+            "schema": {"family": "group", aside: "ignore", "tags": "text"},
+            "generator": {"minutes": 2.0},
+            "fields": {"caption": [f"name_{code}" for code in self.languages]},
+        }
+
+    def queries(self) -> tuple[Mapping[str, str], ...]:
+        return ({"text": "a comfortable chair"}, {"text": "ein Baum"}, {"row": "width=400,depth=180,elevation=0"})
+
+    def write(self, folder: Path, seed: int) -> Path:
+        """Write records.csv and images/*.png, transparent pixels over white (about 5 seconds)."""
+        if (folder / "records.csv").is_file():
+            return folder / "records.csv"
+        catalogues = sorted(Path(self.folder).glob("*.sh3f"))
+        if not catalogues:
+            raise MissingExtra(
+                f"The sweethome sample set ({PACKAGE} in {self.folder})", command=f"sudo apt-get install {PACKAGE}"
+            )
+        with atomic_folder(folder) as temporary:
+            (temporary / "images").mkdir()
+            rows = [row for path in catalogues for row in self._rows(path, temporary)]
+            categories = {row["category"].lower() for row in rows}
+            for row in rows:
+                kept = [tag for tag in row["tags"] if tag.lower() not in categories | OWN_TAGS]
+                row["tags"] = ", ".join(kept) or None
+            pa_csv.write_csv(pa.Table.from_pylist(rows), temporary / "records.csv")
+        return folder / "records.csv"
+
+    def _rows(self, path: Path, into: Path) -> Iterator[dict[str, Any]]:
+        with zipfile.ZipFile(path) as archive:
+            pieces = _pieces(archive, "")
+            named = {code: _pieces(archive, f"_{code}") for code in self.languages if code != "en"}
+            for number, piece in pieces.items():
+                name = f"{path.stem}-{number:03d}"
+                icon = archive.read(piece["icon"].lstrip("/"))
+                pixels = squared(open_image(icon, Path(), Opening())[0], self.size)
+                Image.fromarray(pixels).save(into / "images" / f"{name}.png")
+                row: dict[str, Any] = {
+                    "id": name,
+                    "image": f"images/{name}.png",
+                    "category": piece["category"],
+                    "family": family(piece["name"]),
+                    "tags": [tag.strip() for tag in piece["tags"].split(",") if tag.strip()],
+                    **{side: float(piece[side]) for side in SIZES},
+                    "log_height": round(math.log(float(piece["height"])), 4),
+                    "elevation": float(piece.get("elevation") or 0),
+                    "movable": piece["movable"],
+                }
+                yield row | {
+                    f"name_{code}": (piece if code == "en" else named[code].get(number, {})).get("name") or None
+                    for code in self.languages
+                }
+
+
+def _pieces(archive: zipfile.ZipFile, ending: str) -> dict[int, dict[str, str]]:
+    """{number of a piece: {key: value}} of a catalogue in a language; nothing for a language that it lacks.
+
+    The format is Java's: Latin-1, other letters as \\uXXXX.
+    """
+    if CATALOGUE.format(ending) not in archive.namelist():
+        return {}
+    text = archive.read(CATALOGUE.format(ending)).decode("latin-1").replace("\r", "")
+    out: dict[int, dict[str, str]] = {}
+    for key, number, value in LINE.findall(text):
+        out.setdefault(int(number), {})[key] = CODE.sub(lambda m: chr(int(m[1], 16)), value).strip()
+    return out
+
+
+def family(name: str) -> str:
+    """What variants of a piece have in common."""
+    lower = name.lower()
+    return " ".join(VARIANT.sub(" ", lower).split()) or lower

@@ -1,0 +1,259 @@
+"""The kept table that search reads: a Lance data set in the run folder, vectors beside the columns that a filter may name.
+
+Up to `EXACT` rows every row is compared, so the answer is that of a matrix product; above it the table has an index, and
+the found rows are compared again with their exact vectors. Which index, and why: `_index`.
+
+The files of a Lance table never change: a change writes new ones and then a new version, so that killed in the middle the
+older version stands. `files.json` holds their hashes; it is written last, and a file that it doesn't list yet is left to
+Lance's own checks. A deleted row is found no more, but its bytes may stay in a file until a tenth of that file is deleted.
+
+What it can't show: how good the vectors are (`search` measures that), or the very nearest rows of a large table always.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from gobelin.align import Shared
+from gobelin.data.dataset import FILE, ORIGIN, Dataset
+from gobelin.data.fields import NO_NUMBER, Schema
+from gobelin.errors import GobelinError
+from gobelin.store import file_hash, read_json, write_json
+
+ID, ROW, SPLIT, VECTOR = "gobelin_id", "gobelin_row", "gobelin_split", "gobelin_vector"
+OWN = {"_rowid", "_rowaddr", "_distance", "_score", "_relevance_score"}  # names that Lance keeps for itself
+EXACT = 20_000  # rows that are all compared, with no index
+ADDED = "added"  # the split of a row that came later: in no training, validation or test
+PROBES, REFINED = 32, 10
+FORMAT = 1  # of the table; another one is another stage
+SUFFIXES = (".lance", ".manifest", ".txn", ".idx", ".arrow", ".json")  # of a table's files; none holds code
+TABLE, FILES, SPACE = "rows", "files.json", b"gobelin_space"
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A found row: its number in the table, its id, the cosine in [-1, 1]."""
+
+    row: int
+    id: str
+    score: float
+
+
+def rows_of(
+    shared: Shared, dataset: Dataset | None = None, schema: Schema | None = None, splits: Sequence[str] = ()
+) -> pa.Table:
+    """N rows for a table: ids and pooled vectors; with a data set its origins, and every column of text, numbers or dates."""
+    vectors = shared.pooled()
+    columns: dict[str, pa.Array] = {
+        ID: pa.array(shared.ids, pa.string()),
+        ROW: pa.array(np.arange(len(shared))),
+        VECTOR: pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),
+    }
+    if dataset is not None and schema is not None:
+        columns |= {SPLIT: pa.array(splits, pa.string()), ORIGIN: pa.array(dataset.origins.tolist(), pa.string())}
+        for column in schema.columns:
+            if column.name in dataset.column_names and (name := _name(column.name)) not in {*columns, *OWN}:
+                values = _plain(dataset, column.name, column.kind)
+                columns |= {name: values} if values is not None else {}
+    return pa.table(columns)
+
+
+def _name(column: str) -> str:
+    """As Lance allows it: no dots."""
+    return column.replace(".", "_")
+
+
+def _plain(dataset: Dataset, column: str, kind: str) -> pa.Array | None:
+    """The column's values; None for files, lists and records. Numbers that stand there as text become numbers."""
+    sort = dataset.table[column].type
+    sort = sort.value_type if pa.types.is_dictionary(sort) else sort
+    if sort == FILE or pa.types.is_nested(sort) or pa.types.is_null(sort) or "binary" in str(sort):
+        return None
+    values = dataset.values(column)
+    if kind == "number" and not (pa.types.is_integer(sort) or pa.types.is_floating(sort)):
+        return pa.array([_number(v) for v in values], pa.float64())
+    return pa.array(values, sort)
+
+
+def _number(value: object) -> float | None:
+    try:
+        number = float(str(value)) if str(value).strip().lower() not in NO_NUMBER else None
+    except ValueError:
+        return None
+    return number if number is not None and np.isfinite(number) else None
+
+
+def create(folder: Path, rows: pa.Table, space: str) -> None:
+    """Write a table of these rows (see `rows_of`) into a new folder. space: the one that the vectors lie in."""
+    import lancedb
+
+    table = lancedb.connect(str(folder)).create_table(TABLE, rows.replace_schema_metadata({SPACE: space.encode()}))
+    _settle(table)
+    _list_files(folder)
+
+
+class Index:
+    """An opened table."""
+
+    def __init__(self, folder: Path, space: str) -> None:
+        """space: that of the vectors that will be asked for. Errors for a damaged table, and for one of another space."""
+        import lancedb
+
+        self.folder, self.space = folder, space
+        _check_files(folder)
+        try:
+            self.table: Any = lancedb.connect(str(folder)).open_table(TABLE)
+            self.columns: pa.Schema = self.table.schema
+        except (OSError, ValueError, RuntimeError) as error:
+            raise _damaged(folder, error) from error
+        if (self.columns.metadata or {}).get(SPACE, b"").decode() != space:
+            raise GobelinError(f"{folder}: the query comes from another space than this index. Use one run for both.")
+
+    def __len__(self) -> int:
+        return int(self.table.count_rows())
+
+    @property
+    def known(self) -> list[str]:
+        """The columns that a filter may name."""
+        return [name for name in self.columns.names if name != VECTOR]
+
+    def nearest(self, query: np.ndarray, k: int, where: str = "") -> list[Hit]:
+        """The k rows of the largest cosine with a query [D] of unit length, best first, equal ones in the order of the rows.
+
+        where: a filter, as SQL writes it after WHERE: weight > 100 AND category = 'tool'. Fewer rows: all that there are."""
+        if k < 1 or not len(self):
+            return []
+        self._check_filter(where)
+        asked = self.table.search(query.astype(np.float32), vector_column_name=VECTOR).distance_type("dot").limit(k)
+        asked = asked.select([ID, ROW, "_distance"])
+        try:
+            if where:
+                asked = asked.where(where)
+            if where and self.table.count_rows(where) <= EXACT:
+                asked = asked.bypass_vector_index()
+            else:
+                asked = asked.minimum_nprobes(PROBES).maximum_nprobes(0).refine_factor(REFINED)
+            found = asked.to_arrow()
+        except (ValueError, RuntimeError, OSError) as error:
+            if where and isinstance(error, ValueError):
+                raise self._bad_filter(where, str(error)) from error
+            raise _damaged(self.folder, error) from error
+        hits = [Hit(r, i, 1.0 - d) for i, r, d in zip(*(found[c].to_pylist() for c in (ID, ROW, "_distance")), strict=True)]
+        return sorted(hits, key=lambda hit: (-hit.score, hit.row))
+
+    def change(self, added: pa.Table | None, deleted: Sequence[str]) -> None:
+        """Delete the rows with these ids, then append rows (see `rows_of`); columns that the table lacks are left out.
+
+        Nothing is changed where an id to delete isn't there, or an added one would stand there twice."""
+        ids = [] if added is None else added[ID].to_pylist()
+        there = self._holding([*ids, *deleted])
+        if missing := next((i for i in deleted if i not in there), None):
+            raise GobelinError(f"index: has no row {missing!r} to delete. Give an id that search finds.")
+        if twice := next((i for i in ids if i in there and i not in deleted), None):
+            raise GobelinError(f"index: has a row {twice!r} already. Give the added one another id, or delete that first.")
+        rows = None if added is None else self._like(added)
+        for some in _chunks(deleted):
+            self.table.delete(f"{ID} IN ({some})")
+        if rows is not None:
+            self.table.add(rows)
+        _settle(self.table)
+        self.table.checkout_latest()
+        _list_files(self.folder)
+
+    def _like(self, rows: pa.Table) -> pa.Table:
+        """The rows as rows of this table, numbered from its last one."""
+        last = max(self.table.search().select([ROW]).to_arrow()[ROW].to_pylist(), default=-1)
+        columns = {}
+        for field in self.columns:
+            if field.name == ROW:
+                columns[ROW] = pa.array(np.arange(last + 1, last + 1 + len(rows)))
+            elif field.name in rows.column_names:
+                columns[field.name] = _cast(rows[field.name], field)
+            else:
+                columns[field.name] = pa.nulls(len(rows), field.type)
+        return pa.table(columns, schema=self.columns)
+
+    def copy(self, folder: Path) -> None:
+        """The ids and vectors of this table, and nothing else of its rows, as a table in a new folder."""
+        create(folder, self.table.search().select([ID, ROW, VECTOR]).to_arrow(), self.space)
+
+    def _holding(self, ids: Sequence[str]) -> set[str]:
+        found: set[str] = set()
+        for some in _chunks(ids):
+            found |= set(self.table.search().where(f"{ID} IN ({some})").select([ID]).to_arrow()[ID].to_pylist())
+        return found
+
+    def said(self, ids: Sequence[str], columns: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+        """{id: what the row has in those of these columns that the table has}."""
+        names = [n for c in columns if (n := _name(c)) in self.known]
+        out: dict[str, tuple[Any, ...]] = {}
+        for some in _chunks(ids) if names else ():
+            found = self.table.search().where(f"{ID} IN ({some})").select([ID, *names]).to_arrow()
+            out |= dict(zip(found[ID].to_pylist(), zip(*(found[n].to_pylist() for n in names), strict=True), strict=True))
+        return out
+
+    def _check_filter(self, where: str) -> None:
+        bare = re.sub(r"'[^']*'|\"[^\"]*\"|`[^`]*`", "", where)
+        if where and (not where.strip() or ";" in bare):
+            raise self._bad_filter(where, "one condition was expected")
+
+    def _bad_filter(self, where: str, why: str) -> GobelinError:
+        why = re.sub(r"^Invalid input, |, /\S+:\d+:\d+$|SELECT 1 FROM t WHERE |Valid fields are .*", "", why)
+        why = " ".join(why.split())[:200].rstrip(". ")
+        return GobelinError(f"--where {where!r}: {why}. Known columns: {', '.join(self.known)}.")
+
+
+def _settle(table: Any) -> None:  # noqa: ANN401 - a lancedb.table.Table
+    """An index for a table that became large, and its new rows in it; files of older versions removed."""
+    if table.list_indices():
+        table.optimize(cleanup_older_than=timedelta(0))
+    elif table.count_rows() > EXACT:
+        table.create_index(VECTOR, config=_index(table.count_rows()))
+
+
+def _index(count: int) -> Any:  # noqa: ANN401 - a lancedb.index.IvfRq
+    from lancedb.index import IvfRq
+
+    return IvfRq(distance_type="dot", num_partitions=max(32, round(count**0.5)))
+
+
+def _cast(values: pa.ChunkedArray, field: pa.Field) -> pa.Array:
+    try:
+        return values.combine_chunks().cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise GobelinError(f"index, column {field.name!r}: {error}. {field.type} was expected: mend it.") from error
+
+
+def _chunks(ids: Sequence[str], size: int = 500) -> list[str]:
+    """The ids as lists of SQL texts."""
+    quoted = ["'" + i.replace("'", "''") + "'" for i in ids]
+    return [", ".join(quoted[s : s + size]) for s in range(0, len(quoted), size)]
+
+
+def _damaged(folder: Path, why: object) -> GobelinError:
+    why = " ".join(str(why).split())[:120]
+    return GobelinError(f"{folder}: is damaged ({why}). Delete it and search again: it is made anew from the run's data.")
+
+
+def _list_files(folder: Path) -> None:
+    """Write down size and hash of every file that never changes."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix != ".json")
+    write_json(folder / FILES, {p.relative_to(folder).as_posix(): [p.stat().st_size, file_hash(p)] for p in files})
+
+
+def _check_files(folder: Path) -> None:
+    try:
+        listed = {folder / name: (int(size), str(digest)) for name, (size, digest) in read_json(folder / FILES).items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise _damaged(folder, error) from error
+    for path, (size, digest) in listed.items():
+        if path.is_file() and (path.stat().st_size != size or file_hash(path) != digest):
+            raise _damaged(folder, f"{path.relative_to(folder)} was changed or cut short")
