@@ -31,7 +31,7 @@ from gobelin.align import Align, Alignment
 from gobelin.check import Check
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Target
-from gobelin.data.frames import from_frame, is_frame
+from gobelin.data.frames import Frame, from_frame
 from gobelin.embedding import Embeddings, Reader
 from gobelin.errors import nearest
 from gobelin.fusion import Fusion
@@ -153,7 +153,7 @@ class _Multimodal(BaseEstimator):
 
     def _dataset(self, X: Any, reset: bool) -> tuple[Dataset, bool]:  # noqa: ANN401, N803
         """X as rows, and whether it is a plain array of numbers."""
-        if is_frame(X):
+        if isinstance(X, Frame):
             validate_data(self, X, reset=reset, skip_check_array=True)
             return from_frame(X, self.root, "X").with_ids(), False
         array = validate_data(self, X, reset=reset, ensure_all_finite="allow-nan", dtype=np.float64)

@@ -11,7 +11,7 @@ from typing import Any
 from gobelin import augmentation, check, config, curation, hub, inspection, making, mix, replay, report, saved
 from gobelin.artefacts import INDEX, Artefacts
 from gobelin.data.dataset import Dataset
-from gobelin.data.frames import Frame, is_frame
+from gobelin.data.frames import Frame
 from gobelin.data.reading import read
 from gobelin.errors import GobelinError
 from gobelin.evidence import Exhibit, Finding
@@ -42,7 +42,7 @@ class Workbench:
         progress: Progress = silent,
     ) -> None:
         store, said = Run(Path(run)), dict(settings or {})
-        if is_frame(data):
+        if isinstance(data, Frame):
             data = read(data, said.get("data", {}).get("root") or None)
         given = data if isinstance(data, Dataset) else None
         path = given.source if given is not None else str(Path(str(data)).resolve())

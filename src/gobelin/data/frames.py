@@ -11,7 +11,7 @@ import datetime
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeGuard, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -34,10 +34,6 @@ class Frame(Protocol):
     def shape(self) -> tuple[int, ...]: ...
 
     def __getitem__(self, name: Any) -> Any: ...  # noqa: ANN401
-
-
-def is_frame(value: object) -> TypeGuard[Frame]:
-    return isinstance(value, Frame)
 
 
 def from_frame(frame: Frame, root: str | Path = ".", source: str = "data frame") -> Dataset:

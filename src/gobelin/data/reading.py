@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from gobelin import catalog
 from gobelin.data.dataset import Dataset
-from gobelin.data.frames import Frame, from_frame, is_frame
+from gobelin.data.frames import Frame, from_frame
 from gobelin.errors import GobelinError, nearest
 
 
@@ -19,7 +19,7 @@ def read(path: str | Path | Frame, root: str | Path | None = None) -> Dataset:
     root: the folder that relative paths start from and that none may leave; the file's own folder by default, of a frame the
     folder of the process.
     """
-    if is_frame(path):
+    if isinstance(path, Frame):
         return from_frame(path, root or ".")
     path = Path(path)
     if root and not Path(root).is_dir():
