@@ -9,6 +9,7 @@ import torch
 from tiny_pipelines import class_pipeline, text_pipeline
 
 from gobelin import schema
+from gobelin.data.answers import target_of
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.data.reading import read
@@ -42,7 +43,7 @@ def shapes_schema(shapes: Dataset) -> Schema:
 
 @pytest.fixture(scope="session")
 def shapes_target(shapes: Dataset, shapes_schema: Schema) -> Target:
-    return schema.target_of(shapes, shapes_schema)
+    return target_of(shapes, shapes_schema)
 
 
 @pytest.fixture(scope="session")

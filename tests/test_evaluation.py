@@ -12,7 +12,7 @@ from sklearn.metrics import balanced_accuracy_score, mean_absolute_error, recall
 from gobelin.data.fields import Target
 from gobelin.embedding import Embeddings
 from gobelin.evaluation import chance_of, evaluate, reliability, scored_rows, subsets
-from gobelin.predict import Predictions
+from gobelin.predict import Predict, Predictions
 
 FIELDS = ("image", "text", "table")
 CLASSES = ("a", "b", "c")
@@ -24,6 +24,7 @@ class Planted:
 
     probabilities: np.ndarray
     blind: np.ndarray
+    settings: Predict = Predict(balance=False)  # noqa: RUF009
 
     def predict(self, embeddings: Embeddings) -> Predictions:
         index = np.array([int(i) for i in embeddings.ids])
@@ -71,7 +72,7 @@ def test_scores_are_those_of_scikit_learn() -> None:
 def test_a_subset_is_judged_on_the_rows_that_have_it_shown_it_alone() -> None:
     model, x, target = planted()
     found, _ = evaluate(model, x, target, list(x.ids), 1 / 3)
-    by = {f.scope["fields"]: f for f in found if "fields" in f.scope}
+    by = {f.scope["fields"]: f for f in found if "fields" in f.scope and f.name == "balanced_accuracy"}
     assert set(by) == {" + ".join(s) for s in subsets(FIELDS)}
     for chosen in subsets(FIELDS):
         columns = [FIELDS.index(f) for f in chosen]
@@ -110,9 +111,10 @@ def test_numbers_are_judged_by_their_error_and_coverage() -> None:
             return Predictions(x.ids, (), np.zeros((200, 0)), said, said - half, said + half, x.fields, x.present)
 
     x = Embeddings(("f",), {"f": np.zeros((200, 1), np.float32)}, np.ones((200, 1), bool), tuple(map(str, range(200))), "s")
-    error, coverage = evaluate(Numbers(), x, Target("y", "number", truth), list(x.ids), 0.9)[0]
+    error, coverage, width, *_ = evaluate(Numbers(), x, Target("y", "number", truth), list(x.ids), 0.9)[0]
     assert error.value == pytest.approx(mean_absolute_error(truth, said)) and error.better == "lower" and error.chance == 0.9
     assert coverage.value == pytest.approx((np.abs(truth - said) <= half).mean())
+    assert width.value == pytest.approx(2 * half.mean())
 
 
 @pytest.mark.parametrize("bins", [1, 4, 8])

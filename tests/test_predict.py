@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from gobelin import catalog, predict
+from gobelin import calibration, catalog, predict
 from gobelin.align import Align
 from gobelin.data.fields import Target
 from gobelin.embedding import Embeddings
@@ -59,10 +59,7 @@ def test_the_temperature_recovers_a_planted_over_confidence(factor: float) -> No
     rng = np.random.default_rng(1)
     z = 1.5 * rng.normal(size=(20_000, 4))
     label = (softmax(z, axis=1).cumsum(1) < rng.random((20_000, 1))).sum(1)
-    target = Target("y", "class", label, tuple("abcd"), np.ones(4, bool))
-    every = np.arange(20_000)
-    found = predict._calibration(factor * z, target, every, np.ones(20_000), 0.9)
-    assert found["temperature"] == pytest.approx(factor, rel=0.05)
+    assert calibration.temperature(factor * z, label, np.ones(20_000)) == pytest.approx(factor, rel=0.05)
 
 
 def test_a_fitted_models_probabilities_are_calibrated_on_fresh_rows(runtime: Runtime) -> None:
@@ -136,18 +133,16 @@ def test_number_intervals_cover_as_often_as_they_say(level: float, runtime: Runt
     assert inside.mean() == pytest.approx(level, abs=0.05)
     assert np.allclose(found.high - found.values, found.values - found.low)
     wanted = 2.0 * {0.7: 1.0364, 0.9: 1.6449}[level]  # the noise's own quantile
-    assert model.residual == pytest.approx(wanted, rel=0.15)
+    assert model.calibration.residual[1] == pytest.approx(wanted, rel=0.15)
     assert found.rows()[0]["low"] < found.rows()[0]["prediction"] < found.rows()[0]["high"]
 
 
 def test_the_residual_is_the_conformal_quantile() -> None:
     rng = np.random.default_rng(0)
     for n in (9, 30, 101):
-        errors = rng.normal(size=n)
-        target = Target("y", "number", np.zeros(n))
-        found = predict._calibration(errors[:, None], target, np.arange(n), np.ones(n), 0.9)["residual"]
-        below = (np.abs(errors) <= found).sum()
-        assert below == min(int(np.ceil(0.9 * (n + 1))), n)
+        errors = np.abs(rng.normal(size=n))
+        assert (errors <= calibration.quantile(errors, 0.9, np.inf)).sum() == int(np.ceil(0.9 * (n + 1)))
+    assert calibration.quantile(errors[:8], 0.9, np.inf) == np.inf  # 8 rows can't promise 9 in 10
 
 
 def test_folds_keep_groups_together_and_spread_classes() -> None:
@@ -224,7 +219,7 @@ def test_saved_and_loaded_is_the_same(fitted: Model, runtime: Runtime, tmp_path:
         model.save(tmp_path / name)
         loaded = Model.load(tmp_path / name)
         assert loaded.fingerprint() == model.fingerprint()
-        assert (loaded.decay, loaded.temperature, loaded.residual) == (model.decay, model.temperature, model.residual)
+        assert (loaded.decay, loaded.calibration) == (model.decay, model.calibration)
         assert loaded.settings == model.settings and loaded.classes == model.classes
         assert loaded.predict(x).rows() == model.predict(x).rows()
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from gobelin import catalog, schema
+from gobelin.data.answers import target_of
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema
 from gobelin.encoders import Sample
@@ -154,25 +155,25 @@ def test_nothing_to_read_is_refused() -> None:
 def test_targets() -> None:
     data = planted("price", "count", y=[None if k % 4 == 0 else f"c{k % 3}" for k in range(N)])
     found = inferred(data, "y")
-    target = schema.target_of(data, found)
+    target = target_of(data, found)
     assert target.classes == ("c0", "c1", "c2") and target.kind == "class"
     assert target.values.tolist() == [-1 if k % 4 == 0 else k % 3 for k in range(N)]
     assert target.present.tolist() == [k % 4 != 0 for k in range(N)]
-    assert schema.target_of(data, found, ("c1", "z")).values.tolist() == [
+    assert target_of(data, found, ("c1", "z")).values.tolist() == [
         0 if k % 4 and k % 3 == 1 else -1 for k in range(N)
     ]  # fmt: skip
-    number = schema.target_of(data, inferred(data, "price"))
+    number = target_of(data, inferred(data, "price"))
     assert number.kind == "number" and number.values == pytest.approx([float(v) for v in PLANTED["price"][1]])
-    assert schema.target_of(data, inferred(data, "count", schema={"count": "category"})).kind == "class"
-    assert not schema.target_of(data, inferred(data)).present.any()
+    assert target_of(data, inferred(data, "count", schema={"count": "category"})).kind == "class"
+    assert not target_of(data, inferred(data)).present.any()
     with pytest.raises(GobelinError, match="row 1, column 'y': 'c1' is not a number"):
-        schema.target_of(data, inferred(data, "y", schema={"y": "number"}))
+        target_of(data, inferred(data, "y", schema={"y": "number"}))
 
 
 def test_too_many_classes() -> None:
     data = Dataset(pa.table({"y": [f"c{k}" for k in range(1001)], "x": list(range(1001))}), Path(), "x.csv")
     with pytest.raises(GobelinError, match="1001 different classes, at most 1000"):
-        schema.target_of(data, inferred(data, "y"))
+        target_of(data, inferred(data, "y"))
 
 
 def test_written_and_read_again() -> None:
