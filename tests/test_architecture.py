@@ -27,12 +27,14 @@ RANKS: list[tuple[str, ...]] = [
     ("comparison",),
     ("verdict",),
     ("networks.condition", "networks.convolution", "networks.joins", "networks.pooling", "networks"),
+    ("networks.low_rank", "networks.ngrams", "networks.patches"),
     ("networks.heads", "networks.path", "networks.sequence", "networks.transformer"),
     ("networks.unet",),
     ("networks.dcgan", "networks.denoise", "networks.foreign"),
     ("networks.pipeline",),
-    ("data", "data.fields", "data.files"),
-    ("data.images", "data.sounds", "data.texts", "data.dataset", "data.splits"),
+    ("data", "data.dates", "data.fields", "data.files"),
+    ("data.images", "data.series", "data.sounds", "data.texts", "data.dataset", "data.splits"),
+    ("data.mel",),
     ("data.readers", "data.samples", "data.frames"),
     ("data.answers", "data.reading"),
     ("encoders",),
@@ -42,8 +44,9 @@ RANKS: list[tuple[str, ...]] = [
     ("fusion", "generators", "rivals", "metrics", "audits"),
     ("align", "calibration"),
     ("predict",),
-    ("contest",),
-    ("search", "generation"),
+    ("contest", "tune"),
+    ("tuned",),
+    ("search", "index", "generation"),
     ("check",),
     ("judge",),
     ("loop",),
@@ -52,7 +55,7 @@ RANKS: list[tuple[str, ...]] = [
     ("artefacts",),
     ("matching",),
     ("making", "card"),
-    ("inspection",),
+    ("inspection", "mix"),
     ("augmentation",),
     ("saved",),
     ("workbench",),
@@ -73,6 +76,8 @@ DOORS = {
     "countryinfo": {"data.samples.openmoji"},
     "resvg_py": {"data.samples.openmoji", "data.samples.tuxpaint"},
     "soundfile": {"data.sounds"},
+    "arch": {"data.samples.market"},
+    "lancedb": {"index"},
     "skops": {"estimators"},
     "click": {"cli", "options"},
     "rich": {"cli", "terminal"},
@@ -232,7 +237,7 @@ def test_the_verbs_are_the_same_in_python_and_on_the_command_line() -> None:
     from gobelin.workbench import VERBS, Workbench
 
     assert all(callable(getattr(Workbench, verb)) for verb in VERBS)
-    assert set(cli.commands) == {*VERBS, "demo", "list", "save", "show"}
+    assert set(cli.commands) == {*VERBS, "demo", "index", "list", "save", "show"}
 
 
 def test_files_are_read_in_one_sitting() -> None:

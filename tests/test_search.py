@@ -1,4 +1,4 @@
-"""Ranks and neighbours against brute force, mixing against its closed form, recall on spaces that are planted."""
+"""Ranks against brute force, recall on spaces that are planted."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import pytest
 from gobelin.align import Align, Shared
 from gobelin.data.dataset import Dataset
 from gobelin.embedding import Reader
-from gobelin.errors import GobelinError
-from gobelin.search import KS, LEAST_POOL, nearest, query_vector, ranks, recall, recall_of_columns
+from gobelin.search import KS, LEAST_POOL, ranks, recall, recall_of_columns
 
 
 def unit(x: np.ndarray) -> np.ndarray:
@@ -39,47 +38,6 @@ def test_ranks_are_those_of_a_sorted_list_and_ties_count_against() -> None:
         ties += products[k] in others
         assert found[k] == 1 + sum(v >= products[k] for v in others)
     assert ties > 10
-
-
-def test_nearest_is_the_sorted_list_of_cosines() -> None:
-    index, query = drawn(50), drawn(1, missing=0.0, seed=1)
-    target = query.vectors[0].sum(0) / np.linalg.norm(query.vectors[0].sum(0))
-    cosines = {}
-    for k in range(50):
-        total = sum(index.vectors[k, f] for f in range(3) if index.present[k, f])
-        cosines[f"r{k}"] = float(total @ target / np.linalg.norm(total)) if index.present[k].any() else 0.0
-    wanted = sorted(cosines, key=lambda i: -cosines[i])
-    for k in (1, 7, 50, 80):
-        hits = nearest(index, query, k)
-        assert [h.id for h in hits] == wanted[:k]
-        assert [h.score for h in hits] == pytest.approx([cosines[i] for i in wanted[:k]], abs=1e-5)
-        assert all(index.ids[h.row] == h.id for h in hits)
-    assert nearest(index, query, 0) == [] and nearest(index, query, -3) == []
-
-
-def test_equal_scores_keep_the_order_of_the_rows() -> None:
-    index = space(np.ones((6, 1, 2)) / 2**0.5, np.ones((6, 1), bool))
-    assert [h.row for h in nearest(index, index, 4)] == [0, 1, 2, 3]
-
-
-def test_mixing_fields_is_the_normalised_sum(shapes: Dataset, shapes_reader: Reader, runtime) -> None:  # noqa: ANN001
-    rows = shapes_reader.embed(shapes.rows(range(90)))
-    alignment = Align(width=16, steps=0).fit(rows, list(rows.ids), runtime)
-    cells = {"caption": {"caption": "a large red circle"}, "table": {"side": "20", "hue": "0.1"}}
-    both = query_vector(shapes_reader, alignment, cells)
-    parts = [query_vector(shapes_reader, alignment, {f: c}).of(f)[0] for f, c in cells.items()]
-    assert both.present.tolist() == [[f in cells for f in both.fields]]
-    assert np.allclose(both.pooled()[0], unit(parts[0] + parts[1]), atol=1e-5)
-    hits = nearest(alignment.project(rows), both, 3)
-    scores = alignment.project(rows).pooled() @ unit(parts[0] + parts[1])
-    assert [h.score for h in hits] == pytest.approx(sorted(scores, reverse=True)[:3], abs=1e-5)
-
-
-def test_another_space_is_refused() -> None:
-    index = drawn(5)
-    other = Shared(index.fields, index.vectors, index.present, index.ids, "another")
-    with pytest.raises(GobelinError, match="another space"):
-        nearest(index, other, 3)
 
 
 def test_a_perfect_space_has_perfect_recall() -> None:
