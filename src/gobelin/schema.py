@@ -111,6 +111,11 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
     said = choices.schema.get(name)
     bid = _best_bid(name, values, dataset)
     if name == target:
+        if bid.kind == "date" and not said and not choices.order:
+            raise GobelinError(
+                f"{dataset.source}, column {name!r}: holds dates, and a date can't be predicted. Give a column with the days "
+                f"from a fixed one, or take each date for a class: --set schema.{name}=category."
+            )
         kind = "ordinal" if choices.order else said or ("number" if bid.kind == "number" else "category")
         return Column(name, kind, "target", 1.0, "the target", choices.order)
     if said in ROLES:

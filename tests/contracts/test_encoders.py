@@ -40,6 +40,7 @@ EXAMPLES: dict[str, list[Any]] = {  # a new kind of data adds six different valu
     "number": [1.0, 2.5, -3.0, 7.0, 7.5, 100.0],
     "category": ["a", "b", "a", "b", "c", "c"],
     "audio": [wav(RNG.normal(size=4000 + 100 * k) * np.hanning(4000 + 100 * k)) for k in range(6)],
+    "series": [(RNG.normal(size=12 + k).cumsum() * 10**k).tolist() for k in range(6)],
     "date": ["2020-01-01", "2020-02-03", "2021-05-05", "1999-12-31", "2020-07-07", "2001-01-01"],
 }
 NAMES = catalog.names("encoders")
@@ -79,6 +80,10 @@ def other(value: Any) -> Any:  # noqa: ANN401
     """Another setting of the same type."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.replace(value, max_pixels=value.max_pixels - 1)  # type: ignore[attr-defined, call-arg]
+    if isinstance(value, tuple):
+        return value[1:]
+    if value == "auto":
+        return "day_first"
     return not value if isinstance(value, bool) else value + 1 if isinstance(value, int) else value / 2
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gobelin.data.dates import days, undecided
 from gobelin.data.fields import Target
 from gobelin.errors import GobelinError, nearest
 from gobelin.runtime import numpy_generator
@@ -62,14 +63,24 @@ def assign(
 
 
 def _moments(times: Sequence[object], labelled: np.ndarray) -> list[tuple[bool, float | str]]:
-    """What orders the rows: numbers as numbers ('9' before '10'), else text, as ISO dates sort. No time: the earliest."""
+    """What orders the rows: numbers as numbers ('9' before '10'), dates as dates, else text. No time: the earliest."""
     for k in labelled:
         if times[k] is None:
             raise GobelinError(f"split.by = time: row {k} has a target and no time. Fill it in, or leave the row out.")
     try:
         return [(t is not None, 0.0 if t is None else float(t)) for t in times]  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        return [(t is not None, "" if t is None else str(t)) for t in times]
+        pass
+    order, doubtful = undecided(times)
+    if doubtful and not order:
+        raise GobelinError(
+            f"split.by = time: {doubtful[:40]!r} can be read with the day first and with the month first, and no other time "
+            "says which. Write dates as 2026-12-24."
+        )
+    moments = [days(t, order) for t in times]
+    if all(t is None or moment is not None for t, moment in zip(times, moments, strict=True)):
+        return [(moment is not None, moment or 0.0) for moment in moments]
+    return [(t is not None, "" if t is None else str(t)) for t in times]
 
 
 def _strata(target: Target, units: dict[str, list[int]], seed: int) -> list[list[str]]:

@@ -2,22 +2,24 @@
 
 A number becomes its rank among the training values, mapped to a normal score (van der Waerden 1952) so that neither scale
 nor outlier matters, beside its clipped robust z-score. A category becomes one-hot over the training values seen at least
-twice; an unseen one is all zeros. A date becomes a number and the place in its year and week. Every column has an
-indicator of its absence; nothing is learned from other rows than those given to `fit`.
+twice; an unseen one is all zeros. A date becomes a number and the place in its year and week; see `gobelin.data.dates` for what
+is read as one. Every column has an indicator of its absence; nothing is learned from other rows than those given to `fit`.
 """
 
 from __future__ import annotations
 
 import datetime
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from scipy.special import ndtri
 
 from gobelin.config import within
+from gobelin.data.dates import days, is_date, undecided
 from gobelin.data.fields import NO_NUMBER, Bid, Cell, Field
 from gobelin.data.files import BadCell
 from gobelin.encoders import Sample
@@ -25,13 +27,17 @@ from gobelin.errors import GobelinError, nearest
 from gobelin.runtime import Runtime
 from gobelin.store import fingerprint, read_json, write_json
 
+LARGEST = 1e300  # a larger number counts as this, so that no difference of two overflows
+
 
 @dataclass(frozen=True)
 class Table:
-    """knots: quantiles kept of each number. categories: the most frequent values kept of each category."""
+    """knots: most quantiles kept of each number. categories: the most frequent values kept of each category. dates: what stands
+    first in 3/4/2026; auto = as the column's other values say, and where none does, the question is asked."""
 
     knots: int = 65
     categories: int = 64
+    dates: Literal["auto", "day_first", "month_first"] = "auto"
 
     kinds: ClassVar[tuple[str, ...]] = ("number", "category", "date")
     flag: ClassVar[str] = "row"
@@ -47,7 +53,7 @@ class Table:
         if not values:
             return None
         different = len({str(v) for v in values})
-        dates = float(np.mean([_date(v) is not None for v in values]))
+        dates = float(np.mean([is_date(v) for v in values]))
         if dates > 0.9:
             return Bid("date", dates, f"{dates:.0%} read as dates")
         numbers = float(np.mean([_number(v) is not None for v in values]))
@@ -83,22 +89,38 @@ class Table:
                     counts[str(v)] = counts.get(str(v), 0) + 1
                 kept = sorted((v for v, n in counts.items() if n > 1), key=lambda v: (-counts[v], v))
                 columns[name] = {"kind": "category", "values": kept[: self.categories]}
+            elif kinds[name] == "date":
+                order = self._order(values, f"{field.name}, column {name!r}")
+                known = [x for v in values if (x := days(v, order)) is not None]
+                columns[name] = {"kind": "date", "order": order, **_spread(known, self.knots)}
             else:
-                read = _number if kinds[name] == "number" else _date
-                known = [x for v in values if (x := read(v)) is not None]
-                columns[name] = {"kind": kinds[name], **_spread(np.array(known or [0.0]), self.knots)}
+                known = [x for v in values if (x := _number(v)) is not None]
+                columns[name] = {"kind": "number", **_spread(known, self.knots)}
         return FittedTable(self, columns)
+
+    def _order(self, values: Sequence[Any], where: str) -> str:
+        """What stands first in these dates."""
+        order, doubtful = undecided(values)
+        if self.dates == "auto" and doubtful and not order:
+            raise GobelinError(
+                f"{where}: {doubtful[:40]!r} can be read with the day first and with the month first, and no other date says "
+                "which. Say it with --set encoders.table.dates=day_first, or month_first."
+            )
+        return order if self.dates == "auto" else self.dates
 
     def load(self, folder: Path, runtime: Runtime) -> FittedTable:
         values = read_json(folder / "config.json")
         return FittedTable(Table(**values["settings"]), values["columns"])
 
 
-def _spread(known: np.ndarray, knots: int) -> dict[str, Any]:
-    quantiles = np.quantile(known, np.linspace(0, 1, knots))
-    low, middle, high = np.quantile(known, [0.25, 0.5, 0.75])
-    scale = (high - low) / 1.349 or float(known.std()) or 1.0
-    return {"quantiles": quantiles.tolist(), "middle": float(middle), "scale": float(scale)}
+def _spread(known: Sequence[float], knots: int) -> dict[str, Any]:
+    """Of few values each is a knot, so that ranks among them are exact; of many, their quantiles."""
+    x = np.sort(np.array(known or [0.0]))
+    chosen = x if len(x) <= knots else np.quantile(x, np.linspace(0, 1, knots))
+    peak = float(np.abs(x).max()) or 1.0
+    low, middle, high = (float(q) for q in np.quantile(x / peak, [0.25, 0.5, 0.75]))
+    scale = ((high - low) / 1.349 or float((x / peak).std())) * peak or 1.0
+    return {"quantiles": chosen.tolist(), "middle": middle * peak, "scale": scale}
 
 
 def _number(value: Any) -> float | None:  # noqa: ANN401 - a cell is any
@@ -110,21 +132,7 @@ def _number(value: Any) -> float | None:  # noqa: ANN401 - a cell is any
         number = float(str(value).strip().replace("\u00a0", ""))
     except ValueError:
         return None
-    return number if np.isfinite(number) else None
-
-
-def _date(value: Any) -> float | None:  # noqa: ANN401
-    """Days since 1970-01-01."""
-    if isinstance(value, datetime.datetime):
-        return value.timestamp() / 86400 if value.tzinfo else (value - datetime.datetime(1970, 1, 1)).total_seconds() / 86400
-    if isinstance(value, datetime.date):
-        return float((value - datetime.date(1970, 1, 1)).days)
-    if not isinstance(value, str) or len(value) < 8 or value.count("-") + value.count("/") < 2:
-        return None
-    try:
-        return _date(datetime.datetime.fromisoformat(value.strip().replace("/", "-")))
-    except ValueError:
-        return None
+    return float(np.clip(number, -LARGEST, LARGEST)) if np.isfinite(number) else None
 
 
 class FittedTable:
@@ -156,7 +164,7 @@ class FittedTable:
             if str(value) in column["values"]:
                 out[column["values"].index(str(value))] = 1.0
         else:
-            number = _number(value) if column["kind"] == "number" else _date(value)
+            number = _number(value) if column["kind"] == "number" else days(value, column.get("order", ""))
             if number is None:
                 raise BadCell(f"{str(value)[:40]!r} is not a {column['kind']}", name)
             out[:2] = self._scores(column, number)
@@ -168,8 +176,8 @@ class FittedTable:
     @staticmethod
     def _scores(column: dict[str, Any], number: float) -> tuple[float, float]:
         """The normal score of the value's rank, and the robust z-score clipped at 4."""
-        knots = np.array(column["quantiles"])
-        below, upto = np.searchsorted(knots, number, "left"), np.searchsorted(knots, number, "right")
+        knots = column["quantiles"]
+        below, upto = bisect_left(knots, number), bisect_right(knots, number)
         if below == upto and 0 < below < len(knots):  # between two knots
             rank = below - 1 + (number - knots[below - 1]) / (knots[below] - knots[below - 1])
         else:

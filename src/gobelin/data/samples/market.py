@@ -59,8 +59,8 @@ class Market:
         return {"schema": {"day": "time", "block": "group"}, "split": {"by": "time"}}
 
     def queries(self) -> tuple[Mapping[str, str], ...]:
-        falling = ",".join(f"{-0.004 * k + 0.01 * math.sin(k):.4f}" for k in range(self.window))
-        return ({"row": "volatility=0.4,month=10"}, {"trading": f"[[{falling}], [{falling}], [{falling}]]"})
+        falling = "[0, 0.01, -0.01, -0.03, -0.02, -0.05, -0.09, -0.08, -0.12, -0.15]"  # three channels that fall together
+        return ({"row": "volatility=0.4,month=10"}, {"prices": f"[{falling}, {falling}, {falling}]"})
 
     def write(self, folder: Path, seed: int) -> Path:
         """Write records.parquet (a second). Nothing is drawn at random."""
