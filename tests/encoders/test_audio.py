@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from gobelin.data.fields import Field
-from gobelin.encoders.audio import HOP, POINTS, QUIET, WINDOW, Audio, FittedAudio, mel_filters, mel_power, summary
+from gobelin.data.mel import HOP, POINTS, QUIET, WINDOW, mel_filters, mel_power
+from gobelin.encoders.audio import Audio, FittedAudio, summary
 from gobelin.errors import GobelinError
 from gobelin.runtime import Runtime
 

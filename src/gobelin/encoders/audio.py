@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,15 +18,11 @@ import numpy as np
 from gobelin import config
 from gobelin.config import within
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.sounds import RATE, open_sound, sound_key, sound_query, sound_share, sound_values, soundfile
+from gobelin.data.mel import heard, mel_power
+from gobelin.data.sounds import open_sound, sound_key, sound_query, sound_share, sound_values, soundfile
 from gobelin.encoders import Sample
 from gobelin.runtime import Runtime
 from gobelin.store import fingerprint, read_json, write_json
-
-WINDOW, HOP, POINTS = 400, 160, 512  # samples at 16 kHz: 25 ms, 10 ms, and the length of the Fourier transform
-QUIET = 1e-8  # a band is never counted below this share of the clip's loudest (80 dB)
-SILENCE = 1e-10  # power below which nothing is heard
-EDGE = 1e-4  # frames at both ends below this share of the loudest one (40 dB) are cut off
 
 
 @dataclass(frozen=True)
@@ -63,27 +58,6 @@ class Audio:
         return FittedAudio(config.build(Audio, read_json(folder / "config.json")))
 
 
-@lru_cache(maxsize=4)
-def mel_filters(bands: int) -> np.ndarray:
-    """float64 [bands, 257]: triangles of height 1, their corners equally far apart on the mel scale from 0 to 8 kHz."""
-    top = 2595 * np.log10(1 + RATE / 2 / 700)
-    corners = 700 * (10 ** (np.linspace(0, top, bands + 2) / 2595) - 1)  # Hz
-    hertz = np.fft.rfftfreq(POINTS, 1 / RATE)
-    low, middle, high = (corners[k : k + bands, None] for k in range(3))
-    return np.clip(np.minimum((hertz - low) / (middle - low), (high - hertz) / (high - middle)), 0, None)
-
-
-def mel_power(wave: np.ndarray, bands: int) -> np.ndarray:
-    """[T] -> float64 [frames, bands]: power in each of 1 + (T - 400) // 160 frames; a short clip is filled up with 0."""
-    wave = np.pad(wave, (0, max(0, WINDOW - len(wave))))
-    frames = np.lib.stride_tricks.sliding_window_view(wave, WINDOW)[::HOP]
-    out = np.empty((len(frames), bands))
-    for start in range(0, len(frames), 1024):  # so that a long clip needs little memory
-        spectrum = np.fft.rfft(frames[start : start + 1024] * np.hanning(WINDOW), POINTS)
-        out[start : start + 1024] = (spectrum.real**2 + spectrum.imag**2) @ mel_filters(bands).T
-    return out
-
-
 def summary(power: np.ndarray, waves: int) -> np.ndarray:
     """[frames, bands] -> float32 [bands * (2 + waves) + 2].
 
@@ -92,12 +66,7 @@ def summary(power: np.ndarray, waves: int) -> np.ndarray:
     n - 1 waves, the others are 0). At the end the level itself, the only number that a gain changes, and the logarithm of the
     count of frames.
     """
-    loud = power.sum(1)
-    heard = np.flatnonzero(loud >= max(EDGE * loud.max(), SILENCE))
-    if len(heard):
-        power = power[heard[0] : heard[-1] + 1]
-    peak = max(float(power.max()), SILENCE)
-    bands = np.log(np.maximum(power / peak, QUIET)) if len(heard) else np.full(power.shape, np.log(QUIET))
+    bands, peak = heard(power)
     place = (np.arange(len(bands)) + 0.5) / len(bands)
     wave = np.arange(1, waves + 1)[:, None]
     cosines = 2 / len(bands) * np.cos(np.pi * wave * place) * (wave < len(bands))  # [waves, frames]

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.feature_extraction.text import HashingVectorizer
-from sklearn.utils.extmath import randomized_svd
 
 from gobelin.config import within
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.texts import text_query, text_values
 from gobelin.encoders import Sample
+from gobelin.networks.ngrams import components, shares
 from gobelin.runtime import Runtime
 from gobelin.store import fingerprint, load_arrays, read_json, save_arrays, write_json
 
@@ -47,19 +46,11 @@ class Characters:
 
     def fit(self, cells: Sequence[Cell | None], field: Field, kinds: dict[str, str], runtime: Runtime) -> FittedCharacters:
         texts = [" ".join(text_values(c)) for c in cells if c is not None]
-        counts = _vectorizer(self).transform(texts)
-        rarity = np.log((1 + len(texts)) / (1 + np.asarray((counts > 0).sum(0)).ravel())) + 1
-        width = max(1, min(self.width, len(texts) - 1))
-        _, _, components = randomized_svd(counts.multiply(rarity).tocsr(), width, random_state=0)
-        return FittedCharacters(self, (components * rarity).astype(np.float32))
+        return FittedCharacters(self, components(texts, self.hashes, self.width))
 
     def load(self, folder: Path, runtime: Runtime) -> FittedCharacters:
         settings = Characters(**read_json(folder / "config.json"))
         return FittedCharacters(settings, load_arrays(folder / "weights.safetensors")["components"])
-
-
-def _vectorizer(settings: Characters) -> HashingVectorizer:
-    return HashingVectorizer(analyzer="char_wb", ngram_range=(2, 4), n_features=settings.hashes, alternate_sign=False)
 
 
 class FittedCharacters:
@@ -77,7 +68,7 @@ class FittedCharacters:
         return " ".join(text_values(cell)), ""
 
     def embed(self, batch: Sequence[Any]) -> np.ndarray:
-        return np.asarray(_vectorizer(self.settings).transform(list(batch)) @ self.components.T, np.float32)
+        return np.asarray(shares(batch, self.settings.hashes) @ self.components.T, np.float32)
 
     def fingerprint(self) -> str:
         return fingerprint("characters", asdict(self.settings), self.components)
