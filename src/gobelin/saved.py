@@ -113,14 +113,14 @@ def push(folder: Path, name: str, private: bool) -> str:
 
 
 def portable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """A generator's settings without where its files are on this machine, and without leave to download."""
+    """Settings of a generator or of encoders without where their files are on this machine, and without leave to download."""
     return {k: True if k == "local_only" else _placeless(v) for k, v in settings.items()}
 
 
 def _placeless(value: object) -> object:
     """The last name of every absolute path."""
     if isinstance(value, Mapping):
-        return {k: _placeless(v) for k, v in value.items()}
+        return portable(value)
     if isinstance(value, list | tuple):
         return [_placeless(v) for v in value]
     if isinstance(value, str) and (value.startswith(("/", "~")) or PureWindowsPath(value).is_absolute()):
@@ -172,6 +172,7 @@ def _told(made: Artefacts, findings: Sequence[Finding]) -> list[Finding]:
 def _settings(made: Artefacts) -> dict[str, Any]:
     said = resolved(replace(made.settings, data=replace(made.settings.data, path="", root="")))
     said["generator"]["settings"] = portable(said["generator"]["settings"])
+    said["encoders"] = portable(said["encoders"])
     return said
 
 
@@ -183,7 +184,7 @@ def _copy_stage(run: Run, stage: str, target: Path) -> None:
         if path.suffix not in READ:
             raise GobelinError(f"{path}: is neither JSON nor safetensors, and can't be saved. Leave {stage} out.")
         _copy(path, target / stage / path.relative_to(source))
-    if stage.startswith("generators/"):
+    if stage.startswith(("generators/", "encoders/")):
         for path in (target / stage).glob("*.json"):
             said = read_json(path)
             if isinstance(said, dict) and isinstance(said.get("settings"), dict):

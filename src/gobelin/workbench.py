@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gobelin import augmentation, check, config, curation, hub, inspection, making, mix, replay, report, saved
+from gobelin import augmentation, check, config, curation, describe, hub, inspection, making, mix, replay, report, saved
 from gobelin.artefacts import INDEX, Artefacts
 from gobelin.data.dataset import Dataset
 from gobelin.data.frames import Frame
@@ -67,6 +67,7 @@ class Workbench:
         old = replay.stored(store)
         if store.saved:
             old["generator"]["settings"] = saved.portable(old["generator"]["settings"])
+            old["encoders"] = saved.portable(old["encoders"])
         for part in ("generator", "fusion"):  # another component doesn't inherit the settings of the one before
             asked = (settings or {}).get(part, {})
             if isinstance(asked, Mapping) and asked.get("name", old[part]["name"]) != old[part]["name"]:
@@ -156,10 +157,11 @@ class Workbench:
         self._need_fit()
         return self._verb("search", self.made.fitted, lambda shelf: inspection.searched(self.made, shelf))
 
-    def describe(self, k: int = 5, **query: str) -> list[Finding]:
-        """The classes and the nearest rows of a record given by a query; without the data, the classes alone."""
+    def describe(self, k: int = 5, labels: Sequence[str] = (), **query: str) -> list[Finding]:
+        """What a record given by a query is: its classes, the nearest rows, what is typical and odd about it; without the data,
+        the classes alone. labels: words to choose from, none of which need be a class."""
         self._need_fit()
-        return inspection.described(self.made, query, k)
+        return describe.described(self.made, query, k, labels)
 
     def generate(
         self,
@@ -217,11 +219,11 @@ class Workbench:
         return self._verb("audit", study.key, study.audit)
 
     def curate(self, export: str | Path | None = None) -> list[Finding]:
-        """Which training labels look wrong, and which can be given. export: a folder for the mended rows, with their weights."""
+        """Which training labels look wrong, and which can be given? export: a folder for the mended rows, with weights."""
         self._need_data("curate")
         self._need_fit()
-        self.made.record(self.made.settings)
         study = curation.Curation(self.made)
+        self.made.record(self.made.settings)
         found = self._verb("curate", study.key, study.run)
         if export is not None:
             study.export(Path(export))

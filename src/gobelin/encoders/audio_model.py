@@ -79,7 +79,7 @@ class FittedAudioModel:
         library, folder = transformers(), str(self.place.folder)
         self.extractor = self.place.opened(lambda: library.AutoFeatureExtractor.from_pretrained(folder, local_files_only=True))
         self.rate, self.name = int(self.extractor.sampling_rate), str(self.extractor.model_input_names[0])
-        self.module = _Tower(*self.place.network(), self.name).to(runtime.device)
+        self.module = _Tower(*self.place.network(), self.name).eval().to(runtime.device)
         self.longest = self._longest()
         self.width = self.embed([[self.clips(np.zeros(self.rate // 2))]]).shape[1]
 

@@ -75,7 +75,7 @@ class FittedImageModel:
         self.settings, self.runtime = settings, runtime
         self.place = Place("image", settings.model, settings.revision, settings.local_only)
         self.prepare = _preparation(self.place)
-        self.module = _Tower(*self.place.network()).to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.module = _Tower(*self.place.network()).eval().to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.width = self.embed([self.prepare(np.zeros((16, 16, 3), np.uint8))[None]]).shape[1]
 
     def key(self, cell: Cell, root: Path) -> bytes:

@@ -76,14 +76,14 @@ class FittedTextModel:
     def __init__(self, settings: TextModel, runtime: Runtime) -> None:
         self.settings, self.runtime = settings, runtime
         self.place = Place("text", settings.model, settings.revision, settings.local_only)
-        self.module = Sentences(self.place).to(runtime.device)
+        self.module = Sentences(self.place).eval().to(runtime.device)
         self.words = Words(self.place, self.module.network, settings.prompt)
         self.width = self.embed([[self.words.tokens("a")]]).shape[1]
 
     def key(self, cell: Cell, root: Path) -> bytes:
         return bytes.fromhex(fingerprint(text_values(cell)))[:16]
 
-    def decode(self, cell: Cell, root: Path) -> tuple[list[list[int]], str]:
+    def decode(self, cell: Cell, root: Path) -> tuple[list[np.ndarray], str]:
         """The tokens of each text of the cell; what is said is that letters are unknown, or that words were cut off."""
         texts = text_values(cell)
         tokens = [self.words.tokens(text) for text in texts]

