@@ -130,7 +130,7 @@ def test_batches_and_orders_change_no_answer(fitted: tuple[Fusion, Predictor]) -
 
 
 def test_orders_of_training_are_another_seed_and_no_more(fitted: tuple[Fusion, Predictor], runtime: Runtime) -> None:
-    """Networks and forests draw by place, so another order of rows or fields is another draw: as good, nearly the same answers."""
+    """Networks and forests draw by place, so another order of rows or fields is another draw: as good, and nearly the same."""
     (x, label), (fusion, predictor) = one_carries(), fitted
     once = predictor.scores(x.rows(FRESH)).argmax(1)
     rows = np.concatenate([np.random.default_rng(1).permutation(TRAIN), FRESH])
