@@ -20,7 +20,7 @@ SOURCE = Path(gobelin.__file__).parent
 RANKS: list[tuple[str, ...]] = [
     ("errors",),
     ("config", "store", "engine", "jobs", "neighbours", "runtime", "hub", "terminal"),
-    ("catalog", "evidence", "replay", "pipeline_folder", "provenance", "weights"),
+    ("cache", "catalog", "evidence", "replay", "pipeline_folder", "provenance", "weights"),
     ("watch",),
     ("train",),
     ("scoring", "variance"),

@@ -25,6 +25,7 @@ class Powers:
     """x -> (x, x^2, x^3): it counts the cells that it encodes, and can be killed at one."""
 
     width = 3
+    module = None
 
     def __init__(self, killed_at: float | None = None, name: str = "powers") -> None:
         self.encoded, self.killed_at, self.name = list[float](), killed_at, name

@@ -6,24 +6,27 @@ whole or not at all, so a killed run continues from the last block.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gobelin.cache import FeatureCache
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Cell, Field, Schema
-from gobelin.data.files import BadCell
+from gobelin.data.files import BadCell, untouched
 from gobelin.encoders import FittedEncoder
-from gobelin.engine import blocks, in_order
+from gobelin.engine import in_order
 from gobelin.errors import GobelinError
 from gobelin.runtime import Progress, silent
-from gobelin.store import atomic_file, fingerprint, load_arrays, save_arrays
+from gobelin.store import fingerprint
 
-BLOCK = 256
+BLOCK, BYTES = 2048, 32_000_000  # of decoded cells that are encoded at once
+AHEAD = 128  # cells that are decoded while the network runs
+SETTLED = 2_000_000_000  # nanoseconds since a file was touched, after which its times tell whether it is touched again
 
 
 @dataclass(frozen=True)
@@ -150,52 +153,59 @@ class Reader:
         self, which: Field, encoder: FittedEncoder, cells: Sequence[Cell | None], root: Path, progress: Progress
     ) -> np.ndarray:
         out = np.zeros((len(cells), encoder.width), np.float32)
-        cache = _Cache(None if self.cache is None else self.cache / encoder.fingerprint()[:32], encoder.width)
-        there = [k for k, c in enumerate(cells) if c is not None]
-        keys = list(in_order(lambda k: encoder.key(cells[k], root), there, self.workers, ahead=256))  # type: ignore[arg-type]
-        missing: dict[bytes, int] = {}
-        for k, key in zip(there, keys, strict=True):
-            if key not in cache.rows:
-                missing.setdefault(key, k)
+        cache = FeatureCache(None if self.cache is None else self.cache / encoder.fingerprint()[:32], encoder.width)
+        there = {k: c for k, c in enumerate(cells) if c is not None}
+        keys = self._keys(encoder, there, root, cache)
+        missing: dict[bytes, Cell] = {}
+        for k, key in keys.items():
+            if key not in cache:
+                missing.setdefault(key, there[k])
         done, total = len(there) - len(missing), len(there)
-        for block in blocks(list(missing.items()), BLOCK):
-
-            def decoded(item: tuple[bytes, int]) -> Any:  # noqa: ANN401
-                return encoder.decode(cells[item[1]], root)[0]  # type: ignore[arg-type]
-
-            batch = list(in_order(decoded, block, self.workers))
-            cache.add([key for key, _ in block], encoder.embed(batch))
+        decoded = in_order(lambda cell: encoder.decode(cell, root)[0], missing.values(), self.workers, AHEAD)
+        for block, batch in _blocks(zip(missing, decoded, strict=True)):
+            cache.add(block, encoder.embed(batch))  # meanwhile the next ones are decoded
             done += len(block)
             progress(f"embed {which.name}", done, total)
         if there:
-            out[there] = np.stack([cache.rows[key] for key in keys])
+            out[list(there)] = cache.read([keys[k] for k in there])
         return out
 
+    def _keys(self, encoder: FittedEncoder, cells: Mapping[int, Cell], root: Path, cache: FeatureCache) -> dict[int, bytes]:
+        """What names the contents of each cell; files that nobody touched since they were hashed aren't opened."""
+        now, base = time.time_ns(), str(root.resolve())
+        marks = {k: untouched(cell, base) for k, cell in cells.items()}
+        keys = {k: cache.seen[mark[0]] for k, mark in marks.items() if mark and mark[0] in cache.seen}
+        unknown = [k for k in cells if k not in keys]
+        found = in_order(lambda k: encoder.key(cells[k], root), unknown, self.workers, AHEAD)
+        keys |= zip(unknown, found, strict=True)
+        settled = {m[0]: keys[k] for k in unknown if (m := marks[k]) and now - m[1] > SETTLED}
+        if self.cache is not None:
+            cache.remember(settled)
+        return keys
 
-class _Cache:
-    """Features by content key, kept as immutable block files in one folder an encoder."""
 
-    def __init__(self, folder: Path | None, width: int) -> None:
-        self.folder, self.rows = folder, {}
-        for path in sorted(folder.glob("*.safetensors")) if folder and folder.is_dir() else ():
-            if path.name.startswith("."):
-                continue
-            try:
-                block = load_arrays(path)
-            except GobelinError:  # a damaged block is only a block to encode anew
-                path.unlink(missing_ok=True)
-                continue
-            if block["features"].shape[1] == width:
-                self.rows.update({k.tobytes(): v for k, v in zip(block["keys"], block["features"], strict=True)})
+def _blocks(decoded: Iterable[tuple[bytes, Any]]) -> Iterator[tuple[list[bytes], list[Any]]]:
+    """Keys and decoded cells in blocks of at most BLOCK cells and about BYTES: many short texts go together, so that those of
+    one length do, and few large images."""
+    keys: list[bytes] = []
+    batch: list[Any] = []
+    held = 0
+    for key, cell in decoded:
+        keys.append(key)
+        batch.append(cell)
+        held += _bytes(cell)
+        if len(keys) == BLOCK or held > BYTES:
+            yield keys, batch
+            keys, batch, held = [], [], 0
+    if keys:
+        yield keys, batch
 
-    def add(self, keys: list[bytes], features: np.ndarray) -> None:
-        self.rows.update(dict(zip(keys, features, strict=True)))
-        there = next((p for p in (self.folder, *self.folder.parents) if p.exists()), None) if self.folder else None
-        if self.folder is None or there is None or not os.access(there, os.W_OK):
-            return  # a run that may only be read still predicts
-        names = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), 16)
-        with atomic_file(self.folder / f"{fingerprint(names)[:24]}.safetensors") as path:
-            save_arrays(path, {"keys": names, "features": features.astype(np.float32)})
+
+def _bytes(decoded: object) -> int:
+    """How much memory a decoded cell takes, about."""
+    if isinstance(decoded, np.ndarray):
+        return decoded.nbytes
+    return sum(map(_bytes, decoded)) if isinstance(decoded, list | tuple) else len(decoded) if isinstance(decoded, str) else 8
 
 
 def unreadable(

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from gobelin.errors import GobelinError
@@ -170,6 +170,23 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
+        raise GobelinError(f"{path}: can't be read as safetensors ({error}). Make it again.") from error
+
+
+def mapped_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The same of float32 and bytes, read from the disk only where they are looked at. The file must not change meanwhile."""
+    kinds = {"F32": np.float32, "U8": np.uint8}
+    try:
+        with safe_open(path, framework="np"):  # looks over the header and the file's length
+            pass
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            said = {name: about for name, about in json.loads(file.read(length)).items() if name != "__metadata__"}
+        return {
+            name: np.memmap(path, kinds[about["dtype"]], "r", 8 + length + about["data_offsets"][0], tuple(about["shape"]))
+            for name, about in said.items()
+        }
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise GobelinError(f"{path}: can't be read as safetensors ({error}). Make it again.") from error
 
 
