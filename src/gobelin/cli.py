@@ -182,10 +182,14 @@ def index_command(run: Path, add: Path | None, delete: tuple[str, ...], as_json:
 @run_argument
 @query_options
 @click.option("-k", default=5, show_default=True, type=click.IntRange(1), help="How many classes and rows.")
+@click.option("--labels", metavar="A,B,...", help="Words to choose from, which need not be classes.")
 @json_option
-def describe_command(run: Path, k: int, columns: tuple[str, ...], as_json: bool, **options: Any) -> None:  # noqa: ANN401
-    """The classes and the nearest rows of one record."""
-    show(opened(run).describe(k, **asked(options, columns)), as_json)
+def describe_command(
+    run: Path, k: int, labels: str | None, columns: tuple[str, ...], as_json: bool, **options: Any  # noqa: ANN401
+) -> None:  # fmt: skip
+    """The classes and the nearest rows of one record, and what is typical and odd about it."""
+    words = tuple(word.strip() for word in labels.split(",")) if labels is not None else ()
+    show(opened(run).describe(k, words, **asked(options, columns)), as_json)
 
 
 @cli.command("generate")
@@ -253,11 +257,11 @@ def audit_command(run: Path, as_json: bool) -> None:
 
 @cli.command("curate")
 @run_argument
-@click.option("--export", type=click.Path(path_type=Path), help="Folder for the mended rows, with weights and what was changed.")
+@click.option("--export", type=click.Path(path_type=Path), help="Folder for the mended rows, with their weights.")
 @click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Any setting of curate.*")
 @json_option
 def curate_command(run: Path, export: Path | None, sets: tuple[str, ...], as_json: bool) -> None:
-    """Which training labels look wrong? Mends, gives and weighs labels and captions of training rows, so as to train on them."""
+    """Which training labels look wrong? Mends, gives and weighs labels and captions of training rows, to train on them."""
     from gobelin.workbench import Workbench
 
     said = config.assignments(sets)

@@ -1,17 +1,15 @@
-"""The verbs that look: check, evaluate, search, describe, predict, index. Findings from the stages, exhibits beside them."""
+"""The verbs that look: check, evaluate, search, predict, index. Findings from the stages, exhibits beside them."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from gobelin import evaluation, generation, making, search
-from gobelin.artefacts import INDEX, Artefacts
+from gobelin.artefacts import Artefacts
 from gobelin.check import Check, Scan, Twin, scan
 from gobelin.data.dataset import Dataset
 from gobelin.errors import GobelinError
@@ -137,39 +135,6 @@ def searched(made: Artefacts, shelf: Shelf) -> list[Finding]:
         for f in fives
     ]  # fmt: skip
     shelf.bars("recall", "Recall at 5 on validation rows, for every ordered pair of fields.", shown, "pair")
-    return found
-
-
-def described(made: Artefacts, query: Mapping[str, str], k: int) -> list[Finding]:
-    """Class probabilities and nearest rows of one record."""
-    cells = making.query_cells(made, query)
-    embeddings = made.reader.embed_cells(cells)
-    x = made.inputs(embeddings).keep(made.predict_fields)
-    found = []
-    if made.settings.data.target and x.present.any():
-        guess = made.model.predict(x)
-        if guess.classes:
-            order = np.argsort(-guess.probabilities[0])[:k]
-            found = [
-                Finding(
-                    "probability",
-                    {"class": guess.classes[c]},
-                    value=float(guess.probabilities[0, c]),
-                    source="describe",
-                )
-                for c in order
-            ]
-        else:
-            found = [Finding("prediction", value=float(guess.values[0]), low=float(guess.low[0]), high=float(guess.high[0]),
-                             level=made.model.settings.level, source="describe")]  # fmt: skip
-    if made.run.saved and not (made.run.folder / INDEX).is_dir():
-        return found
-    hits = made.index.nearest(made.alignment.project(embeddings).pooled()[0], k)
-    texts = [c for f in made.schema.fields for c in f.columns if made.schema.kind(c) == "text"]
-    captions = made.index.said([hit.id for hit in hits], texts)
-    for hit in hits:
-        said = next((str(v) for v in captions.get(hit.id, ()) if v is not None), "")
-        found.append(Finding("similarity", {"row": hit.id}, value=hit.score, note=said, source="describe"))
     return found
 
 

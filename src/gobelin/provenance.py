@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -49,11 +49,15 @@ def save_png(path: Path, pixels: np.ndarray, lineage: Mapping[str, Any], trained
         temporary.write_bytes(data)
 
 
-def read_lineage(path: Path) -> dict[str, Any] | None:
+def read_lineage(file: Path | BinaryIO) -> dict[str, Any] | None:
     """The lineage in a made PNG, or None."""
-    with Image.open(path) as image:
+    with Image.open(file) as image:
         record = getattr(image, "text", {}).get("gobelin")
-    return None if record is None else json.loads(str(record))
+    try:
+        said = None if record is None else json.loads(str(record))
+    except ValueError:  # whoever wrote it, it says nothing
+        return None
+    return said if isinstance(said, dict) else None
 
 
 def is_marked(data: bytes) -> bool:
