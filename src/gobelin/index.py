@@ -17,16 +17,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from gobelin.align import Shared
 from gobelin.data.dataset import FILE, ORIGIN, Dataset
 from gobelin.data.fields import NO_NUMBER, Schema
 from gobelin.errors import GobelinError
 from gobelin.store import file_hash, read_json, write_json
+
+if TYPE_CHECKING:
+    from gobelin.align import Shared  # it loads torch, which searching doesn't need
 
 ID, ROW, SPLIT, VECTOR = "gobelin_id", "gobelin_row", "gobelin_split", "gobelin_vector"
 OWN = {"_rowid", "_rowaddr", "_distance", "_score", "_relevance_score"}  # names that Lance keeps for itself
@@ -212,7 +214,8 @@ class Index:
             raise self._bad_filter(where, "one condition was expected")
 
     def _bad_filter(self, where: str, why: str) -> GobelinError:
-        why = re.sub(r"^Invalid input, |, /\S+:\d+:\d+$|SELECT 1 FROM t WHERE |Valid fields are .*", "", why)
+        noise = r"^Invalid input, |Schema error: |SELECT 1 FROM t WHERE |Did you mean .*|Valid fields are .*|, /\S+:\d+:\d+$"
+        why = re.sub(noise, "", why)
         why = " ".join(why.split())[:200].rstrip(". ")
         return GobelinError(f"--where {where!r}: {why}. Known columns: {', '.join(self.known)}.")
 
