@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +27,8 @@ RATE = 16_000  # Hz of every opened sound
 RATES = (1_000, 768_000)  # Hz, the rates that a file may have
 SUFFIXES = {".wav", ".ogg", ".oga", ".flac", ".mp3", ".aiff", ".aif", ".au"}
 SIGNATURES = (b"OggS", b"fLaC", b"ID3")
+PROMISE = re.compile(r"^ *(?:data|SSND|Data Size) *: *(\d+) \(should be (\d+)\)", re.MULTILINE)
+ENDLESS = 0x7FFF0000  # a length that says: until the end
 PIECE = 65_536  # frames read at once
 
 
@@ -56,6 +59,7 @@ def open_sound(value: str | bytes, root: Path, seconds: float, to: int = RATE) -
                 pieces.append(piece.mean(1))
                 read += len(piece)
             cut = read == most and (said > most or bool(len(sound.read(1))))
+            early = not cut and (read < 0.98 * min(said, most) or _promised_more(sound.extra_info))  # an MP3's count is rough
     except BadCell:
         raise
     except library.LibsndfileError as error:
@@ -67,8 +71,15 @@ def open_sound(value: str | bytes, root: Path, seconds: float, to: int = RATE) -
     wave = np.concatenate(pieces)
     if not np.isfinite(wave).all():
         raise BadCell("holds samples that are not finite")
-    how = f"cut to {seconds:g} s" if cut else f"{channels} channels" if channels > 1 else ""
+    how = "ends early" if early else f"cut to {seconds:g} s" if cut else f"{channels} channels" if channels > 1 else ""
     return resampled(wave, rate, to), how
+
+
+def _promised_more(told: str) -> bool:
+    """Whether the header promises more samples than the file holds, as libsndfile tells it for WAV, AIFF and AU. Who writes to
+    a pipe promises the most that there is."""
+    found = PROMISE.search(told)
+    return found is not None and int(found[2]) < int(found[1]) < ENDLESS
 
 
 def resampled(wave: np.ndarray, rate: int, to: int = RATE) -> np.ndarray:
