@@ -124,7 +124,7 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
         return Column(name, said, "cell", 1.0, "set by the user")
     if not values:
         return Column(name, "empty", "ignore", 1.0, "every cell is empty")
-    if len({str(v) for v in values}) == 1 and len(values) == len(dataset) and len(values) > 1:
+    if len(values) == len(dataset) > 1 and all(str(v) == str(values[0]) for v in values):
         return Column(name, bid.kind, "ignore", 0.9, "every cell is the same")
     role = _role(name, values, len(dataset))
     if role:

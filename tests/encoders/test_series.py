@@ -27,6 +27,7 @@ from gobelin.encoders.series import (
     orders,
     standard,
 )
+from gobelin.errors import GobelinError
 from gobelin.runtime import Runtime
 from gobelin.workbench import Workbench
 
@@ -237,6 +238,32 @@ def test_files_teach_what_their_numbers_teach(tmp_path: Path) -> None:
     (tmp_path / "records.csv").write_text("window,y\n" + 6 * lines)
     window = Workbench(tmp_path / "records.csv", "y", tmp_path / "run").made.reader.encoders["window"]
     assert isinstance(window, FittedSeries) and window.width == HOW.width(2) and (window.scales[1] != 1).any()
+
+
+def test_bad_windows_are_listed_or_refused_in_one_line(tmp_path: Path) -> None:
+    """Of 60 windows of different lengths six are bad, each in its own way; a tenth may be."""
+    bad = {3: "[1, 2", 10: "[7]", 20: "[1, high, 2]", 30: "[1, Infinity]", 40: "[[1, 2], [1]]", 50: "[[1, 2, 3], [4, 5, 6]]"}
+    cells = [bad.get(k, str(walk(20 + k, k).tolist())) for k in range(60)]
+    cells[55] = str([4.0] * 9)  # constant: nothing is wrong with it
+    lines = "".join(f'"{cell}",{"ab"[k % 2]}\n' for k, cell in enumerate(cells))
+    (tmp_path / "records.csv").write_text("window,y\n" + lines)
+    scan = Workbench(tmp_path / "records.csv", "y", tmp_path / "run").made.scan
+    assert [(int(row), column) for row, column, _ in scan.bad] == [(k, "window") for k in bad]
+    reasons = [
+        "is it cut short",
+        "has 1 sample;",
+        "none",
+        "not finite",
+        "of 1 and of 2 samples",
+        "has 2 channels, 1 were expected",
+    ]
+    assert all(part in reason for part, (_, _, reason) in zip(reasons, scan.bad, strict=True))
+    strict = {"check": {"max_bad": 0.05}}
+    with pytest.raises(
+        GobelinError, match=r"column 'window': 6 of 60 cells can't be used \(first: row 3, .*--max-bad 0.11"
+    ) as caught:
+        _ = Workbench(tmp_path / "records.csv", "y", tmp_path / "run", strict).made.scan
+    assert "\n" not in str(caught.value)
 
 
 def test_thirty_rows_tell_two_processes_apart() -> None:

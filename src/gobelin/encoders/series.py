@@ -36,6 +36,7 @@ ORDERS = (0, 1, 2, 5, 6, 7)  # codes of the orders of three samples
 SINGLE = 18  # numbers of a channel beside quantiles, steps, orders and those that the settings count
 FURTHEST = 5.0  # robust spreads; what lies further counts as this
 SCALED = 4096  # training cells that the scales are learned from, evenly chosen
+PIECE = 65_536  # samples that are multiplied with all waves at once
 LEAST = 1e-300  # smallest number whose logarithm is taken
 
 
@@ -97,7 +98,7 @@ class Series:
     def features(self, x: np.ndarray, holes: np.ndarray) -> np.ndarray:
         """[C, T] without holes and the share of each channel that was filled in, [C] -> float64 [width(C)]."""
         own = [channel_features(row, share, self) for row, share in zip(x, holes, strict=True)]
-        return np.concatenate([*own, _relations([standard(row)[0] for row in x[: self.pairs]])])
+        return np.concatenate([*own, _relations([row / (np.abs(row).max() or 1.0) for row in x[: self.pairs]])])
 
 
 def _opened(values: Sequence[Any], root: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -125,11 +126,9 @@ def standard(row: np.ndarray) -> tuple[np.ndarray, float, float]:
     if row.max() == row.min():
         return np.zeros(len(row)), float(np.arcsinh(row[0])), float(np.log(max(peak, LEAST)) - 30)
     y = row / peak  # in [-1, 1]
-    low, middle, high = np.quantile(y, [0.25, 0.5, 0.75])
-    spread = float(high - low) / 1.349
-    if spread < 1e-3 * float(y.std()):
-        spread = float(y.std())
-    spread = max(spread, 1e-16)
+    low, middle, high = _quantiles(y, (0.25, 0.5, 0.75))
+    spread, deviation = float(high - low) / 1.349, float(y.std())
+    spread = max(spread if spread > 1e-3 * deviation else deviation, 1e-16)
     return (y - middle) / spread, float(np.arcsinh(middle * peak)), float(np.log(spread) + np.log(max(peak, LEAST)))
 
 
@@ -142,10 +141,10 @@ def channel_features(row: np.ndarray, holes: float, how: Series) -> np.ndarray:
     half of von Neumann's ratio, sum d^2 / sum (z - mean)^2 (1941); share of increments that are 0, and above 0; crossings of
     the median a sample (Kedem 1986) · autocorrelation of |d| at lags 1 and 5, the clustering of volatility (Ding, Granger &
     Engle 1993).
-    Then: quantiles of z · quantiles of d in its own spread · share of each order of three samples
-    in a row (Bandt & Pompe 2002, eq. 2) · autocorrelations of z (Box & Jenkins 1970, eq. 2.1.13) · cosine transform of z of
-    length one (type II, Ahmed, Natarajan & Rao 1974) · log share of the power in octaves (Schuster's periodogram of 1898 under
-    Hann's window).
+    Then: asinh of the quantiles of z, and of those of d in its own spread · share of each order of three samples in a row
+    (Bandt & Pompe 2002, eq. 2) · autocorrelations of z (Box & Jenkins 1970, eq. 2.1.13) · cosine transform of z of mean square
+    one (type II, Ahmed, Natarajan & Rao 1974) · log share of the power in octaves (Schuster's periodogram of 1898 under Hann's
+    window).
     """
     z, level, spread = standard(row)
     d, t = np.diff(z), np.linspace(-1, 1, len(z))
@@ -161,16 +160,19 @@ def channel_features(row: np.ndarray, holes: float, how: Series) -> np.ndarray:
         level, spread, np.log(len(z)), holes, float(not z.any()), _correlation(z, t), *np.arcsinh(moves), *places, rough,
         (d == 0).mean(), (d > 0).mean(), crossings, *autocorrelations(sizes, (1, 5)),
     ]  # fmt: skip
-    steps = d / (_spread(d) or 1.0)
+    low, high, *steps = _quantiles(d, (0.25, 0.75, *STEPS))
+    step = max(float(high - low) / 1.349, 1e-3 * float(d.std())) or 1.0
     return np.concatenate([
-        single, np.arcsinh(np.quantile(z, QUANTILES)), np.arcsinh(np.quantile(steps, STEPS)), orders(z),
+        single, np.arcsinh(_quantiles(z, QUANTILES)), np.arcsinh(np.divide(steps, step)), orders(z),
         autocorrelations(centred, how.lags), cosines(centred, how.waves), octaves(centred, how.octaves),
     ])  # fmt: skip
 
 
-def _spread(d: np.ndarray) -> float:
-    low, high = np.quantile(d, [0.25, 0.75])
-    return max(float(high - low) / 1.349, 1e-3 * float(d.std()))
+def _quantiles(x: np.ndarray, shares: Sequence[float]) -> np.ndarray:
+    """numpy's quantiles (Hyndman & Fan 1996, type 7), a multiple faster on short windows."""
+    ordered, place = np.sort(x), np.asarray(shares) * (len(x) - 1)
+    low = place.astype(int)
+    return ordered[low] + (ordered[np.minimum(low + 1, len(x) - 1)] - ordered[low]) * (place - low)
 
 
 def autocorrelations(centred: np.ndarray, lags: Sequence[int]) -> np.ndarray:
@@ -189,13 +191,13 @@ def orders(z: np.ndarray) -> np.ndarray:
 
 
 def cosines(centred: np.ndarray, waves: int) -> np.ndarray:
-    """[waves]: 2 / T sum_t x_t cos(pi k (t + 1/2) / T) k = 1, 2, ... of x with mean square one; T samples have T - 1 waves."""
+    """[waves]: 2 / T sum_t x_t cos(pi k (t + 1/2) / T), k = 1, 2, ... of x with mean square one; T samples have T - 1 waves."""
     size = float(np.sqrt((centred @ centred) / len(centred)))
-    place = np.pi * (np.arange(len(centred)) + 0.5) / len(centred)
-    out = np.zeros(waves)
-    for k in range(1, min(waves, len(centred) - 1) + 1 if size else 1):
-        out[k - 1] = 2 / len(centred) * float(centred @ np.cos(k * place)) / size
-    return out
+    out, wave = np.zeros(waves), np.pi * np.arange(1, min(waves, len(centred) - 1) + 1 if size else 1)[:, None]
+    for start in range(0, len(centred), PIECE):  # so that a long window needs little memory
+        part = centred[start : start + PIECE]
+        out[: len(wave)] += np.cos(wave * ((np.arange(len(part)) + start + 0.5) / len(centred))) @ part
+    return 2 / len(centred) * out / (size or 1.0)
 
 
 def octaves(centred: np.ndarray, count: int) -> np.ndarray:
