@@ -3,7 +3,7 @@
 For each count m of fields that are there, 0 to F, apart: a temperature (Guo et al. 2017), or of labels a slope and a shift each
 (Platt 1999); and a conformal bound (Vovk et al. 2005, ch. 4.5, Mondrian by m): the k-th smallest of n nonconformities with
 k = ceil((n + 1) level). A nonconformity is 1 - p of the true class ('lac', Sadinle et al. 2019: the smallest sets), or the
-probabilities down to it added up ('aps', Romano et al. 2020, eq. 5 without its random part, so never under its level); or
+probabilities down to it added up ('aps', Romano et al. 2020, sec. 2 without the random part, so sets are larger); or
 |residual|, over its local scale if asked for (Lei et al. 2018, sec. 5.2). A set may be empty: no class is likely enough. Rows
 count as often as they are there, whatever `balance` says, so the level holds for rows as common as those of training; with
 `by_class`, in every class, so however common each is.
@@ -112,7 +112,7 @@ def calibrate(
     for m in range(fields + 1):
         own = np.flatnonzero(counts == m)
         more = np.zeros(0, int) if len(own) >= ENOUGH else np.flatnonzero(counts > m)
-        if len(own) + len(more) < LEAST:
+        if len(own) + len(more) < min(LEAST, len(answers)):
             continue
         hidden = shown(more, hide(present[more], m, seed)) if len(more) else scores[:0]
         places = np.concatenate([own, more])
