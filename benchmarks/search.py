@@ -79,7 +79,10 @@ def prepare(base: Path, folder: Path, rows: int) -> None:
     texts = np.load(base / "texts.npy")
     turn = np.linalg.qr(rng.normal(size=(texts.shape[1], WIDTH)))[0]
     texts = unit(((texts - texts.mean(0)) @ turn)[rng.permutation(len(texts))])
-    near = np.concatenate([top(texts[s : s + 2048], texts, NEAR + 1)[:, 1:] for s in range(0, len(texts), 2048)])
+    if not (base / "near.npy").is_file():
+        starts = range(0, len(texts), 2048)
+        np.save(base / "near.npy", np.concatenate([top(texts[s : s + 2048], texts, NEAR + 1)[:, 1:] for s in starts]))
+    near = np.load(base / "near.npy")
     vectors = np.lib.format.open_memmap(folder / "rows.npy", "w+", np.float32, (rows, WIDTH))
     for start, block in drawn(texts, near, rows, 1):
         vectors[start : start + len(block)] = block

@@ -142,8 +142,8 @@ class Workbench:
         each as an argument of its own. without: the same, for what is to be avoided. weights: {flag or column: number}, or a
         number a text; 1 without one. The query is the weighted sum of the parts' unit vectors."""
         self._need_index("search")
-        asked = mix.parts({**(query or {}), **flags}, weights or {}, without or {})
-        return self.made.index.nearest(mix.mixed(self.made, asked), k, where)
+        asked = mix.mixed(self.made, mix.parts({**(query or {}), **flags}, weights or {}, without or {}))
+        return self.made.index.nearest(asked, k, where)
 
     def index(self, add: str | Path | Dataset | None = None, delete: Sequence[str] = ()) -> list[Finding]:
         """What is searched: how many rows. add: another data set whose rows are to be found too; they are never trained on.
