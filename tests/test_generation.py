@@ -104,6 +104,8 @@ def test_image_rows_are_the_files_squared_with_their_own_condition(tmp_path: Pat
             assert (image[0] == (255 if r == 7 else 20 * r)).all()  # the wide one has white above and below
         assert np.array_equal(found.condition.vectors, space(12).vectors[kept])
         assert found.condition.target.tolist() == classes(12).values[kept].tolist()
+    weighed = image_rows(dataset, rows, schema, space(12), classes(12), 16, 1, weights=np.arange(12) / 12)
+    assert weighed.weights.tolist() == [k / 12 for k in kept] and weighed.first(2).weights.tolist() == [9 / 12, 7 / 12]
     with pytest.raises(GobelinError, match="no training row has an image"):
         image_rows(dataset, np.array([2, 5]), schema, space(12), classes(12), 16, 1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -157,6 +158,23 @@ def test_every_epoch_holds_every_row_once() -> None:
     rows = torch.cat([train.shuffled(t, 10, 4, seed=2) for t in range(10)])
     assert [sorted(epoch.tolist()) for epoch in rows.split(10)] == [list(range(10))] * 4
     assert not torch.equal(rows[:10], rows[10:20])
+
+
+def test_weights_that_are_all_the_same_change_nothing() -> None:
+    for weight in (1.0, 0.3, 7.0):
+        same = np.full(49, weight, np.float32)
+        assert all(torch.equal(train.shuffled(t, 49, 20, 3), train.shuffled(t, 49, 20, 3, same)) for t in range(12))
+
+
+def test_in_an_epoch_a_row_stands_as_often_as_its_weight_asks_rounded_up_or_down() -> None:
+    weights = np.array([0.0, 1.0, 0.25, 3.0, 0.0, 0.75, 0.0])
+    wanted = weights / weights.mean()
+    counts = np.array([
+        np.bincount(torch.cat([train.shuffled(7 * e + t, 7, 1, 5, weights) for t in range(7)]), minlength=7) for e in range(400)
+    ])  # fmt: skip
+    assert (counts >= np.floor(wanted)).all() and (counts <= np.ceil(wanted)).all()
+    assert np.abs(counts.mean(0) - wanted).max() < 4 * 0.5 / 20  # a count that is one of two has a deviation of at most 1/2
+    assert (counts[:, weights == 0] == 0).all()
 
 
 def test_steps_in_counts_the_time_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:

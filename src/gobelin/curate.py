@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from gobelin import evidence
 from gobelin.align import Shared
@@ -84,13 +86,11 @@ def suspects(scores: np.ndarray, given: np.ndarray, together: np.ndarray) -> np.
     For each pair of classes i, j the N * joint[i, j] rows labelled i with the largest margin of j over i, as far as it is above
     zero; of several suggestions the one with the largest margin.
     """
-    best, found = np.zeros(len(given)), np.full(len(given), -1)
-    for i, j in zip(*np.nonzero(together), strict=True):
-        if i == j:
-            continue
+    best, found = np.zeros(len(given)), np.full(len(given), -1, np.int64)
+    for i, j in np.argwhere((together > 0) & ~np.eye(len(together), dtype=bool)):
         own = np.flatnonzero(given == i)
         margin = scores[own, j] - scores[own, i]
-        for k in np.argsort(-margin, kind="stable")[: round(len(given) * together[i, j])]:
+        for k in np.argsort(-margin, kind="stable")[: round(len(given) * float(together[i, j]))]:
             if margin[k] > best[own[k]]:
                 best[own[k]], found[own[k]] = margin[k], j
     return found
@@ -126,7 +126,7 @@ def unmixed(scores: np.ndarray, mixing: np.ndarray) -> np.ndarray:
 
 
 def posterior(true: np.ndarray, given: np.ndarray, mixing: np.ndarray) -> np.ndarray:
-    """float64 [N, C]: P(true class | row, its label) = q_k T[k, given] / sum_l q_l T[l, given]; q itself without a label (-1)."""
+    """float64 [N, C]: P(true class | row, its label) = q_k T[k, given] / sum_l q_l T[l, given]; q without a label (-1)."""
     out = np.where((given >= 0)[:, None], true * mixing.T[given], true)
     return out / np.maximum(out.sum(1, keepdims=True), 1e-300)
 
@@ -134,64 +134,74 @@ def posterior(true: np.ndarray, given: np.ndarray, mixing: np.ndarray) -> np.nda
 @dataclass(frozen=True)
 class Bar:
     """From which probability on a class that is read is right often enough. confidence: inf where nothing is. right: the share
-    of labelled rows above it that are right, wrong labels allowed for. agree: with their labels. rows: how many."""
+    of labelled rows above it that are right, wrong labels allowed for. agree: with their labels."""
 
     confidence: float
     right: Interval
     agree: float
-    rows: int
 
 
 def bar(true: np.ndarray, given: np.ndarray, mixing: np.ndarray, groups: Sequence[str], precision: float) -> Bar:
     """The lowest probability whose rows are right at `precision` or more, with 95 % certainty.
 
-    Ever more of the most confident rows are tested and the first failure ends it, so no test needs a correction (fixed sequence,
-    Bauer 1991; Angelopoulos et al. 2021). A reading agrees with the label with probability d = T[k, k] if it is right, and
-    o = P(label k | not of class k) if it is wrong; so right = (agree - o) / (d - o) (Natarajan et al. 2013).
+    Ever more of the most confident rows are tested and the first failure ends it, so no test needs a correction (fixed
+    sequence, Bauer 1991; Angelopoulos et al. 2021). A reading agrees with its label with probability d if it is right and o if
+    it is wrong, so right = (agree - o) / (d - o) (Natarajan et al. 2013). d is T[k, k], or the agreement of the first rows
+    where that is more: they are taken for right (anchors, Patrini et al. 2017), so labels that are all right lower nothing.
+
+    What this cannot show: errors of those first rows. They count as wrong labels, and the precision is overstated by their
+    share.
     """
-    read, sure = true.argmax(1), true.max(1)
+    read, sure, labels = true.argmax(1), true.max(1), np.bincount(given, minlength=len(mixing)) / len(given)
     order = np.argsort(-sure, kind="stable")
-    share = np.bincount(given, minlength=len(mixing)) / len(given)
-    prior = true.mean(0)
-    by_luck = np.clip((share - prior * mixing.diagonal()) / np.maximum(1 - prior, 1e-9), 0, 1)
-    agree, units = (read == given).astype(float), np.asarray(groups)
-    best = Bar(math.inf, Interval(math.nan, math.nan, math.nan, 0.9, "no rows", 0), math.nan, 0)
-    count = math.ceil(math.log(0.05) / math.log(precision))  # the fewest that can show it
-    while count <= len(order):
+    agree, units, kept, prior = (read == given).astype(float), np.asarray(groups), mixing.diagonal(), true.mean(0)
+    wrong = np.clip((labels - prior * kept) / np.maximum(1 - prior, 1e-9), 0, 1)  # o by class
+    d, o = kept[read].mean(), wrong[read].mean()
+    first = count = min(len(order), _enough(precision, o, max(d - o, 1e-3), len(order) // 4))
+    anchor, best = agree[order[:first]].mean(), None
+    while True:
         top = order[:count]
-        d, o = mixing.diagonal()[read[top]].mean(), by_luck[read[top]].mean()
+        d, o = max(kept[read[top]].mean(), anchor), wrong[read[top]].mean()
         found = evidence.proportion(agree[top], units[top], 0.9)
         value, low, high = (min(1.0, max(0.0, (x - o) / max(d - o, 1e-9))) for x in (found.value, found.low, found.high))
-        right = Interval(value, low, high, 0.9, f"{found.method}; wrong labels allowed for (Natarajan 2013)", found.n)
+        right = Interval(value, low, high, 0.9, f"{found.method}; wrong labels allowed for (Natarajan 2013)", count)
         if low < precision:
-            return best if best.rows else Bar(math.inf, right, found.value, count)
-        best = Bar(float(sure[top[-1]]), right, found.value, count)
-        count = len(order) if count < len(order) < count * STEP else math.ceil(count * STEP)
-    return best
+            return best or Bar(math.inf, right, found.value)
+        best = Bar(float(sure[top[-1]]), right, found.value)
+        if count == len(order):
+            return best
+        count = min(len(order), math.ceil(count * STEP))
+
+
+def _enough(precision: float, luck: float, gain: float, most: int) -> int:
+    """How many rows show it with 80 % power if half of the errors are made that may be, and `most` if that is less; but never
+    fewer than could show it at all."""
+    low, high = luck + precision * gain, luck + (1 + precision) / 2 * gain  # of agreement with labels
+    spread = 1.645 * math.sqrt(low * max(1 - low, 0)) + 0.842 * math.sqrt(high * max(1 - high, 0))
+    return math.ceil(max(min((spread / (high - low)) ** 2, most), math.log(0.05) / math.log(precision)))
 
 
 def look_alikes(embeddings: Embeddings, rows: np.ndarray, near: float) -> np.ndarray:
-    """int64 [n]: rows that look the same in all their fields have one number. near: as in `check.Check`."""
+    """int64 [n]: rows that look the same in all their fields have one number, 0 .. G - 1. near: as in `check.Check`."""
     parts = []
     for k, field in enumerate(embeddings.fields):
         x, here = embeddings.features[field][rows].astype(np.float64), embeddings.present[rows, k]
         if here.sum() > 1:
             x = (x - x[here].mean(0)) / (math.sqrt(x.shape[1]) * x[here].std(0).mean() + 1e-12)
             parts += [x * here[:, None], 10.0 * here[:, None]]  # an absent field is unlike any present one
-    cluster = np.arange(len(rows))
     if not parts or len(rows) < 3:
-        return cluster
+        return np.arange(len(rows))
     x = np.concatenate(parts, 1)
     distance, place = nearest(x, x, skip_self=True)
-    for k in np.flatnonzero(distance < near * np.median(distance)):
-        cluster[cluster == cluster[k]] = cluster[place[k]]
-    return cluster
+    same = np.flatnonzero(distance <= near * np.median(distance))
+    edges = coo_matrix((np.ones(len(same)), (same, place[same])), (len(rows), len(rows)))
+    return connected_components(edges, directed=False)[1].astype(np.int64)
 
 
 @dataclass(frozen=True)
 class Borrowed:
     """A caption for a row that has none. row, donor: numbers in the data set. closeness: the share of captioned rows that lie
-    no nearer to the nearest caption of another group."""
+    no nearer to the nearest caption of another group. It says how near a caption lies, not whether it is true."""
 
     row: int
     donor: int
@@ -200,7 +210,8 @@ class Borrowed:
 
 
 def borrowed(shared: Shared, field: str, rows: np.ndarray, groups: Sequence[str]) -> list[Borrowed]:
-    """For each of these rows without the field, and with some other, the row among them whose value of it lies nearest."""
+    """For each of these rows without the field, and with some other, the row of another group whose value of it lies nearest
+    to the sum of what the row has."""
     own = shared.fields.index(field)
     others = shared.vectors.copy()
     others[:, own] = 0
@@ -211,12 +222,19 @@ def borrowed(shared: Shared, field: str, rows: np.ndarray, groups: Sequence[str]
     pool = rows[shared.has(field)[rows]]
     if not len(has) or not len(without) or len(pool) < 2:
         return []
-    names = np.asarray(groups)
-    usual = np.sort([float(np.where(names[pool] != names[r], shared.of(field)[pool] @ asking[r], -np.inf).max()) for r in has])
-    found = []
-    for r in without:
-        cosines = shared.of(field)[pool] @ asking[r]
-        best = int(cosines.argmax())
-        closeness = float(np.searchsorted(usual, cosines[best], side="right") / len(usual))
-        found.append(Borrowed(int(r), int(pool[best]), float(cosines[best]), closeness))
-    return found
+    unit = np.unique(np.asarray(groups), return_inverse=True)[1]
+
+    def closest(who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The largest cosine to a caption of another group, and its row."""
+        cosine, place = np.zeros(len(who)), np.zeros(len(who), np.int64)
+        for start in range(0, len(who), 1024):
+            some = who[start : start + 1024]
+            c = np.where(unit[some][:, None] != unit[pool], asking[some] @ shared.of(field)[pool].T, -np.inf)
+            cosine[start : start + 1024], place[start : start + 1024] = c.max(1), pool[c.argmax(1)]
+        return cosine, place
+
+    usual = np.sort(closest(has)[0])
+    cosine, donor = closest(without)
+    closeness = np.searchsorted(usual, cosine, side="right") / len(usual)
+    said = zip(without, donor, cosine, closeness, strict=True)
+    return [Borrowed(int(r), int(one), float(c), float(share)) for r, one, c, share in said if c > -np.inf]

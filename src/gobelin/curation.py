@@ -1,7 +1,8 @@
 """`curate` on a run folder: what the run's predictor says of its training rows, and the mended training set.
 
-Only training rows are looked at and changed; validation and test rows are handed on as they are. A changed row stays a real row:
-what was changed stands beside it in a column of its own, which no encoder reads.
+Only training rows are looked at and changed; validation and test rows are handed on as they are. A changed row stays a real
+row: what was changed stands beside it in a column of its own, which no encoder reads. Of a run with tuned encoders only the
+rows that tuning never saw are looked at.
 """
 
 from __future__ import annotations
@@ -26,16 +27,18 @@ from gobelin.errors import GobelinError
 from gobelin.evidence import Finding
 from gobelin.exhibits import Shelf
 from gobelin.inspection import thumbnail
-from gobelin.store import atomic_folder, fingerprint, load_arrays, save_arrays
+from gobelin.store import atomic_folder, fingerprint, load_arrays, save_arrays, write_json
 
-SOURCE, STAGE, PAIRS = "curate", "curated", 16
+STAGE, PAIRS, CELLS = "curated", 16, 20
 
 
 @dataclass(frozen=True)
 class Looked:
     """What was decided of the n training rows `rows`. given, suggested, label: int64 [n], class before, of a suspect (-1: it is
-    none), after. chance, weight: float64 [n], of the label after. together: [C, C], given by true. alike: int64 [n], rows that
-    look the same have one number. borrowed: [k, 4], row, donor, cosine, closeness."""
+    none), after. likely: float64 [n], probability of a suspect's suggested class. chance: float64 [n], of the class after.
+    weight: float64 [n]. together: [C, C], given by true. alike: int64 [n], rows that look the same have one number. wrong:
+    share of wrong labels, low, high, groups. bar: confidence, share right, low, high, agreement, rows. borrowed: [k, 4], row,
+    donor, cosine, closeness."""
 
     rows: np.ndarray
     given: np.ndarray
@@ -58,9 +61,7 @@ class Curation:
         self.made, self.how = made, made.settings.curate
         if not made.model.exclusive:
             what = "a number" if made.model.kind == "number" else "several labels a row"
-            raise GobelinError(
-                f"curate: the target {made.model.target!r} is {what}, one class a row was expected. Choose another."
-            )
+            raise GobelinError(f"curate: target {made.model.target!r} is {what}, one class a row was expected. Choose another.")
 
     @property
     def key(self) -> str:
@@ -78,116 +79,121 @@ class Curation:
     @property
     def caption_field(self) -> str | None:
         """The first field that a text encoder reads."""
-        schema = self.made.schema
-        return next((f.name for f in schema.fields if "text" in catalog.find("encoders", f.encoder).kinds), None)
+        fields = self.made.schema.fields
+        return next((f.name for f in fields if "text" in catalog.find("encoders", f.encoder).kinds), None)
 
     def _look(self) -> Looked:
-        made, how, seed = self.made, self.how, self.made.runtime.seed
-        training, fusion, target, groups = made.training, made.settings.fusion, made.rows.target, made.rows.groups
+        made, how = self.made, self.how
+        training, groups = made.training, made.rows.groups
         one = replace(training, settings=replace(training.settings, decays=(made.model.decay,)))
-        crossed = predict.cross_fit(catalog.build("fusion", fusion.name, fusion.settings), one)
-        x = training.embeddings
+        crossed = predict.cross_fit(catalog.build("fusion", made.settings.fusion.name, made.settings.fusion.settings), one)
+        rows, x = crossed.rows, training.embeddings
+        label, units = made.rows.target.values[rows], [groups[r] for r in rows]
+        common = np.bincount(label, minlength=len(made.model.classes))
+        counted = np.bincount(label, crossed.share, len(common))
 
-        def probabilities(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
-            """Calibrated, for rows as common as those of the data, whatever training balanced."""
-            p = made.model.calibration.probabilities(scores.astype(np.float64), counts_of(x.present[rows]))
-            counted = np.bincount(label, minlength=p.shape[1]) / np.maximum(
-                np.bincount(label, crossed.share, minlength=p.shape[1]), 1e-12
-            )
-            p = p * np.where(counted > 0, counted, 1.0)
+        def probabilities(scores: np.ndarray, which: np.ndarray) -> np.ndarray:
+            """Calibrated, for classes as common as their labels are, whatever training balanced."""
+            p = made.model.calibration.probabilities(scores.astype(np.float64), counts_of(x.present[which]))
+            p = p * np.where(counted > 0, common / np.maximum(counted, 1e-12), 1.0)
             return p / p.sum(1, keepdims=True)
 
-        rows = crossed.rows
-        label, units = target.values[rows], [groups[r] for r in rows]
         scores = probabilities(crossed.scores, rows)
         together = curate.joint(scores, label, np.ones(len(rows)))
-        wrong = curate.wrong_labels(scores, label, units, how.draws, seed)
-        suggested = curate.suspects(scores, label, together)
         mixing = curate.transition(together, len(rows))
         true = curate.unmixed(scores, mixing)
+        suggested = curate.suspects(scores, label, together)
+        wrong = curate.wrong_labels(scores, label, units, how.draws, made.runtime.seed)
         line = curate.bar(true, label, mixing, units, how.precision)
 
-        whole = made.rows.part("train")
-        blank = whole[~target.present[whole] & x.present[whole].any(1) & ~self._made(whole)]
+        blank = self._unlabelled(x.present)
         if len(blank):
             unread = made.model.predictor.scores(x.rows(blank))
             true = np.concatenate([true, curate.unmixed(probabilities(unread, blank), mixing)])
-        rows, given = np.concatenate([rows, blank]), np.concatenate([label, np.full(len(blank), -1)])
-        suggested = np.concatenate([suggested, np.full(len(blank), -1)])
-        belief = curate.posterior(true, given, mixing)
-        likely = belief[np.arange(len(rows)), np.where(suggested >= 0, suggested, belief.argmax(1))]
-        after = np.where((suggested >= 0) & (likely >= how.sure), suggested, given)
+        none = np.full(len(blank), -1)
+        rows, given, suggested = (np.concatenate(pair) for pair in ((rows, blank), (label, none), (suggested, none)))
+        belief, each = curate.posterior(true, given, mixing), np.arange(len(rows))
+        likely = np.where(suggested >= 0, belief[each, suggested], 0.0)
+        after = np.where(likely >= how.sure, suggested, given)
         after = np.where((given < 0) & (true.max(1) >= line.confidence), true.argmax(1), after)
-        chance = np.where(after >= 0, belief[np.arange(len(rows)), after], 1.0)
-        alike = curate.look_alikes(x, rows, made.settings.check.near) if how.alike else np.arange(len(rows))
-        share = 1 / np.unique(alike, return_counts=True)[1][np.unique(alike, return_inverse=True)[1]]
-        field = self.caption_field
-        found = curate.borrowed(made.shared, field, whole, groups) if field else []
-        lent = np.array([(b.row, b.donor, b.cosine, b.closeness) for b in found if b.closeness >= how.caption], float)
+        chance = np.where(after >= 0, belief[each, after], 1.0)
+        alike = curate.look_alikes(x, rows, made.settings.check.near) if how.alike else each
+        weight = chance / np.bincount(alike)[alike] * made.rows.weights[rows]
         return Looked(
-            rows, given, suggested, likely, after, chance, chance * share * made.rows.weights[rows], together, alike,
+            rows, given, suggested, likely, after, chance, weight, together, alike,
             np.array([wrong.value, wrong.low, wrong.high, wrong.n]),
-            np.array([line.confidence, line.right.value, line.right.low, line.right.high, line.agree, line.rows]),
-            lent.reshape(-1, 4),
+            np.array([line.confidence, line.right.value, line.right.low, line.right.high, line.agree, line.right.n]),
+            self._captions(),
         )  # fmt: skip
 
-    def _made(self, rows: np.ndarray) -> np.ndarray:
-        """bool [n]: rows that claim to be real and hold a made image: nothing of them is used."""
-        return np.isin(np.array(self.made.rows.dataset.ids)[rows], self.made.scan.marked)
+    def _unlabelled(self, present: np.ndarray) -> np.ndarray:
+        """int64 [n]: training rows without a label, with something to read them from, no made row among them."""
+        rows = self.made.rows.part("train")
+        return rows[~self.made.rows.target.present[rows] & present[rows].any(1) & ~self._made[rows]]
+
+    def _captions(self) -> np.ndarray:
+        """float64 [k, 4]: what `Borrowed` holds, of those that are near enough."""
+        made, field = self.made, self.caption_field
+        found = curate.borrowed(made.shared, field, made.rows.part("train"), made.rows.groups) if field else []
+        kept = [(b.row, b.donor, b.cosine, b.closeness) for b in found if b.closeness >= self.how.caption]
+        return np.array(kept, float).reshape(-1, 4)
+
+    @property
+    def _made(self) -> np.ndarray:
+        """bool [N]: rows that claim to be real and hold a made image: nothing of them is used."""
+        return np.isin(np.array(self.made.rows.dataset.ids), self.made.scan.marked)
 
     # what is found
 
     def run(self, shelf: Shelf) -> list[Finding]:
         """Findings and exhibits."""
-        seen, how, classes = self.looked, self.how, self.made.rows.target.classes
-        labelled = seen.given >= 0
+        seen, how = self.looked, self.how
+        labelled, known = seen.given >= 0, seen.label >= 0
         n, blank = int(labelled.sum()), int((~labelled).sum())
-        suspect, mended = seen.suggested >= 0, labelled & (seen.label != seen.given)
+        changed = labelled & (seen.label != seen.given)
         value, low, high, units = seen.wrong.tolist()
+        note = (
+            f"about {value * n:.0f} of {n} training labels ({int(units)} groups); classes that the predictor can't tell apart "
+            "count as wrong labels too"
+        )
         found = [
-            Finding(
-                "wrong_labels", value=value, low=low, high=high, unit="share", better="lower", n=n, source=SOURCE,
-                method="confident learning (Northcutt 2021), bootstrap over groups",
-                note=f"about {value * n:.0f} of {n} training labels ({int(units)} groups); classes that the predictor can't tell "
-                "apart count as wrong labels too",
-            ),
-            _count("suspects", suspect.sum(), n, "training rows whose label looks wrong, the most likely ones first"),
-            _count("labels_changed", mended.sum(), n, f"suspects whose other class has a probability of {how.sure:g} or more"),
+            Finding("wrong_labels", value=value, low=low, high=high, unit="share", better="lower", n=n, note=note,
+                    method="confident learning (Northcutt 2021), bootstrap over groups", source="curate"),
+            _count("suspects", (seen.suggested >= 0).sum(), n, "training rows whose label looks wrong"),
+            _count("labels_changed", changed.sum(), n, f"whose other class has a probability of {how.sure:g} or more"),
         ]  # fmt: skip
         if blank:
             confidence, right, low, high, agree, rows = seen.bar.tolist()
+            note = f"unlabelled rows, read with a probability of {confidence:.3f} or more"
+            if confidence == np.inf:
+                note = f"unlabelled rows; no probability is high enough to be right {100 * how.precision:g} % of the time"
+            found.append(_count("labels_given", (known & ~labelled).sum(), blank, note))
+            note = (
+                f"of labelled rows read as surely, wrong labels allowed for; {100 * agree:.1f} % agree with their label; the "
+                f"lower bound must reach {100 * how.precision:g} %"
+            )
             found.append(
-                _count(
-                    "labels_given", ((~labelled) & (seen.label >= 0)).sum(), blank,
-                    f"unlabelled rows read with a probability of {confidence:.3f} or more" if np.isfinite(confidence) else
-                    f"unlabelled rows; no probability is high enough to be right {100 * how.precision:g} % of the time",
-                )
-            )  # fmt: skip
-            found.append(
-                Finding(
-                    "given_labels_right", value=right, low=low, high=high, level=0.9, unit="share", better="higher", source=SOURCE,
-                    n=int(rows), note=f"of labelled rows read as surely, wrong labels allowed for; {100 * agree:.1f} % agree with "
-                    f"their label; its lower bound must reach {100 * how.precision:g} %",
-                )
+                Finding("given_labels_right", value=right, low=low, high=high, level=0.9, unit="share", better="higher",
+                        n=int(rows), note=note, source="curate")
             )  # fmt: skip
         if field := self.caption_field:
             without = int((~self.made.shared.has(field)[self.made.rows.part("train")]).sum())
             if without:
                 note = f"training rows without {field}, from the nearest row that has one"
                 found.append(_count("captions_given", len(seen.borrowed), without, note))
-        odd = [k for c in np.unique(seen.alike[labelled]) if len(np.unique(seen.given[labelled & (seen.alike == c)])) > 1
-               for k in np.flatnonzero(labelled & (seen.alike == c))] if len(np.unique(seen.alike)) < len(seen.alike) else []  # fmt: skip
-        if self.how.alike:
+        if how.alike:
+            said = np.unique(np.stack([seen.alike, seen.given])[:, labelled], axis=1)[0]  # once for each label of each look
+            twice = np.flatnonzero(np.bincount(said) > 1)
             note = "training rows that look the same as a row with another label"
-            found.append(_count("look_alikes_labelled_apart", len(odd), n, note))
-        kept = seen.weight[seen.label >= 0]
-        found.append(Finding("mean_weight", value=float(kept.mean()), n=len(kept), source=SOURCE,
-                             note="of training rows with a label: how probable it is, shared among look-alikes"))  # fmt: skip
-        self._show(shelf, classes)
+            found.append(_count("look_alikes_labelled_apart", np.isin(seen.alike[labelled], twice).sum(), n, note))
+        note = "of training rows with a label: how probable it is, shared among look-alikes"
+        found.append(Finding("mean_weight", value=float(seen.weight[known].mean()), n=int(known.sum()), note=note,
+                             source="curate"))  # fmt: skip
+        self._show(shelf)
         return found
 
-    def _show(self, shelf: Shelf, classes: tuple[str, ...]) -> None:
-        seen, made = self.looked, self.made
+    def _show(self, shelf: Shelf) -> None:
+        seen, made, classes = self.looked, self.made, self.made.model.classes
         order = [k for k in np.argsort(-seen.likely, kind="stable") if seen.suggested[k] >= 0]
         ids = made.ids(seen.rows)
         listed = [
@@ -198,23 +204,24 @@ class Curation:
         if listed:
             titles = ("row", "label", "looks like", "probability", "so")
             shelf.table("suspects", "Training rows whose label looks wrong.", titles, listed)
-        n = int((seen.given >= 0).sum())
-        off = np.where(np.eye(len(classes), dtype=bool), 0, seen.together) * n
-        cells = [divmod(int(c), len(classes)) for c in np.argsort(-off, axis=None, kind="stable")[:20] if off.flat[c] >= 0.5]
+        off = np.where(np.eye(len(classes), dtype=bool), 0, seen.together) * (seen.given >= 0).sum()
+        cells = [divmod(int(c), len(classes)) for c in np.argsort(-off, axis=None, kind="stable")[:CELLS] if off.flat[c] >= 0.5]
         if cells:
             mixed = [(classes[i], classes[j], f"{off[i, j]:.0f}") for i, j in cells]
             shelf.table("confused", "How many labels look wrong, and how.", ("label", "looks like", "rows"), mixed)
-        if any("image" in catalog.find("encoders", f.encoder).kinds for f in made.schema.fields):
-            pairs = []
-            for k in order[:PAIRS]:
-                alike = np.flatnonzero((seen.given == seen.suggested[k]) & (seen.suggested < 0))
-                left = thumbnail(made, int(seen.rows[k]))
-                right = thumbnail(made, int(seen.rows[alike[seen.chance[alike].argmax()]])) if len(alike) else None
-                if left and right:
-                    said = f"{ids[k]}: labelled {classes[seen.given[k]]}, looks like {classes[seen.suggested[k]]}"
-                    pairs.append({"left": left, "right": right, "caption": f"{said} ({seen.likely[k]:.2f})"})
-            if pairs:
-                shelf.pairs("mislabelled", "Labels that look wrong.", "the row", "a sure row of the other class", pairs)
+        if pairs := [pair for k in order[:PAIRS] if (pair := self._pair(k, ids[k]))]:
+            shelf.pairs("mislabelled", "Labels that look wrong.", "the row", "a sure row of the other class", pairs)
+
+    def _pair(self, k: int, name: str) -> dict[str, str] | None:
+        """A suspect's image beside the surest one of the class that it looks like; None where one of them has no file."""
+        seen, made, classes = self.looked, self.made, self.made.model.classes
+        if not any("image" in catalog.find("encoders", f.encoder).kinds for f in made.schema.fields):
+            return None
+        sure = np.flatnonzero((seen.given == seen.suggested[k]) & (seen.suggested < 0))
+        left = thumbnail(made, int(seen.rows[k]))
+        right = thumbnail(made, int(seen.rows[sure[seen.chance[sure].argmax()]])) if len(sure) else None
+        said = f"{name}: labelled {classes[seen.given[k]]}, looks like {classes[seen.suggested[k]]} ({seen.likely[k]:.2f})"
+        return {"left": left, "right": right, "caption": said} if left and right else None
 
     # what is handed on
 
@@ -223,63 +230,65 @@ class Curation:
         """All rows of the run, the training rows curated: label and caption mended, `gobelin_weight`, `gobelin_split`, and what
         was changed in `gobelin_curated`."""
         made, seen = self.made, self.looked
-        whole = made.rows.dataset.with_ids()
-        target, classes = made.model.target, made.rows.target.classes
-        columns: dict[str, list[Any]] = {c: whole.values(c) for c in whole.column_names}
-        example = {str(v): v for v in columns[target] if v is not None}
+        whole, target = made.rows.dataset.with_ids(), made.model.target
+        labels, classes = whole.values(target), made.rows.target.values
+        word = {int(c): labels[r] for r, c in enumerate(classes) if c >= 0}  # a class as its column writes it
         weight, told = made.rows.weights.astype(float), [dict[str, Any]() for _ in range(len(whole))]
-        for k, row in enumerate(seen.rows.tolist()):
-            weight[row] = seen.weight[k]
-            if seen.label[k] != seen.given[k]:
-                was = columns[target][row]
-                columns[target][row] = example[classes[seen.label[k]]]
-                told[row][target] = {"was": None if was is None else str(was), "probability": round(float(seen.chance[k]), 4)}
+        weight[seen.rows] = seen.weight
+        for k in np.flatnonzero(seen.label != seen.given):
+            row = int(seen.rows[k])
+            was = None if seen.given[k] < 0 else made.model.classes[seen.given[k]]
+            labels[row] = word[int(seen.label[k])]
+            told[row][target] = {"was": was, "probability": round(float(seen.chance[k]), 4)}
+        table = _with(whole.table, target, pa.array(labels, whole.table[target].type))
+        for column in made.schema.field(self.caption_field).columns if self.caption_field and len(seen.borrowed) else ():
+            texts = whole.values(column)
+            for row, donor in seen.borrowed[:, :2].astype(int):
+                texts[row] = texts[donor]
+            table = _with(table, column, pa.array(texts, table[column].type))
         for row, donor, _, closeness in seen.borrowed.tolist():
-            for column in made.schema.field(str(self.caption_field)).columns:
-                columns[column][int(row)] = columns[column][int(donor)]
             told[int(row)][str(self.caption_field)] = {"from": whole.ids[int(donor)], "closeness": round(closeness, 4)}
-        gone = [c for c in (made.schema.role("weight"), made.schema.role("split")) if c]
-        arrays = {c: _column(whole.table[c].type, v) for c, v in columns.items() if c not in gone}
-        arrays["gobelin_id"] = pa.array(whole.ids)
-        arrays[WEIGHT], arrays[SPLIT] = pa.array(weight), pa.array(made.rows.parts.tolist())
-        arrays[CURATED] = pa.array([json.dumps(t, sort_keys=True, ensure_ascii=False) if t else "" for t in told])
-        kept = np.flatnonzero(~self._made(np.arange(len(whole))))
-        return replace(whole, table=pa.table(arrays), bad=frozenset()).rows(kept)
+        gone = {made.schema.role("weight"), made.schema.role("split")} & {*table.column_names}
+        table = _with(table.drop_columns(sorted(map(str, gone))), WEIGHT, pa.array(weight))
+        table = _with(table, SPLIT, pa.array(made.rows.parts.tolist()))
+        said = [json.dumps(one, sort_keys=True, ensure_ascii=False) if one else "" for one in told]
+        return replace(whole, table=_with(table, CURATED, pa.array(said))).rows(np.flatnonzero(~self._made))
 
     def export(self, folder: Path) -> Path:
-        """The curated data set as Parquet, with files inside, and a note of what to do with it."""
+        """The curated data set as Parquet with its files inside, a recipe that names its columns, and a note of what to do."""
         if folder.exists() and not folder.is_dir():
             raise GobelinError(f"--export {folder}: is a file. Choose a new folder.")
         if folder.exists() and any(folder.iterdir()):
             raise GobelinError(f"--export {folder}: is not empty. Choose another folder.")
-        table, made = self.dataset.table, self.made
+        made, data = self.made, self.dataset
+        table = data.table
         for column in made.schema.columns:
             if column.kind in ("image", "audio", "video") and column.name in table.column_names:
-                values = [_inside(v, self.dataset.root) for v in self.dataset.values(column.name)]
-                table = table.set_column(table.column_names.index(column.name), column.name, pa.array(values))
+                table = _with(table, column.name, pa.array([_inside(v, data.root) for v in data.values(column.name)]))
+        said = resolved(made.settings)
+        roles = {c: kind for c, kind in said["schema"].items() if c in table.column_names}
+        recipe = {"schema": roles, "fields": said["fields"], "encoders": said["encoders"], "leave_out": said["leave_out"]}
         with atomic_folder(folder) as temporary:
             pq.write_table(table, temporary / "curated.parquet")
-            (temporary / "README.md").write_text(self._note(folder), encoding="utf-8")
+            write_json(temporary / "recipe.json", {**recipe, "data": {"order": said["data"]["order"]}})
+            (temporary / "README.md").write_text(self._note(), encoding="utf-8")
         return folder / "curated.parquet"
 
-    def _note(self, folder: Path) -> str:
-        made, seen = self.made, self.looked
-        said = made.settings.schema.items()
-        roles = [f"schema.{c}={kind}" for c, kind in said if kind not in ("weight", "split") and c in self.dataset.column_names]
-        words = " ".join(f"--set {one}" for one in roles)
+    def _note(self) -> str:
+        seen = self.looked
         return (
-            f"# Curated rows\n\n{len(self.dataset)} rows; of {len(seen.rows)} training rows "
-            f"{int((seen.label != seen.given).sum())} have another label than before and {len(seen.borrowed)} a caption that they "
-            f"lacked. `{CURATED}` says what was changed in a row, `{WEIGHT}` how probable its label is, `{SPLIT}` its part: "
-            "validation and test rows are as they were. All rows are real ones.\n\n"
-            f"    gobelin fit {folder / 'curated.parquet'} --target {made.model.target} {words}".rstrip()
-            + "\n"
+            f"# Curated rows\n\n{len(self.dataset)} rows; of {len(seen.rows)} training rows that were looked at "
+            f"{int((seen.label != seen.given).sum())} have another label than before, and {len(seen.borrowed)} have a caption "
+            f"that they lacked. `{CURATED}` says what was changed in a row, `{WEIGHT}` how probable its label is, `{SPLIT}` "
+            "its part: validation and test rows are as they were. All rows are real ones.\n\n"
+            f"    gobelin fit curated.parquet --target {self.made.model.target} --recipe recipe.json --generator NAME\n"
         )
 
 
-def _column(kind: pa.DataType, values: list[Any]) -> pa.Array:
-    """As it was typed; files that are bytes here and paths there have no type of their own."""
-    return pa.array(values) if pa.types.is_struct(kind) else pa.array(values, kind)
+def _with(table: pa.Table, name: str, column: pa.Array) -> pa.Table:
+    """The table with this column in the place of the one of that name, or at its end."""
+    names = table.column_names
+    return table.set_column(names.index(name), name, column) if name in names else table.append_column(name, column)
 
 
 def _inside(value: Any, root: Path) -> Any:  # noqa: ANN401 - a cell is any
@@ -290,4 +299,4 @@ def _inside(value: Any, root: Path) -> Any:  # noqa: ANN401 - a cell is any
 
 
 def _count(name: str, count: int | np.integer, of: int, note: str) -> Finding:
-    return Finding(name, value=float(count), n=of, note=f"of {of} {note}", source=SOURCE)
+    return Finding(name, value=float(count), n=of, note=f"of {of} {note}", source="curate")

@@ -92,6 +92,25 @@ def conditions(sampler: Sampler) -> dict[str, Condition]:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_rows_of_weight_zero_teach_nothing(name: str, settings: dict[str, dict[str, Any]], tmp_path: Path) -> None:
+    """Whatever their pixels are, the same weights come out; and weights that are all one are as none."""
+    rows, weights = planted(), np.repeat([1.0, 0.0, 0.5, 1.0], ROWS // 4)
+    other = np.where((weights == 0)[:, None, None, None], 255 - rows.images, rows.images)
+
+    def fit(where: str, images: np.ndarray, how: np.ndarray | None) -> str:
+        one = replace(rows, images=images, weights=how)
+        context = Context(RUNTIME, tmp_path / where, steps=3)
+        return catalog.build("generators", name, settings.get(name)).fit(one, rows, context).fingerprint()
+
+    assert fit("weighed", rows.images, weights) == fit("other", other, weights)
+    assert fit("none", rows.images, None) == fit("ones", rows.images, np.ones(ROWS))
+    if name not in ("procedural", "pretrained"):  # which learn from no image, unless asked to
+        assert fit("weighed", rows.images, weights) != fit("none", rows.images, None)
+        with pytest.raises(GobelinError, match="all 64 training rows with an image have the weight 0"):
+            fit("nothing", rows.images, np.zeros(ROWS))
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_it_is_a_generator_and_its_fit_a_sampler(name: str, fitted: dict[str, Sampler]) -> None:
     assert isinstance(catalog.build("generators", name), Generator) and isinstance(fitted[name], Sampler)
     assert fitted[name].accepts <= set(PARTS) and fitted[name].accepts <= catalog.find("generators", name).accepts

@@ -122,6 +122,11 @@ class ImageRows:
         weights = None if self.weights is None else self.weights[:count]
         return ImageRows(self.images[:count], self.condition.rows(range(min(count, len(self)))), self.classes, weights)
 
+    @property
+    def seen(self) -> np.ndarray:
+        """int64 [n]: the rows that training sees at all."""
+        return np.arange(len(self)) if self.weights is None else np.flatnonzero(self.weights)
+
     def drawn(self, step: int, batch: int, seed: int) -> torch.Tensor:
         """The rows of training step t, int64 [batch]: shuffled, those with more weight more often."""
         if self.weights is not None and not self.weights.any():

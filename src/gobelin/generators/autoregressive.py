@@ -145,10 +145,10 @@ class _Reading:
             self.network = fresh(settings, self.learned)
         self.patches = self.network.patches
         self.batch = max(1, min(settings.batch, MOST_PATCHES // self.patches.count))
-        some = slice(None, None, max(1, len(rows) // 1024))
+        some = rows.seen[:: max(1, len(rows.seen) // 1024)]
         self.network.start_from(self.patches.cut(quantise(rows.images[some], settings.levels)))
         if rows.condition.target is not None:
-            self.network.embedding.standardise(rows.condition.target)
+            self.network.embedding.standardise(rows.condition.target[rows.seen])
         self.network.to(runtime.device)
         self.modules: Mapping[str, nn.Module] = {"network": self.network}
         adam = torch.optim.AdamW(self.network.parameters(), settings.rate, (0.9, 0.98), weight_decay=settings.decay)

@@ -161,7 +161,7 @@ class _Learning:
         some = rows.drawn(0, min(MEASURED, len(rows)), derived_seed(runtime.seed, "measure"))
         self.velocity.standardise(self.canvas.signal(rows.images[some.numpy()]))
         if rows.condition.target is not None:
-            cast(ConditionEmbedding, self.velocity.embedding).standardise(rows.condition.target)
+            cast(ConditionEmbedding, self.velocity.embedding).standardise(rows.condition.target[rows.seen])
         parameters = self.velocity.to(runtime.device).parameters()
         self.modules: Mapping[str, nn.Module] = {"velocity": self.velocity}
         adam = torch.optim.AdamW(parameters, settings.rate, (0.9, 0.98), weight_decay=settings.decay, fused=True)

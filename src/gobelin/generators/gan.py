@@ -194,8 +194,8 @@ class _Duel:
             self.maker, self.critic = ConditionalMaker(settings, self.learned), ConditionalCritic(settings, self.learned)
         self.amount = Amount()
         if rows.condition.target is not None:
-            self.maker.embedding.standardise(rows.condition.target)
-            self.critic.embedding.standardise(rows.condition.target)
+            self.maker.embedding.standardise(rows.condition.target[rows.seen])
+            self.critic.embedding.standardise(rows.condition.target[rows.seen])
         self.modules: Mapping[str, nn.Module] = {"maker": self.maker, "critic": self.critic, "amount": self.amount}
         for module in self.modules.values():
             module.to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

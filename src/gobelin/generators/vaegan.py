@@ -155,7 +155,7 @@ class _Duel:
             self.encoder = nn.Sequential(reader, nn.BatchNorm1d(settings.code, affine=False, momentum=0.02))
             self.critic = Reader(self.learned.size, 1, settings.width, hidden=128)
         if rows.condition.target is not None:
-            self.prior.embedding.standardise(rows.condition.target)
+            self.prior.embedding.standardise(rows.condition.target[rows.seen])
         self.modules: Mapping[str, nn.Module] = {
             "encoder": self.encoder,
             "maker": self.maker,
