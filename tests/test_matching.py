@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gobelin import Workbench, catalog, matching, search
+from gobelin import Workbench, catalog, matching
 from gobelin.align import Shared
 from gobelin.artefacts import Artefacts
 from gobelin.data.samples.shapes import Shapes
 from gobelin.evidence import Finding
 from gobelin.generators import Condition, Controls
+from gobelin.index import Index, create, rows_of
 from gobelin.matching import Eyes, Reading, apart, folds, hits, match, retrieved
 from gobelin.runtime import Runtime
 
@@ -156,16 +157,18 @@ def test_a_reader_reads_what_is_there_and_nothing_else(runtime: Runtime) -> None
     assert reading.cosines(seen[:3], values[:5]).shape == (3, 5)
 
 
-def test_retrieved_is_what_search_finds_first(made: Artefacts) -> None:
+def test_retrieved_is_what_search_finds_first(made: Artefacts, tmp_path: Path) -> None:
     train, valid = (made.rows.part(p) for p in ("train", "valid"))
     shared = made.shared
-    index = Shared(shared.fields, shared.vectors[train], shared.present[train], tuple(made.ids(train)), shared.fingerprint)
+    known = Shared(shared.fields, shared.vectors[train], shared.present[train], tuple(made.ids(train)), shared.fingerprint)
+    create(tmp_path / "index", rows_of(known), "space")
+    index = Index(tmp_path / "index", "space")
     for name in shared.fields:
         rows = valid[shared.has(name)[valid]][:12]
         for row, place in zip(rows, retrieved(made, name, rows, train), strict=True):
             alone = shared.present[[row]] & (np.array(shared.fields) == name)
             query = Shared(shared.fields, shared.vectors[[row]] * alone[..., None], alone, ("q",), shared.fingerprint)
-            assert search.nearest(index, query, 1)[0].row == place
+            assert index.nearest(query.pooled()[0], 1)[0].row == place
 
 
 @pytest.mark.usefixtures("pixels")

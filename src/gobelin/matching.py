@@ -254,7 +254,7 @@ def asked_by(made: Artefacts, field: str, rows: np.ndarray, parts: frozenset[str
 
 
 def retrieved(made: Artefacts, field: str, rows: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """int64 [n]: the place in `train` of the row that search finds first for each row's field alone (as `search.nearest`)."""
+    """int64 [n]: the place in `train` of the row that search finds first for each row's field alone (as `Index.nearest`)."""
     return (made.shared.of(field)[rows] @ made.shared.pooled()[train].T).argmax(1)
 
 
