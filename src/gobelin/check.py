@@ -222,8 +222,9 @@ def _column_giveaway(dataset: Dataset, column: str, kind: str, label: np.ndarray
         return None
     values = dataset.values(column)
     chosen = [values[r] for r in rows]
-    if kind == "number":
-        x = np.array([[_float(v), v is None] for v in chosen])
+    if kind == "number":  # a tree looks at the order alone; it would keep 32 bits of a number, which 1e300 has no place in
+        place = np.unique([_float(v) for v in chosen], return_inverse=True)[1]
+        x = np.array([[p, v is None] for p, v in zip(place, chosen, strict=True)], float)
     else:
         index = {v: i for i, v in enumerate(sorted({str(v) for v in chosen}))}
         x = np.array([[index[str(v)], v is None] for v in chosen], float)
