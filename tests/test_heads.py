@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from gobelin.jobs import Job
-from gobelin.networks.heads import HeadSettings, _Order, _shown, train_heads
-from gobelin.networks.joins import Attended, Join, Pooled, SideBySide
+from gobelin.networks.heads import HeadSettings, _Order, shown_fields, train_heads
+from gobelin.networks.joins import Attended, Join, Ordered, Pooled, SideBySide
 from gobelin.runtime import generator, silent
 
 N, WIDTHS = 90, (5, 3)
@@ -59,7 +61,7 @@ def test_a_head_is_a_plain_loop_over_its_own_streams() -> None:
     for step, rows in enumerate(order):
         for group in optimiser.param_groups:
             group["lr"] = CLASSES.rate * (1 + np.cos(np.pi * step / CLASSES.steps)) / 2
-        shown = _shown(PRESENT[rows], CLASSES.dropout, generator(5, "dropout", step))
+        shown = shown_fields(PRESENT[rows], CLASSES.dropout, generator(5, "dropout", step))
         x = torch.cat([f[rows] * shown[:, k, None] for k, f in enumerate(FEATURES)] + [shown], 1)
         loss = torch.nn.functional.cross_entropy(x @ layer + bias, LABELS[rows]) + 1e-2 * (layer**2).sum()
         optimiser.zero_grad()
@@ -170,7 +172,7 @@ def test_side_by_side_is_the_layer_on_masked_inputs(hidden: int) -> None:
 def test_dropout_never_hides_the_last_field() -> None:
     present = torch.from_numpy(RNG.random((500, 4)) < 0.5)
     for dropout in (0.0, 0.5, 0.99, 1.0):
-        shown = _shown(present, dropout, generator(0, "x")).bool()
+        shown = shown_fields(present, dropout, generator(0, "x")).bool()
         assert not (shown & ~present).any() and torch.equal(shown.any(1), present.any(1))
         assert dropout > 0 or torch.equal(shown, present)
         assert dropout < 1 or bool((shown.sum(1) <= 1).all())
@@ -178,7 +180,7 @@ def test_dropout_never_hides_the_last_field() -> None:
 
 def test_dropout_hides_each_field_at_its_rate_and_spares_none() -> None:
     present = torch.ones(20_000, 3, dtype=torch.bool)
-    shown = _shown(present, 0.3, generator(0, "rate"))
+    shown = shown_fields(present, 0.3, generator(0, "rate"))
     expected = 0.7 + 0.3**3 / 3  # shown by chance, or the last one, each as often
     assert torch.allclose(shown.mean(0), torch.full((3,), expected), atol=0.015)
 
@@ -209,3 +211,58 @@ def test_every_row_once_before_any_row_again(rows: int, batch: int) -> None:
     for epoch in range(len(stream) // rows):
         assert sorted(stream[epoch * rows : (epoch + 1) * rows].tolist()) == list(range(rows))
     assert torch.equal(_Order(rows, batch, seed=3).batch(4), batches[4])
+
+
+def test_ordered_scores_are_the_differences_of_a_logistic() -> None:
+    """McCullagh 1980: P(level <= k) = expit(cut_k - z), in plain numbers."""
+    join, rng = Ordered(SideBySide(0)), np.random.default_rng(0)
+    shapes = join.shapes(WIDTHS, 5)
+    weights = {name: torch.from_numpy(rng.normal(size=(1, *shape)).astype(np.float32)) for name, shape in shapes.items()}
+    assert shapes["cuts"] == (4,) and shapes["map1"][1] == 1
+    shown = PRESENT[:30].float()
+    found = join.scores(weights, [f[None, :30] for f in FEATURES], shown[None])[0].double().numpy()
+    z = join.join.scores(weights, [f[None, :30] for f in FEATURES], shown[None])[0].double().numpy()
+    w = weights["cuts"][0].double().numpy()
+    gaps = np.log1p(np.exp(w[1:]))
+    cuts = np.concatenate([[w[0]], w[0] + gaps.cumsum()]) - np.log(2) * 3 / 2
+    below = np.concatenate([np.zeros((30, 1)), expit(cuts - z), np.ones((30, 1))], 1)
+    assert np.allclose(np.exp(found), np.diff(below, axis=1), atol=1e-5)
+
+
+def test_a_linear_ordered_head_is_proportional_odds_fitted_another_way() -> None:
+    """Planted levels; scipy minimises the same likelihood from plain formulas."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(300, 2)).astype(np.float32)
+    level = np.digitize(x @ [1.5, -1.0] + rng.logistic(size=300), [-1.0, 0.5, 2.0])
+    settings = HeadSettings(4, False, steps=800, batch=300, rate=0.05, dropout=0.0)
+    (head,) = train_heads(
+        Ordered(SideBySide(0)), [torch.from_numpy(x)], torch.ones(300, 1, dtype=torch.bool), torch.from_numpy(level),
+        [job(np.arange(300), decay=0.0)], settings, silent,
+    )  # fmt: skip
+
+    def loss(at: np.ndarray) -> float:
+        below = np.concatenate([np.zeros((300, 1)), expit(np.sort(at[2:])[None] - (x @ at[:2])[:, None]), np.ones((300, 1))], 1)
+        return float(-np.log(np.diff(below, axis=1)[np.arange(300), level] + 1e-12).mean())
+
+    wanted = minimize(loss, np.array([0.0, 0, -1, 0, 1]), method="Nelder-Mead", options={"maxiter": 4000, "xatol": 1e-6}).x
+    assert np.allclose(head["map1"][:2, 0], wanted[:2], atol=0.02)
+
+
+def test_labels_are_heads_of_their_own() -> None:
+    """Two labels trained at once are the two trained alone."""
+    both = torch.from_numpy((RNG.random((N, 2)) < 0.4).astype(np.float32))
+    settings = HeadSettings(2, False, steps=60, batch=N, dropout=0.0)
+    (together,) = trained([job(np.arange(N))], settings, both)
+    start = torch.randn(10, 2, generator=generator(0, "weights", 1)) * 0.5 / 10**0.5
+    x = torch.cat([f * PRESENT[:, k, None] for k, f in enumerate(FEATURES)] + [PRESENT.float()], 1)
+    for c in range(2):
+        layer, bias = start[:, c].clone().requires_grad_(), torch.zeros(1, requires_grad=True)
+        optimiser = torch.optim.Adam([layer, bias], lr=settings.rate)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 60)
+        for _ in range(60):
+            loss = torch.nn.functional.softplus(torch.where(both[:, c] > 0, -1.0, 1.0) * (x @ layer + bias)).mean()
+            optimiser.zero_grad()
+            (loss + 1e-2 * (layer**2).sum()).backward()
+            optimiser.step()
+            schedule.step()
+        assert torch.allclose(together["map1"][:, c], layer, atol=1e-4)
