@@ -14,8 +14,10 @@ from gobelin import config  # noqa: E402
 from gobelin.data.reading import read  # noqa: E402
 from gobelin.data.samples import market  # noqa: E402
 from gobelin.data.samples.market import Market  # noqa: E402
+from gobelin.encoders.series import Series  # noqa: E402
 from gobelin.errors import GobelinError  # noqa: E402
 from gobelin.rows import Rows, read_rows  # noqa: E402
+from gobelin.runtime import Runtime  # noqa: E402
 from gobelin.settings import Settings  # noqa: E402
 
 HOME = Path(arch.__file__).parent / "data"
@@ -86,6 +88,14 @@ def test_settings_that_would_leak_are_refused() -> None:
 def test_it_is_written_the_same_each_time(tmp_path: Path) -> None:
     one, two = (read(Market(step=63).write(tmp_path / str(seed), seed)).fingerprint for seed in (0, 1))
     assert one == two
+
+
+def test_its_queries_are_read(rows: Rows) -> None:
+    field, cells = rows.schema.field("prices"), rows.dataset.cells(rows.schema.field("prices"))
+    encoder = Series().fit(cells, field, {}, Runtime())
+    (text,) = [query["prices"] for query in Market().queries() if "prices" in query]
+    found = encoder.embed([encoder.decode(Series().parse(text, field), Path())[0], encoder.decode(cells[0] or {}, Path())[0]])
+    assert encoder.channels == {"prices": 3} and np.isfinite(found).all() and found[0, 5] < -1  # the trend of the first channel
 
 
 def test_the_recipe_is_what_the_set_uses() -> None:
