@@ -34,6 +34,8 @@ def npy(x: np.ndarray) -> bytes:
 @pytest.mark.parametrize("written", [
     [1, 2.5, None, -4], [1.0, 2.5, NAN, -4.0], "[1, 2.5, null, -4]", "[1.0, 2.5, None, -4.0]", "[1, 2.5, NaN, -4]",
     "1 2.5 nan  -4", "1;2.5;;-4", "1; 2.5; NA; -4", "1,2.5,,-4", npy(np.array([1, 2.5, NAN, -4])), [["1", "2.5", "", "-4"]],
+    "[ 1.   2.5  nan\n -4. ]", "[np.float64(1.0), np.float64(2.5), None, np.float64(-4.0)]", "['1', '2.5', '', '-4']",
+    "[[1, 2.5, null, -4]]",
 ])  # fmt: skip
 def test_one_window_in_many_writings(written: Any) -> None:  # noqa: ANN401
     x, holes = open_series(written, Path())
@@ -87,6 +89,9 @@ BAD: dict[str, tuple[Any, str]] = {
     "too large": ("[1, 1e999, 2]", "not finite"),
     "a very long integer": ([1, 10**400, 2], "not finite"),
     "cut short": ("[1, 2.5, 3", "is it cut short"),
+    "cut channels": ("[[1, 2], [3, 4", "is it cut short"),
+    "shortened": ("[1. 2. 3. ... 7. 8. 9.]", "it was shortened when it was written"),
+    "deep text": ("[[[1, 2], [3, 4]]]", "mixes numbers and lists"),
     "transposed": ([[k] * 3 for k in range(40)], "has 40 channels of 3 samples each; channels x time was expected"),
     "too many channels": ([[0, 1] * MOST_CHANNELS] * (MOST_CHANNELS + 1), "257 channels"),
     "lost": ("no.npy", "no such file"),
@@ -150,6 +155,8 @@ COLUMNS: dict[str, tuple[str, list[Any]]] = {
     "channels": ("series", WINDOWS.reshape(60, 2, 4).repeat(2, axis=2).tolist()),
     "with_holes": ("series", [[*w[:3], None, *w[4:]] for w in WINDOWS.tolist()]),
     "spelled": ("series", [json.dumps(w) for w in WINDOWS.tolist()]),
+    "from_numpy": ("series", [str(w) for w in WINDOWS]),
+    "from_pandas": ("series", [str(list(w)) for w in WINDOWS]),
     "spaced": ("series", [" ".join(map(str, w)) for w in WINDOWS.tolist()]),
     "semicolons": ("series", ["; ".join(map(str, w)) for w in WINDOWS.tolist()]),
     "files": ("series", [f"{k}.npy" for k in range(60)]),

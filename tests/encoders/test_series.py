@@ -252,7 +252,7 @@ def test_bad_windows_are_listed_or_refused_in_one_line(tmp_path: Path) -> None:
     reasons = [
         "is it cut short",
         "has 1 sample;",
-        "none",
+        "holds 'high'",
         "not finite",
         "of 1 and of 2 samples",
         "has 2 channels, 1 were expected",

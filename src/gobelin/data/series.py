@@ -11,7 +11,6 @@ Two numbers, or four, are rather a place, a colour or a box: a column is taken f
 from __future__ import annotations
 
 import io
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +29,8 @@ SIGNATURE = b"\x93NUMPY"
 MOST = 2**24  # samples of a window, all channels together
 MOST_CHANNELS = 256
 SHORTEST = 5  # samples from which on a column of lists is taken for series
-WORD = re.compile(r"\b(?:nan|none|null)\b", re.IGNORECASE)
+NUMPY = re.compile(r"np\.\w+\(([^()]*)\)")  # a number as numpy's lists show it
+CHANNEL = re.compile(r"\[([^\[\]]*)\]")
 
 
 def open_series(value: Any, root: Path) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401 - a cell is any
@@ -104,15 +104,23 @@ def _number(item: Any) -> float:  # noqa: ANN401
 
 
 def _spelled(text: str) -> list[Any]:
-    """A JSON list, or numbers with one sort of separator: semicolons, else commas, else spaces."""
-    text = text.strip()
-    if text.startswith("["):
-        try:
-            found = json.loads(WORD.sub("null", text.replace("'", '"')))
-        except (ValueError, RecursionError) as error:
-            raise BadCell("starts like a list and is none; is it cut short") from error
-        return list(found)
-    return _parts(text)
+    """A list as JSON, Python or numpy write it, or numbers with one sort of separator: semicolons, else commas, else spaces."""
+    text = NUMPY.sub(r"\1", text.strip())
+    if not text.startswith("["):
+        return _parts(text)
+    inner = text[1:-1]
+    if not text.endswith("]") or inner.count("[") != inner.count("]"):
+        raise BadCell("starts like a list and doesn't end like one; is it cut short")
+    if "..." in inner:
+        raise BadCell("holds '...'; it was shortened when it was written")
+    channels = CHANNEL.findall(inner)
+    if channels and CHANNEL.sub("", inner).strip(" ,\n"):
+        raise BadCell("mixes numbers and lists; one list, or a list a channel was expected")
+    return [_items(channel) for channel in channels] if channels else _items(inner)
+
+
+def _items(text: str) -> list[str]:
+    return [part.strip("'\"") for part in _parts(text)] if text.strip() else []
 
 
 def _parts(text: str) -> list[str]:
@@ -192,10 +200,11 @@ def _looks(value: Any) -> bool:  # noqa: ANN401
     if not isinstance(items, list) or len(items) < SHORTEST:
         return False
     some = items[:: max(1, len(items) // 100)]
-    if all(v is None for v in some):
+    if isinstance(value, list) and any(isinstance(v, str) for v in some):
         return False
-    read = [v is None or (isinstance(v, int | float | str) and not (isinstance(v, str) and _unread(v or "nan"))) for v in some]
-    return float(np.mean(read)) > 0.8 and not (isinstance(value, list) and any(isinstance(v, str) for v in some))
+    holes = [v is None or (isinstance(v, str) and v.lower() in NO_NUMBER | {""}) for v in some]
+    numbers = [isinstance(v, int | float) or (isinstance(v, str) and not _unread(v)) for v in some]
+    return any(numbers) and float(np.mean(np.logical_or(holes, numbers))) > 0.8
 
 
 def _opens(value: str, root: Path) -> bool:
