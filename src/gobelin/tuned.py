@@ -119,7 +119,15 @@ def held_back(settings: Tune, training: Training) -> np.ndarray:
 
 
 def tuned(settings: Tune, material: Material, work: Path | None, key: str = "") -> tuple[dict[str, Tuned], list[Finding]]:
-    """The encoders that were trained on, none where that was not kept, and what was found.
+    """The encoders that were trained on, none where that was not kept, and what was found. work, key: as in `trained`."""
+    found, kept, findings = trained(settings, material, work, key)
+    return (found if kept else {}), findings
+
+
+def trained(
+    settings: Tune, material: Material, work: Path | None, key: str = ""
+) -> tuple[dict[str, Tuned], bool, list[Finding]]:
+    """The encoders that were trained on, whether they are worth keeping, and what was found.
 
     work: where the training leaves its checkpoints. key: names data and settings, for those."""
     training = material.training
@@ -143,7 +151,7 @@ def tuned(settings: Tune, material: Material, work: Path | None, key: str = "") 
     found = {name: Tuned(encoder) for name, encoder in encoders.items()}
     note = f"{settings.how}, step {outcome.kept} of {steps}; {int(held.sum())} training rows held back"
     kept, findings = _judged(settings, material, found, held, note)
-    return (found if kept else {}), findings
+    return found, kept, findings
 
 
 def _untouched(reader: Reader, name: str) -> Tunable:
