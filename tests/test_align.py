@@ -88,7 +88,7 @@ def test_closed_form_is_the_generalised_eigenproblem(fields: tuple[str, ...], sh
     """A v = (1 + s) B v, A the covariances of all fields, B their blocks on the diagonal plus the ridge."""
     train = planted(400).keep(fields)
     width = 5
-    found = Align(width=width, steps=0, shrinkage=shrinkage).fit(train, names(train), runtime)
+    found = Align(width=width, steps=0, shrinkage=shrinkage, landmarks=0, power=1).fit(train, names(train), runtime)
     assert found.kept == CLOSED_FORM
     x = [train.features[f].astype(np.float64) - train.features[f].mean(0, dtype=np.float64) for f in train.fields]
     covariance = np.cov(np.concatenate(x, 1).T, bias=True)
@@ -109,7 +109,7 @@ def test_closed_form_is_the_generalised_eigenproblem(fields: tuple[str, ...], sh
 
 def test_closed_form_of_two_fields_is_cca(runtime: Runtime) -> None:
     train = planted(400).keep(("image", "text"))
-    found = Align(width=3, steps=0, shrinkage=1e-9).fit(train, names(train), runtime)
+    found = Align(width=3, steps=0, shrinkage=1e-9, landmarks=0, power=1).fit(train, names(train), runtime)
     left, right = (
         (train.features[f] - found.weights[f"{f}/mean"]) @ found.weights[f"{f}/projection"] for f in ("image", "text")
     )
@@ -123,7 +123,7 @@ def test_closed_form_of_two_fields_is_cca(runtime: Runtime) -> None:
 
 def test_a_field_that_shares_nothing_gets_no_weight(runtime: Runtime) -> None:
     train = planted(3000, extra=6)
-    found = Align(width=LATENT, steps=0).fit(train, names(train), runtime)
+    found = Align(width=LATENT, steps=0, landmarks=0, power=1).fit(train, names(train), runtime)
     sizes = {}
     for k, f in enumerate(train.fields):
         z = (train.features[f] - found.weights[f"{f}/mean"]) @ found.weights[f"{f}/projection"]
@@ -221,7 +221,8 @@ def test_the_retrieval_that_it_stops_by_is_the_mean_reciprocal_rank() -> None:
         for left, right in ((za, zb), (zb, za)):
             ranks = [int(((right @ q) >= right[k] @ q - 1e-7).sum()) for k, q in enumerate(left)]
             wanted.append(np.log(np.mean([1 / r for r in ranks])))
-    assert np.allclose(align._retrieval(inputs, weights, have, rows), wanted, atol=1e-5)
+    z = [torch.nn.functional.normalize(i[rows] @ w, dim=1) for i, w in zip(inputs, weights, strict=True)]
+    assert np.allclose(align._retrieval(z, have[rows], np.arange(10)), wanted, atol=1e-5)
 
 
 def test_groups_are_held_back_together(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,3 +269,98 @@ def test_two_training_rows_are_the_least(runtime: Runtime) -> None:
             Align(width=4, steps=2).fit(few, names(few), runtime)
     shared = Align(width=4, steps=2).fit(rows.rows([0, 1]), names(rows)[:2], runtime).project(rows)
     assert np.isfinite(shared.vectors).all()
+
+
+def test_rows_of_ones_own_group_are_not_counted_as_wrong() -> None:
+    cosines = torch.tensor([[0.5, 0.9, 0.1], [0.2, 0.8, 0.3], [0.6, 0.7, 0.4]])
+    assert align.reciprocal_ranks(cosines, np.arange(3)).tolist() == pytest.approx([1 / 2, 1, 1 / 3])
+    assert align.reciprocal_ranks(cosines, np.array([0, 0, 1])).tolist() == pytest.approx([1, 1, 1 / 3])
+
+
+def curved(n: int, seed: int) -> Embeddings:
+    """Two fields of one hidden angle: no linear map of the one says anything of the other (cosines of k and 2 k angles)."""
+    rng, fixed = np.random.default_rng(seed), np.random.default_rng(7)
+    angle = rng.uniform(0, 2 * np.pi, n)
+    a = np.stack([np.cos(angle), np.sin(angle)], 1) @ fixed.normal(size=(2, 12))
+    b = np.stack([np.cos(2 * angle), np.sin(2 * angle)], 1) @ fixed.normal(size=(2, 9))
+    features = {"a": (a + 0.02 * rng.normal(size=a.shape)).astype(np.float32), "b": b.astype(np.float32)}
+    return Embeddings(("a", "b"), features, np.ones((n, 2), bool), tuple(map(str, range(n))), "space")
+
+
+def test_landmarks_find_what_no_linear_map_does(runtime: Runtime) -> None:
+    train, fresh = curved(300, 0), curved(100, 1)
+    found = {}
+    for landmarks in (0, 200):
+        shared = Align(width=8, steps=0, landmarks=landmarks).fit(train, names(train), runtime).project(fresh)
+        cosines = shared.of("a") @ shared.of("b").T
+        found[landmarks] = float(np.median((cosines >= cosines.diagonal()[:, None]).sum(1)))
+    assert found[200] < 10 < 30 < found[0], found
+
+
+class Names:
+    """Four classes by name: what the softmax of the logits mixes."""
+
+    weight = np.random.default_rng(5).normal(size=(WIDTHS["image"], 4)).astype(np.float32)
+    bias = np.array([0.1, -0.2, 0.0, 0.3], np.float32)
+    words = np.random.default_rng(6).normal(size=(4, WIDTHS["text"])).astype(np.float32)
+
+
+def test_a_bridge_is_the_mixture_of_the_names(runtime: Runtime) -> None:
+    """Written out for one row: the unit sum of the image's own vector and of the vector of the mixed names."""
+    train = planted(200)
+    plain = Align(width=8, steps=0).fit(train, names(train), runtime)
+    bridge = align.Bridge("image", "text", Names.weight, Names.bias, Names.words)
+    found = align._bridged(plain, bridge, 0.5, train).project(train.rows([3])).of("image")[0]
+    x = train.features["image"][3].astype(np.float64)
+    share = np.exp(1.5 * (x @ Names.weight + Names.bias))
+    mixed = (share / share.sum()) @ (Names.words - Names.words.mean(0) + train.features["text"].mean(0))
+    text = Embeddings(
+        train.fields, {**{f: v[:1] for f, v in train.features.items()}, "text": mixed[None].astype(np.float32)},
+        np.ones((1, 3), bool), ("q",), "space",
+    )  # fmt: skip
+    wanted = plain.project(train.rows([3])).of("image")[0] + 0.5 * plain.project(text).of("text")[0]
+    assert np.allclose(found, wanted / np.linalg.norm(wanted), atol=1e-5)
+
+
+def test_a_bridge_that_says_nothing_is_not_kept_and_a_true_one_is(runtime: Runtime) -> None:
+    """Names that are true: each training text is near the name that the image's logits point at."""
+    rng, n = np.random.default_rng(0), 400
+    label = rng.integers(0, 40, n)
+    looks, words = rng.normal(size=(40, 30)), rng.normal(size=(40, 20))
+    image = (looks[label] + 0.3 * rng.normal(size=(n, 30))).astype(np.float32)
+    text = (words[label] + 0.3 * rng.normal(size=(n, 20))).astype(np.float32)
+    rows = Embeddings(("image", "text"), {"image": image, "text": text}, np.ones((n, 2), bool), tuple(map(str, range(n))), "s")
+    groups = [str(one) for one in label]  # held-back rows have labels that no training row has
+    bias = (-(looks**2).sum(1) / 2).astype(np.float32)
+    true = align.Bridge("image", "text", looks.T.astype(np.float32), bias, words.astype(np.float32))
+    false = align.Bridge("image", "text", looks.T.astype(np.float32), bias, words[rng.permutation(40)].astype(np.float32))
+    how = Align(width=16, steps=0)
+    assert how.fit(rows, groups, runtime, bridges=[true]).bridges[0][2] > 0
+    assert how.fit(rows, groups, runtime, bridges=[false]).bridges == ()
+
+
+def test_a_bound_field_moves_no_old_one_and_is_found(runtime: Runtime, tmp_path: Path) -> None:
+    train, fresh = planted(500, missing=0.2), planted(150, seed=2)
+    old = Align(width=16, steps=0).fit(train.keep(("image", "text")), names(train), runtime)
+    bound = old.bind(train, names(train), runtime)
+    before, after = old.project(fresh.keep(("image", "text"))), bound.project(fresh)
+    assert np.array_equal(before.vectors, after.vectors[:, :2])
+    assert recall_at_1(after.of("table"), after.of("image")) > 30 / 150
+    whole = Align(width=16, steps=0).fit(train, names(train), runtime).project(fresh)
+    assert recall_at_1(after.of("table"), after.of("text")) > recall_at_1(whole.of("table"), whole.of("text")) - 0.15
+    bound.save(tmp_path)
+    assert np.array_equal(Align.load(tmp_path).project(fresh).vectors, after.vectors)
+    with pytest.raises(GobelinError, match="at least one more"):
+        old.bind(train.keep(("image", "text")), names(train), runtime)
+
+
+@pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
+def test_either_loss_retrieves_and_features_read_in_parts_are_the_same(
+    loss: str, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, fresh = planted(300, noise=1.2), planted(100, seed=3, noise=1.2)
+    how = Align(width=16, steps=40, loss=loss, hard=1.0, rate=2e-3, pull=0.0)
+    found = how.fit(train, names(train), runtime)
+    assert min(recalls(found.project(fresh), np.arange(100)).values()) > 10 / 100
+    monkeypatch.setattr(align, "WHOLE", 10)
+    assert np.allclose(how.fit(train, names(train), runtime).project(fresh).vectors, found.project(fresh).vectors, atol=1e-4)

@@ -1,12 +1,17 @@
-"""One kept space for every field: a linear projection a field, closed form first, then contrastive.
+"""One kept space for every field: a projection a field, closed form first, then contrastive.
 
-Start: regularised canonical correlations of many sets (Kettenring 1971) on the principal components of each field. Then the
-projections are trained with the symmetric contrastive loss of every pair of fields (Radford et al. 2021, fig. 3), pulled
-towards their start, and stopped by the retrieval of held-back training rows. When contrastive training doesn't retrieve
-better, or buys one pair of fields with another's loss, the closed form is kept. A row serves the pairs of fields that it has.
+Start: regularised canonical correlations of many sets on every field's likeness to landmark rows (`correlation`). Then the
+projections are trained with a contrastive loss of every pair of fields (`networks.contrast`), pulled towards their start, and
+stopped by the retrieval of held-back training rows. When contrastive training doesn't retrieve better, or buys one pair of
+fields with another's loss, the closed form is kept. A row serves the pairs of fields that it has; rows of one group belong
+together. Batches are read from memory-mapped features, and with torch.distributed started each process takes its share of a
+batch, so neither rows nor batch need fit one process.
 
-What this cannot show: that two fields describe the same thing. It finds what they share linearly, chance included; recall
-on rows that were not trained on (`search`) says how much that is worth.
+A network that names classes is a bridge to words: its softmax mixes the text vectors of the names, and an image also stands
+where that mixture stands (`Bridge`).
+
+What this cannot show: that two fields describe the same thing. It finds what they share, chance included; recall on rows that
+were not trained on (`search`) says how much that is worth.
 """
 
 from __future__ import annotations
@@ -15,18 +20,27 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
+from scipy.special import softmax
+from torch import Tensor
 
 from gobelin.config import within
-from gobelin.embedding import Embeddings, principal
+from gobelin.correlation import BLOCK, Basis, likeness, many_sets
+from gobelin.embedding import Embeddings
 from gobelin.errors import GobelinError
+from gobelin.networks.contrast import crew, gathered, sigmoid_loss, softmax_loss, summed
 from gobelin.runtime import Progress, Runtime, generator, numpy_generator, silent
 from gobelin.store import fingerprint, load_arrays, read_json, save_arrays, write_json
 
 CLOSED_FORM, CONTRASTIVE = "closed form", "contrastive"
 WORST = 0.03  # what a pair of fields may lose of its retrieval while the others gain
+BRIDGES = (0.0, 0.25, 0.5, 1.0)  # weights of a bridge that held-back rows choose from
+RIDGES = (0.01, 0.1, 1.0)  # of a field that is bound later
+WATCHED = 2000  # held-back rows that training is stopped by, at most
+WHOLE = 100_000  # training rows whose components are computed once
 
 
 @dataclass(frozen=True)
@@ -44,8 +58,7 @@ class Shared:
 
     def pooled(self) -> np.ndarray:
         """float32 [N, D]: the mean of a row's present vectors, of unit length (zero for a row with nothing)."""
-        mean = self.vectors.sum(1)
-        return mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
+        return unit(self.vectors.sum(1))
 
     def of(self, field: str) -> np.ndarray:
         """float32 [N, D]: the vectors of one field."""
@@ -57,76 +70,106 @@ class Shared:
 
 
 @dataclass(frozen=True)
+class Bridge:
+    """A field whose encoder names classes, and a field of words. weight [D_f, K], bias [K]: of the classes' logits. words:
+    [K, D_t], the names by the encoder of the field of words."""
+
+    field: str
+    to: str
+    weight: np.ndarray
+    bias: np.ndarray
+    words: np.ndarray
+
+
+@dataclass(frozen=True)
 class Align:
-    """width: D of the shared space. components: principal components kept of each field. shrinkage: ridge added to the
-    variance of every component, as a share of their mean. steps, batch, rate, temperature: of the
-    contrastive training. pull: weight of the distance from the start. holdout: share of the training rows held back to
-    stop by."""
+    """width: D of the shared space. components: principal components kept of each field. landmarks: rows that the others are
+    compared with, 0 for a linear map. shrinkage: ridge added to the variance of every component, as a share of their mean.
+    power: 1 trusts the strongest correlations, 0 all alike. sharpness: factor of a bridge's logits. steps, batch, rate,
+    temperature: of the contrastive training. loss: of it. hard: how much more a negative counts that lies near. pull: weight of
+    the distance from the start. holdout: share of the training rows held back to stop by. base: folder of a run whose space is
+    kept as it is; only fields that it lacks are added."""
 
     width: int = 128
-    components: int = 192
+    components: int = 256
+    landmarks: int = 600
     shrinkage: float = 1.0
+    power: float = 0.5
+    sharpness: float = 1.5
     steps: int = 300
     batch: int = 512
     rate: float = 5e-4
     temperature: float = 0.07
+    loss: Literal["softmax", "sigmoid"] = "softmax"
+    hard: float = 0.0
     pull: float = 0.1
     holdout: float = 0.15
+    base: str = ""
 
     def __post_init__(self) -> None:
         within(self, {
-            "width": (1, 8192), "components": (1, 8192), "shrinkage": (0, 1e6), "steps": (0, 1e7), "batch": (2, 1e7),
-            "rate": (1e-9, 10), "temperature": (1e-4, 100), "pull": (0, 1e6), "holdout": (0, 0.9),
+            "width": (1, 8192), "components": (1, 8192), "landmarks": (0, 65536), "shrinkage": (0, 1e6), "power": (0, 8),
+            "sharpness": (1e-3, 1e3), "steps": (0, 1e7), "batch": (2, 1e7), "rate": (1e-9, 10), "temperature": (1e-4, 100),
+            "hard": (0, 100), "pull": (0, 1e6), "holdout": (0, 0.9),
         })  # fmt: skip
 
-    def fit(self, train: Embeddings, groups: Sequence[str], runtime: Runtime, progress: Progress = silent) -> Alignment:
-        """Learn from training rows. groups [N]: rows of one group are held back together."""
+    def fit(
+        self,
+        train: Embeddings,
+        groups: Sequence[str],
+        runtime: Runtime,
+        progress: Progress = silent,
+        bridges: Sequence[Bridge] = (),
+    ) -> Alignment:
+        """Learn from training rows. groups [N]: rows of one group belong together and are held back together."""
         if len(train) < 2 or not train.present.any():
             raise GobelinError(f"align: {len(train)} training rows with something in them. At least 2 are needed.")
+        held = self._held(groups, runtime)
+        bases = {f: Basis.fit(train, f, self.components, self.shrinkage, self.landmarks, runtime.seed) for f in train.fields}
+        start = many_sets(train, bases, train.present & ~held[:, None], self.width, self.power)
+        names = np.unique(list(groups), return_inverse=True)[1]
+        tuned, kept = self._contrastive(_Components(train, bases), train.present, held, names, start, runtime, progress)
+        found = self._joined(train, bases, tuned, kept)
+        strengths = [self._strength(found, bridge, train, names, held) for bridge in bridges]
+        if kept == CLOSED_FORM:  # nothing was stopped by the held-back rows: they may serve too
+            found = self._joined(train, bases, many_sets(train, bases, train.present, self.width, self.power), kept)
+        for bridge, strength in zip(bridges, strengths, strict=True):
+            found = _bridged(found, bridge, strength, train) if strength else found
+        return found
+
+    def _held(self, groups: Sequence[str], runtime: Runtime) -> np.ndarray:
+        """bool [N]: the rows held back, whole groups."""
         names = sorted(set(groups))
         order = numpy_generator(runtime.seed, "align", "holdout").permutation(len(names))
         held_names = {names[k] for k in order[: int(self.holdout * len(names))]}
-        held = np.array([g in held_names for g in groups])
-        bases = {f: _basis(train, f, self.components, self.shrinkage) for f in train.fields}
-        whitened = {f: bases[f].apply(train.features[f]) for f in train.fields}
-        start = self._closed_form(whitened, train.present & ~held[:, None], train.fields)
-        tuned, kept = self._contrastive(whitened, train.present, held, train.fields, start, runtime, progress)
-        if kept == CLOSED_FORM:  # nothing was stopped by the held-back rows: they may serve too
-            tuned = self._closed_form(whitened, train.present, train.fields)
-        weights = {}
-        for k, f in enumerate(train.fields):
-            weights[f"{f}/mean"] = bases[f].mean
-            weights[f"{f}/projection"] = (bases[f].whiten @ tuned[k]).astype(np.float32)
+        return np.array([g in held_names for g in groups])
+
+    def _joined(self, train: Embeddings, bases: dict[str, Basis], last: Sequence[np.ndarray], kept: str) -> Alignment:
+        weights = {f"{f}/{k}": v for f, one in zip(train.fields, last, strict=True) for k, v in bases[f].weights(one).items()}
         return Alignment(self, train.fields, weights, train.space, kept)
 
-    def _closed_form(self, x: dict[str, np.ndarray], present: np.ndarray, fields: Sequence[str]) -> list[np.ndarray]:
-        """Projections [K_f, D] that maximise the summed correlations of all pairs of fields (Kettenring 1971, SUMCOR)."""
-        sizes = [x[f].shape[1] for f in fields]
-        edges = np.concatenate([[0], np.cumsum(sizes)])
-        joint = np.eye(edges[-1])
-        for a, b in combinations(range(len(fields)), 2):
-            both = present[:, a] & present[:, b]
-            if both.sum() > 2:
-                xa, xb = x[fields[a]][both].astype(np.float64), x[fields[b]][both].astype(np.float64)
-                block = xa.T @ xb / both.sum()
-                joint[edges[a] : edges[a + 1], edges[b] : edges[b + 1]] = block
-                joint[edges[b] : edges[b + 1], edges[a] : edges[a + 1]] = block.T
-        values, vectors = np.linalg.eigh(joint)
-        top = np.argsort(-values)[: self.width]
-        strength = np.clip(values[top] - 1, 0, None)  # zero where no pair of fields shares anything
-        basis = vectors[:, top] * strength / max(strength.max(), 1e-12)
-        full = np.zeros((edges[-1], self.width))
-        full[:, : basis.shape[1]] = basis
-        blocks = [full[edges[k] : edges[k + 1]] for k in range(len(fields))]
-        # a field that meets no other in any row (an image folder has but one): its own principal components
-        return [block if np.abs(block).max(initial=0) > 1e-9 else np.eye(*block.shape) for block in blocks]
+    @staticmethod
+    def _strength(found: Alignment, bridge: Bridge, train: Embeddings, names: np.ndarray, held: np.ndarray) -> float:
+        """The weight of a bridge with which held-back rows are found best from both sides; 0 where that is not above no bridge
+        by two standard errors."""
+        a, b = (train.fields.index(f) for f in (bridge.field, bridge.to))
+        rows = np.flatnonzero(held & train.present[:, a] & train.present[:, b])[:WATCHED]
+        if len(rows) < 2:
+            return 0.0
+        scores = []
+        for strength in BRIDGES:
+            z = torch.from_numpy(_bridged(found, bridge, strength, train).project(train.rows(rows)).vectors)
+            scores.append(sum(reciprocal_ranks(c, names[rows]) for c in (z[:, a] @ z[:, b].T, z[:, b] @ z[:, a].T)))
+        best = int(np.argmax([float(one.mean()) for one in scores]))
+        gain = scores[best] - scores[0]
+        return BRIDGES[best] if float(gain.mean()) > 2 * float(gain.std()) / len(rows) ** 0.5 else 0.0
 
     def _contrastive(
         self,
-        x: dict[str, np.ndarray],
+        x: _Components,
         present: np.ndarray,
         held: np.ndarray,
-        fields: Sequence[str],
+        names: np.ndarray,
         start: list[np.ndarray],
         runtime: Runtime,
         progress: Progress,
@@ -134,23 +177,29 @@ class Align:
         """The start, trained on until held-back retrieval stops rising, and which of the two was kept."""
         first = [torch.tensor(s, dtype=torch.float32) for s in start]
         weights = [w.clone().requires_grad_() for w in first]
-        inputs = [torch.from_numpy(x[f]) for f in fields]
-        have = torch.from_numpy(present)
-        stay, out = torch.from_numpy(np.flatnonzero(~held)), torch.from_numpy(np.flatnonzero(held))
-        optimiser = torch.optim.Adam(weights, lr=self.rate)
-        begun = _retrieval(inputs, first, have, out)
+        scale = [torch.tensor(float(np.log(1 / self.temperature)), requires_grad=True), torch.tensor(-5.0, requires_grad=True)]
+        have, groups = torch.from_numpy(present), torch.from_numpy(names)
+        stay, out = np.flatnonzero(~held), np.flatnonzero(held)[:WATCHED]
+        watched = x.rows(out) if self.steps else []
+        learned = [*weights, *(scale if self.loss == "sigmoid" else [])]
+        optimiser = torch.optim.Adam(learned, lr=self.rate)
+        begun = _retrieval(_project(watched, first), have[out], names[out]) if self.steps else np.zeros(0)
         best, best_weights, kept, since = 0.0, first, CLOSED_FORM, 0
+        rank, world = crew()
         for step in range(self.steps):
             rng = generator(runtime.seed, "align", step)
-            rows = stay[torch.randperm(len(stay), generator=rng)[: self.batch]]
-            loss = _contrast([i[rows] for i in inputs], weights, have[rows], self.temperature)
+            rows = stay[torch.randperm(len(stay), generator=rng)[: self.batch].numpy()]
+            own = _project(x.rows(rows[rank::world]), weights)
+            z = [gathered(one, len(rows)) for one in own]
+            loss = self._loss(z, have[rows], groups[rows], scale)
             loss = loss + self.pull * sum(((w - s) ** 2).sum() for w, s in zip(weights, first, strict=True))
             optimiser.zero_grad()
             loss.backward()
+            summed(learned)
             optimiser.step()
             if step % 20 == 19:
                 progress("align", step + 1, self.steps)
-                gains, since = _retrieval(inputs, weights, have, out) - begun, since + 1
+                gains, since = _retrieval(_project(watched, weights), have[out], names[out]) - begun, since + 1
                 score = float(gains.mean()) if len(gains) else 0.0
                 if score > best + 1e-3 and gains.min() > -WORST:
                     best, best_weights, kept, since = score, [w.detach().clone() for w in weights], CONTRASTIVE, 0
@@ -159,85 +208,168 @@ class Align:
         progress("align", self.steps, self.steps)
         return [w.detach().numpy() for w in best_weights], kept
 
+    def _loss(self, z: Sequence[Tensor], have: Tensor, groups: Tensor, scale: Sequence[Tensor]) -> Tensor:
+        """The mean over the pairs of fields that stand together in at least two rows."""
+        losses = []
+        for a, b in combinations(range(len(z)), 2):
+            both = have[:, a] & have[:, b]
+            if int(both.sum()) > 1:
+                cosines, same = z[a][both] @ z[b][both].T, groups[both][:, None] == groups[both][None]
+                if self.loss == "sigmoid":
+                    losses.append(sigmoid_loss(cosines, same, (-scale[0]).exp(), scale[1], self.hard))
+                else:
+                    losses.append(softmax_loss(cosines, same, torch.tensor(self.temperature), self.hard))
+        return torch.stack(losses).mean() if losses else torch.stack([one.sum() for one in z]).sum() * 0.0
+
     @staticmethod
     def load(folder: Path) -> Alignment:
         values = read_json(folder / "config.json")
         weights = load_arrays(folder / "weights.safetensors")
-        return Alignment(Align(**values["settings"]), tuple(values["fields"]), weights, values["space"], values["kept"])
+        bridges = tuple((a, b, strength) for a, b, strength in values["bridges"])
+        return Alignment(
+            Align(**values["settings"]), tuple(values["fields"]), weights, values["space"], values["kept"], bridges
+        )
 
 
-@dataclass(frozen=True)
-class _Basis:
-    mean: np.ndarray  # [D_f]
-    whiten: np.ndarray  # [D_f, K]
+class _Components:
+    """Whitened components of rows by their number: computed once where that is little, else when they are asked for."""
 
-    def apply(self, features: np.ndarray) -> np.ndarray:
-        return ((features - self.mean) @ self.whiten).astype(np.float32)
+    def __init__(self, train: Embeddings, bases: dict[str, Basis]) -> None:
+        self.train, self.bases = train, bases
+        self.whole = [bases[f](train.features[f]) for f in train.fields] if len(train) <= WHOLE else None
 
-
-def _basis(train: Embeddings, field: str, components: int, shrinkage: float) -> _Basis:
-    """Principal components over the root of variance plus ridge: regularised whitening, weak directions stay weak."""
-    mean, directions, variances = principal(train, field, components)
-    scale = 1 / np.sqrt(variances + shrinkage * variances.mean() + 1e-12)
-    return _Basis(mean.astype(np.float32), (directions * scale).astype(np.float32))
+    def rows(self, index: np.ndarray) -> list[Tensor]:
+        """F tensors, float32 [n, K_f]."""
+        if self.whole is not None:
+            return [torch.from_numpy(one[index]) for one in self.whole]
+        return [torch.from_numpy(self.bases[f](np.asarray(self.train.features[f][index]))) for f in self.train.fields]
 
 
-def _project(inputs: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+def _project(inputs: Sequence[Tensor], weights: Sequence[Tensor]) -> list[Tensor]:
     return [torch.nn.functional.normalize(x @ w, dim=1) for x, w in zip(inputs, weights, strict=True)]
 
 
-def _contrast(
-    inputs: Sequence[torch.Tensor], weights: Sequence[torch.Tensor], have: torch.Tensor, temperature: float
-) -> torch.Tensor:
-    """The mean over pairs of fields of the symmetric cross-entropy over cosines (Radford et al. 2021, fig. 3)."""
-    z, losses = _project(inputs, weights), []
-    for a, b in combinations(range(len(z)), 2):
-        both = have[:, a] & have[:, b]
-        if int(both.sum()) > 1:
-            logits = z[a][both] @ z[b][both].T / temperature
-            own = torch.arange(len(logits))
-            cross = torch.nn.functional.cross_entropy
-            losses.append((cross(logits, own) + cross(logits.T, own)) / 2)
-    return torch.stack(losses).mean() if losses else sum(w.sum() for w in weights) * 0.0  # type: ignore[return-value]
+def reciprocal_ranks(cosines: Tensor, names: np.ndarray) -> Tensor:
+    """[n]: one over the place of row i among the columns of [n, n], those of its own group (names) not counted."""
+    other = torch.from_numpy(names[:, None] != names[None])
+    ranks = 1 + ((cosines >= cosines.diagonal()[:, None]) & other).sum(1)
+    return 1.0 / ranks
 
 
 @torch.no_grad()
-def _retrieval(
-    inputs: Sequence[torch.Tensor], weights: Sequence[torch.Tensor], have: torch.Tensor, rows: torch.Tensor
-) -> np.ndarray:
+def _retrieval(z: Sequence[Tensor], have: Tensor, names: np.ndarray) -> np.ndarray:
     """The logarithm of the mean reciprocal rank of every ordered pair of fields that these rows have."""
-    z, scores = _project([i[rows] for i in inputs], weights), []
+    scores = []
     for a, b in combinations(range(len(z)), 2):
-        both = have[rows][:, a] & have[rows][:, b]
+        both = have[:, a] & have[:, b]
         if int(both.sum()) > 1:
-            cosines = z[a][both] @ z[b][both].T
-            for c in (cosines, cosines.T):
-                ranks = (c >= c.diagonal()[:, None]).sum(1)
-                scores.append(float((1.0 / ranks).mean().log()))
+            cosines, own = z[a][both] @ z[b][both].T, names[both.numpy()]
+            scores += [float(reciprocal_ranks(c, own).mean().log()) for c in (cosines, cosines.T)]
     return np.array(scores)
 
 
-class Alignment:
-    """A fitted projection for every field. weights: {field/mean [D_f], field/projection [D_f, D]}."""
+def _bridged(found: Alignment, bridge: Bridge, strength: float, train: Embeddings) -> Alignment:
+    """`found` with one bridge more. The names' mean is moved to that of the training words, so that only what tells names apart
+    counts."""
+    there = train.present[:, train.fields.index(bridge.to)]
+    words = bridge.words - bridge.words.mean(0) + train.features[bridge.to][there].mean(0)
+    sharp, name = found.settings.sharpness, f"bridge/{bridge.field}/{bridge.to}"
+    more = {f"{name}/weight": bridge.weight * sharp, f"{name}/bias": bridge.bias * sharp, f"{name}/words": words}
+    weights = found.weights | {k: np.ascontiguousarray(v, np.float32) for k, v in more.items()}
+    over = (*found.bridges, (bridge.field, bridge.to, strength))
+    return Alignment(found.settings, found.fields, weights, found.space, found.kept, over)
 
-    def __init__(self, settings: Align, fields: tuple[str, ...], weights: dict[str, np.ndarray], space: str, kept: str) -> None:
-        self.settings, self.fields, self.weights, self.space, self.kept = settings, fields, weights, space, kept
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """A fitted projection for every field. weights: {field/mean [M or D_f], field/projection [M or D_f, D]} and where rows are
+    compared with landmarks {field/landmarks [M, D_f], field/scale [D_f], field/bandwidth [1]}; of bridges
+    {bridge/field/to/...}. kept: which training. bridges: (field, field of words, weight)."""
+
+    settings: Align
+    fields: tuple[str, ...]
+    weights: dict[str, np.ndarray]
+    space: str
+    kept: str
+    bridges: tuple[tuple[str, str, float], ...] = ()
 
     def project(self, embeddings: Embeddings) -> Shared:
         """Rows of features into the shared space. An error when they come from other encoders."""
         if embeddings.space != self.space or embeddings.fields != self.fields:
             raise GobelinError("align: these embeddings come from other encoders than the alignment. Embed with the same run.")
         vectors = np.zeros((len(embeddings), len(self.fields), self.settings.width), np.float32)
-        for k, f in enumerate(self.fields):
-            z = (embeddings.features[f] - self.weights[f"{f}/mean"]) @ self.weights[f"{f}/projection"]
-            z = z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)
-            vectors[:, k] = z * embeddings.present[:, k, None]
+        for start in range(0, len(embeddings), BLOCK):
+            block = embeddings.rows(np.arange(start, min(start + BLOCK, len(embeddings))))
+            vectors[start : start + BLOCK] = self._vectors(block)
         return Shared(self.fields, vectors, embeddings.present, embeddings.ids, self.fingerprint())
 
+    def _vectors(self, block: Embeddings) -> np.ndarray:
+        out = np.zeros((len(block), len(self.fields), self.settings.width), np.float32)
+        for k, f in enumerate(self.fields):
+            z = self._one(f, block.features[f])
+            for _, to, strength in (b for b in self.bridges if b[0] == f):
+                name = f"bridge/{f}/{to}"
+                logits = block.features[f] @ self.weights[f"{name}/weight"] + self.weights[f"{name}/bias"]
+                z = unit(z + strength * self._one(to, softmax(logits, axis=1) @ self.weights[f"{name}/words"]))
+            out[:, k] = z * block.present[:, k, None]
+        return out
+
+    def _one(self, field: str, x: np.ndarray) -> np.ndarray:
+        """float32 [n, D], of unit length."""
+        w = self.weights
+        if f"{field}/landmarks" in w:
+            x = likeness(x, w[f"{field}/landmarks"], w[f"{field}/scale"], float(w[f"{field}/bandwidth"][0]))
+        return unit((x - w[f"{field}/mean"]) @ w[f"{field}/projection"])
+
+    def bind(self, train: Embeddings, groups: Sequence[str], runtime: Runtime) -> Alignment:
+        """The same space with the fields that it lacks, whose vectors are those of the old ones as they were, to the bit.
+
+        train: rows with old and new fields. A new field learns, by ridge regression on its whitened components, to stand where
+        the row's old fields stand; the ridge is the one with which held-back rows are found best."""
+        new = tuple(f for f in train.fields if f not in self.fields)
+        old = train.keep(self.fields)
+        if old.fields != self.fields or not new:
+            raise GobelinError(
+                f"align: the kept space has the fields {', '.join(self.fields)}, these rows have {', '.join(train.fields)}. "
+                "Give rows with all of those and at least one more."
+            )
+        s, held = self.settings, self.settings._held(groups, runtime)
+        names = np.unique(list(groups), return_inverse=True)[1]
+        goal = Alignment(s, self.fields, self.weights, old.space, self.kept, self.bridges).project(old).pooled()
+        weights = dict(self.weights)
+        for f in new:
+            basis = Basis.fit(train, f, s.components, s.shrinkage, s.landmarks, runtime.seed)
+            there = train.present[:, train.fields.index(f)] & old.present.any(1)
+            x = basis(train.features[f])
+            judged = np.flatnonzero(there & held)[:WATCHED]
+            scores = []
+            for ridge in RIDGES:
+                z = unit(x[judged] @ _ridge(x[there & ~held], goal[there & ~held], ridge))
+                scores.append(
+                    float(reciprocal_ranks(torch.from_numpy(z @ goal[judged].T), names[judged]).mean()) if len(judged) else 0.0
+                )
+            last = _ridge(x[there], goal[there], RIDGES[int(np.argmax(scores))])
+            weights |= {f"{f}/{k}": v for k, v in basis.weights(last).items()}
+        return Alignment(s, train.fields, weights, train.space, self.kept, self.bridges)
+
     def fingerprint(self) -> str:
-        return fingerprint("align", self.space, asdict(self.settings), *[self.weights[k] for k in sorted(self.weights)])
+        arrays = [self.weights[k] for k in sorted(self.weights)]
+        return fingerprint("align", self.space, asdict(self.settings), list(self.bridges), *arrays)
 
     def save(self, folder: Path) -> None:
         values = {"settings": asdict(self.settings), "fields": self.fields, "space": self.space, "kept": self.kept}
-        write_json(folder / "config.json", values)
+        write_json(folder / "config.json", values | {"bridges": [list(b) for b in self.bridges]})
         save_arrays(folder / "weights.safetensors", self.weights)
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    """Rows of unit length, float32; a row of zeros stays."""
+    return (x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12)).astype(np.float32)
+
+
+def _ridge(x: np.ndarray, goal: np.ndarray, ridge: float) -> np.ndarray:
+    """[K, D]: least squares with a penalty that is `ridge` times the mean square of a component (Hoerl & Kennard 1970)."""
+    x = x.astype(np.float64)
+    square = x.T @ x
+    penalty = ridge * max(np.trace(square) / max(len(square), 1), 1e-12)
+    return np.linalg.solve(square + penalty * np.eye(len(square)), x.T @ goal)

@@ -84,24 +84,6 @@ class Embeddings:
         return fingerprint(self.space, self.present, *[self.features[f] for f in self.fields])
 
 
-def principal(rows: Embeddings, field: str, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Principal components of a field over the rows where it is present: mean [D_f], directions [D_f, K], variances [K].
-
-    K is `count`, or fewer where the rows or the width allow no more.
-    """
-    x = rows.features[field][rows.present[:, rows.fields.index(field)]].astype(np.float64)
-    if not len(x):
-        x = np.zeros((1, rows.features[field].shape[1]))
-    mean = x.mean(0)
-    if len(x) < x.shape[1]:  # a wide table: the directions lie among the rows, and D_f x D_f would take minutes
-        _, spread, directions = np.linalg.svd(x - mean, full_matrices=False)
-        values, vectors = spread**2 / len(x), directions.T
-    else:
-        values, vectors = np.linalg.eigh((x - mean).T @ (x - mean) / len(x))
-    top = np.argsort(-values)[: min(count, len(values), max(len(x) - 1, 1))]
-    return mean, vectors[:, top], np.clip(values[top], 0, None)
-
-
 @dataclass(frozen=True)
 class Reader:
     """Fitted encoders with the schema that says which field each reads, and the folder of the cache (None: no cache)."""

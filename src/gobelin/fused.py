@@ -18,7 +18,8 @@ import torch
 
 from gobelin.config import within
 from gobelin.data.fields import Target
-from gobelin.embedding import Embeddings, principal
+from gobelin.correlation import principal
+from gobelin.embedding import Embeddings
 from gobelin.jobs import Job
 from gobelin.networks.heads import HeadSettings, train_heads
 from gobelin.networks.joins import Join, Ordered
