@@ -29,9 +29,6 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent))
-import record
-
 WIDTH, K, QUERIES, TUNING, NOISE, NEAR = 256, 10, 1000, 200, 0.4, 20
 WANTED = 0.99
 LANGUAGES = ("ar", "de", "en", "es", "fr", "it", "ja", "ko", "pt", "ru", "tr", "zh")  # of the encoder, with OpenMoji names
@@ -54,6 +51,8 @@ def main() -> None:
         return
     prepare(said.folder, folder, said.rows)
     if not said.prepare:
+        import record  # it loads torch, which the processes that are measured don't need
+
         for name in said.only.split(","):
             found = {**asked(said.folder, said.rows, name, "build"), **asked(said.folder, said.rows, name, "search")}
             shutil.rmtree(folder / name)

@@ -34,7 +34,7 @@ ID, ROW, SPLIT, VECTOR = "gobelin_id", "gobelin_row", "gobelin_split", "gobelin_
 OWN = {"_rowid", "_rowaddr", "_distance", "_score", "_relevance_score"}  # names that Lance keeps for itself
 EXACT = 20_000  # rows that are all compared, with no index
 ADDED = "added"  # the split of a row that came later: in no training, validation or test
-PROBES, REFINED = 40, 4  # partitions that are looked through; found rows that are compared exactly, for each one asked for
+PROBES, REFINED = 40, 5  # partitions that are looked through; found rows that are compared exactly, for each one asked for
 FORMAT = 1  # of the table; another one is another stage
 SUFFIXES = (".lance", ".manifest", ".txn", ".idx", ".arrow", ".json")  # of a table's files; none holds code
 TABLE, FILES, SPACE = "rows", "files.json", b"gobelin_space"
@@ -137,7 +137,7 @@ class Index:
         """The k rows of the largest cosine with a query [D] of unit length, best first, equal ones in the order of the rows.
 
         where: a filter, as SQL writes it after WHERE: weight > 100 AND category = 'tool'. Fewer rows: all that there are."""
-        if k < 1 or not len(self):
+        if k < 1:
             return []
         self._check_filter(where)
         asked = self.table.search(_padded(query), vector_column_name=VECTOR).distance_type("dot").limit(k)
@@ -160,7 +160,8 @@ class Index:
     def change(self, added: pa.Table | None, deleted: Sequence[str]) -> None:
         """Delete the rows with these ids, then append rows (see `rows_of`); columns that the table lacks are left out.
 
-        Nothing is changed where an id to delete isn't there, or an added one would stand there twice."""
+        Nothing is changed where an id to delete isn't there, or an added one would stand there twice. Each of the two is one
+        new version: killed between them, the first one stands."""
         ids = [] if added is None else added[ID].to_pylist()
         there = self._holding([*ids, *deleted])
         if missing := next((i for i in deleted if i not in there), None):
@@ -168,8 +169,8 @@ class Index:
         if twice := next((i for i in ids if i in there and i not in deleted), None):
             raise GobelinError(f"index: has a row {twice!r} already. Give the added one another id, or delete that first.")
         rows = None if added is None else self._like(added)
-        for some in _chunks(deleted):
-            self.table.delete(f"{ID} IN ({some})")
+        if deleted:
+            self.table.delete(f"{ID} IN ({_quoted(deleted)})")
         if rows is not None:
             self.table.add(rows)
         _settle(self.table)
@@ -194,19 +195,16 @@ class Index:
         create(folder, self.table.search().select([ID, ROW, VECTOR]).to_arrow(), self.space)
 
     def _holding(self, ids: Sequence[str]) -> set[str]:
-        found: set[str] = set()
-        for some in _chunks(ids):
-            found |= set(self.table.search().where(f"{ID} IN ({some})").select([ID]).to_arrow()[ID].to_pylist())
-        return found
+        return set(self._rows(ids, [ID])[ID].to_pylist())
+
+    def _rows(self, ids: Sequence[str], columns: Sequence[str]) -> pa.Table:
+        return self.table.search().where(f"{ID} IN ({_quoted(ids) or 'NULL'})").select(list(columns)).to_arrow()
 
     def said(self, ids: Sequence[str], columns: Sequence[str]) -> dict[str, tuple[Any, ...]]:
         """{id: what the row has in those of these columns that the table has}."""
         names = [n for c in columns if (n := _name(c)) in self.known]
-        out: dict[str, tuple[Any, ...]] = {}
-        for some in _chunks(ids) if names else ():
-            found = self.table.search().where(f"{ID} IN ({some})").select([ID, *names]).to_arrow()
-            out |= dict(zip(found[ID].to_pylist(), zip(*(found[n].to_pylist() for n in names), strict=True), strict=True))
-        return out
+        found = self._rows(ids, [ID, *names])
+        return {row[ID]: tuple(row[n] for n in names) for row in found.to_pylist()}
 
     def _check_filter(self, where: str) -> None:
         bare = re.sub(r"'[^']*'|\"[^\"]*\"|`[^`]*`", "", where)
@@ -229,14 +227,14 @@ def _settle(table: Any) -> None:  # noqa: ANN401 - a lancedb.table.Table
 
 
 def _index(count: int) -> Any:  # noqa: ANN401 - a lancedb.index.IvfRq
-    """Partitions by k-means, in them codes by RaBitQ (Gao & Long 2024; of 4 bits: Gao et al. 2025), the best compared again.
+    """Partitions by k-means, in them codes by RaBitQ (Gao & Long 2024; of 3 bits: Gao et al. 2025), the best compared again.
 
     Chosen by `benchmarks/search.py`: no codebook is trained, so it is made in a tenth of the time that product quantisation
     takes, and it keeps its recall on vectors without any structure, where 1 bit and product quantisation lose theirs.
     """
     from lancedb.index import IvfRq
 
-    return IvfRq(distance_type="dot", num_partitions=round(count**0.5), num_bits=4)
+    return IvfRq(distance_type="dot", num_partitions=round(count**0.5), num_bits=3)
 
 
 def _cast(values: pa.ChunkedArray, field: pa.Field) -> pa.Array:
@@ -246,10 +244,9 @@ def _cast(values: pa.ChunkedArray, field: pa.Field) -> pa.Array:
         raise GobelinError(f"index, column {field.name!r}: {error}. {field.type} was expected: mend it.") from error
 
 
-def _chunks(ids: Sequence[str], size: int = 500) -> list[str]:
-    """The ids as lists of SQL texts."""
-    quoted = ["'" + i.replace("'", "''") + "'" for i in ids]
-    return [", ".join(quoted[s : s + size]) for s in range(0, len(quoted), size)]
+def _quoted(ids: Sequence[str]) -> str:
+    """The ids as a list of SQL texts."""
+    return ", ".join("'" + i.replace("'", "''") + "'" for i in ids)
 
 
 def _damaged(folder: Path, why: object) -> GobelinError:
