@@ -123,6 +123,8 @@ def test_orders_of_three_are_counted() -> None:
     assert sorted(orders(x)) == pytest.approx(sorted(v / 88 for v in wanted.values()))
     assert orders(np.arange(9.0)).tolist() == [0, 0, 0, 0, 0, 1] and orders(-np.arange(9.0))[0] == 1
     assert orders(np.zeros(5))[-1] == 1 and orders(np.zeros(2)).sum() == 0
+    for place, three in enumerate(([3, 2, 1], [2, 3, 1], [3, 1, 2], [1, 3, 2], [2, 1, 3], [1, 2, 3])):
+        assert orders(np.array(three)).argmax() == place
 
 
 @pytest.mark.parametrize("octave", range(6))

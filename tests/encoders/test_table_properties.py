@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm, rankdata
 
@@ -19,7 +19,7 @@ from gobelin.data.files import BadCell
 from gobelin.encoders.table import FittedTable, Table
 from gobelin.runtime import Runtime
 
-CALM = settings(max_examples=60, deadline=None)
+CALM = settings(max_examples=60, deadline=None, derandomize=True, database=None)  # the same cells in every run
 FINITE = st.floats(allow_nan=False, allow_infinity=False, width=64)
 COLUMN = st.lists(FINITE, min_size=1, max_size=65)
 LONG = ["1" + "0" * 300, "-1" + "0" * 300, "1e400", 10**300, "1" + "0" * 400]
@@ -62,6 +62,7 @@ def test_with_many_rows_a_rank_moves_by_less_than_a_knot(rows: int, seed: int) -
 
 @CALM
 @given(st.lists(HARD, max_size=30), st.lists(HARD, min_size=1, max_size=20), st.sampled_from(["number", "category", "date"]))
+@example([-1.7e308, 1.7e308], [1e308, 0.0, -1.7e308], "number")  # their difference overflows
 def test_every_cell_gives_finite_features_or_is_refused(train: list[Any], cells: list[Any], kind: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
