@@ -106,14 +106,13 @@ class FittedAudioModel:
         flat = [clip for clips in sounds for clip in clips]
         order = sorted(range(len(flat)), key=lambda k: flat[k][0].shape)
         rows: list[Tensor] = []
-        while len(rows) < len(order):
-            same = [k for k in order[len(rows) : len(rows) + self.settings.batch]]
-            same = [k for k in same if flat[k][0].shape == flat[same[0]][0].shape]
-            x = torch.from_numpy(np.stack([flat[k][0] for k in same])).to(self.runtime.device)
-            heard = torch.tensor([flat[k][1] for k in same], device=self.runtime.device)
-            with self.runtime.autocast():
-                found = self.module(x, heard)
-            rows += found.float().unbind()
+        with self.runtime.autocast():
+            while len(rows) < len(order):
+                some = order[len(rows) : len(rows) + self.settings.batch]
+                same = [k for k in some if flat[k][0].shape == flat[some[0]][0].shape]
+                x = torch.from_numpy(np.stack([flat[k][0] for k in same])).to(self.runtime.device)
+                heard = torch.tensor([flat[k][1] for k in same], device=self.runtime.device)
+                rows += self.module(x, heard).float().unbind()
         back = torch.tensor(np.argsort(order, kind="stable"), device=self.runtime.device)
         each = means(torch.stack(rows)[back], [len(clips) for clips in sounds])
         return means(each, [len(cell) for cell in batch])

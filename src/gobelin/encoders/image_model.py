@@ -94,11 +94,10 @@ class FittedImageModel:
     def forward(self, batch: Sequence[Any]) -> Tensor:
         """float32 [n, D_f], differentiable."""
         features = []
-        for block in torch.from_numpy(np.concatenate(list(batch))).split(self.settings.batch):
-            x = self.prepare.scaled(block.to(self.runtime.device)).contiguous(memory_format=torch.channels_last)
-            with self.runtime.autocast():
-                found = self.module(x)
-            features.append(found.float())
+        with self.runtime.autocast():  # once for all blocks, so that the weights are rounded once
+            for block in torch.from_numpy(np.concatenate(list(batch))).split(self.settings.batch):
+                x = self.prepare.scaled(block.to(self.runtime.device)).contiguous(memory_format=torch.channels_last)
+                features.append(self.module(x).float())
         return means(torch.cat(features), [len(images) for images in batch])
 
     def fingerprint(self) -> str:

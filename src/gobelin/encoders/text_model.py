@@ -30,6 +30,8 @@ from gobelin.networks.towers import Place, chosen, restored
 from gobelin.runtime import Runtime
 from gobelin.store import fingerprint, write_json
 
+TOKENS = 4096  # in one batch, fillings too: longer texts go in smaller batches, which a processor's cache holds
+
 
 @dataclass(frozen=True)
 class TextModel:
@@ -98,12 +100,15 @@ class FittedTextModel:
         """float32 [n, D_f], differentiable."""
         flat = [tokens for texts in batch for tokens in texts]
         order = sorted(range(len(flat)), key=lambda k: len(flat[k]))
-        rows = []
-        for start in range(0, len(order), self.settings.batch):
-            ids, mask = self.words.padded([flat[k] for k in order[start : start + self.settings.batch]])
-            with self.runtime.autocast():
-                found = self.module(ids.to(self.runtime.device), mask.to(self.runtime.device))
-            rows.append(found.float())
+        rows: list[Tensor] = []
+        done = 0
+        with self.runtime.autocast():  # once for all, so that the weights are rounded once
+            while done < len(order):
+                some = order[done : done + self.settings.batch]
+                some = some[: max(1, TOKENS // len(flat[some[-1]]))]
+                ids, mask = self.words.padded([flat[k] for k in some])
+                rows.append(self.module(ids.to(self.runtime.device), mask.to(self.runtime.device)).float())
+                done += len(some)
         back = torch.tensor(np.argsort(order, kind="stable"), device=self.runtime.device)
         return means(torch.cat(rows)[back], [len(texts) for texts in batch])
 
