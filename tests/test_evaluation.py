@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, combinations
 
 import numpy as np
 import pytest
-from sklearn.metrics import balanced_accuracy_score, mean_absolute_error, recall_score
+from sklearn.metrics import (
+    average_precision_score,
+    balanced_accuracy_score,
+    brier_score_loss,
+    cohen_kappa_score,
+    f1_score,
+    log_loss,
+    mean_absolute_error,
+    recall_score,
+    roc_auc_score,
+)
 
 from gobelin.data.fields import Target
 from gobelin.embedding import Embeddings
@@ -160,3 +170,93 @@ def test_scored_rows_are_labelled_and_of_a_class_that_counts() -> None:
     assert scored_rows(target, np.array([4, 3, 2, 0])).tolist() == [4, 0]
     number = Target("y", "number", np.array([1.0, np.nan, 2.0]))
     assert scored_rows(number, np.arange(3)).tolist() == [0, 2]
+
+
+def several(kind: str, n: int = 300, seed: int = 3) -> tuple[Planted, Embeddings, Target]:
+    """Planted answers to labels, or to four ordered levels."""
+    rng = np.random.default_rng(seed)
+    x = Embeddings(("f",), {"f": np.zeros((n, 1), np.float32)}, np.ones((n, 1), bool), tuple(map(str, range(n))), "s")
+    if kind == "labels":
+        truth = (rng.random((n, 3)) < [0.5, 0.2, 0.1]).astype(np.int64)
+        p = 1 / (1 + np.exp(-(2 * truth - 1 + 1.5 * rng.normal(size=(n, 3)))))
+        return Planted(p, p), x, Target("y", "labels", truth, CLASSES, np.array([True, True, True]))
+    truth = rng.integers(0, 4, n)
+    p = rng.dirichlet([1, 1, 1, 1], n)
+    p[np.arange(n), truth] += 0.7
+    return Planted(p / p.sum(1, keepdims=True), p), x, Target("y", "ordinal", truth, tuple("1234"), np.ones(4, bool))
+
+
+@dataclass
+class Kept(Planted):
+    """Answers of a kind, with sets."""
+
+    kind: str = ""
+    sets: np.ndarray | None = None
+
+    def predict(self, embeddings: Embeddings) -> Predictions:
+        found = super().predict(embeddings)
+        index = np.array([int(i) for i in embeddings.ids])
+        classes = CLASSES if self.kind == "labels" else tuple("1234")
+        return replace(found, kind=self.kind, classes=classes, sets=None if self.sets is None else self.sets[index])
+
+
+def test_labels_are_scored_as_scikit_learn_does() -> None:
+    model, x, target = several("labels")
+    p, truth = model.probabilities, target.values
+    kept = Kept(p, p, kind="labels", sets=p >= 0.5)
+    found, _ = evaluate(kept, x, target, list(x.ids), 0.5)
+    whole = {f.name: f for f in found if not f.scope}
+    assert found[0].name == "macro_auroc" and whole["macro_auroc"].value == pytest.approx(roc_auc_score(truth, p))
+    assert whole["mean_average_precision"].value == pytest.approx(average_precision_score(truth, p))
+    assert whole["macro_f1"].value == pytest.approx(f1_score(truth, p >= 0.5, average="macro"))
+    assert whole["brier_score"].value == pytest.approx(np.mean([brier_score_loss(truth[:, c], p[:, c]) for c in range(3)]))
+    assert whole["log_loss"].value == pytest.approx(np.mean([log_loss(truth[:, c], p[:, c]) for c in range(3)]))
+    assert whole["mean_average_precision"].chance == pytest.approx(truth.mean())
+    one = next(f for f in found if f.scope == {"class": "b"})
+    assert one.value == pytest.approx(roc_auc_score(truth[:, 1], p[:, 1]))
+
+
+def test_levels_are_scored_by_how_far_they_are_off() -> None:
+    model, x, target = several("ordinal")
+    p, truth = model.probabilities, target.values
+    median = np.array([next(k for k in range(4) if q[: k + 1].sum() >= 0.5) for q in p])
+    inside = p >= np.sort(p, axis=1)[:, [2]]  # the two likeliest
+    found, _ = evaluate(Kept(p, p, kind="ordinal", sets=inside), x, target, list(x.ids), 1.0)
+    whole = {f.name: f for f in found if not f.scope}
+    assert found[0].name == "mean_level_error" and found[0].value == pytest.approx(np.abs(median - truth).mean())
+    assert whole["quadratic_kappa"].value == pytest.approx(cohen_kappa_score(truth, median, weights="quadratic"))
+    assert whole["set_coverage"].value == pytest.approx(inside[np.arange(300), truth].mean()) and whole["set_size"].value == 2
+    assert (
+        whole["log_loss"].value == pytest.approx(log_loss(truth, p))
+    )
+    by = {f.name: f.value for f in found if f.scope == {"fields": "f"}}
+    assert by == {name: pytest.approx(whole[name].value) for name in ("mean_level_error", "set_coverage")}
+
+
+def test_calibration_is_judged_in_the_world_of_the_probabilities() -> None:
+    """Classes 9 : 1, probabilities right where both are as common: judged so there is no error, judged as it is there is."""
+    rng = np.random.default_rng(0)
+    label = (rng.random(6000) < 0.1).astype(np.int64)
+    signal = rng.normal(size=6000) + label
+    p = 1 / (1 + np.exp(-(signal - 0.5)))  # Bayes for equal shares of N(0, 1) and N(1, 1)
+    none, there = np.zeros(0), np.ones((6000, 1), bool)
+    target = Target("y", "class", label, ("a", "b"), np.ones(2, bool))
+
+    class Two:
+        def __init__(self, settings: Predict) -> None:
+            self.settings = settings
+
+        def predict(self, x: Embeddings) -> Predictions:
+            q = p[[int(i) for i in x.ids]]
+            return Predictions(x.ids, ("a", "b"), np.stack([1 - q, q], 1), none, none, none, x.fields, x.present)
+
+    x = Embeddings(("f",), {"f": np.zeros((6000, 1), np.float32)}, there, tuple(map(str, range(6000))), "s")
+    found = {
+        balance: {f.name: f for f in evaluate(Two(Predict(balance=balance)), x, target, list(x.ids), 0.5)[0] if not f.scope}
+        for balance in (True, False)
+    }
+    assert abs(found[True]["accuracy_minus_confidence"].value) < 0.03 and found[True]["calibration_error"].low == 0
+    shares = np.where(label == 1, 0.5 / label.mean(), 0.5 / (1 - label.mean()))
+    assert found[True]["brier_score"].value == pytest.approx(2 * np.average((p - label) ** 2, weights=shares))
+    assert found[False]["brier_score"].value == pytest.approx(2 * np.mean((p - label) ** 2))
+    assert found[True]["log_loss"].chance == pytest.approx(np.log(2))

@@ -84,9 +84,7 @@ def _ordinal(predictions: Predictions, target: Target, groups: Sequence[str], ch
     kappa = scoring.interval(scoring.quadratic_kappa(said, truth, len(target.classes)), groups)
     hits = (said == truth).astype(float)
     return [
-        evidence.mean(np.abs(said - truth), groups).finding(
-            "mean_level_error", better="lower", unit="levels", chance=chance, source=SOURCE
-        ),
+        evidence.mean(np.abs(said - truth), groups).finding("mean_level_error", better="lower", chance=chance, source=SOURCE),
         kappa.finding("quadratic_kappa", better="higher", chance=0.0, source=SOURCE),
         _accuracy(hits, target, groups, 1 / len(np.unique(truth))),
     ]
@@ -156,7 +154,7 @@ def _main(read: Predictions, own: Target, units: Sequence[str]) -> tuple[Interva
     if own.kind == "number":
         return evidence.mean(np.abs(read.values - own.values), units), "", None
     if own.kind == "ordinal":
-        return evidence.mean(np.abs(read.labels - own.values), units), "levels", None
+        return evidence.mean(np.abs(read.labels - own.values), units), "", None
     if own.kind == "labels":
         kept = np.flatnonzero(own.scored)
         areas = [scoring.auroc(read.probabilities[:, c], own.values[:, c]) for c in kept]
@@ -183,7 +181,7 @@ def _coverage(model: Model, predictions: Predictions, target: Target, groups: Se
     found = [share.finding("set_coverage", unit="share", note=promised, source=SOURCE)]
     size, empty = sets.sum(1), int((~sets.any(1)).sum())
     note = f"of {len(target.classes)} classes" + (f"; {empty} sets are empty: no class is likely enough" if empty else "")
-    found.append(evidence.mean(size, groups).finding("set_size", better="lower", unit="classes", note=note, source=SOURCE))
+    found.append(evidence.mean(size, groups).finding("set_size", better="lower", note=note, source=SOURCE))
     for c in np.unique(target.values) if how.by_class else ():
         own = target.values == c
         share = evidence.proportion(inside[own].astype(float), [g for g, o in zip(groups, own, strict=True) if o])
@@ -218,7 +216,7 @@ def _calibration(model: Model, predictions: Predictions, target: Target, groups:
         scoring.weighted_mean(brier, share, units).finding(
             "brier_score", better="lower", chance=float(guess[0]), source=SOURCE, note=world),
         scoring.weighted_mean(loss, share, units).finding(
-            "log_loss", better="lower", chance=float(guess[1]), unit="nats", source=SOURCE, note=world),
+            "log_loss", better="lower", chance=float(guess[1]), source=SOURCE, note=world),
     ]  # fmt: skip
 
 
