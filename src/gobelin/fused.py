@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from gobelin.config import within
-from gobelin.data.fields import Target
 from gobelin.correlation import principal
+from gobelin.data.fields import Target
 from gobelin.embedding import Embeddings
 from gobelin.jobs import Job
 from gobelin.networks.heads import HeadSettings, train_heads
@@ -99,7 +99,8 @@ def _basis(rows: Embeddings, components: int) -> dict[str, np.ndarray]:
     out = {}
     for field in rows.fields:
         mean, directions, variances = principal(rows, field, components)
-        scale = np.sqrt(len(variances) / max(float(variances.sum()), 1e-12))
+        total = float(variances.sum())  # none in a field of which nothing was seen: then nothing is read from it
+        scale = np.sqrt(len(variances) / total) if total > 1e-12 else 0.0
         out[f"{field}/mean"] = mean.astype(np.float32)
         out[f"{field}/projection"] = (directions * scale).astype(np.float32)
     return out

@@ -98,6 +98,16 @@ def test_absent_features_are_not_read(fitted: list[Predictor]) -> None:
     assert np.allclose(fitted[0].scores(dataclasses.replace(X, features=features)), fitted[0].scores(X), atol=1e-5)
 
 
+def test_a_field_that_no_training_row_has_is_not_read(fusion: Fusion, runtime: Runtime) -> None:
+    """It may be there at prediction, and nothing was learned of it."""
+    present = X.present & ~((np.arange(N)[:, None] < 160) & (np.arange(3) == 1))
+    kept = TRAIN[present[TRAIN].any(1)]
+    rows = dataclasses.replace(X, present=present)
+    (p,) = fusion.fit(rows, CLASSES, [Job(kept, np.ones(len(kept), np.float32))], kept, runtime, silent)
+    other = dataclasses.replace(rows, features={**X.features, "two": 100 + 0 * X.features["two"]})
+    assert np.allclose(p.scores(rows), p.scores(other), atol=1e-5) and np.abs(p.scores(rows)).max() < 1e3
+
+
 def test_a_row_is_scored_alone(fitted: list[Predictor]) -> None:
     order = np.random.default_rng(2).permutation(N)[:50]
     assert np.allclose(fitted[0].scores(X.rows(order)), fitted[0].scores(X)[order], atol=1e-4)
