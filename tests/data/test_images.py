@@ -212,3 +212,24 @@ def test_metadata_text_is_no_transparency() -> None:
     info = PngImagePlugin.PngInfo()
     info.add_text("Comment", "x")
     assert opened(coded(Image.fromarray(COLOURS), pnginfo=info))[1] == ""
+
+
+@pytest.mark.parametrize(("mode", "shape"), [("RGB", (900, 1400)), ("L", (1400, 900)), ("RGB", (60, 90))])
+def test_a_large_jpeg_is_read_small_and_looks_the_same(mode: str, shape: tuple[int, int], tmp_path: Path) -> None:
+    """Against the whole image, resized; one whose sides turn is turned; what is cut off is damaged, read small or whole."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    waves = [128 + 100 * np.sin(x / (20 + 9 * k)) * np.cos(y / (30 - 5 * k)) for k in range(3)]
+    image = Image.fromarray(np.stack(waves, -1).astype(np.uint8)).convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    image.save(tmp_path / "a.jpg", quality=95, exif=exif)
+    whole, small = (open_image("a.jpg", tmp_path, Opening(), side)[0] for side in (0, 64))
+    assert whole.size == shape and small.mode == mode
+    assert small.size == (whole.size if min(shape) < 512 else tuple(s // 2 for s in shape))
+    found, expected = (squared(i, 64).astype(int) for i in (small, whole))
+    assert np.abs(found - expected).mean() < 1.5 and np.abs(found - expected).max() < 12
+    data = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(data[: -len(data) // 3])
+    for side in (0, 64):
+        with pytest.raises(BadCell, match="damaged"):
+            open_image("cut.jpg", tmp_path, Opening(), side)

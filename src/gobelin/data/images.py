@@ -44,8 +44,12 @@ class Opening:
                              "at least one pixel were expected")  # fmt: skip
 
 
-def open_image(value: str | bytes, root: Path, how: Opening) -> tuple[Image.Image, str]:
-    """An RGB or grey ('L') image, upright, and what had to be converted ('' for nothing)."""
+def open_image(value: str | bytes, root: Path, how: Opening, side: int = 0) -> tuple[Image.Image, str]:
+    """An RGB or grey ('L') image, upright, and what had to be converted ('' for nothing).
+
+    side: in pixels, of the square that it will be resized to; a JPEG of eight times that is read at 1/2, 1/4 or 1/8, which
+    its format allows and which costs a fraction. 0 = whole.
+    """
     data = cell_bytes(value, root)
     try:
         with warnings.catch_warnings():
@@ -53,6 +57,8 @@ def open_image(value: str | bytes, root: Path, how: Opening) -> tuple[Image.Imag
             image: Image.Image = Image.open(io.BytesIO(data))
             if image.width * image.height > how.max_pixels:
                 raise BadCell(f"is too large ({image.width} x {image.height} pixels)")
+            if side and image.mode in ("RGB", "L"):
+                image.draft(image.mode, (4 * side, 4 * side))
             image.load()
             image = ImageOps.exif_transpose(image)
     except BadCell:
@@ -141,7 +147,7 @@ def image_key(cell: Cell, root: Path) -> bytes:
 
 def decode_images(cell: Cell, root: Path, how: Opening, size: int) -> tuple[np.ndarray, str]:
     """uint8 [k, size, size, 3] for the k images of a cell, and what had to be converted."""
-    opened = [open_image(v, root, how) for v in image_values(cell)]
+    opened = [open_image(v, root, how, size) for v in image_values(cell)]
     return np.stack([squared(i, size, how.background) for i, _ in opened]), next((c for _, c in opened if c), "")
 
 
