@@ -133,6 +133,19 @@ def test_what_only_a_tuned_encoder_can_see_is_learned_and_kept(how: str, runtime
     assert set(seen) == {"weight", "bias"}  # no trace of adapters
 
 
+def test_full_trains_what_came_frozen(runtime: Runtime) -> None:
+    material = planted("first", runtime)
+    encoder = material.reader.encoders["seen"]
+    assert isinstance(encoder, Blind)
+    encoder.module.bias.requires_grad_(False)
+    held = tuned.held_back(HOW, material.training)
+    own = tuned._untouched(material.reader, "seen")
+    task = Tuning(replace(HOW, how="full"), material, {"seen": own}, tuned._start(material.training, held), held)
+    task.step(task.batch(0), torch.Generator().manual_seed(0))
+    before, after = encoder.module.state_dict(), own.module.state_dict()
+    assert all(not torch.equal(before[name], after[name]) for name in ("weight", "bias"))
+
+
 def test_a_number_is_learned_too(runtime: Runtime) -> None:
     kept, found = tuned.tuned(HOW, planted("number", runtime), None)
     score = {f.name: f.value for f in found}

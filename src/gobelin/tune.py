@@ -104,7 +104,7 @@ class Tuning:
         self.share = self.share.to(device)
         learned = {k: torch.from_numpy(v) for k, v in start.weights.items() if "/" not in k and k != "answer"}
         self.head = nn.ParameterDict({k: nn.Parameter(v.clone()) for k, v in learned.items()}).to(device)
-        networks = [encoder.module for encoder in self.encoders.values()]
+        networks = [encoder.module.requires_grad_(True) for encoder in self.encoders.values()]  # as it came, part may be frozen
         if settings.how == "lora":
             networks = [
                 low_rank.adapt(n, settings.rank, derived_seed(self.runtime.seed, "tune", k)) for k, n in enumerate(networks)
