@@ -45,7 +45,7 @@ RANKS: list[tuple[str, ...]] = [
     ("estimators", "fused"),
     ("fusion", "generators", "rivals", "metrics", "audits"),
     ("align", "calibration"),
-    ("predict",),
+    ("predict", "spaces", "baselines"),
     ("contest", "tune"),
     ("tuned",),
     ("search", "index", "generation"),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.cross_decomposition import CCA
+from sklearn.linear_model import Ridge
 
+from gobelin import baselines
 from gobelin.align import Align, Shared
 from gobelin.data.dataset import Dataset
-from gobelin.embedding import Reader
+from gobelin.embedding import Embeddings, Reader
 from gobelin.search import KS, LEAST_POOL, ranks, recall, recall_of_columns
 
 
@@ -47,10 +50,11 @@ def test_a_perfect_space_has_perfect_recall() -> None:
     assert {(f.scope["from"], f.scope["to"]) for f in found} == {
         (a, b) for a in ("image", "text", "table") for b in ("image", "text", "table") if a != b
     }
-    assert len(found) == 6 * (len(KS) + 1)
+    assert len(found) == 6 * (len(KS) + 2)
+    chances = {"median_rank": 15.5, "mean_reciprocal_rank": sum(1 / k for k in range(1, 31)) / 30}
     for f in found:
         assert f.value == 1.0 and f.n == 30 and "pool of 30" in f.note
-        assert f.chance == pytest.approx(15.5 if f.name == "median_rank" else int(f.name.split("@")[1]) / 30)
+        assert f.chance == pytest.approx(chances.get(f.name) or int(f.name.split("@")[1]) / 30)
 
 
 def test_one_space_upside_down_has_none() -> None:
@@ -68,7 +72,7 @@ def test_unrelated_fields_are_found_by_chance() -> None:
         for f in recall(shared, [str(k) for k in range(120)]):
             if f.scope["from"] == "image":
                 inside.setdefault(f.name, []).append(f.low <= f.chance <= f.high)
-    assert set(inside) == {"recall@1", "recall@5", "recall@10", "median_rank"}
+    assert set(inside) == {"recall@1", "recall@5", "recall@10", "median_rank", "mean_reciprocal_rank"}
     for name, held in inside.items():
         assert np.mean(held) >= 0.85, (name, np.mean(held))
 
@@ -92,7 +96,51 @@ def test_rows_of_a_group_are_not_counted_as_so_many() -> None:
     alone = recall(doubled, [str(k) for k in range(120)])
     grouped = recall(doubled, [str(k // 10) for k in range(120)])
     for a, g in zip(alone, grouped, strict=True):
-        assert a.value == g.value and g.n == 12 and a.n == 120
+        assert g.n == 12 and a.n == 120 and (g.value <= a.value if g.better == "lower" else g.value >= a.value)
+    one, two = doubled.vectors[:, 0], doubled.vectors[:, 1]
+    wanted = [1 + sum(bool(q @ two[j] >= q @ two[k]) for j in range(120) if j // 10 != k // 10) for k, q in enumerate(one)]
+    assert ranks(one, two, [str(k // 10) for k in range(120)]).tolist() == wanted
+    assert next(f for f in grouped if f.name == "mean_reciprocal_rank").value == pytest.approx(np.mean([1 / r for r in wanted]))
+
+
+def test_other_ways_to_search_are_judged_on_the_same_rows(runtime) -> None:  # noqa: ANN001
+    """Planted: b is a rotation of a with noise, so a ridge finds what chance does not; a space of noise is worse."""
+    rng = np.random.default_rng(0)
+    turn, a = rng.normal(size=(12, 12)), rng.normal(size=(300, 12))
+    features = {"a": a.astype(np.float32), "b": (a @ turn + rng.normal(size=(300, 12))).astype(np.float32)}
+    rows = Embeddings(("a", "b"), features, np.ones((300, 2), bool), tuple(map(str, range(300))), "space")
+    train, fresh, groups = rows.rows(range(200)), rows.rows(range(200, 300)), [str(k) for k in range(300)]
+    rivals = baselines.rivals(train, groups[:200], fresh, 0)
+    noise = Shared(("a", "b"), unit(rng.normal(size=(100, 2, 8))), fresh.present, fresh.ids, "noise")
+    found = recall(noise, groups[200:], rivals)
+    by = {f.scope["by"]: f.value for f in found if f.name == "recall@1" and "by" in f.scope and f.scope["from"] == "a"}
+    assert set(by) == {"ridge", "canonical correlations"} and min(by.values()) > 0.5
+    gains = [f for f in found if f.name == "reciprocal_rank_gain"]
+    assert len(gains) == 2 and all(f.high < 0 and f.verdict == "worse" for f in gains)
+
+
+@pytest.mark.parametrize("penalty", [0.01, 1.0])
+def test_the_ridge_baseline_is_scikit_learns(penalty: float) -> None:
+    rng = np.random.default_rng(1)
+    a, b, x = rng.normal(size=(50, 7)), rng.normal(size=(50, 5)), rng.normal(size=(9, 7))
+    queries, _ = baselines.ridge(a, b)(penalty)(x, np.zeros((9, 5)))
+    moved = unit(b - b.mean(0))
+    spread = np.linalg.svd(a - a.mean(0), compute_uv=False)
+    model = Ridge(alpha=penalty * float((spread**2).mean()), fit_intercept=False).fit(a - a.mean(0), moved)
+    assert np.allclose(queries, unit(model.predict(x - a.mean(0))), atol=1e-5)
+
+
+def test_the_correlations_baseline_is_scikit_learns_cca() -> None:
+    rng = np.random.default_rng(2)
+    hidden = rng.normal(size=(400, 2))
+    a, b = (hidden @ rng.normal(size=(2, 6)) + 0.5 * rng.normal(size=(400, 6)) for _ in range(2))
+    left, right = baselines.correlations(a, b)(1e-9)(a, b)
+    theirs = CCA(n_components=6, max_iter=5000, tol=1e-12).fit(a, b)
+    u, v = theirs.transform(a, b)
+    u, v = u / u.std(0), v / v.std(0)
+    strength = np.array([np.corrcoef(u[:, k], v[:, k])[0, 1] for k in range(6)])
+    wanted = (unit(u * strength) * unit(v * strength)).sum(1)
+    assert np.allclose((left * right).sum(1), wanted, atol=2e-3)
 
 
 def test_recall_of_each_column_of_a_caption(shapes: Dataset, shapes_reader: Reader, runtime) -> None:  # noqa: ANN001
@@ -104,4 +152,4 @@ def test_recall_of_each_column_of_a_caption(shapes: Dataset, shapes_reader: Read
     found = recall_of_columns(shapes_reader, alignment, rows, shared, "caption", groups)
     whole = [f for f in recall(shared, groups) if f.scope["from"] == "caption"]
     assert [(f.name, f.scope["to"], f.value, f.n) for f in found] == [(f.name, f.scope["to"], f.value, f.n) for f in whole]
-    assert {f.scope["from"] for f in found} == {"caption.caption"} and len(found) == 8
+    assert {f.scope["from"] for f in found} == {"caption.caption"} and len(found) == 2 * (len(KS) + 2)

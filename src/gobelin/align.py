@@ -159,7 +159,8 @@ class Align:
         scores = []
         for strength in BRIDGES:
             z = torch.from_numpy(_bridged(found, bridge, strength, train).project(train.rows(rows)).vectors)
-            scores.append(sum(reciprocal_ranks(c, names[rows]) for c in (z[:, a] @ z[:, b].T, z[:, b] @ z[:, a].T)))
+            cosines = z[:, a] @ z[:, b].T
+            scores.append(reciprocal_ranks(cosines, names[rows]) + reciprocal_ranks(cosines.T, names[rows]))
         best = int(np.argmax([float(one.mean()) for one in scores]))
         gain = scores[best] - scores[0]
         return BRIDGES[best] if float(gain.mean()) > 2 * float(gain.std()) / len(rows) ** 0.5 else 0.0

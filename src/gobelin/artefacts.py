@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gobelin import catalog, check, contest, generation, predict, schema, tuned
+from gobelin import catalog, check, contest, generation, predict, schema, spaces, tuned
 from gobelin.align import Align, Alignment, Shared
 from gobelin.check import Scan
 from gobelin.config import resolved
@@ -119,6 +119,8 @@ class Artefacts:
             stage = f"encoders/{file_name(field.name)}"
             if self.run.has(stage, self.data_key):
                 encoders[field.name] = component.load(self.run.checked(stage), self.runtime)
+            elif (kept := spaces.encoder_folder(self.settings.align, field)) is not None:
+                encoders[field.name] = component.load(kept, self.runtime)
             else:
                 rows = self._read
                 cells = rows.dataset.rows(rows.part("train")).cells(field)
@@ -192,7 +194,8 @@ class Artefacts:
         def make(folder: Path) -> None:
             train = self.rows.part("train")
             groups = [self.rows.groups[k] for k in train]
-            self.settings.align.fit(self.embeddings.rows(train), groups, self.runtime, self.progress).save(folder)
+            how, x = self.settings.align, self.embeddings.rows(train)
+            spaces.space(how, self.reader, x, groups, self.runtime, self.progress).save(folder)
 
         self.run.stage("alignment", key, make)
         return Align.load(self.run.checked("alignment"))

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from gobelin import evaluation, filling, generation, making, search
+from gobelin import baselines, evaluation, filling, generation, making, search
 from gobelin.artefacts import Artefacts
 from gobelin.check import Check, Scan, Twin, scan
 from gobelin.data.dataset import Dataset
@@ -125,16 +125,20 @@ def _words(found: Sequence[Finding]) -> str:
 
 
 def searched(made: Artefacts, shelf: Shelf) -> list[Finding]:
-    """Recall on validation rows for every ordered pair of fields, and for each language of a caption."""
-    rows = made.rows.part("valid")
-    shared = made.alignment.project(made.embeddings.rows(rows))
-    groups = [made.rows.groups[r] for r in rows]
-    found = search.recall(shared, groups)
+    """Recall on validation rows for every ordered pair of fields, beside closed forms of the pair alone, and for each language
+    of a caption."""
+    rows, train = made.rows.part("valid"), made.rows.part("train")
+    own, taught = made.embeddings.rows(rows), made.embeddings.rows(train)
+    shared = made.alignment.project(own)
+    groups, seen = ([made.rows.groups[r] for r in some] for some in (rows, train))
+
+    rivals = baselines.rivals(taught, seen, own, made.runtime.seed)
+    found = search.recall(shared, groups, rivals)
     dataset = made.rows.dataset.rows(rows)
     for field in made.schema.fields:
         if len(field.columns) > 1 and made.schema.kind(field.columns[0]) == "text":
             found += search.recall_of_columns(made.reader, made.alignment, dataset, shared, field.name, groups)
-    fives = [f for f in found if f.name == "recall@5"]
+    fives = [f for f in found if f.name == "recall@5" and "by" not in f.scope]
     shown = [
         Finding(f.name, {"pair": f"{f.scope['from']} to {f.scope['to']} ({f.note}, chance {100 * (f.chance or 0):.1f})"},
                 value=f.value, low=f.low, high=f.high, unit=f.unit, n=f.n)

@@ -99,3 +99,21 @@ class Tunable(FittedEncoder, Protocol):
     def forward(self, batch: Sequence[Any]) -> Tensor:
         """float32 [n, D_f] of decoded cells, differentiable in the weights of `module`."""
         ...
+
+
+@dataclass(frozen=True)
+class Classes:
+    """What a network can name: features @ weight + bias are its logits. weight: float32 [D_f, K], bias [K], texts: K names."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+    texts: tuple[str, ...]
+
+
+@runtime_checkable
+class NamesClasses(FittedEncoder, Protocol):
+    """An encoder whose network was trained to name classes: a bridge from what it sees to words (`align`)."""
+
+    def classes(self) -> Classes | None:
+        """None where the names are not installed."""
+        ...
