@@ -109,7 +109,7 @@ def _figures() -> tuple[list[datetime.date], dict[str, np.ndarray]]:
     try:
         import arch
     except ImportError as error:
-        raise MissingExtra("The market sample set", "demo") from error
+        raise MissingExtra("The market sample set", "finance") from error
     home = Path(arch.__file__).parent / "data"
     index, other, oil = (_table(home / name / f"{name}.csv.gz") for name in ("sp500", "nasdaq", "wti"))
     days = sorted(set(index) & set(other))
