@@ -56,6 +56,11 @@ def read_rows(settings: Settings, dataset: Dataset | None = None) -> Rows:
         )
     if data.target:
         check_weights(settings.predict.weights, target)
+    if settings.tune.fields and target.kind in ("labels", "ordinal"):
+        raise GobelinError(
+            f"tune.fields: encoders are trained on for classes or a number, and {data.target!r} has {target.kind} values. "
+            f"Leave it out, or --set schema.{data.target}=category."
+        )
     check_names(settings.leave_out, found.field_names, "leave_out")
     if set(found.field_names) <= set(settings.leave_out):
         raise GobelinError(

@@ -101,8 +101,24 @@ def test_what_takes_no_labels_says_so(labels: Path, tmp_path: Path, capsys: pyte
     assert "schema.tags=labels" in refused(capsys, fit)
     more = [*fit, "--set", "schema.tags=labels"]
     assert "'tags' has labels that hold side by side" in refused(capsys, [*more, "--set", "predict.weights.rain=2"])
+    assert "'tags' has labels values" in refused(capsys, [*more, "--set", "tune.fields=caption"])
     assert not (tmp_path / "run").exists()
     assert "'tags' has several labels" in refused(capsys, ["augment", labels])
+    plain = [w for one in QUICK if not one.startswith("fusion.settings") for w in ("--set", one)]  # steps are a network's
+    late = [
+        "fit",
+        data,
+        "--target",
+        "tags",
+        "--run",
+        tmp_path / "run",
+        *plain,
+        "--set",
+        "schema.tags=labels",
+        "--fusion",
+        "voting",
+    ]
+    assert "voting learns one answer a row" in refused(capsys, late)
 
 
 def test_ordered_levels_from_file_to_predictions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
