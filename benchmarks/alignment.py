@@ -3,8 +3,8 @@
 python benchmarks/alignment.py [--keep DIR] [--without bridge|landmarks|power|spelling]
 
 Eight folds split by concept (the English caption without case and punctuation, with all its translations): every stamp is a
-query once, its pool holds each unseen concept of the fold once (about 97). Fields: picture, English caption, French caption, the
-French caption spoken, the sound effect. Penalties and the weight of a bridge are chosen on training rows. The defaults of
+query once, its pool holds each unseen concept of the fold once (about 97). Fields: picture, English caption, French caption,
+the French one spoken, the sound effect. Penalties and the weight of a bridge are chosen on training rows. The defaults of
 `Align` were chosen on these very stamps, in other folds (docs/log.md), so the figures are a little optimistic. The bridge uses
 ImageNet's class names; `--without bridge` leaves them out.
 """

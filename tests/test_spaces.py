@@ -1,0 +1,116 @@
+"""A space kept from another run: old vectors to the bit, a field more, and what is refused; bridges from an encoder's names."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gobelin import Workbench, spaces
+from gobelin.embedding import Reader
+from gobelin.encoders import Classes, NamesClasses
+from gobelin.encoders.image import Image
+from gobelin.errors import GobelinError
+from gobelin.runtime import Runtime
+
+LIGHT: dict[str, Any] = {
+    "encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}}, "align": {"width": 8, "steps": 0},
+    "predict": {"folds": 2, "decays": [0.01]}, "runtime": {"threads": 1, "precision": "float32", "device": "cpu"},
+    "fusion": {"settings": {"steps": 10}},
+}  # fmt: skip
+
+
+def without(source: Path, columns: Sequence[str], into: Path) -> Path:
+    with source.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    kept = [c for c in rows[0] if c not in columns]
+    with into.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, kept, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    return into
+
+
+@pytest.fixture(scope="module")
+def first(shapes_file: Path) -> Workbench:
+    with shapes_file.open(encoding="utf-8") as file:
+        facts = [c for c in csv.DictReader(file).fieldnames or () if c not in WORDS]
+    bench = Workbench(without(shapes_file, facts, shapes_file.parent / "few.csv"), "shape", shapes_file.parent / "first", LIGHT)
+    _ = bench.check(), bench.made.alignment
+    return bench
+
+
+WORDS = ("id", "image", "caption", "shape", "group")
+
+
+def test_a_kept_space_moves_nothing_and_takes_a_field_more(first: Workbench, shapes_file: Path, tmp_path: Path) -> None:
+    settings = {**LIGHT, "align": {**LIGHT["align"], "base": str(first.folder)}}
+    second = Workbench(shapes_file, "shape", tmp_path / "second", settings)
+    second.check()
+    old, new = first.made.shared, second.made.shared
+    more = set(new.fields) - set(old.fields)
+    assert more and set(old.fields) < set(new.fields)
+    for field in old.fields:
+        assert np.array_equal(old.of(field), new.of(field))
+    assert second.made.alignment.fingerprint() != first.made.alignment.fingerprint()
+    for field in more:  # it stands where its rows stand: nearer to them than to other rows
+        both = new.has(field) & old.present.any(1)
+        cosines = new.of(field)[both] @ old.pooled()[both].T
+        assert cosines.diagonal().mean() > np.mean(cosines) + 0.05
+
+
+def test_what_cannot_be_kept_is_refused(first: Workbench, shapes_file: Path, tmp_path: Path) -> None:
+    def bench(name: str, data: Path = shapes_file, **settings: Any) -> Workbench:
+        return Workbench(data, "shape", tmp_path / name, {**LIGHT, **settings})
+
+    kept = {**LIGHT["align"], "base": str(first.folder)}
+    with pytest.raises(GobelinError, match="has no shared space"):
+        bench("a", align={**kept, "base": str(tmp_path)}).check()
+    lacking = without(shapes_file, ["caption"], shapes_file.parent / "silent.csv")
+    with pytest.raises(GobelinError, match="has the field 'caption'"):
+        _ = bench("b", lacking, align=kept).made.alignment
+    with pytest.raises(GobelinError, match="other encoders"):
+        coarse = {**LIGHT["encoders"], "text": {"name": "words"}}
+        _ = bench("c", align=kept, encoders=coarse).made.alignment
+
+
+class Named:
+    """An encoder that names its own columns."""
+
+    def __init__(self, inner: Any, classes: Classes) -> None:
+        self.inner, self.named = inner, classes
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def classes(self) -> Classes:
+        return self.named
+
+
+def test_a_bridge_holds_the_names_read_by_the_field_of_words(shapes_reader: Reader) -> None:
+    width = shapes_reader.encoders["image"].width
+    named = Classes(np.ones((width, 2), np.float32), np.zeros(2, np.float32), ("red disc", "blue square"))
+    inner = shapes_reader.encoders["image"]
+    members = {k: (lambda *a, k=k: getattr(inner, k)(*a)) for k in ("key", "decode", "embed", "fingerprint", "save")}
+    told = type("Told", (Named,), {"width": width, "module": None, **{k: staticmethod(v) for k, v in members.items()}})
+    assert isinstance(told(inner, named), NamesClasses)
+    reader = Reader(shapes_reader.schema, {**shapes_reader.encoders, "image": told(inner, named)})
+    (bridge,) = spaces.bridges_of(reader)
+    read = shapes_reader.embed_column("caption", "caption", ["red disc", "blue square"], Path())
+    assert (bridge.field, bridge.to) == ("image", "caption") and np.array_equal(bridge.words, read.features["caption"])
+    assert spaces.bridges_of(shapes_reader) == []
+
+
+def test_the_image_encoder_names_what_its_network_was_trained_on(runtime: Runtime) -> None:
+    """A thousand names in the order of the network's outputs."""
+    pytest.importorskip("efficientnet_lite_pytorch")
+    fitted = Image().fit([], None, {}, runtime)  # type: ignore[arg-type]
+    named = fitted.classes()
+    if named is None:
+        pytest.skip("the list of names is not installed")
+    assert named.weight.shape == (1280, 1000) and len(named.texts) == len(named.bias) == 1000
+    assert named.texts[0].startswith("tench") and "goldfish" in named.texts[1]
