@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from gobelin.correlation import principal
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Cell, Column, Field, Schema
 from gobelin.data.files import BadCell
-from gobelin.embedding import BLOCK, Embeddings, Reader, principal, unreadable
+from gobelin.embedding import BLOCK, Embeddings, Reader, unreadable
 from gobelin.encoders import FittedEncoder
 from gobelin.errors import GobelinError
 from gobelin.store import fingerprint

@@ -158,7 +158,8 @@ class Reader:
         marks = {k: untouched(cell, base) for k, cell in cells.items()}
         keys = {k: cache.seen[mark[0]] for k, mark in marks.items() if mark and mark[0] in cache.seen}
         unknown = [k for k in cells if k not in keys]
-        found = in_order(lambda k: encoder.key(cells[k], root), unknown, self.workers, AHEAD)
+        workers = self.workers if any(marks[k] for k in unknown) else 1  # what lies in memory is hashed sooner than handed over
+        found = in_order(lambda k: encoder.key(cells[k], root), unknown, workers, AHEAD)
         keys |= zip(unknown, found, strict=True)
         settled = {m[0]: keys[k] for k in unknown if (m := marks[k]) and now - m[1] > SETTLED}
         if self.cache is not None:
