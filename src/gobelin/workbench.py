@@ -148,7 +148,7 @@ class Workbench:
 
     def index(self, add: str | Path | Dataset | None = None, delete: Sequence[str] = ()) -> list[Finding]:
         """What is searched: how many rows. add: another data set whose rows are to be found too; they are never trained on.
-        delete: ids of rows that are to be found no more. A run that is fitted anew in another way starts with the data's rows."""
+        delete: ids of rows that are to be found no more. Fitted anew in another way, a run starts with the data's rows."""
         self._need_index("index")
         return inspection.indexed(self.made, read(add) if isinstance(add, str | Path) else add, delete)
 
