@@ -280,3 +280,15 @@ def test_rows_of_no_weight_are_not_learned_from(runtime: Runtime) -> None:
         model = predict.fit("concat", fusion, training)
         right[name] = float((model.predict(fresh).labels == truth.values).mean())
     assert right["weighed"] > right["all"] + 0.1 and right["weighed"] > 0.8
+
+
+def test_a_class_that_is_not_scored_does_not_decide_how_sure_to_be(runtime: Runtime) -> None:
+    """One row of a fourth class weighs as much as a third of the others, and no other fold has such a row."""
+    x, target = rows(240)
+    four = replace(target, classes=("a", "b", "c", "d"), values=np.where(np.arange(240) == 7, 3, target.values))
+    heats = [
+        fit(x, replace(four, scored=np.array([True, True, True, scored])), runtime, Predict(decays=(1e-3,))).temperature
+        for scored in (True, False)
+    ]
+    without = fit(x, replace(target, values=np.where(np.arange(240) == 7, -1, target.values)), runtime, Predict(decays=(1e-3,)))
+    assert heats[1] == pytest.approx(without.temperature, rel=0.25) and heats[0] > 1.5 * heats[1]

@@ -170,6 +170,7 @@ def temperature(scores: np.ndarray, label: np.ndarray, share: np.ndarray) -> flo
     """The one with the smallest weighted log loss against targets that keep one imaginary row of every other class (Platt 1999,
     sec. 2.2): so perfectly separated rows don't make it certain of everything."""
     n, c = scores.shape
+    share = share if share.sum() > 0 else np.ones(n)
 
     def loss(log_heat: float) -> float:
         logs = log_softmax(scores / float(np.exp(log_heat)), axis=1)

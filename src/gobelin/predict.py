@@ -236,9 +236,11 @@ def cross_fit(fusion: Fusion, training: Training) -> CrossFit:
 def fit(name: str, fusion: Fusion, training: Training) -> Model:
     """A predictor with calibrated probabilities. name: of the fusion."""
     crossed, target, how = cross_fit(fusion, training), training.target, training.settings
-    present = training.embeddings.present[crossed.rows]
+    present, share = training.embeddings.present[crossed.rows], crossed.share
+    if target.exclusive:  # a class of one row that weighs as much as all of another would decide how sure to be
+        share = share * target.scored[target.values[crossed.rows]]
     found = calibration.calibrate(
-        crossed.scores, target.values[crossed.rows], crossed.share, present,
+        crossed.scores, target.values[crossed.rows], share, present,
         lambda places, there: crossed.shown(training.embeddings, places, there),
         Wanted(target.kind, how.level, how.sets, how.by_class, how.local, how.threshold), training.runtime.seed,
     )  # fmt: skip
