@@ -103,16 +103,24 @@ def fusion() -> str:
     def points(gain: dict[str, float]) -> str:
         return f"{100 * gain['value']:+.1f} ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})"
 
-    lines = ["| records (unseen, classes) | chosen | balanced accuracy | over the best field alone | over forests under "
-             "voting | over gradient boosting | over logistic regression |", "|---|---|---|---|---|---|---|"]  # fmt: skip
-    for name, row in record.latest("fusion", "contender").items():
-        gains = row["gain_over"]
-        alone = next(k for k in gains if k.endswith(" alone"))
-        cells = [f"{points(gains[alone])}, {alone}"]
-        cells += [points(gains[k]) for k in ("forests under voting", "gradient boosting", "logistic regression")]
-        what = f"{name} ({row['unseen_rows']}, {row['classes']})"
-        lines.append(f"| {what} | `{row['chosen']}` | {percent(row['fusions'][row['chosen']])} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", "Points of balanced accuracy with 95 % intervals, paired by row."])
+    def score(row: dict[str, Any]) -> str:
+        if row["kind"] != "number":
+            return percent(row["figure"])
+        return "error {value:.2f} ({low:.2f} to {high:.2f}) of its spread".format(**row["figure"])
+
+    rivals = {"best field alone": "the best field alone", "forests under voting": "forests under voting",
+              "gradient boosting": "gradient boosting", "linear regression": "logistic regression or ridge"}  # fmt: skip
+    lines = [f"| records (unseen, classes) | chosen | read right | over {' | over '.join(rivals.values())} |",
+             "|---|---|---|---|---|---|---|"]  # fmt: skip
+    read = {name: row for name, row in record.latest("fusion", "contender").items() if "folds" in row}
+    for name, row in read.items():
+        chosen = ", ".join(f"`{k}`" for k, _ in sorted(row["chosen"].items(), key=lambda item: -item[1]))
+        cells = [points(row["gain_over"][k]) for k in rivals]
+        cells[0] += f", {max(row['alone'], key=row['alone'].get)}"
+        what = f"{name} ({row['unseen_rows']:,}, {row['classes'] or 'a number'})"
+        lines.append(f"| {what} | {chosen} | {score(row)} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", "Balanced accuracy and its points, of a number hundredths of its standard deviation; 95 % "
+                      "intervals, paired, over groups. Every row is read once, by models of the other folds."])  # fmt: skip
 
 
 def translation() -> str:
