@@ -102,10 +102,11 @@ def test_scores_of_labels_are_taken_apart_into_true_classes() -> None:
 
 
 def test_a_label_s_chance_is_bayes_rule() -> None:
-    """Two classes, a fifth of labels wrong. A row that looks like class 1 with 0.9 and says 0: 0.1 * 0.8 against 0.9 * 0.2."""
-    mixing, true = np.array([[0.8, 0.2], [0.2, 0.8]]), np.array([[0.1, 0.9], [0.1, 0.9]])
-    found = curate.posterior(true, np.array([0, -1]), mixing)
-    assert found[0, 0] == pytest.approx(0.08 / 0.26) and np.allclose(found[1], true[1])
+    """Two classes; 0 is called 1 with 0.2, 1 is called 0 with 0.3. A row that looks like class 1 with 0.9 and says 0:
+    0.1 * 0.8 against 0.9 * 0.3; one that says 1: 0.1 * 0.2 against 0.9 * 0.7."""
+    mixing, true = np.array([[0.8, 0.2], [0.3, 0.7]]), np.tile([0.1, 0.9], (3, 1))
+    found = curate.posterior(true, np.array([0, 1, -1]), mixing)
+    assert found[:2, 0] == pytest.approx([0.08 / 0.35, 0.02 / 0.65]) and np.allclose(found[2], true[2])
 
 
 @pytest.mark.parametrize("noise, hard", [(0.0, 0.0), (0.0, 0.4), (0.2, 0.0), (0.2, 0.4), (0.4, 0.4)])

@@ -234,6 +234,8 @@ class Curation:
         labels, classes = whole.values(target), made.rows.target.values
         word = {int(c): labels[r] for r, c in enumerate(classes) if c >= 0}  # a class as its column writes it
         weight, told = made.rows.weights.astype(float), [dict[str, Any]() for _ in range(len(whole))]
+        if CURATED in whole.table.column_names:
+            told = [json.loads(one) if one else {} for one in whole.table[CURATED].to_pylist()]
         weight[seen.rows] = seen.weight
         for k in np.flatnonzero(seen.label != seen.given):
             row = int(seen.rows[k])
