@@ -8,8 +8,10 @@ probabilities down to it added up ('aps', Romano et al. 2020, sec. 2 without the
 count as often as they are there, whatever `balance` says, so the level holds for rows as common as those of training; with
 `by_class`, in every class, so however common each is.
 
-Why by count: one temperature for all made probabilities of planted classes wrong by up to 19 points on rows with one field of
-three (mean |confidence - share right|, soft voting), one for each count by 1 to 3.
+Why by count: on four planted classes, with 300 complete training rows and rows shown one field of three, sets by one bound
+covered 46 % (concat), 68 % (voting) and 81 % (attention) where 90 % was promised; by count 92 %, 90 % and 94 %. Confidence was
+off by 11, 18 and 4 points with one temperature, by 3, 3 and 6 by count. All subsets of so many fields share a bound, so
+a field that tells less than the others is covered less than they are.
 
 What this cannot show: the level where fields are missing in another way than in training, or the rows are of another kind. With
 under `ENOUGH` training rows that have exactly m fields, fields of others are hidden at random, as if any were equally likely to
