@@ -42,7 +42,7 @@ SAMPLES = ("openmoji", "tuxpaint")
 RATES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
 MARGIN = 0.02
 HOW = Predict(folds=2, decays=(1e-3, 1e-2))
-FUSIONS = ("concat", "gated")
+FUSIONS = ("concat", "gated", "blend")
 COMMON = 0.5  # share of all rows that have a field, for a complete row to have it
 COMPONENTS = 32  # of each field, that boosting sees
 

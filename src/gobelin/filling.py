@@ -29,6 +29,7 @@ from gobelin.generators import Controls
 from gobelin.neighbours import nearest
 from gobelin.predict import Model
 from gobelin.runtime import numpy_generator
+from gobelin.variance import Metric
 
 NAME, SOURCE, MASKED = "filled_image", "evaluate", "masked image"
 LEAST = 10  # rows that can be judged
@@ -48,7 +49,7 @@ def filled(made: Artefacts) -> list[Finding]:
     if field not in used or not others:
         return []
     rows = scored_rows(made.rows.target, made.rows.labelled("valid"))
-    has, asks = made.embeddings.only((field,)).present.any(1), made.embeddings.only(others).present.any(1)
+    has, asks = (np.asarray(made.embeddings.only(some).present.any(1)) for some in ((field,), others))
     rows, train = rows[(has & asks)[rows]], made.rows.part("train")
     train = train[(has & asks)[train]]
     if len(rows) < LEAST or len(train) < LEAST:
@@ -123,7 +124,7 @@ def gains(
 ) -> list[Finding]:
     """A finding for every way: what it gains over the masked rows, several fillings of a row averaged."""
     base, names = _right(model, masked, target), list(fills)
-    metric = "rmse" if target.kind == "number" else "balanced_accuracy"
+    metric: Metric = "rmse" if target.kind == "number" else "balanced_accuracy"
     classes = None if target.kind == "number" else target.values
     found = []
     arms = [comparison.compare(base, _right(model, fills[n], target), classes, list(groups), metric) for n in names]
