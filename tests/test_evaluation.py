@@ -226,9 +226,7 @@ def test_levels_are_scored_by_how_far_they_are_off() -> None:
     assert found[0].name == "mean_level_error" and found[0].value == pytest.approx(np.abs(median - truth).mean())
     assert whole["quadratic_kappa"].value == pytest.approx(cohen_kappa_score(truth, median, weights="quadratic"))
     assert whole["set_coverage"].value == pytest.approx(inside[np.arange(300), truth].mean()) and whole["set_size"].value == 2
-    assert (
-        whole["log_loss"].value == pytest.approx(log_loss(truth, p))
-    )
+    assert whole["log_loss"].value == pytest.approx(log_loss(truth, p))
     by = {f.name: f.value for f in found if f.scope == {"fields": "f"}}
     assert by == {name: pytest.approx(whole[name].value) for name in ("mean_level_error", "set_coverage")}
 
