@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import record
 
 from gobelin import Workbench, baselines, catalog, config, evidence, spaces
-from gobelin.align import Align
+from gobelin.align import Align, Alignment
 from gobelin.embedding import Embeddings
 from gobelin.runtime import numpy_generator
 
@@ -77,8 +77,9 @@ def measure(folder: Path, without: str) -> None:
         taught = x.rows(train)
         fitted = how.fit(taught, names, runtime, bridges=bridges)
         kept.append([fitted.kept, *fitted.bridges])
+        rivals = baselines.Baselines(taught, names, SEED)
         for a, b in permutations(x.fields, 2):
-            found.setdefault((a, b), []).append(one_fold(x, groups, fitted, taught, names, fresh, a, b))
+            found.setdefault((a, b), []).append(one_fold(x, groups, fitted, rivals, fresh, a, b))
     rows = {f"{a} to {b}": joined(folds) for (a, b), folds in found.items()}
     record.append("alignment", {
         "contender": f"tuxpaint{' without ' + without if without else ''}", "fields": list(x.fields), "concepts": len(concepts),
@@ -87,7 +88,7 @@ def measure(folder: Path, without: str) -> None:
 
 
 def one_fold(
-    x: Embeddings, groups: list[str], fitted: Any, taught: Embeddings, names: list[str], fresh: np.ndarray, a: str, b: str
+    x: Embeddings, groups: list[str], fitted: Alignment, rivals: baselines.Baselines, fresh: np.ndarray, a: str, b: str
 ) -> dict[str, Any]:
     """Ranks of every query of a fold, by ours and by each closed form, in a pool of one row a concept."""
     there = fresh[x.present[fresh, x.fields.index(a)] & x.present[fresh, x.fields.index(b)]]
@@ -97,7 +98,7 @@ def one_fold(
     shared = fitted.project(x.rows(there))
     at = np.searchsorted(there, pool)
     answers = {"ours": (shared.of(a), shared.of(b)[at])}
-    for name, mapped in baselines.fitted(taught, names, a, b, SEED).items():
+    for name, mapped in rivals.of(a, b).items():
         answers[name] = mapped(x.features[a][there], x.features[b][pool])
     ranks = {}
     for name, (queries, vectors) in answers.items():

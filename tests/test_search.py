@@ -110,7 +110,7 @@ def test_other_ways_to_search_are_judged_on_the_same_rows(runtime) -> None:  # n
     features = {"a": a.astype(np.float32), "b": (a @ turn + rng.normal(size=(300, 12))).astype(np.float32)}
     rows = Embeddings(("a", "b"), features, np.ones((300, 2), bool), tuple(map(str, range(300))), "space")
     train, fresh, groups = rows.rows(range(200)), rows.rows(range(200, 300)), [str(k) for k in range(300)]
-    rivals = baselines.rivals(train, groups[:200], fresh, 0)
+    rivals = baselines.Baselines(train, groups[:200]).rivals(fresh)
     noise = Shared(("a", "b"), unit(rng.normal(size=(100, 2, 8))), fresh.present, fresh.ids, "noise")
     found = recall(noise, groups[200:], rivals)
     by = {f.scope["by"]: f.value for f in found if f.name == "recall@1" and "by" in f.scope and f.scope["from"] == "a"}
@@ -123,18 +123,27 @@ def test_other_ways_to_search_are_judged_on_the_same_rows(runtime) -> None:  # n
 def test_the_ridge_baseline_is_scikit_learns(penalty: float) -> None:
     rng = np.random.default_rng(1)
     a, b, x = rng.normal(size=(50, 7)), rng.normal(size=(50, 5)), rng.normal(size=(9, 7))
-    queries, _ = baselines.ridge(a, b)(penalty)(x, np.zeros((9, 5)))
+    queries, _ = baselines.ridge(baselines.Side.of(a), baselines.Side.of(b))(penalty)(x, np.zeros((9, 5)))
     moved = unit(b - b.mean(0))
     spread = np.linalg.svd(a - a.mean(0), compute_uv=False)
     model = Ridge(alpha=penalty * float((spread**2).mean()), fit_intercept=False).fit(a - a.mean(0), moved)
     assert np.allclose(queries, unit(model.predict(x - a.mean(0))), atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(30, 8), (8, 30)])
+def test_a_side_is_a_singular_value_decomposition(shape: tuple[int, int]) -> None:
+    x = np.random.default_rng(3).normal(size=shape)
+    found = baselines.Side.of(x)
+    wanted = np.linalg.svd(x - x.mean(0), compute_uv=False)
+    assert np.allclose(found.spread, wanted[: len(found.spread)]) and len(found.spread) >= min(shape) - 1
+    assert np.allclose(found.left * found.spread @ found.directions.T, x - x.mean(0))
+
+
 def test_the_correlations_baseline_is_scikit_learns_cca() -> None:
     rng = np.random.default_rng(2)
     hidden = rng.normal(size=(400, 2))
     a, b = (hidden @ rng.normal(size=(2, 6)) + 0.5 * rng.normal(size=(400, 6)) for _ in range(2))
-    left, right = baselines.correlations(a, b)(1e-9)(a, b)
+    left, right = baselines.correlations(baselines.Side.of(a), baselines.Side.of(b))(1e-9)(a, b)
     theirs = CCA(n_components=6, max_iter=5000, tol=1e-12).fit(a, b)
     u, v = theirs.transform(a, b)
     u, v = u / u.std(0), v / v.std(0)

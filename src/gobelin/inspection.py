@@ -132,7 +132,7 @@ def searched(made: Artefacts, shelf: Shelf) -> list[Finding]:
     shared = made.alignment.project(own)
     groups, seen = ([made.rows.groups[r] for r in some] for some in (rows, train))
 
-    rivals = baselines.rivals(taught, seen, own, made.runtime.seed)
+    rivals = baselines.Baselines(taught, seen, made.runtime.seed).rivals(own)
     found = search.recall(shared, groups, rivals)
     dataset = made.rows.dataset.rows(rows)
     for field in made.schema.fields:
