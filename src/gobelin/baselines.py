@@ -84,7 +84,7 @@ METHODS = {"ridge": ridge, "canonical correlations": correlations}
 
 @dataclass(frozen=True)
 class Baselines:
-    """All methods on these training rows. groups [N]: rows of one group stand in one fold, each a right answer to the others."""
+    """All methods on these training rows. groups [N]: rows of one group share a fold, each a right answer to the others."""
 
     train: Embeddings
     groups: Sequence[str]
