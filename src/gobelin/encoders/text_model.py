@@ -104,8 +104,9 @@ class FittedTextModel:
         done = 0
         with self.runtime.autocast():  # once for all, so that the weights are rounded once
             while done < len(order):
-                some = order[done : done + self.settings.batch]
-                some = some[: max(1, TOKENS // len(flat[some[-1]]))]
+                most = len(flat[order[done]]) * 5 // 4 + 8  # tokens; longer ones would make the others mostly fillings
+                some = order[done : done + min(self.settings.batch, max(1, TOKENS // most))]
+                some = [k for k in some if len(flat[k]) <= most]
                 ids, mask = self.words.padded([flat[k] for k in some])
                 rows.append(self.module(ids.to(self.runtime.device), mask.to(self.runtime.device)).float())
                 done += len(some)
