@@ -7,9 +7,11 @@ import struct
 from pathlib import Path
 
 import numpy as np
+import pyarrow.csv as pa_csv
 import pytest
 from PIL import Image
 
+from gobelin import Workbench
 from gobelin.data.reading import read
 from gobelin.data.samples.digits import Digits
 from gobelin.data.samples.fashion import CLASSES, Fashion, idx
@@ -69,3 +71,17 @@ def test_fashion_as_installed() -> None:
     images, labels = Fashion().arrays("t10k")
     assert images.shape == (10_000, 28, 28) and images.dtype == np.uint8
     assert np.bincount(labels).tolist() == [1000] * 10
+
+
+def test_pictures_alone_go_the_way_of_every_record(tmp_path: Path) -> None:
+    """One field has nothing to be fused or searched with, and nothing fails for it; the digits are read."""
+    whole = pa_csv.read_csv(Digits(size=8).write(tmp_path / "data", 0))
+    pa_csv.write_csv(whole.slice(0, 400), tmp_path / "data" / "few.csv")
+    settings = {**Digits().settings(), "align": {"steps": 20}}
+    bench = Workbench(tmp_path / "data" / "few.csv", "digit", tmp_path / "run", settings)
+    bench.check()
+    bench.fit()
+    bench.evaluate()
+    bench.recall()
+    read = next(f for f in bench.findings("evaluate") if f.name == "balanced_accuracy" and not f.scope)
+    assert read.value > 0.8
