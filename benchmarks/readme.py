@@ -136,7 +136,74 @@ def translation() -> str:
     return "\n".join(lines)
 
 
-TABLES = {"demo": demo, "fusion": fusion, "generation": generation, "translation": translation}
+def alignment() -> str:
+    """Search between two fields: ours and the better closed form of the pair, both ways."""
+    row = record.latest("alignment", "contender")["tuxpaint"]
+
+    def cell(one: dict[str, Any], score: str) -> str:
+        gain, low, high = (100 * one[f"gain {score}"][k] for k in ("value", "low", "high"))
+        return f"{gain:+.1f} ({low:+.1f} to {high:+.1f})"
+
+    lines = ["| from, to (queries, pool) | recall at 1 | at 5 | median rank | recall at 1 over the better closed form | mean "
+             "reciprocal rank over it, in hundredths |", "|---|---|---|---|---|---|"]  # fmt: skip
+    for name, one in row["pairs"].items():
+        ours = one["ours"]
+        lines.append(
+            f"| {name} ({one['queries']}, {one['pool']:.0f}) | {percent(ours['recall@1'])} "
+            f"| {100 * ours['recall@5']['value']:.1f} % | {ours['median_rank']['value']:.0f} | {cell(one, 'recall@1')} | {cell(one, 'mean_reciprocal_rank')} |"
+        )
+    return "\n".join([*lines, "", f"Chance is {100 / row['pairs']['image to caption']['pool']:.0f} % in the larger pools."])
+
+
+def search() -> str:
+    """A million vectors: ours and the libraries."""
+    rows = {k: v for k, v in record.latest("search", "contender").items() if v["rows"] == 1_000_000}
+    graph = rows["hnswlib"]["resident_mb"]
+    lines = ["| | recall at 10 | 95th percentile | queries/s | written and indexed | resident | of hnswlib's | on disk |",
+             "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    for name, row in rows.items():
+        lines.append(
+            f"| {name} ({row['setting']}) | {row['recall_at_10']:.3f} | {row['p95_ms']:.1f} ms | {row['queries_per_s']:.0f} "
+            f"| {row['total_s']:.0f} s | {row['resident_mb']:,} MB | {row['resident_mb'] / graph:.2f} | {row['disk_mb']:,} MB |"
+        )
+    return "\n".join(lines)
+
+
+def embedding() -> str:
+    """Ours against the plain loop and against the bare forward pass."""
+    lines = ["| what is read | items/s | times the plain loop | times sentence-transformers | share of the bare forward pass | second "
+             "call, times the first |", "|---|---|---|---|---|---|"]  # fmt: skip
+    for name, row in record.latest("embedding", "set").items():
+        other = f"{row['times_sentence_transformers']:.1f}" if "times_sentence_transformers" in row else ""
+        lines.append(
+            f"| {EMBEDDED[name]}, {row['items']} files | {row['gobelin_per_second']:.0f} | {row['times_naive']:.1f} | {other} "
+            f"| {row['share_of_bare']:.2f} | {row['again_times']:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+EMBEDDED = {"image": "EfficientNet-Lite0, 128 pixels", "image_model": "a ViT of 22 M weights, 224 pixels", "text": "MiniLM"}
+
+
+def missing() -> str:
+    """Balanced accuracy by share of missing cells, of ours and the best rival."""
+    lines = ["| records, what goes missing | missing | ours | best rival | ours over it, points |", "|---|---|---|---|---|"]
+    for row in record.latest("missing", "contender").values():
+        rival = row["best_rival"]
+        gain = row["gain_over"][rival]
+        lines.append(
+            f"| {row['sample']}, {row['field'] or 'all fields'} | {100 * row['missing_share']:.0f} % "
+            f"| {100 * row['balanced_accuracy']['ours']['value']:.1f} % "
+            f"| {rival} {100 * row['balanced_accuracy'][rival]['value']:.1f} % "
+            f"| {100 * gain['value']:+.1f} ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}) |"
+        )
+    return "\n".join(lines)
+
+
+TABLES = {
+    "alignment": alignment, "demo": demo, "embedding": embedding, "fusion": fusion, "generation": generation, "missing": missing,
+    "search": search, "translation": translation,
+}  # fmt: skip
 
 
 def filled(text: str) -> str:

@@ -116,7 +116,7 @@ class Basis:
         whiten = directions / np.sqrt(variances + shrinkage * variances.mean() + 1e-12)
         if lift is None:
             return Basis(mean.astype(np.float32), whiten.astype(np.float32))
-        middle = np.linalg.lstsq(lift.root.T, mean, rcond=None)[0]  # the mean as likenesses, so that one map serves both
+        middle = lift.root @ (mean / (lift.root**2).sum(0))  # as likenesses: root's columns are orthogonal
         return Basis(middle.astype(np.float32), (lift.root @ whiten).astype(np.float32), lift)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
