@@ -148,9 +148,10 @@ def alignment() -> str:
              "reciprocal rank over it, in hundredths |", "|---|---|---|---|---|---|"]  # fmt: skip
     for name, one in row["pairs"].items():
         ours = one["ours"]
+        gains = f"{cell(one, 'recall@1')} | {cell(one, 'mean_reciprocal_rank')}"
         lines.append(
             f"| {name} ({one['queries']}, {one['pool']:.0f}) | {percent(ours['recall@1'])} "
-            f"| {100 * ours['recall@5']['value']:.1f} % | {ours['median_rank']['value']:.0f} | {cell(one, 'recall@1')} | {cell(one, 'mean_reciprocal_rank')} |"
+            f"| {100 * ours['recall@5']['value']:.1f} % | {ours['median_rank']['value']:.0f} | {gains} |"
         )
     return "\n".join([*lines, "", f"Chance is {100 / row['pairs']['image to caption']['pool']:.0f} % in the larger pools."])
 
@@ -171,8 +172,8 @@ def search() -> str:
 
 def embedding() -> str:
     """Ours against the plain loop and against the bare forward pass."""
-    lines = ["| what is read | items/s | times the plain loop | times sentence-transformers | share of the bare forward pass | second "
-             "call, times the first |", "|---|---|---|---|---|---|"]  # fmt: skip
+    lines = ["| what is read | items/s | times the plain loop | times sentence-transformers | share of the bare forward pass | "
+             "second call, times the first |", "|---|---|---|---|---|---|"]  # fmt: skip
     for name, row in record.latest("embedding", "set").items():
         other = f"{row['times_sentence_transformers']:.1f}" if "times_sentence_transformers" in row else ""
         lines.append(
@@ -201,8 +202,8 @@ def missing() -> str:
 
 
 TABLES = {
-    "alignment": alignment, "demo": demo, "embedding": embedding, "fusion": fusion, "generation": generation, "missing": missing,
-    "search": search, "translation": translation,
+    "alignment": alignment, "demo": demo, "embedding": embedding, "fusion": fusion, "generation": generation,
+    "missing": missing, "search": search, "translation": translation,
 }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ OWN, DIFFERENCE = "cross_fitted_score", "fusion_difference"
 
 
 def contest(fusions: Mapping[str, Fusion], training: Training) -> tuple[str, list[Finding]]:
-    """The best by balanced accuracy (of a number, and of the probabilities of labels: by root mean squared error), and a finding
+    """The best by balanced accuracy (of a number, and of probabilities of labels: by root mean squared error), and a finding
     for each fusion and each other."""
     target, fits = training.target, {name: cross_fit(fusion, training) for name, fusion in fusions.items()}
     rows = next(iter(fits.values())).rows

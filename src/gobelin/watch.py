@@ -29,7 +29,8 @@ PATIENCE = 4  # looks without a better score after which training stops
 class Watch:
     """score: of the weights that the modules hold, lower is better. paint: uint8 [n, H, W, C] of them. Both are asked while the
     modules hold the averaged weights and are in evaluation mode. steps: after which to look, and whether to paint then. folder:
-    for the grids; None where nothing is painted. decides: whether the score chooses the weights and the end; otherwise it is only written down."""
+    for the grids; None where nothing is painted. decides: whether the score chooses the weights and the end; otherwise it is
+    only written down."""
 
     def __init__(
         self, name: str, steps: Mapping[int, bool], folder: Path | None, patience: int,
