@@ -78,6 +78,7 @@ def measure(folder: Path, without: str) -> None:
         fitted = how.fit(taught, names, runtime, bridges=bridges)
         kept.append([fitted.kept, *fitted.bridges])
         rivals = baselines.Baselines(taught, names, SEED)
+        sys.stderr.write(f"fold {f + 1} of {FOLDS}\n")
         for a, b in permutations(x.fields, 2):
             found.setdefault((a, b), []).append(one_fold(x, groups, fitted, rivals, fresh, a, b))
     rows = {f"{a} to {b}": joined(folds) for (a, b), folds in found.items()}

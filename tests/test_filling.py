@@ -106,16 +106,15 @@ def test_the_ridge_regression_is_the_closed_form() -> None:
     assert min(np.abs(found - one).max() for one in each) < 1e-3
 
 
-def test_evaluate_says_it_where_there_is_a_generator(shapes_file: Path, tmp_path: Path) -> None:
+def test_the_showcase_of_a_generator_says_it(shapes_file: Path, tmp_path: Path) -> None:
     settings = {
         "encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}},
         "fusion": {"settings": {"steps": 40}}, "predict": {"decays": (1e-3,), "folds": 2},
         "align": {"steps": 0}, "generator": {"name": "procedural", "size": 16}, "runtime": {"precision": "float32"},
     }  # fmt: skip
     bench = Workbench(shapes_file, "shape", tmp_path / "run", settings)
-    bench.fit()
-    assert not [f for f in bench.evaluate() if f.name == NAME]
     bench.fit(generator=True)
-    found = {f.scope["by"]: f for f in bench.evaluate() if f.name == NAME}
+    assert not [f for f in bench.evaluate() if f.name == NAME]
+    found = {f.scope["by"]: f for f in bench.showcase([]) if f.name == NAME}
     assert set(found) == {"made", "nearest", "ridge", "the real image"}
     assert all(f.low <= f.value <= f.high and f.verdict in ("helped", "harmed", "no evidence") for f in found.values())

@@ -151,6 +151,10 @@ def shown(value: float, unit: str, signed: bool) -> str:
     return f"{100 * value:{sign}.1f}" + (" %" if unit == "share" else " points") if unit else f"{value:{sign}.4g}"
 
 
+def printed_count(f: dict) -> str:
+    return f"{f['n']} of {f['needed_n']} needed" if f["needed_n"] else str(f["n"])
+
+
 def test_the_card_says_what_was_found_and_nothing_else(run: Path, kept: Path) -> None:
     text = gobelin.from_pretrained(kept).card()
     found = [json.loads(line) for line in (run / "findings.jsonl").read_text().splitlines()]
@@ -158,7 +162,7 @@ def test_the_card_says_what_was_found_and_nothing_else(run: Path, kept: Path) ->
     quality = [f for f in found if f["source"] in ("evaluate", "generate", "audit")]
     assert len(quality) > 15
     for f in quality:
-        what = {shown(f["value"], f["unit"], bool(f["comparator"])), *([str(f["n"])] if f["n"] else [])}
+        what = {shown(f["value"], f["unit"], bool(f["comparator"])), *([printed_count(f)] if f["n"] else [])}
         what |= {f["verdict"]} if f["verdict"] else set()
         if f["low"] is not None and f["unit"] == "share":
             what.add(f"{100 * f['low']:.1f} % to {100 * f['high']:.1f} %")
@@ -383,7 +387,9 @@ def test_the_hub_gets_the_files_of_the_manifest_and_gives_them_back(
     assert everything(hub.place) == {**expected, "LICENSE": b"theirs"}
     assert hub.calls[0] == ("create", {"repo_id": "somebody/shapes-model", "private": True, "exist_ok": True})
     loaded = gobelin.from_pretrained("somebody/shapes-model", revision="v1")
-    assert hub.calls[-1] == ("download", "somebody/shapes-model", "v1", ["*.json", "*.jsonl", "*.safetensors", "*.md", "*.png"])
+    read = ["*.json", "*.jsonl", "*.safetensors", "*.md", "*.png"]
+    index = [f"index/*.{kind}" for kind in ("lance", "manifest", "txn", "idx", "arrow", "json")]
+    assert hub.calls[-1] == ("download", "somebody/shapes-model", "v1", read + index)
     assert loaded.predict(source).rows() == Workbench.open(run).predict(source).rows()
     main(["save", str(run), "--push", "somebody/shapes-model", "--public"])
     assert hub.calls[-2][1]["private"] is False and set(everything(hub.place)) == {*expected, "LICENSE"}

@@ -55,8 +55,8 @@ def ridge(a: Side, b: Side) -> Method:
 
     def mapped(penalty: float) -> Mapped:
         share = a.spread / (a.spread**2 + penalty * (a.spread**2).mean() + 1e-12)
-        weights = a.directions @ (share[:, None] * aim)
-        return lambda x, y: (unit((x - a.mean) @ weights), unit(y - goal))
+        inner = share[:, None] * aim
+        return lambda x, y: (unit((x - a.mean) @ a.directions @ inner), unit(y - goal))
 
     return mapped
 

@@ -31,7 +31,7 @@ from gobelin.predict import Model
 from gobelin.runtime import numpy_generator
 from gobelin.variance import Metric
 
-NAME, SOURCE, MASKED = "filled_image", "evaluate", "masked image"
+NAME, SOURCE, MASKED = "filled_image", "generate", "masked image"
 LEAST = 10  # rows that can be judged
 MOST = 128  # rows that are filled: each image is made and encoded
 SAMPLES = 2  # images made for a row
@@ -41,8 +41,8 @@ PENALTIES = tuple(10.0**k for k in range(-2, 5))
 
 
 def filled(made: Artefacts) -> list[Finding]:
-    """What filling gains over masking on validation rows; nothing where no generator, or no row, can say."""
-    if not has_generator(made) or made.rows.target.kind == "labels":
+    """What filling gains over masking on validation rows, by the run's trained generator; nothing where no row can say."""
+    if made.rows.target.kind == "labels":
         return []
     field, used = made.image_field, made.predict_fields
     others = tuple(f for f in used if f != field)
@@ -70,12 +70,6 @@ def filled(made: Artefacts) -> list[Finding]:
     hidden = x.rows(rows).only([f for f in x.fields if f != field])
     return gains(made.model, [seen(hidden)], {n: [seen(f) for f in _shown(hidden, field, v)] for n, v in fills.items()},
                  target, groups)  # fmt: skip
-
-
-def has_generator(made: Artefacts) -> bool:
-    """Whether the run's generator is trained, as its settings ask for it."""
-    name = made.generator_folder(0)
-    return made.run.has(name) and made.run.has(name, made.keys()[name])
 
 
 def _shown(hidden: Embeddings, field: str, features: np.ndarray) -> list[Embeddings]:

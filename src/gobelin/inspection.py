@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from gobelin import baselines, evaluation, filling, generation, making, search
+from gobelin import baselines, evaluation, generation, making, search
 from gobelin.artefacts import Artefacts
 from gobelin.check import Check, Scan, Twin, scan
 from gobelin.data.dataset import Dataset
@@ -94,11 +94,6 @@ def fitted(made: Artefacts, shelf: Shelf) -> list[Finding]:
     return found
 
 
-def generator_key(made: Artefacts) -> str:
-    """Names the trained generator that `evaluated` fills images in with, '' for none."""
-    return made.keys()[made.generator_folder(0)] if filling.has_generator(made) else ""
-
-
 def evaluated(made: Artefacts, shelf: Shelf) -> list[Finding]:
     """The predictor on validation rows."""
     rows = evaluation.scored_rows(made.rows.target, made.rows.labelled("valid"))
@@ -110,7 +105,6 @@ def evaluated(made: Artefacts, shelf: Shelf) -> list[Finding]:
     shelf.bars("by_class", f"{_words(by_class)} of each class on validation rows.", by_class, "class")
     by_subset = [f for f in found if "fields" in f.scope and f.name == found[0].name]
     shelf.bars("by_fields", f"{_words(found)} when only these fields are shown.", by_subset, "fields", chance)
-    found += filling.filled(made)
     if target.kind == "number":
         return found
     sure, right, _ = evaluation.reliability(predictions, target)

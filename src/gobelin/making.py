@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gobelin import catalog, generation, judge, matching, search
+from gobelin import catalog, filling, generation, judge, matching, search
 from gobelin.align import Shared
 from gobelin.artefacts import Artefacts
 from gobelin.data.fields import Cell, Field
@@ -279,7 +279,8 @@ def showcase(made: Artefacts, queries: Sequence[Mapping[str, str]], shelf: Shelf
     shelf.sheet("contact_sheet", "Made images, each row with what it was made from.", groups)
     found = _agreement(made, trained, space) if made.model.exclusive and "target" in sampler.accepts else []
     others = [k for k in range(1, made.settings.generator.seeds) if made.run.has(made.generator_folder(k))]
-    return found + matching.match(made, [trained, *(made.sampler(k) for k in others)])
+    found += matching.match(made, [trained, *(made.sampler(k) for k in others)])
+    return found + filling.filled(made)
 
 
 def _with_source(made: Artefacts) -> list[int]:

@@ -59,10 +59,10 @@ class Eyes:
 
     @staticmethod
     def beside(schema: Schema, runtime: Runtime) -> Eyes | None:
-        """The closed-form one if the run has another, else any that can be loaded here; None where there is none."""
+        """The closed-form one if the run has another, else the default one, else any that can be loaded here, or None."""
         used = {f.encoder for f in schema.fields}
         able = [n for n in catalog.names("encoders") if "image" in catalog.find("encoders", n).kinds and n not in used]
-        for name in sorted(able, key=lambda n: n != "pixels"):
+        for name in sorted(able, key=lambda n: (n != "pixels", not catalog.find("encoders", n).default)):
             try:
                 field = next(f for f in schema.fields if "image" in catalog.find("encoders", f.encoder).kinds)
                 return Eyes(name, catalog.build("encoders", name).fit([], field, {}, runtime))

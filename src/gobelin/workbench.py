@@ -113,8 +113,7 @@ class Workbench:
         """The predictor on validation rows."""
         self._need_data("evaluate")
         self._need_fit()
-        made, shown = self.made, inspection.generator_key(self.made)
-        return self._verb("evaluate", made.fitted, lambda shelf: inspection.evaluated(made, shelf), shown)
+        return self._verb("evaluate", self.made.fitted, lambda shelf: inspection.evaluated(self.made, shelf))
 
     def predict(
         self, data: str | Path | Dataset | Frame, root: str | Path | None = None, max_bad: float | None = None

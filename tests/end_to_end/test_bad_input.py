@@ -772,7 +772,7 @@ def test_python_gets_the_same_words(good: Path, tmp_path: Path) -> None:
 
 
 def test_our_own_mistakes_keep_their_traceback(good: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("gobelin.artefacts.read", lambda *_: 1 / 0)
+    monkeypatch.setattr("gobelin.rows.read", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["check", str(good), "--target", "label", "--run", str(tmp_path / "run")])
 

@@ -98,7 +98,8 @@ def test_predict_writes_calibrated_columns(run: Path, tmp_path: Path) -> None:
     main(["predict", str(run), str(source), "--out", str(tmp_path / "pred.csv")])
     with (tmp_path / "pred.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 320 and set(rows[0]) == {"id", "prediction", "p_circle", "p_cross", "p_square", "p_triangle", "present"}
+    assert len(rows) == 320
+    assert set(rows[0]) == {"id", "prediction", "p_circle", "p_cross", "p_square", "p_triangle", "set", "present"}
     probabilities = np.array([[float(v) for k, v in r.items() if k.startswith("p_")] for r in rows])
     assert np.allclose(probabilities.sum(1), 1, atol=1e-4)
     names = ["circle", "cross", "square", "triangle"]
