@@ -209,6 +209,8 @@ TABLES = {
 
 def filled(text: str) -> str:
     for name, table in TABLES.items():
+        if not record.all_of(name):  # not measured yet: no place for it either
+            continue
         pattern = rf"(<!-- table {name} -->\n).*?(<!-- end {name} -->)"
         text, count = re.subn(pattern, lambda m, table=table: f"{m[1]}{table()}\n{m[2]}", text, flags=re.S)
         if count != 1:

@@ -184,6 +184,7 @@ def test_the_contact_sheet_shows_sources_and_leaves_out_what_cant_be_asked(
 ) -> None:
     monkeypatch.setattr(making, "_agreement", lambda made, trained, space: [])
     monkeypatch.setattr(making.matching, "match", lambda made, generators: [])
+    monkeypatch.setattr(making.filling, "filled", lambda made: [])
     Workbench.open(run).showcase([{"text": "a red bird"}, {"image": str(run.parent / "img" / "after7.png")}])
     kinds = [sorted(one.used()) for one in reader.given]
     assert kinds.count(["target"]) == 2 and kinds.count(["text"]) == 1 and kinds.count([]) == 1
