@@ -35,6 +35,7 @@ OWN = {"_rowid", "_rowaddr", "_distance", "_score", "_relevance_score"}  # names
 EXACT = 20_000  # rows that are all compared, with no index
 ADDED = "added"  # the split of a row that came later: in no training, validation or test
 PROBES, REFINED = 40, 5  # partitions that are looked through; found rows that are compared exactly, for each one asked for
+FEW = 100  # rows asked for that so many partitions surely hold
 FORMAT = 1  # of the table; another one is another stage
 SUFFIXES = (".lance", ".manifest", ".txn", ".idx", ".arrow", ".json")  # of a table's files; none holds code
 TABLE, FILES, SPACE = "rows", "files.json", b"gobelin_space"
@@ -148,7 +149,8 @@ class Index:
             if where and self.table.count_rows(where) <= EXACT:
                 asked = asked.bypass_vector_index()
             else:
-                asked = asked.minimum_nprobes(PROBES).maximum_nprobes(0).refine_factor(REFINED)
+                most = 0 if where or k > FEW else PROBES  # 0: on until k are found, which costs three times the time
+                asked = asked.minimum_nprobes(PROBES).maximum_nprobes(most).refine_factor(REFINED)
             found = asked.to_arrow()
         except (ValueError, RuntimeError, OSError) as error:
             if where and isinstance(error, ValueError):
