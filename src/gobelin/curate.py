@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.sparse import coo_matrix
@@ -215,8 +215,7 @@ def borrowed(shared: Shared, field: str, rows: np.ndarray, groups: Sequence[str]
     own = shared.fields.index(field)
     others = shared.vectors.copy()
     others[:, own] = 0
-    asking = others.sum(1)
-    asking /= np.maximum(np.linalg.norm(asking, axis=1, keepdims=True), 1e-12)
+    asking = replace(shared, vectors=others).pooled()
     able = rows[np.delete(shared.present[rows], own, 1).any(1)]
     has, without = able[shared.has(field)[able]], able[~shared.has(field)[able]]
     pool = rows[shared.has(field)[rows]]
