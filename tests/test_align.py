@@ -68,7 +68,7 @@ def test_fresh_rows_are_found_as_well_as_a_ridge_finds_them(fitted: Alignment) -
         ridge[a, b] = recall_at_1(model.predict(fresh.features[a]) - centre, fresh.features[b] - centre)
     assert min(found.values()) > 40 / 200
     assert all(found[pair] >= ridge[pair] - 0.03 for pair in found), (found, ridge)
-    assert np.mean(list(found.values())) >= np.mean(list(ridge.values()))
+    assert np.mean(list(found.values())) > np.mean(list(ridge.values())) - 1e-9
 
 
 def test_fields_that_share_nothing_are_found_by_chance_alone(runtime: Runtime) -> None:
@@ -88,7 +88,9 @@ def test_closed_form_is_the_generalised_eigenproblem(fields: tuple[str, ...], sh
     """A v = (1 + s) B v, A the covariances of all fields, B their blocks on the diagonal plus the ridge."""
     train = planted(400).keep(fields)
     width = 5
-    found = Align(width=width, steps=0, shrinkage=shrinkage, landmarks=0, power=1).fit(train, names(train), runtime)
+    found = Align(width=width, joint=width, pairs=0, steps=0, shrinkage=shrinkage, landmarks=0, power=1).fit(
+        train, names(train), runtime
+    )
     assert found.kept == CLOSED_FORM
     x = [train.features[f].astype(np.float64) - train.features[f].mean(0, dtype=np.float64) for f in train.fields]
     covariance = np.cov(np.concatenate(x, 1).T, bias=True)
@@ -109,7 +111,7 @@ def test_closed_form_is_the_generalised_eigenproblem(fields: tuple[str, ...], sh
 
 def test_closed_form_of_two_fields_is_cca(runtime: Runtime) -> None:
     train = planted(400).keep(("image", "text"))
-    found = Align(width=3, steps=0, shrinkage=1e-9, landmarks=0, power=1).fit(train, names(train), runtime)
+    found = Align(width=3, joint=3, pairs=0, steps=0, shrinkage=1e-9, landmarks=0, power=1).fit(train, names(train), runtime)
     left, right = (
         (train.features[f] - found.weights[f"{f}/mean"]) @ found.weights[f"{f}/projection"] for f in ("image", "text")
     )
@@ -123,7 +125,7 @@ def test_closed_form_of_two_fields_is_cca(runtime: Runtime) -> None:
 
 def test_a_field_that_shares_nothing_gets_no_weight(runtime: Runtime) -> None:
     train = planted(3000, extra=6)
-    found = Align(width=LATENT, steps=0, landmarks=0, power=1).fit(train, names(train), runtime)
+    found = Align(width=LATENT, joint=LATENT, pairs=0, steps=0, landmarks=0, power=1).fit(train, names(train), runtime)
     sizes = {}
     for k, f in enumerate(train.fields):
         z = (train.features[f] - found.weights[f"{f}/mean"]) @ found.weights[f"{f}/projection"]
@@ -236,7 +238,7 @@ def test_groups_are_held_back_together(runtime: Runtime, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Align, "_contrastive", spied)
     Align(width=4, steps=1, holdout=0.3).fit(train, groups, runtime)
-    assert seen[0].sum() == 27 and (seen[0].reshape(30, 3).sum(1) % 3 == 0).all()
+    assert len(seen) == 1 and seen[0].sum() == 27 and (seen[0].reshape(30, 3).sum(1) % 3 == 0).all()
 
 
 def test_rows_with_one_field_only(runtime: Runtime) -> None:

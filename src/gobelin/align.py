@@ -1,9 +1,12 @@
 """One kept space for every field: a projection a field, closed form first, then contrastive.
 
-Start: regularised canonical correlations of many sets on every field's likeness to landmark rows (`correlation`). Then the
-projections are trained with a contrastive loss of every pair of fields (`networks.contrast`), pulled towards their start, and
-stopped by the retrieval of held-back training rows. When contrastive training doesn't retrieve better, or buys one pair of
-fields with another's loss, the closed form is kept. A row serves the pairs of fields that it has; rows of one group belong
+Start, all in closed form (`correlation`): regularised canonical correlations of many sets, on the features and again on every
+field's likeness to landmark rows; and those of every two fields alone, whose ridge held-back rows choose. Each is a part of
+unit length (`projection`), so a cosine is a mixture of what all fields, and what these two, have in common; the parts together
+are turned to their principal directions and cut to the width of the space. Then a linear map of each field's vectors is trained
+with a contrastive loss of every pair of fields (`networks.contrast`), pulled towards the identity, and stopped by the retrieval
+of held-back training rows. When that doesn't retrieve better, or buys one pair of fields with another's loss, the closed form
+is kept. A row serves the pairs of fields that it has; rows of one group belong
 together. Batches are read from memory-mapped features, and with torch.distributed started each process takes its share of a
 batch, so neither rows nor batch need fit one process.
 
@@ -17,7 +20,8 @@ were not trained on (`search`) says how much that is worth.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
@@ -27,20 +31,23 @@ import torch
 from scipy.special import softmax
 from torch import Tensor
 
+from gobelin import evidence
+from gobelin.closed import WATCHED, Closed, reciprocal_ranks
 from gobelin.config import within
-from gobelin.correlation import BLOCK, Basis, likeness, many_sets
+from gobelin.correlation import BLOCK, Basis
 from gobelin.embedding import Embeddings
 from gobelin.errors import GobelinError
 from gobelin.networks.contrast import crew, gathered, sigmoid_loss, softmax_loss, summed
+from gobelin.projection import Part, arrays, unit, vectors
 from gobelin.runtime import Progress, Runtime, generator, numpy_generator, silent
 from gobelin.store import fingerprint, load_arrays, read_json, save_arrays, write_json
 
 CLOSED_FORM, CONTRASTIVE = "closed form", "contrastive"
 WORST = 0.03  # what a pair of fields may lose of its retrieval while the others gain
-BRIDGES = (0.0, 0.25, 0.5, 1.0)  # weights of a bridge that held-back rows choose from
+BRIDGES = (0.0, 0.125, 0.25, 0.5)  # weights of a bridge that held-back rows choose from
 RIDGES = (0.01, 0.1, 1.0)  # of a field that is bound later
-WATCHED = 2000  # held-back rows that training is stopped by, at most
-WHOLE = 100_000  # training rows whose components are computed once
+WHOLE = 50_000  # training rows whose vectors are computed once
+TURNS, TURNED = 4, 20_000  # how often rows are held back, and of how many at most; once where they are more
 
 
 @dataclass(frozen=True)
@@ -84,15 +91,18 @@ class Bridge:
 @dataclass(frozen=True)
 class Align:
     """width: D of the shared space. components: principal components kept of each field. landmarks: rows that the others are
-    compared with, 0 for a linear map. shrinkage: ridge added to the variance of every component, as a share of their mean.
-    power: 1 trusts the strongest correlations, 0 all alike. sharpness: factor of a bridge's logits. steps, batch, rate,
-    temperature: of the contrastive training. loss: of it. hard: how much more a negative counts that lies near. pull: weight of
-    the distance from the start. holdout: share of the training rows held back to stop by. base: folder of a run whose space is
-    kept as it is; only fields that it lacks are added."""
+    compared with, 0 for linear maps alone. joint, pairs: width of the parts that all fields share, and of every two fields' own
+    part (0: none; less where there are many pairs). shrinkage: ridge added to the variance of every component, as a share of
+    their mean. power: 1 trusts the strongest correlations, 0 all alike. sharpness: factor of a bridge's logits. steps, batch,
+    rate, temperature: of the contrastive training. loss: of it. hard: how much more a negative counts that lies near. pull:
+    weight of the distance from the start. holdout: share of the training rows held back to choose and to stop by. base: folder
+    of a run whose space is kept as it is; only fields that it lacks are added."""
 
-    width: int = 128
-    components: int = 256
+    width: int = 512
+    components: int = 400
     landmarks: int = 600
+    joint: int = 256
+    pairs: int = 128
     shrinkage: float = 1.0
     power: float = 0.5
     sharpness: float = 1.5
@@ -108,9 +118,9 @@ class Align:
 
     def __post_init__(self) -> None:
         within(self, {
-            "width": (1, 8192), "components": (1, 8192), "landmarks": (0, 65536), "shrinkage": (0, 1e6), "power": (0, 8),
-            "sharpness": (1e-3, 1e3), "steps": (0, 1e7), "batch": (2, 1e7), "rate": (1e-9, 10), "temperature": (1e-4, 100),
-            "hard": (0, 100), "pull": (0, 1e6), "holdout": (0, 0.9),
+            "width": (1, 8192), "components": (1, 8192), "landmarks": (0, 65536), "joint": (1, 8192), "pairs": (0, 8192),
+            "shrinkage": (0, 1e6), "power": (0, 8), "sharpness": (1e-3, 1e3), "steps": (0, 1e7), "batch": (2, 1e7),
+            "rate": (1e-9, 10), "temperature": (1e-4, 100), "hard": (0, 100), "pull": (0, 1e6), "holdout": (0, 0.9),
         })  # fmt: skip
 
     def fit(
@@ -124,68 +134,55 @@ class Align:
         """Learn from training rows. groups [N]: rows of one group belong together and are held back together."""
         if len(train) < 2 or not train.present.any():
             raise GobelinError(f"align: {len(train)} training rows with something in them. At least 2 are needed.")
-        held = self._held(groups, runtime)
-        bases = {f: Basis.fit(train, f, self.components, self.shrinkage, self.landmarks, runtime.seed) for f in train.fields}
-        start = many_sets(train, bases, train.present & ~held[:, None], self.width, self.power)
+        parts = self._held(groups, runtime)
         names = np.unique(list(groups), return_inverse=True)[1]
-        tuned, kept = self._contrastive(_Components(train, bases), train.present, held, names, start, runtime, progress)
-        found = self._joined(train, bases, tuned, kept)
-        strengths = [self._strength(found, bridge, train, names, held) for bridge in bridges]
-        if kept == CLOSED_FORM:  # nothing was stopped by the held-back rows: they may serve too
-            found = self._joined(train, bases, many_sets(train, bases, train.present, self.width, self.power), kept)
-        for bridge, strength in zip(bridges, strengths, strict=True):
-            found = _bridged(found, bridge, strength, train) if strength else found
+        sides = [
+            {f: Basis.fit(train, f, self.components, count, runtime.seed) for f in train.fields}
+            for count in ([0, self.landmarks] if self.landmarks else [0])
+        ]
+        closed = Closed(train, sides, self.joint, self.pairs, self.width)
+        seen = [closed.products(train.present & ~held[:, None]) for held in parts]
+        joints = [closed.joints(one, self.shrinkage, self.power) for one in seen]
+        ridges = closed.choose([one[0] for one in seen], joints, parts, names)
+        starts = [
+            Alignment(self, train.fields, closed.weights(one[0], joint, ridges), train.space, CLOSED_FORM)
+            for one, joint in zip(seen, joints, strict=True)
+        ]
+        found = self._contrastive(starts[0], train, parts[0], names, runtime, progress) if self.steps else starts[0]
+        starts = starts if found.kept == CLOSED_FORM else [found]
+        if found.kept == CLOSED_FORM:  # nothing was stopped by the held-back rows: they may serve too
+            last = closed.products(train.present)
+            found = replace(found, weights=closed.weights(last[0], closed.joints(last, self.shrinkage, self.power), ridges))
+        for bridge in bridges:
+            strength = _strength(starts, bridge, train, names, parts[: len(starts)])
+            if strength:
+                found, *starts = (_bridged(one, bridge, strength, train) for one in (found, *starts))
         return found
 
-    def _held(self, groups: Sequence[str], runtime: Runtime) -> np.ndarray:
-        """bool [N]: the rows held back, whole groups."""
+    def _held(self, groups: Sequence[str], runtime: Runtime) -> list[np.ndarray]:
+        """bool [N] each: rows that are held back in turn, whole groups; one turn alone where rows are many."""
         names = sorted(set(groups))
         order = numpy_generator(runtime.seed, "align", "holdout").permutation(len(names))
-        held_names = {names[k] for k in order[: int(self.holdout * len(names))]}
-        return np.array([g in held_names for g in groups])
-
-    def _joined(self, train: Embeddings, bases: dict[str, Basis], last: Sequence[np.ndarray], kept: str) -> Alignment:
-        weights = {f"{f}/{k}": v for f, one in zip(train.fields, last, strict=True) for k, v in bases[f].weights(one).items()}
-        return Alignment(self, train.fields, weights, train.space, kept)
-
-    @staticmethod
-    def _strength(found: Alignment, bridge: Bridge, train: Embeddings, names: np.ndarray, held: np.ndarray) -> float:
-        """The weight of a bridge with which held-back rows are found best from both sides; 0 where that is not above no bridge
-        by two standard errors."""
-        a, b = (train.fields.index(f) for f in (bridge.field, bridge.to))
-        rows = np.flatnonzero(held & train.present[:, a] & train.present[:, b])[:WATCHED]
-        if len(rows) < 2:
-            return 0.0
-        scores = []
-        for strength in BRIDGES:
-            z = torch.from_numpy(_bridged(found, bridge, strength, train).project(train.rows(rows)).vectors)
-            cosines = z[:, a] @ z[:, b].T
-            scores.append(reciprocal_ranks(cosines, names[rows]) + reciprocal_ranks(cosines.T, names[rows]))
-        best = int(np.argmax([float(one.mean()) for one in scores]))
-        gain = scores[best] - scores[0]
-        return BRIDGES[best] if float(gain.mean()) > 2 * float(gain.std()) / len(rows) ** 0.5 else 0.0
+        size = int(self.holdout * len(names))
+        turns = min(TURNS, len(names) // size) if size and len(groups) <= TURNED else 1
+        held = [{names[k] for k in order[t * size : (t + 1) * size]} for t in range(turns)]
+        return [np.array([g in one for g in groups]) for one in held]
 
     def _contrastive(
-        self,
-        x: _Components,
-        present: np.ndarray,
-        held: np.ndarray,
-        names: np.ndarray,
-        start: list[np.ndarray],
-        runtime: Runtime,
-        progress: Progress,
-    ) -> tuple[list[np.ndarray], str]:
-        """The start, trained on until held-back retrieval stops rising, and which of the two was kept."""
-        first = [torch.tensor(s, dtype=torch.float32) for s in start]
+        self, start: Alignment, train: Embeddings, held: np.ndarray, names: np.ndarray, runtime: Runtime, progress: Progress
+    ) -> Alignment:
+        """The start, or with it trained linear maps [D, D] of its vectors that retrieve held-back rows better."""
+        x, present = _Vectors(train, start), train.present
+        first = [torch.eye(self.width) for _ in train.fields]
         weights = [w.clone().requires_grad_() for w in first]
         scale = [torch.tensor(float(np.log(1 / self.temperature)), requires_grad=True), torch.tensor(-5.0, requires_grad=True)]
         have, groups = torch.from_numpy(present), torch.from_numpy(names)
         stay, out = np.flatnonzero(~held), np.flatnonzero(held)[:WATCHED]
-        watched = x.rows(out) if self.steps else []
+        watched = x.rows(out)
         learned = [*weights, *(scale if self.loss == "sigmoid" else [])]
         optimiser = torch.optim.Adam(learned, lr=self.rate)
-        begun = _retrieval(_project(watched, first), have[out], names[out]) if self.steps else np.zeros(0)
-        best, best_weights, kept, since = 0.0, first, CLOSED_FORM, 0
+        begun = _retrieval(_project(watched, first), have[out], names[out])
+        best, best_weights, since = 0.0, first, 0
         rank, world = crew()
         for step in range(self.steps):
             rng = generator(runtime.seed, "align", step)
@@ -203,11 +200,11 @@ class Align:
                 gains, since = _retrieval(_project(watched, weights), have[out], names[out]) - begun, since + 1
                 score = float(gains.mean()) if len(gains) else 0.0
                 if score > best + 1e-3 and gains.min() > -WORST:
-                    best, best_weights, kept, since = score, [w.detach().clone() for w in weights], CONTRASTIVE, 0
+                    best, best_weights, since = score, [w.detach().clone() for w in weights], 0
                 if since == 4:
                     break
         progress("align", self.steps, self.steps)
-        return [w.detach().numpy() for w in best_weights], kept
+        return start if best_weights is first else _turned(start, [w.detach().numpy() for w in best_weights])
 
     def _loss(self, z: Sequence[Tensor], have: Tensor, groups: Tensor, scale: Sequence[Tensor]) -> Tensor:
         """The mean over the pairs of fields that stand together in at least two rows."""
@@ -232,29 +229,21 @@ class Align:
         )
 
 
-class _Components:
-    """Whitened components of rows by their number: computed once where that is little, else when they are asked for."""
+class _Vectors:
+    """Vectors of rows by their number: computed once where that is little, else when they are asked for."""
 
-    def __init__(self, train: Embeddings, bases: dict[str, Basis]) -> None:
-        self.train, self.bases = train, bases
-        self.whole = [bases[f](train.features[f]) for f in train.fields] if len(train) <= WHOLE else None
+    def __init__(self, train: Embeddings, start: Alignment) -> None:
+        self.train, self.start = train, start
+        self.whole = start.project(train).vectors if len(train) <= WHOLE else None
 
     def rows(self, index: np.ndarray) -> list[Tensor]:
-        """F tensors, float32 [n, K_f]."""
-        if self.whole is not None:
-            return [torch.from_numpy(one[index]) for one in self.whole]
-        return [torch.from_numpy(self.bases[f](np.asarray(self.train.features[f][index]))) for f in self.train.fields]
+        """F tensors, float32 [n, D]."""
+        vectors = self.start.project(self.train.rows(index)).vectors if self.whole is None else self.whole[index]
+        return [torch.from_numpy(np.ascontiguousarray(vectors[:, k])) for k in range(vectors.shape[1])]
 
 
 def _project(inputs: Sequence[Tensor], weights: Sequence[Tensor]) -> list[Tensor]:
     return [torch.nn.functional.normalize(x @ w, dim=1) for x, w in zip(inputs, weights, strict=True)]
-
-
-def reciprocal_ranks(cosines: Tensor, names: np.ndarray) -> Tensor:
-    """[n]: one over the place of row i among the columns of [n, n], those of its own group (names) not counted."""
-    other = torch.from_numpy(names[:, None] != names[None])
-    ranks = 1 + ((cosines >= cosines.diagonal()[:, None]) & other).sum(1)
-    return 1.0 / ranks
 
 
 @torch.no_grad()
@@ -267,6 +256,39 @@ def _retrieval(z: Sequence[Tensor], have: Tensor, names: np.ndarray) -> np.ndarr
             cosines, own = z[a][both] @ z[b][both].T, names[both.numpy()]
             scores += [float(reciprocal_ranks(c, own).mean().log()) for c in (cosines, cosines.T)]
     return np.array(scores)
+
+
+def _strength(
+    starts: Sequence[Alignment], bridge: Bridge, train: Embeddings, names: np.ndarray, parts: Sequence[np.ndarray]
+) -> float:
+    """The weight of a bridge with which rows held back from each start are found best from both sides; 0 where the interval of
+    the gain over no bridge, groups its units, holds 0."""
+    a, b = (train.fields.index(f) for f in (bridge.field, bridge.to))
+    scores: list[list[np.ndarray]] = [[] for _ in BRIDGES]
+    units: list[np.ndarray] = []
+    for start, held in zip(starts, parts, strict=True):
+        rows = np.flatnonzero(held & train.present[:, a] & train.present[:, b])[:WATCHED]
+        units.append(names[rows])
+        for k, strength in enumerate(BRIDGES):
+            z = torch.from_numpy(_bridged(start, bridge, strength, train).project(train.rows(rows)).vectors)
+            cosines = z[:, a] @ z[:, b].T
+            ranks = reciprocal_ranks(cosines, names[rows]) + reciprocal_ranks(cosines.T, names[rows])
+            scores[k].append(ranks.numpy())
+    found = np.array([np.concatenate(one) for one in scores])
+    if found.shape[1] < 2:
+        return 0.0
+    best = int(found.mean(1).argmax())
+    level = 1 - 0.05 / (len(BRIDGES) - 1)  # the best of several
+    return BRIDGES[best] if evidence.mean(found[best] - found[0], np.concatenate(units), level).low > 0 else 0.0
+
+
+def _turned(start: Alignment, turns: Sequence[np.ndarray]) -> Alignment:
+    """`start` with every field's vectors mapped by [D, D]."""
+    more = {}
+    for f, turn in zip(start.fields, turns, strict=True):
+        whole = start.weights.get(f"{f}/whole", np.eye(len(turn), dtype=np.float32))
+        more[f"{f}/whole"] = np.ascontiguousarray(whole @ turn, np.float32)
+    return replace(start, weights=start.weights | more, kept=CONTRASTIVE)
 
 
 def _bridged(found: Alignment, bridge: Bridge, strength: float, train: Embeddings) -> Alignment:
@@ -283,8 +305,7 @@ def _bridged(found: Alignment, bridge: Bridge, strength: float, train: Embedding
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """A fitted projection for every field. weights: {field/mean [M or D_f], field/projection [M or D_f, D]} and where rows are
-    compared with landmarks {field/landmarks [M, D_f], field/scale [D_f], field/bandwidth [1]}; of bridges
+    """A fitted projection for every field. weights: {field/...}, the arrays of its map (`projection.arrays`), and of bridges
     {bridge/field/to/...}. kept: which training. bridges: (field, field of words, weight)."""
 
     settings: Align
@@ -317,10 +338,11 @@ class Alignment:
 
     def _one(self, field: str, x: np.ndarray) -> np.ndarray:
         """float32 [n, D], of unit length."""
-        w = self.weights
-        if f"{field}/landmarks" in w:
-            x = likeness(x, w[f"{field}/landmarks"], w[f"{field}/scale"], float(w[f"{field}/bandwidth"][0]))
-        return unit((x - w[f"{field}/mean"]) @ w[f"{field}/projection"])
+        return vectors(self._maps[field], x)
+
+    @cached_property
+    def _maps(self) -> dict[str, dict[str, np.ndarray]]:
+        return {f: {k[len(f) + 1 :]: v for k, v in self.weights.items() if k.rpartition("/")[0] == f} for f in self.fields}
 
     def bind(self, train: Embeddings, groups: Sequence[str], runtime: Runtime) -> Alignment:
         """The same space with the fields that it lacks, whose vectors are those of the old ones as they were, to the bit.
@@ -334,14 +356,15 @@ class Alignment:
                 f"align: the kept space has the fields {', '.join(self.fields)}, these rows have {', '.join(train.fields)}. "
                 "Give rows with all of those and at least one more."
             )
-        s, held = self.settings, self.settings._held(groups, runtime)
+        s, held = self.settings, self.settings._held(groups, runtime)[0]
         names = np.unique(list(groups), return_inverse=True)[1]
         goal = Alignment(s, self.fields, self.weights, old.space, self.kept, self.bridges).project(old).pooled()
         weights = dict(self.weights)
         for f in new:
-            basis = Basis.fit(train, f, s.components, s.shrinkage, s.landmarks, runtime.seed)
+            basis = Basis.fit(train, f, s.components, s.landmarks, runtime.seed)
             there = train.present[:, train.fields.index(f)] & old.present.any(1)
-            x = basis(train.features[f])
+            scale = basis.scale(s.shrinkage).astype(np.float32)
+            x = basis(train.features[f]) * scale
             judged = np.flatnonzero(there & held)[:WATCHED]
             scores = []
             for ridge in RIDGES:
@@ -350,7 +373,7 @@ class Alignment:
                     float(reciprocal_ranks(torch.from_numpy(z @ goal[judged].T), names[judged]).mean()) if len(judged) else 0.0
                 )
             last = _ridge(x[there], goal[there], RIDGES[int(np.argmax(scores))])
-            weights |= {f"{f}/{k}": v for k, v in basis.weights(last).items()}
+            weights |= {f"{f}/{k}": v for k, v in arrays([Part(basis, scale[:, None] * last)], None).items()}
         return Alignment(s, train.fields, weights, train.space, self.kept, self.bridges)
 
     def fingerprint(self) -> str:
@@ -361,11 +384,6 @@ class Alignment:
         values = {"settings": asdict(self.settings), "fields": self.fields, "space": self.space, "kept": self.kept}
         write_json(folder / "config.json", values | {"bridges": [list(b) for b in self.bridges]})
         save_arrays(folder / "weights.safetensors", self.weights)
-
-
-def unit(x: np.ndarray) -> np.ndarray:
-    """Rows of unit length, float32; a row of zeros stays."""
-    return (x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12)).astype(np.float32)
 
 
 def _ridge(x: np.ndarray, goal: np.ndarray, ridge: float) -> np.ndarray:

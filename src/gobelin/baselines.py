@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from gobelin.align import reciprocal_ranks, unit
+from gobelin.closed import reciprocal_ranks
 from gobelin.embedding import Embeddings
+from gobelin.projection import unit
 from gobelin.runtime import numpy_generator
 
 PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # shares of the mean variance of a direction

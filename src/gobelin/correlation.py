@@ -1,16 +1,18 @@
 """What fields share, in closed form, from sums over blocks of rows: memory depends on widths and never on the count of rows.
 
-A field is lifted onto its likeness to landmarks (the Nyström map of a Gaussian kernel, Williams & Seeger 2001), reduced to
-principal components, and joined with the others by canonical correlations of many sets (Kettenring 1971).
+A field is taken as it is or lifted onto its likeness to landmarks (the Nyström map of a Gaussian kernel, Williams & Seeger
+2001), reduced to principal components, and joined with the others by canonical correlations of many sets (Kettenring 1971),
+or of two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain, combinations
 
 import numpy as np
+from scipy.linalg import eigh
 
 from gobelin.embedding import Embeddings
 from gobelin.runtime import numpy_generator
@@ -99,65 +101,91 @@ def _apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Basis:
-    """Features of a field -> whitened components [n, K]: (phi(x) - mean) @ whiten, phi the likeness to landmarks or x itself.
+    """Features of a field -> components [n, K]: (phi(x) - mean) @ directions, phi the likeness to landmarks or x itself.
 
-    Whitening is regularised: each component is divided by the root of its variance plus a ridge, so weak directions stay weak.
-    """
+    variances [K]: of the components over the rows that it was fitted on."""
 
     mean: np.ndarray
-    whiten: np.ndarray
+    directions: np.ndarray
+    variances: np.ndarray
     lift: Lift | None = None
 
     @staticmethod
-    def fit(rows: Embeddings, field: str, components: int, shrinkage: float, landmarks: int, seed: int) -> Basis:
+    def fit(rows: Embeddings, field: str, components: int, landmarks: int, seed: int) -> Basis:
         lifts = landmarks > 0 and int(rows.present[:, rows.fields.index(field)].sum()) > 2
         lift = Lift.fit(rows, field, landmarks, seed) if lifts else None
         mean, directions, variances = principal(rows, field, components, lift or np.asarray)
-        whiten = directions / np.sqrt(variances + shrinkage * variances.mean() + 1e-12)
-        if lift is None:
-            return Basis(mean.astype(np.float32), whiten.astype(np.float32))
-        middle = lift.root @ (mean / (lift.root**2).sum(0))  # as likenesses: root's columns are orthogonal
-        return Basis(middle.astype(np.float32), (lift.root @ whiten).astype(np.float32), lift)
+        if lift is not None:  # as likenesses: root's columns are orthogonal
+            mean, directions = lift.root @ (mean / (lift.root**2).sum(0)), lift.root @ directions
+        return Basis(mean.astype(np.float32), directions.astype(np.float32), variances, lift)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         seen = x if self.lift is None else self.lift.kernel(x)
-        return ((seen - self.mean) @ self.whiten).astype(np.float32)
+        return ((seen - self.mean) @ self.directions).astype(np.float32)
 
-    def weights(self, last: np.ndarray) -> dict[str, np.ndarray]:
-        """The arrays of this map followed by `last` [K, D]."""
-        found = {"mean": self.mean, "projection": (self.whiten @ last).astype(np.float32)}
-        if self.lift is not None:
-            found |= {"landmarks": self.lift.landmarks, "scale": self.lift.scale}
-            found["bandwidth"] = np.array([self.lift.bandwidth], np.float32)
-        return found
+    def scale(self, shrinkage: float, most: int | None = None) -> np.ndarray:
+        """[K]: whitens the components (the first `most`), regularised: each is divided by the root of its variance plus
+        `shrinkage` times their mean variance, so weak directions stay weak."""
+        variances = self.variances[:most]
+        return 1 / np.sqrt(variances + shrinkage * variances.mean() + 1e-12)
 
 
-def many_sets(rows: Embeddings, bases: dict[str, Basis], usable: np.ndarray, width: int, power: float) -> list[np.ndarray]:
-    """Projections [K_f, width] that maximise the summed correlations of all pairs of fields (Kettenring 1971, SUMCOR).
+Products = dict[tuple[str, str], np.ndarray]
 
-    usable: bool [N, F]: which cells may teach. A direction is weighted by its strength (what its eigenvalue has over 1, of the
-    strongest's) to the `power`: 0 counts all alike, 1 trusts the strongest."""
-    fields = rows.fields
-    edges = np.concatenate([[0], np.cumsum([bases[f].whiten.shape[1] for f in fields])])
-    joint, pairs = np.eye(edges[-1]), list(combinations(range(len(fields)), 2))
-    sums = {(a, b): np.zeros((edges[a + 1] - edges[a], edges[b + 1] - edges[b])) for a, b in pairs}
-    for start in range(0, len(rows), BLOCK):
+
+def products(rows: Embeddings, bases: dict[str, Basis], usable: np.ndarray) -> Products:
+    """{(a, b): [K_a, K_b]}, a before b: the mean products of the components of every two fields that share three rows.
+
+    usable: bool [N, F]: which cells may teach."""
+    fields, pairs = rows.fields, list(combinations(range(len(rows.fields)), 2))
+    sizes = [bases[f].directions.shape[1] for f in fields]
+    sums = {(a, b): np.zeros((sizes[a], sizes[b])) for a, b in pairs}
+    for start in range(0, len(rows), BLOCK) if pairs else ():
         part = np.arange(start, min(start + BLOCK, len(rows)))
         seen = [bases[f](rows.features[f][part]).astype(np.float64) for f in fields]
         for a, b in pairs:
             both = usable[part, a] & usable[part, b]
             sums[a, b] += seen[a][both].T @ seen[b][both]
-    for a, b in pairs:
-        n = int((usable[:, a] & usable[:, b]).sum())
-        if n > 2:
-            joint[edges[a] : edges[a + 1], edges[b] : edges[b + 1]] = sums[a, b] / n
-            joint[edges[b] : edges[b + 1], edges[a] : edges[a + 1]] = sums[a, b].T / n
-    values, vectors = np.linalg.eigh(joint)
-    top = np.argsort(-values)[:width]
-    strength = np.clip(values[top] - 1, 0, None)  # zero where no pair of fields shares anything
+    counts = {(a, b): int((usable[:, a] & usable[:, b]).sum()) for a, b in pairs}
+    return {(fields[a], fields[b]): total / counts[a, b] for (a, b), total in sums.items() if counts[a, b] > 2}
+
+
+def many_sets(
+    bases: dict[str, Basis], found: Products, shrinkage: float, width: int, power: float
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """Maps [K_f, width] of components that maximise the summed correlations of all pairs of fields (Kettenring 1971, SUMCOR).
+
+    A direction is weighted by its strength (what its eigenvalue has over 1, of the strongest's) to the `power`: 0 counts all
+    alike, 1 trusts the strongest."""
+    scales = {f: basis.scale(shrinkage) for f, basis in bases.items()}
+    edges = dict(zip(bases, np.cumsum([0, *(len(s) for s in scales.values())]), strict=False))
+    total = sum(len(s) for s in scales.values())
+    joint = np.eye(total)
+    place = {f: slice(edges[f], edges[f] + len(scales[f])) for f in bases}
+    for (a, b), mean in found.items():
+        joint[place[a], place[b]] = mean * scales[a][:, None] * scales[b]
+        joint[place[b], place[a]] = joint[place[a], place[b]].T
+    values, vectors = eigh(joint, subset_by_index=(max(0, total - width), total - 1))
+    strength = np.clip(values[::-1] - 1, 0, None)  # zero where no pair of fields shares anything
     share = (strength / max(strength.max(), 1e-12)) ** power * (strength > 1e-9)
-    full = np.zeros((edges[-1], width))
-    full[:, : len(top)] = vectors[:, top] * share
-    blocks: Sequence[np.ndarray] = [full[edges[k] : edges[k + 1]] for k in range(len(fields))]
+    full = np.zeros((total, width))
+    full[:, : len(values)] = vectors[:, ::-1] * share
+    blocks = {f: full[place[f]] for f in bases}
     # a field that meets no other in any row (an image folder has but one): its own principal components
-    return [block if np.abs(block).max(initial=0) > 1e-9 else np.eye(*block.shape) for block in blocks]
+    alone = {f: np.eye(*b.shape) for f, b in blocks.items() if np.abs(b).max(initial=0) < 1e-9}
+    return {f: scales[f][:, None] * b for f, b in (blocks | alone).items()}
+
+
+def two_sets(
+    a: Basis, b: Basis, mean: np.ndarray, shrinkage: float, width: int, most: int
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Maps [K_a, width] and [K_b, width] of components to the canonical correlations of two fields alone (Hotelling 1936), with
+    a ridge (Vinod 1976); each is weighted by its strength, of the strongest's. mean [K_a, K_b]: as of `products`. most: of the
+    components of either that are used."""
+    left, right = a.scale(shrinkage, most), b.scale(shrinkage, most)
+    u, strength, v = np.linalg.svd(mean[: len(left), : len(right)] * left[:, None] * right, full_matrices=False)
+    kept = strength[:width] / max(float(strength[0]), 1e-12)
+    out = [np.zeros((one.directions.shape[1], width)) for one in (a, b)]
+    for ends, scale, vectors in zip(out, (left, right), (u, v.T), strict=True):
+        ends[: len(scale), : len(kept)] = scale[:, None] * vectors[:, :width] * kept
+    return out[0], out[1]
