@@ -24,7 +24,6 @@ QUICK: dict[str, Any] = {"fusion": Concat(steps=40, rate=0.03), "decays": (1e-3,
 BATCHES = "rows come in random batches, so a weight of 2 is not the same random numbers as a row that stands there twice"
 EXCUSED = {
     "check_sample_weight_equivalence_on_dense_data": BATCHES,
-    "check_methods_subset_invariance": "products are in float32: a row alone differs by 2e-7 from itself among others",
 }
 
 

@@ -107,11 +107,12 @@ def _basis(rows: Embeddings, components: int) -> dict[str, np.ndarray]:
 
 
 def _features(rows: Embeddings, weights: dict[str, np.ndarray]) -> list[torch.Tensor]:
-    """The components of every field, float32 [N, K_f]."""
-    return [
-        torch.from_numpy(((rows.features[f] - weights[f"{f}/mean"]) @ weights[f"{f}/projection"]).astype(np.float32))
-        for f in rows.fields
-    ]
+    """The components of every field, [N, K_f], in the weights' precision."""
+    out = []
+    for f in rows.fields:
+        directions = weights[f"{f}/projection"]
+        out.append(torch.from_numpy(((rows.features[f] - weights[f"{f}/mean"]) @ directions).astype(directions.dtype)))
+    return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,14 +127,15 @@ class NeuralPredictor:
 
     def scores(self, embeddings: Embeddings) -> np.ndarray:
         kept = embeddings.own(self.fields, self.space)
-        head = {name: torch.from_numpy(one)[None] for name, one in self.weights.items() if "/" not in name and name != "answer"}
+        exact = {name: one.astype(np.float64) for name, one in self.weights.items()}  # float32 sums depend on a row's place
+        head = {name: torch.from_numpy(one)[None] for name, one in exact.items() if "/" not in name and name != "answer"}
         join, out = Ordered(self.settings.join) if "cuts" in head else self.settings.join, []
         for block in kept.blocks() if len(kept) else [kept]:
-            features = [f[None] for f in _features(block, self.weights)]
-            shown = torch.from_numpy(block.present.astype(np.float32))[None]
+            features = [f[None] for f in _features(block, exact)]
+            shown = torch.from_numpy(block.present.astype(np.float64))[None]
             out.append(join.scores(head, features, shown)[0].numpy())
         if "answer" not in self.weights:
-            return np.concatenate(out)
+            return np.concatenate(out).astype(np.float32)
         return np.concatenate(out) * self.weights["answer"][1] + self.weights["answer"][0]
 
     def fingerprint(self) -> str:
