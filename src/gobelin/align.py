@@ -47,6 +47,7 @@ WORST = 0.03  # what a pair of fields may lose of its retrieval while the others
 BRIDGES = (0.0, 0.125, 0.25, 0.5)  # weights of a bridge that held-back rows choose from
 RIDGES = (0.01, 0.1, 1.0)  # of a field that is bound later
 WHOLE = 50_000  # training rows whose vectors are computed once
+PATIENCE = 2  # looks without a better one, and training ends
 TURNS, TURNED = 4, 20_000  # how often rows are held back, and of how many at most; once where they are more
 
 
@@ -187,9 +188,9 @@ class Align:
         for step in range(self.steps):
             rng = generator(runtime.seed, "align", step)
             rows = stay[torch.randperm(len(stay), generator=rng)[: self.batch].numpy()]
-            own = _project(x.rows(rows[rank::world]), weights)
-            z = [gathered(one, len(rows)) for one in own]
-            loss = self._loss(z, have[rows], groups[rows], scale)
+            with runtime.autocast():
+                z = [gathered(one, len(rows)) for one in _project(x.rows(rows[rank::world]), weights)]
+                loss = self._loss(z, have[rows], groups[rows], scale)
             loss = loss + self.pull * sum(((w - s) ** 2).sum() for w, s in zip(weights, first, strict=True))
             optimiser.zero_grad()
             loss.backward()
@@ -201,7 +202,7 @@ class Align:
                 score = float(gains.mean()) if len(gains) else 0.0
                 if score > best + 1e-3 and gains.min() > -WORST:
                     best, best_weights, since = score, [w.detach().clone() for w in weights], 0
-                if since == 4:
+                if since == PATIENCE:
                     break
         progress("align", self.steps, self.steps)
         return start if best_weights is first else _turned(start, [w.detach().numpy() for w in best_weights])
@@ -212,7 +213,7 @@ class Align:
         for a, b in combinations(range(len(z)), 2):
             both = have[:, a] & have[:, b]
             if int(both.sum()) > 1:
-                cosines, same = z[a][both] @ z[b][both].T, groups[both][:, None] == groups[both][None]
+                cosines, same = (z[a][both] @ z[b][both].T).float(), groups[both][:, None] == groups[both][None]
                 if self.loss == "sigmoid":
                     losses.append(sigmoid_loss(cosines, same, (-scale[0]).exp(), scale[1], self.hard))
                 else:
