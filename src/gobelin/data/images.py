@@ -151,6 +151,20 @@ def decode_images(cell: Cell, root: Path, how: Opening, size: int) -> tuple[np.n
     return np.stack([squared(i, size, how.background) for i, _ in opened]), next((c for _, c in opened if c), "")
 
 
+class Squares:
+    """`key` and `decode` of encoders that see each image as a square of `side` pixels."""
+
+    opening: Opening
+    side: int
+
+    def key(self, cell: Cell, root: Path) -> bytes:
+        return image_key(cell, root)
+
+    def decode(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
+        """uint8 [k, side, side, 3] for the k images of the cell."""
+        return decode_images(cell, root, self.opening, self.side)
+
+
 def image_query(text: str, field: Field) -> Cell:
     """A path given as a query, as a cell."""
     path = Path(text)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from gobelin.data.fields import Bid, Cell, Field
@@ -99,6 +100,18 @@ class Tunable(FittedEncoder, Protocol):
     def forward(self, batch: Sequence[Any]) -> Tensor:
         """float32 [n, D_f] of decoded cells, differentiable in the weights of `module`."""
         ...
+
+
+class Forward:
+    """What encoders share that can be tuned: `embed` is `forward` without gradients."""
+
+    def forward(self, batch: Sequence[Any]) -> Tensor:
+        raise NotImplementedError
+
+    def embed(self, batch: Sequence[Any]) -> np.ndarray:
+        """float32 [n, D_f] of decoded cells."""
+        with torch.inference_mode():
+            return self.forward(batch).cpu().numpy()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,15 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gobelin import config
 from gobelin.config import within
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.sounds import open_sound, sound_key, sound_query, sound_values, soundfile
-from gobelin.encoders import Sample
+from gobelin.encoders import Forward, Sample
 from gobelin.networks.pooling import means
-from gobelin.networks.towers import Place, chosen, own_vector, restored, tower_output, transformers
+from gobelin.networks.towers import OfPlace, Place, own_vector, restored, tower_output, transformers
 from gobelin.runtime import Runtime
-from gobelin.store import fingerprint, write_json
 
 SHORTEST = 0.1  # seconds; a shorter sound is filled up with silence
 Clip = tuple[np.ndarray, float]  # what the model is given, and the share of it that is sound
@@ -63,14 +61,13 @@ class AudioModel:
         return FittedAudioModel(self, runtime)
 
     def load(self, folder: Path, runtime: Runtime) -> FittedAudioModel:
-        settings, weights = restored(self, folder)
-        found = FittedAudioModel(config.build(AudioModel, settings), runtime)
-        found.place.check(weights, folder)
-        return found
+        return restored(self, FittedAudioModel, folder, runtime)
 
 
-class FittedAudioModel:
+class FittedAudioModel(Forward, OfPlace):
     """An audio tower with its feature extractor."""
+
+    encoder = "audio_model"
 
     def __init__(self, settings: AudioModel, runtime: Runtime) -> None:
         soundfile()  # its absence is said before any work
@@ -96,10 +93,6 @@ class FittedAudioModel:
         parts = np.array_split(wave, max(1, math.ceil(len(wave) / self.longest)))
         return [self._features(np.pad(p, (0, max(0, round(SHORTEST * self.rate) - len(p))))) for p in parts]
 
-    def embed(self, batch: Sequence[Any]) -> np.ndarray:
-        with torch.inference_mode():
-            return self.forward(batch).cpu().numpy()
-
     def forward(self, batch: Sequence[Any]) -> Tensor:
         """float32 [n, D_f], differentiable. Clips of one length go together, so that none depends on fillings."""
         sounds = [clips for cell in batch for clips in cell]
@@ -116,12 +109,6 @@ class FittedAudioModel:
         back = torch.tensor(np.argsort(order, kind="stable"), device=self.runtime.device)
         each = means(torch.stack(rows)[back], [len(clips) for clips in sounds])
         return means(each, [len(cell) for cell in batch])
-
-    def fingerprint(self) -> str:
-        return fingerprint("audio_model", chosen(self.settings), self.runtime.precision, self.place.fingerprint)
-
-    def save(self, folder: Path) -> None:
-        write_json(folder / "config.json", {"settings": asdict(self.settings), "weights": self.place.fingerprint})
 
     def _longest(self) -> int:
         """Samples that the model takes at once: CLAP, Whisper and AST say it, each in its own word; else all that is read."""

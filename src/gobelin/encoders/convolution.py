@@ -19,8 +19,8 @@ from gobelin import config, weights
 from gobelin.config import within
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import BadCell
-from gobelin.data.images import Opening, decode_images, image_key, image_query
-from gobelin.encoders import Sample
+from gobelin.data.images import Opening, Squares, decode_images, image_query
+from gobelin.encoders import Forward, Sample
 from gobelin.engine import in_order
 from gobelin.networks.convolution import signal_of
 from gobelin.networks.patches import PatchNetwork
@@ -84,23 +84,13 @@ class Convolution:
         return FittedConvolution(settings, network, runtime)
 
 
-class FittedConvolution:
+class FittedConvolution(Forward, Squares):
     """The network with its settings."""
 
     def __init__(self, settings: Convolution, network: PatchNetwork, runtime: Runtime) -> None:
         self.settings, self.runtime, self.width = settings, runtime, network.width
+        self.opening, self.side = settings.opening, settings.pixels
         self.module = network.eval().to(runtime.device)
-
-    def key(self, cell: Cell, root: Path) -> bytes:
-        return image_key(cell, root)
-
-    def decode(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
-        """uint8 [k, pixels, pixels, 3] for the k images of the cell."""
-        return decode_images(cell, root, self.settings.opening, self.settings.pixels)
-
-    def embed(self, batch: Sequence[Any]) -> np.ndarray:
-        with torch.inference_mode():
-            return self.forward(batch).cpu().numpy()
 
     def forward(self, batch: Sequence[Any]) -> Tensor:
         """float32 [n, width], differentiable."""

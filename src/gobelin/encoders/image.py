@@ -22,8 +22,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from gobelin import config
 from gobelin.config import within
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.images import Opening, decode_images, image_key, image_query, image_share
-from gobelin.encoders import Classes, Sample
+from gobelin.data.images import Opening, Squares, image_query, image_share
+from gobelin.encoders import Classes, Forward, Sample
 from gobelin.errors import MissingExtra
 from gobelin.networks.pooling import means
 from gobelin.runtime import Runtime
@@ -101,25 +101,15 @@ def _folded(network: Any) -> torch.nn.Module:  # noqa: ANN401 - somebody else's 
     return network
 
 
-class FittedImage:
+class FittedImage(Forward, Squares):
     """The network with its settings. It has nothing of its own to save but those."""
 
     width = 1280
 
     def __init__(self, settings: Image, network: torch.nn.Module, runtime: Runtime) -> None:
         self.settings, self.runtime = settings, runtime
+        self.opening, self.side = settings.opening, settings.pixels
         self.module = network.to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def key(self, cell: Cell, root: Path) -> bytes:
-        return image_key(cell, root)
-
-    def decode(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
-        """uint8 [k, pixels, pixels, 3] for the k images of the cell."""
-        return decode_images(cell, root, self.settings.opening, self.settings.pixels)
-
-    def embed(self, batch: Sequence[Any]) -> np.ndarray:
-        with torch.inference_mode():
-            return self.forward(batch).cpu().numpy()
 
     def forward(self, batch: Sequence[Any]) -> Tensor:
         """float32 [n, 1280], differentiable."""

@@ -8,7 +8,7 @@ processor does it, which is checked on a few images when the model is opened; a 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,16 +17,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from gobelin import config
 from gobelin.config import within
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.images import Opening, image_key, image_query, image_values, open_image
-from gobelin.encoders import Sample
+from gobelin.encoders import Forward, Sample
 from gobelin.errors import GobelinError
 from gobelin.networks.pooling import means
-from gobelin.networks.towers import Place, chosen, own_vector, restored, tower_output, transformers
+from gobelin.networks.towers import OfPlace, Place, own_vector, restored, tower_output, transformers
 from gobelin.runtime import Runtime, numpy_generator
-from gobelin.store import fingerprint, write_json
 
 PROBES = ((60, 90), (150, 70), (400, 300))  # sides of the images on which the two ways to prepare pixels are compared
 
@@ -62,14 +60,13 @@ class ImageModel:
         return FittedImageModel(self, runtime)
 
     def load(self, folder: Path, runtime: Runtime) -> FittedImageModel:
-        settings, weights = restored(self, folder)
-        found = FittedImageModel(config.build(ImageModel, settings), runtime)
-        found.place.check(weights, folder)
-        return found
+        return restored(self, FittedImageModel, folder, runtime)
 
 
-class FittedImageModel:
+class FittedImageModel(Forward, OfPlace):
     """A vision tower with its way to prepare pixels."""
+
+    encoder = "image_model"
 
     def __init__(self, settings: ImageModel, runtime: Runtime) -> None:
         self.settings, self.runtime = settings, runtime
@@ -87,10 +84,6 @@ class FittedImageModel:
         pixels = np.stack([self.prepare(np.asarray(i.convert("RGB"))) for i, _ in opened])
         return pixels, next((how for _, how in opened if how), "")
 
-    def embed(self, batch: Sequence[Any]) -> np.ndarray:
-        with torch.inference_mode():
-            return self.forward(batch).cpu().numpy()
-
     def forward(self, batch: Sequence[Any]) -> Tensor:
         """float32 [n, D_f], differentiable."""
         features = []
@@ -99,12 +92,6 @@ class FittedImageModel:
                 x = self.prepare.scaled(block.to(self.runtime.device)).contiguous(memory_format=torch.channels_last)
                 features.append(self.module(x).float())
         return means(torch.cat(features), [len(images) for images in batch])
-
-    def fingerprint(self) -> str:
-        return fingerprint("image_model", chosen(self.settings), self.runtime.precision, self.place.fingerprint)
-
-    def save(self, folder: Path) -> None:
-        write_json(folder / "config.json", {"settings": asdict(self.settings), "weights": self.place.fingerprint})
 
 
 class _Tower(nn.Module):

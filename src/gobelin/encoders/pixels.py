@@ -17,7 +17,7 @@ from scipy.fft import dctn
 from gobelin import config
 from gobelin.config import within
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.images import Opening, decode_images, image_key, image_query
+from gobelin.data.images import Opening, Squares, image_query
 from gobelin.encoders import Sample
 from gobelin.runtime import Runtime
 from gobelin.store import fingerprint, read_json, write_json
@@ -54,22 +54,15 @@ class Pixels:
         return FittedPixels(config.build(Pixels, read_json(folder / "config.json")))
 
 
-class FittedPixels:
+class FittedPixels(Squares):
     """Nothing is learned."""
 
     module = None
 
     def __init__(self, settings: Pixels) -> None:
-        self.settings = settings
+        self.settings, self.opening, self.side = settings, settings.opening, SIDE
         half = max(settings.frequencies // 2, 1)
         self.width = settings.frequencies**2 + 2 * half**2 + BINS**3
-
-    def key(self, cell: Cell, root: Path) -> bytes:
-        return image_key(cell, root)
-
-    def decode(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
-        """uint8 [k, 32, 32, 3] for the k images of the cell."""
-        return decode_images(cell, root, self.settings.opening, SIDE)
 
     def embed(self, batch: Sequence[Any]) -> np.ndarray:
         return np.stack([self._features(images).mean(0) for images in batch]).astype(np.float32)

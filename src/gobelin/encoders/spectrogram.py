@@ -21,7 +21,7 @@ from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import BadCell
 from gobelin.data.mel import QUIET, heard, mel_power
 from gobelin.data.sounds import open_sound, sound_key, sound_query, sound_values, soundfile
-from gobelin.encoders import Sample
+from gobelin.encoders import Forward, Sample
 from gobelin.engine import in_order
 from gobelin.networks.patches import PatchNetwork
 from gobelin.networks.pooling import means
@@ -93,7 +93,7 @@ class Spectrogram:
         return FittedSpectrogram(settings, network, runtime)
 
 
-class FittedSpectrogram:
+class FittedSpectrogram(Forward):
     """The network with its settings."""
 
     def __init__(self, settings: Spectrogram, network: PatchNetwork, runtime: Runtime) -> None:
@@ -123,10 +123,6 @@ class FittedSpectrogram:
         """[n, bands * frames + 2] -> [n, 1, bands, frames]."""
         shape = (len(clips), 1, self.settings.bands, self.settings.frames)
         return torch.from_numpy(clips[:, :-BESIDE].reshape(shape)).to(self.runtime.device)
-
-    def embed(self, batch: Sequence[Any]) -> np.ndarray:
-        with torch.inference_mode():
-            return self.forward(batch).cpu().numpy()
 
     def forward(self, batch: Sequence[Any]) -> Tensor:
         """float32 [n, width], differentiable."""

@@ -11,7 +11,7 @@ the rule that counts unknown letters.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,16 +19,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gobelin import config
 from gobelin.config import within
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.texts import text_query, text_values
-from gobelin.encoders import Sample
+from gobelin.encoders import Forward, Sample
 from gobelin.networks.pooling import means
 from gobelin.networks.sentences import Sentences, Words
-from gobelin.networks.towers import Place, chosen, restored
+from gobelin.networks.towers import OfPlace, Place, restored
 from gobelin.runtime import Runtime
-from gobelin.store import fingerprint, write_json
+from gobelin.store import fingerprint
 
 TOKENS = 4096  # in one batch, fillings too: longer texts go in smaller batches, which a processor's cache holds
 
@@ -66,14 +65,13 @@ class TextModel:
         return FittedTextModel(self, runtime)
 
     def load(self, folder: Path, runtime: Runtime) -> FittedTextModel:
-        settings, weights = restored(self, folder)
-        found = FittedTextModel(config.build(TextModel, settings), runtime)
-        found.place.check(weights, folder)
-        return found
+        return restored(self, FittedTextModel, folder, runtime)
 
 
-class FittedTextModel:
+class FittedTextModel(Forward, OfPlace):
     """A text tower with its tokenizer."""
+
+    encoder = "text_model"
 
     def __init__(self, settings: TextModel, runtime: Runtime) -> None:
         self.settings, self.runtime = settings, runtime
@@ -92,10 +90,6 @@ class FittedTextModel:
         hows = [self.words.trouble(text, found) for text, found in zip(texts, tokens, strict=True)]
         return tokens, next((how for how in hows if how), "")
 
-    def embed(self, batch: Sequence[Any]) -> np.ndarray:
-        with torch.inference_mode():
-            return self.forward(batch).cpu().numpy()
-
     def forward(self, batch: Sequence[Any]) -> Tensor:
         """float32 [n, D_f], differentiable."""
         flat = [tokens for texts in batch for tokens in texts]
@@ -112,9 +106,3 @@ class FittedTextModel:
                 done += len(some)
         back = torch.tensor(np.argsort(order, kind="stable"), device=self.runtime.device)
         return means(torch.cat(rows)[back], [len(texts) for texts in batch])
-
-    def fingerprint(self) -> str:
-        return fingerprint("text_model", chosen(self.settings), self.runtime.precision, self.place.fingerprint)
-
-    def save(self, folder: Path) -> None:
-        write_json(folder / "config.json", {"settings": asdict(self.settings), "weights": self.place.fingerprint})

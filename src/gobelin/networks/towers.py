@@ -10,22 +10,23 @@ What this can't show: what the weights were trained on, and whether they saw the
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from gobelin import hub
+from gobelin import config, hub
 from gobelin.errors import GobelinError, MissingExtra
 from gobelin.networks.foreign import line, no_bars, quiet
 from gobelin.pipeline_folder import CODE, READ
-from gobelin.store import file_hash, fingerprint, read_json
+from gobelin.runtime import Runtime
+from gobelin.store import file_hash, fingerprint, read_json, write_json
 
 PATTERNS = [f"*{suffix}" for suffix in READ]  # of a repository: this, and nothing else
 UNREAD = ("onnx/*", "openvino/*", "*.fp16.*")
@@ -159,11 +160,32 @@ def chosen(settings: Any) -> dict[str, Any]:  # noqa: ANN401 - a settings class
     return {k: v for k, v in asdict(settings).items() if k not in PLACE}
 
 
-def restored(settings: Any, folder: Path) -> tuple[dict[str, Any], str]:  # noqa: ANN401 - a settings class
-    """The settings that were saved in `folder` and the hash of the weights; the place is that of `settings` if it names one."""
+class OfPlace:
+    """What fitted encoders with a model of `place` share: a fingerprint and what is saved. encoder: its name."""
+
+    encoder: ClassVar[str]
+    settings: Any
+    runtime: Runtime
+    place: Place
+
+    def fingerprint(self) -> str:
+        return fingerprint(self.encoder, chosen(self.settings), self.runtime.precision, self.place.fingerprint)
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / "config.json", {"settings": asdict(self.settings), "weights": self.place.fingerprint})
+
+
+Fitted = TypeVar("Fitted", bound=OfPlace)
+
+
+def restored(settings: Any, kind: Callable[[Any, Runtime], Fitted], folder: Path, runtime: Runtime) -> Fitted:  # noqa: ANN401
+    """The `kind(settings, runtime)` that was saved in `folder`; the model's place is that of `settings` if they name one, and
+    its files must be those that were there."""
     said = read_json(folder / "config.json")
     place = {k: getattr(settings, k) for k in PLACE if settings.model}
-    return said["settings"] | place, said["weights"]
+    found = kind(config.build(type(settings), said["settings"] | place), runtime)
+    found.place.check(said["weights"], folder)
+    return found
 
 
 def has_tower(model: nn.Module, kind: str) -> bool:
