@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from gobelin import Workbench, spaces
+from gobelin import Workbench, describe, spaces
 from gobelin.embedding import Reader
 from gobelin.encoders import Classes, NamesClasses
 from gobelin.encoders.image import Image
@@ -63,6 +64,20 @@ def test_a_kept_space_moves_nothing_and_takes_a_field_more(first: Workbench, sha
         assert cosines.diagonal().mean() > np.mean(cosines) + 0.05
 
 
+def test_how_sure_a_label_is_is_learned_in_the_space_that_is_used(first: Workbench, shapes_file: Path, tmp_path: Path) -> None:
+    """In a kept space: training rows stand, for the temperature of `describe`, where they stand in it."""
+    settings = {**LIGHT, "align": {**LIGHT["align"], "base": str(first.folder)}}
+    bench = Workbench(shapes_file, "shape", tmp_path / "run", settings)
+    bench.check()
+    unseen, shared = describe._unseen(bench.made), bench.made.shared
+    train = bench.made.rows.part("train")
+    assert len(unseen) == len(train) and unseen.fields == shared.fields
+    for field in first.made.shared.fields:
+        mine, known = unseen.of(field)[unseen.has(field)], shared.of(field)[train]
+        assert len(mine) == shared.has(field)[train].sum() > 0
+        assert (mine @ known.T).max(1) == pytest.approx(1, abs=1e-5)
+
+
 def test_what_cannot_be_kept_is_refused(first: Workbench, shapes_file: Path, tmp_path: Path) -> None:
     def bench(name: str, data: Path = shapes_file, **settings: Any) -> Workbench:
         return Workbench(data, "shape", tmp_path / name, {**LIGHT, **settings})
@@ -91,7 +106,9 @@ class Named:
         return self.named
 
 
-def test_a_bridge_holds_the_names_read_by_the_field_of_words(shapes_reader: Reader) -> None:
+def test_a_bridge_holds_the_names_read_by_the_field_of_words(
+    shapes_reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     width = shapes_reader.encoders["image"].width
     named = Classes(np.ones((width, 2), np.float32), np.zeros(2, np.float32), ("red disc", "blue square"))
     inner = shapes_reader.encoders["image"]
@@ -103,6 +120,11 @@ def test_a_bridge_holds_the_names_read_by_the_field_of_words(shapes_reader: Read
     read = shapes_reader.embed_column("caption", "caption", ["red disc", "blue square"], Path())
     assert (bridge.field, bridge.to) == ("image", "caption") and np.array_equal(bridge.words, read.features["caption"])
     assert spaces.bridges_of(shapes_reader) == []
+    cached = replace(reader, cache=tmp_path)
+    (once,) = spaces.bridges_of(cached)
+    monkeypatch.setattr(cached.encoders["caption"], "embed", None)
+    (again,) = spaces.bridges_of(cached)  # a thousand names are encoded once a run
+    assert np.array_equal(once.words, bridge.words) and np.array_equal(again.words, bridge.words)
 
 
 def test_the_image_encoder_names_what_its_network_was_trained_on(runtime: Runtime) -> None:

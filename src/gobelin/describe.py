@@ -19,7 +19,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from gobelin import catalog, making
+from gobelin import catalog, making, spaces
 from gobelin.align import Shared
 from gobelin.artefacts import INDEX, Artefacts
 from gobelin.data.fields import Cell, Field
@@ -39,6 +39,7 @@ LEAST = 20  # training rows, or pairs of fields, to say anything from
 ODD = 0.025  # share of training rows at least as odd, up to which a field is called so
 INNER = 0.98  # share of training values that an ordinary number lies among
 CROSSED = "crossed"  # stage: training rows in alignments that have not seen them
+CROSSED_FORMAT = 2  # of how they are made; another one is another stage
 SAME = 0.999  # cosine from which two captions say the same
 
 
@@ -194,8 +195,9 @@ def _halves(unseen: Shared) -> np.ndarray:
 
 
 def _unseen(made: Artefacts) -> Shared:
-    """Up to MOST training rows, each projected by an alignment of the half of them (whole groups) that it isn't in."""
-    key = fingerprint(CROSSED, made.alignment.fingerprint(), made.rows.dataset.fingerprint, MOST)
+    """Up to MOST training rows, each projected by an alignment of the half of them (whole groups) that it isn't in, made as the
+    run's own was: with its bridges, and where a space is kept, in that space, which may have seen them."""
+    key = fingerprint(CROSSED, CROSSED_FORMAT, made.alignment.fingerprint(), made.rows.dataset.fingerprint, MOST)
 
     def make(folder: Path) -> None:
         train = made.rows.part("train")
@@ -205,7 +207,8 @@ def _unseen(made: Artefacts) -> Shared:
         for h in (0, 1):
             others, own = train[half != h], train[half == h][: MOST // 2]
             groups = [made.rows.groups[r] for r in others]
-            fitted = made.settings.align.fit(made.embeddings.rows(others), groups, made.runtime, made.progress)
+            how, x = made.settings.align, made.embeddings.rows(others)
+            fitted = spaces.space(how, made.reader, x, groups, made.runtime, made.progress)
             blocks.append((np.full(len(own), h), fitted.project(made.embeddings.rows(own))))
         save_arrays(folder / "rows.safetensors", {
             "half": np.concatenate([h for h, _ in blocks]),

@@ -115,10 +115,12 @@ class Reader:
         present = np.array([[f in cells for f in self.encoders]])
         return Embeddings(tuple(self.encoders), features, present, ("query",), self.space)
 
-    def embed_column(self, name: str, column: str, values: Sequence[Any], root: Path) -> Embeddings:
-        """N rows that have nothing but one column of one field."""
+    def embed_column(self, name: str, column: str, values: Sequence[Any], root: Path, keep: bool = False) -> Embeddings:
+        """N rows that have nothing but one column of one field. keep: in the cache too, for values that come again."""
         features = {f: np.zeros((len(values), e.width), np.float32) for f, e in self.encoders.items()}
-        features[name] = self._decoded(name, [{column: v} for v in values], root)
+        cells = [{column: v} for v in values]
+        which, encoder = self.schema.field(name), self.encoders[name]
+        features[name] = self._field(which, encoder, cells, root, silent) if keep else self._decoded(name, cells, root)
         present = np.tile([f == name for f in self.encoders], (len(values), 1))
         ids = tuple(str(k) for k in range(len(values)))
         return Embeddings(tuple(self.encoders), features, present, ids, self.space)

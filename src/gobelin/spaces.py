@@ -66,6 +66,6 @@ def bridges_of(reader: Reader) -> list[Bridge]:
         named = encoder.classes() if words and isinstance(encoder, NamesClasses) else None
         for field in words if named else ():
             assert named is not None
-            read = reader.embed_column(field.name, field.columns[0], list(named.texts), Path())
+            read = reader.embed_column(field.name, field.columns[0], list(named.texts), Path(), keep=True)
             out.append(Bridge(name, field.name, named.weight, named.bias, read.features[field.name]))
     return out
