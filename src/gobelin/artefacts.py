@@ -27,7 +27,7 @@ from gobelin.encoders import FitsFiles
 from gobelin.errors import GobelinError
 from gobelin.evidence import Finding
 from gobelin.generators import ImageRows, Sampler
-from gobelin.index import FORMAT, Index, create, rows_of
+from gobelin.index import FORMAT, Index, create, rows_of, tell_lost
 from gobelin.predict import Model
 from gobelin.rows import Rows, read_rows
 from gobelin.runtime import Progress, Runtime, environment
@@ -213,6 +213,7 @@ class Artefacts:
             def make(folder: Path) -> None:
                 rows = self.rows
                 create(folder, rows_of(self.shared, rows.dataset, rows.schema, rows.parts.tolist()), space)
+                tell_lost(self.run.folder / INDEX, len(rows.dataset))
 
             self.run.stage(INDEX, fingerprint(self._align_key, space, FORMAT), make)
         elif not (self.run.folder / INDEX).is_dir():

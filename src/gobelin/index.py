@@ -12,6 +12,7 @@ What it can't show: how good the vectors are (`search` measures that), or the ve
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from gobelin.store import file_hash, read_json, write_json
 if TYPE_CHECKING:
     from gobelin.align import Shared  # it loads torch, which searching doesn't need
 
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program says otherwise
 ID, ROW, SPLIT, VECTOR = "gobelin_id", "gobelin_row", "gobelin_split", "gobelin_vector"
 OWN = {"_rowid", "_rowaddr", "_distance", "_score", "_relevance_score"}  # names that Lance keeps for itself
 EXACT = 20_000  # rows that are all compared, with no index
@@ -107,6 +109,24 @@ def create(folder: Path, rows: pa.Table, space: str) -> None:
     table = lancedb.connect(str(folder)).create_table(TABLE, rows.replace_schema_metadata({SPACE: space.encode()}))
     _settle(table)
     _list_files(folder)
+
+
+def tell_lost(folder: Path, rows: int) -> None:
+    """A line on what `Index.change` did to a table that is about to be made anew from `rows` rows of data, if it did anything:
+    vectors of another space can't be kept, and the cells of added rows aren't there."""
+    import lancedb
+
+    try:
+        table = lancedb.connect(str(folder)).open_table(TABLE)
+        added = table.count_rows(f"{SPLIT} = '{ADDED}'")
+        deleted = rows + added - table.count_rows()
+    except (OSError, ValueError, RuntimeError):  # no table, or a damaged one
+        return
+    if added or deleted:
+        LOG.warning(
+            "%s: the run was fitted anew, so search starts with the data's rows: %d that were added are gone, %d that were "
+            "deleted are back. Add and delete them again with gobelin index.", folder.parent, added, deleted,
+        )  # fmt: skip
 
 
 class Index:

@@ -227,6 +227,21 @@ def test_another_space_is_another_index(run: Path, data: Path, tmp_path: Path, c
     assert "another space than this index" in refused(capsys, "search", run, "--text", RED)
 
 
+def test_rows_that_a_new_fit_loses_are_told(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line at the first search, with their counts; a run whose rows were left alone is made anew without a word."""
+    (tmp_path / "new.csv").write_text("id,caption\nn1,a purple hexagon\nn2,a mauve knot\nn3,a disc\n", encoding="utf-8")
+    said(capsys, "index", run, "--add", tmp_path / "new.csv", "--delete", "00001,00002")
+    assert len(Workbench.open(run).search(500, text=RED)) == 121 and not caplog.messages
+    for width, told in ((12, ["3 that were added are gone, 2 that were deleted are back"]), (16, [])):
+        other = Workbench(data, "shape", run, {**QUICK, "align": {"steps": 0, "width": width}})
+        other.fit()
+        assert len(other.search(500, text=RED)) == 120
+        assert len(caplog.messages) == len(told) and all(one in m for one, m in zip(told, caplog.messages, strict=True))
+        caplog.clear()
+
+
 def test_a_saved_index_is_searched_and_not_changed(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = Workbench.open(run).save_pretrained(tmp_path / "out", index=True)
     bare = Workbench.open(run).save_pretrained(tmp_path / "bare")
