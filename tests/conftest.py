@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
-from tiny_pipelines import class_pipeline, text_pipeline
 
-from gobelin import schema
-from gobelin.data.answers import target_of
-from gobelin.data.dataset import Dataset
-from gobelin.data.fields import Schema, Target
-from gobelin.data.reading import read
-from gobelin.data.samples.shapes import Shapes
-from gobelin.embedding import Reader
-from gobelin.runtime import Runtime
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the processor to others; read as torch loads
+
+import torch  # noqa: E402
+from tiny_pipelines import class_pipeline, text_pipeline  # noqa: E402
+
+from gobelin import schema, train  # noqa: E402
+from gobelin.data.answers import target_of  # noqa: E402
+from gobelin.data.dataset import Dataset  # noqa: E402
+from gobelin.data.fields import Schema, Target  # noqa: E402
+from gobelin.data.reading import read  # noqa: E402
+from gobelin.data.samples.shapes import Shapes  # noqa: E402
+from gobelin.embedding import Reader  # noqa: E402
+from gobelin.runtime import Runtime  # noqa: E402
 
 CHOICES = schema.Choices(encoders={"image": {"name": "pixels"}, "text": {"name": "characters"}})
 
@@ -24,6 +29,25 @@ CHOICES = schema.Choices(encoders={"image": {"name": "pixels"}, "text": {"name":
 def runtime() -> Runtime:
     torch.set_num_threads(1)
     return Runtime(0, "cpu", "float32", 1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hurry() -> Iterator[None]:
+    """One thread unless a test asks for more: for networks as small as these it is faster, and much faster beside other work.
+    Minutes become steps by a glance: how near the count comes to the minutes is no test's business."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gobelin.runtime.cores", lambda: 1)
+        patch.setattr(train, "MEASURED_SECONDS", 0.1)
+        torch.set_num_threads(1)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """More threads end with the test that asked for them."""
+    yield
+    if torch.get_num_threads() > 1:
+        Runtime(threads=1).apply()
 
 
 @pytest.fixture(scope="session")

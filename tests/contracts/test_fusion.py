@@ -40,9 +40,22 @@ ONES = np.ones(len(TRAIN), np.float32)
 JOBS = (Job(TRAIN, ONES, 0), Job(TRAIN[:100], ONES[:100], 5), Job(TRAIN, np.where(TRAIN < 80, 1, 0.1).astype(np.float32), 2))
 
 
+SMALL = {
+    "steps": 120,
+    "batch": 128,
+    "width": 24,
+    "heads": 2,
+    "depth": 1,
+    "trees": 30,
+    "folds": 2,
+}  # enough for what was planted
+
+
 @pytest.fixture(scope="module", params=NAMES)
 def fusion(request: pytest.FixtureRequest) -> Any:  # noqa: ANN401
-    return catalog.build("fusion", request.param)
+    known = {f.name for f in dataclasses.fields(catalog.find("fusion", request.param))}
+    options = {"options": {"n_estimators": 30}} if "options" in known else {}
+    return catalog.build("fusion", request.param, {k: v for k, v in SMALL.items() if k in known} | options)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,17 @@ def planted(n: int = ROWS) -> ImageRows:
     return ImageRows(images, condition, ("red", "blue"))
 
 
+SMALL = {"width": 16, "critic_width": 8, "prior_width": 64, "hidden": 32, "style": 32, "depth": 1, "heads": 2, "batch": 16}
+
+
 @pytest.fixture(scope="module")
 def settings(request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
-    """What a generator can't do without: a pretrained one is given a pipeline."""
-    if importlib.util.find_spec("diffusers") is None:
-        return {}
-    return {"pretrained": {"model": str(request.getfixturevalue("pipelines")["text"]), "evaluations": 4}}
+    """Networks small enough for a contract, and what a generator can't do without: a pretrained one is given a pipeline."""
+    known = {name: {f.name for f in fields(catalog.find("generators", name))} for name in NAMES}
+    out: dict[str, dict[str, Any]] = {name: {k: v for k, v in SMALL.items() if k in has} for name, has in known.items()}
+    if "pretrained" in out:
+        out["pretrained"] = {"model": str(request.getfixturevalue("pipelines")["text"]), "evaluations": 4}
+    return out
 
 
 @pytest.fixture(scope="module")
