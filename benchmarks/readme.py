@@ -92,8 +92,10 @@ def generation() -> str:
         memory = max(row["peak_memory_mb"] for row in group) / 1000
         lines.append(f"| {name} ({len(group)}) | {cells(group)} | {samples:,.0f} | {images:,.0f} | {memory:.1f} GB |")
     lines.append(f"| *real test images* | {cells([real])} | | | |")
+    recipe = next(row["parameters"] for (name, _), row in newest.items() if name.startswith("diffusers plain"))
     lines += ["", f"{minutes:g} minutes of training each on {real['environment']['cores']} processor cores; the first {n} "
-              "images of each; of several training seeds the worst of each figure."]  # fmt: skip
+              "images of each; of several training seeds the worst of each figure. The network of \"diffusers plain\" has "
+              f"{recipe / 1e6:.2f} M weights."]  # fmt: skip
     return "\n".join(lines)
 
 
@@ -183,7 +185,7 @@ def embedding() -> str:
     return "\n".join(lines)
 
 
-EMBEDDED = {"image": "EfficientNet-Lite0, 128 pixels", "image_model": "a ViT of 22 M weights, 224 pixels", "text": "MiniLM"}
+EMBEDDED = {"image": "EfficientNet-Lite0, 128 pixels", "image_model": "a ViT like DeiT-small, 224 pixels", "text": "MiniLM"}
 
 
 def missing() -> str:

@@ -43,7 +43,8 @@ def test_its_python_runs(tmp_path: Path) -> None:
     code = re.search(r"```python\n(.*?)```", README, re.S)[1]
     source = catalog.build("samples", "shapes", {"rows": 160}).write(tmp_path / "data", 0)
     quick = (
-        '"runtime": {"threads": 1}, "align": {"steps": 20}, "encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}}, '
+        '"runtime": {"threads": 1}, "align": {"steps": 20}, '
+        '"encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}}, '
         '"generator": {"steps": 20, "size": 16, "settings": {"width": 8, "batch": 16}}, "augment": {"seeds": 2}'
     )
     code = code.replace('"records.csv"', repr(str(source))).replace('"group"', '"shape"').replace('"a class"', '"circle"')
