@@ -44,7 +44,7 @@ class Predict:
 
     balance: bool = True
     folds: int = 4
-    decays: tuple[float, ...] = (1e-4, 1e-3, 1e-2)
+    decays: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
     features: Literal["encoder", "shared"] = "encoder"
     level: float = 0.9
     weights: Mapping[str, float] = field(default_factory=dict)

@@ -54,7 +54,7 @@ class _Multimodal(BaseEstimator):
         fields: Mapping[str, tuple[str, ...]] | None = None,
         leave_out: tuple[str, ...] = ("auto",),
         balance: bool = False,
-        decays: tuple[float, ...] = (1e-4, 1e-3, 1e-2),
+        decays: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1),
         folds: int = 4,
         level: float = 0.9,
         features: Literal["encoder", "shared"] = "encoder",
