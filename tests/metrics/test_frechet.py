@@ -53,6 +53,27 @@ def test_covariances_of_any_size_keep_their_digits(scale: float) -> None:
     assert got == pytest.approx((s**2).sum(), rel=1e-7)
 
 
+@pytest.mark.parametrize("width", [16, 120])
+@pytest.mark.parametrize("digits", [0, 4, 8, 12, 15])
+def test_the_error_of_roots_of_eigenvalues_is_bounded(digits: int, width: int) -> None:
+    """Standard deviations over so many digits, shared axes: the trace in closed form. And other axes: by singular values."""
+    s = np.logspace(-digits / 2, 0, width)
+    a, b = turned(s**2, 1), turned((2 * s) ** 2, 1)
+    found, bound = frechet.by_eigenvalues(a, b)
+    assert abs(found - 2 * (s**2).sum()) <= bound < 2e-6 * (s**2).sum()
+    other = turned((2 * s) ** 2, 2)
+    found, bound = frechet.by_eigenvalues(a, other)
+    slow = linalg.svdvals(frechet._factor(a).T @ frechet._factor(other)).sum()
+    assert abs(found - slow) <= bound < 2e-6 * (s**2).sum()
+
+
+def test_where_the_bound_is_too_wide_singular_values_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = turned(np.linspace(0.1, 1, 20), 1), turned(np.linspace(0.2, 3, 20), 2)
+    fast = frechet.gaussians(np.zeros(20), a, np.zeros(20), b)
+    monkeypatch.setattr(frechet, "by_eigenvalues", lambda a, b: (123.0, np.inf))
+    assert frechet.gaussians(np.zeros(20), a, np.zeros(20), b) == pytest.approx(fast, rel=1e-12)
+
+
 def test_both_all_zero() -> None:
     nothing = np.zeros((3, 3))
     assert frechet.gaussians(np.ones(3), nothing, np.zeros(3), nothing) == 3.0

@@ -115,8 +115,9 @@ def counts(real: np.ndarray, made: np.ndarray, nearest: int = 5) -> Counts:
 
 @dataclass(frozen=True)
 class _Rounded:
-    """rows [N, D] as they came, scale their unit below, a power of 2; left, right [N, K]: the rows rounded to a coarse type of number, with
-    their squares beside them, so that one product gives squared distances; rounding [N]: how far each row moved; raised [N].
+    """rows [N, D] as they came, scale their unit below, a power of 2; left, right [N, K]: the rows rounded to a coarse type of
+    number, with their squares beside them, so that one product gives squared distances; rounding [N]: how far each row moved;
+    raised [N]: what was added to its square.
 
     With h a rounded row and r the length of what its rounding took away, |x - y| is within r_x + r_y of |h_x - h_y|. Products
     of coarse numbers are exact in float32 and are added there: K of them, in any order, are wrong by at most K 2^-24 times the
@@ -311,7 +312,7 @@ def _adds_in_float32() -> bool:
 
 
 def _bits(values: torch.Tensor) -> np.ndarray:
-    """Numbers as whole numbers of their width, in the same order from 0 up; a number below 0 (rounding) is below all of them."""
+    """Numbers as whole numbers of their width, in the same order from 0 up; a number below 0 is below all of them."""
     return values.view(torch.int16 if values.dtype == torch.bfloat16 else torch.int32).numpy()
 
 
