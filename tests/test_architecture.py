@@ -53,7 +53,7 @@ RANKS: list[tuple[str, ...]] = [
     ("search", "index", "generation"),
     ("check", "curate"),
     ("judge",),
-    ("loop",),
+    ("loop", "quality"),
     ("evaluation", "settings", "exhibits", "drawing"),
     ("rows", "report", "sklearn"),
     ("artefacts",),

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gobelin import catalog, evaluation, generation, inspection, judge, loop
+from gobelin import catalog, evaluation, generation, inspection, judge, loop, quality
 from gobelin.artefacts import Artefacts
 from gobelin.audits import Result
 from gobelin.comparison import Metric
@@ -129,17 +129,38 @@ class Study:
 
     def _audit(self, seed: int, images: np.ndarray) -> Mapping[str, Result]:
         made, settings = self.made, self.made.settings
-        has = made.embeddings.present[:, made.embeddings.fields.index(self.field)]
         random = settings.split.by == "random" and made.schema.role("split") is None
+        train, valid = (self._pictures(rows) for rows in self._references)
         return judge.copies(
             settings.judge,
-            self._pictures(made.rows.part("train")[has[made.rows.part("train")]]),
-            self._pictures(made.rows.part("valid")[has[made.rows.part("valid")]]),
+            train,
+            valid,
             Pictures(images, tuple(self.made_ids(seed))),
             made.encode_images,
             "random split by group" if random else "",
             made.runtime.seed,
         )
+
+    @cached_property
+    def _references(self) -> tuple[np.ndarray, np.ndarray]:
+        """Training and validation rows that have an image; test rows stay closed."""
+        has = self.made.embeddings.present[:, self.made.embeddings.fields.index(self.field)]
+        train, valid = (self.made.rows.part(part) for part in ("train", "valid"))
+        return train[has[train]], valid[has[valid]]
+
+    def quality(self, seed: int) -> list[Finding]:
+        """What the metrics say of the images of this generator seed, those later quarantined among them; of rows that have an
+        answer, as made ones have."""
+        made, target = self.made, self.made.rows.target
+
+        def seen(rows: np.ndarray, images: np.ndarray) -> quality.Seen:
+            return quality.Seen(images, np.array(target.classes)[target.values[rows]] if target.exclusive else None)
+
+        answered = (rows[target.present[rows]] for rows in self._references)
+        train, valid = (seen(rows, self._pictures(rows).images) for rows in answered)
+        new = seen(self.train[self.parents], self.images[seed])
+        encoder = made.schema.field(self.field).encoder
+        return quality.quality(made.settings.judge, train, valid, new, encoder, made.runtime)
 
     def _pictures(self, rows: np.ndarray) -> Pictures:
         d, size = self.made.rows.dataset, self.made.settings.generator.size
@@ -289,13 +310,14 @@ class Study:
                 shelf.bars(f"by class {arm}".replace(" + ", " and ").replace(" ", "_"), title, classes, "class", 0.0)
 
     def audit(self, shelf: Shelf) -> list[Finding]:
-        """The audits' findings, one set a generator seed, and the nearest pairs."""
+        """What audits and metrics find, one set a generator seed, and the nearest pairs."""
         found: list[Finding] = []
         rows: list[tuple[int, Mapping[str, object]]] = []
         for seed, results in enumerate(self.audits):
             for result in results.values():
                 found += [replace(f, scope={**f.scope, "generator seed": str(seed)}) for f in result.findings]
                 rows += [(seed, r) for r in result.rows]
+            found += [replace(f, scope={**f.scope, "generator seed": str(seed)}) for f in self.quality(seed)]
         rows.sort(key=lambda one: float(str(one[1]["ratio"])))
         pairs = [p for seed, r in rows[:SHOWN_PAIRS] if (p := self._pair(seed, r)) is not None]
         if pairs:

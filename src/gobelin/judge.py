@@ -6,7 +6,8 @@ What this cannot show: quality as a person sees it. A label that is read right m
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from scipy.fft import dctn
@@ -22,10 +23,15 @@ FREQUENCIES = 12
 
 @dataclass(frozen=True)
 class Judge:
-    """audits: components to run. planted: how many slightly changed training images make the positive control."""
+    """audits, metrics: components to run, of metrics all where none is named. planted: how many slightly changed training
+    images make the positive control. space, space_settings: the image encoder whose features metrics see, '' = one that needs
+    no weights and isn't the generator's own."""
 
     audits: tuple[str, ...] = ("copying",)
     planted: int = 200
+    metrics: tuple[str, ...] = ()
+    space: str = ""
+    space_settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         within(self, {"planted": (1, 1e6)})

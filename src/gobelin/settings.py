@@ -80,6 +80,10 @@ class Settings:
             catalog.find("rivals", rival)
         for audit in self.judge.audits:
             catalog.find("audits", audit)
+        for metric in self.judge.metrics:
+            catalog.find("metrics", metric)
+        if self.judge.space:
+            catalog.build("encoders", self.judge.space, self.judge.space_settings)
 
     def completed(self) -> Settings:
         """The same with every component's own settings spelled out, as settings.json holds them."""
