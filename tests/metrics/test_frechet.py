@@ -67,6 +67,14 @@ def test_the_error_of_roots_of_eigenvalues_is_bounded(digits: int, width: int) -
     assert abs(found - slow) <= bound < 2e-6 * (s**2).sum()
 
 
+@pytest.mark.parametrize("big", [1e2, 1e4])
+def test_the_bound_holds_where_both_stretch_in_different_directions(big: float) -> None:
+    """Their product is then small and its rounding errors are not."""
+    s, t = np.where(np.arange(300) < 150, big, 0.05), np.where(np.arange(300) < 150, 0.05, big)
+    found, bound = frechet.by_eigenvalues(turned(s**2, 0), turned(t**2, 0))
+    assert abs(found - (s * t).sum()) <= bound
+
+
 def test_where_the_bound_is_too_wide_singular_values_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = turned(np.linspace(0.1, 1, 20), 1), turned(np.linspace(0.2, 3, 20), 2)
     fast = frechet.gaussians(np.zeros(20), a, np.zeros(20), b)

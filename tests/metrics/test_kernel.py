@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from scipy import special
 
 from gobelin.errors import GobelinError
+from gobelin.evidence import Interval
 from gobelin.metrics import TooFew, kernel
 
 
@@ -31,11 +35,46 @@ def test_equals_the_double_loop(n: int, m: int, width: int) -> None:
     assert kernel.distance(x, y).value == pytest.approx(slow(x, y), rel=1e-11)
 
 
-def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("n", "m", "width", "far"), [(3, 4, 2, 0), (30, 23, 5, 0), (23, 40, 1, 1e5)])
+def test_the_gaussian_kernel_equals_the_double_loop(n: int, m: int, width: int, far: float) -> None:
+    """Its width by all pairs of real rows; far from 0, where products of rows alone would lose the distances."""
+    x, y = draw(n, width, 0), draw(m, width, 1, 0.5)
+    pairs = [float(((a - b) ** 2).sum()) for a in x for b in x]
+    s = sum(pairs) / (n * (n - 1))
+
+    def k(a: np.ndarray, b: np.ndarray) -> float:
+        return float(np.exp(-((a - b) ** 2).sum() / (2 * s)))
+
+    expected = sum(k(x[i], x[j]) for i in range(n) for j in range(n) if i != j) / (n * (n - 1))
+    expected += sum(k(y[i], y[j]) for i in range(m) for j in range(m) if i != j) / (m * (m - 1))
+    expected -= 2 * sum(k(a, b) for a in x for b in y) / (n * m)
+    assert kernel.discrepancy(x + far, y + far).value == pytest.approx(expected, rel=1e-11 if not far else 1e-8)
+
+
+def test_the_gaussian_kernel_sees_what_three_moments_do_not() -> None:
+    """Normal rows against rows of three places with the same first three moments, the fourth 3.5 and not 3."""
+    x = special.ndtri((np.arange(1400) + 0.5) / 1400)[:, None]
+    y = np.sqrt(3.5) * np.repeat([-1, 0, 1], [200, 1000, 200])[:, None]
+    found, blind = kernel.discrepancy(x, y), kernel.distance(x, y)
+    assert found.low > 0 and blind.low < 0 < blind.high
+
+
+@pytest.mark.parametrize(("shift", "n"), [(0.0, 60), (0.5, 60), (0.5, 300)])
+def test_the_gaussian_kernel_is_unbiased_and_covered(shift: float, n: int) -> None:
+    """200 studies of normal columns, d between their means: E k = (1 + 2/s^2)^-1/2 exp(-d^2 / (2 (s^2 + 2))), s^2 = 2 here."""
+    true = 2 * (2**-0.5 - 2**-0.5 * np.exp(-(shift**2) / 8))
+    rng = np.random.default_rng(1)
+    found = [kernel.discrepancy(rng.normal(size=(n, 1)), rng.normal(size=(n, 1)) + shift) for _ in range(200)]
+    assert abs(np.mean([f.value for f in found]) - true) < 4 * np.std([f.value for f in found]) / 200**0.5 + 0.02 * true
+    assert sum(f.low <= true <= f.high for f in found) >= 170
+
+
+@pytest.mark.parametrize("score", [kernel.distance, kernel.discrepancy])
+def test_blocks_change_nothing(score: Callable[..., Interval], monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = draw(130, 6, 0), draw(75, 6, 1)
-    whole = kernel.distance(x, y)
+    whole = score(x, y)
     monkeypatch.setattr(kernel, "BLOCK", 32)
-    cut = kernel.distance([x[:50], x[50:]], [y])
+    cut = score([x[:50], x[50:]], [y])
     assert (cut.value, cut.low, cut.high) == pytest.approx((whole.value, whole.low, whole.high), rel=1e-10)
 
 

@@ -98,6 +98,14 @@ def test_kernel_distance(case: str) -> None:
     assert kernel.distance(x[:n], y[:n]).value == pytest.approx(float(of_all), rel=DIGITS)
 
 
+@pytest.mark.parametrize("case", SETS)
+def test_gaussian_discrepancy(case: str) -> None:
+    """torch-fidelity's own, of as many rows in both sets, told the width."""
+    x, y = (z[:400].astype(float) for z in SETS[case])
+    said = {"kid_kernel": "rbf", "kid_kernel_rbf_sigma": float(np.sqrt(2 * x.var(0, ddof=1).sum()))}
+    assert kernel.discrepancy(x, y).value == pytest.approx(float(theirs.fidelity("kid").kernel_mmd(x, y, **said)), rel=DIGITS)
+
+
 @pytest.mark.parametrize("k", [3, 5])
 @pytest.mark.parametrize("case", ["alike", "apart", "wide"])
 def test_precision_recall_density_coverage(case: str, k: int) -> None:

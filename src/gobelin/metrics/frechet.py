@@ -21,7 +21,7 @@ from gobelin.evidence import Finding, Interval
 from gobelin.metrics import Comparison, Rows, TooFew, chunks, same_width
 
 BLOCK = 4096
-DIGITS = 1e-7  # relative, of a distance: when eigenvalues are not taken for singular values
+DIGITS = 1e-6  # relative, of a distance: what eigenvalues may be proven to cost before singular values are taken
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def gaussians(mean_a: np.ndarray, covariance_a: np.ndarray, mean_b: np.ndarray, 
     step = mean_a - mean_b
     apart = float(step @ step + np.trace(covariance_a) + np.trace(covariance_b))
     shared, error = by_eigenvalues(covariance_a, covariance_b)
-    if not error <= DIGITS * max(apart - 2 * shared, 1e-3 * apart):
+    if not 2 * error <= DIGITS * max(apart - 2 * shared, 1e-3 * apart):
         shared = linalg.svdvals(_factor(covariance_a).T @ _factor(covariance_b), check_finite=False).sum()
     return apart - 2 * float(shared)
 
@@ -175,17 +175,18 @@ def gaussians(mean_a: np.ndarray, covariance_a: np.ndarray, mean_b: np.ndarray, 
 def by_eigenvalues(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     """Tr (A B)^(1/2) and how wrong it may be; the latter is infinite where A is singular.
 
-    An eigenvalue is off by d, about 2^-53 sqrt(D) of the largest one (Higham 2002, section 2.8, on how rounding adds up), and
-    its root by at most d / root, and by at most the root of d.
+    An eigenvalue is off by d, about 2^-53 sqrt(D) |A| |B| (Higham 2002, section 2.8, on how rounding adds up; the sizes of both
+    and not of their product, which is small where they stretch in different directions), and its root by at most d / root, and
+    by at most the root of d.
     """
     lower, failed = linalg.lapack.dpotrf(a, lower=1)
     if failed:
         return 0.0, np.inf
     product, _ = linalg.lapack.dsygst(b, lower, itype=2, lower=1)
     values = linalg.eigvalsh(product, lower=True, overwrite_a=True, check_finite=False)
-    off = 2.0**-53 * np.sqrt(len(a)) * values[-1]
+    off = 2.0**-53 * np.sqrt(len(a)) * np.linalg.norm(a) * np.linalg.norm(b)
     roots = np.sqrt(np.maximum(values, 0))
-    errors = np.minimum(off / np.maximum(roots, 1e-300), np.sqrt(max(off, 0.0)))
+    errors = np.minimum(off / np.maximum(roots, 1e-300), np.sqrt(off))
     return float(roots.sum()), float(errors.sum())
 
 
