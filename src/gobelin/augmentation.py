@@ -317,9 +317,7 @@ class Study:
             for result in results.values():
                 found += [replace(f, scope={**f.scope, "generator seed": str(seed)}) for f in result.findings]
                 rows += [(seed, r) for r in result.rows]
-            found += [
-                replace(f, source="audit", scope={**f.scope, "generator seed": str(seed)}) for f in self.quality(seed)
-            ]
+            found += [replace(f, source="audit", scope={**f.scope, "generator seed": str(seed)}) for f in self.quality(seed)]
         rows.sort(key=lambda one: float(str(one[1]["ratio"])))
         pairs = [p for seed, r in rows[:SHOWN_PAIRS] if (p := self._pair(seed, r)) is not None]
         if pairs:
