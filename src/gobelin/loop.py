@@ -185,7 +185,7 @@ def study(
     for predictor, (arm, trial, _) in zip(tuned, keys, strict=True):
         scores.setdefault((arm.name, trial), []).append(summary(score(predictor, "valid", None)))
     means = {key: float(np.mean(each)) for key, each in scores.items()}
-    chosen = {n: max(trials[n], key=lambda t, n=n: means[n, t]) for n in names}
+    chosen = {n: trials[n][int(np.argmax([means[n, t] for t in trials[n]]))] for n in names}
     curve = {n: {r: max(means[n, t] for t in trials[n] if t.ratio == r) for r in dict.fromkeys(t.ratio for t in trials[n])}
              for n in names}  # fmt: skip
     last = [(a, s) for a in arms for s in range(how.seeds)]
