@@ -1,27 +1,26 @@
-"""Which made rows helped and which hurt: how far steps of training on a made row would lower the loss on validation rows.
+"""Which made rows helped and which hurt: by how much training on a made row would lower the loss on validation rows.
 
-To first order a step on row z changes the loss on the others by the product of the two gradients at the same weights; summed
-over points of training that is TracIn (Pruthi et al. 2020, equation 1 and section 3.2). The head is linear and sees all fields
-side by side; it is trained on the real rows by plain gradient descent, and the first STEPS points count. Late points say
-little: there the validation gradient is mostly "be less sure", which favours wrong labels (docs/log.md). Under cross-entropy
-a row's gradient is x (p - y)^T, under squared error x (answer - y), so all products at a point come from one [D, C] matrix.
+To first order that is g_v^T H^-1 g_z, the validation rows' gradient times the made row's own, through the curvature
+(Koh & Liang 2017, equation 2; without H it is TracIn, Pruthi et al. 2020, equation 1). The head is linear and sees all fields
+side by side. Gradients are taken before training, where every class is as likely: at its end the validation gradient mostly
+says "be less sure", which favours wrong labels (docs/log.md has the figures). H is the second moment of the real rows plus
+DAMPING times its mean eigenvalue. A row's gradient is x (p - y)^T, or x (answer - y) for a number: all products come from one
+[D, C] matrix.
 
-What this cannot show: what leaving the row out and training again would do; it is a sum of first steps, of a linear head, and
-rows act together. A row with little influence may matter beside others. It is exploratory and never part of the verdict.
+What this cannot show: what leaving the row out and training again would do; it is a first step of a linear head, and rows act
+together. A row with little influence may matter beside others. It is exploratory and never part of the verdict.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import softmax
 
 from gobelin.data.fields import Target
 from gobelin.embedding import Embeddings
 
-STEPS = 10
+DAMPING = 1.0
 
 
 @dataclass(frozen=True)
@@ -33,21 +32,15 @@ class Seen:
     truth: np.ndarray
     share: np.ndarray
 
-    def gradient(self, answers: np.ndarray) -> np.ndarray:
-        """[D, C]: of the loss, averaged over the rows."""
-        return self.x.T @ ((answers - self.truth) * (self.share / self.share.sum())[:, None])
-
 
 def influence(train: Seen, valid: Seen, made: Seen, numeric: bool) -> np.ndarray:
     """float64 [M]: positive = training on this made row lowers the loss on the validation rows."""
-    answer: Callable[[np.ndarray], np.ndarray] = (lambda z: z) if numeric else (lambda z: softmax(z, axis=1))
-    rate = (1 if numeric else 2) / max(float((train.x**2).sum(1).mean()), 1e-12)  # never above 2 over the largest curvature
-    head, out = np.zeros((train.x.shape[1], train.truth.shape[1])), np.zeros(len(made.x))
-    for _ in range(STEPS):
-        own = answer(made.x @ head) - made.truth
-        out += rate * (own * (made.x @ valid.gradient(answer(valid.x @ head)))).sum(1)
-        head -= rate * train.gradient(answer(train.x @ head))
-    return out
+    start = 0.0 if numeric else 1 / train.truth.shape[1]
+    moment = train.x.T @ train.x / len(train.x)
+    curvature = moment + DAMPING * np.trace(moment) / len(moment) * np.eye(len(moment))
+    share = valid.share.astype(np.float64)[:, None] / valid.share.sum(dtype=np.float64)
+    pull = np.linalg.solve(curvature, valid.x.T @ ((start - valid.truth) * share))  # [D, C]
+    return ((start - made.truth) * (made.x @ pull)).sum(1)
 
 
 def seen(
