@@ -212,7 +212,7 @@ def test_too_few_minutes_mean_fewer_seeds_and_every_rival(bench: Workbench, tmp_
 
 
 def test_twelve_test_rows_are_refused_with_the_size_needed(tmp_path: Path) -> None:
-    path = digits(tmp_path, 160)
+    path = digits(tmp_path, 800)
     with path.open(encoding="utf-8") as file:
         rows = [r for r in csv.DictReader(file) if r["digit"] in "01"]
     parts = ["test"] * 6 + ["valid"] * 6 + ["train"] * 1000
