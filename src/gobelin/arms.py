@@ -93,9 +93,7 @@ class Arms:
 
     @cached_property
     def batches(self) -> list[Batch]:
-        names = self.how.generators or (self.made.settings.generator.name,)
-        each = [with_generator(self.made, name) for name in names]
-        return [Batch(made, seed) for made in each for seed in range(made.settings.generator.seeds)]
+        return batches_of(self.made)
 
     @cached_property
     def parents(self) -> np.ndarray:
@@ -311,6 +309,13 @@ class Arms:
                 order = np.concatenate([views, order])  # each of the two kinds grows with the ratio
                 arms.append(Arm(both, dataset, np.ones(len(dataset), np.float32), batch.seed, order))
         return arms
+
+
+def batches_of(made: Artefacts) -> list[Batch]:
+    """Every training of every generator of the study; the data aren't needed for the run's own."""
+    names = made.settings.augment.generators or (made.settings.generator.name,)
+    each = [with_generator(made, name) for name in names]
+    return [Batch(one, seed) for one in each for seed in range(one.settings.generator.seeds)]
 
 
 def with_generator(made: Artefacts, name: str) -> Artefacts:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gobelin import advice, budget, catalog, evaluation, influence, inspection, loop
-from gobelin.arms import BOTH, GENERATED, Arms, resampled
+from gobelin.arms import BOTH, GENERATED, Arms, batches_of, resampled
 from gobelin.artefacts import Artefacts
 from gobelin.comparison import Metric
 from gobelin.config import resolved
@@ -38,7 +38,7 @@ SHOWN_PAIRS, SHOWN_ROWS = 12, 8
 
 def key_of(made: Artefacts) -> str:
     """Of what a study is made from: predictor, generators, settings. Trains the generators that are lacking."""
-    samplers = [b.made.sampler(b.seed)[0].fingerprint() for b in Arms(made).batches]
+    samplers = [b.made.sampler(b.seed)[0].fingerprint() for b in batches_of(made)]
     s = made.settings
     groups = (resolved(group) for group in (replace(s.augment, minutes=None, steps={}), s.judge, s.predict, s.fusion))
     return fingerprint(made.model.fingerprint(), samplers, *groups)
