@@ -57,7 +57,8 @@ def save(made: Artefacts, findings: Sequence[Finding], folder: Path, index: bool
         return
     stages, generator = _stages(made)
     sampler = made.sampler(0)[0] if generator else None
-    kept = _told(made, [one for one in findings if one.source in _fresh(made, sampler)])
+    fresh = _fresh(made, sampler)
+    kept = _told(made, [one for one in findings if one.source in fresh])
     with atomic_folder(folder) as temporary:
         for stage in stages:
             _copy_stage(run, stage, temporary)
