@@ -283,7 +283,8 @@ class Study:
                 found += [replace(f, scope={**f.scope, **more, "generator seed": str(batch.seed)}) for f in result.findings]
                 rows += [(k, r) for r in result.rows]
             own = self.arms.quality(k)
-            found += [replace(f, scope={**f.scope, **more, "generator seed": str(batch.seed)}) for f in own]
+            scores = [replace(f, source="audit", scope={**f.scope, **more, "generator seed": str(batch.seed)}) for f in own]
+            found += scores
         rows.sort(key=lambda one: float(str(one[1]["ratio"])))
         pairs = [p for k, r in rows[:SHOWN_PAIRS] if (p := self._pair(k, r)) is not None]
         if pairs:
