@@ -125,6 +125,11 @@ class Outcome:
     by_subset: Mapping[tuple[str, ...], Mapping[str, np.ndarray]]
     curve: tuple[Mapping[str, Mapping[float, float]], ...] = ()
 
+    @property
+    def reuse(self) -> float:
+        """As `compare` takes it: resamples are bootstraps of one set of training rows."""
+        return 1.0 if next(iter(self.hits.values())).shape[0] > 1 else 0.0
+
     @staticmethod
     def joined(each: Sequence[Outcome]) -> Outcome:
         """The resamples of one study, [1, G, S, N] each, as [R, G, S, N]."""
@@ -236,7 +241,7 @@ def judge(
     hits = outcome.hits
 
     def against(arm: str, base: str) -> Comparison:
-        return compare(hits[base], hits[arm], classes, np.asarray(units), metric)
+        return compare(hits[base], hits[arm], classes, np.asarray(units), metric, reuse=outcome.reuse)
 
     real = {name: against(name, BASELINE) for name in hits if name != BASELINE}
     trials = []
@@ -299,7 +304,7 @@ def by_class(
     """Each generator arm against the real rows in every class: simultaneous intervals, exploratory, no verdict."""
     out = []
     for arm in arms:
-        found = compare_classes(outcome.hits[BASELINE], outcome.hits[arm], classes, np.asarray(units))
+        found = compare_classes(outcome.hits[BASELINE], outcome.hits[arm], classes, np.asarray(units), reuse=outcome.reuse)
         out += [_exploratory(c, arm, {"class": names[k]}, f"simultaneous over {len(found)} classes") for k, c in found.items()]
     return out
 
@@ -323,7 +328,7 @@ def by_subset(
             pair = [np.asarray(units)[rows], classes[rows]]
             if len(rows) >= LEAST_ROWS and max(len(np.unique(pair[0][pair[1] == c])) for c in np.unique(pair[1])) > 1:
                 base, mine = hits[BASELINE][..., rows], hits[arm][..., rows]
-                pairs[" + ".join(fields)] = compare(base, mine, pair[1], pair[0])
+                pairs[" + ".join(fields)] = compare(base, mine, pair[1], pair[0], reuse=outcome.reuse)
         note = f"simultaneous over {len(pairs)} subsets; the rows that have these fields, shown them alone"
         joint = simultaneous(list(pairs.values())) if pairs else []
         out += [_exploratory(c, arm, {"fields": f}, note) for f, c in zip(pairs, joint, strict=True)]
