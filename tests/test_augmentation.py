@@ -17,7 +17,8 @@ import pytest
 from PIL import Image
 
 from gobelin import Workbench
-from gobelin.augmentation import BOTH, GENERATED, Study
+from gobelin.arms import BOTH, GENERATED, Arms
+from gobelin.augmentation import Study
 from gobelin.data.dataset import LINEAGE, ORIGIN, Dataset
 from gobelin.data.images import Opening, open_image, squared
 from gobelin.data.reading import read
@@ -32,7 +33,7 @@ SETTINGS = {
     "align": {"width": 16, "steps": 20},
     "fusion": {"settings": {"steps": 40, "components": 24}},
     "generator": {"steps": 8, "size": 16, "settings": {"width": 8, "batch": 16}},
-    "augment": {"seeds": 2, "tuning_seeds": 1, "ratio": 0.5},
+    "augment": {"seeds": 2, "tuning_seeds": 1, "ratio": (0.25, 0.5), "decays": (1e-2,), "agree": False},
     "judge": {"planted": 40},
 }  # fmt: skip
 
@@ -57,8 +58,8 @@ def exported(bench: Workbench) -> Path:
 
 
 @pytest.fixture(scope="module")
-def study(bench: Workbench) -> Study:
-    return Study(bench.made)
+def study(bench: Workbench) -> Arms:
+    return Arms(bench.made)
 
 
 def fresh(data: Path | Dataset, folder: Path) -> Workbench:
@@ -72,10 +73,12 @@ def real_rows(table: pa.Table, which: str) -> pa.Table:
 # what a made row is
 
 
-def test_arms_hold_training_rows_and_what_was_made_of_them(bench: Workbench, study: Study) -> None:
+def test_arms_hold_training_rows_and_what_was_made_of_them(bench: Workbench, study: Arms) -> None:
     rows = bench.made.rows
     names = {part: {rows.dataset.ids[k] for k in rows.part(part)} for part in ("train", "valid", "test")}
-    assert [a.name for a in study.arms] == [BASELINE, "classic", "generator_size", GENERATED, BOTH]
+    assert [a.name for a in study.arms] == [
+        BASELINE, "classic", "generator_size", "oversampling", "weights", "copies", "procedural_noise", GENERATED, BOTH
+    ]  # fmt: skip
     for arm in study.arms:
         real = {i for i, o in zip(arm.dataset.ids, arm.dataset.origins, strict=True) if o == "real"}
         assert real == names["train"]
@@ -86,7 +89,7 @@ def test_arms_hold_training_rows_and_what_was_made_of_them(bench: Workbench, stu
     assert set(rows.dataset.origins) == {"real"} and not (names["train"] & names["valid"] | names["train"] & names["test"])
 
 
-def test_a_made_row_has_its_parents_other_cells_and_lacks_what_it_lacks(bench: Workbench, study: Study) -> None:
+def test_a_made_row_has_its_parents_other_cells_and_lacks_what_it_lacks(bench: Workbench, study: Arms) -> None:
     kept = study.kept(0)
     made = study.made_dataset(0, kept)
     original = bench.made.rows.dataset
@@ -107,7 +110,7 @@ def test_a_made_row_has_its_parents_other_cells_and_lacks_what_it_lacks(bench: W
     assert len({one["seed"] for one in lineage}) == len(made)
 
 
-def test_scarce_classes_get_the_made_rows(bench: Workbench, study: Study) -> None:
+def test_scarce_classes_get_the_made_rows(bench: Workbench, study: Arms) -> None:
     target = bench.made.rows.target
     real = np.bincount(target.values[study.train], minlength=4)
     made = np.bincount(target.values[study.train[study.parents]], minlength=4)
@@ -115,20 +118,20 @@ def test_scarce_classes_get_the_made_rows(bench: Workbench, study: Study) -> Non
     assert made[real.argmin()] == made.max() and made[real.argmax()] == made.min()
 
 
-def test_an_image_depends_on_its_own_seed_alone(study: Study) -> None:
-    again = Study(study.made)
+def test_an_image_depends_on_its_own_seed_alone(study: Arms) -> None:
+    again = Arms(study.made)
     again.__dict__["parents"] = study.parents[:5]
     one, other = again.made_images(0).astype(int), study.images[0][:5].astype(int)
     assert np.abs(one - other).max() <= 2  # the batch's size may change the last digit
 
 
-def test_quarantine_takes_the_flagged_rows_and_no_other(bench: Workbench, study: Study) -> None:
+def test_quarantine_takes_the_flagged_rows_and_no_other(bench: Workbench, study: Arms) -> None:
     """Planted: every third made image is its parent's own."""
     d, copied = bench.made.rows.dataset, np.arange(len(study.parents)) % 3 == 0
     values, images = d.values("image"), study.images[0].copy()
     for k in np.flatnonzero(copied):
         images[k] = squared(open_image(values[study.train[study.parents[k]]], d.root, Opening())[0], 16)
-    planted = Study(bench.made)
+    planted = Arms(bench.made)
     planted.__dict__["images"] = [images]
     kept = planted.kept(0)
     assert kept[~copied].all() and (~kept[copied]).mean() > 0.8
@@ -136,14 +139,14 @@ def test_quarantine_takes_the_flagged_rows_and_no_other(bench: Workbench, study:
     for arm in planted.arms:
         ids = {i for i, o in zip(arm.dataset.ids, arm.dataset.origins, strict=True) if o == "generated"}
         assert ids == ((set(planted.made_ids(0)) - flagged) if arm.name in (GENERATED, BOTH) else set())
-    assert f"{(~kept).sum()} of {len(kept)} quarantined" in planted._plan_finding().note
-    nothing = Study(bench.made)
+    assert planted.screens[0].reasons()["copy of a training image"] == len(flagged) == (~kept & planted.screens[0].copies).sum()
+    nothing = Arms(bench.made)
     nothing.__dict__["images"] = [images]
     nothing.how = type(nothing.how)(**{**vars(nothing.how), "quarantine": False})
     assert nothing.kept(0).all()
 
 
-def test_the_export_is_the_generated_arm_with_its_lineage(bench: Workbench, exported: Path, study: Study) -> None:
+def test_the_export_is_the_generated_arm_with_its_lineage(bench: Workbench, exported: Path, study: Arms) -> None:
     table = pq.read_table(exported)
     arm = next(a for a in study.arms if a.name == GENERATED)
     assert table["gobelin_id"].to_pylist() == list(arm.dataset.ids) and table[ORIGIN].to_pylist() == list(arm.dataset.origins)
@@ -161,7 +164,7 @@ def test_the_export_is_the_generated_arm_with_its_lineage(bench: Workbench, expo
     made = sum(o == "generated" for o in table[ORIGIN].to_pylist())
     assert f"{len(table)} rows, {made} of them generated" in said
     with pytest.raises(GobelinError, match="is not empty"):
-        study.export(exported.parent)
+        Study(study.made).export(exported.parent)
 
 
 def test_every_new_look_at_the_test_rows_is_counted(bench: Workbench) -> None:
@@ -236,7 +239,7 @@ def test_3_no_split_column_lets_them_in(part: str, exported: Path, tmp_path: Pat
         fresh(tmp_path / "split.parquet", tmp_path).check()
 
 
-def test_4_no_group_of_test_rows_lets_them_in(bench: Workbench, study: Study, tmp_path: Path) -> None:
+def test_4_no_group_of_test_rows_lets_them_in(bench: Workbench, study: Arms, tmp_path: Path) -> None:
     """As a Dataset in memory: the made rows say that they belong to a group that is tested."""
     rows = bench.made.rows
     made = study.made_dataset(0, study.kept(0))
@@ -344,4 +347,4 @@ def test_several_images_in_a_cell_are_refused(source: Path, tmp_path: Path) -> N
         lines, target="shape", run=tmp_path / "run", settings={**SETTINGS, "data": {"root": str(source.parent)}}
     ).made
     with pytest.raises(GobelinError, match="several images a cell"):
-        Study(made)
+        Arms(made)

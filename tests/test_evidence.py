@@ -399,3 +399,15 @@ def test_sentences_say_what_was_not_shown() -> None:
     method = verdict(known(0.03), {"classic": known(0.02)}, arm="flow").sentence
     assert method.startswith("flow (this method)") and "drawn anew" not in method
     assert "no rival was run" in verdict(known(0.03)).sentence
+
+
+def test_resamples_of_one_set_of_rows_hold_what_that_set_is() -> None:
+    """Nadeau & Bengio 2003: the variance between R resamples counts 1 / R + reuse times, here with R = 5: six times as much."""
+    r = rng(11)
+    hits = (r.random((5, 2, 1, 60)) < 0.7 + 0.1 * r.random((5, 1, 1, 1))).astype(float)
+    anew, same = (compare(hits[:, :1], hits, np.arange(60) % 2, reuse=k) for k in (0.0, 1.0))
+    assert same.parts[0] == anew.parts[0] and same.value == anew.value
+    assert np.isclose(same.parts[1].variance, 6 * anew.parts[1].variance)
+    between = (hits.mean(2) - hits[:, 0, :1].mean(1)[:, None]).mean(1)
+    theta = np.stack([between[:, np.arange(60) % 2 == c].mean(1) for c in (0, 1)]).mean(0)
+    assert np.isclose(same.parts[1].variance, theta.var(ddof=1) * (1 / 5 + 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,20 +21,21 @@ from gobelin.loop import (
     CLASSIC,
     ArmRows,
     Augment,
+    Choice,
     Outcome,
     _trials,
     by_class,
     by_subset,
     findings,
     judge,
-    plan,
     study,
 )
+from gobelin.planning import plan
 from gobelin.predict import balanced
 from gobelin.runtime import Runtime, silent
 
 CLASSES = ("a", "b", "c")
-QUICK = Augment(seeds=3, tuning_seeds=1, rivals=())
+QUICK = Augment(ratio=(1.0,), seeds=3, tuning_seeds=1, rivals=())
 
 
 # plan
@@ -78,17 +80,93 @@ def test_numbers_are_drawn_from_the_labelled_rows() -> None:
     assert len(parents) == 45 and set(parents) <= {k for k in range(40) if k % 4}
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_plan_of_a_smaller_ratio_is_the_first_part_of_a_larger_one(seed: int) -> None:
+    """And stays level: what brute force pours, drop by drop."""
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(1, 60, 5)
+    label = rng.permutation(np.repeat(np.arange(5), counts))
+    target = Target("y", "class", label, tuple("abcde"), np.ones(5, bool))
+    whole = plan(target, np.arange(len(label)), 4.0, seed)
+    for ratio in (0.1, 0.25, 1.0, 2.0):
+        first = whole[: round(ratio * len(label))]
+        made = np.bincount(label[first], minlength=5)
+        assert np.abs(made - poured(counts.tolist(), len(first))).max() <= 1
+
+
+def test_the_user_tells_how_many_images_of_each_class() -> None:
+    target = Target("y", "class", np.repeat([0, 1, 2], [30, 10, 5]), CLASSES, np.ones(3, bool))
+    parents = plan(target, np.arange(45), 1.0, 0, {"a": 7, "*": 20})
+    assert np.bincount(target.values[parents]).tolist() == [7, 20, 20]
+
+
 @pytest.mark.parametrize("mixes", [(1.0,), (0.25, 1.0), (0.1, 0.3, 1.0)])
 def test_every_arm_has_as_many_trials(mixes: tuple[float, ...]) -> None:
-    how = Augment(mixes=mixes, decays=(1e-3, 1e-2))
+    how = Augment(ratio=(0.25, 1.0, 4.0), mixes=mixes, decays=(1e-3, 1e-2))
     with_added, without = _trials(how, True), _trials(how, False)
-    assert len(with_added) == len(set(with_added)) == len(without) == len(set(without)) == 2 * len(mixes)
-    assert set(with_added) == {(m, d) for m in mixes for d in how.decays}
-    assert {m for m, _ in without} == {1.0}
-    assert min(d for _, d in without) <= 1e-3 and max(d for _, d in without) >= 1e-2
+    assert len(with_added) == len(set(with_added)) == len(without) == len(set(without)) == 6 * len(mixes) == how.trials
+    assert set(with_added) == {(r, m, d) for r in how.ratio for m in mixes for d in how.decays}
+    assert {t.mix for t in without} == {1.0} and {t.ratio for t in without} == {0.0}
+    assert min(t.decay for t in without) <= 1e-3 and max(t.decay for t in without) >= 1e-2
 
 
-@pytest.mark.parametrize("wrong", [{"ratio": 0}, {"ratio": 21}, {"seeds": 1}, {"tuning_seeds": 0}])
+def test_a_ratio_takes_the_first_added_rows_and_the_largest_takes_all() -> None:
+    rows, added = np.arange(100, 117), np.arange(17) >= 8
+    plain = ArmRows("x", rows, added, np.ones(17, np.float32))
+    assert plain.at(0.5, 4.0).tolist() == [*range(8), 8, 9, 10, 11] and len(plain.at(4.0, 4.0)) == 17
+    order = np.array([-1] * 8 + [0, 5, 1, 9, 2, 30, 3, 40, 50])
+    mixed = replace(plain, order=order)
+    assert mixed.at(0.5, 4.0).tolist() == [*range(8), 8, 10, 12, 14] and len(mixed.at(1.0, 4.0)) == 8 + 5
+    assert len(mixed.at(4.0, 4.0)) == 17
+
+
+def test_the_ratio_with_the_best_validation_score_is_trained(runtime: Runtime) -> None:
+    """Planted: the first added rows are right, the later ones lie, so a small ratio must win; the curve says so."""
+    world = World(train=40, gap=0.5, opened=300)
+    label, *rest = world.fresh(160)
+    world.add("generated", np.where(np.arange(160) < 40, label, (label + 1) % 3), *rest)
+    how = Augment(ratio=(1.0, 4.0), seeds=2, tuning_seeds=2, mixes=(1.0,), decays=(1e-2,), rivals=())
+    outcome = world.run(runtime, how)
+    assert outcome.chosen["generated"][0].ratio == 1.0
+    curve = outcome.curve[0]["generated"]
+    assert set(curve) == {1.0, 4.0} and curve[1.0] > curve[4.0] + 0.05
+    assert outcome.hits["generated"].mean() > outcome.hits[BASELINE].mean()
+
+
+def test_an_outcome_is_read_back_and_resamples_are_joined(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    parts = [
+        Outcome(
+            {"real": rng.random((1, 1, 2, 9)), "generated": rng.random((1, 2, 2, 9))},
+            {"real": (Choice(0.0, 1.0, 0.01),), "generated": (Choice(0.5, 0.25, k / 10),)},
+            {("a", "b c"): {"real": rng.random((1, 1, 2, 9)), "generated": rng.random((1, 2, 2, 9))}},
+            ({"real": {0.0: 0.5}, "generated": {0.25: 0.4, 1.0: 0.6}},),
+        )
+        for k in range(3)
+    ]
+    whole = Outcome.joined(parts)
+    assert whole.hits["generated"].shape == (3, 2, 2, 9) and [c.decay for c in whole.chosen["generated"]] == [0.0, 0.1, 0.2]
+    whole.save(tmp_path)
+    again = Outcome.load(tmp_path)
+    assert again.chosen == whole.chosen and again.curve == whole.curve and list(again.by_subset) == [("a", "b c")]
+    assert all(np.array_equal(again.hits[n], np.concatenate([p.hits[n] for p in parts])) for n in whole.hits)
+    assert np.array_equal(again.by_subset["a", "b c"]["generated"], whole.by_subset["a", "b c"]["generated"])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"ratio": (0.0,)},
+        {"ratio": (1.0, 21.0)},
+        {"ratio": ()},
+        {"seeds": 1},
+        {"tuning_seeds": 0},
+        {"minutes": 0.0},
+        {"resamples": 4},
+        {"per_class": {"a": -1}},
+        {"generators": ("gan", "gan")},
+    ],
+)
 def test_settings_out_of_range_are_refused(wrong: dict) -> None:
     with pytest.raises(ValueError):
         Augment(**wrong)
@@ -214,7 +292,7 @@ def test_an_arm_with_the_classic_views_is_judged_against_them() -> None:
     truth, units = rng.integers(0, 3, 200), [str(k) for k in range(200)]
     hits = {n: (rng.random((1, 1, 3, 200)) < p) * 1.0 for n, p in
             ((BASELINE, 0.5), (CLASSIC, 0.7), (f"{CLASSIC} + generated", 0.7), ("generated", 0.6))}  # fmt: skip
-    outcome = Outcome(hits, {n: (1.0, 0.1) for n in hits}, {})
+    outcome = Outcome(hits, {n: (Choice(0.0, 1.0, 0.1),) for n in hits}, {})
     how = Augment(rivals=(CLASSIC,))
     found = judge(outcome, ["generated", f"{CLASSIC} + generated"], how.rivals, how, truth, units, "balanced_accuracy")
     bases = {BASELINE: found.trials[0], CLASSIC: found.trials[1]}
@@ -228,7 +306,7 @@ def test_arms_are_tuned_equally_on_validation_rows_and_test_is_scored_last(runti
     """Counted: jobs of each call, parts that are scored, and seeds that tuning and the last training don't share."""
     world = World(train=30, opened=60)
     world.add("generated", *world.fresh(30))
-    how = Augment(seeds=3, tuning_seeds=2, mixes=(0.25, 1.0), decays=(1e-3, 1e-2))
+    how = Augment(ratio=(1.0,), seeds=3, tuning_seeds=2, mixes=(0.25, 1.0), decays=(1e-3, 1e-2))
     jobs, parts = [], []
 
     class Constant:
@@ -247,19 +325,19 @@ def test_arms_are_tuned_equally_on_validation_rows_and_test_is_scored_last(runti
     assert [len(j) for j in jobs] == [2 * 4 * 2, 2 * 3]
     assert parts == ["valid"] * 16 + ["test"] * 6
     assert {j.seed for j in jobs[0]}.isdisjoint({j.seed for j in jobs[1]})
-    assert outcome.chosen[BASELINE][1] == pytest.approx(max(d for _, d in _trials(how, False)))
-    assert outcome.chosen["generated"][1] == 1e-2
+    assert outcome.chosen[BASELINE][0].decay == pytest.approx(max(t.decay for t in _trials(how, False)))
+    assert outcome.chosen["generated"][0].decay == 1e-2
     for arm, hits in outcome.hits.items():
-        assert hits.shape == (1, 1, 3, 4) and np.allclose(hits, outcome.chosen[arm][1])
+        assert hits.shape == (1, 1, 3, 4) and np.allclose(hits, outcome.chosen[arm][0].decay)
     for job in jobs[1]:  # an added row has the chosen weight, a real one has its own
-        mix = outcome.chosen["generated"][0]
+        mix = outcome.chosen["generated"][0].mix
         assert np.allclose(job.weights, np.where(job.rows >= 30, mix, 1.0))
 
 
 def test_generator_seeds_stand_on_their_own_axis() -> None:
     arms = [ArmRows(n, np.array([k]), np.array([k > 0]), np.ones(1, np.float32), s)
             for k, (n, s) in enumerate([(BASELINE, None), ("generated", 0), ("generated", 1)])]  # fmt: skip
-    how = Augment(seeds=2, tuning_seeds=1)
+    how = Augment(ratio=(1.0,), seeds=2, tuning_seeds=1)
     outcome = study(
         arms, how, lambda jobs: list(jobs), lambda r, w: w,
         lambda job, part, fields: np.array([10.0 * job.rows[0] + job.seed]), lambda h: float(h.mean()), (), 0,

@@ -162,6 +162,9 @@ def test_the_card_says_what_was_found_and_nothing_else(run: Path, kept: Path) ->
     quality = [f for f in found if f["source"] in ("evaluate", "generate", "audit")]
     assert len(quality) > 15
     for f in quality:
+        if f["value"] is None:  # too few images to say
+            assert f["note"] and any(f["name"].replace("_", " ") in row[0] for row in table), f
+            continue
         what = {shown(f["value"], f["unit"], bool(f["comparator"])), *([printed_count(f)] if f["n"] else [])}
         what |= {f["verdict"]} if f["verdict"] else set()
         if f["low"] is not None and f["unit"] == "share":

@@ -335,8 +335,7 @@ class Artefacts:
 
     def sampler(self, seed: int = 0) -> tuple[Sampler, str, str]:
         """The generator trained from this seed: its sampler, its component's name, its space. Trains it if need be."""
-        if self.settings.generator.steps == 0:
-            self._decide_steps()
+        self.decide_steps()
         how, name, key = self.settings.generator, self.generator_folder(seed), self._generator_key(seed)
         if self.run.has(name) and not self.run.has(name, key):
             self.run.forget("verbs/generate", "verbs/augment", "verbs/audit")
@@ -373,9 +372,10 @@ class Artefacts:
         seeds = range(self.settings.generator.seeds)
         return keys | {self.generator_folder(seed): self._generator_key(seed) for seed in seeds}
 
-    def _decide_steps(self) -> None:
+    def decide_steps(self) -> None:
         """Minutes into a count of steps, measured once and written down."""
-        how = self.settings.generator
+        if (how := self.settings.generator).steps:
+            return
         component = catalog.build("generators", how.name, how.settings)
         steps = component.steps_for(self.image_rows[0], self.runtime, how.minutes)
         self.record(replace(self.settings, generator=replace(how, steps=steps)))

@@ -12,64 +12,47 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gobelin import catalog, evaluation, generation, inspection, judge, loop, quality
+from gobelin import advice, budget, catalog, evaluation, influence, inspection, loop
+from gobelin.arms import BOTH, GENERATED, Arms, batches_of, resampled
 from gobelin.artefacts import Artefacts
-from gobelin.audits import Result
 from gobelin.comparison import Metric
 from gobelin.config import resolved
 from gobelin.data.answers import target_of
-from gobelin.data.dataset import LINEAGE, Dataset, made_rows
+from gobelin.data.dataset import LINEAGE
 from gobelin.data.fields import Target
 from gobelin.data.files import cell_bytes
-from gobelin.data.images import Opening, decode_images
 from gobelin.embedding import Embeddings
 from gobelin.errors import GobelinError
 from gobelin.evidence import Finding
 from gobelin.exhibits import Shelf
 from gobelin.fusion import Predictor
-from gobelin.generators import Controls
 from gobelin.jobs import Job
-from gobelin.judge import Pictures
-from gobelin.loop import ArmRows
+from gobelin.loop import ArmRows, Outcome
 from gobelin.predict import balanced
-from gobelin.provenance import marked_png, save_png
-from gobelin.rivals import Arm, Material
+from gobelin.provenance import save_png
 from gobelin.schema import weights_of
-from gobelin.store import atomic_folder, fingerprint
+from gobelin.store import atomic_folder, fingerprint, read_lines, write_lines
 
-GENERATED, BOTH = "generated", "classic + generated"
-SHOWN_PAIRS = 12
+SHOWN_PAIRS, SHOWN_ROWS = 12, 8
 
 
 def key_of(made: Artefacts) -> str:
     """Of what a study is made from: predictor, generators, settings. Trains the generators that are lacking."""
+    samplers = [b.made.sampler(b.seed)[0].fingerprint() for b in batches_of(made)]
     s = made.settings
-    samplers = [made.sampler(k)[0].fingerprint() for k in range(s.generator.seeds)]
-    groups = (resolved(group) for group in (s.augment, s.judge, s.predict, s.fusion))
+    groups = (resolved(group) for group in (replace(s.augment, minutes=None, steps={}), s.judge, s.predict, s.fusion))
     return fingerprint(made.model.fingerprint(), samplers, *groups)
-
-
-def check_target(made: Artefacts) -> None:
-    """Labels that hold side by side can't be judged yet; said before anything is trained."""
-    if made.model.kind == "labels":
-        raise GobelinError(
-            f"augment: the verdict compares one answer a row, and {made.model.target!r} has several labels. Fit with "
-            "--target on a column of classes or a number."
-        )
 
 
 class Study:
     """One study of one run. Everything that is learned sees training and validation rows; `run` opens the test rows once."""
 
     def __init__(self, made: Artefacts) -> None:
-        self.made, self.how = made, made.settings.augment
-        self.field = made.image_field
-        self.column = made.schema.field(self.field).columns[0]
-        if any(isinstance(v, list) for v in made.rows.dataset.values(self.column)):
-            raise GobelinError(
-                f"augment, column {self.column!r}: holds several images a cell; made rows can't stand beside them yet. Give "
-                "one image a cell, or leave augment out."
-            )
+        self.made, self.arms = made, Arms(made)
+
+    @property
+    def how(self) -> loop.Augment:
+        return self.made.settings.augment
 
     @cached_property
     def key(self) -> str:
@@ -77,161 +60,67 @@ class Study:
         return key_of(self.made)
 
     @cached_property
-    def train(self) -> np.ndarray:
-        return self.made.rows.labelled("train")
-
-    @cached_property
-    def parents(self) -> np.ndarray:
-        """int64 [M]: places in the real training rows; one made image each."""
-        target = self.made.rows.target
-        has = self.made.embeddings.present[:, self.made.embeddings.fields.index(self.field)]
-        usable = np.array([r for r in self.train if has[r] and (not target.exclusive or target.scored[target.values[r]])])
-        chosen = loop.plan(target, usable, self.how.ratio, self.made.runtime.seed)
-        place = {int(r): k for k, r in enumerate(self.train)}
-        return np.array([place[int(r)] for r in chosen], np.int64)
-
-    @cached_property
-    def real(self) -> Dataset:
-        return self.made.rows.dataset.rows(self.train)
-
-    def made_images(self, seed: int) -> np.ndarray:
-        """uint8 [M, H, W, 3]: one image a parent, from its class and its other fields; the parent's image is not shown."""
-        sampler, name, space = self.made.sampler(seed)
-        fields = [f for f in self.made.shared.fields if f != self.field]
-        rows = self.train[self.parents]
-        wanted = generation.condition(self.made.shared, self.made.rows.target, rows, fields)
-        if "text" in sampler.accepts:
-            wanted = replace(wanted, text=generation.captions(self.made.rows.dataset, self.made.schema, rows))
-        wanted = generation.narrowed(wanted, sampler.accepts)
-        seeds = self.made_seeds(seed)
-        return np.concatenate(
-            list(
-                generation.sample(
-                    sampler,
-                    name,
-                    space,
-                    wanted,
-                    seeds,
-                    Controls(guidance=self.made.settings.generator.guidance),
-                    self.made.progress,
-                )
-            )
-        )
-
-    @cached_property
-    def images(self) -> list[np.ndarray]:
-        return [self.made_images(k) for k in range(self.made.settings.generator.seeds)]
-
-    @cached_property
-    def audits(self) -> list[Mapping[str, Result]]:
-        """For each generator seed, every audit's result. Held-out rows are validation rows: test rows stay closed."""
-        return [self._audit(k, images) for k, images in enumerate(self.images)]
-
-    def _audit(self, seed: int, images: np.ndarray) -> Mapping[str, Result]:
-        made, settings = self.made, self.made.settings
-        random = settings.split.by == "random" and made.schema.role("split") is None
-        train, valid = (self._pictures(rows) for rows in self._references)
-        return judge.copies(
-            settings.judge,
-            train,
-            valid,
-            Pictures(images, tuple(self.made_ids(seed))),
-            made.encode_images,
-            "random split by group" if random else "",
-            made.runtime.seed,
-        )
-
-    @cached_property
-    def _references(self) -> tuple[np.ndarray, np.ndarray]:
-        """Training and validation rows that have an image; test rows stay closed."""
-        has = self.made.embeddings.present[:, self.made.embeddings.fields.index(self.field)]
-        train, valid = (self.made.rows.part(part) for part in ("train", "valid"))
-        return train[has[train]], valid[has[valid]]
-
-    def quality(self, seed: int) -> list[Finding]:
-        """What the metrics say of the images of this generator seed, those later quarantined among them; of rows that have an
-        answer, as made ones have."""
-        made, target = self.made, self.made.rows.target
-
-        def seen(rows: np.ndarray, images: np.ndarray) -> quality.Seen:
-            return quality.Seen(images, np.array(target.classes)[target.values[rows]] if target.exclusive else None)
-
-        answered = (rows[target.present[rows]] for rows in self._references)
-        train, valid = (seen(rows, self._pictures(rows).images) for rows in answered)
-        new = seen(self.train[self.parents], self.images[seed])
-        encoder = made.schema.field(self.field).encoder
-        return quality.quality(made.settings.judge, train, valid, new, encoder, made.runtime)
-
-    def _pictures(self, rows: np.ndarray) -> Pictures:
-        d, size = self.made.rows.dataset, self.made.settings.generator.size
-        values = d.values(self.column)
-        images = [decode_images({self.column: values[r]}, d.root, Opening(), size)[0][0] for r in rows]
-        return Pictures(np.stack(images), tuple(self.made.ids(rows)))
-
-    def made_ids(self, seed: int) -> list[str]:
-        return [f"made-{seed}-{k}" for k in range(len(self.parents))]
-
-    def made_seeds(self, seed: int) -> list[int]:
-        return [1_000_000 * (seed + 1) + k for k in range(len(self.parents))]
-
-    def made_dataset(self, seed: int, kept: np.ndarray) -> Dataset:
-        """The made rows: image made, everything else the parent's, its group and missing cells too."""
-        sampler, name, _ = self.made.sampler(seed)
-        ids = [i for i, k in zip(self.made_ids(seed), kept, strict=True) if k]
-        parents, images = self.real.rows(self.parents[kept]), self.images[seed][kept]
-        lineage = [
-            {
-                "generator": name,
-                "weights": sampler.fingerprint()[:16],
-                "seed": self.made_seeds(seed)[int(k)],
-                "parents": [p],
-                "condition": "class and other fields",
-            }
-            for k, p in zip(np.flatnonzero(kept), parents.ids, strict=True)
-        ]
-        files = [marked_png(i, one) for i, one in zip(images, lineage, strict=True)]
-        return made_rows(parents, {self.column: files}, ids, "generated", lineage)
-
-    def kept(self, seed: int) -> np.ndarray:
-        """bool [M]: the made images that are not quarantined as copies."""
-        if not self.how.quarantine:
-            return np.ones(len(self.parents), bool)
-        return ~np.any([[r["flagged"] for r in result.rows] for result in self.audits[seed].values()], axis=0)
-
-    @cached_property
-    def arms(self) -> list[Arm]:
-        """real, every rival, and for each generator seed: generated, and classic + generated."""
-        made, real = self.made, self.real.with_ids()
-        material = Material(
-            real, self.column, self.parents, made.settings.generator.size, made.runtime.seed, made.runtime.threads
-        )
-        arms = [Arm(loop.BASELINE, real, np.ones(len(real), np.float32))]
-        arms += [catalog.build("rivals", name).arm(material) for name in self.how.rivals]
-        classic = next((a for a in arms if a.name == loop.CLASSIC), None)
-        for seed in range(made.settings.generator.seeds):
-            rows = self.made_dataset(seed, self.kept(seed))
-            joined = real.join(rows)
-            arms.append(Arm(GENERATED, joined, np.ones(len(joined), np.float32), seed))
-            if classic is not None:
-                both = classic.dataset.join(rows)
-                arms.append(Arm(BOTH, both, np.ones(len(both), np.float32), seed))
-        return arms
+    def opened(self) -> dict[str, np.ndarray]:
+        """The rows that are scored, by part."""
+        rows = self.made.rows
+        return {part: evaluation.scored_rows(rows.target, rows.labelled(part)) for part in ("valid", "test")}
 
     def run(self, shelf: Shelf) -> list[Finding]:
         """Tune and train every arm, open the test rows, compare."""
-        made, target = self.made, self.made.rows.target
+        made, target, how = self.made, self.made.rows.target, self.how
         metric: Metric = "rmse" if target.kind == "number" else "balanced_accuracy"
-        arms, features, label = self._features()
-        opened = {part: evaluation.scored_rows(target, made.rows.labelled(part)) for part in ("valid", "test")}
+        sets = [self.arms] if how.study == "images" else [resampled(made, k) for k in range(how.resamples)]
+        for one in sets:
+            _ = one.arms  # all is made and screened before the test rows are opened
+        look = made.run.look("augment", self.key)
+        each = [self._outcome(one, k) for k, one in enumerate(sets)]
+        outcome = Outcome.joined(each)
+        test = self.opened["test"]
+        truth = target.values[test] if target.exclusive else None
+        units = [made.rows.groups[r] for r in test]
+        generated = [n for n in outcome.hits if n.startswith((GENERATED, BOTH))]
+        rivals = [r for r in how.rivals if r in outcome.hits]
+        compared = loop.judge(outcome, generated, rivals, how, truth, units, metric)
+        found = loop.findings(compared, outcome, how, metric)
+        note = "the first look at the test rows" if look == 1 else f"look {look} at the test rows: exploratory"
+        found.append(Finding("look_at_test_rows", value=float(look), n=len(units), note=note, source="augment"))
+        found += [*self._plan_findings(sets), *budget.said(made)]
+        if truth is not None:
+            found += loop.by_class(outcome, generated, truth, units, target.classes)
+            rows = made.embeddings.rows(test).keep(made.predict_fields)
+            there, fields = rows.present, rows.fields
+            found += loop.by_subset(
+                outcome, generated, truth, units, lambda names: np.all(there[:, np.isin(fields, list(names))], axis=1)
+            )
+        if how.study == "images":
+            found += self._influences(shelf)
+        found += advice.next_steps(compared, outcome, found, how)
+        self._show(found, outcome, shelf)
+        return found
+
+    def _outcome(self, arms: Arms, number: int) -> Outcome:
+        """Of one set of training rows; kept in its run folder, so that a study that was killed goes on after it."""
+
+        def make(folder: Path) -> None:
+            rows, features, label = self._features(arms)
+            self._study(arms, rows, features, label).save(folder)
+            if self.how.study == "images":
+                write_lines(folder / "influence.jsonl", self._influence(arms, rows, features, label))
+
+        arms.made.run.stage("outcome", fingerprint(self.key, number, self.made.data_key), make)
+        return Outcome.load(arms.made.run.checked("outcome"))
+
+    def _study(self, arms: Arms, rows: list[ArmRows], features: Embeddings, label: Target) -> Outcome:
+        made, target, opened = arms.made, self.made.rows.target, self.opened
         inputs = {p: made.inputs(made.embeddings.rows(r)).keep(made.predict_fields) for p, r in opened.items()}
         fusion = catalog.build("fusion", made.settings.fusion.name, made.settings.fusion.settings)
-        basis = np.arange(len(self.train))
+        basis = np.arange(len(arms.train))
 
         def fit(jobs: Sequence[Job]) -> list[Predictor]:
             return fusion.fit(features, label, jobs, basis, made.runtime, made.progress)
 
-        def weigh(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
-            return balanced(label, rows, weights, made.settings.predict.balance, made.settings.predict.weights)
+        def weigh(some: np.ndarray, weights: np.ndarray) -> np.ndarray:
+            return balanced(label, some, weights, made.settings.predict.balance, made.settings.predict.weights)
 
         def score(predictor: Predictor, part: str, fields: Sequence[str] | None) -> np.ndarray:
             x = inputs[part] if fields is None else inputs[part].only(fields)
@@ -244,82 +133,160 @@ class Study:
             truth = target.values[opened["valid"]]
             return float(np.mean([hits[truth == c].mean() for c in np.unique(truth)]))
 
-        look = made.run.look("augment", self.key)
         shown = evaluation.subsets(made.predict_fields) if target.exclusive else []
-        outcome = loop.study(arms, self.how, fit, weigh, score, summary, shown, made.runtime.seed)
-        truth = target.values[opened["test"]] if target.exclusive else None
-        units = [made.rows.groups[r] for r in opened["test"]]
-        generator_arms = [n for n in dict.fromkeys(a.name for a in arms) if n in (GENERATED, BOTH)]
-        compared = loop.judge(outcome, generator_arms, self.how.rivals, self.how, truth, units, metric)
-        found = loop.findings(compared, outcome, self.how, metric)
-        note = "the first look at the test rows" if look == 1 else f"look {look} at the test rows: exploratory"
-        found.append(Finding("look_at_test_rows", value=float(look), n=len(units), note=note, source="augment"))
-        found.append(self._plan_finding())
-        if truth is not None:
-            found += loop.by_class(outcome, generator_arms, truth, units, target.classes)
-            there, fields = inputs["test"].present, inputs["test"].fields
-            found += loop.by_subset(
-                outcome, generator_arms, truth, units, lambda names: np.all(there[:, np.isin(fields, list(names))], axis=1)
-            )
-        self._show(found, shelf)
-        return found
+        return loop.study(rows, self.how, fit, weigh, score, summary, shown, made.runtime.seed)
 
-    def _features(self) -> tuple[list[ArmRows], Embeddings, Target]:
+    def _features(self, arms: Arms) -> tuple[list[ArmRows], Embeddings, Target]:
         """The rows of all arms in one table, each once: the arms as row numbers, their features, their targets."""
-        made = self.made
+        made = arms.made
         index: dict[str, int] = {}
-        blocks, values, arms = [], [], []
-        for arm in self.arms:
+        blocks, values, out = [], [], []
+        for arm in arms.arms:
             fresh = [k for k, i in enumerate(arm.dataset.ids) if i not in index]
             if fresh:
                 rows = arm.dataset.rows(fresh)
                 blocks.append(made.inputs(made.reader.embed(rows, made.progress)).keep(made.predict_fields))
                 values.append(target_of(rows, made.schema, made.rows.target.classes).values)
-                index.update({i: len(index) + n for n, i in enumerate(rows.ids)})
+                start = sum(map(len, values)) - len(rows)
+                index.update({i: start + n for n, i in enumerate(rows.ids)})
             where = np.array([index[i] for i in arm.dataset.ids])
             added = arm.dataset.with_origin().origins != "real"
             weights = arm.weights * weights_of(arm.dataset, made.schema)  # a made row counts as its parent does
-            arms.append(ArmRows(arm.name, where, added, weights, arm.generator_seed))
+            order = None if arm.order is None else np.concatenate([np.full((~added).sum(), -1), arm.order])
+            out.append(ArmRows(arm.name, where, added, weights, arm.generator_seed, order))
         features = blocks[0]
         for block in blocks[1:]:
             features = features.join(block)
-        return arms, features, replace(made.rows.target, values=np.concatenate(values))
+        return out, features, replace(made.rows.target, values=np.concatenate(values))
 
-    def _plan_finding(self) -> Finding:
-        target = self.made.rows.target
-        quarantined = sum(int((~self.kept(k)).sum()) for k in range(self.made.settings.generator.seeds))
-        note = f"{quarantined} of {len(self.parents) * len(self.images)} quarantined as copies"
+    def _influence(self, arms: Arms, rows: list[ArmRows], features: Embeddings, label: Target) -> list[dict[str, object]]:
+        """Of every made row that was kept, by id."""
+        made, target, valid = arms.made, self.made.rows.target, self.opened["valid"]
+        base = next(a for a in rows if a.name == loop.BASELINE)
+        real = features.rows(base.rows)
+        numeric = target.kind == "number"
+        known = label.values[base.rows]
+        centre, scale = (float(known.mean()), float(known.std()) or 1.0) if numeric else (0.0, 1.0)
+
+        def weigh(of: Target, some: np.ndarray) -> np.ndarray:
+            ones = np.ones(len(some), np.float32)
+            return balanced(of, some, ones, made.settings.predict.balance, made.settings.predict.weights)
+
+        x = made.inputs(made.embeddings.rows(valid)).keep(made.predict_fields)
+        held = influence.seen(x, target.rows(valid), weigh(target, valid), real, centre, scale)
+        taught = influence.seen(real, label.rows(base.rows), weigh(label, base.rows), real, centre, scale)
+        out: list[dict[str, object]] = []
+        alone = [a for a in rows if a.name.startswith(GENERATED)]
+        for batch, arm in enumerate(alone):
+            own = arm.rows[arm.added]
+            if len(own):
+                ones = np.ones(len(own), np.float32)
+                mine = influence.seen(features.rows(own), label.rows(own), ones, real, centre, scale)
+                each = influence.influence(taught, held, mine, numeric)
+                places = np.flatnonzero(arms.kept(batch))
+                out += [{"arm": arm.name, "batch": batch, "place": int(p), "influence": float(v)}
+                        for p, v in zip(places, each, strict=True)]  # fmt: skip
+        return out
+
+    def _influences(self, shelf: Shelf) -> list[Finding]:
+        """Which made rows helped and which hurt, by arm and class, and the extremes to look at."""
+        rows = read_lines(self.made.run.checked("outcome") / "influence.jsonl")
+        found, target = [], self.made.rows.target
+        note = "exploratory: share of made rows on which a step of training lowers the loss on validation rows"
+        for arm in dict.fromkeys(r["arm"] for r in rows):
+            own = [r for r in rows if r["arm"] == arm]
+            values = np.array([r["influence"] for r in own])
+            scopes = [({"arm": arm}, np.ones(len(own), bool))]
+            if target.exclusive:
+                label = self.arms.label[self.arms.parents[[r["place"] for r in own]]]
+                scopes += [({"arm": arm, "class": target.classes[c]}, label == c) for c in np.unique(label)]
+            found += [
+                Finding("made_rows_that_help", scope, value=float((values[mine] > 0).mean()), unit="share", better="higher",
+                        n=int(mine.sum()), note=note, source="augment")
+                for scope, mine in scopes
+            ]  # fmt: skip
+            order = np.argsort(-values, kind="stable")
+            groups = [self._shown(word, [own[int(k)] for k in some]) for word, some in
+                      (("helped most", order[:SHOWN_ROWS]), ("hurt most", order[::-1][:SHOWN_ROWS]))]  # fmt: skip
+            name = f"influence {arm}".replace(" ", "_")
+            shelf.sheet(name, "The made images that helped most and that hurt most, by gradient similarity.", groups)
+        return found
+
+    def _shown(self, word: str, rows: Sequence[Mapping[str, object]]) -> dict[str, object]:
+        names = []
+        for one in rows:
+            batch, place = int(str(one["batch"])), int(str(one["place"]))
+            name = f"images/augment/{self.arms.made_ids(batch)[place]}.png"
+            lineage = {"generator": self.arms.batches[batch].name, "influence": one["influence"]}
+            save_png(self.made.run.folder / name, self.arms.images[batch][place], lineage)
+            names.append(name)
+        return {"label": word, "images": names}
+
+    def _plan_findings(self, sets: Sequence[Arms]) -> list[Finding]:
+        """How many images were made, of which classes, and what screening left out."""
+        target, first = self.made.rows.target, sets[0]
+        n = len(first.parents)
+        note = f"{n * len(first.batches) * len(sets)} images in all"
         if target.exclusive:
-            label = target.values[self.train[self.parents]]
-            counts = np.bincount(label, minlength=len(target.classes))
-            note += "; " + ", ".join(f"{c} {n}" for c, n in zip(target.classes, counts, strict=True) if n)
-        n = len(self.parents)
-        return Finding("made_rows", value=float(n), n=n, note=note, source="augment")
+            counts = np.bincount(first.label[first.parents], minlength=len(target.classes))
+            note += "; " + ", ".join(f"{c} {k}" for c, k in zip(target.classes, counts, strict=True) if k)
+        found = [Finding("made_rows", value=float(n), n=n, note=note, source="augment")]
+        for b, batch in enumerate(first.batches):
+            scope, total = {"generator": batch.label()}, n * len(sets)
+            reasons = [one.screens[b].reasons() for one in sets]
+            found += [
+                Finding("screened_out", {**scope, "why": why}, value=float(sum(r[why] for r in reasons)), n=total,
+                        source="augment")
+                for why in reasons[0]
+            ]  # fmt: skip
+            lost = {c for one in sets for c in np.unique(one.label[one.parents][one.screens[b].failed])}
+            found += [
+                Finding("class_left_out", {**scope, "class": target.classes[c]}, source="augment",
+                        note="the generator failed on it: its label is read from hardly any of its images")
+                for c in sorted(lost)
+            ]  # fmt: skip
+            if first.reader is None and self.how.agree and target.exclusive:
+                why = "labels of made images were not read: no image encoder is installed that the run doesn't use itself"
+                found.append(Finding("label_not_screened", scope, note=why, source="augment"))
+        return found
 
-    def _show(self, found: Sequence[Finding], shelf: Shelf) -> None:
-        drawn = [f for f in found if f.comparator and f.name != "verdict" and not {"class", "fields"} & set(f.scope)]
+    def _show(self, found: Sequence[Finding], outcome: Outcome, shelf: Shelf) -> None:
         words = {f.scope["arm"]: f.verdict for f in found if f.name == "verdict"}
+        drawn = [f for f in found if f.comparator and f.name != "verdict" and not {"class", "fields"} & set(f.scope)]
         marked = [replace(f, verdict=words.get(f.scope["arm"], "") if f.comparator in (loop.BASELINE, loop.CLASSIC) else "")
                   for f in drawn]  # fmt: skip
         axis = "difference on the test rows, positive = better"
         shelf.forest("forest", "Every arm against the others, with 95 % intervals.", marked, self.how.smallest_effect, axis)
         for arm in words:
-            classes = [f for f in found if f.scope.get("arm") == arm and "class" in f.scope]
+            classes = [f for f in found if f.scope.get("arm") == arm and "class" in f.scope and f.comparator]
             if classes:
                 title = f"{arm} against {classes[0].comparator}, by class: simultaneous intervals, exploratory."
                 shelf.bars(f"by class {arm}".replace(" + ", " and ").replace(" ", "_"), title, classes, "class", 0.0)
+        if len(self.how.sweep) > 1:
+            series = {}
+            for arm in outcome.hits:
+                each = [{float(r): v for r, v in one[arm].items()} for one in outcome.curve]
+                flat = [next(iter(one.values())) if set(one) == {0.0} else None for one in each]
+                series[arm] = [float(np.mean([one[r] if f is None else f for one, f in zip(each, flat, strict=True)]))
+                               for r in self.how.sweep]  # fmt: skip
+            caption = "Score on validation rows over the ratio of added rows, the best setting at each; a little too high."
+            shelf.curve("ratio", caption, self.how.sweep, series, "added rows over real rows", "score on validation rows")
 
     def audit(self, shelf: Shelf) -> list[Finding]:
-        """What audits and metrics find, one set a generator seed, and the nearest pairs."""
+        """What audits and metrics find, one set a training of a generator, and the nearest pairs."""
         found: list[Finding] = []
         rows: list[tuple[int, Mapping[str, object]]] = []
-        for seed, results in enumerate(self.audits):
+        for k, results in enumerate(self.arms.audits):
+            batch = self.arms.batches[k]
+            more = {"generator": batch.name} if len(self.how.generators) > 1 else {}
             for result in results.values():
-                found += [replace(f, scope={**f.scope, "generator seed": str(seed)}) for f in result.findings]
-                rows += [(seed, r) for r in result.rows]
-            found += [replace(f, source="audit", scope={**f.scope, "generator seed": str(seed)}) for f in self.quality(seed)]
+                found += [replace(f, scope={**f.scope, **more, "generator seed": str(batch.seed)}) for f in result.findings]
+                rows += [(k, r) for r in result.rows]
+            own = self.arms.quality(k)
+            scores = [replace(f, source="audit", scope={**f.scope, **more, "generator seed": str(batch.seed)}) for f in own]
+            found += scores
         rows.sort(key=lambda one: float(str(one[1]["ratio"])))
-        pairs = [p for seed, r in rows[:SHOWN_PAIRS] if (p := self._pair(seed, r)) is not None]
+        pairs = [p for k, r in rows[:SHOWN_PAIRS] if (p := self._pair(k, r)) is not None]
         if pairs:
             shelf.pairs(
                 "nearest", "The made images that are nearest to a training image (1 = as near as a planted copy).", "made",
@@ -327,34 +294,30 @@ class Study:
             )  # fmt: skip
         return found
 
-    def _pair(self, seed: int, row: Mapping[str, object]) -> dict[str, str] | None:
-        made = self.made
+    def _pair(self, batch: int, row: Mapping[str, object]) -> dict[str, str] | None:
         number = int(str(row["made"]).rsplit("-", 1)[1])
-        parent = made.rows.dataset.ids.index(str(row["nearest"]))
-        right = inspection.thumbnail(made, parent)
+        parent = self.made.rows.dataset.ids.index(str(row["nearest"]))
+        right = inspection.thumbnail(self.made, parent)
         if right is None:
             return None
-        left = f"images/audit/{row['made']}.png"
-        lineage = {
-            "generator": made.settings.generator.name,
-            "generator seed": seed,
-            "nearest training row": row["nearest"],
-        }
-        save_png(made.run.folder / left, self.images[seed][number], lineage)
+        left, which = f"images/audit/{row['made']}.png", self.arms.batches[batch]
+        lineage = {"generator": which.name, "generator seed": which.seed, "nearest training row": row["nearest"]}
+        save_png(self.made.run.folder / left, self.arms.images[batch][number], lineage)
         mark = " - quarantined" if row["flagged"] else ""
         return {"left": left, "right": right, "caption": f"{row['nearest']}: {float(str(row['ratio'])):.2f}{mark}"}
 
     def export(self, folder: Path) -> Path:
-        """The training set of the generated arm (first generator seed) with its lineage, as Parquet with PNG bytes inside."""
+        """The training set of the first generated arm (first training seed) with its lineage, as Parquet with PNG bytes
+        inside."""
         if folder.exists() and not folder.is_dir():
             raise GobelinError(f"--export {folder}: is a file. Choose a new folder.")
         if folder.exists() and any(folder.iterdir()):
             raise GobelinError(f"--export {folder}: is not empty. Choose another folder.")
-        arm = next(a for a in self.arms if a.name == GENERATED)
-        table = arm.dataset.table
-        where = table.column_names.index(self.column)
-        values = [_bytes(v, arm.dataset.root) for v in arm.dataset.values(self.column)]
-        table = table.set_column(where, self.column, pa.array(values, pa.binary()))
+        arm = next(a for a in self.arms.arms if a.name.startswith(GENERATED))
+        table, column = arm.dataset.table, self.arms.column
+        where = table.column_names.index(column)
+        values = [_bytes(v, arm.dataset.root) for v in arm.dataset.values(column)]
+        table = table.set_column(where, column, pa.array(values, pa.binary()))
         with atomic_folder(folder) as temporary:
             pq.write_table(table, temporary / "train.parquet")
             origins = [json.loads(x) if x else {} for x in table[LINEAGE].to_pylist()]

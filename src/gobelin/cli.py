@@ -20,6 +20,7 @@ from gobelin.errors import GobelinError
 from gobelin.options import (
     MOST_IMAGES,
     asked,
+    augment_options,
     gathered,
     json_option,
     mix_options,
@@ -28,6 +29,7 @@ from gobelin.options import (
     query_options,
     run_argument,
     shared_options,
+    studied,
 )  # fmt: skip
 from gobelin.terminal import drawn, err, open_progress, out
 
@@ -224,25 +226,17 @@ def generate_command(
 
 @cli.command("augment")
 @run_argument
-@click.option("--export", type=click.Path(path_type=Path), help="Folder for the chosen training set, with its lineage.")
-@click.option("--minutes", type=float, help="Training budget of a generator that is not trained yet.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done; do nothing.")
-@click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Any setting of augment.* or judge.*")
+@augment_options
 @json_option
 def augment_command(
-    run: Path, export: Path | None, minutes: float | None, dry_run: bool, sets: tuple[str, ...], as_json: bool
-) -> None:
+    run: Path, export: Path | None, dry_run: bool, as_json: bool, **options: Any  # noqa: ANN401
+) -> None:  # fmt: skip
     """Did made images help? Trains what it lacks, compares with every rival, opens the test rows once."""
     from gobelin.workbench import Workbench
 
-    said = config.assignments([*sets, *([f"generator.minutes={minutes}"] if minutes is not None else [])])
-    if other := sorted(set(said) - {"augment", "judge", "generator"}):
-        raise GobelinError(
-            f"--set {other[0]}: augment takes settings of augment, judge and generator alone. Give others to gobelin fit."
-        )
-    bench = Workbench.open(run, drawn, said)
+    bench = Workbench.open(run, drawn, studied(options))
     if dry_run:
-        return show(bench.plan(generator=True), as_json)
+        return show(bench.plan(augment=True), as_json)
     show([f for f in bench.augment(export) if as_json or not {"class", "fields"} & set(f.scope)], as_json)
     next_step(as_json, "report", run)
 

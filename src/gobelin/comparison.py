@@ -174,13 +174,17 @@ def compare(
     units: ArrayLike | None = None,
     metric: Metric = "balanced_accuracy",
     level: float = 0.95,
+    reuse: float = 0.0,
 ) -> Comparison:
     """The paired interval of arm minus baseline on one fixed set of test rows.
 
     baseline, arm: a score per row, [N] or [R, G, S, N]; a side that has no generator seeds or no seeds of
     initialisation has 1 there. The score is 1 or 0 (or a probability) of being right for balanced_accuracy and
     accuracy, the error (prediction - truth) for rmse. classes [N]: for balanced_accuracy. units [N]: rows of one unit
-    (patient, speaker) are dependent.
+    (patient, speaker) are dependent. reuse: what the R resamples were drawn from. 0: the world, each time anew. Else one set
+    of training rows, and what that set happens to be is in all of them: its variance is `reuse` times the one between
+    resamples, 1 for bootstraps and halves, f / (1 - f) for a share f of the rows; V_k becomes 1 + R reuse times as large
+    (the correction of Nadeau & Bengio 2003).
 
     What this cannot show. With R = 1: how the method would do on other training rows. With G = 1 or S = 1: how another
     seed would do; that part is absent, not zero. Units unlike the test units. With fewer than about five units in a
@@ -200,7 +204,9 @@ def compare(
         if shape[axis] > 1:
             rest = tuple(other for other in range(3) if other != axis)
             share = share_a.mean(rest) - share_b.mean(rest)
-            parts.append(model_part(MODEL_AXES[axis], theta.mean(rest), share, cells))
+            part = model_part(MODEL_AXES[axis], theta.mean(rest), share, cells)
+            more = 1 + shape[0] * reuse if axis == 0 else 1.0
+            parts.append(replace(part, variance=more * part.variance, interaction=more * part.interaction))
     sign = -1.0 if metric == "rmse" else 1.0
     return Comparison(
         metric=metric,
@@ -217,7 +223,12 @@ def compare(
 
 
 def compare_classes(
-    baseline: ArrayLike, arm: ArrayLike, classes: ArrayLike, units: ArrayLike | None = None, level: float = 0.95
+    baseline: ArrayLike,
+    arm: ArrayLike,
+    classes: ArrayLike,
+    units: ArrayLike | None = None,
+    level: float = 0.95,
+    reuse: float = 0.0,
 ) -> dict[int, Comparison]:
     """One comparison of accuracy per class, simultaneous at `level`. Exploratory: no verdict comes from these.
 
@@ -227,7 +238,7 @@ def compare_classes(
     groups = np.arange(len(labels)) if units is None else np.asarray(units)
     rows = {int(label): np.flatnonzero(labels == label) for label in np.unique(labels)}
     found = {
-        label: compare(b[..., one], a[..., one], units=groups[one], metric="accuracy")
+        label: compare(b[..., one], a[..., one], units=groups[one], metric="accuracy", reuse=reuse)
         for label, one in rows.items()
         if len(np.unique(groups[one])) > 1
     }

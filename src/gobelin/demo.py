@@ -14,6 +14,8 @@ from gobelin.settings import Settings
 from gobelin.store import Run
 from gobelin.workbench import Workbench
 
+QUICK_RATIOS = (0.25, 1.0)  # the largest decides how many images are made, encoded and screened, and so the demo's minutes
+
 
 def run(folder: Path, sample: str, over: Mapping[str, Any], progress: Progress, say: Callable[[str], None]) -> list[Finding]:
     """Run every verb; `say` gets a line for each step. Returns the verdicts."""
@@ -21,7 +23,8 @@ def run(folder: Path, sample: str, over: Mapping[str, Any], progress: Progress, 
     source = catalog.build("samples", sample)
     store = Run(folder)
     store.clean()
-    settings = config.merge(config.merge(source.settings(), {"data": {"cited": source.credit}}), over)
+    quick = {"data": {"cited": source.credit}, "augment": {"ratio": QUICK_RATIOS}}
+    settings = config.merge(config.merge(config.merge(quick, source.settings()), {"data": quick["data"]}), over)
     seed = config.build(Settings, settings).runtime.seed  # a mistake in them is found before anything is written
     data = source.write(folder / "data", seed)
     bench = Workbench(data, source.target, folder, settings, progress)

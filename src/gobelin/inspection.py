@@ -194,13 +194,6 @@ def planned(made: Artefacts, generator: bool) -> list[Finding]:
         generation.image_field(rows.schema, s.generator.source)
         minutes = s.generator.minutes * s.generator.seeds
         found.append(Finding("generator_minutes", value=minutes, unit="minutes", source="plan"))
-        arms = 1 + len(s.augment.rivals) + 2 * s.generator.seeds
-        trials = len(s.augment.mixes) * len(s.augment.decays) * s.augment.tuning_seeds
-        found.append(
-            Finding("heads_to_train", {"verb": "augment"}, value=float(arms * (trials + s.augment.seeds)), source="plan")
-        )
-        made_images = round(s.augment.ratio * len(rows.labelled("train"))) * s.generator.seeds
-        found.append(Finding("images_to_make", value=float(made_images), source="plan"))
     return found
 
 

@@ -10,18 +10,19 @@ needs resamples of the training rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from gobelin.comparison import Comparison, Metric, compare, compare_classes, simultaneous
+from gobelin.comparison import RESAMPLES_OF_A_METHOD, Comparison, Metric, compare, compare_classes, simultaneous
 from gobelin.config import within
-from gobelin.data.fields import Target
 from gobelin.evidence import Finding
 from gobelin.fusion import Predictor
 from gobelin.jobs import Job
-from gobelin.runtime import numpy_generator
+from gobelin.store import load_arrays, read_json, save_arrays, write_json
 from gobelin.verdict import Trial, Verdict, verdicts
 
 BASELINE, CLASSIC = "real", "classic"
@@ -30,75 +31,140 @@ LEAST_ROWS = 20  # of a subset of fields that is compared
 
 @dataclass(frozen=True)
 class Augment:
-    """ratio: made rows, as a share of the real training rows, the scarce classes first. rivals: components that always run.
-    seeds: trainings of each arm that are averaged. tuning_seeds: of each trial. mixes: weights of an added row to choose
-    from. decays: weight decays to choose from; the baseline chooses among as many. smallest_effect: what matters, in the
-    metric's unit. quarantine: leave out made images that look like copies of training images."""
+    """generators: components, each an arm of its own; none = the run's. study: 'images', what these images did, or 'method',
+    with everything inside `resamples` resamples of the training rows. ratio: added rows to choose from, as shares of the real
+    ones, the scarce classes first; images are made once, for the largest. per_class: images by class, * = every other class;
+    then they are all used. rivals: components that always run. seeds: trainings of each arm that are averaged. tuning_seeds: of
+    each trial. mixes: weights of an added row to choose from. decays: weight decays to choose from; the baseline chooses among
+    as many settings. smallest_effect: what matters, in the metric's unit. minutes: for all of it; too few for the arms means
+    fewer seeds, never fewer rivals. steps: of the other generators' training, written by the run. quarantine: leave out made
+    images that look like copies of training images or like validation or test rows. agree: leave out those whose label isn't
+    read from them."""
 
-    ratio: float = 1.0
-    rivals: tuple[str, ...] = ("classic", "generator_size")
+    generators: tuple[str, ...] = ()
+    study: Literal["images", "method"] = "images"
+    resamples: int = RESAMPLES_OF_A_METHOD
+    ratio: tuple[float, ...] = (0.25, 1.0, 4.0)
+    per_class: Mapping[str, int] = field(default_factory=dict)
+    rivals: tuple[str, ...] = (
+        "classic", "generator_size", "oversampling", "weights", "retrieved", "copies", "procedural_noise"
+    )  # fmt: skip
     seeds: int = 8
     tuning_seeds: int = 2
     mixes: tuple[float, ...] = (0.25, 1.0)
     decays: tuple[float, ...] = (1e-3, 1e-2)
     smallest_effect: float = 0.01
+    minutes: float | None = None
+    steps: Mapping[str, int] = field(default_factory=dict)
     quarantine: bool = True
+    agree: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 < self.ratio <= 20 or self.seeds < 2 or self.tuning_seeds < 1:
-            raise ValueError(f"ratio = {self.ratio}, seeds = {self.seeds}: ratio up to 20 and two seeds were expected")
-        within(self, {"mixes": (1e-6, 1e3), "decays": (0, 1e6), "smallest_effect": (0, 1e9)})
+        if wrong := [r for r in self.ratio if not 0 < r <= 20]:
+            raise ValueError(f"ratio = {wrong[0]:g}, above 0 and up to 20 was expected")
+        if not self.ratio or self.seeds < 2 or self.tuning_seeds < 1:
+            raise ValueError(f"seeds = {self.seeds}, tuning_seeds = {self.tuning_seeds}: a ratio and two seeds were expected")
+        if self.minutes is not None and self.minutes <= 0:
+            raise ValueError(f"minutes = {self.minutes:g}: must be positive")
+        if wrong_class := [f"per_class.{c} = {n}" for c, n in self.per_class.items() if not 0 <= n <= 1_000_000]:
+            raise ValueError(f"{wrong_class[0]}, a number of images from 0 up was expected")
+        if twice := [g for g in self.generators if self.generators.count(g) > 1]:
+            raise ValueError(f"generators: {twice[0]!r} stands there twice")
+        within(self, {
+            "mixes": (1e-6, 1e3), "decays": (0, 1e6), "smallest_effect": (0, 1e9),
+            "resamples": (RESAMPLES_OF_A_METHOD, 1000),
+        })  # fmt: skip
+
+    @property
+    def sweep(self) -> tuple[float, ...]:
+        """The ratios that tuning chooses from; one where the user said how many images there are."""
+        return (max(self.ratio),) if self.per_class else self.ratio
+
+    @property
+    def trials(self) -> int:
+        """Settings that every arm is tried with."""
+        return len(self.sweep) * len(self.mixes) * len(self.decays)
+
+
+class Choice(NamedTuple):
+    """What tuning chooses. ratio: added rows over real ones, 0 without any. mix: weight of an added row. decay: of weights."""
+
+    ratio: float
+    mix: float
+    decay: float
 
 
 @dataclass(frozen=True)
 class ArmRows:
     """A training set as rows of shared features. rows: int64 [n]; added: bool [n], False for the real rows; weights
-    float32 [n]; generator_seed: None for an arm without a generator."""
+    float32 [n]; order: int64 [n], when an added row enters as the ratio grows, -1 for the real rows; None: as they stand.
+    generator_seed: None for an arm without a generator."""
 
     name: str
     rows: np.ndarray
     added: np.ndarray
     weights: np.ndarray
     generator_seed: int | None = None
+    order: np.ndarray | None = None
+
+    def at(self, ratio: float, most: float) -> np.ndarray:
+        """int64 [k]: places of the real rows and the first added ones, `ratio` times as many; at `most` all of them."""
+        if ratio >= most or not self.added.any():
+            return np.arange(len(self.rows))
+        order = np.where(self.added, np.cumsum(self.added) - 1, -1) if self.order is None else self.order
+        return np.flatnonzero(order < round(ratio * (~self.added).sum()))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """hits: {arm: float [1, G, S, N]} per test row. chosen: {arm: (mix, decay)}. by_subset: the same hits when only these
-    fields are shown."""
+    """hits: {arm: float [R, G, S, N]} per test row. chosen: {arm: a choice for each resample}. by_subset: the same hits when
+    only these fields are shown. curve: {arm: {ratio: best score on validation rows}}, a list of one a resample."""
 
     hits: Mapping[str, np.ndarray]
-    chosen: Mapping[str, tuple[float, float]]
+    chosen: Mapping[str, tuple[Choice, ...]]
     by_subset: Mapping[tuple[str, ...], Mapping[str, np.ndarray]]
+    curve: tuple[Mapping[str, Mapping[float, float]], ...] = ()
+
+    @property
+    def reuse(self) -> float:
+        """As `compare` takes it: resamples are bootstraps of one set of training rows."""
+        return 1.0 if next(iter(self.hits.values())).shape[0] > 1 else 0.0
+
+    @staticmethod
+    def joined(each: Sequence[Outcome]) -> Outcome:
+        """The resamples of one study, [1, G, S, N] each, as [R, G, S, N]."""
+        first = each[0]
+        return Outcome(
+            {n: np.concatenate([o.hits[n] for o in each]) for n in first.hits},
+            {n: tuple(c for o in each for c in o.chosen[n]) for n in first.chosen},
+            {s: {n: np.concatenate([o.by_subset[s][n] for o in each]) for n in h} for s, h in first.by_subset.items()},
+            tuple(c for o in each for c in o.curve),
+        )
+
+    def save(self, folder: Path) -> None:
+        """hits.safetensors: hits by arm, and by arm and fields after a tab; choices.json."""
+        arrays = dict(self.hits) | {
+            f"{arm}\t{' '.join(map(_quoted, s))}": h for s, hits in self.by_subset.items() for arm, h in hits.items()
+        }
+        save_arrays(folder / "hits.safetensors", {n: np.ascontiguousarray(h, np.float64) for n, h in arrays.items()})
+        curve = [{a: [[r, v] for r, v in points.items()] for a, points in one.items()} for one in self.curve]
+        write_json(folder / "choices.json", {"chosen": {a: [list(c) for c in cs] for a, cs in self.chosen.items()},
+                                             "subsets": [list(s) for s in self.by_subset], "curve": curve})  # fmt: skip
+
+    @staticmethod
+    def load(folder: Path) -> Outcome:
+        said, arrays = read_json(folder / "choices.json"), load_arrays(folder / "hits.safetensors")
+        arms = list(said["chosen"])
+        return Outcome(
+            {a: arrays[a] for a in arms},
+            {a: tuple(Choice(*c) for c in cs) for a, cs in said["chosen"].items()},
+            {tuple(s): {a: arrays[f"{a}\t{' '.join(map(_quoted, s))}"] for a in arms} for s in said["subsets"]},
+            tuple({a: {r: v for r, v in points} for a, points in one.items()} for one in said["curve"]),
+        )
 
 
-def plan(target: Target, rows: np.ndarray, ratio: float, seed: int) -> np.ndarray:
-    """int64 [M]: the parent rows of the made images, M about `ratio` times the labelled rows.
-
-    The scarcest classes are filled up to one level, as water fills a vessel; within a class parents are taken in turn.
-    """
-    rows = rows[target.present[rows]]
-    wanted = round(ratio * len(rows))
-    rng = numpy_generator(seed, "plan")
-    if not target.exclusive:
-        return np.sort(rng.choice(rows, wanted))
-    label = target.values[rows]
-    counts = np.bincount(label, minlength=len(target.classes)).astype(float)
-    counts[counts == 0] = np.inf
-    levels = np.sort(counts)
-    held = 0.0
-    for k in range(1, len(levels) + 1):
-        top = (wanted + levels[:k].sum()) / k
-        held = top
-        if k == len(levels) or top <= levels[k]:
-            break
-    parents = []
-    for c in np.flatnonzero(np.isfinite(counts)):
-        own = rows[label == c]
-        count = max(0, round(held - counts[c]))
-        turns = [rng.permutation(own) for _ in range(-(-count // len(own)))]
-        parents.append(np.concatenate(turns)[:count] if turns else np.zeros(0, np.int64))
-    return np.concatenate(parents).astype(np.int64)
+def _quoted(field: str) -> str:
+    return repr(field)
 
 
 def study(
@@ -119,17 +185,16 @@ def study(
     names = list(dict.fromkeys(a.name for a in arms))
     trials = {n: _trials(how, any(a.added.any() for a in arms if a.name == n)) for n in names}
     keys = [(a, t, s) for a in arms for t in trials[a.name] for s in range(how.tuning_seeds)]
-    tuned = fit([_job(a, t, seed + 1000 + s, weigh) for a, t, s in keys])
-    chosen = {}
-    for name in names:
-        scores = [
-            np.mean([summary(score(p, "valid", None)) for p, (a, t, _) in zip(tuned, keys, strict=True)
-                     if a.name == name and t == trial])
-            for trial in trials[name]
-        ]  # fmt: skip
-        chosen[name] = trials[name][int(np.argmax(scores))]
+    tuned = fit([_job(a, t, seed + 1000 + s, how, weigh) for a, t, s in keys])
+    scores: dict[tuple[str, Choice], list[float]] = {}
+    for predictor, (arm, trial, _) in zip(tuned, keys, strict=True):
+        scores.setdefault((arm.name, trial), []).append(summary(score(predictor, "valid", None)))
+    means = {key: float(np.mean(each)) for key, each in scores.items()}
+    chosen = {n: trials[n][int(np.argmax([means[n, t] for t in trials[n]]))] for n in names}
+    curve = {n: {r: max(means[n, t] for t in trials[n] if t.ratio == r) for r in dict.fromkeys(t.ratio for t in trials[n])}
+             for n in names}  # fmt: skip
     last = [(a, s) for a in arms for s in range(how.seeds)]
-    final = fit([_job(a, chosen[a.name], seed + s, weigh) for a, s in last])
+    final = fit([_job(a, chosen[a.name], seed + s, how, weigh) for a, s in last])
 
     def collected(fields: Sequence[str] | None) -> dict[str, np.ndarray]:
         each = [score(p, "test", fields) for p in final]
@@ -139,21 +204,23 @@ def study(
             out[name] = np.stack(own).reshape(1, len(own) // how.seeds, how.seeds, -1)
         return out
 
-    return Outcome(collected(None), chosen, {s: collected(s) for s in subsets})
+    return Outcome(collected(None), {n: (c,) for n, c in chosen.items()}, {s: collected(s) for s in subsets}, (curve,))
 
 
-def _trials(how: Augment, has_added: bool) -> list[tuple[float, float]]:
-    """(mix, decay) to try: as many for an arm without added rows, over a wider range of decays."""
+def _trials(how: Augment, has_added: bool) -> list[Choice]:
+    """What to try: as many settings for an arm without added rows, over a wider range of decays."""
     if has_added:
-        return list(product(how.mixes, how.decays))
-    count = len(how.mixes) * len(how.decays)
+        return [Choice(*one) for one in product(how.sweep, how.mixes, how.decays)]
     low, high = min(how.decays) / 3, max(how.decays) * 3
-    return [(1.0, float(d)) for d in np.geomspace(low, high, count)]
+    return [Choice(0.0, 1.0, float(d)) for d in np.geomspace(low, high, how.trials)]
 
 
-def _job(arm: ArmRows, trial: tuple[float, float], seed: int, weigh: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Job:
-    mix, decay = trial
-    return Job(arm.rows, weigh(arm.rows, arm.weights * np.where(arm.added, mix, 1.0)), seed, decay)
+def _job(
+    arm: ArmRows, trial: Choice, seed: int, how: Augment, weigh: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> Job:  # fmt: skip
+    kept = arm.at(trial.ratio, max(how.sweep))
+    weights = (arm.weights * np.where(arm.added, trial.mix, 1.0))[kept]
+    return Job(arm.rows[kept], weigh(arm.rows[kept], weights), seed, trial.decay)
 
 
 @dataclass(frozen=True)
@@ -174,7 +241,7 @@ def judge(
     hits = outcome.hits
 
     def against(arm: str, base: str) -> Comparison:
-        return compare(hits[base], hits[arm], classes, np.asarray(units), metric)
+        return compare(hits[base], hits[arm], classes, np.asarray(units), metric, reuse=outcome.reuse)
 
     real = {name: against(name, BASELINE) for name in hits if name != BASELINE}
     trials = []
@@ -211,8 +278,8 @@ def findings(found: Comparisons, outcome: Outcome, how: Augment, metric: str) ->
         for name, c in found.against_real.items()
         if (name, BASELINE) not in told
     ]
-    for name, (mix, decay) in outcome.chosen.items():
-        note = f"chosen on validation rows: weight of an added row {mix:g}, weight decay {decay:.2g}"
+    for name, choices in outcome.chosen.items():
+        note = "chosen on validation rows: " + "; ".join(dict.fromkeys(_said(c) for c in choices))
         against = found.against_real.get(name)
         first = next(iter(found.against_real.values()))
         value = abs(against.arm_score if against else first.baseline_score)
@@ -226,13 +293,18 @@ def findings(found: Comparisons, outcome: Outcome, how: Augment, metric: str) ->
     return out
 
 
+def _said(one: Choice) -> str:
+    added = f"added rows {one.ratio:g} times the real ones, each with the weight {one.mix:g}, " if one.ratio else ""
+    return f"{added}weight decay {one.decay:.2g}"
+
+
 def by_class(
     outcome: Outcome, arms: Sequence[str], classes: np.ndarray, units: Sequence[str], names: Sequence[str]
 ) -> list[Finding]:
     """Each generator arm against the real rows in every class: simultaneous intervals, exploratory, no verdict."""
     out = []
     for arm in arms:
-        found = compare_classes(outcome.hits[BASELINE], outcome.hits[arm], classes, np.asarray(units))
+        found = compare_classes(outcome.hits[BASELINE], outcome.hits[arm], classes, np.asarray(units), reuse=outcome.reuse)
         out += [_exploratory(c, arm, {"class": names[k]}, f"simultaneous over {len(found)} classes") for k, c in found.items()]
     return out
 
@@ -256,7 +328,7 @@ def by_subset(
             pair = [np.asarray(units)[rows], classes[rows]]
             if len(rows) >= LEAST_ROWS and max(len(np.unique(pair[0][pair[1] == c])) for c in np.unique(pair[1])) > 1:
                 base, mine = hits[BASELINE][..., rows], hits[arm][..., rows]
-                pairs[" + ".join(fields)] = compare(base, mine, pair[1], pair[0])
+                pairs[" + ".join(fields)] = compare(base, mine, pair[1], pair[0], reuse=outcome.reuse)
         note = f"simultaneous over {len(pairs)} subsets; the rows that have these fields, shown them alone"
         joint = simultaneous(list(pairs.values())) if pairs else []
         out += [_exploratory(c, arm, {"fields": f}, note) for f, c in zip(pairs, joint, strict=True)]

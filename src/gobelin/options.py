@@ -40,6 +40,40 @@ def shared_options(work: Callable[..., None]) -> Callable[..., None]:
     return work
 
 
+def augment_options(work: Callable[..., None]) -> Callable[..., None]:
+    """The options of `augment`."""
+    for option in reversed([
+        click.option("--generator", metavar="A,B", help="Generators, each an arm of its own; trained if they are lacking."),
+        click.option("--per-class", metavar="N", help="Images a class, or CLASS=N,CLASS=N; without it the scarce ones first."),
+        click.option("--ratio", metavar="R,R", help="Added rows over real ones; of several, tuning chooses."),
+        click.option("--study", type=click.Choice(["images", "method"]), help="These images, or the method (resamples)."),
+        click.option("--minutes", type=float, help="Time for all of it; if short, fewer seeds, never fewer rivals."),
+        click.option("--export", type=click.Path(path_type=Path), help="Folder for the chosen training set, with its lineage."),
+        click.option("--dry-run", is_flag=True, help="Say what would be done; do nothing."),
+        click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Any setting of augment.* or judge.*"),
+    ]):  # fmt: skip
+        work = option(work)
+    return work
+
+
+def studied(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a study from the options of `augment`."""
+    said = config.assignments(options["sets"])
+    if other := sorted(set(said) - {"augment", "judge", "generator"}):
+        raise GobelinError(
+            f"--set {other[0]}: augment takes settings of augment, judge and generator alone. Give others to gobelin fit."
+        )
+    named = (("generator", "generators"), ("ratio", "ratio"), ("study", "study"), ("minutes", "minutes"))
+    more: dict[str, Any] = {key: options[name] for name, key in named if options[name] is not None}
+    if options["per_class"] is not None:
+        parts = [one.strip() for one in str(options["per_class"]).split(",")]
+        pairs = [one.rpartition("=") for one in parts]
+        if wrong := [p for p, (_, _, n) in zip(parts, pairs, strict=True) if not (n.isascii() and n.isdigit())]:
+            raise GobelinError(f"--per-class {wrong[0]!r}: a number of images was expected, N or CLASS=N.")
+        more["per_class"] = {name if equals else "*": int(n) for name, equals, n in pairs}
+    return config.merge(said, {"augment": more}) if more else said
+
+
 def query_options(work: Callable[..., None]) -> Callable[..., None]:
     """--text, --image, --row ...: one flag for each installed encoder that has one, and --query COLUMN=VALUE."""
     return _query_options(work, False)

@@ -76,6 +76,8 @@ class Settings:
                 f"generator.source: {self.generator.name} starts from no image, found {self.generator.source!r}. Leave it out, "
                 "or choose --generator translate."
             )
+        for name in self.augment.generators:
+            catalog.find("generators", name)
         for rival in self.augment.rivals:
             catalog.find("rivals", rival)
         for audit in self.judge.audits:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gobelin import augmentation, check, config, curation, describe, hub, inspection, making, mix, replay, report, saved
+from gobelin import augmentation, budget, check, config, curation, describe, hub, inspection, making, mix, replay, report, saved
 from gobelin.artefacts import INDEX, Artefacts
 from gobelin.data.dataset import Dataset
 from gobelin.data.frames import Frame
@@ -203,8 +203,8 @@ class Workbench:
         """Did made images help? Trains what it lacks. export: a folder for the chosen training set, with its lineage."""
         self._need_data("augment")
         self._need_fit()
-        augmentation.check_target(self.made)
-        self.made.record(self.made.settings)
+        budget.check(self.made)
+        budget.decide(self.made)
         study = augmentation.Study(self.made)
         found = self._verb("augment", study.key, study.run)
         if export is not None:
@@ -245,8 +245,12 @@ class Workbench:
             raise GobelinError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
         return [f for f in rows if verb is None or f.source == verb]
 
-    def plan(self, generator: bool = False) -> list[Finding]:
-        """What a fit (and an augment) would do here, without doing it."""
+    def plan(self, generator: bool = False, augment: bool = False) -> list[Finding]:
+        """What a fit would do here, or with `augment` a study of the fitted run, without doing it."""
+        if augment:
+            self._need_data("augment")
+            self._need_fit()
+            return budget.planned(self.made)
         return inspection.planned(self.made, generator)
 
     def summary(self) -> list[str]:

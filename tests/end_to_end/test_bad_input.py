@@ -35,7 +35,7 @@ QUICK = [
     "encoders.text.name=characters", "align.width=16", "align.steps=20", "fusion.settings.steps=30", "predict.folds=2",
     "predict.decays=0.01", "generator.size=16", "generator.steps=2", "generator.settings.width=4",
     "generator.settings.batch=8", "augment.rivals=classic", "augment.seeds=2", "augment.tuning_seeds=1", "augment.ratio=0.2",
-    "augment.mixes=1", "augment.decays=0.01",
+    "augment.mixes=1", "augment.decays=0.01", "augment.agree=false",
 ]  # fmt: skip
 SETS = [word for one in QUICK for word in ("--set", one)]
 Rows = list[dict[str, object]]
@@ -704,7 +704,7 @@ def test_texts_and_numbers_alone(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_a_number_to_predict(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, folder = json.loads((run / "settings.json").read_text())["data"]["path"], tmp_path / "run"
-    done(capsys, ["fit", data, "--target", "side", "--run", folder, "--generator", "vaegan", *SETS])
+    done(capsys, ["fit", data, "--target", "side", "--run", folder, "--generator", "vaegan", *SETS, "--set", "split.test=0.3"])
     for words in (["evaluate", folder], ["augment", folder], ["audit", folder], ["report", folder]):
         done(capsys, words)
     done(capsys, ["predict", folder, data, "--out", tmp_path / "p.csv"])

@@ -1,42 +1,103 @@
-"""Classic augmentation: mirrored, shifted, turned and recoloured views of the real images, encoded once and cached."""
+"""Classic augmentation: changed views of the real images, encoded once and cached.
+
+A view is mirrored, cropped or made smaller, turned, shifted and recoloured; or two random operations of RandAugment (Cubuk et
+al. 2020) are put on it; or it is blended with another image of its class (mixup, Zhang et al. 2018, within a class, so that
+the answer stays one).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageOps
 
+from gobelin.config import within
 from gobelin.data.dataset import made_rows
 from gobelin.data.images import Opening, open_image, png_bytes
 from gobelin.engine import in_order
 from gobelin.rivals import Arm, Material
 from gobelin.runtime import numpy_generator
 
+Operation = Callable[[Image.Image, float], Image.Image]  # of an image and a strength from -1 to 1
+
+
+def _enhanced(kind: Callable[[Image.Image], ImageEnhance._Enhance]) -> Operation:
+    return lambda image, strength: kind(image).enhance(1 + 0.9 * strength)
+
+
+def _moved(by: Callable[[float, int, int], tuple[float, ...]]) -> Operation:
+    """by: strength, width and height into the six numbers of an affine map."""
+    return lambda image, strength: image.transform(
+        image.size, Image.Transform.AFFINE, by(strength, *image.size), Image.Resampling.BILINEAR,
+        fillcolor=image.getpixel((0, 0)),
+    )  # fmt: skip
+
+
+OPERATIONS: dict[str, Operation] = {
+    "autocontrast": lambda image, strength: ImageOps.autocontrast(image),
+    "equalize": lambda image, strength: ImageOps.equalize(image),
+    "posterize": lambda image, strength: ImageOps.posterize(image, 8 - round(4 * abs(strength))),
+    "solarize": lambda image, strength: ImageOps.solarize(image, 255 - round(255 * abs(strength))),
+    "colour": _enhanced(ImageEnhance.Color),
+    "contrast": _enhanced(ImageEnhance.Contrast),
+    "brightness": _enhanced(ImageEnhance.Brightness),
+    "sharpness": _enhanced(ImageEnhance.Sharpness),
+    "turn": lambda image, strength: image.rotate(
+        30 * strength, Image.Resampling.BILINEAR, fillcolor=image.getpixel((0, 0))
+    ),
+    "shear across": _moved(lambda s, w, h: (1, 0.3 * s, -0.15 * s * h, 0, 1, 0)),
+    "shear down": _moved(lambda s, w, h: (1, 0, 0, 0.3 * s, 1, -0.15 * s * w)),
+    "shift across": _moved(lambda s, w, h: (1, 0, 0.3 * s * w, 0, 1, 0)),
+    "shift down": _moved(lambda s, w, h: (1, 0, 0, 0, 1, 0.3 * s * h)),
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Classic:
-    """views: changed copies of every real image. mirror: chance of a left-right flip. turn: degrees either way. zoom: share
-    cut off or added at most. colour: brightness, contrast and saturation change by up to this share."""
+    """views: changed copies of every real image, more of them where more images are made. mirror: chance of a left-right flip.
+    turn: degrees either way. zoom: share cut off or added at most. colour: brightness, contrast and saturation change by up to
+    this share. randaugment: chance that a view is one of RandAugment instead. magnitude: of its operations, from 0 to 1.
+    mixup: chance that a view is blended with another image of its class; alpha: of the weights' Beta distribution."""
 
     views: int = 2
     mirror: float = 0.5
     turn: float = 12.0
     zoom: float = 0.15
     colour: float = 0.2
+    randaugment: float = 0.3
+    magnitude: float = 0.3
+    mixup: float = 0.1
+    alpha: float = 0.2
+
+    def __post_init__(self) -> None:
+        within(self, {
+            "views": (1, 100), "mirror": (0, 1), "turn": (0, 180), "zoom": (0, 0.9), "colour": (0, 1), "randaugment": (0, 1),
+            "magnitude": (0, 1), "mixup": (0, 1), "alpha": (1e-3, 100),
+        })  # fmt: skip
 
     def arm(self, material: Material) -> Arm:
         train = material.train.with_ids()
-        values = train.values(material.column)
-        parents = [r for r in range(len(train)) if isinstance(values[r], str | bytes)] * self.views
-        seeds = [(parent, k) for k, parent in enumerate(parents)]
+        values, classes = train.values(material.column), material.classes
+        able = [r for r in range(len(train)) if isinstance(values[r], str | bytes)]
+        views = max(self.views, -(-len(material.plan) // max(len(able), 1)))
+        turns = [numpy_generator(material.seed, "classic", "order", v).permutation(able) for v in range(views)]
+        parents = [int(r) for turn in turns for r in turn]  # every row once before any again
+
+        def opened(row: int) -> Image.Image:
+            return open_image(values[row], train.root, Opening())[0].convert("RGB")
 
         def view(one: tuple[int, int]) -> bytes:
-            image, _ = open_image(values[one[0]], train.root, Opening())
-            rng = numpy_generator(material.seed, "classic", one[1])
-            return png_bytes(np.asarray(self.change(image.convert("RGB"), rng)))
+            rng, image = numpy_generator(material.seed, "classic", one[0]), opened(one[1])
+            if rng.random() < self.mixup and classes is not None:
+                mates = [r for r in able if classes[r] == classes[one[1]]]
+                other = opened(mates[rng.integers(len(mates))]).resize(image.size, Image.Resampling.BILINEAR)
+                weight = rng.beta(self.alpha, self.alpha)
+                image = Image.blend(image, other, min(weight, 1 - weight))
+            return png_bytes(np.asarray(self.change(image, rng)))
 
-        images = list(in_order(view, seeds, material.workers))
+        images = list(in_order(view, list(enumerate(parents)), material.workers))
         ids = [f"classic-{k}-{train.ids[p]}" for k, p in enumerate(parents)]
         lineage = [{"rule": "classic", "settings": asdict(self), "parents": [train.ids[p]]} for p in parents]
         added = made_rows(train.rows(np.array(parents, int)), {material.column: images}, ids, "view", lineage)
@@ -44,6 +105,10 @@ class Classic:
 
     def change(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
         """One view of an RGB image; the border is filled with the colour of its corner."""
+        if rng.random() < self.randaugment:
+            for name in rng.choice(sorted(OPERATIONS), 2):
+                image = OPERATIONS[str(name)](image, self.magnitude * rng.choice([-1.0, 1.0]))
+            return image
         corner = image.getpixel((0, 0))
         if rng.random() < self.mirror:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)

@@ -1,16 +1,26 @@
-"""The training images themselves in the place of made ones: a generator that only copies is worth no more than this."""
+"""Training images in the place of made ones: a generator that only copies what it saw of a class is worth no more than this."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gobelin.rivals import Arm, Material, in_place
+import numpy as np
+
+from gobelin.rivals import Arm, Material, again
+from gobelin.runtime import numpy_generator
 
 
 @dataclass(frozen=True)
 class Copies:
-    """No settings: the rows are the parents of the made images, one by one, so scarce classes are repeated as the plan says
-    (random oversampling)."""
+    """No settings: each row keeps its parent's other fields and shows the image of a training row of its class, drawn by the
+    seed."""
 
     def arm(self, material: Material) -> Arm:
-        return in_place(material, "copies", lambda k, cell: cell)
+        classes = np.zeros(len(material.train), np.int64) if material.classes is None else material.classes
+        there = np.array([v is not None for v in material.train.values(material.column)])
+        able = {c: np.flatnonzero((classes == c) & there) for c in np.unique(classes[material.plan])}
+        shown = []
+        for k, parent in enumerate(material.plan):
+            own, rng = able[classes[parent]], numpy_generator(material.seed, "copies", k)
+            shown.append(int(rng.choice(own)) if len(own) else int(parent))
+        return again(material, "copies", shown)

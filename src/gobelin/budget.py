@@ -1,0 +1,167 @@
+"""The plan of a study: what will be done and how large it is, whether the test rows suffice, and seeds that fit the minutes.
+
+Decided once, before the work, and written to the run's settings as counts, so that the same command goes on with one study.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from gobelin import catalog, evaluation, loop, planning
+from gobelin.arms import Arms
+from gobelin.artefacts import Artefacts
+from gobelin.errors import GobelinError
+from gobelin.evidence import Finding, printed
+from gobelin.jobs import Job
+from gobelin.loop import Augment
+from gobelin.planning import DISAGREE, LEAST_UNITS, Power
+
+ENCODED_ARMS = ("generator_size", "procedural_noise")  # rivals with as many new images as are made; classic has its views
+PROBE = 16  # images whose encoding is timed
+OUGHT = 0.05  # an effect that a study should be able to see, in points
+
+
+def power(made: Artefacts) -> Power:
+    target = made.rows.target
+    rows = evaluation.scored_rows(target, made.rows.labelled("test"))
+    return planning.power(target, rows, made.rows.groups, made.settings.augment.smallest_effect)
+
+
+def check(made: Artefacts) -> None:
+    """What can't be judged is refused before anything is trained."""
+    _ = made.image_field
+    if made.model.kind == "labels":
+        raise GobelinError(
+            f"augment: the verdict compares one answer a row, and {made.model.target!r} has several labels. Fit with "
+            "--target on a column of classes or a number."
+        )
+    if refused := refusal(power(made)):
+        raise GobelinError(f"augment: {refused}")
+
+
+def refusal(found: Power) -> str:
+    """Why there can be no verdict, and the size needed; '' where there can."""
+    if found.enough:
+        return ""
+    needed, seen = LEAST_UNITS, ""
+    if found.detectable is not None:
+        needed = max(needed, int(np.ceil(found.units * (found.detectable / OUGHT) ** 2)))
+        seen = f", an effect under {printed(found.detectable, 'points')} could hardly be seen"
+    return (
+        f"{found.units} independent test rows are too few for a verdict{seen}. {LEAST_UNITS} are the least, about {needed} are "
+        f"needed to see {printed(OUGHT, 'points')}; give more rows or a larger split.test."
+    )
+
+
+def names(how: Augment, own: str) -> tuple[str, ...]:
+    return how.generators or (own,)
+
+
+def planned(made: Artefacts) -> list[Finding]:
+    """What a study would do here, without doing it."""
+    s, how, arms, target = made.settings, made.settings.augment, Arms(made), made.rows.target
+    generators, resamples = names(how, s.generator.name), how.resamples if how.study == "method" else 1
+    found, label = [], arms.label
+    if target.exclusive:
+        real, more = (
+            np.bincount(label, minlength=len(target.classes)),
+            np.bincount(label[arms.parents], minlength=len(target.classes)),
+        )
+        middle = s.check.scarce * float(np.median(real[real > 0]))
+        scarce = [c for c, n in zip(target.classes, real, strict=True) if 0 < n < middle]
+        note = ", ".join(scarce) if scarce else "none is scarce: the images level the classes and are otherwise spread evenly"
+        found.append(Finding("scarce_classes", value=float(len(scarce)), n=len(target.classes), note=note, source="plan"))
+        found += [
+            Finding("images_to_make", {"class": c}, value=float(k), n=int(n), note="n: its real training rows", source="plan")
+            for c, k, n in zip(target.classes, more, real, strict=True) if n
+        ]  # fmt: skip
+    many = len(arms.parents) * len(generators) * s.generator.seeds * resamples
+    ratios = ", ".join(f"{r:g}" for r in how.sweep)
+    note = f"ratios that are tried: {ratios}; study of {how.study}, {resamples} sets of training rows"
+    found.append(Finding("images_to_make", value=float(many), note=note, source="plan"))
+    rivals = [r for r in how.rivals if r != "retrieved" or (~target.present[made.rows.part("train")]).any()]
+    opponents = f"{loop.BASELINE}, {', '.join(rivals)}"
+    found += [
+        Finding("opponents", {"arm": arm}, value=float(len(rivals) + 1), note=opponents, source="plan")
+        for arm in dict.fromkeys(n for b in _batch_names(how, generators, loop.CLASSIC in rivals) for n in b)
+    ]
+    lacking = _lacking(made, generators) * resamples if resamples == 1 else len(generators) * s.generator.seeds * resamples
+    found.append(Finding("generator_minutes", value=s.generator.minutes * lacking, unit="minutes", source="plan",
+                         note=f"{lacking} trainings that are lacking, at most"))  # fmt: skip
+    each = 1 + len(rivals) + 2 * len(generators) * s.generator.seeds
+    heads = each * (how.trials * how.tuning_seeds + how.seeds) * resamples
+    note = f"{each} arms, {how.trials} settings each, {how.seeds} seeds"
+    found.append(Finding("heads_to_train", {"verb": "augment"}, value=float(heads), note=note, source="plan"))
+    expected = power(made)
+    guess = f"a guess from {expected.units} independent test rows, two arms answering {100 * DISAGREE:g} % of them differently"
+    if expected.detectable is not None:
+        found.append(Finding("smallest_detectable_effect", value=expected.detectable, unit="points", n=expected.units,
+                             needed_n=expected.needed, note=guess, source="plan"))  # fmt: skip
+    if why := refusal(expected):
+        found.append(Finding("verdict", verdict="refused", note=why, n=expected.units, source="plan"))
+    return found
+
+
+def _batch_names(how: Augment, generators: tuple[str, ...], classic: bool) -> list[tuple[str, ...]]:
+    out = []
+    for name in generators:
+        by = f" by {name}" if len(generators) > 1 else ""
+        out.append((f"generated{by}", f"{loop.CLASSIC} + generated{by}")[: 2 if classic else 1])
+    return out
+
+
+def _lacking(made: Artefacts, generators: tuple[str, ...]) -> int:
+    seeds = range(made.settings.generator.seeds)
+    return sum(not made.run.has(f"generators/{g}-{k}") for g in generators for k in seeds)
+
+
+def decide(made: Artefacts) -> None:
+    """Seeds that fit into the minutes, every arm running; written to the settings with all else that was asked."""
+    how = made.settings.augment
+    before = made.run.said("settings.json").get("augment", {})
+    if how.minutes is None or before.get("minutes") == how.minutes:
+        made.record(made.settings)
+        return
+    s, generators = made.settings, names(how, made.settings.generator.name)
+    resamples = how.resamples if how.study == "method" else 1
+    lack = _lacking(made, generators) if resamples == 1 else len(generators) * s.generator.seeds * resamples
+    seconds = 60 * how.minutes
+    each = min(60 * s.generator.minutes, seconds / 2 / max(lack, 1))
+    s = replace(s, generator=replace(s.generator, minutes=each / 60))
+    made.settings, arms = s, Arms(made)
+    batches = len(generators) * s.generator.seeds
+    many = 1 + len(how.rivals) + 2 * batches
+    head, image = _seconds(made, arms, many)
+    images = len(arms.parents) * (3 * batches + sum(r in how.rivals for r in ENCODED_ARMS) + 1)
+    fixed = lack * each + resamples * (head * how.trials * how.tuning_seeds + image * images)
+    most = max(how.seeds, Augment().seeds)
+    seeds = planning.affordable(seconds, fixed, head * resamples, most)
+    made.record(replace(s, augment=replace(how, seeds=seeds)))
+
+
+def _seconds(made: Artefacts, arms: Arms, many: int) -> tuple[float, float]:
+    """Of one head of every arm together, and of encoding one image; measured."""
+    fusion = catalog.build("fusion", made.settings.fusion.name, made.settings.fusion.settings)
+    rows = made.rows.labelled("train")
+    x, target = made.inputs(made.embeddings.rows(rows)).keep(made.predict_fields), made.rows.target.rows(rows)
+    jobs = [Job(np.arange(len(rows)), np.ones(len(rows), np.float32), k, 1e-2) for k in range(many)]
+    start = time.monotonic()
+    fusion.fit(x, target, jobs, np.arange(len(rows)), made.runtime, made.progress)
+    head, start = time.monotonic() - start, time.monotonic()
+    size = made.settings.generator.size
+    made.encode_images(np.zeros((PROBE, size, size, 3), np.uint8))
+    return head, (time.monotonic() - start) / PROBE
+
+
+def said(made: Artefacts) -> list[Finding]:
+    """How many seeds there are, where a budget decided it."""
+    how = made.settings.augment
+    if how.minutes is None:
+        return []
+    note = f"decided before the work so that it fits {how.minutes:g} minutes; every rival runs"
+    if how.seeds < Augment().seeds:
+        note += f"; {Augment().seeds} are usual, so the interval is wider"
+    return [Finding("seeds_of_each_arm", value=float(how.seeds), n=how.seeds, note=note, source="augment")]
