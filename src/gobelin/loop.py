@@ -118,17 +118,14 @@ class ArmRows:
 @dataclass(frozen=True)
 class Outcome:
     """hits: {arm: float [R, G, S, N]} per test row. chosen: {arm: a choice for each resample}. by_subset: the same hits when
-    only these fields are shown. curve: {arm: {ratio: best score on validation rows}}, a list of one a resample."""
+    only these fields are shown. curve: {arm: {ratio: best score on validation rows}}, a list of one a resample. reuse: as
+    `compare` takes it, 1 where resamples are bootstraps of one set of training rows."""
 
     hits: Mapping[str, np.ndarray]
     chosen: Mapping[str, tuple[Choice, ...]]
     by_subset: Mapping[tuple[str, ...], Mapping[str, np.ndarray]]
     curve: tuple[Mapping[str, Mapping[float, float]], ...] = ()
-
-    @property
-    def reuse(self) -> float:
-        """As `compare` takes it: resamples are bootstraps of one set of training rows."""
-        return 1.0 if next(iter(self.hits.values())).shape[0] > 1 else 0.0
+    reuse: float = 1.0
 
     @staticmethod
     def joined(each: Sequence[Outcome]) -> Outcome:
