@@ -128,8 +128,10 @@ def test_audit_says_how_good_images_are(tmp_path: Path) -> None:
     source = Shapes(rows=160).write(tmp_path / "data", seed=3)
     bench = Workbench(source, target="shape", run=tmp_path / "run", settings=settings)
     bench.fit(generator=True)
-    found = [f for f in bench.audit() if f.source == "metrics"]
-    assert {f.scope["generator seed"] for f in found} == {"0"} and all("feature net pixels" in f.note for f in found)
+    found = [f for f in bench.audit() if "feature net" in f.note]
+    assert {f.scope["generator seed"] for f in found} == {"0"} and all(
+        "feature net pixels" in f.note and f.source == "audit" for f in found
+    )
     whole = {f.name: f for f in found if "class" not in f.scope}
     assert {"precision", "recall", "density", "coverage", "kernel_distance"} <= set(whole)
     assert whole["precision"].value < whole["precision"].floor  # eight steps of training make noise

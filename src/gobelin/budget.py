@@ -32,12 +32,12 @@ def power(made: Artefacts) -> Power:
 
 def check(made: Artefacts) -> None:
     """What can't be judged is refused before anything is trained."""
-    _ = made.image_field
     if made.model.kind == "labels":
         raise GobelinError(
             f"augment: the verdict compares one answer a row, and {made.model.target!r} has several labels. Fit with "
             "--target on a column of classes or a number."
         )
+    _ = made.image_field
     if refused := refusal(power(made)):
         raise GobelinError(f"augment: {refused}")
 
