@@ -147,11 +147,12 @@ class Align:
         ridges = closed.choose([one[0] for one in seen], joints, parts, names)
         starts = [
             Alignment(self, train.fields, closed.weights(one[0], joint, ridges), train.space, CLOSED_FORM)
-            for one, joint in zip(seen, joints, strict=True)
+            for one, joint in zip(seen if bridges else seen[:1], joints, strict=False)
         ]
         found = self._contrastive(starts[0], train, parts[0], names, runtime, progress) if self.steps else starts[0]
-        starts = starts if found.kept == CLOSED_FORM else [found]
-        if found.kept == CLOSED_FORM:  # nothing was stopped by the held-back rows: they may serve too
+        if found.kept == CONTRASTIVE:
+            starts = [found]
+        else:  # nothing was stopped by the held-back rows: they may serve too
             last = closed.products(train.present)
             found = replace(found, weights=closed.weights(last[0], closed.joints(last, self.shrinkage, self.power), ridges))
         for bridge in bridges:
@@ -374,7 +375,7 @@ class Alignment:
                     float(reciprocal_ranks(torch.from_numpy(z @ goal[judged].T), names[judged]).mean()) if len(judged) else 0.0
                 )
             last = _ridge(x[there], goal[there], RIDGES[int(np.argmax(scores))])
-            weights |= {f"{f}/{k}": v for k, v in arrays([Part(basis, scale[:, None] * last)], None).items()}
+            weights |= {f"{f}/{k}": v for k, v in arrays([Part(basis, scale[:, None] * last)]).items()}
         return Alignment(s, train.fields, weights, train.space, self.kept, self.bridges)
 
     def fingerprint(self) -> str:

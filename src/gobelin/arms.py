@@ -159,12 +159,8 @@ class Arms:
         made, settings = self.made, self.made.settings
         random = settings.split.by == "random" and made.schema.role("split") is None
         why = "random split by group" if random else ""
-        held = self._with_image("valid")
-        ids = tuple(self.made_ids(batch))
-        train, encode = self._training_pictures, self._encode
-        return judge.copies(
-            settings.judge, train, self._pictures(held), Pictures(images, ids), encode, why, made.runtime.seed
-        )  # fmt: skip
+        train, held, own = self._pictured("train"), self._pictured("valid"), Pictures(images, tuple(self.made_ids(batch)))
+        return judge.copies(settings.judge, train, held, own, self._encode, why, made.runtime.seed)
 
     def quality(self, batch: int) -> list[Finding]:
         """What the metrics say of a batch's images, those later left out among them; of rows that have an answer, as made ones
@@ -174,15 +170,24 @@ class Arms:
         def seen(rows: np.ndarray, images: np.ndarray) -> quality.Seen:
             return quality.Seen(images, np.array(target.classes)[target.values[rows]] if target.exclusive else None)
 
-        answered = (rows[target.present[rows]] for rows in (self._with_image("train"), self._with_image("valid")))
-        train, valid = (seen(rows, self._pictures(rows).images) for rows in answered)
+        def answered(part: str) -> quality.Seen:
+            rows = self._with_image(part)
+            known = target.present[rows]
+            return seen(rows[known], self._pictured(part).images[known])
+
         new = seen(self.train[self.parents], self.images[batch])
         encoder = made.schema.field(self.field).encoder
-        return quality.quality(made.settings.judge, train, valid, new, encoder, made.runtime)
+        return quality.quality(made.settings.judge, answered("train"), answered("valid"), new, encoder, made.runtime)
+
+    def _pictured(self, part: str) -> Pictures:
+        """A part's images, decoded once."""
+        if part not in self._decoded:
+            self._decoded[part] = self._pictures(self._with_image(part))
+        return self._decoded[part]
 
     @cached_property
-    def _training_pictures(self) -> Pictures:
-        return self._pictures(self._with_image("train"))
+    def _decoded(self) -> dict[str, Pictures]:
+        return {}
 
     def _with_image(self, part: str) -> np.ndarray:
         rows = self.made.rows.part(part)
@@ -251,8 +256,8 @@ class Arms:
         copies = near = unread = out = nothing
         if self.how.quarantine:
             copies = np.any([[r["flagged"] for r in one.rows] for one in self.audits[batch].values()], axis=0)
-            opened = self._pictures(np.concatenate([self._with_image("valid"), self._with_image("test")])).images
-            train, seed = self._training_pictures.images, self.made.runtime.seed
+            opened = np.concatenate([self._pictured(part).images for part in ("valid", "test")])
+            train, seed = self._pictured("train").images, self.made.runtime.seed
             near = screening.near(images, opened, train, self._encode, self.made.settings.judge, seed)
         if self.reader is not None:
             asked = self.label[self.parents]
@@ -263,11 +268,6 @@ class Arms:
     def kept(self, batch: int) -> np.ndarray:
         """bool [M]: the made images that become training rows."""
         return self.screens[batch].kept
-
-    def names(self, batch: Batch) -> tuple[str, str]:
-        """Of the arm of its images, and of the one with the classic views too."""
-        by = f" by {batch.name}" if len(self.how.generators) > 1 else ""
-        return f"{GENERATED}{by}", f"{BOTH}{by}"
 
     @cached_property
     def pool(self) -> Pool | None:
@@ -300,7 +300,7 @@ class Arms:
         classic = next((a for a in arms if a.name == loop.CLASSIC), None)
         for k, batch in enumerate(self.batches):
             kept = self.kept(k)
-            rows, order, (alone, both) = self.made_dataset(k, kept), np.flatnonzero(kept), self.names(batch)
+            rows, order, (alone, both) = self.made_dataset(k, kept), np.flatnonzero(kept), arm_names(made, batch.name)
             joined = real.join(rows)
             arms.append(Arm(alone, joined, np.ones(len(joined), np.float32), batch.seed, order))
             if classic is not None:
@@ -311,10 +311,20 @@ class Arms:
         return arms
 
 
+def generators(made: Artefacts) -> tuple[str, ...]:
+    """The names of the study's generators: those that were asked for, else the run's own."""
+    return made.settings.augment.generators or (made.settings.generator.name,)
+
+
+def arm_names(made: Artefacts, generator: str) -> tuple[str, str]:
+    """Of the arm of a generator's images, and of the one with the classic views too."""
+    by = f" by {generator}" if len(generators(made)) > 1 else ""
+    return f"{GENERATED}{by}", f"{BOTH}{by}"
+
+
 def batches_of(made: Artefacts) -> list[Batch]:
     """Every training of every generator of the study; the data aren't needed for the run's own."""
-    names = made.settings.augment.generators or (made.settings.generator.name,)
-    each = [with_generator(made, name) for name in names]
+    each = [with_generator(made, name) for name in generators(made)]
     return [Batch(one, seed) for one in each for seed in range(one.settings.generator.seeds)]
 
 

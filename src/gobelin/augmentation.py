@@ -69,7 +69,7 @@ class Study:
         """Tune and train every arm, open the test rows, compare."""
         made, target, how = self.made, self.made.rows.target, self.how
         metric: Metric = "rmse" if target.kind == "number" else "balanced_accuracy"
-        sets = [self.arms] if how.study == "images" else [resampled(made, k) for k in range(how.resamples)]
+        sets = [self.arms] if how.study == "images" else [resampled(made, k) for k in range(how.sets)]
         for one in sets:
             _ = one.arms  # all is made and screened before the test rows are opened
         look = made.run.look("augment", self.key)
@@ -278,13 +278,11 @@ class Study:
         rows: list[tuple[int, Mapping[str, object]]] = []
         for k, results in enumerate(self.arms.audits):
             batch = self.arms.batches[k]
-            more = {"generator": batch.name} if len(self.how.generators) > 1 else {}
-            for result in results.values():
-                found += [replace(f, scope={**f.scope, **more, "generator seed": str(batch.seed)}) for f in result.findings]
-                rows += [(k, r) for r in result.rows]
-            own = self.arms.quality(k)
-            scores = [replace(f, source="audit", scope={**f.scope, **more, "generator seed": str(batch.seed)}) for f in own]
-            found += scores
+            of = {"generator": batch.name} if len(self.how.generators) > 1 else {}
+            of |= {"generator seed": str(batch.seed)}
+            own = [f for result in results.values() for f in result.findings] + self.arms.quality(k)
+            found += [replace(f, source="audit", scope={**f.scope, **of}) for f in own]
+            rows += [(k, r) for result in results.values() for r in result.rows]
         rows.sort(key=lambda one: float(str(one[1]["ratio"])))
         pairs = [p for k, r in rows[:SHOWN_PAIRS] if (p := self._pair(k, r)) is not None]
         if pairs:

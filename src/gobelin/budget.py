@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from gobelin import catalog, evaluation, loop, planning
-from gobelin.arms import Arms
+from gobelin.arms import Arms, arm_names, generators
 from gobelin.artefacts import Artefacts
 from gobelin.errors import GobelinError
 from gobelin.evidence import Finding, printed
@@ -56,15 +56,10 @@ def refusal(found: Power) -> str:
     )
 
 
-def names(how: Augment, own: str) -> tuple[str, ...]:
-    return how.generators or (own,)
-
-
 def planned(made: Artefacts) -> list[Finding]:
     """What a study would do here, without doing it."""
     s, how, arms, target = made.settings, made.settings.augment, Arms(made), made.rows.target
-    generators, resamples = names(how, s.generator.name), how.resamples if how.study == "method" else 1
-    found, label = [], arms.label
+    found, label, batches = [], arms.label, len(generators(made)) * s.generator.seeds
     if target.exclusive:
         real, more = (
             np.bincount(label, minlength=len(target.classes)),
@@ -78,21 +73,21 @@ def planned(made: Artefacts) -> list[Finding]:
             Finding("images_to_make", {"class": c}, value=float(k), n=int(n), note="n: its real training rows", source="plan")
             for c, k, n in zip(target.classes, more, real, strict=True) if n
         ]  # fmt: skip
-    many = len(arms.parents) * len(generators) * s.generator.seeds * resamples
+    many = len(arms.parents) * batches * how.sets
     ratios = ", ".join(f"{r:g}" for r in how.sweep)
-    note = f"ratios that are tried: {ratios}; study of {how.study}, {resamples} sets of training rows"
+    note = f"ratios that are tried: {ratios}; study of {how.study}, {how.sets} sets of training rows"
     found.append(Finding("images_to_make", value=float(many), note=note, source="plan"))
     rivals = [r for r in how.rivals if r != "retrieved" or (~target.present[made.rows.part("train")]).any()]
     opponents = f"{loop.BASELINE}, {', '.join(rivals)}"
     found += [
         Finding("opponents", {"arm": arm}, value=float(len(rivals) + 1), note=opponents, source="plan")
-        for arm in dict.fromkeys(n for b in _batch_names(how, generators, loop.CLASSIC in rivals) for n in b)
-    ]
-    lacking = _lacking(made, generators) * resamples if resamples == 1 else len(generators) * s.generator.seeds * resamples
+        for g in generators(made) for arm in arm_names(made, g)[: 2 if loop.CLASSIC in rivals else 1]
+    ]  # fmt: skip
+    lacking = _lacking(made)
     found.append(Finding("generator_minutes", value=s.generator.minutes * lacking, unit="minutes", source="plan",
                          note=f"{lacking} trainings that are lacking, at most"))  # fmt: skip
-    each = 1 + len(rivals) + 2 * len(generators) * s.generator.seeds
-    heads = each * (how.trials * how.tuning_seeds + how.seeds) * resamples
+    each = 1 + len(rivals) + 2 * batches
+    heads = each * (how.trials * how.tuning_seeds + how.seeds) * how.sets
     note = f"{each} arms, {how.trials} settings each, {how.seeds} seeds"
     found.append(Finding("heads_to_train", {"verb": "augment"}, value=float(heads), note=note, source="plan"))
     expected = power(made)
@@ -105,17 +100,10 @@ def planned(made: Artefacts) -> list[Finding]:
     return found
 
 
-def _batch_names(how: Augment, generators: tuple[str, ...], classic: bool) -> list[tuple[str, ...]]:
-    out = []
-    for name in generators:
-        by = f" by {name}" if len(generators) > 1 else ""
-        out.append((f"generated{by}", f"{loop.CLASSIC} + generated{by}")[: 2 if classic else 1])
-    return out
-
-
-def _lacking(made: Artefacts, generators: tuple[str, ...]) -> int:
-    seeds = range(made.settings.generator.seeds)
-    return sum(not made.run.has(f"generators/{g}-{k}") for g in generators for k in seeds)
+def _lacking(made: Artefacts) -> int:
+    """Trainings of generators that are to come; resamples of the training rows count as untrained."""
+    seeds, sets = range(made.settings.generator.seeds), made.settings.augment.sets
+    return sum(sets > 1 or not made.run.has(f"generators/{g}-{k}") for g in generators(made) for k in seeds) * sets
 
 
 def decide(made: Artefacts) -> None:
@@ -125,20 +113,18 @@ def decide(made: Artefacts) -> None:
     if how.minutes is None or before.get("minutes") == how.minutes:
         made.record(made.settings)
         return
-    s, generators = made.settings, names(how, made.settings.generator.name)
-    resamples = how.resamples if how.study == "method" else 1
-    lack = _lacking(made, generators) if resamples == 1 else len(generators) * s.generator.seeds * resamples
+    s, lack = made.settings, _lacking(made)
     seconds = 60 * how.minutes
     each = min(60 * s.generator.minutes, seconds / 2 / max(lack, 1))
     s = replace(s, generator=replace(s.generator, minutes=each / 60))
     made.settings, arms = s, Arms(made)
-    batches = len(generators) * s.generator.seeds
+    batches = len(generators(made)) * s.generator.seeds
     many = 1 + len(how.rivals) + 2 * batches
     head, image = _seconds(made, arms, many)
     images = len(arms.parents) * (3 * batches + sum(r in how.rivals for r in ENCODED_ARMS) + 1)
-    fixed = lack * each + resamples * (head * how.trials * how.tuning_seeds + image * images)
+    fixed = lack * each + how.sets * (head * how.trials * how.tuning_seeds + image * images)
     most = max(how.seeds, Augment().seeds)
-    seeds = planning.affordable(seconds, fixed, head * resamples, most)
+    seeds = planning.affordable(seconds, fixed, head * how.sets, most)
     made.record(replace(s, augment=replace(how, seeds=seeds)))
 
 

@@ -108,20 +108,17 @@ class Closed:
         widths = [self.joint if isinstance(n, int) else self.pairs for n in names]
         edges = np.cumsum([0, *widths])
         place = {n: np.arange(edges[i], edges[i + 1]) for i, n in enumerate(names)}
-        own = {f: [p for _, p in parts[f]] for f in fields}
         at = {f: np.concatenate([place[n] for n, _ in parts[f]]) for f in fields}
-        plain = {f: arrays(own[f], None) for f in fields}
-        if edges[-1] == self.width and all(len(at[f]) == self.width for f in fields):
-            whole: dict[str, np.ndarray | None] = dict.fromkeys(fields)
-        else:
-            cut = self._cut(plain, at, int(edges[-1]))
-            whole = {f: cut[at[f]] for f in fields}
-        return {f"{f}/{k}": v for f in fields for k, v in arrays(own[f], whole[f]).items()}
+        maps = {f: arrays([p for _, p in parts[f]]) for f in fields}
+        if edges[-1] != self.width or any(len(at[f]) != self.width for f in fields):
+            cut = self._cut(maps, at, int(edges[-1])).astype(np.float32)
+            maps = {f: one | {"whole": cut[at[f]]} for f, one in maps.items()}
+        return {f"{f}/{k}": v for f, one in maps.items() for k, v in one.items()}
 
-    def _cut(self, plain: dict[str, dict[str, np.ndarray]], at: dict[str, np.ndarray], total: int) -> np.ndarray:
+    def _cut(self, maps: dict[str, dict[str, np.ndarray]], at: dict[str, np.ndarray], total: int) -> np.ndarray:
         """[total, D]: the principal directions (not centred) of all fields' vectors, the strongest first."""
         squares = np.zeros((total, total))
-        for f, w in plain.items():
+        for f, w in maps.items():
             for block in present_blocks(self.train, f):
                 z = side_by_side(w, block)
                 squares[np.ix_(at[f], at[f])] += z.T @ z

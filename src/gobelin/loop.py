@@ -81,6 +81,11 @@ class Augment:
         return (max(self.ratio),) if self.per_class else self.ratio
 
     @property
+    def sets(self) -> int:
+        """How many sets of training rows are studied."""
+        return self.resamples if self.study == "method" else 1
+
+    @property
     def trials(self) -> int:
         """Settings that every arm is tried with."""
         return len(self.sweep) * len(self.mixes) * len(self.decays)

@@ -25,9 +25,9 @@ class Part:
     weight: float = 1.0
 
 
-def arrays(parts: list[Part], whole: np.ndarray | None) -> dict[str, np.ndarray]:
-    """The arrays of a field's map. The parts of one basis come first, then those of the other (H columns in all); whole [H, D]
-    maps what they are together, None leaves it as it is (H = D)."""
+def arrays(parts: list[Part]) -> dict[str, np.ndarray]:
+    """The arrays of a field's map. The parts of one basis come first, then those of the other (H columns in all). Beside them
+    `whole` [H, D] may map what they are together; without it they stay as they are (H = D)."""
     out: dict[str, np.ndarray] = {}
     for basis, own in _by_basis(parts):
         lifted = basis.lift is not None
@@ -40,7 +40,7 @@ def arrays(parts: list[Part], whole: np.ndarray | None) -> dict[str, np.ndarray]
     ordered = [p for _, own in _by_basis(parts) for p in own]
     out["widths"] = np.array([p.last.shape[1] for p in ordered])
     out["shares"] = np.array([p.weight for p in ordered], np.float32)
-    return out if whole is None else out | {"whole": whole.astype(np.float32)}
+    return out
 
 
 def vectors(w: Arrays, x: np.ndarray) -> np.ndarray:
