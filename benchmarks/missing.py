@@ -10,7 +10,8 @@ cross-fitted training rows choose at that rate, absent fields masked. Rivals, on
     row_dropping  only training rows that have every common field teach; an absent part of a test row is its mean
     boosting      histogram gradient boosting, which knows missing values, on the principal components of all fields
 
-Features are encoded once. Intervals are paired by test unit and cover the draws of the masks.
+Features are encoded once. Intervals are paired by test unit and cover the draws of the masks and of training's seeds, a mask
+each, also where nothing is hidden.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ def study(sample: str, folder: Path, masks: int, field: str, rates: Sequence[flo
         [evaluation.scored_rows(training.target, bench.made.rows.labelled(part)) for part in ("valid", "test")]
     )
     for rate in rates:
-        curve_point(sample, training, rows, rate, field, masks if rate else 1)
+        curve_point(sample, training, rows, rate, field, masks)
 
 
 def curve_point(sample: str, training: Training, rows: np.ndarray, rate: float, field: str, masks: int) -> None:
@@ -110,7 +111,7 @@ def curve_point(sample: str, training: Training, rows: np.ndarray, rate: float, 
     hits: dict[str, list[np.ndarray]] = {}
     chosen = []
     for mask in range(masks):
-        hidden = masked(training, rate, field, mask)
+        hidden = masked(replace(training, runtime=replace(training.runtime, seed=mask)), rate, field, mask)
         found, best = contenders(hidden, rows, training.embeddings.present.mean(0) >= COMMON)
         chosen.append(best)
         for name, one in found.items():

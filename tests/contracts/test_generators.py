@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from gobelin import catalog
+from gobelin.data.images import png_bytes
 from gobelin.errors import GobelinError
 from gobelin.generators import PARTS, Condition, Context, Controls, Generator, ImageRows, Sampler, check_condition
 from gobelin.runtime import Runtime
@@ -46,12 +47,24 @@ SMALL = {"width": 16, "critic_width": 8, "prior_width": 64, "hidden": 32, "style
 
 @pytest.fixture(scope="module")
 def settings(request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
-    """Networks small enough for a contract, and what a generator can't do without: a pretrained one is given a pipeline."""
+    """Networks small enough for a contract, and what a generator can't do without: a pretrained one is given a pipeline, one of
+    imported images a folder of them."""
     known = {name: {f.name for f in fields(catalog.find("generators", name))} for name in NAMES}
     out: dict[str, dict[str, Any]] = {name: {k: v for k, v in SMALL.items() if k in has} for name, has in known.items()}
     if "pretrained" in out:
         out["pretrained"] = {"model": str(request.getfixturevalue("pipelines")["text"]), "evaluations": 4}
+    out["imported"] = {"folder": str(request.getfixturevalue("album"))}
     return out
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images of the two planted classes in a folder each."""
+    root, rows = tmp_path_factory.mktemp("album"), planted(24)
+    for k, image in enumerate(rows.images):
+        (root / rows.classes[k % 2]).mkdir(exist_ok=True)
+        (root / rows.classes[k % 2] / f"{k:02d}.png").write_bytes(png_bytes(image))
+    return root
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +122,7 @@ def test_rows_of_weight_zero_teach_nothing(name: str, settings: dict[str, dict[s
 
     assert fit("weighed", rows.images, weights) == fit("other", other, weights)
     assert fit("none", rows.images, None) == fit("ones", rows.images, np.ones(ROWS))
-    if name not in ("procedural", "pretrained"):  # which learn from no image, unless asked to
+    if name not in ("procedural", "pretrained", "imported"):  # which learn from no image, unless asked to
         assert fit("weighed", rows.images, weights) != fit("none", rows.images, None)
         with pytest.raises(GobelinError, match="all 64 training rows with an image have the weight 0"):
             fit("nothing", rows.images, np.zeros(ROWS))

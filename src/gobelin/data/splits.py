@@ -24,8 +24,8 @@ class Split:
     by: str = "random"
 
     def __post_init__(self) -> None:
-        if not (0 < self.valid < 1 and 0 < self.test < 1 and self.valid + self.test < 0.9):
-            raise ValueError(f"valid = {self.valid} and test = {self.test} must be positive and leave a tenth to train")
+        if not (0 < self.valid < 1 and 0 < self.test < 1 and self.valid + self.test < 0.99):
+            raise ValueError(f"valid = {self.valid} and test = {self.test} must be positive and leave a hundredth to train")
         if self.by not in ("random", "time"):
             raise ValueError(f"by = {self.by!r}, 'random' or 'time' was expected")
 

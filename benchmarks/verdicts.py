@@ -1,0 +1,130 @@
+"""Studies of the whole loop on real records: did made images help? The plan of every confirming study stands here, fixed
+before its test rows were touched.
+
+python benchmarks/verdicts.py [--study NAME] [--draw N] [--folder FOLDER] [--minutes M]
+
+`explore` studies were used to look for a set where made images help beyond the best rival. They see rows of the first half of
+Fashion-MNIST's training rows alone; the confirming ones see rows of the second half, once. OpenMoji and Tux Paint come as they
+are. Every study that was run is a line of the results and stands in docs/log.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+sys.path.insert(0, str(Path(__file__).parent))
+import fashion
+import glyphs
+import record
+
+from gobelin import Workbench, catalog, config
+from gobelin.data.dataset import Dataset
+from gobelin.data.images import png_bytes
+from gobelin.data.reading import read
+
+FASHION: dict[str, Any] = {
+    "encoders": {"image": {"name": "pixels"}}, "split": {"valid": 0.2, "test": 0.65}, "generator": {"size": 28, "minutes": 3.0},
+    "augment": {"ratio": (0.25, 1.0)},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """sample: a sample set as it comes, or `fashion` by `counts`: rows of every class, in the order of its classes, scarce ones
+    few. settings: over those of the sample. halved: explored on one half of the rows and confirmed on the other. purpose: explore, or confirm what is `expected`."""
+
+    sample: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    counts: tuple[int, ...] = ()
+    halved: bool = False
+    purpose: str = "explore"
+    expected: str = ""
+
+
+TAIL = (1400, 133, 1400, 133, 1400, 133, 133, 1400, 133, 1400)
+FEW: dict[str, Any] = {
+    "split": {"valid": 0.06, "test": 0.9}, "generator": {"size": 32, "name": "imported"}, "augment": {"ratio": (4.0, 12.0)},
+}  # fmt: skip
+PLANS: dict[str, Plan] = {
+    "tail, vaegan": Plan("fashion", {**FASHION, "generator": {**FASHION["generator"], "name": "vaegan"}}, TAIL),
+    "tail, flow": Plan("fashion", {**FASHION, "generator": {**FASHION["generator"], "name": "flow"}}, TAIL),
+    "tail, gan": Plan("fashion", {**FASHION, "generator": {**FASHION["generator"], "name": "gan"}}, TAIL),
+    "few digits, fonts": Plan("digits", FEW, halved=True),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--study", choices=PLANS, help="Only this one.")
+    parser.add_argument("--draw", type=int, default=0, help="Of rows and of every seed.")
+    parser.add_argument("--folder", type=Path, help="Where runs are kept; a temporary one without it.")
+    said = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        for name in [said.study] if said.study else PLANS:
+            study(name, PLANS[name], said.draw, (said.folder or Path(place)) / f"{name}-{said.draw}".replace(" ", ""))
+
+
+def study(name: str, plan: Plan, draw: int, folder: Path) -> None:
+    start = time.perf_counter()
+    source = catalog.build("samples", plan.sample)
+    confirming = plan.purpose == "confirm"
+    settings = config.merge(config.merge({} if plan.counts else source.settings(), plan.settings), {"runtime": {"seed": draw}})
+    if plan.counts:
+        data = clothes(plan.counts, draw, confirming)
+    else:
+        data = half(read(source.write(folder / "data", draw)).with_ids("id"), confirming, plan.halved)
+    if settings["generator"].get("name") == "imported":
+        album = glyphs.write(folder / "glyphs", 200, 32)
+        settings = config.merge(settings, {"generator": {"settings": {"folder": str(album)}}})
+    bench = Workbench(data, source.target, folder, settings)
+    bench.check(), bench.fit()
+    found = bench.augment()
+    shown = {"value", "low", "high", "n"}
+    verdicts = [f for f in found if f.name == "verdict"]
+    compared = [f for f in found if f.comparator and f.source == "augment" and set(f.scope) == {"arm"}]
+    made = [f for f in found if f.name in ("made_images", "made_left_out", "copies_left_out")]
+    record.append("verdicts", {
+        "study": name, "purpose": plan.purpose, "expected": plan.expected, "draw": draw, "sample": plan.sample,
+        "verdicts": {f.scope["arm"]: {"word": f.verdict, "sentence": f.note} for f in verdicts},
+        "gains": {f"{f.scope['arm']} over {f.comparator}": {k: getattr(f, k) for k in sorted(shown)}
+                  for f in compared if f.name != "verdict"},
+        "scores": {f.scope["arm"]: f.value for f in found if f.name.startswith("test_")},
+        "made": {" ".join([f.name, *f.scope.values()]): f.value for f in made},
+        "look": next(f.value for f in found if f.name == "look_at_test_rows"),
+        "seconds": round(time.perf_counter() - start),
+    })  # fmt: skip
+
+
+def half(data: Dataset, confirming: bool, halved: bool) -> Dataset:
+    """The rows that this purpose may see."""
+    order = np.random.default_rng(2026).permutation(len(data))
+    own = order[len(order) // 2 :] if confirming else order[: len(order) // 2]
+    return data.rows(np.sort(own)) if halved else data
+
+
+def clothes(counts: tuple[int, ...], draw: int, confirming: bool) -> Dataset:
+    """Fashion-MNIST with so many rows of each class, from the half of its training rows that this purpose may see."""
+    images, labels = fashion.load("train")
+    half = np.random.default_rng(2026).permutation(len(labels))
+    half = half[len(half) // 2 :] if confirming else half[: len(half) // 2]
+    order = half[np.random.default_rng(draw).permutation(len(half))]
+    rows = np.concatenate([order[labels[order] == c][:n] for c, n in enumerate(counts)])
+    table = pa.table({
+        "id": [f"{r:05d}" for r in rows], "image": [png_bytes(images[r]) for r in rows],
+        "class": [fashion.CLASSES[labels[r]] for r in rows],
+    })  # fmt: skip
+    return Dataset(table, Path(), "fashion").with_ids("id")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""Images made elsewhere. Oracle: the pixels in the folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gobelin import catalog
+from gobelin.data.images import png_bytes
+from gobelin.errors import GobelinError
+from gobelin.generators import Condition, Context, Controls, ImageRows, Sampler
+from gobelin.runtime import Runtime
+
+RUNTIME = Runtime(seed=0, device="cpu", precision="float32", threads=1)
+CLASSES = ("cat", "dog", "hen")
+
+
+def asked(labels: list[int]) -> Condition:
+    n = len(labels)
+    return Condition((), torch.zeros(n, 0, 1), torch.zeros(n, 0, dtype=torch.bool), torch.tensor(labels))
+
+
+def album(root: Path, counts: dict[str, int]) -> Path:
+    """Image k of class c: the grey value 10 k + c everywhere."""
+    for c, (name, count) in enumerate(counts.items()):
+        (root / name).mkdir(parents=True)
+        for k in range(count):
+            (root / name / f"{k}.png").write_bytes(png_bytes(np.full((20, 20, 3), 10 * k + c, np.uint8)))
+    return root
+
+
+def fit(root: Path, work: Path) -> Sampler:
+    rows = ImageRows(np.zeros((3, 16, 16, 3), np.uint8), asked([0, 1, 2]), CLASSES)
+    return catalog.build("generators", "imported", {"folder": str(root)}).fit(rows, rows, Context(RUNTIME, work, 1))
+
+
+def test_a_class_gets_its_own_images_and_all_of_them(tmp_path: Path) -> None:
+    sampler = fit(album(tmp_path / "made", {"cat": 5, "dog": 3, "hen": 4}), tmp_path)
+    labels = [k % 3 for k in range(300)]
+    images = np.concatenate(list(sampler.sample(asked(labels), range(300), Controls())))
+    assert images.shape == (300, 16, 16, 3) and (images == images[:, :1, :1, :1]).all()
+    grey = images[:, 0, 0, 0].astype(int)
+    assert (grey % 10 == labels).all()
+    assert [len(set(grey[np.array(labels) == c])) for c in range(3)] == [5, 3, 4]
+    free = np.concatenate(list(sampler.sample(asked([-1] * 300), range(300), Controls())))[:, 0, 0, 0]
+    assert len(set(free.tolist())) == 12
+
+
+def test_a_class_without_images_is_an_error_when_it_is_asked_for(tmp_path: Path) -> None:
+    sampler = fit(album(tmp_path / "made", {"cat": 2, "dog": 2}), tmp_path)
+    assert len(next(iter(sampler.sample(asked([0, 1]), [0, 1], Controls())))) == 2
+    with pytest.raises(GobelinError, match="holds no image of 'hen'"):
+        list(sampler.sample(asked([2]), [0], Controls()))
+
+
+@pytest.mark.parametrize("what", ["unset", "gone", "flat", "other class", "broken file"])
+def test_a_folder_that_will_not_do_is_one_line(what: str, tmp_path: Path) -> None:
+    root = album(tmp_path / "made", {"cat": 1, "dog": 1, "hen": 1})
+    said = {"unset": "no folder was named", "gone": "a folder of one folder a class", "flat": "holds no class folder",
+            "other class": "cow is no class", "broken file": "cat/0.png: is not an image"}  # fmt: skip
+    if what == "unset":
+        root = Path()
+    elif what == "gone":
+        root = tmp_path / "nowhere"
+    elif what == "flat":
+        root = root / "cat"
+    elif what == "other class":
+        (root / "hen").rename(root / "cow")
+    else:
+        (root / "cat" / "0.png").write_bytes(b"not a picture")
+    rows = ImageRows(np.zeros((3, 16, 16, 3), np.uint8), asked([0, 1, 2]), CLASSES)
+    folder = "" if what == "unset" else str(root)
+    with pytest.raises(GobelinError, match=said[what]) as caught:
+        catalog.build("generators", "imported", {"folder": folder}).fit(rows, rows, Context(RUNTIME, tmp_path, 1))
+    assert "\n" not in str(caught.value)
