@@ -32,46 +32,64 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.images import png_bytes
 from gobelin.data.reading import read
 
-FASHION: dict[str, Any] = {
-    "encoders": {"image": {"name": "pixels"}}, "split": {"valid": 0.2, "test": 0.65}, "generator": {"size": 28, "minutes": 3.0},
-    "augment": {"ratio": (0.25, 1.0)},
+TAIL = (1400, 133, 1400, 133, 1400, 133, 133, 1400, 133, 1400)
+CLOTHES: dict[str, Any] = {
+    "encoders": {"image": {"name": "pixels"}}, "split": {"valid": 0.2, "test": 0.65},
+    "generator": {"name": "vaegan", "size": 28, "steps": 600}, "augment": {"ratio": (0.25, 1.0)},
+}  # fmt: skip
+LIGHT = {"augment": {"ratio": (0.25, 1.0), "mixes": (0.02, 0.1)}}
+STARVED: dict[str, Any] = {
+    "generator": {"steps": 1}, "augment": {"ratio": (4.0,), "mixes": (1.0,), "agree": False, "quarantine": False},
+}  # fmt: skip
+FEW: dict[str, Any] = {
+    "split": {"valid": 0.06, "test": 0.9}, "generator": {"size": 32, "name": "imported"},
+    "augment": {"ratio": (4.0, 12.0), "mixes": (0.02, 0.1)},
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Plan:
     """sample: a sample set as it comes, or `fashion` by `counts`: rows of every class, in the order of its classes, scarce ones
-    few. settings: over those of the sample. halved: explored on one half of the rows and confirmed on the other. purpose: explore, or confirm what is `expected`."""
+    few. settings: over those of the sample. halved: explored on one half of the rows and confirmed on the other. draw: of rows and
+    of every seed. purpose: explore, or confirm what is `expected`."""
 
     sample: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     counts: tuple[int, ...] = ()
     halved: bool = False
+    draw: int = 0
     purpose: str = "explore"
     expected: str = ""
 
 
-TAIL = (1400, 133, 1400, 133, 1400, 133, 133, 1400, 133, 1400)
-FEW: dict[str, Any] = {
-    "split": {"valid": 0.06, "test": 0.9}, "generator": {"size": 32, "name": "imported"}, "augment": {"ratio": (4.0, 12.0)},
-}  # fmt: skip
 PLANS: dict[str, Plan] = {
-    "tail, vaegan": Plan("fashion", {**FASHION, "generator": {**FASHION["generator"], "name": "vaegan"}}, TAIL),
-    "tail, flow": Plan("fashion", {**FASHION, "generator": {**FASHION["generator"], "name": "flow"}}, TAIL),
-    "tail, gan": Plan("fashion", {**FASHION, "generator": {**FASHION["generator"], "name": "gan"}}, TAIL),
+    "tail, vaegan": Plan("fashion", CLOTHES, TAIL),
     "few digits, fonts": Plan("digits", FEW, halved=True),
+    "confirm: few digits, fonts": Plan("digits", FEW, halved=True, purpose="confirm", draw=7, expected="helped"),
+    "confirm: tail, vaegan": Plan(
+        "fashion", config.merge(CLOTHES, LIGHT), TAIL, purpose="confirm", draw=7, expected="no evidence"
+    ),
+    "confirm: tail, starved vaegan": Plan(
+        "fashion", config.merge(CLOTHES, STARVED), TAIL, purpose="confirm", draw=8, expected="harmed"
+    ),
+    "openmoji as it comes": Plan("openmoji", {"augment": {"ratio": (0.25, 1.0)}}, purpose="confirm"),
+    "tuxpaint as it comes": Plan("tuxpaint", {"augment": {"ratio": (0.25, 1.0)}}, purpose="confirm"),
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--study", choices=PLANS, help="Only this one.")
-    parser.add_argument("--draw", type=int, default=0, help="Of rows and of every seed.")
+    parser.add_argument("--draw", type=int, help="Another than the plan's, to explore.")
     parser.add_argument("--folder", type=Path, help="Where runs are kept; a temporary one without it.")
     said = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         for name in [said.study] if said.study else PLANS:
-            study(name, PLANS[name], said.draw, (said.folder or Path(place)) / f"{name}-{said.draw}".replace(" ", ""))
+            plan = PLANS[name]
+            if said.draw is not None and plan.purpose == "confirm":
+                raise SystemExit(f"{name}: a confirming study has the draw of its plan, {plan.draw}")
+            draw = plan.draw if said.draw is None else said.draw
+            study(name, plan, draw, (said.folder or Path(place)) / f"{name}-{draw}".translate({32: None, 44: None, 58: "-"}))
 
 
 def study(name: str, plan: Plan, draw: int, folder: Path) -> None:
@@ -92,14 +110,14 @@ def study(name: str, plan: Plan, draw: int, folder: Path) -> None:
     shown = {"value", "low", "high", "n"}
     verdicts = [f for f in found if f.name == "verdict"]
     compared = [f for f in found if f.comparator and f.source == "augment" and set(f.scope) == {"arm"}]
-    made = [f for f in found if f.name in ("made_images", "made_left_out", "copies_left_out")]
+    made = [f for f in found if f.name in ("made_rows", "screened_out")]
     record.append("verdicts", {
         "study": name, "purpose": plan.purpose, "expected": plan.expected, "draw": draw, "sample": plan.sample,
         "verdicts": {f.scope["arm"]: {"word": f.verdict, "sentence": f.note} for f in verdicts},
         "gains": {f"{f.scope['arm']} over {f.comparator}": {k: getattr(f, k) for k in sorted(shown)}
                   for f in compared if f.name != "verdict"},
         "scores": {f.scope["arm"]: f.value for f in found if f.name.startswith("test_")},
-        "made": {" ".join([f.name, *f.scope.values()]): f.value for f in made},
+        "made": {" ".join([f.name, *map(str, f.scope.values())]): f.value for f in made},
         "look": next(f.value for f in found if f.name == "look_at_test_rows"),
         "seconds": round(time.perf_counter() - start),
     })  # fmt: skip
