@@ -1,7 +1,7 @@
 """Digits as a simulator would make them: fonts drawn at the size and blur of the scanned ones, one folder a class.
 
-    apt-get install fonts-breip fonts-humor-sans fonts-dkg-handwriting fonts-femkeklaver fonts-bwht fonts-klee fonts-rufscript \\
-        fonts-sjfonts fonts-yusei-magic fonts-dancingscript fonts-kaushanscript fonts-joscelyn fonts-comic-neue
+    apt-get install fonts-breip fonts-humor-sans fonts-dkg-handwriting fonts-femkeklaver fonts-bwht fonts-klee \\
+        fonts-rufscript fonts-sjfonts fonts-yusei-magic fonts-dancingscript fonts-kaushanscript fonts-joscelyn fonts-comic-neue
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Studies of the whole loop on real records: did made images help? The plan of every confirming study stands here, fixed
 before its test rows were touched.
 
-python benchmarks/verdicts.py [--study NAME] [--draw N] [--folder FOLDER] [--minutes M]
+python benchmarks/verdicts.py [--study NAME] [--draw N] [--folder FOLDER]
 
 `explore` studies were used to look for a set where made images help beyond the best rival. They see rows of the first half of
-Fashion-MNIST's training rows alone; the confirming ones see rows of the second half, once. OpenMoji and Tux Paint come as they
+Fashion-MNIST's training rows, or of the digits, alone; the confirming ones see rows of the second half, once. OpenMoji and Tux Paint come as they
 are. Every study that was run is a line of the results and stands in docs/log.md.
 """
 
@@ -50,8 +50,8 @@ FEW: dict[str, Any] = {
 @dataclass(frozen=True)
 class Plan:
     """sample: a sample set as it comes, or `fashion` by `counts`: rows of every class, in the order of its classes, scarce ones
-    few. settings: over those of the sample. halved: explored on one half of the rows and confirmed on the other. draw: of rows and
-    of every seed. purpose: explore, or confirm what is `expected`."""
+    few. settings: over those of the sample. halved: explored on one half of the rows and confirmed on the other. draw: of rows
+    and of every seed. purpose: explore, or confirm what is `expected`."""
 
     sample: str
     settings: Mapping[str, Any] = field(default_factory=dict)
