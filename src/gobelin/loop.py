@@ -269,6 +269,14 @@ def findings(found: Comparisons, outcome: Outcome, how: Augment, metric: str) ->
                 main.needed_units(how.smallest_effect), one.sentence, "augment",
             )
         )  # fmt: skip
+        out.append(
+            Finding(
+                "smallest_detectable_effect", {"arm": trial.arm}, value=one.detectable,
+                unit="" if metric == "rmse" else "points",
+                note=f"against {base}: four of five studies like this one find a true difference of this size",
+                n=main.units, source="augment",
+            )
+        )  # fmt: skip
         out.append(main.finding(trial.arm, base, smallest_effect=how.smallest_effect, source="augment"))
         out += [
             c.finding(trial.arm, rival, smallest_effect=how.smallest_effect, source="augment")
