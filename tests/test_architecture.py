@@ -60,6 +60,7 @@ RANKS: list[tuple[str, ...]] = [
     ("artefacts", "protocol", "showing"),
     ("filling", "matching"),
     ("making", "card", "screening", "advice"),
+    ("conditions",),
     ("describe", "inspection", "mix", "arms"),
     ("budget",),
     ("augmentation", "curation"),

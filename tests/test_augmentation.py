@@ -8,6 +8,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ SETTINGS = {
     "align": {"width": 16, "steps": 20},
     "fusion": {"settings": {"steps": 40, "components": 24}},
     "generator": {"steps": 8, "size": 16, "settings": {"width": 8, "batch": 16}},
-    "augment": {"seeds": 2, "tuning_seeds": 1, "ratio": (0.25, 0.5), "decays": (1e-2,), "agree": False},
+    "augment": {"seeds": 2, "tuning_seeds": 1, "ratio": (0.25, 0.5), "decays": (1e-2,), "agree": False, "match": False},
     "judge": {"planted": 40},
 }  # fmt: skip
 
@@ -144,6 +145,32 @@ def test_quarantine_takes_the_flagged_rows_and_no_other(bench: Workbench, study:
     nothing.__dict__["images"] = [images]
     nothing.how = type(nothing.how)(**{**vars(nothing.how), "quarantine": False})
     assert nothing.kept(0).all()
+
+
+def test_images_of_another_rows_fields_are_left_out_and_told(bench: Workbench, study: Arms) -> None:
+    """Planted: the parents' own images match what was asked; those of other rows don't."""
+    d = bench.made.rows.dataset
+    values, rows = d.values("image"), study.train[study.parents]
+    own = np.stack([squared(open_image(values[r], d.root, Opening())[0], 16) for r in rows])
+    kept = {}
+    for word, images in (("own", own), ("another's", own[np.random.default_rng(0).permutation(len(own))])):
+        planted = Arms(bench.made)
+        planted.how = replace(planted.how, match=True, quarantine=False)
+        planted.__dict__["images"] = [images]
+        kept[word] = planted.kept(0).mean()
+        found = {f.scope["field"]: f for f in planted.matched[0].found}
+        assert set(found) == {"caption", "table"} and {f.name for f in found.values()} <= {
+            "condition_unmatched", "condition_not_screened"
+        }  # fmt: skip
+        judged = [f for f in found.values() if f.name == "condition_unmatched"]
+        assert judged and max(f.value for f in judged) <= (~planted.kept(0)).sum() <= sum(f.value for f in judged)
+        assert planted.screens[0].reasons() == {"does not match what was asked": (~planted.kept(0)).sum()}
+        assert all("would be caught" in f.note for f in judged)
+    assert kept["own"] > 0.85 and kept["another's"] < 0.65  # of few colours and shapes some fit by luck
+    off = Arms(bench.made)
+    off.__dict__["images"] = [own]
+    off.how = replace(off.how, quarantine=False)
+    assert off.kept(0).all() and off.screens[0].reasons() == {} and off.matched[0].found == ()
 
 
 def test_the_export_is_the_generated_arm_with_its_lineage(bench: Workbench, exported: Path, study: Arms) -> None:

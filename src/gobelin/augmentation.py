@@ -243,7 +243,11 @@ class Study:
                         source="augment")
                 for why in reasons[0]
             ]  # fmt: skip
-            lost = {c for one in sets for c in np.unique(one.label[one.parents][one.screens[b].failed])}
+            lost: set[int] = set()
+            for one in sets:
+                out = one.screens[b].failed
+                lost |= set() if out is None else set(one.label[one.parents][out].tolist())
+            found += _summed([one.matched[b].found for one in sets])
             found += [
                 Finding("class_left_out", {**scope, "class": target.classes[c]}, source="augment",
                         note="the generator failed on it: its label is read from hardly any of its images")
@@ -311,6 +315,16 @@ class Study:
                 encoding="utf-8",
             )
         return folder / "train.parquet"
+
+
+def _summed(each: Sequence[Sequence[Finding]]) -> list[Finding]:
+    """The findings of the first set of training rows, each with the counts of the same one in all sets."""
+    out = []
+    for one in each[0]:
+        same = [f for found in each for f in found if (f.name, f.scope) == (one.name, one.scope)]
+        total = None if one.value is None else float(sum(f.value or 0.0 for f in same))
+        out.append(replace(one, value=total, n=sum(f.n for f in same)))
+    return out
 
 
 def _bytes(value: object, root: Path) -> bytes | None:

@@ -85,24 +85,15 @@ def quality(measured: Sequence[Finding], shelf: Shelf) -> None:
         key = one.name, one.scope.get("generator", "")
         if one.name not in DOUBLES and "class" not in one.scope:
             worst[key] = max(worst.get(key, one), one, key=_badness)
-    several = len({generator for _, generator in worst}) > 1
-    columns = [
-        "measure",
-        *["generator"] * several,
-        "made images",
-        "95 % interval",
-        "unseen real images",
-        "better",
-        "what it asks",
-    ]
-    rows = [
-        [*cells[:1], *[generator] * several, *cells[1:]] for (_, generator), cells in ((k, _row(f)) for k, f in worst.items())
-    ]
+    order = sorted(worst, key=lambda key: (key[1], [*MEASURES, key[0]].index(key[0])))
+    rows = [_row(worst[key]) for key in order]
+    columns = ["measure", "made images", "95 % interval", "real images", "better", "what it asks"]
+    if len({generator for _, generator in worst}) > 1:
+        columns.insert(1, "generator")
+        rows = [[cells[0], generator, *cells[1:]] for (_, generator), cells in zip(order, rows, strict=True)]
+    caption = "Made images beside real ones that were never trained on, whose score is the floor; some measures have none. Of "
+    caption += "several trainings of a generator the worst."
     if rows:
-        caption = (
-            "The made images beside the floor: what real images that were never trained on score; some measures have none. "
-        )
-        caption += "Of several trainings of a generator the worst."
         shelf.table("quality", caption, columns, rows, "Quality of the made images")
 
 
