@@ -39,7 +39,7 @@ RANKS: list[tuple[str, ...]] = [
     ("data.readers", "data.samples", "data.frames"),
     ("data.answers", "data.reading"),
     ("encoders",),
-    ("schema",),
+    ("schema", "witness"),
     ("embedding",),
     ("correlation",),
     ("projection",),
