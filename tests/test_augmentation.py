@@ -8,9 +8,11 @@ import io
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -33,7 +35,7 @@ SETTINGS = {
     "align": {"width": 16, "steps": 20},
     "fusion": {"settings": {"steps": 40, "components": 24}},
     "generator": {"steps": 8, "size": 16, "settings": {"width": 8, "batch": 16}},
-    "augment": {"seeds": 2, "tuning_seeds": 1, "ratio": (0.25, 0.5), "decays": (1e-2,), "agree": False},
+    "augment": {"seeds": 2, "tuning_seeds": 1, "ratio": (0.25, 0.5), "decays": (1e-2,), "agree": False, "match": False},
     "judge": {"planted": 40},
 }  # fmt: skip
 
@@ -146,6 +148,32 @@ def test_quarantine_takes_the_flagged_rows_and_no_other(bench: Workbench, study:
     assert nothing.kept(0).all()
 
 
+def test_images_of_another_rows_fields_are_left_out_and_told(bench: Workbench, study: Arms) -> None:
+    """Planted: the parents' own images match what was asked; those of other rows don't."""
+    d = bench.made.rows.dataset
+    values, rows = d.values("image"), study.train[study.parents]
+    own = np.stack([squared(open_image(values[r], d.root, Opening())[0], 16) for r in rows])
+    kept = {}
+    for word, images in (("own", own), ("another's", own[np.random.default_rng(0).permutation(len(own))])):
+        planted = Arms(bench.made)
+        planted.how = replace(planted.how, match=True, quarantine=False)
+        planted.__dict__["images"] = [images]
+        kept[word] = planted.kept(0).mean()
+        found = {f.scope["field"]: f for f in planted.matched[0].found}
+        assert set(found) == {"caption", "table"} and {f.name for f in found.values()} <= {
+            "condition_unmatched", "condition_not_screened"
+        }  # fmt: skip
+        judged = [f for f in found.values() if f.name == "condition_unmatched"]
+        assert judged and max(f.value for f in judged) <= (~planted.kept(0)).sum() <= sum(f.value for f in judged)
+        assert planted.screens[0].reasons() == {"does not match what was asked": (~planted.kept(0)).sum()}
+        assert all("would be caught" in f.note for f in judged)
+    assert kept["own"] > 0.85 and kept["another's"] < 0.65  # of few colours and shapes some fit by luck
+    off = Arms(bench.made)
+    off.__dict__["images"] = [own]
+    off.how = replace(off.how, quarantine=False)
+    assert off.kept(0).all() and off.screens[0].reasons() == {} and off.matched[0].found == ()
+
+
 def test_the_export_is_the_generated_arm_with_its_lineage(bench: Workbench, exported: Path, study: Arms) -> None:
     table = pq.read_table(exported)
     arm = next(a for a in study.arms if a.name == GENERATED)
@@ -182,7 +210,7 @@ def test_every_new_look_at_the_test_rows_is_counted(bench: Workbench) -> None:
     assert len((copy / "ledger.jsonl").read_text().splitlines()) == 2 and ledger() == [1]
 
 
-# eight ways to bring a made row into validation or test
+# ways to bring a made row into validation or test
 
 
 def with_made(source: Path, bench: Workbench, folder: Path, count: int = 6) -> tuple[Path, list[Path]]:
@@ -337,6 +365,104 @@ def test_8b_another_split_is_another_run(bench: Workbench, tmp_path: Path) -> No
     assert opened.made.data_key != bench.made.data_key
     for stage in ("encoders/table", "encoders/image"):
         assert opened.made.run.has(stage, bench.made.data_key) and not opened.made.run.has(stage, opened.made.data_key)
+
+
+def unmarked(data: bytes) -> bytes:
+    """The same pixels, saved by a program that knows nothing of marks."""
+    out = io.BytesIO()
+    Image.fromarray(np.asarray(Image.open(io.BytesIO(data)))).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("marks", [True, False])
+@pytest.mark.parametrize("split", [True, False])
+def test_9_renamed_columns_don_t_hide_a_lineage(marks: bool, split: bool, exported: Path, tmp_path: Path) -> None:
+    """Not even with the marks gone from the images, whether the split is drawn anew or says that made rows are tested."""
+    table = pq.read_table(exported)
+    images = table["image"].to_pylist()
+    table = table.drop_columns(["image"]).append_column("image", pa.array(images if marks else [unmarked(i) for i in images]))
+    if split:
+        parts = ["test" if o == "generated" else ("train", "valid")[k % 2] for k, o in enumerate(table[ORIGIN].to_pylist())]
+        table = table.append_column("split", pa.array(parts))
+    names = {ORIGIN: "source", LINEAGE: "remark", "gobelin_id": "number"}
+    pq.write_table(table.rename_columns([names.get(n, n) for n in table.column_names]), tmp_path / "renamed.parquet")
+    with pytest.raises(GobelinError, match=r"\d+ of \d+ rows are not real, their origin or lineage says so"):
+        fresh(tmp_path / "renamed.parquet", tmp_path).check()
+
+
+def test_10_no_copied_id_lets_them_in(exported: Path, bench: Workbench, tmp_path: Path) -> None:
+    """A made row that takes a real row's id and place, with every column of its own gone; and one that only shares the id."""
+    table = pq.read_table(exported)
+    real, made = real_rows(table, "real"), real_rows(table, "generated").slice(0, 3)
+    own = [ORIGIN, LINEAGE, "gobelin_id", "id"]
+    ids = pa.array([str(i) for i in real["gobelin_id"].to_pylist()])
+    twice = pa.concat_tables([real.drop_columns(own).append_column("id", ids),
+                              made.drop_columns(own).append_column("id", ids.slice(0, 3))])  # fmt: skip
+    pq.write_table(twice, tmp_path / "twice.parquet")
+    with pytest.raises(GobelinError, match="the id .* stands there twice"):
+        Workbench(
+            tmp_path / "twice.parquet", target="shape", run=tmp_path / "a", settings={**SETTINGS, "schema": {"id": "id"}}
+        ).check()
+    kept = real.slice(3).drop_columns(own).append_column("id", ids.slice(3))
+    instead = pa.concat_tables([kept, made.drop_columns(own).append_column("id", ids.slice(0, 3))])
+    pq.write_table(instead, tmp_path / "instead.parquet")
+    made_in = Workbench(tmp_path / "instead.parquet", target="shape", run=tmp_path / "b", settings=SETTINGS).made
+    assert {i for i, _, _ in made_in.scan.bad} == set(ids.slice(0, 3).to_pylist())
+    assert not made_in.rows.target.present[-3:].any()
+
+
+def test_11_opened_as_pictures_in_a_frame_they_stay_marked(source: Path, bench: Workbench, tmp_path: Path) -> None:
+    path, made = with_made(source, bench, tmp_path, count=4)
+    columns = read(path).table.select(["image", "shape", "side"]).to_pydict()
+    columns["image"] = [Image.open(path.parent / p) for p in columns["image"]] + [Image.open(p).convert("RGB") for p in made]
+    columns["shape"] += ["cross"] * 4
+    columns["side"] += [12] * 4
+    frame = pd.DataFrame(columns)
+    smuggled = Workbench(frame, target="shape", run=tmp_path / "run", settings=SETTINGS)
+    assert [i for i, _, why in smuggled.made.scan.bad if "marked as generated" in why] == ["160", "161", "162", "163"]
+
+
+def test_12_made_images_in_a_class_folder_are_set_aside(source: Path, bench: Workbench, tmp_path: Path) -> None:
+    rows = read(source).table.to_pylist()
+    for row in rows:
+        place = tmp_path / "folder" / row["shape"] / Path(row["image"]).name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source.parent / row["image"], place)
+    bench.generate(seeds=range(5), label="cross", out=tmp_path / "folder" / "cross")
+    found = Workbench(tmp_path / "folder", run=tmp_path / "run", settings=SETTINGS).made.scan
+    assert len(found.bad) == 5 and all("marked as generated" in why for _, _, why in found.bad)
+
+
+def test_13_joined_to_other_rows_by_what_both_have(source: Path, exported: Path, tmp_path: Path) -> None:
+    """An inner join drops the lineage; the pictures, written to files, keep their marks."""
+    shutil.copytree(source.parent, tmp_path / "data")
+    path, made = tmp_path / "data" / "records.csv", real_rows(pq.read_table(exported), "generated").to_pylist()[:8]
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert lines[0].replace('"', "").startswith("id,image,shape")
+    for k, row in enumerate(made):
+        (tmp_path / "data" / "images" / f"extra{k}.png").write_bytes(row["image"])
+        lines.append(f'"extra{k}","images/extra{k}.png","{row["shape"]}",,,,')
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert {i for i, _, _ in fresh(path, tmp_path).made.scan.bad} == {f"extra{k}" for k in range(8)}
+
+
+def test_14_what_nothing_tells_any_more_is_admitted(source: Path, bench: Workbench, tmp_path: Path) -> None:
+    """Saved anew and without a lineage a made image is an image like any other. Where it is nearly one of another part, `check`
+    counts it; where it isn't, nothing does, and the documentation says so."""
+    path, made = with_made(source, bench, tmp_path, count=2)
+    for one in made:
+        one.write_bytes(unmarked(one.read_bytes()))
+    header, *lines = path.read_text(encoding="utf-8").splitlines()
+    lines = [f"{line},{('train', 'valid', 'test')[k % 3]}" for k, line in enumerate(lines)]
+    for k in range(2):  # the same made image among the training rows and among the test rows
+        lines += [f'"new{k}{part}","images/made/{made[k].name}","cross",12,0.5,0.1,,{part}' for part in ("train", "test")]
+    path.write_text("\n".join([f"{header},part", *lines]) + "\n", encoding="utf-8")
+    settings = {**SETTINGS, "schema": {"part": "split"}}
+    smuggled = Workbench(path, target="shape", run=tmp_path / "run", settings=settings)
+    twins = next(f for f in smuggled.check() if f.name == "near_duplicates" and f.scope == {"field": "image"})
+    assert not smuggled.made.scan.bad and twins.value >= 2
+    said = " ".join((Path(__file__).parents[1] / "docs" / "design.md").read_text(encoding="utf-8").split())
+    assert "A made image that was saved anew without its marks and its lineage is an image like any other" in said
 
 
 def test_several_images_in_a_cell_are_refused(source: Path, tmp_path: Path) -> None:

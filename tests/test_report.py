@@ -306,9 +306,9 @@ def test_words_of_the_data_stay_words(run: Path) -> None:
     assert any("about" in word for word in text.split())
 
 
-def test_sections_follow_the_verbs(run: Path) -> None:
+def test_the_verdicts_sections_come_first(run: Path) -> None:
     html, markdown = rendered(run)
-    order = ["check", "fit", "evaluate", "search", "generate", "augment", "audit", "zeta"]
+    order = ["augment", "audit", "generate", "evaluate", "search", "check", "fit", "zeta"]
     assert re.findall(r'<a href="#section-\d+">(\w+)</a>', html) == order
     assert re.findall(r"^## (\w+)(?::|$)", markdown, re.M) == order
 
@@ -329,11 +329,44 @@ def test_key_figures(run: Path) -> None:
     assert tiles.count("points") == 5 and all(v in tiles for v in ("71.3 points", "9.1 points", "0.4 points", "11.1 points"))
 
 
-def test_long_tables_are_folded(run: Path) -> None:
+def test_long_tables_and_numbers_that_are_drawn_are_folded(run: Path) -> None:
+    more = [Finding("grain", {"place": str(k)}, value=float(k), source="zeta") for k in range(30)]
+    store.write_lines(run / "findings.jsonl", [one.to_dict() for one in (*findings(), *more)])
     html, _ = rendered(run)
     folded = [Page(one) for one in re.findall(r"<details>.*?</details>", html, re.S)]
-    assert any(len(one.rows) == 31 and "training rows: 30 rows" in one.text for one in folded)
-    assert html.count("<details>") == 3  # this table, the schema, the settings
+    assert any(len(one.rows) == 31 and "grain: 30 rows" in one.text for one in folded)
+    assert any(len(one.rows) == 31 and "Every number of check" in one.text for one in folded)
+    assert all("stray" not in one.text for one in folded)  # of a verb that shows nothing else, and short
+
+
+def test_one_line_joins_the_three_and_the_study_is_told_in_a_paragraph(run: Path) -> None:
+    told = Finding("protocol", note=f"Settled beforehand {UGLY}.", source="augment")
+    more = [
+        Finding("screened_out", {"generator": "flow, training seed 0", "why": "copy of a training image"}, value=3.0, n=400,
+                source="augment"),
+        Finding("frechet_distance_corrected", {"generator seed": "0"}, value=3.8, floor=2.5, source="audit"),
+        Finding("next", {"arm": "generated"}, note="About 1210 test units are needed.", source="augment"), told,
+    ]  # fmt: skip
+    store.write_lines(run / "findings.jsonl", [one.to_dict() for one in (*findings(), *more)])
+    html, markdown = rendered(run)
+    above = Page(html[html.index('<section class="verdict') : html.index("</section>")] + "</section>").text
+    parts = ("No evidence of help or harm, +1.2 points (-0.4 to +2.8)", "3 of 400 images are copies and were removed",
+             "quality within 1.3 of the real floor", "The interval holds zero.", "About 1210 test units are")  # fmt: skip
+    for text in (above, markdown_page(markdown[: markdown.index("##")])[1]):
+        places = [text.index(part) for part in parts]
+        assert places[:3] == sorted(places[:3]) and min(places[3:]) > places[2]  # the line stands on top
+    for text in (Page(html).text, markdown_page(markdown)[1]):
+        assert "How the study was done" in text and f"Settled beforehand {UGLY}." in text
+        for word in report.GLOSSARY:
+            assert word in text
+        assert "What this cannot show" in text
+
+
+def test_an_audit_alone_has_its_line_too(run: Path) -> None:
+    store.write_lines(run / "findings.jsonl", [Finding("copies", value=0.01, n=400, unit="share", source="audit").to_dict()])
+    html, markdown = rendered(run)
+    for text in (Page(html).text, markdown):
+        assert "was not studied (gobelin augment); 4 of 400 images are copies and were not removed" in text
 
 
 def test_missing_files_are_said_and_the_rest_is_shown(run: Path) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from gobelin import catalog, generation, judge, loop, planning, quality, screening
 from gobelin.artefacts import Artefacts
 from gobelin.audits import Result
+from gobelin.conditions import Conditions, Matched, asked_fields
 from gobelin.config import resolved
 from gobelin.data.dataset import Dataset, made_rows
 from gobelin.data.images import Opening, decode_images
@@ -32,7 +33,7 @@ from gobelin.runtime import numpy_generator
 from gobelin.store import Run, fingerprint
 
 GENERATED, BOTH = "generated", f"{loop.CLASSIC} + generated"
-LEARNT = 4096  # real images that the label reader is fitted on
+LEARNT = 4096  # real images that readers of labels and conditions are fitted on
 
 
 @dataclass(frozen=True)
@@ -48,29 +49,6 @@ class Batch:
 
     def label(self) -> str:
         return f"{self.name}, training seed {self.seed}"
-
-
-@dataclass(frozen=True)
-class Screen:
-    """bool [M] each: what is wrong with the made images."""
-
-    copies: np.ndarray
-    near: np.ndarray
-    unread: np.ndarray
-    failed: np.ndarray
-
-    @property
-    def kept(self) -> np.ndarray:
-        return ~(self.copies | self.near | self.unread | self.failed)
-
-    def reasons(self) -> dict[str, int]:
-        """How many for each reason, each image under its first one."""
-        left, out = np.ones(len(self.copies), bool), {}
-        for why, bad in (("copy of a training image", self.copies), ("near a validation or test image", self.near),
-                         ("class that the generator failed on", self.failed), ("label not read", self.unread)):  # fmt: skip
-            out[why] = int((bad & left).sum())
-            left &= ~bad
-        return out
 
 
 class Arms:
@@ -235,39 +213,82 @@ class Arms:
         return made_rows(parents, {self.column: files}, [ids[int(k)] for k in np.flatnonzero(kept)], "generated", lineage)
 
     @cached_property
+    def eyes(self) -> Eyes | None:
+        """Who looks at made images without a part in the run."""
+        return Eyes.beside(self.made.schema, self.made.runtime)
+
+    def see(self, images: np.ndarray) -> np.ndarray:
+        """float32 [n, D]; the same images are seen once."""
+        key, eyes = fingerprint(images), self.eyes
+        assert eyes is not None
+        if key not in self._saw:
+            self._saw[key] = eyes.see(images)
+        return self._saw[key]
+
+    @cached_property
+    def _saw(self) -> dict[str, np.ndarray]:
+        return {}
+
+    @cached_property
+    def taught(self) -> tuple[np.ndarray, np.ndarray]:
+        """Training rows with image and answer that readers learn from, int64 [n], and what is seen of them [n, D]."""
+        rows = np.intersect1d(self._with_image("train"), self.made.rows.labelled("train"))
+        rows = rows[:: max(1, -(-len(rows) // LEARNT))]
+        return rows, self.see(self._pictures(rows).images)
+
+    @cached_property
     def reader(self) -> screening.LabelReader | None:
         """Reads labels from images; None where there is nothing to read or nobody to read it."""
         made, target = self.made, self.made.rows.target
-        eyes = Eyes.beside(made.schema, made.runtime) if self.how.agree and target.exclusive else None
-        rows = np.intersect1d(self._with_image("train"), self.made.rows.labelled("train"))
-        rows = rows[:: max(1, -(-len(rows) // LEARNT))]
-        if eyes is None or len(np.unique(target.values[rows])) < 2:
+        if not self.how.agree or not target.exclusive or self.eyes is None:
+            return None
+        rows, seen = self.taught
+        if len(np.unique(target.values[rows])) < 2:
             return None
         groups = [made.rows.groups[r] for r in rows]
-        images = self._pictures(rows).images
-        return screening.LabelReader.fit(eyes, images, target.values[rows], len(target.classes), groups, made.runtime)
+        return screening.LabelReader.fit(seen, target.values[rows], len(target.classes), groups, made.runtime)
 
     @cached_property
-    def screens(self) -> list[Screen]:
+    def conditions(self) -> Conditions | None:
+        """Reads the other fields from images; None where it isn't asked for, or nobody is there to look."""
+        return Conditions.fit(self.made, self.field, *self.taught) if self.how.match and self.eyes is not None else None
+
+    @cached_property
+    def matched(self) -> list[Matched]:
+        """Of every batch, which images don't match what they were asked with."""
+        return [self._matched(k) for k in range(len(self.batches))]
+
+    def _matched(self, batch: int) -> Matched:
+        of = self.batches[batch]
+        sampler, _, _ = of.made.sampler(of.seed)
+        if not set(asked_fields(self.made, sampler.accepts)) - {self.field} or self.conditions is None:
+            return Matched(None, ())
+        seen = self.see(self.images[batch])
+        return self.conditions.matched(of.label(), sampler.accepts, self.train[self.parents], seen)
+
+    @cached_property
+    def screens(self) -> list[screening.Screen]:
         return [self._screen(k) for k in range(len(self.batches))]
 
-    def _screen(self, batch: int) -> Screen:
-        images, nothing = self.images[batch], np.zeros(len(self.parents), bool)
-        copies = near = unread = out = nothing
+    def _screen(self, batch: int) -> screening.Screen:
+        images = self.images[batch]
+        copies = near = unread = out = None
         if self.how.quarantine:
-            copies = np.any([[r["flagged"] for r in one.rows] for one in self.audits[batch].values()], axis=0)
+            copies = np.zeros(len(images), bool)
+            for one in self.audits[batch].values():
+                copies |= np.array([bool(r["flagged"]) for r in one.rows])
             opened = np.concatenate([self._pictured(part).images for part in ("valid", "test")])
             train, seed = self._pictured("train").images, self.made.runtime.seed
             near = screening.near(images, opened, train, self._encode, self.made.settings.judge, seed)
         if self.reader is not None:
             asked = self.label[self.parents]
-            unread = ~self.reader.agrees(images, asked)
+            unread = ~self.reader.agrees(self.see(images), asked)
             out = np.isin(asked, screening.failed(asked, ~unread))
-        return Screen(copies | nothing, near, unread, out)
+        return screening.Screen(copies, near, unread, out, self.matched[batch].wrong)
 
     def kept(self, batch: int) -> np.ndarray:
         """bool [M]: the made images that become training rows."""
-        return self.screens[batch].kept
+        return self.screens[batch].kept(len(self.parents))
 
     @cached_property
     def pool(self) -> Pool | None:

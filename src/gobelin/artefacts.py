@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gobelin import catalog, check, contest, generation, predict, schema, spaces, tuned
+from gobelin import catalog, check, contest, generation, predict, schema, spaces, tuned, witness
 from gobelin.align import Align, Alignment, Shared
 from gobelin.check import Scan
 from gobelin.config import resolved
@@ -34,6 +34,7 @@ from gobelin.runtime import Progress, Runtime, environment
 from gobelin.settings import Settings
 from gobelin.store import Run, file_name, fingerprint, read_json, read_lines, write_json, write_lines
 
+OTHER_RUN = "Choose another --run, or delete that folder."
 INDEX = "index"  # folder of the kept table of rows that search reads; a saved run has one where it was saved too
 
 
@@ -56,6 +57,8 @@ class Artefacts:
             raise GobelinError(
                 f"{self.run.folder}: was made from other data than {rows.dataset.source} holds now. Choose another --run."
             )
+        if said:
+            witness.check(self.run.folder, rows.dataset, rows.schema, self.runtime.threads)
         made = np.isin(rows.dataset.ids, self.scan.marked)  # nothing of a made row is judged: no label, no place in a test
         parts = np.where(made, "train", rows.parts)
         return replace(rows, dataset=self.scan.dataset, target=rows.target.without(made), parts=parts)
@@ -80,17 +83,15 @@ class Artefacts:
         if self.run.exists():
             said = self.run.said("settings.json")["data"]["fingerprint"]
             if said != rows.dataset.fingerprint:
-                raise GobelinError(
-                    f"{self.run.folder}: holds a run of another data set. Choose another --run, or delete that folder."
-                )
-            was = self.run.said("settings.json")["data"]["target"]
-            if was != self.settings.data.target:
-                raise GobelinError(
-                    f"{self.run.folder}: holds a run with the target {was!r}, found {self.settings.data.target!r}. Choose "
-                    "another --run, or delete that folder."
-                )
+                raise GobelinError(f"{self.run.folder}: holds a run of another data set. {OTHER_RUN}")
+            was, found = self.run.said("settings.json")["data"]["target"], self.settings.data.target
+            if was != found:
+                raise GobelinError(f"{self.run.folder}: holds a run with the target {was!r}, found {found!r}. {OTHER_RUN}")
+            witness.check(self.run.folder, rows.dataset, rows.schema, self.runtime.threads)
         _ = self.scan  # refuses data with too many bad cells before anything is written
         tuned.check(self.settings.tune, self.plain_reader, set(self.schema.field_names) - set(self.settings.leave_out))
+        if not self.run.exists():
+            witness.write(self.run.folder, rows.dataset, rows.schema, self.runtime.threads)
         self.record(replace(self.settings, data=replace(self.settings.data, fingerprint=rows.dataset.fingerprint)))
         write_json(self.run.folder / "environment.json", environment())
         write_json(self.run.folder / "schema.json", schema.described(rows.schema))

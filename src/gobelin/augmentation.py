@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gobelin import advice, budget, catalog, evaluation, influence, inspection, loop
+from gobelin import advice, budget, catalog, evaluation, influence, inspection, loop, showing
 from gobelin.arms import BOTH, GENERATED, Arms, batches_of, resampled
 from gobelin.artefacts import Artefacts
 from gobelin.comparison import Metric
@@ -29,6 +29,7 @@ from gobelin.fusion import Predictor
 from gobelin.jobs import Job
 from gobelin.loop import ArmRows, Outcome
 from gobelin.predict import balanced
+from gobelin.protocol import protocol
 from gobelin.provenance import save_png
 from gobelin.schema import weights_of
 from gobelin.store import atomic_folder, fingerprint, read_lines, write_lines
@@ -84,6 +85,8 @@ class Study:
         found = loop.findings(compared, outcome, how, metric)
         note = "the first look at the test rows" if look == 1 else f"look {look} at the test rows: exploratory"
         found.append(Finding("look_at_test_rows", value=float(look), n=len(units), note=note, source="augment"))
+        counts = len(self.opened["valid"]), len(test)
+        found.append(protocol(how, outcome, generated, rivals, counts, len(set(units)), look, metric))
         found += [*self._plan_findings(sets), *budget.said(made)]
         if truth is not None:
             found += loop.by_class(outcome, generated, truth, units, target.classes)
@@ -92,10 +95,10 @@ class Study:
             found += loop.by_subset(
                 outcome, generated, truth, units, lambda names: np.all(there[:, np.isin(fields, list(names))], axis=1)
             )
+        showing.study(found, outcome, how, shelf)
         if how.study == "images":
             found += self._influences(shelf)
         found += advice.next_steps(compared, outcome, found, how)
-        self._show(found, outcome, shelf)
         return found
 
     def _outcome(self, arms: Arms, number: int) -> Outcome:
@@ -209,7 +212,8 @@ class Study:
             groups = [self._shown(word, [own[int(k)] for k in some]) for word, some in
                       (("helped most", order[:SHOWN_ROWS]), ("hurt most", order[::-1][:SHOWN_ROWS]))]  # fmt: skip
             name = f"influence {arm}".replace(" ", "_")
-            shelf.sheet(name, "The made images that helped most and that hurt most, by gradient similarity.", groups)
+            caption = "Made images that helped most and hurt most: learning from one lowers or raises the error on unseen rows."
+            shelf.sheet(name, caption, groups, f"Which images mattered: {arm}")
         return found
 
     def _shown(self, word: str, rows: Sequence[Mapping[str, object]]) -> dict[str, object]:
@@ -239,7 +243,11 @@ class Study:
                         source="augment")
                 for why in reasons[0]
             ]  # fmt: skip
-            lost = {c for one in sets for c in np.unique(one.label[one.parents][one.screens[b].failed])}
+            lost: set[int] = set()
+            for one in sets:
+                out = one.screens[b].failed
+                lost |= set() if out is None else set(one.label[one.parents][out].tolist())
+            found += _summed([one.matched[b].found for one in sets])
             found += [
                 Finding("class_left_out", {**scope, "class": target.classes[c]}, source="augment",
                         note="the generator failed on it: its label is read from hardly any of its images")
@@ -250,45 +258,26 @@ class Study:
                 found.append(Finding("label_not_screened", scope, note=why, source="augment"))
         return found
 
-    def _show(self, found: Sequence[Finding], outcome: Outcome, shelf: Shelf) -> None:
-        words = {f.scope["arm"]: f.verdict for f in found if f.name == "verdict"}
-        drawn = [f for f in found if f.comparator and f.name != "verdict" and not {"class", "fields"} & set(f.scope)]
-        marked = [replace(f, verdict=words.get(f.scope["arm"], "") if f.comparator in (loop.BASELINE, loop.CLASSIC) else "")
-                  for f in drawn]  # fmt: skip
-        axis = "difference on the test rows, positive = better"
-        shelf.forest("forest", "Every arm against the others, with 95 % intervals.", marked, self.how.smallest_effect, axis)
-        for arm in words:
-            classes = [f for f in found if f.scope.get("arm") == arm and "class" in f.scope and f.comparator]
-            if classes:
-                title = f"{arm} against {classes[0].comparator}, by class: simultaneous intervals, exploratory."
-                shelf.bars(f"by class {arm}".replace(" + ", " and ").replace(" ", "_"), title, classes, "class", 0.0)
-        if len(self.how.sweep) > 1:
-            series = {}
-            for arm in outcome.hits:
-                each = [{float(r): v for r, v in one[arm].items()} for one in outcome.curve]
-                flat = [next(iter(one.values())) if set(one) == {0.0} else None for one in each]
-                series[arm] = [float(np.mean([one[r] if f is None else f for one, f in zip(each, flat, strict=True)]))
-                               for r in self.how.sweep]  # fmt: skip
-            caption = "Score on validation rows over the ratio of added rows, the best setting at each; a little too high."
-            shelf.curve("ratio", caption, self.how.sweep, series, "added rows over real rows", "score on validation rows")
-
     def audit(self, shelf: Shelf) -> list[Finding]:
         """What audits and metrics find, one set a training of a generator, and the nearest pairs."""
         found: list[Finding] = []
+        measured: list[Finding] = []
         rows: list[tuple[int, Mapping[str, object]]] = []
         for k, results in enumerate(self.arms.audits):
             batch = self.arms.batches[k]
             of = {"generator": batch.name} if len(self.how.generators) > 1 else {}
             of |= {"generator seed": str(batch.seed)}
-            own = [f for result in results.values() for f in result.findings] + self.arms.quality(k)
-            found += [replace(f, source="audit", scope={**f.scope, **of}) for f in own]
+            own, scored = [f for result in results.values() for f in result.findings], self.arms.quality(k)
+            found += [replace(f, source="audit", scope={**f.scope, **of}) for f in (*own, *scored)]
+            measured += found[-len(scored) :] if scored else []
             rows += [(k, r) for result in results.values() for r in result.rows]
+        showing.quality(measured, shelf)
         rows.sort(key=lambda one: float(str(one[1]["ratio"])))
         pairs = [p for k, r in rows[:SHOWN_PAIRS] if (p := self._pair(k, r)) is not None]
         if pairs:
             shelf.pairs(
-                "nearest", "The made images that are nearest to a training image (1 = as near as a planted copy).", "made",
-                "training", pairs,
+                "nearest", "The number says how near: up to 1.00 an image is as near as a copy that we planted, and is left "
+                "out of training.", "made", "nearest training image", pairs, "Made images that are nearest to a real one",
             )  # fmt: skip
         return found
 
@@ -326,6 +315,16 @@ class Study:
                 encoding="utf-8",
             )
         return folder / "train.parquet"
+
+
+def _summed(each: Sequence[Sequence[Finding]]) -> list[Finding]:
+    """The findings of the first set of training rows, each with the counts of the same one in all sets."""
+    out = []
+    for one in each[0]:
+        same = [f for found in each for f in found if (f.name, f.scope) == (one.name, one.scope)]
+        total = None if one.value is None else float(sum(f.value or 0.0 for f in same))
+        out.append(replace(one, value=total, n=sum(f.n for f in same)))
+    return out
 
 
 def _bytes(value: object, root: Path) -> bytes | None:

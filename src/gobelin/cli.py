@@ -238,6 +238,7 @@ def augment_command(
     if dry_run:
         return show(bench.plan(augment=True), as_json)
     show([f for f in bench.augment(export) if as_json or not {"class", "fields"} & set(f.scope)], as_json)
+    conclude(bench, as_json)
     next_step(as_json, "report", run)
 
 
@@ -246,7 +247,9 @@ def augment_command(
 @json_option
 def audit_command(run: Path, as_json: bool) -> None:
     """Are made images copies of training images?"""
-    show(opened(run).audit(), as_json)
+    bench = opened(run)
+    show(bench.audit(), as_json)
+    conclude(bench, as_json)
 
 
 @cli.command("curate")
@@ -335,6 +338,12 @@ def demo_command(run: Path, sample: str, sets: tuple[str, ...], as_json: bool) -
 
     say = (lambda text: None) if as_json else (lambda text: out.print(text, markup=False))
     show(demo.run(run, sample, config.assignments(sets), drawn, say), as_json)
+
+
+def conclude(bench: Any, as_json: bool) -> None:  # noqa: ANN401
+    """The last word of a study: utility, leak and quality in one line an arm."""
+    for line in [] if as_json else bench.conclusions():
+        out.print(f"\n{line}", markup=False)
 
 
 def next_step(as_json: bool, verb: str, run: Path) -> None:

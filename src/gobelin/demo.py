@@ -51,9 +51,8 @@ def run(folder: Path, sample: str, over: Mapping[str, Any], progress: Progress, 
     verdicts = [f for f in bench.findings("augment") if f.name == "verdict"]
     for one in verdicts:
         say(f"\n{one.scope['arm']} against {one.comparator}: {one.verdict}\n  {one.note}")
-    copies = [f for f in bench.findings("audit") if f.name == "copies"]
-    for one in copies:
-        say(f"\n{one.sentence()}")
+    for line in bench.conclusions():
+        say(f"\n{line}")
     say(f"\nReport: {folder / 'report.html'}   ({time.monotonic() - start:.0f} s)")
     say(f"Next: gobelin generate {folder} --text 'a blue bird' --out made" if pictures else f"Next: gobelin show {folder}")
     return verdicts

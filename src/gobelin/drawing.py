@@ -26,7 +26,7 @@ LARGEST_PIXELS = 256  # a larger image is embedded reduced to this
 SMALL_PIXELS, WIDEST_SHOWN = 64, 128  # up to the first an image is shown pixelated at that size, never over the second
 HUNDREDTHS = ("share", "points")
 CURVE_POINTS, CURVE_ROWS = 600, 12  # points drawn of a curve, rows of it in a table
-NUMERIC = {"value", "interval", "chance", "floor", "n", "confidence"}
+NUMERIC = {"value", "interval", "chance", "floor", "n", "confidence", "made images", "95 % interval", "real images"}
 Drawing = dict[str, Any]
 
 
@@ -255,6 +255,7 @@ def table(data: Mapping[str, Any], folder: Path) -> Drawing:
     numeric = {
         name for k, name in enumerate(columns) if rows and all(finite(row[k]) or row[k] is None for row in rows)
     }  # fmt: skip
+    numeric |= NUMERIC & set(columns)
     return {"table": Table("", columns, [[cell(value) for value in row] for row in rows], "", numeric), "note": ""}
 
 

@@ -39,7 +39,7 @@ class Augment:
     as many settings. smallest_effect: what matters, in the metric's unit. minutes: for all of it; too few for the arms means
     fewer seeds, never fewer rivals. steps: of the other generators' training, written by the run. quarantine: leave out made
     images that look like copies of training images or like validation or test rows. agree: leave out those whose label isn't
-    read from them."""
+    read from them. match: leave out those that match what else they were asked with worse than 95 % of real images."""
 
     generators: tuple[str, ...] = ()
     study: Literal["images", "method"] = "images"
@@ -58,6 +58,7 @@ class Augment:
     steps: Mapping[str, int] = field(default_factory=dict)
     quarantine: bool = True
     agree: bool = True
+    match: bool = True
 
     def __post_init__(self) -> None:
         if wrong := [r for r in self.ratio if not 0 < r <= 20]:
@@ -267,6 +268,14 @@ def findings(found: Comparisons, outcome: Outcome, how: Augment, metric: str) ->
                 "verdict", {"arm": trial.arm}, base, main.value, main.low, main.high, main.level, "see the comparisons",
                 "" if metric == "rmse" else "points", "higher", None, None, one.word, main.units,
                 main.needed_units(how.smallest_effect), one.sentence, "augment",
+            )
+        )  # fmt: skip
+        out.append(
+            Finding(
+                "smallest_detectable_effect", {"arm": trial.arm}, value=one.detectable,
+                unit="" if metric == "rmse" else "points",
+                note=f"against {base}: four of five studies like this one find a true difference of this size",
+                n=main.units, source="augment",
             )
         )  # fmt: skip
         out.append(main.finding(trial.arm, base, smallest_effect=how.smallest_effect, source="augment"))

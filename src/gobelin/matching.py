@@ -93,6 +93,11 @@ class Reading:
         image = self.alignment.project(_pair(seen, np.zeros((len(seen), values.shape[1]), np.float32))).of("image")
         return image @ self.alignment.project(_pair(np.zeros((len(values), seen.shape[1]), np.float32), values)).of("value").T
 
+    def paired(self, seen: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """float32 [n]: the cosine of each image [n, D] with its own value [n, E]."""
+        both = self.alignment.project(_pair(seen, values))
+        return (both.of("image") * both.of("value")).sum(1)
+
 
 def _pair(seen: np.ndarray, values: np.ndarray) -> Embeddings:
     ids = tuple(str(k) for k in range(len(seen)))

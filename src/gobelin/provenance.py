@@ -49,6 +49,19 @@ def save_png(path: Path, pixels: np.ndarray, lineage: Mapping[str, Any], trained
         temporary.write_bytes(data)
 
 
+def marks_of(image: Image.Image) -> PngImagePlugin.PngInfo | None:
+    """What the file that an image was opened from said of being generated, to be written again; None where it said nothing."""
+    told = [
+        v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in image.info.values() if isinstance(v, str | bytes)
+    ]
+    marked = [v for v in told if is_marked(v.encode("utf-8", "replace"))]
+    if not marked:
+        return None
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", marked[0])
+    return info
+
+
 def read_lineage(file: Path | BinaryIO) -> dict[str, Any] | None:
     """The lineage in a made PNG, or None."""
     with Image.open(file) as image:

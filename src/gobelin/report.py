@@ -21,25 +21,38 @@ import jinja2
 from markupsafe import Markup
 
 from gobelin import store
+from gobelin.conclusion import conclusions
 from gobelin.drawing import DRAWINGS, Table, bounds, cell, finite, inside, number, words
 from gobelin.errors import GobelinError
 from gobelin.evidence import Exhibit, Finding
 from gobelin.runtime import Progress, silent
 
 SECTIONS = {
-    "check": "Is the data sound?",
-    "fit": "What was trained?",
+    "augment": "Were the made images worth making?",
+    "audit": "Was anyone copied, and how good are the images?",
+    "generate": "What was made?",
     "evaluate": "How good are the predictions?",
     "search": "Does one kind of data find another?",
-    "generate": "What was made?",
-    "augment": "Were the made images worth making?",
+    "check": "Is the data sound?",
+    "fit": "What was trained?",
     "curate": "Which labels look wrong?",
-    "audit": "Was anyone copied?",
-}
+}  # the verdict first, then what it rests on
 VERDICTS = {
     "harmed": "harmed", "helped": "helped", "helped, and so does a rival": "shared",
     "helped, rivals undecided": "undecided", "no effect": "none", "no evidence": "unknown",
 }  # fmt: skip
+TOLD = {"protocol": "How the study was done"}  # findings that are read as a paragraph
+GLOSSARY = {
+    "arm": "one training set that is compared, named after what was added to the real rows; “real” is the real rows alone",
+    "rival": "a cheaper way to get more training rows: if it does as well, making images wasn't worth it",
+    "95 % interval": "where the true number probably lies; intervals made like this hold it 95 times in 100",
+    "point": "a hundredth: from 70 % to 72 % is 2 points",
+    "balanced accuracy": "the share of rows answered right in a class, averaged over classes, so that rare ones count as much",
+    "n": "how many rows, or groups of rows that belong together, a number rests on",
+    "chance": "what guessing would score",
+    "floor": "what real images that were never trained on score themselves: the best that made images can be expected to reach",
+    "training seed": "generators and models are trained several times from different random starts, which are numbered",
+}
 OTHER = "other"
 OWN_TABLE = 3  # findings of one name from which on they get a table of their own
 LONG_TABLE = 25  # rows over which a table is folded
@@ -59,8 +72,11 @@ class View:
 
 @dataclass(frozen=True)
 class Section:
+    """told: paragraphs, each with its heading."""
+
     key: str
     title: str
+    told: list[tuple[str, str]]
     tables: list[Table]
     views: list[View]
 
@@ -114,10 +130,11 @@ def _page(folder: Path, progress: Progress) -> dict[str, Any]:
         by_source.setdefault(_source(one), []).append(one)
     present = set(views) | set(by_source)
     order = [key for key in SECTIONS if key in present] + sorted(present - set(SECTIONS))
-    sections = [Section(key, SECTIONS.get(key, ""), tables(by_source.get(key, [])), views.get(key, [])) for key in order]
+    sections = [_section(key, by_source.get(key, []), views.get(key, [])) for key in order]
     return {
         "name": folder.resolve().name, "sections": sections, "no_findings": not findings, "long_table": LONG_TABLE,
-        "verdicts": [_verdict(one) for one in findings if one.name == "verdict"],
+        "verdicts": [_verdict(one, findings) for one in findings if one.name == "verdict"],
+        "line": conclusions(findings).get("", ""), "glossary": GLOSSARY,
         "figures": [{"label": _what(one), **_cells(one)} for one in _key_figures(findings)],
         "credits": list(dict.fromkeys(one.credit for one in exhibits if one.credit)),
         "settings": _settings(folder), "environment": _environment(folder), "schema": _schema(folder),
@@ -137,22 +154,30 @@ def _source(finding: Finding) -> str:
     return finding.source.split("/")[0] or OTHER
 
 
-def _verdict(finding: Finding) -> dict[str, str]:
-    word = finding.verdict or "no verdict"
+def _section(key: str, found: Sequence[Finding], views: list[View]) -> Section:
+    told = [(TOLD[one.name], one.note) for one in found if one.name in TOLD]
+    return Section(key, SECTIONS.get(key, ""), told, tables([one for one in found if one.name not in TOLD]), views)
+
+
+def _verdict(finding: Finding, findings: Sequence[Finding]) -> dict[str, str]:
+    """line: utility, leak and quality in one. next: what to try."""
+    word, arm = finding.verdict or "no verdict", finding.scope.get("arm", "")
+    advice = [one.note for one in findings if one.name == "next" and one.scope.get("arm") == arm]
     return _cells(finding) | {
         "word": word, "colour": VERDICTS.get(word, "unknown"), "against": finding.comparator,
         "arm": ", ".join(f"{key} {value}" for key, value in finding.scope.items()),
-        "level": f"{100 * finding.level:.4g}",
+        "level": f"{100 * finding.level:.4g}", "line": conclusions(findings).get(arm, ""), "next": " ".join(advice),
     }  # fmt: skip
 
 
 def _key_figures(findings: Sequence[Finding]) -> list[Finding]:
-    """The score of everything together, recall at the smallest k (three at most) and the copies."""
+    """The score of everything together, recall at the smallest k (three at most) and the worst share of copies."""
     scores = [f for f in findings if f.name == "balanced_accuracy" and not f.scope and _source(f) == "evaluate"]
     recalls = [f for f in findings if f.name.split("@")[0] == "recall" and _source(f) == "search"]
     smallest = min((f.name for f in recalls), key=lambda name: (len(name), name), default="")
     copies = [f for f in findings if f.name == "copies" and _source(f) == "audit"]
-    return scores + [f for f in recalls if f.name == smallest][:3] + copies
+    worst = sorted(copies, key=lambda f: -(f.value or 0.0))[:1]
+    return scores + [f for f in recalls if f.name == smallest][:3] + worst
 
 
 def tables(findings: Sequence[Finding]) -> list[Table]:

@@ -42,9 +42,9 @@ def read_rows(settings: Settings, dataset: Dataset | None = None) -> Rows:
     whole = dataset or read(data.path, data.root or None)
     if made := int((whole.origins != "real").sum()):
         raise GobelinError(
-            f"{whole.source}, column {ORIGIN!r}: {made} of {len(whole)} rows are not real (first: row "
+            f"{whole.source}: {made} of {len(whole)} rows are not real, their origin or lineage says so (first: row "
             f"{whole.ids[int(np.flatnonzero(whole.origins != 'real')[0])]}). Made rows may stand in no validation or test set: "
-            "keep the rows that say real."
+            f"keep those whose {ORIGIN} says real."
         )
     found = schema.infer(whole, data.target or None, settings.choices)
     whole = whole.with_ids(found.role("id")) if found.role("id") else whole.with_ids()

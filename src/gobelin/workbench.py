@@ -8,7 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gobelin import augmentation, budget, check, config, curation, describe, hub, inspection, making, mix, replay, report, saved
+from gobelin import (
+    augmentation,
+    budget,
+    check,
+    conclusion,
+    config,
+    curation,
+    describe,
+    hub,
+    inspection,
+    making,
+    mix,
+    replay,
+    report,
+    saved,
+)
 from gobelin.artefacts import INDEX, Artefacts
 from gobelin.data.dataset import Dataset
 from gobelin.data.frames import Frame
@@ -244,6 +259,10 @@ class Workbench:
         except GobelinError as error:
             raise GobelinError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
         return [f for f in rows if verb is None or f.source == verb]
+
+    def conclusions(self) -> list[str]:
+        """Of each arm of the study one line: did it help, are there copies, how good are the images."""
+        return conclusion.told(self.findings())
 
     def plan(self, generator: bool = False, augment: bool = False) -> list[Finding]:
         """What a fit would do here, or with `augment` a study of the fitted run, without doing it."""

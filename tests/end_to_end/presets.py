@@ -1,13 +1,14 @@
 """The quick preset of the end-to-end tests: the whole main job on drawn shapes, with everything that is measured fixed.
 
-Forty steps make no image that a reader would agree with: screening by label has tests of its own."""
+Forty steps make no image that a reader would agree with: screening by label and fields has tests of its own."""
 
 from __future__ import annotations
 
 SETS = [
     "runtime.precision=float32", "runtime.threads=1", "runtime.device=cpu", "generator.steps=40", "generator.size=16",
     "generator.settings.width=8", "generator.settings.batch=16", "augment.seeds=3", "augment.tuning_seeds=1",
-    "augment.ratio=0.5", "augment.agree=false", "fusion.settings.steps=240", "fusion.settings.components=48", "align.steps=40",
+    "augment.ratio=0.5", "augment.agree=false", "augment.match=false",
+    "fusion.settings.steps=240", "fusion.settings.components=48", "align.steps=40",
 ]  # fmt: skip
 
 

@@ -10,13 +10,16 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from gobelin import Workbench
+from gobelin import Workbench, catalog
+from gobelin.arms import Arms
 from gobelin.data.samples.digits import Digits
 from gobelin.errors import GobelinError
 from gobelin.loop import Outcome
+from gobelin.matching import Eyes
 
 SETTINGS = {
     "schema": {"digit": "category"},
@@ -171,6 +174,49 @@ def test_a_study_of_the_method_makes_all_anew_in_each_resample(bench: Workbench,
     each = [score(g, labels) - score(r, labels) for o in outcomes
             for g, r in zip(o.hits["generated"][0, 0], o.hits["real"][0, 0], strict=True)]  # fmt: skip
     assert told.value == pytest.approx(np.mean(each)) and "5 training resamples" in told.note
+
+
+def test_labels_are_screened_on_real_rows(bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `augment.agree` on. Planted: the generator hands over real digits, a third of them of another class than was asked.
+    Those go, the others stay, and the counts that are told are those of the exported training set."""
+    eyes = Eyes("pixels", catalog.build("encoders", "pixels").fit([], None, {}, bench.made.runtime))
+    monkeypatch.setattr(Eyes, "beside", staticmethod(lambda schema, runtime: eyes))
+    wrong = np.zeros(0, bool)
+
+    def planted(arms: Arms, batch: int) -> np.ndarray:
+        nonlocal wrong
+        rng = np.random.default_rng(0)
+        asked = arms.label[arms.parents]
+        wrong = rng.random(len(asked)) < 1 / 3
+        shown = (asked + wrong * rng.integers(1, 10, len(asked))) % 10
+        places = [arms.train[rng.choice(np.flatnonzero(arms.label == c))] for c in shown]
+        return arms._pictures(np.array(places)).images
+
+    monkeypatch.setattr(Arms, "made_images", planted)
+    copy = tmp_path / "run"
+    shutil.copytree(bench.folder, copy)
+    shutil.rmtree(copy / "made")
+    over = {
+        "augment": {"agree": True, "quarantine": False, "generators": ("vaegan",), "ratio": (0.5,)},
+        "generator": {"seeds": 1},
+    }
+    opened = Workbench.open(copy, settings=over)
+    found = opened.augment(export=tmp_path / "export")
+    kept = Arms(opened.made).kept(0)
+    assert len(wrong) == len(kept) > 100 and kept[wrong].mean() < 0.2 and kept[~wrong].mean() > 0.8
+    gone = {f.scope["why"]: int(f.value) for f in found if f.name == "screened_out"}
+    assert set(gone) == {"label not read", "class that the generator failed on"}  # nothing is told of what nobody looked for
+    assert sum(gone.values()) == (~kept).sum() and len(kept) == next(f.value for f in found if f.name == "made_rows")
+    table = pq.read_table(tmp_path / "export" / "train.parquet")
+    assert table["gobelin_origin"].to_pylist().count("generated") == kept.sum()
+    assert not [f for f in found if f.name == "label_not_screened"]
+    (arm,) = [f.scope["arm"] for f in found if f.name == "verdict"]
+    scores = {f.scope["arm"]: f.value for f in found if f.name == "test_balanced_accuracy"}
+    truth = opened.made.rows.target.values[opened.made.rows.labelled("test")]
+    hits = Outcome.load(copy / "outcome").hits
+    assert scores[arm] == pytest.approx(np.mean([score(x, truth) for g in hits[arm][0] for x in g]))
+    (line,) = opened.conclusions()
+    assert line.endswith("copies were not looked for (gobelin audit); quality was not measured (gobelin audit).")
 
 
 def test_killed_after_an_arm_it_goes_on_with_what_is_there(bench: Workbench, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from gobelin.data.fields import Cell, Field
 from gobelin.errors import GobelinError
@@ -26,6 +27,7 @@ from gobelin.store import fingerprint
 ORIGIN, LINEAGE = "gobelin_origin", "gobelin_lineage"
 CURATED, WEIGHT, SPLIT = "gobelin_curated", "gobelin_weight", "gobelin_split"
 ORIGINS = ("real", "view", "generated")
+TELLING = ('"generator":', '"weights":', '"seed":', '"parents":')  # in the lineage of every generated row
 FILE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # a column with files of both sorts
 
 
@@ -65,14 +67,16 @@ class Dataset:
     @cached_property
     def origins(self) -> np.ndarray:
         """str [N]: real, view (a real image changed by hand-written rules) or generated. A row with a lineage isn't real,
-        whatever it says of itself."""
+        whatever it says of itself and whatever the column is called."""
         said, told = (
             [str(v or "") for v in self.table[c].to_pylist()] if c in self.table.column_names else [""] * len(self)
             for c in (ORIGIN, LINEAGE)
         )
+        hidden = _tells_lineage(self.table)
         return np.array(
-            [o if o not in ("", "real") else "generated" if t else "real" for o, t in zip(said, told, strict=True)], dtype=str
-        )
+            [o if o not in ("", "real") else "generated" if t or h else "real"
+             for o, t, h in zip(said, told, hidden.tolist(), strict=True)], dtype=str
+        )  # fmt: skip
 
     def values(self, column: str) -> list[Any]:
         """The column's values with None for an empty cell and for one that was set aside. A list comes without its empty items,
@@ -167,6 +171,22 @@ def made_rows(
         (new, c) for new, old in zip(ids, parents.ids, strict=True) for i, c in parents.bad if i == old and c not in replaced
     )
     return replace(parents, table=table, bad=bad)
+
+
+def _tells_lineage(table: pa.Table) -> np.ndarray:
+    """bool [N]: the rows of which a column of words, whatever its name, holds the lineage of a generated row."""
+    found = np.zeros(table.num_rows, bool)
+    for name in table.column_names:
+        column = table[name]
+        if name not in (ORIGIN, LINEAGE, CURATED) and (
+            pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+        ):
+            here = np.ones(table.num_rows, bool)
+            for word in TELLING:
+                if here.any():
+                    here &= pc.match_substring(column, word).fill_null(False).to_numpy(zero_copy_only=False)
+            found |= here
+    return found
 
 
 def _sort(kind: pa.DataType) -> str:

@@ -21,6 +21,7 @@ from scipy.io import wavfile
 from gobelin.data.dataset import FILE, Dataset
 from gobelin.data.images import png_bytes
 from gobelin.errors import GobelinError
+from gobelin.provenance import marks_of
 
 
 @runtime_checkable
@@ -90,7 +91,7 @@ def _cell(value: Any, source: str, name: str) -> Any:  # noqa: ANN401
 
 def _picture(image: Image.Image) -> bytes:
     out = io.BytesIO()
-    image.save(out, "PNG", compress_level=1)
+    image.save(out, "PNG", compress_level=1, pnginfo=marks_of(image))  # a made image stays marked
     return out.getvalue()
 
 
