@@ -4,8 +4,8 @@ before its test rows were touched.
 python benchmarks/verdicts.py [--study NAME] [--draw N] [--folder FOLDER]
 
 `explore` studies were used to look for a set where made images help beyond the best rival. They see rows of the first half of
-Fashion-MNIST's training rows, or of the digits, alone; the confirming ones see rows of the second half, once. OpenMoji and Tux Paint come as they
-are. Every study that was run is a line of the results and stands in docs/log.md.
+Fashion-MNIST's training rows, or of the digits, alone; the confirming ones see rows of the second half, once. OpenMoji and Tux
+Paint come as they are. Every study that was run is a line of the results and stands in docs/log.md.
 """
 
 from __future__ import annotations
