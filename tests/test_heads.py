@@ -11,7 +11,8 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from gobelin.jobs import Job
-from gobelin.networks.heads import HeadSettings, _Order, shown_fields, train_heads
+from gobelin.networks.draws import HeadSettings, order, shown_fields
+from gobelin.networks.heads import by_autograd, train_heads
 from gobelin.networks.joins import Attended, Join, Ordered, Pooled, SideBySide
 from gobelin.runtime import generator, silent
 
@@ -205,12 +206,12 @@ def test_rows_outside_the_job_teach_nothing() -> None:
 
 @pytest.mark.parametrize(("rows", "batch"), [(10, 3), (7, 20), (5, 5), (1, 4)])
 def test_every_row_once_before_any_row_again(rows: int, batch: int) -> None:
-    order = _Order(rows, batch, seed=3)
-    batches = [order.batch(t) for t in range(3 * rows + 3)]
-    stream = torch.cat(batches)
+    steps = 3 * rows + 3
+    batches = order(rows, batch, 3, range(steps))
+    stream = batches.flatten()
     for epoch in range(len(stream) // rows):
         assert sorted(stream[epoch * rows : (epoch + 1) * rows].tolist()) == list(range(rows))
-    assert torch.equal(_Order(rows, batch, seed=3).batch(4), batches[4])
+    assert torch.equal(order(rows, batch, 3, range(4, 5)), batches[4:5])
 
 
 def test_ordered_scores_are_the_differences_of_a_logistic() -> None:
