@@ -116,6 +116,9 @@ class Chunk:
         self.weights = [torch.from_numpy(j.weights) for j in self.jobs]
         self.outputs = [len(group) * first.shape[1] for group in groups]  # of each group's first layer, its heads side by side
         self.scores = torch.empty(len(self.heads), first.shape[1], settings.batch)
+        self.scores_of = self._by_group(self.scores)
+        self.weights_of = list(zip(*[self._by_group(p) for p in self.parts], strict=True))
+        self.grads_of = list(zip(*[self._by_group(p.grad) for p in self.parts], strict=True))
 
     def _by_group(self, values: Tensor) -> tuple[Tensor, ...]:
         """[B, H, x] as [heads of the group * H, x] for every group."""
@@ -139,11 +142,12 @@ class Chunk:
     def _block(self, steps: range) -> Block:
         settings, shared = self.settings, self.shared
         orders = {(len(j.rows), j.seed): draws.order(len(j.rows), settings.batch, j.seed, steps) for j in self.firsts}
-        chances = {j.seed: draws.chances(len(shared.fields), settings.batch, j.seed, steps) for j in self.firsts}
+        chances = {j.seed: draws.chances(len(shared.fields), settings.batch, j.seed, steps)[list(shared.fields)] for j in self.firsts}
         places = torch.stack([orders[len(j.rows), j.seed] for j in self.firsts], 1)  # [T, G, n]
         rows = torch.stack([r[orders[len(j.rows), j.seed]] for r, j in zip(self.rows, self.firsts, strict=True)], 1)
-        chance = torch.stack([chances[j.seed] for j in self.firsts], 1).movedim(3, 0)[list(shared.fields)]
-        shown = draws.shown(shared.present[:, rows], chance, settings.dropout)  # [F, T, G, n]
+        chance = torch.stack([chances[j.seed] for j in self.firsts], 2)  # [F, T, G, n]
+        present = shared.present.index_select(1, rows.flatten()).view(chance.shape)
+        shown = draws.shown(present, chance, settings.dropout)
         one = shown[0]
         other = shown[1] if len(shown) > 1 else torch.zeros_like(one)
         kind = torch.where(one, other.byte(), 3 - other.byte())  # the first alone, both, the second alone, neither
@@ -151,10 +155,7 @@ class Chunk:
         places, rows, shown = places.gather(2, sort), rows.gather(2, sort), shown.gather(3, sort.expand_as(shown))
         lengths = shown[:WIDE].sum(3)  # [wide, T, G]
         starts = torch.stack([torch.zeros_like(lengths[0]), (one & ~other).sum(2)])
-        spans = [
-            [[(0, settings.batch)] * len(self.firsts), *[list(zip(s[t], k[t], strict=True)) for s, k in zip(starts.tolist(), lengths.tolist(), strict=False)]]
-            for t in range(len(steps))
-        ]  # fmt: skip
+        spans = torch.stack([starts[: len(lengths)], lengths], 3).movedim(1, 0).tolist()  # [T, wide, G, 2]
         share = torch.stack([w[places[:, g]] for w, g in zip(self.weights, self.owner.tolist(), strict=True)], 1)
         ones = torch.ones_like(shown[:1])
         return Block(
@@ -171,12 +172,12 @@ class Chunk:
         shared, z = self.shared, self.scores  # z: [B, H, n] before the hidden layer's bend, or the scores
         narrow = shared.rest.index_select(0, block.shared[t]).mul_(block.shown[t] @ shared.of)
         x = [narrow.split(self.settings.batch)]
-        for field, rows, spans in zip(shared.wide, block.wide, block.spans[t][1:], strict=True):
+        for field, rows, spans in zip(shared.wide, block.wide, block.spans[t], strict=True):
             x.append(field.index_select(0, rows[t]).split([length for _, length in spans]))
-        z.zero_()
-        for k, spans in enumerate(block.spans[t]):
-            for out, w, read, span in zip(self._by_group(z), self._by_group(self.parts[k]), x[k], spans, strict=True):
-                out.narrow(1, *span).addmm_(w, read.T)
+        for out, weights, (read, *wide), *spans in zip(self.scores_of, self.weights_of, zip(*x, strict=True), *block.spans[t]):
+            torch.mm(weights[0], read.T, out=out)
+            for w, some, span in zip(weights[1:], wide, spans, strict=True):
+                out.narrow(1, *span).addmm_(w, some.T)
         if self.last:
             weight, bias = self.last
             bent = functional.gelu(z)
@@ -187,10 +188,12 @@ class Chunk:
             error = torch.ops.aten.gelu_backward(torch.bmm(weight.transpose(1, 2), error), z)
         else:
             error = self._error(z, block, t)
-        for k, spans in enumerate(block.spans[t]):
-            part = self.parts[k]
-            for given, grad, read, span in zip(self._by_group(error), self._by_group(part.grad), x[k], spans, strict=True):
-                torch.mm(given.narrow(1, *span), read, out=grad)
+        given = self._by_group(error)
+        for one, grads, (read, *wide), *spans in zip(given, self.grads_of, zip(*x, strict=True), *block.spans[t]):
+            torch.mm(one, read, out=grads[0])
+            for grad, some, span in zip(grads[1:], wide, spans, strict=True):
+                torch.mm(one.narrow(1, *span), some, out=grad)
+        for k, part in enumerate(self.parts):
             some = part.shape[2] - (k == 0)  # the last column of the first part is the bias, which is not decayed
             part.grad[:, :, :some].addcmul_(part[:, :, :some], self.twice)
 

@@ -33,8 +33,9 @@ def order(rows: int, batch: int, seed: int, steps: range) -> torch.Tensor:
 
 
 def chances(fields: int, batch: int, seed: int, steps: range) -> torch.Tensor:
-    """float32 [T, n, F] in 0 .. 1: where one is below the dropout, the field is hidden from the row."""
-    return torch.stack([torch.rand(batch, fields, generator=generator(seed, "dropout", t)) for t in steps])
+    """float32 [F, T, n] in 0 .. 1: where one is below the dropout, the field is hidden from the row."""
+    drawn = torch.stack([torch.rand(batch, fields, generator=generator(seed, "dropout", t)) for t in steps])
+    return drawn.movedim(2, 0).contiguous()
 
 
 def shown(present: torch.Tensor, chance: torch.Tensor, dropout: float) -> torch.Tensor:
