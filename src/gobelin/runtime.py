@@ -130,8 +130,7 @@ def _use_threads(threads: int) -> None:
 
 @contextmanager
 def one_thread_each() -> Iterator[int]:
-    """How many threads torch had; inside, each thread that is started computes on one, so none waits for another and no sum
-    depends on their number."""
+    """How many threads torch has; inside, every thread that is started computes on one, so that none waits for another."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -5,8 +5,8 @@ field adds nothing to its row, so products are made of the rows that it is shown
 together, for the two widest fields. Weights stand with outputs first and scores are [B, C, n], so that B heads are one product,
 one softmax and one step of Adam. And a chunk of heads keeps to one thread, which never waits for another.
 
-All losses have the gradient (link(scores) - truth) share: softmax and cross-entropy, logistic and its own, identity and half the
-squared error (canonical links, Nelder & Wedderburn 1972).
+All losses have the gradient (link(scores) - truth) share: softmax and cross-entropy, logistic and its own, identity and half
+the squared error (canonical links, Nelder & Wedderburn 1972).
 """
 
 from __future__ import annotations
@@ -79,15 +79,16 @@ def _target(answers: Tensor, settings: HeadSettings) -> tuple[Tensor, Callable[[
 @dataclass(frozen=True)
 class Block:
     """T steps of the G groups of a chunk. rows, share: of its B heads, int64 and float32 [T, B, n]. shared: int64 [T, G * n],
-    the rows of each group. shown: float32 [T, G * n, F + 1], a last one always. wide: for each wide field and step the rows that
-    it is shown in, group after group. spans: for each step and part, (start, length) of its rows in the batch of each group."""
+    the rows of each group. shown: float32 [T, G * n, F + 1], a last one always. wide: for each wide field and step the rows
+    that it is shown in, group after group. spans: for each step, wide field and group, where in the batch these stand: (start,
+    length)."""
 
     rows: Tensor
     share: Tensor
     shared: Tensor
     shown: Tensor
     wide: tuple[tuple[Tensor, ...], ...]
-    spans: list[list[list[tuple[int, int]]]]
+    spans: list[list[list[list[int]]]]
 
 
 class Chunk:
@@ -107,18 +108,19 @@ class Chunk:
         self.last = []
         if "map2" in start:
             self.last = [start["map2"][self.heads].transpose(1, 2).contiguous(), start["bias2"][self.heads][..., None].clone()]
-        weights = [*self.parts, *self.last]
-        for w in weights:
-            w.grad = torch.zeros_like(w)
-        self.adam = torch.optim.Adam(weights, lr=settings.rate, fused=True)
+        self.weights = [*self.parts, *self.last]
+        self.grads = [torch.zeros_like(w) for w in self.weights]
+        for w, grad in zip(self.weights, self.grads, strict=True):
+            w.grad = grad
+        self.adam = torch.optim.Adam(self.weights, lr=settings.rate, fused=True)
         self.twice = 2 * torch.tensor([j.decay for j in self.jobs], dtype=torch.float32)[:, None, None]
         self.rows = [torch.from_numpy(j.rows) for j in self.firsts]
-        self.weights = [torch.from_numpy(j.weights) for j in self.jobs]
+        self.shares = [torch.from_numpy(j.weights) for j in self.jobs]
         self.outputs = [len(group) * first.shape[1] for group in groups]  # of each group's first layer, its heads side by side
         self.scores = torch.empty(len(self.heads), first.shape[1], settings.batch)
         self.scores_of = self._by_group(self.scores)
         self.weights_of = list(zip(*[self._by_group(p) for p in self.parts], strict=True))
-        self.grads_of = list(zip(*[self._by_group(p.grad) for p in self.parts], strict=True))
+        self.grads_of = list(zip(*[self._by_group(grad) for grad in self.grads[: len(self.parts)]], strict=True))
 
     def _by_group(self, values: Tensor) -> tuple[Tensor, ...]:
         """[B, H, x] as [heads of the group * H, x] for every group."""
@@ -128,21 +130,29 @@ class Chunk:
         """Weights by name, [heads of the chunk, ...], in the order of `heads`."""
         steps = self.settings.steps
         for first in range(0, steps, BLOCK):
-            block = self._block(range(first, min(first + BLOCK, steps)))
+            block = self.block(range(first, min(first + BLOCK, steps)))
             for t in range(len(block.rows)):
                 self.adam.param_groups[0]["lr"] = self.settings.rate * (1 + np.cos(np.pi * (first + t) / steps)) / 2
-                self._gradients(block, t)
+                self.gradients(block, t)
                 self.adam.step()
-        whole = torch.empty(len(self.heads), sum(p.shape[2] for p in self.parts), self.scores.shape[1])
-        for part, columns in zip(self.parts, self.shared.columns, strict=True):
+        return self.named(self.weights)
+
+    def named(self, values: Sequence[Tensor]) -> dict[str, Tensor]:
+        """`weights`, or others like them, by name and as the join has them."""
+        first, last = values[: len(self.parts)], values[len(self.parts) :]
+        whole = torch.empty(len(self.heads), sum(p.shape[2] for p in first), self.scores.shape[1])
+        for part, columns in zip(first, self.shared.columns, strict=True):
             whole[:, columns] = part.transpose(1, 2)
         out = {"map1": whole[:, :-1], "bias1": whole[:, -1]}
-        return out | ({"map2": self.last[0].transpose(1, 2), "bias2": self.last[1][..., 0]} if self.last else {})
+        return out | ({"map2": last[0].transpose(1, 2), "bias2": last[1][..., 0]} if last else {})
 
-    def _block(self, steps: range) -> Block:
+    def block(self, steps: range) -> Block:
+        """What these heads see in some steps."""
         settings, shared = self.settings, self.shared
         orders = {(len(j.rows), j.seed): draws.order(len(j.rows), settings.batch, j.seed, steps) for j in self.firsts}
-        chances = {j.seed: draws.chances(len(shared.fields), settings.batch, j.seed, steps)[list(shared.fields)] for j in self.firsts}
+        chances = {
+            j.seed: draws.chances(len(shared.fields), settings.batch, j.seed, steps)[list(shared.fields)] for j in self.firsts
+        }
         places = torch.stack([orders[len(j.rows), j.seed] for j in self.firsts], 1)  # [T, G, n]
         rows = torch.stack([r[orders[len(j.rows), j.seed]] for r, j in zip(self.rows, self.firsts, strict=True)], 1)
         chance = torch.stack([chances[j.seed] for j in self.firsts], 2)  # [F, T, G, n]
@@ -156,7 +166,7 @@ class Chunk:
         lengths = shown[:WIDE].sum(3)  # [wide, T, G]
         starts = torch.stack([torch.zeros_like(lengths[0]), (one & ~other).sum(2)])
         spans = torch.stack([starts[: len(lengths)], lengths], 3).movedim(1, 0).tolist()  # [T, wide, G, 2]
-        share = torch.stack([w[places[:, g]] for w, g in zip(self.weights, self.owner.tolist(), strict=True)], 1)
+        share = torch.stack([w[places[:, g]] for w, g in zip(self.shares, self.owner.tolist(), strict=True)], 1)
         ones = torch.ones_like(shown[:1])
         return Block(
             rows[:, self.owner],
@@ -167,35 +177,37 @@ class Chunk:
             spans,
         )
 
-    def _gradients(self, block: Block, t: int) -> None:
+    def gradients(self, block: Block, t: int) -> None:
         """Of the loss and its penalty, into the weights' `grad`."""
         shared, z = self.shared, self.scores  # z: [B, H, n] before the hidden layer's bend, or the scores
         narrow = shared.rest.index_select(0, block.shared[t]).mul_(block.shown[t] @ shared.of)
         x = [narrow.split(self.settings.batch)]
         for field, rows, spans in zip(shared.wide, block.wide, block.spans[t], strict=True):
             x.append(field.index_select(0, rows[t]).split([length for _, length in spans]))
-        for out, weights, (read, *wide), *spans in zip(self.scores_of, self.weights_of, zip(*x, strict=True), *block.spans[t]):
+        for out, weights, (read, *wide), *spans in zip(
+            self.scores_of, self.weights_of, zip(*x, strict=True), *block.spans[t], strict=True
+        ):
             torch.mm(weights[0], read.T, out=out)
             for w, some, span in zip(weights[1:], wide, spans, strict=True):
                 out.narrow(1, *span).addmm_(w, some.T)
         if self.last:
-            weight, bias = self.last
+            (weight, bias), (weight_grad, bias_grad) = self.last, self.grads[-2:]
             bent = functional.gelu(z)
             error = self._error(torch.baddbmm(bias, weight, bent), block, t)
-            torch.sum(error, 2, keepdim=True, out=bias.grad)
-            torch.bmm(error, bent.transpose(1, 2), out=weight.grad)
-            weight.grad.addcmul_(weight, self.twice)
+            torch.sum(error, 2, keepdim=True, out=bias_grad)
+            torch.bmm(error, bent.transpose(1, 2), out=weight_grad)
+            weight_grad.addcmul_(weight, self.twice)
             error = torch.ops.aten.gelu_backward(torch.bmm(weight.transpose(1, 2), error), z)
         else:
             error = self._error(z, block, t)
         given = self._by_group(error)
-        for one, grads, (read, *wide), *spans in zip(given, self.grads_of, zip(*x, strict=True), *block.spans[t]):
+        for one, grads, (read, *wide), *spans in zip(given, self.grads_of, zip(*x, strict=True), *block.spans[t], strict=True):
             torch.mm(one, read, out=grads[0])
             for grad, some, span in zip(grads[1:], wide, spans, strict=True):
                 torch.mm(one.narrow(1, *span), some, out=grad)
-        for k, part in enumerate(self.parts):
-            some = part.shape[2] - (k == 0)  # the last column of the first part is the bias, which is not decayed
-            part.grad[:, :, :some].addcmul_(part[:, :, :some], self.twice)
+        for k, (part, grad) in enumerate(zip(self.parts, self.grads, strict=False)):
+            decayed = part.shape[2] - (k == 0)  # the last column of the first part is the bias, which is not
+            grad[:, :, :decayed].addcmul_(part[:, :, :decayed], self.twice)
 
     def _error(self, scores: Tensor, block: Block, t: int) -> Tensor:
         """The gradient of the mean loss by scores, [B, C, n]."""
