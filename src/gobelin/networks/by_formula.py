@@ -149,13 +149,12 @@ class Chunk:
     def block(self, steps: range) -> Block:
         """What these heads see in some steps."""
         settings, shared = self.settings, self.shared
-        orders = {(len(j.rows), j.seed): draws.order(len(j.rows), settings.batch, j.seed, steps) for j in self.firsts}
-        chances = {
-            j.seed: draws.chances(len(shared.fields), settings.batch, j.seed, steps)[list(shared.fields)] for j in self.firsts
-        }
+        lengths_seeds = {(len(j.rows), j.seed) for j in self.firsts}
+        orders = {one: draws.order(one[0], settings.batch, one[1], steps) for one in lengths_seeds}
+        drawn = {s: draws.chances(len(shared.fields), settings.batch, s, steps) for s in {j.seed for j in self.firsts}}
         places = torch.stack([orders[len(j.rows), j.seed] for j in self.firsts], 1)  # [T, G, n]
         rows = torch.stack([r[orders[len(j.rows), j.seed]] for r, j in zip(self.rows, self.firsts, strict=True)], 1)
-        chance = torch.stack([chances[j.seed] for j in self.firsts], 2)  # [F, T, G, n]
+        chance = torch.stack([drawn[j.seed] for j in self.firsts], 2)[list(shared.fields)]  # [F, T, G, n]
         present = shared.present.index_select(1, rows.flatten()).view(chance.shape)
         shown = draws.shown(present, chance, settings.dropout)
         one = shown[0]

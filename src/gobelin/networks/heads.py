@@ -57,12 +57,12 @@ def by_autograd(
     kinds = [(len(j.rows), j.seed) for j in jobs]
     for step in range(settings.steps):
         now = range(step, step + 1)
-        orders = {key: draws.order(key[0], settings.batch, key[1], now)[0] for key in kinds}
-        chances = {seed: draws.chances(len(features), settings.batch, seed, now)[:, 0] for _, seed in kinds}
+        orders = {key: draws.order(key[0], settings.batch, key[1], now)[0] for key in set(kinds)}
+        chances = {seed: draws.chances(len(features), settings.batch, seed, now)[:, 0] for seed in {j.seed for j in jobs}}
         picked = [orders[key] for key in kinds]
         index = torch.stack([r[p] for r, p in zip(rows, picked, strict=True)])  # [B, n]
         share = torch.stack([s[p] for s, p in zip(shares, picked, strict=True)])
-        chance = torch.stack([chances[seed] for _, seed in kinds], 1)  # [F, B, n]
+        chance = torch.stack([chances[j.seed] for j in jobs], 1)  # [F, B, n]
         shown = draws.shown(present[index].movedim(2, 0), chance, settings.dropout).movedim(0, 2).float()
         scores = join.scores(weights, [f[index] for f in features], shown)
         loss = losses(scores, answers[index], share, settings.numeric)  # [B]
