@@ -1,6 +1,6 @@
 """All heads of a verdict's study as one batched computation against the same study one head at a time, in plain torch.
 
-python benchmarks/verdict.py [--resamples 5] [--sample 1] [--threads 0]
+python benchmarks/verdict.py [--resamples 5] [--sample 1] [--threads 0] [--hidden 0 64]
 
 The study: 7 arms (real rows; six with added ones) in 5 resamples of 1,500 training rows; tuning over 2 ratios, 2 mixes and 2
 decays (real rows: 8 decays) with 2 seeds; then 10 seeds of each arm at what tuning chose by validation loss. Three fields of
@@ -47,9 +47,10 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=5)
     parser.add_argument("--sample", type=int, default=1, help="One at a time, train every k-th head; its time is scaled.")
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--hidden", type=int, nargs="*", default=[0, 64], help="Widths of the hidden layer, 0: linear.")
     said = parser.parse_args()
     threads = Runtime(threads=said.threads).resolved().threads
-    for hidden in (0, 64):
+    for hidden in said.hidden:
         measure(hidden, said.resamples, said.sample, threads)
 
 
