@@ -34,7 +34,7 @@ check: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	@echo "== benchmarks and slow studies; each appends to benchmarks/results"
-	$(BIN)/python benchmarks/heads.py
+	$(BIN)/python benchmarks/verdict.py
 	$(BIN)/python benchmarks/demo.py
 	$(BIN)/python -m pytest -m slow
 

@@ -11,7 +11,9 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from gobelin.jobs import Job
-from gobelin.networks.heads import HeadSettings, _Order, shown_fields, train_heads
+from gobelin.networks.by_formula import Chunk, Shared
+from gobelin.networks.draws import HeadSettings, order, shown_fields
+from gobelin.networks.heads import losses, train_heads
 from gobelin.networks.joins import Attended, Join, Ordered, Pooled, SideBySide
 from gobelin.runtime import generator, silent
 
@@ -49,6 +51,48 @@ def test_batched_equals_one_by_one(join: Join) -> None:
         (alone,) = trained([one], settings, join=join)
         assert alone.keys() == head.keys()
         assert all(torch.allclose(alone[name], head[name], atol=1e-5) for name in head)
+
+
+@pytest.mark.parametrize("hidden", [0, 6])
+@pytest.mark.parametrize("kind", ["class", "labels", "number"])
+@pytest.mark.parametrize("widths", [(4,), (3, 5), (2, 7, 4, 1)], ids=str)
+def test_written_gradients_are_autograd_s(hidden: int, kind: str, widths: tuple[int, ...]) -> None:
+    """Of one step, head by head, with rows of which some or all fields are missing."""
+    rng = np.random.default_rng(len(widths))
+    features = [torch.from_numpy(rng.normal(size=(N, w)).astype(np.float32)) for w in widths]
+    present = torch.from_numpy(rng.random((N, len(widths))) < 0.6)
+    answers = {"class": LABELS, "labels": torch.from_numpy(rng.random((N, 4)) < 0.4).float(), "number": NUMBERS}[kind]
+    settings = HeadSettings(1 if kind == "number" else 4, kind == "number", steps=9, batch=32)
+    some = [job(np.arange(50), 3, d, rng.random(50)) for d in (0.0, 0.1)]
+    jobs, join = [some[0], job(np.arange(20, 90), 3), some[1], job(np.arange(N), 4, 0.5)], SideBySide(hidden)
+    start = {
+        k: torch.from_numpy(rng.normal(size=(4, *s)).astype(np.float32))
+        for k, s in join.shapes(widths, settings.outputs).items()
+    }
+    chunk = Chunk(Shared.of_rows(features, present, answers, settings), [[0, 2], [1], [3]], jobs, start, settings)
+    chunk.gradients(chunk.block(range(4, 7)), 1)
+    found = chunk.named(chunk.grads)
+    for place, b in enumerate(chunk.heads):
+        one, weights = jobs[b], {k: w[[b]].clone().requires_grad_() for k, w in start.items()}
+        places = order(len(one.rows), 32, one.seed, range(5, 6))[0]
+        rows = torch.from_numpy(one.rows)[places]
+        shown = shown_fields(present[rows], settings.dropout, generator(one.seed, "dropout", 5))
+        scores = join.scores(weights, [f[rows][None] for f in features], shown[None])
+        loss = losses(scores, answers[rows][None], torch.from_numpy(one.weights)[places][None], settings.numeric)
+        (loss.sum() + one.decay * sum((w**2).sum() for k, w in weights.items() if k.startswith("map"))).backward()
+        assert all(torch.allclose(found[k][place], w.grad[0], atol=1e-5) for k, w in weights.items())
+
+
+def test_threads_change_nothing() -> None:
+    """Each time the same bits; another number of threads cuts the heads otherwise, and sums are rounded otherwise."""
+    jobs, settings, join = [job(np.arange(N - s), s) for s in range(5)], replace(CLASSES, rate=0.005), SideBySide(6)
+    one = trained(jobs, settings, join=join)
+    torch.set_num_threads(2)
+    two, again = (train_heads(join, FEATURES, PRESENT, LABELS, jobs, settings, silent) for _ in range(2))
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
+    for a, b, c in zip(one, two, again, strict=True):
+        assert all(torch.equal(b[k], c[k]) and torch.allclose(a[k], b[k], atol=1e-5) for k in a)
 
 
 def test_a_head_is_a_plain_loop_over_its_own_streams() -> None:
@@ -205,12 +249,12 @@ def test_rows_outside_the_job_teach_nothing() -> None:
 
 @pytest.mark.parametrize(("rows", "batch"), [(10, 3), (7, 20), (5, 5), (1, 4)])
 def test_every_row_once_before_any_row_again(rows: int, batch: int) -> None:
-    order = _Order(rows, batch, seed=3)
-    batches = [order.batch(t) for t in range(3 * rows + 3)]
-    stream = torch.cat(batches)
+    steps = 3 * rows + 3
+    batches = order(rows, batch, 3, range(steps))
+    stream = batches.flatten()
     for epoch in range(len(stream) // rows):
         assert sorted(stream[epoch * rows : (epoch + 1) * rows].tolist()) == list(range(rows))
-    assert torch.equal(_Order(rows, batch, seed=3).batch(4), batches[4])
+    assert torch.equal(order(rows, batch, 3, range(4, 5)), batches[4:5])
 
 
 def test_ordered_scores_are_the_differences_of_a_logistic() -> None:

@@ -21,7 +21,8 @@ from gobelin.correlation import principal
 from gobelin.data.fields import Target
 from gobelin.embedding import Embeddings
 from gobelin.jobs import Job
-from gobelin.networks.heads import HeadSettings, train_heads
+from gobelin.networks.draws import HeadSettings
+from gobelin.networks.heads import train_heads
 from gobelin.networks.joins import Join, Ordered
 from gobelin.runtime import Progress, Runtime
 from gobelin.store import fingerprint, load_arrays, read_json, save_arrays, write_json

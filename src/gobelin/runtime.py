@@ -11,7 +11,8 @@ import hashlib
 import os
 import platform
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Protocol
@@ -125,6 +126,17 @@ def _use_threads(threads: int) -> None:
     """The same count for torch and for numpy's products: sums are added in an order that depends on it."""
     torch.set_num_threads(threads)
     threadpool_limits(threads)
+
+
+@contextmanager
+def one_thread_each() -> Iterator[int]:
+    """How many threads torch has; inside, every thread that is started computes on one, so that none waits for another."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _bfloat16_pays(device: str, size: int = 768, repeats: int = 3) -> bool:

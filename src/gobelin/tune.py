@@ -25,7 +25,8 @@ from gobelin.engine import in_order
 from gobelin.fused import NeuralPredictor
 from gobelin.networks import low_rank
 from gobelin.networks.convolution import change, pixels_of, signal_of
-from gobelin.networks.heads import losses, shown_fields
+from gobelin.networks.draws import shown_fields
+from gobelin.networks.heads import losses
 from gobelin.predict import Training
 from gobelin.runtime import derived_seed, generator
 
