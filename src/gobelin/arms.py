@@ -8,7 +8,7 @@ them out.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -160,7 +160,8 @@ class Arms:
         random = settings.split.by == "random" and made.schema.role("split") is None
         why = "random split by group" if random else ""
         train, held, own = self._pictured("train"), self._pictured("valid"), Pictures(images, tuple(self.made_ids(batch)))
-        return judge.copies(settings.judge, train, held, own, self._encode, why, made.runtime.seed)
+        spaces = {"encoder": self._encode, "second encoder": self._second}
+        return judge.copies(settings.judge, train, held, own, spaces, why, made.runtime.seed)
 
     def quality(self, batch: int) -> list[Finding]:
         """What the metrics say of a batch's images, those later left out among them; of rows that have an answer, as made ones
@@ -176,8 +177,8 @@ class Arms:
             return seen(rows[known], self._pictured(part).images[known])
 
         new = seen(self.train[self.parents], self.images[batch])
-        encoder = made.schema.field(self.field).encoder
-        return quality.quality(made.settings.judge, answered("train"), answered("valid"), new, encoder, made.runtime)
+        how, driven = made.settings.judge, self._conditioned_on
+        return quality.quality(how, answered("train"), answered("valid"), new, driven, made.runtime)
 
     def _pictured(self, part: str) -> Pictures:
         """A part's images, decoded once."""
@@ -199,6 +200,17 @@ class Arms:
         if key not in self._encoded:
             self._encoded[key] = self.made.encode_images(images)
         return self._encoded[key]
+
+    @cached_property
+    def _second(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Images -> features of the encoder that judges quality, fitted on training images."""
+        made = self.made
+        encoder = quality.second(made.settings.judge, self._pictured("train").images, self._conditioned_on, made.runtime)
+        return lambda images: np.concatenate(list(quality.features(encoder, images, made.runtime)))
+
+    @property
+    def _conditioned_on(self) -> str:
+        return self.made.schema.field(self.field).encoder
 
     @cached_property
     def _encoded(self) -> dict[str, np.ndarray]:

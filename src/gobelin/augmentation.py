@@ -287,8 +287,8 @@ class Study:
         pairs = [p for k, r in rows[:SHOWN_PAIRS] if (p := self._pair(k, r)) is not None]
         if pairs:
             shelf.pairs(
-                "nearest", "The made images that are nearest to a training image (1 = as near as a planted copy).", "made",
-                "training", pairs,
+                "nearest", "The made images that are nearest to a training image (below 1: nearer than real unseen images are, called "
+                "a copy), and in which way of looking.", "made", "training", pairs,
             )  # fmt: skip
         return found
 
@@ -302,7 +302,11 @@ class Study:
         lineage = {"generator": which.name, "generator seed": which.seed, "nearest training row": row["nearest"]}
         save_png(self.made.run.folder / left, self.arms.images[batch][number], lineage)
         mark = " - quarantined" if row["flagged"] else ""
-        return {"left": left, "right": right, "caption": f"{row['nearest']}: {float(str(row['ratio'])):.2f}{mark}"}
+        return {
+            "left": left,
+            "right": right,
+            "caption": f"{row['nearest']}: {float(str(row['ratio'])):.2f}, {row['seen']}{mark}",
+        }
 
     def export(self, folder: Path) -> Path:
         """The training set of the first generated arm (first training seed) with its lineage, as Parquet with PNG bytes
