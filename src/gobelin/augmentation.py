@@ -287,8 +287,8 @@ class Study:
         pairs = [p for k, r in rows[:SHOWN_PAIRS] if (p := self._pair(k, r)) is not None]
         if pairs:
             shelf.pairs(
-                "nearest", "The made images that are nearest to a training image (below 1: nearer than real unseen images are, called "
-                "a copy), and in which way of looking.", "made", "training", pairs,
+                "nearest", "The made images that are nearest to a training image (below 1: nearer than real unseen images are, "
+                "called a copy), and in which way of looking.", "made", "training", pairs,
             )  # fmt: skip
         return found
 

@@ -23,8 +23,8 @@ FREQUENCIES = 12
 @dataclass(frozen=True)
 class Judge:
     """audits, metrics: components to run, of metrics all where none is named. planted: how many changed training images
-    make the positive control, over all kinds of change. space, space_settings: the image encoder whose features metrics see, '' = one that needs
-    no weights and isn't the generator's own."""
+    make the positive control, over all kinds of change. space, space_settings: the image encoder whose
+    features metrics and audits see beside the run's own, '' = one that needs no weights and isn't the generator's."""
 
     audits: tuple[str, ...] = ("copying",)
     planted: int = 280

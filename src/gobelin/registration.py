@@ -2,9 +2,9 @@
 
 Every candidate of `retrieval` is moved onto the picture by an affine map (Lucas & Kanade 1981, in the Gauss-Newton steps of
 Baker & Matthews 2004, section 2), with contrast and brightness left free and the worst fifth of the pixels left out at each
-step. What is left unexplained is then measured in three ways: with the colours as they are; with contrast and brightness of each
-colour free; and the same on the three quarters of the pixels that fit best, for a picture that is partly covered. The candidate
-may be blurred or sharpened in each: the fit is to itself and to two blurred selves, in closed form.
+step. What is left unexplained is then measured in three ways: with the colours as they are; with contrast and brightness of
+each colour free; and the same on the three quarters of the pixels that fit best, for a picture that is partly covered. The
+candidate may be blurred or sharpened in each: the fit is to itself and to two blurred selves, in closed form.
 
 What this cannot show: a copy that is bent, redrawn or cropped to less than two thirds.
 """

@@ -7,9 +7,9 @@ new image. The smallest counts over all ways, in units of the spread among real 
 against all other held-out images, set the limit by their rank, so a new real image is called a copy at the stated rate at most
 (conformal: Vovk, Gammerman & Shafer 2005), however many ways there are.
 
-What this cannot show: that nothing was memorised. A redrawn copy, a crop of less than two thirds or one person's face in another
-picture can be far in every way; where real images often resemble each other (a clock at one and at two), copies hide among them,
-and the shares of planted copies that were caught say how many.
+What this cannot show: that nothing was memorised. A redrawn copy, a crop of less than two thirds or one person's face in
+another picture can be far in every way. Where real images often resemble each other (a clock at one and at two), copies hide
+among them; the shares of planted copies that were caught say how many.
 """
 
 from __future__ import annotations
@@ -100,8 +100,8 @@ def _findings(planted: Mapping[str, np.ndarray], made: np.ndarray, rank: int, m:
         )
 
     found = [control(whole, {}, note), *(control(one, {"change": kind}, "") for kind, one in caught.items())]
-    found.append(null.finding("false_alarms", unit="share", better="lower", source="audit",
-                              note="of real images that were never trained on, by the rank of the limit among held-out ones"))  # fmt: skip
+    said = "of real images that were never trained on, by the rank of the limit among held-out ones"
+    found.append(null.finding("false_alarms", unit="share", better="lower", source="audit", note=said))
     if len(made):
         hidden = [kind for kind, one in caught.items() if one.value < 0.5]
         found.append(_made(wilson(int(made.sum()), len(made)), null, whole, hidden))
