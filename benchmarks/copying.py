@@ -35,7 +35,7 @@ from gobelin.runtime import Runtime
 
 SETS = {"fashion": 28, "openmoji": 32, "tuxpaint": 48}
 EACH, MIXED, TRIALS = 100, 200, 40  # copies of each kind; images of a mixture; mixtures
-FEW, MANY, STEPS, VIEWS, MADE = 64, 2000, 1500, 32, 300
+FEW, MANY, STEPS, VIEWS, MADE = 64, 2000, 3000, 32, 300
 ENCODERS = (("convolution", {"filters": 16}), ("pixels", {"frequencies": 8}))
 SMALL = {
     "width": 96,
@@ -164,7 +164,7 @@ def cropped(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def trained(name: str, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """uint8 [n, 28, 28, 1] by `flow`; watched on its own training images, so that no early stop saves it."""
-    path = fashion.WORK / f"copying {name}.npy"
+    path = fashion.WORK / f"copying {name} {STEPS}.npy"
     if not path.is_file():
         rows = ImageRows(images, condition(labels), fashion.CLASSES)
         with tempfile.TemporaryDirectory() as work:

@@ -230,8 +230,8 @@ def copying() -> str:
     def share(figure: list[float]) -> str:
         return f"{100 * figure[0]:.0f} % ({100 * figure[1]:.0f} to {100 * figure[2]:.0f})"
 
-    lines = [f"| real images (trained on, held out) | {' | '.join(kinds)} | healthy images called copies | a tenth of copies called "
-             "copying | healthy sets called copying |", "|---|" + "---|" * (len(kinds) + 3)]  # fmt: skip
+    lines = [f"| real images (trained on, held out) | {' | '.join(kinds)} | healthy images called copies | a tenth of copies: "
+             "called copying | healthy sets: called copying |", "|---|" + "---|" * (len(kinds) + 3)]  # fmt: skip
     for name, row in rows.items():
         if "false_alarms" in row:
             cells = [
@@ -248,8 +248,8 @@ def copying() -> str:
 
 
 TABLES = {
-    "alignment": alignment, "copying": copying, "demo": demo, "embedding": embedding, "fusion": fusion, "generation": generation,
-    "metrics": metrics, "missing": missing, "search": search, "translation": translation,
+    "alignment": alignment, "copying": copying, "demo": demo, "embedding": embedding, "fusion": fusion,
+    "generation": generation, "metrics": metrics, "missing": missing, "search": search, "translation": translation,
 }  # fmt: skip
 
 
