@@ -222,9 +222,34 @@ def metrics() -> str:
 MEASURED = {"coverage": "precision, recall, density, coverage", "frechet": "Fréchet distance", "kernel": "kernel distance"}
 
 
+def copying() -> str:
+    """Planted copies caught and healthy images called copies; then what a generator memorised."""
+    rows = record.latest("copying", "cell")
+    kinds = ("exact", "noisy", "flipped", "cropped", "blurred", "recoloured", "overlaid")
+
+    def share(figure: list[float]) -> str:
+        return f"{100 * figure[0]:.0f} % ({100 * figure[1]:.0f} to {100 * figure[2]:.0f})"
+
+    lines = [f"| real images (trained on, held out) | {' | '.join(kinds)} | healthy images called copies | a tenth of copies: "
+             "called copying | healthy sets: called copying |", "|---|" + "---|" * (len(kinds) + 3)]  # fmt: skip
+    for name, row in rows.items():
+        if "false_alarms" in row:
+            cells = [
+                share(row[key])
+                for key in (*(f"caught_{k}" for k in kinds), "false_alarms", "mixtures_called", "healthy_called")
+            ]
+            lines.append(f"| {name} ({row['train']:,}, {row['holdout']}), {row['pixels']} px | {' | '.join(cells)} |")
+    lines += ["", "| a small `flow`, trained on | made images that are copies | verdict |", "|---|---|---|"]
+    for name, row in rows.items():
+        if name.startswith("memorised"):
+            shown = f"{row['images']:,} images" + (f" in {row['views']:,} views" if row["views"] > row["images"] else "")
+            lines.append(f"| {shown}, {row['steps']:,} steps | {share(row['copies'])} | {row['verdict']} |")
+    return "\n".join(lines)
+
+
 TABLES = {
-    "alignment": alignment, "demo": demo, "embedding": embedding, "fusion": fusion, "generation": generation,
-    "metrics": metrics, "missing": missing, "search": search, "translation": translation,
+    "alignment": alignment, "copying": copying, "demo": demo, "embedding": embedding, "fusion": fusion,
+    "generation": generation, "metrics": metrics, "missing": missing, "search": search, "translation": translation,
 }  # fmt: skip
 
 

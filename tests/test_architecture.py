@@ -20,8 +20,8 @@ SOURCE = Path(gobelin.__file__).parent
 RANKS: list[tuple[str, ...]] = [
     ("errors",),
     ("config", "store", "engine", "jobs", "neighbours", "runtime", "hub", "terminal"),
-    ("cache", "catalog", "evidence", "replay", "pipeline_folder", "provenance", "weights"),
-    ("watch",),
+    ("cache", "catalog", "evidence", "planting", "replay", "pipeline_folder", "provenance", "retrieval", "weights"),
+    ("registration", "watch"),
     ("train",),
     ("scoring", "variance", "conclusion"),
     ("comparison",),

@@ -19,8 +19,9 @@ import pytest
 from PIL import Image
 
 from gobelin import Workbench
-from gobelin.arms import BOTH, GENERATED, Arms
+from gobelin.arms import Arms
 from gobelin.augmentation import Study
+from gobelin.batches import BOTH, GENERATED
 from gobelin.data.dataset import LINEAGE, ORIGIN, Dataset
 from gobelin.data.images import Opening, open_image, squared
 from gobelin.data.reading import read

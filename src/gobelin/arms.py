@@ -8,8 +8,8 @@ them out.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,8 +18,8 @@ import numpy as np
 from gobelin import catalog, generation, judge, loop, planning, quality, screening
 from gobelin.artefacts import Artefacts
 from gobelin.audits import Result
+from gobelin.batches import Batch, arm_names, batches_of
 from gobelin.conditions import Conditions, Matched, asked_fields
-from gobelin.config import resolved
 from gobelin.data.dataset import Dataset, made_rows
 from gobelin.data.images import Opening, decode_images
 from gobelin.errors import GobelinError
@@ -32,23 +32,7 @@ from gobelin.rivals import Arm, Material, Pool
 from gobelin.runtime import numpy_generator
 from gobelin.store import Run, fingerprint
 
-GENERATED, BOTH = "generated", f"{loop.CLASSIC} + generated"
 LEARNT = 4096  # real images that readers of labels and conditions are fitted on
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One training of one generator. made: the run with this generator as its own."""
-
-    made: Artefacts
-    seed: int
-
-    @property
-    def name(self) -> str:
-        return self.made.settings.generator.name
-
-    def label(self) -> str:
-        return f"{self.name}, training seed {self.seed}"
 
 
 class Arms:
@@ -138,7 +122,8 @@ class Arms:
         random = settings.split.by == "random" and made.schema.role("split") is None
         why = "random split by group" if random else ""
         train, held, own = self._pictured("train"), self._pictured("valid"), Pictures(images, tuple(self.made_ids(batch)))
-        return judge.copies(settings.judge, train, held, own, self._encode, why, made.runtime.seed)
+        spaces = {"encoder": self._encode, "second encoder": self._second}
+        return judge.copies(settings.judge, train, held, own, spaces, why, made.runtime.seed)
 
     def quality(self, batch: int) -> list[Finding]:
         """What the metrics say of a batch's images, those later left out among them; of rows that have an answer, as made ones
@@ -154,8 +139,8 @@ class Arms:
             return seen(rows[known], self._pictured(part).images[known])
 
         new = seen(self.train[self.parents], self.images[batch])
-        encoder = made.schema.field(self.field).encoder
-        return quality.quality(made.settings.judge, answered("train"), answered("valid"), new, encoder, made.runtime)
+        how, driven = made.settings.judge, self._conditioned_on
+        return quality.quality(how, answered("train"), answered("valid"), new, driven, made.runtime)
 
     def _pictured(self, part: str) -> Pictures:
         """A part's images, decoded once."""
@@ -179,6 +164,17 @@ class Arms:
         return self._encoded[key]
 
     @cached_property
+    def _second(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Images -> features of the encoder that judges quality, fitted on training images."""
+        made = self.made
+        encoder = quality.second(made.settings.judge, self._pictured("train").images, self._conditioned_on, made.runtime)
+        return lambda images: np.concatenate(list(quality.features(encoder, images, made.runtime)))
+
+    @property
+    def _conditioned_on(self) -> str:
+        return self.made.schema.field(self.field).encoder
+
+    @cached_property
     def _encoded(self) -> dict[str, np.ndarray]:
         return {}
 
@@ -186,7 +182,8 @@ class Arms:
         d, size = self.made.rows.dataset, self.made.settings.generator.size
         values = d.values(self.column)
         images = [decode_images({self.column: values[r]}, d.root, Opening(), size)[0][0] for r in rows]
-        return Pictures(np.stack(images) if images else np.zeros((0, size, size, 3), np.uint8), tuple(self.made.ids(rows)))
+        whole = np.stack(images) if images else np.zeros((0, size, size, 3), np.uint8)
+        return Pictures(whole, tuple(self.made.ids(rows)), tuple(self.made.rows.groups[r] for r in rows))
 
     def made_ids(self, batch: int) -> list[str]:
         return [f"made-{batch}-{k}" for k in range(len(self.parents))]
@@ -330,44 +327,6 @@ class Arms:
                 order = np.concatenate([views, order])  # each of the two kinds grows with the ratio
                 arms.append(Arm(both, dataset, np.ones(len(dataset), np.float32), batch.seed, order))
         return arms
-
-
-def generators(made: Artefacts) -> tuple[str, ...]:
-    """The names of the study's generators: those that were asked for, else the run's own."""
-    return made.settings.augment.generators or (made.settings.generator.name,)
-
-
-def arm_names(made: Artefacts, generator: str) -> tuple[str, str]:
-    """Of the arm of a generator's images, and of the one with the classic views too."""
-    by = f" by {generator}" if len(generators(made)) > 1 else ""
-    return f"{GENERATED}{by}", f"{BOTH}{by}"
-
-
-def batches_of(made: Artefacts) -> list[Batch]:
-    """Every training of every generator of the study; the data aren't needed for the run's own."""
-    each = [with_generator(made, name) for name in generators(made)]
-    return [Batch(one, seed) for one in each for seed in range(one.settings.generator.seeds)]
-
-
-def with_generator(made: Artefacts, name: str) -> Artefacts:
-    """The run with another generator in the place of its own, at its own settings; all that doesn't depend on it is shared.
-    Its count of steps is decided once and written to the run's settings."""
-    how = made.settings
-    if name == how.generator.name:
-        made.decide_steps()
-        return made
-    component = catalog.build("generators", name)
-    source = how.generator.source if "source" in component.accepts else ""
-    own = replace(how.generator, name=name, settings=resolved(component), steps=how.augment.steps.get(name, 0), source=source)
-    _ = made.shared, made.rows
-    other = copy.copy(made)
-    other.__dict__.pop("image_rows", None)
-    other.settings = replace(how, generator=own)
-    if not own.steps:
-        steps = component.steps_for(other.image_rows[0], made.runtime, own.minutes)
-        made.record(replace(how, augment=replace(how.augment, steps={**how.augment.steps, name: steps})))
-        other.settings = replace(made.settings, generator=replace(own, steps=steps))
-    return other
 
 
 def resampled(made: Artefacts, number: int) -> Arms:

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gobelin import advice, budget, catalog, evaluation, influence, inspection, loop, showing
-from gobelin.arms import BOTH, GENERATED, Arms, batches_of, resampled
+from gobelin.arms import Arms, resampled
 from gobelin.artefacts import Artefacts
+from gobelin.batches import BOTH, GENERATED, batches_of
 from gobelin.comparison import Metric
 from gobelin.config import resolved
 from gobelin.data.answers import target_of
@@ -276,8 +277,9 @@ class Study:
         pairs = [p for k, r in rows[:SHOWN_PAIRS] if (p := self._pair(k, r)) is not None]
         if pairs:
             shelf.pairs(
-                "nearest", "The number says how near: up to 1.00 an image is as near as a copy that we planted, and is left "
-                "out of training.", "made", "nearest training image", pairs, "Made images that are nearest to a real one",
+                "nearest", "The number says how near: below 1.00 an image is nearer to a training image than unseen real ones "
+                "are, is called a copy and left out of training. Beside it, the way of looking.", "made",
+                "nearest training image", pairs, "Made images that are nearest to a real one",
             )  # fmt: skip
         return found
 
@@ -291,7 +293,11 @@ class Study:
         lineage = {"generator": which.name, "generator seed": which.seed, "nearest training row": row["nearest"]}
         save_png(self.made.run.folder / left, self.arms.images[batch][number], lineage)
         mark = " - quarantined" if row["flagged"] else ""
-        return {"left": left, "right": right, "caption": f"{row['nearest']}: {float(str(row['ratio'])):.2f}{mark}"}
+        return {
+            "left": left,
+            "right": right,
+            "caption": f"{row['nearest']}: {float(str(row['ratio'])):.2f}, {row['seen']}{mark}",
+        }
 
     def export(self, folder: Path) -> Path:
         """The training set of the first generated arm (first training seed) with its lineage, as Parquet with PNG bytes

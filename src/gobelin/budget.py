@@ -11,8 +11,9 @@ from dataclasses import replace
 import numpy as np
 
 from gobelin import catalog, evaluation, loop, planning
-from gobelin.arms import Arms, arm_names, generators
+from gobelin.arms import Arms
 from gobelin.artefacts import Artefacts
+from gobelin.batches import arm_names, generators
 from gobelin.errors import GobelinError
 from gobelin.evidence import Finding, printed
 from gobelin.jobs import Job

@@ -161,7 +161,7 @@ def duplicates(embeddings: Embeddings, parts: np.ndarray, how: Check, most: int 
         x = embeddings.features[field].astype(np.float64)
         x = (x - x[inside].mean(0)) / (x[inside].std(0).mean() + 1e-12)
         distance, place = nearest(x[outside], x[inside])
-        own, _ = nearest(x[inside], x[inside], skip_self=True)
+        own, _ = nearest(x[inside], x[inside], np.arange(len(x[inside])))
         scale = max(float(np.median(own)), 1e-9)
         closeness = distance / scale
         near = closeness < how.near

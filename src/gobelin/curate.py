@@ -192,7 +192,7 @@ def look_alikes(embeddings: Embeddings, rows: np.ndarray, near: float) -> np.nda
     if not parts or len(rows) < 3:
         return np.arange(len(rows))
     x = np.concatenate(parts, 1)
-    distance, place = nearest(x, x, skip_self=True)
+    distance, place = nearest(x, x, np.arange(len(x)))
     same = np.flatnonzero(distance <= near * np.median(distance))
     edges = coo_matrix((np.ones(len(same)), (same, place[same])), (len(rows), len(rows)))
     return connected_components(edges, directed=False)[1].astype(np.int64)

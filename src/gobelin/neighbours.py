@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 
-def nearest(queries: np.ndarray, pool: np.ndarray, skip_self: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def nearest(queries: np.ndarray, pool: np.ndarray, groups: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Euclidean distance to each query's nearest row of the pool, [n], and that row's number, [n].
 
     queries [n, D] or [n, V, D] (V views of each, the nearest counts), pool [m, D]; float64 inside, in blocks of 1,024 rows.
-    skip_self: the queries are the pool itself (or its views), and no row is its own neighbour.
+    groups: int [n]; the queries are the pool itself (or its views), and no row is a neighbour of its own group. One without
+    any other group has the distance inf.
     """
     if queries.ndim == 3:
-        found = [nearest(queries[:, v], pool, skip_self) for v in range(queries.shape[1])]
+        found = [nearest(queries[:, v], pool, groups) for v in range(queries.shape[1])]
         distances, places = (np.stack(part) for part in zip(*found, strict=True))
         best = distances.argmin(0)[None]
         return np.take_along_axis(distances, best, 0)[0], np.take_along_axis(places, best, 0)[0]
@@ -22,8 +23,8 @@ def nearest(queries: np.ndarray, pool: np.ndarray, skip_self: bool = False) -> t
     for start in range(0, len(queries), 1024):
         block = queries[start : start + 1024].astype(np.float64)
         d = np.clip((block**2).sum(1)[:, None] + squares - 2 * block @ pool.T, 0, None)
-        if skip_self:
-            d[np.arange(len(block)), np.arange(start, start + len(block))] = np.inf
+        if groups is not None:
+            d[groups[start : start + 1024, None] == groups] = np.inf
         place[start : start + 1024] = d.argmin(1)
         distance[start : start + 1024] = np.sqrt(d.min(1))
     return distance, place

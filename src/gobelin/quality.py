@@ -45,10 +45,9 @@ class Seen:
 def quality(how: Judge, train: Seen, holdout: Seen, made: Seen, conditioned_on: str, runtime: Runtime) -> list[Finding]:
     """Every metric's findings of made images against training images, and by class those that are numbers; a class that is too
     small for all of them has one finding that says so. conditioned_on: the image encoder whose vectors drove the generator."""
-    net = how.space or next(name for name in SPACES if name != conditioned_on)
     if not all(len(one.images) for one in (train, made)):
         raise GobelinError("quality: there are no images to compare. Make some first.")
-    encoder = fitted(net, how.space_settings or SPACES.get(net, {}), train.images, runtime)
+    net, encoder = named(how, conditioned_on), second(how, train.images, conditioned_on, runtime)
     size = train.images.shape[1]
     real, floor, new = (
         FeatureSet(list(features(encoder, one.images, runtime)), net, f"{size} pixels, by the encoder's own", one.labels)
@@ -63,6 +62,17 @@ def quality(how: Judge, train: Seen, holdout: Seen, made: Seen, conditioned_on: 
         silent = sorted((one for one in own if one.value is None and one.needed_n), key=lambda one: one.needed_n or 0)
         found += numbers or silent[:1]
     return found
+
+
+def named(how: Judge, conditioned_on: str) -> str:
+    """The second encoder's name."""
+    return how.space or next(name for name in SPACES if name != conditioned_on)
+
+
+def second(how: Judge, images: np.ndarray, conditioned_on: str, runtime: Runtime) -> FittedEncoder:
+    """The second encoder, learned from these training images."""
+    net = named(how, conditioned_on)
+    return fitted(net, how.space_settings or SPACES.get(net, {}), images, runtime)
 
 
 def fitted(net: str, settings: Mapping[str, Any], images: np.ndarray, runtime: Runtime) -> FittedEncoder:

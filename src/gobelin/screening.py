@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gobelin import judge
+from gobelin import judge, planting
 from gobelin.judge import Judge
 from gobelin.matching import FOLDS, Reading, folds
 from gobelin.neighbours import nearest
@@ -164,7 +164,7 @@ def near(
     uint8 [n, H, W, 3]; encode: images -> features [n, D]."""
     if not len(opened) or not len(made):
         return np.zeros(len(made), bool)
-    planted = judge.plant(opened, how.planted, seed)
+    planted = planting.plant(opened, how.planted, seed)
     out = np.ones(len(made), bool)
     for space in (judge.waves, encode):
         pool = space(opened)

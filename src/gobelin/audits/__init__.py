@@ -1,8 +1,8 @@
-"""The contract of every audit: training rows, exchangeable rows that were held out, and made rows in; findings out."""
+"""The contract of every audit: training images, exchangeable images that were held out, and made ones in; findings out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,20 +14,23 @@ from gobelin.evidence import Finding
 
 @dataclass(frozen=True)
 class Material:
-    """The same images in several spaces, {space: float32 [n, D]}, or [n, V, D]: V views of an image, itself the first.
+    """Images uint8 [n, H, W, C], all of one size.
 
-    Views (shifts by a pixel) make a shifted copy as near as an exact one. train has one view.
-    planted: slightly changed copies of training rows, the positive control: an audit that misses them says nothing.
+    planted: changed copies of training images by the kind of change, the positive control: an audit that misses them says
+    nothing. spaces: feature spaces, {name: images -> float32 [n, D]}.
+    groups: of the held-out images, those of one group resemble each other; () = each is a group.
     exchangeable: why train and holdout can be exchanged ('random split by group'), or '' when they can't.
     """
 
-    train: Mapping[str, np.ndarray]
-    holdout: Mapping[str, np.ndarray]
-    made: Mapping[str, np.ndarray]
+    train: np.ndarray
+    holdout: np.ndarray
+    made: np.ndarray
     planted: Mapping[str, np.ndarray]
+    spaces: Mapping[str, Callable[[np.ndarray], np.ndarray]]
     train_ids: tuple[str, ...]
     made_ids: tuple[str, ...]
     exchangeable: str
+    groups: tuple[str, ...] = ()
 
     def check(self, name: str) -> None:
         """Refuse rows that can't be exchanged: a difference would then be one of the rows and not of the generator."""
@@ -35,6 +38,10 @@ class Material:
             raise GobelinError(
                 f"audit {name}: training and held-out rows are not exchangeable (the split is by time or given by a column). "
                 "Split at random by group, or leave this audit out."
+            )
+        if (found := len(set(self.groups)) if self.groups else len(self.holdout)) < 2:
+            raise GobelinError(
+                f"audit {name}: needs held-out images of two groups to compare with, found {found}. Hold out more rows."
             )
 
 

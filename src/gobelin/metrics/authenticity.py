@@ -65,6 +65,6 @@ def new(real: np.ndarray, made: np.ndarray) -> np.ndarray:
     centre = real.mean(0, dtype=np.float64)
     x, y = real - centre, made - centre
     _, place = nearest(y, x)
-    _, other = nearest(x, x, skip_self=True)
+    _, other = nearest(x, x, np.arange(len(x)))
     away = np.sqrt(((x - x[other]) ** 2).sum(1))
     return np.sqrt(((y - x[place]) ** 2).sum(1)) > away[place]
