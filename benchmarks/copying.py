@@ -97,7 +97,7 @@ def audited(train: np.ndarray, holdout: np.ndarray, made: np.ndarray, groups: tu
 
 
 def planted(name: str) -> None:
-    """One line: the share caught of every kind, of healthy images in several draws of the parts, and the verdicts on mixtures."""
+    """One line: the share caught of every kind, of healthy images in several draws of the parts, verdicts on mixtures."""
     train, holdout, fresh, groups = parts(name)
     kinds = {kind: planting.plant(train, EACH, 1000, kind) for kind in planting.CHANGES}
     result, seconds = audited(train, holdout, np.concatenate([fresh, *kinds.values()]), groups)

@@ -247,8 +247,70 @@ def copying() -> str:
     return "\n".join(lines)
 
 
+def verdicts() -> str:
+    """The studies whose plan was fixed before their test rows were opened, an arm a line."""
+
+    def points(gain: dict[str, float]) -> str:
+        return f"{100 * gain['value']:+.1f} ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})"
+
+    lines = [
+        "| study (test units) | arm | verdict | over its baseline, points | over the best rival, points |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in record.latest("verdicts", "study").items():
+        if row["purpose"] == "confirm":
+            for arm, verdict in row["verdicts"].items():
+                own = {key.split(" over ")[1]: gain for key, gain in row["gains"].items() if key.startswith(f"{arm} over ")}
+                base = "classic" if arm.startswith("classic + ") else "real"
+                rival = min((k for k in own if k not in (base, "real")), key=lambda k, own=own: own[k]["value"])
+                what = f"{name.removeprefix('confirm: ')} ({own[base]['n']:,}) | {arm} | {verdict['word']}"
+                lines.append(f"| {what} | {points(own[base])}, {base} | {points(own[rival])}, {rival} |")
+    return "\n".join(lines)
+
+
+def curate() -> str:
+    """Planted wrong labels: what is flagged, and what curated rows do for the predictor."""
+
+    def share(figure: list[float]) -> str:
+        return f"{100 * figure[0]:.0f} % ({100 * figure[1]:.0f} to {100 * figure[2]:.0f})"
+
+    def points(figure: list[float]) -> str:
+        return f"{100 * figure[0]:+.1f} ({100 * figure[1]:+.1f} to {100 * figure[2]:+.1f})"
+
+    lines = [
+        "| training rows | wrong labels planted | flagged, of these wrong | wrong ones flagged | by a cross-fitted logistic "
+        "regression | wrong labels left | validation rows read right, curated over raw, points |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in record.latest("curate", "cell").values():
+        if "planted_share" in row:
+            found = [share(row[k]) if k in row else "" for k in ("precision", "recall", "logistic_recall")]
+            name, how, _ = row["cell"].split("-")
+            planted = f"{name} ({row['rows']:,}) | {100 * row['planted_share']:.0f} % {how}"
+            flagged = f"{row['flagged']}, {found[0] or '0 %'} | {found[1]} | {found[2]}"
+            gain = f"{100 * row['wrong_after_share']:.0f} % | {points(row['accuracy_difference'])}"
+            lines.append(f"| {planted} | {flagged} | {gain} |")
+    return "\n".join(lines)
+
+
+def verdict() -> str:
+    """Heads of a whole study, together and one at a time."""
+    lines = [
+        "| 910 heads | together | one at a time | times faster | processor time alone | largest difference of a probability |",
+        "|---|---|---|---|---|---|",
+    ]
+    rows = {(row["head"], row["way"]): row for row in record.all_of("verdict") if row["heads"] == 910}
+    for head in dict.fromkeys(h for h, _ in rows):
+        one, other = (rows[head, way] for way in ("together", "one at a time"))
+        times, own = one["times_faster"], other["processor_seconds"] / one["processor_seconds"]
+        ratio = f"{times['median']:.1f} ({times['lowest']:.1f} to {times['highest']:.1f}) | {own:.1f}"
+        seconds = f"{one['seconds']:.0f} s | {other['seconds']:.0f} s"
+        lines.append(f"| {head} | {seconds} | {ratio} | {one['max_difference']:.0e} |")
+    return "\n".join(lines)
+
+
 TABLES = {
-    "alignment": alignment, "copying": copying, "demo": demo, "embedding": embedding, "fusion": fusion,
+    "alignment": alignment, "copying": copying, "curate": curate, "verdict": verdict, "verdicts": verdicts, "demo": demo, "embedding": embedding, "fusion": fusion,
     "generation": generation, "metrics": metrics, "missing": missing, "search": search, "translation": translation,
 }  # fmt: skip
 
