@@ -309,10 +309,10 @@ def verdict() -> str:
     return "\n".join(lines)
 
 
-TABLES = {
-    "alignment": alignment, "copying": copying, "curate": curate, "verdict": verdict, "verdicts": verdicts, "demo": demo, "embedding": embedding, "fusion": fusion,
-    "generation": generation, "metrics": metrics, "missing": missing, "search": search, "translation": translation,
-}  # fmt: skip
+SHOWN = (
+    alignment, copying, curate, demo, embedding, fusion, generation, metrics, missing, search, translation, verdict, verdicts,
+)  # fmt: skip
+TABLES = {table.__name__: table for table in SHOWN}
 
 
 def filled(text: str) -> str:
