@@ -51,7 +51,7 @@ class Augment:
     )  # fmt: skip
     seeds: int = 8
     tuning_seeds: int = 2
-    mixes: tuple[float, ...] = (0.25, 1.0)
+    mixes: tuple[float, ...] = (0.05, 0.5)
     decays: tuple[float, ...] = (1e-3, 1e-2)
     smallest_effect: float = 0.01
     minutes: float | None = None
