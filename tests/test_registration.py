@@ -45,9 +45,9 @@ def test_candidates_are_the_nearest_rows_by_brute_force() -> None:
 
 def test_none_is_its_own_candidate() -> None:
     y = grey(opened(smooth(4)))
-    rows, _, _ = candidates(y, y, own=4)
+    rows, _, _ = candidates(y, y, own=np.arange(4))
     assert not (rows == torch.arange(4)[:, None]).any()
-    pair, _, _ = candidates(y[:2], y[:2], own=2)
+    pair, _, _ = candidates(y[:2], y[:2], own=np.arange(2))
     assert pair[0].eq(1).all() and pair[1].eq(0).all()
 
 

@@ -13,7 +13,7 @@ from gobelin.errors import GobelinError
 from gobelin.evidence import Finding
 
 NAMES = catalog.names("audits")
-SIZE, MADE = 16, 120
+SIZE, MADE = 16, 60
 
 
 def drawn(n: int, seed: int) -> np.ndarray:
@@ -36,12 +36,12 @@ def brightness(images: np.ndarray) -> np.ndarray:
 def material(copied: float, seed: int = 0) -> tuple[Material, np.ndarray, np.ndarray]:
     """Made images: this share are training images, a pixel off or brighter, the rest fresh draws. Which, and of which row."""
     rng = np.random.default_rng(seed)
-    train, holdout, fresh = drawn(150, 3 * seed), drawn(120, 3 * seed + 1), drawn(MADE, 3 * seed + 2)
-    source, is_copy = rng.permutation(150)[:MADE], rng.random(MADE) < copied
+    train, holdout, fresh = drawn(90, 3 * seed), drawn(70, 3 * seed + 1), drawn(MADE, 3 * seed + 2)
+    source, is_copy = rng.permutation(90)[:MADE], rng.random(MADE) < copied
     changed = np.stack([planting.CHANGES["noisy"](train[s].astype(float), rng) for s in source])
     made = np.where(is_copy[:, None, None, None], np.clip(np.rint(changed), 0, 255).astype(np.uint8), fresh)
-    ids = tuple(f"t{k}" for k in range(150)), tuple(f"m{k}" for k in range(MADE))
-    planted = planting.of_every_kind(train, 70, seed)
+    ids = tuple(f"t{k}" for k in range(90)), tuple(f"m{k}" for k in range(MADE))
+    planted = planting.of_every_kind(train, 42, seed)
     return Material(train, holdout, made, planted, {"squares": brightness}, *ids, "random split by group"), is_copy, source
 
 

@@ -112,7 +112,7 @@ def test_small_classes_are_not_scored() -> None:
     assert small_classes(y, parts).tolist() == [True, False, False]
 
 
-@pytest.mark.parametrize("wrong", [{"valid": 0}, {"test": 1}, {"valid": 0.5, "test": 0.4}, {"by": "class"}])
+@pytest.mark.parametrize("wrong", [{"valid": 0}, {"test": 1}, {"valid": 0.5, "test": 0.5}, {"by": "class"}])
 def test_impossible_shares_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="was expected|must be positive"):
         Split(**wrong)  # type: ignore[arg-type]

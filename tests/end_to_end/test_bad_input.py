@@ -238,7 +238,7 @@ CELLS: dict[str, tuple[Rows, str, list[str], list[str]]] = {
     "no id": (records(id=lambda k: "" if k == 3 else k), "label", ["schema.id=id"], ["'id'", "row 3 has no id"]),
     "own ids": (records(gobelin_id=lambda k: "x"), "label", [], ["'gobelin_id'", "twice"]),
     "made": (records(gobelin_origin=lambda k: "generated" if k % 2 else "real"), "label", [],
-             ["'gobelin_origin'", "30 of 60 rows", "row 1"]),
+             ["gobelin_origin", "30 of 60 rows", "row 1"]),
     "unknown origin": (records(gobelin_origin=lambda k: "banana" if k == 4 else "real"), "label", [],
                        ["1 of 60 rows", "row 4"]),
     "field": (records(table=lambda k: f"some words of text {k}"), "label", [], ["fields.table", "fields.NAME=size"]),
