@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from gobelin.jobs import Job
 from gobelin.networks.by_formula import Chunk, Shared
 from gobelin.networks.draws import HeadSettings, order, shown_fields
 from gobelin.networks.heads import losses, train_heads
-from gobelin.networks.joins import Attended, Join, Ordered, Pooled, SideBySide
+from gobelin.networks.joins import Attended, Join, Ordered, Pooled, SideBySide, Weights
 from gobelin.runtime import generator, silent
 
 N, WIDTHS = 90, (5, 3)
@@ -51,6 +52,28 @@ def test_batched_equals_one_by_one(join: Join) -> None:
         (alone,) = trained([one], settings, join=join)
         assert alone.keys() == head.keys()
         assert all(torch.allclose(alone[name], head[name], atol=1e-5) for name in head)
+
+
+class Halved(SideBySide):
+    """A kind of it with scores of its own; with `share` 1 the same ones, by autograd."""
+
+    share = 0.5
+
+    def scores(self, weights: Weights, features: Sequence[torch.Tensor], shown: torch.Tensor) -> torch.Tensor:
+        return self.share * super().scores(weights, features, shown)
+
+
+class Same(Halved):
+    share = 1.0
+
+
+@pytest.mark.parametrize("wide", [0, 6])
+def test_a_kind_of_it_is_trained_by_its_own_scores(wide: int) -> None:
+    jobs, settings = [job(np.arange(N), seed) for seed in (0, 1)], replace(CLASSES, rate=0.005)
+    written, same, halved = (trained(jobs, settings, join=join) for join in (SideBySide(wide), Same(wide), Halved(wide)))
+    for k in range(2):
+        assert all(torch.allclose(written[k][name], same[k][name], atol=2e-5) for name in written[k])
+        assert any((written[k][name] - halved[k][name]).abs().max() > 1e-3 for name in written[k])
 
 
 @pytest.mark.parametrize("hidden", [0, 6])

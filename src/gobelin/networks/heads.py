@@ -34,7 +34,8 @@ def train_heads(
     jobs: each says its decay.
     """
     start = _initial(join, jobs, [f.shape[1] for f in features], settings.outputs)
-    train = by_formula.train if isinstance(join, SideBySide) else partial(by_autograd, join)
+    written = type(join) is SideBySide  # a kind of it has scores, and so gradients, of its own
+    train = by_formula.train if written else partial(by_autograd, join)
     return train(start, features, present, answers, jobs, settings, progress)
 
 
