@@ -21,8 +21,8 @@ from presets import SETS, as_options  # noqa: E402
 
 KILLS = 20
 LESS = [
-    "generator.steps=20", "judge.planted=28", "generator.settings.prior_width=64", "augment.seeds=2", "align.steps=20", "fusion.settings.steps=60",
-    "encoders.image.name=pixels", "encoders.text.name=characters",
+    "generator.steps=20", "generator.settings.prior_width=64", "augment.seeds=2", "align.steps=20", "fusion.settings.steps=60",
+    "encoders.image.name=pixels", "encoders.text.name=characters", "judge.planted=28",
 ]  # fmt: skip
 
 
