@@ -35,7 +35,7 @@ QUICK = [
     "encoders.text.name=characters", "align.width=16", "align.steps=20", "fusion.settings.steps=30", "predict.folds=2",
     "predict.decays=0.01", "generator.size=16", "generator.steps=2", "generator.settings.width=4",
     "generator.settings.batch=8", "augment.rivals=classic", "augment.seeds=2", "augment.tuning_seeds=1", "augment.ratio=0.2",
-    "augment.mixes=1", "augment.decays=0.01", "augment.agree=false", "augment.match=false",
+    "augment.mixes=1", "augment.decays=0.01", "augment.agree=false", "augment.match=false", "judge.planted=42",
 ]  # fmt: skip
 SETS = [word for one in QUICK for word in ("--set", one)]
 Rows = list[dict[str, object]]
