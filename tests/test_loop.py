@@ -35,7 +35,7 @@ from gobelin.predict import balanced
 from gobelin.runtime import Runtime, silent
 
 CLASSES = ("a", "b", "c")
-QUICK = Augment(ratio=(1.0,), seeds=3, tuning_seeds=1, rivals=())
+QUICK = Augment(mixes=(0.25, 1.0), ratio=(1.0,), seeds=3, tuning_seeds=1, rivals=())
 
 
 # plan
