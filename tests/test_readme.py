@@ -46,7 +46,7 @@ def test_its_python_runs(tmp_path: Path) -> None:
         '"runtime": {"threads": 1}, "align": {"steps": 20}, '
         '"encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}}, '
         '"generator": {"steps": 20, "size": 16, "settings": {"width": 8, "batch": 16}}, '
-        '"augment": {"seeds": 2}, "judge": {"planted": 42}'
+        '"augment": {"seeds": 2, "ratio": (0.25,)}, "judge": {"planted": 42}'
     )
     code = code.replace('"records.csv"', repr(str(source))).replace('"group"', '"shape"').replace('"a class"', '"circle"')
     code = code.replace("settings={}", "settings={" + quick + "}").replace('"runs/first"', repr(str(tmp_path / "run")))

@@ -19,7 +19,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from presets import SETS, as_options  # noqa: E402
 
-KILLS = 20
 LESS = [
     "generator.steps=20", "generator.settings.prior_width=64", "augment.seeds=2", "align.steps=20", "fusion.settings.steps=60",
     "encoders.image.name=pixels", "encoders.text.name=characters", "judge.planted=28",
@@ -58,7 +57,8 @@ def server() -> ForkServerContext:
     return context
 
 
-def test_twenty_kills_change_nothing(tmp_path: Path, server: ForkServerContext) -> None:
+@pytest.mark.parametrize("most", [8, pytest.param(20, marks=pytest.mark.slow)])
+def test_kills_change_nothing(most: int, tmp_path: Path, server: ForkServerContext) -> None:
     def start(folder: str) -> BaseProcess:
         child = server.Process(target=work, args=(tmp_path / folder, tmp_path / "errors"))
         child.start()
@@ -72,7 +72,7 @@ def test_twenty_kills_change_nothing(tmp_path: Path, server: ForkServerContext) 
     begun = time.monotonic()
     assert finished(start("alone")).exitcode == 0
     whole, rng, kills, stages, patience = time.monotonic() - begun, random.Random(7), 0, 0, 1
-    while kills < KILLS:
+    while kills < most:
         child = start("killed")
         child.join(rng.uniform(0.02, 0.12) * whole * patience)
         if child.exitcode is None:
