@@ -33,7 +33,8 @@ QUICK = {
     "align": {"steps": 20},
     "generator": {"steps": 12, "size": 16, "settings": {"width": 8, "batch": 16}},
     "runtime": {"precision": "float32", "threads": 1, "device": "cpu"},
-    "augment": {"ratio": (0.25,)}, "judge": {"planted": 42},
+    "augment": {"ratio": (0.25,)},
+    "judge": {"planted": 42},
     "data": {"cited": "Drawn by Gobelin, CC BY-SA 4.0"},
 }
 ASKED = [{}, {"label": "circle"}, {"query": {"text": "a red cross"}}, {"label": "square", "query": {"row": "side=20,hue=0.6"}}]
