@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from fashion import CLASSES
+from fashion import CLASSES, asked
 from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from gobelin import catalog
-from gobelin.generators import Condition, Context, Controls, ImageRows
+from gobelin.generators import Context, Controls, ImageRows
 from gobelin.networks.convolution import pixels_of, signal_of
 from gobelin.runtime import Runtime
 
@@ -214,8 +214,7 @@ class Ours:
 def rows_of(images: np.ndarray | None, labels: np.ndarray) -> ImageRows:
     """Rows that know nothing but their class."""
     n = len(labels)
-    condition = Condition((), torch.zeros(n, 0, 1), torch.zeros(n, 0, dtype=torch.bool), torch.from_numpy(labels))
-    return ImageRows(np.zeros((n, 28, 28, 1), np.uint8) if images is None else images, condition, CLASSES)
+    return ImageRows(np.zeros((n, 28, 28, 1), np.uint8) if images is None else images, asked(labels), CLASSES)
 
 
 def _numbers(path: Path) -> int:

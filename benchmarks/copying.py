@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from PIL import Image
 from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -31,7 +31,7 @@ from gobelin.audits import Material, Result
 from gobelin.data.images import Opening, decode_images
 from gobelin.data.reading import read
 from gobelin.evidence import wilson
-from gobelin.generators import Condition, Context, Controls, ImageRows
+from gobelin.generators import Context, Controls, ImageRows
 from gobelin.runtime import Runtime
 
 SETS = {"fashion": 28, "openmoji": 32, "tuxpaint": 48}
@@ -170,8 +170,6 @@ def views(images: np.ndarray) -> np.ndarray:
 
 def cropped(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """uint8 [S, S, 1]: a random part of the image at its old size."""
-    from PIL import Image
-
     side, share = image.shape[0], rng.uniform(0.8, 1.0)
     top, left = rng.uniform(0, (1 - share) * side, 2)
     part = (left, top, left + share * side, top + share * side)
@@ -182,21 +180,15 @@ def trained(name: str, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """uint8 [n, 28, 28, 1] by `flow`; watched on its own training images, so that no early stop saves it."""
     path = fashion.WORK / f"copying {name} {STEPS}.npy"
     if not path.is_file():
-        rows = ImageRows(images, condition(labels), fashion.CLASSES)
+        rows = ImageRows(images, fashion.asked(labels), fashion.CLASSES)
         with tempfile.TemporaryDirectory() as work:
             context = Context(Runtime(0, "cpu", "bfloat16", 1).apply(), Path(work), STEPS, patience=0)
             sampler = catalog.build("generators", "flow", SMALL).fit(rows, rows.first(256), context)
         asked = np.random.default_rng(1).choice(labels, MADE)
-        made = np.concatenate(list(sampler.sample(condition(asked), range(MADE), Controls(batch=100))))
+        made = np.concatenate(list(sampler.sample(fashion.asked(asked), range(MADE), Controls(batch=100))))
         fashion.WORK.mkdir(exist_ok=True)
         np.save(path, made)
     return np.load(path)
-
-
-def condition(labels: np.ndarray) -> Condition:
-    """Classes alone."""
-    n = len(labels)
-    return Condition((), torch.zeros(n, 0, 1), torch.zeros(n, 0, dtype=torch.bool), torch.from_numpy(labels.astype(np.int64)))
 
 
 if __name__ == "__main__":

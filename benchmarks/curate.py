@@ -25,7 +25,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
@@ -40,7 +39,7 @@ from gobelin.curation import Curation
 from gobelin.data.dataset import WEIGHT, Dataset
 from gobelin.data.images import png_bytes
 from gobelin.data.reading import read
-from gobelin.generators import Condition, Context, Controls, ImageRows
+from gobelin.generators import Context, Controls, ImageRows
 from gobelin.metrics import frechet
 from gobelin.runtime import Runtime
 
@@ -208,12 +207,7 @@ def generators(folder: Path, clean: Dataset, how: str, rate: float, made: dict[s
 def as_rows(pixels: np.ndarray, data: Dataset, rows: slice) -> ImageRows:
     """Images whose only condition is their class."""
     labels = data.table["class"].to_pylist()[rows]
-    return ImageRows(pixels[rows], classes(np.array([fashion.CLASSES.index(name) for name in labels])), fashion.CLASSES)
-
-
-def classes(label: np.ndarray) -> Condition:
-    n = len(label)
-    return Condition((), torch.zeros(n, 0, 1), torch.zeros(n, 0, dtype=torch.bool), torch.from_numpy(label))
+    return ImageRows(pixels[rows], fashion.asked(np.array([fashion.CLASSES.index(name) for name in labels])), fashion.CLASSES)
 
 
 def sampled(train: ImageRows, valid: ImageRows, seed: int, asked: np.ndarray) -> np.ndarray:
@@ -221,7 +215,7 @@ def sampled(train: ImageRows, valid: ImageRows, seed: int, asked: np.ndarray) ->
     with tempfile.TemporaryDirectory() as work:
         context = Context(Runtime(seed, "cpu", "bfloat16", 1).apply(), Path(work), STEPS)
         sampler = catalog.build("generators", "gan").fit(train, valid, context)
-    return np.concatenate(list(sampler.sample(classes(asked), range(len(asked)), Controls(batch=250))))
+    return np.concatenate(list(sampler.sample(fashion.asked(asked), range(len(asked)), Controls(batch=250))))
 
 
 def network(name: str) -> fashion.Judge:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gobelin import catalog
+from gobelin.generators import Condition
 from gobelin.networks.convolution import signal_of
 
 WORK = Path(__file__).parent / "work"  # never committed: trained judges, features of made images
@@ -25,6 +26,12 @@ def load(part: str) -> tuple[np.ndarray, np.ndarray]:
     """part: train or t10k. uint8 [N, 28, 28, 1] and int64 [N]."""
     images, labels = catalog.build("samples", "fashion").arrays(part)
     return images[..., None], labels
+
+
+def asked(labels: np.ndarray) -> Condition:
+    """Images of these classes, int64 [N], and of nothing else."""
+    n = len(labels)
+    return Condition((), torch.zeros(n, 0, 1), torch.zeros(n, 0, dtype=torch.bool), torch.from_numpy(labels.astype(np.int64)))
 
 
 class Judge(nn.Module):

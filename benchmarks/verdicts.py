@@ -100,7 +100,8 @@ def study(name: str, plan: Plan, draw: int, folder: Path) -> None:
     if plan.counts:
         data = clothes(plan.counts, draw, confirming)
     else:
-        data = half(read(source.write(folder / "data", draw)).with_ids("id"), confirming, plan.halved)
+        data = read(source.write(folder / "data", draw)).with_ids("id")
+        data = data.rows(np.sort(half(len(data), confirming))) if plan.halved else data
     if settings["generator"].get("name") == "imported":
         album = glyphs.write(folder / "glyphs", 200, 32)
         settings = config.merge(settings, {"generator": {"settings": {"folder": str(album)}}})
@@ -123,19 +124,17 @@ def study(name: str, plan: Plan, draw: int, folder: Path) -> None:
     })  # fmt: skip
 
 
-def half(data: Dataset, confirming: bool, halved: bool) -> Dataset:
-    """The rows that this purpose may see."""
-    order = np.random.default_rng(2026).permutation(len(data))
-    own = order[len(order) // 2 :] if confirming else order[: len(order) // 2]
-    return data.rows(np.sort(own)) if halved else data
+def half(rows: int, confirming: bool) -> np.ndarray:
+    """int64: the half of so many rows that this purpose may see."""
+    order = np.random.default_rng(2026).permutation(rows)
+    return order[rows // 2 :] if confirming else order[: rows // 2]
 
 
 def clothes(counts: tuple[int, ...], draw: int, confirming: bool) -> Dataset:
     """Fashion-MNIST with so many rows of each class, from the half of its training rows that this purpose may see."""
     images, labels = fashion.load("train")
-    half = np.random.default_rng(2026).permutation(len(labels))
-    half = half[len(half) // 2 :] if confirming else half[: len(half) // 2]
-    order = half[np.random.default_rng(draw).permutation(len(half))]
+    own = half(len(labels), confirming)
+    order = own[np.random.default_rng(draw).permutation(len(own))]
     rows = np.concatenate([order[labels[order] == c][:n] for c, n in enumerate(counts)])
     table = pa.table({
         "id": [f"{r:05d}" for r in rows], "image": [png_bytes(images[r]) for r in rows],

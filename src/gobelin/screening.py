@@ -27,6 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gobelin import judge, planting
+from gobelin.conclusion import COPY, NEAR
 from gobelin.judge import Judge
 from gobelin.matching import FOLDS, Reading, folds
 from gobelin.neighbours import nearest
@@ -51,7 +52,7 @@ class Screen:
     unmatched: np.ndarray | None
 
     def _looks(self) -> list[tuple[str, np.ndarray]]:
-        named = (("copy of a training image", self.copies), ("near a validation or test image", self.near),
+        named = ((COPY, self.copies), (NEAR, self.near),
                  ("class that the generator failed on", self.failed), ("label not read", self.unread),
                  ("does not match what was asked", self.unmatched))  # fmt: skip
         return [(why, bad) for why, bad in named if bad is not None]
