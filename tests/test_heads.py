@@ -92,18 +92,20 @@ def test_written_gradients_are_autograd_s(hidden: int, kind: str, widths: tuple[
         k: torch.from_numpy(rng.normal(size=(4, *s)).astype(np.float32))
         for k, s in join.shapes(widths, settings.outputs).items()
     }
-    chunk = Chunk(Shared.of_rows(features, present, answers, settings), [[0, 2], [1], [3]], jobs, start, settings)
-    chunk.gradients(chunk.block(range(4, 7)), 1)
-    found = chunk.named(chunk.grads)
-    for place, b in enumerate(chunk.heads):
-        one, weights = jobs[b], {k: w[[b]].clone().requires_grad_() for k, w in start.items()}
-        places = order(len(one.rows), 32, one.seed, range(5, 6))[0]
-        rows = torch.from_numpy(one.rows)[places]
-        shown = shown_fields(present[rows], settings.dropout, generator(one.seed, "dropout", 5))
-        scores = join.scores(weights, [f[rows][None] for f in features], shown[None])
-        loss = losses(scores, answers[rows][None], torch.from_numpy(one.weights)[places][None], settings.numeric)
-        (loss.sum() + one.decay * sum((w**2).sum() for k, w in weights.items() if k.startswith("map"))).backward()
-        assert all(torch.allclose(found[k][place], w.grad[0], atol=1e-5) for k, w in weights.items())
+    shared = Shared.of_rows(features, present, answers, settings)
+    for groups in ([[0, 2]], [[1], [3]]):
+        chunk = Chunk(shared, groups, jobs, start, settings)
+        chunk.gradients(chunk.block(range(4, 7)), 1)
+        found = chunk.named(chunk.grads)
+        for place, b in enumerate(chunk.heads):
+            one, weights = jobs[b], {k: w[[b]].clone().requires_grad_() for k, w in start.items()}
+            places = order(len(one.rows), 32, one.seed, range(5, 6))[0]
+            rows = torch.from_numpy(one.rows)[places]
+            shown = shown_fields(present[rows], settings.dropout, generator(one.seed, "dropout", 5))
+            scores = join.scores(weights, [f[rows][None] for f in features], shown[None])
+            loss = losses(scores, answers[rows][None], torch.from_numpy(one.weights)[places][None], settings.numeric)
+            (loss.sum() + one.decay * sum((w**2).sum() for k, w in weights.items() if k.startswith("map"))).backward()
+            assert all(torch.allclose(found[k][place], w.grad[0], atol=1e-5) for k, w in weights.items())
 
 
 def test_threads_change_nothing() -> None:

@@ -1,9 +1,10 @@
 """Heads that read their fields side by side, trained by written-out gradients: many at once, on every processor thread.
 
-Four things make it cheap. Heads with the same rows and seed see the same batches, so what they read is gathered once. A hidden
-field adds nothing to its row, so products are made of the rows that it is shown in alone: a batch is sorted so that they stand
-together, for the two widest fields. Weights stand with outputs first and scores are [B, C, n], so that B heads are one product,
-one softmax and one step of Adam. And a chunk of heads keeps to one thread, which never waits for another.
+Five things make it cheap. Heads with the same rows and seed see the same batches, so what they read is gathered once. A hidden
+field adds nothing to its row: a batch is sorted so that the rows that show one of the two widest fields stand together, and
+products take those rows alone. Groups with as many heads are one product, over rows that at least one of them shows. Weights
+stand with outputs first and scores are [B, C, n], so that B heads are one softmax and one step of Adam. And a chunk of heads
+keeps to one thread, which never waits for another; few and large operations keep the threads from waiting for Python.
 
 All losses have the gradient (link(scores) - truth) share: softmax and cross-entropy, logistic and its own, identity and half
 the squared error (canonical links, Nelder & Wedderburn 1972).
@@ -27,14 +28,14 @@ from gobelin.runtime import Progress, one_thread_each
 
 WIDE = 2  # fields whose rows can stand together in one order
 BLOCK = 25  # steps that are drawn at once
-GROUPS = 16  # of a chunk: what they read in a step stays near the processor
+GROUPS = 40  # of a chunk: few large operations, and those of a seed share what is drawn
 
 
 @dataclass(frozen=True)
 class Shared:
     """The rows of all heads, [N, ...], fields by falling width. wide: of the widest fields. rest: of the others side by side,
     then a one for every field and a last one, which become presence and bias. of: float32 [F + 1, K], which of these columns
-    belongs to which. present: bool [F, N]. truth: float32 [N, C]. columns: of every part among [all fields, presence, bias]."""
+    belongs to which. present: bool [F, N]. truth: float32 [C, N]. columns: of every part among [all fields, presence, bias]."""
 
     fields: tuple[int, ...]
     wide: tuple[Tensor, ...]
@@ -61,7 +62,7 @@ class Shared:
             torch.cat([*[features[f] for f in narrow], ones], 1),
             functional.one_hot(torch.tensor(owner), len(fields) + 1).T.float(),
             present.T[list(fields)].contiguous(),
-            truth,
+            truth.T.contiguous(),
             link,
             (torch.tensor(places), *[torch.arange(int(ends[f]), int(ends[f + 1])) for f in wide]),
         )
@@ -78,21 +79,20 @@ def _target(answers: Tensor, settings: HeadSettings) -> tuple[Tensor, Callable[[
 
 @dataclass(frozen=True)
 class Block:
-    """T steps of the G groups of a chunk. rows, share: of its B heads, int64 and float32 [T, B, n]. shared: int64 [T, G * n],
-    the rows of each group. shown: float32 [T, G * n, F + 1], a last one always. wide: for each wide field and step the rows
-    that it is shown in, group after group. spans: for each step, wide field and group, where in the batch these stand: (start,
-    length)."""
+    """T steps of the G groups of a chunk, whose B heads are P a group. rows: int64 [T, G, n]. share, truth: float32
+    [T, B, 1, n] and [T, G, 1, C, n]. shown: float32 [T, F + 1, G, n, 1], always in the last place. spans: for each step and
+    wide field where the rows stand that any group shows it in: (start, length)."""
 
     rows: Tensor
     share: Tensor
-    shared: Tensor
+    truth: Tensor
     shown: Tensor
-    wide: tuple[tuple[Tensor, ...], ...]
-    spans: list[list[list[list[int]]]]
+    spans: list[list[list[int]]]
 
 
 class Chunk:
-    """Some of the heads. groups: heads with the same rows and seed, by number; start: the weights of all heads, [B, ...]."""
+    """Some of the heads. groups: heads with the same rows and seed, by number, equally many in each; start: the weights of all
+    heads, [B, ...]."""
 
     def __init__(
         self, shared: Shared, groups: Sequence[Sequence[int]], jobs: Sequence[Job], start: Mapping[str, Tensor],
@@ -102,7 +102,6 @@ class Chunk:
         self.heads = [b for group in groups for b in group]
         self.jobs = [jobs[b] for b in self.heads]
         self.firsts = [jobs[group[0]] for group in groups]
-        self.owner = torch.tensor([g for g, group in enumerate(groups) for _ in group])
         first = torch.cat([start["map1"], start["bias1"][:, None]], 1)[self.heads].transpose(1, 2)  # [B, H, K]
         self.parts = [first[:, :, c].contiguous() for c in shared.columns]
         self.last = []
@@ -116,15 +115,13 @@ class Chunk:
         self.twice = 2 * torch.tensor([j.decay for j in self.jobs], dtype=torch.float32)[:, None, None]
         self.rows = [torch.from_numpy(j.rows) for j in self.firsts]
         self.shares = [torch.from_numpy(j.weights) for j in self.jobs]
-        self.outputs = [len(group) * first.shape[1] for group in groups]  # of each group's first layer, its heads side by side
-        self.scores = torch.empty(len(self.heads), first.shape[1], settings.batch)
-        self.scores_of = self._by_group(self.scores)
-        self.weights_of = list(zip(*[self._by_group(p) for p in self.parts], strict=True))
-        self.grads_of = list(zip(*[self._by_group(grad) for grad in self.grads[: len(self.parts)]], strict=True))
+        self.scores, self.bent = (torch.empty(len(self.heads), first.shape[1], settings.batch) for _ in range(2))
+        self.product = torch.empty(self.scores.numel())
+        self.room = [torch.empty(len(groups) * settings.batch, v.shape[1]) for v in (shared.rest, *shared.wide)]
 
-    def _by_group(self, values: Tensor) -> tuple[Tensor, ...]:
-        """[B, H, x] as [heads of the group * H, x] for every group."""
-        return values.view(-1, values.shape[2]).split(self.outputs)
+    def _by_group(self, values: Tensor) -> Tensor:
+        """[B, H, x] as [G, P * H, x]."""
+        return values.view(len(self.firsts), -1, values.shape[2])
 
     def train(self) -> dict[str, Tensor]:
         """Weights by name, [heads of the chunk, ...], in the order of `heads`."""
@@ -148,7 +145,7 @@ class Chunk:
 
     def block(self, steps: range) -> Block:
         """What these heads see in some steps."""
-        settings, shared = self.settings, self.shared
+        settings, shared, each = self.settings, self.shared, len(self.heads) // len(self.firsts)
         lengths_seeds = {(len(j.rows), j.seed) for j in self.firsts}
         orders = {one: draws.order(one[0], settings.batch, one[1], steps) for one in lengths_seeds}
         drawn = {s: draws.chances(len(shared.fields), settings.batch, s, steps) for s in {j.seed for j in self.firsts}}
@@ -163,55 +160,59 @@ class Chunk:
         sort = torch.from_numpy(np.argsort(kind.numpy(), axis=2, kind="stable"))
         places, rows, shown = places.gather(2, sort), rows.gather(2, sort), shown.gather(3, sort.expand_as(shown))
         lengths = shown[:WIDE].sum(3)  # [wide, T, G]
-        starts = torch.stack([torch.zeros_like(lengths[0]), (one & ~other).sum(2)])
-        spans = torch.stack([starts[: len(lengths)], lengths], 3).movedim(1, 0).tolist()  # [T, wide, G, 2]
-        share = torch.stack([w[places[:, g]] for w, g in zip(self.shares, self.owner.tolist(), strict=True)], 1)
-        ones = torch.ones_like(shown[:1])
+        starts = torch.stack([torch.zeros_like(lengths[0]), (one & ~other).sum(2)])[: len(lengths)]
+        begin, end = starts.amin(2), (starts + lengths).amax(2)
+        share = torch.stack([w[places[:, k // each]] for k, w in enumerate(self.shares)], 1)
+        truth = shared.truth.index_select(1, rows.flatten()).view(-1, *rows.shape)  # [C, T, G, n]
         return Block(
-            rows[:, self.owner],
-            share * ((2 if settings.numeric else 1) / settings.batch),
-            rows.flatten(1),
-            torch.cat([shown, ones]).flatten(2).movedim(0, 2).float(),
-            tuple(rows[field].split(k) for field, k in zip(shown[:WIDE], lengths.sum(2).tolist(), strict=True)),
-            spans,
+            rows,
+            share[:, :, None] * ((2 if settings.numeric else 1) / settings.batch),
+            truth.movedim(0, 2)[:, :, None],
+            torch.cat([shown, torch.ones_like(shown[:1])]).movedim(0, 1)[..., None].float(),
+            torch.stack([begin, end - begin], 2).movedim(1, 0).tolist(),
         )
 
     def gradients(self, block: Block, t: int) -> None:
         """Of the loss and its penalty, into the weights' `grad`."""
-        shared, z = self.shared, self.scores  # z: [B, H, n] before the hidden layer's bend, or the scores
-        narrow = shared.rest.index_select(0, block.shared[t]).mul_(block.shown[t] @ shared.of)
-        x = [narrow.split(self.settings.batch)]
-        for field, rows, spans in zip(shared.wide, block.wide, block.spans[t], strict=True):
-            x.append(field.index_select(0, rows[t]).split([length for _, length in spans]))
-        for out, weights, (read, *wide), *spans in zip(
-            self.scores_of, self.weights_of, zip(*x, strict=True), *block.spans[t], strict=True
-        ):
-            torch.mm(weights[0], read.T, out=out)
-            for w, some, span in zip(weights[1:], wide, spans, strict=True):
-                out.narrow(1, *span).addmm_(w, some.T)
+        shared, rows, shown = self.shared, block.rows[t], block.shown[t]
+        z, groups = self.scores, self._by_group(self.scores)  # before the hidden layer's bend, or the scores
+        parts, grads = [[self._by_group(w) for w in some[: len(self.parts)]] for some in (self.weights, self.grads)]
+        rest = self._read(0, shared.rest, rows).mul_(torch.matmul(shown[..., 0].permute(1, 2, 0), shared.of))
+        torch.bmm(parts[0], rest.transpose(1, 2), out=groups)
+        wide = []
+        for k, (field, span) in enumerate(zip(shared.wide, block.spans[t], strict=True)):
+            read = self._read(k + 1, field, rows.narrow(1, *span)).mul_(shown[k].narrow(1, *span))
+            product = self.product[: groups.shape[0] * groups.shape[1] * span[1]].view(*groups.shape[:2], span[1])
+            groups.narrow(2, *span).add_(torch.bmm(parts[k + 1], read.transpose(1, 2), out=product))
+            wide.append(read)
         if self.last:
             (weight, bias), (weight_grad, bias_grad) = self.last, self.grads[-2:]
-            bent = functional.gelu(z)
-            error = self._error(torch.baddbmm(bias, weight, bent), block, t)
+            torch.ops.aten.gelu.out(z, out=self.bent)
+            error = self._error(torch.baddbmm(bias, weight, self.bent), block, t)
             torch.sum(error, 2, keepdim=True, out=bias_grad)
-            torch.bmm(error, bent.transpose(1, 2), out=weight_grad)
+            torch.bmm(error, self.bent.transpose(1, 2), out=weight_grad)
             weight_grad.addcmul_(weight, self.twice)
-            error = torch.ops.aten.gelu_backward(torch.bmm(weight.transpose(1, 2), error), z)
+            torch.bmm(weight.transpose(1, 2), error, out=self.bent)
+            error = torch.ops.aten.gelu_backward.grad_input(self.bent, z, grad_input=self.bent)
         else:
             error = self._error(z, block, t)
         given = self._by_group(error)
-        for one, grads, (read, *wide), *spans in zip(given, self.grads_of, zip(*x, strict=True), *block.spans[t], strict=True):
-            torch.mm(one, read, out=grads[0])
-            for grad, some, span in zip(grads[1:], wide, spans, strict=True):
-                torch.mm(one.narrow(1, *span), some, out=grad)
+        torch.bmm(given, rest, out=grads[0])
+        for read, grad, span in zip(wide, grads[1:], block.spans[t], strict=True):
+            torch.bmm(given.narrow(2, *span), read, out=grad)
         for k, (part, grad) in enumerate(zip(self.parts, self.grads, strict=False)):
             decayed = part.shape[2] - (k == 0)  # the last column of the first part is the bias, which is not
             grad[:, :, :decayed].addcmul_(part[:, :, :decayed], self.twice)
 
+    def _read(self, place: int, values: Tensor, rows: Tensor) -> Tensor:
+        """These rows, [G, length, K], in the memory that is kept for them."""
+        out = self.room[place][: rows.numel()]
+        return torch.index_select(values, 0, rows.flatten(), out=out).view(*rows.shape, -1)
+
     def _error(self, scores: Tensor, block: Block, t: int) -> Tensor:
         """The gradient of the mean loss by scores, [B, C, n]."""
-        truth = self.shared.truth.index_select(0, block.rows[t].flatten()).view(len(self.heads), -1, scores.shape[1])
-        return (self.shared.link(scores) - truth.transpose(1, 2)) * block.share[t][:, None]
+        by_group = self.shared.link(scores).view(len(self.firsts), -1, *scores.shape[1:])
+        return (by_group - block.truth[t]).view(scores.shape).mul_(block.share[t])
 
 
 def train(
@@ -238,11 +239,15 @@ def train(
 
 
 def _chunks(jobs: Sequence[Job], threads: int) -> list[list[list[int]]]:
-    """Heads by group (the same rows and seed), groups by chunk: those of a seed side by side, as much work for every thread."""
+    """Heads by group (the same rows and seed), groups with as many heads by chunk: those of a seed side by side, as much work
+    for every thread."""
     groups: dict[tuple[int, bytes], list[int]] = {}
     for b, job in enumerate(jobs):
         groups.setdefault((job.seed, job.rows.tobytes()), []).append(b)
-    ordered = [groups[key] for key in sorted(groups, key=lambda key: key[0])]
-    rounds = -(-len(ordered) // (GROUPS * threads))
-    cuts = np.linspace(0, len(ordered), min(rounds * threads, len(ordered)) + 1).round().astype(int)
-    return [ordered[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    out = []
+    for size in sorted({len(group) for group in groups.values()}, reverse=True):
+        alike = [groups[key] for key in sorted(groups, key=lambda key: key[0]) if len(groups[key]) == size]
+        rounds = -(-len(alike) // (GROUPS * threads))
+        cuts = np.linspace(0, len(alike), min(rounds * threads, len(alike)) + 1).round().astype(int)
+        out += [alike[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    return out

@@ -40,9 +40,8 @@ def chances(fields: int, batch: int, seed: int, steps: range) -> torch.Tensor:
 
 def shown(present: torch.Tensor, chance: torch.Tensor, dropout: float) -> torch.Tensor:
     """bool [F, ...], field by field: those present less those hidden; a row never loses its last one."""
-    kept = present & (chance >= dropout)
-    strength = torch.where(present, chance, -1.0)
-    return torch.where(kept.any(0), kept, present & (strength == strength.amax(0)))
+    strongest = torch.where(present, chance, -1.0).amax(0)
+    return present & (chance >= strongest.clamp_max(dropout))
 
 
 def shown_fields(present: torch.Tensor, dropout: float, rng: torch.Generator) -> torch.Tensor:
