@@ -18,9 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim.adam import adam
 from torch.nn import functional
 
-from gobelin.engine import in_order
+from gobelin.engine import blocks, in_order
 from gobelin.jobs import Job
 from gobelin.networks import draws
 from gobelin.networks.draws import HeadSettings
@@ -28,7 +29,8 @@ from gobelin.runtime import Progress, one_thread_each
 
 WIDE = 2  # fields whose rows can stand together in one order
 BLOCK = 25  # steps that are drawn at once
-GROUPS = 40  # of a chunk: few large operations, and those of a seed share what is drawn
+EACH = 4  # heads of a group: more gain nothing, and groups with as many are one product
+GROUPS = 20  # of a chunk: few large operations, and those of a seed share what is drawn
 
 
 @dataclass(frozen=True)
@@ -109,9 +111,8 @@ class Chunk:
             self.last = [start["map2"][self.heads].transpose(1, 2).contiguous(), start["bias2"][self.heads][..., None].clone()]
         self.weights = [*self.parts, *self.last]
         self.grads = [torch.zeros_like(w) for w in self.weights]
-        for w, grad in zip(self.weights, self.grads, strict=True):
-            w.grad = grad
-        self.adam = torch.optim.Adam(self.weights, lr=settings.rate, fused=True)
+        self.moments = [[torch.zeros_like(w) for w in self.weights] for _ in range(2)]
+        self.counts = [torch.zeros(()) for _ in self.weights]
         self.twice = 2 * torch.tensor([j.decay for j in self.jobs], dtype=torch.float32)[:, None, None]
         self.rows = [torch.from_numpy(j.rows) for j in self.firsts]
         self.shares = [torch.from_numpy(j.weights) for j in self.jobs]
@@ -129,9 +130,12 @@ class Chunk:
         for first in range(0, steps, BLOCK):
             block = self.block(range(first, min(first + BLOCK, steps)))
             for t in range(len(block.rows)):
-                self.adam.param_groups[0]["lr"] = self.settings.rate * (1 + np.cos(np.pi * (first + t) / steps)) / 2
                 self.gradients(block, t)
-                self.adam.step()
+                rate = self.settings.rate * (1 + np.cos(np.pi * (first + t) / steps)) / 2
+                adam(
+                    self.weights, self.grads, *self.moments, [], self.counts, fused=True, amsgrad=False, beta1=0.9, beta2=0.999,
+                    lr=rate, weight_decay=0.0, eps=1e-8, maximize=False,
+                )  # fmt: skip
         return self.named(self.weights)
 
     def named(self, values: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -152,7 +156,7 @@ class Chunk:
         places = torch.stack([orders[len(j.rows), j.seed] for j in self.firsts], 1)  # [T, G, n]
         rows = torch.stack([r[orders[len(j.rows), j.seed]] for r, j in zip(self.rows, self.firsts, strict=True)], 1)
         chance = torch.stack([drawn[j.seed] for j in self.firsts], 2)[list(shared.fields)]  # [F, T, G, n]
-        present = shared.present.index_select(1, rows.flatten()).view(chance.shape)
+        present = torch.from_numpy(shared.present.numpy().take(rows.numpy(), axis=1))
         shown = draws.shown(present, chance, settings.dropout)
         one = shown[0]
         other = shown[1] if len(shown) > 1 else torch.zeros_like(one)
@@ -224,7 +228,7 @@ def train(
     out: list[dict[str, Tensor]] = [{} for _ in jobs]
     with one_thread_each() as threads, torch.no_grad():
 
-        def work(groups: list[list[int]]) -> tuple[list[int], dict[str, Tensor]]:
+        def work(groups: list[Sequence[int]]) -> tuple[list[int], dict[str, Tensor]]:
             with torch.no_grad():  # a setting of the thread
                 chunk = Chunk(shared, groups, jobs, start, settings)
                 return chunk.heads, chunk.train()
@@ -238,15 +242,16 @@ def train(
     return out
 
 
-def _chunks(jobs: Sequence[Job], threads: int) -> list[list[list[int]]]:
+def _chunks(jobs: Sequence[Job], threads: int) -> list[list[Sequence[int]]]:
     """Heads by group (the same rows and seed), groups with as many heads by chunk: those of a seed side by side, as much work
     for every thread."""
-    groups: dict[tuple[int, bytes], list[int]] = {}
+    same: dict[tuple[int, bytes], list[int]] = {}
     for b, job in enumerate(jobs):
-        groups.setdefault((job.seed, job.rows.tobytes()), []).append(b)
+        same.setdefault((job.seed, job.rows.tobytes()), []).append(b)
+    groups = [some for key in sorted(same, key=lambda key: key[0]) for some in blocks(same[key], EACH)]
     out = []
-    for size in sorted({len(group) for group in groups.values()}, reverse=True):
-        alike = [groups[key] for key in sorted(groups, key=lambda key: key[0]) if len(groups[key]) == size]
+    for size in sorted({len(group) for group in groups}, reverse=True):
+        alike = [group for group in groups if len(group) == size]
         rounds = -(-len(alike) // (GROUPS * threads))
         cuts = np.linspace(0, len(alike), min(rounds * threads, len(alike)) + 1).round().astype(int)
         out += [alike[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
