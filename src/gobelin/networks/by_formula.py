@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.adam import adam
 from torch.nn import functional
+from torch.optim.adam import adam
 
 from gobelin.engine import blocks, in_order
 from gobelin.jobs import Job
@@ -111,7 +111,7 @@ class Chunk:
             self.last = [start["map2"][self.heads].transpose(1, 2).contiguous(), start["bias2"][self.heads][..., None].clone()]
         self.weights = [*self.parts, *self.last]
         self.grads = [torch.zeros_like(w) for w in self.weights]
-        self.moments = [[torch.zeros_like(w) for w in self.weights] for _ in range(2)]
+        self.means, self.squares = ([torch.zeros_like(w) for w in self.weights] for _ in range(2))  # of Adam
         self.counts = [torch.zeros(()) for _ in self.weights]
         self.twice = 2 * torch.tensor([j.decay for j in self.jobs], dtype=torch.float32)[:, None, None]
         self.rows = [torch.from_numpy(j.rows) for j in self.firsts]
@@ -133,7 +133,7 @@ class Chunk:
                 self.gradients(block, t)
                 rate = self.settings.rate * (1 + np.cos(np.pi * (first + t) / steps)) / 2
                 adam(
-                    self.weights, self.grads, *self.moments, [], self.counts, fused=True, amsgrad=False, beta1=0.9, beta2=0.999,
+                    self.weights, self.grads, self.means, self.squares, [], self.counts, fused=True, amsgrad=False, beta1=0.9, beta2=0.999,
                     lr=rate, weight_decay=0.0, eps=1e-8, maximize=False,
                 )  # fmt: skip
         return self.named(self.weights)
