@@ -133,8 +133,8 @@ class Chunk:
                 self.gradients(block, t)
                 rate = self.settings.rate * (1 + np.cos(np.pi * (first + t) / steps)) / 2
                 adam(
-                    self.weights, self.grads, self.means, self.squares, [], self.counts, fused=True, amsgrad=False, beta1=0.9, beta2=0.999,
-                    lr=rate, weight_decay=0.0, eps=1e-8, maximize=False,
+                    self.weights, self.grads, self.means, self.squares, [], self.counts, fused=True, amsgrad=False,
+                    beta1=0.9, beta2=0.999, lr=rate, weight_decay=0.0, eps=1e-8, maximize=False,
                 )  # fmt: skip
         return self.named(self.weights)
 
