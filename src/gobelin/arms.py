@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gobelin import catalog, generation, judge, loop, planning, quality, screening
+from gobelin import catalog, config, generation, judge, loop, planning, quality, screening
 from gobelin.artefacts import Artefacts
 from gobelin.audits import Result
 from gobelin.batches import Batch, arm_names, batches_of
@@ -30,7 +30,7 @@ from gobelin.matching import Eyes
 from gobelin.provenance import marked_png
 from gobelin.rivals import Arm, Material, Pool
 from gobelin.runtime import numpy_generator
-from gobelin.store import Run, fingerprint
+from gobelin.store import Run, fingerprint, read_json, write_json
 
 LEARNT = 4096  # real images that readers of labels and conditions are fitted on
 
@@ -118,12 +118,20 @@ class Arms:
         return [self._audit(k, images) for k, images in enumerate(self.images)]
 
     def _audit(self, batch: int, images: np.ndarray) -> Mapping[str, Result]:
-        made, settings = self.made, self.made.settings
+        made, settings, ids = self.made, self.made.settings, tuple(self.made_ids(batch))
         random = settings.split.by == "random" and made.schema.role("split") is None
         why = "random split by group" if random else ""
-        train, held, own = self._pictured("train"), self._pictured("valid"), Pictures(images, tuple(self.made_ids(batch)))
-        spaces = {"encoder": self._encode, "second encoder": self._second}
-        return judge.copies(settings.judge, train, held, own, spaces, why, made.runtime.seed)
+
+        def make(folder: Path) -> None:
+            train, held = self._pictured("train"), self._pictured("valid")
+            spaces = {"encoder": self._encode, "second encoder": self._second}
+            found = judge.copies(settings.judge, train, held, Pictures(images, ids), spaces, why, made.runtime.seed)
+            write_json(folder / "results.json", {name: result.to_dict() for name, result in found.items()})
+
+        stage = f"audited/{self.batches[batch].made.settings.generator.name}-{self.batches[batch].seed}"
+        made.run.stage(stage, fingerprint(made.data_key, made.fitted, config.resolved(settings.judge), images, ids), make)
+        results = read_json(made.run.checked(stage) / "results.json")
+        return {name: Result.from_dict(told) for name, told in results.items()}
 
     def quality(self, batch: int) -> list[Finding]:
         """What the metrics say of a batch's images, those later left out among them; of rows that have an answer, as made ones

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from gobelin import catalog, planting
-from gobelin.audits import Audit, Material
+from gobelin.audits import Audit, Material, Result
 from gobelin.errors import GobelinError
 from gobelin.evidence import Finding
 
@@ -69,6 +70,7 @@ def test_planted_copies_are_caught_with_their_sources(audit: Audit, copied: floa
     assert [r["made"] for r in result.rows] == list(given.made_ids)
     found = verdict(result.findings)
     assert found.verdict == "copies training images" and found.value == pytest.approx(flagged.mean())
+    assert Result.from_dict(json.loads(json.dumps(result.to_dict()))) == result
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from gobelin import Workbench, catalog
+from gobelin import Workbench, catalog, judge
 from gobelin.cli import main
 from gobelin.provenance import is_marked, read_lineage
 
@@ -214,6 +215,23 @@ def test_a_second_call_makes_nothing_anew(run: Path) -> None:
     bench = Workbench.open(run)
     bench.evaluate(), bench.augment(), bench.audit()
     assert {p: p.stat().st_mtime_ns for p in run.glob("**/stage.json")} == before
+
+
+def test_images_are_compared_with_training_images_once(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`augment` removes copies and `audit` tells of them: one comparison, kept in the run. Without it, it is made anew."""
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    told = (folder / "verbs" / "audit" / "findings.jsonl").read_text()
+    shutil.rmtree(folder / "verbs" / "audit")
+    with monkeypatch.context() as patch:
+        patch.setattr(judge, "copies", lambda *_: pytest.fail("compared again"))
+        Workbench.open(folder).audit()
+    assert (folder / "verbs" / "audit" / "findings.jsonl").read_text() == told
+    shutil.rmtree(folder / "verbs" / "audit"), shutil.rmtree(folder / "audited")
+    calls, copies = [], judge.copies
+    monkeypatch.setattr(judge, "copies", lambda *said: calls.append(said) or copies(*said))
+    Workbench.open(folder).audit()
+    assert len(calls) == 1 and (folder / "verbs" / "audit" / "findings.jsonl").read_text() == told
 
 
 def test_what_was_found_of_an_older_fit_is_forgotten(tmp_path: Path) -> None:

@@ -52,6 +52,13 @@ class Result:
     findings: tuple[Finding, ...]
     rows: tuple[Mapping[str, Any], ...]
 
+    def to_dict(self) -> dict[str, Any]:
+        return {"findings": [f.to_dict() for f in self.findings], "rows": [dict(row) for row in self.rows]}
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Result:
+        return cls(tuple(Finding.from_dict(f) for f in told["findings"]), tuple(told["rows"]))
+
 
 @runtime_checkable
 class Audit(Protocol):
