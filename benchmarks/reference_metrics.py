@@ -36,6 +36,9 @@ def fidelity(part: str) -> Any:
                 sys.modules[name] = module
 
 
+Moments = tuple[np.ndarray, np.ndarray]  # a mean [D] and a covariance [D, D]
+
+
 def frechet(x: np.ndarray, y: np.ndarray) -> float:
     """torch-fidelity's; it adds in the type of the features."""
     import torch
@@ -45,12 +48,22 @@ def frechet(x: np.ndarray, y: np.ndarray) -> float:
     return float(tool.fid_statistics_to_metric(*both, False)["frechet_inception_distance"])
 
 
-def frechet_by_root(x: np.ndarray, y: np.ndarray) -> float:
+def frechet_of_moments(x: Moments, y: Moments) -> float:
+    """torch-fidelity's step after those."""
+    both = [{"mu": mean, "sigma": covariance} for mean, covariance in (x, y)]
+    return float(fidelity("fid").fid_statistics_to_metric(*both, False)["frechet_inception_distance"])
+
+
+def moments(x: np.ndarray) -> Moments:
+    return x.mean(0, dtype=np.float64), np.cov(x, rowvar=False)
+
+
+def frechet_by_root(x: Moments, y: Moments) -> float:
     """With scipy's matrix square root, as the first programs had it."""
     from scipy import linalg
 
-    a, b = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
-    step = x.mean(0, dtype=np.float64) - y.mean(0, dtype=np.float64)
+    (mean, a), (other, b) = x, y
+    step = mean - other
     return float(step @ step + np.trace(a) + np.trace(b) - 2 * np.trace(linalg.sqrtm(a @ b)).real)
 
 

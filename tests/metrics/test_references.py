@@ -66,7 +66,9 @@ def test_frechet_distance(case: str) -> None:
     x, y = SETS[case]
     found = frechet.distance(x, y)
     assert found == pytest.approx(theirs.frechet(x.astype(np.float64), y.astype(np.float64)), rel=DIGITS)
-    assert found == pytest.approx(theirs.frechet_by_root(x, y), rel=DIGITS)
+    fitted = [theirs.moments(z) for z in (x, y)]
+    assert found == pytest.approx(theirs.frechet_by_root(*fitted), rel=DIGITS)
+    assert found == pytest.approx(theirs.frechet_of_moments(*fitted), rel=DIGITS)
     moments = [frechet.moments(z) for z in (x, y)]
     parts = [torch.from_numpy(p) for m in moments for p in (m.mean, m.covariance())]
     assert found == pytest.approx(float(_compute_fid(*parts)), rel=DIGITS)
