@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gobelin import catalog, loop
+from gobelin.batches import BOTH
 from gobelin.comparison import compare
 from gobelin.data.fields import Target
 from gobelin.embedding import Embeddings
@@ -398,12 +399,16 @@ def test_by_subset_counts_the_rows_that_have_the_fields(runtime: Runtime) -> Non
 
 
 def test_by_class_is_the_difference_of_recalls() -> None:
+    """From what the arm adds to: real rows, or the classic views."""
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 3, 150)
-    hits = {n: (rng.random((1, 1, 4, 150)) < 0.6) * 1.0 for n in (BASELINE, "generated")}
-    found = by_class(Outcome(hits, {}, {}), ["generated"], truth, [str(k) for k in range(150)], CLASSES)
-    for k, f in enumerate(found):
+    hits = {n: (rng.random((1, 1, 4, 150)) < 0.6) * 1.0 for n in (BASELINE, CLASSIC, "generated", BOTH)}
+    found = by_class(Outcome(hits, {}, {}), ["generated", BOTH], truth, [str(k) for k in range(150)], CLASSES)
+    asked = [(arm, base, k) for arm, base in (("generated", BASELINE), (BOTH, CLASSIC)) for k in range(3)]
+    for (arm, base, k), f in zip(asked, found, strict=True):
         own = truth == k
-        assert f.scope["class"] == CLASSES[k] and f.verdict == ""
-        assert f.value == pytest.approx(hits["generated"][..., own].mean() - hits[BASELINE][..., own].mean())
+        assert f.scope == {"arm": arm, "class": CLASSES[k]} and f.comparator == base and f.verdict == ""
+        assert f.value == pytest.approx(hits[arm][..., own].mean() - hits[base][..., own].mean())
         assert f.low < f.value < f.high and "simultaneous over 3 classes" in f.note
+    del hits[CLASSIC]
+    assert {f.comparator for f in by_class(Outcome(hits, {}, {}), [BOTH], truth, ["a"] * 150, CLASSES)} == {BASELINE}

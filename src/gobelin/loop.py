@@ -9,7 +9,7 @@ needs resamples of the training rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -239,8 +239,7 @@ def judge(
     outcome: Outcome, generator_arms: Sequence[str], rivals: Sequence[str], how: Augment, classes: np.ndarray | None,
     units: Sequence[str], metric: Metric,
 ) -> Comparisons:  # fmt: skip
-    """Every arm against the real rows, and a verdict for each generator arm; one that holds the classic views is judged
-    against them."""
+    """Every arm against the real rows, and a verdict for each generator arm against what it adds to."""
     hits = outcome.hits
 
     def against(arm: str, base: str) -> Comparison:
@@ -249,7 +248,7 @@ def judge(
     real = {name: against(name, BASELINE) for name in hits if name != BASELINE}
     trials = []
     for arm in generator_arms:
-        base = CLASSIC if arm.startswith(f"{CLASSIC} + ") and CLASSIC in hits else BASELINE
+        base = base_of(arm, hits)
         others = [r for r in rivals if r != base]
         trials.append(
             Trial(arm, against(arm, base), {r: against(arm, r) for r in others}, {r: against(r, base) for r in others})
@@ -257,11 +256,16 @@ def judge(
     return Comparisons(tuple(verdicts(trials, how.smallest_effect)), tuple(trials), real)
 
 
+def base_of(arm: str, arms: Collection[str]) -> str:
+    """What a generator arm adds to: the real rows, or the classic views where it holds them and they are an arm."""
+    return CLASSIC if arm.startswith(f"{CLASSIC} + ") and CLASSIC in arms else BASELINE
+
+
 def findings(found: Comparisons, outcome: Outcome, how: Augment, metric: str) -> list[Finding]:
     """The verdicts first, then every comparison and what each arm scored."""
     out = []
     for one, trial in zip(found.verdicts, found.trials, strict=True):
-        base = CLASSIC if trial.arm.startswith(f"{CLASSIC} + ") else BASELINE
+        base = base_of(trial.arm, outcome.hits)
         main = trial.against_baseline
         out.append(
             Finding(
@@ -312,11 +316,13 @@ def _said(one: Choice) -> str:
 def by_class(
     outcome: Outcome, arms: Sequence[str], classes: np.ndarray, units: Sequence[str], names: Sequence[str]
 ) -> list[Finding]:
-    """Each generator arm against the real rows in every class: simultaneous intervals, exploratory, no verdict."""
+    """Each generator arm against what it adds to in every class: simultaneous intervals, exploratory, no verdict."""
     out = []
     for arm in arms:
-        found = compare_classes(outcome.hits[BASELINE], outcome.hits[arm], classes, np.asarray(units), reuse=outcome.reuse)
-        out += [_exploratory(c, arm, {"class": names[k]}, f"simultaneous over {len(found)} classes") for k, c in found.items()]
+        base = base_of(arm, outcome.hits)
+        found = compare_classes(outcome.hits[base], outcome.hits[arm], classes, np.asarray(units), reuse=outcome.reuse)
+        note = f"simultaneous over {len(found)} classes"
+        out += [_exploratory(c, arm, base, {"class": names[k]}, note) for k, c in found.items()]
     return out
 
 
@@ -327,25 +333,26 @@ def by_subset(
     units: Sequence[str],
     has: Callable[[Sequence[str]], np.ndarray],
 ) -> list[Finding]:
-    """Each generator arm against the real rows, shown these fields alone: simultaneous, exploratory.
+    """Each generator arm against what it adds to, shown these fields alone: simultaneous, exploratory.
 
     has(fields): bool [N], the test rows that have them all; only these count.
     """
     out = []
     for arm in arms:
         pairs: dict[str, Comparison] = {}
+        base = base_of(arm, outcome.hits)
         for fields, hits in outcome.by_subset.items():
             rows = np.flatnonzero(has(fields))
             pair = [np.asarray(units)[rows], classes[rows]]
             if len(rows) >= LEAST_ROWS and max(len(np.unique(pair[0][pair[1] == c])) for c in np.unique(pair[1])) > 1:
-                base, mine = hits[BASELINE][..., rows], hits[arm][..., rows]
-                pairs[" + ".join(fields)] = compare(base, mine, pair[1], pair[0], reuse=outcome.reuse)
+                without, mine = hits[base][..., rows], hits[arm][..., rows]
+                pairs[" + ".join(fields)] = compare(without, mine, pair[1], pair[0], reuse=outcome.reuse)
         note = f"simultaneous over {len(pairs)} subsets; the rows that have these fields, shown them alone"
         joint = simultaneous(list(pairs.values())) if pairs else []
-        out += [_exploratory(c, arm, {"fields": f}, note) for f, c in zip(pairs, joint, strict=True)]
+        out += [_exploratory(c, arm, base, {"fields": f}, note) for f, c in zip(pairs, joint, strict=True)]
     return out
 
 
-def _exploratory(one: Comparison, arm: str, scope: dict[str, str], note: str) -> Finding:
-    found = one.finding(arm, BASELINE, scope=scope, source="augment", note=f"exploratory; {note}")
+def _exploratory(one: Comparison, arm: str, base: str, scope: dict[str, str], note: str) -> Finding:
+    found = one.finding(arm, base, scope=scope, source="augment", note=f"exploratory; {note}")
     return replace(found, needed_n=None)
