@@ -403,7 +403,8 @@ def test_by_class_is_the_difference_of_recalls() -> None:
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 3, 150)
     hits = {n: (rng.random((1, 1, 4, 150)) < 0.6) * 1.0 for n in (BASELINE, CLASSIC, "generated", BOTH)}
-    found = by_class(Outcome(hits, {}, {}), ["generated", BOTH], truth, [str(k) for k in range(150)], CLASSES)
+    units = [str(k) for k in range(150)]
+    found = by_class(Outcome(hits, {}, {}), ["generated", BOTH], truth, units, CLASSES)
     asked = [(arm, base, k) for arm, base in (("generated", BASELINE), (BOTH, CLASSIC)) for k in range(3)]
     for (arm, base, k), f in zip(asked, found, strict=True):
         own = truth == k
@@ -411,4 +412,4 @@ def test_by_class_is_the_difference_of_recalls() -> None:
         assert f.value == pytest.approx(hits[arm][..., own].mean() - hits[base][..., own].mean())
         assert f.low < f.value < f.high and "simultaneous over 3 classes" in f.note
     del hits[CLASSIC]
-    assert {f.comparator for f in by_class(Outcome(hits, {}, {}), [BOTH], truth, ["a"] * 150, CLASSES)} == {BASELINE}
+    assert {f.comparator for f in by_class(Outcome(hits, {}, {}), [BOTH], truth, units, CLASSES)} == {BASELINE}
