@@ -179,10 +179,10 @@ def by_eigenvalues(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     and not of their product, which is small where they stretch in different directions), and its root by at most d / root, and
     by at most the root of d.
     """
-    lower, failed = linalg.lapack.dpotrf(a, lower=1)
+    lower, failed = linalg.lapack.dpotrf(a.T, lower=1, clean=0)  # symmetric, so its transpose is it, in LAPACK's order
     if failed:
         return 0.0, np.inf
-    product, _ = linalg.lapack.dsygst(b, lower, itype=2, lower=1)
+    product, _ = linalg.lapack.dsygst(b.T, lower, itype=2, lower=1)
     values = linalg.eigvalsh(product, lower=True, overwrite_a=True, check_finite=False)
     off = 2.0**-53 * np.sqrt(len(a)) * np.linalg.norm(a) * np.linalg.norm(b)
     roots = np.sqrt(np.maximum(values, 0))
