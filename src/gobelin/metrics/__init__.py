@@ -133,7 +133,7 @@ def chunks(rows: Rows, size: int) -> Iterator[np.ndarray]:
             yield joined[:size]
             held, count = [joined[size:]], count - size
     if count:
-        yield np.concatenate(held)
+        yield held[0] if len(held) == 1 else np.concatenate(held)
 
 
 def matrix(rows: Rows) -> np.ndarray:

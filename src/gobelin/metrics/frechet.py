@@ -38,7 +38,7 @@ class Moments:
         if not len(x):
             return cls(0, np.zeros(x.shape[1]), np.zeros((x.shape[1], x.shape[1])))
         mean = x.mean(0)
-        x = x - mean
+        x -= mean
         return cls(len(x), mean, x.T @ x)
 
     def join(self, other: Moments) -> Moments:
@@ -129,7 +129,7 @@ def grouped(rows: Rows, groups: int, seed: int) -> list[Moments]:
     for block in chunks(rows, max(1, BLOCK // groups) * groups):
         runs = -(-len(block) // groups)
         turn = rng.permuted(np.tile(np.arange(groups), (runs, 1)), axis=1).reshape(-1)[: len(block)]
-        parts = [Moments.of(block[turn == g]) for g in range(groups)]
+        parts = [Moments.of(block[turn == g] if groups > 1 else block) for g in range(groups)]
         found = [a.join(b) for a, b in zip(found, parts, strict=True)] if found else parts
     return found or [Moments(0, np.zeros(0), np.zeros((0, 0)))] * groups
 

@@ -185,4 +185,4 @@ def _sums_across(real: Rows, made: Rows, n: int, m: int, kernel: Of) -> tuple[np
 
 
 def _doubles(rows: Rows) -> Iterator[np.ndarray]:
-    return (block.astype(np.float64) for block in chunks(rows, BLOCK))
+    return (block.astype(np.float64, copy=False) for block in chunks(rows, BLOCK))
