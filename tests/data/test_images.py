@@ -75,6 +75,18 @@ def test_alpha_is_mixed_with_the_background() -> None:
     assert np.abs(pixels - (share * many[..., :3] + (1 - share) * under)).max() <= 1
 
 
+def test_white_on_nothing_is_told() -> None:
+    """Of a white drawing on a transparent ground a white page shows nothing, a grey one does; a white photograph is white."""
+    rgba = np.full((4, 4, 4), 255, np.uint8)
+    rgba[:2, :, 3] = 0
+    said = "alpha, nothing seen of it on the background"
+    pixels, converted = opened(coded(Image.fromarray(rgba)))
+    assert (pixels == 255).all() and converted == said
+    assert opened(coded(Image.fromarray(rgba)), how=Opening(background=(128, 128, 128)))[1] == "alpha"
+    rgba[..., 3] = 255
+    assert opened(coded(Image.fromarray(rgba)))[1] == "alpha"
+
+
 def test_grey_with_alpha_and_a_transparent_colour() -> None:
     grey = np.array([[[0, 51], [100, 255]]], np.uint8)
     pixels, converted = opened(coded(Image.fromarray(grey, "LA")))

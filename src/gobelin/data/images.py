@@ -85,8 +85,9 @@ def _plain_colours(image: Image.Image, how: Opening) -> tuple[Image.Image, str]:
     if image.mode in ("P", "PA", "LA", "La", "RGBA", "RGBa"):
         was = "palette" if image.mode.startswith("P") else "alpha"
         rgba = image.convert("RGBA")
-        under = Image.new("RGBA", rgba.size, (*how.background, 255))
-        return Image.alpha_composite(under, rgba).convert("RGB"), was
+        seen = Image.alpha_composite(Image.new("RGBA", rgba.size, (*how.background, 255)), rgba).convert("RGB")
+        lost = rgba.getextrema()[3][0] < 255 and seen.getextrema() == tuple((c, c) for c in how.background)
+        return seen, f"{was}, nothing seen of it on the background" if lost else was
     return image.convert("RGB"), image.mode
 
 
