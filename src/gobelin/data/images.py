@@ -86,7 +86,7 @@ def _plain_colours(image: Image.Image, how: Opening) -> tuple[Image.Image, str]:
         was = "palette" if image.mode.startswith("P") else "alpha"
         rgba = image.convert("RGBA")
         seen = Image.alpha_composite(Image.new("RGBA", rgba.size, (*how.background, 255)), rgba).convert("RGB")
-        lost = rgba.getextrema()[3][0] < 255 and seen.getextrema() == tuple((c, c) for c in how.background)
+        lost = bool((np.asarray(rgba)[..., 3] < 255).any()) and seen.getextrema() == tuple((c, c) for c in how.background)
         return seen, f"{was}, nothing seen of it on the background" if lost else was
     return image.convert("RGB"), image.mode
 
