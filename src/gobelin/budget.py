@@ -39,8 +39,16 @@ def check(made: Artefacts) -> None:
             "--target on a column of classes or a number."
         )
     _ = made.image_field
+    planning.check_told(made.rows.target, made.settings.augment.per_class)
     if refused := refusal(power(made)):
         raise GobelinError(f"augment: {refused}")
+    audits = made.settings.judge.audits
+    if made.settings.augment.quarantine and audits and not Arms(made).exchangeable:
+        raise GobelinError(
+            f"augment: the audit for copies ({', '.join(audits)}) needs held-out rows that were drawn at random, and this split is "
+            "by time or given by a column. Split at random by group, or go without it: --set judge.audits= (near copies of "
+            "validation and test rows are left out all the same)."
+        )
 
 
 def refusal(found: Power) -> str:
@@ -60,6 +68,7 @@ def refusal(found: Power) -> str:
 def planned(made: Artefacts) -> list[Finding]:
     """What a study would do here, without doing it."""
     s, how, arms, target = made.settings, made.settings.augment, Arms(made), made.rows.target
+    planning.check_told(target, how.per_class)
     found, label, batches = [], arms.label, len(generators(made)) * s.generator.seeds
     if target.exclusive:
         real, more = (

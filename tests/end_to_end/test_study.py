@@ -258,6 +258,22 @@ def test_too_few_minutes_mean_fewer_seeds_and_every_rival(bench: Workbench, tmp_
     assert json.loads((copy / "settings.json").read_text())["augment"]["seeds"] == 2
 
 
+def test_what_an_audit_cant_judge_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    """Planted: a split that a column gives, so held-out rows say nothing of the training rows."""
+    path = digits(tmp_path, 400)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    parts = ["part", *(("train", "train", "valid", "test")[k % 4] for k in range(len(lines) - 1))]
+    path.write_text("\n".join(f"{line},{part}" for line, part in zip(lines, parts, strict=True)) + "\n", encoding="utf-8")
+    over = {"schema": {**SETTINGS["schema"], "part": "split"}}
+    made = Workbench(path, target="digit", run=tmp_path / "run", settings={**SETTINGS, **over})
+    made.fit()
+    with pytest.raises(GobelinError, match="split is by time or given by a column.*--set judge.audits="):
+        made.augment()
+    with pytest.raises(GobelinError, match="--per-class 'ten': no such class"):
+        Workbench.open(tmp_path / "run", settings={"augment": {"per_class": {"ten": 5}}}).plan(augment=True)
+    assert not (tmp_path / "run" / "generators").exists() and not (tmp_path / "run" / "ledger.jsonl").exists()
+
+
 def test_twelve_test_rows_are_refused_with_the_size_needed(tmp_path: Path) -> None:
     path = digits(tmp_path, 800)
     with path.open(encoding="utf-8") as file:
