@@ -143,6 +143,9 @@ def test_quarantine_takes_the_flagged_rows_and_no_other(bench: Workbench, study:
         ids = {i for i, o in zip(arm.dataset.ids, arm.dataset.origins, strict=True) if o == "generated"}
         assert ids == ((set(planted.made_ids(0)) - flagged) if arm.name in (GENERATED, BOTH) else set())
     assert planted.screens[0].reasons()["copy of a training image"] == len(flagged) == (~kept & planted.screens[0].copies).sum()
+    parents = {study.real.ids[p] for p in study.parents[copied]}
+    assert set(planted.copied(0)) >= {r["nearest"] for one in planted.audits[0].values() for r in one.rows if r["flagged"]}
+    assert len(set(planted.copied(0)) & parents) > 0.8 * len(planted.copied(0))
     nothing = Arms(bench.made)
     nothing.__dict__["images"] = [images]
     nothing.how = type(nothing.how)(**{**vars(nothing.how), "quarantine": False})

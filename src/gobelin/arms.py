@@ -296,6 +296,13 @@ class Arms:
             out = np.isin(asked, screening.failed(asked, ~unread))
         return screening.Screen(copies, near, unread, out, self.matched[batch].wrong)
 
+    def copied(self, batch: int) -> list[str]:
+        """The training rows whose images were copied, the nearest copy's first."""
+        if not self.how.quarantine:
+            return []
+        rows = [r for one in self.audits[batch].values() for r in one.rows if r["flagged"]]
+        return list(dict.fromkeys(str(r["nearest"]) for r in sorted(rows, key=lambda r: float(r["ratio"]))))
+
     def kept(self, batch: int) -> np.ndarray:
         """bool [M]: the made images that become training rows."""
         return self.screens[batch].kept(len(self.parents))

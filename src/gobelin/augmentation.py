@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gobelin import advice, budget, catalog, evaluation, influence, inspection, loop, showing
+from gobelin import advice, budget, catalog, conclusion, evaluation, influence, inspection, loop, showing
 from gobelin.arms import Arms, resampled
 from gobelin.artefacts import Artefacts
 from gobelin.batches import BOTH, GENERATED, batches_of
@@ -239,9 +239,10 @@ class Study:
         for b, batch in enumerate(first.batches):
             scope, total = {"generator": batch.label()}, n * len(sets)
             reasons = [one.screens[b].reasons() for one in sets]
+            whose = list(dict.fromkeys(i for one in sets for i in one.copied(b)))
             found += [
                 Finding("screened_out", {**scope, "why": why}, value=float(sum(r[why] for r in reasons)), n=total,
-                        source="augment")
+                        note=conclusion.OF + ", ".join(whose) if why == conclusion.COPY and whose else "", source="augment")
                 for why in reasons[0]
             ]  # fmt: skip
             lost: set[int] = set()

@@ -45,9 +45,9 @@ def check(made: Artefacts) -> None:
     audits = made.settings.judge.audits
     if made.settings.augment.quarantine and audits and not Arms(made).exchangeable:
         raise GobelinError(
-            f"augment: the audit for copies ({', '.join(audits)}) needs held-out rows that were drawn at random, and this split is "
-            "by time or given by a column. Split at random by group, or go without it: --set judge.audits= (near copies of "
-            "validation and test rows are left out all the same)."
+            f"augment: the audit for copies ({', '.join(audits)}) needs held-out rows that were drawn at random, and this "
+            "split is by time or given by a column. Split at random by group, or go without it: --set judge.audits= (near "
+            "copies of validation and test rows are left out all the same)."
         )
 
 
