@@ -35,7 +35,7 @@ from gobelin.provenance import save_png
 from gobelin.schema import weights_of
 from gobelin.store import atomic_folder, fingerprint, read_lines, write_lines
 
-SHOWN_PAIRS, SHOWN_ROWS = 12, 8
+SHOWN_PAIRS, MOST_PAIRS, SHOWN_ROWS = 12, 60, 8
 
 
 def key_of(made: Artefacts) -> str:
@@ -88,7 +88,8 @@ class Study:
         found.append(Finding("look_at_test_rows", value=float(look), n=len(units), note=note, source="augment"))
         counts = len(self.opened["valid"]), len(test)
         found.append(protocol(how, outcome, generated, rivals, counts, len(set(units)), look, metric))
-        found += [*self._plan_findings(sets), *budget.said(made)]
+        found += [*self._plan_findings(sets), *budget.scarce(sets[0], "augment"), *budget.said(made)]
+        found += loop.cross_checks(outcome, generated, truth, units)
         if truth is not None:
             found += loop.by_class(outcome, generated, truth, units, target.classes)
             rows = made.embeddings.rows(test).keep(made.predict_fields)
@@ -275,13 +276,21 @@ class Study:
             rows += [(k, r) for result in results.values() for r in result.rows]
         showing.quality(measured, shelf)
         rows.sort(key=lambda one: float(str(one[1]["ratio"])))
-        pairs = [p for k, r in rows[:SHOWN_PAIRS] if (p := self._pair(k, r)) is not None]
+        copies = [(self.arms.batches[k].label(), r) for k, r in rows if r["flagged"]]
+        shown = rows[: max(SHOWN_PAIRS, min(len(copies), MOST_PAIRS))]
+        pairs = [p for k, r in shown if (p := self._pair(k, r)) is not None]
         if pairs:
             shelf.pairs(
                 "nearest", "The number says how near: below 1.00 an image is nearer to a training image than unseen real ones "
                 "are, is called a copy and left out of training. Beside it, the way of looking.", "made",
                 "nearest training image", pairs, "Made images that are nearest to a real one",
             )  # fmt: skip
+        if copies:
+            columns = ("made image", "training row", "how near", "way of looking", "generator")
+            told = [(r["made"], r["nearest"], f"{float(str(r['ratio'])):.2f}", r["seen"], name) for name, r in copies]
+            shelf.table(
+                "copies", "Every made image that is called a copy, the nearest first.", columns, told, "Copies, one by one"
+            )
         return found
 
     def _pair(self, batch: int, row: Mapping[str, object]) -> dict[str, str] | None:

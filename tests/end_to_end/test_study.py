@@ -150,6 +150,8 @@ def test_the_verdicts_computed_again_in_plain_numpy(bench: Workbench) -> None:
     assert {f.scope["arm"] for f in found if f.name == "next"} == set(arms)
     shown = [json.loads(line)["name"] for line in (bench.folder / "exhibits.jsonl").read_text().splitlines()]
     assert "augment/ratio" in shown and "augment/forest" in shown
+    assert {f.scope["arm"] for f in found if f.name == "sign_flip_p"} == set(arms)
+    assert next(f for f in found if f.name == "scarce_classes").note.startswith("none is scarce")
 
 
 def test_a_study_of_the_method_makes_all_anew_in_each_resample(bench: Workbench, tmp_path: Path) -> None:
