@@ -19,7 +19,7 @@ from gobelin.batches import BOTH, GENERATED, batches_of
 from gobelin.comparison import Metric
 from gobelin.config import resolved
 from gobelin.data.answers import target_of
-from gobelin.data.dataset import LINEAGE
+from gobelin.data.dataset import LINEAGE, Dataset
 from gobelin.data.fields import Target
 from gobelin.data.files import cell_bytes
 from gobelin.embedding import Embeddings
@@ -32,6 +32,7 @@ from gobelin.loop import ArmRows, Outcome
 from gobelin.predict import balanced
 from gobelin.protocol import protocol
 from gobelin.provenance import save_png
+from gobelin.rivals import Arm
 from gobelin.schema import weights_of
 from gobelin.store import atomic_folder, fingerprint, read_lines, write_lines
 
@@ -310,16 +311,17 @@ class Study:
         }
 
     def export(self, folder: Path) -> Path:
-        """The training set of the first generated arm (first training seed) with its lineage, as Parquet with PNG bytes
-        inside."""
+        """The training set of the first generated arm (first training seed) as tuning chose it, with its lineage, as Parquet
+        with PNG bytes inside."""
         if folder.exists() and not folder.is_dir():
             raise GobelinError(f"--export {folder}: is a file. Choose a new folder.")
         if folder.exists() and any(folder.iterdir()):
             raise GobelinError(f"--export {folder}: is not empty. Choose another folder.")
         arm = next(a for a in self.arms.arms if a.name.startswith(GENERATED))
-        table, column = arm.dataset.table, self.arms.column
+        dataset, said = self._as_chosen(arm)
+        table, column = dataset.table, self.arms.column
         where = table.column_names.index(column)
-        values = [_bytes(v, arm.dataset.root) for v in arm.dataset.values(column)]
+        values = [_bytes(v, dataset.root) for v in dataset.values(column)]
         table = table.set_column(where, column, pa.array(values, pa.binary()))
         with atomic_folder(folder) as temporary:
             pq.write_table(table, temporary / "train.parquet")
@@ -327,10 +329,25 @@ class Study:
             generated = sum("generator" in o for o in origins)
             (temporary / "README.md").write_text(
                 f"# Training set with made rows\n\n{len(table)} rows, {generated} of them generated; `gobelin_origin` and "
-                "`gobelin_lineage` say which and how. Generated rows must never enter validation or test.\n",
+                f"`gobelin_lineage` say which and how. {said} Generated rows must never enter validation or test.\n",
                 encoding="utf-8",
             )
         return folder / "train.parquet"
+
+    def _as_chosen(self, arm: Arm) -> tuple[Dataset, str]:
+        """The rows of an arm at the ratio that validation rows chose, and what they chose; in a study of the method, whose
+        resamples choose each for themselves, all rows."""
+        if self.how.study == "method":
+            return arm.dataset, "All that were kept are here; each resample of the study chose a ratio of its own."
+        (choice,) = Outcome.load(self.made.run.checked("outcome")).chosen[arm.name]
+        added = arm.dataset.with_origin().origins != "real"
+        order = None if arm.order is None else np.concatenate([np.full((~added).sum(), -1), arm.order])
+        rows = ArmRows(arm.name, np.arange(len(added)), added, arm.weights, arm.generator_seed, order)
+        kept = rows.at(choice.ratio, max(self.how.sweep))
+        return arm.dataset.rows(kept), (
+            f"Validation rows chose {choice.ratio:g} made rows for each real one, as far as they passed screening; the study's "
+            f"model let each count {choice.mix:g} of a real one, before classes were balanced."
+        )
 
 
 def _summed(each: Sequence[Sequence[Finding]]) -> list[Finding]:

@@ -278,7 +278,7 @@ def findings(found: Comparisons, outcome: Outcome, how: Augment, metric: str) ->
             Finding(
                 "smallest_detectable_effect", {"arm": trial.arm}, value=one.detectable,
                 unit="" if metric == "rmse" else "points",
-                note=f"against {base}: four of five studies like this find a true difference of this size{_beside(one, metric)}",
+                note=f"against {base}: four of five such studies find a true difference of this size{_beside(one, metric)}",
                 n=main.units, source="augment",
             )
         )  # fmt: skip
