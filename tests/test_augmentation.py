@@ -30,6 +30,7 @@ from gobelin.errors import GobelinError
 from gobelin.exhibits import Shelf
 from gobelin.loop import BASELINE
 from gobelin.provenance import is_marked
+from gobelin.screening import Screen
 
 SETTINGS = {
     "runtime": {"precision": "float32", "threads": 1, "device": "cpu"},
@@ -160,6 +161,19 @@ def test_quarantine_takes_the_flagged_rows_and_no_other(bench: Workbench, study:
     nothing.__dict__["images"] = [images]
     nothing.how = type(nothing.how)(**{**vars(nothing.how), "quarantine": False})
     assert nothing.kept(0).all()
+
+
+def test_where_screening_keeps_no_image_the_arm_is_the_real_rows(bench: Workbench, study: Arms) -> None:
+    none = Arms(bench.made)
+    every = np.ones(len(none.parents), bool)
+    none.__dict__["screens"] = [Screen(every, None, None, None, None)]
+    arms = {a.name: a for a in none.arms}
+    assert arms[GENERATED].dataset.ids == arms[BASELINE].dataset.ids and set(arms[GENERATED].dataset.origins) == {"real"}
+    assert arms[BOTH].dataset.ids == arms["classic"].dataset.ids
+    whole = Study(bench.made)
+    whole.arms = none
+    rows, features, _ = whole._features(none)
+    assert not next(a for a in rows if a.name == GENERATED).added.any() and len(features) > len(none.real)
 
 
 def test_images_of_another_rows_fields_are_left_out_and_told(bench: Workbench, study: Arms) -> None:

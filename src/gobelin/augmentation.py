@@ -247,6 +247,9 @@ class Study:
                         note=conclusion.OF + ", ".join(whose) if why == conclusion.COPY and whose else "", source="augment")
                 for why in reasons[0]
             ]  # fmt: skip
+            many = sum(int(one.kept(b).sum()) for one in sets)
+            note = "" if many else "no image passed screening: nothing was added, and the verdict says nothing of the generator"
+            found.append(Finding("made_rows_kept", scope, value=float(many), n=total, note=note, source="augment"))
             lost: set[int] = set()
             for one in sets:
                 out = one.screens[b].failed

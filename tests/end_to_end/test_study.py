@@ -210,6 +210,7 @@ def test_labels_are_screened_on_real_rows(bench: Workbench, tmp_path: Path, monk
     gone = {f.scope["why"]: int(f.value) for f in found if f.name == "screened_out"}
     assert set(gone) == {"label not read", "class that the generator failed on"}  # nothing is told of what nobody looked for
     assert sum(gone.values()) == (~kept).sum() and len(kept) == next(f.value for f in found if f.name == "made_rows")
+    assert [(f.value, f.note) for f in found if f.name == "made_rows_kept"] == [(kept.sum(), "")]
     table = pq.read_table(tmp_path / "export" / "train.parquet")
     assert table["gobelin_origin"].to_pylist().count("generated") == kept.sum()
     assert not [f for f in found if f.name == "label_not_screened"]
