@@ -81,7 +81,11 @@ def test_every_metric_speaks_with_its_circumstances(runtime: Runtime) -> None:
     alone = [catalog.build("metrics", name) for name in catalog.names("metrics")]
     assert len({f.name for f in found}) >= len(alone) and {f.source for f in found} == {"metrics"}
     for one in found:
-        assert "feature net convolution, resize 16 pixels" in one.note and one.better in ("higher", "lower") and one.n > 0
+        assert (
+            "feature net convolution, resize 16 pixels (area average" in one.note
+            and one.better in ("higher", "lower")
+            and one.n > 0
+        )
 
 
 def test_the_table_tells_the_circumstances(runtime: Runtime, tmp_path: Path) -> None:
