@@ -397,6 +397,11 @@ def test_by_subset_counts_the_rows_that_have_the_fields(runtime: Runtime) -> Non
             and "exploratory; simultaneous over 3 subsets" in f.note
             and f.needed_n is None
         )
+    wrong = replace(outcome, by_subset={s: {n: 1 + h for n, h in hits.items()} for s, hits in outcome.by_subset.items()})
+    for f, names in zip(by_subset(wrong, ["generated"], None, world.units, has), shown, strict=True):
+        own = [1 + outcome.by_subset[names][a][0, 0][:, has(names)] for a in (BASELINE, "generated")]
+        base, arm = (np.sqrt((one**2).mean(1)).mean() for one in own)
+        assert f.name == "rmse" and f.value == pytest.approx(base - arm)
     nobody = by_subset(outcome, ["generated"], world.test, world.units, lambda names: has(names) & (np.arange(200) < 19))
     assert nobody == []
 

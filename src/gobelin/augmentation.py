@@ -93,11 +93,11 @@ class Study:
         found += loop.cross_checks(outcome, generated, truth, units)
         if truth is not None:
             found += loop.by_class(outcome, generated, truth, units, target.classes)
-            rows = made.embeddings.rows(test).keep(made.predict_fields)
-            there, fields = rows.present, rows.fields
-            found += loop.by_subset(
-                outcome, generated, truth, units, lambda names: np.all(there[:, np.isin(fields, list(names))], axis=1)
-            )
+        rows = made.embeddings.rows(test).keep(made.predict_fields)
+        there, fields = rows.present, rows.fields
+        found += loop.by_subset(
+            outcome, generated, truth, units, lambda names: np.all(there[:, np.isin(fields, list(names))], axis=1)
+        )
         showing.study(found, outcome, how, shelf)
         if how.study == "images":
             found += self._influences(shelf)
@@ -139,7 +139,7 @@ class Study:
             truth = target.values[opened["valid"]]
             return float(np.mean([hits[truth == c].mean() for c in np.unique(truth)]))
 
-        shown = evaluation.subsets(made.predict_fields) if target.exclusive else []
+        shown = evaluation.subsets(made.predict_fields)
         return loop.study(rows, self.how, fit, weigh, score, summary, shown, made.runtime.seed)
 
     def _features(self, arms: Arms) -> tuple[list[ArmRows], Embeddings, Target]:

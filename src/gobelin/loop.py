@@ -352,24 +352,26 @@ def by_class(
 def by_subset(
     outcome: Outcome,
     arms: Sequence[str],
-    classes: np.ndarray,
+    classes: np.ndarray | None,
     units: Sequence[str],
     has: Callable[[Sequence[str]], np.ndarray],
 ) -> list[Finding]:
     """Each generator arm against what it adds to, shown these fields alone: simultaneous, exploratory.
 
-    has(fields): bool [N], the test rows that have them all; only these count.
+    classes: [N], None for a number. has(fields): bool [N], the test rows that have them all; only these count.
     """
+    label = np.zeros(len(units), np.int64) if classes is None else classes
+    metric: Metric = "rmse" if classes is None else "balanced_accuracy"
     out = []
     for arm in arms:
         pairs: dict[str, Comparison] = {}
         base = base_of(arm, outcome.hits)
         for fields, hits in outcome.by_subset.items():
             rows = np.flatnonzero(has(fields))
-            pair = [np.asarray(units)[rows], classes[rows]]
+            pair = [np.asarray(units)[rows], label[rows]]
             if len(rows) >= LEAST_ROWS and max(len(np.unique(pair[0][pair[1] == c])) for c in np.unique(pair[1])) > 1:
                 without, mine = hits[base][..., rows], hits[arm][..., rows]
-                pairs[" + ".join(fields)] = compare(without, mine, pair[1], pair[0], reuse=outcome.reuse)
+                pairs[" + ".join(fields)] = compare(without, mine, pair[1], pair[0], metric, reuse=outcome.reuse)
         note = f"simultaneous over {len(pairs)} subsets; the rows that have these fields, shown them alone"
         joint = simultaneous(list(pairs.values())) if pairs else []
         out += [_exploratory(c, arm, base, {"fields": f}, note) for f, c in zip(pairs, joint, strict=True)]
