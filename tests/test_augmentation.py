@@ -27,8 +27,10 @@ from gobelin.data.images import Opening, open_image, squared
 from gobelin.data.reading import read
 from gobelin.data.samples.shapes import Shapes
 from gobelin.errors import GobelinError
+from gobelin.exhibits import Shelf
 from gobelin.loop import BASELINE
 from gobelin.provenance import is_marked
+from gobelin.screening import Screen
 
 SETTINGS = {
     "runtime": {"precision": "float32", "threads": 1, "device": "cpu"},
@@ -128,7 +130,7 @@ def test_an_image_depends_on_its_own_seed_alone(study: Arms) -> None:
     assert np.abs(one - other).max() <= 2  # the batch's size may change the last digit
 
 
-def test_quarantine_takes_the_flagged_rows_and_no_other(bench: Workbench, study: Arms) -> None:
+def test_quarantine_takes_the_flagged_rows_and_no_other(bench: Workbench, study: Arms, tmp_path: Path) -> None:
     """Planted: every third made image is its parent's own."""
     d, copied = bench.made.rows.dataset, np.arange(len(study.parents)) % 3 == 0
     values, images = d.values("image"), study.images[0].copy()
@@ -143,10 +145,35 @@ def test_quarantine_takes_the_flagged_rows_and_no_other(bench: Workbench, study:
         ids = {i for i, o in zip(arm.dataset.ids, arm.dataset.origins, strict=True) if o == "generated"}
         assert ids == ((set(planted.made_ids(0)) - flagged) if arm.name in (GENERATED, BOTH) else set())
     assert planted.screens[0].reasons()["copy of a training image"] == len(flagged) == (~kept & planted.screens[0].copies).sum()
+    whole, shelf = Study(bench.made), Shelf("audit", tmp_path, "verbs/audit", "")
+    whole.arms = planted
+    whole.audit(shelf)
+    listed = json.loads((tmp_path / "copies.json").read_text(encoding="utf-8"))["rows"]
+    assert {row[0] for row in listed} == flagged and {row[1] for row in listed} == set(planted.copied(0))
+    pairs = json.loads((tmp_path / "nearest.json").read_text(encoding="utf-8"))["pairs"]
+    assert len(pairs) == max(12, min(60, len(flagged))) and all(
+        (bench.folder / p[s]).is_file() for p in pairs for s in p if s != "caption"
+    )
+    parents = {study.real.ids[p] for p in study.parents[copied]}
+    assert set(planted.copied(0)) >= {r["nearest"] for one in planted.audits[0].values() for r in one.rows if r["flagged"]}
+    assert len(set(planted.copied(0)) & parents) > 0.8 * len(planted.copied(0))
     nothing = Arms(bench.made)
     nothing.__dict__["images"] = [images]
     nothing.how = type(nothing.how)(**{**vars(nothing.how), "quarantine": False})
     assert nothing.kept(0).all()
+
+
+def test_where_screening_keeps_no_image_the_arm_is_the_real_rows(bench: Workbench, study: Arms) -> None:
+    none = Arms(bench.made)
+    every = np.ones(len(none.parents), bool)
+    none.__dict__["screens"] = [Screen(every, None, None, None, None)]
+    arms = {a.name: a for a in none.arms}
+    assert arms[GENERATED].dataset.ids == arms[BASELINE].dataset.ids and set(arms[GENERATED].dataset.origins) == {"real"}
+    assert arms[BOTH].dataset.ids == arms["classic"].dataset.ids
+    whole = Study(bench.made)
+    whole.arms = none
+    rows, features, _ = whole._features(none)
+    assert not next(a for a in rows if a.name == GENERATED).added.any() and len(features) > len(none.real)
 
 
 def test_images_of_another_rows_fields_are_left_out_and_told(bench: Workbench, study: Arms) -> None:
@@ -178,7 +205,12 @@ def test_images_of_another_rows_fields_are_left_out_and_told(bench: Workbench, s
 def test_the_export_is_the_generated_arm_with_its_lineage(bench: Workbench, exported: Path, study: Arms) -> None:
     table = pq.read_table(exported)
     arm = next(a for a in study.arms if a.name == GENERATED)
-    assert table["gobelin_id"].to_pylist() == list(arm.dataset.ids) and table[ORIGIN].to_pylist() == list(arm.dataset.origins)
+    told = json.loads((bench.folder / "outcome" / "choices.json").read_text(encoding="utf-8"))
+    ratio, mix, _ = told["chosen"][GENERATED][0]
+    planned = round(ratio * len(study.real)) if ratio < 0.5 else len(study.parents)
+    made = [i for i, k in zip(study.made_ids(0), study.kept(0), strict=True) if k and int(i.rsplit("-", 1)[1]) < planned]
+    assert table["gobelin_id"].to_pylist() == [*study.real.ids, *made]
+    assert table[ORIGIN].to_pylist() == list(arm.dataset.origins)[: len(table)]
     originals = {i: v for i, v in zip(bench.made.rows.dataset.ids, bench.made.rows.dataset.values("image"), strict=True)}
     for row in table.to_pylist():
         if row[ORIGIN] == "real":
@@ -192,6 +224,7 @@ def test_the_export_is_the_generated_arm_with_its_lineage(bench: Workbench, expo
     said = (exported.parent / "README.md").read_text()
     made = sum(o == "generated" for o in table[ORIGIN].to_pylist())
     assert f"{len(table)} rows, {made} of them generated" in said
+    assert f"chose {ratio:g} made rows for each real one" in said and f"count {mix:g} of a real one" in said
     with pytest.raises(GobelinError, match="is not empty"):
         Study(study.made).export(exported.parent)
 

@@ -36,6 +36,10 @@ def test_a_cell_holds(cell: planted.Cell) -> None:
     assert one["narrowest_points"] > 0
 
 
+def test_the_table_of_the_documentation_is_that_of_the_results() -> None:
+    assert calibration.table() in calibration.DOCS.read_text(encoding="utf-8")
+
+
 def test_rows_of_a_unit_as_if_independent_are_caught() -> None:
     one = found(replace(CLUSTERS, rows_alone=True))
     assert "covers too little" in one["why"], one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +10,13 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from gobelin import Workbench, catalog
+from gobelin import Workbench, catalog, showing
 from gobelin.data.fields import Field
 from gobelin.data.images import png_bytes
 from gobelin.data.samples.shapes import Shapes
 from gobelin.errors import GobelinError
 from gobelin.evidence import Finding
+from gobelin.exhibits import Shelf
 from gobelin.judge import Judge
 from gobelin.quality import Seen, quality
 from gobelin.runtime import Runtime
@@ -79,7 +81,22 @@ def test_every_metric_speaks_with_its_circumstances(runtime: Runtime) -> None:
     alone = [catalog.build("metrics", name) for name in catalog.names("metrics")]
     assert len({f.name for f in found}) >= len(alone) and {f.source for f in found} == {"metrics"}
     for one in found:
-        assert "feature net convolution, resize 16 pixels" in one.note and one.better in ("higher", "lower") and one.n > 0
+        assert (
+            "feature net convolution, resize 16 pixels (area average" in one.note
+            and one.better in ("higher", "lower")
+            and one.n > 0
+        )
+
+
+def test_the_table_tells_the_circumstances(runtime: Runtime, tmp_path: Path) -> None:
+    found = quality(replace(HOW, metrics=("coverage", "transfer")), TRAIN, HELD_OUT, drawn(300, 3), "image", runtime)
+    shelf = Shelf("audit", tmp_path, "verbs/audit", "")
+    showing.quality(found, shelf)
+    (shown,) = shelf.exhibits
+    table = json.loads((tmp_path / "quality.json").read_text(encoding="utf-8"))
+    assert [row[table["columns"].index("n")] for row in table["rows"]] == ["300"] * 5
+    assert shown.caption.count("Feature net convolution, resize 16 pixels") == 1
+    assert "Chance of trained on made images: 50.0 %." in shown.caption
 
 
 def test_by_class_where_there_are_images_enough(runtime: Runtime) -> None:

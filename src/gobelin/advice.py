@@ -35,6 +35,8 @@ def _lines(one: Verdict, trial: Trial, outcome: Outcome, found: Sequence[Finding
 def _by_word(one: Verdict, trial: Trial, how: Augment) -> str:
     if one.word == "harmed":
         return "Leave these images out; train the generator longer, or make fewer, before another study on other test rows."
+    if one.word == "helped" and one.claim == "this method":
+        return "Use them, and the generator on other rows like these."
     if one.word == "helped":
         return "Use them; a study with --study method would say whether the generator helps on other training rows."
     if one.word == "helped, and so does a rival":

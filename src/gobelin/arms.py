@@ -117,10 +117,15 @@ class Arms:
         """For each batch, every audit's result. Held-out rows are validation rows."""
         return [self._audit(k, images) for k, images in enumerate(self.images)]
 
+    @property
+    def exchangeable(self) -> str:
+        """Why training and held-out rows can be exchanged, '' when they can't."""
+        random = self.made.settings.split.by == "random" and self.made.schema.role("split") is None
+        return "random split by group" if random else ""
+
     def _audit(self, batch: int, images: np.ndarray) -> Mapping[str, Result]:
         made, settings, ids = self.made, self.made.settings, tuple(self.made_ids(batch))
-        random = settings.split.by == "random" and made.schema.role("split") is None
-        why = "random split by group" if random else ""
+        why = self.exchangeable
 
         def make(folder: Path) -> None:
             train, held = self._pictured("train"), self._pictured("valid")
@@ -290,6 +295,13 @@ class Arms:
             unread = ~self.reader.agrees(self.see(images), asked)
             out = np.isin(asked, screening.failed(asked, ~unread))
         return screening.Screen(copies, near, unread, out, self.matched[batch].wrong)
+
+    def copied(self, batch: int) -> list[str]:
+        """The training rows whose images were copied, the nearest copy's first."""
+        if not self.how.quarantine:
+            return []
+        rows = [r for one in self.audits[batch].values() for r in one.rows if r["flagged"]]
+        return list(dict.fromkeys(str(r["nearest"]) for r in sorted(rows, key=lambda r: float(r["ratio"]))))
 
     def kept(self, batch: int) -> np.ndarray:
         """bool [M]: the made images that become training rows."""

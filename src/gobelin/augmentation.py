@@ -12,14 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gobelin import advice, budget, catalog, evaluation, influence, inspection, loop, showing
+from gobelin import advice, budget, catalog, conclusion, evaluation, influence, inspection, loop, showing
 from gobelin.arms import Arms, resampled
 from gobelin.artefacts import Artefacts
 from gobelin.batches import BOTH, GENERATED, batches_of
 from gobelin.comparison import Metric
 from gobelin.config import resolved
 from gobelin.data.answers import target_of
-from gobelin.data.dataset import LINEAGE
+from gobelin.data.dataset import LINEAGE, Dataset
 from gobelin.data.fields import Target
 from gobelin.data.files import cell_bytes
 from gobelin.embedding import Embeddings
@@ -32,10 +32,11 @@ from gobelin.loop import ArmRows, Outcome
 from gobelin.predict import balanced
 from gobelin.protocol import protocol
 from gobelin.provenance import save_png
+from gobelin.rivals import Arm
 from gobelin.schema import weights_of
 from gobelin.store import atomic_folder, fingerprint, read_lines, write_lines
 
-SHOWN_PAIRS, SHOWN_ROWS = 12, 8
+SHOWN_PAIRS, MOST_PAIRS, SHOWN_ROWS = 12, 60, 8
 
 
 def key_of(made: Artefacts) -> str:
@@ -88,14 +89,15 @@ class Study:
         found.append(Finding("look_at_test_rows", value=float(look), n=len(units), note=note, source="augment"))
         counts = len(self.opened["valid"]), len(test)
         found.append(protocol(how, outcome, generated, rivals, counts, len(set(units)), look, metric))
-        found += [*self._plan_findings(sets), *budget.said(made)]
+        found += [*self._plan_findings(sets), *budget.scarce(sets[0], "augment"), *budget.said(made)]
+        found += loop.cross_checks(outcome, generated, truth, units)
         if truth is not None:
             found += loop.by_class(outcome, generated, truth, units, target.classes)
-            rows = made.embeddings.rows(test).keep(made.predict_fields)
-            there, fields = rows.present, rows.fields
-            found += loop.by_subset(
-                outcome, generated, truth, units, lambda names: np.all(there[:, np.isin(fields, list(names))], axis=1)
-            )
+        rows = made.embeddings.rows(test).keep(made.predict_fields)
+        there, fields = rows.present, rows.fields
+        found += loop.by_subset(
+            outcome, generated, truth, units, lambda names: np.all(there[:, np.isin(fields, list(names))], axis=1)
+        )
         showing.study(found, outcome, how, shelf)
         if how.study == "images":
             found += self._influences(shelf)
@@ -137,7 +139,7 @@ class Study:
             truth = target.values[opened["valid"]]
             return float(np.mean([hits[truth == c].mean() for c in np.unique(truth)]))
 
-        shown = evaluation.subsets(made.predict_fields) if target.exclusive else []
+        shown = evaluation.subsets(made.predict_fields)
         return loop.study(rows, self.how, fit, weigh, score, summary, shown, made.runtime.seed)
 
     def _features(self, arms: Arms) -> tuple[list[ArmRows], Embeddings, Target]:
@@ -239,11 +241,15 @@ class Study:
         for b, batch in enumerate(first.batches):
             scope, total = {"generator": batch.label()}, n * len(sets)
             reasons = [one.screens[b].reasons() for one in sets]
+            whose = list(dict.fromkeys(i for one in sets for i in one.copied(b)))
             found += [
                 Finding("screened_out", {**scope, "why": why}, value=float(sum(r[why] for r in reasons)), n=total,
-                        source="augment")
+                        note=conclusion.OF + ", ".join(whose) if why == conclusion.COPY and whose else "", source="augment")
                 for why in reasons[0]
             ]  # fmt: skip
+            many = sum(int(one.kept(b).sum()) for one in sets)
+            note = "" if many else "no image passed screening: nothing was added, and the verdict says nothing of the generator"
+            found.append(Finding("made_rows_kept", scope, value=float(many), n=total, note=note, source="augment"))
             lost: set[int] = set()
             for one in sets:
                 out = one.screens[b].failed
@@ -274,13 +280,21 @@ class Study:
             rows += [(k, r) for result in results.values() for r in result.rows]
         showing.quality(measured, shelf)
         rows.sort(key=lambda one: float(str(one[1]["ratio"])))
-        pairs = [p for k, r in rows[:SHOWN_PAIRS] if (p := self._pair(k, r)) is not None]
+        copies = [(self.arms.batches[k].label(), r) for k, r in rows if r["flagged"]]
+        shown = rows[: max(SHOWN_PAIRS, min(len(copies), MOST_PAIRS))]
+        pairs = [p for k, r in shown if (p := self._pair(k, r)) is not None]
         if pairs:
             shelf.pairs(
                 "nearest", "The number says how near: below 1.00 an image is nearer to a training image than unseen real ones "
                 "are, is called a copy and left out of training. Beside it, the way of looking.", "made",
                 "nearest training image", pairs, "Made images that are nearest to a real one",
             )  # fmt: skip
+        if copies:
+            columns = ("made image", "training row", "how near", "way of looking", "generator")
+            told = [(r["made"], r["nearest"], f"{float(str(r['ratio'])):.2f}", r["seen"], name) for name, r in copies]
+            shelf.table(
+                "copies", "Every made image that is called a copy, the nearest first.", columns, told, "Copies, one by one"
+            )
         return found
 
     def _pair(self, batch: int, row: Mapping[str, object]) -> dict[str, str] | None:
@@ -300,16 +314,17 @@ class Study:
         }
 
     def export(self, folder: Path) -> Path:
-        """The training set of the first generated arm (first training seed) with its lineage, as Parquet with PNG bytes
-        inside."""
+        """The training set of the first generated arm (first training seed) as tuning chose it, with its lineage, as Parquet
+        with PNG bytes inside."""
         if folder.exists() and not folder.is_dir():
             raise GobelinError(f"--export {folder}: is a file. Choose a new folder.")
         if folder.exists() and any(folder.iterdir()):
             raise GobelinError(f"--export {folder}: is not empty. Choose another folder.")
         arm = next(a for a in self.arms.arms if a.name.startswith(GENERATED))
-        table, column = arm.dataset.table, self.arms.column
+        dataset, said = self._as_chosen(arm)
+        table, column = dataset.table, self.arms.column
         where = table.column_names.index(column)
-        values = [_bytes(v, arm.dataset.root) for v in arm.dataset.values(column)]
+        values = [_bytes(v, dataset.root) for v in dataset.values(column)]
         table = table.set_column(where, column, pa.array(values, pa.binary()))
         with atomic_folder(folder) as temporary:
             pq.write_table(table, temporary / "train.parquet")
@@ -317,10 +332,25 @@ class Study:
             generated = sum("generator" in o for o in origins)
             (temporary / "README.md").write_text(
                 f"# Training set with made rows\n\n{len(table)} rows, {generated} of them generated; `gobelin_origin` and "
-                "`gobelin_lineage` say which and how. Generated rows must never enter validation or test.\n",
+                f"`gobelin_lineage` say which and how. {said} Generated rows must never enter validation or test.\n",
                 encoding="utf-8",
             )
         return folder / "train.parquet"
+
+    def _as_chosen(self, arm: Arm) -> tuple[Dataset, str]:
+        """The rows of an arm at the ratio that validation rows chose, and what they chose; in a study of the method, whose
+        resamples choose each for themselves, all rows."""
+        if self.how.study == "method":
+            return arm.dataset, "All that were kept are here; each resample of the study chose a ratio of its own."
+        (choice,) = Outcome.load(self.made.run.checked("outcome")).chosen[arm.name]
+        added = arm.dataset.with_origin().origins != "real"
+        order = None if arm.order is None else np.concatenate([np.full((~added).sum(), -1), arm.order])
+        rows = ArmRows(arm.name, np.arange(len(added)), added, arm.weights, arm.generator_seed, order)
+        kept = rows.at(choice.ratio, max(self.how.sweep))
+        return arm.dataset.rows(kept), (
+            f"Validation rows chose {choice.ratio:g} made rows for each real one, as far as they passed screening; the study's "
+            f"model let each count {choice.mix:g} of a real one, before classes were balanced."
+        )
 
 
 def _summed(each: Sequence[Sequence[Finding]]) -> list[Finding]:

@@ -39,8 +39,16 @@ def check(made: Artefacts) -> None:
             "--target on a column of classes or a number."
         )
     _ = made.image_field
+    planning.check_told(made.rows.target, made.settings.augment.per_class)
     if refused := refusal(power(made)):
         raise GobelinError(f"augment: {refused}")
+    audits = made.settings.judge.audits
+    if made.settings.augment.quarantine and audits and not Arms(made).exchangeable:
+        raise GobelinError(
+            f"augment: the audit for copies ({', '.join(audits)}) needs held-out rows that were drawn at random, and this "
+            "split is by time or given by a column. Split at random by group, or go without it: --set judge.audits= (near "
+            "copies of validation and test rows are left out all the same)."
+        )
 
 
 def refusal(found: Power) -> str:
@@ -57,19 +65,27 @@ def refusal(found: Power) -> str:
     )
 
 
+def scarce(arms: Arms, source: str) -> list[Finding]:
+    """Which classes have few training rows, or that none has."""
+    target, share = arms.made.rows.target, arms.made.settings.check.scarce
+    if not target.exclusive:
+        return []
+    real = np.bincount(arms.label, minlength=len(target.classes))
+    few = [c for c, n in zip(target.classes, real, strict=True) if 0 < n < share * float(np.median(real[real > 0]))]
+    note = ", ".join(few) if few else "none is scarce: the images level the classes and are otherwise spread evenly"
+    return [Finding("scarce_classes", value=float(len(few)), n=len(target.classes), note=note, source=source)]
+
+
 def planned(made: Artefacts) -> list[Finding]:
     """What a study would do here, without doing it."""
     s, how, arms, target = made.settings, made.settings.augment, Arms(made), made.rows.target
-    found, label, batches = [], arms.label, len(generators(made)) * s.generator.seeds
+    planning.check_told(target, how.per_class)
+    found, label, batches = scarce(arms, "plan"), arms.label, len(generators(made)) * s.generator.seeds
     if target.exclusive:
         real, more = (
             np.bincount(label, minlength=len(target.classes)),
             np.bincount(label[arms.parents], minlength=len(target.classes)),
         )
-        middle = s.check.scarce * float(np.median(real[real > 0]))
-        scarce = [c for c, n in zip(target.classes, real, strict=True) if 0 < n < middle]
-        note = ", ".join(scarce) if scarce else "none is scarce: the images level the classes and are otherwise spread evenly"
-        found.append(Finding("scarce_classes", value=float(len(scarce)), n=len(target.classes), note=note, source="plan"))
         found += [
             Finding("images_to_make", {"class": c}, value=float(k), n=int(n), note="n: its real training rows", source="plan")
             for c, k, n in zip(target.classes, more, real, strict=True) if n

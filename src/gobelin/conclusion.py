@@ -14,6 +14,7 @@ from gobelin.evidence import Finding, printed
 BASELINES = {"real": "the real rows alone", "classic": "classic augmentation"}
 COPY, NEAR = "copy of a training image", "near a validation or test image"
 QUALITY = "frechet_distance_corrected"
+OF, NAMED = "copies of training rows ", 3  # how a note on copies begins; rows that the line names
 
 
 def conclusions(findings: Sequence[Finding]) -> dict[str, str]:
@@ -33,7 +34,13 @@ def told(findings: Sequence[Finding]) -> list[str]:
 
 def _line(helped: str, arm: str, findings: Sequence[Finding]) -> str:
     generator = arm.partition(" by ")[2]
-    return "; ".join([helped, _copied(generator, findings), _good(generator, findings)]) + "."
+    return "; ".join([helped + _looked(findings), _copied(generator, findings), _good(generator, findings)]) + "."
+
+
+def _looked(findings: Sequence[Finding]) -> str:
+    """A word of warning where the test rows were opened before."""
+    look = next((int(f.value or 1) for f in findings if f.name == "look_at_test_rows" and f.source == "augment"), 1)
+    return f" (exploratory: look {look} at the test rows)" if look > 1 else ""
 
 
 def _helped(verdict: Finding, findings: Sequence[Finding]) -> str:
@@ -90,7 +97,7 @@ def _copied(generator: str, findings: Sequence[Finding]) -> str:
     if removed:
         near = sum(int(f.value or 0) for f in screened if f.scope.get("why") == NEAR)
         also = f", and {near} near a validation or test image" if near else ""
-        return _counted(sum(int(f.value or 0) for f in removed), sum(f.n for f in removed), "removed") + also
+        return _counted(sum(int(f.value or 0) for f in removed), sum(f.n for f in removed), "removed") + _whose(removed) + also
     if audited:
         return _counted(sum(round((f.value or 0) * f.n) for f in audited), sum(f.n for f in audited), "not removed")
     return "copies were not looked for (gobelin audit)"
@@ -100,6 +107,14 @@ def _counted(count: int, of: int, then: str) -> str:
     if not count:
         return f"none of {of} images is a near copy of a training image"
     return f"{count} of {of} images {'is a copy and was' if count == 1 else 'are copies and were'} {then}"
+
+
+def _whose(removed: Sequence[Finding]) -> str:
+    """The first training rows that were copied, by id."""
+    rows = [i for f in removed if f.note.startswith(OF) for i in f.note.removeprefix(OF).split(", ")]
+    rows = list(dict.fromkeys(rows))
+    more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
+    return f" (of training rows {', '.join(rows[:NAMED])}{more})" if rows else ""
 
 
 def _good(generator: str, findings: Sequence[Finding]) -> str:

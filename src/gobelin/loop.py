@@ -19,7 +19,7 @@ import numpy as np
 
 from gobelin.comparison import RESAMPLES_OF_A_METHOD, Comparison, Metric, compare, compare_classes, simultaneous
 from gobelin.config import within
-from gobelin.evidence import Finding
+from gobelin.evidence import Finding, printed, sign_flip
 from gobelin.fusion import Predictor
 from gobelin.jobs import Job
 from gobelin.store import load_arrays, read_json, save_arrays, write_json
@@ -278,7 +278,7 @@ def findings(found: Comparisons, outcome: Outcome, how: Augment, metric: str) ->
             Finding(
                 "smallest_detectable_effect", {"arm": trial.arm}, value=one.detectable,
                 unit="" if metric == "rmse" else "points",
-                note=f"against {base}: four of five studies like this one find a true difference of this size",
+                note=f"against {base}: four of five such studies find a true difference of this size{_beside(one, metric)}",
                 n=main.units, source="augment",
             )
         )  # fmt: skip
@@ -308,6 +308,29 @@ def findings(found: Comparisons, outcome: Outcome, how: Augment, metric: str) ->
     return out
 
 
+def _beside(one: Verdict, metric: str) -> str:
+    """What the study could have seen over the rival that is hardest to tell from the arm."""
+    seen = one.detectable_against_rivals
+    return "" if seen is None else f"; over every rival {printed(seen, '' if metric == 'rmse' else 'points')}"
+
+
+def cross_checks(outcome: Outcome, arms: Sequence[str], classes: np.ndarray | None, units: Sequence[str]) -> list[Finding]:
+    """For each generator arm the p value of a permutation of signs over test units. classes: of balanced accuracy, or None."""
+    own = np.unique(np.asarray(units), return_inverse=True)[1]
+    share = np.full(len(units), 1 / len(units))
+    if classes is not None:
+        _, label, count = np.unique(classes, return_inverse=True, return_counts=True)
+        share = 1 / (len(count) * count[label])
+    out = []
+    for arm in arms:
+        base = base_of(arm, outcome.hits)
+        mine, other = (outcome.hits[n] if classes is not None else -(outcome.hits[n] ** 2) for n in (arm, base))
+        gained = np.bincount(own, share * (mine.mean((0, 1, 2)) - other.mean((0, 1, 2))))
+        note = f"against {base}, by permuted signs of test units (Fisher 1935): a cross-check alone, it decides nothing"
+        out.append(Finding("sign_flip_p", {"arm": arm}, value=sign_flip(gained), n=len(gained), note=note, source="augment"))
+    return out
+
+
 def _said(one: Choice) -> str:
     added = f"added rows {one.ratio:g} times the real ones, each with the weight {one.mix:g}, " if one.ratio else ""
     return f"{added}weight decay {one.decay:.2g}"
@@ -329,24 +352,26 @@ def by_class(
 def by_subset(
     outcome: Outcome,
     arms: Sequence[str],
-    classes: np.ndarray,
+    classes: np.ndarray | None,
     units: Sequence[str],
     has: Callable[[Sequence[str]], np.ndarray],
 ) -> list[Finding]:
     """Each generator arm against what it adds to, shown these fields alone: simultaneous, exploratory.
 
-    has(fields): bool [N], the test rows that have them all; only these count.
+    classes: [N], None for a number. has(fields): bool [N], the test rows that have them all; only these count.
     """
+    label = np.zeros(len(units), np.int64) if classes is None else classes
+    metric: Metric = "rmse" if classes is None else "balanced_accuracy"
     out = []
     for arm in arms:
         pairs: dict[str, Comparison] = {}
         base = base_of(arm, outcome.hits)
         for fields, hits in outcome.by_subset.items():
             rows = np.flatnonzero(has(fields))
-            pair = [np.asarray(units)[rows], classes[rows]]
+            pair = [np.asarray(units)[rows], label[rows]]
             if len(rows) >= LEAST_ROWS and max(len(np.unique(pair[0][pair[1] == c])) for c in np.unique(pair[1])) > 1:
                 without, mine = hits[base][..., rows], hits[arm][..., rows]
-                pairs[" + ".join(fields)] = compare(without, mine, pair[1], pair[0], reuse=outcome.reuse)
+                pairs[" + ".join(fields)] = compare(without, mine, pair[1], pair[0], metric, reuse=outcome.reuse)
         note = f"simultaneous over {len(pairs)} subsets; the rows that have these fields, shown them alone"
         joint = simultaneous(list(pairs.values())) if pairs else []
         out += [_exploratory(c, arm, base, {"fields": f}, note) for f, c in zip(pairs, joint, strict=True)]

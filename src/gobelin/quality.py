@@ -50,7 +50,12 @@ def quality(how: Judge, train: Seen, holdout: Seen, made: Seen, conditioned_on: 
     net, encoder = named(how, conditioned_on), second(how, train.images, conditioned_on, runtime)
     size = train.images.shape[1]
     real, floor, new = (
-        FeatureSet(list(features(encoder, one.images, runtime)), net, f"{size} pixels, by the encoder's own", one.labels)
+        FeatureSet(
+            list(features(encoder, one.images, runtime)),
+            net,
+            f"{size} pixels (area average; bilinear where enlarged), then by the encoder's own",
+            one.labels,
+        )
         for one in (train, holdout, made)
     )
     whole = Comparison(real, new, floor if len(holdout.images) else None, conditioned_on)

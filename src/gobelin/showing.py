@@ -87,14 +87,21 @@ def quality(measured: Sequence[Finding], shelf: Shelf) -> None:
             worst[key] = max(worst.get(key, one), one, key=_badness)
     order = sorted(worst, key=lambda key: (key[1], [*MEASURES, key[0]].index(key[0])))
     rows = [_row(worst[key]) for key in order]
-    columns = ["measure", "made images", "95 % interval", "real images", "better", "what it asks"]
+    columns = ["measure", "made images", "95 % interval", "real images", "better", "n", "what it asks"]
     if len({generator for _, generator in worst}) > 1:
         columns.insert(1, "generator")
         rows = [[cells[0], generator, *cells[1:]] for (_, generator), cells in zip(order, rows, strict=True)]
     caption = "Made images beside real ones that were never trained on, whose score is the floor; some measures have none. Of "
-    caption += "several trainings of a generator the worst."
+    caption += "several trainings of a generator the worst. " + _circumstances(list(worst.values()))
     if rows:
         shelf.table("quality", caption, columns, rows, "Quality of the made images")
+
+
+def _circumstances(measured: Sequence[Finding]) -> str:
+    """Who looked at the images, at what size, and what guessing scores where there is such a thing."""
+    seen = dict.fromkeys(f"Feature net{f.note.rpartition('feature net')[2]}." for f in measured if "feature net" in f.note)
+    chance = [f"Chance of {MEASURES.get(f.name, (f.name,))[0]}: {printed(f.chance, f.unit)}." for f in measured if f.chance]
+    return " ".join([*seen, *dict.fromkeys(chance)]).rstrip()
 
 
 def _badness(one: Finding) -> float:
@@ -105,6 +112,6 @@ def _badness(one: Finding) -> float:
 def _row(one: Finding) -> list[str]:
     name, what = MEASURES.get(one.name, (words(one.name), ""))
     if one.value is None:
-        return [name, one.verdict or "not measured", "", "", one.better, what]
+        return [name, one.verdict or "not measured", "", "", one.better, str(one.n), what]
     low, high, floor = (printed(v, one.unit) if v is not None and isfinite(v) else "" for v in (one.low, one.high, one.floor))
-    return [name, printed(one.value, one.unit), f"{low} to {high}" if low and high else "", floor, one.better, what]
+    return [name, printed(one.value, one.unit), f"{low} to {high}" if low and high else "", floor, one.better, str(one.n), what]

@@ -150,6 +150,8 @@ def test_the_verdicts_computed_again_in_plain_numpy(bench: Workbench) -> None:
     assert {f.scope["arm"] for f in found if f.name == "next"} == set(arms)
     shown = [json.loads(line)["name"] for line in (bench.folder / "exhibits.jsonl").read_text().splitlines()]
     assert "augment/ratio" in shown and "augment/forest" in shown
+    assert {f.scope["arm"] for f in found if f.name == "sign_flip_p"} == set(arms)
+    assert next(f for f in found if f.name == "scarce_classes").note.startswith("none is scarce")
 
 
 def test_a_study_of_the_method_makes_all_anew_in_each_resample(bench: Workbench, tmp_path: Path) -> None:
@@ -208,6 +210,7 @@ def test_labels_are_screened_on_real_rows(bench: Workbench, tmp_path: Path, monk
     gone = {f.scope["why"]: int(f.value) for f in found if f.name == "screened_out"}
     assert set(gone) == {"label not read", "class that the generator failed on"}  # nothing is told of what nobody looked for
     assert sum(gone.values()) == (~kept).sum() and len(kept) == next(f.value for f in found if f.name == "made_rows")
+    assert [(f.value, f.note) for f in found if f.name == "made_rows_kept"] == [(kept.sum(), "")]
     table = pq.read_table(tmp_path / "export" / "train.parquet")
     assert table["gobelin_origin"].to_pylist().count("generated") == kept.sum()
     assert not [f for f in found if f.name == "label_not_screened"]
@@ -256,6 +259,22 @@ def test_too_few_minutes_mean_fewer_seeds_and_every_rival(bench: Workbench, tmp_
     assert seeds.value == 2 and "every rival runs" in seeds.note and "wider" in seeds.note
     assert {"weights", "copies"} <= {f.scope["arm"] for f in found if f.name == "test_balanced_accuracy"}
     assert json.loads((copy / "settings.json").read_text())["augment"]["seeds"] == 2
+
+
+def test_what_an_audit_cant_judge_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    """Planted: a split that a column gives, so held-out rows say nothing of the training rows."""
+    path = digits(tmp_path, 400)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    parts = ["part", *(("train", "train", "valid", "test")[k % 4] for k in range(len(lines) - 1))]
+    path.write_text("\n".join(f"{line},{part}" for line, part in zip(lines, parts, strict=True)) + "\n", encoding="utf-8")
+    over = {"schema": {**SETTINGS["schema"], "part": "split"}}
+    made = Workbench(path, target="digit", run=tmp_path / "run", settings={**SETTINGS, **over})
+    made.fit()
+    with pytest.raises(GobelinError, match="split is by time or given by a column.*--set judge.audits="):
+        made.augment()
+    with pytest.raises(GobelinError, match="--per-class 'ten': no such class"):
+        Workbench.open(tmp_path / "run", settings={"augment": {"per_class": {"ten": 5}}}).plan(augment=True)
+    assert not (tmp_path / "run" / "generators").exists() and not (tmp_path / "run" / "ledger.jsonl").exists()
 
 
 def test_twelve_test_rows_are_refused_with_the_size_needed(tmp_path: Path) -> None:
