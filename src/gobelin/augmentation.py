@@ -71,7 +71,10 @@ class Study:
     def run(self, shelf: Shelf) -> list[Finding]:
         """Tune and train every arm, open the test rows, compare."""
         made, target, how = self.made, self.made.rows.target, self.how
-        metric: Metric = "rmse" if target.kind == "number" else "balanced_accuracy"
+        metric: Metric = "balanced_accuracy"
+        if target.kind == "number":
+            metric, spread = "rmse", float(np.std(target.values[made.rows.labelled("train")]))
+            how = replace(how, smallest_effect=how.smallest_effect * spread)
         sets = [self.arms] if how.study == "images" else [resampled(made, k) for k in range(how.sets)]
         for one in sets:
             _ = one.arms  # all is made and screened before the test rows are opened

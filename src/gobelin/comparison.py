@@ -98,15 +98,16 @@ class Comparison:
         """One-sided p value of 'the true difference is at least `margin`'."""
         return 1 - self.p_above(margin)
 
-    def detectable(self, power: float = 0.80) -> float:
-        """The smallest true difference whose lower bound is above 0 with probability `power`.
+    def detectable(self, power: float = 0.80, arms: int = 1) -> float:
+        """The smallest true difference whose lower bound is above 0 with probability `power`, also as the first of so many
+        arms in Holm's order.
 
         A part's factor is the shift at which a noncentral t exceeds its critical value with that probability, over
         c4, the bias of an estimated standard deviation; z_{1-alpha/2} + z_power (2.80) where the degrees are many.
         """
         factors = []
         for part in self.parts:
-            critical = special.stdtrit(part.degrees, 0.5 + self.level / 2)
+            critical = special.stdtrit(part.degrees, 1 - (1 - self.level) / (2 * arms))
             c4 = special.poch(part.degrees / 2, 0.5) * math.sqrt(2 / part.degrees)
             factors.append(float(special.nctdtrinc(part.degrees, 1 - power, critical) / c4))
         return self._joined(factors)

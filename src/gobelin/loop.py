@@ -36,10 +36,11 @@ class Augment:
     ones, the scarce classes first; images are made once, for the largest. per_class: images by class, * = every other class;
     then they are all used. rivals: components that always run. seeds: trainings of each arm that are averaged. tuning_seeds: of
     each trial. mixes: weights of an added row to choose from. decays: weight decays to choose from; the baseline chooses among
-    as many settings. smallest_effect: what matters, in the metric's unit. minutes: for all of it; too few for the arms means
-    fewer seeds, never fewer rivals. steps: of the other generators' training, written by the run. quarantine: leave out made
-    images that look like copies of training images or like validation or test rows. agree: leave out those whose label isn't
-    read from them. match: leave out those that match what else they were asked with worse than 95 % of real images."""
+    as many settings. smallest_effect: what matters, of balanced accuracy, or of a number's standard deviation in training rows.
+    minutes: for all of it; too few for the arms means fewer seeds, never fewer rivals. steps: of the other generators'
+    training, written by the run. quarantine: leave out made images that look like copies of training images or like validation
+    or test rows. agree: leave out those whose label isn't read from them. match: leave out those that match what else they were
+    asked with worse than 95 % of real images."""
 
     generators: tuple[str, ...] = ()
     study: Literal["images", "method"] = "images"

@@ -97,7 +97,7 @@ def verdicts(trials: Sequence[Trial], smallest_effect: float = 0.01) -> list[Ver
 def _one(trial: Trial, ps: tuple[float, float, float], smallest_effect: float, arms: int) -> Verdict:
     equal = [name for name, one in trial.against_rivals.items() if one.p_below(smallest_effect) <= ALPHA]
     word = _word(trial.against_baseline, ps, bool(equal), smallest_effect)
-    rivals = [one.detectable() for one in trial.against_rivals.values()]
+    rivals = [one.detectable(arms=arms) for one in trial.against_rivals.values()]
     return Verdict(
         arm=trial.arm,
         word=word,
@@ -107,7 +107,7 @@ def _one(trial: Trial, ps: tuple[float, float, float], smallest_effect: float, a
         p_above=ps[1],
         p_helped=ps[2],
         smallest_effect=smallest_effect,
-        detectable=trial.against_baseline.detectable(),
+        detectable=trial.against_baseline.detectable(arms=arms),
         detectable_against_rivals=max(rivals) if rivals else None,
     )
 
@@ -147,7 +147,7 @@ def _sentence(trial: Trial, word: Word, equal: Sequence[str], smallest_effect: f
 def _riders(trial: Trial, word: Word, equal: Sequence[str], arms: int) -> list[str]:
     """What an honest reader must also know."""
     against = trial.against_baseline
-    riders = [f"This study could have seen {_size(against, against.detectable(), False)} (80 % power)."]
+    riders = [f"This study could have seen {_size(against, against.detectable(arms=arms), False)} (80 % power)."]
     shown = [name for name in equal if name in trial.rivals_against_baseline]
     shown = [name for name in shown if trial.rivals_against_baseline[name].p_above() <= ALPHA]
     if word == "helped, and so does a rival" and trial.rivals_against_baseline:

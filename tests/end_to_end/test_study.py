@@ -18,6 +18,7 @@ from gobelin import Workbench, catalog
 from gobelin.arms import Arms
 from gobelin.data.samples.digits import Digits
 from gobelin.errors import GobelinError
+from gobelin.evidence import printed
 from gobelin.loop import Outcome
 from gobelin.matching import Eyes
 
@@ -296,6 +297,25 @@ def test_twelve_test_rows_are_refused_with_the_size_needed(tmp_path: Path) -> No
         made.augment()
     assert not (tmp_path / "run" / "generators").exists() and not (tmp_path / "run" / "ledger.jsonl").exists()
     assert next(f for f in made.plan(augment=True) if f.name == "verdict").verdict == "refused"
+
+
+def test_a_number_has_its_verdict_too(tmp_path: Path) -> None:
+    """The digit as a quantity: the typical error in plain numpy; what matters is a hundredth of the number's own spread."""
+    augment = {**SETTINGS["augment"], "generators": ("vaegan",), "ratio": (0.2,), "rivals": ("copies",)}
+    over = {"schema": {"digit": "number"}, "augment": augment, "generator": {**SETTINGS["generator"], "seeds": 1}}
+    made = Workbench(digits(tmp_path, 300), target="digit", run=tmp_path / "run", settings={**SETTINGS, **over})
+    made.fit()
+    found = made.augment()
+    errors = Outcome.load(made.made.run.checked("outcome")).hits
+    typical = {arm: np.sqrt((each**2).mean(-1)).mean() for arm, each in errors.items()}
+    for f in found:
+        if f.name == "rmse" and set(f.scope) == {"arm"}:
+            assert f.value == pytest.approx(typical[f.comparator] - typical[f.scope["arm"]]) and f.unit == ""
+    said = next(f for f in found if f.name == "verdict")
+    assert said.verdict and said.low < said.value < said.high
+    values = made.made.rows.target.values[made.made.rows.labelled("train")]
+    protocol = next(f for f in found if f.name == "protocol").note
+    assert f"the smallest difference that matters, {printed(0.01 * values.std(), '')}." in protocol
 
 
 def test_data_that_changed_since_the_fit_are_refused(bench: Workbench, tmp_path: Path) -> None:
