@@ -32,7 +32,15 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.images import png_bytes
 from gobelin.data.reading import read
 
+FIXED: dict[str, Any] = {
+    "augment": {
+        "rivals": ("classic", "generator_size", "oversampling", "weights", "retrieved", "copies", "procedural_noise"),
+        "seeds": 8, "tuning_seeds": 2, "mixes": (0.05, 0.5), "decays": (1e-3, 1e-2), "smallest_effect": 0.01, "study": "images",
+    },
+    "generator": {"seeds": 1},
+}  # fmt: skip
 TAIL = (1400, 133, 1400, 133, 1400, 133, 133, 1400, 133, 1400)
+KINDS = ("clothing", "clothing", "clothing", "clothing", "clothing", "footwear", "clothing", "footwear", "luggage", "footwear")
 CLOTHES: dict[str, Any] = {
     "encoders": {"image": {"name": "pixels"}}, "split": {"valid": 0.2, "test": 0.65},
     "generator": {"name": "vaegan", "size": 28, "steps": 600}, "augment": {"ratio": (0.25, 1.0)},
@@ -50,12 +58,14 @@ FEW: dict[str, Any] = {
 @dataclass(frozen=True)
 class Plan:
     """sample: a sample set as it comes, or `fashion` by `counts`: rows of every class, in the order of its classes, scarce ones
-    few. settings: over those of the sample. halved: explored on one half of the rows and confirmed on the other. draw: of rows
+    few. settings: over those of the sample and FIXED. words: with a coarse word beside each image (`KINDS`), missing in three
+    rows of ten and wrong in one of ten. halved: explored on one half of the rows and confirmed on the other. draw: of rows
     and of every seed. purpose: explore, or confirm what is `expected`."""
 
     sample: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     counts: tuple[int, ...] = ()
+    words: bool = False
     halved: bool = False
     draw: int = 0
     purpose: str = "explore"
@@ -64,6 +74,7 @@ class Plan:
 
 PLANS: dict[str, Plan] = {
     "tail, vaegan": Plan("fashion", CLOTHES, TAIL),
+    "tail with words, vaegan": Plan("fashion", config.merge(CLOTHES, LIGHT), TAIL, words=True),
     "few digits, fonts": Plan("digits", FEW, halved=True),
     "confirm: few digits, fonts": Plan("digits", FEW, halved=True, purpose="confirm", draw=7, expected="helped"),
     "confirm: tail, vaegan": Plan(
@@ -96,9 +107,10 @@ def study(name: str, plan: Plan, draw: int, folder: Path) -> None:
     start = time.perf_counter()
     source = catalog.build("samples", plan.sample)
     confirming = plan.purpose == "confirm"
-    settings = config.merge(config.merge({} if plan.counts else source.settings(), plan.settings), {"runtime": {"seed": draw}})
+    settings = config.merge(config.merge(FIXED, {} if plan.counts else source.settings()), plan.settings)
+    settings = config.merge(settings, {"runtime": {"seed": draw}})
     if plan.counts:
-        data = clothes(plan.counts, draw, confirming)
+        data = clothes(plan.counts, draw, confirming, plan.words)
     else:
         data = read(source.write(folder / "data", draw)).with_ids("id")
         data = data.rows(np.sort(half(len(data), confirming))) if plan.halved else data
@@ -113,7 +125,8 @@ def study(name: str, plan: Plan, draw: int, folder: Path) -> None:
     compared = [f for f in found if f.comparator and f.source == "augment" and set(f.scope) == {"arm"}]
     made = [f for f in found if f.name in ("made_rows", "screened_out")]
     record.append("verdicts", {
-        "study": name, "purpose": plan.purpose, "expected": plan.expected, "draw": draw, "sample": plan.sample,
+        "study": name, "settings": {part: config.resolved(getattr(bench.made.settings, part)) for part in ("augment", "split")},
+        "purpose": plan.purpose, "expected": plan.expected, "draw": draw, "sample": plan.sample,
         "verdicts": {f.scope["arm"]: {"word": f.verdict, "sentence": f.note} for f in verdicts},
         "gains": {f"{f.scope['arm']} over {f.comparator}": {k: getattr(f, k) for k in sorted(shown)}
                   for f in compared if f.name != "verdict"},
@@ -130,7 +143,7 @@ def half(rows: int, confirming: bool) -> np.ndarray:
     return order[rows // 2 :] if confirming else order[: rows // 2]
 
 
-def clothes(counts: tuple[int, ...], draw: int, confirming: bool) -> Dataset:
+def clothes(counts: tuple[int, ...], draw: int, confirming: bool, words: bool) -> Dataset:
     """Fashion-MNIST with so many rows of each class, from the half of its training rows that this purpose may see."""
     images, labels = fashion.load("train")
     own = half(len(labels), confirming)
@@ -140,6 +153,12 @@ def clothes(counts: tuple[int, ...], draw: int, confirming: bool) -> Dataset:
         "id": [f"{r:05d}" for r in rows], "image": [png_bytes(images[r]) for r in rows],
         "class": [fashion.CLASSES[labels[r]] for r in rows],
     })  # fmt: skip
+    if words:
+        rng = np.random.default_rng([draw, 1])
+        kinds = np.where(rng.random(len(rows)) < 0.1, rng.choice(KINDS, len(rows)), np.array(KINDS)[labels[rows]])
+        there = rng.random(len(rows)) >= 0.3
+        said = [f"a piece of {k}" if t else None for k, t in zip(kinds, there, strict=True)]
+        table = table.append_column("words", pa.array(said, pa.string()))
     return Dataset(table, Path(), "fashion").with_ids("id")
 
 
