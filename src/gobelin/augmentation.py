@@ -17,6 +17,7 @@ from gobelin.arms import Arms, resampled
 from gobelin.artefacts import Artefacts
 from gobelin.batches import BOTH, GENERATED, batches_of
 from gobelin.comparison import Metric
+from gobelin.conclusion import COPY
 from gobelin.config import resolved
 from gobelin.data.answers import target_of
 from gobelin.data.dataset import LINEAGE
@@ -239,9 +240,10 @@ class Study:
         for b, batch in enumerate(first.batches):
             scope, total = {"generator": batch.label()}, n * len(sets)
             reasons = [one.screens[b].reasons() for one in sets]
+            unsure = next((f.verdict for one in sets if self.how.quarantine for f in one.unsure(b)), "")
             found += [
                 Finding("screened_out", {**scope, "why": why}, value=float(sum(r[why] for r in reasons)), n=total,
-                        source="augment")
+                        source="augment", verdict=unsure if why == COPY else "")
                 for why in reasons[0]
             ]  # fmt: skip
             lost: set[int] = set()

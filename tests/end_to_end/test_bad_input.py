@@ -525,6 +525,18 @@ def test_a_query_that_cant_be_answered(
     assert all(e in said for e in VERBS[words]), said
 
 
+def test_copies_are_not_denied_where_none_could_be_seen(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without an audit, and with one that catches no planted copy."""
+    for sets, expected in (
+        (["--set", "judge.audits="], "copies were not looked for"),
+        (["--set", "judge.planted=1"], "whether images were copied can't be said"),
+    ):
+        shutil.copytree(run, tmp_path / "run")
+        out = done(capsys, ["augment", tmp_path / "run", *sets])
+        assert "near copy" not in out and expected in out, out
+        shutil.rmtree(tmp_path / "run")
+
+
 def test_predict_refuses_in_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("x", encoding="utf-8")
     sound = table(tmp_path / "sound.csv", [{"id": k, "side": 5, "caption": "a red circle"} for k in range(4)])
