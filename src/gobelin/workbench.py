@@ -318,6 +318,9 @@ class Workbench:
         if name in ("check", "fit") and run.has(stage) and not run.key(stage).startswith(key):
             run.forget(*(f"verbs/{later}" for later in VERBS[VERBS.index(name) + 1 :]))
 
+        if name == "augment" and run.key("verbs/audit") not in ("", key):
+            run.forget("verbs/audit")  # of other images
+
         def make(folder: Path) -> None:
             shelf = Shelf(name, folder, stage, self.made.settings.data.cited)
             found = work(shelf)

@@ -537,6 +537,16 @@ def test_copies_are_not_denied_where_none_could_be_seen(run: Path, tmp_path: Pat
         shutil.rmtree(tmp_path / "run")
 
 
+def test_an_audit_of_other_images_is_not_told(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    done(capsys, ["augment", folder])
+    assert "too few images to say how good they are" in done(capsys, ["audit", folder])
+    assert "too few images to say how good they are" in done(capsys, ["augment", folder])
+    assert "quality was not measured (gobelin audit)" in done(capsys, ["augment", folder, "--ratio", "0.4"])
+    assert not any(f["source"] == "audit" for f in map(json.loads, (folder / "findings.jsonl").read_text().splitlines()))
+
+
 def test_predict_refuses_in_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("x", encoding="utf-8")
     sound = table(tmp_path / "sound.csv", [{"id": k, "side": 5, "caption": "a red circle"} for k in range(4)])
