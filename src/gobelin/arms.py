@@ -59,11 +59,17 @@ class Arms:
         return batches_of(self.made)
 
     @cached_property
-    def parents(self) -> np.ndarray:
-        """int64 [M]: places in the real training rows; one made image each."""
+    def usable(self) -> np.ndarray:
+        """int64 [n]: the training rows that images can be made from."""
         target = self.made.rows.target
         has = self.made.embeddings.present[:, self.made.embeddings.fields.index(self.field)]
-        usable = np.array([r for r in self.train if has[r] and (not target.exclusive or target.scored[target.values[r]])])
+        known = target.scored[target.values[self.train]] if target.exclusive else True
+        return self.train[has[self.train] & known]
+
+    @cached_property
+    def parents(self) -> np.ndarray:
+        """int64 [M]: places in the real training rows; one made image each."""
+        target, usable = self.made.rows.target, self.usable
         if not len(usable):
             raise GobelinError("augment: no labelled training row has an image, so nothing can be made. Check that column.")
         chosen = planning.plan(target, usable, max(self.how.sweep), self.made.runtime.seed, self.how.per_class)

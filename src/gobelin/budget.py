@@ -14,11 +14,12 @@ from gobelin import catalog, evaluation, loop, planning
 from gobelin.arms import Arms
 from gobelin.artefacts import Artefacts
 from gobelin.batches import arm_names, generators
-from gobelin.errors import GobelinError
+from gobelin.errors import GobelinError, nearest
 from gobelin.evidence import Finding, printed
 from gobelin.jobs import Job
 from gobelin.loop import Augment
-from gobelin.planning import DISAGREE, LEAST_UNITS, Power
+from gobelin.planning import ALL, DISAGREE, LEAST_UNITS, Power
+from gobelin.store import write_json
 
 ENCODED_ARMS = ("generator_size", "procedural_noise")  # rivals with as many new images as are made; classic has its views
 PROBE = 16  # images whose encoding is timed
@@ -41,6 +42,23 @@ def check(made: Artefacts) -> None:
     _ = made.image_field
     if refused := refusal(power(made)):
         raise GobelinError(f"augment: {refused}")
+    _ = asked(made).parents
+
+
+def asked(made: Artefacts) -> Arms:
+    """The arms that are to be made. A class of --per-class that isn't there, or that nothing can be made of, is refused."""
+    target, arms, wanted = made.rows.target, Arms(made), made.settings.augment.per_class
+    if wanted and not target.exclusive:
+        raise GobelinError(f"--per-class: {target.name!r} has no classes. Use --ratio.")
+    for name in wanted:
+        if name != ALL and name not in target.classes:
+            raise GobelinError(f"--per-class {name[:40]!r}: no such class.{nearest(name, target.classes)}")
+        if wanted[name] and name != ALL and not (target.values[arms.usable] == target.classes.index(name)).any():
+            raise GobelinError(
+                f"--per-class {name[:40]!r}: no training row to make images from, it needs an image, and rows of its class in "
+                "every part. Leave that class out."
+            )
+    return arms
 
 
 def refusal(found: Power) -> str:
@@ -59,7 +77,7 @@ def refusal(found: Power) -> str:
 
 def planned(made: Artefacts) -> list[Finding]:
     """What a study would do here, without doing it."""
-    s, how, arms, target = made.settings, made.settings.augment, Arms(made), made.rows.target
+    s, how, arms, target = made.settings, made.settings.augment, asked(made), made.rows.target
     found, label, batches = [], arms.label, len(generators(made)) * s.generator.seeds
     if target.exclusive:
         real, more = (

@@ -87,6 +87,9 @@ class Workbench:
             asked = (settings or {}).get(part, {})
             if isinstance(asked, Mapping) and asked.get("name", old[part]["name"]) != old[part]["name"]:
                 old[part] = {k: v for k, v in old[part].items() if k not in ("settings", "steps", "source")}
+        study = (settings or {}).get("augment", {})
+        if isinstance(study, Mapping) and {"per_class", "ratio"} & set(study):  # one study's images by class aren't another's
+            old.get("augment", {}).pop("per_class", None)
         said = config.merge(old, settings or {})
         where = "settings" if settings else f"{run}/settings.json"
         built = config.build(Settings, said, where).completed()
