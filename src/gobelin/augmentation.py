@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -34,7 +36,7 @@ from gobelin.predict import balanced
 from gobelin.protocol import protocol
 from gobelin.provenance import save_png
 from gobelin.schema import weights_of
-from gobelin.store import atomic_folder, fingerprint, read_lines, write_lines
+from gobelin.store import atomic_folder, disk_errors, fingerprint, read_lines, write_lines
 
 SHOWN_PAIRS, SHOWN_ROWS = 12, 8
 
@@ -45,6 +47,19 @@ def key_of(made: Artefacts) -> str:
     s = made.settings
     groups = (resolved(group) for group in (replace(s.augment, minutes=None, steps={}), s.judge, s.predict, s.fusion))
     return fingerprint(made.model.fingerprint(), samplers, *groups)
+
+
+def free(folder: Path) -> None:
+    """Refuse a folder that a training set can't be written to."""
+    with disk_errors(folder):
+        if folder.exists() and not folder.is_dir():
+            raise GobelinError(f"--export {folder}: is a file. Choose a new folder.")
+        if folder.exists() and any(folder.iterdir()):
+            raise GobelinError(f"--export {folder}: is not empty. Choose another folder.")
+        near = next(p for p in folder.absolute().parents if p.exists())
+        reason = errno.ENOTDIR if not near.is_dir() else 0 if os.access(near, os.W_OK) else errno.EACCES
+        if reason:
+            raise OSError(reason, os.strerror(reason))
 
 
 class Study:
@@ -304,10 +319,7 @@ class Study:
     def export(self, folder: Path) -> Path:
         """The training set of the first generated arm (first training seed) with its lineage, as Parquet with PNG bytes
         inside."""
-        if folder.exists() and not folder.is_dir():
-            raise GobelinError(f"--export {folder}: is a file. Choose a new folder.")
-        if folder.exists() and any(folder.iterdir()):
-            raise GobelinError(f"--export {folder}: is not empty. Choose another folder.")
+        free(folder)
         arm = next(a for a in self.arms.arms if a.name.startswith(GENERATED))
         table, column = arm.dataset.table, self.arms.column
         where = table.column_names.index(column)

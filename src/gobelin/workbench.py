@@ -221,6 +221,8 @@ class Workbench:
         """Did made images help? Trains what it lacks. export: a folder for the chosen training set, with its lineage."""
         self._need_data("augment")
         self._need_fit()
+        if export is not None:
+            augmentation.free(Path(export))  # before the work
         budget.check(self.made)
         budget.decide(self.made)
         study = augmentation.Study(self.made)

@@ -585,6 +585,19 @@ def test_a_class_that_nothing_can_be_made_of(pictures: Path, tmp_path: Path, cap
             assert all(e in said for e in expected), said
 
 
+def test_a_place_to_export_to_is_looked_at_before_the_work(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("x", encoding="utf-8")
+    long = "n" * 300
+    for place, expected in (("full", "is not empty"), ("full/file", "is a file"), ("full/file/below", "file: is in the way"),
+                            (long, "can't be written (File name too long)")):  # fmt: skip
+        assert expected in refused(capsys, ["augment", folder, "--export", tmp_path / place], tmp_path)
+
+
 def test_predict_refuses_in_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("x", encoding="utf-8")
     sound = table(tmp_path / "sound.csv", [{"id": k, "side": 5, "caption": "a red circle"} for k in range(4)])
