@@ -5,7 +5,9 @@ Decided once, before the work, and written to the run's settings as counts, so t
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -145,6 +147,21 @@ def decide(made: Artefacts) -> None:
     most = max(how.seeds, Augment().seeds)
     seeds = planning.affordable(seconds, fixed, head * how.sets, most)
     made.record(replace(s, augment=replace(how, seeds=seeds)))
+
+
+@contextlib.contextmanager
+def undone(made: Artefacts) -> Iterator[None]:
+    """Where a generator of the study can't be trained, the run's settings are what they were before."""
+    before = made.run.said("settings.json")
+    try:
+        yield
+    except GobelinError:
+        trained = [g for g in generators(made) if made.run.has(f"generators/{g}-0")]
+        if len(trained) < len(generators(made)):
+            steps = made.settings.augment.steps
+            before.setdefault("augment", {})["steps"] = {g: n for g, n in steps.items() if g in trained}
+            write_json(made.run.folder / "settings.json", before)
+        raise
 
 
 def _seconds(made: Artefacts, arms: Arms, many: int) -> tuple[float, float]:

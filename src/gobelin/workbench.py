@@ -224,9 +224,11 @@ class Workbench:
         if export is not None:
             augmentation.free(Path(export))  # before the work
         budget.check(self.made)
-        budget.decide(self.made)
         study = augmentation.Study(self.made)
-        found = self._verb("augment", study.key, study.run)
+        with budget.undone(self.made):
+            budget.decide(self.made)
+            key = study.key
+        found = self._verb("augment", key, study.run)
         if export is not None:
             study.export(Path(export))
         return found

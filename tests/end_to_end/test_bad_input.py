@@ -537,16 +537,15 @@ def test_a_query_that_cant_be_answered(
     assert all(e in said for e in VERBS[words]), said
 
 
-def test_copies_are_not_denied_where_none_could_be_seen(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without an audit, and with one that catches no planted copy."""
-    for sets, expected in (
-        (["--set", "judge.audits="], "copies were not looked for"),
-        (["--set", "judge.planted=1"], "whether images were copied can't be said"),
-    ):
-        shutil.copytree(run, tmp_path / "run")
-        out = done(capsys, ["augment", tmp_path / "run", *sets])
-        assert "near copy" not in out and expected in out, out
-        shutil.rmtree(tmp_path / "run")
+def test_images_by_class_are_of_one_study(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What an earlier study made of each class isn't made again; a class with a comma stands in quotes."""
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    for more, made in ((["--per-class", "circle=3"], "circle 3"), (["--per-class", '"cross=2"'], "cross 2")):
+        done(capsys, ["augment", folder, *more])
+        assert findings(folder, "made_rows")[0]["note"].endswith(f"; {made}")
+    done(capsys, ["augment", folder, "--ratio", "0.1"])
+    assert findings(folder, "made_rows")[0]["value"] > 3
 
 
 def test_an_audit_of_other_images_is_not_told(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -559,15 +558,17 @@ def test_an_audit_of_other_images_is_not_told(run: Path, tmp_path: Path, capsys:
     assert not any(f["source"] == "audit" for f in map(json.loads, (folder / "findings.jsonl").read_text().splitlines()))
 
 
-def test_images_by_class_are_of_one_study(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What an earlier study made of each class isn't made again; a class with a comma stands in quotes."""
+def test_a_place_to_export_to_is_looked_at_before_the_work(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "run"
     shutil.copytree(run, folder)
-    for more, made in ((["--per-class", "circle=3"], "circle 3"), (["--per-class", '"cross=2"'], "cross 2")):
-        done(capsys, ["augment", folder, *more])
-        assert findings(folder, "made_rows")[0]["note"].endswith(f"; {made}")
-    done(capsys, ["augment", folder, "--ratio", "0.1"])
-    assert findings(folder, "made_rows")[0]["value"] > 3
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("x", encoding="utf-8")
+    long = "n" * 300
+    for place, expected in (("full", "is not empty"), ("full/file", "is a file"), ("full/file/below", "file: is in the way"),
+                            (long, "can't be written (File name too long)")):  # fmt: skip
+        assert expected in refused(capsys, ["augment", folder, "--export", tmp_path / place], tmp_path)
 
 
 def test_a_class_that_nothing_can_be_made_of(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -585,17 +586,36 @@ def test_a_class_that_nothing_can_be_made_of(pictures: Path, tmp_path: Path, cap
             assert all(e in said for e in expected), said
 
 
-def test_a_place_to_export_to_is_looked_at_before_the_work(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = tmp_path / "run"
+def test_copies_are_not_denied_where_none_could_be_seen(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without an audit, and with one that catches no planted copy."""
+    for sets, expected in (
+        (["--set", "judge.audits="], "copies were not looked for"),
+        (["--set", "judge.planted=1"], "whether images were copied can't be said"),
+    ):
+        shutil.copytree(run, tmp_path / "run")
+        out = done(capsys, ["augment", tmp_path / "run", *sets])
+        assert "near copy" not in out and expected in out, out
+        shutil.rmtree(tmp_path / "run")
+
+
+def test_a_folder_of_images_made_elsewhere(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command that the message names works on a run of another generator."""
+    folder, album = tmp_path / "run", tmp_path / "album"
     shutil.copytree(run, folder)
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "file").write_text("x", encoding="utf-8")
-    long = "n" * 300
-    for place, expected in (("full", "is not empty"), ("full/file", "is a file"), ("full/file/below", "file: is in the way"),
-                            (long, "can't be written (File name too long)")):  # fmt: skip
-        assert expected in refused(capsys, ["augment", folder, "--export", tmp_path / place], tmp_path)
+    said = refused(capsys, ["augment", folder, "--generator", "imported"], folder / "settings.json")
+    assert "no folder was named" in said
+    (tmp_path / "hollow").mkdir()
+    for place in ("nowhere", "hollow"):
+        own = ["--set", "generator.name=imported", "--set", f"generator.settings.folder={tmp_path / place}"]
+        assert str(tmp_path / place) in refused(capsys, ["augment", folder, *own], folder / "settings.json")
+    done(capsys, ["generate", folder, "-n", "1", "--out", tmp_path / "made"])  # by the run's own generator, still
+    said = said.splitlines()[0]
+    for name in ("circle", "cross", "square", "triangle"):
+        (album / name).mkdir(parents=True)
+        Image.new("RGB", (1, 1), (200, 0, 0)).save(album / name / "1.png")
+    more = said[said.index("--set") :].strip().rstrip(".").replace("=DIR", f"={album}").split()
+    done(capsys, ["augment", folder, "--generator", "imported", *more])
+    assert findings(folder, "made_rows")
 
 
 def test_predict_refuses_in_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
