@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from gobelin.data.fields import Target
-from gobelin.errors import GobelinError
-from gobelin.planning import ALL, DISAGREE, affordable, check_told, power
+from gobelin.planning import DISAGREE, affordable, power
 
 
 def classes(counts: list[int]) -> Target:
@@ -44,14 +43,3 @@ def test_rows_of_one_group_are_one_unit() -> None:
 
 def test_seeds_that_fit() -> None:
     assert affordable(100, 40, 10, 8) == 6 and affordable(100, 40, 1, 8) == 8 and affordable(10, 40, 1, 8) == 2
-
-
-def test_images_of_classes_that_are_not_there_are_refused() -> None:
-    target = classes([5, 5])
-    check_told(target, {})
-    check_told(target, {"0": 3, ALL: 1})
-    with pytest.raises(GobelinError, match=r"--per-class '2': no such class of 'y'"):
-        check_told(target, {"0": 3, "2": 1})
-    number = Target("y", "number", np.arange(9.0), (), np.ones(0, bool))
-    with pytest.raises(GobelinError, match="'y' has no classes"):
-        check_told(number, {ALL: 3})

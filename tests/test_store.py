@@ -175,6 +175,22 @@ def test_clean_removes_what_killed_writers_left(tmp_path: Path) -> None:
     assert names(run.folder) == ["a", "a/kept.txt"]
 
 
+def test_a_new_stage_sweeps_what_killed_writers_left_and_not_the_stage_around_it(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    for left in (".writing-1", "verbs/.writing-2", "made/.writing-3"):
+        (run.folder / left).mkdir(parents=True)
+        (run.folder / left / "x").write_text("")
+
+    def around(folder: Path) -> None:
+        write_text(folder / "kept.txt", "")
+        run.stage("verbs/inner", "k", lambda inner: write_text(inner / "kept.txt", ""))
+        assert (folder / "kept.txt").is_file()
+
+    run.stage("verbs/outer", "k", around)
+    assert not list(run.folder.rglob(".writing-*"))
+    assert {"verbs/inner/kept.txt", "verbs/outer/kept.txt"} < set(names(run.folder))
+
+
 @pytest.fixture
 def read_only(tmp_path: Path) -> Iterator[Path]:
     """A real folder that this user can't write to; root can write nearly anywhere but there."""

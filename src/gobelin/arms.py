@@ -19,6 +19,7 @@ from gobelin import catalog, config, generation, judge, loop, planning, quality,
 from gobelin.artefacts import Artefacts
 from gobelin.audits import Result
 from gobelin.batches import Batch, arm_names, batches_of
+from gobelin.conclusion import UNSURE
 from gobelin.conditions import Conditions, Matched, asked_fields
 from gobelin.data.dataset import Dataset, made_rows
 from gobelin.data.images import Opening, decode_images
@@ -58,11 +59,17 @@ class Arms:
         return batches_of(self.made)
 
     @cached_property
-    def parents(self) -> np.ndarray:
-        """int64 [M]: places in the real training rows; one made image each."""
+    def usable(self) -> np.ndarray:
+        """int64 [n]: the training rows that images can be made from."""
         target = self.made.rows.target
         has = self.made.embeddings.present[:, self.made.embeddings.fields.index(self.field)]
-        usable = np.array([r for r in self.train if has[r] and (not target.exclusive or target.scored[target.values[r]])])
+        known = target.scored[target.values[self.train]] if target.exclusive else True
+        return self.train[has[self.train] & known]
+
+    @cached_property
+    def parents(self) -> np.ndarray:
+        """int64 [M]: places in the real training rows; one made image each."""
+        target, usable = self.made.rows.target, self.usable
         if not len(usable):
             raise GobelinError("augment: no labelled training row has an image, so nothing can be made. Check that column.")
         chosen = planning.plan(target, usable, max(self.how.sweep), self.made.runtime.seed, self.how.per_class)
@@ -137,6 +144,10 @@ class Arms:
         made.run.stage(stage, fingerprint(made.data_key, made.fitted, config.resolved(settings.judge), images, ids), make)
         results = read_json(made.run.checked(stage) / "results.json")
         return {name: Result.from_dict(told) for name, told in results.items()}
+
+    def unsure(self, batch: int) -> list[Finding]:
+        """What audits found that caught too few planted copies to say anything of the made images."""
+        return [f for one in self.audits[batch].values() for f in one.findings if f.verdict.startswith(UNSURE)]
 
     def quality(self, batch: int) -> list[Finding]:
         """What the metrics say of a batch's images, those later left out among them; of rows that have an answer, as made ones
@@ -284,9 +295,8 @@ class Arms:
         images = self.images[batch]
         copies = near = unread = out = None
         if self.how.quarantine:
-            copies = np.zeros(len(images), bool)
-            for one in self.audits[batch].values():
-                copies |= np.array([bool(r["flagged"]) for r in one.rows])
+            flags = [[bool(r["flagged"]) for r in one.rows] for one in self.audits[batch].values()]
+            copies = np.any(flags, axis=0) if flags else None
             opened = np.concatenate([self._pictured(part).images for part in ("valid", "test")])
             train, seed = self._pictured("train").images, self.made.runtime.seed
             near = screening.near(images, opened, train, self._encode, self.made.settings.judge, seed)

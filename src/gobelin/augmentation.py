@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -17,6 +19,7 @@ from gobelin.arms import Arms, resampled
 from gobelin.artefacts import Artefacts
 from gobelin.batches import BOTH, GENERATED, batches_of
 from gobelin.comparison import Metric
+from gobelin.conclusion import COPY
 from gobelin.config import resolved
 from gobelin.data.answers import target_of
 from gobelin.data.dataset import LINEAGE, Dataset
@@ -34,7 +37,7 @@ from gobelin.protocol import protocol
 from gobelin.provenance import save_png
 from gobelin.rivals import Arm
 from gobelin.schema import weights_of
-from gobelin.store import atomic_folder, fingerprint, read_lines, write_lines
+from gobelin.store import atomic_folder, disk_errors, fingerprint, read_lines, write_lines
 
 SHOWN_PAIRS, MOST_PAIRS, SHOWN_ROWS = 12, 60, 8
 
@@ -45,6 +48,19 @@ def key_of(made: Artefacts) -> str:
     s = made.settings
     groups = (resolved(group) for group in (replace(s.augment, minutes=None, steps={}), s.judge, s.predict, s.fusion))
     return fingerprint(made.model.fingerprint(), samplers, *groups)
+
+
+def free(folder: Path) -> None:
+    """Refuse a folder that a training set can't be written to."""
+    with disk_errors(folder):
+        if folder.exists() and not folder.is_dir():
+            raise GobelinError(f"--export {folder}: is a file. Choose a new folder.")
+        if folder.exists() and any(folder.iterdir()):
+            raise GobelinError(f"--export {folder}: is not empty. Choose another folder.")
+        near = next(p for p in folder.absolute().parents if p.exists())
+        reason = errno.ENOTDIR if not near.is_dir() else 0 if os.access(near, os.W_OK) else errno.EACCES
+        if reason:
+            raise OSError(reason, os.strerror(reason))
 
 
 class Study:
@@ -245,9 +261,11 @@ class Study:
             scope, total = {"generator": batch.label()}, n * len(sets)
             reasons = [one.screens[b].reasons() for one in sets]
             whose = list(dict.fromkeys(i for one in sets for i in one.copied(b)))
+            unsure = next((f.verdict for one in sets if self.how.quarantine for f in one.unsure(b)), "")
             found += [
                 Finding("screened_out", {**scope, "why": why}, value=float(sum(r[why] for r in reasons)), n=total,
-                        note=conclusion.OF + ", ".join(whose) if why == conclusion.COPY and whose else "", source="augment")
+                        source="augment", verdict=unsure if why == COPY else "",
+                        note=conclusion.OF + ", ".join(whose) if why == COPY and whose else "")
                 for why in reasons[0]
             ]  # fmt: skip
             many = sum(int(one.kept(b).sum()) for one in sets)
@@ -319,10 +337,7 @@ class Study:
     def export(self, folder: Path) -> Path:
         """The training set of the first generated arm (first training seed) as tuning chose it, with its lineage, as Parquet
         with PNG bytes inside."""
-        if folder.exists() and not folder.is_dir():
-            raise GobelinError(f"--export {folder}: is a file. Choose a new folder.")
-        if folder.exists() and any(folder.iterdir()):
-            raise GobelinError(f"--export {folder}: is not empty. Choose another folder.")
+        free(folder)
         arm = next(a for a in self.arms.arms if a.name.startswith(GENERATED))
         dataset, said = self._as_chosen(arm)
         table, column = dataset.table, self.arms.column

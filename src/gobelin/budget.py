@@ -5,7 +5,9 @@ Decided once, before the work, and written to the run's settings as counts, so t
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -14,11 +16,12 @@ from gobelin import catalog, evaluation, loop, planning
 from gobelin.arms import Arms
 from gobelin.artefacts import Artefacts
 from gobelin.batches import arm_names, generators
-from gobelin.errors import GobelinError
+from gobelin.errors import GobelinError, nearest
 from gobelin.evidence import Finding, printed
 from gobelin.jobs import Job
 from gobelin.loop import Augment
-from gobelin.planning import DISAGREE, LEAST_UNITS, Power
+from gobelin.planning import ALL, DISAGREE, LEAST_UNITS, Power
+from gobelin.store import write_json
 
 ENCODED_ARMS = ("generator_size", "procedural_noise")  # rivals with as many new images as are made; classic has its views
 PROBE = 16  # images whose encoding is timed
@@ -39,7 +42,6 @@ def check(made: Artefacts) -> None:
             "--target on a column of classes or a number."
         )
     _ = made.image_field
-    planning.check_told(made.rows.target, made.settings.augment.per_class)
     if refused := refusal(power(made)):
         raise GobelinError(f"augment: {refused}")
     audits = made.settings.judge.audits
@@ -49,6 +51,23 @@ def check(made: Artefacts) -> None:
             "split is by time or given by a column. Split at random by group, or go without it: --set judge.audits= (near "
             "copies of validation and test rows are left out all the same)."
         )
+    _ = asked(made).parents
+
+
+def asked(made: Artefacts) -> Arms:
+    """The arms that are to be made. A class of --per-class that isn't there, or that nothing can be made of, is refused."""
+    target, arms, wanted = made.rows.target, Arms(made), made.settings.augment.per_class
+    if wanted and not target.exclusive:
+        raise GobelinError(f"--per-class: {target.name!r} has no classes. Use --ratio.")
+    for name in wanted:
+        if name != ALL and name not in target.classes:
+            raise GobelinError(f"--per-class {name[:40]!r}: no such class of {target.name!r}.{nearest(name, target.classes)}")
+        if wanted[name] and name != ALL and not (target.values[arms.usable] == target.classes.index(name)).any():
+            raise GobelinError(
+                f"--per-class {name[:40]!r}: no training row to make images from, it needs an image, and rows of its class in "
+                "every part. Leave that class out."
+            )
+    return arms
 
 
 def refusal(found: Power) -> str:
@@ -78,8 +97,7 @@ def scarce(arms: Arms, source: str) -> list[Finding]:
 
 def planned(made: Artefacts) -> list[Finding]:
     """What a study would do here, without doing it."""
-    s, how, arms, target = made.settings, made.settings.augment, Arms(made), made.rows.target
-    planning.check_told(target, how.per_class)
+    s, how, arms, target = made.settings, made.settings.augment, asked(made), made.rows.target
     found, label, batches = scarce(arms, "plan"), arms.label, len(generators(made)) * s.generator.seeds
     if target.exclusive:
         real, more = (
@@ -143,6 +161,21 @@ def decide(made: Artefacts) -> None:
     most = max(how.seeds, Augment().seeds)
     seeds = planning.affordable(seconds, fixed, head * how.sets, most)
     made.record(replace(s, augment=replace(how, seeds=seeds)))
+
+
+@contextlib.contextmanager
+def undone(made: Artefacts) -> Iterator[None]:
+    """Where a generator of the study can't be trained, the run's settings are what they were before."""
+    before = made.run.said("settings.json")
+    try:
+        yield
+    except GobelinError:
+        trained = [g for g in generators(made) if made.run.has(f"generators/{g}-0")]
+        if len(trained) < len(generators(made)):
+            steps = made.settings.augment.steps
+            before.setdefault("augment", {})["steps"] = {g: n for g, n in steps.items() if g in trained}
+            write_json(made.run.folder / "settings.json", before)
+        raise
 
 
 def _seconds(made: Artefacts, arms: Arms, many: int) -> tuple[float, float]:

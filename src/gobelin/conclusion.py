@@ -13,6 +13,7 @@ from gobelin.evidence import Finding, printed
 
 BASELINES = {"real": "the real rows alone", "classic": "classic augmentation"}
 COPY, NEAR = "copy of a training image", "near a validation or test image"
+UNSURE = "can't say"  # how the verdict of an audit begins that missed the planted copies
 QUALITY = "frechet_distance_corrected"
 OF, NAMED = "copies of training rows ", 3  # how a note on copies begins; rows that the line names
 
@@ -90,10 +91,10 @@ def _of(generator: str, findings: Sequence[Finding], name: str) -> list[Finding]
 
 def _copied(generator: str, findings: Sequence[Finding]) -> str:
     audited = [f for f in _of(generator, findings, "copies") if f.source == "audit" and f.value is not None]
-    if any(f.verdict.startswith("can't say") for f in audited):
-        return "whether images were copied can't be said, as planted copies were not caught"
     screened = _of(generator, findings, "screened_out")
     removed = [f for f in screened if f.scope.get("why") == COPY]
+    if any(f.verdict.startswith(UNSURE) for f in (*audited, *removed)):
+        return "whether images were copied can't be said, as planted copies were not caught"
     if removed:
         near = sum(int(f.value or 0) for f in screened if f.scope.get("why") == NEAR)
         also = f", and {near} near a validation or test image" if near else ""

@@ -63,7 +63,7 @@ def _convert(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - any se
     if origin in (dict, Mapping) or getattr(origin, "__name__", "") == "Mapping":
         if not isinstance(value, Mapping):
             raise GobelinError(f"{where}: is a group of settings, found {value!r}. Set {where}.NAME=VALUE.")
-        plain = arguments[1] in (str, float) or typing.get_origin(arguments[1]) is tuple
+        plain = arguments[1] in (str, float, int) or typing.get_origin(arguments[1]) is tuple
         inner = _flat(value) if plain else value  # schema.A.B=C: a column may have a dot in its name
         return {str(k): _convert(arguments[1], v, f"{where}.{k}") for k, v in inner.items()}
     if origin is typing.Literal:
@@ -91,6 +91,14 @@ def within(settings: object, limits: Mapping[str, tuple[float, float]]) -> None:
             wrong.append(f"{name} = {value if items else 'nothing'}, from {low:g} to {high:g} was expected")
     if wrong:
         raise ValueError("; ".join(wrong))
+
+
+def once(settings: object, *names: str) -> None:
+    """For a settings class: no item of these tuples may stand there twice."""
+    for name in names:
+        items = getattr(settings, name)
+        if twice := [one for one in items if items.count(one) > 1]:
+            raise ValueError(f"{name}: {twice[0]!r} stands there twice")
 
 
 def _scalar(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401

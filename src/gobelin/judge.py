@@ -14,7 +14,9 @@ from scipy.fft import dctn
 
 from gobelin import catalog, planting
 from gobelin.audits import Material, Result
-from gobelin.config import within
+from gobelin.config import once, within
+from gobelin.encoders import Encoder
+from gobelin.errors import GobelinError
 from gobelin.evidence import Finding, proportion
 
 FREQUENCIES = 12
@@ -34,6 +36,15 @@ class Judge:
 
     def __post_init__(self) -> None:
         within(self, {"planted": (1, 1e6)})
+        once(self, "audits", "metrics")
+
+
+def image_encoder(name: str, settings: Mapping[str, Any]) -> Encoder:
+    """The component of this name, which must read images."""
+    found: Encoder = catalog.build("encoders", name, settings)
+    if "image" not in found.kinds:
+        raise GobelinError(f"judge.space: {name!r} reads {', '.join(found.kinds)}, no images. Name an image encoder.")
+    return found
 
 
 @dataclass(frozen=True)

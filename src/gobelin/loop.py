@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from gobelin.comparison import RESAMPLES_OF_A_METHOD, Comparison, Metric, compare, compare_classes, simultaneous
-from gobelin.config import within
+from gobelin.config import once, within
 from gobelin.evidence import Finding, printed, sign_flip
 from gobelin.fusion import Predictor
 from gobelin.jobs import Job
@@ -64,14 +64,15 @@ class Augment:
     def __post_init__(self) -> None:
         if wrong := [r for r in self.ratio if not 0 < r <= 20]:
             raise ValueError(f"ratio = {wrong[0]:g}, above 0 and up to 20 was expected")
-        if not self.ratio or self.seeds < 2 or self.tuning_seeds < 1:
-            raise ValueError(f"seeds = {self.seeds}, tuning_seeds = {self.tuning_seeds}: a ratio and two seeds were expected")
+        if not self.ratio:
+            raise ValueError("ratio = nothing, a number above 0 was expected")
+        if self.seeds < 2 or self.tuning_seeds < 1:
+            raise ValueError(f"seeds = {self.seeds}, tuning_seeds = {self.tuning_seeds}: two and one at least were expected")
         if self.minutes is not None and self.minutes <= 0:
             raise ValueError(f"minutes = {self.minutes:g}: must be positive")
         if wrong_class := [f"per_class.{c} = {n}" for c, n in self.per_class.items() if not 0 <= n <= 1_000_000]:
-            raise ValueError(f"{wrong_class[0]}, a number of images from 0 up was expected")
-        if twice := [g for g in self.generators if self.generators.count(g) > 1]:
-            raise ValueError(f"generators: {twice[0]!r} stands there twice")
+            raise ValueError(f"{wrong_class[0]}, a number of images from 0 to 1000000 was expected")
+        once(self, "generators", "rivals")
         within(self, {
             "mixes": (1e-6, 1e3), "decays": (0, 1e6), "smallest_effect": (0, 1e9),
             "resamples": (RESAMPLES_OF_A_METHOD, 1000),

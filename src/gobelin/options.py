@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 
 from gobelin import catalog, config
 from gobelin.errors import GobelinError
+from gobelin.planning import ALL
 
 MOST_IMAGES = 1_000_000  # of one call
 WEIGHED = re.compile(r"(.*)\^([+-]?\d+(?:\.\d+)?)", re.DOTALL)  # a text and its weight
@@ -63,15 +65,29 @@ def studied(options: Mapping[str, Any]) -> dict[str, Any]:
         raise GobelinError(
             f"--set {other[0]}: augment takes settings of augment, judge and generator alone. Give others to gobelin fit."
         )
-    named = (("generator", "generators"), ("ratio", "ratio"), ("study", "study"), ("minutes", "minutes"))
-    more: dict[str, Any] = {key: options[name] for name, key in named if options[name] is not None}
+    given = (("generator", "generators"), ("ratio", "ratio"), ("study", "study"), ("minutes", "minutes"))
+    more: dict[str, Any] = {key: options[name] for name, key in given if options[name] is not None}
     if options["per_class"] is not None:
-        parts = [one.strip() for one in str(options["per_class"]).split(",")]
+        parts = [one.strip() for one in _listed(str(options["per_class"]))]
         pairs = [one.rpartition("=") for one in parts]
         if wrong := [p for p, (_, _, n) in zip(parts, pairs, strict=True) if not (n.isascii() and n.isdigit())]:
-            raise GobelinError(f"--per-class {wrong[0]!r}: a number of images was expected, N or CLASS=N.")
-        more["per_class"] = {name if equals else "*": int(n) for name, equals, n in pairs}
+            raise GobelinError(
+                f"--per-class {wrong[0]!r}: a number of images was expected, N or CLASS=N. A class with a comma stands in "
+                'quotes: "CLASS=N".'
+            )
+        named = [name if equals else ALL for name, equals, _ in pairs]
+        if twice := [name for name in named if named.count(name) > 1]:
+            raise GobelinError(f"--per-class {options['per_class']!r}: {twice[0]!r} stands there twice. Name each class once.")
+        more["per_class"] = {name: int(n) for name, (_, _, n) in zip(named, pairs, strict=True)}
     return config.merge(said, {"augment": more}) if more else said
+
+
+def _listed(text: str) -> list[str]:
+    """The parts between commas; one that holds a comma itself stands in quotes."""
+    try:
+        return next(csv.reader([text], skipinitialspace=True)) if '"' in text else text.split(",")
+    except csv.Error:
+        return text.split(",")
 
 
 def query_options(work: Callable[..., None]) -> Callable[..., None]:

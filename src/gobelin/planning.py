@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from gobelin.data.fields import Target
-from gobelin.errors import GobelinError, nearest
 from gobelin.evidence import detectable_effect
 from gobelin.runtime import numpy_generator
 
@@ -45,16 +44,6 @@ def plan(target: Target, rows: np.ndarray, ratio: float, seed: int, per_class: M
     parents = [np.resize(_turns(rows[label == c], many[c], rng), many[c]) for c in there]
     order = np.argsort(np.concatenate([heights[c] for c in there]), kind="stable")
     return np.concatenate(parents).astype(np.int64)[order]
-
-
-def check_told(target: Target, per_class: Mapping[str, int]) -> None:
-    """Refuse images of a class that isn't there, or by class where there are none."""
-    if per_class and not target.exclusive:
-        raise GobelinError(f"--per-class: {target.name!r} has no classes. Say how many images with --ratio.")
-    if unknown := sorted(set(per_class) - {*target.classes, ALL}):
-        raise GobelinError(
-            f"--per-class {unknown[0]!r}: no such class of {target.name!r}.{nearest(unknown[0], target.classes)}"
-        )
 
 
 def _turns(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

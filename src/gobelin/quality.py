@@ -24,7 +24,7 @@ from gobelin.encoders import FittedEncoder
 from gobelin.engine import in_order
 from gobelin.errors import GobelinError
 from gobelin.evidence import Finding
-from gobelin.judge import Judge
+from gobelin.judge import Judge, image_encoder
 from gobelin.metrics import Comparison, FeatureSet
 from gobelin.runtime import Runtime
 
@@ -82,9 +82,7 @@ def second(how: Judge, images: np.ndarray, conditioned_on: str, runtime: Runtime
 
 def fitted(net: str, settings: Mapping[str, Any], images: np.ndarray, runtime: Runtime) -> FittedEncoder:
     """The image encoder of this name, learned from these images where it learns at all. In float32."""
-    component = catalog.build("encoders", net, settings)
-    if COLUMN not in component.kinds:
-        raise GobelinError(f"judge.space: {net!r} reads {', '.join(component.kinds)}, no images. Name an image encoder.")
+    component = image_encoder(net, settings)
     cells = [{COLUMN: png_bytes(image)} for image in images]
     return component.fit(cells, Field(COLUMN, net, (COLUMN,)), {COLUMN: COLUMN}, replace(runtime, precision="float32"))
 

@@ -16,7 +16,7 @@ from gobelin.data.splits import Split
 from gobelin.errors import GobelinError, nearest
 from gobelin.fusion import Fusion
 from gobelin.generation import Generation
-from gobelin.judge import Judge
+from gobelin.judge import Judge, image_encoder
 from gobelin.loop import Augment
 from gobelin.predict import Predict
 from gobelin.runtime import Runtime
@@ -85,7 +85,7 @@ class Settings:
         for metric in self.judge.metrics:
             catalog.find("metrics", metric)
         if self.judge.space:
-            catalog.build("encoders", self.judge.space, self.judge.space_settings)
+            image_encoder(self.judge.space, self.judge.space_settings)
 
     def completed(self) -> Settings:
         """The same with every component's own settings spelled out, as settings.json holds them."""

@@ -271,10 +271,18 @@ class Run:
             raise GobelinError(f"{self.folder}: was saved without {name}. Use the run that it was saved from.")
         with self.alone():
             if not self.has(name, key):
+                if self._lock.lock_counter == 1:  # no stage of this run is being made around this one
+                    self._sweep()
                 with atomic_folder(folder) as temporary:
                     make(temporary)
                     write_json(temporary / "stage.json", {"key": key, "format": FORMAT, "hash": tree_hash(temporary)})
         return folder
+
+    def _sweep(self) -> None:
+        """Remove the folders that killed writers left where stages are made; nobody writes to them while the lock is held."""
+        for left in (*self.folder.glob(".writing-*"), *self.folder.glob("*/.writing-*")):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
 
     def forget(self, *names: str) -> None:
         """Remove stages whose inputs have changed: what they say would be said of something else."""

@@ -87,6 +87,9 @@ class Workbench:
             asked = (settings or {}).get(part, {})
             if isinstance(asked, Mapping) and asked.get("name", old[part]["name"]) != old[part]["name"]:
                 old[part] = {k: v for k, v in old[part].items() if k not in ("settings", "steps", "source")}
+        study = (settings or {}).get("augment", {})
+        if isinstance(study, Mapping) and {"per_class", "ratio"} & set(study):  # one study's images by class aren't another's
+            old.get("augment", {}).pop("per_class", None)
         said = config.merge(old, settings or {})
         where = "settings" if settings else f"{run}/settings.json"
         built = config.build(Settings, said, where).completed()
@@ -218,10 +221,14 @@ class Workbench:
         """Did made images help? Trains what it lacks. export: a folder for the chosen training set, with its lineage."""
         self._need_data("augment")
         self._need_fit()
+        if export is not None:
+            augmentation.free(Path(export))  # before the work
         budget.check(self.made)
-        budget.decide(self.made)
         study = augmentation.Study(self.made)
-        found = self._verb("augment", study.key, study.run)
+        with budget.undone(self.made):
+            budget.decide(self.made)
+            key = study.key
+        found = self._verb("augment", key, study.run)
         if export is not None:
             study.export(Path(export))
         return found
@@ -317,6 +324,9 @@ class Workbench:
         stage, run = f"verbs/{name}", self.made.run
         if name in ("check", "fit") and run.has(stage) and not run.key(stage).startswith(key):
             run.forget(*(f"verbs/{later}" for later in VERBS[VERBS.index(name) + 1 :]))
+
+        if name == "augment" and run.key("verbs/audit") not in ("", key):
+            run.forget("verbs/audit")  # of other images
 
         def make(folder: Path) -> None:
             shelf = Shelf(name, folder, stage, self.made.settings.data.cited)

@@ -38,6 +38,7 @@ QUICK = [
     "augment.mixes=1", "augment.decays=0.01", "augment.agree=false", "augment.match=false", "judge.planted=42",
 ]  # fmt: skip
 SETS = [word for one in QUICK for word in ("--set", one)]
+PLAIN = [word for one in QUICK if not one.startswith("generator.settings") for word in ("--set", one)]
 Rows = list[dict[str, object]]
 
 
@@ -512,6 +513,17 @@ VERBS: dict[tuple[str, ...], list[str]] = {
     ("augment", "--set", "generator=vaegan"): ["generator", "group of settings"],
     ("augment", "--minutes", "-1"): ["minutes = -1"],
     ("augment", "--minutes", "0"): ["minutes = 0"],
+    ("augment", "--ratio", ""): ["ratio = nothing"],
+    ("augment", "--ratio", "0"): ["ratio = 0", "above 0"],
+    ("augment", "--per-class", "cirle=3,cross=1"): ["--per-class 'cirle'", "Did you mean 'circle'?"],
+    ("augment", "--per-class", "cirle=3", "--dry-run"): ["--per-class 'cirle'", "Did you mean 'circle'?"],
+    ("augment", "--per-class", "cross=1,cross=2"): ["'cross' stands there twice"],
+    ("augment", "--per-class", "cross=99999999999"): ["per_class.cross", "from 0 to 1000000"],
+    ("augment", "--per-class", "a,b=3"): ["--per-class 'a'", "N or CLASS=N", "comma"],
+    ("augment", "--per-class", "0"): ["no image was asked for"],
+    ("augment", "--set", "augment.rivals=classic,classic"): ["rivals: 'classic' stands there twice"],
+    ("augment", "--set", "judge.audits=copying,copying"): ["audits: 'copying' stands there twice"],
+    ("augment", "--set", "judge.space=text"): ["judge.space", "'text' reads text, no images"],
     ("evaluate", "--foo"): ["--foo"],
 }
 
@@ -523,6 +535,87 @@ def test_a_query_that_cant_be_answered(
     filled = [str(pictures / "img" / f"{w[1:-1]}.png") if w.startswith("{") else w for w in words]
     said = refused(capsys, [filled[0], run, *filled[1:]], run)
     assert all(e in said for e in VERBS[words]), said
+
+
+def test_images_by_class_are_of_one_study(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What an earlier study made of each class isn't made again; a class with a comma stands in quotes."""
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    for more, made in ((["--per-class", "circle=3"], "circle 3"), (["--per-class", '"cross=2"'], "cross 2")):
+        done(capsys, ["augment", folder, *more])
+        assert findings(folder, "made_rows")[0]["note"].endswith(f"; {made}")
+    done(capsys, ["augment", folder, "--ratio", "0.1"])
+    assert findings(folder, "made_rows")[0]["value"] > 3
+
+
+def test_an_audit_of_other_images_is_not_told(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    done(capsys, ["augment", folder])
+    assert "too few images to say how good they are" in done(capsys, ["audit", folder])
+    assert "too few images to say how good they are" in done(capsys, ["augment", folder])
+    assert "quality was not measured (gobelin audit)" in done(capsys, ["augment", folder, "--ratio", "0.4"])
+    assert not any(f["source"] == "audit" for f in map(json.loads, (folder / "findings.jsonl").read_text().splitlines()))
+
+
+def test_a_place_to_export_to_is_looked_at_before_the_work(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("x", encoding="utf-8")
+    long = "n" * 300
+    for place, expected in (("full", "is not empty"), ("full/file", "is a file"), ("full/file/below", "file: is in the way"),
+                            (long, "can't be written (File name too long)")):  # fmt: skip
+        assert expected in refused(capsys, ["augment", folder, "--export", tmp_path / place], tmp_path)
+
+
+def test_a_class_that_nothing_can_be_made_of(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Blue has no image at all; of a number there are no classes."""
+    rows = records(160, image=lambda k: "" if k % 3 == 2 else f"img/{k % 80}.png", v=lambda k: k * 1.5)
+    data = table(pictures / "no blue.csv", rows)
+    for target, words, expected in (
+        ("label", ["--per-class", "blue=3,red=1"], ["--per-class 'blue'", "an image"]),
+        ("v", ["--per-class", "red=3"], ["--per-class", "'v' has no classes", "--ratio"]),
+    ):
+        folder = tmp_path / target
+        done(capsys, ["fit", data, "--target", target, "--run", folder, "--generator", "procedural", *PLAIN])
+        for more in ([], ["--dry-run"]):
+            said = refused(capsys, ["augment", folder, *words, *more], folder / "settings.json")
+            assert all(e in said for e in expected), said
+
+
+def test_copies_are_not_denied_where_none_could_be_seen(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without an audit, and with one that catches no planted copy."""
+    for sets, expected in (
+        (["--set", "judge.audits="], "copies were not looked for"),
+        (["--set", "judge.planted=1"], "whether images were copied can't be said"),
+    ):
+        shutil.copytree(run, tmp_path / "run")
+        out = done(capsys, ["augment", tmp_path / "run", *sets])
+        assert "near copy" not in out and expected in out, out
+        shutil.rmtree(tmp_path / "run")
+
+
+def test_a_folder_of_images_made_elsewhere(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command that the message names works on a run of another generator."""
+    folder, album = tmp_path / "run", tmp_path / "album"
+    shutil.copytree(run, folder)
+    said = refused(capsys, ["augment", folder, "--generator", "imported"], folder / "settings.json")
+    assert "no folder was named" in said
+    (tmp_path / "hollow").mkdir()
+    for place in ("nowhere", "hollow"):
+        own = ["--set", "generator.name=imported", "--set", f"generator.settings.folder={tmp_path / place}"]
+        assert str(tmp_path / place) in refused(capsys, ["augment", folder, *own], folder / "settings.json")
+    done(capsys, ["generate", folder, "-n", "1", "--out", tmp_path / "made"])  # by the run's own generator, still
+    said = said.splitlines()[0]
+    for name in ("circle", "cross", "square", "triangle"):
+        (album / name).mkdir(parents=True)
+        Image.new("RGB", (1, 1), (200, 0, 0)).save(album / name / "1.png")
+    more = said[said.index("--set") :].strip().rstrip(".").replace("=DIR", f"={album}").split()
+    done(capsys, ["augment", folder, "--generator", "imported", *more])
+    assert findings(folder, "made_rows")
 
 
 def test_predict_refuses_in_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,7 +48,7 @@ class Imported:
         if not self.folder or not root.is_dir():
             raise GobelinError(
                 f"imported: {self.folder or 'no folder was named'}: a folder of one folder a class was expected. Set it: "
-                "--set generator.settings.folder=DIR."
+                "--set generator.name=imported --set generator.settings.folder=DIR."
             )
         files = sorted(p for p in root.glob("*/**/*") if p.suffix.lower() in SUFFIXES and p.is_file())
         names = {name: k for k, name in enumerate(train.classes)}
