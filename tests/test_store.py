@@ -191,6 +191,12 @@ def test_a_new_stage_sweeps_what_killed_writers_left_and_not_the_stage_around_it
     assert {"verbs/inner/kept.txt", "verbs/outer/kept.txt"} < set(names(run.folder))
 
 
+def test_a_short_write_of_numpy_is_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(GobelinError, match="the disk is full"), atomic_folder(tmp_path / "a"):
+        raise OSError("16896 requested and 8064 written")
+    assert names(tmp_path) == []
+
+
 @pytest.fixture
 def read_only(tmp_path: Path) -> Iterator[Path]:
     """A real folder that this user can't write to; root can write nearly anywhere but there."""

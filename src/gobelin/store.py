@@ -72,6 +72,8 @@ def disk_errors(where: Path) -> Iterator[None]:
         # safetensors hands on the system's refusal as words: "... (os error 28)"
         inside = re.search(r"\(os error (\d+)\)", str(error)) if isinstance(error, SafetensorError) else None
         number = error.errno if isinstance(error, OSError) else int(inside[1]) if inside else None
+        if number is None and re.search(r"\d+ requested and \d+ written", str(error)):
+            number = errno.ENOSPC  # how numpy says it
         reason = os.strerror(number) if number is not None else ""
         if number in (errno.ENOSPC, errno.EDQUOT):
             raise GobelinError(f"{where}: the disk is full. Free some space and run the same command again.") from error
@@ -236,7 +238,8 @@ class Run:
     @property
     def saved(self) -> bool:
         """Whether this is what a run was saved to: finished, without the data, nothing is ever made in it."""
-        return (self.folder / MANIFEST).is_file()
+        with disk_errors(self.folder):  # a name that is too long
+            return (self.folder / MANIFEST).is_file()
 
     def said(self, name: str) -> Any:  # noqa: ANN401 - JSON is any
         """What settings.json or schema.json of this run says."""

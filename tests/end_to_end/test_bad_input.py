@@ -372,6 +372,8 @@ def test_a_run_folder_that_cant_be_used(run: Path, good: Path, tmp_path: Path, c
         for verb in ("evaluate", "report", "show", "audit", "augment", "search"):
             said = refused(capsys, [verb, folder], tmp_path)
             assert f"{folder}: is not a run folder" in said and "gobelin fit" in said
+    for words in (["show"], ["fit", good, "--target", "label", "--run"]):
+        assert "(File name too long)" in refused(capsys, [*words, tmp_path / ("n" * 300)], tmp_path)
     fit = ["fit", good, "--target", "label", *SETS, "--run"]
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
         assert f"{tmp_path / 'file'}: is in the way" in refused(capsys, [*fit, folder], tmp_path)
