@@ -164,6 +164,18 @@ def test_ledger_counts_looks_and_not_repeats(tmp_path: Path) -> None:
     assert [json.loads(x)["key"] for x in (tmp_path / "ledger.jsonl").read_text().splitlines()] == ["a", "b", "c"]
 
 
+def test_a_lost_ledger_is_not_begun_anew(tmp_path: Path) -> None:
+    """Where a study is there the test rows were opened."""
+    run = Run(tmp_path)
+    assert run.look("augment", "a") == 1
+    run.stage("outcome", "k", lambda folder: write_text(folder / "hits", "1"))
+    assert run.look("augment", "b") == 2
+    for lost in (lambda: write_text(tmp_path / "ledger.jsonl", ""), (tmp_path / "ledger.jsonl").unlink):
+        lost()
+        with pytest.raises(GobelinError, match="counts the looks at the test rows"):
+            run.look("augment", "c")
+
+
 def test_clean_removes_what_killed_writers_left(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     run.clean()

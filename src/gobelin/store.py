@@ -315,6 +315,8 @@ class Run:
                 rows = read_lines(ledger)
             except GobelinError as error:
                 raise GobelinError(f"{ledger}: is damaged, and it counts the looks at the test rows. Restore it.") from error
+            if not rows and (self.has("outcome") or self.has("verbs/augment")):
+                raise GobelinError(f"{ledger}: is empty or gone, and it counts the looks at the test rows. Restore it.")
             for row in rows:
                 if row["key"] == key:
                     return int(row["look"])
