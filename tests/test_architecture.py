@@ -66,7 +66,7 @@ RANKS: list[tuple[str, ...]] = [
     ("evaluation", "settings", "exhibits", "drawing"),
     ("rows", "report", "sklearn"),
     ("artefacts", "protocol", "showing"),
-    ("filling", "matching", "batches"),
+    ("filling", "matching", "batches", "retuning"),
     ("making", "card", "screening", "advice"),
     ("conditions",),
     ("describe", "inspection", "mix", "arms"),

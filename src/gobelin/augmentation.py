@@ -7,14 +7,14 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gobelin import advice, budget, catalog, conclusion, evaluation, influence, inspection, loop, showing
+from gobelin import advice, budget, catalog, conclusion, evaluation, influence, inspection, loop, retuning, showing
 from gobelin.arms import Arms, resampled
 from gobelin.artefacts import Artefacts
 from gobelin.batches import BOTH, GENERATED, batches_of
@@ -46,7 +46,8 @@ def key_of(made: Artefacts) -> str:
     """Of what a study is made from: predictor, generators, settings. Trains the generators that are lacking."""
     samplers = [b.made.sampler(b.seed)[0].fingerprint() for b in batches_of(made)]
     s = made.settings
-    groups = (resolved(group) for group in (replace(s.augment, minutes=None, steps={}), s.judge, s.predict, s.fusion))
+    tune = [s.tune] if s.augment.tune else []
+    groups = (resolved(group) for group in (replace(s.augment, minutes=None, steps={}), s.judge, s.predict, s.fusion, *tune))
     return fingerprint(made.model.fingerprint(), samplers, *groups)
 
 
@@ -127,15 +128,15 @@ class Study:
         """Of one set of training rows; kept in its run folder, so that a study that was killed goes on after it."""
 
         def make(folder: Path) -> None:
-            rows, features, label = self._features(arms)
-            self._study(arms, rows, features, label).save(folder)
+            rows, features, label, whole = self._features(arms)
+            self._study(arms, rows, features, label, whole).save(folder)
             if self.how.study == "images":
                 write_lines(folder / "influence.jsonl", self._influence(arms, rows, features, label))
 
         arms.made.run.stage("outcome", fingerprint(self.key, number, self.made.data_key), make)
         return Outcome.load(arms.made.run.checked("outcome"))
 
-    def _study(self, arms: Arms, rows: list[ArmRows], features: Embeddings, label: Target) -> Outcome:
+    def _study(self, arms: Arms, rows: list[ArmRows], features: Embeddings, label: Target, whole: Dataset) -> Outcome:
         made, target, opened = arms.made, self.made.rows.target, self.opened
         inputs = {p: made.inputs(made.embeddings.rows(r)).keep(made.predict_fields) for p, r in opened.items()}
         fusion = catalog.build("fusion", made.settings.fusion.name, made.settings.fusion.settings)
@@ -144,11 +145,19 @@ class Study:
         def fit(jobs: Sequence[Job]) -> list[Predictor]:
             return fusion.fit(features, label, jobs, basis, made.runtime, made.progress)
 
+        seen: dict[int, Embeddings] = {}  # test rows by a predictor's own encoders
+
+        def retuned(jobs: Sequence[Job]) -> list[Predictor]:
+            found = retuning.fit(made, fusion, retuning.Rows(whole, label), jobs, opened["test"])
+            seen.update({id(predictor): x for predictor, x in found})
+            return [predictor for predictor, _ in found]
+
         def weigh(some: np.ndarray, weights: np.ndarray) -> np.ndarray:
             return balanced(label, some, weights, made.settings.predict.balance, made.settings.predict.weights)
 
         def score(predictor: Predictor, part: str, fields: Sequence[str] | None) -> np.ndarray:
-            x = inputs[part] if fields is None else inputs[part].only(fields)
+            x = seen.get(id(predictor), inputs[part])
+            x = x if fields is None else x.only(fields)
             out, truth = predictor.scores(x), target.values[opened[part]]
             return out[:, 0] - truth if target.kind == "number" else (out.argmax(1) == truth).astype(float)
 
@@ -159,17 +168,19 @@ class Study:
             return float(np.mean([hits[truth == c].mean() for c in np.unique(truth)]))
 
         shown = evaluation.subsets(made.predict_fields)
-        return loop.study(rows, self.how, fit, weigh, score, summary, shown, made.runtime.seed)
+        last = retuned if self.how.tune else None
+        return loop.study(rows, self.how, fit, weigh, score, summary, shown, made.runtime.seed, last)
 
-    def _features(self, arms: Arms) -> tuple[list[ArmRows], Embeddings, Target]:
-        """The rows of all arms in one table, each once: the arms as row numbers, their features, their targets."""
+    def _features(self, arms: Arms) -> tuple[list[ArmRows], Embeddings, Target, Dataset]:
+        """The rows of all arms in one table, each once: the arms as row numbers, their features, their targets, themselves."""
         made = arms.made
         index: dict[str, int] = {}
-        blocks, values, out = [], [], []
+        blocks, values, parts, out = [], [], [], []
         for arm in arms.arms:
             fresh = [k for k, i in enumerate(arm.dataset.ids) if i not in index]
             if fresh:
                 rows = arm.dataset.rows(fresh)
+                parts.append(rows)
                 blocks.append(made.inputs(made.reader.embed(rows, made.progress)).keep(made.predict_fields))
                 values.append(target_of(rows, made.schema, made.rows.target.classes).values)
                 start = sum(map(len, values)) - len(rows)
@@ -179,10 +190,8 @@ class Study:
             weights = arm.weights * weights_of(arm.dataset, made.schema)  # a made row counts as its parent does
             order = None if arm.order is None else np.concatenate([np.full((~added).sum(), -1), arm.order])
             out.append(ArmRows(arm.name, where, added, weights, arm.generator_seed, order))
-        features = blocks[0]
-        for block in blocks[1:]:
-            features = features.join(block)
-        return out, features, replace(made.rows.target, values=np.concatenate(values))
+        features, whole = reduce(Embeddings.join, blocks), reduce(Dataset.join, parts)
+        return out, features, replace(made.rows.target, values=np.concatenate(values)), whole
 
     def _influence(self, arms: Arms, rows: list[ArmRows], features: Embeddings, label: Target) -> list[dict[str, object]]:
         """Of every made row that was kept, by id."""

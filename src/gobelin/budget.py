@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gobelin import catalog, evaluation, loop, planning
+from gobelin import catalog, evaluation, loop, planning, retuning
 from gobelin.arms import Arms
 from gobelin.artefacts import Artefacts
 from gobelin.batches import arm_names, generators
@@ -42,6 +42,7 @@ def check(made: Artefacts) -> None:
             "--target on a column of classes or a number."
         )
     _ = made.image_field
+    retuning.check(made)
     if refused := refusal(power(made)):
         raise GobelinError(f"augment: {refused}")
     audits = made.settings.judge.audits
@@ -98,6 +99,7 @@ def scarce(arms: Arms, source: str) -> list[Finding]:
 def planned(made: Artefacts) -> list[Finding]:
     """What a study would do here, without doing it."""
     s, how, arms, target = made.settings, made.settings.augment, asked(made), made.rows.target
+    retuning.check(made)
     found, label, batches = scarce(arms, "plan"), arms.label, len(generators(made)) * s.generator.seeds
     if target.exclusive:
         real, more = (
@@ -121,10 +123,13 @@ def planned(made: Artefacts) -> list[Finding]:
     lacking = _lacking(made)
     found.append(Finding("generator_minutes", value=s.generator.minutes * lacking, unit="minutes", source="plan",
                          note=f"{lacking} trainings that are lacking, at most"))  # fmt: skip
-    each = 1 + len(rivals) + 2 * batches
+    each = 1 + len(rivals) + (2 if loop.CLASSIC in rivals else 1) * batches
     heads = each * (how.trials * how.tuning_seeds + how.seeds) * how.sets
     note = f"{each} arms, {how.trials} settings each, {how.seeds} seeds"
     found.append(Finding("heads_to_train", {"verb": "augment"}, value=float(heads), note=note, source="plan"))
+    if how.tune:
+        limit = f"at most {s.tune.minutes:g} minutes each" if not s.tune.steps else f"{s.tune.steps} steps each"
+        found.append(Finding("encoders_to_train", value=float(each * how.seeds), note=limit, source="plan"))
     expected = power(made)
     guess = f"a guess from {expected.units} independent test rows, two arms answering {100 * DISAGREE:g} % of them differently"
     if expected.detectable is not None:

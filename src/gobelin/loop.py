@@ -40,7 +40,7 @@ class Augment:
     minutes: for all of it; too few for the arms means fewer seeds, never fewer rivals. steps: of the other generators'
     training, written by the run. quarantine: leave out made images that look like copies of training images or like validation
     or test rows. agree: leave out those whose label isn't read from them. match: leave out those that match what else they were
-    asked with worse than 95 % of real images."""
+    asked with worse than 95 % of real images. tune: train the encoders of `tune.fields` anew on every arm's rows."""
 
     generators: tuple[str, ...] = ()
     study: Literal["images", "method"] = "images"
@@ -60,6 +60,7 @@ class Augment:
     quarantine: bool = True
     agree: bool = True
     match: bool = True
+    tune: bool = False
 
     def __post_init__(self) -> None:
         if wrong := [r for r in self.ratio if not 0 < r <= 20]:
@@ -181,11 +182,13 @@ def study(
     summary: Callable[[np.ndarray], float],
     subsets: Sequence[tuple[str, ...]],
     seed: int,
+    last_fit: Callable[[Sequence[Job]], list[Predictor]] | None = None,
 ) -> Outcome:
     """Tune, freeze, train, open the test rows.
 
-    fit: all jobs in one call. weigh(rows, weights): balances classes. score(predictor, part, fields): per row of 'valid' or
-    'test', right or wrong (or the error). summary: the metric on validation rows, larger is better.
+    fit: all jobs in one call; last_fit: the same for the frozen choices, where that is another. weigh(rows, weights): balances
+    classes. score(predictor, part, fields): per row of 'valid' or 'test', right or wrong (or the error). summary: the metric on
+    validation rows, larger is better.
     """
     names = list(dict.fromkeys(a.name for a in arms))
     trials = {n: _trials(how, any(a.added.any() for a in arms if a.name == n)) for n in names}
@@ -199,7 +202,7 @@ def study(
     curve = {n: {r: max(means[n, t] for t in trials[n] if t.ratio == r) for r in dict.fromkeys(t.ratio for t in trials[n])}
              for n in names}  # fmt: skip
     last = [(a, s) for a in arms for s in range(how.seeds)]
-    final = fit([_job(a, chosen[a.name], seed + s, how, weigh) for a, s in last])
+    final = (last_fit or fit)([_job(a, chosen[a.name], seed + s, how, weigh) for a, s in last])
 
     def collected(fields: Sequence[str] | None) -> dict[str, np.ndarray]:
         each = [score(p, "test", fields) for p in final]

@@ -26,6 +26,7 @@ def protocol(
     valid, test = rows
     cheap = f" {len(rivals)} cheaper ways to get more training rows ({', '.join(rivals)})," if rivals else ""
     trained = [f"trained anew from {seeds} random starts"]
+    trained += ["with encoders trained on its own rows"] if how.tune else []
     trained += [f"with images of {generators} trainings of the generator"] if generators > 1 else []
     drawn = f" All of this, the generator included, was done anew for {resamples} random draws of the training rows."
     grouped = f" ({units} independent units)" if units != test else ""

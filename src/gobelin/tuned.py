@@ -154,6 +154,13 @@ def trained(
     return found, kept, findings
 
 
+def steps_of(settings: Tune, material: Material, work: Path | None, key: str = "") -> int:
+    """How many steps the minutes of the settings are on this machine, measured once for a key."""
+    held = held_back(settings, material.training)
+    _enough(held, material.training)
+    return settings.steps or _steps(settings, material, _start(material.training, held), held, work, key)
+
+
 def _untouched(reader: Reader, name: str) -> Tunable:
     """A copy of a field's encoder, so that the one that came stays as it is."""
     encoder = reader.encoders[name]
