@@ -78,12 +78,13 @@ def test_a_kind_of_it_is_trained_by_its_own_scores(wide: int) -> None:
 
 @pytest.mark.parametrize("hidden", [0, 6])
 @pytest.mark.parametrize("kind", ["class", "labels", "number"])
-@pytest.mark.parametrize("widths", [(4,), (3, 5), (2, 7, 4, 1)], ids=str)
-def test_written_gradients_are_autograd_s(hidden: int, kind: str, widths: tuple[int, ...]) -> None:
-    """Of one step, head by head, with rows of which some or all fields are missing."""
+@pytest.mark.parametrize(("widths", "lost"), [((4,), 9), ((3, 5), 9), ((3, 5), 1), ((3, 5), 0), ((2, 7, 4, 1), 9)], ids=str)
+def test_written_gradients_are_autograd_s(hidden: int, kind: str, widths: tuple[int, ...], lost: int) -> None:
+    """Of one step, head by head, with rows of which some or all fields are missing. lost: a field that no row has."""
     rng = np.random.default_rng(len(widths))
     features = [torch.from_numpy(rng.normal(size=(N, w)).astype(np.float32)) for w in widths]
     present = torch.from_numpy(rng.random((N, len(widths))) < 0.6)
+    present[:, lost : lost + 1] = False
     answers = {"class": LABELS, "labels": torch.from_numpy(rng.random((N, 4)) < 0.4).float(), "number": NUMBERS}[kind]
     settings = HeadSettings(1 if kind == "number" else 4, kind == "number", steps=9, batch=32)
     some = [job(np.arange(50), 3, d, rng.random(50)) for d in (0.0, 0.1)]

@@ -43,10 +43,10 @@ Rows = list[dict[str, object]]
 
 
 def snapshot(folder: Path | None) -> object:
-    """Every path below a folder with a hash of what it holds; a file's hash; None for nothing."""
+    """Every path below a folder, but for what it caches, with a hash of what it holds; a file's hash; None for nothing."""
     if folder is None or not folder.exists():
         return None
-    files = sorted(folder.rglob("*")) if folder.is_dir() else [folder]
+    files = [p for p in sorted(folder.rglob("*")) if "cache" not in p.parts] if folder.is_dir() else [folder]
     return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else "folder" for p in files}
 
 

@@ -211,7 +211,7 @@ class Chunk:
     def _read(self, place: int, values: Tensor, rows: Tensor) -> Tensor:
         """These rows, [G, length, K], in the memory that is kept for them."""
         out = self.room[place][: rows.numel()]
-        return torch.index_select(values, 0, rows.flatten(), out=out).view(*rows.shape, -1)
+        return torch.index_select(values, 0, rows.flatten(), out=out).view(*rows.shape, values.shape[1])
 
     def _error(self, scores: Tensor, block: Block, t: int) -> Tensor:
         """The gradient of the mean loss by scores, [B, C, n]."""
