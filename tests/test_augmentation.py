@@ -172,8 +172,9 @@ def test_where_screening_keeps_no_image_the_arm_is_the_real_rows(bench: Workbenc
     assert arms[BOTH].dataset.ids == arms["classic"].dataset.ids
     whole = Study(bench.made)
     whole.arms = none
-    rows, features, _ = whole._features(none)
+    rows, features, _, dataset = whole._features(none)
     assert not next(a for a in rows if a.name == GENERATED).added.any() and len(features) > len(none.real)
+    assert dataset.ids == features.ids
 
 
 def test_images_of_another_rows_fields_are_left_out_and_told(bench: Workbench, study: Arms) -> None:

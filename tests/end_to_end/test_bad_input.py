@@ -881,7 +881,7 @@ def command(*words: object) -> subprocess.Popen[str]:
 def test_ctrl_c_stops_in_one_line_and_three_at_once_agree(run: Path, tmp_path: Path) -> None:
     """Stopped in the middle of a training; then the same command three times at once finishes it."""
     data, folder = json.loads((run / "settings.json").read_text())["data"]["path"], tmp_path / "run"
-    words = ["fit", data, "--target", "shape", "--run", folder, "--generator", "vaegan", *SETS, "--set", "generator.steps=200"]
+    words = ["fit", data, "--target", "shape", "--run", folder, "--generator", "vaegan", *SETS, "--set", "generator.steps=160"]
     first, deadline = command(*words), time.monotonic() + 60
     while not (folder / "model" / "stage.json").is_file() and first.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)

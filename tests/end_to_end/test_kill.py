@@ -57,7 +57,7 @@ def server() -> ForkServerContext:
     return context
 
 
-@pytest.mark.parametrize("most", [8, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("most", [4, pytest.param(20, marks=pytest.mark.slow)])
 def test_kills_change_nothing(most: int, tmp_path: Path, server: ForkServerContext) -> None:
     def start(folder: str) -> BaseProcess:
         child = server.Process(target=work, args=(tmp_path / folder, tmp_path / "errors"))
