@@ -132,12 +132,13 @@ class Arms:
 
     def _audit(self, batch: int, images: np.ndarray) -> Mapping[str, Result]:
         made, settings, ids = self.made, self.made.settings, tuple(self.made_ids(batch))
-        why = self.exchangeable
 
         def make(folder: Path) -> None:
             train, held = self._pictured("train"), self._pictured("valid")
             spaces = {"encoder": self._encode, "second encoder": self._second}
-            found = judge.copies(settings.judge, train, held, Pictures(images, ids), spaces, why, made.runtime.seed)
+            found = judge.copies(
+                settings.judge, train, held, Pictures(images, ids), spaces, self.exchangeable, made.runtime.seed
+            )
             write_json(folder / "results.json", {name: result.to_dict() for name, result in found.items()})
 
         stage = f"audited/{self.batches[batch].made.settings.generator.name}-{self.batches[batch].seed}"

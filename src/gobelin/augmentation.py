@@ -14,12 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gobelin import advice, budget, catalog, conclusion, evaluation, influence, inspection, loop, retuning, showing
+from gobelin import advice, budget, catalog, evaluation, influence, inspection, loop, retuning, showing
 from gobelin.arms import Arms, resampled
 from gobelin.artefacts import Artefacts
 from gobelin.batches import BOTH, GENERATED, batches_of
 from gobelin.comparison import Metric
-from gobelin.conclusion import COPY
+from gobelin.conclusion import COPY, OF
 from gobelin.config import resolved
 from gobelin.data.answers import target_of
 from gobelin.data.dataset import LINEAGE, Dataset
@@ -186,10 +186,8 @@ class Study:
                 start = sum(map(len, values)) - len(rows)
                 index.update({i: start + n for n, i in enumerate(rows.ids)})
             where = np.array([index[i] for i in arm.dataset.ids])
-            added = arm.dataset.with_origin().origins != "real"
             weights = arm.weights * weights_of(arm.dataset, made.schema)  # a made row counts as its parent does
-            order = None if arm.order is None else np.concatenate([np.full((~added).sum(), -1), arm.order])
-            out.append(ArmRows(arm.name, where, added, weights, arm.generator_seed, order))
+            out.append(_numbered(arm, where, weights))
         features, whole = reduce(Embeddings.join, blocks), reduce(Dataset.join, parts)
         return out, features, replace(made.rows.target, values=np.concatenate(values)), whole
 
@@ -274,7 +272,7 @@ class Study:
             found += [
                 Finding("screened_out", {**scope, "why": why}, value=float(sum(r[why] for r in reasons)), n=total,
                         source="augment", verdict=unsure if why == COPY else "",
-                        note=conclusion.OF + ", ".join(whose) if why == COPY and whose else "")
+                        note=OF + ", ".join(whose) if why == COPY and whose else "")
                 for why in reasons[0]
             ]  # fmt: skip
             many = sum(int(one.kept(b).sum()) for one in sets)
@@ -370,14 +368,18 @@ class Study:
         if self.how.study == "method":
             return arm.dataset, "All that were kept are here; each resample of the study chose a ratio of its own."
         (choice,) = Outcome.load(self.made.run.checked("outcome")).chosen[arm.name]
-        added = arm.dataset.with_origin().origins != "real"
-        order = None if arm.order is None else np.concatenate([np.full((~added).sum(), -1), arm.order])
-        rows = ArmRows(arm.name, np.arange(len(added)), added, arm.weights, arm.generator_seed, order)
-        kept = rows.at(choice.ratio, max(self.how.sweep))
+        kept = _numbered(arm, np.arange(len(arm.dataset)), arm.weights).at(choice.ratio, max(self.how.sweep))
         return arm.dataset.rows(kept), (
             f"Validation rows chose {choice.ratio:g} made rows for each real one, as far as they passed screening; the study's "
             f"model let each count {choice.mix:g} of a real one, before classes were balanced."
         )
+
+
+def _numbered(arm: Arm, where: np.ndarray, weights: np.ndarray) -> ArmRows:
+    """An arm as row numbers, [N], of some table; what it adds told from its real rows."""
+    added = arm.dataset.with_origin().origins != "real"
+    order = None if arm.order is None else np.concatenate([np.full((~added).sum(), -1), arm.order])
+    return ArmRows(arm.name, where, added, weights, arm.generator_seed, order)
 
 
 def _summed(each: Sequence[Sequence[Finding]]) -> list[Finding]:
