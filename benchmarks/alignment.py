@@ -25,10 +25,14 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 import record
 
-from gobelin import Workbench, baselines, catalog, config, evidence, spaces
-from gobelin.align import Align, Alignment
-from gobelin.embedding import Embeddings
-from gobelin.runtime import numpy_generator
+from gobelin import Workbench
+from gobelin.core import catalog, config
+from gobelin.core.machine import numpy_generator
+from gobelin.embedding import recall_baselines
+from gobelin.embedding.alignment import kept_space
+from gobelin.embedding.alignment.align import Align, Alignment
+from gobelin.embedding.features import Embeddings
+from gobelin.evidence import intervals
 
 FOLDS, SEED = 8, 0
 WITHOUT = {"landmarks": {"landmarks": 0}, "power": {"power": 1.0}}
@@ -37,15 +41,21 @@ SETTINGS = {
     "fields": {"caption": ["name_en"], "french": ["name_fr"], "speech": ["speech_fr"]},
     "encoders": {
         "image": {"pixels": 288},
-        "text": {"name": "texts", "of": ["text", "text_model", "characters"], "parts": {"characters": {"width": 256}}},
+        "text": {
+            "name": "texts",
+            "of": ["text", "text_model", "characters"],
+            "parts": {"characters": {"width": 256}},
+        },
     },
 }
-OF = ("ours", *baselines.METHODS)
+OF = ("ours", *recall_baselines.METHODS)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--keep", type=Path, help="Folder for the run; encoded cells are used again.")
+    parser.add_argument(
+        "--keep", type=Path, help="Folder for the run; encoded cells are used again."
+    )
     parser.add_argument("--without", choices=("bridge", "spelling", *WITHOUT))
     said = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -53,13 +63,22 @@ def main() -> None:
 
 
 def measure(folder: Path, without: str) -> None:
-    source = catalog.build("samples", "tuxpaint", {"size": 288, "languages": ["en", "de", "fr", "es", "ja"]})
+    source = catalog.build(
+        "samples", "tuxpaint", {"size": 288, "languages": ["en", "de", "fr", "es", "ja"]}
+    )
     data = folder / "data" / "records.csv"
     settings = config.merge(source.settings(), SETTINGS)
     settings["fields"] = SETTINGS["fields"]
     if without == "spelling":
-        settings = config.merge(settings, {"encoders": {"text": {"of": ["text", "text_model"], "parts": {}}}})
-    bench = Workbench(data if data.is_file() else source.write(folder / "data", 0), source.target, folder, settings)
+        settings = config.merge(
+            settings, {"encoders": {"text": {"of": ["text", "text_model"], "parts": {}}}}
+        )
+    bench = Workbench(
+        data if data.is_file() else source.write(folder / "data", 0),
+        source.target,
+        folder,
+        settings,
+    )
     made, start = bench.made, time.perf_counter()
     made.begin()
     x, groups, runtime = made.embeddings, list(made.rows.groups), made.runtime
@@ -68,7 +87,7 @@ def measure(folder: Path, without: str) -> None:
     place = {concepts[k]: at % FOLDS for at, k in enumerate(order)}
     fold = np.array([place[g] for g in groups])
     how = replace(Align(), **WITHOUT.get(without, {}))
-    bridges = [] if without == "bridge" else spaces.bridges_of(made.reader)
+    bridges = [] if without == "bridge" else kept_space.bridges_of(made.reader)
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     kept = []
     for f in range(FOLDS):
@@ -77,24 +96,39 @@ def measure(folder: Path, without: str) -> None:
         taught = x.rows(train)
         fitted = how.fit(taught, names, runtime, bridges=bridges)
         kept.append([fitted.kept, *fitted.bridges])
-        rivals = baselines.Baselines(taught, names, SEED)
+        rivals = recall_baselines.Baselines(taught, names, SEED)
         sys.stderr.write(f"fold {f + 1} of {FOLDS}\n")
         for a, b in permutations(x.fields, 2):
             found.setdefault((a, b), []).append(one_fold(x, groups, fitted, rivals, fresh, a, b))
     rows = {f"{a} to {b}": joined(folds) for (a, b), folds in found.items()}
-    record.append("alignment", {
-        "contender": f"tuxpaint{' without ' + without if without else ''}", "fields": list(x.fields), "concepts": len(concepts),
-        "pairs": rows, "kept": kept, "seconds": round(time.perf_counter() - start),
-    })  # fmt: skip
+    record.append(
+        "alignment",
+        {
+            "contender": f"tuxpaint{' without ' + without if without else ''}",
+            "fields": list(x.fields),
+            "concepts": len(concepts),
+            "pairs": rows,
+            "kept": kept,
+            "seconds": round(time.perf_counter() - start),
+        },
+    )
 
 
 def one_fold(
-    x: Embeddings, groups: list[str], fitted: Alignment, rivals: baselines.Baselines, fresh: np.ndarray, a: str, b: str
+    x: Embeddings,
+    groups: list[str],
+    fitted: Alignment,
+    rivals: recall_baselines.Baselines,
+    fresh: np.ndarray,
+    a: str,
+    b: str,
 ) -> dict[str, Any]:
     """Ranks of every query of a fold, by ours and by each closed form, in a pool of one row a concept."""
     there = fresh[x.present[fresh, x.fields.index(a)] & x.present[fresh, x.fields.index(b)]]
     units = [groups[k] for k in there]
-    pool = np.array(sorted({g: k for k, g in reversed(list(zip(there, units, strict=True)))}.values()))
+    pool = np.array(
+        sorted({g: k for k, g in reversed(list(zip(there, units, strict=True)))}.values())
+    )
     right = np.array([[groups[k] for k in pool].index(g) for g in units])
     shared = fitted.project(x.rows(there))
     at = np.searchsorted(there, pool)
@@ -114,17 +148,32 @@ def joined(folds: list[dict[str, Any]]) -> dict[str, Any]:
     ranks = {name: np.concatenate([one["ranks"][name] for one in folds]) for name in OF}
     pool = float(np.mean([one["pool"] for one in folds]))
 
-    def figure(interval: evidence.Interval) -> dict[str, float]:
-        return {"value": float(interval.value), "low": float(interval.low), "high": float(interval.high)}
+    def figure(interval: intervals.Interval) -> dict[str, float]:
+        return {
+            "value": float(interval.value),
+            "low": float(interval.low),
+            "high": float(interval.high),
+        }
 
-    out: dict[str, Any] = {"queries": len(units), "concepts": len(set(units)), "pool": round(pool, 1), "chance_at_1": 1 / pool}
+    out: dict[str, Any] = {
+        "queries": len(units),
+        "concepts": len(set(units)),
+        "pool": round(pool, 1),
+        "chance_at_1": 1 / pool,
+    }
     for name, one in ranks.items():
-        out[name] = {f"recall@{k}": figure(evidence.recall_at(one, k, units)) for k in (1, 5, 10)}
-        out[name] |= {"median_rank": figure(evidence.median_rank(one, units))}
-        out[name] |= {"mean_reciprocal_rank": figure(evidence.mean(1 / one, units))}
-    for score, of in (("recall@1", lambda r: (r == 1).astype(float)), ("mean_reciprocal_rank", lambda r: 1 / r)):
-        best = max(baselines.METHODS, key=lambda name, of=of: float(of(ranks[name]).mean()))
-        out[f"gain {score}"] = {"over": best, **figure(evidence.mean(of(ranks["ours"]) - of(ranks[best]), units))}
+        out[name] = {f"recall@{k}": figure(intervals.recall_at(one, k, units)) for k in (1, 5, 10)}
+        out[name] |= {"median_rank": figure(intervals.median_rank(one, units))}
+        out[name] |= {"mean_reciprocal_rank": figure(intervals.mean(1 / one, units))}
+    for score, of in (
+        ("recall@1", lambda r: (r == 1).astype(float)),
+        ("mean_reciprocal_rank", lambda r: 1 / r),
+    ):
+        best = max(recall_baselines.METHODS, key=lambda name, of=of: float(of(ranks[name]).mean()))
+        out[f"gain {score}"] = {
+            "over": best,
+            **figure(intervals.mean(of(ranks["ours"]) - of(ranks[best]), units)),
+        }
     return out
 
 

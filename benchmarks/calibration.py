@@ -28,34 +28,89 @@ import numpy as np
 import record
 from planted import Cell, Seen, one_study
 
-from gobelin.evidence import Interval, clopper_pearson
-from gobelin.runtime import cores, derived_seed
+from gobelin.core.machine import cores, derived_seed
+from gobelin.evidence.intervals import Interval, clopper_pearson
 
 NEAR = 0.1  # of the declared gain: the true gains that power is read at
 DOCS = Path(__file__).parent.parent / "docs" / "calibration.md"
 
-HELPS = Cell("helps, by the gain that the study declares", (30, 10, 6), (120, 120, 120), ratios=(1.0, 2.0, 4.0), power=True)
+HELPS = Cell(
+    "helps, by the gain that the study declares",
+    (30, 10, 6),
+    (120, 120, 120),
+    ratios=(1.0, 2.0, 4.0),
+    power=True,
+)
 NULL = Cell("equal to the best rival", rivals=("classic", "retrieved"), runs=3, seeds=5)
 NAIVE = Cell(
-    "useless images, captions missing as in real rows", (40, 40, 6), (300, 300, 300), ("noise",), ("classic", "noise"),
-    ratios=(2.0,), apart=0.4, missing=(0.05, 0.2, 0.6), useless=True,
-)  # fmt: skip
-UNITS = Cell("units of 10 rows, equal to the best rival", (60, 30, 20), (150,) * 3, rivals=("retrieved",), rows_per_unit=10)
+    "useless images, captions missing as in real rows",
+    (40, 40, 6),
+    (300, 300, 300),
+    ("noise",),
+    ("classic", "noise"),
+    ratios=(2.0,),
+    apart=0.4,
+    missing=(0.05, 0.2, 0.6),
+    useless=True,
+)
+UNITS = Cell(
+    "units of 10 rows, equal to the best rival",
+    (60, 30, 20),
+    (150,) * 3,
+    rivals=("retrieved",),
+    rows_per_unit=10,
+)
 CELLS = (
     NULL,
-    Cell("useless images", generators=("noise",), rivals=("classic", "noise"), runs=3, seeds=5, useless=True),
+    Cell(
+        "useless images",
+        generators=("noise",),
+        rivals=("classic", "noise"),
+        runs=3,
+        seeds=5,
+        useless=True,
+    ),
     NAIVE,
     Cell("copies of training rows", generators=("copies",), rivals=("classic",), useless=True),
     UNITS,
-    Cell("5 classes of 5 to 80 rows", (60, 30, 15, 8, 6), (80, 40, 20, 10, 5), rivals=("classic", "retrieved"), apart=0.8),
-    Cell("two classes, 10 and 100 rows", (10, 60), (10, 100), rivals=("classic", "retrieved"), apart=0.35),
+    Cell(
+        "5 classes of 5 to 80 rows",
+        (60, 30, 15, 8, 6),
+        (80, 40, 20, 10, 5),
+        rivals=("classic", "retrieved"),
+        apart=0.8,
+    ),
+    Cell(
+        "two classes, 10 and 100 rows",
+        (10, 60),
+        (10, 100),
+        rivals=("classic", "retrieved"),
+        apart=0.35,
+    ),
     Cell("ties: three made rows", ratios=(0.05,), generators=("fresh",)),
     Cell("perfect scores", (60, 40, 30), (50, 50, 50), apart=3.0),
-    Cell("any of four useless arms (Holm)", generators=("noise", "copies", "noise", "copies"), useless=True),
+    Cell(
+        "any of four useless arms (Holm)",
+        generators=("noise", "copies", "noise", "copies"),
+        useless=True,
+    ),
     HELPS,
-    Cell("helps, 3 generator runs", (30, 10, 6), (120, 120, 120), ratios=(1.0, 2.0, 4.0), runs=3, seeds=5, power=True),
+    Cell(
+        "helps, 3 generator runs",
+        (30, 10, 6),
+        (120, 120, 120),
+        ratios=(1.0, 2.0, 4.0),
+        runs=3,
+        seeds=5,
+        power=True,
+    ),
     Cell("harms: images of other classes", generators=("mislabelled",), test=(120, 120, 120)),
-    Cell("method, 5 draws of training rows, equal to the best rival", rivals=("retrieved",), resamples=5, seeds=3),
+    Cell(
+        "method, 5 draws of training rows, equal to the best rival",
+        rivals=("retrieved",),
+        resamples=5,
+        seeds=3,
+    ),
     Cell(
         "method, 5 bootstraps of one set, equal to the best rival",
         rivals=("retrieved",),
@@ -67,13 +122,24 @@ CELLS = (
 )
 BROKEN = (
     Cell(**{**NAIVE.__dict__, "name": "broken: captions missing in all made rows", "naive": True}),
-    Cell(**{**UNITS.__dict__, "name": "broken: rows of a unit as if independent", "rows_alone": True}),
-    Cell(**{**CELLS[-1].__dict__, "name": "broken: bootstraps of one set taken as drawn anew", "reuse": 0.0}),
+    Cell(
+        **{**UNITS.__dict__, "name": "broken: rows of a unit as if independent", "rows_alone": True}
+    ),
+    Cell(
+        **{
+            **CELLS[-1].__dict__,
+            "name": "broken: bootstraps of one set taken as drawn anew",
+            "reuse": 0.0,
+        }
+    ),
 )
 
 
 def seeds(cell: Cell, studies: int) -> list[int]:
-    return [derived_seed(0, "study", cell.name.removeprefix("broken: "), k) % 2**53 for k in range(studies)]
+    return [
+        derived_seed(0, "study", cell.name.removeprefix("broken: "), k) % 2**53
+        for k in range(studies)
+    ]
 
 
 def block(task: tuple[Cell, list[int], int]) -> list[Seen]:
@@ -81,8 +147,12 @@ def block(task: tuple[Cell, list[int], int]) -> list[Seen]:
     return [one_study(cell, seed, points) for seed in own]
 
 
-def studies_of(cell: Cell, studies: int, points: int, pool: ProcessPoolExecutor | None = None) -> list[Seen]:
-    each = [list(part) for part in np.array_split(np.array(seeds(cell, studies)), max(1, studies // 25))]
+def studies_of(
+    cell: Cell, studies: int, points: int, pool: ProcessPoolExecutor | None = None
+) -> list[Seen]:
+    each = [
+        list(part) for part in np.array_split(np.array(seeds(cell, studies)), max(1, studies // 25))
+    ]
     tasks = [(cell, [int(s) for s in part], points) for part in each]
     return [seen for part in (pool.map if pool else map)(block, tasks) for seen in part]
 
@@ -90,14 +160,19 @@ def studies_of(cell: Cell, studies: int, points: int, pool: ProcessPoolExecutor 
 def figures(cell: Cell, seen: list[Seen], points: int) -> dict[str, Any]:
     """One line of the results."""
     many = len(seen)
-    truth, same = np.stack([s.truth for s in seen]), np.stack([s.same for s in seen])  # [studies, A, 1 + rivals]
+    truth, same = (
+        np.stack([s.truth for s in seen]),
+        np.stack([s.same for s in seen]),
+    )  # [studies, A, 1 + rivals]
     words = np.array([s.words for s in seen])
     if cell.resamples > 1:  # the method's truth: over training rows drawn anew
         truth = np.broadcast_to(same.mean(0), same.shape)
     helps, better = np.char.startswith(words, "helped"), words == "helped"
     wrong = (helps & (truth[:, :, 0] <= 0)) | (better & ((truth.min(2) <= 0) | cell.useless))
     wrong_harmed = (words == "harmed") & (truth[:, :, 0] >= 0)
-    low, high, declared = (np.array([getattr(s, name) for s in seen]) for name in ("low", "high", "detectable"))
+    low, high, declared = (
+        np.array([getattr(s, name) for s in seen]) for name in ("low", "high", "detectable")
+    )
     gain = truth[:, 0, 0]
     held = (low <= gain) & (gain <= high)
     near = cell.power & (np.abs(gain / declared.mean() - 1) <= NEAR)
@@ -116,7 +191,8 @@ def figures(cell: Cell, seen: list[Seen], points: int) -> dict[str, Any]:
             ("coverage", "high", 0.95, "covers too little"),
             ("power", "high", 0.80, "power below what was declared"),
         )
-        if (one := rates[name]) and (getattr(one, side) > promised if side == "low" else getattr(one, side) < promised)
+        if (one := rates[name])
+        and (getattr(one, side) > promised if side == "low" else getattr(one, side) < promised)
     ]
     why += ["an interval of width zero"] * bool((high - low).min() <= 0)
     conservative = rates["coverage"].low > 0.95
@@ -135,7 +211,9 @@ def figures(cell: Cell, seen: list[Seen], points: int) -> dict[str, Any]:
         "said_helped": float(helps.any(1).mean()),
         "said_helped_over_rivals": float(better.any(1).mean()),
         "said_harmed": float((words == "harmed").any(1).mean()),
-        "coverage_of_the_same_heads": float(((low <= same[:, 0, 0]) & (same[:, 0, 0] <= high)).mean()),
+        "coverage_of_the_same_heads": float(
+            ((low <= same[:, 0, 0]) & (same[:, 0, 0] <= high)).mean()
+        ),
         "power_studies": int(near.sum()),
         "power_at_its_own": float((low[own] > 0).mean()) if own.any() else None,
         "true_gain_points": 100 * float(gain.mean()),
@@ -158,8 +236,14 @@ def table() -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        power = f"{100 * row['power']:.1f} % of {row['power_studies']}" if row["power"] is not None else ""
-        sizes = " / ".join(f"{row[k]:.1f}" for k in ("true_gain_points", "detectable_points", "width_points"))
+        power = (
+            f"{100 * row['power']:.1f} % of {row['power_studies']}"
+            if row["power"] is not None
+            else ""
+        )
+        sizes = " / ".join(
+            f"{row[k]:.1f}" for k in ("true_gain_points", "detectable_points", "width_points")
+        )
         said = "; ".join(row["why"]) if row["failed"] else "holds"
         lines.append(
             f"| {row['cell']} | {row['studies']:,} | {100 * row['false_helped']:.1f} % | {100 * row['false_harmed']:.1f} % "
@@ -181,15 +265,27 @@ def main() -> None:
     if said.table or said.docs:
         if said.docs:
             text = DOCS.read_text(encoding="utf-8")
-            filled = re.sub(r"(<!-- table -->\n).*?(<!-- end -->)", lambda m: f"{m[1]}{table()}\n{m[2]}", text, flags=re.S)
+            filled = re.sub(
+                r"(<!-- table -->\n).*?(<!-- end -->)",
+                lambda m: f"{m[1]}{table()}\n{m[2]}",
+                text,
+                flags=re.S,
+            )
             DOCS.write_text(filled, encoding="utf-8")
         sys.stdout.write(table() + "\n")
         return
-    done = {row["cell"] for row in record.all_of("calibration") if row["studies"] == said.studies and not said.again}
+    done = {
+        row["cell"]
+        for row in record.all_of("calibration")
+        if row["studies"] == said.studies and not said.again
+    }
     with ProcessPoolExecutor(said.workers) as pool:
         for cell in (*CELLS, *BROKEN):
             if cell.name not in done and said.cells in cell.name:
-                record.append("calibration", figures(cell, studies_of(cell, said.studies, said.points, pool), said.points))
+                record.append(
+                    "calibration",
+                    figures(cell, studies_of(cell, said.studies, said.points, pool), said.points),
+                )
 
 
 if __name__ == "__main__":

@@ -23,13 +23,19 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from gobelin import catalog
-from gobelin.generators import Context, Controls, ImageRows
+from gobelin.core import catalog
+from gobelin.core.machine import Runtime
+from gobelin.generation.generators import Context, Controls, ImageRows
 from gobelin.networks.convolution import pixels_of, signal_of
-from gobelin.runtime import Runtime
 
-HELD, BATCH, PILOT = 5000, 100, 0.05  # last training rows, kept as validation rows; images sampled at once; share of a budget
-Sample = Callable[[np.ndarray], Iterator[np.ndarray]]  # labels [N] -> blocks of uint8 [n, 28, 28, 1]
+HELD, BATCH, PILOT = (
+    5000,
+    100,
+    0.05,
+)  # last training rows, kept as validation rows; images sampled at once; share of a budget
+Sample = Callable[
+    [np.ndarray], Iterator[np.ndarray]
+]  # labels [N] -> blocks of uint8 [n, 28, 28, 1]
 
 
 @dataclass(frozen=True)
@@ -59,13 +65,22 @@ class Gaussians:
             rows = flat[labels == c]
             means.append(rows.mean(0))
             _, spread, axes = np.linalg.svd(rows - means[-1], full_matrices=False)
-            bases.append(axes[: self.components] * (spread[: self.components, None] / np.sqrt(len(rows) - 1)))
+            bases.append(
+                axes[: self.components] * (spread[: self.components, None] / np.sqrt(len(rows) - 1))
+            )
 
         def sample(asked: np.ndarray) -> Iterator[np.ndarray]:
             rng = np.random.default_rng(self.seed)
             for k in range(0, len(asked), BATCH):
-                noise = rng.standard_normal((len(asked[k : k + BATCH]), self.components), np.float32)
-                made = np.stack([means[c] + z @ bases[c] for c, z in zip(asked[k : k + BATCH], noise, strict=True)])
+                noise = rng.standard_normal(
+                    (len(asked[k : k + BATCH]), self.components), np.float32
+                )
+                made = np.stack(
+                    [
+                        means[c] + z @ bases[c]
+                        for c, z in zip(asked[k : k + BATCH], noise, strict=True)
+                    ]
+                )
                 yield made.round().clip(0, 255).astype(np.uint8).reshape(-1, *images.shape[1:])
 
         count = len(CLASSES) * flat.shape[1] * (1 + self.components)
@@ -88,7 +103,9 @@ class Diffusers:
     schedule: str = "linear"
     half_life: float = 0.0
     cooldown: float = 0.0
-    samplers: Mapping[str, tuple[str, int]] = field(default_factory=lambda: {"DDIM 20": ("ddim", 20), "DDIM 50": ("ddim", 50)})
+    samplers: Mapping[str, tuple[str, int]] = field(
+        default_factory=lambda: {"DDIM 20": ("ddim", 20), "DDIM 50": ("ddim", 50)}
+    )
 
     def fit(self, images: np.ndarray, labels: np.ndarray, minutes: float, folder: Path) -> Fitted:
         from diffusers import DDPMScheduler, UNet2DModel
@@ -96,10 +113,16 @@ class Diffusers:
         torch.manual_seed(self.seed)
         levels = len(self.channels)
         network = UNet2DModel(
-            sample_size=28, in_channels=1, out_channels=1, block_out_channels=self.channels, layers_per_block=self.layers,
-            down_block_types=("DownBlock2D",) * levels, up_block_types=("UpBlock2D",) * levels, num_class_embeds=len(CLASSES),
+            sample_size=28,
+            in_channels=1,
+            out_channels=1,
+            block_out_channels=self.channels,
+            layers_per_block=self.layers,
+            down_block_types=("DownBlock2D",) * levels,
+            up_block_types=("UpBlock2D",) * levels,
+            num_class_embeds=len(CLASSES),
             norm_num_groups=min(32, self.channels[0]),
-        )  # fmt: skip
+        )
         if self.bfloat16:
             network = network.to(memory_format=torch.channels_last)
         noising = DDPMScheduler(1000, beta_schedule=self.schedule, prediction_type=self.prediction)
@@ -133,9 +156,14 @@ class Diffusers:
             for a, w in zip(average.parameters(), network.parameters(), strict=True):
                 a.lerp_(w.detach(), rest)
         spent = time.perf_counter() - start
-        ways = {f" {name}": self._sampler(average.eval(), noising, *how) for name, how in self.samplers.items()}
+        ways = {
+            f" {name}": self._sampler(average.eval(), noising, *how)
+            for name, how in self.samplers.items()
+        }
         count = sum(p.numel() for p in network.parameters())
-        return Fitted(ways, step, step * self.batch, spent, counter.get_total_flops() / self.batch, count)
+        return Fitted(
+            ways, step, step * self.batch, spent, counter.get_total_flops() / self.batch, count
+        )
 
     def _sampler(self, network: nn.Module, noising: Any, name: str, evaluations: int) -> Sample:
         from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
@@ -179,10 +207,15 @@ class Ours:
             settings = tomllib.loads(path.read_text(encoding="utf-8"))["generator"]["settings"]
         component = catalog.build("generators", self.name, settings)
         runtime = Runtime(self.seed).resolved()
-        train, valid = rows_of(images[:-HELD], labels[:-HELD]), rows_of(images[-HELD:], labels[-HELD:])
+        train, valid = (
+            rows_of(images[:-HELD], labels[:-HELD]),
+            rows_of(images[-HELD:], labels[-HELD:]),
+        )
         flops = self._flops(component, train, valid, runtime, folder)
         start = time.perf_counter()
-        pilot = component.steps_for(train, runtime, PILOT * minutes)  # a few seconds tell too little of a quarter of an hour
+        pilot = component.steps_for(
+            train, runtime, PILOT * minutes
+        )  # a few seconds tell too little of a quarter of an hour
         begun = time.perf_counter()
         component.fit(train, valid, Context(runtime, folder / "pilot", pilot))
         now = time.perf_counter()
@@ -197,11 +230,15 @@ class Ours:
         sampler.save(folder / "saved")
         count = _numbers(folder / "saved" / "weights.safetensors")
         notes = {"precision": runtime.precision, "settings": dict(settings)}
-        samples = {suffix: partial(sample, evaluations) for suffix, evaluations in self.ways.items()}
+        samples = {
+            suffix: partial(sample, evaluations) for suffix, evaluations in self.ways.items()
+        }
         return Fitted(samples, steps, steps * component.batch, spent, flops, count, notes)
 
     @staticmethod
-    def _flops(component: Any, train: ImageRows, valid: ImageRows, runtime: Runtime, folder: Path) -> float:
+    def _flops(
+        component: Any, train: ImageRows, valid: ImageRows, runtime: Runtime, folder: Path
+    ) -> float:
         """Of one training image: that of 6 steps less that of 2, so that what a fit does once doesn't count."""
         counted = []
         for steps in (2, 6):
@@ -214,7 +251,9 @@ class Ours:
 def rows_of(images: np.ndarray | None, labels: np.ndarray) -> ImageRows:
     """Rows that know nothing but their class."""
     n = len(labels)
-    return ImageRows(np.zeros((n, 28, 28, 1), np.uint8) if images is None else images, asked(labels), CLASSES)
+    return ImageRows(
+        np.zeros((n, 28, 28, 1), np.uint8) if images is None else images, asked(labels), CLASSES
+    )
 
 
 def _numbers(path: Path) -> int:
@@ -238,10 +277,12 @@ CONTENDERS: dict[str, Callable[[int], Any]] = {
         half_life=500.0,
         cooldown=0.3,
         samplers={"DPM-Solver 15": ("dpm", 15)},
-    ),  # fmt: skip
+    ),
     "class Gaussians": lambda seed: Gaussians(seed),
     "DCGAN": lambda seed: Ours(seed, "gan", "dcgan"),
     "gobelin gan": lambda seed: Ours(seed, "gan"),
-    "gobelin flow": lambda seed: Ours(seed, "flow", settings={"exact": False}, ways={" 1": 1, " 2": 2, " 4": 4, " 8": 8}),
+    "gobelin flow": lambda seed: Ours(
+        seed, "flow", settings={"exact": False}, ways={" 1": 1, " 2": 2, " 4": 4, " 8": 8}
+    ),
     "gobelin autoregressive": lambda seed: Ours(seed, "autoregressive"),
 }

@@ -26,16 +26,23 @@ sys.path.insert(0, str(Path(__file__).parent))
 import fashion
 import record
 
-from gobelin import catalog, planting, quality
-from gobelin.audits import Material, Result
+from gobelin.core import catalog
+from gobelin.core.machine import Runtime
 from gobelin.data.images import Opening, decode_images
-from gobelin.data.reading import read
-from gobelin.evidence import wilson
-from gobelin.generators import Context, Controls, ImageRows
-from gobelin.runtime import Runtime
+from gobelin.data.read import read
+from gobelin.evidence.intervals import wilson
+from gobelin.generation.generators import Context, Controls, ImageRows
+from gobelin.privacy import planted_copies
+from gobelin.privacy.audits import Material, Result
+from gobelin.quality import images as quality
 
 SETS = {"fashion": 28, "openmoji": 32, "tuxpaint": 48}
-EACH, MIXED, TRIALS, SPLITS = 100, 200, 40, 5  # copies of each kind; images of a mixture; mixtures; draws of the parts
+EACH, MIXED, TRIALS, SPLITS = (
+    100,
+    200,
+    40,
+    5,
+)  # copies of each kind; images of a mixture; mixtures; draws of the parts
 FEW, MANY, STEPS, VIEWS, MADE = 64, 2000, 3000, 32, 300
 ENCODERS = (("convolution", {"filters": 16}), ("pixels", {"frequencies": 8}))
 SMALL = {
@@ -74,22 +81,36 @@ def parts(name: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray,
         data = read(catalog.build("samples", name).write(Path(place) / "data", 0))
         cells, groups = data.values("image"), np.array([str(g) for g in data.values("family")])
         there = [k for k, cell in enumerate(cells) if cell is not None]
-        images = [decode_images({"image": cells[k]}, data.root, Opening(), SETS[name])[0][0] for k in there]
+        images = [
+            decode_images({"image": cells[k]}, data.root, Opening(), SETS[name])[0][0]
+            for k in there
+        ]
     names, own = np.unique(groups[there], return_inverse=True)
     place_of = np.random.default_rng(seed).permutation(len(names))[own] / len(names)
     whole = np.stack(images)
     held = (place_of >= 0.5) & (place_of < 0.75)
-    return whole[place_of < 0.5], whole[held], whole[place_of >= 0.75], tuple(groups[there][held].tolist())
+    return (
+        whole[place_of < 0.5],
+        whole[held],
+        whole[place_of >= 0.75],
+        tuple(groups[there][held].tolist()),
+    )
 
 
-def audited(train: np.ndarray, holdout: np.ndarray, made: np.ndarray, groups: tuple[str, ...] = ()) -> tuple[Result, float]:
+def audited(
+    train: np.ndarray, holdout: np.ndarray, made: np.ndarray, groups: tuple[str, ...] = ()
+) -> tuple[Result, float]:
     """The audit's result and its processor seconds."""
     spaces = {}
     for net, settings in ENCODERS:
         encoder = quality.fitted(net, settings, train, RUNTIME)
-        spaces[net] = lambda images, encoder=encoder: np.concatenate(list(quality.features(encoder, images, RUNTIME)))
-    ids = (tuple(f"{what}{k}" for k in range(n)) for what, n in (("t", len(train)), ("m", len(made))))
-    control = planting.of_every_kind(train, 280, 0)
+        spaces[net] = lambda images, encoder=encoder: np.concatenate(
+            list(quality.features(encoder, images, RUNTIME))
+        )
+    ids = (
+        tuple(f"{what}{k}" for k in range(n)) for what, n in (("t", len(train)), ("m", len(made)))
+    )
+    control = planted_copies.of_every_kind(train, 280, 0)
     begun = time.process_time()
     material = Material(train, holdout, made, control, spaces, *ids, "random split", groups)
     result = catalog.build("audits", "copying").run(material)
@@ -99,7 +120,7 @@ def audited(train: np.ndarray, holdout: np.ndarray, made: np.ndarray, groups: tu
 def planted(name: str) -> None:
     """One line: the share caught of every kind, of healthy images in several draws of the parts, verdicts on mixtures."""
     train, holdout, fresh, groups = parts(name)
-    kinds = {kind: planting.plant(train, EACH, 1000, kind) for kind in planting.CHANGES}
+    kinds = {kind: planted_copies.plant(train, EACH, 1000, kind) for kind in planted_copies.CHANGES}
     result, seconds = audited(train, holdout, np.concatenate([fresh, *kinds.values()]), groups)
     flagged = np.array([row["flagged"] for row in result.rows])
     healthy, copied = flagged[: len(fresh)], flagged[len(fresh) :]
@@ -107,22 +128,38 @@ def planted(name: str) -> None:
     alarms = [float(healthy.mean())]
     for seed in range(1, SPLITS):
         one, other, third, names = parts(name, seed)
-        alarms.append(float(np.mean([row["flagged"] for row in audited(one, other, third, names)[0].rows])))
+        alarms.append(
+            float(np.mean([row["flagged"] for row in audited(one, other, third, names)[0].rows]))
+        )
     rng, called = np.random.default_rng(0), {"mixture": 0, "healthy": 0}
     for _ in range(TRIALS):
         for what, share in (("mixture", 0.1), ("healthy", 0.0)):
             few = int(share * MIXED)
-            some = np.concatenate([rng.choice(copied, few, replace=False), rng.choice(healthy, MIXED - few, replace=True)])
+            some = np.concatenate(
+                [
+                    rng.choice(copied, few, replace=False),
+                    rng.choice(healthy, MIXED - few, replace=True),
+                ]
+            )
             called[what] += wilson(int(some.sum()), MIXED).low > (limit.high or 0)
     row: dict[str, Any] = {
-        "cell": name, "pixels": SETS[name], "train": len(train), "holdout": len(holdout), "healthy": len(fresh),
-        "promised_false_alarms": round(limit.value or 0, 4), "false_alarms": t_interval(alarms),
+        "cell": name,
+        "pixels": SETS[name],
+        "train": len(train),
+        "holdout": len(holdout),
+        "healthy": len(fresh),
+        "promised_false_alarms": round(limit.value or 0, 4),
+        "false_alarms": t_interval(alarms),
         "false_alarms_by_split": [round(v, 4) for v in alarms],
-        **{f"caught_{kind}": share_of(copied[EACH * k : EACH * (k + 1)]) for k, kind in enumerate(kinds)},
+        **{
+            f"caught_{kind}": share_of(copied[EACH * k : EACH * (k + 1)])
+            for k, kind in enumerate(kinds)
+        },
         "mixtures_called": share_of(np.arange(TRIALS) < called["mixture"]),
         "healthy_called": share_of(np.arange(TRIALS) < called["healthy"]),
-        "made_images": len(flagged), "cpu_seconds": round(seconds, 1),
-    }  # fmt: skip
+        "made_images": len(flagged),
+        "cpu_seconds": round(seconds, 1),
+    }
     record.append("copying", row)
 
 
@@ -134,7 +171,11 @@ def share_of(hits: np.ndarray) -> list[float]:
 
 def t_interval(values: list[float]) -> list[float]:
     """The mean and its 95 % interval over draws, by Student's t."""
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / len(values) ** 0.5
+    half = (
+        float(stats.t.ppf(0.975, len(values) - 1))
+        * float(np.std(values, ddof=1))
+        / len(values) ** 0.5
+    )
     mean = float(np.mean(values))
     return [round(v, 4) for v in (mean, max(0.0, mean - half), mean + half)]
 
@@ -150,12 +191,20 @@ def memorised(name: str) -> None:
     made = trained(name, shown, label)
     result, _ = audited(images[own], images[drawn[MANY : MANY + 500]], made)
     found = {f.name: f for f in result.findings if not f.scope}
-    record.append("copying", {
-        "cell": f"memorised {name}", "images": len(own), "views": len(shown), "steps": STEPS, "made_images": len(made),
-        "copies": share_of(np.array([row["flagged"] for row in result.rows])), "verdict": found["copies"].verdict,
-        "promised_false_alarms": round(found["false_alarms"].value or 0, 4),
-        "planted_caught": round(found["planted_copies_caught"].value or 0, 4),
-    })  # fmt: skip
+    record.append(
+        "copying",
+        {
+            "cell": f"memorised {name}",
+            "images": len(own),
+            "views": len(shown),
+            "steps": STEPS,
+            "made_images": len(made),
+            "copies": share_of(np.array([row["flagged"] for row in result.rows])),
+            "verdict": found["copies"].verdict,
+            "promised_false_alarms": round(found["false_alarms"].value or 0, 4),
+            "planted_caught": round(found["planted_copies_caught"].value or 0, 4),
+        },
+    )
 
 
 def views(images: np.ndarray) -> np.ndarray:
@@ -173,7 +222,9 @@ def cropped(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     side, share = image.shape[0], rng.uniform(0.8, 1.0)
     top, left = rng.uniform(0, (1 - share) * side, 2)
     part = (left, top, left + share * side, top + share * side)
-    return np.asarray(Image.fromarray(image[..., 0]).resize((side, side), Image.Resampling.BILINEAR, part))[..., None]
+    return np.asarray(
+        Image.fromarray(image[..., 0]).resize((side, side), Image.Resampling.BILINEAR, part)
+    )[..., None]
 
 
 def trained(name: str, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -182,10 +233,14 @@ def trained(name: str, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
     if not path.is_file():
         rows = ImageRows(images, fashion.asked(labels), fashion.CLASSES)
         with tempfile.TemporaryDirectory() as work:
-            context = Context(Runtime(0, "cpu", "bfloat16", 1).apply(), Path(work), STEPS, patience=0)
+            context = Context(
+                Runtime(0, "cpu", "bfloat16", 1).apply(), Path(work), STEPS, patience=0
+            )
             sampler = catalog.build("generators", "flow", SMALL).fit(rows, rows.first(256), context)
         asked = np.random.default_rng(1).choice(labels, MADE)
-        made = np.concatenate(list(sampler.sample(fashion.asked(asked), range(MADE), Controls(batch=100))))
+        made = np.concatenate(
+            list(sampler.sample(fashion.asked(asked), range(MADE), Controls(batch=100)))
+        )
         fashion.WORK.mkdir(exist_ok=True)
         np.save(path, made)
     return np.load(path)

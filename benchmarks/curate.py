@@ -34,19 +34,28 @@ sys.path.insert(0, str(Path(__file__).parent))
 import fashion
 import record
 
-from gobelin import Workbench, catalog, evidence
-from gobelin.curation import Curation
+from gobelin import Workbench
+from gobelin.core import catalog
+from gobelin.core.machine import Runtime
 from gobelin.data.dataset import WEIGHT, Dataset
 from gobelin.data.images import png_bytes
-from gobelin.data.reading import read
-from gobelin.generators import Context, Controls, ImageRows
-from gobelin.metrics import frechet
-from gobelin.runtime import Runtime
+from gobelin.data.read import read
+from gobelin.evidence import intervals
+from gobelin.evidence.findings import Finding
+from gobelin.generation.generators import Context, Controls, ImageRows
+from gobelin.quality.metrics import frechet
+from gobelin.workbench.curate import Curation
 
 CELLS = (("none", 0.0), ("symmetric", 0.2), ("symmetric", 0.4), ("pairs", 0.2), ("pairs", 0.4))
 GENERATED = (("symmetric", 0.4), ("pairs", 0.4), ("none", 0.0))
 TRAIN, JUDGED, STEPS, SEEDS, MADE, DRAWS = 2000, 1500, 400, 2, 2000, 400
-MISTAKEN = {"T-shirt": "shirt", "pullover": "coat", "trouser": "dress", "sneaker": "ankle boot", "sandal": "bag"}
+MISTAKEN = {
+    "T-shirt": "shirt",
+    "pullover": "coat",
+    "trouser": "dress",
+    "sneaker": "ankle boot",
+    "sandal": "bag",
+}
 MISTAKEN |= {other: one for one, other in MISTAKEN.items()}
 Reads = tuple[np.ndarray, np.ndarray]  # features and classes of made images
 SETTINGS: dict[str, Any] = {
@@ -60,7 +69,9 @@ SETTINGS: dict[str, Any] = {
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--part", choices=("flags", "generators"), help="only these")
-    parser.add_argument("--folder", type=Path, help="where runs are kept; a temporary one without it")
+    parser.add_argument(
+        "--folder", type=Path, help="where runs are kept; a temporary one without it"
+    )
     said = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder, clean = said.folder or Path(place), pictures()
@@ -78,7 +89,9 @@ def drawings(folder: Path) -> None:
     """The flags of OpenMoji, split as it is by the clean labels."""
     sample = catalog.build("samples", "openmoji")
     data, said = read(sample.write(folder / "openmoji", 0)).with_ids("id"), sample.settings()
-    parts = Workbench(data, "group", folder / "openmoji-clean", {**said, **SETTINGS}).made.rows.parts.tolist()
+    parts = Workbench(
+        data, "group", folder / "openmoji-clean", {**said, **SETTINGS}
+    ).made.rows.parts.tolist()
     data = replace(data, table=data.table.append_column("split", pa.array(parts)))
     for how, rate in (cell for cell in CELLS if cell[0] != "pairs"):
         flags(folder, "openmoji", data, "group", how, rate, said)
@@ -89,9 +102,13 @@ def pictures() -> Dataset:
     images, labels = fashion.load("train")
     drawn = np.random.default_rng(0).permutation(len(labels))[: TRAIN + JUDGED + 100]
     parts = ["train"] * TRAIN + ["valid"] * JUDGED + ["test"] * 100
-    table = pa.table({
-        "image": [png_bytes(images[k]) for k in drawn], "class": [fashion.CLASSES[labels[k]] for k in drawn], "split": parts
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "image": [png_bytes(images[k]) for k in drawn],
+            "class": [fashion.CLASSES[labels[k]] for k in drawn],
+            "split": parts,
+        }
+    )
     return Dataset(table, Path(), "fashion").with_ids()
 
 
@@ -109,7 +126,13 @@ def corrupted(data: Dataset, target: str, how: str, rate: float) -> Dataset:
 
 
 def flags(
-    folder: Path, name: str, clean: Dataset, target: str, how: str, rate: float, said: Mapping[str, Any] | None = None
+    folder: Path,
+    name: str,
+    clean: Dataset,
+    target: str,
+    how: str,
+    rate: float,
+    said: Mapping[str, Any] | None = None,
 ) -> None:
     """One line: the flags, and the predictor on raw and on curated rows."""
     where, begun = f"{name}-{how}-{rate}", time.perf_counter()
@@ -125,56 +148,83 @@ def flags(
     wrong, flagged, right = seen.given != truth, seen.suggested >= 0, seen.label == truth
     rival = least_confident(bench, seen.rows, seen.given, int(flagged.sum()))
     row: dict[str, Any] = {
-        "cell": where, "rows": len(wrong), "planted_share": round(float(wrong.mean()), 4), "estimated_share": rounded(share),
-        "flagged": int(flagged.sum()), "wrong_after_share": round(float((~right).mean()), 4),
-        "mean_weight_right": round(float(seen.weight[right].mean()), 3), "fit_seconds": round(fitted - begun, 1),
+        "cell": where,
+        "rows": len(wrong),
+        "planted_share": round(float(wrong.mean()), 4),
+        "estimated_share": rounded(share),
+        "flagged": int(flagged.sum()),
+        "wrong_after_share": round(float((~right).mean()), 4),
+        "mean_weight_right": round(float(seen.weight[right].mean()), 3),
+        "fit_seconds": round(fitted - begun, 1),
         "curate_seconds": round(curated - fitted, 1),
-    }  # fmt: skip
+    }
     if wrong.any():
         row |= {
-            "precision": rounded(evidence.proportion(wrong[flagged])), "recall": rounded(evidence.proportion(flagged[wrong])),
-            "logistic_precision": rounded(evidence.proportion(wrong[rival])),
-            "logistic_recall": rounded(evidence.proportion(rival[wrong])),
-            "recall_difference": bootstrap(lambda k: (flagged[k] * 1.0 - rival[k])[wrong[k]].mean(), len(wrong)),
+            "precision": rounded(intervals.proportion(wrong[flagged])),
+            "recall": rounded(intervals.proportion(flagged[wrong])),
+            "logistic_precision": rounded(intervals.proportion(wrong[rival])),
+            "logistic_recall": rounded(intervals.proportion(rival[wrong])),
+            "recall_difference": bootstrap(
+                lambda k: (flagged[k] * 1.0 - rival[k])[wrong[k]].mean(), len(wrong)
+            ),
             "mean_weight_wrong": round(float(seen.weight[~right].mean()), 3),
-        }  # fmt: skip
-    again = Workbench(study.dataset, target, folder / f"{where}-curated", {**(said or {}), **SETTINGS})
+        }
+    again = Workbench(
+        study.dataset, target, folder / f"{where}-curated", {**(said or {}), **SETTINGS}
+    )
     again.fit()
     before, after = hits(bench), hits(again)
     row |= {
-        "validation_rows": len(before), "accuracy_raw": rounded(evidence.proportion(before)),
-        "accuracy_curated": rounded(evidence.proportion(after)),
+        "validation_rows": len(before),
+        "accuracy_raw": rounded(intervals.proportion(before)),
+        "accuracy_curated": rounded(intervals.proportion(after)),
         "accuracy_difference": bootstrap(lambda k: (after - before)[k].mean(), len(before)),
-    }  # fmt: skip
+    }
     record.append("curate", row)
 
 
 def hits(bench: Workbench) -> np.ndarray:
     """float64 [n]: whether each (clean) validation row is read right."""
     rows, target = bench.made.rows.labelled("valid"), bench.made.rows.target
-    return (bench.made.model.predict(bench.made.inputs(bench.made.embeddings.rows(rows))).labels == target.values[rows]) * 1.0
+    return (
+        bench.made.model.predict(bench.made.inputs(bench.made.embeddings.rows(rows))).labels
+        == target.values[rows]
+    ) * 1.0
 
 
-def least_confident(bench: Workbench, rows: np.ndarray, given: np.ndarray, count: int) -> np.ndarray:
+def least_confident(
+    bench: Workbench, rows: np.ndarray, given: np.ndarray, count: int
+) -> np.ndarray:
     """bool [n]: the `count` rows whose label a cross-fitted logistic regression finds least likely."""
     x = bench.made.training.embeddings.rows(rows)
-    features = np.concatenate([x.features[f] * x.present[:, [k]] for k, f in enumerate(x.fields)], 1)
+    features = np.concatenate(
+        [x.features[f] * x.present[:, [k]] for k, f in enumerate(x.fields)], 1
+    )
     folds = StratifiedKFold(4, shuffle=True, random_state=0)
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=100))
     p = cross_val_predict(model, features, given, cv=folds, method="predict_proba")
     out = np.zeros(len(rows), bool)
-    out[np.argsort(p[np.arange(len(rows)), np.searchsorted(np.unique(given), given)], kind="stable")[:count]] = True
+    out[
+        np.argsort(
+            p[np.arange(len(rows)), np.searchsorted(np.unique(given), given)], kind="stable"
+        )[:count]
+    ] = True
     return out
 
 
-def generators(folder: Path, clean: Dataset, how: str, rate: float, made: dict[str, list[Reads]]) -> None:
+def generators(
+    folder: Path, clean: Dataset, how: str, rate: float, made: dict[str, list[Reads]]
+) -> None:
     """One line: the generator on raw, curated and clean labels. made: what is known of the clean arm is kept there."""
     raw = corrupted(clean, "class", how, rate)
     bench = Workbench(raw, "class", folder / f"fashion-{how}-{rate}", SETTINGS)
     bench.fit()
     curated, begun = Curation(bench.made).dataset, time.perf_counter()
     images, _ = fashion.load("train")
-    pixels, asked = images[np.random.default_rng(0).permutation(len(images))[: TRAIN + JUDGED]], np.arange(MADE) % 10
+    pixels, asked = (
+        images[np.random.default_rng(0).permutation(len(images))[: TRAIN + JUDGED]],
+        np.arange(MADE) % 10,
+    )
     valid = as_rows(pixels, clean, slice(TRAIN, TRAIN + JUDGED))
     weights = np.array(curated.table[WEIGHT].to_pylist())[:TRAIN]
     rows = {
@@ -182,23 +232,42 @@ def generators(folder: Path, clean: Dataset, how: str, rate: float, made: dict[s
         "raw": as_rows(pixels, raw, slice(TRAIN)),
         "clean": as_rows(pixels, clean, slice(TRAIN)),
     }
-    arms = {name: made.get(name) or [reads(sampled(one, valid, seed, asked)) for seed in range(SEEDS)]
-            for name, one in rows.items() if rate or name != "raw"}  # fmt: skip
+    arms = {
+        name: made.get(name) or [reads(sampled(one, valid, seed, asked)) for seed in range(SEEDS)]
+        for name, one in rows.items()
+        if rate or name != "raw"
+    }
     made["clean"] = arms["clean"]
-    right = {name: np.array([classes == asked for _, classes in each], float) for name, each in arms.items()}
+    right = {
+        name: np.array([classes == asked for _, classes in each], float)
+        for name, each in arms.items()
+    }
     real, _ = fashion.read(network("features"), pixels)
-    row: dict[str, Any] = {"cell": f"fashion-{how}-{rate} gan", "steps": STEPS, "generator_seeds": SEEDS, "made_images": MADE}
+    row: dict[str, Any] = {
+        "cell": f"fashion-{how}-{rate} gan",
+        "steps": STEPS,
+        "generator_seeds": SEEDS,
+        "made_images": MADE,
+    }
     for name, each in arms.items():
-        row[f"class_right_{name}"] = rounded(evidence.proportion(right[name].mean(0)))
+        row[f"class_right_{name}"] = rounded(intervals.proportion(right[name].mean(0)))
         row[f"class_right_{name}_seeds"] = right[name].mean(1).round(4).tolist()
         row[f"frechet_{name}_seeds"] = [round(frechet.distance(real, x), 2) for x, _ in each]
-    for one, other in [("curated", "raw"), ("clean", "curated")] if rate else [("clean", "curated")]:
+    for one, other in (
+        [("curated", "raw"), ("clean", "curated")] if rate else [("clean", "curated")]
+    ):
         gain = (right[one] - right[other]).mean(0)
-        row[f"class_right_{one}_minus_{other}"] = bootstrap(lambda k, gain=gain: gain[k].mean(), MADE)
+        row[f"class_right_{one}_minus_{other}"] = bootstrap(
+            lambda k, gain=gain: gain[k].mean(), MADE
+        )
         pairs = [(a, b) for (a, _), (b, _) in zip(arms[one], arms[other], strict=True)]
 
         def further(k: np.ndarray, pairs: list[tuple[np.ndarray, np.ndarray]] = pairs) -> float:
-            return float(np.mean([frechet.distance(real, a[k]) - frechet.distance(real, b[k]) for a, b in pairs]))
+            return float(
+                np.mean(
+                    [frechet.distance(real, a[k]) - frechet.distance(real, b[k]) for a, b in pairs]
+                )
+            )
 
         row[f"frechet_{one}_minus_{other}"] = bootstrap(further, MADE, 60)
     record.append("curate", row | {"seconds": round(time.perf_counter() - begun, 1)})
@@ -207,7 +276,11 @@ def generators(folder: Path, clean: Dataset, how: str, rate: float, made: dict[s
 def as_rows(pixels: np.ndarray, data: Dataset, rows: slice) -> ImageRows:
     """Images whose only condition is their class."""
     labels = data.table["class"].to_pylist()[rows]
-    return ImageRows(pixels[rows], fashion.asked(np.array([fashion.CLASSES.index(name) for name in labels])), fashion.CLASSES)
+    return ImageRows(
+        pixels[rows],
+        fashion.asked(np.array([fashion.CLASSES.index(name) for name in labels])),
+        fashion.CLASSES,
+    )
 
 
 def sampled(train: ImageRows, valid: ImageRows, seed: int, asked: np.ndarray) -> np.ndarray:
@@ -215,7 +288,9 @@ def sampled(train: ImageRows, valid: ImageRows, seed: int, asked: np.ndarray) ->
     with tempfile.TemporaryDirectory() as work:
         context = Context(Runtime(seed, "cpu", "bfloat16", 1).apply(), Path(work), STEPS)
         sampler = catalog.build("generators", "gan").fit(train, valid, context)
-    return np.concatenate(list(sampler.sample(fashion.asked(asked), range(len(asked)), Controls(batch=250))))
+    return np.concatenate(
+        list(sampler.sample(fashion.asked(asked), range(len(asked)), Controls(batch=250)))
+    )
 
 
 def network(name: str) -> fashion.Judge:
@@ -233,10 +308,12 @@ def bootstrap(figure: Callable[[np.ndarray], float], rows: int, draws: int = DRA
     """The figure and its 95 % interval over draws of rows with replacement."""
     rng = np.random.default_rng(0)
     drawn = [float(figure(rng.integers(0, rows, rows))) for _ in range(draws)]
-    return [round(float(v), 4) for v in (figure(np.arange(rows)), *np.quantile(drawn, [0.025, 0.975]))]
+    return [
+        round(float(v), 4) for v in (figure(np.arange(rows)), *np.quantile(drawn, [0.025, 0.975]))
+    ]
 
 
-def rounded(one: evidence.Interval | evidence.Finding) -> list[float]:
+def rounded(one: intervals.Interval | Finding) -> list[float]:
     return [round(float(v), 4) for v in (one.value, one.low, one.high)]
 
 

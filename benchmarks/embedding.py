@@ -27,14 +27,14 @@ import pyarrow as pa
 import torch
 from record import append
 
-from gobelin import catalog
+from gobelin.core import catalog
+from gobelin.core.machine import Runtime
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Column, Field, Schema
 from gobelin.data.images import Opening, open_image, squared
-from gobelin.embedding import Reader
-from gobelin.encoders import FittedEncoder
-from gobelin.networks.foreign import no_bars, quiet
-from gobelin.runtime import Runtime
+from gobelin.embedding.encoders import FittedEncoder
+from gobelin.embedding.features import Reader
+from gobelin.networks.pipeline_calls import no_bars, quiet
 
 STAMPS = Path("/usr/share/tuxpaint/stamps")
 COUNTS = {"image": 300, "image_model": 80, "text": 600}
@@ -62,9 +62,14 @@ def texts(count: int) -> list[str]:
     """Captions of a few words and paragraphs of up to a page, in turn."""
     import sklearn
 
-    captions = sorted({p.read_text("utf-8", "replace").split("\n")[0].strip() for p in STAMPS.rglob("*.txt")} - {""})
+    captions = sorted(
+        {p.read_text("utf-8", "replace").split("\n")[0].strip() for p in STAMPS.rglob("*.txt")}
+        - {""}
+    )
     described = sorted((Path(sklearn.__file__).parent / "datasets" / "descr").glob("*.rst"))
-    pages = [" ".join(part.split()) for p in described for part in p.read_text("utf-8").split("\n\n")]
+    pages = [
+        " ".join(part.split()) for p in described for part in p.read_text("utf-8").split("\n\n")
+    ]
     pages = [page for page in dict.fromkeys(pages) if sum(c.isalpha() for c in page) > 40]
     mixed = [t for pair in zip(captions, pages * 9, strict=False) for t in pair]
     return list(dict.fromkeys(mixed))[:count]
@@ -75,7 +80,12 @@ def random_vit(folder: Path) -> Path:
 
     with quiet(), no_bars(transformers.utils.logging):
         torch.manual_seed(0)
-        size = {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 6, "intermediate_size": 1536}
+        size = {
+            "hidden_size": 384,
+            "num_hidden_layers": 12,
+            "num_attention_heads": 6,
+            "intermediate_size": 1536,
+        }
         transformers.ViTModel(transformers.ViTConfig(**size)).save_pretrained(folder)
         transformers.ViTImageProcessorPil().save_pretrained(folder)
     return folder
@@ -84,7 +94,9 @@ def random_vit(folder: Path) -> Path:
 class Bench:
     """One encoder on one set. runs: name of a contender -> what it does once."""
 
-    def __init__(self, name: str, values: list[str], root: Path, work: Path, **settings: object) -> None:
+    def __init__(
+        self, name: str, values: list[str], root: Path, work: Path, **settings: object
+    ) -> None:
         self.name, self.work, self.runtime = name, work, Runtime().resolved()
         kind = "text" if name == "text" else "image"
         component = catalog.build("encoders", "text_model" if name == "text" else name, settings)
@@ -101,10 +113,14 @@ class Bench:
         self.again()
 
     def again(self) -> None:
-        reader = Reader(self.schema, {self.kind: self.encoder}, self.work / "cache", self.runtime.threads)
+        reader = Reader(
+            self.schema, {self.kind: self.encoder}, self.work / "cache", self.runtime.threads
+        )
         self.vectors = reader.embed(self.data).features[self.kind]
 
-    def best(self, batches: Callable[[int], list], forward: Callable[..., object]) -> tuple[int, str, Callable[[], None]]:
+    def best(
+        self, batches: Callable[[int], list], forward: Callable[..., object]
+    ) -> tuple[int, str, Callable[[], None]]:
         """Batch and precision at which the forward pass alone is fastest, and that pass."""
         tried = {}
         for precision in ("float32", "bfloat16"):
@@ -119,7 +135,10 @@ class Bench:
 
                 some = ready[:: max(1, len(ready) * size // 96)]  # about 96 items
                 once(some)
-                tried[size, precision] = (seconds(lambda once=once, some=some: once(some)) / len(some) / size, once)
+                tried[size, precision] = (
+                    seconds(lambda once=once, some=some: once(some)) / len(some) / size,
+                    once,
+                )
         (size, precision), (_, once) = min(tried.items(), key=lambda item: item[1][0])
         return size, precision, once
 
@@ -138,7 +157,9 @@ def images(name: str, work: Path) -> tuple[Bench, dict[str, object]]:
         def forward(x: torch.Tensor) -> torch.Tensor:
             return network.extract_features(x).mean((2, 3))
 
-        ready = ((pixels.permute(0, 3, 1, 2).float() - 127) / 128).contiguous(memory_format=torch.channels_last)
+        ready = ((pixels.permute(0, 3, 1, 2).float() - 127) / 128).contiguous(
+            memory_format=torch.channels_last
+        )
 
         def one(file: str) -> np.ndarray:
             image = squared(open_image(file, STAMPS, Opening())[0], 128)
@@ -201,11 +222,15 @@ def sentences(name: str, work: Path) -> tuple[Bench, dict[str, object]]:
         with torch.no_grad():
             for text in bench.values:
                 given = tokenizer(text, return_tensors="pt", truncation=True, max_length=256)
-                torch.nn.functional.normalize(plain(**given).last_hidden_state.mean(1), dim=1).numpy()
+                torch.nn.functional.normalize(
+                    plain(**given).last_hidden_state.mean(1), dim=1
+                ).numpy()
 
     def forward(part: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         last = plain(input_ids=part[0], attention_mask=part[1]).last_hidden_state.float()
-        return torch.nn.functional.normalize((last * part[1][..., None]).sum(1) / part[1].sum(1, keepdim=True), dim=1)
+        return torch.nn.functional.normalize(
+            (last * part[1][..., None]).sum(1) / part[1].sum(1, keepdim=True), dim=1
+        )
 
     def batches(size: int) -> list:
         return [words.padded(tokens[k : k + size]) for k in range(0, len(tokens), size)]
@@ -218,7 +243,9 @@ def sentences(name: str, work: Path) -> tuple[Bench, dict[str, object]]:
         "tokens_most": lengths[-1],
     }
     bench.runs |= {"naive": naive, "bare": bare}
-    bench.runs["sentence_transformers"] = lambda: model.encode(bench.values, show_progress_bar=False)
+    bench.runs["sentence_transformers"] = lambda: model.encode(
+        bench.values, show_progress_bar=False
+    )
     return bench, {"bare_batch": size, "bare_precision": precision, **told}
 
 
@@ -232,17 +259,37 @@ def main() -> None:
         bench.gobelin()  # everybody has run once before the first round
         times: dict[str, list[tuple[float, float]]] = {}
         for _ in range(chosen.rounds):
-            for name, run in [("gobelin", bench.gobelin), ("again", bench.again), *bench.runs.items()]:
+            for name, run in [
+                ("gobelin", bench.gobelin),
+                ("again", bench.again),
+                *bench.runs.items(),
+            ]:
                 times.setdefault(name, []).append(both(run))
     took = {name: statistics.median(clock for clock, _ in t) for name, t in times.items()}
     used = {name: statistics.median(threads for _, threads in t) for name, t in times.items()}
     count, ours = len(bench.values), took["gobelin"]
-    row = {"set": chosen.what, "items": count, "rounds": chosen.rounds, "threads": bench.runtime.threads}
+    row = {
+        "set": chosen.what,
+        "items": count,
+        "rounds": chosen.rounds,
+        "threads": bench.runtime.threads,
+    }
     row |= {"precision": bench.runtime.precision, **told}
     row |= {f"{name}_per_second": round(count / t, 1) for name, t in took.items()}
     row |= {f"{name}_processor_ms": round(1000 * t / count, 3) for name, t in used.items()}
-    row |= {f"times_{name}": round(t / ours, 2) for name, t in took.items() if name not in ("gobelin", "again", "bare")}
-    append("embedding", row | {"share_of_bare": round(took["bare"] / ours, 2), "again_times": round(ours / took["again"], 1)})
+    row |= {
+        f"times_{name}": round(t / ours, 2)
+        for name, t in took.items()
+        if name not in ("gobelin", "again", "bare")
+    }
+    append(
+        "embedding",
+        row
+        | {
+            "share_of_bare": round(took["bare"] / ours, 2),
+            "again_times": round(ours / took["again"], 1),
+        },
+    )
 
 
 if __name__ == "__main__":

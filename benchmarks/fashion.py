@@ -14,12 +14,23 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gobelin import catalog
-from gobelin.generators import Condition
+from gobelin.core import catalog
+from gobelin.generation.generators import Condition
 from gobelin.networks.convolution import signal_of
 
 WORK = Path(__file__).parent / "work"  # never committed: trained judges, features of made images
-CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+CLASSES = (
+    "T-shirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
 
 
 def load(part: str) -> tuple[np.ndarray, np.ndarray]:
@@ -31,7 +42,12 @@ def load(part: str) -> tuple[np.ndarray, np.ndarray]:
 def asked(labels: np.ndarray) -> Condition:
     """Images of these classes, int64 [N], and of nothing else."""
     n = len(labels)
-    return Condition((), torch.zeros(n, 0, 1), torch.zeros(n, 0, dtype=torch.bool), torch.from_numpy(labels.astype(np.int64)))
+    return Condition(
+        (),
+        torch.zeros(n, 0, 1),
+        torch.zeros(n, 0, dtype=torch.bool),
+        torch.from_numpy(labels.astype(np.int64)),
+    )
 
 
 class Judge(nn.Module):
@@ -41,7 +57,11 @@ class Judge(nn.Module):
         super().__init__()
         sides, layers = (1, width, 2 * width, 4 * width), []
         for k, stride in enumerate((2, 1, 2)):
-            layers += [nn.Conv2d(sides[k], sides[k + 1], 3, stride, 1), nn.BatchNorm2d(sides[k + 1]), nn.ReLU()]
+            layers += [
+                nn.Conv2d(sides[k], sides[k + 1], 3, stride, 1),
+                nn.BatchNorm2d(sides[k + 1]),
+                nn.ReLU(),
+            ]
         self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(4 * width * 49, 64), nn.ReLU())
         self.head = nn.Linear(64, 10)
 
@@ -60,7 +80,9 @@ def judge(name: str, width: int, seed: int, epochs: int = 4, batch: int = 256) -
         answers, steps = torch.from_numpy(labels), epochs * (len(labels) // batch)
         optimiser = torch.optim.AdamW(network.parameters(), weight_decay=1e-3)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=steps)
-        order = torch.cat([torch.randperm(len(labels))[: steps // epochs * batch] for _ in range(epochs)])
+        order = torch.cat(
+            [torch.randperm(len(labels))[: steps // epochs * batch] for _ in range(epochs)]
+        )
         for rows in order.split(batch):
             with torch.autocast("cpu", torch.bfloat16):
                 _, logits = network(signal_of(images[rows.numpy()]))
@@ -77,4 +99,6 @@ def judge(name: str, width: int, seed: int, epochs: int = 4, batch: int = 256) -
 def read(network: Judge, images: np.ndarray, batch: int = 500) -> tuple[np.ndarray, np.ndarray]:
     """Features float64 [N, 64] and the class read, int64 [N]; float32 inside."""
     out = [network(signal_of(images[k : k + batch])) for k in range(0, len(images), batch)]
-    return torch.cat([f for f, _ in out]).double().numpy(), torch.cat([logits for _, logits in out]).argmax(1).numpy()
+    return torch.cat([f for f, _ in out]).double().numpy(), torch.cat(
+        [logits for _, logits in out]
+    ).argmax(1).numpy()

@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-SIGMA, RADIUS, TOP = 1.5, 5, 255.0  # an 11 x 11 window, section III.B of the paper; the range of the levels
+SIGMA, RADIUS, TOP = (
+    1.5,
+    5,
+    255.0,
+)  # an 11 x 11 window, section III.B of the paper; the range of the levels
 C_1, C_2 = (0.01 * TOP) ** 2, (0.03 * TOP) ** 2
 
 

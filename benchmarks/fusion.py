@@ -34,14 +34,19 @@ from sklearn.linear_model import LogisticRegression, Ridge
 sys.path.insert(0, str(Path(__file__).parent))
 import record
 
-from gobelin import Workbench, catalog, check, comparison, contest, evidence, schema
-from gobelin.contest import OWN
+from gobelin import Workbench
+from gobelin.core import catalog
+from gobelin.core.machine import Progress, Runtime
 from gobelin.data.fields import Target
-from gobelin.embedding import Embeddings, Reader
-from gobelin.fusion import Predictor
-from gobelin.jobs import Job
-from gobelin.predict import Training, balanced, cross_fit, folds_of
-from gobelin.runtime import Progress, Runtime
+from gobelin.embedding import schema
+from gobelin.embedding.features import Embeddings, Reader
+from gobelin.evidence import comparison, intervals
+from gobelin.prediction import fusion_choice
+from gobelin.prediction.cross_fit import Training, balanced, cross_fit, folds_of
+from gobelin.prediction.fusion import Predictor
+from gobelin.prediction.fusion_choice import OWN
+from gobelin.prediction.heads.job import Job
+from gobelin.quality import data
 
 SETS: dict[str, tuple[str, dict[str, Any]]] = {
     "openmoji": ("openmoji", {}),
@@ -60,19 +65,33 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--sample", choices=list(SETS))
     parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--without", action="append", default=[], help="A fusion that does not compete, for its cost.")
-    parser.add_argument("--keep", type=Path, help="Folder for the runs; encoded cells are used again.")
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        help="A fusion that does not compete, for its cost.",
+    )
+    parser.add_argument(
+        "--keep", type=Path, help="Folder for the runs; encoded cells are used again."
+    )
     said = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         for name in [said.sample] if said.sample else SETS:
-            compare(name, (said.keep or Path(temporary)) / name.replace(" ", "-"), said.folds, said.without)
+            compare(
+                name,
+                (said.keep or Path(temporary)) / name.replace(" ", "-"),
+                said.folds,
+                said.without,
+            )
 
 
 def compare(name: str, folder: Path, folds: int, without: Sequence[str]) -> None:
     sample, own = SETS[name]
     source = catalog.build("samples", sample, own)
     start = time.perf_counter()
-    made = Workbench(source.write(folder / "data", 0), source.target, folder / "run", source.settings()).made
+    made = Workbench(
+        source.write(folder / "data", 0), source.target, folder / "run", source.settings()
+    ).made
     target = made.rows.target
     seen: dict[str, list[np.ndarray]] = {}
     chosen, alone, decays, rows = [], [], [], []
@@ -91,17 +110,30 @@ def compare(name: str, folder: Path, folds: int, without: Sequence[str]) -> None
     gains = {}
     for rival in rivals:
         gain = paired(all_seen[rival], all_seen["chosen"], target.kind, truth, units)
-        gains[rival.removeprefix("rival: ")] = {k: getattr(gain, k) / spread for k in ("value", "low", "high")}
-    record.append("fusion", {
-        "contender": name, "kind": target.kind, "folds": len(rows), "unseen_rows": int(kept.sum()), "units": len(set(units)),
-        "classes": len(np.unique(truth)) if target.kind != "number" else 0, "fields": list(made.schema.field_names),
-        "without": list(without),
-        "chosen": dict(Counter(chosen)), "alone": dict(Counter(alone)), "linear_decay": dict(Counter(decays)),
-        "figure": figures["chosen"],
-        "fusions": {k: v for k, v in figures.items() if k != "chosen" and k not in rivals},
-        "rivals": {k.removeprefix("rival: "): figures[k] for k in rivals}, "gain_over": gains,
-        "seconds": round(time.perf_counter() - start),
-    })  # fmt: skip
+        gains[rival.removeprefix("rival: ")] = {
+            k: getattr(gain, k) / spread for k in ("value", "low", "high")
+        }
+    record.append(
+        "fusion",
+        {
+            "contender": name,
+            "kind": target.kind,
+            "folds": len(rows),
+            "unseen_rows": int(kept.sum()),
+            "units": len(set(units)),
+            "classes": len(np.unique(truth)) if target.kind != "number" else 0,
+            "fields": list(made.schema.field_names),
+            "without": list(without),
+            "chosen": dict(Counter(chosen)),
+            "alone": dict(Counter(alone)),
+            "linear_decay": dict(Counter(decays)),
+            "figure": figures["chosen"],
+            "fusions": {k: v for k, v in figures.items() if k != "chosen" and k not in rivals},
+            "rivals": {k.removeprefix("rival: "): figures[k] for k in rivals},
+            "gain_over": gains,
+            "seconds": round(time.perf_counter() - start),
+        },
+    )
 
 
 def outer(made: Any, folds: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -125,33 +157,61 @@ def prepared(made: Any, train: np.ndarray) -> Training:
     """What the predictors of a fold are fitted on: encoders that learn have seen its training cells alone."""
     rows, encoders = made.rows, {}
     for one in made.schema.fields:
-        cells, kinds = rows.dataset.rows(train).cells(one), {c: made.schema.kind(c) for c in one.columns}
-        encoders[one.name] = schema.build_encoder(one.encoder, made.settings.choices).fit(cells, one, kinds, made.runtime)
-    x = Reader(made.schema, encoders, made.run.folder / "cache", made.runtime.threads).embed(rows.dataset)
-    _, given = check.giveaways(rows.dataset, rows.schema, rows.target, x.present, x.fields, train, made.settings.check)
+        cells, kinds = (
+            rows.dataset.rows(train).cells(one),
+            {c: made.schema.kind(c) for c in one.columns},
+        )
+        encoders[one.name] = schema.build_encoder(one.encoder, made.settings.choices).fit(
+            cells, one, kinds, made.runtime
+        )
+    x = Reader(made.schema, encoders, made.run.folder / "cache", made.runtime.threads).embed(
+        rows.dataset
+    )
+    _, given = data.giveaways(
+        rows.dataset, rows.schema, rows.target, x.present, x.fields, train, made.settings.check
+    )
     x = x.keep([f for f in x.fields if f not in given])
-    return Training(made.settings.predict, x, rows.target, train, rows.groups, rows.weights, made.runtime)
+    return Training(
+        made.settings.predict, x, rows.target, train, rows.groups, rows.weights, made.runtime
+    )
 
 
-def read_fold(training: Training, rows: np.ndarray, without: Sequence[str]) -> tuple[str, str, float, dict[str, np.ndarray]]:
+def read_fold(
+    training: Training, rows: np.ndarray, without: Sequence[str]
+) -> tuple[str, str, float, dict[str, np.ndarray]]:
     """The fusion, the field and the linear rival's decay that the training rows choose; how each contender reads these rows."""
     unseen, target = training.embeddings.rows(rows), training.target
 
     def reads(predictor: Predictor, x: Embeddings = unseen) -> np.ndarray:
         """1 where a row's class is read right; of a number, what is said too much."""
         said, truth = predictor.scores(x), target.values[rows]
-        return said[:, 0] - truth if target.kind == "number" else (said.argmax(1) == truth).astype(float)
+        return (
+            said[:, 0] - truth
+            if target.kind == "number"
+            else (said.argmax(1) == truth).astype(float)
+        )
 
-    fusions = {name: Once(catalog.build("fusion", name)) for name in catalog.names("fusion") if name not in without}
-    best, _ = contest.contest(fusions, training)
+    fusions = {
+        name: Once(catalog.build("fusion", name))
+        for name in catalog.names("fusion")
+        if name not in without
+    }
+    best, _ = fusion_choice.contest(fusions, training)
     out = {name: reads(cross_fit(one, training).predictor) for name, one in fusions.items()}
     out["chosen"] = out[best]
-    alone = {f: replace(training, embeddings=training.embeddings.keep([f])) for f in training.embeddings.fields}
+    alone = {
+        f: replace(training, embeddings=training.embeddings.keep([f]))
+        for f in training.embeddings.fields
+    }
     heads = {f: Once(catalog.build("fusion", "concat")) for f in alone}
     single = max(alone, key=lambda f: cross_fitted(heads[f], alone[f]))
-    out["rival: best field alone"] = reads(cross_fit(heads[single], alone[single]).predictor, unseen.keep([single]))
+    out["rival: best field alone"] = reads(
+        cross_fit(heads[single], alone[single]).predictor, unseen.keep([single])
+    )
     numeric = target.kind == "number"
-    weights = balanced(target, training.rows, training.weights[training.rows], training.settings.balance)
+    weights = balanced(
+        target, training.rows, training.weights[training.rows], training.settings.balance
+    )
     untuned = {
         "forests under voting": catalog.build("fusion", "voting"),
         "gradient boosting": Flat(
@@ -162,7 +222,12 @@ def read_fold(training: Training, rows: np.ndarray, without: Sequence[str]) -> t
     }
     for name, one in untuned.items():
         (fitted,) = one.fit(
-            training.embeddings, target, [Job(training.rows, weights)], training.rows, training.runtime, training.progress
+            training.embeddings,
+            target,
+            [Job(training.rows, weights)],
+            training.rows,
+            training.runtime,
+            training.progress,
         )
         out[f"rival: {name}"] = reads(fitted)
     linear = Flat(Ridge() if numeric else LogisticRegression(max_iter=1000), filled=True)
@@ -174,7 +239,7 @@ def read_fold(training: Training, rows: np.ndarray, without: Sequence[str]) -> t
 
 def cross_fitted(fusion: Any, training: Training) -> float:
     """Its score on training rows, more is better."""
-    found = next(f for f in contest.contest({"it": fusion}, training)[1] if f.name == OWN)
+    found = next(f for f in fusion_choice.contest({"it": fusion}, training)[1] if f.name == OWN)
     return float(found.value) if found.better == "higher" else -float(found.value)
 
 
@@ -186,18 +251,22 @@ def judged(target: Target, folds: Sequence[np.ndarray]) -> np.ndarray:
     return np.all([target.counts(part) > 0 for part in folds], axis=0)[target.values[rows]]
 
 
-def paired(rival: np.ndarray, ours: np.ndarray, kind: str, truth: np.ndarray, units: Sequence[str]) -> comparison.Comparison:
+def paired(
+    rival: np.ndarray, ours: np.ndarray, kind: str, truth: np.ndarray, units: Sequence[str]
+) -> comparison.Comparison:
     if kind == "number":
         return comparison.compare(rival, ours, units=units, metric="rmse")
     return comparison.compare(rival, ours, truth, units)
 
 
-def figure(one: np.ndarray, kind: str, truth: np.ndarray, units: list[str], spread: float) -> dict[str, float]:
+def figure(
+    one: np.ndarray, kind: str, truth: np.ndarray, units: list[str], spread: float
+) -> dict[str, float]:
     """Balanced accuracy; of a number the root mean squared error over the number's standard deviation (1: knows nothing)."""
     if kind == "number":
-        square = evidence.mean((one / spread) ** 2, units)
+        square = intervals.mean((one / spread) ** 2, units)
         return {k: float(np.sqrt(max(getattr(square, k), 0))) for k in ("value", "low", "high")}
-    found = evidence.balanced_accuracy(one, truth, units)
+    found = intervals.balanced_accuracy(one, truth, units)
     return {"value": found.value, "low": found.low, "high": found.high}
 
 
@@ -228,20 +297,34 @@ class Flat:
     several: bool = False
 
     def fit(
-        self, x: Embeddings, target: Target, jobs: Sequence[Job], basis: np.ndarray, runtime: Runtime, progress: Progress
+        self,
+        x: Embeddings,
+        target: Target,
+        jobs: Sequence[Job],
+        basis: np.ndarray,
+        runtime: Runtime,
+        progress: Progress,
     ) -> list[FlatPredictor]:
         known = side_by_side(x.rows(basis))
         mean, spread = np.nanmean(known, 0), np.nanstd(known, 0) + 1e-6
         plain = FlatPredictor(self.estimator, mean, spread, self.filled, len(target.classes), None)
-        span = np.linalg.svd(plain.seen(x.rows(basis)), full_matrices=False)[2].T if self.filled else None
+        span = (
+            np.linalg.svd(plain.seen(x.rows(basis)), full_matrices=False)[2].T
+            if self.filled
+            else None
+        )
         out = []
         for job in jobs:
             estimator = clone(self.estimator)
             if job.decay:
                 penalty = job.decay * len(job.rows)
-                estimator.set_params(**({"alpha": penalty} if isinstance(estimator, Ridge) else {"C": 1 / penalty}))
+                estimator.set_params(
+                    **({"alpha": penalty} if isinstance(estimator, Ridge) else {"C": 1 / penalty})
+                )
             predictor = replace(plain, estimator=estimator, span=span)
-            estimator.fit(predictor.seen(x.rows(job.rows)), target.values[job.rows], sample_weight=job.weights)
+            estimator.fit(
+                predictor.seen(x.rows(job.rows)), target.values[job.rows], sample_weight=job.weights
+            )
             out.append(predictor)
         return out
 
@@ -266,13 +349,17 @@ class FlatPredictor:
         if not self.classes:
             return self.estimator.predict(self.seen(x))[:, None]
         out = np.full((len(x), self.classes), np.log(1e-3))
-        out[:, self.estimator.classes_] = np.log(self.estimator.predict_proba(self.seen(x)).clip(1e-3))
+        out[:, self.estimator.classes_] = np.log(
+            self.estimator.predict_proba(self.seen(x)).clip(1e-3)
+        )
         return out
 
 
 def side_by_side(x: Embeddings) -> np.ndarray:
     """float64 [N, D]: nan where a field is missing."""
-    return np.concatenate([np.where(x.present[:, [k]], x.features[f], np.nan) for k, f in enumerate(x.fields)], 1)
+    return np.concatenate(
+        [np.where(x.present[:, [k]], x.features[f], np.nan) for k, f in enumerate(x.fields)], 1
+    )
 
 
 if __name__ == "__main__":

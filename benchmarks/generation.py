@@ -29,13 +29,19 @@ import readme
 import record
 from contenders import CONTENDERS, Sample
 
-from gobelin import store, weights
-from gobelin.metrics import coverage, frechet, kernel
-from gobelin.runtime import Runtime
+from gobelin.core import files, weights
+from gobelin.core.machine import Runtime
+from gobelin.quality.metrics import coverage, frechet, kernel
 
 MOST, SAMPLING, MOVED, TRIES = 10_000, 300.0, 0.2, 3
 SEEDED = ("gobelin gan", "gobelin flow", "gobelin autoregressive")
-DRAWN = ("gobelin gan", "gobelin flow 2", "diffusers tuned DPM-Solver 15", "DCGAN", "diffusers plain DDIM 20")
+DRAWN = (
+    "gobelin gan",
+    "gobelin flow 2",
+    "diffusers tuned DPM-Solver 15",
+    "DCGAN",
+    "diffusers plain DDIM 20",
+)
 AGAIN, REAL, LADDER = 75, "real test images", (500, 1000, 2000, 5000, 10_000)
 
 
@@ -45,7 +51,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="training seeds of Gobelin's own")
     parser.add_argument("--contender", choices=CONTENDERS)
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--alone", type=int, help="run the contender in this very process: which try this is")
+    parser.add_argument(
+        "--alone", type=int, help="run the contender in this very process: which try this is"
+    )
     said = parser.parse_args()
     if said.alone:
         contend(said.contender, said.seed or 0, said.minutes, said.alone == TRIES)
@@ -57,7 +65,16 @@ def main() -> None:
         seeds = range(said.seeds if name in SEEDED else 1) if said.seed is None else [said.seed]
         for seed in [k for k in seeds if not finished(name, k, said.minutes)]:
             for attempt in range(1, TRIES + 1):
-                command = [sys.executable, __file__, "--contender", name, "--seed", str(seed), "--minutes", str(said.minutes)]
+                command = [
+                    sys.executable,
+                    __file__,
+                    "--contender",
+                    name,
+                    "--seed",
+                    str(seed),
+                    "--minutes",
+                    str(said.minutes),
+                ]
                 done = subprocess.run([*command, "--alone", str(attempt)])
                 if done.returncode != AGAIN:
                     done.check_returncode()
@@ -81,13 +98,25 @@ def contend(name: str, seed: int, minutes: float, last: bool) -> None:
         raise SystemExit(AGAIN)
     for suffix, (made, asked, seconds) in drawn.items():
         took = {
-            "contender": name + suffix, "parent": name, "seed": seed, "minutes": minutes, "steps": fitted.steps,
-            **measured(images, made, asked), "samples_per_s": round(len(made) / seconds, 2),
-            "train_images_per_s": round(fitted.images / fitted.seconds, 1), "peak_memory_mb": peak,
-            "train_seconds": round(fitted.seconds, 1), "parameters": fitted.parameters, "flops_per_image": fitted.flops,
-            "share_of_matmul_rate": round(fitted.flops * fitted.images / fitted.seconds / before, 4),
-            "matmul_tflops_before": round(before / 1e12, 3), "matmul_tflops_after": round(after / 1e12, 3), **fitted.notes,
-        }  # fmt: skip
+            "contender": name + suffix,
+            "parent": name,
+            "seed": seed,
+            "minutes": minutes,
+            "steps": fitted.steps,
+            **measured(images, made, asked),
+            "samples_per_s": round(len(made) / seconds, 2),
+            "train_images_per_s": round(fitted.images / fitted.seconds, 1),
+            "peak_memory_mb": peak,
+            "train_seconds": round(fitted.seconds, 1),
+            "parameters": fitted.parameters,
+            "flops_per_image": fitted.flops,
+            "share_of_matmul_rate": round(
+                fitted.flops * fitted.images / fitted.seconds / before, 4
+            ),
+            "matmul_tflops_before": round(before / 1e12, 3),
+            "matmul_tflops_after": round(after / 1e12, 3),
+            **fitted.notes,
+        }
         record.append("generation", took)
         sheet(made, fashion.WORK / f"{name}{suffix} {seed}.png")
 
@@ -126,8 +155,9 @@ def measured(train: np.ndarray, made: np.ndarray, asked: np.ndarray) -> dict[str
 
 def judges() -> str:
     """Names the two judges: figures of other judges can't be compared."""
-    return store.fingerprint(
-        weights.fingerprint(fashion.judge("features", 32, 1)), weights.fingerprint(fashion.judge("classes", 16, 2))
+    return files.fingerprint(
+        weights.fingerprint(fashion.judge("features", 32, 1)),
+        weights.fingerprint(fashion.judge("classes", 16, 2)),
     )[:12]
 
 
@@ -155,7 +185,10 @@ def matmul_rate(size: int = 2048, seconds: float = 3.0) -> float:
 def finished(name: str, seed: int, minutes: float) -> bool:
     """Whether the results hold this contender's line."""
     wanted = (name, seed, minutes, judges())
-    return any((r["parent"], r["seed"], r["minutes"], r["judges"]) == wanted for r in record.all_of("generation"))
+    return any(
+        (r["parent"], r["seed"], r["minutes"], r["judges"]) == wanted
+        for r in record.all_of("generation")
+    )
 
 
 def figures(real: np.ndarray, made: np.ndarray, right: np.ndarray) -> dict[str, float]:
@@ -163,10 +196,11 @@ def figures(real: np.ndarray, made: np.ndarray, right: np.ndarray) -> dict[str, 
     some = real[np.random.default_rng(0).permutation(len(real))[: len(made)]]
     scores = coverage.scores(some, made)
     return {
-        "frechet": round(frechet.distance(real, made), 3), "kid": round(kernel.distance(some, made).value, 5),
+        "frechet": round(frechet.distance(real, made), 3),
+        "kid": round(kernel.distance(some, made).value, 5),
         **{k: round(scores[k].value, 4) for k in ("precision", "recall", "density", "coverage")},
         "class_agreement": round(float(right.mean()), 4),
-    }  # fmt: skip
+    }
 
 
 if __name__ == "__main__":

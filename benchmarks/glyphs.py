@@ -12,15 +12,32 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 FONTS = Path("/usr/share/fonts")
-HANDS = ("breip", "humor-sans", "fifthhorseman", "femkeklaver", "bwht", "klee", "rufscript", "sjfonts", "yusei-magic",
-         "dancingscript", "kaushanscript", "joscelyn", "comic-neue")  # fmt: skip
+HANDS = (
+    "breip",
+    "humor-sans",
+    "fifthhorseman",
+    "femkeklaver",
+    "bwht",
+    "klee",
+    "rufscript",
+    "sjfonts",
+    "yusei-magic",
+    "dancingscript",
+    "kaushanscript",
+    "joscelyn",
+    "comic-neue",
+)
 
 
 def hands() -> list[Path]:
     """The handwriting fonts that are installed."""
-    found = sorted(p for p in FONTS.glob("*/*/*") if p.suffix in (".ttf", ".otf") and p.parent.name in HANDS)
+    found = sorted(
+        p for p in FONTS.glob("*/*/*") if p.suffix in (".ttf", ".otf") and p.parent.name in HANDS
+    )
     if len(found) < 20:
-        raise SystemExit(f"{FONTS}: {len(found)} fonts of handwriting, 20 were expected. Install those of glyphs.py.")
+        raise SystemExit(
+            f"{FONTS}: {len(found)} fonts of handwriting, 20 were expected. Install those of glyphs.py."
+        )
     return found
 
 
@@ -30,8 +47,12 @@ def write(folder: Path, each: int, size: int) -> Path:
     for digit in range(10):
         (folder / str(digit)).mkdir(parents=True, exist_ok=True)
         for k in range(each):
-            shades = Image.fromarray(np.round(255 * (1 - drawn(str(digit), fonts, rng))).astype(np.uint8))
-            shades.resize((size, size), Image.Resampling.BICUBIC).save(folder / str(digit) / f"{k}.png")
+            shades = Image.fromarray(
+                np.round(255 * (1 - drawn(str(digit), fonts, rng))).astype(np.uint8)
+            )
+            shades.resize((size, size), Image.Resampling.BICUBIC).save(
+                folder / str(digit) / f"{k}.png"
+            )
     return folder
 
 
@@ -40,14 +61,20 @@ def drawn(text: str, fonts: list[Path], rng: np.random.Generator) -> np.ndarray:
     the scans were."""
     font = ImageFont.truetype(str(fonts[rng.integers(len(fonts))]), 96)
     sheet = Image.new("L", (160, 160), 0)
-    ImageDraw.Draw(sheet).text((80, 80), text, font=font, fill=255, anchor="mm", stroke_width=int(rng.integers(0, 5)))
+    ImageDraw.Draw(sheet).text(
+        (80, 80), text, font=font, fill=255, anchor="mm", stroke_width=int(rng.integers(0, 5))
+    )
     slant, turn = rng.normal(0, 0.25), rng.normal(0, 8)
-    sheet = sheet.rotate(turn).transform(sheet.size, Image.Transform.AFFINE, (1, slant, -80 * slant, 0, 1, 0))
+    sheet = sheet.rotate(turn).transform(
+        sheet.size, Image.Transform.AFFINE, (1, slant, -80 * slant, 0, 1, 0)
+    )
     box = sheet.point(lambda v: 255 * (v > 60)).getbbox() or (0, 0, 160, 160)
     sheet, high = sheet.crop(box), int(rng.integers(30, 33))
     wide = int(np.clip(sheet.width * high / sheet.height * rng.uniform(0.8, 1.15), 8, 32))
     cell = Image.new("L", (32, 32), 0)
-    cell.paste(sheet.resize((wide, high), Image.Resampling.BICUBIC), ((32 - wide) // 2, (32 - high) // 2))
+    cell.paste(
+        sheet.resize((wide, high), Image.Resampling.BICUBIC), ((32 - wide) // 2, (32 - high) // 2)
+    )
     return (np.asarray(cell) > 110).reshape(8, 4, 8, 4).mean((1, 3))
 
 

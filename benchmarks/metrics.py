@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import record
 import reference_metrics as theirs
 
-from gobelin.metrics import coverage, frechet, kernel
+from gobelin.quality.metrics import coverage, frechet, kernel
 
 NEAREST, SUBSETS, SIZE = 5, 100, 1000
 OURS = "gobelin"
@@ -39,9 +39,13 @@ def rows(n: int, width: int, shape: str, made: bool) -> np.ndarray:
     noise = rng.normal(size=(n, width)).astype(np.float32)
     if shape == "white":
         return noise + np.float32(0.01 * made)
-    directions = np.random.default_rng(0).normal(size=(40, width)).astype(np.float32) / np.float32(6)
+    directions = np.random.default_rng(0).normal(size=(40, width)).astype(np.float32) / np.float32(
+        6
+    )
     spread = np.float32(1.1 if made else 1)
-    return np.maximum(rng.normal(size=(n, 40)).astype(np.float32) * spread @ directions + 0.3 * noise + 0.2, 0)
+    return np.maximum(
+        rng.normal(size=(n, 40)).astype(np.float32) * spread @ directions + 0.3 * noise + 0.2, 0
+    )
 
 
 def of_coverage(x: np.ndarray, y: np.ndarray) -> Figures:
@@ -54,7 +58,9 @@ def of_kernel(x: np.ndarray, y: np.ndarray) -> Figures:
 
 
 def their_kernel(x: np.ndarray, y: np.ndarray) -> Figures:
-    return dict(zip(("mean", "deviation"), theirs.kernel(x, y, SUBSETS, min(SIZE, len(x))), strict=True))
+    return dict(
+        zip(("mean", "deviation"), theirs.kernel(x, y, SUBSETS, min(SIZE, len(x))), strict=True)
+    )
 
 
 # Each metric's tools, and whether a tool adds in the type of its features and so is given float64 ones.
@@ -67,7 +73,10 @@ CALLS: dict[str, dict[str, tuple[Callable[[Any, Any], Figures], bool]]] = {
     "frechet": {
         OURS: (lambda x, y: {"distance": frechet.distance(x, y)}, False),
         "torch-fidelity": (lambda x, y: {"distance": theirs.frechet(x, y)}, True),
-        "scipy sqrtm": (lambda x, y: {"distance": theirs.frechet_by_root(theirs.moments(x), theirs.moments(y))}, False),
+        "scipy sqrtm": (
+            lambda x, y: {"distance": theirs.frechet_by_root(theirs.moments(x), theirs.moments(y))},
+            False,
+        ),
     },
     "frechet of covariances": {
         OURS: (lambda x, y: {"distance": frechet.gaussians(*x, *y)}, False),
@@ -77,26 +86,40 @@ CALLS: dict[str, dict[str, tuple[Callable[[Any, Any], Figures], bool]]] = {
     "kernel": {OURS: (of_kernel, False), "torch-fidelity": (their_kernel, True)},
 }
 
-GIVEN: dict[str, Callable[[np.ndarray], Any]] = {"frechet of covariances": theirs.moments}  # before the clock runs, of rows
+GIVEN: dict[str, Callable[[np.ndarray], Any]] = {
+    "frechet of covariances": theirs.moments
+}  # before the clock runs, of rows
 
 
 def alone(metric: str, tool: str, n: int, width: int, shape: str) -> None:
     """One call in this very process; one JSON line."""
     call, wide = CALLS[metric][tool]
     given = GIVEN.get(metric, lambda z: z.astype(np.float64 if wide else np.float32))
-    call(*(given(rows(300, 16, shape, made)) for made in (False, True)))  # imports, and whatever a first call sets up
+    call(
+        *(given(rows(300, 16, shape, made)) for made in (False, True))
+    )  # imports, and whatever a first call sets up
     x, y = (given(rows(n, width, shape, made)) for made in (False, True))
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts again from here
+    Path("/proc/self/clear_refs").write_text(
+        "5", encoding="ascii"
+    )  # the peak starts again from here
     before, start = memory("VmRSS"), time.perf_counter()
     figures = call(x, y)
     seconds = time.perf_counter() - start
-    said = {"seconds": seconds, "mb": memory("VmHWM") - before, "figures": {k: float(v) for k, v in figures.items()}}
+    said = {
+        "seconds": seconds,
+        "mb": memory("VmHWM") - before,
+        "figures": {k: float(v) for k, v in figures.items()},
+    }
     sys.stdout.write(json.dumps(said) + "\n")
 
 
 def memory(name: str) -> float:
     """MB, from the kernel's own count for this process."""
-    line = next(x for x in Path("/proc/self/status").read_text(encoding="ascii").splitlines() if x.startswith(name))
+    line = next(
+        x
+        for x in Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        if x.startswith(name)
+    )
     return int(line.split()[1]) / 1024
 
 
@@ -104,24 +127,50 @@ def measure(metric: str, n: int, width: int, shape: str, rounds: int) -> None:
     found: dict[str, list[dict]] = {tool: [] for tool in CALLS[metric]}
     for _ in range(rounds):
         for tool, said in found.items():
-            command = [sys.executable, __file__, "--metric", metric, "--alone", tool, "--rows", str(n), "--width", str(width)]
-            done = subprocess.run([*command, "--shape", shape], capture_output=True, text=True, check=False)
+            command = [
+                sys.executable,
+                __file__,
+                "--metric",
+                metric,
+                "--alone",
+                tool,
+                "--rows",
+                str(n),
+                "--width",
+                str(width),
+            ]
+            done = subprocess.run(
+                [*command, "--shape", shape], capture_output=True, text=True, check=False
+            )
             if done.returncode:
                 raise SystemExit(f"{metric}, {tool}:\n{done.stderr[-2000:]}")
             said.append(json.loads(done.stdout.splitlines()[-1]))
     ours = found[OURS][0]["figures"]
-    middle = {tool: statistics.median(one["seconds"] for one in said) for tool, said in found.items()}
+    middle = {
+        tool: statistics.median(one["seconds"] for one in said) for tool, said in found.items()
+    }
     most = {tool: max(one["mb"] for one in said) for tool, said in found.items()}
     for tool, said in found.items():
         other = said[0]["figures"]
         differences = [abs(ours[k] - v) / max(abs(v), 1e-12) for k, v in other.items()]
-        record.append("metrics", {
-            "contender": f"{metric}, {shape}, {tool}", "metric": metric, "shape": shape, "tool": tool, "rows": n,
-            "width": width, "rounds": rounds, "seconds": round(middle[tool], 3),
-            "times_gobelin": round(middle[tool] / middle[OURS], 2), "peak_mb": round(most[tool], 1),
-            "memory_times_gobelin": round(most[tool] / max(most[OURS], 0.1), 2), "difference": max(differences),
-            "figures": other,
-        })  # fmt: skip
+        record.append(
+            "metrics",
+            {
+                "contender": f"{metric}, {shape}, {tool}",
+                "metric": metric,
+                "shape": shape,
+                "tool": tool,
+                "rows": n,
+                "width": width,
+                "rounds": rounds,
+                "seconds": round(middle[tool], 3),
+                "times_gobelin": round(middle[tool] / middle[OURS], 2),
+                "peak_mb": round(most[tool], 1),
+                "memory_times_gobelin": round(most[tool] / max(most[OURS], 0.1), 2),
+                "difference": max(differences),
+                "figures": other,
+            },
+        )
 
 
 def main() -> None:

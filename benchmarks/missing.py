@@ -32,12 +32,15 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 sys.path.insert(0, str(Path(__file__).parent))
 import record
 
-from gobelin import Workbench, catalog, comparison, evaluation, evidence
-from gobelin.correlation import principal
-from gobelin.fusion.concat import Concat
-from gobelin.networks.joins import Join, Shapes, SideBySide, Weights
-from gobelin.predict import Predict, Training, cross_fit
-from gobelin.runtime import numpy_generator
+from gobelin import Workbench
+from gobelin.core import catalog
+from gobelin.core.machine import numpy_generator
+from gobelin.embedding.alignment.correlation import principal
+from gobelin.evidence import comparison, intervals
+from gobelin.prediction import evaluation
+from gobelin.prediction.cross_fit import Predict, Training, cross_fit
+from gobelin.prediction.fusion.concat import Concat
+from gobelin.prediction.heads.joins import Join, Shapes, SideBySide, Weights
 
 SAMPLES = ("openmoji", "tuxpaint")
 RATES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
@@ -56,8 +59,12 @@ class Unsaid(SideBySide):
         return {"map1": (sum(widths), outputs), "bias1": (outputs,)}
 
     def scores(self, weights: Weights, features: Sequence[Any], shown: Any) -> Any:
-        unsaid = weights["map1"].new_zeros(len(weights["map1"]), shown.shape[2], weights["map1"].shape[2])
-        return super().scores({**weights, "map1": torch.cat([weights["map1"], unsaid], 1)}, features, shown)
+        unsaid = weights["map1"].new_zeros(
+            len(weights["map1"]), shown.shape[2], weights["map1"].shape[2]
+        )
+        return super().scores(
+            {**weights, "map1": torch.cat([weights["map1"], unsaid], 1)}, features, shown
+        )
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,9 @@ class Zeros(Filled):
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--sample", choices=SAMPLES)
-    parser.add_argument("--keep", type=Path, help="Folder for the runs; encoded cells are used again.")
+    parser.add_argument(
+        "--keep", type=Path, help="Folder for the runs; encoded cells are used again."
+    )
     parser.add_argument("--masks", type=int, default=5)
     parser.add_argument("--field", default="", help="Hide cells of this field alone, not of all.")
     parser.add_argument("--rates", type=float, nargs="*", default=RATES)
@@ -96,22 +105,34 @@ def main() -> None:
 def study(sample: str, folder: Path, masks: int, field: str, rates: Sequence[float]) -> None:
     source = catalog.build("samples", sample)
     data = folder / "data" / "records.csv"
-    bench = Workbench(data if data.is_file() else source.write(folder / "data", 0), source.target, folder, source.settings())
+    bench = Workbench(
+        data if data.is_file() else source.write(folder / "data", 0),
+        source.target,
+        folder,
+        source.settings(),
+    )
     bench.check()
     training = replace(bench.made.training, settings=HOW)
     rows = np.concatenate(
-        [evaluation.scored_rows(training.target, bench.made.rows.labelled(part)) for part in ("valid", "test")]
+        [
+            evaluation.scored_rows(training.target, bench.made.rows.labelled(part))
+            for part in ("valid", "test")
+        ]
     )
     for rate in rates:
         curve_point(sample, training, rows, rate, field, masks)
 
 
-def curve_point(sample: str, training: Training, rows: np.ndarray, rate: float, field: str, masks: int) -> None:
+def curve_point(
+    sample: str, training: Training, rows: np.ndarray, rate: float, field: str, masks: int
+) -> None:
     start = time.perf_counter()
     hits: dict[str, list[np.ndarray]] = {}
     chosen = []
     for mask in range(masks):
-        hidden = masked(replace(training, runtime=replace(training.runtime, seed=mask)), rate, field, mask)
+        hidden = masked(
+            replace(training, runtime=replace(training.runtime, seed=mask)), rate, field, mask
+        )
         found, best = contenders(hidden, rows, training.embeddings.present.mean(0) >= COMMON)
         chosen.append(best)
         for name, one in found.items():
@@ -120,8 +141,12 @@ def curve_point(sample: str, training: Training, rows: np.ndarray, rate: float, 
     stacked = {name: np.stack(some)[None, None] for name, some in hits.items()}
 
     def figure(one: np.ndarray) -> dict[str, float]:
-        spread = [evidence.balanced_accuracy(h, label, units).value for h in one[0, 0]]
-        return {"value": float(np.mean(spread)), "least": float(min(spread)), "most": float(max(spread))}
+        spread = [intervals.balanced_accuracy(h, label, units).value for h in one[0, 0]]
+        return {
+            "value": float(np.mean(spread)),
+            "least": float(min(spread)),
+            "most": float(max(spread)),
+        }
 
     figures = {name: figure(one) for name, one in stacked.items()}
     gains = {}
@@ -130,13 +155,26 @@ def curve_point(sample: str, training: Training, rows: np.ndarray, rate: float, 
             gain = comparison.compare(stacked[name], stacked["ours"], label, units)
             gains[name] = {"value": gain.value, "low": gain.low, "high": gain.high}
     rival = max(gains, key=lambda name: figures[name]["value"])
-    record.append("missing", {
-        "contender": f"{sample}, {field or 'all fields'}, {rate:.0%} missing", "sample": sample, "field": field,
-        "missing_share": rate, "masks": masks, "training_rows": len(training.rows), "unseen_rows": len(rows),
-        "classes": len(np.unique(label)), "chosen": chosen, "balanced_accuracy": figures, "gain_over": gains,
-        "best_rival": rival, "non_inferior": bool(gains[rival]["low"] > -MARGIN), "above": bool(gains[rival]["low"] > 0),
-        "seconds": round(time.perf_counter() - start),
-    })  # fmt: skip
+    record.append(
+        "missing",
+        {
+            "contender": f"{sample}, {field or 'all fields'}, {rate:.0%} missing",
+            "sample": sample,
+            "field": field,
+            "missing_share": rate,
+            "masks": masks,
+            "training_rows": len(training.rows),
+            "unseen_rows": len(rows),
+            "classes": len(np.unique(label)),
+            "chosen": chosen,
+            "balanced_accuracy": figures,
+            "gain_over": gains,
+            "best_rival": rival,
+            "non_inferior": bool(gains[rival]["low"] > -MARGIN),
+            "above": bool(gains[rival]["low"] > 0),
+            "seconds": round(time.perf_counter() - start),
+        },
+    )
 
 
 def masked(training: Training, rate: float, field: str, mask: int) -> Training:
@@ -149,7 +187,9 @@ def masked(training: Training, rate: float, field: str, mask: int) -> Training:
     return replace(training, embeddings=replace(x, features=features, present=present))
 
 
-def contenders(training: Training, rows: np.ndarray, common: np.ndarray) -> tuple[dict[str, np.ndarray], str]:
+def contenders(
+    training: Training, rows: np.ndarray, common: np.ndarray
+) -> tuple[dict[str, np.ndarray], str]:
     """1 where a row's class is read right, for every contender; and which fusion was chosen."""
     x, truth = training.embeddings, training.target.values
     unseen = x.rows(rows)
@@ -184,8 +224,13 @@ def row_dropping(training: Training, rows: np.ndarray, common: np.ndarray) -> np
     known = training.rows[target.present[training.rows]]
     kept = known[x.present[known][:, common].all(1)]
     if len(kept) < 30 or len(np.unique(target.values[kept])) < 2:
-        return np.tile(np.bincount(target.values[known], minlength=len(target.classes)).astype(float), (len(rows), 1))
-    return cross_fit(Filled(dropout=0.0), replace(training, rows=kept)).predictor.scores(x.rows(rows))
+        return np.tile(
+            np.bincount(target.values[known], minlength=len(target.classes)).astype(float),
+            (len(rows), 1),
+        )
+    return cross_fit(Filled(dropout=0.0), replace(training, rows=kept)).predictor.scores(
+        x.rows(rows)
+    )
 
 
 def boosting(training: Training, rows: np.ndarray) -> np.ndarray:
@@ -198,7 +243,9 @@ def boosting(training: Training, rows: np.ndarray) -> np.ndarray:
     flat = np.concatenate(parts, 1)
     label = target.values[train]
     weight = 1 / np.bincount(label, minlength=len(target.classes))[label]
-    made = HistGradientBoostingClassifier(random_state=0).fit(flat[train], label, sample_weight=weight)
+    made = HistGradientBoostingClassifier(random_state=0).fit(
+        flat[train], label, sample_weight=weight
+    )
     out = np.full((len(rows), len(target.classes)), -1.0)
     out[:, made.classes_] = made.predict_proba(flat[rows])
     return out

@@ -21,22 +21,36 @@ INK, GREY, BLUE = (30, 30, 30), (130, 130, 130), (40, 90, 170)
 def main() -> None:
     run = Path(sys.argv[1])
     bench = Workbench.open(run)
-    groups = json.loads((run / "verbs" / "generate" / "contact_sheet.json").read_text(encoding="utf-8"))["groups"]
+    groups = json.loads(
+        (run / "verbs" / "generate" / "contact_sheet.json").read_text(encoding="utf-8")
+    )["groups"]
     groups = [g for g in groups if "source" not in g]
     lines = [f for f in bench.findings("augment") if f.comparator and f.name != "verdict"]
     lines = [f for f in lines if not {"class", "fields"} & set(f.scope)]
     height = 60 + ROW * len(groups) + 90 + 30 * len(lines) + 50
     page = Image.new("RGB", (LABEL + 8 * (TILE + 4) + 20, height), "white")
     draw, font, small = ImageDraw.Draw(page), ImageFont.load_default(15), ImageFont.load_default(12)
-    draw.text((10, 14), "Made images, each row with what it was made from", INK, ImageFont.load_default(18))
+    draw.text(
+        (10, 14),
+        "Made images, each row with what it was made from",
+        INK,
+        ImageFont.load_default(18),
+    )
     for k, group in enumerate(groups):
         y = 50 + k * ROW
         draw.text((10, y + 14), group["label"][:32], INK, font)
         for n, name in enumerate(group["images"][:8]):
-            tile = Image.open(run / name).convert("RGB").resize((TILE, TILE), Image.Resampling.NEAREST)
+            tile = (
+                Image.open(run / name).convert("RGB").resize((TILE, TILE), Image.Resampling.NEAREST)
+            )
             page.paste(tile, (LABEL + n * (TILE + 4), y))
     forest(draw, lines, 60 + ROW * len(groups), page.width, font, small)
-    draw.text((10, height - 26), bench.made.settings.data.cited + "; the images above were made by Gobelin.", GREY, small)
+    draw.text(
+        (10, height - 26),
+        bench.made.settings.data.cited + "; the images above were made by Gobelin.",
+        GREY,
+        small,
+    )
     OUT.parent.mkdir(parents=True, exist_ok=True)
     page.save(OUT, optimize=True)
     sys.stdout.write(f"{OUT}\n")

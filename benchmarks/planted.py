@@ -3,7 +3,7 @@
 A row has three fields, an image, a caption and a table, Gaussian about its class's mean; captions and tables are missing at
 a rate that may depend on the class. A head is a ridge regression of the classes' indicators on the shown fields, on which are
 shown and on a constant. What a seed of initialisation brings is a random weight of every row, Gamma(4)/4: so seeds matter, and
-arms of one seed share what they share. Everything else, tuning, freezing, comparing, wording, is `gobelin.loop`.
+arms of one seed share what they share. Everything else, tuning, freezing, comparing, wording, is `gobelin.augmentation.study`.
 
 What is true. "This set of images": training rows are fixed, and where there is one generator run its images too; the truth is
 the mean, over seeds that the study never saw (and over generator runs that it never saw, where it has several), of the metric's
@@ -18,11 +18,13 @@ from functools import lru_cache
 
 import numpy as np
 
+from gobelin.augmentation.arms import BASELINE, ArmRows, Outcome
+from gobelin.augmentation.plan import plan
+from gobelin.augmentation.settings import Augment
+from gobelin.augmentation.study import judge, study
+from gobelin.core.machine import derived_seed, numpy_generator
 from gobelin.data.fields import Target
-from gobelin.jobs import Job
-from gobelin.loop import BASELINE, ArmRows, Augment, Outcome, judge, study
-from gobelin.planning import plan
-from gobelin.runtime import derived_seed, numpy_generator
+from gobelin.prediction.heads.job import Job
 
 WIDTHS = (8, 6, 4)
 FIELD = np.repeat(np.arange(3), WIDTHS)
@@ -63,7 +65,9 @@ class Cell:
 
     @property
     def how(self) -> Augment:
-        return Augment(ratio=(1.0,), seeds=self.seeds, tuning_seeds=2, mixes=(0.25, 1.0), decays=(0.2, 2.0))
+        return Augment(
+            ratio=(1.0,), seeds=self.seeds, tuning_seeds=2, mixes=(0.25, 1.0), decays=(0.2, 2.0)
+        )
 
 
 @dataclass(frozen=True)
@@ -80,36 +84,54 @@ class Rows:
 
     def inputs(self) -> np.ndarray:
         """[n, 22]: the shown fields, which are shown, a constant."""
-        return np.concatenate([self.x * self.shown[:, FIELD], self.shown, np.ones((len(self.x), 1))], 1)
+        return np.concatenate(
+            [self.x * self.shown[:, FIELD], self.shown, np.ones((len(self.x), 1))], 1
+        )
 
 
 def joined(parts: list[Rows]) -> Rows:
-    return Rows(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("x", "shown", "label", "unit")))
+    return Rows(
+        *(
+            np.concatenate([getattr(p, name) for p in parts])
+            for name in ("x", "shown", "label", "unit")
+        )
+    )
 
 
 def means(cell: Cell) -> np.ndarray:
     """[C, 18], the same for all studies of a cell."""
-    return cell.apart * np.random.default_rng(len(cell.train)).standard_normal((len(cell.train), len(FIELD)))
+    return cell.apart * np.random.default_rng(len(cell.train)).standard_normal(
+        (len(cell.train), len(FIELD))
+    )
 
 
-def draw(cell: Cell, sizes: tuple[int, ...], rng: np.random.Generator, rows_per_unit: int = 1) -> Rows:
+def draw(
+    cell: Cell, sizes: tuple[int, ...], rng: np.random.Generator, rows_per_unit: int = 1
+) -> Rows:
     """Rows of these classes' sizes; those of a unit are alike."""
     label = np.repeat(np.arange(len(sizes)), sizes)
     unit = np.concatenate([np.arange(n) // rows_per_unit + 10_000 * c for c, n in enumerate(sizes)])
     noise = rng.standard_normal((len(label), len(FIELD)))
     if rows_per_unit > 1:
         of = np.unique(unit, return_inverse=True)[1]
-        noise = np.sqrt(1 - ALIKE) * noise + np.sqrt(ALIKE) * rng.standard_normal((of.max() + 1, len(FIELD)))[of]
+        noise = (
+            np.sqrt(1 - ALIKE) * noise
+            + np.sqrt(ALIKE) * rng.standard_normal((of.max() + 1, len(FIELD)))[of]
+        )
     there = rng.random((len(label), 3)) >= np.resize(cell.missing, len(sizes))[label][:, None]
     there[:, 0] = True
     return Rows(means(cell)[label] + noise, there, label, unit)
 
 
-def made(kind: str, cell: Cell, parents: Rows, rng: np.random.Generator, naive: bool = False) -> Rows:
+def made(
+    kind: str, cell: Cell, parents: Rows, rng: np.random.Generator, naive: bool = False
+) -> Rows:
     """Rows with a made image; the other cells, and which are missing, are the parent's (naive: all missing)."""
     x, shown, n = parents.x.copy(), parents.shown.copy(), len(parents.label)
     noise = rng.standard_normal((n, int(IMAGE.sum())))
-    if kind == "fresh":  # the class's own distribution: as good as any generator or retrieval can be
+    if (
+        kind == "fresh"
+    ):  # the class's own distribution: as good as any generator or retrieval can be
         x[:, IMAGE] = means(cell)[parents.label][:, IMAGE] + noise
     elif kind == "noise":
         x[:, IMAGE] = noise
@@ -138,7 +160,9 @@ class Heads:
         left = (weights @ bench.squares).reshape(-1, width, width)
         penalty = np.array([job.decay for job in jobs])[:, None] * np.r_[np.ones(width - 1), 1e-6]
         left[:, np.arange(width), np.arange(width)] += penalty
-        self.coefficients = np.linalg.solve(left, (weights @ bench.products).reshape(len(jobs), width, -1))
+        self.coefficients = np.linalg.solve(
+            left, (weights @ bench.products).reshape(len(jobs), width, -1)
+        )
 
     def hits(self, part: str) -> np.ndarray:
         """[J, n] right or wrong."""
@@ -146,7 +170,9 @@ class Heads:
             x, label = self.bench.parts[part]
             many, width, classes = self.coefficients.shape
             out = x @ self.coefficients.transpose(1, 0, 2).reshape(width, -1)
-            self._hits[part] = (out.reshape(len(x), many, classes).argmax(2) == label[:, None]).T.astype(np.float64)
+            self._hits[part] = (
+                out.reshape(len(x), many, classes).argmax(2) == label[:, None]
+            ).T.astype(np.float64)
         return self._hits[part]
 
 
@@ -165,7 +191,9 @@ class Bench:
 
     def luck(self, seed: int) -> np.ndarray:
         if seed not in self._luck:
-            self._luck[seed] = np.random.default_rng((self.seed, seed)).standard_gamma(4.0, len(self.inputs)) / 4
+            self._luck[seed] = (
+                np.random.default_rng((self.seed, seed)).standard_gamma(4.0, len(self.inputs)) / 4
+            )
         return self._luck[seed]
 
     def fit(self, jobs: list[Job]) -> list[tuple[Heads, int]]:
@@ -199,7 +227,11 @@ def truth(cell: Cell, coefficients: np.ndarray, points: int) -> np.ndarray:
     many, width, classes = coefficients.shape
     right = np.zeros(many)
     for label, rows in enumerate(fresh(cell, points)):
-        ahead = [coefficients[:, :, label] - coefficients[:, :, other] for other in range(classes) if other != label]
+        ahead = [
+            coefficients[:, :, label] - coefficients[:, :, other]
+            for other in range(classes)
+            if other != label
+        ]
         columns = np.stack(ahead).transpose(2, 0, 1).reshape(width, -1).astype(np.float32)
         count = np.zeros(many)
         for block in np.array_split(rows, -(-len(rows) // 2048)):
@@ -239,7 +271,9 @@ class Material:
 
 def material(cell: Cell, real: Rows, ratio: float, runs: int, seed: int) -> Material:
     names = tuple(f"class {c}" for c in range(len(cell.train)))
-    parents = plan(Target("class", "class", real.label, names), np.arange(len(real.label)), ratio, seed)
+    parents = plan(
+        Target("class", "class", real.label, names), np.arange(len(real.label)), ratio, seed
+    )
     out = Material(cell, real, parents, numpy_generator(seed, "made"))
     for name in cell.rivals:
         out.add(name, "fresh" if name == "retrieved" else name, None)
@@ -273,26 +307,51 @@ def one_study(cell: Cell, seed: int, points: int = 100_000) -> Seen:
         real = whole if r == 0 and not cell.pool else _again(cell, whole, rng)
         valid = draw(cell, cell.test, rng, cell.rows_per_unit)
         own = material(cell, real, ratio, cell.runs, derived_seed(seed, "images", r))
-        bench = Bench(joined(own.tables), {"valid": valid, "test": test}, derived_seed(seed, "heads", r))
-        found = study(own.arms, cell.how, bench.fit, bench.weigh, bench.score, bench.summary, (), seed % 10_000)
+        bench = Bench(
+            joined(own.tables), {"valid": valid, "test": test}, derived_seed(seed, "heads", r)
+        )
+        found = study(
+            own.arms,
+            cell.how,
+            bench.fit,
+            bench.weigh,
+            bench.score,
+            bench.summary,
+            (),
+            seed % 10_000,
+        )
         hits.append(found.hits)
         right = truth(cell, bench.calls[-1].coefficients, points)
         by_arm = {
-            a: [right[k * cell.seeds : (k + 1) * cell.seeds] for k, b in enumerate(own.arms) if b.name == a] for a in found.hits
+            a: [
+                right[k * cell.seeds : (k + 1) * cell.seeds]
+                for k, b in enumerate(own.arms)
+                if b.name == a
+            ]
+            for a in found.hits
         }
         same.append({name: float(np.mean(each)) for name, each in by_arm.items()})
         if cell.resamples == 1:
             unseen = _unseen(cell, own, found, ratio, seed, points)
     arms = [f"generator {k}" for k in range(len(cell.generators))]
-    outcome = Outcome({name: np.concatenate([h[name] for h in hits]) for name in hits[0]}, {}, {}, reuse=cell.reuse)
+    outcome = Outcome(
+        {name: np.concatenate([h[name] for h in hits]) for name in hits[0]},
+        {},
+        {},
+        reuse=cell.reuse,
+    )
     units = np.arange(len(test.unit)) if cell.rows_alone else test.unit
     said = judge(outcome, arms, cell.rivals, cell.how, test.label, units, "balanced_accuracy")
     against = said.trials[0].against_baseline
     mean_same = {name: float(np.mean([s[name] for s in same])) for name in same[0]}
     return Seen(
-        tuple(v.word for v in said.verdicts), _gains(cell, arms, unseen or mean_same), _gains(cell, arms, mean_same),
-        against.low, against.high, against.detectable(),
-    )  # fmt: skip
+        tuple(v.word for v in said.verdicts),
+        _gains(cell, arms, unseen or mean_same),
+        _gains(cell, arms, mean_same),
+        against.low,
+        against.high,
+        against.detectable(),
+    )
 
 
 def _again(cell: Cell, whole: Rows, rng: np.random.Generator) -> Rows:
@@ -303,7 +362,9 @@ def _again(cell: Cell, whole: Rows, rng: np.random.Generator) -> Rows:
     return whole.take(np.concatenate([rng.choice(p, len(p)) for p in places]))
 
 
-def _unseen(cell: Cell, own: Material, found: Outcome, ratio: float, seed: int, points: int) -> dict[str, float]:
+def _unseen(
+    cell: Cell, own: Material, found: Outcome, ratio: float, seed: int, points: int
+) -> dict[str, float]:
     """Balanced accuracy of every arm, mean over UNSEEN seeds, with new images where a generator ran several times."""
     if cell.runs > 1:
         own = material(cell, own.real, ratio, UNSEEN, derived_seed(seed, "unseen"))

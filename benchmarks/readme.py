@@ -24,9 +24,15 @@ def percent(figure: dict[str, Any]) -> str:
 
 def demo() -> str:
     row = record.latest("demo", "contender")["openmoji"]
-    figures = {(name, json.dumps(json.loads(scope), sort_keys=True)): f for key, f in row["figures"].items()
-               for name, scope in [key.split(" ", 1) if not key.startswith("audit") else
-                                   (key.rsplit(" ", 1)[1], key.split(" ", 1)[1].rsplit(" ", 1)[0])]}  # fmt: skip
+    figures = {
+        (name, json.dumps(json.loads(scope), sort_keys=True)): f
+        for key, f in row["figures"].items()
+        for name, scope in [
+            key.split(" ", 1)
+            if not key.startswith("audit")
+            else (key.rsplit(" ", 1)[1], key.split(" ", 1)[1].rsplit(" ", 1)[0])
+        ]
+    }
 
     def of(name: str, **scope: str) -> dict[str, Any]:
         return figures[(name, json.dumps(scope, sort_keys=True))]
@@ -40,26 +46,43 @@ def demo() -> str:
         lines.append(f"| shown the {fields} alone | {percent(one)} | {100 * one['chance']:.1f} % |")
     for a, b in (("caption", "image"), ("image", "caption")):
         one = of("recall@5", **{"from": a, "to": b})
-        lines.append(f"| search {a} to {b}, recall at 5 | {percent(one)} | {100 * one['chance']:.1f} % |")
+        lines.append(
+            f"| search {a} to {b}, recall at 5 | {percent(one)} | {100 * one['chance']:.1f} % |"
+        )
     one = of("label_agreement")
-    lines.append(f"| class asked for, read from the made image (real images: {100 * one['floor']:.1f} %) | {percent(one)} | "
-                 f"{100 * one['chance']:.1f} % |")  # fmt: skip
+    lines.append(
+        f"| class asked for, read from the made image (real images: {100 * one['floor']:.1f} %) | {percent(one)} | "
+        f"{100 * one['chance']:.1f} % |"
+    )
     for fields in ("caption", "image", "facts"):
-        made, found = of("condition_match", field=fields), of("condition_match", field=fields, of="retrieved training image")
-        rivals = f"real image: {100 * made['floor']:.1f} %, retrieved one: {100 * found['value']:.1f} %"
+        made, found = (
+            of("condition_match", field=fields),
+            of("condition_match", field=fields, of="retrieved training image"),
+        )
+        rivals = (
+            f"real image: {100 * made['floor']:.1f} %, retrieved one: {100 * found['value']:.1f} %"
+        )
         what = f"its own {fields}, found by the made image among 32 ({rivals})"
         lines.append(f"| {what} | {percent(made)} | {100 * made['chance']:.1f} % |")
     for arm, base in (("generated", "real"), ("classic + generated", "classic")):
         one = of("verdict", arm=arm)
         value, low, high = (100 * one[k] for k in ("value", "low", "high"))
-        lines.append(f"| {arm} against {base} | {value:+.1f} points ({low:+.1f} to {high:+.1f}): **{one['verdict']}** | 0 |")
+        lines.append(
+            f"| {arm} against {base} | {value:+.1f} points ({low:+.1f} to {high:+.1f}): **{one['verdict']}** | 0 |"
+        )
     caught = of("planted_copies_caught", **{"generator seed": "0"})
     copies = of("copies", **{"generator seed": "0"})
-    lines.append(f"| planted copies caught by the audit | {percent(caught)} | {100 * caught['chance']:.1f} % |")
-    lines.append(f"| copies among made images | {percent(copies)} | {100 * copies['chance']:.1f} % |")
+    lines.append(
+        f"| planted copies caught by the audit | {percent(caught)} | {100 * caught['chance']:.1f} % |"
+    )
+    lines.append(
+        f"| copies among made images | {percent(copies)} | {100 * copies['chance']:.1f} % |"
+    )
     lines.append("")
-    lines.append(f"One run: {row['seconds']:.0f} seconds on {row['environment']['cores']} processor cores, "
-                 f"{row['peak_memory_mb']} MB of memory at most.")  # fmt: skip
+    lines.append(
+        f"One run: {row['seconds']:.0f} seconds on {row['environment']['cores']} processor cores, "
+        f"{row['peak_memory_mb']} MB of memory at most."
+    )
     return "\n".join(lines)
 
 
@@ -79,23 +102,36 @@ def generation() -> str:
         return max(row["at"][n]["frechet"] for row in group)
 
     def cells(group: list[dict[str, Any]]) -> str:
-        low = {k: min(row["at"][n][k] for row in group) for k in ("precision", "recall", "coverage", "class_agreement")}
+        low = {
+            k: min(row["at"][n][k] for row in group)
+            for k in ("precision", "recall", "coverage", "class_agreement")
+        }
         share = f"{low['precision']:.2f} | {low['recall']:.2f} | {low['coverage']:.2f} | {100 * low['class_agreement']:.1f} %"
         return f"{distance(group):.1f} | {share}"
 
     lines = [
         "| contender (training seeds) | Fréchet | precision | recall | coverage | class read right | samples/s | "
-        "training images/s | memory |", "|---|---|---|---|---|---|---|---|---|",
-    ]  # fmt: skip
+        "training images/s | memory |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
     for name, group in sorted(groups.items(), key=lambda item: distance(item[1])):
-        samples, images = (min(row[k] for row in group) for k in ("samples_per_s", "train_images_per_s"))
+        samples, images = (
+            min(row[k] for row in group) for k in ("samples_per_s", "train_images_per_s")
+        )
         memory = max(row["peak_memory_mb"] for row in group) / 1000
-        lines.append(f"| {name} ({len(group)}) | {cells(group)} | {samples:,.0f} | {images:,.0f} | {memory:.1f} GB |")
+        lines.append(
+            f"| {name} ({len(group)}) | {cells(group)} | {samples:,.0f} | {images:,.0f} | {memory:.1f} GB |"
+        )
     lines.append(f"| *real test images* | {cells([real])} | | | |")
-    recipe = next(row["parameters"] for (name, _), row in newest.items() if name.startswith("diffusers plain"))
-    lines += ["", f"{minutes:g} minutes of training each on {real['environment']['cores']} processor cores; the first {n} "
-              "images of each; of several training seeds the worst of each figure. The network of \"diffusers plain\" has "
-              f"{recipe / 1e6:.2f} M weights."]  # fmt: skip
+    recipe = next(
+        row["parameters"] for (name, _), row in newest.items() if name.startswith("diffusers plain")
+    )
+    lines += [
+        "",
+        f"{minutes:g} minutes of training each on {real['environment']['cores']} processor cores; the first {n} "
+        'images of each; of several training seeds the worst of each figure. The network of "diffusers plain" has '
+        f"{recipe / 1e6:.2f} M weights.",
+    ]
     return "\n".join(lines)
 
 
@@ -110,19 +146,35 @@ def fusion() -> str:
             return percent(row["figure"])
         return "error {value:.2f} ({low:.2f} to {high:.2f}) of its spread".format(**row["figure"])
 
-    rivals = {"best field alone": "the best field alone", "forests under voting": "forests under voting",
-              "gradient boosting": "gradient boosting", "linear regression": "logistic regression or ridge"}  # fmt: skip
-    lines = [f"| records (unseen, classes) | chosen | read right | over {' | over '.join(rivals.values())} |",
-             "|---|---|---|---|---|---|---|"]  # fmt: skip
-    read = {name: row for name, row in record.latest("fusion", "contender").items() if "folds" in row}
+    rivals = {
+        "best field alone": "the best field alone",
+        "forests under voting": "forests under voting",
+        "gradient boosting": "gradient boosting",
+        "linear regression": "logistic regression or ridge",
+    }
+    lines = [
+        f"| records (unseen, classes) | chosen | read right | over {' | over '.join(rivals.values())} |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    read = {
+        name: row for name, row in record.latest("fusion", "contender").items() if "folds" in row
+    }
     for name, row in read.items():
-        chosen = ", ".join(f"`{k}`" for k, _ in sorted(row["chosen"].items(), key=lambda item: -item[1]))
+        chosen = ", ".join(
+            f"`{k}`" for k, _ in sorted(row["chosen"].items(), key=lambda item: -item[1])
+        )
         cells = [points(row["gain_over"][k]) for k in rivals]
         cells[0] += f", {max(row['alone'], key=row['alone'].get)}"
         what = f"{name} ({row['unseen_rows']:,}, {row['classes'] or 'a number'})"
         lines.append(f"| {what} | {chosen} | {score(row)} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", "Balanced accuracy and its points, of a number hundredths of its standard deviation; 95 % "
-                      "intervals, paired, over groups. Every row is read once, by models of the other folds."])  # fmt: skip
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "Balanced accuracy and its points, of a number hundredths of its standard deviation; 95 % "
+            "intervals, paired, over groups. Every row is read once, by models of the other folds.",
+        ]
+    )
 
 
 def translation() -> str:
@@ -130,11 +182,16 @@ def translation() -> str:
     rows = record.latest("translation", "contender")
     lines = ["| | PSNR, dB | SSIM | feature distance |", "|---|---|---|---|"]
     for name, row in rows.items():
-        lines.append(f"| {name} | {row['psnr_db']:.1f} | {row['ssim']:.2f} | {row['feature_distance']:.2f} |")
+        lines.append(
+            f"| {name} | {row['psnr_db']:.1f} | {row['ssim']:.2f} | {row['feature_distance']:.2f} |"
+        )
     row = list(rows.values())[-1]
     trained = [r for r in rows.values() if "seconds_training" in r][-1]
-    lines += ["", f"{row['held_out_pairs']} held-out pairs of {row['held_out_emoji']} emoji at {row['pixels']} pixels, "
-              f"{trained['seconds_training']:.0f} seconds of training on {trained['threads']} processor core."]  # fmt: skip
+    lines += [
+        "",
+        f"{row['held_out_pairs']} held-out pairs of {row['held_out_emoji']} emoji at {row['pixels']} pixels, "
+        f"{trained['seconds_training']:.0f} seconds of training on {trained['threads']} processor core.",
+    ]
     return "\n".join(lines)
 
 
@@ -146,8 +203,11 @@ def alignment() -> str:
         gain, low, high = (100 * one[f"gain {score}"][k] for k in ("value", "low", "high"))
         return f"{gain:+.1f} ({low:+.1f} to {high:+.1f})"
 
-    lines = ["| from, to (queries, pool) | recall at 1 | at 5 | median rank | recall at 1 over the better closed form | mean "
-             "reciprocal rank over it, in hundredths |", "|---|---|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "| from, to (queries, pool) | recall at 1 | at 5 | median rank | recall at 1 over the better closed form | mean "
+        "reciprocal rank over it, in hundredths |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, one in row["pairs"].items():
         ours = one["ours"]
         gains = f"{cell(one, 'recall@1')} | {cell(one, 'mean_reciprocal_rank')}"
@@ -155,15 +215,23 @@ def alignment() -> str:
             f"| {name} ({one['queries']}, {one['pool']:.0f}) | {percent(ours['recall@1'])} "
             f"| {100 * ours['recall@5']['value']:.1f} % | {ours['median_rank']['value']:.0f} | {gains} |"
         )
-    return "\n".join([*lines, "", f"Chance is {100 / row['pairs']['image to caption']['pool']:.0f} % in the larger pools."])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Chance is {100 / row['pairs']['image to caption']['pool']:.0f} % in the larger pools.",
+        ]
+    )
 
 
 def search() -> str:
     """A million vectors: ours and the libraries."""
     rows = {k: v for k, v in record.latest("search", "contender").items() if v["rows"] == 1_000_000}
     graph = rows["hnswlib"]["resident_mb"]
-    lines = ["| | recall at 10 | 95th percentile | queries/s | written and indexed | resident | of hnswlib's | on disk |",
-             "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "| | recall at 10 | 95th percentile | queries/s | written and indexed | resident | of hnswlib's | on disk |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for name, row in rows.items():
         lines.append(
             f"| {name} ({row['setting']}) | {row['recall_at_10']:.3f} | {row['p95_ms']:.1f} ms | {row['queries_per_s']:.0f} "
@@ -174,10 +242,17 @@ def search() -> str:
 
 def embedding() -> str:
     """Ours against the plain loop and against the bare forward pass."""
-    lines = ["| what is read | items/s | times the plain loop | times sentence-transformers | share of the bare forward pass | "
-             "second call, times the first |", "|---|---|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "| what is read | items/s | times the plain loop | times sentence-transformers | share of the bare forward pass | "
+        "second call, times the first |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, row in record.latest("embedding", "set").items():
-        other = f"{row['times_sentence_transformers']:.1f}" if "times_sentence_transformers" in row else ""
+        other = (
+            f"{row['times_sentence_transformers']:.1f}"
+            if "times_sentence_transformers" in row
+            else ""
+        )
         lines.append(
             f"| {EMBEDDED[name]}, {row['items']} files | {row['gobelin_per_second']:.0f} | {row['times_naive']:.1f} | {other} "
             f"| {row['share_of_bare']:.2f} | {row['again_times']:.0f} |"
@@ -185,12 +260,19 @@ def embedding() -> str:
     return "\n".join(lines)
 
 
-EMBEDDED = {"image": "EfficientNet-Lite0, 128 pixels", "image_model": "a ViT like DeiT-small, 224 pixels", "text": "MiniLM"}
+EMBEDDED = {
+    "image": "EfficientNet-Lite0, 128 pixels",
+    "image_model": "a ViT like DeiT-small, 224 pixels",
+    "text": "MiniLM",
+}
 
 
 def missing() -> str:
     """Balanced accuracy by share of missing cells, of ours and the best rival."""
-    lines = ["| records, what goes missing | missing | ours | best rival | ours over it, points |", "|---|---|---|---|---|"]
+    lines = [
+        "| records, what goes missing | missing | ours | best rival | ours over it, points |",
+        "|---|---|---|---|---|",
+    ]
     for row in record.latest("missing", "contender").values():
         rival = row["best_rival"]
         gain = row["gain_over"][rival]
@@ -205,24 +287,41 @@ def missing() -> str:
 
 def metrics() -> str:
     """The measures of quality: ours and the published tools on the same features."""
-    lines = ["| | seconds | times Gobelin's | memory, MB | largest relative difference |", "|---|---|---|---|---|"]
-    rows = sorted(record.latest("metrics", "contender").values(), key=lambda row: list(MEASURED).index(row["metric"]))
+    lines = [
+        "| | seconds | times Gobelin's | memory, MB | largest relative difference |",
+        "|---|---|---|---|---|",
+    ]
+    rows = sorted(
+        record.latest("metrics", "contender").values(),
+        key=lambda row: list(MEASURED).index(row["metric"]),
+    )
     for row in rows:
-        name, shape = MEASURED[row["metric"]], "" if row["shape"] == "rectified" else f", {row['shape']} noise"
+        name, shape = (
+            MEASURED[row["metric"]],
+            "" if row["shape"] == "rectified" else f", {row['shape']} noise",
+        )
         difference = "" if row["tool"] == "gobelin" else f"{row['difference']:.0e}"
         lines.append(
             f"| {name}{shape}: {row['tool']} | {row['seconds']:.1f} | {row['times_gobelin']:.1f} | {row['peak_mb']:,.0f} "
             f"| {difference} |"
         )
     row = rows[-1]
-    return "\n".join([*lines, "", f"{row['rows']:,} real and {row['rows']:,} made rows of {row['width']:,} features on "
-                      f"{row['environment']['cores']} processor cores; memory beside the features."])  # fmt: skip
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"{row['rows']:,} real and {row['rows']:,} made rows of {row['width']:,} features on "
+            f"{row['environment']['cores']} processor cores; memory beside the features.",
+        ]
+    )
 
 
 MEASURED = {
-    "coverage": "precision, recall, density, coverage", "frechet": "Fréchet distance",
-    "frechet of covariances": "the same from covariances", "kernel": "kernel distance",
-}  # fmt: skip
+    "coverage": "precision, recall, density, coverage",
+    "frechet": "Fréchet distance",
+    "frechet of covariances": "the same from covariances",
+    "kernel": "kernel distance",
+}
 
 
 def copying() -> str:
@@ -233,20 +332,38 @@ def copying() -> str:
     def share(figure: list[float]) -> str:
         return f"{100 * figure[0]:.0f} % ({100 * figure[1]:.0f} to {100 * figure[2]:.0f})"
 
-    lines = [f"| real images (trained on, held out) | {' | '.join(kinds)} | healthy images called copies | a tenth of copies: "
-             "called copying | healthy sets: called copying |", "|---|" + "---|" * (len(kinds) + 3)]  # fmt: skip
+    lines = [
+        f"| real images (trained on, held out) | {' | '.join(kinds)} | healthy images called copies | a tenth of copies: "
+        "called copying | healthy sets: called copying |",
+        "|---|" + "---|" * (len(kinds) + 3),
+    ]
     for name, row in rows.items():
         if "false_alarms" in row:
             cells = [
                 share(row[key])
-                for key in (*(f"caught_{k}" for k in kinds), "false_alarms", "mixtures_called", "healthy_called")
+                for key in (
+                    *(f"caught_{k}" for k in kinds),
+                    "false_alarms",
+                    "mixtures_called",
+                    "healthy_called",
+                )
             ]
-            lines.append(f"| {name} ({row['train']:,}, {row['holdout']}), {row['pixels']} px | {' | '.join(cells)} |")
-    lines += ["", "| a small `flow`, trained on | made images that are copies | verdict |", "|---|---|---|"]
+            lines.append(
+                f"| {name} ({row['train']:,}, {row['holdout']}), {row['pixels']} px | {' | '.join(cells)} |"
+            )
+    lines += [
+        "",
+        "| a small `flow`, trained on | made images that are copies | verdict |",
+        "|---|---|---|",
+    ]
     for name, row in rows.items():
         if name.startswith("memorised"):
-            shown = f"{row['images']:,} images" + (f" in {row['views']:,} views" if row["views"] > row["images"] else "")
-            lines.append(f"| {shown}, {row['steps']:,} steps | {share(row['copies'])} | {row['verdict']} |")
+            shown = f"{row['images']:,} images" + (
+                f" in {row['views']:,} views" if row["views"] > row["images"] else ""
+            )
+            lines.append(
+                f"| {shown}, {row['steps']:,} steps | {share(row['copies'])} | {row['verdict']} |"
+            )
     return "\n".join(lines)
 
 
@@ -263,11 +380,20 @@ def verdicts() -> str:
     for name, row in record.latest("verdicts", "study").items():
         if row["purpose"] == "confirm":
             for arm, verdict in row["verdicts"].items():
-                own = {key.split(" over ")[1]: gain for key, gain in row["gains"].items() if key.startswith(f"{arm} over ")}
+                own = {
+                    key.split(" over ")[1]: gain
+                    for key, gain in row["gains"].items()
+                    if key.startswith(f"{arm} over ")
+                }
                 base = "classic" if arm.startswith("classic + ") else "real"
-                rival = min((k for k in own if k not in (base, "real")), key=lambda k, own=own: own[k]["value"])
+                rival = min(
+                    (k for k in own if k not in (base, "real")),
+                    key=lambda k, own=own: own[k]["value"],
+                )
                 what = f"{name.removeprefix('confirm: ')} ({own[base]['n']:,}) | {arm} | {verdict['word']}"
-                lines.append(f"| {what} | {points(own[base])}, {base} | {points(own[rival])}, {rival} |")
+                lines.append(
+                    f"| {what} | {points(own[base])}, {base} | {points(own[rival])}, {rival} |"
+                )
     return "\n".join(lines)
 
 
@@ -287,7 +413,10 @@ def curate() -> str:
     ]
     for row in record.latest("curate", "cell").values():
         if "planted_share" in row:
-            found = [share(row[k]) if k in row else "" for k in ("precision", "recall", "logistic_recall")]
+            found = [
+                share(row[k]) if k in row else ""
+                for k in ("precision", "recall", "logistic_recall")
+            ]
             name, how, _ = row["cell"].split("-")
             planted = f"{name} ({row['rows']:,}) | {100 * row['planted_share']:.0f} % {how}"
             flagged = f"{row['flagged']}, {found[0] or '0 %'} | {found[1]} | {found[2]}"
@@ -302,19 +431,35 @@ def verdict() -> str:
         "| 910 heads | together | one at a time | times faster | processor time alone | largest difference of a probability |",
         "|---|---|---|---|---|---|",
     ]
-    rows = {(row["head"], row["way"]): row for row in record.all_of("verdict") if row["heads"] == 910}
+    rows = {
+        (row["head"], row["way"]): row for row in record.all_of("verdict") if row["heads"] == 910
+    }
     for head in dict.fromkeys(h for h, _ in rows):
         one, other = (rows[head, way] for way in ("together", "one at a time"))
         times, own = one["times_faster"], other["processor_seconds"] / one["processor_seconds"]
-        ratio = f"{times['median']:.1f} ({times['lowest']:.1f} to {times['highest']:.1f}) | {own:.1f}"
+        ratio = (
+            f"{times['median']:.1f} ({times['lowest']:.1f} to {times['highest']:.1f}) | {own:.1f}"
+        )
         seconds = f"{one['seconds']:.0f} s | {other['seconds']:.0f} s"
         lines.append(f"| {head} | {seconds} | {ratio} | {one['max_difference']:.0e} |")
     return "\n".join(lines)
 
 
 SHOWN = (
-    alignment, copying, curate, demo, embedding, fusion, generation, metrics, missing, search, translation, verdict, verdicts,
-)  # fmt: skip
+    alignment,
+    copying,
+    curate,
+    demo,
+    embedding,
+    fusion,
+    generation,
+    metrics,
+    missing,
+    search,
+    translation,
+    verdict,
+    verdicts,
+)
 TABLES = {table.__name__: table for table in SHOWN}
 
 
@@ -323,7 +468,9 @@ def filled(text: str) -> str:
         if not record.all_of(name):  # not measured yet: no place for it either
             continue
         pattern = rf"(<!-- table {name} -->\n).*?(<!-- end {name} -->)"
-        text, count = re.subn(pattern, lambda m, table=table: f"{m[1]}{table()}\n{m[2]}", text, flags=re.S)
+        text, count = re.subn(
+            pattern, lambda m, table=table: f"{m[1]}{table()}\n{m[2]}", text, flags=re.S
+        )
         if count != 1:
             raise SystemExit(f"README.md: {count} places for the table {name}, one was expected")
     return text
@@ -332,7 +479,11 @@ def filled(text: str) -> str:
 def main() -> None:
     text = README.read_text(encoding="utf-8")
     if "--check" in sys.argv:
-        raise SystemExit(0 if filled(text) == text else "README.md: its tables are not those of benchmarks/results")
+        raise SystemExit(
+            0
+            if filled(text) == text
+            else "README.md: its tables are not those of benchmarks/results"
+        )
     README.write_text(filled(text), encoding="utf-8")
 
 

@@ -10,7 +10,12 @@ from typing import Any
 import numpy as np
 
 # torch-fidelity names these among its imports and needs nothing of them where features are given.
-STANDS_FOR = ("torchvision", "torchvision.datasets", "torchvision.transforms", "torchvision.transforms.functional")
+STANDS_FOR = (
+    "torchvision",
+    "torchvision.datasets",
+    "torchvision.transforms",
+    "torchvision.transforms.functional",
+)
 
 
 class Anything(types.ModuleType):
@@ -51,7 +56,9 @@ def frechet(x: np.ndarray, y: np.ndarray) -> float:
 def frechet_of_moments(x: Moments, y: Moments) -> float:
     """torch-fidelity's step after those."""
     both = [{"mu": mean, "sigma": covariance} for mean, covariance in (x, y)]
-    return float(fidelity("fid").fid_statistics_to_metric(*both, False)["frechet_inception_distance"])
+    return float(
+        fidelity("fid").fid_statistics_to_metric(*both, False)["frechet_inception_distance"]
+    )
 
 
 def moments(x: np.ndarray) -> Moments:
@@ -72,9 +79,17 @@ def kernel(x: np.ndarray, y: np.ndarray, subsets: int, size: int) -> tuple[float
     import torch
 
     found = fidelity("kid").kid_features_to_metric(
-        torch.from_numpy(y), torch.from_numpy(x), kid_subsets=subsets, kid_subset_size=size, rng_seed=2020, kid_kernel="poly",
-        kid_kernel_poly_degree=3, kid_kernel_poly_gamma=None, kid_kernel_poly_coef0=1.0, verbose=False,
-    )  # fmt: skip
+        torch.from_numpy(y),
+        torch.from_numpy(x),
+        kid_subsets=subsets,
+        kid_subset_size=size,
+        rng_seed=2020,
+        kid_kernel="poly",
+        kid_kernel_poly_degree=3,
+        kid_kernel_poly_gamma=None,
+        kid_kernel_poly_coef0=1.0,
+        verbose=False,
+    )
     return found["kernel_inception_distance_mean"], found["kernel_inception_distance_std"]
 
 
@@ -83,9 +98,13 @@ def precision_recall(x: np.ndarray, y: np.ndarray, nearest: int) -> dict[str, fl
     import torch
 
     found = fidelity("prc").prc_features_to_metric(
-        torch.from_numpy(y), torch.from_numpy(x), prc_neighborhood=nearest, prc_batch_size=10_000, save_cpu_ram=False,
+        torch.from_numpy(y),
+        torch.from_numpy(x),
+        prc_neighborhood=nearest,
+        prc_batch_size=10_000,
+        save_cpu_ram=False,
         verbose=False,
-    )  # fmt: skip
+    )
     return {name: found[name] for name in ("precision", "recall")}
 
 

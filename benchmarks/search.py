@@ -1,4 +1,4 @@
-"""Search among a million vectors of 256 numbers: the kept table of `gobelin.index` beside FAISS and hnswlib.
+"""Search among a million vectors of 256 numbers: the kept table of `gobelin.embedding.index` beside FAISS and hnswlib.
 
 python benchmarks/search.py --folder DIR [--rows 1000000] [--only NAME,...] [--prepare]
 
@@ -31,7 +31,20 @@ import numpy as np
 
 WIDTH, K, QUERIES, TUNING, NOISE, NEAR = 256, 10, 1000, 200, 0.4, 20
 WANTED = 0.99
-LANGUAGES = ("ar", "de", "en", "es", "fr", "it", "ja", "ko", "pt", "ru", "tr", "zh")  # of the encoder, with OpenMoji names
+LANGUAGES = (
+    "ar",
+    "de",
+    "en",
+    "es",
+    "fr",
+    "it",
+    "ja",
+    "ko",
+    "pt",
+    "ru",
+    "tr",
+    "zh",
+)  # of the encoder, with OpenMoji names
 CAPTIONS = (*LANGUAGES, "nl", "pl", "pt_br", "th", "zh_cn", "zh_tw")
 Search = Callable[[np.ndarray], list[int]]
 
@@ -54,15 +67,33 @@ def main() -> None:
         import record  # it loads torch, which the processes that are measured don't need
 
         for name in said.only.split(","):
-            found = {**asked(said.folder, said.rows, name, "build"), **asked(said.folder, said.rows, name, "search")}
+            found = {
+                **asked(said.folder, said.rows, name, "build"),
+                **asked(said.folder, said.rows, name, "search"),
+            }
             shutil.rmtree(folder / name)
             texts = json.loads((folder / "texts.json").read_text())
-            record.append("search", {"contender": name, "rows": said.rows, "width": WIDTH, **found, **texts})
+            record.append(
+                "search", {"contender": name, "rows": said.rows, "width": WIDTH, **found, **texts}
+            )
 
 
 def asked(folder: Path, rows: int, name: str, step: str) -> dict[str, Any]:
-    words = [sys.executable, __file__, "--folder", str(folder), "--rows", str(rows), "--only", name, "--step", step]
-    return json.loads(subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+    words = [
+        sys.executable,
+        __file__,
+        "--folder",
+        str(folder),
+        "--rows",
+        str(rows),
+        "--only",
+        name,
+        "--step",
+        step,
+    ]
+    return json.loads(
+        subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
+    )
 
 
 # vectors
@@ -80,7 +111,10 @@ def prepare(base: Path, folder: Path, rows: int) -> None:
     texts = unit(((texts - texts.mean(0)) @ turn)[rng.permutation(len(texts))])
     if not (base / "near.npy").is_file():
         starts = range(0, len(texts), 2048)
-        np.save(base / "near.npy", np.concatenate([top(texts[s : s + 2048], texts, NEAR + 1)[:, 1:] for s in starts]))
+        np.save(
+            base / "near.npy",
+            np.concatenate([top(texts[s : s + 2048], texts, NEAR + 1)[:, 1:] for s in starts]),
+        )
     near = np.load(base / "near.npy")
     vectors = np.lib.format.open_memmap(folder / "rows.npy", "w+", np.float32, (rows, WIDTH))
     for start, block in drawn(texts, near, rows, 1):
@@ -88,8 +122,16 @@ def prepare(base: Path, folder: Path, rows: int) -> None:
     vectors.flush()
     queries = np.concatenate([block for _, block in drawn(texts, near, QUERIES + TUNING, 2)])
     np.save(folder / "queries.npy", queries)
-    np.save(folder / "truth.npy", np.concatenate([top(queries[s : s + 100], vectors, K) for s in range(0, len(queries), 100)]))
-    ratios = {"neighbour_ratio": ratio(vectors, queries[:200]), "neighbour_ratio_of_texts": ratio(texts[500:], texts[:500])}
+    np.save(
+        folder / "truth.npy",
+        np.concatenate(
+            [top(queries[s : s + 100], vectors, K) for s in range(0, len(queries), 100)]
+        ),
+    )
+    ratios = {
+        "neighbour_ratio": ratio(vectors, queries[:200]),
+        "neighbour_ratio_of_texts": ratio(texts[500:], texts[:500]),
+    }
     (folder / "texts.json").write_text(json.dumps(ratios))
 
 
@@ -97,20 +139,26 @@ def features() -> np.ndarray:
     """float32 [n, 512]: the sentence encoder's vectors of every different text."""
     import emoji
 
+    from gobelin.core.machine import Runtime
     from gobelin.data.samples.tuxpaint import Tuxpaint, _captions
-    from gobelin.encoders.text import Text
-    from gobelin.runtime import Runtime
+    from gobelin.embedding.encoders.text import Text
 
     for code in LANGUAGES:
         emoji.config.load_language(code)
-    names = [str(one.get(code, "")).strip(":").replace("_", " ") for one in emoji.EMOJI_DATA.values() for code in LANGUAGES]
+    names = [
+        str(one.get(code, "")).strip(":").replace("_", " ")
+        for one in emoji.EMOJI_DATA.values()
+        for code in LANGUAGES
+    ]
     stamps = [_captions(picture.with_suffix(".txt")) for picture in Tuxpaint()._stamps()]
     names += [text for one in stamps for code, text in one.items() if code.lower() in CAPTIONS]
     encoder = Text().fit([], None, {}, Runtime(0, "cpu", "float32", 1))  # type: ignore[arg-type] - it has nothing to fit
     return encoder.embed([[text] for text in dict.fromkeys(names) if text.strip()])
 
 
-def drawn(texts: np.ndarray, near: np.ndarray, count: int, seed: int) -> Iterator[tuple[int, np.ndarray]]:
+def drawn(
+    texts: np.ndarray, near: np.ndarray, count: int, seed: int
+) -> Iterator[tuple[int, np.ndarray]]:
     """(first row, float32 [n, D]) of `count` rows, in blocks."""
     rng = np.random.default_rng(seed)
     for start in range(0, count, 50_000):
@@ -118,7 +166,14 @@ def drawn(texts: np.ndarray, near: np.ndarray, count: int, seed: int) -> Iterato
         one = rng.integers(len(texts), size=n)
         other = near[one, rng.integers(NEAR, size=n)]
         noise = rng.standard_normal((n, WIDTH), dtype=np.float32) * np.float32(NOISE / WIDTH**0.5)
-        yield start, unit(texts[one] + rng.random((n, 1), dtype=np.float32) * (texts[other] - texts[one]) + noise)
+        yield (
+            start,
+            unit(
+                texts[one]
+                + rng.random((n, 1), dtype=np.float32) * (texts[other] - texts[one])
+                + noise
+            ),
+        )
 
 
 def unit(x: np.ndarray) -> np.ndarray:
@@ -153,15 +208,20 @@ def search(folder: Path, name: str) -> dict[str, Any]:
     queries, truth = np.load(folder / "queries.npy"), np.load(folder / "truth.npy")
     settings = iter(CONTENDERS[name][1](folder / name))
     setting, ask = next(settings)
-    while share(ask, queries[QUERIES:], truth[QUERIES:])[0] < WANTED and (wider := next(settings, None)):
+    while share(ask, queries[QUERIES:], truth[QUERIES:])[0] < WANTED and (
+        wider := next(settings, None)
+    ):
         setting, ask = wider
     recall, times = share(ask, queries[:QUERIES], truth[:QUERIES])
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return {
-        "setting": setting, "recall_at_10": round(recall, 4), "queries_per_s": round(len(times) / times.sum(), 1),
-        "median_ms": round(1000 * float(np.median(times)), 2), "p95_ms": round(1000 * float(np.percentile(times, 95)), 2),
+        "setting": setting,
+        "recall_at_10": round(recall, 4),
+        "queries_per_s": round(len(times) / times.sum(), 1),
+        "median_ms": round(1000 * float(np.median(times)), 2),
+        "p95_ms": round(1000 * float(np.percentile(times, 95)), 2),
         "resident_mb": round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6),
-    }  # fmt: skip
+    }
 
 
 def share(ask: Search, queries: np.ndarray, truth: np.ndarray) -> tuple[float, np.ndarray]:
@@ -178,7 +238,7 @@ def share(ask: Search, queries: np.ndarray, truth: np.ndarray) -> tuple[float, n
 def ours_written(rows: np.ndarray, folder: Path) -> dict[str, float]:
     import pyarrow as pa
 
-    from gobelin import index
+    from gobelin.embedding import index
 
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.asarray(rows).reshape(-1)), WIDTH)
     ids = pa.array([f"r{k}" for k in range(len(rows))])
@@ -190,15 +250,22 @@ def ours_written(rows: np.ndarray, folder: Path) -> dict[str, float]:
         times["build_s"] = time.perf_counter() - start - times["write_s"]
 
     index._settle = settled
-    index.create(folder / "index", pa.table({index.ID: ids, index.ROW: np.arange(len(rows)), index.VECTOR: vectors}), "space")
+    index.create(
+        folder / "index",
+        pa.table({index.ID: ids, index.ROW: np.arange(len(rows)), index.VECTOR: vectors}),
+        "space",
+    )
     return {**times, "total_s": time.perf_counter() - start}
 
 
 def ours(folder: Path) -> Iterator[tuple[str, Search]]:
-    from gobelin import index
+    from gobelin.embedding import index
 
     table = index.Index(folder / "index", "space")
-    yield f"IVF_RQ, {index.PROBES} probes, refined {index.REFINED}", lambda q: [hit.row for hit in table.nearest(q, K)]
+    yield (
+        f"IVF_RQ, {index.PROBES} probes, refined {index.REFINED}",
+        lambda q: [hit.row for hit in table.nearest(q, K)],
+    )
 
 
 def hnswlib_written(rows: np.ndarray, folder: Path) -> dict[str, float]:
@@ -210,7 +277,11 @@ def hnswlib_written(rows: np.ndarray, folder: Path) -> dict[str, float]:
     graph.add_items(rows)
     built = time.perf_counter() - start
     graph.save_index(str(folder / "graph.bin"))
-    return {"build_s": built, "write_s": time.perf_counter() - start - built, "total_s": time.perf_counter() - start}
+    return {
+        "build_s": built,
+        "write_s": time.perf_counter() - start - built,
+        "total_s": time.perf_counter() - start,
+    }
 
 
 def hnswlib_opened(folder: Path) -> Iterator[tuple[str, Search]]:
@@ -233,13 +304,19 @@ def faiss_written(kind: str) -> Callable[[np.ndarray, Path], dict[str, float]]:
         import faiss
 
         start = time.perf_counter()
-        made = faiss.index_factory(WIDTH, kind.format(round(len(rows) ** 0.5)), faiss.METRIC_INNER_PRODUCT)
+        made = faiss.index_factory(
+            WIDTH, kind.format(round(len(rows) ** 0.5)), faiss.METRIC_INNER_PRODUCT
+        )
         made.train(np.asarray(rows[:: max(1, len(rows) // 100_000)]))
         for first in range(0, len(rows), 100_000):
             made.add(np.asarray(rows[first : first + 100_000]))
         built = time.perf_counter() - start
         faiss.write_index(made, str(folder / "made.faiss"))
-        return {"build_s": built, "write_s": time.perf_counter() - start - built, "total_s": time.perf_counter() - start}
+        return {
+            "build_s": built,
+            "write_s": time.perf_counter() - start - built,
+            "total_s": time.perf_counter() - start,
+        }
 
     return written
 
@@ -267,7 +344,13 @@ def faiss_opened(kind: str) -> Callable[[Path], Iterator[tuple[str, Search]]]:
 
 
 FLAT, QUANTISED = "IVF{},Flat", "IVF{},PQ64,RFlat"
-CONTENDERS: dict[str, tuple[Callable[[np.ndarray, Path], dict[str, float]], Callable[[Path], Iterator[tuple[str, Search]]]]] = {
+CONTENDERS: dict[
+    str,
+    tuple[
+        Callable[[np.ndarray, Path], dict[str, float]],
+        Callable[[Path], Iterator[tuple[str, Search]]],
+    ],
+] = {
     "gobelin": (ours_written, ours),
     "hnswlib": (hnswlib_written, hnswlib_opened),
     "faiss IVF flat": (faiss_written(FLAT), faiss_opened(FLAT)),

@@ -28,13 +28,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 import record
 from fidelity import psnr, ssim
 
-from gobelin import evidence
+from gobelin.core.machine import Runtime, generator, numpy_generator
 from gobelin.data.images import squared
 from gobelin.data.samples.vendors import FROM, TO, Vendors
-from gobelin.generators import Condition, Context, Controls, ImageRows
-from gobelin.generators.translate import Translate
+from gobelin.evidence import intervals
+from gobelin.generation.generators import Condition, Context, Controls, ImageRows
+from gobelin.generation.generators.translate import Translate
 from gobelin.networks.convolution import Reader, change, signal_of
-from gobelin.runtime import Runtime, generator, numpy_generator
 
 HELD_OUT = 0.15  # share of the emoji
 COPY, NEAREST = "copy of the source", "target of the nearest training source"
@@ -48,7 +48,11 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="processor threads, 0 = all")
-    parser.add_argument("--sheet", type=Path, help="PNG of source, made, target, nearest target, for some held-out emoji")
+    parser.add_argument(
+        "--sheet",
+        type=Path,
+        help="PNG of source, made, target, nearest target, for some held-out emoji",
+    )
     said = parser.parse_args()
     runtime = Runtime(said.seed, threads=said.threads).resolved()
     source, target, category, family = pairs(Vendors(said.folder), said.size)
@@ -59,7 +63,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         sampler = how.fit(rows, held, Context(runtime, Path(folder), steps, told))
     spent = time.perf_counter() - start
-    outputs, seconds = {COPY: source[test], NEAREST: nearest(source[train], target[train], source[test])}, {}
+    outputs, seconds = (
+        {COPY: source[test], NEAREST: nearest(source[train], target[train], source[test])},
+        {},
+    )
     for evaluations in (1, how.evaluations):
         name = f"translate, {evaluations} evaluation{'s' if evaluations > 1 else ''}"
         start = time.perf_counter()
@@ -69,17 +76,36 @@ def main() -> None:
     net, right = feature_net(target[train], category[train], target[test], category[test])
     wanted = {name: figures(image, target[test], net) for name, image in outputs.items()}
     for name, own in wanted.items():
-        row: dict[str, object] = {"contender": name, "train_pairs": len(train), "held_out_pairs": len(test)}
-        row |= {"held_out_emoji": len(set(family[test])), "pixels": said.size, "feature_net_balanced_accuracy": right}
+        row: dict[str, object] = {
+            "contender": name,
+            "train_pairs": len(train),
+            "held_out_pairs": len(test),
+        }
+        row |= {
+            "held_out_emoji": len(set(family[test])),
+            "pixels": said.size,
+            "feature_net_balanced_accuracy": right,
+        }
         row |= {key: round(float(value.mean()), 4) for key, value in own.items()}
         if name in seconds:
-            row |= {"minutes_asked": said.minutes, "steps": steps, "seconds_training": round(spent, 1)}
-            row |= {"seconds_an_image": round(seconds[name], 4), "precision": runtime.precision, "threads": runtime.threads}
+            row |= {
+                "minutes_asked": said.minutes,
+                "steps": steps,
+                "seconds_training": round(spent, 1),
+            }
+            row |= {
+                "seconds_an_image": round(seconds[name], 4),
+                "precision": runtime.precision,
+                "threads": runtime.threads,
+            }
             for rival, short in ((COPY, "copy"), (NEAREST, "nearest")):
                 row |= gains(own, wanted[rival], family[test], short)
         record.append("translation", row)
     if said.sheet:
-        sheet(said.sheet, [source[test], *(outputs[n] for n in seconds), target[test], outputs[NEAREST]])
+        sheet(
+            said.sheet,
+            [source[test], *(outputs[n] for n in seconds), target[test], outputs[NEAREST]],
+        )
 
 
 def pairs(sample: Vendors, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -87,7 +113,10 @@ def pairs(sample: Vendors, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
     with tempfile.TemporaryDirectory() as folder:
         path = sample.write(Path(folder) / "set", 0)
         table = pa_csv.read_csv(path).to_pydict()
-        images = [np.stack([squared(Image.open(path.parent / file), size) for file in table[vendor]]) for vendor in (FROM, TO)]
+        images = [
+            np.stack([squared(Image.open(path.parent / file), size) for file in table[vendor]])
+            for vendor in (FROM, TO)
+        ]
     category = np.unique(table["category"], return_inverse=True)[1]
     return images[0], images[1], category, np.array(table["family"])
 
@@ -117,7 +146,10 @@ def feature_net(
     images: np.ndarray, labels: np.ndarray, unseen: np.ndarray, truth: np.ndarray, steps: int = 400
 ) -> tuple[Reader, float]:
     """A net that names categories, trained from a fixed seed with every category equally often; and its balanced accuracy."""
-    rng, seed = numpy_generator(0, "translation", "features"), generator(0, "translation", "features")
+    rng, seed = (
+        numpy_generator(0, "translation", "features"),
+        generator(0, "translation", "features"),
+    )
     height, width, channels = images.shape[1:]
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -128,7 +160,9 @@ def feature_net(
     for _ in range(steps):
         index = np.array([rng.choice(rows[int(rng.integers(len(rows)))]) for _ in range(64)])
         signal = change(signal_of(images[index]), seed, shift=0.15, hole=0.0)
-        loss = functional.cross_entropy(net(signal), torch.from_numpy(labels[index]), label_smoothing=0.1)
+        loss = functional.cross_entropy(
+            net(signal), torch.from_numpy(labels[index]), label_smoothing=0.1
+        )
         adam.zero_grad()
         loss.backward()
         adam.step()
@@ -141,7 +175,9 @@ def feature_net(
 def features(net: Reader, images: np.ndarray) -> torch.Tensor:
     """[N, 128] of unit length: the last hidden layer."""
     found: list[torch.Tensor] = []
-    hook = net.hidden.register_forward_hook(lambda module, given, out: found.append(functional.leaky_relu(out, 0.2)))
+    hook = net.hidden.register_forward_hook(
+        lambda module, given, out: found.append(functional.leaky_relu(out, 0.2))
+    )
     for block in np.array_split(images, max(1, len(images) // 256)):
         net(signal_of(block))
     hook.remove()
@@ -155,14 +191,23 @@ def figures(made: np.ndarray, target: np.ndarray, net: Reader) -> dict[str, np.n
 
 
 def gains(
-    own: dict[str, np.ndarray], rival: dict[str, np.ndarray], family: Sequence[str] | np.ndarray, short: str
+    own: dict[str, np.ndarray],
+    rival: dict[str, np.ndarray],
+    family: Sequence[str] | np.ndarray,
+    short: str,
 ) -> dict[str, object]:
     """The mean paired gain over a rival with its 95 % interval, positive where ours is better."""
     out: dict[str, object] = {}
     for key, higher in HIGHER.items():
-        found = evidence.mean((own[key] - rival[key]) * (1 if higher else -1), family)
+        found = intervals.mean((own[key] - rival[key]) * (1 if higher else -1), family)
         values = [round(v, 4) for v in (found.value, found.low, found.high)]
-        out |= dict(zip((f"{key}_gain_over_{short}{end}" for end in ("", "_low", "_high")), values, strict=True))
+        out |= dict(
+            zip(
+                (f"{key}_gain_over_{short}{end}" for end in ("", "_low", "_high")),
+                values,
+                strict=True,
+            )
+        )
     return out
 
 
@@ -171,8 +216,12 @@ def sheet(path: Path, columns: list[np.ndarray], rows: int = 24, scale: int = 2)
     some = np.linspace(0, len(columns[0]) - 1, rows).astype(int)
     lines = [np.concatenate([c[k] for c in columns], axis=1) for k in some]
     halves = [np.concatenate(lines[half::2], axis=0) for half in (0, 1)]
-    whole = np.concatenate([halves[0], np.zeros((len(halves[0]), 8, 3), np.uint8), halves[1]], axis=1)
-    Image.fromarray(whole).resize((whole.shape[1] * scale, whole.shape[0] * scale), Image.Resampling.NEAREST).save(path)
+    whole = np.concatenate(
+        [halves[0], np.zeros((len(halves[0]), 8, 3), np.uint8), halves[1]], axis=1
+    )
+    Image.fromarray(whole).resize(
+        (whole.shape[1] * scale, whole.shape[0] * scale), Image.Resampling.NEAREST
+    ).save(path)
 
 
 def told(what: str, done: int, total: int) -> None:

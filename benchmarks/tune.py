@@ -19,14 +19,16 @@ import pyarrow as pa
 from fashion import CLASSES, load
 from record import append
 
-from gobelin import catalog, contest, predict, tuned
+from gobelin.core import catalog
+from gobelin.core.machine import Runtime
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Column, Field, Schema, Target
 from gobelin.data.images import png_bytes
-from gobelin.embedding import Embeddings, Reader
-from gobelin.predict import Predict, Training
-from gobelin.runtime import Runtime
-from gobelin.tune import Material, Tune
+from gobelin.embedding.features import Embeddings, Reader
+from gobelin.prediction import fusion_choice, predictor
+from gobelin.prediction.cross_fit import Predict, Training
+from gobelin.prediction.tuning import decision
+from gobelin.prediction.tuning.tuner import Material, Tune
 
 
 def rows_of(part: str, count: int, seed: int) -> tuple[list[bytes], np.ndarray]:
@@ -45,7 +47,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     runtime = Runtime(seed=asked.seed).resolved()
-    (cells, labels), (more, others) = rows_of("train", asked.rows, asked.seed), rows_of("t10k", asked.unseen, asked.seed)
+    (cells, labels), (more, others) = (
+        rows_of("train", asked.rows, asked.seed),
+        rows_of("t10k", asked.unseen, asked.seed),
+    )
     dataset = Dataset(pa.table({"image": cells + more}), Path()).with_ids()
     every = np.ones(len(CLASSES), bool)
     target = Target("kind", "class", np.concatenate([labels, others]), CLASSES, scored=every)
@@ -55,15 +60,25 @@ def main() -> None:
     component = catalog.build("encoders", asked.encoder, {"pixels": asked.pixels})
     encoder = component.fit(dataset.rows(train).cells(field), field, {"image": "image"}, runtime)
     reader = Reader(schema, {"image": encoder})
-    plain, groups, fusion = reader.embed(dataset), tuple(map(str, range(len(dataset)))), catalog.build("fusion", "concat")
+    plain, groups, fusion = (
+        reader.embed(dataset),
+        tuple(map(str, range(len(dataset)))),
+        catalog.build("fusion", "concat"),
+    )
 
-    def training(features: Embeddings, rows: np.ndarray, unseen: np.ndarray | None = None) -> Training:
+    def training(
+        features: Embeddings, rows: np.ndarray, unseen: np.ndarray | None = None
+    ) -> Training:
         weights = np.ones(len(features), np.float32)
-        return Training(Predict(), features, target.rows(rows), train, groups, weights, runtime, unseen=unseen)
+        return Training(
+            Predict(), features, target.rows(rows), train, groups, weights, runtime, unseen=unseen
+        )
 
     def hits(features: Embeddings, judging: np.ndarray | None = None) -> np.ndarray:
         """float64 [unseen]: 1 where the fusion of the training rows reads a row right."""
-        model = predict.fit("concat", fusion, training(features, np.arange(len(dataset)), judging))
+        model = predictor.fit(
+            "concat", fusion, training(features, np.arange(len(dataset)), judging)
+        )
         return (model.predict(features.rows(unseen)).labels == others).astype(float)
 
     before, units = hits(plain), [groups[r] for r in unseen]
@@ -72,20 +87,33 @@ def main() -> None:
         after, said, start = before, {}, time.perf_counter()
         if how != "frozen":
             asked_for = Tune(("image",), how, asked.minutes)
-            found, kept, findings = tuned.trained(asked_for, material, None)
+            found, kept, findings = decision.trained(asked_for, material, None)
             said = {"kept": kept, "note": findings[1].note}
             changed = replace(reader, encoders=dict(found)).embed(dataset)
             features = replace(plain, features=changed.features)
-            after = hits(features, train[tuned.held_back(asked_for, material.training)])
-        own = contest.own_score(after, target, unseen, units)
-        gain = contest.paired(before, after, target, unseen, units)
-        append("tune", {
-            "name": f"{asked.encoder} {how}", "rows": asked.rows, "unseen_rows": asked.unseen, "seed": asked.seed,
-            "balanced_accuracy": round(own.value, 4), "low": round(own.low, 4), "high": round(own.high, 4),
-            "gain": round(gain.value, 4), "gain_low": round(gain.low, 4), "gain_high": round(gain.high, 4), **said,
-            "minutes_asked": asked.minutes, "seconds": round(time.perf_counter() - start, 1), "threads": runtime.threads,
-            "precision": runtime.precision,
-        })  # fmt: skip
+            after = hits(features, train[decision.held_back(asked_for, material.training)])
+        own = fusion_choice.own_score(after, target, unseen, units)
+        gain = fusion_choice.paired(before, after, target, unseen, units)
+        append(
+            "tune",
+            {
+                "name": f"{asked.encoder} {how}",
+                "rows": asked.rows,
+                "unseen_rows": asked.unseen,
+                "seed": asked.seed,
+                "balanced_accuracy": round(own.value, 4),
+                "low": round(own.low, 4),
+                "high": round(own.high, 4),
+                "gain": round(gain.value, 4),
+                "gain_low": round(gain.low, 4),
+                "gain_high": round(gain.high, 4),
+                **said,
+                "minutes_asked": asked.minutes,
+                "seconds": round(time.perf_counter() - start, 1),
+                "threads": runtime.threads,
+                "precision": runtime.precision,
+            },
+        )
 
 
 if __name__ == "__main__":

@@ -31,11 +31,11 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).parent))
 import record
 
-from gobelin.jobs import Job
-from gobelin.networks.draws import HeadSettings
-from gobelin.networks.heads import train_heads
-from gobelin.networks.joins import SideBySide
-from gobelin.runtime import Runtime, generator, numpy_generator, silent
+from gobelin.core.machine import Runtime, generator, numpy_generator, silent
+from gobelin.prediction.heads.batched import train_heads
+from gobelin.prediction.heads.draws import HeadSettings
+from gobelin.prediction.heads.job import Job
+from gobelin.prediction.heads.joins import SideBySide
 
 REAL, ARMS, CLASSES, WIDTHS = 1500, 7, 9, (160, 160, 12)
 RATIOS, MIXES, DECAYS, TUNING_SEEDS, SEEDS = (0.25, 1.0), (0.25, 1.0), (1e-3, 1e-2), 2, 10
@@ -45,9 +45,20 @@ Choice = tuple[float, float, float]
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--resamples", type=int, default=5)
-    parser.add_argument("--sample", type=int, default=1, help="One at a time, train every k-th head; its time is scaled.")
+    parser.add_argument(
+        "--sample",
+        type=int,
+        default=1,
+        help="One at a time, train every k-th head; its time is scaled.",
+    )
     parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--hidden", type=int, nargs="*", default=[0, 64], help="Widths of the hidden layer, 0: linear.")
+    parser.add_argument(
+        "--hidden",
+        type=int,
+        nargs="*",
+        default=[0, 64],
+        help="Widths of the hidden layer, 0: linear.",
+    )
     said = parser.parse_args()
     threads = Runtime(threads=said.threads).resolved().threads
     for hidden in said.hidden:
@@ -71,7 +82,10 @@ class Study:
         rng = numpy_generator(resample, "verdict")
         first = [rng.normal(size=(2 * REAL, k)) * np.geomspace(1, 0.1, k) for k in WIDTHS]
         maps = [rng.normal(size=(k, CLASSES)) for k in WIDTHS]
-        label = (sum(f @ m for f, m in zip(first, maps, strict=True)) + 2 * rng.gumbel(size=(2 * REAL, CLASSES))).argmax(1)
+        label = (
+            sum(f @ m for f, m in zip(first, maps, strict=True))
+            + 2 * rng.gumbel(size=(2 * REAL, CLASSES))
+        ).argmax(1)
         there = rng.random((2 * REAL, len(WIDTHS))) >= 0.3
         drawn = rng.integers(0, REAL, REAL)  # the resample of the training rows
         parents = [drawn[rng.permutation(REAL)] for _ in range(ARMS - 1)]
@@ -82,10 +96,19 @@ class Study:
             f[made] += 0.5 * f.std() * rng.normal(size=f[made].shape)
         rows = {(0, 0.0): np.arange(REAL)}
         for arm, ratio in product(range(1, ARMS), RATIOS):
-            rows[arm, ratio] = np.concatenate([np.arange(REAL), arm * REAL + np.arange(round(ratio * REAL))])
-        features = [torch.from_numpy((f / f.std() / f.shape[1] ** 0.5).astype(np.float32)) for f in moved]
-        return Study(features, torch.from_numpy(there[whole]), torch.from_numpy(label[whole]), rows,
-                     torch.arange(ARMS * REAL, (ARMS + 1) * REAL))  # fmt: skip
+            rows[arm, ratio] = np.concatenate(
+                [np.arange(REAL), arm * REAL + np.arange(round(ratio * REAL))]
+            )
+        features = [
+            torch.from_numpy((f / f.std() / f.shape[1] ** 0.5).astype(np.float32)) for f in moved
+        ]
+        return Study(
+            features,
+            torch.from_numpy(there[whole]),
+            torch.from_numpy(label[whole]),
+            rows,
+            torch.arange(ARMS * REAL, (ARMS + 1) * REAL),
+        )
 
     def job(self, arm: int, choice: Choice, seed: int) -> Job:
         ratio, mix, decay = choice
@@ -95,7 +118,9 @@ class Study:
 
     def tuning(self) -> list[tuple[int, Choice, int]]:
         real = [
-            (0, (0.0, 1.0, float(d)), s) for d in np.geomspace(min(DECAYS) / 3, max(DECAYS) * 3, 8) for s in range(TUNING_SEEDS)
+            (0, (0.0, 1.0, float(d)), s)
+            for d in np.geomspace(min(DECAYS) / 3, max(DECAYS) * 3, 8)
+            for s in range(TUNING_SEEDS)
         ]
         choices = product(range(1, ARMS), product(RATIOS, MIXES, DECAYS), range(TUNING_SEEDS))
         return real + [(arm, choice, s) for arm, choice, s in choices]
@@ -116,29 +141,43 @@ class Study:
 
 def alone(study: Study, job: Job, settings: HeadSettings, hidden: int) -> dict[str, torch.Tensor]:
     """One head as a user would train it."""
-    widths, rows, share = torch.tensor(WIDTHS), torch.from_numpy(job.rows), torch.from_numpy(job.weights)
+    widths, rows, share = (
+        torch.tensor(WIDTHS),
+        torch.from_numpy(job.rows),
+        torch.from_numpy(job.weights),
+    )
     x = torch.cat(study.features, 1)
     first = nn.Linear(x.shape[1] + len(WIDTHS), hidden or CLASSES)
     model = nn.Sequential(first, nn.GELU(), nn.Linear(hidden, CLASSES)) if hidden else first
     layers = [m for m in model.modules() if isinstance(m, nn.Linear)]
     with torch.no_grad():
         for k, layer in enumerate(layers, 1):
-            start = torch.randn(layer.in_features, layer.out_features, generator=generator(job.seed, "weights", k))
+            start = torch.randn(
+                layer.in_features, layer.out_features, generator=generator(job.seed, "weights", k)
+            )
             layer.weight.copy_((start * (0.5 / layer.in_features**0.5)).T)
             layer.bias.zero_()
     optimiser = torch.optim.Adam(model.parameters(), lr=settings.rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.steps)
     epochs = range(-(-settings.steps * settings.batch // len(rows)))
-    order = torch.cat([torch.randperm(len(rows), generator=generator(job.seed, "order", e)) for e in epochs])
+    order = torch.cat(
+        [torch.randperm(len(rows), generator=generator(job.seed, "order", e)) for e in epochs]
+    )
     for step, places in enumerate(order.split(settings.batch)[: settings.steps]):
         batch = rows[places]
         there = study.present[batch]
         chance = torch.rand(there.shape, generator=generator(job.seed, "dropout", step))
         kept = there & (chance >= settings.dropout)
-        last = nn.functional.one_hot(chance.masked_fill(~there, -1).argmax(1), len(WIDTHS)).bool() & there
+        last = (
+            nn.functional.one_hot(chance.masked_fill(~there, -1).argmax(1), len(WIDTHS)).bool()
+            & there
+        )
         shown = torch.where(kept.any(1, keepdim=True), kept, last).float()
         scores = model(torch.cat([x[batch] * shown.repeat_interleave(widths, 1), shown], 1))
-        loss = (nn.functional.cross_entropy(scores, study.answers[batch], reduction="none") * share[places]).mean()
+        loss = (
+            nn.functional.cross_entropy(scores, study.answers[batch], reduction="none")
+            * share[places]
+        ).mean()
         loss = loss + job.decay * sum((layer.weight**2).sum() for layer in layers)
         optimiser.zero_grad()
         loss.backward()
@@ -148,12 +187,18 @@ def alone(study: Study, job: Job, settings: HeadSettings, hidden: int) -> dict[s
     return maps | {f"bias{k}": layer.bias.detach() for k, layer in enumerate(layers, 1)}
 
 
-def one_by_one(study: Study, jobs: Sequence[Job], settings: HeadSettings, hidden: int) -> list[dict[str, torch.Tensor]]:
+def one_by_one(
+    study: Study, jobs: Sequence[Job], settings: HeadSettings, hidden: int
+) -> list[dict[str, torch.Tensor]]:
     return [alone(study, job, settings, hidden) for job in jobs]
 
 
-def together(study: Study, jobs: Sequence[Job], settings: HeadSettings, hidden: int) -> list[dict[str, torch.Tensor]]:
-    return train_heads(SideBySide(hidden), study.features, study.present, study.answers, jobs, settings, silent)
+def together(
+    study: Study, jobs: Sequence[Job], settings: HeadSettings, hidden: int
+) -> list[dict[str, torch.Tensor]]:
+    return train_heads(
+        SideBySide(hidden), study.features, study.present, study.answers, jobs, settings, silent
+    )
 
 
 def tuned(study: Study, heads: Sequence[dict[str, torch.Tensor]]) -> list[Job]:
@@ -161,7 +206,10 @@ def tuned(study: Study, heads: Sequence[dict[str, torch.Tensor]]) -> list[Job]:
     losses: dict[tuple[int, Choice], list[float]] = {}
     for (arm, choice, _), head in zip(study.tuning(), heads, strict=True):
         losses.setdefault((arm, choice), []).append(study.loss(head))
-    best = [min((np.mean(v), choice) for (a, choice), v in losses.items() if a == arm)[1] for arm in range(ARMS)]
+    best = [
+        min((np.mean(v), choice) for (a, choice), v in losses.items() if a == arm)[1]
+        for arm in range(ARMS)
+    ]
     return [study.job(arm, best[arm], s) for arm in range(ARMS) for s in range(SEEDS)]
 
 
@@ -180,7 +228,9 @@ def measure(hidden: int, resamples: int, sample: int, threads: int) -> None:
     speeds = {}
     for count in dict.fromkeys([1, threads]):
         torch.set_num_threads(count)
-        speeds[count] = min(float(clocked(partial(one_by_one, first, jobs, few, hidden))[1][0]) for _ in range(5))
+        speeds[count] = min(
+            float(clocked(partial(one_by_one, first, jobs, few, hidden))[1][0]) for _ in range(5)
+        )
     best = min(speeds, key=lambda count: speeds[count])
     seconds: dict[str, list[np.ndarray]] = {"together": [], "one at a time": []}
     difference, unlike, trained, total = 0.0, 0, 0, 0
@@ -194,7 +244,9 @@ def measure(hidden: int, resamples: int, sample: int, threads: int) -> None:
         seconds["together"].append(begin + end)
         some = range(r % sample, len(tuning) + len(last), sample)
         torch.set_num_threads(best)
-        plain, took = clocked(partial(one_by_one, study, [[*tuning, *last][k] for k in some], settings, hidden))
+        plain, took = clocked(
+            partial(one_by_one, study, [[*tuning, *last][k] for k in some], settings, hidden)
+        )
         seconds["one at a time"].append(took * (len(tuning) + len(last)) / len(some))
         for k, head in zip(some, plain, strict=True):
             p, q = study.probabilities([*begun, *ended][k]), study.probabilities(head)
@@ -202,16 +254,29 @@ def measure(hidden: int, resamples: int, sample: int, threads: int) -> None:
             two = q.topk(2, 1).values
             unlike += int(((p.argmax(1) != q.argmax(1)) & (two[:, 0] - two[:, 1] >= 1e-3)).sum())
         trained, total = trained + len(some), total + len(tuning) + len(last)
-    faster = [a[0] / b[0] for a, b in zip(seconds["one at a time"], seconds["together"], strict=True)]
+    faster = [
+        a[0] / b[0] for a, b in zip(seconds["one at a time"], seconds["together"], strict=True)
+    ]
     for way, each in seconds.items():
         wall, processor = sum(each).round(1).tolist()
-        record.append("verdict", {
-            "head": f"hidden {hidden}" if hidden else "linear", "way": way, "heads": total,
-            "heads_trained": total if way == "together" else trained, "seconds": wall, "processor_seconds": processor,
-            "threads": threads if way == "together" else best, "max_difference": difference, "labels_that_differ": unlike,
-            "times_faster": {k: round(float(f(faster)), 2)
-                             for k, f in (("median", statistics.median), ("lowest", min), ("highest", max))},
-        })  # fmt: skip
+        record.append(
+            "verdict",
+            {
+                "head": f"hidden {hidden}" if hidden else "linear",
+                "way": way,
+                "heads": total,
+                "heads_trained": total if way == "together" else trained,
+                "seconds": wall,
+                "processor_seconds": processor,
+                "threads": threads if way == "together" else best,
+                "max_difference": difference,
+                "labels_that_differ": unlike,
+                "times_faster": {
+                    k: round(float(f(faster)), 2)
+                    for k, f in (("median", statistics.median), ("lowest", min), ("highest", max))
+                },
+            },
+        )
 
 
 if __name__ == "__main__":

@@ -8,19 +8,22 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the processor to others; read as torch loads
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "PASSIVE"
+)  # threads that wait leave the processor to others; read as torch loads
 
 import torch  # noqa: E402
 from tiny_pipelines import class_pipeline, text_pipeline  # noqa: E402
 
-from gobelin import schema, train  # noqa: E402
-from gobelin.data.answers import target_of  # noqa: E402
+from gobelin.core.machine import Runtime  # noqa: E402
 from gobelin.data.dataset import Dataset  # noqa: E402
 from gobelin.data.fields import Schema, Target  # noqa: E402
-from gobelin.data.reading import read  # noqa: E402
+from gobelin.data.read import read  # noqa: E402
 from gobelin.data.samples.shapes import Shapes  # noqa: E402
-from gobelin.embedding import Reader  # noqa: E402
-from gobelin.runtime import Runtime  # noqa: E402
+from gobelin.data.targets import target_of  # noqa: E402
+from gobelin.embedding import schema  # noqa: E402
+from gobelin.embedding.features import Reader  # noqa: E402
+from gobelin.networks import training as train  # noqa: E402
 
 CHOICES = schema.Choices(encoders={"image": {"name": "pixels"}, "text": {"name": "characters"}})
 
@@ -36,7 +39,7 @@ def hurry() -> Iterator[None]:
     """One thread unless a test asks for more: for networks as small as these it is faster, and much faster beside other work.
     Minutes become steps by a glance: how near the count comes to the minutes is no test's business."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gobelin.runtime.cores", lambda: 1)
+        patch.setattr("gobelin.core.machine.cores", lambda: 1)
         patch.setattr(train, "MEASURED_SECONDS", 0.1)
         torch.set_num_threads(1)
         yield

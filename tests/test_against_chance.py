@@ -11,11 +11,12 @@ import pytest
 
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Target
-from gobelin.embedding import Embeddings
-from gobelin.evaluation import against_chance, chance_of, evaluate
-from gobelin.evidence import Finding
-from gobelin.predict import Predict, Predictions
-from gobelin.workbench import Workbench
+from gobelin.embedding.features import Embeddings
+from gobelin.evidence.findings import Finding
+from gobelin.prediction.cross_fit import Predict
+from gobelin.prediction.evaluation import against_chance, chance_of, evaluate
+from gobelin.prediction.predictor import Predictions
+from gobelin.workbench.bench import Workbench
 
 
 @dataclass
@@ -30,14 +31,24 @@ class Written:
         index, none = np.array([int(i) for i in x.ids]), np.zeros(0)
         if len(self.values):
             v = self.values[index]
-            return Predictions(x.ids, (), np.zeros((len(v), 0)), v, v - 1, v + 1, x.fields, x.present, "number")
-        return Predictions(x.ids, ("a", "b"), self.probabilities[index], none, none, none, x.fields, x.present)
+            return Predictions(
+                x.ids, (), np.zeros((len(v), 0)), v, v - 1, v + 1, x.fields, x.present, "number"
+            )
+        return Predictions(
+            x.ids, ("a", "b"), self.probabilities[index], none, none, none, x.fields, x.present
+        )
 
 
 def headline(truth: np.ndarray, said: np.ndarray) -> Finding:
     """The score of these answers: classes 0 and 1, or numbers."""
     n, rows = len(truth), np.arange(len(truth))
-    x = Embeddings(("f",), {"f": np.zeros((n, 1), np.float32)}, np.ones((n, 1), bool), tuple(map(str, range(n))), "s")
+    x = Embeddings(
+        ("f",),
+        {"f": np.zeros((n, 1), np.float32)},
+        np.ones((n, 1), bool),
+        tuple(map(str, range(n))),
+        "s",
+    )
     if truth.dtype.kind == "i":
         target = Target("y", "class", truth, ("a", "b"), np.ones(2, bool))
         model = Written(np.stack([1 - said, said], 1), np.zeros(0))
@@ -69,7 +80,16 @@ def test_an_error_is_judged_the_other_way_round() -> None:
 
 
 def test_the_verdict_stands_in_the_sentence_and_needs_an_interval() -> None:
-    score = Finding("balanced_accuracy", value=0.55, low=0.4, high=0.7, unit="share", chance=0.5, better="higher", n=8)
+    score = Finding(
+        "balanced_accuracy",
+        value=0.55,
+        low=0.4,
+        high=0.7,
+        unit="share",
+        chance=0.5,
+        better="higher",
+        n=8,
+    )
     assert against_chance(score).sentence().endswith("n = 8. not above chance.")
     for bare in (Finding("x", value=1.0, chance=0.5), Finding("x", value=1.0, low=0.4, high=2.0)):
         assert against_chance(bare) is bare
@@ -82,11 +102,23 @@ def test_a_whole_run_says_it(planted: bool, tmp_path: Path) -> None:
     slope = rng.normal(size=240)
     windows = slope[:, None] * np.linspace(-1, 1, 20) + 0.1 * rng.normal(size=(240, 20))
     label = slope > 0 if planted else rng.random(240) < 0.5
-    table = pa.table({"window": windows.tolist(), "level": windows.mean(1), "y": ["up" if v else "down" for v in label]})
-    settings = {"align": {"steps": 0, "width": 8}, "predict": {"folds": 2, "decays": [0.01]}, "runtime": {"threads": 1},
-                "fusion": {"settings": {"steps": 60}}}  # fmt: skip
+    table = pa.table(
+        {
+            "window": windows.tolist(),
+            "level": windows.mean(1),
+            "y": ["up" if v else "down" for v in label],
+        }
+    )
+    settings = {
+        "align": {"steps": 0, "width": 8},
+        "predict": {"folds": 2, "decays": [0.01]},
+        "runtime": {"threads": 1},
+        "fusion": {"settings": {"steps": 60}},
+    }
     bench = Workbench(Dataset(table, tmp_path), "y", tmp_path / "run", settings)
     bench.fit()
     score = bench.evaluate()[0]
-    assert score.name == "balanced_accuracy" and score.verdict == ("" if planted else "not above chance")
+    assert score.name == "balanced_accuracy" and score.verdict == (
+        "" if planted else "not above chance"
+    )
     assert planted == (score.low is not None and score.low > 0.5)

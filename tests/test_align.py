@@ -12,26 +12,43 @@ import torch
 from sklearn.cross_decomposition import CCA
 from sklearn.linear_model import Ridge
 
-from gobelin import align
-from gobelin.align import CLOSED_FORM, CONTRASTIVE, WORST, Align, Alignment, Shared
-from gobelin.embedding import Embeddings
-from gobelin.errors import GobelinError
-from gobelin.runtime import Runtime
+from gobelin.core.errors import GobelinError
+from gobelin.core.machine import Runtime
+from gobelin.embedding.alignment import align
+from gobelin.embedding.alignment.align import (
+    CLOSED_FORM,
+    CONTRASTIVE,
+    WORST,
+    Align,
+    Alignment,
+    Shared,
+)
+from gobelin.embedding.features import Embeddings
 
 WIDTHS = {"image": 30, "text": 20, "table": 25}
 LATENT = 8
 
 
-def planted(n: int, noise: float = 0.7, missing: float = 0.0, seed: int = 0, extra: int = 0) -> Embeddings:
+def planted(
+    n: int, noise: float = 0.7, missing: float = 0.0, seed: int = 0, extra: int = 0
+) -> Embeddings:
     """Three fields that are linear maps of one latent, with noise and cells missing; `extra` columns of a field that isn't."""
     fixed, rng = np.random.default_rng(99), np.random.default_rng(seed)
     latent = rng.normal(size=(n, LATENT))
-    features = {f: latent @ fixed.normal(size=(LATENT, w)) + noise * rng.normal(size=(n, w)) + 3 for f, w in WIDTHS.items()}
+    features = {
+        f: latent @ fixed.normal(size=(LATENT, w)) + noise * rng.normal(size=(n, w)) + 3
+        for f, w in WIDTHS.items()
+    }
     if extra:
         features["alone"] = 5 * rng.normal(size=(n, extra))
     present = rng.random((n, len(features))) >= missing
-    features = {f: np.where(present[:, k, None], x, 0).astype(np.float32) for k, (f, x) in enumerate(features.items())}
-    return Embeddings(tuple(features), features, present, tuple(f"r{seed}-{k}" for k in range(n)), "space")
+    features = {
+        f: np.where(present[:, k, None], x, 0).astype(np.float32)
+        for k, (f, x) in enumerate(features.items())
+    }
+    return Embeddings(
+        tuple(features), features, present, tuple(f"r{seed}-{k}" for k in range(n)), "space"
+    )
 
 
 def names(x: Embeddings) -> list[str]:
@@ -48,7 +65,10 @@ def recall_at_1(left: np.ndarray, right: np.ndarray) -> float:
 
 
 def recalls(shared: Shared, rows: np.ndarray) -> dict[tuple[str, str], float]:
-    return {(a, b): recall_at_1(shared.of(a)[rows], shared.of(b)[rows]) for a, b in permutations(shared.fields, 2)}
+    return {
+        (a, b): recall_at_1(shared.of(a)[rows], shared.of(b)[rows])
+        for a, b in permutations(shared.fields, 2)
+    }
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +85,9 @@ def test_fresh_rows_are_found_as_well_as_a_ridge_finds_them(fitted: Alignment) -
         both = train.present[:, train.fields.index(a)] & train.present[:, train.fields.index(b)]
         model = Ridge(alpha=1.0).fit(train.features[a][both], train.features[b][both])
         centre = train.features[b][both].mean(0)
-        ridge[a, b] = recall_at_1(model.predict(fresh.features[a]) - centre, fresh.features[b] - centre)
+        ridge[a, b] = recall_at_1(
+            model.predict(fresh.features[a]) - centre, fresh.features[b] - centre
+        )
     assert min(found.values()) > 40 / 200
     assert all(found[pair] >= ridge[pair] - 0.03 for pair in found), (found, ridge)
     assert np.mean(list(found.values())) > np.mean(list(ridge.values())) - 1e-9
@@ -78,21 +100,29 @@ def test_fields_that_share_nothing_are_found_by_chance_alone(runtime: Runtime) -
         return Embeddings(tuple(WIDTHS), features, parts[0].present, parts[0].ids, "space")
 
     train = unrelated(1)
-    found = recalls(Align(width=16, steps=40).fit(train, names(train), runtime).project(unrelated(2)), np.arange(300))
+    found = recalls(
+        Align(width=16, steps=40).fit(train, names(train), runtime).project(unrelated(2)),
+        np.arange(300),
+    )
     assert np.mean(list(found.values())) < 5 / 300
 
 
 @pytest.mark.parametrize("fields", [("image", "text"), ("image", "text", "table")])
 @pytest.mark.parametrize("shrinkage", [1e-6, 1.0])
-def test_closed_form_is_the_generalised_eigenproblem(fields: tuple[str, ...], shrinkage: float, runtime: Runtime) -> None:
+def test_closed_form_is_the_generalised_eigenproblem(
+    fields: tuple[str, ...], shrinkage: float, runtime: Runtime
+) -> None:
     """A v = (1 + s) B v, A the covariances of all fields, B their blocks on the diagonal plus the ridge."""
     train = planted(400).keep(fields)
     width = 5
-    found = Align(width=width, joint=width, pairs=0, steps=0, shrinkage=shrinkage, landmarks=0, power=1).fit(
-        train, names(train), runtime
-    )
+    found = Align(
+        width=width, joint=width, pairs=0, steps=0, shrinkage=shrinkage, landmarks=0, power=1
+    ).fit(train, names(train), runtime)
     assert found.kept == CLOSED_FORM
-    x = [train.features[f].astype(np.float64) - train.features[f].mean(0, dtype=np.float64) for f in train.fields]
+    x = [
+        train.features[f].astype(np.float64) - train.features[f].mean(0, dtype=np.float64)
+        for f in train.fields
+    ]
     covariance = np.cov(np.concatenate(x, 1).T, bias=True)
     within = np.zeros_like(covariance)
     edges = np.cumsum([0, *(v.shape[1] for v in x)])
@@ -111,21 +141,31 @@ def test_closed_form_is_the_generalised_eigenproblem(fields: tuple[str, ...], sh
 
 def test_closed_form_of_two_fields_is_cca(runtime: Runtime) -> None:
     train = planted(400).keep(("image", "text"))
-    found = Align(width=3, joint=3, pairs=0, steps=0, shrinkage=1e-9, landmarks=0, power=1).fit(train, names(train), runtime)
-    left, right = (
-        (train.features[f] - found.weights[f"{f}/mean"]) @ found.weights[f"{f}/projection"] for f in ("image", "text")
+    found = Align(width=3, joint=3, pairs=0, steps=0, shrinkage=1e-9, landmarks=0, power=1).fit(
+        train, names(train), runtime
     )
-    model = CCA(n_components=3, max_iter=5000, tol=1e-10).fit(train.features["image"], train.features["text"])
+    left, right = (
+        (train.features[f] - found.weights[f"{f}/mean"]) @ found.weights[f"{f}/projection"]
+        for f in ("image", "text")
+    )
+    model = CCA(n_components=3, max_iter=5000, tol=1e-10).fit(
+        train.features["image"], train.features["text"]
+    )
     theirs = model.transform(train.features["image"], train.features["text"])
     for k in range(3):
         assert abs(np.corrcoef(left[:, k], theirs[0][:, k])[0, 1]) > 0.999
-        ours, reference = np.corrcoef(left[:, k], right[:, k])[0, 1], np.corrcoef(theirs[0][:, k], theirs[1][:, k])[0, 1]
+        ours, reference = (
+            np.corrcoef(left[:, k], right[:, k])[0, 1],
+            np.corrcoef(theirs[0][:, k], theirs[1][:, k])[0, 1],
+        )
         assert ours == pytest.approx(reference, abs=1e-3)
 
 
 def test_a_field_that_shares_nothing_gets_no_weight(runtime: Runtime) -> None:
     train = planted(3000, extra=6)
-    found = Align(width=LATENT, joint=LATENT, pairs=0, steps=0, landmarks=0, power=1).fit(train, names(train), runtime)
+    found = Align(width=LATENT, joint=LATENT, pairs=0, steps=0, landmarks=0, power=1).fit(
+        train, names(train), runtime
+    )
     sizes = {}
     for k, f in enumerate(train.fields):
         z = (train.features[f] - found.weights[f"{f}/mean"]) @ found.weights[f"{f}/projection"]
@@ -139,24 +179,36 @@ def test_unit_length_where_present_and_zero_elsewhere(fitted: Alignment) -> None
     shared = fitted.project(rows)
     assert shared.vectors.dtype == np.float32 and shared.vectors.shape == (60, 3, 16)
     lengths = np.linalg.norm(shared.vectors, axis=2)
-    assert np.allclose(lengths[rows.present], 1, atol=1e-5) and not shared.vectors[~rows.present].any()
+    assert (
+        np.allclose(lengths[rows.present], 1, atol=1e-5) and not shared.vectors[~rows.present].any()
+    )
     for k in range(60):  # pooled, written out
-        mean = np.mean([shared.vectors[k, f] for f in range(3) if rows.present[k, f]] or [np.zeros(16)], axis=0)
+        mean = np.mean(
+            [shared.vectors[k, f] for f in range(3) if rows.present[k, f]] or [np.zeros(16)], axis=0
+        )
         wanted = mean / np.linalg.norm(mean) if rows.present[k].any() else mean
         assert np.allclose(shared.pooled()[k], wanted, atol=1e-5)
-    assert np.array_equal(shared.has("text"), rows.present[:, 1]) and np.array_equal(shared.of("text"), shared.vectors[:, 1])
+    assert np.array_equal(shared.has("text"), rows.present[:, 1]) and np.array_equal(
+        shared.of("text"), shared.vectors[:, 1]
+    )
 
 
 def test_absent_features_are_not_read(fitted: Alignment) -> None:
     rows = planted(40, missing=0.5, seed=4)
-    other = {f: np.where(rows.present[:, k, None], v, 7).astype(np.float32) for k, (f, v) in enumerate(rows.features.items())}
+    other = {
+        f: np.where(rows.present[:, k, None], v, 7).astype(np.float32)
+        for k, (f, v) in enumerate(rows.features.items())
+    }
     changed = Embeddings(rows.fields, other, rows.present, rows.ids, rows.space)
     assert np.array_equal(fitted.project(changed).vectors, fitted.project(rows).vectors)
 
 
 def test_what_is_absent_in_training_teaches_nothing(fitted: Alignment, runtime: Runtime) -> None:
     rows = planted(500, missing=0.25)
-    other = {f: np.where(rows.present[:, k, None], v, 50).astype(np.float32) for k, (f, v) in enumerate(rows.features.items())}
+    other = {
+        f: np.where(rows.present[:, k, None], v, 50).astype(np.float32)
+        for k, (f, v) in enumerate(rows.features.items())
+    }
     again = Align(width=16, steps=60).fit(
         Embeddings(rows.fields, other, rows.present, rows.ids, rows.space), names(rows), runtime
     )
@@ -223,7 +275,10 @@ def test_the_retrieval_that_it_stops_by_is_the_mean_reciprocal_rank() -> None:
         for left, right in ((za, zb), (zb, za)):
             ranks = [int(((right @ q) >= right[k] @ q - 1e-7).sum()) for k, q in enumerate(left)]
             wanted.append(np.log(np.mean([1 / r for r in ranks])))
-    z = [torch.nn.functional.normalize(i[rows] @ w, dim=1) for i, w in zip(inputs, weights, strict=True)]
+    z = [
+        torch.nn.functional.normalize(i[rows] @ w, dim=1)
+        for i, w in zip(inputs, weights, strict=True)
+    ]
     assert np.allclose(align._retrieval(z, have[rows], np.arange(10)), wanted, atol=1e-5)
 
 
@@ -246,7 +301,11 @@ def test_rows_with_one_field_only(runtime: Runtime) -> None:
     train = planted(90)
     one = np.eye(3, dtype=bool)[np.arange(90) % 3]
     train = Embeddings(
-        train.fields, {f: x * one[:, [k]] for k, (f, x) in enumerate(train.features.items())}, one, train.ids, "s"
+        train.fields,
+        {f: x * one[:, [k]] for k, (f, x) in enumerate(train.features.items())},
+        one,
+        train.ids,
+        "s",
     )
     shared = Align(width=8, steps=20).fit(train, names(train), runtime).project(train)
     assert np.allclose(np.linalg.norm(shared.vectors, axis=2), one, atol=1e-5)
@@ -257,7 +316,9 @@ def test_a_data_set_of_one_field_has_a_space_too(runtime: Runtime) -> None:
     fixed = np.random.default_rng(3).normal(size=(5, 30))
     label = np.arange(100) % 5
     x = (3 * fixed[label] + np.random.default_rng(4).normal(size=(100, 30))).astype(np.float32)
-    rows = Embeddings(("image",), {"image": x}, np.ones((100, 1), bool), tuple(map(str, range(100))), "s")
+    rows = Embeddings(
+        ("image",), {"image": x}, np.ones((100, 1), bool), tuple(map(str, range(100))), "s"
+    )
     z = Align(width=16, steps=20).fit(rows, list(rows.ids), runtime).project(rows).pooled()
     assert np.allclose(np.linalg.norm(z, axis=1), 1, atol=1e-5)
     cosines = z @ z.T - 2 * np.eye(100)
@@ -275,8 +336,12 @@ def test_two_training_rows_are_the_least(runtime: Runtime) -> None:
 
 def test_rows_of_ones_own_group_are_not_counted_as_wrong() -> None:
     cosines = torch.tensor([[0.5, 0.9, 0.1], [0.2, 0.8, 0.3], [0.6, 0.7, 0.4]])
-    assert align.reciprocal_ranks(cosines, np.arange(3)).tolist() == pytest.approx([1 / 2, 1, 1 / 3])
-    assert align.reciprocal_ranks(cosines, np.array([0, 0, 1])).tolist() == pytest.approx([1, 1, 1 / 3])
+    assert align.reciprocal_ranks(cosines, np.arange(3)).tolist() == pytest.approx(
+        [1 / 2, 1, 1 / 3]
+    )
+    assert align.reciprocal_ranks(cosines, np.array([0, 0, 1])).tolist() == pytest.approx(
+        [1, 1, 1 / 3]
+    )
 
 
 def curved(n: int, seed: int) -> Embeddings:
@@ -285,15 +350,24 @@ def curved(n: int, seed: int) -> Embeddings:
     angle = rng.uniform(0, 2 * np.pi, n)
     a = np.stack([np.cos(angle), np.sin(angle)], 1) @ fixed.normal(size=(2, 12))
     b = np.stack([np.cos(2 * angle), np.sin(2 * angle)], 1) @ fixed.normal(size=(2, 9))
-    features = {"a": (a + 0.02 * rng.normal(size=a.shape)).astype(np.float32), "b": b.astype(np.float32)}
-    return Embeddings(("a", "b"), features, np.ones((n, 2), bool), tuple(map(str, range(n))), "space")
+    features = {
+        "a": (a + 0.02 * rng.normal(size=a.shape)).astype(np.float32),
+        "b": b.astype(np.float32),
+    }
+    return Embeddings(
+        ("a", "b"), features, np.ones((n, 2), bool), tuple(map(str, range(n))), "space"
+    )
 
 
 def test_landmarks_find_what_no_linear_map_does(runtime: Runtime) -> None:
     train, fresh = curved(300, 0), curved(100, 1)
     found = {}
     for landmarks in (0, 200):
-        shared = Align(width=8, steps=0, landmarks=landmarks).fit(train, names(train), runtime).project(fresh)
+        shared = (
+            Align(width=8, steps=0, landmarks=landmarks)
+            .fit(train, names(train), runtime)
+            .project(fresh)
+        )
         cosines = shared.of("a") @ shared.of("b").T
         found[landmarks] = float(np.median((cosines >= cosines.diagonal()[:, None]).sum(1)))
     assert found[200] < 10 < 30 < found[0], found
@@ -315,11 +389,16 @@ def test_a_bridge_is_the_mixture_of_the_names(runtime: Runtime) -> None:
     found = align._bridged(plain, bridge, 0.5, train).project(train.rows([3])).of("image")[0]
     x = train.features["image"][3].astype(np.float64)
     share = np.exp(1.5 * (x @ Names.weight + Names.bias))
-    mixed = (share / share.sum()) @ (Names.words - Names.words.mean(0) + train.features["text"].mean(0))
+    mixed = (share / share.sum()) @ (
+        Names.words - Names.words.mean(0) + train.features["text"].mean(0)
+    )
     text = Embeddings(
-        train.fields, {**{f: v[:1] for f, v in train.features.items()}, "text": mixed[None].astype(np.float32)},
-        np.ones((1, 3), bool), ("q",), "space",
-    )  # fmt: skip
+        train.fields,
+        {**{f: v[:1] for f, v in train.features.items()}, "text": mixed[None].astype(np.float32)},
+        np.ones((1, 3), bool),
+        ("q",),
+        "space",
+    )
     wanted = plain.project(train.rows([3])).of("image")[0] + 0.5 * plain.project(text).of("text")[0]
     assert np.allclose(found, wanted / np.linalg.norm(wanted), atol=1e-5)
 
@@ -331,11 +410,23 @@ def test_a_bridge_that_says_nothing_is_not_kept_and_a_true_one_is(runtime: Runti
     looks, words = rng.normal(size=(40, 30)), rng.normal(size=(40, 20))
     image = (looks[label] + 0.3 * rng.normal(size=(n, 30))).astype(np.float32)
     text = (words[label] + 0.3 * rng.normal(size=(n, 20))).astype(np.float32)
-    rows = Embeddings(("image", "text"), {"image": image, "text": text}, np.ones((n, 2), bool), tuple(map(str, range(n))), "s")
+    rows = Embeddings(
+        ("image", "text"),
+        {"image": image, "text": text},
+        np.ones((n, 2), bool),
+        tuple(map(str, range(n))),
+        "s",
+    )
     groups = [str(one) for one in label]  # held-back rows have labels that no training row has
     bias = (-(looks**2).sum(1) / 2).astype(np.float32)
     true = align.Bridge("image", "text", looks.T.astype(np.float32), bias, words.astype(np.float32))
-    false = align.Bridge("image", "text", looks.T.astype(np.float32), bias, words[rng.permutation(40)].astype(np.float32))
+    false = align.Bridge(
+        "image",
+        "text",
+        looks.T.astype(np.float32),
+        bias,
+        words[rng.permutation(40)].astype(np.float32),
+    )
     how = Align(width=16, steps=0)
     assert how.fit(rows, groups, runtime, bridges=[true]).bridges[0][2] > 0
     assert how.fit(rows, groups, runtime, bridges=[false]).bridges == ()
@@ -349,7 +440,10 @@ def test_a_bound_field_moves_no_old_one_and_is_found(runtime: Runtime, tmp_path:
     assert np.array_equal(before.vectors, after.vectors[:, :2])
     assert recall_at_1(after.of("table"), after.of("image")) > 30 / 150
     whole = Align(width=16, steps=0).fit(train, names(train), runtime).project(fresh)
-    assert recall_at_1(after.of("table"), after.of("text")) > recall_at_1(whole.of("table"), whole.of("text")) - 0.15
+    assert (
+        recall_at_1(after.of("table"), after.of("text"))
+        > recall_at_1(whole.of("table"), whole.of("text")) - 0.15
+    )
     bound.save(tmp_path)
     assert np.array_equal(Align.load(tmp_path).project(fresh).vectors, after.vectors)
     with pytest.raises(GobelinError, match="at least one more"):
@@ -365,4 +459,8 @@ def test_either_loss_retrieves_and_features_read_in_parts_are_the_same(
     found = how.fit(train, names(train), runtime)
     assert min(recalls(found.project(fresh), np.arange(100)).values()) > 10 / 100
     monkeypatch.setattr(align, "WHOLE", 10)
-    assert np.allclose(how.fit(train, names(train), runtime).project(fresh).vectors, found.project(fresh).vectors, atol=1e-4)
+    assert np.allclose(
+        how.fit(train, names(train), runtime).project(fresh).vectors,
+        found.project(fresh).vectors,
+        atol=1e-4,
+    )

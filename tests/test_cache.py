@@ -11,14 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gobelin import embedding
-from gobelin.cache import FeatureCache
+from gobelin.core.errors import GobelinError
+from gobelin.core.feature_cache import FeatureCache
+from gobelin.core.files import load_arrays, mapped_arrays, save_arrays
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Cell, Column, Field, Schema
 from gobelin.data.files import BadCell, cell_bytes, content_key, untouched
-from gobelin.embedding import Reader
-from gobelin.errors import GobelinError
-from gobelin.store import load_arrays, mapped_arrays, save_arrays
+from gobelin.embedding import features
+from gobelin.embedding.features import Reader
 
 SCHEMA = Schema((Column("file", "image"),), (Field("f", "sums", ("file",)),))
 
@@ -52,7 +52,7 @@ class Sums:
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files count as settled at once."""
-    monkeypatch.setattr(embedding, "SETTLED", -(10**18))
+    monkeypatch.setattr(features, "SETTLED", -(10**18))
 
 
 def files(root: Path, count: int = 3) -> list[str]:
@@ -64,7 +64,9 @@ def files(root: Path, count: int = 3) -> list[str]:
 def sums(root: Path, names: list[str]) -> tuple[list[list[float]], list[str]]:
     """Features by a fresh reader on the cache beside `root`, and the files that were hashed for them."""
     encoder = Sums()
-    found = Reader(SCHEMA, {"f": encoder}, root.parent / "cache").embed(Dataset(pa.table({"file": names}), root))
+    found = Reader(SCHEMA, {"f": encoder}, root.parent / "cache").embed(
+        Dataset(pa.table({"file": names}), root)
+    )
     return found.features["f"].tolist(), encoder.hashed
 
 
@@ -101,7 +103,9 @@ def test_a_file_that_was_touched_a_moment_ago_is_hashed_again(root: Path) -> Non
     assert sums(root, names)[1] == sums(root, names)[1] == names
 
 
-def test_a_link_to_another_file_is_seen_and_one_out_of_the_folder_refused(root: Path, settled: None) -> None:
+def test_a_link_to_another_file_is_seen_and_one_out_of_the_folder_refused(
+    root: Path, settled: None
+) -> None:
     names = files(root)
     (root / "link").symlink_to(root / "0.bin")
     assert sums(root, ["link"])[0] == [[7, 2]]
@@ -118,8 +122,14 @@ def test_a_link_to_another_file_is_seen_and_one_out_of_the_folder_refused(root: 
 def test_cells_without_files_have_no_mark(root: Path) -> None:
     files(root)
     assert untouched({"a": "a red flower", "b": "x" * 5000, "c": "a\0b"}, str(root)) is None
-    assert untouched({"a": b"bytes"}, str(root)) is None and untouched({"a": 1.0, "b": "0.bin"}, str(root)) is None
-    one, both = untouched({"a": "0.bin"}, str(root)), untouched({"a": ["0.bin", "1.bin"]}, str(root))
+    assert (
+        untouched({"a": b"bytes"}, str(root)) is None
+        and untouched({"a": 1.0, "b": "0.bin"}, str(root)) is None
+    )
+    one, both = (
+        untouched({"a": "0.bin"}, str(root)),
+        untouched({"a": ["0.bin", "1.bin"]}, str(root)),
+    )
     assert one and both and one[0] != both[0] and one[1] <= both[1]
 
 
@@ -135,12 +145,18 @@ def test_damaged_files_are_made_anew(root: Path, settled: None) -> None:
 def test_rows_are_those_that_were_put_in(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for folder in (None, tmp_path / "cache"):
-        keys, rows = [bytes([k]) * 16 for k in range(20)], rng.normal(size=(20, 3)).astype(np.float32)
+        keys, rows = (
+            [bytes([k]) * 16 for k in range(20)],
+            rng.normal(size=(20, 3)).astype(np.float32),
+        )
         cache = FeatureCache(folder, 3)
         for start in (0, 7, 14):
             cache.add(keys[start : start + 7], rows[start : start + 7])
         chosen = [13, 2, 2, 19, 7]
-        assert np.array_equal(cache.read([keys[k] for k in chosen]), rows[chosen]) and bytes(16) + b"x" not in cache
+        assert (
+            np.array_equal(cache.read([keys[k] for k in chosen]), rows[chosen])
+            and bytes(16) + b"x" not in cache
+        )
         if folder:
             assert np.array_equal(FeatureCache(folder, 3).read(keys), rows)
             assert keys[0] not in FeatureCache(folder, 4)  # of another width
@@ -149,7 +165,13 @@ def test_rows_are_those_that_were_put_in(tmp_path: Path) -> None:
 
 def test_mapped_arrays_are_the_loaded_ones(tmp_path: Path) -> None:
     path, rng = tmp_path / "a.safetensors", np.random.default_rng(0)
-    save_arrays(path, {"features": rng.normal(size=(5, 3)).astype(np.float32), "keys": rng.integers(0, 255, (5, 16), np.uint8)})
+    save_arrays(
+        path,
+        {
+            "features": rng.normal(size=(5, 3)).astype(np.float32),
+            "keys": rng.integers(0, 255, (5, 16), np.uint8),
+        },
+    )
     mapped, loaded = mapped_arrays(path), load_arrays(path)
     assert set(mapped) == set(loaded) and all(np.array_equal(mapped[n], loaded[n]) for n in loaded)
     for damaged in (path.read_bytes()[:-1], b"nothing", b""):
@@ -159,8 +181,10 @@ def test_mapped_arrays_are_the_loaded_ones(tmp_path: Path) -> None:
 
 
 def test_blocks_are_cut_by_count_and_by_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedding, "BLOCK", 4)
-    monkeypatch.setattr(embedding, "BYTES", 100)
+    monkeypatch.setattr(features, "BLOCK", 4)
+    monkeypatch.setattr(features, "BYTES", 100)
     cells = [np.zeros(1)] * 6 + [[np.zeros(5), "a" * 40], np.zeros(1), np.zeros(90), np.zeros(1)]
-    found = [len(keys) for keys, _ in embedding._blocks((bytes([k]), c) for k, c in enumerate(cells))]
+    found = [
+        len(keys) for keys, _ in features._blocks((bytes([k]), c) for k, c in enumerate(cells))
+    ]
     assert found == [4, 4, 1, 1]

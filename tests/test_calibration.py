@@ -18,9 +18,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import special
 
-from gobelin.comparison import Comparison, compare
-from gobelin.evidence import Interval, clopper_pearson
-from gobelin.verdict import Trial, verdicts
+from gobelin.evidence.comparison import Comparison, compare
+from gobelin.evidence.intervals import Interval, clopper_pearson
+from gobelin.evidence.verdict import Trial, verdicts
 
 Floats = NDArray[np.float64]
 Bounds = Callable[[Floats, Floats, "Study", np.random.Generator], tuple[float, float]]
@@ -62,17 +62,53 @@ COVERAGE = (
     Cell("one model, 2 x 200, chance level", (200, 200), accuracy=0.5, two_sided=True),
     Cell("5 seeds", (150, 150), seeds=5, seed_noise=0.1),
     Cell("3 generators, no effect of theirs", (100, 100), generators=3, seeds=3),
-    Cell("3 generators, small effect", (100, 100), generators=3, seeds=5, generator_noise=0.05, seed_noise=0.05),
+    Cell(
+        "3 generators, small effect",
+        (100, 100),
+        generators=3,
+        seeds=5,
+        generator_noise=0.05,
+        seed_noise=0.05,
+    ),
     Cell("3 generators, strong, 2 x 600 rows", (600, 600), generators=3, generator_noise=0.25),
     Cell("2 generators, strong, 2 x 600 rows", (600, 600), generators=2, generator_noise=0.25),
-    Cell("5 generators, strong", (200, 200), generators=5, seeds=3, generator_noise=0.2, seed_noise=0.1),
-    Cell("5 training resamples", (100,) * 3, resamples=5, seeds=2, training_noise=0.2, seed_noise=0.1),
-    Cell("8 resamples, 2 generators", (100,) * 2, resamples=8, generators=2, training_noise=0.1, generator_noise=0.1),
-    Cell("7 unequal classes, 5 to 200 rows", (200, 100, 50, 30, 20, 10, 5), 0.75, generators=3, seeds=3),
+    Cell(
+        "5 generators, strong",
+        (200, 200),
+        generators=5,
+        seeds=3,
+        generator_noise=0.2,
+        seed_noise=0.1,
+    ),
+    Cell(
+        "5 training resamples", (100,) * 3, resamples=5, seeds=2, training_noise=0.2, seed_noise=0.1
+    ),
+    Cell(
+        "8 resamples, 2 generators",
+        (100,) * 2,
+        resamples=8,
+        generators=2,
+        training_noise=0.1,
+        generator_noise=0.1,
+    ),
+    Cell(
+        "7 unequal classes, 5 to 200 rows",
+        (200, 100, 50, 30, 20, 10, 5),
+        0.75,
+        generators=3,
+        seeds=3,
+    ),
     Cell("10 classes of 8 rows", (8,) * 10, 0.75, generators=3, seeds=3, generator_noise=0.1),
     Cell("2 classes, 5 and 200 rows", (5, 200), 0.75),
     Cell("2 classes of 10 rows", (10, 10), 0.75),
-    Cell("units of 10 rows, 20 a class", (200,) * 3, rows_per_unit=10, generators=3, seeds=3, generator_noise=0.1),
+    Cell(
+        "units of 10 rows, 20 a class",
+        (200,) * 3,
+        rows_per_unit=10,
+        generators=3,
+        seeds=3,
+        generator_noise=0.1,
+    ),
     Cell("units of 10 rows, 6 a class", (60,) * 3, rows_per_unit=10),
     Cell("units of 6 rows of several classes", (120, 60, 60), rows_per_unit=6, mixed=True, seeds=3),
     Cell("nearly perfect, 3 x 50", (50,) * 3, 0.99, 0.002, generators=3, seeds=3),
@@ -80,11 +116,35 @@ COVERAGE = (
     Cell("ties: models hardly differ", (60,) * 3, gain=0.004, own=0.01, seeds=3),
 )
 NULLS = (
-    Cell("useless generator", (100, 100), gain=0.0, generators=3, seeds=5, generator_noise=0.1, seed_noise=0.05),
+    Cell(
+        "useless generator",
+        (100, 100),
+        gain=0.0,
+        generators=3,
+        seeds=5,
+        generator_noise=0.1,
+        seed_noise=0.05,
+    ),
     Cell("useless, one run", (150, 150), gain=0.0),
-    Cell("useless, 6 small classes", (40, 20, 15, 10, 8, 5), gain=0.0, generators=3, seeds=3, generator_noise=0.1),
-    Cell("useless, units of 10 rows", (150, 150), gain=0.0, rows_per_unit=10, generators=2, seeds=3),
-    Cell("useless, 5 resamples", (100, 100), gain=0.0, resamples=5, training_noise=0.2, generator_noise=0.1),
+    Cell(
+        "useless, 6 small classes",
+        (40, 20, 15, 10, 8, 5),
+        gain=0.0,
+        generators=3,
+        seeds=3,
+        generator_noise=0.1,
+    ),
+    Cell(
+        "useless, units of 10 rows", (150, 150), gain=0.0, rows_per_unit=10, generators=2, seeds=3
+    ),
+    Cell(
+        "useless, 5 resamples",
+        (100, 100),
+        gain=0.0,
+        resamples=5,
+        training_noise=0.2,
+        generator_noise=0.1,
+    ),
     Cell("useless, ties", (60, 60), gain=0.0, own=0.01, generators=3),
 )
 POWER = (
@@ -99,7 +159,9 @@ POWER = (
 
 def a_study(cell: Cell, rng: np.random.Generator) -> Study:
     classes = np.repeat(np.arange(len(cell.sizes)), cell.sizes)
-    units = np.concatenate([np.arange(size) // cell.rows_per_unit + 10_000 * c for c, size in enumerate(cell.sizes)])
+    units = np.concatenate(
+        [np.arange(size) // cell.rows_per_unit + 10_000 * c for c, size in enumerate(cell.sizes)]
+    )
     classes = rng.permutation(classes) if cell.mixed else classes
     unit = np.unique(units, return_inverse=True)[1]
     alike = 0.7 if cell.rows_per_unit > 1 else 0.0
@@ -108,7 +170,9 @@ def a_study(cell: Cell, rng: np.random.Generator) -> Study:
     return Study(np.sqrt(1 - cell.own) * shared, classes, units)
 
 
-def train(cell: Cell, study: Study, gain: float, generators: int, rng: np.random.Generator) -> Floats:
+def train(
+    cell: Cell, study: Study, gain: float, generators: int, rng: np.random.Generator
+) -> Floats:
     """Hits [R, G, S, N] of an arm of true balanced accuracy cell.accuracy + gain. No generators: G = 1, no noise."""
     r, g, s, n = cell.resamples, max(1, generators), cell.seeds, len(study.classes)
     parts = (
@@ -125,13 +189,17 @@ def train(cell: Cell, study: Study, gain: float, generators: int, rng: np.random
     return ((centre + study.shared + noise) > 0).astype(np.float64)
 
 
-def own_t(baseline: Floats, arm: Floats, study: Study, rng: np.random.Generator) -> tuple[float, float]:
+def own_t(
+    baseline: Floats, arm: Floats, study: Study, rng: np.random.Generator
+) -> tuple[float, float]:
     """The toolkit's interval."""
     found = compare(baseline, arm, study.classes, study.units)
     return found.low, found.high
 
 
-def pooled_t(baseline: Floats, arm: Floats, study: Study, rng: np.random.Generator) -> tuple[float, float]:
+def pooled_t(
+    baseline: Floats, arm: Floats, study: Study, rng: np.random.Generator
+) -> tuple[float, float]:
     """The same parts under one t with Satterthwaite's degrees."""
     found = compare(baseline, arm, study.classes, study.units)
     sizes = np.array([part.variance - part.interaction for part in found.parts]).clip(0)
@@ -140,7 +208,9 @@ def pooled_t(baseline: Floats, arm: Floats, study: Study, rng: np.random.Generat
     return found.value - half, found.value + half
 
 
-def percentile(baseline: Floats, arm: Floats, study: Study, rng: np.random.Generator) -> tuple[float, float]:
+def percentile(
+    baseline: Floats, arm: Floats, study: Study, rng: np.random.Generator
+) -> tuple[float, float]:
     """The crossed percentile bootstrap: units within their class, resamples and generator seeds (Owen 2007)."""
     draws, difference = 200, (arm - baseline).mean(2)
     r, g, n = difference.shape
@@ -152,16 +222,24 @@ def percentile(baseline: Floats, arm: Floats, study: Study, rng: np.random.Gener
     weight = np.zeros((draws, shape[0]))
     for label in np.unique(size.argmax(1)):
         members = np.flatnonzero(size.argmax(1) == label)
-        weight[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), draws)
-    models = rng.multinomial(r, np.full(r, 1 / r), draws)[:, :, None] * rng.multinomial(g, np.full(g, 1 / g), (draws, r))
-    mean = np.einsum("dm,du,muc->dc", models.reshape(draws, r * g) / (r * g), weight, sums, optimize=True)
+        weight[:, members] = rng.multinomial(
+            len(members), np.full(len(members), 1 / len(members)), draws
+        )
+    models = rng.multinomial(r, np.full(r, 1 / r), draws)[:, :, None] * rng.multinomial(
+        g, np.full(g, 1 / g), (draws, r)
+    )
+    mean = np.einsum(
+        "dm,du,muc->dc", models.reshape(draws, r * g) / (r * g), weight, sums, optimize=True
+    )
     counted = weight @ size
     drawn = np.divide(mean, counted, out=np.zeros_like(mean), where=counted > 0).mean(1)
     low, high = np.quantile(drawn, [0.025, 0.975])
     return float(low), float(high)
 
 
-def rows_only(baseline: Floats, arm: Floats, study: Study, rng: np.random.Generator) -> tuple[float, float]:
+def rows_only(
+    baseline: Floats, arm: Floats, study: Study, rng: np.random.Generator
+) -> tuple[float, float]:
     """Broken on purpose: percentile bootstrap of single rows, all models taken as given."""
     alone = replace(study, units=np.arange(len(study.units)))
     a, b = (side.mean((0, 1, 2), keepdims=True) for side in (arm, baseline))
@@ -171,13 +249,18 @@ def rows_only(baseline: Floats, arm: Floats, study: Study, rng: np.random.Genera
 CONTENDERS: tuple[Bounds, ...] = (own_t, pooled_t, percentile, rows_only)
 
 
-def coverage(cell: Cell, bounds: Sequence[Bounds], studies: int = STUDIES) -> list[tuple[Interval, float]]:
+def coverage(
+    cell: Cell, bounds: Sequence[Bounds], studies: int = STUDIES
+) -> list[tuple[Interval, float]]:
     """For each way of making bounds: the rate at which they hold the truth, and their mean width in points."""
     rng = np.random.default_rng(20_240_101)
     held, width = np.zeros(len(bounds)), np.zeros(len(bounds))
     for _ in range(studies):
         study = a_study(cell, rng)
-        arm, baseline = train(cell, study, cell.gain, cell.generators, rng), train(cell, study, 0.0, 0, rng)
+        arm, baseline = (
+            train(cell, study, cell.gain, cell.generators, rng),
+            train(cell, study, 0.0, 0, rng),
+        )
         for k, way in enumerate(bounds):
             low, high = way(baseline, arm, study, rng)
             held[k] += low <= cell.gain <= high
@@ -188,13 +271,19 @@ def coverage(cell: Cell, bounds: Sequence[Bounds], studies: int = STUDIES) -> li
 def false_helped(cell: Cell, studies: int = STUDIES) -> Interval:
     """How often a useless generator is said to help, in any wording."""
     rng = np.random.default_rng(7)
-    return _rate(sum(_verdicts(cell, [0.0], [], rng)[0].startswith("helped") for _ in range(studies)), studies)
+    return _rate(
+        sum(_verdicts(cell, [0.0], [], rng)[0].startswith("helped") for _ in range(studies)),
+        studies,
+    )
 
 
 def false_best(cell: Cell, rivals: Sequence[float], studies: int = STUDIES) -> Interval:
     """How often a generator that gains as much as the best rival is said to have 'helped': better than every rival."""
     rng = np.random.default_rng(8)
-    return _rate(sum(_verdicts(cell, [max(rivals)], rivals, rng)[0] == "helped" for _ in range(studies)), studies)
+    return _rate(
+        sum(_verdicts(cell, [max(rivals)], rivals, rng)[0] == "helped" for _ in range(studies)),
+        studies,
+    )
 
 
 def false_helped_of_many(cell: Cell, arms: int, studies: int = STUDIES) -> Interval:
@@ -208,17 +297,26 @@ def power(cell: Cell, studies: int = STUDIES) -> tuple[Interval, float]:
     """How often the gain that the studies declare detectable is found when it is there, and that gain."""
     rng = np.random.default_rng(10)
     for _ in range(3):  # the gain changes the accuracy, and that the gain that can be seen
-        cell = replace(cell, gain=float(np.mean([_compared(cell, rng).detectable() for _ in range(60)])))
-    return _rate(sum(_compared(cell, rng).p_above() <= 0.025 for _ in range(studies)), studies), cell.gain
+        cell = replace(
+            cell, gain=float(np.mean([_compared(cell, rng).detectable() for _ in range(60)]))
+        )
+    return _rate(
+        sum(_compared(cell, rng).p_above() <= 0.025 for _ in range(studies)), studies
+    ), cell.gain
 
 
 def _compared(cell: Cell, rng: np.random.Generator) -> Comparison:
     study = a_study(cell, rng)
-    arm, baseline = train(cell, study, cell.gain, cell.generators, rng), train(cell, study, 0.0, 0, rng)
+    arm, baseline = (
+        train(cell, study, cell.gain, cell.generators, rng),
+        train(cell, study, 0.0, 0, rng),
+    )
     return compare(baseline, arm, study.classes, study.units)
 
 
-def _verdicts(cell: Cell, gains: Sequence[float], rival_gains: Sequence[float], rng: np.random.Generator) -> list[str]:
+def _verdicts(
+    cell: Cell, gains: Sequence[float], rival_gains: Sequence[float], rng: np.random.Generator
+) -> list[str]:
     """The words about arms of these true gains, among rivals of those, in one study."""
     study = a_study(cell, rng)
     baseline = train(cell, study, 0.0, 0, rng)
@@ -226,8 +324,12 @@ def _verdicts(cell: Cell, gains: Sequence[float], rival_gains: Sequence[float], 
     trials = []
     for k, gain in enumerate(gains):
         arm = train(cell, study, gain, cell.generators, rng)
-        against = {name: compare(rival, arm, study.classes, study.units) for name, rival in rivals.items()}
-        trials.append(Trial(f"arm {k}", compare(baseline, arm, study.classes, study.units), against))
+        against = {
+            name: compare(rival, arm, study.classes, study.units) for name, rival in rivals.items()
+        }
+        trials.append(
+            Trial(f"arm {k}", compare(baseline, arm, study.classes, study.units), against)
+        )
     return [one.word for one in verdicts(trials)]
 
 
@@ -249,13 +351,17 @@ def test_a_useless_generator_is_rarely_said_to_help(cell: Cell) -> None:
 
 
 @pytest.mark.parametrize("rivals", [(0.06,), (0.0, 0.06), (0.06, 0.06, 0.06)], ids=str)
-def test_a_generator_equal_to_the_best_rival_is_rarely_said_to_beat_it(rivals: tuple[float, ...]) -> None:
+def test_a_generator_equal_to_the_best_rival_is_rarely_said_to_beat_it(
+    rivals: tuple[float, ...],
+) -> None:
     cell = Cell("equal to the best rival", (150, 150), generators=3, seeds=3, generator_noise=0.05)
     assert false_best(cell, rivals, 300).low <= 0.05
 
 
 def test_one_of_four_useless_generators_is_rarely_said_to_help() -> None:
-    assert false_helped_of_many(Cell("four arms", (100, 100), gain=0.0, seeds=3), 4, 300).low <= 0.05
+    assert (
+        false_helped_of_many(Cell("four arms", (100, 100), gain=0.0, seeds=3), 4, 300).low <= 0.05
+    )
 
 
 @pytest.mark.parametrize("cell", POWER, ids=lambda cell: cell.name)
@@ -276,12 +382,20 @@ def test_the_check_can_fail() -> None:
 def tables(studies: int = 1000) -> str:
     """The tables of the protocol, Markdown."""
     names = [way.__name__ for way in CONTENDERS]
-    lines = ["| coverage of 95 %, mean width in points | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    lines = [
+        "| coverage of 95 %, mean width in points | " + " | ".join(names) + " |",
+        "|---" * (len(names) + 1) + "|",
+    ]
     for cell in COVERAGE:
-        rates = " | ".join(f"{100 * rate.value:.1f} % ({width:.1f})" for rate, width in coverage(cell, CONTENDERS, studies))
+        rates = " | ".join(
+            f"{100 * rate.value:.1f} % ({width:.1f})"
+            for rate, width in coverage(cell, CONTENDERS, studies)
+        )
         lines.append(f"| {cell.name} | {rates} |")
     lines += ["", "| false 'helped' | rate |", "|---|---|"]
-    lines += [f"| {cell.name} | {100 * false_helped(cell, studies).value:.1f} % |" for cell in NULLS]
+    lines += [
+        f"| {cell.name} | {100 * false_helped(cell, studies).value:.1f} % |" for cell in NULLS
+    ]
     equal = Cell("equal to the best rival", (150, 150), generators=3, seeds=3, generator_noise=0.05)
     for rivals in ((0.06,), (0.0, 0.06), (0.06, 0.06, 0.06)):
         lines.append(

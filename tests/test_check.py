@@ -11,21 +11,30 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from gobelin.check import Check, Scan, counts, duplicates, giveaways, scan
+from gobelin.core.errors import GobelinError
 from gobelin.data.dataset import Dataset, made_rows
 from gobelin.data.fields import Column, Field, Schema, Target
 from gobelin.data.images import png_bytes
-from gobelin.embedding import Embeddings, Reader
-from gobelin.errors import GobelinError
-from gobelin.provenance import save_png
+from gobelin.data.provenance import save_png
+from gobelin.embedding.features import Embeddings, Reader
+from gobelin.quality.data import Check, Scan, counts, duplicates, giveaways, scan
 
 CLASSES = ("a", "b", "c", "d")
 FIELDS = ("image", "notes", "table")
 SCHEMA = Schema(
-    (Column("y", "category", "target"), Column("image", "image"), Column("notes", "text"), Column("size", "number"),
-     Column("site", "category")),
-    (Field("image", "pixels", ("image",)), Field("notes", "characters", ("notes",)), Field("table", "table", ("size", "site"))),
-)  # fmt: skip
+    (
+        Column("y", "category", "target"),
+        Column("image", "image"),
+        Column("notes", "text"),
+        Column("size", "number"),
+        Column("site", "category"),
+    ),
+    (
+        Field("image", "pixels", ("image",)),
+        Field("notes", "characters", ("notes",)),
+        Field("table", "table", ("size", "site")),
+    ),
+)
 
 
 def data(seed: int, n: int = 480, leak: str = "") -> tuple[Dataset, Target, np.ndarray]:
@@ -43,13 +52,18 @@ def data(seed: int, n: int = 480, leak: str = "") -> tuple[Dataset, Target, np.n
         size = label * 10.0 + rng.normal(size=n) * 0.1
     elif leak == "category":
         site = np.array([f"code {(7 * v) % 4}" for v in label], object)
-    table = pa.table({
-        "y": [CLASSES[v] for v in label],
-        "image": [b"1" if p else None for p in present[:, 0]],
-        "notes": ["words" if p else None for p in present[:, 1]],
-        "size": [str(v) if p or leak == "number" else None for v, p in zip(size, present[:, 2], strict=True)],
-        "site": list(site),
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "y": [CLASSES[v] for v in label],
+            "image": [b"1" if p else None for p in present[:, 0]],
+            "notes": ["words" if p else None for p in present[:, 1]],
+            "size": [
+                str(v) if p or leak == "number" else None
+                for v, p in zip(size, present[:, 2], strict=True)
+            ],
+            "site": list(site),
+        }
+    )
     return Dataset(table, Path()), Target("y", "class", label, CLASSES, np.ones(4, bool)), present
 
 
@@ -89,11 +103,17 @@ def test_a_presence_that_only_leans_is_not_called_a_leak() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("leak", "column"), [("number", "size"), ("category", "site")])
-def test_a_column_that_copies_the_label_is_named_and_kept(leak: str, column: str, seed: int) -> None:
+def test_a_column_that_copies_the_label_is_named_and_kept(
+    leak: str, column: str, seed: int
+) -> None:
     found, out = found_in(seed, leak)
     assert out == () and [f.scope for f in found] == [{"column": column}]
     if leak == "category":
-        assert found[0].value == 1.0 and found[0].chance == 0.25 and f"schema.{column}=ignore" in found[0].note
+        assert (
+            found[0].value == 1.0
+            and found[0].chance == 0.25
+            and f"schema.{column}=ignore" in found[0].note
+        )
 
 
 def test_only_the_training_rows_are_looked_at() -> None:
@@ -119,9 +139,14 @@ def test_unlabelled_rows_are_not_a_class() -> None:
 def embeddings(seed: int = 0) -> tuple[Embeddings, np.ndarray]:
     rng = np.random.default_rng(seed)
     parts = np.array(["train"] * 200 + ["valid"] * 50 + ["test"] * 50)
-    features = {"image": rng.normal(size=(300, 24)) * rng.uniform(0.5, 3, 24) + 5, "notes": rng.normal(size=(300, 10))}
+    features = {
+        "image": rng.normal(size=(300, 24)) * rng.uniform(0.5, 3, 24) + 5,
+        "notes": rng.normal(size=(300, 10)),
+    }
     features = {f: v.astype(np.float32) for f, v in features.items()}
-    return Embeddings(("image", "notes"), features, np.ones((300, 2), bool), tuple(map(str, range(300))), "s"), parts
+    return Embeddings(
+        ("image", "notes"), features, np.ones((300, 2), bool), tuple(map(str, range(300))), "s"
+    ), parts
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -137,10 +162,16 @@ def test_planted_twins_are_found_and_nothing_else(seed: int) -> None:
     image[280] = image[281]  # neither trains
     found, twins = duplicates(x, parts, Check())
     assert {f.scope["field"]: f.value for f in found} == {"image": 3, "notes": 0}
-    assert {(t.left, t.right) for t in twins} == {(a, b) for a, b, _ in planted} and {t.field for t in twins} == {"image"}
+    assert {(t.left, t.right) for t in twins} == {(a, b) for a, b, _ in planted} and {
+        t.field for t in twins
+    } == {"image"}
     assert [t.closeness for t in twins] == sorted(t.closeness for t in twins)
     for t in twins:
-        assert t.closeness == pytest.approx(0, abs=1e-3) if (t.left, t.right) != (77, 260) else 0 < t.closeness < 0.3
+        assert (
+            t.closeness == pytest.approx(0, abs=1e-3)
+            if (t.left, t.right) != (77, 260)
+            else 0 < t.closeness < 0.3
+        )
 
 
 def test_closeness_is_the_distance_over_the_median(seed: int = 0) -> None:
@@ -167,8 +198,15 @@ def test_absent_cells_are_nobodys_twins() -> None:
 def images(tmp_path: Path, n: int = 20) -> tuple[Dataset, Schema]:
     rng = np.random.default_rng(0)
     for k in range(n):
-        Image.fromarray(rng.integers(0, 255, (12, 12, 3), dtype=np.uint8)).save(tmp_path / f"{k}.png")
-    table = pa.table({"image": [f"{k}.png" for k in range(n)], "caption": [f"a red circle {k}" for k in range(n)]})
+        Image.fromarray(rng.integers(0, 255, (12, 12, 3), dtype=np.uint8)).save(
+            tmp_path / f"{k}.png"
+        )
+    table = pa.table(
+        {
+            "image": [f"{k}.png" for k in range(n)],
+            "caption": [f"a red circle {k}" for k in range(n)],
+        }
+    )
     schema = Schema(
         (Column("image", "image"), Column("caption", "text")),
         (Field("image", "pixels", ("image",)), Field("caption", "characters", ("caption",))),
@@ -182,7 +220,9 @@ def folder(tmp_path: Path, shapes_reader: Reader) -> tuple[Dataset, Reader, Path
     return dataset, Reader(schema, {"image": shapes_reader.encoders["image"]}), tmp_path
 
 
-def test_bad_cells_are_listed_and_set_aside_up_to_a_share(folder: tuple[Dataset, Reader, Path]) -> None:
+def test_bad_cells_are_listed_and_set_aside_up_to_a_share(
+    folder: tuple[Dataset, Reader, Path],
+) -> None:
     dataset, reader, path = folder
     (path / "3.png").write_bytes(b"no image")
     (path / "7.png").unlink()
@@ -190,11 +230,13 @@ def test_bad_cells_are_listed_and_set_aside_up_to_a_share(folder: tuple[Dataset,
     assert {(i, c) for i, c, _ in found.bad} == {("3", "image"), ("7", "image")}
     assert found.lines()[0] == "row 3, column 'image': is not an image"
     values = found.dataset.values("image")
-    assert [k for k, v in enumerate(values) if v is None] == [3, 7] and found.dataset.values("caption") == dataset.values(
+    assert [k for k, v in enumerate(values) if v is None] == [3, 7] and found.dataset.values(
         "caption"
-    )
+    ) == dataset.values("caption")
     (path / "9.png").write_bytes((path / "9.png").read_bytes()[:60])
-    with pytest.raises(GobelinError, match=r"given.csv, column 'image': 3 of 20 cells can't be used .first: row 3") as error:
+    with pytest.raises(
+        GobelinError, match=r"given.csv, column 'image': 3 of 20 cells can't be used .first: row 3"
+    ) as error:
         scan(reader, dataset, Check(max_bad=0.1))
     allowed = float(str(error.value).split("--max-bad ")[1].rstrip("."))
     assert len(scan(reader, dataset, Check(max_bad=allowed)).bad) == 3
@@ -218,14 +260,22 @@ def test_converted_cells_are_counted(folder: tuple[Dataset, Reader, Path]) -> No
     image.convert("RGBA").save(path / "5.png")
     table = dataset.table.set_column(
         0, "image", pa.array([*(f"{k}.png" for k in range(18)), "cmyk.jpg", "deep.png"])
-    )  # fmt: skip
+    )
     image.convert("CMYK").save(path / "cmyk.jpg")
     Image.fromarray(np.full((4, 4), 60_000, np.uint16)).save(path / "deep.png")
     found = scan(reader, Dataset(table, path), Check())
-    assert found.converted == {"image: palette": 2, "image: alpha": 1, "image: CMYK": 1, "image: 16 bits": 1}
+    assert found.converted == {
+        "image: palette": 2,
+        "image: alpha": 1,
+        "image: CMYK": 1,
+        "image: 16 bits": 1,
+    }
     parts, target = np.full(20, "train"), Target("", "class", np.full(20, -1))
-    said = {f.scope["what"]: f.value for f in counts(found.dataset, reader.schema, target, parts, found, Check())
-            if f.name == "converted_cells"}  # fmt: skip
+    said = {
+        f.scope["what"]: f.value
+        for f in counts(found.dataset, reader.schema, target, parts, found, Check())
+        if f.name == "converted_cells"
+    }
     assert said == found.converted
 
 
@@ -235,7 +285,9 @@ def marked(path: Path) -> bytes:
 
 
 @pytest.mark.parametrize("form", ["path", "bytes", "list", "list of bytes"])
-def test_images_marked_as_generated_are_set_aside(form: str, folder: tuple[Dataset, Reader, Path]) -> None:
+def test_images_marked_as_generated_are_set_aside(
+    form: str, folder: tuple[Dataset, Reader, Path]
+) -> None:
     dataset, reader, path = folder
     made, real = marked(path), (path / "0.png").read_bytes()
     values = {
@@ -245,13 +297,19 @@ def test_images_marked_as_generated_are_set_aside(form: str, folder: tuple[Datas
         "list of bytes": [[real, made] if k == 4 else [real] for k in range(20)],
     }[form]
     found = scan(reader, Dataset(pa.table({"image": values}), path), Check())
-    assert [(i, c) for i, c, _ in found.bad] == [("4", "image")] and "marked as generated" in found.bad[0][2]
+    assert [(i, c) for i, c, _ in found.bad] == [
+        ("4", "image")
+    ] and "marked as generated" in found.bad[0][2]
     assert found.dataset.values("image")[4] is None
 
 
-def test_a_row_that_says_that_it_was_made_may_hold_a_marked_image(folder: tuple[Dataset, Reader, Path]) -> None:
+def test_a_row_that_says_that_it_was_made_may_hold_a_marked_image(
+    folder: tuple[Dataset, Reader, Path],
+) -> None:
     dataset, reader, path = folder
-    made = made_rows(dataset.rows([0, 1]), {"image": [marked(path)] * 2}, ["m0", "m1"], "generated", [{}, {}])
+    made = made_rows(
+        dataset.rows([0, 1]), {"image": [marked(path)] * 2}, ["m0", "m1"], "generated", [{}, {}]
+    )
     found = scan(reader, dataset.join(made), Check())
     assert found.bad == () and len(found.dataset) == 22
 
@@ -266,10 +324,15 @@ def test_rows_classes_and_missing_cells_are_counted() -> None:
     parts[label == 3] = "train"
     target = Target("y", "class", label, CLASSES, np.array([True, True, True, False]))
     missing = rng.random(120) < 0.3
-    table = pa.table({
-        "y": [CLASSES[v] if v >= 0 else None for v in label], "image": [b"1"] * 120,
-        "notes": [None if m else "words" for m in missing], "size": ["1"] * 120, "site": ["x"] * 120,
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "y": [CLASSES[v] if v >= 0 else None for v in label],
+            "image": [b"1"] * 120,
+            "notes": [None if m else "words" for m in missing],
+            "size": ["1"] * 120,
+            "site": ["x"] * 120,
+        }
+    )
     dataset = Dataset(table, Path())
     bad = tuple((str(k), "image", "is damaged") for k in range(7))
     found = counts(dataset, SCHEMA, target, parts, Scan(dataset, bad, {}), Check())
@@ -279,7 +342,10 @@ def test_rows_classes_and_missing_cells_are_counted() -> None:
     assert by["unlabelled_rows",].value == 6
     for k, c in enumerate(CLASSES):
         assert by["training_rows", c].value == ((label == k) & (parts == "train")).sum()
-    assert by["missing_cells", "notes"].value == pytest.approx(missing.mean()) and by["missing_cells", "image"].value == 0
+    assert (
+        by["missing_cells", "notes"].value == pytest.approx(missing.mean())
+        and by["missing_cells", "image"].value == 0
+    )
     assert by["cells_set_aside",].value == 7 and by["cells_set_aside",].note.endswith("; ...")
     assert "too small for every split" in by["training_rows", "d"].note
 
@@ -290,7 +356,9 @@ def test_a_scarce_class_is_one_under_the_share_of_the_median(few: int, said: boo
     target = Target("y", "class", label, ("a", "b", "c"), np.ones(3, bool))
     dataset = Dataset(pa.table({"image": [b"1"] * len(label)}), Path())
     schema = Schema((Column("image", "image"),), (Field("image", "pixels", ("image",)),))
-    found = counts(dataset, schema, target, np.full(len(label), "train"), Scan(dataset, (), {}), Check())
+    found = counts(
+        dataset, schema, target, np.full(len(label), "train"), Scan(dataset, (), {}), Check()
+    )
     notes = {f.scope["class"]: f.note for f in found if f.name == "training_rows"}
     assert ("scarce" in notes["c"]) == said and notes["a"] == notes["b"] == ""
 

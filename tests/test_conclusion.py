@@ -4,42 +4,91 @@ from __future__ import annotations
 
 import pytest
 
-from gobelin.conclusion import conclusions, told
-from gobelin.evidence import Finding
+from gobelin.evidence.conclusion import conclusions, told
+from gobelin.evidence.findings import Finding
 
 ARM = {"arm": "generated"}
 
 
-def verdict(word: str, value: float, low: float, high: float, arm: str = "generated", base: str = "real") -> Finding:
-    return Finding("verdict", {"arm": arm}, base, value, low, high, unit="points", verdict=word, source="augment")
+def verdict(
+    word: str, value: float, low: float, high: float, arm: str = "generated", base: str = "real"
+) -> Finding:
+    return Finding(
+        "verdict",
+        {"arm": arm},
+        base,
+        value,
+        low,
+        high,
+        unit="points",
+        verdict=word,
+        source="augment",
+    )
 
 
 def against(rival: str, value: float, low: float, high: float, arm: str = "generated") -> Finding:
-    return Finding("balanced_accuracy", {"arm": arm}, rival, value, low, high, unit="points", source="augment")
+    return Finding(
+        "balanced_accuracy", {"arm": arm}, rival, value, low, high, unit="points", source="augment"
+    )
 
 
 def screened(
-    count: int, total: int, why: str = "copy of a training image", generator: str = "flow, training seed 0"
+    count: int,
+    total: int,
+    why: str = "copy of a training image",
+    generator: str = "flow, training seed 0",
 ) -> Finding:
-    return Finding("screened_out", {"generator": generator, "why": why}, value=float(count), n=total, source="augment")
+    return Finding(
+        "screened_out",
+        {"generator": generator, "why": why},
+        value=float(count),
+        n=total,
+        source="augment",
+    )
 
 
 def frechet(value: float | None, floor: float | None, seed: str = "0", **scope: str) -> Finding:
     of = {"generator seed": seed, **scope}
-    return Finding("frechet_distance_corrected", of, value=value, floor=floor, n=30, needed_n=65, source="audit")
+    return Finding(
+        "frechet_distance_corrected",
+        of,
+        value=value,
+        floor=floor,
+        n=30,
+        needed_n=65,
+        source="audit",
+    )
 
 
 def copies(share: float, n: int, word: str = "no evidence of copying") -> Finding:
-    return Finding("copies", {"generator seed": "0"}, value=share, n=n, unit="share", verdict=word, source="audit")
+    return Finding(
+        "copies",
+        {"generator seed": "0"},
+        value=share,
+        n=n,
+        unit="share",
+        verdict=word,
+        source="audit",
+    )
 
 
 HELPED = verdict("helped", 0.03, 0.01, 0.05)
-RIVALS = [against("real", 0.03, 0.01, 0.05), against("weights", 0.025, 0.01, 0.04), against("classic", 0.021, 0.004, 0.038)]
+RIVALS = [
+    against("real", 0.03, 0.01, 0.05),
+    against("weights", 0.025, 0.01, 0.04),
+    against("classic", 0.021, 0.004, 0.038),
+]
 NO_AUDIT = "copies were not looked for (gobelin audit); quality was not measured (gobelin audit)."
 
 
 def test_the_line_of_the_issue() -> None:
-    found = [HELPED, *RIVALS, screened(3, 400), screened(0, 400, "near a validation or test image"), frechet(3.8, 2.5)]
+    found = [
+        HELPED,
+        *RIVALS,
+        screened(3, 400),
+        screened(0, 400, "near a validation or test image"),
+        frechet(3.8, 2.5),
+    ]
     assert told(found) == [
         "Helped by 2.1 points (0.4 to 3.8) over the best rival (classic); 3 of 400 images are copies and were removed; quality "
         "within 1.3 of the real floor (Fréchet distance 3.8, unseen real images 2.5)."
@@ -55,7 +104,11 @@ def test_the_line_of_the_issue() -> None:
             "Helped by 3.0 points (1.0 to 5.0) over the real rows alone, and a cheaper rival does as well",
         ),
         (
-            [verdict("helped, rivals undecided", 0.03, 0.01, 0.05), *RIVALS[:1], against("classic", -0.002, -0.02, 0.016)],
+            [
+                verdict("helped, rivals undecided", 0.03, 0.01, 0.05),
+                *RIVALS[:1],
+                against("classic", -0.002, -0.02, 0.016),
+            ],
             "Helped by 3.0 points (1.0 to 5.0) over the real rows alone; whether a cheaper rival does as well is undecided, "
             "-0.2 points (-2.0 to +1.6) against the best one (classic)",
         ),
@@ -70,18 +123,22 @@ def test_the_line_of_the_issue() -> None:
         (
             [
                 verdict("no evidence", -0.004, -0.03, 0.022),
-                Finding("smallest_detectable_effect", ARM, value=0.037, unit="points", source="augment"),
+                Finding(
+                    "smallest_detectable_effect", ARM, value=0.037, unit="points", source="augment"
+                ),
             ],
             "No evidence of help or harm, -0.4 points (-3.0 to +2.2) against the real rows alone (this study could have seen "
             "3.7 points)",
         ),
         (
-            [Finding("verdict", ARM, "real", 0.5, 0.1, 0.9, verdict="helped", source="augment"),
-             Finding("rmse", ARM, "copies", 0.25, 0.125, 0.375, source="augment")],
+            [
+                Finding("verdict", ARM, "real", 0.5, 0.1, 0.9, verdict="helped", source="augment"),
+                Finding("rmse", ARM, "copies", 0.25, 0.125, 0.375, source="augment"),
+            ],
             "Helped by 0.25 (0.125 to 0.375) over the best rival (copies)",
         ),
     ],
-)  # fmt: skip
+)
 def test_every_verdict_has_its_words(found: list[Finding], said: str) -> None:
     assert told(found) == [f"{said}; {NO_AUDIT}"]
 
@@ -101,7 +158,10 @@ def test_every_verdict_has_its_words(found: list[Finding], said: str) -> None:
         ),
         ([copies(0.05, 400)], "20 of 400 images are copies and were not removed"),
         (
-            [screened(3, 400), copies(0.0075, 400, "can't say: the planted copies were not caught")],
+            [
+                screened(3, 400),
+                copies(0.0075, 400, "can't say: the planted copies were not caught"),
+            ],
             "whether images were copied can't be said, as planted copies were not caught",
         ),
     ],
@@ -113,9 +173,15 @@ def test_every_end_of_the_hunt_for_copies(found: list[Finding], said: str) -> No
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        ([frechet(2.25, 2.5)], "quality at the real floor (Fréchet distance 2.25, unseen real images 2.5)."),
+        (
+            [frechet(2.25, 2.5)],
+            "quality at the real floor (Fréchet distance 2.25, unseen real images 2.5).",
+        ),
         ([frechet(None, None)], "too few images to say how good they are (30, 65 needed)."),
-        ([frechet(4.0, None)], "quality: a Fréchet distance of 4, with too few unseen real images for a floor."),
+        (
+            [frechet(4.0, None)],
+            "quality: a Fréchet distance of 4, with too few unseen real images for a floor.",
+        ),
         (
             [frechet(3.0, 2.5), frechet(9.0, 2.5, "1"), frechet(99.0, 2.5, **{"class": "a"})],
             "quality within 6.5 of the real floor (Fréchet distance 9, unseen real images 2.5).",
@@ -127,26 +193,56 @@ def test_every_end_of_the_look_at_quality(found: list[Finding], said: str) -> No
 
 
 def test_whose_images_were_copied_and_a_second_look_are_told() -> None:
-    rows = Finding("screened_out", {"generator": "flow", "why": "copy of a training image"}, value=9.0, n=400,
-                   note="copies of training rows a7, b1, c3, d4, e5", source="augment")  # fmt: skip
-    look = Finding("look_at_test_rows", value=2.0, n=90, note="look 2 at the test rows: exploratory", source="augment")
+    rows = Finding(
+        "screened_out",
+        {"generator": "flow", "why": "copy of a training image"},
+        value=9.0,
+        n=400,
+        note="copies of training rows a7, b1, c3, d4, e5",
+        source="augment",
+    )
+    look = Finding(
+        "look_at_test_rows",
+        value=2.0,
+        n=90,
+        note="look 2 at the test rows: exploratory",
+        source="augment",
+    )
     (line,) = told([HELPED, rows, look])
-    assert "9 of 400 images are copies and were removed (of training rows a7, b1, c3 and 2 more); " in line
+    assert (
+        "9 of 400 images are copies and were removed (of training rows a7, b1, c3 and 2 more); "
+        in line
+    )
     assert line.startswith(
         "Helped by 3.0 points (1.0 to 5.0) over the real rows alone; no rival was run (exploratory: look 2 at"
     )
-    first = Finding("look_at_test_rows", value=1.0, n=90, note="the first look at the test rows", source="augment")
+    first = Finding(
+        "look_at_test_rows",
+        value=1.0,
+        n=90,
+        note="the first look at the test rows",
+        source="augment",
+    )
     (line,) = told([HELPED, screened(0, 400), first])
-    assert "exploratory" not in line and "none of 400 images is a near copy of a training image; " in line
+    assert (
+        "exploratory" not in line
+        and "none of 400 images is a near copy of a training image; " in line
+    )
 
 
 def test_several_generators_each_have_their_own() -> None:
-    by = [screened(3, 400, generator="flow, training seed 0"), screened(9, 400, generator="gan, training seed 0")]
+    by = [
+        screened(3, 400, generator="flow, training seed 0"),
+        screened(9, 400, generator="gan, training seed 0"),
+    ]
     names = ["generated by flow", "classic + generated by gan"]
     found = [verdict("harmed", -0.03, -0.05, -0.01, arm) for arm in names] + by
     found += [frechet(3.5, 2.5, generator="flow"), frechet(7.5, 2.5, generator="gan")]
     first, second = told(found)
-    assert first.startswith("generated by flow: Harmed by 3.0 points (1.0 to 5.0)") and "3 of 400" in first
+    assert (
+        first.startswith("generated by flow: Harmed by 3.0 points (1.0 to 5.0)")
+        and "3 of 400" in first
+    )
     assert second.startswith("classic + generated by gan: Harmed") and "9 of 400" in second
     assert "within 1 of" in first and "within 5 of" in second
     assert list(conclusions(found)) == names

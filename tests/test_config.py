@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import pytest
 
-from gobelin import config
-from gobelin.errors import GobelinError
+from gobelin.core import config
+from gobelin.core.errors import GobelinError
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,31 @@ def refusal(values: Mapping[str, Any]) -> list[str]:
 def test_unknown_key_names_the_nearest() -> None:
     assert refusal({"stepps": 1}) == ["run: unknown setting 'stepps'. Did you mean 'steps'?"]
     assert "Known: decay, fields, free" in refusal({"zzzzzz": 1})[0]
-    assert refusal({"inner": {"rat": 1}}) == ["run.inner: unknown setting 'rat'. Did you mean 'rate'?"]
+    assert refusal({"inner": {"rat": 1}}) == [
+        "run.inner: unknown setting 'rat'. Did you mean 'rate'?"
+    ]
 
 
 def test_all_mistakes_at_once() -> None:
     lines = refusal(
-        {"stepps": 1, "steps": "many", "quick": "perhaps", "inner": {"rate": "x", "sizes": "1,b"}, "mode": "off", "kinds": 3}
+        {
+            "stepps": 1,
+            "steps": "many",
+            "quick": "perhaps",
+            "inner": {"rate": "x", "sizes": "1,b"},
+            "mode": "off",
+            "kinds": 3,
+        }
     )
     assert [line.split(":")[0] for line in lines] == [
-        "run", "run.steps", "run.quick", "run.inner.rate", "run.inner.sizes", "run.mode", "run.kinds",
-    ]  # fmt: skip
+        "run",
+        "run.steps",
+        "run.quick",
+        "run.inner.rate",
+        "run.inner.sizes",
+        "run.mode",
+        "run.kinds",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -89,18 +104,32 @@ def test_values_become_the_annotated_type(values: dict[str, Any], expected: dict
 @pytest.mark.parametrize(
     "values",
     [
-        {"steps": 1.5}, {"steps": True}, {"steps": "nan"}, {"steps": "inf"}, {"steps": None}, {"quick": 1}, {"quick": "yes"},
-        {"title": ["a"]}, {"decay": "x"}, {"inner": "x"}, {"inner": {"sizes": (1.5,)}}, {"inner": {"rate": -1}},
-        {"fields": "a"}, {"kinds": {"a": []}},
+        {"steps": 1.5},
+        {"steps": True},
+        {"steps": "nan"},
+        {"steps": "inf"},
+        {"steps": None},
+        {"quick": 1},
+        {"quick": "yes"},
+        {"title": ["a"]},
+        {"decay": "x"},
+        {"inner": "x"},
+        {"inner": {"sizes": (1.5,)}},
+        {"inner": {"rate": -1}},
+        {"fields": "a"},
+        {"kinds": {"a": []}},
     ],
-)  # fmt: skip
+)
 def test_other_types_are_refused_in_one_line(values: dict[str, Any]) -> None:
     line = refusal(values)
     assert len(line) == 1 and line[0].startswith(f"run.{next(iter(values))}")
 
 
 def test_assignments_are_nested_mappings_of_strings() -> None:
-    assert config.assignments(["a.b=1", "a.c = x=y", "d=", "a.b=2"]) == {"a": {"b": "2", "c": "x=y"}, "d": ""}
+    assert config.assignments(["a.b=1", "a.c = x=y", "d=", "a.b=2"]) == {
+        "a": {"b": "2", "c": "x=y"},
+        "d": "",
+    }
     for wrong in ("a", "=1", " =1"):
         with pytest.raises(GobelinError, match="NAME=VALUE was expected"):
             config.assignments([wrong])
@@ -129,7 +158,9 @@ def test_recipes_in_both_formats_say_the_same(tmp_path: Path) -> None:
         ("r.toml", None, "no such recipe"),
     ],
 )
-def test_recipe_that_cant_be_read(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
+def test_recipe_that_cant_be_read(
+    tmp_path: Path, name: str, content: bytes | None, message: str
+) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(GobelinError, match=message) as caught:
@@ -138,5 +169,15 @@ def test_recipe_that_cant_be_read(tmp_path: Path, name: str, content: bytes | No
 
 
 def test_resolved_settings_build_the_same_again() -> None:
-    made = Outer(2**62 + 1, True, "ä", 1e-17, "far", Inner(0.3, ("a", "b"), (7,)), {"x": "id"}, {"f": ("a",)}, {"y": 1})
+    made = Outer(
+        2**62 + 1,
+        True,
+        "ä",
+        1e-17,
+        "far",
+        Inner(0.3, ("a", "b"), (7,)),
+        {"x": "id"},
+        {"f": ("a",)},
+        {"y": 1},
+    )
     assert config.build(Outer, json.loads(json.dumps(config.resolved(made)))) == made

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gobelin import comparison, contest
-from gobelin.contest import DIFFERENCE, OWN
+from gobelin.core.machine import Runtime
 from gobelin.data.fields import Target
-from gobelin.embedding import Embeddings
-from gobelin.jobs import Job
-from gobelin.predict import Predict, Training
-from gobelin.runtime import Runtime
+from gobelin.embedding.features import Embeddings
+from gobelin.evidence import comparison
+from gobelin.prediction import fusion_choice
+from gobelin.prediction.cross_fit import Predict, Training
+from gobelin.prediction.fusion_choice import DIFFERENCE, OWN
+from gobelin.prediction.heads.job import Job
 
 N = 300
 LABEL = np.random.default_rng(0).integers(0, 3, N)
@@ -31,7 +32,13 @@ class Planted:
     batchable = True
 
     def fit(
-        self, x: Embeddings, target: Target, jobs: Sequence[Job], basis: np.ndarray, runtime: Runtime, progress: object
+        self,
+        x: Embeddings,
+        target: Target,
+        jobs: Sequence[Job],
+        basis: np.ndarray,
+        runtime: Runtime,
+        progress: object,
     ) -> list[Planted]:
         return [self for _ in jobs]
 
@@ -50,34 +57,61 @@ def training(numeric: bool = False) -> Training:
     values = NUMBER if numeric else LABEL
     ids = tuple(map(str, range(N)))
     x = Embeddings(
-        ("truth",), {"truth": values[:, None].astype(np.float32)}, np.ones((N, 1), bool), ids, "number" if numeric else ""
+        ("truth",),
+        {"truth": values[:, None].astype(np.float32)},
+        np.ones((N, 1), bool),
+        ids,
+        "number" if numeric else "",
     )
-    target = Target("y", "number", values) if numeric else Target("y", "class", LABEL, ("a", "b", "c"), np.ones(N, bool))
-    return Training(Predict(), x, target, np.arange(200), list(ids), np.ones(N, np.float32), Runtime())
+    target = (
+        Target("y", "number", values)
+        if numeric
+        else Target("y", "class", LABEL, ("a", "b", "c"), np.ones(N, bool))
+    )
+    return Training(
+        Predict(), x, target, np.arange(200), list(ids), np.ones(N, np.float32), Runtime()
+    )
 
 
 def test_the_planted_best_is_found_and_the_difference_is_the_interval_by_hand() -> None:
     wrong = {"good": 0.1, "fair": 0.15, "bad": 0.6}
-    best, found = contest.contest({name: Planted(w, k) for k, (name, w) in enumerate(wrong.items())}, training())
+    best, found = fusion_choice.contest(
+        {name: Planted(w, k) for k, (name, w) in enumerate(wrong.items())}, training()
+    )
     assert best == "good"
     own = {f.scope["fusion"]: f for f in found if f.name == OWN}
-    right = {n: 1.0 - (np.random.default_rng(k).random(N) < w)[:200] for k, (n, w) in enumerate(wrong.items())}
+    right = {
+        n: 1.0 - (np.random.default_rng(k).random(N) < w)[:200]
+        for k, (n, w) in enumerate(wrong.items())
+    }
     for name, hits in right.items():
-        assert own[name].value == pytest.approx(np.mean([hits[LABEL[:200] == c].mean() for c in range(3)]))
+        assert own[name].value == pytest.approx(
+            np.mean([hits[LABEL[:200] == c].mean() for c in range(3)])
+        )
     differences = {f.scope["fusion"]: f for f in found if f.name == DIFFERENCE}
-    assert set(differences) == {"fair", "bad"} and all(f.comparator == "good" for f in differences.values())
+    assert set(differences) == {"fair", "bad"} and all(
+        f.comparator == "good" for f in differences.values()
+    )
     for name, one in differences.items():
-        by_hand = comparison.compare(right["good"], right[name], LABEL[:200], list(range(200)), level=0.975)
-        assert (one.value, one.low, one.high) == pytest.approx((by_hand.value, by_hand.low, by_hand.high))
+        by_hand = comparison.compare(
+            right["good"], right[name], LABEL[:200], list(range(200)), level=0.975
+        )
+        assert (one.value, one.low, one.high) == pytest.approx(
+            (by_hand.value, by_hand.low, by_hand.high)
+        )
     assert [differences[n].verdict for n in ("fair", "bad")] == ["no evidence", "worse"]
 
 
 def test_of_a_number_the_smallest_error_wins() -> None:
-    best, found = contest.contest({"bad": Planted(0.9), "good": Planted(0.1, 1)}, training(numeric=True))
+    best, found = fusion_choice.contest(
+        {"bad": Planted(0.9), "good": Planted(0.1, 1)}, training(numeric=True)
+    )
     assert best == "good"
     own = {f.scope["fusion"]: f for f in found if f.name == OWN}
     off = np.random.default_rng(1).random(N)[:200] < 0.1
-    assert own["good"].value == pytest.approx(off.mean(), abs=1e-6) and own["good"].better == "lower"
+    assert (
+        own["good"].value == pytest.approx(off.mean(), abs=1e-6) and own["good"].better == "lower"
+    )
     (one,) = [f for f in found if f.name == DIFFERENCE]
     assert one.verdict == "worse" and one.high is not None and one.high < 0
 
@@ -89,7 +123,9 @@ def test_rows_are_read_by_a_predictor_that_never_saw_them() -> None:
     class ByHeart(Planted):
         rows: tuple[int, ...] = ()
 
-        def fit(self, x: Embeddings, target: Target, jobs: Sequence[Job], *rest: object) -> list[Planted]:
+        def fit(
+            self, x: Embeddings, target: Target, jobs: Sequence[Job], *rest: object
+        ) -> list[Planted]:
             return [replace(self, rows=tuple(job.rows)) for job in jobs]
 
         def scores(self, x: Embeddings) -> np.ndarray:
@@ -98,6 +134,10 @@ def test_rows_are_read_by_a_predictor_that_never_saw_them() -> None:
                 out[k, LABEL[int(name)] if int(name) in self.rows else 0] = 3
             return out
 
-    best, found = contest.contest({"heart": ByHeart(0.0), "weak": Planted(0.55, 3)}, training())
+    best, found = fusion_choice.contest(
+        {"heart": ByHeart(0.0), "weak": Planted(0.55, 3)}, training()
+    )
     assert best == "weak"
-    assert {f.scope["fusion"]: f.value for f in found if f.name == OWN}["heart"] == pytest.approx(1 / 3)
+    assert {f.scope["fusion"]: f.value for f in found if f.name == OWN}["heart"] == pytest.approx(
+        1 / 3
+    )

@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gobelin.correlation import principal
+from gobelin.core.errors import GobelinError
+from gobelin.core.files import fingerprint
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Cell, Column, Field, Schema
 from gobelin.data.files import BadCell
-from gobelin.embedding import BLOCK, Embeddings, Reader, unreadable
-from gobelin.encoders import FittedEncoder
-from gobelin.errors import GobelinError
-from gobelin.store import fingerprint
+from gobelin.embedding.alignment.correlation import principal
+from gobelin.embedding.encoders import FittedEncoder
+from gobelin.embedding.features import BLOCK, Embeddings, Reader, unreadable
 
 SCHEMA = Schema((Column("n", "number"),), (Field("f", "powers", ("n",)),))
 
@@ -74,11 +74,14 @@ def test_every_content_is_encoded_once(tmp_path: Path, workers: int) -> None:
     assert sorted(encoder.encoded) == sorted({v for v in values if v is not None})
     encoder.encoded.clear()
     again = reader.embed(numbers([*reversed(values), 5.0, 5.0]))
-    assert encoder.encoded == [] and np.array_equal(again.features["f"][:900], first.features["f"][::-1])
+    assert encoder.encoded == [] and np.array_equal(
+        again.features["f"][:900], first.features["f"][::-1]
+    )
     fresh = Powers()
-    assert Reader(SCHEMA, {"f": fresh}, tmp_path).embed(numbers([1000.0, 3.0])).features["f"].tolist() == powers(
-        [1000.0, 3.0]
-    ).tolist()  # fmt: skip
+    assert (
+        Reader(SCHEMA, {"f": fresh}, tmp_path).embed(numbers([1000.0, 3.0])).features["f"].tolist()
+        == powers([1000.0, 3.0]).tolist()
+    )
     assert fresh.encoded == [1000.0]
 
 
@@ -98,7 +101,9 @@ def test_killed_half_way_continues(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob(".writing-*"))
     rest = Powers()
     found = Reader(SCHEMA, {"f": rest}, tmp_path).embed(numbers(values))
-    assert rest.encoded == values[2 * BLOCK :] and np.array_equal(found.features["f"], powers(values))
+    assert rest.encoded == values[2 * BLOCK :] and np.array_equal(
+        found.features["f"], powers(values)
+    )
 
 
 def test_without_a_cache_nothing_is_written(tmp_path: Path) -> None:
@@ -111,12 +116,20 @@ def test_without_a_cache_nothing_is_written(tmp_path: Path) -> None:
 
 def test_no_row_has_the_field() -> None:
     found = Reader(SCHEMA, {"f": Powers()}).embed(numbers([None, None]))
-    assert not found.present.any() and found.features["f"].shape == (2, 3) and not found.features["f"].any()
+    assert (
+        not found.present.any()
+        and found.features["f"].shape == (2, 3)
+        and not found.features["f"].any()
+    )
 
 
 def test_unreadable_cells_are_listed_with_what_was_converted() -> None:
-    bad, converted = unreadable(Reader(SCHEMA, {"f": Powers()}), numbers([1.0, -2.0, None, 2.5, -1.0]))
-    assert bad == [("1", "n", "is negative"), ("4", "n", "is negative")] and converted == {"f: rounded": 1}
+    bad, converted = unreadable(
+        Reader(SCHEMA, {"f": Powers()}), numbers([1.0, -2.0, None, 2.5, -1.0])
+    )
+    assert bad == [("1", "n", "is negative"), ("4", "n", "is negative")] and converted == {
+        "f: rounded": 1
+    }
     with pytest.raises(GobelinError, match="f: is negative. Give another one"):
         Reader(SCHEMA, {"f": Powers()}).embed_cells({"f": {"n": -1.0}})
 
@@ -149,9 +162,14 @@ def test_rows_of_embeddings(shapes: Dataset, shapes_reader: Reader) -> None:
     assert all(np.array_equal(back.features[f], x.features[f][[4, 5, 1]]) for f in x.fields)
     assert np.array_equal(np.concatenate([b.present for b in x.blocks(3)]), x.present)
     kept = x.keep(["table", "image"])
-    assert kept.fields == tuple(f for f in x.fields if f != "caption") and set(kept.features) == {"table", "image"}
+    assert kept.fields == tuple(f for f in x.fields if f != "caption") and set(kept.features) == {
+        "table",
+        "image",
+    }
     assert np.array_equal(kept.present, x.present[:, [x.fields.index(f) for f in kept.fields]])
-    assert x.only(["image"]).present.sum(0).tolist() == [10 if f == "image" else 0 for f in x.fields]
+    assert x.only(["image"]).present.sum(0).tolist() == [
+        10 if f == "image" else 0 for f in x.fields
+    ]
     assert x.fingerprint == x.rows(range(10)).fingerprint != x.rows(range(9)).fingerprint
 
 
@@ -166,7 +184,12 @@ def test_principal_components_are_those_of_the_singular_values() -> None:
     rng = np.random.default_rng(0)
     features = rng.normal(size=(50, 6)) * [5, 4, 3, 2, 1, 0.5] + 7
     there = np.arange(50) < 40
-    rows = Embeddings(("f",), {"f": np.where(there[:, None], features, 0)}, there[:, None], tuple(map(str, range(50))))
+    rows = Embeddings(
+        ("f",),
+        {"f": np.where(there[:, None], features, 0)},
+        there[:, None],
+        tuple(map(str, range(50))),
+    )
     mean, directions, variances = principal(rows, "f", 3)
     known = features[:40]
     _, singular, right = np.linalg.svd(known - known.mean(0), full_matrices=False)

@@ -9,15 +9,15 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
-from gobelin import estimators
+from gobelin.core.errors import GobelinError
+from gobelin.core.machine import Runtime, derived_seed, silent
 from gobelin.data.fields import Target
-from gobelin.embedding import Embeddings
-from gobelin.errors import GobelinError
-from gobelin.estimators import Panel
-from gobelin.fusion.stacking import Stacking
-from gobelin.fusion.voting import Voting
-from gobelin.jobs import Job
-from gobelin.runtime import Runtime, derived_seed, silent
+from gobelin.embedding.features import Embeddings
+from gobelin.prediction import estimators
+from gobelin.prediction.estimators import Panel
+from gobelin.prediction.fusion.stacking import Stacking
+from gobelin.prediction.fusion.voting import Voting
+from gobelin.prediction.heads.job import Job
 
 N = 300
 RNG = np.random.default_rng(0)
@@ -29,7 +29,11 @@ FEW = {"n_estimators": 20}
 def rows(**features: np.ndarray) -> Embeddings:
     there = np.ones((N, len(features)), bool)
     return Embeddings(
-        tuple(features), {k: v.astype(np.float32) for k, v in features.items()}, there, tuple(map(str, range(N))), "s"
+        tuple(features),
+        {k: v.astype(np.float32) for k, v in features.items()},
+        there,
+        tuple(map(str, range(N))),
+        "s",
     )
 
 
@@ -47,14 +51,23 @@ def test_a_fields_answers_are_scikit_learns() -> None:
     weights = RNG.random(N)
     found = Panel.fit("RandomForest", FEW, x, LABEL, weights, CLASSES, 7).answers(x)
     for k, field in enumerate(x.fields):
-        forest = RandomForestClassifier(20, random_state=derived_seed(7, "estimator", field) % 2**32)
-        assert np.array_equal(found[:, k], forest.fit(x.features[field], LABEL, weights).predict_proba(x.features[field]))
+        forest = RandomForestClassifier(
+            20, random_state=derived_seed(7, "estimator", field) % 2**32
+        )
+        assert np.array_equal(
+            found[:, k],
+            forest.fit(x.features[field], LABEL, weights).predict_proba(x.features[field]),
+        )
 
 
 def test_votes_are_the_mean_of_those_who_are_there() -> None:
     x = rows(one=telling(1.0), two=telling(2.0))
-    (p,) = Voting("LogisticRegression").fit(x, CLASSES, [Job(np.arange(N), np.ones(N))], np.arange(N), Runtime(), silent)
-    by_hand = [LogisticRegression().fit(f, LABEL, np.ones(N)).predict_proba(f) for f in x.features.values()]
+    (p,) = Voting("LogisticRegression").fit(
+        x, CLASSES, [Job(np.arange(N), np.ones(N))], np.arange(N), Runtime(), silent
+    )
+    by_hand = [
+        LogisticRegression().fit(f, LABEL, np.ones(N)).predict_proba(f) for f in x.features.values()
+    ]
     assert np.allclose(p.scores(x), np.log(np.mean(by_hand, 0).clip(1e-3)), atol=1e-5)
     assert np.allclose(p.scores(x.only(["two"])), np.log(by_hand[1].clip(1e-3)), atol=1e-5)
     assert np.allclose(p.scores(x.only([])), np.log(np.bincount(LABEL) / N), atol=1e-5)
@@ -88,14 +101,26 @@ def test_stacking_is_taught_by_unseen_answers() -> None:
     """A nearest neighbour knows its own rows by heart; had the joining model seen those answers, it would believe noise."""
     x = rows(noise=RNG.normal(size=(N, 5)))
     fusion = Stacking("KNeighbors", {"n_neighbors": 1})
-    (p,) = fusion.fit(x, CLASSES, [Job(np.arange(N), np.ones(N, np.float32))], np.arange(N), Runtime(), silent)
+    (p,) = fusion.fit(
+        x, CLASSES, [Job(np.arange(N), np.ones(N, np.float32))], np.arange(N), Runtime(), silent
+    )
     assert (p.panel.answers(x)[:, 0].argmax(1) == LABEL).all()  # by heart
     assert np.exp(p.scores(x)).max() < 0.6  # and yet not believed
 
 
 def test_options_are_read_and_wrong_names_answered() -> None:
-    built = estimators.build("RandomForest", False, {"n_estimators": "7", "max_features": "sqrt", "bootstrap": "false"}, 3)
-    assert (built.n_estimators, built.max_features, built.bootstrap, built.random_state) == (7, "sqrt", False, 3)
+    built = estimators.build(
+        "RandomForest",
+        False,
+        {"n_estimators": "7", "max_features": "sqrt", "bootstrap": "false"},
+        3,
+    )
+    assert (built.n_estimators, built.max_features, built.bootstrap, built.random_state) == (
+        7,
+        "sqrt",
+        False,
+        3,
+    )
     assert type(estimators.build("RandomForest", True, {}, 0)).__name__ == "RandomForestRegressor"
     for name, options, said in (
         ("RandomForrest", {}, "Did you mean 'RandomForest'"),
@@ -128,11 +153,21 @@ def test_nothing_else_is_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["RandomForest", "HistGradientBoosting", "LogisticRegression", "KNeighbors", "SVC", "GaussianNB"]
+    "name",
+    [
+        "RandomForest",
+        "HistGradientBoosting",
+        "LogisticRegression",
+        "KNeighbors",
+        "SVC",
+        "GaussianNB",
+    ],
 )
 def test_every_common_estimator_votes_and_is_saved(name: str, tmp_path: Path) -> None:
     x = rows(one=telling(0.3))
-    (p,) = Voting(name).fit(x, CLASSES, [Job(np.arange(N), np.ones(N, np.float32))], np.arange(N), Runtime(), silent)
+    (p,) = Voting(name).fit(
+        x, CLASSES, [Job(np.arange(N), np.ones(N, np.float32))], np.arange(N), Runtime(), silent
+    )
     assert (p.scores(x).argmax(1) == LABEL).mean() > 0.9
     p.save(tmp_path)
     assert np.array_equal(Voting().load(tmp_path).scores(x), p.scores(x))

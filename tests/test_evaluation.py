@@ -20,9 +20,10 @@ from sklearn.metrics import (
 )
 
 from gobelin.data.fields import Target
-from gobelin.embedding import Embeddings
-from gobelin.evaluation import chance_of, evaluate, reliability, scored_rows, subsets
-from gobelin.predict import Predict, Predictions
+from gobelin.embedding.features import Embeddings
+from gobelin.prediction.cross_fit import Predict
+from gobelin.prediction.evaluation import chance_of, evaluate, reliability, scored_rows, subsets
+from gobelin.prediction.predictor import Predictions
 
 FIELDS = ("image", "text", "table")
 CLASSES = ("a", "b", "c")
@@ -41,19 +42,31 @@ class Planted:
         shown = embeddings.present.sum(1, keepdims=True) / embeddings.present.shape[1]
         p = shown * self.probabilities[index] + (1 - shown) * self.blind[index]
         none = np.zeros(0)
-        return Predictions(embeddings.ids, CLASSES, p, none, none, none, embeddings.fields, embeddings.present)
+        return Predictions(
+            embeddings.ids, CLASSES, p, none, none, none, embeddings.fields, embeddings.present
+        )
 
 
-def planted(n: int = 400, seed: int = 0, missing: float = 0.3) -> tuple[Planted, Embeddings, Target]:
+def planted(
+    n: int = 400, seed: int = 0, missing: float = 0.3
+) -> tuple[Planted, Embeddings, Target]:
     rng = np.random.default_rng(seed)
     label = rng.choice(3, n, p=[0.6, 0.3, 0.1])
     p = rng.dirichlet([1, 1, 1], n)
     p[np.arange(n), label] += rng.random(n)
     present = rng.random((n, 3)) >= missing
-    x = Embeddings(FIELDS, {f: np.zeros((n, 1), np.float32) for f in FIELDS}, present, tuple(map(str, range(n))), "s")
-    return Planted(p / p.sum(1, keepdims=True), rng.dirichlet([1, 1, 1], n)), x, Target(
-        "y", "class", label, CLASSES, np.ones(3, bool)
-    )  # fmt: skip
+    x = Embeddings(
+        FIELDS,
+        {f: np.zeros((n, 1), np.float32) for f in FIELDS},
+        present,
+        tuple(map(str, range(n))),
+        "s",
+    )
+    return (
+        Planted(p / p.sum(1, keepdims=True), rng.dirichlet([1, 1, 1], n)),
+        x,
+        Target("y", "class", label, CLASSES, np.ones(3, bool)),
+    )
 
 
 def test_subsets_are_the_power_set_up_to_six_fields() -> None:
@@ -63,7 +76,11 @@ def test_subsets_are_the_power_set_up_to_six_fields() -> None:
         assert subsets(names) == wanted and len(wanted) == 2**n - 1
     names = [f"f{k}" for k in range(8)]
     found = subsets(names)
-    assert len(found) == len(set(found)) == 8 + 28 + 1 and found[-1] == tuple(names) and found[:8] == [(n,) for n in names]
+    assert (
+        len(found) == len(set(found)) == 8 + 28 + 1
+        and found[-1] == tuple(names)
+        and found[:8] == [(n,) for n in names]
+    )
 
 
 def test_scores_are_those_of_scikit_learn() -> None:
@@ -76,13 +93,17 @@ def test_scores_are_those_of_scikit_learn() -> None:
     wanted = recall_score(target.values, predictions.labels, average=None)
     assert [recalls[c] for c in CLASSES] == pytest.approx(list(wanted))
     gap = next(f for f in found if f.name == "accuracy_minus_confidence")
-    assert gap.value == pytest.approx((predictions.labels == target.values).mean() - predictions.probabilities.max(1).mean())
+    assert gap.value == pytest.approx(
+        (predictions.labels == target.values).mean() - predictions.probabilities.max(1).mean()
+    )
 
 
 def test_a_subset_is_judged_on_the_rows_that_have_it_shown_it_alone() -> None:
     model, x, target = planted()
     found, _ = evaluate(model, x, target, list(x.ids), 1 / 3)
-    by = {f.scope["fields"]: f for f in found if "fields" in f.scope and f.name == "balanced_accuracy"}
+    by = {
+        f.scope["fields"]: f for f in found if "fields" in f.scope and f.name == "balanced_accuracy"
+    }
     assert set(by) == {" + ".join(s) for s in subsets(FIELDS)}
     for chosen in subsets(FIELDS):
         columns = [FIELDS.index(f) for f in chosen]
@@ -106,7 +127,10 @@ def test_rows_of_one_group_make_the_interval_wider() -> None:
     model, x, target = planted(missing=0.0)
     model.probabilities = np.repeat(model.probabilities[::10], 10, 0)
     target = Target("y", "class", np.repeat(target.values[::10], 10), CLASSES, np.ones(3, bool))
-    alone, grouped = (evaluate(model, x, target, g, 1 / 3)[0][0] for g in (list(x.ids), [str(k // 10) for k in range(400)]))
+    alone, grouped = (
+        evaluate(model, x, target, g, 1 / 3)[0][0]
+        for g in (list(x.ids), [str(k // 10) for k in range(400)])
+    )
     assert alone.value == grouped.value and grouped.n == 40
     assert grouped.high - grouped.low > 2 * (alone.high - alone.low)
 
@@ -118,11 +142,25 @@ def test_numbers_are_judged_by_their_error_and_coverage() -> None:
 
     class Numbers:
         def predict(self, x: Embeddings) -> Predictions:
-            return Predictions(x.ids, (), np.zeros((200, 0)), said, said - half, said + half, x.fields, x.present)
+            return Predictions(
+                x.ids, (), np.zeros((200, 0)), said, said - half, said + half, x.fields, x.present
+            )
 
-    x = Embeddings(("f",), {"f": np.zeros((200, 1), np.float32)}, np.ones((200, 1), bool), tuple(map(str, range(200))), "s")
-    error, coverage, width, *_ = evaluate(Numbers(), x, Target("y", "number", truth), list(x.ids), 0.9)[0]
-    assert error.value == pytest.approx(mean_absolute_error(truth, said)) and error.better == "lower" and error.chance == 0.9
+    x = Embeddings(
+        ("f",),
+        {"f": np.zeros((200, 1), np.float32)},
+        np.ones((200, 1), bool),
+        tuple(map(str, range(200))),
+        "s",
+    )
+    error, coverage, width, *_ = evaluate(
+        Numbers(), x, Target("y", "number", truth), list(x.ids), 0.9
+    )[0]
+    assert (
+        error.value == pytest.approx(mean_absolute_error(truth, said))
+        and error.better == "lower"
+        and error.chance == 0.9
+    )
     assert coverage.value == pytest.approx((np.abs(truth - said) <= half).mean())
     assert width.value == pytest.approx(2 * half.mean())
 
@@ -132,13 +170,23 @@ def test_reliability_bins_have_equal_counts_in_order_of_confidence(bins: int) ->
     model, x, target = planted(n=101, seed=2, missing=0.0)
     predictions = model.predict(x)
     sure, right, sizes = reliability(predictions, target, bins)
-    pairs = sorted((max(p), int(np.argmax(p)) == t) for p, t in zip(predictions.probabilities, target.values, strict=True))
+    pairs = sorted(
+        (max(p), int(np.argmax(p)) == t)
+        for p, t in zip(predictions.probabilities, target.values, strict=True)
+    )
     start = 0
-    assert sum(sizes) == 101 and max(sizes) - min(sizes) <= 1 and len(sizes) == bins and sure == sorted(sure)
+    assert (
+        sum(sizes) == 101
+        and max(sizes) - min(sizes) <= 1
+        and len(sizes) == bins
+        and sure == sorted(sure)
+    )
     for mean, share, size in zip(sure, right, sizes, strict=True):
         part = pairs[start : start + size]
         start += size
-        assert mean == pytest.approx(np.mean([p for p, _ in part])) and share == pytest.approx(np.mean([r for _, r in part]))
+        assert mean == pytest.approx(np.mean([p for p, _ in part])) and share == pytest.approx(
+            np.mean([r for _, r in part])
+        )
     assert len(reliability(model.predict(x.rows([0, 1])), target.rows([0, 1]), 8)[0]) == 2
 
 
@@ -148,8 +196,12 @@ def test_perfectly_calibrated_predictions_lie_on_the_diagonal() -> None:
     p = np.stack([sure, 1 - sure], 1)
     label = (rng.random(20_000) > sure).astype(np.int64)
     none = np.zeros(0)
-    predictions = Predictions(tuple("x" * 20_000), ("a", "b"), p, none, none, none, (), np.zeros((20_000, 0), bool))
-    mean, right, _ = reliability(predictions, Target("y", "class", label, ("a", "b"), np.ones(2, bool)))
+    predictions = Predictions(
+        tuple("x" * 20_000), ("a", "b"), p, none, none, none, (), np.zeros((20_000, 0), bool)
+    )
+    mean, right, _ = reliability(
+        predictions, Target("y", "class", label, ("a", "b"), np.ones(2, bool))
+    )
     assert np.allclose(mean, right, atol=0.03)
 
 
@@ -162,11 +214,15 @@ def test_chance_is_what_guessing_scores() -> None:
     always = [balanced_accuracy_score(label[rows], np.full(6, c)) for c in range(3)]
     assert always == pytest.approx([chance_of(target, rows, rows)] * 3)
     number = Target("y", "number", np.array([1.0, 2, 9, 4, 4]))
-    assert chance_of(number, np.array([0, 1, 2]), np.array([3, 4])) == pytest.approx(2.0)  # |4 - median(1, 2, 9)|
+    assert chance_of(number, np.array([0, 1, 2]), np.array([3, 4])) == pytest.approx(
+        2.0
+    )  # |4 - median(1, 2, 9)|
 
 
 def test_scored_rows_are_labelled_and_of_a_class_that_counts() -> None:
-    target = Target("y", "class", np.array([0, 1, 2, -1, 1]), CLASSES, np.array([True, True, False]))
+    target = Target(
+        "y", "class", np.array([0, 1, 2, -1, 1]), CLASSES, np.array([True, True, False])
+    )
     assert scored_rows(target, np.array([4, 3, 2, 0])).tolist() == [4, 0]
     number = Target("y", "number", np.array([1.0, np.nan, 2.0]))
     assert scored_rows(number, np.arange(3)).tolist() == [0, 2]
@@ -175,7 +231,13 @@ def test_scored_rows_are_labelled_and_of_a_class_that_counts() -> None:
 def several(kind: str, n: int = 300, seed: int = 3) -> tuple[Planted, Embeddings, Target]:
     """Planted answers to labels, or to four ordered levels."""
     rng = np.random.default_rng(seed)
-    x = Embeddings(("f",), {"f": np.zeros((n, 1), np.float32)}, np.ones((n, 1), bool), tuple(map(str, range(n))), "s")
+    x = Embeddings(
+        ("f",),
+        {"f": np.zeros((n, 1), np.float32)},
+        np.ones((n, 1), bool),
+        tuple(map(str, range(n))),
+        "s",
+    )
     if kind == "labels":
         truth = (rng.random((n, 3)) < [0.5, 0.2, 0.1]).astype(np.int64)
         p = 1 / (1 + np.exp(-(2 * truth - 1 + 1.5 * rng.normal(size=(n, 3)))))
@@ -183,7 +245,11 @@ def several(kind: str, n: int = 300, seed: int = 3) -> tuple[Planted, Embeddings
     truth = rng.integers(0, 4, n)
     p = rng.dirichlet([1, 1, 1, 1], n)
     p[np.arange(n), truth] += 0.7
-    return Planted(p / p.sum(1, keepdims=True), p), x, Target("y", "ordinal", truth, tuple("1234"), np.ones(4, bool))
+    return (
+        Planted(p / p.sum(1, keepdims=True), p),
+        x,
+        Target("y", "ordinal", truth, tuple("1234"), np.ones(4, bool)),
+    )
 
 
 @dataclass
@@ -197,7 +263,12 @@ class Kept(Planted):
         found = super().predict(embeddings)
         index = np.array([int(i) for i in embeddings.ids])
         classes = CLASSES if self.kind == "labels" else tuple("1234")
-        return replace(found, kind=self.kind, classes=classes, sets=None if self.sets is None else self.sets[index])
+        return replace(
+            found,
+            kind=self.kind,
+            classes=classes,
+            sets=None if self.sets is None else self.sets[index],
+        )
 
 
 def test_labels_are_scored_as_scikit_learn_does() -> None:
@@ -206,11 +277,17 @@ def test_labels_are_scored_as_scikit_learn_does() -> None:
     kept = Kept(p, p, kind="labels", sets=p >= 0.5)
     found, _ = evaluate(kept, x, target, list(x.ids), 0.5)
     whole = {f.name: f for f in found if not f.scope}
-    assert found[0].name == "macro_auroc" and whole["macro_auroc"].value == pytest.approx(roc_auc_score(truth, p))
+    assert found[0].name == "macro_auroc" and whole["macro_auroc"].value == pytest.approx(
+        roc_auc_score(truth, p)
+    )
     assert whole["mean_average_precision"].value == pytest.approx(average_precision_score(truth, p))
     assert whole["macro_f1"].value == pytest.approx(f1_score(truth, p >= 0.5, average="macro"))
-    assert whole["brier_score"].value == pytest.approx(np.mean([brier_score_loss(truth[:, c], p[:, c]) for c in range(3)]))
-    assert whole["log_loss"].value == pytest.approx(np.mean([log_loss(truth[:, c], p[:, c]) for c in range(3)]))
+    assert whole["brier_score"].value == pytest.approx(
+        np.mean([brier_score_loss(truth[:, c], p[:, c]) for c in range(3)])
+    )
+    assert whole["log_loss"].value == pytest.approx(
+        np.mean([log_loss(truth[:, c], p[:, c]) for c in range(3)])
+    )
     assert whole["mean_average_precision"].chance == pytest.approx(truth.mean())
     one = next(f for f in found if f.scope == {"class": "b"})
     assert one.value == pytest.approx(roc_auc_score(truth[:, 1], p[:, 1]))
@@ -223,12 +300,21 @@ def test_levels_are_scored_by_how_far_they_are_off() -> None:
     inside = p >= np.sort(p, axis=1)[:, [2]]  # the two likeliest
     found, _ = evaluate(Kept(p, p, kind="ordinal", sets=inside), x, target, list(x.ids), 1.0)
     whole = {f.name: f for f in found if not f.scope}
-    assert found[0].name == "mean_level_error" and found[0].value == pytest.approx(np.abs(median - truth).mean())
-    assert whole["quadratic_kappa"].value == pytest.approx(cohen_kappa_score(truth, median, weights="quadratic"))
-    assert whole["set_coverage"].value == pytest.approx(inside[np.arange(300), truth].mean()) and whole["set_size"].value == 2
+    assert found[0].name == "mean_level_error" and found[0].value == pytest.approx(
+        np.abs(median - truth).mean()
+    )
+    assert whole["quadratic_kappa"].value == pytest.approx(
+        cohen_kappa_score(truth, median, weights="quadratic")
+    )
+    assert (
+        whole["set_coverage"].value == pytest.approx(inside[np.arange(300), truth].mean())
+        and whole["set_size"].value == 2
+    )
     assert whole["log_loss"].value == pytest.approx(log_loss(truth, p))
     by = {f.name: f.value for f in found if f.scope == {"fields": "f"}}
-    assert by == {name: pytest.approx(whole[name].value) for name in ("mean_level_error", "set_coverage")}
+    assert by == {
+        name: pytest.approx(whole[name].value) for name in ("mean_level_error", "set_coverage")
+    }
 
 
 def test_calibration_is_judged_in_the_world_of_the_probabilities() -> None:
@@ -246,15 +332,28 @@ def test_calibration_is_judged_in_the_world_of_the_probabilities() -> None:
 
         def predict(self, x: Embeddings) -> Predictions:
             q = p[[int(i) for i in x.ids]]
-            return Predictions(x.ids, ("a", "b"), np.stack([1 - q, q], 1), none, none, none, x.fields, x.present)
+            return Predictions(
+                x.ids, ("a", "b"), np.stack([1 - q, q], 1), none, none, none, x.fields, x.present
+            )
 
-    x = Embeddings(("f",), {"f": np.zeros((6000, 1), np.float32)}, there, tuple(map(str, range(6000))), "s")
+    x = Embeddings(
+        ("f",), {"f": np.zeros((6000, 1), np.float32)}, there, tuple(map(str, range(6000))), "s"
+    )
     found = {
-        balance: {f.name: f for f in evaluate(Two(Predict(balance=balance)), x, target, list(x.ids), 0.5)[0] if not f.scope}
+        balance: {
+            f.name: f
+            for f in evaluate(Two(Predict(balance=balance)), x, target, list(x.ids), 0.5)[0]
+            if not f.scope
+        }
         for balance in (True, False)
     }
-    assert abs(found[True]["accuracy_minus_confidence"].value) < 0.03 and found[True]["calibration_error"].low == 0
+    assert (
+        abs(found[True]["accuracy_minus_confidence"].value) < 0.03
+        and found[True]["calibration_error"].low == 0
+    )
     shares = np.where(label == 1, 0.5 / label.mean(), 0.5 / (1 - label.mean()))
-    assert found[True]["brier_score"].value == pytest.approx(2 * np.average((p - label) ** 2, weights=shares))
+    assert found[True]["brier_score"].value == pytest.approx(
+        2 * np.average((p - label) ** 2, weights=shares)
+    )
     assert found[False]["brier_score"].value == pytest.approx(2 * np.mean((p - label) ** 2))
     assert found[True]["log_loss"].chance == pytest.approx(np.log(2))

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gobelin.comparison import Comparison, compare, compare_classes, simultaneous
-from gobelin.errors import GobelinError
-from gobelin.evidence import (
-    Exhibit,
-    Finding,
+from gobelin.core.errors import GobelinError
+from gobelin.evidence.comparison import Comparison, compare, compare_classes, simultaneous
+from gobelin.evidence.findings import Exhibit, Finding
+from gobelin.evidence.intervals import (
     balanced_accuracy,
     clopper_pearson,
     detectable_effect,
@@ -28,8 +27,8 @@ from gobelin.evidence import (
     two_sided,
     wilson,
 )
-from gobelin.variance import Part
-from gobelin.verdict import Trial, verdict, verdicts
+from gobelin.evidence.variance import Part
+from gobelin.evidence.verdict import Trial, verdict, verdicts
 
 COUNTS = [(0, 1), (1, 1), (0, 8), (3, 8), (8, 8), (17, 40), (199, 200), (12, 5000)]
 
@@ -42,7 +41,14 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 
 def test_a_finding_goes_through_json_and_back_without_nan() -> None:
-    found = Finding("x", {"arm": "flow"}, value=float("nan"), low=float("-inf"), high=np.float64(2.0), n=np.int64(3))  # type: ignore[arg-type]
+    found = Finding(
+        "x",
+        {"arm": "flow"},
+        value=float("nan"),
+        low=float("-inf"),
+        high=np.float64(2.0),
+        n=np.int64(3),
+    )  # type: ignore[arg-type]
     line = json.dumps(found.to_dict(), allow_nan=False)
     back = Finding.from_dict(json.loads(line))
     assert (back.value, back.low, back.high, back.n) == (None, None, 2.0, 3)
@@ -55,10 +61,23 @@ def test_a_row_of_another_version_is_refused() -> None:
 
 
 def test_sentences_are_plain() -> None:
-    found = Finding("balanced_accuracy", {"arm": "flow"}, "real", 0.0123, -0.004, 0.0286, unit="points", n=80, needed_n=900)
+    found = Finding(
+        "balanced_accuracy",
+        {"arm": "flow"},
+        "real",
+        0.0123,
+        -0.004,
+        0.0286,
+        unit="points",
+        n=80,
+        needed_n=900,
+    )
     expected = "balanced accuracy (arm flow) against real: +1.2 points; 95 % interval -0.4 points to +2.9 points; "
     assert found.sentence() == expected + "n = 80, 900 needed."
-    assert Finding("frechet", note="too few images: 12").sentence() == "frechet: no number. too few images: 12."
+    assert (
+        Finding("frechet", note="too few images: 12").sentence()
+        == "frechet: no number. too few images: 12."
+    )
 
 
 def test_an_exhibit_knows_its_kinds() -> None:
@@ -91,9 +110,14 @@ def test_a_proportion_of_rows_is_wilson_and_of_perfect_units_counts_the_units() 
 @pytest.mark.parametrize("interval", [proportion, mean], ids=["proportion", "mean"])
 def test_rows_repeated_within_their_unit_add_nothing(interval) -> None:  # noqa: ANN001 - either of two functions
     hits = (rng(3).random(40) < 0.7).astype(float)
-    once, ten = interval(hits, np.arange(40)), interval(np.repeat(hits, 10), np.repeat(np.arange(40), 10))
+    once, ten = (
+        interval(hits, np.arange(40)),
+        interval(np.repeat(hits, 10), np.repeat(np.arange(40), 10)),
+    )
     assert ten.high - ten.low >= (once.high - once.low) * (1 - 1e-9)
-    assert interval(np.repeat(hits, 10)).high - interval(np.repeat(hits, 10)).low < 0.5 * (ten.high - ten.low)
+    assert interval(np.repeat(hits, 10)).high - interval(np.repeat(hits, 10)).low < 0.5 * (
+        ten.high - ten.low
+    )
 
 
 def test_the_mean_of_rows_is_students_t() -> None:
@@ -126,7 +150,9 @@ def test_balanced_accuracy_covers_in_small_classes() -> None:
 def test_recall_and_median_rank() -> None:
     ranks = np.array([1, 1, 2, 3, 5, 8, 13, 21, 34, 55])
     assert recall_at(ranks, 5).value == pytest.approx(0.5)
-    found = median_rank(ranks)  # binomial(10, 1/2): 2nd and 9th order statistics hold the median in 97.9 %
+    found = median_rank(
+        ranks
+    )  # binomial(10, 1/2): 2nd and 9th order statistics hold the median in 97.9 %
     assert (found.value, found.low, found.high) == (6.5, 1, 34)
     many = rng(2).integers(1, 200, 400)
     units = median_rank(np.repeat(many, 5), np.repeat(np.arange(400), 5))
@@ -145,7 +171,9 @@ def test_no_rows_are_refused() -> None:
 def holm_by_closure(p: list[float]) -> list[float]:
     """Holm is the closed test of Bonferroni: the largest |S| min p over all sets S that hold the hypothesis."""
     sets = [s for size in range(1, len(p) + 1) for s in itertools.combinations(range(len(p)), size)]
-    return [max(min(1.0, len(s) * min(p[j] for j in s)) for s in sets if i in s) for i in range(len(p))]
+    return [
+        max(min(1.0, len(s) * min(p[j] for j in s)) for s in sets if i in s) for i in range(len(p))
+    ]
 
 
 def test_holm_is_the_closure_of_bonferroni() -> None:
@@ -171,7 +199,9 @@ def test_the_detectable_effect_has_its_power() -> None:
 # --- Comparison
 
 
-def study(n: int = 120, g: int = 3, s: int = 2, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def study(
+    n: int = 120, g: int = 3, s: int = 2, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Baseline [1, 1, S, N], arm [1, G, S, N], classes [N]."""
     r = rng(seed)
     latent = r.normal(size=n)
@@ -188,7 +218,9 @@ def test_one_class_of_rows_by_hand() -> None:
     """Bonett & Price 2012: n + 2 units, one imaginary win and one imaginary loss, t with n - 1 + 2 degrees."""
     d = np.array([1.0, 1, 1, 0, 0, 0, 0, -1, 0, 0])
     found = compare(np.maximum(-d, 0), np.maximum(d, 0), metric="accuracy")
-    squares = ((d - 0.2) ** 2).sum() + 2  # every non-zero difference is a whole flip, so is the imaginary one
+    squares = (
+        (d - 0.2) ** 2
+    ).sum() + 2  # every non-zero difference is a whole flip, so is the imaginary one
     assert found.value == pytest.approx(0.2)
     assert found.standard_error == pytest.approx(math.sqrt(squares / (12 * 11)))
     assert width(found) == pytest.approx(stats.t.ppf(0.975, 11) * math.sqrt(squares / (12 * 11)))
@@ -198,7 +230,9 @@ def test_large_classes_agree_with_a_bootstrap() -> None:
     r = rng(7)
     d, classes = r.choice([-1.0, 0, 0, 0, 1], 900), np.repeat([0, 1], [600, 300])
     found = compare(np.zeros(900), d, classes)
-    weights = np.concatenate([r.multinomial(n, np.full(n, 1 / n), 4000) / n for n in (600, 300)], axis=1)
+    weights = np.concatenate(
+        [r.multinomial(n, np.full(n, 1 / n), 4000) / n for n in (600, 300)], axis=1
+    )
     assert found.standard_error == pytest.approx((weights @ d / 2).std(), rel=0.05)
     assert found.value == pytest.approx((d[:600].mean() + d[600:].mean()) / 2)
 
@@ -208,7 +242,9 @@ def test_model_parts_by_hand() -> None:
     arm = np.stack([np.full((1, 8), 0.5), np.full((1, 8), 0.7)])[None]
     found = compare(np.full(8, 0.5), arm, metric="accuracy")
     units, generators = found.parts
-    assert (generators.variance, generators.degrees, generators.interaction) == pytest.approx((0.01, 1, 0))
+    assert (generators.variance, generators.degrees, generators.interaction) == pytest.approx(
+        (0.01, 1, 0)
+    )
     h_squared = (1 + 8 * 0.01) / 9
     assert units.variance == pytest.approx(2 * h_squared / (10 * 9))
     expected = stats.t.ppf(0.975, 9) ** 2 * units.variance + stats.t.ppf(0.975, 1) ** 2 * 0.01
@@ -217,7 +253,9 @@ def test_model_parts_by_hand() -> None:
 
 def test_disagreement_of_models_on_rows_is_not_counted_twice() -> None:
     r = rng(8)
-    arm = (r.random((1, 200, 1, 300)) < 0.5).astype(float)  # pure interaction: generators flip their own coins
+    arm = (r.random((1, 200, 1, 300)) < 0.5).astype(
+        float
+    )  # pure interaction: generators flip their own coins
     units, generators = compare(np.full(300, 0.5), arm, metric="accuracy").parts
     assert generators.variance == pytest.approx(generators.interaction, rel=0.35)
     assert units.variance == pytest.approx(0.25 / 200 / 300, rel=0.5)
@@ -236,7 +274,11 @@ def test_order_of_rows_and_names_of_units_change_nothing() -> None:
 def test_rows_repeated_within_their_unit_do_not_narrow_a_comparison() -> None:
     baseline, arm, classes = study()
     one = compare(baseline, arm, classes, np.arange(120))
-    many = compare(*(np.repeat(x, 5, axis=-1) for x in (baseline, arm)), np.repeat(classes, 5), np.repeat(np.arange(120), 5))
+    many = compare(
+        *(np.repeat(x, 5, axis=-1) for x in (baseline, arm)),
+        np.repeat(classes, 5),
+        np.repeat(np.arange(120), 5),
+    )
     assert width(many) == pytest.approx(width(one))
     loose = compare(*(np.repeat(x, 5, axis=-1) for x in (baseline, arm)), np.repeat(classes, 5))
     assert loose.parts[0].variance < 0.3 * one.parts[0].variance
@@ -305,7 +347,10 @@ def test_the_claim_needs_five_resamples() -> None:
     r = rng(10)
     hits = (r.random((5, 2, 1, 60)) < 0.7).astype(float)
     found = compare(hits[:, :1], hits, np.arange(60) % 2)
-    assert found.claim == "this method" and [part.name for part in found.parts] == ["test units", "training resamples"]
+    assert found.claim == "this method" and [part.name for part in found.parts] == [
+        "test units",
+        "training resamples",
+    ]
     assert compare(hits[:4, :1], hits[:4], np.arange(60) % 2).claim == "this set of images"
 
 
@@ -321,7 +366,9 @@ def test_needed_units_make_the_effect_detectable() -> None:
 def test_classes_hold_together() -> None:
     baseline, arm, classes = study()
     found = compare_classes(baseline, arm, classes)
-    assert set(found) == {0, 1, 2} and all(one.level == pytest.approx(1 - 0.05 / 3) for one in found.values())
+    assert set(found) == {0, 1, 2} and all(
+        one.level == pytest.approx(1 - 0.05 / 3) for one in found.values()
+    )
     alone = compare(baseline[..., classes == 1], arm[..., classes == 1], metric="accuracy")
     assert found[1].value == pytest.approx(alone.value) and found[1].low < alone.low
     assert simultaneous([alone])[0].low == alone.low
@@ -329,7 +376,11 @@ def test_classes_hold_together() -> None:
 
 def test_a_comparison_becomes_a_finding() -> None:
     found = compare(*study()).finding("flow", "real", source="augment")
-    assert found.low is not None and found.high is not None and found.low < (found.value or 0) < found.high
+    assert (
+        found.low is not None
+        and found.high is not None
+        and found.low < (found.value or 0) < found.high
+    )
     assert "this set of images" in found.note and "3 generator seeds" in found.note
     json.dumps(found.to_dict(), allow_nan=False)
 
@@ -340,7 +391,14 @@ def test_a_comparison_becomes_a_finding() -> None:
 def known(value: float, error: float = 0.004, resamples: int = 5) -> Comparison:
     """A comparison with this value and standard error, many degrees: bounds at value +- 1.96 error."""
     return Comparison(
-        "balanced_accuracy", value, 0.8 + value, 0.8, (Part("test units", error**2, 1e9),), (resamples, 3, 5), 9, 9
+        "balanced_accuracy",
+        value,
+        0.8 + value,
+        0.8,
+        (Part("test units", error**2, 1e9),),
+        (resamples, 3, 5),
+        9,
+        9,
     )
 
 
@@ -363,13 +421,18 @@ TABLE = [
 
 @pytest.mark.parametrize(("against", "rivals", "word"), TABLE)
 def test_the_words_come_in_their_order(against: float, rivals: list[float], word: str) -> None:
-    found = verdict(known(against), {f"r{k}": known(x) for k, x in enumerate(rivals)}, smallest_effect=0.02)
+    found = verdict(
+        known(against), {f"r{k}": known(x) for k, x in enumerate(rivals)}, smallest_effect=0.02
+    )
     assert found.word == word
 
 
 def test_undecided_and_no_evidence() -> None:
     wide = known(0.03, 0.012)
-    assert verdict(wide, {"classic": known(0.01, 0.012)}, smallest_effect=0.01).word == "helped, rivals undecided"
+    assert (
+        verdict(wide, {"classic": known(0.01, 0.012)}, smallest_effect=0.01).word
+        == "helped, rivals undecided"
+    )
     assert verdict(known(0.01, 0.012), smallest_effect=0.01).word == "no evidence"
     assert "3.4 points" in verdict(known(0.01, 0.012), smallest_effect=0.01).sentence
 
@@ -380,7 +443,9 @@ def test_a_single_arms_word_is_that_of_its_bounds(value: float) -> None:
     word = verdict(against, smallest_effect=0.01).word
     assert (word == "harmed") == (against.high < 0)
     assert (word == "helped") == (against.low > 0)
-    assert (word == "no effect") == (against.low <= 0 <= against.high and against.low > -0.01 and against.high < 0.01)
+    assert (word == "no effect") == (
+        against.low <= 0 <= against.high and against.low > -0.01 and against.high < 0.01
+    )
 
 
 def test_holm_over_arms_takes_back_what_one_arm_alone_would_have() -> None:
@@ -398,15 +463,23 @@ def test_four_of_five_studies_find_the_effect_they_could_have_seen(arms: int) ->
     (an arm that does nothing seldom takes a place in Holm's order)."""
     r, error = rng(arms), 0.004
     truth = known(0.0, error).detectable(arms=arms)
-    assert truth == pytest.approx(verdicts([Trial(str(k), known(0.0, error)) for k in range(arms)])[0].detectable)
+    assert truth == pytest.approx(
+        verdicts([Trial(str(k), known(0.0, error)) for k in range(arms)])[0].detectable
+    )
     p = stats.norm.cdf(-r.normal([truth, *[0.0] * (arms - 1)], error, (20_000, arms)) / error)
     found = np.mean([holm(one)[0] <= 0.025 for one in p])
     assert 0.79 < found < 0.83
 
 
 def test_sentences_say_what_was_not_shown() -> None:
-    images = verdict(known(0.03, resamples=1), {"classic": known(0.0)}, {"classic": known(0.0)}, arm="flow").sentence
-    assert images.startswith("flow (this set of images)") and "not drawn anew" in images and "classic" in images
+    images = verdict(
+        known(0.03, resamples=1), {"classic": known(0.0)}, {"classic": known(0.0)}, arm="flow"
+    ).sentence
+    assert (
+        images.startswith("flow (this set of images)")
+        and "not drawn anew" in images
+        and "classic" in images
+    )
     assert "No such rival is by itself shown" in images
     method = verdict(known(0.03), {"classic": known(0.02)}, arm="flow").sentence
     assert method.startswith("flow (this method)") and "drawn anew" not in method

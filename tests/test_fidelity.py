@@ -13,7 +13,9 @@ from fidelity import psnr, ssim
 
 
 def images(n: int, height: int, width: int, channels: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (n, height, width, channels), dtype=np.uint8)
+    return np.random.default_rng(seed).integers(
+        0, 256, (n, height, width, channels), dtype=np.uint8
+    )
 
 
 def slowly(x: np.ndarray, y: np.ndarray) -> float:
@@ -38,7 +40,10 @@ def test_ssim_is_the_papers(noise: int) -> None:
     one = images(3, 17, 14, 3)
     moved = one + np.random.default_rng(1).normal(0, noise, one.shape)
     other = np.clip(moved, 0, 255).astype(np.uint8)
-    expected = [np.mean([slowly(a[..., c], b[..., c]) for c in range(3)]) for a, b in zip(one, other, strict=True)]
+    expected = [
+        np.mean([slowly(a[..., c], b[..., c]) for c in range(3)])
+        for a, b in zip(one, other, strict=True)
+    ]
     assert ssim(one, other) == pytest.approx(expected, abs=1e-9)
 
 
@@ -48,4 +53,6 @@ def test_closed_forms() -> None:
     flat, lighter = np.full((1, 16, 16, 1), 100, np.uint8), np.full((1, 16, 16, 1), 110, np.uint8)
     assert psnr(flat, lighter) == pytest.approx([20 * np.log10(25.5)])
     constant = (0.01 * 255) ** 2
-    assert ssim(flat, lighter) == pytest.approx([(2 * 100 * 110 + constant) / (100**2 + 110**2 + constant)])
+    assert ssim(flat, lighter) == pytest.approx(
+        [(2 * 100 * 110 + constant) / (100**2 + 110**2 + constant)]
+    )

@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from gobelin import Workbench, catalog, filling, predict
-from gobelin.align import Shared
+from gobelin import Workbench
+from gobelin.core import catalog
+from gobelin.core.machine import Runtime
 from gobelin.data.fields import Target
-from gobelin.embedding import Embeddings
-from gobelin.filling import NAME, gains, nearest_features, ridge_features
-from gobelin.predict import Model, Predict, Training
-from gobelin.runtime import Runtime
+from gobelin.embedding.alignment.align import Shared
+from gobelin.embedding.features import Embeddings
+from gobelin.prediction import predictor
+from gobelin.prediction.cross_fit import Predict, Training
+from gobelin.prediction.predictor import Model
+from gobelin.workbench.generate import filling
+from gobelin.workbench.generate.filling import NAME, gains, nearest_features, ridge_features
 
 N, D = 400, 6
 WITHOUT = np.arange(200, 300)  # training rows without a label, the only ones that have both fields
@@ -30,8 +34,13 @@ def planted(seed: int = 0) -> tuple[Embeddings, np.ndarray]:
     text = image @ np.linalg.qr(rng.normal(size=(D, D)))[0]
     present = np.ones((N, 2), bool)
     present[:200, 1] = False
-    features = {"image": image.astype(np.float32), "text": np.where(present[:, [1]], text, 0).astype(np.float32)}
-    return Embeddings(("image", "text"), features, present, tuple(map(str, range(N))), "space"), label
+    features = {
+        "image": image.astype(np.float32),
+        "text": np.where(present[:, [1]], text, 0).astype(np.float32),
+    }
+    return Embeddings(
+        ("image", "text"), features, present, tuple(map(str, range(N))), "space"
+    ), label
 
 
 X, LABEL = planted()
@@ -42,8 +51,10 @@ TARGET = Target("y", "class", LABEL, ("a", "b", "c"), np.ones(3, bool))
 def model(runtime: Runtime) -> Model:
     taught = np.arange(200)
     fusion = catalog.build("fusion", "concat", {"steps": 80})
-    how = Training(Predict(decays=(1e-3,)), X, TARGET, taught, list(X.ids), np.ones(N, np.float32), runtime)
-    return predict.fit("concat", fusion, how)
+    how = Training(
+        Predict(decays=(1e-3,)), X, TARGET, taught, list(X.ids), np.ones(N, np.float32), runtime
+    )
+    return predictor.fit("concat", fusion, how)
 
 
 def filled(features: np.ndarray) -> list[Embeddings]:
@@ -58,29 +69,54 @@ def test_a_filling_that_pays_is_found_and_one_that_is_noise_is_not(model: Model)
         "real": filled(X.features["image"][VALID]),
         "other": filled(X.features["image"][rng.permutation(VALID)]),
     }
-    found = {f.scope["by"]: f for f in gains(model, [X.rows(VALID).only(["text"])], fills, TARGET.rows(VALID), groups)}
-    assert found["ridge"].verdict == found["real"].verdict == "helped" and found["ridge"].value > 0.4
+    found = {
+        f.scope["by"]: f
+        for f in gains(model, [X.rows(VALID).only(["text"])], fills, TARGET.rows(VALID), groups)
+    }
+    assert (
+        found["ridge"].verdict == found["real"].verdict == "helped" and found["ridge"].value > 0.4
+    )
     assert found["other"].verdict != "helped" and found["real"].value >= found["ridge"].value - 0.05
-    assert all(f.name == NAME and f.comparator == "masked image" and f.n == len(VALID) for f in found.values())
+    assert all(
+        f.name == NAME and f.comparator == "masked image" and f.n == len(VALID)
+        for f in found.values()
+    )
 
 
 def test_several_fillings_of_a_row_are_averaged(model: Model) -> None:
     """The probabilities of two fillings, averaged by hand."""
     one, two = X.features["image"][VALID], X.features["image"][VALID[::-1]]
-    by_hand = (sum(model.predict(filled(f)[0]).probabilities for f in (one, two)) / 2).argmax(1) == LABEL[VALID]
+    by_hand = (sum(model.predict(filled(f)[0]).probabilities for f in (one, two)) / 2).argmax(
+        1
+    ) == LABEL[VALID]
     both = filling._right(model, [*filled(one), *filled(two)], TARGET.rows(VALID))
     assert np.array_equal(both, by_hand.astype(float))
 
 
 def test_a_number_is_judged_by_its_error(runtime: Runtime) -> None:
     number = Target("y", "number", X.features["image"][:, 0].astype(float))
-    how = Training(Predict(decays=(1e-4,)), X, number, np.arange(200), list(X.ids), np.ones(N, np.float32), runtime)
-    fitted = predict.fit("concat", catalog.build("fusion", "concat", {"steps": 80}), how)
+    how = Training(
+        Predict(decays=(1e-4,)),
+        X,
+        number,
+        np.arange(200),
+        list(X.ids),
+        np.ones(N, np.float32),
+        runtime,
+    )
+    fitted = predictor.fit("concat", catalog.build("fusion", "concat", {"steps": 80}), how)
     groups, hidden = [str(r) for r in VALID], [X.rows(VALID).only(["text"])]
-    (found,) = gains(fitted, hidden, {"real": filled(X.features["image"][VALID])}, number.rows(VALID), groups)
-    wrong = [fitted.predict(x[0]).values - number.values[VALID] for x in (hidden, filled(X.features["image"][VALID]))]
+    (found,) = gains(
+        fitted, hidden, {"real": filled(X.features["image"][VALID])}, number.rows(VALID), groups
+    )
+    wrong = [
+        fitted.predict(x[0]).values - number.values[VALID]
+        for x in (hidden, filled(X.features["image"][VALID]))
+    ]
     assert found.verdict == "helped"
-    assert found.value == pytest.approx(np.sqrt((wrong[0] ** 2).mean()) - np.sqrt((wrong[1] ** 2).mean()))
+    assert found.value == pytest.approx(
+        np.sqrt((wrong[0] ** 2).mean()) - np.sqrt((wrong[1] ** 2).mean())
+    )
 
 
 def test_the_nearest_row_lends_its_features() -> None:
@@ -100,7 +136,9 @@ def test_the_ridge_regression_is_the_closed_form() -> None:
     text = X.features["text"].astype(float)
     scale = np.sqrt(text[WITHOUT].var(0).mean())
     each = [
-        Ridge(p).fit(text[WITHOUT] / scale, X.features["image"][WITHOUT]).predict(text[VALID] / scale)
+        Ridge(p)
+        .fit(text[WITHOUT] / scale, X.features["image"][WITHOUT])
+        .predict(text[VALID] / scale)
         for p in filling.PENALTIES
     ]
     assert min(np.abs(found - one).max() for one in each) < 1e-3
@@ -109,12 +147,18 @@ def test_the_ridge_regression_is_the_closed_form() -> None:
 def test_the_showcase_of_a_generator_says_it(shapes_file: Path, tmp_path: Path) -> None:
     settings = {
         "encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}},
-        "fusion": {"settings": {"steps": 40}}, "predict": {"decays": (1e-3,), "folds": 2},
-        "align": {"steps": 0}, "generator": {"name": "procedural", "size": 16}, "runtime": {"precision": "float32"},
-    }  # fmt: skip
+        "fusion": {"settings": {"steps": 40}},
+        "predict": {"decays": (1e-3,), "folds": 2},
+        "align": {"steps": 0},
+        "generator": {"name": "procedural", "size": 16},
+        "runtime": {"precision": "float32"},
+    }
     bench = Workbench(shapes_file, "shape", tmp_path / "run", settings)
     bench.fit(generator=True)
     assert not [f for f in bench.evaluate() if f.name == NAME]
     found = {f.scope["by"]: f for f in bench.showcase([]) if f.name == NAME}
     assert set(found) == {"made", "nearest", "ridge", "the real image"}
-    assert all(f.low <= f.value <= f.high and f.verdict in ("helped", "harmed", "no evidence") for f in found.values())
+    assert all(
+        f.low <= f.value <= f.high and f.verdict in ("helped", "harmed", "no evidence")
+        for f in found.values()
+    )

@@ -9,11 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gobelin.errors import GobelinError
-from gobelin.workbench import Workbench
+from gobelin.core.errors import GobelinError
+from gobelin.workbench.bench import Workbench
 
-SETTINGS = {"align": {"steps": 0, "width": 8}, "predict": {"folds": 2, "decays": [0.01]}, "runtime": {"threads": 1},
-            "fusion": {"settings": {"steps": 60}}}  # fmt: skip
+SETTINGS = {
+    "align": {"steps": 0, "width": 8},
+    "predict": {"folds": 2, "decays": [0.01]},
+    "runtime": {"threads": 1},
+    "fusion": {"settings": {"steps": 60}},
+}
 N = 90
 
 
@@ -51,25 +55,42 @@ def test_a_hard_table_is_checked_fitted_and_predicted(tmp_path: Path) -> None:
         bench.fit()
         score = bench.evaluate()[0]
         x = bench.made.embeddings
-    assert [(row, column, why) for row, column, why in bench.made.scan.bad] == [("40", "gone", "'inf' is not a number")]
+    assert [(row, column, why) for row, column, why in bench.made.scan.bad] == [
+        ("40", "gone", "'inf' is not a number")
+    ]
     told = [f for f in found if f.name == "gives_label_away" and f.scope.get("column") == "tells"]
-    assert told and told[0].value > 0.95  # 1e298 against -1e298 is seen, though 32 bits hold neither
-    assert all(np.isfinite(v).all() for v in x.features.values()) and score.value is not None and score.value > 0.8
+    assert (
+        told and told[0].value > 0.95
+    )  # 1e298 against -1e298 is seen, though 32 bits hold neither
+    assert (
+        all(np.isfinite(v).all() for v in x.features.values())
+        and score.value is not None
+        and score.value > 0.8
+    )
     roles = {c.name: (c.kind, c.role) for c in bench.made.schema.columns}
-    assert roles["same"][1] == roles["void"][1] == roles["missing_words"][1] == "ignore" and roles["day"] == ("date", "cell")
+    assert roles["same"][1] == roles["void"][1] == roles["missing_words"][1] == "ignore" and roles[
+        "day"
+    ] == ("date", "cell")
     new = {name: [values[0]] * 3 for name, values in columns.items()}
     new |= {"sort": ["green", "red", ""], "day": ["1 Mar 2031", "", "2020-03-01"]}
     del new["y"]
     predictions = bench.predict(written(tmp_path / "new.csv", new))
-    assert np.isfinite(predictions.probabilities).all() and np.allclose(predictions.probabilities.sum(1), 1)
+    assert np.isfinite(predictions.probabilities).all() and np.allclose(
+        predictions.probabilities.sum(1), 1
+    )
 
 
-def test_a_run_that_asks_for_a_date_or_cannot_tell_days_from_months_ends_in_one_line(tmp_path: Path) -> None:
+def test_a_run_that_asks_for_a_date_or_cannot_tell_days_from_months_ends_in_one_line(
+    tmp_path: Path,
+) -> None:
     columns = records(tmp_path) | {"day": [f"{k % 12 + 1}/{k % 7 + 1}/2020" for k in range(N)]}
     path = written(tmp_path / "a.csv", columns)
     for target, reason in (
         ("day", "holds dates, and a date can't be predicted.*--set schema.day=category"),
-        ("y", "can be read with the day first and with the month first.*--set encoders.table.dates=day_first, or month_first"),
+        (
+            "y",
+            "can be read with the day first and with the month first.*--set encoders.table.dates=day_first, or month_first",
+        ),
     ):
         with pytest.raises(GobelinError, match=reason) as caught:
             Workbench(path, target, tmp_path / "run", SETTINGS).check()
@@ -85,7 +106,15 @@ def test_an_encoder_knows_nothing_of_rows_outside_training(tmp_path: Path) -> No
     prints = []
     changed = {**columns, "gone": ["1e9"] * N, "sort": ["violet"] * N, "day": ["1.1.1999"] * N}
     for k, other in enumerate((columns, changed)):
-        mixed = {c: [columns[c][r] if parts[r] == "train" else other[c][r] for r in range(N)] for c in columns}
-        bench = Workbench(written(tmp_path / f"{k}.csv", mixed | {"split": parts}), "y", tmp_path / str(k), SETTINGS)
+        mixed = {
+            c: [columns[c][r] if parts[r] == "train" else other[c][r] for r in range(N)]
+            for c in columns
+        }
+        bench = Workbench(
+            written(tmp_path / f"{k}.csv", mixed | {"split": parts}),
+            "y",
+            tmp_path / str(k),
+            SETTINGS,
+        )
         prints.append(bench.made.reader.encoders["table"].fingerprint())
     assert prints[0] == prints[1]

@@ -10,22 +10,30 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gobelin import index as kept
-from gobelin.align import Shared
+from gobelin.core.errors import GobelinError
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Column, Schema
-from gobelin.errors import GobelinError
-from gobelin.index import EXACT, ID, ROW, Hit, Index, create, rows_of
+from gobelin.embedding import index as kept
+from gobelin.embedding.alignment.align import Shared
+from gobelin.embedding.index import EXACT, ID, ROW, Hit, Index, create, rows_of
 
 
 def unit(x: np.ndarray) -> np.ndarray:
     return x / np.linalg.norm(x, axis=-1, keepdims=True)
 
 
-def space(vectors: np.ndarray, present: np.ndarray, ids: tuple[str, ...] = (), name: str = "one") -> Shared:
+def space(
+    vectors: np.ndarray, present: np.ndarray, ids: tuple[str, ...] = (), name: str = "one"
+) -> Shared:
     n, f = present.shape
     given = np.where(present[:, :, None], vectors, 0).astype(np.float32)
-    return Shared(("image", "text", "table")[:f], given, present, ids or tuple(f"r{k}" for k in range(n)), name)
+    return Shared(
+        ("image", "text", "table")[:f],
+        given,
+        present,
+        ids or tuple(f"r{k}" for k in range(n)),
+        name,
+    )
 
 
 def drawn(n: int, d: int = 6, seed: int = 0) -> Shared:
@@ -33,7 +41,9 @@ def drawn(n: int, d: int = 6, seed: int = 0) -> Shared:
     return space(unit(rng.normal(size=(n, 3, d))), rng.random((n, 3)) >= 0.3)
 
 
-def made(folder: Path, shared: Shared, dataset: Dataset | None = None, schema: Schema | None = None) -> Index:
+def made(
+    folder: Path, shared: Shared, dataset: Dataset | None = None, schema: Schema | None = None
+) -> Index:
     create(folder, rows_of(shared, dataset, schema, ["train"] * len(shared)), shared.fingerprint)
     return Index(folder, shared.fingerprint)
 
@@ -55,24 +65,30 @@ def same(hits: list[Hit], wanted: list[tuple[int, float]]) -> None:
     assert [h.score for h in hits] == pytest.approx([score for _, score in wanted], abs=1e-6)
 
 
-RECORDS = pa.table({
-    "name": [f"r{k}" for k in range(60)],
-    "weight": [None if k % 7 == 0 else "n/a" if k == 5 else str(k * 1.5) for k in range(60)],
-    "sort of": [("tool", "it's", None)[k % 3] for k in range(60)],
-    "size.cm": list(range(60)),
-    "day": [datetime.date(2020, 1, 1) + datetime.timedelta(k) for k in range(60)],
-    "fine": [k % 2 == 0 for k in range(60)],
-    "bytes": [b"x"] * 60,
-    "many": [["a", "b"]] * 60,
-})  # fmt: skip
+RECORDS = pa.table(
+    {
+        "name": [f"r{k}" for k in range(60)],
+        "weight": [None if k % 7 == 0 else "n/a" if k == 5 else str(k * 1.5) for k in range(60)],
+        "sort of": [("tool", "it's", None)[k % 3] for k in range(60)],
+        "size.cm": list(range(60)),
+        "day": [datetime.date(2020, 1, 1) + datetime.timedelta(k) for k in range(60)],
+        "fine": [k % 2 == 0 for k in range(60)],
+        "bytes": [b"x"] * 60,
+        "many": [["a", "b"]] * 60,
+    }
+)
 KINDS = {"weight": "number", "size.cm": "number", "day": "date"}
-SCHEMA = Schema(tuple(Column(name, KINDS.get(name, "category")) for name in RECORDS.column_names), ())
+SCHEMA = Schema(
+    tuple(Column(name, KINDS.get(name, "category")) for name in RECORDS.column_names), ()
+)
 
 
 @pytest.fixture
 def records(tmp_path: Path) -> tuple[Index, Shared]:
     shared = drawn(60)
-    return made(tmp_path / "index", shared, Dataset(RECORDS, tmp_path, "records.csv"), SCHEMA), shared
+    return made(
+        tmp_path / "index", shared, Dataset(RECORDS, tmp_path, "records.csv"), SCHEMA
+    ), shared
 
 
 @pytest.mark.parametrize("n", [1, 50, 3000])
@@ -98,15 +114,27 @@ def test_equal_scores_keep_the_order_of_the_rows(tmp_path: Path) -> None:
 def test_any_order_of_the_rows_finds_the_same(tmp_path: Path) -> None:
     shared, query = drawn(300), unit(np.random.default_rng(1).normal(size=6))
     order = np.random.default_rng(3).permutation(300)
-    turned = Shared(shared.fields, shared.vectors[order], shared.present[order], tuple(shared.ids[k] for k in order), "one")
-    one, other = (made(tmp_path / name, s).nearest(query, 40) for name, s in (("a", shared), ("b", turned)))
+    turned = Shared(
+        shared.fields,
+        shared.vectors[order],
+        shared.present[order],
+        tuple(shared.ids[k] for k in order),
+        "one",
+    )
+    one, other = (
+        made(tmp_path / name, s).nearest(query, 40) for name, s in (("a", shared), ("b", turned))
+    )
     nothing = {shared.ids[k] for k in np.flatnonzero(~shared.present.any(1))}
-    assert [h.id for h in one if h.id not in nothing] == [h.id for h in other if h.id not in nothing]
+    assert [h.id for h in one if h.id not in nothing] == [
+        h.id for h in other if h.id not in nothing
+    ]
 
 
 def test_a_row_with_nothing_scores_nothing(tmp_path: Path) -> None:
     vectors = np.array([[[-1.0, 0]], [[0, 0]], [[1, 0]]])
-    hits = made(tmp_path / "index", space(vectors, np.array([[True], [False], [True]]))).nearest(np.array([1.0, 0]), 3)
+    hits = made(tmp_path / "index", space(vectors, np.array([[True], [False], [True]]))).nearest(
+        np.array([1.0, 0]), 3
+    )
     assert [(h.row, h.score) for h in hits] == [(2, 1.0), (1, 0.0), (0, -1.0)]
 
 
@@ -128,28 +156,56 @@ def test_a_filter_is_that_of_python(where: str, records: tuple[Index, Shared]) -
     table, shared = records
     rows, query = RECORDS.to_pylist(), unit(np.random.default_rng(4).normal(size=6))
     for k in (3, 100):
-        same(table.nearest(query, k, where), by_hand(shared, query, k, lambda row: FILTERS[where](rows[row])))
+        same(
+            table.nearest(query, k, where),
+            by_hand(shared, query, k, lambda row: FILTERS[where](rows[row])),
+        )
 
 
-@pytest.mark.parametrize("where", ["wieght > 3", "weight >", "weight", "weight > 'heavy'", " ", "fine; DROP TABLE rows",
-                                   "gone(1)", "name IN (SELECT name FROM rows)"])  # fmt: skip
-def test_a_bad_filter_is_one_line_with_the_columns(where: str, records: tuple[Index, Shared]) -> None:
+@pytest.mark.parametrize(
+    "where",
+    [
+        "wieght > 3",
+        "weight >",
+        "weight",
+        "weight > 'heavy'",
+        " ",
+        "fine; DROP TABLE rows",
+        "gone(1)",
+        "name IN (SELECT name FROM rows)",
+    ],
+)
+def test_a_bad_filter_is_one_line_with_the_columns(
+    where: str, records: tuple[Index, Shared]
+) -> None:
     with pytest.raises(GobelinError) as caught:
         records[0].nearest(np.ones(6) / 6**0.5, 3, where)
     said = str(caught.value)
     assert said.startswith(f"--where {where!r}: ") and "\n" not in said
-    assert said.endswith("Known columns: gobelin_id, gobelin_row, gobelin_split, gobelin_origin, name, weight, sort of, "
-                         "size_cm, day, fine.")  # fmt: skip
+    assert said.endswith(
+        "Known columns: gobelin_id, gobelin_row, gobelin_split, gobelin_origin, name, weight, sort of, "
+        "size_cm, day, fine."
+    )
 
 
 def test_rows_come_and_go(records: tuple[Index, Shared], tmp_path: Path) -> None:
     table, shared = records
     more = drawn(5, seed=9)
     given = Dataset(pa.table({"weight": ["7"] * 5, "unknown": ["x"] * 5}), tmp_path, "new.csv")
-    added = rows_of(Shared(more.fields, more.vectors, more.present, tuple("abcde"), "one"), given, SCHEMA, [kept.ADDED] * 5)
+    added = rows_of(
+        Shared(more.fields, more.vectors, more.present, tuple("abcde"), "one"),
+        given,
+        SCHEMA,
+        [kept.ADDED] * 5,
+    )
     table.change(added, ["r3", "r59"])
-    both = Shared(shared.fields, np.concatenate([shared.vectors, more.vectors]),
-                  np.concatenate([shared.present, more.present]), shared.ids + tuple("abcde"), "one")  # fmt: skip
+    both = Shared(
+        shared.fields,
+        np.concatenate([shared.vectors, more.vectors]),
+        np.concatenate([shared.present, more.present]),
+        shared.ids + tuple("abcde"),
+        "one",
+    )
     query = unit(np.random.default_rng(5).normal(size=6))
     for opened in (table, Index(tmp_path / "index", "one")):
         assert len(opened) == 63
@@ -160,19 +216,31 @@ def test_rows_come_and_go(records: tuple[Index, Shared], tmp_path: Path) -> None
         assert [h.id for h in later] == [both.ids[row] for row, _ in wanted if row >= 60]
         assert {h.row for h in later} == set(range(60, 65))
         assert len(opened.nearest(query, 9, "weight = 7 AND name IS NULL")) == 5
-    assert table.said(["a", "r4"], ["weight", "size.cm", "gone"]) == {"a": (7.0, None), "r4": (6.0, 4)}
+    assert table.said(["a", "r4"], ["weight", "size.cm", "gone"]) == {
+        "a": (7.0, None),
+        "r4": (6.0, 4),
+    }
 
 
-@pytest.mark.parametrize(("ids", "deleted", "said"), [("ab", ["r1", "gone"], "has no row 'gone' to delete"),
-                                                      (["a", "r1"], ["r2"], "has a row 'r1' already")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("ids", "deleted", "said"),
+    [
+        ("ab", ["r1", "gone"], "has no row 'gone' to delete"),
+        (["a", "r1"], ["r2"], "has a row 'r1' already"),
+    ],
+)
 def test_a_change_that_cannot_be_is_none(
     ids: str | list[str], deleted: list[str], said: str, records: tuple[Index, Shared]
 ) -> None:
     more = drawn(2, seed=9)
     with pytest.raises(GobelinError, match=said):
-        records[0].change(rows_of(Shared(more.fields, more.vectors, more.present, tuple(ids), "one")), deleted)
+        records[0].change(
+            rows_of(Shared(more.fields, more.vectors, more.present, tuple(ids), "one")), deleted
+        )
     assert len(records[0]) == 60 and len(records[0].nearest(np.ones(6) / 6**0.5, 99)) == 60
-    records[0].change(rows_of(Shared(more.fields, more.vectors, more.present, ("r1", "r2"), "one")), ["r2", "r1"])  # replaced
+    records[0].change(
+        rows_of(Shared(more.fields, more.vectors, more.present, ("r1", "r2"), "one")), ["r2", "r1"]
+    )  # replaced
     assert len(records[0]) == 60
 
 
@@ -185,17 +253,24 @@ def test_another_space_is_refused(tmp_path: Path) -> None:
 def test_an_empty_table_finds_nothing(tmp_path: Path) -> None:
     table, query = made(tmp_path / "index", drawn(2)), np.ones(6) / 6**0.5
     table.change(None, ["r0", "r1"])
-    assert len(table) == 0 and all(table.nearest(query, 3, where) == [] for where in ("", "gobelin_row = 1"))
+    assert len(table) == 0 and all(
+        table.nearest(query, 3, where) == [] for where in ("", "gobelin_row = 1")
+    )
     table.change(rows_of(drawn(3, seed=9)), [])
     assert len(table.nearest(query, 9)) == 3
 
 
 def listed(folder: Path) -> list[Path]:
     kinds = (".lance", ".manifest", ".txn")
-    return sorted(p for p in folder.rglob("*") if p.is_file() and (p.suffix in kinds or p.name == kept.FILES))
+    return sorted(
+        p for p in folder.rglob("*") if p.is_file() and (p.suffix in kinds or p.name == kept.FILES)
+    )
 
 
-@pytest.mark.parametrize("harm", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b[:90] + bytes([b[90] ^ 1]) + b[91:]])
+@pytest.mark.parametrize(
+    "harm",
+    [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b[:90] + bytes([b[90] ^ 1]) + b[91:]],
+)
 def test_a_damaged_file_is_one_line(harm: Callable[[bytes], bytes], tmp_path: Path) -> None:
     made(tmp_path / "index", drawn(50))
     assert len(listed(tmp_path / "index")) >= 4
@@ -220,12 +295,22 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("last", ["add", "_list_files"])
-def test_killed_in_the_middle_a_whole_version_stands(last: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_in_the_middle_a_whole_version_stands(
+    last: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     table, more = made(tmp_path / "index", drawn(50)), drawn(3, seed=9)
-    monkeypatch.setattr(table.table if last == "add" else kept, last, lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        table.table if last == "add" else kept,
+        last,
+        lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt),
+    )
     with pytest.raises(KeyboardInterrupt):
-        table.change(rows_of(Shared(more.fields, more.vectors, more.present, tuple("abc"), "one")), [])
-    assert len(Index(tmp_path / "index", "one").nearest(np.ones(6) / 6**0.5, 99)) == (50 if last == "add" else 53)
+        table.change(
+            rows_of(Shared(more.fields, more.vectors, more.present, tuple("abc"), "one")), []
+        )
+    assert len(Index(tmp_path / "index", "one").nearest(np.ones(6) / 6**0.5, 99)) == (
+        50 if last == "add" else 53
+    )
 
 
 def test_a_copy_holds_ids_and_vectors_alone(records: tuple[Index, Shared], tmp_path: Path) -> None:
@@ -234,7 +319,9 @@ def test_a_copy_holds_ids_and_vectors_alone(records: tuple[Index, Shared], tmp_p
     copy = Index(tmp_path / "copy", "one")
     query = unit(np.random.default_rng(4).normal(size=6))
     assert copy.nearest(query, 60) == table.nearest(query, 60) and copy.known == [ID, ROW]
-    assert not [p for p in (tmp_path / "copy").rglob("*") if p.is_file() and b"tool" in p.read_bytes()]
+    assert not [
+        p for p in (tmp_path / "copy").rglob("*") if p.is_file() and b"tool" in p.read_bytes()
+    ]
 
 
 def test_a_large_table_finds_nearly_all(tmp_path: Path) -> None:
@@ -248,8 +335,17 @@ def test_a_large_table_finds_nearly_all(tmp_path: Path) -> None:
     assert [one.index_type for one in table.table.list_indices()] == ["IvfRq"]
     nearest = np.argsort(-(query @ vectors[:, 0].T), axis=1)[:, :10]
     found = [{h.row for h in table.nearest(q, 10)} for q in query]
-    assert np.mean([len(f & set(t)) / 10 for f, t in zip(found, nearest.tolist(), strict=True)]) >= 0.95
-    same(table.nearest(query[0], 9, "gobelin_row < 1000"), by_hand(shared, query[0], 9, lambda row: row < 1000))
+    assert (
+        np.mean([len(f & set(t)) / 10 for f, t in zip(found, nearest.tolist(), strict=True)])
+        >= 0.95
+    )
+    same(
+        table.nearest(query[0], 9, "gobelin_row < 1000"),
+        by_hand(shared, query[0], 9, lambda row: row < 1000),
+    )
     table.change(rows_of(space(-query[:1, None], np.ones((1, 1), bool), ("far",))), ["r0"])
     assert table.nearest(-query[0], 1) == [Hit(n, "far", pytest.approx(1.0, abs=1e-6))]
-    assert not table.nearest(query[0], 9, "gobelin_id = 'r0'") and len(Index(tmp_path / "index", "one")) == n
+    assert (
+        not table.nearest(query[0], 9, "gobelin_id = 'r0'")
+        and len(Index(tmp_path / "index", "one")) == n
+    )

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from gobelin.augmentation.influence import DAMPING, Seen, influence, seen
 from gobelin.data.fields import Target
-from gobelin.embedding import Embeddings
-from gobelin.influence import DAMPING, Seen, influence, seen
+from gobelin.embedding.features import Embeddings
 
 
 def some(rng: np.random.Generator, n: int, numeric: bool, classes: int = 3) -> Seen:
@@ -31,7 +31,9 @@ def test_it_is_the_product_of_gradients_through_the_curvature(numeric: bool) -> 
         return head.grad.numpy().ravel()
 
     moment = sum(np.outer(x, x) for x in train.x) / 40
-    curvature = np.kron(moment + DAMPING * np.linalg.eigvalsh(moment).mean() * np.eye(5), np.eye(outputs))
+    curvature = np.kron(
+        moment + DAMPING * np.linalg.eigvalsh(moment).mean() * np.eye(5), np.eye(outputs)
+    )
     share = valid.share.astype(float)
     held = sum(s * gradient(valid, k) for k, s in enumerate(share)) / share.sum()
     wanted = [gradient(made, k) @ np.linalg.solve(curvature, held) for k in range(12)]
@@ -52,12 +54,20 @@ def test_planted_wrong_labels_come_last(seed: int) -> None:
         return seen(of(x), target, np.ones(len(x), np.float32), like)
 
     def of(x: np.ndarray) -> Embeddings:
-        return Embeddings(("f",), {"f": x.astype(np.float32)}, np.ones((len(x), 1), bool), tuple(map(str, range(len(x)))), "s")
+        return Embeddings(
+            ("f",),
+            {"f": x.astype(np.float32)},
+            np.ones((len(x), 1), bool),
+            tuple(map(str, range(len(x)))),
+            "s",
+        )
 
     (train, x), (valid, y), (made, z) = rows(90), rows(200), rows(200)
     wrong = np.arange(200) % 5 == 0
     told = np.where(wrong, (made + 1) % 3, made)
-    found = influence(as_seen(train, x, of(x)), as_seen(valid, y, of(x)), as_seen(told, z, of(x)), False)
+    found = influence(
+        as_seen(train, x, of(x)), as_seen(valid, y, of(x)), as_seen(told, z, of(x)), False
+    )
     area = (found[wrong][:, None] < found[~wrong][None]).mean()
     assert (
         area > 0.9
@@ -67,8 +77,13 @@ def test_planted_wrong_labels_come_last(seed: int) -> None:
 
 
 def test_what_is_absent_is_nothing() -> None:
-    x = Embeddings(("f", "g"), {"f": np.ones((4, 2), np.float32), "g": np.arange(8, dtype=np.float32).reshape(4, 2)},
-                   np.array([[1, 1], [1, 0], [0, 1], [1, 1]], bool), tuple("abcd"), "s")  # fmt: skip
+    x = Embeddings(
+        ("f", "g"),
+        {"f": np.ones((4, 2), np.float32), "g": np.arange(8, dtype=np.float32).reshape(4, 2)},
+        np.array([[1, 1], [1, 0], [0, 1], [1, 1]], bool),
+        tuple("abcd"),
+        "s",
+    )
     target = Target("y", "class", np.array([0, 1, 0, 1]), ("a", "b"), np.ones(2, bool))
     found = seen(x, target, np.ones(4, np.float32), x).x
     assert not found[2, :2].any() and not found[1, 2:4].any() and (found[:, -1] == 1).all()

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy.fft import idctn
 
+from gobelin.core.errors import GobelinError
 from gobelin.data.images import png_bytes
-from gobelin.embedding import Reader
-from gobelin.errors import GobelinError
-from gobelin.judge import FREQUENCIES, Judge, Pictures, agreement, copies, waves
-from gobelin.planting import CHANGES, plant
+from gobelin.embedding.features import Reader
+from gobelin.privacy.planted_copies import CHANGES, plant
+from gobelin.quality.judge import FREQUENCIES, Judge, Pictures, agreement, copies, waves
 
 SIZE = 16
 
@@ -21,7 +21,10 @@ def drawn(n: int, seed: int) -> np.ndarray:
     y, x = np.mgrid[:SIZE, :SIZE] / SIZE
     out = np.zeros((n, SIZE, SIZE, 3))
     for _ in range(4):
-        fy, fx, phase, size = (rng.uniform(low, high, (n, 1, 1, 3)) for low, high in ((0, 2), (0, 2), (0, 6.3), (10, 45)))
+        fy, fx, phase, size = (
+            rng.uniform(low, high, (n, 1, 1, 3))
+            for low, high in ((0, 2), (0, 2), (0, 6.3), (10, 45))
+        )
         out += size * np.sin(6.283 * (fy * y[None, :, :, None] + fx * x[None, :, :, None]) + phase)
     return np.clip(128 + out + rng.normal(0, 6, out.shape), 0, 255).astype(np.uint8)
 
@@ -38,10 +41,17 @@ def test_waves_are_the_coefficients_that_rebuild_the_image(size: int) -> None:
     energy = (found**2).sum(1) * size**2
     assert np.allclose(energy, (rebuilt**2).sum((1, 2, 3)), rtol=1e-4)  # Parseval
     rest = ((x - rebuilt) ** 2).sum((1, 2, 3))
-    assert np.allclose(rest, (x**2).sum((1, 2, 3)) - energy, rtol=1e-3)  # a projection: what is left is at right angles
-    smooth = np.clip(128 + 100 * idctn(whole[:1] * 0 + _low(size), axes=(1, 2), norm="ortho"), 0, 255)
+    assert np.allclose(
+        rest, (x**2).sum((1, 2, 3)) - energy, rtol=1e-3
+    )  # a projection: what is left is at right angles
+    smooth = np.clip(
+        128 + 100 * idctn(whole[:1] * 0 + _low(size), axes=(1, 2), norm="ortho"), 0, 255
+    )
     back = waves(smooth.astype(np.uint8)).reshape(FREQUENCIES, FREQUENCIES, 3)
-    assert np.unravel_index(np.abs(back[..., 0]).argsort(axis=None)[-2], back[..., 0].shape) == (2, 3)
+    assert np.unravel_index(np.abs(back[..., 0]).argsort(axis=None)[-2], back[..., 0].shape) == (
+        2,
+        3,
+    )
 
 
 def _low(size: int) -> np.ndarray:
@@ -52,7 +62,10 @@ def _low(size: int) -> np.ndarray:
 
 
 def test_waves_are_as_far_apart_as_the_pixels_of_smooth_images() -> None:
-    one, other = np.full((1, SIZE, SIZE, 3), 100, np.uint8), np.full((1, SIZE, SIZE, 3), 151, np.uint8)
+    one, other = (
+        np.full((1, SIZE, SIZE, 3), 100, np.uint8),
+        np.full((1, SIZE, SIZE, 3), 151, np.uint8),
+    )
     assert np.linalg.norm(waves(one) - waves(other)) == pytest.approx(3**0.5 * 51 / 255, rel=1e-4)
 
 
@@ -74,7 +87,13 @@ def audited(made: np.ndarray, encode, exchangeable: str = "random split by group
     train, holdout = drawn(150, 0), drawn(100, 1)
     spaces = {"encoder": encode}
     result = copies(
-        Judge(planted=70), pictures(train, "t"), pictures(holdout, "h"), pictures(made, "m"), spaces, exchangeable, seed=0
+        Judge(planted=70),
+        pictures(train, "t"),
+        pictures(holdout, "h"),
+        pictures(made, "m"),
+        spaces,
+        exchangeable,
+        seed=0,
     )["copying"]
     word = next(f for f in result.findings if f.name == "copies")
     return word, np.array([r["flagged"] for r in result.rows]), result
@@ -83,7 +102,9 @@ def audited(made: np.ndarray, encode, exchangeable: str = "random split by group
 @pytest.fixture(scope="module")
 def every_kind(encode):  # noqa: ANN001, ANN201
     """One audit of 20 copies of each kind, 100 honest images and what it said."""
-    made = np.concatenate([*(plant(drawn(150, 0), 20, 5, kind) for kind in CHANGES), drawn(100, 21)])
+    made = np.concatenate(
+        [*(plant(drawn(150, 0), 20, 5, kind) for kind in CHANGES), drawn(100, 21)]
+    )
     return audited(made, encode)
 
 
@@ -96,9 +117,17 @@ def test_copies_of_every_kind_are_caught(kind: str, every_kind) -> None:  # noqa
 def test_honest_images_among_them_are_cleared_at_the_stated_rate(every_kind) -> None:  # noqa: ANN001
     word, flagged, result = every_kind
     limit = next(f for f in result.findings if f.name == "false_alarms")
-    assert limit.value == pytest.approx(2 / 101) and word.chance == limit.value and limit.low < limit.value < limit.high
+    assert (
+        limit.value == pytest.approx(2 / 101)
+        and word.chance == limit.value
+        and limit.low < limit.value < limit.high
+    )
     assert flagged[-100:].mean() <= 0.05
-    caught = {f.scope["change"]: f.value for f in result.findings if f.name == "planted_copies_caught" and f.scope}
+    caught = {
+        f.scope["change"]: f.value
+        for f in result.findings
+        if f.name == "planted_copies_caught" and f.scope
+    }
     assert set(caught) == set(CHANGES) and min(caught.values()) >= 0.7
 
 
@@ -106,7 +135,9 @@ def test_a_copying_generator_is_caught_and_its_sources_named(encode) -> None:  #
     source = np.random.default_rng(7).permutation(150)[:40]
     word, flagged, result = audited(drawn(150, 0)[source][:, :, ::-1], encode)  # mirrored
     assert word.verdict == "copies training images" and flagged.mean() > 0.9
-    right = [r["nearest"] == f"t{s}" for r, s in zip(result.rows, source, strict=True) if r["flagged"]]
+    right = [
+        r["nearest"] == f"t{s}" for r, s in zip(result.rows, source, strict=True) if r["flagged"]
+    ]
     assert np.mean(right) > 0.95
     assert all((r["ratio"] < 1) == r["flagged"] for r in result.rows)
 
@@ -137,6 +168,8 @@ def test_agreement_is_the_share_that_is_read_right() -> None:
     p, n, z = float((asked == read).mean()), 90, 1.959964
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    assert (found.value, found.low, found.high) == pytest.approx((p, centre - half, centre + half), abs=1e-3)
+    assert (found.value, found.low, found.high) == pytest.approx(
+        (p, centre - half, centre + half), abs=1e-3
+    )
     assert (found.name, found.chance, found.floor, found.n) == ("label_agreement", 1 / 3, 0.8, 90)
     assert found.scope == {"class": "a"}

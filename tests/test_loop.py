@@ -9,34 +9,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gobelin import catalog, loop
-from gobelin.advice import next_steps
-from gobelin.batches import BOTH
-from gobelin.comparison import compare
+from gobelin.augmentation import study as loop
+from gobelin.augmentation.advice import next_steps
+from gobelin.augmentation.arms import BASELINE, CLASSIC, ArmRows, Choice, Outcome
+from gobelin.augmentation.findings import by_class, by_subset, cross_checks, findings
+from gobelin.augmentation.plan import plan
+from gobelin.augmentation.settings import Augment
+from gobelin.augmentation.study import _trials, judge, study
+from gobelin.core import catalog
+from gobelin.core.machine import Runtime, silent
 from gobelin.data.fields import Target
-from gobelin.embedding import Embeddings
-from gobelin.evaluation import subsets
-from gobelin.evidence import sign_flip
-from gobelin.fusion import Predictor
-from gobelin.jobs import Job
-from gobelin.loop import (
-    BASELINE,
-    CLASSIC,
-    ArmRows,
-    Augment,
-    Choice,
-    Outcome,
-    _trials,
-    by_class,
-    by_subset,
-    cross_checks,
-    findings,
-    judge,
-    study,
-)
-from gobelin.planning import plan
-from gobelin.predict import balanced
-from gobelin.runtime import Runtime, silent
+from gobelin.embedding.features import Embeddings
+from gobelin.evidence.comparison import compare
+from gobelin.evidence.intervals import sign_flip
+from gobelin.prediction.cross_fit import balanced
+from gobelin.prediction.evaluation import subsets
+from gobelin.prediction.fusion import Predictor
+from gobelin.prediction.heads.job import Job
+from gobelin.workbench.augment.trainings import BOTH
 
 CLASSES = ("a", "b", "c")
 QUICK = Augment(mixes=(0.25, 1.0), ratio=(1.0,), seeds=3, tuning_seeds=1, rivals=())
@@ -57,10 +47,14 @@ def poured(counts: Sequence[int], wanted: int) -> list[int]:
 def test_scarce_classes_are_filled_as_water_fills_a_vessel(seed: int) -> None:
     rng = np.random.default_rng(seed)
     counts = rng.integers(1, 60, rng.integers(2, 7))
-    counts[rng.integers(len(counts))] *= rng.integers(0, 2) if len(counts) > 2 else 1  # a class without rows, at times
+    counts[rng.integers(len(counts))] *= (
+        rng.integers(0, 2) if len(counts) > 2 else 1
+    )  # a class without rows, at times
     label = rng.permutation(np.repeat(np.arange(len(counts)), counts))
     label[rng.random(len(label)) < 0.1] = -1
-    target = Target("y", "class", label, tuple(map(str, range(len(counts)))), np.ones(len(counts), bool))
+    target = Target(
+        "y", "class", label, tuple(map(str, range(len(counts)))), np.ones(len(counts), bool)
+    )
     used = np.flatnonzero(rng.random(len(label)) < 0.8)
     real = np.bincount(label[used][label[used] >= 0], minlength=len(counts))
     ratio = float(rng.choice([0.1, 0.5, 1.0, 3.0]))
@@ -73,7 +67,9 @@ def test_scarce_classes_are_filled_as_water_fills_a_vessel(seed: int) -> None:
     assert np.abs(made - wanted).max() <= 1, (made, wanted)
     assert abs(len(parents) - round(ratio * real.sum())) <= len(counts) / 2
     for c in range(len(counts)):  # every parent once before any again
-        turns = np.bincount(parents[label[parents] == c], minlength=len(label))[used[label[used] == c]]
+        turns = np.bincount(parents[label[parents] == c], minlength=len(label))[
+            used[label[used] == c]
+        ]
         assert not len(turns) or turns.max() - turns.min() <= 1
     assert np.array_equal(parents, plan(target, used, ratio, seed))
 
@@ -108,7 +104,14 @@ def test_the_user_tells_how_many_images_of_each_class() -> None:
 def test_every_arm_has_as_many_trials(mixes: tuple[float, ...]) -> None:
     how = Augment(ratio=(0.25, 1.0, 4.0), mixes=mixes, decays=(1e-3, 1e-2))
     with_added, without = _trials(how, True), _trials(how, False)
-    assert len(with_added) == len(set(with_added)) == len(without) == len(set(without)) == 6 * len(mixes) == how.trials
+    assert (
+        len(with_added)
+        == len(set(with_added))
+        == len(without)
+        == len(set(without))
+        == 6 * len(mixes)
+        == how.trials
+    )
     assert set(with_added) == {(r, m, d) for r in how.ratio for m in mixes for d in how.decays}
     assert {t.mix for t in without} == {1.0} and {t.ratio for t in without} == {0.0}
     assert min(t.decay for t in without) <= 1e-3 and max(t.decay for t in without) >= 1e-2
@@ -117,10 +120,15 @@ def test_every_arm_has_as_many_trials(mixes: tuple[float, ...]) -> None:
 def test_a_ratio_takes_the_first_added_rows_and_the_largest_takes_all() -> None:
     rows, added = np.arange(100, 117), np.arange(17) >= 8
     plain = ArmRows("x", rows, added, np.ones(17, np.float32))
-    assert plain.at(0.5, 4.0).tolist() == [*range(8), 8, 9, 10, 11] and len(plain.at(4.0, 4.0)) == 17
+    assert (
+        plain.at(0.5, 4.0).tolist() == [*range(8), 8, 9, 10, 11] and len(plain.at(4.0, 4.0)) == 17
+    )
     order = np.array([-1] * 8 + [0, 5, 1, 9, 2, 30, 3, 40, 50])
     mixed = replace(plain, order=order)
-    assert mixed.at(0.5, 4.0).tolist() == [*range(8), 8, 10, 12, 14] and len(mixed.at(1.0, 4.0)) == 8 + 5
+    assert (
+        mixed.at(0.5, 4.0).tolist() == [*range(8), 8, 10, 12, 14]
+        and len(mixed.at(1.0, 4.0)) == 8 + 5
+    )
     assert len(mixed.at(4.0, 4.0)) == 17
 
 
@@ -129,7 +137,9 @@ def test_the_ratio_with_the_best_validation_score_is_trained(runtime: Runtime) -
     world = World(train=40, gap=0.5, opened=300)
     label, *rest = world.fresh(160)
     world.add("generated", np.where(np.arange(160) < 40, label, (label + 1) % 3), *rest)
-    how = Augment(ratio=(1.0, 4.0), seeds=2, tuning_seeds=2, mixes=(1.0,), decays=(1e-2,), rivals=())
+    how = Augment(
+        ratio=(1.0, 4.0), seeds=2, tuning_seeds=2, mixes=(1.0,), decays=(1e-2,), rivals=()
+    )
     outcome = world.run(runtime, how)
     assert outcome.chosen["generated"][0].ratio == 1.0
     curve = outcome.curve[0]["generated"]
@@ -143,18 +153,34 @@ def test_an_outcome_is_read_back_and_resamples_are_joined(tmp_path: Path) -> Non
         Outcome(
             {"real": rng.random((1, 1, 2, 9)), "generated": rng.random((1, 2, 2, 9))},
             {"real": (Choice(0.0, 1.0, 0.01),), "generated": (Choice(0.5, 0.25, k / 10),)},
-            {("a", "b c"): {"real": rng.random((1, 1, 2, 9)), "generated": rng.random((1, 2, 2, 9))}},
+            {
+                ("a", "b c"): {
+                    "real": rng.random((1, 1, 2, 9)),
+                    "generated": rng.random((1, 2, 2, 9)),
+                }
+            },
             ({"real": {0.0: 0.5}, "generated": {0.25: 0.4, 1.0: 0.6}},),
         )
         for k in range(3)
     ]
     whole = Outcome.joined(parts)
-    assert whole.hits["generated"].shape == (3, 2, 2, 9) and [c.decay for c in whole.chosen["generated"]] == [0.0, 0.1, 0.2]
+    assert whole.hits["generated"].shape == (3, 2, 2, 9) and [
+        c.decay for c in whole.chosen["generated"]
+    ] == [0.0, 0.1, 0.2]
     whole.save(tmp_path)
     again = Outcome.load(tmp_path)
-    assert again.chosen == whole.chosen and again.curve == whole.curve and list(again.by_subset) == [("a", "b c")]
-    assert all(np.array_equal(again.hits[n], np.concatenate([p.hits[n] for p in parts])) for n in whole.hits)
-    assert np.array_equal(again.by_subset["a", "b c"]["generated"], whole.by_subset["a", "b c"]["generated"])
+    assert (
+        again.chosen == whole.chosen
+        and again.curve == whole.curve
+        and list(again.by_subset) == [("a", "b c")]
+    )
+    assert all(
+        np.array_equal(again.hits[n], np.concatenate([p.hits[n] for p in parts]))
+        for n in whole.hits
+    )
+    assert np.array_equal(
+        again.by_subset["a", "b c"]["generated"], whole.by_subset["a", "b c"]["generated"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -203,13 +229,23 @@ class World:
 
     def arm(self, name: str, added: np.ndarray) -> ArmRows:
         rows = np.concatenate([np.arange(self.train), added])
-        return ArmRows(name, rows, rows >= self.train, np.ones(len(rows), np.float32), 0 if len(added) else None)
+        return ArmRows(
+            name,
+            rows,
+            rows >= self.train,
+            np.ones(len(rows), np.float32),
+            0 if len(added) else None,
+        )
 
-    def add(self, name: str, label: np.ndarray, image: np.ndarray, text: np.ndarray, present: np.ndarray) -> None:
+    def add(
+        self, name: str, label: np.ndarray, image: np.ndarray, text: np.ndarray, present: np.ndarray
+    ) -> None:
         """Rows with this label and these features, as a further arm."""
         start = len(self.label)
         self.label = np.concatenate([self.label, label])
-        self.x = [np.concatenate([old, new]) for old, new in zip(self.x, (image, text), strict=True)]
+        self.x = [
+            np.concatenate([old, new]) for old, new in zip(self.x, (image, text), strict=True)
+        ]
         self.present = np.concatenate([self.present, present])
         self.arms.append(self.arm(name, np.arange(start, start + len(label))))
 
@@ -221,12 +257,17 @@ class World:
         present[~present.any(1), 0] = True
         return label, image, text, present
 
-    def run(self, runtime: Runtime, how: Augment = QUICK, shown: Sequence[tuple[str, ...]] = ()) -> Outcome:
+    def run(
+        self, runtime: Runtime, how: Augment = QUICK, shown: Sequence[tuple[str, ...]] = ()
+    ) -> Outcome:
         target = Target("y", "class", self.label, CLASSES, np.ones(3, bool))
         features = {
-            f: np.where(self.present[:, k, None], self.x[k], 0).astype(np.float32) for k, f in enumerate(("image", "text"))
+            f: np.where(self.present[:, k, None], self.x[k], 0).astype(np.float32)
+            for k, f in enumerate(("image", "text"))
         }
-        every = Embeddings(("image", "text"), features, self.present, tuple(map(str, range(len(self.label)))), "s")
+        every = Embeddings(
+            ("image", "text"), features, self.present, tuple(map(str, range(len(self.label)))), "s"
+        )
         start = self.train
         opened = {"valid": np.arange(start, start + self.opened)}
         opened["test"] = opened["valid"] + self.opened
@@ -242,7 +283,10 @@ class World:
 
         def score(predictor: Predictor, part: str, fields: Sequence[str] | None) -> np.ndarray:
             x = every.rows(opened[part])
-            return (predictor.scores(x if fields is None else x.only(fields)).argmax(1) == self.label[opened[part]]) * 1.0
+            return (
+                predictor.scores(x if fields is None else x.only(fields)).argmax(1)
+                == self.label[opened[part]]
+            ) * 1.0
 
         def summary(hits: np.ndarray) -> float:
             truth = self.label[opened["valid"]]
@@ -254,11 +298,21 @@ class World:
 
     def judged(self, runtime: Runtime, how: Augment = QUICK) -> loop.Comparisons:
         outcome = self.run(runtime, how)
-        return judge(outcome, [a.name for a in self.arms[1:]], how.rivals, how, self.test, self.units, "balanced_accuracy")
+        return judge(
+            outcome,
+            [a.name for a in self.arms[1:]],
+            how.rivals,
+            how,
+            self.test,
+            self.units,
+            "balanced_accuracy",
+        )
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_fresh_rows_help_label_noise_does_not_and_nothing_is_nothing(seed: int, runtime: Runtime) -> None:
+def test_fresh_rows_help_label_noise_does_not_and_nothing_is_nothing(
+    seed: int, runtime: Runtime
+) -> None:
     world = World(train=30, gap=0.4, seed=seed)
     world.add("good", *world.fresh(500))
     label, *rest = world.fresh(240)
@@ -279,8 +333,13 @@ def test_a_rival_that_does_the_same_takes_the_claim_away(runtime: Runtime) -> No
     world.add("cheap", *given)
     how = replace(QUICK, rivals=("cheap",))
     outcome = world.run(runtime, how)
-    found = judge(outcome, ["generated"], how.rivals, how, world.test, world.units, "balanced_accuracy")
-    assert found.verdicts[0].word == "helped, and so does a rival" and set(found.against_real) == {"generated", "cheap"}
+    found = judge(
+        outcome, ["generated"], how.rivals, how, world.test, world.units, "balanced_accuracy"
+    )
+    assert found.verdicts[0].word == "helped, and so does a rival" and set(found.against_real) == {
+        "generated",
+        "cheap",
+    }
     trial = found.trials[0].against_rivals["cheap"]
     assert trial.value == 0
     said = findings(found, outcome, how, "balanced_accuracy")
@@ -294,19 +353,42 @@ def test_a_rival_that_does_the_same_takes_the_claim_away(runtime: Runtime) -> No
 def test_an_arm_with_the_classic_views_is_judged_against_them() -> None:
     rng = np.random.default_rng(0)
     truth, units = rng.integers(0, 3, 200), [str(k) for k in range(200)]
-    hits = {n: (rng.random((1, 1, 3, 200)) < p) * 1.0 for n, p in
-            ((BASELINE, 0.5), (CLASSIC, 0.7), (f"{CLASSIC} + generated", 0.7), ("generated", 0.6))}  # fmt: skip
+    hits = {
+        n: (rng.random((1, 1, 3, 200)) < p) * 1.0
+        for n, p in (
+            (BASELINE, 0.5),
+            (CLASSIC, 0.7),
+            (f"{CLASSIC} + generated", 0.7),
+            ("generated", 0.6),
+        )
+    }
     outcome = Outcome(hits, {n: (Choice(0.0, 1.0, 0.1),) for n in hits}, {})
     how = Augment(rivals=(CLASSIC,))
-    found = judge(outcome, ["generated", f"{CLASSIC} + generated"], how.rivals, how, truth, units, "balanced_accuracy")
+    found = judge(
+        outcome,
+        ["generated", f"{CLASSIC} + generated"],
+        how.rivals,
+        how,
+        truth,
+        units,
+        "balanced_accuracy",
+    )
     bases = {BASELINE: found.trials[0], CLASSIC: found.trials[1]}
     for base, trial in bases.items():
         wanted = compare(hits[base], hits[trial.arm], truth, np.array(units), "balanced_accuracy")
-        assert trial.against_baseline.value == wanted.value and trial.against_baseline.low == wanted.low
-    assert set(bases[BASELINE].against_rivals) == {CLASSIC} and set(bases[CLASSIC].against_rivals) == set()
+        assert (
+            trial.against_baseline.value == wanted.value
+            and trial.against_baseline.low == wanted.low
+        )
+    assert (
+        set(bases[BASELINE].against_rivals) == {CLASSIC}
+        and set(bases[CLASSIC].against_rivals) == set()
+    )
 
 
-def test_arms_are_tuned_equally_on_validation_rows_and_test_is_scored_last(runtime: Runtime) -> None:
+def test_arms_are_tuned_equally_on_validation_rows_and_test_is_scored_last(
+    runtime: Runtime,
+) -> None:
     """Counted: jobs of each call, parts that are scored, and seeds that tuning and the last training don't share."""
     world = World(train=30, opened=60)
     world.add("generated", *world.fresh(30))
@@ -329,7 +411,9 @@ def test_arms_are_tuned_equally_on_validation_rows_and_test_is_scored_last(runti
     assert [len(j) for j in jobs] == [2 * 4 * 2, 2 * 3]
     assert parts == ["valid"] * 16 + ["test"] * 6
     assert {j.seed for j in jobs[0]}.isdisjoint({j.seed for j in jobs[1]})
-    assert outcome.chosen[BASELINE][0].decay == pytest.approx(max(t.decay for t in _trials(how, False)))
+    assert outcome.chosen[BASELINE][0].decay == pytest.approx(
+        max(t.decay for t in _trials(how, False))
+    )
     assert outcome.chosen["generated"][0].decay == 1e-2
     for arm, hits in outcome.hits.items():
         assert hits.shape == (1, 1, 3, 4) and np.allclose(hits, outcome.chosen[arm][0].decay)
@@ -339,13 +423,21 @@ def test_arms_are_tuned_equally_on_validation_rows_and_test_is_scored_last(runti
 
 
 def test_generator_seeds_stand_on_their_own_axis() -> None:
-    arms = [ArmRows(n, np.array([k]), np.array([k > 0]), np.ones(1, np.float32), s)
-            for k, (n, s) in enumerate([(BASELINE, None), ("generated", 0), ("generated", 1)])]  # fmt: skip
+    arms = [
+        ArmRows(n, np.array([k]), np.array([k > 0]), np.ones(1, np.float32), s)
+        for k, (n, s) in enumerate([(BASELINE, None), ("generated", 0), ("generated", 1)])
+    ]
     how = Augment(ratio=(1.0,), seeds=2, tuning_seeds=1)
     outcome = study(
-        arms, how, lambda jobs: list(jobs), lambda r, w: w,
-        lambda job, part, fields: np.array([10.0 * job.rows[0] + job.seed]), lambda h: float(h.mean()), (), 0,
-    )  # fmt: skip
+        arms,
+        how,
+        lambda jobs: list(jobs),
+        lambda r, w: w,
+        lambda job, part, fields: np.array([10.0 * job.rows[0] + job.seed]),
+        lambda h: float(h.mean()),
+        (),
+        0,
+    )
     assert outcome.hits[BASELINE].tolist() == [[[[0.0], [1.0]]]]
     assert outcome.hits["generated"].tolist() == [[[[10.0], [11.0]], [[20.0], [21.0]]]]
 
@@ -358,17 +450,27 @@ def test_the_trap_of_the_missing_text(missing: float, runtime: Runtime) -> None:
     """Useless made images, all of the scarce class, their text missing as it is missing in no real row by class."""
     gains, low, tempted = [], [], []
     for seed in range(5):
-        world = World(train=150, balance=(0.5, 0.4, 0.1), gap=0.35, missing=missing, seed=100 + seed)
+        world = World(
+            train=150, balance=(0.5, 0.4, 0.1), gap=0.35, missing=missing, seed=100 + seed
+        )
         n = 120
         noise = world.rng.normal(size=(n, 12)) * world.x[0].std(0) + world.x[0].mean(0)
-        world.add("generated", np.full(n, 2), noise, np.zeros((n, 12)), np.tile([True, False], (n, 1)))
+        world.add(
+            "generated", np.full(n, 2), noise, np.zeros((n, 12)), np.tile([True, False], (n, 1))
+        )
         outcome = world.run(runtime)
-        (trial,) = judge(outcome, ["generated"], (), QUICK, world.test, world.units, "balanced_accuracy").trials
+        (trial,) = judge(
+            outcome, ["generated"], (), QUICK, world.test, world.units, "balanced_accuracy"
+        ).trials
         gains.append(trial.against_baseline.value)
         low.append(trial.against_baseline.low)
         image_alone = (world.test == 2) & ~world.there[:, 1]
-        tempted.append((outcome.hits["generated"] - outcome.hits[BASELINE])[..., image_alone].mean())
-    assert np.mean(tempted) > 0.1  # the bait is taken: without text it says the scarce class more often
+        tempted.append(
+            (outcome.hits["generated"] - outcome.hits[BASELINE])[..., image_alone].mean()
+        )
+    assert (
+        np.mean(tempted) > 0.1
+    )  # the bait is taken: without text it says the scarce class more often
     assert max(low) <= 0 and np.mean(gains) < 0.01
 
 
@@ -389,7 +491,9 @@ def test_by_subset_counts_the_rows_that_have_the_fields(runtime: Runtime) -> Non
     assert [f.scope["fields"] for f in found] == ["image", "text", "image + text"]
     for f, names in zip(found, shown, strict=True):
         rows = np.flatnonzero(has(names))
-        base, arm = (outcome.by_subset[names][a][0, 0][:, rows].mean(0) for a in (BASELINE, "generated"))
+        base, arm = (
+            outcome.by_subset[names][a][0, 0][:, rows].mean(0) for a in (BASELINE, "generated")
+        )
         wanted = np.mean([(arm - base)[world.test[rows] == c].mean() for c in range(3)])
         assert f.value == pytest.approx(wanted) and f.n == len(rows)
         assert (
@@ -397,12 +501,25 @@ def test_by_subset_counts_the_rows_that_have_the_fields(runtime: Runtime) -> Non
             and "exploratory; simultaneous over 3 subsets" in f.note
             and f.needed_n is None
         )
-    wrong = replace(outcome, by_subset={s: {n: 1 + h for n, h in hits.items()} for s, hits in outcome.by_subset.items()})
-    for f, names in zip(by_subset(wrong, ["generated"], None, world.units, has), shown, strict=True):
-        own = [1 + outcome.by_subset[names][a][0, 0][:, has(names)] for a in (BASELINE, "generated")]
+    wrong = replace(
+        outcome,
+        by_subset={s: {n: 1 + h for n, h in hits.items()} for s, hits in outcome.by_subset.items()},
+    )
+    for f, names in zip(
+        by_subset(wrong, ["generated"], None, world.units, has), shown, strict=True
+    ):
+        own = [
+            1 + outcome.by_subset[names][a][0, 0][:, has(names)] for a in (BASELINE, "generated")
+        ]
         base, arm = (np.sqrt((one**2).mean(1)).mean() for one in own)
         assert f.name == "rmse" and f.value == pytest.approx(base - arm)
-    nobody = by_subset(outcome, ["generated"], world.test, world.units, lambda names: has(names) & (np.arange(200) < 19))
+    nobody = by_subset(
+        outcome,
+        ["generated"],
+        world.test,
+        world.units,
+        lambda names: has(names) & (np.arange(200) < 19),
+    )
     assert nobody == []
 
 
@@ -410,17 +527,27 @@ def test_by_class_is_the_difference_of_recalls() -> None:
     """From what the arm adds to: real rows, or the classic views."""
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 3, 150)
-    hits = {n: (rng.random((1, 1, 4, 150)) < 0.6) * 1.0 for n in (BASELINE, CLASSIC, "generated", BOTH)}
+    hits = {
+        n: (rng.random((1, 1, 4, 150)) < 0.6) * 1.0 for n in (BASELINE, CLASSIC, "generated", BOTH)
+    }
     units = [str(k) for k in range(150)]
     found = by_class(Outcome(hits, {}, {}), ["generated", BOTH], truth, units, CLASSES)
-    asked = [(arm, base, k) for arm, base in (("generated", BASELINE), (BOTH, CLASSIC)) for k in range(3)]
+    asked = [
+        (arm, base, k) for arm, base in (("generated", BASELINE), (BOTH, CLASSIC)) for k in range(3)
+    ]
     for (arm, base, k), f in zip(asked, found, strict=True):
         own = truth == k
-        assert f.scope == {"arm": arm, "class": CLASSES[k]} and f.comparator == base and f.verdict == ""
+        assert (
+            f.scope == {"arm": arm, "class": CLASSES[k]}
+            and f.comparator == base
+            and f.verdict == ""
+        )
         assert f.value == pytest.approx(hits[arm][..., own].mean() - hits[base][..., own].mean())
         assert f.low < f.value < f.high and "simultaneous over 3 classes" in f.note
     del hits[CLASSIC]
-    assert {f.comparator for f in by_class(Outcome(hits, {}, {}), [BOTH], truth, units, CLASSES)} == {BASELINE}
+    assert {
+        f.comparator for f in by_class(Outcome(hits, {}, {}), [BOTH], truth, units, CLASSES)
+    } == {BASELINE}
 
 
 def test_the_cross_check_permutes_what_the_interval_is_about() -> None:
@@ -428,15 +555,29 @@ def test_the_cross_check_permutes_what_the_interval_is_about() -> None:
     rng, truth = np.random.default_rng(1), np.array([0, 0, 0, 0, 1, 1, 1, 1, 1, 1])
     units = [str(k // 2) for k in range(10)]
     base = (rng.random((1, 1, 3, 10)) < 0.5) * 1.0
-    hits = {BASELINE: base * 0, "generated": base, "generated by none": base * 0, "generated by luck": base * 0 + 1}
+    hits = {
+        BASELINE: base * 0,
+        "generated": base,
+        "generated by none": base * 0,
+        "generated by luck": base * 0 + 1,
+    }
     arms = list(hits)[1:]
     some, none, all_of_them = cross_checks(Outcome(hits, {}, {}), arms, truth, units)
     each = base.mean((0, 1, 2)) / np.where(truth == 0, 8, 12)
     gained = [each[2 * k : 2 * k + 2].sum() for k in range(5)]
     assert sum(gained) == pytest.approx(compare(hits[BASELINE], base, truth, np.array(units)).value)
-    assert some.value == sign_flip(gained) and none.value == 1 and all_of_them.value == pytest.approx(2 / 32)
+    assert (
+        some.value == sign_flip(gained)
+        and none.value == 1
+        and all_of_them.value == pytest.approx(2 / 32)
+    )
     assert some.n == 5 and not some.comparator and "decides nothing" in some.note
-    (errors,) = cross_checks(Outcome({BASELINE: base * 0 - 3, "generated": base * 0 + 1}, {}, {}), ["generated"], None, units)
+    (errors,) = cross_checks(
+        Outcome({BASELINE: base * 0 - 3, "generated": base * 0 + 1}, {}, {}),
+        ["generated"],
+        None,
+        units,
+    )
     assert errors.value == pytest.approx(2 / 32)  # every unit's squared error shrinks
 
 
@@ -447,16 +588,21 @@ def test_the_plan_after_a_study_knows_what_was_claimed() -> None:
         rng = np.random.default_rng(resamples)
         truth = np.repeat([0, 1], 200)
         hits = {
-            n: (rng.random((resamples, 1, 3, 400)) < p) * 1.0 for n, p in ((BASELINE, 0.5), ("copies", 0.5), ("generated", 0.9))
+            n: (rng.random((resamples, 1, 3, 400)) < p) * 1.0
+            for n, p in ((BASELINE, 0.5), ("copies", 0.5), ("generated", 0.9))
         }
         outcome = Outcome(hits, {n: (Choice(1.0, 1.0, 0.01),) for n in hits}, {})
         units = [str(k) for k in range(400)]
-        compared = judge(outcome, ["generated"], ["copies"], QUICK, truth, units, "balanced_accuracy")
+        compared = judge(
+            outcome, ["generated"], ["copies"], QUICK, truth, units, "balanced_accuracy"
+        )
         found = findings(compared, outcome, QUICK, "balanced_accuracy")
         (seen,) = [f for f in found if f.name == "smallest_detectable_effect"]
         (verdict,) = compared.verdicts
         assert (
-            verdict.word == "helped" and f"over every rival {100 * verdict.detectable_against_rivals:.1f} points" in seen.note
+            verdict.word == "helped"
+            and f"over every rival {100 * verdict.detectable_against_rivals:.1f} points"
+            in seen.note
         )
         (step,) = next_steps(compared, outcome, found, QUICK)
         said[resamples] = step.note

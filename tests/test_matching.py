@@ -11,21 +11,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gobelin import Workbench, catalog, matching
-from gobelin.align import Shared
-from gobelin.artefacts import Artefacts
+from gobelin import Workbench
+from gobelin.core import catalog
+from gobelin.core.machine import Runtime
 from gobelin.data.samples.shapes import Shapes
-from gobelin.evidence import Finding
-from gobelin.generators import Condition, Controls
-from gobelin.index import Index, create, rows_of
-from gobelin.matching import Eyes, Reading, apart, folds, hits, match, retrieved
-from gobelin.runtime import Runtime
+from gobelin.embedding.alignment.align import Shared
+from gobelin.embedding.index import Index, create, rows_of
+from gobelin.evidence.findings import Finding
+from gobelin.generation.generators import Condition, Controls
+from gobelin.quality.probes import FOLDS, Eyes, Reading, apart, folds, hits
+from gobelin.workbench.generate.condition_match import match, retrieved
+from gobelin.workbench.run.folder import Artefacts
 
 SETTINGS = {
-    "runtime": {"precision": "float32", "threads": 1, "device": "cpu"}, "generator": {"size": 16},
-    "align": {"steps": 0, "width": 16}, "fusion": {"settings": {"steps": 20, "components": 16}},
+    "runtime": {"precision": "float32", "threads": 1, "device": "cpu"},
+    "generator": {"size": 16},
+    "align": {"steps": 0, "width": 16},
+    "fusion": {"settings": {"steps": 20, "components": 16}},
     "encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}},
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +59,9 @@ class Painter:
     size: tuple[int, int, int] = (16, 16, 3)
     heard: list[Condition] = field(default_factory=list)
 
-    def sample(self, condition: Condition, seeds: Sequence[int], controls: Controls) -> Iterator[np.ndarray]:
+    def sample(
+        self, condition: Condition, seeds: Sequence[int], controls: Controls
+    ) -> Iterator[np.ndarray]:
         self.heard.append(condition)
         order = np.arange(len(condition))
         rows = [self._row(condition, int(k)) for k in (order ^ 1) % len(order)] if self.swap else []
@@ -75,7 +81,13 @@ class Painter:
         if condition.present[k].any():
             f = int(condition.present[k].nonzero()[0])
             valid = self._different(condition.fields[f])
-            return int(valid[np.abs(self.made.shared.vectors[valid, f] - condition.vectors[k, f].numpy()).sum(1).argmin()])
+            return int(
+                valid[
+                    np.abs(self.made.shared.vectors[valid, f] - condition.vectors[k, f].numpy())
+                    .sum(1)
+                    .argmin()
+                ]
+            )
         values = self.made.rows.target.values
         own = valid[values[valid] == int(condition.target[k])]
         return int(own[k % len(own)])
@@ -83,7 +95,12 @@ class Painter:
     def _different(self, name: str) -> np.ndarray:
         """Unseen rows with different values of a field: of several with one caption, the one whose picture is asked for."""
         m, valid = self.made, self.made.rows.part("valid")
-        return apart(valid[m.shared.has(name)[valid]], m.rows.groups, m.embeddings.features[name], m.runtime.seed)
+        return apart(
+            valid[m.shared.has(name)[valid]],
+            m.rows.groups,
+            m.embeddings.features[name],
+            m.runtime.seed,
+        )
 
     def fingerprint(self) -> str:
         return "painter"
@@ -94,8 +111,13 @@ class Painter:
 def measured(made: Artefacts, sampler: Painter) -> dict[tuple[str, str, str], Finding]:
     """{(field or target, of, comparator): finding}."""
     found = match(made, [(sampler, "painter", made.shared.fingerprint)])
-    assert {f.name for f in found} == {"condition_match"} and {f.source for f in found} == {"generate"}
-    return {(f.scope.get("field", f.scope.get("target", "")), f.scope.get("of", ""), f.comparator): f for f in found}
+    assert {f.name for f in found} == {"condition_match"} and {f.source for f in found} == {
+        "generate"
+    }
+    return {
+        (f.scope.get("field", f.scope.get("target", "")), f.scope.get("of", ""), f.comparator): f
+        for f in found
+    }
 
 
 @pytest.mark.parametrize("candidates", [2, 3, 7])
@@ -103,7 +125,9 @@ def test_hits_are_the_share_of_all_sets_of_candidates(candidates: int) -> None:
     cosines = np.random.default_rng(candidates).integers(0, 4, (7, 7)) / 4  # with ties
     for k, found in enumerate(hits(cosines, candidates)):
         sets = list(combinations([j for j in range(7) if j != k], candidates - 1))
-        assert found == pytest.approx(np.mean([all(cosines[k, k] > cosines[k, j] for j in one) for one in sets]))
+        assert found == pytest.approx(
+            np.mean([all(cosines[k, k] > cosines[k, j] for j in one) for one in sets])
+        )
 
 
 def test_an_image_that_ignores_what_was_asked_hits_in_one_of_m() -> None:
@@ -128,17 +152,24 @@ def test_rows_of_one_group_or_one_value_are_not_drawn_together() -> None:
     rows = np.arange(10, 100)
     kept = apart(rows, groups, values, seed=3)
     names, said = [groups[r] for r in kept], values[kept, 0].tolist()
-    assert len(set(names)) == len(kept) and len(set(said)) == len(kept) and set(kept) <= set(rows.tolist())
+    assert (
+        len(set(names)) == len(kept)
+        and len(set(said)) == len(kept)
+        and set(kept) <= set(rows.tolist())
+    )
     assert all(groups[r] in names or values[r, 0] in said for r in rows)  # none more could be kept
-    assert np.array_equal(kept, apart(rows, groups, values, seed=3)) and len(apart(rows, groups, values, 3, 5)) == 5
+    assert (
+        np.array_equal(kept, apart(rows, groups, values, seed=3))
+        and len(apart(rows, groups, values, 3, 5)) == 5
+    )
 
 
 def test_folds_keep_groups_together() -> None:
     groups = [f"g{k % 23}" for k in range(200)]
     found = folds(groups, 0)
     assert all(len(set(found[[g == one for g in groups]])) == 1 for one in set(groups))
-    assert set(found) == set(range(matching.FOLDS))
-    sizes = [len({g for g, f in zip(groups, found, strict=True) if f == k}) for k in range(matching.FOLDS)]
+    assert set(found) == set(range(FOLDS))
+    sizes = [len({g for g, f in zip(groups, found, strict=True) if f == k}) for k in range(FOLDS)]
     assert max(sizes) - min(sizes) <= 1
 
 
@@ -147,11 +178,15 @@ def test_a_reader_reads_what_is_there_and_nothing_else(runtime: Runtime) -> None
     rng = np.random.default_rng(4)
     hidden = rng.normal(size=(460, 10))
     seen = np.hstack([hidden, rng.normal(size=(460, 20))]).astype(np.float32)
-    values = (hidden @ rng.normal(size=(10, 12)) + 0.1 * rng.normal(size=(460, 12))).astype(np.float32)
+    values = (hidden @ rng.normal(size=(10, 12)) + 0.1 * rng.normal(size=(460, 12))).astype(
+        np.float32
+    )
     reading = Reading.fit(seen[:400], values[:400], runtime)
     assert hits(reading.cosines(seen[400:], values[400:]), 32).mean() > 0.9
     swapped = hits(reading.cosines(seen[400:][np.arange(60) ^ 1], values[400:]), 32)
-    assert swapped.mean() < 1 / 32  # below chance: whenever the other stands among the candidates, it wins
+    assert (
+        swapped.mean() < 1 / 32
+    )  # below chance: whenever the other stands among the candidates, it wins
     blind = Reading.fit(seen[:400], values[rng.permutation(400)], runtime)
     assert hits(blind.cosines(seen[400:], values[400:]), 32).mean() < 0.12
     assert reading.cosines(seen[:3], values[:5]).shape == (3, 5)
@@ -160,14 +195,26 @@ def test_a_reader_reads_what_is_there_and_nothing_else(runtime: Runtime) -> None
 def test_retrieved_is_what_search_finds_first(made: Artefacts, tmp_path: Path) -> None:
     train, valid = (made.rows.part(p) for p in ("train", "valid"))
     shared = made.shared
-    known = Shared(shared.fields, shared.vectors[train], shared.present[train], tuple(made.ids(train)), shared.fingerprint)
+    known = Shared(
+        shared.fields,
+        shared.vectors[train],
+        shared.present[train],
+        tuple(made.ids(train)),
+        shared.fingerprint,
+    )
     create(tmp_path / "index", rows_of(known), "space")
     index = Index(tmp_path / "index", "space")
     for name in shared.fields:
         rows = valid[shared.has(name)[valid]][:12]
         for row, place in zip(rows, retrieved(made, name, rows, train), strict=True):
             alone = shared.present[[row]] & (np.array(shared.fields) == name)
-            query = Shared(shared.fields, shared.vectors[[row]] * alone[..., None], alone, ("q",), shared.fingerprint)
+            query = Shared(
+                shared.fields,
+                shared.vectors[[row]] * alone[..., None],
+                alone,
+                ("q",),
+                shared.fingerprint,
+            )
             assert index.nearest(query.pooled()[0], 1)[0].row == place
 
 
@@ -177,9 +224,14 @@ def test_one_that_paints_what_was_asked_reaches_the_real_images(made: Artefacts)
     found = measured(made, sampler)
     for name in ("caption", "image", "table"):
         one, real = found[name, "", ""], found[name, "real image of that row", ""]
-        assert (one.value, one.low, one.high) == pytest.approx((real.value, real.low, real.high)) and one.floor == real.value
+        assert (one.value, one.low, one.high) == pytest.approx(
+            (real.value, real.low, real.high)
+        ) and one.floor == real.value
         assert one.chance == 1 / min(32, one.n) and real.low > one.chance
-        paired, near = found[name, "", "retrieved training image"], found[name, "retrieved training image", ""]
+        paired, near = (
+            found[name, "", "retrieved training image"],
+            found[name, "retrieved training image", ""],
+        )
         assert paired.value == pytest.approx(one.value - near.value) and paired.unit == "points"
     one, real = found["shape", "", ""], found["shape", "real images", ""]
     assert one.chance == 1 / 4 and one.low - 0.1 < real.value < one.high + 0.1 and real.low > 0.3
@@ -189,7 +241,9 @@ def test_one_that_paints_what_was_asked_reaches_the_real_images(made: Artefacts)
 
 
 @pytest.mark.usefixtures("pixels")
-def test_no_reader_reads_an_image_that_it_was_fitted_on(made: Artefacts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_reader_reads_an_image_that_it_was_fitted_on(
+    made: Artefacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fit, cosines, knows, read = Reading.fit, Reading.cosines, [], []
 
     def fitting(seen: np.ndarray, values: np.ndarray, runtime: Runtime) -> Reading:
@@ -212,7 +266,10 @@ def test_no_reader_reads_an_image_that_it_was_fitted_on(made: Artefacts, monkeyp
 
 @pytest.mark.usefixtures("pixels")
 def test_one_that_ignores_it_or_swaps_rows_does_not(made: Artefacts) -> None:
-    ignoring, swapping = measured(made, Painter(made, ignore=True)), measured(made, Painter(made, swap=True))
+    ignoring, swapping = (
+        measured(made, Painter(made, ignore=True)),
+        measured(made, Painter(made, swap=True)),
+    )
     for name in ("caption", "image", "table", "shape"):
         one = ignoring[name, "", ""]
         assert one.low <= one.chance <= one.high
@@ -224,23 +281,37 @@ def test_one_that_ignores_it_or_swaps_rows_does_not(made: Artefacts) -> None:
 @pytest.mark.usefixtures("pixels")
 def test_what_a_generator_cannot_be_asked_by_is_said(made: Artefacts) -> None:
     for one in measured(made, Painter(made, accepts=frozenset())).values():
-        assert one.value is None and one.note == "not measured: painter can't be asked by it, it accepts nothing"
+        assert (
+            one.value is None
+            and one.note == "not measured: painter can't be asked by it, it accepts nothing"
+        )
     sampler = Painter(made, accepts=frozenset({"text"}))
     found = measured(made, sampler)
     assert {k[0] for k, f in found.items() if f.value is None} == {"image", "table", "shape"}
-    assert found["caption", "", ""].value == pytest.approx(found["caption", "real image of that row", ""].value)
+    assert found["caption", "", ""].value == pytest.approx(
+        found["caption", "real image of that row", ""].value
+    )
     said = set(made.rows.dataset.values("caption"))
-    assert len(sampler.heard) == 1 and set(sampler.heard[0].text) <= said and not sampler.heard[0].present.any()
+    assert (
+        len(sampler.heard) == 1
+        and set(sampler.heard[0].text) <= said
+        and not sampler.heard[0].present.any()
+    )
 
 
 def test_without_a_second_encoder_or_rows_it_says_so(
     made: Artefacts, monkeypatch: pytest.MonkeyPatch, runtime: Runtime
 ) -> None:
     monkeypatch.setattr(Eyes, "beside", staticmethod(lambda schema, runtime: None))
-    assert all("no image encoder" in f.note and f.value is None for f in measured(made, Painter(made)).values())
+    assert all(
+        "no image encoder" in f.note and f.value is None
+        for f in measured(made, Painter(made)).values()
+    )
     monkeypatch.undo()
-    monkeypatch.setattr(matching, "LEAST", 10_000)
-    assert all("are needed" in f.note and f.value is None for f in measured(made, Painter(made)).values())
+    monkeypatch.setattr("gobelin.workbench.generate.condition_match.LEAST", 10_000)
+    assert all(
+        "are needed" in f.note and f.value is None for f in measured(made, Painter(made)).values()
+    )
 
 
 def test_the_reader_is_not_the_encoder_of_the_run(made: Artefacts, runtime: Runtime) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gobelin.augmentation.plan import DISAGREE, affordable, power
 from gobelin.data.fields import Target
-from gobelin.planning import DISAGREE, affordable, power
 
 
 def classes(counts: list[int]) -> Target:
     values = np.repeat(np.arange(len(counts)), counts)
-    return Target("y", "class", values, tuple(map(str, range(len(counts)))), np.ones(len(counts), bool))
+    return Target(
+        "y", "class", values, tuple(map(str, range(len(counts)))), np.ones(len(counts), bool)
+    )
 
 
 @pytest.mark.parametrize("counts", [[200, 200], [400, 60, 40]])
@@ -42,4 +44,8 @@ def test_rows_of_one_group_are_one_unit() -> None:
 
 
 def test_seeds_that_fit() -> None:
-    assert affordable(100, 40, 10, 8) == 6 and affordable(100, 40, 1, 8) == 8 and affordable(10, 40, 1, 8) == 2
+    assert (
+        affordable(100, 40, 10, 8) == 6
+        and affordable(100, 40, 1, 8) == 8
+        and affordable(10, 40, 1, 8) == 2
+    )

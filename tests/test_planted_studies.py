@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from gobelin.jobs import Job
+from gobelin.prediction.heads.job import Job
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import calibration
@@ -21,7 +21,13 @@ import planted
 POINTS, STUDIES = 6000, 200
 NULL = replace(calibration.NULL, runs=1, seeds=3)
 CLUSTERS = replace(
-    calibration.UNITS, name="clusters", rivals=(), seeds=3, train=(60, 60, 60), test=(200, 200, 200), rows_per_unit=20
+    calibration.UNITS,
+    name="clusters",
+    rivals=(),
+    seeds=3,
+    train=(60, 60, 60),
+    test=(200, 200, 200),
+    rows_per_unit=20,
 )
 
 
@@ -48,23 +54,38 @@ def test_rows_of_a_unit_as_if_independent_are_caught() -> None:
 def test_perfect_scores_have_an_interval() -> None:
     (cell,) = [c for c in calibration.CELLS if c.name == "perfect scores"]
     one = found(cell, 10)
-    assert one["narrowest_points"] > 0 and one["coverage"] == 1 and one["said_helped"] == one["said_harmed"] == 0
+    assert (
+        one["narrowest_points"] > 0
+        and one["coverage"] == 1
+        and one["said_helped"] == one["said_harmed"] == 0
+    )
 
 
 def test_heads_are_ridge_regressions_and_their_truth_is_counted_row_by_row() -> None:
     cell = NULL
     rows = planted.draw(cell, cell.train, np.random.default_rng(3))
     bench = planted.Bench(rows, {"test": rows}, seed=4)
-    jobs = [Job(np.arange(len(rows.label)), np.ones(len(rows.label), np.float32), s, d) for s, d in ((0, 0.1), (1, 2.0))]
+    jobs = [
+        Job(np.arange(len(rows.label)), np.ones(len(rows.label), np.float32), s, d)
+        for s, d in ((0, 0.1), (1, 2.0))
+    ]
     heads = planted.Heads(bench, jobs)
     for k, job in enumerate(jobs):
         weight = bench.luck(job.seed) / bench.luck(job.seed).sum()
         ridge = Ridge(alpha=job.decay).fit(rows.inputs()[:, :-1], np.eye(3)[rows.label], weight)
         assert np.allclose(heads.coefficients[k, :-1], ridge.coef_.T, atol=1e-4)
-        assert np.array_equal(heads.hits("test")[k], ridge.predict(rows.inputs()[:, :-1]).argmax(1) == rows.label)
+        assert np.array_equal(
+            heads.hits("test")[k], ridge.predict(rows.inputs()[:, :-1]).argmax(1) == rows.label
+        )
     fresh = planted.fresh(cell, 600)
     each = [
-        np.mean([np.mean((x @ heads.coefficients[k]).argmax(1) == label) for label, x in enumerate(fresh)]) for k in range(2)
+        np.mean(
+            [
+                np.mean((x @ heads.coefficients[k]).argmax(1) == label)
+                for label, x in enumerate(fresh)
+            ]
+        )
+        for k in range(2)
     ]
     assert np.allclose(planted.truth(cell, heads.coefficients, 600), each, atol=1e-3)
 

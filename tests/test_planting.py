@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gobelin.planting import CHANGES, of_every_kind, plant
+from gobelin.privacy.planted_copies import CHANGES, of_every_kind, plant
 
 SIZE = 16
 LEVELS = np.arange(40, 201, 4)
@@ -20,8 +20,12 @@ def test_noisy_copies_lie_within_their_bounds() -> None:
     found = plant(constant(), 30, seed=0)
     assert found.shape == (30, SIZE, SIZE, 3) and found.dtype == np.uint8
     means, spreads = found.mean((1, 2, 3)), found.std((1, 2, 3))
-    assert all(min(abs(m - v) / v for v in LEVELS) < 0.06 for m in means) and np.all(np.abs(spreads - 4) < 0.6)
-    assert np.array_equal(plant(constant(), 30, seed=0), found) and not np.array_equal(plant(constant(), 30, seed=1), found)
+    assert all(min(abs(m - v) / v for v in LEVELS) < 0.06 for m in means) and np.all(
+        np.abs(spreads - 4) < 0.6
+    )
+    assert np.array_equal(plant(constant(), 30, seed=0), found) and not np.array_equal(
+        plant(constant(), 30, seed=1), found
+    )
     assert len(plant(constant(), 999, seed=0)) == len(LEVELS)
 
 
@@ -34,8 +38,13 @@ def test_changes_that_move_and_blur_leave_constant_images_alone(kind: str) -> No
 def test_a_crop_is_a_part_at_the_old_size() -> None:
     """A ramp cropped to a share s of its side rises s times as fast, in each direction."""
     y, x = np.mgrid[:SIZE, :SIZE]
-    found = plant(np.stack([4.0 * y, 6.0 * x, 5.0 * y], 2)[None].astype(np.uint8), 1, 3, "cropped")[0].astype(float)
-    down, right = (found[12, :, 0] - found[3, :, 0]).mean() / 36, (found[:, 12, 1] - found[:, 3, 1]).mean() / 54
+    found = plant(np.stack([4.0 * y, 6.0 * x, 5.0 * y], 2)[None].astype(np.uint8), 1, 3, "cropped")[
+        0
+    ].astype(float)
+    down, right = (
+        (found[12, :, 0] - found[3, :, 0]).mean() / 36,
+        (found[:, 12, 1] - found[:, 3, 1]).mean() / 54,
+    )
     assert 0.68 < down < 0.92 and right == pytest.approx(down, abs=0.03)
 
 

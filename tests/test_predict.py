@@ -9,25 +9,31 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from gobelin import calibration, catalog, predict
-from gobelin.align import Align
+from gobelin.core import catalog
+from gobelin.core.errors import GobelinError
+from gobelin.core.machine import Runtime, silent
 from gobelin.data.fields import Target
-from gobelin.embedding import Embeddings
-from gobelin.errors import GobelinError
-from gobelin.predict import Model, Predict, Training, as_features, balanced, folds_of
-from gobelin.runtime import Runtime, silent
+from gobelin.embedding.alignment.align import Align
+from gobelin.embedding.features import Embeddings
+from gobelin.prediction import calibration, predictor
+from gobelin.prediction.cross_fit import Predict, Training, balanced, folds_of
+from gobelin.prediction.predictor import Model, as_features
 
 QUICK = {"steps": 80, "components": 16}
 
 
-def rows(n: int, seed: int = 0, gap: float = 1.5, missing: float = 0.2) -> tuple[Embeddings, Target]:
+def rows(
+    n: int, seed: int = 0, gap: float = 1.5, missing: float = 0.2
+) -> tuple[Embeddings, Target]:
     """Three classes as Gaussian clouds in two fields, cells missing."""
     fixed, rng = np.random.default_rng(5), np.random.default_rng(seed)
     label = rng.integers(0, 3, n)
     means = gap * fixed.normal(size=(2, 3, 6))
     present = rng.random((n, 2)) >= missing
     features = {
-        f: np.where(present[:, k, None], means[k][label] + rng.normal(size=(n, 6)), 0).astype(np.float32)
+        f: np.where(present[:, k, None], means[k][label] + rng.normal(size=(n, 6)), 0).astype(
+            np.float32
+        )
         for k, f in enumerate(("image", "text"))
     }
     x = Embeddings(("image", "text"), features, present, tuple(map(str, range(n))), "space")
@@ -38,14 +44,26 @@ def numbers(n: int, seed: int, noise: float = 2.0) -> tuple[Embeddings, Target]:
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(n, 4)).astype(np.float32)
     y = 10 + x @ np.array([3.0, -2, 1, 0]) + noise * rng.normal(size=n)
-    return Embeddings(("x",), {"x": x}, np.ones((n, 1), bool), tuple(map(str, range(n))), "space"), Target("y", "number", y)
+    return Embeddings(
+        ("x",), {"x": x}, np.ones((n, 1), bool), tuple(map(str, range(n))), "space"
+    ), Target("y", "number", y)
 
 
-def fit(x: Embeddings, target: Target, runtime: Runtime, how: Predict | None = None, groups: list[str] | None = None) -> Model:
+def fit(
+    x: Embeddings,
+    target: Target,
+    runtime: Runtime,
+    how: Predict | None = None,
+    groups: list[str] | None = None,
+) -> Model:
     fusion = catalog.build("fusion", "concat", QUICK)
     every = np.arange(len(x))
     ones = np.ones(len(x), np.float32)
-    return predict.fit("concat", fusion, Training(how or Predict(), x, target, every, groups or list(x.ids), ones, runtime))
+    return predictor.fit(
+        "concat",
+        fusion,
+        Training(how or Predict(), x, target, every, groups or list(x.ids), ones, runtime),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +77,9 @@ def test_the_temperature_recovers_a_planted_over_confidence(factor: float) -> No
     rng = np.random.default_rng(1)
     z = 1.5 * rng.normal(size=(20_000, 4))
     label = (softmax(z, axis=1).cumsum(1) < rng.random((20_000, 1))).sum(1)
-    assert calibration.temperature(factor * z, label, np.ones(20_000)) == pytest.approx(factor, rel=0.05)
+    assert calibration.temperature(factor * z, label, np.ones(20_000)) == pytest.approx(
+        factor, rel=0.05
+    )
 
 
 def test_a_fitted_models_probabilities_are_calibrated_on_fresh_rows(runtime: Runtime) -> None:
@@ -87,7 +107,9 @@ def test_a_fitted_models_probabilities_are_calibrated_on_fresh_rows(runtime: Run
 
     train, y = rows(600, gap=0.6)
     ones = np.ones(600, np.float32)
-    sure = predict.fit("concat", Fusion(), Training(how, train, y, np.arange(600), list(train.ids), ones, runtime))
+    sure = predictor.fit(
+        "concat", Fusion(), Training(how, train, y, np.arange(600), list(train.ids), ones, runtime)
+    )
     assert sure.temperature == pytest.approx(3 * model.temperature, rel=0.01)
     assert np.allclose(sure.predict(x).probabilities, p, atol=0.01)
 
@@ -99,7 +121,9 @@ def test_probabilities_sum_to_one_and_labels_are_their_largest(fitted: Model) ->
     for k, row in enumerate(found.rows()):
         shares = {c: row[f"p_{c}"] for c in "abc"}
         assert row["prediction"] == max(shares, key=shares.get) == "abc"[found.labels[k]]
-        assert row["present"] == " ".join(f for f, there in zip(x.fields, x.present[k], strict=True) if there)
+        assert row["present"] == " ".join(
+            f for f, there in zip(x.fields, x.present[k], strict=True) if there
+        )
         assert row["id"] == x.ids[k]
     assert (found.labels == target.values)[x.present.any(1)].mean() > 0.85
 
@@ -108,7 +132,9 @@ def test_a_row_with_nothing_gets_equal_classes(fitted: Model) -> None:
     """Classes count equally, so that without evidence each is as likely."""
     x, _ = rows(5)
     nothing = fitted.predict(x.only([]))
-    assert np.isfinite(nothing.probabilities).all() and np.allclose(nothing.probabilities, nothing.probabilities[0])
+    assert np.isfinite(nothing.probabilities).all() and np.allclose(
+        nothing.probabilities, nothing.probabilities[0]
+    )
     assert nothing.probabilities.max() < 0.6
 
 
@@ -141,7 +167,9 @@ def test_the_residual_is_the_conformal_quantile() -> None:
     rng = np.random.default_rng(0)
     for n in (9, 30, 101):
         errors = np.abs(rng.normal(size=n))
-        assert (errors <= calibration.quantile(errors, 0.9, np.inf)).sum() == int(np.ceil(0.9 * (n + 1)))
+        assert (errors <= calibration.quantile(errors, 0.9, np.inf)).sum() == int(
+            np.ceil(0.9 * (n + 1))
+        )
     assert calibration.quantile(errors[:8], 0.9, np.inf) == np.inf  # 8 rows can't promise 9 in 10
 
 
@@ -156,7 +184,9 @@ def test_folds_keep_groups_together_and_spread_classes() -> None:
     by_group = {g: set(fold[group_of[used] == g]) for g in set(group_of[used])}
     assert all(len(f) == 1 for f in by_group.values())
     for c in range(3):
-        counts = np.bincount([next(iter(f)) for g, f in by_group.items() if g % 3 == c], minlength=4)
+        counts = np.bincount(
+            [next(iter(f)) for g, f in by_group.items() if g % 3 == c], minlength=4
+        )
         assert counts.max() - counts.min() <= 1
     again = folds_of(target, used, [f"g{g}" for g in group_of], 4, seed=0)
     other = folds_of(target, used, [f"g{g}" for g in group_of], 4, seed=1)
@@ -169,9 +199,12 @@ def test_pure_noise_takes_the_largest_decay_and_clear_classes_do_not(runtime: Ru
     for seed in range(3):
         label = np.random.default_rng(seed).integers(0, 2, 80)
         noise = Embeddings(
-            ("x",), {"x": rng.normal(size=(80, 30)).astype(np.float32)}, np.ones((80, 1), bool),
-            tuple(map(str, range(80))), "space",
-        )  # fmt: skip
+            ("x",),
+            {"x": rng.normal(size=(80, 30)).astype(np.float32)},
+            np.ones((80, 1), bool),
+            tuple(map(str, range(80))),
+            "space",
+        )
         target = Target("y", "class", label, ("a", "b"), np.ones(2, bool))
         assert fit(noise, target, runtime, how).decay == 1.0
         clear = {"x": (noise.features["x"] + 4 * label[:, None] - 2).astype(np.float32)}
@@ -188,9 +221,13 @@ def test_the_decay_is_the_one_with_the_smallest_crossed_loss(runtime: Runtime) -
         p = np.zeros((120, 3))
         for f in range(3):
             inside = np.flatnonzero(fold != f)
-            job = predict.Job(inside, np.ones(len(inside), np.float32), runtime.seed, decay)
-            (one,) = catalog.build("fusion", "concat", QUICK).fit(x, target, [job], np.arange(120), runtime, silent)
-            p[fold == f] = softmax(one.scores(x.rows(np.flatnonzero(fold == f))).astype(float), axis=1)
+            job = predictor.Job(inside, np.ones(len(inside), np.float32), runtime.seed, decay)
+            (one,) = catalog.build("fusion", "concat", QUICK).fit(
+                x, target, [job], np.arange(120), runtime, silent
+            )
+            p[fold == f] = softmax(
+                one.scores(x.rows(np.flatnonzero(fold == f))).astype(float), axis=1
+            )
         losses.append(-np.log(p[np.arange(120), target.values]).mean())
     assert fit(x, target, runtime, how).decay == how.decays[int(np.argmin(losses))]
 
@@ -232,7 +269,9 @@ def test_balanced_weights_sum_equally_by_class() -> None:
     given = rng.uniform(0.1, 2, len(used)).astype(np.float32)
     found = balanced(target, used, given, True)
     sums = [found[label[used] == c].sum() for c in range(4)]
-    assert np.allclose(sums, len(used) / 4, rtol=1e-5) and found.mean() == pytest.approx(1, rel=1e-5)
+    assert np.allclose(sums, len(used) / 4, rtol=1e-5) and found.mean() == pytest.approx(
+        1, rel=1e-5
+    )
     for c in range(4):  # within a class their proportions stay
         own = label[used] == c
         assert np.allclose(found[own] / found[own].sum(), given[own] / given[own].sum(), rtol=1e-4)
@@ -246,10 +285,14 @@ def test_balance_moves_a_scarce_class_up(runtime: Runtime) -> None:
     rng = np.random.default_rng(0)
     label = (np.arange(1000) % 10 == 0).astype(np.int64)
     x = (2.0 * label[:, None] + rng.normal(size=(1000, 1))).astype(np.float32)
-    rows_ = Embeddings(("x",), {"x": x}, np.ones((1000, 1), bool), tuple(map(str, range(1000))), "space")
+    rows_ = Embeddings(
+        ("x",), {"x": x}, np.ones((1000, 1), bool), tuple(map(str, range(1000))), "space"
+    )
     target = Target("y", "class", label, ("many", "few"), np.ones(2, bool))
     line = np.linspace(-2, 4, 601, dtype=np.float32)[:, None]
-    grid = Embeddings(("x",), {"x": line}, np.ones((601, 1), bool), tuple(map(str, range(601))), "space")
+    grid = Embeddings(
+        ("x",), {"x": line}, np.ones((601, 1), bool), tuple(map(str, range(601))), "space"
+    )
     for balance, edge in ((True, 1.0), (False, 1.0 + np.log(9) / 2)):
         found = fit(rows_, target, runtime, Predict(balance=balance, decays=(1e-4,))).predict(grid)
         assert line[int(found.labels.argmax()), 0] == pytest.approx(edge, abs=0.25)
@@ -259,7 +302,11 @@ def test_features_of_the_shared_space(runtime: Runtime) -> None:
     x, target = rows(200)
     shared = Align(width=8, steps=0).fit(x, list(x.ids), runtime).project(x)
     y = as_features(shared)
-    assert y.fields == x.fields and np.array_equal(y.present, x.present) and y.space == shared.fingerprint
+    assert (
+        y.fields == x.fields
+        and np.array_equal(y.present, x.present)
+        and y.space == shared.fingerprint
+    )
     assert all(np.array_equal(y.features[f], shared.of(f)) for f in x.fields)
     model = fit(y, target, runtime)
     assert (model.predict(y).labels == target.values)[x.present.any(1)].mean() > 0.8
@@ -277,7 +324,7 @@ def test_rows_of_no_weight_are_not_learned_from(runtime: Runtime) -> None:
     right = {}
     for name, weights in (("weighed", np.where(turned, 0, 1)), ("all", np.ones(400))):
         training = Training(Predict(), x, wrong, every, ids, weights.astype(np.float32), runtime)
-        model = predict.fit("concat", fusion, training)
+        model = predictor.fit("concat", fusion, training)
         right[name] = float((model.predict(fresh).labels == truth.values).mean())
     assert right["weighed"] > right["all"] + 0.1 and right["weighed"] > 0.8
 
@@ -285,10 +332,22 @@ def test_rows_of_no_weight_are_not_learned_from(runtime: Runtime) -> None:
 def test_a_class_that_is_not_scored_does_not_decide_how_sure_to_be(runtime: Runtime) -> None:
     """One row of a fourth class weighs as much as a third of the others, and no other fold has such a row."""
     x, target = rows(240)
-    four = replace(target, classes=("a", "b", "c", "d"), values=np.where(np.arange(240) == 7, 3, target.values))
+    four = replace(
+        target, classes=("a", "b", "c", "d"), values=np.where(np.arange(240) == 7, 3, target.values)
+    )
     heats = [
-        fit(x, replace(four, scored=np.array([True, True, True, scored])), runtime, Predict(decays=(1e-3,))).temperature
+        fit(
+            x,
+            replace(four, scored=np.array([True, True, True, scored])),
+            runtime,
+            Predict(decays=(1e-3,)),
+        ).temperature
         for scored in (True, False)
     ]
-    without = fit(x, replace(target, values=np.where(np.arange(240) == 7, -1, target.values)), runtime, Predict(decays=(1e-3,)))
+    without = fit(
+        x,
+        replace(target, values=np.where(np.arange(240) == 7, -1, target.values)),
+        runtime,
+        Predict(decays=(1e-3,)),
+    )
     assert heats[1] == pytest.approx(without.temperature, rel=0.25) and heats[0] > 1.5 * heats[1]

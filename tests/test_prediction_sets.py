@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.special import expit, softmax
 
-from gobelin import calibration
-from gobelin.calibration import Calibration, Wanted, calibrate
+from gobelin.prediction import calibration
+from gobelin.prediction.calibration import Calibration, Wanted, calibrate
 
 LEVEL = 0.8
 
@@ -36,7 +36,9 @@ def drawn(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_what_is_strange_against_a_slow_version() -> None:
     p = np.random.default_rng(0).dirichlet(np.ones(5), 40)
-    for row, lac, aps in zip(p, calibration.nonconformity(p, "lac"), calibration.nonconformity(p, "aps"), strict=True):
+    for row, lac, aps in zip(
+        p, calibration.nonconformity(p, "lac"), calibration.nonconformity(p, "aps"), strict=True
+    ):
         for c in range(5):
             assert lac[c] == pytest.approx(1 - row[c])
             assert aps[c] == pytest.approx(sum(q for q in row if q >= row[c]))
@@ -47,24 +49,47 @@ def test_the_mean_coverage_of_a_set_is_the_closed_form() -> None:
     n, rng, inside = 119, np.random.default_rng(0), []
     for _ in range(150):
         z, y = drawn(rng, n + 100)
-        one = calibrate(z[:n], y[:n], np.ones(n), np.ones((n, 1), bool), blank, Wanted("class", LEVEL), 0)
+        one = calibrate(
+            z[:n], y[:n], np.ones(n), np.ones((n, 1), bool), blank, Wanted("class", LEVEL), 0
+        )
         counts = np.ones(100, int)
-        inside.append(one.likely(one.probabilities(z[n:], counts), counts)[np.arange(100), y[n:]].mean())
+        inside.append(
+            one.likely(one.probabilities(z[n:], counts), counts)[np.arange(100), y[n:]].mean()
+        )
     error = np.std(inside) / np.sqrt(len(inside))
-    assert np.mean(inside) == pytest.approx(np.ceil((n + 1) * LEVEL) / (n + 1), abs=3.5 * error) and error < 0.005
+    assert (
+        np.mean(inside) == pytest.approx(np.ceil((n + 1) * LEVEL) / (n + 1), abs=3.5 * error)
+        and error < 0.005
+    )
 
 
 def test_adaptive_sets_cover_as_often_and_are_larger() -> None:
-    n, rng, inside, sizes = 400, np.random.default_rng(1), {"lac": [], "aps": []}, {"lac": [], "aps": []}
+    n, rng, inside, sizes = (
+        400,
+        np.random.default_rng(1),
+        {"lac": [], "aps": []},
+        {"lac": [], "aps": []},
+    )
     for _ in range(40):
         z, y = drawn(rng, 2 * n)
         for kind in inside:
-            one = calibrate(z[:n], y[:n], np.ones(n), np.ones((n, 1), bool), blank, Wanted("class", LEVEL, kind), 0)
+            one = calibrate(
+                z[:n],
+                y[:n],
+                np.ones(n),
+                np.ones((n, 1), bool),
+                blank,
+                Wanted("class", LEVEL, kind),
+                0,
+            )
             sets = one.likely(one.probabilities(z[n:], np.ones(n, int)), np.ones(n, int))
             inside[kind].append(sets[np.arange(n), y[n:]].mean())
             sizes[kind].append(sets.sum(1).mean())
     error = np.std(inside["aps"]) / np.sqrt(40)
-    assert np.mean(inside["aps"]) == pytest.approx(np.ceil((n + 1) * LEVEL) / (n + 1), abs=3.5 * error) and error < 0.01
+    assert (
+        np.mean(inside["aps"]) == pytest.approx(np.ceil((n + 1) * LEVEL) / (n + 1), abs=3.5 * error)
+        and error < 0.01
+    )
     assert np.mean(sizes["aps"]) > np.mean(sizes["lac"])
 
 
@@ -74,20 +99,30 @@ def test_the_level_holds_in_every_class_if_asked_for() -> None:
         z, y = drawn(rng, 1400)
         for by_class, found in shares.items():
             one = calibrate(
-                z[:700], y[:700], np.ones(700), np.ones((700, 1), bool), blank, Wanted("class", LEVEL, by_class=by_class), 0
+                z[:700],
+                y[:700],
+                np.ones(700),
+                np.ones((700, 1), bool),
+                blank,
+                Wanted("class", LEVEL, by_class=by_class),
+                0,
             )
             sets = one.likely(one.probabilities(z[700:], np.ones(700, int)), np.ones(700, int))
             hit = sets[np.arange(700), y[700:]]
             found.append([hit[y[700:] == c].mean() for c in range(3)])
     assert np.allclose(np.mean(shares[True], axis=0), LEVEL, atol=0.03)
-    assert np.ptp(np.mean(shares[False], axis=0)) > 0.1  # the plain sets pay for the common class with the rare one
+    assert (
+        np.ptp(np.mean(shares[False], axis=0)) > 0.1
+    )  # the plain sets pay for the common class with the rare one
 
 
 def test_a_class_of_too_few_rows_can_never_be_ruled_out() -> None:
     z, y = drawn(np.random.default_rng(3), 300)
     y[y == 2] = 0
     y[:3] = 2  # 3 rows can't promise 4 in 5
-    one = calibrate(z, y, np.ones(300), np.ones((300, 1), bool), blank, Wanted("class", LEVEL, by_class=True), 0)
+    one = calibrate(
+        z, y, np.ones(300), np.ones((300, 1), bool), blank, Wanted("class", LEVEL, by_class=True), 0
+    )
     counts = np.ones(300, int)
     assert one.likely(one.probabilities(z, counts), counts)[:, 2].all()
 
@@ -99,7 +134,13 @@ def test_intervals_cover_and_are_wide_where_residuals_are() -> None:
         y = v + rng.normal(size=1500) * (0.1 + v / 5)
         for local, found in shares.items():
             one = calibrate(
-                v[:500, None], y[:500], np.ones(500), np.ones((500, 1), bool), zero, Wanted("number", LEVEL, local=local), 0
+                v[:500, None],
+                y[:500],
+                np.ones(500),
+                np.ones((500, 1), bool),
+                zero,
+                Wanted("number", LEVEL, local=local),
+                0,
             )
             half = one.half_width(v[500:], np.ones(1000, int))
             hit = np.abs(v[500:] - y[500:]) <= half
@@ -108,13 +149,26 @@ def test_intervals_cover_and_are_wide_where_residuals_are() -> None:
             if local:
                 widths.append(half[high].mean() / half[low].mean())
     assert np.mean(shares[True], axis=0) == pytest.approx([LEVEL] * 3, abs=0.04)
-    assert np.mean(shares[False], axis=0)[0] == pytest.approx(LEVEL, abs=0.02) and np.mean(shares[False], axis=0)[1] > 0.97
-    assert np.mean(widths) == pytest.approx((0.1 + 9 / 5) / (0.1 + 1 / 5), rel=0.25)  # the planted ratio of deviations
+    assert (
+        np.mean(shares[False], axis=0)[0] == pytest.approx(LEVEL, abs=0.02)
+        and np.mean(shares[False], axis=0)[1] > 0.97
+    )
+    assert np.mean(widths) == pytest.approx(
+        (0.1 + 9 / 5) / (0.1 + 1 / 5), rel=0.25
+    )  # the planted ratio of deviations
 
 
 def test_too_few_rows_promise_nothing() -> None:
     values = np.arange(12.0)
-    one = calibrate(np.zeros((12, 1)), values, np.ones(12), np.ones((12, 1), bool), zero, Wanted("number", 0.95), 0)
+    one = calibrate(
+        np.zeros((12, 1)),
+        values,
+        np.ones(12),
+        np.ones((12, 1), bool),
+        zero,
+        Wanted("number", 0.95),
+        0,
+    )
     assert one.residual == (np.inf, np.inf)
     said = json.loads(json.dumps(one.to_dict()))
     assert Calibration.from_dict(said) == one
@@ -127,13 +181,23 @@ def test_each_count_of_fields_has_its_own_temperature_and_bound() -> None:
     z, y = drawn(rng, 4000)
     present = np.zeros((4000, 3), bool)
     present[:, 0] = True
-    present[:1500, 1] = present[:1500, 2] = True  # 1500 rows have three fields, 2500 have one, none has two
+    present[:1500, 1] = present[:1500, 2] = (
+        True  # 1500 rows have three fields, 2500 have one, none has two
+    )
     counts = present.sum(1)
 
     def shown(places: np.ndarray, there: np.ndarray) -> np.ndarray:
         return 0.7 * z[places] * factors[there.sum(1)][:, None]
 
-    one = calibrate(0.7 * z * factors[counts][:, None], y, np.ones(4000), present, shown, Wanted("class", LEVEL), 0)
+    one = calibrate(
+        0.7 * z * factors[counts][:, None],
+        y,
+        np.ones(4000),
+        present,
+        shown,
+        Wanted("class", LEVEL),
+        0,
+    )
     assert one.temperature[1:] == pytest.approx(factors[1:], rel=0.12)
     fresh, truth = drawn(rng, 6000)
     for m in (1, 2, 3):
@@ -151,7 +215,10 @@ def test_hidden_fields_leave_every_subset_as_likely() -> None:
     assert (found.sum(1) == 2).all() and not found[:, 0].any()
     for a, b in combinations((1, 2, 3), 2):
         assert (found[:, a] & found[:, b]).mean() == pytest.approx(1 / 3, abs=0.02)
-    assert np.array_equal(found, calibration.hide(present, 2, 0)) and (calibration.hide(present, 9, 0) == present).all()
+    assert (
+        np.array_equal(found, calibration.hide(present, 2, 0))
+        and (calibration.hide(present, 9, 0) == present).all()
+    )
 
 
 def test_slope_and_shift_of_a_label_are_recovered() -> None:
@@ -179,5 +246,7 @@ def test_the_best_threshold_is_half_of_the_best_f1() -> None:
     def f1(at: float) -> float:
         return 2 * ((p >= at) & (label == 1)).sum() / ((p >= at).sum() + label.sum())
 
-    assert f1(calibration.best_threshold(p, label)) == pytest.approx(max(f1(q) for q in np.unique(p)))
+    assert f1(calibration.best_threshold(p, label)) == pytest.approx(
+        max(f1(q) for q in np.unique(p))
+    )
     assert calibration.best_threshold(p, np.zeros(30, int)) == 0.5

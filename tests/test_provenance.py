@@ -11,10 +11,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gobelin.provenance import SOURCE, is_marked, read_lineage, save_png
+from gobelin.data.provenance import SOURCE, is_marked, read_lineage, save_png
 
-LINEAGE = {"generator": "gan", "seed": 7, "weights": "ab12", "condition": {"text": "a red circle"}, "parents": ["r1", "r2"]}
-AWKWARD = {"text": "un \"été\" à Åre <b>&amp; 東京 🦜</b> {x} 'q' ]]> \\n", "key é": ["\u2028", "50 %"]}
+LINEAGE = {
+    "generator": "gan",
+    "seed": 7,
+    "weights": "ab12",
+    "condition": {"text": "a red circle"},
+    "parents": ["r1", "r2"],
+}
+AWKWARD = {
+    "text": "un \"été\" à Åre <b>&amp; 東京 🦜</b> {x} 'q' ]]> \\n",
+    "key é": ["\u2028", "50 %"],
+}
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 IPTC = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}"
 
@@ -25,7 +34,9 @@ def pixels(channels: int = 3) -> np.ndarray:
 
 @pytest.mark.parametrize("lineage", [LINEAGE, AWKWARD, {}], ids=["plain", "awkward", "empty"])
 @pytest.mark.parametrize("trained", [True, False])
-def test_lineage_comes_back_and_the_xmp_says_the_same(lineage: dict, trained: bool, tmp_path: Path) -> None:
+def test_lineage_comes_back_and_the_xmp_says_the_same(
+    lineage: dict, trained: bool, tmp_path: Path
+) -> None:
     path = tmp_path / "made.png"
     save_png(path, pixels(), lineage, trained)
     assert read_lineage(path) == lineage
@@ -75,13 +86,21 @@ def test_another_tools_jpeg_is_recognised(kind: str) -> None:
     plain = io.BytesIO()
     Image.fromarray(pixels()).save(plain, "JPEG")
     body = b"http://ns.adobe.com/xap/1.0/\0" + packet.encode()
-    marked = plain.getvalue()[:2] + b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body + plain.getvalue()[2:]
+    marked = (
+        plain.getvalue()[:2]
+        + b"\xff\xe1"
+        + (len(body) + 2).to_bytes(2, "big")
+        + body
+        + plain.getvalue()[2:]
+    )
     Image.open(io.BytesIO(marked)).load()  # still a JPEG
     assert is_marked(marked) and not is_marked(plain.getvalue())
 
 
 def test_a_photograph_that_says_so_is_not_marked() -> None:
-    assert not is_marked(f"{SOURCE}digitalCapture".encode()) and not is_marked(b"algorithmicMedia, a word in a caption")
+    assert not is_marked(f"{SOURCE}digitalCapture".encode()) and not is_marked(
+        b"algorithmicMedia, a word in a caption"
+    )
 
 
 def test_a_stripped_mark_is_gone_as_the_docstring_admits(tmp_path: Path) -> None:

@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from gobelin import Workbench, catalog, showing
+from gobelin import Workbench
+from gobelin.augmentation import exhibits
+from gobelin.core import catalog
+from gobelin.core.errors import GobelinError
+from gobelin.core.machine import Runtime
 from gobelin.data.fields import Field
 from gobelin.data.images import png_bytes
 from gobelin.data.samples.shapes import Shapes
-from gobelin.errors import GobelinError
-from gobelin.evidence import Finding
-from gobelin.exhibits import Shelf
-from gobelin.judge import Judge
-from gobelin.quality import Seen, quality
-from gobelin.runtime import Runtime
+from gobelin.evidence.findings import Finding
+from gobelin.quality.images import Seen, quality
+from gobelin.quality.judge import Judge
+from gobelin.report.shelf import Shelf
 
 SIZE = 16
 HOW = Judge(metrics=("coverage", "frechet", "kernel"), space_settings={"filters": 2})
@@ -32,20 +34,27 @@ def drawn(n: int, seed: int, colour: float = 0.0) -> Seen:
     labels = np.where(np.arange(n) % 3, "across", "down")
     for image, label in zip(images, labels, strict=True):
         start, width = rng.integers(0, 10), rng.integers(2, 6)
-        part = image[start : start + width] if label == "across" else image[:, start : start + width]
+        part = (
+            image[start : start + width] if label == "across" else image[:, start : start + width]
+        )
         part += rng.uniform(50, 110) * np.array([1 + colour, 1 - colour, 1 - colour])
     return Seen(np.clip(images, 0, 255).astype(np.uint8), labels)
 
 
 def noise(n: int) -> Seen:
-    return Seen(np.random.default_rng(9).integers(0, 256, (n, SIZE, SIZE, 3), dtype=np.uint8), np.repeat("across", n))
+    return Seen(
+        np.random.default_rng(9).integers(0, 256, (n, SIZE, SIZE, 3), dtype=np.uint8),
+        np.repeat("across", n),
+    )
 
 
 TRAIN, HELD_OUT = drawn(500, 0), drawn(300, 1)
 
 
 def values(found: list[Finding], label: str = "") -> dict[str, float]:
-    return {f.name: f.value for f in found if f.scope.get("class", "") == label and f.value is not None}
+    return {
+        f.name: f.value for f in found if f.scope.get("class", "") == label and f.value is not None
+    }
 
 
 def test_the_distance_is_that_of_the_encoders_features(runtime: Runtime) -> None:
@@ -53,9 +62,13 @@ def test_the_distance_is_that_of_the_encoders_features(runtime: Runtime) -> None
     found = values(quality(HOW, TRAIN, HELD_OUT, made, "image", runtime))
     component = catalog.build("encoders", "convolution", {"filters": 2})
     cells = [{"image": png_bytes(i)} for i in TRAIN.images]
-    encoder = component.fit(cells, Field("image", "convolution", ("image",)), {"image": "image"}, runtime)
+    encoder = component.fit(
+        cells, Field("image", "convolution", ("image",)), {"image": "image"}, runtime
+    )
     x, y = (
-        encoder.embed([encoder.decode({"image": png_bytes(i)}, Path())[0] for i in one.images]).astype(float)
+        encoder.embed(
+            [encoder.decode({"image": png_bytes(i)}, Path())[0] for i in one.images]
+        ).astype(float)
         for one in (TRAIN, made)
     )
     a, b = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
@@ -66,13 +79,18 @@ def test_the_distance_is_that_of_the_encoders_features(runtime: Runtime) -> None
 def test_good_images_lie_near_the_floor_and_bad_ones_do_not(runtime: Runtime) -> None:
     whole = quality(HOW, TRAIN, HELD_OUT, drawn(300, 3), "image", runtime)
     good, red, bad = (
-        values(quality(HOW, TRAIN, HELD_OUT, m, "image", runtime)) for m in (drawn(300, 3), drawn(300, 4, 0.4), noise(300))
+        values(quality(HOW, TRAIN, HELD_OUT, m, "image", runtime))
+        for m in (drawn(300, 3), drawn(300, 4, 0.4), noise(300))
     )
     floors = {f.name: f.floor for f in whole if "class" not in f.scope}
     for name in ("precision", "recall", "coverage"):
-        assert good[name] == pytest.approx(floors[name], abs=0.1) and good[name] > red[name] + 0.2, name
+        assert (
+            good[name] == pytest.approx(floors[name], abs=0.1) and good[name] > red[name] + 0.2
+        ), name
         assert bad[name] < 0.05, name
-    assert floors["frechet_distance"] * 0.5 < good["frechet_distance"] < floors["frechet_distance"] * 2
+    assert (
+        floors["frechet_distance"] * 0.5 < good["frechet_distance"] < floors["frechet_distance"] * 2
+    )
     assert good["frechet_distance"] * 3 < red["frechet_distance"] < bad["frechet_distance"]
 
 
@@ -89,9 +107,16 @@ def test_every_metric_speaks_with_its_circumstances(runtime: Runtime) -> None:
 
 
 def test_the_table_tells_the_circumstances(runtime: Runtime, tmp_path: Path) -> None:
-    found = quality(replace(HOW, metrics=("coverage", "transfer")), TRAIN, HELD_OUT, drawn(300, 3), "image", runtime)
+    found = quality(
+        replace(HOW, metrics=("coverage", "transfer")),
+        TRAIN,
+        HELD_OUT,
+        drawn(300, 3),
+        "image",
+        runtime,
+    )
     shelf = Shelf("audit", tmp_path, "verbs/audit", "")
-    showing.quality(found, shelf)
+    exhibits.quality(found, shelf)
     (shown,) = shelf.exhibits
     table = json.loads((tmp_path / "quality.json").read_text(encoding="utf-8"))
     assert [row[table["columns"].index("n")] for row in table["rows"]] == ["300"] * 5
@@ -101,23 +126,38 @@ def test_the_table_tells_the_circumstances(runtime: Runtime, tmp_path: Path) -> 
 
 def test_by_class_where_there_are_images_enough(runtime: Runtime) -> None:
     """40 rows of a class need a distance with fewer features; 4 rows give one line that says so."""
-    few = Seen(drawn(300, 3).images, np.array(["across"] * 240 + ["down"] * 4 + ["never seen"] * 56))
+    few = Seen(
+        drawn(300, 3).images, np.array(["across"] * 240 + ["down"] * 4 + ["never seen"] * 56)
+    )
     found = quality(HOW, TRAIN, HELD_OUT, few, "image", runtime)
     assert {f.scope.get("class", "") for f in found} == {"", "across", "down"}
-    assert {"precision", "coverage", "kernel_distance", "frechet_distance"} <= set(values(found, "across"))
+    assert {"precision", "coverage", "kernel_distance", "frechet_distance"} <= set(
+        values(found, "across")
+    )
     (silent,) = [f for f in found if f.scope.get("class") == "down"]
-    assert silent.value is None and silent.verdict == "too few images to say (n = 4, needs at least 6)"
+    assert (
+        silent.value is None and silent.verdict == "too few images to say (n = 4, needs at least 6)"
+    )
     own = [Seen(s.images[s.labels == "across"], None) for s in (TRAIN, HELD_OUT, few)]
-    settings = replace(HOW, space="pixels", space_settings={"frequencies": 2})  # which learns nothing, so is the same for both
+    settings = replace(
+        HOW, space="pixels", space_settings={"frequencies": 2}
+    )  # which learns nothing, so is the same for both
     of_class = values(quality(settings, TRAIN, HELD_OUT, few, "image", runtime), "across")
     assert of_class == values(quality(settings, *own, "image", runtime))
 
 
 def test_the_space_is_never_the_generators_own(runtime: Runtime) -> None:
     made = drawn(60, 2)
-    for own, other in (("image", "convolution"), ("convolution", "pixels"), ("pixels", "convolution")):
+    for own, other in (
+        ("image", "convolution"),
+        ("convolution", "pixels"),
+        ("pixels", "convolution"),
+    ):
         how = Judge(metrics=("coverage",))
-        assert all(f"feature net {other}" in f.note for f in quality(how, TRAIN, HELD_OUT, made, own, runtime))
+        assert all(
+            f"feature net {other}" in f.note
+            for f in quality(how, TRAIN, HELD_OUT, made, own, runtime)
+        )
     with pytest.raises(GobelinError, match="its own space flatters it"):
         quality(Judge(space="pixels"), TRAIN, HELD_OUT, made, "pixels", runtime)
 
@@ -135,13 +175,16 @@ def test_audit_says_how_good_images_are(tmp_path: Path) -> None:
     """The verb, of a run whose image encoder is the space that would else be taken."""
     settings = {
         "runtime": {"precision": "float32", "threads": 1, "device": "cpu"},
-        "encoders": {"image": {"name": "convolution", "filters": 8}, "text": {"name": "characters"}},
+        "encoders": {
+            "image": {"name": "convolution", "filters": 8},
+            "text": {"name": "characters"},
+        },
         "align": {"width": 16, "steps": 20},
         "fusion": {"settings": {"steps": 20}},
         "generator": {"steps": 8, "size": 16, "settings": {"width": 8, "batch": 16}},
         "augment": {"ratio": 0.5},
         "judge": {"planted": 20, "metrics": ["coverage", "kernel"]},
-    }  # fmt: skip
+    }
     source = Shapes(rows=160).write(tmp_path / "data", seed=3)
     bench = Workbench(source, target="shape", run=tmp_path / "run", settings=settings)
     bench.fit(generator=True)

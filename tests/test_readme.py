@@ -7,15 +7,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gobelin import catalog
-from gobelin.cli import cli
+from gobelin.core import catalog
+from gobelin.interfaces.cli import cli
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_its_tables_are_those_of_the_results_files() -> None:
-    done = subprocess.run([sys.executable, "benchmarks/readme.py", "--check"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "benchmarks/readme.py", "--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -48,8 +53,16 @@ def test_its_python_runs(tmp_path: Path) -> None:
         '"generator": {"steps": 20, "size": 16, "settings": {"width": 8, "batch": 16}}, '
         '"augment": {"seeds": 2, "ratio": (0.25,)}, "judge": {"planted": 42}'
     )
-    code = code.replace('"records.csv"', repr(str(source))).replace('"group"', '"shape"').replace('"a class"', '"circle"')
-    code = code.replace("settings={}", "settings={" + quick + "}").replace('"runs/first"', repr(str(tmp_path / "run")))
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    code = (
+        code.replace('"records.csv"', repr(str(source)))
+        .replace('"group"', '"shape"')
+        .replace('"a class"', '"circle"')
+    )
+    code = code.replace("settings={}", "settings={" + quick + "}").replace(
+        '"runs/first"', repr(str(tmp_path / "run"))
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "report.html").is_file() and "verdict" in done.stdout

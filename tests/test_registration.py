@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from gobelin import registration, retrieval
-from gobelin.planting import plant
-from gobelin.registration import FLOOR, WAYS, align, blurred, fits
-from gobelin.retrieval import SIDE, WHOLE, candidates, edges, grey, opened, seen
+from gobelin.privacy import candidates as retrieval
+from gobelin.privacy import registration
+from gobelin.privacy.candidates import SIDE, WHOLE, candidates, edges, grey, opened, seen
+from gobelin.privacy.planted_copies import plant
+from gobelin.privacy.registration import FLOOR, WAYS, align, blurred, fits
 
 RNG = np.random.default_rng(0)
 
@@ -39,7 +40,9 @@ def test_candidates_are_the_nearest_rows_by_brute_force() -> None:
         for shown in (x, x.flip(3)):
             best = torch.minimum(best, torch.cdist(edges(shown), there) ** 2)
     wanted = best.topk(retrieval.EDGES, dim=1, largest=False).indices
-    assert [set(r) for r in rows[:, : retrieval.EDGES].tolist()] == [set(r) for r in wanted.tolist()]
+    assert [set(r) for r in rows[:, : retrieval.EDGES].tolist()] == [
+        set(r) for r in wanted.tolist()
+    ]
     assert rows.max() < 600
 
 

@@ -14,9 +14,11 @@ import pytest
 from markdown_it import MarkdownIt
 from PIL import Image
 
-from gobelin import drawing, report, store
-from gobelin.errors import GobelinError
-from gobelin.evidence import Exhibit, Finding
+from gobelin.core import files
+from gobelin.core.errors import GobelinError
+from gobelin.evidence.findings import Exhibit, Finding
+from gobelin.report import drawing
+from gobelin.report import page as report
 
 UGLY = '<script>alert("x")</script>/a|b'
 NASTY = [
@@ -81,12 +83,20 @@ def markdown_page(text: str) -> tuple[list[list[str]], str, list[Any]]:
             rows.append([])
         if token.type in ("td_open", "th_open"):
             rows[-1].append("".join(child.content for child in tokens[k + 1].children or []))
-    return rows, "\n".join(one.content for one in flat if one.type in ("text", "fence", "image", "code_inline")), flat
+    return (
+        rows,
+        "\n".join(
+            one.content for one in flat if one.type in ("text", "fence", "image", "code_inline")
+        ),
+        flat,
+    )
 
 
 def printed(one: Finding) -> str:
     """The number as `Finding.sentence` says it."""
-    plain = Finding("x", comparator="y" if one.comparator else "", value=one.value, unit=one.unit).sentence()
+    plain = Finding(
+        "x", comparator="y" if one.comparator else "", value=one.value, unit=one.unit
+    ).sentence()
     return plain.split(": ", 1)[1].removesuffix(".")
 
 
@@ -94,20 +104,26 @@ def picture(path: Path, size: int = 16, colour: str = "red", kind: str = "PNG") 
     path.parent.mkdir(exist_ok=True)
     exif = Image.Exif()
     exif[0x010E] = "the address of a house"
-    Image.new("RGB", (size, size), colour).save(path, kind, **({"exif": exif} if kind == "JPEG" else {}))
+    Image.new("RGB", (size, size), colour).save(
+        path, kind, **({"exif": exif} if kind == "JPEG" else {})
+    )
     return path.read_bytes()
 
 
 EXHIBITS: dict[str, tuple[str, dict[str, Any]]] = {
     "check/rows": (
         "bars",
-        {"rows": [{"label": UGLY, "value": 30}, {"label": "b", "value": 7, "low": None}], "title": "rows"},
+        {
+            "rows": [{"label": UGLY, "value": 30}, {"label": "b", "value": 7, "low": None}],
+            "title": "rows",
+        },
     ),
     "evaluate/subsets": (
         "bars",
         {
             "rows": [
-                {"label": f"set {k}", "value": v, "low": v - 0.1, "high": v + 0.1, "n": 40} for k, v in enumerate((0.3, 0.55))
+                {"label": f"set {k}", "value": v, "low": v - 0.1, "high": v + 0.1, "n": 40}
+                for k, v in enumerate((0.3, 0.55))
             ],
             "chance": 0.25,
             "unit": "share",
@@ -117,7 +133,13 @@ EXHIBITS: dict[str, tuple[str, dict[str, Any]]] = {
         "forest",
         {
             "rows": [
-                {"label": "generated", "value": 0.012, "low": -0.004, "high": 0.028, "verdict": "no evidence"},
+                {
+                    "label": "generated",
+                    "value": 0.012,
+                    "low": -0.004,
+                    "high": 0.028,
+                    "verdict": "no evidence",
+                },
                 {"label": UGLY, "value": -0.03, "low": -0.05, "high": -0.01, "verdict": "harmed"},
             ],
             "zero": 0,
@@ -160,7 +182,10 @@ EXHIBITS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def findings() -> list[Finding]:
-    many = [Finding("training_rows", {"class": f"class {k}"}, value=float(k), n=k, source="check") for k in range(30)]
+    many = [
+        Finding("training_rows", {"class": f"class {k}"}, value=float(k), n=k, source="check")
+        for k in range(30)
+    ]
     ugly = [
         Finding(
             "recall_of_class",
@@ -176,7 +201,14 @@ def findings() -> list[Finding]:
         for k, one in enumerate([UGLY, *NASTY])
     ]
     search = [
-        Finding(f"recall@{k}", {"from": a, "to": b}, value=k / 11, unit="points", source="search", note="pool of 9")
+        Finding(
+            f"recall@{k}",
+            {"from": a, "to": b},
+            value=k / 11,
+            unit="points",
+            source="search",
+            note="pool of 9",
+        )
         for k in (1, 5, 10)
         for a, b in (("text", "image"), ("image", "text"))
     ]
@@ -221,19 +253,23 @@ def findings() -> list[Finding]:
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     folder = tmp_path / "run"
-    store.write_lines(folder / "findings.jsonl", [one.to_dict() for one in findings()])
+    files.write_lines(folder / "findings.jsonl", [one.to_dict() for one in findings()])
     exhibits = [
         Exhibit(name, kind, f"exhibits/{k}.json", f"Caption of {name}, {UGLY}", f"Credit {UGLY}")
         for k, (name, (kind, _)) in enumerate(EXHIBITS.items())
     ]
     for one, (_, data) in zip(exhibits, EXHIBITS.values(), strict=True):
-        store.write_json(folder / one.data, data)
-    store.write_lines(folder / "exhibits.jsonl", [one.to_dict() for one in exhibits])
-    store.write_json(folder / "settings.json", {"seed": 7, "name": f"```\n{UGLY}"})
-    store.write_json(folder / "environment.json", {"python": "3.11", "cuda": None, "versions": {"torch": UGLY}})
+        files.write_json(folder / one.data, data)
+    files.write_lines(folder / "exhibits.jsonl", [one.to_dict() for one in exhibits])
+    files.write_json(folder / "settings.json", {"seed": 7, "name": f"```\n{UGLY}"})
+    files.write_json(
+        folder / "environment.json", {"python": "3.11", "cuda": None, "versions": {"torch": UGLY}}
+    )
     column = {"name": UGLY, "kind": "image", "role": "", "confidence": 0.98, "reason": "paths"}
     fields = [{"name": "picture", "encoder": "pixels", "columns": [UGLY]}]
-    store.write_json(folder / "schema.json", {"columns": [column], "fields": fields, "unread": ["left"]})
+    files.write_json(
+        folder / "schema.json", {"columns": [column], "fields": fields, "unread": ["left"]}
+    )
     picture(folder / "images" / "a b.png")
     picture(folder / "images" / "s.png", 48, "blue")
     return folder
@@ -246,7 +282,7 @@ def rendered(folder: Path) -> tuple[str, str]:
 
 
 def redraw(folder: Path, name: str, data: object) -> None:
-    store.write_json(folder / f"exhibits/{list(EXHIBITS).index(name)}.json", data)
+    files.write_json(folder / f"exhibits/{list(EXHIBITS).index(name)}.json", data)
 
 
 def test_every_finding_is_in_both_pages_with_its_number(run: Path) -> None:
@@ -256,7 +292,9 @@ def test_every_finding_is_in_both_pages_with_its_number(run: Path) -> None:
         for one in findings():
             scope = [" ".join(value.split()) for value in one.scope.values()]
             with_number = [line for line in lines if printed(one) in line]
-            assert any(all(value in " | ".join(line) for value in scope) for line in with_number), one.sentence()
+            assert any(all(value in " | ".join(line) for value in scope) for line in with_number), (
+                one.sentence()
+            )
 
 
 def test_what_is_beside_the_number_is_there_too(run: Path) -> None:
@@ -283,14 +321,18 @@ def test_page_is_one_sound_file_without_network_or_script(run: Path) -> None:
     page = Page(html)
     assert html.startswith("<!DOCTYPE html>")
     assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.tags}
-    assert all(one["src"].startswith("data:image/png;base64,") and one["alt"] for one in page.all("img"))
+    assert all(
+        one["src"].startswith("data:image/png;base64,") and one["alt"] for one in page.all("img")
+    )
     identifiers = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(identifiers) == len(set(identifiers))
     assert {one["href"] for one in page.all("a")} <= {f"#{one}" for one in identifiers}
     assert not [key for _, attributes in page.tags for key in attributes if key.startswith("on")]
     assert "url(" not in html and "@import" not in html
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
-    assert levels.count(1) == 1 and all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert levels.count(1) == 1 and all(
+        after <= before + 1 for before, after in zip(levels, levels[1:], strict=False)
+    )
 
 
 def test_words_of_the_data_stay_words(run: Path) -> None:
@@ -300,7 +342,11 @@ def test_words_of_the_data_stay_words(run: Path) -> None:
     for one in [UGLY, *NASTY]:
         assert one in page.text
         assert " ".join(one.split()) in text
-    assert not [token for token in tokens if token.type in ("html_inline", "html_block", "em_open", "link_open")]
+    assert not [
+        token
+        for token in tokens
+        if token.type in ("html_inline", "html_block", "em_open", "link_open")
+    ]
     sources = [token.attrs["src"] for token in tokens if token.type == "image"]
     assert set(sources) == {"images/a%20b.png", "images/gone.png", "images/s.png"}
     assert any("about" in word for word in text.split())
@@ -315,8 +361,18 @@ def test_the_verdicts_sections_come_first(run: Path) -> None:
 
 @pytest.mark.parametrize("word", [*report.VERDICTS, UGLY])
 def test_verdict_is_on_top_in_words(run: Path, word: str) -> None:
-    one = Finding("verdict", {"arm": "generated"}, "", 0.0123, 0.001, 0.0281, unit="points", verdict=word, source="augment")
-    store.write_lines(run / "findings.jsonl", [one.to_dict()])
+    one = Finding(
+        "verdict",
+        {"arm": "generated"},
+        "",
+        0.0123,
+        0.001,
+        0.0281,
+        unit="points",
+        verdict=word,
+        source="augment",
+    )
+    files.write_lines(run / "findings.jsonl", [one.to_dict()])
     html, markdown = rendered(run)
     above = Page(html[: html.index("<nav")] + "</body></html>").text
     assert word in above and "+1.2 points" in above and "+0.1 to +2.8" in above
@@ -326,35 +382,62 @@ def test_verdict_is_on_top_in_words(run: Path, word: str) -> None:
 def test_key_figures(run: Path) -> None:
     html, _ = rendered(run)
     tiles = Page(re.search(r'<dl class="figures">.*?</dl>', html, re.S)[0]).text
-    assert tiles.count("points") == 5 and all(v in tiles for v in ("71.3 points", "9.1 points", "0.4 points", "11.1 points"))
+    assert tiles.count("points") == 5 and all(
+        v in tiles for v in ("71.3 points", "9.1 points", "0.4 points", "11.1 points")
+    )
 
 
 def test_long_tables_and_numbers_that_are_drawn_are_folded(run: Path) -> None:
     more = [Finding("grain", {"place": str(k)}, value=float(k), source="zeta") for k in range(30)]
-    store.write_lines(run / "findings.jsonl", [one.to_dict() for one in (*findings(), *more)])
+    files.write_lines(run / "findings.jsonl", [one.to_dict() for one in (*findings(), *more)])
     html, _ = rendered(run)
     folded = [Page(one) for one in re.findall(r"<details>.*?</details>", html, re.S)]
     assert any(len(one.rows) == 31 and "grain: 30 rows" in one.text for one in folded)
     assert any(len(one.rows) == 31 and "Every number of check" in one.text for one in folded)
-    assert all("stray" not in one.text for one in folded)  # of a verb that shows nothing else, and short
+    assert all(
+        "stray" not in one.text for one in folded
+    )  # of a verb that shows nothing else, and short
 
 
 def test_one_line_joins_the_three_and_the_study_is_told_in_a_paragraph(run: Path) -> None:
     told = Finding("protocol", note=f"Settled beforehand {UGLY}.", source="augment")
     more = [
-        Finding("screened_out", {"generator": "flow, training seed 0", "why": "copy of a training image"}, value=3.0, n=400,
-                source="augment"),
-        Finding("frechet_distance_corrected", {"generator seed": "0"}, value=3.8, floor=2.5, source="audit"),
-        Finding("next", {"arm": "generated"}, note="About 1210 test units are needed.", source="augment"), told,
-    ]  # fmt: skip
-    store.write_lines(run / "findings.jsonl", [one.to_dict() for one in (*findings(), *more)])
+        Finding(
+            "screened_out",
+            {"generator": "flow, training seed 0", "why": "copy of a training image"},
+            value=3.0,
+            n=400,
+            source="augment",
+        ),
+        Finding(
+            "frechet_distance_corrected",
+            {"generator seed": "0"},
+            value=3.8,
+            floor=2.5,
+            source="audit",
+        ),
+        Finding(
+            "next", {"arm": "generated"}, note="About 1210 test units are needed.", source="augment"
+        ),
+        told,
+    ]
+    files.write_lines(run / "findings.jsonl", [one.to_dict() for one in (*findings(), *more)])
     html, markdown = rendered(run)
-    above = Page(html[html.index('<section class="verdict') : html.index("</section>")] + "</section>").text
-    parts = ("No evidence of help or harm, +1.2 points (-0.4 to +2.8)", "3 of 400 images are copies and were removed",
-             "quality within 1.3 of the real floor", "The interval holds zero.", "About 1210 test units are")  # fmt: skip
+    above = Page(
+        html[html.index('<section class="verdict') : html.index("</section>")] + "</section>"
+    ).text
+    parts = (
+        "No evidence of help or harm, +1.2 points (-0.4 to +2.8)",
+        "3 of 400 images are copies and were removed",
+        "quality within 1.3 of the real floor",
+        "The interval holds zero.",
+        "About 1210 test units are",
+    )
     for text in (above, markdown_page(markdown[: markdown.index("##")])[1]):
         places = [text.index(part) for part in parts]
-        assert places[:3] == sorted(places[:3]) and min(places[3:]) > places[2]  # the line stands on top
+        assert (
+            places[:3] == sorted(places[:3]) and min(places[3:]) > places[2]
+        )  # the line stands on top
     for text in (Page(html).text, markdown_page(markdown)[1]):
         assert "How the study was done" in text and f"Settled beforehand {UGLY}." in text
         for word in report.GLOSSARY:
@@ -363,10 +446,16 @@ def test_one_line_joins_the_three_and_the_study_is_told_in_a_paragraph(run: Path
 
 
 def test_an_audit_alone_has_its_line_too(run: Path) -> None:
-    store.write_lines(run / "findings.jsonl", [Finding("copies", value=0.01, n=400, unit="share", source="audit").to_dict()])
+    files.write_lines(
+        run / "findings.jsonl",
+        [Finding("copies", value=0.01, n=400, unit="share", source="audit").to_dict()],
+    )
     html, markdown = rendered(run)
     for text in (Page(html).text, markdown):
-        assert "was not studied (gobelin augment); 4 of 400 images are copies and were not removed" in text
+        assert (
+            "was not studied (gobelin augment); 4 of 400 images are copies and were not removed"
+            in text
+        )
 
 
 def test_missing_files_are_said_and_the_rest_is_shown(run: Path) -> None:
@@ -392,12 +481,17 @@ def test_missing_files_are_said_and_the_rest_is_shown(run: Path) -> None:
 
 def test_an_empty_folder_has_a_page_and_no_folder_has_none(tmp_path: Path) -> None:
     html, markdown = rendered(tmp_path)
-    assert "nothing has been judged yet" in Page(html).text and "nothing has been judged yet" in markdown
+    assert (
+        "nothing has been judged yet" in Page(html).text
+        and "nothing has been judged yet" in markdown
+    )
     with pytest.raises(GobelinError, match="no such run folder"):
         report.render(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("path", ["../secret.png", "images/../../secret.png", "/etc/hostname", "images/link.png"])
+@pytest.mark.parametrize(
+    "path", ["../secret.png", "images/../../secret.png", "/etc/hostname", "images/link.png"]
+)
 @pytest.mark.parametrize("where", ["image", "data"])
 def test_paths_that_leave_the_folder_are_refused(run: Path, path: str, where: str) -> None:
     picture(run.parent / "secret.png")
@@ -405,15 +499,19 @@ def test_paths_that_leave_the_folder_are_refused(run: Path, path: str, where: st
     if where == "image":
         redraw(run, "generate/sheet", {"groups": [{"label": "x", "images": [path]}]})
     else:
-        store.write_lines(run / "exhibits.jsonl", [Exhibit("check/x", "table", path).to_dict()])
+        files.write_lines(run / "exhibits.jsonl", [Exhibit("check/x", "table", path).to_dict()])
     with pytest.raises(GobelinError, match="leaves the run folder"):
         report.render(run)
     assert not (run / "report.html").exists()
 
 
-@pytest.mark.parametrize("path", ["x" * 5000, "a\0b", "http://example.org/a.png", "", "images", "caf\ud800.png", 7])
+@pytest.mark.parametrize(
+    "path", ["x" * 5000, "a\0b", "http://example.org/a.png", "", "images", "caf\ud800.png", 7]
+)
 def test_impossible_image_names_become_placeholders(run: Path, path: object) -> None:
-    (run / "exhibits/5.json").write_text(json.dumps({"groups": [{"label": "here", "images": [path]}]}), encoding="utf-8")
+    (run / "exhibits/5.json").write_text(
+        json.dumps({"groups": [{"label": "here", "images": [path]}]}), encoding="utf-8"
+    )
     html, markdown = rendered(run)
     assert "can't be shown" in Page(html).text and "here" in markdown
 
@@ -441,7 +539,10 @@ def test_rendering_twice_gives_the_same_and_tells_its_progress(run: Path) -> Non
 def test_places_of_a_forest_read_back_as_its_numbers(run: Path) -> None:
     html, _ = rendered(run)
     plot = re.search(r"<h3>forest</h3>.*?</ol>", html, re.S)[0]
-    ticks = [(float(at), float(text) / 100) for at, text in re.findall(r'<text[^>]* x="([\d.]+)%"[^>]*>([^<]+)<', plot)]
+    ticks = [
+        (float(at), float(text) / 100)
+        for at, text in re.findall(r'<text[^>]* x="([\d.]+)%"[^>]*>([^<]+)<', plot)
+    ]
     (a, low), (b, high) = ticks[0], ticks[-1]
 
     def value(percent: str) -> float:
@@ -451,22 +552,32 @@ def test_places_of_a_forest_read_back_as_its_numbers(run: Path) -> None:
     points = [value(at) for at in re.findall(r'<circle class="point" cx="([\d.]+)%"', plot)]
     assert points == pytest.approx([row["value"] for row in rows], abs=2e-5)
     spans = re.findall(r'<line class="whisker" x1="([\d.]+)%" x2="([\d.]+)%" y1="0" y2="0"', plot)
-    assert [value(x) for span in spans for x in span] == pytest.approx([-0.004, 0.028, -0.05, -0.01], abs=2e-5)
+    assert [value(x) for span in spans for x in span] == pytest.approx(
+        [-0.004, 0.028, -0.05, -0.01], abs=2e-5
+    )
     zero = re.search(r'class="zero" x1="([\d.]+)%', plot)[1]
     start, width = re.search(r'class="band" x="([\d.]+)%" width="([\d.]+)%', plot).groups()
     assert value(zero) == pytest.approx(0, abs=2e-5)
-    assert (value(start), value(str(float(start) + float(width)))) == pytest.approx((-0.01, 0.01), abs=2e-5)
+    assert (value(start), value(str(float(start) + float(width)))) == pytest.approx(
+        (-0.01, 0.01), abs=2e-5
+    )
 
 
 def test_bars_of_scores_start_at_zero_and_end_at_a_hundred(run: Path) -> None:
     html, _ = rendered(run)
     plot = re.search(r"<h3>subsets</h3>.*?</figure>", html, re.S)[0]
-    assert re.findall(r'class="bar" x="([\d.]+)%" width="([\d.]+)%"', plot) == [("0.0", "30.0"), ("0.0", "55.0")]
+    assert re.findall(r'class="bar" x="([\d.]+)%" width="([\d.]+)%"', plot) == [
+        ("0.0", "30.0"),
+        ("0.0", "55.0"),
+    ]
     assert 'class="chance" x1="25.0%"' in plot and "chance, 25.0 %" in plot
     assert re.findall(r"<text[^>]*>([^<]+)<", plot) == ["0", "20", "40", "60", "80", "100"]
 
 
-@pytest.mark.parametrize("values", [[0, 1], [-0.06, 0.028], [5, 5], [0, 0], [1e-9, 3e-9], [-7e6, 12], [None, float("nan")]])
+@pytest.mark.parametrize(
+    "values",
+    [[0, 1], [-0.06, 0.028], [5, 5], [0, 0], [1e-9, 3e-9], [-7e6, 12], [None, float("nan")]],
+)
 def test_an_axis_holds_its_values_in_few_round_steps(values: list[float | None]) -> None:
     scale = drawing.Scale.around(values)
     assert all(-1e-6 <= scale.at(v) <= 100 + 1e-6 for v in values if drawing.finite(v))
@@ -479,8 +590,14 @@ def test_a_curve_breaks_where_a_value_is_missing_and_says_when_it_is_thinned(run
     drawn = drawing.curve(EXHIBITS["fit/loss"][1], run)
     first, second = drawn["lines"]
     assert first["pieces"] == [[(0.0, 0.0), (25.0, 25.0)], [(75.0, 75.0), (100.0, 100.0)]]
-    assert second["pieces"] == [[(50.0, 37.5)]] and second["dots"] and first["alt"] == "4 at 0 to 0 at 4"
-    redraw(run, "fit/loss", {"x": list(range(5000)), "series": {"a": [k / 5000 for k in range(5000)]}})
+    assert (
+        second["pieces"] == [[(50.0, 37.5)]]
+        and second["dots"]
+        and first["alt"] == "4 at 0 to 0 at 4"
+    )
+    redraw(
+        run, "fit/loss", {"x": list(range(5000)), "series": {"a": [k / 5000 for k in range(5000)]}}
+    )
     html, markdown = rendered(run)
     assert "One point in 9 of 5000 is drawn" in html and "One point in 417 of 5000" in markdown
     assert len(html) < 100_000
@@ -490,7 +607,12 @@ def test_images_are_embedded_small_and_without_what_a_camera_wrote(run: Path) ->
     original = picture(run / "images/a b.png", 32, "green")
     kept = drawing.picture(run, "images/a b.png", "x")
     assert base64.b64decode(kept.uri.split(",")[1]) == original
-    assert (kept.width, kept.height, kept.pixelated, kept.link) == (64, 64, True, "images/a%20b.png")
+    assert (kept.width, kept.height, kept.pixelated, kept.link) == (
+        64,
+        64,
+        True,
+        "images/a%20b.png",
+    )
     assert b"address" in picture(run / "images/photo.jpg", 900, "green", "JPEG")
     photo = drawing.picture(run, "images/photo.jpg", "x")
     raw = base64.b64decode(photo.uri.split(",")[1])

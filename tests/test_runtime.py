@@ -13,20 +13,26 @@ import numpy as np
 import pytest
 import torch
 
-from gobelin import runtime
-from gobelin.runtime import Runtime, derived_seed, environment, generator, numpy_generator
+from gobelin.core import machine
+from gobelin.core.machine import Runtime, derived_seed, environment, generator, numpy_generator
 
-CORES = runtime.cores
+CORES = machine.cores
 
 
 def test_derived_seed_is_the_hash_that_it_says() -> None:
     digest = hashlib.sha256(b"(7, 'noise', 3)").digest()
     assert derived_seed(7, "noise", 3) == int.from_bytes(digest[:8], "little") // 2
-    assert derived_seed(0, "shapes") == 2101824188592329251  # golden: a run of an older version repeats
+    assert (
+        derived_seed(0, "shapes") == 2101824188592329251
+    )  # golden: a run of an older version repeats
 
 
 def test_paths_and_seeds_give_different_streams() -> None:
-    paths = [(s, *p) for s in (0, 1, -1, 2**62) for p in ((), ("a",), ("a", 1), ("a", "1"), (1, "a"), ("a1",))]
+    paths = [
+        (s, *p)
+        for s in (0, 1, -1, 2**62)
+        for p in ((), ("a",), ("a", 1), ("a", "1"), (1, "a"), ("a1",))
+    ]
     assert len({derived_seed(*p) for p in paths}) == len(paths)
     assert derived_seed(np.int64(3), "a") == derived_seed(3, "a")  # type: ignore[arg-type]
 
@@ -39,7 +45,11 @@ def test_noise_of_an_item_depends_on_neither_order_nor_batch() -> None:
     torch.randn(100)
     assert torch.equal(alone[3], many[3]) and torch.equal(noise([3])[3], many[3])
     assert not torch.equal(many[9], many[1])
-    assert numpy_generator(5, "x").random() == numpy_generator(5, "x").random() != numpy_generator(5, "y").random()
+    assert (
+        numpy_generator(5, "x").random()
+        == numpy_generator(5, "x").random()
+        != numpy_generator(5, "y").random()
+    )
 
 
 def test_streams_are_independent_standard_normals() -> None:
@@ -49,7 +59,7 @@ def test_streams_are_independent_standard_normals() -> None:
 
 
 def test_resolved_is_concrete_and_replays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "cores", CORES)  # the suite's own says 1
+    monkeypatch.setattr(machine, "cores", CORES)  # the suite's own says 1
     found = Runtime(seed=3).resolved()
     try:
         assert torch.zeros(1, device=found.device).numel() == 1
@@ -62,7 +72,9 @@ def test_resolved_is_concrete_and_replays(monkeypatch: pytest.MonkeyPatch) -> No
         torch.set_num_threads(1)
 
 
-@pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)]
+)
 def test_autocast_gives_the_chosen_precision(precision: str, dtype: torch.dtype) -> None:
     with Runtime(0, "cpu", precision, 1).apply().autocast():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype

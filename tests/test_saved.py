@@ -19,12 +19,14 @@ from markdown_it import MarkdownIt
 from PIL import Image
 
 import gobelin
-from gobelin import Workbench, card, catalog, saved
-from gobelin.cli import main
-from gobelin.errors import GobelinError, MissingExtra
-from gobelin.evidence import Finding
-from gobelin.provenance import save_png
-from gobelin.store import MANIFEST, file_hash, read_json, write_json
+from gobelin import Workbench
+from gobelin.core import catalog
+from gobelin.core.errors import GobelinError, MissingExtra
+from gobelin.core.files import MANIFEST, file_hash, read_json, write_json
+from gobelin.data.provenance import save_png
+from gobelin.evidence.findings import Finding
+from gobelin.interfaces.cli import main
+from gobelin.workbench import card, save
 
 WORD, IDENTITY, PLACE = "zyxquartz", "patient-vonnegut", "hiddenplace"
 QUICK = {
@@ -37,7 +39,12 @@ QUICK = {
     "judge": {"planted": 42},
     "data": {"cited": "Drawn by Gobelin, CC BY-SA 4.0"},
 }
-ASKED = [{}, {"label": "circle"}, {"query": {"text": "a red cross"}}, {"label": "square", "query": {"row": "side=20,hue=0.6"}}]
+ASKED = [
+    {},
+    {"label": "circle"},
+    {"query": {"text": "a red cross"}},
+    {"label": "square", "query": {"row": "side=20,hue=0.6"}},
+]
 
 
 @pytest.fixture(scope="module")
@@ -80,39 +87,56 @@ def bytes_of(paths: list[Path]) -> dict[str, bytes]:
 
 
 def everything(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()
+    }
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=["nothing", "label", "text", "both"])
-def test_images_are_those_of_the_run_to_the_bit(run: Path, kept: Path, tmp_path: Path, asked: dict) -> None:
+def test_images_are_those_of_the_run_to_the_bit(
+    run: Path, kept: Path, tmp_path: Path, asked: dict
+) -> None:
     one = Workbench.open(run).generate([3, 4, 11], out=tmp_path / "run", **asked)
     other = gobelin.from_pretrained(kept).generate([3, 4, 11], out=tmp_path / "saved", **asked)
     assert bytes_of(one) == bytes_of(other) and len(one) == 3
 
 
-def test_an_image_is_a_query_of_a_saved_run_too(run: Path, kept: Path, source: Path, tmp_path: Path) -> None:
+def test_an_image_is_a_query_of_a_saved_run_too(
+    run: Path, kept: Path, source: Path, tmp_path: Path
+) -> None:
     query = {"image": str(source.parent / "images" / "00007.png")}
     one = Workbench.open(run).generate([1], out=tmp_path / "run", query=query)
     other = gobelin.from_pretrained(str(kept)).generate([1], out=tmp_path / "saved", query=query)
     assert bytes_of(one) == bytes_of(other)
 
 
-def test_predictions_and_probabilities_are_those_of_the_run(run: Path, kept: Path, source: Path) -> None:
+def test_predictions_and_probabilities_are_those_of_the_run(
+    run: Path, kept: Path, source: Path
+) -> None:
     one, other = (bench.predict(source) for bench in (Workbench.open(run), Workbench.open(kept)))
-    assert np.array_equal(one.probabilities, other.probabilities) and one.rows() == other.rows() and len(one.ids) == 320
+    assert (
+        np.array_equal(one.probabilities, other.probabilities)
+        and one.rows() == other.rows()
+        and len(one.ids) == 320
+    )
     seen, told = (Workbench.open(folder).describe(text="a red cross") for folder in (run, kept))
     assert told and told == [f for f in seen if f.name == "probability"]
 
 
 def test_nothing_of_rows_or_places_is_in_it(run: Path, kept: Path, source: Path) -> None:
     planted = [WORD, IDENTITY, PLACE, str(source), str(run), str(Path.home()) + "/"]
-    assert WORD.encode() in source.read_bytes() and str(source).encode() in (run / "settings.json").read_bytes()
+    assert (
+        WORD.encode() in source.read_bytes()
+        and str(source).encode() in (run / "settings.json").read_bytes()
+    )
     for name, data in everything(kept).items():
         assert not [word for word in planted if word.encode() in data], name
         assert Path(name).suffix in (".json", ".jsonl", ".safetensors", ".md")
 
 
-def test_using_it_leaves_it_as_it_is(kept: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_using_it_leaves_it_as_it_is(
+    kept: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     before = everything(kept)
     main(["predict", str(kept), str(source), "--out", "predictions.csv"])
@@ -124,9 +148,17 @@ def test_using_it_leaves_it_as_it_is(kept: Path, source: Path, tmp_path: Path, m
 def test_verbs_that_need_the_data_say_so(kept: Path, source: Path) -> None:
     bench, before = Workbench.open(kept), everything(kept)
     calls: list[Callable[[], object]] = [
-        bench.check, bench.fit, bench.evaluate, bench.recall, bench.augment, bench.audit, bench.report, bench.plan,
-        lambda: bench.search(text="a"), lambda: bench.showcase([]),
-    ]  # fmt: skip
+        bench.check,
+        bench.fit,
+        bench.evaluate,
+        bench.recall,
+        bench.augment,
+        bench.audit,
+        bench.report,
+        bench.plan,
+        lambda: bench.search(text="a"),
+        lambda: bench.showcase([]),
+    ]
     for call in calls:
         with pytest.raises(GobelinError, match=r"was saved without its data.*\.$") as caught:
             call()
@@ -150,7 +182,11 @@ def cells(markdown: str) -> list[list[str]]:
 def shown(value: float, unit: str, signed: bool) -> str:
     """The oracle's own print of a number."""
     sign = "+" if signed else ""
-    return f"{100 * value:{sign}.1f}" + (" %" if unit == "share" else " points") if unit else f"{value:{sign}.4g}"
+    return (
+        f"{100 * value:{sign}.1f}" + (" %" if unit == "share" else " points")
+        if unit
+        else f"{value:{sign}.4g}"
+    )
 
 
 def printed_count(f: dict) -> str:
@@ -167,17 +203,26 @@ def test_the_card_says_what_was_found_and_nothing_else(run: Path, kept: Path) ->
         if f["value"] is None:  # too few images to say
             assert f["note"] and any(f["name"].replace("_", " ") in row[0] for row in table), f
             continue
-        what = {shown(f["value"], f["unit"], bool(f["comparator"])), *([printed_count(f)] if f["n"] else [])}
+        what = {
+            shown(f["value"], f["unit"], bool(f["comparator"])),
+            *([printed_count(f)] if f["n"] else []),
+        }
         what |= {f["verdict"]} if f["verdict"] else set()
         if f["low"] is not None and f["unit"] == "share":
             what.add(f"{100 * f['low']:.1f} % to {100 * f['high']:.1f} %")
         assert any(what <= set(row) for row in table), f
-    counted = [row for row in table if row[0].removesuffix("s") in {f["name"].replace("_", " ") for f in found}]
+    counted = [
+        row
+        for row in table
+        if row[0].removesuffix("s") in {f["name"].replace("_", " ") for f in found}
+    ]
     assert len(counted) <= len(quality)
     assert "Not measured: `augment` was not run." in text and text.count("Not measured") == 1
     assert "175 train, 66 valid, 79 test" in text and "only 175 training images" in text
     assert text.startswith("---\nlicense: cc-by-sa-4.0\nlibrary_name: gobelin\ntags: [")
-    assert [json.loads(line) for line in (kept / "findings.jsonl").read_text().splitlines()] == found
+    assert [
+        json.loads(line) for line in (kept / "findings.jsonl").read_text().splitlines()
+    ] == found
 
 
 def test_findings_of_another_generator_are_not_told(run: Path, tmp_path: Path) -> None:
@@ -187,15 +232,26 @@ def test_findings_of_another_generator_are_not_told(run: Path, tmp_path: Path) -
         save_png(path, np.zeros((16, 16, 3), np.uint8), {"weights": "0123456789abcdef"})
     stage = tmp_path / "run" / "verbs" / "audit" / "stage.json"
     write_json(stage, read_json(stage) | {"key": "of another study"})
-    text = gobelin.from_pretrained(Workbench.open(tmp_path / "run").save_pretrained(tmp_path / "out")).card()
+    text = gobelin.from_pretrained(
+        Workbench.open(tmp_path / "run").save_pretrained(tmp_path / "out")
+    ).card()
     for verb in ("generate", "augment", "audit"):
         assert f"Not measured: `{verb}` was not run." in text
-    assert "Nobody has looked whether this generator copies" in text and "Not measured: `evaluate`" not in text
+    assert (
+        "Nobody has looked whether this generator copies" in text
+        and "Not measured: `evaluate`" not in text
+    )
 
 
 @pytest.mark.parametrize(
     "name",
-    ["settings.json", "schema.json", "findings.jsonl", "model/weights.safetensors", "alignment/config.json"],
+    [
+        "settings.json",
+        "schema.json",
+        "findings.jsonl",
+        "model/weights.safetensors",
+        "alignment/config.json",
+    ],
 )
 def test_edited_truncated_and_missing_files_are_one_line(copy: Path, name: str) -> None:
     whole = (copy / name).read_bytes()
@@ -218,11 +274,26 @@ def test_a_damaged_manifest_is_one_line(copy: Path) -> None:
     whole = (copy / MANIFEST).read_text()
     said = json.loads(whole)
     for text, words in (
-        (whole[:100], "missing or damaged"), ("[]", "missing or damaged"), (json.dumps(said | {"format": 9}), "has format 9"),
-        (json.dumps(said | {"files": {**said["files"], "../x.json": {"sha256": "", "bytes": 0}}}), "no part of a saved run"),
-        (json.dumps(said | {"files": {**said["files"], "x.py": {"sha256": "", "bytes": 0}}}), "no part of a saved run"),
-        (json.dumps(said | {"files": {k: v for k, v in said["files"].items() if k != "settings.json"}}), "is missing"),
-    ):  # fmt: skip
+        (whole[:100], "missing or damaged"),
+        ("[]", "missing or damaged"),
+        (json.dumps(said | {"format": 9}), "has format 9"),
+        (
+            json.dumps(
+                said | {"files": {**said["files"], "../x.json": {"sha256": "", "bytes": 0}}}
+            ),
+            "no part of a saved run",
+        ),
+        (
+            json.dumps(said | {"files": {**said["files"], "x.py": {"sha256": "", "bytes": 0}}}),
+            "no part of a saved run",
+        ),
+        (
+            json.dumps(
+                said | {"files": {k: v for k, v in said["files"].items() if k != "settings.json"}}
+            ),
+            "is missing",
+        ),
+    ):
         (copy / MANIFEST).write_text(text)
         refused(copy, words)
     (copy / MANIFEST).unlink()
@@ -230,7 +301,9 @@ def test_a_damaged_manifest_is_one_line(copy: Path) -> None:
         gobelin.from_pretrained(copy)
 
 
-@pytest.mark.parametrize("name", ["model.pkl", "generators/weights.bin", "loader.py", "encoders/image/weights.PT"])
+@pytest.mark.parametrize(
+    "name", ["model.pkl", "generators/weights.bin", "loader.py", "encoders/image/weights.PT"]
+)
 def test_code_and_pickles_are_refused(copy: Path, name: str) -> None:
     (copy / name).write_bytes(b"x")
     refused(copy, "is code or can hold code")
@@ -268,12 +341,17 @@ def test_a_run_without_a_generator_still_predicts(source: Path, tmp_path: Path) 
     loaded = gobelin.from_pretrained(tmp_path / "out")
     assert loaded.predict(source).rows() == bench.predict(source).rows()
     text = loaded.card()
-    assert "Not measured: `evaluate` was not run." in text and "audit" not in text.split("## Quality")[1].split("## Limits")[0]
+    assert (
+        "Not measured: `evaluate` was not run." in text
+        and "audit" not in text.split("## Quality")[1].split("## Limits")[0]
+    )
     with pytest.raises(GobelinError, match="was saved without a generator"):
         loaded.generate([0])
 
 
-def test_without_its_data_a_run_can_be_saved(run: Path, kept: Path, source: Path, tmp_path: Path) -> None:
+def test_without_its_data_a_run_can_be_saved(
+    run: Path, kept: Path, source: Path, tmp_path: Path
+) -> None:
     shutil.copytree(run, tmp_path / "run")
     said = read_json(tmp_path / "run" / "settings.json")
     said["data"]["path"] = str(tmp_path / "nowhere" / "records.csv")
@@ -297,7 +375,10 @@ def test_with_its_index_it_can_be_searched(run: Path, tmp_path: Path) -> None:
     one, other = (Workbench.open(folder).search(4, text="a red cross") for folder in (run, out))
     assert one == other and IDENTITY in one[0].id
     assert "their shared vectors" in gobelin.from_pretrained(out).card()
-    assert {f.name for f in Workbench.open(out).describe(text="a red cross")} == {"probability", "similarity"}
+    assert {f.name for f in Workbench.open(out).describe(text="a red cross")} == {
+        "probability",
+        "similarity",
+    }
 
 
 def test_a_device_that_is_not_here_is_replaced(kept: Path, copy: Path, source: Path) -> None:
@@ -305,8 +386,10 @@ def test_a_device_that_is_not_here_is_replaced(kept: Path, copy: Path, source: P
     said["runtime"] |= {"device": "cuda:63", "threads": 4096}
     write_json(copy / "settings.json", said)
     listed = read_json(copy / MANIFEST)
-    listed["files"]["settings.json"] = {"sha256": file_hash(copy / "settings.json"),
-                                        "bytes": (copy / "settings.json").stat().st_size}  # fmt: skip
+    listed["files"]["settings.json"] = {
+        "sha256": file_hash(copy / "settings.json"),
+        "bytes": (copy / "settings.json").stat().st_size,
+    }
     write_json(copy / MANIFEST, listed)
     runtime = gobelin.from_pretrained(copy).made.settings.runtime
     assert runtime.device != "cuda:63" and 1 <= runtime.threads <= (os.cpu_count() or 1)
@@ -314,8 +397,18 @@ def test_a_device_that_is_not_here_is_replaced(kept: Path, copy: Path, source: P
 
 def test_a_path_of_this_machine_is_never_told(run: Path, source: Path, tmp_path: Path) -> None:
     """A credit line that names the data's place can't be mended for the user, and is refused; a setting with a path is cut."""
-    settings = {"model": "/secret/place/tiny", "local_only": False, "names": ["~/x", "a/b", 3], "in": {"w": "C:\\u\\v"}}
-    assert saved.portable(settings) == {"model": "tiny", "local_only": True, "names": ["x", "a/b", 3], "in": {"w": "v"}}
+    settings = {
+        "model": "/secret/place/tiny",
+        "local_only": False,
+        "names": ["~/x", "a/b", 3],
+        "in": {"w": "C:\\u\\v"},
+    }
+    assert save.portable(settings) == {
+        "model": "tiny",
+        "local_only": True,
+        "names": ["x", "a/b", 3],
+        "in": {"w": "v"},
+    }
     bench = Workbench.open(run, settings={"data": {"cited": f"from {source}"}})
     with pytest.raises(GobelinError, match="would tell where the data lie"):
         bench.save_pretrained(tmp_path / "out")
@@ -325,10 +418,15 @@ def test_a_path_of_this_machine_is_never_told(run: Path, source: Path, tmp_path:
 @pytest.mark.parametrize(
     ("cited", "expected"),
     [
-        ("OpenMoji, CC BY-SA 4.0", "cc-by-sa-4.0"), ("CC-BY-NC-ND 3.0", "cc-by-nc-nd-3.0"), ("ours, CC0", "cc0-1.0"),
-        ("MIT", "unknown"), ("", "unknown"), ("CC BY 4.0 and CC BY-SA 4.0", "unknown"), ("CC BY 4.0: CC BY 4.0", "cc-by-4.0"),
+        ("OpenMoji, CC BY-SA 4.0", "cc-by-sa-4.0"),
+        ("CC-BY-NC-ND 3.0", "cc-by-nc-nd-3.0"),
+        ("ours, CC0", "cc0-1.0"),
+        ("MIT", "unknown"),
+        ("", "unknown"),
+        ("CC BY 4.0 and CC BY-SA 4.0", "unknown"),
+        ("CC BY 4.0: CC BY 4.0", "cc-by-4.0"),
     ],
-)  # fmt: skip
+)
 def test_a_licence_is_read_off_the_credit_line_or_unknown(cited: str, expected: str) -> None:
     assert card.licence(cited) == expected
 
@@ -336,12 +434,25 @@ def test_a_licence_is_read_off_the_credit_line_or_unknown(cited: str, expected: 
 class FakeHub:
     """What the library's API does, with a folder in the place of the network."""
 
-    def __init__(self, place: Path, monkeypatch: pytest.MonkeyPatch, private: bool = True, error: str = "") -> None:
+    def __init__(
+        self, place: Path, monkeypatch: pytest.MonkeyPatch, private: bool = True, error: str = ""
+    ) -> None:
         hub = pytest.importorskip("huggingface_hub")
         self.place, self.private, self.error, self.calls = place, private, error, []
-        for name in ("create_repo", "upload_folder", "repo_info"):  # it takes what the library's own takes
-            own, real = inspect.signature(getattr(FakeHub, name)), inspect.signature(getattr(hub.HfApi, name))
-            named = {p for p, kind in own.parameters.items() if kind.kind is not inspect.Parameter.VAR_KEYWORD}
+        for name in (
+            "create_repo",
+            "upload_folder",
+            "repo_info",
+        ):  # it takes what the library's own takes
+            own, real = (
+                inspect.signature(getattr(FakeHub, name)),
+                inspect.signature(getattr(hub.HfApi, name)),
+            )
+            named = {
+                p
+                for p, kind in own.parameters.items()
+                if kind.kind is not inspect.Parameter.VAR_KEYWORD
+            }
             assert named <= set(real.parameters) and {"private", "exist_ok"} <= set(
                 inspect.signature(hub.HfApi.create_repo).parameters
             )
@@ -358,18 +469,29 @@ class FakeHub:
         return type("Info", (), {"private": self.private})()
 
     def upload_folder(
-        self, repo_id: str, folder_path: str, allow_patterns: list[str], delete_patterns: list[str], commit_message: str
+        self,
+        repo_id: str,
+        folder_path: str,
+        allow_patterns: list[str],
+        delete_patterns: list[str],
+        commit_message: str,
     ) -> None:
         from huggingface_hub.utils import filter_repo_objects
 
-        for name in [n for n in everything(self.place) if any(fnmatch.fnmatch(n, p) for p in delete_patterns)]:
+        for name in [
+            n for n in everything(self.place) if any(fnmatch.fnmatch(n, p) for p in delete_patterns)
+        ]:
             (self.place / name).unlink()
-        for name in filter_repo_objects(sorted(everything(Path(folder_path))), allow_patterns=allow_patterns):
+        for name in filter_repo_objects(
+            sorted(everything(Path(folder_path))), allow_patterns=allow_patterns
+        ):
             (self.place / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(Path(folder_path) / name, self.place / name)
         self.calls.append(("upload", repo_id))
 
-    def download(self, name: str, revision: str | None, allow_patterns: list[str], **asked: object) -> str:
+    def download(
+        self, name: str, revision: str | None, allow_patterns: list[str], **asked: object
+    ) -> str:
         self.calls.append(("download", name, revision, allow_patterns))
         if self.error:
             raise OSError(self.error)
@@ -386,18 +508,26 @@ def test_the_hub_gets_the_files_of_the_manifest_and_gives_them_back(
     (copy / "notes.txt").write_text("mine")
     (copy / "images").mkdir()
     Image.new("RGB", (4, 4)).save(copy / "images" / "own.png")
-    expected = {k: v for k, v in everything(copy).items() if k not in ("notes.txt", "images/own.png")}
+    expected = {
+        k: v for k, v in everything(copy).items() if k not in ("notes.txt", "images/own.png")
+    }
     assert set(expected) == {*read_json(copy / MANIFEST)["files"], MANIFEST}
     assert gobelin.push_to_hub(copy, "somebody/shapes-model") == "https://hub/somebody/shapes-model"
     assert everything(hub.place) == {**expected, "LICENSE": b"theirs"}
-    assert hub.calls[0] == ("create", {"repo_id": "somebody/shapes-model", "private": True, "exist_ok": True})
+    assert hub.calls[0] == (
+        "create",
+        {"repo_id": "somebody/shapes-model", "private": True, "exist_ok": True},
+    )
     loaded = gobelin.from_pretrained("somebody/shapes-model", revision="v1")
     read = ["*.json", "*.jsonl", "*.safetensors", "*.md", "*.png"]
     index = [f"index/*.{kind}" for kind in ("lance", "manifest", "txn", "idx", "arrow", "json")]
     assert hub.calls[-1] == ("download", "somebody/shapes-model", "v1", read + index)
     assert loaded.predict(source).rows() == Workbench.open(run).predict(source).rows()
     main(["save", str(run), "--push", "somebody/shapes-model", "--public"])
-    assert hub.calls[-2][1]["private"] is False and set(everything(hub.place)) == {*expected, "LICENSE"}
+    assert hub.calls[-2][1]["private"] is False and set(everything(hub.place)) == {
+        *expected,
+        "LICENSE",
+    }
 
 
 def test_a_public_repository_is_not_taken_for_a_private_one(
@@ -412,11 +542,18 @@ def test_a_public_repository_is_not_taken_for_a_private_one(
     assert everything(hub.place)
 
 
-def test_the_hubs_failures_are_one_line(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hubs_failures_are_one_line(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hub = FakeHub(tmp_path, monkeypatch, error="no network\nat all")
-    with pytest.raises(GobelinError, match=r"^somebody/model: can't be uploaded \(no network\)\. Log in.*$"):
+    with pytest.raises(
+        GobelinError, match=r"^somebody/model: can't be uploaded \(no network\)\. Log in.*$"
+    ):
         gobelin.push_to_hub(copy, "somebody/model")
-    with pytest.raises(GobelinError, match=r"^somebody/model: can't be downloaded \(no network\)\. Give a folder\.$"):
+    with pytest.raises(
+        GobelinError,
+        match=r"^somebody/model: can't be downloaded \(no network\)\. Give a folder\.$",
+    ):
         gobelin.from_pretrained("somebody/model")
     hub.calls.clear()
     for name in ("nowhere", "a/b/c", tmp_path / "nowhere"):
@@ -428,33 +565,54 @@ def test_the_hubs_failures_are_one_line(copy: Path, tmp_path: Path, monkeypatch:
     assert hub.calls == []  # nothing asks the network unless a repository was named
 
 
-def test_without_the_extra_it_says_how_to_install(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_it_says_how_to_install(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    for work in (lambda: gobelin.from_pretrained("somebody/model"), lambda: gobelin.push_to_hub(copy, "somebody/model")):
+    for work in (
+        lambda: gobelin.from_pretrained("somebody/model"),
+        lambda: gobelin.push_to_hub(copy, "somebody/model"),
+    ):
         with pytest.raises(MissingExtra, match=r"gobelin\[diffusers\]"):
             work()
     assert gobelin.from_pretrained(copy).card()
 
 
-def test_a_pretrained_generator_is_found_at_its_new_place(source: Path, pipelines: dict[str, Path], tmp_path: Path) -> None:
+def test_a_pretrained_generator_is_found_at_its_new_place(
+    source: Path, pipelines: dict[str, Path], tmp_path: Path
+) -> None:
     """The pipeline isn't copied, and its old place isn't told; with its new one the images are the same."""
     pytest.importorskip("diffusers")
-    settings = {"name": "pretrained", "steps": 1, "size": 16, "settings": {"model": str(pipelines["text"]), "evaluations": 2}}
+    settings = {
+        "name": "pretrained",
+        "steps": 1,
+        "size": 16,
+        "settings": {"model": str(pipelines["text"]), "evaluations": 2},
+    }
     bench = Workbench(source, "shape", tmp_path / "run", {**QUICK, "generator": settings})
     bench.fit(generator=True)
     out = bench.save_pretrained(tmp_path / "out")
-    assert not [name for name, data in everything(out).items() if str(pipelines["text"]).encode() in data]
+    assert not [
+        name for name, data in everything(out).items() if str(pipelines["text"]).encode() in data
+    ]
     with pytest.raises(GobelinError, match="no such folder"):
         gobelin.from_pretrained(out).generate([0], out=tmp_path / "none", query={"text": "a bird"})
     elsewhere = shutil.copytree(pipelines["text"], tmp_path / "elsewhere")
-    loaded = gobelin.from_pretrained(out, settings={"generator": {"settings": {"model": str(elsewhere)}}})
+    loaded = gobelin.from_pretrained(
+        out, settings={"generator": {"settings": {"model": str(elsewhere)}}}
+    )
     other = loaded.generate([0, 1], out=tmp_path / "b", query={"text": "a bird"})
-    assert bytes_of(bench.generate([0, 1], out=tmp_path / "a", query={"text": "a bird"})) == bytes_of(other)
+    assert bytes_of(
+        bench.generate([0, 1], out=tmp_path / "a", query={"text": "a bird"})
+    ) == bytes_of(other)
 
 
 def test_notes_that_name_rows_are_left_out(run: Path) -> None:
     made = Workbench.open(run).made
     place = made.settings.data.path
-    found = [Finding("cells_set_aside", value=1.0, note="row 3, column image: is empty"), Finding("a", note=f"see {place}."),
-             Finding("b", note="plain")]  # fmt: skip
-    assert [one.note for one in saved._told(made, found)] == ["", "", "plain"]
+    found = [
+        Finding("cells_set_aside", value=1.0, note="row 3, column image: is empty"),
+        Finding("a", note=f"see {place}."),
+        Finding("b", note="plain"),
+    ]
+    assert [one.note for one in save._told(made, found)] == ["", "", "plain"]

@@ -11,13 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gobelin import catalog, schema
-from gobelin.data.answers import target_of
+from gobelin.core import catalog
+from gobelin.core.errors import GobelinError
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema
-from gobelin.encoders import Sample
-from gobelin.errors import GobelinError
-from gobelin.schema import Choices
+from gobelin.data.targets import target_of
+from gobelin.embedding import schema
+from gobelin.embedding.encoders import Sample
+from gobelin.embedding.schema import Choices
 
 N = 60
 WORDS = "red green small old wooden house tree bird river stone bright cold".split()
@@ -69,12 +70,16 @@ def test_kinds_are_recognised(name: str) -> None:
     found = inferred(planted(name, **{"anchor": list(range(N))}))
     assert found.kind(name) == PLANTED[name][0]
     (column,) = [c for c in found.columns if c.name == name]
-    assert column.role == ("ignore" if column.kind == "unknown" else "cell") and 0 <= column.confidence <= 1
+    assert (
+        column.role == ("ignore" if column.kind == "unknown" else "cell")
+        and 0 <= column.confidence <= 1
+    )
     assert (name in found.unread) == (column.kind == "video")
 
 
 @pytest.mark.parametrize(
-    "values", [(), ([1, 2],), ({"a": 1},), (b"x",), (True,), ("",), ([],), (None,), (1, "a", b"b", [None])]
+    "values",
+    [(), ([1, 2],), ({"a": 1},), (b"x",), (True,), ("",), ([],), (None,), (1, "a", b"b", [None])],
 )
 def test_no_bid_fails_on_odd_values(values: tuple[Any, ...]) -> None:
     for name in catalog.names("encoders"):
@@ -85,13 +90,19 @@ def test_no_bid_fails_on_odd_values(values: tuple[Any, ...]) -> None:
 def test_roles_are_recognised_by_name_and_content() -> None:
     split = ["Train", "valid", "test"] * 20
     found = inferred(planted("price", ID=list(range(N)), split=split, key=[1] * 59 + [2]))
-    assert found.role("id") == "ID" and found.role("split") == "split" and found.role("group") is None
+    assert (
+        found.role("id") == "ID" and found.role("split") == "split" and found.role("group") is None
+    )
     assert {c.name for c in found.columns if c.role == "cell"} == {"price", "key"}
     assert inferred(planted("price", split=[*split[:-1], "else"])).role("split") is None
 
 
 def test_empty_and_constant_columns_are_ignored() -> None:
-    found = inferred(planted("price", none=[None] * N, blank=["  "] * N, same=["x"] * N, nearly=["x"] * 59 + [None]))
+    found = inferred(
+        planted(
+            "price", none=[None] * N, blank=["  "] * N, same=["x"] * N, nearly=["x"] * 59 + [None]
+        )
+    )
     roles = {c.name: (c.kind, c.role) for c in found.columns}
     assert roles["none"] == roles["blank"] == ("empty", "ignore")
     assert roles["same"][1] == "ignore" and roles["nearly"][1] == "cell"
@@ -99,34 +110,63 @@ def test_empty_and_constant_columns_are_ignored() -> None:
 
 def test_what_the_user_says_wins() -> None:
     data = planted("price", "codes", "sentence", "day", "photo", "three_words")
-    said = {"price": "category", "codes": "text", "sentence": "ignore", "day": "time", "three_words": "group"}
+    said = {
+        "price": "category",
+        "codes": "text",
+        "sentence": "ignore",
+        "day": "time",
+        "three_words": "group",
+    }
     found = inferred(data, schema=said)
     assert found.kind("price") == "category" and found.kind("codes") == "text"
-    assert [found.role(r) for r in ("time", "group", "ignore")] == ["day", "three_words", "sentence"]
+    assert [found.role(r) for r in ("time", "group", "ignore")] == [
+        "day",
+        "three_words",
+        "sentence",
+    ]
     assert found.kind("day") == "date" and set(found.field_names) == {"codes", "photo", "table"}
 
 
 def test_columns_of_a_table_are_one_field_and_others_one_each() -> None:
-    found = inferred(planted("price", "sentence", "codes", "photo", "day", "titles", "sound", "film"))
+    found = inferred(
+        planted("price", "sentence", "codes", "photo", "day", "titles", "sound", "film")
+    )
     assert {f.name: (f.encoder, f.columns) for f in found.fields} == {
-        "sentence": ("text", ("sentence",)), "photo": ("image", ("photo",)), "titles": ("text", ("titles",)),
-        "table": ("table", ("price", "codes", "day")), "sound": ("audio", ("sound",)),
-    }  # fmt: skip
+        "sentence": ("text", ("sentence",)),
+        "photo": ("image", ("photo",)),
+        "titles": ("text", ("titles",)),
+        "table": ("table", ("price", "codes", "day")),
+        "sound": ("audio", ("sound",)),
+    }
     assert found.unread == ("film",)
 
 
 def test_declared_fields_and_encoders() -> None:
-    said = {"fields": {"words": ("sentence", "titles"), "money": ("price",)}, "encoders": {"text": {"name": "characters"}}}
+    said = {
+        "fields": {"words": ("sentence", "titles"), "money": ("price",)},
+        "encoders": {"text": {"name": "characters"}},
+    }
     found = inferred(planted("price", "sentence", "titles", "count"), **said)
     assert [(f.name, f.encoder, f.columns) for f in found.fields] == [
-        ("words", "characters", ("sentence", "titles")), ("money", "table", ("price",)), ("table", "table", ("count",)),
-    ]  # fmt: skip
-    assert schema.build_encoder("characters", Choices(encoders={"text": {"name": "characters", "width": 7}})).width == 7
-    with pytest.raises(GobelinError, match="fields.mixed: its columns are read by table, text; one was expected"):
+        ("words", "characters", ("sentence", "titles")),
+        ("money", "table", ("price",)),
+        ("table", "table", ("count",)),
+    ]
+    assert (
+        schema.build_encoder(
+            "characters", Choices(encoders={"text": {"name": "characters", "width": 7}})
+        ).width
+        == 7
+    )
+    with pytest.raises(
+        GobelinError, match="fields.mixed: its columns are read by table, text; one was expected"
+    ):
         inferred(planted("price", "sentence"), fields={"mixed": ("price", "sentence")})
     with pytest.raises(GobelinError, match="fields.titles: a field of this name"):
         inferred(planted("price", "titles"), fields={"titles": ("price",)})
-    with pytest.raises(GobelinError, match="encoders.text.name: 'pixels' reads no text. Known: characters, text"):
+    with pytest.raises(
+        GobelinError, match="encoders.text.name: 'pixels' reads no text. Known: characters, text"
+    ):
         inferred(planted("sentence"), encoders={"text": {"name": "pixels"}})
 
 
@@ -161,9 +201,11 @@ def test_targets() -> None:
     assert target.present.tolist() == [k % 4 != 0 for k in range(N)]
     assert target_of(data, found, ("c1", "z")).values.tolist() == [
         0 if k % 4 and k % 3 == 1 else -1 for k in range(N)
-    ]  # fmt: skip
+    ]
     number = target_of(data, inferred(data, "price"))
-    assert number.kind == "number" and number.values == pytest.approx([float(v) for v in PLANTED["price"][1]])
+    assert number.kind == "number" and number.values == pytest.approx(
+        [float(v) for v in PLANTED["price"][1]]
+    )
     assert target_of(data, inferred(data, "count", schema={"count": "category"})).kind == "class"
     assert not target_of(data, inferred(data)).present.any()
     with pytest.raises(GobelinError, match="row 1, column 'y': 'c1' is not a number"):
@@ -171,30 +213,47 @@ def test_targets() -> None:
 
 
 def test_too_many_classes() -> None:
-    data = Dataset(pa.table({"y": [f"c{k}" for k in range(1001)], "x": list(range(1001))}), Path(), "x.csv")
+    data = Dataset(
+        pa.table({"y": [f"c{k}" for k in range(1001)], "x": list(range(1001))}), Path(), "x.csv"
+    )
     with pytest.raises(GobelinError, match="1001 different classes, at most 1000"):
         target_of(data, inferred(data, "y"))
 
 
 def test_written_and_read_again() -> None:
-    found = inferred(planted("price", "sentence", "film", "day"), "price", fields={"s": ("sentence",)})
+    found = inferred(
+        planted("price", "sentence", "film", "day"), "price", fields={"s": ("sentence",)}
+    )
     assert schema.restored(json.loads(json.dumps(schema.described(found)))) == found
 
 
 def test_the_sample_set_is_read_as_planted(shapes_schema: Schema) -> None:
     kinds = {c.name: (c.kind, c.role) for c in shapes_schema.columns}
     assert kinds == {
-        "id": ("number", "id"), "image": ("image", "cell"), "shape": ("category", "target"), "side": ("number", "cell"),
-        "hue": ("number", "cell"), "noise": ("number", "cell"), "caption": ("text", "cell"),
-    }  # fmt: skip
+        "id": ("number", "id"),
+        "image": ("image", "cell"),
+        "shape": ("category", "target"),
+        "side": ("number", "cell"),
+        "hue": ("number", "cell"),
+        "noise": ("number", "cell"),
+        "caption": ("text", "cell"),
+    }
 
 
 def test_weights_are_numbers_from_zero_up() -> None:
-    table = pa.table({"y": ["a", "b"] * 20, "x": [str(k) for k in range(40)], "w": ["2.5", None, "0", "1"] * 10})
+    table = pa.table(
+        {"y": ["a", "b"] * 20, "x": [str(k) for k in range(40)], "w": ["2.5", None, "0", "1"] * 10}
+    )
     data = Dataset(table, Path("."), "x.csv")
     found = schema.infer(data, "y", Choices(schema={"w": "weight"}))
-    assert schema.weights_of(data, found)[:4].tolist() == [2.5, 1.0, 0.0, 1.0] and "w" not in found.field_names
-    assert schema.weights_of(data, schema.infer(data, "y", Choices(schema={"w": "ignore"}))).tolist() == [1.0] * 40
+    assert (
+        schema.weights_of(data, found)[:4].tolist() == [2.5, 1.0, 0.0, 1.0]
+        and "w" not in found.field_names
+    )
+    assert (
+        schema.weights_of(data, schema.infer(data, "y", Choices(schema={"w": "ignore"}))).tolist()
+        == [1.0] * 40
+    )
     for bad in ("-1", "much", "inf"):
         broken = Dataset(table.set_column(2, "w", pa.array([bad] + ["1"] * 39)), Path("."), "x.csv")
         with pytest.raises(GobelinError, match=f"row 0, column 'w': '{bad}' is no weight"):

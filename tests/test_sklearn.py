@@ -16,11 +16,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from gobelin import Workbench
-from gobelin.errors import GobelinError
-from gobelin.fusion.concat import Concat
+from gobelin.core.errors import GobelinError
+from gobelin.prediction.fusion.concat import Concat
 from gobelin.sklearn import MultimodalClassifier, MultimodalRegressor
 
-QUICK: dict[str, Any] = {"fusion": Concat(steps=40, rate=0.03), "decays": (1e-3,), "folds": 2, "leave_out": ()}
+QUICK: dict[str, Any] = {
+    "fusion": Concat(steps=40, rate=0.03),
+    "decays": (1e-3,),
+    "folds": 2,
+    "leave_out": (),
+}
 BATCHES = "rows come in random batches, so a weight of 2 is not the same random numbers as a row that stands there twice"
 EXCUSED = {
     "check_sample_weight_equivalence_on_dense_data": BATCHES,
@@ -28,7 +33,8 @@ EXCUSED = {
 
 
 @parametrize_with_checks(
-    [MultimodalClassifier(**QUICK), MultimodalRegressor(**QUICK)], expected_failed_checks=lambda estimator: EXCUSED
+    [MultimodalClassifier(**QUICK), MultimodalRegressor(**QUICK)],
+    expected_failed_checks=lambda estimator: EXCUSED,
 )
 def test_scikit_learns_own_checks(estimator: Any, check: Any) -> None:
     check(estimator)
@@ -41,14 +47,22 @@ def planted(n: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
     colours = np.array([(230, 30, 30), (30, 230, 30), (30, 30, 230)], np.uint8)
     words = np.array(["a red one", "some green", "the blue thing"])
     noise = rng.integers(0, 25, (n, 8, 8, 3), np.uint8)
-    images = [Image.fromarray(np.clip(colours[c] + x, 0, 255).astype(np.uint8)) for c, x in zip(label, noise, strict=True)]
+    images = [
+        Image.fromarray(np.clip(colours[c] + x, 0, 255).astype(np.uint8))
+        for c, x in zip(label, noise, strict=True)
+    ]
     hidden = rng.integers(0, 3, n)
-    frame = pd.DataFrame({
-        "picture": [None if h == 0 else i for h, i in zip(hidden, images, strict=True)],
-        "said": [None if h == 1 else f"{words[c]} {k % 7}" for k, (h, c) in enumerate(zip(hidden, label, strict=True))],
-        "size": np.where(rng.random(n) < 0.1, np.nan, rng.normal(size=n)),
-        "owner": [f"o{k % 12}" for k in range(n)],
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "picture": [None if h == 0 else i for h, i in zip(hidden, images, strict=True)],
+            "said": [
+                None if h == 1 else f"{words[c]} {k % 7}"
+                for k, (h, c) in enumerate(zip(hidden, label, strict=True))
+            ],
+            "size": np.where(rng.random(n) < 0.1, np.nan, rng.normal(size=n)),
+            "owner": [f"o{k % 12}" for k in range(n)],
+        }
+    )
     return frame, np.array(["red", "green", "blue"])[label]
 
 
@@ -64,11 +78,15 @@ def test_planted_classes_are_read_whatever_is_missing() -> None:
     model = MultimodalClassifier(**PLAIN).fit(FRAME, LABEL)
     others, truth = planted(60, seed=1)
     for gone in ([], ["picture"], ["said"]):
-        shown = others.assign(**{name: pd.Series([None] * len(others), dtype=object) for name in gone})
+        shown = others.assign(
+            **{name: pd.Series([None] * len(others), dtype=object) for name in gone}
+        )
         there = shown[["picture", "said"]].notna().any(axis=1).to_numpy()
         assert (model.predict(shown) == truth)[there].mean() > 0.95
     probabilities = model.predict_proba(others)
-    assert np.allclose(probabilities.sum(1), 1) and (model.classes_ == ["blue", "green", "red"]).all()
+    assert (
+        np.allclose(probabilities.sum(1), 1) and (model.classes_ == ["blue", "green", "red"]).all()
+    )
     assert list(model.feature_names_in_) == list(FRAME.columns) and model.n_features_in_ == 4
     assert "owner" not in [c for f in model.reader_.schema.fields for c in f.columns]
 
@@ -76,14 +94,23 @@ def test_planted_classes_are_read_whatever_is_missing() -> None:
 def test_what_a_run_finds_the_estimator_finds(tmp_path: Path) -> None:
     """A run's folder and the estimator, on the same training rows from the same seed: one chain, the same probabilities."""
     owner = FRAME["owner"].str[1:].astype(int)
-    frame = FRAME.assign(colour=LABEL, split=np.where(owner < 8, "train", np.where(owner < 10, "valid", "test")))
+    frame = FRAME.assign(
+        colour=LABEL, split=np.where(owner < 8, "train", np.where(owner < 10, "valid", "test"))
+    )
     seed = int(np.random.RandomState(0).randint(2**31 - 1))
-    bench = Workbench(frame, "colour", tmp_path / "run", {
-        "encoders": PLAIN["encoders"], "schema": PLAIN["schema"], "leave_out": (),
-        "fusion": {"name": "concat", "settings": {"steps": 40, "rate": 0.03}},
-        "predict": {"decays": (1e-3,), "folds": 2, "balance": False},
-        "runtime": {"precision": "float32", "threads": 1, "seed": seed},
-    })  # fmt: skip
+    bench = Workbench(
+        frame,
+        "colour",
+        tmp_path / "run",
+        {
+            "encoders": PLAIN["encoders"],
+            "schema": PLAIN["schema"],
+            "leave_out": (),
+            "fusion": {"name": "concat", "settings": {"steps": 40, "rate": 0.03}},
+            "predict": {"decays": (1e-3,), "folds": 2, "balance": False},
+            "runtime": {"precision": "float32", "threads": 1, "seed": seed},
+        },
+    )
     bench.fit()
     alone = MultimodalClassifier(**PLAIN).fit(FRAME[owner < 8], LABEL[owner < 8])
     assert np.allclose(bench.predict(FRAME).probabilities, alone.predict_proba(FRAME), atol=1e-4)
@@ -91,7 +118,9 @@ def test_what_a_run_finds_the_estimator_finds(tmp_path: Path) -> None:
 
 def test_it_stands_in_a_grid_a_pipeline_and_a_cross_validation(tmp_path: Path) -> None:
     model = make_pipeline(MultimodalClassifier(**PLAIN, cache=tmp_path))
-    scores = cross_val_score(model, FRAME, LABEL, cv=GroupKFold(2), groups=FRAME["owner"], scoring="balanced_accuracy")
+    scores = cross_val_score(
+        model, FRAME, LABEL, cv=GroupKFold(2), groups=FRAME["owner"], scoring="balanced_accuracy"
+    )
     assert scores.min() > 0.9 and list(tmp_path.glob("*/*.safetensors"))
     grid = {"multimodalclassifier__fusion": [Concat(steps=1), Concat(steps=40, rate=0.03)]}
     found = GridSearchCV(model, grid, cv=2, error_score="raise").fit(FRAME, LABEL)
@@ -110,10 +139,14 @@ def test_a_number_and_its_interval_are_read() -> None:
     rng = np.random.default_rng(3)
     x = rng.normal(size=(300, 3))
     y = 10 + 3 * x[:, 0] + rng.normal(size=300)
-    model = MultimodalRegressor(fusion=Concat(steps=150), decays=(1e-3,), level=0.8).fit(x[:200], y[:200])
+    model = MultimodalRegressor(fusion=Concat(steps=150), decays=(1e-3,), level=0.8).fit(
+        x[:200], y[:200]
+    )
     assert model.score(x[200:], y[200:]) > 0.8
     low, high = model.predict_interval(x[200:]).T
-    assert 0.68 < ((low < y[200:]) & (y[200:] < high)).mean() < 0.92  # 0.8 within 3 standard errors of 100 rows
+    assert (
+        0.68 < ((low < y[200:]) & (y[200:] < high)).mean() < 0.92
+    )  # 0.8 within 3 standard errors of 100 rows
 
 
 def test_a_weight_of_nothing_is_a_row_left_out() -> None:
@@ -125,7 +158,9 @@ def test_a_weight_of_nothing_is_a_row_left_out() -> None:
 
 
 def test_a_picture_that_cannot_be_opened_is_set_aside_and_listed() -> None:
-    broken = FRAME.assign(picture=[b"\x89PNG broken" if k == 3 else v for k, v in enumerate(FRAME["picture"])])
+    broken = FRAME.assign(
+        picture=[b"\x89PNG broken" if k == 3 else v for k, v in enumerate(FRAME["picture"])]
+    )
     model = MultimodalClassifier(**PLAIN).fit(broken, LABEL)
     assert len(model.bad_cells_) == 1 and model.bad_cells_[0].startswith("row 3, column 'picture'")
     with pytest.raises(GobelinError, match="cells can't be used"):

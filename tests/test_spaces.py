@@ -11,18 +11,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gobelin import Workbench, describe, spaces
-from gobelin.embedding import Reader
-from gobelin.encoders import Classes, NamesClasses
-from gobelin.encoders.image import Image
-from gobelin.errors import GobelinError
-from gobelin.runtime import Runtime
+from gobelin import Workbench
+from gobelin.core.errors import GobelinError
+from gobelin.core.machine import Runtime
+from gobelin.embedding.alignment import kept_space
+from gobelin.embedding.encoders import Classes, NamesClasses
+from gobelin.embedding.encoders.image import Image
+from gobelin.embedding.features import Reader
+from gobelin.workbench import describe
 
 LIGHT: dict[str, Any] = {
-    "encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}}, "align": {"width": 8, "steps": 0},
-    "predict": {"folds": 2, "decays": [0.01]}, "runtime": {"threads": 1, "precision": "float32", "device": "cpu"},
+    "encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}},
+    "align": {"width": 8, "steps": 0},
+    "predict": {"folds": 2, "decays": [0.01]},
+    "runtime": {"threads": 1, "precision": "float32", "device": "cpu"},
     "fusion": {"settings": {"steps": 10}},
-}  # fmt: skip
+}
 
 
 def without(source: Path, columns: Sequence[str], into: Path) -> Path:
@@ -40,7 +44,12 @@ def without(source: Path, columns: Sequence[str], into: Path) -> Path:
 def first(shapes_file: Path) -> Workbench:
     with shapes_file.open(encoding="utf-8") as file:
         facts = [c for c in csv.DictReader(file).fieldnames or () if c not in WORDS]
-    bench = Workbench(without(shapes_file, facts, shapes_file.parent / "few.csv"), "shape", shapes_file.parent / "first", LIGHT)
+    bench = Workbench(
+        without(shapes_file, facts, shapes_file.parent / "few.csv"),
+        "shape",
+        shapes_file.parent / "first",
+        LIGHT,
+    )
     _ = bench.check(), bench.made.alignment
     return bench
 
@@ -48,7 +57,9 @@ def first(shapes_file: Path) -> Workbench:
 WORDS = ("id", "image", "caption", "shape", "group")
 
 
-def test_a_kept_space_moves_nothing_and_takes_a_field_more(first: Workbench, shapes_file: Path, tmp_path: Path) -> None:
+def test_a_kept_space_moves_nothing_and_takes_a_field_more(
+    first: Workbench, shapes_file: Path, tmp_path: Path
+) -> None:
     settings = {**LIGHT, "align": {**LIGHT["align"], "base": str(first.folder)}}
     second = Workbench(shapes_file, "shape", tmp_path / "second", settings)
     second.check()
@@ -64,7 +75,9 @@ def test_a_kept_space_moves_nothing_and_takes_a_field_more(first: Workbench, sha
         assert cosines.diagonal().mean() > np.mean(cosines) + 0.05
 
 
-def test_how_sure_a_label_is_is_learned_in_the_space_that_is_used(first: Workbench, shapes_file: Path, tmp_path: Path) -> None:
+def test_how_sure_a_label_is_is_learned_in_the_space_that_is_used(
+    first: Workbench, shapes_file: Path, tmp_path: Path
+) -> None:
     """In a kept space: training rows stand, for the temperature of `describe`, where they stand in it."""
     settings = {**LIGHT, "align": {**LIGHT["align"], "base": str(first.folder)}}
     bench = Workbench(shapes_file, "shape", tmp_path / "run", settings)
@@ -78,7 +91,9 @@ def test_how_sure_a_label_is_is_learned_in_the_space_that_is_used(first: Workben
         assert (mine @ known.T).max(1) == pytest.approx(1, abs=1e-5)
 
 
-def test_what_cannot_be_kept_is_refused(first: Workbench, shapes_file: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_kept_is_refused(
+    first: Workbench, shapes_file: Path, tmp_path: Path
+) -> None:
     def bench(name: str, data: Path = shapes_file, **settings: Any) -> Workbench:
         return Workbench(data, "shape", tmp_path / name, {**LIGHT, **settings})
 
@@ -110,20 +125,31 @@ def test_a_bridge_holds_the_names_read_by_the_field_of_words(
     shapes_reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     width = shapes_reader.encoders["image"].width
-    named = Classes(np.ones((width, 2), np.float32), np.zeros(2, np.float32), ("red disc", "blue square"))
+    named = Classes(
+        np.ones((width, 2), np.float32), np.zeros(2, np.float32), ("red disc", "blue square")
+    )
     inner = shapes_reader.encoders["image"]
-    members = {k: (lambda *a, k=k: getattr(inner, k)(*a)) for k in ("key", "decode", "embed", "fingerprint", "save")}
-    told = type("Told", (Named,), {"width": width, "module": None, **{k: staticmethod(v) for k, v in members.items()}})
+    members = {
+        k: (lambda *a, k=k: getattr(inner, k)(*a))
+        for k in ("key", "decode", "embed", "fingerprint", "save")
+    }
+    told = type(
+        "Told",
+        (Named,),
+        {"width": width, "module": None, **{k: staticmethod(v) for k, v in members.items()}},
+    )
     assert isinstance(told(inner, named), NamesClasses)
     reader = Reader(shapes_reader.schema, {**shapes_reader.encoders, "image": told(inner, named)})
-    (bridge,) = spaces.bridges_of(reader)
+    (bridge,) = kept_space.bridges_of(reader)
     read = shapes_reader.embed_column("caption", "caption", ["red disc", "blue square"], Path())
-    assert (bridge.field, bridge.to) == ("image", "caption") and np.array_equal(bridge.words, read.features["caption"])
-    assert spaces.bridges_of(shapes_reader) == []
+    assert (bridge.field, bridge.to) == ("image", "caption") and np.array_equal(
+        bridge.words, read.features["caption"]
+    )
+    assert kept_space.bridges_of(shapes_reader) == []
     cached = replace(reader, cache=tmp_path)
-    (once,) = spaces.bridges_of(cached)
+    (once,) = kept_space.bridges_of(cached)
     monkeypatch.setattr(cached.encoders["caption"], "embed", None)
-    (again,) = spaces.bridges_of(cached)  # a thousand names are encoded once a run
+    (again,) = kept_space.bridges_of(cached)  # a thousand names are encoded once a run
     assert np.array_equal(once.words, bridge.words) and np.array_equal(again.words, bridge.words)
 
 

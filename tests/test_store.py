@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gobelin.errors import GobelinError
-from gobelin.store import (
+from gobelin.core.errors import GobelinError
+from gobelin.core.files import (
     FORMAT,
     LOCK,
-    Run,
     atomic_file,
     atomic_folder,
     file_name,
@@ -27,6 +26,7 @@ from gobelin.store import (
     write_lines,
     write_text,
 )
+from gobelin.core.stages import Run
 
 
 def names(folder: Path) -> list[str]:
@@ -39,7 +39,11 @@ def test_an_error_leaves_the_old_file(tmp_path: Path, error: type[BaseException]
     write_text(path, "old")
     with pytest.raises(error), atomic_file(path) as temporary:
         temporary.write_text("half")
-        assert path.read_text() == "old" and temporary.parent == path.parent and temporary.suffix == ".txt"
+        assert (
+            path.read_text() == "old"
+            and temporary.parent == path.parent
+            and temporary.suffix == ".txt"
+        )
         raise error
     assert path.read_text() == "old" and names(tmp_path) == ["deep", "deep/a.txt"]
     write_text(path, "ä\u2028ö")
@@ -71,10 +75,35 @@ def test_lines_and_json_come_back(tmp_path: Path) -> None:
 def test_fingerprint_is_sha256_of_canonical_parts() -> None:
     parts = b"dict 16 " + '{"a":"ä","b":1}'.encode() + b"bytes 1 x"
     assert fingerprint({"b": 1, "a": "ä"}, b"x") == hashlib.sha256(parts).hexdigest()
-    assert len({fingerprint(b"a\0b"), fingerprint(b"a", b"b"), fingerprint("a", "b"), fingerprint(b"ab")}) == 4
+    assert (
+        len(
+            {
+                fingerprint(b"a\0b"),
+                fingerprint(b"a", b"b"),
+                fingerprint("a", "b"),
+                fingerprint(b"ab"),
+            }
+        )
+        == 4
+    )
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
-    assert fingerprint(x) == fingerprint(np.asfortranarray(x)) == fingerprint(np.repeat(x, 2, 0)[::2])
-    different = [x, x.T, x.reshape(3, 2), x.astype(np.float64), x + 1, x[:0], "x", b"x", 1, None, [], {}]
+    assert (
+        fingerprint(x) == fingerprint(np.asfortranarray(x)) == fingerprint(np.repeat(x, 2, 0)[::2])
+    )
+    different = [
+        x,
+        x.T,
+        x.reshape(3, 2),
+        x.astype(np.float64),
+        x + 1,
+        x[:0],
+        "x",
+        b"x",
+        1,
+        None,
+        [],
+        {},
+    ]
     assert len({fingerprint(d) for d in different}) == len(different)
 
 
@@ -89,7 +118,9 @@ def test_stage_is_made_once_a_key(tmp_path: Path) -> None:
     for key in ("k1", "k1", "k2", "k2", "k1"):
         folder = run.stage("a/b", key, make)
         assert run.has("a/b", key) and run.has("a/b") and not run.has("a/b", "other")
-    assert made == [0, 1, 2] and (folder / "x.txt").read_text() == "3" and run.checked("a/b") == folder
+    assert (
+        made == [0, 1, 2] and (folder / "x.txt").read_text() == "3" and run.checked("a/b") == folder
+    )
 
     def fails(folder: Path) -> None:
         (folder / "x.txt").write_text("half")
@@ -123,7 +154,16 @@ def stage(tmp_path: Path) -> tuple[Run, Path]:
         lambda f: (f / "stage.json").write_text("[]"),
         lambda f: (f / "stage.json").write_bytes(b"\xff"),
     ],
-    ids=["truncated", "edited", "deleted", "moved", "added", "note truncated", "note replaced", "note not text"],
+    ids=[
+        "truncated",
+        "edited",
+        "deleted",
+        "moved",
+        "added",
+        "note truncated",
+        "note replaced",
+        "note not text",
+    ],
 )
 def test_damage_is_found(stage: tuple[Run, Path], damage: object) -> None:
     run, folder = stage
@@ -161,7 +201,11 @@ def test_ledger_counts_looks_and_not_repeats(tmp_path: Path) -> None:
     run = Run(tmp_path)
     assert [run.look("augment", k) for k in ("a", "a", "b", "a", "c")] == [1, 1, 2, 1, 3]
     assert Run(tmp_path).look("augment", "b") == 2
-    assert [json.loads(x)["key"] for x in (tmp_path / "ledger.jsonl").read_text().splitlines()] == ["a", "b", "c"]
+    assert [json.loads(x)["key"] for x in (tmp_path / "ledger.jsonl").read_text().splitlines()] == [
+        "a",
+        "b",
+        "c",
+    ]
 
 
 def test_a_lost_ledger_is_not_begun_anew(tmp_path: Path) -> None:
@@ -170,7 +214,10 @@ def test_a_lost_ledger_is_not_begun_anew(tmp_path: Path) -> None:
     assert run.look("augment", "a") == 1
     run.stage("outcome", "k", lambda folder: write_text(folder / "hits", "1"))
     assert run.look("augment", "b") == 2
-    for lost in (lambda: write_text(tmp_path / "ledger.jsonl", ""), (tmp_path / "ledger.jsonl").unlink):
+    for lost in (
+        lambda: write_text(tmp_path / "ledger.jsonl", ""),
+        (tmp_path / "ledger.jsonl").unlink,
+    ):
         lost()
         with pytest.raises(GobelinError, match="counts the looks at the test rows"):
             run.look("augment", "c")
@@ -187,7 +234,9 @@ def test_clean_removes_what_killed_writers_left(tmp_path: Path) -> None:
     assert names(run.folder) == ["a", "a/kept.txt"]
 
 
-def test_a_new_stage_sweeps_what_killed_writers_left_and_not_the_stage_around_it(tmp_path: Path) -> None:
+def test_a_new_stage_sweeps_what_killed_writers_left_and_not_the_stage_around_it(
+    tmp_path: Path,
+) -> None:
     run = Run(tmp_path / "run")
     for left in (".writing-1", "verbs/.writing-2", "made/.writing-3"):
         (run.folder / left).mkdir(parents=True)
@@ -224,7 +273,9 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_read_only_folder_is_one_line(read_only: Path) -> None:
     for name in ("a.json", "new/a.json"):
-        with pytest.raises(GobelinError, match=r"can't be written .*Choose another folder") as caught:
+        with pytest.raises(
+            GobelinError, match=r"can't be written .*Choose another folder"
+        ) as caught:
             write_json(read_only / name, {})
         assert "\n" not in str(caught.value)
     with pytest.raises(GobelinError, match="can't be written"), atomic_folder(read_only / "x"):
@@ -256,11 +307,17 @@ def test_a_full_disk_is_one_line_and_leaves_the_old(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     with pytest.raises(GobelinError, match="the disk is full"):
         run.stage("model", "key", write)
-    assert names(tmp_path) == ["a", "run"] and (tmp_path / "a").read_text() == "old" and not run.has("model")
+    assert (
+        names(tmp_path) == ["a", "run"]
+        and (tmp_path / "a").read_text() == "old"
+        and not run.has("model")
+    )
 
 
 def test_a_name_becomes_one_part_of_a_path() -> None:
     assert file_name("image_1") == "image_1"
     for odd in ("../../x", "a/b", "a\\b", "", ".", "..", "é", "a b", "x" * 300):
-        assert "/" not in file_name(odd) and "." not in file_name(odd) and 0 < len(file_name(odd)) < 80
+        assert (
+            "/" not in file_name(odd) and "." not in file_name(odd) and 0 < len(file_name(odd)) < 80
+        )
     assert file_name("a/b") != file_name("a_b") != file_name("a b")

@@ -13,16 +13,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gobelin import train, tuned
+from gobelin.core.errors import GobelinError
+from gobelin.core.files import fingerprint
+from gobelin.core.machine import Runtime
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Cell, Column, Field, Schema, Target
-from gobelin.embedding import Reader
-from gobelin.encoders import FittedEncoder, Tunable
-from gobelin.errors import GobelinError
-from gobelin.predict import Predict, Training
-from gobelin.runtime import Runtime
-from gobelin.store import fingerprint
-from gobelin.tune import Material, Tune, Tuning
+from gobelin.embedding.encoders import FittedEncoder, Tunable
+from gobelin.embedding.features import Reader
+from gobelin.networks import training as train
+from gobelin.prediction.cross_fit import Predict, Training
+from gobelin.prediction.tuning import decision
+from gobelin.prediction.tuning.tuner import Material, Tune, Tuning
 
 ROWS, INSIDE, WIDTH = 160, 6, 4
 QUICK = Predict(folds=3, decays=(1e-3,))
@@ -97,7 +98,11 @@ def planted(label: str, runtime: Runtime, rows: int = ROWS) -> Material:
     Every tenth cell is missing."""
     rng = np.random.default_rng(5)
     x = rng.normal(size=(rows, INSIDE)).astype(np.float32)
-    values = {"first": (x[:, 0] > 0).astype(int), "random": rng.integers(0, 2, rows), "number": x[:, 0].astype(float)}[label]
+    values = {
+        "first": (x[:, 0] > 0).astype(int),
+        "random": rng.integers(0, 2, rows),
+        "number": x[:, 0].astype(float),
+    }[label]
     cells = [None if k % 10 == 9 else row.tolist() for k, row in enumerate(x)]
     table = pa.table({"seen": cells, "other": rng.normal(size=rows)})
     schema = Schema(
@@ -106,27 +111,39 @@ def planted(label: str, runtime: Runtime, rows: int = ROWS) -> Material:
     )
     reader = Reader(schema, {"seen": Blind(), "other": Still()})
     dataset = Dataset(table, Path()).with_ids()
-    target = Target("y", "number", values) if label == "number" else Target("y", "class", values, ("no", "yes"))
+    target = (
+        Target("y", "number", values)
+        if label == "number"
+        else Target("y", "class", values, ("no", "yes"))
+    )
     groups = tuple(str(k // 2) for k in range(rows))
     weights = np.ones(rows, np.float32)
-    training = Training(QUICK, reader.embed(dataset), target, np.arange(rows), groups, weights, runtime)
+    training = Training(
+        QUICK, reader.embed(dataset), target, np.arange(rows), groups, weights, runtime
+    )
     return Material(reader, dataset, training)
 
 
 def test_the_planted_encoders_are_what_the_contract_says() -> None:
-    assert isinstance(Blind(), Tunable) and isinstance(Still(), FittedEncoder) and not isinstance(Still(), Tunable)
+    assert (
+        isinstance(Blind(), Tunable)
+        and isinstance(Still(), FittedEncoder)
+        and not isinstance(Still(), Tunable)
+    )
 
 
 @pytest.mark.parametrize("how", ["lora", "full"])
 def test_what_only_a_tuned_encoder_can_see_is_learned_and_kept(how: str, runtime: Runtime) -> None:
     material = planted("first", runtime)
     before = material.reader.encoders["seen"].fingerprint()
-    kept, found = tuned.tuned(replace(HOW, how=how), material, None)
+    kept, found = decision.tuned(replace(HOW, how=how), material, None)
     score = {f.name: f for f in found}
     frozen, better = score["score_frozen"].value, score["score_tuned"].value
     assert kept and frozen is not None and better is not None and frozen < 0.65 and better > 0.85
     assert score["tuning_gain_in_probability"].verdict == "kept"
-    assert material.reader.encoders["seen"].fingerprint() == before  # the one that came stays as it was
+    assert (
+        material.reader.encoders["seen"].fingerprint() == before
+    )  # the one that came stays as it was
     assert kept["seen"].fingerprint() != before
     seen = kept["seen"].module.state_dict()
     assert float(seen["weight"][:, 0].abs().max()) > 0.1  # it looks at the first number now
@@ -138,40 +155,50 @@ def test_full_trains_what_came_frozen(runtime: Runtime) -> None:
     encoder = material.reader.encoders["seen"]
     assert isinstance(encoder, Blind)
     encoder.module.bias.requires_grad_(False)
-    held = tuned.held_back(HOW, material.training)
-    own = tuned._untouched(material.reader, "seen")
-    task = Tuning(replace(HOW, how="full"), material, {"seen": own}, tuned._start(material.training, held), held)
+    held = decision.held_back(HOW, material.training)
+    own = decision._untouched(material.reader, "seen")
+    task = Tuning(
+        replace(HOW, how="full"),
+        material,
+        {"seen": own},
+        decision._start(material.training, held),
+        held,
+    )
     task.step(task.batch(0), torch.Generator().manual_seed(0))
     before, after = encoder.module.state_dict(), own.module.state_dict()
     assert all(not torch.equal(before[name], after[name]) for name in ("weight", "bias"))
 
 
 def test_a_number_is_learned_too(runtime: Runtime) -> None:
-    kept, found = tuned.tuned(HOW, planted("number", runtime), None)
+    kept, found = decision.tuned(HOW, planted("number", runtime), None)
     score = {f.name: f.value for f in found}
     assert kept and score["score_tuned"] is not None and score["score_frozen"] is not None
     assert score["score_tuned"] < 0.8 * score["score_frozen"]
 
 
 def test_random_labels_teach_nothing_that_is_kept(runtime: Runtime) -> None:
-    kept, found = tuned.tuned(replace(HOW, how="full"), planted("random", runtime), None)
+    kept, found = decision.tuned(replace(HOW, how="full"), planted("random", runtime), None)
     told = next(f for f in found if f.name == "tuning_gain_in_probability")
     assert not kept and told.verdict == "not kept" and told.note.startswith("tuning was not kept")
 
 
 def test_rows_held_back_are_whole_groups_and_teach_nothing(runtime: Runtime) -> None:
     material = planted("first", runtime)
-    held = tuned.held_back(HOW, material.training)
+    held = decision.held_back(HOW, material.training)
     groups, label = np.array(material.training.groups), material.training.target.values
     assert 0.1 < held.mean() < 0.3 and not set(groups[held]) & set(groups[~held])
     assert abs(label[held].mean() - label.mean()) < 0.1
-    start = tuned._start(material.training, held)
-    task = Tuning(HOW, material, {"seen": tuned._untouched(material.reader, "seen")}, start, held)
+    start = decision._start(material.training, held)
+    task = Tuning(
+        HOW, material, {"seen": decision._untouched(material.reader, "seen")}, start, held
+    )
     taught = {int(r) for step in range(20) for r in task.batch(step).rows}
     assert taught == set(np.flatnonzero(~held))
 
 
-def test_nothing_but_its_own_files_is_touched(runtime: Runtime, elsewhere: Path, tmp_path: Path) -> None:
+def test_nothing_but_its_own_files_is_touched(
+    runtime: Runtime, elsewhere: Path, tmp_path: Path
+) -> None:
     """With a folder to work in or without: what lies there and in the current folder stays."""
     (tmp_path / "kept.txt").write_text("mine")
     (elsewhere / "deep").mkdir()
@@ -179,7 +206,7 @@ def test_nothing_but_its_own_files_is_touched(runtime: Runtime, elsewhere: Path,
     (elsewhere / "12.png").write_text("mine")
     short = replace(HOW, steps=3)
     for work in (None, tmp_path):
-        tuned.tuned(short, planted("first", runtime), work, "k")
+        decision.tuned(short, planted("first", runtime), work, "k")
     assert sorted(p.name for p in elsewhere.rglob("*")) == ["12.png", "deep", "kept.png"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.safetensors", "kept.txt"]
 
@@ -188,7 +215,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(
     runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     material = planted("first", runtime)
-    whole, found = tuned.tuned(HOW, material, tmp_path / "whole", "k")
+    whole, found = decision.tuned(HOW, material, tmp_path / "whole", "k")
 
     class Killed(Exception):  # noqa: N818
         pass
@@ -199,44 +226,62 @@ def test_a_killed_training_goes_on_to_the_same_weights(
 
     work, ticks = tmp_path / "work", iter(range(0, 10**6, 100))
     with monkeypatch.context() as patch:
-        patch.setattr(train.time, "monotonic", lambda: next(ticks))  # so that every snapshot is written
+        patch.setattr(
+            train.time, "monotonic", lambda: next(ticks)
+        )  # so that every snapshot is written
         with pytest.raises(Killed):
-            tuned.tuned(HOW, replace(material, training=replace(material.training, progress=kill)), work, "k")
+            decision.tuned(
+                HOW,
+                replace(material, training=replace(material.training, progress=kill)),
+                work,
+                "k",
+            )
     assert (work / "checkpoint.safetensors").is_file()
-    again, later = tuned.tuned(HOW, material, work, "k")
+    again, later = decision.tuned(HOW, material, work, "k")
     assert again["seen"].fingerprint() == whole["seen"].fingerprint() and later == found
 
 
-def test_minutes_become_steps_once(runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_minutes_become_steps_once(
+    runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     material, counts, how = planted("first", runtime), iter([7, 9]), replace(HOW, steps=0)
     monkeypatch.setattr(train, "steps_in", lambda *_: next(counts))
-    first = tuned.tuned(how, material, tmp_path, "k")[1]
+    first = decision.tuned(how, material, tmp_path, "k")[1]
     assert "of 7" in first[0].note
-    assert tuned.tuned(how, material, tmp_path, "k")[1] == first  # not measured again
-    assert "of 9" in tuned.tuned(how, material, tmp_path, "other data")[1][0].note
+    assert decision.tuned(how, material, tmp_path, "k")[1] == first  # not measured again
+    assert "of 9" in decision.tuned(how, material, tmp_path, "other data")[1][0].note
 
 
 def test_saved_and_loaded_is_the_same(runtime: Runtime, tmp_path: Path) -> None:
     material = planted("first", runtime)
-    kept, found = tuned.tuned(HOW, material, None)
+    kept, found = decision.tuned(HOW, material, None)
     (tmp_path / "some").mkdir()
-    tuned.save(tmp_path / "some", kept, found)
-    loaded = tuned.loaded(material.reader, tmp_path / "some")
+    decision.save(tmp_path / "some", kept, found)
+    loaded = decision.loaded(material.reader, tmp_path / "some")
     batch = [np.ones(INSIDE, np.float32), np.arange(INSIDE, dtype=np.float32)]
     assert np.array_equal(loaded.encoders["seen"].embed(batch), kept["seen"].embed(batch))
-    assert not np.allclose(loaded.encoders["seen"].embed(batch), material.reader.encoders["seen"].embed(batch))
-    assert loaded.encoders["seen"].fingerprint() == kept["seen"].fingerprint() and loaded.space != material.reader.space
-    assert tuned.said(tmp_path / "some") == found
+    assert not np.allclose(
+        loaded.encoders["seen"].embed(batch), material.reader.encoders["seen"].embed(batch)
+    )
+    assert (
+        loaded.encoders["seen"].fingerprint() == kept["seen"].fingerprint()
+        and loaded.space != material.reader.space
+    )
+    assert decision.said(tmp_path / "some") == found
     assert {p.suffix for p in tmp_path.rglob("*.*")} == {".json", ".jsonl", ".safetensors"}
     (tmp_path / "none").mkdir()
-    tuned.save(tmp_path / "none", {}, found[:1])
-    assert tuned.loaded(material.reader, tmp_path / "none") is material.reader
+    decision.save(tmp_path / "none", {}, found[:1])
+    assert decision.loaded(material.reader, tmp_path / "none") is material.reader
 
 
 @pytest.mark.parametrize(
     ("fields", "used", "words"),
     [
-        (("other",), ("seen", "other"), "'other' is read by still, which has no network to train. Can be tuned here: seen."),
+        (
+            ("other",),
+            ("seen", "other"),
+            "'other' is read by still, which has no network to train. Can be tuned here: seen.",
+        ),
         (("sean",), ("seen", "other"), "no field 'sean'"),
         (("seen",), ("other",), "'seen' is left out of prediction. Can be tuned here: none."),
     ],
@@ -245,13 +290,15 @@ def test_a_field_that_cant_be_tuned_is_refused(
     fields: tuple[str, ...], used: tuple[str, ...], words: str, runtime: Runtime
 ) -> None:
     reader = planted("first", runtime).reader
-    tuned.check(Tune(), reader, used)
-    tuned.check(HOW, reader, ("seen", "other"))
+    decision.check(Tune(), reader, used)
+    decision.check(HOW, reader, ("seen", "other"))
     with pytest.raises(GobelinError) as said:
-        tuned.check(replace(HOW, fields=fields), reader, used)
+        decision.check(replace(HOW, fields=fields), reader, used)
     assert words in str(said.value) and "\n" not in str(said.value)
 
 
 def test_too_few_rows_are_refused_before_any_work(runtime: Runtime) -> None:
-    with pytest.raises(GobelinError, match="tune: 24 training rows to learn from and 6 to judge by"):
-        tuned.tuned(HOW, planted("first", runtime, rows=30), None)
+    with pytest.raises(
+        GobelinError, match="tune: 24 training rows to learn from and 6 to judge by"
+    ):
+        decision.tuned(HOW, planted("first", runtime, rows=30), None)

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from gobelin import train
-from gobelin.provenance import read_lineage
-from gobelin.watch import SHARE, Watch, cells, energy, grid, looks
+from gobelin.data.provenance import read_lineage
+from gobelin.networks import training
+from gobelin.networks.watching import SHARE, Watch, cells, energy, grid, looks
 
 
 class Counter:
@@ -34,10 +34,12 @@ class Counter:
         return {"loss": torch.tensor(float("nan") if bad else 0.0)}
 
 
-SETTINGS = train.Settings(60, averaged=("net",), half_life=1e-9, snapshot=7, seconds=0.0)
+SETTINGS = training.Settings(60, averaged=("net",), half_life=1e-9, snapshot=7, seconds=0.0)
 
 
-def run(folder: Path, task: Counter, score: Callable[[float], float], patience: int = 0, stop: int = -1) -> train.Outcome:
+def run(
+    folder: Path, task: Counter, score: Callable[[float], float], patience: int = 0, stop: int = -1
+) -> training.Outcome:
     """A training watched every 5 steps by a planted function of the weight."""
 
     def told() -> float:
@@ -52,22 +54,34 @@ def run(folder: Path, task: Counter, score: Callable[[float], float], patience: 
             raise KeyboardInterrupt
         return step
 
-    watch = Watch("counter", dict.fromkeys(range(5, 61, 5), True), folder / "samples", patience, told, paint)
-    return train.run(task, batches, SETTINGS, folder, "data", what="counter", watch=watch)
+    watch = Watch(
+        "counter", dict.fromkeys(range(5, 61, 5), True), folder / "samples", patience, told, paint
+    )
+    return training.run(task, batches, SETTINGS, folder, "data", what="counter", watch=watch)
 
 
-def held_out(outcome: train.Outcome) -> list[tuple[int, float]]:
+def held_out(outcome: training.Outcome) -> list[tuple[int, float]]:
     return [(line["step"], line["held_out"]) for line in outcome.history if "held_out" in line]
 
 
 def test_the_best_weights_are_kept_and_the_run_is_not_disturbed(tmp_path: Path) -> None:
     task, alone = Counter(), Counter()
     outcome = run(tmp_path, task, lambda weight: abs(weight - 22))
-    assert outcome.kept == 20 and outcome.averages["net"]["0.weight"].item() == 20 and outcome.steps == 60
+    assert (
+        outcome.kept == 20
+        and outcome.averages["net"]["0.weight"].item() == 20
+        and outcome.steps == 60
+    )
     assert held_out(outcome) == [(step, abs(step - 22)) for step in range(5, 61, 5)]
-    assert outcome.notes == ("counter: The weights are those of step 20, whose held-out score was the best.",)
-    plain = train.run(alone, int, SETTINGS)
-    assert task.net[0].weight.item() == 60 and plain.averages["net"]["0.weight"].item() == 60 and plain.notes == ()
+    assert outcome.notes == (
+        "counter: The weights are those of step 20, whose held-out score was the best.",
+    )
+    plain = training.run(alone, int, SETTINGS)
+    assert (
+        task.net[0].weight.item() == 60
+        and plain.averages["net"]["0.weight"].item() == 60
+        and plain.notes == ()
+    )
     assert [line for line in outcome.history if "held_out" not in line] == plain.history
 
 
@@ -75,21 +89,37 @@ def test_patience_stops_and_says_so(tmp_path: Path) -> None:
     task = Counter()
     outcome = run(tmp_path, task, lambda weight: abs(weight - 22), patience=3)
     assert (outcome.steps, outcome.kept, task.net[0].weight.item()) == (35, 20, 35)
-    assert outcome.notes[0].startswith("counter: stopped after step 35 of 60: 3 looks without a better score.")
+    assert outcome.notes[0].startswith(
+        "counter: stopped after step 35 of 60: 3 looks without a better score."
+    )
     again = Counter()
-    assert run(tmp_path, again, pytest.fail, patience=3).averages == outcome.averages and again.net[0].weight.item() == 35
+    assert (
+        run(tmp_path, again, pytest.fail, patience=3).averages == outcome.averages
+        and again.net[0].weight.item() == 35
+    )
 
 
 @pytest.mark.parametrize("stops", [(3, 6), (13, 21, 22), (36,)])
-def test_interrupted_anywhere_it_ends_with_the_same_bits(tmp_path: Path, stops: Sequence[int]) -> None:
+def test_interrupted_anywhere_it_ends_with_the_same_bits(
+    tmp_path: Path, stops: Sequence[int]
+) -> None:
     whole = run(tmp_path / "whole", Counter(), lambda weight: abs(weight - 22), 4)
     for stop in stops:
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "cut", Counter(), lambda weight: abs(weight - 22), 4, stop)
     again = run(tmp_path / "cut", Counter(), lambda weight: abs(weight - 22), 4)
-    assert (again.steps, again.kept, again.history, again.notes) == (whole.steps, whole.kept, whole.history, whole.notes)
-    assert again.averages["net"]["0.weight"].item() == whole.averages["net"]["0.weight"].item() == 20
-    names = [sorted(p.name for p in (tmp_path / name / "samples").iterdir()) for name in ("whole", "cut")]
+    assert (again.steps, again.kept, again.history, again.notes) == (
+        whole.steps,
+        whole.kept,
+        whole.history,
+        whole.notes,
+    )
+    assert (
+        again.averages["net"]["0.weight"].item() == whole.averages["net"]["0.weight"].item() == 20
+    )
+    names = [
+        sorted(p.name for p in (tmp_path / name / "samples").iterdir()) for name in ("whole", "cut")
+    ]
     assert names[0] == names[1] == sorted(f"{step}.png" for step in range(5, 41, 5))
 
 
@@ -111,7 +141,11 @@ def test_grids_are_those_of_this_training_and_say_that_they_were_made(tmp_path: 
     run(tmp_path, Counter(), lambda weight: weight)
     assert len(list((tmp_path / "samples").iterdir())) == 12
     picture = np.asarray(Image.open(tmp_path / "samples" / "35.png"))
-    assert picture.shape == (22, 22, 3) and (picture[:4, :4] == 35).all() and (picture[4:6] == 255).all()
+    assert (
+        picture.shape == (22, 22, 3)
+        and (picture[:4, :4] == 35).all()
+        and (picture[4:6] == 255).all()
+    )
     assert read_lineage(tmp_path / "samples" / "35.png")["step"] == 35
 
 
@@ -122,8 +156,13 @@ def test_a_grid_keeps_the_order() -> None:
     assert [made[4 * (k // 3), 5 * (k % 3), 0] for k in range(5)] == list(range(5))
 
 
-@pytest.mark.parametrize(("steps", "score", "paint"), [(2000, 1.0, 1.0), (1000, 3.0, 50.0), (3, 0.001, 0.1), (555, 1.3, 4.1)])
-def test_looks_cost_their_share_and_end_with_the_last_step(steps: int, score: float, paint: float) -> None:
+@pytest.mark.parametrize(
+    ("steps", "score", "paint"),
+    [(2000, 1.0, 1.0), (1000, 3.0, 50.0), (3, 0.001, 0.1), (555, 1.3, 4.1)],
+)
+def test_looks_cost_their_share_and_end_with_the_last_step(
+    steps: int, score: float, paint: float
+) -> None:
     found = looks(steps, score, paint)
     assert max(found) == steps and found[steps] and len(found) <= 12 and min(found) > 0
     assert len(found) * score <= SHARE * steps
@@ -133,7 +172,9 @@ def test_looks_cost_their_share_and_end_with_the_last_step(steps: int, score: fl
 
 def test_energy_distance_in_closed_form() -> None:
     """Of two points against two points by hand; of N(0, 1) and N(m, 1), E|N(m, 2)| = 2/sqrt(pi) exp(-m^2/4) + m erf(m/2)."""
-    assert energy(np.array([[0.0], [1.0]]), np.array([[3.0], [5.0]])) == pytest.approx(2 * 3.5 - 1 - 2)
+    assert energy(np.array([[0.0], [1.0]]), np.array([[3.0], [5.0]])) == pytest.approx(
+        2 * 3.5 - 1 - 2
+    )
     rng = np.random.default_rng(0)
     one, other = rng.normal(size=(2000, 1)), rng.normal(1.5, 1, (2000, 1))
     mean = torch.tensor(1.5, dtype=torch.float64)
@@ -156,6 +197,10 @@ def test_beginning_anew_removes_old_grids_and_nothing_else(tmp_path: Path) -> No
     for name in ("5.png", "5.txt", "photo.png"):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "kept").mkdir()
-    Watch("counter", {5: True}, tmp_path, 4, lambda: 0.0, lambda: np.zeros((1, 2, 2, 3), np.uint8)).begin()
+    Watch(
+        "counter", {5: True}, tmp_path, 4, lambda: 0.0, lambda: np.zeros((1, 2, 2, 3), np.uint8)
+    ).begin()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["5.txt", "kept", "photo.png"]
-    Watch("counter", {5: True}, None, 4, lambda: 0.0, lambda: np.zeros((1, 2, 2, 3), np.uint8)).begin()
+    Watch(
+        "counter", {5: True}, None, 4, lambda: 0.0, lambda: np.zeros((1, 2, 2, 3), np.uint8)
+    ).begin()

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gobelin import Workbench, witness
+from gobelin import Workbench
+from gobelin.core.errors import GobelinError
+from gobelin.core.files import load_arrays
 from gobelin.data.fields import Column, Schema
-from gobelin.data.reading import read
+from gobelin.data.read import read
 from gobelin.data.samples.shapes import Shapes
-from gobelin.errors import GobelinError
-from gobelin.store import load_arrays
+from gobelin.workbench.run import data_files
 
 SETTINGS = {
     "runtime": {"precision": "float32", "threads": 1, "device": "cpu"},
@@ -22,7 +23,9 @@ SETTINGS = {
     "align": {"width": 8, "steps": 0},
     "fusion": {"settings": {"steps": 5, "components": 8}},
 }
-SCHEMA = Schema((Column("id", "number", "id"), Column("image", "image"), Column("caption", "text")), (), ())
+SCHEMA = Schema(
+    (Column("id", "number", "id"), Column("image", "image"), Column("caption", "text")), (), ()
+)
 
 
 def changed(path: Path) -> bytes:
@@ -34,25 +37,32 @@ def changed(path: Path) -> bytes:
 
 def test_a_changed_file_is_refused_a_touched_one_is_not(tmp_path: Path) -> None:
     dataset = read(Shapes(rows=40).write(tmp_path / "data", seed=1))
-    assert witness.paths(dataset, SCHEMA) == sorted(dataset.values("image"))
-    witness.check(tmp_path, dataset, SCHEMA, 1)  # nothing was written down: nothing to compare with
-    witness.write(tmp_path, dataset, SCHEMA, 2)
-    witness.check(tmp_path, dataset, SCHEMA, 1)
+    assert data_files.paths(dataset, SCHEMA) == sorted(dataset.values("image"))
+    data_files.check(
+        tmp_path, dataset, SCHEMA, 1
+    )  # nothing was written down: nothing to compare with
+    data_files.write(tmp_path, dataset, SCHEMA, 2)
+    data_files.check(tmp_path, dataset, SCHEMA, 1)
     first = dataset.root / str(dataset.values("image")[0])
     os.utime(first, (1, 1))
-    kept = load_arrays(tmp_path / witness.FILE)["stat"]
-    witness.check(tmp_path, dataset, SCHEMA, 1)
-    assert (load_arrays(tmp_path / witness.FILE)["stat"] != kept).any()  # not read again the next time
+    kept = load_arrays(tmp_path / data_files.FILE)["stat"]
+    data_files.check(tmp_path, dataset, SCHEMA, 1)
+    assert (
+        load_arrays(tmp_path / data_files.FILE)["stat"] != kept
+    ).any()  # not read again the next time
     before = changed(first)
-    with pytest.raises(GobelinError, match=r"1 of 40 files changed since this run was made from them \(first: images/"):
-        witness.check(tmp_path, dataset, SCHEMA, 1)
+    with pytest.raises(
+        GobelinError,
+        match=r"1 of 40 files changed since this run was made from them \(first: images/",
+    ):
+        data_files.check(tmp_path, dataset, SCHEMA, 1)
     first.write_bytes(before)
-    witness.check(tmp_path, dataset, SCHEMA, 1)
+    data_files.check(tmp_path, dataset, SCHEMA, 1)
     first.unlink()
     with pytest.raises(GobelinError, match="1 of 40 files changed"):
-        witness.check(tmp_path, dataset, SCHEMA, 1)
+        data_files.check(tmp_path, dataset, SCHEMA, 1)
     with pytest.raises(GobelinError, match="is of other data"):
-        witness.check(tmp_path, dataset.rows(np.arange(30)), SCHEMA, 1)
+        data_files.check(tmp_path, dataset.rows(np.arange(30)), SCHEMA, 1)
 
 
 def test_every_later_command_of_a_run_notices(tmp_path: Path) -> None:
@@ -71,7 +81,9 @@ def test_every_later_command_of_a_run_notices(tmp_path: Path) -> None:
         fresh().check,
         Workbench.open(tmp_path / "run").recall,
     ):
-        with pytest.raises(GobelinError, match=r"1 of 120 files changed .*Put them back, or choose another --run") as error:
+        with pytest.raises(
+            GobelinError, match=r"1 of 120 files changed .*Put them back, or choose another --run"
+        ) as error:
             verb()
         assert "\n" not in str(error.value)
     image.write_bytes(before)

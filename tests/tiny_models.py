@@ -10,8 +10,27 @@ from tiny_pipelines import tokenizer_files
 
 LETTERS = [chr(c) for c in range(ord("a"), ord("z") + 1)]
 PIECES = [f"##{c}" for c in LETTERS]
-WORDS = ["red", "blue", "dog", "house", "snow", "train", "two", "in", "the", "old", "##es", "##ing", "##er"]
-SMALL = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2}
+WORDS = [
+    "red",
+    "blue",
+    "dog",
+    "house",
+    "snow",
+    "train",
+    "two",
+    "in",
+    "the",
+    "old",
+    "##es",
+    "##ing",
+    "##er",
+]
+SMALL = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_attention_heads": 2,
+    "num_hidden_layers": 2,
+}
 
 
 def seeded(make):
@@ -34,7 +53,9 @@ def bert_tokenizer(folder: Path):
     return BertTokenizer.from_pretrained(folder, model_max_length=32)
 
 
-def sentence_model(folder: Path, pooling: dict[str, object] | None = None, unit: bool = False, dense: bool = False) -> Path:
+def sentence_model(
+    folder: Path, pooling: dict[str, object] | None = None, unit: bool = False, dense: bool = False
+) -> Path:
     """BERT; with `pooling` also what sentence-transformers writes beside it."""
     from safetensors.torch import save_file
     from transformers import BertConfig, BertModel
@@ -48,18 +69,33 @@ def sentence_model(folder: Path, pooling: dict[str, object] | None = None, unit:
     home = "sentence_transformers.models"
     parts = [("", "Transformer"), ("1_Pooling", "Pooling")]
     (folder / "1_Pooling").mkdir()
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": 16, **pooling}))
-    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 12, "do_lower_case": False}))
+    (folder / "1_Pooling" / "config.json").write_text(
+        json.dumps({"word_embedding_dimension": 16, **pooling})
+    )
+    (folder / "sentence_bert_config.json").write_text(
+        json.dumps({"max_seq_length": 12, "do_lower_case": False})
+    )
     if dense:
         parts.append(("2_Dense", "Dense"))
         (folder / "2_Dense").mkdir()
-        said = {"in_features": 16, "out_features": 6, "bias": True, "activation_function": "torch.nn.modules.activation.Tanh"}
+        said = {
+            "in_features": 16,
+            "out_features": 6,
+            "bias": True,
+            "activation_function": "torch.nn.modules.activation.Tanh",
+        }
         (folder / "2_Dense" / "config.json").write_text(json.dumps(said))
-        layer = {f"linear.{k}": v.contiguous() for k, v in seeded(lambda: torch.nn.Linear(16, 6)).state_dict().items()}
+        layer = {
+            f"linear.{k}": v.contiguous()
+            for k, v in seeded(lambda: torch.nn.Linear(16, 6)).state_dict().items()
+        }
         save_file(layer, folder / "2_Dense" / "model.safetensors")
     if unit:
         parts.append(("3_Normalize", "Normalize"))
-    listed = [{"idx": k, "name": str(k), "path": path, "type": f"{home}.{kind}"} for k, (path, kind) in enumerate(parts)]
+    listed = [
+        {"idx": k, "name": str(k), "path": path, "type": f"{home}.{kind}"}
+        for k, (path, kind) in enumerate(parts)
+    ]
     (folder / "modules.json").write_text(json.dumps(listed))
     return folder
 
@@ -73,7 +109,11 @@ def image_model(folder: Path, kind: str) -> Path:
     if kind == "clip":
         written = tokenizer_files(folder.with_name(f"{folder.name}-words"))
         tokenizer = t.CLIPTokenizer.from_pretrained(written, model_max_length=16)
-        ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": 1}
+        ends = {
+            "bos_token_id": tokenizer.bos_token_id,
+            "eos_token_id": tokenizer.eos_token_id,
+            "pad_token_id": 1,
+        }
         words = {**SMALL, "vocab_size": len(tokenizer), "max_position_embeddings": 16, **ends}
         config = t.CLIPConfig(text_config=words, vision_config=vision, projection_dim=12)
         seeded(lambda: t.CLIPModel(config)).save_pretrained(folder)
@@ -81,11 +121,15 @@ def image_model(folder: Path, kind: str) -> Path:
         t.CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=size).save_pretrained(folder)
     elif kind == "siglip":
         words = {**SMALL, "vocab_size": 100, "max_position_embeddings": 16}
-        seeded(lambda: t.SiglipModel(t.SiglipConfig(text_config=words, vision_config=vision))).save_pretrained(folder)
+        seeded(
+            lambda: t.SiglipModel(t.SiglipConfig(text_config=words, vision_config=vision))
+        ).save_pretrained(folder)
         t.SiglipImageProcessorPil(size=size).save_pretrained(folder)
         bert_tokenizer(folder).save_pretrained(folder)
     elif kind == "vit":
-        seeded(lambda: t.ViTModel(t.ViTConfig(**vision), add_pooling_layer=False)).save_pretrained(folder)
+        seeded(lambda: t.ViTModel(t.ViTConfig(**vision), add_pooling_layer=False)).save_pretrained(
+            folder
+        )
         t.ViTImageProcessorPil(size=size).save_pretrained(folder)
     elif kind == "dinov2":
         seeded(lambda: t.Dinov2Model(t.Dinov2Config(**vision))).save_pretrained(folder)
@@ -103,19 +147,41 @@ def audio_model(folder: Path, kind: str) -> Path:
 
     if kind == "clap":
         sound = {
-            "spec_size": 64, "num_mel_bins": 16, "patch_embeds_hidden_size": 8, "hidden_size": 16, "depths": [1, 1],
-            "num_attention_heads": [1, 2], "window_size": 4, "num_hidden_layers": 2, "patch_size": 4, "patch_stride": [4, 4],
-        }  # fmt: skip
+            "spec_size": 64,
+            "num_mel_bins": 16,
+            "patch_embeds_hidden_size": 8,
+            "hidden_size": 16,
+            "depths": [1, 1],
+            "num_attention_heads": [1, 2],
+            "window_size": 4,
+            "num_hidden_layers": 2,
+            "patch_size": 4,
+            "patch_stride": [4, 4],
+        }
         words = {**SMALL, "vocab_size": 50, "max_position_embeddings": 20}
         config = t.ClapConfig(text_config=words, audio_config=sound, projection_dim=12)
         seeded(lambda: t.ClapModel(config)).save_pretrained(folder)
-        t.ClapFeatureExtractor(feature_size=16, max_length_s=1, truncation="rand_trunc").save_pretrained(folder)
+        t.ClapFeatureExtractor(
+            feature_size=16, max_length_s=1, truncation="rand_trunc"
+        ).save_pretrained(folder)
     elif kind == "whisper":
         config = t.WhisperConfig(
-            vocab_size=60, d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2,
-            encoder_ffn_dim=32, decoder_ffn_dim=32, num_mel_bins=8, max_source_positions=100, max_target_positions=10,
-            pad_token_id=1, bos_token_id=2, eos_token_id=3, decoder_start_token_id=4,
-        )  # fmt: skip
+            vocab_size=60,
+            d_model=16,
+            encoder_layers=1,
+            decoder_layers=1,
+            encoder_attention_heads=2,
+            decoder_attention_heads=2,
+            encoder_ffn_dim=32,
+            decoder_ffn_dim=32,
+            num_mel_bins=8,
+            max_source_positions=100,
+            max_target_positions=10,
+            pad_token_id=1,
+            bos_token_id=2,
+            eos_token_id=3,
+            decoder_start_token_id=4,
+        )
         seeded(lambda: t.WhisperModel(config)).save_pretrained(folder)
         t.WhisperFeatureExtractor(feature_size=8, chunk_length=2).save_pretrained(folder)
     elif kind == "ast":
@@ -124,9 +190,15 @@ def audio_model(folder: Path, kind: str) -> Path:
         t.ASTFeatureExtractor(num_mel_bins=16, max_length=128).save_pretrained(folder)
     else:
         config = t.Wav2Vec2Config(
-            vocab_size=8, conv_dim=(8, 8), conv_stride=(40, 8), conv_kernel=(40, 8), num_feat_extract_layers=2,
-            num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2, **SMALL,
-        )  # fmt: skip
+            vocab_size=8,
+            conv_dim=(8, 8),
+            conv_stride=(40, 8),
+            conv_kernel=(40, 8),
+            num_feat_extract_layers=2,
+            num_conv_pos_embeddings=4,
+            num_conv_pos_embedding_groups=2,
+            **SMALL,
+        )
         seeded(lambda: t.Wav2Vec2Model(config)).save_pretrained(folder)
         t.Wav2Vec2FeatureExtractor().save_pretrained(folder)
     return folder

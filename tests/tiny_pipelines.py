@@ -24,7 +24,9 @@ def tokenizer_files(folder: Path) -> Path:
     vocabulary += ["<|startoftext|>", "<|endoftext|>"]
     folder.mkdir(parents=True)
     (folder / "vocab.json").write_text(json.dumps({token: k for k, token in enumerate(vocabulary)}))
-    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *(" ".join(pair) for pair in merges)]) + "\n")
+    (folder / "merges.txt").write_text(
+        "\n".join(["#version: 0.2", *(" ".join(pair) for pair in merges)]) + "\n"
+    )
     return folder
 
 
@@ -32,8 +34,13 @@ def autoencoder():
     """16 x 16 x 3 pixels <-> 8 x 8 x 4 latents."""
     from diffusers import AutoencoderKL
 
-    blocks = {"down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2}
-    return AutoencoderKL(block_out_channels=(8, 8), latent_channels=4, norm_num_groups=4, sample_size=16, **blocks)
+    blocks = {
+        "down_block_types": ("DownEncoderBlock2D",) * 2,
+        "up_block_types": ("UpDecoderBlock2D",) * 2,
+    }
+    return AutoencoderKL(
+        block_out_channels=(8, 8), latent_channels=4, norm_num_groups=4, sample_size=16, **blocks
+    )
 
 
 def text_pipeline(folder: Path, prediction: str = "epsilon") -> Path:
@@ -45,19 +52,40 @@ def text_pipeline(folder: Path, prediction: str = "epsilon") -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         tokenizer = CLIPTokenizer.from_pretrained(written, model_max_length=16)
-        size = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_hidden_layers": 1}
-        ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": 1}
-        words = CLIPTextConfig(vocab_size=len(tokenizer), max_position_embeddings=16, **size, **ends)
+        size = {
+            "hidden_size": 16,
+            "intermediate_size": 32,
+            "num_attention_heads": 2,
+            "num_hidden_layers": 1,
+        }
+        ends = {
+            "bos_token_id": tokenizer.bos_token_id,
+            "eos_token_id": tokenizer.eos_token_id,
+            "pad_token_id": 1,
+        }
+        words = CLIPTextConfig(
+            vocab_size=len(tokenizer), max_position_embeddings=16, **size, **ends
+        )
         unet = UNet2DConditionModel(
-            sample_size=8, block_out_channels=(8, 16), layers_per_block=1, cross_attention_dim=16, attention_head_dim=4,
-            norm_num_groups=4, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            sample_size=8,
+            block_out_channels=(8, 16),
+            layers_per_block=1,
+            cross_attention_dim=16,
+            attention_head_dim=4,
+            norm_num_groups=4,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
             up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        )  # fmt: skip
+        )
         StableDiffusionPipeline(
-            vae=autoencoder(), text_encoder=CLIPTextModel(words), tokenizer=tokenizer, unet=unet,
-            scheduler=DDIMScheduler(prediction_type=prediction, clip_sample=False, steps_offset=1), safety_checker=None,
-            feature_extractor=None, requires_safety_checker=False,
-        ).save_pretrained(folder)  # fmt: skip
+            vae=autoencoder(),
+            text_encoder=CLIPTextModel(words),
+            tokenizer=tokenizer,
+            unet=unet,
+            scheduler=DDIMScheduler(prediction_type=prediction, clip_sample=False, steps_offset=1),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        ).save_pretrained(folder)
     return folder
 
 
@@ -68,10 +96,18 @@ def class_pipeline(folder: Path) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         transformer = DiTTransformer2DModel(
-            num_attention_heads=2, attention_head_dim=8, in_channels=4, out_channels=8, num_layers=1, sample_size=8,
-            patch_size=2, norm_num_groups=4,
-        )  # fmt: skip
-        DiTPipeline(transformer, autoencoder(), DDPMScheduler(clip_sample=False)).save_pretrained(folder)
+            num_attention_heads=2,
+            attention_head_dim=8,
+            in_channels=4,
+            out_channels=8,
+            num_layers=1,
+            sample_size=8,
+            patch_size=2,
+            norm_num_groups=4,
+        )
+        DiTPipeline(transformer, autoencoder(), DDPMScheduler(clip_sample=False)).save_pretrained(
+            folder
+        )
     return folder
 
 
@@ -92,18 +128,29 @@ def special_pipeline(folder: Path, kind: str, text: Path) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(1)
         if kind == "alone":
-            blocks = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
-            unet = UNet2DModel(16, block_out_channels=(8, 8), layers_per_block=1, norm_num_groups=4, **blocks)
+            blocks = {
+                "down_block_types": ("DownBlock2D",) * 2,
+                "up_block_types": ("UpBlock2D",) * 2,
+            }
+            unet = UNet2DModel(
+                16, block_out_channels=(8, 8), layers_per_block=1, norm_num_groups=4, **blocks
+            )
             DDPMPipeline(unet, DDPMScheduler()).save_pretrained(folder)
             return folder
         plain = StableDiffusionPipeline.from_pretrained(text)
         parts = plain.components | {"safety_checker": None, "feature_extractor": None}
         if kind == "inpaint":
-            parts["unet"] = UNet2DConditionModel.from_config(dict(plain.unet.config) | {"in_channels": 9})
-            StableDiffusionInpaintPipeline(**parts, requires_safety_checker=False).save_pretrained(folder)
+            parts["unet"] = UNet2DConditionModel.from_config(
+                dict(plain.unet.config) | {"in_channels": 9}
+            )
+            StableDiffusionInpaintPipeline(**parts, requires_safety_checker=False).save_pretrained(
+                folder
+            )
             return folder
         control = ControlNetModel.from_unet(plain.unet, conditioning_embedding_out_channels=(8, 16))
         for weight in control.parameters():
             torch.nn.init.normal_(weight, std=0.1)  # a fresh one says nothing
-        StableDiffusionControlNetPipeline(**parts, controlnet=control, requires_safety_checker=False).save_pretrained(folder)
+        StableDiffusionControlNetPipeline(
+            **parts, controlnet=control, requires_safety_checker=False
+        ).save_pretrained(folder)
     return folder

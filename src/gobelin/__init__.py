@@ -9,29 +9,37 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gobelin.core.errors import GobelinError as GobelinError
     from gobelin.data.dataset import Dataset as Dataset
-    from gobelin.data.reading import read as read
-    from gobelin.errors import GobelinError as GobelinError
-    from gobelin.evidence import Exhibit as Exhibit
-    from gobelin.evidence import Finding as Finding
-    from gobelin.workbench import Workbench as Workbench
-    from gobelin.workbench import from_pretrained as from_pretrained
-    from gobelin.workbench import push_to_hub as push_to_hub
+    from gobelin.data.read import read as read
+    from gobelin.evidence.findings import Exhibit as Exhibit
+    from gobelin.evidence.findings import Finding as Finding
+    from gobelin.workbench.bench import Workbench as Workbench
+    from gobelin.workbench.bench import from_pretrained as from_pretrained
+    from gobelin.workbench.bench import push_to_hub as push_to_hub
 
 __version__ = "0.1.0"
 _HOMES = {
     "Dataset": "gobelin.data.dataset",
-    "Exhibit": "gobelin.evidence",
-    "Finding": "gobelin.evidence",
-    "GobelinError": "gobelin.errors",
-    "Workbench": "gobelin.workbench",
-    "from_pretrained": "gobelin.workbench",
-    "push_to_hub": "gobelin.workbench",
-    "read": "gobelin.data.reading",
+    "Exhibit": "gobelin.evidence.findings",
+    "Finding": "gobelin.evidence.findings",
+    "GobelinError": "gobelin.core.errors",
+    "Workbench": "gobelin.workbench.bench",
+    "from_pretrained": "gobelin.workbench.bench",
+    "push_to_hub": "gobelin.workbench.bench",
+    "read": "gobelin.data.read",
 }
 __all__ = [
-    "Dataset", "Exhibit", "Finding", "GobelinError", "Workbench", "__version__", "from_pretrained", "push_to_hub", "read",
-]  # fmt: skip
+    "Dataset",
+    "Exhibit",
+    "Finding",
+    "GobelinError",
+    "Workbench",
+    "__version__",
+    "from_pretrained",
+    "push_to_hub",
+    "read",
+]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public name

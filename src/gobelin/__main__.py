@@ -6,7 +6,7 @@ import sys
 def start() -> None:
     """The command line. Loading it takes a second or two, in which Ctrl-C must end as quietly as later."""
     try:
-        from gobelin.cli import main
+        from gobelin.interfaces.cli import main
     except KeyboardInterrupt:
         sys.stderr.write("Stopped. Nothing was begun.\n")
         sys.exit(130)

@@ -26,18 +26,23 @@ from sklearn.utils.validation import (  # type: ignore[attr-defined]
     validate_data,
 )
 
-from gobelin import catalog, check, contest, predict, schema
-from gobelin.align import Align, Alignment
-from gobelin.check import Check
+from gobelin.core import catalog
+from gobelin.core.errors import nearest
+from gobelin.core.machine import Runtime
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Target
 from gobelin.data.frames import Frame, from_frame
-from gobelin.embedding import Embeddings, Reader
-from gobelin.errors import nearest
-from gobelin.fusion import Fusion
-from gobelin.predict import Predict, Predictions, Training
-from gobelin.runtime import Runtime
-from gobelin.schema import Choices
+from gobelin.embedding import schema
+from gobelin.embedding.alignment.align import Align, Alignment
+from gobelin.embedding.features import Embeddings, Reader
+from gobelin.embedding.schema import Choices
+from gobelin.prediction import fusion_choice
+from gobelin.prediction import predictor as predict
+from gobelin.prediction.cross_fit import Predict, Training
+from gobelin.prediction.fusion import Fusion
+from gobelin.prediction.predictor import Predictions
+from gobelin.quality import data as check
+from gobelin.quality.data import Check
 
 LEAST = 2  # labelled rows: a small data set is the user's own choice here
 
@@ -106,28 +111,46 @@ class _Multimodal(BaseEstimator):
         for field in found.fields:
             kinds = {c: found.kind(c) for c in field.columns}
             cells = dataset.rows(taught).cells(field)
-            encoders[field.name] = schema.build_encoder(field.encoder, choices).fit(cells, field, kinds, runtime)
-        self.reader_ = Reader(found, encoders, Path(self.cache) if self.cache else None, runtime.threads)
+            encoders[field.name] = schema.build_encoder(field.encoder, choices).fit(
+                cells, field, kinds, runtime
+            )
+        self.reader_ = Reader(
+            found, encoders, Path(self.cache) if self.cache else None, runtime.threads
+        )
         scanned = check.scan(self.reader_, dataset, how)
         self.bad_cells_ = scanned.lines()
         rows = taught[~np.isin(np.array(dataset.ids)[taught], scanned.marked)]
         x = self.reader_.embed(scanned.dataset)
         group = found.role("group")
-        groups = [str(v) if v is not None else f"row {k}" for k, v in enumerate(dataset.values(group))] if group else x.ids
+        groups = (
+            [str(v) if v is not None else f"row {k}" for k, v in enumerate(dataset.values(group))]
+            if group
+            else x.ids
+        )
         self.alignment_: Alignment | None = None
         if self.features == "shared":
             self.alignment_ = Align().fit(x.rows(rows), [groups[r] for r in rows], runtime)
         out = set(self.leave_out)
         if "auto" in out:
-            out |= set(check.giveaways(scanned.dataset, found, target, x.present, x.fields, rows, how)[1])
+            out |= set(
+                check.giveaways(scanned.dataset, found, target, x.present, x.fields, rows, how)[1]
+            )
         kept = tuple(name for name in known if name not in out)
         if not kept:
-            raise ValueError("fit: every field is left out of prediction. Keep one with leave_out=().")
+            raise ValueError(
+                "fit: every field is left out of prediction. Keep one with leave_out=()."
+            )
         settings = Predict(
-            balance=self.balance, folds=self.folds, decays=tuple(self.decays), features=self.features, level=self.level
+            balance=self.balance,
+            folds=self.folds,
+            decays=tuple(self.decays),
+            features=self.features,
+            level=self.level,
         )
         weights = (weights * schema.weights_of(dataset, found)).astype(np.float32)
-        training = Training(settings, self._seen(x, kept), target, rows, groups, weights, runtime, least=LEAST)
+        training = Training(
+            settings, self._seen(x, kept), target, rows, groups, weights, runtime, least=LEAST
+        )
         name, fusion = self._fusion(training)
         self.model_ = predict.fit(name, fusion, training)
         return self
@@ -135,21 +158,25 @@ class _Multimodal(BaseEstimator):
     def _fusion(self, training: Training) -> tuple[str, Fusion]:
         if not isinstance(self.fusion, str):
             return type(self.fusion).__name__.lower(), self.fusion
-        if self.fusion != contest.ALL:
+        if self.fusion != fusion_choice.ALL:
             return self.fusion, catalog.build("fusion", self.fusion)
         fusions = {name: catalog.build("fusion", name) for name in catalog.names("fusion")}
-        best, _ = contest.contest(fusions, training)
+        best, _ = fusion_choice.contest(fusions, training)
         return best, fusions[best]
 
     def _seen(self, x: Embeddings, kept: tuple[str, ...]) -> Embeddings:
         """What the fusion sees."""
-        return (predict.as_features(self.alignment_.project(x)) if self.alignment_ else x).keep(kept)
+        return (predict.as_features(self.alignment_.project(x)) if self.alignment_ else x).keep(
+            kept
+        )
 
     def _predictions(self, X: Any) -> Predictions:  # noqa: ANN401, N803 - as scikit-learn names it
         check_is_fitted(self)
         dataset, _ = self._dataset(X, reset=False)
         scanned = check.scan(self.reader_, dataset, Check(max_bad=self.max_bad))
-        return self.model_.predict(self._seen(self.reader_.embed(scanned.dataset), self.model_.fields))
+        return self.model_.predict(
+            self._seen(self.reader_.embed(scanned.dataset), self.model_.fields)
+        )
 
     def _dataset(self, X: Any, reset: bool) -> tuple[Dataset, bool]:  # noqa: ANN401, N803
         """X as rows, and whether it is a plain array of numbers."""
@@ -163,7 +190,9 @@ class _Multimodal(BaseEstimator):
     def _weights(self, X: Any, sample_weight: Any) -> np.ndarray:  # noqa: ANN401, N803
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if (there := int((weights > 0).sum())) < LEAST:
-            raise ValueError(f"fit: n_samples={there} with a weight above 0, at least {LEAST} are needed. Add rows.")
+            raise ValueError(
+                f"fit: n_samples={there} with a weight above 0, at least {LEAST} are needed. Add rows."
+            )
         return weights
 
     def __getstate__(self) -> dict[str, Any]:
@@ -180,14 +209,18 @@ class _Multimodal(BaseEstimator):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         known, files, cache, workers = state.get("_travelling", (None, {}, None, 1))
-        super().__setstate__({name: value for name, value in state.items() if name != "_travelling"})
+        super().__setstate__(
+            {name: value for name, value in state.items() if name != "_travelling"}
+        )
         if known is not None:
             runtime, encoders = Runtime(0, self.device, "float32", workers).here(), {}
             for name, kept in files.items():
                 with tempfile.TemporaryDirectory() as folder:
                     for file, data in kept.items():
                         (Path(folder) / file).write_bytes(data)
-                    encoders[name] = catalog.build("encoders", known.field(name).encoder).load(Path(folder), runtime)
+                    encoders[name] = catalog.build("encoders", known.field(name).encoder).load(
+                        Path(folder), runtime
+                    )
             self.reader_ = Reader(known, encoders, cache, workers)
 
 
@@ -204,7 +237,9 @@ class MultimodalClassifier(ClassifierMixin, _Multimodal):
         self.classes_, values = np.unique(y, return_inverse=True)
         weights = self._weights(X, sample_weight)
         if len(np.unique(values[weights > 0])) < 2:
-            raise ValueError(f"fit: all rows have one class, found {self.classes_[:1].tolist()}. At least two are needed.")
+            raise ValueError(
+                f"fit: all rows have one class, found {self.classes_[:1].tolist()}. At least two are needed."
+            )
         names = tuple(map(str, self.classes_))
         target = Target("y", "class", values.astype(np.int64), names, np.ones(len(names), bool))
         return self._fit(dataset, target, weights, numbers)
@@ -224,8 +259,12 @@ class MultimodalRegressor(RegressorMixin, _Multimodal):
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: ANN401, N803
         dataset, numbers = self._dataset(X, reset=True)
-        values = check_array(_column(self, y, len(dataset)), ensure_2d=False, dtype=np.float64, input_name="y")
-        return self._fit(dataset, Target("y", "number", values), self._weights(X, sample_weight), numbers)
+        values = check_array(
+            _column(self, y, len(dataset)), ensure_2d=False, dtype=np.float64, input_name="y"
+        )
+        return self._fit(
+            dataset, Target("y", "number", values), self._weights(X, sample_weight), numbers
+        )
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: ANN401, N803
         """float64 [N]."""
@@ -240,7 +279,9 @@ class MultimodalRegressor(RegressorMixin, _Multimodal):
 def _column(estimator: BaseEstimator, y: Any, rows: int) -> np.ndarray:  # noqa: ANN401
     """y as [N], finite."""
     if y is None:
-        raise ValueError(f"{type(estimator).__name__}.fit requires y to be passed, but the target y is None.")
+        raise ValueError(
+            f"{type(estimator).__name__}.fit requires y to be passed, but the target y is None."
+        )
     out = column_or_1d(y, warn=True)
     if out.dtype.kind == "f":
         check_array(out, ensure_2d=False, input_name="y")

@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gobelin import catalog, planting
-from gobelin.audits import Audit, Material, Result
-from gobelin.errors import GobelinError
-from gobelin.evidence import Finding
+from gobelin.core import catalog
+from gobelin.core.errors import GobelinError
+from gobelin.evidence.findings import Finding
+from gobelin.privacy import planted_copies
+from gobelin.privacy.audits import Audit, Material, Result
 
 NAMES = catalog.names("audits")
 SIZE, MADE = 16, 60
@@ -31,7 +32,12 @@ def drawn(n: int, seed: int) -> np.ndarray:
 
 def brightness(images: np.ndarray) -> np.ndarray:
     """A feature space: the means of 16 squares in each colour, [n, 48]."""
-    return images.reshape(len(images), 4, 4, 4, 4, 3).mean((2, 4)).reshape(len(images), -1).astype(np.float32)
+    return (
+        images.reshape(len(images), 4, 4, 4, 4, 3)
+        .mean((2, 4))
+        .reshape(len(images), -1)
+        .astype(np.float32)
+    )
 
 
 def material(copied: float, seed: int = 0) -> tuple[Material, np.ndarray, np.ndarray]:
@@ -39,11 +45,21 @@ def material(copied: float, seed: int = 0) -> tuple[Material, np.ndarray, np.nda
     rng = np.random.default_rng(seed)
     train, holdout, fresh = drawn(90, 3 * seed), drawn(70, 3 * seed + 1), drawn(MADE, 3 * seed + 2)
     source, is_copy = rng.permutation(90)[:MADE], rng.random(MADE) < copied
-    changed = np.stack([planting.CHANGES["noisy"](train[s].astype(float), rng) for s in source])
-    made = np.where(is_copy[:, None, None, None], np.clip(np.rint(changed), 0, 255).astype(np.uint8), fresh)
+    changed = np.stack(
+        [planted_copies.CHANGES["noisy"](train[s].astype(float), rng) for s in source]
+    )
+    made = np.where(
+        is_copy[:, None, None, None], np.clip(np.rint(changed), 0, 255).astype(np.uint8), fresh
+    )
     ids = tuple(f"t{k}" for k in range(90)), tuple(f"m{k}" for k in range(MADE))
-    planted = planting.of_every_kind(train, 42, seed)
-    return Material(train, holdout, made, planted, {"squares": brightness}, *ids, "random split by group"), is_copy, source
+    planted = planted_copies.of_every_kind(train, 42, seed)
+    return (
+        Material(
+            train, holdout, made, planted, {"squares": brightness}, *ids, "random split by group"
+        ),
+        is_copy,
+        source,
+    )
 
 
 @pytest.fixture(params=NAMES)
@@ -69,7 +85,9 @@ def test_planted_copies_are_caught_with_their_sources(audit: Audit, copied: floa
         assert not right or row["nearest"] == f"t{train}"
     assert [r["made"] for r in result.rows] == list(given.made_ids)
     found = verdict(result.findings)
-    assert found.verdict == "copies training images" and found.value == pytest.approx(flagged.mean())
+    assert found.verdict == "copies training images" and found.value == pytest.approx(
+        flagged.mean()
+    )
     assert Result.from_dict(json.loads(json.dumps(result.to_dict()))) == result
 
 
@@ -82,8 +100,12 @@ def test_fresh_draws_are_cleared(audit: Audit, seed: int) -> None:
 
 def test_an_audit_that_is_blind_says_so(audit: Audit) -> None:
     given, *_ = material(0.0)
-    unlike = {kind: drawn(len(images), 90 + k) for k, (kind, images) in enumerate(given.planted.items())}
-    assert verdict(audit.run(replace(given, planted=unlike)).findings).verdict.startswith("can't say")
+    unlike = {
+        kind: drawn(len(images), 90 + k) for k, (kind, images) in enumerate(given.planted.items())
+    }
+    assert verdict(audit.run(replace(given, planted=unlike)).findings).verdict.startswith(
+        "can't say"
+    )
 
 
 def test_rows_that_cant_be_exchanged_are_refused(audit: Audit) -> None:

@@ -13,15 +13,15 @@ import pyarrow as pa
 import pytest
 import torch
 
-from gobelin import catalog
+from gobelin.core import catalog
+from gobelin.core.errors import GobelinError, MissingExtra
+from gobelin.core.machine import Runtime
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Bid, Cell, Column, Field, Schema
 from gobelin.data.images import png_bytes
-from gobelin.embedding import Reader
-from gobelin.encoders import Encoder, FittedEncoder, Sample, Tunable
-from gobelin.errors import GobelinError, MissingExtra
-from gobelin.networks.foreign import quiet
-from gobelin.runtime import Runtime
+from gobelin.embedding.encoders import Encoder, FittedEncoder, Sample, Tunable
+from gobelin.embedding.features import Reader
+from gobelin.networks.pipeline_calls import quiet
 
 RNG = np.random.default_rng(0)
 
@@ -37,7 +37,14 @@ def wav(samples: np.ndarray) -> bytes:
 
 EXAMPLES: dict[str, list[Any]] = {  # a new kind of data adds six different values here
     "image": [png_bytes(RNG.integers(0, 256, (16, 16, 3), dtype=np.uint8)) for _ in range(6)],
-    "text": ["a red flower", "two dogs in snow", "late train", "a glass of water", "old wooden house", "bright stone"],
+    "text": [
+        "a red flower",
+        "two dogs in snow",
+        "late train",
+        "a glass of water",
+        "old wooden house",
+        "bright stone",
+    ],
     "number": [1.0, 2.5, -3.0, 7.0, 7.5, 100.0],
     "category": ["a", "b", "a", "b", "c", "c"],
     "audio": [wav(RNG.normal(size=4000 + 100 * k) * np.hanning(4000 + 100 * k)) for k in range(6)],
@@ -57,7 +64,11 @@ def settings_of(name: str, folder: Path | None = None) -> Encoder:
         pytest.importorskip("transformers")
         import tiny_models
 
-        write = {"image_model": "image_model", "text_model": "sentence_model", "audio_model": "audio_model"}[name]
+        write = {
+            "image_model": "image_model",
+            "text_model": "sentence_model",
+            "audio_model": "audio_model",
+        }[name]
         kind = {"image_model": ["clip"], "audio_model": ["wav2vec2"]}.get(name, [])
         with quiet():
             small["model"] = str(getattr(tiny_models, write)(folder / name, *kind))
@@ -85,7 +96,9 @@ class Case:
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def case(request: pytest.FixtureRequest, runtime: Runtime, tmp_path_factory: pytest.TempPathFactory) -> Case:
+def case(
+    request: pytest.FixtureRequest, runtime: Runtime, tmp_path_factory: pytest.TempPathFactory
+) -> Case:
     return Case(request.param, runtime, tmp_path_factory.mktemp("models"))
 
 
@@ -99,27 +112,41 @@ def other(value: Any) -> Any:  # noqa: ANN401
         return {"characters": {"width": 5}}  # settings of a part
     if isinstance(value, str):
         return "day_first" if value == "auto" else f"{value}x"
-    return not value if isinstance(value, bool) else value + 1 if isinstance(value, int) else value / 2
+    return (
+        not value if isinstance(value, bool) else value + 1 if isinstance(value, int) else value / 2
+    )
 
 
 def test_is_what_the_contract_says(case: Case) -> None:
     assert isinstance(case.component, Encoder) and isinstance(case.fitted, FittedEncoder)
-    assert dataclasses.is_dataclass(case.component) and type(case.component).__dataclass_params__.frozen  # type: ignore[attr-defined]
+    assert (
+        dataclasses.is_dataclass(case.component)
+        and type(case.component).__dataclass_params__.frozen
+    )  # type: ignore[attr-defined]
     assert set(case.component.kinds) <= set(EXAMPLES), "add examples of the new kind"
-    assert all(type(case.component)() == type(case.component)(**{f.name: f.default}) for f in
-               dataclasses.fields(case.component) if f.default is not dataclasses.MISSING)  # fmt: skip
+    assert all(
+        type(case.component)() == type(case.component)(**{f.name: f.default})
+        for f in dataclasses.fields(case.component)
+        if f.default is not dataclasses.MISSING
+    )
 
 
 def test_every_kind_has_one_default() -> None:
     kinds = {k for n in NAMES for k in catalog.find("encoders", n).kinds}
     for kind in kinds:
-        able = [catalog.find("encoders", n) for n in NAMES if kind in catalog.find("encoders", n).kinds]
+        able = [
+            catalog.find("encoders", n) for n in NAMES if kind in catalog.find("encoders", n).kinds
+        ]
         assert sum(e.default for e in able) == 1 and len({e.flag for e in able}) == 1
 
 
 def test_vectors(case: Case) -> None:
     found = case.embed(case.fitted, case.cells)
-    assert found.shape == (6, case.fitted.width) and found.dtype == np.float32 and np.isfinite(found).all()
+    assert (
+        found.shape == (6, case.fitted.width)
+        and found.dtype == np.float32
+        and np.isfinite(found).all()
+    )
     assert len(np.unique(found, axis=0)) == 6
     assert np.allclose(case.embed(case.fitted, case.cells), found, atol=1e-6)
     assert np.allclose(case.embed(case.fitted, case.cells[::-1]), found[::-1], atol=1e-4)
@@ -130,9 +157,13 @@ def test_vectors(case: Case) -> None:
 def test_saved_and_loaded_is_the_same(case: Case, tmp_path: Path) -> None:
     case.fitted.save(tmp_path)
     loaded = case.component.load(tmp_path, case.runtime)
-    assert loaded.fingerprint() == case.fitted.fingerprint() == case.fit(case.component).fingerprint()
+    assert (
+        loaded.fingerprint() == case.fitted.fingerprint() == case.fit(case.component).fingerprint()
+    )
     assert loaded.width == case.fitted.width
-    assert np.allclose(case.embed(loaded, case.cells), case.embed(case.fitted, case.cells), atol=1e-6)
+    assert np.allclose(
+        case.embed(loaded, case.cells), case.embed(case.fitted, case.cells), atol=1e-6
+    )
     assert {p.suffix for p in tmp_path.rglob("*") if p.is_file()} <= {".json", ".safetensors"}
 
 
@@ -145,7 +176,9 @@ def test_what_can_be_tuned(case: Case, runtime: Runtime) -> None:
     assert isinstance(fitted, Tunable) and not fitted.module.training
     batch = [fitted.decode(c, Path())[0] for c in case.cells]
     before = fitted.forward(batch)
-    assert before.shape == (6, fitted.width) and before.dtype == torch.float32 and before.requires_grad
+    assert (
+        before.shape == (6, fitted.width) and before.dtype == torch.float32 and before.requires_grad
+    )
     assert np.allclose(before.detach().numpy(), fitted.embed(batch), atol=1e-6)
     weights = [p for p in fitted.module.parameters() if p.requires_grad]
     slopes = torch.autograd.grad((before**2).sum(), weights, allow_unused=True)
@@ -164,7 +197,9 @@ def test_other_settings_have_another_fingerprint(case: Case) -> None:
     prints = {case.fitted.fingerprint()}
     fields = [f for f in dataclasses.fields(case.component) if f.name not in PLACE]  # type: ignore[arg-type]
     for f in fields:
-        changed = dataclasses.replace(case.component, **{f.name: other(getattr(case.component, f.name))})  # type: ignore[type-var]
+        changed = dataclasses.replace(
+            case.component, **{f.name: other(getattr(case.component, f.name))}
+        )  # type: ignore[type-var]
         prints.add(case.fit(changed).fingerprint())
     assert len(prints) == 1 + len(fields)
 
@@ -181,7 +216,11 @@ def test_missing_cells_are_absent_and_zero(case: Case) -> None:
     found = Reader(schema, {"field": case.fitted}).embed(Dataset(table, Path()))
     assert found.present[:, 0].tolist() == [True, False, True]
     assert not found.features["field"][1].any() and found.features["field"][0].any()
-    assert np.allclose(found.features["field"][[0, 2]], case.embed(case.fitted, [case.cells[0], case.cells[2]]), atol=1e-4)
+    assert np.allclose(
+        found.features["field"][[0, 2]],
+        case.embed(case.fitted, [case.cells[0], case.cells[2]]),
+        atol=1e-4,
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -189,7 +228,12 @@ def test_bids(name: str) -> None:
     encoder = catalog.find("encoders", name)
     for kind, values in EXAMPLES.items():
         bid = encoder.bid(Sample("x", tuple(values * 5), 30, Path()))
-        assert bid is None or (isinstance(bid, Bid) and bid.kind in encoder.kinds and 0 <= bid.confidence <= 1 and bid.reason)
+        assert bid is None or (
+            isinstance(bid, Bid)
+            and bid.kind in encoder.kinds
+            and 0 <= bid.confidence <= 1
+            and bid.reason
+        )
         if kind in encoder.kinds and encoder.default:
             assert bid is not None
     assert encoder.bid(Sample("x", (), 10, Path())) is None
@@ -199,4 +243,6 @@ def test_bids(name: str) -> None:
 def test_a_query_that_cant_be_read_is_refused(name: str) -> None:
     component = settings_of(name)
     with pytest.raises(GobelinError):
-        component.parse(" " if component.flag != "image" else "no such file.png", Field("f", name, ("a",)))
+        component.parse(
+            " " if component.flag != "image" else "no such file.png", Field("f", name, ("a",))
+        )

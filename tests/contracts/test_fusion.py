@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gobelin import catalog
+from gobelin.core import catalog
+from gobelin.core.machine import Runtime, silent
 from gobelin.data.fields import Target
-from gobelin.embedding import Embeddings
-from gobelin.fusion import Fusion, Predictor
-from gobelin.jobs import Job
-from gobelin.runtime import Runtime, silent
+from gobelin.embedding.features import Embeddings
+from gobelin.prediction.fusion import Fusion, Predictor
+from gobelin.prediction.heads.job import Job
 
 N, TRAIN = 240, np.arange(160)
 NAMES = catalog.names("fusion")
@@ -30,14 +30,25 @@ def planted() -> tuple[Embeddings, np.ndarray, np.ndarray]:
     present = rng.random((N, 3)) < 0.67
     present[~present[:, :2].any(1), 0] = True
     features = {"one": one, "two": two, "noise": rng.normal(size=(N, 3))}
-    features = {f: np.where(present[:, k, None], x, 0).astype(np.float32) for k, (f, x) in enumerate(features.items())}
-    return Embeddings(tuple(features), features, present, tuple(map(str, range(N))), "space"), label, number
+    features = {
+        f: np.where(present[:, k, None], x, 0).astype(np.float32)
+        for k, (f, x) in enumerate(features.items())
+    }
+    return (
+        Embeddings(tuple(features), features, present, tuple(map(str, range(N))), "space"),
+        label,
+        number,
+    )
 
 
 X, LABEL, NUMBER = planted()
 CLASSES = Target("y", "class", LABEL, ("a", "b", "c"), np.ones(3, bool))
 ONES = np.ones(len(TRAIN), np.float32)
-JOBS = (Job(TRAIN, ONES, 0), Job(TRAIN[:100], ONES[:100], 5), Job(TRAIN, np.where(TRAIN < 80, 1, 0.1).astype(np.float32), 2))
+JOBS = (
+    Job(TRAIN, ONES, 0),
+    Job(TRAIN[:100], ONES[:100], 5),
+    Job(TRAIN, np.where(TRAIN < 80, 1, 0.1).astype(np.float32), 2),
+)
 
 
 SMALL = {
@@ -55,7 +66,9 @@ SMALL = {
 def fusion(request: pytest.FixtureRequest) -> Any:  # noqa: ANN401
     known = {f.name for f in dataclasses.fields(catalog.find("fusion", request.param))}
     options = {"options": {"n_estimators": 30}} if "options" in known else {}
-    return catalog.build("fusion", request.param, {k: v for k, v in SMALL.items() if k in known} | options)
+    return catalog.build(
+        "fusion", request.param, {k: v for k, v in SMALL.items() if k in known} | options
+    )
 
 
 @pytest.fixture(scope="module")
@@ -85,14 +98,20 @@ def test_planted_number_is_read(fusion: Fusion, runtime: Runtime) -> None:
     values[::7] = np.nan
     known = np.flatnonzero(~np.isnan(values[:160]))
     target = Target("y", "number", values)
-    (p,) = fusion.fit(X, target, [Job(known, np.ones(len(known), np.float32))], known, runtime, silent)
+    (p,) = fusion.fit(
+        X, target, [Job(known, np.ones(len(known), np.float32))], known, runtime, silent
+    )
     rows = np.flatnonzero(X.present[:, 0] & (np.arange(N) >= 160))
     wrong = p.scores(X.rows(rows))[:, 0] - (50 + 3 * NUMBER[rows])
     assert p.scores(X).shape == (N, 1)
-    assert wrong.std() < 0.5 * 3  # half the error of the mean; an equal vote of a reader and a noise gives .45
+    assert (
+        wrong.std() < 0.5 * 3
+    )  # half the error of the mean; an equal vote of a reader and a noise gives .45
 
 
-def test_jobs_do_not_touch_each_other(fusion: Fusion, fitted: list[Predictor], runtime: Runtime) -> None:
+def test_jobs_do_not_touch_each_other(
+    fusion: Fusion, fitted: list[Predictor], runtime: Runtime
+) -> None:
     for job, together in zip(JOBS, fitted, strict=True):
         (alone,) = fusion.fit(X, CLASSES, [job], TRAIN, runtime, silent)
         assert np.allclose(alone.scores(X), together.scores(X), atol=1e-3)
@@ -106,9 +125,13 @@ def test_same_job_same_predictor(fusion: Fusion, fitted: list[Predictor], runtim
 
 def test_absent_features_are_not_read(fitted: list[Predictor]) -> None:
     rng = np.random.default_rng(1)
-    features = {f: np.where(X.present[:, k, None], x, rng.normal(size=x.shape)).astype(np.float32) * 1
-                for k, (f, x) in enumerate(X.features.items())}  # fmt: skip
-    assert np.allclose(fitted[0].scores(dataclasses.replace(X, features=features)), fitted[0].scores(X), atol=1e-5)
+    features = {
+        f: np.where(X.present[:, k, None], x, rng.normal(size=x.shape)).astype(np.float32) * 1
+        for k, (f, x) in enumerate(X.features.items())
+    }
+    assert np.allclose(
+        fitted[0].scores(dataclasses.replace(X, features=features)), fitted[0].scores(X), atol=1e-5
+    )
 
 
 def test_a_field_that_no_training_row_has_is_not_read(fusion: Fusion, runtime: Runtime) -> None:
@@ -116,9 +139,14 @@ def test_a_field_that_no_training_row_has_is_not_read(fusion: Fusion, runtime: R
     present = X.present & ~((np.arange(N)[:, None] < 160) & (np.arange(3) == 1))
     kept = TRAIN[present[TRAIN].any(1)]
     rows = dataclasses.replace(X, present=present)
-    (p,) = fusion.fit(rows, CLASSES, [Job(kept, np.ones(len(kept), np.float32))], kept, runtime, silent)
+    (p,) = fusion.fit(
+        rows, CLASSES, [Job(kept, np.ones(len(kept), np.float32))], kept, runtime, silent
+    )
     other = dataclasses.replace(rows, features={**X.features, "two": 100 + 0 * X.features["two"]})
-    assert np.allclose(p.scores(rows), p.scores(other), atol=1e-5) and np.abs(p.scores(rows)).max() < 1e3
+    assert (
+        np.allclose(p.scores(rows), p.scores(other), atol=1e-5)
+        and np.abs(p.scores(rows)).max() < 1e3
+    )
 
 
 def test_a_row_is_scored_alone(fitted: list[Predictor]) -> None:
@@ -126,19 +154,33 @@ def test_a_row_is_scored_alone(fitted: list[Predictor]) -> None:
     assert np.allclose(fitted[0].scores(X.rows(order)), fitted[0].scores(X)[order], atol=1e-4)
 
 
-def test_rows_outside_the_jobs_and_the_basis_teach_nothing(fusion: Fusion, fitted: list[Predictor], runtime: Runtime) -> None:
-    features = {f: np.where(np.arange(N)[:, None] < 160, x, 100).astype(np.float32) for f, x in X.features.items()}
+def test_rows_outside_the_jobs_and_the_basis_teach_nothing(
+    fusion: Fusion, fitted: list[Predictor], runtime: Runtime
+) -> None:
+    features = {
+        f: np.where(np.arange(N)[:, None] < 160, x, 100).astype(np.float32)
+        for f, x in X.features.items()
+    }
     label = np.where(np.arange(N) < 160, LABEL, 0)
     other = fusion.fit(
-        dataclasses.replace(X, features=features), dataclasses.replace(CLASSES, values=label), JOBS, TRAIN, runtime, silent
+        dataclasses.replace(X, features=features),
+        dataclasses.replace(CLASSES, values=label),
+        JOBS,
+        TRAIN,
+        runtime,
+        silent,
     )
     assert [p.fingerprint() for p in other] == [p.fingerprint() for p in fitted]
 
 
-def test_saved_and_loaded_is_the_same(fusion: Fusion, fitted: list[Predictor], tmp_path: Path) -> None:
+def test_saved_and_loaded_is_the_same(
+    fusion: Fusion, fitted: list[Predictor], tmp_path: Path
+) -> None:
     for k, p in enumerate(fitted):
         (tmp_path / str(k)).mkdir()
         p.save(tmp_path / str(k))
         loaded = fusion.load(tmp_path / str(k))
-        assert loaded.fingerprint() == p.fingerprint() and np.array_equal(loaded.scores(X), p.scores(X))
+        assert loaded.fingerprint() == p.fingerprint() and np.array_equal(
+            loaded.scores(X), p.scores(X)
+        )
     assert {p.suffix for p in tmp_path.glob("*/*")} <= {".json", ".safetensors", ".skops"}

@@ -13,13 +13,26 @@ import numpy as np
 import pytest
 import torch
 
-from gobelin import catalog
+from gobelin.core import catalog
+from gobelin.core.errors import GobelinError
+from gobelin.core.machine import Runtime
 from gobelin.data.images import png_bytes
-from gobelin.errors import GobelinError
-from gobelin.generators import PARTS, Condition, Context, Controls, Generator, ImageRows, Sampler, check_condition
-from gobelin.runtime import Runtime
+from gobelin.generation.generators import (
+    PARTS,
+    Condition,
+    Context,
+    Controls,
+    Generator,
+    ImageRows,
+    Sampler,
+    check_condition,
+)
 
-NAMES = [n for n in catalog.names("generators") if n != "pretrained" or importlib.util.find_spec("diffusers")]
+NAMES = [
+    n
+    for n in catalog.names("generators")
+    if n != "pretrained" or importlib.util.find_spec("diffusers")
+]
 RUNTIME = Runtime(seed=0, device="cpu", precision="float32", threads=1)
 COLOURS = np.array([[230, 40, 40], [40, 90, 230]])
 SIZE, ROWS, WIDTH, SPACE = 16, 64, 8, "the space of this test"
@@ -29,7 +42,9 @@ def planted(n: int = ROWS) -> ImageRows:
     """Images of two colours; the class is the colour, the vector of field `a` names it too, field `b` is noise."""
     rng = np.random.default_rng(0)
     label = np.arange(n) % 2
-    images = np.clip(COLOURS[label][:, None, None] + rng.normal(0, 12, (n, SIZE, SIZE, 3)), 0, 255).astype(np.uint8)
+    images = np.clip(
+        COLOURS[label][:, None, None] + rng.normal(0, 12, (n, SIZE, SIZE, 3)), 0, 255
+    ).astype(np.uint8)
     vectors = rng.normal(size=(n, 2, WIDTH)).astype(np.float32)
     vectors[:, 0] = np.where(label[:, None] == 1, 1.0, -1.0)
     vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
@@ -37,12 +52,25 @@ def planted(n: int = ROWS) -> ImageRows:
     present[::3, 1] = False
     vectors *= present[..., None]
     condition = Condition(
-        ("a", "b"), torch.from_numpy(vectors), torch.from_numpy(present), torch.from_numpy(label), fingerprint=SPACE
+        ("a", "b"),
+        torch.from_numpy(vectors),
+        torch.from_numpy(present),
+        torch.from_numpy(label),
+        fingerprint=SPACE,
     )
     return ImageRows(images, condition, ("red", "blue"))
 
 
-SMALL = {"width": 16, "critic_width": 8, "prior_width": 64, "hidden": 32, "style": 32, "depth": 1, "heads": 2, "batch": 16}
+SMALL = {
+    "width": 16,
+    "critic_width": 8,
+    "prior_width": 64,
+    "hidden": 32,
+    "style": 32,
+    "depth": 1,
+    "heads": 2,
+    "batch": 16,
+}
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +78,14 @@ def settings(request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
     """Networks small enough for a contract, and what a generator can't do without: a pretrained one is given a pipeline, one of
     imported images a folder of them."""
     known = {name: {f.name for f in fields(catalog.find("generators", name))} for name in NAMES}
-    out: dict[str, dict[str, Any]] = {name: {k: v for k, v in SMALL.items() if k in has} for name, has in known.items()}
+    out: dict[str, dict[str, Any]] = {
+        name: {k: v for k, v in SMALL.items() if k in has} for name, has in known.items()
+    }
     if "pretrained" in out:
-        out["pretrained"] = {"model": str(request.getfixturevalue("pipelines")["text"]), "evaluations": 4}
+        out["pretrained"] = {
+            "model": str(request.getfixturevalue("pipelines")["text"]),
+            "evaluations": 4,
+        }
     out["imported"] = {"folder": str(request.getfixturevalue("album"))}
     return out
 
@@ -68,7 +101,9 @@ def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def fitted(settings: dict[str, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sampler]:
+def fitted(
+    settings: dict[str, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Sampler]:
     """Every generator after a few steps."""
     rows = planted()
     out = {}
@@ -86,13 +121,19 @@ def conditions(sampler: Sampler) -> dict[str, Condition]:
     """The empty condition, and one for every way to fill the parts that the sampler accepts."""
     c = planted(6).condition
     none = torch.full((6,), -1)
-    absent = Condition(c.fields, torch.zeros_like(c.vectors), torch.zeros_like(c.present), none, fingerprint=SPACE)
+    absent = Condition(
+        c.fields, torch.zeros_like(c.vectors), torch.zeros_like(c.present), none, fingerprint=SPACE
+    )
     out = {"nothing": absent}
     if "target" in sampler.accepts:
-        out["target"] = Condition(c.fields, absent.vectors, absent.present, c.target, fingerprint=SPACE)
+        out["target"] = Condition(
+            c.fields, absent.vectors, absent.present, c.target, fingerprint=SPACE
+        )
     if "vectors" in sampler.accepts:
         one = c.present & torch.tensor([True, False])
-        out["one field"] = Condition(c.fields, c.vectors * one[..., None], one, none, fingerprint=SPACE)
+        out["one field"] = Condition(
+            c.fields, c.vectors * one[..., None], one, none, fingerprint=SPACE
+        )
         out["all fields"] = Condition(c.fields, c.vectors, c.present, none, fingerprint=SPACE)
     if {"target", "vectors"} <= sampler.accepts:
         out["fields and target"] = c
@@ -110,7 +151,9 @@ def conditions(sampler: Sampler) -> dict[str, Condition]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_rows_of_weight_zero_teach_nothing(name: str, settings: dict[str, dict[str, Any]], tmp_path: Path) -> None:
+def test_rows_of_weight_zero_teach_nothing(
+    name: str, settings: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
     """Whatever their pixels are, the same weights come out; and weights that are all one are as none."""
     rows, weights = planted(), np.repeat([1.0, 0.0, 0.5, 1.0], ROWS // 4)
     other = np.where((weights == 0)[:, None, None, None], 255 - rows.images, rows.images)
@@ -118,20 +161,35 @@ def test_rows_of_weight_zero_teach_nothing(name: str, settings: dict[str, dict[s
     def fit(where: str, images: np.ndarray, how: np.ndarray | None) -> str:
         one = replace(rows, images=images, weights=how)
         context = Context(RUNTIME, tmp_path / where, steps=3)
-        return catalog.build("generators", name, settings.get(name)).fit(one, rows, context).fingerprint()
+        return (
+            catalog.build("generators", name, settings.get(name))
+            .fit(one, rows, context)
+            .fingerprint()
+        )
 
     assert fit("weighed", rows.images, weights) == fit("other", other, weights)
     assert fit("none", rows.images, None) == fit("ones", rows.images, np.ones(ROWS))
-    if name not in ("procedural", "pretrained", "imported"):  # which learn from no image, unless asked to
+    if name not in (
+        "procedural",
+        "pretrained",
+        "imported",
+    ):  # which learn from no image, unless asked to
         assert fit("weighed", rows.images, weights) != fit("none", rows.images, None)
-        with pytest.raises(GobelinError, match="all 64 training rows with an image have the weight 0"):
+        with pytest.raises(
+            GobelinError, match="all 64 training rows with an image have the weight 0"
+        ):
             fit("nothing", rows.images, np.zeros(ROWS))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_a_generator_and_its_fit_a_sampler(name: str, fitted: dict[str, Sampler]) -> None:
-    assert isinstance(catalog.build("generators", name), Generator) and isinstance(fitted[name], Sampler)
-    assert fitted[name].accepts <= set(PARTS) and fitted[name].accepts <= catalog.find("generators", name).accepts
+    assert isinstance(catalog.build("generators", name), Generator) and isinstance(
+        fitted[name], Sampler
+    )
+    assert (
+        fitted[name].accepts <= set(PARTS)
+        and fitted[name].accepts <= catalog.find("generators", name).accepts
+    )
     assert fitted[name].size == (SIZE, SIZE, 3)
 
 
@@ -148,18 +206,25 @@ def test_an_image_depends_on_its_seed_alone(name: str, fitted: dict[str, Sampler
         together = drawn(fitted[name], condition, [5, 6, 7, 8, 9, 10]).astype(int)
         apart = drawn(fitted[name], condition, [5, 6, 7, 8, 9, 10], batch=1).astype(int)
         alone = drawn(fitted[name], condition.rows([2]), [7]).astype(int)
-        assert np.abs(together - apart).max() <= 2 and np.abs(together[2] - alone[0]).max() <= 2, what
+        assert np.abs(together - apart).max() <= 2 and np.abs(together[2] - alone[0]).max() <= 2, (
+            what
+        )
     same = conditions(fitted[name])["nothing"].rows([0, 0])
     one, other = drawn(fitted[name], same, [1, 2])
     assert (one != other).any()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_saved_and_loaded_it_makes_the_same(name: str, fitted: dict[str, Sampler], tmp_path: Path) -> None:
+def test_saved_and_loaded_it_makes_the_same(
+    name: str, fitted: dict[str, Sampler], tmp_path: Path
+) -> None:
     fitted[name].save(tmp_path / "saved")
     again = catalog.build("generators", name).load(tmp_path / "saved", RUNTIME)
     condition = conditions(fitted[name])["nothing"]
-    assert (drawn(again, condition, [1, 2, 3, 4, 5, 6]) == drawn(fitted[name], condition, [1, 2, 3, 4, 5, 6])).all()
+    assert (
+        drawn(again, condition, [1, 2, 3, 4, 5, 6])
+        == drawn(fitted[name], condition, [1, 2, 3, 4, 5, 6])
+    ).all()
     assert again.fingerprint() == fitted[name].fingerprint()
     assert not list((tmp_path / "saved").rglob("*.pkl"))
 
@@ -167,7 +232,12 @@ def test_saved_and_loaded_it_makes_the_same(name: str, fitted: dict[str, Sampler
 @pytest.mark.parametrize("name", NAMES)
 def test_a_part_that_it_cannot_use_is_an_error(name: str, fitted: dict[str, Sampler]) -> None:
     c = planted(2).condition
-    given = {"vectors": c.vectors, "target": c.target, "text": ["x", "y"], "source": np.zeros((2, SIZE, SIZE, 3), np.uint8)}
+    given = {
+        "vectors": c.vectors,
+        "target": c.target,
+        "text": ["x", "y"],
+        "source": np.zeros((2, SIZE, SIZE, 3), np.uint8),
+    }
     given["mask"] = np.zeros((2, SIZE, SIZE), bool)
     for part in set(given) - fitted[name].accepts:
         bare = {"vectors": torch.zeros_like(c.vectors), "target": None} | {part: given[part]}
@@ -186,7 +256,10 @@ def test_a_condition_from_another_space_is_an_error(name: str, fitted: dict[str,
 
 @pytest.mark.parametrize("name", NAMES)
 def test_minutes_become_at_least_one_step(name: str, settings: dict[str, dict[str, Any]]) -> None:
-    assert catalog.build("generators", name, settings.get(name)).steps_for(planted(), RUNTIME, 1e-6) >= 1
+    assert (
+        catalog.build("generators", name, settings.get(name)).steps_for(planted(), RUNTIME, 1e-6)
+        >= 1
+    )
 
 
 def flip(data: bytes) -> bytes:
@@ -203,13 +276,21 @@ DAMAGE = {
     "config truncated": (CONFIG, lambda data: data[: len(data) // 2], "missing or damaged"),
     "config a list": (CONFIG, lambda data: b"[]", "missing or damaged"),
     "config gone": (CONFIG, None, "missing or damaged"),
-    "another format": (CONFIG, lambda data: json.dumps(json.loads(data) | {"format": 99}).encode(), "format 99"),
+    "another format": (
+        CONFIG,
+        lambda data: json.dumps(json.loads(data) | {"format": 99}).encode(),
+        "format 99",
+    ),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-@pytest.mark.parametrize("name", [n for n in NAMES if n != "pretrained"])  # it has files of its own, and tests of them
-def test_a_damaged_folder_is_refused_in_one_line(name: str, damage: str, fitted: dict[str, Sampler], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name", [n for n in NAMES if n != "pretrained"]
+)  # it has files of its own, and tests of them
+def test_a_damaged_folder_is_refused_in_one_line(
+    name: str, damage: str, fitted: dict[str, Sampler], tmp_path: Path
+) -> None:
     (tmp_path / "saved").mkdir()
     fitted[name].save(tmp_path / "saved")
     file, change, said = DAMAGE[damage]

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gobelin import catalog
-from gobelin.errors import GobelinError
-from gobelin.evidence import Finding
-from gobelin.metrics import Comparison, FeatureSet, Metric, chunks
+from gobelin.core import catalog
+from gobelin.core.errors import GobelinError
+from gobelin.evidence.findings import Finding
+from gobelin.quality.metrics import Comparison, FeatureSet, Metric, chunks
 
 SETTINGS = {"kernel": {"subsets": 5, "size": 100}}
 WIDTH = 6
@@ -42,7 +42,9 @@ def featured(rows: np.ndarray, labels: np.ndarray | None = None) -> FeatureSet:
 
 
 def compared(real: np.ndarray, made: np.ndarray, floor: np.ndarray | None = None) -> Comparison:
-    return Comparison(featured(real), featured(made), None if floor is None else featured(floor), "clip")
+    return Comparison(
+        featured(real), featured(made), None if floor is None else featured(floor), "clip"
+    )
 
 
 def values(found: tuple[Finding, ...]) -> dict[str, float]:
@@ -58,7 +60,9 @@ def metric(request: pytest.FixtureRequest) -> Metric:
 
 
 def test_the_slot_has_its_metrics() -> None:
-    assert {"authenticity", "coverage", "frechet", "kernel", "transfer", "vendi"} <= set(catalog.names("metrics"))
+    assert {"authenticity", "coverage", "frechet", "kernel", "transfer", "vendi"} <= set(
+        catalog.names("metrics")
+    )
 
 
 def test_what_it_cannot_show_is_said(metric: Metric) -> None:
@@ -71,7 +75,9 @@ def test_what_it_cannot_show_is_said(metric: Metric) -> None:
 @pytest.mark.parametrize("cut", [2, 7, 1500])
 def test_streamed_rows_say_the_same_to_the_bit(metric: Metric, cut: int) -> None:
     real, made, floor = draw(1300, 0), draw(1100, 1, 0.3), draw(300, 2)
-    streamed = Comparison(*(replace(featured(x), blocks=Streamed(x, cut)) for x in (real, made, floor)), "clip")
+    streamed = Comparison(
+        *(replace(featured(x), blocks=Streamed(x, cut)) for x in (real, made, floor)), "clip"
+    )
     assert metric.measure(streamed) == metric.measure(compared(real, made, floor))
 
 
@@ -79,7 +85,9 @@ def test_the_order_of_rows_does_not_matter(metric: Metric) -> None:
     """But for what is drawn or cut at random, which stays within its error."""
     real, made = draw(900, 0), draw(700, 1, 0.3)
     turn = np.random.default_rng(5).permutation
-    one, other = (metric.measure(compared(x, y)) for x, y in ((real, made), (turn(real), turn(made))))
+    one, other = (
+        metric.measure(compared(x, y)) for x, y in ((real, made), (turn(real), turn(made)))
+    )
     for a, b in zip(one, other, strict=True):
         if a.name == "frechet_distance_corrected":  # whose groups are cut at random
             assert a.low < b.value < a.high  # type: ignore[operator]
@@ -106,7 +114,9 @@ def test_identical_sets_are_perfect(metric: Metric) -> None:
 
 def test_near_is_better_than_far(metric: Metric) -> None:
     real = draw(600, 0)
-    near, far = (values(metric.measure(compared(real, draw(600, 1, shift)))) for shift in (0.0, 1.5))
+    near, far = (
+        values(metric.measure(compared(real, draw(600, 1, shift)))) for shift in (0.0, 1.5)
+    )
     better = {f.name: f.better for f in metric.measure(compared(real, real))}
     for name, word in better.items():
         if name == "authenticity":  # what is far is new
@@ -119,8 +129,15 @@ def test_findings_say_their_circumstances(metric: Metric) -> None:
     given = replace(compared(draw(500, 0), draw(400, 1), draw(300, 2)), scope={"arm": "flow"})
     alone = values(metric.measure(compared(draw(500, 0), draw(300, 2))))
     for found in metric.measure(given):
-        assert found.scope == {"arm": "flow"} and found.better in ("higher", "lower") and found.source == "metrics"
-        assert "feature net small net, resize as it is" in found.note and found.name in found.sentence().replace(" ", "_")
+        assert (
+            found.scope == {"arm": "flow"}
+            and found.better in ("higher", "lower")
+            and found.source == "metrics"
+        )
+        assert (
+            "feature net small net, resize as it is" in found.note
+            and found.name in found.sentence().replace(" ", "_")
+        )
         if found.name != "kernel_distance_of_subsets":
             assert found.n == 400 and found.floor == pytest.approx(alone[found.name])
         if found.low is not None and np.isfinite(found.low):
@@ -131,7 +148,9 @@ def test_findings_say_their_circumstances(metric: Metric) -> None:
 @pytest.mark.parametrize("side", ["real", "made"])
 def test_too_few_images_give_no_number(metric: Metric, few: int, side: str) -> None:
     full = metric.measure(compared(draw(200, 0), draw(200, 1)))
-    found = metric.measure(replace(compared(draw(200, 0), draw(200, 1)), **{side: featured(draw(few, 2))}))
+    found = metric.measure(
+        replace(compared(draw(200, 0), draw(200, 1)), **{side: featured(draw(few, 2))})
+    )
     assert [f.name for f in found] == [f.name for f in full]
     for one in found:
         assert one.value is one.low is one.high is None and one.n == few < one.needed_n  # type: ignore[operator]
@@ -141,16 +160,26 @@ def test_too_few_images_give_no_number(metric: Metric, few: int, side: str) -> N
 def test_a_floor_of_too_few_is_left_out(metric: Metric) -> None:
     for found in metric.measure(compared(draw(200, 0), draw(200, 1), draw(4, 2))):
         assert found.value is not None and found.floor is None
-        assert found.name == "kernel_distance_of_subsets" or "no floor: 4 held-out images are too few" in found.note
+        assert (
+            found.name == "kernel_distance_of_subsets"
+            or "no floor: 4 held-out images are too few" in found.note
+        )
 
 
 def test_by_class_equals_that_class_alone(metric: Metric) -> None:
     real, made = draw(600, 0), draw(500, 1)
     of_real, of_made = np.arange(600) % 3, np.where(np.arange(500) % 2, 1, 7)
-    whole = Comparison(featured(real, of_real), featured(made, of_made), featured(draw(90, 2), np.zeros(90)), "clip")
+    whole = Comparison(
+        featured(real, of_real),
+        featured(made, of_made),
+        featured(draw(90, 2), np.zeros(90)),
+        "clip",
+    )
     (only,) = whole.classes()
     assert only.scope == {"class": "1"} and only.floor is None
-    parts = (replace(featured(rows), labels=None) for rows in (real[of_real == 1], made[of_made == 1]))
+    parts = (
+        replace(featured(rows), labels=None) for rows in (real[of_real == 1], made[of_made == 1])
+    )
     alone = Comparison(*parts, None, "clip", {"class": "1"})
     assert metric.measure(only) == metric.measure(alone)
 
@@ -169,13 +198,19 @@ def test_what_can_not_be_compared_is_refused(metric: Metric) -> None:
     wrong[3, 2] = np.nan
     for bad, word in (
         (replace(given, made=replace(given.made, net="other net")), "Compute both in the same way"),
-        (replace(given, floor=replace(given.made, resize="bicubic")), "Compute both in the same way"),
+        (
+            replace(given, floor=replace(given.made, resize="bicubic")),
+            "Compute both in the same way",
+        ),
         (replace(given, real=replace(given.real, net=" ")), "has no name"),
         (replace(given, made=featured(wrong)), "1 rows have features that are no finite numbers"),
         (replace(given, made=featured(draw(200, 1)[:, :4])), "columns"),
         (replace(given, made=replace(given.made, blocks=iter([draw(200, 1)]))), "only once"),
         (replace(given, made=replace(given.made, blocks=[draw(9, 1)[0]])), "Flatten"),
-        (replace(given, made=replace(given.made, blocks=[draw(9, 1), draw(9, 1)[:, :3]])), "Flatten"),
+        (
+            replace(given, made=replace(given.made, blocks=[draw(9, 1), draw(9, 1)[:, :3]])),
+            "Flatten",
+        ),
     ):
         with pytest.raises(GobelinError, match=word):
             metric.measure(bad)
@@ -195,4 +230,6 @@ def test_chunks_do_not_depend_on_the_cut() -> None:
     rows = draw(1000, 0)
     for cut in (2, 9, 1200):
         found = list(chunks(Streamed(rows, cut), 300))
-        assert [len(x) for x in found] == [300, 300, 300, 100] and np.array_equal(np.concatenate(found), rows)
+        assert [len(x) for x in found] == [300, 300, 300, 100] and np.array_equal(
+            np.concatenate(found), rows
+        )

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gobelin import catalog
+from gobelin.core import catalog
+from gobelin.core.errors import GobelinError
+from gobelin.data.read import read
 from gobelin.data.readers import Reader
-from gobelin.data.reading import read
-from gobelin.errors import GobelinError
 
 ROWS = [{"image": "a/1.png", "class": "a"}, {"image": "b/2.png", "class": "b"}]
 
@@ -37,7 +37,9 @@ def parquet(path: Path) -> Path:
     return path
 
 
-WRITERS: dict[str, Callable[[Path], Path]] = {  # a new reader adds how these two rows look in its format
+WRITERS: dict[
+    str, Callable[[Path], Path]
+] = {  # a new reader adds how these two rows look in its format
     "csv": lambda p: text(p / "x.csv", ["image,class", *[",".join(r.values()) for r in ROWS]]),
     "jsonl": lambda p: text(p / "x.jsonl", [json.dumps(r) for r in ROWS]),
     "parquet": lambda p: parquet(p / "x.parquet"),

@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gobelin import catalog
+from gobelin.augmentation.rivals import Arm, Material, Pool, Rival
+from gobelin.core import catalog
 from gobelin.data.dataset import LINEAGE, Dataset
 from gobelin.data.images import Opening, open_image, squared
-from gobelin.rivals import Arm, Material, Pool, Rival
 
 NAMES = catalog.names("rivals")
 SIZE = 8
@@ -21,9 +21,16 @@ SIZE = 8
 @pytest.fixture(scope="module")
 def material(shapes: Dataset) -> Material:
     train = shapes.rows([7, 3, 11, 20, 5, 9]).set_aside([("00011", "image")])
-    pool = Pool(shapes.rows([30, 31, 32, 33]), "shape", ["cross", "circle", "cross", "cross"], np.array([1, 0, 1, 1]),
-                np.array([0.6, 0.9, 0.8, 0.7]))  # fmt: skip
-    return Material(train, "image", np.array([0, 0, 3, 5, 1]), SIZE, 4, 1, np.array([0, 0, 0, 1, 0, 1]), pool)
+    pool = Pool(
+        shapes.rows([30, 31, 32, 33]),
+        "shape",
+        ["cross", "circle", "cross", "cross"],
+        np.array([1, 0, 1, 1]),
+        np.array([0.6, 0.9, 0.8, 0.7]),
+    )
+    return Material(
+        train, "image", np.array([0, 0, 3, 5, 1]), SIZE, 4, 1, np.array([0, 0, 0, 1, 0, 1]), pool
+    )
 
 
 def of(material: Material, **changes: object) -> Material:
@@ -75,7 +82,9 @@ def test_added_rows_carry_their_lineage(arm: Arm, material: Material) -> None:
 def test_same_seed_same_arm(arm: Arm, material: Material) -> None:
     rival = catalog.build("rivals", arm.name)
     again = rival.arm(material)
-    assert again.dataset.table.equals(arm.dataset.table) and np.array_equal(again.weights, arm.weights)
+    assert again.dataset.table.equals(arm.dataset.table) and np.array_equal(
+        again.weights, arm.weights
+    )
     many = rival.arm(of(material, workers=3))
     assert many.dataset.table.equals(arm.dataset.table)
 
@@ -86,30 +95,40 @@ def test_generator_size_is_the_parent_made_small(material: Material) -> None:
     assert len(made) == len(material.plan)
     for value, parent in zip(made, material.plan, strict=True):
         small = squared(open_image(real[parent], material.train.root, Opening())[0], SIZE)
-        assert np.array_equal(np.asarray(open_image(value, material.train.root, Opening())[0]), small)
+        assert np.array_equal(
+            np.asarray(open_image(value, material.train.root, Opening())[0]), small
+        )
 
 
 def test_oversampling_and_weights_count_the_parents_again(material: Material) -> None:
     """A row planned twice counts three times, by rows or by weight; the row without an image once."""
-    again, weights = (catalog.build("rivals", name).arm(material) for name in ("oversampling", "weights"))
+    again, weights = (
+        catalog.build("rivals", name).arm(material) for name in ("oversampling", "weights")
+    )
     real = material.train.values("image")
     assert again.dataset.values("image")[6:] == [real[p] for p in material.plan]
     assert weights.dataset.ids == material.train.ids
     assert weights.weights.tolist() == [3, 2, 1, 2, 1, 2]
 
 
-def test_copies_show_an_image_of_the_class_beside_the_parents_other_cells(material: Material) -> None:
+def test_copies_show_an_image_of_the_class_beside_the_parents_other_cells(
+    material: Material,
+) -> None:
     plan = np.array([0, 3, 5] * 40)
     arm = catalog.build("rivals", "copies").arm(of(material, plan=plan))
     real, classes = material.train.values("image"), material.classes
     shown = [real.index(v) for v in arm.dataset.values("image")[6:]]
     assert classes[shown].tolist() == classes[plan].tolist() and 2 not in shown
-    assert {s for s in shown if classes[s] == 0} == {0, 1, 4} and {s for s in shown if classes[s] == 1} == {3, 5}
+    assert {s for s in shown if classes[s] == 0} == {0, 1, 4} and {
+        s for s in shown if classes[s] == 1
+    } == {3, 5}
     side = material.train.values("side")
     assert arm.dataset.values("side")[6:] == [side[p] for p in plan]
 
 
-def test_retrieved_takes_the_surest_of_each_class_with_the_label_that_was_read(material: Material) -> None:
+def test_retrieved_takes_the_surest_of_each_class_with_the_label_that_was_read(
+    material: Material,
+) -> None:
     """The plan asks class 0, 0, 1, 1, 0; the pool holds one of class 0 and three of class 1."""
     arm = catalog.build("rivals", "retrieved").arm(material)
     added = arm.dataset.rows(range(6, len(arm.dataset)))
@@ -121,7 +140,10 @@ def test_retrieved_takes_the_surest_of_each_class_with_the_label_that_was_read(m
 def test_clouds_show_nothing_of_their_parents(material: Material) -> None:
     """Two rows of one parent get two clouds, as different as those of two parents; every level from 0 to 255 is used."""
     arm = catalog.build("rivals", "procedural_noise").arm(material)
-    made = [np.asarray(open_image(v, material.train.root, Opening())[0]).astype(float) for v in arm.dataset.values("image")[6:]]
+    made = [
+        np.asarray(open_image(v, material.train.root, Opening())[0]).astype(float)
+        for v in arm.dataset.values("image")[6:]
+    ]
     assert all(m.shape == (SIZE, SIZE, 3) and m.min() == 0 and m.max() == 255 for m in made)
     same, other = np.abs(made[0] - made[1]).mean(), np.abs(made[0] - made[2]).mean()
     assert same > 30 and other > 30
@@ -134,7 +156,9 @@ STILL = {"mirror": 0, "turn": 0, "zoom": 0, "colour": 0, "views": 1, "mixup": 0,
 
 
 def pixels_of(value: object, material: Material) -> np.ndarray:
-    return np.asarray(open_image(value, material.train.root, Opening())[0].convert("RGB")).astype(float)
+    return np.asarray(open_image(value, material.train.root, Opening())[0].convert("RGB")).astype(
+        float
+    )
 
 
 def views_of(material: Material, settings: dict) -> list[tuple[int, np.ndarray]]:
@@ -142,7 +166,10 @@ def views_of(material: Material, settings: dict) -> list[tuple[int, np.ndarray]]
     arm = catalog.build("rivals", "classic", settings).arm(material)
     place = {i: k for k, i in enumerate(material.train.ids)}
     told = [json.loads(t)["parents"][0] for t in arm.dataset.table[LINEAGE].to_pylist()[6:]]
-    return [(place[p], pixels_of(v, material)) for p, v in zip(told, arm.dataset.values("image")[6:], strict=True)]
+    return [
+        (place[p], pixels_of(v, material))
+        for p, v in zip(told, arm.dataset.values("image")[6:], strict=True)
+    ]
 
 
 def test_classic_without_changes_is_the_image_itself(material: Material) -> None:
@@ -156,9 +183,13 @@ def test_classic_without_changes_is_the_image_itself(material: Material) -> None
 def test_classic_seed_and_views(material: Material) -> None:
     """Every row once before any again; as many views as made rows, where those are more."""
     settings = {"views": 3, "randaugment": 0}
-    one, other = (catalog.build("rivals", "classic", settings).arm(of(material, seed=s)) for s in (0, 1))
+    one, other = (
+        catalog.build("rivals", "classic", settings).arm(of(material, seed=s)) for s in (0, 1)
+    )
     images = one.dataset.values("image")[6:]
-    assert len(images) == 3 * 5 == len(set(images)) and not set(images) & set(other.dataset.values("image")[6:])
+    assert len(images) == 3 * 5 == len(set(images)) and not set(images) & set(
+        other.dataset.values("image")[6:]
+    )
     parents = [p for p, _ in views_of(material, {"views": 3})]
     assert all(sorted(parents[k : k + 5]) == [0, 1, 3, 4, 5] for k in (0, 5, 10))
     assert len(views_of(of(material, plan=np.zeros(21, int)), STILL)) == 25
@@ -181,9 +212,23 @@ def test_a_blend_lies_between_two_images_of_the_class(material: Material) -> Non
 
 
 def test_randaugment_changes_more_where_its_magnitude_is_larger(material: Material) -> None:
-    operations = importlib.import_module("gobelin.rivals.classic").OPERATIONS
-    image = open_image(material.train.values("image")[0], material.train.root, Opening())[0].convert("RGB")
+    operations = importlib.import_module("gobelin.augmentation.rivals.classic").OPERATIONS
+    image = open_image(material.train.values("image")[0], material.train.root, Opening())[
+        0
+    ].convert("RGB")
     own = np.asarray(image).astype(float)
-    for name in {"colour", "contrast", "brightness", "turn", "shear across", "shear down", "shift across", "shift down"}:
-        moved = [np.abs(np.asarray(operations[name](image, s)).astype(float) - own).mean() for s in (0.0, 0.3, 0.9)]
+    for name in {
+        "colour",
+        "contrast",
+        "brightness",
+        "turn",
+        "shear across",
+        "shear down",
+        "shift across",
+        "shift down",
+    }:
+        moved = [
+            np.abs(np.asarray(operations[name](image, s)).astype(float) - own).mean()
+            for s in (0.0, 0.3, 0.9)
+        ]
         assert moved[0] <= 0.5 and 0 < moved[1] < moved[2], (name, moved)

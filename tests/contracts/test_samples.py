@@ -9,25 +9,31 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gobelin import catalog, config
-from gobelin.data.answers import target_of
-from gobelin.data.reading import read
+from gobelin.core import catalog, config
+from gobelin.core.errors import MissingExtra
+from gobelin.core.files import tree_hash
+from gobelin.data.read import read
 from gobelin.data.samples import SampleSet
 from gobelin.data.samples.shapes import COLOURS, SHAPES, Shapes
-from gobelin.errors import MissingExtra
-from gobelin.schema import infer
-from gobelin.settings import Settings
-from gobelin.store import tree_hash
+from gobelin.data.targets import target_of
+from gobelin.embedding.schema import infer
+from gobelin.workbench.run.settings import Settings
 
 SMALL: dict[str, dict[str, Any]] = {
-    "shapes": {"rows": 60}, "openmoji": {"size": 8}, "tuxpaint": {"size": 8}, "sweethome": {"size": 8}, "digits": {"size": 8},
+    "shapes": {"rows": 60},
+    "openmoji": {"size": 8},
+    "tuxpaint": {"size": 8},
+    "sweethome": {"size": 8},
+    "digits": {"size": 8},
     "fashion": {"size": 8, "rows": 80},
-}  # fmt: skip
+}
 NAMES = catalog.names("samples")
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[SampleSet, Path]:
+def written(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[SampleSet, Path]:
     sample = catalog.build("samples", request.param, SMALL.get(request.param))
     try:
         return sample, sample.write(tmp_path_factory.mktemp("samples") / request.param, 0)
@@ -37,7 +43,10 @@ def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def test_sample_set(written: tuple[SampleSet, Path]) -> None:
     sample, path = written
-    assert isinstance(sample, runtime_checkable(SampleSet)) and type(sample).__dataclass_params__.frozen  # type: ignore[attr-defined]
+    assert (
+        isinstance(sample, runtime_checkable(SampleSet))
+        and type(sample).__dataclass_params__.frozen
+    )  # type: ignore[attr-defined]
     assert sample.credit
     settings = config.build(Settings, sample.settings())
     data = read(path)
@@ -49,7 +58,9 @@ def test_sample_set(written: tuple[SampleSet, Path]) -> None:
     for value in [v for name in images for v in data.values(name)[:: max(1, len(data) // 50)]]:
         with Image.open(data.root / value) as image:
             assert image.size == (sample.size,) * 2  # type: ignore[attr-defined]
-    flags = {catalog.find("encoders", f.encoder).flag for f in found.fields} | set(data.column_names)
+    flags = {catalog.find("encoders", f.encoder).flag for f in found.fields} | set(
+        data.column_names
+    )
     assert all(set(query) <= flags for query in sample.queries())
 
 
@@ -62,9 +73,14 @@ def test_what_is_written_stays(written: tuple[SampleSet, Path]) -> None:
 def test_shapes_are_what_their_table_says(shapes_file: Path, tmp_path: Path) -> None:
     again = Shapes(rows=120).write(tmp_path / "again", 0)
     assert tree_hash(again.parent) == tree_hash(shapes_file.parent)
-    assert tree_hash(Shapes(rows=120).write(tmp_path / "other", 1).parent) != tree_hash(again.parent)
+    assert tree_hash(Shapes(rows=120).write(tmp_path / "other", 1).parent) != tree_hash(
+        again.parent
+    )
     data = read(Shapes(rows=200, noise=0, captions=0.5).write(tmp_path / "plain", 0))
-    rows = [dict(zip(data.column_names, r, strict=True)) for r in zip(*map(data.values, data.column_names), strict=True)]
+    rows = [
+        dict(zip(data.column_names, r, strict=True))
+        for r in zip(*map(data.values, data.column_names), strict=True)
+    ]
     areas = {s: [] for s in SHAPES}
     for row in rows:
         drawn = np.asarray(Image.open(data.root / row["image"])).astype(int)

@@ -13,7 +13,16 @@ from PIL import Image, PngImagePlugin
 
 from gobelin.data import images
 from gobelin.data.files import BadCell
-from gobelin.data.images import Opening, decode_images, image_key, image_share, image_values, open_image, png_bytes, squared
+from gobelin.data.images import (
+    Opening,
+    decode_images,
+    image_key,
+    image_share,
+    image_values,
+    open_image,
+    png_bytes,
+    squared,
+)
 
 RNG = np.random.default_rng(0)
 COLOURS = RNG.integers(0, 256, (6, 4, 3), dtype=np.uint8)
@@ -25,7 +34,9 @@ def coded(image: Image.Image, kind: str = "PNG", **settings: object) -> bytes:
     return out.getvalue()
 
 
-def opened(value: str | bytes, root: Path = Path(), how: Opening | None = None) -> tuple[np.ndarray, str]:
+def opened(
+    value: str | bytes, root: Path = Path(), how: Opening | None = None
+) -> tuple[np.ndarray, str]:
     image, converted = open_image(value, root, how or Opening())
     assert image.mode in ("RGB", "L")
     return np.asarray(image), converted
@@ -66,9 +77,14 @@ def test_palette_with_a_transparent_entry() -> None:
 
 
 def test_alpha_is_mixed_with_the_background() -> None:
-    rgba = np.array([[[0, 100, 200, 51], [9, 8, 7, 0], [9, 8, 7, 255], [0, 255, 100, 102]]], np.uint8)
+    rgba = np.array(
+        [[[0, 100, 200, 51], [9, 8, 7, 0], [9, 8, 7, 255], [0, 255, 100, 102]]], np.uint8
+    )
     pixels, converted = opened(coded(Image.fromarray(rgba)))
-    assert pixels.tolist() == [[[204, 224, 244], [255, 255, 255], [9, 8, 7], [153, 255, 193]]] and converted == "alpha"
+    assert (
+        pixels.tolist() == [[[204, 224, 244], [255, 255, 255], [9, 8, 7], [153, 255, 193]]]
+        and converted == "alpha"
+    )
     many = RNG.integers(0, 256, (20, 20, 4), dtype=np.uint8)
     share, under = many[..., 3:] / 255, np.array([30, 60, 90])
     pixels, _ = opened(coded(Image.fromarray(many)), how=Opening(background=(30, 60, 90)))
@@ -82,7 +98,9 @@ def test_white_on_nothing_is_told() -> None:
     said = "alpha, nothing seen of it on the background"
     pixels, converted = opened(coded(Image.fromarray(rgba)))
     assert (pixels == 255).all() and converted == said
-    assert opened(coded(Image.fromarray(rgba)), how=Opening(background=(128, 128, 128)))[1] == "alpha"
+    assert (
+        opened(coded(Image.fromarray(rgba)), how=Opening(background=(128, 128, 128)))[1] == "alpha"
+    )
     rgba[..., 3] = 255
     assert opened(coded(Image.fromarray(rgba)))[1] == "alpha"
 
@@ -120,9 +138,15 @@ def test_one_bit_becomes_black_and_white() -> None:
 
 
 TURNS = {
-    1: lambda x: x, 2: np.fliplr, 3: lambda x: np.rot90(x, 2), 4: np.flipud, 5: lambda x: x.swapaxes(0, 1),
-    6: lambda x: np.rot90(x, -1), 7: lambda x: np.rot90(x, 2).swapaxes(0, 1), 8: np.rot90,
-}  # fmt: skip
+    1: lambda x: x,
+    2: np.fliplr,
+    3: lambda x: np.rot90(x, 2),
+    4: np.flipud,
+    5: lambda x: x.swapaxes(0, 1),
+    6: lambda x: np.rot90(x, -1),
+    7: lambda x: np.rot90(x, 2).swapaxes(0, 1),
+    8: np.rot90,
+}
 
 
 @pytest.mark.parametrize("orientation", TURNS)
@@ -142,7 +166,10 @@ def test_truncated_files_are_damaged(kind: str) -> None:
 def test_what_is_no_image(tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
     (tmp_path / "words.png").write_text("words")
-    assert reason("empty.png", tmp_path) == "is an empty file" and reason("words.png", tmp_path) == "is not an image"
+    assert (
+        reason("empty.png", tmp_path) == "is an empty file"
+        and reason("words.png", tmp_path) == "is not an image"
+    )
     assert reason("none.png", tmp_path) == reason(".", tmp_path) == "no such file"
     assert reason(b"words") == "is not an image" and reason(7) == reason({"a": 1}) == "is no path"  # type: ignore[arg-type]
 
@@ -153,12 +180,19 @@ def test_bombs_are_not_opened() -> None:
     for side in (11_000, 60_000):  # over this limit, and over Pillow's own
         header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
         chunk = b"IHDR" + header
-        bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        bomb = (
+            b"\x89PNG\r\n\x1a\n"
+            + struct.pack(">I", 13)
+            + chunk
+            + struct.pack(">I", zlib.crc32(chunk))
+        )
         bomb += struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
         assert reason(bomb).startswith("is too large")
 
 
-@pytest.mark.parametrize("url", ["http://x.org/a.png", "https://x.org/a.png", "file:///etc/passwd", "s3://b/a.png"])
+@pytest.mark.parametrize(
+    "url", ["http://x.org/a.png", "https://x.org/a.png", "file:///etc/passwd", "s3://b/a.png"]
+)
 def test_urls_are_not_fetched(url: str) -> None:
     assert reason(url) == "is a URL; nothing is downloaded"
 
@@ -172,9 +206,21 @@ def test_no_path_leaves_the_root(tmp_path: Path) -> None:
     (root / "outer.png").symlink_to(tmp_path / "out.png")
     (root / "folder").symlink_to(tmp_path)
     (root / "loop.png").symlink_to(root / "loop.png")
-    for inside in ("in/a.png", "in/../in/a.png", "inner.png", str(root / "in" / "a.png"), "folder/root/in/a.png"):
+    for inside in (
+        "in/a.png",
+        "in/../in/a.png",
+        "inner.png",
+        str(root / "in" / "a.png"),
+        "folder/root/in/a.png",
+    ):
         assert np.array_equal(opened(inside, root)[0], COLOURS)
-    for outside in ("../out.png", "in/../../root2.png", "outer.png", "folder/out.png", str(tmp_path / "out.png")):
+    for outside in (
+        "../out.png",
+        "in/../../root2.png",
+        "outer.png",
+        "folder/out.png",
+        str(tmp_path / "out.png"),
+    ):
         assert reason(outside, root) == "leaves the data folder (--root DIR allows a wider one)"
         assert np.array_equal(opened(str(root / outside), tmp_path)[0], COLOURS)
     for odd in ("loop.png", "a\0b.png", "x" * 5000 + ".png"):
@@ -185,7 +231,9 @@ def test_squared_pads_with_the_background() -> None:
     wide = Image.new("RGB", (4, 2), (200, 0, 0))
     pixels = squared(wide, 4, (0, 9, 0))
     assert (pixels[1:3] == (200, 0, 0)).all() and (pixels[[0, 3]] == (0, 9, 0)).all()
-    assert np.array_equal(squared(wide.transpose(Image.Transpose.ROTATE_90), 4, (0, 9, 0)), pixels.swapaxes(0, 1))
+    assert np.array_equal(
+        squared(wide.transpose(Image.Transpose.ROTATE_90), 4, (0, 9, 0)), pixels.swapaxes(0, 1)
+    )
     assert (squared(Image.new("L", (2, 4), 7), 4)[:, [0, 3]] == 255).all()
 
 
@@ -211,12 +259,17 @@ def test_cells_of_several_images(tmp_path: Path) -> None:
     pixels, _ = decode_images(cell, tmp_path, Opening(), 8)
     assert pixels.shape == (3, 8, 8, 3) and np.array_equal(pixels[0], pixels[2])
     same = {"one": png_bytes(COLOURS), "two": [png_bytes(255 - COLOURS), png_bytes(COLOURS)]}
-    assert image_key(cell, tmp_path) == image_key(same, tmp_path) and len(image_key(cell, tmp_path)) == 16
+    assert (
+        image_key(cell, tmp_path) == image_key(same, tmp_path)
+        and len(image_key(cell, tmp_path)) == 16
+    )
     assert image_key({"one": "a.png"}, tmp_path) != image_key(cell, tmp_path)
 
 
 def test_share_of_image_values() -> None:
-    assert image_share(["a.PNG", "b.txt", b"\x89PNG..", b"words", 3, ["c.jpg", "d.gif"]]) == pytest.approx(4 / 7)
+    assert image_share(
+        ["a.PNG", "b.txt", b"\x89PNG..", b"words", 3, ["c.jpg", "d.gif"]]
+    ) == pytest.approx(4 / 7)
     assert image_share([]) == 0
 
 
@@ -226,8 +279,12 @@ def test_metadata_text_is_no_transparency() -> None:
     assert opened(coded(Image.fromarray(COLOURS), pnginfo=info))[1] == ""
 
 
-@pytest.mark.parametrize(("mode", "shape"), [("RGB", (900, 1400)), ("L", (1400, 900)), ("RGB", (60, 90))])
-def test_a_large_jpeg_is_read_small_and_looks_the_same(mode: str, shape: tuple[int, int], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("mode", "shape"), [("RGB", (900, 1400)), ("L", (1400, 900)), ("RGB", (60, 90))]
+)
+def test_a_large_jpeg_is_read_small_and_looks_the_same(
+    mode: str, shape: tuple[int, int], tmp_path: Path
+) -> None:
     """Against the whole image, resized; one whose sides turn is turned; what is cut off is damaged, read small or whole."""
     y, x = np.mgrid[: shape[0], : shape[1]]
     waves = [128 + 100 * np.sin(x / (20 + 9 * k)) * np.cos(y / (30 - 5 * k)) for k in range(3)]

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from gobelin import Workbench
-from gobelin.data.reading import read
+from gobelin.core.errors import GobelinError, MissingExtra
+from gobelin.data.read import read
 from gobelin.data.samples.digits import Digits
 from gobelin.data.samples.fashion import CLASSES, Fashion, idx
-from gobelin.errors import GobelinError, MissingExtra
 
 
 def test_digits_are_those_of_scikit_learn(tmp_path: Path) -> None:
@@ -33,7 +33,9 @@ def written(folder: Path, part: str, images: np.ndarray, labels: np.ndarray) -> 
     folder.mkdir(exist_ok=True)
     for what, array in (("images-idx3", images), ("labels-idx1", labels)):
         header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
-        (folder / f"{part}-{what}-ubyte.gz").write_bytes(gzip.compress(header + array.astype(np.uint8).tobytes()))
+        (folder / f"{part}-{what}-ubyte.gz").write_bytes(
+            gzip.compress(header + array.astype(np.uint8).tobytes())
+        )
 
 
 def test_an_idx_file_is_read_and_rows_are_drawn_once(tmp_path: Path) -> None:
@@ -56,7 +58,12 @@ def test_what_is_missing_or_broken_is_said(tmp_path: Path) -> None:
     with pytest.raises(MissingExtra, match="sudo apt-get install dataset-fashion-mnist"):
         Fashion(folder=str(tmp_path)).arrays("t10k")
     path = tmp_path / "broken.gz"
-    for raw in (b"no gzip", gzip.compress(b"\0\0\x0d\1\0\0\0\1x"), gzip.compress(b"\0\0\x08\1\0\0\0\2x"), gzip.compress(b"\0")):
+    for raw in (
+        b"no gzip",
+        gzip.compress(b"\0\0\x0d\1\0\0\0\1x"),
+        gzip.compress(b"\0\0\x08\1\0\0\0\2x"),
+        gzip.compress(b"\0"),
+    ):
         path.write_bytes(raw)
         with pytest.raises(GobelinError, match="no whole IDX file"):
             idx(path)
@@ -66,7 +73,9 @@ def test_what_is_missing_or_broken_is_said(tmp_path: Path) -> None:
         idx(path)
 
 
-@pytest.mark.skipif(not Path(Fashion().folder).is_dir(), reason="dataset-fashion-mnist is not installed")
+@pytest.mark.skipif(
+    not Path(Fashion().folder).is_dir(), reason="dataset-fashion-mnist is not installed"
+)
 def test_fashion_as_installed() -> None:
     images, labels = Fashion().arrays("t10k")
     assert images.shape == (10_000, 28, 28) and images.dtype == np.uint8
@@ -83,5 +92,7 @@ def test_pictures_alone_go_the_way_of_every_record(tmp_path: Path) -> None:
     bench.fit()
     bench.evaluate()
     bench.recall()
-    read = next(f for f in bench.findings("evaluate") if f.name == "balanced_accuracy" and not f.scope)
+    read = next(
+        f for f in bench.findings("evaluate") if f.name == "balanced_accuracy" and not f.scope
+    )
     assert read.value > 0.8

@@ -10,10 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gobelin.data.reading import read
-from gobelin.errors import GobelinError
+from gobelin.core.errors import GobelinError
+from gobelin.data.read import read
 
-ROWS = [{"name": "a, b", "n": "1"}, {"name": 'say "x"\nand y', "n": None}, {"name": "ä;\tö \u2028 \x85 \x0c z", "n": "3"}]
+ROWS = [
+    {"name": "a, b", "n": "1"},
+    {"name": 'say "x"\nand y', "n": None},
+    {"name": "ä;\tö \u2028 \x85 \x0c z", "n": "3"},
+]
 
 
 def columns(path: Path) -> dict[str, list[Any]]:
@@ -48,7 +52,12 @@ def test_csv_keeps_every_cell(tmp_path: Path, delimiter: str, mark: str, end: st
 
 def test_csv_text_stays_text_and_blank_is_missing(tmp_path: Path) -> None:
     path = written(tmp_path, "x.csv", "a,b,c,d\n007,1e3,  ,nan\n\u2028x,True,2020-01-01, y \n")
-    assert columns(path) == {"a": ["007", "x"], "b": ["1e3", "True"], "c": [None, "2020-01-01"], "d": ["nan", "y"]}
+    assert columns(path) == {
+        "a": ["007", "x"],
+        "b": ["1e3", "True"],
+        "c": [None, "2020-01-01"],
+        "d": ["nan", "y"],
+    }
 
 
 def test_unquoted_line_separators_do_not_end_a_row(tmp_path: Path) -> None:
@@ -79,8 +88,13 @@ def test_csv_refusals(tmp_path: Path, content: bytes, message: str) -> None:
 def test_ragged_rows_are_listed_with_their_numbers(tmp_path: Path) -> None:
     body = ["1,2", "1", "1,2,3", *["x"] * 6, "1,2"]
     lines = refusal(written(tmp_path, "x.csv", "\n".join(["a,b", *body])))
-    assert lines[0].endswith("row 2: 1 cells, the header has 2.") and lines[1].endswith("row 3: 3 cells, the header has 2.")
-    assert lines[5:] == ["... and 3 more rows.", "Quote cells that hold the delimiter."] and len(lines) == 7
+    assert lines[0].endswith("row 2: 1 cells, the header has 2.") and lines[1].endswith(
+        "row 3: 3 cells, the header has 2."
+    )
+    assert (
+        lines[5:] == ["... and 3 more rows.", "Quote cells that hold the delimiter."]
+        and len(lines) == 7
+    )
 
 
 def test_jsonl_types_lists_and_missing_keys(tmp_path: Path) -> None:
@@ -99,7 +113,10 @@ def test_jsonl_types_lists_and_missing_keys(tmp_path: Path) -> None:
 
 def test_jsonl_mistakes_are_listed_with_their_lines(tmp_path: Path) -> None:
     lines = refusal(written(tmp_path, "x.jsonl", '{"a": 1}\n{"a": \n[1]\n' + "x\n" * 6))
-    assert "line 2: is not JSON" in lines[0] and "line 3: an object {...} was expected, found list" in lines[1]
+    assert (
+        "line 2: is not JSON" in lines[0]
+        and "line 3: an object {...} was expected, found list" in lines[1]
+    )
     assert lines[-1] == "... and 3 more lines." and len(lines) == 6
     assert "holds no row" in refusal(written(tmp_path, "y.jsonl", "\n \n"))[0]
     assert "byte 6: is not UTF-8" in refusal(written(tmp_path, "z.jsonl", b'{"a":"\xff"}'))[0]
@@ -107,16 +124,21 @@ def test_jsonl_mistakes_are_listed_with_their_lines(tmp_path: Path) -> None:
 
 def test_parquet_bytes_files_and_dictionaries(tmp_path: Path) -> None:
     file = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    table = pa.table({
-        "raw": pa.array([b"\x89PNG", None]),
-        "embedded": pa.array([{"bytes": b"x", "path": None}, None], file),
-        "linked": pa.array([{"bytes": None, "path": "a.png"}, None], file),
-        "word": pa.array(["a", "b"]).dictionary_encode(),
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "raw": pa.array([b"\x89PNG", None]),
+            "embedded": pa.array([{"bytes": b"x", "path": None}, None], file),
+            "linked": pa.array([{"bytes": None, "path": "a.png"}, None], file),
+            "word": pa.array(["a", "b"]).dictionary_encode(),
+        }
+    )
     pq.write_table(table, tmp_path / "x.parquet")
     assert columns(tmp_path / "x.parquet") == {
-        "raw": [b"\x89PNG", None], "embedded": [b"x", None], "linked": ["a.png", None], "word": ["a", "b"],
-    }  # fmt: skip
+        "raw": [b"\x89PNG", None],
+        "embedded": [b"x", None],
+        "linked": ["a.png", None],
+        "word": ["a", "b"],
+    }
 
 
 def test_parquet_refusals(tmp_path: Path) -> None:
@@ -132,7 +154,10 @@ def test_folder_of_class_folders(tmp_path: Path) -> None:
     for name in ("b/2.PNG", "a/1.jpg", "a/deep/3.tif", "a/notes.txt", "loose.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    assert columns(tmp_path) == {"image": ["a/1.jpg", "a/deep/3.tif", "b/2.PNG"], "class": ["a", "a", "b"]}
+    assert columns(tmp_path) == {
+        "image": ["a/1.jpg", "a/deep/3.tif", "b/2.PNG"],
+        "class": ["a", "a", "b"],
+    }
     (tmp_path / "empty").mkdir()
     assert "holds no class folder with images" in refusal(tmp_path / "empty")[0]
 
@@ -149,5 +174,7 @@ def test_unknown_suffix_and_missing_path(tmp_path: Path) -> None:
     (line,) = refusal(path)
     assert "no reader for .xlsx. Readers: csv, folder, jsonl, parquet" in line
     assert "a file without a suffix" in refusal(written(tmp_path, "records", "x"))[0]
-    assert refusal(tmp_path / "record.xlsx")[0].endswith("no such file or folder. Did you mean 'records.xlsx'?")
+    assert refusal(tmp_path / "record.xlsx")[0].endswith(
+        "no such file or folder. Did you mean 'records.xlsx'?"
+    )
     assert "no such file or folder" in refusal(tmp_path / "nowhere" / "x.csv")[0]

@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from gobelin.core.errors import GobelinError
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Field
 from gobelin.data.files import BadCell
-from gobelin.data.reading import read
+from gobelin.data.read import read
 from gobelin.data.series import MOST_CHANNELS, open_series, series_key, series_query, series_share
-from gobelin.errors import GobelinError
-from gobelin.schema import Choices, infer
+from gobelin.embedding.schema import Choices, infer
 
 RNG = np.random.default_rng(0)
 NAN = float("nan")
@@ -31,12 +31,26 @@ def npy(x: np.ndarray) -> bytes:
     return out.getvalue()
 
 
-@pytest.mark.parametrize("written", [
-    [1, 2.5, None, -4], [1.0, 2.5, NAN, -4.0], "[1, 2.5, null, -4]", "[1.0, 2.5, None, -4.0]", "[1, 2.5, NaN, -4]",
-    "1 2.5 nan  -4", "1;2.5;;-4", "1; 2.5; NA; -4", "1,2.5,,-4", npy(np.array([1, 2.5, NAN, -4])), [["1", "2.5", "", "-4"]],
-    "[ 1.   2.5  nan\n -4. ]", "[np.float64(1.0), np.float64(2.5), None, np.float64(-4.0)]", "['1', '2.5', '', '-4']",
-    "[[1, 2.5, null, -4]]",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "written",
+    [
+        [1, 2.5, None, -4],
+        [1.0, 2.5, NAN, -4.0],
+        "[1, 2.5, null, -4]",
+        "[1.0, 2.5, None, -4.0]",
+        "[1, 2.5, NaN, -4]",
+        "1 2.5 nan  -4",
+        "1;2.5;;-4",
+        "1; 2.5; NA; -4",
+        "1,2.5,,-4",
+        npy(np.array([1, 2.5, NAN, -4])),
+        [["1", "2.5", "", "-4"]],
+        "[ 1.   2.5  nan\n -4. ]",
+        "[np.float64(1.0), np.float64(2.5), None, np.float64(-4.0)]",
+        "['1', '2.5', '', '-4']",
+        "[[1, 2.5, null, -4]]",
+    ],
+)
 def test_one_window_in_many_writings(written: Any) -> None:  # noqa: ANN401
     x, holes = open_series(written, Path())
     assert x.tolist() == [[1, 2.5, -0.75, -4]] and holes.tolist() == [0.25]
@@ -67,7 +81,9 @@ def test_holes_lie_on_the_line_between_their_neighbours_and_ends_stay_level() ->
     expected = np.interp(np.arange(200), np.flatnonzero(~gone), x[~gone])
     assert np.allclose(found[0], expected) and holes[0] == gone.mean()
     assert open_series([None, None, 3, None, 7, None], Path())[0].tolist() == [[3, 3, 3, 5, 7, 7]]
-    assert open_series([1.7e308, None, -1.7e308], Path())[0].tolist() == [[1.7e308, 0, -1.7e308]]  # their difference overflows
+    assert open_series([1.7e308, None, -1.7e308], Path())[0].tolist() == [
+        [1.7e308, 0, -1.7e308]
+    ]  # their difference overflows
 
 
 BAD: dict[str, tuple[Any, str]] = {
@@ -92,7 +108,10 @@ BAD: dict[str, tuple[Any, str]] = {
     "cut channels": ("[[1, 2], [3, 4", "is it cut short"),
     "shortened": ("[1. 2. 3. ... 7. 8. 9.]", "it was shortened when it was written"),
     "deep text": ("[[[1, 2], [3, 4]]]", "mixes numbers and lists"),
-    "transposed": ([[k] * 3 for k in range(40)], "has 40 channels of 3 samples each; channels x time was expected"),
+    "transposed": (
+        [[k] * 3 for k in range(40)],
+        "has 40 channels of 3 samples each; channels x time was expected",
+    ),
     "too many channels": ([[0, 1] * MOST_CHANNELS] * (MOST_CHANNELS + 1), "257 channels"),
     "lost": ("no.npy", "no such file"),
     "outside": ("../x.csv", "leaves the data folder"),
@@ -141,7 +160,12 @@ def test_a_hole_in_a_window_stays_a_hole_in_every_reader(tmp_path: Path) -> None
     with (tmp_path / "a.jsonl").open("w") as file:
         file.writelines(json.dumps(row) + "\n" for row in table.to_pylist())
     large = table.set_column(0, "x", table["x"].cast(pa.large_list(pa.float32())))
-    for data in (Dataset(table, Path()), Dataset(large, Path()), read(tmp_path / "a.parquet"), read(tmp_path / "a.jsonl")):
+    for data in (
+        Dataset(table, Path()),
+        Dataset(large, Path()),
+        read(tmp_path / "a.parquet"),
+        read(tmp_path / "a.jsonl"),
+    ):
         assert {c: data.values(c) for c in wanted} == wanted
         assert data.values("t") == [["a"], ["b"], None, None, None]
     fixed = pa.table({"x": pa.array([[1.0, NAN], [NAN, NAN]], pa.list_(pa.float64(), 2))})
@@ -165,10 +189,16 @@ COLUMNS: dict[str, tuple[str, list[Any]]] = {
     "boxes": ("unknown", [" ".join(map(str, w[:4])) for w in WINDOWS.tolist()]),
     "thousands": ("unknown", [f"{k + 1} 000 000" for k in range(60)]),
     "dates": ("date", [f"2020-01-{k % 28 + 1:02d}" for k in range(60)]),
-    "pictures": ("image", [[f"{k}a.png", f"{k}b.png", "c.png", "d.png", "e.png", "f.png"] for k in range(60)]),
+    "pictures": (
+        "image",
+        [[f"{k}a.png", f"{k}b.png", "c.png", "d.png", "e.png", "f.png"] for k in range(60)],
+    ),
     "texts": ("text", [[f"red house {k}", "old tree", "a", "b", "c", "d"] for k in range(60)]),
     "clips": ("audio", [[f"{k}.ogg"] * 6 for k in range(60)]),
-    "sentence": ("text", [f"in {k} years, {k + 1} houses and trees stood there" for k in range(60)]),
+    "sentence": (
+        "text",
+        [f"in {k} years, {k + 1} houses and trees stood there" for k in range(60)],
+    ),
     "lost_tables": ("unknown", [f"{k}.txt" for k in range(60)]),
 }
 
@@ -182,7 +212,10 @@ def test_columns_are_taken_for_what_they_are(name: str) -> None:
 def test_tables_are_series_when_the_first_one_opens(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("1\n2\n3\n")
     (tmp_path / "b.txt").write_text("Dear all,\n")
-    assert series_share(["a.txt", "b.txt"], tmp_path) == 1 and series_share(["b.txt", "a.txt"], tmp_path) == 0
+    assert (
+        series_share(["a.txt", "b.txt"], tmp_path) == 1
+        and series_share(["b.txt", "a.txt"], tmp_path) == 0
+    )
     assert series_share([], tmp_path) == 0
 
 
@@ -193,7 +226,11 @@ def test_keys_name_contents(tmp_path: Path) -> None:
     values = ["a.npy", "c.npy", [1.0, 2.0], [1.0, None], [[1.0, 2.0]], "1 2", npy(np.arange(3))]
     keys = [series_key(v, tmp_path) for v in values]
     assert len(set(keys)) == len(keys) and {len(k) for k in keys} == {16}
-    assert series_key("b.npy", tmp_path) == series_key((tmp_path / "a.npy").read_bytes(), tmp_path) == keys[0]
+    assert (
+        series_key("b.npy", tmp_path)
+        == series_key((tmp_path / "a.npy").read_bytes(), tmp_path)
+        == keys[0]
+    )
 
 
 def test_queries_are_numbers_or_files(tmp_path: Path) -> None:
@@ -203,7 +240,14 @@ def test_queries_are_numbers_or_files(tmp_path: Path) -> None:
     assert open_series(series_query("1,2,,4", field)["price"], Path())[0].tolist() == [[1, 2, 3, 4]]
     assert series_query(str(tmp_path / "a.npy"), field) == {"price": [[0, 1, 2, 3], [4, 5, 6, 7]]}
     assert series_query(str(tmp_path / "b.csv"), field) == {"price": [1, 2, 3]}
-    for text, reason in (("", "1 sample"), ("1,x,3", "holds 'x'"), ("no.npy", "no such file"), ("7", "1 sample")):
-        with pytest.raises(GobelinError, match=f"--series .*{reason}.*Give numbers like 1,2,3") as caught:
+    for text, reason in (
+        ("", "1 sample"),
+        ("1,x,3", "holds 'x'"),
+        ("no.npy", "no such file"),
+        ("7", "1 sample"),
+    ):
+        with pytest.raises(
+            GobelinError, match=f"--series .*{reason}.*Give numbers like 1,2,3"
+        ) as caught:
             series_query(text, field)
         assert "\n" not in str(caught.value)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gobelin.core.errors import MissingExtra
 from gobelin.data.files import BadCell
 from gobelin.data.sounds import RATE, open_sound, resampled, sound_key, sound_share
-from gobelin.errors import MissingExtra
 
 soundfile = pytest.importorskip("soundfile")
 
@@ -34,13 +34,21 @@ def test_what_the_new_rate_cannot_hold_is_gone() -> None:
     assert np.abs(resampled(tone(12_000, 48_000), 48_000))[400:-400].max() < 0.005
 
 
-@pytest.mark.parametrize(("ending", "near"), [("wav", 1e-4), ("flac", 1e-4), ("ogg", 0.05), ("aiff", 1e-4), ("mp3", 0.1)])
+@pytest.mark.parametrize(
+    ("ending", "near"), [("wav", 1e-4), ("flac", 1e-4), ("ogg", 0.05), ("aiff", 1e-4), ("mp3", 0.1)]
+)
 def test_formats(ending: str, near: float, tmp_path: Path) -> None:
     wave = tone(700, RATE)
     soundfile.write(tmp_path / f"a.{ending}", wave, RATE)
     found, _ = open_sound(f"a.{ending}", tmp_path, 30)
-    assert np.array_equal(found, open_sound((tmp_path / f"a.{ending}").read_bytes(), tmp_path, 30)[0])
-    shift = 0 if ending != "mp3" else int(np.argmax(np.correlate(found[:4000], wave[1000:2000], "valid"))) - 1000
+    assert np.array_equal(
+        found, open_sound((tmp_path / f"a.{ending}").read_bytes(), tmp_path, 30)[0]
+    )
+    shift = (
+        0
+        if ending != "mp3"
+        else int(np.argmax(np.correlate(found[:4000], wave[1000:2000], "valid"))) - 1000
+    )
     assert np.abs(found[2000 + shift : 6000 + shift] - wave[2000:6000]).max() < near
 
 
@@ -73,14 +81,25 @@ def test_what_cannot_be_opened(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "slow.wav", np.zeros(100), 300)
     soundfile.write(tmp_path / "nan.wav", np.array([0.0, np.nan]), RATE, subtype="FLOAT")
     whole = (tmp_path / "good.flac").read_bytes()
-    for name, data in {"words.ogg": b"words", "empty.wav": b"", "head.wav": (tmp_path / "good.wav").read_bytes()[:20],
-                       "cut.flac": whole[: len(whole) // 2]}.items():  # fmt: skip
+    for name, data in {
+        "words.ogg": b"words",
+        "empty.wav": b"",
+        "head.wav": (tmp_path / "good.wav").read_bytes()[:20],
+        "cut.flac": whole[: len(whole) // 2],
+    }.items():
         (tmp_path / name).write_bytes(data)
     for name, reason in {
-        "words.ogg": "is no sound", "empty.wav": "is an empty file", "none.wav": "has no samples", "lost.wav": "no such file",
-        "slow.wav": "300 samples a second", "nan.wav": "not finite", "head.wav": "damaged", "cut.flac": "damaged",
-        "../x.wav": "leaves the data folder", "http://x/y.wav": "is a URL",
-    }.items():  # fmt: skip
+        "words.ogg": "is no sound",
+        "empty.wav": "is an empty file",
+        "none.wav": "has no samples",
+        "lost.wav": "no such file",
+        "slow.wav": "300 samples a second",
+        "nan.wav": "not finite",
+        "head.wav": "damaged",
+        "cut.flac": "damaged",
+        "../x.wav": "leaves the data folder",
+        "http://x/y.wav": "is a URL",
+    }.items():
         with pytest.raises(BadCell, match=reason) as caught:
             open_sound(name, tmp_path, 30)
         assert "\n" not in str(caught.value)
@@ -91,9 +110,13 @@ def test_one_sample_is_a_sound(tmp_path: Path) -> None:
     assert len(open_sound("one.wav", tmp_path, 30)[0]) == 1
 
 
-def test_without_soundfile_it_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_soundfile_it_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "soundfile", None)
-    with pytest.raises(MissingExtra, match=r"schema.COLUMN=ignore.*Run: pip install 'gobelin\[audio\]'"):
+    with pytest.raises(
+        MissingExtra, match=r"schema.COLUMN=ignore.*Run: pip install 'gobelin\[audio\]'"
+    ):
         open_sound(b"words", tmp_path, 30)
 
 

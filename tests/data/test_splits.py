@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gobelin.core.errors import GobelinError
 from gobelin.data.fields import Target
 from gobelin.data.splits import PARTS, Split, assign, small_classes
-from gobelin.errors import GobelinError
 
 RNG = np.random.default_rng(0)
 
 
 def classes(values: np.ndarray) -> Target:
-    return Target("y", "class", values.astype(np.int64), tuple(map(str, range(int(values.max()) + 1))))
+    return Target(
+        "y", "class", values.astype(np.int64), tuple(map(str, range(int(values.max()) + 1)))
+    )
 
 
 def alone(n: int) -> list[str]:
@@ -37,9 +39,14 @@ def test_a_group_never_stands_in_two_parts(seed: int) -> None:
     y = rng.integers(-1, 3, 400)
     groups = [f"g{g}" for g in rng.integers(0, 60, 400)]
     parts = assign(Split(), classes(y), groups, seed)
-    assert all(len({p for p, g in zip(parts, groups, strict=True) if g == one}) == 1 for one in groups)
+    assert all(
+        len({p for p, g in zip(parts, groups, strict=True) if g == one}) == 1 for one in groups
+    )
     counted = parts[y >= 0]
-    assert abs((counted == "test").mean() - 0.25) < 0.06 and abs((counted == "valid").mean() - 0.2) < 0.06
+    assert (
+        abs((counted == "test").mean() - 0.25) < 0.06
+        and abs((counted == "valid").mean() - 0.2) < 0.06
+    )
 
 
 def test_a_group_of_everything_trains_or_tests_as_one() -> None:
@@ -70,12 +77,15 @@ def days(n: int) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "times", [list(range(100)), [str(k) for k in range(100)], [k / 7 for k in range(100)], days(100)],
+    "times",
+    [list(range(100)), [str(k) for k in range(100)], [k / 7 for k in range(100)], days(100)],
     ids=["numbers", "numbers as text", "fractions", "dates"],
-)  # fmt: skip
+)
 def test_by_time_every_test_row_is_later(times: list[object]) -> None:
     order = RNG.permutation(100)
-    parts = assign(Split(by="time"), classes(np.zeros(100)), alone(100), 0, times=[times[k] for k in order])
+    parts = assign(
+        Split(by="time"), classes(np.zeros(100)), alone(100), 0, times=[times[k] for k in order]
+    )
     when = {p: order[parts == p] for p in PARTS}
     assert when["train"].max() < when["valid"].min() and when["valid"].max() < when["test"].min()
     assert [len(when[p]) for p in PARTS] == [55, 20, 25]
@@ -91,7 +101,10 @@ def test_by_time_a_row_without_one() -> None:
     times: list[object] = [1, None, 3]
     with pytest.raises(GobelinError, match="split.by = time: row 1 has a target and no time"):
         assign(Split(by="time"), classes(np.zeros(3)), alone(3), 0, times=times)
-    assert assign(Split(by="time"), classes(np.array([0, -1, 0])), alone(3), 0, times=times)[1] == "train"
+    assert (
+        assign(Split(by="time"), classes(np.array([0, -1, 0])), alone(3), 0, times=times)[1]
+        == "train"
+    )
     with pytest.raises(GobelinError, match="no column has the role time"):
         assign(Split(by="time"), classes(np.zeros(3)), alone(3), 0)
 
@@ -112,7 +125,9 @@ def test_small_classes_are_not_scored() -> None:
     assert small_classes(y, parts).tolist() == [True, False, False]
 
 
-@pytest.mark.parametrize("wrong", [{"valid": 0}, {"test": 1}, {"valid": 0.5, "test": 0.5}, {"by": "class"}])
+@pytest.mark.parametrize(
+    "wrong", [{"valid": 0}, {"test": 1}, {"valid": 0.5, "test": 0.5}, {"by": "class"}]
+)
 def test_impossible_shares_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="was expected|must be positive"):
         Split(**wrong)  # type: ignore[arg-type]

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gobelin import config
-from gobelin.data.reading import read
+from gobelin.core import config
+from gobelin.core.errors import GobelinError, MissingExtra
+from gobelin.data.read import read
 from gobelin.data.samples.sweethome import Sweethome, family
-from gobelin.errors import GobelinError, MissingExtra
-from gobelin.schema import infer
-from gobelin.settings import Settings
+from gobelin.embedding.schema import infer
+from gobelin.workbench.run.settings import Settings
 
 INSTALLED = Path(Sweethome().folder)
 ENGLISH = """# A catalogue
@@ -51,19 +51,29 @@ def folder(tmp_path: Path) -> Path:
     Image.fromarray(np.array([[[200, 0, 0, 0]] * 4] * 4, np.uint8)).save(clear, "PNG")
     with zipfile.ZipFile(tmp_path / "furniture" / "Planted.sh3f", "w") as archive:
         archive.writestr("PluginFurnitureCatalog.properties", ENGLISH.replace("\n", "\r\n"))
-        archive.writestr("PluginFurnitureCatalog_de.properties", "name#1=Schwarzer K\xfcchentisch\ntags#1=\n".encode("latin-1"))
+        archive.writestr(
+            "PluginFurnitureCatalog_de.properties",
+            "name#1=Schwarzer K\xfcchentisch\ntags#1=\n".encode("latin-1"),
+        )
         for name in ("table", "bill"):
             archive.writestr(f"planted/{name}.png", clear.getvalue())
     return tmp_path / "furniture"
 
 
 def test_a_piece_is_a_row(folder: Path, tmp_path: Path) -> None:
-    data = read(Sweethome(folder=str(folder), size=8, languages=("en", "de")).write(tmp_path / "out", 0))
+    data = read(
+        Sweethome(folder=str(folder), size=8, languages=("en", "de")).write(tmp_path / "out", 0)
+    )
     assert len(data) == 2
-    assert data.values("name_en") == ["Black table", "Bill 10€"] and data.values("name_de") == ["Schwarzer Küchentisch", None]
+    assert data.values("name_en") == ["Black table", "Bill 10€"] and data.values("name_de") == [
+        "Schwarzer Küchentisch",
+        None,
+    ]
     assert data.values("family") == ["table", "bill"]
     assert data.values("tags") == ["Desk", None]  # neither the category nor the catalogue
-    assert [float(v) for v in data.values("log_height")] == pytest.approx([math.log(75), 0], abs=1e-4)
+    assert [float(v) for v in data.values("log_height")] == pytest.approx(
+        [math.log(75), 0], abs=1e-4
+    )
     assert [float(v) for v in data.values("elevation")] == [0, 80.5]
     assert not {"doorOrWindow", "lightSourceX"} & set(data.column_names)
     with Image.open(data.root / data.values("image")[0]) as image:
@@ -78,10 +88,17 @@ def test_what_is_missing_or_wrong_is_said(tmp_path: Path) -> None:
         Sweethome(languages=("de",))
 
 
-@pytest.mark.parametrize(("name", "of"), [
-    ("Wall type C plug", "plug"), ("Square type A plug", "plug"), ("Double French window 3 panes", "french window panes"),
-    ("Sitting girl", "sitting"), ("Boy", "boy"), ("Oak chair", "chair"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "of"),
+    [
+        ("Wall type C plug", "plug"),
+        ("Square type A plug", "plug"),
+        ("Double French window 3 panes", "french window panes"),
+        ("Sitting girl", "sitting"),
+        ("Boy", "boy"),
+        ("Oak chair", "chair"),
+    ],
+)
 def test_variants_of_a_piece_are_one_family(name: str, of: str) -> None:
     assert family(name) == of
 
@@ -96,8 +113,13 @@ def test_the_catalogues_as_installed(predicts: str, tmp_path: Path) -> None:
     assert len(counts) == 12 and counts["Living room"] == 147 and counts["Staircases"] == 2
     assert all(data.values(f"name_{code}").count(None) == 0 for code in sample.languages)
     found = infer(data, sample.target, config.build(Settings, sample.settings()).choices)
-    assert (found.kind(predicts), found.role("target")) == ("category" if predicts == "category" else "number", predicts)
+    assert (found.kind(predicts), found.role("target")) == (
+        "category" if predicts == "category" else "number",
+        predicts,
+    )
     read_columns = {c for field in found.fields for c in field.columns}
-    assert read_columns & {"category", "height", "log_height"} == ({"height"} if predicts == "category" else {"category"})
+    assert read_columns & {"category", "height", "log_height"} == (
+        {"height"} if predicts == "category" else {"category"}
+    )
     heights = np.array([float(v) for v in data.values("height")])
     assert np.allclose(np.exp([float(v) for v in data.values("log_height")]), heights, rtol=1e-3)

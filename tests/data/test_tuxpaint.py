@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gobelin import config
-from gobelin.data.reading import read
+from gobelin.core import config
+from gobelin.core.errors import GobelinError, MissingExtra
+from gobelin.data.read import read
 from gobelin.data.samples.tuxpaint import Tuxpaint
-from gobelin.errors import GobelinError, MissingExtra
-from gobelin.schema import infer
-from gobelin.settings import Settings
+from gobelin.embedding.schema import infer
+from gobelin.workbench.run.settings import Settings
 
 INSTALLED = Path(Tuxpaint().folder)
 DRAWING = (
@@ -48,8 +48,15 @@ def stamps(tmp_path: Path) -> Path:
     picture(folder / "vehicles/no caption.png", 9)
     picture(folder / "loose.png", 9)  # in no category
     (folder / "loose.txt").write_text("Loose.", encoding="utf-8")
-    for name in ("animals/birds/duck_desc_fr.ogg", "animals/birds/duck_desc.ogg", "animals/birds/duck.wav", "vehicles/car.ogg",
-                 "vehicles/car_desc_es.wav", "vehicles/car_fr.ogg", "animals/fish/v1.5/eel_desc_fr.ogg"):  # fmt: skip
+    for name in (
+        "animals/birds/duck_desc_fr.ogg",
+        "animals/birds/duck_desc.ogg",
+        "animals/birds/duck.wav",
+        "vehicles/car.ogg",
+        "vehicles/car_desc_es.wav",
+        "vehicles/car_fr.ogg",
+        "animals/fish/v1.5/eel_desc_fr.ogg",
+    ):
         (folder / name).write_bytes(name.encode())
     return folder
 
@@ -67,7 +74,13 @@ def test_a_stamp_is_a_row(stamps: Path, tmp_path: Path) -> None:
         "vehicles/ghost",
     ]
     assert data.values("category") == ["animals"] * 3 + ["vehicles"] * 2
-    assert data.values("leaf") == ["animals/birds", "animals/birds", "animals/fish/v1.5", "vehicles", "vehicles"]
+    assert data.values("leaf") == [
+        "animals/birds",
+        "animals/birds",
+        "animals/fish/v1.5",
+        "vehicles",
+        "vehicles",
+    ]
     assert data.values("family") == ["a duck", "a duck", "an eel", "a car blue", "..."]
     duck, car = rows["animals/birds/duck"], rows["vehicles/car"]
     assert [duck[f"name_{code}"] for code in ("en", "de", "fr", "es", "ja")] == [
@@ -77,10 +90,15 @@ def test_a_stamp_is_a_row(stamps: Path, tmp_path: Path) -> None:
         None,
         None,
     ]
-    assert car["name_es"] == "Un coche = azul." and rows["animals/fish/v1.5/eel"]["name_ja"] == "うなぎ"
+    assert (
+        car["name_es"] == "Un coche = azul."
+        and rows["animals/fish/v1.5/eel"]["name_ja"] == "うなぎ"
+    )
 
     def sounds(name: str) -> dict[str, str]:
-        return {r["id"]: (data.root / r[name]).read_bytes().decode() for r in rows.values() if r[name]}
+        return {
+            r["id"]: (data.root / r[name]).read_bytes().decode() for r in rows.values() if r[name]
+        }
 
     assert sounds("speech_fr") == {
         "animals/birds/duck": "animals/birds/duck_desc_fr.ogg",
@@ -88,14 +106,23 @@ def test_a_stamp_is_a_row(stamps: Path, tmp_path: Path) -> None:
     }
     assert sounds("speech_en") == {"animals/birds/duck": "animals/birds/duck_desc.ogg"}
     assert sounds("speech_es") == {"vehicles/car": "vehicles/car_desc_es.wav"}
-    assert sounds("sound") == {"animals/birds/duck": "animals/birds/duck.wav", "vehicles/car": "vehicles/car.ogg"}
+    assert sounds("sound") == {
+        "animals/birds/duck": "animals/birds/duck.wav",
+        "vehicles/car": "vehicles/car.ogg",
+    }
 
     def pixels(name: str) -> np.ndarray:
         return np.asarray(Image.open(data.root / rows[name]["image"]))
 
-    assert (pixels("animals/birds/duck") == (200, 0, 0)).all() and (pixels("vehicles/ghost") == 255).all()
+    assert (pixels("animals/birds/duck") == (200, 0, 0)).all() and (
+        pixels("vehicles/ghost") == 255
+    ).all()
     drawn = pixels("vehicles/car")  # twice as tall as wide: padded at both sides
-    assert drawn.shape == (16, 16, 3) and (drawn[2:14, 6:10] == (0, 0, 255)).all() and (drawn[:, [0, 1, 14, 15]] == 255).all()
+    assert (
+        drawn.shape == (16, 16, 3)
+        and (drawn[2:14, 6:10] == (0, 0, 255)).all()
+        and (drawn[:, [0, 1, 14, 15]] == 255).all()
+    )
 
 
 def test_the_fields_are_what_they_hold(stamps: Path, tmp_path: Path) -> None:
@@ -103,19 +130,26 @@ def test_the_fields_are_what_they_hold(stamps: Path, tmp_path: Path) -> None:
     sample = Tuxpaint(str(stamps), size=8)
     choices = config.build(Settings, sample.settings()).choices
     found = infer(read(sample.write(tmp_path / "out", 0)), sample.target, choices)
-    assert found.role("group") == "family" and {"leaf"} == {c.name for c in found.columns if c.role == "ignore"} - {"name_de"}
+    assert found.role("group") == "family" and {"leaf"} == {
+        c.name for c in found.columns if c.role == "ignore"
+    } - {"name_de"}
     speech = found.field("speech")
-    assert (speech.encoder, speech.columns) == ("audio", ("speech_fr",)) and found.field("sound").encoder == "audio"
+    assert (speech.encoder, speech.columns) == ("audio", ("speech_fr",)) and found.field(
+        "sound"
+    ).encoder == "audio"
     queries = [next(iter(q.items())) for q in sample.queries()]
     assert dict(queries[2:]) == {
-        "speech_fr": str(stamps / "animals/birds/duck_desc_fr.ogg"), "sound": str(stamps / "animals/birds/duck.wav"),
-    }  # fmt: skip
+        "speech_fr": str(stamps / "animals/birds/duck_desc_fr.ogg"),
+        "sound": str(stamps / "animals/birds/duck.wav"),
+    }
 
 
 def test_without_the_package_it_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(MissingExtra, match="Run: sudo apt-get install tuxpaint-stamps-default"):
         Tuxpaint(str(tmp_path / "nothing")).write(tmp_path / "out", 0)
-    assert not (tmp_path / "out").exists() and len(Tuxpaint(str(tmp_path / "nothing")).queries()) == 2
+    assert (
+        not (tmp_path / "out").exists() and len(Tuxpaint(str(tmp_path / "nothing")).queries()) == 2
+    )
 
 
 @pytest.mark.parametrize("said", [{"size": 0}, {"languages": ["de"]}, {"voices": []}])
@@ -131,7 +165,10 @@ def test_the_counts_of_the_package(tmp_path: Path) -> None:
     assert len(data) == 1044 - 11 - 83 == 950
     different = {name: len(set(data.values(name))) for name in ("category", "leaf", "name_en")}
     assert different == {"category": 16, "leaf": 125, "name_en": 804}
-    present = {name: sum(v is not None for v in data.values(name)) for name in ("speech_fr", "speech_ru", "sound", "name_ja")}
+    present = {
+        name: sum(v is not None for v in data.values(name))
+        for name in ("speech_fr", "speech_ru", "sound", "name_ja")
+    }
     assert present == {"speech_fr": 925, "speech_ru": 918, "sound": 134, "name_ja": 950}
     for name in ("image", "speech_fr", "sound"):
         assert all((data.root / v).is_file() for v in data.values(name) if v is not None)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gobelin.data.reading import read
+from gobelin.core.errors import MissingExtra
+from gobelin.data.read import read
 from gobelin.data.samples.vendors import Vendors, _rows
-from gobelin.errors import MissingExtra
 
 
 def packages(folder: Path) -> Path:
@@ -20,7 +20,13 @@ def packages(folder: Path) -> Path:
     plain = {"category": "Things", "skin_variations": None}
     listed = [
         {"name": "RED BALL", "short_name": "ball", "image": "a.png", **plain},
-        {"name": "HANDS", "short_name": "hands", "image": "b.png", "category": "People", "skin_variations": tones},
+        {
+            "name": "HANDS",
+            "short_name": "hands",
+            "image": "b.png",
+            "category": "People",
+            "skin_variations": tones,
+        },
         {"name": None, "short_name": "lost", "image": "c.png", **plain},
     ]
     for level, vendor in ((60, "google"), (200, "twitter")):
@@ -41,11 +47,18 @@ def test_pairs_are_those_that_both_vendors_draw(tmp_path: Path) -> None:
     data = read(table)
     assert data.values("id") == ["ball", "hands", "hands 1f3fb", "hands 1f3fb-1f3ff"]
     assert data.values("family") == ["red ball", "hands", "hands", "hands"]
-    assert data.values("name")[0] == "red ball" and data.values("name")[3] == "hands, light and dark skin tone"
+    assert (
+        data.values("name")[0] == "red ball"
+        and data.values("name")[3] == "hands, light and dark skin tone"
+    )
     for vendor, level in (("google", 60), ("twitter", 200)):
         for path in data.values(vendor):
             pixels = np.asarray(Image.open(data.root / path))
-            assert pixels.shape == (16, 16, 3) and (pixels[:2] == 255).all() and (pixels[2:] == level).all()
+            assert (
+                pixels.shape == (16, 16, 3)
+                and (pixels[:2] == 255).all()
+                and (pixels[2:] == level).all()
+            )
 
 
 def test_without_the_packages_it_names_the_command(tmp_path: Path) -> None:
@@ -58,7 +71,12 @@ def test_without_the_packages_it_names_the_command(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "family"),
-    [("MAN RUNNING FACING RIGHT", "running"), ("Woman Running", "running"), ("KEYCAP 1", "keycap 1"), ("PERSON", "person")],
+    [
+        ("MAN RUNNING FACING RIGHT", "running"),
+        ("Woman Running", "running"),
+        ("KEYCAP 1", "keycap 1"),
+        ("PERSON", "person"),
+    ],
 )
 def test_persons_and_directions_of_one_emoji_are_one_family(name: str, family: str) -> None:
     (row,) = _rows({"name": name, "short_name": "x", "image": "x.png", "category": "c"})

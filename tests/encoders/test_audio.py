@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gobelin.core.errors import GobelinError
+from gobelin.core.machine import Runtime
 from gobelin.data.fields import Field
 from gobelin.data.mel import HOP, POINTS, QUIET, WINDOW, mel_filters, mel_power
-from gobelin.encoders.audio import Audio, FittedAudio, summary
-from gobelin.errors import GobelinError
-from gobelin.runtime import Runtime
+from gobelin.embedding.encoders.audio import Audio, FittedAudio, summary
 
 soundfile = pytest.importorskip("soundfile")
 FIELD = Field("sound", "audio", ("s",))
@@ -36,7 +36,13 @@ def features(wave: np.ndarray, waves: int = 8) -> np.ndarray:
 
 def parts(found: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, float]:
     """mean [40], deviation [40], waves [8, 40], level, logarithm of the count of frames."""
-    return found[:40], found[40:80], found[80:400].reshape(8, 40), float(found[400]), float(found[401])
+    return (
+        found[:40],
+        found[40:80],
+        found[80:400].reshape(8, 40),
+        float(found[400]),
+        float(found[401]),
+    )
 
 
 def slow_filter(band: int, bands: int, hertz: float) -> float:
@@ -54,7 +60,10 @@ def slow_filter(band: int, bands: int, hertz: float) -> float:
 
 @pytest.mark.parametrize("bands", [4, 40, 96])
 def test_filters_are_those_of_the_formula(bands: int) -> None:
-    slow = [[slow_filter(b, bands, k * RATE / POINTS) for k in range(POINTS // 2 + 1)] for b in range(bands)]
+    slow = [
+        [slow_filter(b, bands, k * RATE / POINTS) for k in range(POINTS // 2 + 1)]
+        for b in range(bands)
+    ]
     assert np.allclose(mel_filters(bands), slow, atol=1e-9)
     assert (mel_filters(bands).max(1) > 0).all()  # no band is deaf
 
@@ -81,16 +90,24 @@ def test_long_clips_are_the_same_in_pieces() -> None:
 def test_a_tone_lies_in_the_band_that_holds_its_frequency(hertz: float) -> None:
     mean = parts(features(tone(hertz)))[0]
     assert mean.argmax() == np.argmax([slow_filter(b, 40, hertz) for b in range(40)])
-    deaf = [b for b in range(40) if not any(slow_filter(b, 40, f) for f in np.arange(hertz * 0.7, hertz * 1.4, 5.0))]
+    deaf = [
+        b
+        for b in range(40)
+        if not any(slow_filter(b, 40, f) for f in np.arange(hertz * 0.7, hertz * 1.4, 5.0))
+    ]
     assert mean[deaf].max() < np.log(1e-3)
 
 
 def test_a_steady_tone_has_no_movement_and_a_rising_one_moves_as_planted() -> None:
     _, deviation, moves, _, count = parts(features(tone(1000, 1.0)))
-    assert deviation.max() < 0.05 and np.abs(moves).max() < 0.05 and count == pytest.approx(np.log(98))
+    assert (
+        deviation.max() < 0.05 and np.abs(moves).max() < 0.05 and count == pytest.approx(np.log(98))
+    )
     _, deviation, moves, _, _ = parts(features(rising()))
     low, high = (int(np.argmax([slow_filter(b, 40, f) for b in range(40)])) for f in (400, 3600))
-    assert moves[0, low] > 1 and moves[0, high] < -1 and deviation[low] > 1  # the first wave: from loud to quiet, and back
+    assert (
+        moves[0, low] > 1 and moves[0, high] < -1 and deviation[low] > 1
+    )  # the first wave: from loud to quiet, and back
 
 
 def test_waves_are_the_cosine_transform_over_time() -> None:
@@ -107,8 +124,13 @@ def test_backwards_turns_every_odd_wave_and_nothing_else() -> None:
     wave = rising()
     there, back = parts(features(wave)), parts(features(wave[::-1]))
     signs = np.array([-1, 1] * 4)[:, None]
-    assert np.allclose(there[2] * signs, back[2], atol=1e-3) and np.abs(there[2] - back[2]).max() > 2
-    assert all(np.allclose(a, b, atol=1e-3) for a, b in zip(there[:2] + there[3:], back[:2] + back[3:], strict=True))
+    assert (
+        np.allclose(there[2] * signs, back[2], atol=1e-3) and np.abs(there[2] - back[2]).max() > 2
+    )
+    assert all(
+        np.allclose(a, b, atol=1e-3)
+        for a, b in zip(there[:2] + there[3:], back[:2] + back[3:], strict=True)
+    )
 
 
 @pytest.mark.parametrize("noise", [0.0, 3e-4])
@@ -128,7 +150,9 @@ def test_loudness_is_one_number(gain: float) -> None:
     assert np.allclose(np.delete(quiet, 400), np.delete(loud, 400), atol=1e-4)
 
 
-@pytest.mark.parametrize("wave", [np.zeros(8000), np.zeros(1), np.ones(1), tone(500, 0.01), np.full(8000, 1e-12)])
+@pytest.mark.parametrize(
+    "wave", [np.zeros(8000), np.zeros(1), np.ones(1), tone(500, 0.01), np.full(8000, 1e-12)]
+)
 def test_silence_and_short_clips_are_finite(wave: np.ndarray) -> None:
     found = features(wave)
     assert found.shape == (402,) and np.isfinite(found).all()
@@ -141,14 +165,18 @@ def test_several_clips_are_averaged(tmp_path: Path) -> None:
         soundfile.write(tmp_path / f"{name}.wav", wave, RATE, subtype="FLOAT")
     encoder = Audio().fit([], FIELD, {}, Runtime(device="cpu", precision="float32", threads=1))
     assert isinstance(encoder, FittedAudio)
-    one, other, both = (encoder.decode({"s": v}, tmp_path)[0] for v in ("a.wav", "b.wav", ["a.wav", "b.wav"]))
+    one, other, both = (
+        encoder.decode({"s": v}, tmp_path)[0] for v in ("a.wav", "b.wav", ["a.wav", "b.wav"])
+    )
     assert np.allclose(both, (one + other) / 2, atol=1e-6)
     assert np.allclose(one, features(tone(300).astype(np.float32).astype(np.float64)), atol=1e-5)
 
 
 def test_the_settings_say_the_width_and_the_length(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", rising(3.0), RATE)
-    encoder = Audio(bands=10, waves=0, seconds=1.0).fit([], FIELD, {}, Runtime(device="cpu", precision="float32", threads=1))
+    encoder = Audio(bands=10, waves=0, seconds=1.0).fit(
+        [], FIELD, {}, Runtime(device="cpu", precision="float32", threads=1)
+    )
     found, how = encoder.decode({"s": "a.wav"}, tmp_path)
     assert found.shape == (22,) and encoder.width == 22 and how == "cut to 1 s"
     with pytest.raises((GobelinError, ValueError), match="bands"):

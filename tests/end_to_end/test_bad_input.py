@@ -25,20 +25,41 @@ import pytest
 from PIL import Image
 from safetensors import SafetensorError
 
-from gobelin import Workbench, store
-from gobelin.cli import main
+from gobelin import Workbench
+from gobelin.core import files as store
+from gobelin.core.errors import GobelinError
 from gobelin.data.samples.shapes import Shapes
-from gobelin.errors import GobelinError
+from gobelin.interfaces.cli import main
 
 QUICK = [
-    "runtime.precision=float32", "runtime.threads=1", "runtime.device=cpu", "encoders.image.name=pixels",
-    "encoders.text.name=characters", "align.width=16", "align.steps=20", "fusion.settings.steps=30", "predict.folds=2",
-    "predict.decays=0.01", "generator.size=16", "generator.steps=2", "generator.settings.width=4",
-    "generator.settings.batch=8", "augment.rivals=classic", "augment.seeds=2", "augment.tuning_seeds=1", "augment.ratio=0.2",
-    "augment.mixes=1", "augment.decays=0.01", "augment.agree=false", "augment.match=false", "judge.planted=42",
-]  # fmt: skip
+    "runtime.precision=float32",
+    "runtime.threads=1",
+    "runtime.device=cpu",
+    "encoders.image.name=pixels",
+    "encoders.text.name=characters",
+    "align.width=16",
+    "align.steps=20",
+    "fusion.settings.steps=30",
+    "predict.folds=2",
+    "predict.decays=0.01",
+    "generator.size=16",
+    "generator.steps=2",
+    "generator.settings.width=4",
+    "generator.settings.batch=8",
+    "augment.rivals=classic",
+    "augment.seeds=2",
+    "augment.tuning_seeds=1",
+    "augment.ratio=0.2",
+    "augment.mixes=1",
+    "augment.decays=0.01",
+    "augment.agree=false",
+    "augment.match=false",
+    "judge.planted=42",
+]
 SETS = [word for one in QUICK for word in ("--set", one)]
-PLAIN = [word for one in QUICK if not one.startswith("generator.settings") for word in ("--set", one)]
+PLAIN = [
+    word for one in QUICK if not one.startswith("generator.settings") for word in ("--set", one)
+]
 Rows = list[dict[str, object]]
 
 
@@ -46,18 +67,31 @@ def snapshot(folder: Path | None) -> object:
     """Every path below a folder, but for what it caches, with a hash of what it holds; a file's hash; None for nothing."""
     if folder is None or not folder.exists():
         return None
-    files = [p for p in sorted(folder.rglob("*")) if "cache" not in p.parts] if folder.is_dir() else [folder]
-    return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else "folder" for p in files}
+    files = (
+        [p for p in sorted(folder.rglob("*")) if "cache" not in p.parts]
+        if folder.is_dir()
+        else [folder]
+    )
+    return {
+        str(p): hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else "folder"
+        for p in files
+    }
 
 
-def refused(capsys: pytest.CaptureFixture[str], words: Sequence[object], folder: Path | None, lines: int = 1) -> str:
+def refused(
+    capsys: pytest.CaptureFixture[str], words: Sequence[object], folder: Path | None, lines: int = 1
+) -> str:
     """Run the command; it must be refused in so many lines, and leave `folder` as it was. Returns what it said."""
     before = snapshot(folder)
     with pytest.raises(SystemExit) as stop:
         main([str(w) for w in words])
     out, said = capsys.readouterr()
     assert stop.value.code == 2, said
-    assert "Traceback" not in said and "Warning" not in said and len(said.strip().splitlines()) == lines, said
+    assert (
+        "Traceback" not in said
+        and "Warning" not in said
+        and len(said.strip().splitlines()) == lines
+    ), said
     assert out == "" and snapshot(folder) == before, (out, said)
     return said
 
@@ -93,7 +127,19 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fitted run with a trained generator; its data lies beside it."""
     folder = tmp_path_factory.mktemp("bad input")
     data = Shapes(rows=120, size=16).write(folder / "data", 0)
-    main(["fit", str(data), "--target", "shape", "--run", str(folder / "run"), "--generator", "vaegan", *SETS])
+    main(
+        [
+            "fit",
+            str(data),
+            "--target",
+            "shape",
+            "--run",
+            str(folder / "run"),
+            "--generator",
+            "vaegan",
+            *SETS,
+        ]
+    )
     main(["evaluate", str(folder / "run")])
     return folder / "run"
 
@@ -138,10 +184,17 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def png_that_claims(width: int, height: int) -> bytes:
     def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
 
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + head
+        + chunk(b"IDAT", zlib.compress(b"\0" * 99))
+        + chunk(b"IEND", b"")
+    )
 
 
 def with_images(folder: Path, name: str, first: Sequence[str]) -> Path:
@@ -149,7 +202,10 @@ def with_images(folder: Path, name: str, first: Sequence[str]) -> Path:
     images = [*first, *(f"img/{k}.png" for k in range(len(first), 80))]
     return table(
         folder / name,
-        [{"image": i, "caption": f"a thing number {k} here", "label": "ab"[k % 2]} for k, i in enumerate(images)],
+        [
+            {"image": i, "caption": f"a thing number {k} here", "label": "ab"[k % 2]}
+            for k, i in enumerate(images)
+        ],
     )
 
 
@@ -161,7 +217,11 @@ def findings(folder: Path, name: str) -> list[dict]:
 # files
 
 FILES = {
-    "latin.csv": ("caption,label\ncaf\xe9,a\n".encode("latin1"), 1, ["latin.csv", "byte 17", "not UTF-8", "iconv"]),
+    "latin.csv": (
+        "caption,label\ncaf\xe9,a\n".encode("latin1"),
+        1,
+        ["latin.csv", "byte 17", "not UTF-8", "iconv"],
+    ),
     "wide.csv": ("caption,label\ncafe,a\n".encode("utf-16"), 1, ["wide.csv", "not UTF-8"]),
     "empty.csv": (b"", 1, ["empty.csv", "is empty"]),
     "blank.csv": (b"\n\n \n", 1, ["blank.csv", "is empty"]),
@@ -172,10 +232,26 @@ FILES = {
         3,
         ["line 2", "row 1", "3 cells", "row 2", "1 cells", "has 2"],
     ),
-    "many.csv": (b"caption,label\n" + b"a,b,c\n" * 30, 7, ["row 5", "and 25 more rows", "Quote cells"]),
-    "twice.csv": (b"caption,caption,label\n" + b"a,b,c\n" * 40, 1, ["twice.csv", "'caption' stands there twice"]),
-    "nameless.csv": (b"caption,,label\n" + b"a,b,c\n" * 40, 1, ["nameless.csv", "column 2 has no name"]),
-    "quote.csv": (b'caption,label\n"open,b\n' + b"a,b\n" * 40, 1, ["quote.csv", "quote that is not closed"]),
+    "many.csv": (
+        b"caption,label\n" + b"a,b,c\n" * 30,
+        7,
+        ["row 5", "and 25 more rows", "Quote cells"],
+    ),
+    "twice.csv": (
+        b"caption,caption,label\n" + b"a,b,c\n" * 40,
+        1,
+        ["twice.csv", "'caption' stands there twice"],
+    ),
+    "nameless.csv": (
+        b"caption,,label\n" + b"a,b,c\n" * 40,
+        1,
+        ["nameless.csv", "column 2 has no name"],
+    ),
+    "quote.csv": (
+        b'caption,label\n"open,b\n' + b"a,b\n" * 40,
+        1,
+        ["quote.csv", "quote that is not closed"],
+    ),
     "book.xlsx": (b"PK", 1, ["book.xlsx", "no reader for .xlsx", "parquet"]),
     "bare": (b"a", 1, ["bare", "without a suffix"]),
     "bad.parquet": (b"PAR1garbage", 1, ["bad.parquet", "can't be read as Parquet"]),
@@ -185,7 +261,9 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_that_cant_be_read(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_cant_be_read(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     content, lines, expected = FILES[name]
     (tmp_path / name).write_bytes(content)
     for more in ([], ["--json"]):
@@ -194,7 +272,9 @@ def test_a_file_that_cant_be_read(name: str, tmp_path: Path, capsys: pytest.Capt
         assert all(e in said for e in expected), said
 
 
-def test_a_path_that_is_no_file(good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_path_that_is_no_file(
+    good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "hollow").mkdir()
     cases = {
@@ -205,7 +285,9 @@ def test_a_path_that_is_no_file(good: Path, tmp_path: Path, capsys: pytest.Captu
         tmp_path / "hollow": ["hollow: holds no class folder"],
     }
     for path, expected in cases.items():
-        said = refused(capsys, ["check", path, "--target", "label", "--run", tmp_path / "run"], tmp_path)
+        said = refused(
+            capsys, ["check", path, "--target", "label", "--run", tmp_path / "run"], tmp_path
+        )
         assert str(path) in said and all(e in said for e in expected), said
 
 
@@ -213,50 +295,152 @@ def test_a_path_that_is_no_file(good: Path, tmp_path: Path, capsys: pytest.Captu
 
 CELLS: dict[str, tuple[Rows, str, list[str], list[str]]] = {
     "target": (records(), "lable", [], ["'lable'", "Did you mean 'label'?"]),
-    "few": ([r | {"label": r["label"] if k < 29 else ""} for k, r in enumerate(records())], "label", [],
-            ["'label'", "29 labelled rows", "30"]),
-    "nothing": ([r | {"label": ""} for r in records()], "label", [], ["'label'", "0 labelled rows"]),
-    "one class": ([r | {"label": "same"} for r in records()], "label", [], ["'label'", "'same'", "two classes"]),
-    "all classes differ": ([r | {"label": f"u{k}"} for k, r in enumerate(records())], "label", [],
-                           ["'label'", "0 classes stand"]),
-    "too many": (records(1100, label=lambda k: f"u{k}"), "label", [], ["1100 different classes", "schema.label=number"]),
-    "a word": (records(v=lambda k: "word" if k == 7 else k * 1.5), "v", [],
-               ["row 7", "'v'", "'word' is not a number", "category"]),
-    "infinite": (records(v=lambda k: "inf" if k == 7 else k * 1.5), "v", [], ["row 7", "'v'", "'inf' is not a number"]),
-    "one column": ([{"label": "ab"[k % 2]} for k in range(60)], "label", [], ["no column that an encoder reads"]),
-    "an empty column": ([{"a": "", "label": "ab"[k % 2]} for k in range(60)], "label", [], ["a (empty)"]),
-    "kind": (records(), "label", ["schema.caption=number"],
-             ["'caption'", "60 of 60 cells", "'a red thing number 0'", "--max-bad"]),
-    "no time": (records(), "label", ["split.by=time"], ["no column has the role time", "schema.COLUMN=time"]),
-    "a time lacks": (records(when=lambda k: "" if k == 5 else k), "label", ["split.by=time", "schema.when=time"],
-                     ["row 5", "no time"]),
-    "split": (records(part=lambda k: "trian" if k == 5 else "train"), "label", ["schema.part=split"],
-              ["'trian'", "Did you mean 'train'?"]),
-    "group": (records(g=lambda k: k // 2, split=lambda k: ("train", "valid", "test")[k % 3]), "label", ["schema.g=group"],
-              ["group '0'", "in train and in valid"]),
+    "few": (
+        [r | {"label": r["label"] if k < 29 else ""} for k, r in enumerate(records())],
+        "label",
+        [],
+        ["'label'", "29 labelled rows", "30"],
+    ),
+    "nothing": (
+        [r | {"label": ""} for r in records()],
+        "label",
+        [],
+        ["'label'", "0 labelled rows"],
+    ),
+    "one class": (
+        [r | {"label": "same"} for r in records()],
+        "label",
+        [],
+        ["'label'", "'same'", "two classes"],
+    ),
+    "all classes differ": (
+        [r | {"label": f"u{k}"} for k, r in enumerate(records())],
+        "label",
+        [],
+        ["'label'", "0 classes stand"],
+    ),
+    "too many": (
+        records(1100, label=lambda k: f"u{k}"),
+        "label",
+        [],
+        ["1100 different classes", "schema.label=number"],
+    ),
+    "a word": (
+        records(v=lambda k: "word" if k == 7 else k * 1.5),
+        "v",
+        [],
+        ["row 7", "'v'", "'word' is not a number", "category"],
+    ),
+    "infinite": (
+        records(v=lambda k: "inf" if k == 7 else k * 1.5),
+        "v",
+        [],
+        ["row 7", "'v'", "'inf' is not a number"],
+    ),
+    "one column": (
+        [{"label": "ab"[k % 2]} for k in range(60)],
+        "label",
+        [],
+        ["no column that an encoder reads"],
+    ),
+    "an empty column": (
+        [{"a": "", "label": "ab"[k % 2]} for k in range(60)],
+        "label",
+        [],
+        ["a (empty)"],
+    ),
+    "kind": (
+        records(),
+        "label",
+        ["schema.caption=number"],
+        ["'caption'", "60 of 60 cells", "'a red thing number 0'", "--max-bad"],
+    ),
+    "no time": (
+        records(),
+        "label",
+        ["split.by=time"],
+        ["no column has the role time", "schema.COLUMN=time"],
+    ),
+    "a time lacks": (
+        records(when=lambda k: "" if k == 5 else k),
+        "label",
+        ["split.by=time", "schema.when=time"],
+        ["row 5", "no time"],
+    ),
+    "split": (
+        records(part=lambda k: "trian" if k == 5 else "train"),
+        "label",
+        ["schema.part=split"],
+        ["'trian'", "Did you mean 'train'?"],
+    ),
+    "group": (
+        records(g=lambda k: k // 2, split=lambda k: ("train", "valid", "test")[k % 3]),
+        "label",
+        ["schema.g=group"],
+        ["group '0'", "in train and in valid"],
+    ),
     "one group": (records(g=lambda k: "a"), "label", ["schema.g=group"], ["0 classes stand"]),
-    "ids": (records(id=lambda k: k // 2), "label", ["schema.id=id"], ["'id'", "the id '0' stands there twice"]),
-    "no id": (records(id=lambda k: "" if k == 3 else k), "label", ["schema.id=id"], ["'id'", "row 3 has no id"]),
+    "ids": (
+        records(id=lambda k: k // 2),
+        "label",
+        ["schema.id=id"],
+        ["'id'", "the id '0' stands there twice"],
+    ),
+    "no id": (
+        records(id=lambda k: "" if k == 3 else k),
+        "label",
+        ["schema.id=id"],
+        ["'id'", "row 3 has no id"],
+    ),
     "own ids": (records(gobelin_id=lambda k: "x"), "label", [], ["'gobelin_id'", "twice"]),
-    "made": (records(gobelin_origin=lambda k: "generated" if k % 2 else "real"), "label", [],
-             ["gobelin_origin", "30 of 60 rows", "row 1"]),
-    "unknown origin": (records(gobelin_origin=lambda k: "banana" if k == 4 else "real"), "label", [],
-                       ["1 of 60 rows", "row 4"]),
-    "field": (records(table=lambda k: f"some words of text {k}"), "label", [], ["fields.table", "fields.NAME=size"]),
-}  # fmt: skip
+    "made": (
+        records(gobelin_origin=lambda k: "generated" if k % 2 else "real"),
+        "label",
+        [],
+        ["gobelin_origin", "30 of 60 rows", "row 1"],
+    ),
+    "unknown origin": (
+        records(gobelin_origin=lambda k: "banana" if k == 4 else "real"),
+        "label",
+        [],
+        ["1 of 60 rows", "row 4"],
+    ),
+    "field": (
+        records(table=lambda k: f"some words of text {k}"),
+        "label",
+        [],
+        ["fields.table", "fields.NAME=size"],
+    ),
+}
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_cells_that_cant_be_used(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cells_that_cant_be_used(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows, target, sets, expected = CELLS[name]
     data = table(tmp_path / "data.csv", rows)
-    words = ["fit", data, "--target", target, "--run", tmp_path / "run", *SETS, *(w for s in sets for w in ("--set", s))]
+    words = [
+        "fit",
+        data,
+        "--target",
+        target,
+        "--run",
+        tmp_path / "run",
+        *SETS,
+        *(w for s in sets for w in ("--set", s)),
+    ]
     said = refused(capsys, words, tmp_path)
     assert all(e in said for e in expected), said
 
 
-def test_all_mistakes_of_one_file_come_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = table(tmp_path / "data.csv", records(v=lambda k: "word" if k % 9 == 7 else k, w=lambda k: f"{k} x"))
+def test_all_mistakes_of_one_file_come_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = table(
+        tmp_path / "data.csv",
+        records(v=lambda k: "word" if k % 9 == 7 else k, w=lambda k: f"{k} x"),
+    )
     words = ["check", data, "--run", tmp_path / "run", *SETS]
     said = refused(capsys, [*words, "--target", "v", "--set", "schema.v=number"], tmp_path, 6)
     assert "row 7" in said and "row 43" in said and "... and 1 more rows" in said
@@ -317,13 +501,17 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_a_setting_that_cant_be(option: str, good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_setting_that_cant_be(
+    option: str, good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["fit", good, "--target", "label", "--run", tmp_path / "run", *SETS, "--set", option]
     said = refused(capsys, words, tmp_path)
     assert all(e in said for e in OPTIONS[option]), said
 
 
-def test_options_that_cant_be(good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_that_cant_be(
+    good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "bad.toml").write_text("a = [", encoding="utf-8")
     (tmp_path / "list.json").write_text("[1]", encoding="utf-8")
     cases: dict[tuple[object, ...], list[str]] = {
@@ -338,7 +526,9 @@ def test_options_that_cant_be(good: Path, tmp_path: Path, capsys: pytest.Capture
         ("--recipe", tmp_path / "list.json"): ["list.json", "groups of settings"],
         ("--root", tmp_path / "nowhere"): ["nowhere", "no such folder", "--root"],
         ("--foo",): ["--foo"],
-        ("--set", "schema.size=id", "--set", "schema.caption=id"): ["'size' has the role id already"],
+        ("--set", "schema.size=id", "--set", "schema.caption=id"): [
+            "'size' has the role id already"
+        ],
     }
     for more, expected in cases.items():
         words = ["check", good, "--target", "label", "--run", tmp_path / "run", *SETS, *more]
@@ -348,16 +538,37 @@ def test_options_that_cant_be(good: Path, tmp_path: Path, capsys: pytest.Capture
         (["evalate", good], ["'evalate'", "evaluate"]),
         (["list", "fusin"], ["'fusin'", "Did you mean 'fusion'?"]),
         (["demo", "--sample", "shaeps", "--run", tmp_path / "run"], ["'shaeps'", "'shapes'"]),
-        (["demo", "--sample", "shapes", "--run", tmp_path / "run", "--set", "runtime.seed=x"], ["runtime.seed"]),
-        (["demo", "--sample", "shapes", "--run", tmp_path / "run", "--set", "aling.width=3"], ["'aling'"]),
+        (
+            ["demo", "--sample", "shapes", "--run", tmp_path / "run", "--set", "runtime.seed=x"],
+            ["runtime.seed"],
+        ),
+        (
+            ["demo", "--sample", "shapes", "--run", tmp_path / "run", "--set", "aling.width=3"],
+            ["'aling'"],
+        ),
     ):
         said = refused(capsys, words, tmp_path)
         assert all(e in said for e in expected), said
 
 
-def test_a_column_with_a_dot_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_column_with_a_dot_can_be_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = table(tmp_path / "data.csv", [r | {"a.b": k % 5} for k, r in enumerate(records())])
-    done(capsys, ["check", data, "--target", "label", "--run", tmp_path / "run", *SETS, "--set", "schema.a.b=category"])
+    done(
+        capsys,
+        [
+            "check",
+            data,
+            "--target",
+            "label",
+            "--run",
+            tmp_path / "run",
+            *SETS,
+            "--set",
+            "schema.a.b=category",
+        ],
+    )
     schema = json.loads((tmp_path / "run" / "schema.json").read_text())
     assert {c["name"]: c["kind"] for c in schema["columns"]}["a.b"] == "category"
 
@@ -365,7 +576,9 @@ def test_a_column_with_a_dot_can_be_named(tmp_path: Path, capsys: pytest.Capture
 # run folders
 
 
-def test_a_run_folder_that_cant_be_used(run: Path, good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_folder_that_cant_be_used(
+    run: Path, good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").write_text("x", encoding="utf-8")
     (tmp_path / "plain").mkdir()
     for folder in (tmp_path / "file", tmp_path / "plain", tmp_path / "nowhere"):
@@ -380,7 +593,9 @@ def test_a_run_folder_that_cant_be_used(run: Path, good: Path, tmp_path: Path, c
     for verb in ("check", "fit"):
         assert "holds a run of another data set" in refused(capsys, [verb, *fit[1:], run], run)
     said = json.loads((run / "settings.json").read_text())
-    other = refused(capsys, ["check", said["data"]["path"], "--target", "side", *SETS, "--run", run], run)
+    other = refused(
+        capsys, ["check", said["data"]["path"], "--target", "side", *SETS, "--run", run], run
+    )
     assert "holds a run with the target 'shape', found 'side'" in other
 
 
@@ -395,36 +610,98 @@ def write(name: str, text: str) -> Callable[[Path], None]:
 
 
 DAMAGE: dict[str, tuple[Callable[[Path], object], list[str], list[str]]] = {
-    "weights": (lambda r: flip(r / "model" / "weights.safetensors"), ["evaluate"], ["model: was changed or damaged"]),
-    "cut weights": (lambda r: (r / "model" / "weights.safetensors").write_bytes(b"abc"), ["evaluate"], ["model: was changed"]),
-    "edited model": (write("model/model.json", "{}"), ["evaluate"], ["model: was changed or damaged"]),
-    "no model": (lambda r: shutil.rmtree(r / "model"), ["evaluate"], ["has no predictor", "gobelin fit", "--recipe"]),
-    "no model, search": (lambda r: shutil.rmtree(r / "model"), ["search", "--text", "x"], ["has no predictor"]),
-    "alignment": (lambda r: flip(r / "alignment" / "weights.safetensors"), ["search", "--text", "x"],
-                  ["alignment: was changed"]),
-    "encoder": (lambda r: flip(r / "encoders" / "caption" / "weights.safetensors"), ["search", "--text", "x"],
-                ["encoders/caption: was changed"]),
-    "no encoders": (lambda r: shutil.rmtree(r / "encoders"), ["evaluate"], ["has no encoder of image, caption, table"]),
-    "generator": (lambda r: flip(next((r / "generators").rglob("*.safetensors"))), ["generate", "-n", "1"], ["was changed"]),
-    "no generator": (lambda r: shutil.rmtree(r / "generators"), ["generate", "-n", "1"],
-                     ["no trained generator", "gobelin fit", "--generator vaegan"]),
-    "no generator, audit": (lambda r: shutil.rmtree(r / "generators"), ["audit"],
-                            ["no trained generator", "--generator vaegan"]),
+    "weights": (
+        lambda r: flip(r / "model" / "weights.safetensors"),
+        ["evaluate"],
+        ["model: was changed or damaged"],
+    ),
+    "cut weights": (
+        lambda r: (r / "model" / "weights.safetensors").write_bytes(b"abc"),
+        ["evaluate"],
+        ["model: was changed"],
+    ),
+    "edited model": (
+        write("model/model.json", "{}"),
+        ["evaluate"],
+        ["model: was changed or damaged"],
+    ),
+    "no model": (
+        lambda r: shutil.rmtree(r / "model"),
+        ["evaluate"],
+        ["has no predictor", "gobelin fit", "--recipe"],
+    ),
+    "no model, search": (
+        lambda r: shutil.rmtree(r / "model"),
+        ["search", "--text", "x"],
+        ["has no predictor"],
+    ),
+    "alignment": (
+        lambda r: flip(r / "alignment" / "weights.safetensors"),
+        ["search", "--text", "x"],
+        ["alignment: was changed"],
+    ),
+    "encoder": (
+        lambda r: flip(r / "encoders" / "caption" / "weights.safetensors"),
+        ["search", "--text", "x"],
+        ["encoders/caption: was changed"],
+    ),
+    "no encoders": (
+        lambda r: shutil.rmtree(r / "encoders"),
+        ["evaluate"],
+        ["has no encoder of image, caption, table"],
+    ),
+    "generator": (
+        lambda r: flip(next((r / "generators").rglob("*.safetensors"))),
+        ["generate", "-n", "1"],
+        ["was changed"],
+    ),
+    "no generator": (
+        lambda r: shutil.rmtree(r / "generators"),
+        ["generate", "-n", "1"],
+        ["no trained generator", "gobelin fit", "--generator vaegan"],
+    ),
+    "no generator, audit": (
+        lambda r: shutil.rmtree(r / "generators"),
+        ["audit"],
+        ["no trained generator", "--generator vaegan"],
+    ),
     "settings": (write("settings.json", "{"), ["evaluate"], ["settings.json: is damaged"]),
     "empty settings": (write("settings.json", ""), ["show"], ["settings.json: is damaged"]),
     "list of settings": (write("settings.json", "[]"), ["report"], ["settings.json: is damaged"]),
-    "no settings": (write("settings.json", "{}"), ["search", "--text", "x"], ["settings.json: is damaged"]),
+    "no settings": (
+        write("settings.json", "{}"),
+        ["search", "--text", "x"],
+        ["settings.json: is damaged"],
+    ),
     "schema": (write("schema.json", "{"), ["evaluate"], ["schema.json: is damaged"]),
-    "no schema": (write("schema.json", "{}"), ["search", "--text", "x"], ["schema.json: is damaged"]),
+    "no schema": (
+        write("schema.json", "{}"),
+        ["search", "--text", "x"],
+        ["schema.json: is damaged"],
+    ),
     "findings": (write("findings.jsonl", "{oops\n"), ["show"], ["findings.jsonl: is damaged"]),
-    "odd findings": (write("findings.jsonl", '{"a": 1}\n'), ["show"], ["findings.jsonl", "unknown fields a"]),
-    "a verb's findings": (write("verbs/evaluate/findings.jsonl", "{oops\n"), ["evaluate"], ["verbs/evaluate: was changed"]),
-    "its report": (write("verbs/evaluate/findings.jsonl", ""), ["report"], ["verbs/evaluate: was changed"]),
-}  # fmt: skip
+    "odd findings": (
+        write("findings.jsonl", '{"a": 1}\n'),
+        ["show"],
+        ["findings.jsonl", "unknown fields a"],
+    ),
+    "a verb's findings": (
+        write("verbs/evaluate/findings.jsonl", "{oops\n"),
+        ["evaluate"],
+        ["verbs/evaluate: was changed"],
+    ),
+    "its report": (
+        write("verbs/evaluate/findings.jsonl", ""),
+        ["report"],
+        ["verbs/evaluate: was changed"],
+    ),
+}
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_a_damaged_run(name: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_run(
+    name: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     change, words, expected = DAMAGE[name]
     shutil.copytree(run, tmp_path / "run")
     change(tmp_path / "run")
@@ -433,7 +710,9 @@ def test_a_damaged_run(name: str, run: Path, tmp_path: Path, capsys: pytest.Capt
         assert all(e in said for e in expected), said
 
 
-def test_damaged_settings_stop_a_fit_too(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_settings_stop_a_fit_too(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.copytree(run, tmp_path / "run")
     data = json.loads((run / "settings.json").read_text())["data"]["path"]
     for text in ("", "[]", "{}", '"x"', '{"runtime": 3}'):
@@ -442,7 +721,9 @@ def test_damaged_settings_stop_a_fit_too(run: Path, tmp_path: Path, capsys: pyte
         assert "settings.json: is damaged" in refused(capsys, words, tmp_path / "run")
 
 
-def test_the_command_that_a_message_names_works(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_that_a_message_names_works(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The generator is gone; the named command brings it back with the run's own settings."""
     import shlex
 
@@ -457,7 +738,9 @@ def test_the_command_that_a_message_names_works(run: Path, tmp_path: Path, capsy
     assert kept[0] == kept[1] and (tmp_path / "made" / "seed-0.png").is_file()
 
 
-def test_a_fitted_run_predicts_without_its_training_data(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fitted_run_predicts_without_its_training_data(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.copytree(run.parent, tmp_path / "all")
     folder = tmp_path / "all" / "run"
     text = (folder / "settings.json").read_text().replace(str(run.parent), "/nowhere")
@@ -465,7 +748,9 @@ def test_a_fitted_run_predicts_without_its_training_data(run: Path, tmp_path: Pa
     data = table(tmp_path / "new.csv", [{"caption": "a small red circle"}])
     done(capsys, ["predict", folder, data, "--out", tmp_path / "p.csv"])
     assert (tmp_path / "p.csv").read_text().splitlines()[1].startswith("0,")
-    assert "/nowhere/data/records.csv: no such file" in refused(capsys, ["search", folder, "--text", "x"], folder)
+    assert "/nowhere/data/records.csv: no such file" in refused(
+        capsys, ["search", folder, "--text", "x"], folder
+    )
 
 
 # queries and options of the verbs
@@ -517,13 +802,21 @@ VERBS: dict[tuple[str, ...], list[str]] = {
     ("augment", "--minutes", "0"): ["minutes = 0"],
     ("augment", "--ratio", ""): ["ratio = nothing"],
     ("augment", "--ratio", "0"): ["ratio = 0", "above 0"],
-    ("augment", "--per-class", "cirle=3,cross=1"): ["--per-class 'cirle'", "Did you mean 'circle'?"],
-    ("augment", "--per-class", "cirle=3", "--dry-run"): ["--per-class 'cirle'", "Did you mean 'circle'?"],
+    ("augment", "--per-class", "cirle=3,cross=1"): [
+        "--per-class 'cirle'",
+        "Did you mean 'circle'?",
+    ],
+    ("augment", "--per-class", "cirle=3", "--dry-run"): [
+        "--per-class 'cirle'",
+        "Did you mean 'circle'?",
+    ],
     ("augment", "--per-class", "cross=1,cross=2"): ["'cross' stands there twice"],
     ("augment", "--per-class", "cross=99999999999"): ["per_class.cross", "from 0 to 1000000"],
     ("augment", "--per-class", "a,b=3"): ["--per-class 'a'", "N or CLASS=N", "comma"],
     ("augment", "--per-class", "0"): ["no image was asked for"],
-    ("augment", "--set", "augment.rivals=classic,classic"): ["rivals: 'classic' stands there twice"],
+    ("augment", "--set", "augment.rivals=classic,classic"): [
+        "rivals: 'classic' stands there twice"
+    ],
     ("augment", "--set", "judge.audits=copying,copying"): ["audits: 'copying' stands there twice"],
     ("augment", "--set", "judge.space=text"): ["judge.space", "'text' reads text, no images"],
     ("evaluate", "--foo"): ["--foo"],
@@ -539,25 +832,37 @@ def test_a_query_that_cant_be_answered(
     assert all(e in said for e in VERBS[words]), said
 
 
-def test_images_by_class_are_of_one_study(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_by_class_are_of_one_study(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What an earlier study made of each class isn't made again; a class with a comma stands in quotes."""
     folder = tmp_path / "run"
     shutil.copytree(run, folder)
-    for more, made in ((["--per-class", "circle=3"], "circle 3"), (["--per-class", '"cross=2"'], "cross 2")):
+    for more, made in (
+        (["--per-class", "circle=3"], "circle 3"),
+        (["--per-class", '"cross=2"'], "cross 2"),
+    ):
         done(capsys, ["augment", folder, *more])
         assert findings(folder, "made_rows")[0]["note"].endswith(f"; {made}")
     done(capsys, ["augment", folder, "--ratio", "0.1"])
     assert findings(folder, "made_rows")[0]["value"] > 3
 
 
-def test_an_audit_of_other_images_is_not_told(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_audit_of_other_images_is_not_told(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "run"
     shutil.copytree(run, folder)
     done(capsys, ["augment", folder])
     assert "too few images to say how good they are" in done(capsys, ["audit", folder])
     assert "too few images to say how good they are" in done(capsys, ["augment", folder])
-    assert "quality was not measured (gobelin audit)" in done(capsys, ["augment", folder, "--ratio", "0.4"])
-    assert not any(f["source"] == "audit" for f in map(json.loads, (folder / "findings.jsonl").read_text().splitlines()))
+    assert "quality was not measured (gobelin audit)" in done(
+        capsys, ["augment", folder, "--ratio", "0.4"]
+    )
+    assert not any(
+        f["source"] == "audit"
+        for f in map(json.loads, (folder / "findings.jsonl").read_text().splitlines())
+    )
 
 
 def test_a_place_to_export_to_is_looked_at_before_the_work(
@@ -568,27 +873,42 @@ def test_a_place_to_export_to_is_looked_at_before_the_work(
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("x", encoding="utf-8")
     long = "n" * 300
-    for place, expected in (("full", "is not empty"), ("full/file", "is a file"), ("full/file/below", "file: is in the way"),
-                            (long, "can't be written (File name too long)")):  # fmt: skip
-        assert expected in refused(capsys, ["augment", folder, "--export", tmp_path / place], tmp_path)
+    for place, expected in (
+        ("full", "is not empty"),
+        ("full/file", "is a file"),
+        ("full/file/below", "file: is in the way"),
+        (long, "can't be written (File name too long)"),
+    ):
+        assert expected in refused(
+            capsys, ["augment", folder, "--export", tmp_path / place], tmp_path
+        )
 
 
-def test_a_class_that_nothing_can_be_made_of(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_class_that_nothing_can_be_made_of(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Blue has no image at all; of a number there are no classes."""
-    rows = records(160, image=lambda k: "" if k % 3 == 2 else f"img/{k % 80}.png", v=lambda k: k * 1.5)
+    rows = records(
+        160, image=lambda k: "" if k % 3 == 2 else f"img/{k % 80}.png", v=lambda k: k * 1.5
+    )
     data = table(pictures / "no blue.csv", rows)
     for target, words, expected in (
         ("label", ["--per-class", "blue=3,red=1"], ["--per-class 'blue'", "an image"]),
         ("v", ["--per-class", "red=3"], ["--per-class", "'v' has no classes", "--ratio"]),
     ):
         folder = tmp_path / target
-        done(capsys, ["fit", data, "--target", target, "--run", folder, "--generator", "procedural", *PLAIN])
+        done(
+            capsys,
+            ["fit", data, "--target", target, "--run", folder, "--generator", "procedural", *PLAIN],
+        )
         for more in ([], ["--dry-run"]):
             said = refused(capsys, ["augment", folder, *words, *more], folder / "settings.json")
             assert all(e in said for e in expected), said
 
 
-def test_copies_are_not_denied_where_none_could_be_seen(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_copies_are_not_denied_where_none_could_be_seen(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Without an audit, and with one that catches no planted copy."""
     for sets, expected in (
         (["--set", "judge.audits="], "copies were not looked for"),
@@ -600,7 +920,9 @@ def test_copies_are_not_denied_where_none_could_be_seen(run: Path, tmp_path: Pat
         shutil.rmtree(tmp_path / "run")
 
 
-def test_a_folder_of_images_made_elsewhere(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_of_images_made_elsewhere(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The command that the message names works on a run of another generator."""
     folder, album = tmp_path / "run", tmp_path / "album"
     shutil.copytree(run, folder)
@@ -608,9 +930,18 @@ def test_a_folder_of_images_made_elsewhere(run: Path, tmp_path: Path, capsys: py
     assert "no folder was named" in said
     (tmp_path / "hollow").mkdir()
     for place in ("nowhere", "hollow"):
-        own = ["--set", "generator.name=imported", "--set", f"generator.settings.folder={tmp_path / place}"]
-        assert str(tmp_path / place) in refused(capsys, ["augment", folder, *own], folder / "settings.json")
-    done(capsys, ["generate", folder, "-n", "1", "--out", tmp_path / "made"])  # by the run's own generator, still
+        own = [
+            "--set",
+            "generator.name=imported",
+            "--set",
+            f"generator.settings.folder={tmp_path / place}",
+        ]
+        assert str(tmp_path / place) in refused(
+            capsys, ["augment", folder, *own], folder / "settings.json"
+        )
+    done(
+        capsys, ["generate", folder, "-n", "1", "--out", tmp_path / "made"]
+    )  # by the run's own generator, still
     said = said.splitlines()[0]
     for name in ("circle", "cross", "square", "triangle"):
         (album / name).mkdir(parents=True)
@@ -620,9 +951,13 @@ def test_a_folder_of_images_made_elsewhere(run: Path, tmp_path: Path, capsys: py
     assert findings(folder, "made_rows")
 
 
-def test_predict_refuses_in_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict_refuses_in_one_line(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").write_text("x", encoding="utf-8")
-    sound = table(tmp_path / "sound.csv", [{"id": k, "side": 5, "caption": "a red circle"} for k in range(4)])
+    sound = table(
+        tmp_path / "sound.csv", [{"id": k, "side": 5, "caption": "a red circle"} for k in range(4)]
+    )
     odd = table(tmp_path / "odd.csv", [{"id": k, "side": "abc" if k == 1 else 5} for k in range(4)])
     lost = table(tmp_path / "lost.csv", [{"image": f"zz{k}.png"} for k in range(20)])
     ids = table(tmp_path / "ids.csv", [{"id": 1, "side": 3}] * 2)
@@ -638,7 +973,7 @@ def test_predict_refuses_in_one_line(run: Path, tmp_path: Path, capsys: pytest.C
         (sound, tmp_path / "file" / "p.csv", [], [f"{tmp_path / 'file'}: is in the way"]),
         (sound, tmp_path, [], [str(tmp_path), "is in the way"]),
         (sound, out, ["--root", tmp_path / "nowhere"], ["nowhere", "no such folder"]),
-    ):  # fmt: skip
+    ):
         said = refused(capsys, ["predict", run, data, "--out", target, *more], run)
         assert all(e in said for e in expected) and not out.exists(), said
     assert "--out" in refused(capsys, ["predict", run, sound], run)
@@ -649,31 +984,45 @@ def test_predict_refuses_in_one_line(run: Path, tmp_path: Path, capsys: pytest.C
     assert not list(tmp_path.rglob(".writing-*"))
 
 
-def test_a_place_that_cant_be_written(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_place_that_cant_be_written(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").write_text("x", encoding="utf-8")
     for words in (["generate", run, "-n", "1", "--out"], ["augment", run, "--export"]):
         for place in (tmp_path / "file", tmp_path / "file" / "below"):
             before = snapshot(run / "model")
             with pytest.raises(SystemExit) as stop:
                 main([str(w) for w in [*words, place]])
-            said = [line for line in capsys.readouterr().err.splitlines() if str(tmp_path / "file") in line]
+            said = [
+                line
+                for line in capsys.readouterr().err.splitlines()
+                if str(tmp_path / "file") in line
+            ]
             assert stop.value.code == 2 and len(said) == 1 and snapshot(run / "model") == before
     assert (tmp_path / "file").read_text() == "x"
 
 
-def test_a_full_disk_is_one_line(good: Path, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_is_one_line(
+    good: Path, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """safetensors hides the system's refusal in its words; the same command works once there is space."""
     words = ["fit", good, "--target", "label", "--run", tmp_path / "run", *SETS]
 
     def full(*_: object) -> None:
-        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+        raise SafetensorError(
+            "Error while serializing: I/O error: No space left on device (os error 28)"
+        )
 
     with monkeypatch.context() as patch:
         patch.setattr(store, "save_file", full)
         with pytest.raises(SystemExit) as stop:
             main([str(w) for w in words])
     said = capsys.readouterr().err
-    assert stop.value.code == 2 and len(said.splitlines()) == 1 and "the disk is full. Free some space" in said
+    assert (
+        stop.value.code == 2
+        and len(said.splitlines()) == 1
+        and "the disk is full. Free some space" in said
+    )
     assert not list(tmp_path.rglob(".writing-*"))
     done(capsys, words)
 
@@ -681,20 +1030,33 @@ def test_a_full_disk_is_one_line(good: Path, tmp_path: Path, monkeypatch, capsys
 # images
 
 
-def test_bad_images_are_set_aside_and_named(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_images_are_set_aside_and_named(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     outside = (pictures / "outside.txt").read_text()
     reasons = {
-        "img/none.png": "no such file", "img/cut.png": "is damaged", "img/empty.png": "is an empty file",
-        "img/words.png": "is not an image", "https://x.org/a.png": "is a URL",
+        "img/none.png": "no such file",
+        "img/cut.png": "is damaged",
+        "img/empty.png": "is an empty file",
+        "img/words.png": "is not an image",
+        "https://x.org/a.png": "is a URL",
         "../../../etc/passwd.png": "leaves the data folder",
-        "img/link.png": "leaves the data folder", outside: "leaves the data folder", "img/bomb.png": "is too large",
-        "img/loop.png": "can't be opened", "img/folder.png": "no such file", "img/pipe.png": "no such file",
+        "img/link.png": "leaves the data folder",
+        outside: "leaves the data folder",
+        "img/bomb.png": "is too large",
+        "img/loop.png": "can't be opened",
+        "img/folder.png": "no such file",
+        "img/pipe.png": "no such file",
         "x" * 5000 + ".png": "can't be opened",
-    }  # fmt: skip
+    }
     data = with_images(pictures, "bad.csv", list(reasons))
     words = ["check", data, "--target", "label", "--run", tmp_path / "run", *SETS]
     said = refused(capsys, words, tmp_path)
-    assert "'image'" in said and "13 of 80 cells" in said and "row 0, 'img/none.png': no such file" in said
+    assert (
+        "'image'" in said
+        and "13 of 80 cells" in said
+        and "row 0, 'img/none.png': no such file" in said
+    )
     remedy = re.search(r"--max-bad ([\d.]+)\.", said)
     assert remedy and "--root DIR" in said
     done(capsys, [*words, "--max-bad", remedy[1]])
@@ -704,7 +1066,9 @@ def test_bad_images_are_set_aside_and_named(pictures: Path, tmp_path: Path, caps
     assert all(told[k].startswith(reason) for k, reason in enumerate(reasons.values())), told
 
 
-def test_odd_images_are_converted_and_counted(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_odd_images_are_converted_and_counted(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     names = ["cmyk.jpg", "palette.png", "deep.png", "bit.png", "alpha.png"]
     data = with_images(pictures, "odd.csv", [f"img/{n}" for n in names])
     done(capsys, ["check", data, "--target", "label", "--run", tmp_path / "run", *SETS])
@@ -723,32 +1087,69 @@ def test_made_images_and_rows_never_count_as_real(
     assert told["value"] == 2 and "row 0, column 'image': is marked as generated" in told["note"]
     done(capsys, ["augment", run, "--export", tmp_path / "export"])
     origins = pq.read_table(tmp_path / "export" / "train.parquet")["gobelin_origin"].to_pylist()
-    words = ["fit", tmp_path / "export" / "train.parquet", "--target", "shape", "--run", tmp_path / "again", *SETS]
+    words = [
+        "fit",
+        tmp_path / "export" / "train.parquet",
+        "--target",
+        "shape",
+        "--run",
+        tmp_path / "again",
+        *SETS,
+    ]
     said = refused(capsys, words, tmp_path)
-    assert f"{origins.count('generated')} of {len(origins)} rows are not real" in said and "gobelin_origin" in said
-    assert "is not empty" in refused(capsys, ["augment", run, "--export", tmp_path / "export"], tmp_path / "export")
+    assert (
+        f"{origins.count('generated')} of {len(origins)} rows are not real" in said
+        and "gobelin_origin" in said
+    )
+    assert "is not empty" in refused(
+        capsys, ["augment", run, "--export", tmp_path / "export"], tmp_path / "export"
+    )
 
 
 # data that is odd but sound
 
-ODD_NAMES = ["a/b", "..", '"quoted"', "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "a,b", "line\nbreak",
-             "\U0001f600", "L" * 3000, " lead ", "|pipe*md*"]  # fmt: skip
+ODD_NAMES = [
+    "a/b",
+    "..",
+    '"quoted"',
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "a,b",
+    "line\nbreak",
+    "\U0001f600",
+    "L" * 3000,
+    " lead ",
+    "|pipe*md*",
+]
 
 
-def test_odd_class_and_column_names_stay_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_odd_class_and_column_names_stay_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     names = ODD_NAMES * 9
     rows = [
-        {"caption": f"some words here {k}", "../../evil": f"other words there {k}", "map1": k, "label": n}
+        {
+            "caption": f"some words here {k}",
+            "../../evil": f"other words there {k}",
+            "map1": k,
+            "label": n,
+        }
         for k, n in enumerate(names)
     ]
     data, folder = table(tmp_path / "data.csv", rows), tmp_path / "inside" / "run"
     done(capsys, ["fit", data, "--target", "label", "--run", folder, *SETS])
-    for words in (["evaluate", folder], ["report", folder], ["describe", folder, "--text", "words"]):
+    for words in (
+        ["evaluate", folder],
+        ["report", folder],
+        ["describe", folder, "--text", "words"],
+    ):
         done(capsys, words)
     done(capsys, ["predict", folder, data, "--out", tmp_path / "p.csv"])
     with (tmp_path / "p.csv").open(encoding="utf-8", newline="") as file:
         assert {f"p_{n.strip()}" for n in ODD_NAMES} < set(next(csv.reader(file)))
-    page, text = ((folder / name).read_text(encoding="utf-8") for name in ("report.html", "report.md"))
+    page, text = (
+        (folder / name).read_text(encoding="utf-8") for name in ("report.html", "report.md")
+    )
     assert "<script>alert" not in page + text and "<img src=x" not in page + text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page and "|pipe*md*" not in text
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data.csv", "inside", "p.csv"]
@@ -756,17 +1157,23 @@ def test_odd_class_and_column_names_stay_words(tmp_path: Path, capsys: pytest.Ca
     assert all(len(p.name.encode()) < 200 for p in tmp_path.rglob("*"))
 
 
-def test_made_images_of_odd_classes_stay_in_the_run(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_made_images_of_odd_classes_stay_in_the_run(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     names = ["a/b", "../..", "<b>"]
     rows = [{"image": f"img/{k}.png", "label": names[k % 3]} for k in range(60)]
     data, folder = table(pictures / "classes.csv", rows), tmp_path / "inside" / "run"
     before = sorted(p.name for p in pictures.rglob("*"))
-    done(capsys, ["fit", data, "--target", "label", "--run", folder, "--generator", "vaegan", *SETS])
+    done(
+        capsys, ["fit", data, "--target", "label", "--run", folder, "--generator", "vaegan", *SETS]
+    )
     for name in names:
         done(capsys, ["generate", folder, "--label", name, "-n", "1"])
     Workbench.open(folder).showcase([])
     done(capsys, ["report", folder])
-    assert [p.name for p in tmp_path.iterdir()] == ["inside"] and [p.name for p in (tmp_path / "inside").iterdir()] == ["run"]
+    assert [p.name for p in tmp_path.iterdir()] == ["inside"] and [
+        p.name for p in (tmp_path / "inside").iterdir()
+    ] == ["run"]
     assert sorted(p.name for p in pictures.rglob("*")) == before
     assert len(list((folder / "images").rglob("seed-0.png"))) >= 6
 
@@ -774,54 +1181,111 @@ def test_made_images_of_odd_classes_stay_in_the_run(pictures: Path, tmp_path: Pa
 def test_texts_and_numbers_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With a film column, an all-empty one, one class of a single row, CRLF, and dates and numbers of odd sorts."""
     rows = records(
-        film=lambda k: f"s/{k}.mp4", nothing=lambda k: "", score=lambda k: "1,000" if k == 9 else "NA" if k % 9 == 4 else k,
-        day=lambda k: "2020-13-45" if k == 9 else f"2020-01-{k % 28 + 1:02d}", odd=lambda k: f"{k % 28 + 1:02d}.01.2020",
-        long=lambda k: "word another thing here " * 43000 if k == 3 else f"some other words here {k}",
-    )  # fmt: skip
-    data, folder = table(tmp_path / "data.csv", [*rows, rows[0] | {"label": "alone"}]), tmp_path / "run"
+        film=lambda k: f"s/{k}.mp4",
+        nothing=lambda k: "",
+        score=lambda k: "1,000" if k == 9 else "NA" if k % 9 == 4 else k,
+        day=lambda k: "2020-13-45" if k == 9 else f"2020-01-{k % 28 + 1:02d}",
+        odd=lambda k: f"{k % 28 + 1:02d}.01.2020",
+        long=lambda k: (
+            "word another thing here " * 43000 if k == 3 else f"some other words here {k}"
+        ),
+    )
+    data, folder = (
+        table(tmp_path / "data.csv", [*rows, rows[0] | {"label": "alone"}]),
+        tmp_path / "run",
+    )
     data.write_bytes(data.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
     done(capsys, ["fit", data, "--target", "label", "--run", folder, *SETS])
     unread = findings(folder, "cells_without_encoder")[0]
-    assert unread["scope"] == {"column": "film"} and unread["value"] == 61 and "kept" in unread["note"]
+    assert (
+        unread["scope"] == {"column": "film"} and unread["value"] == 61 and "kept" in unread["note"]
+    )
     alone = next(f for f in findings(folder, "training_rows") if f["scope"]["class"] == "alone")
     assert alone["value"] == 1 and "left out of balanced accuracy" in alone["note"]
     aside = findings(folder, "cells_set_aside")[0]
-    assert aside["value"] == 2 and "'1,000' is not a number" in aside["note"] and "'2020-13-45' is not a date" in aside["note"]
-    for words in (["evaluate", folder], ["report", folder], ["predict", folder, data, "--out", tmp_path / "p.csv"]):
+    assert (
+        aside["value"] == 2
+        and "'1,000' is not a number" in aside["note"]
+        and "'2020-13-45' is not a date" in aside["note"]
+    )
+    for words in (
+        ["evaluate", folder],
+        ["report", folder],
+        ["predict", folder, data, "--out", tmp_path / "p.csv"],
+    ):
         done(capsys, words)
-    for words in (["generate", folder, "-n", "1"], ["augment", folder], ["audit", folder], ["augment", folder, "--dry-run"]):
+    for words in (
+        ["generate", folder, "-n", "1"],
+        ["augment", folder],
+        ["audit", folder],
+        ["augment", folder, "--dry-run"],
+    ):
         assert "no image column" in refused(capsys, words, folder)
     fit = ["fit", data, "--target", "label", "--generator", "vaegan", *SETS]
     for more in ([], ["--dry-run"]):
-        assert "no image column" in refused(capsys, [*fit, "--run", tmp_path / "new", *more], tmp_path)
+        assert "no image column" in refused(
+            capsys, [*fit, "--run", tmp_path / "new", *more], tmp_path
+        )
     assert "'image'" in refused(capsys, ["search", folder, "--image", data], folder)
 
 
 def test_a_number_to_predict(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, folder = json.loads((run / "settings.json").read_text())["data"]["path"], tmp_path / "run"
-    done(capsys, ["fit", data, "--target", "side", "--run", folder, "--generator", "vaegan", *SETS, "--set", "split.test=0.3"])
+    done(
+        capsys,
+        [
+            "fit",
+            data,
+            "--target",
+            "side",
+            "--run",
+            folder,
+            "--generator",
+            "vaegan",
+            *SETS,
+            "--set",
+            "split.test=0.3",
+        ],
+    )
     for words in (["evaluate", folder], ["augment", folder], ["audit", folder], ["report", folder]):
         done(capsys, words)
     done(capsys, ["predict", folder, data, "--out", tmp_path / "p.csv"])
     with (tmp_path / "p.csv").open(encoding="utf-8") as file:
-        assert all(float(r["low"]) <= float(r["prediction"]) <= float(r["high"]) for r in csv.DictReader(file))
+        assert all(
+            float(r["low"]) <= float(r["prediction"]) <= float(r["high"])
+            for r in csv.DictReader(file)
+        )
     done(capsys, ["generate", folder, "--label", "7", "-n", "1", "--out", tmp_path / "made"])
     for label in ("big", "nan", "inf"):
         said = refused(capsys, ["generate", folder, "--label", label, "-n", "1"], folder)
         assert f"--label '{label}'" in said and "side" in said
 
 
-def test_images_alone_in_every_sort_of_file(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_alone_in_every_sort_of_file(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     files = [pictures / "img" / f"{k}.png" for k in range(60)]
     for k, file in enumerate(files):
         (tmp_path / "classes" / "ab"[k % 2]).mkdir(parents=True, exist_ok=True)
         shutil.copy(file, tmp_path / "classes" / "ab"[k % 2] / file.name)
     labels = ["ab"[k % 2] for k in range(60)]
-    pairs = [{"bytes": f.read_bytes() if k > 3 else b"junk", "path": f.name} for k, f in enumerate(files)]
+    pairs = [
+        {"bytes": f.read_bytes() if k > 3 else b"junk", "path": f.name} for k, f in enumerate(files)
+    ]
     pq.write_table(pa.table({"image": pairs, "class": labels}), tmp_path / "pairs.parquet")
-    lists = [{"image": [f"img/{k}.png", "img/none.png"] if k < 3 else [f"img/{k}.png"], "class": labels[k]} for k in range(60)]
+    lists = [
+        {
+            "image": [f"img/{k}.png", "img/none.png"] if k < 3 else [f"img/{k}.png"],
+            "class": labels[k],
+        }
+        for k in range(60)
+    ]
     (pictures / "lists.jsonl").write_text("\n".join(map(json.dumps, lists)), encoding="utf-8")
-    for data, aside in ((tmp_path / "classes", 0), (tmp_path / "pairs.parquet", 4), (pictures / "lists.jsonl", 3)):
+    for data, aside in (
+        (tmp_path / "classes", 0),
+        (tmp_path / "pairs.parquet", 4),
+        (pictures / "lists.jsonl", 3),
+    ):
         folder = tmp_path / f"run {data.name}"
         done(capsys, ["fit", data, "--target", "class", "--run", folder, *SETS])
         done(capsys, ["predict", folder, data, "--out", tmp_path / "p.csv"])
@@ -829,9 +1293,13 @@ def test_images_alone_in_every_sort_of_file(pictures: Path, tmp_path: Path, caps
         assert len((tmp_path / "p.csv").read_text().splitlines()) == 61
 
 
-def test_many_columns_and_a_run_elsewhere(tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_many_columns_and_a_run_elsewhere(
+    tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """300 columns; data and run named relative to a folder that is left afterwards."""
-    rows: Rows = [{**{f"c{j}": (k * j) % 17 for j in range(300)}, "label": "ab"[k % 2]} for k in range(60)]
+    rows: Rows = [
+        {**{f"c{j}": (k * j) % 17 for j in range(300)}, "label": "ab"[k % 2]} for k in range(60)
+    ]
     table(tmp_path / "sub" / "wide.csv", rows)
     monkeypatch.chdir(tmp_path / "sub")
     done(capsys, ["fit", "wide.csv", "--target", "label", "--run", "run", *SETS])
@@ -840,13 +1308,24 @@ def test_many_columns_and_a_run_elsewhere(tmp_path: Path, monkeypatch, capsys: p
     assert [p.name for p in tmp_path.iterdir()] == ["sub"]
 
 
-def test_a_half_made_run_reports_and_names_what_lacks(good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_half_made_run_reports_and_names_what_lacks(
+    good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "run"
     done(capsys, ["check", good, "--target", "label", "--run", folder, *SETS])
-    for words in (["evaluate", folder], ["search", folder, "--text", "x"], ["search", folder, "--recall"], ["augment", folder],
-                  ["describe", folder, "--text", "x"], ["predict", folder, good, "--out", tmp_path / "p.csv"]):  # fmt: skip
+    for words in (
+        ["evaluate", folder],
+        ["search", folder, "--text", "x"],
+        ["search", folder, "--recall"],
+        ["augment", folder],
+        ["describe", folder, "--text", "x"],
+        ["predict", folder, good, "--out", tmp_path / "p.csv"],
+    ):
         said = refused(capsys, words, tmp_path)
-        assert "has no predictor yet" in said and f"gobelin fit {good} --target label --run {folder}" in said
+        assert (
+            "has no predictor yet" in said
+            and f"gobelin fit {good} --target label --run {folder}" in said
+        )
     done(capsys, ["report", folder])
     done(capsys, ["show", folder])
     assert (folder / "report.html").is_file()
@@ -856,7 +1335,10 @@ def test_a_half_made_run_reports_and_names_what_lacks(good: Path, tmp_path: Path
 
 
 def test_python_gets_the_same_words(good: Path, tmp_path: Path) -> None:
-    for settings, target, word in (({"aling": {}}, "label", "align"), ({}, "lable", "Did you mean 'label'")):
+    for settings, target, word in (
+        ({"aling": {}}, "label", "align"),
+        ({}, "lable", "Did you mean 'label'"),
+    ):
         with pytest.raises(GobelinError, match=word):
             Workbench(good, target, tmp_path / "run", settings).check()
     with pytest.raises(GobelinError, match="has no target"):
@@ -867,7 +1349,7 @@ def test_python_gets_the_same_words(good: Path, tmp_path: Path) -> None:
 
 
 def test_our_own_mistakes_keep_their_traceback(good: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("gobelin.rows.read", lambda *_: 1 / 0)
+    monkeypatch.setattr("gobelin.workbench.run.rows.read", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["check", str(good), "--target", "label", "--run", str(tmp_path / "run")])
 
@@ -875,21 +1357,42 @@ def test_our_own_mistakes_keep_their_traceback(good: Path, tmp_path: Path, monke
 def command(*words: object) -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, "-m", "gobelin", *map(str, words)], env=environment, **pipes)
+    return subprocess.Popen(
+        [sys.executable, "-m", "gobelin", *map(str, words)], env=environment, **pipes
+    )
 
 
 def test_ctrl_c_stops_in_one_line_and_three_at_once_agree(run: Path, tmp_path: Path) -> None:
     """Stopped in the middle of a training; then the same command three times at once finishes it."""
     data, folder = json.loads((run / "settings.json").read_text())["data"]["path"], tmp_path / "run"
-    words = ["fit", data, "--target", "shape", "--run", folder, "--generator", "vaegan", *SETS, "--set", "generator.steps=160"]
+    words = [
+        "fit",
+        data,
+        "--target",
+        "shape",
+        "--run",
+        folder,
+        "--generator",
+        "vaegan",
+        *SETS,
+        "--set",
+        "generator.steps=160",
+    ]
     first, deadline = command(*words), time.monotonic() + 60
-    while not (folder / "model" / "stage.json").is_file() and first.poll() is None and time.monotonic() < deadline:
+    while (
+        not (folder / "model" / "stage.json").is_file()
+        and first.poll() is None
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.05)
     time.sleep(0.3)
     first.send_signal(signal.SIGINT)
     _, said = first.communicate(timeout=60)
     assert first.returncode == 130 and "Traceback" not in said
-    assert said.strip().splitlines()[-1] == "Stopped. The same command continues from what was finished."
+    assert (
+        said.strip().splitlines()[-1]
+        == "Stopped. The same command continues from what was finished."
+    )
     several = [command(*words) for _ in range(3)]
     told = [one.communicate(timeout=240) for one in several]
     assert [one.returncode for one in several] == [0, 0, 0], told

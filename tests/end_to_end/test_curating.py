@@ -18,16 +18,24 @@ import pytest
 from PIL import Image
 
 from gobelin import Workbench
-from gobelin.cli import main
-from gobelin.curation import Curation
+from gobelin.interfaces.cli import main
+from gobelin.workbench.curate import Curation
 
 COLOURS = {"red": (220, 60, 50), "green": (60, 190, 80), "blue": (60, 80, 220)}
 CLASSES, ROWS = tuple(sorted(COLOURS)), 700
 QUICK = [
-    "runtime.precision=float32", "runtime.threads=1", "runtime.device=cpu", "encoders.image.name=pixels",
-    "encoders.text.name=characters", "align.width=16", "align.steps=20", "fusion.settings.steps=60", "predict.decays=0.01",
-    "schema.trust=weight", "schema.family=group",
-]  # fmt: skip
+    "runtime.precision=float32",
+    "runtime.threads=1",
+    "runtime.device=cpu",
+    "encoders.image.name=pixels",
+    "encoders.text.name=characters",
+    "align.width=16",
+    "align.steps=20",
+    "fusion.settings.steps=60",
+    "predict.decays=0.01",
+    "schema.trust=weight",
+    "schema.family=group",
+]
 SETS = [word for one in QUICK for word in ("--set", one)]
 
 
@@ -43,14 +51,26 @@ def plant(folder: Path) -> list[str]:
         writer.writerow(["id", "image", "caption", "size", "colour", "family", "trust"])
         for k, name in enumerate(true):
             if k not in (2, 3):
-                pixels = np.clip(COLOURS[name] + rng.normal(0, 25, (12, 12, 3)), 0, 255).astype(np.uint8)
-                words = f"a {name} thing, number {rng.integers(1000)}" if rng.random() < 0.75 or k == 1 else ""
+                pixels = np.clip(COLOURS[name] + rng.normal(0, 25, (12, 12, 3)), 0, 255).astype(
+                    np.uint8
+                )
+                words = (
+                    f"a {name} thing, number {rng.integers(1000)}"
+                    if rng.random() < 0.75 or k == 1
+                    else ""
+                )
                 size = rng.normal()
             Image.fromarray(pixels).save(folder / f"{k}.png")
-            said = CLASSES[(CLASSES.index(name) + rng.integers(1, 3)) % 3] if rng.random() < 0.15 else name
+            said = (
+                CLASSES[(CLASSES.index(name) + rng.integers(1, 3)) % 3]
+                if rng.random() < 0.15
+                else name
+            )
             said = "" if rng.random() < 0.1 else said
             family = "f1" if k in (1, 2, 3) else f"f{k}"
-            writer.writerow([f"r{k}", f"{k}.png", words, size, said, family, 0.5 if k % 7 == 0 else 1.0])
+            writer.writerow(
+                [f"r{k}", f"{k}.png", words, size, said, family, 0.5 if k % 7 == 0 else 1.0]
+            )
     return true
 
 
@@ -73,7 +93,16 @@ def curated(fitted: Path) -> Path:
     """The same, curated and exported beside it."""
     folder = fitted.parent / "curated"
     shutil.copytree(fitted, folder)
-    main(["curate", str(folder), "--export", str(fitted.parent / "export"), "--set", "curate.precision=0.8"])
+    main(
+        [
+            "curate",
+            str(folder),
+            "--export",
+            str(fitted.parent / "export"),
+            "--set",
+            "curate.precision=0.8",
+        ]
+    )
     return folder
 
 
@@ -90,60 +119,99 @@ def looked(run: Path, true: list[str]) -> tuple[Any, np.ndarray]:
     return seen, np.array([number[i] for i in made.ids(seen.rows)])
 
 
-def test_planted_wrong_labels_are_found_and_mended(curated: Path, true: tuple[Path, list[str]]) -> None:
+def test_planted_wrong_labels_are_found_and_mended(
+    curated: Path, true: tuple[Path, list[str]]
+) -> None:
     seen, truth = looked(curated, true[1])
     labelled = seen.given >= 0
     wrong, flagged = labelled & (seen.given != truth), seen.suggested >= 0
-    assert wrong.sum() > 40 and (wrong & flagged).sum() >= max(0.8 * wrong.sum(), 0.95 * flagged.sum())
+    assert wrong.sum() > 40 and (wrong & flagged).sum() >= max(
+        0.8 * wrong.sum(), 0.95 * flagged.sum()
+    )
     found, changed = findings(curated), labelled & (seen.label != seen.given)
-    assert found["wrong_labels"]["low"] <= wrong.sum() / labelled.sum() <= found["wrong_labels"]["high"]
-    assert found["suspects"]["value"] == flagged.sum() and found["labels_changed"]["value"] == changed.sum()
+    assert (
+        found["wrong_labels"]["low"]
+        <= wrong.sum() / labelled.sum()
+        <= found["wrong_labels"]["high"]
+    )
+    assert (
+        found["suspects"]["value"] == flagged.sum()
+        and found["labels_changed"]["value"] == changed.sum()
+    )
     assert changed.sum() > 0.3 * wrong.sum() and (seen.label == truth)[changed].mean() > 0.95
     right = seen.label == truth
     assert seen.chance[labelled & right].mean() > 0.9 > 0.5 > seen.chance[labelled & ~right].mean()
 
 
-def test_rows_without_a_label_get_one_that_is_right(curated: Path, true: tuple[Path, list[str]]) -> None:
+def test_rows_without_a_label_get_one_that_is_right(
+    curated: Path, true: tuple[Path, list[str]]
+) -> None:
     seen, truth = looked(curated, true[1])
     given = (seen.given < 0) & (seen.label >= 0)
     found = findings(curated)
-    assert found["labels_given"]["value"] == given.sum() > 10 and found["given_labels_right"]["low"] >= 0.8
+    assert (
+        found["labels_given"]["value"] == given.sum() > 10
+        and found["given_labels_right"]["low"] >= 0.8
+    )
     assert (seen.label == truth)[given].mean() >= 0.8
     assert (seen.chance[given] >= seen.bar[0]).all()
 
 
-def test_a_weight_is_the_label_s_chance_shared_among_look_alikes(curated: Path, true: tuple[Path, list[str]]) -> None:
+def test_a_weight_is_the_label_s_chance_shared_among_look_alikes(
+    curated: Path, true: tuple[Path, list[str]]
+) -> None:
     seen, _ = looked(curated, true[1])
     made = Workbench.open(curated).made
     ids, own = made.ids(seen.rows), made.rows.weights[seen.rows]
     count = np.array([(seen.alike == one).sum() for one in seen.alike])
     assert np.allclose(seen.weight, seen.chance / count * own) and set(own.tolist()) == {0.5, 1.0}
     assert ((seen.weight >= 0) & (seen.weight <= 1)).all()
-    assert {i: c for i, c in zip(ids, count.tolist(), strict=True) if c > 1} == {"r1": 3, "r2": 3, "r3": 3}
+    assert {i: c for i, c in zip(ids, count.tolist(), strict=True) if c > 1} == {
+        "r1": 3,
+        "r2": 3,
+        "r3": 3,
+    }
 
 
-def test_the_export_changes_training_rows_alone_and_says_what(curated: Path, true: tuple[Path, list[str]]) -> None:
+def test_the_export_changes_training_rows_alone_and_says_what(
+    curated: Path, true: tuple[Path, list[str]]
+) -> None:
     folder, names = true
     rows = pq.read_table(curated.parent / "export" / "curated.parquet").to_pylist()
     made = Workbench.open(curated).made
     parts = dict(zip(made.rows.dataset.ids, made.rows.parts.tolist(), strict=True))
     with (folder / "records.csv").open(encoding="utf-8") as file:
         before = {row["id"]: row for row in csv.DictReader(file)}
-    assert [row["id"] for row in rows] == list(before) and {row["gobelin_split"] for row in rows} == {"train", "valid", "test"}
+    assert [row["id"] for row in rows] == list(before) and {
+        row["gobelin_split"] for row in rows
+    } == {"train", "valid", "test"}
     seen, words = dict.fromkeys(("colour", "caption"), 0), dict(zip(before, names, strict=True))
     for row in rows:
         old, told = before[row["id"]], json.loads(row["gobelin_curated"] or "{}")
-        assert row["image"] == (folder / old["image"]).read_bytes() and row["gobelin_split"] == parts[row["id"]]
-        changed = {c for c in ("caption", "size", "colour", "family") if str(row[c] or "") != old[c]}
+        assert (
+            row["image"] == (folder / old["image"]).read_bytes()
+            and row["gobelin_split"] == parts[row["id"]]
+        )
+        changed = {
+            c for c in ("caption", "size", "colour", "family") if str(row[c] or "") != old[c]
+        }
         assert changed == set(told) <= {"colour", "caption"}
         if row["gobelin_split"] != "train":
             assert not changed and row["gobelin_weight"] == float(old["trust"])
         if "colour" in told:
-            assert (told["colour"]["was"] or "") == old["colour"] and 0 < told["colour"]["probability"] <= 1
+            assert (told["colour"]["was"] or "") == old["colour"] and 0 < told["colour"][
+                "probability"
+            ] <= 1
         if "caption" in told:
             donor = before[told["caption"]["from"]]
-            assert old["caption"] == "" and row["caption"] == donor["caption"] and parts[donor["id"]] == "train"
-            assert f" {words[row['id']]} " in row["caption"]  # planted: image and caption show the class
+            assert (
+                old["caption"] == ""
+                and row["caption"] == donor["caption"]
+                and parts[donor["id"]] == "train"
+            )
+            assert (
+                f" {words[row['id']]} " in row["caption"]
+            )  # planted: image and caption show the class
         seen = {c: count + (c in changed) for c, count in seen.items()}
     found = findings(curated)
     assert seen["colour"] == found["labels_changed"]["value"] + found["labels_given"]["value"]
@@ -152,14 +220,37 @@ def test_the_export_changes_training_rows_alone_and_says_what(curated: Path, tru
 
 def test_what_is_exported_can_be_fitted_with_its_weights_and_parts(curated: Path) -> None:
     export, again = curated.parent / "export", curated.parent / "again"
-    quick = ["generator.steps=2", "generator.size=16", "generator.settings.width=4", "generator.settings.batch=8"]
+    quick = [
+        "generator.steps=2",
+        "generator.size=16",
+        "generator.settings.width=4",
+        "generator.settings.batch=8",
+    ]
     sets = [word for one in (*QUICK[:8], *quick) for word in ("--set", one)]
     recipe = ["--recipe", str(export / "recipe.json"), "--generator", "gan"]
-    main(["fit", str(export / "curated.parquet"), "--target", "colour", "--run", str(again), *recipe, *sets])
+    main(
+        [
+            "fit",
+            str(export / "curated.parquet"),
+            "--target",
+            "colour",
+            "--run",
+            str(again),
+            *recipe,
+            *sets,
+        ]
+    )
     one, other = Workbench.open(curated).made, Workbench.open(again).made
-    assert other.schema.role("weight") == "gobelin_weight" and other.rows.parts.tolist() == one.rows.parts.tolist()
-    assert other.rows.groups == one.rows.groups and other.schema.field_names == one.schema.field_names
-    weights = dict(zip(one.ids(Curation(one).looked.rows), Curation(one).looked.weight, strict=True))
+    assert (
+        other.schema.role("weight") == "gobelin_weight"
+        and other.rows.parts.tolist() == one.rows.parts.tolist()
+    )
+    assert (
+        other.rows.groups == one.rows.groups and other.schema.field_names == one.schema.field_names
+    )
+    weights = dict(
+        zip(one.ids(Curation(one).looked.rows), Curation(one).looked.weight, strict=True)
+    )
     rows = other.image_rows[0]
     assert np.allclose(rows.weights, [weights[i] for i in other.ids(other.rows.part("train"))])
 
@@ -168,8 +259,12 @@ def test_the_report_shows_the_suspects(curated: Path) -> None:
     main(["report", str(curated)])
     page = (curated / "report.html").read_text(encoding="utf-8")
     assert "Which labels look wrong?" in page and "Training rows whose label looks wrong." in page
-    shown = json.loads((curated / "verbs" / "curate" / "mislabelled.json").read_text(encoding="utf-8"))["pairs"]
-    assert len(shown) == 16 and all((curated / pair[side]).is_file() for pair in shown for side in ("left", "right"))
+    shown = json.loads(
+        (curated / "verbs" / "curate" / "mislabelled.json").read_text(encoding="utf-8")
+    )["pairs"]
+    assert len(shown) == 16 and all(
+        (curated / pair[side]).is_file() for pair in shown for side in ("left", "right")
+    )
 
 
 KILLED = """
@@ -186,7 +281,10 @@ def test_killed_on_the_way_it_finds_the_same(fitted: Path, curated: Path, tmp_pa
     run = tmp_path / "run"
     shutil.copytree(fitted, run)
     code = KILLED.format(run=str(run))
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == -signal.SIGKILL
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True).returncode
+        == -signal.SIGKILL
+    )
     assert findings(run) == {} and (run / "curated").is_dir()
     Workbench.open(run, settings={"curate": {"precision": 0.8}}).curate()
     assert findings(run) == findings(curated) != {}
@@ -197,7 +295,12 @@ def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
     with pytest.raises(SystemExit) as stop:
         main([str(w) for w in words])
     out, said = capsys.readouterr()
-    assert stop.value.code == 2 and out == "" and len(said.strip().splitlines()) == 1 and "Traceback" not in said, said
+    assert (
+        stop.value.code == 2
+        and out == ""
+        and len(said.strip().splitlines()) == 1
+        and "Traceback" not in said
+    ), said
     return said
 
 
@@ -206,24 +309,55 @@ def test_what_cannot_be_curated_is_refused_in_one_line(
 ) -> None:
     rng = np.random.default_rng(0)
     with (tmp_path / "few.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([["x", "much", "tags", "same"], *(
-            [round(rng.normal(), 3), round(rng.normal(), 3), "a|b" if k % 2 else "b|c", "one"] for k in range(60)
-        )])  # fmt: skip
-    data, quick = tmp_path / "few.csv", [word for one in QUICK[:3] + QUICK[5:9] for word in ("--set", one)]
-    for target, kind, what in (("much", "number", "a number"), ("tags", "labels", "several labels a row")):
-        leave = ["--set", "schema.tags=ignore"] if target == "much" else ["--set", "schema.tags=labels"]
+        csv.writer(file).writerows(
+            [
+                ["x", "much", "tags", "same"],
+                *(
+                    [
+                        round(rng.normal(), 3),
+                        round(rng.normal(), 3),
+                        "a|b" if k % 2 else "b|c",
+                        "one",
+                    ]
+                    for k in range(60)
+                ),
+            ]
+        )
+    data, quick = (
+        tmp_path / "few.csv",
+        [word for one in QUICK[:3] + QUICK[5:9] for word in ("--set", one)],
+    )
+    for target, kind, what in (
+        ("much", "number", "a number"),
+        ("tags", "labels", "several labels a row"),
+    ):
+        leave = (
+            ["--set", "schema.tags=ignore"] if target == "much" else ["--set", "schema.tags=labels"]
+        )
         main(["fit", str(data), "--target", target, "--run", str(tmp_path / kind), *quick, *leave])
         said = refused(capsys, "curate", tmp_path / kind)
         assert f"curate: target '{target}' is {what}, one class a row was expected" in said
     one = ["fit", data, "--target", "same", "--run", tmp_path / "one", *quick]
     assert "every labelled row says 'one'" in refused(capsys, *one)
     main(["check", str(data), "--target", "x", "--run", str(tmp_path / "unfitted"), *quick])
-    assert "has no predictor yet. Run gobelin fit" in refused(capsys, "curate", tmp_path / "unfitted")
+    assert "has no predictor yet. Run gobelin fit" in refused(
+        capsys, "curate", tmp_path / "unfitted"
+    )
     main(["save", str(fitted), str(tmp_path / "saved")])
-    assert "was saved without its data, which curate needs" in refused(capsys, "curate", tmp_path / "saved")
+    assert "was saved without its data, which curate needs" in refused(
+        capsys, "curate", tmp_path / "saved"
+    )
     export = curated.parent / "export"
-    assert "is not empty. Choose another folder" in refused(capsys, "curate", curated, "--export", export)
-    assert "is a file. Choose a new folder" in refused(capsys, "curate", curated, "--export", export / "README.md")
-    assert "curate takes settings of curate alone" in refused(capsys, "curate", curated, "--set", "align.steps=3")
+    assert "is not empty. Choose another folder" in refused(
+        capsys, "curate", curated, "--export", export
+    )
+    assert "is a file. Choose a new folder" in refused(
+        capsys, "curate", curated, "--export", export / "README.md"
+    )
+    assert "curate takes settings of curate alone" in refused(
+        capsys, "curate", curated, "--set", "align.steps=3"
+    )
     assert "precision" in refused(capsys, "curate", curated, "--set", "curate.precision=2")
-    assert "Did you mean 'precision'?" in refused(capsys, "curate", curated, "--set", "curate.precison=0.9")
+    assert "Did you mean 'precision'?" in refused(
+        capsys, "curate", curated, "--set", "curate.precison=0.9"
+    )

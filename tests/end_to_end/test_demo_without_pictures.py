@@ -6,20 +6,29 @@ from pathlib import Path
 
 import pytest
 
-from gobelin import demo
-from gobelin.runtime import silent
-from gobelin.workbench import Workbench
+from gobelin.core.machine import silent
+from gobelin.interfaces import demo
+from gobelin.workbench.bench import Workbench
 
 pytest.importorskip("arch")
-QUICK = {"align": {"steps": 0, "width": 8}, "predict": {"folds": 2, "decays": [0.01]}, "runtime": {"threads": 1},
-         "fusion": {"settings": {"steps": 30}}}  # fmt: skip
+QUICK = {
+    "align": {"steps": 0, "width": 8},
+    "predict": {"folds": 2, "decays": [0.01]},
+    "runtime": {"threads": 1},
+    "fusion": {"settings": {"steps": 30}},
+}
 
 
 def test_the_demo_on_the_market_says_what_chance_explains(tmp_path: Path) -> None:
     said: list[str] = []
     assert demo.run(tmp_path / "run", "market", QUICK, silent, said.append) == []
     score = Workbench.open(tmp_path / "run").findings("evaluate")[0]
-    assert score.name == "balanced_accuracy" and score.n == 8 and score.low is not None and score.chance == 0.5
+    assert (
+        score.name == "balanced_accuracy"
+        and score.n == 8
+        and score.low is not None
+        and score.chance == 0.5
+    )
     assert (score.verdict == "not above chance") == (score.low <= 0.5)
     told = "\n".join(said)
     assert score.sentence() in told and "generate" not in told and "audit" not in told

@@ -20,15 +20,22 @@ sys.path.insert(0, str(Path(__file__).parent))
 from presets import SETS, as_options  # noqa: E402
 
 LESS = [
-    "generator.steps=20", "generator.settings.prior_width=64", "augment.seeds=2", "align.steps=20", "fusion.settings.steps=60",
-    "encoders.image.name=pixels", "encoders.text.name=characters", "judge.planted=28",
-]  # fmt: skip
+    "generator.steps=20",
+    "generator.settings.prior_width=64",
+    "augment.seeds=2",
+    "align.steps=20",
+    "fusion.settings.steps=60",
+    "encoders.image.name=pixels",
+    "encoders.text.name=characters",
+    "judge.planted=28",
+]
 
 
 def work(folder: Path, errors: Path) -> None:
     """In a child: the command `gobelin demo` on fewer shapes; the images made are judged by the closed form."""
-    from gobelin import catalog, matching
-    from gobelin.cli import main
+    from gobelin.core import catalog
+    from gobelin.interfaces.cli import main
+    from gobelin.quality.probes import Eyes
 
     os.setsid()
     with errors.open("wb") as file:
@@ -38,10 +45,10 @@ def work(folder: Path, errors: Path) -> None:
     def fewer(slot: str, name: str, settings: Mapping[str, Any] | None = None) -> Any:
         return build(slot, name, {"rows": 160} if slot == "samples" else settings)
 
-    def beside(schema: object, runtime: object) -> matching.Eyes:
-        return matching.Eyes("pixels", build("encoders", "pixels").fit([], None, {}, runtime))
+    def beside(schema: object, runtime: object) -> Eyes:
+        return Eyes("pixels", build("encoders", "pixels").fit([], None, {}, runtime))
 
-    catalog.build, matching.Eyes.beside = fewer, staticmethod(beside)  # type: ignore[assignment, method-assign]
+    catalog.build, Eyes.beside = fewer, staticmethod(beside)  # type: ignore[assignment, method-assign]
     main(["demo", "--sample", "shapes", "--run", str(folder), *as_options(SETS + LESS)])
 
 
@@ -53,7 +60,9 @@ def findings(folder: Path) -> str:
 def server() -> ForkServerContext:
     """A process that has loaded everything and does nothing but fork: a child begins at once."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["gobelin.cli", "gobelin.matching", __name__])
+    context.set_forkserver_preload(
+        ["gobelin.interfaces.cli", "gobelin.workbench.generate.condition_match", __name__]
+    )
     return context
 
 
@@ -78,11 +87,15 @@ def test_kills_change_nothing(most: int, tmp_path: Path, server: ForkServerConte
         if child.exitcode is None:
             os.kill(child.pid or 0, signal.SIGKILL)
             kills += 1
-        if finished(child).exitcode == 0:  # finished before the kill: the rest of the kills hit a run that starts anew
+        if (
+            finished(child).exitcode == 0
+        ):  # finished before the kill: the rest of the kills hit a run that starts anew
             assert findings(tmp_path / "killed") == findings(tmp_path / "alone")
             (tmp_path / "killed").rename(tmp_path / f"finished-{kills}")
         before, stages = stages, len(list((tmp_path / "killed").rglob("stage.json")))
-        patience = patience + 1 if stages == before else 1  # a stage that is longer than this gets further the next time
+        patience = (
+            patience + 1 if stages == before else 1
+        )  # a stage that is longer than this gets further the next time
     assert finished(start("killed")).exitcode == 0
     assert findings(tmp_path / "killed") == findings(tmp_path / "alone")
     assert not list((tmp_path / "killed").glob("**/.writing-*"))

@@ -12,10 +12,11 @@ pytest.importorskip("transformers")
 
 from tiny_models import sentence_model  # noqa: E402
 
-from gobelin import Workbench, catalog  # noqa: E402
-from gobelin.errors import GobelinError  # noqa: E402
-from gobelin.networks.foreign import quiet  # noqa: E402
-from gobelin.store import read_json  # noqa: E402
+from gobelin import Workbench  # noqa: E402
+from gobelin.core import catalog  # noqa: E402
+from gobelin.core.errors import GobelinError  # noqa: E402
+from gobelin.core.files import read_json  # noqa: E402
+from gobelin.networks.pipeline_calls import quiet  # noqa: E402
 
 
 def test_a_run_with_a_model_of_a_folder_is_saved_without_its_place(tmp_path: Path) -> None:
@@ -25,20 +26,35 @@ def test_a_run_with_a_model_of_a_folder_is_saved_without_its_place(tmp_path: Pat
         "image": {"name": "pixels"},
         "text": {"name": "text_model", "model": str(model), "local_only": False},
     }
-    quick = {"encoders": encoders, "fusion": {"settings": {"steps": 30, "components": 8}}, "align": {"steps": 10}}
+    quick = {
+        "encoders": encoders,
+        "fusion": {"settings": {"steps": 30, "components": 8}},
+        "align": {"steps": 10},
+    }
     source = catalog.build("samples", "shapes", {"rows": 120}).write(tmp_path / "data", 0)
-    bench = Workbench(source, "shape", tmp_path / "run", quick | {"runtime": {"precision": "float32", "threads": 1}})
+    bench = Workbench(
+        source,
+        "shape",
+        tmp_path / "run",
+        quick | {"runtime": {"precision": "float32", "threads": 1}},
+    )
     bench.fit()
     expected = bench.predict(source).probabilities
     kept = bench.save_pretrained(tmp_path / "kept")
     assert not any(b"hiddenplace" in p.read_bytes() for p in kept.rglob("*") if p.is_file())
     said = read_json(kept / "settings.json")["encoders"]["text"]
-    assert said["model"] == "tiny-words" and str(said["local_only"]).lower() == "true"  # opening it downloads nothing
+    assert (
+        said["model"] == "tiny-words" and str(said["local_only"]).lower() == "true"
+    )  # opening it downloads nothing
     moved = model.rename(tmp_path / "elsewhere")
-    with pytest.raises(GobelinError, match="tiny-words: no such folder.*--set encoders.text.model="):
+    with pytest.raises(
+        GobelinError, match="tiny-words: no such folder.*--set encoders.text.model="
+    ):
         Workbench.open(kept).predict(source)
     elsewhere = {"encoders": {"text": {"model": str(moved)}}}
-    assert np.array_equal(Workbench.open(kept, settings=elsewhere).predict(source).probabilities, expected)
+    assert np.array_equal(
+        Workbench.open(kept, settings=elsewhere).predict(source).probabilities, expected
+    )
     (moved / "vocab.txt").write_text("other\n")
     with pytest.raises(GobelinError, match="has changed since this was fitted"):
         Workbench.open(kept, settings=elsewhere).predict(source)

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gobelin import Workbench, retuning, tuned
-from gobelin.errors import GobelinError
-from gobelin.loop import Outcome
-from gobelin.runtime import silent
+from gobelin import Workbench
+from gobelin.augmentation.arms import Outcome
+from gobelin.core.errors import GobelinError
+from gobelin.core.machine import silent
+from gobelin.prediction.tuning import decision
+from gobelin.workbench.augment import tuned_arms
 
 sys.path.insert(0, str(Path(__file__).parent))
 from test_study import SETTINGS, digits  # noqa: E402
@@ -22,48 +24,66 @@ OVER = {
     "encoders": {"image": {"name": "convolution", "pixels": 12, "filters": 4, "patch": 3}},
     "tune": {"fields": ("image",), "steps": 3, "how": "full", "batch": 16},
     "generator": {**SETTINGS["generator"], "seeds": 1},
-    "augment": {**SETTINGS["augment"], "generators": ("vaegan",), "rivals": ("copies",), "ratio": (0.2,), "tune": True},
+    "augment": {
+        **SETTINGS["augment"],
+        "generators": ("vaegan",),
+        "rivals": ("copies",),
+        "ratio": (0.2,),
+        "tune": True,
+    },
 }
 
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
     folder = tmp_path_factory.mktemp("retuned")
-    made = Workbench(digits(folder, 300), target="digit", run=folder / "run", settings={**SETTINGS, **OVER})
+    made = Workbench(
+        digits(folder, 300), target="digit", run=folder / "run", settings={**SETTINGS, **OVER}
+    )
     made.fit()
     return made
 
 
-def test_every_arm_has_encoders_of_its_own(fitted: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_arm_has_encoders_of_its_own(
+    fitted: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each head is what its rows give alone, its encoders trained by themselves and on nothing else."""
-    asked, fit = [], retuning.fit
+    asked, fit = [], tuned_arms.fit
 
     def told(*said: Any) -> Any:  # noqa: ANN401
         asked.append((said, fit(*said)))
         return asked[0][1]
 
-    monkeypatch.setattr(retuning, "fit", told)
+    monkeypatch.setattr(tuned_arms, "fit", told)
     made = fitted.made
     found = fitted.augment()
     (((_, fusion, rows, jobs, test), given),) = asked
     hits = Outcome.load(made.run.checked("outcome")).hits
-    assert len(jobs) == len(given) == len(hits) * SETTINGS["augment"]["seeds"] and set(hits) == {"real", "copies", "generated"}
+    assert len(jobs) == len(given) == len(hits) * SETTINGS["augment"]["seeds"] and set(hits) == {
+        "real",
+        "copies",
+        "generated",
+    }
     origins, groups = rows.dataset.with_origin().origins, rows.groups(made)
     assert "generated" in origins[jobs[-1].rows] and not set(test) & set(made.rows.part("train"))
     truth = made.rows.target.values[test]
     for k, (name, seed) in enumerate([(n, s) for n in hits for s in range(2)]):
         job, (predictor, seen) = jobs[k], given[k]
         which, place = np.unique(job.rows, return_inverse=True)
-        material = retuning._material(made, rows, job, groups)
-        held = tuned.held_back(made.settings.tune, material.training)
-        assert (material.training.weights[held & (origins[which] != "real")] == 0).all() and material.training.weights[
-            ~held
-        ].all()
-        encoders, _, _ = tuned.trained(made.settings.tune, material, None)
-        reader = replace(made.plain_reader, encoders={**made.plain_reader.encoders, **encoders}, cache=None)
+        material = tuned_arms._material(made, rows, job, groups)
+        held = decision.held_back(made.settings.tune, material.training)
+        assert (
+            material.training.weights[held & (origins[which] != "real")] == 0
+        ).all() and material.training.weights[~held].all()
+        encoders, _, _ = decision.trained(made.settings.tune, material, None)
+        reader = replace(
+            made.plain_reader, encoders={**made.plain_reader.encoders, **encoders}, cache=None
+        )
         own = reader.embed(material.dataset).keep(made.predict_fields)
         basis = np.flatnonzero(origins[which] == "real")
-        (alone,) = fusion.fit(own, rows.target.rows(which), [replace(job, rows=place)], basis, made.runtime, silent)
+        (alone,) = fusion.fit(
+            own, rows.target.rows(which), [replace(job, rows=place)], basis, made.runtime, silent
+        )
         scores = alone.scores(reader.embed(made.rows.dataset.rows(test)).keep(made.predict_fields))
         assert np.allclose(scores, predictor.scores(seen), atol=1e-5)
         assert np.array_equal((scores.argmax(1) == truth) * 1.0, hits[name][0, 0, seed])
@@ -75,7 +95,10 @@ def test_every_arm_has_encoders_of_its_own(fitted: Workbench, monkeypatch: pytes
 def test_what_a_study_with_tuned_arms_needs(fitted: Workbench) -> None:
     plan = {f.name: f for f in fitted.plan(augment=True)}["encoders_to_train"]
     assert plan.value == 3 * SETTINGS["augment"]["seeds"] and "3 steps each" in plan.note
-    wrong = (({"tune": {"fields": ()}}, "tunes no encoder"), ({"augment": {"study": "method"}}, "keeps its encoders"))
+    wrong = (
+        ({"tune": {"fields": ()}}, "tunes no encoder"),
+        ({"augment": {"study": "method"}}, "keeps its encoders"),
+    )
     for over, word in wrong:
         with pytest.raises(GobelinError, match=word):
             Workbench.open(fitted.folder, settings=over).plan(augment=True)

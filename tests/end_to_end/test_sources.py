@@ -12,18 +12,35 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gobelin import Workbench, catalog, generation, making, matching
-from gobelin.cli import main
-from gobelin.errors import GobelinError
-from gobelin.generators import Condition, Controls
-from gobelin.provenance import read_lineage
+from gobelin import Workbench
+from gobelin.core import catalog
+from gobelin.core.errors import GobelinError
+from gobelin.data.provenance import read_lineage
+from gobelin.generation import sampling
+from gobelin.generation.generators import Condition, Controls
+from gobelin.interfaces.cli import main
+from gobelin.quality.probes import Eyes
+from gobelin.workbench.generate import condition_match, images
 
 QUICK = [
-    "runtime.precision=float32", "runtime.threads=1", "runtime.device=cpu", "encoders.image.name=pixels",
-    "encoders.text.name=characters", "align.width=16", "align.steps=20", "fusion.settings.steps=30", "predict.folds=2",
-    "predict.decays=0.01", "generator.size=16",
-]  # fmt: skip
-TRAINED = ["generator.steps=200", "generator.settings.width=8", "generator.settings.batch=16", "generator.settings.rate=0.003"]
+    "runtime.precision=float32",
+    "runtime.threads=1",
+    "runtime.device=cpu",
+    "encoders.image.name=pixels",
+    "encoders.text.name=characters",
+    "align.width=16",
+    "align.steps=20",
+    "fusion.settings.steps=30",
+    "predict.folds=2",
+    "predict.decays=0.01",
+    "generator.size=16",
+]
+TRAINED = [
+    "generator.steps=200",
+    "generator.settings.width=8",
+    "generator.settings.batch=16",
+    "generator.settings.rate=0.003",
+]
 
 
 def sets(*more: str) -> list[str]:
@@ -42,12 +59,28 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, pixels in (("before", before), ("after", 255 - before)):
             Image.fromarray(pixels).save(folder / "img" / f"{name}{k}.png")
         source = f"img/before{k}.png" if k % 10 else ""
-        rows.append({"before": source, "after": f"img/after{k}.png", "caption": f"a thing number {k}", "label": "ab"[k % 2]})
+        rows.append(
+            {
+                "before": source,
+                "after": f"img/after{k}.png",
+                "caption": f"a thing number {k}",
+                "label": "ab"[k % 2],
+            }
+        )
     with (folder / "data.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    words = ["fit", folder / "data.csv", "--target", "label", "--run", folder / "run", "--generator", "translate"]
+    words = [
+        "fit",
+        folder / "data.csv",
+        "--target",
+        "label",
+        "--run",
+        folder / "run",
+        "--generator",
+        "translate",
+    ]
     main([*map(str, words), *sets("generator.source=before", *TRAINED)])
     return folder / "run"
 
@@ -56,15 +89,33 @@ def pixels(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path).convert("RGB")).astype(float)
 
 
-def test_a_translation_by_the_command_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_translation_by_the_command_line(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = run.parent / "img" / "before7.png"
-    main(["generate", str(run), "--source", str(source), "-n", "3", "--steps", "4", "--out", str(tmp_path)])
+    main(
+        [
+            "generate",
+            str(run),
+            "--source",
+            str(source),
+            "-n",
+            "3",
+            "--steps",
+            "4",
+            "--out",
+            str(tmp_path),
+        ]
+    )
     assert capsys.readouterr().out == f"3 images in {tmp_path}\n"
     wanted, copied = pixels(run.parent / "img" / "after7.png"), pixels(source)
     for k in range(3):
         made = pixels(tmp_path / f"seed-{k}.png")
         assert np.abs(made - wanted).mean() < 0.5 * np.abs(copied - wanted).mean()
-    assert read_lineage(tmp_path / "seed-0.png")["condition"] == {"source": "before7.png", "strength": 1.0}
+    assert read_lineage(tmp_path / "seed-0.png")["condition"] == {
+        "source": "before7.png",
+        "strength": 1.0,
+    }
 
 
 def test_strength_and_mask_reach_the_generator(run: Path, tmp_path: Path) -> None:
@@ -74,8 +125,12 @@ def test_strength_and_mask_reach_the_generator(run: Path, tmp_path: Path) -> Non
     bench = Workbench.open(run)
     (same,) = bench.generate([3], source=source, strength=0.0)
     assert (pixels(same) == pixels(source)).all()
-    (part,) = bench.generate([3], source=str(source), mask=tmp_path / "mask.png", label="a", guidance=1.0)
-    assert (pixels(part)[:, :8] == pixels(source)[:, :8]).all() and (pixels(part)[:, 8:] != pixels(source)[:, 8:]).any()
+    (part,) = bench.generate(
+        [3], source=str(source), mask=tmp_path / "mask.png", label="a", guidance=1.0
+    )
+    assert (pixels(part)[:, :8] == pixels(source)[:, :8]).all() and (
+        pixels(part)[:, 8:] != pixels(source)[:, 8:]
+    ).any()
     said = {"label": "a", "source": "before8.png", "mask": "mask.png", "strength": 1.0}
     assert read_lineage(part)["condition"] == said and part.parent != same.parent
 
@@ -87,7 +142,7 @@ def test_a_column_may_have_the_name_of_an_option(run: Path) -> None:
 
 def main_error(words: list[str]) -> None:
     """The command's mistake as it is raised below the command line."""
-    from gobelin.cli import cli
+    from gobelin.interfaces.cli import cli
 
     cli(args=words, standalone_mode=False, obj={})
 
@@ -108,7 +163,9 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("words", MISTAKES, ids=" ".join)
-def test_a_mistake_is_one_line(words: tuple[str, ...], run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_is_one_line(
+    words: tuple[str, ...], run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     Image.new("L", (5, 5), 255).save(tmp_path / "small.png")
     Image.new("L", (16, 16), 0).save(tmp_path / "black.png")
     files = {"{source}": run.parent / "img" / "before7.png", "{data}": run.parent / "data.csv"}
@@ -117,15 +174,34 @@ def test_a_mistake_is_one_line(words: tuple[str, ...], run: Path, tmp_path: Path
     with pytest.raises(SystemExit) as stop:
         main(["generate", str(run), *(str(files.get(w, w)) for w in words)])
     out, said = capsys.readouterr()
-    assert stop.value.code == 2 and out == "" and len(said.strip().splitlines()) == 1 and MISTAKES[words] in said, said
+    assert (
+        stop.value.code == 2
+        and out == ""
+        and len(said.strip().splitlines()) == 1
+        and MISTAKES[words] in said
+    ), said
     assert sorted(run.rglob("*")) == before
 
 
-def test_a_generator_that_starts_from_no_image_takes_no_source_column(run: Path, tmp_path: Path) -> None:
-    fit = ["fit", str(run.parent / "data.csv"), "--target", "label", "--run", str(tmp_path / "r"), "--generator"]
-    with pytest.raises(GobelinError, match=r"generator\.source: vaegan starts from no image, found 'before'"):
+def test_a_generator_that_starts_from_no_image_takes_no_source_column(
+    run: Path, tmp_path: Path
+) -> None:
+    fit = [
+        "fit",
+        str(run.parent / "data.csv"),
+        "--target",
+        "label",
+        "--run",
+        str(tmp_path / "r"),
+        "--generator",
+    ]
+    with pytest.raises(
+        GobelinError, match=r"generator\.source: vaegan starts from no image, found 'before'"
+    ):
         main_error([*fit, "vaegan", *sets("generator.source=before")])
-    with pytest.raises(GobelinError, match=r"generator\.source: no image column 'befor'. Did you mean 'before'"):
+    with pytest.raises(
+        GobelinError, match=r"generator\.source: no image column 'befor'. Did you mean 'before'"
+    ):
         main_error([*fit, "translate", *sets("generator.source=befor")])
 
 
@@ -138,7 +214,9 @@ class Reader:
     def __init__(self) -> None:
         self.given: list[Condition] = []
 
-    def sample(self, condition: Condition, seeds: Sequence[int], controls: Controls) -> Iterator[np.ndarray]:
+    def sample(
+        self, condition: Condition, seeds: Sequence[int], controls: Controls
+    ) -> Iterator[np.ndarray]:
         self.given.append(condition)
         yield np.zeros((len(seeds), *self.size), np.uint8)
 
@@ -150,18 +228,34 @@ class Reader:
 def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
     """In the trained generator's place."""
     one = Reader()
-    monkeypatch.setattr("gobelin.artefacts.generation.load", lambda folder, runtime, over: (one, "reader", "no space"))
+    monkeypatch.setattr(
+        "gobelin.workbench.run.folder.generation.load",
+        lambda folder, runtime, over: (one, "reader", "no space"),
+    )
     return one
 
 
-def test_a_text_is_a_prompt_where_vectors_are_not_accepted(run: Path, reader: Reader, tmp_path: Path) -> None:
+def test_a_text_is_a_prompt_where_vectors_are_not_accepted(
+    run: Path, reader: Reader, tmp_path: Path
+) -> None:
     bench = Workbench.open(run)
     bench.generate([0, 1], text="a red bird", label="b", out=tmp_path)
-    bench.generate([0], query={"caption": "a blue bird"}, source=run.parent / "img" / "before7.png", out=tmp_path)
+    bench.generate(
+        [0],
+        query={"caption": "a blue bird"},
+        source=run.parent / "img" / "before7.png",
+        out=tmp_path,
+    )
     first, second = reader.given
-    assert first.used() == {"text", "target"} and first.text == ["a red bird"] * 2 and first.target.tolist() == [1, 1]
+    assert (
+        first.used() == {"text", "target"}
+        and first.text == ["a red bird"] * 2
+        and first.target.tolist() == [1, 1]
+    )
     assert second.used() == {"text", "source"} and second.text == ["a blue bird"]
-    with pytest.raises(GobelinError, match="reader can't be asked by 'image'; it accepts source, target, text"):
+    with pytest.raises(
+        GobelinError, match="reader can't be asked by 'image'; it accepts source, target, text"
+    ):
         bench.generate([0], image=str(run.parent / "img" / "after7.png"))
     with pytest.raises(GobelinError, match="--text: is empty"):
         bench.generate([0], text=" ")
@@ -174,7 +268,9 @@ def test_a_text_is_prompt_and_vector_where_both_are_accepted(
     run: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader.accepts = frozenset({"text", "vectors"})
-    monkeypatch.setattr(generation, "check_condition", lambda *given: None)  # the stand-in has no space
+    monkeypatch.setattr(
+        sampling, "check_condition", lambda *given: None
+    )  # the stand-in has no space
     Workbench.open(run).generate([0], text="a red bird")
     assert reader.given[0].used() == {"text", "vectors"}
 
@@ -182,41 +278,57 @@ def test_a_text_is_prompt_and_vector_where_both_are_accepted(
 def test_the_contact_sheet_shows_sources_and_leaves_out_what_cant_be_asked(
     run: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(making, "_agreement", lambda made, trained, space: [])
-    monkeypatch.setattr(making.matching, "match", lambda made, generators: [])
-    monkeypatch.setattr(making.filling, "filled", lambda made: [])
-    Workbench.open(run).showcase([{"text": "a red bird"}, {"image": str(run.parent / "img" / "after7.png")}])
+    monkeypatch.setattr(images, "_agreement", lambda made, trained, space: [])
+    monkeypatch.setattr(images.matching, "match", lambda made, generators: [])
+    monkeypatch.setattr(images.filling, "filled", lambda made: [])
+    Workbench.open(run).showcase(
+        [{"text": "a red bird"}, {"image": str(run.parent / "img" / "after7.png")}]
+    )
     kinds = [sorted(one.used()) for one in reader.given]
     assert kinds.count(["target"]) == 2 and kinds.count(["text"]) == 1 and kinds.count([]) == 1
     assert kinds.count(["source"]) >= 3 and not any("vectors" in k for k in kinds)
 
 
-def test_condition_match_asks_by_the_source_image_alone(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_condition_match_asks_by_the_source_image_alone(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Planted: the image to be made is the source's negative, so a sampler of negatives is read as the real images are."""
     heard: list[Condition] = []
 
     class Negative(Reader):
         accepts = frozenset({"source"})
 
-        def sample(self, condition: Condition, seeds: Sequence[int], controls: Controls) -> Iterator[np.ndarray]:
+        def sample(
+            self, condition: Condition, seeds: Sequence[int], controls: Controls
+        ) -> Iterator[np.ndarray]:
             heard.append(condition)
             yield 255 - condition.source
 
     made = Workbench.open(run).made
-    eyes = matching.Eyes("pixels", catalog.build("encoders", "pixels").fit([], None, {}, made.runtime))
-    monkeypatch.setattr(matching.Eyes, "beside", staticmethod(lambda schema, runtime: eyes))
-    found = matching.match(made, [(Negative(), "negative", "no space")])
+    eyes = Eyes("pixels", catalog.build("encoders", "pixels").fit([], None, {}, made.runtime))
+    monkeypatch.setattr(Eyes, "beside", staticmethod(lambda schema, runtime: eyes))
+    found = condition_match.match(made, [(Negative(), "negative", "no space")])
     measured = {f.scope.get("of", f.comparator): f for f in found if f.value is not None}
-    assert {f.scope.get("field") for f in measured.values()} == {"before"} and [c.used() for c in heard] == [{"source"}]
-    assert measured[""].value == pytest.approx(measured["real image of that row"].value) and measured[""].low > 1 / 32
+    assert {f.scope.get("field") for f in measured.values()} == {"before"} and [
+        c.used() for c in heard
+    ] == [{"source"}]
+    assert (
+        measured[""].value == pytest.approx(measured["real image of that row"].value)
+        and measured[""].low > 1 / 32
+    )
     assert sum(f.value is None for f in found) == 3  # the image itself, the caption and the class
 
 
 def test_generators_are_listed_with_their_conditions(capsys: pytest.CaptureFixture[str]) -> None:
     main(["list", "generators", "--json"])
     rows = {row["name"]: row for row in map(json.loads, capsys.readouterr().out.splitlines())}
-    assert list(rows) == catalog.names("generators") and all(r["licence"] and r["cost"] for r in rows.values())
-    assert rows["translate"]["conditions"] == "mask, source, target, vectors" and rows["procedural"]["conditions"] == "nothing"
+    assert list(rows) == catalog.names("generators") and all(
+        r["licence"] and r["cost"] for r in rows.values()
+    )
+    assert (
+        rows["translate"]["conditions"] == "mask, source, target, vectors"
+        and rows["procedural"]["conditions"] == "nothing"
+    )
     main(["list", "generators"])
     shown = capsys.readouterr().out
     assert all(word in shown for word in ("conditions", "licence", "cost"))

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gobelin import tuned
+from gobelin.core.errors import GobelinError
+from gobelin.core.stages import Run
 from gobelin.data.images import png_bytes
-from gobelin.errors import GobelinError
-from gobelin.store import Run
-from gobelin.workbench import Workbench, from_pretrained
+from gobelin.prediction.tuning import decision
+from gobelin.workbench.bench import Workbench, from_pretrained
 
 PARTS = ["train"] * 72 + ["valid"] * 16 + ["test"] * 16
 SETTINGS: dict[str, Any] = {
@@ -37,12 +37,16 @@ def pictures(folder: Path, seed: int = 0) -> Path:
     rng = np.random.default_rng(1)
     label = np.arange(len(PARTS)) % 2
     noise = rng.integers(0, 120, (len(PARTS), 12, 12, 3))
-    images = [png_bytes((n + 40 * side).astype(np.uint8)) for n, side in zip(noise, label, strict=True)]
+    images = [
+        png_bytes((n + 40 * side).astype(np.uint8)) for n, side in zip(noise, label, strict=True)
+    ]
     if seed:
         other = np.flatnonzero(np.array(PARTS) != "train")
         label[other] = np.random.default_rng(seed).permutation(label[other])
     sides = [("dark", "light")[k] for k in label]
-    table = pa.table({"picture": images, "number": rng.normal(size=len(label)), "split": PARTS, "side": sides})
+    table = pa.table(
+        {"picture": images, "number": rng.normal(size=len(label)), "split": PARTS, "side": sides}
+    )
     pq.write_table(table, folder / f"{seed}.parquet")
     return folder / f"{seed}.parquet"
 
@@ -50,8 +54,8 @@ def pictures(folder: Path, seed: int = 0) -> Path:
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the rows held back say, what was tuned is kept."""
-    judged = tuned._judged
-    monkeypatch.setattr(tuned, "_judged", lambda *said: (True, judged(*said)[1]))
+    judged = decision._judged
+    monkeypatch.setattr(decision, "_judged", lambda *said: (True, judged(*said)[1]))
 
 
 def bench(folder: Path, seed: int = 0, **settings: Any) -> Workbench:  # noqa: ANN401
@@ -62,7 +66,9 @@ def test_a_tuned_run(kept: None, tmp_path: Path) -> None:
     one = bench(tmp_path / "one")
     found = one.fit()
     names = [f.name for f in found]
-    assert {"score_frozen", "score_tuned", "tuning_gain", "tuning_gain_in_probability"} <= set(names)
+    assert {"score_frozen", "score_tuned", "tuning_gain", "tuning_gain_in_probability"} <= set(
+        names
+    )
     assert "score tuned" in one.report().read_text(encoding="utf-8")
     made = one.made
     assert made.reader.space != made.plain_reader.space
@@ -72,12 +78,16 @@ def test_a_tuned_run(kept: None, tmp_path: Path) -> None:
 
     again = Workbench.open(one.folder)  # the stage is loaded and not made
     stamp = (one.folder / "tuned" / "stage.json").stat().st_mtime_ns
-    assert np.array_equal(again.made.embeddings.features["picture"], made.embeddings.features["picture"])
+    assert np.array_equal(
+        again.made.embeddings.features["picture"], made.embeddings.features["picture"]
+    )
     assert (one.folder / "tuned" / "stage.json").stat().st_mtime_ns == stamp
 
     saved = from_pretrained(one.save_pretrained(tmp_path / "saved"))
     cells = pictures(tmp_path)
-    assert np.allclose(saved.predict(cells).probabilities, one.predict(cells).probabilities, atol=1e-6)
+    assert np.allclose(
+        saved.predict(cells).probabilities, one.predict(cells).probabilities, atol=1e-6
+    )
     assert saved.made.reader.space == made.reader.space
 
     plain = bench(tmp_path / "plain", tune={})
@@ -99,23 +109,32 @@ def test_what_calibrates_a_tuned_run_taught_no_encoder(kept: None, tmp_path: Pat
     one = bench(tmp_path / "one")
     one.fit()
     training, material = one.made.training, one.made._material
-    held = tuned.held_back(one.made.settings.tune, material.training)
+    held = decision.held_back(one.made.settings.tune, material.training)
     assert training.unseen is not None
     assert training.unseen.tolist() == one.made.rows.labelled("train")[held].tolist()
 
 
-def test_what_is_not_kept_leaves_the_run_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    judged = tuned._judged
-    monkeypatch.setattr(tuned, "_judged", lambda *said: (False, judged(*said)[1]))
+def test_what_is_not_kept_leaves_the_run_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = decision._judged
+    monkeypatch.setattr(decision, "_judged", lambda *said: (False, judged(*said)[1]))
     one, plain = bench(tmp_path / "one"), bench(tmp_path / "plain", tune={})
     found = one.fit()
     plain.fit()
-    assert one.made.model.fingerprint() == plain.made.model.fingerprint() and one.made.training.unseen is None
-    assert "tuning_gain" in {f.name for f in found} and not any((one.folder / "tuned").glob("*.safetensors"))
+    assert (
+        one.made.model.fingerprint() == plain.made.model.fingerprint()
+        and one.made.training.unseen is None
+    )
+    assert "tuning_gain" in {f.name for f in found} and not any(
+        (one.folder / "tuned").glob("*.safetensors")
+    )
 
 
 def test_a_field_without_a_network_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     wrong = {**SETTINGS["tune"], "fields": ["table"]}
-    with pytest.raises(GobelinError, match="which has no network to train. Can be tuned here: picture."):
+    with pytest.raises(
+        GobelinError, match="which has no network to train. Can be tuned here: picture."
+    ):
         bench(tmp_path / "one", tune=wrong).fit()
     assert not Run(tmp_path / "one").exists()

@@ -9,17 +9,28 @@ import pytest
 from PIL import Image
 
 from gobelin import Workbench
-from gobelin.cli import main
+from gobelin.core.files import read_lines
+from gobelin.data.provenance import read_lineage
 from gobelin.data.samples.shapes import Shapes
-from gobelin.provenance import read_lineage
-from gobelin.store import read_lines
+from gobelin.interfaces.cli import main
 
 QUICK = [
-    "runtime.precision=float32", "runtime.threads=1", "runtime.device=cpu", "encoders.image.name=pixels",
-    "encoders.text.name=characters", "align.width=16", "align.steps=20", "fusion.settings.steps=30", "predict.folds=2",
-    "predict.decays=0.01", "generator.size=16", "generator.steps=150", "generator.settings.width=8",
-    "generator.settings.batch=16", "generator.settings.prior_width=16",
-]  # fmt: skip
+    "runtime.precision=float32",
+    "runtime.threads=1",
+    "runtime.device=cpu",
+    "encoders.image.name=pixels",
+    "encoders.text.name=characters",
+    "align.width=16",
+    "align.steps=20",
+    "fusion.settings.steps=30",
+    "predict.folds=2",
+    "predict.decays=0.01",
+    "generator.size=16",
+    "generator.steps=150",
+    "generator.settings.width=8",
+    "generator.settings.batch=16",
+    "generator.settings.prior_width=16",
+]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +38,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Fitted and evaluated first, then fitted again with a generator."""
     folder = tmp_path_factory.mktemp("watched")
     data = Shapes(rows=160, size=16).write(folder / "data", 0)
-    words = ["fit", str(data), "--target", "shape", "--run", str(folder / "run"), *(w for s in QUICK for w in ("--set", s))]
+    words = [
+        "fit",
+        str(data),
+        "--target",
+        "shape",
+        "--run",
+        str(folder / "run"),
+        *(w for s in QUICK for w in ("--set", s)),
+    ]
     main(words)
     main(["evaluate", str(folder / "run")])
     main([*words, "--generator", "vaegan"])
@@ -61,4 +80,6 @@ def test_a_generator_takes_nothing_away_that_was_found_before(run: Path) -> None
     assert bench.findings("evaluate") and bench.findings("fit")
     before = (run / "verbs" / "fit" / "stage.json").read_bytes()
     bench.fit()
-    assert (run / "verbs" / "fit" / "stage.json").read_bytes() == before and bench.findings("evaluate")
+    assert (run / "verbs" / "fit" / "stage.json").read_bytes() == before and bench.findings(
+        "evaluate"
+    )

@@ -15,15 +15,33 @@ import torch
 from discs import COLOURS, asking, make, planted, redder
 from torch import Tensor, nn
 
-from gobelin.errors import GobelinError
-from gobelin.generators import Condition, Context, Controls, Generator, ImageRows, Sampler
-from gobelin.generators.flow import Flow, FlowSampler, _Learning
+from gobelin.core.errors import GobelinError
+from gobelin.core.machine import Runtime, generator
+from gobelin.generation.generators import (
+    Condition,
+    Context,
+    Controls,
+    Generator,
+    ImageRows,
+    Sampler,
+)
+from gobelin.generation.generators.flow import Flow, FlowSampler, _Learning
 from gobelin.networks.condition import Parts, hide
-from gobelin.runtime import Runtime, generator
-from gobelin.train import Settings, run
+from gobelin.networks.training import Settings, run
 
 RUNTIME = Runtime(0, "cpu", "float32", 1)
-SMALL = Flow(width=32, depth=2, heads=2, batch=32, patch=4, rate=3e-3, warmup=10, half_life=30, jitter=0.2, begin=0.4)
+SMALL = Flow(
+    width=32,
+    depth=2,
+    heads=2,
+    batch=32,
+    patch=4,
+    rate=3e-3,
+    warmup=10,
+    half_life=30,
+    jitter=0.2,
+    begin=0.4,
+)
 GOLDEN = Path(__file__).parents[1] / "golden" / "flow_losses.json"
 
 
@@ -60,10 +78,18 @@ def test_obeys_the_contract(sampler: FlowSampler) -> None:
 
 
 @pytest.mark.parametrize(("guidance", "shift"), [(0.0, 0.0), (1.0, 1.0), (1.5, 1.5)])
-def test_a_closed_form_velocity_makes_its_gaussian(sampler: FlowSampler, guidance: float, shift: float) -> None:
+def test_a_closed_form_velocity_makes_its_gaussian(
+    sampler: FlowSampler, guidance: float, shift: float
+) -> None:
     """With one variance for all classes a guided Gaussian flow is again one: its mean moves by g, its deviation stays."""
     for target, mean in ((0, -0.4), (1, 0.4)):
-        made = make(closed_form(sampler), asking(40, target), Controls(guidance, steps=200)).astype(float) / 127.5 - 1
+        made = (
+            make(closed_form(sampler), asking(40, target), Controls(guidance, steps=200)).astype(
+                float
+            )
+            / 127.5
+            - 1
+        )
         assert made.mean() == pytest.approx(shift * mean, abs=0.01)
         assert made.std() == pytest.approx(0.1, abs=0.01)
 
@@ -71,13 +97,21 @@ def test_a_closed_form_velocity_makes_its_gaussian(sampler: FlowSampler, guidanc
 def test_guidance_one_is_the_asked_and_zero_the_free_velocity(sampler: FlowSampler) -> None:
     """To the bit, for the trained network."""
     parts = sampler.learned.parts("flow", asking(3, target=1, hint=1))
-    signal, time, reach = torch.randn(3, 3, 16, 16, generator=generator(0, "u")), torch.full((3,), 0.4), torch.full((3,), 0.2)
+    signal, time, reach = (
+        torch.randn(3, 3, 16, 16, generator=generator(0, "u")),
+        torch.full((3,), 0.4),
+        torch.full((3,), 0.2),
+    )
     with torch.no_grad():
         asked = sampler.velocity(signal, time, sampler.velocity.embedding(parts), reach=reach)
-        free = sampler.velocity(signal, time, sampler.velocity.embedding(parts.nothing()), reach=reach)
+        free = sampler.velocity(
+            signal, time, sampler.velocity.embedding(parts.nothing()), reach=reach
+        )
         assert torch.equal(sampler.field(parts, 1.0, 0.2)(signal, 0.4), asked)
         assert torch.equal(sampler.field(parts, 0.0, 0.2)(signal, 0.4), free)
-        assert torch.allclose(sampler.field(parts, 3.0, 0.2)(signal, 0.4), 3 * asked - 2 * free, atol=1e-4)
+        assert torch.allclose(
+            sampler.field(parts, 3.0, 0.2)(signal, 0.4), 3 * asked - 2 * free, atol=1e-4
+        )
     assert not torch.allclose(asked, free, atol=1e-2)
 
 
@@ -100,9 +134,15 @@ def test_two_modes_are_kept(tmp_path: Path) -> None:
     """Flat images of two colours, no condition at all: each colour between a quarter and three quarters, hardly any between."""
     rng = np.random.default_rng(0)
     label = np.arange(200) % 2
-    images = np.clip(COLOURS[label][:, None, None] + rng.normal(0, 10, (200, 16, 16, 3)), 0, 255).astype(np.uint8)
+    images = np.clip(
+        COLOURS[label][:, None, None] + rng.normal(0, 10, (200, 16, 16, 3)), 0, 255
+    ).astype(np.uint8)
     nothing = Condition((), torch.zeros(200, 0, 1), torch.zeros(200, 0, dtype=torch.bool))
-    made = make(fit(ImageRows(images, nothing), tmp_path, 250), nothing.rows(range(100))).astype(float).mean((1, 2))
+    made = (
+        make(fit(ImageRows(images, nothing), tmp_path, 250), nothing.rows(range(100)))
+        .astype(float)
+        .mean((1, 2))
+    )
     assert 0.25 < (made[:, 0] > made[:, 2]).mean() < 0.75
     nearest = np.linalg.norm(made[:, None] - COLOURS, axis=2).min(1)
     assert np.median(nearest) < 0.25 * np.linalg.norm(COLOURS[0] - COLOURS[1])
@@ -111,14 +151,18 @@ def test_two_modes_are_kept(tmp_path: Path) -> None:
 def test_every_subset_is_shown_in_training() -> None:
     """Of two fields and a target all eight subsets, the empty and the whole too, in the share that a batch hides."""
     n = 4000
-    parts = Parts(torch.ones(n, 2, 4), torch.ones(n, 2, dtype=torch.bool), torch.zeros(n, dtype=torch.long))
+    parts = Parts(
+        torch.ones(n, 2, 4), torch.ones(n, 2, dtype=torch.bool), torch.zeros(n, dtype=torch.long)
+    )
     kept = hide(parts, generator(0, "hide"), SMALL.whole)
     subset = torch.cat([kept.present, kept.target[:, None] >= 0], dim=1).long()
     count = {s: int((subset == torch.tensor(s)).all(1).sum()) for s in product((0, 1), repeat=3)}
     assert min(count.values()) > 0.02 * n and count[1, 1, 1] > SMALL.whole * n
 
 
-def test_long_strides_are_learned_from_every_subset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_long_strides_are_learned_from_every_subset(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """A quarter of the rows, as many of them among those that keep everything as in the whole batch, towards the end alone."""
     rows, told = planted(64), list[float]()
     far = _Learning(replace(SMALL, batch=64, shortcuts=0.25), rows, RUNTIME.apply()).far(64)
@@ -146,7 +190,11 @@ def test_an_image_is_its_seeds_and_not_its_batchs(sampler: FlowSampler) -> None:
     whole = make(sampler, condition).astype(int)
     singly = make(sampler, condition, Controls(batch=1)).astype(int)
     assert np.abs(whole - singly).max() <= 2
-    assert [len(block) for block in sampler.sample(condition, range(13), Controls(batch=5))] == [5, 5, 3]
+    assert [len(block) for block in sampler.sample(condition, range(13), Controls(batch=5))] == [
+        5,
+        5,
+        3,
+    ]
 
 
 def test_one_stride_reaches_either_mode(tmp_path: Path) -> None:
@@ -163,7 +211,9 @@ def test_one_stride_reaches_either_mode(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("evaluations", [1, 2, 3])
 def test_few_evaluations_paint_what_was_asked(sampler: FlowSampler, evaluations: int) -> None:
-    red, blue = (redder(make(sampler, asking(40, target=k), Controls(steps=evaluations))) for k in (0, 1))
+    red, blue = (
+        redder(make(sampler, asking(40, target=k), Controls(steps=evaluations))) for k in (0, 1)
+    )
     assert red.mean() >= 0.9 and blue.mean() <= 0.1
 
 
@@ -173,9 +223,17 @@ def test_strides_written_out(sampler: FlowSampler) -> None:
     u, half = torch.randn(3, 16, 16, generator=generator(3, "noise"))[None], torch.tensor([0.5])
     with torch.no_grad():
         for time in (0.0, 0.5):
-            u = u + sampler.velocity(u, torch.tensor([time]), sampler.velocity.embedding(parts), reach=half) / 2
+            u = (
+                u
+                + sampler.velocity(
+                    u, torch.tensor([time]), sampler.velocity.embedding(parts), reach=half
+                )
+                / 2
+            )
     made = next(sampler.sample(asking(1, target=1), [3], Controls(steps=2)))
-    assert np.abs(made[0] - ((u[0].permute(1, 2, 0).numpy() + 1) * 127.5).clip(0, 255)).max() <= 0.51
+    assert (
+        np.abs(made[0] - ((u[0].permute(1, 2, 0).numpy() + 1) * 127.5).clip(0, 255)).max() <= 0.51
+    )
 
 
 def test_noise_is_the_named_stream(sampler: FlowSampler) -> None:
@@ -186,9 +244,24 @@ def test_noise_is_the_named_stream(sampler: FlowSampler) -> None:
         embedded, none = sampler.velocity.embedding(parts), torch.zeros(1)
         for k in range(4):
             first = sampler.velocity(u, torch.tensor([k / 4]), embedded, reach=none)
-            u = u + (first + sampler.velocity(u + first / 4, torch.tensor([(k + 1) / 4]), embedded, reach=none)) / 8
-    made = next(replace(sampler, settings=replace(SMALL, solver="heun")).sample(asking(1, target=1), [3], Controls(steps=8)))
-    assert np.abs(made[0] - ((u[0].permute(1, 2, 0).numpy() + 1) * 127.5).clip(0, 255)).max() <= 0.51
+            u = (
+                u
+                + (
+                    first
+                    + sampler.velocity(
+                        u + first / 4, torch.tensor([(k + 1) / 4]), embedded, reach=none
+                    )
+                )
+                / 8
+            )
+    made = next(
+        replace(sampler, settings=replace(SMALL, solver="heun")).sample(
+            asking(1, target=1), [3], Controls(steps=8)
+        )
+    )
+    assert (
+        np.abs(made[0] - ((u[0].permute(1, 2, 0).numpy() + 1) * 127.5).clip(0, 255)).max() <= 0.51
+    )
 
 
 def test_saved_and_loaded_is_the_same(sampler: FlowSampler, tmp_path: Path) -> None:
@@ -214,11 +287,15 @@ def test_a_damaged_folder_is_refused(sampler: FlowSampler, tmp_path: Path) -> No
         Flow().load(tmp_path / "flow", RUNTIME)
 
 
-def test_same_seed_same_weights_also_after_an_interruption(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_same_seed_same_weights_also_after_an_interruption(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Cut after step 55 and started again it goes on from the checkpoint of step 50, to the same bits."""
     rows, done = planted(40), list[int]()
     whole = fit(rows, tmp_path / "whole", 60)
-    monkeypatch.setattr("gobelin.generators.flow.Settings", partial(Settings, seconds=0.0))
+    monkeypatch.setattr(
+        "gobelin.generation.generators.flow.Settings", partial(Settings, seconds=0.0)
+    )
 
     def stop(what: str, step: int, total: int) -> None:
         if step == 55:
@@ -226,10 +303,17 @@ def test_same_seed_same_weights_also_after_an_interruption(monkeypatch: pytest.M
 
     with pytest.raises(KeyboardInterrupt):
         SMALL.fit(rows, rows, Context(RUNTIME, tmp_path / "cut", 60, stop))
-    again = SMALL.fit(rows, rows, Context(RUNTIME, tmp_path / "cut", 60, lambda what, step, total: done.append(step)))
+    again = SMALL.fit(
+        rows,
+        rows,
+        Context(RUNTIME, tmp_path / "cut", 60, lambda what, step, total: done.append(step)),
+    )
     assert done == list(range(51, 61))
     assert again.fingerprint() == whole.fingerprint()
-    assert fit(rows, tmp_path / "other", 60, replace(SMALL, rate=1e-3)).fingerprint() != whole.fingerprint()
+    assert (
+        fit(rows, tmp_path / "other", 60, replace(SMALL, rate=1e-3)).fingerprint()
+        != whole.fingerprint()
+    )
 
 
 @pytest.mark.parametrize("size", [(20, 28, 1), (33, 17, 4), (16, 16, 3)])
@@ -245,7 +329,9 @@ def test_padding_repeats_the_edge_and_is_cut_off(sampler: FlowSampler, tmp_path:
     assert signal.shape == (20, 3, 20, 24)
     assert torch.equal(signal[:, :, :18, 21:], signal[:, :, :18, 20:21].expand(-1, -1, -1, 3))
     made = make(replace(flow, velocity=Ramp()), asking(1), Controls(steps=1))
-    assert np.abs(made[0, :, :, 0].astype(int) - np.arange(21) * 5).max() <= 1  # the ramp's left part, uncut and unmoved
+    assert (
+        np.abs(made[0, :, :, 0].astype(int) - np.arange(21) * 5).max() <= 1
+    )  # the ramp's left part, uncut and unmoved
 
 
 class Ramp(nn.Module):
@@ -272,7 +358,9 @@ def test_loss_of_a_row(sampler: FlowSampler) -> None:
 def test_number_targets(tmp_path: Path) -> None:
     """Brightness is the number: larger must be brighter."""
     number = torch.rand(100, generator=generator(0, "number"))
-    images = np.broadcast_to((number.numpy() * 255).astype(np.uint8)[:, None, None, None], (100, 16, 16, 1))
+    images = np.broadcast_to(
+        (number.numpy() * 255).astype(np.uint8)[:, None, None, None], (100, 16, 16, 1)
+    )
     nothing = torch.zeros(100, 0, 4), torch.zeros(100, 0, dtype=torch.bool)
     sampler = fit(ImageRows(images, Condition((), *nothing, number)), tmp_path, 150)
     asked = torch.linspace(0.1, 0.9, 60)
@@ -286,10 +374,12 @@ def test_first_losses_are_the_golden_ones(monkeypatch: pytest.MonkeyPatch, tmp_p
 
     def watched(*arguments: object) -> object:
         step = arguments[0].step
-        arguments[0].step = lambda batch, rng: losses.append(float((out := step(batch, rng))["loss"])) or out
+        arguments[0].step = lambda batch, rng: (
+            losses.append(float((out := step(batch, rng))["loss"])) or out
+        )
         return run(*arguments)
 
-    monkeypatch.setattr("gobelin.generators.flow.run", watched)
+    monkeypatch.setattr("gobelin.generation.generators.flow.run", watched)
     fit(planted(40), tmp_path, 5, replace(SMALL, warmup=0, begin=0.5))
     if not GOLDEN.exists():
         GOLDEN.write_text(json.dumps(losses) + "\n")
@@ -303,7 +393,9 @@ def test_mistakes_are_named(sampler: FlowSampler, tmp_path: Path) -> None:
     with pytest.raises(GobelinError, match="16 to 256 pixels, found 8 x 8"):
         fit(planted(20, 8, 8), tmp_path, 1)
     with pytest.raises(GobelinError, match="learned from fields hint"):
-        make(sampler, Condition(("other",), torch.zeros(1, 1, 4), torch.ones(1, 1, dtype=torch.bool)))
+        make(
+            sampler, Condition(("other",), torch.zeros(1, 1, 4), torch.ones(1, 1, dtype=torch.bool))
+        )
     with pytest.raises(ValueError, match="multiple of heads"):
         Flow(width=10, heads=3)
 

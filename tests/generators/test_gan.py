@@ -12,17 +12,26 @@ import torch
 from discs import COLOURS, asking, make, planted, redder
 from torch import Tensor, nn
 
-from gobelin import catalog, config
-from gobelin.errors import GobelinError
-from gobelin.generators import Condition, Context, Controls, Generator, ImageRows, Sampler
-from gobelin.generators.gan import Amount, Gan, GanSampler, _batches, _Duel
+from gobelin.core import catalog, config
+from gobelin.core.errors import GobelinError
+from gobelin.core.machine import Runtime, generator
+from gobelin.generation.generators import (
+    Condition,
+    Context,
+    Controls,
+    Generator,
+    ImageRows,
+    Sampler,
+)
+from gobelin.generation.generators.gan import Amount, Gan, GanSampler, _batches, _Duel
 from gobelin.networks.condition import Parts
 from gobelin.networks.convolution import differences, pixels_of, signal_of
-from gobelin.runtime import Runtime, generator
-from gobelin.settings import Settings
+from gobelin.workbench.run.settings import Settings
 
 RUNTIME = Runtime(0, "cpu", "float32", 1)
-SMALL = Gan(width=8, critic_width=8, code=8, batch=32, warmup=10, half_life=20, rate=2e-3, critic_rate=2e-3)
+SMALL = Gan(
+    width=8, critic_width=8, code=8, batch=32, warmup=10, half_life=20, rate=2e-3, critic_rate=2e-3
+)
 RECIPE = Path(__file__).parents[2] / "recipes" / "dcgan.toml"
 
 
@@ -71,12 +80,18 @@ def test_two_modes_are_kept(tmp_path: Path) -> None:
     from each of three seeds."""
     rng = np.random.default_rng(0)
     label = np.arange(200) % 2
-    images = np.clip(COLOURS[label][:, None, None] + rng.normal(0, 10, (200, 16, 16, 3)), 0, 255).astype(np.uint8)
+    images = np.clip(
+        COLOURS[label][:, None, None] + rng.normal(0, 10, (200, 16, 16, 3)), 0, 255
+    ).astype(np.uint8)
     nothing = Condition((), torch.zeros(200, 0, 1), torch.zeros(200, 0, dtype=torch.bool))
     rows = ImageRows(images, nothing)
     for seed in range(3):
         context = Context(replace(RUNTIME, seed=seed).apply(), tmp_path / str(seed), 200)
-        made = make(SMALL.fit(rows, rows, context), nothing.rows(range(100))).astype(float).mean((1, 2))
+        made = (
+            make(SMALL.fit(rows, rows, context), nothing.rows(range(100)))
+            .astype(float)
+            .mean((1, 2))
+        )
         assert 0.25 < (made[:, 0] > made[:, 2]).mean() < 0.75
         nearest = np.linalg.norm(made[:, None] - COLOURS, axis=2).min(1)
         assert np.median(nearest) < 0.25 * np.linalg.norm(COLOURS[0] - COLOURS[1])
@@ -87,7 +102,11 @@ def test_an_image_is_its_seeds_and_not_its_batchs(sampler: GanSampler) -> None:
     whole = make(sampler, condition).astype(int)
     singly = make(sampler, condition, Controls(batch=1)).astype(int)
     assert np.abs(whole - singly).max() <= 2
-    assert [len(block) for block in sampler.sample(condition, range(13), Controls(batch=5))] == [5, 5, 3]
+    assert [len(block) for block in sampler.sample(condition, range(13), Controls(batch=5))] == [
+        5,
+        5,
+        3,
+    ]
 
 
 def test_noise_is_the_named_stream(sampler: GanSampler) -> None:
@@ -113,10 +132,13 @@ def test_same_seed_same_weights_also_after_an_interruption(tmp_path: Path) -> No
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("gobelin.train.Settings.seconds", 0.0)
+        patch.setattr("gobelin.networks.training.Settings.seconds", 0.0)
         SMALL.fit(rows, rows, Context(RUNTIME, tmp_path / "cut", 60, stop))
     assert fit(rows, tmp_path / "cut", 60).fingerprint() == whole.fingerprint()
-    assert fit(rows, tmp_path / "other", 60, replace(SMALL, penalty=1.0)).fingerprint() != whole.fingerprint()
+    assert (
+        fit(rows, tmp_path / "other", 60, replace(SMALL, penalty=1.0)).fingerprint()
+        != whole.fingerprint()
+    )
 
 
 class Linear(nn.Module):
@@ -136,8 +158,13 @@ def test_the_measured_slope_of_a_linear_critic_is_its_weight(tmp_path: Path) -> 
         task, real, parts = duel(replace(SMALL, reach=reach, overfit=1.0))
         task.critic = Linear(real[0].numel())  # type: ignore[assignment]
         task.optimisers["critic"] = torch.optim.SGD(task.critic.parameters(), 0.0)  # type: ignore[index]
-        found = [float(task.teach_critic(real, -real, parts, generator(k, "step"))[1].detach()) for k in range(200)]
-        assert np.mean(found) == pytest.approx(2 * float(task.critic.weight.detach().square().sum()), rel=0.05)
+        found = [
+            float(task.teach_critic(real, -real, parts, generator(k, "step"))[1].detach())
+            for k in range(200)
+        ]
+        assert np.mean(found) == pytest.approx(
+            2 * float(task.critic.weight.detach().square().sum()), rel=0.05
+        )
 
 
 def test_the_critic_sees_how_much_a_batch_differs(tmp_path: Path) -> None:
@@ -145,11 +172,16 @@ def test_the_critic_sees_how_much_a_batch_differs(tmp_path: Path) -> None:
     over is judged otherwise than the same image among others."""
     x = torch.randn(8, 5, 3, 2, generator=generator(0, "x"))
     wanted = x.numpy().reshape(2, 4, 5, 3, 2).std(1).mean((2, 3))
-    assert torch.allclose(differences(x, 2), torch.from_numpy(wanted).repeat_interleave(4, 0), atol=1e-5)
+    assert torch.allclose(
+        differences(x, 2), torch.from_numpy(wanted).repeat_interleave(4, 0), atol=1e-5
+    )
     task, real, parts = duel(replace(SMALL, deviation="always"))
     alike = real[:1].expand_as(real)
     with torch.no_grad():
-        alone, beside = task.critic(real, parts), task.critic(torch.cat([real, alike]), Parts.together([parts] * 2), 2)
+        alone, beside = (
+            task.critic(real, parts),
+            task.critic(torch.cat([real, alike]), Parts.together([parts] * 2), 2),
+        )
         assert torch.allclose(beside[: len(real)], alone, atol=1e-5)
         assert abs(float(beside[len(real)] - alone[0])) > 1e-4
 
@@ -163,7 +195,10 @@ def test_for_a_small_reach_the_measured_slope_is_autograds() -> None:
         x = images.clone().requires_grad_(True)
         (slope,) = torch.autograd.grad(task.critic(x, parts).sum(), x)
         exact = exact + slope.square().sum((1, 2, 3)).mean()
-    found = [float(task.teach_critic(real, made, parts, generator(k, "step"))[1].detach()) for k in range(400)]
+    found = [
+        float(task.teach_critic(real, made, parts, generator(k, "step"))[1].detach())
+        for k in range(400)
+    ]
     assert np.mean(found) == pytest.approx(float(exact), rel=0.1)
 
 
@@ -174,8 +209,14 @@ def test_losses_in_closed_form(loss: str) -> None:
     made = -real
     with torch.no_grad():
         a, b = (task.critic(x, parts).double().numpy() for x in (real, made))
-    expected = np.log1p(np.exp(b - a)).mean() if loss == "relativistic" else (np.log1p(np.exp(-a)) + np.log1p(np.exp(b))).mean()
-    assert float(task.teach_critic(real, made, parts, generator(0, "step"))[0].detach()) == pytest.approx(expected, rel=1e-4)
+    expected = (
+        np.log1p(np.exp(b - a)).mean()
+        if loss == "relativistic"
+        else (np.log1p(np.exp(-a)) + np.log1p(np.exp(b))).mean()
+    )
+    assert float(
+        task.teach_critic(real, made, parts, generator(0, "step"))[0].detach()
+    ) == pytest.approx(expected, rel=1e-4)
 
 
 class Remembers(nn.Module):
@@ -183,7 +224,11 @@ class Remembers(nn.Module):
 
     def __init__(self, train: np.ndarray, valid: np.ndarray, others: float) -> None:
         super().__init__()
-        self.train_images, self.valid_images, self.others = signal_of(train), signal_of(valid), others
+        self.train_images, self.valid_images, self.others = (
+            signal_of(train),
+            signal_of(valid),
+            others,
+        )
 
     def forward(self, image: Tensor, parts: Parts, groups: int = 1) -> Tensor:
         def among(known: Tensor) -> Tensor:
@@ -194,9 +239,14 @@ class Remembers(nn.Module):
 
 
 @pytest.mark.parametrize(("others", "rises"), [(-0.9, True), (0.9, False)])
-def test_augmentation_follows_a_critic_that_tells_train_from_valid(others: float, rises: bool) -> None:
+def test_augmentation_follows_a_critic_that_tells_train_from_valid(
+    others: float, rises: bool
+) -> None:
     rows = planted(80)
-    train, valid = (ImageRows(rows.images[i], rows.condition.rows(i), rows.classes) for i in (range(40), range(40, 80)))
+    train, valid = (
+        ImageRows(rows.images[i], rows.condition.rows(i), rows.classes)
+        for i in (range(40), range(40, 80))
+    )
     task = _Duel(replace(SMALL, growth=32 * 8 * 10), train, valid, RUNTIME.apply())
     task.critic = Remembers(train.images, valid.images, others)  # type: ignore[assignment]
     task.amount.share.fill_(0.0 if rises else 0.5)
@@ -213,7 +263,13 @@ def test_the_amount_is_a_share_of_the_images() -> None:
     amount, images = Amount(), torch.rand(400, 3, 16, 16, generator=generator(0, "images"))
     for share in (0.0, 0.5, 1.0):
         amount.share.fill_(share)
-        changed = (amount.changed(images, generator(1, "change")) != images).flatten(1).any(1).float().mean()
+        changed = (
+            (amount.changed(images, generator(1, "change")) != images)
+            .flatten(1)
+            .any(1)
+            .float()
+            .mean()
+        )
         assert float(changed) == pytest.approx(share, abs=0.08)
     one, none = torch.ones(4), -torch.ones(4)
     amount.follow(one, none, none, 0.5, 0.3)
@@ -225,10 +281,16 @@ def test_the_plain_recipe_is_settings_and_trains(tmp_path: Path) -> None:
     said = tomllib.loads(RECIPE.read_text(encoding="utf-8"))
     how = config.build(Settings, said, str(RECIPE)).completed().generator
     assert how.name == "gan" and how.settings["critic_norm"] and how.settings["loss"] == "plain"
-    plain = catalog.build("generators", how.name, {**how.settings, "width": 8, "critic_width": 8, "batch": 16})
+    plain = catalog.build(
+        "generators", how.name, {**how.settings, "width": 8, "critic_width": 8, "batch": 16}
+    )
     sampler = fit(planted(40), tmp_path, 12, plain)
     assert make(sampler, asking(3)).shape == (3, 16, 16, 3)
-    assert sampler.history[-1]["slope"] == 0 and sampler.history[-1]["changed"] == 0 and sampler.history[-1]["critic"] > 0
+    assert (
+        sampler.history[-1]["slope"] == 0
+        and sampler.history[-1]["changed"] == 0
+        and sampler.history[-1]["critic"] > 0
+    )
 
 
 @pytest.mark.parametrize("size", [(20, 28, 1), (33, 17, 4)])
@@ -240,7 +302,9 @@ def test_any_size_and_channels(tmp_path: Path, size: tuple[int, int, int]) -> No
 def test_number_targets(tmp_path: Path) -> None:
     """Brightness is the number: larger must be brighter."""
     number = torch.rand(100, generator=generator(0, "number"))
-    images = np.broadcast_to((number.numpy() * 255).astype(np.uint8)[:, None, None, None], (100, 16, 16, 1))
+    images = np.broadcast_to(
+        (number.numpy() * 255).astype(np.uint8)[:, None, None, None], (100, 16, 16, 1)
+    )
     nothing = torch.zeros(100, 0, 4), torch.zeros(100, 0, dtype=torch.bool)
     sampler = fit(ImageRows(images, Condition((), *nothing, number)), tmp_path, 300)
     asked = torch.linspace(0.1, 0.9, 60)
@@ -255,7 +319,10 @@ def test_training_is_watched(tmp_path: Path) -> None:
     assert len(seen) > 2 and seen[200] < seen[min(seen)]
     assert {p.name for p in (tmp_path / "samples").iterdir()} == {f"{step}.png" for step in seen}
     few = fit(planted(15), tmp_path / "few", 200)
-    assert not any("held_out" in line for line in few.history) and not (tmp_path / "few" / "samples").exists()
+    assert (
+        not any("held_out" in line for line in few.history)
+        and not (tmp_path / "few" / "samples").exists()
+    )
 
 
 def test_mistakes_are_named(sampler: GanSampler, tmp_path: Path) -> None:
@@ -264,7 +331,9 @@ def test_mistakes_are_named(sampler: GanSampler, tmp_path: Path) -> None:
     with pytest.raises(GobelinError, match="16 to 256 pixels, found 8 x 8"):
         fit(planted(20, 8, 8), tmp_path, 1)
     with pytest.raises(GobelinError, match="learned from fields hint"):
-        make(sampler, Condition(("other",), torch.zeros(1, 1, 4), torch.ones(1, 1, dtype=torch.bool)))
+        make(
+            sampler, Condition(("other",), torch.zeros(1, 1, 4), torch.ones(1, 1, dtype=torch.bool))
+        )
 
 
 def test_minutes_become_steps() -> None:

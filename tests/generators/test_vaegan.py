@@ -10,10 +10,17 @@ import pytest
 import torch
 from discs import asking, make, planted, redder
 
-from gobelin.errors import GobelinError
-from gobelin.generators import Condition, Context, Controls, Generator, ImageRows, Sampler
-from gobelin.generators.vaegan import Vaegan, VaeganSampler
-from gobelin.runtime import Runtime, generator
+from gobelin.core.errors import GobelinError
+from gobelin.core.machine import Runtime, generator
+from gobelin.generation.generators import (
+    Condition,
+    Context,
+    Controls,
+    Generator,
+    ImageRows,
+    Sampler,
+)
+from gobelin.generation.generators.vaegan import Vaegan, VaeganSampler
 
 RUNTIME = Runtime(0, "cpu", "float32", 1)
 SMALL = Vaegan(width=8, code=8, batch=32, prior_width=64, prior_depth=2)
@@ -91,7 +98,10 @@ def test_same_seed_same_weights_also_after_an_interruption(tmp_path: Path) -> No
     with pytest.raises(KeyboardInterrupt):
         SMALL.fit(rows, rows, Context(RUNTIME, tmp_path / "cut", 60, stop))
     assert fit(rows, tmp_path / "cut", 60).fingerprint() == whole.fingerprint()
-    assert fit(rows, tmp_path / "other", 60, replace(SMALL, start=0.5)).fingerprint() != whole.fingerprint()
+    assert (
+        fit(rows, tmp_path / "other", 60, replace(SMALL, start=0.5)).fingerprint()
+        != whole.fingerprint()
+    )
 
 
 @pytest.mark.parametrize("size", [(20, 28, 1), (33, 17, 4)])
@@ -103,7 +113,9 @@ def test_any_size_and_channels(tmp_path: Path, size: tuple[int, int, int]) -> No
 def test_number_targets(tmp_path: Path) -> None:
     """Brightness is the number: larger must be brighter."""
     number = torch.rand(100, generator=generator(0, "number"))
-    images = np.broadcast_to((number.numpy() * 255).astype(np.uint8)[:, None, None, None], (100, 16, 16, 1))
+    images = np.broadcast_to(
+        (number.numpy() * 255).astype(np.uint8)[:, None, None, None], (100, 16, 16, 1)
+    )
     nothing = torch.zeros(100, 0, 4), torch.zeros(100, 0, dtype=torch.bool)
     sampler = fit(ImageRows(images, Condition((), *nothing, number)), tmp_path, 120)
     asked = torch.linspace(0.1, 0.9, 60)
@@ -117,7 +129,9 @@ def test_mistakes_are_named(sampler: VaeganSampler, tmp_path: Path) -> None:
     with pytest.raises(GobelinError, match="16 to 256 pixels, found 8 x 8"):
         fit(planted(20, 8, 8), tmp_path, 1)
     with pytest.raises(GobelinError, match="learned from fields hint"):
-        make(sampler, Condition(("other",), torch.zeros(1, 1, 4), torch.ones(1, 1, dtype=torch.bool)))
+        make(
+            sampler, Condition(("other",), torch.zeros(1, 1, 4), torch.ones(1, 1, dtype=torch.bool))
+        )
 
 
 def test_minutes_become_steps() -> None:

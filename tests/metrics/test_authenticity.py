@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gobelin.metrics import TooFew, authenticity
+from gobelin.quality.metrics import TooFew, authenticity
 
 
 def slow(x: np.ndarray, y: np.ndarray) -> list[bool]:
@@ -41,7 +41,10 @@ def test_planted_copies_lower_it_by_their_share(share: float) -> None:
 def test_fresh_rows_score_more_the_more_columns_there_are() -> None:
     """In many columns the nearest row is often one that many rows have for a neighbour, and its own is near: so the floor."""
     few, many = (
-        np.mean([authenticity.scores(draw(2000, w, k), draw(2000, w, k + 50)).value for k in range(3)]) for w in (2, 32)
+        np.mean(
+            [authenticity.scores(draw(2000, w, k), draw(2000, w, k + 50)).value for k in range(3)]
+        )
+        for w in (2, 32)
     )
     assert few == pytest.approx(0.39, abs=0.03) and many == pytest.approx(0.79, abs=0.03)
 

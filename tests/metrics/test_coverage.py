@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gobelin.errors import GobelinError
-from gobelin.metrics import TooFew, coverage
+from gobelin.core.errors import GobelinError
+from gobelin.quality.metrics import TooFew, coverage
 
 
 def slow(x: np.ndarray, y: np.ndarray, k: int) -> dict[str, float]:
@@ -21,9 +21,12 @@ def slow(x: np.ndarray, y: np.ndarray, k: int) -> dict[str, float]:
 
     d, r_x, r_y = squares(x, y), radii(x), radii(y)
     return {
-        "precision": np.mean([any(d[i, j] <= r_x[i] for i in range(len(x))) for j in range(len(y))]),
+        "precision": np.mean(
+            [any(d[i, j] <= r_x[i] for i in range(len(x))) for j in range(len(y))]
+        ),
         "recall": np.mean([any(d[i, j] <= r_y[j] for j in range(len(y))) for i in range(len(x))]),
-        "density": sum(d[i, j] < r_x[i] for i in range(len(x)) for j in range(len(y))) / (k * len(y)),
+        "density": sum(d[i, j] < r_x[i] for i in range(len(x)) for j in range(len(y)))
+        / (k * len(y)),
         "coverage": np.mean([any(d[i, j] < r_x[i] for j in range(len(y))) for i in range(len(x))]),
     }
 
@@ -44,12 +47,20 @@ CASES = {
     "collapsed to one row": (rows(80, 3, 0), np.repeat(rows(1, 3, 1), 30, 0)),
     "all rows equal": (np.full((20, 3), 0.1, np.float32), np.full((15, 3), 0.1, np.float32)),
     "far from zero": (rows(80, 3, 0) + np.float32(3e4), rows(70, 3, 1) + np.float32(3e4)),
-    "an outlier": (np.concatenate([rows(80, 3, 0), np.full((1, 3), 1e6, np.float32)]), rows(70, 3, 1)),
-    "under float32 beside an outlier": (rows(60, 3, 0, 1e-25), np.concatenate([rows(60, 3, 1, 1e-25), np.ones((1, 3))])),
+    "an outlier": (
+        np.concatenate([rows(80, 3, 0), np.full((1, 3), 1e6, np.float32)]),
+        rows(70, 3, 1),
+    ),
+    "under float32 beside an outlier": (
+        rows(60, 3, 0, 1e-25),
+        np.concatenate([rows(60, 3, 1, 1e-25), np.ones((1, 3))]),
+    ),
     "another place": (rows(60, 3, 0, 1e-3), rows(60, 3, 1, 1e-3) + np.float32(5)),
     "huge": (rows(60, 3, 0, 1e18), rows(60, 3, 1, 1e18)),
     "tiny": (rows(60, 3, 0, 1e-20), rows(60, 3, 1, 1e-20)),
-    "float64, closer than float32 can tell": tuple(1 + 1e-9 * rows(60, 3, k).astype(np.float64) for k in range(2)),
+    "float64, closer than float32 can tell": tuple(
+        1 + 1e-9 * rows(60, 3, k).astype(np.float64) for k in range(2)
+    ),
 }
 
 
@@ -70,10 +81,15 @@ def test_many_blocks_equal_the_brute_force() -> None:
 
     r_x, r_y = (np.partition(squares(z, z), k, axis=1)[:, k] for z in (x, y))
     d = squares(x, y)
-    assert fast(x, y) == pytest.approx({
-        "precision": (d <= r_x[:, None]).any(0).mean(), "recall": (d <= r_y).any(1).mean(),
-        "density": (d < r_x[:, None]).sum() / (k * 1500), "coverage": (d < r_x[:, None]).any(1).mean(),
-    }, rel=1e-12)  # fmt: skip
+    assert fast(x, y) == pytest.approx(
+        {
+            "precision": (d <= r_x[:, None]).any(0).mean(),
+            "recall": (d <= r_y).any(1).mean(),
+            "density": (d < r_x[:, None]).sum() / (k * 1500),
+            "coverage": (d < r_x[:, None]).any(1).mean(),
+        },
+        rel=1e-12,
+    )
 
 
 def test_equal_distributions_reach_what_is_expected() -> None:
@@ -81,7 +97,9 @@ def test_equal_distributions_reach_what_is_expected() -> None:
     n, m, k = 2000, 1500, 5
     expected = 1 - np.prod([(n - i) / (m + n - i) for i in range(1, k + 1)])
     found = fast(rows(n, 8, 0), rows(m, 8, 1), k)
-    assert found["coverage"] == pytest.approx(expected, abs=0.02) and found["density"] == pytest.approx(1, abs=0.1)
+    assert found["coverage"] == pytest.approx(expected, abs=0.02) and found[
+        "density"
+    ] == pytest.approx(1, abs=0.1)
 
 
 def test_a_dropped_mode_lowers_recall_and_coverage_only() -> None:
@@ -90,12 +108,19 @@ def test_a_dropped_mode_lowers_recall_and_coverage_only() -> None:
     y = rows(600, 2, 1) + centres[np.arange(600) % 3]
     found = fast(x, y)
     assert found["precision"] > 0.95 and found["recall"] == pytest.approx(0.75, abs=0.02)
-    assert found["coverage"] == pytest.approx(0.75, abs=0.03) and found["density"] == pytest.approx(1, abs=0.15)
+    assert found["coverage"] == pytest.approx(0.75, abs=0.03) and found["density"] == pytest.approx(
+        1, abs=0.15
+    )
 
 
 def test_intervals_hold_the_value_and_count_their_rows() -> None:
     found = coverage.scores(rows(300, 4, 0), rows(200, 4, 1))
-    assert {name: f.n for name, f in found.items()} == {"precision": 200, "recall": 300, "density": 200, "coverage": 300}
+    assert {name: f.n for name, f in found.items()} == {
+        "precision": 200,
+        "recall": 300,
+        "density": 200,
+        "coverage": 300,
+    }
     assert all(f.low <= f.value <= f.high for f in found.values())
     same = coverage.scores(rows(300, 4, 0), rows(300, 4, 0))
     assert same["precision"].value == 1.0 and same["precision"].low < 1.0

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from gobelin.errors import GobelinError
-from gobelin.metrics import TooFew, frechet
+from gobelin.core.errors import GobelinError
+from gobelin.quality.metrics import TooFew, frechet
 
 
 def turned(values: np.ndarray, seed: int) -> np.ndarray:
@@ -26,12 +26,16 @@ def by_square_root(x: np.ndarray, y: np.ndarray) -> float:
 def skewed(n: int, width: int, seed: int) -> np.ndarray:
     """Correlated, skewed rows, as features behind a rectifier are."""
     rng = np.random.default_rng(seed)
-    return np.maximum(rng.normal(size=(n, width)) @ rng.normal(size=(width, width)) / np.sqrt(width) + 0.2, 0)
+    return np.maximum(
+        rng.normal(size=(n, width)) @ rng.normal(size=(width, width)) / np.sqrt(width) + 0.2, 0
+    )
 
 
 def test_one_dimension_in_closed_form() -> None:
     a, b = np.array([[4.0]]), np.array([[0.25]])
-    assert frechet.gaussians(np.array([1.0]), a, np.array([-2.0]), b) == pytest.approx(9 + (2 - 0.5) ** 2)
+    assert frechet.gaussians(np.array([1.0]), a, np.array([-2.0]), b) == pytest.approx(
+        9 + (2 - 0.5) ** 2
+    )
 
 
 @pytest.mark.parametrize("zeros", [0, 5, 19])
@@ -75,7 +79,9 @@ def test_the_bound_holds_where_both_stretch_in_different_directions(big: float) 
     assert abs(found - (s * t).sum()) <= bound
 
 
-def test_where_the_bound_is_too_wide_singular_values_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_the_bound_is_too_wide_singular_values_decide(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     a, b = turned(np.linspace(0.1, 1, 20), 1), turned(np.linspace(0.2, 3, 20), 2)
     fast = frechet.gaussians(np.zeros(20), a, np.zeros(20), b)
     monkeypatch.setattr(frechet, "by_eigenvalues", lambda a, b: (123.0, np.inf))
@@ -85,7 +91,9 @@ def test_where_the_bound_is_too_wide_singular_values_decide(monkeypatch: pytest.
 def test_both_all_zero() -> None:
     nothing = np.zeros((3, 3))
     assert frechet.gaussians(np.ones(3), nothing, np.zeros(3), nothing) == 3.0
-    assert frechet.distance(np.full((9, 3), 0.1), np.full((9, 3), 0.1)) == pytest.approx(0, abs=1e-15)
+    assert frechet.distance(np.full((9, 3), 0.1), np.full((9, 3), 0.1)) == pytest.approx(
+        0, abs=1e-15
+    )
 
 
 @pytest.mark.parametrize(("n", "m", "width"), [(300, 400, 24), (600, 500, 64)])
@@ -97,7 +105,9 @@ def test_equals_a_general_matrix_square_root(n: int, m: int, width: int) -> None
 def test_float32_rows_far_from_zero_lose_nothing() -> None:
     """A mean ten thousand times the spread: sums of squares would cancel, deviations don't."""
     x, y = ((skewed(5000, 8, k) + 1e4).astype(np.float32) for k in range(2))
-    assert frechet.distance(x, y) == pytest.approx(frechet.distance(x.astype(float) - 1e4, y.astype(float) - 1e4), rel=1e-6)
+    assert frechet.distance(x, y) == pytest.approx(
+        frechet.distance(x.astype(float) - 1e4, y.astype(float) - 1e4), rel=1e-6
+    )
 
 
 def test_it_is_symmetric_and_scales_with_the_square() -> None:
@@ -135,7 +145,9 @@ def test_corrected_is_the_jackknife_by_hand() -> None:
     found = frechet.corrected(x, y, groups, 3)
     assert found.value == pytest.approx(groups * whole - (groups - 1) * np.mean(left), rel=1e-7)
     error = np.sqrt((groups - 1) / groups * ((left - np.mean(left)) ** 2).sum())
-    assert found.high - found.value == pytest.approx(2.364624 * error, rel=1e-5)  # t, 7 degrees, 97.5 %
+    assert found.high - found.value == pytest.approx(
+        2.364624 * error, rel=1e-5
+    )  # t, 7 degrees, 97.5 %
 
 
 def test_corrected_agrees_with_the_line_of_chong_and_forsyth() -> None:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import special
 
-from gobelin.errors import GobelinError
-from gobelin.evidence import Interval
-from gobelin.metrics import TooFew, kernel
+from gobelin.core.errors import GobelinError
+from gobelin.evidence.intervals import Interval
+from gobelin.quality.metrics import TooFew, kernel
 
 
 def slow(x: np.ndarray, y: np.ndarray) -> float:
@@ -35,7 +35,9 @@ def test_equals_the_double_loop(n: int, m: int, width: int) -> None:
     assert kernel.distance(x, y).value == pytest.approx(slow(x, y), rel=1e-11)
 
 
-@pytest.mark.parametrize(("n", "m", "width", "far"), [(3, 4, 2, 0), (30, 23, 5, 0), (23, 40, 1, 1e5)])
+@pytest.mark.parametrize(
+    ("n", "m", "width", "far"), [(3, 4, 2, 0), (30, 23, 5, 0), (23, 40, 1, 1e5)]
+)
 def test_the_gaussian_kernel_equals_the_double_loop(n: int, m: int, width: int, far: float) -> None:
     """Its width by all pairs of real rows; far from 0, where products of rows alone would lose the distances."""
     x, y = draw(n, width, 0), draw(m, width, 1, 0.5)
@@ -48,7 +50,9 @@ def test_the_gaussian_kernel_equals_the_double_loop(n: int, m: int, width: int, 
     expected = sum(k(x[i], x[j]) for i in range(n) for j in range(n) if i != j) / (n * (n - 1))
     expected += sum(k(y[i], y[j]) for i in range(m) for j in range(m) if i != j) / (m * (m - 1))
     expected -= 2 * sum(k(a, b) for a in x for b in y) / (n * m)
-    assert kernel.discrepancy(x + far, y + far).value == pytest.approx(expected, rel=1e-11 if not far else 1e-8)
+    assert kernel.discrepancy(x + far, y + far).value == pytest.approx(
+        expected, rel=1e-11 if not far else 1e-8
+    )
 
 
 def test_the_gaussian_kernel_sees_what_three_moments_do_not() -> None:
@@ -64,18 +68,28 @@ def test_the_gaussian_kernel_is_unbiased_and_covered(shift: float, n: int) -> No
     """200 studies of normal columns, d between their means: E k = (1 + 2/s^2)^-1/2 exp(-d^2 / (2 (s^2 + 2))), s^2 = 2 here."""
     true = 2 * (2**-0.5 - 2**-0.5 * np.exp(-(shift**2) / 8))
     rng = np.random.default_rng(1)
-    found = [kernel.discrepancy(rng.normal(size=(n, 1)), rng.normal(size=(n, 1)) + shift) for _ in range(200)]
-    assert abs(np.mean([f.value for f in found]) - true) < 4 * np.std([f.value for f in found]) / 200**0.5 + 0.02 * true
+    found = [
+        kernel.discrepancy(rng.normal(size=(n, 1)), rng.normal(size=(n, 1)) + shift)
+        for _ in range(200)
+    ]
+    assert (
+        abs(np.mean([f.value for f in found]) - true)
+        < 4 * np.std([f.value for f in found]) / 200**0.5 + 0.02 * true
+    )
     assert sum(f.low <= true <= f.high for f in found) >= 170
 
 
 @pytest.mark.parametrize("score", [kernel.distance, kernel.discrepancy])
-def test_blocks_change_nothing(score: Callable[..., Interval], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_change_nothing(
+    score: Callable[..., Interval], monkeypatch: pytest.MonkeyPatch
+) -> None:
     x, y = draw(130, 6, 0), draw(75, 6, 1)
     whole = score(x, y)
     monkeypatch.setattr(kernel, "BLOCK", 32)
     cut = score([x[:50], x[50:]], [y])
-    assert (cut.value, cut.low, cut.high) == pytest.approx((whole.value, whole.low, whole.high), rel=1e-10)
+    assert (cut.value, cut.low, cut.high) == pytest.approx(
+        (whole.value, whole.low, whole.high), rel=1e-10
+    )
 
 
 def test_its_error_is_the_jackknife_by_hand() -> None:
@@ -83,7 +97,9 @@ def test_its_error_is_the_jackknife_by_hand() -> None:
     x, y = draw(12, 3, 0), draw(9, 3, 1)
     x_out = np.array([slow(np.delete(x, i, 0), y) for i in range(12)])
     y_out = np.array([slow(x, np.delete(y, i, 0)) for i in range(9)])
-    variance = 11 / 12 * ((x_out - x_out.mean()) ** 2).sum() + 8 / 9 * ((y_out - y_out.mean()) ** 2).sum()
+    variance = (
+        11 / 12 * ((x_out - x_out.mean()) ** 2).sum() + 8 / 9 * ((y_out - y_out.mean()) ** 2).sum()
+    )
     found = kernel.distance(x, y)
     assert found.high - found.value == pytest.approx(1.959964 * np.sqrt(variance), rel=1e-5)
     assert found.value - found.low == pytest.approx(1.959964 * np.sqrt(variance), rel=1e-5)
@@ -103,7 +119,9 @@ def test_subsets_are_drawn_as_in_torch_fidelity() -> None:
 
 def test_subsets_of_all_rows_are_the_whole() -> None:
     x, y = draw(80, 4, 0), draw(80, 4, 1)
-    assert kernel.of_subsets([x[:9], x[9:]], y, 2, 80) == pytest.approx([kernel.distance(x, y).value] * 2, rel=1e-10)
+    assert kernel.of_subsets([x[:9], x[9:]], y, 2, 80) == pytest.approx(
+        [kernel.distance(x, y).value] * 2, rel=1e-10
+    )
 
 
 @pytest.mark.parametrize(("shift", "n"), [(0.0, 50), (0.5, 100), (0.5, 400)])
@@ -116,7 +134,10 @@ def test_unbiased_and_covered(shift: float, n: int) -> None:
 
     true = product(0, 0) + product(shift, shift) - 2 * product(0, shift)
     rng = np.random.default_rng(0)
-    found = [kernel.distance(rng.normal(size=(n, 1)), rng.normal(size=(n, 1)) + shift) for _ in range(200)]
+    found = [
+        kernel.distance(rng.normal(size=(n, 1)), rng.normal(size=(n, 1)) + shift)
+        for _ in range(200)
+    ]
     error = np.std([f.value for f in found]) / np.sqrt(200)
     assert abs(np.mean([f.value for f in found]) - true) < 4 * error
     assert sum(f.low <= true <= f.high for f in found) >= 170

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from gobelin.metrics import coverage, frechet, kernel
+from gobelin.quality.metrics import coverage, frechet, kernel
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import reference_metrics as theirs  # noqa: E402
@@ -47,7 +47,12 @@ def features(n: int, width: int, seed: int, shift: float = 0.0) -> np.ndarray:
     """float32 [n, width] as a rectifier leaves them: correlated, skewed, some of them 0."""
     rng = np.random.default_rng(seed)
     mixing = np.random.default_rng(99).normal(size=(width // 2, width))
-    rows = rng.normal(size=(n, width // 2)) @ mixing / np.sqrt(width) + 0.3 * rng.normal(size=(n, width)) + 0.2 + shift
+    rows = (
+        rng.normal(size=(n, width // 2)) @ mixing / np.sqrt(width)
+        + 0.3 * rng.normal(size=(n, width))
+        + 0.2
+        + shift
+    )
     return np.maximum(rows, 0).astype(np.float32)
 
 
@@ -55,7 +60,10 @@ SETS = {
     "alike": (features(500, 32, 0), features(500, 32, 1)),
     "apart": (features(700, 32, 0), 1.2 * features(500, 32, 1, 0.2)),
     "wide": (features(400, 200, 0), features(450, 200, 1, 0.1)),
-    "far from zero": (features(500, 32, 0) + np.float32(20), features(500, 32, 1, 0.1) + np.float32(20)),
+    "far from zero": (
+        features(500, 32, 0) + np.float32(20),
+        features(500, 32, 1, 0.1) + np.float32(20),
+    ),
 }
 
 
@@ -65,7 +73,9 @@ def test_frechet_distance(case: str) -> None:
 
     x, y = SETS[case]
     found = frechet.distance(x, y)
-    assert found == pytest.approx(theirs.frechet(x.astype(np.float64), y.astype(np.float64)), rel=DIGITS)
+    assert found == pytest.approx(
+        theirs.frechet(x.astype(np.float64), y.astype(np.float64)), rel=DIGITS
+    )
     fitted = [theirs.moments(z) for z in (x, y)]
     assert found == pytest.approx(theirs.frechet_by_root(*fitted), rel=DIGITS)
     assert found == pytest.approx(theirs.frechet_of_moments(*fitted), rel=DIGITS)
@@ -105,7 +115,9 @@ def test_gaussian_discrepancy(case: str) -> None:
     """torch-fidelity's own, of as many rows in both sets, told the width."""
     x, y = (z[:400].astype(float) for z in SETS[case])
     said = {"kid_kernel": "rbf", "kid_kernel_rbf_sigma": float(np.sqrt(2 * x.var(0, ddof=1).sum()))}
-    assert kernel.discrepancy(x, y).value == pytest.approx(float(theirs.fidelity("kid").kernel_mmd(x, y, **said)), rel=DIGITS)
+    assert kernel.discrepancy(x, y).value == pytest.approx(
+        float(theirs.fidelity("kid").kernel_mmd(x, y, **said)), rel=DIGITS
+    )
 
 
 @pytest.mark.parametrize("k", [3, 5])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from gobelin.errors import GobelinError
-from gobelin.metrics import Comparison, FeatureSet, TooFew, transfer
+from gobelin.core.errors import GobelinError
+from gobelin.quality.metrics import Comparison, FeatureSet, TooFew, transfer
 
 CENTRES = np.random.default_rng(9).normal(size=(4, 8)) * 2
 
@@ -37,9 +37,15 @@ def test_equals_scikit_learn() -> None:
 def test_good_made_rows_reach_the_floor_and_mislabelled_ones_chance() -> None:
     real, held, made = (featured(*draw(2000, k)) for k in range(3))
     (good,) = transfer.Transfer().measure(Comparison(real, made, held))
-    assert good.value == pytest.approx(good.floor, abs=0.01) and good.chance == 0.25 and good.value > 0.9
+    assert (
+        good.value == pytest.approx(good.floor, abs=0.01)
+        and good.chance == 0.25
+        and good.value > 0.9
+    )
     rows, labels = draw(2000, 2)
-    (bad,) = transfer.Transfer().measure(Comparison(real, featured(rows, np.random.default_rng(0).permutation(labels)), held))
+    (bad,) = transfer.Transfer().measure(
+        Comparison(real, featured(rows, np.random.default_rng(0).permutation(labels)), held)
+    )
     assert bad.value < 0.45  # type: ignore[operator]
 
 
@@ -55,5 +61,7 @@ def test_what_it_refuses() -> None:
         transfer.scores(real, featured(*draw(19, 1)))
     with pytest.raises(GobelinError, match="all of the class"):
         transfer.scores(featured(*draw(200, 0, classes=1)), made)
-    (found,) = transfer.Transfer().measure(Comparison(FeatureSet(real.blocks, real.net, real.resize), made))
+    (found,) = transfer.Transfer().measure(
+        Comparison(FeatureSet(real.blocks, real.net, real.resize), made)
+    )
     assert found.value is None and "no labels" in found.verdict

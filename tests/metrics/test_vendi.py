@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gobelin.metrics import TooFew, vendi
+from gobelin.quality.metrics import TooFew, vendi
 
 
 def slow(x: np.ndarray) -> float:
@@ -29,22 +29,33 @@ def test_equals_the_definition(n: int, width: int) -> None:
 @pytest.mark.parametrize("kinds", [1, 4, 10])
 def test_orthogonal_kinds_are_counted(kinds: int) -> None:
     """So many directions, equally often, of any lengths: the score is their number."""
-    x = np.eye(10)[np.arange(100 * kinds) % kinds] * np.random.default_rng(0).uniform(1, 9, (100 * kinds, 1))
+    x = np.eye(10)[np.arange(100 * kinds) % kinds] * np.random.default_rng(0).uniform(
+        1, 9, (100 * kinds, 1)
+    )
     assert vendi.score(vendi.moments(x).total) == pytest.approx(kinds, rel=1e-9)
 
 
 def test_a_lost_mode_lowers_it_and_the_interval_holds_the_truth() -> None:
     """Ten kinds with a little noise against eight of them."""
     rng = np.random.default_rng(0)
-    x, y = (np.eye(10)[rng.integers(0, k, 4000)] + 0.01 * rng.normal(size=(4000, 10)) for k in (10, 8))
+    x, y = (
+        np.eye(10)[rng.integers(0, k, 4000)] + 0.01 * rng.normal(size=(4000, 10)) for k in (10, 8)
+    )
     found = vendi.ratio(vendi.moments(x), vendi.moments(y))
-    assert found.low < 0.8 * 1.001 and found.value == pytest.approx(0.8, abs=0.01) and found.high < 0.85
+    assert (
+        found.low < 0.8 * 1.001
+        and found.value == pytest.approx(0.8, abs=0.01)
+        and found.high < 0.85
+    )
 
 
 def test_its_interval_covers() -> None:
     """100 studies of equal distributions: the ratio is 1."""
     rng = np.random.default_rng(1)
-    found = [vendi.ratio(*(vendi.moments(rng.normal(size=(400, 5)) * [3, 2, 1, 1, 1]) for _ in range(2))) for _ in range(100)]
+    found = [
+        vendi.ratio(*(vendi.moments(rng.normal(size=(400, 5)) * [3, 2, 1, 1, 1]) for _ in range(2)))
+        for _ in range(100)
+    ]
     assert sum(f.low <= 1 <= f.high for f in found) >= 88
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from gobelin.core.machine import generator
 from gobelin.networks.condition import CodePrior, ConditionEmbedding, Parts, hide, jitter, mix_codes
-from gobelin.runtime import generator
 
 F, D, WIDTH = 3, 5, 4
 
@@ -24,10 +24,15 @@ def test_embedding_is_the_sum_in_its_docstring() -> None:
     embedding, given = ConditionEmbedding(F, D, classes=2, width=WIDTH), parts()
     torch.nn.init.normal_(embedding.presence)
     for n, out in enumerate(embedding(given)):
-        expected = embedding.target.weight[int(given.target[n]) if given.target[n] >= 0 else 2].clone()
+        expected = embedding.target.weight[
+            int(given.target[n]) if given.target[n] >= 0 else 2
+        ].clone()
         for f in range(F):
             if given.present[n, f]:
-                expected += embedding.linear[f].weight @ given.vectors[n, f] * D**0.5 + embedding.presence[f]
+                expected += (
+                    embedding.linear[f].weight @ given.vectors[n, f] * D**0.5
+                    + embedding.presence[f]
+                )
         assert torch.allclose(out, expected, atol=1e-5)
 
 
@@ -49,7 +54,9 @@ def test_number_target_is_linear_and_standardised() -> None:
 
 def test_every_count_of_parts_is_kept_equally_often() -> None:
     n = 20_000
-    given = Parts(torch.zeros(n, F, D), torch.ones(n, F, dtype=torch.bool), torch.zeros(n, dtype=torch.long))
+    given = Parts(
+        torch.zeros(n, F, D), torch.ones(n, F, dtype=torch.bool), torch.zeros(n, dtype=torch.long)
+    )
     kept = hide(given, generator(0, "hide"), whole=0.1)
     count = kept.present.sum(1) + (kept.target >= 0)
     assert bool((count[: n // 10] == F + 1).all())
@@ -63,15 +70,25 @@ def test_hiding_never_shows_what_is_absent(number: bool) -> None:
     kept = hide(given, generator(1, "hide"))
     assert not bool((kept.present & ~given.present).any())
     gone = torch.isnan(kept.target) if number else kept.target == -1
-    assert torch.equal(kept.target[~gone], given.target[~gone]) and bool(gone.any()) and not bool(gone.all())
+    assert (
+        torch.equal(kept.target[~gone], given.target[~gone])
+        and bool(gone.any())
+        and not bool(gone.all())
+    )
 
 
 def test_jitter_keeps_unit_length_and_has_the_angle_of_its_noise() -> None:
     n, d = 500, 64
-    vectors = torch.nn.functional.normalize(torch.randn(n, 1, d, generator=generator(0, "v")), dim=-1)
-    moved = jitter(Parts(vectors, torch.ones(n, 1, dtype=torch.bool), torch.zeros(n)), generator(0, "e"), 0.5).vectors
+    vectors = torch.nn.functional.normalize(
+        torch.randn(n, 1, d, generator=generator(0, "v")), dim=-1
+    )
+    moved = jitter(
+        Parts(vectors, torch.ones(n, 1, dtype=torch.bool), torch.zeros(n)), generator(0, "e"), 0.5
+    ).vectors
     assert torch.allclose(moved.norm(dim=-1), torch.ones(n, 1), atol=1e-5)
-    assert float((moved * vectors).sum(-1).mean()) == pytest.approx(1 / (1 + 0.5**2) ** 0.5, abs=0.01)
+    assert float((moved * vectors).sum(-1).mean()) == pytest.approx(
+        1 / (1 + 0.5**2) ** 0.5, abs=0.01
+    )
 
 
 def test_mixed_codes_keep_their_variance() -> None:
@@ -88,7 +105,9 @@ def test_prior_finds_a_gaussian_for_each_class_and_their_mixture() -> None:
     optimiser = torch.optim.Adam(prior.parameters(), 5e-3)
 
     def asking(target: torch.Tensor) -> Parts:
-        return Parts(torch.zeros(len(target), 0, 1), torch.zeros(len(target), 0, dtype=torch.bool), target)
+        return Parts(
+            torch.zeros(len(target), 0, 1), torch.zeros(len(target), 0, dtype=torch.bool), target
+        )
 
     for step in range(400):
         rng = generator(0, "step", step)
@@ -102,8 +121,16 @@ def test_prior_finds_a_gaussian_for_each_class_and_their_mixture() -> None:
         made = prior.draw(noise, asking(torch.arange(600) % 3 - 1), guidance=1.0, steps=16)
         pulled = prior.draw(noise, asking(torch.arange(600) % 3 - 1), guidance=2.0, steps=16)
     nothing, low, high = made[0::3], made[1::3], made[2::3]
-    assert low.mean(0).tolist() == pytest.approx([-2, -2], abs=0.2) and low.std(0).tolist() == pytest.approx([0.5] * 2, abs=0.2)
-    assert high.mean(0).tolist() == pytest.approx([2, 2], abs=0.2) and high.std(0).tolist() == pytest.approx([0.5] * 2, abs=0.2)
+    assert low.mean(0).tolist() == pytest.approx([-2, -2], abs=0.2) and low.std(
+        0
+    ).tolist() == pytest.approx([0.5] * 2, abs=0.2)
+    assert high.mean(0).tolist() == pytest.approx([2, 2], abs=0.2) and high.std(
+        0
+    ).tolist() == pytest.approx([0.5] * 2, abs=0.2)
     assert 0.35 < float((nothing[:, 0] > 0).float().mean()) < 0.65
-    assert float(pulled[2::3].mean()) >= float(high.mean())  # guidance pulls away from what all classes share
-    assert torch.allclose(pulled[0::3], nothing, atol=1e-4)  # and has nothing to pull an empty condition to
+    assert float(pulled[2::3].mean()) >= float(
+        high.mean()
+    )  # guidance pulls away from what all classes share
+    assert torch.allclose(
+        pulled[0::3], nothing, atol=1e-4
+    )  # and has nothing to pull an empty condition to

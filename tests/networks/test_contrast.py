@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import distributed, multiprocessing
 
-from gobelin.align import Align
-from gobelin.embedding import Embeddings
-from gobelin.networks.contrast import hardness, sigmoid_loss, softmax_loss
-from gobelin.runtime import Runtime
+from gobelin.core.machine import Runtime
+from gobelin.embedding.alignment.align import Align
+from gobelin.embedding.alignment.contrastive import hardness, sigmoid_loss, softmax_loss
+from gobelin.embedding.features import Embeddings
 
 COSINES = torch.tensor(np.random.default_rng(0).uniform(-1, 1, (5, 5)))
 SAME = torch.tensor([0, 0, 1, 2, 1])[:, None] == torch.tensor([0, 0, 1, 2, 1])[None]
@@ -35,7 +35,9 @@ def test_softmax_of_several_positives(hard: float) -> None:
     for side, more in ((c, same), (c.T, same.T)):
         for i in range(5):
             logits = side[i] / 0.2 + (
-                tilted(c[i], same[i], hard) if side is c else [tilted(c[j], same[j], hard)[i] for j in range(5)]
+                tilted(c[i], same[i], hard)
+                if side is c
+                else [tilted(c[j], same[j], hard)[i] for j in range(5)]
             )
             total = math.log(sum(math.exp(v) for v in logits))
             wanted -= np.mean([logits[j] - total for j in range(5) if more[i, j]]) / 10
@@ -44,8 +46,12 @@ def test_softmax_of_several_positives(hard: float) -> None:
 
 def test_softmax_without_shared_groups_is_the_cross_entropy() -> None:
     own = torch.arange(5)
-    wanted = sum(torch.nn.functional.cross_entropy(one / 0.1, own) for one in (COSINES, COSINES.T)) / 2
-    assert float(softmax_loss(COSINES, torch.eye(5, dtype=torch.bool), torch.tensor(0.1), 0.0)) == pytest.approx(float(wanted))
+    wanted = (
+        sum(torch.nn.functional.cross_entropy(one / 0.1, own) for one in (COSINES, COSINES.T)) / 2
+    )
+    assert float(
+        softmax_loss(COSINES, torch.eye(5, dtype=torch.bool), torch.tensor(0.1), 0.0)
+    ) == pytest.approx(float(wanted))
 
 
 @pytest.mark.parametrize("hard", [0.0, 2.0])
@@ -56,7 +62,9 @@ def test_sigmoid_pair_by_pair(hard: float) -> None:
         for j in range(5):
             sign = 1 if same[i, j] else -1
             wanted += weight[j] * math.log(1 + math.exp(-sign * (c[i, j] / 0.5 - 1.0))) / 5
-    assert float(sigmoid_loss(COSINES, SAME, torch.tensor(0.5), torch.tensor(-1.0), hard)) == pytest.approx(wanted)
+    assert float(
+        sigmoid_loss(COSINES, SAME, torch.tensor(0.5), torch.tensor(-1.0), hard)
+    ) == pytest.approx(wanted)
 
 
 def test_negatives_weigh_one_in_the_mean() -> None:
@@ -64,20 +72,31 @@ def test_negatives_weigh_one_in_the_mean() -> None:
     assert torch.allclose((weights * ~SAME).sum(1), (~SAME).sum(1).double()) and torch.equal(
         weights[SAME], torch.ones(9).double()
     )
-    assert torch.equal(hardness(COSINES, torch.ones(5, 5, dtype=torch.bool), 3.0), torch.zeros(5, 5).double())
+    assert torch.equal(
+        hardness(COSINES, torch.ones(5, 5, dtype=torch.bool), 3.0), torch.zeros(5, 5).double()
+    )
 
 
 def rows() -> Embeddings:
     rng = np.random.default_rng(1)
     hidden = rng.normal(size=(90, 4))
-    features = {f: (hidden @ rng.normal(size=(4, 8)) + rng.normal(size=(90, 8))).astype(np.float32) for f in ("a", "b", "c")}
-    return Embeddings(("a", "b", "c"), features, rng.random((90, 3)) < 0.8, tuple(map(str, range(90))), "space")
+    features = {
+        f: (hidden @ rng.normal(size=(4, 8)) + rng.normal(size=(90, 8))).astype(np.float32)
+        for f in ("a", "b", "c")
+    }
+    return Embeddings(
+        ("a", "b", "c"), features, rng.random((90, 3)) < 0.8, tuple(map(str, range(90))), "space"
+    )
 
 
 def trained() -> np.ndarray:
     how = Align(width=4, steps=20, batch=31, rate=0.01, pull=0.0, landmarks=30)
     return (
-        how.fit(rows(), [str(k // 2) for k in range(90)], Runtime(device="cpu", precision="float32", threads=1))
+        how.fit(
+            rows(),
+            [str(k // 2) for k in range(90)],
+            Runtime(device="cpu", precision="float32", threads=1),
+        )
         .project(rows())
         .vectors
     )

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gobelin.core.machine import generator
 from gobelin.networks import low_rank
-from gobelin.runtime import generator
 
 X = torch.randn(3, 4, 6, 6, generator=generator(0, "x"))
 
@@ -18,7 +18,9 @@ X = torch.randn(3, 4, 6, 6, generator=generator(0, "x"))
 def network() -> nn.Sequential:
     torch.manual_seed(0)
     own = nn.Conv2d(5, 5, 3, padding=1, groups=5)  # each channel by itself: left alone
-    return nn.Sequential(nn.Conv2d(4, 5, 3, padding=1), own, nn.BatchNorm2d(5), nn.Flatten(), nn.Linear(180, 7)).eval()
+    return nn.Sequential(
+        nn.Conv2d(4, 5, 3, padding=1), own, nn.BatchNorm2d(5), nn.Flatten(), nn.Linear(180, 7)
+    ).eval()
 
 
 def changed() -> tuple[nn.Sequential, nn.ModuleList]:
@@ -32,7 +34,10 @@ def changed() -> tuple[nn.Sequential, nn.ModuleList]:
 
 def by_hand(changes: nn.ModuleList) -> Tensor:
     plain = network()
-    weights = [m.weight + (c.up @ c.down).view(m.weight.shape) for m, c in zip((plain[0], plain[4]), changes, strict=True)]
+    weights = [
+        m.weight + (c.up @ c.down).view(m.weight.shape)
+        for m, c in zip((plain[0], plain[4]), changes, strict=True)
+    ]
     x = functional.conv2d(X, weights[0], plain[0].bias, padding=1)
     return functional.linear(plain[3](plain[2](plain[1](x))), weights[1], plain[4].bias)
 

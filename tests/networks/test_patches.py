@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from gobelin.core.machine import generator
 from gobelin.networks.patches import COARSE, CONTRAST, THRESHOLD, PatchNetwork
-from gobelin.runtime import generator
 
 IMAGES = torch.rand(4, 3, 9, 9, generator=generator(0, "images")) * 2 - 1
 
@@ -20,7 +20,10 @@ def learned(signals: torch.Tensor = IMAGES, seed: int = 0) -> PatchNetwork:
 def test_answers_are_those_of_every_patch_by_itself() -> None:
     """Equal contrast, filter, two-sided threshold, mean over 2 x 2 places, then over cells: in plain numpy."""
     network = learned()
-    filters, level = network.see.weight.detach().numpy().reshape(5, -1), network.level.detach().numpy().ravel()
+    filters, level = (
+        network.see.weight.detach().numpy().reshape(5, -1),
+        network.level.detach().numpy().ravel(),
+    )
     image = IMAGES[0].numpy()
     answers = np.zeros((10, 7, 7))
     for top in range(7):
@@ -29,9 +32,19 @@ def test_answers_are_those_of_every_patch_by_itself() -> None:
             contrast = (patch**2).mean() - patch.mean() ** 2
             seen = filters @ patch.ravel() / np.sqrt(contrast + CONTRAST)
             seen = seen - level
-            answers[:5, top, left], answers[5:, top, left] = np.maximum(seen - THRESHOLD, 0), np.maximum(-seen - THRESHOLD, 0)
-    halves = np.stack([[[answers[c, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2].mean() for j in range(4)] for i in range(4)]
-                       for c in range(10)])  # fmt: skip
+            answers[:5, top, left], answers[5:, top, left] = (
+                np.maximum(seen - THRESHOLD, 0),
+                np.maximum(-seen - THRESHOLD, 0),
+            )
+    halves = np.stack(
+        [
+            [
+                [answers[c, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2].mean() for j in range(4)]
+                for i in range(4)
+            ]
+            for c in range(10)
+        ]
+    )
     cells = halves.reshape(10, 2, 2, 2, 2).mean((2, 4))
     found = network(IMAGES[:1]).detach().numpy()[0]
     assert found.shape == (network.width,) == (10 * 4 + 3 * COARSE**2,)
@@ -40,8 +53,13 @@ def test_answers_are_those_of_every_patch_by_itself() -> None:
 
 def test_it_is_a_function_of_images_and_seed() -> None:
     first, again, other = learned(), learned(), learned(seed=1)
-    assert torch.equal(first(IMAGES), again(IMAGES)) and not torch.allclose(first(IMAGES), other(IMAGES))
-    assert torch.isfinite(learned(IMAGES[:0])(IMAGES)).all() and torch.isfinite(learned(torch.zeros(3, 3, 9, 9))(IMAGES)).all()
+    assert torch.equal(first(IMAGES), again(IMAGES)) and not torch.allclose(
+        first(IMAGES), other(IMAGES)
+    )
+    assert (
+        torch.isfinite(learned(IMAGES[:0])(IMAGES)).all()
+        and torch.isfinite(learned(torch.zeros(3, 3, 9, 9))(IMAGES)).all()
+    )
 
 
 def test_the_second_layer_changes_nothing_until_it_is_trained() -> None:
@@ -62,6 +80,10 @@ def test_filters_are_the_planted_patches() -> None:
     noise = 0.05 * torch.randn(40, 1, 12, 12, generator=generator(0, "noise"))
     network = PatchNetwork(1, 2, 4, 1).eval()
     network.learn(torch.cat([rows, columns] * 20) + noise, 0)
-    answers = network(torch.cat([rows, columns])).detach()[:, :4]  # [2 images, 2 filters and their negatives]
+    answers = network(torch.cat([rows, columns])).detach()[
+        :, :4
+    ]  # [2 images, 2 filters and their negatives]
     strength = answers.unflatten(1, (2, 2)).sum(1)
-    assert float((strength[0] - strength[1]).abs().min()) > 5 * float(strength.min(0).values.max().clamp_min(1e-3))
+    assert float((strength[0] - strength[1]).abs().min()) > 5 * float(
+        strength.min(0).values.max().clamp_min(1e-3)
+    )

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gobelin.networks.path import (
+from gobelin.core.machine import generator
+from gobelin.networks.flow_path import (
     SHORTEST,
     Field,
     Solver,
@@ -21,7 +22,6 @@ from gobelin.networks.path import (
     solve,
     times,
 )
-from gobelin.runtime import generator
 
 MEAN, DEVIATION = 0.4, 0.25
 
@@ -51,7 +51,9 @@ def test_order_of_convergence(solver: Solver, order: int) -> None:
     """Twice the steps: the error falls by 2 to the power of the order."""
     start = noise(20)
     exact = MEAN + DEVIATION * start
-    errors = [float((solve(closed, start, n, solver) - exact).abs().max()) for n in (64, 128, 256, 512)]
+    errors = [
+        float((solve(closed, start, n, solver) - exact).abs().max()) for n in (64, 128, 256, 512)
+    ]
     falls = [a / b for a, b in pairwise(errors)]
     assert falls[-1] == pytest.approx(2**order, rel=0.15)
 
@@ -82,7 +84,9 @@ def test_guidance_one_is_asked_and_zero_is_free() -> None:
 
     assert torch.equal(guided(asked, free, 1.0)(start, 0.3), asked(start, 0.3))
     assert torch.equal(guided(asked, free, 0.0)(start, 0.3), free(start, 0.3))
-    assert torch.allclose(guided(asked, free, 2.0)(start, 0.3), 2 * asked(start, 0.3) - free(start, 0.3))
+    assert torch.allclose(
+        guided(asked, free, 2.0)(start, 0.3), 2 * asked(start, 0.3) - free(start, 0.3)
+    )
 
 
 class Nothing(nn.Module):
@@ -105,12 +109,21 @@ def test_untrained_it_is_the_gaussian_of_the_images() -> None:
     for time in (0.0, 0.3, 0.9, 1.0):
         found = velocity(signal, torch.full((5,), time), torch.zeros(5, 1))
         assert torch.allclose(found, closed(signal, time), atol=0.06)
-    start, time = torch.randn(images.shape, generator=generator(3, "u")), torch.rand(4000, generator=generator(4, "t"))
+    start, time = (
+        torch.randn(images.shape, generator=generator(3, "u")),
+        torch.rand(4000, generator=generator(4, "t")),
+    )
     losses = []
     for value in (-0.2, 0.0, 0.2):
         velocity.backbone = Nothing(value)
         with torch.no_grad():
-            losses.append(float(path_loss(lambda u, t: velocity(u, t, torch.zeros(len(u), 1)), images, start, time).mean()))
+            losses.append(
+                float(
+                    path_loss(
+                        lambda u, t: velocity(u, t, torch.zeros(len(u), 1)), images, start, time
+                    ).mean()
+                )
+            )
     assert losses[1] == min(losses)
     # The least possible: the variance of u_1 - u_0 given u_t is s^2 / d^2.
     floor = float((DEVIATION**2 / ((1 - time) ** 2 + time**2 * DEVIATION**2)).mean())
@@ -130,12 +143,16 @@ def test_untrained_strides_land_on_the_gaussian(evaluations: int) -> None:
     velocity, start = gaussian(), noise(50)
 
     def field(reach: float) -> Field:
-        return lambda u, t: velocity(u, torch.full((len(u),), t), u, reach=torch.full((len(u),), reach))
+        return lambda u, t: velocity(
+            u, torch.full((len(u),), t), u, reach=torch.full((len(u),), reach)
+        )
 
     with torch.no_grad():
         made = solve(field(1 / evaluations), start, evaluations, "euler")
         assert torch.allclose(made, MEAN + DEVIATION * start, atol=1e-6)
-        assert torch.allclose(solve(field(0.0), start, 1, "euler"), torch.full_like(start, MEAN), atol=1e-6)
+        assert torch.allclose(
+            solve(field(0.0), start, 1, "euler"), torch.full_like(start, MEAN), atol=1e-6
+        )
 
 
 def test_learned_reaches_are_even_and_end_within_the_path() -> None:
@@ -152,13 +169,20 @@ def test_two_halves_are_the_whole() -> None:
     """For a Gaussian its own closed form: halves of a longer reach agree with the whole one; those of the shortest are
     two steps of Euler, written out here."""
     velocity, signal = gaussian(), noise(4)
-    reach, time = torch.tensor([1.0, 0.5, 0.25, 0.125]).double(), torch.tensor([0.0, 0.5, 0.25, 0.5]).double()
+    reach, time = (
+        torch.tensor([1.0, 0.5, 0.25, 0.125]).double(),
+        torch.tensor([0.0, 0.5, 0.25, 0.5]).double(),
+    )
     with torch.no_grad():
         whole = velocity(signal, time, signal, reach=reach)
         found = halves(lambda u, t, d: velocity(u, t, signal, reach=d), signal, time, reach)
     assert torch.allclose(found[:3], whole[:3], atol=1e-6)
     first = closed(signal[3], 0.5)
-    assert torch.allclose(found[3], (first + closed(signal[3] + SHORTEST / 2 * first, 0.5 + SHORTEST / 2)) / 2, atol=1e-6)
+    assert torch.allclose(
+        found[3],
+        (first + closed(signal[3] + SHORTEST / 2 * first, 0.5 + SHORTEST / 2)) / 2,
+        atol=1e-6,
+    )
     assert not torch.allclose(found[3], whole[3], atol=1e-3)
 
 
@@ -172,7 +196,9 @@ def test_balanced_the_network_meets_unit_variance() -> None:
         inside, skip, outside = balance(t, spread, torch.zeros(()))
         between = (1 - t) * start + t * image
         assert float((inside * between).std()) == pytest.approx(1, abs=0.02)
-        assert float((((image - start) - skip * between) / outside).std()) == pytest.approx(1, abs=0.02)
+        assert float((((image - start) - skip * between) / outside).std()) == pytest.approx(
+            1, abs=0.02
+        )
 
 
 def test_minimiser_on_planted_data_is_their_velocity() -> None:
@@ -187,10 +213,14 @@ def test_minimiser_on_planted_data_is_their_velocity() -> None:
     optimiser = torch.optim.Adam([table], 0.2)
     for _ in range(100):
         optimiser.zero_grad()
-        path_loss(lambda u, t: table[bins][:, None, None, None], image, start, torch.full((n,), time)).mean().backward()
+        path_loss(
+            lambda u, t: table[bins][:, None, None, None], image, start, torch.full((n,), time)
+        ).mean().backward()
         optimiser.step()
     centres = torch.linspace(-0.975, 0.975, 40)
-    expected = 0.5 * torch.tanh(centres * time * 0.5 / (1 - time) ** 2)  # E[u_1 | u_t] of two points in Gaussian noise
+    expected = 0.5 * torch.tanh(
+        centres * time * 0.5 / (1 - time) ** 2
+    )  # E[u_1 | u_t] of two points in Gaussian noise
     true = (expected - centres) / (1 - time)
     assert torch.allclose(table.detach()[10:30], true[10:30], atol=0.06)
 

@@ -9,20 +9,30 @@ import numpy as np
 import pytest
 import torch
 
+from gobelin.core.machine import generator
 from gobelin.networks.condition import ConditionEmbedding, Parts
 from gobelin.networks.sequence import Patches, PatchSequence, cell_bits, dequantise, quantise
-from gobelin.runtime import generator
 
 pytestmark = pytest.mark.usefixtures("runtime")  # one thread: these products are small
-TINY = [((2, 2, 1), 2, 2), ((3, 2, 1), 2, 2), ((2, 2, 1), 3, 1), ((1, 2, 3), 2, 1), ((2, 3, 1), 2, 4)]
+TINY = [
+    ((2, 2, 1), 2, 2),
+    ((3, 2, 1), 2, 2),
+    ((2, 2, 1), 3, 1),
+    ((1, 2, 3), 2, 1),
+    ((2, 3, 1), 2, 4),
+]
 
 
-def network(size: tuple[int, int, int], levels: int, side: int, width: int = 8, spread: float = 0.7) -> PatchSequence:
+def network(
+    size: tuple[int, int, int], levels: int, side: int, width: int = 8, spread: float = 0.7
+) -> PatchSequence:
     """Random weights in float64, none of them zero."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         embedding = ConditionEmbedding(0, 1, 3, width)
-        made = PatchSequence(Patches(size, side), levels, embedding, width, depth=2, heads=2, hidden=width).double()
+        made = PatchSequence(
+            Patches(size, side), levels, embedding, width, depth=2, heads=2, hidden=width
+        ).double()
         for parameter in made.parameters():
             torch.nn.init.normal_(parameter, std=spread)
     return made.requires_grad_(False)
@@ -30,11 +40,15 @@ def network(size: tuple[int, int, int], levels: int, side: int, width: int = 8, 
 
 def asking(target: list[int]) -> Parts:
     n = len(target)
-    return Parts(torch.zeros(n, 0, 1).double(), torch.zeros(n, 0, dtype=torch.bool), torch.tensor(target))
+    return Parts(
+        torch.zeros(n, 0, 1).double(), torch.zeros(n, 0, dtype=torch.bool), torch.tensor(target)
+    )
 
 
 def every_image(size: tuple[int, int, int], levels: int) -> torch.Tensor:
-    return torch.tensor(list(itertools.product(range(levels), repeat=math.prod(size)))).reshape(-1, *size)
+    return torch.tensor(list(itertools.product(range(levels), repeat=math.prod(size)))).reshape(
+        -1, *size
+    )
 
 
 def total(net: PatchSequence, images: torch.Tensor, target: int) -> torch.Tensor:
@@ -44,11 +58,18 @@ def total(net: PatchSequence, images: torch.Tensor, target: int) -> torch.Tensor
 
 def uniform(net: PatchSequence, n: int) -> torch.Tensor:
     numbers = math.prod(net.patches.size)
-    return torch.stack([torch.rand(numbers, generator=generator(k, "noise"), dtype=torch.float64) for k in range(n)])
+    return torch.stack(
+        [
+            torch.rand(numbers, generator=generator(k, "noise"), dtype=torch.float64)
+            for k in range(n)
+        ]
+    )
 
 
 @pytest.mark.parametrize(("size", "levels", "side"), TINY)
-def test_probabilities_of_all_images_sum_to_one(size: tuple[int, int, int], levels: int, side: int) -> None:
+def test_probabilities_of_all_images_sum_to_one(
+    size: tuple[int, int, int], levels: int, side: int
+) -> None:
     net, images = network(size, levels, side), every_image(size, levels)
     for target in (-1, 0, 2):
         logs = total(net, images, target)
@@ -57,10 +78,14 @@ def test_probabilities_of_all_images_sum_to_one(size: tuple[int, int, int], leve
 
 
 @pytest.mark.parametrize(("size", "side"), [((6, 5, 2), 2), ((4, 4, 1), 1), ((5, 3, 3), 4)])
-def test_a_later_number_never_changes_an_earlier_conditional(size: tuple[int, int, int], side: int) -> None:
+def test_a_later_number_never_changes_an_earlier_conditional(
+    size: tuple[int, int, int], side: int
+) -> None:
     net = network(size, 5, side, spread=0.4)
     level = net.patches.cut(torch.randint(0, 5, (1, *size), generator=generator(0, "levels")))
-    order = net.real.flatten().nonzero()[:, 0].tolist()  # places of the numbers, in the order of generation
+    order = (
+        net.real.flatten().nonzero()[:, 0].tolist()
+    )  # places of the numbers, in the order of generation
     plain, reached = net(level, asking([1])).flatten(), 0
     for t, at in enumerate(order):
         changed = level.clone().flatten()
@@ -96,7 +121,9 @@ def test_images_come_as_often_as_their_probability_says() -> None:
     drawn = net.patches.join(net.draw(uniform(net, n), asking([2] * n), 1.0)[0])
     counts = torch.bincount((drawn.flatten(1) * torch.tensor([8, 4, 2, 1])).sum(1), minlength=16)
     expected = total(net, images, 2).exp() * n
-    assert float(((counts - expected).square() / expected).sum()) < 37.7  # chi-squared, 15 degrees of freedom, 0.1 %
+    assert (
+        float(((counts - expected).square() / expected).sum()) < 37.7
+    )  # chi-squared, 15 degrees of freedom, 0.1 %
 
 
 def test_levels_do_not_depend_on_the_batch() -> None:
@@ -106,7 +133,10 @@ def test_levels_do_not_depend_on_the_batch() -> None:
         whole = net.draw(noise, asking(target), guidance)[0]
         for batch in (1, 3):
             some = range(0, 9, batch)
-            parts = [net.draw(noise[k : k + batch], asking(target[k : k + batch]), guidance)[0] for k in some]
+            parts = [
+                net.draw(noise[k : k + batch], asking(target[k : k + batch]), guidance)[0]
+                for k in some
+            ]
             assert torch.equal(torch.cat(parts), whole[:9])
 
 
@@ -125,20 +155,29 @@ def test_guidance_is_its_formula() -> None:
 
 def test_loss_is_the_mean_of_the_likelihood_in_bits() -> None:
     net = network((3, 5, 2), 4, 2, spread=0.4)
-    level, parts = net.patches.cut(torch.randint(0, 4, (7, 3, 5, 2), generator=generator(0, "levels"))), asking([1] * 7)
+    level, parts = (
+        net.patches.cut(torch.randint(0, 4, (7, 3, 5, 2), generator=generator(0, "levels"))),
+        asking([1] * 7),
+    )
     bits = -float(net(level, parts).sum()) / (7 * 30 * math.log(2))
     assert float(net.loss(level, parts, 0.0, generator(0, "loss"))) == pytest.approx(bits, rel=1e-6)
 
 
 def test_it_begins_with_the_shares_of_the_levels() -> None:
     """Fresh output weights are zero, so the first bits are the entropy of each channel's histogram."""
-    net = PatchSequence(Patches((4, 4, 2), 2), 3, ConditionEmbedding(0, 1, 0, 8), 8, 1, 1, 8).double().requires_grad_(False)
+    net = (
+        PatchSequence(Patches((4, 4, 2), 2), 3, ConditionEmbedding(0, 1, 0, 8), 8, 1, 1, 8)
+        .double()
+        .requires_grad_(False)
+    )
     image = torch.randint(0, 3, (400, 4, 4, 2), generator=generator(0, "levels"))
     image[..., 1] = 2
     level = net.patches.cut(image)
     net.start_from(level)
     logs = net(level, asking([-1] * 400))[..., 1::2]
-    assert float(logs.mean()) == pytest.approx(math.log(1601 / 1603), abs=1e-6)  # 1,600 of them and one pseudo-count each
+    assert float(logs.mean()) == pytest.approx(
+        math.log(1601 / 1603), abs=1e-6
+    )  # 1,600 of them and one pseudo-count each
 
 
 @pytest.mark.parametrize("levels", [2, 5, 32, 100, 256])
@@ -146,9 +185,14 @@ def test_quantised_there_and_back(levels: int) -> None:
     values = np.arange(256, dtype=np.uint8)
     level = quantise(values, levels)
     back = dequantise(level, levels)
-    assert np.abs(back.astype(float) - values).max() <= np.ceil(255 / (2 * (levels - 1))) and level.unique().numel() == levels
+    assert (
+        np.abs(back.astype(float) - values).max() <= np.ceil(255 / (2 * (levels - 1)))
+        and level.unique().numel() == levels
+    )
     assert back[0] == 0 and back[255] == 255 and torch.equal(quantise(back, levels), level)
-    share = 2.0 ** -cell_bits(values.reshape(256, 1, 1, 1), levels)  # of a value among those of its level
+    share = 2.0 ** -cell_bits(
+        values.reshape(256, 1, 1, 1), levels
+    )  # of a value among those of its level
     assert np.bincount(level.numpy(), weights=share) == pytest.approx(np.ones(levels))
 
 

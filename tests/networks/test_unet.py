@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from gobelin.core.machine import generator
 from gobelin.networks.unet import Residual, Unet, halvings_for, rectangles, square_for
-from gobelin.runtime import generator
 
 
 def drawn(*size: int, seed: int = 0) -> Tensor:
@@ -31,17 +31,28 @@ def awake(unet: Unet) -> Unet:
         *(((96, 33), 4, 1), ((128, 100), 4, 2), ((256, 256), 4, 3)),
     ],
 )
-def test_every_size_ends_on_8_to_15_cells(size: tuple[int, int], square: int, halvings: int) -> None:
+def test_every_size_ends_on_8_to_15_cells(
+    size: tuple[int, int], square: int, halvings: int
+) -> None:
     assert (square_for(*size), halvings_for(*size, square_for(*size))) == (square, halvings)
     cells = max(size) / square / 2**halvings
     assert 8 <= cells < 16
 
 
-@pytest.mark.parametrize(("channels", "beside", "square", "halvings"), [(1, 2, 1, 1), (3, 8, 1, 2), (4, 5, 2, 2)])
-def test_it_starts_as_zero_and_keeps_the_size(channels: int, beside: int, square: int, halvings: int) -> None:
+@pytest.mark.parametrize(
+    ("channels", "beside", "square", "halvings"), [(1, 2, 1, 1), (3, 8, 1, 2), (4, 5, 2, 2)]
+)
+def test_it_starts_as_zero_and_keeps_the_size(
+    channels: int, beside: int, square: int, halvings: int
+) -> None:
     side = square * 2**halvings * 4
     unet = Unet(channels, beside, square, halvings, width=8, depth=2, style=16)
-    out = unet(drawn(2, channels, side, 2 * side), torch.rand(2), drawn(2, 16), drawn(2, beside, side, 2 * side))
+    out = unet(
+        drawn(2, channels, side, 2 * side),
+        torch.rand(2),
+        drawn(2, 16),
+        drawn(2, beside, side, 2 * side),
+    )
     assert out.shape == (2, channels, side, 2 * side) and not out.any()
 
 
@@ -54,7 +65,9 @@ def test_everything_is_seen() -> None:
         changed = part.clone()
         changed[(0, *(0 for _ in part.shape[1:]))] += 3
         after = unet(*given[:k], changed, *given[k + 1 :])
-        assert (after[0] - before[0])[:, -1, -1].abs().max() > 1e-6  # one corner is seen from the other
+        assert (after[0] - before[0])[
+            :, -1, -1
+        ].abs().max() > 1e-6  # one corner is seen from the other
         assert torch.allclose(after[1], before[1], atol=1e-5)  # and by no other image
 
 
@@ -69,8 +82,14 @@ def test_an_image_does_not_depend_on_its_batch() -> None:
 def test_every_weight_learns() -> None:
     unet = Unet(3, 2, 1, 2, width=8, depth=1, style=16)
     awake(unet).requires_grad_(True)
-    unet(drawn(2, 3, 16, 16), torch.rand(2), drawn(2, 16), drawn(2, 2, 16, 16)).square().mean().backward()
-    assert [name for name, weight in unet.named_parameters() if weight.grad is None or not weight.grad.any()] == []
+    unet(
+        drawn(2, 3, 16, 16), torch.rand(2), drawn(2, 16), drawn(2, 2, 16, 16)
+    ).square().mean().backward()
+    assert [
+        name
+        for name, weight in unet.named_parameters()
+        if weight.grad is None or not weight.grad.any()
+    ] == []
 
 
 def test_a_fresh_block_passes_its_input_on() -> None:
@@ -88,7 +107,10 @@ def test_rectangles_are_what_they_say() -> None:
         boxes = []
         for area in (one, ~one):
             rows, columns = area.any(1).nonzero()[:, 0], area.any(0).nonzero()[:, 0]
-            boxes.append(len(rows) > 0 and int(area.sum()) == len(rows) * len(columns) == _box(rows) * _box(columns))
+            boxes.append(
+                len(rows) > 0
+                and int(area.sum()) == len(rows) * len(columns) == _box(rows) * _box(columns)
+            )
         assert any(boxes) or bool(one.all())
         kinds.append(bool(boxes[0]))
     assert 50 < sum(kinds) < 250

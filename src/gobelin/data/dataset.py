@@ -20,15 +20,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gobelin.core.errors import GobelinError
+from gobelin.core.files import fingerprint
 from gobelin.data.fields import Cell, Field
-from gobelin.errors import GobelinError
-from gobelin.store import fingerprint
 
 ORIGIN, LINEAGE = "gobelin_origin", "gobelin_lineage"
 CURATED, WEIGHT, SPLIT = "gobelin_curated", "gobelin_weight", "gobelin_split"
 ORIGINS = ("real", "view", "generated")
-TELLING = ('"generator":', '"weights":', '"seed":', '"parents":')  # in the lineage of every generated row
-FILE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # a column with files of both sorts
+TELLING = (
+    '"generator":',
+    '"weights":',
+    '"seed":',
+    '"parents":',
+)  # in the lineage of every generated row
+FILE = pa.struct(
+    [("bytes", pa.binary()), ("path", pa.string())]
+)  # a column with files of both sorts
 
 
 @dataclass(frozen=True)
@@ -48,14 +55,18 @@ class Dataset:
         names = self.table.column_names
         if len(set(names)) != len(names):
             twice = sorted({n for n in names if names.count(n) > 1})
-            raise GobelinError(f"{self.source}: column {twice[0]!r} stands there twice. Rename one.")
+            raise GobelinError(
+                f"{self.source}: column {twice[0]!r} stands there twice. Rename one."
+            )
 
     def __len__(self) -> int:
         return self.table.num_rows
 
     @property
     def column_names(self) -> list[str]:
-        return [n for n in self.table.column_names if n not in (ORIGIN, LINEAGE, CURATED, "gobelin_id")]
+        return [
+            n for n in self.table.column_names if n not in (ORIGIN, LINEAGE, CURATED, "gobelin_id")
+        ]
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
@@ -69,14 +80,19 @@ class Dataset:
         """str [N]: real, view (a real image changed by hand-written rules) or generated. A row with a lineage isn't real,
         whatever it says of itself and whatever the column is called."""
         said, told = (
-            [str(v or "") for v in self.table[c].to_pylist()] if c in self.table.column_names else [""] * len(self)
+            [str(v or "") for v in self.table[c].to_pylist()]
+            if c in self.table.column_names
+            else [""] * len(self)
             for c in (ORIGIN, LINEAGE)
         )
         hidden = _tells_lineage(self.table)
         return np.array(
-            [o if o not in ("", "real") else "generated" if t or h else "real"
-             for o, t, h in zip(said, told, hidden.tolist(), strict=True)], dtype=str
-        )  # fmt: skip
+            [
+                o if o not in ("", "real") else "generated" if t or h else "real"
+                for o, t, h in zip(said, told, hidden.tolist(), strict=True)
+            ],
+            dtype=str,
+        )
 
     def values(self, column: str) -> list[Any]:
         """The column's values with None for an empty cell and for one that was set aside. A list comes without its empty items,
@@ -84,9 +100,14 @@ class Dataset:
         cell = _window if _of_numbers(self.table[column].type) else _cell
         out = [cell(v) for v in self.table[column].to_pylist()]
         if self.table[column].type == FILE:
-            out = [None if v is None else _cell(v["path"] if v["bytes"] is None else v["bytes"]) for v in out]
+            out = [
+                None if v is None else _cell(v["path"] if v["bytes"] is None else v["bytes"])
+                for v in out
+            ]
         if any(c == column for _, c in self.bad):
-            out = [None if (i, column) in self.bad else v for i, v in zip(self.ids, out, strict=True)]
+            out = [
+                None if (i, column) in self.bad else v for i, v in zip(self.ids, out, strict=True)
+            ]
         return out
 
     def cells(self, which: Field) -> list[Cell | None]:
@@ -100,19 +121,32 @@ class Dataset:
 
     def rows(self, index: Sequence[int] | np.ndarray) -> Dataset:
         """The rows in `index`, as a view. Every row keeps its id."""
-        return replace(self.with_ids(), table=self.with_ids().table.take(pa.array(np.asarray(index, dtype=np.int64))))
+        return replace(
+            self.with_ids(),
+            table=self.with_ids().table.take(pa.array(np.asarray(index, dtype=np.int64))),
+        )
 
     def with_ids(self, column: str | None = None) -> Dataset:
         """The same rows with their ids written down, so that they survive a choice of rows."""
         if "gobelin_id" in self.table.column_names and column is None:
             return self
-        if column and (empty := [k for k, v in enumerate(self.table[column].to_pylist()) if _empty(v)]):
-            raise GobelinError(f"{self.source}, column {column!r}: row {empty[0]} has no id. Fill it in.")
+        if column and (
+            empty := [k for k, v in enumerate(self.table[column].to_pylist()) if _empty(v)]
+        ):
+            raise GobelinError(
+                f"{self.source}, column {column!r}: row {empty[0]} has no id. Fill it in."
+            )
         ids = [str(v) for v in self.table[column].to_pylist()] if column else list(self.ids)
         if len(set(ids)) != len(ids):
             twice = next(i for i in ids if ids.count(i) > 1)
-            raise GobelinError(f"{self.source}, column {column!r}: the id {twice!r} stands there twice. Ids must differ.")
-        table = self.table.drop_columns(["gobelin_id"]) if "gobelin_id" in self.table.column_names else self.table
+            raise GobelinError(
+                f"{self.source}, column {column!r}: the id {twice!r} stands there twice. Ids must differ."
+            )
+        table = (
+            self.table.drop_columns(["gobelin_id"])
+            if "gobelin_id" in self.table.column_names
+            else self.table
+        )
         return replace(self, table=table.append_column("gobelin_id", pa.array(ids)))
 
     def set_aside(self, bad: Sequence[tuple[str, str]]) -> Dataset:
@@ -128,20 +162,28 @@ class Dataset:
             if n in self.table.column_names
         }
         mixed = [n for n, s in sorts.items() if len(s) == 2 and "" not in s]
-        table = pa.concat_tables([_as_files(mine.table, mixed), _as_files(theirs.table, mixed)], promote_options="permissive")
+        table = pa.concat_tables(
+            [_as_files(mine.table, mixed), _as_files(theirs.table, mixed)],
+            promote_options="permissive",
+        )
         return replace(mine, table=table, bad=self.bad | other.bad)
 
     def with_origin(self) -> Dataset:
         if ORIGIN in self.table.column_names:
             return self
         n = len(self)
-        table = self.table.append_column(ORIGIN, pa.array(["real"] * n)).append_column(LINEAGE, pa.array([""] * n))
+        table = self.table.append_column(ORIGIN, pa.array(["real"] * n)).append_column(
+            LINEAGE, pa.array([""] * n)
+        )
         return replace(self, table=table)
 
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the column names and of every value (paths, not the files' contents)."""
-        columns = {name: [_plain(v) for v in self.table[name].to_pylist()] for name in sorted(self.column_names)}
+        columns = {
+            name: [_plain(v) for v in self.table[name].to_pylist()]
+            for name in sorted(self.column_names)
+        }
         return fingerprint(columns)
 
 
@@ -168,7 +210,10 @@ def made_rows(
         where = table.column_names.index(name)
         table = table.set_column(where, name, pa.array(list(column)))
     bad = frozenset(
-        (new, c) for new, old in zip(ids, parents.ids, strict=True) for i, c in parents.bad if i == old and c not in replaced
+        (new, c)
+        for new, old in zip(ids, parents.ids, strict=True)
+        for i, c in parents.bad
+        if i == old and c not in replaced
     )
     return replace(parents, table=table, bad=bad)
 
@@ -184,7 +229,11 @@ def _tells_lineage(table: pa.Table) -> np.ndarray:
             here = np.ones(table.num_rows, bool)
             for word in TELLING:
                 if here.any():
-                    here &= pc.match_substring(column, word).fill_null(False).to_numpy(zero_copy_only=False)
+                    here &= (
+                        pc.match_substring(column, word)
+                        .fill_null(False)
+                        .to_numpy(zero_copy_only=False)
+                    )
             found |= here
     return found
 
@@ -192,7 +241,13 @@ def _tells_lineage(table: pa.Table) -> np.ndarray:
 def _sort(kind: pa.DataType) -> str:
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return "path"
-    return "both" if kind == FILE else "bytes" if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) else ""
+    return (
+        "both"
+        if kind == FILE
+        else "bytes"
+        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+        else ""
+    )
 
 
 def _as_files(table: pa.Table, names: Sequence[str]) -> pa.Table:
@@ -200,10 +255,15 @@ def _as_files(table: pa.Table, names: Sequence[str]) -> pa.Table:
     for name in names:
         column, sort = table[name].combine_chunks(), _sort(table[name].type)
         if sort != "both":
-            given = {"bytes": pa.nulls(len(column), pa.binary()), "path": pa.nulls(len(column), pa.string())}
+            given = {
+                "bytes": pa.nulls(len(column), pa.binary()),
+                "path": pa.nulls(len(column), pa.string()),
+            }
             given[sort] = column.cast(FILE.field(sort).type)
             table = table.set_column(
-                table.column_names.index(name), name, pa.StructArray.from_arrays(given.values(), fields=list(FILE))
+                table.column_names.index(name),
+                name,
+                pa.StructArray.from_arrays(given.values(), fields=list(FILE)),
             )
     return table
 
@@ -216,10 +276,17 @@ def _cell(value: Any) -> Any:  # noqa: ANN401 - a cell is any
 
 def _of_numbers(kind: pa.DataType) -> bool:
     """Whether the column holds lists of numbers, or lists of such lists."""
-    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
+    if not (
+        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    ):
         return False
     inside = kind.value_type
-    return pa.types.is_integer(inside) or pa.types.is_floating(inside) or pa.types.is_decimal(inside) or _of_numbers(inside)
+    return (
+        pa.types.is_integer(inside)
+        or pa.types.is_floating(inside)
+        or pa.types.is_decimal(inside)
+        or _of_numbers(inside)
+    )
 
 
 def _window(value: Any) -> Any:  # noqa: ANN401
@@ -234,7 +301,9 @@ def _known(value: Any) -> bool:  # noqa: ANN401
 def _empty(value: Any) -> bool:  # noqa: ANN401 - a cell is any
     if value is None or (isinstance(value, float) and value != value):
         return True
-    return isinstance(value, str | bytes | list) and not (value.strip() if isinstance(value, str | bytes) else value)
+    return isinstance(value, str | bytes | list) and not (
+        value.strip() if isinstance(value, str | bytes) else value
+    )
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401

@@ -13,19 +13,32 @@ from collections.abc import Iterable
 from typing import Any
 
 ORDERS = ("day_first", "month_first")
-MONTHS = "january february march april may june july august september october november december".split()
+MONTHS = (
+    "january february march april may june july august september october november december".split()
+)
 TIME = r"(?:[ T,]+(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.\d+)?)?)?"
 YEAR_FIRST = re.compile(r"\d{4}([-/])\d{1,2}\1")
 SHORT = re.compile(r"-(\d)(?=[-T ]|$)")  # a month or day of one digit
-NUMBERED = re.compile(rf"(?P<first>\d{{1,2}})(?P<mark>[./-])(?P<other>\d{{1,2}})(?P=mark)(?P<year>\d{{4}}){TIME}")
-DAY_NAMED = re.compile(rf"(?P<day>\d{{1,2}})\.?[ -](?P<month>[a-z]{{3,9}})\.?,?[ -](?P<year>\d{{4}}){TIME}", re.IGNORECASE)
-MONTH_NAMED = re.compile(rf"(?P<month>[a-z]{{3,9}})\.?[ -](?P<day>\d{{1,2}}),?[ -](?P<year>\d{{4}}){TIME}", re.IGNORECASE)
+NUMBERED = re.compile(
+    rf"(?P<first>\d{{1,2}})(?P<mark>[./-])(?P<other>\d{{1,2}})(?P=mark)(?P<year>\d{{4}}){TIME}"
+)
+DAY_NAMED = re.compile(
+    rf"(?P<day>\d{{1,2}})\.?[ -](?P<month>[a-z]{{3,9}})\.?,?[ -](?P<year>\d{{4}}){TIME}",
+    re.IGNORECASE,
+)
+MONTH_NAMED = re.compile(
+    rf"(?P<month>[a-z]{{3,9}})\.?[ -](?P<day>\d{{1,2}}),?[ -](?P<year>\d{{4}}){TIME}", re.IGNORECASE
+)
 
 
 def days(value: Any, order: str = "") -> float | None:  # noqa: ANN401 - a cell is any
     """Days since 1970-01-01; None for what is no date. order: of ORDERS, for dates whose order the value itself doesn't say."""
     if isinstance(value, datetime.datetime):
-        return value.timestamp() / 86400 if value.tzinfo else (value - datetime.datetime(1970, 1, 1)).total_seconds() / 86400
+        return (
+            value.timestamp() / 86400
+            if value.tzinfo
+            else (value - datetime.datetime(1970, 1, 1)).total_seconds() / 86400
+        )
     if isinstance(value, datetime.date):
         return float((value - datetime.date(1970, 1, 1)).days)
     if not isinstance(value, str):
@@ -38,7 +51,9 @@ def days(value: Any, order: str = "") -> float | None:  # noqa: ANN401 - a cell 
             first, other = int(found["first"]), int(found["other"])
             if found["mark"] != "." and not order and first != other:
                 return None
-            day, month = (first, other) if found["mark"] == "." or order == "day_first" else (other, first)
+            day, month = (
+                (first, other) if found["mark"] == "." or order == "day_first" else (other, first)
+            )
         elif found := DAY_NAMED.fullmatch(text) or MONTH_NAMED.fullmatch(text):
             day, month = int(found["day"]), _month(found["month"])
         else:

@@ -105,7 +105,9 @@ class Target:
             return self.values
         counts = (self.values == 1).sum(0)
         rarity = np.where(self.values == 1, counts, np.iinfo(np.int64).max)
-        rarest = np.where((self.values == 1).any(1), rarity.argmin(1) if len(counts) else 0, len(counts))
+        rarest = np.where(
+            (self.values == 1).any(1), rarity.argmin(1) if len(counts) else 0, len(counts)
+        )
         return np.where(self.present, rarest, -1)
 
     def counts(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -122,7 +124,9 @@ class Target:
         return replace(self, values=values.astype(self.values.dtype))
 
     def rows(self, index: Sequence[int] | np.ndarray) -> Target:
-        return Target(self.name, self.kind, self.values[np.asarray(index)], self.classes, self.scored)
+        return Target(
+            self.name, self.kind, self.values[np.asarray(index)], self.classes, self.scored
+        )
 
     def __len__(self) -> int:
         return len(self.values)

@@ -75,5 +75,11 @@ def untouched(cell: Mapping[str, Any], root: str) -> tuple[bytes, int] | None:
         except (OSError, ValueError):
             continue
         last = max(last, said.st_mtime_ns, said.st_ctime_ns)
-        told.append(f"{said.st_dev} {said.st_ino} {said.st_size} {said.st_mtime_ns} {said.st_ctime_ns}")
-    return (hashlib.sha256(repr(told).encode("utf-8", "surrogatepass")).digest()[:16], last) if last else None
+        told.append(
+            f"{said.st_dev} {said.st_ino} {said.st_size} {said.st_mtime_ns} {said.st_ctime_ns}"
+        )
+    return (
+        (hashlib.sha256(repr(told).encode("utf-8", "surrogatepass")).digest()[:16], last)
+        if last
+        else None
+    )

@@ -18,10 +18,10 @@ import pyarrow as pa
 from PIL import Image
 from scipy.io import wavfile
 
+from gobelin.core.errors import GobelinError
 from gobelin.data.dataset import FILE, Dataset
 from gobelin.data.images import png_bytes
-from gobelin.errors import GobelinError
-from gobelin.provenance import marks_of
+from gobelin.data.provenance import marks_of
 
 
 @runtime_checkable
@@ -43,7 +43,9 @@ def from_frame(frame: Frame, root: str | Path = ".", source: str = "data frame")
     if len({str(n) for n in names}) != len(names):
         twice = next(n for n in names if [str(m) for m in names].count(str(n)) > 1)
         raise GobelinError(f"{source}: column {str(twice)!r} stands there twice. Rename one.")
-    columns = {str(n): _column([_cell(v, source, str(n)) for v in _walked(frame[n])]) for n in names}
+    columns = {
+        str(n): _column([_cell(v, source, str(n)) for v in _walked(frame[n])]) for n in names
+    }
     return Dataset(pa.table(columns), Path(root), source)
 
 
@@ -55,7 +57,9 @@ def _column(values: list[Any]) -> pa.Array:
     """Arrow's own type where it has one for all of them; words and bytes in one column are files; else all become words."""
     kinds = {type(v) for v in values if v is not None}
     if kinds == {str, bytes}:
-        files = [{"path": v} if isinstance(v, str) else {"bytes": v} for v in values if v is not None]
+        files = [
+            {"path": v} if isinstance(v, str) else {"bytes": v} for v in values if v is not None
+        ]
         filled = iter(files)
         return pa.array([None if v is None else next(filled) for v in values], FILE)
     try:
@@ -114,7 +118,11 @@ def _file(value: Mapping[str, Any], source: str, name: str) -> Any:  # noqa: ANN
     if value.get("array") is not None and value.get("sampling_rate"):
         out = io.BytesIO()
         wave = np.asarray(value["array"], np.float32)
-        wavfile.write(out, int(value["sampling_rate"]), wave.T if wave.ndim == 2 and len(wave) < wave.shape[1] else wave)
+        wavfile.write(
+            out,
+            int(value["sampling_rate"]),
+            wave.T if wave.ndim == 2 and len(wave) < wave.shape[1] else wave,
+        )
         return out.getvalue()
     if set(value) <= {"bytes", "path"} and any(v is not None for v in value.values()):
         return value["path"] if value.get("bytes") is None else bytes(value["bytes"])

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from gobelin.core.errors import GobelinError
+from gobelin.core.files import fingerprint
 from gobelin.data.fields import Cell, Field
 from gobelin.data.files import BadCell, cell_bytes, content_key
-from gobelin.errors import GobelinError
-from gobelin.store import fingerprint
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 SIGNATURES = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"BM", b"II*\0", b"MM\0*")
@@ -39,12 +39,20 @@ class Opening:
     def __post_init__(self) -> None:
         if self.low >= self.high:
             raise ValueError(f"low = {self.low} must lie below high = {self.high}")
-        if len(self.background) != 3 or not all(0 <= c <= 255 for c in self.background) or self.max_pixels < 1:
-            raise ValueError(f"background = {self.background}, max_pixels = {self.max_pixels}: three colours of 0 to 255, and "
-                             "at least one pixel were expected")  # fmt: skip
+        if (
+            len(self.background) != 3
+            or not all(0 <= c <= 255 for c in self.background)
+            or self.max_pixels < 1
+        ):
+            raise ValueError(
+                f"background = {self.background}, max_pixels = {self.max_pixels}: three colours of 0 to 255, and "
+                "at least one pixel were expected"
+            )
 
 
-def open_image(value: str | bytes, root: Path, how: Opening, side: int = 0) -> tuple[Image.Image, str]:
+def open_image(
+    value: str | bytes, root: Path, how: Opening, side: int = 0
+) -> tuple[Image.Image, str]:
     """An RGB or grey ('L') image, upright, and what had to be converted ('' for nothing).
 
     side: in pixels, of the square that it will be resized to; a JPEG of eight times that is read at 1/2, 1/4 or 1/8, which
@@ -85,42 +93,62 @@ def _plain_colours(image: Image.Image, how: Opening) -> tuple[Image.Image, str]:
     if image.mode in ("P", "PA", "LA", "La", "RGBA", "RGBa"):
         was = "palette" if image.mode.startswith("P") else "alpha"
         rgba = image.convert("RGBA")
-        seen = Image.alpha_composite(Image.new("RGBA", rgba.size, (*how.background, 255)), rgba).convert("RGB")
-        lost = bool((np.asarray(rgba)[..., 3] < 255).any()) and seen.getextrema() == tuple((c, c) for c in how.background)
+        seen = Image.alpha_composite(
+            Image.new("RGBA", rgba.size, (*how.background, 255)), rgba
+        ).convert("RGB")
+        lost = bool((np.asarray(rgba)[..., 3] < 255).any()) and seen.getextrema() == tuple(
+            (c, c) for c in how.background
+        )
         return seen, f"{was}, nothing seen of it on the background" if lost else was
     return image.convert("RGB"), image.mode
 
 
-def squared(image: Image.Image, size: int, background: tuple[int, ...] = (255, 255, 255)) -> np.ndarray:
+def squared(
+    image: Image.Image, size: int, background: tuple[int, ...] = (255, 255, 255)
+) -> np.ndarray:
     """uint8 [size, size, 3]: the image padded to a square with the background, then resized (area average)."""
     image = image.convert("RGB")
     if max(image.size) ** 2 > MAX_PIXELS:  # a long thin image would be a bomb once padded
         image.thumbnail((int(MAX_PIXELS**0.5),) * 2, Image.Resampling.BOX)
     if image.width != image.height:
-        image = ImageOps.pad(image, (max(image.size),) * 2, color=background, method=Image.Resampling.BOX)
+        image = ImageOps.pad(
+            image, (max(image.size),) * 2, color=background, method=Image.Resampling.BOX
+        )
     if image.size != (size, size):
         shrink = image.width > size
-        image = image.resize((size, size), Image.Resampling.BOX if shrink else Image.Resampling.BILINEAR)
+        image = image.resize(
+            (size, size), Image.Resampling.BOX if shrink else Image.Resampling.BILINEAR
+        )
     return np.asarray(image, np.uint8)
 
 
-def fitted(image: Image.Image, size: tuple[int, int, int], background: tuple[int, ...] = (255, 255, 255)) -> np.ndarray:
+def fitted(
+    image: Image.Image, size: tuple[int, int, int], background: tuple[int, ...] = (255, 255, 255)
+) -> np.ndarray:
     """uint8 [H, W, C] (C = 1, 3 or 4) for any H, W: the whole image, padded with the background to this shape and resized."""
     height, width, channels = size
     if height == width:
         pixels = squared(image, height, background)
     else:
-        whole = ImageOps.pad(image.convert("RGB"), (width, height), color=background, method=Image.Resampling.BOX)
+        whole = ImageOps.pad(
+            image.convert("RGB"), (width, height), color=background, method=Image.Resampling.BOX
+        )
         pixels = np.asarray(whole, np.uint8)
     if channels == 1:
         return np.asarray(Image.fromarray(pixels).convert("L"), np.uint8)[..., None]
-    return pixels if channels == 3 else np.concatenate([pixels, np.full((height, width, 1), 255, np.uint8)], axis=2)
+    return (
+        pixels
+        if channels == 3
+        else np.concatenate([pixels, np.full((height, width, 1), 255, np.uint8)], axis=2)
+    )
 
 
 def png_bytes(pixels: np.ndarray) -> bytes:
     """uint8 [H, W, C] (C = 1, 3 or 4) as the bytes of a PNG file."""
     out = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(out, "PNG", compress_level=1)
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(
+        out, "PNG", compress_level=1
+    )
     return out.getvalue()
 
 
@@ -149,7 +177,9 @@ def image_key(cell: Cell, root: Path) -> bytes:
 def decode_images(cell: Cell, root: Path, how: Opening, size: int) -> tuple[np.ndarray, str]:
     """uint8 [k, size, size, 3] for the k images of a cell, and what had to be converted."""
     opened = [open_image(v, root, how, size) for v in image_values(cell)]
-    return np.stack([squared(i, size, how.background) for i, _ in opened]), next((c for _, c in opened if c), "")
+    return np.stack([squared(i, size, how.background) for i, _ in opened]), next(
+        (c for _, c in opened if c), ""
+    )
 
 
 class Squares:

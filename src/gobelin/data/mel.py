@@ -11,7 +11,11 @@ import numpy as np
 
 from gobelin.data.sounds import RATE
 
-WINDOW, HOP, POINTS = 400, 160, 512  # samples at 16 kHz: 25 ms, 10 ms, and the length of the Fourier transform
+WINDOW, HOP, POINTS = (
+    400,
+    160,
+    512,
+)  # samples at 16 kHz: 25 ms, 10 ms, and the length of the Fourier transform
 QUIET = 1e-8  # a band is never counted below this share of the clip's loudest (80 dB)
 SILENCE = 1e-10  # power below which nothing is heard
 EDGE = 1e-4  # frames at both ends below this share of the loudest one (40 dB) are cut off
@@ -24,7 +28,9 @@ def mel_filters(bands: int) -> np.ndarray:
     corners = 700 * (10 ** (np.linspace(0, top, bands + 2) / 2595) - 1)  # Hz
     hertz = np.fft.rfftfreq(POINTS, 1 / RATE)
     low, middle, high = (corners[k : k + bands, None] for k in range(3))
-    return np.clip(np.minimum((hertz - low) / (middle - low), (high - hertz) / (high - middle)), 0, None)
+    return np.clip(
+        np.minimum((hertz - low) / (middle - low), (high - hertz) / (high - middle)), 0, None
+    )
 
 
 def mel_power(wave: np.ndarray, bands: int) -> np.ndarray:
@@ -46,5 +52,9 @@ def heard(power: np.ndarray) -> tuple[np.ndarray, float]:
     if len(there):
         power = power[there[0] : there[-1] + 1]
     peak = max(float(power.max()), SILENCE)
-    bands = np.log(np.maximum(power / peak, QUIET)) if len(there) else np.full(power.shape, np.log(QUIET))
+    bands = (
+        np.log(np.maximum(power / peak, QUIET))
+        if len(there)
+        else np.full(power.shape, np.log(QUIET))
+    )
     return bands, peak

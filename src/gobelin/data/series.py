@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from gobelin.core.errors import GobelinError
+from gobelin.core.files import fingerprint
 from gobelin.data.fields import NO_NUMBER, Cell, Field
 from gobelin.data.files import BadCell, cell_bytes, cell_path, content_key
-from gobelin.errors import GobelinError
-from gobelin.store import fingerprint
 
 TABLES = {".csv", ".tsv", ".txt"}
 SUFFIXES = {".npy", *TABLES}
@@ -44,7 +44,9 @@ def open_series(value: Any, root: Path) -> tuple[np.ndarray, np.ndarray]:  # noq
     if not x.size:
         raise BadCell("has no samples")
     if channels > MOST_CHANNELS or (channels > samples and samples > 1):
-        raise BadCell(f"has {channels} channels of {samples} samples each; channels x time was expected, is it transposed")
+        raise BadCell(
+            f"has {channels} channels of {samples} samples each; channels x time was expected, is it transposed"
+        )
     if samples < 2:
         raise BadCell("has 1 sample; two at least were expected")
     if np.isinf(x).any():
@@ -52,7 +54,9 @@ def open_series(value: Any, root: Path) -> tuple[np.ndarray, np.ndarray]:  # noq
     holes = np.isnan(x)
     if (empty := (~holes).sum(1) < 2).any():
         known = int((~holes[empty.argmax()]).sum())
-        raise BadCell(f"has {known} known samples{' in a channel' * (channels > 1)}; two at least were expected")
+        raise BadCell(
+            f"has {known} known samples{' in a channel' * (channels > 1)}; two at least were expected"
+        )
     return np.stack([_filled(row, gone) for row, gone in zip(x, holes, strict=True)]), holes.mean(1)
 
 
@@ -70,7 +74,11 @@ def _read(value: Any, root: Path) -> np.ndarray:  # noqa: ANN401
         return _array(value)
     if isinstance(value, str):
         if is_file(value):
-            return _array(cell_path(value, root)) if value.lower().endswith(".npy") else _table(value, root)
+            return (
+                _array(cell_path(value, root))
+                if value.lower().endswith(".npy")
+                else _table(value, root)
+            )
         value = _spelled(value)
     if not isinstance(value, list):
         raise BadCell(f"{str(value)[:40]!r} is one value; a list of numbers was expected")
@@ -81,7 +89,9 @@ def _read(value: Any, root: Path) -> np.ndarray:  # noqa: ANN401
         raise BadCell("mixes numbers and lists; one list, or a list a channel was expected")
     lengths = {len(v) for v in value}
     if len(lengths) > 1:
-        raise BadCell(f"has channels of {min(lengths)} and of {max(lengths)} samples; the same count was expected")
+        raise BadCell(
+            f"has channels of {min(lengths)} and of {max(lengths)} samples; the same count was expected"
+        )
     return np.stack([_numbers(v) for v in value])
 
 
@@ -138,7 +148,9 @@ def _array(source: bytes | Path) -> np.ndarray:
         _check_size(x.size)
         return np.array(x, np.float64)
     except (ValueError, OSError, EOFError, SyntaxError) as error:
-        raise BadCell(f"is no .npy file, or is cut short ({str(error).splitlines()[0][:60]})") from error
+        raise BadCell(
+            f"is no .npy file, or is cut short ({str(error).splitlines()[0][:60]})"
+        ) from error
 
 
 def _table(value: str, root: Path) -> np.ndarray:
@@ -157,7 +169,9 @@ def _table(value: str, root: Path) -> np.ndarray:
         raise BadCell("has no samples")
     short = next((k for k, row in enumerate(rows) if len(row) != len(rows[0])), None)
     if short is not None:
-        raise BadCell(f"has {len(rows[short])} numbers in one line and {len(rows[0])} in others; is it cut short")
+        raise BadCell(
+            f"has {len(rows[short])} numbers in one line and {len(rows[0])} in others; is it cut short"
+        )
     return np.stack([_numbers(list(column)) for column in zip(*rows, strict=True)])
 
 
@@ -185,7 +199,9 @@ def series_share(values: Sequence[Any], root: Path) -> float:
     first = next((v for v in values if is_file(v) and not v.lower().endswith(".npy")), None)
     if first is not None and not _opens(first, root):
         return 0.0
-    looks = [v.startswith(SIGNATURE) if isinstance(v, bytes) else is_file(v) or _looks(v) for v in values]
+    looks = [
+        v.startswith(SIGNATURE) if isinstance(v, bytes) else is_file(v) or _looks(v) for v in values
+    ]
     return float(np.mean(looks)) if looks else 0.0
 
 

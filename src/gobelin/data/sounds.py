@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from scipy.signal import resample_poly
 
+from gobelin.core.errors import GobelinError, MissingExtra
+from gobelin.core.files import fingerprint
 from gobelin.data.fields import Cell, Field
 from gobelin.data.files import BadCell, cell_path, content_key
-from gobelin.errors import GobelinError, MissingExtra
-from gobelin.store import fingerprint
 
 RATE = 16_000  # Hz of every opened sound
 RATES = (1_000, 768_000)  # Hz, the rates that a file may have
@@ -37,11 +37,15 @@ def soundfile() -> ModuleType:
     try:
         import soundfile
     except (ImportError, OSError) as error:  # the latter: its library is not there
-        raise MissingExtra("soundfile, which reads sounds (or --set schema.COLUMN=ignore),", "audio") from error
+        raise MissingExtra(
+            "soundfile, which reads sounds (or --set schema.COLUMN=ignore),", "audio"
+        ) from error
     return soundfile
 
 
-def open_sound(value: str | bytes, root: Path, seconds: float, to: int = RATE) -> tuple[np.ndarray, str]:
+def open_sound(
+    value: str | bytes, root: Path, seconds: float, to: int = RATE
+) -> tuple[np.ndarray, str]:
     """float64 [T], the mean of the channels at `to` Hz in [-1, 1], and what had to be done ('' for nothing).
 
     seconds: the most that is read, from the start. Raises BadCell for no sound, a damaged one and one without samples.
@@ -55,15 +59,21 @@ def open_sound(value: str | bytes, root: Path, seconds: float, to: int = RATE) -
                 raise BadCell(f"has {rate} samples a second; {RATES[0]} to {RATES[1]} can be read")
             most = max(1, round(seconds * rate))
             pieces, read = [], 0
-            while read < most and len(piece := sound.read(min(PIECE, most - read), "float64", always_2d=True)):
+            while read < most and len(
+                piece := sound.read(min(PIECE, most - read), "float64", always_2d=True)
+            ):
                 pieces.append(piece.mean(1))
                 read += len(piece)
             cut = read == most and (said > most or bool(len(sound.read(1))))
-            early = not cut and (read < 0.98 * min(said, most) or _promised_more(sound.extra_info))  # an MP3's count is rough
+            early = not cut and (
+                read < 0.98 * min(said, most) or _promised_more(sound.extra_info)
+            )  # an MP3's count is rough
     except BadCell:
         raise
     except library.LibsndfileError as error:
-        raise BadCell(f"is no sound, or is damaged ({error.error_string.strip('. ')[:60]})") from error
+        raise BadCell(
+            f"is no sound, or is damaged ({error.error_string.strip('. ')[:60]})"
+        ) from error
     except Exception as error:  # a decoder may stumble over a damaged file in any way
         raise BadCell(f"is damaged ({str(error)[:60] or type(error).__name__})") from error
     if not read:
@@ -71,7 +81,15 @@ def open_sound(value: str | bytes, root: Path, seconds: float, to: int = RATE) -
     wave = np.concatenate(pieces)
     if not np.isfinite(wave).all():
         raise BadCell("holds samples that are not finite")
-    how = "ends early" if early else f"cut to {seconds:g} s" if cut else f"{channels} channels" if channels > 1 else ""
+    how = (
+        "ends early"
+        if early
+        else f"cut to {seconds:g} s"
+        if cut
+        else f"{channels} channels"
+        if channels > 1
+        else ""
+    )
     return resampled(wave, rate, to), how
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gobelin.core.errors import GobelinError, nearest
+from gobelin.core.machine import numpy_generator
 from gobelin.data.dates import days, undecided
 from gobelin.data.fields import Target
-from gobelin.errors import GobelinError, nearest
-from gobelin.runtime import numpy_generator
 
 PARTS = ("train", "valid", "test")
 
@@ -25,7 +25,9 @@ class Split:
 
     def __post_init__(self) -> None:
         if not (0 < self.valid < 1 and 0 < self.test < 1 and self.valid + self.test < 0.99):
-            raise ValueError(f"valid = {self.valid} and test = {self.test} must be positive and leave a hundredth to train")
+            raise ValueError(
+                f"valid = {self.valid} and test = {self.test} must be positive and leave a hundredth to train"
+            )
         if self.by not in ("random", "time"):
             raise ValueError(f"by = {self.by!r}, 'random' or 'time' was expected")
 
@@ -49,7 +51,9 @@ def assign(
     unit_of, units = _units(groups)
     if how.by == "time":
         if times is None:
-            raise GobelinError("split.by = time: no column has the role time. Use --set schema.COLUMN=time.")
+            raise GobelinError(
+                "split.by = time: no column has the role time. Use --set schema.COLUMN=time."
+            )
         moments = _moments(times, labelled)
         latest = {u: max(moments[k] for k in rows) for u, rows in units.items()}
         order = sorted(units, key=lambda u: (latest[u], u))
@@ -66,7 +70,9 @@ def _moments(times: Sequence[object], labelled: np.ndarray) -> list[tuple[bool, 
     """What orders the rows: numbers as numbers ('9' before '10'), dates as dates, else text. No time: the earliest."""
     for k in labelled:
         if times[k] is None:
-            raise GobelinError(f"split.by = time: row {k} has a target and no time. Fill it in, or leave the row out.")
+            raise GobelinError(
+                f"split.by = time: row {k} has a target and no time. Fill it in, or leave the row out."
+            )
     try:
         return [(t is not None, 0.0 if t is None else float(t)) for t in times]  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -102,7 +108,9 @@ def _strata(target: Target, units: dict[str, list[int]], seed: int) -> list[list
     return out
 
 
-def _fill(parts: np.ndarray, order: list[str], units: dict[str, list[int]], labelled: set[int], how: Split) -> None:
+def _fill(
+    parts: np.ndarray, order: list[str], units: dict[str, list[int]], labelled: set[int], how: Split
+) -> None:
     """Give the last units of `order` to test, those before to validation, by their shares of the labelled rows."""
     sizes = [sum(k in labelled for k in units[u]) for u in order]
     total = sum(sizes)
@@ -135,7 +143,9 @@ def _given(given: Sequence[str | None], groups: Sequence[str]) -> np.ndarray:
     for value in given:
         name = names.get((value or "train").lower())
         if name is None:
-            raise GobelinError(f"split column: {value!r} is no part of a split.{nearest(str(value), PARTS)}")
+            raise GobelinError(
+                f"split column: {value!r} is no part of a split.{nearest(str(value), PARTS)}"
+            )
         parts.append(name)
     seen: dict[str, str] = {}
     for group, part in zip(groups, parts, strict=True):

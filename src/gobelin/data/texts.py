@@ -7,22 +7,34 @@ from typing import Any
 
 import numpy as np
 
+from gobelin.core.errors import GobelinError
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.errors import GobelinError
 
 
 def text_values(cell: Cell) -> list[str]:
     """The texts of a cell, trimmed."""
-    return [str(t).strip() for value in cell.values() for t in (value if isinstance(value, list) else [value])]
+    return [
+        str(t).strip()
+        for value in cell.values()
+        for t in (value if isinstance(value, list) else [value])
+    ]
 
 
 def text_bid(values: Sequence[Any]) -> Bid | None:
     """Texts are strings of several words, most of them different."""
-    strings = [" ".join(v) if isinstance(v, list) and all(isinstance(t, str) for t in v) else v for v in values]
+    strings = [
+        " ".join(v) if isinstance(v, list) and all(isinstance(t, str) for t in v) else v
+        for v in values
+    ]
     if not strings or not all(isinstance(v, str) for v in strings):
         return None
-    different, words = len(set(strings)) / len(strings), float(np.mean([len(s.split()) for s in strings]))
-    letters = float(np.mean([sum(c.isalpha() or c.isspace() for c in s) / max(len(s), 1) for s in strings]))
+    different, words = (
+        len(set(strings)) / len(strings),
+        float(np.mean([len(s.split()) for s in strings])),
+    )
+    letters = float(
+        np.mean([sum(c.isalpha() or c.isspace() for c in s) / max(len(s), 1) for s in strings])
+    )
     if letters < 0.6 or (words < 1.5 and different < 0.5):
         return None
     sentences = words >= 2.5 and len(set(strings)) > 20

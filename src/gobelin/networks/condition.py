@@ -54,7 +54,11 @@ class Parts:
 
     def nothing(self) -> Parts:
         """As many rows of the empty condition."""
-        return Parts(self.vectors, torch.zeros_like(self.present), torch.full_like(self.target, _none(self.target)))
+        return Parts(
+            self.vectors,
+            torch.zeros_like(self.present),
+            torch.full_like(self.target, _none(self.target)),
+        )
 
 
 def hide(parts: Parts, rng: torch.Generator, whole: float = 0.0) -> Parts:
@@ -91,7 +95,9 @@ class ConditionEmbedding(nn.Module):
     of the standardised number, or a learned vector that says "no target".
     """
 
-    def __init__(self, fields: int, vector: int, classes: int, width: int, number: bool = False) -> None:
+    def __init__(
+        self, fields: int, vector: int, classes: int, width: int, number: bool = False
+    ) -> None:
         super().__init__()
         self.linear = nn.ModuleList(nn.Linear(vector, width, bias=False) for _ in range(fields))
         self.presence = nn.Parameter(torch.zeros(fields, width))
@@ -138,10 +144,13 @@ class CodePrior(nn.Module):
         self.embedding = embedding
         self.inside = nn.Linear(code, width)
         self.time = nn.Linear(2 * TIMES, width)
-        self.norms = nn.ModuleList(nn.LayerNorm(width, elementwise_affine=False) for _ in range(depth))
+        self.norms = nn.ModuleList(
+            nn.LayerNorm(width, elementwise_affine=False) for _ in range(depth)
+        )
         self.styles = nn.ModuleList(nn.Linear(width, 2 * width) for _ in range(depth))
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)) for _ in range(depth)
+            nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
+            for _ in range(depth)
         )
         self.out = nn.Linear(width, code)
         nn.init.zeros_(self.out.weight)

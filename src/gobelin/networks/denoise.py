@@ -12,8 +12,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from gobelin.runtime import Runtime
-from gobelin.train import descend
+from gobelin.core.machine import Runtime
+from gobelin.networks.training import descend
 
 Batch = TypeVar("Batch")
 
@@ -28,12 +28,19 @@ class Schedule(Protocol):
     def get_velocity(self, sample: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor: ...
 
 
-def noise_loss(predict: Callable[[Tensor, Tensor], Tensor], schedule: Schedule, image: Tensor, rng: torch.Generator) -> Tensor:
+def noise_loss(
+    predict: Callable[[Tensor, Tensor], Tensor],
+    schedule: Schedule,
+    image: Tensor,
+    rng: torch.Generator,
+) -> Tensor:
     """float32 [n]: the mean square of what `predict(noisy [n, C, H, W], time [n])` is wrong by, at a random time an image.
 
     A network that answers with 2 C channels also says a variance, which isn't trained.
     """
-    time = torch.randint(schedule.config.num_train_timesteps, (len(image),), generator=rng).to(image.device)
+    time = torch.randint(schedule.config.num_train_timesteps, (len(image),), generator=rng).to(
+        image.device
+    )
     noise = torch.randn(image.shape, generator=rng).to(image.device)
     answer = predict(schedule.add_noise(image, noise, time), time)[:, : image.shape[1]].float()
     kind = schedule.config.prediction_type

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from gobelin.runtime import generator
+from gobelin.core.machine import generator
 
 
 class LowRank(nn.Module):

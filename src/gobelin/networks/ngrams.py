@@ -15,7 +15,9 @@ from sklearn.utils.extmath import randomized_svd
 
 def shares(texts: Sequence[str], hashes: int) -> csr_matrix:
     """[n, hashes]: counts of the n-grams in each bucket, of unit length."""
-    reader = HashingVectorizer(analyzer="char_wb", ngram_range=(2, 4), n_features=hashes, alternate_sign=False)
+    reader = HashingVectorizer(
+        analyzer="char_wb", ngram_range=(2, 4), n_features=hashes, alternate_sign=False
+    )
     return reader.transform(list(texts))
 
 

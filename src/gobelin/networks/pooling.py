@@ -14,4 +14,7 @@ def means(rows: Tensor, counts: Sequence[int]) -> Tensor:
         return rows
     size = torch.tensor(counts, device=rows.device)
     owner = torch.repeat_interleave(size)
-    return rows.new_zeros(len(counts), rows.shape[1]).index_add(0, owner, rows) / size.clamp_min(1)[:, None]
+    return (
+        rows.new_zeros(len(counts), rows.shape[1]).index_add(0, owner, rows)
+        / size.clamp_min(1)[:, None]
+    )

@@ -71,14 +71,18 @@ class Patches:
         """[N, H, W, C] -> [N, P, K], zero where padded."""
         rows, columns, side = *self.grid, self.side
         pad = (0, 0, 0, columns * side - self.size[1], 0, rows * side - self.size[0])
-        cells = functional.pad(level, pad).reshape(len(level), rows, side, columns, side, self.size[2])
+        cells = functional.pad(level, pad).reshape(
+            len(level), rows, side, columns, side, self.size[2]
+        )
         return cells.transpose(2, 3).reshape(len(level), self.count, self.tokens)
 
     def join(self, level: Tensor) -> Tensor:
         """[N, P, K] -> [N, H, W, C]."""
         rows, columns, side = *self.grid, self.side
         cells = level.reshape(len(level), rows, columns, side, side, self.size[2]).transpose(2, 3)
-        return cells.reshape(len(level), rows * side, columns * side, -1)[:, : self.size[0], : self.size[1]]
+        return cells.reshape(len(level), rows * side, columns * side, -1)[
+            :, : self.size[0], : self.size[1]
+        ]
 
     def real(self) -> Tensor:
         """bool [P, K]: False where padded."""
@@ -95,19 +99,28 @@ class Block(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(width, elementwise_affine=False) for _ in range(2))
         self.style = nn.Linear(width, 4 * width)
         self.look, self.merge = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.think = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        self.think = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+        )
 
     def styles(self, asked: Tensor) -> tuple[Tensor, ...]:
         """Embedded condition [N, width] -> two scales and two shifts [N, 1, width]."""
         return self.style(functional.silu(asked))[:, None].chunk(4, dim=2)
 
     def forward(
-        self, x: Tensor, styles: tuple[Tensor, ...], keep: Tensor, cache: Tensor | None = None, place: int = 0
+        self,
+        x: Tensor,
+        styles: tuple[Tensor, ...],
+        keep: Tensor,
+        cache: Tensor | None = None,
+        place: int = 0,
     ) -> Tensor:
         """x [N, P, width], keep [N, 1, width] multiplies what is added. With a cache [2, N, heads, P, width / heads] of
         keys and values, x [N, 1, width] is the patch at `place`, which sees the cache up to itself."""
         normal = self.norms[0](x) * (1 + styles[0]) + styles[1]
-        query, key, value = self.look(normal).unflatten(2, (3 * self.heads, -1)).transpose(1, 2).chunk(3, dim=1)
+        query, key, value = (
+            self.look(normal).unflatten(2, (3 * self.heads, -1)).transpose(1, 2).chunk(3, dim=1)
+        )
         if cache is None:
             seen = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         else:
@@ -136,7 +149,9 @@ class PatchHead(nn.Module):
 
     def effect(self) -> Tensor:
         """E [K, L, hidden]: what it adds to all later numbers that the j-th has level l."""
-        scale = torch.linspace(-1, 1, self.table.shape[1], dtype=self.table.dtype, device=self.table.device)
+        scale = torch.linspace(
+            -1, 1, self.table.shape[1], dtype=self.table.dtype, device=self.table.device
+        )
         return self.slope * scale[:, None] + self.table
 
     def logits(self, state: Tensor, k: int | slice) -> Tensor:
@@ -151,7 +166,12 @@ class PatchHead(nn.Module):
         state = self.start(context)[:, None] + torch.matmul(self.before, added)
         logits = self.logits(state, slice(None))
         logits = logits if logits.dtype == torch.float64 else logits.float()
-        return -functional.cross_entropy(logits.flatten(0, 1), level.flatten(), reduction="none").view_as(level) * real
+        return (
+            -functional.cross_entropy(
+                logits.flatten(0, 1), level.flatten(), reduction="none"
+            ).view_as(level)
+            * real
+        )
 
 
 class PatchSequence(nn.Module):
@@ -159,7 +179,14 @@ class PatchSequence(nn.Module):
     the patches to the left, above left, above and above right; attention adds all patches before those."""
 
     def __init__(
-        self, patches: Patches, levels: int, embedding: ConditionEmbedding, width: int, depth: int, heads: int, hidden: int
+        self,
+        patches: Patches,
+        levels: int,
+        embedding: ConditionEmbedding,
+        width: int,
+        depth: int,
+        heads: int,
+        hidden: int,
     ) -> None:
         super().__init__()
         self.patches, self.levels, self.embedding, self.heads = patches, levels, embedding, heads
@@ -175,7 +202,9 @@ class PatchSequence(nn.Module):
     def start_from(self, level: Tensor) -> None:
         """Begin with the shares of the levels [N, P, K] at each place of a patch, one pseudo-count each."""
         for k in range(level.shape[2]):
-            counts = torch.bincount(level[:, self.real[:, k].to(level.device), k].flatten(), minlength=self.levels)
+            counts = torch.bincount(
+                level[:, self.real[:, k].to(level.device), k].flatten(), minlength=self.levels
+            )
             self.head.bias[k] = ((counts + 1) / (counts + 1).sum()).log()
 
     def values(self, level: Tensor) -> Tensor:
@@ -220,9 +249,16 @@ class PatchSequence(nn.Module):
         every number (Ho and Salimans 2022, equation 6, for logits)."""
         pair, asked = guidance != 1.0, self.embedding(parts)
         asked = torch.cat([asked, self.embedding(parts.nothing())]) if pair else asked
-        (rows, columns), (n, width), numbers = self.patches.grid, asked.shape, iter(uniform.unbind(1))
+        (rows, columns), (n, width), numbers = (
+            self.patches.grid,
+            asked.shape,
+            iter(uniform.unbind(1)),
+        )
         cached = (2, n, self.heads, self.patches.count, width // self.heads)
-        tools = [(block, block.styles(asked), asked.new_zeros(cached)) for block in cast(list[Block], self.blocks)]
+        tools = [
+            (block, block.styles(asked), asked.new_zeros(cached))
+            for block in cast(list[Block], self.blocks)
+        ]
         board = asked.new_zeros(len(uniform), rows + 1, columns + 2, self.patches.tokens)
         effect, levels, total = self.head.effect(), [], asked.new_zeros(len(uniform))
         for place in range(self.patches.count):
@@ -239,13 +275,21 @@ class PatchSequence(nn.Module):
         return torch.stack(levels, dim=1), total
 
     def _patch(
-        self, context: Tensor, real: list[bool], numbers: Iterator[Tensor], guidance: float, effect: Tensor
+        self,
+        context: Tensor,
+        real: list[bool],
+        numbers: Iterator[Tensor],
+        guidance: float,
+        effect: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """The levels [N, K] of one patch and the sum [N] of their log-probabilities; context [N, width], with guidance
         [2 N, width], the second half that of the empty condition."""
         pair, state = guidance != 1.0, self.head.start(context)
         n = len(state) // (1 + pair)
-        level, total = torch.zeros(n, len(real), dtype=torch.long, device=state.device), state.new_zeros(n)
+        level, total = (
+            torch.zeros(n, len(real), dtype=torch.long, device=state.device),
+            state.new_zeros(n),
+        )
         for k in (k for k, is_real in enumerate(real) if is_real):
             logs = self.head.logits(state, k).log_softmax(1)
             if pair:

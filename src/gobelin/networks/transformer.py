@@ -79,19 +79,25 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """x [N, T, width], style [N, width] -> [N, T, width]."""
-        x = x + self.near(x.transpose(1, 2).unflatten(2, (self.rows, self.columns))).flatten(2).transpose(1, 2)
+        x = x + self.near(x.transpose(1, 2).unflatten(2, (self.rows, self.columns))).flatten(
+            2
+        ).transpose(1, 2)
         scale, shift, gate, scale_2, shift_2, gate_2 = self.style(style)[:, None].chunk(6, dim=2)
         asked = self.ask(self.norm(x) * (1 + scale) + shift).unflatten(2, (3, self.heads, -1))
         seen = attention(*asked.transpose(1, 3).unbind(2))
         x = x + gate * self.mix(seen.transpose(1, 2).flatten(2))
-        hidden = functional.relu(self.widen(self.norm(x) * (1 + scale_2) + shift_2)).square()  # Primer, So et al. 2021
+        hidden = functional.relu(
+            self.widen(self.norm(x) * (1 + scale_2) + shift_2)
+        ).square()  # Primer, So et al. 2021
         return x + gate_2 * self.narrow(hidden)
 
 
 class PatchTransformer(nn.Module):
     """F(signal, time, condition, reach): [N, C, H, W] -> [N, C, H, W]; H and W are whole patches. It starts as 0."""
 
-    def __init__(self, size: tuple[int, int, int], patch: int, width: int, depth: int, heads: int) -> None:
+    def __init__(
+        self, size: tuple[int, int, int], patch: int, width: int, depth: int, heads: int
+    ) -> None:
         """size: C, H, W."""
         super().__init__()
         channels, height, breadth = size
@@ -101,7 +107,9 @@ class PatchTransformer(nn.Module):
         self.time = nn.Linear(2 * TIMES, width)
         self.reach = nn.Linear(2 * TIMES, width)
         self.steer = nn.Linear(width, width)
-        self.blocks = nn.ModuleList(Block(self.rows, self.columns, width, heads) for _ in range(depth))
+        self.blocks = nn.ModuleList(
+            Block(self.rows, self.columns, width, heads) for _ in range(depth)
+        )
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.style = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, channels * patch**2)
@@ -125,5 +133,7 @@ class PatchTransformer(nn.Module):
 
     def image(self, tokens: Tensor) -> Tensor:
         """[N, T, C p p] -> [N, C, H, W]."""
-        cut = tokens.unflatten(2, (-1, self.patch, self.patch)).unflatten(1, (self.rows, self.columns))
+        cut = tokens.unflatten(2, (-1, self.patch, self.patch)).unflatten(
+            1, (self.rows, self.columns)
+        )
         return cut.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)

@@ -17,7 +17,11 @@ from torch.nn import functional
 
 from gobelin.networks.transformer import TIMES, attention
 
-GROUPS, WIDEST, COARSEST = 8, 4, 8  # groups of a normalisation; most widths of a level; cells of the coarsest side, at least
+GROUPS, WIDEST, COARSEST = (
+    8,
+    4,
+    8,
+)  # groups of a normalisation; most widths of a level; cells of the coarsest side, at least
 
 
 def square_for(height: int, width: int) -> int:
@@ -61,14 +65,22 @@ class Glance(nn.Module):
     def __init__(self, channels: int, heads: int = 4) -> None:
         super().__init__()
         self.heads = math.gcd(heads, channels)
-        self.norm, self.ask, self.mix = groups_of(channels), nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
+        self.norm, self.ask, self.mix = (
+            groups_of(channels),
+            nn.Linear(channels, 3 * channels),
+            nn.Linear(channels, channels),
+        )
         nn.init.zeros_(self.mix.weight)
         nn.init.zeros_(self.mix.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         cells = self.norm(x).flatten(2).transpose(1, 2)
-        seen = attention(*self.ask(cells).unflatten(2, (3, self.heads, -1)).transpose(1, 3).unbind(2))
-        return x + self.mix(seen.transpose(1, 2).flatten(2)).transpose(1, 2).unflatten(2, x.shape[2:])
+        seen = attention(
+            *self.ask(cells).unflatten(2, (3, self.heads, -1)).transpose(1, 3).unbind(2)
+        )
+        return x + self.mix(seen.transpose(1, 2).flatten(2)).transpose(1, 2).unflatten(
+            2, x.shape[2:]
+        )
 
 
 class Unet(nn.Module):
@@ -77,7 +89,16 @@ class Unet(nn.Module):
     H and W are multiples of `square` 2^halvings. beside: [N, B, H, W], anything else that the network is to see.
     """
 
-    def __init__(self, channels: int, beside: int, square: int, halvings: int, width: int, depth: int, style: int) -> None:
+    def __init__(
+        self,
+        channels: int,
+        beside: int,
+        square: int,
+        halvings: int,
+        width: int,
+        depth: int,
+        style: int,
+    ) -> None:
         """width: channels at full size, doubled at every halving, at most four times. depth: residual blocks a level, there
         and back. style: length of what steers."""
         super().__init__()
@@ -85,13 +106,20 @@ class Unet(nn.Module):
         sides = [width * min(2**k, WIDEST) for k in range(halvings + 1)]
         self.time, self.steer = nn.Linear(2 * TIMES, style), nn.Linear(style, style)
         self.inside = nn.Conv2d((channels + beside) * square**2, width, 3, padding=1)
-        self.downs = nn.ModuleList(nn.ModuleList(Residual(side, side, style) for _ in range(depth)) for side in sides[:-1])
-        self.falls = nn.ModuleList(nn.Conv2d(a, b, 2, 2) for a, b in zip(sides, sides[1:], strict=False))
+        self.downs = nn.ModuleList(
+            nn.ModuleList(Residual(side, side, style) for _ in range(depth)) for side in sides[:-1]
+        )
+        self.falls = nn.ModuleList(
+            nn.Conv2d(a, b, 2, 2) for a, b in zip(sides, sides[1:], strict=False)
+        )
         self.bottom = nn.ModuleList(Residual(sides[-1], sides[-1], style) for _ in range(2 * depth))
         self.glance = Glance(sides[-1])
-        self.rises = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(sides, sides[1:], strict=False))
+        self.rises = nn.ModuleList(
+            nn.Conv2d(b, a, 1) for a, b in zip(sides, sides[1:], strict=False)
+        )
         self.ups = nn.ModuleList(
-            nn.ModuleList(Residual(side * (2 if k == 0 else 1), side, style) for k in range(depth)) for side in sides[:-1]
+            nn.ModuleList(Residual(side * (2 if k == 0 else 1), side, style) for k in range(depth))
+            for side in sides[:-1]
         )
         self.norm = groups_of(width)
         self.out = nn.Conv2d(width, channels * square**2, 3, padding=1)
@@ -114,8 +142,12 @@ class Unet(nn.Module):
             x = fall(x)
         for k, block in enumerate(self.bottom):
             x = self.glance(block(x, style)) if k == 0 else block(x, style)
-        for up, rise, bridge in zip(reversed(self.ups), reversed(self.rises), reversed(bridges), strict=True):
-            x = torch.cat([functional.interpolate(rise(x), scale_factor=2.0, mode="nearest"), bridge], dim=1)
+        for up, rise, bridge in zip(
+            reversed(self.ups), reversed(self.rises), reversed(bridges), strict=True
+        ):
+            x = torch.cat(
+                [functional.interpolate(rise(x), scale_factor=2.0, mode="nearest"), bridge], dim=1
+            )
             for block in cast(nn.ModuleList, up):
                 x = block(x, style)
         return functional.pixel_shuffle(self.out(functional.silu(self.norm(x))), self.square)
@@ -124,7 +156,10 @@ class Unet(nn.Module):
 def rectangles(count: int, height: int, width: int, share: float, rng: torch.Generator) -> Tensor:
     """Which pixels are known, [count, 1, height, width], 1 or 0: in a share of the images those on one side of a random
     rectangle, the outer or the inner, in the others none."""
-    corners, draws = torch.rand(count, 2, 2, generator=rng).sort(dim=2).values, torch.rand(count, 2, generator=rng)
+    corners, draws = (
+        torch.rand(count, 2, 2, generator=rng).sort(dim=2).values,
+        torch.rand(count, 2, generator=rng),
+    )
     rows = (torch.arange(height) + 0.5)[None, :, None] / height
     columns = (torch.arange(width) + 0.5)[None, None, :] / width
     low, high = corners[:, :, 0, None, None].unbind(1), corners[:, :, 1, None, None].unbind(1)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from gobelin.errors import GobelinError
+from gobelin.core.errors import GobelinError
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,9 @@ class Csv:
         if not text.strip():
             raise GobelinError(f"{path}: is empty. A header and at least one row were expected.")
         if "\0" in text:
-            raise GobelinError(f"{path}, byte {text.index(chr(0))}: holds a zero byte. It is not a text file.")
+            raise GobelinError(
+                f"{path}, byte {text.index(chr(0))}: holds a zero byte. It is not a text file."
+            )
         first = text.lstrip("\n").split("\n", 1)[0]
         delimiter = self.delimiter or max(",;\t", key=first.count)
         csv.field_size_limit(2**27)
@@ -39,7 +41,9 @@ class Csv:
         try:
             numbered = [(lines.line_num, r) for r in lines if r]
         except csv.Error as error:  # an open quote would otherwise swallow the rows after it
-            raise GobelinError(f"{path}, line {lines.line_num}: {error}. Look for a quote that is not closed.") from error
+            raise GobelinError(
+                f"{path}, line {lines.line_num}: {error}. Look for a quote that is not closed."
+            ) from error
         rows = [r for _, r in numbered]
         header, body = [name.strip() for name in rows[0]], rows[1:]
         if not body:
@@ -51,11 +55,18 @@ class Csv:
         ]
         if wrong:
             more = [f"... and {len(wrong) - 5} more rows."] if len(wrong) > 5 else []
-            raise GobelinError("\n".join([*wrong[:5], *more, "Quote cells that hold the delimiter."]))
+            raise GobelinError(
+                "\n".join([*wrong[:5], *more, "Quote cells that hold the delimiter."])
+            )
         if "" in header:
-            raise GobelinError(f"{path}: column {header.index('') + 1} has no name. Name it in the header.")
+            raise GobelinError(
+                f"{path}: column {header.index('') + 1} has no name. Name it in the header."
+            )
         if len(set(header)) != len(header):
             twice = next(n for n in header if header.count(n) > 1)
             raise GobelinError(f"{path}: column {twice!r} stands there twice. Rename one.")
-        columns = {n: pa.array([r[k].strip() or None for r in body], pa.string()) for k, n in enumerate(header)}
+        columns = {
+            n: pa.array([r[k].strip() or None for r in body], pa.string())
+            for k, n in enumerate(header)
+        }
         return pa.table(columns), path.parent

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from gobelin.core.errors import GobelinError
 from gobelin.data.images import SUFFIXES
-from gobelin.errors import GobelinError
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,15 @@ class Folder:
         return path.is_dir()
 
     def read(self, path: Path) -> tuple[pa.Table, Path]:
-        files = sorted(p for p in path.glob("*/**/*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        files = sorted(
+            p for p in path.glob("*/**/*") if p.suffix.lower() in SUFFIXES and p.is_file()
+        )
         if not files:
             raise GobelinError(
                 f"{path}: holds no class folder with images. One folder a class was expected, or give a CSV, Parquet or "
                 "JSON-lines file."
             )
         relative = [f.relative_to(path) for f in files]
-        return pa.table({"image": [r.as_posix() for r in relative], "class": [r.parts[0] for r in relative]}), path
+        return pa.table(
+            {"image": [r.as_posix() for r in relative], "class": [r.parts[0] for r in relative]}
+        ), path

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from gobelin.errors import GobelinError
+from gobelin.core.errors import GobelinError
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,9 @@ class Jsonl:
         try:
             lines = path.read_text(encoding="utf-8-sig").split("\n")
         except UnicodeDecodeError as error:
-            raise GobelinError(f"{path}, byte {error.start}: is not UTF-8. Save it as UTF-8.") from error
+            raise GobelinError(
+                f"{path}, byte {error.start}: is not UTF-8. Save it as UTF-8."
+            ) from error
         for k, line in enumerate(lines, 1):
             if not line.strip():
                 continue
@@ -35,9 +37,16 @@ class Jsonl:
             if isinstance(row, dict):
                 rows.append(row)
             else:
-                wrong.append(f"{path}, line {k}: an object {{...}} was expected, found {type(row).__name__}.")
+                wrong.append(
+                    f"{path}, line {k}: an object {{...}} was expected, found {type(row).__name__}."
+                )
         if wrong:
-            raise GobelinError("\n".join(wrong[:5] + ([f"... and {len(wrong) - 5} more lines."] if len(wrong) > 5 else [])))
+            raise GobelinError(
+                "\n".join(
+                    wrong[:5]
+                    + ([f"... and {len(wrong) - 5} more lines."] if len(wrong) > 5 else [])
+                )
+            )
         if not rows:
             raise GobelinError(f"{path}: holds no row. At least one was expected.")
         names = list(dict.fromkeys(name for row in rows for name in row))

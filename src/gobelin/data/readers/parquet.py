@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gobelin.errors import GobelinError
+from gobelin.core.errors import GobelinError
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,9 @@ class Parquet:
         try:
             table = pq.read_table(path, memory_map=True)
         except (pa.ArrowException, OSError) as error:
-            raise GobelinError(f"{path}: can't be read as Parquet ({str(error).splitlines()[0]}).") from error
+            raise GobelinError(
+                f"{path}: can't be read as Parquet ({str(error).splitlines()[0]})."
+            ) from error
         if not table.num_rows:
             raise GobelinError(f"{path}: holds no row. At least one was expected.")
         for k, column in enumerate(table.schema):
@@ -33,5 +35,7 @@ class Parquet:
                     inside = pc.struct_field(table[column.name], "path")
                 table = table.set_column(k, column.name, inside)
             elif pa.types.is_dictionary(column.type):
-                table = table.set_column(k, column.name, table[column.name].cast(column.type.value_type))
+                table = table.set_column(
+                    k, column.name, table[column.name].cast(column.type.value_type)
+                )
         return table, path.parent

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from PIL import Image
 
-from gobelin.errors import GobelinError
-from gobelin.store import atomic_folder
+from gobelin.core.errors import GobelinError
+from gobelin.core.files import atomic_folder
 
 GREYS = 16  # a pixel counts the dark ones among 4 x 4 of the scan, 0 to 16
 
@@ -29,11 +29,15 @@ class Digits:
     size: int = 32
 
     target: ClassVar[str] = "digit"
-    credit: ClassVar[str] = "Digits: Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, CC BY 4.0"
+    credit: ClassVar[str] = (
+        "Digits: Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, CC BY 4.0"
+    )
 
     def __post_init__(self) -> None:
         if self.size < 1:
-            raise GobelinError(f"samples.digits: size = {self.size}, at least 1 pixel was expected. Set it so.")
+            raise GobelinError(
+                f"samples.digits: size = {self.size}, at least 1 pixel was expected. Set it so."
+            )
 
     def settings(self) -> Mapping[str, Any]:
         return {

@@ -19,12 +19,23 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from PIL import Image
 
-from gobelin.errors import GobelinError, MissingExtra
-from gobelin.runtime import numpy_generator
-from gobelin.store import atomic_folder
+from gobelin.core.errors import GobelinError, MissingExtra
+from gobelin.core.files import atomic_folder
+from gobelin.core.machine import numpy_generator
 
 PACKAGE = "dataset-fashion-mnist"
-CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+CLASSES = (
+    "T-shirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
 Part = Literal["train", "t10k"]
 
 
@@ -55,10 +66,13 @@ class Fashion:
 
     def arrays(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
         """Pictures uint8 [N, 28, 28], bright on black, and places in CLASSES, int64 [N], of a whole part."""
-        paths = [Path(self.folder) / f"{part}-{what}-ubyte.gz" for what in ("images-idx3", "labels-idx1")]
+        paths = [
+            Path(self.folder) / f"{part}-{what}-ubyte.gz" for what in ("images-idx3", "labels-idx1")
+        ]
         if not all(path.is_file() for path in paths):
             raise MissingExtra(
-                f"The fashion sample set ({PACKAGE} in {self.folder})", command=f"sudo apt-get install {PACKAGE}"
+                f"The fashion sample set ({PACKAGE} in {self.folder})",
+                command=f"sudo apt-get install {PACKAGE}",
             )
         images, labels = (idx(path) for path in paths)
         return images, labels.astype(np.int64)
@@ -68,13 +82,17 @@ class Fashion:
         if (folder / "records.csv").is_file():
             return folder / "records.csv"
         images, labels = self.arrays("train")
-        drawn = np.sort(numpy_generator(seed, "fashion", "rows").permutation(len(labels))[: self.rows])
+        drawn = np.sort(
+            numpy_generator(seed, "fashion", "rows").permutation(len(labels))[: self.rows]
+        )
         with atomic_folder(folder) as temporary:
             (temporary / "images").mkdir()
             rows = []
             for k in drawn.tolist():
                 name = f"images/{k:05d}.png"
-                Image.fromarray(images[k]).resize((self.size, self.size), Image.Resampling.BICUBIC).save(temporary / name)
+                Image.fromarray(images[k]).resize(
+                    (self.size, self.size), Image.Resampling.BICUBIC
+                ).save(temporary / name)
                 rows.append({"id": f"{k:05d}", "image": name, "class": CLASSES[labels[k]]})
             pa_csv.write_csv(pa.Table.from_pylist(rows), temporary / "records.csv")
         return folder / "records.csv"
@@ -90,4 +108,6 @@ def idx(path: Path) -> np.ndarray:
             raise ValueError(f"begins with {raw[:4].hex(' ')}")
         return np.frombuffer(raw, np.uint8, offset=4 + 4 * axes).reshape(shape)
     except (OSError, EOFError, zlib.error, struct.error, ValueError) as error:
-        raise GobelinError(f"{path}: no whole IDX file of unsigned bytes ({error}). Install {PACKAGE} again.") from error
+        raise GobelinError(
+            f"{path}: no whole IDX file of unsigned bytes ({error}). Install {PACKAGE} again."
+        ) from error

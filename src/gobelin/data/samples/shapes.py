@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from PIL import Image, ImageDraw
 
-from gobelin.runtime import numpy_generator
-from gobelin.store import atomic_folder
+from gobelin.core.files import atomic_folder
+from gobelin.core.machine import numpy_generator
 
 COLOURS = {"red": 0.0, "yellow": 0.15, "green": 0.35, "blue": 0.62, "purple": 0.8}
 SHAPES = ("circle", "square", "triangle", "cross")
@@ -64,11 +64,17 @@ class Shapes:
                 name = f"images/{k:05d}.png"
                 self._draw(shape, hue, side, rng).save(temporary / name)
                 size = "small" if side < self.size * 0.6 else "large"
-                rows.append({
-                    "id": f"{k:05d}", "image": name, "shape": shape, "side": side, "hue": round(hue, 3),
-                    "noise": round(float(rng.normal()), 3),
-                    "caption": f"a {size} {colour} {shape}" if captioned else None,
-                })  # fmt: skip
+                rows.append(
+                    {
+                        "id": f"{k:05d}",
+                        "image": name,
+                        "shape": shape,
+                        "side": side,
+                        "hue": round(hue, 3),
+                        "noise": round(float(rng.normal()), 3),
+                        "caption": f"a {size} {colour} {shape}" if captioned else None,
+                    }
+                )
             pa_csv.write_csv(pa.Table.from_pylist(rows), temporary / "records.csv")
         return folder / "records.csv"
 
@@ -87,7 +93,9 @@ class Shapes:
             third = side // 3
             draw.rectangle((x + third, y, x + 2 * third, y + side), fill=fill)
             draw.rectangle((x, y + third, x + side, y + 2 * third), fill=fill)
-        pixels = np.asarray(image, np.float64) + rng.normal(0, self.noise, (self.size, self.size, 3))
+        pixels = np.asarray(image, np.float64) + rng.normal(
+            0, self.noise, (self.size, self.size, 3)
+        )
         return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 

@@ -24,9 +24,9 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from PIL import Image
 
+from gobelin.core.errors import GobelinError, MissingExtra
+from gobelin.core.files import atomic_folder
 from gobelin.data.images import Opening, open_image, squared
-from gobelin.errors import GobelinError, MissingExtra
-from gobelin.store import atomic_folder
 
 PACKAGE = "sweethome3d-furniture"
 CATALOGUE = "PluginFurnitureCatalog{}.properties"
@@ -50,7 +50,9 @@ class Sweethome:
     size: int = 96
     languages: tuple[str, ...] = ("en", "de", "fr", "es", "ja")
 
-    credit: ClassVar[str] = "Furniture: the Sweet Home 3D catalogues and their contributors, public domain and CC BY 3.0"
+    credit: ClassVar[str] = (
+        "Furniture: the Sweet Home 3D catalogues and their contributors, public domain and CC BY 3.0"
+    )
 
     def __post_init__(self) -> None:
         if self.size < 1 or "en" not in self.languages:
@@ -64,7 +66,9 @@ class Sweethome:
         return self.predicts
 
     def settings(self) -> Mapping[str, Any]:
-        aside = "log_height" if self.predicts == "category" else "height"  # the height says its own logarithm
+        aside = (
+            "log_height" if self.predicts == "category" else "height"
+        )  # the height says its own logarithm
         return {
             "schema": {"family": "group", aside: "ignore", "tags": "text"},
             "generator": {"minutes": 2.0},
@@ -72,7 +76,11 @@ class Sweethome:
         }
 
     def queries(self) -> tuple[Mapping[str, str], ...]:
-        return ({"text": "a comfortable chair"}, {"text": "ein Baum"}, {"row": "width=400,depth=180,elevation=0"})
+        return (
+            {"text": "a comfortable chair"},
+            {"text": "ein Baum"},
+            {"row": "width=400,depth=180,elevation=0"},
+        )
 
     def write(self, folder: Path, seed: int) -> Path:
         """Write records.csv and images/*.png, transparent pixels over white (about 5 seconds)."""
@@ -81,7 +89,8 @@ class Sweethome:
         catalogues = sorted(Path(self.folder).glob("*.sh3f"))
         if not catalogues:
             raise MissingExtra(
-                f"The sweethome sample set ({PACKAGE} in {self.folder})", command=f"sudo apt-get install {PACKAGE}"
+                f"The sweethome sample set ({PACKAGE} in {self.folder})",
+                command=f"sudo apt-get install {PACKAGE}",
             )
         with atomic_folder(folder) as temporary:
             (temporary / "images").mkdir()
@@ -114,7 +123,10 @@ class Sweethome:
                     "movable": piece["movable"],
                 }
                 yield row | {
-                    f"name_{code}": (piece if code == "en" else named[code].get(number, {})).get("name") or None
+                    f"name_{code}": (piece if code == "en" else named[code].get(number, {})).get(
+                        "name"
+                    )
+                    or None
                     for code in self.languages
                 }
 

@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from PIL import Image
 
+from gobelin.core.errors import GobelinError, MissingExtra
+from gobelin.core.files import atomic_folder
+from gobelin.core.workers import in_order
 from gobelin.data.images import Opening, open_image, squared
-from gobelin.engine import in_order
-from gobelin.errors import GobelinError, MissingExtra
-from gobelin.store import atomic_folder
 
 PACKAGE = "tuxpaint-stamps-default"
 SIDES = ("_mirror", "_flip")  # endings of pictures that show another stamp the other way round
@@ -40,7 +40,9 @@ class Tuxpaint:
     voices: tuple[str, ...] = ("fr",)
 
     target: ClassVar[str] = "category"
-    credit: ClassVar[str] = "Stamps and sounds: the Tux Paint stamp collection and its contributors, GPL-2"
+    credit: ClassVar[str] = (
+        "Stamps and sounds: the Tux Paint stamp collection and its contributors, GPL-2"
+    )
 
     def __post_init__(self) -> None:
         if self.size < 1 or "en" not in self.languages or not self.voices:
@@ -51,7 +53,10 @@ class Tuxpaint:
 
     def settings(self) -> Mapping[str, Any]:
         return {
-            "schema": {"family": "group", "leaf": "ignore"},  # a leaf lies in one category: it gives the target away
+            "schema": {
+                "family": "group",
+                "leaf": "ignore",
+            },  # a leaf lies in one category: it gives the target away
             "generator": {"minutes": 2.0},
             "fields": {
                 "caption": [f"name_{code}" for code in self.languages],
@@ -77,38 +82,54 @@ class Tuxpaint:
         stamps = self._stamps()
         if not stamps:
             raise MissingExtra(
-                f"The tuxpaint sample set ({PACKAGE} in {self.folder})", command=f"sudo apt-get install {PACKAGE}"
+                f"The tuxpaint sample set ({PACKAGE} in {self.folder})",
+                command=f"sudo apt-get install {PACKAGE}",
             )
         with atomic_folder(folder) as temporary:
 
             def written(stamp: Path) -> dict[str, Any]:
                 return self._row(stamp, temporary)
 
-            pa_csv.write_csv(pa.Table.from_pylist(list(in_order(written, stamps, workers=2))), temporary / "records.csv")
+            pa_csv.write_csv(
+                pa.Table.from_pylist(list(in_order(written, stamps, workers=2))),
+                temporary / "records.csv",
+            )
         return folder / "records.csv"
 
     def _stamps(self) -> list[Path]:
         """The picture of every stamp that has a caption, in order; a drawing before a picture in pixels of the same name."""
-        found = {p.with_suffix(""): p for kind in (".png", ".svg") for p in sorted(Path(self.folder).rglob(f"*{kind}"))}
+        found = {
+            p.with_suffix(""): p
+            for kind in (".png", ".svg")
+            for p in sorted(Path(self.folder).rglob(f"*{kind}"))
+        }
         return [
             picture
             for stem, picture in sorted(found.items())
-            if not stem.name.endswith(SIDES) and picture.with_suffix(".txt").is_file() and len(_place(stem, self.folder)) > 1
+            if not stem.name.endswith(SIDES)
+            and picture.with_suffix(".txt").is_file()
+            and len(_place(stem, self.folder)) > 1
         ]
 
     def _row(self, picture: Path, into: Path) -> dict[str, Any]:
-        place, names = _place(picture.with_suffix(""), self.folder), _captions(picture.with_suffix(".txt"))
+        place, names = (
+            _place(picture.with_suffix(""), self.folder),
+            _captions(picture.with_suffix(".txt")),
+        )
         name = "-".join(place)
         row: dict[str, Any] = {
             "id": "/".join(place),
             "image": f"images/{name}.png",
             "category": place[0],
             "leaf": "/".join(place[:-1]),
-            "family": "".join(c for c in names["en"].lower() if c.isalnum() or c == " ").strip() or names["en"],
+            "family": "".join(c for c in names["en"].lower() if c.isalnum() or c == " ").strip()
+            or names["en"],
         }
         row |= {f"name_{code}": names.get(code) for code in self.languages}
         (into / "images").mkdir(exist_ok=True)
-        pixels = squared(open_image(_png(picture, 4 * self.size), picture.parent, Opening())[0], self.size)
+        pixels = squared(
+            open_image(_png(picture, 4 * self.size), picture.parent, Opening())[0], self.size
+        )
         Image.fromarray(pixels).save(into / row["image"])
         for code in self.voices:
             row[f"speech_{code}"] = _copied(_spoken(picture, code), f"speech/{code}/{name}", into)
@@ -163,6 +184,8 @@ def _png(picture: Path, width: int) -> bytes:
     try:
         import resvg_py
     except ImportError as error:
-        raise MissingExtra("resvg, which draws the stamps of the tuxpaint sample set,", "demo") from error
+        raise MissingExtra(
+            "resvg, which draws the stamps of the tuxpaint sample set,", "demo"
+        ) from error
     # without dpi a drawing measured in mm or pt would have no size
     return bytes(resvg_py.svg_to_bytes(svg_path=str(picture), width=width, dpi=96))

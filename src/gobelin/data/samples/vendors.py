@@ -19,14 +19,20 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from PIL import Image
 
+from gobelin.core.errors import MissingExtra
+from gobelin.core.files import atomic_folder
+from gobelin.core.workers import in_order
 from gobelin.data.images import Opening, open_image, squared
-from gobelin.engine import in_order
-from gobelin.errors import MissingExtra
-from gobelin.store import atomic_folder
 
 PACKAGE = "emoji-datasource-{}"
 FROM, TO = "google", "twitter"  # vendors: the source, and what is made of it
-TONES = {"1F3FB": "light", "1F3FC": "medium light", "1F3FD": "medium", "1F3FE": "medium dark", "1F3FF": "dark"}
+TONES = {
+    "1F3FB": "light",
+    "1F3FC": "medium light",
+    "1F3FD": "medium",
+    "1F3FE": "medium dark",
+    "1F3FF": "dark",
+}
 PERSON = re.compile(
     r"\b(man|woman|men|women|person|people|boy|girl|child|adult|older|prince|princess|king|queen|mr|mrs|mx|facing|right|left|"
     r"rightwards|leftwards|with|and|in|of)\b|[^a-z0-9 ]"
@@ -41,7 +47,9 @@ class Vendors:
     size: int = 64
 
     target: ClassVar[str] = "category"
-    credit: ClassVar[str] = "Drawings: Noto Emoji by Google, Apache-2.0; Twemoji by Twitter, CC BY 4.0"
+    credit: ClassVar[str] = (
+        "Drawings: Noto Emoji by Google, Apache-2.0; Twemoji by Twitter, CC BY 4.0"
+    )
 
     def settings(self) -> Mapping[str, Any]:
         return {
@@ -58,7 +66,12 @@ class Vendors:
             return folder / "records.csv"
         drawings = {vendor: self._drawings(vendor) for vendor in (FROM, TO)}
         listed = json.loads((drawings[TO].parents[2] / "emoji.json").read_text(encoding="utf-8"))
-        rows = [row for one in listed for row in _rows(one) if all((d / row["file"]).is_file() for d in drawings.values())]
+        rows = [
+            row
+            for one in listed
+            for row in _rows(one)
+            if all((d / row["file"]).is_file() for d in drawings.values())
+        ]
         with atomic_folder(folder) as temporary:
             for vendor in drawings:
                 (temporary / "images" / vendor).mkdir(parents=True)
@@ -66,7 +79,9 @@ class Vendors:
             def draw(row: dict[str, Any]) -> None:
                 for vendor, where in drawings.items():
                     image = open_image((where / row["file"]).read_bytes(), where, Opening())[0]
-                    Image.fromarray(squared(image, self.size)).save(temporary / "images" / vendor / row["file"])
+                    Image.fromarray(squared(image, self.size)).save(
+                        temporary / "images" / vendor / row["file"]
+                    )
 
             for _ in in_order(draw, rows, workers=2):
                 pass
@@ -91,9 +106,16 @@ class Vendors:
 def _rows(one: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The row of an emoji, and one for each of its skin tones."""
     name = str(one["name"] or one["short_name"]).lower()
-    shared = {"category": one["category"], "family": " ".join(PERSON.sub(" ", name).split()) or name}
+    shared = {
+        "category": one["category"],
+        "family": " ".join(PERSON.sub(" ", name).split()) or name,
+    }
     yield {"id": one["short_name"], "file": one["image"], "name": name, **shared}
     for code, tone in (one.get("skin_variations") or {}).items():
         said = " and ".join(TONES.get(part, part) for part in code.split("-"))
-        row = {"id": f"{one['short_name']} {code.lower()}", "file": tone["image"], "name": f"{name}, {said} skin tone"}
+        row = {
+            "id": f"{one['short_name']} {code.lower()}",
+            "file": tone["image"],
+            "name": f"{name}, {said} skin tone",
+        }
         yield {**row, **shared}

@@ -1,0 +1,158 @@
+"""Classic augmentation: changed views of the real images, encoded once and cached.
+
+A view is mirrored, cropped or made smaller, turned, shifted and recoloured; or two random operations of RandAugment (Cubuk et
+al. 2020) are put on it; or it is blended with another image of its class (mixup, Zhang et al. 2018, within a class, so that
+the answer stays one).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from PIL import Image, ImageEnhance, ImageOps
+
+from gobelin.augmentation.rivals import Arm, Material
+from gobelin.core.config import within
+from gobelin.core.machine import numpy_generator
+from gobelin.core.workers import in_order
+from gobelin.data.dataset import made_rows
+from gobelin.data.images import Opening, open_image, png_bytes
+
+Operation = Callable[[Image.Image, float], Image.Image]  # of an image and a strength from -1 to 1
+
+
+def _enhanced(kind: Callable[[Image.Image], ImageEnhance._Enhance]) -> Operation:
+    return lambda image, strength: kind(image).enhance(1 + 0.9 * strength)
+
+
+def _moved(by: Callable[[float, int, int], tuple[float, ...]]) -> Operation:
+    """by: strength, width and height into the six numbers of an affine map."""
+    return lambda image, strength: image.transform(
+        image.size,
+        Image.Transform.AFFINE,
+        by(strength, *image.size),
+        Image.Resampling.BILINEAR,
+        fillcolor=image.getpixel((0, 0)),
+    )
+
+
+OPERATIONS: dict[str, Operation] = {
+    "autocontrast": lambda image, strength: ImageOps.autocontrast(image),
+    "equalize": lambda image, strength: ImageOps.equalize(image),
+    "posterize": lambda image, strength: ImageOps.posterize(image, 8 - round(4 * abs(strength))),
+    "solarize": lambda image, strength: ImageOps.solarize(image, 255 - round(255 * abs(strength))),
+    "colour": _enhanced(ImageEnhance.Color),
+    "contrast": _enhanced(ImageEnhance.Contrast),
+    "brightness": _enhanced(ImageEnhance.Brightness),
+    "sharpness": _enhanced(ImageEnhance.Sharpness),
+    "turn": lambda image, strength: image.rotate(
+        30 * strength, Image.Resampling.BILINEAR, fillcolor=image.getpixel((0, 0))
+    ),
+    "shear across": _moved(lambda s, w, h: (1, 0.3 * s, -0.15 * s * h, 0, 1, 0)),
+    "shear down": _moved(lambda s, w, h: (1, 0, 0, 0.3 * s, 1, -0.15 * s * w)),
+    "shift across": _moved(lambda s, w, h: (1, 0, 0.3 * s * w, 0, 1, 0)),
+    "shift down": _moved(lambda s, w, h: (1, 0, 0, 0, 1, 0.3 * s * h)),
+}
+
+
+@dataclass(frozen=True)
+class Classic:
+    """views: changed copies of every real image, more of them where more images are made. mirror: chance of a left-right flip.
+    turn: degrees either way. zoom: share cut off or added at most. colour: brightness, contrast and saturation change by up to
+    this share. randaugment: chance that a view is one of RandAugment instead. magnitude: of its operations, from 0 to 1.
+    mixup: chance that a view is blended with another image of its class; alpha: of the weights' Beta distribution."""
+
+    views: int = 2
+    mirror: float = 0.5
+    turn: float = 12.0
+    zoom: float = 0.15
+    colour: float = 0.2
+    randaugment: float = 0.3
+    magnitude: float = 0.3
+    mixup: float = 0.1
+    alpha: float = 0.2
+
+    def __post_init__(self) -> None:
+        within(
+            self,
+            {
+                "views": (1, 100),
+                "mirror": (0, 1),
+                "turn": (0, 180),
+                "zoom": (0, 0.9),
+                "colour": (0, 1),
+                "randaugment": (0, 1),
+                "magnitude": (0, 1),
+                "mixup": (0, 1),
+                "alpha": (1e-3, 100),
+            },
+        )
+
+    def arm(self, material: Material) -> Arm:
+        train = material.train.with_ids()
+        values, classes = train.values(material.column), material.classes
+        able = [r for r in range(len(train)) if isinstance(values[r], str | bytes)]
+        views = max(self.views, -(-len(material.plan) // max(len(able), 1)))
+        turns = [
+            numpy_generator(material.seed, "classic", "order", v).permutation(able)
+            for v in range(views)
+        ]
+        parents = [int(r) for turn in turns for r in turn]  # every row once before any again
+
+        def opened(row: int) -> Image.Image:
+            return open_image(values[row], train.root, Opening())[0].convert("RGB")
+
+        def view(one: tuple[int, int]) -> bytes:
+            rng, image = numpy_generator(material.seed, "classic", one[0]), opened(one[1])
+            if rng.random() < self.mixup and classes is not None:
+                mates = [r for r in able if classes[r] == classes[one[1]]]
+                other = opened(mates[rng.integers(len(mates))]).resize(
+                    image.size, Image.Resampling.BILINEAR
+                )
+                weight = rng.beta(self.alpha, self.alpha)
+                image = Image.blend(image, other, min(weight, 1 - weight))
+            return png_bytes(np.asarray(self.change(image, rng)))
+
+        images = list(in_order(view, list(enumerate(parents)), material.workers))
+        ids = [f"classic-{k}-{train.ids[p]}" for k, p in enumerate(parents)]
+        lineage = [
+            {"rule": "classic", "settings": asdict(self), "parents": [train.ids[p]]}
+            for p in parents
+        ]
+        added = made_rows(
+            train.rows(np.array(parents, int)), {material.column: images}, ids, "view", lineage
+        )
+        return Arm("classic", train.join(added), np.ones(len(train) + len(added), np.float32))
+
+    def change(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        """One view of an RGB image; the border is filled with the colour of its corner."""
+        if rng.random() < self.randaugment:
+            for name in rng.choice(sorted(OPERATIONS), 2):
+                image = OPERATIONS[str(name)](image, self.magnitude * rng.choice([-1.0, 1.0]))
+            return image
+        corner = image.getpixel((0, 0))
+        if rng.random() < self.mirror:
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        scale, angle = (
+            1 + rng.uniform(-self.zoom, self.zoom),
+            np.deg2rad(rng.uniform(-self.turn, self.turn)),
+        )
+        w, h = image.size
+        dx, dy = rng.uniform(-self.zoom / 2, self.zoom / 2, 2) * (w, h)
+        a, b = scale * np.cos(angle), scale * np.sin(angle)
+        matrix = (
+            a,
+            b,
+            w / 2 - a * w / 2 - b * h / 2 + dx,
+            -b,
+            a,
+            h / 2 + b * w / 2 - a * h / 2 + dy,
+        )
+        image = image.transform(
+            image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR, fillcolor=corner
+        )
+        for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+            image = enhance(image).enhance(1 + rng.uniform(-self.colour, self.colour))
+        return image

@@ -1,0 +1,21 @@
+"""Real images reduced to the generator's size and back, in the place of made ones: otherwise blur is mistaken for content."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gobelin.augmentation.rivals import Arm, Material, in_place
+from gobelin.data.images import Opening, open_image, png_bytes, squared
+
+
+@dataclass(frozen=True)
+class GeneratorSize:
+    """No settings: the rows are the parents of the made images, one by one."""
+
+    def arm(self, material: Material) -> Arm:
+        def small(k: int, cell: str | bytes) -> bytes:
+            return png_bytes(
+                squared(open_image(cell, material.train.root, Opening())[0], material.size)
+            )
+
+        return in_place(material, "generator_size", small, size=material.size)

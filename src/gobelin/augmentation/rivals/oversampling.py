@@ -1,0 +1,15 @@
+"""Scarce rows of the real ones again, as many as images are made (random oversampling, Japkowicz 2000)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gobelin.augmentation.rivals import Arm, Material, again
+
+
+@dataclass(frozen=True)
+class Oversampling:
+    """No settings: the rows are the parents of the made images, one by one, so scarce classes are repeated as the plan says."""
+
+    def arm(self, material: Material) -> Arm:
+        return again(material, "oversampling")

@@ -1,0 +1,59 @@
+"""Real images of the same data set that nobody labelled, with the answer that the multimodal model reads: finding in the place
+of making. Where every row has an answer there is no such arm.
+
+What this cannot show: what these rows are worth with the right answers, for the model's mistakes come along; nor what a larger
+pool would do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gobelin.augmentation.rivals import Arm, Material
+from gobelin.core.config import within
+from gobelin.data.dataset import made_rows
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """least: sureness from which a row is taken. Of each class as many as images are made of it, the surest first, or as many
+    as there are."""
+
+    least: float = 0.5
+
+    def __post_init__(self) -> None:
+        within(self, {"least": (0, 1)})
+
+    def arm(self, material: Material) -> Arm | None:
+        train, pool = material.train.with_ids(), material.pool
+        if pool is None or not len(pool.rows):
+            return None
+        classes = np.zeros(len(train), np.int64) if material.classes is None else material.classes
+        order = [
+            int(k) for k in np.argsort(-pool.sure, kind="stable") if pool.sure[k] >= self.least
+        ]
+        surest = {
+            int(c): [k for k in order if pool.classes[k] == c] for c in np.unique(pool.classes)
+        }
+        queues = [surest.get(int(classes[parent]), []) for parent in material.plan]
+        taken = [(k, queue.pop(0)) for k, queue in enumerate(queues) if queue]
+        if not taken:
+            return None
+        rows = pool.rows.rows(np.array([t for _, t in taken], int))
+        lineage = [
+            {"rule": "retrieved", "parents": [i], "sure": round(float(pool.sure[t]), 4)}
+            for i, (_, t) in zip(rows.ids, taken, strict=True)
+        ]
+        ids = [f"retrieved-{i}" for i in rows.ids]
+        joined = train.join(
+            made_rows(
+                rows, {pool.target: [pool.answers[t] for _, t in taken]}, ids, "view", lineage
+            )
+        )
+        weights, order_in_plan = (
+            np.ones(len(joined), np.float32),
+            np.array([k for k, _ in taken], np.int64),
+        )
+        return Arm("retrieved", joined, weights, order=order_in_plan)

@@ -1,0 +1,256 @@
+"""The run folder: atomic writes, finished stages, the cache by content.
+
+A file or folder under its final name is complete: everything is written beside it under a temporary name and renamed.
+So a run that is killed at any moment continues from what was finished, and nothing half-written is ever read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save_file
+
+from gobelin.core.errors import GobelinError
+
+FORMAT = 1
+
+
+LOCK = ".lock"
+
+
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program says otherwise
+
+
+MANIFEST = "manifest.json"  # of a folder that a run was saved to
+
+
+def fingerprint(*parts: object) -> str:
+    """sha256 over the parts: bytes and arrays as they are, everything else as canonical JSON."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            digest.update(repr((part.dtype.str, part.shape)).encode())
+            digest.update(np.ascontiguousarray(part).data)
+        else:
+            data = part if isinstance(part, bytes) else canonical_json(part).encode()
+            digest.update(f"{type(part).__name__} {len(data)} ".encode())
+            digest.update(data)
+    return digest.hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file's bytes, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_name(name: str) -> str:
+    """`name` as one part of a path, whatever it holds: other characters than letters, digits, '-' and '_' are replaced, and
+    a hash tells apart what would then be the same."""
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in name)[:60]
+    return plain if plain == name and plain else f"{plain}-{fingerprint(name)[:8]}"
+
+
+def canonical_json(value: object) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+@contextlib.contextmanager
+def disk_errors(where: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to write into one clear line."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        # safetensors hands on the system's refusal as words: "... (os error 28)"
+        inside = (
+            re.search(r"\(os error (\d+)\)", str(error))
+            if isinstance(error, SafetensorError)
+            else None
+        )
+        number = error.errno if isinstance(error, OSError) else int(inside[1]) if inside else None
+        if number is None and re.search(r"\d+ requested and \d+ written", str(error)):
+            number = errno.ENOSPC  # how numpy says it
+        reason = os.strerror(number) if number is not None else ""
+        if number in (errno.ENOSPC, errno.EDQUOT):
+            raise GobelinError(
+                f"{where}: the disk is full. Free some space and run the same command again."
+            ) from error
+        if number in (
+            errno.EACCES,
+            errno.EROFS,
+            errno.EPERM,
+            errno.EBUSY,
+            errno.ENAMETOOLONG,
+            errno.ELOOP,
+            errno.EIO,
+        ):
+            raise GobelinError(
+                f"{where}: can't be written ({reason}). Choose another folder."
+            ) from error
+        if number in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
+            file = next(
+                (p for p in (where, *where.parents) if p.exists() and not p.is_dir()), where
+            )
+            raise GobelinError(
+                f"{file}: is in the way ({reason}). Choose another folder."
+            ) from error
+        raise
+
+
+def _umask() -> int:
+    """The process's mask: temporary files are private, finished ones have the permissions that any new file has."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` to write to; renamed to `path` at the end, removed on an error."""
+    with disk_errors(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".writing-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path` to fill; renamed to `path` at the end. An older folder there is replaced."""
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
+        try:
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            if path.exists():
+                old = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
+                os.replace(path, old / path.name)
+                os.replace(temporary, path)
+                shutil.rmtree(old)
+            else:
+                os.replace(temporary, path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """The file with this text; one that has it already is left alone, so a finished run can be read-only."""
+    if path.is_file() and path.read_bytes() == text.encode("utf-8"):
+        return
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: object) -> None:
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n")
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is any
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """One JSON object a line."""
+    write_text(
+        path, "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+    )
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    try:
+        return [
+            json.loads(line)
+            for line in path.read_text(encoding="utf-8").split("\n")
+            if line.strip()
+        ]
+    except ValueError as error:
+        raise GobelinError(
+            f"{path}: is damaged ({error}). Delete it and run the command again."
+        ) from error
+
+
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """A safetensors file. Arrays are laid out row by row first: the format would write another layout's bytes as they lie."""
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file."""
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise GobelinError(
+            f"{path}: can't be read as safetensors ({error}). Make it again."
+        ) from error
+
+
+def mapped_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The same of float32 and bytes, read from the disk only where they are looked at. The file must not change meanwhile."""
+    kinds = {"F32": np.float32, "U8": np.uint8}
+    try:
+        with safe_open(path, framework="np"):  # looks over the header and the file's length
+            pass
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            said = {
+                name: about
+                for name, about in json.loads(file.read(length)).items()
+                if name != "__metadata__"
+            }
+        return {
+            name: np.memmap(
+                path,
+                kinds[about["dtype"]],
+                "r",
+                8 + length + about["data_offsets"][0],
+                tuple(about["shape"]),
+            )
+            for name, about in said.items()
+        }
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise GobelinError(
+            f"{path}: can't be read as safetensors ({error}). Make it again."
+        ) from error
+
+
+def tree_hash(folder: Path) -> str:
+    """A hash of every file's name and bytes below a folder."""
+    parts: list[object] = []
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "stage.json"):
+        parts += [path.relative_to(folder).as_posix(), path.read_bytes()]
+    return fingerprint(*parts)
+
+
+def _stage(path: Path) -> dict[str, Any]:
+    """What a stage.json says; nothing when it is damaged."""
+    try:
+        said = read_json(path)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}

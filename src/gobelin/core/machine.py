@@ -1,0 +1,205 @@
+"""The machine: seed, device, precision, threads. Nobody else sets them.
+
+Randomness belongs to the item and not to the batch: `generator(seed, "noise", k)` gives image k its own stream, whatever
+else is drawn before it. Precision is chosen by a short measurement and never by the name of a vendor; the choice is
+written into the run's settings and replayed from there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from importlib import metadata
+from typing import Protocol
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from gobelin.core.errors import GobelinError
+
+
+class Progress(Protocol):
+    """Told about every piece of work that can take over two seconds; the command line draws it with the time left."""
+
+    def __call__(self, what: str, done: int, total: int) -> None: ...
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """The progress of a library: nothing is printed below the command line."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how numbers are computed.
+
+    seed: the run's seed; every other stream is derived from it.
+    device: 'auto' (cuda, then mps, then cpu) or a torch device string.
+    precision: 'auto' (measured), 'float32' or 'bfloat16' for matrix products and convolutions.
+    threads: processor threads, 0 = all that this process may use.
+    """
+
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise ValueError(
+                f"precision = {self.precision!r}: auto, float32 or bfloat16 was expected"
+            )
+        if not 0 <= self.threads <= 4096:
+            raise ValueError(f"threads = {self.threads}, from 0 to 4096 was expected (0: all)")
+        try:
+            _ = self.device == "auto" or torch.device(self.device)
+        except RuntimeError as error:
+            raise ValueError(
+                f"device = {self.device!r}: auto, cpu, cuda, cuda:1, mps ... was expected"
+            ) from error
+
+    def resolved(self) -> Runtime:
+        """The same with every 'auto' decided for this machine. Measures for about a tenth of a second."""
+        device = self.device
+        if device == "auto":
+            device = (
+                "cuda"
+                if torch.cuda.is_available()
+                else "mps"
+                if torch.backends.mps.is_available()
+                else "cpu"
+            )
+        threads = self.threads or cores()
+        _use_threads(threads)
+        precision = self.precision
+        if precision == "auto":
+            precision = "bfloat16" if device != "mps" and _bfloat16_pays(device) else "float32"
+        return replace(self, device=device, precision=precision, threads=threads)
+
+    def here(self) -> Runtime:
+        """Another machine's choice as far as this one can follow: a device that isn't there becomes the best that is, threads
+        are at most those that there are."""
+        there = True
+        if self.device not in ("auto", "cpu"):
+            try:
+                torch.empty(1, device=self.device)
+            except (RuntimeError, AssertionError, NotImplementedError):
+                there = False
+        return replace(
+            self, device=self.device if there else "auto", threads=min(self.threads, cores())
+        ).resolved()
+
+    def apply(self) -> Runtime:
+        """Set the process's threads as resolved, and return self. An error where the device isn't there."""
+        if self.device not in ("auto", "cpu"):
+            try:
+                torch.empty(1, device=self.device)
+            except (RuntimeError, AssertionError, NotImplementedError) as error:
+                raise GobelinError(
+                    f"runtime.device: {self.device!r} can't be used on this machine. Choose another: --set runtime.device=auto."
+                ) from error
+        if self.threads:
+            _use_threads(self.threads)
+        return self
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context in which networks run: bfloat16 products where that was chosen, otherwise nothing."""
+        if self.precision == "bfloat16":
+            return torch.autocast(torch.device(self.device).type, torch.bfloat16)
+        return nullcontext()
+
+    def generator(self, *path: str | int) -> torch.Generator:
+        """The random stream named by `path` under this run's seed, on the processor (the same on every device)."""
+        return generator(self.seed, *path)
+
+
+def generator(seed: int, *path: str | int) -> torch.Generator:
+    """One random stream per (seed, path). Streams of different paths are independent; order of use doesn't matter."""
+    return torch.Generator().manual_seed(derived_seed(seed, *path))
+
+
+def numpy_generator(seed: int, *path: str | int) -> np.random.Generator:
+    """The numpy twin of `generator`."""
+    return np.random.default_rng(derived_seed(seed, *path))
+
+
+def derived_seed(seed: int, *path: str | int) -> int:
+    """A 63-bit seed that is a hash of the run's seed and the path."""
+    digest = hashlib.sha256(repr((int(seed), *path)).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def _use_threads(threads: int) -> None:
+    """The same count for torch and for numpy's products: sums are added in an order that depends on it."""
+    torch.set_num_threads(threads)
+    threadpool_limits(threads)
+
+
+@contextmanager
+def one_thread_each() -> Iterator[int]:
+    """How many threads torch has; inside, every thread that is started computes on one, so that none waits for another."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _bfloat16_pays(device: str, size: int = 768, repeats: int = 3) -> bool:
+    """Whether a [size, size] product is at least 1.5 times faster in bfloat16 here."""
+    return _seconds(device, torch.bfloat16, size, repeats) * 1.5 < _seconds(
+        device, torch.float32, size, repeats
+    )
+
+
+def _seconds(device: str, dtype: torch.dtype, size: int, repeats: int) -> float:
+    matrix = torch.ones(size, size, dtype=dtype, device=device)
+    best = float("inf")
+    for _ in range(repeats + 1):
+        if device == "cuda":
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        _ = matrix @ matrix
+        if device == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def cores() -> int:
+    """The processor threads that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def environment() -> dict[str, object]:
+    """What a run folder records of the machine: versions, processor, threads. No user name, no path, no host name."""
+    packages = (
+        "gobelin",
+        "torch",
+        "numpy",
+        "scipy",
+        "scikit-learn",
+        "pyarrow",
+        "pillow",
+        "safetensors",
+    )
+    versions = {}
+    for package in packages:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed as a package"
+    return {
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "cores": cores(),
+        "cuda": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+        "versions": versions,
+    }

@@ -1,0 +1,61 @@
+"""What a fitted network leaves in a folder: config.json (settings, hash) beside weights.safetensors. Nothing is unpickled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from gobelin.core import files
+from gobelin.core.errors import GobelinError
+
+
+def fingerprint(network: nn.Module, *settings: object) -> str:
+    """A hash of the weights and of whatever else decides what the network does."""
+    weights = network.state_dict()
+    arrays = [weights[name].detach().cpu().contiguous().numpy() for name in sorted(weights)]
+    return files.fingerprint(*settings, sorted(weights), *arrays)
+
+
+def save(folder: Path, config: Mapping[str, Any], network: nn.Module, version: int) -> None:
+    """`config` must be JSON; version: of the format, which `config_of` compares."""
+    with files.atomic_folder(folder) as temporary:
+        tensors = {
+            name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
+        }
+        save_file(tensors, temporary / "weights.safetensors")
+        files.write_json(
+            temporary / "config.json",
+            {"format": version, **config, "weights": fingerprint(network)},
+        )
+
+
+def config_of(folder: Path, version: int) -> dict[str, Any]:
+    """What config.json says. An error where it isn't there, is damaged, or of another format."""
+    try:
+        config = files.read_json(folder / "config.json")
+        found = config["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise GobelinError(
+            f"{folder}: config.json is missing or damaged ({error}). Fit it again."
+        ) from error
+    if found != version:
+        raise GobelinError(f"{folder}: format {found}, this version reads {version}. Fit it again.")
+    return config
+
+
+def fill(folder: Path, config: Mapping[str, Any], network: nn.Module) -> None:
+    """Load the weights. An error where they are missing, truncated, or not those that were saved."""
+    try:
+        network.load_state_dict(load_file(folder / "weights.safetensors"))
+    except (SafetensorError, RuntimeError, OSError) as error:
+        first = str(error).strip().split("\n")[0]
+        raise GobelinError(
+            f"{folder}: weights.safetensors is missing or damaged ({first}). Fit it again."
+        ) from error
+    if fingerprint(network) != config.get("weights"):
+        raise GobelinError(f"{folder}: the weights aren't those that were saved. Fit it again.")

@@ -1,0 +1,84 @@
+"""Every made image says so: PNG text for people and programs, XMP for the platforms that read it.
+
+IPTC digital source type `trainedAlgorithmicMedia` (or `algorithmicMedia` where nothing was trained), beside the generator, the
+hash of its weights, the seed and what the image was made from.
+
+What this cannot show: a mark can be stripped. Its absence proves nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from gobelin.core.files import atomic_file
+
+SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+MARKS = (b"trainedAlgorithmicMedia", b"/algorithmicMedia")
+XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+ xmlns:dc="http://purl.org/dc/elements/1.1/" Iptc4xmpExt:DigitalSourceType="{source}">
+<dc:description><rdf:Alt><rdf:li xml:lang="x-default">{text}</rdf:li></rdf:Alt></dc:description>
+</rdf:Description></rdf:RDF></x:xmpmeta>"""
+
+
+def marked_png(pixels: np.ndarray, lineage: Mapping[str, Any], trained: bool = True) -> bytes:
+    """uint8 [H, W, C] as the bytes of a PNG file that carries its lineage."""
+    record = json.dumps(dict(lineage), sort_keys=True, ensure_ascii=False, default=str)
+    source = SOURCE + ("trainedAlgorithmicMedia" if trained else "algorithmicMedia")
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Software", "Gobelin")
+    info.add_itxt("gobelin", record)
+    info.add_itxt("XML:com.adobe.xmp", XMP.format(source=source, text=escape(record)))
+    out = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(
+        out, "PNG", pnginfo=info
+    )
+    return out.getvalue()
+
+
+def save_png(
+    path: Path, pixels: np.ndarray, lineage: Mapping[str, Any], trained: bool = True
+) -> None:
+    """Write uint8 [H, W, C] as a PNG that carries its lineage."""
+    data = marked_png(pixels, lineage, trained)
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def marks_of(image: Image.Image) -> PngImagePlugin.PngInfo | None:
+    """What the file that an image was opened from said of being generated, to be written again; None where it said nothing."""
+    told = [
+        v.decode("utf-8", "replace") if isinstance(v, bytes) else v
+        for v in image.info.values()
+        if isinstance(v, str | bytes)
+    ]
+    marked = [v for v in told if is_marked(v.encode("utf-8", "replace"))]
+    if not marked:
+        return None
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", marked[0])
+    return info
+
+
+def read_lineage(file: Path | BinaryIO) -> dict[str, Any] | None:
+    """The lineage in a made PNG, or None."""
+    with Image.open(file) as image:
+        record = getattr(image, "text", {}).get("gobelin")
+    try:
+        said = None if record is None else json.loads(str(record))
+    except ValueError:  # whoever wrote it, it says nothing
+        return None
+    return said if isinstance(said, dict) else None
+
+
+def is_marked(data: bytes) -> bool:
+    """Whether a file's bytes say that it was generated, by whatever tool."""
+    return any(mark in data for mark in MARKS)

@@ -1,0 +1,60 @@
+"""A path in, a `Dataset` out: finds the reader that claims the path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from gobelin.core import catalog
+from gobelin.core.errors import GobelinError, nearest
+from gobelin.data.dataset import Dataset
+from gobelin.data.frames import Frame, from_frame
+
+
+def read(path: str | Path | Frame, root: str | Path | None = None) -> Dataset:
+    """Read a data set. No pixel is opened here.
+
+    path: a CSV, Parquet or JSON-lines file with path columns (relative to the file), a folder of class folders, or a frame.
+    root: the folder that relative paths start from and that none may leave; the file's own folder by default, of a frame the
+    folder of the process.
+    """
+    if isinstance(path, Frame):
+        return from_frame(path, root or ".")
+    path = Path(path)
+    if root and not Path(root).is_dir():
+        raise GobelinError(f"{root}: no such folder. Give a folder with --root, or leave it out.")
+    if not path.exists():
+        there = (
+            [p.name for p in path.parent.iterdir() if not p.name.startswith(".")]
+            if path.parent.is_dir()
+            else []
+        )
+        raise GobelinError(
+            f"{path}: no such file or folder.{nearest(path.name, there) if there else ''}"
+        )
+    for name in catalog.names("readers"):
+        reader = catalog.build("readers", name)
+        if reader.claims(path):
+            try:
+                table, folder = reader.read(path)
+            except OSError as error:
+                raise GobelinError(
+                    f"{path}: can't be opened ({error.strerror}). Give a readable file or folder."
+                ) from error
+            _check_ids(table, str(path))
+            return Dataset(table, Path(root) if root else folder, str(path))
+    known = ", ".join(catalog.names("readers"))
+    raise GobelinError(
+        f"{path}: no reader for {path.suffix or 'a file without a suffix'}. Readers: {known}."
+    )
+
+
+def _check_ids(table: pa.Table, source: str) -> None:
+    """A file that Gobelin wrote holds the rows' ids in gobelin_id; whoever changed it may have put one in twice."""
+    if "gobelin_id" in table.column_names:
+        ids = table["gobelin_id"].to_pylist()
+        if len(set(ids)) != len(ids) or None in ids:
+            raise GobelinError(
+                f"{source}, column 'gobelin_id': an id is empty or stands there twice. Mend or drop the column."
+            )

@@ -1,0 +1,162 @@
+"""The target column as a `Target`: one class a row, one of ordered levels, a number, or any number of labels.
+
+A row of labels is a list (Parquet, JSON lines) or a text with | or ; between them. An empty list, or a text of nothing but
+separators, says that none holds; an empty cell says nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gobelin.core.errors import GobelinError, nearest
+from gobelin.data.dataset import Dataset
+from gobelin.data.fields import NO_NUMBER, Schema, Target
+
+NAMED = ("number", "category", "ordinal", "labels")  # what a target can be taken for
+MAX_CLASSES = 1000
+MAX_LEVELS = 50
+SEPARATORS = re.compile(r"[|;]")
+
+
+def target_of(dataset: Dataset, schema: Schema, classes: tuple[str, ...] = ()) -> Target:
+    """The target of every row. classes: those of an earlier fit; a value outside them is then no target."""
+    name = schema.role("target")
+    if name is None:
+        return Target("", "class", np.full(len(dataset), -1))
+    values = dataset.values(name) if name in dataset.column_names else [None] * len(dataset)
+    kind = schema.kind(name)
+    if kind == "labels":
+        return _labels(dataset, name, values, classes)
+    _one_each(dataset, name, values)
+    if kind == "number":
+        return Target(name, "number", _numbers(values, name, dataset))
+    if kind == "ordinal":
+        levels = next(c.levels for c in schema.columns if c.name == name)
+        return _ordinal(dataset, name, values, classes or levels, bool(classes))
+    return Target(name, "class", *_indexed(dataset, name, values, classes))
+
+
+def named(value: Any) -> str:  # noqa: ANN401 - a cell is any
+    """A class as a word; 2.0 is '2', for a column of whole numbers becomes one of floats when a cell of it is empty."""
+    whole = isinstance(value, float) and math.isfinite(value) and value == int(value)
+    return str(int(value)) if whole else str(value)
+
+
+def _one_each(dataset: Dataset, name: str, values: Sequence[Any]) -> None:
+    lists = [k for k, v in enumerate(values) if isinstance(v, list)]
+    if lists:
+        raise GobelinError(
+            f"{dataset.source}, column {name!r}: {len(lists)} rows hold a list (first: row {dataset.ids[lists[0]]}), one "
+            f"value was expected. May a row have several? --set schema.{name}=labels."
+        )
+
+
+def _indexed(
+    dataset: Dataset, name: str, values: Sequence[Any], classes: tuple[str, ...]
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    known = classes or tuple(sorted({named(v) for v in values if v is not None}))
+    _not_too_many(dataset, name, known, MAX_CLASSES)
+    index = {c: k for k, c in enumerate(known)}
+    return np.array([-1 if v is None else index.get(named(v), -1) for v in values], np.int64), known
+
+
+def _not_too_many(dataset: Dataset, name: str, known: Sequence[str], most: int) -> None:
+    if len(known) > most:
+        word = "classes" if most == MAX_CLASSES else "levels"
+        raise GobelinError(
+            f"{dataset.source}, column {name!r}: {len(known)} different {word}, at most {most} are allowed. "
+            f"Is it a number? --set schema.{name}=number."
+        )
+
+
+def _ordinal(
+    dataset: Dataset, name: str, values: Sequence[Any], levels: tuple[str, ...], fitted: bool
+) -> Target:
+    """Levels in the order that was said, or that of the numbers that they are. fitted: a level outside is no target."""
+    if not levels:
+        numbers = _numbers(values, name, dataset, "data.order=LOWEST,...,HIGHEST")
+        levels = tuple(named(float(v)) for v in np.unique(numbers[~np.isnan(numbers)]))
+        values = [None if math.isnan(v) else float(v) for v in numbers]
+    _not_too_many(dataset, name, levels, MAX_LEVELS)
+    index, words = (
+        {c: k for k, c in enumerate(levels)},
+        [None if v is None else _level(v, levels) for v in values],
+    )
+    strange = [k for k, w in enumerate(words) if w is not None and w not in index]
+    if strange and not fitted:
+        word = str(words[strange[0]])
+        raise GobelinError(
+            f"{dataset.source}, row {dataset.ids[strange[0]]}, column {name!r}: {word[:40]!r} is no level of data.order."
+            f"{nearest(word, levels)} Mend it, or name all levels there."
+        )
+    return Target(
+        name,
+        "ordinal",
+        np.array([-1 if w is None else index.get(w, -1) for w in words], np.int64),
+        levels,
+    )
+
+
+def _level(value: Any, levels: Sequence[str]) -> str:  # noqa: ANN401
+    """A cell as one of the levels: '2' and 2.0 are the level 2."""
+    word = named(value)
+    if word in levels:
+        return word
+    try:
+        return named(float(value))
+    except (TypeError, ValueError):
+        return word
+
+
+def _labels(dataset: Dataset, name: str, values: Sequence[Any], classes: tuple[str, ...]) -> Target:
+    """int64 [N, C]."""
+    raw = dataset.table[name].to_pylist() if name in dataset.column_names else values
+    rows: list[list[str] | None] = []
+    for value, cell in zip(values, raw, strict=True):
+        if isinstance(value, list):
+            rows.append([named(v).strip() for v in value])
+        elif value is None:
+            rows.append(
+                [] if isinstance(cell, list) and not cell else None
+            )  # an empty list says none, an empty cell nothing
+        else:
+            rows.append([part.strip() for part in SEPARATORS.split(named(value)) if part.strip()])
+    known = classes or tuple(sorted({label for row in rows for label in row or ()}))
+    _not_too_many(dataset, name, known, MAX_CLASSES)
+    index = {c: k for k, c in enumerate(known)}
+    out = np.zeros((len(rows), len(known)), np.int64)
+    for k, row in enumerate(rows):
+        if row is None:
+            out[k] = -1
+        else:
+            out[k, [index[label] for label in row if label in index]] = 1
+    return Target(name, "labels", out, known)
+
+
+def _numbers(values: Sequence[Any], name: str, dataset: Dataset, instead: str = "") -> np.ndarray:
+    """float64 [N]. instead: the setting that makes something else of the column."""
+    out, wrong = np.full(len(values), np.nan), []
+    for k, v in enumerate(values):
+        if v is None or (isinstance(v, str) and v.strip().lower() in NO_NUMBER):
+            continue
+        try:
+            out[k] = float(v)
+        except (TypeError, ValueError):
+            out[k] = np.inf
+        if not np.isfinite(out[k]):
+            wrong.append(
+                f"{dataset.source}, row {dataset.ids[k]}, column {name!r}: {str(v)[:40]!r} is not a number. "
+                f"Mend it, or --set {instead or f'schema.{name}=category'}."
+            )
+    if wrong:
+        raise GobelinError(
+            "\n".join(
+                wrong[:5] + ([f"... and {len(wrong) - 5} more rows."] if len(wrong) > 5 else [])
+            )
+        )
+    return out

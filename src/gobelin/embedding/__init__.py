@@ -1,0 +1,1 @@
+"""Cells become vectors of one shared space; search in that space."""

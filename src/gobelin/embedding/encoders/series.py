@@ -1,0 +1,344 @@
+"""Windows of prices, sensors and the like without any weights: level, spread, shape, movement and rhythm, in closed form.
+
+Every channel [T] is judged after its median is taken off and it is divided by its robust spread (the distance of its quartiles
+over 1.349), so that all numbers but level and spread stay the same whatever the unit and the zero of the scale; places in time
+are shares of the window. `channel_features` says what is computed and after whom. Of several channels the correlation of each
+pair is kept, of the values and of the increments. Columns of one field stand side by side.
+
+From the training rows each number's median and robust spread are learned, and nothing else; then a number counts as at most
+five spreads, so that no outlier weighs more. What this cannot show: anything that depends on when, in days or seconds, the
+samples were taken.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gobelin.core import config
+from gobelin.core.config import within
+from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
+from gobelin.core.machine import Runtime
+from gobelin.data.fields import Bid, Cell, Field
+from gobelin.data.files import BadCell
+from gobelin.data.series import open_series, series_key, series_query, series_share
+from gobelin.embedding.encoders import Sample
+
+QUANTILES = (0.0, 0.05, 0.1, 0.25, 0.75, 0.9, 0.95, 1.0)  # of the values; their median is 0
+STEPS = (0.05, 0.25, 0.5, 0.75, 0.95)  # of the increments
+ORDERS = (0, 1, 2, 5, 6, 7)  # codes of the orders of three samples
+SINGLE = (
+    18  # numbers of a channel beside quantiles, steps, orders and those that the settings count
+)
+FURTHEST = 5.0  # robust spreads; what lies further counts as this
+SCALED = 4096  # training cells that the scales are learned from, evenly chosen
+PIECE = 65_536  # samples that are multiplied with all waves at once
+LEAST = 1e-300  # smallest number whose logarithm is taken
+
+
+@dataclass(frozen=True)
+class Series:
+    """lags: of the autocorrelations, in samples. waves: cosines over the window. octaves: bands of the spectrum, from the
+    highest frequency down. pairs: the most channels that are correlated with one another, the first ones. channels: of every
+    cell; 0 = as most of the training cells have."""
+
+    lags: tuple[int, ...] = (1, 2, 3, 5, 8, 13, 21)
+    waves: int = 8
+    octaves: int = 6
+    pairs: int = 16
+    channels: int = 0
+
+    kinds: ClassVar[tuple[str, ...]] = ("series",)
+    flag: ClassVar[str] = "series"
+    joined: ClassVar[bool] = False
+    default: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        within(
+            self,
+            {
+                "lags": (1, 1e6),
+                "waves": (1, 256),
+                "octaves": (1, 24),
+                "pairs": (0, 256),
+                "channels": (0, 256),
+            },
+        )
+
+    @staticmethod
+    def bid(sample: Sample) -> Bid | None:
+        share = series_share(sample.values, sample.root)
+        return (
+            Bid("series", share, f"{share:.0%} of its cells look like windows of numbers")
+            if share > 0.5
+            else None
+        )
+
+    def parse(self, text: str, field: Field) -> Cell:
+        return series_query(text, field)
+
+    def fit(
+        self, cells: Sequence[Cell | None], field: Field, kinds: dict[str, str], runtime: Runtime
+    ) -> FittedSeries:
+        return self.fit_files(cells, field, kinds, runtime, Path())
+
+    def fit_files(
+        self,
+        cells: Sequence[Cell | None],
+        field: Field,
+        kinds: dict[str, str],
+        runtime: Runtime,
+        root: Path,
+    ) -> FittedSeries:
+        channels, scales = {}, []
+        for name in field.columns:
+            values = [c[name] for c in cells if c is not None and name in c]
+            opened = list(_opened(values[:: max(1, -(-len(values) // SCALED))], root))
+            counts = Counter(len(x) for x, _ in opened)
+            channels[name] = self.channels or max(counts, key=lambda c: (counts[c], -c), default=1)
+            rows = [self.features(x, holes) for x, holes in opened if len(x) == channels[name]]
+            scales.append(_scales(rows, self.width(channels[name])))
+        return FittedSeries(self, channels, np.concatenate(scales, axis=1))
+
+    def load(self, folder: Path, runtime: Runtime) -> FittedSeries:
+        values = read_json(folder / "config.json")
+        scales = load_arrays(folder / "scales.safetensors")["scales"]
+        return FittedSeries(config.build(Series, values["settings"]), values["channels"], scales)
+
+    def width(self, channels: int) -> int:
+        """Numbers of a window with this many channels."""
+        own = (
+            SINGLE
+            + len(QUANTILES)
+            + len(STEPS)
+            + len(ORDERS)
+            + len(self.lags)
+            + self.waves
+            + self.octaves
+        )
+        related = min(channels, self.pairs)
+        return channels * own + related * (related - 1)
+
+    def features(self, x: np.ndarray, holes: np.ndarray) -> np.ndarray:
+        """[C, T] without holes and the share of each channel that was filled in, [C] -> float64 [width(C)]."""
+        own = [channel_features(row, share, self) for row, share in zip(x, holes, strict=True)]
+        return np.concatenate(
+            [*own, _relations([row / (np.abs(row).max() or 1.0) for row in x[: self.pairs]])]
+        )
+
+
+def _opened(values: Sequence[Any], root: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for value in values:
+        try:
+            yield open_series(value, root)
+        except BadCell:  # whoever embeds the rows says which can't be used
+            continue
+
+
+def _scales(rows: Sequence[np.ndarray], width: int) -> np.ndarray:
+    """float64 [2, width]: the median of every number over the rows and its robust spread; 1 where it never changes."""
+    if not rows:
+        return np.stack([np.zeros(width), np.ones(width)])
+    x = np.sort(
+        np.stack(rows), axis=0
+    )  # sorted, so that the order of rows doesn't change the last digit
+    low, middle, high = np.quantile(x, [0.25, 0.5, 0.75], axis=0)
+    spread = np.where(high - low > 1e-9, (high - low) / 1.349, x.std(0))
+    return np.stack([middle, np.where(spread > 1e-9, spread, 1.0)])
+
+
+def standard(row: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """[T] -> z [T] = (row - median) / spread, asinh of the median, log of the spread. The spread is that of the quartiles, or
+    the standard deviation where nearly all samples are the same. A constant window has z = 0. No number overflows."""
+    peak = float(np.abs(row).max())
+    if row.max() == row.min():
+        return np.zeros(len(row)), float(np.arcsinh(row[0])), float(np.log(max(peak, LEAST)) - 30)
+    y = row / peak  # in [-1, 1]
+    low, middle, high = _quantiles(y, (0.25, 0.5, 0.75))
+    spread, deviation = float(high - low) / 1.349, float(y.std())
+    spread = max(spread if spread > 1e-3 * deviation else deviation, 1e-16)
+    return (
+        (y - middle) / spread,
+        float(np.arcsinh(middle * peak)),
+        float(np.log(spread) + np.log(max(peak, LEAST))),
+    )
+
+
+def channel_features(row: np.ndarray, holes: float, how: Series) -> np.ndarray:
+    """[T] -> float64, in this order. z: the standardised window; d: its increments; t: time from -1 to 1.
+
+    Single numbers: level and spread of `standard`; log of the count of samples; share of holes; 1 for a constant window ·
+    trend, Pearson's correlation of z with t · asinh of: last minus first, mean of the last tenth, the deepest fall from a peak
+    (drawdown, Magdon-Ismail & Atiya 2004), the highest rise from a trough · places of the largest and the smallest sample ·
+    half of von Neumann's ratio, sum d^2 / sum (z - mean)^2 (1941); share of increments that are 0, and above 0; crossings of
+    the median a sample (Kedem 1986) · autocorrelation of |d| at lags 1 and 5, the clustering of volatility (Ding, Granger &
+    Engle 1993).
+    Then: asinh of the quantiles of z, and of those of d in its own spread · share of each order of three samples in a row
+    (Bandt & Pompe 2002, eq. 2) · autocorrelations of z (Box & Jenkins 1970, eq. 2.1.13) · cosine transform of z of mean square
+    one (type II, Ahmed, Natarajan & Rao 1974) · log share of the power in octaves (Schuster's periodogram of 1898 under Hann's
+    window).
+    """
+    z, level, spread = standard(row)
+    d, t = np.diff(z), np.linspace(-1, 1, len(z))
+    centred = z - z.mean()
+    power = float(centred @ centred)
+    fall, rise = (float((np.maximum.accumulate(w) - w).max()) for w in (z, -z))
+    moves = [z[-1] - z[0], z[-max(1, len(z) // 10) :].mean(), fall, rise]
+    places = [z.argmax() / (len(z) - 1), z.argmin() / (len(z) - 1)]
+    rough = float(d @ d) / power / 2 if power else 0.0
+    crossings = (np.diff(z > 0) != 0).mean()
+    sizes = np.abs(d) - np.abs(d).mean()
+    single = [
+        level,
+        spread,
+        np.log(len(z)),
+        holes,
+        float(not z.any()),
+        _correlation(z, t),
+        *np.arcsinh(moves),
+        *places,
+        rough,
+        (d == 0).mean(),
+        (d > 0).mean(),
+        crossings,
+        *autocorrelations(sizes, (1, 5)),
+    ]
+    low, high, *steps = _quantiles(d, (0.25, 0.75, *STEPS))
+    step = max(float(high - low) / 1.349, 1e-3 * float(d.std())) or 1.0
+    return np.concatenate(
+        [
+            single,
+            np.arcsinh(_quantiles(z, QUANTILES)),
+            np.arcsinh(np.divide(steps, step)),
+            orders(z),
+            autocorrelations(centred, how.lags),
+            cosines(centred, how.waves),
+            octaves(centred, how.octaves),
+        ]
+    )
+
+
+def _quantiles(x: np.ndarray, shares: Sequence[float]) -> np.ndarray:
+    """numpy's quantiles (Hyndman & Fan 1996, type 7), a multiple faster on short windows."""
+    ordered, place = np.sort(x), np.asarray(shares) * (len(x) - 1)
+    low = place.astype(int)
+    return ordered[low] + (ordered[np.minimum(low + 1, len(x) - 1)] - ordered[low]) * (place - low)
+
+
+def autocorrelations(centred: np.ndarray, lags: Sequence[int]) -> np.ndarray:
+    """r_k = c_k / c_0 with c_k = sum_t x_t x_(t+k), of [T] with mean 0; 0 for lags that the window is too short for."""
+    power = float(centred @ centred)
+    return np.array(
+        [
+            float(centred[k:] @ centred[:-k]) / power if power and k < len(centred) else 0.0
+            for k in lags
+        ]
+    )
+
+
+def orders(z: np.ndarray) -> np.ndarray:
+    """[6]: how often three samples in a row stand in each order; equal ones count as rising."""
+    if len(z) < 3:
+        return np.zeros(len(ORDERS))
+    a, b, c = z[:-2], z[1:-1], z[2:]
+    code = (a <= b) * 1 + (b <= c) * 2 + (a <= c) * 4
+    return np.bincount(code, minlength=8)[list(ORDERS)] / len(code)
+
+
+def cosines(centred: np.ndarray, waves: int) -> np.ndarray:
+    """[waves]: 2 / T sum_t x_t cos(pi k (t + 1/2) / T), k = 1, 2, ... of x with mean square one; T samples have T - 1 waves."""
+    size = float(np.sqrt((centred @ centred) / len(centred)))
+    out, wave = (
+        np.zeros(waves),
+        np.pi * np.arange(1, min(waves, len(centred) - 1) + 1 if size else 1)[:, None],
+    )
+    for start in range(0, len(centred), PIECE):  # so that a long window needs little memory
+        part = centred[start : start + PIECE]
+        out[: len(wave)] += (
+            np.cos(wave * ((np.arange(len(part)) + start + 0.5) / len(centred))) @ part
+        )
+    return 2 / len(centred) * out / (size or 1.0)
+
+
+def octaves(centred: np.ndarray, count: int) -> np.ndarray:
+    """[count]: log of the share (+ 1e-4) of the power in (1/4, 1/2], (1/8, 1/4] ... of the sampling rate; the last takes the
+    rest."""
+    window = np.hanning(len(centred) + 2)[1:-1]
+    spectrum = np.fft.rfft(centred * window)[1:]
+    power = spectrum.real**2 + spectrum.imag**2
+    total = float(power.sum())
+    hertz = np.arange(1, len(power) + 1) / len(centred)
+    band = np.clip(np.floor(1e-9 - np.log2(2 * hertz)).astype(int), 0, count - 1)
+    share = np.bincount(band, power, minlength=count) / total if total else np.zeros(count)
+    return np.log(share + 1e-4)
+
+
+def _relations(channels: Sequence[np.ndarray]) -> np.ndarray:
+    """[C (C - 1)]: for every pair the correlation of the values, and of the increments."""
+    both = [
+        (_correlation(a, b), _correlation(np.diff(a), np.diff(b)))
+        for a, b in combinations(channels, 2)
+    ]
+    return np.array(both, np.float64).ravel()
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Pearson's; 0 where a side doesn't move."""
+    a, b = a - a.mean(), b - b.mean()
+    size = float(np.sqrt(a @ a) * np.sqrt(b @ b))
+    return float(a @ b) / size if size > 1e-100 else 0.0
+
+
+class FittedSeries:
+    """channels: of every column. scales: float64 [2, D_f], median and spread of every number."""
+
+    module = None
+
+    def __init__(self, settings: Series, channels: Mapping[str, int], scales: np.ndarray) -> None:
+        self.settings, self.channels, self.scales = settings, dict(channels), scales
+        self.width = scales.shape[1]
+
+    def key(self, cell: Cell, root: Path) -> bytes:
+        keys = {name: series_key(cell[name], root).hex() for name in self.channels if name in cell}
+        return bytes.fromhex(fingerprint(keys))[:16]
+
+    def decode(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
+        """float64 [width]; nan where a column is missing."""
+        parts, filled = [], False
+        for name, count in self.channels.items():
+            if name not in cell:
+                parts.append(np.full(self.settings.width(count), np.nan))
+                continue
+            try:
+                x, holes = open_series(cell[name], root)
+            except BadCell as error:
+                raise BadCell(str(error), name) from error
+            if len(x) != count:
+                raise BadCell(
+                    f"has {len(x)} channels, {count} were expected (encoders.series.channels)", name
+                )
+            parts.append(self.settings.features(x, holes))
+            filled |= bool(holes.any())
+        return np.concatenate(parts), "missing samples filled in" if filled else ""
+
+    def embed(self, batch: Sequence[Any]) -> np.ndarray:
+        """float32 [n, width], the scaled numbers; 0 is the training median, and a missing column."""
+        scaled = np.clip(
+            (np.stack(list(batch)) - self.scales[0]) / self.scales[1], -FURTHEST, FURTHEST
+        )
+        return np.nan_to_num(scaled).astype(np.float32)
+
+    def fingerprint(self) -> str:
+        return fingerprint("series", asdict(self.settings), self.channels, self.scales)
+
+    def save(self, folder: Path) -> None:
+        write_json(
+            folder / "config.json", {"settings": asdict(self.settings), "channels": self.channels}
+        )
+        save_arrays(folder / "scales.safetensors", {"scales": self.scales})

@@ -1,0 +1,166 @@
+"""Sounds by a small network that needs no weights: its filters are learned from training clips without labels, in seconds.
+
+A log-mel spectrogram, drawn to one length so that a word said slowly lies near the same word said fast, is read like an image
+(`networks.patches`); the level of the clip and its length stand beside. `tune` teaches it more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gobelin.core import config, weights
+from gobelin.core.config import within
+from gobelin.core.machine import Runtime
+from gobelin.core.workers import in_order
+from gobelin.data.fields import Bid, Cell, Field
+from gobelin.data.files import BadCell
+from gobelin.data.mel import QUIET, heard, mel_power
+from gobelin.data.sounds import open_sound, sound_key, sound_query, sound_values, soundfile
+from gobelin.embedding.encoders import Forward, Sample
+from gobelin.networks.patches import PatchNetwork
+from gobelin.networks.pooling import means
+
+FORMAT, LEARNED_FROM = 1, 500  # cells, at most
+PATCH, GRID = 6, 3
+BESIDE = 2  # numbers that stand beside the spectrogram
+
+
+@dataclass(frozen=True)
+class Spectrogram:
+    """bands: of the mel scale from 0 to 8 kHz. frames: that every clip is drawn to. filters: of how many kinds of patches.
+    seconds: read of each clip. batch: clips at once."""
+
+    bands: int = 40
+    frames: int = 64
+    filters: int = 48
+    seconds: float = 30.0
+    batch: int = 128
+
+    kinds: ClassVar[tuple[str, ...]] = ("audio",)
+    flag: ClassVar[str] = "audio"
+    joined: ClassVar[bool] = False
+    default: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        within(
+            self,
+            {
+                "bands": (8, 96),
+                "frames": (8, 4096),
+                "filters": (1, 4096),
+                "seconds": (0.1, 3600.0),
+                "batch": (1, 65536),
+            },
+        )
+
+    @staticmethod
+    def bid(sample: Sample) -> Bid | None:
+        return None  # the encoder `audio` bids for this kind; this one is taken by name
+
+    def parse(self, text: str, field: Field) -> Cell:
+        return sound_query(text, field)
+
+    def fit(
+        self, cells: Sequence[Cell | None], field: Field, kinds: dict[str, str], runtime: Runtime
+    ) -> FittedSpectrogram:
+        return self.fit_files(cells, field, kinds, runtime, Path())
+
+    def fit_files(
+        self,
+        cells: Sequence[Cell | None],
+        field: Field,
+        kinds: dict[str, str],
+        runtime: Runtime,
+        root: Path,
+    ) -> FittedSpectrogram:
+        soundfile()  # its absence is said before any work
+        fitted, there = (
+            FittedSpectrogram(self, self.network(), runtime),
+            [c for c in cells if c is not None],
+        )
+
+        def opened(cell: Cell) -> np.ndarray | None:
+            try:
+                return fitted.decode(cell, root)[0]
+            except BadCell:  # set aside later, with its reason
+                return None
+
+        chosen = there[:: -(-len(there) // LEARNED_FROM) or 1]
+        clips = [c for c in in_order(opened, chosen, runtime.threads) if c is not None]
+        flat = np.concatenate(
+            [*clips, np.zeros((0, self.bands * self.frames + BESIDE), np.float32)]
+        )
+        fitted.module.learn(fitted.signal(flat).cpu(), runtime.seed)
+        return fitted
+
+    def network(self) -> PatchNetwork:
+        return PatchNetwork(1, self.filters, PATCH, GRID)
+
+    def load(self, folder: Path, runtime: Runtime) -> FittedSpectrogram:
+        soundfile()
+        said = weights.config_of(folder, FORMAT)
+        settings = config.build(Spectrogram, said["settings"])
+        network = settings.network()
+        weights.fill(folder, said, network)
+        return FittedSpectrogram(settings, network, runtime)
+
+
+class FittedSpectrogram(Forward):
+    """The network with its settings."""
+
+    def __init__(self, settings: Spectrogram, network: PatchNetwork, runtime: Runtime) -> None:
+        self.settings, self.runtime, self.width = settings, runtime, network.width + BESIDE
+        self.module = network.eval().to(runtime.device)
+
+    def key(self, cell: Cell, root: Path) -> bytes:
+        return sound_key(cell, root)
+
+    def decode(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
+        """float32 [k, bands * frames + 2] of the k clips of the cell. The waveforms stay in the worker."""
+        opened = [open_sound(v, root, self.settings.seconds) for v in sound_values(cell)]
+        clips = [self._drawn(wave) for wave, _ in opened]
+        return np.stack(clips), next((how for _, how in opened if how), "")
+
+    def _drawn(self, wave: np.ndarray) -> np.ndarray:
+        bands, peak = heard(mel_power(wave, self.settings.bands))
+        sums = np.concatenate([np.zeros((1, bands.shape[1])), bands.cumsum(0)])
+        edges = np.linspace(0, len(bands), self.settings.frames + 1)
+        upto = np.stack(
+            [np.interp(edges, np.arange(len(sums)), sums[:, b]) for b in range(bands.shape[1])]
+        )
+        drawn = np.diff(upto, axis=1) / np.diff(
+            edges
+        )  # [bands, frames], the mean over each frame's part of the clip
+        scaled = 1 - 2 * drawn / np.log(QUIET)  # the quietest is -1, the loudest 1
+        beside = [np.log(peak) / 10, np.log(len(bands)) / 5]  # of the size of the others
+        return np.concatenate([scaled.ravel(), beside]).astype(np.float32)
+
+    def signal(self, clips: np.ndarray) -> Tensor:
+        """[n, bands * frames + 2] -> [n, 1, bands, frames]."""
+        shape = (len(clips), 1, self.settings.bands, self.settings.frames)
+        return torch.from_numpy(clips[:, :-BESIDE].reshape(shape)).to(self.runtime.device)
+
+    def forward(self, batch: Sequence[Any]) -> Tensor:
+        """float32 [n, width], differentiable."""
+        flat, rows = np.concatenate(list(batch)), []
+        for start in range(0, len(flat), self.settings.batch):
+            block = flat[start : start + self.settings.batch]
+            with self.runtime.autocast():
+                seen = self.module(self.signal(block))
+            rows.append(torch.cat([seen, torch.from_numpy(block[:, -BESIDE:]).to(seen)], dim=1))
+        return means(torch.cat(rows), [len(clips) for clips in batch])
+
+    def fingerprint(self) -> str:
+        return weights.fingerprint(
+            self.module, "spectrogram", asdict(self.settings), self.runtime.precision
+        )
+
+    def save(self, folder: Path) -> None:
+        weights.save(folder, {"settings": asdict(self.settings)}, self.module, FORMAT)

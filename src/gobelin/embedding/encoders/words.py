@@ -1,0 +1,127 @@
+"""Texts by a small network that needs no weights: it starts as `characters`, and can be trained.
+
+A vector for each bucket of hashed character n-grams, added up (fastText, Bojanowski et al. 2017, with the n-grams alone), from
+the singular vectors of the training texts; behind it a layer that starts as 0. Untrained it knows spelling and no meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gobelin.core import config, weights
+from gobelin.core.config import within
+from gobelin.core.files import fingerprint
+from gobelin.core.machine import Runtime, generator
+from gobelin.data.fields import Bid, Cell, Field
+from gobelin.data.texts import text_query, text_values
+from gobelin.embedding.encoders import Sample
+from gobelin.networks.ngrams import components, shares
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Words:
+    """width: length of the vectors (fewer when the training texts allow no more). hashes: buckets of n-grams. hidden: units of
+    the layer behind."""
+
+    width: int = 64
+    hashes: int = 4096
+    hidden: int = 128
+
+    kinds: ClassVar[tuple[str, ...]] = ("text",)
+    flag: ClassVar[str] = "text"
+    joined: ClassVar[bool] = False
+    default: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        within(self, {"width": (1, 8192), "hashes": (16, 2**24), "hidden": (1, 65536)})
+
+    @staticmethod
+    def bid(sample: Sample) -> Bid | None:
+        return None  # the encoder `text` bids for this kind; this one is taken by name
+
+    def parse(self, text: str, field: Field) -> Cell:
+        return text_query(text, field)
+
+    def fit(
+        self, cells: Sequence[Cell | None], field: Field, kinds: dict[str, str], runtime: Runtime
+    ) -> FittedWords:
+        found = components(
+            [" ".join(text_values(c)) for c in cells if c is not None], self.hashes, self.width
+        )
+        network = Bag(self.hashes, len(found), self.hidden)
+        with torch.no_grad():
+            network.buckets.weight.copy_(torch.from_numpy(found.T.copy()))
+            rng = generator(runtime.seed, "words")
+            network.widen.weight.copy_(
+                torch.randn(self.hidden, len(found), generator=rng) / len(found) ** 0.5
+            )
+        return FittedWords(self, network, runtime)
+
+    def load(self, folder: Path, runtime: Runtime) -> FittedWords:
+        said = weights.config_of(folder, FORMAT)
+        settings = config.build(Words, said["settings"])
+        network = Bag(settings.hashes, said["width"], settings.hidden)
+        weights.fill(folder, said, network)
+        return FittedWords(settings, network, runtime)
+
+
+class Bag(nn.Module):
+    """Weighted buckets -> [n, width]."""
+
+    def __init__(self, hashes: int, width: int, hidden: int) -> None:
+        super().__init__()
+        self.buckets = nn.EmbeddingBag(hashes, width, mode="sum")
+        self.widen, self.narrow = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        for weight in (*self.narrow.parameters(), self.widen.bias):
+            nn.init.zeros_(weight)
+
+    def forward(self, bucket: Tensor, start: Tensor, share: Tensor) -> Tensor:
+        """bucket, share [M]: of all texts one after the other; start [n]: where each begins."""
+        x: Tensor = self.buckets(bucket, start, per_sample_weights=share)
+        return x + self.narrow(functional.gelu(self.widen(x)))
+
+
+class FittedWords:
+    """The network with its settings."""
+
+    def __init__(self, settings: Words, network: Bag, runtime: Runtime) -> None:
+        self.settings, self.runtime, self.width = settings, runtime, network.buckets.embedding_dim
+        self.module = network.eval().to(runtime.device)
+
+    def key(self, cell: Cell, root: Path) -> bytes:
+        return bytes.fromhex(fingerprint(text_values(cell)))[:16]
+
+    def decode(self, cell: Cell, root: Path) -> tuple[str, str]:
+        return " ".join(text_values(cell)), ""
+
+    def embed(self, batch: Sequence[Any]) -> np.ndarray:
+        with torch.inference_mode():
+            return self.forward(batch).cpu().numpy()
+
+    def forward(self, batch: Sequence[Any]) -> Tensor:
+        """float32 [n, width], differentiable."""
+        found, device = shares(batch, self.settings.hashes), self.runtime.device
+        bucket = torch.from_numpy(found.indices.astype(np.int64)).to(device)
+        start = torch.from_numpy(found.indptr[:-1].astype(np.int64)).to(device)
+        out: Tensor = self.module(
+            bucket, start, torch.from_numpy(found.data.astype(np.float32)).to(device)
+        )
+        return out
+
+    def fingerprint(self) -> str:
+        return weights.fingerprint(self.module, "words", asdict(self.settings))
+
+    def save(self, folder: Path) -> None:
+        weights.save(
+            folder, {"settings": asdict(self.settings), "width": self.width}, self.module, FORMAT
+        )

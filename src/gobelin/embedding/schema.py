@@ -1,0 +1,283 @@
+"""What every column is: encoders bid for it, the user overrules, fields and the target follow."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gobelin.core import catalog
+from gobelin.core.errors import GobelinError, nearest
+from gobelin.data.dataset import SPLIT, WEIGHT, Dataset
+from gobelin.data.fields import ROLES, Bid, Column, Field, Schema
+from gobelin.data.targets import NAMED
+from gobelin.embedding.encoders import Encoder, Sample
+
+SAMPLED = 500
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user says of columns and fields.
+
+    schema: column -> kind (image, text, number ...) or role (id, group, time, split, weight, ignore); a target is a number,
+    category, ordinal or labels (several a row: a list, or a text with | or ; between them). fields: name of a field -> the
+    columns that it joins. encoders: kind of encoder -> its settings, `name` among them. order: the levels of an ordinal target,
+    lowest first; without it they are numbers.
+    """
+
+    schema: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    encoders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    order: tuple[str, ...] = ()
+
+
+def encoder_for(kind: str, choices: Choices) -> str | None:
+    """The name of the encoder that reads columns of this kind: the one named in the settings, else the default one."""
+    able = [n for n in catalog.names("encoders") if kind in catalog.find("encoders", n).kinds]
+    default = next((n for n in able if catalog.find("encoders", n).default), None)
+    if default is None:
+        return able[0] if able else None
+    name = str(choices.encoders.get(default, {}).get("name", default))
+    if name not in able:
+        raise GobelinError(
+            f"encoders.{default}.name: {name!r} reads no {kind}.{nearest(name, able)}"
+        )
+    return name
+
+
+def build_encoder(name: str, choices: Choices) -> Encoder:
+    """The encoder with its settings, which stand under the name of the default encoder of its kind."""
+    kind = catalog.find("encoders", name).kinds[0]
+    able = [n for n in catalog.names("encoders") if kind in catalog.find("encoders", n).kinds]
+    default = next((n for n in able if catalog.find("encoders", n).default), name)
+    settings = {k: v for k, v in choices.encoders.get(default, {}).items() if k != "name"}
+    return catalog.build("encoders", name, settings)
+
+
+def infer(dataset: Dataset, target: str | None, choices: Choices) -> Schema:
+    """The schema of a data set. Raises one error with every mistake in `choices`."""
+    names = dataset.column_names
+    _check_choices(names, target, choices, dataset.source)
+    columns = tuple(_column(dataset, n, target, choices) for n in names)
+    fields, unread = _fields(columns, choices)
+    if not fields:
+        kinds = ", ".join(f"{c.name} ({c.kind})" for c in columns)
+        raise GobelinError(
+            f"{dataset.source}: no column that an encoder reads: {kinds}. Name one with --set schema.COL=KIND."
+        )
+    return Schema(columns, fields, unread)
+
+
+def _check_choices(names: Sequence[str], target: str | None, choices: Choices, source: str) -> None:
+    mistakes = []
+    if target is not None and target not in names:
+        mistakes.append(f"{source}: no column {target!r} to be the target.{nearest(target, names)}")
+    kinds = {k for n in catalog.names("encoders") for k in catalog.find("encoders", n).kinds}
+    allowed = {*kinds, *ROLES, "audio", "video"} - {"target"}
+    if choices.order and choices.schema.get(target or "", "ordinal") != "ordinal":
+        mistakes.append(
+            f"data.order: {target} is taken for {choices.schema[str(target)]}, which has no order. Leave one out."
+        )
+    if len(choices.order) == 1 or len(set(choices.order)) < len(choices.order):
+        mistakes.append(
+            f"data.order: two or more different levels were expected, found {', '.join(choices.order)}."
+        )
+    for column, kind in choices.schema.items():
+        if column not in names:
+            mistakes.append(
+                f"schema.{column}: {source} has no such column.{nearest(column, names)}"
+            )
+        elif column == target and kind not in NAMED:
+            mistakes.append(
+                f"schema.{column}: is the target, found {kind!r}. Use {', '.join(NAMED)}, or name another --target."
+            )
+        elif column != target and kind not in allowed:
+            mistakes.append(f"schema.{column}: no kind or role {kind!r}.{nearest(kind, allowed)}")
+    for role in ROLES:
+        both = [c for c, said in choices.schema.items() if said == role]
+        if role != "ignore" and len(both) > 1:
+            mistakes.append(
+                f"schema.{both[1]}: {both[0]!r} has the role {role} already, found two. Keep one."
+            )
+    for name, members in choices.fields.items():
+        mistakes += [
+            f"fields.{name}: {source} has no column {m!r}.{nearest(m, names)}"
+            for m in members
+            if m not in names
+        ]
+    for name in choices.encoders:
+        if name not in catalog.names("encoders"):
+            mistakes.append(
+                f"encoders.{name}: no such encoder.{nearest(name, catalog.names('encoders'))}"
+            )
+            continue
+        try:
+            kind = catalog.find("encoders", name).kinds[0]
+            build_encoder(encoder_for(kind, choices) or name, choices)
+        except GobelinError as error:
+            mistakes.append(str(error))
+    if mistakes:
+        raise GobelinError("\n".join(mistakes))
+
+
+def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -> Column:
+    values = [v for v in dataset.values(name) if v is not None]
+    said = choices.schema.get(name)
+    bid = _best_bid(name, values, dataset)
+    if name == target:
+        if bid.kind == "date" and not said and not choices.order:
+            raise GobelinError(
+                f"{dataset.source}, column {name!r}: holds dates, and a date can't be predicted. Give a column with the days "
+                f"from a fixed one, or take each date for a class: --set schema.{name}=category."
+            )
+        kind = (
+            "ordinal"
+            if choices.order
+            else said or ("number" if bid.kind == "number" else "category")
+        )
+        return Column(name, kind, "target", 1.0, "the target", choices.order)
+    if said in ROLES:
+        return Column(name, bid.kind, str(said), 1.0, "set by the user")
+    if said:
+        return Column(name, said, "cell", 1.0, "set by the user")
+    if not values:
+        return Column(name, "empty", "ignore", 1.0, "every cell is empty")
+    if len(values) == len(dataset) > 1 and all(str(v) == str(values[0]) for v in values):
+        return Column(name, bid.kind, "ignore", 0.9, "every cell is the same")
+    role = _role(name, values, len(dataset))
+    if role:
+        return Column(name, bid.kind, role, 0.8, f"named {name!r} and fit for it")
+    return Column(
+        name, bid.kind, "ignore" if bid.kind == "unknown" else "cell", bid.confidence, bid.reason
+    )
+
+
+def _best_bid(name: str, values: Sequence[Any], dataset: Dataset) -> Bid:
+    step = max(1, len(values) // SAMPLED)
+    sample = Sample(name, tuple(values[::step][:SAMPLED]), len(dataset), dataset.root)
+    bids = [b for n in catalog.names("encoders") if (b := catalog.find("encoders", n).bid(sample))]
+    if not any(b.kind == "image" for b in bids) and (media := _media(sample.values)):
+        bids.append(media)
+    if bids:
+        return max(bids, key=lambda b: b.confidence)
+    return Bid("unknown", 1.0, "no encoder recognises it" if values else "every cell is empty")
+
+
+def _media(values: Sequence[Any]) -> Bid | None:
+    """Paths of films, and of sounds in formats that no encoder bids for, are recognised all the same."""
+    guesses = [
+        (mimetypes.guess_type(v)[0] or "").split("/")[0] for v in values if isinstance(v, str)
+    ]
+    for kind in ("audio", "video"):
+        if guesses and guesses.count(kind) > 0.5 * len(values):
+            return Bid(kind, guesses.count(kind) / len(values), f"paths of {kind} files")
+    return None
+
+
+def _role(name: str, values: Sequence[Any], rows: int) -> str | None:
+    lower = name.lower()
+    if name in (WEIGHT, SPLIT):
+        return name.removeprefix("gobelin_")
+    if (
+        lower in ("id", "uid", "uuid", "key", "record_id", "row_id")
+        and len({str(v) for v in values}) == rows
+    ):
+        return "id"
+    if lower == "split" and {str(v).lower() for v in values} <= {
+        "train",
+        "training",
+        "valid",
+        "val",
+        "validation",
+        "test",
+    }:
+        return "split"
+    return None
+
+
+def _fields(
+    columns: tuple[Column, ...], choices: Choices
+) -> tuple[tuple[Field, ...], tuple[str, ...]]:
+    cells = {c.name: c for c in columns if c.role == "cell"}
+    taken, fields, unread = set(), [], []
+    for name, members in choices.fields.items():
+        kept = [m for m in members if m in cells]
+        readers = {encoder_for(cells[m].kind, choices) for m in kept}
+        if len(readers) > 1 or None in readers:
+            raise GobelinError(
+                f"fields.{name}: its columns are read by {', '.join(map(str, sorted(readers, key=str)))}; one was expected. "
+                "Join columns of one kind."
+            )
+        taken |= set(kept)
+        if kept:
+            fields.append(Field(name, str(readers.pop()), tuple(kept)))
+    joined: dict[str, list[str]] = {}
+    for column in cells.values():
+        if column.name in taken:
+            continue
+        reader = encoder_for(column.kind, choices)
+        if reader is None:
+            unread.append(column.name)
+        elif catalog.find("encoders", reader).joined:
+            joined.setdefault(reader, []).append(column.name)
+        else:
+            fields.append(Field(column.name, reader, (column.name,)))
+    fields += [Field(reader, reader, tuple(names)) for reader, names in joined.items()]
+    names = [f.name for f in fields]
+    if len(set(names)) != len(names):
+        twice = next(n for n in names if names.count(n) > 1)
+        listed = ",".join(next(f.columns for f in reversed(fields) if f.name == twice))
+        raise GobelinError(
+            f"fields.{twice}: a field of this name stands there already. Rename the column, or join the others under a name of "
+            f"their own with --set fields.NAME={listed}."
+        )
+    return tuple(fields), tuple(unread)
+
+
+def weights_of(dataset: Dataset, schema: Schema) -> np.ndarray:
+    """float32 [N]: what each row counts in training, from the column with the role weight; 1 without one, or where it is
+    empty."""
+    name = schema.role("weight")
+    out = np.ones(len(dataset), np.float32)
+    for k, v in enumerate(dataset.values(name) if name in dataset.column_names else ()):
+        if v is None:
+            continue
+        try:
+            out[k] = float(v)
+        except (TypeError, ValueError):
+            out[k] = np.nan
+        if not (np.isfinite(out[k]) and out[k] >= 0):
+            raise GobelinError(
+                f"{dataset.source}, row {dataset.ids[k]}, column {name!r}: {str(v)[:40]!r} is no weight; a number from 0 up "
+                "was expected. Mend it."
+            )
+    return out
+
+
+def described(schema: Schema) -> dict[str, Any]:
+    """The schema as it is written to schema.json."""
+    return {
+        "columns": [vars(c) for c in schema.columns],
+        "fields": [vars(f) for f in schema.fields],
+        "unread": list(schema.unread),
+    }
+
+
+def restored(values: Mapping[str, Any], where: str = "schema.json") -> Schema:
+    """The inverse of `described`. where: its file, for messages."""
+    try:
+        fields = tuple(
+            Field(f["name"], f["encoder"], tuple(f["columns"])) for f in values["fields"]
+        )
+        columns = tuple(
+            Column(**{**c, "levels": tuple(c.get("levels", ()))}) for c in values["columns"]
+        )
+        return Schema(columns, fields, tuple(values["unread"]))
+    except (KeyError, TypeError) as error:
+        raise GobelinError(
+            f"{where}: is damaged ({error}). Delete it and run gobelin fit again."
+        ) from error

@@ -1,0 +1,313 @@
+"""What is claimed, and how sure it is: Finding, Exhibit, intervals of single scores, tests, Holm.
+
+The paired comparison of two training sets is in `gobelin.evidence.comparison`, its verdict in `gobelin.evidence.verdict`. No torch here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special, stats
+
+from gobelin.core.errors import GobelinError
+from gobelin.evidence.findings import Finding
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A score and where its true value may lie. n: units of evidence. method: how, with its paper."""
+
+    value: float
+    low: float
+    high: float
+    level: float
+    method: str
+    n: int
+
+    def finding(
+        self,
+        name: str,
+        *,
+        scope: Mapping[str, str] | None = None,
+        comparator: str = "",
+        unit: str = "",
+        better: str = "",
+        chance: float | None = None,
+        floor: float | None = None,
+        note: str = "",
+        source: str = "",
+    ) -> Finding:
+        return Finding(
+            name,
+            dict(scope or {}),
+            comparator,
+            self.value,
+            self.low,
+            self.high,
+            self.level,
+            self.method,
+            unit,
+            better,
+            chance,
+            floor,
+            "",
+            self.n,
+            None,
+            note,
+            source,
+        )
+
+
+def wilson(successes: float, n: float, level: float = 0.95) -> Interval:
+    """A proportion. Wilson 1927: the p whose normal test against the observed share isn't rejected.
+
+    `successes` and `n` may be fractional (an effective number of units).
+
+    What this cannot show: anything about rows that were not drawn like these n; rows of one patient are not n rows.
+    """
+    _check_count(successes, n)
+    z = float(special.ndtri(0.5 + level / 2))
+    share = successes / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    low = 0.0 if successes <= 0 else centre - half
+    high = 1.0 if successes >= n else centre + half
+    return Interval(share, max(0.0, low), min(1.0, high), level, "Wilson 1927", round(n))
+
+
+def clopper_pearson(successes: float, n: float, level: float = 0.95) -> Interval:
+    """A proportion, exact: never under its level. Clopper & Pearson 1934, as quantiles of the beta distribution.
+
+    What this cannot show: as `wilson`; being never too short, it is longer than needed (97-99 % for small n).
+    """
+    _check_count(successes, n)
+    tail = (1 - level) / 2
+    low = 0.0 if successes <= 0 else float(special.betaincinv(successes, n - successes + 1, tail))
+    high = (
+        1.0 if successes >= n else float(special.betaincinv(successes + 1, n - successes, 1 - tail))
+    )
+    return Interval(successes / n, low, high, level, "Clopper & Pearson 1934", round(n))
+
+
+def proportion(hits: ArrayLike, units: ArrayLike | None = None, level: float = 0.95) -> Interval:
+    """The share of hits [N] in 0..1, rows of one unit counted as the dependent rows that they are.
+
+    Wilson's interval at the effective sample size n* = p (1 - p) / V, V the variance between units
+    (Korn & Graubard 1998, with Wilson in the place of Clopper-Pearson); where all rows agree V says
+    nothing and n* is the number of units. Without units this is Wilson's interval.
+
+    What this cannot show: anything about units unlike these; with under five units hardly anything.
+    """
+    values = _vector(hits)
+    groups, sums, sizes = _unit_sums(values, units)
+    effective = _effective_size(sums, sizes, level)
+    found = wilson(min(max(values.mean(), 0.0), 1.0) * effective, effective, level)
+    method = (
+        found.method
+        if groups == len(values)
+        else "Wilson 1927 at Korn & Graubard 1998 effective size"
+    )
+    return Interval(found.value, found.low, found.high, level, method, groups)
+
+
+def balanced_accuracy(
+    hits: ArrayLike, classes: ArrayLike, units: ArrayLike | None = None, level: float = 0.95
+) -> Interval:
+    """The mean over classes of the share of hits within the class. hits [..., N] (averaged over seeds), classes [N].
+
+    Each class has its `proportion` interval (l_c, u_c); they are joined by MOVER, L = p - sqrt(sum w_c^2 (p_c - l_c)^2)
+    with w_c = 1/C (Zou & Donner 2008), so a perfect score has an honest lower bound.
+
+    What this cannot show: how another training run would score (`verdict.compare` does); classes that are absent.
+    """
+    values = np.asarray(hits, dtype=np.float64)
+    values = values.reshape(-1, values.shape[-1]).mean(0)
+    labels = np.asarray(classes)
+    present = np.unique(labels)
+    groups = None if units is None else np.asarray(units)
+    found = [
+        proportion(values[rows], None if groups is None else groups[rows], level)
+        for rows in (np.flatnonzero(labels == label) for label in present)
+    ]
+    weight = 1 / len(present)
+    value = weight * sum(one.value for one in found)
+    low = value - weight * math.sqrt(sum((one.value - one.low) ** 2 for one in found))
+    high = value + weight * math.sqrt(sum((one.high - one.value) ** 2 for one in found))
+    n = len(values) if groups is None else len(np.unique(groups))
+    return Interval(
+        value, max(0.0, low), min(1.0, high), level, "MOVER (Zou & Donner 2008) over Wilson 1927", n
+    )
+
+
+def mean(values: ArrayLike, units: ArrayLike | None = None, level: float = 0.95) -> Interval:
+    """The mean of values [N], rows of one unit dependent: t with U - 1 degrees on the linearised unit sums.
+
+    V = U/(U-1) sum_u (s_u - m n_u)^2 / N^2 (Cameron & Miller 2015, the sandwich for a mean).
+
+    What this cannot show: the mean of a heavy tail that these units happened to miss.
+    """
+    data = _vector(values)
+    groups, sums, sizes = _unit_sums(data, units)
+    centre = float(data.mean())
+    if groups < 2:
+        return Interval(centre, math.nan, math.nan, level, "one unit: no interval", groups)
+    variance = groups / (groups - 1) * float(((sums - centre * sizes) ** 2).sum()) / len(data) ** 2
+    half = float(special.stdtrit(groups - 1, 0.5 + level / 2)) * math.sqrt(variance)
+    return Interval(
+        centre, centre - half, centre + half, level, "t over units (Cameron & Miller 2015)", groups
+    )
+
+
+def recall_at(
+    ranks: ArrayLike, k: int, units: ArrayLike | None = None, level: float = 0.95
+) -> Interval:
+    """The share of queries whose right answer has rank 1..k. ranks [N], 1 is best.
+
+    What this cannot show: how hard another gallery is; recall falls as the gallery grows.
+    """
+    return proportion(_vector(ranks) <= k, units, level)
+
+
+def median_rank(
+    ranks: ArrayLike,
+    units: ArrayLike | None = None,
+    level: float = 0.95,
+    draws: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """The median of ranks [N]. Rows alone: order statistics (Thompson 1936). Rows in units: bootstrap over units.
+
+    What this cannot show: as `recall_at`; with units it is a percentile interval, too short under about 20 units.
+    """
+    data = np.sort(_vector(ranks))
+    value = float(np.median(data))
+    if units is not None and len(np.unique(np.asarray(units))) < len(data):
+        low, high = _bootstrap_median(
+            _vector(ranks), np.asarray(units), level, draws, np.random.default_rng(seed)
+        )
+        return Interval(
+            value,
+            low,
+            high,
+            level,
+            "bootstrap over units (Efron 1979)",
+            len(np.unique(np.asarray(units))),
+        )
+    below = int(stats.binom.ppf((1 - level) / 2, len(data), 0.5))
+    below = below - 1 if stats.binom.cdf(below, len(data), 0.5) > (1 - level) / 2 else below
+    edge = max(below, 0)
+    method = (
+        "order statistics (Thompson 1936)" if below >= 0 else "range: too few ranks for the level"
+    )
+    return Interval(
+        value, float(data[edge]), float(data[len(data) - 1 - edge]), level, method, len(data)
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p values: reject where <= alpha and the chance of any false rejection is <= alpha. Holm 1979.
+
+    What this cannot show: it adjusts for the tests that it was given, not for those that were tried and left out.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return adjusted.tolist()
+
+
+def two_sided(p_above: float) -> float:
+    """The two-sided p value of a test whose one-sided p value is `p_above`."""
+    return min(1.0, 2 * min(p_above, 1 - p_above))
+
+
+def detectable_effect(standard_error: float, level: float = 0.95, power: float = 0.80) -> float:
+    """The smallest true effect seen with probability `power`: (z_{1-alpha/2} + z_power) se (Lehr 1992 for 5 %, 80 %).
+
+    What this cannot show: whether an effect of that size is there.
+    """
+    return float(special.ndtri(0.5 + level / 2) + special.ndtri(power)) * standard_error
+
+
+def sign_flip(differences: ArrayLike, draws: int = 10_000, seed: int = 0) -> float:
+    """Two-sided p value of 'the differences [U] are symmetric about 0' (Fisher 1935). A cross-check only.
+
+    All 2^U signs where U <= 12, else `draws` random ones, the observed counted among them (Phipson & Smyth 2010).
+
+    What this cannot show: a mean difference; it tests symmetry, and sees neither training nor generator seeds.
+    """
+    d = _vector(differences)
+    observed = abs(d.sum()) * (1 - 1e-12)
+    if len(d) <= 12:
+        signs = 1 - 2 * ((np.arange(2 ** len(d))[:, None] >> np.arange(len(d))) & 1)
+        return float((np.abs(signs @ d) >= observed).mean())
+    rng = np.random.default_rng(seed)
+    reached = sum(
+        int(
+            (
+                np.abs((2 * rng.integers(0, 2, (min(500, draws - k), len(d))) - 1) @ d) >= observed
+            ).sum()
+        )
+        for k in range(0, draws, 500)
+    )
+    return (reached + 1) / (draws + 1)
+
+
+def _bootstrap_median(
+    data: Floats, units: NDArray[Any], level: float, draws: int, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Percentile bounds of the weighted median under multinomial weights of units (Efron 1979)."""
+    unit = np.unique(units, return_inverse=True)[1]
+    order = np.argsort(data, kind="stable")
+    count = unit.max() + 1
+    medians = np.empty(draws)
+    for k in range(draws):
+        weight = np.cumsum(rng.multinomial(count, np.full(count, 1 / count))[unit[order]])
+        medians[k] = data[order[np.searchsorted(weight, weight[-1] / 2)]]
+    low, high = np.quantile(medians, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _effective_size(sums: Floats, sizes: Floats, level: float) -> float:
+    """n* of Korn & Graubard 1998 from sums [U] and sizes [U] of units."""
+    groups, rows = len(sums), sizes.sum()
+    share = sums.sum() / rows
+    variance = float(((sums - share * sizes) ** 2).sum()) / rows**2
+    if share * (1 - share) <= 1e-12 or variance <= 1e-18 or groups < 2:
+        return float(groups)
+    effective = min(share * (1 - share) / variance, rows)
+    if groups == rows:
+        return float(effective)
+    shrink = special.ndtri(0.5 + level / 2) / special.stdtrit(groups - 1, 0.5 + level / 2)
+    return float(max(1.0, effective * shrink**2 * (groups - 1) / groups))
+
+
+def _unit_sums(values: Floats, units: ArrayLike | None) -> tuple[int, NDArray[Any], Floats]:
+    """The number of units, their sums [U] and their sizes [U]."""
+    if units is None:
+        return len(values), values, np.ones(len(values))
+    unit = np.unique(np.asarray(units), return_inverse=True)[1]
+    sizes = np.bincount(unit).astype(np.float64)
+    return len(sizes), np.bincount(unit, values), sizes
+
+
+def _vector(values: ArrayLike) -> Floats:
+    data = np.asarray(values, dtype=np.float64).ravel()
+    if not len(data):
+        raise GobelinError("evidence: there are no rows to judge. Give at least one row.")
+    return data
+
+
+def _check_count(successes: float, n: float) -> None:
+    if not 0 <= successes <= n or n <= 0:
+        raise ValueError(
+            f"a proportion needs 0 <= successes <= n and n > 0, found {successes} of {n}"
+        )

@@ -1,0 +1,181 @@
+"""Scores of probabilities and of ordered levels, each with an interval: rankings, averages over labels, agreement, calibration.
+
+The rows of one unit are dependent. What has no closed form gets the percentile bootstrap over units (Efron 1979).
+
+What these cannot show: anything about rows drawn in another way. The bootstrap is too short under about 20 units, and for a
+label that few rows have.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy.special import stdtrit
+
+from gobelin.evidence.intervals import Interval, wilson
+
+BINS = 8
+Weighted = Callable[[np.ndarray], float]  # row weights [N] -> a score
+
+
+def auroc(scores: np.ndarray, label: np.ndarray) -> Weighted:
+    """The chance that a row with the label scores above one without, ties half (Hanley & McNeil 1982). nan without both."""
+    order = np.argsort(scores, kind="stable")
+    starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))
+    hit = label[order].astype(np.float64)
+
+    def score(weight: np.ndarray) -> float:
+        w = weight[order]
+        positive, negative = (np.add.reduceat(w * part, starts) for part in (hit, 1 - hit))
+        pairs = positive.sum() * negative.sum()
+        below = negative.cumsum() - negative
+        return float((positive * (below + negative / 2)).sum() / pairs) if pairs > 0 else math.nan
+
+    return score
+
+
+def average_precision(scores: np.ndarray, label: np.ndarray) -> Weighted:
+    """The sum over thresholds of precision times the step in recall; rows of equal score come in together. nan without both."""
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    hit = label[order].astype(np.float64)
+
+    def score(weight: np.ndarray) -> float:
+        w = weight[order]
+        found, taken = (w * hit).cumsum()[ends], w.cumsum()[ends]
+        if found[-1] <= 0 or found[-1] >= taken[-1]:
+            return math.nan
+        return float(
+            (np.diff(found, prepend=0.0) * found / np.maximum(taken, 1e-12)).sum() / found[-1]
+        )
+
+    return score
+
+
+def f1(said: np.ndarray, label: np.ndarray) -> Weighted:
+    """2 tp / (2 tp + fp + fn); 0 where nothing is said right."""
+    both, either = (said & (label == 1)).astype(float), said.astype(float) + (label == 1)
+
+    def score(weight: np.ndarray) -> float:
+        total = float(weight @ either)
+        return 2 * float(weight @ both) / total if total > 0 else math.nan
+
+    return score
+
+
+def quadratic_kappa(said: np.ndarray, truth: np.ndarray, levels: int) -> Weighted:
+    """1 - sum w_ij observed_ij / sum w_ij expected_ij, w_ij = (i - j)^2 (Cohen 1968). 0: no better than chance."""
+    place, distance = truth * levels + said, (np.arange(levels)[:, None] - np.arange(levels)) ** 2
+
+    def score(weight: np.ndarray) -> float:
+        seen = np.bincount(place, weight, levels * levels).reshape(levels, levels)
+        by_chance = np.outer(seen.sum(1), seen.sum(0)) / max(seen.sum(), 1e-12)
+        worst = float((distance * by_chance).sum())
+        return 1 - float((distance * seen).sum()) / worst if worst > 0 else math.nan
+
+    return score
+
+
+def macro(scores: Sequence[Weighted]) -> Weighted:
+    """The mean of those that have a value."""
+
+    def score(weight: np.ndarray) -> float:
+        values = [v for one in scores if not math.isnan(v := one(weight))]
+        return float(np.mean(values)) if values else math.nan
+
+    return score
+
+
+def interval(
+    score: Weighted, units: Sequence[str], best: float = 1.0, level: float = 0.95, draws: int = 500
+) -> Interval:
+    """A score with its percentile bootstrap over units. A perfect one gets the lower bound of a share that was right in every
+    unit, for no draw can be less than perfect."""
+    _, unit = np.unique(np.asarray(units), return_inverse=True)
+    count, rng = int(unit.max()) + 1, np.random.default_rng(0)
+    value = score(np.ones(len(unit)))
+    drawn = np.array(
+        [
+            score(rng.multinomial(count, np.full(count, 1 / count))[unit].astype(float))
+            for _ in range(draws)
+        ]
+    )
+    drawn = drawn[~np.isnan(drawn)]
+    if not len(drawn):
+        return Interval(value, math.nan, math.nan, level, "no interval", count)
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    if value == best:
+        low = min(low, best * wilson(count, count, level).low)
+    return Interval(
+        value, float(low), float(high), level, "bootstrap over units (Efron 1979)", count
+    )
+
+
+def calibration_error(
+    sure: np.ndarray,
+    right: np.ndarray,
+    share: np.ndarray,
+    units: Sequence[str],
+    bins: int = BINS,
+    level: float = 0.95,
+) -> tuple[Interval, float]:
+    """Expected calibration error, sum_b w_b |confidence_b - share right_b| (Naeini et al. 2015) in bins of equal count (the
+    adaptive ones of Nixon et al. 2019); and what a calibrated model would be expected to show on so many rows.
+
+    sure, right, share: [N], how much each row counts. Every bin has its Wilson interval at the level that holds for all bins
+    together (Bonferroni), at the effective count (sum w)^2 / sum w^2 of its units; the bounds of the sum are the sums of those
+    of the bins. So it is never too short, and rather long.
+
+    What it cannot show: errors that cancel within a bin, or in classes other than the one said. The value itself is never 0 on
+    few rows, hence the floor.
+    """
+    unit = np.unique(np.asarray(units), return_inverse=True)[1]
+    parts = [p for p in np.array_split(np.argsort(sure, kind="stable"), bins) if len(p)]
+    within, total = 1 - (1 - level) / len(parts), share.sum()
+    value = low = high = floor = 0.0
+    for part in parts:
+        w, weight = share[part], share[part].sum() / total
+        if weight <= 0:
+            continue
+        effective = _effective(w, unit[part])
+        seen = wilson(float(w @ right[part]) / w.sum() * effective, effective, within)
+        said = float(w @ sure[part]) / w.sum()
+        spread = float(w @ (sure[part] * (1 - sure[part]))) / w.sum() / effective
+        value += weight * abs(said - seen.value)
+        low += weight * max(0.0, seen.low - said, said - seen.high)
+        high += weight * max(seen.high - said, said - seen.low)
+        floor += weight * math.sqrt(2 * spread / math.pi)  # the mean of |N(0, spread)|
+    method = "Wilson 1927 in every bin, all bins together (Bonferroni)"
+    return Interval(value, low, high, level, method, int(unit.max()) + 1), floor
+
+
+def _effective(weight: np.ndarray, unit: np.ndarray) -> float:
+    """Kish 1965: (sum w)^2 / sum w^2 of the sums of units."""
+    sums = np.bincount(unit, weight)
+    return float(sums.sum() ** 2 / max((sums**2).sum(), 1e-300))
+
+
+def weighted_mean(
+    values: np.ndarray, share: np.ndarray, units: Sequence[str], level: float = 0.95
+) -> Interval:
+    """sum w x / sum w, with the sandwich over units (Cameron & Miller 2015) and t with one degree less than units."""
+    unit = np.unique(np.asarray(units), return_inverse=True)[1]
+    count, centre = int(unit.max()) + 1, float(share @ values / share.sum())
+    if count < 2:
+        return Interval(centre, math.nan, math.nan, level, "one unit: no interval", count)
+    off = np.bincount(unit, share * (values - centre))
+    half = (
+        float(stdtrit(count - 1, 0.5 + level / 2))
+        * math.sqrt(count / (count - 1) * float((off**2).sum()))
+        / float(share.sum())
+    )
+    return Interval(
+        centre,
+        centre - half,
+        centre + half,
+        level,
+        "sandwich over units (Cameron & Miller 2015)",
+        count,
+    )

@@ -1,0 +1,398 @@
+"""Images by somebody's pretrained network: any diffusers pipeline, from a folder or the hub, or a known file of weights.
+
+What the pipeline is decides what it can be asked for: prompts (or class names, which then serve as prompts), class numbers
+(DiT), an image to start from (SDEdit, Meng et al. 2022), an image and a mask, an image that steers (ControlNet). It is used as
+it is, or a low-rank addition to its attention learns from the user's rows (LoRA, Hu et al. 2022) by the loss that the
+pipeline was made with.
+
+What this can't show: what the network has seen before. Its images may be copies of images that nobody here has; the copying
+audit compares with the user's own rows alone. A pipeline with a safety checker blackens what that dislikes, as it always does,
+and a prompt longer than its tokenizer's limit is cut there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from gobelin.core import files, hub, weights
+from gobelin.core.config import within
+from gobelin.core.errors import GobelinError, MissingExtra
+from gobelin.core.machine import Runtime, generator
+from gobelin.generation.generators import (
+    Condition,
+    Context,
+    Controls,
+    ImageRows,
+    has_target,
+    training_identity,
+)
+from gobelin.networks.convolution import pixels_of
+from gobelin.networks.dcgan import FACES, faces
+from gobelin.networks.denoise import Adapting
+from gobelin.networks.pipeline import Asked, Pipeline, opened
+from gobelin.networks.pipeline_calls import fitted_signal, line, quiet
+from gobelin.networks.pipeline_folder import checked_pipeline, pipeline_fingerprint
+from gobelin.networks.training import Settings, run, steps_in
+
+FORMAT, SMALL, MEASURED = (
+    1,
+    5000,
+    64,
+)  # of the saved folder; images under which notes warn of copies; rows of a mean loss
+DOWNLOADED = ["model_index.json", "*/*.json", "*/*.safetensors", "*/*.txt", "*/*.model"]
+Batch = tuple[Tensor, list[str], Tensor]  # images [N, C, H, W] in -1 .. 1, prompts, classes
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Settings.
+
+    model: folder of a diffusers pipeline (a relative one starts at the working directory), or its id on the hub, or
+    `gan-face-generate`. revision: of a hub id. local_only: look for a hub id in this machine's cache alone; with false, naming
+    one downloads it. Saved is `model` as it is given here, and a hash of the files: elsewhere, set `model` to their new place.
+    lora_rank: rank of the learned addition, 0 = none: nothing is trained. rate: learning rate of AdamW. batch: images a step.
+    hidden: share of captions and classes that are hidden in training, so that guidance keeps its meaning.
+    negative: prompt to keep away from, where guidance is over 1. evaluations: steps of the pipeline when `Controls.steps` is 0,
+    0 = its own count. size: side in pixels, a multiple of 8, of what a text pipeline makes, 0 = its own. at_once: most images
+    in one call. exact: sample in float32, otherwise in the runtime's precision; then an image can depend on its batch.
+    """
+
+    model: str = ""
+    revision: str = "main"
+    local_only: bool = True
+    lora_rank: int = 0
+    rate: float = 1e-4
+    batch: int = 4
+    hidden: float = 0.1
+    negative: str = ""
+    evaluations: int = 0
+    size: int = 0
+    at_once: int = 8
+    exact: bool = True
+
+    accepts: ClassVar[frozenset[str]] = frozenset({"target", "text", "source", "mask"})
+    licence: ClassVar[str] = "that of the pipeline"
+    cost: ClassVar[str] = "the pipeline's own; large ones need a GPU"
+
+    def __post_init__(self) -> None:
+        within(
+            self,
+            {
+                "lora_rank": (0, 1024),
+                "rate": (1e-9, 1),
+                "batch": (1, 65536),
+                "hidden": (0, 1),
+                "evaluations": (0, 10000),
+                "size": (0, 4096),
+                "at_once": (1, 65536),
+            },
+        )
+        if self.size % 8:
+            raise ValueError(f"size = {self.size}, a multiple of 8 was expected")
+
+    def steps_for(self, rows: ImageRows, runtime: Runtime, minutes: float) -> int:
+        """Measured for a few seconds; one where there is nothing to train."""
+        if not self.lora_rank:
+            return 1
+        engine = self._pipeline(runtime, rows.classes)
+        return steps_in(engine.task(runtime), engine.batches(rows, runtime.seed), minutes, runtime)
+
+    def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> PretrainedSampler:
+        """The pipeline as it is, or after `context.steps` of LoRA; `valid` is only measured, before and after."""
+        runtime = context.runtime
+        if not self.lora_rank or not context.steps:
+            return PretrainedSampler(
+                replace(self, lora_rank=0), self._engine(runtime, train.classes), {}, runtime
+            )
+        engine = self._pipeline(runtime, train.classes)
+        task, before = engine.task(runtime), engine.mean_loss(valid)
+        settings = Settings(context.steps, runtime.seed, clip=1.0, cooldown=0.3)
+        identity = files.fingerprint(
+            training_identity(self, train), list(train.condition.text or ()), engine.base
+        )
+        batches = engine.batches(train, runtime.seed)
+        outcome = run(task, batches, settings, context.folder, identity, context.progress, "lora")
+        last = {"loss_train": engine.mean_loss(train), "loss_valid": engine.mean_loss(valid)}
+        history = (
+            {"step": 0, "loss_valid": before},
+            *outcome.history,
+            {"step": outcome.steps, **last},
+        )
+        seen = outcome.steps * self.batch // len(train)
+        note = f"pretrained: only {len(train)} training images, each seen {seen} times. Made images can be copies; run audit."
+        lora = {name: weight.detach() for name, weight in engine.pipeline.lora().items()}
+        return PretrainedSampler(
+            self, engine, lora, runtime, (note,) if len(train) < SMALL else (), history
+        )
+
+    def load(self, folder: Path, runtime: Runtime) -> PretrainedSampler:
+        """The sampler that was saved in `folder`, on the same base: at this `model` if one is set, else where it was then."""
+        config = weights.config_of(folder, FORMAT)
+        place = (
+            {k: getattr(self, k) for k in ("model", "revision", "local_only")} if self.model else {}
+        )
+        settings = Pretrained(**config["settings"] | place)
+        engine = settings._engine(runtime, tuple(config["classes"]))
+        if engine.base != config["base"]:
+            raise GobelinError(
+                f"{folder}: {settings.model} has changed since this was fitted. Restore its files or fit again."
+            )
+        lora: dict[str, Tensor] = {}
+        if settings.lora_rank and isinstance(engine, _Diffusers):
+            engine.pipeline.add_lora(engine.peft, settings.lora_rank, runtime.seed)
+            try:
+                lora = load_file(folder / "weights.safetensors", device=runtime.device)
+                engine.pipeline.load_lora(lora)
+            except (SafetensorError, RuntimeError, OSError) as error:
+                raise GobelinError(
+                    f"{folder}: weights.safetensors is damaged ({line(error)}). Fit it again."
+                ) from error
+        sampler = PretrainedSampler(
+            settings, engine, lora, runtime, tuple(config["notes"]), tuple(config["history"])
+        )
+        if sampler.fingerprint() != config["fingerprint"]:
+            raise GobelinError(f"{folder}: the weights aren't those that were saved. Fit it again.")
+        return sampler
+
+    def _engine(self, runtime: Runtime, classes: tuple[str, ...]) -> _Engine:
+        faces_asked = self.model == FACES and not self.lora_rank
+        return _Faces(runtime) if faces_asked else self._pipeline(runtime, classes)
+
+    def _pipeline(self, runtime: Runtime, classes: tuple[str, ...]) -> _Diffusers:
+        if self.model == FACES:
+            raise GobelinError(
+                f"pretrained: {FACES} has no attention to add a LoRA to. Set lora_rank to 0."
+            )
+        return _Diffusers(self, runtime, classes)
+
+
+class _Engine(Protocol):
+    """What makes the images. base: a hash of its files. classes: of the rows that it was fitted with."""
+
+    accepts: frozenset[str]
+    size: tuple[int, int, int]
+    base: str
+    classes: tuple[str, ...]
+
+    def draw(
+        self, condition: Condition, seeds: list[torch.Generator], controls: Controls
+    ) -> np.ndarray: ...
+
+
+@dataclass(frozen=True, eq=False)
+class PretrainedSampler:
+    """A pipeline, ready. lora: the learned weights. notes: what a reader must know. history: losses by step."""
+
+    settings: Pretrained
+    engine: _Engine
+    lora: Mapping[str, Tensor]
+    runtime: Runtime
+    notes: tuple[str, ...] = ()
+    history: tuple[dict[str, Any], ...] = ()
+
+    accepts = property(lambda self: self.engine.accepts)  # what this very pipeline can use
+    size = property(lambda self: self.engine.size)  # H, W, C
+
+    @torch.no_grad()
+    def sample(
+        self, condition: Condition, seeds: Sequence[int], controls: Controls
+    ) -> Iterator[np.ndarray]:
+        """Blocks of uint8 [n, H, W, C]. A source of another size is resized to the pipeline's; outside its mask it's kept to
+        the bit. steps: of the pipeline, 0 = the setting's. A ControlNet's source steers and `strength` says nothing."""
+        most = min(controls.batch, self.settings.at_once)
+        for start in range(0, len(condition), most):
+            rows = range(start, min(start + most, len(condition)))
+            streams = [generator(seeds[k], "noise") for k in rows]
+            with contextlib.nullcontext() if self.settings.exact else self.runtime.autocast():
+                block = self.engine.draw(condition.rows(rows), streams, controls)
+            yield block
+
+    def fingerprint(self) -> str:
+        """Of base, addition and settings; where the base lies doesn't matter."""
+        chosen = {
+            k: v
+            for k, v in asdict(self.settings).items()
+            if k not in ("model", "revision", "local_only", "at_once")
+        }
+        arrays = [self.lora[name].cpu().contiguous().numpy() for name in sorted(self.lora)]
+        return files.fingerprint(
+            chosen, self.engine.base, list(self.engine.classes), sorted(self.lora), *arrays
+        )
+
+    def save(self, folder: Path) -> None:
+        config = {
+            "format": FORMAT,
+            "fingerprint": self.fingerprint(),
+            "settings": asdict(self.settings),
+        }
+        config |= {
+            "base": self.engine.base,
+            "classes": self.engine.classes,
+            "notes": self.notes,
+            "history": self.history,
+        }
+        with files.atomic_folder(folder) as temporary:
+            if self.lora:
+                save_file(
+                    {name: w.cpu().contiguous() for name, w in self.lora.items()},
+                    temporary / "weights.safetensors",
+                )
+            files.write_json(temporary / "config.json", config)
+
+
+class _Faces:
+    """The DCGAN of faces: one step, no condition."""
+
+    accepts: frozenset[str] = frozenset()
+    size: tuple[int, int, int] = (64, 64, 3)
+    classes: tuple[str, ...] = ()
+
+    def __init__(self, runtime: Runtime) -> None:
+        network, self.base = faces()
+        self.network, self.device = network.to(runtime.device), runtime.device
+
+    def draw(
+        self, condition: Condition, seeds: list[torch.Generator], controls: Controls
+    ) -> np.ndarray:
+        code = torch.stack([torch.randn(100, 1, 1, generator=seed) for seed in seeds])
+        return pixels_of(self.network(code.to(self.device)).float())
+
+
+class _Diffusers:
+    """A pipeline behind conditions."""
+
+    def __init__(self, settings: Pretrained, runtime: Runtime, classes: tuple[str, ...]) -> None:
+        diffusers, transformers, self.peft = _libraries()
+        folder, hub = _located(settings)
+        homes = {
+            "diffusers",
+            "transformers",
+            *(module.name for module in pkgutil.iter_modules(diffusers.pipelines.__path__)),
+        }
+        checked_pipeline(folder, homes, hub)
+        self.settings, self.base = settings, pipeline_fingerprint(folder)
+        self.pipeline = Pipeline(
+            diffusers, opened(diffusers, transformers, folder), runtime.device, settings.size
+        )
+        self.size, known = self.pipeline.size, self.pipeline.known
+        self.classes = classes if "prompt" in known else ()
+        can = {"text": "prompt" in known, "target": "class_labels" in known or bool(self.classes)}
+        can |= {"source": "image" in known, "mask": "mask_image" in known}
+        self.accepts = frozenset(part for part, able in can.items() if able)
+
+    def draw(
+        self, condition: Condition, seeds: list[torch.Generator], controls: Controls
+    ) -> np.ndarray:
+        words, labels = self.told(condition)
+        steps = controls.steps or self.settings.evaluations
+        asked = Asked(
+            words,
+            labels,
+            condition.source,
+            condition.mask,
+            controls.guidance,
+            controls.strength,
+            steps,
+            self.settings.negative,
+        )
+        return self.pipeline.draw(asked, seeds)
+
+    def told(self, condition: Condition) -> tuple[list[str], Tensor]:
+        """A row's prompt: its text, or the name of its class, or nothing; and its class, int64 [n], -1 = none."""
+        texts = condition.text or [None] * len(condition)
+        labels = torch.full((len(condition),), -1)
+        if condition.target is not None and condition.target.is_floating_point():
+            if bool(has_target(condition.target).any()) and "target" in self.accepts:
+                raise GobelinError(
+                    "pretrained: takes a class, asked for a number. Leave it out, or give a text."
+                )
+        elif condition.target is not None:
+            labels = condition.target
+        if self.classes and int(labels.max()) >= len(self.classes):
+            raise GobelinError(
+                f"pretrained: knows {len(self.classes)} classes, asked for class {int(labels.max())}. Fit again."
+            )
+        names = [self.classes[k] if self.classes and k >= 0 else "" for k in labels.tolist()]
+        return [
+            name if text is None else text for text, name in zip(texts, names, strict=True)
+        ], labels
+
+    def task(self, runtime: Runtime) -> Adapting[Batch]:
+        """Fresh low-rank weights inside the pipeline's network, and how they learn."""
+        self.pipeline.check_trainable()
+        self.pipeline.add_lora(self.peft, self.settings.lora_rank, runtime.seed)
+        hidden = self.settings.hidden
+
+        def loss(batch: Batch, rng: torch.Generator) -> Tensor:
+            return self.pipeline.loss(*batch, rng, hidden)
+
+        return Adapting(self.pipeline.lora(), loss, self.settings.rate, runtime)
+
+    def batch(self, rows: ImageRows, index: Tensor) -> Batch:
+        return fitted_signal(np.asarray(rows.images[index.numpy()]), self.size), *self.told(
+            rows.condition.rows(index)
+        )
+
+    def batches(self, rows: ImageRows, seed: int) -> Callable[[int], Batch]:
+        """The batch of step t: shuffled rows."""
+        return lambda step: self.batch(rows, rows.drawn(step, self.settings.batch, seed))
+
+    @torch.no_grad()
+    def mean_loss(self, rows: ImageRows) -> float | None:
+        """Of the first rows, at noises and times that are fixed."""
+        if not len(rows):
+            return None
+        rng = generator(0, "measure")
+        parts = torch.arange(min(MEASURED, len(rows))).split(8)
+        return float(
+            torch.cat([self.pipeline.loss(*self.batch(rows, index), rng) for index in parts]).mean()
+        )
+
+
+def _libraries() -> tuple[ModuleType, ModuleType, ModuleType]:
+    try:
+        with quiet():
+            import diffusers
+            import peft
+            import transformers
+    except ImportError as error:
+        raise MissingExtra("diffusers, which drives pretrained pipelines,", "diffusers") from error
+    return diffusers, transformers, peft
+
+
+def _located(settings: Pretrained) -> tuple[Path, bool]:
+    """The pipeline's folder, and whether it's the hub's cache that holds it."""
+    model = settings.model
+    if not model:
+        raise GobelinError(
+            "pretrained: no model was named. Give a pipeline's folder or hub id: --set generator.settings.model=..."
+        )
+    folder = Path(model).expanduser()
+    if folder.is_dir() or not hub.is_id(model):
+        return folder, False
+    try:
+        found = hub.snapshot(
+            model, DOWNLOADED, settings.revision, ["*.fp16.*", "*non_ema*"], settings.local_only
+        )
+    except MissingExtra:
+        raise
+    except GobelinError as error:
+        if settings.local_only:
+            raise GobelinError(
+                f"pretrained: {model}: no such folder here, and no such pipeline in the hub's cache. "
+                "Give a folder, or let it be downloaded: --set generator.settings.local_only=false."
+            ) from error
+        raise GobelinError(f"pretrained: {error}") from error
+    return found, True

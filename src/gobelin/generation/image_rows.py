@@ -1,0 +1,106 @@
+"""Rows with images, decoded to one size, for training a generator."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL.Image import Image
+
+from gobelin.core import catalog
+from gobelin.core.errors import GobelinError, nearest
+from gobelin.core.workers import in_order
+from gobelin.data.dataset import Dataset
+from gobelin.data.fields import Schema, Target
+from gobelin.data.files import BadCell
+from gobelin.data.images import Opening, fitted, open_image, squared
+from gobelin.embedding.alignment.align import Shared
+from gobelin.generation.conditions import captions, condition
+from gobelin.generation.generators import ImageRows
+
+
+def image_field(schema: Schema, source: str = "") -> str:
+    """The field whose images are made: the first one that an image encoder reads and that isn't the source column."""
+    images = [
+        one for one in schema.fields if "image" in catalog.find("encoders", one.encoder).kinds
+    ]
+    known = [column for one in images for column in one.columns]
+    if source and source not in known:
+        raise GobelinError(f"generator.source: no image column {source!r}.{nearest(source, known)}")
+    if not images:
+        raise GobelinError(
+            "generate: the data set has no image column. Add one, or name it with --set schema.COL=image."
+        )
+    other = next((one.name for one in images if source not in one.columns), None)
+    if other is None:
+        raise GobelinError(
+            f"generator.source: {source!r} is the only image column, none is left to make. Add the other one."
+        )
+    return other
+
+
+def image_rows(
+    dataset: Dataset, rows: np.ndarray, schema: Schema, shared: Shared, target: Target, size: int, workers: int,
+    source: str = "", parts: frozenset[str] = frozenset(), weights: np.ndarray | None = None,
+) -> ImageRows:  # fmt: skip
+    """The rows that have an image, squared to `size`, each with everything that is known of it as its condition.
+
+    source: the column of images to start from. parts: 'text' adds the rows' captions to the condition, 'source' their source
+    images (rows without one are left out then). weights: of all rows, how often training sees each; None = equally often.
+    """
+    column = schema.field(image_field(schema, source)).columns[0]
+    columns = [column, source] if source and "source" in parts else [column]
+    values = {name: dataset.values(name) for name in columns}
+    kept = [int(r) for r in rows if all(values[name][r] is not None for name in columns)]
+    if not kept:
+        both = f" and one in {source!r}" if len(columns) > 1 else ""
+        raise GobelinError(f"generate: no training row has an image{both}. Check the image column.")
+
+    def pixels(name: str) -> np.ndarray:
+        def of_row(row: int) -> np.ndarray:
+            value = values[name][row]
+            one = value[0] if isinstance(value, list) else value
+            return squared(open_image(one, dataset.root, Opening())[0], size)
+
+        return np.stack(list(in_order(of_row, kept, workers)))
+
+    wanted = condition(shared, target, np.array(kept))
+    if "text" in parts:
+        wanted = replace(wanted, text=captions(dataset, schema, kept))
+    if len(columns) > 1:
+        wanted = replace(wanted, source=pixels(source))
+    classes = target.classes if target.exclusive else ()
+    return ImageRows(pixels(column), wanted, classes, None if weights is None else weights[kept])
+
+
+def source_image(path: Path, size: tuple[int, int, int]) -> tuple[np.ndarray, tuple[int, int]]:
+    """The image file as uint8 [H, W, C], padded and resized as the training images were, and its own width and height."""
+    image = _opened(path, "--source")
+    return fitted(image, size), image.size
+
+
+def mask_image(path: Path, size: tuple[int, int, int], source: tuple[int, int]) -> np.ndarray:
+    """The mask file as bool [H, W], True where it is light: what is made anew. It must have the source's width and height."""
+    image = _opened(path, "--mask")
+    if image.size != source:
+        (w, h), (width, height) = image.size, source
+        raise GobelinError(
+            f"--mask {path}: is {w} x {h} pixels, the source {width} x {height}. Give one of the same size."
+        )
+    light = image.convert("L").point(lambda level: 255 * (level >= 128))
+    mask = fitted(light, (*size[:2], 1), (0, 0, 0))[..., 0] > 0
+    if not mask.any():
+        raise GobelinError(
+            f"--mask {path}: marks nothing. Make white what is to be made anew, and black the rest."
+        )
+    return mask
+
+
+def _opened(path: Path, option: str) -> Image:
+    if not path.is_file():
+        raise GobelinError(f"{option} {path}: no such file. Give the path of an image.")
+    try:
+        return open_image(path.read_bytes(), path.parent, Opening())[0]
+    except (BadCell, OSError) as error:
+        raise GobelinError(f"{option} {path}: {error}. Give the path of an image.") from error

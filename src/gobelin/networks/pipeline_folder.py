@@ -1,0 +1,150 @@
+"""What a pipeline's folder must be before anything opens it: complete, safetensors only, no code of its own.
+
+A pipeline in the layout of diffusers is a `model_index.json`, which names a library and a class for every component, and a
+folder a component. The checks read JSON and file names. What they can't show: that the weights are good ones, or by whom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from gobelin.core.errors import GobelinError
+from gobelin.core.files import file_hash, fingerprint, read_json
+
+PICKLED = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle")
+READ = (".json", ".safetensors", ".txt", ".model")  # all that loading a pipeline reads
+WORDS = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
+WEIGHTLESS = (
+    "Scheduler",
+    "Tokenizer",
+    "TokenizerFast",
+    "Processor",
+    "ProcessorPil",
+    "ProcessorFast",
+    "FeatureExtractor",
+)
+CODE = ("auto_map", "custom_pipeline", "custom_pipelines", "trust_remote_code")
+SAFE = "Use a pipeline that was saved with safe_serialization=True."
+
+
+def checked_pipeline(folder: Path, homes: Collection[str], hub: bool = False) -> dict[str, Any]:
+    """What model_index.json of `folder` says, or a GobelinError: for a folder that isn't there, isn't a whole pipeline, holds
+    pickled weights, or asks for code. homes: the libraries that a component may come from. hub: a downloaded copy, whose files
+    that are never read (others than READ) aren't looked at."""
+    where = f"pretrained: {folder}"
+    if not folder.is_dir():
+        raise GobelinError(f"{where}: no such folder. Give the folder of a diffusers pipeline.")
+    if not (folder / "model_index.json").is_file():
+        raise GobelinError(
+            f"{where}: has no model_index.json, so it's no diffusers pipeline. Give the folder that has one."
+        )
+    index = _json(folder / "model_index.json")
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and not hub):
+        if path.suffix.lower() == ".py":
+            raise GobelinError(
+                f"{where}: brings its own code ({path.name}), which is never run. Use one without it."
+            )
+        if path.suffix.lower() in PICKLED:
+            raise GobelinError(
+                f"{where}: has pickled weights ({path.relative_to(folder)}), which can hold code. {SAFE}"
+            )
+    if not isinstance(index.get("_class_name"), str):
+        raise GobelinError(
+            f"{where}: asks for a pipeline class of its own, whose code is never run. Use one of diffusers."
+        )
+    for path in (p for p in pipeline_files(folder) if p.suffix == ".json" and p.name not in WORDS):
+        said = _json(path)
+        if isinstance(said, dict) and any(said.get(key) for key in CODE):
+            raise GobelinError(
+                f"{where}: {path.relative_to(folder)} asks for remote code, never run. Use one without it."
+            )
+    for name, (library, kind) in components(index).items():
+        _check_component(folder, name, library, kind, homes)
+    return index
+
+
+def components(index: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Of a model_index.json: name -> library and class, of the components that are there."""
+    pairs = {
+        n: v
+        for n, v in index.items()
+        if not n.startswith("_") and isinstance(v, list) and len(v) == 2
+    }
+    return {
+        name: (str(value[0]), str(value[1]))
+        for name, value in pairs.items()
+        if value[0] and value[1]
+    }
+
+
+def _check_component(
+    folder: Path, name: str, library: str, kind: str, homes: Collection[str]
+) -> None:
+    where, part = f"pretrained: {folder}", folder / name
+    if not name.isidentifier() or library not in homes:
+        raise GobelinError(
+            f"{where}: {name!r} would import {library!r}, which is no part of diffusers. Use another pipeline."
+        )
+    if not part.is_dir():
+        raise GobelinError(
+            f"{where}: is incomplete, {name}/ is missing. Copy or download it again."
+        )
+    if "Tokenizer" in kind and not any((part / words).is_file() for words in WORDS):
+        raise GobelinError(
+            f"{where}: is incomplete, {name}/ has no vocabulary. Copy or download it again."
+        )
+    if kind.endswith(WEIGHTLESS):
+        return
+    if not (part / "config.json").is_file():
+        raise GobelinError(
+            f"{where}: is incomplete, {name}/config.json is missing. Copy or download it again."
+        )
+    shards = {
+        s
+        for i in part.glob("*.safetensors.index.json")
+        for s in _json(i).get("weight_map", {}).values()
+    }
+    missing = sorted(str(s) for s in shards if not (part / str(s)).is_file())
+    if missing or not any(part.glob("*.safetensors")):
+        lacks = missing[0] if missing else "weights (*.safetensors)"
+        raise GobelinError(
+            f"{where}: is incomplete, {name}/ has no {lacks}. Copy or download it again."
+        )
+
+
+def pipeline_files(folder: Path) -> list[Path]:
+    """The files that loading the pipeline in `folder` can read, sorted."""
+    below = [
+        p
+        for d in sorted(folder.iterdir())
+        if d.is_dir()
+        for p in d.rglob("*")
+        if p.suffix in READ and p.is_file()
+    ]
+    return sorted([folder / "model_index.json", *below])
+
+
+def pipeline_fingerprint(folder: Path) -> str:
+    """A hash of the names and bytes of those files; they are read in pieces."""
+
+    def parts() -> Iterator[str]:
+        for path in pipeline_files(folder):
+            yield path.relative_to(folder).as_posix() + file_hash(path)
+
+    return fingerprint(*parts())
+
+
+def _json(path: Path) -> Any:  # noqa: ANN401 - JSON is any
+    try:
+        said = read_json(path)
+    except ValueError as error:
+        raise GobelinError(
+            f"pretrained: {path}: can't be read as JSON ({error}). Copy or download it again."
+        ) from error
+    if path.name == "model_index.json" and not isinstance(said, dict):
+        raise GobelinError(
+            f"pretrained: {path}: is no list of components. Copy or download it again."
+        )
+    return said

@@ -1,0 +1,1 @@
+"""Encoders trained further on the task."""

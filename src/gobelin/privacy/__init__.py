@@ -1,0 +1,1 @@
+"""Is anybody copied, can anybody be found?"""

@@ -1,0 +1,1 @@
+"""Quality of data, of labels and of generated images."""

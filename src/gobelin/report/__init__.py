@@ -1,0 +1,1 @@
+"""What there is to look at: exhibits, drawings, the page."""

@@ -1,0 +1,369 @@
+"""From an exhibit's data to what a page draws: places in percent of an axis, printed numbers, embedded pictures.
+
+A plot's places are percents, so that its text keeps the page's size on a telephone and on a wide screen. `DRAWINGS` has
+one function a kind of exhibit; the templates beside `report.py` do the rest.
+
+What this cannot show: a curve between the points that were recorded, nor, over 600 points, those that are left out.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeGuard
+from urllib.parse import quote
+
+from PIL import Image, ImageOps
+
+from gobelin.core.errors import GobelinError
+from gobelin.evidence.findings import printed
+
+LARGEST_PIXELS = 256  # a larger image is embedded reduced to this
+SMALL_PIXELS, WIDEST_SHOWN = (
+    64,
+    128,
+)  # up to the first an image is shown pixelated at that size, never over the second
+HUNDREDTHS = ("share", "points")
+CURVE_POINTS, CURVE_ROWS = 600, 12  # points drawn of a curve, rows of it in a table
+NUMERIC = {
+    "value",
+    "interval",
+    "chance",
+    "floor",
+    "n",
+    "confidence",
+    "made images",
+    "95 % interval",
+    "real images",
+}
+Drawing = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as they are printed. foot: what holds for every row. numeric: the columns set to the right."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+    foot: str = ""
+    numeric: set[str] = field(default_factory=lambda: NUMERIC)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """uri: the image, '' where it can't be shown. link: its quoted path from the run folder. Sizes are CSS pixels."""
+
+    name: str
+    link: str
+    alt: str
+    uri: str = ""
+    width: int = SMALL_PIXELS
+    height: int = SMALL_PIXELS
+    pixelated: bool = False
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A linear axis whose ends are ticks."""
+
+    low: float
+    high: float
+    step: float
+
+    @classmethod
+    def around(cls, values: Iterable[float | None]) -> Scale:
+        """About four to nine steps of 1, 2 or 5 times a power of ten that hold all the values."""
+        numbers = [float(v) for v in values if finite(v)] or [0.0, 1.0]
+        low, high = min(numbers), max(numbers)
+        high = high if high > low else low + (abs(low) or 1.0)
+        raw = (high - low) / 4
+        size = 10.0 ** math.floor(math.log10(raw))
+        step = max(size * k for k in (1, 2, 5) if size * k <= raw * (1 + 1e-9))
+        return cls(step * math.floor(low / step + 1e-9), step * math.ceil(high / step - 1e-9), step)
+
+    def at(self, value: float | None) -> float | None:
+        """Percent of the axis's length."""
+        return (
+            round(100 * (float(value) - self.low) / (self.high - self.low), 2)
+            if finite(value)
+            else None
+        )
+
+    def ticks(self, unit: str = "", sign: str = "") -> list[tuple[float | None, str]]:
+        factor = 100 if unit in HUNDREDTHS else 1
+        places = [
+            self.low + k * self.step for k in range(round((self.high - self.low) / self.step) + 1)
+        ]
+        return [
+            (
+                self.at(place),
+                f"{round(factor * place, 10) + 0.0:{sign if abs(place) > 1e-12 else ''}.6g}",
+            )
+            for place in places
+        ]
+
+
+def finite(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def number(value: float | None, unit: str = "", signed: bool = False) -> str:
+    """A number as `Finding.sentence` prints it."""
+    if not finite(value):
+        return "no number"
+    sign = "+" if signed else ""
+    return printed(value, unit, sign)
+
+
+def bounds(low: float | None, high: float | None, unit: str = "", signed: bool = False) -> str:
+    """An interval without its unit, '' where there is none."""
+    shown = [
+        number(bound, unit if unit in HUNDREDTHS else "", signed).removesuffix(" points")
+        for bound in (low, high)
+    ]
+    if finite(low) and finite(high):
+        return f"{shown[0]} to {shown[1]}"
+    return f"from {shown[0]}" if finite(low) else f"up to {shown[1]}" if finite(high) else ""
+
+
+def cell(value: object) -> str:
+    """One cell of a table in words."""
+    if value is None or value == "":
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {cell(one)}" for key, one in value.items())
+    return ", ".join(cell(one) for one in value) if isinstance(value, list | tuple) else str(value)
+
+
+def inside(folder: Path, relative: object) -> Path | None:
+    """The file that `relative` names, None where there is none. A path that leaves the run folder is refused."""
+    try:
+        found = (folder / str(relative)).resolve()
+        stays = ".." not in Path(str(relative)).parts and found.is_relative_to(folder.resolve())
+        present = stays and found.is_file()
+    except (OSError, ValueError, RuntimeError):  # a name too long, a zero byte, a circle of links
+        return None
+    if not stays:
+        raise GobelinError(
+            f"{folder}: a path leaves the run folder, found {str(relative)!r}. "
+            "Write paths of exhibits and images relative to the folder, and copy the files into it."
+        )
+    return found if present else None
+
+
+def picture(folder: Path, relative: object, alt: str) -> Picture:
+    """The image, embedded. A small PNG is kept byte for byte with its provenance; the rest become plain PNG."""
+    name = str(relative)
+    missing = Picture(name, quote(name, safe="/", errors="replace"), alt)
+    found = inside(folder, relative)
+    if found is None:
+        return missing
+    try:
+        raw = found.read_bytes()
+        with Image.open(io.BytesIO(raw)) as opened:
+            opened.load()
+            image: Image.Image = opened
+            if opened.format != "PNG" or max(image.size) > LARGEST_PIXELS:
+                image = ImageOps.exif_transpose(image)
+                image.thumbnail((LARGEST_PIXELS, LARGEST_PIXELS))
+                raw = _as_png(image)
+            width, height = image.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return missing
+    longest = max(width, height)
+    ratio = (SMALL_PIXELS if longest <= SMALL_PIXELS else min(longest, WIDEST_SHOWN)) / longest
+    uri = "data:image/png;base64," + base64.b64encode(raw).decode()
+    sizes = max(1, round(width * ratio)), max(1, round(height * ratio))
+    return Picture(name, missing.link, alt, uri, *sizes, pixelated=longest <= SMALL_PIXELS)
+
+
+def _as_png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    plain = (
+        image
+        if image.mode in ("L", "RGB", "RGBA")
+        else image.convert("RGBA" if "A" in image.mode else "RGB")
+    )
+    plain.save(buffer, "PNG", exif=b"")
+    return buffer.getvalue()
+
+
+def bars(data: Mapping[str, Any], folder: Path) -> Drawing:
+    unit, rows, chance = data.get("unit") or "", data["rows"], data.get("chance")
+    values = [0.0, chance] + [row.get(name) for row in rows for name in ("value", "low", "high")]
+    share = unit == "share" and all(0 <= value <= 1 for value in values if finite(value))
+    scale = Scale.around([*values, 1.0] if share else values)
+    note = f"Dashed line: chance, {number(chance, unit)}." if finite(chance) else ""
+    return _plot(rows, scale, unit, 0.0, "") | {"chance": scale.at(chance), "note": note}
+
+
+def forest(data: Mapping[str, Any], folder: Path) -> Drawing:
+    unit, rows, zero, smallest = (
+        data.get("unit") or "",
+        data["rows"],
+        data.get("zero") or 0,
+        data.get("smallest"),
+    )
+    edges = [zero - 1.5 * (smallest or 0), zero + 1.5 * (smallest or 0)]
+    scale = Scale.around(
+        edges + [row.get(name) for row in rows for name in ("value", "low", "high")]
+    )
+    plot = _plot(rows, scale, unit, zero, "+") | {"axis": data.get("axis") or ""}
+    if not smallest:
+        return plot
+    band = (scale.at(zero - smallest), round(200 * smallest / (scale.high - scale.low), 2))
+    return plot | {
+        "band": band,
+        "note": f"Shaded: below the smallest effect that matters, {number(smallest, unit)}.",
+    }
+
+
+def _plot(
+    rows: Sequence[Mapping[str, Any]], scale: Scale, unit: str, zero: float, sign: str
+) -> Drawing:
+    marks = [_mark(row, scale, unit, zero, bool(sign)) for row in rows]
+    kept = [
+        name for name in ("value", "interval", "n", "verdict") if any(mark[name] for mark in marks)
+    ]
+    table = Table(
+        "", ["what", *kept], [[mark["label"], *(mark[name] for name in kept)] for mark in marks]
+    )
+    return {
+        "marks": marks,
+        "table": table,
+        "ticks": scale.ticks(unit, sign),
+        "zero": scale.at(zero),
+        "unit": unit,
+        "chance": None,
+        "band": None,
+        "axis": "",
+        "note": "",
+    }
+
+
+def _mark(row: Mapping[str, Any], scale: Scale, unit: str, zero: float, signed: bool) -> Drawing:
+    at, start = scale.at(row.get("value")), scale.at(zero)
+    ends = (at, start) if at is not None and start is not None else (0.0, 0.0)
+    return {
+        "label": str(row["label"]),
+        "value": number(row.get("value"), unit, signed),
+        "interval": bounds(row.get("low"), row.get("high"), unit, signed),
+        "n": cell(row.get("n")),
+        "verdict": cell(row.get("verdict")),
+        "at": at,
+        "low": scale.at(row.get("low")),
+        "high": scale.at(row.get("high")),
+        "start": min(ends),
+        "width": round(max(ends) - min(ends), 2),
+    }
+
+
+def curve(data: Mapping[str, Any], folder: Path) -> Drawing:
+    """Lines broken where a value is missing; long ones thinned to every k-th point and the last, and it says so."""
+    x, series = data["x"], data["series"]
+    across, up = Scale.around(x), Scale.around(value for line in series.values() for value in line)
+    every = math.ceil(len(x) / CURVE_POINTS) or 1
+    drawn = [k for k in range(len(x)) if k % every == 0 or k == len(x) - 1]
+    lines = []
+    for name, line in series.items():
+        pieces = _pieces([(across.at(x[k]), up.at(line[k])) for k in drawn if k < len(line)])
+        dots = all(len(piece) == 1 for piece in pieces)
+        lines.append({"name": str(name), "pieces": pieces, "dots": dots, "alt": _ends(x, line)})
+    table_every = math.ceil(len(x) / CURVE_ROWS) or 1
+    rows = [
+        [cell(x[k]), *(cell(line[k]) if k < len(line) else "" for line in series.values())]
+        for k in range(len(x))
+        if k % table_every == 0 or k == len(x) - 1
+    ]
+    label = str(data.get("x_label") or "x")
+    foot = f"One point in {table_every} of {len(x)}." if table_every > 1 else ""
+    columns = [label, *map(str, series)]
+    return {
+        "lines": lines,
+        "across": across.ticks(),
+        "up": up.ticks(),
+        "x_label": label,
+        "y_label": str(data.get("y_label") or ""),
+        "note": f"One point in {every} of {len(x)} is drawn." * (every > 1),
+        "table": Table("", columns, rows, foot, set(columns)),
+    }
+
+
+def _pieces(points: Sequence[tuple[float | None, float | None]]) -> list[list[tuple[float, float]]]:
+    """Runs of points that are there, y turned downwards."""
+    pieces: list[list[tuple[float, float]]] = [[]]
+    for x, y in points:
+        if x is not None and y is not None:
+            pieces[-1].append((x, round(100 - y, 2)))
+        elif pieces[-1]:
+            pieces.append([])
+    return [piece for piece in pieces if piece]
+
+
+def _ends(x: Sequence[float], line: Sequence[float | None]) -> str:
+    there = [(at, value) for at, value in zip(x, line, strict=False) if finite(value)]
+    ends = [f"{number(value)} at {cell(at)}" for at, value in (*there[:1], *there[-1:])]
+    return " to ".join(ends) or "empty"
+
+
+def table(data: Mapping[str, Any], folder: Path) -> Drawing:
+    columns, rows = [str(name) for name in data["columns"]], data["rows"]
+    numeric = {
+        name
+        for k, name in enumerate(columns)
+        if rows and all(finite(row[k]) or row[k] is None for row in rows)
+    }
+    numeric |= NUMERIC & set(columns)
+    return {
+        "table": Table("", columns, [[cell(value) for value in row] for row in rows], "", numeric),
+        "note": "",
+    }
+
+
+def sheet(data: Mapping[str, Any], folder: Path) -> Drawing:
+    groups = []
+    for group in data["groups"]:
+        label, images = str(group["label"]), group["images"]
+        alts = [f"made image {k + 1} of {len(images)}, {label}" for k in range(len(images))]
+        source = (
+            picture(folder, group["source"], f"source, {label}") if group.get("source") else None
+        )
+        made = [picture(folder, path, alt) for path, alt in zip(images, alts, strict=True)]
+        groups.append({"label": label, "source": source, "images": made})
+    return {"groups": groups}
+
+
+def pairs(data: Mapping[str, Any], folder: Path) -> Drawing:
+    left, right = str(data.get("left") or "left"), str(data.get("right") or "right")
+    drawn = [
+        {
+            "left": picture(folder, pair["left"], f"{left}, pair {k + 1}"),
+            "right": picture(folder, pair["right"], f"{right}, pair {k + 1}"),
+            "caption": str(pair.get("caption") or ""),
+        }
+        for k, pair in enumerate(data["pairs"])
+    ]
+    return {"left": left, "right": right, "pairs": drawn}
+
+
+DRAWINGS: dict[str, Callable[[Mapping[str, Any], Path], Drawing]] = {
+    "bars": bars,
+    "forest": forest,
+    "curve": curve,
+    "table": table,
+    "sheet": sheet,
+    "pairs": pairs,
+}

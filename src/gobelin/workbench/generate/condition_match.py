@@ -1,0 +1,269 @@
+"""Does a made image show what was asked for? Condition match of every field and of the class, by an independent reader.
+
+A generator is asked by one field of an unseen row alone. A reader that has no part in the run looks at the made image and
+ranks candidates: that row's value of the field among those of other unseen rows. A hit is the asked one in first place. The
+reader is another image encoder than the run's, at the generator's size, and regularised canonical correlations of its features
+with the field's (`align`, closed form), fitted on training rows.
+
+Which candidates stand beside the asked one isn't left to a draw: a row's score is the share of hits over all sets of M
+candidates that hold it. Rows of one group, or with the same value, are never drawn together: one row of each stays. So each
+row is asked once and is a candidate as often as any other, and an image that ignores what was asked hits in 1 of M.
+
+Two ceilings stand beside it: the real image of that very row (how well the reader reads at all), and the real training image
+that search in the run's space finds for the same query (how well one does without making anything). A reader knows the rows
+that it was fitted on by heart; so there are five, each fitted without a fifth of the training groups, and the three images of
+a row are all read by the one that never saw the retrieved image.
+
+What this cannot show: what the reader doesn't see. Where real images are read no better than chance it says nothing of the
+generator. The fields' values are read through the run's own encoders, so what those leave out of a text counts nowhere. A copy
+of a training image can be read better than a new image, and one that fits is a match (`audit` looks for copies).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gobelin.evidence import intervals
+from gobelin.evidence.findings import Finding
+from gobelin.evidence.intervals import Interval
+from gobelin.generation import sampling
+from gobelin.generation.conditions import captions, condition, narrowed
+from gobelin.generation.generators import Condition, Controls, Sampler
+from gobelin.prediction.evaluation import scored_rows
+from gobelin.quality.probes import ASKED, FOLDS, Eyes, Reading, apart, folds, hits
+from gobelin.workbench.run.folder import Artefacts
+
+NAME, SOURCE, RETRIEVED = "condition_match", "generate", "retrieved training image"
+
+
+CANDIDATES = 32  # M
+
+
+LEAST = 10  # rows to fit a reader on, and rows to ask
+
+
+LEARNT = 8192  # training rows that the readers see
+
+
+FIRST_SEED = 20_000
+
+
+Trained = tuple[Sampler, str, str]  # a sampler, its component's name, the fingerprint of its space
+
+
+def match(made: Artefacts, generators: Sequence[Trained]) -> list[Finding]:
+    """Condition match by every field and by the class; what can't be measured is said. generators: one a training seed."""
+    target = made.model.target if made.model.exclusive else ""
+    scopes = [{"field": f} for f in made.schema.field_names] + (
+        [{"target": target}] if target else []
+    )
+    eyes = Eyes.beside(made.schema, made.runtime)
+    if eyes is None:
+        return [
+            _nothing(s, "no image encoder is installed that the run doesn't use itself")
+            for s in scopes
+        ]
+    there = np.array(
+        [
+            v is not None
+            for v in made.rows.dataset.values(made.schema.field(made.image_field).columns[0])
+        ]
+    )
+    train, valid = ((rows := made.rows.part(p))[there[rows]] for p in ("train", "valid"))
+    train = train[:: max(1, -(-len(train) // LEARNT))]
+    if min(len(train), len(valid)) < LEAST:
+        why = f"{len(train)} training and {len(valid)} unseen rows have an image, {LEAST} of each are needed"
+        return [_nothing(s, why) for s in scopes]
+    scene = _Scene(made, generators, eyes, train, eyes.see(_images(made, train)), valid)
+    found = [one for f in made.schema.field_names for one in scene.field(f)]
+    return found + (scene.target(target) if target else [])
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """Rows with an image: train [N], what the reader sees of them [N, D], valid [n]."""
+
+    made: Artefacts
+    generators: Sequence[Trained]
+    eyes: Eyes
+    train: np.ndarray
+    seen: np.ndarray
+    valid: np.ndarray
+
+    def field(self, field: str) -> list[Finding]:
+        made, scope, groups = self.made, {"field": field}, self.made.rows.groups
+        values, has = made.embeddings.features[field], made.shared.has(field)
+        learnt, able = has[self.train], self.valid[has[self.valid]]
+        rows = apart(able, groups, values, made.runtime.seed)
+        if min(learnt.sum(), len(rows)) < LEAST:
+            why = f"{learnt.sum()} training and {len(rows)} different unseen rows have it, {LEAST} of each are needed"
+            return [_nothing(scope, why)]
+        wanted = asked_by(made, field, rows, self.generators[0][0].accepts)
+        if not wanted.used():
+            return [_nothing(scope, _unable(self.generators[0]))]
+        many, units = min(CANDIDATES, len(rows)), [groups[r] for r in rows]
+        place = retrieved(made, field, rows, self.train)
+        fold = folds([groups[r] for r in self.train], made.runtime.seed)
+        readers = {
+            k: Reading.fit(
+                self.seen[learnt & (fold != k)],
+                values[self.train[learnt & (fold != k)]],
+                made.runtime,
+            )
+            for k in np.unique(fold[place])
+        }
+
+        def score(seen: np.ndarray) -> np.ndarray:
+            cosines = np.zeros((len(rows), len(rows)))
+            for k, reading in readers.items():
+                own = fold[place] == k
+                cosines[own] = reading.cosines(seen[own], values[rows])
+            return hits(cosines, many)
+
+        right = np.mean([score(self.eyes.see(images)) for images in self.made_from(wanted)], 0)
+        own, near = score(self.eyes.see(_images(made, rows))), score(self.seen[place])
+        real, chance = intervals.proportion(own, units), 1 / many
+        read = self._read(f"{FOLDS - 1} of {FOLDS} parts of {learnt.sum()}")
+        note = f"which of {many} rows was asked for, {read} {len(rows)} rows{_blind(real, chance)}"
+        found = [_share(intervals.proportion(right, units), scope, chance, real.value, note)]
+        found += [
+            _share(one, {**scope, "of": of}, chance)
+            for of, one in (
+                (RETRIEVED, intervals.proportion(near, units)),
+                ("real image of that row", real),
+            )
+        ]
+        difference = intervals.mean(right - near, units)
+        found.append(
+            difference.finding(
+                NAME,
+                scope=scope,
+                comparator=RETRIEVED,
+                unit="points",
+                better="higher",
+                source=SOURCE,
+            )
+        )
+        return found
+
+    def target(self, name: str) -> list[Finding]:
+        """Equally many images a class, so that an image that ignores its class hits in 1 of C."""
+        made, scope, target = self.made, {"target": name}, self.made.rows.target
+        if "target" not in self.generators[0][0].accepts:
+            return [_nothing(scope, _unable(self.generators[0]))]
+        valid = scored_rows(target, self.valid)
+        labelled = target.present[self.train]
+        classes = np.intersect1d(target.values[valid], target.values[self.train[labelled]])
+        valid = valid[np.isin(target.values[valid], classes)]
+        if len(classes) < 2 or min(labelled.sum(), len(valid)) < LEAST:
+            why = f"{labelled.sum()} labelled training and {len(valid)} unseen rows of {len(classes)} classes have an image"
+            return [_nothing(scope, why)]
+        known = np.eye(len(target.classes), dtype=np.float32)
+        reading = Reading.fit(
+            self.seen[labelled], known[target.values[self.train[labelled]]], made.runtime
+        )
+
+        def read(images: np.ndarray) -> np.ndarray:
+            return classes[reading.cosines(self.eyes.see(images), known[classes]).argmax(1)]
+
+        asked = np.repeat(classes, max(1, ASKED // len(classes)))
+        example = np.array([valid[target.values[valid] == c][0] for c in classes]).repeat(
+            len(asked) // len(classes)
+        )
+        wanted = condition(made.shared, target, example, ())
+        right = np.mean([read(images) == asked for images in self.made_from(wanted)], 0)
+        truth = target.values[valid]
+        own = (read(_images(made, valid)) == truth).astype(float)
+        real, chance = (
+            intervals.balanced_accuracy(own, truth, [made.rows.groups[r] for r in valid]),
+            1 / len(classes),
+        )
+        note = f"which of {len(classes)} classes was asked for, {self._read(str(labelled.sum()))} {len(valid)} unseen rows"
+        return [
+            _share(
+                intervals.proportion(right), scope, chance, real.value, note + _blind(real, chance)
+            ),
+            _share(real, {**scope, "of": "real images"}, chance),
+        ]
+
+    def made_from(self, wanted: Condition) -> Iterator[np.ndarray]:
+        """uint8 [n, H, W, C] of each generator seed: one image a condition."""
+        controls = Controls(guidance=self.made.settings.generator.guidance)
+        for sampler, name, space in self.generators:
+            seeds = [FIRST_SEED + k for k in range(len(wanted))]
+            yield np.concatenate(
+                list(
+                    sampling.sample(
+                        sampler, name, space, wanted, seeds, controls, self.made.progress
+                    )
+                )
+            )
+
+    def _read(self, rows: str) -> str:
+        return f"read from the image alone by {self.eyes.name}, fitted on {rows} training rows; floor: real images of the"
+
+
+def asked_by(made: Artefacts, field: str, rows: np.ndarray, parts: frozenset[str]) -> Condition:
+    """The condition of these rows by one field alone, in the parts that the generator accepts: its vector; its text, its source
+    image, where the field holds that."""
+    one, source = made.schema.field(field), made.settings.generator.source
+    wanted = condition(made.shared, None, rows, (field,))
+    if "text" in parts:
+        wanted = replace(
+            wanted, text=captions(made.rows.dataset, replace(made.schema, fields=(one,)), rows)
+        )
+    if "source" in parts and one.columns == (source,):
+        size = made.settings.generator.size
+        wanted = replace(
+            wanted, source=made.pictures(rows, size, frozenset({"source"})).condition.source
+        )
+    return narrowed(wanted, parts)
+
+
+def retrieved(made: Artefacts, field: str, rows: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """int64 [n]: the place in `train` of the row that search finds first for each row's field alone (as `Index.nearest`)."""
+    return (made.shared.of(field)[rows] @ made.shared.pooled()[train].T).argmax(1)
+
+
+def _images(made: Artefacts, rows: np.ndarray) -> np.ndarray:
+    return made.pictures(rows, made.settings.generator.size).images
+
+
+def _share(
+    found: Interval,
+    scope: Mapping[str, str],
+    chance: float,
+    floor: float | None = None,
+    note: str = "",
+) -> Finding:
+    return found.finding(
+        NAME,
+        scope=scope,
+        better="higher",
+        unit="share",
+        chance=chance,
+        floor=floor,
+        note=note,
+        source=SOURCE,
+    )
+
+
+def _blind(real: Interval, chance: float) -> str:
+    return (
+        ". Real images are read no better than chance: this says nothing of the generator"
+        if real.low <= chance
+        else ""
+    )
+
+
+def _nothing(scope: Mapping[str, str], why: str) -> Finding:
+    return Finding(
+        NAME, scope, better="higher", unit="share", note=f"not measured: {why}", source=SOURCE
+    )
+
+
+def _unable(generator: Trained) -> str:
+    return f"{generator[1]} can't be asked by it, it accepts {', '.join(sorted(generator[0].accepts)) or 'nothing'}"

@@ -1,0 +1,172 @@
+"""Would a missing image be better filled in than masked? Measured where the truth is known: on rows whose image is hidden.
+
+The other fields of an unseen row ask for its image, in three ways: the run's generator makes some, whose predictions are
+averaged; the training row that is nearest in the shared space lends the features of its own; a ridge regression (Hoerl &
+Kennard 1970), its penalty chosen by leave-one-out error, predicts the features. Each filled row is compared with the same row
+masked, in pairs. The real image stands beside them: more than it tells, no filling can.
+
+What this cannot show: whether rows that lack an image for a reason are like those whose image was hidden by chance. A made
+image knows nothing of the row but what the other fields say, so where they are read well already there is little to gain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from sklearn.linear_model import RidgeCV
+
+from gobelin.core.machine import numpy_generator
+from gobelin.core.neighbours import nearest
+from gobelin.data.fields import Target
+from gobelin.embedding.alignment.align import Shared
+from gobelin.embedding.alignment.correlation import principal
+from gobelin.embedding.features import Embeddings
+from gobelin.evidence import comparison
+from gobelin.evidence.findings import Finding
+from gobelin.evidence.variance import Metric
+from gobelin.generation import sampling
+from gobelin.generation.conditions import captions, condition, narrowed
+from gobelin.generation.generators import Controls
+from gobelin.prediction.evaluation import scored_rows
+from gobelin.prediction.predictor import Model
+from gobelin.workbench.run.folder import Artefacts
+
+NAME, SOURCE, MASKED = "filled_image", "generate", "masked image"
+LEAST = 10  # rows that can be judged
+MOST = 128  # rows that are filled: each image is made and encoded
+SAMPLES = 2  # images made for a row
+FIRST_SEED = 40_000
+COMPONENTS = 64  # of each other field, that the ridge regression sees
+PENALTIES = tuple(10.0**k for k in range(-2, 5))
+
+
+def filled(made: Artefacts) -> list[Finding]:
+    """What filling gains over masking on validation rows, by the run's trained generator; nothing where no row can say."""
+    if made.rows.target.kind == "labels":
+        return []
+    field, used = made.image_field, made.predict_fields
+    others = tuple(f for f in used if f != field)
+    if field not in used or not others:
+        return []
+    rows = scored_rows(made.rows.target, made.rows.labelled("valid"))
+    has, asks = (
+        np.asarray(made.embeddings.only(some).present.any(1)) for some in ((field,), others)
+    )
+    rows, train = rows[(has & asks)[rows]], made.rows.part("train")
+    train = train[(has & asks)[train]]
+    if len(rows) < LEAST or len(train) < LEAST:
+        return []
+    rows = np.sort(numpy_generator(made.runtime.seed, NAME).permutation(rows)[:MOST])
+    x = made.embeddings
+    fills = {
+        "made": _made(made, rows, others),
+        "nearest": nearest_features(x, made.shared, field, others, train, rows)[None],
+        "ridge": ridge_features(x, field, others, train, rows)[None],
+        "the real image": x.features[field][rows][None],
+    }
+    target, groups = made.rows.target.rows(rows), [made.rows.groups[r] for r in rows]
+
+    def seen(some: Embeddings) -> Embeddings:
+        return made.inputs(some).keep(used)
+
+    hidden = x.rows(rows).only([f for f in x.fields if f != field])
+    return gains(
+        made.model,
+        [seen(hidden)],
+        {n: [seen(f) for f in _shown(hidden, field, v)] for n, v in fills.items()},
+        target,
+        groups,
+    )
+
+
+def _shown(hidden: Embeddings, field: str, features: np.ndarray) -> list[Embeddings]:
+    """features [K, n, D_f]: the rows K times, the field filled in."""
+    there = hidden.present | (np.array(hidden.fields) == field)
+    return [
+        replace(hidden, features={**hidden.features, field: one}, present=there) for one in features
+    ]
+
+
+def _made(made: Artefacts, rows: np.ndarray, others: Sequence[str]) -> np.ndarray:
+    """Features [K, n, D_f] of the images that the generator makes from the other fields, never from the target."""
+    sampler, name, space = made.sampler()
+    wanted = narrowed(condition(made.shared, None, rows, others), sampler.accepts)
+    if "text" in sampler.accepts:
+        wanted = replace(wanted, text=captions(made.rows.dataset, made.schema, rows))
+    controls, out = Controls(guidance=made.settings.generator.guidance), []
+    for k in range(SAMPLES):
+        seeds = [FIRST_SEED + k * MOST + place for place in range(len(rows))]
+        images = np.concatenate(
+            list(sampling.sample(sampler, name, space, wanted, seeds, controls, made.progress))
+        )
+        out.append(made.encode_images(images))
+    return np.stack(out)
+
+
+def nearest_features(
+    x: Embeddings,
+    shared: Shared,
+    field: str,
+    others: Sequence[str],
+    train: np.ndarray,
+    rows: np.ndarray,
+) -> np.ndarray:
+    """float32 [n, D_f]: the field of the training row whose other fields are nearest in the shared space."""
+    asked = replace(
+        shared, vectors=shared.vectors * np.isin(shared.fields, list(others))[:, None]
+    ).pooled()
+    _, place = nearest(asked[rows], asked[train])
+    return x.features[field][train[place]]
+
+
+def ridge_features(
+    x: Embeddings, field: str, others: Sequence[str], train: np.ndarray, rows: np.ndarray
+) -> np.ndarray:
+    """float32 [n, D_f]: the field as a linear function of the components of the others and of which are there."""
+    parts: list[np.ndarray] = []
+    for other in others:
+        there = x.present[:, [x.fields.index(other)]]
+        mean, directions, variances = principal(x.rows(train), other, COMPONENTS)
+        parts += [
+            np.where(there, (x.features[other] - mean) @ directions, 0)
+            / np.sqrt(max(variances.mean(), 1e-12)),
+            there,
+        ]
+    seen = np.concatenate(parts, 1)
+    fitted = RidgeCV(PENALTIES).fit(seen[train], x.features[field][train])
+    return fitted.predict(seen[rows]).reshape(len(rows), -1).astype(np.float32)
+
+
+def gains(
+    model: Model,
+    masked: list[Embeddings],
+    fills: Mapping[str, list[Embeddings]],
+    target: Target,
+    groups: Sequence[str],
+) -> list[Finding]:
+    """A finding for every way: what it gains over the masked rows, several fillings of a row averaged."""
+    base, names = _right(model, masked, target), list(fills)
+    metric: Metric = "rmse" if target.kind == "number" else "balanced_accuracy"
+    classes = None if target.kind == "number" else target.values
+    found = []
+    arms = [
+        comparison.compare(base, _right(model, fills[n], target), classes, list(groups), metric)
+        for n in names
+    ]
+    for name, one in zip(names, comparison.simultaneous(arms), strict=True):
+        verdict = "helped" if one.low > 0 else "harmed" if one.high < 0 else "no evidence"
+        note = f"{metric} of rows whose image was hidden, against the same rows masked; the intervals hold all together"
+        made = one.finding(name, MASKED, verdict=verdict, source=SOURCE)
+        found.append(replace(made, name=NAME, scope={"by": name}, note=note))
+    return found
+
+
+def _right(model: Model, rows: list[Embeddings], target: Target) -> np.ndarray:
+    """float64 [n]: 1 where the class is read right, or by how much a number is wrong."""
+    said = [model.predict(one) for one in rows]
+    if target.kind == "number":
+        return np.mean([one.values for one in said], axis=0) - target.values
+    mean = replace(said[0], probabilities=np.mean([one.probabilities for one in said], axis=0))
+    return (mean.labels == target.values).astype(float)

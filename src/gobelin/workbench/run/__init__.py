@@ -1,0 +1,1 @@
+"""What a run has made so far."""
