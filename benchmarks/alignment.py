@@ -1,13 +1,14 @@
-"""The shared space on Tux Paint's stamps: search between every two fields, beside closed forms of the pair alone.
+"""The shared space on Tux Paint's stamps: search between every two fields, beside closed forms of
+the pair alone.
 
 python benchmarks/alignment.py [--keep DIR] [--without bridge|landmarks|power|spelling]
 
-Eight folds split by concept (the English caption without case and punctuation, with all its translations): every stamp is a
-query once, its pool holds each unseen concept of the fold once (about 97). Fields: picture, English caption, French caption,
-the French one spoken, the sound effect. Penalties and the weight of a bridge are chosen on training rows. The defaults of
-`Align` were chosen on these very stamps, in other folds (docs/log.md), so the figures are a little optimistic. The bridge uses
-ImageNet's class names; `--without bridge` leaves them out.
-"""
+Eight folds split by concept (the English caption without case and punctuation, with all its
+translations): every stamp is a query once, its pool holds each unseen concept of the fold once
+(about 97). Fields: picture, English caption, French caption, the French one spoken, the sound
+effect. Penalties and the weight of a bridge are chosen on training rows. The defaults of `Align`
+were chosen on these very stamps, in other folds (docs/log.md), so the figures are a little
+optimistic. The bridge uses ImageNet's class names; `--without bridge` leaves them out."""
 
 from __future__ import annotations
 
@@ -123,7 +124,8 @@ def one_fold(
     a: str,
     b: str,
 ) -> dict[str, Any]:
-    """Ranks of every query of a fold, by ours and by each closed form, in a pool of one row a concept."""
+    """Ranks of every query of a fold, by ours and by each closed form, in a pool of one row a
+    concept."""
     there = fresh[x.present[fresh, x.fields.index(a)] & x.present[fresh, x.fields.index(b)]]
     units = [groups[k] for k in there]
     pool = np.array(

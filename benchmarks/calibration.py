@@ -1,16 +1,19 @@
-"""Is the verdict honest where heads are really trained? 2,000 studies a cell with planted images (`planted`), on all cores.
+"""Is the verdict honest where heads are really trained? 2,000 studies a cell with planted images
+(`planted`), on all cores.
 
-python benchmarks/calibration.py [--studies 2000] [--points 100000] [--cells WORD] [--again]: cells that stand in
-benchmarks/results/calibration.jsonl with as many studies are not run again. --table prints that file as Markdown,
---docs writes the table into docs/calibration.md.
+python benchmarks/calibration.py [--studies 2000] [--points 100000] [--cells WORD] [--again]: cells
+that stand in benchmarks/results/calibration.jsonl with as many studies are not run again. --table
+prints that file as Markdown, --docs writes the table into docs/calibration.md.
 
-false_helped: the share of studies with a claim that is not so: any kind of `helped` where the truth against the real rows is
-at most 0, or `helped` alone where it is at most 0 against a rival; of useless images every `helped`. coverage: how often the
-interval of the first generator arm against the real rows holds the truth. power: how often a gain is found among the studies
-whose true gain is within a tenth of the one that the studies declare detectable, on average (`power_at_its_own`: each by
-itself). A cell fails where the exact 99.9 % interval of a rate excludes what was promised: false `helped` and false `harmed`
-above 5 %, power below 80 %, coverage other than 95 %; where it is only longer than promised, `conservative` says so. Cells of
-broken protocols are there to be seen failing."""
+false_helped: the share of studies with a claim that is not so: any kind of `helped` where the truth
+against the real rows is at most 0, or `helped` alone where it is at most 0 against a rival; of
+useless images every `helped`. coverage: how often the interval of the first generator arm against
+the real rows holds the truth. power: how often a gain is found among the studies whose true gain is
+within a tenth of the one that the studies declare detectable, on average (`power_at_its_own`: each
+by itself). A cell fails where the exact 99.9 % interval of a rate excludes what was promised: false
+`helped` and false `harmed` above 5 %, power below 80 %, coverage other than 95 %; where it is only
+longer than promised, `conservative` says so. Cells of broken protocols are there to be seen
+failing."""
 
 from __future__ import annotations
 
@@ -232,7 +235,10 @@ def table() -> str:
     """The newest line of every cell, Markdown."""
     rows = record.latest("calibration", "cell").values()
     lines = [
-        "| cell | studies | false `helped` | false `harmed` | coverage of 95 % | power | gain, declared, width (points) | |",
+        (
+            "| cell | studies | false `helped` | false `harmed` | coverage of 95 % | power | gain,"
+            " declared, width (points) | |"
+        ),
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
@@ -246,8 +252,9 @@ def table() -> str:
         )
         said = "; ".join(row["why"]) if row["failed"] else "holds"
         lines.append(
-            f"| {row['cell']} | {row['studies']:,} | {100 * row['false_helped']:.1f} % | {100 * row['false_harmed']:.1f} % "
-            f"| {100 * row['coverage']:.1f} % | {power} | {sizes} | {said} |"
+            f"| {row['cell']} | {row['studies']:,} | {100 * row['false_helped']:.1f} % |"
+            f" {100 * row['false_harmed']:.1f} % | {100 * row['coverage']:.1f} % | {power} |"
+            f" {sizes} | {said} |"
         )
     return "\n".join(lines)
 

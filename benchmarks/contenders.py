@@ -1,9 +1,9 @@
-"""Who makes Fashion-MNIST in `generation.py`: each trains within a wall-clock budget, then samples by class.
+"""Who makes Fashion-MNIST in `generation.py`: each trains within a wall-clock budget, then samples
+by class.
 
-`CONTENDERS[name](seed)` has `fit(images, labels, minutes, folder) -> Fitted`. The rivals from diffusers train to the last
-second of the budget; Gobelin's own spend a twentieth of it to learn their pace, turn what is left into a count of steps, and
-start anew, so that they end inside it.
-"""
+`CONTENDERS[name](seed)` has `fit(images, labels, minutes, folder) -> Fitted`. The rivals from
+diffusers train to the last second of the budget; Gobelin's own spend a twentieth of it to learn
+their pace, turn what is left into a count of steps, and start anew, so that they end inside it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ Sample = Callable[
 
 @dataclass(frozen=True)
 class Fitted:
-    """samples: ways to sample, by the suffix of the contender's name. flops: of one training image, forward and backward."""
+    """samples: ways to sample, by the suffix of the contender's name. flops: of one training image,
+    forward and backward."""
 
     samples: Mapping[str, Sample]
     steps: int
@@ -89,8 +90,9 @@ class Gaussians:
 
 @dataclass(frozen=True)
 class Diffusers:
-    """A class-conditional UNet2DModel of diffusers in the budget. The defaults are the reference recipe: noise prediction of
-    DDPM in float32, AdamW, 500 steps of warm-up, DDIM. samplers: {suffix: (scheduler, evaluations)}."""
+    """A class-conditional UNet2DModel of diffusers in the budget. The defaults are the reference
+    recipe: noise prediction of DDPM in float32, AdamW, 500 steps of warm-up, DDIM. samplers:
+    {suffix: (scheduler, evaluations)}."""
 
     seed: int
     channels: tuple[int, ...] = (32, 64, 64)
@@ -190,8 +192,8 @@ class Diffusers:
 
 @dataclass(frozen=True)
 class Ours:
-    """A component of Gobelin with its defaults but for some settings, or with the settings of a recipe.
-    ways: {suffix: evaluations an image}, 0 = the component's own."""
+    """A component of Gobelin with its defaults but for some settings, or with the settings of a
+    recipe. ways: {suffix: evaluations an image}, 0 = the component's own."""
 
     seed: int
     name: str
@@ -239,7 +241,8 @@ class Ours:
     def _flops(
         component: Any, train: ImageRows, valid: ImageRows, runtime: Runtime, folder: Path
     ) -> float:
-        """Of one training image: that of 6 steps less that of 2, so that what a fit does once doesn't count."""
+        """Of one training image: that of 6 steps less that of 2, so that what a fit does once
+        doesn't count."""
         counted = []
         for steps in (2, 6):
             with FlopCounterMode(display=False) as counter:

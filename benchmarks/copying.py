@@ -1,13 +1,15 @@
-"""Are copies of training images caught, healthy images cleared, and a generator that memorised its few images?
+"""Are copies of training images caught, healthy images cleared, and a generator that memorised its
+few images?
 
 python benchmarks/copying.py [--part planted|memorised]
 
-Planted: the audit on real images (Fashion-MNIST 28 px; drawings of OpenMoji at 32 px and stamps of Tux Paint at 48 px, by
-groups), with copies of each kind of change as made images, and as healthy ones real images that were in neither part. A mixture
-of a tenth of copies (all kinds) and nine tenths of healthy images, drawn again and again, is given its verdict, and so is a
-healthy set. Memorised: a small `flow` trained with the same steps on 64 images of Fashion-MNIST, on views of those (mirrored,
-cropped) and on 2,000 images; the same audit against what it was trained on. Spaces: two encoders that need no weights.
-"""
+Planted: the audit on real images (Fashion-MNIST 28 px; drawings of OpenMoji at 32 px and stamps of
+Tux Paint at 48 px, by groups), with copies of each kind of change as made images, and as healthy
+ones real images that were in neither part. A mixture of a tenth of copies (all kinds) and nine
+tenths of healthy images, drawn again and again, is given its verdict, and so is a healthy set.
+Memorised: a small `flow` trained with the same steps on 64 images of Fashion-MNIST, on views of
+those (mirrored, cropped) and on 2,000 images; the same audit against what it was trained on.
+Spaces: two encoders that need no weights."""
 
 from __future__ import annotations
 
@@ -118,7 +120,8 @@ def audited(
 
 
 def planted(name: str) -> None:
-    """One line: the share caught of every kind, of healthy images in several draws of the parts, verdicts on mixtures."""
+    """One line: the share caught of every kind, of healthy images in several draws of the parts,
+    verdicts on mixtures."""
     train, holdout, fresh, groups = parts(name)
     kinds = {kind: planted_copies.plant(train, EACH, 1000, kind) for kind in planted_copies.CHANGES}
     result, seconds = audited(train, holdout, np.concatenate([fresh, *kinds.values()]), groups)
@@ -181,7 +184,8 @@ def t_interval(values: list[float]) -> list[float]:
 
 
 def memorised(name: str) -> None:
-    """One line: the share of copies among images made by a generator that was trained in this way."""
+    """One line: the share of copies among images made by a generator that was trained in this
+    way."""
     images, labels = fashion.load("train")
     drawn = np.random.default_rng(0).permutation(len(images))
     own = drawn[: FEW if name != "many" else MANY]
@@ -208,7 +212,8 @@ def memorised(name: str) -> None:
 
 
 def views(images: np.ndarray) -> np.ndarray:
-    """The images themselves and 31 changed views of each: half of all mirrored, cropped to 80 to 100 % of each side."""
+    """The images themselves and 31 changed views of each: half of all mirrored, cropped to 80 to
+    100 % of each side."""
     rng, out = np.random.default_rng(0), [images]
     for _ in range(VIEWS - 1):
         mirrored = rng.random(len(images)) < 0.5
@@ -228,7 +233,8 @@ def cropped(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def trained(name: str, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """uint8 [n, 28, 28, 1] by `flow`; watched on its own training images, so that no early stop saves it."""
+    """uint8 [n, 28, 28, 1] by `flow`; watched on its own training images, so that no early stop
+    saves it."""
     path = fashion.WORK / f"copying {name} {STEPS}.npy"
     if not path.is_file():
         rows = ImageRows(images, fashion.asked(labels), fashion.CLASSES)

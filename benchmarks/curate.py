@@ -2,15 +2,16 @@
 
 python benchmarks/curate.py [--part flags|generators] [--folder FOLDER]
 
-Fashion-MNIST (2,000 rows to train, 1,500 to judge) and OpenMoji, training labels corrupted at a known rate: `symmetric`,
-any other class as likely, or `pairs`, the class that it is most easily taken for. Flags: precision and recall of the suspects,
-and those of as many rows with the lowest self-confidence of a cross-fitted logistic regression on the same features; and the
-predictor's share right of clean validation rows, fitted on raw and on curated rows. Generators: `gan` (same steps, two seeds,
-classes as its only condition) trained on raw, curated and clean labels: how many made images a classifier takes for the class
-that was asked for, and the Fréchet distance in another one's features; both judges are trained on 60,000 clean labels.
-Intervals: Wilson for shares; bootstrap over rows or made images for differences. Those of the generator know its images and
-not its training: with two seeds, each seed's own value stands beside them.
-"""
+Fashion-MNIST (2,000 rows to train, 1,500 to judge) and OpenMoji, training labels corrupted at a
+known rate: `symmetric`, any other class as likely, or `pairs`, the class that it is most easily
+taken for. Flags: precision and recall of the suspects, and those of as many rows with the lowest
+self-confidence of a cross-fitted logistic regression on the same features; and the predictor's
+share right of clean validation rows, fitted on raw and on curated rows. Generators: `gan` (same
+steps, two seeds, classes as its only condition) trained on raw, curated and clean labels: how many
+made images a classifier takes for the class that was asked for, and the Fréchet distance in another
+one's features; both judges are trained on 60,000 clean labels. Intervals: Wilson for shares;
+bootstrap over rows or made images for differences. Those of the generator know its images and not
+its training: with two seeds, each seed's own value stands beside them."""
 
 from __future__ import annotations
 
@@ -98,7 +99,8 @@ def drawings(folder: Path) -> None:
 
 
 def pictures() -> Dataset:
-    """Rows of Fashion-MNIST: training rows first, then validation and (few, never used) test rows."""
+    """Rows of Fashion-MNIST: training rows first, then validation and (few, never used) test
+    rows."""
     images, labels = fashion.load("train")
     drawn = np.random.default_rng(0).permutation(len(labels))[: TRAIN + JUDGED + 100]
     parts = ["train"] * TRAIN + ["valid"] * JUDGED + ["test"] * 100
@@ -195,7 +197,8 @@ def hits(bench: Workbench) -> np.ndarray:
 def least_confident(
     bench: Workbench, rows: np.ndarray, given: np.ndarray, count: int
 ) -> np.ndarray:
-    """bool [n]: the `count` rows whose label a cross-fitted logistic regression finds least likely."""
+    """bool [n]: the `count` rows whose label a cross-fitted logistic regression finds least
+    likely."""
     x = bench.made.training.embeddings.rows(rows)
     features = np.concatenate(
         [x.features[f] * x.present[:, [k]] for k, f in enumerate(x.fields)], 1
@@ -215,7 +218,8 @@ def least_confident(
 def generators(
     folder: Path, clean: Dataset, how: str, rate: float, made: dict[str, list[Reads]]
 ) -> None:
-    """One line: the generator on raw, curated and clean labels. made: what is known of the clean arm is kept there."""
+    """One line: the generator on raw, curated and clean labels. made: what is known of the clean
+    arm is kept there."""
     raw = corrupted(clean, "class", how, rate)
     bench = Workbench(raw, "class", folder / f"fashion-{how}-{rate}", SETTINGS)
     bench.fit()

@@ -1,7 +1,7 @@
-"""The demo on OpenMoji from nothing: seconds, peak memory, and what it found. The README's figures come from here.
+"""The demo on OpenMoji from nothing: seconds, peak memory, and what it found. The README's figures
+come from here.
 
-python benchmarks/demo.py [--keep DIR]
-"""
+python benchmarks/demo.py [--keep DIR]"""
 
 from __future__ import annotations
 

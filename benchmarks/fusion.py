@@ -2,17 +2,17 @@
 
 python benchmarks/fusion.py [--sample openmoji] [--folds 5] [--without attention] [--keep DIR]
 
-Every row is read once, by models that never saw its fold: outer folds of whole groups; of a set in time, later blocks by what
-came before them. Inside the training part of a fold all is done anew: encoders fitted, fields that give the label away left
-out, the fusion chosen by cross-fitted rows (as `gobelin fit --fusion all` does), every decay. Rivals see the same features: the
-best single field (chosen in the same way), a random forest a field under soft voting (the repaired version of what
-practitioners write by hand), histogram gradient boosting and logistic regression (of a number: ridge) on all features side by
-side.
+Every row is read once, by models that never saw its fold: outer folds of whole groups; of a set in
+time, later blocks by what came before them. Inside the training part of a fold all is done anew:
+encoders fitted, fields that give the label away left out, the fusion chosen by cross-fitted rows
+(as `gobelin fit --fusion all` does), every decay. Rivals see the same features: the best single
+field (chosen in the same way), a random forest a field under soft voting (the repaired version of
+what practitioners write by hand), histogram gradient boosting and logistic regression (of a number:
+ridge) on all features side by side.
 
-A gain is in points of balanced accuracy; of a number, in hundredths of its standard deviation by which the root mean squared
-error is smaller. Intervals are paired, over groups. What they can't show: how much other training rows of these sets would
-change, since folds share most of them.
-"""
+A gain is in points of balanced accuracy; of a number, in hundredths of its standard deviation by
+which the root mean squared error is smaller. Intervals are paired, over groups. What they can't
+show: how much other training rows of these sets would change, since folds share most of them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ SETS: dict[str, tuple[str, dict[str, Any]]] = {
     "market": ("market", {}),
 }
 DECAYS = (1e-2, 1e-1, 1.0)  # of the linear rival, a row; the result says which were taken
-SHARE = 0.1  # of the features that a split of boosting looks at for classes, each with trees of its own: a tenth of the time
+# of the features that a split of boosting looks at for classes, each with trees of its own: a tenth
+# of the time
+SHARE = 0.1
 
 
 def main() -> None:
@@ -154,7 +156,8 @@ def outer(made: Any, folds: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def prepared(made: Any, train: np.ndarray) -> Training:
-    """What the predictors of a fold are fitted on: encoders that learn have seen its training cells alone."""
+    """What the predictors of a fold are fitted on: encoders that learn have seen its training cells
+    alone."""
     rows, encoders = made.rows, {}
     for one in made.schema.fields:
         cells, kinds = (
@@ -179,7 +182,8 @@ def prepared(made: Any, train: np.ndarray) -> Training:
 def read_fold(
     training: Training, rows: np.ndarray, without: Sequence[str]
 ) -> tuple[str, str, float, dict[str, np.ndarray]]:
-    """The fusion, the field and the linear rival's decay that the training rows choose; how each contender reads these rows."""
+    """The fusion, the field and the linear rival's decay that the training rows choose; how each
+    contender reads these rows."""
     unseen, target = training.embeddings.rows(rows), training.target
 
     def reads(predictor: Predictor, x: Embeddings = unseen) -> np.ndarray:
@@ -262,7 +266,8 @@ def paired(
 def figure(
     one: np.ndarray, kind: str, truth: np.ndarray, units: list[str], spread: float
 ) -> dict[str, float]:
-    """Balanced accuracy; of a number the root mean squared error over the number's standard deviation (1: knows nothing)."""
+    """Balanced accuracy; of a number the root mean squared error over the number's standard
+    deviation (1: knows nothing)."""
     if kind == "number":
         square = intervals.mean((one / spread) ** 2, units)
         return {k: float(np.sqrt(max(getattr(square, k), 0))) for k in ("value", "low", "high")}
@@ -288,9 +293,10 @@ class Once:
 
 @dataclass(frozen=True)
 class Flat:
-    """An estimator of scikit-learn on all features side by side, scaled. filled: a missing one is its mean, and a column
-    says so; else it is nan. Filled ones are turned into the span of the training rows: under an L2 penalty the same answer
-    from fewer numbers. A job's decay d becomes C = 1 / (d n), of ridge alpha = d n."""
+    """An estimator of scikit-learn on all features side by side, scaled. filled: a missing one is
+    its mean, and a column says so; else it is nan. Filled ones are turned into the span of the
+    training rows: under an L2 penalty the same answer from fewer numbers. A job's decay d becomes C
+    = 1 / (d n), of ridge alpha = d n."""
 
     estimator: Any
     filled: bool = False

@@ -1,12 +1,14 @@
-"""Who makes the best Fashion-MNIST in the same minutes on this machine? One process a contender, one after the other.
+"""Who makes the best Fashion-MNIST in the same minutes on this machine? One process a contender,
+one after the other.
 
 python benchmarks/generation.py [--minutes 10] [--seeds 3] [--contender NAME] [--seed K]
 
-Every contender trains within the budget, then samples for 5 minutes or until 10,000 images. A line holds its figures at every n
-of a ladder that it reached, and on top those at its largest; the README's table compares all at the largest n that every
-contender reached. The machine's matrix product is timed before and after; a run during which its rate moved by more than a
-fifth is repeated, three times at most. A contender that has its line for this budget, seed and pair of judges isn't run again.
-"""
+Every contender trains within the budget, then samples for 5 minutes or until 10,000 images. A line
+holds its figures at every n of a ladder that it reached, and on top those at its largest; the
+README's table compares all at the largest n that every contender reached. The machine's matrix
+product is timed before and after; a run during which its rate moved by more than a fifth is
+repeated, three times at most. A contender that has its line for this budget, seed and pair of
+judges isn't run again."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""Digits as a simulator would make them: fonts drawn at the size and blur of the scanned ones, one folder a class.
+"""Digits as a simulator would make them: fonts drawn at the size and blur of the scanned ones, one
+folder a class.
 
-    apt-get install fonts-breip fonts-humor-sans fonts-dkg-handwriting fonts-femkeklaver fonts-bwht fonts-klee \\
-        fonts-rufscript fonts-sjfonts fonts-yusei-magic fonts-dancingscript fonts-kaushanscript fonts-joscelyn fonts-comic-neue
+    apt-get install fonts-breip fonts-humor-sans fonts-dkg-handwriting fonts-femkeklaver fonts-bwht
+        fonts-klee \\ fonts-rufscript fonts-sjfonts fonts-yusei-magic fonts-dancingscript
+        fonts-kaushanscript fonts-joscelyn fonts-comic-neue
 """
 
 from __future__ import annotations
@@ -36,13 +38,15 @@ def hands() -> list[Path]:
     )
     if len(found) < 20:
         raise SystemExit(
-            f"{FONTS}: {len(found)} fonts of handwriting, 20 were expected. Install those of glyphs.py."
+            f"{FONTS}: {len(found)} fonts of handwriting, 20 were expected. Install those of"
+            " glyphs.py."
         )
     return found
 
 
 def write(folder: Path, each: int, size: int) -> Path:
-    """folder/DIGIT/K.png, `each` of every digit: dark on white, 8 x 8 shades made larger, as the sample set has them."""
+    """folder/DIGIT/K.png, `each` of every digit: dark on white, 8 x 8 shades made larger, as the
+    sample set has them."""
     fonts, rng = hands(), np.random.default_rng(0)
     for digit in range(10):
         (folder / str(digit)).mkdir(parents=True, exist_ok=True)
@@ -57,8 +61,8 @@ def write(folder: Path, each: int, size: int) -> Path:
 
 
 def drawn(text: str, fonts: list[Path], rng: np.random.Generator) -> np.ndarray:
-    """float64 [8, 8] in 0..1: a glyph slanted, turned and squeezed a little, cut out, and counted in 4 x 4 cells of 32 x 32, as
-    the scans were."""
+    """float64 [8, 8] in 0..1: a glyph slanted, turned and squeezed a little, cut out, and counted
+    in 4 x 4 cells of 32 x 32, as the scans were."""
     font = ImageFont.truetype(str(fonts[rng.integers(len(fonts))]), 96)
     sheet = Image.new("L", (160, 160), 0)
     ImageDraw.Draw(sheet).text(

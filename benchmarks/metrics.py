@@ -1,12 +1,14 @@
-"""Are the measures of quality as exact as the published tools, and how fast, in how much memory? Features in, numbers out.
+"""Are the measures of quality as exact as the published tools, and how fast, in how much memory?
+Features in, numbers out.
 
-python benchmarks/metrics.py [--rows 10000] [--width 1280] [--rounds 3] [--metric coverage] [--shape rectified]
+python benchmarks/metrics.py [--rows 10000] [--width 1280] [--rounds 3] [--metric coverage] [--shape
+rectified]
 
-Each call has a process of its own, tools in turn within a round, the median over rounds counts. Seconds are of the call alone;
-memory is what the call added at its peak to what the process and its features took. `difference` is the largest relative one
-between Gobelin's figures and the tool's. Rows: 40 directions and noise, behind a rectifier as features are (`rectified`), or
-white noise, where distances are hardest to tell apart (`white`).
-"""
+Each call has a process of its own, tools in turn within a round, the median over rounds counts.
+Seconds are of the call alone; memory is what the call added at its peak to what the process and its
+features took. `difference` is the largest relative one between Gobelin's figures and the tool's.
+Rows: 40 directions and noise, behind a rectifier as features are (`rectified`), or white noise,
+where distances are hardest to tell apart (`white`)."""
 
 from __future__ import annotations
 
@@ -63,7 +65,8 @@ def their_kernel(x: np.ndarray, y: np.ndarray) -> Figures:
     )
 
 
-# Each metric's tools, and whether a tool adds in the type of its features and so is given float64 ones.
+# Each metric's tools, and whether a tool adds in the type of its features and so is given float64
+# ones.
 CALLS: dict[str, dict[str, tuple[Callable[[Any, Any], Figures], bool]]] = {
     "coverage": {
         OURS: (of_coverage, False),

@@ -1,18 +1,20 @@
-"""How predictions fall off as cells go missing, in training and test rows alike, against what else one could do about them.
+"""How predictions fall off as cells go missing, in training and test rows alike, against what else
+one could do about them.
 
 python benchmarks/missing.py [--sample openmoji] [--keep DIR] [--masks 5] [--field image]
 
-Cells are hidden by chance at a rate: of all fields, or of one field alone. A row may lose everything. Ours is the fusion that
-cross-fitted training rows choose at that rate, absent fields masked. Rivals, on the same features, rows, folds and decays:
+Cells are hidden by chance at a rate: of all fields, or of one field alone. A row may lose
+everything. Ours is the fusion that cross-fitted training rows choose at that rate, absent fields
+masked. Rivals, on the same features, rows, folds and decays:
 
-    zeros         absent features are zeros and nothing says so; the linear head and the dropout of fields are those of concat
-    means         absent features are their mean and an indicator says so; the same head without dropout of fields
-    row_dropping  only training rows that have every common field teach; an absent part of a test row is its mean
-    boosting      histogram gradient boosting, which knows missing values, on the principal components of all fields
+    zeros         absent features are zeros and nothing says so; the linear head and the dropout of
+    fields are those of concat means         absent features are their mean and an indicator says
+    so; the same head without dropout of fields row_dropping  only training rows that have every
+    common field teach; an absent part of a test row is its mean boosting      histogram gradient
+    boosting, which knows missing values, on the principal components of all fields
 
-Features are encoded once. Intervals are paired by test unit and cover the draws of the masks and of training's seeds, a mask
-each, also where nothing is hidden.
-"""
+Features are encoded once. Intervals are paired by test unit and cover the draws of the masks and of
+training's seeds, a mask each, also where nothing is hidden."""
 
 from __future__ import annotations
 
@@ -78,7 +80,8 @@ class Filled(Concat):
 
 @dataclass(frozen=True)
 class Zeros(Filled):
-    """An absent field is zeros. Components are those of the rows and their negatives, so that zero is zero in them."""
+    """An absent field is zeros. Components are those of the rows and their negatives, so that zero
+    is zero in them."""
 
     def fit(self, embeddings, target, jobs, basis, runtime, progress):
         turned = replace(embeddings, features={f: -v for f, v in embeddings.features.items()})
@@ -219,7 +222,8 @@ def balanced(scores: np.ndarray, truth: np.ndarray) -> float:
 
 
 def row_dropping(training: Training, rows: np.ndarray, common: np.ndarray) -> np.ndarray:
-    """common: bool [F], the fields that a complete row has. Too few complete rows: the shares of the classes."""
+    """common: bool [F], the fields that a complete row has. Too few complete rows: the shares of
+    the classes."""
     x, target = training.embeddings, training.target
     known = training.rows[target.present[training.rows]]
     kept = known[x.present[known][:, common].all(1)]

@@ -1,7 +1,7 @@
-"""docs/images/demo.png from a finished demo: made images with what they were made from, and the comparisons.
+"""docs/images/demo.png from a finished demo: made images with what they were made from, and the
+comparisons.
 
-python benchmarks/picture.py RUN
-"""
+python benchmarks/picture.py RUN"""
 
 from __future__ import annotations
 

@@ -1,15 +1,18 @@
-"""Studies with a planted truth and real training: who generates what, heads trained in closed form, the loop's own verdict.
+"""Studies with a planted truth and real training: who generates what, heads trained in closed form,
+the loop's own verdict.
 
-A row has three fields, an image, a caption and a table, Gaussian about its class's mean; captions and tables are missing at
-a rate that may depend on the class. A head is a ridge regression of the classes' indicators on the shown fields, on which are
-shown and on a constant. What a seed of initialisation brings is a random weight of every row, Gamma(4)/4: so seeds matter, and
-arms of one seed share what they share. Everything else, tuning, freezing, comparing, wording, is `gobelin.augmentation.study`.
+A row has three fields, an image, a caption and a table, Gaussian about its class's mean; captions
+and tables are missing at a rate that may depend on the class. A head is a ridge regression of the
+classes' indicators on the shown fields, on which are shown and on a constant. What a seed of
+initialisation brings is a random weight of every row, Gamma(4)/4: so seeds matter, and arms of one
+seed share what they share. Everything else, tuning, freezing, comparing, wording, is
+`gobelin.augmentation.study`.
 
-What is true. "This set of images": training rows are fixed, and where there is one generator run its images too; the truth is
-the mean, over seeds that the study never saw (and over generator runs that it never saw, where it has several), of the metric's
-difference on fresh rows. The truth of the very same heads is kept beside it; it hides what the seeds brought. "This method":
-the mean of the heads' difference over all studies, that is over training rows drawn anew.
-"""
+What is true. "This set of images": training rows are fixed, and where there is one generator run
+its images too; the truth is the mean, over seeds that the study never saw (and over generator runs
+that it never saw, where it has several), of the metric's difference on fresh rows. The truth of the
+very same heads is kept beside it; it hides what the seeds brought. "This method": the mean of the
+heads' difference over all studies, that is over training rows drawn anew."""
 
 from __future__ import annotations
 
@@ -35,10 +38,12 @@ ALIKE = 0.8  # share of the variance that the rows of a unit have in common
 
 @dataclass(frozen=True)
 class Cell:
-    """One kind of study. train, test: rows a class (test also of validation). generators, rivals: kinds of `made`. ratios: made
-    rows over real ones, drawn from by each study. runs: generator seeds. pool: resamples are bootstraps of one set of training
-    rows and not drawn anew, which `reuse` tells the comparison. missing: of caption and table, by class in turn. useless: the
-    images say nothing, so no `helped` is right. naive, rows_alone: the protocol broken on purpose."""
+    """One kind of study. train, test: rows a class (test also of validation). generators, rivals:
+    kinds of `made`. ratios: made rows over real ones, drawn from by each study. runs: generator
+    seeds. pool: resamples are bootstraps of one set of training rows and not drawn anew, which
+    `reuse` tells the comparison. missing: of caption and table, by class in turn. useless: the
+    images say nothing, so no `helped` is right. naive, rows_alone: the protocol broken on
+    purpose."""
 
     name: str
     train: tuple[int, ...] = (40, 20, 12)
@@ -126,7 +131,8 @@ def draw(
 def made(
     kind: str, cell: Cell, parents: Rows, rng: np.random.Generator, naive: bool = False
 ) -> Rows:
-    """Rows with a made image; the other cells, and which are missing, are the parent's (naive: all missing)."""
+    """Rows with a made image; the other cells, and which are missing, are the parent's (naive: all
+    missing)."""
     x, shown, n = parents.x.copy(), parents.shown.copy(), len(parents.label)
     noise = rng.standard_normal((n, int(IMAGE.sum())))
     if (
@@ -223,7 +229,8 @@ def fresh(cell: Cell, points: int) -> list[np.ndarray]:
 
 
 def truth(cell: Cell, coefficients: np.ndarray, points: int) -> np.ndarray:
-    """The balanced accuracy [J] of heads [J, 22, C] on fresh rows: a row is right where its class beats every other."""
+    """The balanced accuracy [J] of heads [J, 22, C] on fresh rows: a row is right where its class
+    beats every other."""
     many, width, classes = coefficients.shape
     right = np.zeros(many)
     for label, rows in enumerate(fresh(cell, points)):
@@ -244,7 +251,8 @@ def truth(cell: Cell, coefficients: np.ndarray, points: int) -> np.ndarray:
 
 @dataclass
 class Material:
-    """The arms of one study as rows of one table; `again` makes the images of a generator run that nobody saw."""
+    """The arms of one study as rows of one table; `again` makes the images of a generator run that
+    nobody saw."""
 
     cell: Cell
     real: Rows
@@ -285,8 +293,9 @@ def material(cell: Cell, real: Rows, ratio: float, runs: int, seed: int) -> Mate
 
 @dataclass(frozen=True)
 class Seen:
-    """What one study said and what is so, of its generator arms [A]. truth, same: [A, 1 + rivals], against the real rows and
-    every rival; `same` of the very same heads. The rest is of the first arm against the real rows."""
+    """What one study said and what is so, of its generator arms [A]. truth, same: [A, 1 + rivals],
+    against the real rows and every rival; `same` of the very same heads. The rest is of the first
+    arm against the real rows."""
 
     words: tuple[str, ...]
     truth: np.ndarray
@@ -365,7 +374,8 @@ def _again(cell: Cell, whole: Rows, rng: np.random.Generator) -> Rows:
 def _unseen(
     cell: Cell, own: Material, found: Outcome, ratio: float, seed: int, points: int
 ) -> dict[str, float]:
-    """Balanced accuracy of every arm, mean over UNSEEN seeds, with new images where a generator ran several times."""
+    """Balanced accuracy of every arm, mean over UNSEEN seeds, with new images where a generator ran
+    several times."""
     if cell.runs > 1:
         own = material(cell, own.real, ratio, UNSEEN, derived_seed(seed, "unseen"))
     bench = Bench(joined(own.tables), {}, derived_seed(seed, "heads", 0))

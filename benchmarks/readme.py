@@ -1,7 +1,7 @@
-"""The README's tables from benchmarks/results: `python benchmarks/readme.py` writes them, `--check` compares.
+"""The README's tables from benchmarks/results: `python benchmarks/readme.py` writes them, `--check`
+compares.
 
-Each stands between `<!-- table NAME -->` and `<!-- end NAME -->`.
-"""
+Each stands between `<!-- table NAME -->` and `<!-- end NAME -->`."""
 
 from __future__ import annotations
 
@@ -28,9 +28,11 @@ def demo() -> str:
         (name, json.dumps(json.loads(scope), sort_keys=True)): f
         for key, f in row["figures"].items()
         for name, scope in [
-            key.split(" ", 1)
-            if not key.startswith("audit")
-            else (key.rsplit(" ", 1)[1], key.split(" ", 1)[1].rsplit(" ", 1)[0])
+            (
+                key.split(" ", 1)
+                if not key.startswith("audit")
+                else (key.rsplit(" ", 1)[1], key.split(" ", 1)[1].rsplit(" ", 1)[0])
+            )
         ]
     }
 
@@ -51,8 +53,8 @@ def demo() -> str:
         )
     one = of("label_agreement")
     lines.append(
-        f"| class asked for, read from the made image (real images: {100 * one['floor']:.1f} %) | {percent(one)} | "
-        f"{100 * one['chance']:.1f} % |"
+        f"| class asked for, read from the made image (real images: {100 * one['floor']:.1f} %) |"
+        f" {percent(one)} | {100 * one['chance']:.1f} % |"
     )
     for fields in ("caption", "image", "facts"):
         made, found = (
@@ -68,12 +70,14 @@ def demo() -> str:
         one = of("verdict", arm=arm)
         value, low, high = (100 * one[k] for k in ("value", "low", "high"))
         lines.append(
-            f"| {arm} against {base} | {value:+.1f} points ({low:+.1f} to {high:+.1f}): **{one['verdict']}** | 0 |"
+            f"| {arm} against {base} | {value:+.1f} points ({low:+.1f} to {high:+.1f}):"
+            f" **{one['verdict']}** | 0 |"
         )
     caught = of("planted_copies_caught", **{"generator seed": "0"})
     copies = of("copies", **{"generator seed": "0"})
     lines.append(
-        f"| planted copies caught by the audit | {percent(caught)} | {100 * caught['chance']:.1f} % |"
+        f"| planted copies caught by the audit | {percent(caught)} |"
+        f" {100 * caught['chance']:.1f} % |"
     )
     lines.append(
         f"| copies among made images | {percent(copies)} | {100 * copies['chance']:.1f} % |"
@@ -87,7 +91,8 @@ def demo() -> str:
 
 
 def generation() -> str:
-    """The benchmark of generators: all at the largest n that every one reached, of several seeds the worst of each figure."""
+    """The benchmark of generators: all at the largest n that every one reached, of several seeds
+    the worst of each figure."""
     rows = record.all_of("generation")
     minutes = max(row["minutes"] for row in rows)
     real = [row for row in rows if row["minutes"] == 0][-1]
@@ -106,12 +111,17 @@ def generation() -> str:
             k: min(row["at"][n][k] for row in group)
             for k in ("precision", "recall", "coverage", "class_agreement")
         }
-        share = f"{low['precision']:.2f} | {low['recall']:.2f} | {low['coverage']:.2f} | {100 * low['class_agreement']:.1f} %"
+        share = (
+            f"{low['precision']:.2f} | {low['recall']:.2f} | {low['coverage']:.2f} |"
+            f" {100 * low['class_agreement']:.1f} %"
+        )
         return f"{distance(group):.1f} | {share}"
 
     lines = [
-        "| contender (training seeds) | Fréchet | precision | recall | coverage | class read right | samples/s | "
-        "training images/s | memory |",
+        (
+            "| contender (training seeds) | Fréchet | precision | recall | coverage | class read"
+            " right | samples/s | training images/s | memory |"
+        ),
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, group in sorted(groups.items(), key=lambda item: distance(item[1])):
@@ -120,7 +130,8 @@ def generation() -> str:
         )
         memory = max(row["peak_memory_mb"] for row in group) / 1000
         lines.append(
-            f"| {name} ({len(group)}) | {cells(group)} | {samples:,.0f} | {images:,.0f} | {memory:.1f} GB |"
+            f"| {name} ({len(group)}) | {cells(group)} | {samples:,.0f} | {images:,.0f} |"
+            f" {memory:.1f} GB |"
         )
     lines.append(f"| *real test images* | {cells([real])} | | | |")
     recipe = next(
@@ -128,9 +139,11 @@ def generation() -> str:
     )
     lines += [
         "",
-        f"{minutes:g} minutes of training each on {real['environment']['cores']} processor cores; the first {n} "
-        'images of each; of several training seeds the worst of each figure. The network of "diffusers plain" has '
-        f"{recipe / 1e6:.2f} M weights.",
+        (
+            f"{minutes:g} minutes of training each on {real['environment']['cores']} processor"
+            f" cores; the first {n} images of each; of several training seeds the worst of each"
+            f' figure. The network of "diffusers plain" has {recipe / 1e6:.2f} M weights.'
+        ),
     ]
     return "\n".join(lines)
 
@@ -153,7 +166,10 @@ def fusion() -> str:
         "linear regression": "logistic regression or ridge",
     }
     lines = [
-        f"| records (unseen, classes) | chosen | read right | over {' | over '.join(rivals.values())} |",
+        (
+            "| records (unseen, classes) | chosen | read right | over"
+            f" {' | over '.join(rivals.values())} |"
+        ),
         "|---|---|---|---|---|---|---|",
     ]
     read = {
@@ -171,8 +187,11 @@ def fusion() -> str:
         [
             *lines,
             "",
-            "Balanced accuracy and its points, of a number hundredths of its standard deviation; 95 % "
-            "intervals, paired, over groups. Every row is read once, by models of the other folds.",
+            (
+                "Balanced accuracy and its points, of a number hundredths of its standard"
+                " deviation; 95 % intervals, paired, over groups. Every row is read once, by models"
+                " of the other folds."
+            ),
         ]
     )
 
@@ -189,8 +208,11 @@ def translation() -> str:
     trained = [r for r in rows.values() if "seconds_training" in r][-1]
     lines += [
         "",
-        f"{row['held_out_pairs']} held-out pairs of {row['held_out_emoji']} emoji at {row['pixels']} pixels, "
-        f"{trained['seconds_training']:.0f} seconds of training on {trained['threads']} processor core.",
+        (
+            f"{row['held_out_pairs']} held-out pairs of {row['held_out_emoji']} emoji at"
+            f" {row['pixels']} pixels, {trained['seconds_training']:.0f} seconds of training on"
+            f" {trained['threads']} processor core."
+        ),
     ]
     return "\n".join(lines)
 
@@ -204,22 +226,28 @@ def alignment() -> str:
         return f"{gain:+.1f} ({low:+.1f} to {high:+.1f})"
 
     lines = [
-        "| from, to (queries, pool) | recall at 1 | at 5 | median rank | recall at 1 over the better closed form | mean "
-        "reciprocal rank over it, in hundredths |",
+        (
+            "| from, to (queries, pool) | recall at 1 | at 5 | median rank | recall at 1 over the"
+            " better closed form | mean reciprocal rank over it, in hundredths |"
+        ),
         "|---|---|---|---|---|---|",
     ]
     for name, one in row["pairs"].items():
         ours = one["ours"]
         gains = f"{cell(one, 'recall@1')} | {cell(one, 'mean_reciprocal_rank')}"
         lines.append(
-            f"| {name} ({one['queries']}, {one['pool']:.0f}) | {percent(ours['recall@1'])} "
-            f"| {100 * ours['recall@5']['value']:.1f} % | {ours['median_rank']['value']:.0f} | {gains} |"
+            f"| {name} ({one['queries']}, {one['pool']:.0f}) | {percent(ours['recall@1'])} |"
+            f" {100 * ours['recall@5']['value']:.1f} % | {ours['median_rank']['value']:.0f} |"
+            f" {gains} |"
         )
     return "\n".join(
         [
             *lines,
             "",
-            f"Chance is {100 / row['pairs']['image to caption']['pool']:.0f} % in the larger pools.",
+            (
+                f"Chance is {100 / row['pairs']['image to caption']['pool']:.0f} % in the larger"
+                " pools."
+            ),
         ]
     )
 
@@ -229,13 +257,17 @@ def search() -> str:
     rows = {k: v for k, v in record.latest("search", "contender").items() if v["rows"] == 1_000_000}
     graph = rows["hnswlib"]["resident_mb"]
     lines = [
-        "| | recall at 10 | 95th percentile | queries/s | written and indexed | resident | of hnswlib's | on disk |",
+        (
+            "| | recall at 10 | 95th percentile | queries/s | written and indexed | resident | of"
+            " hnswlib's | on disk |"
+        ),
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, row in rows.items():
         lines.append(
-            f"| {name} ({row['setting']}) | {row['recall_at_10']:.3f} | {row['p95_ms']:.1f} ms | {row['queries_per_s']:.0f} "
-            f"| {row['total_s']:.0f} s | {row['resident_mb']:,} MB | {row['resident_mb'] / graph:.2f} | {row['disk_mb']:,} MB |"
+            f"| {name} ({row['setting']}) | {row['recall_at_10']:.3f} | {row['p95_ms']:.1f} ms |"
+            f" {row['queries_per_s']:.0f} | {row['total_s']:.0f} s | {row['resident_mb']:,} MB |"
+            f" {row['resident_mb'] / graph:.2f} | {row['disk_mb']:,} MB |"
         )
     return "\n".join(lines)
 
@@ -243,8 +275,10 @@ def search() -> str:
 def embedding() -> str:
     """Ours against the plain loop and against the bare forward pass."""
     lines = [
-        "| what is read | items/s | times the plain loop | times sentence-transformers | share of the bare forward pass | "
-        "second call, times the first |",
+        (
+            "| what is read | items/s | times the plain loop | times sentence-transformers | share"
+            " of the bare forward pass | second call, times the first |"
+        ),
         "|---|---|---|---|---|---|",
     ]
     for name, row in record.latest("embedding", "set").items():
@@ -254,8 +288,9 @@ def embedding() -> str:
             else ""
         )
         lines.append(
-            f"| {EMBEDDED[name]}, {row['items']} files | {row['gobelin_per_second']:.0f} | {row['times_naive']:.1f} | {other} "
-            f"| {row['share_of_bare']:.2f} | {row['again_times']:.0f} |"
+            f"| {EMBEDDED[name]}, {row['items']} files | {row['gobelin_per_second']:.0f} |"
+            f" {row['times_naive']:.1f} | {other} | {row['share_of_bare']:.2f} |"
+            f" {row['again_times']:.0f} |"
         )
     return "\n".join(lines)
 
@@ -277,10 +312,10 @@ def missing() -> str:
         rival = row["best_rival"]
         gain = row["gain_over"][rival]
         lines.append(
-            f"| {row['sample']}, {row['field'] or 'all fields'} | {100 * row['missing_share']:.0f} % "
-            f"| {100 * row['balanced_accuracy']['ours']['value']:.1f} % "
-            f"| {rival} {100 * row['balanced_accuracy'][rival]['value']:.1f} % "
-            f"| {100 * gain['value']:+.1f} ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}) |"
+            f"| {row['sample']}, {row['field'] or 'all fields'} | {100 * row['missing_share']:.0f}"
+            f" % | {100 * row['balanced_accuracy']['ours']['value']:.1f} % | {rival}"
+            f" {100 * row['balanced_accuracy'][rival]['value']:.1f} % | {100 * gain['value']:+.1f}"
+            f" ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}) |"
         )
     return "\n".join(lines)
 
@@ -302,16 +337,18 @@ def metrics() -> str:
         )
         difference = "" if row["tool"] == "gobelin" else f"{row['difference']:.0e}"
         lines.append(
-            f"| {name}{shape}: {row['tool']} | {row['seconds']:.1f} | {row['times_gobelin']:.1f} | {row['peak_mb']:,.0f} "
-            f"| {difference} |"
+            f"| {name}{shape}: {row['tool']} | {row['seconds']:.1f} | {row['times_gobelin']:.1f} |"
+            f" {row['peak_mb']:,.0f} | {difference} |"
         )
     row = rows[-1]
     return "\n".join(
         [
             *lines,
             "",
-            f"{row['rows']:,} real and {row['rows']:,} made rows of {row['width']:,} features on "
-            f"{row['environment']['cores']} processor cores; memory beside the features.",
+            (
+                f"{row['rows']:,} real and {row['rows']:,} made rows of {row['width']:,} features"
+                f" on {row['environment']['cores']} processor cores; memory beside the features."
+            ),
         ]
     )
 
@@ -333,8 +370,10 @@ def copying() -> str:
         return f"{100 * figure[0]:.0f} % ({100 * figure[1]:.0f} to {100 * figure[2]:.0f})"
 
     lines = [
-        f"| real images (trained on, held out) | {' | '.join(kinds)} | healthy images called copies | a tenth of copies: "
-        "called copying | healthy sets: called copying |",
+        (
+            f"| real images (trained on, held out) | {' | '.join(kinds)} | healthy images called"
+            " copies | a tenth of copies: called copying | healthy sets: called copying |"
+        ),
         "|---|" + "---|" * (len(kinds) + 3),
     ]
     for name, row in rows.items():
@@ -349,7 +388,8 @@ def copying() -> str:
                 )
             ]
             lines.append(
-                f"| {name} ({row['train']:,}, {row['holdout']}), {row['pixels']} px | {' | '.join(cells)} |"
+                f"| {name} ({row['train']:,}, {row['holdout']}), {row['pixels']} px |"
+                f" {' | '.join(cells)} |"
             )
     lines += [
         "",
@@ -374,7 +414,10 @@ def verdicts() -> str:
         return f"{100 * gain['value']:+.1f} ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})"
 
     lines = [
-        "| study (test units) | arm | verdict | over its baseline, points | over the best rival, points |",
+        (
+            "| study (test units) | arm | verdict | over its baseline, points | over the best"
+            " rival, points |"
+        ),
         "|---|---|---|---|---|",
     ]
     for name, row in record.latest("verdicts", "study").items():
@@ -390,7 +433,10 @@ def verdicts() -> str:
                     (k for k in own if k not in (base, "real")),
                     key=lambda k, own=own: own[k]["value"],
                 )
-                what = f"{name.removeprefix('confirm: ')} ({own[base]['n']:,}) | {arm} | {verdict['word']}"
+                what = (
+                    f"{name.removeprefix('confirm: ')} ({own[base]['n']:,}) | {arm} |"
+                    f" {verdict['word']}"
+                )
                 lines.append(
                     f"| {what} | {points(own[base])}, {base} | {points(own[rival])}, {rival} |"
                 )
@@ -407,8 +453,11 @@ def curate() -> str:
         return f"{100 * figure[0]:+.1f} ({100 * figure[1]:+.1f} to {100 * figure[2]:+.1f})"
 
     lines = [
-        "| training rows | wrong labels planted | flagged, of these wrong | wrong ones flagged | by a cross-fitted logistic "
-        "regression | wrong labels left | validation rows read right, curated over raw, points |",
+        (
+            "| training rows | wrong labels planted | flagged, of these wrong | wrong ones flagged"
+            " | by a cross-fitted logistic regression | wrong labels left | validation rows read"
+            " right, curated over raw, points |"
+        ),
         "|---|---|---|---|---|---|---|",
     ]
     for row in record.latest("curate", "cell").values():
@@ -428,7 +477,10 @@ def curate() -> str:
 def verdict() -> str:
     """Heads of a whole study, together and one at a time."""
     lines = [
-        "| 910 heads | together | one at a time | times faster | processor time alone | largest difference of a probability |",
+        (
+            "| 910 heads | together | one at a time | times faster | processor time alone | largest"
+            " difference of a probability |"
+        ),
         "|---|---|---|---|---|---|",
     ]
     rows = {

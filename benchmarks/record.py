@@ -1,4 +1,5 @@
-"""One line a contender or a cell: its name, figures with units in the key, versions, machine, date, command."""
+"""One line a contender or a cell: its name, figures with units in the key, versions, machine, date,
+command."""
 
 from __future__ import annotations
 

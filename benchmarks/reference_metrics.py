@@ -1,4 +1,5 @@
-"""The published tools that features can be given to: prdc, torch-fidelity, torchmetrics, scipy's matrix square root."""
+"""The published tools that features can be given to: prdc, torch-fidelity, torchmetrics, scipy's
+matrix square root."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ class Anything(types.ModuleType):
 
 
 def fidelity(part: str) -> Any:
-    """The module torch_fidelity.metric_PART (fid, kid, prc), with an empty stand-in for torchvision while it is imported."""
+    """The module torch_fidelity.metric_PART (fid, kid, prc), with an empty stand-in for torchvision
+    while it is imported."""
     before = {name: sys.modules.get(name) for name in STANDS_FOR}
     sys.modules.update({name: Anything(name) for name in STANDS_FOR})
     try:

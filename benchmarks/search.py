@@ -1,18 +1,20 @@
-"""Search among a million vectors of 256 numbers: the kept table of `gobelin.embedding.index` beside FAISS and hnswlib.
+"""Search among a million vectors of 256 numbers: the kept table of `gobelin.embedding.index` beside
+FAISS and hnswlib.
 
 python benchmarks/search.py --folder DIR [--rows 1000000] [--only NAME,...] [--prepare]
 
-Vectors: the sentence encoder's features of all OpenMoji names and Tux Paint captions in its languages (61,237 texts), centred,
-turned at random and cut to 256 numbers. A row is a point on the line between a text and one of its 20 nearest ones, with
-Gaussian noise of length 0.4 added, so that a query's neighbours are as far away as those of a real text are: `neighbour_ratio`
-is the median over queries of the distance to the tenth neighbour over that to a random row, for rows and for the texts.
-1,000 queries are drawn in the same way and stand in no table; 200 more are for tuning.
+Vectors: the sentence encoder's features of all OpenMoji names and Tux Paint captions in its
+languages (61,237 texts), centred, turned at random and cut to 256 numbers. A row is a point on the
+line between a text and one of its 20 nearest ones, with Gaussian noise of length 0.4 added, so that
+a query's neighbours are as far away as those of a real text are: `neighbour_ratio` is the median
+over queries of the distance to the tenth neighbour over that to a random row, for rows and for the
+texts. 1,000 queries are drawn in the same way and stand in no table; 200 more are for tuning.
 
-Every contender writes and searches in processes of its own. The rivals take their first setting that finds 99 % on the tuning
-queries; ours has the library's own. Rivals search with one thread and build with all; Lance has its own threads. Times are of
-one query after another; resident memory is that of the process that opened and searched, nothing else loaded. `--prepare`
-makes vectors and exact neighbours alone, which aren't timed.
-"""
+Every contender writes and searches in processes of its own. The rivals take their first setting
+that finds 99 % on the tuning queries; ours has the library's own. Rivals search with one thread and
+build with all; Lance has its own threads. Times are of one query after another; resident memory is
+that of the process that opened and searched, nothing else loaded. `--prepare` makes vectors and
+exact neighbours alone, which aren't timed."""
 
 from __future__ import annotations
 

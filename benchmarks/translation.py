@@ -1,13 +1,15 @@
-"""One vendor's emoji into another's: `translate` against copying the source and against the nearest training pair's target.
+"""One vendor's emoji into another's: `translate` against copying the source and against the nearest
+training pair's target.
 
-npm install --prefix vendors emoji-datasource-google emoji-datasource-twitter
-python benchmarks/translation.py [--minutes 4] [--folder vendors] [--size 32] [--threads 0] [--sheet FILE.png]
+npm install --prefix vendors emoji-datasource-google emoji-datasource-twitter python
+benchmarks/translation.py [--minutes 4] [--folder vendors] [--size 32] [--threads 0] [--sheet
+FILE.png]
 
-Held-out emoji are never seen in training, in no skin tone and of no person: held out by skin tone alone, the nearest training
-pair is often the same emoji of another person (15.3 dB), and retrieval wins. PSNR and SSIM of pixels, and the distance in the
-features of a small net that was trained to name the categories of training targets. Differences are paired, their intervals
-over emoji (variants of one emoji are dependent).
-"""
+Held-out emoji are never seen in training, in no skin tone and of no person: held out by skin tone
+alone, the nearest training pair is often the same emoji of another person (15.3 dB), and retrieval
+wins. PSNR and SSIM of pixels, and the distance in the features of a small net that was trained to
+name the categories of training targets. Differences are paired, their intervals over emoji
+(variants of one emoji are dependent)."""
 
 from __future__ import annotations
 
@@ -145,7 +147,8 @@ def nearest(source: np.ndarray, target: np.ndarray, asked: np.ndarray) -> np.nda
 def feature_net(
     images: np.ndarray, labels: np.ndarray, unseen: np.ndarray, truth: np.ndarray, steps: int = 400
 ) -> tuple[Reader, float]:
-    """A net that names categories, trained from a fixed seed with every category equally often; and its balanced accuracy."""
+    """A net that names categories, trained from a fixed seed with every category equally often; and
+    its balanced accuracy."""
     rng, seed = (
         numpy_generator(0, "translation", "features"),
         generator(0, "translation", "features"),

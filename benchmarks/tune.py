@@ -1,11 +1,12 @@
-"""Does training the image encoder on help? Fashion-MNIST, a few rows: untouched, low-rank changes, every weight.
+"""Does training the image encoder on help? Fashion-MNIST, a few rows: untouched, low-rank changes,
+every weight.
 
     python benchmarks/tune.py --encoder convolution --minutes 0.5
 
-The training rows, and they alone, are given to `tuned`; the linear fusion is then fitted on the features of every kind of
-encoder, and all are scored on the same rows, seen by none of them. `kept` says what the rows held back decided; the score is
-that of the tuned encoder all the same, so that a wrong decision shows.
-"""
+The training rows, and they alone, are given to `tuned`; the linear fusion is then fitted on the
+features of every kind of encoder, and all are scored on the same rows, seen by none of them. `kept`
+says what the rows held back decided; the score is that of the tuned encoder all the same, so that a
+wrong decision shows."""
 
 from __future__ import annotations
 

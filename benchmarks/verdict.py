@@ -1,15 +1,18 @@
-"""All heads of a verdict's study as one batched computation against the same study one head at a time, in plain torch.
+"""All heads of a verdict's study as one batched computation against the same study one head at a
+time, in plain torch.
 
 python benchmarks/verdict.py [--resamples 5] [--sample 1] [--threads 0] [--hidden 0 64]
 
-The study: 7 arms (real rows; six with added ones) in 5 resamples of 1,500 training rows; tuning over 2 ratios, 2 mixes and 2
-decays (real rows: 8 decays) with 2 seeds; then 10 seeds of each arm at what tuning chose by validation loss. Three fields of
-160, 160 and 12 components, 9 classes, 30 % of the cells missing. One at a time is written here with torch's modules, autograd,
-Adam and cosine, and shares nothing with `gobelin.networks` but the random streams. `--sample k` trains every k-th head of it.
+The study: 7 arms (real rows; six with added ones) in 5 resamples of 1,500 training rows; tuning
+over 2 ratios, 2 mixes and 2 decays (real rows: 8 decays) with 2 seeds; then 10 seeds of each arm at
+what tuning chose by validation loss. Three fields of 160, 160 and 12 components, 9 classes, 30 % of
+the cells missing. One at a time is written here with torch's modules, autograd, Adam and cosine,
+and shares nothing with `gobelin.networks` but the random streams. `--sample k` trains every k-th
+head of it.
 
-Both ways run in turns, a resample each; one at a time has one thread or all, whichever is faster on a first head. Seconds are
-of training alone (of a sample, scaled); times_faster is of the clock, median and range over resamples.
-"""
+Both ways run in turns, a resample each; one at a time has one thread or all, whichever is faster on
+a first head. Seconds are of training alone (of a sample, scaled); times_faster is of the clock,
+median and range over resamples."""
 
 from __future__ import annotations
 
@@ -67,8 +70,8 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Study:
-    """One resample. features [N, K_f], present [N, F], answers [N]: the real rows, then each arm's added ones; then as many
-    validation rows as real ones."""
+    """One resample. features [N, K_f], present [N, F], answers [N]: the real rows, then each arm's
+    added ones; then as many validation rows as real ones."""
 
     features: list[torch.Tensor]
     present: torch.Tensor
@@ -78,7 +81,8 @@ class Study:
 
     @staticmethod
     def drawn(resample: int) -> Study:
-        """A linear answer with noise; an added row is a real one that is moved, its missing cells kept."""
+        """A linear answer with noise; an added row is a real one that is moved, its missing cells
+        kept."""
         rng = numpy_generator(resample, "verdict")
         first = [rng.normal(size=(2 * REAL, k)) * np.geomspace(1, 0.1, k) for k in WIDTHS]
         maps = [rng.normal(size=(k, CLASSES)) for k in WIDTHS]
@@ -202,7 +206,8 @@ def together(
 
 
 def tuned(study: Study, heads: Sequence[dict[str, torch.Tensor]]) -> list[Job]:
-    """The last trainings: every arm at its choice with the smallest validation loss, means over the tuning seeds."""
+    """The last trainings: every arm at its choice with the smallest validation loss, means over the
+    tuning seeds."""
     losses: dict[tuple[int, Choice], list[float]] = {}
     for (arm, choice, _), head in zip(study.tuning(), heads, strict=True):
         losses.setdefault((arm, choice), []).append(study.loss(head))

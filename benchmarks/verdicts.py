@@ -1,12 +1,12 @@
-"""Studies of the whole loop on real records: did made images help? The plan of every confirming study stands here, fixed
-before its test rows were touched.
+"""Studies of the whole loop on real records: did made images help? The plan of every confirming
+study stands here, fixed before its test rows were touched.
 
 python benchmarks/verdicts.py [--study NAME] [--draw N] [--folder FOLDER]
 
-`explore` studies were used to look for a set where made images help beyond the best rival. They see rows of the first half of
-Fashion-MNIST's training rows, or of the digits, alone; the confirming ones see rows of the second half, once. OpenMoji and Tux
-Paint come as they are. Every study that was run is a line of the results and stands in docs/log.md.
-"""
+`explore` studies were used to look for a set where made images help beyond the best rival. They see
+rows of the first half of Fashion-MNIST's training rows, or of the digits, alone; the confirming
+ones see rows of the second half, once. OpenMoji and Tux Paint come as they are. Every study that
+was run is a line of the results and stands in docs/log.md."""
 
 from __future__ import annotations
 
@@ -86,10 +86,11 @@ FEW: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Plan:
-    """sample: a sample set as it comes, or `fashion` by `counts`: rows of every class, in the order of its classes, scarce ones
-    few. settings: over those of the sample and FIXED. words: with a coarse word beside each image (`KINDS`), missing in three
-    rows of ten and wrong in one of ten. halved: explored on one half of the rows and confirmed on the other. draw: of rows
-    and of every seed. purpose: explore, or confirm what is `expected`."""
+    """sample: a sample set as it comes, or `fashion` by `counts`: rows of every class, in the order
+    of its classes, scarce ones few. settings: over those of the sample and FIXED. words: with a
+    coarse word beside each image (`KINDS`), missing in three rows of ten and wrong in one of ten.
+    halved: explored on one half of the rows and confirmed on the other. draw: of rows and of every
+    seed. purpose: explore, or confirm what is `expected`."""
 
     sample: str
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -216,7 +217,8 @@ def half(rows: int, confirming: bool) -> np.ndarray:
 
 
 def clothes(counts: tuple[int, ...], draw: int, confirming: bool, words: bool) -> Dataset:
-    """Fashion-MNIST with so many rows of each class, from the half of its training rows that this purpose may see."""
+    """Fashion-MNIST with so many rows of each class, from the half of its training rows that this
+    purpose may see."""
     images, labels = fashion.load("train")
     own = half(len(labels), confirming)
     order = own[np.random.default_rng(draw).permutation(len(own))]

@@ -1,4 +1,5 @@
-"""Planted images for the tests of generators, and how to ask for them: discs whose colour class and vector say."""
+"""Planted images for the tests of generators, and how to ask for them: discs whose colour class and
+vector say."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ def planted(
     away: float = 0.1,
     radius: float = 0.3,
 ) -> ImageRows:
-    """Discs of random place on white: class 0 red, vector e_0; class 1 blue, vector e_1; a third lack each part."""
+    """Discs of random place on white: class 0 red, vector e_0; class 1 blue, vector e_1; a third
+    lack each part."""
     rng = np.random.default_rng(0)
     target = rng.integers(0, 2, n)
     y, x = np.mgrid[:height, :width]

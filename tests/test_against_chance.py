@@ -1,4 +1,5 @@
-"""A score that chance may explain says so. Oracles: planted noise and planted signal, and how often noise may go unsaid."""
+"""A score that chance may explain says so. Oracles: planted noise and planted signal, and how often
+noise may go unsaid."""
 
 from __future__ import annotations
 
@@ -58,7 +59,8 @@ def headline(truth: np.ndarray, said: np.ndarray) -> Finding:
 
 
 def test_noise_is_called_noise_and_a_signal_is_not() -> None:
-    """The bound is one of 97.5 %: of 200 studies of pure noise at most 2.5 % may go unsaid, and ten chance more."""
+    """The bound is one of 97.5 %: of 200 studies of pure noise at most 2.5 % may go unsaid, and ten
+    chance more."""
     rng, silent = np.random.default_rng(0), 0
     for _ in range(200):
         found = headline(rng.integers(0, 2, 80), rng.random(80))

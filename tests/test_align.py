@@ -1,4 +1,5 @@
-"""The shared space against a planted latent, scipy's generalised eigenproblem, scikit-learn's CCA and a ridge baseline."""
+"""The shared space against a planted latent, scipy's generalised eigenproblem, scikit-learn's CCA
+and a ridge baseline."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ LATENT = 8
 def planted(
     n: int, noise: float = 0.7, missing: float = 0.0, seed: int = 0, extra: int = 0
 ) -> Embeddings:
-    """Three fields that are linear maps of one latent, with noise and cells missing; `extra` columns of a field that isn't."""
+    """Three fields that are linear maps of one latent, with noise and cells missing; `extra`
+    columns of a field that isn't."""
     fixed, rng = np.random.default_rng(99), np.random.default_rng(seed)
     latent = rng.normal(size=(n, LATENT))
     features = {
@@ -56,7 +58,8 @@ def names(x: Embeddings) -> list[str]:
 
 
 def recall_at_1(left: np.ndarray, right: np.ndarray) -> float:
-    """A second implementation, row by row: the share of left rows whose own right row has the largest cosine."""
+    """A second implementation, row by row: the share of left rows whose own right row has the
+    largest cosine."""
     hits = 0
     for k, query in enumerate(left):
         cosines = [float(query @ r) / (np.linalg.norm(query) * np.linalg.norm(r)) for r in right]
@@ -112,7 +115,8 @@ def test_fields_that_share_nothing_are_found_by_chance_alone(runtime: Runtime) -
 def test_closed_form_is_the_generalised_eigenproblem(
     fields: tuple[str, ...], shrinkage: float, runtime: Runtime
 ) -> None:
-    """A v = (1 + s) B v, A the covariances of all fields, B their blocks on the diagonal plus the ridge."""
+    """A v = (1 + s) B v, A the covariances of all fields, B their blocks on the diagonal plus the
+    ridge."""
     train = planted(400).keep(fields)
     width = 5
     found = Align(
@@ -297,7 +301,8 @@ def test_groups_are_held_back_together(runtime: Runtime, monkeypatch: pytest.Mon
 
 
 def test_rows_with_one_field_only(runtime: Runtime) -> None:
-    """No pair of fields ever stands in one row: nothing is shared, nothing breaks, and a field still finds its own kind."""
+    """No pair of fields ever stands in one row: nothing is shared, nothing breaks, and a field
+    still finds its own kind."""
     train = planted(90)
     one = np.eye(3, dtype=bool)[np.arange(90) % 3]
     train = Embeddings(
@@ -345,7 +350,8 @@ def test_rows_of_ones_own_group_are_not_counted_as_wrong() -> None:
 
 
 def curved(n: int, seed: int) -> Embeddings:
-    """Two fields of one hidden angle: no linear map of the one says anything of the other (cosines of k and 2 k angles)."""
+    """Two fields of one hidden angle: no linear map of the one says anything of the other (cosines
+    of k and 2 k angles)."""
     rng, fixed = np.random.default_rng(seed), np.random.default_rng(7)
     angle = rng.uniform(0, 2 * np.pi, n)
     a = np.stack([np.cos(angle), np.sin(angle)], 1) @ fixed.normal(size=(2, 12))
@@ -382,7 +388,8 @@ class Names:
 
 
 def test_a_bridge_is_the_mixture_of_the_names(runtime: Runtime) -> None:
-    """Written out for one row: the unit sum of the image's own vector and of the vector of the mixed names."""
+    """Written out for one row: the unit sum of the image's own vector and of the vector of the
+    mixed names."""
     train = planted(200)
     plain = Align(width=8, steps=0).fit(train, names(train), runtime)
     bridge = align.Bridge("image", "text", Names.weight, Names.bias, Names.words)

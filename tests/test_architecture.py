@@ -1,4 +1,5 @@
-"""The shape of the project: who may import whom, one door for each heavy dependency, one new file for a new component."""
+"""The shape of the project: who may import whom, one door for each heavy dependency, one new file
+for a new component."""
 
 from __future__ import annotations
 
@@ -171,13 +172,17 @@ def test_names_that_say_nothing_are_not_there() -> None:
 
 
 def test_importing_the_package_loads_no_torch() -> None:
-    code = "import sys, gobelin; print(any(m.split('.')[0] in ('torch', 'numpy', 'pyarrow') for m in sys.modules))"
+    code = (
+        "import sys, gobelin; print(any(m.split('.')[0] in ('torch', 'numpy', 'pyarrow') for m in"
+        " sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
 
 NEW = {
-    "augmentation/rivals/twice.py": '''
+    "augmentation/rivals/twice.py": (
+        '''
 """Every real row twice."""
 from dataclasses import dataclass
 import numpy as np
@@ -191,8 +196,10 @@ class Twice:
         ids = [f"twice-{i}" for i in train.ids]
         added = made_rows(train, {}, ids, "view", [{"rule": "twice"}] * len(ids))
         return Arm("twice", train.join(added), np.ones(2 * len(train), np.float32))
-''',
-    "embedding/encoders/length.py": '''
+'''
+    ),
+    "embedding/encoders/length.py": (
+        '''
 """The length of a text, nothing else."""
 from dataclasses import dataclass
 from typing import ClassVar
@@ -208,18 +215,22 @@ class Length:
     @staticmethod
     def bid(sample: Sample) -> None:
         return None
-''',
+'''
+    ),
     "quality/metrics/zero.py": '"""Measures nothing."""\nclass Zero:\n    pass\n',
     "privacy/audits/silence.py": '"""Says nothing."""\nclass Silence:\n    pass\n',
     "prediction/fusion/nothing.py": '"""Fuses nothing."""\nclass Nothing:\n    pass\n',
     "generation/generators/grey_noise.py": '"""Grey noise."""\nclass GreyNoise:\n    pass\n',
-    "data/readers/ini.py": '"""Reads nothing."""\nclass Ini:\n    def claims(self, path):\n        return False\n',
+    "data/readers/ini.py": (
+        '"""Reads nothing."""\nclass Ini:\n    def claims(self, path):\n        return False\n'
+    ),
     "data/samples/empty.py": '"""No data."""\nclass Empty:\n    pass\n',
 }
 
 
 def test_one_new_file_adds_a_component(tmp_path: Path) -> None:
-    """In a copy of the package with one file more in each slot, and no line edited, each is listed and found by its name."""
+    """In a copy of the package with one file more in each slot, and no line edited, each is listed
+    and found by its name."""
     shutil.copytree(SOURCE, tmp_path / "gobelin", ignore=shutil.ignore_patterns("__pycache__"))
     for name, text in NEW.items():
         (tmp_path / "gobelin" / name).write_text(text, encoding="utf-8")

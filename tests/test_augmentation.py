@@ -1,5 +1,5 @@
-"""Made rows take all but their image from a training row, and stay out of validation and test whoever tries to bring them in.
-Oracle: the files of a small run, read back by other means."""
+"""Made rows take all but their image from a training row, and stay out of validation and test
+whoever tries to bring them in. Oracle: the files of a small run, read back by other means."""
 
 from __future__ import annotations
 
@@ -489,7 +489,8 @@ def test_6_no_form_of_a_json_line_lets_them_in(
 def test_7_a_finished_run_is_not_judged_on_made_rows(
     bench: Workbench, exported: Path, tmp_path: Path
 ) -> None:
-    """`evaluate` takes no other rows; another data set in the run's place is refused; `predict` judges nothing."""
+    """`evaluate` takes no other rows; another data set in the run's place is refused; `predict`
+    judges nothing."""
     copy = tmp_path / "run"
     shutil.copytree(bench.folder, copy)
     before = {p: p.read_bytes() for p in copy.glob("*.jsonl")}
@@ -524,7 +525,8 @@ def test_8_an_edited_run_folder_is_refused(stage: str, bench: Workbench, tmp_pat
 
 
 def test_8b_another_split_is_another_run(bench: Workbench, tmp_path: Path) -> None:
-    """Editing the seed in settings.json moves rows between the parts: nothing that was trained before is used again."""
+    """Editing the seed in settings.json moves rows between the parts: nothing that was trained
+    before is used again."""
     copy = tmp_path / "run"
     shutil.copytree(bench.folder, copy)
     said = json.loads((copy / "settings.json").read_text())
@@ -551,7 +553,8 @@ def unmarked(data: bytes) -> bytes:
 def test_9_renamed_columns_don_t_hide_a_lineage(
     marks: bool, split: bool, exported: Path, tmp_path: Path
 ) -> None:
-    """Not even with the marks gone from the images, whether the split is drawn anew or says that made rows are tested."""
+    """Not even with the marks gone from the images, whether the split is drawn anew or says that
+    made rows are tested."""
     table = pq.read_table(exported)
     images = table["image"].to_pylist()
     table = table.drop_columns(["image"]).append_column(
@@ -575,7 +578,8 @@ def test_9_renamed_columns_don_t_hide_a_lineage(
 
 
 def test_10_no_copied_id_lets_them_in(exported: Path, bench: Workbench, tmp_path: Path) -> None:
-    """A made row that takes a real row's id and place, with every column of its own gone; and one that only shares the id."""
+    """A made row that takes a real row's id and place, with every column of its own gone; and one
+    that only shares the id."""
     table = pq.read_table(exported)
     real, made = real_rows(table, "real"), real_rows(table, "generated").slice(0, 3)
     own = [ORIGIN, LINEAGE, "gobelin_id", "id"]
@@ -658,8 +662,9 @@ def test_13_joined_to_other_rows_by_what_both_have(
 def test_14_what_nothing_tells_any_more_is_admitted(
     source: Path, bench: Workbench, tmp_path: Path
 ) -> None:
-    """Saved anew and without a lineage a made image is an image like any other. Where it is nearly one of another part, `check`
-    counts it; where it isn't, nothing does, and the documentation says so."""
+    """Saved anew and without a lineage a made image is an image like any other. Where it is nearly
+    one of another part, `check` counts it; where it isn't, nothing does, and the documentation says
+    so."""
     path, made = with_made(source, bench, tmp_path, count=2)
     for one in made:
         one.write_bytes(unmarked(one.read_bytes()))
@@ -681,8 +686,8 @@ def test_14_what_nothing_tells_any_more_is_admitted(
         (Path(__file__).parents[1] / "docs" / "design.md").read_text(encoding="utf-8").split()
     )
     assert (
-        "A made image that was saved anew without its marks and its lineage is an image like any other"
-        in said
+        "A made image that was saved anew without its marks and its lineage is an image like any"
+        " other" in said
     )
 
 

@@ -30,7 +30,8 @@ def product(missing: float) -> tuple[Embeddings, Target]:
 
 
 def test_it_is_the_pool_of_its_parts(runtime: Runtime) -> None:
-    """The linear head of the same settings, and boosting by scikit-learn itself on the fields with nan."""
+    """The linear head of the same settings, and boosting by scikit-learn itself on the fields with
+    nan."""
     x, target = product(0.3)
     (blend,) = catalog.build("fusion", "blend", {"steps": 60, "share": 0.25}).fit(
         x, target, [JOB], TRAIN, runtime, silent
@@ -67,9 +68,11 @@ def test_a_number_is_the_mean_of_both(runtime: Runtime) -> None:
     x, _ = product(0.0)
     number = Target("y", "number", x.features["a"][:, 0].astype(float))
     fit = {
-        s: catalog.build("fusion", "blend", {"steps": 60, "share": s}).fit(
-            x, number, [JOB], TRAIN, runtime, silent
-        )[0]
+        s: (
+            catalog.build("fusion", "blend", {"steps": 60, "share": s}).fit(
+                x, number, [JOB], TRAIN, runtime, silent
+            )[0]
+        )
         for s in (0.0, 0.3, 1.0)
     }
     linear, mixed, trees = (fit[s].scores(x) for s in (0.0, 0.3, 1.0))

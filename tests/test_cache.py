@@ -1,5 +1,6 @@
-"""Features by content, and what a file hashed to. Oracles: the arrays that were put in, an encoder that counts what it hashes,
-and a file that is changed behind the cache's back in every way that its times could hide."""
+"""Features by content, and what a file hashed to. Oracles: the arrays that were put in, an encoder
+that counts what it hashes, and a file that is changed behind the cache's back in every way that its
+times could hide."""
 
 from __future__ import annotations
 
@@ -62,7 +63,8 @@ def files(root: Path, count: int = 3) -> list[str]:
 
 
 def sums(root: Path, names: list[str]) -> tuple[list[list[float]], list[str]]:
-    """Features by a fresh reader on the cache beside `root`, and the files that were hashed for them."""
+    """Features by a fresh reader on the cache beside `root`, and the files that were hashed for
+    them."""
     encoder = Sums()
     found = Reader(SCHEMA, {"f": encoder}, root.parent / "cache").embed(
         Dataset(pa.table({"file": names}), root)

@@ -1,11 +1,12 @@
-"""Is the protocol honest? Studies with a planted truth: coverage, false 'helped', power; and protocols that are broken.
+"""Is the protocol honest? Studies with a planted truth: coverage, false 'helped', power; and
+protocols that are broken.
 
-A row is right when a latent normal score is above 0. The score is the sum of what the row's unit, the row, the training
-resample, the generator run and the run of initialisation bring, all normal with total variance known, so the true
-accuracy of each arm is a normal probability and the truth of every study is exact. One line of a table is one `Cell`.
-A cell fails where the exact 99.9 % binomial interval of its rate excludes what was promised. `python -m` this file for
-the tables. Real training in the place of the latent score: benchmarks.
-"""
+A row is right when a latent normal score is above 0. The score is the sum of what the row's unit,
+the row, the training resample, the generator run and the run of initialisation bring, all normal
+with total variance known, so the true accuracy of each arm is a normal probability and the truth of
+every study is exact. One line of a table is one `Cell`. A cell fails where the exact 99.9 %
+binomial interval of its rate excludes what was promised. `python -m` this file for the tables. Real
+training in the place of the latent score: benchmarks."""
 
 from __future__ import annotations
 
@@ -29,8 +30,9 @@ STUDIES = 500
 
 @dataclass(frozen=True)
 class Cell:
-    """One kind of study. sizes: test rows per class. gain: true points over the baseline. *_noise: latent standard
-    deviations. own: share of the latent variance of a row that each model draws for itself (disagreement of models)."""
+    """One kind of study. sizes: test rows per class. gain: true points over the baseline. *_noise:
+    latent standard deviations. own: share of the latent variance of a row that each model draws for
+    itself (disagreement of models)."""
 
     name: str
     sizes: tuple[int, ...]
@@ -173,7 +175,8 @@ def a_study(cell: Cell, rng: np.random.Generator) -> Study:
 def train(
     cell: Cell, study: Study, gain: float, generators: int, rng: np.random.Generator
 ) -> Floats:
-    """Hits [R, G, S, N] of an arm of true balanced accuracy cell.accuracy + gain. No generators: G = 1, no noise."""
+    """Hits [R, G, S, N] of an arm of true balanced accuracy cell.accuracy + gain. No generators: G
+    = 1, no noise."""
     r, g, s, n = cell.resamples, max(1, generators), cell.seeds, len(study.classes)
     parts = (
         (cell.training_noise, (r, 1, 1, 1)),
@@ -211,7 +214,8 @@ def pooled_t(
 def percentile(
     baseline: Floats, arm: Floats, study: Study, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """The crossed percentile bootstrap: units within their class, resamples and generator seeds (Owen 2007)."""
+    """The crossed percentile bootstrap: units within their class, resamples and generator seeds
+    (Owen 2007)."""
     draws, difference = 200, (arm - baseline).mean(2)
     r, g, n = difference.shape
     unit = np.unique(study.units, return_inverse=True)[1]
@@ -252,7 +256,8 @@ CONTENDERS: tuple[Bounds, ...] = (own_t, pooled_t, percentile, rows_only)
 def coverage(
     cell: Cell, bounds: Sequence[Bounds], studies: int = STUDIES
 ) -> list[tuple[Interval, float]]:
-    """For each way of making bounds: the rate at which they hold the truth, and their mean width in points."""
+    """For each way of making bounds: the rate at which they hold the truth, and their mean width in
+    points."""
     rng = np.random.default_rng(20_240_101)
     held, width = np.zeros(len(bounds)), np.zeros(len(bounds))
     for _ in range(studies):
@@ -278,7 +283,8 @@ def false_helped(cell: Cell, studies: int = STUDIES) -> Interval:
 
 
 def false_best(cell: Cell, rivals: Sequence[float], studies: int = STUDIES) -> Interval:
-    """How often a generator that gains as much as the best rival is said to have 'helped': better than every rival."""
+    """How often a generator that gains as much as the best rival is said to have 'helped': better
+    than every rival."""
     rng = np.random.default_rng(8)
     return _rate(
         sum(_verdicts(cell, [max(rivals)], rivals, rng)[0] == "helped" for _ in range(studies)),
@@ -294,15 +300,17 @@ def false_helped_of_many(cell: Cell, arms: int, studies: int = STUDIES) -> Inter
 
 
 def power(cell: Cell, studies: int = STUDIES) -> tuple[Interval, float]:
-    """How often the gain that the studies declare detectable is found when it is there, and that gain."""
+    """How often the gain that the studies declare detectable is found when it is there, and that
+    gain."""
     rng = np.random.default_rng(10)
     for _ in range(3):  # the gain changes the accuracy, and that the gain that can be seen
         cell = replace(
             cell, gain=float(np.mean([_compared(cell, rng).detectable() for _ in range(60)]))
         )
-    return _rate(
-        sum(_compared(cell, rng).p_above() <= 0.025 for _ in range(studies)), studies
-    ), cell.gain
+    return (
+        _rate(sum(_compared(cell, rng).p_above() <= 0.025 for _ in range(studies)), studies),
+        cell.gain,
+    )
 
 
 def _compared(cell: Cell, rng: np.random.Generator) -> Comparison:
@@ -339,7 +347,8 @@ def _rate(count: int, studies: int) -> Interval:
 
 @pytest.mark.parametrize("cell", COVERAGE, ids=lambda cell: cell.name)
 def test_the_interval_holds_the_truth_as_often_as_it_says(cell: Cell) -> None:
-    """Never too short; exactly right where there is one model and classes are large, too long allowed elsewhere."""
+    """Never too short; exactly right where there is one model and classes are large, too long
+    allowed elsewhere."""
     [(rate, _)] = coverage(cell, [own_t])
     assert rate.high >= 0.95, f"covers {rate.value:.1%}"
     assert not cell.two_sided or rate.low <= 0.95, f"covers {rate.value:.1%}, too long"
@@ -371,7 +380,8 @@ def test_the_gain_declared_detectable_is_found_four_times_in_five(cell: Cell) ->
 
 
 def test_the_check_can_fail() -> None:
-    """Rows of one patient taken as independent, and two generator seeds in a percentile bootstrap: both are caught."""
+    """Rows of one patient taken as independent, and two generator seeds in a percentile bootstrap:
+    both are caught."""
     clustered, two = COVERAGE[14], COVERAGE[6]
     assert clustered.rows_per_unit == 10 and two.generators == 2
     assert coverage(clustered, [rows_only], 300)[0][0].high < 0.95
@@ -399,7 +409,8 @@ def tables(studies: int = 1000) -> str:
     equal = Cell("equal to the best rival", (150, 150), generators=3, seeds=3, generator_noise=0.05)
     for rivals in ((0.06,), (0.0, 0.06), (0.06, 0.06, 0.06)):
         lines.append(
-            f"| equal to the best of rivals gaining {rivals} | {100 * false_best(equal, rivals, studies).value:.1f} % |"
+            f"| equal to the best of rivals gaining {rivals} |"
+            f" {100 * false_best(equal, rivals, studies).value:.1f} % |"
         )
     four = false_helped_of_many(Cell("four arms", (100, 100), gain=0.0, seeds=3), 4, studies)
     lines += [

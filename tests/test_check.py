@@ -144,9 +144,12 @@ def embeddings(seed: int = 0) -> tuple[Embeddings, np.ndarray]:
         "notes": rng.normal(size=(300, 10)),
     }
     features = {f: v.astype(np.float32) for f, v in features.items()}
-    return Embeddings(
-        ("image", "notes"), features, np.ones((300, 2), bool), tuple(map(str, range(300))), "s"
-    ), parts
+    return (
+        Embeddings(
+            ("image", "notes"), features, np.ones((300, 2), bool), tuple(map(str, range(300))), "s"
+        ),
+        parts,
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))

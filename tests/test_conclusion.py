@@ -90,8 +90,9 @@ def test_the_line_of_the_issue() -> None:
         frechet(3.8, 2.5),
     ]
     assert told(found) == [
-        "Helped by 2.1 points (0.4 to 3.8) over the best rival (classic); 3 of 400 images are copies and were removed; quality "
-        "within 1.3 of the real floor (Fréchet distance 3.8, unseen real images 2.5)."
+        "Helped by 2.1 points (0.4 to 3.8) over the best rival (classic); 3 of 400 images are"
+        " copies and were removed; quality within 1.3 of the real floor (Fréchet distance 3.8,"
+        " unseen real images 2.5)."
     ]
 
 
@@ -101,7 +102,10 @@ def test_the_line_of_the_issue() -> None:
         ([HELPED], "Helped by 3.0 points (1.0 to 5.0) over the real rows alone; no rival was run"),
         (
             [verdict("helped, and so does a rival", 0.03, 0.01, 0.05), *RIVALS],
-            "Helped by 3.0 points (1.0 to 5.0) over the real rows alone, and a cheaper rival does as well",
+            (
+                "Helped by 3.0 points (1.0 to 5.0) over the real rows alone, and a cheaper rival"
+                " does as well"
+            ),
         ),
         (
             [
@@ -109,8 +113,11 @@ def test_the_line_of_the_issue() -> None:
                 *RIVALS[:1],
                 against("classic", -0.002, -0.02, 0.016),
             ],
-            "Helped by 3.0 points (1.0 to 5.0) over the real rows alone; whether a cheaper rival does as well is undecided, "
-            "-0.2 points (-2.0 to +1.6) against the best one (classic)",
+            (
+                "Helped by 3.0 points (1.0 to 5.0) over the real rows alone; whether a cheaper"
+                " rival does as well is undecided, -0.2 points (-2.0 to +1.6) against the best one"
+                " (classic)"
+            ),
         ),
         (
             [verdict("harmed", -0.031, -0.05, -0.012, base="classic")],
@@ -127,8 +134,10 @@ def test_the_line_of_the_issue() -> None:
                     "smallest_detectable_effect", ARM, value=0.037, unit="points", source="augment"
                 ),
             ],
-            "No evidence of help or harm, -0.4 points (-3.0 to +2.2) against the real rows alone (this study could have seen "
-            "3.7 points)",
+            (
+                "No evidence of help or harm, -0.4 points (-3.0 to +2.2) against the real rows"
+                " alone (this study could have seen 3.7 points)"
+            ),
         ),
         (
             [
@@ -214,7 +223,8 @@ def test_whose_images_were_copied_and_a_second_look_are_told() -> None:
         in line
     )
     assert line.startswith(
-        "Helped by 3.0 points (1.0 to 5.0) over the real rows alone; no rival was run (exploratory: look 2 at"
+        "Helped by 3.0 points (1.0 to 5.0) over the real rows alone; no rival was run (exploratory:"
+        " look 2 at"
     )
     first = Finding(
         "look_at_test_rows",
@@ -251,7 +261,8 @@ def test_several_generators_each_have_their_own() -> None:
 def test_without_a_study_or_without_anything() -> None:
     found = [copies(0.0, 64), frechet(3.8, 2.5)]
     assert told(found) == [
-        "Whether it helps was not studied (gobelin augment); none of 64 images is a near copy of a training image; quality "
-        "within 1.3 of the real floor (Fréchet distance 3.8, unseen real images 2.5)."
+        "Whether it helps was not studied (gobelin augment); none of 64 images is a near copy of a"
+        " training image; quality within 1.3 of the real floor (Fréchet distance 3.8, unseen real"
+        " images 2.5)."
     ]
     assert told([]) == [] and conclusions([Finding("rows", source="check")]) == {}

@@ -1,4 +1,5 @@
-"""Settings: what is accepted becomes exactly what was said; everything else is named, all of it at once."""
+"""Settings: what is accepted becomes exactly what was said; everything else is named, all of it at
+once."""
 
 from __future__ import annotations
 

@@ -25,7 +25,8 @@ NUMBER = np.random.default_rng(1).normal(size=N)
 
 @dataclass(frozen=True)
 class Planted:
-    """Reads the truth off its field, but for a share of rows, drawn by `seed`, where it says the next class, or 1 more."""
+    """Reads the truth off its field, but for a share of rows, drawn by `seed`, where it says the
+    next class, or 1 more."""
 
     wrong: float
     seed: int = 0

@@ -1,4 +1,5 @@
-"""What is said of labels. Oracle: labels that were planted wrong, closed forms, a slow second count, and simulated coverage."""
+"""What is said of labels. Oracle: labels that were planted wrong, closed forms, a slow second
+count, and simulated coverage."""
 
 from __future__ import annotations
 
@@ -15,8 +16,9 @@ from gobelin.quality import labels
 def labelled(
     rows: int, noise: float, seed: int, classes: int = 4, hard: float = 0.0, rest: float = 0.002
 ) -> tuple[np.ndarray, ...]:
-    """P(true class | looks) [N, C], honest scores of labels, given labels and true ones. Each row looks like a class, or (a
-    share `hard`) like two, each as likely; `rest` is left to all. A share `noise` of labels is one of the others at random."""
+    """P(true class | looks) [N, C], honest scores of labels, given labels and true ones. Each row
+    looks like a class, or (a share `hard`) like two, each as likely; `rest` is left to all. A share
+    `noise` of labels is one of the others at random."""
     rng = np.random.default_rng(seed)
     one, far, doubt = (
         rng.integers(0, classes, rows),
@@ -120,8 +122,9 @@ def test_scores_of_labels_are_taken_apart_into_true_classes() -> None:
 
 
 def test_a_label_s_chance_is_bayes_rule() -> None:
-    """Two classes; 0 is called 1 with 0.2, 1 is called 0 with 0.3. A row that looks like class 1 with 0.9 and says 0:
-    0.1 * 0.8 against 0.9 * 0.3; one that says 1: 0.1 * 0.2 against 0.9 * 0.7."""
+    """Two classes; 0 is called 1 with 0.2, 1 is called 0 with 0.3. A row that looks like class 1
+    with 0.9 and says 0: 0.1 * 0.8 against 0.9 * 0.3; one that says 1: 0.1 * 0.2 against 0.9 *
+    0.7."""
     mixing, true = np.array([[0.8, 0.2], [0.3, 0.7]]), np.tile([0.1, 0.9], (3, 1))
     found = labels.posterior(true, np.array([0, 1, -1]), mixing)
     assert found[:2, 0] == pytest.approx([0.08 / 0.35, 0.02 / 0.65]) and np.allclose(
@@ -133,8 +136,8 @@ def test_a_label_s_chance_is_bayes_rule() -> None:
     "noise, hard", [(0.0, 0.0), (0.0, 0.4), (0.2, 0.0), (0.2, 0.4), (0.4, 0.4)]
 )
 def test_labels_are_given_only_where_they_are_right_often_enough(noise: float, hard: float) -> None:
-    """Planted: the true class of every row is known; of 20 data sets few miss the stated precision (5 % may, and a few
-    more because the noise is itself estimated)."""
+    """Planted: the true class of every row is known; of 20 data sets few miss the stated precision
+    (5 % may, and a few more because the noise is itself estimated)."""
     missed, told = 0, 0
     for seed in range(20):
         looks, scores, given, _ = labelled(2500, noise, seed, hard=hard, rest=0.02)
@@ -182,7 +185,8 @@ def test_rows_that_look_the_same_have_one_number() -> None:
 
 
 def test_a_caption_is_borrowed_from_the_nearest_row_of_another_group() -> None:
-    """Planted: rows of one kind have one direction in both fields. Row 0 has no caption and is of kind 2."""
+    """Planted: rows of one kind have one direction in both fields. Row 0 has no caption and is of
+    kind 2."""
     rng = np.random.default_rng(0)
     kind = np.arange(40) % 4
     kind[0] = 2

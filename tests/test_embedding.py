@@ -1,4 +1,5 @@
-"""The cache, counted by a real encoder; features against the encoder's own, whatever order and block."""
+"""The cache, counted by a real encoder; features against the encoder's own, whatever order and
+block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""scikit-learn's estimators, one a field. Oracles: scikit-learn itself asked by hand, and planted fields."""
+"""scikit-learn's estimators, one a field. Oracles: scikit-learn itself asked by hand, and planted
+fields."""
 
 from __future__ import annotations
 
@@ -84,7 +85,8 @@ def test_an_estimator_may_never_have_met_a_class() -> None:
 
 
 def test_stacking_learns_whom_to_believe() -> None:
-    """One field tells the class, four are noise whose forests are sure of themselves: the vote drowns, the stack doesn't."""
+    """One field tells the class, four are noise whose forests are sure of themselves: the vote
+    drowns, the stack doesn't."""
     noise = {f"noise{k}": RNG.normal(size=(N, 40)) for k in range(4)}
     x = rows(one=telling(0.5), **noise)
     half = np.arange(150)
@@ -98,7 +100,8 @@ def test_stacking_learns_whom_to_believe() -> None:
 
 
 def test_stacking_is_taught_by_unseen_answers() -> None:
-    """A nearest neighbour knows its own rows by heart; had the joining model seen those answers, it would believe noise."""
+    """A nearest neighbour knows its own rows by heart; had the joining model seen those answers, it
+    would believe noise."""
     x = rows(noise=RNG.normal(size=(N, 5)))
     fusion = Stacking("KNeighbors", {"n_neighbors": 1})
     (p,) = fusion.fit(

@@ -1,4 +1,5 @@
-"""Scores against scikit-learn on planted predictions; bins and subsets against a second implementation."""
+"""Scores against scikit-learn on planted predictions; bins and subsets against a second
+implementation."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ CLASSES = ("a", "b", "c")
 
 @dataclass
 class Planted:
-    """A model that answers what was written beforehand, and less well the fewer fields it is shown."""
+    """A model that answers what was written beforehand, and less well the fewer fields it is
+    shown."""
 
     probabilities: np.ndarray
     blind: np.ndarray
@@ -318,7 +320,8 @@ def test_levels_are_scored_by_how_far_they_are_off() -> None:
 
 
 def test_calibration_is_judged_in_the_world_of_the_probabilities() -> None:
-    """Classes 9 : 1, probabilities right where both are as common: judged so there is no error, judged as it is there is."""
+    """Classes 9 : 1, probabilities right where both are as common: judged so there is no error,
+    judged as it is there is."""
     rng = np.random.default_rng(0)
     label = (rng.random(6000) < 0.1).astype(np.int64)
     signal = rng.normal(size=6000) + label

@@ -1,4 +1,5 @@
-"""Intervals, tests, comparison and verdict against closed forms, scipy, brute force and hand-computed cases."""
+"""Intervals, tests, comparison and verdict against closed forms, scipy, brute force and
+hand-computed cases."""
 
 from __future__ import annotations
 
@@ -72,7 +73,10 @@ def test_sentences_are_plain() -> None:
         n=80,
         needed_n=900,
     )
-    expected = "balanced accuracy (arm flow) against real: +1.2 points; 95 % interval -0.4 points to +2.9 points; "
+    expected = (
+        "balanced accuracy (arm flow) against real: +1.2 points; 95 % interval -0.4 points to +2.9"
+        " points; "
+    )
     assert found.sentence() == expected + "n = 80, 900 needed."
     assert (
         Finding("frechet", note="too few images: 12").sentence()
@@ -108,7 +112,9 @@ def test_a_proportion_of_rows_is_wilson_and_of_perfect_units_counts_the_units() 
 
 
 @pytest.mark.parametrize("interval", [proportion, mean], ids=["proportion", "mean"])
-def test_rows_repeated_within_their_unit_add_nothing(interval) -> None:  # noqa: ANN001 - either of two functions
+def test_rows_repeated_within_their_unit_add_nothing(
+    interval,
+) -> None:  # noqa: ANN001 - either of two functions
     hits = (rng(3).random(40) < 0.7).astype(float)
     once, ten = (
         interval(hits, np.arange(40)),
@@ -169,7 +175,8 @@ def test_no_rows_are_refused() -> None:
 
 
 def holm_by_closure(p: list[float]) -> list[float]:
-    """Holm is the closed test of Bonferroni: the largest |S| min p over all sets S that hold the hypothesis."""
+    """Holm is the closed test of Bonferroni: the largest |S| min p over all sets S that hold the
+    hypothesis."""
     sets = [s for size in range(1, len(p) + 1) for s in itertools.combinations(range(len(p)), size)]
     return [
         max(min(1.0, len(s) * min(p[j] for j in s)) for s in sets if i in s) for i in range(len(p))
@@ -215,7 +222,8 @@ def width(found: Comparison) -> float:
 
 
 def test_one_class_of_rows_by_hand() -> None:
-    """Bonett & Price 2012: n + 2 units, one imaginary win and one imaginary loss, t with n - 1 + 2 degrees."""
+    """Bonett & Price 2012: n + 2 units, one imaginary win and one imaginary loss, t with n - 1 + 2
+    degrees."""
     d = np.array([1.0, 1, 1, 0, 0, 0, 0, -1, 0, 0])
     found = compare(np.maximum(-d, 0), np.maximum(d, 0), metric="accuracy")
     squares = (
@@ -238,7 +246,8 @@ def test_large_classes_agree_with_a_bootstrap() -> None:
 
 
 def test_model_parts_by_hand() -> None:
-    """Two generators that differ by the same on every row: all of it is theirs, no interaction, t with one degree."""
+    """Two generators that differ by the same on every row: all of it is theirs, no interaction, t
+    with one degree."""
     arm = np.stack([np.full((1, 8), 0.5), np.full((1, 8), 0.7)])[None]
     found = compare(np.full(8, 0.5), arm, metric="accuracy")
     units, generators = found.parts
@@ -389,7 +398,8 @@ def test_a_comparison_becomes_a_finding() -> None:
 
 
 def known(value: float, error: float = 0.004, resamples: int = 5) -> Comparison:
-    """A comparison with this value and standard error, many degrees: bounds at value +- 1.96 error."""
+    """A comparison with this value and standard error, many degrees: bounds at value +- 1.96
+    error."""
     return Comparison(
         "balanced_accuracy",
         value,
@@ -459,8 +469,8 @@ def test_holm_over_arms_takes_back_what_one_arm_alone_would_have() -> None:
 
 @pytest.mark.parametrize("arms", [1, 2, 4])
 def test_four_of_five_studies_find_the_effect_they_could_have_seen(arms: int) -> None:
-    """Drawn anew 20,000 times with a truth of that size, beside arms that do nothing: found in at least 80 %, and hardly more
-    (an arm that does nothing seldom takes a place in Holm's order)."""
+    """Drawn anew 20,000 times with a truth of that size, beside arms that do nothing: found in at
+    least 80 %, and hardly more (an arm that does nothing seldom takes a place in Holm's order)."""
     r, error = rng(arms), 0.004
     truth = known(0.0, error).detectable(arms=arms)
     assert truth == pytest.approx(
@@ -487,7 +497,8 @@ def test_sentences_say_what_was_not_shown() -> None:
 
 
 def test_resamples_of_one_set_of_rows_hold_what_that_set_is() -> None:
-    """Nadeau & Bengio 2003: the variance between R resamples counts 1 / R + reuse times, here with R = 5: six times as much."""
+    """Nadeau & Bengio 2003: the variance between R resamples counts 1 / R + reuse times, here with
+    R = 5: six times as much."""
     r = rng(11)
     hits = (r.random((5, 2, 1, 60)) < 0.7 + 0.1 * r.random((5, 1, 1, 1))).astype(float)
     anew, same = (compare(hits[:, :1], hits, np.arange(60) % 2, reuse=k) for k in (0.0, 1.0))

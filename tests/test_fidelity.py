@@ -1,4 +1,5 @@
-"""PSNR and SSIM of the benchmarks. Oracle: the paper's formulas written out window by window, and closed forms."""
+"""PSNR and SSIM of the benchmarks. Oracle: the paper's formulas written out window by window, and
+closed forms."""
 
 from __future__ import annotations
 

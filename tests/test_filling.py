@@ -1,4 +1,5 @@
-"""Filling in a hidden image, on planted rows where it must pay and where it can't, and each filling against a second way."""
+"""Filling in a hidden image, on planted rows where it must pay and where it can't, and each filling
+against a second way."""
 
 from __future__ import annotations
 
@@ -26,8 +27,9 @@ VALID = np.arange(300, N)
 
 
 def planted(seed: int = 0) -> tuple[Embeddings, np.ndarray]:
-    """The text says what the image shows (a rotation of it). Labelled training rows have the image alone, so a head learns
-    nothing of the text: a row whose image is hidden can be read only through its image, made from its text."""
+    """The text says what the image shows (a rotation of it). Labelled training rows have the image
+    alone, so a head learns nothing of the text: a row whose image is hidden can be read only
+    through its image, made from its text."""
     rng = np.random.default_rng(seed)
     label = rng.integers(0, 3, N)
     image = 4 * np.eye(3)[label] @ rng.normal(size=(3, D)) + rng.normal(size=(N, D))
@@ -38,9 +40,10 @@ def planted(seed: int = 0) -> tuple[Embeddings, np.ndarray]:
         "image": image.astype(np.float32),
         "text": np.where(present[:, [1]], text, 0).astype(np.float32),
     }
-    return Embeddings(
-        ("image", "text"), features, present, tuple(map(str, range(N))), "space"
-    ), label
+    return (
+        Embeddings(("image", "text"), features, present, tuple(map(str, range(N))), "space"),
+        label,
+    )
 
 
 X, LABEL = planted()
@@ -131,7 +134,8 @@ def test_the_nearest_row_lends_its_features() -> None:
 
 
 def test_the_ridge_regression_is_the_closed_form() -> None:
-    """With its own penalty, scikit-learn's ridge on the raw features says the same, for a rotation changes nothing."""
+    """With its own penalty, scikit-learn's ridge on the raw features says the same, for a rotation
+    changes nothing."""
     found = ridge_features(X, "image", ["text"], WITHOUT, VALID)
     text = X.features["text"].astype(float)
     scale = np.sqrt(text[WITHOUT].var(0).mean())

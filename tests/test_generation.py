@@ -1,4 +1,5 @@
-"""Conditions written out by hand, image rows against the files, and a folder that is filled as the images come."""
+"""Conditions written out by hand, image rows against the files, and a folder that is filled as the
+images come."""
 
 from __future__ import annotations
 
@@ -258,7 +259,8 @@ def test_a_generator_is_saved_with_its_space(tmp_path: Path, runtime: Runtime) -
 
 
 def test_what_was_seen_while_it_trained_is_kept(tmp_path: Path, runtime: Runtime) -> None:
-    """A grid and a score a look, and nothing where there was no look: too few validation rows, or too few steps."""
+    """A grid and a score a look, and nothing where there was no look: too few validation rows, or
+    too few steps."""
     shared, target = space(40), classes(40)
     images = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), dtype=np.uint8)
     rows = ImageRows(images, condition(shared, target, np.arange(40)), target.classes)
@@ -287,7 +289,8 @@ def test_what_was_seen_while_it_trained_is_kept(tmp_path: Path, runtime: Runtime
 
 
 def pictures(folder: Path) -> tuple[Dataset, Schema]:
-    """Eight rows: the image is 20 k, its source 255 - 20 k; row 2 has no source, row 5 no image, row 3 no caption."""
+    """Eight rows: the image is 20 k, its source 255 - 20 k; row 2 has no source, row 5 no image,
+    row 3 no caption."""
     columns: dict[str, list[object]] = {"before": [], "after": [], "words": []}
     for k in range(8):
         for name, level in (("before", 255 - 20 * k), ("after", 20 * k)):
@@ -391,7 +394,8 @@ def test_a_condition_is_narrowed_to_what_a_sampler_accepts() -> None:
 def test_source_and_mask_files_keep_their_place(
     tmp_path: Path, wide: int, high: int, size: tuple[int, int, int]
 ) -> None:
-    """The left half of a source is black and marked: it is black and marked in the fitted ones too, and the padding is kept."""
+    """The left half of a source is black and marked: it is black and marked in the fitted ones too,
+    and the padding is kept."""
     pixels = np.full((high, wide), 255, np.uint8)
     pixels[:, : wide // 2] = 0
     Image.fromarray(pixels).save(tmp_path / "source.png")

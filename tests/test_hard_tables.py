@@ -1,4 +1,5 @@
-"""A table as people have them, through a whole run: NaN, inf, 10^300, constant and empty columns, dates in several writings."""
+"""A table as people have them, through a whole run: NaN, inf, 10^300, constant and empty columns,
+dates in several writings."""
 
 from __future__ import annotations
 
@@ -89,7 +90,10 @@ def test_a_run_that_asks_for_a_date_or_cannot_tell_days_from_months_ends_in_one_
         ("day", "holds dates, and a date can't be predicted.*--set schema.day=category"),
         (
             "y",
-            "can be read with the day first and with the month first.*--set encoders.table.dates=day_first, or month_first",
+            (
+                "can be read with the day first and with the month first.*--set"
+                " encoders.table.dates=day_first, or month_first"
+            ),
         ),
     ):
         with pytest.raises(GobelinError, match=reason) as caught:

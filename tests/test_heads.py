@@ -1,4 +1,5 @@
-"""Batched heads against one by one, against ridge regression's closed form, and dropout against its promise."""
+"""Batched heads against one by one, against ridge regression's closed form, and dropout against its
+promise."""
 
 from __future__ import annotations
 
@@ -102,7 +103,8 @@ def test_a_kind_of_it_is_trained_by_its_own_scores(wide: int) -> None:
 def test_written_gradients_are_autograd_s(
     hidden: int, kind: str, widths: tuple[int, ...], lost: int
 ) -> None:
-    """Of one step, head by head, with rows of which some or all fields are missing. lost: a field that no row has."""
+    """Of one step, head by head, with rows of which some or all fields are missing. lost: a field
+    that no row has."""
     rng = np.random.default_rng(len(widths))
     features = [torch.from_numpy(rng.normal(size=(N, w)).astype(np.float32)) for w in widths]
     present = torch.from_numpy(rng.random((N, len(widths))) < 0.6)
@@ -149,7 +151,8 @@ def test_written_gradients_are_autograd_s(
 
 
 def test_threads_change_nothing() -> None:
-    """Each time the same bits; another number of threads cuts the heads otherwise, and sums are rounded otherwise."""
+    """Each time the same bits; another number of threads cuts the heads otherwise, and sums are
+    rounded otherwise."""
     jobs, settings, join = (
         [job(np.arange(N - s), s) for s in range(5)],
         replace(CLASSES, rate=0.005),
@@ -298,7 +301,8 @@ def test_attention_row_by_row() -> None:
     ids=str,
 )
 def test_what_only_a_pair_tells(join: Join, learns: bool) -> None:
-    """The class is whether the signs of two fields agree: either alone, and any sum of the two, tells nothing."""
+    """The class is whether the signs of two fields agree: either alone, and any sum of the two,
+    tells nothing."""
     rng = np.random.default_rng(5)
     x = [torch.from_numpy(rng.normal(size=(600, 1)).astype(np.float32)).sign() for _ in range(2)]
     label = (x[0] * x[1] > 0).long()[:, 0]

@@ -1,4 +1,5 @@
-"""The kept table against a matrix product, a filter in Python and planted damage; large tables by their recall."""
+"""The kept table against a matrix product, a filter in Python and planted damage; large tables by
+their recall."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ def made(
 def by_hand(
     shared: Shared, query: np.ndarray, k: int, keep: Callable[[int], bool] = lambda row: True
 ) -> list[tuple[int, float]]:
-    """(row, cosine), best first, equal ones in the order of the rows, computed one by one in float64."""
+    """(row, cosine), best first, equal ones in the order of the rows, computed one by one in
+    float64."""
     found = []
     for row in filter(keep, range(len(shared))):
         total = shared.vectors[row].astype(np.float64).sum(0)
@@ -86,9 +88,10 @@ SCHEMA = Schema(
 @pytest.fixture
 def records(tmp_path: Path) -> tuple[Index, Shared]:
     shared = drawn(60)
-    return made(
-        tmp_path / "index", shared, Dataset(RECORDS, tmp_path, "records.csv"), SCHEMA
-    ), shared
+    return (
+        made(tmp_path / "index", shared, Dataset(RECORDS, tmp_path, "records.csv"), SCHEMA),
+        shared,
+    )
 
 
 @pytest.mark.parametrize("n", [1, 50, 3000])
@@ -183,8 +186,8 @@ def test_a_bad_filter_is_one_line_with_the_columns(
     said = str(caught.value)
     assert said.startswith(f"--where {where!r}: ") and "\n" not in said
     assert said.endswith(
-        "Known columns: gobelin_id, gobelin_row, gobelin_split, gobelin_origin, name, weight, sort of, "
-        "size_cm, day, fine."
+        "Known columns: gobelin_id, gobelin_row, gobelin_split, gobelin_origin, name, weight, sort"
+        " of, size_cm, day, fine."
     )
 
 
@@ -325,7 +328,8 @@ def test_a_copy_holds_ids_and_vectors_alone(records: tuple[Index, Shared], tmp_p
 
 
 def test_a_large_table_finds_nearly_all(tmp_path: Path) -> None:
-    """Planted clusters, fewer than partitions; with a filter that leaves few rows the answer is exact again."""
+    """Planted clusters, fewer than partitions; with a filter that leaves few rows the answer is
+    exact again."""
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(64, 32))
     n, query = EXACT + 10_000, unit(centres[rng.integers(64, size=50)] + rng.normal(size=(50, 32)))

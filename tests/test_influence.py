@@ -1,4 +1,5 @@
-"""Influence against automatic differentiation, and on planted wrong labels, which must come last."""
+"""Influence against automatic differentiation, and on planted wrong labels, which must come
+last."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ def some(rng: np.random.Generator, n: int, numeric: bool, classes: int = 3) -> S
 
 @pytest.mark.parametrize("numeric", [True, False])
 def test_it_is_the_product_of_gradients_through_the_curvature(numeric: bool) -> None:
-    """A second implementation: each row's loss differentiated by torch, the curvature as a Kronecker product, solved whole."""
+    """A second implementation: each row's loss differentiated by torch, the curvature as a
+    Kronecker product, solved whole."""
     rng = np.random.default_rng(1)
     train, valid, made = (some(rng, n, numeric) for n in (40, 30, 12))
     outputs = made.truth.shape[1]

@@ -1,4 +1,5 @@
-"""Waves against the inverse transform, an audit that knows copiers of every kind from honest ones."""
+"""Waves against the inverse transform, an audit that knows copiers of every kind from honest
+ones."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ SIZE = 16
 
 
 def drawn(n: int, seed: int) -> np.ndarray:
-    """uint8 [n, 16, 16, 3]: smooth pictures, no two alike: a few random waves of each colour, and noise."""
+    """uint8 [n, 16, 16, 3]: smooth pictures, no two alike: a few random waves of each colour, and
+    noise."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:SIZE, :SIZE] / SIZE
     out = np.zeros((n, SIZE, SIZE, 3))
@@ -114,7 +116,9 @@ def test_copies_of_every_kind_are_caught(kind: str, every_kind) -> None:  # noqa
     assert every_kind[1][at : at + 20].mean() >= (0.8 if kind == "overlaid" else 0.9)
 
 
-def test_honest_images_among_them_are_cleared_at_the_stated_rate(every_kind) -> None:  # noqa: ANN001
+def test_honest_images_among_them_are_cleared_at_the_stated_rate(
+    every_kind,
+) -> None:  # noqa: ANN001
     word, flagged, result = every_kind
     limit = next(f for f in result.findings if f.name == "false_alarms")
     assert (

@@ -1,4 +1,5 @@
-"""Water filling against brute force, equal trials, planted arms that help, harm and do nothing, and the planted trap."""
+"""Water filling against brute force, equal trials, planted arms that help, harm and do nothing, and
+the planted trap."""
 
 from __future__ import annotations
 
@@ -133,7 +134,8 @@ def test_a_ratio_takes_the_first_added_rows_and_the_largest_takes_all() -> None:
 
 
 def test_the_ratio_with_the_best_validation_score_is_trained(runtime: Runtime) -> None:
-    """Planted: the first added rows are right, the later ones lie, so a small ratio must win; the curve says so."""
+    """Planted: the first added rows are right, the later ones lie, so a small ratio must win; the
+    curve says so."""
     world = World(train=40, gap=0.5, opened=300)
     label, *rest = world.fresh(160)
     world.add("generated", np.where(np.arange(160) < 40, label, (label + 1) % 3), *rest)
@@ -207,7 +209,8 @@ def test_settings_out_of_range_are_refused(wrong: dict) -> None:
 
 @dataclass
 class World:
-    """Rows of two fields: real training rows first, then validation and test rows, then whatever the arms add."""
+    """Rows of two fields: real training rows first, then validation and test rows, then whatever
+    the arms add."""
 
     train: int = 60
     opened: int = 600
@@ -389,7 +392,8 @@ def test_an_arm_with_the_classic_views_is_judged_against_them() -> None:
 def test_arms_are_tuned_equally_on_validation_rows_and_test_is_scored_last(
     runtime: Runtime,
 ) -> None:
-    """Counted: jobs of each call, parts that are scored, and seeds that tuning and the last training don't share."""
+    """Counted: jobs of each call, parts that are scored, and seeds that tuning and the last
+    training don't share."""
     world = World(train=30, opened=60)
     world.add("generated", *world.fresh(30))
     how = Augment(ratio=(1.0,), seeds=3, tuning_seeds=2, mixes=(0.25, 1.0), decays=(1e-3, 1e-2))
@@ -447,7 +451,8 @@ def test_generator_seeds_stand_on_their_own_axis() -> None:
 
 @pytest.mark.parametrize("missing", [0.1, 0.4])
 def test_the_trap_of_the_missing_text(missing: float, runtime: Runtime) -> None:
-    """Useless made images, all of the scarce class, their text missing as it is missing in no real row by class."""
+    """Useless made images, all of the scarce class, their text missing as it is missing in no real
+    row by class."""
     gains, low, tempted = [], [], []
     for seed in range(5):
         world = World(
@@ -551,7 +556,8 @@ def test_by_class_is_the_difference_of_recalls() -> None:
 
 
 def test_the_cross_check_permutes_what_the_interval_is_about() -> None:
-    """Its units' parts add up to the compared difference; an arm like its base has p = 1, one that always gains the least."""
+    """Its units' parts add up to the compared difference; an arm like its base has p = 1, one that
+    always gains the least."""
     rng, truth = np.random.default_rng(1), np.array([0, 0, 0, 0, 1, 1, 1, 1, 1, 1])
     units = [str(k // 2) for k in range(10)]
     base = (rng.random((1, 1, 3, 10)) < 0.5) * 1.0
@@ -582,7 +588,8 @@ def test_the_cross_check_permutes_what_the_interval_is_about() -> None:
 
 
 def test_the_plan_after_a_study_knows_what_was_claimed() -> None:
-    """And beside what could be seen over the baseline stands what could be seen over every rival."""
+    """And beside what could be seen over the baseline stands what could be seen over every
+    rival."""
     said = {}
     for resamples in (1, 5):
         rng = np.random.default_rng(resamples)

@@ -1,5 +1,5 @@
-"""Condition match against its definition set by set, and against samplers with a planted truth: one that paints what was asked,
-one that ignores it, one that swaps rows, one that can't be asked."""
+"""Condition match against its definition set by set, and against samplers with a planted truth: one
+that paints what was asked, one that ignores it, one that swaps rows, one that can't be asked."""
 
 from __future__ import annotations
 
@@ -43,14 +43,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Artefacts:
 
 @pytest.fixture
 def pixels(monkeypatch: pytest.MonkeyPatch, runtime: Runtime) -> None:
-    """The quick reader, though this run has it too: here the truth is planted and not the reader's to find."""
+    """The quick reader, though this run has it too: here the truth is planted and not the reader's
+    to find."""
     eyes = Eyes("pixels", catalog.build("encoders", "pixels").fit([], None, {}, runtime))
     monkeypatch.setattr(Eyes, "beside", staticmethod(lambda schema, runtime: eyes))
 
 
 @dataclass
 class Painter:
-    """Paints the real image of the row whose vector, caption or class it is asked by. swap: each row gets its neighbour's."""
+    """Paints the real image of the row whose vector, caption or class it is asked by. swap: each
+    row gets its neighbour's."""
 
     made: Artefacts
     accepts: frozenset[str] = frozenset({"vectors", "target"})
@@ -93,7 +95,8 @@ class Painter:
         return int(own[k % len(own)])
 
     def _different(self, name: str) -> np.ndarray:
-        """Unseen rows with different values of a field: of several with one caption, the one whose picture is asked for."""
+        """Unseen rows with different values of a field: of several with one caption, the one whose
+        picture is asked for."""
         m, valid = self.made, self.made.rows.part("valid")
         return apart(
             valid[m.shared.has(name)[valid]],
@@ -174,7 +177,8 @@ def test_folds_keep_groups_together() -> None:
 
 
 def test_a_reader_reads_what_is_there_and_nothing_else(runtime: Runtime) -> None:
-    """Planted: the first ten of thirty numbers of an image tell the value; with the training rows shuffled nothing does."""
+    """Planted: the first ten of thirty numbers of an image tell the value; with the training rows
+    shuffled nothing does."""
     rng = np.random.default_rng(4)
     hidden = rng.normal(size=(460, 10))
     seen = np.hstack([hidden, rng.normal(size=(460, 20))]).astype(np.float32)

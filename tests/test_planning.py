@@ -18,7 +18,8 @@ def classes(counts: list[int]) -> Target:
 
 @pytest.mark.parametrize("counts", [[200, 200], [400, 60, 40]])
 def test_an_effect_of_the_size_told_is_seen_about_four_times_in_five(counts: list[int]) -> None:
-    """Simulated: in every class a share d of paired differences, + more often than -, a z interval over the classes' means."""
+    """Simulated: in every class a share d of paired differences, + more often than -, a z interval
+    over the classes' means."""
     target = classes(counts)
     found = power(target, np.arange(sum(counts)), [str(k) for k in range(sum(counts))], 0.01)
     rng, seen = np.random.default_rng(0), 0

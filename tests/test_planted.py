@@ -1,4 +1,5 @@
-"""What was planted in several fields, across all fusions: where the label stands, noise, a pair, a presence, and any order."""
+"""What was planted in several fields, across all fusions: where the label stands, noise, a pair, a
+presence, and any order."""
 
 from __future__ import annotations
 
@@ -60,23 +61,35 @@ def one_carries() -> tuple[Embeddings, np.ndarray]:
     rng = np.random.default_rng(3)
     label = rng.integers(0, 3, N)
     carrier = rng.normal(size=(3, 8))[label] * 1.2 + rng.normal(size=(N, 8))
-    return rows_of(
-        {"narrow": rng.normal(size=(N, 3)), "carrier": carrier, "wide": rng.normal(size=(N, 20))}
-    ), label
+    return (
+        rows_of(
+            {
+                "narrow": rng.normal(size=(N, 3)),
+                "carrier": carrier,
+                "wide": rng.normal(size=(N, 20)),
+            }
+        ),
+        label,
+    )
 
 
 def only_a_pair() -> tuple[Embeddings, np.ndarray]:
-    """The class is whether two signs agree: no field alone, and no sum of the two, tells anything."""
+    """The class is whether two signs agree: no field alone, and no sum of the two, tells
+    anything."""
     rng = np.random.default_rng(5)
     signs = rng.choice([-1, 1], size=(N, 2))
     label = (signs.prod(1) > 0).astype(int)
-    return rows_of(
-        {f: signs[:, [k]] + rng.normal(size=(N, 1)) * 0.2 for k, f in enumerate(("one", "two"))}
-    ), label
+    return (
+        rows_of(
+            {f: signs[:, [k]] + rng.normal(size=(N, 1)) * 0.2 for k, f in enumerate(("one", "two"))}
+        ),
+        label,
+    )
 
 
 def test_noise_beside_the_field_that_carries_the_label_costs_next_to_nothing() -> None:
-    """The chosen fusion of all three, against the bare field under the default one: not worse by 2 points."""
+    """The chosen fusion of all three, against the bare field under the default one: not worse by 2
+    points."""
     x, label = one_carries()
     training = training_of(x, label)
     chosen, _ = fusion_choice.contest({name: fusion_of(name) for name in NAMES}, training)
@@ -96,7 +109,8 @@ def test_of_what_only_a_pair_tells_one_is_chosen_that_reads_it() -> None:
 
 
 def test_a_field_whose_presence_tells_the_class_is_left_out(tmp_path: Path) -> None:
-    """Notes stand with one class alone: a run predicts without them, so it isn't misled where they are missing."""
+    """Notes stand with one class alone: a run predicts without them, so it isn't misled where they
+    are missing."""
     rng = np.random.default_rng(0)
     label = rng.integers(0, 2, 200)
     size = np.where(label, 0.5, -0.5) + rng.normal(size=200)
@@ -161,7 +175,8 @@ def test_batches_and_orders_change_no_answer(fitted: tuple[Fusion, Predictor]) -
 def test_orders_of_training_are_another_seed_and_no_more(
     fitted: tuple[Fusion, Predictor], runtime: Runtime
 ) -> None:
-    """Networks and forests draw by place, so another order of rows or fields is another draw: as good, and nearly the same."""
+    """Networks and forests draw by place, so another order of rows or fields is another draw: as
+    good, and nearly the same."""
     (x, label), (fusion, predictor) = one_carries(), fitted
     once = predictor.scores(x.rows(FRESH)).argmax(1)
     rows = np.concatenate([np.random.default_rng(1).permutation(TRAIN), FRESH])

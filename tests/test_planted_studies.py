@@ -1,4 +1,5 @@
-"""The simulation with real training, `benchmarks/calibration.py`, at a size of seconds: two cells hold, broken ones are seen.
+"""The simulation with real training, `benchmarks/calibration.py`, at a size of seconds: two cells
+hold, broken ones are seen.
 
 Oracles: scikit-learn's ridge regression, a plain loop over rows, exact binomial intervals."""
 

@@ -16,7 +16,8 @@ def constant() -> np.ndarray:
 
 
 def test_noisy_copies_lie_within_their_bounds() -> None:
-    """Constant images: a shift changes nothing, so what is left is the brightness (5 %) and the noise (4)."""
+    """Constant images: a shift changes nothing, so what is left is the brightness (5 %) and the
+    noise (4)."""
     found = plant(constant(), 30, seed=0)
     assert found.shape == (30, SIZE, SIZE, 3) and found.dtype == np.uint8
     means, spreads = found.mean((1, 2, 3)), found.std((1, 2, 3))

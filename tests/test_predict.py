@@ -31,8 +31,10 @@ def rows(
     means = gap * fixed.normal(size=(2, 3, 6))
     present = rng.random((n, 2)) >= missing
     features = {
-        f: np.where(present[:, k, None], means[k][label] + rng.normal(size=(n, 6)), 0).astype(
-            np.float32
+        f: (
+            np.where(present[:, k, None], means[k][label] + rng.normal(size=(n, 6)), 0).astype(
+                np.float32
+            )
         )
         for k, f in enumerate(("image", "text"))
     }
@@ -73,7 +75,8 @@ def fitted(runtime: Runtime) -> Model:
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
 def test_the_temperature_recovers_a_planted_over_confidence(factor: float) -> None:
-    """Labels are drawn from softmax(z); the scores are `factor` z. The temperature is the factor."""
+    """Labels are drawn from softmax(z); the scores are `factor` z. The temperature is the
+    factor."""
     rng = np.random.default_rng(1)
     z = 1.5 * rng.normal(size=(20_000, 4))
     label = (softmax(z, axis=1).cumsum(1) < rng.random((20_000, 1))).sum(1)
@@ -281,7 +284,8 @@ def test_balanced_weights_sum_equally_by_class() -> None:
 
 
 def test_balance_moves_a_scarce_class_up(runtime: Runtime) -> None:
-    """Two overlapping clouds, 1 : 9. Balanced, the boundary is the midpoint (closed form); as it is, it is shifted."""
+    """Two overlapping clouds, 1 : 9. Balanced, the boundary is the midpoint (closed form); as it
+    is, it is shifted."""
     rng = np.random.default_rng(0)
     label = (np.arange(1000) % 10 == 0).astype(np.int64)
     x = (2.0 * label[:, None] + rng.normal(size=(1000, 1))).astype(np.float32)
@@ -315,7 +319,8 @@ def test_features_of_the_shared_space(runtime: Runtime) -> None:
 
 
 def test_rows_of_no_weight_are_not_learned_from(runtime: Runtime) -> None:
-    """Half of the training rows have turned labels and weight 0: the model is that of the true half, and not of all."""
+    """Half of the training rows have turned labels and weight 0: the model is that of the true
+    half, and not of all."""
     x, y = rows(400)
     turned = np.arange(400) % 2 == 1
     wrong = replace(y, values=np.where(turned, (y.values + 1) % 3, y.values))
@@ -330,7 +335,8 @@ def test_rows_of_no_weight_are_not_learned_from(runtime: Runtime) -> None:
 
 
 def test_a_class_that_is_not_scored_does_not_decide_how_sure_to_be(runtime: Runtime) -> None:
-    """One row of a fourth class weighs as much as a third of the others, and no other fold has such a row."""
+    """One row of a fourth class weighs as much as a third of the others, and no other fold has such
+    a row."""
     x, target = rows(240)
     four = replace(
         target, classes=("a", "b", "c", "d"), values=np.where(np.arange(240) == 7, 3, target.values)

@@ -1,4 +1,5 @@
-"""Sets, intervals, temperatures and thresholds: closed forms, slow versions, and coverage on simulated exchangeable rows."""
+"""Sets, intervals, temperatures and thresholds: closed forms, slow versions, and coverage on
+simulated exchangeable rows."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ def zero(places: np.ndarray, present: np.ndarray) -> np.ndarray:
 
 
 def drawn(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of three classes of unequal shares, and labels that follow other probabilities than the scores'."""
+    """Scores of three classes of unequal shares, and labels that follow other probabilities than
+    the scores'."""
     z = rng.normal(size=(n, 3)) * 1.5 + np.array([1.0, 0, -1])
     p = softmax(0.7 * z, axis=1).cumsum(1)
     return z, (p < rng.random((n, 1))).sum(1).clip(max=2)
@@ -45,7 +47,8 @@ def test_what_is_strange_against_a_slow_version() -> None:
 
 
 def test_the_mean_coverage_of_a_set_is_the_closed_form() -> None:
-    """n exchangeable rows and the k-th smallest bound: a new row lies under it in k / (n + 1) of cases (Vovk et al. 2005)."""
+    """n exchangeable rows and the k-th smallest bound: a new row lies under it in k / (n + 1) of
+    cases (Vovk et al. 2005)."""
     n, rng, inside = 119, np.random.default_rng(0), []
     for _ in range(150):
         z, y = drawn(rng, n + 100)
@@ -175,8 +178,9 @@ def test_too_few_rows_promise_nothing() -> None:
 
 
 def test_each_count_of_fields_has_its_own_temperature_and_bound() -> None:
-    """Scores are too sure by a factor that hangs on how many fields are there: the temperatures are the factors, and the sets
-    cover at every count, of rows that lack fields and of rows whose fields are hidden."""
+    """Scores are too sure by a factor that hangs on how many fields are there: the temperatures are
+    the factors, and the sets cover at every count, of rows that lack fields and of rows whose
+    fields are hidden."""
     rng, factors = np.random.default_rng(5), np.array([1.0, 0.5, 2.0, 4.0])
     z, y = drawn(rng, 4000)
     present = np.zeros((4000, 3), bool)
@@ -233,7 +237,8 @@ def test_slope_and_shift_of_a_label_are_recovered() -> None:
 
 
 def test_the_best_threshold_is_half_of_the_best_f1() -> None:
-    """Of calibrated probabilities (Lipton, Elkan & Narayanaswamy 2014, theorem 1); and on few rows that of all thresholds."""
+    """Of calibrated probabilities (Lipton, Elkan & Narayanaswamy 2014, theorem 1); and on few rows
+    that of all thresholds."""
     rng = np.random.default_rng(7)
     p = rng.beta(1, 4, 200_000)
     label = (rng.random(200_000) < p).astype(np.int64)

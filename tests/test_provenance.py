@@ -78,10 +78,11 @@ def test_a_photograph_is_not_marked(tmp_path: Path) -> None:
 def test_another_tools_jpeg_is_recognised(kind: str) -> None:
     """XMP as the IPTC writes it, in an APP1 segment of a JPEG that this package did not make."""
     packet = (
-        '<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
-        'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
-        f'xmlns:i="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"><i:DigitalSourceType>{SOURCE}{kind}</i:DigitalSourceType>'
-        '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+        '<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta'
+        ' xmlns:x="adobe:ns:meta/"><rdf:RDF'
+        ' xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""'
+        f' xmlns:i="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"><i:DigitalSourceType>{SOURCE}{kind}</i:DigitalSourceType></rdf:Description></rdf:RDF></x:xmpmeta><?xpacket'
+        ' end="w"?>'
     )
     plain = io.BytesIO()
     Image.fromarray(pixels()).save(plain, "JPEG")

@@ -1,4 +1,5 @@
-"""Quality of made images: the distance recomputed from the encoder by hand, planted good and bad generators, and refusals."""
+"""Quality of made images: the distance recomputed from the encoder by hand, planted good and bad
+generators, and refusals."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ HOW = Judge(metrics=("coverage", "frechet", "kernel"), space_settings={"filters"
 
 
 def drawn(n: int, seed: int, colour: float = 0.0) -> Seen:
-    """Bars of two directions, the classes, of any width, place and brightness. colour: how far they turn from grey to red."""
+    """Bars of two directions, the classes, of any width, place and brightness. colour: how far they
+    turn from grey to red."""
     rng = np.random.default_rng(seed)
     images = rng.normal(90, 8, (n, SIZE, SIZE, 3))
     labels = np.where(np.arange(n) % 3, "across", "down")

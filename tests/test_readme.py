@@ -1,4 +1,5 @@
-"""The README says what is so: its tables come from results files, its commands exist, its Python runs."""
+"""The README says what is so: its tables come from results files, its commands exist, its Python
+runs."""
 
 from __future__ import annotations
 

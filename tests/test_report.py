@@ -1,4 +1,5 @@
-"""The report, parsed back: findings and drawn places are read out of the page and compared with what went in."""
+"""The report, parsed back: findings and drawn places are read out of the page and compared with
+what went in."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
 class Page(HTMLParser):
-    """Tags with attributes, text, table rows; fails on a tag that is closed wrongly or not at all."""
+    """Tags with attributes, text, table rows; fails on a tag that is closed wrongly or not at
+    all."""
 
     def __init__(self, html: str) -> None:
         super().__init__()

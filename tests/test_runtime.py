@@ -1,4 +1,5 @@
-"""Seeds against a golden value, noise against order and batch, the environment against this machine's names."""
+"""Seeds against a golden value, noise against order and batch, the environment against this
+machine's names."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""A run saved for others. Oracles: the run that it was saved from (images and predictions to the bit), its findings (every
-number of the card), words that were planted in its data and must be nowhere, and the hub's own filter of file names."""
+"""A run saved for others. Oracles: the run that it was saved from (images and predictions to the
+bit), its findings (every number of the card), words that were planted in its data and must be
+nowhere, and the hub's own filter of file names."""
 
 from __future__ import annotations
 
@@ -226,7 +227,8 @@ def test_the_card_says_what_was_found_and_nothing_else(run: Path, kept: Path) ->
 
 
 def test_findings_of_another_generator_are_not_told(run: Path, tmp_path: Path) -> None:
-    """The contact sheet's images name weights that aren't these; the study's key isn't that of these settings."""
+    """The contact sheet's images name weights that aren't these; the study's key isn't that of
+    these settings."""
     shutil.copytree(run, tmp_path / "run")
     for path in (tmp_path / "run" / "images" / "generate").rglob("seed-*.png"):
         save_png(path, np.zeros((16, 16, 3), np.uint8), {"weights": "0123456789abcdef"})
@@ -396,7 +398,8 @@ def test_a_device_that_is_not_here_is_replaced(kept: Path, copy: Path, source: P
 
 
 def test_a_path_of_this_machine_is_never_told(run: Path, source: Path, tmp_path: Path) -> None:
-    """A credit line that names the data's place can't be mended for the user, and is refused; a setting with a path is cut."""
+    """A credit line that names the data's place can't be mended for the user, and is refused; a
+    setting with a path is cut."""
     settings = {
         "model": "/secret/place/tiny",
         "local_only": False,
@@ -581,7 +584,8 @@ def test_without_the_extra_it_says_how_to_install(
 def test_a_pretrained_generator_is_found_at_its_new_place(
     source: Path, pipelines: dict[str, Path], tmp_path: Path
 ) -> None:
-    """The pipeline isn't copied, and its old place isn't told; with its new one the images are the same."""
+    """The pipeline isn't copied, and its old place isn't told; with its new one the images are the
+    same."""
     pytest.importorskip("diffusers")
     settings = {
         "name": "pretrained",

@@ -1,4 +1,5 @@
-"""What screening keeps: planted labels, planted conditions, planted near copies, a class that is all wrong."""
+"""What screening keeps: planted labels, planted conditions, planted near copies, a class that is
+all wrong."""
 
 from __future__ import annotations
 
@@ -95,8 +96,8 @@ def test_near_copies_of_opened_rows_are_found_and_new_images_are_not() -> None:
 
 
 def told(n: int, rng: np.random.Generator, noise: float = 15) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 [n, 16, 16, 3] and what a field says of them, float32 [n, 8]: the colours, turned, with two numbers that
-    no image shows."""
+    """Images uint8 [n, 16, 16, 3] and what a field says of them, float32 [n, 8]: the colours,
+    turned, with two numbers that no image shows."""
     said = rng.uniform(0, 255, (n, 6)).astype(np.float32)
     halves = (
         np.stack([said[:, :3], said[:, 3:]], 1)[:, :, None, None]
@@ -131,7 +132,8 @@ def test_shuffled_conditions_go_and_true_ones_stay(runtime: Runtime) -> None:
 
 
 def test_a_row_is_read_by_a_reader_that_never_saw_its_group(runtime: Runtime) -> None:
-    """Images and values without any relation: whoever knows the rows by heart finds a match, who doesn't finds none."""
+    """Images and values without any relation: whoever knows the rows by heart finds a match, who
+    doesn't finds none."""
     rng = np.random.default_rng(4)
     seen, values = rng.normal(size=(2, 90, 40)).astype(np.float32)
     reader = MatchReader.fit(seen, values, np.arange(90) % 5, runtime)

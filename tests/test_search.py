@@ -71,7 +71,8 @@ def test_one_space_upside_down_has_none() -> None:
 
 
 def test_unrelated_fields_are_found_by_chance() -> None:
-    """Over 40 planted random spaces the 95 % interval holds the stated chance about as often as it says."""
+    """Over 40 planted random spaces the 95 % interval holds the stated chance about as often as it
+    says."""
     inside: dict[str, list[bool]] = {}
     for seed in range(40):
         shared = drawn(120, f=2, d=16, missing=0.0, seed=seed)
@@ -127,7 +128,8 @@ def test_rows_of_a_group_are_not_counted_as_so_many() -> None:
 
 
 def test_other_ways_to_search_are_judged_on_the_same_rows(runtime) -> None:  # noqa: ANN001
-    """Planted: b is a rotation of a with noise, so a ridge finds what chance does not; a space of noise is worse."""
+    """Planted: b is a rotation of a with noise, so a ridge finds what chance does not; a space of
+    noise is worse."""
     rng = np.random.default_rng(0)
     turn, a = rng.normal(size=(12, 12)), rng.normal(size=(300, 12))
     features = {

@@ -26,7 +26,10 @@ QUICK: dict[str, Any] = {
     "folds": 2,
     "leave_out": (),
 }
-BATCHES = "rows come in random batches, so a weight of 2 is not the same random numbers as a row that stands there twice"
+BATCHES = (
+    "rows come in random batches, so a weight of 2 is not the same random numbers as a row that"
+    " stands there twice"
+)
 EXCUSED = {
     "check_sample_weight_equivalence_on_dense_data": BATCHES,
 }
@@ -41,7 +44,8 @@ def test_scikit_learns_own_checks(estimator: Any, check: Any) -> None:
 
 
 def planted(n: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
-    """The class is the colour of the picture and stands in the text; either is missing in a third of the rows."""
+    """The class is the colour of the picture and stands in the text; either is missing in a third
+    of the rows."""
     rng = np.random.default_rng(seed)
     label = rng.integers(0, 3, n)
     colours = np.array([(230, 30, 30), (30, 230, 30), (30, 30, 230)], np.uint8)
@@ -92,7 +96,8 @@ def test_planted_classes_are_read_whatever_is_missing() -> None:
 
 
 def test_what_a_run_finds_the_estimator_finds(tmp_path: Path) -> None:
-    """A run's folder and the estimator, on the same training rows from the same seed: one chain, the same probabilities."""
+    """A run's folder and the estimator, on the same training rows from the same seed: one chain,
+    the same probabilities."""
     owner = FRAME["owner"].str[1:].astype(int)
     frame = FRAME.assign(
         colour=LABEL, split=np.where(owner < 8, "train", np.where(owner < 10, "valid", "test"))

@@ -1,4 +1,5 @@
-"""A space kept from another run: old vectors to the bit, a field more, and what is refused; bridges from an encoder's names."""
+"""A space kept from another run: old vectors to the bit, a field more, and what is refused; bridges
+from an encoder's names."""
 
 from __future__ import annotations
 
@@ -78,7 +79,8 @@ def test_a_kept_space_moves_nothing_and_takes_a_field_more(
 def test_how_sure_a_label_is_is_learned_in_the_space_that_is_used(
     first: Workbench, shapes_file: Path, tmp_path: Path
 ) -> None:
-    """In a kept space: training rows stand, for the temperature of `describe`, where they stand in it."""
+    """In a kept space: training rows stand, for the temperature of `describe`, where they stand in
+    it."""
     settings = {**LIGHT, "align": {**LIGHT["align"], "base": str(first.folder)}}
     bench = Workbench(shapes_file, "shape", tmp_path / "run", settings)
     bench.check()
@@ -130,7 +132,7 @@ def test_a_bridge_holds_the_names_read_by_the_field_of_words(
     )
     inner = shapes_reader.encoders["image"]
     members = {
-        k: (lambda *a, k=k: getattr(inner, k)(*a))
+        k: lambda *a, k=k: getattr(inner, k)(*a)
         for k in ("key", "decode", "embed", "fingerprint", "save")
     }
     told = type(

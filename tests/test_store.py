@@ -1,4 +1,5 @@
-"""Whole or not at all: errors in the middle, stages, damage, the ledger, a full and a read-only disk."""
+"""Whole or not at all: errors in the middle, stages, damage, the ledger, a full and a read-only
+disk."""
 
 from __future__ import annotations
 

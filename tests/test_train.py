@@ -16,7 +16,8 @@ from gobelin.networks import training
 
 
 class Regression:
-    """A small network with noise, dropout, batch norm and two optimisers: every kind of state that can be lost."""
+    """A small network with noise, dropout, batch norm and two optimisers: every kind of state that
+    can be lost."""
 
     def __init__(self, rate: float = 0.05, broken_at: float | None = None) -> None:
         torch.manual_seed(0)
@@ -48,7 +49,8 @@ class Regression:
 
 
 class Counter:
-    """One weight that is raised by 1 a step through its gradient: averages and clipping have closed forms."""
+    """One weight that is raised by 1 a step through its gradient: averages and clipping have closed
+    forms."""
 
     def __init__(self, slope: float = -1.0) -> None:
         self.weight = nn.Linear(1, 1, bias=False)

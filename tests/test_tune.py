@@ -1,4 +1,5 @@
-"""Training encoders on: what only the tuned one can see is learned and kept, and nothing is kept where there is nothing."""
+"""Training encoders on: what only the tuned one can see is learned and kept, and nothing is kept
+where there is nothing."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 
 class Blind:
-    """Numbers through one linear map that doesn't look at the first of them. Not a component: a planted one."""
+    """Numbers through one linear map that doesn't look at the first of them. Not a component: a
+    planted one."""
 
     width = WIDTH
 
@@ -94,8 +96,8 @@ class Still:
 
 
 def planted(label: str, runtime: Runtime, rows: int = ROWS) -> Material:
-    """label: 'first', the sign of the number that the encoder doesn't look at; 'random'; or 'number', that number itself.
-    Every tenth cell is missing."""
+    """label: 'first', the sign of the number that the encoder doesn't look at; 'random'; or
+    'number', that number itself. Every tenth cell is missing."""
     rng = np.random.default_rng(5)
     x = rng.normal(size=(rows, INSIDE)).astype(np.float32)
     values = {

@@ -17,7 +17,8 @@ from gobelin.networks.watching import SHARE, Watch, cells, energy, grid, looks
 
 
 class Counter:
-    """One weight that grows by 1 a step: after step t it is t, and so is its average without memory."""
+    """One weight that grows by 1 a step: after step t it is t, and so is its average without
+    memory."""
 
     def __init__(self, broken: int = -1) -> None:
         self.net = nn.Sequential(nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1))
@@ -124,7 +125,8 @@ def test_interrupted_anywhere_it_ends_with_the_same_bits(
 
 
 def test_a_nan_takes_the_looks_back_too(tmp_path: Path) -> None:
-    """Step 24 fails: back to 21 with half the rate, so from there on the weight grows by a half a step."""
+    """Step 24 fails: back to 21 with half the rate, so from there on the weight grows by a half a
+    step."""
     outcome = run(tmp_path, Counter(broken=24), lambda weight: -weight)
     assert [step for step, _ in held_out(outcome)] == list(range(5, 61, 5))
     assert held_out(outcome)[-1][1] == -(21 + 39 / 2) and outcome.kept == 60
@@ -171,7 +173,8 @@ def test_looks_cost_their_share_and_end_with_the_last_step(
 
 
 def test_energy_distance_in_closed_form() -> None:
-    """Of two points against two points by hand; of N(0, 1) and N(m, 1), E|N(m, 2)| = 2/sqrt(pi) exp(-m^2/4) + m erf(m/2)."""
+    """Of two points against two points by hand; of N(0, 1) and N(m, 1), E|N(m, 2)| = 2/sqrt(pi)
+    exp(-m^2/4) + m erf(m/2)."""
     assert energy(np.array([[0.0], [1.0]]), np.array([[3.0], [5.0]])) == pytest.approx(
         2 * 3.5 - 1 - 2
     )

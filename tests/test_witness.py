@@ -1,4 +1,5 @@
-"""Files that change under their names. Oracle: files written, touched, changed and put back by hand."""
+"""Files that change under their names. Oracle: files written, touched, changed and put back by
+hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Tiny models of transformers with random weights, written to disk with their processors and tokenizers."""
+"""Tiny models of transformers with random weights, written to disk with their processors and
+tokenizers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Tiny diffusers pipelines with random weights, written to disk: 16 px, well under a megabyte each."""
+"""Tiny diffusers pipelines with random weights, written to disk: 16 px, well under a megabyte
+each."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ WORDS = ("red", "blue", "a", "picture")
 
 
 def tokenizer_files(folder: Path) -> Path:
-    """vocab.json and merges.txt of a CLIP tokenizer: every letter alone and at the end of a word, and four whole words."""
+    """vocab.json and merges.txt of a CLIP tokenizer: every letter alone and at the end of a word,
+    and four whole words."""
     letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
     vocabulary, merges = [*letters, *(f"{c}</w>" for c in letters)], []
     for word in WORDS:
@@ -112,8 +114,8 @@ def class_pipeline(folder: Path) -> Path:
 
 
 def special_pipeline(folder: Path, kind: str, text: Path) -> Path:
-    """The text pipeline, changed. kind: `inpaint`, whose network sees mask and source beside the latents; `control`, steered by
-    an image; `alone`, pixels from nothing."""
+    """The text pipeline, changed. kind: `inpaint`, whose network sees mask and source beside the
+    latents; `control`, steered by an image; `alone`, pixels from nothing."""
     from diffusers import (
         ControlNetModel,
         DDPMPipeline,

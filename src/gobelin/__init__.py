@@ -1,7 +1,7 @@
-"""Gobelin: learn from pictures, words and numbers together, make the images that you lack, and know whether they helped.
+"""Gobelin: learn from pictures, words and numbers together, make the images that you lack, and know
+whether they helped.
 
-Names are resolved when they are first used; importing the package loads no torch.
-"""
+Names are resolved when they are first used; importing the package loads no torch."""
 
 from __future__ import annotations
 

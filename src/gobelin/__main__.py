@@ -4,7 +4,8 @@ import sys
 
 
 def start() -> None:
-    """The command line. Loading it takes a second or two, in which Ctrl-C must end as quietly as later."""
+    """The command line. Loading it takes a second or two, in which Ctrl-C must end as quietly as
+    later."""
     try:
         from gobelin.interfaces.cli import main
     except KeyboardInterrupt:

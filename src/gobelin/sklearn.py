@@ -1,8 +1,10 @@
-"""Gobelin's predictors as citizens of scikit-learn: they clone, cross-validate, search grids and stand in pipelines.
+"""Gobelin's predictors as citizens of scikit-learn: they clone, cross-validate, search grids and
+stand in pipelines.
 
-X is a data frame whose columns hold pictures (paths, PIL images, bytes, uint8 arrays), texts, sounds, numbers, categories,
-dates or lists, any of them missing, or a plain array of numbers. Nothing is written but a cache of encoded cells, where a
-folder is given. Who reads which column is found as for a file, or said with `schema`.
+X is a data frame whose columns hold pictures (paths, PIL images, bytes, uint8 arrays), texts,
+sounds, numbers, categories, dates or lists, any of them missing, or a plain array of numbers.
+Nothing is written but a cache of encoded cells, where a folder is given. Who reads which column is
+found as for a file, or said with `schema`.
 
 As everywhere in scikit-learn, a fitted estimator travels by pickle: load none that a stranger sent.
 """
@@ -69,12 +71,14 @@ class _Multimodal(BaseEstimator):
         device: str = "cpu",
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
-        """fusion: a component's name, 'all' for the best of them on cross-fitted rows, or a fusion with settings of its own, as
-        Concat(hidden=32). encoders: {kind: settings}, as {'image': {'name': 'pixels'}}. schema: {column: kind or role}; of the
-        roles group, weight and ignore are heard. fields: {field: columns that it joins}. leave_out: fields that aren't used;
-        'auto' are those whose presence gives the label away. balance: classes count equally. decays, folds, level, features:
-        see `predict.Predict`. max_bad: share of a column's cells that may be unreadable. root: paths start there, none may
-        leave it. cache: a folder for encoded cells. device: where networks run. random_state: of everything drawn."""
+        """fusion: a component's name, 'all' for the best of them on cross-fitted rows, or a fusion
+        with settings of its own, as Concat(hidden=32). encoders: {kind: settings}, as {'image':
+        {'name': 'pixels'}}. schema: {column: kind or role}; of the roles group, weight and ignore
+        are heard. fields: {field: columns that it joins}. leave_out: fields that aren't used;
+        'auto' are those whose presence gives the label away. balance: classes count equally.
+        decays, folds, level, features: see `predict.Predict`. max_bad: share of a column's cells
+        that may be unreadable. root: paths start there, none may leave it. cache: a folder for
+        encoded cells. device: where networks run. random_state: of everything drawn."""
         self.fusion = fusion
         self.encoders = encoders
         self.schema = schema
@@ -191,7 +195,8 @@ class _Multimodal(BaseEstimator):
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if (there := int((weights > 0).sum())) < LEAST:
             raise ValueError(
-                f"fit: n_samples={there} with a weight above 0, at least {LEAST} are needed. Add rows."
+                f"fit: n_samples={there} with a weight above 0, at least {LEAST} are needed. Add"
+                " rows."
             )
         return weights
 
@@ -238,7 +243,8 @@ class MultimodalClassifier(ClassifierMixin, _Multimodal):
         weights = self._weights(X, sample_weight)
         if len(np.unique(values[weights > 0])) < 2:
             raise ValueError(
-                f"fit: all rows have one class, found {self.classes_[:1].tolist()}. At least two are needed."
+                f"fit: all rows have one class, found {self.classes_[:1].tolist()}. At least two"
+                " are needed."
             )
         names = tuple(map(str, self.classes_))
         target = Target("y", "class", values.astype(np.int64), names, np.ones(len(names), bool))
@@ -271,7 +277,8 @@ class MultimodalRegressor(RegressorMixin, _Multimodal):
         return self._predictions(X).values.astype(np.float64)
 
     def predict_interval(self, X: Any) -> np.ndarray:  # noqa: ANN401, N803
-        """float64 [N, 2]: where the number lies in a share `level` of cases, by the residuals of cross-fitted rows."""
+        """float64 [N, 2]: where the number lies in a share `level` of cases, by the residuals of
+        cross-fitted rows."""
         found = self._predictions(X)
         return np.stack([found.low, found.high], 1)
 

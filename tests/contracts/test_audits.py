@@ -1,4 +1,5 @@
-"""Every audit that is found catches planted copies, clears fresh draws and refuses rows that can't be exchanged."""
+"""Every audit that is found catches planted copies, clears fresh draws and refuses rows that can't
+be exchanged."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ SIZE, MADE = 16, 60
 
 
 def drawn(n: int, seed: int) -> np.ndarray:
-    """uint8 [n, 16, 16, 3]: a few discs of random colours, places and sizes on a random ground; no two alike."""
+    """uint8 [n, 16, 16, 3]: a few discs of random colours, places and sizes on a random ground; no
+    two alike."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:SIZE, :SIZE]
     out = np.broadcast_to(rng.uniform(0, 255, (n, 1, 1, 3)), (n, SIZE, SIZE, 3)).copy()
@@ -41,7 +43,8 @@ def brightness(images: np.ndarray) -> np.ndarray:
 
 
 def material(copied: float, seed: int = 0) -> tuple[Material, np.ndarray, np.ndarray]:
-    """Made images: this share are training images, a pixel off or brighter, the rest fresh draws. Which, and of which row."""
+    """Made images: this share are training images, a pixel off or brighter, the rest fresh draws.
+    Which, and of which row."""
     rng = np.random.default_rng(seed)
     train, holdout, fresh = drawn(90, 3 * seed), drawn(70, 3 * seed + 1), drawn(MADE, 3 * seed + 2)
     source, is_copy = rng.permutation(90)[:MADE], rng.random(MADE) < copied

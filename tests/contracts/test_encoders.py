@@ -168,7 +168,8 @@ def test_saved_and_loaded_is_the_same(case: Case, tmp_path: Path) -> None:
 
 
 def test_what_can_be_tuned(case: Case, runtime: Runtime) -> None:
-    """`forward` gives what `embed` gives; a small step of the module along the gradient of the features makes them larger."""
+    """`forward` gives what `embed` gives; a small step of the module along the gradient of the
+    features makes them larger."""
     if case.fitted.module is None:
         assert not isinstance(case.fitted, Tunable)
         return

@@ -21,7 +21,8 @@ NAMES = catalog.names("fusion")
 
 
 def planted() -> tuple[Embeddings, np.ndarray, np.ndarray]:
-    """Two fields that each hold the class and the number, a third of noise; a third of the cells are missing."""
+    """Two fields that each hold the class and the number, a third of noise; a third of the cells
+    are missing."""
     rng = np.random.default_rng(0)
     label, number = rng.integers(0, 3, N), rng.normal(size=N)
     means = rng.normal(size=(3, 6)) * 3

@@ -1,5 +1,6 @@
-"""Every generator that is installed obeys the contract. Oracle: the planted classes (a colour each), and itself at another
-batch size, after a save, and from another process's point of view (a loaded copy)."""
+"""Every generator that is installed obeys the contract. Oracle: the planted classes (a colour
+each), and itself at another batch size, after a save, and from another process's point of view (a
+loaded copy)."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ SIZE, ROWS, WIDTH, SPACE = 16, 64, 8, "the space of this test"
 
 
 def planted(n: int = ROWS) -> ImageRows:
-    """Images of two colours; the class is the colour, the vector of field `a` names it too, field `b` is noise."""
+    """Images of two colours; the class is the colour, the vector of field `a` names it too, field
+    `b` is noise."""
     rng = np.random.default_rng(0)
     label = np.arange(n) % 2
     images = np.clip(
@@ -75,8 +77,8 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def settings(request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
-    """Networks small enough for a contract, and what a generator can't do without: a pretrained one is given a pipeline, one of
-    imported images a folder of them."""
+    """Networks small enough for a contract, and what a generator can't do without: a pretrained one
+    is given a pipeline, one of imported images a folder of them."""
     known = {name: {f.name for f in fields(catalog.find("generators", name))} for name in NAMES}
     out: dict[str, dict[str, Any]] = {
         name: {k: v for k, v in SMALL.items() if k in has} for name, has in known.items()
@@ -154,7 +156,8 @@ def conditions(sampler: Sampler) -> dict[str, Condition]:
 def test_rows_of_weight_zero_teach_nothing(
     name: str, settings: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
-    """Whatever their pixels are, the same weights come out; and weights that are all one are as none."""
+    """Whatever their pixels are, the same weights come out; and weights that are all one are as
+    none."""
     rows, weights = planted(), np.repeat([1.0, 0.0, 0.5, 1.0], ROWS // 4)
     other = np.where((weights == 0)[:, None, None, None], 255 - rows.images, rows.images)
 

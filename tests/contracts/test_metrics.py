@@ -1,4 +1,5 @@
-"""Every metric that is found: says the same of the same rows however they come, knows equal sets, refuses what it must."""
+"""Every metric that is found: says the same of the same rows however they come, knows equal sets,
+refuses what it must."""
 
 from __future__ import annotations
 
@@ -108,7 +109,8 @@ def test_identical_sets_are_perfect(metric: Metric) -> None:
             assert found.value == 1.0
         elif found.name.startswith("frechet"):
             assert found.value == pytest.approx(0.0, abs=1e-10)
-        else:  # unbiased: a little below 0, as the pairs of equal rows count across sets and not within
+        # unbiased: a little below 0, as the pairs of equal rows count across sets and not within
+        else:
             assert -0.2 < found.value <= 0.05  # type: ignore[operator]
 
 

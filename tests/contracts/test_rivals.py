@@ -1,4 +1,5 @@
-"""Every rival that is found obeys the contract: the real rows first and untouched, added rows never real."""
+"""Every rival that is found obeys the contract: the real rows first and untouched, added rows never
+real."""
 
 from __future__ import annotations
 
@@ -101,7 +102,8 @@ def test_generator_size_is_the_parent_made_small(material: Material) -> None:
 
 
 def test_oversampling_and_weights_count_the_parents_again(material: Material) -> None:
-    """A row planned twice counts three times, by rows or by weight; the row without an image once."""
+    """A row planned twice counts three times, by rows or by weight; the row without an image
+    once."""
     again, weights = (
         catalog.build("rivals", name).arm(material) for name in ("oversampling", "weights")
     )
@@ -138,7 +140,8 @@ def test_retrieved_takes_the_surest_of_each_class_with_the_label_that_was_read(
 
 
 def test_clouds_show_nothing_of_their_parents(material: Material) -> None:
-    """Two rows of one parent get two clouds, as different as those of two parents; every level from 0 to 255 is used."""
+    """Two rows of one parent get two clouds, as different as those of two parents; every level from
+    0 to 255 is used."""
     arm = catalog.build("rivals", "procedural_noise").arm(material)
     made = [
         np.asarray(open_image(v, material.train.root, Opening())[0]).astype(float)
@@ -196,7 +199,8 @@ def test_classic_seed_and_views(material: Material) -> None:
 
 
 def test_a_blend_lies_between_two_images_of_the_class(material: Material) -> None:
-    """Mixup alone: each view is (1 - t) a + t b of two images of one class. Oracle: least squares for t, no residual."""
+    """Mixup alone: each view is (1 - t) a + t b of two images of one class. Oracle: least squares
+    for t, no residual."""
     real, shares = material.train.values("image"), []
     pixels = {k: pixels_of(v, material) for k, v in enumerate(real) if v}
     for k, seen in views_of(material, {**STILL, "views": 4, "mixup": 1, "alpha": 2}):

@@ -1,4 +1,5 @@
-"""Data frames against the same records in a file, and cells of every sort against what they hold."""
+"""Data frames against the same records in a file, and cells of every sort against what they
+hold."""
 
 from __future__ import annotations
 

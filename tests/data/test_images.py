@@ -92,7 +92,8 @@ def test_alpha_is_mixed_with_the_background() -> None:
 
 
 def test_white_on_nothing_is_told() -> None:
-    """Of a white drawing on a transparent ground a white page shows nothing, a grey one does; a white photograph is white."""
+    """Of a white drawing on a transparent ground a white page shows nothing, a grey one does; a
+    white photograph is white."""
     rgba = np.full((4, 4, 4), 255, np.uint8)
     rgba[:2, :, 3] = 0
     said = "alpha, nothing seen of it on the background"
@@ -285,7 +286,8 @@ def test_metadata_text_is_no_transparency() -> None:
 def test_a_large_jpeg_is_read_small_and_looks_the_same(
     mode: str, shape: tuple[int, int], tmp_path: Path
 ) -> None:
-    """Against the whole image, resized; one whose sides turn is turned; what is cut off is damaged, read small or whole."""
+    """Against the whole image, resized; one whose sides turn is turned; what is cut off is damaged,
+    read small or whole."""
     y, x = np.mgrid[: shape[0], : shape[1]]
     waves = [128 + 100 * np.sin(x / (20 + 9 * k)) * np.cos(y / (30 - 5 * k)) for k in range(3)]
     image = Image.fromarray(np.stack(waves, -1).astype(np.uint8)).convert(mode)

@@ -1,4 +1,5 @@
-"""The market set against pandas' reading of the same files; nothing of a later day, no day on both sides of a split."""
+"""The market set against pandas' reading of the same files; nothing of a later day, no day on both
+sides of a split."""
 
 from __future__ import annotations
 
@@ -62,7 +63,8 @@ def test_windows_and_answers_are_those_of_the_files(rows: Rows) -> None:
 
 
 def test_no_day_stands_on_both_sides_of_the_split(rows: Rows) -> None:
-    """Window and answer of a row are 69 days in a row; parts, and folds of blocks, share none of them."""
+    """Window and answer of a row are 69 days in a row; parts, and folds of blocks, share none of
+    them."""
     days = source("sp500").index
     ends = [days.get_loc(d) for d in rows.dataset.values("day")]
     used = [set(range(e - 63, e + 6)) for e in ends]

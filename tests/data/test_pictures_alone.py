@@ -1,4 +1,5 @@
-"""Sets that hold nothing but pictures. Oracles: scikit-learn's own arrays, a hand-made IDX file, the counts as installed."""
+"""Sets that hold nothing but pictures. Oracles: scikit-learn's own arrays, a hand-made IDX file,
+the counts as installed."""
 
 from __future__ import annotations
 
@@ -83,7 +84,8 @@ def test_fashion_as_installed() -> None:
 
 
 def test_pictures_alone_go_the_way_of_every_record(tmp_path: Path) -> None:
-    """One field has nothing to be fused or searched with, and nothing fails for it; the digits are read."""
+    """One field has nothing to be fused or searched with, and nothing fails for it; the digits are
+    read."""
     whole = pa_csv.read_csv(Digits(size=8).write(tmp_path / "data", 0))
     pa_csv.write_csv(whole.slice(0, 400), tmp_path / "data" / "few.csv")
     settings = {**Digits().settings(), "align": {"steps": 20}}

@@ -1,4 +1,5 @@
-"""Tables as files: the same rows whatever the format, and one line with a place for what can't be read."""
+"""Tables as files: the same rows whatever the format, and one line with a place for what can't be
+read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Opening windows of numbers. Oracles: planted samples in every writing, planted damages, numpy's own files."""
+"""Opening windows of numbers. Oracles: planted samples in every writing, planted damages, numpy's
+own files."""
 
 from __future__ import annotations
 
@@ -169,7 +170,7 @@ def test_a_hole_in_a_window_stays_a_hole_in_every_reader(tmp_path: Path) -> None
         assert {c: data.values(c) for c in wanted} == wanted
         assert data.values("t") == [["a"], ["b"], None, None, None]
     fixed = pa.table({"x": pa.array([[1.0, NAN], [NAN, NAN]], pa.list_(pa.float64(), 2))})
-    (first, second) = Dataset(fixed, Path()).values("x")
+    first, second = Dataset(fixed, Path()).values("x")
     assert first[0] == 1 and np.isnan(first[1]) and second is None
 
 

@@ -1,4 +1,5 @@
-"""Sweet Home 3D's furniture. Oracle: a hand-made catalogue as Java writes it; where it is installed, its counts."""
+"""Sweet Home 3D's furniture. Oracle: a hand-made catalogue as Java writes it; where it is
+installed, its counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Tux Paint's stamps. Oracle: a hand-made folder laid out as the package lays it out; where it is installed, its counts."""
+"""Tux Paint's stamps. Oracle: a hand-made folder laid out as the package lays it out; where it is
+installed, its counts."""
 
 from __future__ import annotations
 
@@ -29,10 +30,14 @@ def picture(path: Path, level: int, alpha: int = 255) -> None:
 
 @pytest.fixture
 def stamps(tmp_path: Path) -> Path:
-    """Five stamps: two of one caption, one without sounds, one both drawn and in pixels, one seen through."""
+    """Five stamps: two of one caption, one without sounds, one both drawn and in pixels, one seen
+    through."""
     folder = tmp_path / "stamps"
     for name, text in {
-        "animals/birds/duck": "A Duck.\nde.utf8=Eine Ente.\nfr.utf8=Un canard.\nbroken line\nxx.utf8=\nde.utf8=twice\n",
+        "animals/birds/duck": (
+            "A Duck.\nde.utf8=Eine Ente.\nfr.utf8=Un canard.\nbroken"
+            " line\nxx.utf8=\nde.utf8=twice\n"
+        ),
         "animals/birds/duck2": "A duck!\n",
         "animals/fish/v1.5/eel": "An eel.\nja.utf8=うなぎ\n",
         "vehicles/car": "A car, blue.\nes.utf8=Un coche = azul.\n",
@@ -160,7 +165,8 @@ def test_settings_that_cannot_be_are_refused(said: dict[str, object]) -> None:
 
 @pytest.mark.skipif(not INSTALLED.is_dir(), reason="tuxpaint-stamps-default is not installed")
 def test_the_counts_of_the_package(tmp_path: Path) -> None:
-    """Counted with find and the shell: 1,044 pictures, 11 of them mirrored, 83 names both drawn and in pixels."""
+    """Counted with find and the shell: 1,044 pictures, 11 of them mirrored, 83 names both drawn and
+    in pixels."""
     data = read(Tuxpaint(size=8, voices=("fr", "ru")).write(tmp_path / "out", 0))
     assert len(data) == 1044 - 11 - 83 == 950
     different = {name: len(set(data.values(name))) for name in ("category", "leaf", "name_en")}

@@ -1,4 +1,5 @@
-"""Audio: planted tones must come back in the band, at the place in time and at the level where the closed form puts them."""
+"""Audio: planted tones must come back in the band, at the place in time and at the level where the
+closed form puts them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Audio towers on tiny saved models. Oracle: transformers' own feature extractor and model, one clip at a time."""
+"""Audio towers on tiny saved models. Oracle: transformers' own feature extractor and model, one
+clip at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The small image and sound networks, untrained: what they are made from, and what they tell apart."""
+"""The small image and sound networks, untrained: what they are made from, and what they tell
+apart."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from gobelin.embedding.encoders.convolution import Convolution
 
 
 def drawn(kind: int, rng: np.random.Generator) -> bytes:
-    """Grey noise with short strokes, all upright (0) or all lying (1), going round the edges: equal in every mean."""
+    """Grey noise with short strokes, all upright (0) or all lying (1), going round the edges: equal
+    in every mean."""
     image = rng.integers(100, 156, (16, 16, 1)).repeat(3, 2).astype(np.uint8)
     for top, left in rng.integers(0, 16, (6, 2)):
         along = (np.arange(5) + (top, left)[kind]) % 16

@@ -1,4 +1,5 @@
-"""Sounds as people have them, through the encoder: a file has the features of what can be heard in it, whatever its form."""
+"""Sounds as people have them, through the encoder: a file has the features of what can be heard in
+it, whatever its form."""
 
 from __future__ import annotations
 
@@ -80,7 +81,8 @@ def test_one_sample_is_a_sound(rate: int, tmp_path: Path) -> None:
 
 
 def test_of_ten_hours_the_first_seconds_are_read_in_little_memory(tmp_path: Path) -> None:
-    """288 MB of 8 bits at 8 kHz (a file with a hole, so that it costs no disk); the oracle is its beginning as a file."""
+    """288 MB of 8 bits at 8 kHz (a file with a hole, so that it costs no disk); the oracle is its
+    beginning as a file."""
     rate, start = 8_000, chirp(8_000, 31.0)
     soundfile.write(tmp_path / "start.wav", start, rate, subtype="PCM_U8")
     head = bytearray((tmp_path / "start.wav").read_bytes())

@@ -76,7 +76,8 @@ def test_an_image_depends_on_no_neighbour(encoder: FittedImage) -> None:
 def test_tuned_saved_and_loaded_it_gives_the_same(
     encoder: FittedImage, runtime: Runtime, tmp_path: Path
 ) -> None:
-    """Low-rank changes of every 1 x 1 convolution, written into the weights, come back from a plain state dict."""
+    """Low-rank changes of every 1 x 1 convolution, written into the weights, come back from a plain
+    state dict."""
     cells = decoded(encoder, *[png_bytes(i) for i in IMAGES])
     own = copy.deepcopy(encoder)
     changes = low_rank.adapt(own.module, 2, seed=0)

@@ -1,4 +1,5 @@
-"""Vision towers on tiny saved models. Oracle: transformers' own image processor and model, called on the same images."""
+"""Vision towers on tiny saved models. Oracle: transformers' own image processor and model, called
+on the same images."""
 
 from __future__ import annotations
 

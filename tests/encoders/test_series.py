@@ -34,7 +34,10 @@ from gobelin.workbench.bench import Workbench
 HOW = Series()
 FIELD = Field("f", "series", ("x",))
 RNG = np.random.default_rng(0)
-NAMES = "level spread length holes constant trend change end fall rise highest lowest rough still up crossings busy busy5".split()
+NAMES = (
+    "level spread length holes constant trend change end fall rise highest lowest rough still up"
+    " crossings busy busy5".split()
+)
 
 
 def single(row: np.ndarray) -> dict[str, float]:
@@ -128,9 +131,11 @@ def test_a_tool_and_slow_definitions_agree() -> None:
         "up": np.mean(d > 0),
         "still": 0.0,
         "length": np.log(120),
-        "rough": sum((x[k + 1] - x[k]) ** 2 for k in range(119))
-        / sum((v - x.mean()) ** 2 for v in x)
-        / 2,
+        "rough": (
+            sum((x[k + 1] - x[k]) ** 2 for k in range(119))
+            / sum((v - x.mean()) ** 2 for v in x)
+            / 2
+        ),
         "crossings": np.mean(
             [(x[k] > np.median(x)) != (x[k + 1] > np.median(x)) for k in range(119)]
         ),

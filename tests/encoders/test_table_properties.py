@@ -1,4 +1,5 @@
-"""Properties of the table encoder over whatever cells there are: nothing of it depends on scale, order or luck."""
+"""Properties of the table encoder over whatever cells there are: nothing of it depends on scale,
+order or luck."""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ def coded(encoder: FittedTable, values: list[Any]) -> np.ndarray:
 def test_any_increasing_change_leaves_every_rank_as_it_is(
     values: list[float], data: st.DataObject
 ) -> None:
-    """The changed values are any others in the same order: no scale, no skew, no outlier matters."""
+    """The changed values are any others in the same order: no scale, no skew, no outlier
+    matters."""
     order = sorted({max(min(v, 1e300), -1e300) for v in values})
     other = data.draw(
         st.lists(

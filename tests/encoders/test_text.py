@@ -1,4 +1,5 @@
-"""Sentences against the installed encoder called directly, and against translations that it must find near."""
+"""Sentences against the installed encoder called directly, and against translations that it must
+find near."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Text towers on tiny saved models and on MiniLM. Oracles: transformers called on one text at a time, pooling in closed form,
-and sentence-transformers on the same folder where it is installed."""
+"""Text towers on tiny saved models and on MiniLM. Oracles: transformers called on one text at a
+time, pooling in closed form, and sentence-transformers on the same folder where it is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The small text network against `characters`, from which it starts, and against the sum written out."""
+"""The small text network against `characters`, from which it starts, and against the sum written
+out."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""The quick preset of the end-to-end tests: the whole main job on drawn shapes, with everything that is measured fixed.
+"""The quick preset of the end-to-end tests: the whole main job on drawn shapes, with everything
+that is measured fixed.
 
-Forty steps make no image that a reader would agree with: screening by label and fields has tests of its own."""
+Forty steps make no image that a reader would agree with: screening by label and fields has tests of
+its own."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""What a user gets for a mistake: exit code 2, a clear line (or a line a mistake) that names what and what to do, no traceback,
-and the run folder as it was. Oracle: a listing with hashes before and after, and the names that the mistake holds."""
+"""What a user gets for a mistake: exit code 2, a clear line (or a line a mistake) that names what
+and what to do, no traceback, and the run folder as it was. Oracle: a listing with hashes before and
+after, and the names that the mistake holds."""
 
 from __future__ import annotations
 
@@ -64,7 +65,8 @@ Rows = list[dict[str, object]]
 
 
 def snapshot(folder: Path | None) -> object:
-    """Every path below a folder, but for what it caches, with a hash of what it holds; a file's hash; None for nothing."""
+    """Every path below a folder, but for what it caches, with a hash of what it holds; a file's
+    hash; None for nothing."""
     if folder is None or not folder.exists():
         return None
     files = (
@@ -81,7 +83,8 @@ def snapshot(folder: Path | None) -> object:
 def refused(
     capsys: pytest.CaptureFixture[str], words: Sequence[object], folder: Path | None, lines: int = 1
 ) -> str:
-    """Run the command; it must be refused in so many lines, and leave `folder` as it was. Returns what it said."""
+    """Run the command; it must be refused in so many lines, and leave `folder` as it was. Returns
+    what it said."""
     before = snapshot(folder)
     with pytest.raises(SystemExit) as stop:
         main([str(w) for w in words])
@@ -835,7 +838,8 @@ def test_a_query_that_cant_be_answered(
 def test_images_by_class_are_of_one_study(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What an earlier study made of each class isn't made again; a class with a comma stands in quotes."""
+    """What an earlier study made of each class isn't made again; a class with a comma stands in
+    quotes."""
     folder = tmp_path / "run"
     shutil.copytree(run, folder)
     for more, made in (
@@ -1005,7 +1009,8 @@ def test_a_place_that_cant_be_written(
 def test_a_full_disk_is_one_line(
     good: Path, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """safetensors hides the system's refusal in its words; the same command works once there is space."""
+    """safetensors hides the system's refusal in its words; the same command works once there is
+    space."""
     words = ["fit", good, "--target", "label", "--run", tmp_path / "run", *SETS]
 
     def full(*_: object) -> None:
@@ -1179,7 +1184,8 @@ def test_made_images_of_odd_classes_stay_in_the_run(
 
 
 def test_texts_and_numbers_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With a film column, an all-empty one, one class of a single row, CRLF, and dates and numbers of odd sorts."""
+    """With a film column, an all-empty one, one class of a single row, CRLF, and dates and numbers
+    of odd sorts."""
     rows = records(
         film=lambda k: f"s/{k}.mp4",
         nothing=lambda k: "",
@@ -1363,7 +1369,8 @@ def command(*words: object) -> subprocess.Popen[str]:
 
 
 def test_ctrl_c_stops_in_one_line_and_three_at_once_agree(run: Path, tmp_path: Path) -> None:
-    """Stopped in the middle of a training; then the same command three times at once finishes it."""
+    """Stopped in the middle of a training; then the same command three times at once finishes
+    it."""
     data, folder = json.loads((run / "settings.json").read_text())["data"]["path"], tmp_path / "run"
     words = [
         "fit",

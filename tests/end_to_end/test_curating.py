@@ -1,5 +1,6 @@
-"""`curate` on a run, as a user calls it. Oracle: labels planted wrong, labels and captions taken away, rows that stand there
-three times; files that are read back; and the same run killed on the way."""
+"""`curate` on a run, as a user calls it. Oracle: labels planted wrong, labels and captions taken
+away, rows that stand there three times; files that are read back; and the same run killed on the
+way."""
 
 from __future__ import annotations
 
@@ -40,8 +41,9 @@ SETS = [word for one in QUICK for word in ("--set", one)]
 
 
 def plant(folder: Path) -> list[str]:
-    """records.csv, and the true classes. Image and caption show the class; of labels 15 % say another and 10 % are missing, a
-    quarter of the captions is. Rows 1, 2 and 3 are the same but for their names."""
+    """records.csv, and the true classes. Image and caption show the class; of labels 15 % say
+    another and 10 % are missing, a quarter of the captions is. Rows 1, 2 and 3 are the same but for
+    their names."""
     rng = np.random.default_rng(0)
     true = [CLASSES[k] for k in rng.integers(0, 3, ROWS)]
     true[1:4] = [true[1]] * 3

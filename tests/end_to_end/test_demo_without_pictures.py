@@ -1,4 +1,5 @@
-"""The demo on the market set: no picture, so nothing is generated; the verdict on its score is said aloud."""
+"""The demo on the market set: no picture, so nothing is generated; the verdict on its score is said
+aloud."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""kill -9 at random moments, the same command again: it continues, and ends with the findings of a run that was left alone."""
+"""kill -9 at random moments, the same command again: it continues, and ends with the findings of a
+run that was left alone."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ LESS = [
 
 
 def work(folder: Path, errors: Path) -> None:
-    """In a child: the command `gobelin demo` on fewer shapes; the images made are judged by the closed form."""
+    """In a child: the command `gobelin demo` on fewer shapes; the images made are judged by the
+    closed form."""
     from gobelin.core import catalog
     from gobelin.interfaces.cli import main
     from gobelin.quality.probes import Eyes

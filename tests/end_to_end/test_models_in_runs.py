@@ -1,5 +1,6 @@
-"""A run whose texts are read by a model of a folder, saved for others and opened elsewhere. Oracles: the run's own predictions
-to the bit, and the place of the model, which must be nowhere in what was saved."""
+"""A run whose texts are read by a model of a folder, saved for others and opened elsewhere.
+Oracles: the run's own predictions to the bit, and the place of the model, which must be nowhere in
+what was saved."""
 
 from __future__ import annotations
 

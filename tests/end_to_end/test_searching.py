@@ -1,5 +1,5 @@
-"""Search in a run: mixes against their closed form, rows that come and go, and what a user is told. Oracles: the shared vectors
-themselves, filters in Python, the run's own rows."""
+"""Search in a run: mixes against their closed form, rows that come and go, and what a user is told.
+Oracles: the shared vectors themselves, filters in Python, the run's own rows."""
 
 from __future__ import annotations
 
@@ -246,7 +246,8 @@ def test_weights_must_fit_their_texts(fitted: Path) -> None:
 def test_rows_are_added_and_deleted_later(
     run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Oracle: an added row is its own nearest one, in a run that was opened anew, and stands in no part of the data."""
+    """Oracle: an added row is its own nearest one, in a run that was opened anew, and stands in no
+    part of the data."""
     (tmp_path / "new.csv").write_text(
         "id,caption,side,shape\nn1,a purple hexagon,77,new\nn2,,5,\n", encoding="utf-8"
     )
@@ -312,18 +313,23 @@ def test_a_damaged_index_is_made_anew_once_it_is_deleted(
 def test_another_space_is_another_index(
     run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Fitted again with another width the old vectors are of no use; a table that was carried over is refused."""
+    """Fitted again with another width the old vectors are of no use; a table that was carried over
+    is refused."""
     shutil.copytree(run / INDEX, tmp_path / "old")
     other = Workbench(data, "shape", run, {**QUICK, "align": {"steps": 0, "width": 12}})
     other.fit()
     assert len(other.search(500, text=RED)) == 120
     for path in sorted((tmp_path / "old").iterdir()):
         if path.name != "stage.json":
-            shutil.rmtree(run / INDEX / path.name) if path.is_dir() else (
-                run / INDEX / path.name
-            ).unlink()
-            shutil.copytree(path, run / INDEX / path.name) if path.is_dir() else shutil.copy(
-                path, run / INDEX / path.name
+            (
+                shutil.rmtree(run / INDEX / path.name)
+                if path.is_dir()
+                else (run / INDEX / path.name).unlink()
+            )
+            (
+                shutil.copytree(path, run / INDEX / path.name)
+                if path.is_dir()
+                else shutil.copy(path, run / INDEX / path.name)
             )
     assert "another space than this index" in refused(capsys, "search", run, "--text", RED)
 
@@ -335,7 +341,8 @@ def test_rows_that_a_new_fit_loses_are_told(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """One line at the first search, with their counts; a run whose rows were left alone is made anew without a word."""
+    """One line at the first search, with their counts; a run whose rows were left alone is made
+    anew without a word."""
     (tmp_path / "new.csv").write_text(
         "id,caption\nn1,a purple hexagon\nn2,a mauve knot\nn3,a disc\n", encoding="utf-8"
     )

@@ -1,5 +1,6 @@
-"""From the command line to an image made from an image: paired training, strength, mask, provenance, mistakes; and prompts for
-a generator that reads texts and no vectors. Oracle: the planted pairs, and what a stand-in generator was given."""
+"""From the command line to an image made from an image: paired training, strength, mask,
+provenance, mistakes; and prompts for a generator that reads texts and no vectors. Oracle: the
+planted pairs, and what a stand-in generator was given."""
 
 from __future__ import annotations
 
@@ -292,7 +293,8 @@ def test_the_contact_sheet_shows_sources_and_leaves_out_what_cant_be_asked(
 def test_condition_match_asks_by_the_source_image_alone(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Planted: the image to be made is the source's negative, so a sampler of negatives is read as the real images are."""
+    """Planted: the image to be made is the source's negative, so a sampler of negatives is read as
+    the real images are."""
     heard: list[Condition] = []
 
     class Negative(Reader):

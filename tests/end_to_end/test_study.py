@@ -1,5 +1,6 @@
-"""A small full study on real rows (scikit-learn's digits), its verdicts computed again, slowly, in plain numpy from the hits;
-and studies that can't be had: too few test rows, too few minutes, data that changed."""
+"""A small full study on real rows (scikit-learn's digits), its verdicts computed again, slowly, in
+plain numpy from the hits; and studies that can't be had: too few test rows, too few minutes, data
+that changed."""
 
 from __future__ import annotations
 
@@ -69,7 +70,8 @@ def score(hits: np.ndarray, truth: np.ndarray) -> float:
 
 
 def slow(base: np.ndarray, arm: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """value, low, high, and the one-sided p value of 'not above 0', by the formulas of `variance`, in loops."""
+    """value, low, high, and the one-sided p value of 'not above 0', by the formulas of `variance`,
+    in loops."""
     classes = sorted(set(truth.tolist()))
     many_c, kappa = len(classes), 2 / len(classes)
     g, s = max(base.shape[0], arm.shape[0]), max(base.shape[1], arm.shape[1])
@@ -241,8 +243,9 @@ def test_a_study_of_the_method_makes_all_anew_in_each_resample(
 def test_labels_are_screened_on_real_rows(
     bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With `augment.agree` on. Planted: the generator hands over real digits, a third of them of another class than was asked.
-    Those go, the others stay, and the counts that are told are those of the exported training set."""
+    """With `augment.agree` on. Planted: the generator hands over real digits, a third of them of
+    another class than was asked. Those go, the others stay, and the counts that are told are those
+    of the exported training set."""
     eyes = Eyes("pixels", catalog.build("encoders", "pixels").fit([], None, {}, bench.made.runtime))
     monkeypatch.setattr(Eyes, "beside", staticmethod(lambda schema, runtime: eyes))
     wrong = np.zeros(0, bool)
@@ -294,7 +297,8 @@ def test_labels_are_screened_on_real_rows(
 def test_killed_after_an_arm_it_goes_on_with_what_is_there(
     bench: Workbench, tmp_path: Path
 ) -> None:
-    """The images of the first generator are kept; without the verb's own stage the same command ends the same."""
+    """The images of the first generator are kept; without the verb's own stage the same command
+    ends the same."""
     copy = tmp_path / "run"
     shutil.copytree(bench.folder, copy)
     shutil.rmtree(copy / "verbs" / "augment")
@@ -399,7 +403,8 @@ def test_twelve_test_rows_are_refused_with_the_size_needed(tmp_path: Path) -> No
 
 
 def test_a_number_has_its_verdict_too(tmp_path: Path) -> None:
-    """The digit as a quantity: the typical error in plain numpy; what matters is a hundredth of the number's own spread."""
+    """The digit as a quantity: the typical error in plain numpy; what matters is a hundredth of the
+    number's own spread."""
     augment = {
         **SETTINGS["augment"],
         "generators": ("vaegan",),

@@ -1,5 +1,5 @@
-"""Every kind of target from file to predictions, describe, and what a user gets for a mistake. Oracles: planted data, and the
-names that a mistake holds."""
+"""Every kind of target from file to predictions, describe, and what a user gets for a mistake.
+Oracles: planted data, and the names that a mistake holds."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ LEVELS = ("low", "mid", "high", "top")
 
 
 def planted(count: int = 160, seed: int = 0) -> list[dict[str, object]]:
-    """A caption says which labels hold, a number which level; captions are missing in a tenth of the rows."""
+    """A caption says which labels hold, a number which level; captions are missing in a tenth of
+    the rows."""
     rng = np.random.default_rng(seed)
     rows: list[dict[str, object]] = []
     for k in range(count):
@@ -245,8 +246,8 @@ def test_a_class_that_weighs_more_is_said_more_often(
 
 
 def test_fields_and_values_come_and_go(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A field that training had and the new file lacks, a column that only the new file has, a category nobody has seen, a
-    class that stands in no test row."""
+    """A field that training had and the new file lacks, a column that only the new file has, a
+    category nobody has seen, a class that stands in no test row."""
     rows = [
         {"caption": f"a {w} thing, number {k}", "colour": w, "label": w}
         for k, w in enumerate(["red", "green", "blue"] * 30)
@@ -336,7 +337,8 @@ def test_labels_in_words_are_ranked_and_their_confidence_is_checked(
 def test_odd_and_typical_records(
     shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Noise is no drawing, a caption of another drawing contradicts it, and one training row is like the others."""
+    """Noise is no drawing, a caption of another drawing contradicts it, and one training row is
+    like the others."""
     run, pixels = (
         shapes / "run",
         np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8),

@@ -1,4 +1,5 @@
-"""A run whose image encoder is tuned: other features after it, saved with it, and blind to validation and test rows."""
+"""A run whose image encoder is tuned: other features after it, saved with it, and blind to
+validation and test rows."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pictures(folder: Path, seed: int = 0) -> Path:
-    """Light or dark pictures under much noise. seed: of the labels of validation and test rows, 0 = the right ones."""
+    """Light or dark pictures under much noise. seed: of the labels of validation and test rows, 0 =
+    the right ones."""
     rng = np.random.default_rng(1)
     label = np.arange(len(PARTS)) % 2
     noise = rng.integers(0, 120, (len(PARTS), 12, 12, 3))

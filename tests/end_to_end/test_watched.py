@@ -1,4 +1,5 @@
-"""A generator's training is seen in its run: scores and grids beside it, one curve in the report. Oracle: the run's files."""
+"""A generator's training is seen in its run: scores and grids beside it, one curve in the report.
+Oracle: the run's files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The autoregressive generator on planted sets: histograms that it must beat, colours that it must paint, bits near 0."""
+"""The autoregressive generator on planted sets: histograms that it must beat, colours that it must
+paint, bits near 0."""
 
 from __future__ import annotations
 
@@ -60,7 +61,8 @@ def fit(
 
 
 def histogram_bits(train: np.ndarray, test: np.ndarray, levels: int) -> float:
-    """Bits a dimension of a model that knows each number's own histogram, one pseudo-count a level."""
+    """Bits a dimension of a model that knows each number's own histogram, one pseudo-count a
+    level."""
     seen, asked = (
         quantise(train, levels).flatten(1).numpy(),
         quantise(test, levels).flatten(1).numpy(),
@@ -251,7 +253,8 @@ def test_mistakes_are_named(sampler: AutoregressiveSampler, tmp_path: Path) -> N
 
 
 def test_bfloat16_learns_the_same(tmp_path: Path) -> None:
-    """Products in bfloat16 while it learns, float64 afterwards: the same bits within a twentieth."""
+    """Products in bfloat16 while it learns, float64 afterwards: the same bits within a
+    twentieth."""
     rows, runtime = planted(40), replace(RUNTIME, precision="bfloat16")
     half = TINY.fit(rows, rows, Context(runtime, tmp_path / "half", 40))
     bits = [-s.log_likelihood(rows).mean() for s in (half, fit(rows, tmp_path / "full", 40, TINY))]

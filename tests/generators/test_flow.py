@@ -1,4 +1,5 @@
-"""The flow on planted sets. Oracles: a Gaussian's closed form in the network's place, planted colours, and itself elsewhere."""
+"""The flow on planted sets. Oracles: a Gaussian's closed form in the network's place, planted
+colours, and itself elsewhere."""
 
 from __future__ import annotations
 
@@ -55,8 +56,8 @@ def sampler(tmp_path_factory: pytest.TempPathFactory) -> FlowSampler:
 
 
 class ClassGaussian(nn.Module):
-    """In the network's place: the closed-form velocity of N(-0.4 or 0.4, 0.1^2) of class 0 or 1, N(0, 0.1^2) of none, at
-    no reach."""
+    """In the network's place: the closed-form velocity of N(-0.4 or 0.4, 0.1^2) of class 0 or 1,
+    N(0, 0.1^2) of none, at no reach."""
 
     def embedding(self, parts: Parts) -> Tensor:
         return torch.tensor([-0.4, 0.4, 0.0])[parts.target]
@@ -81,7 +82,8 @@ def test_obeys_the_contract(sampler: FlowSampler) -> None:
 def test_a_closed_form_velocity_makes_its_gaussian(
     sampler: FlowSampler, guidance: float, shift: float
 ) -> None:
-    """With one variance for all classes a guided Gaussian flow is again one: its mean moves by g, its deviation stays."""
+    """With one variance for all classes a guided Gaussian flow is again one: its mean moves by g,
+    its deviation stays."""
     for target, mean in ((0, -0.4), (1, 0.4)):
         made = (
             make(closed_form(sampler), asking(40, target), Controls(guidance, steps=200)).astype(
@@ -123,7 +125,8 @@ def test_paints_the_colour_that_was_asked_for(sampler: FlowSampler, how: str) ->
 
 
 def test_images_keep_the_background(sampler: FlowSampler) -> None:
-    """The mean image of the training set, the trivial maker, has 255 there too, but no colour in the middle."""
+    """The mean image of the training set, the trivial maker, has 255 there too, but no colour in
+    the middle."""
     made = make(sampler, asking(40, target=0))
     assert made[:, [0, 0, -1, -1], [0, -1, 0, -1]].astype(float).mean() > 235
     middle = made[:, 7:9, 7:9].astype(float).mean((0, 1, 2))
@@ -131,7 +134,8 @@ def test_images_keep_the_background(sampler: FlowSampler) -> None:
 
 
 def test_two_modes_are_kept(tmp_path: Path) -> None:
-    """Flat images of two colours, no condition at all: each colour between a quarter and three quarters, hardly any between."""
+    """Flat images of two colours, no condition at all: each colour between a quarter and three
+    quarters, hardly any between."""
     rng = np.random.default_rng(0)
     label = np.arange(200) % 2
     images = np.clip(
@@ -149,7 +153,8 @@ def test_two_modes_are_kept(tmp_path: Path) -> None:
 
 
 def test_every_subset_is_shown_in_training() -> None:
-    """Of two fields and a target all eight subsets, the empty and the whole too, in the share that a batch hides."""
+    """Of two fields and a target all eight subsets, the empty and the whole too, in the share that
+    a batch hides."""
     n = 4000
     parts = Parts(
         torch.ones(n, 2, 4), torch.ones(n, 2, dtype=torch.bool), torch.zeros(n, dtype=torch.long)
@@ -163,7 +168,8 @@ def test_every_subset_is_shown_in_training() -> None:
 def test_long_strides_are_learned_from_every_subset(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A quarter of the rows, as many of them among those that keep everything as in the whole batch, towards the end alone."""
+    """A quarter of the rows, as many of them among those that keep everything as in the whole
+    batch, towards the end alone."""
     rows, told = planted(64), list[float]()
     far = _Learning(replace(SMALL, batch=64, shortcuts=0.25), rows, RUNTIME.apply()).far(64)
     assert len(set(far.tolist())) == 16 and int(far.max()) < 64
@@ -198,7 +204,8 @@ def test_an_image_is_its_seeds_and_not_its_batchs(sampler: FlowSampler) -> None:
 
 
 def test_one_stride_reaches_either_mode(tmp_path: Path) -> None:
-    """Asked for nothing. The same weights by one step of Euler along the velocity give a mixture of red and blue."""
+    """Asked for nothing. The same weights by one step of Euler along the velocity give a mixture of
+    red and blue."""
     few, sampler = Controls(steps=1), fit(planted(200), tmp_path, 600)
 
     def away(sampler: FlowSampler) -> float:
@@ -290,7 +297,8 @@ def test_a_damaged_folder_is_refused(sampler: FlowSampler, tmp_path: Path) -> No
 def test_same_seed_same_weights_also_after_an_interruption(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Cut after step 55 and started again it goes on from the checkpoint of step 50, to the same bits."""
+    """Cut after step 55 and started again it goes on from the checkpoint of step 50, to the same
+    bits."""
     rows, done = planted(40), list[int]()
     whole = fit(rows, tmp_path / "whole", 60)
     monkeypatch.setattr(
@@ -335,7 +343,8 @@ def test_padding_repeats_the_edge_and_is_cut_off(sampler: FlowSampler, tmp_path:
 
 
 class Ramp(nn.Module):
-    """The velocity that turns any noise in one step into a ramp from left to right, 5 levels a pixel."""
+    """The velocity that turns any noise in one step into a ramp from left to right, 5 levels a
+    pixel."""
 
     def embedding(self, parts: Parts) -> Tensor:
         return torch.zeros(len(parts), 1)
@@ -345,7 +354,8 @@ class Ramp(nn.Module):
 
 
 def test_loss_of_a_row(sampler: FlowSampler) -> None:
-    """A row's loss doesn't know its neighbours, is the same again, and is higher for images of another kind."""
+    """A row's loss doesn't know its neighbours, is the same again, and is higher for images of
+    another kind."""
     rows = planted(70)
     losses = sampler.row_loss(rows, draws=2)
     assert losses.shape == (70,) and losses.dtype == torch.float32 and bool((losses > 0).all())
@@ -369,7 +379,8 @@ def test_number_targets(tmp_path: Path) -> None:
 
 
 def test_first_losses_are_the_golden_ones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A change of the recipe shows here first. To renew the file after a wanted change: delete it and run this test."""
+    """A change of the recipe shows here first. To renew the file after a wanted change: delete it
+    and run this test."""
     losses: list[float] = []
 
     def watched(*arguments: object) -> object:

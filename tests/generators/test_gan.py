@@ -1,4 +1,5 @@
-"""The GAN on planted sets: class and vector each say a colour, two modes, a critic whose slope is known, one that overfits."""
+"""The GAN on planted sets: class and vector each say a colour, two modes, a critic whose slope is
+known, one that overfits."""
 
 from __future__ import annotations
 
@@ -76,8 +77,8 @@ def test_images_keep_the_background(sampler: GanSampler) -> None:
 
 
 def test_two_modes_are_kept(tmp_path: Path) -> None:
-    """Flat images of two colours, no condition at all: each colour between a quarter and three quarters, hardly any between,
-    from each of three seeds."""
+    """Flat images of two colours, no condition at all: each colour between a quarter and three
+    quarters, hardly any between, from each of three seeds."""
     rng = np.random.default_rng(0)
     label = np.arange(200) % 2
     images = np.clip(
@@ -168,8 +169,8 @@ def test_the_measured_slope_of_a_linear_critic_is_its_weight(tmp_path: Path) -> 
 
 
 def test_the_critic_sees_how_much_a_batch_differs(tmp_path: Path) -> None:
-    """numpy's deviation within each group; so an image is judged by its own group, and a batch of one image over and
-    over is judged otherwise than the same image among others."""
+    """numpy's deviation within each group; so an image is judged by its own group, and a batch of
+    one image over and over is judged otherwise than the same image among others."""
     x = torch.randn(8, 5, 3, 2, generator=generator(0, "x"))
     wanted = x.numpy().reshape(2, 4, 5, 3, 2).std(1).mean((2, 3))
     assert torch.allclose(
@@ -204,7 +205,8 @@ def test_for_a_small_reach_the_measured_slope_is_autograds() -> None:
 
 @pytest.mark.parametrize("loss", ["relativistic", "plain"])
 def test_losses_in_closed_form(loss: str) -> None:
-    """f(t) = log(1 + e^-t): relativistic E f(D(real) - D(made)) (R3GAN, equation 2); plain E f(D(real)) + E f(-D(made))."""
+    """f(t) = log(1 + e^-t): relativistic E f(D(real) - D(made)) (R3GAN, equation 2); plain E
+    f(D(real)) + E f(-D(made))."""
     task, real, parts = duel(replace(SMALL, loss=loss, overfit=1.0))  # type: ignore[arg-type]
     made = -real
     with torch.no_grad():
@@ -220,7 +222,8 @@ def test_losses_in_closed_form(loss: str) -> None:
 
 
 class Remembers(nn.Module):
-    """In the critic's place: 1 for images that it has seen, `others` for other real ones, -1 for the rest."""
+    """In the critic's place: 1 for images that it has seen, `others` for other real ones, -1 for
+    the rest."""
 
     def __init__(self, train: np.ndarray, valid: np.ndarray, others: float) -> None:
         super().__init__()
@@ -277,7 +280,8 @@ def test_the_amount_is_a_share_of_the_images() -> None:
 
 
 def test_the_plain_recipe_is_settings_and_trains(tmp_path: Path) -> None:
-    """Of Radford et al. 2016 and no more: cross-entropy, no penalty, no average, no augmentation."""
+    """Of Radford et al. 2016 and no more: cross-entropy, no penalty, no average, no
+    augmentation."""
     said = tomllib.loads(RECIPE.read_text(encoding="utf-8"))
     how = config.build(Settings, said, str(RECIPE)).completed().generator
     assert how.name == "gan" and how.settings["critic_norm"] and how.settings["loss"] == "plain"
@@ -313,7 +317,8 @@ def test_number_targets(tmp_path: Path) -> None:
 
 
 def test_training_is_watched(tmp_path: Path) -> None:
-    """Held-out scores fall, a grid a look lies in the folder, the weights are those of the best look."""
+    """Held-out scores fall, a grid a look lies in the folder, the weights are those of the best
+    look."""
     sampler = fit(planted(60), tmp_path, 200)
     seen = {line["step"]: line["held_out"] for line in sampler.history if "held_out" in line}
     assert len(seen) > 2 and seen[200] < seen[min(seen)]

@@ -1,5 +1,6 @@
-"""Pretrained pipelines, on tiny ones with random weights. Oracles: diffusers itself called with the same streams, the source
-under strength and mask, a planted set whose loss must fall, and itself after a save and in other batches."""
+"""Pretrained pipelines, on tiny ones with random weights. Oracles: diffusers itself called with the
+same streams, the source under strength and mask, a planted set whose loss must fall, and itself
+after a save and in other batches."""
 
 from __future__ import annotations
 
@@ -133,7 +134,8 @@ def test_prompts_give_what_diffusers_gives(
 def test_classes_give_what_diffusers_gives(
     classes: PretrainedSampler, pipelines: dict[str, Path]
 ) -> None:
-    """One image, whose stream diffusers' global generator can stand for: the pipeline itself forgets to pass ours on."""
+    """One image, whose stream diffusers' global generator can stand for: the pipeline itself
+    forgets to pass ours on."""
     from diffusers import DiTPipeline
 
     pipe, rng = DiTPipeline.from_pretrained(pipelines["class"]), generator(7, "noise")
@@ -275,7 +277,8 @@ def test_a_pipeline_of_pixels_alone(pipelines: dict[str, Path], tmp_path: Path) 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
 def test_the_loss_is_that_of_the_schedule(prediction: str) -> None:
-    """Closed form: with a network that answers nothing but zeros, the loss is the mean square of what was wanted."""
+    """Closed form: with a network that answers nothing but zeros, the loss is the mean square of
+    what was wanted."""
     from diffusers import DDPMScheduler
 
     schedule, image = (

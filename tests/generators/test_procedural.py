@@ -1,4 +1,5 @@
-"""Images from random numbers. Oracle: the power spectrum that was asked for, a slow Julia set, counts of drawn colours."""
+"""Images from random numbers. Oracle: the power spectrum that was asked for, a slow Julia set,
+counts of drawn colours."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ def test_noise_has_the_spectrum_that_was_asked_for(slope: float) -> None:
 
 
 def test_escape_times_are_those_of_a_slow_julia_set() -> None:
-    """The same seed's numbers, one pixel at a time: pixels that never leave have the first colour, and only those."""
+    """The same seed's numbers, one pixel at a time: pixels that never leave have the first colour,
+    and only those."""
     sampler = ProceduralSampler(Procedural("fractal"), (24, 20, 3))
     from gobelin.core.machine import numpy_generator
 
@@ -51,7 +53,8 @@ def test_escape_times_are_those_of_a_slow_julia_set() -> None:
 
 
 def test_a_scene_is_a_ground_and_at_most_so_many_shapes() -> None:
-    """Pure colours: the ground's and one for each shape; everything else is the blur of their edges."""
+    """Pure colours: the ground's and one for each shape; everything else is the blur of their
+    edges."""
     sampler = ProceduralSampler(Procedural("shapes", shapes=4), (64, 64, 3))
     for seed in range(10):
         colours, counts = np.unique(sampler.draw(seed).reshape(-1, 3), axis=0, return_counts=True)

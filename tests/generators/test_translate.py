@@ -1,5 +1,5 @@
-"""Translation on planted sets. Oracles: a planted change of colours, a planted colour under the mask, a Gaussian's closed form
-in the network's place, and itself elsewhere."""
+"""Translation on planted sets. Oracles: a planted change of colours, a planted colour under the
+mask, a Gaussian's closed form in the network's place, and itself elsewhere."""
 
 from __future__ import annotations
 
@@ -89,7 +89,8 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> TranslateSampler:
 
 
 class Gaussian(nn.Module):
-    """In the network's place: the closed-form velocity of N(0.2, 0.3^2) in every pixel, whatever is asked."""
+    """In the network's place: the closed-form velocity of N(0.2, 0.3^2) in every pixel, whatever is
+    asked."""
 
     def embedding(self, parts: Parts) -> Tensor:
         return torch.zeros(len(parts), 1)
@@ -171,7 +172,8 @@ def test_an_empty_condition_paints_what_was_learned(paired: TranslateSampler) ->
 
 
 def test_a_closed_form_velocity_makes_its_gaussian(alone: TranslateSampler) -> None:
-    """From noise; from a source half-way, whose share in the result is known too: u_1 is linear in u_t for a Gaussian."""
+    """From noise; from a source half-way, whose share in the result is known too: u_1 is linear in
+    u_t for a Gaussian."""
     exact = replace(alone, velocity=Gaussian())
     made = make(exact, condition(40), Controls(steps=200)).astype(float) / 127.5 - 1
     assert made.mean() == pytest.approx(0.2, abs=0.01) and made.std() == pytest.approx(
@@ -248,8 +250,8 @@ def test_saved_and_loaded_is_the_same(paired: TranslateSampler, tmp_path: Path) 
 def test_same_seed_same_weights_also_after_an_interruption(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Cut after step 55 and started again it goes on from the checkpoint of step 50, to the same bits; other sources are
-    another training set."""
+    """Cut after step 55 and started again it goes on from the checkpoint of step 50, to the same
+    bits; other sources are another training set."""
     rows, done, few = pairs(40), list[int](), replace(SMALL, width=8, batch=4)
     whole = fit(rows, tmp_path / "whole", 60, few)
     monkeypatch.setattr(
@@ -292,7 +294,8 @@ def test_any_size_and_channels(tmp_path: Path, size: tuple[int, int, int]) -> No
 
 
 def test_loss_of_a_row(paired: TranslateSampler) -> None:
-    """A row's loss doesn't know its neighbours and is higher where the source belongs to another image."""
+    """A row's loss doesn't know its neighbours and is higher where the source belongs to another
+    image."""
     rows = pairs(70, seed=9)
     losses = paired.row_loss(rows, draws=2)
     assert losses.shape == (70,) and bool((losses > 0).all())

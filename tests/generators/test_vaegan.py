@@ -1,4 +1,5 @@
-"""The VAE/GAN on a planted set: class and vector each say a colour, and it must paint that colour."""
+"""The VAE/GAN on a planted set: class and vector each say a colour, and it must paint that
+colour."""
 
 from __future__ import annotations
 

@@ -39,7 +39,8 @@ def test_planted_copies_lower_it_by_their_share(share: float) -> None:
 
 
 def test_fresh_rows_score_more_the_more_columns_there_are() -> None:
-    """In many columns the nearest row is often one that many rows have for a neighbour, and its own is near: so the floor."""
+    """In many columns the nearest row is often one that many rows have for a neighbour, and its own
+    is near: so the floor."""
     few, many = (
         np.mean(
             [authenticity.scores(draw(2000, w, k), draw(2000, w, k + 50)).value for k in range(3)]

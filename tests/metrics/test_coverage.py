@@ -1,4 +1,5 @@
-"""Precision, recall, density and coverage against a brute force from the papers, with ties, outliers and collapsed rows."""
+"""Precision, recall, density and coverage against a brute force from the papers, with ties,
+outliers and collapsed rows."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from gobelin.quality.metrics import TooFew, coverage
 
 
 def slow(x: np.ndarray, y: np.ndarray, k: int) -> dict[str, float]:
-    """Kynkäänniemi et al. 2019, eq. 1-2, and Naeem et al. 2020, eq. 3-4, by sorting all distances in float64."""
+    """Kynkäänniemi et al. 2019, eq. 1-2, and Naeem et al. 2020, eq. 3-4, by sorting all distances
+    in float64."""
 
     def squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.array([[((p - q) ** 2).sum() for q in b] for p in a.astype(np.float64)])
@@ -25,8 +27,9 @@ def slow(x: np.ndarray, y: np.ndarray, k: int) -> dict[str, float]:
             [any(d[i, j] <= r_x[i] for i in range(len(x))) for j in range(len(y))]
         ),
         "recall": np.mean([any(d[i, j] <= r_y[j] for j in range(len(y))) for i in range(len(x))]),
-        "density": sum(d[i, j] < r_x[i] for i in range(len(x)) for j in range(len(y)))
-        / (k * len(y)),
+        "density": (
+            sum(d[i, j] < r_x[i] for i in range(len(x)) for j in range(len(y))) / (k * len(y))
+        ),
         "coverage": np.mean([any(d[i, j] < r_x[i] for j in range(len(y))) for i in range(len(x))]),
     }
 
@@ -73,7 +76,8 @@ def test_equals_the_brute_force(case: str, k: int) -> None:
 
 
 def test_many_blocks_equal_the_brute_force() -> None:
-    """Over a block's side in both sets, against distances of whole tables; no ties here, so float64 decides each pair."""
+    """Over a block's side in both sets, against distances of whole tables; no ties here, so float64
+    decides each pair."""
     x, y, k = rows(2100, 12, 0).astype(float), rows(1500, 12, 1, 1.05).astype(float), 5
 
     def squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -93,7 +97,8 @@ def test_many_blocks_equal_the_brute_force() -> None:
 
 
 def test_equal_distributions_reach_what_is_expected() -> None:
-    """Naeem et al. 2020, lemmas 1 and 2: density 1, coverage 1 - (N-1)...(N-k) / ((M+N-1)...(M+N-k))."""
+    """Naeem et al. 2020, lemmas 1 and 2: density 1, coverage 1 - (N-1)...(N-k) /
+    ((M+N-1)...(M+N-k))."""
     n, m, k = 2000, 1500, 5
     expected = 1 - np.prod([(n - i) / (m + n - i) for i in range(1, k + 1)])
     found = fast(rows(n, 8, 0), rows(m, 8, 1), k)

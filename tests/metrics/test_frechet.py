@@ -1,4 +1,5 @@
-"""Fréchet distance against closed forms, scipy's matrix square root, a refitted line over 1/n, and planted Gaussians."""
+"""Fréchet distance against closed forms, scipy's matrix square root, a refitted line over 1/n, and
+planted Gaussians."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ def test_one_dimension_in_closed_form() -> None:
 
 @pytest.mark.parametrize("zeros", [0, 5, 19])
 def test_commuting_covariances_in_closed_form(zeros: int) -> None:
-    """Shared axes: the sum over axes of (s - t)^2; singular ones too, which is where general square roots fail."""
+    """Shared axes: the sum over axes of (s - t)^2; singular ones too, which is where general square
+    roots fail."""
     rng = np.random.default_rng(zeros)
     s, t = rng.uniform(0.1, 3, 20), rng.uniform(0.1, 3, 20)
     s[:zeros] = 0
@@ -60,7 +62,8 @@ def test_covariances_of_any_size_keep_their_digits(scale: float) -> None:
 @pytest.mark.parametrize("width", [16, 120])
 @pytest.mark.parametrize("digits", [0, 4, 8, 12, 15])
 def test_the_error_of_roots_of_eigenvalues_is_bounded(digits: int, width: int) -> None:
-    """Standard deviations over so many digits, shared axes: the trace in closed form. And other axes: by singular values."""
+    """Standard deviations over so many digits, shared axes: the trace in closed form. And other
+    axes: by singular values."""
     s = np.logspace(-digits / 2, 0, width)
     a, b = turned(s**2, 1), turned((2 * s) ** 2, 1)
     found, bound = frechet.by_eigenvalues(a, b)
@@ -124,7 +127,8 @@ def test_moments_join_as_all_rows_at_once() -> None:
 
 
 def test_groups_take_one_of_each_run() -> None:
-    """Rows in the order of their classes, as many classes as groups: every group gets its share of each class."""
+    """Rows in the order of their classes, as many classes as groups: every group gets its share of
+    each class."""
     rows = np.tile(np.eye(10), (400, 1))
     found = frechet.grouped(rows, 10, 0)
     assert [part.n for part in found] == [400] * 10
@@ -139,7 +143,8 @@ def test_corrected_is_the_jackknife_by_hand() -> None:
         rng = np.random.default_rng(3)
         return np.concatenate([rng.permutation(groups) for _ in range(-(-n // groups))])[:n]
 
-    # The groups of 240 and of 200 rows are runs of 8; numpy permutes rows of a table in the same stream as one after another.
+    # The groups of 240 and of 200 rows are runs of 8; numpy permutes rows of a table in the same
+    # stream as one after another.
     whole = by_square_root(x, y)
     left = [by_square_root(x[cut(240) != g], y[cut(200) != g]) for g in range(groups)]
     found = frechet.corrected(x, y, groups, 3)
@@ -163,7 +168,8 @@ def test_corrected_agrees_with_the_line_of_chong_and_forsyth() -> None:
 
 @pytest.mark.parametrize(("apart", "n"), [(1.0, 40), (1.0, 150), (0.0, 150)])
 def test_corrected_finds_the_planted_distance(apart: float, n: int) -> None:
-    """100 studies of two Gaussians: the mean is the true distance, where the plain one is far too large, and 95 % cover it."""
+    """100 studies of two Gaussians: the mean is the true distance, where the plain one is far too
+    large, and 95 % cover it."""
     width = 16
     s, t = np.linspace(0.4, 1.4, width), np.linspace(0.4, 1.4, width)[::-1]
     t = t if apart else s

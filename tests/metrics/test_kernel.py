@@ -1,4 +1,5 @@
-"""Kernel distance against a double loop over pairs, its draws of subsets, and planted distributions."""
+"""Kernel distance against a double loop over pairs, its draws of subsets, and planted
+distributions."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ def test_equals_the_double_loop(n: int, m: int, width: int) -> None:
     ("n", "m", "width", "far"), [(3, 4, 2, 0), (30, 23, 5, 0), (23, 40, 1, 1e5)]
 )
 def test_the_gaussian_kernel_equals_the_double_loop(n: int, m: int, width: int, far: float) -> None:
-    """Its width by all pairs of real rows; far from 0, where products of rows alone would lose the distances."""
+    """Its width by all pairs of real rows; far from 0, where products of rows alone would lose the
+    distances."""
     x, y = draw(n, width, 0), draw(m, width, 1, 0.5)
     pairs = [float(((a - b) ** 2).sum()) for a in x for b in x]
     s = sum(pairs) / (n * (n - 1))
@@ -56,7 +58,8 @@ def test_the_gaussian_kernel_equals_the_double_loop(n: int, m: int, width: int, 
 
 
 def test_the_gaussian_kernel_sees_what_three_moments_do_not() -> None:
-    """Normal rows against rows of three places with the same first three moments, the fourth 3.5 and not 3."""
+    """Normal rows against rows of three places with the same first three moments, the fourth 3.5
+    and not 3."""
     x = special.ndtri((np.arange(1400) + 0.5) / 1400)[:, None]
     y = np.sqrt(3.5) * np.repeat([-1, 0, 1], [200, 1000, 200])[:, None]
     found, blind = kernel.discrepancy(x, y), kernel.distance(x, y)
@@ -65,7 +68,8 @@ def test_the_gaussian_kernel_sees_what_three_moments_do_not() -> None:
 
 @pytest.mark.parametrize(("shift", "n"), [(0.0, 60), (0.5, 60), (0.5, 300)])
 def test_the_gaussian_kernel_is_unbiased_and_covered(shift: float, n: int) -> None:
-    """200 studies of normal columns, d between their means: E k = (1 + 2/s^2)^-1/2 exp(-d^2 / (2 (s^2 + 2))), s^2 = 2 here."""
+    """200 studies of normal columns, d between their means: E k = (1 + 2/s^2)^-1/2 exp(-d^2 / (2
+    (s^2 + 2))), s^2 = 2 here."""
     true = 2 * (2**-0.5 - 2**-0.5 * np.exp(-(shift**2) / 8))
     rng = np.random.default_rng(1)
     found = [
@@ -126,10 +130,12 @@ def test_subsets_of_all_rows_are_the_whole() -> None:
 
 @pytest.mark.parametrize(("shift", "n"), [(0.0, 50), (0.5, 100), (0.5, 400)])
 def test_unbiased_and_covered(shift: float, n: int) -> None:
-    """200 studies against the distance in closed form: one column of normal rows, E k = 1 + 3 a b + 3 m m' + m3 m3'."""
+    """200 studies against the distance in closed form: one column of normal rows, E k = 1 + 3 a b +
+    3 m m' + m3 m3'."""
 
     def product(a: float, b: float) -> float:
-        """E k(x, y) of x ~ N(a, 1), y ~ N(b, 1), independent: sum of binomials times products of raw moments."""
+        """E k(x, y) of x ~ N(a, 1), y ~ N(b, 1), independent: sum of binomials times products of
+        raw moments."""
         return 1 + 3 * a * b + 3 * (a * a + 1) * (b * b + 1) + (a**3 + 3 * a) * (b**3 + 3 * b)
 
     true = product(0, 0) + product(shift, shift) - 2 * product(0, shift)

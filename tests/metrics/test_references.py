@@ -1,7 +1,8 @@
-"""The same features in, the same digits out as torch-fidelity, prdc, torchmetrics and scipy's matrix square root.
+"""The same features in, the same digits out as torch-fidelity, prdc, torchmetrics and scipy's
+matrix square root.
 
-What these tools differ in is said where it is: prdc's balls are open, torch-fidelity's closed, as each one's paper has it.
-"""
+What these tools differ in is said where it is: prdc's balls are open, torch-fidelity's closed, as
+each one's paper has it."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ DIGITS = 1e-6
 
 @pytest.fixture(scope="module", autouse=True)
 def tools() -> None:
-    """torch-fidelity first: torchmetrics imports it where it is there, and would look for torchvision."""
+    """torch-fidelity first: torchmetrics imports it where it is there, and would look for
+    torchvision."""
     for part in ("fid", "kid", "prc"):
         theirs.fidelity(part)
     pytest.importorskip("torchmetrics")

@@ -1,4 +1,5 @@
-"""Train on made, test on real: against scikit-learn's ridge, planted classes, mislabelled and missing ones."""
+"""Train on made, test on real: against scikit-learn's ridge, planted classes, mislabelled and
+missing ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The Vendi score against its definition from all pairs, closed forms, and sets of known diversity."""
+"""The Vendi score against its definition from all pairs, closed forms, and sets of known
+diversity."""
 
 from __future__ import annotations
 

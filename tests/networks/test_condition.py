@@ -1,4 +1,5 @@
-"""The embedding against its formula, hiding against its distribution, the prior against Gaussians that it must find."""
+"""The embedding against its formula, hiding against its distribution, the prior against Gaussians
+that it must find."""
 
 from __future__ import annotations
 
@@ -99,7 +100,8 @@ def test_mixed_codes_keep_their_variance() -> None:
 
 
 def test_prior_finds_a_gaussian_for_each_class_and_their_mixture() -> None:
-    """Codes of class k are planted at +2 or -2 with deviation 0.5; asked for nothing, half must lie on either side."""
+    """Codes of class k are planted at +2 or -2 with deviation 0.5; asked for nothing, half must lie
+    on either side."""
     torch.manual_seed(0)
     prior = CodePrior(ConditionEmbedding(0, 1, 2, 32), code=2, width=32, depth=2)
     optimiser = torch.optim.Adam(prior.parameters(), 5e-3)

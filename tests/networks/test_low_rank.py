@@ -1,4 +1,5 @@
-"""Low-rank changes against the formula W + B A, before and after they are written into the weights."""
+"""Low-rank changes against the formula W + B A, before and after they are written into the
+weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The patch network against the same computed patch by patch, and what it learns from planted patches."""
+"""The patch network against the same computed patch by patch, and what it learns from planted
+patches."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ def learned(signals: torch.Tensor = IMAGES, seed: int = 0) -> PatchNetwork:
 
 
 def test_answers_are_those_of_every_patch_by_itself() -> None:
-    """Equal contrast, filter, two-sided threshold, mean over 2 x 2 places, then over cells: in plain numpy."""
+    """Equal contrast, filter, two-sided threshold, mean over 2 x 2 places, then over cells: in
+    plain numpy."""
     network = learned()
     filters, level = (
         network.see.weight.detach().numpy().reshape(5, -1),
@@ -74,7 +76,8 @@ def test_the_second_layer_changes_nothing_until_it_is_trained() -> None:
 
 
 def test_filters_are_the_planted_patches() -> None:
-    """Images of two kinds of stripes alone: every filter in use answers to one kind and hardly to the other."""
+    """Images of two kinds of stripes alone: every filter in use answers to one kind and hardly to
+    the other."""
     rows, columns = torch.zeros(1, 1, 12, 12), torch.zeros(1, 1, 12, 12)
     rows[:, :, ::2], columns[:, :, :, ::2] = 1, 1
     noise = 0.05 * torch.randn(40, 1, 12, 12, generator=generator(0, "noise"))

@@ -1,4 +1,5 @@
-"""The straight path. Oracles: the closed-form velocity and map of a Gaussian, and the least squares of planted data."""
+"""The straight path. Oracles: the closed-form velocity and map of a Gaussian, and the least squares
+of planted data."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ MEAN, DEVIATION = 0.4, 0.25
 
 
 def closed(signal: Tensor, time: float) -> Tensor:
-    """E[u_1 - u_0 | u_t] for u_1 ~ N(mean, deviation^2): the regression of one Gaussian on another."""
+    """E[u_1 - u_0 | u_t] for u_1 ~ N(mean, deviation^2): the regression of one Gaussian on
+    another."""
     variance = (1 - time) ** 2 + time**2 * DEVIATION**2
     return MEAN + (time * DEVIATION**2 - (1 - time)) / variance * (signal - time * MEAN)
 
@@ -38,7 +40,8 @@ def noise(n: int) -> Tensor:
 
 @pytest.mark.parametrize("solver", ["euler", "heun", "adams"])
 def test_noise_is_carried_to_the_gaussian(solver: Solver) -> None:
-    """The exact map is u_1 = mean + deviation u_0: each image, and so mean and deviation within the sampling error."""
+    """The exact map is u_1 = mean + deviation u_0: each image, and so mean and deviation within the
+    sampling error."""
     start = noise(2000)
     made = solve(closed, start, 400, solver)
     assert torch.allclose(made, MEAN + DEVIATION * start, atol=0.02)
@@ -101,7 +104,8 @@ class Nothing(nn.Module):
 
 
 def test_untrained_it_is_the_gaussian_of_the_images() -> None:
-    """`Velocity` with F = 0 is the closed form, and no scaled network does better on Gaussian images."""
+    """`Velocity` with F = 0 is the closed form, and no scaled network does better on Gaussian
+    images."""
     images = MEAN + DEVIATION * torch.randn(4000, 1, 4, 4, generator=generator(1, "images"))
     velocity = Velocity(Nothing(), nn.Identity(), (1, 4, 4))
     velocity.standardise(images)
@@ -139,7 +143,8 @@ def gaussian() -> Velocity:
 
 @pytest.mark.parametrize("evaluations", [1, 2, 3, 8])
 def test_untrained_strides_land_on_the_gaussian(evaluations: int) -> None:
-    """Exactly on mean + deviation u_0, where one step of Euler along the velocity gives the mean alone."""
+    """Exactly on mean + deviation u_0, where one step of Euler along the velocity gives the mean
+    alone."""
     velocity, start = gaussian(), noise(50)
 
     def field(reach: float) -> Field:
@@ -166,8 +171,8 @@ def test_learned_reaches_are_even_and_end_within_the_path() -> None:
 
 
 def test_two_halves_are_the_whole() -> None:
-    """For a Gaussian its own closed form: halves of a longer reach agree with the whole one; those of the shortest are
-    two steps of Euler, written out here."""
+    """For a Gaussian its own closed form: halves of a longer reach agree with the whole one; those
+    of the shortest are two steps of Euler, written out here."""
     velocity, signal = gaussian(), noise(4)
     reach, time = (
         torch.tensor([1.0, 0.5, 0.25, 0.125]).double(),
@@ -202,7 +207,8 @@ def test_balanced_the_network_meets_unit_variance() -> None:
 
 
 def test_minimiser_on_planted_data_is_their_velocity() -> None:
-    """Images are 0.5 or -0.5: E[u_1 | u_t] is a tanh, so v is known, and a table fitted with the loss finds it."""
+    """Images are 0.5 or -0.5: E[u_1 | u_t] is a tanh, so v is known, and a table fitted with the
+    loss finds it."""
     n, time = 200_000, 0.5
     sign = torch.where(torch.rand(n, generator=generator(0, "sign")) < 0.5, -1.0, 1.0)
     image = (0.5 * sign)[:, None, None, None]

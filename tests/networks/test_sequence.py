@@ -1,4 +1,5 @@
-"""The likelihood against the sum over all images, the order of causes by perturbation, the sampler against a second one."""
+"""The likelihood against the sum over all images, the order of causes by perturbation, the sampler
+against a second one."""
 
 from __future__ import annotations
 
@@ -98,7 +99,8 @@ def test_a_later_number_never_changes_an_earlier_conditional(
 
 @pytest.mark.parametrize("target", [-1, 1])
 def test_the_sampler_draws_from_the_likelihood(target: int) -> None:
-    """A second sampler: every conditional from whole images with this number replaced, then its inverse by uniforms."""
+    """A second sampler: every conditional from whole images with this number replaced, then its
+    inverse by uniforms."""
     net, n = network((3, 5, 2), 4, 2, spread=0.4), 6
     noise = uniform(net, n)
     drawn, logs = net.draw(noise, asking([target] * n), 1.0)
@@ -164,7 +166,8 @@ def test_loss_is_the_mean_of_the_likelihood_in_bits() -> None:
 
 
 def test_it_begins_with_the_shares_of_the_levels() -> None:
-    """Fresh output weights are zero, so the first bits are the entropy of each channel's histogram."""
+    """Fresh output weights are zero, so the first bits are the entropy of each channel's
+    histogram."""
     net = (
         PatchSequence(Patches((4, 4, 2), 2), 3, ConditionEmbedding(0, 1, 0, 8), 8, 1, 1, 8)
         .double()

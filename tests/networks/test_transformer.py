@@ -1,4 +1,5 @@
-"""The transformer on patches. Oracles: torch's own attention, the inverse of cutting, and the zero that it starts as."""
+"""The transformer on patches. Oracles: torch's own attention, the inverse of cutting, and the zero
+that it starts as."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The U-Net: sizes, what reaches what, and one image at a time. Oracles: shapes, and itself with a part changed."""
+"""The U-Net: sizes, what reaches what, and one image at a time. Oracles: shapes, and itself with a
+part changed."""
 
 from __future__ import annotations
 
@@ -57,7 +58,8 @@ def test_it_starts_as_zero_and_keeps_the_size(
 
 
 def test_everything_is_seen() -> None:
-    """The answer changes with the signal, the time, the style and what lies beside, also at the far corner."""
+    """The answer changes with the signal, the time, the style and what lies beside, also at the far
+    corner."""
     unet = awake(Unet(3, 2, 1, 2, width=8, depth=1, style=16))
     given = [drawn(2, 3, 16, 16), torch.tensor([0.2, 0.7]), drawn(2, 16), drawn(2, 2, 16, 16)]
     before = unet(*given)
@@ -98,7 +100,8 @@ def test_a_fresh_block_passes_its_input_on() -> None:
 
 
 def test_rectangles_are_what_they_say() -> None:
-    """A share of the images; each known part is a rectangle or the outside of one; both kinds come."""
+    """A share of the images; each known part is a rectangle or the outside of one; both kinds
+    come."""
     known = rectangles(2000, 12, 20, 0.4, generator(0, "rectangles"))[:, 0].bool()
     given = known.flatten(1).any(1)
     assert known.shape == (2000, 12, 20) and 0.3 < given.float().mean() < 0.42

@@ -1,4 +1,5 @@
-"""What to try next after a study: one line an arm, by rules over its findings. It is a suggestion and claims nothing."""
+"""What to try next after a study: one line an arm, by rules over its findings. It is a suggestion
+and claims nothing."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ def _lines(
         and len(how.sweep) > 1
     ):
         lines.append(
-            f"Tuning took the largest ratio ({top:g}): try more images, --ratio {top:g},{2 * top:g}."
+            f"Tuning took the largest ratio ({top:g}): try more images, --ratio"
+            f" {top:g},{2 * top:g}."
         )
     hurt = [
         f
@@ -60,11 +62,17 @@ def _lines(
 
 def _by_word(one: Verdict, trial: Trial, how: Augment) -> str:
     if one.word == "harmed":
-        return "Leave these images out; train the generator longer, or make fewer, before another study on other test rows."
+        return (
+            "Leave these images out; train the generator longer, or make fewer, before another"
+            " study on other test rows."
+        )
     if one.word == "helped" and one.claim == "this method":
         return "Use them, and the generator on other rows like these."
     if one.word == "helped":
-        return "Use them; a study with --study method would say whether the generator helps on other training rows."
+        return (
+            "Use them; a study with --study method would say whether the generator helps on other"
+            " training rows."
+        )
     if one.word == "helped, and so does a rival":
         equal = [
             n for n, c in trial.against_rivals.items() if c.p_below(how.smallest_effect) <= ALPHA
@@ -76,4 +84,7 @@ def _by_word(one: Verdict, trial: Trial, how: Augment) -> str:
     size = printed(how.smallest_effect, "" if trial.against_baseline.metric == "rmse" else "points")
     if needed is None:
         return f"More seeds are needed to see {size}: raise augment.seeds or generator.seeds."
-    return f"About {needed} test units are needed to see {size}; there are {trial.against_baseline.units}."
+    return (
+        f"About {needed} test units are needed to see {size}; there are"
+        f" {trial.against_baseline.units}."
+    )

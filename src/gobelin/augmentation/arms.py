@@ -15,7 +15,8 @@ BASELINE, CLASSIC = "real", "classic"
 
 
 class Choice(NamedTuple):
-    """What tuning chooses. ratio: added rows over real ones, 0 without any. mix: weight of an added row. decay: of weights."""
+    """What tuning chooses. ratio: added rows over real ones, 0 without any. mix: weight of an added
+    row. decay: of weights."""
 
     ratio: float
     mix: float
@@ -24,9 +25,10 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True)
 class ArmRows:
-    """A training set as rows of shared features. rows: int64 [n]; added: bool [n], False for the real rows; weights
-    float32 [n]; order: int64 [n], when an added row enters as the ratio grows, -1 for the real rows; None: as they stand.
-    generator_seed: None for an arm without a generator."""
+    """A training set as rows of shared features. rows: int64 [n]; added: bool [n], False for the
+    real rows; weights float32 [n]; order: int64 [n], when an added row enters as the ratio grows,
+    -1 for the real rows; None: as they stand. generator_seed: None for an arm without a
+    generator."""
 
     name: str
     rows: np.ndarray
@@ -36,7 +38,8 @@ class ArmRows:
     order: np.ndarray | None = None
 
     def at(self, ratio: float, most: float) -> np.ndarray:
-        """int64 [k]: places of the real rows and the first added ones, `ratio` times as many; at `most` all of them."""
+        """int64 [k]: places of the real rows and the first added ones, `ratio` times as many; at
+        `most` all of them."""
         if ratio >= most or not self.added.any():
             return np.arange(len(self.rows))
         order = (
@@ -49,9 +52,10 @@ class ArmRows:
 
 @dataclass(frozen=True)
 class Outcome:
-    """hits: {arm: float [R, G, S, N]} per test row. chosen: {arm: a choice for each resample}. by_subset: the same hits when
-    only these fields are shown. curve: {arm: {ratio: best score on validation rows}}, a list of one a resample. reuse: as
-    `compare` takes it, 1 where resamples are bootstraps of one set of training rows."""
+    """hits: {arm: float [R, G, S, N]} per test row. chosen: {arm: a choice for each resample}.
+    by_subset: the same hits when only these fields are shown. curve: {arm: {ratio: best score on
+    validation rows}}, a list of one a resample. reuse: as `compare` takes it, 1 where resamples are
+    bootstraps of one set of training rows."""
 
     hits: Mapping[str, np.ndarray]
     chosen: Mapping[str, tuple[Choice, ...]]
@@ -88,8 +92,15 @@ class Outcome:
             {a: [[r, v] for r, v in points.items()] for a, points in one.items()}
             for one in self.curve
         ]
-        write_json(folder / "choices.json", {"chosen": {a: [list(c) for c in cs] for a, cs in self.chosen.items()},
-                                             "subsets": [list(s) for s in self.by_subset], "curve": curve})  # fmt: skip
+        write_json(
+            folder / "choices.json",
+            {
+                "chosen": {a: [list(c) for c in cs] for a, cs in self.chosen.items()},
+                # fmt: skip
+                "subsets": [list(s) for s in self.by_subset],
+                "curve": curve,
+            },
+        )
 
     @staticmethod
     def load(folder: Path) -> Outcome:
@@ -113,5 +124,6 @@ def _quoted(field: str) -> str:
 
 
 def base_of(arm: str, arms: Collection[str]) -> str:
-    """What a generator arm adds to: the real rows, or the classic views where it holds them and they are an arm."""
+    """What a generator arm adds to: the real rows, or the classic views where it holds them and
+    they are an arm."""
     return CLASSIC if arm.startswith(f"{CLASSIC} + ") and CLASSIC in arms else BASELINE

@@ -1,4 +1,5 @@
-"""What a study and an audit have to look at: forests by arm, class and fields, scores by ratio, quality beside the floor."""
+"""What a study and an audit have to look at: forests by arm, class and fields, scores by ratio,
+quality beside the floor."""
 
 from __future__ import annotations
 
@@ -44,10 +45,14 @@ DOUBLES = (
 )  # said by another row, in another way
 
 CAPTIONS = {
-    "class": "Exploratory: a look at where help or harm may lie, without a verdict. The bars are wide enough to hold all at "
-    "once; one from -100 to +100 has too few rows to say anything.",
-    "fields": "What the model answers when it is shown these fields alone. Exploratory: the bars are wide enough to hold all "
-    "at once.",
+    "class": (
+        "Exploratory: a look at where help or harm may lie, without a verdict. The bars are wide"
+        " enough to hold all at once; one from -100 to +100 has too few rows to say anything."
+    ),
+    "fields": (
+        "What the model answers when it is shown these fields alone. Exploratory: the bars are wide"
+        " enough to hold all at once."
+    ),
 }
 
 
@@ -67,7 +72,10 @@ def study(found: Sequence[Finding], outcome: Outcome, how: Augment, shelf: Shelf
         "difference on the test rows; right of zero = better",
         "A line is a comparison: the dot is the difference that ",
     )
-    whole += "was found, the bar where the true one probably lies (95 %). A bar that crosses zero may be luck."
+    whole += (
+        "was found, the bar where the true one probably lies (95 %). A bar that crosses zero may be"
+        " luck."
+    )
     shelf.forest(
         "forest",
         whole,
@@ -87,7 +95,10 @@ def study(found: Sequence[Finding], outcome: Outcome, how: Augment, shelf: Shelf
                     _name(f"{by} {arm}"), CAPTIONS[key], own, how.smallest_effect, axis, key, title
                 )
     if len(how.sweep) > 1:
-        caption = "Score on validation rows, by how many rows were added; the best setting at each, so a little too high. Arms "
+        caption = (
+            "Score on validation rows, by how many rows were added; the best setting at each, so a"
+            " little too high. Arms "
+        )
         caption += "without added rows are flat."
         x, y = "added rows over real rows", "score on validation rows"
         shelf.curve(
@@ -113,7 +124,8 @@ def _over_ratio(outcome: Outcome, how: Augment) -> dict[str, list[float]]:
 
 
 def quality(measured: Sequence[Finding], shelf: Shelf) -> None:
-    """A row a measure and generator, its worst training, beside what unseen real images score. measured: by metrics."""
+    """A row a measure and generator, its worst training, beside what unseen real images score.
+    measured: by metrics."""
     worst: dict[tuple[str, str], Finding] = {}
     for one in measured:
         key = one.name, one.scope.get("generator", "")
@@ -136,14 +148,18 @@ def quality(measured: Sequence[Finding], shelf: Shelf) -> None:
             [cells[0], generator, *cells[1:]]
             for (_, generator), cells in zip(order, rows, strict=True)
         ]
-    caption = "Made images beside real ones that were never trained on, whose score is the floor; some measures have none. Of "
+    caption = (
+        "Made images beside real ones that were never trained on, whose score is the floor; some"
+        " measures have none. Of "
+    )
     caption += "several trainings of a generator the worst. " + _circumstances(list(worst.values()))
     if rows:
         shelf.table("quality", caption, columns, rows, "Quality of the made images")
 
 
 def _circumstances(measured: Sequence[Finding]) -> str:
-    """Who looked at the images, at what size, and what guessing scores where there is such a thing."""
+    """Who looked at the images, at what size, and what guessing scores where there is such a
+    thing."""
     seen = dict.fromkeys(
         f"Feature net{f.note.rpartition('feature net')[2]}."
         for f in measured

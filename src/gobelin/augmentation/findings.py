@@ -80,7 +80,8 @@ def _beside(one: Verdict, metric: str) -> str:
 def cross_checks(
     outcome: Outcome, arms: Sequence[str], classes: np.ndarray | None, units: Sequence[str]
 ) -> list[Finding]:
-    """For each generator arm the p value of a permutation of signs over test units. classes: of balanced accuracy, or None."""
+    """For each generator arm the p value of a permutation of signs over test units. classes: of
+    balanced accuracy, or None."""
     own = np.unique(np.asarray(units), return_inverse=True)[1]
     share = np.full(len(units), 1 / len(units))
     if classes is not None:
@@ -93,7 +94,10 @@ def cross_checks(
             outcome.hits[n] if classes is not None else -(outcome.hits[n] ** 2) for n in (arm, base)
         )
         gained = np.bincount(own, share * (mine.mean((0, 1, 2)) - other.mean((0, 1, 2))))
-        note = f"against {base}, by permuted signs of test units (Fisher 1935): a cross-check alone, it decides nothing"
+        note = (
+            f"against {base}, by permuted signs of test units (Fisher 1935): a cross-check alone,"
+            " it decides nothing"
+        )
         out.append(
             Finding(
                 "sign_flip_p",
@@ -123,7 +127,8 @@ def by_class(
     units: Sequence[str],
     names: Sequence[str],
 ) -> list[Finding]:
-    """Each generator arm against what it adds to in every class: simultaneous intervals, exploratory, no verdict."""
+    """Each generator arm against what it adds to in every class: simultaneous intervals,
+    exploratory, no verdict."""
     out = []
     for arm in arms:
         base = base_of(arm, outcome.hits)
@@ -142,10 +147,11 @@ def by_subset(
     units: Sequence[str],
     has: Callable[[Sequence[str]], np.ndarray],
 ) -> list[Finding]:
-    """Each generator arm against what it adds to, shown these fields alone: simultaneous, exploratory.
+    """Each generator arm against what it adds to, shown these fields alone: simultaneous,
+    exploratory.
 
-    classes: [N], None for a number. has(fields): bool [N], the test rows that have them all; only these count.
-    """
+    classes: [N], None for a number. has(fields): bool [N], the test rows that have them all; only
+    these count."""
     label = np.zeros(len(units), np.int64) if classes is None else classes
     metric: Metric = "rmse" if classes is None else "balanced_accuracy"
     out = []
@@ -163,7 +169,10 @@ def by_subset(
                 pairs[" + ".join(fields)] = compare(
                     without, mine, pair[1], pair[0], metric, reuse=outcome.reuse
                 )
-        note = f"simultaneous over {len(pairs)} subsets; the rows that have these fields, shown them alone"
+        note = (
+            f"simultaneous over {len(pairs)} subsets; the rows that have these fields, shown them"
+            " alone"
+        )
         joint = simultaneous(list(pairs.values())) if pairs else []
         out += [
             _exploratory(c, arm, base, {"fields": f}, note)

@@ -1,15 +1,17 @@
-"""Which made rows helped and which hurt: by how much training on a made row would lower the loss on validation rows.
+"""Which made rows helped and which hurt: by how much training on a made row would lower the loss on
+validation rows.
 
-To first order that is g_v^T H^-1 g_z, the validation rows' gradient times the made row's own, through the curvature
-(Koh & Liang 2017, equation 2; without H it is TracIn, Pruthi et al. 2020, equation 1). The head is linear and sees all fields
-side by side. Gradients are taken before training, where every class is as likely: at its end the validation gradient mostly
-says "be less sure", which favours wrong labels (docs/log.md has the figures). H is the second moment of the real rows plus
-DAMPING times its mean eigenvalue. A row's gradient is x (p - y)^T, or x (answer - y) for a number: all products come from one
-[D, C] matrix.
+To first order that is g_v^T H^-1 g_z, the validation rows' gradient times the made row's own,
+through the curvature (Koh & Liang 2017, equation 2; without H it is TracIn, Pruthi et al. 2020,
+equation 1). The head is linear and sees all fields side by side. Gradients are taken before
+training, where every class is as likely: at its end the validation gradient mostly says "be less
+sure", which favours wrong labels (docs/log.md has the figures). H is the second moment of the real
+rows plus DAMPING times its mean eigenvalue. A row's gradient is x (p - y)^T, or x (answer - y) for
+a number: all products come from one [D, C] matrix.
 
-What this cannot show: what leaving the row out and training again would do; it is a first step of a linear head, and rows act
-together. A row with little influence may matter beside others. It is exploratory and never part of the verdict.
-"""
+What this cannot show: what leaving the row out and training again would do; it is a first step of a
+linear head, and rows act together. A row with little influence may matter beside others. It is
+exploratory and never part of the verdict."""
 
 from __future__ import annotations
 
@@ -25,8 +27,8 @@ DAMPING = 1.0
 
 @dataclass(frozen=True)
 class Seen:
-    """Rows as the head sees them. x [n, D]; truth [n, C], of classes 1 or 0, of a number itself in deviations; share [n]: what
-    each row counts."""
+    """Rows as the head sees them. x [n, D]; truth [n, C], of classes 1 or 0, of a number itself in
+    deviations; share [n]: what each row counts."""
 
     x: np.ndarray
     truth: np.ndarray
@@ -51,8 +53,9 @@ def seen(
     centre: float = 0.0,
     scale: float = 1.0,
 ) -> Seen:
-    """The rows of `rows`, whose answers are `target`. Fields stand side by side, centred and scaled by the rows `like` so that
-    each weighs the same, what is absent at 0, then which are there, then 1. centre, scale: of a number's answers."""
+    """The rows of `rows`, whose answers are `target`. Fields stand side by side, centred and scaled
+    by the rows `like` so that each weighs the same, what is absent at 0, then which are there, then
+    1. centre, scale: of a number's answers."""
     parts = []
     for k, field in enumerate(rows.fields):
         known = like.features[field][like.present[:, k]]

@@ -1,8 +1,9 @@
-"""What a study will do, settled before it begins: which rows images are made from, what effect the test rows can show.
+"""What a study will do, settled before it begins: which rows images are made from, what effect the
+test rows can show.
 
-What this cannot show: the effect that a study will find. The size expected here rests on a guess, how often two arms answer a
-test row differently; the verdict prints the size that its own differences allow.
-"""
+What this cannot show: the effect that a study will find. The size expected here rests on a guess,
+how often two arms answer a test row differently; the verdict prints the size that its own
+differences allow."""
 
 from __future__ import annotations
 
@@ -28,13 +29,12 @@ def plan(
     seed: int,
     per_class: Mapping[str, int] | None = None,
 ) -> np.ndarray:
-    """int64 [M]: the parent rows of the made images, M about `ratio` times the labelled rows; any first part of them is the
-    plan of a smaller ratio.
+    """int64 [M]: the parent rows of the made images, M about `ratio` times the labelled rows; any
+    first part of them is the plan of a smaller ratio.
 
-    The scarcest classes are filled up to one level, as water fills a vessel, so image k of a class stands at the height of
-    the class's rows plus k; within a class parents are taken in turn. per_class: {class, or * for all others: images}, told
-    by the user; then ratio says nothing.
-    """
+    The scarcest classes are filled up to one level, as water fills a vessel, so image k of a class
+    stands at the height of the class's rows plus k; within a class parents are taken in turn.
+    per_class: {class, or * for all others: images}, told by the user; then ratio says nothing."""
     rows = rows[target.present[rows]]
     wanted, rng = round(ratio * len(rows)), numpy_generator(seed, "plan")
     if not target.exclusive:
@@ -59,7 +59,8 @@ def _turns(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray
 
 
 def poured(counts: np.ndarray, wanted: int) -> list[int]:
-    """How much each of the vessels, filled to `counts` [C], gets of `wanted` more, so that the lowest ones end level."""
+    """How much each of the vessels, filled to `counts` [C], gets of `wanted` more, so that the
+    lowest ones end level."""
     levels = np.sort(counts)
     top = 0.0
     for k in range(1, len(levels) + 1):
@@ -71,8 +72,9 @@ def poured(counts: np.ndarray, wanted: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Power:
-    """Of a test set. units: those that it has. detectable: the smallest true effect that is seen with 80 % power if two arms
-    answer DISAGREE of the units differently; None for a number. needed: units to see `effect`."""
+    """Of a test set. units: those that it has. detectable: the smallest true effect that is seen
+    with 80 % power if two arms answer DISAGREE of the units differently; None for a number. needed:
+    units to see `effect`."""
 
     units: int
     detectable: float | None
@@ -85,8 +87,9 @@ class Power:
 
 
 def power(target: Target, rows: np.ndarray, groups: Sequence[str], effect: float) -> Power:
-    """What the test rows `rows` can show. A unit is a group; se^2 = sum_c d / U_c / C^2, of the mean over classes of paired
-    differences that are 1 or -1 in a share d of the units; the detectable effect is 2.8 of it (Lehr 1992)."""
+    """What the test rows `rows` can show. A unit is a group; se^2 = sum_c d / U_c / C^2, of the
+    mean over classes of paired differences that are 1 or -1 in a share d of the units; the
+    detectable effect is 2.8 of it (Lehr 1992)."""
     units = len({groups[r] for r in rows})
     if not target.exclusive:
         return Power(units, None, effect, None)
@@ -101,5 +104,6 @@ def power(target: Target, rows: np.ndarray, groups: Sequence[str], effect: float
 
 
 def affordable(seconds: float, fixed: float, per_seed: float, most: int, least: int = 2) -> int:
-    """Seeds of training that fit into `seconds` beside what is `fixed`: between `least` and `most`."""
+    """Seeds of training that fit into `seconds` beside what is `fixed`: between `least` and
+    `most`."""
     return max(least, min(most, int((seconds - fixed) // max(per_seed, 1e-9))))

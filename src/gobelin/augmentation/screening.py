@@ -1,22 +1,24 @@
-"""Which made images may become training rows: those that show their label and what else was asked for, and are near to no
-image that they must not be near.
+"""Which made images may become training rows: those that show their label and what else was asked
+for, and are near to no image that they must not be near.
 
-The label is read by an image encoder that has no part in the run and that the generator never saw (`matching.Eyes`), with
-canonical correlations fitted on real training images at the generator's size. How sure it must be is set by real images: the
-margin of the asked class over the best other one that 95 % of real training images of that class reach when they are read by a
-reader fitted without their group. So a reader that reads badly throws hardly anything away. A class of which nearly nothing
-is kept is one that the generator failed on: it is left out whole, and named.
+The label is read by an image encoder that has no part in the run and that the generator never saw
+(`matching.Eyes`), with canonical correlations fitted on real training images at the generator's
+size. How sure it must be is set by real images: the margin of the asked class over the best other
+one that 95 % of real training images of that class reach when they are read by a reader fitted
+without their group. So a reader that reads badly throws hardly anything away. A class of which
+nearly nothing is kept is one that the generator failed on: it is left out whole, and named.
 
-The other fields that the generator was asked with (a caption, facts) are read in the same way. An image's match is its cosine
-with the field of its own row, by a reader fitted without that row's group; it must reach what 95 % of real training images
-reach with theirs, over all fields together. How often a wrong value would be caught is measured on real images beside another
-row's; where that is hardly more often than a right one is thrown away, the field can't be judged, and all are kept.
+The other fields that the generator was asked with (a caption, facts) are read in the same way. An
+image's match is its cosine with the field of its own row, by a reader fitted without that row's
+group; it must reach what 95 % of real training images reach with theirs, over all fields together.
+How often a wrong value would be caught is measured on real images beside another row's; where that
+is hardly more often than a right one is thrown away, the field can't be judged, and all are kept.
 
-Near a validation or test image is what is as near, in every space, as planted copies of those images are, unless real training
-images are often as near.
+Near a validation or test image is what is as near, in every space, as planted copies of those
+images are, unless real training images are often as near.
 
-What this cannot show: that the label or the caption is right: an image can be read as its class and be wrong; a match is only
-as fine as the run's encoder of the field. No test row's label is used.
+What this cannot show: that the label or the caption is right: an image can be read as its class and
+be wrong; a match is only as fine as the run's encoder of the field. No test row's label is used.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ LEAST_MATCHED, LEAST_VALUES = (
     50,
     10,
 )  # real images with a field, and different values of it, to judge a match by
-TELLS = 2.0  # a field is judged where wrong values are caught at least so many times as often as right ones
+# a field is judged where wrong values are caught at least so many times as often as right ones
+TELLS = 2.0
 FAILED, LEAST_MADE = (
     0.2,
     5,
@@ -84,7 +87,8 @@ class Screen:
 
 @dataclass(frozen=True)
 class LabelReader:
-    """margins: float [C], what an image of each class must reach; -inf for a class without real images to compare with."""
+    """margins: float [C], what an image of each class must reach; -inf for a class without real
+    images to compare with."""
 
     reading: Reading
     margins: np.ndarray
@@ -124,8 +128,8 @@ class LabelReader:
 
 @dataclass(frozen=True)
 class MatchReader:
-    """What images show of one field. readings: {fold: fitted without it}. right, wrong: float [n], cosines of real images with
-    their own value of the field, and with another row's."""
+    """What images show of one field. readings: {fold: fitted without it}. right, wrong: float [n],
+    cosines of real images with their own value of the field, and with another row's."""
 
     readings: Mapping[int, Reading]
     right: np.ndarray
@@ -135,8 +139,9 @@ class MatchReader:
     def fit(
         seen: np.ndarray, values: np.ndarray, fold: np.ndarray, runtime: Runtime
     ) -> MatchReader | str:
-        """Of real training rows that have the field: what `Eyes` see [n, D], the field's features [n, E], the fold of each
-        row's group, int64 [n]. A line that says why, where too few rows or values are there."""
+        """Of real training rows that have the field: what `Eyes` see [n, D], the field's features
+        [n, E], the fold of each row's group, int64 [n]. A line that says why, where too few rows or
+        values are there."""
         different = len(np.unique(values, axis=0))
         if len(seen) < LEAST_MATCHED or different < LEAST_VALUES or len(np.unique(fold)) < 2:
             needed = f"{LEAST_MATCHED} with {LEAST_VALUES} are needed"
@@ -152,7 +157,8 @@ class MatchReader:
         return MatchReader(readings, right, wrong[another])
 
     def cosines(self, seen: np.ndarray, values: np.ndarray, fold: np.ndarray) -> np.ndarray:
-        """float [n]: of each image with the value beside it, by the reader that never saw its fold."""
+        """float [n]: of each image with the value beside it, by the reader that never saw its
+        fold."""
         out = np.zeros(len(seen))
         for k in np.unique(fold):
             own = fold == k
@@ -162,7 +168,8 @@ class MatchReader:
         return out
 
     def cut(self, kept: float) -> tuple[float, float]:
-        """The cosine that this share of real images reaches, and the share of wrong values that stay below it."""
+        """The cosine that this share of real images reaches, and the share of wrong values that
+        stay below it."""
         least = float(np.quantile(self.right, 1 - kept))
         return least, float((self.wrong < least).mean()) if len(self.wrong) else 0.0
 
@@ -193,8 +200,8 @@ def near(
     how: Judge,
     seed: int,
 ) -> np.ndarray:
-    """bool [M]: the made images that are as near to one of `opened` (validation and test) as a planted copy of it. All images
-    uint8 [n, H, W, 3]; encode: images -> features [n, D]."""
+    """bool [M]: the made images that are as near to one of `opened` (validation and test) as a
+    planted copy of it. All images uint8 [n, H, W, 3]; encode: images -> features [n, D]."""
     if not len(opened) or not len(made):
         return np.zeros(len(made), bool)
     planted = planted_copies.plant(opened, how.planted, seed)

@@ -12,16 +12,19 @@ from gobelin.evidence.comparison import RESAMPLES_OF_A_METHOD
 
 @dataclass(frozen=True)
 class Augment:
-    """generators: components, each an arm of its own; none = the run's. study: 'images', what these images did, or 'method',
-    with everything inside `resamples` resamples of the training rows. ratio: added rows to choose from, as shares of the real
-    ones, the scarce classes first; images are made once, for the largest. per_class: images by class, * = every other class;
-    then they are all used. rivals: components that always run. seeds: trainings of each arm that are averaged. tuning_seeds: of
-    each trial. mixes: weights of an added row to choose from. decays: weight decays to choose from; the baseline chooses among
-    as many settings. smallest_effect: what matters, of balanced accuracy, or of a number's standard deviation in training rows.
-    minutes: for all of it; too few for the arms means fewer seeds, never fewer rivals. steps: of the other generators'
-    training, written by the run. quarantine: leave out made images that look like copies of training images or like validation
-    or test rows. agree: leave out those whose label isn't read from them. match: leave out those that match what else they were
-    asked with worse than 95 % of real images. tune: train the encoders of `tune.fields` anew on every arm's rows."""
+    """generators: components, each an arm of its own; none = the run's. study: 'images', what these
+    images did, or 'method', with everything inside `resamples` resamples of the training rows.
+    ratio: added rows to choose from, as shares of the real ones, the scarce classes first; images
+    are made once, for the largest. per_class: images by class, * = every other class; then they are
+    all used. rivals: components that always run. seeds: trainings of each arm that are averaged.
+    tuning_seeds: of each trial. mixes: weights of an added row to choose from. decays: weight
+    decays to choose from; the baseline chooses among as many settings. smallest_effect: what
+    matters, of balanced accuracy, or of a number's standard deviation in training rows. minutes:
+    for all of it; too few for the arms means fewer seeds, never fewer rivals. steps: of the other
+    generators' training, written by the run. quarantine: leave out made images that look like
+    copies of training images or like validation or test rows. agree: leave out those whose label
+    isn't read from them. match: leave out those that match what else they were asked with worse
+    than 95 % of real images. tune: train the encoders of `tune.fields` anew on every arm's rows."""
 
     generators: tuple[str, ...] = ()
     study: Literal["images", "method"] = "images"
@@ -50,7 +53,8 @@ class Augment:
             raise ValueError("ratio = nothing, a number above 0 was expected")
         if self.seeds < 2 or self.tuning_seeds < 1:
             raise ValueError(
-                f"seeds = {self.seeds}, tuning_seeds = {self.tuning_seeds}: two and one at least were expected"
+                f"seeds = {self.seeds}, tuning_seeds = {self.tuning_seeds}: two and one at least"
+                " were expected"
             )
         if self.minutes is not None and self.minutes <= 0:
             raise ValueError(f"minutes = {self.minutes:g}: must be positive")
@@ -66,7 +70,8 @@ class Augment:
 
     @property
     def sweep(self) -> tuple[float, ...]:
-        """The ratios that tuning chooses from; one where the user said how many images there are."""
+        """The ratios that tuning chooses from; one where the user said how many images there
+        are."""
         return (max(self.ratio),) if self.per_class else self.ratio
 
     @property

@@ -1,11 +1,11 @@
-"""Did it help? Arms are tuned in equal measure on validation rows, frozen, trained from several seeds, and compared on the
-test rows, which are opened once.
+"""Did it help? Arms are tuned in equal measure on validation rows, frozen, trained from several
+seeds, and compared on the test rows, which are opened once.
 
-The loop knows no difference between a rival and a generator: it is given arms, a way to fit and a way to score.
+The loop knows no difference between a rival and a generator: it is given arms, a way to fit and a
+way to score.
 
-What this cannot show: with one set of training rows and images, only whether *these images* helped. Whether the method helps
-needs resamples of the training rows.
-"""
+What this cannot show: with one set of training rows and images, only whether *these images* helped.
+Whether the method helps needs resamples of the training rows."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def study(
 ) -> Outcome:
     """Tune, freeze, train, open the test rows.
 
-    fit: all jobs in one call; last_fit: the same for the frozen choices, where that is another. weigh(rows, weights): balances
-    classes. score(predictor, part, fields): per row of 'valid' or 'test', right or wrong (or the error). summary: the metric on
-    validation rows, larger is better.
+    fit: all jobs in one call; last_fit: the same for the frozen choices, where that is another.
+    weigh(rows, weights): balances classes. score(predictor, part, fields): per row of 'valid' or
+    'test', right or wrong (or the error). summary: the metric on validation rows, larger is better.
     """
     names = list(dict.fromkeys(a.name for a in arms))
     trials = {n: _trials(how, any(a.added.any() for a in arms if a.name == n)) for n in names}
@@ -113,7 +113,8 @@ def judge(
     units: Sequence[str],
     metric: Metric,
 ) -> Comparisons:
-    """Every arm against the real rows, and a verdict for each generator arm against what it adds to."""
+    """Every arm against the real rows, and a verdict for each generator arm against what it adds
+    to."""
     hits = outcome.hits
 
     def against(arm: str, base: str) -> Comparison:

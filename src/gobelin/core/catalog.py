@@ -1,8 +1,9 @@
-"""Components by name. A component's name is its file's name, everywhere: `nearest_copy.py` <-> `NearestCopy`.
+"""Components by name. A component's name is its file's name, everywhere: `nearest_copy.py` <->
+`NearestCopy`.
 
-Nothing registers itself: a slot is a folder, and its files are its components. A name that comes from a command line or
-from the network must match a file in the slot, so it can import nothing else.
-"""
+Nothing registers itself: a slot is a folder, and its files are its components. A name that comes
+from a command line or from the network must match a file in the slot, so it can import nothing
+else."""
 
 from __future__ import annotations
 
@@ -52,7 +53,8 @@ def build(slot: str, name: str, settings: Mapping[str, Any] | None = None) -> An
 
 
 def described(slot: str, name: str) -> dict[str, str]:
-    """slot, name, what it is (the first line of its file); of a generator also its conditions, licence and cost."""
+    """slot, name, what it is (the first line of its file); of a generator also its conditions,
+    licence and cost."""
     found = find(slot, name)
     row = {
         "slot": slot,

@@ -1,8 +1,8 @@
 """Settings: mappings in, frozen dataclasses out, strictly.
 
-A settings class is a frozen dataclass beside the code that it configures. `build` turns a mapping (TOML, JSON, Python) into
-one; an unknown key or a value of the wrong type is an error that names the key and the nearest known one.
-"""
+A settings class is a frozen dataclass beside the code that it configures. `build` turns a mapping
+(TOML, JSON, Python) into one; an unknown key or a value of the wrong type is an error that names
+the key and the nearest known one."""
 
 from __future__ import annotations
 
@@ -100,7 +100,8 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def within(settings: object, limits: Mapping[str, tuple[float, float]]) -> None:
-    """For a settings class: each of these settings must lie from low to high, each item of a tuple too (one at least)."""
+    """For a settings class: each of these settings must lie from low to high, each item of a tuple
+    too (one at least)."""
     wrong = []
     for name, (low, high) in limits.items():
         value = getattr(settings, name)

@@ -1,9 +1,10 @@
-"""Features by content, kept as immutable block files in one folder an encoder, and read through the memory map.
+"""Features by content, kept as immutable block files in one folder an encoder, and read through the
+memory map.
 
-Content decides: a row is found by the hash of its cell's contents. A second table remembers what a file hashed to, by its
-place, size, inode and both times in nanoseconds (as git's index does). A file that was touched in any way is hashed anew; who
-remembers one that was touched a moment ago would miss a second touch within the same tick of the clock.
-"""
+Content decides: a row is found by the hash of its cell's contents. A second table remembers what a
+file hashed to, by its place, size, inode and both times in nanoseconds (as git's index does). A
+file that was touched in any way is hashed anew; who remembers one that was touched a moment ago
+would miss a second touch within the same tick of the clock."""
 
 from __future__ import annotations
 

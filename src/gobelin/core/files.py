@@ -1,8 +1,8 @@
 """The run folder: atomic writes, finished stages, the cache by content.
 
-A file or folder under its final name is complete: everything is written beside it under a temporary name and renamed.
-So a run that is killed at any moment continues from what was finished, and nothing half-written is ever read.
-"""
+A file or folder under its final name is complete: everything is written beside it under a temporary
+name and renamed. So a run that is killed at any moment continues from what was finished, and
+nothing half-written is ever read."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def file_hash(path: Path) -> str:
 
 
 def file_name(name: str) -> str:
-    """`name` as one part of a path, whatever it holds: other characters than letters, digits, '-' and '_' are replaced, and
-    a hash tells apart what would then be the same."""
+    """`name` as one part of a path, whatever it holds: other characters than letters, digits, '-'
+    and '_' are replaced, and a hash tells apart what would then be the same."""
     plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in name)[:60]
     return plain if plain == name and plain else f"{plain}-{fingerprint(name)[:8]}"
 
@@ -111,7 +111,8 @@ def disk_errors(where: Path) -> Iterator[None]:
 
 
 def _umask() -> int:
-    """The process's mask: temporary files are private, finished ones have the permissions that any new file has."""
+    """The process's mask: temporary files are private, finished ones have the permissions that any
+    new file has."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
@@ -119,7 +120,8 @@ def _umask() -> int:
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to; renamed to `path` at the end, removed on an error."""
+    """A temporary path beside `path` to write to; renamed to `path` at the end, removed on an
+    error."""
     with disk_errors(path):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -138,7 +140,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` to fill; renamed to `path` at the end. An older folder there is replaced."""
+    """A temporary folder beside `path` to fill; renamed to `path` at the end. An older folder there
+    is replaced."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
@@ -158,7 +161,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """The file with this text; one that has it already is left alone, so a finished run can be read-only."""
+    """The file with this text; one that has it already is left alone, so a finished run can be
+    read-only."""
     if path.is_file() and path.read_bytes() == text.encode("utf-8"):
         return
     with atomic_file(path) as temporary:
@@ -196,7 +200,8 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """A safetensors file. Arrays are laid out row by row first: the format would write another layout's bytes as they lie."""
+    """A safetensors file. Arrays are laid out row by row first: the format would write another
+    layout's bytes as they lie."""
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
 
 
@@ -211,7 +216,8 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def mapped_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The same of float32 and bytes, read from the disk only where they are looked at. The file must not change meanwhile."""
+    """The same of float32 and bytes, read from the disk only where they are looked at. The file
+    must not change meanwhile."""
     kinds = {"F32": np.float32, "U8": np.uint8}
     try:
         with safe_open(path, framework="np"):  # looks over the header and the file's length

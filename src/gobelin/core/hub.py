@@ -1,4 +1,5 @@
-"""The one door to the Hugging Face hub: files down, files up. Nothing is fetched or sent unless somebody named a repository.
+"""The one door to the Hugging Face hub: files down, files up. Nothing is fetched or sent unless
+somebody named a repository.
 
 What this cannot show: who wrote what is fetched. What may be in it is judged by whoever opens it.
 """
@@ -25,11 +26,12 @@ def snapshot(
     ignored: Sequence[str] = (),
     local_only: bool = False,
 ) -> Path:
-    """The folder in this machine's cache that holds the files of a repository that match `patterns` and none of `ignored`.
+    """The folder in this machine's cache that holds the files of a repository that match `patterns`
+    and none of `ignored`.
 
-    revision: a branch, tag or commit, None = the main branch. local_only: look in the cache alone. Raises MissingExtra without
-    huggingface_hub, and a GobelinError of one line where the network, the repository or the cache fails.
-    """
+    revision: a branch, tag or commit, None = the main branch. local_only: look in the cache alone.
+    Raises MissingExtra without huggingface_hub, and a GobelinError of one line where the network,
+    the repository or the cache fails."""
     hub = _library()
     try:
         found = hub.snapshot_download(
@@ -49,11 +51,12 @@ def snapshot(
 def upload(
     folder: Path, name: str, files: Sequence[str], replaced: Sequence[str], private: bool
 ) -> str:
-    """Send these files of the folder to a repository, made if it isn't there, and return its address.
+    """Send these files of the folder to a repository, made if it isn't there, and return its
+    address.
 
-    replaced: patterns of files there that go, unless they are sent anew. private: of a repository that is made; one that is
-    public already is refused. Raises MissingExtra without huggingface_hub, and a GobelinError of one line for everything else.
-    """
+    replaced: patterns of files there that go, unless they are sent anew. private: of a repository
+    that is made; one that is public already is refused. Raises MissingExtra without
+    huggingface_hub, and a GobelinError of one line for everything else."""
     if not is_id(name):
         raise GobelinError(f"push: {name!r} is no repository of a hub. Give OWNER/REPOSITORY.")
     hub = _library()
@@ -75,7 +78,8 @@ def upload(
         ) from error
     if public:
         raise GobelinError(
-            f"{name}: is a public repository already, private was asked for. Say public, or name another one."
+            f"{name}: is a public repository already, private was asked for. Say public, or name"
+            " another one."
         )
     return str(address)
 

@@ -1,9 +1,8 @@
 """The machine: seed, device, precision, threads. Nobody else sets them.
 
-Randomness belongs to the item and not to the batch: `generator(seed, "noise", k)` gives image k its own stream, whatever
-else is drawn before it. Precision is chosen by a short measurement and never by the name of a vendor; the choice is
-written into the run's settings and replayed from there.
-"""
+Randomness belongs to the item and not to the batch: `generator(seed, "noise", k)` gives image k its
+own stream, whatever else is drawn before it. Precision is chosen by a short measurement and never
+by the name of a vendor; the choice is written into the run's settings and replayed from there."""
 
 from __future__ import annotations
 
@@ -25,7 +24,8 @@ from gobelin.core.errors import GobelinError
 
 
 class Progress(Protocol):
-    """Told about every piece of work that can take over two seconds; the command line draws it with the time left."""
+    """Told about every piece of work that can take over two seconds; the command line draws it with
+    the time left."""
 
     def __call__(self, what: str, done: int, total: int) -> None: ...
 
@@ -64,7 +64,8 @@ class Runtime:
             ) from error
 
     def resolved(self) -> Runtime:
-        """The same with every 'auto' decided for this machine. Measures for about a tenth of a second."""
+        """The same with every 'auto' decided for this machine. Measures for about a tenth of a
+        second."""
         device = self.device
         if device == "auto":
             device = (
@@ -82,8 +83,8 @@ class Runtime:
         return replace(self, device=device, precision=precision, threads=threads)
 
     def here(self) -> Runtime:
-        """Another machine's choice as far as this one can follow: a device that isn't there becomes the best that is, threads
-        are at most those that there are."""
+        """Another machine's choice as far as this one can follow: a device that isn't there becomes
+        the best that is, threads are at most those that there are."""
         there = True
         if self.device not in ("auto", "cpu"):
             try:
@@ -95,31 +96,36 @@ class Runtime:
         ).resolved()
 
     def apply(self) -> Runtime:
-        """Set the process's threads as resolved, and return self. An error where the device isn't there."""
+        """Set the process's threads as resolved, and return self. An error where the device isn't
+        there."""
         if self.device not in ("auto", "cpu"):
             try:
                 torch.empty(1, device=self.device)
             except (RuntimeError, AssertionError, NotImplementedError) as error:
                 raise GobelinError(
-                    f"runtime.device: {self.device!r} can't be used on this machine. Choose another: --set runtime.device=auto."
+                    f"runtime.device: {self.device!r} can't be used on this machine. Choose"
+                    " another: --set runtime.device=auto."
                 ) from error
         if self.threads:
             _use_threads(self.threads)
         return self
 
     def autocast(self) -> AbstractContextManager[object]:
-        """The context in which networks run: bfloat16 products where that was chosen, otherwise nothing."""
+        """The context in which networks run: bfloat16 products where that was chosen, otherwise
+        nothing."""
         if self.precision == "bfloat16":
             return torch.autocast(torch.device(self.device).type, torch.bfloat16)
         return nullcontext()
 
     def generator(self, *path: str | int) -> torch.Generator:
-        """The random stream named by `path` under this run's seed, on the processor (the same on every device)."""
+        """The random stream named by `path` under this run's seed, on the processor (the same on
+        every device)."""
         return generator(self.seed, *path)
 
 
 def generator(seed: int, *path: str | int) -> torch.Generator:
-    """One random stream per (seed, path). Streams of different paths are independent; order of use doesn't matter."""
+    """One random stream per (seed, path). Streams of different paths are independent; order of use
+    doesn't matter."""
     return torch.Generator().manual_seed(derived_seed(seed, *path))
 
 
@@ -135,14 +141,16 @@ def derived_seed(seed: int, *path: str | int) -> int:
 
 
 def _use_threads(threads: int) -> None:
-    """The same count for torch and for numpy's products: sums are added in an order that depends on it."""
+    """The same count for torch and for numpy's products: sums are added in an order that depends on
+    it."""
     torch.set_num_threads(threads)
     threadpool_limits(threads)
 
 
 @contextmanager
 def one_thread_each() -> Iterator[int]:
-    """How many threads torch has; inside, every thread that is started computes on one, so that none waits for another."""
+    """How many threads torch has; inside, every thread that is started computes on one, so that
+    none waits for another."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -178,7 +186,8 @@ def cores() -> int:
 
 
 def environment() -> dict[str, object]:
-    """What a run folder records of the machine: versions, processor, threads. No user name, no path, no host name."""
+    """What a run folder records of the machine: versions, processor, threads. No user name, no
+    path, no host name."""
     packages = (
         "gobelin",
         "torch",

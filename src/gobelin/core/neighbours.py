@@ -10,10 +10,9 @@ def nearest(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Euclidean distance to each query's nearest row of the pool, [n], and that row's number, [n].
 
-    queries [n, D] or [n, V, D] (V views of each, the nearest counts), pool [m, D]; float64 inside, in blocks of 1,024 rows.
-    groups: int [n]; the queries are the pool itself (or its views), and no row is a neighbour of its own group. One without
-    any other group has the distance inf.
-    """
+    queries [n, D] or [n, V, D] (V views of each, the nearest counts), pool [m, D]; float64 inside,
+    in blocks of 1,024 rows. groups: int [n]; the queries are the pool itself (or its views), and no
+    row is a neighbour of its own group. One without any other group has the distance inf."""
     if queries.ndim == 3:
         found = [nearest(queries[:, v], pool, groups) for v in range(queries.shape[1])]
         distances, places = (np.stack(part) for part in zip(*found, strict=True))

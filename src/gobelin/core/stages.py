@@ -1,4 +1,5 @@
-"""The stages of a run folder: finished folders with a key, and the ledger of uses of the test rows."""
+"""The stages of a run folder: finished folders with a key, and the ledger of uses of the test
+rows."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ from gobelin.core.files import (
 
 
 class Run:
-    """A run folder. A stage is a folder in it with a key: what it was made from. Same key, already there: not made again."""
+    """A run folder. A stage is a folder in it with a key: what it was made from. Same key, already
+    there: not made again."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -36,8 +38,9 @@ class Run:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """No other process makes anything in this folder meanwhile; one that tries waits and says so. Held again by its
-        holder as often as it likes; freed by the system when the holder dies."""
+        """No other process makes anything in this folder meanwhile; one that tries waits and says
+        so. Held again by its holder as often as it likes; freed by the system when the holder
+        dies."""
         with disk_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
@@ -57,7 +60,8 @@ class Run:
 
     @property
     def saved(self) -> bool:
-        """Whether this is what a run was saved to: finished, without the data, nothing is ever made in it."""
+        """Whether this is what a run was saved to: finished, without the data, nothing is ever made
+        in it."""
         with disk_errors(self.folder):  # a name that is too long
             return (self.folder / MANIFEST).is_file()
 
@@ -75,12 +79,15 @@ class Run:
         if self.folder.is_dir():
             with self.alone():
                 for left in self.folder.rglob(".writing-*"):
-                    shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(
-                        missing_ok=True
+                    (
+                        shutil.rmtree(left, ignore_errors=True)
+                        if left.is_dir()
+                        else left.unlink(missing_ok=True)
                     )
 
     def has(self, name: str, key: str | None = None) -> bool:
-        """Whether the stage is finished (with this key; a saved run has one of each, whatever later versions call it)."""
+        """Whether the stage is finished (with this key; a saved run has one of each, whatever later
+        versions call it)."""
         path = self.folder / name / "stage.json"
         return path.is_file() and (key is None or self.saved or _stage(path).get("key") == key)
 
@@ -90,7 +97,8 @@ class Run:
         return str(_stage(path).get("key", "")) if path.is_file() else ""
 
     def stage(self, name: str, key: str, make: Callable[[Path], None]) -> Path:
-        """The stage's folder; `make(temporary folder)` fills it unless it is finished with this very key."""
+        """The stage's folder; `make(temporary folder)` fills it unless it is finished with this
+        very key."""
         folder = self.folder / name
         if self.has(name, key):  # a finished run can be read-only
             return folder
@@ -113,35 +121,41 @@ class Run:
         return folder
 
     def _sweep(self) -> None:
-        """Remove the folders that killed writers left where stages are made; nobody writes to them while the lock is held."""
+        """Remove the folders that killed writers left where stages are made; nobody writes to them
+        while the lock is held."""
         for left in (*self.folder.glob(".writing-*"), *self.folder.glob("*/.writing-*")):
             if left.is_dir():
                 shutil.rmtree(left, ignore_errors=True)
 
     def forget(self, *names: str) -> None:
-        """Remove stages whose inputs have changed: what they say would be said of something else."""
+        """Remove stages whose inputs have changed: what they say would be said of something
+        else."""
         with self.alone():
             for name in names:
                 shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def checked(self, name: str) -> Path:
-        """The folder of a finished stage, its files unchanged since. An error for a damaged or edited one."""
+        """The folder of a finished stage, its files unchanged since. An error for a damaged or
+        edited one."""
         folder = self.folder / name
         if not self.has(name):
             raise GobelinError(f"{self.folder}: has no {name}. Run gobelin fit again.")
         said = _stage(folder / "stage.json")
         if said and said.get("format") != FORMAT:
             raise GobelinError(
-                f"{folder}: has format {said.get('format')}, this version reads {FORMAT}. Run gobelin fit again."
+                f"{folder}: has format {said.get('format')}, this version reads {FORMAT}. Run"
+                " gobelin fit again."
             )
         if tree_hash(folder) != said.get("hash"):
             raise GobelinError(
-                f"{folder}: was changed or damaged since it was written. Delete it and run the command again."
+                f"{folder}: was changed or damaged since it was written. Delete it and run the"
+                " command again."
             )
         return folder
 
     def look(self, what: str, key: str) -> int:
-        """Record a look at the test rows; its number. The same look (same key) again is not a new one."""
+        """Record a look at the test rows; its number. The same look (same key) again is not a new
+        one."""
         ledger = self.folder / "ledger.jsonl"
         with self.alone():
             try:
@@ -152,7 +166,8 @@ class Run:
                 ) from error
             if not rows and (self.has("outcome") or self.has("verbs/augment")):
                 raise GobelinError(
-                    f"{ledger}: is empty or gone, and it counts the looks at the test rows. Restore it."
+                    f"{ledger}: is empty or gone, and it counts the looks at the test rows."
+                    " Restore it."
                 )
             for row in rows:
                 if row["key"] == key:

@@ -1,4 +1,5 @@
-"""What a fitted network leaves in a folder: config.json (settings, hash) beside weights.safetensors. Nothing is unpickled."""
+"""What a fitted network leaves in a folder: config.json (settings, hash) beside
+weights.safetensors. Nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ def config_of(folder: Path, version: int) -> dict[str, Any]:
 
 
 def fill(folder: Path, config: Mapping[str, Any], network: nn.Module) -> None:
-    """Load the weights. An error where they are missing, truncated, or not those that were saved."""
+    """Load the weights. An error where they are missing, truncated, or not those that were
+    saved."""
     try:
         network.load_state_dict(load_file(folder / "weights.safetensors"))
     except (SafetensorError, RuntimeError, OSError) as error:

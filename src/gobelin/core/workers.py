@@ -1,7 +1,7 @@
 """The only place that starts workers.
 
-Decoding runs in threads (Pillow and the readers release the interpreter's lock); several processes come with the launchers.
-"""
+Decoding runs in threads (Pillow and the readers release the interpreter's lock); several processes
+come with the launchers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ B = TypeVar("B")
 def in_order(
     work: Callable[[A], B], items: Iterable[A], workers: int, ahead: int = 64
 ) -> Iterator[B]:
-    """`work(item)` for every item, computed by threads, delivered in order; at most `ahead` results wait in memory."""
+    """`work(item)` for every item, computed by threads, delivered in order; at most `ahead` results
+    wait in memory."""
     if workers <= 1:
         yield from map(work, items)
         return

@@ -1,11 +1,12 @@
-"""Immutable rows over Arrow. A view (choose rows, add rows) copies no pixels: images and sounds stay encoded.
+"""Immutable rows over Arrow. A view (choose rows, add rows) copies no pixels: images and sounds
+stay encoded.
 
-Lineage is two columns of every data set: `gobelin_origin` (real, view, generated) and `gobelin_lineage` (JSON: the
-generator, its weights' hash, the seed, the condition, the parents). See `lineage` and `generated_rows`.
+Lineage is two columns of every data set: `gobelin_origin` (real, view, generated) and
+`gobelin_lineage` (JSON: the generator, its weights' hash, the seed, the condition, the parents).
+See `lineage` and `generated_rows`.
 
-Rows that `curate` has mended are real all the same: `gobelin_curated` says what was changed (JSON), `gobelin_weight` and
-`gobelin_split` are columns with these roles.
-"""
+Rows that `curate` has mended are real all the same: `gobelin_curated` says what was changed (JSON),
+`gobelin_weight` and `gobelin_split` are columns with these roles."""
 
 from __future__ import annotations
 
@@ -42,9 +43,9 @@ FILE = pa.struct(
 class Dataset:
     """Rows of an Arrow table.
 
-    table: the columns; memory-mapped where the file allows. root: relative paths are looked up here, and no path may leave
-    it. source: where it was read from, for messages. bad: cells set aside, {(row id, column)}: they count as missing.
-    """
+    table: the columns; memory-mapped where the file allows. root: relative paths are looked up
+    here, and no path may leave it. source: where it was read from, for messages. bad: cells set
+    aside, {(row id, column)}: they count as missing."""
 
     table: pa.Table
     root: Path
@@ -70,19 +71,22 @@ class Dataset:
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
-        """One name a row: the id column where the reader or the schema set one, else the row number in the file, from 0."""
+        """One name a row: the id column where the reader or the schema set one, else the row number
+        in the file, from 0."""
         if "gobelin_id" in self.table.column_names:
             return tuple(map(str, self.table["gobelin_id"].to_pylist()))
         return tuple(str(k) for k in range(len(self)))
 
     @cached_property
     def origins(self) -> np.ndarray:
-        """str [N]: real, view (a real image changed by hand-written rules) or generated. A row with a lineage isn't real,
-        whatever it says of itself and whatever the column is called."""
+        """str [N]: real, view (a real image changed by hand-written rules) or generated. A row with
+        a lineage isn't real, whatever it says of itself and whatever the column is called."""
         said, told = (
-            [str(v or "") for v in self.table[c].to_pylist()]
-            if c in self.table.column_names
-            else [""] * len(self)
+            (
+                [str(v or "") for v in self.table[c].to_pylist()]
+                if c in self.table.column_names
+                else [""] * len(self)
+            )
             for c in (ORIGIN, LINEAGE)
         )
         hidden = _tells_lineage(self.table)
@@ -95,8 +99,9 @@ class Dataset:
         )
 
     def values(self, column: str) -> list[Any]:
-        """The column's values with None for an empty cell and for one that was set aside. A list comes without its empty items,
-        but for a list of numbers: there every number has its place, and an empty one is a hole."""
+        """The column's values with None for an empty cell and for one that was set aside. A list
+        comes without its empty items, but for a list of numbers: there every number has its place,
+        and an empty one is a hole."""
         cell = _window if _of_numbers(self.table[column].type) else _cell
         out = [cell(v) for v in self.table[column].to_pylist()]
         if self.table[column].type == FILE:
@@ -111,7 +116,8 @@ class Dataset:
         return out
 
     def cells(self, which: Field) -> list[Cell | None]:
-        """The field's cell of every row: its present columns, or None where the whole cell is missing."""
+        """The field's cell of every row: its present columns, or None where the whole cell is
+        missing."""
         columns = {c: self.values(c) for c in which.columns if c in self.table.column_names}
         out: list[Cell | None] = []
         for k in range(len(self)):
@@ -140,7 +146,8 @@ class Dataset:
         if len(set(ids)) != len(ids):
             twice = next(i for i in ids if ids.count(i) > 1)
             raise GobelinError(
-                f"{self.source}, column {column!r}: the id {twice!r} stands there twice. Ids must differ."
+                f"{self.source}, column {column!r}: the id {twice!r} stands there twice. Ids must"
+                " differ."
             )
         table = (
             self.table.drop_columns(["gobelin_id"])
@@ -219,7 +226,8 @@ def made_rows(
 
 
 def _tells_lineage(table: pa.Table) -> np.ndarray:
-    """bool [N]: the rows of which a column of words, whatever its name, holds the lineage of a generated row."""
+    """bool [N]: the rows of which a column of words, whatever its name, holds the lineage of a
+    generated row."""
     found = np.zeros(table.num_rows, bool)
     for name in table.column_names:
         column = table[name]
@@ -290,7 +298,8 @@ def _of_numbers(kind: pa.DataType) -> bool:
 
 
 def _window(value: Any) -> Any:  # noqa: ANN401
-    """A list of numbers, or of lists of them, as it is; None where there is not one number in it."""
+    """A list of numbers, or of lists of them, as it is; None where there is not one number in
+    it."""
     return value if _known(value) else None
 
 

@@ -1,9 +1,9 @@
-"""Dates in cells: 2026-12-24, 2026/12/24, 24.12.2026, 12/24/2026, 24 Dec 2026, December 24, 2026, and date objects.
+"""Dates in cells: 2026-12-24, 2026/12/24, 24.12.2026, 12/24/2026, 24 Dec 2026, December 24, 2026,
+and date objects.
 
-With dots the day comes first. With slashes or hyphens and the year at the end, a column decides for all its values: whoever
-writes 24/12/2026 once writes the day first. Where no value decides, nothing is guessed. A year has four digits; names of months
-are English. A time of day may follow.
-"""
+With dots the day comes first. With slashes or hyphens and the year at the end, a column decides for
+all its values: whoever writes 24/12/2026 once writes the day first. Where no value decides, nothing
+is guessed. A year has four digits; names of months are English. A time of day may follow."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ MONTH_NAMED = re.compile(
 
 
 def days(value: Any, order: str = "") -> float | None:  # noqa: ANN401 - a cell is any
-    """Days since 1970-01-01; None for what is no date. order: of ORDERS, for dates whose order the value itself doesn't say."""
+    """Days since 1970-01-01; None for what is no date. order: of ORDERS, for dates whose order the
+    value itself doesn't say."""
     if isinstance(value, datetime.datetime):
         return (
             value.timestamp() / 86400
@@ -75,10 +76,11 @@ def is_date(value: Any) -> bool:  # noqa: ANN401
 
 
 def undecided(values: Iterable[Any]) -> tuple[str, str]:
-    """The order of most of those values that have one reading only, and the first value that has two; '' for none.
+    """The order of most of those values that have one reading only, and the first value that has
+    two; '' for none.
 
-    An order reads every value but those that contradict it. A value with two readings and no order has to be asked about.
-    """
+    An order reads every value but those that contradict it. A value with two readings and no order
+    has to be asked about."""
     votes, doubtful = dict.fromkeys(ORDERS, 0), ""
     for value in values:
         if not isinstance(value, str) or days(value) is not None:

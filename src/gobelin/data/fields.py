@@ -1,4 +1,5 @@
-"""What a record is made of: columns with a kind and a role, cell columns joined into fields, and the target."""
+"""What a record is made of: columns with a kind and a role, cell columns joined into fields, and
+the target."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ Cell = dict[str, Any]  # column -> value, the present columns of one field of on
 
 @dataclass(frozen=True)
 class Bid:
-    """An encoder's claim on a column: the kind that it sees there, how sure it is in [0, 1], and why."""
+    """An encoder's claim on a column: the kind that it sees there, how sure it is in [0, 1], and
+    why."""
 
     kind: str
     confidence: float
@@ -24,8 +26,9 @@ class Bid:
 
 @dataclass(frozen=True)
 class Column:
-    """One column: what it holds (`kind`: image, text, number, category, date, audio ...) and what it is for (`role`:
-    'cell', or one of ROLES). levels: those of an ordinal target whose order was said, lowest first."""
+    """One column: what it holds (`kind`: image, text, number, category, date, audio ...) and what
+    it is for (`role`: 'cell', or one of ROLES). levels: those of an ordinal target whose order was
+    said, lowest first."""
 
     name: str
     kind: str
@@ -37,7 +40,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Field:
-    """One key of the shared space: a cell column, or a declared group of columns that one encoder reads together."""
+    """One key of the shared space: a cell column, or a declared group of columns that one encoder
+    reads together."""
 
     name: str
     encoder: str
@@ -69,13 +73,14 @@ class Schema:
 
 @dataclass(frozen=True)
 class Target:
-    """What is to be predicted. A row without a value is unlabelled: it still serves alignment and generation.
+    """What is to be predicted. A row without a value is unlabelled: it still serves alignment and
+    generation.
 
-    kind: 'class'; 'ordinal', classes in an order; 'number'; or 'labels', any number of the classes. values: int64 [N] class
-    index, -1 = none; float64 [N], nan = none; or of labels int64 [N, C], 1 or 0, a row of -1 = none.
-    classes: the C names, most frequent first would depend on the rows, so sorted; of an ordinal in its order. scored: bool [C],
-    False for a class that is too small to stand in every split and so is left out of balanced accuracy.
-    """
+    kind: 'class'; 'ordinal', classes in an order; 'number'; or 'labels', any number of the classes.
+    values: int64 [N] class index, -1 = none; float64 [N], nan = none; or of labels int64 [N, C], 1
+    or 0, a row of -1 = none. classes: the C names, most frequent first would depend on the rows, so
+    sorted; of an ordinal in its order. scored: bool [C], False for a class that is too small to
+    stand in every split and so is left out of balanced accuracy."""
 
     name: str
     kind: str
@@ -97,8 +102,8 @@ class Target:
 
     @property
     def strata(self) -> np.ndarray:
-        """int64 [N]: what splits and folds spread evenly: the class; the rarest of a row's labels (C: it has none); 0 for a
-        number; -1 = no target."""
+        """int64 [N]: what splits and folds spread evenly: the class; the rarest of a row's labels
+        (C: it has none); 0 for a number; -1 = no target."""
         if self.kind == "number":
             return np.where(self.present, 0, -1)
         if self.kind == "class" or self.kind == "ordinal":

@@ -1,7 +1,7 @@
 """Cells that are files: where a path may lead and what stands at its end.
 
-What can't be opened raises `BadCell` with the reason, and the caller sets the cell aside and lists it.
-"""
+What can't be opened raises `BadCell` with the reason, and the caller sets the cell aside and lists
+it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Any
 
 
 class BadCell(Exception):
-    """One cell can't be used; `str(error)` is the reason in a few words. column: the one to blame, None for all of them."""
+    """One cell can't be used; `str(error)` is the reason in a few words. column: the one to blame,
+    None for all of them."""
 
     def __init__(self, reason: str, column: str | None = None) -> None:
         super().__init__(reason)
@@ -21,7 +22,8 @@ class BadCell(Exception):
 
 
 def cell_path(value: str | bytes, root: Path) -> Path:
-    """The file at the path `value` below `root`, which is there and is not empty. Raises BadCell."""
+    """The file at the path `value` below `root`, which is there and is not empty. Raises
+    BadCell."""
     if not isinstance(value, str):
         raise BadCell("is no path")
     if "://" in value[:12]:
@@ -41,7 +43,8 @@ def cell_path(value: str | bytes, root: Path) -> Path:
 
 
 def cell_bytes(value: str | bytes, root: Path) -> bytes:
-    """The file's contents: `value` itself when the cell holds bytes, else the file at that path below `root`."""
+    """The file's contents: `value` itself when the cell holds bytes, else the file at that path
+    below `root`."""
     if isinstance(value, bytes):
         return value
     try:
@@ -62,8 +65,9 @@ def content_key(value: str | bytes, root: Path) -> bytes:
 
 
 def untouched(cell: Mapping[str, Any], root: str) -> tuple[bytes, int] | None:
-    """16 bytes that stay the same as long as nobody touches the files that a cell leads to from the folder `root`, and when the
-    last of them was touched (nanoseconds); None where nothing in it is the path of a file. Nothing is opened."""
+    """16 bytes that stay the same as long as nobody touches the files that a cell leads to from the
+    folder `root`, and when the last of them was touched (nanoseconds); None where nothing in it is
+    the path of a file. Nothing is opened."""
     values = [v for value in cell.values() for v in (value if isinstance(value, list) else [value])]
     if not all(isinstance(value, str) for value in values):
         return None

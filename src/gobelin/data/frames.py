@@ -1,9 +1,10 @@
-"""Data frames in memory: their columns become those of a `Dataset`, whatever Python holds in their cells.
+"""Data frames in memory: their columns become those of a `Dataset`, whatever Python holds in their
+cells.
 
-A frame is anything with named columns that can be walked (pandas, polars, an Arrow table); none of them is imported. Images may
-be PIL images or uint8 arrays, sounds {'array': [T], 'sampling_rate': Hz}; both become files in memory, so encoders see what
-they would read from disk. NaN, NaT and NA are missing.
-"""
+A frame is anything with named columns that can be walked (pandas, polars, an Arrow table); none of
+them is imported. Images may be PIL images or uint8 arrays, sounds {'array': [T], 'sampling_rate':
+Hz}; both become files in memory, so encoders see what they would read from disk. NaN, NaT and NA
+are missing."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ class Frame(Protocol):
 
 
 def from_frame(frame: Frame, root: str | Path = ".", source: str = "data frame") -> Dataset:
-    """The rows of a data frame, in order. root: paths in its cells start there, and none may leave it."""
+    """The rows of a data frame, in order. root: paths in its cells start there, and none may leave
+    it."""
     names = list(frame.column_names if hasattr(frame, "column_names") else frame.columns)
     if len({str(n) for n in names}) != len(names):
         twice = next(n for n in names if [str(m) for m in names].count(str(n)) > 1)
@@ -54,7 +56,8 @@ def _walked(column: Any) -> list[Any]:  # noqa: ANN401
 
 
 def _column(values: list[Any]) -> pa.Array:
-    """Arrow's own type where it has one for all of them; words and bytes in one column are files; else all become words."""
+    """Arrow's own type where it has one for all of them; words and bytes in one column are files;
+    else all become words."""
     kinds = {type(v) for v in values if v is not None}
     if kinds == {str, bytes}:
         files = [
@@ -69,7 +72,8 @@ def _column(values: list[Any]) -> pa.Array:
 
 
 def _cell(value: Any, source: str, name: str) -> Any:  # noqa: ANN401
-    """What Python holds as what a file would: None, a number, word, date, bytes or a list of them."""
+    """What Python holds as what a file would: None, a number, word, date, bytes or a list of
+    them."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return None
     if isinstance(value, np.generic):
@@ -108,13 +112,14 @@ def _array(value: np.ndarray, source: str, name: str) -> Any:  # noqa: ANN401
     if value.ndim == 1:
         return [c for v in value.tolist() if (c := _cell(v, source, name)) is not None]
     raise GobelinError(
-        f"{source}, column {name!r}: an array of {value.dtype} {list(value.shape)} is no picture. Give uint8 [H, W] or "
-        "[H, W, 3], or a list of numbers."
+        f"{source}, column {name!r}: an array of {value.dtype} {list(value.shape)} is no picture."
+        " Give uint8 [H, W] or [H, W, 3], or a list of numbers."
     )
 
 
 def _file(value: Mapping[str, Any], source: str, name: str) -> Any:  # noqa: ANN401
-    """A sound {'array', 'sampling_rate'} or a file {'bytes', 'path'}, as Hugging Face's data sets hold them."""
+    """A sound {'array', 'sampling_rate'} or a file {'bytes', 'path'}, as Hugging Face's data sets
+    hold them."""
     if value.get("array") is not None and value.get("sampling_rate"):
         out = io.BytesIO()
         wave = np.asarray(value["array"], np.float32)
@@ -127,6 +132,6 @@ def _file(value: Mapping[str, Any], source: str, name: str) -> Any:  # noqa: ANN
     if set(value) <= {"bytes", "path"} and any(v is not None for v in value.values()):
         return value["path"] if value.get("bytes") is None else bytes(value["bytes"])
     raise GobelinError(
-        f"{source}, column {name!r}: a mapping of {', '.join(map(str, value)) or 'nothing'} is no cell. Give 'bytes' or "
-        "'path', or 'array' with 'sampling_rate'."
+        f"{source}, column {name!r}: a mapping of {', '.join(map(str, value)) or 'nothing'} is no"
+        " cell. Give 'bytes' or 'path', or 'array' with 'sampling_rate'."
     )

@@ -1,8 +1,7 @@
 """Images in cells: opened whatever their colours, squared, written.
 
-What is *converted* is counted (CMYK, palette, alpha over a stated colour, 16 bits by a stated range); what can't be opened
-raises `BadCell`.
-"""
+What is *converted* is counted (CMYK, palette, alpha over a stated colour, 16 bits by a stated
+range); what can't be opened raises `BadCell`."""
 
 from __future__ import annotations
 
@@ -28,8 +27,8 @@ MAX_PIXELS = 100_000_000
 
 @dataclass(frozen=True)
 class Opening:
-    """How images are opened. background: the colour under transparent pixels. low, high: the range of 16-bit values that
-    becomes 0 to 255. max_pixels: more is taken for a decompression bomb."""
+    """How images are opened. background: the colour under transparent pixels. low, high: the range
+    of 16-bit values that becomes 0 to 255. max_pixels: more is taken for a decompression bomb."""
 
     background: tuple[int, ...] = (255, 255, 255)
     low: int = 0
@@ -45,8 +44,8 @@ class Opening:
             or self.max_pixels < 1
         ):
             raise ValueError(
-                f"background = {self.background}, max_pixels = {self.max_pixels}: three colours of 0 to 255, and "
-                "at least one pixel were expected"
+                f"background = {self.background}, max_pixels = {self.max_pixels}: three colours of"
+                " 0 to 255, and at least one pixel were expected"
             )
 
 
@@ -55,9 +54,8 @@ def open_image(
 ) -> tuple[Image.Image, str]:
     """An RGB or grey ('L') image, upright, and what had to be converted ('' for nothing).
 
-    side: in pixels, of the square that it will be resized to; a JPEG of eight times that is read at 1/2, 1/4 or 1/8, which
-    its format allows and which costs a fraction. 0 = whole.
-    """
+    side: in pixels, of the square that it will be resized to; a JPEG of eight times that is read at
+    1/2, 1/4 or 1/8, which its format allows and which costs a fraction. 0 = whole."""
     data = cell_bytes(value, root)
     try:
         with warnings.catch_warnings():
@@ -106,7 +104,8 @@ def _plain_colours(image: Image.Image, how: Opening) -> tuple[Image.Image, str]:
 def squared(
     image: Image.Image, size: int, background: tuple[int, ...] = (255, 255, 255)
 ) -> np.ndarray:
-    """uint8 [size, size, 3]: the image padded to a square with the background, then resized (area average)."""
+    """uint8 [size, size, 3]: the image padded to a square with the background, then resized (area
+    average)."""
     image = image.convert("RGB")
     if max(image.size) ** 2 > MAX_PIXELS:  # a long thin image would be a bomb once padded
         image.thumbnail((int(MAX_PIXELS**0.5),) * 2, Image.Resampling.BOX)
@@ -125,7 +124,8 @@ def squared(
 def fitted(
     image: Image.Image, size: tuple[int, int, int], background: tuple[int, ...] = (255, 255, 255)
 ) -> np.ndarray:
-    """uint8 [H, W, C] (C = 1, 3 or 4) for any H, W: the whole image, padded with the background to this shape and resized."""
+    """uint8 [H, W, C] (C = 1, 3 or 4) for any H, W: the whole image, padded with the background to
+    this shape and resized."""
     height, width, channels = size
     if height == width:
         pixels = squared(image, height, background)
@@ -156,9 +156,11 @@ def image_share(values: Sequence[Any]) -> float:
     """The share of the values that look like images, by suffix (paths) or by signature (bytes)."""
     flat = [p for v in values for p in (v if isinstance(v, list) else [v])]
     looks = [
-        v.startswith(SIGNATURES) or v[8:12] == b"WEBP"
-        if isinstance(v, bytes)
-        else isinstance(v, str) and Path(v).suffix.lower() in SUFFIXES
+        (
+            v.startswith(SIGNATURES) or v[8:12] == b"WEBP"
+            if isinstance(v, bytes)
+            else isinstance(v, str) and Path(v).suffix.lower() in SUFFIXES
+        )
         for v in flat
     ]
     return float(np.mean(looks)) if looks else 0.0

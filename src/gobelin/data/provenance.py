@@ -1,10 +1,9 @@
 """Every made image says so: PNG text for people and programs, XMP for the platforms that read it.
 
-IPTC digital source type `trainedAlgorithmicMedia` (or `algorithmicMedia` where nothing was trained), beside the generator, the
-hash of its weights, the seed and what the image was made from.
+IPTC digital source type `trainedAlgorithmicMedia` (or `algorithmicMedia` where nothing was
+trained), beside the generator, the hash of its weights, the seed and what the image was made from.
 
-What this cannot show: a mark can be stripped. Its absence proves nothing.
-"""
+What this cannot show: a mark can be stripped. Its absence proves nothing."""
 
 from __future__ import annotations
 
@@ -54,7 +53,8 @@ def save_png(
 
 
 def marks_of(image: Image.Image) -> PngImagePlugin.PngInfo | None:
-    """What the file that an image was opened from said of being generated, to be written again; None where it said nothing."""
+    """What the file that an image was opened from said of being generated, to be written again;
+    None where it said nothing."""
     told = [
         v.decode("utf-8", "replace") if isinstance(v, bytes) else v
         for v in image.info.values()

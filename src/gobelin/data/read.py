@@ -15,10 +15,9 @@ from gobelin.data.frames import Frame, from_frame
 def read(path: str | Path | Frame, root: str | Path | None = None) -> Dataset:
     """Read a data set. No pixel is opened here.
 
-    path: a CSV, Parquet or JSON-lines file with path columns (relative to the file), a folder of class folders, or a frame.
-    root: the folder that relative paths start from and that none may leave; the file's own folder by default, of a frame the
-    folder of the process.
-    """
+    path: a CSV, Parquet or JSON-lines file with path columns (relative to the file), a folder of
+    class folders, or a frame. root: the folder that relative paths start from and that none may
+    leave; the file's own folder by default, of a frame the folder of the process."""
     if isinstance(path, Frame):
         return from_frame(path, root or ".")
     path = Path(path)
@@ -51,10 +50,12 @@ def read(path: str | Path | Frame, root: str | Path | None = None) -> Dataset:
 
 
 def _check_ids(table: pa.Table, source: str) -> None:
-    """A file that Gobelin wrote holds the rows' ids in gobelin_id; whoever changed it may have put one in twice."""
+    """A file that Gobelin wrote holds the rows' ids in gobelin_id; whoever changed it may have put
+    one in twice."""
     if "gobelin_id" in table.column_names:
         ids = table["gobelin_id"].to_pylist()
         if len(set(ids)) != len(ids) or None in ids:
             raise GobelinError(
-                f"{source}, column 'gobelin_id': an id is empty or stands there twice. Mend or drop the column."
+                f"{source}, column 'gobelin_id': an id is empty or stands there twice. Mend or drop"
+                " the column."
             )

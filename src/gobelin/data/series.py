@@ -1,12 +1,14 @@
-"""Windows of measurements in cells: prices, sensors, anything sampled in a fixed order, with one channel or several.
+"""Windows of measurements in cells: prices, sensors, anything sampled in a fixed order, with one
+channel or several.
 
-A cell is a list of numbers, a list of such lists (channels x time), the same as text ('[1, 2.5, null]', '1; 2.5; 3' or
-'1 2 3'), or a file: `.npy` with [T] or [C, T], or a table of numbers (`.csv`, `.tsv`, `.txt`) whose rows are time and whose
-columns are channels. A missing sample inside a window is a hole: it is filled in on the straight line between its neighbours,
-at the ends with the nearest one. What can't be opened raises `BadCell`. Nothing is ever unpickled.
+A cell is a list of numbers, a list of such lists (channels x time), the same as text ('[1, 2.5,
+null]', '1; 2.5; 3' or '1 2 3'), or a file: `.npy` with [T] or [C, T], or a table of numbers
+(`.csv`, `.tsv`, `.txt`) whose rows are time and whose columns are channels. A missing sample inside
+a window is a hole: it is filled in on the straight line between its neighbours, at the ends with
+the nearest one. What can't be opened raises `BadCell`. Nothing is ever unpickled.
 
-Two numbers, or four, are rather a place, a colour or a box: a column is taken for series from five samples a window on.
-"""
+Two numbers, or four, are rather a place, a colour or a box: a column is taken for series from five
+samples a window on."""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ CHANNEL = re.compile(r"\[([^\[\]]*)\]")
 
 
 def open_series(value: Any, root: Path) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401 - a cell is any
-    """A window without holes, float64 [C, T] with T >= 2, and the share of every channel's samples that was filled in, [C]."""
+    """A window without holes, float64 [C, T] with T >= 2, and the share of every channel's samples
+    that was filled in, [C]."""
     x = _read(value, root)
     if x.ndim == 1:
         x = x[None]
@@ -45,7 +48,8 @@ def open_series(value: Any, root: Path) -> tuple[np.ndarray, np.ndarray]:  # noq
         raise BadCell("has no samples")
     if channels > MOST_CHANNELS or (channels > samples and samples > 1):
         raise BadCell(
-            f"has {channels} channels of {samples} samples each; channels x time was expected, is it transposed"
+            f"has {channels} channels of {samples} samples each; channels x time was expected, is"
+            " it transposed"
         )
     if samples < 2:
         raise BadCell("has 1 sample; two at least were expected")
@@ -55,13 +59,15 @@ def open_series(value: Any, root: Path) -> tuple[np.ndarray, np.ndarray]:  # noq
     if (empty := (~holes).sum(1) < 2).any():
         known = int((~holes[empty.argmax()]).sum())
         raise BadCell(
-            f"has {known} known samples{' in a channel' * (channels > 1)}; two at least were expected"
+            f"has {known} known samples{' in a channel' * (channels > 1)}; two at least were"
+            " expected"
         )
     return np.stack([_filled(row, gone) for row, gone in zip(x, holes, strict=True)]), holes.mean(1)
 
 
 def _filled(row: np.ndarray, gone: np.ndarray) -> np.ndarray:
-    """[T]: holes on the straight line between their neighbours. Halves, so that no difference of two numbers overflows."""
+    """[T]: holes on the straight line between their neighbours. Halves, so that no difference of
+    two numbers overflows."""
     if not gone.any():
         return row
     place = np.arange(len(row))
@@ -90,7 +96,8 @@ def _read(value: Any, root: Path) -> np.ndarray:  # noqa: ANN401
     lengths = {len(v) for v in value}
     if len(lengths) > 1:
         raise BadCell(
-            f"has channels of {min(lengths)} and of {max(lengths)} samples; the same count was expected"
+            f"has channels of {min(lengths)} and of {max(lengths)} samples; the same count was"
+            " expected"
         )
     return np.stack([_numbers(v) for v in value])
 
@@ -114,7 +121,8 @@ def _number(item: Any) -> float:  # noqa: ANN401
 
 
 def _spelled(text: str) -> list[Any]:
-    """A list as JSON, Python or numpy write it, or numbers with one sort of separator: semicolons, else commas, else spaces."""
+    """A list as JSON, Python or numpy write it, or numbers with one sort of separator: semicolons,
+    else commas, else spaces."""
     text = NUMPY.sub(r"\1", text.strip())
     if not text.startswith("["):
         return _parts(text)
@@ -170,7 +178,8 @@ def _table(value: str, root: Path) -> np.ndarray:
     short = next((k for k, row in enumerate(rows) if len(row) != len(rows[0])), None)
     if short is not None:
         raise BadCell(
-            f"has {len(rows[short])} numbers in one line and {len(rows[0])} in others; is it cut short"
+            f"has {len(rows[short])} numbers in one line and {len(rows[0])} in others; is it cut"
+            " short"
         )
     return np.stack([_numbers(list(column)) for column in zip(*rows, strict=True)])
 
@@ -194,8 +203,8 @@ def is_file(value: Any) -> bool:  # noqa: ANN401
 
 
 def series_share(values: Sequence[Any], root: Path) -> float:
-    """The share of the values that look like series: lists of numbers, or files of them. The first table of numbers is opened:
-    a .txt may as well hold words."""
+    """The share of the values that look like series: lists of numbers, or files of them. The first
+    table of numbers is opened: a .txt may as well hold words."""
     first = next((v for v in values if is_file(v) and not v.lower().endswith(".npy")), None)
     if first is not None and not _opens(first, root):
         return 0.0
@@ -206,7 +215,8 @@ def series_share(values: Sequence[Any], root: Path) -> float:
 
 
 def _looks(value: Any) -> bool:  # noqa: ANN401
-    """Five numbers or more; a hole counts as one, a list that a mistake or two stand in is still a series."""
+    """Five numbers or more; a hole counts as one, a list that a mistake or two stand in is still a
+    series."""
     try:
         items = _spelled(value) if isinstance(value, str) else value
     except BadCell:
@@ -250,6 +260,7 @@ def series_query(text: str, field: Field) -> Cell:
             open_series(text, Path())
     except BadCell as error:
         raise GobelinError(
-            f"--series {text[:60]}: {error}. Give numbers like 1,2,3 or the path of a .npy or .csv file."
+            f"--series {text[:60]}: {error}. Give numbers like 1,2,3 or the path of a .npy or .csv"
+            " file."
         ) from error
     return {field.columns[0]: value}

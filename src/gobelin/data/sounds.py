@@ -1,9 +1,8 @@
 """Sounds in cells: opened whatever their format, channels and rate, as one channel at 16 kHz.
 
-soundfile (libsndfile) decodes WAV, OGG, FLAC, MP3, AIFF and AU. A file is read in pieces and only up to a stated length, so
-that ten hours cost no more memory than that; what was cut off or mixed down is said, to be counted, and what can't be opened
-raises `BadCell`.
-"""
+soundfile (libsndfile) decodes WAV, OGG, FLAC, MP3, AIFF and AU. A file is read in pieces and only
+up to a stated length, so that ten hours cost no more memory than that; what was cut off or mixed
+down is said, to be counted, and what can't be opened raises `BadCell`."""
 
 from __future__ import annotations
 
@@ -46,10 +45,11 @@ def soundfile() -> ModuleType:
 def open_sound(
     value: str | bytes, root: Path, seconds: float, to: int = RATE
 ) -> tuple[np.ndarray, str]:
-    """float64 [T], the mean of the channels at `to` Hz in [-1, 1], and what had to be done ('' for nothing).
+    """float64 [T], the mean of the channels at `to` Hz in [-1, 1], and what had to be done ('' for
+    nothing).
 
-    seconds: the most that is read, from the start. Raises BadCell for no sound, a damaged one and one without samples.
-    """
+    seconds: the most that is read, from the start. Raises BadCell for no sound, a damaged one and
+    one without samples."""
     library = soundfile()
     file = io.BytesIO(value) if isinstance(value, bytes) else cell_path(value, root)
     try:
@@ -94,14 +94,15 @@ def open_sound(
 
 
 def _promised_more(told: str) -> bool:
-    """Whether the header promises more samples than the file holds, as libsndfile tells it for WAV, AIFF and AU. Who writes to
-    a pipe promises the most that there is."""
+    """Whether the header promises more samples than the file holds, as libsndfile tells it for WAV,
+    AIFF and AU. Who writes to a pipe promises the most that there is."""
     found = PROMISE.search(told)
     return found is not None and int(found[2]) < int(found[1]) < ENDLESS
 
 
 def resampled(wave: np.ndarray, rate: int, to: int = RATE) -> np.ndarray:
-    """[T] at `rate` Hz -> float64 [ceil(T * to / rate)]: a polyphase filter that passes what both rates can hold."""
+    """[T] at `rate` Hz -> float64 [ceil(T * to / rate)]: a polyphase filter that passes what both
+    rates can hold."""
     common = math.gcd(to, rate)
     return wave if rate == to else resample_poly(wave, to // common, rate // common)
 
@@ -110,9 +111,11 @@ def sound_share(values: Sequence[Any]) -> float:
     """The share of the values that look like sounds, by suffix (paths) or by signature (bytes)."""
     flat = [p for v in values for p in (v if isinstance(v, list) else [v])]
     looks = [
-        v.startswith(SIGNATURES) or (v[:4], v[8:12]) == (b"RIFF", b"WAVE")
-        if isinstance(v, bytes)
-        else isinstance(v, str) and Path(v).suffix.lower() in SUFFIXES
+        (
+            v.startswith(SIGNATURES) or (v[:4], v[8:12]) == (b"RIFF", b"WAVE")
+            if isinstance(v, bytes)
+            else isinstance(v, str) and Path(v).suffix.lower() in SUFFIXES
+        )
         for v in flat
     ]
     return float(np.mean(looks)) if looks else 0.0

@@ -17,7 +17,8 @@ PARTS = ("train", "valid", "test")
 
 @dataclass(frozen=True)
 class Split:
-    """valid, test: their shares of the labelled rows. by: 'random' or 'time' (the latest rows are the test rows)."""
+    """valid, test: their shares of the labelled rows. by: 'random' or 'time' (the latest rows are
+    the test rows)."""
 
     valid: float = 0.2
     test: float = 0.25
@@ -26,7 +27,8 @@ class Split:
     def __post_init__(self) -> None:
         if not (0 < self.valid < 1 and 0 < self.test < 1 and self.valid + self.test < 0.99):
             raise ValueError(
-                f"valid = {self.valid} and test = {self.test} must be positive and leave a hundredth to train"
+                f"valid = {self.valid} and test = {self.test} must be positive and leave a"
+                " hundredth to train"
             )
         if self.by not in ("random", "time"):
             raise ValueError(f"by = {self.by!r}, 'random' or 'time' was expected")
@@ -40,10 +42,11 @@ def assign(
     given: Sequence[str | None] | None = None,
     times: Sequence[object] | None = None,
 ) -> np.ndarray:
-    """str [N]: the part of every row. A group never stands in two parts; rows without a target train.
+    """str [N]: the part of every row. A group never stands in two parts; rows without a target
+    train.
 
-    groups: a group id per row. given: the user's own split column. times: sortable, with by = 'time'.
-    """
+    groups: a group id per row. given: the user's own split column. times: sortable, with by =
+    'time'."""
     if given is not None:
         return _given(given, groups)
     parts = np.full(len(groups), "train", dtype="<U5")
@@ -67,11 +70,13 @@ def assign(
 
 
 def _moments(times: Sequence[object], labelled: np.ndarray) -> list[tuple[bool, float | str]]:
-    """What orders the rows: numbers as numbers ('9' before '10'), dates as dates, else text. No time: the earliest."""
+    """What orders the rows: numbers as numbers ('9' before '10'), dates as dates, else text. No
+    time: the earliest."""
     for k in labelled:
         if times[k] is None:
             raise GobelinError(
-                f"split.by = time: row {k} has a target and no time. Fill it in, or leave the row out."
+                f"split.by = time: row {k} has a target and no time. Fill it in, or leave the row"
+                " out."
             )
     try:
         return [(t is not None, 0.0 if t is None else float(t)) for t in times]  # type: ignore[arg-type]
@@ -80,8 +85,8 @@ def _moments(times: Sequence[object], labelled: np.ndarray) -> list[tuple[bool, 
     order, doubtful = undecided(times)
     if doubtful and not order:
         raise GobelinError(
-            f"split.by = time: {doubtful[:40]!r} can be read with the day first and with the month first, and no other time "
-            "says which. Write dates as 2026-12-24."
+            f"split.by = time: {doubtful[:40]!r} can be read with the day first and with the month"
+            " first, and no other time says which. Write dates as 2026-12-24."
         )
     moments = [days(t, order) for t in times]
     if all(t is None or moment is not None for t, moment in zip(times, moments, strict=True)):
@@ -111,7 +116,8 @@ def _strata(target: Target, units: dict[str, list[int]], seed: int) -> list[list
 def _fill(
     parts: np.ndarray, order: list[str], units: dict[str, list[int]], labelled: set[int], how: Split
 ) -> None:
-    """Give the last units of `order` to test, those before to validation, by their shares of the labelled rows."""
+    """Give the last units of `order` to test, those before to validation, by their shares of the
+    labelled rows."""
     sizes = [sum(k in labelled for k in units[u]) for u in order]
     total = sum(sizes)
     for part, share, before in (("test", how.test, 0.0), ("valid", how.valid, how.test)):
@@ -151,14 +157,15 @@ def _given(given: Sequence[str | None], groups: Sequence[str]) -> np.ndarray:
     for group, part in zip(groups, parts, strict=True):
         if seen.setdefault(group, part) != part:
             raise GobelinError(
-                f"split column: group {group!r} stands in {seen[group]} and in {part}. A group must stay in one part."
+                f"split column: group {group!r} stands in {seen[group]} and in {part}. A group must"
+                " stay in one part."
             )
     return np.array(parts)
 
 
 def small_classes(target: Target, parts: np.ndarray) -> np.ndarray:
-    """bool [C]: the classes that stand in every part, the only ones that scores count; of labels those that some rows of every
-    part have and some don't."""
+    """bool [C]: the classes that stand in every part, the only ones that scores count; of labels
+    those that some rows of every part have and some don't."""
     scored = np.ones(len(target.classes), bool)
     for part in PARTS:
         own = np.flatnonzero((parts == part) & target.present)

@@ -1,8 +1,8 @@
-"""The target column as a `Target`: one class a row, one of ordered levels, a number, or any number of labels.
+"""The target column as a `Target`: one class a row, one of ordered levels, a number, or any number
+of labels.
 
-A row of labels is a list (Parquet, JSON lines) or a text with | or ; between them. An empty list, or a text of nothing but
-separators, says that none holds; an empty cell says nothing.
-"""
+A row of labels is a list (Parquet, JSON lines) or a text with | or ; between them. An empty list,
+or a text of nothing but separators, says that none holds; an empty cell says nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ SEPARATORS = re.compile(r"[|;]")
 
 
 def target_of(dataset: Dataset, schema: Schema, classes: tuple[str, ...] = ()) -> Target:
-    """The target of every row. classes: those of an earlier fit; a value outside them is then no target."""
+    """The target of every row. classes: those of an earlier fit; a value outside them is then no
+    target."""
     name = schema.role("target")
     if name is None:
         return Target("", "class", np.full(len(dataset), -1))
@@ -42,7 +43,8 @@ def target_of(dataset: Dataset, schema: Schema, classes: tuple[str, ...] = ()) -
 
 
 def named(value: Any) -> str:  # noqa: ANN401 - a cell is any
-    """A class as a word; 2.0 is '2', for a column of whole numbers becomes one of floats when a cell of it is empty."""
+    """A class as a word; 2.0 is '2', for a column of whole numbers becomes one of floats when a
+    cell of it is empty."""
     whole = isinstance(value, float) and math.isfinite(value) and value == int(value)
     return str(int(value)) if whole else str(value)
 
@@ -51,8 +53,9 @@ def _one_each(dataset: Dataset, name: str, values: Sequence[Any]) -> None:
     lists = [k for k, v in enumerate(values) if isinstance(v, list)]
     if lists:
         raise GobelinError(
-            f"{dataset.source}, column {name!r}: {len(lists)} rows hold a list (first: row {dataset.ids[lists[0]]}), one "
-            f"value was expected. May a row have several? --set schema.{name}=labels."
+            f"{dataset.source}, column {name!r}: {len(lists)} rows hold a list (first: row"
+            f" {dataset.ids[lists[0]]}), one value was expected. May a row have several? --set"
+            f" schema.{name}=labels."
         )
 
 
@@ -69,15 +72,16 @@ def _not_too_many(dataset: Dataset, name: str, known: Sequence[str], most: int) 
     if len(known) > most:
         word = "classes" if most == MAX_CLASSES else "levels"
         raise GobelinError(
-            f"{dataset.source}, column {name!r}: {len(known)} different {word}, at most {most} are allowed. "
-            f"Is it a number? --set schema.{name}=number."
+            f"{dataset.source}, column {name!r}: {len(known)} different {word}, at most {most} are"
+            f" allowed. Is it a number? --set schema.{name}=number."
         )
 
 
 def _ordinal(
     dataset: Dataset, name: str, values: Sequence[Any], levels: tuple[str, ...], fitted: bool
 ) -> Target:
-    """Levels in the order that was said, or that of the numbers that they are. fitted: a level outside is no target."""
+    """Levels in the order that was said, or that of the numbers that they are. fitted: a level
+    outside is no target."""
     if not levels:
         numbers = _numbers(values, name, dataset, "data.order=LOWEST,...,HIGHEST")
         levels = tuple(named(float(v)) for v in np.unique(numbers[~np.isnan(numbers)]))
@@ -91,8 +95,8 @@ def _ordinal(
     if strange and not fitted:
         word = str(words[strange[0]])
         raise GobelinError(
-            f"{dataset.source}, row {dataset.ids[strange[0]]}, column {name!r}: {word[:40]!r} is no level of data.order."
-            f"{nearest(word, levels)} Mend it, or name all levels there."
+            f"{dataset.source}, row {dataset.ids[strange[0]]}, column {name!r}: {word[:40]!r} is no"
+            f" level of data.order.{nearest(word, levels)} Mend it, or name all levels there."
         )
     return Target(
         name,
@@ -150,8 +154,8 @@ def _numbers(values: Sequence[Any], name: str, dataset: Dataset, instead: str = 
             out[k] = np.inf
         if not np.isfinite(out[k]):
             wrong.append(
-                f"{dataset.source}, row {dataset.ids[k]}, column {name!r}: {str(v)[:40]!r} is not a number. "
-                f"Mend it, or --set {instead or f'schema.{name}=category'}."
+                f"{dataset.source}, row {dataset.ids[k]}, column {name!r}: {str(v)[:40]!r} is not a"
+                f" number. Mend it, or --set {instead or f'schema.{name}=category'}."
             )
     if wrong:
         raise GobelinError(

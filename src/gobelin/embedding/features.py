@@ -1,8 +1,7 @@
 """The first place where data meets encoders: cells in, cached blocks of features out.
 
-The cache is by content: a cell that was seen before, in whatever row or run, is not encoded again. A block is written
-whole or not at all, so a killed run continues from the last block.
-"""
+The cache is by content: a cell that was seen before, in whatever row or run, is not encoded again.
+A block is written whole or not at all, so a killed run continues from the last block."""
 
 from __future__ import annotations
 
@@ -26,16 +25,17 @@ from gobelin.embedding.encoders import FittedEncoder
 
 BLOCK, BYTES = 2048, 32_000_000  # of decoded cells that are encoded at once
 AHEAD = 128  # cells that are decoded while the network runs
-SETTLED = 2_000_000_000  # nanoseconds since a file was touched, after which its times tell whether it is touched again
+# nanoseconds since a file was touched, after which its times tell whether it is touched again
+SETTLED = 2_000_000_000
 
 
 @dataclass(frozen=True)
 class Embeddings:
     """Features of N rows in F fields.
 
-    features: {field: float32 [N, D_f]}, zero where absent. present: bool [N, F] in the order of `fields`. ids: N row names.
-    space: a fingerprint of the encoders; embeddings of two spaces can't be joined.
-    """
+    features: {field: float32 [N, D_f]}, zero where absent. present: bool [N, F] in the order of
+    `fields`. ids: N row names. space: a fingerprint of the encoders; embeddings of two spaces can't
+    be joined."""
 
     fields: tuple[str, ...]
     features: Mapping[str, np.ndarray]
@@ -82,10 +82,12 @@ class Embeddings:
         )
 
     def own(self, fields: Sequence[str], space: str) -> Embeddings:
-        """The fields that a predictor was fitted on, in its order, if these rows come from the encoders of its fit."""
+        """The fields that a predictor was fitted on, in its order, if these rows come from the
+        encoders of its fit."""
         if self.space != space or not set(fields) <= set(self.fields):
             raise GobelinError(
-                "predict: these rows come from other encoders than the predictor. Embed them with its own run."
+                "predict: these rows come from other encoders than the predictor. Embed them with"
+                " its own run."
             )
         columns = [self.fields.index(f) for f in fields]
         features = {f: self.features[f] for f in fields}
@@ -104,7 +106,8 @@ class Embeddings:
 
 @dataclass(frozen=True)
 class Reader:
-    """Fitted encoders with the schema that says which field each reads, and the folder of the cache (None: no cache)."""
+    """Fitted encoders with the schema that says which field each reads, and the folder of the cache
+    (None: no cache)."""
 
     schema: Schema
     encoders: Mapping[str, FittedEncoder]  # field -> its encoder
@@ -116,7 +119,8 @@ class Reader:
         return fingerprint({f: e.fingerprint() for f, e in self.encoders.items()})
 
     def embed(self, dataset: Dataset, progress: Progress = silent) -> Embeddings:
-        """Features of every row and field. A cell that can't be opened raises BadCell: `check.scan` sets it aside first."""
+        """Features of every row and field. A cell that can't be opened raises BadCell: `check.scan`
+        sets it aside first."""
         features, present = {}, np.zeros((len(dataset), len(self.encoders)), bool)
         for f, (name, encoder) in enumerate(self.encoders.items()):
             which = self.schema.field(name)
@@ -136,7 +140,8 @@ class Reader:
     def embed_column(
         self, name: str, column: str, values: Sequence[Any], root: Path, keep: bool = False
     ) -> Embeddings:
-        """N rows that have nothing but one column of one field. keep: in the cache too, for values that come again."""
+        """N rows that have nothing but one column of one field. keep: in the cache too, for values
+        that come again."""
         features = {
             f: np.zeros((len(values), e.width), np.float32) for f, e in self.encoders.items()
         }
@@ -192,7 +197,8 @@ class Reader:
     def _keys(
         self, encoder: FittedEncoder, cells: Mapping[int, Cell], root: Path, cache: FeatureCache
     ) -> dict[int, bytes]:
-        """What names the contents of each cell; files that nobody touched since they were hashed aren't opened."""
+        """What names the contents of each cell; files that nobody touched since they were hashed
+        aren't opened."""
         now, base = time.time_ns(), str(root.resolve())
         marks = {k: untouched(cell, base) for k, cell in cells.items()}
         keys = {
@@ -211,8 +217,8 @@ class Reader:
 
 
 def _blocks(decoded: Iterable[tuple[bytes, Any]]) -> Iterator[tuple[list[bytes], list[Any]]]:
-    """Keys and decoded cells in blocks of at most BLOCK cells and about BYTES: many short texts go together, so that those of
-    one length do, and few large images."""
+    """Keys and decoded cells in blocks of at most BLOCK cells and about BYTES: many short texts go
+    together, so that those of one length do, and few large images."""
     keys: list[bytes] = []
     batch: list[Any] = []
     held = 0
@@ -243,7 +249,8 @@ def _bytes(decoded: object) -> int:
 def unreadable(
     reader: Reader, dataset: Dataset, progress: Progress = silent
 ) -> tuple[list[tuple[str, str, str]], dict[str, int]]:
-    """Every cell that can't be opened as (row id, column, reason), and how many cells were converted, by 'field: how'."""
+    """Every cell that can't be opened as (row id, column, reason), and how many cells were
+    converted, by 'field: how'."""
     bad: list[tuple[str, str, str]] = []
     converted: dict[str, int] = {}
     for name, encoder in reader.encoders.items():
@@ -266,7 +273,8 @@ def unreadable(
 def _attempt(
     encoder: FittedEncoder, cell: Cell | None, root: Path
 ) -> tuple[list[tuple[str, str]], str]:
-    """Decode a cell without the columns that can't be: those with their reasons, and what had to be converted."""
+    """Decode a cell without the columns that can't be: those with their reasons, and what had to be
+    converted."""
     reasons: list[tuple[str, str]] = []
     while cell:
         try:

@@ -1,14 +1,17 @@
-"""The kept table that search reads: a Lance data set in the run folder, vectors beside the columns that a filter may name.
+"""The kept table that search reads: a Lance data set in the run folder, vectors beside the columns
+that a filter may name.
 
-Up to `EXACT` rows every row is compared, so the answer is that of a matrix product; above it the table has an index, and
-the found rows are compared again with their exact vectors. Which index, and why: `_index`.
+Up to `EXACT` rows every row is compared, so the answer is that of a matrix product; above it the
+table has an index, and the found rows are compared again with their exact vectors. Which index, and
+why: `_index`.
 
-The files of a Lance table never change: a change writes new ones and then a new version, so that killed in the middle the
-older version stands. `files.json` holds their hashes; it is written last, and a file that it doesn't list yet is left to
-Lance's own checks. A deleted row is found no more, but its bytes may stay in a file until a tenth of that file is deleted.
+The files of a Lance table never change: a change writes new ones and then a new version, so that
+killed in the middle the older version stands. `files.json` holds their hashes; it is written last,
+and a file that it doesn't list yet is left to Lance's own checks. A deleted row is found no more,
+but its bytes may stay in a file until a tenth of that file is deleted.
 
-What it can't show: how good the vectors are (`search` measures that), or the very nearest rows of a large table always.
-"""
+What it can't show: how good the vectors are (`search` measures that), or the very nearest rows of a
+large table always."""
 
 from __future__ import annotations
 
@@ -45,7 +48,8 @@ ADDED = "added"  # the split of a row that came later: in no training, validatio
 PROBES, REFINED = (
     40,
     5,
-)  # partitions that are looked through; found rows that are compared exactly, for each one asked for
+    # partitions that are looked through; found rows that are compared exactly, for each one asked for
+)
 FEW = 100  # rows asked for that so many partitions surely hold
 FORMAT = 1  # of the table; another one is another stage
 SUFFIXES = (
@@ -74,7 +78,8 @@ def rows_of(
     schema: Schema | None = None,
     splits: Sequence[str] = (),
 ) -> pa.Table:
-    """N rows for a table: ids and pooled vectors; with a data set its origins, and every column of text, numbers or dates."""
+    """N rows for a table: ids and pooled vectors; with a data set its origins, and every column of
+    text, numbers or dates."""
     vectors = _padded(shared.pooled())
     columns: dict[str, pa.Array] = {
         ID: pa.array(shared.ids, pa.string()),
@@ -97,7 +102,8 @@ def rows_of(
 
 
 def _padded(vectors: np.ndarray) -> np.ndarray:
-    """float32 [..., D + up to 7]: zeros to a multiple of eight, as the index wants it; they change no product."""
+    """float32 [..., D + up to 7]: zeros to a multiple of eight, as the index wants it; they change
+    no product."""
     more = -vectors.shape[-1] % 8
     return np.pad(vectors.astype(np.float32), [(0, 0)] * (vectors.ndim - 1) + [(0, more)])
 
@@ -108,7 +114,8 @@ def _name(column: str) -> str:
 
 
 def _plain(dataset: Dataset, column: str, kind: str) -> pa.Array | None:
-    """The column's values; None for files, lists and records. Numbers that stand there as text become numbers."""
+    """The column's values; None for files, lists and records. Numbers that stand there as text
+    become numbers."""
     sort = dataset.table[column].type
     sort = sort.value_type if pa.types.is_dictionary(sort) else sort
     if sort == FILE or pa.types.is_nested(sort) or pa.types.is_null(sort) or "binary" in str(sort):
@@ -128,7 +135,8 @@ def _number(value: object) -> float | None:
 
 
 def create(folder: Path, rows: pa.Table, space: str) -> None:
-    """Write a table of these rows (see `rows_of`) into a new folder. space: the one that the vectors lie in."""
+    """Write a table of these rows (see `rows_of`) into a new folder. space: the one that the
+    vectors lie in."""
     import lancedb
 
     table = lancedb.connect(str(folder)).create_table(
@@ -139,8 +147,9 @@ def create(folder: Path, rows: pa.Table, space: str) -> None:
 
 
 def tell_lost(folder: Path, rows: int) -> None:
-    """A line on what `Index.change` did to a table that is about to be made anew from `rows` rows of data, if it did anything:
-    vectors of another space can't be kept, and the cells of added rows aren't there."""
+    """A line on what `Index.change` did to a table that is about to be made anew from `rows` rows
+    of data, if it did anything: vectors of another space can't be kept, and the cells of added rows
+    aren't there."""
     import lancedb
 
     try:
@@ -151,8 +160,9 @@ def tell_lost(folder: Path, rows: int) -> None:
         return
     if added or deleted:
         LOG.warning(
-            "%s: the run was fitted anew, so search starts with the data's rows: %d that were added are gone, %d that were "
-            "deleted are back. Add and delete them again with gobelin index.",
+            "%s: the run was fitted anew, so search starts with the data's rows: %d that were added"
+            " are gone, %d that were deleted are back. Add and delete them again with gobelin"
+            " index.",
             folder.parent,
             added,
             deleted,
@@ -163,7 +173,8 @@ class Index:
     """An opened table."""
 
     def __init__(self, folder: Path, space: str) -> None:
-        """space: that of the vectors that will be asked for. Errors for a damaged table, and for one of another space."""
+        """space: that of the vectors that will be asked for. Errors for a damaged table, and for
+        one of another space."""
         import lancedb
 
         self.folder, self.space = folder, space
@@ -175,7 +186,8 @@ class Index:
             raise _damaged(folder, error) from error
         if (self.columns.metadata or {}).get(SPACE, b"").decode() != space:
             raise GobelinError(
-                f"{folder}: the query comes from another space than this index. Use one run for both."
+                f"{folder}: the query comes from another space than this index. Use one run for"
+                " both."
             )
 
     def __len__(self) -> int:
@@ -187,9 +199,11 @@ class Index:
         return [name for name in self.columns.names if name != VECTOR]
 
     def nearest(self, query: np.ndarray, k: int, where: str = "") -> list[Hit]:
-        """The k rows of the largest cosine with a query [D] of unit length, best first, equal ones in the order of the rows.
+        """The k rows of the largest cosine with a query [D] of unit length, best first, equal ones
+        in the order of the rows.
 
-        where: a filter, as SQL writes it after WHERE: weight > 100 AND category = 'tool'. Fewer rows: all that there are."""
+        where: a filter, as SQL writes it after WHERE: weight > 100 AND category = 'tool'. Fewer
+        rows: all that there are."""
         if k < 1:
             return []
         self._check_filter(where)
@@ -221,10 +235,11 @@ class Index:
         return sorted(hits, key=lambda hit: (-hit.score, hit.row))
 
     def change(self, added: pa.Table | None, deleted: Sequence[str]) -> None:
-        """Delete the rows with these ids, then append rows (see `rows_of`); columns that the table lacks are left out.
+        """Delete the rows with these ids, then append rows (see `rows_of`); columns that the table
+        lacks are left out.
 
-        Nothing is changed where an id to delete isn't there, or an added one would stand there twice. Each of the two is one
-        new version: killed between them, the first one stands."""
+        Nothing is changed where an id to delete isn't there, or an added one would stand there
+        twice. Each of the two is one new version: killed between them, the first one stands."""
         ids = [] if added is None else added[ID].to_pylist()
         there = self._holding([*ids, *deleted])
         if missing := next((i for i in deleted if i not in there), None):
@@ -233,7 +248,8 @@ class Index:
             )
         if twice := next((i for i in ids if i in there and i not in deleted), None):
             raise GobelinError(
-                f"index: has a row {twice!r} already. Give the added one another id, or delete that first."
+                f"index: has a row {twice!r} already. Give the added one another id, or delete that"
+                " first."
             )
         rows = None if added is None else self._like(added)
         if deleted:
@@ -258,7 +274,8 @@ class Index:
         return pa.table(columns, schema=self.columns)
 
     def copy(self, folder: Path) -> None:
-        """The ids and vectors of this table, and nothing else of its rows, as a table in a new folder."""
+        """The ids and vectors of this table, and nothing else of its rows, as a table in a new
+        folder."""
         create(folder, self.table.search().select([ID, ROW, VECTOR]).to_arrow(), self.space)
 
     def _holding(self, ids: Sequence[str]) -> set[str]:
@@ -284,14 +301,18 @@ class Index:
             raise self._bad_filter(where, "one condition was expected")
 
     def _bad_filter(self, where: str, why: str) -> GobelinError:
-        noise = r"^Invalid input, |Schema error: |SELECT 1 FROM t WHERE |Did you mean .*|Valid fields are .*|, /\S+:\d+:\d+$"
+        noise = (
+            r"^Invalid input, |Schema error: |SELECT 1 FROM t WHERE |Did you mean .*|Valid fields"
+            r" are .*|, /\S+:\d+:\d+$"
+        )
         why = re.sub(noise, "", why)
         why = " ".join(why.split())[:200].rstrip(". ")
         return GobelinError(f"--where {where!r}: {why}. Known columns: {', '.join(self.known)}.")
 
 
 def _settle(table: Any) -> None:  # noqa: ANN401 - a lancedb.table.Table
-    """An index for a table that became large; else small files joined, new rows in the index, files of old versions removed."""
+    """An index for a table that became large; else small files joined, new rows in the index, files
+    of old versions removed."""
     if table.count_rows() > EXACT and not table.list_indices():
         table.create_index(VECTOR, config=_index(table.count_rows()))
     else:
@@ -301,11 +322,12 @@ def _settle(table: Any) -> None:  # noqa: ANN401 - a lancedb.table.Table
 
 
 def _index(count: int) -> Any:  # noqa: ANN401 - a lancedb.index.IvfRq
-    """Partitions by k-means, in them codes by RaBitQ (Gao & Long 2024; of 3 bits: Gao et al. 2025), the best compared again.
+    """Partitions by k-means, in them codes by RaBitQ (Gao & Long 2024; of 3 bits: Gao et al. 2025),
+    the best compared again.
 
-    Chosen by `benchmarks/search.py`: no codebook is trained, so it is made in a tenth of the time that product quantisation
-    takes, and it keeps its recall on vectors without any structure, where 1 bit and product quantisation lose theirs.
-    """
+    Chosen by `benchmarks/search.py`: no codebook is trained, so it is made in a tenth of the time
+    that product quantisation takes, and it keeps its recall on vectors without any structure, where
+    1 bit and product quantisation lose theirs."""
     from lancedb.index import IvfRq
 
     return IvfRq(distance_type="dot", num_partitions=round(count**0.5), num_bits=3)
@@ -328,7 +350,8 @@ def _quoted(ids: Sequence[str]) -> str:
 def _damaged(folder: Path, why: object) -> GobelinError:
     why = " ".join(str(why).split())[:120]
     return GobelinError(
-        f"{folder}: is damaged ({why}). Delete it and search again: it is made anew from the run's data."
+        f"{folder}: is damaged ({why}). Delete it and search again: it is made anew from the run's"
+        " data."
     )
 
 

@@ -1,4 +1,5 @@
-"""Queries in the shared space, and how well search with them works: recall for every ordered pair of fields."""
+"""Queries in the shared space, and how well search with them works: recall for every ordered pair
+of fields."""
 
 from __future__ import annotations
 
@@ -26,8 +27,9 @@ def query_vector(reader: Reader, alignment: Alignment, cells: Mapping[str, Cell]
 
 
 def ranks(queries: np.ndarray, pool: np.ndarray, groups: Sequence[str] | None = None) -> np.ndarray:
-    """int [n]: the rank (1 = best) of row i of the pool for query i, [n, D] each; a tie counts against it. Rows of the query's
-    own group (groups [n]) are right answers too, and none of them counts against it."""
+    """int [n]: the rank (1 = best) of row i of the pool for query i, [n, D] each; a tie counts
+    against it. Rows of the query's own group (groups [n]) are right answers too, and none of them
+    counts against it."""
     cosines = queries @ pool.T
     names = (
         np.arange(len(pool)) if groups is None else np.unique(list(groups), return_inverse=True)[1]
@@ -36,8 +38,9 @@ def ranks(queries: np.ndarray, pool: np.ndarray, groups: Sequence[str] | None = 
 
 
 def recall(shared: Shared, groups: Sequence[str], rivals: Rivals | None = None) -> list[Finding]:
-    """Recall@1, 5, 10, the median rank and the mean reciprocal rank for every ordered pair of fields, over the rows that have
-    both. rivals: given two fields and those rows, {name: (queries, pool)} of other ways to search, judged on the same rows."""
+    """Recall@1, 5, 10, the median rank and the mean reciprocal rank for every ordered pair of
+    fields, over the rows that have both. rivals: given two fields and those rows, {name: (queries,
+    pool)} of other ways to search, judged on the same rows."""
     found = []
     for a in shared.fields:
         for b in shared.fields:
@@ -81,7 +84,8 @@ def recall_of_columns(
     field: str,
     groups: Sequence[str],
 ) -> list[Finding]:
-    """For a field of several columns (the languages of a caption): each column alone as the query, against every field."""
+    """For a field of several columns (the languages of a caption): each column alone as the query,
+    against every field."""
     found = []
     for column in reader.schema.field(field).columns:
         values = dataset.values(column)

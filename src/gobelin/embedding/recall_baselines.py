@@ -1,11 +1,12 @@
-"""What search between two fields is worth without a shared space: closed forms for one ordered pair of fields alone.
+"""What search between two fields is worth without a shared space: closed forms for one ordered pair
+of fields alone.
 
-Ridge regression from one field's features to the other's (Hoerl & Kennard 1970), found by the cosine with what was predicted,
-and regularised canonical correlations of the two (Vinod 1976). Their penalty is the one with which cross-fitted training rows
-are found best.
+Ridge regression from one field's features to the other's (Hoerl & Kennard 1970), found by the
+cosine with what was predicted, and regularised canonical correlations of the two (Vinod 1976).
+Their penalty is the one with which cross-fitted training rows are found best.
 
-What this cannot show: that a shared space is worth nothing where it loses to them; it serves all pairs at once.
-"""
+What this cannot show: that a shared space is worth nothing where it loses to them; it serves all
+pairs at once."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ Method = Callable[[float], Mapped]  # given a penalty
 
 @dataclass(frozen=True)
 class Side:
-    """Rows of one field, [n, D], as mean, left [n, K], spread [K] and directions [D, K] of their singular values."""
+    """Rows of one field, [n, D], as mean, left [n, K], spread [K] and directions [D, K] of their
+    singular values."""
 
     rows: np.ndarray
     mean: np.ndarray
@@ -38,7 +40,8 @@ class Side:
 
     @staticmethod
     def of(rows: np.ndarray) -> Side:
-        """By the eigenvectors of the smaller product of the rows with themselves, which is much faster than a decomposition."""
+        """By the eigenvectors of the smaller product of the rows with themselves, which is much
+        faster than a decomposition."""
         mean = rows.mean(0)
         x = rows - mean
         values, vectors = np.linalg.eigh(x @ x.T if len(x) < x.shape[1] else x.T @ x)
@@ -63,7 +66,8 @@ def ridge(a: Side, b: Side) -> Method:
 
 
 def correlations(a: Side, b: Side) -> Method:
-    """The same by canonical correlations of at most 256 principal components each, with a ridge, 128 kept."""
+    """The same by canonical correlations of at most 256 principal components each, with a ridge,
+    128 kept."""
     cut = [
         (
             s.mean,
@@ -98,7 +102,8 @@ METHODS = {"ridge": ridge, "canonical correlations": correlations}
 
 @dataclass(frozen=True)
 class Baselines:
-    """All methods on these training rows. groups [N]: rows of one group share a fold, each a right answer to the others."""
+    """All methods on these training rows. groups [N]: rows of one group share a fold, each a right
+    answer to the others."""
 
     train: Embeddings
     groups: Sequence[str]
@@ -106,7 +111,8 @@ class Baselines:
     sides: dict[tuple[str, bytes], Side] = field(default_factory=dict)  # what was decomposed before
 
     def of(self, a: str, b: str) -> dict[str, Mapped]:
-        """For queries of field a and a pool of field b; of more than 5,000 rows that have both, 5,000 drawn ones."""
+        """For queries of field a and a pool of field b; of more than 5,000 rows that have both,
+        5,000 drawn ones."""
         train = self.train
         both = np.flatnonzero(
             train.present[:, train.fields.index(a)] & train.present[:, train.fields.index(b)]
@@ -136,7 +142,8 @@ class Baselines:
     def rivals(
         self, fresh: Embeddings
     ) -> Callable[[str, str, np.ndarray], dict[str, tuple[np.ndarray, np.ndarray]]]:
-        """As `search.recall` asks for them: given two fields and rows of `fresh`, the queries and the pool of every method."""
+        """As `search.recall` asks for them: given two fields and rows of `fresh`, the queries and
+        the pool of every method."""
 
         def of(a: str, b: str, rows: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
             return {

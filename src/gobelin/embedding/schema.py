@@ -23,11 +23,11 @@ SAMPLED = 500
 class Choices:
     """What the user says of columns and fields.
 
-    schema: column -> kind (image, text, number ...) or role (id, group, time, split, weight, ignore); a target is a number,
-    category, ordinal or labels (several a row: a list, or a text with | or ; between them). fields: name of a field -> the
-    columns that it joins. encoders: kind of encoder -> its settings, `name` among them. order: the levels of an ordinal target,
-    lowest first; without it they are numbers.
-    """
+    schema: column -> kind (image, text, number ...) or role (id, group, time, split, weight,
+    ignore); a target is a number, category, ordinal or labels (several a row: a list, or a text
+    with | or ; between them). fields: name of a field -> the columns that it joins. encoders: kind
+    of encoder -> its settings, `name` among them. order: the levels of an ordinal target, lowest
+    first; without it they are numbers."""
 
     schema: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -36,7 +36,8 @@ class Choices:
 
 
 def encoder_for(kind: str, choices: Choices) -> str | None:
-    """The name of the encoder that reads columns of this kind: the one named in the settings, else the default one."""
+    """The name of the encoder that reads columns of this kind: the one named in the settings, else
+    the default one."""
     able = [n for n in catalog.names("encoders") if kind in catalog.find("encoders", n).kinds]
     default = next((n for n in able if catalog.find("encoders", n).default), None)
     if default is None:
@@ -50,7 +51,8 @@ def encoder_for(kind: str, choices: Choices) -> str | None:
 
 
 def build_encoder(name: str, choices: Choices) -> Encoder:
-    """The encoder with its settings, which stand under the name of the default encoder of its kind."""
+    """The encoder with its settings, which stand under the name of the default encoder of its
+    kind."""
     kind = catalog.find("encoders", name).kinds[0]
     able = [n for n in catalog.names("encoders") if kind in catalog.find("encoders", n).kinds]
     default = next((n for n in able if catalog.find("encoders", n).default), name)
@@ -67,7 +69,8 @@ def infer(dataset: Dataset, target: str | None, choices: Choices) -> Schema:
     if not fields:
         kinds = ", ".join(f"{c.name} ({c.kind})" for c in columns)
         raise GobelinError(
-            f"{dataset.source}: no column that an encoder reads: {kinds}. Name one with --set schema.COL=KIND."
+            f"{dataset.source}: no column that an encoder reads: {kinds}. Name one with --set"
+            " schema.COL=KIND."
         )
     return Schema(columns, fields, unread)
 
@@ -80,11 +83,13 @@ def _check_choices(names: Sequence[str], target: str | None, choices: Choices, s
     allowed = {*kinds, *ROLES, "audio", "video"} - {"target"}
     if choices.order and choices.schema.get(target or "", "ordinal") != "ordinal":
         mistakes.append(
-            f"data.order: {target} is taken for {choices.schema[str(target)]}, which has no order. Leave one out."
+            f"data.order: {target} is taken for {choices.schema[str(target)]}, which has no order."
+            " Leave one out."
         )
     if len(choices.order) == 1 or len(set(choices.order)) < len(choices.order):
         mistakes.append(
-            f"data.order: two or more different levels were expected, found {', '.join(choices.order)}."
+            "data.order: two or more different levels were expected, found"
+            f" {', '.join(choices.order)}."
         )
     for column, kind in choices.schema.items():
         if column not in names:
@@ -93,7 +98,8 @@ def _check_choices(names: Sequence[str], target: str | None, choices: Choices, s
             )
         elif column == target and kind not in NAMED:
             mistakes.append(
-                f"schema.{column}: is the target, found {kind!r}. Use {', '.join(NAMED)}, or name another --target."
+                f"schema.{column}: is the target, found {kind!r}. Use {', '.join(NAMED)}, or name"
+                " another --target."
             )
         elif column != target and kind not in allowed:
             mistakes.append(f"schema.{column}: no kind or role {kind!r}.{nearest(kind, allowed)}")
@@ -131,8 +137,9 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
     if name == target:
         if bid.kind == "date" and not said and not choices.order:
             raise GobelinError(
-                f"{dataset.source}, column {name!r}: holds dates, and a date can't be predicted. Give a column with the days "
-                f"from a fixed one, or take each date for a class: --set schema.{name}=category."
+                f"{dataset.source}, column {name!r}: holds dates, and a date can't be predicted."
+                " Give a column with the days from a fixed one, or take each date for a class:"
+                f" --set schema.{name}=category."
             )
         kind = (
             "ordinal"
@@ -168,7 +175,8 @@ def _best_bid(name: str, values: Sequence[Any], dataset: Dataset) -> Bid:
 
 
 def _media(values: Sequence[Any]) -> Bid | None:
-    """Paths of films, and of sounds in formats that no encoder bids for, are recognised all the same."""
+    """Paths of films, and of sounds in formats that no encoder bids for, are recognised all the
+    same."""
     guesses = [
         (mimetypes.guess_type(v)[0] or "").split("/")[0] for v in values if isinstance(v, str)
     ]
@@ -209,8 +217,9 @@ def _fields(
         readers = {encoder_for(cells[m].kind, choices) for m in kept}
         if len(readers) > 1 or None in readers:
             raise GobelinError(
-                f"fields.{name}: its columns are read by {', '.join(map(str, sorted(readers, key=str)))}; one was expected. "
-                "Join columns of one kind."
+                f"fields.{name}: its columns are read by"
+                f" {', '.join(map(str, sorted(readers, key=str)))}; one was expected. Join columns"
+                " of one kind."
             )
         taken |= set(kept)
         if kept:
@@ -232,15 +241,15 @@ def _fields(
         twice = next(n for n in names if names.count(n) > 1)
         listed = ",".join(next(f.columns for f in reversed(fields) if f.name == twice))
         raise GobelinError(
-            f"fields.{twice}: a field of this name stands there already. Rename the column, or join the others under a name of "
-            f"their own with --set fields.NAME={listed}."
+            f"fields.{twice}: a field of this name stands there already. Rename the column, or join"
+            f" the others under a name of their own with --set fields.NAME={listed}."
         )
     return tuple(fields), tuple(unread)
 
 
 def weights_of(dataset: Dataset, schema: Schema) -> np.ndarray:
-    """float32 [N]: what each row counts in training, from the column with the role weight; 1 without one, or where it is
-    empty."""
+    """float32 [N]: what each row counts in training, from the column with the role weight; 1
+    without one, or where it is empty."""
     name = schema.role("weight")
     out = np.ones(len(dataset), np.float32)
     for k, v in enumerate(dataset.values(name) if name in dataset.column_names else ()):
@@ -252,8 +261,8 @@ def weights_of(dataset: Dataset, schema: Schema) -> np.ndarray:
             out[k] = np.nan
         if not (np.isfinite(out[k]) and out[k] >= 0):
             raise GobelinError(
-                f"{dataset.source}, row {dataset.ids[k]}, column {name!r}: {str(v)[:40]!r} is no weight; a number from 0 up "
-                "was expected. Mend it."
+                f"{dataset.source}, row {dataset.ids[k]}, column {name!r}: {str(v)[:40]!r} is no"
+                " weight; a number from 0 up was expected. Mend it."
             )
     return out
 

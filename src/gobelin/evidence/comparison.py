@@ -1,21 +1,27 @@
-"""Arm against baseline on the same test rows: one paired interval that covers units, seeds and training rows.
+"""Arm against baseline on the same test rows: one paired interval that covers units, seeds and
+training rows.
 
-theta is the mean over resamples of the training rows [R], generator seeds [G] and seeds of initialisation [S] of the
-metric's difference. Its error has parts that are independent of one another:
+theta is the mean over resamples of the training rows [R], generator seeds [G] and seeds of
+initialisation [S] of the metric's difference. Its error has parts that are independent of one
+another:
 
-    Vu    test units: the infinitesimal jackknife (Efron 1982, ch. 6) of the difference averaged over all models
-    V_k   models, k = the resamples where R > 1, else the generator seeds, and the seeds of initialisation:
+    Vu    test units: the infinitesimal jackknife (Efron 1982, ch. 6) of the difference averaged
+    over all models V_k   models, k = the resamples where R > 1, else the generator seeds, and the
+    seeds of initialisation:
           the variance over k of the difference averaged over the rest, divided by the number of k
-    I_k   the share of V_k that is only interaction of units with k, which Vu holds already (counted twice, and taken
+    I_k   the share of V_k that is only interaction of units with k, which Vu holds already (counted
+    twice, and taken
           off once, as V_12 in the two-way clustering of Cameron, Gelbach & Miller 2011)
 
-    half width^2 = t_u^2 Vu + sum_k max(0, t_k^2 V_k - t_u^2 I_k),   t_k with one degree less than there are k
+    half width^2 = t_u^2 Vu + sum_k max(0, t_k^2 V_k - t_u^2 I_k),   t_k with one degree less than
+    there are k
 
-Every part has its own t quantile: for independent normal parts this never covers less than its level (Banerjee 1960).
-It is longer than needed where models hardly differ and there are only 2-3 of them, and as short as any with 5 generator
-seeds and 10 seeds of initialisation. In the same studies one pooled t with Satterthwaite's (1946) degrees covers
-85-94 % where the promise is 95 %, and the percentile of the crossed ("pigeonhole", Owen 2007) bootstrap down to 67 %:
-2-5 items are too few to resample. `python tests/test_calibration.py` makes the table; `gobelin.evidence.variance` the parts.
+Every part has its own t quantile: for independent normal parts this never covers less than its
+level (Banerjee 1960). It is longer than needed where models hardly differ and there are only 2-3 of
+them, and as short as any with 5 generator seeds and 10 seeds of initialisation. In the same studies
+one pooled t with Satterthwaite's (1946) degrees covers 85-94 % where the promise is 95 %, and the
+percentile of the crossed ("pigeonhole", Owen 2007) bootstrap down to 67 %: 2-5 items are too few to
+resample. `python tests/test_calibration.py` makes the table; `gobelin.evidence.variance` the parts.
 """
 
 from __future__ import annotations
@@ -40,9 +46,8 @@ MODEL_AXES = ("training resamples", "generator seeds", "seeds of initialisation"
 class Comparison:
     """Arm minus baseline, positive when the arm is better whatever the metric's direction.
 
-    parts: first the units, then the models. counts: [R, G, S]. rows, units: of the test set. left_out: classes with
-    fewer than two test units, which no interval can judge.
-    """
+    parts: first the units, then the models. counts: [R, G, S]. rows, units: of the test set.
+    left_out: classes with fewer than two test units, which no interval can judge."""
 
     metric: str
     value: float
@@ -76,7 +81,8 @@ class Comparison:
 
     @property
     def claim(self) -> str:
-        """What may be said: 'this method' only where the training rows were drawn anew at least five times."""
+        """What may be said: 'this method' only where the training rows were drawn anew at least
+        five times."""
         return "this method" if self.counts[0] >= RESAMPLES_OF_A_METHOD else "this set of images"
 
     def half_width(self, level: float) -> float:
@@ -96,7 +102,8 @@ class Comparison:
         return math.sqrt(f_u**2 * units.variance + sum(max(0.0, one) for one in extra))
 
     def p_above(self, margin: float = 0.0) -> float:
-        """One-sided p value of 'the true difference is at most `margin`': the level whose bound lies at `margin`."""
+        """One-sided p value of 'the true difference is at most `margin`': the level whose bound
+        lies at `margin`."""
         distance = self.value - margin
         low, high = 0.0, 1.0
         for _ in range(52):
@@ -110,12 +117,12 @@ class Comparison:
         return 1 - self.p_above(margin)
 
     def detectable(self, power: float = 0.80, arms: int = 1) -> float:
-        """The smallest true difference whose lower bound is above 0 with probability `power`, also as the first of so many
-        arms in Holm's order.
+        """The smallest true difference whose lower bound is above 0 with probability `power`, also
+        as the first of so many arms in Holm's order.
 
-        A part's factor is the shift at which a noncentral t exceeds its critical value with that probability, over
-        c4, the bias of an estimated standard deviation; z_{1-alpha/2} + z_power (2.80) where the degrees are many.
-        """
+        A part's factor is the shift at which a noncentral t exceeds its critical value with that
+        probability, over c4, the bias of an estimated standard deviation; z_{1-alpha/2} + z_power
+        (2.80) where the degrees are many."""
         factors = []
         for part in self.parts:
             critical = special.stdtrit(part.degrees, 1 - (1 - self.level) / (2 * arms))
@@ -124,7 +131,8 @@ class Comparison:
         return self._joined(factors)
 
     def needed_units(self, effect: float, power: float = 0.80) -> int | None:
-        """Test units needed to detect `effect`; None where no number of them can and more seeds are needed."""
+        """Test units needed to detect `effect`; None where no number of them can and more seeds are
+        needed."""
         low, high = -5.0, 5.0
         if self._with_units(10**high).detectable(power) > effect:
             return None
@@ -151,7 +159,8 @@ class Comparison:
         note: str = "",
         source: str = "",
     ) -> Finding:
-        """The comparison as a finding; needed_n is the number of test units that would show the smallest effect."""
+        """The comparison as a finding; needed_n is the number of test units that would show the
+        smallest effect."""
         design = ", ".join(
             f"{count} {name}" for count, name in zip(self.counts, MODEL_AXES, strict=True)
         )
@@ -182,7 +191,8 @@ class Comparison:
         )
 
     def _with_units(self, factor: float) -> Comparison:
-        """The same study with `factor` times as many test units: what they caused shrinks, the rest stays."""
+        """The same study with `factor` times as many test units: what they caused shrinks, the rest
+        stays."""
         units, *models = self.parts
         parts = [replace(units, variance=units.variance / factor)]
         for part in models:
@@ -208,18 +218,19 @@ def compare(
 ) -> Comparison:
     """The paired interval of arm minus baseline on one fixed set of test rows.
 
-    baseline, arm: a score per row, [N] or [R, G, S, N]; a side that has no generator seeds or no seeds of
-    initialisation has 1 there. The score is 1 or 0 (or a probability) of being right for balanced_accuracy and
-    accuracy, the error (prediction - truth) for rmse. classes [N]: for balanced_accuracy. units [N]: rows of one unit
-    (patient, speaker) are dependent. reuse: what the R resamples were drawn from. 0: the world, each time anew. Else one set
-    of training rows, and what that set happens to be is in all of them: its variance is `reuse` times the one between
-    resamples, 1 for bootstraps and halves, f / (1 - f) for a share f of the rows; V_k becomes 1 + R reuse times as large
-    (the correction of Nadeau & Bengio 2003).
+    baseline, arm: a score per row, [N] or [R, G, S, N]; a side that has no generator seeds or no
+    seeds of initialisation has 1 there. The score is 1 or 0 (or a probability) of being right for
+    balanced_accuracy and accuracy, the error (prediction - truth) for rmse. classes [N]: for
+    balanced_accuracy. units [N]: rows of one unit (patient, speaker) are dependent. reuse: what the
+    R resamples were drawn from. 0: the world, each time anew. Else one set of training rows, and
+    what that set happens to be is in all of them: its variance is `reuse` times the one between
+    resamples, 1 for bootstraps and halves, f / (1 - f) for a share f of the rows; V_k becomes 1 + R
+    reuse times as large (the correction of Nadeau & Bengio 2003).
 
-    What this cannot show. With R = 1: how the method would do on other training rows. With G = 1 or S = 1: how another
-    seed would do; that part is absent, not zero. Units unlike the test units. With fewer than about five units in a
-    class the interval is wide and still trusts that they are alike.
-    """
+    What this cannot show. With R = 1: how the method would do on other training rows. With G = 1 or
+    S = 1: how another seed would do; that part is absent, not zero. Units unlike the test units.
+    With fewer than about five units in a class the interval is wide and still trusts that they are
+    alike."""
     a, b = _models(arm), _models(baseline)
     shape = _joint_shape(a, b)
     if metric == "balanced_accuracy" and classes is None:
@@ -266,10 +277,11 @@ def compare_classes(
     level: float = 0.95,
     reuse: float = 0.0,
 ) -> dict[int, Comparison]:
-    """One comparison of accuracy per class, simultaneous at `level`. Exploratory: no verdict comes from these.
+    """One comparison of accuracy per class, simultaneous at `level`. Exploratory: no verdict comes
+    from these.
 
-    What this cannot show: that a class whose interval excludes 0 is the one that matters; it was picked after looking.
-    """
+    What this cannot show: that a class whose interval excludes 0 is the one that matters; it was
+    picked after looking."""
     a, b, labels = _models(arm), _models(baseline), np.asarray(classes)
     groups = np.arange(len(labels)) if units is None else np.asarray(units)
     rows = {int(label): np.flatnonzero(labels == label) for label in np.unique(labels)}
@@ -282,7 +294,8 @@ def compare_classes(
 
 
 def simultaneous(comparisons: list[Comparison], level: float = 0.95) -> list[Comparison]:
-    """The same with intervals that hold all together with probability `level` (Bonferroni; Dunn 1961)."""
+    """The same with intervals that hold all together with probability `level` (Bonferroni; Dunn
+    1961)."""
     return [one.at_level(1 - (1 - level) / len(comparisons)) for one in comparisons]
 
 
@@ -298,13 +311,15 @@ def _models(scores: ArrayLike) -> Floats:
 
 
 def _joint_shape(a: Floats, b: Floats) -> tuple[int, int, int, int]:
-    """[R, G, S, N] of both. Resamples and rows must be the same ones; G and S may be 1 on one side."""
+    """[R, G, S, N] of both. Resamples and rows must be the same ones; G and S may be 1 on one
+    side."""
     same = a.shape[0] == b.shape[0] and a.shape[3] == b.shape[3]
     if not same or any(
         1 not in (x, y) and x != y for x, y in zip(a.shape[1:3], b.shape[1:3], strict=True)
     ):
         raise ValueError(
-            f"compare: arm {a.shape} and baseline {b.shape} are not the same resamples, seeds and rows"
+            f"compare: arm {a.shape} and baseline {b.shape} are not the same resamples, seeds and"
+            " rows"
         )
     shape = np.broadcast_shapes(a.shape, b.shape)
     return shape[0], shape[1], shape[2], shape[3]

@@ -1,9 +1,10 @@
-"""One line an arm that joins the three: did the made images help, are there copies among them, how good are they.
+"""One line an arm that joins the three: did the made images help, are there copies among them, how
+good are they.
 
 It is put together from findings of `augment` and `audit`, and says what is missing.
 
-What this cannot show: more than its findings do. Of several trainings of a generator it tells the worst quality.
-"""
+What this cannot show: more than its findings do. Of several trainings of a generator it tells the
+worst quality."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ OF, NAMED = "copies of training rows ", 3  # how a note on copies begins; rows t
 
 
 def conclusions(findings: Sequence[Finding]) -> dict[str, str]:
-    """{arm: its line}; {'': a line} where there is no verdict yet; nothing where nothing was found of made images."""
+    """{arm: its line}; {'': a line} where there is no verdict yet; nothing where nothing was found
+    of made images."""
     verdicts = [f for f in findings if f.name == "verdict" and f.source == "augment"]
     if verdicts:
         return {
@@ -88,14 +90,20 @@ def _helped(verdict: Finding, findings: Sequence[Finding]) -> str:
         against = (
             f", {_change(best, True)} against the best one ({best.comparator})" if best else ""
         )
-        return f"Helped by {_change(verdict)} over {base}; whether a cheaper rival does as well is undecided{against}"
+        return (
+            f"Helped by {_change(verdict)} over {base}; whether a cheaper rival does as well is"
+            f" undecided{against}"
+        )
     if word == "harmed":
         return f"Harmed by {_change(verdict, turned=True)} against {base}"
     said = {
         "no effect": "Changed nothing that matters",
         "no evidence": "No evidence of help or harm",
     }
-    return f"{said.get(word, word or 'No verdict')}, {_change(verdict, True)} against {base}{_seen(arm, findings)}"
+    return (
+        f"{said.get(word, word or 'No verdict')}, {_change(verdict, True)} against"
+        f" {base}{_seen(arm, findings)}"
+    )
 
 
 def _seen(arm: str, findings: Sequence[Finding]) -> str:
@@ -163,7 +171,10 @@ def _copied(generator: str, findings: Sequence[Finding]) -> str:
 def _counted(count: int, of: int, then: str) -> str:
     if not count:
         return f"none of {of} images is a near copy of a training image"
-    return f"{count} of {of} images {'is a copy and was' if count == 1 else 'are copies and were'} {then}"
+    return (
+        f"{count} of {of} images {'is a copy and was' if count == 1 else 'are copies and were'}"
+        f" {then}"
+    )
 
 
 def _whose(removed: Sequence[Finding]) -> str:
@@ -186,7 +197,10 @@ def _good(generator: str, findings: Sequence[Finding]) -> str:
     worst = max(known, key=lambda f: (f.value or 0.0) - (f.floor or 0.0))
     value, floor = worst.value or 0.0, worst.floor
     if floor is None:
-        return f"quality: a Fréchet distance of {value:.3g}, with too few unseen real images for a floor"
+        return (
+            f"quality: a Fréchet distance of {value:.3g}, with too few unseen real images for a"
+            " floor"
+        )
     both = f"(Fréchet distance {value:.3g}, unseen real images {floor:.3g})"
     return (
         f"quality within {value - floor:.3g} of the real floor {both}"

@@ -18,12 +18,12 @@ EXHIBIT_KINDS = ("table", "curve", "sheet", "pairs", "forest", "bars")
 class Finding:
     """One judgement. Reports join findings and draw them; they compute nothing.
 
-    name: what was measured, 'balanced_accuracy'. scope: of what, {'arm': 'flow', 'class': 'melanoma'}.
-    comparator: the other side of a difference, '' for a plain score. value, low, high: None where there is none.
-    unit: 'share' (printed as per cent), 'points' (a difference of shares, in hundredths), '' or a unit's
-    name. better: 'higher', 'lower' or ''.
-    chance: what guessing scores. floor: the best that could be seen (real against real). n: units of evidence.
-    needed_n: how many would be needed to see the smallest effect. source: the verb and stage that found it.
+    name: what was measured, 'balanced_accuracy'. scope: of what, {'arm': 'flow', 'class':
+    'melanoma'}. comparator: the other side of a difference, '' for a plain score. value, low, high:
+    None where there is none. unit: 'share' (printed as per cent), 'points' (a difference of shares,
+    in hundredths), '' or a unit's name. better: 'higher', 'lower' or ''. chance: what guessing
+    scores. floor: the best that could be seen (real against real). n: units of evidence. needed_n:
+    how many would be needed to see the smallest effect. source: the verb and stage that found it.
     """
 
     name: str
@@ -45,7 +45,8 @@ class Finding:
     source: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for one JSON line: a number that is not finite becomes None, numpy's numbers become Python's."""
+        """Ready for one JSON line: a number that is not finite becomes None, numpy's numbers become
+        Python's."""
         return {key: _plain(value) for key, value in asdict(self).items()}
 
     @classmethod
@@ -82,7 +83,8 @@ class Finding:
 
 
 def printed(value: float, unit: str, sign: str = "") -> str:
-    """A number as people read it: shares in per cent, differences of shares in points. sign: '+' shows a plus."""
+    """A number as people read it: shares in per cent, differences of shares in points. sign: '+'
+    shows a plus."""
     if unit in ("share", "points"):
         return f"{100 * value:{sign}.1f} " + ("%" if unit == "share" else "points")
     return f"{value:{sign}.4g} {unit}".rstrip()
@@ -90,7 +92,8 @@ def printed(value: float, unit: str, sign: str = "") -> str:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """Something to look at. data: path relative to the run folder. credit: whose pictures or sounds these are."""
+    """Something to look at. data: path relative to the run folder. credit: whose pictures or sounds
+    these are."""
 
     name: str
     kind: str

@@ -1,7 +1,7 @@
 """What is claimed, and how sure it is: Finding, Exhibit, intervals of single scores, tests, Holm.
 
-The paired comparison of two training sets is in `gobelin.evidence.comparison`, its verdict in `gobelin.evidence.verdict`. No torch here.
-"""
+The paired comparison of two training sets is in `gobelin.evidence.comparison`, its verdict in
+`gobelin.evidence.verdict`. No torch here."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Interval:
-    """A score and where its true value may lie. n: units of evidence. method: how, with its paper."""
+    """A score and where its true value may lie. n: units of evidence. method: how, with its
+    paper."""
 
     value: float
     low: float
@@ -70,8 +71,8 @@ def wilson(successes: float, n: float, level: float = 0.95) -> Interval:
 
     `successes` and `n` may be fractional (an effective number of units).
 
-    What this cannot show: anything about rows that were not drawn like these n; rows of one patient are not n rows.
-    """
+    What this cannot show: anything about rows that were not drawn like these n; rows of one patient
+    are not n rows."""
     _check_count(successes, n)
     z = float(special.ndtri(0.5 + level / 2))
     share = successes / n
@@ -83,10 +84,11 @@ def wilson(successes: float, n: float, level: float = 0.95) -> Interval:
 
 
 def clopper_pearson(successes: float, n: float, level: float = 0.95) -> Interval:
-    """A proportion, exact: never under its level. Clopper & Pearson 1934, as quantiles of the beta distribution.
+    """A proportion, exact: never under its level. Clopper & Pearson 1934, as quantiles of the beta
+    distribution.
 
-    What this cannot show: as `wilson`; being never too short, it is longer than needed (97-99 % for small n).
-    """
+    What this cannot show: as `wilson`; being never too short, it is longer than needed (97-99 % for
+    small n)."""
     _check_count(successes, n)
     tail = (1 - level) / 2
     low = 0.0 if successes <= 0 else float(special.betaincinv(successes, n - successes + 1, tail))
@@ -120,13 +122,15 @@ def proportion(hits: ArrayLike, units: ArrayLike | None = None, level: float = 0
 def balanced_accuracy(
     hits: ArrayLike, classes: ArrayLike, units: ArrayLike | None = None, level: float = 0.95
 ) -> Interval:
-    """The mean over classes of the share of hits within the class. hits [..., N] (averaged over seeds), classes [N].
+    """The mean over classes of the share of hits within the class. hits [..., N] (averaged over
+    seeds), classes [N].
 
-    Each class has its `proportion` interval (l_c, u_c); they are joined by MOVER, L = p - sqrt(sum w_c^2 (p_c - l_c)^2)
-    with w_c = 1/C (Zou & Donner 2008), so a perfect score has an honest lower bound.
+    Each class has its `proportion` interval (l_c, u_c); they are joined by MOVER, L = p - sqrt(sum
+    w_c^2 (p_c - l_c)^2) with w_c = 1/C (Zou & Donner 2008), so a perfect score has an honest lower
+    bound.
 
-    What this cannot show: how another training run would score (`verdict.compare` does); classes that are absent.
-    """
+    What this cannot show: how another training run would score (`verdict.compare` does); classes
+    that are absent."""
     values = np.asarray(hits, dtype=np.float64)
     values = values.reshape(-1, values.shape[-1]).mean(0)
     labels = np.asarray(classes)
@@ -147,12 +151,12 @@ def balanced_accuracy(
 
 
 def mean(values: ArrayLike, units: ArrayLike | None = None, level: float = 0.95) -> Interval:
-    """The mean of values [N], rows of one unit dependent: t with U - 1 degrees on the linearised unit sums.
+    """The mean of values [N], rows of one unit dependent: t with U - 1 degrees on the linearised
+    unit sums.
 
     V = U/(U-1) sum_u (s_u - m n_u)^2 / N^2 (Cameron & Miller 2015, the sandwich for a mean).
 
-    What this cannot show: the mean of a heavy tail that these units happened to miss.
-    """
+    What this cannot show: the mean of a heavy tail that these units happened to miss."""
     data = _vector(values)
     groups, sums, sizes = _unit_sums(data, units)
     centre = float(data.mean())
@@ -182,10 +186,11 @@ def median_rank(
     draws: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """The median of ranks [N]. Rows alone: order statistics (Thompson 1936). Rows in units: bootstrap over units.
+    """The median of ranks [N]. Rows alone: order statistics (Thompson 1936). Rows in units:
+    bootstrap over units.
 
-    What this cannot show: as `recall_at`; with units it is a percentile interval, too short under about 20 units.
-    """
+    What this cannot show: as `recall_at`; with units it is a percentile interval, too short under
+    about 20 units."""
     data = np.sort(_vector(ranks))
     value = float(np.median(data))
     if units is not None and len(np.unique(np.asarray(units))) < len(data):
@@ -212,10 +217,11 @@ def median_rank(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p values: reject where <= alpha and the chance of any false rejection is <= alpha. Holm 1979.
+    """Adjusted p values: reject where <= alpha and the chance of any false rejection is <= alpha.
+    Holm 1979.
 
-    What this cannot show: it adjusts for the tests that it was given, not for those that were tried and left out.
-    """
+    What this cannot show: it adjusts for the tests that it was given, not for those that were tried
+    and left out."""
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
@@ -230,20 +236,22 @@ def two_sided(p_above: float) -> float:
 
 
 def detectable_effect(standard_error: float, level: float = 0.95, power: float = 0.80) -> float:
-    """The smallest true effect seen with probability `power`: (z_{1-alpha/2} + z_power) se (Lehr 1992 for 5 %, 80 %).
+    """The smallest true effect seen with probability `power`: (z_{1-alpha/2} + z_power) se (Lehr
+    1992 for 5 %, 80 %).
 
-    What this cannot show: whether an effect of that size is there.
-    """
+    What this cannot show: whether an effect of that size is there."""
     return float(special.ndtri(0.5 + level / 2) + special.ndtri(power)) * standard_error
 
 
 def sign_flip(differences: ArrayLike, draws: int = 10_000, seed: int = 0) -> float:
-    """Two-sided p value of 'the differences [U] are symmetric about 0' (Fisher 1935). A cross-check only.
+    """Two-sided p value of 'the differences [U] are symmetric about 0' (Fisher 1935). A cross-check
+    only.
 
-    All 2^U signs where U <= 12, else `draws` random ones, the observed counted among them (Phipson & Smyth 2010).
+    All 2^U signs where U <= 12, else `draws` random ones, the observed counted among them (Phipson
+    & Smyth 2010).
 
-    What this cannot show: a mean difference; it tests symmetry, and sees neither training nor generator seeds.
-    """
+    What this cannot show: a mean difference; it tests symmetry, and sees neither training nor
+    generator seeds."""
     d = _vector(differences)
     observed = abs(d.sum()) * (1 - 1e-12)
     if len(d) <= 12:

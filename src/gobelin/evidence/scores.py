@@ -1,10 +1,11 @@
-"""Scores of probabilities and of ordered levels, each with an interval: rankings, averages over labels, agreement, calibration.
+"""Scores of probabilities and of ordered levels, each with an interval: rankings, averages over
+labels, agreement, calibration.
 
-The rows of one unit are dependent. What has no closed form gets the percentile bootstrap over units (Efron 1979).
+The rows of one unit are dependent. What has no closed form gets the percentile bootstrap over units
+(Efron 1979).
 
-What these cannot show: anything about rows drawn in another way. The bootstrap is too short under about 20 units, and for a
-label that few rows have.
-"""
+What these cannot show: anything about rows drawn in another way. The bootstrap is too short under
+about 20 units, and for a label that few rows have."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ Weighted = Callable[[np.ndarray], float]  # row weights [N] -> a score
 
 
 def auroc(scores: np.ndarray, label: np.ndarray) -> Weighted:
-    """The chance that a row with the label scores above one without, ties half (Hanley & McNeil 1982). nan without both."""
+    """The chance that a row with the label scores above one without, ties half (Hanley & McNeil
+    1982). nan without both."""
     order = np.argsort(scores, kind="stable")
     starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))
     hit = label[order].astype(np.float64)
@@ -37,7 +39,8 @@ def auroc(scores: np.ndarray, label: np.ndarray) -> Weighted:
 
 
 def average_precision(scores: np.ndarray, label: np.ndarray) -> Weighted:
-    """The sum over thresholds of precision times the step in recall; rows of equal score come in together. nan without both."""
+    """The sum over thresholds of precision times the step in recall; rows of equal score come in
+    together. nan without both."""
     order = np.argsort(-scores, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
     hit = label[order].astype(np.float64)
@@ -66,7 +69,8 @@ def f1(said: np.ndarray, label: np.ndarray) -> Weighted:
 
 
 def quadratic_kappa(said: np.ndarray, truth: np.ndarray, levels: int) -> Weighted:
-    """1 - sum w_ij observed_ij / sum w_ij expected_ij, w_ij = (i - j)^2 (Cohen 1968). 0: no better than chance."""
+    """1 - sum w_ij observed_ij / sum w_ij expected_ij, w_ij = (i - j)^2 (Cohen 1968). 0: no better
+    than chance."""
     place, distance = truth * levels + said, (np.arange(levels)[:, None] - np.arange(levels)) ** 2
 
     def score(weight: np.ndarray) -> float:
@@ -91,8 +95,8 @@ def macro(scores: Sequence[Weighted]) -> Weighted:
 def interval(
     score: Weighted, units: Sequence[str], best: float = 1.0, level: float = 0.95, draws: int = 500
 ) -> Interval:
-    """A score with its percentile bootstrap over units. A perfect one gets the lower bound of a share that was right in every
-    unit, for no draw can be less than perfect."""
+    """A score with its percentile bootstrap over units. A perfect one gets the lower bound of a
+    share that was right in every unit, for no draw can be less than perfect."""
     _, unit = np.unique(np.asarray(units), return_inverse=True)
     count, rng = int(unit.max()) + 1, np.random.default_rng(0)
     value = score(np.ones(len(unit)))
@@ -121,16 +125,17 @@ def calibration_error(
     bins: int = BINS,
     level: float = 0.95,
 ) -> tuple[Interval, float]:
-    """Expected calibration error, sum_b w_b |confidence_b - share right_b| (Naeini et al. 2015) in bins of equal count (the
-    adaptive ones of Nixon et al. 2019); and what a calibrated model would be expected to show on so many rows.
+    """Expected calibration error, sum_b w_b |confidence_b - share right_b| (Naeini et al. 2015) in
+    bins of equal count (the adaptive ones of Nixon et al. 2019); and what a calibrated model would
+    be expected to show on so many rows.
 
-    sure, right, share: [N], how much each row counts. Every bin has its Wilson interval at the level that holds for all bins
-    together (Bonferroni), at the effective count (sum w)^2 / sum w^2 of its units; the bounds of the sum are the sums of those
-    of the bins. So it is never too short, and rather long.
+    sure, right, share: [N], how much each row counts. Every bin has its Wilson interval at the
+    level that holds for all bins together (Bonferroni), at the effective count (sum w)^2 / sum w^2
+    of its units; the bounds of the sum are the sums of those of the bins. So it is never too short,
+    and rather long.
 
-    What it cannot show: errors that cancel within a bin, or in classes other than the one said. The value itself is never 0 on
-    few rows, hence the floor.
-    """
+    What it cannot show: errors that cancel within a bin, or in classes other than the one said. The
+    value itself is never 0 on few rows, hence the floor."""
     unit = np.unique(np.asarray(units), return_inverse=True)[1]
     parts = [p for p in np.array_split(np.argsort(sure, kind="stable"), bins) if len(p)]
     within, total = 1 - (1 - level) / len(parts), share.sum()
@@ -160,7 +165,8 @@ def _effective(weight: np.ndarray, unit: np.ndarray) -> float:
 def weighted_mean(
     values: np.ndarray, share: np.ndarray, units: Sequence[str], level: float = 0.95
 ) -> Interval:
-    """sum w x / sum w, with the sandwich over units (Cameron & Miller 2015) and t with one degree less than units."""
+    """sum w x / sum w, with the sandwich over units (Cameron & Miller 2015) and t with one degree
+    less than units."""
     unit = np.unique(np.asarray(units), return_inverse=True)[1]
     count, centre = int(unit.max()) + 1, float(share @ values / share.sum())
     if count < 2:

@@ -1,9 +1,10 @@
-"""The independent parts of a paired difference's error: test units, and the models that were trained.
+"""The independent parts of a paired difference's error: test units, and the models that were
+trained.
 
-Small classes. Each class gets kappa = 2/C imaginary units, half of them won and half lost (Bonett & Price 2012 for one
-class, spread over C terms as Price & Bonett 2004 do). Their size is the root mean square of the units' non-zero
-differences, one whole flip among them: no variance is zero, not even of two perfect or identical arms.
-"""
+Small classes. Each class gets kappa = 2/C imaginary units, half of them won and half lost (Bonett &
+Price 2012 for one class, spread over C terms as Price & Bonett 2004 do). Their size is the root
+mean square of the units' non-zero differences, one whole flip among them: no variance is zero, not
+even of two perfect or identical arms."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Part:
-    """One independent part of the error: V, its degrees of freedom, and its share I that the units' part holds too."""
+    """One independent part of the error: V, its degrees of freedom, and its share I that the units'
+    part holds too."""
 
     name: str
     variance: float
@@ -32,7 +34,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Cells:
-    """The P pairs (unit, class) that occur, ordered by unit, and the rows of each. U units, C classes."""
+    """The P pairs (unit, class) that occur, ordered by unit, and the rows of each. U units, C
+    classes."""
 
     row: Ints  # [N] rows that count, ordered by cell
     start: Ints  # [P] where each cell's rows start in `row`
@@ -82,7 +85,8 @@ class Cells:
 
     @property
     def pairs_of_units(self) -> Floats:
-        """(U_c + kappa)(U_c + kappa - 1) per class [C]: a sum of squares over units divided by it is a variance."""
+        """(U_c + kappa)(U_c + kappa - 1) per class [C]: a sum of squares over units divided by it
+        is a variance."""
         counted = self.class_units + self.kappa
         return counted * (counted - 1)
 
@@ -93,7 +97,8 @@ class Cells:
         return np.add.reduceat((share * self.size)[..., order], starts, axis=-1) / self.class_rows
 
     def pull(self, share: Floats) -> Floats:
-        """How far each cell moves the metric, [K, P], small-sample factor included, from the cells' means [K, P]."""
+        """How far each cell moves the metric, [K, P], small-sample factor included, from the cells'
+        means [K, P]."""
         factor = (
             self.class_units / np.sqrt(self.pairs_of_units) / self.class_rows / len(self.class_rows)
         )
@@ -105,11 +110,12 @@ class Cells:
 
 
 def shares(scores: Floats, cells: Cells, metric: Metric) -> tuple[Floats, Floats]:
-    """The metric, higher better, [R, G, S], and its linear share in each cell [R, G, S, P], of scores [R, G, S, N].
+    """The metric, higher better, [R, G, S], and its linear share in each cell [R, G, S, P], of
+    scores [R, G, S, N].
 
-    balanced_accuracy (accuracy: one class): the mean of the class means. rmse: sqrt(m), m the mean square, whose
-    derivative 1 / (2 sqrt(m)) turns a cell's mean square into its share (the delta method).
-    """
+    balanced_accuracy (accuracy: one class): the mean of the class means. rmse: sqrt(m), m the mean
+    square, whose derivative 1 / (2 sqrt(m)) turns a cell's mean square into its share (the delta
+    method)."""
     sums = scores[..., cells.row] ** (2 if metric == "rmse" else 1)
     if len(cells.start) < len(cells.row):
         sums = np.add.reduceat(sums, cells.start, axis=-1)
@@ -122,17 +128,19 @@ def shares(scores: Floats, cells: Cells, metric: Metric) -> tuple[Floats, Floats
 
 
 def whole_flip(baseline: Floats, cells: Cells, metric: Metric) -> float:
-    """The largest difference that one unit could be expected to make: 1 for a hit, the size of its share for rmse."""
+    """The largest difference that one unit could be expected to make: 1 for a hit, the size of its
+    share for rmse."""
     if metric != "rmse":
         return 1.0
     return float(np.sqrt((shares(baseline, cells, metric)[1].mean((0, 1, 2)) ** 2).mean()))
 
 
 def unit_part(share: Floats, cells: Cells, flip: float) -> Part:
-    """Vu from the differences of the cells' shares [P], over all models; degrees as Satterthwaite 1946.
+    """Vu from the differences of the cells' shares [P], over all models; degrees as Satterthwaite
+    1946.
 
-    V_c = (sum_u pull^2 + kappa h^2 w_c^2) / ((U_c + kappa)(U_c + kappa - 1)) (Bonett & Price 2012), w_c = 1/C.
-    """
+    V_c = (sum_u pull^2 + kappa h^2 w_c^2) / ((U_c + kappa)(U_c + kappa - 1)) (Bonett & Price 2012),
+    w_c = 1/C."""
     pull = cells.pull(share)
     different = np.abs(share) > 1e-12
     h_squared = (flip**2 + float((share**2).sum())) / (1 + int(different.sum()))
@@ -144,7 +152,8 @@ def unit_part(share: Floats, cells: Cells, flip: float) -> Part:
 
 
 def model_part(name: str, theta: Floats, share: Floats, cells: Cells) -> Part:
-    """V_k and I_k from the metric's differences [K] and the cells' share differences [K, P] of K models."""
+    """V_k and I_k from the metric's differences [K] and the cells' share differences [K, P] of K
+    models."""
     many = len(theta)
     pull = cells.per_unit(cells.pull(share))
     interaction = float(((pull - pull.mean(0)) ** 2).sum()) / (many * (many - 1))

@@ -1,17 +1,17 @@
 """The word that follows from the intervals: harmed, helped, ... , no evidence.
 
-In this order, one-sided at 2.5 % (the bounds of the 95 % intervals):
-    harmed                    the upper bound against the baseline is below 0
-    helped                    the lower bounds against the baseline and against every rival are above 0: an
-                              intersection-union test, whose p value is the largest of theirs (Berger 1982)
-    helped, and so does a rival   above the baseline, and a rival is not worse than the arm by the smallest effect
-    helped, rivals undecided  above the baseline otherwise
-    no effect                 the interval lies within the smallest effect either way (Schuirmann 1987)
-    no evidence               the rest
-Several generator arms: the p values of each kind (below the baseline, above it, above it and all rivals) are adjusted
-over the arms by Holm 1979, so the chance of any false 'harmed', and of any false 'helped...', stays at 2.5 % each.
-Equivalence and non-inferiority are not adjusted: they only ever make a claim smaller.
-"""
+In this order, one-sided at 2.5 % (the bounds of the 95 % intervals): harmed                    the
+    upper bound against the baseline is below 0 helped                    the lower bounds against
+    the baseline and against every rival are above 0: an
+                              intersection-union test, whose p value is the largest of theirs
+    (Berger 1982) helped, and so does a rival   above the baseline, and a rival is not worse than
+    the arm by the smallest effect helped, rivals undecided  above the baseline otherwise no effect
+    the interval lies within the smallest effect either way (Schuirmann 1987) no evidence
+    the rest
+Several generator arms: the p values of each kind (below the baseline, above it, above it and all
+rivals) are adjusted over the arms by Holm 1979, so the chance of any false 'harmed', and of any
+false 'helped...', stays at 2.5 % each. Equivalence and non-inferiority are not adjusted: they only
+ever make a claim smaller."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ ALPHA = 0.025
 
 @dataclass(frozen=True)
 class Trial:
-    """One arm's comparisons: against the baseline, against each rival, and each rival against the baseline."""
+    """One arm's comparisons: against the baseline, against each rival, and each rival against the
+    baseline."""
 
     arm: str
     against_baseline: Comparison
@@ -58,7 +59,8 @@ class Trial:
 
 @dataclass(frozen=True)
 class Verdict:
-    """word, and why. p_*: one-sided, after Holm. detectable: the smallest effect that this study could have seen."""
+    """word, and why. p_*: one-sided, after Holm. detectable: the smallest effect that this study
+    could have seen."""
 
     arm: str
     word: Word
@@ -85,11 +87,12 @@ def verdict(
 
 
 def verdicts(trials: Sequence[Trial], smallest_effect: float = 0.01) -> list[Verdict]:
-    """A verdict per generator arm, Holm over the arms. smallest_effect: in the metric's unit, fixed beforehand.
+    """A verdict per generator arm, Holm over the arms. smallest_effect: in the metric's unit, fixed
+    beforehand.
 
-    What this cannot show: a rival that was not run; an effect below the one printed as detectable; with 'this set of
-    images' that the generator would help again on other training rows; anything if the test rows were looked at before.
-    """
+    What this cannot show: a rival that was not run; an effect below the one printed as detectable;
+    with 'this set of images' that the generator would help again on other training rows; anything
+    if the test rows were looked at before."""
     harmed = holm([trial.p_harmed for trial in trials])
     above = holm([trial.p_above for trial in trials])
     helped = holm([trial.p_helped for trial in trials])
@@ -145,14 +148,21 @@ def _sentence(
 ) -> str:
     against = trial.against_baseline
     small = _size(against, smallest_effect, False)
-    change = f"{_size(against, against.value)} ({_size(against, against.low)} to {_size(against, against.high)})"
+    change = (
+        f"{_size(against, against.value)} ({_size(against, against.low)} to"
+        f" {_size(against, against.high)})"
+    )
     better = f"made the model better than the baseline, {change}"
     text = {
         "harmed": f"made the model worse than the baseline, {change}",
-        "helped": f"{better}, and better than every rival ({_listed(list(trial.against_rivals))})"
-        if trial.against_rivals
-        else f"{better}; no rival was run, so a cheaper way may do the same",
-        "helped, and so does a rival": f"{better}; {_listed(equal)}, cheaper, is at most {small} behind it",
+        "helped": (
+            f"{better}, and better than every rival ({_listed(list(trial.against_rivals))})"
+            if trial.against_rivals
+            else f"{better}; no rival was run, so a cheaper way may do the same"
+        ),
+        "helped, and so does a rival": (
+            f"{better}; {_listed(equal)}, cheaper, is at most {small} behind it"
+        ),
         "helped, rivals undecided": f"{better}; whether a rival does the same is undecided",
         "no effect": f"changed nothing that matters, {change} lies within {small} either way",
         "no evidence": f"is not shown to help or to harm, {change}",
@@ -164,7 +174,8 @@ def _riders(trial: Trial, word: Word, equal: Sequence[str], arms: int) -> list[s
     """What an honest reader must also know."""
     against = trial.against_baseline
     riders = [
-        f"This study could have seen {_size(against, against.detectable(arms=arms), False)} (80 % power)."
+        f"This study could have seen {_size(against, against.detectable(arms=arms), False)} (80 %"
+        " power)."
     ]
     shown = [name for name in equal if name in trial.rivals_against_baseline]
     shown = [name for name in shown if trial.rivals_against_baseline[name].p_above() <= ALPHA]

@@ -19,7 +19,8 @@ from gobelin.generation.generators import Condition
 def captions(
     dataset: Dataset, schema: Schema, rows: Sequence[int] | np.ndarray
 ) -> list[str | None]:
-    """The text of each row in the first field that a text encoder reads, there in the first column that has one."""
+    """The text of each row in the first field that a text encoder reads, there in the first column
+    that has one."""
     field = next(
         (f for f in schema.fields if "text" in catalog.find("encoders", f.encoder).kinds), None
     )
@@ -29,7 +30,8 @@ def captions(
 
 
 def narrowed(condition: Condition, parts: frozenset[str]) -> Condition:
-    """The condition without the parts that aren't named. For conditions that nobody asked for word by word."""
+    """The condition without the parts that aren't named. For conditions that nobody asked for word
+    by word."""
     gone: dict[str, Any] = {
         name: None for name in ("target", "text", "source", "mask") if name not in parts
     }
@@ -44,7 +46,8 @@ def narrowed(condition: Condition, parts: frozenset[str]) -> Condition:
 def condition(
     shared: Shared, target: Target | None, rows: np.ndarray, fields: Sequence[str] | None = None
 ) -> Condition:
-    """The condition of some rows: all their vectors, or those of `fields` alone, and their target."""
+    """The condition of some rows: all their vectors, or those of `fields` alone, and their
+    target."""
     present = shared.present[rows]
     if fields is not None:
         present = present & np.isin(shared.fields, list(fields))
@@ -70,8 +73,9 @@ def from_query(
     query: Shared | None, label: int | float | None, space: Shared, kind: str, n: int, *, text: str | None = None,
     source: np.ndarray | None = None, mask: np.ndarray | None = None,
 ) -> Condition:  # fmt: skip
-    """n times the same condition: a query's vectors (None: no field at all), a label, a prompt, a source image uint8 [H, W, C]
-    and a mask bool [H, W] (None: none). However many, image and mask are in memory once."""
+    """n times the same condition: a query's vectors (None: no field at all), a label, a prompt, a
+    source image uint8 [H, W, C] and a mask bool [H, W] (None: none). However many, image and mask
+    are in memory once."""
     fields, width = space.fields, space.vectors.shape[2]
     vectors = (
         torch.zeros(1, len(fields), width) if query is None else torch.from_numpy(query.vectors)

@@ -21,7 +21,8 @@ from gobelin.generation.generators import ImageRows
 
 
 def image_field(schema: Schema, source: str = "") -> str:
-    """The field whose images are made: the first one that an image encoder reads and that isn't the source column."""
+    """The field whose images are made: the first one that an image encoder reads and that isn't the
+    source column."""
     images = [
         one for one in schema.fields if "image" in catalog.find("encoders", one.encoder).kinds
     ]
@@ -30,12 +31,14 @@ def image_field(schema: Schema, source: str = "") -> str:
         raise GobelinError(f"generator.source: no image column {source!r}.{nearest(source, known)}")
     if not images:
         raise GobelinError(
-            "generate: the data set has no image column. Add one, or name it with --set schema.COL=image."
+            "generate: the data set has no image column. Add one, or name it with --set"
+            " schema.COL=image."
         )
     other = next((one.name for one in images if source not in one.columns), None)
     if other is None:
         raise GobelinError(
-            f"generator.source: {source!r} is the only image column, none is left to make. Add the other one."
+            f"generator.source: {source!r} is the only image column, none is left to make. Add the"
+            " other one."
         )
     return other
 
@@ -44,11 +47,12 @@ def image_rows(
     dataset: Dataset, rows: np.ndarray, schema: Schema, shared: Shared, target: Target, size: int, workers: int,
     source: str = "", parts: frozenset[str] = frozenset(), weights: np.ndarray | None = None,
 ) -> ImageRows:  # fmt: skip
-    """The rows that have an image, squared to `size`, each with everything that is known of it as its condition.
+    """The rows that have an image, squared to `size`, each with everything that is known of it as
+    its condition.
 
-    source: the column of images to start from. parts: 'text' adds the rows' captions to the condition, 'source' their source
-    images (rows without one are left out then). weights: of all rows, how often training sees each; None = equally often.
-    """
+    source: the column of images to start from. parts: 'text' adds the rows' captions to the
+    condition, 'source' their source images (rows without one are left out then). weights: of all
+    rows, how often training sees each; None = equally often."""
     column = schema.field(image_field(schema, source)).columns[0]
     columns = [column, source] if source and "source" in parts else [column]
     values = {name: dataset.values(name) for name in columns}
@@ -75,18 +79,21 @@ def image_rows(
 
 
 def source_image(path: Path, size: tuple[int, int, int]) -> tuple[np.ndarray, tuple[int, int]]:
-    """The image file as uint8 [H, W, C], padded and resized as the training images were, and its own width and height."""
+    """The image file as uint8 [H, W, C], padded and resized as the training images were, and its
+    own width and height."""
     image = _opened(path, "--source")
     return fitted(image, size), image.size
 
 
 def mask_image(path: Path, size: tuple[int, int, int], source: tuple[int, int]) -> np.ndarray:
-    """The mask file as bool [H, W], True where it is light: what is made anew. It must have the source's width and height."""
+    """The mask file as bool [H, W], True where it is light: what is made anew. It must have the
+    source's width and height."""
     image = _opened(path, "--mask")
     if image.size != source:
         (w, h), (width, height) = image.size, source
         raise GobelinError(
-            f"--mask {path}: is {w} x {h} pixels, the source {width} x {height}. Give one of the same size."
+            f"--mask {path}: is {w} x {h} pixels, the source {width} x {height}. Give one of the"
+            " same size."
         )
     light = image.convert("L").point(lambda level: 255 * (level >= 128))
     mask = fitted(light, (*size[:2], 1), (0, 0, 0))[..., 0] > 0

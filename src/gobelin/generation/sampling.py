@@ -1,4 +1,5 @@
-"""From rows and queries to conditions, from a sampler to PNG files that say what they were made from."""
+"""From rows and queries to conditions, from a sampler to PNG files that say what they were made
+from."""
 
 from __future__ import annotations
 
@@ -28,12 +29,14 @@ from gobelin.networks.watching import PATIENCE
 
 @dataclass(frozen=True)
 class Generation:
-    """The run's generator. name: a component. minutes: training budget, turned into a count of steps once. steps: that
-    count, 0 = measure it from the minutes. guidance: pull towards the condition when it samples. size: side of the images
-    in pixels. seeds: how many times it is trained, each from another seed. patience: looks (of 12 at most) without a better
-    held-out score after which training stops, 0 = never; the best weights are kept either way (the GANs' score, of colours in
-    coarse cells, is only drawn). source: the image column that a made image starts from, '' = none; the generator learns to
-    make the other image column from it. settings: the component's own."""
+    """The run's generator. name: a component. minutes: training budget, turned into a count of
+    steps once. steps: that count, 0 = measure it from the minutes. guidance: pull towards the
+    condition when it samples. size: side of the images in pixels. seeds: how many times it is
+    trained, each from another seed. patience: looks (of 12 at most) without a better held-out score
+    after which training stops, 0 = never; the best weights are kept either way (the GANs' score, of
+    colours in coarse cells, is only drawn). source: the image column that a made image starts from,
+    '' = none; the generator learns to make the other image column from it. settings: the
+    component's own."""
 
     name: str = "vaegan"
     minutes: float = 1.0
@@ -50,7 +53,8 @@ class Generation:
             raise ValueError(f"size = {self.size}, from 16 to 256 was expected")
         if self.minutes <= 0 or self.seeds < 1 or self.steps < 0:
             raise ValueError(
-                f"minutes = {self.minutes}, seeds = {self.seeds}, steps = {self.steps}: must be positive"
+                f"minutes = {self.minutes}, seeds = {self.seeds}, steps = {self.steps}: must be"
+                " positive"
             )
         within(self, {"guidance": (0, 100), "seeds": (1, 100), "patience": (0, 1000)})
 
@@ -65,7 +69,8 @@ def train(
     steps: int,
     progress: Progress = silent,
 ) -> Sampler:
-    """Train a generator from one seed. `folder` holds its checkpoints and sample grids while it trains."""
+    """Train a generator from one seed. `folder` holds its checkpoints and sample grids while it
+    trains."""
     component = catalog.build("generators", how.name, how.settings)
     context = Context(runtime_with(runtime, seed), folder, steps, progress, how.patience)
     return component.fit(rows, valid, context)
@@ -84,7 +89,8 @@ def save(sampler: Sampler, how: Generation, space: str, folder: Path) -> None:
 
 
 def keep_samples(sampler: Sampler, work: Path, folder: Path) -> None:
-    """What was seen while it trained in `work`, into folder/samples: grids of images, STEP.png, and scores, held_out.jsonl."""
+    """What was seen while it trained in `work`, into folder/samples: grids of images, STEP.png, and
+    scores, held_out.jsonl."""
     looks = [line for line in getattr(sampler, "history", ()) if "held_out" in line]
     if looks:
         (folder / "samples").mkdir()
@@ -96,8 +102,9 @@ def keep_samples(sampler: Sampler, work: Path, folder: Path) -> None:
 def load(
     folder: Path, runtime: Runtime, over: Mapping[str, Any] | None = None
 ) -> tuple[Sampler, str, str]:
-    """The sampler, its component's name, and the fingerprint of the space that it was trained in. over: settings that stand
-    over the saved ones, for a component that asks where its files are now."""
+    """The sampler, its component's name, and the fingerprint of the space that it was trained in.
+    over: settings that stand over the saved ones, for a component that asks where its files are
+    now."""
     said = read_json(folder / "space.json")
     component = catalog.build("generators", said["generator"], {**said["settings"], **(over or {})})
     return component.load(folder, runtime), said["generator"], said["space"]

@@ -37,7 +37,8 @@ from gobelin.interfaces.terminal import drawn, err, open_progress, out
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point: a user's mistake is one line and exit code 2; Ctrl-C is 130."""
-    # Waiting threads sleep and don't spin: on a machine that others use too, spinning made training six times slower.
+    # Waiting threads sleep and don't spin: on a machine that others use too, spinning made training
+    # six times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         with open_progress():
@@ -65,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 @click.version_option(__version__, prog_name="gobelin")
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Learn from pictures, words and numbers together; make the images that you lack; know whether they helped."""
+    """Learn from pictures, words and numbers together; make the images that you lack; know whether
+    they helped."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -79,7 +81,9 @@ def show(findings: Iterable[Any], as_json: bool) -> None:
             out.print(one.sentence(), markup=False)
 
 
-def bench_of(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a Workbench, imported late: torch is slow to load
+def bench_of(
+    options: Mapping[str, Any],
+) -> Any:  # noqa: ANN401 - a Workbench, imported late: torch is slow to load
     from gobelin.workbench.bench import Workbench
 
     return Workbench(options["data"], options["target"], options["run"], gathered(options), drawn)
@@ -194,9 +198,9 @@ def search_command(
 ) -> None:
     """The rows nearest to a query of any parts, in any weights.
 
-    Every flag may stand there several times; the query is the sum of its parts. A weight stands at the end of a part:
-    --text "a red apple^2" --image pear.png^0.5 --without text=green. A text that itself ends like that gets ^1 after it.
-    """
+    Every flag may stand there several times; the query is the sum of its parts. A weight stands at
+    the end of a part: --text "a red apple^2" --image pear.png^0.5 --without text=green. A text that
+    itself ends like that gets ^1 after it."""
     bench = opened(run)
     if recall:
         return show(bench.recall(), as_json)
@@ -226,7 +230,8 @@ def search_command(
 )
 @json_option
 def index_command(run: Path, add: Path | None, delete: tuple[str, ...], as_json: bool) -> None:
-    """What search looks through; rows to add and to delete. Added ones are never trained or judged on."""
+    """What search looks through; rows to add and to delete. Added ones are never trained or judged
+    on."""
     ids = [i.strip() for row in csv.reader(delete) for i in row if i.strip()]
     show(opened(run).index(add, ids), as_json)
 
@@ -299,7 +304,8 @@ def generate_command(
     steps: int,
     **options: Any,  # noqa: ANN401
 ) -> None:
-    """Images from a text, an image, a table row, a class, a source image, any mix of them, or nothing. Never trains."""
+    """Images from a text, an image, a table row, a class, a source image, any mix of them, or
+    nothing. Never trains."""
     chosen = parsed_seeds(seeds) if seeds is not None else list(range(count))
     paths = opened(run).generate(
         chosen,
@@ -329,7 +335,8 @@ def augment_command(
     as_json: bool,
     **options: Any,  # noqa: ANN401
 ) -> None:
-    """Did made images help? Trains what it lacks, compares with every rival, opens the test rows once."""
+    """Did made images help? Trains what it lacks, compares with every rival, opens the test rows
+    once."""
     from gobelin.workbench.bench import Workbench
 
     bench = Workbench.open(run, drawn, studied(options))
@@ -363,7 +370,8 @@ def audit_command(run: Path, as_json: bool) -> None:
 @click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Any setting of curate.*")
 @json_option
 def curate_command(run: Path, export: Path | None, sets: tuple[str, ...], as_json: bool) -> None:
-    """Which training labels look wrong? Mends, gives and weighs labels and captions of training rows, to train on them."""
+    """Which training labels look wrong? Mends, gives and weighs labels and captions of training
+    rows, to train on them."""
     from gobelin.workbench.bench import Workbench
 
     said = config.assignments(sets)
@@ -434,7 +442,8 @@ def show_command(run: Path, as_json: bool) -> None:
 def save_command(
     run: Path, folder: Path | None, push: str | None, public: bool, index: bool, as_json: bool
 ) -> None:
-    """A folder to predict and generate from without the data, with a model card; generate and predict take it as RUN."""
+    """A folder to predict and generate from without the data, with a model card; generate and
+    predict take it as RUN."""
     if folder is None and push is None:
         raise GobelinError(
             "save: nowhere to save to. Give a FOLDER, --push OWNER/REPOSITORY, or both."

@@ -136,7 +136,8 @@ def studied(options: Mapping[str, Any]) -> dict[str, Any]:
     said = config.assignments(options["sets"])
     if other := sorted(set(said) - {"augment", "judge", "generator"}):
         raise GobelinError(
-            f"--set {other[0]}: augment takes settings of augment, judge and generator alone. Give others to gobelin fit."
+            f"--set {other[0]}: augment takes settings of augment, judge and generator alone. Give"
+            " others to gobelin fit."
         )
     given = (
         ("generator", "generators"),
@@ -154,13 +155,14 @@ def studied(options: Mapping[str, Any]) -> dict[str, Any]:
             if not (n.isascii() and n.isdigit())
         ]:
             raise GobelinError(
-                f"--per-class {wrong[0]!r}: a number of images was expected, N or CLASS=N. A class with a comma stands in "
-                'quotes: "CLASS=N".'
+                f"--per-class {wrong[0]!r}: a number of images was expected, N or CLASS=N. A class"
+                ' with a comma stands in quotes: "CLASS=N".'
             )
         named = [name if equals else ALL for name, equals, _ in pairs]
         if twice := [name for name in named if named.count(name) > 1]:
             raise GobelinError(
-                f"--per-class {options['per_class']!r}: {twice[0]!r} stands there twice. Name each class once."
+                f"--per-class {options['per_class']!r}: {twice[0]!r} stands there twice. Name each"
+                " class once."
             )
         more["per_class"] = {name: int(n) for name, (_, _, n) in zip(named, pairs, strict=True)}
     return config.merge(said, {"augment": more}) if more else said
@@ -175,7 +177,8 @@ def _listed(text: str) -> list[str]:
 
 
 def query_options(work: Callable[..., None]) -> Callable[..., None]:
-    """--text, --image, --row ...: one flag for each installed encoder that has one, and --query COLUMN=VALUE."""
+    """--text, --image, --row ...: one flag for each installed encoder that has one, and --query
+    COLUMN=VALUE."""
     return _query_options(work, False)
 
 
@@ -216,7 +219,8 @@ def asked(options: Mapping[str, Any], columns: Iterable[str]) -> dict[str, str]:
 def mixed(
     options: Mapping[str, Any], columns: Iterable[str], without: Iterable[str]
 ) -> dict[str, dict[str, list[Any]]]:
-    """query and weights of a search. A text may end in its weight, as ^2 or ^0.5; one that itself ends so, in that and ^1."""
+    """query and weights of a search. A text may end in its weight, as ^2 or ^0.5; one that itself
+    ends so, in that and ^1."""
     said = [
         (k.removeprefix("query_"), text, 1.0)
         for k, v in options.items()
@@ -277,11 +281,13 @@ def parsed_seeds(text: str) -> list[int]:
             )
         if int(last or first) < int(first):
             raise GobelinError(
-                f"--seeds {text!r}: {part.strip()!r} ends before it begins. Write the smaller number first."
+                f"--seeds {text!r}: {part.strip()!r} ends before it begins. Write the smaller"
+                " number first."
             )
         if len(seeds) + int(last or first) - int(first) >= MOST_IMAGES:
             raise GobelinError(
-                f"--seeds {text!r}: asks for more than {MOST_IMAGES} images. Make them in several calls."
+                f"--seeds {text!r}: asks for more than {MOST_IMAGES} images. Make them in several"
+                " calls."
             )
         seeds += range(int(first), int(last or first) + 1)
     return seeds

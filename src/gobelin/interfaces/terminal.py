@@ -16,7 +16,8 @@ out, err = (
 
 
 class Drawn:
-    """Progress on the terminal, a bar a piece of work with the time left; without a terminal, a line every few seconds."""
+    """Progress on the terminal, a bar a piece of work with the time left; without a terminal, a
+    line every few seconds."""
 
     def __init__(self) -> None:
         self.bars = Progress(

@@ -1,1 +1,2 @@
-"""Building blocks shared by generators and fusions: networks only, no training, no files, no data."""
+"""Building blocks shared by generators and fusions: networks only, no training, no files, no
+data."""

@@ -1,7 +1,8 @@
-"""A condition as one vector, and what it asks for: what is present is added up, what is absent adds nothing.
+"""A condition as one vector, and what it asks for: what is present is added up, what is absent adds
+nothing.
 
-Training hides fields and target at random (`hide`), so that one network answers every subset of them, the empty too.
-"""
+Training hides fields and target at random (`hide`), so that one network answers every subset of
+them, the empty too."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ TIMES = 16  # frequencies in which a time is told
 class Parts:
     """The tensors of a condition that a network reads.
 
-    vectors: float32 [N, F, D]. present: bool [N, F]. target: int64 [N], -1 = none; or float32 [N], nan = none.
-    """
+    vectors: float32 [N, F, D]. present: bool [N, F]. target: int64 [N], -1 = none; or float32 [N],
+    nan = none."""
 
     vectors: Tensor
     present: Tensor
@@ -62,11 +63,12 @@ class Parts:
 
 
 def hide(parts: Parts, rng: torch.Generator, whole: float = 0.0) -> Parts:
-    """Hide fields and target at random: of K parts every count 0 .. K stays with the same probability 1 / (K + 1).
+    """Hide fields and target at random: of K parts every count 0 .. K stays with the same
+    probability 1 / (K + 1).
 
-    Each row draws a rate u ~ U(0, 1) and keeps each part with probability u; the count kept is beta-binomial(K, 1, 1),
-    which is uniform. whole: share of the batch, its first rows, that keeps everything.
-    """
+    Each row draws a rate u ~ U(0, 1) and keeps each part with probability u; the count kept is
+    beta-binomial(K, 1, 1), which is uniform. whole: share of the batch, its first rows, that keeps
+    everything."""
     n, f = parts.present.shape
     keep = torch.rand(n, f + 1, generator=rng) < torch.rand(n, 1, generator=rng)
     keep[: round(whole * n)] = True
@@ -81,8 +83,9 @@ def _none(target: Tensor) -> float:
 
 
 def jitter(parts: Parts, rng: torch.Generator, amount: float) -> Parts:
-    """Move each vector by Gaussian noise of length about `amount` and back to unit length, so that the space between
-    the training vectors is learned too (conditioning augmentation, StackGAN, Zhang et al. 2017, section 3.2)."""
+    """Move each vector by Gaussian noise of length about `amount` and back to unit length, so that
+    the space between the training vectors is learned too (conditioning augmentation, StackGAN,
+    Zhang et al. 2017, section 3.2)."""
     noise = torch.randn(parts.vectors.shape, generator=rng).to(parts.vectors.device)
     moved = parts.vectors + noise * (amount / max(1, parts.vectors.shape[-1]) ** 0.5)
     return Parts(functional.normalize(moved, dim=-1), parts.present, parts.target)
@@ -91,8 +94,8 @@ def jitter(parts: Parts, rng: torch.Generator, amount: float) -> Parts:
 class ConditionEmbedding(nn.Module):
     """e = sum over present f of (W_f v_f sqrt(D) + p_f) + t, [N, width].
 
-    v_f has unit length, so v_f sqrt(D) has entries of unit size. t is the vector of the target's class, or a linear map
-    of the standardised number, or a learned vector that says "no target".
+    v_f has unit length, so v_f sqrt(D) has entries of unit size. t is the vector of the target's
+    class, or a linear map of the standardised number, or a learned vector that says "no target".
     """
 
     def __init__(
@@ -110,7 +113,8 @@ class ConditionEmbedding(nn.Module):
         self.register_buffer("spread", torch.ones(()))
 
     def standardise(self, target: Tensor) -> None:
-        """Take mean and standard deviation of number targets [N] of the training rows; nothing to do for classes."""
+        """Take mean and standard deviation of number targets [N] of the training rows; nothing to
+        do for classes."""
         if self.slope is not None:
             known = target[~torch.isnan(target)]
             self.centre.copy_(known.mean() if len(known) else torch.zeros(()))
@@ -133,11 +137,12 @@ class ConditionEmbedding(nn.Module):
 
 
 class CodePrior(nn.Module):
-    """Which codes [N, K] a condition asks for: a flow from noise to code, v(u_t, t, condition) -> [N, K].
+    """Which codes [N, K] a condition asks for: a flow from noise to code, v(u_t, t, condition) ->
+    [N, K].
 
-    Rectified flow (Liu et al. 2023, equation 1): u_t = (1 - t) u_0 + t u_1 and v learns u_1 - u_0. `hide` shows it
-    every subset of a condition, so one network holds all conditional distributions and the unconditional one.
-    """
+    Rectified flow (Liu et al. 2023, equation 1): u_t = (1 - t) u_0 + t u_1 and v learns u_1 - u_0.
+    `hide` shows it every subset of a condition, so one network holds all conditional distributions
+    and the unconditional one."""
 
     def __init__(self, embedding: ConditionEmbedding, code: int, width: int, depth: int) -> None:
         super().__init__()
@@ -166,15 +171,16 @@ class CodePrior(nn.Module):
         return self.out(functional.silu(x))
 
     def loss(self, code: Tensor, parts: Parts, rng: torch.Generator) -> Tensor:
-        """Mean |v - (u_1 - u_0)|^2 with t from a logistic normal (Esser et al. 2024, section 3.1)."""
+        """Mean |v - (u_1 - u_0)|^2 with t from a logistic normal (Esser et al. 2024, section
+        3.1)."""
         start = torch.randn(code.shape, generator=rng).to(code.device)
         time = torch.sigmoid(torch.randn(len(code), generator=rng)).to(code.device)
         between = (1 - time[:, None]) * start + time[:, None] * code
         return (self(between, time, self.embedding(parts)).float() - (code - start)).square().mean()
 
     def draw(self, start: Tensor, parts: Parts, guidance: float, steps: int) -> Tensor:
-        """Codes from noise [N, K] by Heun's method, v = v_none + guidance (v_condition - v_none) (Ho and Salimans 2022,
-        equation 6)."""
+        """Codes from noise [N, K] by Heun's method, v = v_none + guidance (v_condition - v_none)
+        (Ho and Salimans 2022, equation 6)."""
         asked = self.embedding(parts)
         nothing = self.embedding(parts.nothing())
 
@@ -195,7 +201,8 @@ class CodePrior(nn.Module):
 
 
 def mix_codes(code: Tensor, mixed: int, rng: torch.Generator) -> Tensor:
-    """The first `mixed` codes become a mean of two, a u + (1 - a) u', rescaled to keep the variance of codes."""
+    """The first `mixed` codes become a mean of two, a u + (1 - a) u', rescaled to keep the variance
+    of codes."""
     if not mixed:
         return code
     a = torch.rand(mixed, 1, generator=rng).to(code.device)

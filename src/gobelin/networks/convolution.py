@@ -1,8 +1,8 @@
-"""Convolutional maker and reader for images of 16 to 256 pixels, and the changes that a critic sees through.
+"""Convolutional maker and reader for images of 16 to 256 pixels, and the changes that a critic sees
+through.
 
-Strided convolutions after DCGAN (Radford et al. 2016). The networks grow with the size of the image: one block more for
-every doubling of the side.
-"""
+Strided convolutions after DCGAN (Radford et al. 2016). The networks grow with the size of the
+image: one block more for every doubling of the side."""
 
 from __future__ import annotations
 
@@ -30,16 +30,17 @@ def grid(height: int, width: int) -> tuple[int, int]:
 
 
 def channels_at(level: int, width: int) -> int:
-    """Channels of a level: `width` at full resolution (level 0), doubled at every halving, at most 8 times."""
+    """Channels of a level: `width` at full resolution (level 0), doubled at every halving, at most
+    8 times."""
     return width * min(2**level, WIDEST)
 
 
 class Rise(nn.Module):
-    """[N, A, h, w] -> [N, B, 2h, 2w]: transposed convolution, normalised, then scaled and shifted by the code [N, K].
+    """[N, A, h, w] -> [N, B, 2h, 2w]: transposed convolution, normalised, then scaled and shifted
+    by the code [N, K].
 
-    Conditional normalisation (de Vries et al. 2017, equation 3). In evaluation the statistics are fixed numbers, so an
-    image doesn't depend on its batch.
-    """
+    Conditional normalisation (de Vries et al. 2017, equation 3). In evaluation the statistics are
+    fixed numbers, so an image doesn't depend on its batch."""
 
     def __init__(self, inside: int, outside: int, code: int) -> None:
         super().__init__()
@@ -75,8 +76,9 @@ class Maker(nn.Module):
 
 
 class StridedMaker(nn.Module):
-    """Code [N, K] -> image [N, C, H, W] in -1 .. 1 as a DCGAN makes it: the code enters once, at the coarsest level, and the
-    last transposed convolution paints straight from half resolution. width: as in `Maker`, its level 0 left out."""
+    """Code [N, K] -> image [N, C, H, W] in -1 .. 1 as a DCGAN makes it: the code enters once, at
+    the coarsest level, and the last transposed convolution paints straight from half resolution.
+    width: as in `Maker`, its level 0 left out."""
 
     def __init__(self, size: tuple[int, int, int], code: int, width: int) -> None:
         super().__init__()
@@ -106,9 +108,10 @@ class StridedMaker(nn.Module):
 
 
 class Reader(nn.Module):
-    """Image [N, C, H, W] -> numbers [N, K]; the edge is repeated up to whole cells. norm: batch normalisation after all
-    but the first convolution (DCGAN). deviation: it also sees how much the images of a group differ in each coarse channel
-    (minibatch deviation, Karras et al. 2018, section 3), so that images which are all alike give themselves away."""
+    """Image [N, C, H, W] -> numbers [N, K]; the edge is repeated up to whole cells. norm: batch
+    normalisation after all but the first convolution (DCGAN). deviation: it also sees how much the
+    images of a group differ in each coarse channel (minibatch deviation, Karras et al. 2018,
+    section 3), so that images which are all alike give themselves away."""
 
     def __init__(
         self,
@@ -143,7 +146,8 @@ class Reader(nn.Module):
 
 
 def differences(x: Tensor, groups: int) -> Tensor:
-    """[N, C, h, w] -> [N, C]: the standard deviation over the images of a group, its mean over the cells."""
+    """[N, C, h, w] -> [N, C]: the standard deviation over the images of a group, its mean over the
+    cells."""
     spread = (x.unflatten(0, (groups, -1)).float().var(1, correction=0) + 1e-8).sqrt().mean((2, 3))
     return spread.repeat_interleave(len(x) // groups, 0).to(x.dtype)
 
@@ -151,11 +155,11 @@ def differences(x: Tensor, groups: int) -> Tensor:
 def change(
     image: Tensor, rng: torch.Generator, shift: float, hole: float, colour: bool = True
 ) -> Tensor:
-    """Differentiable augmentation (Zhao et al. 2020, section 3.2) of [N, C, H, W] in -1 .. 1, another for every image.
+    """Differentiable augmentation (Zhao et al. 2020, section 3.2) of [N, C, H, W] in -1 .. 1,
+    another for every image.
 
-    colour: brightness, saturation, contrast. shift: largest translation, a share of the side. hole: side of the square
-    that is blanked, a share; 0 switches one off.
-    """
+    colour: brightness, saturation, contrast. shift: largest translation, a share of the side. hole:
+    side of the square that is blanked, a share; 0 switches one off."""
     n, _, height, width = image.shape
     draw = torch.rand(n, 7, generator=rng).to(image.device)
     if colour:
@@ -177,7 +181,8 @@ def change(
 
 
 def _translate(image: Tensor, share: Tensor) -> Tensor:
-    """Move each image by whole pixels, share [N, 2] of (height, width); what comes in repeats the edge."""
+    """Move each image by whole pixels, share [N, 2] of (height, width); what comes in repeats the
+    edge."""
     n, c, height, width = image.shape
     by = (share * torch.tensor([height, width], device=image.device)).round().long()
     rows = (torch.arange(height, device=image.device) + by[:, :1]).clamp(0, height - 1)
@@ -187,7 +192,8 @@ def _translate(image: Tensor, share: Tensor) -> Tensor:
 
 
 def pyramid_distance(made: Tensor, real: Tensor) -> Tensor:
-    """Mean absolute difference at full, half and quarter size, summed: [N, C, H, W] twice -> one number."""
+    """Mean absolute difference at full, half and quarter size, summed: [N, C, H, W] twice -> one
+    number."""
     total = (made - real).abs().mean()
     for _ in range(2):
         made, real = functional.avg_pool2d(made, 2), functional.avg_pool2d(real, 2)

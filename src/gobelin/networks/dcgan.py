@@ -1,8 +1,9 @@
-"""The maker of a DCGAN (Radford et al. 2016): transposed convolutions from a random code to an image.
+"""The maker of a DCGAN (Radford et al. 2016): transposed convolutions from a random code to an
+image.
 
-Its shape is read off its weights. One published set is known by name, the faces of `gan-face-generate` (MIT; trained on the
-rendered people of DigiFace-1M): code of 100 numbers, 64 x 64 RGB. What it can't do: take any condition.
-"""
+Its shape is read off its weights. One published set is known by name, the faces of
+`gan-face-generate` (MIT; trained on the rendered people of DigiFace-1M): code of 100 numbers, 64 x
+64 RGB. What it can't do: take any condition."""
 
 from __future__ import annotations
 
@@ -30,10 +31,11 @@ def faces_file() -> Path:
 
 
 def faces() -> tuple[nn.Sequential, str]:
-    """The network in evaluation mode, codes [n, 100, 1, 1] -> images [n, 3, 64, 64] in -1 .. 1, and a hash of its file.
+    """The network in evaluation mode, codes [n, 100, 1, 1] -> images [n, 3, 64, 64] in -1 .. 1, and
+    a hash of its file.
 
-    The file is no safetensors: it is read with `weights_only`, which builds tensors and can run no code.
-    """
+    The file is no safetensors: it is read with `weights_only`, which builds tensors and can run no
+    code."""
     path = faces_file()
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)["netG_state_dict"]
@@ -47,8 +49,9 @@ def faces() -> tuple[nn.Sequential, str]:
 
 
 def maker(weights: Mapping[str, Tensor]) -> nn.Sequential:
-    """The network of these weights, named `main.K.NAME`: K = 0, 3, 6 ... are transposed 4 x 4 convolutions [in, out, 4, 4], the
-    first from 1 pixel to 4, each later one doubling the side; batch normalisation and a rectifier between them, tanh last."""
+    """The network of these weights, named `main.K.NAME`: K = 0, 3, 6 ... are transposed 4 x 4
+    convolutions [in, out, 4, 4], the first from 1 pixel to 4, each later one doubling the side;
+    batch normalisation and a rectifier between them, tanh last."""
     plain = {re.sub(r"^main\.", "", name): value for name, value in weights.items()}
     kernels = [plain[f"{k}.weight"] for k in range(0, 3 * len(plain), 3) if f"{k}.weight" in plain]
     layers: list[nn.Module] = []

@@ -1,8 +1,8 @@
 """Training a few added weights of a network that predicts noise, by the loss that it was made with.
 
-The network sees a (latent) image with noise and answers with the noise (Ho et al. 2020, equation 14), the velocity
-v = a noise - s image (Salimans and Ho 2022, appendix D) or the image itself, as the schedule's `prediction_type` says.
-"""
+The network sees a (latent) image with noise and answers with the noise (Ho et al. 2020, equation
+14), the velocity v = a noise - s image (Salimans and Ho 2022, appendix D) or the image itself, as
+the schedule's `prediction_type` says."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def noise_loss(
     image: Tensor,
     rng: torch.Generator,
 ) -> Tensor:
-    """float32 [n]: the mean square of what `predict(noisy [n, C, H, W], time [n])` is wrong by, at a random time an image.
+    """float32 [n]: the mean square of what `predict(noisy [n, C, H, W], time [n])` is wrong by, at
+    a random time an image.
 
-    A network that answers with 2 C channels also says a variance, which isn't trained.
-    """
+    A network that answers with 2 C channels also says a variance, which isn't trained."""
     time = torch.randint(schedule.config.num_train_timesteps, (len(image),), generator=rng).to(
         image.device
     )
@@ -50,7 +50,8 @@ def noise_loss(
 
 
 class Adapting(Generic[Batch]):
-    """The training task: `weights`, parameters that already lie inside a network, by a loss [n] of a batch."""
+    """The training task: `weights`, parameters that already lie inside a network, by a loss [n] of
+    a batch."""
 
     def __init__(
         self,

@@ -1,10 +1,10 @@
 """The straight path from noise to image: its velocity, how it is learned, guided and followed.
 
-Between noise u_0 ~ N(0, I) and an image u_1 lies u_t = (1 - t) u_0 + t u_1, and the velocity v(u, t) = E[u_1 - u_0 | u_t = u]
-carries the one distribution into the other (Lipman et al. 2023, equations 20 to 23 with sigma_min = 0; rectified flow, Liu et
-al. 2023, equation 1). What this can't show: that a learned v is near the true one; the loss has a floor above 0 which nobody
-knows, so losses of one data set can be compared with each other only.
-"""
+Between noise u_0 ~ N(0, I) and an image u_1 lies u_t = (1 - t) u_0 + t u_1, and the velocity v(u,
+t) = E[u_1 - u_0 | u_t = u] carries the one distribution into the other (Lipman et al. 2023,
+equations 20 to 23 with sigma_min = 0; rectified flow, Liu et al. 2023, equation 1). What this can't
+show: that a learned v is near the true one; the loss has a floor above 0 which nobody knows, so
+losses of one data set can be compared with each other only."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ SHORTEST = 1 / 8  # of the reaches that a network learns, each from two halves
 class Velocity(nn.Module):
     """v(u, t) = m + a(t) (u - t m) + b(t) F(c(t) (u - t m), t, condition), with a network F.
 
-    a, b, c are chosen as in Karras et al. 2022, section 5, here for the straight path: if images were N(m, s^2 I) then
-    F = 0 would be exact, and what F has to find has unit variance at every t. F starts at 0, so training starts there.
+    a, b, c are chosen as in Karras et al. 2022, section 5, here for the straight path: if images
+    were N(m, s^2 I) then F = 0 would be exact, and what F has to find has unit variance at every t.
+    F starts at 0, so training starts there.
 
-    With a reach d, v is the mean velocity from t to t + d, so that one stride u + d v(u, t, d) lands where the whole way would
-    (a shortcut model, Frans et al. 2025); F sees d too. F = 0 is then exact for N(m, s^2 I) at every reach.
-    """
+    With a reach d, v is the mean velocity from t to t + d, so that one stride u + d v(u, t, d)
+    lands where the whole way would (a shortcut model, Frans et al. 2025); F sees d too. F = 0 is
+    then exact for N(m, s^2 I) at every reach."""
 
     def __init__(
         self, backbone: nn.Module, embedding: nn.Module, size: tuple[int, int, int]
@@ -58,8 +59,9 @@ class Velocity(nn.Module):
         *beside: Tensor,
         reach: Tensor | None = None,
     ) -> Tensor:
-        """signal [N, C, H, W], time [N], embedded [N, width] = self.embedding(parts) -> [N, C, H, W]. beside: what F sees
-        besides, as it is. reach: [N], 0 for the velocity at t; without it F knows no reaches."""
+        """signal [N, C, H, W], time [N], embedded [N, width] = self.embedding(parts) -> [N, C, H,
+        W]. beside: what F sees besides, as it is. reach: [N], 0 for the velocity at t; without it F
+        knows no reaches."""
         t, d = time[:, None, None, None], 0.0 if reach is None else reach[:, None, None, None]
         moved = signal - t * self.centre
         inside, skip, outside = balance(t, self.spread, d)
@@ -72,15 +74,17 @@ class Velocity(nn.Module):
 
 
 def balance(time: Tensor, spread: Tensor, reach: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
-    """c, a, b of `Velocity`: 1 / D(t), (D(t + d) / D(t) - 1) / d and s / D(t), where D(t)^2 = (1 - t)^2 + t^2 s^2 is the
-    variance of u_t and d the reach; a is written without the division, and is (t s^2 - (1 - t)) / D(t)^2 where d = 0."""
+    """c, a, b of `Velocity`: 1 / D(t), (D(t + d) / D(t) - 1) / d and s / D(t), where D(t)^2 = (1 -
+    t)^2 + t^2 s^2 is the variance of u_t and d the reach; a is written without the division, and is
+    (t s^2 - (1 - t)) / D(t)^2 where d = 0."""
     here, there = ((1 - t).square() + (t * spread).square() for t in (time, time + reach))
     slope = spread.square() * (2 * time + reach) - 2 * (1 - time) + reach
     return here.rsqrt(), slope / (here + (here * there).sqrt()), spread * here.rsqrt()
 
 
 def times(count: int, how: Times, rng: torch.Generator) -> Tensor:
-    """[count] times to learn at; the logistic normal is Esser et al. 2024, equation 19 with m = 0, s = 1."""
+    """[count] times to learn at; the logistic normal is Esser et al. 2024, equation 19 with m = 0,
+    s = 1."""
     return (
         torch.sigmoid(torch.randn(count, generator=rng))
         if how == "logit-normal"
@@ -107,8 +111,9 @@ def path_loss(
 def fixed_loss(
     velocity: Callable[[Tensor, Tensor], Tensor], image: Tensor, rows: range, draws: int
 ) -> Tensor:
-    """`path_loss` of rows k [N], the mean of `draws` noises and times; those of a row are a function of k and `draws` alone.
-    The times of a row lie one in each of `draws` equal parts of 0 .. 1."""
+    """`path_loss` of rows k [N], the mean of `draws` noises and times; those of a row are a
+    function of k and `draws` alone. The times of a row lie one in each of `draws` equal parts of 0
+    .. 1."""
     losses = []
     for draw in range(draws):
         streams = [generator(k, "row loss", draw) for k in rows]
@@ -126,8 +131,8 @@ def halves(
     time: Tensor,
     reach: Tensor,
 ) -> Tensor:
-    """The mean velocity over a reach [N], found by two strides of half of it (Frans et al. 2025, equation 4). A half shorter
-    than `SHORTEST` is a step of Euler along the velocity at its begin.
+    """The mean velocity over a reach [N], found by two strides of half of it (Frans et al. 2025,
+    equation 4). A half shorter than `SHORTEST` is a step of Euler along the velocity at its begin.
 
     velocity: of u [N, C, H, W], time [N], reach [N]; signal u at `time` [N]."""
     half = reach / 2
@@ -138,7 +143,8 @@ def halves(
 
 
 def reaches(count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """[count] reaches 1, 1/2, 1/4 .. `SHORTEST`, equally often, and for each a time: one of its multiples below 1."""
+    """[count] reaches 1, 1/2, 1/4 .. `SHORTEST`, equally often, and for each a time: one of its
+    multiples below 1."""
     parts = 2 ** torch.randint(round(-math.log2(SHORTEST)) + 1, (count,), generator=rng)
     return 1 / parts, (torch.rand(count, generator=rng) * parts).floor() / parts
 
@@ -147,7 +153,8 @@ def at_one_time(
     velocity: Callable[[Tensor, Tensor], Tensor],
     precision: Callable[[], AbstractContextManager[object]],
 ) -> Field:
-    """The velocity of [N, C, H, W] and times [N] as one of a single time for all, computed in this precision."""
+    """The velocity of [N, C, H, W] and times [N] as one of a single time for all, computed in this
+    precision."""
 
     def field(signal: Tensor, time: float) -> Tensor:
         with precision():
@@ -157,7 +164,8 @@ def at_one_time(
 
 
 def guided(asked: Field, free: Field, guidance: float) -> Field:
-    """v = v_none + g (v_condition - v_none) (Ho and Salimans 2022, equation 6, g = 1 + w); g = 1 and 0 run one of the two."""
+    """v = v_none + g (v_condition - v_none) (Ho and Salimans 2022, equation 6, g = 1 + w); g = 1
+    and 0 run one of the two."""
     if guidance == 1.0:
         return asked
     if guidance == 0.0:
@@ -171,11 +179,12 @@ def guided(asked: Field, free: Field, guidance: float) -> Field:
 
 
 def solve(field: Field, start: Tensor, evaluations: int, solver: Solver) -> Tensor:
-    """u_1 from u_0 [N, C, H, W] along du/dt = field(u, t), with exactly this many evaluations on an even grid.
+    """u_1 from u_0 [N, C, H, W] along du/dt = field(u, t), with exactly this many evaluations on an
+    even grid.
 
-    euler: order 1. heun: order 2, two evaluations a step; an odd last one is a step of Euler. adams: order 2 with one
-    evaluation a step, 3/2 v_k - 1/2 v_(k-1) (two-step Adams-Bashforth), begun by a step of Euler.
-    """
+    euler: order 1. heun: order 2, two evaluations a step; an odd last one is a step of Euler.
+    adams: order 2 with one evaluation a step, 3/2 v_k - 1/2 v_(k-1) (two-step Adams-Bashforth),
+    begun by a step of Euler."""
     count = (evaluations + 1) // 2 if solver == "heun" else evaluations
     signal, size, left, last = start, 1 / count, evaluations, None
     for k in range(count):

@@ -1,11 +1,13 @@
-"""A model in the layout of Hugging Face's transformers, opened as an encoder: the one door of that library beside pipelines.
+"""A model in the layout of Hugging Face's transformers, opened as an encoder: the one door of that
+library beside pipelines.
 
-A model is a folder, the id of a repository on the hub, or a name of NAMED. It is opened as data alone: weights are safetensors
-(pickled ones beside them are never read), code that a folder brings or asks for is refused, and nothing is downloaded unless a
-repository was named and `local_only` is off. Of a model with several towers (CLIP, SigLIP, CLAP) one is kept.
+A model is a folder, the id of a repository on the hub, or a name of NAMED. It is opened as data
+alone: weights are safetensors (pickled ones beside them are never read), code that a folder brings
+or asks for is refused, and nothing is downloaded unless a repository was named and `local_only` is
+off. Of a model with several towers (CLIP, SigLIP, CLAP) one is kept.
 
-What this can't show: what the weights were trained on, and whether they saw the rows that they are now judged on.
-"""
+What this can't show: what the weights were trained on, and whether they saw the rows that they are
+now judged on."""
 
 from __future__ import annotations
 
@@ -63,8 +65,9 @@ BROKEN = (
 
 @dataclass(frozen=True)
 class Place:
-    """Where a model is: `model` (folder, hub id or a name of NAMED), `revision` of an id, and whether to look for an id in this
-    machine's cache alone. kind: image, text or audio, whose settings stand in `encoders.KIND`."""
+    """Where a model is: `model` (folder, hub id or a name of NAMED), `revision` of an id, and
+    whether to look for an id in this machine's cache alone. kind: image, text or audio, whose
+    settings stand in `encoders.KIND`."""
 
     kind: str
     model: str
@@ -81,18 +84,21 @@ class Place:
         folder, downloaded = self._found
         if not folder.is_dir():
             raise GobelinError(
-                f"{self.where}: {self.model}: no such folder. Give the folder of a model, or its id: --set {self.where}=..."
+                f"{self.where}: {self.model}: no such folder. Give the folder of a model, or its"
+                f" id: --set {self.where}=..."
             )
         if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
             lacks = (
                 "weights (*.safetensors)" if (folder / "config.json").is_file() else "config.json"
             )
             raise GobelinError(
-                f"{self.where}: {folder}: has no {lacks}. Save it with save_pretrained, as safetensors."
+                f"{self.where}: {folder}: has no {lacks}. Save it with save_pretrained, as"
+                " safetensors."
             )
         if not downloaded and (code := next(folder.rglob("*.py"), None)):
             raise GobelinError(
-                f"{self.where}: {folder}: brings its own code ({code.name}), never run. Use a model without it."
+                f"{self.where}: {folder}: brings its own code ({code.name}), never run. Use a model"
+                " without it."
             )
         for path in sorted(folder.glob("*config*.json")):
             try:
@@ -103,7 +109,8 @@ class Place:
                 ) from error
             if isinstance(said, dict) and any(said.get(key) for key in CODE):
                 raise GobelinError(
-                    f"{self.where}: {path}: asks for remote code, never run. Use a model without it."
+                    f"{self.where}: {path}: asks for remote code, never run. Use a model"
+                    " without it."
                 )
         return folder
 
@@ -112,16 +119,18 @@ class Place:
         """The folder, and whether it is the hub's cache that holds it."""
         if not self.model:
             raise GobelinError(
-                f"{self.where}: no model was named. Give its folder or hub id: --set {self.where}=..."
+                f"{self.where}: no model was named. Give its folder or hub id: --set"
+                f" {self.where}=..."
             )
         if self.model in NAMED:
             package, what, command = NAMED[self.model]
             there = importlib.util.find_spec(package)
             if there is None or there.origin is None:
                 raise MissingExtra(f"{what} ({self.where} = {self.model})", command=command)
-            return Path(
-                there.origin
-            ).parent / "model", True  # an installed package is code in any case
+            return (
+                Path(there.origin).parent / "model",
+                True,
+            )  # an installed package is code in any case
         folder = Path(self.model).expanduser()
         if folder.is_dir() or not hub.is_id(self.model):
             return folder, False
@@ -133,13 +142,15 @@ class Place:
             if not self.local_only:
                 raise GobelinError(f"{self.where}: {error}") from error
             raise GobelinError(
-                f"{self.where}: {self.model}: no such folder here, and no such model in the hub's cache. Give a folder, or let "
-                f"it be downloaded: --set encoders.{self.kind}.local_only=false."
+                f"{self.where}: {self.model}: no such folder here, and no such model in the hub's"
+                " cache. Give a folder, or let it be downloaded: --set"
+                f" encoders.{self.kind}.local_only=false."
             ) from error
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of the names and bytes of all files that opening it can read; where they lie doesn't matter."""
+        """A hash of the names and bytes of all files that opening it can read; where they lie
+        doesn't matter."""
 
         def parts() -> Iterator[str]:
             for path in sorted(
@@ -150,15 +161,18 @@ class Place:
         return fingerprint(*parts())
 
     def check(self, weights: str, folder: Path) -> None:
-        """An error where the files aren't those of `weights`, their hash in the run folder `folder`."""
+        """An error where the files aren't those of `weights`, their hash in the run folder
+        `folder`."""
         if self.fingerprint != weights:
             raise GobelinError(
-                f"{folder}: {self.model} has changed since this was fitted. Restore its files or fit again."
+                f"{folder}: {self.model} has changed since this was fitted. Restore its files or"
+                " fit again."
             )
 
     def network(self) -> tuple[nn.Module, bool]:
-        """The model in float32 and evaluation mode, its other towers dropped, and whether its pooler has weights of its own.
-        Weights that the files lack would be made up; of any other part that is an error."""
+        """The model in float32 and evaluation mode, its other towers dropped, and whether its
+        pooler has weights of its own. Weights that the files lack would be made up; of any other
+        part that is an error."""
         library = transformers()
 
         def load() -> tuple[nn.Module, dict[str, Any]]:
@@ -194,8 +208,8 @@ class Place:
         invented = [k for k in said["missing_keys"] if ".pooler." not in f".{k}"]
         if invented or said.get("mismatched_keys"):
             raise GobelinError(
-                f"{self.where}: {self.folder}: some weights are missing from its files ({', '.join(invented[:2])}). "
-                "Copy or download it again."
+                f"{self.where}: {self.folder}: some weights are missing from its files"
+                f" ({', '.join(invented[:2])}). Copy or download it again."
             )
         return model.eval(), not said["missing_keys"]
 
@@ -217,7 +231,8 @@ def chosen(settings: Any) -> dict[str, Any]:  # noqa: ANN401 - a settings class
 
 
 class OfPlace:
-    """What fitted encoders with a model of `place` share: a fingerprint and what is saved. encoder: its name."""
+    """What fitted encoders with a model of `place` share: a fingerprint and what is saved. encoder:
+    its name."""
 
     encoder: ClassVar[str]
     settings: Any
@@ -242,8 +257,8 @@ Fitted = TypeVar("Fitted", bound=OfPlace)
 def restored(
     settings: Any, kind: Callable[[Any, Runtime], Fitted], folder: Path, runtime: Runtime
 ) -> Fitted:  # noqa: ANN401
-    """The `kind(settings, runtime)` that was saved in `folder`; the model's place is that of `settings` if they name one, and
-    its files must be those that were there."""
+    """The `kind(settings, runtime)` that was saved in `folder`; the model's place is that of
+    `settings` if they name one, and its files must be those that were there."""
     said = read_json(folder / "config.json")
     place = {k: getattr(settings, k) for k in PLACE if settings.model}
     found = kind(config.build(type(settings), said["settings"] | place), runtime)
@@ -257,7 +272,8 @@ def has_tower(model: nn.Module, kind: str) -> bool:
 
 
 def tower_output(model: nn.Module, kind: str, inputs: dict[str, Tensor]) -> Any:  # noqa: ANN401 - of any class
-    """What the model gives for these inputs; of several towers, the features of this one as a tensor [n, D]."""
+    """What the model gives for these inputs; of several towers, the features of this one as a
+    tensor [n, D]."""
     if not has_tower(model, kind):
         return model(**inputs)
     found = getattr(model, TOWERS[kind])(**inputs)

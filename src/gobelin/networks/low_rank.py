@@ -1,8 +1,8 @@
-"""Low-rank changes of a network's weights (LoRA, Hu et al. 2022, equation 3): W + B A, where B starts as 0 and W stays.
+"""Low-rank changes of a network's weights (LoRA, Hu et al. 2022, equation 3): W + B A, where B
+starts as 0 and W stays.
 
-A convolution's weight [out, in, h, w] counts as a matrix [out, in h w]. Convolutions of each channel by itself are left alone:
-their matrices have hardly more rows than a rank.
-"""
+A convolution's weight [out, in, h, w] counts as a matrix [out, in h w]. Convolutions of each
+channel by itself are left alone: their matrices have hardly more rows than a rank."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ class LowRank(nn.Module):
 
 
 def adapt(network: nn.Module, rank: int, seed: int) -> nn.ModuleList:
-    """Freeze the network and give each of its linear maps and convolutions a low-rank change; those changes."""
+    """Freeze the network and give each of its linear maps and convolutions a low-rank change; those
+    changes."""
     network.requires_grad_(False)
     changes = nn.ModuleList()
     for part in _parts(network):
@@ -40,7 +41,8 @@ def adapt(network: nn.Module, rank: int, seed: int) -> nn.ModuleList:
 
 
 def merge(network: nn.Module) -> None:
-    """Write the changes into the weights: the network has the same parameters again as before `adapt`."""
+    """Write the changes into the weights: the network has the same parameters again as before
+    `adapt`."""
     for part in _parts(network):
         if parametrize.is_parametrized(part, "weight"):
             parametrize.remove_parametrizations(part, "weight", leave_parametrized=True)

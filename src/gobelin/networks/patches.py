@@ -1,9 +1,10 @@
-"""A small convolutional network that is of use before it is trained: its filters start as the patches that are common.
+"""A small convolutional network that is of use before it is trained: its filters start as the
+patches that are common.
 
-Coates, Lee & Ng 2011: patches of equal contrast, whitened, and a dictionary of them by k-means (the gain-shape kind of Coates
-& Ng 2012, section 3). A filter answers twice, where it fits and where its negative fits, above a threshold. A second layer
-starts as 0 and so changes nothing until it is trained. It sees no shape larger than a patch but by where patches lie.
-"""
+Coates, Lee & Ng 2011: patches of equal contrast, whitened, and a dictionary of them by k-means (the
+gain-shape kind of Coates & Ng 2012, section 3). A filter answers twice, where it fits and where its
+negative fits, above a threshold. A second layer starts as 0 and so changes nothing until it is
+trained. It sees no shape larger than a patch but by where patches lie."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ THRESHOLD, HIDDEN, COARSE = (
 
 
 class PatchNetwork(nn.Module):
-    """[N, C, H, W] in -1 .. 1 -> [N, width]: mean answers in each of grid x grid cells, and the signal itself, coarsely."""
+    """[N, C, H, W] in -1 .. 1 -> [N, width]: mean answers in each of grid x grid cells, and the
+    signal itself, coarsely."""
 
     def __init__(self, channels: int, filters: int, patch: int, grid: int) -> None:
         super().__init__()
@@ -56,7 +58,8 @@ class PatchNetwork(nn.Module):
 
     @torch.no_grad()
     def learn(self, signals: Tensor, seed: int) -> None:
-        """Set the filters from [n, C, H, W]; from noise where there is no signal. A function of the signals and the seed."""
+        """Set the filters from [n, C, H, W]; from noise where there is no signal. A function of the
+        signals and the seed."""
         rng = generator(seed, "patches")
         side, (n, channels, height, width) = self.patch, signals.shape
         k = self.see.out_channels

@@ -1,7 +1,7 @@
-"""A diffusers pipeline, opened and called: prompts or classes and images in, pixels out, or its training loss.
+"""A diffusers pipeline, opened and called: prompts or classes and images in, pixels out, or its
+training loss.
 
-The libraries come in as modules: `generators.pretrained` alone imports them.
-"""
+The libraries come in as modules: `generators.pretrained` alone imports them."""
 
 from __future__ import annotations
 
@@ -54,8 +54,9 @@ BROKEN = (
 
 @dataclass(frozen=True)
 class Asked:
-    """What n images are to be made from. prompts: n strings. labels: int64 [n], -1 = none. source: uint8 [n, H, W, C].
-    mask: bool [n, H, W], True where pixels are made anew. steps: 0 = the pipeline's own."""
+    """What n images are to be made from. prompts: n strings. labels: int64 [n], -1 = none. source:
+    uint8 [n, H, W, C]. mask: bool [n, H, W], True where pixels are made anew. steps: 0 = the
+    pipeline's own."""
 
     prompts: list[str]
     labels: Tensor
@@ -68,7 +69,8 @@ class Asked:
 
 
 def opened(diffusers: ModuleType, transformers: ModuleType, folder: Path) -> Any:  # noqa: ANN401 - a pipeline of any class
-    """The pipeline in a checked folder, in float32. Weights that its files lack would be made up; that is an error."""
+    """The pipeline in a checked folder, in float32. Weights that its files lack would be made up;
+    that is an error."""
     try:
         with quiet() as said, no_bars(diffusers.utils.logging, transformers.utils.logging):
             pipe = diffusers.DiffusionPipeline.from_pretrained(
@@ -80,13 +82,15 @@ def opened(diffusers: ModuleType, transformers: ModuleType, folder: Path) -> Any
         ) from error
     if any("newly initialized" in text for text in said):
         raise GobelinError(
-            f"pretrained: {folder}: some weights are missing from its files. Copy or download it again."
+            f"pretrained: {folder}: some weights are missing from its files. Copy or download it"
+            " again."
         )
     return pipe
 
 
 def ways_of(diffusers: ModuleType, pipe: Any) -> dict[str, Any]:  # noqa: ANN401
-    """What can be asked, and the pipeline that does it: the given one, and its sisters on the same weights if it has any."""
+    """What can be asked, and the pipeline that does it: the given one, and its sisters on the same
+    weights if it has any."""
     known, parts = arguments(pipe), pipe.components
     own = "inpaint" if "mask_image" in known else "image" if "image" in known else "plain"
     ways = {own: pipe}
@@ -106,8 +110,8 @@ def ways_of(diffusers: ModuleType, pipe: Any) -> dict[str, Any]:  # noqa: ANN401
 
 
 class Pipeline:
-    """pipe: diffusers' own. ways: {plain, image, inpaint: the pipeline that does it}. network: what denoises.
-    size: H, W, C of what it makes. known: every argument that one of the ways takes."""
+    """pipe: diffusers' own. ways: {plain, image, inpaint: the pipeline that does it}. network: what
+    denoises. size: H, W, C of what it makes. known: every argument that one of the ways takes."""
 
     def __init__(self, diffusers: ModuleType, pipe: Any, device: str, side: int) -> None:  # noqa: ANN401
         self.diffusers, self.device, self.pipe = diffusers, device, pipe.to(device)
@@ -120,7 +124,8 @@ class Pipeline:
         ]
         if not networks:
             raise GobelinError(
-                f"pretrained: {type(pipe).__name__} has no network that denoises. Use another pipeline."
+                f"pretrained: {type(pipe).__name__} has no network that denoises. Use another"
+                " pipeline."
             )
         self.network: Any = networks[0]
         for part in pipe.components.values():
@@ -134,7 +139,8 @@ class Pipeline:
         way = "inpaint" if mask is not None else "image" if source is not None else "plain"
         if way not in self.ways or (mask is not None and source is None):
             raise GobelinError(
-                f"pretrained: this pipeline needs {', or '.join(NEEDS[w] for w in self.ways)}. Give it that."
+                f"pretrained: this pipeline needs {', or '.join(NEEDS[w] for w in self.ways)}. Give"
+                " it that."
             )
         pipe, (height, width, _), known = self.ways[way], self.size, arguments(self.ways[way])
         given: dict[str, Any] = {
@@ -179,11 +185,13 @@ class Pipeline:
         most = int(self.network.config.num_embeds_ada_norm)
         if guided and most != NULL:
             raise GobelinError(
-                f"pretrained: only DiT of {NULL} classes can be guided, this one has {most}. Set guidance to 1."
+                f"pretrained: only DiT of {NULL} classes can be guided, this one has {most}. Set"
+                " guidance to 1."
             )
         if int(labels.max()) >= most:
             raise GobelinError(
-                f"pretrained: the pipeline knows {most} classes, asked for class {int(labels.max())}."
+                f"pretrained: the pipeline knows {most} classes, asked for class"
+                f" {int(labels.max())}."
             )
         return torch.where(labels < 0, most, labels)
 
@@ -214,8 +222,8 @@ class Pipeline:
         kind, known = type(self.pipe).__name__, arguments(self.pipe)
         if kind not in ("StableDiffusionPipeline", "DiTPipeline") and "prompt" in known:
             raise GobelinError(
-                f"pretrained: LoRA is for Stable Diffusion 1 and 2, DiT and unconditional pipelines, found {kind}. "
-                "Set lora_rank to 0."
+                "pretrained: LoRA is for Stable Diffusion 1 and 2, DiT and unconditional"
+                f" pipelines, found {kind}. Set lora_rank to 0."
             )
         if getattr(self.pipe.scheduler.config, "prediction_type", None) not in (
             "epsilon",
@@ -223,7 +231,8 @@ class Pipeline:
             "sample",
         ):
             raise GobelinError(
-                f"pretrained: the scheduler of this {kind} doesn't say what it predicts. Set lora_rank to 0."
+                f"pretrained: the scheduler of this {kind} doesn't say what it predicts. Set"
+                " lora_rank to 0."
             )
 
     def loss(
@@ -234,7 +243,8 @@ class Pipeline:
         rng: torch.Generator,
         hidden: float = 0.0,
     ) -> Tensor:
-        """float32 [n]: the training loss on images [n, C, H, W] in -1 .. 1, a share of the prompts and classes hidden."""
+        """float32 [n]: the training loss on images [n, C, H, W] in -1 .. 1, a share of the prompts
+        and classes hidden."""
         shown = torch.rand(len(images), generator=rng) >= hidden
         told: dict[str, Tensor] = {}
         if "class_labels" in self.known:
@@ -264,6 +274,7 @@ class Pipeline:
 
     @functools.cached_property
     def schedule(self) -> Any:  # noqa: ANN401
-        """How noise was added in training; the pipeline's own scheduler may only know how to take it away."""
+        """How noise was added in training; the pipeline's own scheduler may only know how to take
+        it away."""
         with quiet():
             return self.diffusers.DDPMScheduler.from_config(self.pipe.scheduler.config)

@@ -1,4 +1,5 @@
-"""What it takes to call a pipeline of somebody else: its arguments, its noise, its talk, its size, its pixels."""
+"""What it takes to call a pipeline of somebody else: its arguments, its noise, its talk, its size,
+its pixels."""
 
 from __future__ import annotations
 
@@ -21,14 +22,17 @@ from gobelin.networks.convolution import signal_of
 TALKERS = ("diffusers", "transformers", "peft")
 
 
-def arguments(pipe: Any) -> Mapping[str, inspect.Parameter]:  # noqa: ANN401 - somebody else's object
+def arguments(
+    pipe: Any,
+) -> Mapping[str, inspect.Parameter]:  # noqa: ANN401 - somebody else's object
     """What a call of the pipeline takes."""
     return inspect.signature(pipe.__call__).parameters
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[list[str]]:
-    """What the libraries say meanwhile, collected instead of printed; their Python warnings are dropped."""
+    """What the libraries say meanwhile, collected instead of printed; their Python warnings are
+    dropped."""
     said: list[str] = []
 
     class Listener(logging.Handler):
@@ -63,10 +67,11 @@ def no_bars(*talkers: Any) -> Iterator[None]:  # noqa: ANN401 - a library's `uti
 
 @contextlib.contextmanager
 def drawn_from(scheduler: Any, seeds: list[torch.Generator]) -> Iterator[None]:  # noqa: ANN401
-    """The scheduler's steps draw the noise of image k from seeds[k], where the pipeline forgot to say so (DiT).
+    """The scheduler's steps draw the noise of image k from seeds[k], where the pipeline forgot to
+    say so (DiT).
 
-    A pipeline that samples the guided and the plain half side by side keeps the first; the second gets streams of its own.
-    """
+    A pipeline that samples the guided and the plain half side by side keeps the first; the second
+    gets streams of its own."""
     step = scheduler.step
     if "generator" not in inspect.signature(step).parameters:
         yield
@@ -100,19 +105,22 @@ def size_of(pipe: Any, network: Any, side: int) -> tuple[int, int, int]:  # noqa
     if side:
         if "height" not in arguments(pipe):
             raise GobelinError(
-                f"pretrained: this pipeline makes one size only, found size = {side}. Set size to 0."
+                f"pretrained: this pipeline makes one size only, found size = {side}. Set size"
+                " to 0."
             )
         return side, side, channels
     if sample is None:
         raise GobelinError(
-            "pretrained: this pipeline doesn't say what size it makes. Set size to a number of pixels."
+            "pretrained: this pipeline doesn't say what size it makes. Set size to a number of"
+            " pixels."
         )
     height, width = sample if isinstance(sample, list | tuple) else (sample, sample)
     return int(height * factor), int(width * factor), channels
 
 
 def fitted_signal(images: np.ndarray, size: tuple[int, int, int]) -> Tensor:
-    """uint8 [N, H, W, C] of any size, grey, RGB or RGBA (laid on white) -> float32 [N, C, *size[:2]] in -1 .. 1.
+    """uint8 [N, H, W, C] of any size, grey, RGB or RGBA (laid on white) -> float32 [N, C,
+    *size[:2]] in -1 .. 1.
 
     Images that have this size already come back to the bit (`pixels_of`)."""
     colours = images
@@ -125,7 +133,8 @@ def fitted_signal(images: np.ndarray, size: tuple[int, int, int]) -> Tensor:
         colours = np.rint(colours.mean(axis=3, keepdims=True)).astype(np.uint8)
     if colours.shape[3] != size[2]:
         raise GobelinError(
-            f"pretrained: images of {colours.shape[3]} channels, the pipeline's have {size[2]}. Convert them."
+            f"pretrained: images of {colours.shape[3]} channels, the pipeline's have {size[2]}."
+            " Convert them."
         )
     signal = signal_of(colours)
     if signal.shape[2:] == size[:2]:

@@ -1,8 +1,9 @@
-"""What a pipeline's folder must be before anything opens it: complete, safetensors only, no code of its own.
+"""What a pipeline's folder must be before anything opens it: complete, safetensors only, no code of
+its own.
 
-A pipeline in the layout of diffusers is a `model_index.json`, which names a library and a class for every component, and a
-folder a component. The checks read JSON and file names. What they can't show: that the weights are good ones, or by whom.
-"""
+A pipeline in the layout of diffusers is a `model_index.json`, which names a library and a class for
+every component, and a folder a component. The checks read JSON and file names. What they can't
+show: that the weights are good ones, or by whom."""
 
 from __future__ import annotations
 
@@ -30,35 +31,41 @@ SAFE = "Use a pipeline that was saved with safe_serialization=True."
 
 
 def checked_pipeline(folder: Path, homes: Collection[str], hub: bool = False) -> dict[str, Any]:
-    """What model_index.json of `folder` says, or a GobelinError: for a folder that isn't there, isn't a whole pipeline, holds
-    pickled weights, or asks for code. homes: the libraries that a component may come from. hub: a downloaded copy, whose files
-    that are never read (others than READ) aren't looked at."""
+    """What model_index.json of `folder` says, or a GobelinError: for a folder that isn't there,
+    isn't a whole pipeline, holds pickled weights, or asks for code. homes: the libraries that a
+    component may come from. hub: a downloaded copy, whose files that are never read (others than
+    READ) aren't looked at."""
     where = f"pretrained: {folder}"
     if not folder.is_dir():
         raise GobelinError(f"{where}: no such folder. Give the folder of a diffusers pipeline.")
     if not (folder / "model_index.json").is_file():
         raise GobelinError(
-            f"{where}: has no model_index.json, so it's no diffusers pipeline. Give the folder that has one."
+            f"{where}: has no model_index.json, so it's no diffusers pipeline. Give the folder that"
+            " has one."
         )
     index = _json(folder / "model_index.json")
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and not hub):
         if path.suffix.lower() == ".py":
             raise GobelinError(
-                f"{where}: brings its own code ({path.name}), which is never run. Use one without it."
+                f"{where}: brings its own code ({path.name}), which is never run. Use one"
+                " without it."
             )
         if path.suffix.lower() in PICKLED:
             raise GobelinError(
-                f"{where}: has pickled weights ({path.relative_to(folder)}), which can hold code. {SAFE}"
+                f"{where}: has pickled weights ({path.relative_to(folder)}), which can hold code."
+                f" {SAFE}"
             )
     if not isinstance(index.get("_class_name"), str):
         raise GobelinError(
-            f"{where}: asks for a pipeline class of its own, whose code is never run. Use one of diffusers."
+            f"{where}: asks for a pipeline class of its own, whose code is never run. Use one of"
+            " diffusers."
         )
     for path in (p for p in pipeline_files(folder) if p.suffix == ".json" and p.name not in WORDS):
         said = _json(path)
         if isinstance(said, dict) and any(said.get(key) for key in CODE):
             raise GobelinError(
-                f"{where}: {path.relative_to(folder)} asks for remote code, never run. Use one without it."
+                f"{where}: {path.relative_to(folder)} asks for remote code, never run. Use one"
+                " without it."
             )
     for name, (library, kind) in components(index).items():
         _check_component(folder, name, library, kind, homes)
@@ -85,7 +92,8 @@ def _check_component(
     where, part = f"pretrained: {folder}", folder / name
     if not name.isidentifier() or library not in homes:
         raise GobelinError(
-            f"{where}: {name!r} would import {library!r}, which is no part of diffusers. Use another pipeline."
+            f"{where}: {name!r} would import {library!r}, which is no part of diffusers. Use"
+            " another pipeline."
         )
     if not part.is_dir():
         raise GobelinError(

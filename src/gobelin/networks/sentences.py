@@ -1,8 +1,7 @@
 """Word vectors of a language model to one vector a text, as the model's folder says it.
 
-`modules.json` of sentence-transformers (Reimers & Gurevych 2019) lists a transformer, a pooling, dense layers, a scaling to
-length 1. Without that file the mean over the words is taken.
-"""
+`modules.json` of sentence-transformers (Reimers & Gurevych 2019) lists a transformer, a pooling,
+dense layers, a scaling to length 1. Without that file the mean over the words is taken."""
 
 from __future__ import annotations
 
@@ -41,7 +40,9 @@ BROAD = (
 MOST = (
     0.8,
     1.2,
-)  # tokens a letter that a model needs at most for letters that it knows: of an alphabet, of a broad script
+    # tokens a letter that a model needs at most for letters that it knows: of an alphabet, of a broad
+    # script
+)
 UNKNOWN = "letters that the model doesn't know"
 
 
@@ -66,7 +67,8 @@ class Sentences(nn.Module):
                 self.unit = True
             elif kind != "Transformer":
                 raise GobelinError(
-                    f"{place.where}: {place.folder}: asks for {kind}, which isn't known here. Use another model."
+                    f"{place.where}: {place.folder}: asks for {kind}, which isn't known here. Use"
+                    " another model."
                 )
         self.dense = nn.Sequential(*dense)
 
@@ -83,7 +85,8 @@ class Sentences(nn.Module):
 
 
 def shows_fillings(network: Any) -> bool:  # noqa: ANN401 - of any class
-    """Whether the model reads texts filled up to one length, fillings as words (SigLIP), because it was trained so."""
+    """Whether the model reads texts filled up to one length, fillings as words (SigLIP), because it
+    was trained so."""
     return str(network.config.model_type).startswith("siglip")
 
 
@@ -141,11 +144,12 @@ class Words:
         )
 
     def trouble(self, text: str, tokens: np.ndarray) -> str:
-        """What a reader must know of the text: its letters are unknown to the model, or words were cut off.
+        """What a reader must know of the text: its letters are unknown to the model, or words were
+        cut off.
 
-        Letters are unknown where a third of the tokens say so, or where most letters fall into pieces: a language that a
-        tokenizer was made for needs about 0.3 tokens a letter, one whose letters it spells out needs 1 and more.
-        """
+        Letters are unknown where a third of the tokens say so, or where most letters fall into
+        pieces: a language that a tokenizer was made for needs about 0.3 tokens a letter, one whose
+        letters it spells out needs 1 and more."""
         broad = (
             sum(c.isalpha() and unicodedata.name(c, "").startswith(BROAD) for c in text)
             if not text.isascii()
@@ -220,7 +224,8 @@ def _dense(place: Place, folder: Path) -> nn.Module:
         or not (folder / "model.safetensors").is_file()
     ):
         raise GobelinError(
-            f"{place.where}: {folder}: is no dense layer as safetensors that is known here. Use another model."
+            f"{place.where}: {folder}: is no dense layer as safetensors that is known here. Use"
+            " another model."
         )
     layer = nn.Linear(said["in_features"], said["out_features"], bool(said.get("bias", True)))
     weights = place.opened(lambda: load_file(folder / "model.safetensors"))

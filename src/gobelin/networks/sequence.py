@@ -1,9 +1,10 @@
-"""Images as sequences: a causal transformer from patch to patch, and inside a patch one number after the other.
+"""Images as sequences: a causal transformer from patch to patch, and inside a patch one number
+after the other.
 
-The order is: patches row by row, inside a patch pixels row by row, inside a pixel its channels. With x_t the t-th level,
-log p(x | condition) = sum over t of log p(x_t | x_<t, condition), exactly (PixelRNN, van den Oord et al. 2016, equation 1);
-two scales as in MEGABYTE (Yu et al. 2023, section 2). Alphabet: P patches, K numbers in a patch, L levels of a number.
-"""
+The order is: patches row by row, inside a patch pixels row by row, inside a pixel its channels.
+With x_t the t-th level, log p(x | condition) = sum over t of log p(x_t | x_<t, condition), exactly
+(PixelRNN, van den Oord et al. 2016, equation 1); two scales as in MEGABYTE (Yu et al. 2023, section
+2). Alphabet: P patches, K numbers in a patch, L levels of a number."""
 
 from __future__ import annotations
 
@@ -29,27 +30,31 @@ def quantise(images: np.ndarray, levels: int) -> Tensor:
 
 
 def dequantise(level: Tensor, levels: int) -> np.ndarray:
-    """The way back, uint8: level 0 is 0, level L - 1 is 255; wrong by at most half a step, 255 / (2 (L - 1)), rounded up."""
+    """The way back, uint8: level 0 is 0, level L - 1 is 255; wrong by at most half a step, 255 / (2
+    (L - 1)), rounded up."""
     return np.rint(level.cpu().numpy() * (255 / (levels - 1))).astype(np.uint8)
 
 
 def cell_bits(images: np.ndarray, levels: int) -> np.ndarray:
-    """float64 [N]: mean log2 of how many of the 256 values share a pixel's level: what the bits of the quantised image
-    leave out, if values are spread uniformly inside a level (uniform dequantisation, Theis et al. 2016, section 3.1)."""
+    """float64 [N]: mean log2 of how many of the 256 values share a pixel's level: what the bits of
+    the quantised image leave out, if values are spread uniformly inside a level (uniform
+    dequantisation, Theis et al. 2016, section 3.1)."""
     sizes = torch.bincount(quantise(np.arange(256), levels), minlength=levels).double().log2()
     return sizes[quantise(images, levels)].flatten(1).mean(1).numpy()
 
 
 @dataclass(frozen=True)
 class Patches:
-    """How an image [H, W, C] is cut into P patches of side `side`, K = side^2 C; the last ones are padded."""
+    """How an image [H, W, C] is cut into P patches of side `side`, K = side^2 C; the last ones are
+    padded."""
 
     size: tuple[int, int, int]
     side: int
 
     @staticmethod
     def fitting(size: tuple[int, int, int]) -> Patches:
-        """The smallest power of two for which there are at most 16 side^2 patches: both sequences grow alike."""
+        """The smallest power of two for which there are at most 16 side^2 patches: both sequences
+        grow alike."""
         side = 1
         while Patches(size, side).count > 16 * side**2:
             side *= 2
@@ -90,8 +95,9 @@ class Patches:
 
 
 class Block(nn.Module):
-    """Causal attention and a network for each patch, both residual (Vaswani et al. 2017), their inputs normalised, then
-    scaled and shifted by the condition (adaLN, Peebles and Xie 2023, section 3.2)."""
+    """Causal attention and a network for each patch, both residual (Vaswani et al. 2017), their
+    inputs normalised, then scaled and shifted by the condition (adaLN, Peebles and Xie 2023,
+    section 3.2)."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -115,8 +121,9 @@ class Block(nn.Module):
         cache: Tensor | None = None,
         place: int = 0,
     ) -> Tensor:
-        """x [N, P, width], keep [N, 1, width] multiplies what is added. With a cache [2, N, heads, P, width / heads] of
-        keys and values, x [N, 1, width] is the patch at `place`, which sees the cache up to itself."""
+        """x [N, P, width], keep [N, 1, width] multiplies what is added. With a cache [2, N, heads,
+        P, width / heads] of keys and values, x [N, 1, width] is the patch at `place`, which sees
+        the cache up to itself."""
         normal = self.norms[0](x) * (1 + styles[0]) + styles[1]
         query, key, value = (
             self.look(normal).unflatten(2, (3 * self.heads, -1)).transpose(1, 2).chunk(3, dim=1)
@@ -131,8 +138,9 @@ class Block(nn.Module):
 
 
 class PatchHead(nn.Module):
-    """p(x_k | x_<k, context) for the K numbers of a patch: NADE (Larochelle and Murray 2011, equations 2 and 3) with
-    softmax outputs and a context, a_k = A context + sum over j < k of E_j(x_j), then two layers that all k share."""
+    """p(x_k | x_<k, context) for the K numbers of a patch: NADE (Larochelle and Murray 2011,
+    equations 2 and 3) with softmax outputs and a context, a_k = A context + sum over j < k of
+    E_j(x_j), then two layers that all k share."""
 
     def __init__(self, context: int, tokens: int, levels: int, hidden: int) -> None:
         super().__init__()
@@ -160,7 +168,8 @@ class PatchHead(nn.Module):
         return self.out(x + functional.relu(self.inner(x))) + self.bias[k]
 
     def forward(self, context: Tensor, level: Tensor, real: Tensor) -> Tensor:
-        """log p(x_k | x_<k, context) [M, K], 0 where padded: context [M, width], level and real [M, K]."""
+        """log p(x_k | x_<k, context) [M, K], 0 where padded: context [M, width], level and real [M,
+        K]."""
         at = level + torch.arange(level.shape[1], device=level.device) * self.table.shape[1]
         added = functional.embedding(at, self.effect().flatten(0, 1)) * real[..., None]
         state = self.start(context)[:, None] + torch.matmul(self.before, added)
@@ -175,8 +184,9 @@ class PatchHead(nn.Module):
 
 
 class PatchSequence(nn.Module):
-    """p(image | condition) over all images of L levels. The token of patch i is made of what lies around it, which is
-    the patches to the left, above left, above and above right; attention adds all patches before those."""
+    """p(image | condition) over all images of L levels. The token of patch i is made of what lies
+    around it, which is the patches to the left, above left, above and above right; attention adds
+    all patches before those."""
 
     def __init__(
         self,
@@ -200,7 +210,8 @@ class PatchSequence(nn.Module):
 
     @torch.no_grad()
     def start_from(self, level: Tensor) -> None:
-        """Begin with the shares of the levels [N, P, K] at each place of a patch, one pseudo-count each."""
+        """Begin with the shares of the levels [N, P, K] at each place of a patch, one pseudo-count
+        each."""
         for k in range(level.shape[2]):
             counts = torch.bincount(
                 level[:, self.real[:, k].to(level.device), k].flatten(), minlength=self.levels
@@ -212,8 +223,8 @@ class PatchSequence(nn.Module):
         return level.to(self.place.dtype) * (2 / (self.levels - 1)) - 1
 
     def contexts(self, level: Tensor, parts: Parts, dropout: float = 0.0) -> Tensor:
-        """[N, P, width], that of patch i a function of patches before i alone. dropout: the same for all patches of an
-        image (Gal and Ghahramani 2016, section 4)."""
+        """[N, P, width], that of patch i a function of patches before i alone. dropout: the same
+        for all patches of an image (Gal and Ghahramani 2016, section 4)."""
         rows, columns = self.patches.grid
         values = (self.values(level) * self.real).unflatten(1, (rows, columns))
         board = functional.pad(values, (0, 0, 1, 1, 1, 0))
@@ -236,7 +247,8 @@ class PatchSequence(nn.Module):
         return -self.head(context, target, real).sum() / real.sum() / math.log(2)
 
     def forward(self, level: Tensor, parts: Parts) -> Tensor:
-        """log p(x_t | x_<t, condition) of every number of level [N, P, K], in nats; 0 where padded."""
+        """log p(x_t | x_<t, condition) of every number of level [N, P, K], in nats; 0 where
+        padded."""
         context, target = self.contexts(level, parts).flatten(0, 1), level.flatten(0, 1)
         real, most = self.real.repeat(len(level), 1), max(1, MOST_TOKENS // self.patches.tokens)
         pieces = zip(context.split(most), target.split(most), real.split(most), strict=True)
@@ -244,9 +256,10 @@ class PatchSequence(nn.Module):
 
     @torch.no_grad()
     def draw(self, uniform: Tensor, parts: Parts, guidance: float) -> tuple[Tensor, Tensor]:
-        """Levels [N, P, K] by inverse distribution functions from uniform numbers [N, H W C] in order, and the sum [N] of
-        their log-probabilities. guidance g: log p ~ log p_none + g (log p_condition - log p_none), normalised again for
-        every number (Ho and Salimans 2022, equation 6, for logits)."""
+        """Levels [N, P, K] by inverse distribution functions from uniform numbers [N, H W C] in
+        order, and the sum [N] of their log-probabilities. guidance g: log p ~ log p_none + g (log
+        p_condition - log p_none), normalised again for every number (Ho and Salimans 2022, equation
+        6, for logits)."""
         pair, asked = guidance != 1.0, self.embedding(parts)
         asked = torch.cat([asked, self.embedding(parts.nothing())]) if pair else asked
         (rows, columns), (n, width), numbers = (
@@ -282,8 +295,8 @@ class PatchSequence(nn.Module):
         guidance: float,
         effect: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """The levels [N, K] of one patch and the sum [N] of their log-probabilities; context [N, width], with guidance
-        [2 N, width], the second half that of the empty condition."""
+        """The levels [N, K] of one patch and the sum [N] of their log-probabilities; context [N,
+        width], with guidance [2 N, width], the second half that of the empty condition."""
         pair, state = guidance != 1.0, self.head.start(context)
         n = len(state) // (1 + pair)
         level, total = (

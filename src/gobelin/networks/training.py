@@ -1,12 +1,13 @@
 """The one training loop: a task says what a step is, the loop owns everything around it.
 
-The loop owns the count of steps, the average of the weights, gradient clipping, the way back from a nan, checkpoints
-and progress. A run that was killed at any moment and is started again ends with the same bits as one that never
-stopped: the randomness of step t is a function of (seed, t), the batch of step t is a function of t, and what is
-written to disk is always the state at a fixed step, never at a moment of the clock.
+The loop owns the count of steps, the average of the weights, gradient clipping, the way back from a
+nan, checkpoints and progress. A run that was killed at any moment and is started again ends with
+the same bits as one that never stopped: the randomness of step t is a function of (seed, t), the
+batch of step t is a function of t, and what is written to disk is always the state at a fixed step,
+never at a moment of the clock.
 
-What it does not cover: two machines, or two counts of threads, round differently and give different last bits.
-"""
+What it does not cover: two machines, or two counts of threads, round differently and give different
+last bits."""
 
 from __future__ import annotations
 
@@ -43,10 +44,11 @@ MEASURED_SECONDS, WARM_STEPS = (
 
 
 class Task(Protocol[Batch_contra]):
-    """What is trained. `step` runs forward, backward and its optimisers' steps, and returns losses to be recorded.
+    """What is trained. `step` runs forward, backward and its optimisers' steps, and returns losses
+    to be recorded.
 
-    All state that must survive a restart lies in `modules` and `optimisers`; all randomness comes from `rng`.
-    """
+    All state that must survive a restart lies in `modules` and `optimisers`; all randomness comes
+    from `rng`."""
 
     modules: Mapping[str, nn.Module]
     optimisers: Mapping[str, torch.optim.Optimizer]
@@ -58,13 +60,13 @@ class Task(Protocol[Batch_contra]):
 class Settings:
     """How long and how carefully.
 
-    steps: count of steps. seed: of the run; step t draws from (seed, t).
-    averaged: names of the modules whose weights are averaged; half_life: of that average, in steps; ramp: the half-life
-    is never longer than this share of the steps so far (StyleGAN2-ADA, Karras et al. 2020, `ema_rampup`).
-    clip: largest norm of an optimiser's gradient, 0 = not clipped.
-    warmup: steps in which the learning rate rises from 0; cooldown: last share of the steps, in which it falls to 0.
-    snapshot: steps between two states to come back to after a nan. seconds: least time between two checkpoints on disk.
-    """
+    steps: count of steps. seed: of the run; step t draws from (seed, t). averaged: names of the
+    modules whose weights are averaged; half_life: of that average, in steps; ramp: the half-life is
+    never longer than this share of the steps so far (StyleGAN2-ADA, Karras et al. 2020,
+    `ema_rampup`). clip: largest norm of an optimiser's gradient, 0 = not clipped. warmup: steps in
+    which the learning rate rises from 0; cooldown: last share of the steps, in which it falls to 0.
+    snapshot: steps between two states to come back to after a nan. seconds: least time between two
+    checkpoints on disk."""
 
     steps: int
     seed: int = 0
@@ -80,9 +82,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run leaves. averages: {module: state dict of averaged weights}, of the best look where it was watched, else of the
-    end. kept: the step that they are of. history: one line a snapshot, a look and a rollback; its `step` is the count of
-    finished steps, every loss the mean since the line before, `held_out` the score of a look. notes: of the watch."""
+    """What a run leaves. averages: {module: state dict of averaged weights}, of the best look where
+    it was watched, else of the end. kept: the step that they are of. history: one line a snapshot,
+    a look and a rollback; its `step` is the count of finished steps, every loss the mean since the
+    line before, `held_out` the score of a look. notes: of the watch."""
 
     steps: int
     averages: dict[str, State]
@@ -101,11 +104,12 @@ def run(
     what: str = "train",
     watch: Watch | None = None,
 ) -> Outcome:
-    """Train `task` in place for `settings.steps` steps, from the checkpoint in `folder` if there is one.
+    """Train `task` in place for `settings.steps` steps, from the checkpoint in `folder` if there is
+    one.
 
-    batches: the batch of step t, a pure function of t. identity: of data and settings; a checkpoint of another identity
-    is not used. watch: looks at the averaged weights; it chooses those that are returned, and can end the run early.
-    """
+    batches: the batch of step t, a pure function of t. identity: of data and settings; a checkpoint
+    of another identity is not used. watch: looks at the averaged weights; it chooses those that are
+    returned, and can end the run early."""
     shapes = {
         n: [[k, list(v.shape)] for k, v in m.state_dict().items()] for n, m in task.modules.items()
     }
@@ -137,8 +141,8 @@ def steps_in(
 ) -> int:
     """The count of steps that `minutes` buy here, at least 1. `task` is spent by it.
 
-    From the fastest quarter of a few seconds of steps: on a busy machine slow steps measure the neighbours.
-    """
+    From the fastest quarter of a few seconds of steps: on a busy machine slow steps measure the
+    neighbours."""
     stamps: list[float] = []
 
     def stop_when_known(what: str, done: int, total: int) -> None:
@@ -158,7 +162,8 @@ def steps_in(
 
 
 def steps_in_phases(begin: float, steps_an_hour: Callable[[float], int], minutes: float) -> int:
-    """The same where a step costs something else once the share `begin` of the training is done. steps_an_hour: of a share."""
+    """The same where a step costs something else once the share `begin` of the training is done.
+    steps_an_hour: of a share."""
     hours = begin / steps_an_hour(0.0) + (1 - begin) / steps_an_hour(1.0)
     return max(1, int(minutes / 60 / hours))
 
@@ -179,8 +184,9 @@ def shuffled(
 ) -> Tensor:
     """The rows of step t, int64 [batch]: its part of an endless row of permutations, one an epoch.
 
-    weights: from 0 up, [rows]; None counts every row once. In an epoch a row stands w / mean(w) times, rounded up or down by
-    systematic sampling (Madow & Madow 1944), so that weights which are all the same change nothing."""
+    weights: from 0 up, [rows]; None counts every row once. In an epoch a row stands w / mean(w)
+    times, rounded up or down by systematic sampling (Madow & Madow 1944), so that weights which are
+    all the same change nothing."""
     parts: list[Tensor] = []
     start, left = step * batch, batch
     while left:
@@ -198,7 +204,8 @@ def shuffled(
 
 
 def _systematic(weights: np.ndarray, start: float) -> Tensor:
-    """int64 [rows]: row k as often as a number of start, start + 1, start + 2 ... falls in its stretch, w_k / mean(w) long."""
+    """int64 [rows]: row k as often as a number of start, start + 1, start + 2 ... falls in its
+    stretch, w_k / mean(w) long."""
     ends = np.cumsum(weights, dtype=np.float64)
     places = np.searchsorted(
         ends * (len(ends) / ends[-1]), np.arange(len(ends)) + start, side="right"
@@ -271,9 +278,11 @@ class _Loop:
         rest = 1.0 - 0.5 ** (1.0 / half_life) if half_life > 0 else 1.0
         for name, average in self.averages.items():
             for key, value in self.task.modules[name].state_dict().items():
-                average[key].lerp_(value, rest) if value.is_floating_point() else average[
-                    key
-                ].copy_(value)
+                (
+                    average[key].lerp_(value, rest)
+                    if value.is_floating_point()
+                    else average[key].copy_(value)
+                )
 
     def keep(self) -> None:
         """Take the present state as the one to come back to, if every weight is finite."""
@@ -298,8 +307,8 @@ class _Loop:
         failed = self.done
         if self.halvings == MOST_HALVINGS:
             raise GobelinError(
-                f"train: not finite at step {failed} after {MOST_HALVINGS} halvings of the learning rate. "
-                "Lower the learning rate or check the data for nan."
+                f"train: not finite at step {failed} after {MOST_HALVINGS} halvings of the learning"
+                " rate. Lower the learning rate or check the data for nan."
             )
         event = {
             "step": failed,
@@ -338,7 +347,8 @@ class _Loop:
             self.watch.restore(state["watch"])
 
     def due(self) -> bool:
-        """Whether the good state is newer than the disk, and long enough after it, or the last one."""
+        """Whether the good state is newer than the disk, and long enough after it, or the last
+        one."""
         late = time.monotonic() - self.written >= self.settings.seconds or self.over()
         return self.good["done"] > self.on_disk and late
 
@@ -364,7 +374,8 @@ class _Loop:
 
 
 def _flatten(tree: Any, path: str, tensors: dict[str, Tensor]) -> Any:  # noqa: ANN401 - JSON is any
-    """The tree as JSON: every tensor moved to `tensors` under its path, with its strides; integer keys marked."""
+    """The tree as JSON: every tensor moved to `tensors` under its path, with its strides; integer
+    keys marked."""
     if isinstance(tree, Tensor):
         tensors[path] = tree.detach().cpu().contiguous()
         return {"tensor": path, "stride": tree.stride()}

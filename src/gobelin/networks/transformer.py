@@ -1,7 +1,8 @@
-"""A transformer on the patches of an image, steered by a time and a condition (DiT, Peebles and Xie 2023, section 3.2).
+"""A transformer on the patches of an image, steered by a time and a condition (DiT, Peebles and Xie
+2023, section 3.2).
 
-Nearly all its work is matrix products over tokens, which processors with bfloat16 do ten times faster than float32.
-"""
+Nearly all its work is matrix products over tokens, which processors with bfloat16 do ten times
+faster than float32."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ def padded(signal: Tensor, patch: int) -> Tensor:
 
 
 def waves(rows: int, columns: int, width: int) -> Tensor:
-    """[rows * columns, width]: sines and cosines of a patch's row and column (Vaswani et al. 2017, section 3.5)."""
+    """[rows * columns, width]: sines and cosines of a patch's row and column (Vaswani et al. 2017,
+    section 3.5)."""
     count = -(-width // 4)
     frequency = torch.logspace(0, -2, count) * math.pi / 2
     row = (torch.arange(rows)[:, None] * frequency).repeat_interleave(columns, 0)
@@ -53,7 +55,8 @@ def told(time: Tensor) -> Tensor:
 def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """softmax(q k' / sqrt(d)) v, [N, heads, T, d] (Vaswani et al. 2017, equation 1).
 
-    On a processor written out: for 49 tokens six times faster, there and back, than torch's fused one (measured, bfloat16)."""
+    On a processor written out: for 49 tokens six times faster, there and back, than torch's fused
+    one (measured, bfloat16)."""
     if query.device.type != "cpu":
         return functional.scaled_dot_product_attention(query, key, value)
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)
@@ -61,8 +64,9 @@ def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 class Block(nn.Module):
-    """What the neighbours hold, attention, then a two-layer network on each token; the last two are scaled, shifted and
-    gated by the style (adaLN-Zero). The neighbours are a convolution of each channel by itself, 3 x 3 patches."""
+    """What the neighbours hold, attention, then a two-layer network on each token; the last two are
+    scaled, shifted and gated by the style (adaLN-Zero). The neighbours are a convolution of each
+    channel by itself, 3 x 3 patches."""
 
     def __init__(self, rows: int, columns: int, width: int, heads: int) -> None:
         super().__init__()
@@ -93,7 +97,8 @@ class Block(nn.Module):
 
 
 class PatchTransformer(nn.Module):
-    """F(signal, time, condition, reach): [N, C, H, W] -> [N, C, H, W]; H and W are whole patches. It starts as 0."""
+    """F(signal, time, condition, reach): [N, C, H, W] -> [N, C, H, W]; H and W are whole patches.
+    It starts as 0."""
 
     def __init__(
         self, size: tuple[int, int, int], patch: int, width: int, depth: int, heads: int

@@ -1,10 +1,11 @@
-"""A convolutional U-Net that sees a signal and whatever lies beside it, steered by a time and a condition.
+"""A convolutional U-Net that sees a signal and whatever lies beside it, steered by a time and a
+condition.
 
-Down and up with bridges between equal sizes (Ronneberger et al. 2015), residual blocks whose normalised values are scaled and
-shifted by the style (Dhariwal and Nichol 2021, section 3, adaptive group normalisation), attention on the coarsest cells.
-Groups are normalised within one image, so an image doesn't depend on its batch. Large images are cut into small squares first,
-whose pixels become channels: 3 x 3 convolutions at full size are what costs.
-"""
+Down and up with bridges between equal sizes (Ronneberger et al. 2015), residual blocks whose
+normalised values are scaled and shifted by the style (Dhariwal and Nichol 2021, section 3, adaptive
+group normalisation), attention on the coarsest cells. Groups are normalised within one image, so an
+image doesn't depend on its batch. Large images are cut into small squares first, whose pixels
+become channels: 3 x 3 convolutions at full size are what costs."""
 
 from __future__ import annotations
 
@@ -25,8 +26,8 @@ GROUPS, WIDEST, COARSEST = (
 
 
 def square_for(height: int, width: int) -> int:
-    """Side of the squares that become channels: 1 up to 24 pixels, 2 up to 64, else 4. At 32 pixels squares of 2 with twice the
-    width learn twice as many steps in the same time (measured)."""
+    """Side of the squares that become channels: 1 up to 24 pixels, 2 up to 64, else 4. At 32 pixels
+    squares of 2 with twice the width learn twice as many steps in the same time (measured)."""
     longest = max(height, width)
     return 1 if longest <= 24 else 2 if longest <= 64 else 4
 
@@ -41,7 +42,8 @@ def groups_of(channels: int) -> nn.GroupNorm:
 
 
 class Residual(nn.Module):
-    """x + conv(silu(style of norm of conv(silu(norm x)))), [N, A, h, w] -> [N, B, h, w]; style [N, K]."""
+    """x + conv(silu(style of norm of conv(silu(norm x)))), [N, A, h, w] -> [N, B, h, w]; style [N,
+    K]."""
 
     def __init__(self, inside: int, outside: int, style: int) -> None:
         super().__init__()
@@ -86,8 +88,8 @@ class Glance(nn.Module):
 class Unet(nn.Module):
     """F(signal, time, condition, beside): [N, C, H, W] -> [N, C, H, W]. It starts as 0.
 
-    H and W are multiples of `square` 2^halvings. beside: [N, B, H, W], anything else that the network is to see.
-    """
+    H and W are multiples of `square` 2^halvings. beside: [N, B, H, W], anything else that the
+    network is to see."""
 
     def __init__(
         self,
@@ -99,8 +101,8 @@ class Unet(nn.Module):
         depth: int,
         style: int,
     ) -> None:
-        """width: channels at full size, doubled at every halving, at most four times. depth: residual blocks a level, there
-        and back. style: length of what steers."""
+        """width: channels at full size, doubled at every halving, at most four times. depth:
+        residual blocks a level, there and back. style: length of what steers."""
         super().__init__()
         self.square = square
         sides = [width * min(2**k, WIDEST) for k in range(halvings + 1)]
@@ -154,8 +156,8 @@ class Unet(nn.Module):
 
 
 def rectangles(count: int, height: int, width: int, share: float, rng: torch.Generator) -> Tensor:
-    """Which pixels are known, [count, 1, height, width], 1 or 0: in a share of the images those on one side of a random
-    rectangle, the outer or the inner, in the others none."""
+    """Which pixels are known, [count, 1, height, width], 1 or 0: in a share of the images those on
+    one side of a random rectangle, the outer or the inner, in the others none."""
     corners, draws = (
         torch.rand(count, 2, 2, generator=rng).sort(dim=2).values,
         torch.rand(count, 2, generator=rng),

@@ -1,11 +1,12 @@
-"""Watching a training: at fixed steps a held-out score of the averaged weights and a grid of samples; the best ones are kept.
+"""Watching a training: at fixed steps a held-out score of the averaged weights and a grid of
+samples; the best ones are kept.
 
-The steps of the looks are a function of the count of steps and of what a look costs in steps, never of the clock, so a run that
-was killed and goes on looks at the same steps and ends with the same bits.
+The steps of the looks are a function of the count of steps and of what a look costs in steps, never
+of the clock, so a run that was killed and goes on looks at the same steps and ends with the same
+bits.
 
-What it cannot show: scores of two generators don't compare unless they are of one kind; a score of a few hundred validation
-rows is noisy, and the best of twelve is a little too good.
-"""
+What it cannot show: scores of two generators don't compare unless they are of one kind; a score of
+a few hundred validation rows is noisy, and the best of twelve is a little too good."""
 
 from __future__ import annotations
 
@@ -34,10 +35,11 @@ PATIENCE = 4  # looks without a better score after which training stops
 
 
 class Watch:
-    """score: of the weights that the modules hold, lower is better. paint: uint8 [n, H, W, C] of them. Both are asked while the
-    modules hold the averaged weights and are in evaluation mode. steps: after which to look, and whether to paint then. folder:
-    for the grids; None where nothing is painted. decides: whether the score chooses the weights and the end; otherwise it is
-    only written down."""
+    """score: of the weights that the modules hold, lower is better. paint: uint8 [n, H, W, C] of
+    them. Both are asked while the modules hold the averaged weights and are in evaluation mode.
+    steps: after which to look, and whether to paint then. folder: for the grids; None where nothing
+    is painted. decides: whether the score chooses the weights and the end; otherwise it is only
+    written down."""
 
     def __init__(
         self,
@@ -88,7 +90,8 @@ class Watch:
         modules: Mapping[str, nn.Module],
         averages: Mapping[str, Mapping[str, Tensor]],
     ) -> list[dict[str, Any]]:
-        """The line of history of a look after `step` steps, if there is one. The modules are left as they were."""
+        """The line of history of a look after `step` steps, if there is one. The modules are left
+        as they were."""
         if step not in self.steps:
             return []
         kept = {
@@ -120,7 +123,8 @@ class Watch:
         return [{"step": step, "held_out": score if math.isfinite(score) else None}]
 
     def notes(self, done: int, total: int) -> tuple[str, ...]:
-        """What a reader must know: that training stopped early, that the weights aren't the last."""
+        """What a reader must know: that training stopped early, that the weights aren't the
+        last."""
         if not self.best:
             return ()
         best = (
@@ -128,14 +132,18 @@ class Watch:
         )
         if done < total:
             return (
-                f"{self.name}: stopped after step {done} of {total}: {self.idle} looks without a better score. {best}",
+                (
+                    f"{self.name}: stopped after step {done} of {total}: {self.idle} looks without"
+                    f" a better score. {best}"
+                ),
             )
         return (f"{self.name}: {best}",) if self.best["step"] < done else ()
 
 
 def looks(steps: int, score: float, paint: float) -> dict[int, bool]:
-    """After which steps to look, and whether to paint then: evenly spread, the last step among them; as many as SHARE of the
-    training buys, each of scores and of grids, 12 at most. The last look paints whatever it costs."""
+    """After which steps to look, and whether to paint then: evenly spread, the last step among
+    them; as many as SHARE of the training buys, each of scores and of grids, 12 at most. The last
+    look paints whatever it costs."""
     count = min(LOOKS, steps, int(SHARE * steps / score))
     if not count:
         return {}
@@ -161,8 +169,8 @@ def grid(images: np.ndarray) -> np.ndarray:
 
 
 def cells(images: np.ndarray) -> np.ndarray:
-    """uint8 [n, H, W, C] -> float64 [n, D]: mean and deviation of each of 8 x 8 cells and each channel, from 0 to 1. The means
-    say where what colour is, the deviations how sharp it is."""
+    """uint8 [n, H, W, C] -> float64 [n, D]: mean and deviation of each of 8 x 8 cells and each
+    channel, from 0 to 1. The means say where what colour is, the deviations how sharp it is."""
     n, height, width, channels = images.shape
     rows, columns = (np.arange(CELLS + 1) * side // CELLS for side in (height, width))
     parts = []
@@ -174,8 +182,9 @@ def cells(images: np.ndarray) -> np.ndarray:
 
 
 def energy(real: np.ndarray, made: np.ndarray) -> float:
-    """2 E|x - y| - E|x - x'| - E|y - y'| of rows [n, D] and [m, D], at least two each: 0 in expectation if and only if both
-    come from one distribution (Székely and Rizzo 2013, equation 5; unbiased, so it can be a little below 0)."""
+    """2 E|x - y| - E|x - x'| - E|y - y'| of rows [n, D] and [m, D], at least two each: 0 in
+    expectation if and only if both come from one distribution (Székely and Rizzo 2013, equation 5;
+    unbiased, so it can be a little below 0)."""
 
     def apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         squares = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T

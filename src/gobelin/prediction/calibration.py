@@ -1,23 +1,28 @@
-"""Scores into honest probabilities, prediction sets and intervals, all of it learned from cross-fitted training rows.
+"""Scores into honest probabilities, prediction sets and intervals, all of it learned from
+cross-fitted training rows.
 
-For each count m of fields that are there, 0 to F, apart: a temperature (Guo et al. 2017), or of labels a slope and a shift each
-(Platt 1999); and a conformal bound (Vovk et al. 2005, ch. 4.5, Mondrian by m): the k-th smallest of n nonconformities with
-k = ceil((n + 1) level). A nonconformity is 1 - p of the true class ('lac', Sadinle et al. 2019: the smallest sets), or the
-probabilities down to it added up ('aps', Romano et al. 2020, sec. 2 without the random part, so sets are larger); or
+For each count m of fields that are there, 0 to F, apart: a temperature (Guo et al. 2017), or of
+labels a slope and a shift each (Platt 1999); and a conformal bound (Vovk et al. 2005, ch. 4.5,
+Mondrian by m): the k-th smallest of n nonconformities with k = ceil((n + 1) level). A nonconformity
+is 1 - p of the true class ('lac', Sadinle et al. 2019: the smallest sets), or the probabilities
+down to it added up ('aps', Romano et al. 2020, sec. 2 without the random part, so sets are larger);
+or
 |residual|, over its local scale if asked for (Lei et al. 2018, sec. 5.2). A set may be empty: no class is likely enough. Rows
-count as often as they are there, whatever `balance` says, so the level holds for rows as common as those of training; with
-`by_class`, in every class, so however common each is.
+count as often as they are there, whatever `balance` says, so the level holds for rows as common as
+those of training; with `by_class`, in every class, so however common each is.
 
-Why by count: on four planted classes, with 300 complete training rows and rows shown one field of three, sets by one bound
-covered 46 % (concat), 68 % (voting) and 81 % (attention) where 90 % was promised; by count 92 %, 90 % and 94 %. Confidence was
-off by 11, 18 and 4 points with one temperature, by 3, 3 and 6 by count. All subsets of so many fields share a bound, so
-a field that tells less than the others is covered less than they are.
+Why by count: on four planted classes, with 300 complete training rows and rows shown one field of
+three, sets by one bound covered 46 % (concat), 68 % (voting) and 81 % (attention) where 90 % was
+promised; by count 92 %, 90 % and 94 %. Confidence was off by 11, 18 and 4 points with one
+temperature, by 3, 3 and 6 by count. All subsets of so many fields share a bound, so a field that
+tells less than the others is covered less than they are.
 
-What this cannot show: the level where fields are missing in another way than in training, or the rows are of another kind. With
-under `ENOUGH` training rows that have exactly m fields, fields of others are hidden at random, as if any were equally likely to
-be missing. And a bound comes from predictors of a part of the rows each, the answer from one of all rows: the level is theirs,
-for exchangeable rows; that of the whole is seen in `evaluate` (Barber et al. 2021 on the jackknife and CV).
-"""
+What this cannot show: the level where fields are missing in another way than in training, or the
+rows are of another kind. With under `ENOUGH` training rows that have exactly m fields, fields of
+others are hidden at random, as if any were equally likely to be missing. And a bound comes from
+predictors of a part of the rows each, the answer from one of all rows: the level is theirs, for
+exchangeable rows; that of the whole is seen in `evaluate` (Barber et al. 2021 on the jackknife and
+CV)."""
 
 from __future__ import annotations
 
@@ -39,8 +44,8 @@ Shown = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be learned. kind: of the target. level: of sets and intervals. sets, by_class, local, threshold: as in
-    `predict.Predict`."""
+    """What is to be learned. kind: of the target. level: of sets and intervals. sets, by_class,
+    local, threshold: as in `predict.Predict`."""
 
     kind: str
     level: float
@@ -52,9 +57,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Calibration:
-    """By the count of fields that are there, each of length F + 1. temperature. slope, shift: of labels, C numbers each. bound:
-    of sets, C numbers each; 1 lets every class in. residual: half widths, of the local scale if there is one. scale: points
-    (value, scale) of a curve. threshold: of labels, C numbers."""
+    """By the count of fields that are there, each of length F + 1. temperature. slope, shift: of
+    labels, C numbers each. bound: of sets, C numbers each; 1 lets every class in. residual: half
+    widths, of the local scale if there is one. scale: points (value, scale) of a curve. threshold:
+    of labels, C numbers."""
 
     kind: str
     sets: Literal["lac", "aps"] = "lac"
@@ -81,7 +87,8 @@ class Calibration:
         return np.array(self.residual)[counts] * self.local_scale(values)
 
     def local_scale(self, values: np.ndarray) -> np.ndarray:
-        """float64 [N]: how large residuals are near a predicted value; 1 where no local scale was asked for."""
+        """float64 [N]: how large residuals are near a predicted value; 1 where no local scale was
+        asked for."""
         if not self.scale:
             return np.ones(len(values))
         where, size = np.array(self.scale).T
@@ -111,9 +118,9 @@ def calibrate(
 ) -> Calibration:
     """Learned from n rows, each scored by a predictor that has not seen it.
 
-    scores: [n, C] or [n, 1]. answers: int [n], float [n] or, of labels, int [n, C]. share: [n], how much each row counts in the
-    probabilities. present: bool [n, F]. shown(places, present): the scores of these rows when these fields alone are there.
-    """
+    scores: [n, C] or [n, 1]. answers: int [n], float [n] or, of labels, int [n, C]. share: [n], how
+    much each row counts in the probabilities. present: bool [n, F]. shown(places, present): the
+    scores of these rows when these fields alone are there."""
     counts, fields = present.sum(1), present.shape[1]
     scale = (
         _scale(scores[:, 0], np.abs(scores[:, 0] - answers))
@@ -158,7 +165,8 @@ def nonconformity(probabilities: np.ndarray, sets: str) -> np.ndarray:
 
 
 def quantile(values: np.ndarray, level: float, most: float) -> float:
-    """The k-th smallest of n values, k = ceil((n + 1) level); `most` where k > n: then n rows can't promise the level."""
+    """The k-th smallest of n values, k = ceil((n + 1) level); `most` where k > n: then n rows can't
+    promise the level."""
     place = int(np.ceil((len(values) + 1) * level - 1e-9))
     return most if place > len(values) else float(np.sort(values)[place - 1])
 
@@ -192,8 +200,9 @@ def _of_count(
 
 
 def temperature(scores: np.ndarray, label: np.ndarray, share: np.ndarray) -> float:
-    """The one with the smallest weighted log loss against targets that keep one imaginary row of every other class (Platt 1999,
-    sec. 2.2): so perfectly separated rows don't make it certain of everything."""
+    """The one with the smallest weighted log loss against targets that keep one imaginary row of
+    every other class (Platt 1999, sec. 2.2): so perfectly separated rows don't make it certain of
+    everything."""
     n, c = scores.shape
     share = share if share.sum() > 0 else np.ones(n)
 
@@ -206,8 +215,8 @@ def temperature(scores: np.ndarray, label: np.ndarray, share: np.ndarray) -> flo
 
 
 def platt(scores: np.ndarray, label: np.ndarray, share: np.ndarray) -> tuple[float, float]:
-    """Slope > 0 and shift of P(label) = expit(slope score + shift), the targets (n+ + 1) / (n+ + 2) and 1 / (n- + 2) (Platt
-    1999, sec. 2.2)."""
+    """Slope > 0 and shift of P(label) = expit(slope score + shift), the targets (n+ + 1) / (n+ + 2)
+    and 1 / (n- + 2) (Platt 1999, sec. 2.2)."""
     positive, negative = int(label.sum()), int(len(label) - label.sum())
     goal = np.where(label == 1, (positive + 1) / (positive + 2), 1 / (negative + 2))
     weight = share / share.sum()
@@ -240,7 +249,8 @@ def _thresholds(
 
 
 def best_threshold(probabilities: np.ndarray, label: np.ndarray) -> float:
-    """Between the last probability that is let in and the first that isn't; 1/2 for a label that no row has."""
+    """Between the last probability that is let in and the first that isn't; 1/2 for a label that no
+    row has."""
     order = np.argsort(-probabilities, kind="stable")
     p, hits = probabilities[order], label[order].cumsum()
     if not hits[-1]:
@@ -252,8 +262,8 @@ def best_threshold(probabilities: np.ndarray, label: np.ndarray) -> float:
 
 
 def _scale(values: np.ndarray, off: np.ndarray) -> tuple[tuple[float, float], ...]:
-    """The mean |residual| of the tenth of the rows (20 at least) nearest in predicted value, at `KNOTS` of them; never under a
-    tenth of that of all."""
+    """The mean |residual| of the tenth of the rows (20 at least) nearest in predicted value, at
+    `KNOTS` of them; never under a tenth of that of all."""
     order = np.argsort(values, kind="stable")
     near = min(len(values), max(20, len(values) // 10))
     sums = np.concatenate([[0.0], off[order].cumsum()])

@@ -23,11 +23,13 @@ LEAST_ROWS = 30
 
 @dataclass(frozen=True)
 class Predict:
-    """balance: classes count equally. weights: {class: how much it counts}, 1 for those not named. folds: of the cross-fitting.
-    decays: weight decays to choose from. features: what the fusion sees, the encoders' vectors or those of the shared space.
-    level: coverage of prediction sets and intervals. sets: lac, the smallest, or aps, larger where a row is hard. by_class: the
-    level holds within every class. local: a number's interval is wide where residuals are. threshold: from which probability a
-    label is said to hold; 0 = the one with its best F1 on cross-fitted training rows."""
+    """balance: classes count equally. weights: {class: how much it counts}, 1 for those not named.
+    folds: of the cross-fitting. decays: weight decays to choose from. features: what the fusion
+    sees, the encoders' vectors or those of the shared space. level: coverage of prediction sets and
+    intervals. sets: lac, the smallest, or aps, larger where a row is hard. by_class: the level
+    holds within every class. local: a number's interval is wide where residuals are. threshold:
+    from which probability a label is said to hold; 0 = the one with its best F1 on cross-fitted
+    training rows."""
 
     balance: bool = True
     folds: int = 4
@@ -58,8 +60,8 @@ def balanced(
     balance: bool,
     by_class: Mapping[str, float] | None = None,
 ) -> np.ndarray:
-    """float32 [n]: the rows' weights with every class's sum the same and their mean one; as they are without `balance`.
-    by_class: then the classes' own weights come on top, the mean kept."""
+    """float32 [n]: the rows' weights with every class's sum the same and their mean one; as they
+    are without `balance`. by_class: then the classes' own weights come on top, the mean kept."""
     out = weights.astype(np.float64)
     if balance and target.exclusive:
         label = target.values[rows]
@@ -77,12 +79,14 @@ def check_weights(weights: Mapping[str, float], target: Target) -> None:
     if weights and not target.exclusive:
         what = "is a number" if target.kind == "number" else "has labels that hold side by side"
         raise GobelinError(
-            f"predict.weights: weighs classes, and {target.name!r} {what}. Weigh rows: --set schema.COL=weight."
+            f"predict.weights: weighs classes, and {target.name!r} {what}. Weigh rows: --set"
+            " schema.COL=weight."
         )
     for name in weights:
         if name not in target.classes:
             raise GobelinError(
-                f"predict.weights.{name}: no such class of {target.name!r}.{nearest(name, target.classes)}"
+                f"predict.weights.{name}: no such class of"
+                f" {target.name!r}.{nearest(name, target.classes)}"
             )
     if weights and sum(weights.get(c, 1.0) > 0 for c in target.classes) < 2:
         raise GobelinError(
@@ -107,9 +111,9 @@ def folds_of(
 
 @dataclass(frozen=True)
 class CrossFit:
-    """A fusion, its decay chosen. predictor: of all rows. scores: [n, C] or [n, 1] for the same rows, each by a predictor that
-    was fitted without the row's fold. share: float32 [n], how much each row counts. fold: int [n]; parts: the predictors, that
-    of fold f fitted without it."""
+    """A fusion, its decay chosen. predictor: of all rows. scores: [n, C] or [n, 1] for the same
+    rows, each by a predictor that was fitted without the row's fold. share: float32 [n], how much
+    each row counts. fold: int [n]; parts: the predictors, that of fold f fitted without it."""
 
     rows: np.ndarray
     share: np.ndarray
@@ -120,7 +124,8 @@ class CrossFit:
     parts: tuple[Predictor, ...]
 
     def shown(self, embeddings: Embeddings, places: np.ndarray, present: np.ndarray) -> np.ndarray:
-        """The scores of some of the rows as if they had these fields alone, each by the predictor that has not seen it.
+        """The scores of some of the rows as if they had these fields alone, each by the predictor
+        that has not seen it.
 
         embeddings: of all rows. places: int [k] in 0 .. n - 1. present: bool [k, F]."""
         out = np.zeros((len(places), self.scores.shape[1]))
@@ -135,9 +140,10 @@ class CrossFit:
 
 @dataclass(frozen=True)
 class Training:
-    """What a predictor is fitted on. embeddings, target, groups, weights (float32): of all N rows. rows: the training rows
-    among them; those without a label teach nothing. least: labelled ones, fewer are refused. unseen: those of `rows` whose
-    features were not trained on their labels, None = all: they alone choose the decay, calibrate and are compared."""
+    """What a predictor is fitted on. embeddings, target, groups, weights (float32): of all N rows.
+    rows: the training rows among them; those without a label teach nothing. least: labelled ones,
+    fewer are refused. unseen: those of `rows` whose features were not trained on their labels, None
+    = all: they alone choose the decay, calibrate and are compared."""
 
     settings: Predict
     embeddings: Embeddings
@@ -152,7 +158,8 @@ class Training:
 
 
 def cross_fit(fusion: Fusion, training: Training) -> CrossFit:
-    """The decay with the smallest cross-fitted loss; all decays and folds are one call to the fusion."""
+    """The decay with the smallest cross-fitted loss; all decays and folds are one call to the
+    fusion."""
     settings, target, weights, runtime = (
         training.settings,
         training.target,
@@ -162,14 +169,17 @@ def cross_fit(fusion: Fusion, training: Training) -> CrossFit:
     rows = training.rows[target.present[training.rows]]
     if len(rows) < training.least:
         raise GobelinError(
-            f"fit: {len(rows)} labelled training rows, at least {training.least} are needed. Add labels."
+            f"fit: {len(rows)} labelled training rows, at least {training.least} are needed. Add"
+            " labels."
         )
     if target.exclusive and len(np.unique(target.values[rows])) < 2:
         raise GobelinError("fit: all training rows have one class. At least two are needed.")
     if target.kind == "labels" and not fusion.several:
         raise GobelinError(
-            f"fusion.name: {type(fusion).__name__.lower()} learns one answer a row, and {target.name!r} has several labels. "
-            f"Choose --fusion {' or '.join(n for n in catalog.names('fusion') if catalog.find('fusion', n).several)}."
+            f"fusion.name: {type(fusion).__name__.lower()} learns one answer a row, and"
+            f" {target.name!r} has several labels. "
+            "Choose --fusion"
+            f" {' or '.join(n for n in catalog.names('fusion') if catalog.find('fusion', n).several)}."
         )
 
     def weigh(some: np.ndarray) -> np.ndarray:

@@ -1,7 +1,8 @@
-"""scikit-learn's estimators by name, one for every field, and fitted ones on disk as data: through skops, never as a pickle.
+"""scikit-learn's estimators by name, one for every field, and fitted ones on disk as data: through
+skops, never as a pickle.
 
-A late fusion asks each field's own estimator and joins the answers. A field that is absent in a row abstains there.
-"""
+A late fusion asks each field's own estimator and joins the answers. A field that is absent in a row
+abstains there."""
 
 from __future__ import annotations
 
@@ -26,8 +27,9 @@ TRUSTED = ("sklearn.", "numpy.", "scipy.")  # modules whose types a saved estima
 
 @cache
 def known(numeric: bool) -> dict[str, type[Any]]:
-    """The estimators of a task by the names that a user may give: RandomForest for RandomForestClassifier or -Regressor, and
-    names that have no such ending, as LogisticRegression, as they are."""
+    """The estimators of a task by the names that a user may give: RandomForest for
+    RandomForestClassifier or -Regressor, and names that have no such ending, as LogisticRegression,
+    as they are."""
     from sklearn.utils import all_estimators
 
     kind = "regressor" if numeric else "classifier"
@@ -38,7 +40,8 @@ def build(name: str, numeric: bool, options: Mapping[str, Any], seed: int) -> An
     """A fresh estimator. options: its own settings; words are read as JSON where they can be."""
     if name not in known(numeric):
         raise GobelinError(
-            f"estimator: scikit-learn has no {name!r} for this target.{nearest(name, known(numeric))}"
+            f"estimator: scikit-learn has no {name!r} for this"
+            f" target.{nearest(name, known(numeric))}"
         )
     try:
         out = known(numeric)[name]()
@@ -65,8 +68,9 @@ def _read(value: Any) -> Any:  # noqa: ANN401
 
 @dataclass(frozen=True)
 class Panel:
-    """One fitted estimator a field; a field of which nothing could be learned has none. outputs: classes, or 1 for a number.
-    resting: float64 [outputs], the answer where no field is there: shares of the classes, or the mean."""
+    """One fitted estimator a field; a field of which nothing could be learned has none. outputs:
+    classes, or 1 for a number. resting: float64 [outputs], the answer where no field is there:
+    shares of the classes, or the mean."""
 
     members: Mapping[str, Any]
     outputs: int
@@ -131,8 +135,8 @@ class Panel:
 
 @dataclass(frozen=True, eq=False)
 class LatePredictor:
-    """What fitted late fusions have in common. settings: the fusion. key: names the data and settings that it was fitted on;
-    scikit-learn's estimators are functions of them."""
+    """What fitted late fusions have in common. settings: the fusion. key: names the data and
+    settings that it was fitted on; scikit-learn's estimators are functions of them."""
 
     settings: Any
     fields: tuple[str, ...]

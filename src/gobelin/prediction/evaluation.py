@@ -1,10 +1,12 @@
-"""How good the predictor is on rows that it has not seen: overall, by class, for every subset of fields, and its calibration.
+"""How good the predictor is on rows that it has not seen: overall, by class, for every subset of
+fields, and its calibration.
 
-Calibration is judged in the world that the probabilities are for: with `predict.balance`, rows count so that classes are
-equally common. The coverage of sets and intervals is that of the rows as they are.
+Calibration is judged in the world that the probabilities are for: with `predict.balance`, rows
+count so that classes are equally common. The coverage of sets and intervals is that of the rows as
+they are.
 
-What this cannot show: how it does on rows unlike these. These are validation rows; the test rows stay closed for `augment`.
-"""
+What this cannot show: how it does on rows unlike these. These are validation rows; the test rows
+stay closed for `augment`."""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ LEAST_ROWS = 10  # that have a subset of fields, for it to be scored
 
 
 def subsets(fields: Sequence[str]) -> list[tuple[str, ...]]:
-    """Every non-empty subset of up to six fields, single ones first; of more, the singles, the pairs and the whole."""
+    """Every non-empty subset of up to six fields, single ones first; of more, the singles, the
+    pairs and the whole."""
     sizes = range(1, len(fields) + 1) if len(fields) <= 6 else (1, 2, len(fields))
     return [s for n in sizes for s in combinations(fields, n)]
 
@@ -41,7 +44,8 @@ def scored_rows(target: Target, rows: np.ndarray) -> np.ndarray:
 def evaluate(
     model: Model, embeddings: Embeddings, target: Target, groups: Sequence[str], chance: float
 ) -> tuple[list[Finding], Predictions]:
-    """Findings on these rows (all labelled and scored); the first is the score. chance: what guessing scores there."""
+    """Findings on these rows (all labelled and scored); the first is the score. chance: what
+    guessing scores there."""
     predictions, kinds = (
         model.predict(embeddings),
         {"number": _numbers, "labels": _labels, "ordinal": _ordinal},
@@ -262,7 +266,8 @@ def _coverage(
 def _calibration(
     model: Model, predictions: Predictions, target: Target, groups: Sequence[str]
 ) -> list[Finding]:
-    """Are the probabilities honest? Each label of a row is a case of its own, its unit the row's."""
+    """Are the probabilities honest? Each label of a row is a case of its own, its unit the
+    row's."""
     p, how = predictions.probabilities, model.settings
     share = balanced(
         target, np.arange(len(target)), np.ones(len(target)), how.balance, how.weights
@@ -295,7 +300,10 @@ def _calibration(
             unit="points",
             floor=floor,
             source=SOURCE,
-            note=f"{scores.BINS} bins of equal count; the floor is what calibrated ones would show on so few rows",
+            note=(
+                f"{scores.BINS} bins of equal count; the floor is what calibrated ones would show"
+                " on so few rows"
+            ),
         ),
         scores.weighted_mean(brier, share, units).finding(
             "brier_score", better="lower", chance=float(guess[0]), source=SOURCE, note=world
@@ -322,8 +330,8 @@ def _guess(target: Target, share: np.ndarray) -> tuple[float, float]:
 
 
 def chance_of(target: Target, train: np.ndarray, rows: np.ndarray) -> float:
-    """What guessing scores: one over the classes among `rows`; 1/2 for the ranking of labels; the error of always saying the
-    training median of a number or level."""
+    """What guessing scores: one over the classes among `rows`; 1/2 for the ranking of labels; the
+    error of always saying the training median of a number or level."""
     if target.kind in ("number", "ordinal"):
         return float(np.abs(target.values[rows] - np.median(target.values[train])).mean())
     return 0.5 if target.kind == "labels" else 1 / max(len(np.unique(target.values[rows])), 1)
@@ -332,8 +340,8 @@ def chance_of(target: Target, train: np.ndarray, rows: np.ndarray) -> float:
 def reliability(
     predictions: Predictions, target: Target, bins: int = 8
 ) -> tuple[list[float], list[float], list[int]]:
-    """Mean confidence, share right and count of rows, in bins of equal count (DeGroot & Fienberg 1983); of labels each is a
-    case."""
+    """Mean confidence, share right and count of rows, in bins of equal count (DeGroot & Fienberg
+    1983); of labels each is a case."""
     if target.kind == "labels":
         sure, right = (
             predictions.probabilities[:, target.scored].ravel(),

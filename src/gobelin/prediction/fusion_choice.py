@@ -1,8 +1,9 @@
-"""Which fusion: each is cross-fitted on the same training rows, and all are compared with the best in pairs.
+"""Which fusion: each is cross-fitted on the same training rows, and all are compared with the best
+in pairs.
 
-What this can't show: that the best will stay the best on other data. It was picked by the very figures that are compared, so
-its own is a little too high. The intervals of the differences hold all together (Bonferroni).
-"""
+What this can't show: that the best will stay the best on other data. It was picked by the very
+figures that are compared, so its own is a little too high. The intervals of the differences hold
+all together (Bonferroni)."""
 
 from __future__ import annotations
 
@@ -24,8 +25,8 @@ OWN, DIFFERENCE = "cross_fitted_score", "fusion_difference"
 
 
 def contest(fusions: Mapping[str, Fusion], training: Training) -> tuple[str, list[Finding]]:
-    """The best by balanced accuracy (of a number, and of probabilities of labels: by root mean squared error), and a finding
-    for each fusion and each other."""
+    """The best by balanced accuracy (of a number, and of probabilities of labels: by root mean
+    squared error), and a finding for each fusion and each other."""
     target, fits = (
         training.target,
         {name: cross_fit(fusion, training) for name, fusion in fusions.items()},
@@ -34,13 +35,18 @@ def contest(fusions: Mapping[str, Fusion], training: Training) -> tuple[str, lis
     units = [training.groups[r] for r in rows]
     right = {name: right_of(fit, target) for name, fit in fits.items()}
     own = {
-        name: own_score(hits, target, rows, units).finding(
-            OWN,
-            scope={"fusion": name},
-            better="higher" if target.exclusive else "lower",
-            unit="share" if target.exclusive else "",
-            note=f"{_measure(target)} of training rows, each unseen; weight decay {fits[name].decay:g}",
-            source=SOURCE,
+        name: (
+            own_score(hits, target, rows, units).finding(
+                OWN,
+                scope={"fusion": name},
+                better="higher" if target.exclusive else "lower",
+                unit="share" if target.exclusive else "",
+                note=(
+                    f"{_measure(target)} of training rows, each unseen; weight decay"
+                    f" {fits[name].decay:g}"
+                ),
+                source=SOURCE,
+            )
         )
         for name, hits in right.items()
     }
@@ -53,7 +59,10 @@ def contest(fusions: Mapping[str, Fusion], training: Training) -> tuple[str, lis
     ):
         verdict = "worse" if one.high < 0 else "no evidence"
         made = one.finding(name, best, verdict=verdict, source=SOURCE)
-        note = "row by row on the same training rows; the intervals hold all together; other training rows may give another"
+        note = (
+            "row by row on the same training rows; the intervals hold all together; other training"
+            " rows may give another"
+        )
         found.append(
             replace(made, name=DIFFERENCE, scope={"fusion": name}, note=note, needed_n=None)
         )
@@ -71,7 +80,8 @@ def _measure(target: Target) -> str:
 
 
 def right_of(fit: CrossFit, target: Target) -> np.ndarray:
-    """float64 [n]: 1 where the class was read right; or by how much a number was wrong, or the labels' probabilities."""
+    """float64 [n]: 1 where the class was read right; or by how much a number was wrong, or the
+    labels' probabilities."""
     truth = target.values[fit.rows]
     if target.kind == "labels":
         return np.sqrt(((expit(fit.scores) - truth) ** 2).mean(1))

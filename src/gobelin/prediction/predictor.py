@@ -1,13 +1,14 @@
-"""Predictions with calibrated probabilities, sets and intervals: a fusion, its weight decay and its `calibration` from
-cross-fitted training rows.
+"""Predictions with calibrated probabilities, sets and intervals: a fusion, its weight decay and its
+`calibration` from cross-fitted training rows.
 
-Nothing here sees validation or test rows. The decay is the one with the smallest cross-fitted loss. What makes scores
-probabilities, prediction sets and intervals is in `gobelin.prediction.calibration`.
+Nothing here sees validation or test rows. The decay is the one with the smallest cross-fitted loss.
+What makes scores probabilities, prediction sets and intervals is in
+`gobelin.prediction.calibration`.
 
-With `balance`, classes count equally, in training and in the probabilities: they are those of a world where every class is
-equally common, which is what balanced accuracy asks for; `weights` make that a world of other shares. The sets' coverage is
-that of rows as common as they are. Labels, which hold side by side, are never balanced.
-"""
+With `balance`, classes count equally, in training and in the probabilities: they are those of a
+world where every class is equally common, which is what balanced accuracy asks for; `weights` make
+that a world of other shares. The sets' coverage is that of rows as common as they are. Labels,
+which hold side by side, are never balanced."""
 
 from __future__ import annotations
 
@@ -28,9 +29,9 @@ from gobelin.prediction.fusion import Fusion, Predictor
 
 @dataclass(frozen=True)
 class Predictions:
-    """probabilities: float [N, C] for classes; or values, low, high: float [N] for numbers. present: bool [N, F]. kind: of the
-    target. sets: bool [N, C], the classes that can't be ruled out, or of labels those said to hold; None where there are none.
-    """
+    """probabilities: float [N, C] for classes; or values, low, high: float [N] for numbers.
+    present: bool [N, F]. kind: of the target. sets: bool [N, C], the classes that can't be ruled
+    out, or of labels those said to hold; None where there are none."""
 
     ids: tuple[str, ...]
     classes: tuple[str, ...]
@@ -45,7 +46,8 @@ class Predictions:
 
     @property
     def labels(self) -> np.ndarray:
-        """int64 [N]: the class with the highest probability; of ordered ones the median, which is off by the fewest levels."""
+        """int64 [N]: the class with the highest probability; of ordered ones the median, which is
+        off by the fewest levels."""
         if self.kind == "ordinal":
             return (self.probabilities.cumsum(1) < 0.5).sum(1).clip(max=len(self.classes) - 1)
         return self.probabilities.argmax(1)
@@ -121,7 +123,8 @@ def fit(name: str, fusion: Fusion, training: Training) -> Model:
 
 @dataclass(frozen=True)
 class Model:
-    """A fitted predictor with what makes its scores probabilities. fusion: the component's name. fields: those it uses."""
+    """A fitted predictor with what makes its scores probabilities. fusion: the component's name.
+    fields: those it uses."""
 
     fusion: str
     predictor: Predictor
@@ -135,7 +138,8 @@ class Model:
 
     @property
     def exclusive(self) -> tuple[str, ...]:
-        """The classes of which a row has exactly one: () of a number, and where labels hold side by side."""
+        """The classes of which a row has exactly one: () of a number, and where labels hold side by
+        side."""
         return () if self.kind == "labels" else self.classes
 
     @property

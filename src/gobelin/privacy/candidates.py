@@ -1,12 +1,13 @@
-"""Which pictures may another one have been made from? A few candidates a picture, also where it is a crop, a mirror image,
-blurred, brighter or partly covered.
+"""Which pictures may another one have been made from? A few candidates a picture, also where it is
+a crop, a mirror image, blurred, brighter or partly covered.
 
-Two descriptions of a picture's shapes, neither of which knows its colours: directions of edges in a grid of cells, each cell of
-equal contrast (after Dalal & Triggs 2005), for crops and covers; and the lowest frequencies at equal contrast (Ahmed, Natarajan
-& Rao 1974), for blur. Every row of the pool is looked at, in every view; the pool comes in blocks.
+Two descriptions of a picture's shapes, neither of which knows its colours: directions of edges in a
+grid of cells, each cell of equal contrast (after Dalal & Triggs 2005), for crops and covers; and
+the lowest frequencies at equal contrast (Ahmed, Natarajan & Rao 1974), for blur. Every row of the
+pool is looked at, in every view; the pool comes in blocks.
 
-What this cannot show: that the candidates are like the picture at all; `registration` measures that.
-"""
+What this cannot show: that the candidates are like the picture at all; `registration` measures
+that."""
 
 from __future__ import annotations
 
@@ -56,7 +57,8 @@ def seen(x: Tensor, maps: Tensor) -> Tensor:
 
 
 def edges(x: Tensor) -> Tensor:
-    """[n, 1, S, S] -> [n, 288]: how much of each direction is in each cell, at equal contrast where there is any."""
+    """[n, 1, S, S] -> [n, 288]: how much of each direction is in each cell, at equal contrast where
+    there is any."""
     wide = functional.pad(x, (1, 1, 1, 1), mode="replicate")
     down, right = (
         wide[:, 0, 2:, 1:-1] - wide[:, 0, :-2, 1:-1],
@@ -91,12 +93,11 @@ _COSINES = torch.from_numpy(dct(np.eye(SIDE), axis=0, norm="ortho")[:FREQUENCIES
 def candidates(
     queries: Tensor, pool: Tensor, own: np.ndarray | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """For each picture the rows of the pool that it may be made from, int64 [n, K], whether it is their mirror image, bool
-    [n, K], and the map through which they look like it, [n, K, 2, 3].
+    """For each picture the rows of the pool that it may be made from, int64 [n, K], whether it is
+    their mirror image, bool [n, K], and the map through which they look like it, [n, K, 2, 3].
 
-    queries, pool: [n or m, 1, 32, 32] grey. own: int [m], groups of the pool, which the first m queries are; none is
-    a candidate of its own group.
-    """
+    queries, pool: [n or m, 1, 32, 32] grey. own: int [m], groups of the pool, which the first m
+    queries are; none is a candidate of its own group."""
     all_views = views()
     found = [
         _near(queries, pool, own, edges, all_views, EDGES),

@@ -1,5 +1,5 @@
-"""Copies that are planted on purpose, to see whether they are found: training images that were changed a little, in every way
-that a generator's or a person's copy may be changed."""
+"""Copies that are planted on purpose, to see whether they are found: training images that were
+changed a little, in every way that a generator's or a person's copy may be changed."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ CHANGES: Mapping[str, Change] = {
 
 
 def plant(images: np.ndarray, count: int, seed: int, change: str = "noisy") -> np.ndarray:
-    """uint8 [count, H, W, C]: as many of the images [n, H, W, C], none twice, changed in this way."""
+    """uint8 [count, H, W, C]: as many of the images [n, H, W, C], none twice, changed in this
+    way."""
     rng = numpy_generator(seed, f"planted copies, {change}")
     chosen = images[rng.choice(len(images), min(count, len(images)), replace=False)]
     changed = np.stack([CHANGES[change](image.astype(np.float64), rng) for image in chosen])

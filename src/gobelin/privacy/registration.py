@@ -1,13 +1,15 @@
-"""How well does one picture explain another one, once it is moved, turned, scaled, blurred or recoloured to fit?
+"""How well does one picture explain another one, once it is moved, turned, scaled, blurred or
+recoloured to fit?
 
-Every candidate of `retrieval` is moved onto the picture by an affine map (Lucas & Kanade 1981, in the Gauss-Newton steps of
-Baker & Matthews 2004, section 2), with contrast and brightness left free and the worst fifth of the pixels left out at each
-step. What is left unexplained is then measured in three ways: with the colours as they are; with contrast and brightness of
-each colour free; and the same on the three quarters of the pixels that fit best, for a picture that is partly covered. The
-candidate may be blurred or sharpened in each: the fit is to itself and to two blurred selves, in closed form.
+Every candidate of `retrieval` is moved onto the picture by an affine map (Lucas & Kanade 1981, in
+the Gauss-Newton steps of Baker & Matthews 2004, section 2), with contrast and brightness left free
+and the worst fifth of the pixels left out at each step. What is left unexplained is then measured
+in three ways: with the colours as they are; with contrast and brightness of each colour free; and
+the same on the three quarters of the pixels that fit best, for a picture that is partly covered.
+The candidate may be blurred or sharpened in each: the fit is to itself and to two blurred selves,
+in closed form.
 
-What this cannot show: a copy that is bent, redrawn or cropped to less than two thirds.
-"""
+What this cannot show: a copy that is bent, redrawn or cropped to less than two thirds."""
 
 from __future__ import annotations
 
@@ -33,17 +35,18 @@ WAYS = ("as it is", "recoloured", "partly covered")
 
 
 class Fit(NamedTuple):
-    """distance: float64 [n], root mean square difference that is left; row: int64 [n], of the pool, that leaves least."""
+    """distance: float64 [n], root mean square difference that is left; row: int64 [n], of the pool,
+    that leaves least."""
 
     distance: np.ndarray
     row: np.ndarray
 
 
 def fits(images: np.ndarray, pool: np.ndarray, own: np.ndarray | None = None) -> dict[str, Fit]:
-    """For each way of looking, how well the best row of the pool explains each image. uint8 [n or m, H, W, C].
+    """For each way of looking, how well the best row of the pool explains each image. uint8 [n or
+    m, H, W, C].
 
-    own: int [m], groups of the pool, which the first m images are; none explains its own group.
-    """
+    own: int [m], groups of the pool, which the first m images are; none explains its own group."""
     x, y = opened(images), opened(pool)
     rows, mirrored, maps = candidates(grey(x), grey(y), own)
     found: list[dict[str, tuple[Tensor, Tensor]]] = []
@@ -60,7 +63,8 @@ def fits(images: np.ndarray, pool: np.ndarray, own: np.ndarray | None = None) ->
 def _explained(
     x: Tensor, pool: Tensor, rows: Tensor, mirrored: Tensor, maps: Tensor
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    """For each way, what is left of [n, C, S, S] by the best of its candidates, [n], and which row that is, [n]."""
+    """For each way, what is left of [n, C, S, S] by the best of its candidates, [n], and which row
+    that is, [n]."""
     n, k = rows.shape
     shown = torch.where(mirrored[:, :, None, None, None], x.flip(3)[:, None], x[:, None]).flatten(
         0, 1
@@ -88,7 +92,8 @@ def _explained(
 
 
 def align(x: Tensor, y: Tensor, maps: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """The map of each pair through which y looks most like x, [P, 2, 3], and what is left, [P]. x, y: [P, 1, S, S]."""
+    """The map of each pair through which y looks most like x, [P, 2, 3], and what is left, [P]. x,
+    y: [P, 1, S, S]."""
     side = x.shape[-1]
     ticks = (torch.arange(side) + 0.5) * 2 / side - 1
     place = torch.stack(
@@ -117,7 +122,8 @@ def align(x: Tensor, y: Tensor, maps: Tensor, steps: int) -> tuple[Tensor, Tenso
 
 
 def _gained(a: Tensor, value: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Contrast [P, 1] and what is left [P, S^2] of a, explained by value, its contrast and brightness free."""
+    """Contrast [P, 1] and what is left [P, S^2] of a, explained by value, its contrast and
+    brightness free."""
     total = weight.sum(1, keepdim=True)
     x = a - (weight * a).sum(1, keepdim=True) / total
     v = value - (weight * value).sum(1, keepdim=True) / total
@@ -129,7 +135,8 @@ def _gained(a: Tensor, value: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _stepped(maps: Tensor, slopes: Tensor, rest: Tensor, weight: Tensor) -> Tensor:
-    """One damped Gauss-Newton step of the six numbers of each map, kept within its bounds. slopes [P, 6, S^2]."""
+    """One damped Gauss-Newton step of the six numbers of each map, kept within its bounds. slopes
+    [P, 6, S^2]."""
     weighted = slopes * weight[:, None]
     curve = weighted @ slopes.transpose(1, 2)
     damping = curve.diagonal(dim1=1, dim2=2).mean(1)[:, None, None] * 1e-3 + 1e-4
@@ -147,9 +154,10 @@ def _stepped(maps: Tensor, slopes: Tensor, rest: Tensor, weight: Tensor) -> Tens
 def _slopes(x: Tensor) -> tuple[Tensor, Tensor]:
     """d/dx and d/dy of [n, 1, S, S], with the side from -1 to 1."""
     wide = functional.pad(x, (1, 1, 1, 1), mode="replicate") * (x.shape[-1] / 4)
-    return wide[:, :, 1:-1, 2:] - wide[:, :, 1:-1, :-2], wide[:, :, 2:, 1:-1] - wide[
-        :, :, :-2, 1:-1
-    ]
+    return (
+        wide[:, :, 1:-1, 2:] - wide[:, :, 1:-1, :-2],
+        wide[:, :, 2:, 1:-1] - wide[:, :, :-2, 1:-1],
+    )
 
 
 def blurred(x: Tensor, sigma: float) -> Tensor:
@@ -164,7 +172,8 @@ def blurred(x: Tensor, sigma: float) -> Tensor:
 
 
 def measured(x: Tensor, y: Tensor, maps: Tensor) -> dict[str, Tensor]:
-    """For each way, the mean square of [P, C, S, S] that y, seen through its map, leaves unexplained, [P]."""
+    """For each way, the mean square of [P, C, S, S] that y, seen through its map, leaves
+    unexplained, [P]."""
     levels = torch.stack(
         [y, *(blurred(y, sigma * SIDE) - y for sigma in BLURS)], 1
     )  # itself, and towards its blurred selves
@@ -188,7 +197,8 @@ def measured(x: Tensor, y: Tensor, maps: Tensor) -> dict[str, Tensor]:
 
 
 def _least(x: Tensor, by: Tensor, weight: Tensor | None = None) -> Tensor:
-    """What is left of x [P, C, N] by least squares on by [P, C, k, N], a little ridged; weight [P, 1, N]."""
+    """What is left of x [P, C, N] by least squares on by [P, C, k, N], a little ridged; weight [P,
+    1, N]."""
     weighted = by if weight is None else by * weight[:, :, None]
     curve = weighted @ by.transpose(2, 3) + RIDGE * by.shape[3] * torch.eye(by.shape[2])
     found = torch.linalg.solve(curve, weighted @ x[..., None])

@@ -1,8 +1,7 @@
-"""Before any training: what can't be read, what is scarce or missing, what stands on both sides of a split, what gives the
-label away.
+"""Before any training: what can't be read, what is scarce or missing, what stands on both sides of
+a split, what gives the label away.
 
-What this cannot show: that a data set is fit for its purpose. It finds what can be counted.
-"""
+What this cannot show: that a data set is fit for its purpose. It finds what can be counted."""
 
 from __future__ import annotations
 
@@ -29,9 +28,10 @@ from gobelin.evidence.intervals import wilson
 
 @dataclass(frozen=True)
 class Check:
-    """max_bad: the share of a column's cells that may be set aside. scarce: a class with fewer training rows than this
-    share of the median class is named. near: two cells are near-duplicates when their distance is below this share of the
-    median distance to the nearest neighbour. sure: how surely a field's presence must name a class to give it away."""
+    """max_bad: the share of a column's cells that may be set aside. scarce: a class with fewer
+    training rows than this share of the median class is named. near: two cells are near-duplicates
+    when their distance is below this share of the median distance to the nearest neighbour. sure:
+    how surely a field's presence must name a class to give it away."""
 
     max_bad: float = 0.1
     scarce: float = 0.5
@@ -44,9 +44,11 @@ class Check:
 
 @dataclass(frozen=True)
 class Scan:
-    """bad: cells set aside, (row id, column, reason). converted: how many cells were converted, by 'field: how'.
+    """bad: cells set aside, (row id, column, reason). converted: how many cells were converted, by
+    'field: how'.
 
-    marked: ids of rows that claim to be real and hold an image that says it was generated; nothing of them is used."""
+    marked: ids of rows that claim to be real and hold an image that says it was generated; nothing
+    of them is used."""
 
     dataset: Dataset
     bad: tuple[tuple[str, str, str], ...]
@@ -58,7 +60,8 @@ class Scan:
 
 
 def scan(reader: Reader, dataset: Dataset, how: Check, progress: Progress = silent) -> Scan:
-    """Open every cell once; set aside what can't be read. An error when it is more than `max_bad` of a column."""
+    """Open every cell once; set aside what can't be read. An error when it is more than `max_bad`
+    of a column."""
     bad, converted = unreadable(reader, dataset, progress)
     made = _marked(reader.schema, dataset, {(i, c) for i, c, _ in bad})
     bad += made
@@ -78,8 +81,9 @@ def scan(reader: Reader, dataset: Dataset, how: Check, progress: Progress = sile
             lost = any(reason.startswith("no such file") for _, reason in reasons)
             where = f"Paths start from {dataset.root} (--root DIR changes that). " if lost else ""
             refused.append(
-                f"{dataset.source}, column {column!r}: {len(reasons)} of {there} cells can't be used (first: {first}). "
-                f"{where}Mend them, or allow it with --max-bad {min(1.0, len(reasons) / there + 0.01):.2f}."
+                f"{dataset.source}, column {column!r}: {len(reasons)} of {there} cells can't be"
+                f" used (first: {first}). {where}Mend them, or allow it with --max-bad"
+                f" {min(1.0, len(reasons) / there + 0.01):.2f}."
             )
     if refused:
         raise GobelinError("\n".join(refused))
@@ -117,7 +121,10 @@ def _marked(
                     found.append(
                         (
                             *one,
-                            "is marked as generated, the row claims to be real: the whole row is left out",
+                            (
+                                "is marked as generated, the row claims to be real: the whole row"
+                                " is left out"
+                            ),
                         )
                     )
             except BadCell:
@@ -128,7 +135,8 @@ def _marked(
 def counts(
     dataset: Dataset, schema: Schema, target: Target, parts: np.ndarray, scanned: Scan, how: Check
 ) -> list[Finding]:
-    """Rows of every part and class, the scarce classes, the missing cells of every field, what was set aside."""
+    """Rows of every part and class, the scarce classes, the missing cells of every field, what was
+    set aside."""
     found = [
         Finding(
             "rows",
@@ -208,8 +216,8 @@ def counts(
 
 @dataclass(frozen=True)
 class Twin:
-    """Two rows of different parts whose cells of one field look the same. closeness: distance over the median distance to
-    the nearest neighbour, 0 = equal."""
+    """Two rows of different parts whose cells of one field look the same. closeness: distance over
+    the median distance to the nearest neighbour, 0 = equal."""
 
     field: str
     left: int
@@ -220,7 +228,8 @@ class Twin:
 def duplicates(
     embeddings: Embeddings, parts: np.ndarray, how: Check, most: int = 200
 ) -> tuple[list[Finding], list[Twin]]:
-    """Near-duplicates between training rows and the others, in every field; the nearest pairs of each."""
+    """Near-duplicates between training rows and the others, in every field; the nearest pairs of
+    each."""
     found, twins = [], []
     train = parts == "train"
     for k, field in enumerate(embeddings.fields):
@@ -235,7 +244,10 @@ def duplicates(
         scale = max(float(np.median(own)), 1e-9)
         closeness = distance / scale
         near = closeness < how.near
-        note = f"of {len(outside)} validation and test rows, with a training row; nearest-neighbour distance under "
+        note = (
+            f"of {len(outside)} validation and test rows, with a training row; nearest-neighbour"
+            " distance under "
+        )
         found.append(
             Finding(
                 "near_duplicates",
@@ -263,10 +275,11 @@ def giveaways(
     rows: np.ndarray,
     how: Check,
 ) -> tuple[list[Finding], tuple[str, ...]]:
-    """Fields whose presence alone names a class, and table columns whose value alone does. Training rows only.
+    """Fields whose presence alone names a class, and table columns whose value alone does. Training
+    rows only.
 
-    present: bool [N, F]. Returns the findings and the names of the fields that prediction should leave out.
-    """
+    present: bool [N, F]. Returns the findings and the names of the fields that prediction should
+    leave out."""
     rows = rows[target.present[rows]]
     if not target.exclusive or len(rows) < 10:
         return [], ()
@@ -286,7 +299,10 @@ def giveaways(
                 and share.value > base + 0.2
                 and reach > 0.3
             ):
-                note = f"{name} {word} means class {target.classes[top]!r}; left out of prediction, kept as a condition"
+                note = (
+                    f"{name} {word} means class {target.classes[top]!r}; left out of prediction,"
+                    " kept as a condition"
+                )
                 found.append(
                     share.finding(
                         "gives_label_away",
@@ -310,14 +326,17 @@ def giveaways(
 def _column_giveaway(
     dataset: Dataset, column: str, kind: str, label: np.ndarray, rows: np.ndarray
 ) -> Finding | None:
-    """A number or category column from which a small tree reads the class almost without error (cross-fitted)."""
+    """A number or category column from which a small tree reads the class almost without error
+    (cross-fitted)."""
     if kind not in ("number", "category") or np.bincount(label).max() == len(label):
         return None
     values = dataset.values(column)
     chosen = [values[r] for r in rows]
     if (
         kind == "number"
-    ):  # a tree looks at the order alone; it would keep 32 bits of a number, which 1e300 has no place in
+        # a tree looks at the order alone; it would keep 32 bits of a number, which 1e300 has no place
+        # in
+    ):
         place = np.unique([_float(v) for v in chosen], return_inverse=True)[1]
         x = np.array([[p, v is None] for p, v in zip(place, chosen, strict=True)], float)
     else:
@@ -340,8 +359,10 @@ def _column_giveaway(
         n=len(rows),
         unit="share",
         source="check",
-        note=f"the values of {column} alone name the class: look whether it was known before the label; "
-        f"--set schema.{column}=ignore leaves it out",
+        note=(
+            f"the values of {column} alone name the class: look whether it was known before the"
+            f" label; --set schema.{column}=ignore leaves it out"
+        ),
     )
 
 

@@ -1,12 +1,14 @@
-"""How good are made images? Every metric, in a feature space that the generator never saw, beside real images' own scores.
+"""How good are made images? Every metric, in a feature space that the generator never saw, beside
+real images' own scores.
 
-The space is that of a second image encoder, fitted on training images alone; the one that the generator was conditioned on is
-refused, as its own space flatters it. Made images are compared with training images, and so are held-out ones: their scores
-are the floor. By class as well, wherever a class has images enough for a number.
+The space is that of a second image encoder, fitted on training images alone; the one that the
+generator was conditioned on is refused, as its own space flatters it. Made images are compared with
+training images, and so are held-out ones: their scores are the floor. By class as well, wherever a
+class has images enough for a number.
 
-What this cannot show: quality as a person sees it, or in a space that knows things the second encoder doesn't; one that was
-learned from few images without labels sees patches and colours, not what they show.
-"""
+What this cannot show: quality as a person sees it, or in a space that knows things the second
+encoder doesn't; one that was learned from few images without labels sees patches and colours, not
+what they show."""
 
 from __future__ import annotations
 
@@ -48,8 +50,9 @@ class Seen:
 def quality(
     how: Judge, train: Seen, holdout: Seen, made: Seen, conditioned_on: str, runtime: Runtime
 ) -> list[Finding]:
-    """Every metric's findings of made images against training images, and by class those that are numbers; a class that is too
-    small for all of them has one finding that says so. conditioned_on: the image encoder whose vectors drove the generator."""
+    """Every metric's findings of made images against training images, and by class those that are
+    numbers; a class that is too small for all of them has one finding that says so. conditioned_on:
+    the image encoder whose vectors drove the generator."""
     if not all(len(one.images) for one in (train, made)):
         raise GobelinError("quality: there are no images to compare. Make some first.")
     net, encoder = named(how, conditioned_on), second(how, train.images, conditioned_on, runtime)
@@ -91,7 +94,8 @@ def second(how: Judge, images: np.ndarray, conditioned_on: str, runtime: Runtime
 def fitted(
     net: str, settings: Mapping[str, Any], images: np.ndarray, runtime: Runtime
 ) -> FittedEncoder:
-    """The image encoder of this name, learned from these images where it learns at all. In float32."""
+    """The image encoder of this name, learned from these images where it learns at all. In
+    float32."""
     component = image_encoder(net, settings)
     cells = [{COLUMN: png_bytes(image)} for image in images]
     return component.fit(
@@ -105,7 +109,9 @@ def fitted(
 def features(encoder: FittedEncoder, images: np.ndarray, runtime: Runtime) -> Iterator[np.ndarray]:
     """float32 [n, D] blocks."""
 
-    def opened(image: np.ndarray) -> Any:  # noqa: ANN401 - what an encoder decodes to is its own affair
+    def opened(
+        image: np.ndarray,
+    ) -> Any:  # noqa: ANN401 - what an encoder decodes to is its own affair
         return encoder.decode({COLUMN: png_bytes(image)}, Path())[0]
 
     for start in range(0, len(images), BLOCK):

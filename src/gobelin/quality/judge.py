@@ -1,7 +1,8 @@
-"""Are the made images any good, and are they copies? Prepares the images in several spaces and runs the audits.
+"""Are the made images any good, and are they copies? Prepares the images in several spaces and runs
+the audits.
 
-What this cannot show: quality as a person sees it. A label that is read right may stand on an ugly image.
-"""
+What this cannot show: quality as a person sees it. A label that is read right may stand on an ugly
+image."""
 
 from __future__ import annotations
 
@@ -26,9 +27,10 @@ FREQUENCIES = 12
 
 @dataclass(frozen=True)
 class Judge:
-    """audits, metrics: components to run, of metrics all where none is named. planted: how many changed training images
-    make the positive control, over all kinds of change. space, space_settings: the image encoder whose
-    features metrics and audits see beside the run's own, '' = one that needs no weights and isn't the generator's."""
+    """audits, metrics: components to run, of metrics all where none is named. planted: how many
+    changed training images make the positive control, over all kinds of change. space,
+    space_settings: the image encoder whose features metrics and audits see beside the run's own, ''
+    = one that needs no weights and isn't the generator's."""
 
     audits: tuple[str, ...] = ("copying",)
     planted: int = 280
@@ -46,14 +48,16 @@ def image_encoder(name: str, settings: Mapping[str, Any]) -> Encoder:
     found: Encoder = catalog.build("encoders", name, settings)
     if "image" not in found.kinds:
         raise GobelinError(
-            f"judge.space: {name!r} reads {', '.join(found.kinds)}, no images. Name an image encoder."
+            f"judge.space: {name!r} reads {', '.join(found.kinds)}, no images. Name an image"
+            " encoder."
         )
     return found
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """uint8 [n, H, W, 3] at the generator's size, with their names; groups: of rows that belong together, () = each alone."""
+    """uint8 [n, H, W, 3] at the generator's size, with their names; groups: of rows that belong
+    together, () = each alone."""
 
     images: np.ndarray
     ids: tuple[str, ...]
@@ -61,8 +65,8 @@ class Pictures:
 
 
 def waves(images: np.ndarray) -> np.ndarray:
-    """float32 [n, 3 * 144]: the lowest frequencies of each colour (Ahmed, Natarajan & Rao 1974), the space beside the
-    encoder's in which screening looks for what is near."""
+    """float32 [n, 3 * 144]: the lowest frequencies of each colour (Ahmed, Natarajan & Rao 1974),
+    the space beside the encoder's in which screening looks for what is near."""
     x = dctn(images.astype(np.float32) / 255, axes=(1, 2), norm="ortho")[
         :, :FREQUENCIES, :FREQUENCIES
     ]
@@ -78,7 +82,8 @@ def copies(
     exchangeable: str,
     seed: int,
 ) -> Mapping[str, Result]:
-    """Every audit's result. spaces: {name: images [n, H, W, 3] -> features [n, D]}, beside the pixels."""
+    """Every audit's result. spaces: {name: images [n, H, W, 3] -> features [n, D]}, beside the
+    pixels."""
     material = Material(
         train=train.images,
         holdout=holdout.images,
@@ -101,7 +106,8 @@ def agreement(
     ceiling: float | None,
     units: Sequence[str],
 ) -> Finding:
-    """How often the predictor, shown nothing but the made image, reads the class that was asked for. read, asked [n]."""
+    """How often the predictor, shown nothing but the made image, reads the class that was asked
+    for. read, asked [n]."""
     found = proportion((read == asked).astype(float), np.asarray(units))
     return found.finding(
         "label_agreement",
@@ -111,5 +117,8 @@ def agreement(
         chance=chance,
         floor=ceiling,
         source="generate",
-        note="the class read from the made image alone; floor: from real unseen images at the generator's size",
+        note=(
+            "the class read from the made image alone; floor: from real unseen images at the"
+            " generator's size"
+        ),
     )

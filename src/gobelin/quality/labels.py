@@ -1,15 +1,17 @@
-"""The other direction of the loop: what a fitted predictor says of the labels that it was fitted on.
+"""The other direction of the loop: what a fitted predictor says of the labels that it was fitted
+on.
 
-Confident learning (Northcutt, Jiang & Chuang 2021) counts, on scores that never saw their own row, how often a row that is
-labelled i looks surely like class j: the joint distribution of given and true labels. From it come the rows whose label looks
-wrong, how many there are, and the share of each true class that got each label (the transition, T). With T a row's scores,
-which speak of given labels, become the probability of every true class. That probability labels rows that have no label,
+Confident learning (Northcutt, Jiang & Chuang 2021) counts, on scores that never saw their own row,
+how often a row that is labelled i looks surely like class j: the joint distribution of given and
+true labels. From it come the rows whose label looks wrong, how many there are, and the share of
+each true class that got each label (the transition, T). With T a row's scores, which speak of given
+labels, become the probability of every true class. That probability labels rows that have no label,
 mends labels, and is a row's weight.
 
-What this cannot show: that a label is wrong. A row that the predictor can't read looks as a mislabelled one does; so classes
-that are hard to tell apart raise the estimated noise, and the interval knows the draw of rows but not that. Noise that the
-predictor learned (all rows of one kind mislabelled alike) is not seen at all. Rows without a label must be like those with one.
-"""
+What this cannot show: that a label is wrong. A row that the predictor can't read looks as a
+mislabelled one does; so classes that are hard to tell apart raise the estimated noise, and the
+interval knows the draw of rows but not that. Noise that the predictor learned (all rows of one kind
+mislabelled alike) is not seen at all. Rows without a label must be like those with one."""
 
 from __future__ import annotations
 
@@ -29,16 +31,18 @@ from gobelin.embedding.features import Embeddings
 from gobelin.evidence import intervals
 from gobelin.evidence.intervals import Interval
 
-ROUNDS = 100  # of expectation and maximisation, a row: it ends where scores that mix two classes are taken apart
+# of expectation and maximisation, a row: it ends where scores that mix two classes are taken apart
+ROUNDS = 100
 STEP = 1.25  # between two counts of most confident rows that are tried
 
 
 @dataclass(frozen=True)
 class Curate:
-    """precision: share right that labels given to unlabelled rows must reach, at its lower 95 % bound. sure: how probable the
-    suggested class of a suspect must be before it replaces the label. caption: a row without a caption gets that of its nearest
-    row when it lies nearer than this share of rows lie to theirs. alike: rows that look the same share one weight. draws: of
-    the bootstrap. shown: suspects in the report."""
+    """precision: share right that labels given to unlabelled rows must reach, at its lower 95 %
+    bound. sure: how probable the suggested class of a suspect must be before it replaces the label.
+    caption: a row without a caption gets that of its nearest row when it lies nearer than this
+    share of rows lie to theirs. alike: rows that look the same share one weight. draws: of the
+    bootstrap. shown: suspects in the report."""
 
     precision: float = 0.95
     sure: float = 0.8
@@ -61,10 +65,10 @@ class Curate:
 
 
 def thresholds(scores: np.ndarray, given: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """float64 [C]: t_j, the mean score of class j over the rows that are labelled j (equation 2); inf without such a row.
+    """float64 [C]: t_j, the mean score of class j over the rows that are labelled j (equation 2);
+    inf without such a row.
 
-    scores: [N, C], out of sample. given: int64 [N]. counts: how often each row counts, [N].
-    """
+    scores: [N, C], out of sample. given: int64 [N]. counts: how often each row counts, [N]."""
     own = scores[np.arange(len(given)), given]
     classes = scores.shape[1]
     sums, sizes = (
@@ -74,11 +78,12 @@ def thresholds(scores: np.ndarray, given: np.ndarray, counts: np.ndarray) -> np.
 
 
 def joint(scores: np.ndarray, given: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """float64 [C, C], summing to 1: the joint distribution of given (row) and true class (column), equations 1 and 3.
+    """float64 [C, C], summing to 1: the joint distribution of given (row) and true class (column),
+    equations 1 and 3.
 
-    A row counts for the likeliest class among those whose threshold it reaches, and for none where it reaches none; the counts
-    of each given class are then scaled to its share of all rows. A class without a sure row is taken at its word.
-    """
+    A row counts for the likeliest class among those whose threshold it reaches, and for none where
+    it reaches none; the counts of each given class are then scaled to its share of all rows. A
+    class without a sure row is taken at its word."""
     classes = scores.shape[1]
     reached = np.where(scores >= thresholds(scores, given, counts), scores, -np.inf)
     sure = np.isfinite(reached.max(1))
@@ -90,11 +95,11 @@ def joint(scores: np.ndarray, given: np.ndarray, counts: np.ndarray) -> np.ndarr
 
 
 def suspects(scores: np.ndarray, given: np.ndarray, together: np.ndarray) -> np.ndarray:
-    """int64 [N]: the class that a mislabelled row seems to be of, -1 for the others (pruning by noise rate, section 3.2).
+    """int64 [N]: the class that a mislabelled row seems to be of, -1 for the others (pruning by
+    noise rate, section 3.2).
 
-    For each pair of classes i, j the N * joint[i, j] rows labelled i with the largest margin of j over i, as far as it is above
-    zero; of several suggestions the one with the largest margin.
-    """
+    For each pair of classes i, j the N * joint[i, j] rows labelled i with the largest margin of j
+    over i, as far as it is above zero; of several suggestions the one with the largest margin."""
     best, found = np.zeros(len(given)), np.full(len(given), -1, np.int64)
     for i, j in np.argwhere((together > 0) & ~np.eye(len(together), dtype=bool)):
         own = np.flatnonzero(given == i)
@@ -108,7 +113,8 @@ def suspects(scores: np.ndarray, given: np.ndarray, together: np.ndarray) -> np.
 def wrong_labels(
     scores: np.ndarray, given: np.ndarray, groups: Sequence[str], draws: int, seed: int
 ) -> Interval:
-    """The share of labels that are wrong, 1 - trace of the joint; bootstrap over groups (Efron 1979)."""
+    """The share of labels that are wrong, 1 - trace of the joint; bootstrap over groups (Efron
+    1979)."""
     unit = np.unique(np.asarray(groups), return_inverse=True)[1]
     rng, units = numpy_generator(seed, "curate", "bootstrap"), int(unit.max()) + 1
     drawn = [
@@ -128,15 +134,17 @@ def wrong_labels(
 
 
 def transition(together: np.ndarray, rows: int) -> np.ndarray:
-    """float64 [C, C]: T[k, i], the probability that a row of true class k is labelled i; every class has one imaginary row more
-    that is spread over all labels, so that nothing is impossible."""
+    """float64 [C, C]: T[k, i], the probability that a row of true class k is labelled i; every
+    class has one imaginary row more that is spread over all labels, so that nothing is
+    impossible."""
     counts = together.T * rows
     return (counts + 1 / len(counts)) / (counts.sum(1, keepdims=True) + 1)
 
 
 def unmixed(scores: np.ndarray, mixing: np.ndarray) -> np.ndarray:
-    """float64 [N, C]: the probabilities q of true classes under which the scores p of labels are likeliest: the largest
-    sum_i p_i log sum_k q_k T[k, i], by expectation and maximisation (Richardson 1972, Lucy 1974)."""
+    """float64 [N, C]: the probabilities q of true classes under which the scores p of labels are
+    likeliest: the largest sum_i p_i log sum_k q_k T[k, i], by expectation and maximisation
+    (Richardson 1972, Lucy 1974)."""
     q = scores.astype(np.float64)
     for _ in range(ROUNDS):
         q = q * ((scores / np.maximum(q @ mixing, 1e-300)) @ mixing.T)
@@ -144,15 +152,17 @@ def unmixed(scores: np.ndarray, mixing: np.ndarray) -> np.ndarray:
 
 
 def posterior(true: np.ndarray, given: np.ndarray, mixing: np.ndarray) -> np.ndarray:
-    """float64 [N, C]: P(true class | row, its label) = q_k T[k, given] / sum_l q_l T[l, given]; q without a label (-1)."""
+    """float64 [N, C]: P(true class | row, its label) = q_k T[k, given] / sum_l q_l T[l, given]; q
+    without a label (-1)."""
     out = np.where((given >= 0)[:, None], true * mixing.T[given], true)
     return out / np.maximum(out.sum(1, keepdims=True), 1e-300)
 
 
 @dataclass(frozen=True)
 class Bar:
-    """From which probability on a class that is read is right often enough. confidence: inf where nothing is. right: the share
-    of labelled rows above it that are right, wrong labels allowed for. agree: with their labels."""
+    """From which probability on a class that is read is right often enough. confidence: inf where
+    nothing is. right: the share of labelled rows above it that are right, wrong labels allowed for.
+    agree: with their labels."""
 
     confidence: float
     right: Interval
@@ -164,14 +174,15 @@ def bar(
 ) -> Bar:
     """The lowest probability whose rows are right at `precision` or more, with 95 % certainty.
 
-    Ever more of the most confident rows are tested and the first failure ends it, so no test needs a correction (fixed
-    sequence, Bauer 1991; Angelopoulos et al. 2021). A reading agrees with its label with probability d if it is right and o if
-    it is wrong, so right = (agree - o) / (d - o) (Natarajan et al. 2013). d is T[k, k], or the agreement of the first rows
-    where that is more: they are taken for right (anchors, Patrini et al. 2017), so labels that are all right lower nothing.
+    Ever more of the most confident rows are tested and the first failure ends it, so no test needs
+    a correction (fixed sequence, Bauer 1991; Angelopoulos et al. 2021). A reading agrees with its
+    label with probability d if it is right and o if it is wrong, so right = (agree - o) / (d - o)
+    (Natarajan et al. 2013). d is T[k, k], or the agreement of the first rows where that is more:
+    they are taken for right (anchors, Patrini et al. 2017), so labels that are all right lower
+    nothing.
 
-    What this cannot show: errors of those first rows. They count as wrong labels, and the precision is overstated by their
-    share.
-    """
+    What this cannot show: errors of those first rows. They count as wrong labels, and the precision
+    is overstated by their share."""
     read, sure, labels = (
         true.argmax(1),
         true.max(1),
@@ -213,8 +224,8 @@ def bar(
 
 
 def _enough(precision: float, luck: float, gain: float, most: int) -> int:
-    """How many rows show it with 80 % power if half of the errors are made that may be, and `most` if that is less; but never
-    fewer than could show it at all."""
+    """How many rows show it with 80 % power if half of the errors are made that may be, and `most`
+    if that is less; but never fewer than could show it at all."""
     low, high = (
         luck + precision * gain,
         luck + (1 + precision) / 2 * gain,
@@ -226,7 +237,8 @@ def _enough(precision: float, luck: float, gain: float, most: int) -> int:
 
 
 def look_alikes(embeddings: Embeddings, rows: np.ndarray, near: float) -> np.ndarray:
-    """int64 [n]: rows that look the same in all their fields have one number, 0 .. G - 1. near: as in `check.Check`."""
+    """int64 [n]: rows that look the same in all their fields have one number, 0 .. G - 1. near: as
+    in `check.Check`."""
     parts = []
     for k, field in enumerate(embeddings.fields):
         x, here = embeddings.features[field][rows].astype(np.float64), embeddings.present[rows, k]
@@ -247,8 +259,9 @@ def look_alikes(embeddings: Embeddings, rows: np.ndarray, near: float) -> np.nda
 
 @dataclass(frozen=True)
 class Borrowed:
-    """A caption for a row that has none. row, donor: numbers in the data set. closeness: the share of captioned rows that lie
-    no nearer to the nearest caption of another group. It says how near a caption lies, not whether it is true."""
+    """A caption for a row that has none. row, donor: numbers in the data set. closeness: the share
+    of captioned rows that lie no nearer to the nearest caption of another group. It says how near a
+    caption lies, not whether it is true."""
 
     row: int
     donor: int
@@ -257,8 +270,8 @@ class Borrowed:
 
 
 def borrowed(shared: Shared, field: str, rows: np.ndarray, groups: Sequence[str]) -> list[Borrowed]:
-    """For each of these rows without the field, and with some other, the row of another group whose value of it lies nearest
-    to the sum of what the row has."""
+    """For each of these rows without the field, and with some other, the row of another group whose
+    value of it lies nearest to the sum of what the row has."""
     own = shared.fields.index(field)
     others = shared.vectors.copy()
     others[:, own] = 0

@@ -32,7 +32,8 @@ class Eyes:
 
     @staticmethod
     def beside(schema: Schema, runtime: Runtime) -> Eyes | None:
-        """The closed-form one if the run has another, else the default one, else any that can be loaded here, or None."""
+        """The closed-form one if the run has another, else the default one, else any that can be
+        loaded here, or None."""
         used = {f.encoder for f in schema.fields}
         able = [
             n
@@ -103,10 +104,11 @@ def _pair(seen: np.ndarray, values: np.ndarray) -> Embeddings:
 
 
 def hits(cosines: np.ndarray, candidates: int) -> np.ndarray:
-    """float64 [n]: the share of all sets of M candidates with candidate i among them in which image i has it first.
+    """float64 [n]: the share of all sets of M candidates with candidate i among them in which image
+    i has it first.
 
-    cosines [n, n], image by candidate; a tie counts against. Of the n - 1 others w lie behind: C(w, M - 1) / C(n - 1, M - 1).
-    """
+    cosines [n, n], image by candidate; a tie counts against. Of the n - 1 others w lie behind: C(w,
+    M - 1) / C(n - 1, M - 1)."""
     n = len(cosines)
     behind = (cosines < cosines.diagonal()[:, None]).sum(1)
     share = np.ones(n)
@@ -118,7 +120,8 @@ def hits(cosines: np.ndarray, candidates: int) -> np.ndarray:
 def apart(
     rows: np.ndarray, groups: Sequence[str], values: np.ndarray, seed: int, most: int = ASKED
 ) -> np.ndarray:
-    """int64 [n]: of these rows one of each group and one of each value [N, E], drawn by a seed, `most` of them at most."""
+    """int64 [n]: of these rows one of each group and one of each value [N, E], drawn by a seed,
+    `most` of them at most."""
     taken: set[object] = set()
     kept: list[int] = []
     for row in numpy_generator(seed, "condition match").permutation(rows):
@@ -130,6 +133,7 @@ def apart(
 
 
 def folds(groups: Sequence[str], seed: int) -> np.ndarray:
-    """int64 [N] in 0 .. FOLDS - 1: rows of one group lie in one fold, and folds have nearly equally many groups."""
+    """int64 [N] in 0 .. FOLDS - 1: rows of one group lie in one fold, and folds have nearly equally
+    many groups."""
     names, of = np.unique(np.asarray(groups), return_inverse=True)
     return (numpy_generator(seed, "condition match", "folds").permutation(len(names)) % FOLDS)[of]

@@ -21,8 +21,9 @@ class Oddness:
 
     @property
     def share(self) -> float:
-        """The share of rows, the record one of them, that are at least as far away: (1 + #{d >= asked}) / (n + 1), the
-        conformal p-value of 'drawn like the training rows' (Vovk et al. 2005, sec. 2.2)."""
+        """The share of rows, the record one of them, that are at least as far away: (1 + #{d >=
+        asked}) / (n + 1), the conformal p-value of 'drawn like the training rows' (Vovk et al.
+        2005, sec. 2.2)."""
         return float((1 + (self.own >= self.asked).sum()) / (len(self.own) + 1))
 
     @property

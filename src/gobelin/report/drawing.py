@@ -1,10 +1,11 @@
-"""From an exhibit's data to what a page draws: places in percent of an axis, printed numbers, embedded pictures.
+"""From an exhibit's data to what a page draws: places in percent of an axis, printed numbers,
+embedded pictures.
 
-A plot's places are percents, so that its text keeps the page's size on a telephone and on a wide screen. `DRAWINGS` has
-one function a kind of exhibit; the templates beside `report.py` do the rest.
+A plot's places are percents, so that its text keeps the page's size on a telephone and on a wide
+screen. `DRAWINGS` has one function a kind of exhibit; the templates beside `report.py` do the rest.
 
-What this cannot show: a curve between the points that were recorded, nor, over 600 points, those that are left out.
-"""
+What this cannot show: a curve between the points that were recorded, nor, over 600 points, those
+that are left out."""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ Drawing = dict[str, Any]
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as they are printed. foot: what holds for every row. numeric: the columns set to the right."""
+    """Cells as they are printed. foot: what holds for every row. numeric: the columns set to the
+    right."""
 
     title: str
     columns: list[str]
@@ -56,7 +58,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """uri: the image, '' where it can't be shown. link: its quoted path from the run folder. Sizes are CSS pixels."""
+    """uri: the image, '' where it can't be shown. link: its quoted path from the run folder. Sizes
+    are CSS pixels."""
 
     name: str
     link: str
@@ -149,7 +152,8 @@ def cell(value: object) -> str:
 
 
 def inside(folder: Path, relative: object) -> Path | None:
-    """The file that `relative` names, None where there is none. A path that leaves the run folder is refused."""
+    """The file that `relative` names, None where there is none. A path that leaves the run folder
+    is refused."""
     try:
         found = (folder / str(relative)).resolve()
         stays = ".." not in Path(str(relative)).parts and found.is_relative_to(folder.resolve())
@@ -165,7 +169,8 @@ def inside(folder: Path, relative: object) -> Path | None:
 
 
 def picture(folder: Path, relative: object, alt: str) -> Picture:
-    """The image, embedded. A small PNG is kept byte for byte with its provenance; the rest become plain PNG."""
+    """The image, embedded. A small PNG is kept byte for byte with its provenance; the rest become
+    plain PNG."""
     name = str(relative)
     missing = Picture(name, quote(name, safe="/", errors="replace"), alt)
     found = inside(folder, relative)
@@ -272,7 +277,8 @@ def _mark(row: Mapping[str, Any], scale: Scale, unit: str, zero: float, signed: 
 
 
 def curve(data: Mapping[str, Any], folder: Path) -> Drawing:
-    """Lines broken where a value is missing; long ones thinned to every k-th point and the last, and it says so."""
+    """Lines broken where a value is missing; long ones thinned to every k-th point and the last,
+    and it says so."""
     x, series = data["x"], data["series"]
     across, up = Scale.around(x), Scale.around(value for line in series.values() for value in line)
     every = math.ceil(len(x) / CURVE_POINTS) or 1

@@ -1,7 +1,9 @@
-"""The report: what the verbs wrote into a run folder, joined into one HTML page and the same in Markdown.
+"""The report: what the verbs wrote into a run folder, joined into one HTML page and the same in
+Markdown.
 
-It joins and draws and computes nothing; every number is printed as its `Finding` holds it. Every word that comes from
-data is escaped by the templates: by Jinja's autoescape in HTML, by `markdown_text` on each expression in Markdown.
+It joins and draws and computes nothing; every number is printed as its `Finding` holds it. Every
+word that comes from data is escaped by the templates: by Jinja's autoescape in HTML, by
+`markdown_text` on each expression in Markdown.
 
 What this cannot show: whether a run folder was edited by hand; the page says what its files say.
 """
@@ -47,15 +49,31 @@ VERDICTS = {
 }
 TOLD = {"protocol": "How the study was done"}  # findings that are read as a paragraph
 GLOSSARY = {
-    "arm": "one training set that is compared, named after what was added to the real rows; “real” is the real rows alone",
-    "rival": "a cheaper way to get more training rows: if it does as well, making images wasn't worth it",
-    "95 % interval": "where the true number probably lies; intervals made like this hold it 95 times in 100",
+    "arm": (
+        "one training set that is compared, named after what was added to the real rows; “real” is"
+        " the real rows alone"
+    ),
+    "rival": (
+        "a cheaper way to get more training rows: if it does as well, making images wasn't worth it"
+    ),
+    "95 % interval": (
+        "where the true number probably lies; intervals made like this hold it 95 times in 100"
+    ),
     "point": "a hundredth: from 70 % to 72 % is 2 points",
-    "balanced accuracy": "the share of rows answered right in a class, averaged over classes, so that rare ones count as much",
+    "balanced accuracy": (
+        "the share of rows answered right in a class, averaged over classes, so that rare ones"
+        " count as much"
+    ),
     "n": "how many rows, or groups of rows that belong together, a number rests on",
     "chance": "what guessing would score",
-    "floor": "what real images that were never trained on score themselves: the best that made images can be expected to reach",
-    "training seed": "generators and models are trained several times from different random starts, which are numbered",
+    "floor": (
+        "what real images that were never trained on score themselves: the best that made images"
+        " can be expected to reach"
+    ),
+    "training seed": (
+        "generators and models are trained several times from different random starts, which are"
+        " numbered"
+    ),
 }
 OTHER = "other"
 OWN_TABLE = 3  # findings of one name from which on they get a table of their own
@@ -65,7 +83,8 @@ Record = TypeVar("Record", Finding, Exhibit)
 
 @dataclass(frozen=True)
 class View:
-    """An exhibit ready to draw. problem: one line where it can't be. body: what its kind's drawing needs."""
+    """An exhibit ready to draw. problem: one line where it can't be. body: what its kind's drawing
+    needs."""
 
     kind: str
     title: str
@@ -86,7 +105,8 @@ class Section:
 
 
 def render(folder: Path, progress: Progress = silent) -> tuple[Path, Path]:
-    """Write `report.html`, which needs no other file, and `report.md`, which links to the images beside it."""
+    """Write `report.html`, which needs no other file, and `report.md`, which links to the images
+    beside it."""
     if not folder.is_dir():
         raise GobelinError(
             f"{folder}: there is no such run folder. Give the folder that a verb wrote into."
@@ -116,7 +136,8 @@ def _printed(name: str, page: Mapping[str, Any]) -> str:
 
 @functools.cache
 def _template(name: str) -> jinja2.Template:
-    """Compiled once. Every expression is escaped: for HTML by Jinja, for Markdown by `markdown_text`."""
+    """Compiled once. Every expression is escaped: for HTML by Jinja, for Markdown by
+    `markdown_text`."""
     html = ".html" in name
     environment = jinja2.Environment(
         autoescape=html,
@@ -165,7 +186,8 @@ def _records(kind: type[Record], path: Path) -> list[Record]:
         return [kind.from_dict(row) for row in files.read_lines(path)]
     except (ValueError, TypeError) as error:
         raise GobelinError(
-            f"{path}: not every line is a {kind.__name__.lower()}, found: {error}. Run the verb that wrote it again."
+            f"{path}: not every line is a {kind.__name__.lower()}, found: {error}. Run the verb"
+            " that wrote it again."
         ) from error
 
 
@@ -200,7 +222,8 @@ def _verdict(finding: Finding, findings: Sequence[Finding]) -> dict[str, str]:
 
 
 def _key_figures(findings: Sequence[Finding]) -> list[Finding]:
-    """The score of everything together, recall at the smallest k (three at most) and the worst share of copies."""
+    """The score of everything together, recall at the smallest k (three at most) and the worst
+    share of copies."""
     scores = [
         f
         for f in findings
@@ -214,7 +237,8 @@ def _key_figures(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def tables(findings: Sequence[Finding]) -> list[Table]:
-    """Findings as tables of printed cells: a table for each name that is there often, one for all the others."""
+    """Findings as tables of printed cells: a table for each name that is there often, one for all
+    the others."""
     groups: dict[str, list[Finding]] = {}
     for one in findings:
         groups.setdefault(one.name.split("@")[0], []).append(one)
@@ -224,7 +248,8 @@ def tables(findings: Sequence[Finding]) -> list[Table]:
 
 
 def _table(title: str, findings: Sequence[Finding]) -> Table:
-    """Findings in rows. Where all share comparator and keys of the scope, each of those keys is a column."""
+    """Findings in rows. Where all share comparator and keys of the scope, each of those keys is a
+    column."""
     first, cells = findings[0], [_cells(one) for one in findings]
     regular = (
         bool(title and first.scope)
@@ -241,9 +266,11 @@ def _table(title: str, findings: Sequence[Finding]) -> Table:
     ]
     kept = [name for name in kept if not (name == "note" and shared_note)]
     leads = [
-        [words(one.name)] * named + [cell(value) for value in one.scope.values()]
-        if regular
-        else [_what(one)]
+        (
+            [words(one.name)] * named + [cell(value) for value in one.scope.values()]
+            if regular
+            else [_what(one)]
+        )
         for one in findings
     ]
     rows = [lead + [row[name] for name in kept] for lead, row in zip(leads, cells, strict=True)]
@@ -255,7 +282,8 @@ def _table(title: str, findings: Sequence[Finding]) -> Table:
 
 
 def _how(findings: Sequence[Finding]) -> list[str]:
-    """Sentences on the intervals' levels and methods and on which direction is better, where it is the same for all."""
+    """Sentences on the intervals' levels and methods and on which direction is better, where it is
+    the same for all."""
     bounded = [one for one in findings if finite(one.low) or finite(one.high)]
     levels = " and ".join(dict.fromkeys(f"{100 * one.level:.4g} %" for one in bounded))
     methods = "; ".join(dict.fromkeys(one.method for one in bounded if one.method))
@@ -296,7 +324,10 @@ def _view(exhibit: Exhibit, folder: Path) -> View:
             data = files.read_json(found)
             title, body = str(data.get("title") or title), DRAWINGS[exhibit.kind](data, folder)
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-            problem = f"{exhibit.data} is not the data of a {exhibit.kind} ({type(error).__name__}: {error})."
+            problem = (
+                f"{exhibit.data} is not the data of a {exhibit.kind} ({type(error).__name__}:"
+                f" {error})."
+            )
     return View(exhibit.kind, title, exhibit.caption, problem, body)
 
 

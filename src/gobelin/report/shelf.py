@@ -1,4 +1,5 @@
-"""What there is to look at, as data: each function returns an `Exhibit` and writes its JSON. Reports draw them."""
+"""What there is to look at, as data: each function returns an `Exhibit` and writes its JSON.
+Reports draw them."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from gobelin.evidence.findings import Exhibit, Finding
 
 
 class Shelf:
-    """The exhibits of one verb. folder: where their data is being written; final: its path in the run folder."""
+    """The exhibits of one verb. folder: where their data is being written; final: its path in the
+    run folder."""
 
     def __init__(self, verb: str, folder: Path, final: str, credit: str) -> None:
         self.verb, self.folder, self.final, self.credit = verb, folder, final, credit
@@ -66,9 +68,9 @@ class Shelf:
         """A line a comparison, labelled by one entry of its scope, without one by its two sides."""
         rows = [
             {
-                "label": f.scope[key]
-                if key
-                else f"{f.scope.get('arm', '')} against {f.comparator}",
+                "label": (
+                    f.scope[key] if key else f"{f.scope.get('arm', '')} against {f.comparator}"
+                ),
                 "value": f.value,
                 "low": f.low,
                 "high": f.high,
@@ -117,7 +119,8 @@ class Shelf:
     def sheet(
         self, name: str, caption: str, groups: Sequence[Mapping[str, Any]], title: str = ""
     ) -> None:
-        """groups: {label: what the images were made from, images: paths, source: the image they were made from, if any}."""
+        """groups: {label: what the images were made from, images: paths, source: the image they
+        were made from, if any}."""
         self._put(name, "sheet", caption, {"groups": list(groups)}, title, self.credit)
 
     def pairs(

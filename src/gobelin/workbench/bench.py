@@ -1,4 +1,5 @@
-"""One data set, one run folder, the verbs. Delegates; what a verb finds is written to the run folder."""
+"""One data set, one run folder, the verbs. Delegates; what a verb finds is written to the run
+folder."""
 
 from __future__ import annotations
 
@@ -58,8 +59,8 @@ VERBS = (
 
 
 class Workbench:
-    """data: a path, a Dataset or a data frame (`data.root`: where its paths start); target: the column to predict; run: the
-    folder; settings: nested mappings as in a recipe.
+    """data: a path, a Dataset or a data frame (`data.root`: where its paths start); target: the
+    column to predict; run: the folder; settings: nested mappings as in a recipe.
 
     >>> bench = Workbench("records.csv", target="group", run="runs/first")
     >>> bench.fit(); bench.evaluate(); bench.augment(); bench.report()
@@ -95,13 +96,15 @@ class Workbench:
     def open(
         cls, run: str | Path, progress: Progress = silent, settings: Mapping[str, Any] | None = None
     ) -> Workbench:
-        """A finished run, or the folder that one was saved to. Its data is read only by the verbs that need it."""
+        """A finished run, or the folder that one was saved to. Its data is read only by the verbs
+        that need it."""
         store = Run(Path(run))
         if store.saved:
             save.check(store.folder)
         if not store.exists():
             raise GobelinError(
-                f"{run}: is not a run folder (no settings.json). Make one with gobelin fit DATA --run {run}."
+                f"{run}: is not a run folder (no settings.json). Make one with gobelin fit DATA"
+                f" --run {run}."
             )
         bench = cls.__new__(cls)
         old = replay.stored(store)
@@ -180,9 +183,11 @@ class Workbench:
         root: str | Path | None = None,
         max_bad: float | None = None,
     ) -> Predictions:
-        """Predictions for every row of another data set with the same columns (those that it lacks are missing).
+        """Predictions for every row of another data set with the same columns (those that it lacks
+        are missing).
 
-        root: where its paths start. max_bad: the share of a column's cells that may be set aside, if not the run's."""
+        root: where its paths start. max_bad: the share of a column's cells that may be set aside,
+        if not the run's."""
         self._need_fit()
         dataset = data if isinstance(data, Dataset) else read(data, root)
         how = config.resolved(self.made.settings.check) | (
@@ -200,11 +205,13 @@ class Workbench:
         weights: mix.Weights | None = None,
         **flags: str | Sequence[str],
     ) -> list[Hit]:
-        """The k rows nearest to a query of any parts: text=, image=, row= or a column's name, one text or several.
+        """The k rows nearest to a query of any parts: text=, image=, row= or a column's name, one
+        text or several.
 
-        where: a filter on columns, as SQL writes it: "weight > 100 AND category = 'tool'". query: {flag or column: text}, or
-        each as an argument of its own. without: the same, for what is to be avoided. weights: {flag or column: number}, or a
-        number a text; 1 without one. The query is the weighted sum of the parts' unit vectors."""
+        where: a filter on columns, as SQL writes it: "weight > 100 AND category = 'tool'". query:
+        {flag or column: text}, or each as an argument of its own. without: the same, for what is to
+        be avoided. weights: {flag or column: number}, or a number a text; 1 without one. The query
+        is the weighted sum of the parts' unit vectors."""
         self._need_index("search")
         asked = mix.mixed(
             self.made, mix.parts({**(query or {}), **flags}, weights or {}, without or {})
@@ -214,8 +221,9 @@ class Workbench:
     def index(
         self, add: str | Path | Dataset | None = None, delete: Sequence[str] = ()
     ) -> list[Finding]:
-        """What is searched: how many rows. add: another data set whose rows are to be found too; they are never trained on.
-        delete: ids of rows that are to be found no more. Fitted anew in another way, a run starts with the data's rows."""
+        """What is searched: how many rows. add: another data set whose rows are to be found too;
+        they are never trained on. delete: ids of rows that are to be found no more. Fitted anew in
+        another way, a run starts with the data's rows."""
         self._need_index("index")
         return indexed(self.made, read(add) if isinstance(add, str | Path) else add, delete)
 
@@ -226,8 +234,9 @@ class Workbench:
         return self._verb("search", self.made.fitted, lambda shelf: searched(self.made, shelf))
 
     def describe(self, k: int = 5, labels: Sequence[str] = (), **query: str) -> list[Finding]:
-        """What a record given by a query is: its classes, the nearest rows, what is typical and odd about it; without the data,
-        the classes alone. labels: words to choose from, none of which need be a class."""
+        """What a record given by a query is: its classes, the nearest rows, what is typical and odd
+        about it; without the data, the classes alone. labels: words to choose from, none of which
+        need be a class."""
         self._need_fit()
         return describe.described(self.made, query, k, labels)
 
@@ -245,13 +254,13 @@ class Workbench:
         query: Mapping[str, str] | None = None,
         **flags: str,
     ) -> list[Path]:
-        """Images from a query, a label, a source image, any mix of them or nothing; one a seed. Written with their provenance.
-        Never trains.
+        """Images from a query, a label, a source image, any mix of them or nothing; one a seed.
+        Written with their provenance. Never trains.
 
-        source: an image file to start from. mask: an image file of its size, white where pixels are to be made anew. strength:
-        0 keeps the source, 1 starts from noise alone. guidance: pull towards the condition. steps: evaluations of the network,
-        0 = the generator's own. query: {flag or column: text}, or each as an argument of its own (text="a red bird").
-        """
+        source: an image file to start from. mask: an image file of its size, white where pixels are
+        to be made anew. strength: 0 keeps the source, 1 starts from noise alone. guidance: pull
+        towards the condition. steps: evaluations of the network, 0 = the generator's own. query:
+        {flag or column: text}, or each as an argument of its own (text="a red bird")."""
         self._need_fit()
         if self.made.run.saved and not self.made.has_generator():
             raise GobelinError(
@@ -264,7 +273,8 @@ class Workbench:
         )
 
     def showcase(self, queries: Iterable[Mapping[str, str]]) -> list[Finding]:
-        """A contact sheet: from every class, from some queries, from an image, from a table row, from nothing."""
+        """A contact sheet: from every class, from some queries, from an image, from a table row,
+        from nothing."""
         self._need_data("showcase")
         self._need_generator()
         queries = list(queries)
@@ -272,7 +282,8 @@ class Workbench:
         return self._verb("generate", key, lambda shelf: making_showcase(self.made, queries, shelf))
 
     def augment(self, export: str | Path | None = None) -> list[Finding]:
-        """Did made images help? Trains what it lacks. export: a folder for the chosen training set, with its lineage."""
+        """Did made images help? Trains what it lacks. export: a folder for the chosen training set,
+        with its lineage."""
         self._need_data("augment")
         self._need_fit()
         if export is not None:
@@ -295,7 +306,8 @@ class Workbench:
         return self._verb("audit", study.key, study.audit)
 
     def curate(self, export: str | Path | None = None) -> list[Finding]:
-        """Which training labels look wrong, and which can be given? export: a folder for the mended rows, with weights."""
+        """Which training labels look wrong, and which can be given? export: a folder for the mended
+        rows, with weights."""
         self._need_data("curate")
         self._need_fit()
         study = curation.Curation(self.made)
@@ -324,11 +336,13 @@ class Workbench:
         return [f for f in rows if verb is None or f.source == verb]
 
     def conclusions(self) -> list[str]:
-        """Of each arm of the study one line: did it help, are there copies, how good are the images."""
+        """Of each arm of the study one line: did it help, are there copies, how good are the
+        images."""
         return conclusion.told(self.findings())
 
     def plan(self, generator: bool = False, augment: bool = False) -> list[Finding]:
-        """What a fit would do here, or with `augment` a study of the fitted run, without doing it."""
+        """What a fit would do here, or with `augment` a study of the fitted run, without doing
+        it."""
         if augment:
             self._need_data("augment")
             self._need_fit()
@@ -342,16 +356,18 @@ class Workbench:
     # for others
 
     def save_pretrained(self, folder: str | Path, index: bool = False) -> Path:
-        """What generating and predicting need, and a model card, in a new or empty folder; none of the data (see `saved`).
+        """What generating and predicting need, and a model card, in a new or empty folder; none of
+        the data (see `saved`).
 
-        index: with the rows' ids and shared vectors, so that it can be searched. Raises a GobelinError for a run without a
-        predictor, and for a folder that isn't empty."""
+        index: with the rows' ids and shared vectors, so that it can be searched. Raises a
+        GobelinError for a run without a predictor, and for a folder that isn't empty."""
         self._need_fit()
         save.save(self.made, self.findings(), Path(folder), index)
         return Path(folder)
 
     def push_to_hub(self, repo_id: str, private: bool = True, index: bool = False) -> str:
-        """Send what `save_pretrained` writes to OWNER/REPOSITORY on the hub, made if it isn't there; its address."""
+        """Send what `save_pretrained` writes to OWNER/REPOSITORY on the hub, made if it isn't
+        there; its address."""
         if self.made.run.saved:
             return save.push(self.folder, repo_id, private)
         with tempfile.TemporaryDirectory() as place:
@@ -363,7 +379,8 @@ class Workbench:
         """The model card of a saved run, as Markdown."""
         if not self.made.run.saved:
             raise GobelinError(
-                f"{self.folder}: has no card, it isn't saved. Run gobelin save {self.folder} FOLDER."
+                f"{self.folder}: has no card, it isn't saved. Run gobelin save {self.folder}"
+                " FOLDER."
             )
         return (self.folder / save.CARD).read_text(encoding="utf-8")
 
@@ -381,8 +398,8 @@ class Workbench:
     def _verb(
         self, name: str, key: str, work: Callable[[Shelf], list[Finding]], shown: str = ""
     ) -> list[Finding]:
-        """Do the work unless it was done with this key; keep its findings and exhibits in verbs/NAME. shown: the rest of the
-        key, of what it shows and later verbs don't rest on."""
+        """Do the work unless it was done with this key; keep its findings and exhibits in
+        verbs/NAME. shown: the rest of the key, of what it shows and later verbs don't rest on."""
         stage, run = f"verbs/{name}", self.made.run
         if name in ("check", "fit") and run.has(stage) and not run.key(stage).startswith(key):
             run.forget(*(f"verbs/{later}" for later in VERBS[VERBS.index(name) + 1 :]))
@@ -418,7 +435,8 @@ class Workbench:
     def _need_data(self, verb: str) -> None:
         if self.made.run.saved:
             raise GobelinError(
-                f"{self.folder}: was saved without its data, which {verb} needs. Use the run it was saved from."
+                f"{self.folder}: was saved without its data, which {verb} needs. Use the run it was"
+                " saved from."
             )
 
     def _need_fit(self) -> None:
@@ -433,7 +451,8 @@ class Workbench:
         ]
         if lost:
             raise GobelinError(
-                f"{self.folder}: has no encoder of {', '.join(lost)} any more. Run {fit_command(self.made)}."
+                f"{self.folder}: has no encoder of {', '.join(lost)} any more. Run"
+                f" {fit_command(self.made)}."
             )
 
     def _need_index(self, verb: str) -> None:
@@ -456,11 +475,12 @@ def from_pretrained(
     settings: Mapping[str, Any] | None = None,
     progress: Progress = silent,
 ) -> Workbench:
-    """A saved run to predict and generate with: a folder, or OWNER/REPOSITORY on the hub, which is downloaded unless there is a
-    folder of that name. revision: a branch, tag or commit there. settings: over the saved ones.
+    """A saved run to predict and generate with: a folder, or OWNER/REPOSITORY on the hub, which is
+    downloaded unless there is a folder of that name. revision: a branch, tag or commit there.
+    settings: over the saved ones.
 
-    Raises a GobelinError of one line for a folder that isn't there, isn't a saved run, was changed, or holds code or pickles,
-    and MissingExtra for a repository without huggingface_hub."""
+    Raises a GobelinError of one line for a folder that isn't there, isn't a saved run, was changed,
+    or holds code or pickles, and MissingExtra for a repository without huggingface_hub."""
     folder = Path(name).expanduser()
     if not folder.is_dir() and hub.is_id(str(name)):
         folder = hub.snapshot(str(name), save.PATTERNS, revision)
@@ -474,6 +494,7 @@ def from_pretrained(
 
 
 def push_to_hub(source: Workbench | str | Path, repo_id: str, private: bool = True) -> str:
-    """Send a saved run's folder, or a run, to OWNER/REPOSITORY on the hub, made if it isn't there; its address."""
+    """Send a saved run's folder, or a run, to OWNER/REPOSITORY on the hub, made if it isn't there;
+    its address."""
     bench = source if isinstance(source, Workbench) else Workbench.open(source)
     return bench.push_to_hub(repo_id, private)

@@ -1,11 +1,11 @@
-"""The model card of a saved run: what it was fitted on, how, what was measured of it and what was not, how to use it.
+"""The model card of a saved run: what it was fitted on, how, what was measured of it and what was
+not, how to use it.
 
-Every number is printed as its `Finding` holds it; a verb that wasn't run is "not measured". Words that come from the data
-are escaped.
+Every number is printed as its `Finding` holds it; a verb that wasn't run is "not measured". Words
+that come from the data are escaped.
 
-What this cannot show: whether the numbers hold for other data than the rows that they were measured on, nor whether somebody
-has edited the card since.
-"""
+What this cannot show: whether the numbers hold for other data than the rows that they were measured
+on, nor whether somebody has edited the card since."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ QUALITY = {
     "audit": "Audit: are made images copies?",
 }
 STILL_TELLS = (
-    "the names of columns and classes, the categories of table columns and the quantiles of numbers and dates (smallest and "
-    "largest value included), counts, a hash of the whole data set, and whatever the weights have memorised"
+    "the names of columns and classes, the categories of table columns and the quantiles of numbers"
+    " and dates (smallest and largest value included), counts, a hash of the whole data set, and"
+    " whatever the weights have memorised"
 )
 
 
@@ -49,8 +50,8 @@ ASKED = {
 def render(
     made: Artefacts, name: str, findings: Sequence[Finding], sampler: Sampler | None, index: bool
 ) -> str:
-    """README.md of the saved run called `name`. sampler: its generator, if it has one. index: whether the rows' shared
-    vectors are in it."""
+    """README.md of the saved run called `name`. sampler: its generator, if it has one. index:
+    whether the rows' shared vectors are in it."""
     generator = made.settings.generator.name if sampler else ""
     parts = [
         _front(made, generator),
@@ -88,7 +89,8 @@ def render(
 
 
 def licence(cited: str) -> str:
-    """The licence that a credit line names, as the hub writes it; 'unknown' where it names none, several, or another."""
+    """The licence that a credit line names, as the hub writes it; 'unknown' where it names none,
+    several, or another."""
     named = re.findall(r"\bCC[ -](BY(?:-(?:NC|SA|ND)){0,2})[ -](\d\.\d)", cited)
     found = {f"cc-{kind}-{version}".lower() for kind, version in named}
     found |= {"cc0-1.0"} if re.search(r"\bCC0\b", cited) else set()
@@ -107,7 +109,10 @@ def _front(made: Artefacts, generator: str) -> str:
 
 def _what(made: Artefacts, sampler: Sampler | None) -> str:
     fields = ", ".join(markdown_text(one) for one in made.predict_fields)
-    text = f"A Gobelin run without its data. It predicts {markdown_text(made.model.target)} from any of: {fields}."
+    text = (
+        f"A Gobelin run without its data. It predicts {markdown_text(made.model.target)} from any"
+        f" of: {fields}."
+    )
     if sampler:
         height, width, _ = sampler.size
         asked = [words for part, words in ASKED.items() if part in sampler.accepts]
@@ -119,7 +124,10 @@ def _what(made: Artefacts, sampler: Sampler | None) -> str:
         text += (
             f" It makes images ({markdown_text(made.image_field)}, {width} x {height} pixels) with "
         )
-        text += f"`{made.settings.generator.name}`, from {', '.join(asked)}{' or ' * bool(asked)}nothing."
+        text += (
+            f"`{made.settings.generator.name}`, from"
+            f" {', '.join(asked)}{' or ' * bool(asked)}nothing."
+        )
     return text
 
 
@@ -130,7 +138,8 @@ def _use(made: Artefacts, sampler: Sampler | None, index: bool) -> list[str]:
         'bench = gobelin.from_pretrained("FOLDER")  # or OWNER/REPOSITORY on the hub',
     ]
     lines += [
-        'predictions = bench.predict("new.csv")  # the same columns; those that it lacks are missing'
+        'predictions = bench.predict("new.csv")  # the same columns; those that it lacks are'
+        " missing"
     ]
     if sampler:
         label = (
@@ -172,7 +181,10 @@ def _data(made: Artefacts, findings: Sequence[Finding], index: bool) -> list[str
         else []
     )
     also = ", the rows' ids and their shared vectors, which tell much of a row" if index else ""
-    here = f"Rows, images and texts are not in this folder. What still tells about them: {STILL_TELLS}{also}."
+    here = (
+        "Rows, images and texts are not in this folder. What still tells about them:"
+        f" {STILL_TELLS}{also}."
+    )
     return ["\n".join(lines), *_printed(shown), here]
 
 
@@ -203,25 +215,28 @@ def _limits(made: Artefacts, generator: str) -> list[str]:
         "- The scores hold for rows that were drawn like those above. Nothing is said of others."
     ]
     lines += [
-        "- Verbs that need the data (check, fit, evaluate, augment, audit, report) don't work from this folder."
+        "- Verbs that need the data (check, fit, evaluate, augment, audit, report) don't work from"
+        " this folder."
     ]
     lines += ["- `manifest.json` guards against damage. It doesn't show who wrote the files."]
     if generator:
         lines += [
-            "- Made images can be copies of training images or nearly so; the audit above says what was seen of that, if "
-            "it was run. A small training set makes it likelier."
+            "- Made images can be copies of training images or nearly so; the audit above says what"
+            " was seen of that, if it was run. A small training set makes it likelier."
         ]
         lines += [
             "- Made images say that they were made, in their metadata. A mark can be stripped."
         ]
         if model := str(made.settings.generator.settings.get("model", "")):
             lines += [
-                f"- The generator needs the pipeline `{markdown_text(model.rstrip('/').split('/')[-1])}`, which isn't in "
-                "this folder: set generator.settings.model to its place."
+                "- The generator needs the pipeline"
+                f" `{markdown_text(model.rstrip('/').split('/')[-1])}`, which isn't in this folder:"
+                " set generator.settings.model to its place."
             ]
     if made.settings.data.cited and licence(made.settings.data.cited) == "unknown":
         lines += [
-            "- The licence of the data was not recognised in its credit line; look it up before you use this."
+            "- The licence of the data was not recognised in its credit line; look it up before you"
+            " use this."
         ]
     return ["\n".join(lines)]
 

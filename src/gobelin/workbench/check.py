@@ -14,7 +14,8 @@ from gobelin.workbench.thumbnails import thumbnail
 
 
 def checked(made: Artefacts, found: Sequence[Finding], twins: Sequence[Twin], shelf: Shelf) -> None:
-    """What `check` shows: the classes, the missing cells, the schema, the look-alikes across splits."""
+    """What `check` shows: the classes, the missing cells, the schema, the look-alikes across
+    splits."""
     classes = [f for f in found if f.name == "training_rows"]
     shelf.bars("classes", "Training rows of every class.", classes, "class")
     missing = [f for f in found if f.name == "missing_cells"]

@@ -1,9 +1,9 @@
-"""`curate` on a run folder: what the run's predictor says of its training rows, and the mended training set.
+"""`curate` on a run folder: what the run's predictor says of its training rows, and the mended
+training set.
 
-Only training rows are looked at and changed; validation and test rows are handed on as they are. A changed row stays a real
-row: what was changed stands beside it in a column of its own, which no encoder reads. Of a run with tuned encoders only the
-rows that tuning never saw are looked at.
-"""
+Only training rows are looked at and changed; validation and test rows are handed on as they are. A
+changed row stays a real row: what was changed stands beside it in a column of its own, which no
+encoder reads. Of a run with tuned encoders only the rows that tuning never saw are looked at."""
 
 from __future__ import annotations
 
@@ -36,11 +36,12 @@ STAGE, PAIRS, CELLS = "curated", 16, 20
 
 @dataclass(frozen=True)
 class Looked:
-    """What was decided of the n training rows `rows`. given, suggested, label: int64 [n], class before, of a suspect (-1: it is
-    none), after. likely: float64 [n], probability of a suspect's suggested class. chance: float64 [n], of the class after.
-    weight: float64 [n]. together: [C, C], given by true. alike: int64 [n], rows that look the same have one number. wrong:
-    share of wrong labels, low, high, groups. bar: confidence, share right, low, high, agreement, rows. borrowed: [k, 4], row,
-    donor, cosine, closeness."""
+    """What was decided of the n training rows `rows`. given, suggested, label: int64 [n], class
+    before, of a suspect (-1: it is none), after. likely: float64 [n], probability of a suspect's
+    suggested class. chance: float64 [n], of the class after. weight: float64 [n]. together: [C, C],
+    given by true. alike: int64 [n], rows that look the same have one number. wrong: share of wrong
+    labels, low, high, groups. bar: confidence, share right, low, high, agreement, rows. borrowed:
+    [k, 4], row, donor, cosine, closeness."""
 
     rows: np.ndarray
     given: np.ndarray
@@ -64,7 +65,8 @@ class Curation:
         if not made.model.exclusive:
             what = "a number" if made.model.kind == "number" else "several labels a row"
             raise GobelinError(
-                f"curate: target {made.model.target!r} is {what}, one class a row was expected. Choose another."
+                f"curate: target {made.model.target!r} is {what}, one class a row was expected."
+                " Choose another."
             )
 
     @property
@@ -161,7 +163,8 @@ class Curation:
         )
 
     def _unlabelled(self, present: np.ndarray) -> np.ndarray:
-        """int64 [n]: training rows without a label, with something to read them from, no made row among them."""
+        """int64 [n]: training rows without a label, with something to read them from, no made row
+        among them."""
         rows = self.made.rows.part("train")
         return rows[~self.made.rows.target.present[rows] & present[rows].any(1) & ~self._made[rows]]
 
@@ -195,8 +198,8 @@ class Curation:
         changed = labelled & (seen.label != seen.given)
         value, low, high, units = seen.wrong.tolist()
         note = (
-            f"about {value * n:.0f} of {n} training labels ({int(units)} groups); classes that the predictor can't tell apart "
-            "count as wrong labels too"
+            f"about {value * n:.0f} of {n} training labels ({int(units)} groups); classes that the"
+            " predictor can't tell apart count as wrong labels too"
         )
         found = [
             Finding(
@@ -225,11 +228,14 @@ class Curation:
             confidence, right, low, high, agree, rows = seen.bar.tolist()
             note = f"unlabelled rows, read with a probability of {confidence:.3f} or more"
             if confidence == np.inf:
-                note = f"unlabelled rows; no probability is high enough to be right {100 * how.precision:g} % of the time"
+                note = (
+                    "unlabelled rows; no probability is high enough to be right"
+                    f" {100 * how.precision:g} % of the time"
+                )
             found.append(_count("labels_given", (known & ~labelled).sum(), blank, note))
             note = (
-                f"of labelled rows read as surely, wrong labels allowed for; {100 * agree:.1f} % agree with their label; the "
-                f"lower bound must reach {100 * how.precision:g} %"
+                f"of labelled rows read as surely, wrong labels allowed for; {100 * agree:.1f} %"
+                f" agree with their label; the lower bound must reach {100 * how.precision:g} %"
             )
             found.append(
                 Finding(
@@ -287,9 +293,11 @@ class Curation:
                 classes[seen.given[k]],
                 classes[seen.suggested[k]],
                 f"{seen.likely[k]:.3f}",
-                "changed"
-                if seen.label[k] != seen.given[k]
-                else f"kept, weight {seen.weight[k]:.2f}",
+                (
+                    "changed"
+                    if seen.label[k] != seen.given[k]
+                    else f"kept, weight {seen.weight[k]:.2f}"
+                ),
             )
             for k in order[: self.how.shown]
         ]
@@ -320,7 +328,8 @@ class Curation:
             )
 
     def _pair(self, k: int, name: str) -> dict[str, str] | None:
-        """A suspect's image beside the surest one of the class that it looks like; None where one of them has no file."""
+        """A suspect's image beside the surest one of the class that it looks like; None where one
+        of them has no file."""
         seen, made, classes = self.looked, self.made, self.made.model.classes
         if not any(
             "image" in catalog.find("encoders", f.encoder).kinds for f in made.schema.fields
@@ -331,15 +340,18 @@ class Curation:
         right = (
             thumbnail(made, int(seen.rows[sure[seen.chance[sure].argmax()]])) if len(sure) else None
         )
-        said = f"{name}: labelled {classes[seen.given[k]]}, looks like {classes[seen.suggested[k]]} ({seen.likely[k]:.2f})"
+        said = (
+            f"{name}: labelled {classes[seen.given[k]]}, looks like {classes[seen.suggested[k]]}"
+            f" ({seen.likely[k]:.2f})"
+        )
         return {"left": left, "right": right, "caption": said} if left and right else None
 
     # what is handed on
 
     @cached_property
     def dataset(self) -> Dataset:
-        """All rows of the run, the training rows curated: label and caption mended, `gobelin_weight`, `gobelin_split`, and what
-        was changed in `gobelin_curated`."""
+        """All rows of the run, the training rows curated: label and caption mended,
+        `gobelin_weight`, `gobelin_split`, and what was changed in `gobelin_curated`."""
         made, seen = self.made, self.looked
         whole, target = made.rows.dataset.with_ids(), made.model.target
         labels, classes = whole.values(target), made.rows.target.values
@@ -382,7 +394,8 @@ class Curation:
         )
 
     def export(self, folder: Path) -> Path:
-        """The curated data set as Parquet with its files inside, a recipe that names its columns, and a note of what to do."""
+        """The curated data set as Parquet with its files inside, a recipe that names its columns,
+        and a note of what to do."""
         if folder.exists() and not folder.is_dir():
             raise GobelinError(f"--export {folder}: is a file. Choose a new folder.")
         if folder.exists() and any(folder.iterdir()):
@@ -415,11 +428,13 @@ class Curation:
     def _note(self) -> str:
         seen = self.looked
         return (
-            f"# Curated rows\n\n{len(self.dataset)} rows; of {len(seen.rows)} training rows that were looked at "
-            f"{int((seen.label != seen.given).sum())} have another label than before, and {len(seen.borrowed)} have a caption "
-            f"that they lacked. `{CURATED}` says what was changed in a row, `{WEIGHT}` how probable its label is, `{SPLIT}` "
-            "its part: validation and test rows are as they were. All rows are real ones.\n\n"
-            f"    gobelin fit curated.parquet --target {self.made.model.target} --recipe recipe.json --generator NAME\n"
+            f"# Curated rows\n\n{len(self.dataset)} rows; of {len(seen.rows)} training rows that"
+            f" were looked at {int((seen.label != seen.given).sum())} have another label than"
+            f" before, and {len(seen.borrowed)} have a caption that they lacked. `{CURATED}` says"
+            f" what was changed in a row, `{WEIGHT}` how probable its label is, `{SPLIT}` its part:"
+            " validation and test rows are as they were. All rows are real ones.\n\n    gobelin"
+            f" fit curated.parquet --target {self.made.model.target} --recipe recipe.json"
+            " --generator NAME\n"
         )
 
 

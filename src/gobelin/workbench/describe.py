@@ -1,11 +1,11 @@
 """The verb `describe`: what one record is, what it is like, and what is odd about it.
 
-The classes with their probabilities, the nearest rows, labels in words that nobody trained on, where each field lies among the
-training rows, and whether an image says that it was made.
+The classes with their probabilities, the nearest rows, labels in words that nobody trained on,
+where each field lies among the training rows, and whether an image says that it was made.
 
-What this can't show: that a row is wrong. One training row in a hundred is among the oddest hundredth, and a copy of a training
-row is as typical as can be. Labels in words are ranked among those that were given: if none is right, one still wins.
-"""
+What this can't show: that a row is wrong. One training row in a hundred is among the oddest
+hundredth, and a copy of a training row is as typical as can be. Labels in words are ranked among
+those that were given: if none is right, one still wins."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ SAME = 0.999  # cosine from which two captions say the same
 def described(
     made: Artefacts, query: Mapping[str, str], k: int, labels: Sequence[str] = ()
 ) -> list[Finding]:
-    """Of one record, given by a query: k classes, k nearest rows, and the rest. labels: words to choose from."""
+    """Of one record, given by a query: k classes, k nearest rows, and the rest. labels: words to
+    choose from."""
     cells = query_cells(made, query)
     text = _text_field(made, cells, labels) if labels else None
     embeddings = made.reader.embed_cells(cells)
@@ -137,7 +138,10 @@ def _made_images(made: Artefacts, cells: Mapping[str, Cell]) -> list[Finding]:
                 continue
             said = read_lineage(io.BytesIO(data)) or {}
             told = ", ".join(f"{key} {said[key]}" for key in ("generator", "seed") if key in said)
-            note = f"its file says that it was generated{f' by Gobelin: {told}' if told else ', by what it does not say here'}"
+            note = (
+                "its file says that it was"
+                f" generated{f' by Gobelin: {told}' if told else ', by what it does not say here'}"
+            )
             found.append(
                 Finding(
                     "made_image",
@@ -153,10 +157,10 @@ def _made_images(made: Artefacts, cells: Mapping[str, Cell]) -> list[Finding]:
 def zero_shot(made: Artefacts, query: Shared, text: Field, labels: Sequence[str]) -> list[Finding]:
     """The labels by their probability: softmax of the cosines to the record over a temperature.
 
-    The temperature has the smallest log loss on training rows with a caption: each chooses its own among as many captions, by
-    an alignment fitted on the half of the rows that it isn't in. What this cannot show: how sure to be where labels are of
-    another kind than the captions; single words for sentences, say.
-    """
+    The temperature has the smallest log loss on training rows with a caption: each chooses its own
+    among as many captions, by an alignment fitted on the half of the rows that it isn't in. What
+    this cannot show: how sure to be where labels are of another kind than the captions; single
+    words for sentences, say."""
     fields = tuple(
         f
         for f, there in zip(query.fields, query.present[0], strict=True)
@@ -197,7 +201,8 @@ def zero_shot(made: Artefacts, query: Shared, text: Field, labels: Sequence[str]
 
 
 def best_temperature(cosines: np.ndarray) -> float:
-    """Of softmax(cosines / t), [n, m], the first column the right one: that with the smallest log loss (Guo et al. 2017)."""
+    """Of softmax(cosines / t), [n, m], the first column the right one: that with the smallest log
+    loss (Guo et al. 2017)."""
     found = minimize_scalar(
         lambda t: -log_softmax(cosines / np.exp(t), axis=1)[:, 0].mean(),
         bounds=(-6, 3),
@@ -212,20 +217,23 @@ def _text_field(made: Artefacts, cells: Mapping[str, Cell], labels: Sequence[str
     if text is None:
         names = ", ".join(made.schema.field_names)
         raise GobelinError(
-            f"--labels: words are read by a text field, found {names}. Fit with a column of captions."
+            f"--labels: words are read by a text field, found {names}. Fit with a column of"
+            " captions."
         )
     if len(labels) < 2 or len(set(labels)) < len(labels) or not all(labels):
         raise GobelinError(
-            f"--labels {','.join(labels)!r}: two or more different labels were expected. Give A,B,..."
+            f"--labels {','.join(labels)!r}: two or more different labels were expected. Give"
+            " A,B,..."
         )
     if set(cells) <= {text.name}:
         raise GobelinError(
-            f"--labels: the record is nothing but {text.name!r} itself. Give it an image, a row or another field."
+            f"--labels: the record is nothing but {text.name!r} itself. Give it an image, a row or"
+            " another field."
         )
     if made.run.saved:
         raise GobelinError(
-            f"--labels: how sure to be is learned from training rows, and {made.run.folder} was saved without. Use the run it "
-            "was saved from."
+            f"--labels: how sure to be is learned from training rows, and {made.run.folder} was"
+            " saved without. Use the run it was saved from."
         )
     return text
 
@@ -233,8 +241,8 @@ def _text_field(made: Artefacts, cells: Mapping[str, Cell], labels: Sequence[str
 def _pairs(
     made: Artefacts, fields: tuple[str, ...], text: str, count: int
 ) -> tuple[np.ndarray, int]:
-    """float64 [n, m]: cosines of training rows, shown these fields, to their own caption and to m - 1 others, m up to `count`;
-    and n."""
+    """float64 [n, m]: cosines of training rows, shown these fields, to their own caption and to m -
+    1 others, m up to `count`; and n."""
     unseen = _unseen(made)
     there = unseen.has(text) & np.all([unseen.has(f) for f in fields], axis=0)
     rows, halves = np.flatnonzero(there), _halves(unseen)
@@ -248,8 +256,8 @@ def _pairs(
         out.append(captions[np.concatenate([[row], chosen])] @ asked[row])
     if len(out) < LEAST or width < 2:
         raise GobelinError(
-            f"--labels: {len(out)} training rows have {' and '.join(fields)} and a caption of their own, {LEAST} are needed to "
-            "say how sure a label is. Add captions."
+            f"--labels: {len(out)} training rows have {' and '.join(fields)} and a caption of their"
+            f" own, {LEAST} are needed to say how sure a label is. Add captions."
         )
     return np.stack([one[:width] for one in out]).astype(np.float64), len(out)
 
@@ -268,8 +276,9 @@ def _halves(unseen: Shared) -> np.ndarray:
 
 
 def _unseen(made: Artefacts) -> Shared:
-    """Up to MOST training rows, each projected by an alignment of the half of them (whole groups) that it isn't in, made as the
-    run's own was: with its bridges, and where a space is kept, in that space, which may have seen them."""
+    """Up to MOST training rows, each projected by an alignment of the half of them (whole groups)
+    that it isn't in, made as the run's own was: with its bridges, and where a space is kept, in
+    that space, which may have seen them."""
     key = fingerprint(
         CROSSED, CROSSED_FORMAT, made.alignment.fingerprint(), made.rows.dataset.fingerprint, MOST
     )
@@ -307,7 +316,8 @@ def _unseen(made: Artefacts) -> Shared:
 
 
 def _typical(made: Artefacts, query: Embeddings, label: int | None) -> list[Finding]:
-    """How far each field of the record is from the training rows, and from those of its predicted class."""
+    """How far each field of the record is from the training rows, and from those of its predicted
+    class."""
     found, train = [], made.rows.part("train")
     for k, field in enumerate(query.fields):
         if not query.present[0, k]:
@@ -395,8 +405,8 @@ def _number(value: object) -> float:
 
 
 def _agreeing(made: Artefacts, query: Shared) -> list[Finding]:
-    """For each pair of the record's fields: the share of training rows whose two fields agree as little. Their cosines come
-    from alignments that had not seen them."""
+    """For each pair of the record's fields: the share of training rows whose two fields agree as
+    little. Their cosines come from alignments that had not seen them."""
     there = [f for f, has in zip(query.fields, query.present[0], strict=True) if has]
     found: list[Finding] = []
     for a, b in combinations(there, 2):
@@ -407,7 +417,10 @@ def _agreeing(made: Artefacts, query: Shared) -> list[Finding]:
         usual = (unseen.of(a)[both] * unseen.of(b)[both]).sum(1)
         cosine = float(query.of(a)[0] @ query.of(b)[0])
         one = Oddness(-usual, -cosine)
-        note = f"of {int(both.sum())} training rows have fields that agree as little (cosine {cosine:.2f}, "
+        note = (
+            f"of {int(both.sum())} training rows have fields that agree as little (cosine"
+            f" {cosine:.2f}, "
+        )
         note += f"their median {np.median(usual):.2f})"
         found.append(
             Finding(

@@ -1,4 +1,5 @@
-"""The verbs that look: check, evaluate, search, predict, index. Findings from the stages, exhibits beside them."""
+"""The verbs that look: check, evaluate, search, predict, index. Findings from the stages, exhibits
+beside them."""
 
 from __future__ import annotations
 

@@ -37,6 +37,9 @@ def fitted(made: Artefacts, shelf: Shelf) -> list[Finding]:
             f"seed {seed}": [curve.get(step) for step in steps] for seed, curve in curves.items()
         }
         name = made.settings.generator.name
-        caption = f"How good {name} was on validation rows while it trained; lower is better, the best weights were kept."
+        caption = (
+            f"How good {name} was on validation rows while it trained; lower is better, the best"
+            " weights were kept."
+        )
         shelf.curve("generator", caption, steps, series, "training steps", "held-out score")
     return found

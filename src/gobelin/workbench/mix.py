@@ -1,4 +1,5 @@
-"""A query of several parts, each with a weight: the weighted sum of their unit vectors, of unit length again."""
+"""A query of several parts, each with a weight: the weighted sum of their unit vectors, of unit
+length again."""
 
 from __future__ import annotations
 
@@ -20,11 +21,12 @@ Weights = Mapping[
 
 
 def parts(query: Texts, weights: Weights, without: Texts) -> list[tuple[str, str, float]]:
-    """(flag or column, text, weight) of every part. weights: one number for all texts of a flag, or one a text; 1 where none
-    is given. What is to be avoided weighs -1."""
+    """(flag or column, text, weight) of every part. weights: one number for all texts of a flag, or
+    one a text; 1 where none is given. What is to be avoided weighs -1."""
     if unknown := sorted(set(weights) - set(query)):
         raise GobelinError(
-            f"query: a weight for {unknown[0]!r}, which isn't asked for. Ask for it, or leave the weight out."
+            f"query: a weight for {unknown[0]!r}, which isn't asked for. Ask for it, or leave the"
+            " weight out."
         )
     out = []
     for key, texts in query.items():
@@ -32,7 +34,8 @@ def parts(query: Texts, weights: Weights, without: Texts) -> list[tuple[str, str
         each = list(weight) if isinstance(weight, Sequence) else [weight] * len(given)
         if len(each) != len(given) or not all(math.isfinite(w) for w in each):
             raise GobelinError(
-                f"query: {len(given)} texts and the weights {each} for {key!r}. Give one finite number a text."
+                f"query: {len(given)} texts and the weights {each} for {key!r}. Give one finite"
+                " number a text."
             )
         out += [(key, text, float(w)) for text, w in zip(given, each, strict=True)]
     return out + [(key, text, -1.0) for key, texts in without.items() for text in _list(texts)]
@@ -43,7 +46,8 @@ def _list(texts: str | Sequence[str]) -> list[str]:
 
 
 def mixed(made: Artefacts, asked: Sequence[tuple[str, str, float]]) -> np.ndarray:
-    """float32 [D]: the query's vector. Different columns of one field with the same weight are one cell of it (a table row)."""
+    """float32 [D]: the query's vector. Different columns of one field with the same weight are one
+    cell of it (a table row)."""
     cells: list[tuple[str, Cell, float]] = []
     for key, text, weight in asked:
         ((field, cell),) = query_cells(made, {key: text}).items()

@@ -45,6 +45,9 @@ def summary(made: Artefacts) -> list[str]:
     return [
         f"data: {s.data.path or 'not here'}, target {s.data.target or 'none'}",
         f"fields: {fields}",
-        f"fusion {s.fusion.name}, generator {s.generator.name} ({s.generator.steps or 'no'} steps), seed {s.runtime.seed}",
+        (
+            f"fusion {s.fusion.name}, generator {s.generator.name} ({s.generator.steps or 'no'}"
+            f" steps), seed {s.runtime.seed}"
+        ),
         f"made so far: {', '.join(stages)}",
     ]

@@ -16,7 +16,8 @@ from gobelin.workbench.run.folder import Artefacts
 
 
 def query_cells(made: Artefacts, query: Mapping[str, str]) -> dict[str, Cell]:
-    """{field: cell} from {flag or column: text}. A flag means the first field whose encoder gives it that has the columns."""
+    """{field: cell} from {flag or column: text}. A flag means the first field whose encoder gives
+    it that has the columns."""
     cells: dict[str, Cell] = {}
     for key, text in query.items():
         field, encoder, value = _asked(made, key, text)
@@ -69,8 +70,8 @@ def label_index(made: Artefacts, label: str) -> int | float:
         return number
     if model.kind == "labels":
         raise GobelinError(
-            f"--label {label!r}: {model.target!r} has several labels a row, and generators are asked for one class. Ask with "
-            "--text, --row or another field."
+            f"--label {label!r}: {model.target!r} has several labels a row, and generators are"
+            " asked for one class. Ask with --text, --row or another field."
         )
     if label not in model.classes:
         raise GobelinError(

@@ -1,15 +1,18 @@
-"""A finished run as a folder that somebody else can use without the data: written by `save`, looked over by `check`.
+"""A finished run as a folder that somebody else can use without the data: written by `save`, looked
+over by `check`.
 
-In it: encoders, alignment, predictor, the generator of the first seed, schema and settings, what was found, a model card, and
-the hash of every file; JSON and safetensors alone (an index: Lance's files). Not in it: rows, images, texts, row ids, paths.
+In it: encoders, alignment, predictor, the generator of the first seed, schema and settings, what
+was found, a model card, and the hash of every file; JSON and safetensors alone (an index: Lance's
+files). Not in it: rows, images, texts, row ids, paths.
 
-What still tells about the data: names of columns and classes, the categories of table columns and the quantiles of numbers and
-dates (smallest and largest value included), the credit line, counts and scores, a hash of the whole data set (whoever has it
-can see that it was this one), and whatever the weights have memorised. With `index`, the rows' ids and their shared vectors
-too, and a vector tells much of its row.
+What still tells about the data: names of columns and classes, the categories of table columns and
+the quantiles of numbers and dates (smallest and largest value included), the credit line, counts
+and scores, a hash of the whole data set (whoever has it can see that it was this one), and whatever
+the weights have memorised. With `index`, the rows' ids and their shared vectors too, and a vector
+tells much of its row.
 
-What the manifest cannot show: who wrote it. It guards against damage; whoever changes a file can change its hash as well.
-"""
+What the manifest cannot show: who wrote it. It guards against damage; whoever changes a file can
+change its hash as well."""
 
 from __future__ import annotations
 
@@ -64,10 +67,10 @@ NEEDED = {"settings.json", "schema.json", "alignment/stage.json", "model/stage.j
 def save(made: Artefacts, findings: Sequence[Finding], folder: Path, index: bool = False) -> None:
     """Write what predicting and generating need into a new or empty folder, all at once.
 
-    findings: of the run; those of an older generator are left out. index: the rows' ids and shared vectors too. Raises a
-    GobelinError for a folder that is there and not empty, for a run whose predictor or generator isn't that of its settings,
-    and where a path of this machine would be in a file.
-    """
+    findings: of the run; those of an older generator are left out. index: the rows' ids and shared
+    vectors too. Raises a GobelinError for a folder that is there and not empty, for a run whose
+    predictor or generator isn't that of its settings, and where a path of this machine would be in
+    a file."""
     run = made.run
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise GobelinError(f"{folder}: is there already, and isn't empty. Choose another folder.")
@@ -109,9 +112,9 @@ def save(made: Artefacts, findings: Sequence[Finding], folder: Path, index: bool
 def check(folder: Path) -> list[str]:
     """The files of a saved run, none changed since; a card that somebody edited is let pass.
 
-    Raises a GobelinError of one line for a folder without a (whole) manifest, a file that is missing, changed or truncated,
-    a file of a stage that isn't listed, and for anything that is code or can hold code.
-    """
+    Raises a GobelinError of one line for a folder without a (whole) manifest, a file that is
+    missing, changed or truncated, a file of a stage that isn't listed, and for anything that is
+    code or can hold code."""
     where = folder / MANIFEST
     try:
         said = read_json(where)
@@ -157,20 +160,23 @@ def check(folder: Path) -> list[str]:
             (folder / name).stat().st_size != size or file_hash(folder / name) != digest
         ):
             raise GobelinError(
-                f"{folder / name}: was changed or truncated since it was saved. Save or download it again."
+                f"{folder / name}: was changed or truncated since it was saved. Save or download it"
+                " again."
             )
     return list(files)
 
 
 def push(folder: Path, name: str, private: bool) -> str:
-    """Send a saved run to OWNER/REPOSITORY on the hub: the files of its manifest, and that; its address there."""
+    """Send a saved run to OWNER/REPOSITORY on the hub: the files of its manifest, and that; its
+    address there."""
     return hub.upload(
         folder, name, [*check(folder), MANIFEST], [f"{stage}/*" for stage in STAGES], private
     )
 
 
 def portable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a generator or of encoders without where their files are on this machine, and without leave to download."""
+    """Settings of a generator or of encoders without where their files are on this machine, and
+    without leave to download."""
     return {k: True if k == "local_only" else _placeless(v) for k, v in settings.items()}
 
 
@@ -188,21 +194,24 @@ def _placeless(value: object) -> object:
 
 
 def _stages(made: Artefacts) -> tuple[list[str], bool]:
-    """The stages to save, and whether a generator is among them. An error for one that was made from other settings."""
+    """The stages to save, and whether a generator is among them. An error for one that was made
+    from other settings."""
     first, stages = made.generator_folder(0), []
     for stage, key in made.keys().items():
         if stage.startswith("generators/") and (stage != first or not made.run.has(stage)):
             continue
         if not made.run.has(stage, key):
             raise GobelinError(
-                f"{made.run.folder}: its {stage} isn't that of these settings. Run gobelin fit again."
+                f"{made.run.folder}: its {stage} isn't that of these settings. Run gobelin fit"
+                " again."
             )
         stages.append(stage)
     return stages, first in stages
 
 
 def _fresh(made: Artefacts, sampler: Sampler | None) -> set[str]:
-    """The verbs whose findings are about what is saved, and not about an older predictor or another generator."""
+    """The verbs whose findings are about what is saved, and not about an older predictor or another
+    generator."""
     run, keys = made.run, made.keys()
     fresh = {"check"} | {
         verb
@@ -250,7 +259,8 @@ def _copy_stage(run: Run, stage: str, target: Path) -> None:
     ):  # of pictures nothing depends
         if path.suffix == ".skops":
             raise GobelinError(
-                f"{path}: scikit-learn's estimators may hold training rows. Fit with another --fusion to save."
+                f"{path}: scikit-learn's estimators may hold training rows. Fit with another"
+                " --fusion to save."
             )
         if path.suffix not in READ:
             raise GobelinError(
@@ -288,5 +298,6 @@ def _refuse_paths(made: Artefacts, folder: Path) -> None:
         if any(place.search(text) for place in _places(made)):
             name = path.relative_to(folder).as_posix()
             raise GobelinError(
-                f"save: {name} would tell where the data lie here. Take that path out of the settings."
+                f"save: {name} would tell where the data lie here. Take that path out of the"
+                " settings."
             )

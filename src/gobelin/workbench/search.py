@@ -18,8 +18,8 @@ from gobelin.workbench.run.folder import Artefacts
 
 
 def searched(made: Artefacts, shelf: Shelf) -> list[Finding]:
-    """Recall on validation rows for every ordered pair of fields, beside closed forms of the pair alone, and for each language
-    of a caption."""
+    """Recall on validation rows for every ordered pair of fields, beside closed forms of the pair
+    alone, and for each language of a caption."""
     rows, train = made.rows.part("valid"), made.rows.part("train")
     own, taught = made.embeddings.rows(rows), made.embeddings.rows(train)
     shared = made.alignment.project(own)
@@ -49,7 +49,8 @@ def indexed(made: Artefacts, added: Dataset | None, deleted: Sequence[str]) -> l
     """How many rows are searched, after these were added and those with these ids deleted."""
     if (added is not None or deleted) and made.run.saved:
         raise GobelinError(
-            f"{made.run.folder}: is a saved run, nothing is changed in it. Use the run it was saved from."
+            f"{made.run.folder}: is a saved run, nothing is changed in it. Use the run it was saved"
+            " from."
         )
     with made.run.alone() if not made.run.saved else nullcontext():
         if added is not None:

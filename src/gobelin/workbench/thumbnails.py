@@ -8,7 +8,8 @@ from gobelin.workbench.run.folder import Artefacts
 
 
 def thumbnail(made: Artefacts, row: int) -> str | None:
-    """A copy of a row's image inside the run folder, its path relative to it; None where there is no file."""
+    """A copy of a row's image inside the run folder, its path relative to it; None where there is
+    no file."""
     source = made.image_path(row)
     if source is None or not source.is_file():
         return None

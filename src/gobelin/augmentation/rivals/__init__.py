@@ -1,8 +1,7 @@
 """The contract of every rival: the real training rows in, a training set (an `Arm`) out.
 
-Every rival and every generator ends as an arm, so the loop knows no difference between them. A rival that there is nothing
-for (no pool of unlabelled rows) gives None and is left out.
-"""
+Every rival and every generator ends as an arm, so the loop knows no difference between them. A
+rival that there is nothing for (no pool of unlabelled rows) gives None and is left out."""
 
 from __future__ import annotations
 
@@ -18,12 +17,13 @@ from gobelin.data.dataset import Dataset, made_rows
 
 @dataclass(frozen=True)
 class Arm:
-    """A training set. dataset: the real training rows first, then what this arm adds. weights: float32 [N].
+    """A training set. dataset: the real training rows first, then what this arm adds. weights:
+    float32 [N].
 
-    name: 'real', 'classic', 'generated', 'classic + generated' ... generator_seed: which of the G trainings of the generator
-    its images come from, None for an arm without one. order: int64 [added rows], which of them enter first as their number
-    grows (rows of one number together); None: as they stand.
-    """
+    name: 'real', 'classic', 'generated', 'classic + generated' ... generator_seed: which of the G
+    trainings of the generator its images come from, None for an arm without one. order: int64
+    [added rows], which of them enter first as their number grows (rows of one number together);
+    None: as they stand."""
 
     name: str
     dataset: Dataset
@@ -34,8 +34,9 @@ class Arm:
 
 @dataclass(frozen=True)
 class Pool:
-    """Real rows with an image and without an answer. rows [P]; answers [P]: what the multimodal model reads, as the target
-    column would hold it; classes: int64 [P], of a number all 0; sure: float [P], how sure it is, larger is surer."""
+    """Real rows with an image and without an answer. rows [P]; answers [P]: what the multimodal
+    model reads, as the target column would hold it; classes: int64 [P], of a number all 0; sure:
+    float [P], how sure it is, larger is surer."""
 
     rows: Dataset
     target: str
@@ -46,10 +47,10 @@ class Pool:
 
 @dataclass(frozen=True)
 class Material:
-    """What a rival is given. train: the real training rows. column: the image column. plan: int64 [M], the parent rows (in
-    `train`) of the made images, the first ones first where fewer are wanted. size: the generator's image side in pixels. seed,
-    workers: as everywhere. classes: int64 [n] of the real rows, of a number all 0. pool: unlabelled real rows, if there are
-    any."""
+    """What a rival is given. train: the real training rows. column: the image column. plan: int64
+    [M], the parent rows (in `train`) of the made images, the first ones first where fewer are
+    wanted. size: the generator's image side in pixels. seed, workers: as everywhere. classes: int64
+    [n] of the real rows, of a number all 0. pool: unlabelled real rows, if there are any."""
 
     train: Dataset
     column: str
@@ -69,8 +70,9 @@ class Rival(Protocol):
 
 
 def again(material: Material, name: str, shown: Sequence[int] | None = None) -> Arm:
-    """An arm with training rows once more, the parents of the made images, those without an image left out. shown: rows [M]
-    whose images stand in the place of the parents' own; their files are not read, so nothing is encoded anew."""
+    """An arm with training rows once more, the parents of the made images, those without an image
+    left out. shown: rows [M] whose images stand in the place of the parents' own; their files are
+    not read, so nothing is encoded anew."""
     train = material.train.with_ids()
     values = train.values(material.column)
     pairs = list(zip(material.plan, material.plan if shown is None else shown, strict=True))
@@ -88,8 +90,8 @@ def again(material: Material, name: str, shown: Sequence[int] | None = None) -> 
 def in_place(
     material: Material, name: str, image: Callable[[int, Any], Any], **said: object
 ) -> Arm:
-    """An arm with `image(k, cell of its parent)` in the place of every made image k whose parent has one. said: more of the
-    lineage."""
+    """An arm with `image(k, cell of its parent)` in the place of every made image k whose parent
+    has one. said: more of the lineage."""
     train = material.train.with_ids()
     values = train.values(material.column)
     parents = [int(p) for p in material.plan if isinstance(values[p], str | bytes)]

@@ -1,9 +1,8 @@
 """Classic augmentation: changed views of the real images, encoded once and cached.
 
-A view is mirrored, cropped or made smaller, turned, shifted and recoloured; or two random operations of RandAugment (Cubuk et
-al. 2020) are put on it; or it is blended with another image of its class (mixup, Zhang et al. 2018, within a class, so that
-the answer stays one).
-"""
+A view is mirrored, cropped or made smaller, turned, shifted and recoloured; or two random
+operations of RandAugment (Cubuk et al. 2020) are put on it; or it is blended with another image of
+its class (mixup, Zhang et al. 2018, within a class, so that the answer stays one)."""
 
 from __future__ import annotations
 
@@ -59,10 +58,12 @@ OPERATIONS: dict[str, Operation] = {
 
 @dataclass(frozen=True)
 class Classic:
-    """views: changed copies of every real image, more of them where more images are made. mirror: chance of a left-right flip.
-    turn: degrees either way. zoom: share cut off or added at most. colour: brightness, contrast and saturation change by up to
-    this share. randaugment: chance that a view is one of RandAugment instead. magnitude: of its operations, from 0 to 1.
-    mixup: chance that a view is blended with another image of its class; alpha: of the weights' Beta distribution."""
+    """views: changed copies of every real image, more of them where more images are made. mirror:
+    chance of a left-right flip. turn: degrees either way. zoom: share cut off or added at most.
+    colour: brightness, contrast and saturation change by up to this share. randaugment: chance that
+    a view is one of RandAugment instead. magnitude: of its operations, from 0 to 1. mixup: chance
+    that a view is blended with another image of its class; alpha: of the weights' Beta
+    distribution."""
 
     views: int = 2
     mirror: float = 0.5

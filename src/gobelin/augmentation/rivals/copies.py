@@ -1,4 +1,5 @@
-"""Training images in the place of made ones: a generator that only copies what it saw of a class is worth no more than this."""
+"""Training images in the place of made ones: a generator that only copies what it saw of a class is
+worth no more than this."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ from gobelin.core.machine import numpy_generator
 
 @dataclass(frozen=True)
 class Copies:
-    """No settings: each row keeps its parent's other fields and shows the image of a training row of its class, drawn by the
-    seed."""
+    """No settings: each row keeps its parent's other fields and shows the image of a training row
+    of its class, drawn by the seed."""
 
     def arm(self, material: Material) -> Arm:
         classes = (

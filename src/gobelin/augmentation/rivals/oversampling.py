@@ -1,4 +1,5 @@
-"""Scarce rows of the real ones again, as many as images are made (random oversampling, Japkowicz 2000)."""
+"""Scarce rows of the real ones again, as many as images are made (random oversampling, Japkowicz
+2000)."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from gobelin.augmentation.rivals import Arm, Material, again
 
 @dataclass(frozen=True)
 class Oversampling:
-    """No settings: the rows are the parents of the made images, one by one, so scarce classes are repeated as the plan says."""
+    """No settings: the rows are the parents of the made images, one by one, so scarce classes are
+    repeated as the plan says."""
 
     def arm(self, material: Material) -> Arm:
         return again(material, "oversampling")

@@ -1,7 +1,7 @@
 """Clouds of random numbers in the place of made images: what shows nothing must not help.
 
-The rows keep their parents' other fields and their class, so what this arm gains over the real rows is not the picture's.
-"""
+The rows keep their parents' other fields and their class, so what this arm gains over the real rows
+is not the picture's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from gobelin.data.images import png_bytes
 
 @dataclass(frozen=True)
 class ProceduralNoise:
-    """octaves: grids of random colours, each twice as fine as the one before and half as strong, that are added up."""
+    """octaves: grids of random colours, each twice as fine as the one before and half as strong,
+    that are added up."""
 
     octaves: int = 4
 

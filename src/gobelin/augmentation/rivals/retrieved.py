@@ -1,9 +1,8 @@
-"""Real images of the same data set that nobody labelled, with the answer that the multimodal model reads: finding in the place
-of making. Where every row has an answer there is no such arm.
+"""Real images of the same data set that nobody labelled, with the answer that the multimodal model
+reads: finding in the place of making. Where every row has an answer there is no such arm.
 
-What this cannot show: what these rows are worth with the right answers, for the model's mistakes come along; nor what a larger
-pool would do.
-"""
+What this cannot show: what these rows are worth with the right answers, for the model's mistakes
+come along; nor what a larger pool would do."""
 
 from __future__ import annotations
 
@@ -18,8 +17,8 @@ from gobelin.data.dataset import made_rows
 
 @dataclass(frozen=True)
 class Retrieved:
-    """least: sureness from which a row is taken. Of each class as many as images are made of it, the surest first, or as many
-    as there are."""
+    """least: sureness from which a row is taken. Of each class as many as images are made of it,
+    the surest first, or as many as there are."""
 
     least: float = 0.5
 

@@ -1,4 +1,5 @@
-"""Heavier training rows in the place of made ones: each counts once more for every image that was to be made from it."""
+"""Heavier training rows in the place of made ones: each counts once more for every image that was
+to be made from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The contract of a reader: a path in, an Arrow table out. One file a format; the catalog asks each whether it claims a path.
+"""The contract of a reader: a path in, an Arrow table out. One file a format; the catalog asks each
+whether it claims a path.
 
 Everything that a table file holds as text stays text: what a column means is the schema's business.
 """
@@ -19,5 +20,6 @@ class Reader(Protocol):
         ...
 
     def read(self, path: Path) -> tuple[pa.Table, Path]:
-        """The table, and the folder that its relative paths start from. Raises GobelinError for what can't be read."""
+        """The table, and the folder that its relative paths start from. Raises GobelinError for
+        what can't be read."""
         ...

@@ -1,4 +1,5 @@
-"""Comma-separated values (also tabs and semicolons), UTF-8. Every cell stays text; an empty one is missing."""
+"""Comma-separated values (also tabs and semicolons), UTF-8. Every cell stays text; an empty one is
+missing."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ class Csv:
             text = path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:
             raise GobelinError(
-                f"{path}, byte {error.start}: is not UTF-8. Save it as UTF-8 (iconv -f latin1 -t utf-8)."
+                f"{path}, byte {error.start}: is not UTF-8. Save it as UTF-8 (iconv -f latin1 -t"
+                " utf-8)."
             ) from error
         if not text.strip():
             raise GobelinError(f"{path}: is empty. A header and at least one row were expected.")

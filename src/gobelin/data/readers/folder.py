@@ -24,10 +24,13 @@ class Folder:
         )
         if not files:
             raise GobelinError(
-                f"{path}: holds no class folder with images. One folder a class was expected, or give a CSV, Parquet or "
-                "JSON-lines file."
+                f"{path}: holds no class folder with images. One folder a class was expected, or"
+                " give a CSV, Parquet or JSON-lines file."
             )
         relative = [f.relative_to(path) for f in files]
-        return pa.table(
-            {"image": [r.as_posix() for r in relative], "class": [r.parts[0] for r in relative]}
-        ), path
+        return (
+            pa.table(
+                {"image": [r.as_posix() for r in relative], "class": [r.parts[0] for r in relative]}
+            ),
+            path,
+        )

@@ -1,4 +1,5 @@
-"""JSON lines: one object a line. A key that a line lacks is missing there; a list is several values in one cell."""
+"""JSON lines: one object a line. A key that a line lacks is missing there; a list is several values
+in one cell."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""scikit-learn's handwritten digits: 1,797 pictures of 8 x 8 pixels (UCI, Alpaydin & Kaynak 1998), and nothing beside them.
+"""scikit-learn's handwritten digits: 1,797 pictures of 8 x 8 pixels (UCI, Alpaydin & Kaynak 1998),
+and nothing beside them.
 
-They come with scikit-learn, so this real set needs no download. One field, image: the set on which a fusion has nothing to
-fuse, and must not be worse for it. Who wrote a digit isn't known, so writers stand on both sides of a split.
-"""
+They come with scikit-learn, so this real set needs no download. One field, image: the set on which
+a fusion has nothing to fuse, and must not be worse for it. Who wrote a digit isn't known, so
+writers stand on both sides of a split."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ class Digits:
 
     target: ClassVar[str] = "digit"
     credit: ClassVar[str] = (
-        "Digits: Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, CC BY 4.0"
+        "Digits: Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, CC"
+        " BY 4.0"
     )
 
     def __post_init__(self) -> None:

@@ -1,8 +1,9 @@
-"""Fashion-MNIST: pictures of clothes in ten classes (Xiao, Rasul & Vollgraf 2017), 28 x 28 pixels, and no other field.
+"""Fashion-MNIST: pictures of clothes in ten classes (Xiao, Rasul & Vollgraf 2017), 28 x 28 pixels,
+and no other field.
 
-They are read where `apt-get install dataset-fashion-mnist` puts them (31 MB, MIT); none comes with Gobelin. The format is IDX:
-two zero bytes, 8 for unsigned bytes, the count of axes, then the length of each axis and the bytes.
-"""
+They are read where `apt-get install dataset-fashion-mnist` puts them (31 MB, MIT); none comes with
+Gobelin. The format is IDX: two zero bytes, 8 for unsigned bytes, the count of axes, then the length
+of each axis and the bytes."""
 
 from __future__ import annotations
 
@@ -41,8 +42,8 @@ Part = Literal["train", "t10k"]
 
 @dataclass(frozen=True)
 class Fashion:
-    """rows: how many are drawn, by the seed, of the 60,000 for training. size: side of the pictures in pixels; 28 is theirs.
-    folder: where the files lie."""
+    """rows: how many are drawn, by the seed, of the 60,000 for training. size: side of the pictures
+    in pixels; 28 is theirs. folder: where the files lie."""
 
     rows: int = 3000
     size: int = 28
@@ -54,8 +55,8 @@ class Fashion:
     def __post_init__(self) -> None:
         if self.size < 1 or not 1 <= self.rows <= 60_000:
             raise GobelinError(
-                f"samples.fashion: rows = {self.rows}, size = {self.size}; 1 to 60000 rows and at least one pixel were "
-                "expected. Set them so."
+                f"samples.fashion: rows = {self.rows}, size = {self.size}; 1 to 60000 rows and at"
+                " least one pixel were expected. Set them so."
             )
 
     def settings(self) -> Mapping[str, Any]:
@@ -65,7 +66,8 @@ class Fashion:
         return ()
 
     def arrays(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
-        """Pictures uint8 [N, 28, 28], bright on black, and places in CLASSES, int64 [N], of a whole part."""
+        """Pictures uint8 [N, 28, 28], bright on black, and places in CLASSES, int64 [N], of a whole
+        part."""
         paths = [
             Path(self.folder) / f"{part}-{what}-ubyte.gz" for what in ("images-idx3", "labels-idx1")
         ]

@@ -1,16 +1,19 @@
-"""Windows of 64 trading days of the American stock market, 1999 to 2018: does the S&P 500 rise over the next five days?
+"""Windows of 64 trading days of the American stock market, 1999 to 2018: does the S&P 500 rise over
+the next five days?
 
-Daily figures come with the package arch (NCSA licence) and are read where they are installed: S&P 500 and NASDAQ with their
-volumes, the price of WTI crude oil (which has real holes). Two series a row, prices and trading, and a table of facts of its
-last day. VIX is left out: it begins in 2014, so that no training row would have it. The honest answer is near chance, and this
-set is here so that the tool says so.
+Daily figures come with the package arch (NCSA licence) and are read where they are installed: S&P
+500 and NASDAQ with their volumes, the price of WTI crude oil (which has real holes). Two series a
+row, prices and trading, and a table of facts of its last day. VIX is left out: it begins in 2014,
+so that no training row would have it. The honest answer is near chance, and this set is here so
+that the tool says so.
 
-Nothing leaks over time. The days are cut into blocks of half a year; the window of a row and the five days that it asks for lie
-within one block, and no block stands in two parts of the split, which is by time. So no day is seen on both sides of it, nor in
-two folds of a cross-fit: between the last question of a part and the first of the next lie 64 days, more than any embargo asks
-for (López de Prado 2018, ch. 7). Questions follow each other by five days, so that their answers share no day either.
-What it cannot show: whether anybody could trade on an answer; there are no costs in it, and one market in one period.
-"""
+Nothing leaks over time. The days are cut into blocks of half a year; the window of a row and the
+five days that it asks for lie within one block, and no block stands in two parts of the split,
+which is by time. So no day is seen on both sides of it, nor in two folds of a cross-fit: between
+the last question of a part and the first of the next lie 64 days, more than any embargo asks for
+(López de Prado 2018, ch. 7). Questions follow each other by five days, so that their answers share
+no day either. What it cannot show: whether anybody could trade on an answer; there are no costs in
+it, and one market in one period."""
 
 from __future__ import annotations
 
@@ -37,8 +40,8 @@ Day = dict[str, float]  # column -> figure of one day
 
 @dataclass(frozen=True)
 class Market:
-    """window: days that a row sees. ahead: days that it asks about. step: days from one row to the next. block: days from which
-    on nothing is shared with the block before."""
+    """window: days that a row sees. ahead: days that it asks about. step: days from one row to the
+    next. block: days from which on nothing is shared with the block before."""
 
     window: int = 64
     ahead: int = 5
@@ -57,15 +60,17 @@ class Market:
             or self.block < self.window + self.ahead
         ):
             raise GobelinError(
-                f"samples.market: window = {self.window}, ahead = {self.ahead}, step = {self.step}, block = {self.block}; a "
-                "window of 22 days or more and a block that holds it with the days ahead were expected. Set them so."
+                f"samples.market: window = {self.window}, ahead = {self.ahead}, step = {self.step},"
+                f" block = {self.block}; a window of 22 days or more and a block that holds it with"
+                " the days ahead were expected. Set them so."
             )
 
     def settings(self) -> Mapping[str, Any]:
         return {"schema": {"day": "time", "block": "group"}, "split": {"by": "time"}}
 
     def queries(self) -> tuple[Mapping[str, str], ...]:
-        falling = "[0, 0.01, -0.01, -0.03, -0.02, -0.05, -0.09, -0.08, -0.12, -0.15]"  # three channels that fall together
+        # three channels that fall together
+        falling = "[0, 0.01, -0.01, -0.03, -0.02, -0.05, -0.09, -0.08, -0.12, -0.15]"
         return (
             {"row": "volatility=0.4,month=10"},
             {"prices": f"[{falling}, {falling}, {falling}]"},

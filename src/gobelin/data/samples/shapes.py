@@ -1,8 +1,9 @@
-"""Drawn shapes with a planted truth: small, needs nothing, known exactly. The set of the tests and of the quick demo.
+"""Drawn shapes with a planted truth: small, needs nothing, known exactly. The set of the tests and
+of the quick demo.
 
-Class = shape. A caption names size, colour and shape (in a share of the rows); the table holds the side in pixels and the
-hue, and a column of pure noise. So the shape can be read from image and caption, and from the table it can't.
-"""
+Class = shape. A caption names size, colour and shape (in a share of the rows); the table holds the
+side in pixels and the hue, and a column of pure noise. So the shape can be read from image and
+caption, and from the table it can't."""
 
 from __future__ import annotations
 
@@ -26,8 +27,9 @@ SHAPES = ("circle", "square", "triangle", "cross")
 
 @dataclass(frozen=True)
 class Shapes:
-    """rows: their count. size: pixels of a side. captions: the share of rows that have one. noise: standard deviation of
-    the pixels' noise, of 255. balance: how often a shape is drawn, one number a shape."""
+    """rows: their count. size: pixels of a side. captions: the share of rows that have one. noise:
+    standard deviation of the pixels' noise, of 255. balance: how often a shape is drawn, one number
+    a shape."""
 
     rows: int = 320
     size: int = 24

@@ -1,14 +1,16 @@
-"""Sweet Home 3D's furniture: 820 pieces with a picture, a name in many languages, tags, and their size in centimetres.
+"""Sweet Home 3D's furniture: 820 pieces with a picture, a name in many languages, tags, and their
+size in centimetres.
 
-They are read where `apt-get install sweethome3d-furniture` puts them (120 MB; public domain or CC BY 3.0, each
-catalogue says which); none comes with Gobelin. A catalogue is a zip with `PluginFurnitureCatalog.properties` (name#7=Bed,
-width#7=140.7 ...), the same for each language (names only), and pictures.
+They are read where `apt-get install sweethome3d-furniture` puts them (120 MB; public domain or CC
+BY 3.0, each catalogue says which); none comes with Gobelin. A catalogue is a zip with
+`PluginFurnitureCatalog.properties` (name#7=Bed, width#7=140.7 ...), the same for each language
+(names only), and pictures.
 
-Two questions: the category (of 12), or the height of a piece from the rest. What would give the answer away is not written or
-not read: tags that are a category's name or the catalogue's own, whether a piece is a door, where its bulbs are, the height of
-its top. Variants of a piece ('Wall type C plug', 'Black table') must stay together in a split: `family` is the English name
-without words of colour, size, count, shape and sex.
-"""
+Two questions: the category (of 12), or the height of a piece from the rest. What would give the
+answer away is not written or not read: tags that are a category's name or the catalogue's own,
+whether a piece is a door, where its bulbs are, the height of its top. Variants of a piece ('Wall
+type C plug', 'Black table') must stay together in a split: `family` is the English name without
+words of colour, size, count, shape and sex."""
 
 from __future__ import annotations
 
@@ -42,8 +44,8 @@ VARIANT = re.compile(
 
 @dataclass(frozen=True)
 class Sweethome:
-    """predicts: the column to be predicted. folder: where the catalogues lie. size: side of the pictures in pixels (theirs are
-    128). languages: of the names."""
+    """predicts: the column to be predicted. folder: where the catalogues lie. size: side of the
+    pictures in pixels (theirs are 128). languages: of the names."""
 
     predicts: Literal["category", "log_height"] = "category"
     folder: str = "/usr/share/sweethome3d/furniture"
@@ -57,8 +59,8 @@ class Sweethome:
     def __post_init__(self) -> None:
         if self.size < 1 or "en" not in self.languages:
             raise GobelinError(
-                f"samples.sweethome: size = {self.size}, languages = {list(self.languages)}; at least one pixel and en among "
-                "the languages were expected. Set them so."
+                f"samples.sweethome: size = {self.size}, languages = {list(self.languages)}; at"
+                " least one pixel and en among the languages were expected. Set them so."
             )
 
     @property
@@ -123,19 +125,18 @@ class Sweethome:
                     "movable": piece["movable"],
                 }
                 yield row | {
-                    f"name_{code}": (piece if code == "en" else named[code].get(number, {})).get(
-                        "name"
+                    f"name_{code}": (
+                        (piece if code == "en" else named[code].get(number, {})).get("name") or None
                     )
-                    or None
                     for code in self.languages
                 }
 
 
 def _pieces(archive: zipfile.ZipFile, ending: str) -> dict[int, dict[str, str]]:
-    """{number of a piece: {key: value}} of a catalogue in a language; nothing for a language that it lacks.
+    """{number of a piece: {key: value}} of a catalogue in a language; nothing for a language that
+    it lacks.
 
-    The format is Java's: Latin-1, other letters as \\uXXXX.
-    """
+    The format is Java's: Latin-1, other letters as \\uXXXX."""
     if CATALOGUE.format(ending) not in archive.namelist():
         return {}
     text = archive.read(CATALOGUE.format(ending)).decode("latin-1").replace("\r", "")

@@ -1,11 +1,12 @@
-"""Tux Paint's stamps: 950 photographs and drawings with captions in many languages, spoken words and sound effects.
+"""Tux Paint's stamps: 950 photographs and drawings with captions in many languages, spoken words
+and sound effects.
 
-They are read where `apt-get install tuxpaint-stamps-default` puts them (161 MB, GPL-2 with the licences of each contributor
-beside them); none comes with Gobelin. A stamp is STEM.svg or STEM.png, STEM.txt (the English caption, then `xx.utf8=...` for
-other languages), STEM_desc_xx.ogg (the caption spoken, by one voice for each language) and STEM.ogg or STEM.wav (the
-sound that the thing makes). Many stamps have the same caption, so a split has to keep them together: `family` is the English
-caption without case and punctuation.
-"""
+They are read where `apt-get install tuxpaint-stamps-default` puts them (161 MB, GPL-2 with the
+licences of each contributor beside them); none comes with Gobelin. A stamp is STEM.svg or STEM.png,
+STEM.txt (the English caption, then `xx.utf8=...` for other languages), STEM_desc_xx.ogg (the
+caption spoken, by one voice for each language) and STEM.ogg or STEM.wav (the sound that the thing
+makes). Many stamps have the same caption, so a split has to keep them together: `family` is the
+English caption without case and punctuation."""
 
 from __future__ import annotations
 
@@ -31,8 +32,9 @@ SOUNDS = (".ogg", ".wav")
 
 @dataclass(frozen=True)
 class Tuxpaint:
-    """folder: where the stamps lie. size: side of the pictures in pixels. languages: of the captions. voices: languages of
-    the spoken captions; fr has most (925 of 950 stamps), then ru, bg, ca, ro, es; en stands for the unmarked ones."""
+    """folder: where the stamps lie. size: side of the pictures in pixels. languages: of the
+    captions. voices: languages of the spoken captions; fr has most (925 of 950 stamps), then ru,
+    bg, ca, ro, es; en stands for the unmarked ones."""
 
     folder: str = "/usr/share/tuxpaint/stamps"
     size: int = 96
@@ -47,8 +49,9 @@ class Tuxpaint:
     def __post_init__(self) -> None:
         if self.size < 1 or "en" not in self.languages or not self.voices:
             raise GobelinError(
-                f"samples.tuxpaint: size = {self.size}, languages = {list(self.languages)}, voices = {list(self.voices)}; at "
-                "least one pixel, en among the languages and a voice were expected. Set them so."
+                f"samples.tuxpaint: size = {self.size}, languages = {list(self.languages)}, voices"
+                f" = {list(self.voices)}; at least one pixel, en among the languages and a voice"
+                " were expected. Set them so."
             )
 
     def settings(self) -> Mapping[str, Any]:
@@ -76,7 +79,8 @@ class Tuxpaint:
         )
 
     def write(self, folder: Path, seed: int) -> Path:
-        """Write records.csv, images/*.png (transparent pixels over white), speech/xx/* and sound/* (about 30 seconds)."""
+        """Write records.csv, images/*.png (transparent pixels over white), speech/xx/* and sound/*
+        (about 30 seconds)."""
         if (folder / "records.csv").is_file():
             return folder / "records.csv"
         stamps = self._stamps()
@@ -97,7 +101,8 @@ class Tuxpaint:
         return folder / "records.csv"
 
     def _stamps(self) -> list[Path]:
-        """The picture of every stamp that has a caption, in order; a drawing before a picture in pixels of the same name."""
+        """The picture of every stamp that has a caption, in order; a drawing before a picture in
+        pixels of the same name."""
         found = {
             p.with_suffix(""): p
             for kind in (".png", ".svg")
@@ -122,8 +127,10 @@ class Tuxpaint:
             "image": f"images/{name}.png",
             "category": place[0],
             "leaf": "/".join(place[:-1]),
-            "family": "".join(c for c in names["en"].lower() if c.isalnum() or c == " ").strip()
-            or names["en"],
+            "family": (
+                "".join(c for c in names["en"].lower() if c.isalnum() or c == " ").strip()
+                or names["en"]
+            ),
         }
         row |= {f"name_{code}": names.get(code) for code in self.languages}
         (into / "images").mkdir(exist_ok=True)

@@ -1,21 +1,22 @@
 """One kept space for every field: a projection a field, closed form first, then contrastive.
 
-Start, all in closed form (`correlation`): regularised canonical correlations of many sets, on the features and again on every
-field's likeness to landmark rows; and those of every two fields alone, whose ridge held-back rows choose. Each is a part of
-unit length (`projection`), so a cosine is a mixture of what all fields, and what these two, have in common; the parts together
-are turned to their principal directions and cut to the width of the space. Then a linear map of each field's vectors is trained
-with a contrastive loss of every pair of fields (`networks.contrast`), pulled towards the identity, and stopped by the retrieval
-of held-back training rows. When that doesn't retrieve better, or buys one pair of fields with another's loss, the closed form
-is kept. A row serves the pairs of fields that it has; rows of one group belong
-together. Batches are read from memory-mapped features, and with torch.distributed started each process takes its share of a
-batch, so neither rows nor batch need fit one process.
+Start, all in closed form (`correlation`): regularised canonical correlations of many sets, on the
+features and again on every field's likeness to landmark rows; and those of every two fields alone,
+whose ridge held-back rows choose. Each is a part of unit length (`projection`), so a cosine is a
+mixture of what all fields, and what these two, have in common; the parts together are turned to
+their principal directions and cut to the width of the space. Then a linear map of each field's
+vectors is trained with a contrastive loss of every pair of fields (`networks.contrast`), pulled
+towards the identity, and stopped by the retrieval of held-back training rows. When that doesn't
+retrieve better, or buys one pair of fields with another's loss, the closed form is kept. A row
+serves the pairs of fields that it has; rows of one group belong together. Batches are read from
+memory-mapped features, and with torch.distributed started each process takes its share of a batch,
+so neither rows nor batch need fit one process.
 
-A network that names classes is a bridge to words: its softmax mixes the text vectors of the names, and an image also stands
-where that mixture stands (`Bridge`).
+A network that names classes is a bridge to words: its softmax mixes the text vectors of the names,
+and an image also stands where that mixture stands (`Bridge`).
 
-What this cannot show: that two fields describe the same thing. It finds what they share, chance included; recall on rows that
-were not trained on (`search`) says how much that is worth.
-"""
+What this cannot show: that two fields describe the same thing. It finds what they share, chance
+included; recall on rows that were not trained on (`search`) says how much that is worth."""
 
 from __future__ import annotations
 
@@ -62,7 +63,8 @@ TURNS, TURNED = (
 
 @dataclass(frozen=True)
 class Shared:
-    """N rows in the shared space. vectors: float32 [N, F, D], unit length where present, else zero. present: bool [N, F]."""
+    """N rows in the shared space. vectors: float32 [N, F, D], unit length where present, else zero.
+    present: bool [N, F]."""
 
     fields: tuple[str, ...]
     vectors: np.ndarray
@@ -74,7 +76,8 @@ class Shared:
         return len(self.present)
 
     def pooled(self) -> np.ndarray:
-        """float32 [N, D]: the mean of a row's present vectors, of unit length (zero for a row with nothing)."""
+        """float32 [N, D]: the mean of a row's present vectors, of unit length (zero for a row with
+        nothing)."""
         return unit(self.vectors.sum(1))
 
     def of(self, field: str) -> np.ndarray:
@@ -88,8 +91,8 @@ class Shared:
 
 @dataclass(frozen=True)
 class Bridge:
-    """A field whose encoder names classes, and a field of words. weight [D_f, K], bias [K]: of the classes' logits. words:
-    [K, D_t], the names by the encoder of the field of words."""
+    """A field whose encoder names classes, and a field of words. weight [D_f, K], bias [K]: of the
+    classes' logits. words: [K, D_t], the names by the encoder of the field of words."""
 
     field: str
     to: str
@@ -100,13 +103,15 @@ class Bridge:
 
 @dataclass(frozen=True)
 class Align:
-    """width: D of the shared space. components: principal components kept of each field. landmarks: rows that the others are
-    compared with, 0 for linear maps alone. joint, pairs: width of the parts that all fields share, and of every two fields' own
-    part (0: none; less where there are many pairs). shrinkage: ridge added to the variance of every component, as a share of
-    their mean. power: 1 trusts the strongest correlations, 0 all alike. sharpness: factor of a bridge's logits. steps, batch,
-    rate, temperature: of the contrastive training. loss: of it. hard: how much more a negative counts that lies near. pull:
-    weight of the distance from the start. holdout: share of the training rows held back to choose and to stop by. base: folder
-    of a run whose space is kept as it is; only fields that it lacks are added."""
+    """width: D of the shared space. components: principal components kept of each field. landmarks:
+    rows that the others are compared with, 0 for linear maps alone. joint, pairs: width of the
+    parts that all fields share, and of every two fields' own part (0: none; less where there are
+    many pairs). shrinkage: ridge added to the variance of every component, as a share of their
+    mean. power: 1 trusts the strongest correlations, 0 all alike. sharpness: factor of a bridge's
+    logits. steps, batch, rate, temperature: of the contrastive training. loss: of it. hard: how
+    much more a negative counts that lies near. pull: weight of the distance from the start.
+    holdout: share of the training rows held back to choose and to stop by. base: folder of a run
+    whose space is kept as it is; only fields that it lacks are added."""
 
     width: int = 512
     components: int = 400
@@ -156,7 +161,8 @@ class Align:
         progress: Progress = silent,
         bridges: Sequence[Bridge] = (),
     ) -> Alignment:
-        """Learn from training rows. groups [N]: rows of one group belong together and are held back together."""
+        """Learn from training rows. groups [N]: rows of one group belong together and are held back
+        together."""
         if len(train) < 2 or not train.present.any():
             raise GobelinError(
                 f"align: {len(train)} training rows with something in them. At least 2 are needed."
@@ -201,7 +207,8 @@ class Align:
         return found
 
     def _held(self, groups: Sequence[str], runtime: Runtime) -> list[np.ndarray]:
-        """bool [N] each: rows that are held back in turn, whole groups; one turn alone where rows are many."""
+        """bool [N] each: rows that are held back in turn, whole groups; one turn alone where rows
+        are many."""
         names = sorted(set(groups))
         order = numpy_generator(runtime.seed, "align", "holdout").permutation(len(names))
         size = int(self.holdout * len(names))
@@ -218,7 +225,8 @@ class Align:
         runtime: Runtime,
         progress: Progress,
     ) -> Alignment:
-        """The start, or with it trained linear maps [D, D] of its vectors that retrieve held-back rows better."""
+        """The start, or with it trained linear maps [D, D] of its vectors that retrieve held-back
+        rows better."""
         x, present = _Vectors(train, start), train.present
         first = [torch.eye(self.width) for _ in train.fields]
         weights = [w.clone().requires_grad_() for w in first]
@@ -309,7 +317,8 @@ class Align:
 
 
 class _Vectors:
-    """Vectors of rows by their number: computed once where that is little, else when they are asked for."""
+    """Vectors of rows by their number: computed once where that is little, else when they are asked
+    for."""
 
     def __init__(self, train: Embeddings, start: Alignment) -> None:
         self.train, self.start = train, start
@@ -335,7 +344,8 @@ def _project(inputs: Sequence[Tensor], weights: Sequence[Tensor]) -> list[Tensor
 
 @torch.no_grad()
 def _retrieval(z: Sequence[Tensor], have: Tensor, names: np.ndarray) -> np.ndarray:
-    """The logarithm of the mean reciprocal rank of every ordered pair of fields that these rows have."""
+    """The logarithm of the mean reciprocal rank of every ordered pair of fields that these rows
+    have."""
     scores = []
     for a, b in combinations(range(len(z)), 2):
         both = have[:, a] & have[:, b]
@@ -352,8 +362,8 @@ def _strength(
     names: np.ndarray,
     parts: Sequence[np.ndarray],
 ) -> float:
-    """The weight of a bridge with which rows held back from each start are found best from both sides; 0 where the interval of
-    the gain over no bridge, groups its units, holds 0."""
+    """The weight of a bridge with which rows held back from each start are found best from both
+    sides; 0 where the interval of the gain over no bridge, groups its units, holds 0."""
     a, b = (train.fields.index(f) for f in (bridge.field, bridge.to))
     scores: list[list[np.ndarray]] = [[] for _ in BRIDGES]
     units: list[np.ndarray] = []
@@ -391,8 +401,8 @@ def _turned(start: Alignment, turns: Sequence[np.ndarray]) -> Alignment:
 
 
 def _bridged(found: Alignment, bridge: Bridge, strength: float, train: Embeddings) -> Alignment:
-    """`found` with one bridge more. The names' mean is moved to that of the training words, so that only what tells names apart
-    counts."""
+    """`found` with one bridge more. The names' mean is moved to that of the training words, so that
+    only what tells names apart counts."""
     there = train.present[:, train.fields.index(bridge.to)]
     words = bridge.words - bridge.words.mean(0) + train.features[bridge.to][there].mean(0)
     sharp, name = found.settings.sharpness, f"bridge/{bridge.field}/{bridge.to}"
@@ -408,8 +418,9 @@ def _bridged(found: Alignment, bridge: Bridge, strength: float, train: Embedding
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """A fitted projection for every field. weights: {field/...}, the arrays of its map (`projection.arrays`), and of bridges
-    {bridge/field/to/...}. kept: which training. bridges: (field, field of words, weight)."""
+    """A fitted projection for every field. weights: {field/...}, the arrays of its map
+    (`projection.arrays`), and of bridges {bridge/field/to/...}. kept: which training. bridges:
+    (field, field of words, weight)."""
 
     settings: Align
     fields: tuple[str, ...]
@@ -422,7 +433,8 @@ class Alignment:
         """Rows of features into the shared space. An error when they come from other encoders."""
         if embeddings.space != self.space or embeddings.fields != self.fields:
             raise GobelinError(
-                "align: these embeddings come from other encoders than the alignment. Embed with the same run."
+                "align: these embeddings come from other encoders than the alignment. Embed with"
+                " the same run."
             )
         vectors = np.zeros((len(embeddings), len(self.fields), self.settings.width), np.float32)
         for start in range(0, len(embeddings), BLOCK):
@@ -460,16 +472,18 @@ class Alignment:
         }
 
     def bind(self, train: Embeddings, groups: Sequence[str], runtime: Runtime) -> Alignment:
-        """The same space with the fields that it lacks, whose vectors are those of the old ones as they were, to the bit.
+        """The same space with the fields that it lacks, whose vectors are those of the old ones as
+        they were, to the bit.
 
-        train: rows with old and new fields. A new field learns, by ridge regression on its whitened components, to stand where
-        the row's old fields stand; the ridge is the one with which held-back rows are found best."""
+        train: rows with old and new fields. A new field learns, by ridge regression on its whitened
+        components, to stand where the row's old fields stand; the ridge is the one with which
+        held-back rows are found best."""
         new = tuple(f for f in train.fields if f not in self.fields)
         old = train.keep(self.fields)
         if old.fields != self.fields or not new:
             raise GobelinError(
-                f"align: the kept space has the fields {', '.join(self.fields)}, these rows have {', '.join(train.fields)}. "
-                "Give rows with all of those and at least one more."
+                f"align: the kept space has the fields {', '.join(self.fields)}, these rows have"
+                f" {', '.join(train.fields)}. Give rows with all of those and at least one more."
             )
         s, held = self.settings, self.settings._held(groups, runtime)[0]
         names = np.unique(list(groups), return_inverse=True)[1]
@@ -517,7 +531,8 @@ class Alignment:
 
 
 def _ridge(x: np.ndarray, goal: np.ndarray, ridge: float) -> np.ndarray:
-    """[K, D]: least squares with a penalty that is `ridge` times the mean square of a component (Hoerl & Kennard 1970)."""
+    """[K, D]: least squares with a penalty that is `ridge` times the mean square of a component
+    (Hoerl & Kennard 1970)."""
     x = x.astype(np.float64)
     square = x.T @ x
     penalty = ridge * max(np.trace(square) / max(len(square), 1), 1e-12)

@@ -1,4 +1,5 @@
-"""The closed form of a shared space: what all fields have in common, and what every two of them have, side by side."""
+"""The closed form of a shared space: what all fields have in common, and what every two of them
+have, side by side."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ WATCHED = 2000  # held-back rows that training is stopped by, at most
 
 
 class Closed:
-    """The closed form on training rows: bases of features as they are and, where there are landmarks, of likenesses.
+    """The closed form on training rows: bases of features as they are and, where there are
+    landmarks, of likenesses.
 
     joint, pairs: widths of the parts of all fields and of every two; width: of the space."""
 
@@ -71,8 +73,9 @@ class Closed:
         parts: Sequence[np.ndarray],
         names: np.ndarray,
     ) -> dict[tuple[str, str], float]:
-        """What rows held back in turn are found best with, from both sides: how much each joint part counts (kept here), then
-        the shrinkage of every two fields' own part; none for a pair that is found as well without.
+        """What rows held back in turn are found best with, from both sides: how much each joint
+        part counts (kept here), then the shrinkage of every two fields' own part; none for a pair
+        that is found as well without.
 
         seen, joints: of each turn, without the rows in parts (bool [N]). names: of the groups."""
         pairs = [p for p in combinations(self.train.fields, 2) if all(p in one for one in seen)]
@@ -98,7 +101,8 @@ class Closed:
     def _cosines(
         self, pair: tuple[str, str], joints: Sequence[dict[str, np.ndarray]], held: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The cosines of held-back rows in every side's joint part, [n, n, sides], and which rows."""
+        """The cosines of held-back rows in every side's joint part, [n, n, sides], and which
+        rows."""
         there = held & self.train.present[:, [self.train.fields.index(f) for f in pair]].all(1)
         rows = np.flatnonzero(there)[:WATCHED]
         cosines = []
@@ -135,7 +139,8 @@ class Closed:
         joints: Sequence[dict[str, np.ndarray]],
         ridges: dict[tuple[str, str], float],
     ) -> dict[str, np.ndarray]:
-        """{field/...}: the arrays of every field's map (`projection`). seen: of features as they are."""
+        """{field/...}: the arrays of every field's map (`projection`). seen: of features as they
+        are."""
         fields, bases = self.train.fields, self.sides[0]
         names: list[
             tuple[str, str] | int
@@ -163,7 +168,8 @@ class Closed:
     def _cut(
         self, maps: dict[str, dict[str, np.ndarray]], at: dict[str, np.ndarray], total: int
     ) -> np.ndarray:
-        """[total, D]: the principal directions (not centred) of all fields' vectors, the strongest first."""
+        """[total, D]: the principal directions (not centred) of all fields' vectors, the strongest
+        first."""
         squares = np.zeros((total, total))
         for f, w in maps.items():
             for block in present_blocks(self.train, f):
@@ -177,7 +183,8 @@ class Closed:
 
 
 def reciprocal_ranks(cosines: Tensor, names: np.ndarray) -> Tensor:
-    """[n]: one over the place of row i among the columns of [n, n], those of its own group (names) not counted."""
+    """[n]: one over the place of row i among the columns of [n, n], those of its own group (names)
+    not counted."""
     other = torch.from_numpy(names[:, None] != names[None])
     ranks = 1 + ((cosines >= cosines.diagonal()[:, None]) & other).sum(1)
     return 1.0 / ranks

@@ -1,9 +1,9 @@
-"""What fields share, in closed form, from sums over blocks of rows: memory depends on widths and never on the count of rows.
+"""What fields share, in closed form, from sums over blocks of rows: memory depends on widths and
+never on the count of rows.
 
-A field is taken as it is or lifted onto its likeness to landmarks (the Nyström map of a Gaussian kernel, Williams & Seeger
-2001), reduced to principal components, and joined with the others by canonical correlations of many sets (Kettenring 1971),
-or of two.
-"""
+A field is taken as it is or lifted onto its likeness to landmarks (the Nyström map of a Gaussian
+kernel, Williams & Seeger 2001), reduced to principal components, and joined with the others by
+canonical correlations of many sets (Kettenring 1971), or of two."""
 
 from __future__ import annotations
 
@@ -31,9 +31,11 @@ def present_blocks(rows: Embeddings, field: str) -> Iterator[np.ndarray]:
 def principal(
     rows: Embeddings, field: str, count: int, mapped: Map = np.asarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Principal components of a field over the rows where it is present: mean [D_f], directions [D_f, K], variances [K].
+    """Principal components of a field over the rows where it is present: mean [D_f], directions
+    [D_f, K], variances [K].
 
-    K is `count`, or fewer where the rows or the width allow no more. mapped: what is done to the features first."""
+    K is `count`, or fewer where the rows or the width allow no more. mapped: what is done to the
+    features first."""
     n, width = int(rows.present[:, rows.fields.index(field)].sum()), rows.features[field].shape[1]
     blocks = (mapped(b).astype(np.float64) for b in present_blocks(rows, field))
     first = next(blocks, None)
@@ -61,9 +63,10 @@ def principal(
 
 @dataclass(frozen=True)
 class Lift:
-    """k(x, l) = exp(-|(x - l) / scale|^2 / bandwidth) for M landmarks l, which are training rows. scale: the root of a column's
-    variance plus the columns' mean variance. bandwidth: the median of the landmarks' squared distances (Gretton et al. 2012,
-    section 8). root: [M, R], U / sqrt(values) of the landmarks' own kernel, so that products of mapped rows are the kernel."""
+    """k(x, l) = exp(-|(x - l) / scale|^2 / bandwidth) for M landmarks l, which are training rows.
+    scale: the root of a column's variance plus the columns' mean variance. bandwidth: the median of
+    the landmarks' squared distances (Gretton et al. 2012, section 8). root: [M, R], U /
+    sqrt(values) of the landmarks' own kernel, so that products of mapped rows are the kernel."""
 
     landmarks: np.ndarray
     scale: np.ndarray
@@ -112,7 +115,8 @@ def _apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Basis:
-    """Features of a field -> components [n, K]: (phi(x) - mean) @ directions, phi the likeness to landmarks or x itself.
+    """Features of a field -> components [n, K]: (phi(x) - mean) @ directions, phi the likeness to
+    landmarks or x itself.
 
     variances [K]: of the components over the rows that it was fitted on."""
 
@@ -135,8 +139,8 @@ class Basis:
         return ((seen - self.mean) @ self.directions).astype(np.float32)
 
     def scale(self, shrinkage: float, most: int | None = None) -> np.ndarray:
-        """[K]: whitens the components (the first `most`), regularised: each is divided by the root of its variance plus
-        `shrinkage` times their mean variance, so weak directions stay weak."""
+        """[K]: whitens the components (the first `most`), regularised: each is divided by the root
+        of its variance plus `shrinkage` times their mean variance, so weak directions stay weak."""
         variances = self.variances[:most]
         return 1 / np.sqrt(variances + shrinkage * variances.mean() + 1e-12)
 
@@ -145,7 +149,8 @@ Products = dict[tuple[str, str], np.ndarray]
 
 
 def products(rows: Embeddings, bases: dict[str, Basis], usable: np.ndarray) -> Products:
-    """{(a, b): [K_a, K_b]}, a before b: the mean products of the components of every two fields that share three rows.
+    """{(a, b): [K_a, K_b]}, a before b: the mean products of the components of every two fields
+    that share three rows.
 
     usable: bool [N, F]: which cells may teach."""
     fields, pairs = rows.fields, list(combinations(range(len(rows.fields)), 2))
@@ -168,10 +173,11 @@ def products(rows: Embeddings, bases: dict[str, Basis], usable: np.ndarray) -> P
 def many_sets(
     bases: dict[str, Basis], found: Products, shrinkage: float, width: int, power: float
 ) -> dict[str, np.ndarray]:
-    """Maps [K_f, width] of components that maximise the summed correlations of all pairs of fields (Kettenring 1971, SUMCOR).
+    """Maps [K_f, width] of components that maximise the summed correlations of all pairs of fields
+    (Kettenring 1971, SUMCOR).
 
-    A direction is weighted by its strength (what its eigenvalue has over 1, of the strongest's) to the `power`: 0 counts all
-    alike, 1 trusts the strongest."""
+    A direction is weighted by its strength (what its eigenvalue has over 1, of the strongest's) to
+    the `power`: 0 counts all alike, 1 trusts the strongest."""
     scales = {f: basis.scale(shrinkage) for f, basis in bases.items()}
     edges = dict(zip(bases, np.cumsum([0, *(len(s) for s in scales.values())]), strict=False))
     total = sum(len(s) for s in scales.values())
@@ -186,7 +192,8 @@ def many_sets(
     full = np.zeros((total, width))
     full[:, : len(values)] = vectors[:, ::-1] * share
     blocks = {f: full[place[f]] for f in bases}
-    # a field that meets no other in any row (an image folder has but one): its own principal components
+    # a field that meets no other in any row (an image folder has but one): its own principal
+    # components
     alone = {f: np.eye(*b.shape) for f, b in blocks.items() if np.abs(b).max(initial=0) < 1e-9}
     return {f: scales[f][:, None] * b for f, b in (blocks | alone).items()}
 
@@ -194,9 +201,10 @@ def many_sets(
 def two_sets(
     a: Basis, b: Basis, mean: np.ndarray, shrinkage: float, width: int, most: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Maps [K_a, width] and [K_b, width] of components to the canonical correlations of two fields alone (Hotelling 1936), with
-    a ridge (Vinod 1976); each is weighted by its strength, of the strongest's. mean [K_a, K_b]: as of `products`. most: of the
-    components of either that are used."""
+    """Maps [K_a, width] and [K_b, width] of components to the canonical correlations of two fields
+    alone (Hotelling 1936), with a ridge (Vinod 1976); each is weighted by its strength, of the
+    strongest's. mean [K_a, K_b]: as of `products`. most: of the components of either that are
+    used."""
     left, right = a.scale(shrinkage, most), b.scale(shrinkage, most)
     u, strength, v = np.linalg.svd(
         mean[: len(left), : len(right)] * left[:, None] * right, full_matrices=False

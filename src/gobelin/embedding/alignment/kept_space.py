@@ -1,4 +1,5 @@
-"""Where a run's shared space comes from: fitted on its own rows, with bridges of names, or kept from another run."""
+"""Where a run's shared space comes from: fitted on its own rows, with bridges of names, or kept
+from another run."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ def space(
     runtime: Runtime,
     progress: Progress,
 ) -> Alignment:
-    """The space of training rows. With `align.base` it is that run's, to the bit, and the fields that it lacks are bound."""
+    """The space of training rows. With `align.base` it is that run's, to the bit, and the fields
+    that it lacks are bound."""
     if not how.base:
         return how.fit(train, groups, runtime, progress, bridges_of(reader))
     run = base(how)
@@ -34,12 +36,14 @@ def space(
     lost = [f for f in old.fields if f not in reader.encoders]
     if lost:
         raise GobelinError(
-            f"align.base: {run.folder} has the field {lost[0]!r}, these rows have not. Give rows with all its fields."
+            f"align.base: {run.folder} has the field {lost[0]!r}, these rows have not. Give rows"
+            " with all its fields."
         )
     known = replace(reader, encoders={f: reader.encoders[f] for f in old.fields})
     if known.space != old.space:
         raise GobelinError(
-            f"align.base: {run.folder} reads its fields with other encoders. Give this run the same ones."
+            f"align.base: {run.folder} reads its fields with other encoders. Give this run the same"
+            " ones."
         )
     return old.bind(train, groups, runtime)
 
@@ -57,7 +61,8 @@ def base(how: Align) -> Run | None:
 
 
 def encoder_folder(how: Align, field: Field) -> Path | None:
-    """Where the kept space's run saved its encoder of a field of the same columns; None for a field of one's own."""
+    """Where the kept space's run saved its encoder of a field of the same columns; None for a field
+    of one's own."""
     run = base(how)
     if run is None:
         return None
@@ -70,8 +75,8 @@ def encoder_folder(how: Align, field: Field) -> Path | None:
 
 
 def bridges_of(reader: Reader) -> list[Bridge]:
-    """One for each field whose encoder names classes and each field of words; a name is read as if it stood in the first column
-    of the field of words."""
+    """One for each field whose encoder names classes and each field of words; a name is read as if
+    it stood in the first column of the field of words."""
     fields = reader.schema.fields
     words = [
         f

@@ -1,8 +1,8 @@
-"""The map of one field into the shared space: linear maps of its features and of its likeness to landmarks, in parts of unit
-length side by side, and one linear map of the whole.
+"""The map of one field into the shared space: linear maps of its features and of its likeness to
+landmarks, in parts of unit length side by side, and one linear map of the whole.
 
-Parts of unit length make the cosine of two rows a fixed mixture of the parts' cosines, whatever their scales.
-"""
+Parts of unit length make the cosine of two rows a fixed mixture of the parts' cosines, whatever
+their scales."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ class Part:
 
 
 def arrays(parts: list[Part]) -> dict[str, np.ndarray]:
-    """The arrays of a field's map. The parts of one basis come first, then those of the other (H columns in all). Beside them
-    `whole` [H, D] may map what they are together; without it they stay as they are (H = D)."""
+    """The arrays of a field's map. The parts of one basis come first, then those of the other (H
+    columns in all). Beside them `whole` [H, D] may map what they are together; without it they stay
+    as they are (H = D)."""
     out: dict[str, np.ndarray] = {}
     for basis, own in _by_basis(parts):
         lifted = basis.lift is not None

@@ -1,8 +1,8 @@
 """The contract of every encoder: the cells of one field in, vectors [n, D_f] out.
 
-An encoder bids for columns (`bid`), so that a new kind of data is one new file. Its settings are the fields of a frozen
-dataclass; `fit` sees training cells only and returns a fitted encoder; a pretrained one has nothing to fit.
-"""
+An encoder bids for columns (`bid`), so that a new kind of data is one new file. Its settings are
+the fields of a frozen dataclass; `fit` sees training cells only and returns a fitted encoder; a
+pretrained one has nothing to fit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from gobelin.data.fields import Bid, Cell, Field
 
 @dataclass(frozen=True)
 class Sample:
-    """What an encoder sees of a column before it bids: its name, up to 500 present values, and the count of all rows."""
+    """What an encoder sees of a column before it bids: its name, up to 500 present values, and the
+    count of all rows."""
 
     name: str
     values: tuple[Any, ...]
@@ -33,10 +34,10 @@ class Sample:
 class Encoder(Protocol):
     """Settings of an encoder.
 
-    kinds: the column kinds that it reads. flag: the query flag that it gives to the command line (`text` -> `--text`);
-    '' for none. joined: True when all its columns make one field by default (a table), False for one field a column.
-    default: whether it is taken for its kinds when none is named.
-    """
+    kinds: the column kinds that it reads. flag: the query flag that it gives to the command line
+    (`text` -> `--text`); '' for none. joined: True when all its columns make one field by default
+    (a table), False for one field a column. default: whether it is taken for its kinds when none is
+    named."""
 
     kinds: ClassVar[tuple[str, ...]]
     flag: ClassVar[str]
@@ -59,7 +60,8 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class FitsFiles(Encoder, Protocol):
-    """An encoder that learns from what stands in the files that cells name: it is told where their relative paths start."""
+    """An encoder that learns from what stands in the files that cells name: it is told where their
+    relative paths start."""
 
     def fit_files(
         self,
@@ -73,8 +75,9 @@ class FitsFiles(Encoder, Protocol):
 
 @runtime_checkable
 class FittedEncoder(Protocol):
-    """width: D_f. `decode` runs in workers and may raise BadCell; `embed` turns decoded cells into float32 [n, D_f].
-    module: the network that `tune` trains; None where there is nothing to train."""
+    """width: D_f. `decode` runs in workers and may raise BadCell; `embed` turns decoded cells into
+    float32 [n, D_f]. module: the network that `tune` trains; None where there is nothing to
+    train."""
 
     width: int
 
@@ -98,8 +101,9 @@ class FittedEncoder(Protocol):
 
 @runtime_checkable
 class Tunable(FittedEncoder, Protocol):
-    """An encoder with a `module`. `embed` is `forward` without gradients while the module is in evaluation mode, which whoever
-    trains it restores. All that training changes lies in the module's state dict."""
+    """An encoder with a `module`. `embed` is `forward` without gradients while the module is in
+    evaluation mode, which whoever trains it restores. All that training changes lies in the
+    module's state dict."""
 
     @property
     def module(self) -> nn.Module: ...
@@ -123,7 +127,8 @@ class Forward:
 
 @dataclass(frozen=True)
 class Classes:
-    """What a network can name: features @ weight + bias are its logits. weight: float32 [D_f, K], bias [K], texts: K names."""
+    """What a network can name: features @ weight + bias are its logits. weight: float32 [D_f, K],
+    bias [K], texts: K names."""
 
     weight: np.ndarray
     bias: np.ndarray
@@ -132,7 +137,8 @@ class Classes:
 
 @runtime_checkable
 class NamesClasses(FittedEncoder, Protocol):
-    """An encoder whose network was trained to name classes: a bridge from what it sees to words (`align`)."""
+    """An encoder whose network was trained to name classes: a bridge from what it sees to words
+    (`align`)."""
 
     def classes(self) -> Classes | None:
         """None where the names are not installed."""

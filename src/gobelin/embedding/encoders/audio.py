@@ -1,10 +1,11 @@
-"""Sounds without any weights: loudness of frequency bands and how it moves over the clip, in closed form.
+"""Sounds without any weights: loudness of frequency bands and how it moves over the clip, in closed
+form.
 
-A log-mel spectrogram (Davis & Mermelstein 1980; HTK's mel scale, m = 2595 log10(1 + f / 700), O'Shaughnessy 1987) in windows
-of 25 ms every 10 ms, then for each band its mean, its standard deviation and the first waves of its cosine transform over the
-time of the clip, so that order counts and a word said slowly lies near the same word said fast. It knows no word and no
-thing: it hears how alike two clips are.
-"""
+A log-mel spectrogram (Davis & Mermelstein 1980; HTK's mel scale, m = 2595 log10(1 + f / 700),
+O'Shaughnessy 1987) in windows of 25 ms every 10 ms, then for each band its mean, its standard
+deviation and the first waves of its cosine transform over the time of the clip, so that order
+counts and a word said slowly lies near the same word said fast. It knows no word and no thing: it
+hears how alike two clips are."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ from gobelin.embedding.encoders import Sample
 
 @dataclass(frozen=True)
 class Audio:
-    """bands: of the mel scale from 0 to 8 kHz. waves: cosines over time kept for each band. seconds: read of each clip."""
+    """bands: of the mel scale from 0 to 8 kHz. waves: cosines over time kept for each band.
+    seconds: read of each clip."""
 
     bands: int = 40
     waves: int = 8
@@ -74,11 +76,11 @@ class Audio:
 def summary(power: np.ndarray, waves: int) -> np.ndarray:
     """[frames, bands] -> float32 [bands * (2 + waves) + 2].
 
-    In nepers of power below the loudest band of the clip, quiet edges cut off: mean of each band, its standard deviation over
-    time, then its cosine transform over time for waves 1, 2, ... (a type II transform over the count of frames; n frames have
-    n - 1 waves, the others are 0). At the end the level itself, the only number that a gain changes, and the logarithm of the
-    count of frames.
-    """
+    In nepers of power below the loudest band of the clip, quiet edges cut off: mean of each band,
+    its standard deviation over time, then its cosine transform over time for waves 1, 2, ... (a
+    type II transform over the count of frames; n frames have n - 1 waves, the others are 0). At the
+    end the level itself, the only number that a gain changes, and the logarithm of the count of
+    frames."""
     bands, peak = heard(power)
     place = (np.arange(len(bands)) + 0.5) / len(bands)
     wave = np.arange(1, waves + 1)[:, None]
@@ -105,7 +107,8 @@ class FittedAudio:
         return sound_key(cell, root)
 
     def decode(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
-        """float32 [width]: the mean over the clips of the cell. The waveforms stay in the worker."""
+        """float32 [width]: the mean over the clips of the cell. The waveforms stay in the
+        worker."""
         opened = [open_sound(v, root, self.settings.seconds) for v in sound_values(cell)]
         features = [
             summary(mel_power(wave, self.settings.bands), self.settings.waves) for wave, _ in opened

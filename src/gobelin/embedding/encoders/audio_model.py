@@ -1,9 +1,10 @@
-"""Sounds by any audio model of Hugging Face: CLAP, Whisper's encoder, AST, wav2vec 2.0, HuBERT and their like, by folder or id.
+"""Sounds by any audio model of Hugging Face: CLAP, Whisper's encoder, AST, wav2vec 2.0, HuBERT and
+their like, by folder or id.
 
-The vector is the one that the model makes of a clip (CLAP's projection, AST's pooled token), else the mean over the time that
-was heard. The spectrogram, if the model wants one, is computed by the model's own feature extractor. A sound longer than the
-model takes is cut into equal parts, and the mean of their vectors is taken; so is that of several sounds in one cell.
-"""
+The vector is the one that the model makes of a clip (CLAP's projection, AST's pooled token), else
+the mean over the time that was heard. The spectrogram, if the model wants one, is computed by the
+model's own feature extractor. A sound longer than the model takes is cut into equal parts, and the
+mean of their vectors is taken; so is that of several sounds in one cell."""
 
 from __future__ import annotations
 
@@ -38,10 +39,11 @@ Clip = tuple[np.ndarray, float]  # what the model is given, and the share of it 
 
 @dataclass(frozen=True)
 class AudioModel:
-    """model: the folder of a model (a relative one starts at the working directory), or its id on the hub. revision: of an id.
-    local_only: look for an id in this machine's cache alone; with false, naming one downloads it. seconds: read of each sound.
-    batch: clips at once, all of one length.
-    Saved is `model` as given here and a hash of the files: elsewhere, set `model` to their new place."""
+    """model: the folder of a model (a relative one starts at the working directory), or its id on
+    the hub. revision: of an id. local_only: look for an id in this machine's cache alone; with
+    false, naming one downloads it. seconds: read of each sound. batch: clips at once, all of one
+    length. Saved is `model` as given here and a hash of the files: elsewhere, set `model` to their
+    new place."""
 
     model: str = ""
     revision: str = "main"
@@ -111,7 +113,8 @@ class FittedAudioModel(Forward, OfPlace):
         ]
 
     def forward(self, batch: Sequence[Any]) -> Tensor:
-        """float32 [n, D_f], differentiable. Clips of one length go together, so that none depends on fillings."""
+        """float32 [n, D_f], differentiable. Clips of one length go together, so that none depends
+        on fillings."""
         sounds = [clips for cell in batch for clips in cell]
         flat = [clip for clips in sounds for clip in clips]
         order = sorted(range(len(flat)), key=lambda k: flat[k][0].shape)
@@ -128,7 +131,8 @@ class FittedAudioModel(Forward, OfPlace):
         return means(each, [len(cell) for cell in batch])
 
     def _longest(self) -> int:
-        """Samples that the model takes at once: CLAP, Whisper and AST say it, each in its own word; else all that is read."""
+        """Samples that the model takes at once: CLAP, Whisper and AST say it, each in its own word;
+        else all that is read."""
         for name in ("nb_max_samples", "n_samples"):
             if said := getattr(self.extractor, name, 0):
                 return int(said)

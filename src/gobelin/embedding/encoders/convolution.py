@@ -1,8 +1,8 @@
-"""Images by a small network that needs no weights: filters learned from the training images without labels, in seconds.
+"""Images by a small network that needs no weights: filters learned from the training images without
+labels, in seconds.
 
-Coates, Lee & Ng 2011 (see `networks.patches`). It knows no thing, only what patches these images are made of; `tune` teaches it
-more. Several images in one cell are averaged.
-"""
+Coates, Lee & Ng 2011 (see `networks.patches`). It knows no thing, only what patches these images
+are made of; `tune` teaches it more. Several images in one cell are averaged."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ FORMAT, LEARNED_FROM = 1, 1000  # images, at most
 
 @dataclass(frozen=True)
 class Convolution:
-    """pixels: side of the square that the network sees. filters: of how many kinds of patches. patch: their side. batch: images
-    at once."""
+    """pixels: side of the square that the network sees. filters: of how many kinds of patches.
+    patch: their side. batch: images at once."""
 
     pixels: int = 32
     filters: int = 96

@@ -1,8 +1,8 @@
-"""Images by a pretrained network: EfficientNet-Lite0 (ImageNet), as it installs with the `demo` extra.
+"""Images by a pretrained network: EfficientNet-Lite0 (ImageNet), as it installs with the `demo`
+extra.
 
-Tan & Le 2019 (EfficientNet), the Lite variant without squeeze-and-excitation. Features are the mean of the last feature
-map over its positions, [n, 1280]. Several images in one cell are averaged.
-"""
+Tan & Le 2019 (EfficientNet), the Lite variant without squeeze-and-excitation. Features are the mean
+of the last feature map over its positions, [n, 1280]. Several images in one cell are averaged."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ NORMS = {  # of the package's network: a convolution and the normalisation after
 
 @dataclass(frozen=True)
 class Image:
-    """pixels: side of the square that the network sees; 128 costs a fifth of 224. batch: images at once."""
+    """pixels: side of the square that the network sees; 128 costs a fifth of 224. batch: images at
+    once."""
 
     pixels: int = 128
     batch: int = 32
@@ -84,7 +85,8 @@ def _network() -> torch.nn.Module:
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
         raise MissingExtra(
-            "EfficientNet-Lite0, the default image encoder (or --set encoders.image.name=pixels, which needs nothing),",
+            "EfficientNet-Lite0, the default image encoder (or --set encoders.image.name=pixels,"
+            " which needs nothing),",
             "demo",
         ) from error
     with contextlib.redirect_stdout(io.StringIO()):  # the package prints
@@ -96,8 +98,8 @@ def _network() -> torch.nn.Module:
 
 @torch.no_grad()
 def _folded(network: Any) -> torch.nn.Module:  # noqa: ANN401 - somebody else's class
-    """The same function with fewer passes over the memory: every normalisation goes into the convolution before it, and an even
-    padding into the convolution itself."""
+    """The same function with fewer passes over the memory: every normalisation goes into the
+    convolution before it, and an even padding into the convolution itself."""
     for part in network.modules():
         for name, norm in NORMS.items():
             if (convolution := getattr(part, name, None)) is None:
@@ -146,7 +148,8 @@ class FittedImage(Forward, Squares):
         return means(torch.cat(features), [len(images) for images in batch])
 
     def classes(self) -> Classes | None:
-        """The thousand classes of ImageNet, in WordNet's words, which the package timm lists; it need not be importable."""
+        """The thousand classes of ImageNet, in WordNet's words, which the package timm lists; it
+        need not be importable."""
         found = importlib.util.find_spec("timm")
         folder = Path(found.origin).parent / "data" / "_info" if found and found.origin else None
         if folder is None or not (folder / "imagenet_synsets.txt").is_file():

@@ -1,9 +1,10 @@
-"""Images by any vision model of Hugging Face: CLIP, SigLIP, DINO, DINOv2, ViT, ConvNeXt and their like, by folder or hub id.
+"""Images by any vision model of Hugging Face: CLIP, SigLIP, DINO, DINOv2, ViT, ConvNeXt and their
+like, by folder or hub id.
 
-The vector is the one that the model makes of an image (CLIP's projection, a trained pooler), else the class token, else the
-mean over positions. Several images in one cell are averaged. Pixels are resized, cropped and scaled as the model's own image
-processor does it, which is checked on a few images when the model is opened; a processor that does more is called itself.
-"""
+The vector is the one that the model makes of an image (CLIP's projection, a trained pooler), else
+the class token, else the mean over positions. Several images in one cell are averaged. Pixels are
+resized, cropped and scaled as the model's own image processor does it, which is checked on a few
+images when the model is opened; a processor that does more is called itself."""
 
 from __future__ import annotations
 
@@ -42,9 +43,10 @@ PROBES = (
 
 @dataclass(frozen=True)
 class ImageModel:
-    """model: the folder of a model (a relative one starts at the working directory), or its id on the hub. revision: of an id.
-    local_only: look for an id in this machine's cache alone; with false, naming one downloads it. batch: images at once.
-    Saved is `model` as given here and a hash of the files: elsewhere, set `model` to their new place."""
+    """model: the folder of a model (a relative one starts at the working directory), or its id on
+    the hub. revision: of an id. local_only: look for an id in this machine's cache alone; with
+    false, naming one downloads it. batch: images at once. Saved is `model` as given here and a hash
+    of the files: elsewhere, set `model` to their new place."""
 
     model: str = ""
     revision: str = "main"
@@ -134,8 +136,9 @@ class _Tower(nn.Module):
 
 @dataclass(frozen=True)
 class _Pixels:
-    """The steps of most processors. width, height, or edge: what an image is resized to, itself or its shorter side (0 = none).
-    crop: width and height of the middle that is kept. factor, mean, deviation: of the scaling, which waits for the batch."""
+    """The steps of most processors. width, height, or edge: what an image is resized to, itself or
+    its shorter side (0 = none). crop: width and height of the middle that is kept. factor, mean,
+    deviation: of the scaling, which waits for the batch."""
 
     width: int
     height: int
@@ -187,7 +190,8 @@ class _Processor:
 
 
 def _preparation(place: Place) -> _Pixels | _Processor:
-    """The short way if it gives what the model's processor gives, else that; an error for one that makes no fixed size."""
+    """The short way if it gives what the model's processor gives, else that; an error for one that
+    makes no fixed size."""
     library, folder = transformers(), str(place.folder)
     own = place.opened(
         lambda: library.AutoImageProcessor.from_pretrained(
@@ -199,7 +203,8 @@ def _preparation(place: Place) -> _Pixels | _Processor:
     expected = place.opened(lambda: [long(p) for p in probes])
     if len({e.shape for e in expected}) > 1 or expected[0].ndim != 3:
         raise GobelinError(
-            f"{place.where}: {folder}: its processor makes images of no fixed size. Use another model."
+            f"{place.where}: {folder}: its processor makes images of no fixed size. Use another"
+            " model."
         )
     short = _steps(own)
     if short is None:
@@ -237,10 +242,8 @@ def _steps(own: Any) -> _Pixels | None:  # noqa: ANN401 - any image processor
         return None
     plain = not said("do_normalize")
     factor = float(said("rescale_factor") or 1 / 255) if said("do_rescale") else 1.0
-    mean = tuple(float(m) for m in (said("image_mean") or ())) if not plain else (0.0,) * channels
-    deviation = (
-        tuple(float(d) for d in (said("image_std") or ())) if not plain else (1.0,) * channels
-    )
+    mean = tuple(float(m) for m in said("image_mean") or ()) if not plain else (0.0,) * channels
+    deviation = tuple(float(d) for d in said("image_std") or ()) if not plain else (1.0,) * channels
     if len(mean) != channels or len(deviation) != channels:
         return None
     return _Pixels(width, height, edge, keep, int(said("resample")), factor, mean, deviation)

@@ -1,8 +1,8 @@
 """Images without any weights: low frequencies, colours and edges, in closed form.
 
-The two-dimensional cosine transform (Ahmed, Natarajan & Rao 1974) of the luminance and of two colour differences at 32
-pixels, its lowest coefficients, beside a joint colour histogram. Fast, needs nothing, and is a fair rival to a network.
-"""
+The two-dimensional cosine transform (Ahmed, Natarajan & Rao 1974) of the luminance and of two
+colour differences at 32 pixels, its lowest coefficients, beside a joint colour histogram. Fast,
+needs nothing, and is a fair rival to a network."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ SIDE, BINS = 32, 4
 
 @dataclass(frozen=True)
 class Pixels:
-    """frequencies: coefficients kept along each side of the cosine transform of the luminance (half for colours)."""
+    """frequencies: coefficients kept along each side of the cosine transform of the luminance (half
+    for colours)."""
 
     frequencies: int = 12
     opening: Opening = field(default_factory=Opening)

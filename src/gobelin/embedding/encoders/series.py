@@ -1,14 +1,15 @@
-"""Windows of prices, sensors and the like without any weights: level, spread, shape, movement and rhythm, in closed form.
+"""Windows of prices, sensors and the like without any weights: level, spread, shape, movement and
+rhythm, in closed form.
 
-Every channel [T] is judged after its median is taken off and it is divided by its robust spread (the distance of its quartiles
-over 1.349), so that all numbers but level and spread stay the same whatever the unit and the zero of the scale; places in time
-are shares of the window. `channel_features` says what is computed and after whom. Of several channels the correlation of each
+Every channel [T] is judged after its median is taken off and it is divided by its robust spread
+(the distance of its quartiles over 1.349), so that all numbers but level and spread stay the same
+whatever the unit and the zero of the scale; places in time are shares of the window.
+`channel_features` says what is computed and after whom. Of several channels the correlation of each
 pair is kept, of the values and of the increments. Columns of one field stand side by side.
 
-From the training rows each number's median and robust spread are learned, and nothing else; then a number counts as at most
-five spreads, so that no outlier weighs more. What this cannot show: anything that depends on when, in days or seconds, the
-samples were taken.
-"""
+From the training rows each number's median and robust spread are learned, and nothing else; then a
+number counts as at most five spreads, so that no outlier weighs more. What this cannot show:
+anything that depends on when, in days or seconds, the samples were taken."""
 
 from __future__ import annotations
 
@@ -44,9 +45,9 @@ LEAST = 1e-300  # smallest number whose logarithm is taken
 
 @dataclass(frozen=True)
 class Series:
-    """lags: of the autocorrelations, in samples. waves: cosines over the window. octaves: bands of the spectrum, from the
-    highest frequency down. pairs: the most channels that are correlated with one another, the first ones. channels: of every
-    cell; 0 = as most of the training cells have."""
+    """lags: of the autocorrelations, in samples. waves: cosines over the window. octaves: bands of
+    the spectrum, from the highest frequency down. pairs: the most channels that are correlated with
+    one another, the first ones. channels: of every cell; 0 = as most of the training cells have."""
 
     lags: tuple[int, ...] = (1, 2, 3, 5, 8, 13, 21)
     waves: int = 8
@@ -126,7 +127,8 @@ class Series:
         return channels * own + related * (related - 1)
 
     def features(self, x: np.ndarray, holes: np.ndarray) -> np.ndarray:
-        """[C, T] without holes and the share of each channel that was filled in, [C] -> float64 [width(C)]."""
+        """[C, T] without holes and the share of each channel that was filled in, [C] -> float64
+        [width(C)]."""
         own = [channel_features(row, share, self) for row, share in zip(x, holes, strict=True)]
         return np.concatenate(
             [*own, _relations([row / (np.abs(row).max() or 1.0) for row in x[: self.pairs]])]
@@ -142,7 +144,8 @@ def _opened(values: Sequence[Any], root: Path) -> Iterator[tuple[np.ndarray, np.
 
 
 def _scales(rows: Sequence[np.ndarray], width: int) -> np.ndarray:
-    """float64 [2, width]: the median of every number over the rows and its robust spread; 1 where it never changes."""
+    """float64 [2, width]: the median of every number over the rows and its robust spread; 1 where
+    it never changes."""
     if not rows:
         return np.stack([np.zeros(width), np.ones(width)])
     x = np.sort(
@@ -154,8 +157,9 @@ def _scales(rows: Sequence[np.ndarray], width: int) -> np.ndarray:
 
 
 def standard(row: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """[T] -> z [T] = (row - median) / spread, asinh of the median, log of the spread. The spread is that of the quartiles, or
-    the standard deviation where nearly all samples are the same. A constant window has z = 0. No number overflows."""
+    """[T] -> z [T] = (row - median) / spread, asinh of the median, log of the spread. The spread is
+    that of the quartiles, or the standard deviation where nearly all samples are the same. A
+    constant window has z = 0. No number overflows."""
     peak = float(np.abs(row).max())
     if row.max() == row.min():
         return np.zeros(len(row)), float(np.arcsinh(row[0])), float(np.log(max(peak, LEAST)) - 30)
@@ -171,19 +175,20 @@ def standard(row: np.ndarray) -> tuple[np.ndarray, float, float]:
 
 
 def channel_features(row: np.ndarray, holes: float, how: Series) -> np.ndarray:
-    """[T] -> float64, in this order. z: the standardised window; d: its increments; t: time from -1 to 1.
+    """[T] -> float64, in this order. z: the standardised window; d: its increments; t: time from -1
+    to 1.
 
-    Single numbers: level and spread of `standard`; log of the count of samples; share of holes; 1 for a constant window ·
-    trend, Pearson's correlation of z with t · asinh of: last minus first, mean of the last tenth, the deepest fall from a peak
-    (drawdown, Magdon-Ismail & Atiya 2004), the highest rise from a trough · places of the largest and the smallest sample ·
-    half of von Neumann's ratio, sum d^2 / sum (z - mean)^2 (1941); share of increments that are 0, and above 0; crossings of
-    the median a sample (Kedem 1986) · autocorrelation of |d| at lags 1 and 5, the clustering of volatility (Ding, Granger &
-    Engle 1993).
-    Then: asinh of the quantiles of z, and of those of d in its own spread · share of each order of three samples in a row
-    (Bandt & Pompe 2002, eq. 2) · autocorrelations of z (Box & Jenkins 1970, eq. 2.1.13) · cosine transform of z of mean square
-    one (type II, Ahmed, Natarajan & Rao 1974) · log share of the power in octaves (Schuster's periodogram of 1898 under Hann's
-    window).
-    """
+    Single numbers: level and spread of `standard`; log of the count of samples; share of holes; 1
+    for a constant window · trend, Pearson's correlation of z with t · asinh of: last minus first,
+    mean of the last tenth, the deepest fall from a peak (drawdown, Magdon-Ismail & Atiya 2004), the
+    highest rise from a trough · places of the largest and the smallest sample · half of von
+    Neumann's ratio, sum d^2 / sum (z - mean)^2 (1941); share of increments that are 0, and above 0;
+    crossings of the median a sample (Kedem 1986) · autocorrelation of |d| at lags 1 and 5, the
+    clustering of volatility (Ding, Granger & Engle 1993). Then: asinh of the quantiles of z, and of
+    those of d in its own spread · share of each order of three samples in a row (Bandt & Pompe
+    2002, eq. 2) · autocorrelations of z (Box & Jenkins 1970, eq. 2.1.13) · cosine transform of z of
+    mean square one (type II, Ahmed, Natarajan & Rao 1974) · log share of the power in octaves
+    (Schuster's periodogram of 1898 under Hann's window)."""
     z, level, spread = standard(row)
     d, t = np.diff(z), np.linspace(-1, 1, len(z))
     centred = z - z.mean()
@@ -232,7 +237,8 @@ def _quantiles(x: np.ndarray, shares: Sequence[float]) -> np.ndarray:
 
 
 def autocorrelations(centred: np.ndarray, lags: Sequence[int]) -> np.ndarray:
-    """r_k = c_k / c_0 with c_k = sum_t x_t x_(t+k), of [T] with mean 0; 0 for lags that the window is too short for."""
+    """r_k = c_k / c_0 with c_k = sum_t x_t x_(t+k), of [T] with mean 0; 0 for lags that the window
+    is too short for."""
     power = float(centred @ centred)
     return np.array(
         [
@@ -252,7 +258,8 @@ def orders(z: np.ndarray) -> np.ndarray:
 
 
 def cosines(centred: np.ndarray, waves: int) -> np.ndarray:
-    """[waves]: 2 / T sum_t x_t cos(pi k (t + 1/2) / T), k = 1, 2, ... of x with mean square one; T samples have T - 1 waves."""
+    """[waves]: 2 / T sum_t x_t cos(pi k (t + 1/2) / T), k = 1, 2, ... of x with mean square one; T
+    samples have T - 1 waves."""
     size = float(np.sqrt((centred @ centred) / len(centred)))
     out, wave = (
         np.zeros(waves),
@@ -267,8 +274,8 @@ def cosines(centred: np.ndarray, waves: int) -> np.ndarray:
 
 
 def octaves(centred: np.ndarray, count: int) -> np.ndarray:
-    """[count]: log of the share (+ 1e-4) of the power in (1/4, 1/2], (1/8, 1/4] ... of the sampling rate; the last takes the
-    rest."""
+    """[count]: log of the share (+ 1e-4) of the power in (1/4, 1/2], (1/8, 1/4] ... of the sampling
+    rate; the last takes the rest."""
     window = np.hanning(len(centred) + 2)[1:-1]
     spectrum = np.fft.rfft(centred * window)[1:]
     power = spectrum.real**2 + spectrum.imag**2
@@ -328,7 +335,8 @@ class FittedSeries:
         return np.concatenate(parts), "missing samples filled in" if filled else ""
 
     def embed(self, batch: Sequence[Any]) -> np.ndarray:
-        """float32 [n, width], the scaled numbers; 0 is the training median, and a missing column."""
+        """float32 [n, width], the scaled numbers; 0 is the training median, and a missing
+        column."""
         scaled = np.clip(
             (np.stack(list(batch)) - self.scales[0]) / self.scales[1], -FURTHEST, FURTHEST
         )

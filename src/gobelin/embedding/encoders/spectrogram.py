@@ -1,8 +1,9 @@
-"""Sounds by a small network that needs no weights: its filters are learned from training clips without labels, in seconds.
+"""Sounds by a small network that needs no weights: its filters are learned from training clips
+without labels, in seconds.
 
-A log-mel spectrogram, drawn to one length so that a word said slowly lies near the same word said fast, is read like an image
-(`networks.patches`); the level of the clip and its length stand beside. `tune` teaches it more.
-"""
+A log-mel spectrogram, drawn to one length so that a word said slowly lies near the same word said
+fast, is read like an image (`networks.patches`); the level of the clip and its length stand beside.
+`tune` teaches it more."""
 
 from __future__ import annotations
 
@@ -34,8 +35,8 @@ BESIDE = 2  # numbers that stand beside the spectrogram
 
 @dataclass(frozen=True)
 class Spectrogram:
-    """bands: of the mel scale from 0 to 8 kHz. frames: that every clip is drawn to. filters: of how many kinds of patches.
-    seconds: read of each clip. batch: clips at once."""
+    """bands: of the mel scale from 0 to 8 kHz. frames: that every clip is drawn to. filters: of how
+    many kinds of patches. seconds: read of each clip. batch: clips at once."""
 
     bands: int = 40
     frames: int = 64
@@ -123,7 +124,8 @@ class FittedSpectrogram(Forward):
         return sound_key(cell, root)
 
     def decode(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
-        """float32 [k, bands * frames + 2] of the k clips of the cell. The waveforms stay in the worker."""
+        """float32 [k, bands * frames + 2] of the k clips of the cell. The waveforms stay in the
+        worker."""
         opened = [open_sound(v, root, self.settings.seconds) for v in sound_values(cell)]
         clips = [self._drawn(wave) for wave, _ in opened]
         return np.stack(clips), next((how for _, how in opened if how), "")

@@ -1,10 +1,12 @@
-"""Numbers, categories and dates of one row, together: robust to scale, skew and outliers, and to missing cells.
+"""Numbers, categories and dates of one row, together: robust to scale, skew and outliers, and to
+missing cells.
 
-A number becomes its rank among the training values, mapped to a normal score (van der Waerden 1952) so that neither scale
-nor outlier matters, beside its clipped robust z-score. A category becomes one-hot over the training values seen at least
-twice; an unseen one is all zeros. A date becomes a number and the place in its year and week; see `gobelin.data.dates` for what
-is read as one. Every column has an indicator of its absence; nothing is learned from other rows than those given to `fit`.
-"""
+A number becomes its rank among the training values, mapped to a normal score (van der Waerden 1952)
+so that neither scale nor outlier matters, beside its clipped robust z-score. A category becomes
+one-hot over the training values seen at least twice; an unseen one is all zeros. A date becomes a
+number and the place in its year and week; see `gobelin.data.dates` for what is read as one. Every
+column has an indicator of its absence; nothing is learned from other rows than those given to
+`fit`."""
 
 from __future__ import annotations
 
@@ -32,8 +34,9 @@ LARGEST = 1e300  # a larger number counts as this, so that no difference of two 
 
 @dataclass(frozen=True)
 class Table:
-    """knots: most quantiles kept of each number. categories: the most frequent values kept of each category. dates: what stands
-    first in 3/4/2026; auto = as the column's other values say, and where none does, the question is asked."""
+    """knots: most quantiles kept of each number. categories: the most frequent values kept of each
+    category. dates: what stands first in 3/4/2026; auto = as the column's other values say, and
+    where none does, the question is asked."""
 
     knots: int = 65
     categories: int = 64
@@ -119,8 +122,9 @@ class Table:
         order, doubtful = undecided(values)
         if self.dates == "auto" and doubtful and not order:
             raise GobelinError(
-                f"{where}: {doubtful[:40]!r} can be read with the day first and with the month first, and no other date says "
-                "which. Say it with --set encoders.table.dates=day_first, or month_first."
+                f"{where}: {doubtful[:40]!r} can be read with the day first and with the month"
+                " first, and no other date says which. Say it with --set"
+                " encoders.table.dates=day_first, or month_first."
             )
         return order if self.dates == "auto" else self.dates
 
@@ -130,7 +134,8 @@ class Table:
 
 
 def _spread(known: Sequence[float], knots: int) -> dict[str, Any]:
-    """Of few values each is a knot, so that ranks among them are exact; of many, their quantiles."""
+    """Of few values each is a knot, so that ranks among them are exact; of many, their
+    quantiles."""
     x = np.sort(np.array(known or [0.0]))
     chosen = x if len(x) <= knots else np.quantile(x, np.linspace(0, 1, knots))
     peak = float(np.abs(x).max()) or 1.0
@@ -170,9 +175,10 @@ class FittedTable:
         return bytes.fromhex(fingerprint({k: str(v) for k, v in cell.items()}))[:16]
 
     def decode(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
-        return np.concatenate(
-            [self._column(n, c, cell.get(n)) for n, c in self.columns.items()]
-        ), ""
+        return (
+            np.concatenate([self._column(n, c, cell.get(n)) for n, c in self.columns.items()]),
+            "",
+        )
 
     def _column(self, name: str, column: dict[str, Any], value: Any) -> np.ndarray:  # noqa: ANN401
         out = np.zeros(self._column_width(column), np.float32)

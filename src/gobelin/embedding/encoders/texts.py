@@ -1,8 +1,9 @@
-"""Texts by several encoders side by side: what a sentence means beside how it is spelt, or two models' senses of it.
+"""Texts by several encoders side by side: what a sentence means beside how it is spelt, or two
+models' senses of it.
 
-Each part is brought to unit length, so none drowns another. A spoken word is nearer to how its name is spelt than to what it
-means, and a picture the other way round; what is aligned with which is then learned (`align`).
-"""
+Each part is brought to unit length, so none drowns another. A spoken word is nearer to how its name
+is spelt than to what it means, and a picture the other way round; what is aligned with which is
+then learned (`align`)."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ class Texts:
         ]
         if not self.of or len(set(self.of)) < len(self.of):
             raise GobelinError(
-                f"encoders.texts.of: one or more different encoders were expected, found {list(self.of)}."
+                "encoders.texts.of: one or more different encoders were expected, found"
+                f" {list(self.of)}."
             )
         for name in (*self.of, *self.parts):
             if name not in (able if name not in self.parts else self.of):

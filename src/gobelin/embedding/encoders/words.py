@@ -1,8 +1,8 @@
 """Texts by a small network that needs no weights: it starts as `characters`, and can be trained.
 
-A vector for each bucket of hashed character n-grams, added up (fastText, Bojanowski et al. 2017, with the n-grams alone), from
-the singular vectors of the training texts; behind it a layer that starts as 0. Untrained it knows spelling and no meaning.
-"""
+A vector for each bucket of hashed character n-grams, added up (fastText, Bojanowski et al. 2017,
+with the n-grams alone), from the singular vectors of the training texts; behind it a layer that
+starts as 0. Untrained it knows spelling and no meaning."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Words:
-    """width: length of the vectors (fewer when the training texts allow no more). hashes: buckets of n-grams. hidden: units of
-    the layer behind."""
+    """width: length of the vectors (fewer when the training texts allow no more). hashes: buckets
+    of n-grams. hidden: units of the layer behind."""
 
     width: int = 64
     hashes: int = 4096

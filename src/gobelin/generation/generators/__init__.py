@@ -1,8 +1,8 @@
 """The contract of every generator: a condition in, a stream of uint8 images out.
 
-A condition is first of all vectors of the shared space, so that text, sound, a table row or another image each drive
-every generator. The other parts (target, prompt strings, source images, mask) are declared in `Generator.accepts`; a part
-that a generator can't use is an error and is never ignored.
+A condition is first of all vectors of the shared space, so that text, sound, a table row or another
+image each drive every generator. The other parts (target, prompt strings, source images, mask) are
+declared in `Generator.accepts`; a part that a generator can't use is an error and is never ignored.
 """
 
 from __future__ import annotations
@@ -31,16 +31,14 @@ PARTS = ("vectors", "target", "text", "source", "mask")
 
 @dataclass(frozen=True)
 class Condition:
-    """What N images are to be made from. An absent part is None; an absent field of a row is present = False.
+    """What N images are to be made from. An absent part is None; an absent field of a row is
+    present = False.
 
-    fields: names of the F fields, in the order of `vectors`.
-    vectors: float32 [N, F, D] in the shared space; rows of absent fields are zero.
-    present: bool [N, F].
-    target: int64 [N] class index, -1 = none; or float32 [N], nan = none.
-    text: N prompt strings, None where there is none.
-    source: uint8 [N, H, W, C] images to start from. mask: bool [N, H, W], True where pixels are to be made anew.
-    fingerprint: of the shared space that the vectors come from.
-    """
+    fields: names of the F fields, in the order of `vectors`. vectors: float32 [N, F, D] in the
+    shared space; rows of absent fields are zero. present: bool [N, F]. target: int64 [N] class
+    index, -1 = none; or float32 [N], nan = none. text: N prompt strings, None where there is none.
+    source: uint8 [N, H, W, C] images to start from. mask: bool [N, H, W], True where pixels are to
+    be made anew. fingerprint: of the shared space that the vectors come from."""
 
     fields: tuple[str, ...]
     vectors: torch.Tensor
@@ -55,7 +53,8 @@ class Condition:
         n, f = self.present.shape
         if self.vectors.shape[:2] != (n, f) or len(self.fields) != f:
             raise ValueError(
-                f"Condition: vectors {tuple(self.vectors.shape)}, present {(n, f)}, fields {len(self.fields)} disagree"
+                f"Condition: vectors {tuple(self.vectors.shape)}, present {(n, f)}, fields"
+                f" {len(self.fields)} disagree"
             )
         for name in ("target", "text", "source", "mask"):
             part = getattr(self, name)
@@ -97,8 +96,9 @@ def has_target(target: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Controls:
-    """How to sample. guidance: pull towards the condition, 1 = as learned, larger = stronger. strength: 0 keeps the source
-    image, 1 ignores it. steps: evaluations of the network, 0 = the sampler's own. batch: images at once."""
+    """How to sample. guidance: pull towards the condition, 1 = as learned, larger = stronger.
+    strength: 0 keeps the source image, 1 ignores it. steps: evaluations of the network, 0 = the
+    sampler's own. batch: images at once."""
 
     guidance: float = 1.0
     strength: float = 1.0
@@ -108,8 +108,9 @@ class Controls:
 
 @dataclass(frozen=True)
 class ImageRows:
-    """Rows to learn from: images uint8 [N, H, W, C] (an array or a memory map) and what each is to be made from. weights: how
-    often training sees each, from 0 up, [N]; None sees all equally often."""
+    """Rows to learn from: images uint8 [N, H, W, C] (an array or a memory map) and what each is to
+    be made from. weights: how often training sees each, from 0 up, [N]; None sees all equally
+    often."""
 
     images: np.ndarray
     condition: Condition
@@ -135,21 +136,24 @@ class ImageRows:
         return np.arange(len(self)) if self.weights is None else np.flatnonzero(self.weights)
 
     def drawn(self, step: int, batch: int, seed: int) -> torch.Tensor:
-        """The rows of training step t, int64 [batch]: shuffled, those with more weight more often."""
+        """The rows of training step t, int64 [batch]: shuffled, those with more weight more
+        often."""
         if self.weights is not None and not self.weights.any():
             raise GobelinError(
-                f"generate: all {len(self)} training rows with an image have the weight 0. Raise some of them."
+                f"generate: all {len(self)} training rows with an image have the weight 0. Raise"
+                " some of them."
             )
         return shuffled(step, len(self), batch, seed, self.weights)
 
 
 @dataclass(frozen=True)
 class Context:
-    """What the caller lends to a fit: the machine, a folder for checkpoints and sample grids, the budget, someone to tell.
+    """What the caller lends to a fit: the machine, a folder for checkpoints and sample grids, the
+    budget, someone to tell.
 
-    steps: the budget as a count, decided once and recorded by the caller (`Generator.steps_for`). patience: looks without a
-    better held-out score after which training stops, 0 = never; the best weights are kept either way (`watch.Watch`).
-    """
+    steps: the budget as a count, decided once and recorded by the caller (`Generator.steps_for`).
+    patience: looks without a better held-out score after which training stops, 0 = never; the best
+    weights are kept either way (`watch.Watch`)."""
 
     runtime: Runtime
     folder: Path
@@ -168,7 +172,8 @@ class Sampler(Protocol):
     def sample(
         self, condition: Condition, seeds: Sequence[int], controls: Controls
     ) -> Iterator[np.ndarray]:
-        """Blocks of uint8 [n, H, W, C], in order. The noise of image k is a function of seeds[k] alone."""
+        """Blocks of uint8 [n, H, W, C], in order. The noise of image k is a function of seeds[k]
+        alone."""
         ...
 
     def fingerprint(self) -> str:
@@ -182,16 +187,16 @@ class Sampler(Protocol):
 class Generator(Protocol):
     """Settings of a generator: a frozen dataclass whose fields are its settings.
 
-    accepts: the parts of a condition that it can use. licence: of the weights and code that it loads, and of what it learns
-    from. cost: what training and sampling take, in a few words.
-    """
+    accepts: the parts of a condition that it can use. licence: of the weights and code that it
+    loads, and of what it learns from. cost: what training and sampling take, in a few words."""
 
     accepts: ClassVar[frozenset[str]]
     licence: ClassVar[str]
     cost: ClassVar[str]
 
     def steps_for(self, rows: ImageRows, runtime: Runtime, minutes: float) -> int:
-        """The count of training steps that `minutes` buy here: a short measurement, made once before the work."""
+        """The count of training steps that `minutes` buy here: a short measurement, made once
+        before the work."""
         ...
 
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> Sampler: ...
@@ -206,13 +211,14 @@ def check_condition(
     extra = condition.used() - set(sampler.accepts)
     if extra:
         raise GobelinError(
-            f"generate: {name} can't use {', '.join(sorted(extra))}; it accepts {', '.join(sorted(sampler.accepts))}. "
-            "Leave it out or choose another generator."
+            f"generate: {name} can't use {', '.join(sorted(extra))}; it accepts"
+            f" {', '.join(sorted(sampler.accepts))}. Leave it out or choose another generator."
         )
     if "vectors" in condition.used() and condition.fingerprint != space:
         raise GobelinError(
-            f"generate: the condition comes from the space {condition.fingerprint[:12] or 'unnamed'}, "
-            f"{name} was trained in {space[:12]}. Use vectors of the same run."
+            "generate: the condition comes from the space"
+            f" {condition.fingerprint[:12] or 'unnamed'}, {name} was trained in {space[:12]}. Use"
+            " vectors of the same run."
         )
     if len(seeds) != len(condition):
         raise GobelinError(
@@ -222,7 +228,8 @@ def check_condition(
 
 @dataclass(frozen=True)
 class Learned:
-    """What the data decide of a generator: size H, W, C of its images; fields F, width D, classes, kind of its conditions."""
+    """What the data decide of a generator: size H, W, C of its images; fields F, width D, classes,
+    kind of its conditions."""
 
     size: tuple[int, int, int]
     fields: tuple[str, ...]
@@ -236,7 +243,8 @@ class Learned:
         height, width, channels = (int(n) for n in rows.images.shape[1:])
         if not 16 <= max(height, width) <= 256:
             raise GobelinError(
-                f"{name}: images of 16 to 256 pixels, found {height} x {width}. Resize them with size=..."
+                f"{name}: images of 16 to 256 pixels, found {height} x {width}. Resize them with"
+                " size=..."
             )
         condition = rows.condition
         number = condition.target is not None and condition.target.is_floating_point()
@@ -252,21 +260,24 @@ class Learned:
         return Learned(**{**said, "size": tuple(said["size"]), "fields": tuple(said["fields"])})
 
     def parts(self, name: str, condition: Condition) -> Parts:
-        """The condition's tensors, if they are of the kind that `name` learned: these fields of this width, and a class below
-        `classes` (or a number)."""
+        """The condition's tensors, if they are of the kind that `name` learned: these fields of
+        this width, and a class below `classes` (or a number)."""
         if condition.fields != self.fields or condition.vectors.shape[2] != self.vector:
             raise GobelinError(
-                f"{name}: learned from fields {', '.join(self.fields)} of {self.vector} numbers, asked with "
-                f"{', '.join(condition.fields)} of {condition.vectors.shape[2]}. Use vectors of the same run."
+                f"{name}: learned from fields {', '.join(self.fields)} of {self.vector} numbers,"
+                f" asked with {', '.join(condition.fields)} of {condition.vectors.shape[2]}. Use"
+                " vectors of the same run."
             )
         target = condition.target
         if target is not None and target.is_floating_point() != self.number:
             raise GobelinError(
-                f"{name}: learned a {'number' if self.number else 'class'}, asked for the other. Fit again."
+                f"{name}: learned a {'number' if self.number else 'class'}, asked for the other."
+                " Fit again."
             )
         if target is not None and not self.number and bool((target >= self.classes).any()):
             raise GobelinError(
-                f"{name}: learned {self.classes} classes, asked for class {int(target.max())}. Fit again."
+                f"{name}: learned {self.classes} classes, asked for class {int(target.max())}. Fit"
+                " again."
             )
         return Parts.of(condition.vectors, condition.present, target, self.number)
 
@@ -281,23 +292,29 @@ class Learned:
 
 
 def small_set(name: str, rows: int, seen: int) -> tuple[str, ...]:
-    """The warning of a training set that is small enough to be memorised; seen: images that training looked at."""
+    """The warning of a training set that is small enough to be memorised; seen: images that
+    training looked at."""
     if rows >= SMALL:
         return ()
     times = seen // rows
     return (
-        f"{name}: only {rows} training images, each seen {times} times. Made images can be copies of them; run audit.",
+        (
+            f"{name}: only {rows} training images, each seen {times} times. Made images can be"
+            " copies of them; run audit."
+        ),
     )
 
 
 def tries(sample: Sample, rows: ImageRows, count: int) -> np.ndarray:
-    """uint8 [n, H, W, C] made from the conditions of the first rows, `count` at most, from the seeds 0, 1, 2 ..."""
+    """uint8 [n, H, W, C] made from the conditions of the first rows, `count` at most, from the
+    seeds 0, 1, 2 ..."""
     some = rows.first(count).condition
     return np.concatenate(list(sample(some, range(len(some)), Controls())))
 
 
 def distance_to(sample: Sample, rows: ImageRows) -> float:
-    """How far made images are from the first 256 rows, whose conditions they are made from: the energy distance of cells."""
+    """How far made images are from the first 256 rows, whose conditions they are made from: the
+    energy distance of cells."""
     return energy(cells(rows.images[:SCORED]), cells(tries(sample, rows, SCORED)))
 
 
@@ -311,12 +328,13 @@ def watching(
     sample: Sample,
     decides: bool = True,
 ) -> Watch | None:
-    """The watch of a training; None where there are under 16 validation rows, or too few steps for one look.
+    """The watch of a training; None where there are under 16 validation rows, or too few steps for
+    one look.
 
-    passes: through the network that an image costs when it is scored and when it is painted, without a way back; batch: images
-    a step, of which each costs about three. score: of the weights of now on some validation rows. sample: with those weights.
-    decides: whether the score chooses the weights: one of likelihood does, one of colours in coarse cells doesn't.
-    """
+    passes: through the network that an image costs when it is scored and when it is painted,
+    without a way back; batch: images a step, of which each costs about three. score: of the weights
+    of now on some validation rows. sample: with those weights. decides: whether the score chooses
+    the weights: one of likelihood does, one of colours in coarse cells doesn't."""
     rows = valid.first(SCORED)
     scored, painted = (
         n * cost / (3 * batch)
@@ -340,7 +358,8 @@ def watching(
 
 
 def training_identity(settings: object, *parts: ImageRows) -> str:
-    """Names training (and validation) rows for their checkpoint: settings, counts, and up to 511 rows of each."""
+    """Names training (and validation) rows for their checkpoint: settings, counts, and up to 511
+    rows of each."""
     tensors: list[object] = []
     for rows in parts:
         some, condition = slice(None, None, max(1, len(rows) // 256)), rows.condition

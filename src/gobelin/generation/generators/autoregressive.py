@@ -1,18 +1,21 @@
-"""Images as sequences with an exact likelihood: a causal transformer over patches, pixel by pixel inside them.
+"""Images as sequences with an exact likelihood: a causal transformer over patches, pixel by pixel
+inside them.
 
-An image is first reduced to `levels` evenly spaced levels a channel; then every number is predicted from all before it
-and from the condition (PixelRNN, van den Oord et al. 2016; MEGABYTE, Yu et al. 2023; NADE inside a patch, Larochelle and
-Murray 2011). What is learned, sampled and reported is the likelihood of that quantised image. Eight bits cost at most
-`networks.sequence.cell_bits` more a dimension: the values inside a level spread uniformly (Theis et al. 2016, section 3.1).
+An image is first reduced to `levels` evenly spaced levels a channel; then every number is predicted
+from all before it and from the condition (PixelRNN, van den Oord et al. 2016; MEGABYTE, Yu et al.
+2023; NADE inside a patch, Larochelle and Murray 2011). What is learned, sampled and reported is the
+likelihood of that quantised image. Eight bits cost at most `networks.sequence.cell_bits` more a
+dimension: the values inside a level spread uniformly (Theis et al. 2016, section 3.1).
 
-Samples and likelihoods are computed in float64, so that a rounding can't flip a level: an image depends on its seed,
-its condition and the weights, not on its batch. Cost of an image: H W C steps, one after the other: a batch of 64 at
-16 x 16 x 3 took 1.4 s on one processor thread, but a single image of 256 x 256 x 3 (196,608 steps) took 48 s, and a step
-of training there 5 s. It is made for images up to about 64 pixels.
+Samples and likelihoods are computed in float64, so that a rounding can't flip a level: an image
+depends on its seed, its condition and the weights, not on its batch. Cost of an image: H W C steps,
+one after the other: a batch of 64 at 16 x 16 x 3 took 1.4 s on one processor thread, but a single
+image of 256 x 256 x 3 (196,608 steps) took 48 s, and a step of training there 5 s. It is made for
+images up to about 64 pixels.
 
-What this cannot show: a good likelihood doesn't mean good-looking samples, nor the reverse (Theis et al. 2016, section 3);
-likelihoods of other counts of levels or other sizes don't compare; with few images it memorises them, and `notes` say so.
-"""
+What this cannot show: a good likelihood doesn't mean good-looking samples, nor the reverse (Theis
+et al. 2016, section 3); likelihoods of other counts of levels or other sizes don't compare; with
+few images it memorises them, and `notes` say so."""
 
 from __future__ import annotations
 
@@ -64,14 +67,13 @@ class Autoregressive:
     """Settings.
 
     levels: L of each channel, 2 to 256; an image is wrong by at most 255 / (2 (L - 1)) for it.
-    patch: side of a patch in pixels, 0 = by the size of the images (2 at 16 pixels, 4 at 28 to 64, 8 at 128 and 256).
-    width, depth, heads: of the transformer. hidden: width of the network inside a patch.
-    batch: images a step; fewer where they would have over 16,384 patches. rate: learning rate of Adam.
-    dropout: share of the residual numbers that is dropped, the same at all patches of an image.
-    jitter: length of the noise on the unit vectors of a condition. decay: weight decay of Adam.
-    half_life: of the averaged weights, in steps. warmup: steps of rising rate. cooldown: share of the training in which
-    it falls to 0.
-    """
+    patch: side of a patch in pixels, 0 = by the size of the images (2 at 16 pixels, 4 at 28 to 64,
+    8 at 128 and 256). width, depth, heads: of the transformer. hidden: width of the network inside
+    a patch. batch: images a step; fewer where they would have over 16,384 patches. rate: learning
+    rate of Adam. dropout: share of the residual numbers that is dropped, the same at all patches of
+    an image. jitter: length of the noise on the unit vectors of a condition. decay: weight decay of
+    Adam. half_life: of the averaged weights, in steps. warmup: steps of rising rate. cooldown:
+    share of the training in which it falls to 0."""
 
     levels: int = 32
     patch: int = 0
@@ -116,7 +118,8 @@ class Autoregressive:
         )
         if self.width % self.heads:
             raise ValueError(
-                f"width = {self.width}, heads = {self.heads}: a width that the heads divide was expected"
+                f"width = {self.width}, heads = {self.heads}: a width that the heads divide was"
+                " expected"
             )
 
     def steps_for(self, rows: ImageRows, runtime: Runtime, minutes: float) -> int:
@@ -125,7 +128,8 @@ class Autoregressive:
         return steps_in(task, _batches(task, rows), minutes, runtime)
 
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> AutoregressiveSampler:
-        """Train for `context.steps`; `valid` is only measured: how many bits images cost that it never saw."""
+        """Train for `context.steps`; `valid` is only measured: how many bits images cost that it
+        never saw."""
         task, runtime = _Reading(self, train, context.runtime), context.runtime
         settings = Settings(
             context.steps,
@@ -175,8 +179,9 @@ class Autoregressive:
             and bits["bits_valid"] > 1.1 * bits["bits_train"]
         ):
             notes.append(
-                f"autoregressive: held-out images cost {bits['bits_valid']:.2f} bits a dimension, training images "
-                f"{bits['bits_train']:.2f}: it memorises. Train for fewer minutes or with more images."
+                f"autoregressive: held-out images cost {bits['bits_valid']:.2f} bits a dimension,"
+                f" training images {bits['bits_train']:.2f}: it memorises. Train for fewer minutes"
+                " or with more images."
             )
         history = (*outcome.history, {"step": outcome.kept, **bits})
         return replace(best, notes=tuple(notes), history=history)
@@ -258,7 +263,8 @@ class _Reading:
 
 @dataclass(frozen=True, eq=False)
 class AutoregressiveSampler:
-    """A fitted Autoregressive, its network in float64. notes: what a reader must know. history: bits by step."""
+    """A fitted Autoregressive, its network in float64. notes: what a reader must know. history:
+    bits by step."""
 
     settings: Autoregressive
     learned: Learned
@@ -274,8 +280,9 @@ class AutoregressiveSampler:
     def sample(
         self, condition: Condition, seeds: Sequence[int], controls: Controls
     ) -> Iterator[np.ndarray]:
-        """Blocks of uint8 [n, H, W, C]; n is less than `controls.batch` where the memory asks for it. guidance: how far
-        the logits are pulled towards the condition, at twice the cost. steps and strength have no meaning here."""
+        """Blocks of uint8 [n, H, W, C]; n is less than `controls.batch` where the memory asks for
+        it. guidance: how far the logits are pulled towards the condition, at twice the cost. steps
+        and strength have no meaning here."""
         cached = 2 * self.network.patches.count * self.settings.width * max(1, self.settings.depth)
         most = max(
             1, min(controls.batch, MOST_CACHED // cached // (1 + (controls.guidance != 1.0)))
@@ -295,13 +302,16 @@ class AutoregressiveSampler:
 
     @torch.no_grad()
     def log_likelihood(self, rows: ImageRows) -> np.ndarray:
-        """float64 [N]: log2 p(quantised image | condition) / (H W C), exact; the bits per dimension are its negative.
+        """float64 [N]: log2 p(quantised image | condition) / (H W C), exact; the bits per dimension
+        are its negative.
 
-        Each row is read with all the parts of its condition; for log2 p(image), empty the conditions first."""
+        Each row is read with all the parts of its condition; for log2 p(image), empty the
+        conditions first."""
         found = tuple(rows.images.shape[1:])
         if found != self.size:
             raise GobelinError(
-                f"autoregressive: learned images of {self.size}, found {found}. Resize them with size=..."
+                f"autoregressive: learned images of {self.size}, found {found}. Resize them with"
+                " size=..."
             )
         out, most = [np.zeros(0)], max(1, MOST_PATCHES // 4 // self.network.patches.count)
         for start in range(0, len(rows), most):

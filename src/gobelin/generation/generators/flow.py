@@ -1,15 +1,18 @@
-"""Images from noise along a learned straight path, for any part of a condition (conditional flow matching).
+"""Images from noise along a learned straight path, for any part of a condition (conditional flow
+matching).
 
-A transformer on patches learns the velocity that carries noise into images (Lipman et al. 2023; rectified flow, Liu et al.
-2023). Fields and target are hidden at random while it learns, so that one network answers every subset of a condition, the
-empty one too, and can be pulled towards it (classifier-free guidance, Ho and Salimans 2022). Towards the end of the training a
-part of every batch learns to take long strides at once, up to the whole way, each from two of its own strides of half the
-length (shortcut models, Frans et al. 2025): with them one or two evaluations make an image.
+A transformer on patches learns the velocity that carries noise into images (Lipman et al. 2023;
+rectified flow, Liu et al. 2023). Fields and target are hidden at random while it learns, so that
+one network answers every subset of a condition, the empty one too, and can be pulled towards it
+(classifier-free guidance, Ho and Salimans 2022). Towards the end of the training a part of every
+batch learns to take long strides at once, up to the whole way, each from two of its own strides of
+half the length (shortcut models, Frans et al. 2025): with them one or two evaluations make an
+image.
 
-What this cannot show: that its images are no copies (a small training set, seen often, is memorised in part: `notes` says so,
-the copying audit measures it), nor how likely an image is: `row_loss` compares rows with each other and is no likelihood. There
-is no one-step mode (no distillation, no mean flow): one evaluation gives the mean image of the condition.
-"""
+What this cannot show: that its images are no copies (a small training set, seen often, is memorised
+in part: `notes` says so, the copying audit measures it), nor how likely an image is: `row_loss`
+compares rows with each other and is no likelihood. There is no one-step mode (no distillation, no
+mean flow): one evaluation gives the mean image of the condition."""
 
 from __future__ import annotations
 
@@ -54,19 +57,20 @@ Batch = tuple[
 class Flow:
     """Settings.
 
-    width, depth, heads: of the transformer. patch: side of its patches in pixels, 0 = by the size of the images.
-    batch: images a step. rate: learning rate of AdamW. warmup: steps in which it rises. cooldown: share of the training in
-    which it falls to 0. decay: of the weights. clip: largest norm of the gradient.
-    whole: share of a batch that keeps its whole condition, of the rest any subset is hidden.
-    jitter: length of the noise on the unit vectors of a condition. times: which times are learned at: uniform, or logit-normal,
-    which seldom learns the first tenth, where coarse things such as the colour of everything are decided.
-    half_life: of the averaged weights that sample, in steps.
-    shortcuts: share of a batch that learns long strides, 0 = there are none; begin: share of the training after which it does.
-    evaluations: of the network for an image when `Controls.steps` is 0 (with guidance each counts once and runs twice). One or
-    two are learned strides; more, or all without shortcuts, follow the velocity by this solver: euler, heun or adams.
-    exact: sample in float32; otherwise in the training's precision: where that is bfloat16 two to three times faster, but then
-    an image can depend on its batch by more than 2 levels of 255.
-    """
+    width, depth, heads: of the transformer. patch: side of its patches in pixels, 0 = by the size
+    of the images. batch: images a step. rate: learning rate of AdamW. warmup: steps in which it
+    rises. cooldown: share of the training in which it falls to 0. decay: of the weights. clip:
+    largest norm of the gradient. whole: share of a batch that keeps its whole condition, of the
+    rest any subset is hidden. jitter: length of the noise on the unit vectors of a condition.
+    times: which times are learned at: uniform, or logit-normal, which seldom learns the first
+    tenth, where coarse things such as the colour of everything are decided. half_life: of the
+    averaged weights that sample, in steps. shortcuts: share of a batch that learns long strides, 0
+    = there are none; begin: share of the training after which it does. evaluations: of the network
+    for an image when `Controls.steps` is 0 (with guidance each counts once and runs twice). One or
+    two are learned strides; more, or all without shortcuts, follow the velocity by this solver:
+    euler, heun or adams. exact: sample in float32; otherwise in the training's precision: where
+    that is bfloat16 two to three times faster, but then an image can depend on its batch by more
+    than 2 levels of 255."""
 
     width: int = 192
     depth: int = 4
@@ -129,7 +133,8 @@ class Flow:
         return steps_in_phases(self.begin, steps_an_hour, minutes)
 
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> FlowSampler:
-        """Train for `context.steps`; `valid` is only measured: its loss with fixed noises and times."""
+        """Train for `context.steps`; `valid` is only measured: its loss with fixed noises and
+        times."""
         task, runtime, kept = (
             _Learning(self, train, context.runtime),
             context.runtime,
@@ -248,7 +253,8 @@ class _Learning:
         return {"loss": loss.detach()}
 
     def far(self, batch: int) -> Tensor:
-        """The rows of a batch that learn long strides, spread evenly: the first rows keep their whole condition, see `hide`."""
+        """The rows of a batch that learn long strides, spread evenly: the first rows keep their
+        whole condition, see `hide`."""
         count = round(self.settings.shortcuts * batch)
         return torch.arange(count) * batch // max(1, count)
 
@@ -264,7 +270,8 @@ class _Learning:
 
 @dataclass(frozen=True, eq=False)
 class FlowSampler:
-    """A fitted Flow. notes: what a reader must know. history: losses by step, and last those of the averaged weights."""
+    """A fitted Flow. notes: what a reader must know. history: losses by step, and last those of the
+    averaged weights."""
 
     settings: Flow
     learned: Learned
@@ -298,7 +305,8 @@ class FlowSampler:
             yield pixels_of(image[:, :, :height, :width])
 
     def network(self, parts: Parts, reach: float = 0.0) -> Callable[[Tensor, Tensor], Tensor]:
-        """The mean velocity over this reach of u [n, C, H, W] and time [n], given these conditions."""
+        """The mean velocity over this reach of u [n, C, H, W] and time [n], given these
+        conditions."""
         embedded = self.velocity.embedding(parts)
         return lambda signal, time: self.velocity(
             signal, time, embedded, reach=torch.full_like(time, reach)
@@ -317,8 +325,9 @@ class FlowSampler:
 
     @torch.no_grad()
     def row_loss(self, rows: ImageRows, draws: int = 4) -> Tensor:
-        """float32 [N]: each row's flow-matching loss given its whole condition, the mean of `draws` noises and times that are
-        fixed by the row's number: two networks, or two sets of rows, are compared on the same ones."""
+        """float32 [N]: each row's flow-matching loss given its whole condition, the mean of `draws`
+        noises and times that are fixed by the row's number: two networks, or two sets of rows, are
+        compared on the same ones."""
         parts, device, out = (
             self.learned.parts("flow", rows.condition),
             self.runtime.device,
@@ -350,7 +359,8 @@ class FlowSampler:
 def _batches(
     task: _Learning, rows: ImageRows, done: Callable[[int], float]
 ) -> Callable[[int], Batch]:
-    """The batch of step t: shuffled rows, their conditions, and how much of the training is done."""
+    """The batch of step t: shuffled rows, their conditions, and how much of the training is
+    done."""
     parts, device = task.learned.parts("flow", rows.condition), task.runtime.device
 
     def batch(step: int) -> Batch:

@@ -1,14 +1,17 @@
-"""Images in one step from noise and a condition: a maker against a critic that compares real and made (R3GAN, Huang 2024).
+"""Images in one step from noise and a condition: a maker against a critic that compares real and
+made (R3GAN, Huang 2024).
 
-The critic learns that a real image is more real than a made one, the maker the reverse (relativistic loss, Jolicoeur-Martineau
-2019), and the critic's slope is kept small at real and at made images alike (R1 and R2). Both see the condition: the maker as
-numbers beside its noise, the critic by a projection (Miyato and Koyama 2018). Fields and target are hidden at random, so that
-one network answers every subset of them. Where no row says anything to ask for, the critic sees how much the images of a batch
-differ, so that no mode is lost. Small sets: the critic sees through augmentation, as much as its overfitting asks for (Karras
-et al. 2020). `recipes/dcgan.toml` turns all of this off: the plain DCGAN (Radford et al. 2016).
+The critic learns that a real image is more real than a made one, the maker the reverse
+(relativistic loss, Jolicoeur-Martineau 2019), and the critic's slope is kept small at real and at
+made images alike (R1 and R2). Both see the condition: the maker as numbers beside its noise, the
+critic by a projection (Miyato and Koyama 2018). Fields and target are hidden at random, so that one
+network answers every subset of them. Where no row says anything to ask for, the critic sees how
+much the images of a batch differ, so that no mode is lost. Small sets: the critic sees through
+augmentation, as much as its overfitting asks for (Karras et al. 2020). `recipes/dcgan.toml` turns
+all of this off: the plain DCGAN (Radford et al. 2016).
 
-What this can't show: that its images aren't copies; `notes` warns of a small training set and the copying audit measures it.
-"""
+What this can't show: that its images aren't copies; `notes` warns of a small training set and the
+copying audit measures it."""
 
 from __future__ import annotations
 
@@ -48,16 +51,16 @@ Batch = tuple[Tensor, Parts]  # images [N, C, H, W] in -1 .. 1, their conditions
 class Gan:
     """Settings.
 
-    width, critic_width: channels at full resolution, doubled at every halving of the side, at most 8 times. code: numbers of
-    the noise and of the condition beside it. batch: images a step. rate, critic_rate: of Adam. beta1, beta2: its averages.
-    loss: relativistic, or plain (binary cross-entropy). penalty: weight gamma of R1 and R2. reach: length of the step by
-    which slopes are measured. critic_norm: batch normalisation in the critic (DCGAN).
-    whole: share of a batch that keeps its whole condition; jitter: length of the noise on its unit vectors.
-    overfit: how much of the distance between training and made images validation images may lose before augmentation grows
-    (r_v of Karras et al. 2020, equation 1), 1 = never. growth: images in which it can grow from none to all.
-    warmup: steps in which the rates rise. cooldown: share of the training in which they fall to 0.
-    half_life: of the averaged weights that sample, in steps.
-    """
+    width, critic_width: channels at full resolution, doubled at every halving of the side, at most
+    8 times. code: numbers of the noise and of the condition beside it. batch: images a step. rate,
+    critic_rate: of Adam. beta1, beta2: its averages. loss: relativistic, or plain (binary
+    cross-entropy). penalty: weight gamma of R1 and R2. reach: length of the step by which slopes
+    are measured. critic_norm: batch normalisation in the critic (DCGAN). whole: share of a batch
+    that keeps its whole condition; jitter: length of the noise on its unit vectors. overfit: how
+    much of the distance between training and made images validation images may lose before
+    augmentation grows (r_v of Karras et al. 2020, equation 1), 1 = never. growth: images in which
+    it can grow from none to all. warmup: steps in which the rates rise. cooldown: share of the
+    training in which they fall to 0. half_life: of the averaged weights that sample, in steps."""
 
     width: int = 32
     critic_width: int = 32
@@ -114,8 +117,8 @@ class Gan:
         return steps_in(task, _batches(task, rows), minutes, runtime)
 
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> GanSampler:
-        """Train for `context.steps`. `valid` tells the critic's overfitting, with it how much it sees changed, and how far made
-        images are from it."""
+        """Train for `context.steps`. `valid` tells the critic's overfitting, with it how much it
+        sees changed, and how far made images are from it."""
         task, runtime = _Duel(self, train, valid, context.runtime), context.runtime
         settings = Settings(
             context.steps,
@@ -169,7 +172,8 @@ class ConditionalMaker(nn.Module):
 
 
 class ConditionalCritic(nn.Module):
-    """Image [N, C, H, W], condition -> how real [N]: psi(h) + <e, phi(h)> / sqrt(K) (Miyato and Koyama 2018, equation 3)."""
+    """Image [N, C, H, W], condition -> how real [N]: psi(h) + <e, phi(h)> / sqrt(K) (Miyato and
+    Koyama 2018, equation 3)."""
 
     def __init__(self, settings: Gan, learned: Learned) -> None:
         super().__init__()
@@ -206,7 +210,8 @@ class Amount(nn.Module):
         self.register_buffer("share", torch.zeros(()))
 
     def follow(self, train: Tensor, valid: Tensor, made: Tensor, limit: float, by: float) -> None:
-        """r_v = (E D(train) - E D(valid)) / (E D(train) - E D(made)) (Karras et al. 2020, equation 1)."""
+        """r_v = (E D(train) - E D(valid)) / (E D(train) - E D(made)) (Karras et al. 2020, equation
+        1)."""
         lost, whole = float(train.mean() - valid.mean()), float(train.mean() - made.mean())
         self.share.add_(by if whole > 0 and lost / whole > limit else -by).clamp_(0, 1)
 
@@ -280,7 +285,8 @@ class _Duel:
     def teach_critic(
         self, real: Tensor, made: Tensor, parts: Parts, rng: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """One step of the critic: its loss, its mean squared slope, and what it said of the real images [N]."""
+        """One step of the critic: its loss, its mean squared slope, and what it said of the real
+        images [N]."""
         s = self.settings
         seen = [self.amount.changed(real, rng), self.amount.changed(made, rng)]
         if s.critic_norm:  # statistics of real and made images apart, as DCGANs are trained
@@ -296,7 +302,8 @@ class _Duel:
             )
             both = Parts.together([parts] * 4)
             says_real, says_made, *moved = self.says(images, both, groups=4).chunk(4)
-            # |grad D|^2 = E (D(x + r e) - D(x))^2 / r^2 for small r, e ~ N(0, 1): R1 + R2 without a second derivative
+            # |grad D|^2 = E (D(x + r e) - D(x))^2 / r^2 for small r, e ~ N(0, 1): R1 + R2 without a
+            # second derivative
             at_real, at_made = (
                 (a - b).square().mean() for a, b in zip(moved, (says_real, says_made), strict=True)
             )
@@ -310,7 +317,8 @@ class _Duel:
 
     @torch.no_grad()
     def look(self, says_real: Tensor, made: Tensor, parts: Parts, rng: torch.Generator) -> None:
-        """Does the critic tell training images from validation images? Then it sees them changed more often."""
+        """Does the critic tell training images from validation images? Then it sees them changed
+        more often."""
         rows = torch.randint(len(self.valid), (len(made),), generator=rng)
         images = signal_of(self.valid.images[rows.numpy()]).to(made.device)
         whole = self.learned.parts("gan", self.valid.condition).rows(rows).to(made.device)
@@ -349,7 +357,8 @@ class GanSampler:
     def sample(
         self, condition: Condition, seeds: Sequence[int], controls: Controls
     ) -> Iterator[np.ndarray]:
-        """Blocks of uint8 [n, H, W, C], one evaluation each, in float32. guidance and steps change nothing here."""
+        """Blocks of uint8 [n, H, W, C], one evaluation each, in float32. guidance and steps change
+        nothing here."""
         for start in range(0, len(condition), controls.batch):
             rows = range(start, min(start + controls.batch, len(condition)))
             parts = self.learned.parts("gan", condition.rows(rows)).to(self.runtime.device)

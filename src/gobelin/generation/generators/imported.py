@@ -1,10 +1,10 @@
-"""Images that were made elsewhere, by a simulator, a renderer or a model on another machine, so that they meet the same rivals,
-screens and audits as those of any generator here.
+"""Images that were made elsewhere, by a simulator, a renderer or a model on another machine, so
+that they meet the same rivals, screens and audits as those of any generator here.
 
-They lie in one folder a class. Asked for a class, it draws one of that class's images by the seed; asked for nothing, one of
-all. Nothing is learned and nothing is checked of how they came about: if whoever made them saw validation or test rows, the
-verdict is worth nothing. Near copies of those rows are screened out as always, which a model trained on them passes.
-"""
+They lie in one folder a class. Asked for a class, it draws one of that class's images by the seed;
+asked for nothing, one of all. Nothing is learned and nothing is checked of how they came about: if
+whoever made them saw validation or test rows, the verdict is worth nothing. Near copies of those
+rows are screened out as always, which a model trained on them passes."""
 
 from __future__ import annotations
 
@@ -42,13 +42,14 @@ class Imported:
         return 1
 
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> ImportedSampler:
-        """Reads every image at the training images' size. Raises a GobelinError that names a folder without images, a class
-        folder that is no class, and a file that is no image."""
+        """Reads every image at the training images' size. Raises a GobelinError that names a folder
+        without images, a class folder that is no class, and a file that is no image."""
         root = Path(self.folder).expanduser()
         if not self.folder or not root.is_dir():
             raise GobelinError(
-                f"imported: {self.folder or 'no folder was named'}: a folder of one folder a class was expected. Set it: "
-                "--set generator.name=imported --set generator.settings.folder=DIR."
+                f"imported: {self.folder or 'no folder was named'}: a folder of one folder a class"
+                " was expected. Set it: --set generator.name=imported --set"
+                " generator.settings.folder=DIR."
             )
         files = sorted(
             p for p in root.glob("*/**/*") if p.suffix.lower() in SUFFIXES and p.is_file()
@@ -62,7 +63,8 @@ class Imported:
                 else "holds no class folder with images"
             )
             raise GobelinError(
-                f"imported: {root}: {what}. One folder a class ({', '.join(list(names)[:5])} ...) was expected."
+                f"imported: {root}: {what}. One folder a class ({', '.join(list(names)[:5])} ...)"
+                " was expected."
             )
         h, w, c = train.images.shape[1:]
         images = []
@@ -129,8 +131,8 @@ class ImportedSampler:
         )
         if not len(own):
             raise GobelinError(
-                f"imported: {self.settings.folder} holds no image of {self.classes[label]!r}. Add some, or ask for the other "
-                "classes only: --per-class."
+                f"imported: {self.settings.folder} holds no image of {self.classes[label]!r}. Add"
+                " some, or ask for the other classes only: --per-class."
             )
         return int(own[numpy_generator(seed, "imported").integers(len(own))])
 

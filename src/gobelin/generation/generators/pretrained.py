@@ -1,14 +1,16 @@
-"""Images by somebody's pretrained network: any diffusers pipeline, from a folder or the hub, or a known file of weights.
+"""Images by somebody's pretrained network: any diffusers pipeline, from a folder or the hub, or a
+known file of weights.
 
-What the pipeline is decides what it can be asked for: prompts (or class names, which then serve as prompts), class numbers
-(DiT), an image to start from (SDEdit, Meng et al. 2022), an image and a mask, an image that steers (ControlNet). It is used as
-it is, or a low-rank addition to its attention learns from the user's rows (LoRA, Hu et al. 2022) by the loss that the
-pipeline was made with.
+What the pipeline is decides what it can be asked for: prompts (or class names, which then serve as
+prompts), class numbers (DiT), an image to start from (SDEdit, Meng et al. 2022), an image and a
+mask, an image that steers (ControlNet). It is used as it is, or a low-rank addition to its
+attention learns from the user's rows (LoRA, Hu et al. 2022) by the loss that the pipeline was made
+with.
 
-What this can't show: what the network has seen before. Its images may be copies of images that nobody here has; the copying
-audit compares with the user's own rows alone. A pipeline with a safety checker blackens what that dislikes, as it always does,
-and a prompt longer than its tokenizer's limit is cut there.
-"""
+What this can't show: what the network has seen before. Its images may be copies of images that
+nobody here has; the copying audit compares with the user's own rows alone. A pipeline with a safety
+checker blackens what that dislikes, as it always does, and a prompt longer than its tokenizer's
+limit is cut there."""
 
 from __future__ import annotations
 
@@ -59,15 +61,16 @@ Batch = tuple[Tensor, list[str], Tensor]  # images [N, C, H, W] in -1 .. 1, prom
 class Pretrained:
     """Settings.
 
-    model: folder of a diffusers pipeline (a relative one starts at the working directory), or its id on the hub, or
-    `gan-face-generate`. revision: of a hub id. local_only: look for a hub id in this machine's cache alone; with false, naming
-    one downloads it. Saved is `model` as it is given here, and a hash of the files: elsewhere, set `model` to their new place.
-    lora_rank: rank of the learned addition, 0 = none: nothing is trained. rate: learning rate of AdamW. batch: images a step.
-    hidden: share of captions and classes that are hidden in training, so that guidance keeps its meaning.
-    negative: prompt to keep away from, where guidance is over 1. evaluations: steps of the pipeline when `Controls.steps` is 0,
-    0 = its own count. size: side in pixels, a multiple of 8, of what a text pipeline makes, 0 = its own. at_once: most images
-    in one call. exact: sample in float32, otherwise in the runtime's precision; then an image can depend on its batch.
-    """
+    model: folder of a diffusers pipeline (a relative one starts at the working directory), or its
+    id on the hub, or `gan-face-generate`. revision: of a hub id. local_only: look for a hub id in
+    this machine's cache alone; with false, naming one downloads it. Saved is `model` as it is given
+    here, and a hash of the files: elsewhere, set `model` to their new place. lora_rank: rank of the
+    learned addition, 0 = none: nothing is trained. rate: learning rate of AdamW. batch: images a
+    step. hidden: share of captions and classes that are hidden in training, so that guidance keeps
+    its meaning. negative: prompt to keep away from, where guidance is over 1. evaluations: steps of
+    the pipeline when `Controls.steps` is 0, 0 = its own count. size: side in pixels, a multiple of
+    8, of what a text pipeline makes, 0 = its own. at_once: most images in one call. exact: sample
+    in float32, otherwise in the runtime's precision; then an image can depend on its batch."""
 
     model: str = ""
     revision: str = "main"
@@ -110,7 +113,8 @@ class Pretrained:
         return steps_in(engine.task(runtime), engine.batches(rows, runtime.seed), minutes, runtime)
 
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> PretrainedSampler:
-        """The pipeline as it is, or after `context.steps` of LoRA; `valid` is only measured, before and after."""
+        """The pipeline as it is, or after `context.steps` of LoRA; `valid` is only measured, before
+        and after."""
         runtime = context.runtime
         if not self.lora_rank or not context.steps:
             return PretrainedSampler(
@@ -131,14 +135,18 @@ class Pretrained:
             {"step": outcome.steps, **last},
         )
         seen = outcome.steps * self.batch // len(train)
-        note = f"pretrained: only {len(train)} training images, each seen {seen} times. Made images can be copies; run audit."
+        note = (
+            f"pretrained: only {len(train)} training images, each seen {seen} times. Made images"
+            " can be copies; run audit."
+        )
         lora = {name: weight.detach() for name, weight in engine.pipeline.lora().items()}
         return PretrainedSampler(
             self, engine, lora, runtime, (note,) if len(train) < SMALL else (), history
         )
 
     def load(self, folder: Path, runtime: Runtime) -> PretrainedSampler:
-        """The sampler that was saved in `folder`, on the same base: at this `model` if one is set, else where it was then."""
+        """The sampler that was saved in `folder`, on the same base: at this `model` if one is set,
+        else where it was then."""
         config = weights.config_of(folder, FORMAT)
         place = (
             {k: getattr(self, k) for k in ("model", "revision", "local_only")} if self.model else {}
@@ -147,7 +155,8 @@ class Pretrained:
         engine = settings._engine(runtime, tuple(config["classes"]))
         if engine.base != config["base"]:
             raise GobelinError(
-                f"{folder}: {settings.model} has changed since this was fitted. Restore its files or fit again."
+                f"{folder}: {settings.model} has changed since this was fitted. Restore its files"
+                " or fit again."
             )
         lora: dict[str, Tensor] = {}
         if settings.lora_rank and isinstance(engine, _Diffusers):
@@ -179,7 +188,8 @@ class Pretrained:
 
 
 class _Engine(Protocol):
-    """What makes the images. base: a hash of its files. classes: of the rows that it was fitted with."""
+    """What makes the images. base: a hash of its files. classes: of the rows that it was fitted
+    with."""
 
     accepts: frozenset[str]
     size: tuple[int, int, int]
@@ -193,7 +203,8 @@ class _Engine(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class PretrainedSampler:
-    """A pipeline, ready. lora: the learned weights. notes: what a reader must know. history: losses by step."""
+    """A pipeline, ready. lora: the learned weights. notes: what a reader must know. history: losses
+    by step."""
 
     settings: Pretrained
     engine: _Engine
@@ -209,8 +220,9 @@ class PretrainedSampler:
     def sample(
         self, condition: Condition, seeds: Sequence[int], controls: Controls
     ) -> Iterator[np.ndarray]:
-        """Blocks of uint8 [n, H, W, C]. A source of another size is resized to the pipeline's; outside its mask it's kept to
-        the bit. steps: of the pipeline, 0 = the setting's. A ControlNet's source steers and `strength` says nothing."""
+        """Blocks of uint8 [n, H, W, C]. A source of another size is resized to the pipeline's;
+        outside its mask it's kept to the bit. steps: of the pipeline, 0 = the setting's. A
+        ControlNet's source steers and `strength` says nothing."""
         most = min(controls.batch, self.settings.at_once)
         for start in range(0, len(condition), most):
             rows = range(start, min(start + most, len(condition)))
@@ -310,7 +322,8 @@ class _Diffusers:
         return self.pipeline.draw(asked, seeds)
 
     def told(self, condition: Condition) -> tuple[list[str], Tensor]:
-        """A row's prompt: its text, or the name of its class, or nothing; and its class, int64 [n], -1 = none."""
+        """A row's prompt: its text, or the name of its class, or nothing; and its class, int64 [n],
+        -1 = none."""
         texts = condition.text or [None] * len(condition)
         labels = torch.full((len(condition),), -1)
         if condition.target is not None and condition.target.is_floating_point():
@@ -322,7 +335,8 @@ class _Diffusers:
             labels = condition.target
         if self.classes and int(labels.max()) >= len(self.classes):
             raise GobelinError(
-                f"pretrained: knows {len(self.classes)} classes, asked for class {int(labels.max())}. Fit again."
+                f"pretrained: knows {len(self.classes)} classes, asked for class"
+                f" {int(labels.max())}. Fit again."
             )
         names = [self.classes[k] if self.classes and k >= 0 else "" for k in labels.tolist()]
         return [
@@ -377,7 +391,8 @@ def _located(settings: Pretrained) -> tuple[Path, bool]:
     model = settings.model
     if not model:
         raise GobelinError(
-            "pretrained: no model was named. Give a pipeline's folder or hub id: --set generator.settings.model=..."
+            "pretrained: no model was named. Give a pipeline's folder or hub id: --set"
+            " generator.settings.model=..."
         )
     folder = Path(model).expanduser()
     if folder.is_dir() or not hub.is_id(model):
@@ -391,8 +406,9 @@ def _located(settings: Pretrained) -> tuple[Path, bool]:
     except GobelinError as error:
         if settings.local_only:
             raise GobelinError(
-                f"pretrained: {model}: no such folder here, and no such pipeline in the hub's cache. "
-                "Give a folder, or let it be downloaded: --set generator.settings.local_only=false."
+                f"pretrained: {model}: no such folder here, and no such pipeline in the hub's"
+                " cache. Give a folder, or let it be downloaded: --set"
+                " generator.settings.local_only=false."
             ) from error
         raise GobelinError(f"pretrained: {error}") from error
     return found, True

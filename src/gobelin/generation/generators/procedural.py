@@ -1,9 +1,10 @@
-"""Images from random numbers alone: coloured noise fields, Julia sets, scenes of shapes. Nothing is learned.
+"""Images from random numbers alone: coloured noise fields, Julia sets, scenes of shapes. Nothing is
+learned.
 
-A noise field has the power spectrum 1 / f^b (Field 1987: natural images have b about 2). A Julia set colours the escape time
-of z -> z^2 + c (Julia 1918), with c near the edge of the Mandelbrot set. A scene lays ellipses, rectangles and triangles over
-each other. What an image shows is a function of its seed alone; it is a control, and something to pretrain on.
-"""
+A noise field has the power spectrum 1 / f^b (Field 1987: natural images have b about 2). A Julia
+set colours the escape time of z -> z^2 + c (Julia 1918), with c near the edge of the Mandelbrot
+set. A scene lays ellipses, rectangles and triangles over each other. What an image shows is a
+function of its seed alone; it is a control, and something to pretrain on."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ FORMAT = 2  # of the saved folder
 
 @dataclass(frozen=True)
 class Procedural:
-    """kind: what is drawn; 'mixed' lets the seed choose. slope: b of the noise fields. shapes: most shapes in a scene."""
+    """kind: what is drawn; 'mixed' lets the seed choose. slope: b of the noise fields. shapes: most
+    shapes in a scene."""
 
     kind: Literal["mixed", "noise", "fractal", "shapes"] = "mixed"
     slope: float = 2.0
@@ -78,7 +80,8 @@ class ProceduralSampler:
         return np.clip(np.rint(image * 255), 0, 255).astype(np.uint8)
 
     def _noise(self, rng: np.random.Generator) -> np.ndarray:
-        """[H, W, 3] in 0..1: white noise shaped to the spectrum 1 / f^slope, its channels mixed by a random palette."""
+        """[H, W, 3] in 0..1: white noise shaped to the spectrum 1 / f^slope, its channels mixed by
+        a random palette."""
         h, w, _ = self.size
         frequency = np.hypot(np.fft.fftfreq(h)[:, None], np.fft.rfftfreq(w)[None])
         frequency[0, 0] = 1.0

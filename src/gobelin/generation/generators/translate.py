@@ -1,13 +1,14 @@
 """Images from images: translated from pairs, varied by a strength, painted anew under a mask.
 
-A U-Net learns the velocity that carries noise into images (conditional flow matching, Lipman et al. 2023) and sees beside the
-noise the source of the pair and the pixels that are known already (as Palette, Saharia et al. 2022, does for diffusion).
-Source, fields and target are hidden at random while it learns, and rectangles of the image are shown, so that one network
-answers every subset. Without pairs it varies a source by starting from the noised source (SDEdit, Meng et al. 2022).
+A U-Net learns the velocity that carries noise into images (conditional flow matching, Lipman et al.
+2023) and sees beside the noise the source of the pair and the pixels that are known already (as
+Palette, Saharia et al. 2022, does for diffusion). Source, fields and target are hidden at random
+while it learns, and rectangles of the image are shown, so that one network answers every subset.
+Without pairs it varies a source by starting from the noised source (SDEdit, Meng et al. 2022).
 
-What this cannot show: that a translation is the right one where several are possible. With many evaluations an image is one of
-them, with one evaluation about their mean, which is blurred and nearer to the right one on average.
-"""
+What this cannot show: that a translation is the right one where several are possible. With many
+evaluations an image is one of them, with one evaluation about their mean, which is blurred and
+nearer to the right one on average."""
 
 from __future__ import annotations
 
@@ -62,17 +63,18 @@ Batch = tuple[
 class Translate:
     """Settings.
 
-    width: channels at full size. depth: residual blocks a level, there and back. style: length of what steers them.
-    batch: images a step. rate: learning rate of AdamW. warmup: steps in which it rises. cooldown: share of the training in
-    which it falls to 0. decay: of the weights. clip: largest norm of the gradient.
-    whole: share of a batch that keeps its whole condition, of the rest any subset is hidden. jitter: length of the noise on
-    the unit vectors of a condition. alone: share of the rows that don't see their source. masked: share that see a part of
-    their image, on one side of a random rectangle. early: the times that pairs are learned at are uniform numbers to this
-    power: more of the beginning, where the source decides most and which one evaluation rests on.
-    half_life: of the averaged weights that sample, in steps.
-    evaluations: of the network for an image when `Controls.steps` is 0. solver: euler, heun or adams. exact: sample in
-    float32; otherwise in the training's precision, where an image can depend on its batch by more than 2 levels of 255.
-    """
+    width: channels at full size. depth: residual blocks a level, there and back. style: length of
+    what steers them. batch: images a step. rate: learning rate of AdamW. warmup: steps in which it
+    rises. cooldown: share of the training in which it falls to 0. decay: of the weights. clip:
+    largest norm of the gradient. whole: share of a batch that keeps its whole condition, of the
+    rest any subset is hidden. jitter: length of the noise on the unit vectors of a condition.
+    alone: share of the rows that don't see their source. masked: share that see a part of their
+    image, on one side of a random rectangle. early: the times that pairs are learned at are uniform
+    numbers to this power: more of the beginning, where the source decides most and which one
+    evaluation rests on. half_life: of the averaged weights that sample, in steps. evaluations: of
+    the network for an image when `Controls.steps` is 0. solver: euler, heun or adams. exact: sample
+    in float32; otherwise in the training's precision, where an image can depend on its batch by
+    more than 2 levels of 255."""
 
     width: int = 64
     depth: int = 1
@@ -126,8 +128,8 @@ class Translate:
         return steps_in(task, _batches(task, rows), minutes, runtime)
 
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> TranslateSampler:
-        """Train for `context.steps`, from pairs where `train.condition.source` is given; `valid` is only measured: its loss
-        with fixed noises and times."""
+        """Train for `context.steps`, from pairs where `train.condition.source` is given; `valid` is
+        only measured: its loss with fixed noises and times."""
         task, runtime, kept = (
             _Learning(self, train, context.runtime),
             context.runtime,
@@ -249,9 +251,9 @@ class Shape:
         return Velocity(unet, self.learned.embedding(settings.style), size)
 
     def beside(self, source: Tensor | None, seen: Tensor, image: Tensor, known: Tensor) -> Tensor:
-        """What the network sees beside the noise, each part with a channel that says where it is there: the known pixels of
-        the image, and, learned from pairs, the source. image and source [N, C, H, W]; known, seen [N, 1, H, W] or
-        [N, 1, 1, 1], 1 or 0. -> [N, B, H, W]."""
+        """What the network sees beside the noise, each part with a channel that says where it is
+        there: the known pixels of the image, and, learned from pairs, the source. image and source
+        [N, C, H, W]; known, seen [N, 1, H, W] or [N, 1, 1, 1], 1 or 0. -> [N, B, H, W]."""
         flags = torch.ones_like(image[:, :1])
         out = [image * known, flags * known]
         if self.paired:
@@ -304,7 +306,8 @@ class _Learning:
 
 @dataclass(frozen=True, eq=False)
 class TranslateSampler:
-    """A fitted Translate. notes: what a reader must know. history: losses by step, and last those of the averaged weights."""
+    """A fitted Translate. notes: what a reader must know. history: losses by step, and last those
+    of the averaged weights."""
 
     settings: Translate
     shape: Shape
@@ -322,11 +325,11 @@ class TranslateSampler:
     ) -> Iterator[np.ndarray]:
         """Blocks of uint8 [n, H, W, C].
 
-        strength s: starts at time 1 - s from the source noised that far; 0 returns the source, 1 starts from noise alone
-        (learned from pairs, the network sees the source all the same). mask: pixels outside stay the source's, exactly.
-        guidance pulls towards fields and target; what a source or a mask asks for is never exaggerated. steps: evaluations
-        of the velocity, 0 = the setting's.
-        """
+        strength s: starts at time 1 - s from the source noised that far; 0 returns the source, 1
+        starts from noise alone (learned from pairs, the network sees the source all the same).
+        mask: pixels outside stay the source's, exactly. guidance pulls towards fields and target;
+        what a source or a mask asks for is never exaggerated. steps: evaluations of the velocity, 0
+        = the setting's."""
         if not 0 <= controls.strength <= 1:
             raise GobelinError(
                 f"translate: strength = {controls.strength}, from 0 (the source) to 1 was expected."
@@ -344,8 +347,8 @@ class TranslateSampler:
             yield made
 
     def _block(self, condition: Condition, seeds: Sequence[int], controls: Controls) -> np.ndarray:
-        """uint8 [n, H, W, C]. Known pixels move straight from their noise to what they are: that is RePaint's (Lugmayr et al.
-        2022) replacement of the known part at every step."""
+        """uint8 [n, H, W, C]. Known pixels move straight from their noise to what they are: that is
+        RePaint's (Lugmayr et al. 2022) replacement of the known part at every step."""
         (height, width, _), device = self.shape.size, self.runtime.device
         noise = torch.stack(
             [torch.randn(self.shape.canvas(), generator=generator(s, "noise")) for s in seeds]
@@ -377,12 +380,14 @@ class TranslateSampler:
         return pixels_of(made[:, :, :height, :width])
 
     def network(self, parts: Parts, beside: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-        """The velocity of u [n, C, H, W] and time [n], given these conditions and this beside [n, B, H, W]."""
+        """The velocity of u [n, C, H, W] and time [n], given these conditions and this beside [n,
+        B, H, W]."""
         embedded = self.velocity.embedding(parts)
         return lambda signal, time: self.velocity(signal, time, embedded, beside)
 
     def field(self, parts: Parts, beside: Tensor, guidance: float) -> Field:
-        """The velocity of u and one time for all, pulled towards these conditions; where there is none, nothing to pull to."""
+        """The velocity of u and one time for all, pulled towards these conditions; where there is
+        none, nothing to pull to."""
 
         def given(parts: Parts) -> Field:
             return at_one_time(
@@ -395,8 +400,9 @@ class TranslateSampler:
 
     @torch.no_grad()
     def row_loss(self, rows: ImageRows, draws: int = 4) -> Tensor:
-        """float32 [N]: each row's flow-matching loss given its source and whole condition, the mean of `draws` noises and times
-        that are fixed by the row's number: two sets of rows are compared on the same ones."""
+        """float32 [N]: each row's flow-matching loss given its source and whole condition, the mean
+        of `draws` noises and times that are fixed by the row's number: two sets of rows are
+        compared on the same ones."""
         parts, device, out = self.shape.parts(rows.condition), self.runtime.device, [torch.zeros(0)]
         for first in range(0, len(rows), BLOCK):
             some = slice(first, min(first + BLOCK, len(rows)))

@@ -1,13 +1,15 @@
-"""Images from a small code, sharpened by a critic; which codes, a condition says (VAE/GAN, Larsen et al. 2016).
+"""Images from a small code, sharpened by a critic; which codes, a condition says (VAE/GAN, Larsen
+et al. 2016).
 
-Four networks learn together: an encoder turns an image into a code, a maker turns the code back, a critic tells made
-images from real ones (hinge loss, Lim and Ye 2017, both seen through differentiable augmentation), and a prior learns
-which codes belong to a condition. Sampling draws a code from the prior and runs the maker once.
+Four networks learn together: an encoder turns an image into a code, a maker turns the code back, a
+critic tells made images from real ones (hinge loss, Lim and Ye 2017, both seen through
+differentiable augmentation), and a prior learns which codes belong to a condition. Sampling draws a
+code from the prior and runs the maker once.
 
-The condition enters through the prior alone: a maker that sees it (projection critic, hidden fields) answered "class
-only" and "nothing" with nearly one image each on 1,300 images. What this can't show: that its images aren't copies.
-A small training set is memorised in part; `VaeganSampler.notes` says so and the copying audit measures it.
-"""
+The condition enters through the prior alone: a maker that sees it (projection critic, hidden
+fields) answered "class only" and "nothing" with nearly one image each on 1,300 images. What this
+can't show: that its images aren't copies. A small training set is memorised in part;
+`VaeganSampler.notes` says so and the copying audit measures it."""
 
 from __future__ import annotations
 
@@ -56,16 +58,16 @@ Batch = tuple[
 class Vaegan:
     """Settings.
 
-    width: channels of the maker at full resolution, doubled at every halving of the side, at most 8 times.
-    code: numbers K of a code. code_noise: standard deviation of the noise on codes (codes have 1): the smoothness.
-    batch: images a step. rate, critic_rate, prior_rate: learning rates of Adam.
-    start: share of the training before the critic begins. sharpness: weight of the critic beside the pixel distance.
-    mixed: share of a batch made from the mean of two codes; only the critic judges those.
-    shift, hole: translation and blanked square that the critic sees through, shares of the side. colour: colours too.
-    prior_width, prior_depth: size of the prior. prior_repeats: noises and hidden subsets a code that it sees a step.
-    jitter: length of the noise on the unit vectors of a condition.
-    half_life: of the averaged weights, in steps. cooldown: share of the training in which the rates fall to 0.
-    """
+    width: channels of the maker at full resolution, doubled at every halving of the side, at most 8
+    times. code: numbers K of a code. code_noise: standard deviation of the noise on codes (codes
+    have 1): the smoothness. batch: images a step. rate, critic_rate, prior_rate: learning rates of
+    Adam. start: share of the training before the critic begins. sharpness: weight of the critic
+    beside the pixel distance. mixed: share of a batch made from the mean of two codes; only the
+    critic judges those. shift, hole: translation and blanked square that the critic sees through,
+    shares of the side. colour: colours too. prior_width, prior_depth: size of the prior.
+    prior_repeats: noises and hidden subsets a code that it sees a step. jitter: length of the noise
+    on the unit vectors of a condition. half_life: of the averaged weights, in steps. cooldown:
+    share of the training in which the rates fall to 0."""
 
     width: int = 16
     code: int = 64
@@ -128,8 +130,8 @@ class Vaegan:
         return steps_in_phases(self.start, steps_an_hour, minutes)
 
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> VaeganSampler:
-        """Train for `context.steps`; `valid` is only measured: how far made images are from it, and how well the maker returns
-        images that it never saw."""
+        """Train for `context.steps`; `valid` is only measured: how far made images are from it, and
+        how well the maker returns images that it never saw."""
         task, runtime = _Duel(self, train, context.runtime), context.runtime
         batches = _batches(task, train, lambda step: step / context.steps)
         averaged = ("encoder", "maker", "prior")
@@ -245,7 +247,8 @@ class _Duel:
         return {name: loss.detach() for name, loss in losses.items()}
 
     def judge(self, real: Tensor, made: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """One step of the critic, then what it says of the made images (hinge, Lim and Ye 2017, equations 6 and 7)."""
+        """One step of the critic, then what it says of the made images (hinge, Lim and Ye 2017,
+        equations 6 and 7)."""
 
         def says(images: Tensor) -> Tensor:
             with self.runtime.autocast():
@@ -265,7 +268,8 @@ class _Duel:
         return loss, fooled
 
     def learn_prior(self, code: Tensor, parts: Parts, rng: torch.Generator) -> Tensor:
-        """One step of the prior on every code several times, with other noise and other hidden parts."""
+        """One step of the prior on every code several times, with other noise and other hidden
+        parts."""
         again = torch.arange(len(code), device=code.device).repeat(self.settings.prior_repeats)
         shown = jitter(hide(parts.rows(again), rng), rng, self.settings.jitter)
         with self.runtime.autocast():
@@ -275,7 +279,8 @@ class _Duel:
 
     @torch.no_grad()
     def distance(self, rows: ImageRows, most: int = 256) -> float | None:
-        """Pyramid distance between the first rows' images and what the maker makes of their codes; evaluation mode."""
+        """Pyramid distance between the first rows' images and what the maker makes of their codes;
+        evaluation mode."""
         if not len(rows):
             return None
         self.encoder.eval(), self.maker.eval()
@@ -301,8 +306,8 @@ class VaeganSampler:
     def sample(
         self, condition: Condition, seeds: Sequence[int], controls: Controls
     ) -> Iterator[np.ndarray]:
-        """Blocks of uint8 [n, H, W, C]. guidance: how far the prior's flow is pulled towards the condition. steps:
-        evaluations of the prior, 0 = 8. Computed in float32."""
+        """Blocks of uint8 [n, H, W, C]. guidance: how far the prior's flow is pulled towards the
+        condition. steps: evaluations of the prior, 0 = 8. Computed in float32."""
         steps = max(1, (controls.steps or 8) // 2)  # Heun evaluates twice a step
         prior = cast(CodePrior, self.network["prior"])
         for start in range(0, len(condition), controls.batch):
@@ -328,7 +333,8 @@ class VaeganSampler:
 
 
 def _batches(task: _Duel, rows: ImageRows, done: Callable[[int], float]) -> Callable[[int], Batch]:
-    """The batch of step t: shuffled rows, their conditions, and how much of the training is done."""
+    """The batch of step t: shuffled rows, their conditions, and how much of the training is
+    done."""
     parts, device = task.learned.parts("vaegan", rows.condition), task.runtime.device
 
     def batch(step: int) -> Batch:

@@ -1,8 +1,8 @@
 """The contract of every fusion: features of several fields, some missing, in; a predictor out.
 
-`fit` takes several jobs at once. A job is a training set (rows and their weights) and a seed, so that all arms and seeds of
-a comparison are one call; a `batchable` fusion trains them as one computation, with the results of one by one.
-"""
+`fit` takes several jobs at once. A job is a training set (rows and their weights) and a seed, so
+that all arms and seeds of a comparison are one call; a `batchable` fusion trains them as one
+computation, with the results of one by one."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from gobelin.prediction.heads.job import Job
 
 @runtime_checkable
 class Fusion(Protocol):
-    """Settings of a fusion, a frozen dataclass. batchable: all jobs train as one computation. several: it can learn a target of
-    several labels a row, each apart."""
+    """Settings of a fusion, a frozen dataclass. batchable: all jobs train as one computation.
+    several: it can learn a target of several labels a row, each apart."""
 
     batchable: ClassVar[bool]
     several: ClassVar[bool]
@@ -35,7 +35,8 @@ class Fusion(Protocol):
         runtime: Runtime,
         progress: Progress,
     ) -> list[Predictor]:
-        """One predictor a job. basis: the rows that scales and components are learned from, shared by all jobs."""
+        """One predictor a job. basis: the rows that scales and components are learned from, shared
+        by all jobs."""
         ...
 
     def load(self, folder: Path) -> Predictor: ...
@@ -46,8 +47,8 @@ class Predictor(Protocol):
     """A fitted fusion."""
 
     def scores(self, embeddings: Embeddings) -> np.ndarray:
-        """float32 [N, C] logits, of labels one each, of ordered classes logarithms of probabilities; or [N, 1] numbers. Absent
-        fields are masked and never zero pictures."""
+        """float32 [N, C] logits, of labels one each, of ordered classes logarithms of
+        probabilities; or [N, 1] numbers. Absent fields are masked and never zero pictures."""
         ...
 
     def fingerprint(self) -> str: ...

@@ -1,7 +1,7 @@
-"""Intermediate fusion: each field is a token, and the tokens that are there attend to each other (Vaswani et al. 2017).
+"""Intermediate fusion: each field is a token, and the tokens that are there attend to each other
+(Vaswani et al. 2017).
 
-It can learn what only a pair of fields tells.
-"""
+It can learn what only a pair of fields tells."""
 
 from __future__ import annotations
 

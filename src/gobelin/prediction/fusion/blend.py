@@ -1,9 +1,10 @@
-"""Early fusion twice: a linear head over all fields side by side, and a little of what boosted trees say of the same.
+"""Early fusion twice: a linear head over all fields side by side, and a little of what boosted
+trees say of the same.
 
-Trees know missing values (histogram gradient boosting, Ke et al. 2017) and products of fields, a linear head adds up many weak
-directions; where their mistakes differ, a small share of the trees' log probabilities mends some of the head's (a logarithmic
-opinion pool, Genest & Zidek 1986). Worth its time where many cells are missing; the comparison of fusions says where it isn't.
-"""
+Trees know missing values (histogram gradient boosting, Ke et al. 2017) and products of fields, a
+linear head adds up many weak directions; where their mistakes differ, a small share of the trees'
+log probabilities mends some of the head's (a logarithmic opinion pool, Genest & Zidek 1986). Worth
+its time where many cells are missing; the comparison of fusions says where it isn't."""
 
 from __future__ import annotations
 
@@ -30,8 +31,8 @@ FLOOR = 1e-3  # least probability: trees that never saw a class say 0
 
 @dataclass(frozen=True)
 class Blend(Neural):
-    """share: of the trees' log probabilities beside the head's, or of their number. trees: rounds of boosting. seen: components
-    of each field that they see. The others are those of `Neural`."""
+    """share: of the trees' log probabilities beside the head's, or of their number. trees: rounds
+    of boosting. seen: components of each field that they see. The others are those of `Neural`."""
 
     share: float = 0.1
     trees: int = 100
@@ -75,7 +76,8 @@ class Blend(Neural):
     def _trees(
         self, x: np.ndarray, answers: np.ndarray, job: Job, target: Target
     ) -> tuple[Any, np.ndarray]:
-        """Fitted trees and the columns that they see, those of which anything is there. None where there is nothing to tell."""
+        """Fitted trees and the columns that they see, those of which anything is there. None where
+        there is nothing to tell."""
         columns = np.flatnonzero(~np.isnan(x).all(0))
         if not len(columns) or (target.kind != "number" and len(np.unique(answers)) < 2):
             return None, columns
@@ -100,7 +102,8 @@ def side_by_side(rows: Embeddings, weights: dict[str, np.ndarray], seen: int) ->
 
 @dataclass(frozen=True, eq=False)
 class BlendPredictor:
-    """columns: of the components side by side, that the trees see. key: names what they were fitted on."""
+    """columns: of the components side by side, that the trees see. key: names what they were fitted
+    on."""
 
     head: NeuralPredictor
     trees: Any

@@ -1,8 +1,8 @@
-"""Intermediate fusion: each field becomes a vector and says how much it counts; the weighted sum of those there is scored.
+"""Intermediate fusion: each field becomes a vector and says how much it counts; the weighted sum of
+those there is scored.
 
-The weights are a softmax over the fields that are there (attention pooling, Ilse et al. 2018), so a field can yield to a
-surer one, row by row.
-"""
+The weights are a softmax over the fields that are there (attention pooling, Ilse et al. 2018), so a
+field can yield to a surer one, row by row."""
 
 from __future__ import annotations
 

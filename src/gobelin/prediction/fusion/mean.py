@@ -1,4 +1,5 @@
-"""Intermediate fusion: each field becomes a vector of one width, and the mean of those that are there is scored."""
+"""Intermediate fusion: each field becomes a vector of one width, and the mean of those that are
+there is scored."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Late fusion: each field's own scikit-learn estimator answers, and a linear model of cross-fitted answers joins them.
+"""Late fusion: each field's own scikit-learn estimator answers, and a linear model of cross-fitted
+answers joins them.
 
-Stacked generalisation (Wolpert 1992): the joining model sees answers for rows that the estimators were not fitted on. It also
-sees which fields are there, and copies of the rows in which fields are hidden at random, so that any subset is a case it knows.
-"""
+Stacked generalisation (Wolpert 1992): the joining model sees answers for rows that the estimators
+were not fitted on. It also sees which fields are there, and copies of the rows in which fields are
+hidden at random, so that any subset is a case it knows."""
 
 from __future__ import annotations
 
@@ -28,8 +29,9 @@ FLOOR = 1e-3  # least probability whose logarithm is joined
 
 @dataclass(frozen=True)
 class Stacking:
-    """estimator: of scikit-learn, without its ending Classifier or Regressor. options: its own settings. folds: of the
-    cross-fitting. copies: of every row with fields hidden. decay: L2 penalty of the joining model, a row."""
+    """estimator: of scikit-learn, without its ending Classifier or Regressor. options: its own
+    settings. folds: of the cross-fitting. copies: of every row with fields hidden. decay: L2
+    penalty of the joining model, a row."""
 
     estimator: str = "RandomForest"
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -75,7 +77,8 @@ class Stacking:
     def _panels(
         self, rows: Embeddings, answers: np.ndarray, job: Job, target: Target
     ) -> tuple[Panel, np.ndarray]:
-        """The estimators of all rows, and cross-fitted answers [n, F, outputs]; a fold holds all classes alike."""
+        """The estimators of all rows, and cross-fitted answers [n, F, outputs]; a fold holds all
+        classes alike."""
 
         def fit(some: np.ndarray) -> Panel:
             few, weights = rows.rows(np.flatnonzero(some)), job.weights[some]
@@ -120,8 +123,9 @@ class Stacking:
 
 
 def joined(panel: Panel, said: np.ndarray) -> np.ndarray:
-    """float64 [n, F outputs + F]: what the joining model sees: logarithms of the probabilities less those of the shares of
-    the classes, or numbers less their mean; 0 where a field abstains; and whether it abstains."""
+    """float64 [n, F outputs + F]: what the joining model sees: logarithms of the probabilities less
+    those of the shares of the classes, or numbers less their mean; 0 where a field abstains; and
+    whether it abstains."""
     rest = panel.resting if panel.numeric else np.log(np.clip(panel.resting, FLOOR, None))
     moved = (said if panel.numeric else np.log(np.clip(said, FLOOR, None))) - rest
     absent = np.isnan(said).any(2)

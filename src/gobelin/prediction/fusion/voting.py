@@ -1,8 +1,8 @@
-"""Late fusion: each field's own scikit-learn estimator gives probabilities, and their mean decides (soft voting).
+"""Late fusion: each field's own scikit-learn estimator gives probabilities, and their mean decides
+(soft voting).
 
-By default a random forest a field (Breiman 2001), as practitioners build by hand. A field that is absent in a row doesn't vote;
-a row of which nothing is there gets the shares of the classes.
-"""
+By default a random forest a field (Breiman 2001), as practitioners build by hand. A field that is
+absent in a row doesn't vote; a row of which nothing is there gets the shares of the classes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ FLOOR = 1e-3  # least probability: a forest that never saw a class says 0
 
 @dataclass(frozen=True)
 class Voting:
-    """estimator: of scikit-learn, without its ending Classifier or Regressor. options: its own settings, as n_estimators."""
+    """estimator: of scikit-learn, without its ending Classifier or Regressor. options: its own
+    settings, as n_estimators."""
 
     estimator: str = "RandomForest"
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -1,8 +1,8 @@
-"""Many small heads trained as one batched computation on shared features; what a head is, its `Join` says.
+"""Many small heads trained as one batched computation on shared features; what a head is, its
+`Join` says.
 
-Head b sees its own rows, weights, order and field dropout, all drawn from its own seed, so that its result is that of
-training it alone.
-"""
+Head b sees its own rows, weights, order and field dropout, all drawn from its own seed, so that its
+result is that of training it alone."""
 
 from __future__ import annotations
 
@@ -29,10 +29,8 @@ def train_heads(
 ) -> list[dict[str, torch.Tensor]]:
     """Weights of every head.
 
-    features: F tensors, float32 [N, K_f]. present: bool [N, F]. answers: int64 [N] class, float32 [N] number or
-    float32 [N, C] labels.
-    jobs: each says its decay.
-    """
+    features: F tensors, float32 [N, K_f]. present: bool [N, F]. answers: int64 [N] class, float32
+    [N] number or float32 [N, C] labels. jobs: each says its decay."""
     start = _initial(join, jobs, [f.shape[1] for f in features], settings.outputs)
     written = type(join) is SideBySide  # a kind of it has scores, and so gradients, of its own
     train = gradients.train if written else partial(by_autograd, join)
@@ -90,7 +88,8 @@ def by_autograd(
 def _initial(
     join: Join, jobs: Sequence[Job], widths: Sequence[int], outputs: int
 ) -> dict[str, torch.Tensor]:
-    """[B, ...] by name: maps are drawn from N(0, 1 / (4 fan-in)), from the seed and the place among the maps alone."""
+    """[B, ...] by name: maps are drawn from N(0, 1 / (4 fan-in)), from the seed and the place among
+    the maps alone."""
     weights, maps = {}, 0
     for name, shape in join.shapes(widths, outputs).items():
         weights[name] = torch.zeros(len(jobs), *shape)
@@ -104,7 +103,8 @@ def _initial(
 def losses(
     out: torch.Tensor, answers: torch.Tensor, share: torch.Tensor, numeric: bool
 ) -> torch.Tensor:
-    """The weighted mean cross-entropy (of labels [B, n, C] the sum of theirs) or squared error of each head, [B]."""
+    """The weighted mean cross-entropy (of labels [B, n, C] the sum of theirs) or squared error of
+    each head, [B]."""
     if numeric:
         each = (out[..., 0] - answers) ** 2
     elif answers.dim() == out.dim():

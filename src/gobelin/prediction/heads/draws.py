@@ -1,5 +1,5 @@
-"""What a head sees in a step: which rows, and which of their fields. Functions of its seed and the step alone, so that they
-don't depend on what it is trained with."""
+"""What a head sees in a step: which rows, and which of their fields. Functions of its seed and the
+step alone, so that they don't depend on what it is trained with."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from gobelin.core.machine import generator
 
 @dataclass(frozen=True)
 class HeadSettings:
-    """outputs: C classes or 1 number. steps, batch, rate: of Adam, the rate falling to zero on a cosine. dropout: chance that a
-    present field is hidden from a row in a step (one field always stays)."""
+    """outputs: C classes or 1 number. steps, batch, rate: of Adam, the rate falling to zero on a
+    cosine. dropout: chance that a present field is hidden from a row in a step (one field always
+    stays)."""
 
     outputs: int
     numeric: bool
@@ -24,7 +25,8 @@ class HeadSettings:
 
 
 def order(rows: int, batch: int, seed: int, steps: range) -> torch.Tensor:
-    """int64 [T, n]: the places 0 .. rows - 1 of n rows in each of these steps, every row once before any row again."""
+    """int64 [T, n]: the places 0 .. rows - 1 of n rows in each of these steps, every row once
+    before any row again."""
     first, last = steps.start * batch, steps.stop * batch
     epochs = range(first // rows, -(-last // rows))
     stream = torch.cat(
@@ -35,7 +37,8 @@ def order(rows: int, batch: int, seed: int, steps: range) -> torch.Tensor:
 
 
 def chances(fields: int, batch: int, seed: int, steps: range) -> torch.Tensor:
-    """float32 [F, T, n] in 0 .. 1: where one is below the dropout, the field is hidden from the row."""
+    """float32 [F, T, n] in 0 .. 1: where one is below the dropout, the field is hidden from the
+    row."""
     drawn = torch.stack(
         [torch.rand(batch, fields, generator=generator(seed, "dropout", t)) for t in steps]
     )
@@ -43,7 +46,8 @@ def chances(fields: int, batch: int, seed: int, steps: range) -> torch.Tensor:
 
 
 def shown(present: torch.Tensor, chance: torch.Tensor, dropout: float) -> torch.Tensor:
-    """bool [F, ...], field by field: those present less those hidden; a row never loses its last one."""
+    """bool [F, ...], field by field: those present less those hidden; a row never loses its last
+    one."""
     strongest = torch.where(present, chance, -1.0).amax(0)
     return present & (chance >= strongest.clamp_max(dropout))
 

@@ -1,14 +1,16 @@
-"""Heads that read their fields side by side, trained by written-out gradients: many at once, on every processor thread.
+"""Heads that read their fields side by side, trained by written-out gradients: many at once, on
+every processor thread.
 
-Five things make it cheap. Heads with the same rows and seed see the same batches, so what they read is gathered once. A hidden
-field adds nothing to its row: a batch is sorted so that the rows that show one of the two widest fields stand together, and
-products take those rows alone. Groups with as many heads are one product, over rows that at least one of them shows. Weights
-stand with outputs first and scores are [B, C, n], so that B heads are one softmax and one step of Adam. And a chunk of heads
-keeps to one thread, which never waits for another; few and large operations keep the threads from waiting for Python.
+Five things make it cheap. Heads with the same rows and seed see the same batches, so what they read
+is gathered once. A hidden field adds nothing to its row: a batch is sorted so that the rows that
+show one of the two widest fields stand together, and products take those rows alone. Groups with as
+many heads are one product, over rows that at least one of them shows. Weights stand with outputs
+first and scores are [B, C, n], so that B heads are one softmax and one step of Adam. And a chunk of
+heads keeps to one thread, which never waits for another; few and large operations keep the threads
+from waiting for Python.
 
-All losses have the gradient (link(scores) - truth) share: softmax and cross-entropy, logistic and its own, identity and half
-the squared error (canonical links, Nelder & Wedderburn 1972).
-"""
+All losses have the gradient (link(scores) - truth) share: softmax and cross-entropy, logistic and
+its own, identity and half the squared error (canonical links, Nelder & Wedderburn 1972)."""
 
 from __future__ import annotations
 
@@ -35,9 +37,10 @@ GROUPS = 20  # of a chunk: few large operations, and those of a seed share what 
 
 @dataclass(frozen=True)
 class Shared:
-    """The rows of all heads, [N, ...], fields by falling width. wide: of the widest fields. rest: of the others side by side,
-    then a one for every field and a last one, which become presence and bias. of: float32 [F + 1, K], which of these columns
-    belongs to which. present: bool [F, N]. truth: float32 [C, N]. columns: of every part among [all fields, presence, bias]."""
+    """The rows of all heads, [N, ...], fields by falling width. wide: of the widest fields. rest:
+    of the others side by side, then a one for every field and a last one, which become presence and
+    bias. of: float32 [F + 1, K], which of these columns belongs to which. present: bool [F, N].
+    truth: float32 [C, N]. columns: of every part among [all fields, presence, bias]."""
 
     fields: tuple[int, ...]
     wide: tuple[Tensor, ...]
@@ -89,9 +92,10 @@ def _target(answers: Tensor, settings: HeadSettings) -> tuple[Tensor, Callable[[
 
 @dataclass(frozen=True)
 class Block:
-    """T steps of the G groups of a chunk, whose B heads are P a group. rows: int64 [T, G, n]. share, truth: float32
-    [T, B, 1, n] and [T, G, 1, C, n]. shown: float32 [T, F + 1, G, n, 1], always in the last place. spans: for each step and
-    wide field where the rows stand that any group shows it in: (start, length)."""
+    """T steps of the G groups of a chunk, whose B heads are P a group. rows: int64 [T, G, n].
+    share, truth: float32 [T, B, 1, n] and [T, G, 1, C, n]. shown: float32 [T, F + 1, G, n, 1],
+    always in the last place. spans: for each step and wide field where the rows stand that any
+    group shows it in: (start, length)."""
 
     rows: Tensor
     share: Tensor
@@ -101,8 +105,8 @@ class Block:
 
 
 class Chunk:
-    """Some of the heads. groups: heads with the same rows and seed, by number, equally many in each; start: the weights of all
-    heads, [B, ...]."""
+    """Some of the heads. groups: heads with the same rows and seed, by number, equally many in
+    each; start: the weights of all heads, [B, ...]."""
 
     def __init__(
         self,
@@ -313,8 +317,8 @@ def train(
 
 
 def _chunks(jobs: Sequence[Job], threads: int) -> list[list[Sequence[int]]]:
-    """Heads by group (the same rows and seed), groups with as many heads by chunk: those of a seed side by side, as much work
-    for every thread."""
+    """Heads by group (the same rows and seed), groups with as many heads by chunk: those of a seed
+    side by side, as much work for every thread."""
     same: dict[tuple[int, bytes], list[int]] = {}
     for b, job in enumerate(jobs):
         same.setdefault((job.seed, job.rows.tobytes()), []).append(b)

@@ -9,8 +9,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Job:
-    """One training set. rows: int64 [n] into the embeddings. weights: float32 [n]. seed: of initialisation and order.
-    decay: weight decay of this job, None for the fusion's own (what tuning varies)."""
+    """One training set. rows: int64 [n] into the embeddings. weights: float32 [n]. seed: of
+    initialisation and order. decay: weight decay of this job, None for the fusion's own (what
+    tuning varies)."""
 
     rows: np.ndarray
     weights: np.ndarray

@@ -1,8 +1,8 @@
 """How fields, some of them hidden, become scores: one function a kind, for B heads at once.
 
-In all of them a hidden field changes nothing, whatever it holds. Features are F tensors [B, n, K_f], `shown` is float32
-[B, n, F] with 1 or 0, scores are [B, n, outputs]. Weights stand first by head: [B, ...].
-"""
+In all of them a hidden field changes nothing, whatever it holds. Features are F tensors [B, n,
+K_f], `shown` is float32 [B, n, F] with 1 or 0, scores are [B, n, outputs]. Weights stand first by
+head: [B, ...]."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 class Join(Protocol):
-    """A kind. `shapes`: the weights of one head, given the widths K_f of its fields; those whose name begins with "map" start
-    at random and are decayed, the rest start at 0."""
+    """A kind. `shapes`: the weights of one head, given the widths K_f of its fields; those whose
+    name begins with "map" start at random and are decayed, the rest start at 0."""
 
     def shapes(self, widths: Sequence[int], outputs: int) -> Shapes: ...
 
@@ -43,7 +43,8 @@ class SideBySide:
         }
 
     def scores(self, weights: Weights, features: Sequence[Tensor], shown: Tensor) -> Tensor:
-        """The first layer is linear, so a field is hidden after its product, not before: a tenth of the memory traffic."""
+        """The first layer is linear, so a field is hidden after its product, not before: a tenth of
+        the memory traffic."""
         parts = weights["map1"].split([f.shape[2] for f in features] + [shown.shape[2]], dim=1)
         out = torch.baddbmm(weights["bias1"][:, None], shown, parts[-1])
         for k, (field, part) in enumerate(zip(features, parts, strict=False)):
@@ -55,9 +56,9 @@ class SideBySide:
 
 @dataclass(frozen=True)
 class Pooled:
-    """Each field becomes a token t_f of `width` numbers, the shown tokens one vector, and that the scores. The vector is their
-    mean, or with `gated` a sum weighted by a softmax over the shown of v . tanh(t_f) (attention pooling, Ilse et al. 2018,
-    equation 8)."""
+    """Each field becomes a token t_f of `width` numbers, the shown tokens one vector, and that the
+    scores. The vector is their mean, or with `gated` a sum weighted by a softmax over the shown of
+    v . tanh(t_f) (attention pooling, Ilse et al. 2018, equation 8)."""
 
     width: int
     gated: bool
@@ -67,7 +68,10 @@ class Pooled:
         return (
             _tokens_shapes(widths, self.width)
             | gate
-            | {"map_out": (self.width, outputs), "bias_out": (outputs,)}
+            | {
+                "map_out": (self.width, outputs),
+                "bias_out": (outputs,),
+            }
         )
 
     def scores(self, weights: Weights, features: Sequence[Tensor], shown: Tensor) -> Tensor:
@@ -84,8 +88,9 @@ class Pooled:
 
 @dataclass(frozen=True)
 class Attended:
-    """Each field becomes a token; they and one token more attend to each other in `depth` blocks (Vaswani et al. 2017), and the
-    one more becomes the scores. Hidden tokens are not attended to."""
+    """Each field becomes a token; they and one token more attend to each other in `depth` blocks
+    (Vaswani et al. 2017), and the one more becomes the scores. Hidden tokens are not attended
+    to."""
 
     width: int
     heads: int
@@ -128,8 +133,9 @@ class Attended:
 
 @dataclass(frozen=True)
 class Ordered:
-    """Any join's one output z against C - 1 rising cuts: P(level <= k) = expit(cut_k - z), proportional odds (McCullagh 1980,
-    sec. 2). Scores are the logarithms of the C levels' probabilities."""
+    """Any join's one output z against C - 1 rising cuts: P(level <= k) = expit(cut_k - z),
+    proportional odds (McCullagh 1980, sec. 2). Scores are the logarithms of the C levels'
+    probabilities."""
 
     join: Join
 

@@ -1,9 +1,10 @@
-"""What neural fusions share: components of every field, all jobs trained as one computation, a predictor on disk.
+"""What neural fusions share: components of every field, all jobs trained as one computation, a
+predictor on disk.
 
-Each field is reduced to principal components of the basis rows, scaled, and weighted by the root of its width so that a
-wide field doesn't drown a narrow one. In training, present fields are hidden at random (Neverova et al. 2016, ModDrop), so that
-every subset of fields is a case that the network has seen.
-"""
+Each field is reduced to principal components of the basis rows, scaled, and weighted by the root of
+its width so that a wide field doesn't drown a narrow one. In training, present fields are hidden at
+random (Neverova et al. 2016, ModDrop), so that every subset of fields is a case that the network
+has seen."""
 
 from __future__ import annotations
 
@@ -30,8 +31,9 @@ from gobelin.prediction.heads.joins import Join, Ordered
 
 @dataclass(frozen=True)
 class Neural(ABC):
-    """The settings that every neural fusion has. components: principal components kept of each field. decay: L2 penalty.
-    dropout: chance that a present field is hidden in a training step. steps, batch, rate: of the training."""
+    """The settings that every neural fusion has. components: principal components kept of each
+    field. decay: L2 penalty. dropout: chance that a present field is hidden in a training step.
+    steps, batch, rate: of the training."""
 
     components: int = 160
     decay: float = 1e-3
@@ -141,8 +143,8 @@ def _features(rows: Embeddings, weights: dict[str, np.ndarray]) -> list[torch.Te
 
 @dataclass(frozen=True, eq=False)
 class NeuralPredictor:
-    """weights: {field/mean, field/projection} of every field, those of the join, and of a number its mean and deviation as
-    `answer`."""
+    """weights: {field/mean, field/projection} of every field, those of the join, and of a number
+    its mean and deviation as `answer`."""
 
     settings: Neural
     fields: tuple[str, ...]

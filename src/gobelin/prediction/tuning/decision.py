@@ -1,14 +1,16 @@
 """Encoders trained on, kept only where training rows held back gain.
 
-Every fifth group of training rows teaches nothing: it stops the training early, and at the end both kinds of encoders are
-judged on it by the linear fusion, cross-fitted on their features. Training on is kept where the right answer gets more of the
-calibrated probability by more than noise (lower bound of the paired interval above 0) and no fewer rows are read right. In a
-small set hits alone would show hardly any gain; and where nothing is shown the encoders stay as they came: their features have
-seen no label, so everything after them is the more honest. Where it is kept, the rows held back alone calibrate what is fitted
-on the features. Only the rows given here are seen, which are labelled training rows.
+Every fifth group of training rows teaches nothing: it stops the training early, and at the end both
+kinds of encoders are judged on it by the linear fusion, cross-fitted on their features. Training on
+is kept where the right answer gets more of the calibrated probability by more than noise (lower
+bound of the paired interval above 0) and no fewer rows are read right. In a small set hits alone
+would show hardly any gain; and where nothing is shown the encoders stay as they came: their
+features have seen no label, so everything after them is the more honest. Where it is kept, the rows
+held back alone calibrate what is fitted on the features. Only the rows given here are seen, which
+are labelled training rows.
 
-What it cannot show: the rows held back chose the moment to stop as well, so the gain is a little too high.
-"""
+What it cannot show: the rows held back chose the moment to stop as well, so the gain is a little
+too high."""
 
 from __future__ import annotations
 
@@ -103,7 +105,8 @@ def said(folder: Path) -> list[Finding]:
 
 
 def loaded(reader: Reader, folder: Path) -> Reader:
-    """The reader with the encoders that were trained on and kept in `folder`; itself where none were."""
+    """The reader with the encoders that were trained on and kept in `folder`; itself where none
+    were."""
     found: dict[str, FittedEncoder] = {}
     for name, encoder in reader.encoders.items():
         place = folder / file_name(name)
@@ -115,7 +118,8 @@ def loaded(reader: Reader, folder: Path) -> Reader:
 
 
 def check(settings: Tune, reader: Reader, used: Collection[str]) -> None:
-    """Every field must be there, be used in prediction, and have an encoder that can be trained. used: those of prediction."""
+    """Every field must be there, be used in prediction, and have an encoder that can be trained.
+    used: those of prediction."""
     able = [
         name
         for name, encoder in reader.encoders.items()
@@ -128,7 +132,9 @@ def check(settings: Tune, reader: Reader, used: Collection[str]) -> None:
             why = (
                 "is left out of prediction"
                 if name not in used
-                else f"is read by {reader.schema.field(name).encoder}, which has no network to train"
+                else (
+                    f"is read by {reader.schema.field(name).encoder}, which has no network to train"
+                )
             )
             raise GobelinError(
                 f"tune.fields: {name!r} {why}. Can be tuned here: {', '.join(able) or 'none'}."
@@ -136,7 +142,8 @@ def check(settings: Tune, reader: Reader, used: Collection[str]) -> None:
 
 
 def held_back(settings: Tune, training: Training) -> np.ndarray:
-    """bool [n]: the rows of `training` that only judge: whole groups, classes spread evenly. A function of rows and seed."""
+    """bool [n]: the rows of `training` that only judge: whole groups, classes spread evenly. A
+    function of rows and seed."""
     seed = derived_seed(training.runtime.seed, "held back")
     folds = round(1 / settings.held_back)
     return folds_of(training.target, training.rows, training.groups, folds, seed) == 0
@@ -145,7 +152,8 @@ def held_back(settings: Tune, training: Training) -> np.ndarray:
 def tuned(
     settings: Tune, material: Material, work: Path | None, key: str = ""
 ) -> tuple[dict[str, Tuned], list[Finding]]:
-    """The encoders that were trained on, none where that was not kept, and what was found. work, key: as in `trained`."""
+    """The encoders that were trained on, none where that was not kept, and what was found. work,
+    key: as in `trained`."""
     found, kept, findings = trained(settings, material, work, key)
     return (found if kept else {}), findings
 
@@ -212,15 +220,17 @@ def _enough(held: np.ndarray, training: Training) -> None:
     label = training.target.values[training.rows[held]]
     if training.target.kind not in ("class", "number"):
         raise GobelinError(
-            f"tune: learns classes and numbers, the target is {training.target.kind}. Leave tune.fields out."
+            f"tune: learns classes and numbers, the target is {training.target.kind}. Leave"
+            " tune.fields out."
         )
     pairs = (
         len(label) > 1 if training.target.kind == "number" else bool((np.bincount(label) > 1).any())
     )
     if taught < LEAST_ROWS or len(units) < 2 or not pairs:
         raise GobelinError(
-            f"tune: {taught} training rows to learn from and {int(held.sum())} to judge by, {LEAST_ROWS} and two of "
-            "one class at least are needed. Add labels, or leave tune.fields out."
+            f"tune: {taught} training rows to learn from and {int(held.sum())} to judge by,"
+            f" {LEAST_ROWS} and two of one class at least are needed. Add labels, or leave"
+            " tune.fields out."
         )
 
 

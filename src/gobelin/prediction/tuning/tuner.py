@@ -1,9 +1,10 @@
-"""Training on: the networks of some encoders together with a linear head over the features of all fields.
+"""Training on: the networks of some encoders together with a linear head over the features of all
+fields.
 
-The head starts as the linear fusion of the untouched features (linear probing, then fine-tuning; Kumar et al. 2022), present
-fields are hidden at random (ModDrop, Neverova et al. 2016), images are mirrored and shifted. Networks stay in evaluation mode:
-running means of a few rows would be worse than those that they came with. What is kept of it, `tuned` decides.
-"""
+The head starts as the linear fusion of the untouched features (linear probing, then fine-tuning;
+Kumar et al. 2022), present fields are hidden at random (ModDrop, Neverova et al. 2016), images are
+mirrored and shifted. Networks stay in evaluation mode: running means of a few rows would be worse
+than those that they came with. What is kept of it, `tuned` decides."""
 
 from __future__ import annotations
 
@@ -37,10 +38,12 @@ HEAD_RATE = 2e-3
 
 @dataclass(frozen=True)
 class Tune:
-    """fields: whose encoders are trained on; none of them by default. how: 'lora' learns changes of low rank, 'full' every
-    weight. minutes: of training. steps: the same as a count, 0 = measured. rank: of the changes. rate: of learning, 0 = 0.002
-    (lora) or 0.0002 (full). batch: rows a step. dropout: chance that a present field is hidden. held_back: share of the groups
-    of training rows that judge. mirror: chance of a left-right flip of an image; shift: at most this share of its side."""
+    """fields: whose encoders are trained on; none of them by default. how: 'lora' learns changes of
+    low rank, 'full' every weight. minutes: of training. steps: the same as a count, 0 = measured.
+    rank: of the changes. rate: of learning, 0 = 0.002 (lora) or 0.0002 (full). batch: rows a step.
+    dropout: chance that a present field is hidden. held_back: share of the groups of training rows
+    that judge. mirror: chance of a left-right flip of an image; shift: at most this share of its
+    side."""
 
     fields: tuple[str, ...] = ()
     how: Literal["lora", "full"] = "lora"
@@ -73,8 +76,8 @@ class Tune:
 
 @dataclass(frozen=True)
 class Material:
-    """Labelled training rows, nothing else. reader: encoders as they came. training: features by them of the fields that
-    prediction uses, of all rows of `dataset`."""
+    """Labelled training rows, nothing else. reader: encoders as they came. training: features by
+    them of the fields that prediction uses, of all rows of `dataset`."""
 
     reader: Reader
     dataset: Dataset

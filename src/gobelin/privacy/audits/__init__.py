@@ -1,4 +1,5 @@
-"""The contract of every audit: training images, exchangeable images that were held out, and made ones in; findings out."""
+"""The contract of every audit: training images, exchangeable images that were held out, and made
+ones in; findings out."""
 
 from __future__ import annotations
 
@@ -16,11 +17,11 @@ from gobelin.evidence.findings import Finding
 class Material:
     """Images uint8 [n, H, W, C], all of one size.
 
-    planted: changed copies of training images by the kind of change, the positive control: an audit that misses them says
-    nothing. spaces: feature spaces, {name: images -> float32 [n, D]}.
-    groups: of the held-out images, those of one group resemble each other; () = each is a group.
-    exchangeable: why train and holdout can be exchanged ('random split by group'), or '' when they can't.
-    """
+    planted: changed copies of training images by the kind of change, the positive control: an audit
+    that misses them says nothing. spaces: feature spaces, {name: images -> float32 [n, D]}. groups:
+    of the held-out images, those of one group resemble each other; () = each is a group.
+    exchangeable: why train and holdout can be exchanged ('random split by group'), or '' when they
+    can't."""
 
     train: np.ndarray
     holdout: np.ndarray
@@ -33,15 +34,17 @@ class Material:
     groups: tuple[str, ...] = ()
 
     def check(self, name: str) -> None:
-        """Refuse rows that can't be exchanged: a difference would then be one of the rows and not of the generator."""
+        """Refuse rows that can't be exchanged: a difference would then be one of the rows and not
+        of the generator."""
         if not self.exchangeable:
             raise GobelinError(
-                f"audit {name}: training and held-out rows are not exchangeable (the split is by time or given by a column). "
-                "Split at random by group, or leave this audit out."
+                f"audit {name}: training and held-out rows are not exchangeable (the split is by"
+                " time or given by a column). Split at random by group, or leave this audit out."
             )
         if (found := len(set(self.groups)) if self.groups else len(self.holdout)) < 2:
             raise GobelinError(
-                f"audit {name}: needs held-out images of two groups to compare with, found {found}. Hold out more rows."
+                f"audit {name}: needs held-out images of two groups to compare with, found {found}."
+                " Hold out more rows."
             )
 
 

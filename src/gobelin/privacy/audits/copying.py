@@ -1,16 +1,19 @@
-"""Are made images copies of training images, also where they are mirrored, cropped, blurred, recoloured or partly covered?
+"""Are made images copies of training images, also where they are mirrored, cropped, blurred,
+recoloured or partly covered?
 
-Each image is looked at in several ways: in pixels, how much of it its best training image leaves unexplained once that is moved
-and recoloured to fit (`registration`); in feature spaces, how far its nearest training image is. Each is divided by the same
-figure for held-out images (after the three-sample test of Meehan, Chaudhuri & Dasgupta 2020): near 0 for a copy, around 1 for a
-new image. The smallest counts over all ways, in units of the spread among real held-out images; those, judged in the same way
-against the held-out images of all other groups, set the limit by their rank, so a real image of a new group is called a copy at
-the stated rate at most (conformal: Vovk, Gammerman & Shafer 2005), however many ways there are.
+Each image is looked at in several ways: in pixels, how much of it its best training image leaves
+unexplained once that is moved and recoloured to fit (`registration`); in feature spaces, how far
+its nearest training image is. Each is divided by the same figure for held-out images (after the
+three-sample test of Meehan, Chaudhuri & Dasgupta 2020): near 0 for a copy, around 1 for a new
+image. The smallest counts over all ways, in units of the spread among real held-out images; those,
+judged in the same way against the held-out images of all other groups, set the limit by their rank,
+so a real image of a new group is called a copy at the stated rate at most (conformal: Vovk,
+Gammerman & Shafer 2005), however many ways there are.
 
-What this cannot show: that nothing was memorised. A redrawn copy, a crop of less than two thirds or one person's face in
-another picture can be far in every way. Where real images often resemble each other (a clock at one and at two), copies hide
-among them; the shares of planted copies that were caught say how many.
-"""
+What this cannot show: that nothing was memorised. A redrawn copy, a crop of less than two thirds or
+one person's face in another picture can be far in every way. Where real images often resemble each
+other (a clock at one and at two), copies hide among them; the shares of planted copies that were
+caught say how many."""
 
 from __future__ import annotations
 
@@ -66,7 +69,8 @@ class Copying:
     def _scores(
         self, material: Material, parts: list[np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of all images, the held-out ones first, the smallest score over all ways, [n], the training row, [n], and the way."""
+        """Of all images, the held-out ones first, the smallest score over all ways, [n], the
+        training row, [n], and the way."""
         m, scores, rows = len(material.holdout), [], []
         ways = _pairs(material, parts)
         for to_train, to_holdout in ways.values():
@@ -86,7 +90,8 @@ class Copying:
 
 
 def _pairs(material: Material, parts: list[np.ndarray]) -> dict[str, tuple[Fit, Fit]]:
-    """For each way of looking, the fits of all images to the training and to the held-out images."""
+    """For each way of looking, the fits of all images to the training and to the held-out
+    images."""
     everything = np.concatenate(parts)
     groups = (
         np.unique(material.groups, return_inverse=True)[1]
@@ -107,7 +112,8 @@ def _pairs(material: Material, parts: list[np.ndarray]) -> dict[str, tuple[Fit, 
 def _findings(
     planted: Mapping[str, np.ndarray], made: np.ndarray, rank: int, m: int
 ) -> tuple[Finding, ...]:
-    """planted, made: which of them were called copies. rank: how many of the m held-out images and a new one may be."""
+    """planted, made: which of them were called copies. rank: how many of the m held-out images and
+    a new one may be."""
     low, high = (
         float(special.betaincinv(rank, m + 1 - rank, side))
         for side in ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
@@ -116,7 +122,10 @@ def _findings(
     caught = {kind: wilson(int(hits.sum()), len(hits)) for kind, hits in planted.items()}
     every = np.concatenate(list(planted.values()))
     whole = wilson(int(every.sum()), len(every))
-    note = "positive control: training images, changed; the rest of this audit means little where few are caught"
+    note = (
+        "positive control: training images, changed; the rest of this audit means little where few"
+        " are caught"
+    )
 
     def control(one: Interval, scope: Mapping[str, str], note: str) -> Finding:
         return one.finding(

@@ -1,7 +1,8 @@
-"""The contract of every metric: features of real and of made images in, findings out, in bounded memory.
+"""The contract of every metric: features of real and of made images in, findings out, in bounded
+memory.
 
-The pure functions of each metric take `Rows`: an array [N, D], a re-iterable of blocks [n, D], or a `FeatureSet`.
-"""
+The pure functions of each metric take `Rows`: an array [N, D], a re-iterable of blocks [n, D], or a
+`FeatureSet`."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ class TooFew(GobelinError):
 
     def __init__(self, what: str, n: int, needed: int) -> None:
         super().__init__(
-            f"metric {what}: too few images to say (n = {n}, needs at least {needed}). Give more images."
+            f"metric {what}: too few images to say (n = {n}, needs at least {needed}). Give more"
+            " images."
         )
         self.n, self.needed = n, needed
 
@@ -30,10 +32,9 @@ class TooFew(GobelinError):
 class FeatureSet:
     """What a feature net saw in a set of images.
 
-    blocks: float [n, D] each, any n; iterated several times, so a list or an object with __iter__, never a generator.
-    net: the name of the feature net. resize: how the images were brought to its size ('bilinear 28 -> 32').
-    labels: the class of each row [N], over all blocks, or None.
-    """
+    blocks: float [n, D] each, any n; iterated several times, so a list or an object with __iter__,
+    never a generator. net: the name of the feature net. resize: how the images were brought to its
+    size ('bilinear 28 -> 32'). labels: the class of each row [N], over all blocks, or None."""
 
     blocks: Iterable[np.ndarray]
     net: str
@@ -44,7 +45,8 @@ class FeatureSet:
         """The rows of one class; nothing is copied before it is iterated."""
         if self.labels is None:
             raise GobelinError(
-                f"metrics: no labels were given, class {label!r} was asked for. Give a label to each row."
+                f"metrics: no labels were given, class {label!r} was asked for. Give a label to"
+                " each row."
             )
         return replace(self, blocks=_Chosen(self.blocks, self.labels == label), labels=None)
 
@@ -56,9 +58,9 @@ Rows: TypeAlias = np.ndarray | FeatureSet | Iterable[np.ndarray]
 class Comparison:
     """Made images against real ones.
 
-    floor: other real images, unseen by the generator; the score of real against these is the best that can be hoped for.
-    conditioned_on: the name of the encoder whose vectors drove the generator, '' for none. scope: of what the findings are.
-    """
+    floor: other real images, unseen by the generator; the score of real against these is the best
+    that can be hoped for. conditioned_on: the name of the encoder whose vectors drove the
+    generator, '' for none. scope: of what the findings are."""
 
     real: FeatureSet
     made: FeatureSet
@@ -75,21 +77,21 @@ class Comparison:
             )
         if net.strip().casefold() == self.conditioned_on.strip().casefold():
             raise GobelinError(
-                f"metric {name}: the feature net {net!r} is the encoder that the generator was conditioned on, and its own "
-                "space flatters it. Take another feature net."
+                f"metric {name}: the feature net {net!r} is the encoder that the generator was"
+                " conditioned on, and its own space flatters it. Take another feature net."
             )
         for word, other in (("made", self.made), ("floor", self.floor)):
             if other and (other.net, other.resize) != (net, self.real.resize):
                 raise GobelinError(
-                    f"metric {name}: real features are from {net!r} ({self.real.resize}), {word} ones from {other.net!r} "
-                    f"({other.resize}). Compute both in the same way."
+                    f"metric {name}: real features are from {net!r} ({self.real.resize}), {word}"
+                    f" ones from {other.net!r} ({other.resize}). Compute both in the same way."
                 )
 
     def classes(self) -> list[Comparison]:
-        """One comparison a class of the real rows that made rows have too, its name in the scope, in the order of names.
+        """One comparison a class of the real rows that made rows have too, its name in the scope,
+        in the order of names.
 
-        A floor without rows of a class is left out there.
-        """
+        A floor without rows of a class is left out there."""
         sets = (self.real, self.made)
         if any(s.labels is None for s in sets):
             raise GobelinError(
@@ -122,7 +124,8 @@ class Comparison:
         unit: str = "",
         n: int | None = None,
     ) -> Finding:
-        """A finding with its circumstances in the note. n: made images, where the interval's units are other ones."""
+        """A finding with its circumstances in the note. n: made images, where the interval's units
+        are other ones."""
         made = replace(found, n=found.n if n is None else n)
         note = f"{note}; feature net {self.real.net}, resize {self.real.resize}"
         return made.finding(
@@ -153,13 +156,15 @@ class Comparison:
 
 @runtime_checkable
 class Metric(Protocol):
-    """A frozen dataclass; its fields are its settings. The same names of findings come whatever the rows are."""
+    """A frozen dataclass; its fields are its settings. The same names of findings come whatever the
+    rows are."""
 
     def measure(self, comparison: Comparison) -> tuple[Finding, ...]: ...
 
 
 def chunks(rows: Rows, size: int) -> Iterator[np.ndarray]:
-    """The rows [N, D] in blocks of `size` (the last one smaller), however they were cut before, so no result depends on it."""
+    """The rows [N, D] in blocks of `size` (the last one smaller), however they were cut before, so
+    no result depends on it."""
     held: list[np.ndarray] = []
     count, width = 0, None
     for block in _blocks(rows):
@@ -187,7 +192,8 @@ def matrix(rows: Rows) -> np.ndarray:
 def same_width(real: int, made: int) -> None:
     if real != made:
         raise GobelinError(
-            f"metrics: real features have {real} columns, made ones {made}. Compute both with the same net."
+            f"metrics: real features have {real} columns, made ones {made}. Compute both with the"
+            " same net."
         )
 
 
@@ -197,7 +203,8 @@ def _blocks(rows: Rows) -> Iterable[np.ndarray]:
         return [blocks]
     if isinstance(blocks, Iterator):
         raise GobelinError(
-            "metrics: the blocks can be iterated only once. Give a list, or an object that starts again each time."
+            "metrics: the blocks can be iterated only once. Give a list, or an object that starts"
+            " again each time."
         )
     return blocks
 
@@ -206,7 +213,8 @@ def _check(block: np.ndarray, width: int | None) -> None:
     if block.ndim != 2 or (width is not None and block.shape[1] != width):
         expected = "[n, D]" if width is None else f"[n, {width}]"
         raise GobelinError(
-            f"metrics: a block of features has the shape {block.shape}, {expected} was expected. Flatten it."
+            f"metrics: a block of features has the shape {block.shape}, {expected} was expected."
+            " Flatten it."
         )
     if not np.isfinite(block).all():
         bad = int((~np.isfinite(block)).any(1).sum())

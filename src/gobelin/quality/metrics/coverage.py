@@ -1,14 +1,15 @@
-"""Are made images likely, and is every kind of real image among them? Precision, recall, density, coverage.
+"""Are made images likely, and is every kind of real image among them? Precision, recall, density,
+coverage.
 
-Each image's ball reaches to its k-th nearest neighbour in its own set. Precision: the share of made images in a real ball;
-recall: of real images in a made ball (Kynkäänniemi et al. 2019, eq. 1-2, closed balls). Density: how many real balls a made
-image lies in, over k; coverage: the share of real balls that hold a made image (Naeem et al. 2020, eq. 3-4; open balls, as in
-their program). All features are held in memory, distances come in blocks.
+Each image's ball reaches to its k-th nearest neighbour in its own set. Precision: the share of made
+images in a real ball; recall: of real images in a made ball (Kynkäänniemi et al. 2019, eq. 1-2,
+closed balls). Density: how many real balls a made image lies in, over k; coverage: the share of
+real balls that hold a made image (Naeem et al. 2020, eq. 3-4; open balls, as in their program). All
+features are held in memory, distances come in blocks.
 
-What this cannot show: whether an image looks right, or was copied: the training set itself scores best. One outlier's ball can
-hold many images (precision and recall), k and the numbers of images move every value, and the intervals take the balls as
-given.
-"""
+What this cannot show: whether an image looks right, or was copied: the training set itself scores
+best. One outlier's ball can hold many images (precision and recall), k and the numbers of images
+move every value, and the intervals take the balls as given."""
 
 from __future__ import annotations
 
@@ -76,8 +77,9 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Counts:
-    """in_real [M]: how many closed real balls hold each made row; open_real [M]: open ones. in_made [N]: how many closed made
-    balls hold each real row. holds [N]: how many made rows each open real ball holds."""
+    """in_real [M]: how many closed real balls hold each made row; open_real [M]: open ones. in_made
+    [N]: how many closed made balls hold each real row. holds [N]: how many made rows each open real
+    ball holds."""
 
     in_real: np.ndarray
     open_real: np.ndarray
@@ -86,11 +88,11 @@ class Counts:
 
 
 def scores(real: Rows, made: Rows, nearest: int = 5) -> dict[str, Interval]:
-    """precision, recall, density, coverage of rows [N, D] and [M, D], with intervals over made rows (precision, density) or
-    real rows (recall, coverage).
+    """precision, recall, density, coverage of rows [N, D] and [M, D], with intervals over made rows
+    (precision, density) or real rows (recall, coverage).
 
-    What this cannot show: how the values move with other real images; the intervals take the balls as given.
-    """
+    What this cannot show: how the values move with other real images; the intervals take the balls
+    as given."""
     found = counts(matrix(real), matrix(made), nearest)
     return {
         "precision": proportion(found.in_real > 0),
@@ -101,8 +103,9 @@ def scores(real: Rows, made: Rows, nearest: int = 5) -> dict[str, Interval]:
 
 
 def counts(real: np.ndarray, made: np.ndarray, nearest: int = 5) -> Counts:
-    """Which rows lie in which balls: coarse products bound every distance, and each pair whose answer their rounding could
-    change is computed again in float64, so the counts are those of float64 and equal rows have equal distances."""
+    """Which rows lie in which balls: coarse products bound every distance, and each pair whose
+    answer their rounding could change is computed again in float64, so the counts are those of
+    float64 and equal rows have equal distances."""
     if min(len(real), len(made)) <= nearest:
         raise TooFew("coverage", min(len(real), len(made)), nearest + 1)
     same_width(real.shape[1], made.shape[1])
@@ -129,17 +132,18 @@ def counts(real: np.ndarray, made: np.ndarray, nearest: int = 5) -> Counts:
 
 @dataclass(frozen=True)
 class _Rounded:
-    """rows [N, D] as they came, scale their unit below, a power of 2; left, right [N, K]: the rows rounded to a coarse type of
-    number, with their squares beside them, so that one product gives squared distances; rounding [N]: how far each row moved;
-    raised [N]: what was added to its square.
+    """rows [N, D] as they came, scale their unit below, a power of 2; left, right [N, K]: the rows
+    rounded to a coarse type of number, with their squares beside them, so that one product gives
+    squared distances; rounding [N]: how far each row moved; raised [N]: what was added to its
+    square.
 
-    With h a rounded row and r the length of what its rounding took away, |x - y| is within r_x + r_y of |h_x - h_y|. Products
-    of coarse numbers are exact in float32 and are added there: K of them, in any order, are wrong by at most K 2^-24 times the
-    sum of their sizes (Higham 2002, eq. 3.5), at most 2 (|h_x|^2 + |h_y|^2) here; twice that is allowed for. Raising each
-    square by its half of it makes the product no smaller than the true square and at most 2 (raised_x + raised_y) larger;
-    what is then lost is the rounding of the result, `STEP` of it. Small parts more stand for underflow, and for a centre
-    that was taken from rows far away from 0.
-    """
+    With h a rounded row and r the length of what its rounding took away, |x - y| is within r_x +
+    r_y of |h_x - h_y|. Products of coarse numbers are exact in float32 and are added there: K of
+    them, in any order, are wrong by at most K 2^-24 times the sum of their sizes (Higham 2002, eq.
+    3.5), at most 2 (|h_x|^2 + |h_y|^2) here; twice that is allowed for. Raising each square by its
+    half of it makes the product no smaller than the true square and at most 2 (raised_x + raised_y)
+    larger; what is then lost is the rounding of the result, `STEP` of it. Small parts more stand
+    for underflow, and for a centre that was taken from rows far away from 0."""
 
     rows: np.ndarray
     scale: float
@@ -185,13 +189,15 @@ class _Rounded:
         return len(self.rows)
 
     def against(self, rows: slice, other: _Rounded, columns: slice) -> np.ndarray:
-        """Squared distances as `_bits` [n, m]: whole numbers in the order of what they stand for."""
+        """Squared distances as `_bits` [n, m]: whole numbers in the order of what they stand
+        for."""
         return _bits(self.left[rows] @ other.right[columns].T)
 
     def bounds(
         self, i: np.ndarray, other: _Rounded, j: np.ndarray, bits: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The least and the largest distance that each pair can have, [P] each, in units of the scale."""
+        """The least and the largest distance that each pair can have, [P] each, in units of the
+        scale."""
         square = _value(bits)
         move = self.rounding[i] + other.rounding[j]
         step = STEP[self.left.dtype]
@@ -203,8 +209,8 @@ class _Rounded:
         return low, np.sqrt(np.maximum(square, 0) * (1 + step)) * (1 + 2.0**-40) + move
 
     def exact(self, rows: np.ndarray, other: _Rounded, others: np.ndarray) -> np.ndarray:
-        """Squared distances of pairs, [P], in units of the scale, in float64 by differences: the same for the same two rows
-        wherever they stand."""
+        """Squared distances of pairs, [P], in units of the scale, in float64 by differences: the
+        same for the same two rows wherever they stand."""
         out = np.empty(len(rows))
         step = max(1, PAIRS // max(1, self.rows.shape[1]))
         for s in range(0, len(rows), step):
@@ -224,8 +230,8 @@ def _inside(
     radii: np.ndarray,
     of_rows: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The pairs that may lie within a squared radius, of each row or of each column of the block: rows of a, rows of b, and
-    squared distance minus squared radius, exact in its sign."""
+    """The pairs that may lie within a squared radius, of each row or of each column of the block:
+    rows of a, rows of b, and squared distance minus squared radius, exact in its sign."""
     reach = np.sqrt(radii) * (1 + 2.0**-40)
     own, others = (
         (a.rounding[rows], b.rounding[columns])
@@ -247,7 +253,8 @@ def _inside(
 
 
 def _radii(x: _Rounded, nearest: int) -> np.ndarray:
-    """The squared distance of each row to its k-th nearest other row, [N], exact, in units of the scale. Each pair once."""
+    """The squared distance of each row to its k-th nearest other row, [N], exact, in units of the
+    scale. Each pair once."""
     found = _Nearest(x, nearest)
     for rows in _sides(x):
         for columns in _sides(x):
@@ -263,8 +270,8 @@ def _radii(x: _Rounded, nearest: int) -> np.ndarray:
 
 
 class _Nearest:
-    """The k nearest rows of each row, from blocks of coarse squares: what may be among them is kept and decided at the end, or
-    when much of it has come together."""
+    """The k nearest rows of each row, from blocks of coarse squares: what may be among them is kept
+    and decided at the end, or when much of it has come together."""
 
     def __init__(self, x: _Rounded, nearest: int) -> None:
         self.x, self.nearest = x, nearest
@@ -278,7 +285,8 @@ class _Nearest:
         self.most = x.rounding.max(), x.raised.max()
 
     def add(self, rows: slice, columns: slice, block: np.ndarray) -> None:
-        """block [n, m]: the k least of the minima of groups of columns aren't below the k least of all."""
+        """block [n, m]: the k least of the minima of groups of columns aren't below the k least of
+        all."""
         whole = block.shape[1] // GROUP * GROUP
         least = [self.coarse[rows], _value(_minima(block[:, :whole])), _value(block[:, whole:])]
         self.coarse[rows] = np.partition(np.concatenate(least, 1), self.nearest - 1, axis=1)[
@@ -290,7 +298,8 @@ class _Nearest:
             self.finish()
 
     def limit(self, rows: slice) -> np.ndarray:
-        """As bits: no row whose coarse square is above it can be among the k nearest. None can where k copies were found."""
+        """As bits: no row whose coarse square is above it can be among the k nearest. None can
+        where k copies were found."""
         step = STEP[self.x.left.dtype]
         kth = np.minimum(
             np.sqrt(self.coarse[rows].max(1) * (1 + step)) + self.x.rounding[rows] + self.most[0],
@@ -326,8 +335,8 @@ def _least(
 
 
 def _minima(block: np.ndarray) -> np.ndarray:
-    """The least of each group of columns, [n, m / GROUP]; a group is every so many-th column, or of a transposed block a run
-    of them, which is how each lies in memory."""
+    """The least of each group of columns, [n, m / GROUP]; a group is every so many-th column, or of
+    a transposed block a run of them, which is how each lies in memory."""
     n, m = block.shape
     if block.flags.c_contiguous:
         return block.reshape(n, GROUP, m // GROUP).min(1)
@@ -335,7 +344,8 @@ def _minima(block: np.ndarray) -> np.ndarray:
 
 
 def _where(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """np.nonzero of a table, of which few are set, several times as fast: in the order in which it lies in memory."""
+    """np.nonzero of a table, of which few are set, several times as fast: in the order in which it
+    lies in memory."""
     if mask.flags.c_contiguous:
         i, j = np.divmod(np.flatnonzero(mask), mask.shape[1])
         return i, j
@@ -344,7 +354,8 @@ def _where(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _arithmetic() -> torch.dtype:
-    """bfloat16 where the processor multiplies it and adds in float32 as the bounds suppose, else float32."""
+    """bfloat16 where the processor multiplies it and adds in float32 as the bounds suppose, else
+    float32."""
     able = (
         getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
         or getattr(torch.cpu, "_is_amx_tile_supported", bool)()
@@ -354,14 +365,16 @@ def _arithmetic() -> torch.dtype:
 
 @functools.cache
 def _adds_in_float32() -> bool:
-    """Whether 4096 products of 1 and then little ones, which bfloat16 sums would lose, come out as float32 sums do."""
+    """Whether 4096 products of 1 and then little ones, which bfloat16 sums would lose, come out as
+    float32 sums do."""
     one = torch.ones((32, 4096), dtype=torch.bfloat16)
     one[:, 2048:] = 2.0**-7
     return bool(((one @ torch.ones_like(one).T).double() == 2064).all())
 
 
 def _bits(values: torch.Tensor) -> np.ndarray:
-    """Numbers as whole numbers of their width, in the same order from 0 up; a number below 0 is below all of them."""
+    """Numbers as whole numbers of their width, in the same order from 0 up; a number below 0 is
+    below all of them."""
     return values.view(torch.int16 if values.dtype == torch.bfloat16 else torch.int32).numpy()
 
 
@@ -372,7 +385,8 @@ def _value(bits: np.ndarray) -> np.ndarray:
 
 
 def _threshold(distance: np.ndarray, raised: float, kind: torch.dtype) -> np.ndarray:
-    """As bits: the coarse square of a pair at no more than this distance of its rounded rows isn't above it."""
+    """As bits: the coarse square of a pair at no more than this distance of its rounded rows isn't
+    above it."""
     most = (distance**2 * (1 + 2.0**-40) + 2 * raised) * (1 + 2 * STEP[kind])
     bits = _bits(torch.from_numpy(np.minimum(most, 2.0**100)).to(kind))
     return bits + bits.dtype.type(1)

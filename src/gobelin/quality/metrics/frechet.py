@@ -1,13 +1,13 @@
-"""Fréchet distance between Gaussians fitted to real and made features: lower is better, 0 for equal means and covariances.
+"""Fréchet distance between Gaussians fitted to real and made features: lower is better, 0 for equal
+means and covariances.
 
-d^2 = |m - m_w|^2 + Tr(C + C_w - 2 (C C_w)^(1/2)) (Heusel et al. 2017, eq. 6), in float64, in one pass over the rows.
-Finite samples make it too large, the more so the fewer they are (Chong & Forsyth 2020, section 3); beside it stands a value
-with the part that falls as 1/n taken off.
+d^2 = |m - m_w|^2 + Tr(C + C_w - 2 (C C_w)^(1/2)) (Heusel et al. 2017, eq. 6), in float64, in one
+pass over the rows. Finite samples make it too large, the more so the fewer they are (Chong &
+Forsyth 2020, section 3); beside it stands a value with the part that falls as 1/n taken off.
 
-What this cannot show: anything beyond mean and covariance (two sets can differ in every image and score 0), whether single
-images look right, or whether they were copied: the training set itself scores best. Numbers of two feature nets, resizes or
-n can't be compared.
-"""
+What this cannot show: anything beyond mean and covariance (two sets can differ in every image and
+score 0), whether single images look right, or whether they were copied: the training set itself
+scores best. Numbers of two feature nets, resizes or n can't be compared."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ from gobelin.evidence.intervals import Interval
 from gobelin.quality.metrics import Comparison, Rows, TooFew, chunks, same_width
 
 BLOCK = 4096
-DIGITS = 1e-6  # relative, of a distance: what eigenvalues may be proven to cost before singular values are taken
+# relative, of a distance: what eigenvalues may be proven to cost before singular values are taken
+DIGITS = 1e-6
 
 
 @dataclass(frozen=True)
 class Moments:
-    """n rows: their mean [D] and scatter [D, D], the sum of outer products of deviations from the mean."""
+    """n rows: their mean [D] and scatter [D, D], the sum of outer products of deviations from the
+    mean."""
 
     n: int
     mean: np.ndarray
@@ -58,7 +60,8 @@ class Moments:
 
 @dataclass(frozen=True)
 class Frechet:
-    """groups: into how many the rows are cut to take off the bias and to find the interval. seed: of that cut."""
+    """groups: into how many the rows are cut to take off the bias and to find the interval. seed:
+    of that cut."""
 
     groups: int = 20
     seed: int = 0
@@ -67,7 +70,8 @@ class Frechet:
         within(self, {"groups": (3, 1000)})
 
     def measure(self, comparison: Comparison) -> tuple[Finding, ...]:
-        """frechet_distance, as reference tools print it, and frechet_distance_corrected with its interval."""
+        """frechet_distance, as reference tools print it, and frechet_distance_corrected with its
+        interval."""
         comparison.check("frechet")
         real = grouped(comparison.real, self.groups, self.seed)
         made = grouped(comparison.made, self.groups, self.seed)
@@ -99,7 +103,8 @@ class Frechet:
 
 
 def distance(real: Rows, made: Rows) -> float:
-    """The Fréchet distance of two sets of rows [N, D] and [M, D], each of more than D rows. Squared, as eq. 6 has it.
+    """The Fréchet distance of two sets of rows [N, D] and [M, D], each of more than D rows.
+    Squared, as eq. 6 has it.
 
     What this cannot show: the distance at endless rows; at n rows it is too large, see `corrected`.
     """
@@ -109,15 +114,14 @@ def distance(real: Rows, made: Rows) -> float:
 def corrected(
     real: Rows, made: Rows, groups: int = 20, seed: int = 0, level: float = 0.95
 ) -> Interval:
-    """The distance without the part of its bias that falls as 1/n, and its interval: the jackknife of Quenouille 1956 over
-    G groups, one group of real and one of made rows left out at a time.
+    """The distance without the part of its bias that falls as 1/n, and its interval: the jackknife
+    of Quenouille 1956 over G groups, one group of real and one of made rows left out at a time.
 
-    Chong & Forsyth 2020 fit a line over 1/n to distances of random subsets and read it at 1/n = 0; this is that line through
-    all rows and all but one group, which removes the bias of both sets.
+    Chong & Forsyth 2020 fit a line over 1/n to distances of random subsets and read it at 1/n = 0;
+    this is that line through all rows and all but one group, which removes the bias of both sets.
 
-    What this cannot show: the bias that falls as 1/n^2, felt where n is a few D only; a small negative value means 'not told
-    apart from 0'.
-    """
+    What this cannot show: the bias that falls as 1/n^2, felt where n is a few D only; a small
+    negative value means 'not told apart from 0'."""
     return jackknifed(grouped(real, groups, seed), grouped(made, groups, seed), level)
 
 
@@ -129,8 +133,8 @@ def moments(rows: Rows) -> Moments:
 def grouped(rows: Rows, groups: int, seed: int) -> list[Moments]:
     """The moments of G groups of rows, in one pass; memory for G times [D, D].
 
-    Of each G successive rows every group gets one, at random, so rows that stand in the order of their classes don't matter.
-    """
+    Of each G successive rows every group gets one, at random, so rows that stand in the order of
+    their classes don't matter."""
     rng = np.random.default_rng(seed)
     found: list[Moments] = []
     for block in chunks(rows, max(1, BLOCK // groups) * groups):
@@ -149,7 +153,8 @@ def together(parts: list[Moments]) -> Moments:
 
 
 def jackknifed(real: list[Moments], made: list[Moments], level: float = 0.95) -> Interval:
-    """F = G F_all - (G - 1) mean_g F_(-g), se^2 = (G - 1)/G sum_g (F_(-g) - mean)^2 (Tukey 1958), t with G - 1 degrees."""
+    """F = G F_all - (G - 1) mean_g F_(-g), se^2 = (G - 1)/G sum_g (F_(-g) - mean)^2 (Tukey 1958), t
+    with G - 1 degrees."""
     count = len(real)
     width = max(len(real[0].mean), len(made[0].mean))
     least = min(together(real).n, together(made).n)
@@ -176,10 +181,10 @@ def gaussians(
 ) -> float:
     """Heusel et al. 2017, eq. 6, of means [D] and covariances [D, D], singular ones too.
 
-    Tr (A B)^(1/2) is the sum of the roots of the eigenvalues of L' B L, with A = L L', which is the fast way. The root of a
-    small eigenvalue loses digits; where that could matter the slow way is taken: the roots are the singular values of F' G for
-    any factors A = F F', B = G G', and so they keep them.
-    """
+    Tr (A B)^(1/2) is the sum of the roots of the eigenvalues of L' B L, with A = L L', which is the
+    fast way. The root of a small eigenvalue loses digits; where that could matter the slow way is
+    taken: the roots are the singular values of F' G for any factors A = F F', B = G G', and so they
+    keep them."""
     step = mean_a - mean_b
     apart = float(step @ step + np.trace(covariance_a) + np.trace(covariance_b))
     shared, error = by_eigenvalues(covariance_a, covariance_b)
@@ -193,10 +198,9 @@ def gaussians(
 def by_eigenvalues(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     """Tr (A B)^(1/2) and how wrong it may be; the latter is infinite where A is singular.
 
-    An eigenvalue is off by d, about 2^-53 sqrt(D) |A| |B| (Higham 2002, section 2.8, on how rounding adds up; the sizes of both
-    and not of their product, which is small where they stretch in different directions), and its root by at most d / root, and
-    by at most the root of d.
-    """
+    An eigenvalue is off by d, about 2^-53 sqrt(D) |A| |B| (Higham 2002, section 2.8, on how
+    rounding adds up; the sizes of both and not of their product, which is small where they stretch
+    in different directions), and its root by at most d / root, and by at most the root of d."""
     lower, failed = linalg.lapack.dpotrf(
         a.T, lower=1, clean=0
     )  # symmetric, so its transpose is it, in LAPACK's order
@@ -211,8 +215,8 @@ def by_eigenvalues(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
 
 
 def _factor(covariance: np.ndarray) -> np.ndarray:
-    """F [D, rank] with F F' = covariance: Cholesky with pivots, which ends where only rounding errors are left (Higham 2002,
-    section 10.3)."""
+    """F [D, rank] with F F' = covariance: Cholesky with pivots, which ends where only rounding
+    errors are left (Higham 2002, section 10.3)."""
     lower, pivots, rank, _ = linalg.lapack.dpstrf(covariance, lower=1)
     out = np.zeros((len(lower), rank))
     out[pivots - 1] = np.tril(lower)[:, :rank]
@@ -234,7 +238,8 @@ def _between(a: Moments, b: Moments) -> float:
 
 
 def _needed(width: int, groups: int) -> int:
-    """Rows for `corrected`: twice the width, and more than the width when the largest group is left out."""
+    """Rows for `corrected`: twice the width, and more than the width when the largest group is left
+    out."""
     return max(2 * width, groups * -(-(width + 2) // (groups - 1)), 2 * groups)
 
 

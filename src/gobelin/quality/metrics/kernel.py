@@ -1,12 +1,14 @@
-"""Kernel distances: the squared maximum mean discrepancy of features under (x.y / D + 1)^3 (KID) and under a Gaussian (MMD).
+"""Kernel distances: the squared maximum mean discrepancy of features under (x.y / D + 1)^3 (KID)
+and under a Gaussian (MMD).
 
-Lower is better. Unbiased (Gretton et al. 2012, eq. 3; kernel and subsets of KID from Binkowski et al. 2018, section 4), so
-unlike the Fréchet distance they don't grow when images are few, and are around 0, also below, for equal distributions.
+Lower is better. Unbiased (Gretton et al. 2012, eq. 3; kernel and subsets of KID from Binkowski et
+al. 2018, section 4), so unlike the Fréchet distance they don't grow when images are few, and are
+around 0, also below, for equal distributions.
 
-What this cannot show: whether single images look right, or whether they were copied. KID sees no difference beyond the third
-moments of the features, the Gaussian kernel every one, but weakly those that are much finer or coarser than its width. Neither
-has a unit; KID has no scale that two feature nets share.
-"""
+What this cannot show: whether single images look right, or whether they were copied. KID sees no
+difference beyond the third moments of the features, the Gaussian kernel every one, but weakly those
+that are much finer or coarser than its width. Neither has a unit; KID has no scale that two feature
+nets share."""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ Of = Callable[
 
 @dataclass(frozen=True)
 class Kernel:
-    """subsets, size, seed: how many subsets of how many rows are drawn for the mean over subsets, and from where."""
+    """subsets, size, seed: how many subsets of how many rows are drawn for the mean over subsets,
+    and from where."""
 
     subsets: int = 100
     size: int = 1000
@@ -41,8 +44,8 @@ class Kernel:
         within(self, {"subsets": (2, 1e5), "size": (2, 1e5), "seed": (0, 2**32 - 1)})
 
     def measure(self, comparison: Comparison) -> tuple[Finding, ...]:
-        """kernel_distance over all rows with its interval, kernel_distance_of_subsets as the literature prints it, and
-        mean_discrepancy, which is that of the Gaussian kernel."""
+        """kernel_distance over all rows with its interval, kernel_distance_of_subsets as the
+        literature prints it, and mean_discrepancy, which is that of the Gaussian kernel."""
         comparison.check("kernel")
         whole = self._of_all(comparison, "kernel_distance", distance)
         gaussian = self._of_all(comparison, "mean_discrepancy", discrepancy)
@@ -78,26 +81,28 @@ class Kernel:
 
 
 def distance(real: Rows, made: Rows, level: float = 0.95, least: int = 3) -> Interval:
-    """The unbiased squared MMD of all rows [N, D] and [M, D], n = M, in blocks of 1,024 x 1,024 in float64.
+    """The unbiased squared MMD of all rows [N, D] and [M, D], n = M, in blocks of 1,024 x 1,024 in
+    float64.
 
-    MMD^2 = sum_{i != j} k(x_i, x_j) / (n (n - 1)) + sum_{i != j} k(y_i, y_j) / (m (m - 1)) - 2 sum k(x_i, y_j) / (n m).
-    Its interval: the jackknife of two samples (Arvesen 1969), each row left out once, which the rows' sums give for nothing.
+    MMD^2 = sum_{i != j} k(x_i, x_j) / (n (n - 1)) + sum_{i != j} k(y_i, y_j) / (m (m - 1)) - 2 sum
+    k(x_i, y_j) / (n m). Its interval: the jackknife of two samples (Arvesen 1969), each row left
+    out once, which the rows' sums give for nothing.
 
-    What this cannot show: that two distributions are equal (an interval around 0 bounds their difference, too wide where they
-    are); or a heavy tail that these rows happened to miss, as the kernel takes third powers: one column of 30 shifted normal
-    rows, a hard case, was covered in 78 % of studies, of 400 in 94 %.
-    """
+    What this cannot show: that two distributions are equal (an interval around 0 bounds their
+    difference, too wide where they are); or a heavy tail that these rows happened to miss, as the
+    kernel takes third powers: one column of 30 shifted normal rows, a hard case, was covered in 78
+    % of studies, of 400 in 94 %."""
     return _unbiased(real, made, cubic, level, least)
 
 
 def discrepancy(real: Rows, made: Rows, level: float = 0.95, least: int = 3) -> Interval:
-    """The same under k(x, y) = exp(-|x - y|^2 / (2 s^2)), between 0 and 2 but for its noise. s^2 is the mean squared distance
-    of two real rows, twice the trace of their covariance, which needs no sample of pairs as a median does (Gretton et al. 2012,
-    section 8).
+    """The same under k(x, y) = exp(-|x - y|^2 / (2 s^2)), between 0 and 2 but for its noise. s^2 is
+    the mean squared distance of two real rows, twice the trace of their covariance, which needs no
+    sample of pairs as a median does (Gretton et al. 2012, section 8).
 
-    What this cannot show: that two distributions are equal; and one far outlier among the real rows widens the kernel. The
-    interval takes the width as given and is a little short for few rows: 60 of one column were covered in 88 % of studies.
-    """
+    What this cannot show: that two distributions are equal; and one far outlier among the real rows
+    widens the kernel. The interval takes the width as given and is a little short for few rows: 60
+    of one column were covered in 88 % of studies."""
     n, mean, spread = 0, np.zeros(1), 0.0
     for block in _doubles(real):
         step = block.mean(0) - mean
@@ -135,12 +140,14 @@ def _unbiased(real: Rows, made: Rows, kernel: Of, level: float, least: int) -> I
 def of_subsets(
     real: Rows, made: Rows, subsets: int = 100, size: int = 1000, seed: int = 2020
 ) -> np.ndarray:
-    """The unbiased squared MMD of random subsets, [subsets]; KID is their mean (Binkowski et al. 2018).
+    """The unbiased squared MMD of random subsets, [subsets]; KID is their mean (Binkowski et al.
+    2018).
 
-    All rows are held in memory. Drawn as torch-fidelity draws them for (made, real), so the figures agree with its digits.
+    All rows are held in memory. Drawn as torch-fidelity draws them for (made, real), so the figures
+    agree with its digits.
 
-    What this cannot show: the error of the mean; subsets share rows, and their spread is that of `size` rows, not of all.
-    """
+    What this cannot show: the error of the mean; subsets share rows, and their spread is that of
+    `size` rows, not of all."""
     x, y = matrix(real), matrix(made)
     if min(len(x), len(y)) < max(size, 2):
         raise TooFew("kernel", min(len(x), len(y)), max(size, 2))

@@ -1,11 +1,13 @@
-"""Do made images teach what real ones teach? A linear reader trained on made images alone, tested on real ones.
+"""Do made images teach what real ones teach? A linear reader trained on made images alone, tested
+on real ones.
 
-Train on synthetic, test on real (Esteban, Hyland & Ratsch 2017, section 5; Ravuri & Vinyals 2019): ridge regression on
-one-hot classes in closed form, classes weighted equally, in one pass over the made features and one over the real ones, in
-memory for a D x D matrix. The floor is the same reader trained on held-out real images.
+Train on synthetic, test on real (Esteban, Hyland & Ratsch 2017, section 5; Ravuri & Vinyals 2019):
+ridge regression on one-hot classes in closed form, classes weighted equally, in one pass over the
+made features and one over the real ones, in memory for a D x D matrix. The floor is the same reader
+trained on held-out real images.
 
-What this cannot show: what made images add to real ones (the verdict of `augment` does), or what another model would learn
-from them. A linear reader in one feature space sees what is linear there.
+What this cannot show: what made images add to real ones (the verdict of `augment` does), or what
+another model would learn from them. A linear reader in one feature space sees what is linear there.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ class Transfer:
         within(self, {"ridge": (1e-9, 1e6)})
 
     def measure(self, comparison: Comparison) -> tuple[Finding, ...]:
-        """train_on_made_test_on_real: balanced accuracy over the classes of the real rows, chance 1 / classes."""
+        """train_on_made_test_on_real: balanced accuracy over the classes of the real rows, chance 1
+        / classes."""
         comparison.check("transfer")
         real, floor = comparison.real, comparison.floor
         if real.labels is None or comparison.made.labels is None:
@@ -71,10 +74,11 @@ class Transfer:
 
 
 def scores(real: FeatureSet, made: FeatureSet, ridge: float = 0.01) -> Interval:
-    """Balanced accuracy on real rows of the reader that made rows taught. A class that was never made is never read right.
+    """Balanced accuracy on real rows of the reader that made rows taught. A class that was never
+    made is never read right.
 
-    What this cannot show: how the value moves with other made images; the interval takes the reader as given.
-    """
+    What this cannot show: how the value moves with other made images; the interval takes the reader
+    as given."""
     truth, taught = np.asarray(real.labels), np.asarray(made.labels)
     classes = np.unique(truth)
     n, needed = min(len(truth), len(taught)), LEAST * max(2, len(classes))
@@ -82,7 +86,8 @@ def scores(real: FeatureSet, made: FeatureSet, ridge: float = 0.01) -> Interval:
         raise TooFew("transfer", n, needed)
     if len(classes) < 2:
         raise GobelinError(
-            f"metric transfer: real rows are all of the class {classes[0]!r}. Give rows of two classes."
+            f"metric transfer: real rows are all of the class {classes[0]!r}. Give rows of two"
+            " classes."
         )
     weights, bias = reader(made, classes, ridge)
     read = []
@@ -93,8 +98,8 @@ def scores(real: FeatureSet, made: FeatureSet, ridge: float = 0.01) -> Interval:
 
 
 def reader(made: FeatureSet, classes: np.ndarray, ridge: float) -> tuple[np.ndarray, np.ndarray]:
-    """Weights [D, C] and bias [C] of least |w' (x - m) - y|^2 + penalty |w|^2, every class of equal weight, y one-hot less its
-    mean; m the mean of class means."""
+    """Weights [D, C] and bias [C] of least |w' (x - m) - y|^2 + penalty |w|^2, every class of equal
+    weight, y one-hot less its mean; m the mean of class means."""
     labels = np.asarray(made.labels)
     counts = np.array([(labels == c).sum() for c in classes])
     sums, square, start = np.zeros((0, len(classes))), np.zeros((0, 0)), 0

@@ -1,13 +1,15 @@
-"""How many different images are there, in effect? Diversity: the Vendi score of made images over that of real ones.
+"""How many different images are there, in effect? Diversity: the Vendi score of made images over
+that of real ones.
 
-The Vendi score is exp(-sum_i l_i log l_i) of the eigenvalues l of K / n, K the cosine similarities of all pairs (Friedman &
-Dieng 2023, eq. 2): n where all images are orthogonal, 1 where all are equal. K / n and the D x D matrix of second moments of
-the normed features share their eigenvalues (section 3.3 there), so it is computed in one pass, in memory for one such matrix a
-group, and is exact. A ratio of 1 means as diverse as the real images, below 1 less.
+The Vendi score is exp(-sum_i l_i log l_i) of the eigenvalues l of K / n, K the cosine similarities
+of all pairs (Friedman & Dieng 2023, eq. 2): n where all images are orthogonal, 1 where all are
+equal. K / n and the D x D matrix of second moments of the normed features share their eigenvalues
+(section 3.3 there), so it is computed in one pass, in memory for one such matrix a group, and is
+exact. A ratio of 1 means as diverse as the real images, below 1 less.
 
-What this cannot show: whether images look right or are those wanted: noise is diverse, and may score above 1. The score of a
-set grows with its size while n is a few D, so the ratio is fair where both sets are about equally large.
-"""
+What this cannot show: whether images look right or are those wanted: noise is diverse, and may
+score above 1. The score of a set grows with its size while n is a few D, so the ratio is fair where
+both sets are about equally large."""
 
 from __future__ import annotations
 
@@ -43,7 +45,10 @@ class Vendi:
             found = ratio(real, made)
         except TooFew as why:
             return (comparison.silence("diversity", why, "higher"),)
-        note = f"Vendi score {score(made.total):.4g} of {made.n} made over {score(real.total):.4g} of {real.n} real images"
+        note = (
+            f"Vendi score {score(made.total):.4g} of {made.n} made over {score(real.total):.4g} of"
+            f" {real.n} real images"
+        )
         floor = None
         if comparison.floor:
             try:
@@ -74,8 +79,8 @@ class Moments:
 
 
 def moments(rows: Rows, groups: int = 10, seed: int = 0) -> Moments:
-    """In one pass. Of each G successive rows every group gets one, at random. A row of zeros, which points nowhere, counts as
-    pointing everywhere a little alike."""
+    """In one pass. Of each G successive rows every group gets one, at random. A row of zeros, which
+    points nowhere, counts as pointing everywhere a little alike."""
     rng = np.random.default_rng(seed)
     counts, sums = np.zeros(groups, np.int64), np.zeros((groups, 0, 0))
     for block in chunks(rows, BLOCK // groups * groups or groups):
@@ -100,11 +105,10 @@ def score(second: np.ndarray) -> float:
 
 
 def ratio(real: Moments, made: Moments, level: float = 0.95) -> Interval:
-    """The made score over the real one; its interval is the jackknife of the logarithm over groups, one group of made and one
-    of real rows left out at a time (Tukey 1958), t with G - 1 degrees.
+    """The made score over the real one; its interval is the jackknife of the logarithm over groups,
+    one group of made and one of real rows left out at a time (Tukey 1958), t with G - 1 degrees.
 
-    What this cannot show: the part of both scores that grows with n, which is left in.
-    """
+    What this cannot show: the part of both scores that grows with n, which is left in."""
     groups, least = len(real.counts), min(real.n, made.n)
     if least < max(LEAST, 2 * groups):
         raise TooFew("vendi", least, max(LEAST, 2 * groups))

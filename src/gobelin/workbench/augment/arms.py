@@ -1,9 +1,9 @@
-"""The arms of one study: real rows, every rival, each generator's images after screening, all as training sets.
+"""The arms of one study: real rows, every rival, each generator's images after screening, all as
+training sets.
 
-Images are made once, as many as the largest ratio asks for, and kept in the run folder, so a study that was killed goes on with
-them. Everything is learned from training rows; of validation and test rows the images alone are looked at, to keep what is near
-them out.
-"""
+Images are made once, as many as the largest ratio asks for, and kept in the run folder, so a study
+that was killed goes on with them. Everything is learned from training rows; of validation and test
+rows the images alone are looked at, to keep what is near them out."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ LEARNT = 4096  # real images that readers of labels and conditions are fitted on
 
 
 class Arms:
-    """Of one set of training rows. counts: int [n], how often each labelled training row stands in them; None = once."""
+    """Of one set of training rows. counts: int [n], how often each labelled training row stands in
+    them; None = once."""
 
     def __init__(self, made: Artefacts, counts: np.ndarray | None = None) -> None:
         self.made, self.how, self.counts = made, made.settings.augment, counts
@@ -49,8 +50,8 @@ class Arms:
         self.column = made.schema.field(self.field).columns[0]
         if any(isinstance(v, list) for v in made.rows.dataset.values(self.column)):
             raise GobelinError(
-                f"augment, column {self.column!r}: holds several images a cell; made rows can't stand beside them yet. Give "
-                "one image a cell, or leave augment out."
+                f"augment, column {self.column!r}: holds several images a cell; made rows can't"
+                " stand beside them yet. Give one image a cell, or leave augment out."
             )
 
     @cached_property
@@ -76,7 +77,8 @@ class Arms:
         target, usable = self.made.rows.target, self.usable
         if not len(usable):
             raise GobelinError(
-                "augment: no labelled training row has an image, so nothing can be made. Check that column."
+                "augment: no labelled training row has an image, so nothing can be made. Check that"
+                " column."
             )
         chosen = plan.plan(
             target, usable, max(self.how.sweep), self.made.runtime.seed, self.how.per_class
@@ -101,7 +103,8 @@ class Arms:
         )
 
     def made_images(self, batch: int) -> np.ndarray:
-        """uint8 [M, H, W, 3]: one image a parent, from its class and its other fields; the parent's image is not shown."""
+        """uint8 [M, H, W, 3]: one image a parent, from its class and its other fields; the parent's
+        image is not shown."""
         made = self.batches[batch].made
         sampler, name, space = made.sampler(self.batches[batch].seed)
         fields = [f for f in made.shared.fields if f != self.field]
@@ -180,7 +183,8 @@ class Arms:
         return {name: Result.from_dict(told) for name, told in results.items()}
 
     def unsure(self, batch: int) -> list[Finding]:
-        """What audits found that caught too few planted copies to say anything of the made images."""
+        """What audits found that caught too few planted copies to say anything of the made
+        images."""
         return [
             f
             for one in self.audits[batch].values()
@@ -189,8 +193,8 @@ class Arms:
         ]
 
     def quality(self, batch: int) -> list[Finding]:
-        """What the metrics say of a batch's images, those later left out among them; of rows that have an answer, as made ones
-        have. Test rows stay closed."""
+        """What the metrics say of a batch's images, those later left out among them; of rows that
+        have an answer, as made ones have. Test rows stay closed."""
         made, target = self.made, self.made.rows.target
 
         def seen(rows: np.ndarray, images: np.ndarray) -> quality.Seen:
@@ -265,7 +269,8 @@ class Arms:
         return [1_000_000 * (self.batches[batch].seed + 1) + k for k in range(len(self.parents))]
 
     def made_dataset(self, batch: int, kept: np.ndarray) -> Dataset:
-        """The made rows: image made, everything else the parent's, its group and missing cells too."""
+        """The made rows: image made, everything else the parent's, its group and missing cells
+        too."""
         sampler, name, _ = self.batches[batch].made.sampler(self.batches[batch].seed)
         ids, seeds = self.made_ids(batch), self.made_seeds(batch)
         parents, images = self.real.rows(self.parents[kept]), self.images[batch][kept]
@@ -307,7 +312,8 @@ class Arms:
 
     @cached_property
     def taught(self) -> tuple[np.ndarray, np.ndarray]:
-        """Training rows with image and answer that readers learn from, int64 [n], and what is seen of them [n, D]."""
+        """Training rows with image and answer that readers learn from, int64 [n], and what is seen
+        of them [n, D]."""
         rows = np.intersect1d(self._with_image("train"), self.made.rows.labelled("train"))
         rows = rows[:: max(1, -(-len(rows) // LEARNT))]
         return rows, self.see(self._pictures(rows).images)
@@ -328,7 +334,8 @@ class Arms:
 
     @cached_property
     def conditions(self) -> Conditions | None:
-        """Reads the other fields from images; None where it isn't asked for, or nobody is there to look."""
+        """Reads the other fields from images; None where it isn't asked for, or nobody is there to
+        look."""
         return (
             Conditions.fit(self.made, self.field, *self.taught)
             if self.how.match and self.eyes is not None
@@ -405,7 +412,8 @@ class Arms:
 
     @cached_property
     def arms(self) -> list[Arm]:
-        """real, every rival that there is something for, and for each batch: generated, and classic + generated."""
+        """real, every rival that there is something for, and for each batch: generated, and classic
+        + generated."""
         made, real = self.made, self.real.with_ids()
         classes = self.label if made.rows.target.exclusive else None
         material = Material(

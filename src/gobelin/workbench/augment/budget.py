@@ -1,7 +1,8 @@
-"""The plan of a study: what will be done and how large it is, whether the test rows suffice, and seeds that fit the minutes.
+"""The plan of a study: what will be done and how large it is, whether the test rows suffice, and
+seeds that fit the minutes.
 
-Decided once, before the work, and written to the run's settings as counts, so that the same command goes on with one study.
-"""
+Decided once, before the work, and written to the run's settings as counts, so that the same command
+goes on with one study."""
 
 from __future__ import annotations
 
@@ -45,8 +46,8 @@ def check(made: Artefacts) -> None:
     """What can't be judged is refused before anything is trained."""
     if made.model.kind == "labels":
         raise GobelinError(
-            f"augment: the verdict compares one answer a row, and {made.model.target!r} has several labels. Fit with "
-            "--target on a column of classes or a number."
+            f"augment: the verdict compares one answer a row, and {made.model.target!r} has several"
+            " labels. Fit with --target on a column of classes or a number."
         )
     _ = made.image_field
     tuned_arms.check(made)
@@ -55,22 +56,25 @@ def check(made: Artefacts) -> None:
     audits = made.settings.judge.audits
     if made.settings.augment.quarantine and audits and not Arms(made).exchangeable:
         raise GobelinError(
-            f"augment: the audit for copies ({', '.join(audits)}) needs held-out rows that were drawn at random, and this "
-            "split is by time or given by a column. Split at random by group, or go without it: --set judge.audits= (near "
-            "copies of validation and test rows are left out all the same)."
+            f"augment: the audit for copies ({', '.join(audits)}) needs held-out rows that were"
+            " drawn at random, and this split is by time or given by a column. Split at random by"
+            " group, or go without it: --set judge.audits= (near copies of validation and test"
+            " rows are left out all the same)."
         )
     _ = asked(made).parents
 
 
 def asked(made: Artefacts) -> Arms:
-    """The arms that are to be made. A class of --per-class that isn't there, or that nothing can be made of, is refused."""
+    """The arms that are to be made. A class of --per-class that isn't there, or that nothing can be
+    made of, is refused."""
     target, arms, wanted = made.rows.target, Arms(made), made.settings.augment.per_class
     if wanted and not target.exclusive:
         raise GobelinError(f"--per-class: {target.name!r} has no classes. Use --ratio.")
     for name in wanted:
         if name != ALL and name not in target.classes:
             raise GobelinError(
-                f"--per-class {name[:40]!r}: no such class of {target.name!r}.{nearest(name, target.classes)}"
+                f"--per-class {name[:40]!r}: no such class of"
+                f" {target.name!r}.{nearest(name, target.classes)}"
             )
         if (
             wanted[name]
@@ -78,8 +82,8 @@ def asked(made: Artefacts) -> Arms:
             and not (target.values[arms.usable] == target.classes.index(name)).any()
         ):
             raise GobelinError(
-                f"--per-class {name[:40]!r}: no training row to make images from, it needs an image, and rows of its class in "
-                "every part. Leave that class out."
+                f"--per-class {name[:40]!r}: no training row to make images from, it needs an"
+                " image, and rows of its class in every part. Leave that class out."
             )
     return arms
 
@@ -93,8 +97,9 @@ def refusal(found: Power) -> str:
         needed = max(needed, int(np.ceil(found.units * (found.detectable / OUGHT) ** 2)))
         seen = f", an effect under {printed(found.detectable, 'points')} could hardly be seen"
     return (
-        f"{found.units} independent test rows are too few for a verdict{seen}. {LEAST_UNITS} are the least, about {needed} are "
-        f"needed to see {printed(OUGHT, 'points')}; give more rows or a larger split.test."
+        f"{found.units} independent test rows are too few for a verdict{seen}. {LEAST_UNITS} are"
+        f" the least, about {needed} are needed to see {printed(OUGHT, 'points')}; give more rows"
+        " or a larger split.test."
     )
 
 
@@ -192,7 +197,10 @@ def planned(made: Artefacts) -> list[Finding]:
             Finding("encoders_to_train", value=float(each * how.seeds), note=limit, source="plan")
         )
     expected = power(made)
-    guess = f"a guess from {expected.units} independent test rows, two arms answering {100 * DISAGREE:g} % of them differently"
+    guess = (
+        f"a guess from {expected.units} independent test rows, two arms answering"
+        f" {100 * DISAGREE:g} % of them differently"
+    )
     if expected.detectable is not None:
         found.append(
             Finding(
@@ -213,7 +221,8 @@ def planned(made: Artefacts) -> list[Finding]:
 
 
 def _lacking(made: Artefacts) -> int:
-    """Trainings of generators that are to come; resamples of the training rows count as untrained."""
+    """Trainings of generators that are to come; resamples of the training rows count as
+    untrained."""
     seeds, sets = range(made.settings.generator.seeds), made.settings.augment.sets
     return (
         sum(
@@ -226,7 +235,8 @@ def _lacking(made: Artefacts) -> int:
 
 
 def decide(made: Artefacts) -> None:
-    """Seeds that fit into the minutes, every arm running; written to the settings with all else that was asked."""
+    """Seeds that fit into the minutes, every arm running; written to the settings with all else
+    that was asked."""
     how = made.settings.augment
     before = made.run.said("settings.json").get("augment", {})
     if how.minutes is None or before.get("minutes") == how.minutes:
@@ -249,7 +259,8 @@ def decide(made: Artefacts) -> None:
 
 @contextlib.contextmanager
 def undone(made: Artefacts) -> Iterator[None]:
-    """Where a generator of the study can't be trained, the run's settings are what they were before."""
+    """Where a generator of the study can't be trained, the run's settings are what they were
+    before."""
     before = made.run.said("settings.json")
     try:
         yield

@@ -1,7 +1,7 @@
-"""Made images against the other fields that they were asked with: which of them don't match, what can't be judged.
+"""Made images against the other fields that they were asked with: which of them don't match, what
+can't be judged.
 
-What this cannot show: see `screening`. An image of which no field can be judged is kept.
-"""
+What this cannot show: see `screening`. An image of which no field can be judged is kept."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from gobelin.workbench.run.folder import Artefacts
 
 @dataclass(frozen=True)
 class Matched:
-    """wrong: bool [M], doesn't match one of the fields; None where nobody could look. found: what was judged, what wasn't."""
+    """wrong: bool [M], doesn't match one of the fields; None where nobody could look. found: what
+    was judged, what wasn't."""
 
     wrong: np.ndarray | None
     found: tuple[Finding, ...]
@@ -27,8 +28,8 @@ class Matched:
 
 @dataclass(frozen=True)
 class Conditions:
-    """Readers of every field but the image's own. readers: {field: reader, or why there is none}; fold: int64 [N] of every row,
-    -1 outside training."""
+    """Readers of every field but the image's own. readers: {field: reader, or why there is none};
+    fold: int64 [N] of every row, -1 outside training."""
 
     made: Artefacts
     readers: Mapping[str, MatchReader | str]
@@ -36,7 +37,8 @@ class Conditions:
 
     @staticmethod
     def fit(made: Artefacts, image_field: str, rows: np.ndarray, seen: np.ndarray) -> Conditions:
-        """rows: int64 [n], real training rows; seen: float [n, D], what independent eyes see of their images."""
+        """rows: int64 [n], real training rows; seen: float [n, D], what independent eyes see of
+        their images."""
         train = made.rows.part("train")
         fold = np.full(len(made.rows.parts), -1, np.int64)
         fold[train] = folds([made.rows.groups[r] for r in train], made.runtime.seed)
@@ -55,8 +57,9 @@ class Conditions:
     def matched(
         self, generator: str, accepts: frozenset[str], parents: np.ndarray, seen: np.ndarray
     ) -> Matched:
-        """parents: int64 [M], the rows whose fields the images were asked with; seen: float [M, D] of the images. All fields
-        together leave out 5 % of images that match as real ones do, at most (Bonferroni)."""
+        """parents: int64 [M], the rows whose fields the images were asked with; seen: float [M, D]
+        of the images. All fields together leave out 5 % of images that match as real ones do, at
+        most (Bonferroni)."""
         fields = [f for f in self.readers if f in asked_fields(self.made, accepts)]
         wrong, found = np.zeros(len(parents), bool), []
         for field in fields:
@@ -70,7 +73,8 @@ class Conditions:
                 found.append(
                     _silent(
                         scope,
-                        f"real images hardly tell it: {printed(caught, 'share')} of wrong ones would be caught",
+                        f"real images hardly tell it: {printed(caught, 'share')} of wrong ones"
+                        " would be caught",
                     )
                 )
                 continue
@@ -78,7 +82,10 @@ class Conditions:
             values = self.made.embeddings.features[field][parents[has]]
             bad = reader.cosines(seen[has], values, self.fold[parents[has]]) < least
             wrong[has] |= bad
-            note = f"match worse than {printed(1 - lost, 'share')} of real images do; {printed(caught, 'share')} of real images "
+            note = (
+                f"match worse than {printed(1 - lost, 'share')} of real images do;"
+                f" {printed(caught, 'share')} of real images "
+            )
             found.append(
                 Finding(
                     "condition_unmatched",
@@ -94,7 +101,8 @@ class Conditions:
 
 
 def asked_fields(made: Artefacts, accepts: frozenset[str]) -> tuple[str, ...]:
-    """The fields that a generator is asked with: all where it takes vectors, the first of text where it takes a text alone."""
+    """The fields that a generator is asked with: all where it takes vectors, the first of text
+    where it takes a text alone."""
     if "vectors" in accepts:
         return made.embeddings.fields
     texts = [

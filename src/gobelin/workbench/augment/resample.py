@@ -15,9 +15,10 @@ from gobelin.workbench.run.folder import Artefacts
 
 
 def resampled(made: Artefacts, number: int) -> Arms:
-    """The arms of one resample of the training rows: groups drawn with replacement, within their commonest class, as often as
-    there are (bootstrap, Efron 1979). Space, generators, screening and tuning are made anew from it in a folder of its own;
-    the encoders, and with them the features, stay as they are."""
+    """The arms of one resample of the training rows: groups drawn with replacement, within their
+    commonest class, as often as there are (bootstrap, Efron 1979). Space, generators, screening and
+    tuning are made anew from it in a folder of its own; the encoders, and with them the features,
+    stay as they are."""
     rows = made.rows
     _ = made.reader, made.embeddings, made.predict_fields
     train, rng = rows.part("train"), numpy_generator(made.runtime.seed, "resample", number)

@@ -1,4 +1,5 @@
-"""The verbs `augment` and `audit` on a run: arms from the run's data, rivals and generators; the loop does the rest."""
+"""The verbs `augment` and `audit` on a run: arms from the run's data, rivals and generators; the
+loop does the rest."""
 
 from __future__ import annotations
 
@@ -47,7 +48,8 @@ SHOWN_PAIRS, MOST_PAIRS, SHOWN_ROWS = 12, 60, 8
 
 
 def key_of(made: Artefacts) -> str:
-    """Of what a study is made from: predictor, generators, settings. Trains the generators that are lacking."""
+    """Of what a study is made from: predictor, generators, settings. Trains the generators that are
+    lacking."""
     samplers = [b.made.sampler(b.seed)[0].fingerprint() for b in batches_of(made)]
     s = made.settings
     tune = [s.tune] if s.augment.tune else []
@@ -65,7 +67,8 @@ def key_of(made: Artefacts) -> str:
 
 
 class Study:
-    """One study of one run. Everything that is learned sees training and validation rows; `run` opens the test rows once."""
+    """One study of one run. Everything that is learned sees training and validation rows; `run`
+    opens the test rows once."""
 
     def __init__(self, made: Artefacts) -> None:
         self.made, self.arms = made, Arms(made)
@@ -76,7 +79,8 @@ class Study:
 
     @cached_property
     def key(self) -> str:
-        """Of the study's inputs. It trains the generators that are lacking, and says so through the progress."""
+        """Of the study's inputs. It trains the generators that are lacking, and says so through the
+        progress."""
         return key_of(self.made)
 
     @cached_property
@@ -148,7 +152,8 @@ class Study:
         return found
 
     def _outcome(self, arms: Arms, number: int) -> Outcome:
-        """Of one set of training rows; kept in its run folder, so that a study that was killed goes on after it."""
+        """Of one set of training rows; kept in its run folder, so that a study that was killed goes
+        on after it."""
 
         def make(folder: Path) -> None:
             rows, features, label, whole = self._features(arms)
@@ -212,7 +217,8 @@ class Study:
         )
 
     def _features(self, arms: Arms) -> tuple[list[ArmRows], Embeddings, Target, Dataset]:
-        """The rows of all arms in one table, each once: the arms as row numbers, their features, their targets, themselves."""
+        """The rows of all arms in one table, each once: the arms as row numbers, their features,
+        their targets, themselves."""
         made = arms.made
         index: dict[str, int] = {}
         blocks, values, parts, out = [], [], [], []
@@ -278,7 +284,10 @@ class Study:
         """Which made rows helped and which hurt, by arm and class, and the extremes to look at."""
         rows = read_lines(self.made.run.checked("outcome") / "influence.jsonl")
         found, target = [], self.made.rows.target
-        note = "exploratory: share of made rows on which a step of training lowers the loss on validation rows"
+        note = (
+            "exploratory: share of made rows on which a step of training lowers the loss on"
+            " validation rows"
+        )
         for arm in dict.fromkeys(r["arm"] for r in rows):
             own = [r for r in rows if r["arm"] == arm]
             values = np.array([r["influence"] for r in own])
@@ -310,7 +319,10 @@ class Study:
                 )
             ]
             name = f"influence {arm}".replace(" ", "_")
-            caption = "Made images that helped most and hurt most: learning from one lowers or raises the error on unseen rows."
+            caption = (
+                "Made images that helped most and hurt most: learning from one lowers or raises the"
+                " error on unseen rows."
+            )
             shelf.sheet(name, caption, groups, f"Which images mattered: {arm}")
         return found
 
@@ -358,7 +370,10 @@ class Study:
             note = (
                 ""
                 if many
-                else "no image passed screening: nothing was added, and the verdict says nothing of the generator"
+                else (
+                    "no image passed screening: nothing was added, and the verdict says nothing of"
+                    " the generator"
+                )
             )
             found.append(
                 Finding(
@@ -375,17 +390,24 @@ class Study:
                     "class_left_out",
                     {**scope, "class": target.classes[c]},
                     source="augment",
-                    note="the generator failed on it: its label is read from hardly any of its images",
+                    note=(
+                        "the generator failed on it: its label is read from hardly any of its"
+                        " images"
+                    ),
                 )
                 for c in sorted(lost)
             ]
             if first.reader is None and self.how.agree and target.exclusive:
-                why = "labels of made images were not read: no image encoder is installed that the run doesn't use itself"
+                why = (
+                    "labels of made images were not read: no image encoder is installed that the"
+                    " run doesn't use itself"
+                )
                 found.append(Finding("label_not_screened", scope, note=why, source="augment"))
         return found
 
     def audit(self, shelf: Shelf) -> list[Finding]:
-        """What audits and metrics find, one set a training of a generator, and the nearest pairs."""
+        """What audits and metrics find, one set a training of a generator, and the nearest
+        pairs."""
         found: list[Finding] = []
         measured: list[Finding] = []
         rows: list[tuple[int, Mapping[str, object]]] = []
@@ -408,8 +430,9 @@ class Study:
         if pairs:
             shelf.pairs(
                 "nearest",
-                "The number says how near: below 1.00 an image is nearer to a training image than unseen real ones "
-                "are, is called a copy and left out of training. Beside it, the way of looking.",
+                "The number says how near: below 1.00 an image is nearer to a training image than"
+                " unseen real ones are, is called a copy and left out of training. Beside it, the"
+                " way of looking.",
                 "made",
                 "nearest training image",
                 pairs,
@@ -451,8 +474,8 @@ class Study:
         }
 
     def export(self, folder: Path) -> Path:
-        """The training set of the first generated arm (first training seed) as tuning chose it, with its lineage, as Parquet
-        with PNG bytes inside."""
+        """The training set of the first generated arm (first training seed) as tuning chose it,
+        with its lineage, as Parquet with PNG bytes inside."""
         free(folder)
         arm = next(a for a in self.arms.arms if a.name.startswith(GENERATED))
         dataset, said = self._as_chosen(arm)
@@ -465,15 +488,16 @@ class Study:
             origins = [json.loads(x) if x else {} for x in table[LINEAGE].to_pylist()]
             generated = sum("generator" in o for o in origins)
             (temporary / "README.md").write_text(
-                f"# Training set with made rows\n\n{len(table)} rows, {generated} of them generated; `gobelin_origin` and "
-                f"`gobelin_lineage` say which and how. {said} Generated rows must never enter validation or test.\n",
+                f"# Training set with made rows\n\n{len(table)} rows, {generated} of them"
+                f" generated; `gobelin_origin` and `gobelin_lineage` say which and how. {said}"
+                " Generated rows must never enter validation or test.\n",
                 encoding="utf-8",
             )
         return folder / "train.parquet"
 
     def _as_chosen(self, arm: Arm) -> tuple[Dataset, str]:
-        """The rows of an arm at the ratio that validation rows chose, and what they chose; in a study of the method, whose
-        resamples choose each for themselves, all rows."""
+        """The rows of an arm at the ratio that validation rows chose, and what they chose; in a
+        study of the method, whose resamples choose each for themselves, all rows."""
         if self.how.study == "method":
             return (
                 arm.dataset,
@@ -483,9 +507,13 @@ class Study:
         kept = _numbered(arm, np.arange(len(arm.dataset)), arm.weights).at(
             choice.ratio, max(self.how.sweep)
         )
-        return arm.dataset.rows(kept), (
-            f"Validation rows chose {choice.ratio:g} made rows for each real one, as far as they passed screening; the study's "
-            f"model let each count {choice.mix:g} of a real one, before classes were balanced."
+        return (
+            arm.dataset.rows(kept),
+            (
+                f"Validation rows chose {choice.ratio:g} made rows for each real one, as far as"
+                f" they passed screening; the study's model let each count {choice.mix:g} of a real"
+                " one, before classes were balanced."
+            ),
         )
 
 
@@ -497,7 +525,8 @@ def _numbered(arm: Arm, where: np.ndarray, weights: np.ndarray) -> ArmRows:
 
 
 def _summed(each: Sequence[Sequence[Finding]]) -> list[Finding]:
-    """The findings of the first set of training rows, each with the counts of the same one in all sets."""
+    """The findings of the first set of training rows, each with the counts of the same one in all
+    sets."""
     out = []
     for one in each[0]:
         same = [f for found in each for f in found if (f.name, f.scope) == (one.name, one.scope)]

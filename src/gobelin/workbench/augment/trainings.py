@@ -1,4 +1,5 @@
-"""Which generators a study tries: each training of each of them makes one batch of images, and its arms have names."""
+"""Which generators a study tries: each training of each of them makes one batch of images, and its
+arms have names."""
 
 from __future__ import annotations
 
@@ -46,8 +47,8 @@ def batches_of(made: Artefacts) -> list[Batch]:
 
 
 def with_generator(made: Artefacts, name: str) -> Artefacts:
-    """The run with another generator in the place of its own, at its own settings; all that doesn't depend on it is shared.
-    Its count of steps is decided once and written to the run's settings."""
+    """The run with another generator in the place of its own, at its own settings; all that doesn't
+    depend on it is shared. Its count of steps is decided once and written to the run's settings."""
     how = made.settings
     if name == how.generator.name:
         made.decide_steps()

@@ -1,12 +1,14 @@
-"""Every arm of a study with encoders of its own: where a run tunes its encoders, made images can teach them too.
+"""Every arm of a study with encoders of its own: where a run tunes its encoders, made images can
+teach them too.
 
-Once an arm's rows and weights are chosen, the encoders as they came are trained on them as `tuned` does, anew for every seed of
-every arm and for as many steps, several at a time; the head and its view of the test rows rest on these encoders, so one
-interval covers their trainings too. Rows held back stop a training; added ones among them neither teach nor judge, so no arm
-is judged by its own images.
+Once an arm's rows and weights are chosen, the encoders as they came are trained on them as `tuned`
+does, anew for every seed of every arm and for as many steps, several at a time; the head and its
+view of the test rows rest on these encoders, so one interval covers their trainings too. Rows held
+back stop a training; added ones among them neither teach nor judge, so no arm is judged by its own
+images.
 
-What this cannot show: ratio, weight and decay were chosen with the run's encoders; with others another choice may be better.
-"""
+What this cannot show: ratio, weight and decay were chosen with the run's encoders; with others
+another choice may be better."""
 
 from __future__ import annotations
 
@@ -59,11 +61,13 @@ def check(made: Artefacts) -> None:
     how, s = made.settings.augment, made.settings
     if how.tune and not s.tune.fields:
         raise GobelinError(
-            "augment.tune: this run tunes no encoder. Fit one with --set tune.fields=FIELD, or leave it out."
+            "augment.tune: this run tunes no encoder. Fit one with --set tune.fields=FIELD, or"
+            " leave it out."
         )
     if how.tune and how.study == "method":
         raise GobelinError(
-            "augment.tune: a study of the method keeps its encoders. Leave --study method or augment.tune out."
+            "augment.tune: a study of the method keeps its encoders. Leave --study method or"
+            " augment.tune out."
         )
     if how.tune and s.predict.features == "shared":
         raise GobelinError(
@@ -124,7 +128,8 @@ def _one(
 
 
 def _material(made: Artefacts, rows: Rows, job: Job, groups: Sequence[str]) -> Material:
-    """The rows of a job, each once, with the weights of its repetitions; what is added and held back weighs nothing."""
+    """The rows of a job, each once, with the weights of its repetitions; what is added and held
+    back weighs nothing."""
     which, place = np.unique(job.rows, return_inverse=True)
     dataset = rows.dataset.rows(which)
     training = Training(

@@ -1,23 +1,27 @@
-"""Does a made image show what was asked for? Condition match of every field and of the class, by an independent reader.
+"""Does a made image show what was asked for? Condition match of every field and of the class, by an
+independent reader.
 
-A generator is asked by one field of an unseen row alone. A reader that has no part in the run looks at the made image and
-ranks candidates: that row's value of the field among those of other unseen rows. A hit is the asked one in first place. The
-reader is another image encoder than the run's, at the generator's size, and regularised canonical correlations of its features
-with the field's (`align`, closed form), fitted on training rows.
+A generator is asked by one field of an unseen row alone. A reader that has no part in the run looks
+at the made image and ranks candidates: that row's value of the field among those of other unseen
+rows. A hit is the asked one in first place. The reader is another image encoder than the run's, at
+the generator's size, and regularised canonical correlations of its features with the field's
+(`align`, closed form), fitted on training rows.
 
-Which candidates stand beside the asked one isn't left to a draw: a row's score is the share of hits over all sets of M
-candidates that hold it. Rows of one group, or with the same value, are never drawn together: one row of each stays. So each
-row is asked once and is a candidate as often as any other, and an image that ignores what was asked hits in 1 of M.
+Which candidates stand beside the asked one isn't left to a draw: a row's score is the share of hits
+over all sets of M candidates that hold it. Rows of one group, or with the same value, are never
+drawn together: one row of each stays. So each row is asked once and is a candidate as often as any
+other, and an image that ignores what was asked hits in 1 of M.
 
-Two ceilings stand beside it: the real image of that very row (how well the reader reads at all), and the real training image
-that search in the run's space finds for the same query (how well one does without making anything). A reader knows the rows
-that it was fitted on by heart; so there are five, each fitted without a fifth of the training groups, and the three images of
-a row are all read by the one that never saw the retrieved image.
+Two ceilings stand beside it: the real image of that very row (how well the reader reads at all),
+and the real training image that search in the run's space finds for the same query (how well one
+does without making anything). A reader knows the rows that it was fitted on by heart; so there are
+five, each fitted without a fifth of the training groups, and the three images of a row are all read
+by the one that never saw the retrieved image.
 
-What this cannot show: what the reader doesn't see. Where real images are read no better than chance it says nothing of the
-generator. The fields' values are read through the run's own encoders, so what those leave out of a text counts nowhere. A copy
-of a training image can be read better than a new image, and one that fits is a match (`audit` looks for copies).
-"""
+What this cannot show: what the reader doesn't see. Where real images are read no better than chance
+it says nothing of the generator. The fields' values are read through the run's own encoders, so
+what those leave out of a text counts nowhere. A copy of a training image can be read better than a
+new image, and one that fits is a match (`audit` looks for copies)."""
 
 from __future__ import annotations
 
@@ -55,7 +59,8 @@ Trained = tuple[Sampler, str, str]  # a sampler, its component's name, the finge
 
 
 def match(made: Artefacts, generators: Sequence[Trained]) -> list[Finding]:
-    """Condition match by every field and by the class; what can't be measured is said. generators: one a training seed."""
+    """Condition match by every field and by the class; what can't be measured is said. generators:
+    one a training seed."""
     target = made.model.target if made.model.exclusive else ""
     scopes = [{"field": f} for f in made.schema.field_names] + (
         [{"target": target}] if target else []
@@ -75,7 +80,10 @@ def match(made: Artefacts, generators: Sequence[Trained]) -> list[Finding]:
     train, valid = ((rows := made.rows.part(p))[there[rows]] for p in ("train", "valid"))
     train = train[:: max(1, -(-len(train) // LEARNT))]
     if min(len(train), len(valid)) < LEAST:
-        why = f"{len(train)} training and {len(valid)} unseen rows have an image, {LEAST} of each are needed"
+        why = (
+            f"{len(train)} training and {len(valid)} unseen rows have an image, {LEAST} of each are"
+            " needed"
+        )
         return [_nothing(s, why) for s in scopes]
     scene = _Scene(made, generators, eyes, train, eyes.see(_images(made, train)), valid)
     found = [one for f in made.schema.field_names for one in scene.field(f)]
@@ -99,7 +107,10 @@ class _Scene:
         learnt, able = has[self.train], self.valid[has[self.valid]]
         rows = apart(able, groups, values, made.runtime.seed)
         if min(learnt.sum(), len(rows)) < LEAST:
-            why = f"{learnt.sum()} training and {len(rows)} different unseen rows have it, {LEAST} of each are needed"
+            why = (
+                f"{learnt.sum()} training and {len(rows)} different unseen rows have it, {LEAST} of"
+                " each are needed"
+            )
             return [_nothing(scope, why)]
         wanted = asked_by(made, field, rows, self.generators[0][0].accepts)
         if not wanted.used():
@@ -159,7 +170,10 @@ class _Scene:
         classes = np.intersect1d(target.values[valid], target.values[self.train[labelled]])
         valid = valid[np.isin(target.values[valid], classes)]
         if len(classes) < 2 or min(labelled.sum(), len(valid)) < LEAST:
-            why = f"{labelled.sum()} labelled training and {len(valid)} unseen rows of {len(classes)} classes have an image"
+            why = (
+                f"{labelled.sum()} labelled training and {len(valid)} unseen rows of {len(classes)}"
+                " classes have an image"
+            )
             return [_nothing(scope, why)]
         known = np.eye(len(target.classes), dtype=np.float32)
         reading = Reading.fit(
@@ -181,7 +195,10 @@ class _Scene:
             intervals.balanced_accuracy(own, truth, [made.rows.groups[r] for r in valid]),
             1 / len(classes),
         )
-        note = f"which of {len(classes)} classes was asked for, {self._read(str(labelled.sum()))} {len(valid)} unseen rows"
+        note = (
+            f"which of {len(classes)} classes was asked for, {self._read(str(labelled.sum()))}"
+            f" {len(valid)} unseen rows"
+        )
         return [
             _share(
                 intervals.proportion(right), scope, chance, real.value, note + _blind(real, chance)
@@ -203,12 +220,15 @@ class _Scene:
             )
 
     def _read(self, rows: str) -> str:
-        return f"read from the image alone by {self.eyes.name}, fitted on {rows} training rows; floor: real images of the"
+        return (
+            f"read from the image alone by {self.eyes.name}, fitted on {rows} training rows; floor:"
+            " real images of the"
+        )
 
 
 def asked_by(made: Artefacts, field: str, rows: np.ndarray, parts: frozenset[str]) -> Condition:
-    """The condition of these rows by one field alone, in the parts that the generator accepts: its vector; its text, its source
-    image, where the field holds that."""
+    """The condition of these rows by one field alone, in the parts that the generator accepts: its
+    vector; its text, its source image, where the field holds that."""
     one, source = made.schema.field(field), made.settings.generator.source
     wanted = condition(made.shared, None, rows, (field,))
     if "text" in parts:
@@ -224,7 +244,8 @@ def asked_by(made: Artefacts, field: str, rows: np.ndarray, parts: frozenset[str
 
 
 def retrieved(made: Artefacts, field: str, rows: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """int64 [n]: the place in `train` of the row that search finds first for each row's field alone (as `Index.nearest`)."""
+    """int64 [n]: the place in `train` of the row that search finds first for each row's field alone
+    (as `Index.nearest`)."""
     return (made.shared.of(field)[rows] @ made.shared.pooled()[train].T).argmax(1)
 
 
@@ -266,4 +287,7 @@ def _nothing(scope: Mapping[str, str], why: str) -> Finding:
 
 
 def _unable(generator: Trained) -> str:
-    return f"{generator[1]} can't be asked by it, it accepts {', '.join(sorted(generator[0].accepts)) or 'nothing'}"
+    return (
+        f"{generator[1]} can't be asked by it, it accepts"
+        f" {', '.join(sorted(generator[0].accepts)) or 'nothing'}"
+    )

@@ -34,8 +34,8 @@ from gobelin.workbench.run.folder import Artefacts
 
 
 def showcase(made: Artefacts, queries: Sequence[Mapping[str, str]], shelf: Shelf) -> list[Finding]:
-    """The contact sheet, and how often the class asked for is read from the image alone. What the generator can't be asked
-    is left out."""
+    """The contact sheet, and how often the class asked for is read from the image alone. What the
+    generator can't be asked is left out."""
     base = made.run.folder / "images" / "generate"
     shutil.rmtree(base, ignore_errors=True)
     seeds, space, groups = list(range(SHOWN)), _space(made), []
@@ -131,7 +131,8 @@ def _with_source(made: Artefacts) -> list[int]:
 
 
 def _agreement(made: Artefacts, trained: Trained, space: Shared) -> list[Finding]:
-    """Label agreement of made images by class and overall, with its ceiling from real validation images."""
+    """Label agreement of made images by class and overall, with its ceiling from real validation
+    images."""
     field, classes = made.image_field, made.model.classes
     if field not in made.predict_fields:
         return []

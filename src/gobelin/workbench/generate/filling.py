@@ -1,13 +1,15 @@
-"""Would a missing image be better filled in than masked? Measured where the truth is known: on rows whose image is hidden.
+"""Would a missing image be better filled in than masked? Measured where the truth is known: on rows
+whose image is hidden.
 
-The other fields of an unseen row ask for its image, in three ways: the run's generator makes some, whose predictions are
-averaged; the training row that is nearest in the shared space lends the features of its own; a ridge regression (Hoerl &
-Kennard 1970), its penalty chosen by leave-one-out error, predicts the features. Each filled row is compared with the same row
-masked, in pairs. The real image stands beside them: more than it tells, no filling can.
+The other fields of an unseen row ask for its image, in three ways: the run's generator makes some,
+whose predictions are averaged; the training row that is nearest in the shared space lends the
+features of its own; a ridge regression (Hoerl & Kennard 1970), its penalty chosen by leave-one-out
+error, predicts the features. Each filled row is compared with the same row masked, in pairs. The
+real image stands beside them: more than it tells, no filling can.
 
-What this cannot show: whether rows that lack an image for a reason are like those whose image was hidden by chance. A made
-image knows nothing of the row but what the other fields say, so where they are read well already there is little to gain.
-"""
+What this cannot show: whether rows that lack an image for a reason are like those whose image was
+hidden by chance. A made image knows nothing of the row but what the other fields say, so where they
+are read well already there is little to gain."""
 
 from __future__ import annotations
 
@@ -43,7 +45,8 @@ PENALTIES = tuple(10.0**k for k in range(-2, 5))
 
 
 def filled(made: Artefacts) -> list[Finding]:
-    """What filling gains over masking on validation rows, by the run's trained generator; nothing where no row can say."""
+    """What filling gains over masking on validation rows, by the run's trained generator; nothing
+    where no row can say."""
     if made.rows.target.kind == "labels":
         return []
     field, used = made.image_field, made.predict_fields
@@ -90,7 +93,8 @@ def _shown(hidden: Embeddings, field: str, features: np.ndarray) -> list[Embeddi
 
 
 def _made(made: Artefacts, rows: np.ndarray, others: Sequence[str]) -> np.ndarray:
-    """Features [K, n, D_f] of the images that the generator makes from the other fields, never from the target."""
+    """Features [K, n, D_f] of the images that the generator makes from the other fields, never from
+    the target."""
     sampler, name, space = made.sampler()
     wanted = narrowed(condition(made.shared, None, rows, others), sampler.accepts)
     if "text" in sampler.accepts:
@@ -113,7 +117,8 @@ def nearest_features(
     train: np.ndarray,
     rows: np.ndarray,
 ) -> np.ndarray:
-    """float32 [n, D_f]: the field of the training row whose other fields are nearest in the shared space."""
+    """float32 [n, D_f]: the field of the training row whose other fields are nearest in the shared
+    space."""
     asked = replace(
         shared, vectors=shared.vectors * np.isin(shared.fields, list(others))[:, None]
     ).pooled()
@@ -124,7 +129,8 @@ def nearest_features(
 def ridge_features(
     x: Embeddings, field: str, others: Sequence[str], train: np.ndarray, rows: np.ndarray
 ) -> np.ndarray:
-    """float32 [n, D_f]: the field as a linear function of the components of the others and of which are there."""
+    """float32 [n, D_f]: the field as a linear function of the components of the others and of which
+    are there."""
     parts: list[np.ndarray] = []
     for other in others:
         there = x.present[:, [x.fields.index(other)]]
@@ -146,7 +152,8 @@ def gains(
     target: Target,
     groups: Sequence[str],
 ) -> list[Finding]:
-    """A finding for every way: what it gains over the masked rows, several fillings of a row averaged."""
+    """A finding for every way: what it gains over the masked rows, several fillings of a row
+    averaged."""
     base, names = _right(model, masked, target), list(fills)
     metric: Metric = "rmse" if target.kind == "number" else "balanced_accuracy"
     classes = None if target.kind == "number" else target.values
@@ -157,7 +164,10 @@ def gains(
     ]
     for name, one in zip(names, comparison.simultaneous(arms), strict=True):
         verdict = "helped" if one.low > 0 else "harmed" if one.high < 0 else "no evidence"
-        note = f"{metric} of rows whose image was hidden, against the same rows masked; the intervals hold all together"
+        note = (
+            f"{metric} of rows whose image was hidden, against the same rows masked; the intervals"
+            " hold all together"
+        )
         made = one.finding(name, MASKED, verdict=verdict, source=SOURCE)
         found.append(replace(made, name=NAME, scope={"by": name}, note=note))
     return found

@@ -43,9 +43,9 @@ def image_field_or_none(made: Artefacts) -> str | None:
 
 @dataclass(frozen=True)
 class Start:
-    """What images begin with, and how they are sampled. source, mask: image files. strength: 0 keeps the source, 1 starts from
-    noise alone; None = 1 where a mask says what to keep or pairs were learned, else 0.6. guidance: None = the run's. steps:
-    0 = the generator's own."""
+    """What images begin with, and how they are sampled. source, mask: image files. strength: 0
+    keeps the source, 1 starts from noise alone; None = 1 where a mask says what to keep or pairs
+    were learned, else 0.6. guidance: None = the run's. steps: 0 = the generator's own."""
 
     source: Path | None = None
     mask: Path | None = None
@@ -64,7 +64,8 @@ class Start:
         for name, given in (("mask", self.mask), ("strength", self.strength)):
             if given is not None and self.source is None:
                 raise GobelinError(
-                    f"--{name} {given}: says nothing without an image to start from. Give --source FILE too."
+                    f"--{name} {given}: says nothing without an image to start from. Give --source"
+                    " FILE too."
                 )
 
     def controls(self, how: sampling.Generation) -> Controls:
@@ -95,12 +96,14 @@ def generate(
     _ = made.image_field
     if not made.has_generator():
         raise GobelinError(
-            f"{made.run.folder}: has no trained generator, and generate never trains. Run {fit_command(made, True)}."
+            f"{made.run.folder}: has no trained generator, and generate never trains. Run"
+            f" {fit_command(made, True)}."
         )
     if len(set(seeds)) != len(seeds):
         twice = next(s for s in seeds if list(seeds).count(s) > 1)
         raise GobelinError(
-            f"--seeds: {twice} stands there twice; the same seed makes the same image. Give each once."
+            f"--seeds: {twice} stands there twice; the same seed makes the same image. Give each"
+            " once."
         )
     if not seeds:
         raise GobelinError("generate: no image was asked for (0). Give -n 16 or --seeds 0-15.")
@@ -130,14 +133,15 @@ def _wanted(
     start: Start,
     n: int,
 ) -> Condition:
-    """n times what was asked for, in the parts that the sampler accepts. What it can't use at all is an error."""
+    """n times what was asked for, in the parts that the sampler accepts. What it can't use at all
+    is an error."""
     prompt, query_left = _prompt(made, asked) if "text" in sampler.accepts else (None, dict(asked))
     if prompt is not None and "vectors" in sampler.accepts and _reads_text(made):
         query_left = dict(asked)  # as a vector too
     if query_left and "text" in sampler.accepts and "vectors" not in sampler.accepts:
         raise GobelinError(
-            f"generate: {name} can't be asked by {next(iter(query_left))!r}; it accepts {', '.join(sorted(sampler.accepts))}. "
-            "Leave it out or choose another generator."
+            f"generate: {name} can't be asked by {next(iter(query_left))!r}; it accepts"
+            f" {', '.join(sorted(sampler.accepts))}. Leave it out or choose another generator."
         )
     shared = query(made, query_left) if query_left else None
     index = None if label is None else label_index(made, label)
@@ -192,7 +196,8 @@ def _write(
     folder: Path,
     controls: Controls,
 ) -> list[str]:
-    """An image a seed, all from the first row of `wanted`; made and written in chunks, however many they are."""
+    """An image a seed, all from the first row of `wanted`; made and written in chunks, however many
+    they are."""
     sampler, name, space = trained
     said = {"generator": name, "weights": sampler.fingerprint()[:16], "condition": dict(described)}
 

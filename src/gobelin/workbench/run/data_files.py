@@ -1,10 +1,10 @@
-"""What the files of a data set held when a run was made from them, so that a file changed under its old name is noticed.
+"""What the files of a data set held when a run was made from them, so that a file changed under its
+old name is noticed.
 
-Size and times are looked at first, and only a file that was touched is read again. The order of the files follows from the
-data set, whose own fingerprint holds their paths.
+Size and times are looked at first, and only a file that was touched is read again. The order of the
+files follows from the data set, whose own fingerprint holds their paths.
 
-What this cannot show: a change that restores a file's size and both its times.
-"""
+What this cannot show: a change that restores a file's size and both its times."""
 
 from __future__ import annotations
 
@@ -26,13 +26,15 @@ NO_FILE = bytes(16)
 
 
 def write(folder: Path, dataset: Dataset, schema: Schema, workers: int) -> None:
-    """Into the run folder, of every file that a cell leads to: size and times int64 [n, 3], content uint8 [n, 16]."""
+    """Into the run folder, of every file that a cell leads to: size and times int64 [n, 3], content
+    uint8 [n, 16]."""
     names = paths(dataset, schema)
     _keep(folder, _stats(names, dataset.root), _contents(names, dataset.root, workers))
 
 
 def check(folder: Path, dataset: Dataset, schema: Schema, workers: int) -> None:
-    """Raises a GobelinError where a file holds something else than when the run was made. A run without a record passes."""
+    """Raises a GobelinError where a file holds something else than when the run was made. A run
+    without a record passes."""
     if not (folder / FILE).is_file():
         return
     said, names = load_arrays(folder / FILE), paths(dataset, schema)
@@ -51,8 +53,8 @@ def check(folder: Path, dataset: Dataset, schema: Schema, workers: int) -> None:
         if differs
     ]:
         raise GobelinError(
-            f"{folder}: {len(changed)} of {len(names)} files changed since this run was made from them (first: {changed[0]}). "
-            "Put them back, or choose another --run."
+            f"{folder}: {len(changed)} of {len(names)} files changed since this run was made from"
+            f" them (first: {changed[0]}). Put them back, or choose another --run."
         )
     if os.access(folder, os.W_OK):
         _keep(folder, now, said["content"])  # touched, and the same: not read again next time

@@ -1,8 +1,9 @@
-"""What a run has made so far: data, encoders, features, the shared space, the predictor, the generators.
+"""What a run has made so far: data, encoders, features, the shared space, the predictor, the
+generators.
 
-Each is made when it is first asked for, written as a stage of the run folder under the key of what it was made from, and
-loaded from there ever after. So a killed run continues, and a run opens without its training data where it doesn't need it.
-"""
+Each is made when it is first asked for, written as a stage of the run folder under the key of what
+it was made from, and loaded from there ever after. So a killed run continues, and a run opens
+without its training data where it doesn't need it."""
 
 from __future__ import annotations
 
@@ -53,7 +54,8 @@ from gobelin.workbench.run.rows import Rows, read_rows
 from gobelin.workbench.run.settings import Settings
 
 OTHER_RUN = "Choose another --run, or delete that folder."
-INDEX = "index"  # folder of the kept table of rows that search reads; a saved run has one where it was saved too
+# folder of the kept table of rows that search reads; a saved run has one where it was saved too
+INDEX = "index"
 
 
 class Artefacts:
@@ -75,7 +77,8 @@ class Artefacts:
         said = self.settings.data.fingerprint
         if said and said != rows.dataset.fingerprint:
             raise GobelinError(
-                f"{self.run.folder}: was made from other data than {rows.dataset.source} holds now. Choose another --run."
+                f"{self.run.folder}: was made from other data than {rows.dataset.source} holds now."
+                " Choose another --run."
             )
         if said:
             data_files.check(self.run.folder, rows.dataset, rows.schema, self.runtime.threads)
@@ -91,7 +94,8 @@ class Artefacts:
     def _read(self) -> Rows:
         if self.run.saved:
             raise GobelinError(
-                f"{self.run.folder}: was saved without its data, needed here. Use the run it was saved from."
+                f"{self.run.folder}: was saved without its data, needed here. Use the run it was"
+                " saved from."
             )
         return read_rows(self.settings, self.given)
 
@@ -122,7 +126,8 @@ class Artefacts:
             was, found = self.run.said("settings.json")["data"]["target"], self.settings.data.target
             if was != found:
                 raise GobelinError(
-                    f"{self.run.folder}: holds a run with the target {was!r}, found {found!r}. {OTHER_RUN}"
+                    f"{self.run.folder}: holds a run with the target {was!r}, found {found!r}."
+                    f" {OTHER_RUN}"
                 )
             data_files.check(self.run.folder, rows.dataset, rows.schema, self.runtime.threads)
         _ = self.scan  # refuses data with too many bad cells before anything is written
@@ -184,7 +189,8 @@ class Artefacts:
 
     @cached_property
     def reader(self) -> Reader:
-        """The same, with the tuned encoders in the place of theirs, if tuning was asked for and kept."""
+        """The same, with the tuned encoders in the place of theirs, if tuning was asked for and
+        kept."""
         how, key = self.settings.tune, self._features_key
         if not how.fields:
             return self.plain_reader
@@ -287,7 +293,8 @@ class Artefacts:
 
     @cached_property
     def predict_fields(self) -> tuple[str, ...]:
-        """The fields that prediction uses: not those left out by name, nor (auto) those that give the label away."""
+        """The fields that prediction uses: not those left out by name, nor (auto) those that give
+        the label away."""
         if self.run.has("model", self._model_key) and self.model.fields:
             return self.model.fields  # so that a fitted run predicts without its training data
         return self._used_fields
@@ -301,7 +308,8 @@ class Artefacts:
         kept = tuple(f for f in self.schema.field_names if f not in out)
         if not kept:
             raise GobelinError(
-                "fit: every field is left out of prediction. Keep one with --set leave_out=FIELD,..."
+                "fit: every field is left out of prediction. Keep one with --set"
+                " leave_out=FIELD,..."
             )
         return kept
 
@@ -411,7 +419,8 @@ class Artefacts:
 
     @cached_property
     def image_rows(self) -> tuple[ImageRows, ImageRows]:
-        """Training and validation rows with an image, for the generator; with captions and sources if it can use them."""
+        """Training and validation rows with an image, for the generator; with captions and sources
+        if it can use them."""
         parts = catalog.find("generators", self.settings.generator.name).accepts
         size = self.settings.generator.size
         return self.pictures(self.rows.part("train"), size, parts), self.pictures(
@@ -421,7 +430,8 @@ class Artefacts:
     def pictures(
         self, rows: np.ndarray, size: int, parts: frozenset[str] = frozenset()
     ) -> ImageRows:
-        """Those of these rows that have an image, at this size, with these parts beside vectors and target."""
+        """Those of these rows that have an image, at this size, with these parts beside vectors and
+        target."""
         r, source = self.rows, self.settings.generator.source
         return generation_image_rows(
             r.dataset,
@@ -443,7 +453,8 @@ class Artefacts:
         return self.run.has(self.generator_folder(0))
 
     def sampler(self, seed: int = 0) -> tuple[Sampler, str, str]:
-        """The generator trained from this seed: its sampler, its component's name, its space. Trains it if need be."""
+        """The generator trained from this seed: its sampler, its component's name, its space.
+        Trains it if need be."""
         self.decide_steps()
         how, name, key = (
             self.settings.generator,
@@ -470,7 +481,8 @@ class Artefacts:
         )
 
     def quality(self) -> dict[int, dict[int, float | None]]:
-        """{seed: {step: held-out score}} of the generators that are there and were watched; lower is better."""
+        """{seed: {step: held-out score}} of the generators that are there and were watched; lower
+        is better."""
         out: dict[int, dict[int, float | None]] = {}
         for seed in range(self.settings.generator.seeds):
             rows = read_lines(

@@ -1,4 +1,5 @@
-"""The settings of an earlier start of a run: what it decided by a measurement is never measured twice."""
+"""The settings of an earlier start of a run: what it decided by a measurement is never measured
+twice."""
 
 from __future__ import annotations
 
@@ -24,14 +25,15 @@ def stored(store: Run) -> dict[str, Any]:
         there = said.get(group) if isinstance(said, dict) else None
         if not isinstance(there, dict) or not set(names) <= set(there):
             raise GobelinError(
-                f"{store.folder / 'settings.json'}: is damaged (nothing complete under {group!r}). Delete it and run gobelin "
-                "fit again."
+                f"{store.folder / 'settings.json'}: is damaged (nothing complete under {group!r})."
+                " Delete it and run gobelin fit again."
             )
     return said
 
 
 def replayed(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """The new settings with what an earlier start of this run decided by a measurement: never measured twice."""
+    """The new settings with what an earlier start of this run decided by a measurement: never
+    measured twice."""
     out = dict(new)
     if any(not isinstance(new.get(group, {}), Mapping) for group in ("runtime", "generator")):
         return out  # a user's mistake, which `build` names

@@ -19,7 +19,8 @@ from gobelin.workbench.run.settings import Settings, check_names
 
 @dataclass(frozen=True)
 class Rows:
-    """A data set that was read and found usable. parts: str [N]; groups: N group ids; weights: float32 [N], for training."""
+    """A data set that was read and found usable. parts: str [N]; groups: N group ids; weights:
+    float32 [N], for training."""
 
     dataset: Dataset
     schema: Schema
@@ -42,29 +43,31 @@ def read_rows(settings: Settings, dataset: Dataset | None = None) -> Rows:
     whole = dataset or read(data.path, data.root or None)
     if made := int((whole.origins != "real").sum()):
         raise GobelinError(
-            f"{whole.source}: {made} of {len(whole)} rows are not real, their origin or lineage says so (first: row "
-            f"{whole.ids[int(np.flatnonzero(whole.origins != 'real')[0])]}). Made rows may stand in no validation or test set: "
-            f"keep those whose {ORIGIN} says real."
+            f"{whole.source}: {made} of {len(whole)} rows are not real, their origin or lineage"
+            f" says so (first: row {whole.ids[int(np.flatnonzero(whole.origins != 'real')[0])]})."
+            f" Made rows may stand in no validation or test set: keep those whose {ORIGIN} says"
+            " real."
         )
     found = schema.infer(whole, data.target or None, settings.choices)
     whole = whole.with_ids(found.role("id")) if found.role("id") else whole.with_ids()
     target = target_of(whole, found)
     if data.target and target.present.sum() < LEAST_ROWS:
         raise GobelinError(
-            f"{whole.source}, column {data.target!r}: {int(target.present.sum())} labelled rows, at least {LEAST_ROWS} are "
-            "needed. Add labels."
+            f"{whole.source}, column {data.target!r}: {int(target.present.sum())} labelled rows, at"
+            f" least {LEAST_ROWS} are needed. Add labels."
         )
     if data.target:
         check_weights(settings.predict.weights, target)
     if settings.tune.fields and target.kind in ("labels", "ordinal"):
         raise GobelinError(
-            f"tune.fields: encoders are trained on for classes or a number, and {data.target!r} has {target.kind} values. "
-            f"Leave it out, or --set schema.{data.target}=category."
+            f"tune.fields: encoders are trained on for classes or a number, and {data.target!r} has"
+            f" {target.kind} values. Leave it out, or --set schema.{data.target}=category."
         )
     check_names(settings.leave_out, found.field_names, "leave_out")
     if set(found.field_names) <= set(settings.leave_out):
         raise GobelinError(
-            "leave_out: names every field, none is left to predict from. Keep one with --set leave_out=FIELD,..."
+            "leave_out: names every field, none is left to predict from. Keep one with --set"
+            " leave_out=FIELD,..."
         )
     group, split, time = (found.role(r) for r in ("group", "split", "time"))
     values = whole.values(group) if group else list(whole.ids)
@@ -85,13 +88,15 @@ def read_rows(settings: Settings, dataset: Dataset | None = None) -> Rows:
             _enough_labels(target, whole.source)
         elif len(target.classes) < 2:
             raise GobelinError(
-                f"{whole.source}, column {data.target!r}: every labelled row says {target.classes[0][:40]!r}, two classes at "
-                "least are needed. Name another --target."
+                f"{whole.source}, column {data.target!r}: every labelled row says"
+                f" {target.classes[0][:40]!r}, two classes at least are needed. Name another"
+                " --target."
             )
         elif target.scored.sum() < 2:
             raise GobelinError(
-                f"{whole.source}, column {data.target!r}: {int(target.scored.sum())} classes stand in training, validation "
-                f"and test, of {len(target.classes)}; two are needed. Add rows, or change --set split.valid and split.test."
+                f"{whole.source}, column {data.target!r}: {int(target.scored.sum())} classes stand"
+                f" in training, validation and test, of {len(target.classes)}; two are needed. Add"
+                " rows, or change --set split.valid and split.test."
             )
     return Rows(whole, found, target, parts, groups, schema.weights_of(whole, found))
 
@@ -99,6 +104,7 @@ def read_rows(settings: Settings, dataset: Dataset | None = None) -> Rows:
 def _enough_labels(target: Target, source: str) -> None:
     if not target.scored.any():
         raise GobelinError(
-            f"{source}, column {target.name!r}: none of its {len(target.classes)} labels is there in some rows of training, "
-            "validation and test and lacking in others; one is needed. Add rows, or change --set split.valid and split.test."
+            f"{source}, column {target.name!r}: none of its {len(target.classes)} labels is there"
+            " in some rows of training, validation and test and lacking in others; one is needed."
+            " Add rows, or change --set split.valid and split.test."
         )

@@ -26,8 +26,9 @@ from gobelin.quality.labels import Curate
 
 @dataclass(frozen=True)
 class Data:
-    """path, target, root: as given to `fit`. order: the levels of an ordinal target, lowest first. fingerprint: of the data
-    that the run was made from, written by the run. cited: a credit line for every picture shown."""
+    """path, target, root: as given to `fit`. order: the levels of an ordinal target, lowest first.
+    fingerprint: of the data that the run was made from, written by the run. cited: a credit line
+    for every picture shown."""
 
     path: str = ""
     target: str = ""
@@ -39,7 +40,8 @@ class Data:
 
 @dataclass(frozen=True)
 class Chosen:
-    """A component by name with its own settings. The fusion 'all' becomes the best of them when the run is fitted."""
+    """A component by name with its own settings. The fusion 'all' becomes the best of them when the
+    run is fitted."""
 
     name: str = "concat"
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -47,8 +49,9 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Settings:
-    """schema, fields, encoders: see `schema.Choices`. leave_out: fields that prediction doesn't use; 'auto' are those whose
-    presence gives the label away. The other groups are described where they are defined."""
+    """schema, fields, encoders: see `schema.Choices`. leave_out: fields that prediction doesn't
+    use; 'auto' are those whose presence gives the label away. The other groups are described where
+    they are defined."""
 
     data: Data = field(default_factory=Data)
     schema: Mapping[str, str] = field(default_factory=dict)
@@ -73,8 +76,8 @@ class Settings:
         generator = catalog.build("generators", self.generator.name, self.generator.settings)
         if self.generator.source and "source" not in generator.accepts:
             raise GobelinError(
-                f"generator.source: {self.generator.name} starts from no image, found {self.generator.source!r}. Leave it out, "
-                "or choose --generator translate."
+                f"generator.source: {self.generator.name} starts from no image, found"
+                f" {self.generator.source!r}. Leave it out, or choose --generator translate."
             )
         for name in self.augment.generators:
             catalog.find("generators", name)
@@ -117,7 +120,8 @@ class Settings:
         if self.fusion.settings:
             key = next(iter(self.fusion.settings))
             raise GobelinError(
-                f"fusion.settings.{key}: all fusions are compared as they are. Choose one with --fusion NAME."
+                f"fusion.settings.{key}: all fusions are compared as they are. Choose one with"
+                " --fusion NAME."
             )
         return None
 
