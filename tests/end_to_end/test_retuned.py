@@ -3,13 +3,12 @@ step by step."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from test_study import SETTINGS, digits  # noqa: E402
 
 from gobelin import Workbench
 from gobelin.augmentation.arms import Outcome
@@ -17,9 +16,6 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.machine import silent
 from gobelin.prediction.tuning import decision
 from gobelin.workbench.augment import tuned_arms
-
-sys.path.insert(0, str(Path(__file__).parent))
-from test_study import SETTINGS, digits  # noqa: E402
 
 OVER = {
     "encoders": {"image": {"name": "convolution", "pixels": 12, "filters": 4, "patch": 3}},

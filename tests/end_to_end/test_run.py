@@ -17,15 +17,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from presets import as_options  # noqa: E402
 
 from gobelin import Workbench
 from gobelin.core import catalog
 from gobelin.data.provenance import is_marked, read_lineage
 from gobelin.interfaces.cli import main
 from gobelin.quality import judge
-
-sys.path.insert(0, str(Path(__file__).parent))
-from presets import as_options  # noqa: E402
 
 
 @pytest.fixture(scope="module")

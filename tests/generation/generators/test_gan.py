@@ -33,7 +33,7 @@ RUNTIME = Runtime(0, "cpu", "float32", 1)
 SMALL = Gan(
     width=8, critic_width=8, code=8, batch=32, warmup=10, half_life=20, rate=2e-3, critic_rate=2e-3
 )
-RECIPE = Path(__file__).parents[2] / "recipes" / "dcgan.toml"
+RECIPE = Path(__file__).parents[3] / "recipes" / "dcgan.toml"
 
 
 def fit(rows: ImageRows, folder: Path, steps: int, settings: Gan = SMALL) -> GanSampler:

@@ -46,7 +46,7 @@ SMALL = Autoregressive(
     warmup=10,
 )
 TINY = replace(SMALL, width=16, depth=1, hidden=16, batch=8, rate=4e-3)
-GOLDEN = Path(__file__).parents[1] / "golden" / "autoregressive_losses.json"
+GOLDEN = Path(__file__).parents[2] / "golden" / "autoregressive_losses.json"
 
 
 def planted(n: int, height: int = 16, width: int = 8, channels: int = 3) -> ImageRows:

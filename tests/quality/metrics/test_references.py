@@ -6,17 +6,12 @@ each one's paper has it."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+import reference_metrics as theirs  # noqa: E402
 import torch
 
 from gobelin.quality.metrics import coverage, frechet, kernel
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-import reference_metrics as theirs  # noqa: E402
 
 for needed in ("prdc", "tqdm"):
     pytest.importorskip(needed)

@@ -5,19 +5,15 @@ Oracles: scikit-learn's ridge regression, a plain loop over rows, exact binomial
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
+import calibration
 import numpy as np
+import planted
 import pytest
 from sklearn.linear_model import Ridge
 
 from gobelin.prediction.heads.job import Job
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-import calibration
-import planted
 
 POINTS, STUDIES = 6000, 200
 NULL = replace(calibration.NULL, runs=1, seeds=3)

@@ -683,7 +683,7 @@ def test_14_what_nothing_tells_any_more_is_admitted(
     )
     assert not smuggled.made.scan.bad and twins.value >= 2
     said = " ".join(
-        (Path(__file__).parents[1] / "docs" / "design.md").read_text(encoding="utf-8").split()
+        (Path(__file__).parents[3] / "docs" / "design.md").read_text(encoding="utf-8").split()
     )
     assert (
         "A made image that was saved anew without its marks and its lineage is an image like any"

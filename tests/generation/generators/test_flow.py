@@ -43,7 +43,7 @@ SMALL = Flow(
     jitter=0.2,
     begin=0.4,
 )
-GOLDEN = Path(__file__).parents[1] / "golden" / "flow_losses.json"
+GOLDEN = Path(__file__).parents[2] / "golden" / "flow_losses.json"
 
 
 def fit(rows: ImageRows, folder: Path, steps: int, settings: Flow = SMALL) -> FlowSampler:

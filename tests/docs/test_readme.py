@@ -11,7 +11,7 @@ from pathlib import Path
 from gobelin.core import catalog
 from gobelin.interfaces.cli import cli
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -3,13 +3,8 @@ closed forms."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 from fidelity import psnr, ssim
 
 
