@@ -96,7 +96,6 @@ class Outcome:
             folder / "choices.json",
             {
                 "chosen": {a: [list(c) for c in cs] for a, cs in self.chosen.items()},
-                # fmt: skip
                 "subsets": [list(s) for s in self.by_subset],
                 "curve": curve,
             },

@@ -26,19 +26,39 @@ def findings(found: Comparisons, outcome: Outcome, how: Augment, metric: str) ->
         main = trial.against_baseline
         out.append(
             Finding(
-                "verdict", {"arm": trial.arm}, base, main.value, main.low, main.high, main.level, "see the comparisons",
-                "" if metric == "rmse" else "points", "higher", None, None, one.word, main.units,
-                main.needed_units(how.smallest_effect), one.sentence, "augment",
+                "verdict",
+                {"arm": trial.arm},
+                base,
+                main.value,
+                main.low,
+                main.high,
+                main.level,
+                "see the comparisons",
+                "" if metric == "rmse" else "points",
+                "higher",
+                None,
+                None,
+                one.word,
+                main.units,
+                main.needed_units(how.smallest_effect),
+                one.sentence,
+                "augment",
             )
-        )  # fmt: skip
+        )
         out.append(
             Finding(
-                "smallest_detectable_effect", {"arm": trial.arm}, value=one.detectable,
+                "smallest_detectable_effect",
+                {"arm": trial.arm},
+                value=one.detectable,
                 unit="" if metric == "rmse" else "points",
-                note=f"against {base}: four of five such studies find a true difference of this size{_beside(one, metric)}",
-                n=main.units, source="augment",
+                note=(
+                    f"against {base}: four of five such studies find a true difference of this"
+                    f" size{_beside(one, metric)}"
+                ),
+                n=main.units,
+                source="augment",
             )
-        )  # fmt: skip
+        )
         out.append(
             main.finding(trial.arm, base, smallest_effect=how.smallest_effect, source="augment")
         )
@@ -60,10 +80,16 @@ def findings(found: Comparisons, outcome: Outcome, how: Augment, metric: str) ->
         unit = "" if metric == "rmse" else "share"
         out.append(
             Finding(
-                f"test_{metric}", {"arm": name}, value=value, unit=unit, n=first.units, note=note, source="augment",
+                f"test_{metric}",
+                {"arm": name},
+                value=value,
+                unit=unit,
+                n=first.units,
+                note=note,
+                source="augment",
                 better="lower" if metric == "rmse" else "higher",
             )
-        )  # fmt: skip
+        )
     return out
 
 

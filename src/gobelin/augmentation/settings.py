@@ -32,8 +32,14 @@ class Augment:
     ratio: tuple[float, ...] = (0.25, 1.0, 4.0)
     per_class: Mapping[str, int] = field(default_factory=dict)
     rivals: tuple[str, ...] = (
-        "classic", "generator_size", "oversampling", "weights", "retrieved", "copies", "procedural_noise"
-    )  # fmt: skip
+        "classic",
+        "generator_size",
+        "oversampling",
+        "weights",
+        "retrieved",
+        "copies",
+        "procedural_noise",
+    )
     seeds: int = 8
     tuning_seeds: int = 2
     mixes: tuple[float, ...] = (0.05, 0.5)
@@ -63,10 +69,15 @@ class Augment:
         ]:
             raise ValueError(f"{wrong_class[0]}, a number of images from 0 to 1000000 was expected")
         once(self, "generators", "rivals")
-        within(self, {
-            "mixes": (1e-6, 1e3), "decays": (0, 1e6), "smallest_effect": (0, 1e9),
-            "resamples": (RESAMPLES_OF_A_METHOD, 1000),
-        })  # fmt: skip
+        within(
+            self,
+            {
+                "mixes": (1e-6, 1e3),
+                "decays": (0, 1e6),
+                "smallest_effect": (0, 1e9),
+                "resamples": (RESAMPLES_OF_A_METHOD, 1000),
+            },
+        )
 
     @property
     def sweep(self) -> tuple[float, ...]:

@@ -89,10 +89,8 @@ class FeatureCache:
 
     def _write(self, prefix: str, arrays: Mapping[str, np.ndarray]) -> Path:
         assert self.folder is not None
-        path = (
-            self.folder
-            / f"{prefix}{fingerprint(arrays['keys'], arrays.get('untouched', b''))[:24]}.safetensors"
-        )
+        name = fingerprint(arrays["keys"], arrays.get("untouched", b""))[:24]
+        path = self.folder / f"{prefix}{name}.safetensors"
         with atomic_file(path) as temporary:
             save_arrays(temporary, arrays)
         return path

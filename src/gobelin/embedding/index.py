@@ -48,7 +48,8 @@ ADDED = "added"  # the split of a row that came later: in no training, validatio
 PROBES, REFINED = (
     40,
     5,
-    # partitions that are looked through; found rows that are compared exactly, for each one asked for
+    # partitions that are looked through; found rows that are compared exactly, for each one asked
+    # for
 )
 FEW = 100  # rows asked for that so many partitions surely hold
 FORMAT = 1  # of the table; another one is another stage

@@ -21,8 +21,8 @@ level (Banerjee 1960). It is longer than needed where models hardly differ and t
 them, and as short as any with 5 generator seeds and 10 seeds of initialisation. In the same studies
 one pooled t with Satterthwaite's (1946) degrees covers 85-94 % where the promise is 95 %, and the
 percentile of the crossed ("pigeonhole", Owen 2007) bootstrap down to 67 %: 2-5 items are too few to
-resample. `python tests/evidence/test_verdict.py` makes the table; `gobelin.evidence.variance` the parts.
-"""
+resample. `python tests/evidence/test_verdict.py` makes the table; `gobelin.evidence.variance` the
+parts."""
 
 from __future__ import annotations
 

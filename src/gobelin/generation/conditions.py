@@ -70,9 +70,16 @@ def target_tensor(values: np.ndarray, kind: str) -> torch.Tensor:
 
 
 def from_query(
-    query: Shared | None, label: int | float | None, space: Shared, kind: str, n: int, *, text: str | None = None,
-    source: np.ndarray | None = None, mask: np.ndarray | None = None,
-) -> Condition:  # fmt: skip
+    query: Shared | None,
+    label: int | float | None,
+    space: Shared,
+    kind: str,
+    n: int,
+    *,
+    text: str | None = None,
+    source: np.ndarray | None = None,
+    mask: np.ndarray | None = None,
+) -> Condition:
     """n times the same condition: a query's vectors (None: no field at all), a label, a prompt, a
     source image uint8 [H, W, C] and a mask bool [H, W] (None: none). However many, image and mask
     are in memory once."""

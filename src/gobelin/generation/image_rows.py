@@ -44,9 +44,17 @@ def image_field(schema: Schema, source: str = "") -> str:
 
 
 def image_rows(
-    dataset: Dataset, rows: np.ndarray, schema: Schema, shared: Shared, target: Target, size: int, workers: int,
-    source: str = "", parts: frozenset[str] = frozenset(), weights: np.ndarray | None = None,
-) -> ImageRows:  # fmt: skip
+    dataset: Dataset,
+    rows: np.ndarray,
+    schema: Schema,
+    shared: Shared,
+    target: Target,
+    size: int,
+    workers: int,
+    source: str = "",
+    parts: frozenset[str] = frozenset(),
+    weights: np.ndarray | None = None,
+) -> ImageRows:
     """The rows that have an image, squared to `size`, each with everything that is known of it as
     its condition.
 

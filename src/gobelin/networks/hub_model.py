@@ -255,8 +255,11 @@ Fitted = TypeVar("Fitted", bound=OfPlace)
 
 
 def restored(
-    settings: Any, kind: Callable[[Any, Runtime], Fitted], folder: Path, runtime: Runtime
-) -> Fitted:  # noqa: ANN401
+    settings: Any,  # noqa: ANN401
+    kind: Callable[[Any, Runtime], Fitted],
+    folder: Path,
+    runtime: Runtime,
+) -> Fitted:
     """The `kind(settings, runtime)` that was saved in `folder`; the model's place is that of
     `settings` if they name one, and its files must be those that were there."""
     said = read_json(folder / "config.json")

@@ -23,8 +23,8 @@ TALKERS = ("diffusers", "transformers", "peft")
 
 
 def arguments(
-    pipe: Any,
-) -> Mapping[str, inspect.Parameter]:  # noqa: ANN401 - somebody else's object
+    pipe: Any,  # noqa: ANN401 - a third-party object
+) -> Mapping[str, inspect.Parameter]:
     """What a call of the pipeline takes."""
     return inspect.signature(pipe.__call__).parameters
 

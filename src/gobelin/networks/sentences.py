@@ -40,7 +40,8 @@ BROAD = (
 MOST = (
     0.8,
     1.2,
-    # tokens a letter that a model needs at most for letters that it knows: of an alphabet, of a broad
+    # tokens a letter that a model needs at most for letters that it knows: of an alphabet, of a
+    # broad
     # script
 )
 UNKNOWN = "letters that the model doesn't know"

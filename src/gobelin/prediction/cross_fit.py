@@ -175,11 +175,10 @@ def cross_fit(fusion: Fusion, training: Training) -> CrossFit:
     if target.exclusive and len(np.unique(target.values[rows])) < 2:
         raise GobelinError("fit: all training rows have one class. At least two are needed.")
     if target.kind == "labels" and not fusion.several:
+        several = [n for n in catalog.names("fusion") if catalog.find("fusion", n).several]
         raise GobelinError(
             f"fusion.name: {type(fusion).__name__.lower()} learns one answer a row, and"
-            f" {target.name!r} has several labels. "
-            "Choose --fusion"
-            f" {' or '.join(n for n in catalog.names('fusion') if catalog.find('fusion', n).several)}."
+            f" {target.name!r} has several labels. Choose --fusion {' or '.join(several)}."
         )
 
     def weigh(some: np.ndarray) -> np.ndarray:

@@ -334,7 +334,8 @@ def _column_giveaway(
     chosen = [values[r] for r in rows]
     if (
         kind == "number"
-        # a tree looks at the order alone; it would keep 32 bits of a number, which 1e300 has no place
+        # a tree looks at the order alone; it would keep 32 bits of a number, which 1e300 has no
+        # place
         # in
     ):
         place = np.unique([_float(v) for v in chosen], return_inverse=True)[1]

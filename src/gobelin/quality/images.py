@@ -35,8 +35,8 @@ SPACES: dict[str, Mapping[str, Any]] = {
     "convolution": {"filters": 16},
     "pixels": {"frequencies": 8},
 }
-"""The spaces that need no weights, the first of them that isn't the generator's own is taken where none is named; narrow, as
-a Fréchet distance needs more images than features."""
+"""The spaces that need no weights. Where none is named, the first that isn't the generator's own is
+taken. They are narrow, since a Fréchet distance needs more images than features."""
 
 
 @dataclass(frozen=True)

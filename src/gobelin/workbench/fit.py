@@ -13,14 +13,27 @@ def fitted(made: Artefacts, shelf: Shelf) -> list[Finding]:
     note = (
         f"fusion {model.fusion}, weight decay {model.decay:g}, temperature {model.temperature:.2f}"
     )
-    found = [Finding("fields_used", {"fields": " + ".join(made.predict_fields)}, value=float(len(made.predict_fields)),
-                     note=note, source="fit")]  # fmt: skip
+    found = [
+        Finding(
+            "fields_used",
+            {"fields": " + ".join(made.predict_fields)},
+            value=float(len(made.predict_fields)),
+            note=note,
+            source="fit",
+        )
+    ]
     there = made.embeddings.present.mean(0)
     found += [
-        Finding("field_left_out", {"field": f}, value=float(there[made.embeddings.fields.index(f)]), unit="share", source="fit",
-                note="of the rows have it; named in leave_out, or gives the label away")
+        Finding(
+            "field_left_out",
+            {"field": f},
+            value=float(there[made.embeddings.fields.index(f)]),
+            unit="share",
+            source="fit",
+            note="of the rows have it; named in leave_out, or gives the label away",
+        )
         for f in left
-    ]  # fmt: skip
+    ]
     if contested := made.contested():
         found += contested
         own = [f for f in contested if not f.comparator]
@@ -28,9 +41,14 @@ def fitted(made: Artefacts, shelf: Shelf) -> list[Finding]:
     found += made.tuning()
     kept = made.alignment.kept
     found.append(
-        Finding("shared_space", value=float(made.alignment.settings.width), unit="dimensions", source="fit",
-                note=f"{kept} projections were kept: they retrieve best among held-back training rows")
-    )  # fmt: skip
+        Finding(
+            "shared_space",
+            value=float(made.alignment.settings.width),
+            unit="dimensions",
+            source="fit",
+            note=f"{kept} projections were kept: they retrieve best among held-back training rows",
+        )
+    )
     if curves := made.quality():
         steps = sorted({step for curve in curves.values() for step in curve})
         series = {

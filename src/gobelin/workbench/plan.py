@@ -22,8 +22,16 @@ def planned(made: Artefacts, generator: bool) -> list[Finding]:
     ]
     for field in rows.schema.fields:
         there = sum(c is not None for c in rows.dataset.cells(field))
-        found.append(Finding("cells_to_encode", {"field": field.name, "encoder": field.encoder}, value=float(there), n=there,
-                             note="fewer where the cache has them", source="plan"))  # fmt: skip
+        found.append(
+            Finding(
+                "cells_to_encode",
+                {"field": field.name, "encoder": field.encoder},
+                value=float(there),
+                n=there,
+                note="fewer where the cache has them",
+                source="plan",
+            )
+        )
     heads = (s.predict.folds + 1) * len(s.predict.decays)
     found.append(Finding("heads_to_train", {"verb": "fit"}, value=float(heads), source="plan"))
     if generator:

@@ -35,10 +35,22 @@ def searched(made: Artefacts, shelf: Shelf) -> list[Finding]:
             )
     fives = [f for f in found if f.name == "recall@5" and "by" not in f.scope]
     shown = [
-        Finding(f.name, {"pair": f"{f.scope['from']} to {f.scope['to']} ({f.note}, chance {100 * (f.chance or 0):.1f})"},
-                value=f.value, low=f.low, high=f.high, unit=f.unit, n=f.n)
+        Finding(
+            f.name,
+            {
+                "pair": (
+                    f"{f.scope['from']} to {f.scope['to']} ({f.note}, chance"
+                    f" {100 * (f.chance or 0):.1f})"
+                )
+            },
+            value=f.value,
+            low=f.low,
+            high=f.high,
+            unit=f.unit,
+            n=f.n,
+        )
         for f in fives
-    ]  # fmt: skip
+    ]
     shelf.bars(
         "recall", "Recall at 5 on validation rows, for every ordered pair of fields.", shown, "pair"
     )

@@ -50,7 +50,8 @@ class Market:
 
     target: ClassVar[str] = "next_week"
     credit: ClassVar[str] = (
-        "Daily figures of S&P 500, NASDAQ and WTI, 1999 to 2018, as the package arch has them (NCSA)"
+        "Daily figures of S&P 500, NASDAQ and WTI, 1999 to 2018, as the package arch has them"
+        " (NCSA)"
     )
 
     def __post_init__(self) -> None:

@@ -37,8 +37,9 @@ CODE = re.compile(r"\\u([0-9a-fA-F]{4})")
 OWN_TAGS = {"blend swap", "scpts"}  # of the catalogues, not of the pieces
 SIZES = ("width", "depth", "height")
 VARIANT = re.compile(
-    r"\b(black|white|blue|red|green|beige|clear|oak|teak|alder|large|little|small|high|low|upper|lower|open|opened|full|single|"
-    r"double|triple|quadruple|round|rounded|square|wall|type|male|female|boy|girl|modern|[a-z])\b|[^a-z ]"
+    r"\b(black|white|blue|red|green|beige|clear|oak|teak|alder|large|little|small|high|low"
+    r"|upper|lower|open|opened|full|single|double|triple|quadruple|round|rounded|square|wall|type"
+    r"|male|female|boy|girl|modern|[a-z])\b|[^a-z ]"
 )
 
 
@@ -53,7 +54,8 @@ class Sweethome:
     languages: tuple[str, ...] = ("en", "de", "fr", "es", "ja")
 
     credit: ClassVar[str] = (
-        "Furniture: the Sweet Home 3D catalogues and their contributors, public domain and CC BY 3.0"
+        "Furniture: the Sweet Home 3D catalogues and their contributors,"
+        " public domain and CC BY 3.0"
     )
 
     def __post_init__(self) -> None:
