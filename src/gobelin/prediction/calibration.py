@@ -7,8 +7,9 @@ Mondrian by m): the k-th smallest of n nonconformities with k = ceil((n + 1) lev
 is 1 - p of the true class ('lac', Sadinle et al. 2019: the smallest sets), or the probabilities
 down to it added up ('aps', Romano et al. 2020, sec. 2 without the random part, so sets are larger);
 or |residual|, over its local scale if asked for (Lei et al. 2018, sec. 5.2). A set may be empty: no
-class is likely enough. Rows count as often as they are there, whatever `balance` says, so the level holds for rows as common as
-those of training; with `by_class`, in every class, so however common each is.
+class is likely enough. Rows count as often as they are there, whatever `balance` says, so the level
+holds for rows as common as those of training; with `by_class`, in every class, so however common
+each is.
 
 Why by count: on four planted classes, with 300 complete training rows and rows shown one field of
 three, sets by one bound covered 46 % (concat), 68 % (voting) and 81 % (attention) where 90 % was
