@@ -90,8 +90,8 @@ class FittedImageModel(Forward, OfPlace):
         self.module = (
             _Tower(*self.place.network())
             .eval()
-            .to(runtime.device, memory_format=torch.channels_last)
-        )  # type: ignore[call-overload]
+            .to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        )
         self.width = self.embed([self.prepare(np.zeros((16, 16, 3), np.uint8))[None]]).shape[1]
 
     def key(self, cell: Cell, root: Path) -> bytes:
