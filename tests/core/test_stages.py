@@ -27,7 +27,7 @@ from gobelin.core.files import (
     write_lines,
     write_text,
 )
-from gobelin.core.stages import Run
+from gobelin.core.stages import RunFolder
 
 
 def names(folder: Path) -> list[str]:

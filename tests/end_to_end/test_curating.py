@@ -115,7 +115,7 @@ def findings(run: Path) -> dict[str, dict[str, Any]]:
 
 def looked(run: Path, true: list[str]) -> tuple[Any, np.ndarray]:
     """What was decided, and the true class of every row that was looked at."""
-    made = Workbench.open(run).made
+    made = Workbench.open(run).run
     number = {f"r{k}": CLASSES.index(name) for k, name in enumerate(true)}
     seen = Curation(made).looked
     return seen, np.array([number[i] for i in made.ids(seen.rows)])
@@ -163,7 +163,7 @@ def test_a_weight_is_the_label_s_chance_shared_among_look_alikes(
     curated: Path, true: tuple[Path, list[str]]
 ) -> None:
     seen, _ = looked(curated, true[1])
-    made = Workbench.open(curated).made
+    made = Workbench.open(curated).run
     ids, own = made.ids(seen.rows), made.rows.weights[seen.rows]
     count = np.array([(seen.alike == one).sum() for one in seen.alike])
     assert np.allclose(seen.weight, seen.chance / count * own) and set(own.tolist()) == {0.5, 1.0}
@@ -180,7 +180,7 @@ def test_the_export_changes_training_rows_alone_and_says_what(
 ) -> None:
     folder, names = true
     rows = pq.read_table(curated.parent / "export" / "curated.parquet").to_pylist()
-    made = Workbench.open(curated).made
+    made = Workbench.open(curated).run
     parts = dict(zip(made.rows.dataset.ids, made.rows.parts.tolist(), strict=True))
     with (folder / "records.csv").open(encoding="utf-8") as file:
         before = {row["id"]: row for row in csv.DictReader(file)}
@@ -242,7 +242,7 @@ def test_what_is_exported_can_be_fitted_with_its_weights_and_parts(curated: Path
             *sets,
         ]
     )
-    one, other = Workbench.open(curated).made, Workbench.open(again).made
+    one, other = Workbench.open(curated).run, Workbench.open(again).run
     assert (
         other.schema.role("weight") == "gobelin_weight"
         and other.rows.parts.tolist() == one.rows.parts.tolist()

@@ -53,7 +53,7 @@ def test_every_arm_has_encoders_of_its_own(
         return asked[0][1]
 
     monkeypatch.setattr(tuned_arms, "fit", told)
-    made = fitted.made
+    made = fitted.run
     found = fitted.augment()
     (((_, fusion, rows, jobs, test), given),) = asked
     hits = Outcome.load(made.run.checked("outcome")).hits

@@ -306,7 +306,7 @@ def test_condition_match_asks_by_the_source_image_alone(
             heard.append(condition)
             yield 255 - condition.source
 
-    made = Workbench.open(run).made
+    made = Workbench.open(run).run
     eyes = Eyes("pixels", catalog.build("encoders", "pixels").fit([], None, {}, made.runtime))
     monkeypatch.setattr(Eyes, "beside", staticmethod(lambda schema, runtime: eyes))
     found = condition_match.match(made, [(Negative(), "negative", "no space")])

@@ -355,9 +355,9 @@ def test_odd_and_typical_records(
     assert verdict("typicality", "image", "--image", tmp_path / "noise.png") == "odd"
     assert verdict("typicality", "image", "--image", own) == "typical"
     bench = Workbench.open(run)
-    captions = bench.made.rows.dataset.values("caption")
+    captions = bench.run.checked.rows.dataset.values("caption")
     row = next(k for k, c in enumerate(captions) if c)
-    picture = shapes / "shapes" / str(bench.made.rows.dataset.values("image")[row])
+    picture = shapes / "shapes" / str(bench.run.checked.rows.dataset.values("image")[row])
     assert (
         verdict("agreement", "image + caption", "--image", picture, "--text", captions[row])
         == "typical"

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gobelin.core.errors import GobelinError
-from gobelin.core.stages import Run
+from gobelin.core.stages import RunFolder
 from gobelin.data.images import png_bytes
 from gobelin.prediction.tuning import decision
 from gobelin.workbench.bench import Workbench, from_pretrained
@@ -72,7 +72,7 @@ def test_a_tuned_run(kept: None, tmp_path: Path) -> None:
         names
     )
     assert "score tuned" in one.report().read_text(encoding="utf-8")
-    made = one.made
+    made = one.run
     assert made.reader.space != made.plain_reader.space
     assert not np.allclose(made.embeddings.features["picture"], made.plain.features["picture"])
     assert np.array_equal(made.embeddings.features["table"], made.plain.features["table"])
@@ -81,7 +81,7 @@ def test_a_tuned_run(kept: None, tmp_path: Path) -> None:
     again = Workbench.open(one.folder)  # the stage is loaded and not made
     stamp = (one.folder / "tuned" / "stage.json").stat().st_mtime_ns
     assert np.array_equal(
-        again.made.embeddings.features["picture"], made.embeddings.features["picture"]
+        again.run.features.embeddings.features["picture"], made.embeddings.features["picture"]
     )
     assert (one.folder / "tuned" / "stage.json").stat().st_mtime_ns == stamp
 
@@ -90,12 +90,12 @@ def test_a_tuned_run(kept: None, tmp_path: Path) -> None:
     assert np.allclose(
         saved.predict(cells).probabilities, one.predict(cells).probabilities, atol=1e-6
     )
-    assert saved.made.reader.space == made.reader.space
+    assert saved.run.features.embedder.space == made.reader.space
 
     plain = bench(tmp_path / "plain", tune={})
     plain.fit()
-    assert plain.made.model.fingerprint() != made.model.fingerprint()
-    assert plain.made.reader.space == made.plain_reader.space
+    assert plain.run.predictor.model.fingerprint() != made.model.fingerprint()
+    assert plain.run.features.embedder.space == made.plain_reader.space
 
 
 def test_labels_of_validation_and_test_rows_change_nothing(kept: None, tmp_path: Path) -> None:
@@ -103,17 +103,17 @@ def test_labels_of_validation_and_test_rows_change_nothing(kept: None, tmp_path:
     for seed in (0, 3):
         one = bench(tmp_path / str(seed), seed)
         one.fit()
-        prints.append((one.made.reader.space, one.made.model.predictor.fingerprint()))
+        prints.append((one.run.features.embedder.space, one.run.predictor.model.predictor.fingerprint()))
     assert prints[0] == prints[1]
 
 
 def test_what_calibrates_a_tuned_run_taught_no_encoder(kept: None, tmp_path: Path) -> None:
     one = bench(tmp_path / "one")
     one.fit()
-    training, material = one.made.training, one.made._material
-    held = decision.held_back(one.made.settings.tune, material.training)
+    training, material = one.run.predictor.training, one.run.??_material
+    held = decision.held_back(one.run.settings.tune, material.training)
     assert training.unseen is not None
-    assert training.unseen.tolist() == one.made.rows.labelled("train")[held].tolist()
+    assert training.unseen.tolist() == one.run.checked.rows.labelled("train")[held].tolist()
 
 
 def test_what_is_not_kept_leaves_the_run_as_it_was(
@@ -125,8 +125,8 @@ def test_what_is_not_kept_leaves_the_run_as_it_was(
     found = one.fit()
     plain.fit()
     assert (
-        one.made.model.fingerprint() == plain.made.model.fingerprint()
-        and one.made.training.unseen is None
+        one.run.predictor.model.fingerprint() == plain.run.predictor.model.fingerprint()
+        and one.run.predictor.training.unseen is None
     )
     assert "tuning_gain" in {f.name for f in found} and not any(
         (one.folder / "tuned").glob("*.safetensors")

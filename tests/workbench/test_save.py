@@ -393,7 +393,7 @@ def test_a_device_that_is_not_here_is_replaced(kept: Path, copy: Path, source: P
         "bytes": (copy / "settings.json").stat().st_size,
     }
     write_json(copy / MANIFEST, listed)
-    runtime = gobelin.from_pretrained(copy).made.settings.runtime
+    runtime = gobelin.from_pretrained(copy).run.settings.runtime
     assert runtime.device != "cuda:63" and 1 <= runtime.threads <= (os.cpu_count() or 1)
 
 
@@ -612,7 +612,7 @@ def test_a_pretrained_generator_is_found_at_its_new_place(
 
 
 def test_notes_that_name_rows_are_left_out(run: Path) -> None:
-    made = Workbench.open(run).made
+    made = Workbench.open(run).run
     place = made.settings.data.path
     found = [
         Finding("cells_set_aside", value=1.0, note="row 3, column image: is empty"),

@@ -7,7 +7,7 @@ import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -27,8 +27,10 @@ from gobelin.core.files import (
     write_lines,
 )
 
+T = TypeVar("T")
 
-class Run:
+
+class RunFolder:
     """A run folder. A stage is a folder in it with a key: what it was made from. Same key, already
     there: not made again."""
 
@@ -65,7 +67,7 @@ class Run:
         with disk_errors(self.folder):  # a name that is too long
             return (self.folder / MANIFEST).is_file()
 
-    def said(self, name: str) -> Any:  # noqa: ANN401 - JSON is any
+    def stored(self, name: str) -> Any:  # noqa: ANN401 - JSON is any
         """What settings.json or schema.json of this run says."""
         try:
             return read_json(self.folder / name)
@@ -120,6 +122,13 @@ class Run:
                     )
         return folder
 
+    def kept(
+        self, name: str, key: str, make: Callable[[Path], None], load: Callable[[Path], T]
+    ) -> T:
+        """What `load` reads from the stage's checked folder; the stage is made first if needed."""
+        self.stage(name, key, make)
+        return load(self.checked(name))
+
     def _sweep(self) -> None:
         """Remove the folders that killed writers left where stages are made; nobody writes to them
         while the lock is held."""
@@ -127,7 +136,7 @@ class Run:
             if left.is_dir():
                 shutil.rmtree(left, ignore_errors=True)
 
-    def forget(self, *names: str) -> None:
+    def discard(self, *names: str) -> None:
         """Remove stages whose inputs have changed: what they say would be said of something
         else."""
         with self.alone():

@@ -105,7 +105,7 @@ def check_command(**options: Any) -> None:  # noqa: ANN401 - click hands over op
     found = bench.check()
     if not options["as_json"]:
         table = Table("column", "kind", "role", "sure", "why")
-        for c in bench.made.schema.columns:
+        for c in bench.run.data.schema.columns:
             table.add_row(escape(c.name), c.kind, c.role, f"{c.confidence:.2f}", escape(c.reason))
         out.print(table)
     show(found, options["as_json"])

@@ -9,10 +9,9 @@ from typing import Any
 
 from gobelin.core import catalog, config
 from gobelin.core.machine import Progress
-from gobelin.core.stages import Run
+from gobelin.core.stages import RunFolder
 from gobelin.evidence.findings import Finding
 from gobelin.workbench.bench import Workbench
-from gobelin.workbench.generate import images
 from gobelin.workbench.run.settings import Settings
 
 QUICK_RATIOS = (
@@ -31,7 +30,7 @@ def run(
     """Run every verb; `say` gets a line for each step. Returns the verdicts."""
     start = time.monotonic()
     source = catalog.build("samples", sample)
-    store = Run(folder)
+    store = RunFolder(folder)
     store.clean()
     quick = {"data": {"cited": source.credit}, "augment": {"ratio": QUICK_RATIOS}}
     settings = config.merge(
@@ -54,7 +53,7 @@ def run(
     for query in source.queries():
         hits = bench.search(5, **query)
         say(f"         {query}: {', '.join(h.id for h in hits)}")
-    pictures = images.image_field_or_none(bench.made) is not None
+    pictures = bench.run.generator.field_or_none is not None
     if pictures:
         step("fit --generator: train it on the training rows", lambda: bench.fit(generator=True))
         step(

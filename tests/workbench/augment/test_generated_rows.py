@@ -71,7 +71,7 @@ def exported(bench: Workbench) -> Path:
 
 @pytest.fixture(scope="module")
 def study(bench: Workbench) -> Arms:
-    return Arms(bench.made)
+    return Arms(bench.run)
 
 
 def fresh(data: Path | Dataset, folder: Path) -> Workbench:
@@ -86,7 +86,7 @@ def real_rows(table: pa.Table, which: str) -> pa.Table:
 
 
 def test_arms_hold_training_rows_and_what_was_made_of_them(bench: Workbench, study: Arms) -> None:
-    rows = bench.made.rows
+    rows = bench.run.checked.rows
     names = {
         part: {rows.dataset.ids[k] for k in rows.part(part)} for part in ("train", "valid", "test")
     }
@@ -120,7 +120,7 @@ def test_a_made_row_has_its_parents_other_cells_and_lacks_what_it_lacks(
 ) -> None:
     kept = study.kept(0)
     made = study.made_dataset(0, kept)
-    original = bench.made.rows.dataset
+    original = bench.run.checked.rows.dataset
     place = {i: k for k, i in enumerate(original.ids)}
     lineage = [json.loads(x) for x in made.table[LINEAGE].to_pylist()]
     assert len(made) == kept.sum() > 20 and set(made.origins) == {"generated"}
@@ -136,14 +136,14 @@ def test_a_made_row_has_its_parents_other_cells_and_lacks_what_it_lacks(
     for k, value in enumerate(made.values("image")):
         pixels = np.asarray(Image.open(io.BytesIO(value)))
         assert np.array_equal(pixels, study.images[0][kept][k]) and is_marked(value)
-    sampler, name, _ = bench.made.sampler(0)
+    sampler, name, _ = bench.run.generator.sampler(0)
     assert {one["generator"] for one in lineage} == {name}
     assert {one["weights"] for one in lineage} == {sampler.fingerprint()[:16]}
     assert len({one["seed"] for one in lineage}) == len(made)
 
 
 def test_scarce_classes_get_the_made_rows(bench: Workbench, study: Arms) -> None:
-    target = bench.made.rows.target
+    target = bench.run.checked.rows.target
     real = np.bincount(target.values[study.train], minlength=4)
     made = np.bincount(target.values[study.train[study.parents]], minlength=4)
     assert len(study.parents) == pytest.approx(0.5 * real.sum(), abs=2)
@@ -151,7 +151,7 @@ def test_scarce_classes_get_the_made_rows(bench: Workbench, study: Arms) -> None
 
 
 def test_an_image_depends_on_its_own_seed_alone(study: Arms) -> None:
-    again = Arms(study.made)
+    again = Arms(study.run)
     again.__dict__["parents"] = study.parents[:5]
     one, other = again.made_images(0).astype(int), study.images[0][:5].astype(int)
     assert np.abs(one - other).max() <= 2  # the batch's size may change the last digit
@@ -161,13 +161,13 @@ def test_quarantine_takes_the_flagged_rows_and_no_other(
     bench: Workbench, study: Arms, tmp_path: Path
 ) -> None:
     """Planted: every third made image is its parent's own."""
-    d, copied = bench.made.rows.dataset, np.arange(len(study.parents)) % 3 == 0
+    d, copied = bench.run.checked.rows.dataset, np.arange(len(study.parents)) % 3 == 0
     values, images = d.values("image"), study.images[0].copy()
     for k in np.flatnonzero(copied):
         images[k] = squared(
             open_image(values[study.train[study.parents[k]]], d.root, Opening())[0], 16
         )
-    planted = Arms(bench.made)
+    planted = Arms(bench.run)
     planted.__dict__["images"] = [images]
     kept = planted.kept(0)
     assert kept[~copied].all() and (~kept[copied]).mean() > 0.8
@@ -186,7 +186,7 @@ def test_quarantine_takes_the_flagged_rows_and_no_other(
         == len(flagged)
         == (~kept & planted.screens[0].copies).sum()
     )
-    whole, shelf = Study(bench.made), Shelf("audit", tmp_path, "verbs/audit", "")
+    whole, shelf = Study(bench.run), Shelf("audit", tmp_path, "verbs/audit", "")
     whole.arms = planted
     whole.audit(shelf)
     listed = json.loads((tmp_path / "copies.json").read_text(encoding="utf-8"))["rows"]
@@ -202,7 +202,7 @@ def test_quarantine_takes_the_flagged_rows_and_no_other(
         r["nearest"] for one in planted.audits[0].values() for r in one.rows if r["flagged"]
     }
     assert len(set(planted.copied(0)) & parents) > 0.8 * len(planted.copied(0))
-    nothing = Arms(bench.made)
+    nothing = Arms(bench.run)
     nothing.__dict__["images"] = [images]
     nothing.how = type(nothing.how)(**{**vars(nothing.how), "quarantine": False})
     assert nothing.kept(0).all()
@@ -211,7 +211,7 @@ def test_quarantine_takes_the_flagged_rows_and_no_other(
 def test_where_screening_keeps_no_image_the_arm_is_the_real_rows(
     bench: Workbench, study: Arms
 ) -> None:
-    none = Arms(bench.made)
+    none = Arms(bench.run)
     every = np.ones(len(none.parents), bool)
     none.__dict__["screens"] = [Screen(every, None, None, None, None)]
     arms = {a.name: a for a in none.arms}
@@ -219,7 +219,7 @@ def test_where_screening_keeps_no_image_the_arm_is_the_real_rows(
         arms[GENERATED].dataset.origins
     ) == {"real"}
     assert arms[BOTH].dataset.ids == arms["classic"].dataset.ids
-    whole = Study(bench.made)
+    whole = Study(bench.run)
     whole.arms = none
     rows, features, _, dataset = whole._features(none)
     assert not next(a for a in rows if a.name == GENERATED).added.any() and len(features) > len(
@@ -230,7 +230,7 @@ def test_where_screening_keeps_no_image_the_arm_is_the_real_rows(
 
 def test_images_of_another_rows_fields_are_left_out_and_told(bench: Workbench, study: Arms) -> None:
     """Planted: the parents' own images match what was asked; those of other rows don't."""
-    d = bench.made.rows.dataset
+    d = bench.run.checked.rows.dataset
     values, rows = d.values("image"), study.train[study.parents]
     own = np.stack([squared(open_image(values[r], d.root, Opening())[0], 16) for r in rows])
     kept = {}
@@ -238,7 +238,7 @@ def test_images_of_another_rows_fields_are_left_out_and_told(bench: Workbench, s
         ("own", own),
         ("another's", own[np.random.default_rng(0).permutation(len(own))]),
     ):
-        planted = Arms(bench.made)
+        planted = Arms(bench.run)
         planted.how = replace(planted.how, match=True, quarantine=False)
         planted.__dict__["images"] = [images]
         kept[word] = planted.kept(0).mean()
@@ -258,7 +258,7 @@ def test_images_of_another_rows_fields_are_left_out_and_told(bench: Workbench, s
     assert (
         kept["own"] > 0.85 and kept["another's"] < 0.65
     )  # of few colours and shapes some fit by luck
-    off = Arms(bench.made)
+    off = Arms(bench.run)
     off.__dict__["images"] = [own]
     off.how = replace(off.how, quarantine=False)
     assert off.kept(0).all() and off.screens[0].reasons() == {} and off.matched[0].found == ()
@@ -282,14 +282,14 @@ def test_the_export_is_the_generated_arm_with_its_lineage(
     originals = {
         i: v
         for i, v in zip(
-            bench.made.rows.dataset.ids, bench.made.rows.dataset.values("image"), strict=True
+            bench.run.checked.rows.dataset.ids, bench.run.checked.rows.dataset.values("image"), strict=True
         )
     }
     for row in table.to_pylist():
         if row[ORIGIN] == "real":
             assert (
                 row["image"]
-                == (bench.made.rows.dataset.root / originals[row["gobelin_id"]]).read_bytes()
+                == (bench.run.checked.rows.dataset.root / originals[row["gobelin_id"]]).read_bytes()
             )
             assert row[LINEAGE] == "" and not is_marked(row["image"])
         else:
@@ -307,7 +307,7 @@ def test_the_export_is_the_generated_arm_with_its_lineage(
         and f"count {mix:g} of a real one" in said
     )
     with pytest.raises(GobelinError, match="is not empty"):
-        Study(study.made).export(exported.parent)
+        Study(study.run).export(exported.parent)
 
 
 def test_every_new_look_at_the_test_rows_is_counted(bench: Workbench) -> None:
@@ -350,10 +350,10 @@ def test_1_marked_files_as_new_rows_are_set_aside(
         for k, one in enumerate(made):
             print(f'"new{k}","images/made/{one.name}","cross",12,0.5,0.1,', file=file)
     smuggled = fresh(path, tmp_path)
-    scanned = smuggled.made.scan
+    scanned = smuggled.run.checked.scan
     assert {i for i, _, _ in scanned.bad} == {f"new{k}" for k in range(6)}
     assert all("marked as generated" in why for _, _, why in scanned.bad)
-    rows = smuggled.made.rows
+    rows = smuggled.run.checked.rows
     image = dict(zip(rows.dataset.ids, rows.dataset.values("image"), strict=True))
     assert (
         all(image[f"new{k}"] is None for k in range(6))
@@ -389,8 +389,8 @@ def test_2_the_export_is_not_taken_for_real(
         fresh(exported, tmp_path).check()
     assert not (tmp_path / "run").exists()
     pq.write_table(real_rows(pq.read_table(exported), "real"), tmp_path / "real.parquet")
-    kept = fresh(tmp_path / "real.parquet", tmp_path).made.rows.dataset
-    assert set(kept.ids) == set(bench.made.ids(bench.made.rows.part("train"))) and set(
+    kept = fresh(tmp_path / "real.parquet", tmp_path).run.checked.rows.dataset
+    assert set(kept.ids) == set(bench.run.checked.rows.ids(bench.run.checked.rows.part("train"))) and set(
         kept.origins
     ) == {"real"}
 
@@ -411,7 +411,7 @@ def test_4_no_group_of_test_rows_lets_them_in(
     bench: Workbench, study: Arms, tmp_path: Path
 ) -> None:
     """As a Dataset in memory: the made rows say that they belong to a group that is tested."""
-    rows = bench.made.rows
+    rows = bench.run.checked.rows
     made = study.made_dataset(0, study.kept(0))
     group = [f"g{k}" for k in range(len(rows.dataset))]
     real = Dataset(
@@ -446,8 +446,8 @@ def test_5_a_stripped_origin_is_not_enough(left: str, exported: Path, tmp_path: 
     pq.write_table(table, tmp_path / "stripped.parquet")
     smuggled = fresh(tmp_path / "stripped.parquet", tmp_path)
     if left == "few marks":
-        assert {i for i, _, _ in smuggled.made.scan.bad} == set(ids[-5:])
-        assert not any(v is not None for v in smuggled.made.rows.dataset.values("image")[-5:])
+        assert {i for i, _, _ in smuggled.run.checked.scan.bad} == set(ids[-5:])
+        assert not any(v is not None for v in smuggled.run.checked.rows.dataset.values("image")[-5:])
         return
     with pytest.raises(
         GobelinError, match="not real" if left == "lineage" else "marked as generated"
@@ -483,7 +483,7 @@ def test_6_no_form_of_a_json_line_lets_them_in(
     ]
     lines = path.with_suffix(".jsonl")
     lines.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
-    assert {i for i, _, _ in fresh(lines, tmp_path).made.scan.bad} == {f"new{k}" for k in range(4)}
+    assert {i for i, _, _ in fresh(lines, tmp_path).run.checked.scan.bad} == {f"new{k}" for k in range(4)}
 
 
 def test_7_a_finished_run_is_not_judged_on_made_rows(
@@ -520,7 +520,7 @@ def test_8_an_edited_run_folder_is_refused(stage: str, bench: Workbench, tmp_pat
     victim.write_bytes(bytes(data))
     with pytest.raises(GobelinError, match="was changed or damaged"):
         opened = Workbench.open(copy)
-        _ = opened.made.embeddings, opened.made.alignment, opened.made.model, opened.made.sampler(0)
+        _ = opened.run.features.embeddings, opened.run.space.alignment, opened.run.predictor.model, opened.run.generator.sampler(0)
         opened.augment()
 
 
@@ -533,11 +533,11 @@ def test_8b_another_split_is_another_run(bench: Workbench, tmp_path: Path) -> No
     said["split"]["test"] = 0.3
     (copy / "settings.json").write_text(json.dumps(said))
     opened = Workbench.open(copy)
-    assert not np.array_equal(opened.made.rows.parts, bench.made.rows.parts)
-    assert opened.made.data_key != bench.made.data_key
+    assert not np.array_equal(opened.run.checked.rows.parts, bench.run.checked.rows.parts)
+    assert opened.run.data.key != bench.run.data.key
     for stage in ("encoders/table", "encoders/image"):
-        assert opened.made.run.has(stage, bench.made.data_key) and not opened.made.run.has(
-            stage, opened.made.data_key
+        assert opened.run.folder.has(stage, bench.run.data.key) and not opened.run.folder.has(
+            stage, opened.run.data.key
         )
 
 
@@ -603,7 +603,7 @@ def test_10_no_copied_id_lets_them_in(exported: Path, bench: Workbench, tmp_path
     pq.write_table(instead, tmp_path / "instead.parquet")
     made_in = Workbench(
         tmp_path / "instead.parquet", target="shape", run=tmp_path / "b", settings=SETTINGS
-    ).made
+    ).run
     assert {i for i, _, _ in made_in.scan.bad} == set(ids.slice(0, 3).to_pylist())
     assert not made_in.rows.target.present[-3:].any()
 
@@ -620,7 +620,7 @@ def test_11_opened_as_pictures_in_a_frame_they_stay_marked(
     columns["side"] += [12] * 4
     frame = pd.DataFrame(columns)
     smuggled = Workbench(frame, target="shape", run=tmp_path / "run", settings=SETTINGS)
-    assert [i for i, _, why in smuggled.made.scan.bad if "marked as generated" in why] == [
+    assert [i for i, _, why in smuggled.run.checked.scan.bad if "marked as generated" in why] == [
         "160",
         "161",
         "162",
@@ -637,7 +637,7 @@ def test_12_made_images_in_a_class_folder_are_set_aside(
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source.parent / row["image"], place)
     bench.generate(seeds=range(5), label="cross", out=tmp_path / "folder" / "cross")
-    found = Workbench(tmp_path / "folder", run=tmp_path / "run", settings=SETTINGS).made.scan
+    found = Workbench(tmp_path / "folder", run=tmp_path / "run", settings=SETTINGS).run.checked.scan
     assert len(found.bad) == 5 and all("marked as generated" in why for _, _, why in found.bad)
 
 
@@ -656,7 +656,7 @@ def test_13_joined_to_other_rows_by_what_both_have(
         (tmp_path / "data" / "images" / f"extra{k}.png").write_bytes(row["image"])
         lines.append(f'"extra{k}","images/extra{k}.png","{row["shape"]}",,,,')
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    assert {i for i, _, _ in fresh(path, tmp_path).made.scan.bad} == {f"extra{k}" for k in range(8)}
+    assert {i for i, _, _ in fresh(path, tmp_path).run.checked.scan.bad} == {f"extra{k}" for k in range(8)}
 
 
 def test_14_what_nothing_tells_any_more_is_admitted(
@@ -681,7 +681,7 @@ def test_14_what_nothing_tells_any_more_is_admitted(
     twins = next(
         f for f in smuggled.check() if f.name == "near_duplicates" and f.scope == {"field": "image"}
     )
-    assert not smuggled.made.scan.bad and twins.value >= 2
+    assert not smuggled.run.checked.scan.bad and twins.value >= 2
     said = " ".join(
         (Path(__file__).parents[3] / "docs" / "design.md").read_text(encoding="utf-8").split()
     )
@@ -702,6 +702,6 @@ def test_several_images_in_a_cell_are_refused(source: Path, tmp_path: Path) -> N
         target="shape",
         run=tmp_path / "run",
         settings={**SETTINGS, "data": {"root": str(source.parent)}},
-    ).made
+    ).run
     with pytest.raises(GobelinError, match="several images a cell"):
         Arms(made)

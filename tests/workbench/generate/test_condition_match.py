@@ -38,7 +38,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Artefacts:
     data = Shapes(rows=400, captions=0.8).write(folder / "data", 0)
     bench = Workbench(data, "shape", folder / "run", SETTINGS)
     bench.fit()
-    return bench.made
+    return bench.run
 
 
 @pytest.fixture
@@ -69,35 +69,35 @@ class Painter:
         rows = [self._row(condition, int(k)) for k in (order ^ 1) % len(order)] if self.swap else []
         rows = rows or [self._row(condition, int(k)) for k in order]
         if self.ignore:
-            train = self.made.rows.part("train")
+            train = self.run.checked.rows.part("train")
             rows = [int(train[np.random.default_rng(s).integers(len(train))]) for s in seeds]
         unique, inverse = np.unique(rows, return_inverse=True)
-        images = self.made.pictures(unique, 16).images[inverse]
+        images = self.run.generator.images(unique, 16).images[inverse]
         yield from (images[:7], images[7:])
 
     def _row(self, condition: Condition, k: int) -> int:
-        valid = self.made.rows.part("valid")
+        valid = self.run.checked.rows.part("valid")
         if condition.text is not None and condition.text[k] is not None:
-            said = self.made.rows.dataset.values("caption")
+            said = self.run.checked.rows.dataset.values("caption")
             return next(int(r) for r in self._different("caption") if said[r] == condition.text[k])
         if condition.present[k].any():
             f = int(condition.present[k].nonzero()[0])
             valid = self._different(condition.fields[f])
             return int(
                 valid[
-                    np.abs(self.made.shared.vectors[valid, f] - condition.vectors[k, f].numpy())
+                    np.abs(self.run.space.shared.vectors[valid, f] - condition.vectors[k, f].numpy())
                     .sum(1)
                     .argmin()
                 ]
             )
-        values = self.made.rows.target.values
+        values = self.run.checked.rows.target.values
         own = valid[values[valid] == int(condition.target[k])]
         return int(own[k % len(own)])
 
     def _different(self, name: str) -> np.ndarray:
         """Unseen rows with different values of a field: of several with one caption, the one whose
         picture is asked for."""
-        m, valid = self.made, self.made.rows.part("valid")
+        m, valid = self.run, self.run.checked.rows.part("valid")
         return apart(
             valid[m.shared.has(name)[valid]],
             m.rows.groups,
