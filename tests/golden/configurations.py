@@ -1,6 +1,6 @@
-"""The child of `house.py`: runs one named configuration with the gobelin of PYTHONPATH, in the folder it is started in.
+"""The child of `house.py`: runs one configuration with the gobelin of PYTHONPATH, in its folder.
 
-It uses the public names alone, so that the same code runs before and after every change of the inside.
+It uses public names alone, so that the same code runs before and after every change of the inside.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ def generator(name: str, **own: Any) -> dict[str, Any]:  # noqa: ANN401 - settin
 
 
 def write_predictions(predictions: Any, path: Path) -> None:  # noqa: ANN401 - of either tree
-    arrays = {n: np.asarray(getattr(predictions, n)) for n in ("probabilities", "values", "low", "high", "present")}
+    arrays = {
+        n: np.asarray(getattr(predictions, n))
+        for n in ("probabilities", "values", "low", "high", "present")
+    }
     if predictions.sets is not None:
         arrays["sets"] = np.asarray(predictions.sets)
     path.mkdir(parents=True)
@@ -60,16 +63,21 @@ def write_hits(hits: Any, path: Path) -> None:  # noqa: ANN401
 
 
 def default(data: Path) -> None:
-    """The default fusion, a flow generator, images in every way, search, recall, predictions, description, report."""
+    """The default fusion, a flow generator; search, predictions, images, description, report."""
     from gobelin import Workbench
 
     own = generator("flow", width=24, depth=1, heads=2)
-    bench = Workbench(data / "shapes/records.csv", "shape", "run", settings(generator=own, predict={"folds": 3}))
+    bench = Workbench(
+        data / "shapes/records.csv", "shape", "run", settings(generator=own, predict={"folds": 3})
+    )
     bench.fit(generator=True)
     bench.evaluate()
     bench.recall()
     write_hits(bench.search(7, text="a red circle", row="side=20"), Path("hits.json"))
-    write_hits(bench.search(5, "side > 10", query={"image": str(data / "shapes/images/00003.png")}), Path("where.json"))
+    write_hits(
+        bench.search(5, "side > 10", query={"image": str(data / "shapes/images/00003.png")}),
+        Path("where.json"),
+    )
     bench.generate((0, 1, 2, 3), label="circle", out="made/label", text="a large blue circle")
     bench.generate((6,), out="made/nothing", steps=3, guidance=1.5)
     bench.showcase([{"text": "a red circle"}, {"row": "side=20,hue=0.6"}])
@@ -82,7 +90,7 @@ def default(data: Path) -> None:
 
 
 def number(data: Path) -> None:
-    """A number as the target with the fusion `stacking`; two adversarial generators; one that starts from an image."""
+    """A number as the target; `stacking`; adversarial generators; one that starts from images."""
     from gobelin import Workbench
 
     over = settings(
@@ -96,7 +104,9 @@ def number(data: Path) -> None:
     bench.evaluate()
     bench.generate((0, 1, 2), label="15", out="made")
     write_predictions(bench.predict(data / "more/records.csv"), Path("predictions"))
-    bench = Workbench.open("run", settings={"generator": generator("vaegan", width=8)})
+    bench = Workbench.open(
+        "run", settings={"generator": generator("vaegan", width=8, prior_width=64)}
+    )
     bench.fit(generator=True)
     bench.generate((0, 1), out="made/vaegan", text="a red circle")
     own = {**generator("translate", width=8), "source": "outline"}
@@ -107,7 +117,7 @@ def number(data: Path) -> None:
 
 
 def contest(data: Path) -> None:
-    """All fusions against each other, an autoregressive generator, the audit for copies, a learned shared space."""
+    """All fusions against each other, an autoregressive generator, the audit for copies."""
     from gobelin import Workbench
 
     over = settings(
@@ -124,11 +134,19 @@ def contest(data: Path) -> None:
 
 
 def study(data: Path) -> None:
-    """A small study of two generators against rivals, its audit, its exported training set and its report."""
+    """A small study of two generators against rivals, its audit, its export and its report."""
     from gobelin import Workbench
 
     own = {**generator("flow", width=24, depth=1, heads=2), "seeds": 2}
-    rivals = ("classic", "generator_size", "oversampling", "weights", "retrieved", "copies", "procedural_noise")
+    rivals = (
+        "classic",
+        "generator_size",
+        "oversampling",
+        "weights",
+        "retrieved",
+        "copies",
+        "procedural_noise",
+    )
     over = settings(
         generator=own,
         augment={**QUICK_STUDY, "generators": ("flow", "procedural"), "rivals": rivals},
@@ -144,11 +162,14 @@ def study(data: Path) -> None:
 
 
 def tuned(data: Path) -> None:
-    """A tuned image encoder, curated labels, a saved run opened elsewhere, and a study of the method."""
+    """A tuned image encoder, curated labels, a saved run, and a study of the method."""
     from gobelin import Workbench, from_pretrained
 
     over = settings(
-        encoders={**ENCODERS, "image": {"name": "convolution", "pixels": 12, "filters": 4, "patch": 3}},
+        encoders={
+            **ENCODERS,
+            "image": {"name": "convolution", "pixels": 12, "filters": 4, "patch": 3},
+        },
         tune={"fields": ("image",), "steps": 6, "how": "lora", "batch": 16},
         generator={**generator("procedural"), "settings": {}},
         curate={"draws": 20},
@@ -162,9 +183,15 @@ def tuned(data: Path) -> None:
     saved.generate((0, 1), out="made")
 
     over = settings(
-        generator=generator("vaegan", width=8),
+        generator=generator("vaegan", width=8, prior_width=64),
         predict={"folds": 2, "decays": (1e-2,)},
-        augment={**QUICK_STUDY, "study": "method", "resamples": 5, "rivals": ("classic", "copies"), "agree": True},
+        augment={
+            **QUICK_STUDY,
+            "study": "method",
+            "resamples": 5,
+            "rivals": ("classic", "copies"),
+            "agree": True,
+        },
     )
     bench = Workbench(data / "shapes/records.csv", "shape", "method", over)
     bench.fit()
@@ -195,7 +222,9 @@ def write_data(folder: Path) -> None:
 def rename(records: Path) -> None:
     """Ids that no other data set has."""
     header, *rows = records.read_text(encoding="utf-8").splitlines()
-    records.write_text("\n".join([header, *(f'"more-{row[1:]}' for row in rows)]) + "\n", encoding="utf-8")
+    records.write_text(
+        "\n".join([header, *(f'"more-{row[1:]}' for row in rows)]) + "\n", encoding="utf-8"
+    )
 
 
 def add_outlines(folder: Path) -> None:
@@ -205,7 +234,9 @@ def add_outlines(folder: Path) -> None:
     (folder / "outlines").mkdir()
     for path in sorted((folder / "images").glob("*.png")):
         with Image.open(path) as image:
-            image.convert("L").filter(ImageFilter.FIND_EDGES).convert("RGB").save(folder / "outlines" / path.name)
+            image.convert("L").filter(ImageFilter.FIND_EDGES).convert("RGB").save(
+                folder / "outlines" / path.name
+            )
     header, *rows = (folder / "records.csv").read_text(encoding="utf-8").splitlines()
     lines = [f"{header},outline", *(f"{row},outlines/{k:05d}.png" for k, row in enumerate(rows))]
     (folder / "records.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
