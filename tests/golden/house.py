@@ -226,6 +226,9 @@ def difference(old: Any, new: Any, growing: bool) -> str:  # noqa: ANN401 - any 
     if isinstance(old, Counter):
         less, more = old - new, Counter() if growing else new - old
         return f"{shortened(sorted(less))} became {shortened(sorted(more))}" if less or more else ""
+    if isinstance(old, str) and isinstance(new, str):
+        begin = max(0, len(os.path.commonprefix([old, new])) - 20)
+        old, new = old[begin:], new[begin:]
     return "" if same(old, new) else f"{shortened(old)} became {shortened(new)}"
 
 
@@ -236,7 +239,7 @@ def same(old: Any, new: Any) -> bool:  # noqa: ANN401
 
 
 def shortened(value: object) -> str:
-    text = str(value)
+    text = " ".join(str(value).split())
     return text if len(text) <= 400 else f"{text[:400]} ..."
 
 
@@ -341,9 +344,10 @@ def main() -> int:
     )
     options = parser.parse_args()
     renamed, base, wrong = Renamed(HERE / "renamed.json"), Base(options.base, options.fresh), 0
-    tree = options.tree.resolve()
     try:
         with tempfile.TemporaryDirectory(prefix="gobelin-head-") as work:
+            tree = Path(work) / "tree"  # a copy: the tree may be edited meanwhile
+            shutil.copytree(options.tree / "src", tree / "src")
             for name in options.only:
                 before = base.get(name)
                 folder = Path(work) / name
