@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gobelin.core.errors import GobelinError
-from gobelin.core.stages import Run
+from gobelin.core.stages import RunFolder
 from gobelin.data.images import png_bytes
 from gobelin.prediction.tuning import decision
 from gobelin.workbench.bench import Workbench, from_pretrained
@@ -139,4 +139,4 @@ def test_a_field_without_a_network_is_refused_before_anything_is_written(tmp_pat
         GobelinError, match="which has no network to train. Can be tuned here: picture."
     ):
         bench(tmp_path / "one", tune=wrong).fit()
-    assert not Run(tmp_path / "one").exists()
+    assert not RunFolder(tmp_path / "one").exists()

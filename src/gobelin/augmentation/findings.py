@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,37 +18,42 @@ from gobelin.evidence.verdict import Verdict
 LEAST_ROWS = 20  # of a subset of fields that is compared
 
 
-def findings(found: Comparisons, outcome: Outcome, how: Augment, metric: str) -> list[Finding]:
-    """The verdicts first, then every comparison and what each arm scored."""
+def findings(
+    found: Comparisons, outcome: Outcome, how: Augment, metric: str, generators: Mapping[str, str]
+) -> list[Finding]:
+    """The verdicts first, then every comparison and what each arm scored. generators: {arm: the
+    generator of its images}."""
     out = []
     for one, trial in zip(found.verdicts, found.trials, strict=True):
         base = base_of(trial.arm, outcome.hits)
         main = trial.against_baseline
         out.append(
             Finding(
-                "verdict",
-                {"arm": trial.arm},
-                base,
-                main.value,
-                main.low,
-                main.high,
-                main.level,
-                "see the comparisons",
-                "" if metric == "rmse" else "points",
-                "higher",
-                None,
-                None,
-                one.word,
-                main.units,
-                main.needed_units(how.smallest_effect),
-                one.sentence,
-                "augment",
+                name="verdict",
+                scope={"arm": trial.arm},
+                comparator=base,
+                value=main.value,
+                low=main.low,
+                high=main.high,
+                level=main.level,
+                method="see the comparisons",
+                unit="" if metric == "rmse" else "points",
+                better="higher",
+                chance=None,
+                floor=None,
+                verdict=one.word,
+                sure=one.sure,
+                generator=generators[trial.arm],
+                n=main.units,
+                needed_n=main.needed_units(how.smallest_effect),
+                note=one.sentence,
+                source="augment",
             )
         )
         out.append(
             Finding(
-                "smallest_detectable_effect",
-                {"arm": trial.arm},
+                name="smallest_detectable_effect",
+                scope={"arm": trial.arm},
                 value=one.detectable,
                 unit="" if metric == "rmse" else "points",
                 note=(
@@ -80,8 +85,8 @@ def findings(found: Comparisons, outcome: Outcome, how: Augment, metric: str) ->
         unit = "" if metric == "rmse" else "share"
         out.append(
             Finding(
-                f"test_{metric}",
-                {"arm": name},
+                name=f"test_{metric}",
+                scope={"arm": name},
                 value=value,
                 unit=unit,
                 n=first.units,
@@ -126,8 +131,8 @@ def cross_checks(
         )
         out.append(
             Finding(
-                "sign_flip_p",
-                {"arm": arm},
+                name="sign_flip_p",
+                scope={"arm": arm},
                 value=sign_flip(gained),
                 n=len(gained),
                 note=note,

@@ -9,7 +9,7 @@ from typing import Any
 
 from gobelin.core import catalog, config
 from gobelin.core.machine import Progress
-from gobelin.core.stages import Run
+from gobelin.core.stages import RunFolder
 from gobelin.evidence.findings import Finding
 from gobelin.workbench.bench import Workbench
 from gobelin.workbench.generate import images
@@ -31,7 +31,7 @@ def run(
     """Run every verb; `say` gets a line for each step. Returns the verdicts."""
     start = time.monotonic()
     source = catalog.build("samples", sample)
-    store = Run(folder)
+    store = RunFolder(folder)
     store.clean()
     quick = {"data": {"cited": source.credit}, "augment": {"ratio": QUICK_RATIOS}}
     settings = config.merge(

@@ -13,7 +13,7 @@ from gobelin.core import config, hub
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import file_name, fingerprint, read_lines, write_lines
 from gobelin.core.machine import Progress, silent
-from gobelin.core.stages import Run
+from gobelin.core.stages import RunFolder
 from gobelin.data.dataset import Dataset
 from gobelin.data.frames import Frame
 from gobelin.data.read import read
@@ -74,7 +74,7 @@ class Workbench:
         settings: Mapping[str, Any] | None = None,
         progress: Progress = silent,
     ) -> None:
-        store, said = Run(Path(run)), dict(settings or {})
+        store, said = RunFolder(Path(run)), dict(settings or {})
         if isinstance(data, Frame):
             data = read(data, said.get("data", {}).get("root") or None)
         given = data if isinstance(data, Dataset) else None
@@ -98,7 +98,7 @@ class Workbench:
     ) -> Workbench:
         """A finished run, or the folder that one was saved to. Its data is read only by the verbs
         that need it."""
-        store = Run(Path(run))
+        store = RunFolder(Path(run))
         if store.saved:
             save.check(store.folder)
         if not store.exists():
@@ -338,7 +338,7 @@ class Workbench:
     def conclusions(self) -> list[str]:
         """Of each arm of the study one line: did it help, are there copies, how good are the
         images."""
-        return conclusion.told(self.findings())
+        return conclusion.conclusion_lines(self.findings())
 
     def plan(self, generator: bool = False, augment: bool = False) -> list[Finding]:
         """What a fit would do here, or with `augment` a study of the fitted run, without doing
@@ -402,10 +402,10 @@ class Workbench:
         verbs/NAME. shown: the rest of the key, of what it shows and later verbs don't rest on."""
         stage, run = f"verbs/{name}", self.made.run
         if name in ("check", "fit") and run.has(stage) and not run.key(stage).startswith(key):
-            run.forget(*(f"verbs/{later}" for later in VERBS[VERBS.index(name) + 1 :]))
+            run.discard(*(f"verbs/{later}" for later in VERBS[VERBS.index(name) + 1 :]))
 
         if name == "augment" and run.key("verbs/audit") not in ("", key):
-            run.forget("verbs/audit")  # of other images
+            run.discard("verbs/audit")  # of other images
 
         def make(folder: Path) -> None:
             shelf = Shelf(name, folder, stage, self.made.settings.data.cited)
@@ -488,7 +488,7 @@ def from_pretrained(
         raise GobelinError(
             f"{name}: no such folder, and no OWNER/REPOSITORY. Give the folder of a saved run."
         )
-    if not Run(folder).saved:
+    if not RunFolder(folder).saved:
         save.check(folder)  # says what is missing; a saved run is looked over when it is opened
     return Workbench.open(folder, progress, settings)
 

@@ -203,7 +203,7 @@ class Curation:
         )
         found = [
             Finding(
-                "wrong_labels",
+                name="wrong_labels",
                 value=value,
                 low=low,
                 high=high,
@@ -239,7 +239,7 @@ class Curation:
             )
             found.append(
                 Finding(
-                    "given_labels_right",
+                    name="given_labels_right",
                     value=right,
                     low=low,
                     high=high,
@@ -273,7 +273,7 @@ class Curation:
         note = "of training rows with a label: how probable it is, shared among look-alikes"
         found.append(
             Finding(
-                "mean_weight",
+                name="mean_weight",
                 value=float(seen.weight[known].mean()),
                 n=int(known.sum()),
                 note=note,
@@ -456,4 +456,4 @@ def _inside(value: Any, root: Path) -> Any:  # noqa: ANN401 - a cell is any
 
 
 def _count(name: str, count: int | np.integer, of: int, note: str) -> Finding:
-    return Finding(name, value=float(count), n=of, note=f"of {of} {note}", source="curate")
+    return Finding(name=name, value=float(count), n=of, note=f"of {of} {note}", source="curate")

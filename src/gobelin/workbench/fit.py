@@ -15,8 +15,8 @@ def fitted(made: Artefacts, shelf: Shelf) -> list[Finding]:
     )
     found = [
         Finding(
-            "fields_used",
-            {"fields": " + ".join(made.predict_fields)},
+            name="fields_used",
+            scope={"fields": " + ".join(made.predict_fields)},
             value=float(len(made.predict_fields)),
             note=note,
             source="fit",
@@ -25,8 +25,8 @@ def fitted(made: Artefacts, shelf: Shelf) -> list[Finding]:
     there = made.embeddings.present.mean(0)
     found += [
         Finding(
-            "field_left_out",
-            {"field": f},
+            name="field_left_out",
+            scope={"field": f},
             value=float(there[made.embeddings.fields.index(f)]),
             unit="share",
             source="fit",
@@ -42,7 +42,7 @@ def fitted(made: Artefacts, shelf: Shelf) -> list[Finding]:
     kept = made.alignment.kept
     found.append(
         Finding(
-            "shared_space",
+            name="shared_space",
             value=float(made.alignment.settings.width),
             unit="dimensions",
             source="fit",

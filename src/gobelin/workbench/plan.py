@@ -12,8 +12,8 @@ def planned(made: Artefacts, generator: bool) -> list[Finding]:
     rows, s = made.rows, made.settings
     found = [
         Finding(
-            "rows",
-            {"split": p},
+            name="rows",
+            scope={"split": p},
             value=float((rows.parts == p).sum()),
             n=int((rows.parts == p).sum()),
             source="plan",
@@ -24,8 +24,8 @@ def planned(made: Artefacts, generator: bool) -> list[Finding]:
         there = sum(c is not None for c in rows.dataset.cells(field))
         found.append(
             Finding(
-                "cells_to_encode",
-                {"field": field.name, "encoder": field.encoder},
+                name="cells_to_encode",
+                scope={"field": field.name, "encoder": field.encoder},
                 value=float(there),
                 n=there,
                 note="fewer where the cache has them",
@@ -33,11 +33,15 @@ def planned(made: Artefacts, generator: bool) -> list[Finding]:
             )
         )
     heads = (s.predict.folds + 1) * len(s.predict.decays)
-    found.append(Finding("heads_to_train", {"verb": "fit"}, value=float(heads), source="plan"))
+    found.append(
+        Finding(name="heads_to_train", scope={"verb": "fit"}, value=float(heads), source="plan")
+    )
     if generator:
         image_field(rows.schema, s.generator.source)
         minutes = s.generator.minutes * s.generator.seeds
-        found.append(Finding("generator_minutes", value=minutes, unit="minutes", source="plan"))
+        found.append(
+            Finding(name="generator_minutes", value=minutes, unit="minutes", source="plan")
+        )
     return found
 
 

@@ -36,8 +36,8 @@ def searched(made: Artefacts, shelf: Shelf) -> list[Finding]:
     fives = [f for f in found if f.name == "recall@5" and "by" not in f.scope]
     shown = [
         Finding(
-            f.name,
-            {
+            name=f.name,
+            scope={
                 "pair": (
                     f"{f.scope['from']} to {f.scope['to']} ({f.note}, chance"
                     f" {100 * (f.chance or 0):.1f})"
@@ -80,7 +80,7 @@ def indexed(made: Artefacts, added: Dataset | None, deleted: Sequence[str]) -> l
     said = "filters know " + ", ".join(made.index.known)
     return [
         Finding(
-            "rows_searched",
+            name="rows_searched",
             value=float(len(made.index)),
             n=len(made.index),
             note=said,

@@ -23,7 +23,6 @@ from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.data.dataset import Dataset, made_rows
 from gobelin.data.images import Opening, decode_images
 from gobelin.data.provenance import marked_png
-from gobelin.evidence.conclusion import UNSURE
 from gobelin.evidence.findings import Finding
 from gobelin.generation import sampling
 from gobelin.generation.conditions import captions, condition, narrowed
@@ -185,12 +184,7 @@ class Arms:
     def unsure(self, batch: int) -> list[Finding]:
         """What audits found that caught too few planted copies to say anything of the made
         images."""
-        return [
-            f
-            for one in self.audits[batch].values()
-            for f in one.findings
-            if f.verdict.startswith(UNSURE)
-        ]
+        return [f for one in self.audits[batch].values() for f in one.findings if not f.sure]
 
     def quality(self, batch: int) -> list[Finding]:
         """What the metrics say of a batch's images, those later left out among them; of rows that

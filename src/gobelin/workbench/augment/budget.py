@@ -121,7 +121,11 @@ def scarce(arms: Arms, source: str) -> list[Finding]:
     )
     return [
         Finding(
-            "scarce_classes", value=float(len(few)), n=len(target.classes), note=note, source=source
+            name="scarce_classes",
+            value=float(len(few)),
+            n=len(target.classes),
+            note=note,
+            source=source,
         )
     ]
 
@@ -142,8 +146,8 @@ def planned(made: Artefacts) -> list[Finding]:
         )
         found += [
             Finding(
-                "images_to_make",
-                {"class": c},
+                name="images_to_make",
+                scope={"class": c},
                 value=float(k),
                 n=int(n),
                 note="n: its real training rows",
@@ -157,7 +161,7 @@ def planned(made: Artefacts) -> list[Finding]:
     note = (
         f"ratios that are tried: {ratios}; study of {how.study}, {how.sets} sets of training rows"
     )
-    found.append(Finding("images_to_make", value=float(many), note=note, source="plan"))
+    found.append(Finding(name="images_to_make", value=float(many), note=note, source="plan"))
     rivals = [
         r
         for r in how.rivals
@@ -166,7 +170,11 @@ def planned(made: Artefacts) -> list[Finding]:
     opponents = f"{BASELINE}, {', '.join(rivals)}"
     found += [
         Finding(
-            "opponents", {"arm": arm}, value=float(len(rivals) + 1), note=opponents, source="plan"
+            name="opponents",
+            scope={"arm": arm},
+            value=float(len(rivals) + 1),
+            note=opponents,
+            source="plan",
         )
         for g in generators(made)
         for arm in arm_names(made, g)[: 2 if CLASSIC in rivals else 1]
@@ -174,7 +182,7 @@ def planned(made: Artefacts) -> list[Finding]:
     lacking = _lacking(made)
     found.append(
         Finding(
-            "generator_minutes",
+            name="generator_minutes",
             value=s.generator.minutes * lacking,
             unit="minutes",
             source="plan",
@@ -185,7 +193,13 @@ def planned(made: Artefacts) -> list[Finding]:
     heads = each * (how.trials * how.tuning_seeds + how.seeds) * how.sets
     note = f"{each} arms, {how.trials} settings each, {how.seeds} seeds"
     found.append(
-        Finding("heads_to_train", {"verb": "augment"}, value=float(heads), note=note, source="plan")
+        Finding(
+            name="heads_to_train",
+            scope={"verb": "augment"},
+            value=float(heads),
+            note=note,
+            source="plan",
+        )
     )
     if how.tune:
         limit = (
@@ -194,7 +208,9 @@ def planned(made: Artefacts) -> list[Finding]:
             else f"{s.tune.steps} steps each"
         )
         found.append(
-            Finding("encoders_to_train", value=float(each * how.seeds), note=limit, source="plan")
+            Finding(
+                name="encoders_to_train", value=float(each * how.seeds), note=limit, source="plan"
+            )
         )
     expected = power(made)
     guess = (
@@ -204,7 +220,7 @@ def planned(made: Artefacts) -> list[Finding]:
     if expected.detectable is not None:
         found.append(
             Finding(
-                "smallest_detectable_effect",
+                name="smallest_detectable_effect",
                 value=expected.detectable,
                 unit="points",
                 n=expected.units,
@@ -215,7 +231,7 @@ def planned(made: Artefacts) -> list[Finding]:
         )
     if why := refusal(expected):
         found.append(
-            Finding("verdict", verdict="refused", note=why, n=expected.units, source="plan")
+            Finding(name="verdict", verdict="refused", note=why, n=expected.units, source="plan")
         )
     return found
 
@@ -238,7 +254,7 @@ def decide(made: Artefacts) -> None:
     """Seeds that fit into the minutes, every arm running; written to the settings with all else
     that was asked."""
     how = made.settings.augment
-    before = made.run.said("settings.json").get("augment", {})
+    before = made.run.stored("settings.json").get("augment", {})
     if how.minutes is None or before.get("minutes") == how.minutes:
         made.record(made.settings)
         return
@@ -261,7 +277,7 @@ def decide(made: Artefacts) -> None:
 def undone(made: Artefacts) -> Iterator[None]:
     """Where a generator of the study can't be trained, the run's settings are what they were
     before."""
-    before = made.run.said("settings.json")
+    before = made.run.stored("settings.json")
     try:
         yield
     except GobelinError:
@@ -302,6 +318,10 @@ def said(made: Artefacts) -> list[Finding]:
         note += f"; {Augment().seeds} are usual, so the interval is wider"
     return [
         Finding(
-            "seeds_of_each_arm", value=float(how.seeds), n=how.seeds, note=note, source="augment"
+            name="seeds_of_each_arm",
+            value=float(how.seeds),
+            n=how.seeds,
+            note=note,
+            source="augment",
         )
     ]

@@ -88,8 +88,8 @@ class Conditions:
             )
             found.append(
                 Finding(
-                    "condition_unmatched",
-                    scope,
+                    name="condition_unmatched",
+                    scope=scope,
                     value=float(bad.sum()),
                     n=int(has.sum()),
                     source="augment",
@@ -117,4 +117,6 @@ def _has(made: Artefacts, field: str, rows: np.ndarray) -> np.ndarray:
 
 
 def _silent(scope: Mapping[str, str], why: str) -> Finding:
-    return Finding("condition_not_screened", scope, note=f"{why}; all were kept", source="augment")
+    return Finding(
+        name="condition_not_screened", scope=scope, note=f"{why}; all were kept", source="augment"
+    )

@@ -9,7 +9,7 @@ import numpy as np
 
 from gobelin.core.files import fingerprint
 from gobelin.core.machine import numpy_generator
-from gobelin.core.stages import Run
+from gobelin.core.stages import RunFolder
 from gobelin.workbench.augment.arms import Arms
 from gobelin.workbench.run.folder import Artefacts
 
@@ -36,7 +36,7 @@ def resampled(made: Artefacts, number: int) -> Arms:
         other.__dict__.pop(name, None)
     parts = np.where((rows.parts == "train") & (count == 0), "left", rows.parts)
     weights = np.where(rows.parts == "train", rows.weights * count, rows.weights).astype(np.float32)
-    other.run = Run(made.run.folder / "method" / str(number))
+    other.run = RunFolder(made.run.folder / "method" / str(number))
     other.__dict__["rows"] = replace(rows, parts=parts, weights=weights)
     other.__dict__["data_key"] = fingerprint(made.data_key, "resample", number)
     drawn = np.flatnonzero((parts == "train") & rows.target.present)

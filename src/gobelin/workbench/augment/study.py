@@ -29,7 +29,7 @@ from gobelin.data.targets import target_of
 from gobelin.embedding.features import Embeddings
 from gobelin.embedding.schema import weights_of
 from gobelin.evidence.comparison import Metric
-from gobelin.evidence.conclusion import COPY, OF
+from gobelin.evidence.conclusion import COPY_OF_TRAINING
 from gobelin.evidence.findings import Finding
 from gobelin.prediction import evaluation
 from gobelin.prediction.cross_fit import balanced
@@ -40,7 +40,13 @@ from gobelin.workbench.augment import budget, tuned_arms
 from gobelin.workbench.augment.arms import Arms
 from gobelin.workbench.augment.export import _bytes, free
 from gobelin.workbench.augment.resample import resampled
-from gobelin.workbench.augment.trainings import BOTH, GENERATED, batches_of
+from gobelin.workbench.augment.trainings import (
+    BOTH,
+    GENERATED,
+    arm_names,
+    batches_of,
+    generators,
+)
 from gobelin.workbench.run.folder import Artefacts
 from gobelin.workbench.thumbnails import thumbnail
 
@@ -113,7 +119,7 @@ class Study:
         generated = [n for n in outcome.hits if n.startswith((GENERATED, BOTH))]
         rivals = [r for r in how.rivals if r in outcome.hits]
         compared = study.judge(outcome, generated, rivals, how, truth, units, metric)
-        found = findings(compared, outcome, how, metric)
+        found = findings(compared, outcome, how, metric, self._generator_of_arm())
         note = (
             "the first look at the test rows"
             if look == 1
@@ -121,7 +127,11 @@ class Study:
         )
         found.append(
             Finding(
-                "look_at_test_rows", value=float(look), n=len(units), note=note, source="augment"
+                name="look_at_test_rows",
+                value=float(look),
+                n=len(units),
+                note=note,
+                source="augment",
             )
         )
         counts = len(self.opened["valid"]), len(test)
@@ -280,6 +290,10 @@ class Study:
                 ]
         return out
 
+    def _generator_of_arm(self) -> dict[str, str]:
+        """{arm: the generator of its images}."""
+        return {arm: name for name in generators(self.made) for arm in arm_names(self.made, name)}
+
     def _influences(self, shelf: Shelf) -> list[Finding]:
         """Which made rows helped and which hurt, by arm and class, and the extremes to look at."""
         rows = read_lines(self.made.run.checked("outcome") / "influence.jsonl")
@@ -299,8 +313,8 @@ class Study:
                 ]
             found += [
                 Finding(
-                    "made_rows_that_help",
-                    scope,
+                    name="made_rows_that_help",
+                    scope=scope,
                     value=float((values[mine] > 0).mean()),
                     unit="share",
                     better="higher",
@@ -346,23 +360,25 @@ class Study:
             note += "; " + ", ".join(
                 f"{c} {k}" for c, k in zip(target.classes, counts, strict=True) if k
             )
-        found = [Finding("made_rows", value=float(n), n=n, note=note, source="augment")]
+        found = [Finding(name="made_rows", value=float(n), n=n, note=note, source="augment")]
         for b, batch in enumerate(first.batches):
             scope, total = {"generator": batch.label()}, n * len(sets)
             reasons = [one.screens[b].reasons() for one in sets]
-            whose = list(dict.fromkeys(i for one in sets for i in one.copied(b)))
+            whose = tuple(dict.fromkeys(i for one in sets for i in one.copied(b)))
             unsure = next(
                 (f.verdict for one in sets if self.how.quarantine for f in one.unsure(b)), ""
             )
             found += [
                 Finding(
-                    "screened_out",
-                    {**scope, "why": why},
+                    name="screened_out",
+                    scope={**scope, "why": why},
                     value=float(sum(r[why] for r in reasons)),
                     n=total,
                     source="augment",
-                    verdict=unsure if why == COPY else "",
-                    note=OF + ", ".join(whose) if why == COPY and whose else "",
+                    verdict=unsure if why == COPY_OF_TRAINING else "",
+                    sure=not (unsure and why == COPY_OF_TRAINING),
+                    rows=whose if why == COPY_OF_TRAINING else (),
+                    generator=batch.name,
                 )
                 for why in reasons[0]
             ]
@@ -377,7 +393,12 @@ class Study:
             )
             found.append(
                 Finding(
-                    "made_rows_kept", scope, value=float(many), n=total, note=note, source="augment"
+                    name="made_rows_kept",
+                    scope=scope,
+                    value=float(many),
+                    n=total,
+                    note=note,
+                    source="augment",
                 )
             )
             lost: set[int] = set()
@@ -387,8 +408,8 @@ class Study:
             found += _summed([one.matched[b].found for one in sets])
             found += [
                 Finding(
-                    "class_left_out",
-                    {**scope, "class": target.classes[c]},
+                    name="class_left_out",
+                    scope={**scope, "class": target.classes[c]},
                     source="augment",
                     note=(
                         "the generator failed on it: its label is read from hardly any of its"
@@ -402,7 +423,9 @@ class Study:
                     "labels of made images were not read: no image encoder is installed that the"
                     " run doesn't use itself"
                 )
-                found.append(Finding("label_not_screened", scope, note=why, source="augment"))
+                found.append(
+                    Finding(name="label_not_screened", scope=scope, note=why, source="augment")
+                )
         return found
 
     def audit(self, shelf: Shelf) -> list[Finding]:
@@ -419,7 +442,10 @@ class Study:
                 [f for result in results.values() for f in result.findings],
                 self.arms.quality(k),
             )
-            found += [replace(f, source="audit", scope={**f.scope, **of}) for f in (*own, *scored)]
+            found += [
+                replace(f, source="audit", scope={**f.scope, **of}, generator=batch.name)
+                for f in (*own, *scored)
+            ]
             measured += found[-len(scored) :] if scored else []
             rows += [(k, r) for result in results.values() for r in result.rows]
         exhibits.quality(measured, shelf)

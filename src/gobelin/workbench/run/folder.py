@@ -27,7 +27,7 @@ from gobelin.core.files import (
     write_lines,
 )
 from gobelin.core.machine import Progress, Runtime, environment
-from gobelin.core.stages import Run
+from gobelin.core.stages import RunFolder
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema
 from gobelin.data.images import image_values, png_bytes
@@ -62,7 +62,7 @@ class Artefacts:
     """The lazy chain. Nothing is written before the data was read and found usable."""
 
     def __init__(
-        self, run: Run, settings: Settings, progress: Progress, given: Dataset | None = None
+        self, run: RunFolder, settings: Settings, progress: Progress, given: Dataset | None = None
     ) -> None:
         self.run, self.settings, self.progress, self.given = run, settings, progress, given
 
@@ -118,12 +118,15 @@ class Artefacts:
         """Write settings, environment and schema: from here on the folder is a run."""
         rows = self._read
         if self.run.exists():
-            said = self.run.said("settings.json")["data"]["fingerprint"]
+            said = self.run.stored("settings.json")["data"]["fingerprint"]
             if said != rows.dataset.fingerprint:
                 raise GobelinError(
                     f"{self.run.folder}: holds a run of another data set. {OTHER_RUN}"
                 )
-            was, found = self.run.said("settings.json")["data"]["target"], self.settings.data.target
+            was, found = (
+                self.run.stored("settings.json")["data"]["target"],
+                self.settings.data.target,
+            )
             if was != found:
                 raise GobelinError(
                     f"{self.run.folder}: holds a run with the target {was!r}, found {found!r}."
@@ -160,7 +163,7 @@ class Artefacts:
         path = self.run.folder / "schema.json"
         if not (self.settings.data.fingerprint and path.is_file()):
             return self._read.schema
-        return schema.restored(self.run.said("schema.json"), str(path))
+        return schema.restored(self.run.stored("schema.json"), str(path))
 
     @cached_property
     def plain_reader(self) -> Reader:
@@ -462,7 +465,7 @@ class Artefacts:
             self._generator_key(seed),
         )
         if self.run.has(name) and not self.run.has(name, key):
-            self.run.forget("verbs/generate", "verbs/augment", "verbs/audit")
+            self.run.discard("verbs/generate", "verbs/augment", "verbs/audit")
         work = self.run.folder / "work" / name
 
         def make(folder: Path) -> None:

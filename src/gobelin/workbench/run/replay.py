@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from gobelin.core.errors import GobelinError
-from gobelin.core.stages import Run
+from gobelin.core.stages import RunFolder
 
 KEPT_BY_RUN = ("device", "precision", "threads")
 
 
-def stored(store: Run) -> dict[str, Any]:
+def stored(store: RunFolder) -> dict[str, Any]:
     """The settings of an earlier start, with all that a run writes into them."""
-    said = store.said("settings.json")
+    said = store.stored("settings.json")
     needed = {
         "data": ("path", "target", "fingerprint"),
         "runtime": KEPT_BY_RUN,
