@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gobelin.workbench.run.folder import INDEX
 
 from gobelin import Workbench
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.interfaces.cli import main
-from gobelin.workbench.run.folder import INDEX
 
 QUICK = {
     "encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}},

@@ -139,4 +139,4 @@ def test_a_field_without_a_network_is_refused_before_anything_is_written(tmp_pat
         GobelinError, match="which has no network to train. Can be tuned here: picture."
     ):
         bench(tmp_path / "one", tune=wrong).fit()
-    assert not Run(tmp_path / "one").exists()
+    assert not RunFolder(tmp_path / "one").exists()

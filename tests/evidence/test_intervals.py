@@ -43,8 +43,8 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 def test_a_finding_goes_through_json_and_back_without_nan() -> None:
     found = Finding(
-        "x",
-        {"arm": "flow"},
+        name="x",
+        scope={"arm": "flow"},
         value=float("nan"),
         low=float("-inf"),
         high=np.float64(2.0),
@@ -63,12 +63,12 @@ def test_a_row_of_another_version_is_refused() -> None:
 
 def test_sentences_are_plain() -> None:
     found = Finding(
-        "balanced_accuracy",
-        {"arm": "flow"},
-        "real",
-        0.0123,
-        -0.004,
-        0.0286,
+        name="balanced_accuracy",
+        scope={"arm": "flow"},
+        comparator="real",
+        value=0.0123,
+        low=-0.004,
+        high=0.0286,
         unit="points",
         n=80,
         needed_n=900,
@@ -79,7 +79,7 @@ def test_sentences_are_plain() -> None:
     )
     assert found.sentence() == expected + "n = 80, 900 needed."
     assert (
-        Finding("frechet", note="too few images: 12").sentence()
+        Finding(name="frechet", note="too few images: 12").sentence()
         == "frechet: no number. too few images: 12."
     )
 

@@ -23,7 +23,8 @@ import gobelin
 from gobelin import Workbench
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, MissingExtra
-from gobelin.core.files import MANIFEST, file_hash, read_json, write_json
+from gobelin.core.files import file_hash, read_json, write_json
+from gobelin.core.stages import MANIFEST
 from gobelin.data.provenance import save_png
 from gobelin.evidence.findings import Finding
 from gobelin.interfaces.cli import main
@@ -615,8 +616,8 @@ def test_notes_that_name_rows_are_left_out(run: Path) -> None:
     made = Workbench.open(run).run
     place = made.settings.data.path
     found = [
-        Finding("cells_set_aside", value=1.0, note="row 3, column image: is empty"),
-        Finding("a", note=f"see {place}."),
-        Finding("b", note="plain"),
+        Finding(name="cells_set_aside", value=1.0, note="row 3, column image: is empty"),
+        Finding(name="a", note=f"see {place}."),
+        Finding(name="b", note="plain"),
     ]
     assert [one.note for one in save._told(made, found)] == ["", "", "plain"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,12 +19,18 @@ LEAST_COMPARED_ROWS = 20  # of a subset of fields that is compared
 
 
 def findings(
-    compared: Comparisons, outcome: Outcome, settings: Augment, metric: str
+    compared: Comparisons,
+    outcome: Outcome,
+    settings: Augment,
+    metric: str,
+    generators: Mapping[str, str],
 ) -> list[Finding]:
-    """The verdicts first, then every comparison and what each arm scored."""
+    """The verdicts first, then every comparison and what each arm scored. generators: {arm: the
+    generator of its images}."""
     out: list[Finding] = []
     for verdict, trial in zip(compared.verdicts, compared.trials, strict=True):
-        out += _verdict(verdict, trial, outcome.adds_to[trial.arm], settings, metric)
+        own = _verdict(verdict, trial, outcome.adds_to[trial.arm], settings, metric)
+        out += [replace(own[0], generator=generators.get(trial.arm, "")), *own[1:]]
     listed = {(f.scope.get("arm"), f.comparator) for f in out}
     out += [
         c.finding(name, BASELINE, smallest_effect=settings.smallest_effect, source="augment")
@@ -71,6 +77,7 @@ def _verdict(
             unit=unit,
             better="higher",
             verdict=verdict.word,
+            sure=verdict.sure,
             n=main.units,
             needed_n=main.needed_units(smallest),
             note=verdict.sentence,

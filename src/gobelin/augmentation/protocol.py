@@ -82,4 +82,4 @@ def protocol(
             f" cheaper way may give as well.{several}"
         ),
     ]
-    return Finding("protocol", n=units, note=" ".join(told), source="augment")
+    return Finding(name="protocol", n=units, note=" ".join(told), source="augment")

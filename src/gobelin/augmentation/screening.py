@@ -30,7 +30,7 @@ import numpy as np
 
 from gobelin.core.machine import Runtime, numpy_generator
 from gobelin.core.neighbours import nearest
-from gobelin.evidence.conclusion import COPY, NEAR
+from gobelin.evidence.conclusion import COPY_OF_TRAINING, NEAR_HELD_OUT
 from gobelin.privacy import planted_copies
 from gobelin.quality import judge
 from gobelin.quality.judge import Judge
@@ -63,8 +63,8 @@ class Screen:
 
     def _looks(self) -> list[tuple[str, np.ndarray]]:
         named = (
-            (COPY, self.copies),
-            (NEAR, self.near),
+            (COPY_OF_TRAINING, self.copies),
+            (NEAR_HELD_OUT, self.near),
             ("class that the generator failed on", self.failed),
             ("label not read", self.unread),
             ("does not match what was asked", self.unmatched),

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import hashlib
 import json
-import logging
 import os
 import re
 import shutil
@@ -24,17 +23,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from gobelin.core.errors import GobelinError
-
-FORMAT = 1
-
-
-LOCK = ".lock"
-
-
-LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program says otherwise
-
-
-MANIFEST = "manifest.json"  # of a folder that a run was saved to
 
 
 def fingerprint(*parts: object) -> str:
@@ -251,12 +239,3 @@ def tree_hash(folder: Path) -> str:
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "stage.json"):
         parts += [path.relative_to(folder).as_posix(), path.read_bytes()]
     return fingerprint(*parts)
-
-
-def _stage(path: Path) -> dict[str, Any]:
-    """What a stage.json says; nothing when it is damaged."""
-    try:
-        said = read_json(path)
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) else {}

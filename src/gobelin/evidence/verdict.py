@@ -59,18 +59,20 @@ class Trial:
 
 @dataclass(frozen=True)
 class Verdict:
-    """word, and why. p_*: one-sided, after Holm. detectable: the smallest effect that this study
-    could have seen."""
+    """The verdict on one arm, and why."""
 
     arm: str
     word: Word
+    sure: bool  # False for 'no evidence': the study could not tell
     sentence: str
-    claim: str
+    claim: str  # 'this set of images' or 'this method'
+    # one-sided p values, adjusted over the arms (Holm 1979)
     p_harmed: float
     p_above: float
     p_helped: float
-    smallest_effect: float
-    detectable: float
+    smallest_effect: float  # the smallest effect that matters, in the metric's unit
+    detectable: float  # the smallest effect that this study could have seen (80 % power)
+    # the same over the rival that is hardest to tell from the arm; None without a rival
     detectable_against_rivals: float | None = None
 
 
@@ -113,6 +115,7 @@ def _one(
     return Verdict(
         arm=trial.arm,
         word=word,
+        sure=word != "no evidence",
         sentence=_sentence(trial, word, equal, smallest_effect, arms),
         claim=trial.against_baseline.claim,
         p_harmed=ps[0],

@@ -139,8 +139,8 @@ def counts(
     set aside."""
     found = [
         Finding(
-            "rows",
-            {"split": part},
+            name="rows",
+            scope={"split": part},
             value=float((parts == part).sum()),
             n=int((parts == part).sum()),
             source="check",
@@ -149,7 +149,10 @@ def counts(
     ]
     found.append(
         Finding(
-            "unlabelled_rows", value=float((~target.present).sum()), n=len(dataset), source="check"
+            name="unlabelled_rows",
+            value=float((~target.present).sum()),
+            n=len(dataset),
+            source="check",
         )
     )
     if target.classes:
@@ -162,8 +165,8 @@ def counts(
                 note = "too small for every split: trains, and is left out of balanced accuracy"
             found.append(
                 Finding(
-                    "training_rows",
-                    {"class": name},
+                    name="training_rows",
+                    scope={"class": name},
                     value=float(train[k]),
                     n=int(train[k]),
                     note=note,
@@ -182,8 +185,8 @@ def counts(
         note = f"kind {schema.kind(name)}: kept, no encoder reads it yet"
         found.append(
             Finding(
-                "cells_without_encoder",
-                {"column": name},
+                name="cells_without_encoder",
+                scope={"column": name},
                 value=float(there),
                 n=there,
                 note=note,
@@ -193,8 +196,8 @@ def counts(
     for how_converted, count in sorted(scanned.converted.items()):
         found.append(
             Finding(
-                "converted_cells",
-                {"what": how_converted},
+                name="converted_cells",
+                scope={"what": how_converted},
                 value=float(count),
                 n=count,
                 source="check",
@@ -204,7 +207,7 @@ def counts(
         note = "; ".join(scanned.lines()[:5]) + ("; ..." if len(scanned.bad) > 5 else "")
         found.append(
             Finding(
-                "cells_set_aside",
+                name="cells_set_aside",
                 value=float(len(scanned.bad)),
                 n=len(scanned.bad),
                 note=note,
@@ -250,8 +253,8 @@ def duplicates(
         )
         found.append(
             Finding(
-                "near_duplicates",
-                {"field": field},
+                name="near_duplicates",
+                scope={"field": field},
                 value=float(near.sum()),
                 n=len(outside),
                 better="lower",
@@ -353,8 +356,8 @@ def _column_giveaway(
     if score < 0.95:
         return None
     return Finding(
-        "gives_label_away",
-        {"column": column},
+        name="gives_label_away",
+        scope={"column": column},
         value=score,
         chance=chance,
         n=len(rows),

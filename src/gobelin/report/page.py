@@ -303,7 +303,7 @@ def _cells(one: Finding) -> dict[str, str]:
         "floor": number(one.floor, one.unit) if finite(one.floor) else "",
         "n": f"{one.n}{needed}" if one.n else "",
         "verdict": one.verdict,
-        "note": one.note,
+        "note": one.remark,
     }
 
 

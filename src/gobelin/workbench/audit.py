@@ -10,6 +10,7 @@ from gobelin.data.provenance import save_png
 from gobelin.evidence.findings import Finding
 from gobelin.report.shelf import Shelf
 from gobelin.workbench.augment.arms import StudySet
+from gobelin.workbench.augment.generators import Training
 from gobelin.workbench.augment.study import Study
 from gobelin.workbench.thumbnails import thumbnail
 
@@ -30,8 +31,10 @@ def audited(study: Study, exhibits: Shelf) -> list[Finding]:
         scope = {"generator": training.name} if several else {}
         scope |= {"generator seed": str(training.seed)}
 
-        def scoped(f: Finding, scope: Mapping[str, str] = scope) -> Finding:
-            return replace(f, source="audit", scope={**f.scope, **scope})
+        def scoped(
+            f: Finding, scope: Mapping[str, str] = scope, training: Training = training
+        ) -> Finding:
+            return replace(f, source="audit", scope={**f.scope, **scope}, generator=training.name)
 
         findings += [scoped(f) for result in results.values() for f in result.findings]
         scores = [scoped(f) for f in own.screening.quality(number)]

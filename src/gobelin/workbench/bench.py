@@ -318,7 +318,7 @@ class Workbench:
     def conclusions(self) -> list[str]:
         """Of each arm of the study one line: did it help, are there copies, how good are the
         images."""
-        return conclusion.told(self.findings())
+        return conclusion.conclusion_lines(self.findings())
 
     def plan(self, generator: bool = False, augment: bool = False) -> list[Finding]:
         """What a fit would do here, or with `augment` a study of the fitted run, without doing

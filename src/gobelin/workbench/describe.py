@@ -77,7 +77,7 @@ def _predicted(run: Run, guess: Predictions, k: int) -> list[Finding]:
     if not guess.classes:
         return [
             Finding(
-                "prediction",
+                name="prediction",
                 value=float(guess.values[0]),
                 low=float(guess.low[0]),
                 high=float(guess.high[0]),
@@ -92,8 +92,8 @@ def _predicted(run: Run, guess: Predictions, k: int) -> list[Finding]:
     )
     return [
         Finding(
-            "probability",
-            {"class": guess.classes[c]},
+            name="probability",
+            scope={"class": guess.classes[c]},
             value=float(guess.probabilities[0, c]),
             source=SOURCE,
             note=word if guess.sets is not None and guess.sets[0, c] else "",
@@ -110,7 +110,7 @@ def _similar(run: Run, query: Shared, k: int) -> list[Finding]:
     captions = run.space.index.said([hit.id for hit in hits], texts)
     said = [next((str(v) for v in captions.get(hit.id, ()) if v is not None), "") for hit in hits]
     return [
-        Finding("similarity", {"row": hit.id}, value=hit.score, note=note, source=SOURCE)
+        Finding(name="similarity", scope={"row": hit.id}, value=hit.score, note=note, source=SOURCE)
         for hit, note in zip(hits, said, strict=True)
     ]
 
@@ -132,8 +132,8 @@ def _made_images(run: Run, cells: Mapping[str, Cell]) -> list[Finding]:
             )
             found.append(
                 Finding(
-                    "made_image",
-                    {"field": field.name},
+                    name="made_image",
+                    scope={"field": field.name},
                     verdict="generated",
                     note=note,
                     source=SOURCE,
@@ -164,8 +164,8 @@ def _typical(run: Run, query: Embeddings, label: int | None) -> list[Finding]:
             note = f"of {len(some)} training rows lie at least as far from their {NEAR} nearest"
             found.append(
                 Finding(
-                    "typicality",
-                    scope,
+                    name="typicality",
+                    scope=scope,
                     value=one.share,
                     unit="share",
                     verdict=one.verdict,
@@ -194,8 +194,8 @@ def _columns(run: Run, cells: Mapping[str, Cell]) -> list[Finding]:
                 note = f"{str(value)[:40]!r} stands in no training row"
                 found.append(
                     Finding(
-                        "unseen_category",
-                        {"column": column},
+                        name="unseen_category",
+                        scope={"column": column},
                         verdict="odd",
                         n=len(known),
                         note=note,
@@ -211,8 +211,8 @@ def _columns(run: Run, cells: Mapping[str, Cell]) -> list[Finding]:
         if not low <= number <= high:
             found.append(
                 Finding(
-                    "out_of_range",
-                    {"column": column},
+                    name="out_of_range",
+                    scope={"column": column},
                     value=number,
                     low=low,
                     high=high,
@@ -253,8 +253,8 @@ def _agreeing(run: Run, query: Shared) -> list[Finding]:
         note += f"their median {np.median(usual):.2f})"
         found.append(
             Finding(
-                "agreement",
-                {"fields": f"{a} + {b}"},
+                name="agreement",
+                scope={"fields": f"{a} + {b}"},
                 value=one.share,
                 unit="share",
                 verdict=one.verdict,

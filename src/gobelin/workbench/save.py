@@ -27,7 +27,6 @@ from gobelin.core import hub
 from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import (
-    MANIFEST,
     atomic_folder,
     file_hash,
     read_json,
@@ -36,7 +35,7 @@ from gobelin.core.files import (
     write_lines,
 )
 from gobelin.core.machine import environment
-from gobelin.core.stages import RunFolder
+from gobelin.core.stages import MANIFEST, RunFolder
 from gobelin.data.provenance import read_lineage
 from gobelin.embedding.index import SUFFIXES
 from gobelin.evidence.findings import Finding

@@ -50,8 +50,8 @@ def zero_shot(run: Run, query: Shared, text: Field, labels: Sequence[str]) -> li
     note = f"of {count} training rows, their own caption from {' + '.join(fields)} {among}"
     found = [
         Finding(
-            "zero_shot",
-            {"label": labels[c]},
+            name="zero_shot",
+            scope={"label": labels[c]},
             value=float(sure[c]),
             unit="share",
             chance=1 / len(labels),

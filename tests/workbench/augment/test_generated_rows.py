@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from gobelin.workbench.augment.trainings import BOTH, GENERATED
 from PIL import Image
 
 from gobelin import Workbench
@@ -30,7 +31,6 @@ from gobelin.data.samples.shapes import Shapes
 from gobelin.report.shelf import Shelf
 from gobelin.workbench.augment.arms import Arms
 from gobelin.workbench.augment.study import Study
-from gobelin.workbench.augment.trainings import BOTH, GENERATED
 
 SETTINGS = {
     "runtime": {"precision": "float32", "threads": 1, "device": "cpu"},

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gobelin.workbench.run.folder import Artefacts
 
 from gobelin import Workbench
 from gobelin.core import catalog
@@ -21,7 +22,6 @@ from gobelin.evidence.findings import Finding
 from gobelin.generation.generators import Condition, Controls
 from gobelin.quality.probes import FOLDS, Eyes, Reading, apart, folds, hits
 from gobelin.workbench.generate.condition_match import match, retrieved
-from gobelin.workbench.run.folder import Artefacts
 
 SETTINGS = {
     "runtime": {"precision": "float32", "threads": 1, "device": "cpu"},

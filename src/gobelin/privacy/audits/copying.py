@@ -153,7 +153,8 @@ def _findings(
 
 
 def _made(made: Interval, null: Interval, planted: Interval, hidden: list[str]) -> Finding:
-    if planted.low < 0.5 and made.low <= null.high:
+    sure = planted.low >= 0.5 or made.low > null.high
+    if not sure:
         word = "can't say: the planted copies were not caught"
     elif made.low > null.high:
         word = "copies training images"
@@ -167,4 +168,4 @@ def _made(made: Interval, null: Interval, planted: Interval, hidden: list[str]) 
     found = made.finding(
         "copies", unit="share", better="lower", chance=null.value, source="audit", note=note
     )
-    return replace(found, verdict=word)
+    return replace(found, verdict=word, sure=sure)

@@ -142,8 +142,8 @@ class Comparison:
         """A finding without a number, that says why."""
         verdict = f"too few images to say (n = {why.n}, needs at least {why.needed})"
         return Finding(
-            name,
-            dict(self.scope),
+            name=name,
+            scope=dict(self.scope),
             unit=unit,
             better=better,
             verdict=verdict,

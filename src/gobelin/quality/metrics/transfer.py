@@ -45,8 +45,8 @@ class Transfer:
             note = f"feature net {real.net}, resize {real.resize}"
             return (
                 Finding(
-                    NAME,
-                    dict(comparison.scope),
+                    name=NAME,
+                    scope=dict(comparison.scope),
                     unit="share",
                     better="higher",
                     note=note,

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gobelin.evidence.conclusion import COPY, OF
+from gobelin.evidence.conclusion import COPY_OF_TRAINING
 from gobelin.evidence.findings import Finding
 from gobelin.workbench.augment.arms import StudySet
 
@@ -34,7 +34,7 @@ def _screened(sets: Sequence[StudySet], number: int) -> list[Finding]:
     target, settings = first.run.checked.rows.target, first.run.settings.augment
     scope = {"generator": first.images[number].training.label()}
     reasons = [one.screening.screens[number].reasons() for one in sets]
-    copied = list(dict.fromkeys(row for one in sets for row in one.screening.copied(number)))
+    copied = tuple(dict.fromkeys(row for one in sets for row in one.screening.copied(number)))
     unsure = ""
     if settings.quarantine:
         unsure = next((f.verdict for one in sets for f in one.screening.unsure(number)), "")
@@ -45,8 +45,10 @@ def _screened(sets: Sequence[StudySet], number: int) -> list[Finding]:
             value=float(sum(r[why] for r in reasons)),
             n=total,
             source="augment",
-            verdict=unsure if why == COPY else "",
-            note=OF + ", ".join(copied) if why == COPY and copied else "",
+            verdict=unsure if why == COPY_OF_TRAINING else "",
+            sure=not (unsure and why == COPY_OF_TRAINING),
+            rows=copied if why == COPY_OF_TRAINING else (),
+            generator=first.images[number].training.name,
         )
         for why in reasons[0]
     ]

@@ -17,7 +17,6 @@ from gobelin.augmentation import screening
 from gobelin.core import config
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.data.images import Opening, decode_images
-from gobelin.evidence.conclusion import UNSURE
 from gobelin.evidence.findings import Finding
 from gobelin.privacy.audits import Result
 from gobelin.quality import images as image_quality
@@ -149,7 +148,7 @@ class Screening:
     def unsure(self, number: int) -> list[Finding]:
         """Findings of audits that caught too few planted copies to say anything of the images."""
         results = self.audits[number].values()
-        return [f for result in results for f in result.findings if f.verdict.startswith(UNSURE)]
+        return [f for result in results for f in result.findings if not f.sure]
 
     @cached_property
     def readable(self) -> tuple[np.ndarray, np.ndarray]:

@@ -103,7 +103,9 @@ class Study:
         units = [rows.groups[r] for r in test]
         rivals = [r for r in settings.rivals if r in outcome.hits]
         compared = judge(outcome, rivals, settings, truth, units, metric)
-        found = study_findings.findings(compared, outcome, settings, metric)
+        found = study_findings.findings(
+            compared, outcome, settings, metric, {a.name: a.generator for a in self.sets[0].arms}
+        )
         found.append(_look_finding(self.look, len(units)))
         counts = len(scored["valid"]), len(test)
         found.append(

@@ -275,7 +275,12 @@ def _blind(real: Interval, chance: float) -> str:
 
 def _nothing(scope: Mapping[str, str], why: str) -> Finding:
     return Finding(
-        NAME, scope, better="higher", unit="share", note=f"not measured: {why}", source=SOURCE
+        name=NAME,
+        scope=scope,
+        better="higher",
+        unit="share",
+        note=f"not measured: {why}",
+        source=SOURCE,
     )
 
 
