@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gobelin.workbench.run.folder import INDEX
 
 from gobelin import Workbench
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.interfaces.cli import main
+from gobelin.workbench.run.space import INDEX
 
 QUICK = {
     "encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}},
@@ -123,7 +123,9 @@ def test_a_mix_is_the_normalised_weighted_sum(
     hits = said(capsys, "search", fitted, *flags, "-k", 120)
     assert [h["score"] for h in hits] == pytest.approx(sorted(scores, reverse=True), abs=1e-5)
     for h in hits:
-        assert h["score"] == pytest.approx(scores[bench.run.space.shared.ids.index(h["id"])], abs=1e-5)
+        assert h["score"] == pytest.approx(
+            scores[bench.run.space.shared.ids.index(h["id"])], abs=1e-5
+        )
 
 
 def test_python_says_the_same(fitted: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -267,7 +269,10 @@ def test_rows_are_added_and_deleted_later(
         for h in bench.describe(1, text="a purple hexagon", row="side=77")
         if h.name == "similarity"
     } == {"n1": "a purple hexagon"}
-    assert not {"n1", "n2"} & set(bench.run.checked.rows.dataset.ids) and len(bench.run.checked.rows.parts) == 120
+    assert (
+        not {"n1", "n2"} & set(bench.run.checked.rows.dataset.ids)
+        and len(bench.run.checked.rows.parts) == 120
+    )
     assert "'n1' already" in refused(capsys, "index", run, "--add", tmp_path / "new.csv")
     gone = bench.search(1, text=RED)[0].id
     assert said(capsys, "index", run, "--delete", f"{gone},n2")[0]["value"] == 120

@@ -22,7 +22,8 @@ from gobelin.core.errors import GobelinError
 from gobelin.data.samples.digits import Digits
 from gobelin.evidence.findings import printed
 from gobelin.quality.probes import Eyes
-from gobelin.workbench.augment.arms import Arms
+from gobelin.workbench.augment.arms import StudySet
+from gobelin.workbench.augment.generated_images import GeneratedImages
 
 SETTINGS = {
     "schema": {"digit": "category"},
@@ -246,20 +247,23 @@ def test_labels_are_screened_on_real_rows(
     """With `augment.agree` on. Planted: the generator hands over real digits, a third of them of
     another class than was asked. Those go, the others stay, and the counts that are told are those
     of the exported training set."""
-    eyes = Eyes("pixels", catalog.build("encoders", "pixels").fit([], None, {}, bench.run.data.runtime))
+    eyes = Eyes(
+        "pixels", catalog.build("encoders", "pixels").fit([], None, {}, bench.run.data.runtime)
+    )
     monkeypatch.setattr(Eyes, "beside", staticmethod(lambda schema, runtime: eyes))
     wrong = np.zeros(0, bool)
 
-    def planted(arms: Arms, batch: int) -> np.ndarray:
+    def planted(images: GeneratedImages) -> np.ndarray:
         nonlocal wrong
-        rng = np.random.default_rng(0)
-        asked = arms.label[arms.parents]
+        rng, parents = np.random.default_rng(0), images.parents
+        asked = parents.label[parents.places]
         wrong = rng.random(len(asked)) < 1 / 3
         shown = (asked + wrong * rng.integers(1, 10, len(asked))) % 10
-        places = [arms.train[rng.choice(np.flatnonzero(arms.label == c))] for c in shown]
-        return arms._pictures(np.array(places)).images
+        places = [parents.train[rng.choice(np.flatnonzero(parents.label == c))] for c in shown]
+        generator = images.training.generator
+        return np.concatenate([generator.images(np.array([r])).images for r in places])
 
-    monkeypatch.setattr(Arms, "made_images", planted)
+    monkeypatch.setattr(GeneratedImages, "_sampled", planted)
     copy = tmp_path / "run"
     shutil.copytree(bench.folder, copy)
     shutil.rmtree(copy / "made")
@@ -269,7 +273,7 @@ def test_labels_are_screened_on_real_rows(
     }
     opened = Workbench.open(copy, settings=over)
     found = opened.augment(export=tmp_path / "export")
-    kept = Arms(opened.run).kept(0)
+    kept = StudySet(opened.run).screening.selected(0)
     assert len(wrong) == len(kept) > 100 and kept[wrong].mean() < 0.2 and kept[~wrong].mean() > 0.8
     gone = {f.scope["why"]: int(f.value) for f in found if f.name == "screened_out"}
     assert set(gone) == {

