@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from gobelin import Workbench, from_pretrained
-from gobelin.core.stages import Run as StageOwner  # it makes stages; `refused` patches it
+from gobelin.core.stages import RunFolder as StageOwner  # it makes stages; `refused` patches it
 
 HERE = Path(__file__).parent
 EXPECTED = json.loads((HERE / "expected.json").read_text(encoding="utf-8"))
