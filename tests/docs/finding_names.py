@@ -81,7 +81,8 @@ def _texts(
     if isinstance(value, ast.Constant):
         yield str(value.value)
     elif isinstance(value, ast.JoinedStr):
-        yield "".join(p.value if isinstance(p, ast.Constant) else ast.unparse(p.value).split(".")[-1].upper() for p in value.values)
+        parts = (p.value if isinstance(p, ast.Constant) else ast.unparse(p.value).split(".")[-1].upper() for p in value.values)
+        yield "".join(map(str, parts))
     elif isinstance(value, ast.IfExp):
         yield from _texts(code, value.body, inside, path, seen)
         yield from _texts(code, value.orelse, inside, path, seen)
@@ -111,7 +112,9 @@ def _of_name(
             private = function.name.startswith("_") or depth > 0
             for call, where, other in code.calls.get(function.name, []):
                 given = {k.arg: k.value for k in call.keywords} | dict(zip(order, call.args, strict=False))
-                if name in given and (other == path or not private):
+                method = [a.arg for a in function.args.args][:1] == ["self"]
+                alike = isinstance(call.func, ast.Attribute) == method and (other == path or not private)
+                if name in given and alike:
                     yield from _texts(code, given[name], where, other, seen)
             return
     if (constant := _constant(code, name, path)) is None:
