@@ -1,11 +1,11 @@
-# make demo | test | check | bench. The first call makes .venv and installs the pinned set; a second installs nothing.
+# make demo | test | check | bench | docs. The first call makes .venv and installs the pinned set; a second installs nothing.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 RUN ?= runs/demo
 
-.PHONY: demo test check bench install clean
+.PHONY: demo test check bench docs install clean
 
 install: $(STAMP)
 
@@ -38,5 +38,11 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/demo.py
 	$(BIN)/python -m pytest -m slow
 
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	@echo "== docs/_build/html/index.html: every warning is an error, nothing is loaded from elsewhere"
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs docs/_build/html
+	$(BIN)/python docs/extensions/remote_assets.py docs/_build/html
+
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs docs/_build docs/_generated
