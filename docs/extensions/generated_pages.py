@@ -1,4 +1,4 @@
-"""Pages that are written from the code at each build, into docs/_generated; pages of docs/reference include them."""
+"""Pages that each build writes from the code into docs/_generated; docs/reference includes them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def setup(app: Any) -> dict[str, bool]:  # noqa: ANN401 - a Sphinx application
 
 
 def write(folder: Path) -> None:
-    """All generated pages; one that would be the same is left alone, so that a second build is quick."""
+    """All generated pages; an unchanged one is left alone, so that a second build is quick."""
     folder.mkdir(exist_ok=True)
     for name, page in PAGES.items():
         text = "\n".join(page()) + "\n"
@@ -66,17 +66,27 @@ def python() -> Iterator[str]:
             kind = "autoclass" if inspect.isclass(getattr(gobelin, name)) else "autofunction"
             kind = "autoexception" if name.endswith("Error") else kind
             yield f"## gobelin.{name}\n"
-            yield from _autodoc(kind, f"gobelin.{name}", *([] if kind == "autofunction" else [":members:", ":undoc-members:"]))
+            yield from _autodoc(
+                kind,
+                f"gobelin.{name}",
+                *([] if kind == "autofunction" else [":members:", ":undoc-members:"]),
+            )
     module = importlib.import_module("gobelin.sklearn")
     for name, cls in sorted(vars(module).items()):
         if inspect.isclass(cls) and cls.__module__ == module.__name__ and not name.startswith("_"):
-            verbs = [verb for verb in ("fit", *sorted(dir(cls))) if verb == "fit" or verb.startswith("predict")]
+            verbs = [
+                verb
+                for verb in ("fit", *sorted(dir(cls)))
+                if verb == "fit" or verb.startswith("predict")
+            ]
             yield f"## gobelin.sklearn.{name}\n"
-            yield from _autodoc("autoclass", f"gobelin.sklearn.{name}", f":members: {', '.join(verbs)}")
+            yield from _autodoc(
+                "autoclass", f"gobelin.sklearn.{name}", f":members: {', '.join(verbs)}"
+            )
 
 
 def messages() -> Iterator[str]:
-    """Every message of a mistake, by the file that raises it; what is filled in stands in capitals."""
+    """Every message of a mistake, by the file that raises it; a gap stands in capitals."""
     for path in sorted(SOURCE.rglob("*.py")):
         found = list(dict.fromkeys(_messages(ast.parse(path.read_text(encoding="utf-8")))))
         if found:
@@ -87,7 +97,10 @@ def messages() -> Iterator[str]:
 
 def _messages(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "GobelinError":
+        if (
+            isinstance(node, ast.Call)
+            and getattr(node.func, "id", getattr(node.func, "attr", "")) == "GobelinError"
+        ):
             if node.args and isinstance(node.args[0], ast.JoinedStr | ast.Constant):
                 yield " ".join(_filled(node.args[0]).split())
 
@@ -107,7 +120,15 @@ def _filled(node: ast.expr) -> str:
 
 
 def _autodoc(directive: str, target: str, *options: str) -> Iterator[str]:
-    yield "\n".join(["```{eval-rst}", f".. {directive}:: {target}", *(f"   {option}" for option in options), "```", ""])
+    yield "\n".join(
+        [
+            "```{eval-rst}",
+            f".. {directive}:: {target}",
+            *(f"   {option}" for option in options),
+            "```",
+            "",
+        ]
+    )
 
 
 PAGES = {page.__name__: page for page in (settings, components, contracts, python, messages)}

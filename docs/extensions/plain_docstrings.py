@@ -1,7 +1,8 @@
-"""Docstrings of this project are plain English with `code` in single backticks. This makes them reStructuredText for autodoc.
+"""Docstrings are plain English with `code` in single backticks; autodoc reads reStructuredText.
 
-What would mean something else there (a star, a bar, a trailing underscore) is escaped. A paragraph whose lines are indented
-unevenly keeps its lines, so that no docstring can break the build by its layout.
+Characters that would mean something else there (a star, a bar, a trailing underscore) are
+escaped. A paragraph whose lines are indented unevenly keeps its lines: no docstring breaks the
+build by its layout.
 """
 
 from __future__ import annotations
@@ -17,11 +18,17 @@ BULLET = re.compile(r"- ")
 
 def setup(app: Any) -> dict[str, bool]:  # noqa: ANN401 - a Sphinx application
     app.connect("autodoc-process-docstring", _process)
+    app.connect("autodoc-process-signature", _signature)
     return {"parallel_read_safe": True}
 
 
 def _process(app: Any, what: str, name: str, it: Any, options: Any, lines: list[str]) -> None:  # noqa: ANN401
     lines[:] = restructured(lines)
+
+
+def _signature(app: Any, what: str, name: str, it: Any, *rest: Any) -> tuple[str, str] | None:  # noqa: ANN401
+    """A protocol is never called: it has no signature to show."""
+    return ("", "") if getattr(it, "_is_protocol", False) else None
 
 
 def restructured(lines: list[str]) -> list[str]:

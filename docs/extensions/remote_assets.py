@@ -1,7 +1,8 @@
-"""Whether built pages load anything from elsewhere: `python docs/extensions/remote_assets.py FOLDER` lists it and exits with 1.
+"""What built pages load from elsewhere: `python docs/extensions/remote_assets.py FOLDER` lists it.
 
-Looked at: scripts, styles, fonts, images, frames and media of every page; urls and imports of every style; fetches and imports
-of every script. A link that a reader may follow is no asset.
+The exit code is 1 where there is something. Checked: scripts, styles, fonts, images, frames and
+media of every page; urls and imports of every style; fetches and imports of every script. A link
+that a reader may follow is no asset.
 """
 
 from __future__ import annotations
@@ -14,8 +15,20 @@ from pathlib import Path
 
 REMOTE = re.compile(r"\s*(https?:)?//", re.I)
 STYLE = re.compile(r"(?:url\(|@import)\s*[\"']?((?:https?:)?//[^\"')\s]+)", re.I)
-SCRIPT = re.compile(r"(?:fetch|import|importScripts|\.src\s*=|\.href\s*=)\s*\(?\s*[\"'`]((?:https?:)?//[^\"'`]+)", re.I)
-LOADED = {"stylesheet", "preload", "modulepreload", "prefetch", "preconnect", "dns-prefetch", "icon", "manifest"}
+SCRIPT = re.compile(
+    r"(?:fetch|import|importScripts|\.src\s*=|\.href\s*=)\s*\(?\s*[\"'`]((?:https?:)?//[^\"'`]+)",
+    re.I,
+)
+LOADED = {
+    "stylesheet",
+    "preload",
+    "modulepreload",
+    "prefetch",
+    "preconnect",
+    "dns-prefetch",
+    "icon",
+    "manifest",
+}
 
 
 class _Page(HTMLParser):
@@ -29,7 +42,9 @@ class _Page(HTMLParser):
             self.loaded.append(given.get("href", ""))
         if tag not in ("a", "area"):
             self.loaded += [given[k] for k in ("src", "poster", "data") if k in given]
-            self.loaded += [part.split()[0] for part in given.get("srcset", "").split(",") if part.split()]
+            self.loaded += [
+                part.split()[0] for part in given.get("srcset", "").split(",") if part.split()
+            ]
         self.loaded += STYLE.findall(given.get("style", ""))
 
 
@@ -52,7 +67,9 @@ def _inline(text: str) -> list[str]:
     """What styles and scripts that stand in a page load."""
     styles = re.findall(r"<style[^>]*>(.*?)</style>", text, re.S | re.I)
     scripts = re.findall(r"<script[^>]*>(.*?)</script>", text, re.S | re.I)
-    return [a for style in styles for a in STYLE.findall(style)] + [a for script in scripts for a in SCRIPT.findall(script)]
+    return [a for style in styles for a in STYLE.findall(style)] + [
+        a for script in scripts for a in SCRIPT.findall(script)
+    ]
 
 
 if __name__ == "__main__":

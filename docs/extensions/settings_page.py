@@ -1,7 +1,7 @@
 """The settings as tables: name, type, default, limits, meaning; read from the settings classes.
 
-A meaning stands in the field's description (pydantic) or in its metadata. Where a class says it in its docstring instead,
-the docstring is printed above the table.
+A meaning stands in the field's description (pydantic) or in its metadata. Where a class has it in
+its docstring instead, the docstring is printed above the table.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 
 def tables(cls: type, path: str = "", level: int = 2) -> Iterator[str]:
-    """Markdown: the plain settings of `cls`, then each group of settings below a heading of its own."""
+    """Markdown: the plain settings of `cls`, then each group below a heading of its own."""
     groups = [(f.name, group) for f in dataclasses.fields(cls) if (group := _group(f)) is not None]
     if path:
         yield f"{'#' * level} {path}\n"
@@ -58,7 +58,9 @@ def _information(cls: type, field: dataclasses.Field[Any]) -> Any:  # noqa: ANN4
 
 def _meaning(cls: type, field: dataclasses.Field[Any]) -> str:
     said = getattr(_information(cls, field), "description", None)
-    said = said or next((field.metadata[k] for k in ("description", "meaning") if k in field.metadata), "")
+    said = said or next(
+        (field.metadata[k] for k in ("description", "meaning") if k in field.metadata), ""
+    )
     return plain(" ".join(str(said).split()))
 
 
@@ -78,7 +80,11 @@ def _type(field: dataclasses.Field[Any]) -> str:
 def _default(field: dataclasses.Field[Any]) -> str:
     if field.default is not dataclasses.MISSING:
         value = getattr(field.default, "default", field.default)  # pydantic's Field(...) holds it
-        value = getattr(field.default, "default_factory", None)() if repr(value) == "PydanticUndefined" else value
+        value = (
+            getattr(field.default, "default_factory", None)()
+            if repr(value) == "PydanticUndefined"
+            else value
+        )
     elif field.default_factory is not dataclasses.MISSING:
         value = field.default_factory()
     else:
@@ -89,4 +95,7 @@ def _default(field: dataclasses.Field[Any]) -> str:
 def plain(text: str) -> str:
     """Text of a docstring as Markdown: what stands in no code means nothing there."""
     parts = re.split(r"(`[^`]+`)", text)
-    return "".join(part if k % 2 else re.sub(r"([\\*_<>\[\]{}$#])", r"\\\1", part) for k, part in enumerate(parts))
+    return "".join(
+        part if k % 2 else re.sub(r"([\\*_<>\[\]{}$#])", r"\\\1", part)
+        for k, part in enumerate(parts)
+    )

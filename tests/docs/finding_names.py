@@ -1,7 +1,8 @@
 """The names of all findings that the code can produce, read from its source.
 
-A name is what stands first in `Finding(...)`, in `INTERVAL.finding(...)`, in a call that hands its own parameter on to one of
-these, or behind `name=` of a `replace`. A gap of a formatted name becomes a capital word: `recall@{k}` is `recall@K`.
+A name stands first in `Finding(...)`, in `INTERVAL.finding(...)`, in a call of a function that
+hands its parameter on to one of these, or behind `name=` of a `replace`. A gap of a formatted
+name becomes a capital word: `recall@{k}` is `recall@K`.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ NAME = re.compile(r"[a-z]\w*(@[A-Z]+)?")
 
 @dataclass
 class Code:
-    """constants: of every module by name. calls: of every function name, with the functions that the call stands in, the
-    innermost last, and the module."""
+    """constants: of every module by name. calls: by the function's name, each with the functions
+    around it (the innermost last) and its module."""
 
     constants: dict[tuple[Path, str], ast.expr] = field(default_factory=dict)
-    calls: dict[str, list[tuple[ast.Call, tuple[ast.FunctionDef, ...], Path]]] = field(default_factory=dict)
+    calls: dict[str, list[tuple[ast.Call, tuple[ast.FunctionDef, ...], Path]]] = field(
+        default_factory=dict
+    )
 
     @classmethod
     def read(cls) -> Code:
@@ -54,17 +57,21 @@ def names() -> tuple[set[str], list[str]]:
     for function in ("Finding", "finding", "replace"):
         for call, inside, path in code.calls.get(function, []):
             argument = _name_of(function, call)
-            hands_on = bool(inside) and inside[-1].name == "finding"  # whose callers are read themselves
+            hands_on = (
+                bool(inside) and inside[-1].name == "finding"
+            )  # whose callers are read themselves
             if argument is not None and not hands_on:
                 some = set(_texts(code, argument, inside, path))
                 found |= {name for name in some if NAME.fullmatch(name)}
                 if "" in some:
-                    unread.append(f"{path.relative_to(SOURCE)}:{call.lineno}: {ast.unparse(argument)}")
+                    unread.append(
+                        f"{path.relative_to(SOURCE)}:{call.lineno}: {ast.unparse(argument)}"
+                    )
     return found, unread
 
 
 def _name_of(function: str, call: ast.Call) -> ast.expr | None:
-    """The argument that is the finding's name. COMPARISON.finding(arm, other) has none: its name is the score's."""
+    """The finding's name. COMPARISON.finding(arm, other) has none: its name is that of the score."""
     keyword = next((k.value for k in call.keywords if k.arg == "name"), None)
     if function == "replace":
         return keyword if {"scope", "note", "verdict"} & {k.arg for k in call.keywords} else None
@@ -75,13 +82,21 @@ def _name_of(function: str, call: ast.Call) -> ast.expr | None:
 
 
 def _texts(
-    code: Code, value: ast.expr, inside: tuple[ast.FunctionDef, ...], path: Path, seen: frozenset[str] = frozenset()
+    code: Code,
+    value: ast.expr,
+    inside: tuple[ast.FunctionDef, ...],
+    path: Path,
+    seen: frozenset[str] = frozenset(),
 ) -> Iterator[str]:
-    """What an expression can be; '' where the source doesn't say. A name taken from another finding is no new one."""
+    """What an expression can be; '' where the source leaves it open. The name of another finding is
+    no new one."""
     if isinstance(value, ast.Constant):
         yield str(value.value)
     elif isinstance(value, ast.JoinedStr):
-        parts = (p.value if isinstance(p, ast.Constant) else ast.unparse(p.value).split(".")[-1].upper() for p in value.values)
+        parts = (
+            p.value if isinstance(p, ast.Constant) else ast.unparse(p.value).split(".")[-1].upper()
+            for p in value.values
+        )
         yield "".join(map(str, parts))
     elif isinstance(value, ast.IfExp):
         yield from _texts(code, value.body, inside, path, seen)
@@ -107,13 +122,21 @@ def _of_name(
             yield from _texts(code, value, inside, path, seen)
         if bound:
             return
-        order = [a.arg for a in (*function.args.posonlyargs, *function.args.args) if a.arg not in ("self", "cls")]
+        order = [
+            a.arg
+            for a in (*function.args.posonlyargs, *function.args.args)
+            if a.arg not in ("self", "cls")
+        ]
         if name in [*order, *(a.arg for a in function.args.kwonlyargs)]:
             private = function.name.startswith("_") or depth > 0
             for call, where, other in code.calls.get(function.name, []):
-                given = {k.arg: k.value for k in call.keywords} | dict(zip(order, call.args, strict=False))
+                given = {k.arg: k.value for k in call.keywords} | dict(
+                    zip(order, call.args, strict=False)
+                )
                 method = [a.arg for a in function.args.args][:1] == ["self"]
-                alike = isinstance(call.func, ast.Attribute) == method and (other == path or not private)
+                alike = isinstance(call.func, ast.Attribute) == method and (
+                    other == path or not private
+                )
                 if name in given and alike:
                     yield from _texts(code, given[name], where, other, seen)
             return
@@ -125,11 +148,15 @@ def _of_name(
 
 def _constant(code: Code, name: str, path: Path) -> ast.expr | None:
     """A constant of the module, or of the one that it was imported from."""
-    return code.constants.get((path, name), next((v for (_, n), v in code.constants.items() if n == name), None))
+    return code.constants.get(
+        (path, name), next((v for (_, n), v in code.constants.items() if n == name), None)
+    )
 
 
-def _bindings(code: Code, node: ast.AST, path: Path, lists: dict[str, ast.expr]) -> Iterator[tuple[str, ast.expr]]:
-    """Names that a statement or a loop binds, with what they are bound to. lists: what the function itself assigns."""
+def _bindings(
+    code: Code, node: ast.AST, path: Path, lists: dict[str, ast.expr]
+) -> Iterator[tuple[str, ast.expr]]:
+    """Names that a statement or a loop binds, and their values. lists: what the function assigns."""
     if isinstance(node, ast.Assign):
         yield from _assigned(node)
     elif isinstance(node, ast.For | ast.comprehension):
@@ -149,6 +176,10 @@ def _assigned(node: ast.Assign) -> Iterator[tuple[str, ast.expr]]:
 def _matched(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
     if isinstance(target, ast.Name):
         yield target.id, value
-    elif isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
+    elif (
+        isinstance(target, ast.Tuple)
+        and isinstance(value, ast.Tuple)
+        and len(target.elts) == len(value.elts)
+    ):
         for one, other in zip(target.elts, value.elts, strict=True):
             yield from _matched(one, other)
