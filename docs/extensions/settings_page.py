@@ -43,8 +43,17 @@ def table(cls: type, fields: list[dataclasses.Field[Any]] | None = None) -> str:
 
 def _group(field: dataclasses.Field[Any]) -> type | None:
     """The class of a field that is a group of settings itself."""
-    made = None if field.default_factory is dataclasses.MISSING else field.default_factory()
-    return type(made) if dataclasses.is_dataclass(made) else None
+    value = _value(field)
+    return type(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else None
+
+
+def _value(field: dataclasses.Field[Any]) -> Any:  # noqa: ANN401 - any setting
+    """The default; MISSING where one must be given."""
+    if hasattr(field.default, "get_default"):  # Field(...) of pydantic
+        value = field.default.get_default(call_default_factory=True)
+        return dataclasses.MISSING if repr(value) == "PydanticUndefined" else value
+    missing = field.default_factory is dataclasses.MISSING
+    return field.default if missing else field.default_factory()
 
 
 def _bare(cls: type) -> bool:
@@ -65,31 +74,26 @@ def _meaning(cls: type, field: dataclasses.Field[Any]) -> str:
 
 
 def _limits(cls: type, field: dataclasses.Field[Any]) -> str:
-    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-    words |= {"min_length": "items, at least", "max_length": "items, at most"}
+    words = {"ge": "at least {:g}", "gt": "above {:g}", "le": "at most {:g}", "lt": "below {:g}"}
+    words |= {"min_length": "at least {} items", "max_length": "at most {} items"}
     rules = getattr(_information(cls, field), "metadata", ())
-    said = [f"{word} {getattr(rule, key):g}" for rule in rules for key, word in words.items()
+    said = [word.format(getattr(rule, key)) for rule in rules for key, word in words.items()
             if getattr(rule, key, None) is not None]  # fmt: skip
     return ", ".join(said)
 
 
 def _type(field: dataclasses.Field[Any]) -> str:
-    return field.type if isinstance(field.type, str) else inspect.formatannotation(field.type)
+    kind = getattr(field.type, "__origin__", field.type) if _annotated(field.type) else field.type
+    return kind if isinstance(kind, str) else inspect.formatannotation(kind)
+
+
+def _annotated(kind: object) -> bool:
+    return hasattr(kind, "__metadata__")
 
 
 def _default(field: dataclasses.Field[Any]) -> str:
-    if field.default is not dataclasses.MISSING:
-        value = getattr(field.default, "default", field.default)  # pydantic's Field(...) holds it
-        value = (
-            getattr(field.default, "default_factory", None)()
-            if repr(value) == "PydanticUndefined"
-            else value
-        )
-    elif field.default_factory is not dataclasses.MISSING:
-        value = field.default_factory()
-    else:
-        return "must be given"
-    return "''" if value == "" else str(value)
+    value = _value(field)
+    return "must be given" if value is dataclasses.MISSING else "''" if value == "" else str(value)
 
 
 def plain(text: str) -> str:

@@ -71,7 +71,7 @@ def names() -> tuple[set[str], list[str]]:
 
 
 def _name_of(function: str, call: ast.Call) -> ast.expr | None:
-    """The finding's name. COMPARISON.finding(arm, other) has none: its name is that of the score."""
+    """The name of the finding. COMPARISON.finding(arm, other) has none: the score names it."""
     keyword = next((k.value for k in call.keywords if k.arg == "name"), None)
     if function == "replace":
         return keyword if {"scope", "note", "verdict"} & {k.arg for k in call.keywords} else None
@@ -156,7 +156,7 @@ def _constant(code: Code, name: str, path: Path) -> ast.expr | None:
 def _bindings(
     code: Code, node: ast.AST, path: Path, lists: dict[str, ast.expr]
 ) -> Iterator[tuple[str, ast.expr]]:
-    """Names that a statement or a loop binds, and their values. lists: what the function assigns."""
+    """Names that a statement or a loop binds, with values. lists: what the function assigns."""
     if isinstance(node, ast.Assign):
         yield from _assigned(node)
     elif isinstance(node, ast.For | ast.comprehension):
