@@ -81,7 +81,10 @@ def python() -> Iterator[str]:
             ]
             yield f"## gobelin.sklearn.{name}\n"
             yield from _autodoc(
-                "autoclass", f"gobelin.sklearn.{name}", f":members: {', '.join(verbs)}"
+                "autoclass",
+                f"gobelin.sklearn.{name}",
+                f":members: {', '.join(verbs)}",
+                ":undoc-members:",
             )
 
 

@@ -27,9 +27,10 @@ def tables(cls: type, path: str = "", level: int = 2) -> Iterator[str]:
 def table(cls: type, fields: list[dataclasses.Field[Any]] | None = None) -> str:
     """Markdown: the docstring of a dataclass and its fields, one a line."""
     fields = [f for f in dataclasses.fields(cls) if f.init] if fields is None else fields
-    lines = [] if _bare(cls) else [plain(inspect.cleandoc(cls.__doc__ or "")), ""]
+    text = "" if _bare(cls) else inspect.cleandoc(cls.__doc__ or "")
+    lines = [plain(text), ""] if text else []
     if not fields:
-        return "\n".join([*lines, "No settings.\n"])
+        return "\n".join([*lines, "" if text.startswith("No settings") else "No settings.\n"])
     meanings = [_meaning(cls, f) for f in fields]
     limits = [_limits(cls, f) for f in fields]
     heads = ["setting", "type", "default"] + ["limits"] * any(limits) + ["meaning"] * any(meanings)
