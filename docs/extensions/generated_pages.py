@@ -14,8 +14,8 @@ from typing import Any
 import settings_page
 
 import gobelin
-from gobelin import catalog
-from gobelin.settings import Settings
+from gobelin.core import catalog
+from gobelin.workbench.run.settings import Settings
 
 SOURCE = Path(gobelin.__file__).parent
 

@@ -27,8 +27,8 @@ import pytest
 from pages import ROOT, Block, commands, page_paths, read
 
 import gobelin
-from gobelin import config
-from gobelin.cli import main
+from gobelin.core import config
+from gobelin.interfaces.cli import main
 
 DATA = Path("docs/how-to/toy_data.md")
 PAGES = {path: read(path).blocks() for path in page_paths()}

@@ -16,9 +16,9 @@ import pytest
 from finding_names import names
 from pages import ROOT, Page, commands, page_paths, read
 
-from gobelin import catalog
-from gobelin.cli import cli
-from gobelin.settings import Settings
+from gobelin.core import catalog
+from gobelin.interfaces.cli import cli
+from gobelin.workbench.run.settings import Settings
 
 PAGES = {path: read(path) for path in page_paths()}
 # What was measured and decided once: its commands and names are of that day.
