@@ -97,6 +97,9 @@ def folder(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[P
     monkeypatch.chdir(ROOT)
 
 
+# A page opens an image without closing it, as people do.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     "path", [p for p, blocks in PAGES.items() if any(b.language in CODE for b in blocks)], ids=str
 )
