@@ -19,6 +19,9 @@ SCRIPT = re.compile(
     r"(?:fetch|import|importScripts|\.src\s*=|\.href\s*=)\s*\(?\s*[\"'`]((?:https?:)?//[^\"'`]+)",
     re.I,
 )
+DRAWING = re.compile(
+    r"<(?:image|use|script|style)\b[^>]*?href\s*=\s*[\"']((?:https?:)?//[^\"']+)", re.I
+)
 LOADED = {
     "stylesheet",
     "preload",
@@ -51,7 +54,7 @@ class _Page(HTMLParser):
 def remote(folder: Path) -> Iterator[str]:
     """'FILE: ADDRESS' for each thing that a built page would load from elsewhere."""
     for path in sorted(folder.rglob("*")):
-        if path.suffix not in (".html", ".css", ".js"):
+        if path.suffix not in (".html", ".css", ".js", ".svg"):
             continue
         text = path.read_text(encoding="utf-8", errors="replace")
         if path.suffix == ".html":
@@ -59,7 +62,8 @@ def remote(folder: Path) -> Iterator[str]:
             page.feed(text)
             found = [*(address for address in page.loaded if REMOTE.match(address)), *_inline(text)]
         else:
-            found = (STYLE if path.suffix == ".css" else SCRIPT).findall(text)
+            patterns = {".css": (STYLE,), ".js": (SCRIPT,), ".svg": (STYLE, DRAWING)}
+            found = [a for pattern in patterns[path.suffix] for a in pattern.findall(text)]
         yield from (f"{path.relative_to(folder)}: {address}" for address in found)
 
 

@@ -74,6 +74,10 @@ def test_every_setting_exists(path: Path) -> None:
             value = getattr(value, part)
 
 
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
 def test_every_component_is_named() -> None:
     written = {span for page in PAGES.values() for span in page.spans()}
     for slot in ("readers", "encoders", "generators", "rivals", "metrics", "audits", "fusion"):
@@ -125,9 +129,12 @@ def test_nothing_is_loaded_from_elsewhere(tmp_path: Path) -> None:
         '<link rel="stylesheet" href="//c.org/y.css"><script>fetch("https://g.org")</script>'
         "<style>@font-face { src: url(https://e.org/f.woff) }</style>"
     )
+    (tmp_path / "c.svg").write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg"><image href="http://k.org/p.png"/></svg>'
+    )
     (tmp_path / "b.css").write_text('@import "https://h.org/z.css"; p { background: url(i.png) }')
     seen = [line.split("//")[1][:5] for line in _remote(tmp_path)]
-    assert sorted(seen) == ["b.org", "c.org", "e.org", "g.org", "h.org"]
+    assert sorted(seen) == ["b.org", "c.org", "e.org", "g.org", "h.org", "k.org"]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("furo") is None, reason="pip install 'gobelin[docs]'")
