@@ -23,7 +23,7 @@ from gobelin.evidence.findings import Exhibit, Finding
 from gobelin.prediction.predictor import Predictions
 from gobelin.quality import data as check
 from gobelin.report import page as report
-from gobelin.report.shelf import Shelf
+from gobelin.report.exhibits import Exhibits
 from gobelin.workbench import curate as curation
 from gobelin.workbench import describe, mix, save
 from gobelin.workbench import evaluate as inspection
@@ -167,14 +167,14 @@ class Workbench:
                 made.sampler(seed)
         told = [told for told in (made.quality(), [one.to_dict() for one in made.tuning()]) if told]
         shown = fingerprint(*told) if told else ""
-        return self._verb("fit", self.made.fitted, lambda shelf: fitted(made, shelf), shown)
+        return self._verb("fit", self.made.fitted, lambda exhibits: fitted(made, exhibits), shown)
 
     def evaluate(self) -> list[Finding]:
         """The predictor on validation rows."""
         self._need_data("evaluate")
         self._need_fit()
         return self._verb(
-            "evaluate", self.made.fitted, lambda shelf: inspection.evaluated(self.made, shelf)
+            "evaluate", self.made.fitted, lambda exhibits: inspection.evaluated(self.made, exhibits)
         )
 
     def predict(
@@ -231,7 +231,9 @@ class Workbench:
         """How well search works on validation rows, for every ordered pair of fields."""
         self._need_data("search --recall")
         self._need_fit()
-        return self._verb("search", self.made.fitted, lambda shelf: searched(self.made, shelf))
+        return self._verb(
+            "search", self.made.fitted, lambda exhibits: searched(self.made, exhibits)
+        )
 
     def describe(self, k: int = 5, labels: Sequence[str] = (), **query: str) -> list[Finding]:
         """What a record given by a query is: its classes, the nearest rows, what is typical and odd
@@ -279,7 +281,9 @@ class Workbench:
         self._need_generator()
         queries = list(queries)
         key = fingerprint(self.made.fitted, queries, config.resolved(self.made.settings.generator))
-        return self._verb("generate", key, lambda shelf: making_showcase(self.made, queries, shelf))
+        return self._verb(
+            "generate", key, lambda exhibits: making_showcase(self.made, queries, exhibits)
+        )
 
     def augment(self, export: str | Path | None = None) -> list[Finding]:
         """Did made images help? Trains what it lacks. export: a folder for the chosen training set,
@@ -386,17 +390,17 @@ class Workbench:
 
     # how a verb is written down
 
-    def _check(self, shelf: Shelf) -> list[Finding]:
+    def _check(self, exhibits: Exhibits) -> list[Finding]:
         made, how = self.made, self.made.settings.check
         rows = made.rows
         found = check.counts(rows.dataset, rows.schema, rows.target, rows.parts, made.scan, how)
         twins_found, twins = check.duplicates(made.plain, rows.parts, how)
         found += twins_found + made.giveaways[0]
-        checked(made, found, twins, shelf)
+        checked(made, found, twins, exhibits)
         return found
 
     def _verb(
-        self, name: str, key: str, work: Callable[[Shelf], list[Finding]], shown: str = ""
+        self, name: str, key: str, work: Callable[[Exhibits], list[Finding]], shown: str = ""
     ) -> list[Finding]:
         """Do the work unless it was done with this key; keep its findings and exhibits in
         verbs/NAME. shown: the rest of the key, of what it shows and later verbs don't rest on."""
@@ -408,10 +412,10 @@ class Workbench:
             run.discard("verbs/audit")  # of other images
 
         def make(folder: Path) -> None:
-            shelf = Shelf(name, folder, stage, self.made.settings.data.cited)
-            found = work(shelf)
+            exhibits = Exhibits(name, folder, stage, self.made.settings.data.cited)
+            found = work(exhibits)
             write_lines(folder / "findings.jsonl", [f.to_dict() for f in found])
-            write_lines(folder / "exhibits.jsonl", [e.to_dict() for e in shelf.exhibits])
+            write_lines(folder / "exhibits.jsonl", [e.to_dict() for e in exhibits.items])
 
         run.stage(stage, key + shown, make)
         self._collect()

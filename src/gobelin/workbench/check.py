@@ -6,22 +6,24 @@ from collections.abc import Sequence
 
 from gobelin.evidence.findings import Finding
 from gobelin.quality.data import Twin
-from gobelin.report.shelf import Shelf
+from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.evaluate import SHOWN_TWINS
 from gobelin.workbench.generate import images
 from gobelin.workbench.run.folder import Artefacts
 from gobelin.workbench.thumbnails import thumbnail
 
 
-def checked(made: Artefacts, found: Sequence[Finding], twins: Sequence[Twin], shelf: Shelf) -> None:
+def checked(
+    made: Artefacts, found: Sequence[Finding], twins: Sequence[Twin], exhibits: Exhibits
+) -> None:
     """What `check` shows: the classes, the missing cells, the schema, the look-alikes across
     splits."""
     classes = [f for f in found if f.name == "training_rows"]
-    shelf.bars("classes", "Training rows of every class.", classes, "class")
+    exhibits.bars("classes", "Training rows of every class.", classes, "class")
     missing = [f for f in found if f.name == "missing_cells"]
-    shelf.bars("missing", "Share of missing cells in every field.", missing, "field")
+    exhibits.bars("missing", "Share of missing cells in every field.", missing, "field")
     shown = [(c.name, c.kind, c.role, f"{c.confidence:.2f}", c.reason) for c in made.schema.columns]
-    shelf.table(
+    exhibits.table(
         "schema",
         "What every column was taken for, and why.",
         ("column", "kind", "role", "confidence", "reason"),
@@ -30,7 +32,7 @@ def checked(made: Artefacts, found: Sequence[Finding], twins: Sequence[Twin], sh
     field = images.image_field_or_none(made)
     if made.scan.bad:
         rows = [(i, c, why) for i, c, why in made.scan.bad[:200]]
-        shelf.table(
+        exhibits.table(
             "set_aside",
             "Cells that can't be used; they count as missing.",
             ("row", "column", "reason"),
@@ -44,7 +46,7 @@ def checked(made: Artefacts, found: Sequence[Finding], twins: Sequence[Twin], sh
             caption = f"{names[0]} / {names[1]} (distance {twin.closeness:.2f} of the median)"
             pairs.append({"left": left, "right": right, "caption": caption})
     if pairs:
-        shelf.pairs(
+        exhibits.pairs(
             "look_alikes",
             "Look-alikes on both sides of the split.",
             "training",
@@ -58,4 +60,4 @@ def checked(made: Artefacts, found: Sequence[Finding], twins: Sequence[Twin], sh
     ][:60]
     if others:
         titles = ("field", "training row", "other row", "distance, of the median")
-        shelf.table("twins", "Look-alikes in the other fields.", titles, others)
+        exhibits.table("twins", "Look-alikes in the other fields.", titles, others)

@@ -27,7 +27,7 @@ from gobelin.evidence.findings import Finding
 from gobelin.prediction.calibration import counts_of
 from gobelin.prediction.cross_fit import cross_fit
 from gobelin.quality import labels as curate
-from gobelin.report.shelf import Shelf
+from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.run.folder import Artefacts
 from gobelin.workbench.thumbnails import thumbnail
 
@@ -190,7 +190,7 @@ class Curation:
 
     # what is found
 
-    def run(self, shelf: Shelf) -> list[Finding]:
+    def run(self, exhibits: Exhibits) -> list[Finding]:
         """Findings and exhibits."""
         seen, how = self.looked, self.how
         labelled, known = seen.given >= 0, seen.label >= 0
@@ -280,10 +280,10 @@ class Curation:
                 source="curate",
             )
         )
-        self._show(shelf)
+        self._show(exhibits)
         return found
 
-    def _show(self, shelf: Shelf) -> None:
+    def _show(self, exhibits: Exhibits) -> None:
         seen, made, classes = self.looked, self.made, self.made.model.classes
         order = [k for k in np.argsort(-seen.likely, kind="stable") if seen.suggested[k] >= 0]
         ids = made.ids(seen.rows)
@@ -303,7 +303,7 @@ class Curation:
         ]
         if listed:
             titles = ("row", "label", "looks like", "probability", "so")
-            shelf.table("suspects", "Training rows whose label looks wrong.", titles, listed)
+            exhibits.table("suspects", "Training rows whose label looks wrong.", titles, listed)
         off = np.where(np.eye(len(classes), dtype=bool), 0, seen.together) * (seen.given >= 0).sum()
         cells = [
             divmod(int(c), len(classes))
@@ -312,14 +312,14 @@ class Curation:
         ]
         if cells:
             mixed = [(classes[i], classes[j], f"{off[i, j]:.0f}") for i, j in cells]
-            shelf.table(
+            exhibits.table(
                 "confused",
                 "How many labels look wrong, and how.",
                 ("label", "looks like", "rows"),
                 mixed,
             )
         if pairs := [pair for k in order[:PAIRS] if (pair := self._pair(k, ids[k]))]:
-            shelf.pairs(
+            exhibits.pairs(
                 "mislabelled",
                 "Labels that look wrong.",
                 "the row",

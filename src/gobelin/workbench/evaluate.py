@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from gobelin.evidence.findings import Finding
 from gobelin.prediction import evaluation
-from gobelin.report.shelf import Shelf
+from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.run.folder import Artefacts
 
 SHOWN_TWINS = 12
 
 
-def evaluated(made: Artefacts, shelf: Shelf) -> list[Finding]:
+def evaluated(made: Artefacts, exhibits: Exhibits) -> list[Finding]:
     """The predictor on validation rows."""
     rows = evaluation.scored_rows(made.rows.target, made.rows.labelled("valid"))
     target = made.rows.target.rows(rows)
@@ -23,11 +23,11 @@ def evaluated(made: Artefacts, shelf: Shelf) -> list[Finding]:
         made.model, x, target, [made.rows.groups[r] for r in rows], chance
     )
     by_class = [f for f in found if f.name in ("recall", "auroc")]
-    shelf.bars(
+    exhibits.bars(
         "by_class", f"{_words(by_class)} of each class on validation rows.", by_class, "class"
     )
     by_subset = [f for f in found if "fields" in f.scope and f.name == found[0].name]
-    shelf.bars(
+    exhibits.bars(
         "by_fields",
         f"{_words(found)} when only these fields are shown.",
         by_subset,
@@ -38,7 +38,7 @@ def evaluated(made: Artefacts, shelf: Shelf) -> list[Finding]:
         return found
     sure, right, _ = evaluation.reliability(predictions, target)
     series = {"share right": right, "calibrated": sure}
-    shelf.curve(
+    exhibits.curve(
         "reliability",
         "Are the probabilities honest?",
         sure,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from gobelin.evidence.findings import Finding
-from gobelin.report.shelf import Shelf
+from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.run.folder import Artefacts
 
 
-def fitted(made: Artefacts, shelf: Shelf) -> list[Finding]:
+def fitted(made: Artefacts, exhibits: Exhibits) -> list[Finding]:
     """What was fitted, in figures that need no other rows."""
     model, left = made.model, [f for f in made.schema.field_names if f not in made.predict_fields]
     note = (
@@ -37,7 +37,9 @@ def fitted(made: Artefacts, shelf: Shelf) -> list[Finding]:
     if contested := made.contested():
         found += contested
         own = [f for f in contested if not f.comparator]
-        shelf.bars("fusions", "Every fusion on training rows that it had not seen.", own, "fusion")
+        exhibits.bars(
+            "fusions", "Every fusion on training rows that it had not seen.", own, "fusion"
+        )
     found += made.tuning()
     kept = made.alignment.kept
     found.append(
@@ -59,5 +61,5 @@ def fitted(made: Artefacts, shelf: Shelf) -> list[Finding]:
             f"How good {name} was on validation rows while it trained; lower is better, the best"
             " weights were kept."
         )
-        shelf.curve("generator", caption, steps, series, "training steps", "held-out score")
+        exhibits.curve("generator", caption, steps, series, "training steps", "held-out score")
     return found

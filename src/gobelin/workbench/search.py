@@ -12,12 +12,12 @@ from gobelin.data.dataset import Dataset
 from gobelin.embedding import recall, recall_baselines
 from gobelin.embedding.index import ADDED, rows_of
 from gobelin.evidence.findings import Finding
-from gobelin.report.shelf import Shelf
+from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.predict import _taken
 from gobelin.workbench.run.folder import Artefacts
 
 
-def searched(made: Artefacts, shelf: Shelf) -> list[Finding]:
+def searched(made: Artefacts, exhibits: Exhibits) -> list[Finding]:
     """Recall on validation rows for every ordered pair of fields, beside closed forms of the pair
     alone, and for each language of a caption."""
     rows, train = made.rows.part("valid"), made.rows.part("train")
@@ -51,7 +51,7 @@ def searched(made: Artefacts, shelf: Shelf) -> list[Finding]:
         )
         for f in fives
     ]
-    shelf.bars(
+    exhibits.bars(
         "recall", "Recall at 5 on validation rows, for every ordered pair of fields.", shown, "pair"
     )
     return found

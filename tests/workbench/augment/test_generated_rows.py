@@ -27,7 +27,7 @@ from gobelin.data.images import Opening, open_image, squared
 from gobelin.data.provenance import is_marked
 from gobelin.data.read import read
 from gobelin.data.samples.shapes import Shapes
-from gobelin.report.shelf import Shelf
+from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.augment.arms import Arms
 from gobelin.workbench.augment.study import Study
 from gobelin.workbench.augment.trainings import BOTH, GENERATED
@@ -186,9 +186,9 @@ def test_quarantine_takes_the_flagged_rows_and_no_other(
         == len(flagged)
         == (~kept & planted.screens[0].copies).sum()
     )
-    whole, shelf = Study(bench.made), Shelf("audit", tmp_path, "verbs/audit", "")
+    whole, exhibits = Study(bench.made), Exhibits("audit", tmp_path, "verbs/audit", "")
     whole.arms = planted
-    whole.audit(shelf)
+    whole.audit(exhibits)
     listed = json.loads((tmp_path / "copies.json").read_text(encoding="utf-8"))["rows"]
     assert {row[0] for row in listed} == flagged and {row[1] for row in listed} == set(
         planted.copied(0)

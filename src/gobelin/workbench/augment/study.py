@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gobelin.augmentation import advice, exhibits, influence, study
+from gobelin.augmentation import advice, influence, study
+from gobelin.augmentation import exhibits as study_exhibits
 from gobelin.augmentation.arms import BASELINE, ArmRows, Outcome
 from gobelin.augmentation.findings import by_class, by_subset, cross_checks, findings
 from gobelin.augmentation.protocol import protocol
@@ -35,7 +36,7 @@ from gobelin.prediction import evaluation
 from gobelin.prediction.cross_fit import balanced
 from gobelin.prediction.fusion import Predictor
 from gobelin.prediction.heads.job import Job
-from gobelin.report.shelf import Shelf
+from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.augment import budget, tuned_arms
 from gobelin.workbench.augment.arms import Arms
 from gobelin.workbench.augment.export import _bytes, free
@@ -98,7 +99,7 @@ class Study:
             for part in ("valid", "test")
         }
 
-    def run(self, shelf: Shelf) -> list[Finding]:
+    def run(self, exhibits: Exhibits) -> list[Finding]:
         """Tune and train every arm, open the test rows, compare."""
         made, target, how = self.made, self.made.rows.target, self.how
         metric: Metric = "balanced_accuracy"
@@ -155,9 +156,9 @@ class Study:
             units,
             lambda names: np.all(there[:, np.isin(fields, list(names))], axis=1),
         )
-        exhibits.study(found, outcome, how, shelf)
+        study_exhibits.study(found, outcome, how, exhibits)
         if how.study == "images":
-            found += self._influences(shelf)
+            found += self._influences(exhibits)
         found += advice.next_steps(compared, outcome, found, how)
         return found
 
@@ -294,7 +295,7 @@ class Study:
         """{arm: the generator of its images}."""
         return {arm: name for name in generators(self.made) for arm in arm_names(self.made, name)}
 
-    def _influences(self, shelf: Shelf) -> list[Finding]:
+    def _influences(self, exhibits: Exhibits) -> list[Finding]:
         """Which made rows helped and which hurt, by arm and class, and the extremes to look at."""
         rows = read_lines(self.made.run.checked("outcome") / "influence.jsonl")
         found, target = [], self.made.rows.target
@@ -337,7 +338,7 @@ class Study:
                 "Made images that helped most and hurt most: learning from one lowers or raises the"
                 " error on unseen rows."
             )
-            shelf.sheet(name, caption, groups, f"Which images mattered: {arm}")
+            exhibits.sheet(name, caption, groups, f"Which images mattered: {arm}")
         return found
 
     def _shown(self, word: str, rows: Sequence[Mapping[str, object]]) -> dict[str, object]:
@@ -428,7 +429,7 @@ class Study:
                 )
         return found
 
-    def audit(self, shelf: Shelf) -> list[Finding]:
+    def audit(self, exhibits: Exhibits) -> list[Finding]:
         """What audits and metrics find, one set a training of a generator, and the nearest
         pairs."""
         found: list[Finding] = []
@@ -448,13 +449,13 @@ class Study:
             ]
             measured += found[-len(scored) :] if scored else []
             rows += [(k, r) for result in results.values() for r in result.rows]
-        exhibits.quality(measured, shelf)
+        study_exhibits.quality(measured, exhibits)
         rows.sort(key=lambda one: float(str(one[1]["ratio"])))
         copies = [(self.arms.batches[k].label(), r) for k, r in rows if r["flagged"]]
         shown = rows[: max(SHOWN_PAIRS, min(len(copies), MOST_PAIRS))]
         pairs = [p for k, r in shown if (p := self._pair(k, r)) is not None]
         if pairs:
-            shelf.pairs(
+            exhibits.pairs(
                 "nearest",
                 "The number says how near: below 1.00 an image is nearer to a training image than"
                 " unseen real ones are, is called a copy and left out of training. Beside it, the"
@@ -470,7 +471,7 @@ class Study:
                 (r["made"], r["nearest"], f"{float(str(r['ratio'])):.2f}", r["seen"], name)
                 for name, r in copies
             ]
-            shelf.table(
+            exhibits.table(
                 "copies",
                 "Every made image that is called a copy, the nearest first.",
                 columns,

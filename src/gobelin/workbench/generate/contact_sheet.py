@@ -17,7 +17,7 @@ from gobelin.generation.conditions import condition, from_query, target_tensor
 from gobelin.generation.generators import Condition
 from gobelin.prediction.evaluation import scored_rows
 from gobelin.quality import judge
-from gobelin.report.shelf import Shelf
+from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.generate import condition_match, filling
 from gobelin.workbench.generate.condition_match import Trained
 from gobelin.workbench.generate.images import (
@@ -33,7 +33,9 @@ from gobelin.workbench.generate.images import (
 from gobelin.workbench.run.folder import Artefacts
 
 
-def showcase(made: Artefacts, queries: Sequence[Mapping[str, str]], shelf: Shelf) -> list[Finding]:
+def showcase(
+    made: Artefacts, queries: Sequence[Mapping[str, str]], exhibits: Exhibits
+) -> list[Finding]:
     """The contact sheet, and how often the class asked for is read from the image alone. What the
     generator can't be asked is left out."""
     base = made.run.folder / "images" / "generate"
@@ -104,7 +106,7 @@ def showcase(made: Artefacts, queries: Sequence[Mapping[str, str]], shelf: Shelf
             source,
         )
     add("nothing", "nothing", from_query(None, None, space, kind, SHOWN), {"nothing": ""})
-    shelf.sheet("contact_sheet", "Made images, each row with what it was made from.", groups)
+    exhibits.sheet("contact_sheet", "Made images, each row with what it was made from.", groups)
     found = (
         _agreement(made, trained, space)
         if made.model.exclusive and "target" in sampler.accepts
