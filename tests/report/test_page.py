@@ -491,10 +491,7 @@ def test_missing_files_are_said_and_the_rest_is_shown(run: Path) -> None:
 
 def test_an_empty_folder_has_a_page_and_no_folder_has_none(tmp_path: Path) -> None:
     html, markdown = rendered(tmp_path)
-    assert (
-        "there is no finding yet" in Page(html).text
-        and "there is no finding yet" in markdown
-    )
+    assert "there is no finding yet" in Page(html).text and "there is no finding yet" in markdown
     with pytest.raises(GobelinError, match="no such run folder"):
         report.render(tmp_path / "nowhere")
 
