@@ -12,7 +12,7 @@ import pytest
 from scipy import linalg
 
 from gobelin import Workbench
-from gobelin.augmentation import exhibits
+from gobelin.augmentation import exhibits as study_exhibits
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime
@@ -22,7 +22,7 @@ from gobelin.data.samples.shapes import Shapes
 from gobelin.evidence.findings import Finding
 from gobelin.quality.images import Seen, quality
 from gobelin.quality.judge import Judge
-from gobelin.report.shelf import Shelf
+from gobelin.report.exhibits import Exhibits
 
 SIZE = 16
 HOW = Judge(metrics=("coverage", "frechet", "kernel"), space_settings={"filters": 2})
@@ -117,9 +117,9 @@ def test_the_table_tells_the_circumstances(runtime: Runtime, tmp_path: Path) -> 
         "image",
         runtime,
     )
-    shelf = Shelf("audit", tmp_path, "verbs/audit", "")
-    exhibits.quality(found, shelf)
-    (shown,) = shelf.exhibits
+    exhibits = Exhibits("audit", tmp_path, "verbs/audit", "")
+    study_exhibits.quality(found, exhibits)
+    (shown,) = exhibits.items
     table = json.loads((tmp_path / "quality.json").read_text(encoding="utf-8"))
     assert [row[table["columns"].index("n")] for row in table["rows"]] == ["300"] * 5
     assert shown.caption.count("Feature net convolution, resize 16 pixels") == 1

@@ -363,7 +363,7 @@ def test_the_verdicts_sections_come_first(run: Path) -> None:
     assert re.findall(r"^## (\w+)(?::|$)", markdown, re.M) == order
 
 
-@pytest.mark.parametrize("word", [*report.VERDICTS, UGLY])
+@pytest.mark.parametrize("word", [*report.VERDICT_COLOURS, UGLY])
 def test_verdict_is_on_top_in_words(run: Path, word: str) -> None:
     one = Finding(
         name="verdict",
@@ -491,10 +491,7 @@ def test_missing_files_are_said_and_the_rest_is_shown(run: Path) -> None:
 
 def test_an_empty_folder_has_a_page_and_no_folder_has_none(tmp_path: Path) -> None:
     html, markdown = rendered(tmp_path)
-    assert (
-        "nothing has been judged yet" in Page(html).text
-        and "nothing has been judged yet" in markdown
-    )
+    assert "there is no finding yet" in Page(html).text and "there is no finding yet" in markdown
     with pytest.raises(GobelinError, match="no such run folder"):
         report.render(tmp_path / "nowhere")
 

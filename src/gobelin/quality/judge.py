@@ -20,7 +20,7 @@ from gobelin.embedding.encoders import Encoder
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import proportion
 from gobelin.privacy import planted_copies
-from gobelin.privacy.audits import Material, Result
+from gobelin.privacy.audits import AuditInput, Result
 
 FREQUENCIES = 12
 
@@ -84,13 +84,13 @@ def copies(
 ) -> Mapping[str, Result]:
     """Every audit's result. spaces: {name: images [n, H, W, 3] -> features [n, D]}, beside the
     pixels."""
-    material = Material(
+    material = AuditInput(
         train=train.images,
         holdout=holdout.images,
-        made=made.images,
+        generated=made.images,
         spaces=spaces,
         train_ids=train.ids,
-        made_ids=made.ids,
+        generated_ids=made.ids,
         planted=planted_copies.of_every_kind(train.images, how.planted, seed),
         exchangeable=exchangeable,
         groups=holdout.groups,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from gobelin.augmentation.exhibits import quality as quality_table
 from gobelin.data.provenance import save_png
 from gobelin.evidence.findings import Finding
-from gobelin.report.shelf import Shelf
+from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.augment.arms import StudySet
 from gobelin.workbench.augment.generators import Training
 from gobelin.workbench.augment.study import Study
@@ -19,7 +19,7 @@ SHOWN_PAIRS, MOST_PAIRS = 12, 60
 Row = tuple[int, Mapping[str, object]]  # the training's number, a row of an audit's result
 
 
-def audited(study: Study, exhibits: Shelf) -> list[Finding]:
+def audited(study: Study, exhibits: Exhibits) -> list[Finding]:
     """What audits and metrics find, one set a training of a generator."""
     own = study.own
     several = len(study.run.settings.augment.generators) > 1
@@ -45,7 +45,7 @@ def audited(study: Study, exhibits: Shelf) -> list[Finding]:
     return findings
 
 
-def _show(own: StudySet, rows: list[Row], exhibits: Shelf) -> None:
+def _show(own: StudySet, rows: list[Row], exhibits: Exhibits) -> None:
     """The nearest pairs as images, and a table of every copy. rows: the nearest first."""
     copies = [(number, row) for number, row in rows if row["flagged"]]
     shown = rows[: max(SHOWN_PAIRS, min(len(copies), MOST_PAIRS))]

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from gobelin.core import catalog
 from gobelin.evidence.findings import Finding
 from gobelin.generation.generators import Sampler
-from gobelin.report.drawing import NUMERIC, Table
+from gobelin.report.drawing import NUMERIC_COLUMNS, PrintedTable
 from gobelin.report.page import markdown_text, tables
 from gobelin.workbench.run.chain import Run
 
@@ -172,9 +172,9 @@ def _data(run: Run, findings: Sequence[Finding], index: bool) -> list[str]:
         ]
         for c in run.data.schema.columns
     ]
-    shown = [Table("", ["column", "kind", "role", "field (encoder)"], columns)]
+    shown = [PrintedTable("", ["column", "kind", "role", "field (encoder)"], columns)]
     shown += (
-        [Table("", ["class", "n"], [[one.scope["class"], str(one.n)] for one in classes])]
+        [PrintedTable("", ["class", "n"], [[one.scope["class"], str(one.n)] for one in classes])]
         if classes
         else []
     )
@@ -203,7 +203,7 @@ def _settings(run: Run, generator: str) -> list[str]:
             ["licence of what it loads", catalog.described("generators", generator)["licence"]]
         ]
     return [
-        *_printed([Table("", ["what", "setting"], rows)]),
+        *_printed([PrintedTable("", ["what", "setting"], rows)]),
         "All of them are in `settings.json`.",
     ]
 
@@ -239,11 +239,11 @@ def _limits(run: Run, generator: str) -> list[str]:
     return ["\n".join(lines)]
 
 
-def _printed(shown: Sequence[Table]) -> list[str]:
+def _printed(shown: Sequence[PrintedTable]) -> list[str]:
     """Tables in Markdown, each under its title and over its foot."""
     out = []
     for table in shown:
-        rules = ["---:" if one in NUMERIC else "---" for one in table.columns]
+        rules = ["---:" if one in NUMERIC_COLUMNS else "---" for one in table.columns]
         rows = [[markdown_text(one) for one in row] for row in (table.columns, *table.rows)]
         lines = [f"| {' | '.join(row)} |" for row in (rows[0], rules, *rows[1:])]
         out += [f"**{markdown_text(table.title)}**"] if table.title else []

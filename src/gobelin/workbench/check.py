@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from gobelin.evidence.findings import Finding
 from gobelin.quality import data as data_quality
 from gobelin.quality.data import Twin
-from gobelin.report.shelf import Shelf
+from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.thumbnails import thumbnail
 
 SHOWN_PAIRS, SHOWN_ROWS, SHOWN_CELLS = 12, 60, 200
 
 
-def checked(run: Run, exhibits: Shelf) -> list[Finding]:
+def checked(run: Run, exhibits: Exhibits) -> list[Finding]:
     """Counts, near-duplicates across splits, giveaways; with tables and images of them."""
     settings, rows = run.settings.check, run.checked.rows
     findings = data_quality.counts(
@@ -27,7 +27,7 @@ def checked(run: Run, exhibits: Shelf) -> list[Finding]:
     return findings
 
 
-def _show(run: Run, findings: Sequence[Finding], exhibits: Shelf) -> None:
+def _show(run: Run, findings: Sequence[Finding], exhibits: Exhibits) -> None:
     """The classes, the missing cells, the schema, the cells that were set aside."""
     classes = [f for f in findings if f.name == "training_rows"]
     exhibits.bars("classes", "Training rows of every class.", classes, "class")
@@ -51,7 +51,7 @@ def _show(run: Run, findings: Sequence[Finding], exhibits: Shelf) -> None:
         )
 
 
-def _show_near_duplicates(run: Run, twins: Sequence[Twin], exhibits: Shelf) -> None:
+def _show_near_duplicates(run: Run, twins: Sequence[Twin], exhibits: Exhibits) -> None:
     """Pairs of images side by side, pairs of other fields as a table."""
     rows, field = run.checked.rows, run.generator.field_or_none
     pairs = []

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from gobelin.evidence.findings import Finding
 from gobelin.prediction import evaluation
-from gobelin.report.shelf import Shelf
+from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.run.predictor import RunPredictor
 
 
-def evaluated(predictor: RunPredictor, exhibits: Shelf) -> list[Finding]:
+def evaluated(predictor: RunPredictor, exhibits: Exhibits) -> list[Finding]:
     """Scores with all fields, by class, and with some fields alone; whether the probabilities are
     honest."""
     whole = predictor.checked.rows

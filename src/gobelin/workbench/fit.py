@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from gobelin.evidence.findings import Finding
-from gobelin.report.shelf import Shelf
+from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.run.generator import RunGenerator
 from gobelin.workbench.run.predictor import RunPredictor
 
 
-def fitted(predictor: RunPredictor, generator: RunGenerator, exhibits: Shelf) -> list[Finding]:
+def fitted(predictor: RunPredictor, generator: RunGenerator, exhibits: Exhibits) -> list[Finding]:
     """The fields, the fusion, tuned encoders, the shared space, the generator's curve."""
     model, features = predictor.model, predictor.features
     findings = [

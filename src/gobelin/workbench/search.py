@@ -12,12 +12,12 @@ from gobelin.data.dataset import Dataset
 from gobelin.embedding import recall, recall_baselines
 from gobelin.embedding.index import ADDED, rows_of
 from gobelin.evidence.findings import Finding
-from gobelin.report.shelf import Shelf
+from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.predict import new_rows
 from gobelin.workbench.run.space import RunSpace
 
 
-def recalled(space: RunSpace, exhibits: Shelf) -> list[Finding]:
+def recalled(space: RunSpace, exhibits: Exhibits) -> list[Finding]:
     """Recall on validation rows for every ordered pair of fields, beside closed forms of the pair
     alone, and for each language of a caption."""
     rows, embeddings = space.checked.rows, space.features.embeddings

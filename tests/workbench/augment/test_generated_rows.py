@@ -27,7 +27,7 @@ from gobelin.data.images import Opening, open_image, squared
 from gobelin.data.provenance import is_marked
 from gobelin.data.read import read
 from gobelin.data.samples.shapes import Shapes
-from gobelin.report.shelf import Shelf
+from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.audit import audited
 from gobelin.workbench.augment.arms import StudySet, table_of
 from gobelin.workbench.augment.export import exported as export_of
@@ -201,7 +201,7 @@ def test_quarantine_takes_the_flagged_rows_and_no_other(
         == len(flagged)
         == (~kept & screening.screens[0].copies).sum()
     )
-    audited(Study(bench.run, "key"), Shelf("audit", tmp_path, "verbs/audit", ""))
+    audited(Study(bench.run, "key"), Exhibits("audit", tmp_path, "verbs/audit", ""))
     listed = json.loads((tmp_path / "copies.json").read_text(encoding="utf-8"))["rows"]
     assert {row[0] for row in listed} == flagged and {row[1] for row in listed} == set(
         screening.copied(0)

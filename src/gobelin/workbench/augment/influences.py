@@ -14,7 +14,7 @@ from gobelin.data.fields import Target
 from gobelin.data.provenance import save_png
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.cross_fit import balanced
-from gobelin.report.shelf import Shelf
+from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.augment.arms import ArmTable, StudySet
 
 SHOWN_ROWS = 8  # extremes a side
@@ -58,7 +58,7 @@ def influence_rows(
     return out
 
 
-def influence_findings(one: StudySet, exhibits: Shelf) -> list[Finding]:
+def influence_findings(one: StudySet, exhibits: Exhibits) -> list[Finding]:
     """The share of generated rows that helped, by arm and class, and the extremes to look at."""
     rows = read_lines(one.run.folder.checked("outcome") / "influence.jsonl")
     target, findings = one.run.checked.rows.target, []
@@ -94,7 +94,7 @@ def _show(
     arm: str,
     rows: Sequence[Mapping[str, Any]],
     values: np.ndarray,
-    exhibits: Shelf,
+    exhibits: Exhibits,
 ) -> None:
     """The images that helped most and that hurt most."""
     order = np.argsort(-values, kind="stable")

@@ -19,7 +19,7 @@ from gobelin.core.files import fingerprint, write_lines
 from gobelin.evidence.comparison import Metric
 from gobelin.evidence.findings import Finding
 from gobelin.prediction import evaluation
-from gobelin.report.shelf import Shelf
+from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.augment import budget, influences, plan
 from gobelin.workbench.augment.arms import StudySet, table_of
 from gobelin.workbench.augment.findings import image_findings
@@ -90,7 +90,7 @@ class Study:
         key = fingerprint(self.key, number, one.run.checked.key)
         return one.run.folder.kept("outcome", key, make, Outcome.load)
 
-    def findings(self, exhibits: Shelf) -> list[Finding]:
+    def findings(self, exhibits: Exhibits) -> list[Finding]:
         """The verdict, what it rests on, and what to look at."""
         run, outcome, scored = self.run, self.outcome, self.scored
         settings, rows = run.settings.augment, run.checked.rows

@@ -6,7 +6,7 @@ import numpy as np
 
 from gobelin.core import catalog
 from gobelin.evidence.findings import Finding
-from gobelin.report.shelf import Shelf
+from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.curate.decisions import Decisions, caption_field, decisions
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.thumbnails import thumbnail
@@ -14,7 +14,7 @@ from gobelin.workbench.thumbnails import thumbnail
 SHOWN_PAIRS, SHOWN_CONFUSIONS = 16, 20
 
 
-def curated(run: Run, exhibits: Shelf) -> list[Finding]:
+def curated(run: Run, exhibits: Exhibits) -> list[Finding]:
     """How many labels look wrong, were changed or given; captions that were given; weights."""
     decided = decisions(run)
     findings = [*_labels(run, decided), *_given(run, decided), *_captions(run, decided)]
@@ -116,7 +116,7 @@ def _labelled_apart(decided: Decisions) -> Finding:
     return _count("look_alikes_labelled_apart", count, int(labelled.sum()), note)
 
 
-def _show(run: Run, decided: Decisions, exhibits: Shelf) -> None:
+def _show(run: Run, decided: Decisions, exhibits: Exhibits) -> None:
     """The suspects, the classes that are confused, images of suspects."""
     classes = run.predictor.model.classes
     order = [k for k in np.argsort(-decided.likely, kind="stable") if decided.suggested[k] >= 0]

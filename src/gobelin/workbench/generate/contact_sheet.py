@@ -15,7 +15,7 @@ from gobelin.generation.conditions import condition, from_query, target_tensor
 from gobelin.generation.generators import Condition, Controls
 from gobelin.prediction.evaluation import scored_rows
 from gobelin.quality import judge
-from gobelin.report.shelf import Shelf
+from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.generate import condition_match, filling
 from gobelin.workbench.generate.images import Start, condition_of, split_prompt, write_images
 from gobelin.workbench.run.chain import Run
@@ -26,7 +26,7 @@ READ = 40  # images a class whose label is read, for label agreement
 THUMBNAIL = 64  # pixels a side
 
 
-def showcase(run: Run, queries: Sequence[Mapping[str, str]], exhibits: Shelf) -> list[Finding]:
+def showcase(run: Run, queries: Sequence[Mapping[str, str]], exhibits: Exhibits) -> list[Finding]:
     """The contact sheet; how often the class that was asked for is read from the image alone;
     condition match; filling. A condition that the generator can't use is left out."""
     shutil.rmtree(run.folder.folder / "images" / "generate", ignore_errors=True)

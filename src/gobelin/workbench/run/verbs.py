@@ -9,7 +9,7 @@ from typing import Any
 from gobelin.core.files import read_lines, write_lines
 from gobelin.core.stages import RunFolder
 from gobelin.evidence.findings import Exhibit, Finding
-from gobelin.report.shelf import Shelf
+from gobelin.report.exhibits import Exhibits
 
 VERBS = (
     "check",
@@ -24,7 +24,7 @@ VERBS = (
     "curate",
     "report",
 )
-Find = Callable[[Shelf], list[Finding]]  # fills the exhibits, returns the findings
+Find = Callable[[Exhibits], list[Finding]]  # fills the exhibits, returns the findings
 # What is said to rest on another verb, or on the generator, is wrong once that was made anew.
 RESTING_ON = {
     "check": VERBS[1:],
@@ -53,10 +53,10 @@ def keep(
         folder.discard(f"verbs/{SAME_KEY[verb]}")
 
     def make(temporary: Path) -> None:
-        exhibits = Shelf(verb, temporary, stage, cited)
+        exhibits = Exhibits(verb, temporary, stage, cited)
         findings = find(exhibits)
         write_lines(temporary / "findings.jsonl", [one.to_dict() for one in findings])
-        write_lines(temporary / "exhibits.jsonl", [one.to_dict() for one in exhibits.exhibits])
+        write_lines(temporary / "exhibits.jsonl", [one.to_dict() for one in exhibits.items])
 
     findings = folder.kept(stage, key + shown, make, findings_of)
     collect(folder)

@@ -1,5 +1,5 @@
-"""What there is to look at, as data: each function returns an `Exhibit` and writes its JSON.
-Reports draw them."""
+"""Collects the exhibits of one verb: each method writes the data of one exhibit as JSON. Reports
+draw them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from gobelin.core.files import write_json
 from gobelin.evidence.findings import Exhibit, Finding
 
 
-class Shelf:
-    """The exhibits of one verb. folder: where their data is being written; final: its path in the
-    run folder."""
+class Exhibits:
+    """The exhibits of one verb.
+
+    folder: where their data is written now. final: the path of that folder in the run folder later.
+    credit: the source of the images.
+    """
 
     def __init__(self, verb: str, folder: Path, final: str, credit: str) -> None:
         self.verb, self.folder, self.final, self.credit = verb, folder, final, credit
-        self.exhibits: list[Exhibit] = []
+        self.items: list[Exhibit] = []
 
     def _put(
         self,
@@ -28,12 +31,12 @@ class Shelf:
         title: str = "",
         credit: str = "",
     ) -> None:
-        """title: of the exhibit on a page, '' = its name."""
+        """Write one exhibit. title: its heading in the report, '' = its name."""
         write_json(
             self.folder / f"{name}.json",
             {"title": title or name.replace("_", " ").capitalize(), **data},
         )
-        self.exhibits.append(
+        self.items.append(
             Exhibit(f"{self.verb}/{name}", kind, f"{self.final}/{name}.json", caption, credit)
         )
 
@@ -45,7 +48,8 @@ class Shelf:
         key: str,
         chance: float | None = None,
     ) -> None:
-        """A bar a finding, labelled by one entry of its scope."""
+        """A bar for each finding, labelled by the entry `key` of its scope. Findings without that
+        entry are left out."""
         rows = [
             {"label": f.scope[key], "value": f.value, "low": f.low, "high": f.high, "n": f.n}
             for f in findings
@@ -65,7 +69,11 @@ class Shelf:
         key: str = "",
         title: str = "",
     ) -> None:
-        """A line a comparison, labelled by one entry of its scope, without one by its two sides."""
+        """A line for each comparison, labelled by the entry `key` of its scope, or by its two
+        sides.
+
+        smallest: the smallest effect that matters, drawn as a band.
+        """
         rows = [
             {
                 "label": (
@@ -92,6 +100,7 @@ class Shelf:
         y_label: str,
         title: str = "",
     ) -> None:
+        """Lines over x. series: {name: values, None where there is no value}."""
         self._put(
             name,
             "curve",
@@ -108,6 +117,7 @@ class Shelf:
         rows: Sequence[Sequence[Any]],
         title: str = "",
     ) -> None:
+        """A table of numbers and texts."""
         self._put(
             name,
             "table",
@@ -119,8 +129,8 @@ class Shelf:
     def sheet(
         self, name: str, caption: str, groups: Sequence[Mapping[str, Any]], title: str = ""
     ) -> None:
-        """groups: {label: what the images were made from, images: paths, source: the image they
-        were made from, if any}."""
+        """Groups of images. groups: {label: the condition, images: paths, source: path of the image
+        that they were generated from, if any}."""
         self._put(name, "sheet", caption, {"groups": list(groups)}, title, self.credit)
 
     def pairs(
@@ -132,7 +142,7 @@ class Shelf:
         pairs: Sequence[Mapping[str, str]],
         title: str = "",
     ) -> None:
-        """pairs: {left: path, right: path, caption}."""
+        """Pairs of images. pairs: {left: path, right: path, caption}."""
         self._put(
             name,
             "pairs",
