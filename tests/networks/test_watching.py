@@ -35,12 +35,12 @@ class Counter:
         return {"loss": torch.tensor(float("nan") if bad else 0.0)}
 
 
-SETTINGS = training.Settings(60, averaged=("net",), half_life=1e-9, snapshot=7, seconds=0.0)
+SETTINGS = training.TrainingSettings(60, averaged=("net",), half_life=1e-9, snapshot=7, seconds=0.0)
 
 
 def run(
     folder: Path, task: Counter, score: Callable[[float], float], patience: int = 0, stop: int = -1
-) -> training.Outcome:
+) -> training.TrainingResult:
     """A training watched every 5 steps by a planted function of the weight."""
 
     def told() -> float:
@@ -61,7 +61,7 @@ def run(
     return training.run(task, batches, SETTINGS, folder, "data", what="counter", watch=watch)
 
 
-def held_out(outcome: training.Outcome) -> list[tuple[int, float]]:
+def held_out(outcome: training.TrainingResult) -> list[tuple[int, float]]:
     return [(line["step"], line["held_out"]) for line in outcome.history if "held_out" in line]
 
 

@@ -53,7 +53,7 @@ class Rise(nn.Module):
         return functional.leaky_relu(self.norm(self.conv(x)) * (1 + scale) + shift, SLOPE)
 
 
-class Maker(nn.Module):
+class ConvDecoder(nn.Module):
     """Code [N, K] -> image [N, C, H, W] in -1 .. 1; made on whole cells and cropped."""
 
     def __init__(self, size: tuple[int, int, int], code: int, width: int) -> None:
@@ -75,10 +75,10 @@ class Maker(nn.Module):
         return torch.tanh(self.paint(x).float())[:, :, : self.height, : self.breadth]
 
 
-class StridedMaker(nn.Module):
+class DcganDecoder(nn.Module):
     """Code [N, K] -> image [N, C, H, W] in -1 .. 1 as a DCGAN makes it: the code enters once, at
     the coarsest level, and the last transposed convolution paints straight from half resolution.
-    width: as in `Maker`, its level 0 left out."""
+    width: as in `ConvDecoder`, its level 0 left out."""
 
     def __init__(self, size: tuple[int, int, int], code: int, width: int) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class StridedMaker(nn.Module):
         return torch.tanh(self.paint(x).float())[:, :, : self.height, : self.breadth]
 
 
-class Reader(nn.Module):
+class ConvEncoder(nn.Module):
     """Image [N, C, H, W] -> numbers [N, K]; the edge is repeated up to whole cells. norm: batch
     normalisation after all but the first convolution (DCGAN). deviation: it also sees how much the
     images of a group differ in each coarse channel (minibatch deviation, Karras et al. 2018,

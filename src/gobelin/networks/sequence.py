@@ -94,7 +94,7 @@ class Patches:
         return self.cut(torch.ones(1, *self.size))[0] > 0
 
 
-class Block(nn.Module):
+class CausalBlock(nn.Module):
     """Causal attention and a network for each patch, both residual (Vaswani et al. 2017), their
     inputs normalised, then scaled and shifted by the condition (adaLN, Peebles and Xie 2023,
     section 3.2)."""
@@ -202,7 +202,7 @@ class PatchSequence(nn.Module):
         self.patches, self.levels, self.embedding, self.heads = patches, levels, embedding, heads
         self.inside = nn.Linear(4 * patches.tokens, width)
         self.place = nn.Parameter(torch.randn(patches.count, width) * 0.02)
-        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        self.blocks = nn.ModuleList(CausalBlock(width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.head = PatchHead(width, patches.tokens, levels, hidden)
         self.real: Tensor
@@ -232,7 +232,7 @@ class PatchSequence(nn.Module):
         asked = self.embedding(parts)
         x = self.inside(torch.cat(near, dim=3).flatten(1, 2)) + self.place + asked[:, None]
         keep = functional.dropout(torch.ones_like(x[:, :1]), dropout, training=dropout > 0)
-        for block in cast(list[Block], self.blocks):
+        for block in cast(list[CausalBlock], self.blocks):
             x = block(x, block.styles(asked), keep)
         return self.norm(x)
 
@@ -270,7 +270,7 @@ class PatchSequence(nn.Module):
         cached = (2, n, self.heads, self.patches.count, width // self.heads)
         tools = [
             (block, block.styles(asked), asked.new_zeros(cached))
-            for block in cast(list[Block], self.blocks)
+            for block in cast(list[CausalBlock], self.blocks)
         ]
         board = asked.new_zeros(len(uniform), rows + 1, columns + 2, self.patches.tokens)
         effect, levels, total = self.head.effect(), [], asked.new_zeros(len(uniform))

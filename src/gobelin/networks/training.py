@@ -57,7 +57,7 @@ class Task(Protocol[Batch_contra]):
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingSettings:
     """How long and how carefully.
 
     steps: count of steps. seed: of the run; step t draws from (seed, t). averaged: names of the
@@ -81,7 +81,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingResult:
     """What a run leaves. averages: {module: state dict of averaged weights}, of the best look where
     it was watched, else of the end. kept: the step that they are of. history: one line a snapshot,
     a look and a rollback; its `step` is the count of finished steps, every loss the mean since the
@@ -97,13 +97,13 @@ class Outcome:
 def run(
     task: Task[Batch],
     batches: Callable[[int], Batch],
-    settings: Settings,
+    settings: TrainingSettings,
     folder: Path | None = None,
     identity: str = "",
     progress: Progress = silent,
     what: str = "train",
     watch: Watch | None = None,
-) -> Outcome:
+) -> TrainingResult:
     """Train `task` in place for `settings.steps` steps, from the checkpoint in `folder` if there is
     one.
 
@@ -132,8 +132,10 @@ def run(
             hook.remove()
     if watch and watch.best:
         notes = watch.notes(loop.done, settings.steps)
-        return Outcome(loop.done, watch.best["averages"], loop.history, watch.best["step"], notes)
-    return Outcome(loop.done, loop.averages, loop.history, loop.done)
+        return TrainingResult(
+            loop.done, watch.best["averages"], loop.history, watch.best["step"], notes
+        )
+    return TrainingResult(loop.done, loop.averages, loop.history, loop.done)
 
 
 def steps_in(
@@ -154,7 +156,7 @@ def steps_in(
         run(
             task,
             batches,
-            Settings(50, runtime.seed, averaged=tuple(task.modules)),
+            TrainingSettings(50, runtime.seed, averaged=tuple(task.modules)),
             progress=stop_when_known,
         )
     spent = sorted(after - before for before, after in itertools.pairwise(stamps[WARM_STEPS:]))
@@ -217,7 +219,7 @@ class _Loop:
     """The state of one run: the task, the average, and the last state known to be good."""
 
     def __init__(
-        self, task: Task[Any], settings: Settings, identity: str, watch: Watch | None = None
+        self, task: Task[Any], settings: TrainingSettings, identity: str, watch: Watch | None = None
     ) -> None:
         self.task, self.settings, self.identity, self.watch = task, settings, identity, watch
         self.rates = {n: [g["lr"] for g in o.param_groups] for n, o in task.optimisers.items()}

@@ -63,7 +63,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return scores.softmax(dim=3).to(value.dtype) @ value
 
 
-class Block(nn.Module):
+class AttentionBlock(nn.Module):
     """What the neighbours hold, attention, then a two-layer network on each token; the last two are
     scaled, shifted and gated by the style (adaLN-Zero). The neighbours are a convolution of each
     channel by itself, 3 x 3 patches."""
@@ -113,7 +113,7 @@ class PatchTransformer(nn.Module):
         self.reach = nn.Linear(2 * TIMES, width)
         self.steer = nn.Linear(width, width)
         self.blocks = nn.ModuleList(
-            Block(self.rows, self.columns, width, heads) for _ in range(depth)
+            AttentionBlock(self.rows, self.columns, width, heads) for _ in range(depth)
         )
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.style = nn.Linear(width, 2 * width)

@@ -215,7 +215,7 @@ def counts(
 
 
 @dataclass(frozen=True)
-class Twin:
+class NearDuplicate:
     """Two rows of different parts whose cells of one field look the same. closeness: distance over
     the median distance to the nearest neighbour, 0 = equal."""
 
@@ -227,7 +227,7 @@ class Twin:
 
 def duplicates(
     embeddings: Embeddings, parts: np.ndarray, how: Check, most: int = 200
-) -> tuple[list[Finding], list[Twin]]:
+) -> tuple[list[Finding], list[NearDuplicate]]:
     """Near-duplicates between training rows and the others, in every field; the nearest pairs of
     each."""
     found, twins = [], []
@@ -261,7 +261,8 @@ def duplicates(
         )
         order = [j for j in np.argsort(closeness, kind="stable")[:most] if near[j]]
         twins += [
-            Twin(field, int(inside[place[j]]), int(outside[j]), float(closeness[j])) for j in order
+            NearDuplicate(field, int(inside[place[j]]), int(outside[j]), float(closeness[j]))
+            for j in order
         ]
     return found, twins
 

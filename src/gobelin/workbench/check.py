@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gobelin.evidence.findings import Finding
-from gobelin.quality.data import Twin
+from gobelin.quality.data import NearDuplicate
 from gobelin.report.shelf import Shelf
 from gobelin.workbench.evaluate import SHOWN_TWINS
 from gobelin.workbench.generate import images
@@ -13,7 +13,9 @@ from gobelin.workbench.run.folder import Artefacts
 from gobelin.workbench.thumbnails import thumbnail
 
 
-def checked(made: Artefacts, found: Sequence[Finding], twins: Sequence[Twin], shelf: Shelf) -> None:
+def checked(
+    made: Artefacts, found: Sequence[Finding], twins: Sequence[NearDuplicate], shelf: Shelf
+) -> None:
     """What `check` shows: the classes, the missing cells, the schema, the look-alikes across
     splits."""
     classes = [f for f in found if f.name == "training_rows"]

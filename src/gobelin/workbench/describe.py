@@ -31,7 +31,7 @@ from gobelin.embedding.features import Embeddings
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import proportion
 from gobelin.prediction.predictor import Predictions
-from gobelin.quality.typicality import NEAR, Oddness, oddness
+from gobelin.quality.typicality import NEIGHBOURS, Typicality, typicality
 from gobelin.workbench.query import query_cells
 from gobelin.workbench.run.folder import INDEX, Artefacts
 
@@ -331,8 +331,10 @@ def _typical(made: Artefacts, query: Embeddings, label: int | None) -> list[Find
             if len(rows) < LEAST:
                 continue
             some = numpy_generator(made.runtime.seed, SOURCE, field).permutation(rows)[:MOST]
-            one = oddness(made.embeddings.features[field][some], query.features[field][0])
-            note = f"of {len(some)} training rows lie at least as far from their {NEAR} nearest"
+            one = typicality(made.embeddings.features[field][some], query.features[field][0])
+            note = (
+                f"of {len(some)} training rows lie at least as far from their {NEIGHBOURS} nearest"
+            )
             found.append(
                 Finding(
                     "typicality",
@@ -416,7 +418,7 @@ def _agreeing(made: Artefacts, query: Shared) -> list[Finding]:
             continue
         usual = (unseen.of(a)[both] * unseen.of(b)[both]).sum(1)
         cosine = float(query.of(a)[0] @ query.of(b)[0])
-        one = Oddness(-usual, -cosine)
+        one = Typicality(-usual, -cosine)
         note = (
             f"of {int(both.sum())} training rows have fields that agree as little (cosine"
             f" {cosine:.2f}, "

@@ -46,7 +46,7 @@ from gobelin.generation.generators import (
 )
 from gobelin.networks.condition import Parts, hide, jitter
 from gobelin.networks.sequence import Patches, PatchSequence, dequantise, quantise
-from gobelin.networks.training import Settings, descend, run, steps_in
+from gobelin.networks.training import TrainingSettings, descend, run, steps_in
 
 FORMAT = 2  # of the saved folder
 SCORED, DRAWN = (
@@ -131,7 +131,7 @@ class Autoregressive:
         """Train for `context.steps`; `valid` is only measured: how many bits images cost that it
         never saw."""
         task, runtime = _Reading(self, train, context.runtime), context.runtime
-        settings = Settings(
+        settings = TrainingSettings(
             context.steps,
             runtime.seed,
             ("network",),

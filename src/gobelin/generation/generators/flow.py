@@ -43,7 +43,7 @@ from gobelin.networks import flow_path
 from gobelin.networks.condition import ConditionEmbedding, Parts, hide, jitter
 from gobelin.networks.convolution import pixels_of, signal_of
 from gobelin.networks.flow_path import Field, Solver, Times, Velocity
-from gobelin.networks.training import Settings, descend, run, steps_in, steps_in_phases
+from gobelin.networks.training import TrainingSettings, descend, run, steps_in, steps_in_phases
 from gobelin.networks.transformer import PatchTransformer, canvas, padded, patch_for
 
 FORMAT, MEASURED, BLOCK = 3, 2048, 64  # of the saved folder; images for m and s; rows at once
@@ -140,7 +140,7 @@ class Flow:
             context.runtime,
             ("velocity",),
         )
-        settings = Settings(
+        settings = TrainingSettings(
             context.steps,
             runtime.seed,
             kept,

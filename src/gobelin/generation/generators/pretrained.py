@@ -46,7 +46,7 @@ from gobelin.networks.denoise import Adapting
 from gobelin.networks.pipeline import Asked, Pipeline, opened
 from gobelin.networks.pipeline_calls import fitted_signal, line, quiet
 from gobelin.networks.pipeline_folder import checked_pipeline, pipeline_fingerprint
-from gobelin.networks.training import Settings, run, steps_in
+from gobelin.networks.training import TrainingSettings, run, steps_in
 
 FORMAT, SMALL, MEASURED = (
     1,
@@ -122,7 +122,7 @@ class Pretrained:
             )
         engine = self._pipeline(runtime, train.classes)
         task, before = engine.task(runtime), engine.mean_loss(valid)
-        settings = Settings(context.steps, runtime.seed, clip=1.0, cooldown=0.3)
+        settings = TrainingSettings(context.steps, runtime.seed, clip=1.0, cooldown=0.3)
         identity = files.fingerprint(
             training_identity(self, train), list(train.condition.text or ()), engine.base
         )

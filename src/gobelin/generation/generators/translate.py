@@ -49,7 +49,7 @@ from gobelin.networks.flow_path import (
     path_loss,
     solve,
 )
-from gobelin.networks.training import Settings, descend, run, steps_in
+from gobelin.networks.training import TrainingSettings, descend, run, steps_in
 from gobelin.networks.transformer import canvas, padded
 from gobelin.networks.unet import Unet, halvings_for, rectangles, square_for
 
@@ -135,7 +135,7 @@ class Translate:
             context.runtime,
             ("velocity",),
         )
-        settings = Settings(
+        settings = TrainingSettings(
             context.steps,
             runtime.seed,
             kept,

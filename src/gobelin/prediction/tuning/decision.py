@@ -246,8 +246,8 @@ def _start(training: Training, held: np.ndarray) -> NeuralPredictor:
     return found
 
 
-def _loop(steps: int, seed: int) -> train.Settings:
-    return train.Settings(
+def _loop(steps: int, seed: int) -> train.TrainingSettings:
+    return train.TrainingSettings(
         steps, seed, ("encoders", "head"), clip=1.0, warmup=max(1, steps // 20), cooldown=0.5
     )
 

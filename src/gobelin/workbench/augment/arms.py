@@ -31,8 +31,8 @@ from gobelin.generation.generators import Controls
 from gobelin.privacy.audits import Result
 from gobelin.quality import images as quality
 from gobelin.quality import judge
-from gobelin.quality.judge import Pictures
-from gobelin.quality.probes import Eyes
+from gobelin.quality.judge import NamedImages
+from gobelin.quality.probes import IndependentEncoder
 from gobelin.workbench.augment.conditions import Conditions, Matched, asked_fields
 from gobelin.workbench.augment.trainings import Batch, arm_names, batches_of
 from gobelin.workbench.run.folder import Artefacts
@@ -162,7 +162,7 @@ class Arms:
                 settings.judge,
                 train,
                 held,
-                Pictures(images, ids),
+                NamedImages(images, ids),
                 spaces,
                 self.exchangeable,
                 made.runtime.seed,
@@ -197,12 +197,12 @@ class Arms:
         have an answer, as made ones have. Test rows stay closed."""
         made, target = self.made, self.made.rows.target
 
-        def seen(rows: np.ndarray, images: np.ndarray) -> quality.Seen:
-            return quality.Seen(
+        def seen(rows: np.ndarray, images: np.ndarray) -> quality.ImageSet:
+            return quality.ImageSet(
                 images, np.array(target.classes)[target.values[rows]] if target.exclusive else None
             )
 
-        def answered(part: str) -> quality.Seen:
+        def answered(part: str) -> quality.ImageSet:
             rows = self._with_image(part)
             known = target.present[rows]
             return seen(rows[known], self._pictured(part).images[known])
@@ -211,14 +211,14 @@ class Arms:
         how, driven = made.settings.judge, self._conditioned_on
         return quality.quality(how, answered("train"), answered("valid"), new, driven, made.runtime)
 
-    def _pictured(self, part: str) -> Pictures:
+    def _pictured(self, part: str) -> NamedImages:
         """A part's images, decoded once."""
         if part not in self._decoded:
             self._decoded[part] = self._pictures(self._with_image(part))
         return self._decoded[part]
 
     @cached_property
-    def _decoded(self) -> dict[str, Pictures]:
+    def _decoded(self) -> dict[str, NamedImages]:
         return {}
 
     def _with_image(self, part: str) -> np.ndarray:
@@ -251,14 +251,14 @@ class Arms:
     def _encoded(self) -> dict[str, np.ndarray]:
         return {}
 
-    def _pictures(self, rows: np.ndarray) -> Pictures:
+    def _pictures(self, rows: np.ndarray) -> NamedImages:
         d, size = self.made.rows.dataset, self.made.settings.generator.size
         values = d.values(self.column)
         images = [
             decode_images({self.column: values[r]}, d.root, Opening(), size)[0][0] for r in rows
         ]
         whole = np.stack(images) if images else np.zeros((0, size, size, 3), np.uint8)
-        return Pictures(
+        return NamedImages(
             whole, tuple(self.made.ids(rows)), tuple(self.made.rows.groups[r] for r in rows)
         )
 
@@ -294,16 +294,16 @@ class Arms:
         )
 
     @cached_property
-    def eyes(self) -> Eyes | None:
+    def eyes(self) -> IndependentEncoder | None:
         """Who looks at made images without a part in the run."""
-        return Eyes.beside(self.made.schema, self.made.runtime)
+        return IndependentEncoder.choose(self.made.schema, self.made.runtime)
 
     def see(self, images: np.ndarray) -> np.ndarray:
         """float32 [n, D]; the same images are seen once."""
         key, eyes = fingerprint(images), self.eyes
         assert eyes is not None
         if key not in self._saw:
-            self._saw[key] = eyes.see(images)
+            self._saw[key] = eyes.features(images)
         return self._saw[key]
 
     @cached_property
