@@ -5,8 +5,8 @@ The label is read by an image encoder that has no part in the run and that the g
 (`IndependentEncoder`), with canonical correlations fitted on real training images at the
 generator's size. How sure it must be is set by real images: the margin of the asked class over the
 best other one that 95 % of real training images of that class reach when they are read by a reader
-fitted without their group. So a reader that reads badly throws hardly anything away. A class of which
-nearly nothing is kept is one that the generator failed on: it is left out whole, and named.
+fitted without their group. So a reader that reads badly throws hardly anything away. A class of
+which nearly nothing is kept is one that the generator failed on: it is left out whole, and named.
 
 The other fields that the generator was asked with (a caption, facts) are read in the same way. An
 image's match is its cosine with the field of its own row, by a reader fitted without that row's

@@ -121,7 +121,7 @@ class Curation:
         true = curate.unmixed(scores, mixing)
         suggested = curate.suspects(scores, label, together)
         wrong = curate.wrong_labels(scores, label, units, how.draws, made.runtime.seed)
-        line = curate.bar(true, label, mixing, units, how.precision)
+        line = curate.confidence_bar(true, label, mixing, units, how.precision)
 
         blank = self._unlabelled(x.present)
         if len(blank):
@@ -136,7 +136,9 @@ class Curation:
         after = np.where(likely >= how.sure, suggested, given)
         after = np.where((given < 0) & (true.max(1) >= line.confidence), true.argmax(1), after)
         chance = np.where(after >= 0, belief[each, after], 1.0)
-        alike = curate.look_alikes(x, rows, made.settings.check.near) if how.alike else each
+        alike = (
+            curate.near_duplicate_groups(x, rows, made.settings.check.near) if how.alike else each
+        )
         weight = chance / np.bincount(alike)[alike] * made.rows.weights[rows]
         return Looked(
             rows,
@@ -169,10 +171,10 @@ class Curation:
         return rows[~self.made.rows.target.present[rows] & present[rows].any(1) & ~self._made[rows]]
 
     def _captions(self) -> np.ndarray:
-        """float64 [k, 4]: what `Borrowed` holds, of those that are near enough."""
+        """float64 [k, 4]: what `BorrowedCaption` holds, of those that are near enough."""
         made, field = self.made, self.caption_field
         found = (
-            curate.borrowed(made.shared, field, made.rows.part("train"), made.rows.groups)
+            curate.borrowed_captions(made.shared, field, made.rows.part("train"), made.rows.groups)
             if field
             else []
         )
