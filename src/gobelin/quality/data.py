@@ -264,7 +264,7 @@ def duplicates(
         closeness = distance / scale
         near = closeness < settings.near
         note = (
-            f"validation and test rows, of {len(outside)}, that have a near-duplicate among training"
+            f"validation and test rows, of {len(outside)}, with a near-duplicate among training"
             f" rows: a distance below {settings.near:g} of the median distance to the nearest"
             " neighbour"
         )

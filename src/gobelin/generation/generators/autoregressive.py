@@ -170,7 +170,7 @@ class Autoregressive:
         best = sampler()
         bits = {"bits_train": best.mean_bits(train), "bits_valid": best.mean_bits(valid)}
         notes = [
-            *small_set("autoregressive", len(train), outcome.kept * task.batch),
+            *small_set("autoregressive", len(train), outcome.best_step * task.batch),
             *outcome.notes,
         ]
         if (
@@ -183,7 +183,7 @@ class Autoregressive:
                 f" training images {bits['bits_train']:.2f}: it memorises. Train for fewer minutes"
                 " or with more images."
             )
-        history = (*outcome.history, {"step": outcome.kept, **bits})
+        history = (*outcome.history, {"step": outcome.best_step, **bits})
         return replace(best, notes=tuple(notes), history=history)
 
     def load(self, folder: Path, runtime: Runtime) -> AutoregressiveSampler:

@@ -167,11 +167,11 @@ class Flow:
         )
         task.velocity.eval().requires_grad_(False).load_state_dict(outcome.averages["velocity"])
         last = {
-            "step": outcome.kept,
+            "step": outcome.best_step,
             "loss_train": sampler.mean_loss(train),
             "loss_valid": sampler.mean_loss(valid),
         }
-        notes = (*small_set("flow", len(train), outcome.kept * self.batch), *outcome.notes)
+        notes = (*small_set("flow", len(train), outcome.best_step * self.batch), *outcome.notes)
         return replace(sampler, notes=notes, history=(*outcome.history, last))
 
     def load(self, folder: Path, runtime: Runtime) -> FlowSampler:

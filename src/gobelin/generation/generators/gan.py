@@ -144,7 +144,7 @@ class Gan:
             task, batches, settings, context.folder, identity, context.progress, "gan", watch
         )
         task.maker.eval().requires_grad_(False).load_state_dict(outcome.averages["maker"])
-        notes = (*small_set("gan", len(train), outcome.kept * self.batch), *outcome.notes)
+        notes = (*small_set("gan", len(train), outcome.best_step * self.batch), *outcome.notes)
         return replace(sampler, notes=notes, history=tuple(outcome.history))
 
     def load(self, folder: Path, runtime: Runtime) -> GanSampler:

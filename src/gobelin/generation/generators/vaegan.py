@@ -156,12 +156,12 @@ class Vaegan:
         for name, average in outcome.averages.items():
             task.modules[name].load_state_dict(average)
         last = {
-            "step": outcome.kept,
+            "step": outcome.best_step,
             "distance_train": task.distance(train),
             "distance_valid": task.distance(valid),
         }
         task.network.eval().requires_grad_(False)
-        notes = (*small_set("vaegan", len(train), outcome.kept * self.batch), *outcome.notes)
+        notes = (*small_set("vaegan", len(train), outcome.best_step * self.batch), *outcome.notes)
         return replace(sampler, notes=notes, history=(*outcome.history, last))
 
     def load(self, folder: Path, runtime: Runtime) -> VaeganSampler:

@@ -191,7 +191,8 @@ def trained(
         encoder.module.requires_grad_(True)
     found = {name: Tuned(encoder) for name, encoder in encoders.items()}
     note = (
-        f"{settings.how}, step {outcome.kept} of {steps}; {int(held.sum())} training rows held back"
+        f"{settings.how}, step {outcome.best_step} of {steps}; {int(held.sum())} training rows held"
+        " back"
     )
     kept, findings = _judged(settings, material, found, held, note)
     return found, kept, findings
