@@ -4,7 +4,7 @@ inside them.
 An image is first reduced to `levels` evenly spaced levels a channel; then every number is predicted
 from all before it and from the condition (PixelRNN, van den Oord et al. 2016; MEGABYTE, Yu et al.
 2023; NADE inside a patch, Larochelle and Murray 2011). What is learned, sampled and reported is the
-likelihood of that quantised image. Eight bits cost at most `networks.sequence.cell_bits` more a
+likelihood of that quantised image. Eight bits cost at most `networks.sequence.level_bits` more a
 dimension: the values inside a level spread uniformly (Theis et al. 2016, section 3.1).
 
 Samples and likelihoods are computed in float64, so that a rounding can't flip a level: an image

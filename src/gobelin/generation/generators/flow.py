@@ -42,7 +42,7 @@ from gobelin.generation.generators import (
 from gobelin.networks import flow_path
 from gobelin.networks.condition import ConditionEmbedding, Parts, hide, jitter
 from gobelin.networks.convolution import pixels_of, signal_of
-from gobelin.networks.flow_path import Field, Solver, Times, Velocity
+from gobelin.networks.flow_path import Solver, Times, Velocity, VelocityField
 from gobelin.networks.training import TrainingSettings, descend, run, steps_in, steps_in_phases
 from gobelin.networks.transformer import PatchTransformer, canvas, padded, patch_for
 
@@ -312,10 +312,10 @@ class FlowSampler:
             signal, time, embedded, reach=torch.full_like(time, reach)
         )
 
-    def field(self, parts: Parts, guidance: float, reach: float = 0.0) -> Field:
+    def field(self, parts: Parts, guidance: float, reach: float = 0.0) -> VelocityField:
         """The same at one time for all, pulled towards these conditions."""
 
-        def given(parts: Parts) -> Field:
+        def given(parts: Parts) -> VelocityField:
             return flow_path.at_one_time(
                 self.network(parts, reach),
                 nullcontext if self.settings.exact else self.runtime.autocast,

@@ -40,9 +40,9 @@ from gobelin.generation.generators import (
 from gobelin.networks.condition import ConditionEmbedding, Parts, hide, jitter
 from gobelin.networks.convolution import pixels_of, signal_of
 from gobelin.networks.flow_path import (
-    Field,
     Solver,
     Velocity,
+    VelocityField,
     at_one_time,
     fixed_loss,
     guided,
@@ -388,11 +388,11 @@ class TranslateSampler:
         embedded = self.velocity.embedding(parts)
         return lambda signal, time: self.velocity(signal, time, embedded, beside)
 
-    def field(self, parts: Parts, beside: Tensor, guidance: float) -> Field:
+    def field(self, parts: Parts, beside: Tensor, guidance: float) -> VelocityField:
         """The velocity of u and one time for all, pulled towards these conditions; where there is
         none, nothing to pull to."""
 
-        def given(parts: Parts) -> Field:
+        def given(parts: Parts) -> VelocityField:
             return at_one_time(
                 self.network(parts, beside),
                 nullcontext if self.settings.exact else self.runtime.autocast,
