@@ -509,9 +509,9 @@ def test_what_cannot_be_trained_says_so(pipelines: dict[str, Path], tmp_path: Pa
         opened(FACES_PACKAGE, tmp_path, 1, lora_rank=2)
     folder = shutil.copytree(pipelines["text"], tmp_path / "pipeline")
     write_json(folder / "scheduler/scheduler_config.json", prediction_type="flow")
-    with pytest.raises(GobelinError, match="doesn't say what it predicts"):
+    with pytest.raises(GobelinError, match="no prediction_type"):
         opened(folder, tmp_path, 1, lora_rank=2)
-    with pytest.raises(GobelinError, match="asked for class 1000"):
+    with pytest.raises(GobelinError, match="class 1000 was requested"):
         made(opened(pipelines["class"], tmp_path), asking(1, target=torch.tensor([1000])))
 
 

@@ -26,7 +26,7 @@ from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.texts import text_query, text_values
 from gobelin.embedding.encoders import Forward, Sample
-from gobelin.networks.hub_model import OfPlace, Place, restored
+from gobelin.networks.hub_model import HubModelEncoder, Place, restored
 from gobelin.networks.pooling import means
 from gobelin.networks.sentences import Sentences, TextTokenizer
 
@@ -73,7 +73,7 @@ class TextModel:
         return restored(self, FittedTextModel, folder, runtime)
 
 
-class FittedTextModel(Forward, OfPlace):
+class FittedTextModel(Forward, HubModelEncoder):
     """A text tower with its tokenizer."""
 
     encoder = "text_model"

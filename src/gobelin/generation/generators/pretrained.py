@@ -43,7 +43,7 @@ from gobelin.generation.generators import (
 from gobelin.networks.convolution import pixels_of
 from gobelin.networks.dcgan import FACES_PACKAGE, faces
 from gobelin.networks.denoise import AdapterTraining
-from gobelin.networks.pipeline import Asked, Pipeline, opened
+from gobelin.networks.pipeline import ImageRequest, Pipeline, opened
 from gobelin.networks.pipeline_calls import fitted_signal, line, quiet
 from gobelin.networks.pipeline_folder import checked_pipeline, pipeline_fingerprint
 from gobelin.networks.training import TrainingSettings, run, steps_in
@@ -310,7 +310,7 @@ class _Diffusers:
     ) -> np.ndarray:
         words, labels = self.told(condition)
         steps = controls.steps or self.settings.evaluations
-        asked = Asked(
+        asked = ImageRequest(
             words,
             labels,
             condition.source,
