@@ -189,7 +189,9 @@ def hits(bench: Workbench) -> np.ndarray:
     """float64 [n]: whether each (clean) validation row is read right."""
     rows, target = bench.run.checked.rows.labelled("valid"), bench.run.checked.rows.target
     return (
-        bench.run.predictor.model.predict(bench.run.predictor.inputs(bench.run.features.embeddings.rows(rows))).labels
+        bench.run.predictor.model.predict(
+            bench.run.predictor.inputs(bench.run.features.embeddings.rows(rows))
+        ).labels
         == target.values[rows]
     ) * 1.0
 

@@ -821,7 +821,7 @@ VERBS: dict[tuple[str, ...], list[str]] = {
         "rivals: 'classic' stands there twice"
     ],
     ("augment", "--set", "judge.audits=copying,copying"): ["audits: 'copying' stands there twice"],
-    ("augment", "--set", "judge.space=text"): ["judge.space", "'text' reads text, no images"],
+    ("augment", "--set", "judge.space=text"): ["judge.space", "'text' reads text, not images"],
     ("evaluate", "--foo"): ["--foo"],
 }
 

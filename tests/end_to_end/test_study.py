@@ -21,7 +21,7 @@ from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.data.samples.digits import Digits
 from gobelin.evidence.findings import printed
-from gobelin.quality.probes import Eyes
+from gobelin.quality.probes import IndependentEncoder
 from gobelin.workbench.augment.arms import StudySet
 from gobelin.workbench.augment.generated_images import GeneratedImages
 
@@ -247,10 +247,10 @@ def test_labels_are_screened_on_real_rows(
     """With `augment.agree` on. Planted: the generator hands over real digits, a third of them of
     another class than was asked. Those go, the others stay, and the counts that are told are those
     of the exported training set."""
-    eyes = Eyes(
+    eyes = IndependentEncoder(
         "pixels", catalog.build("encoders", "pixels").fit([], None, {}, bench.run.data.runtime)
     )
-    monkeypatch.setattr(Eyes, "beside", staticmethod(lambda schema, runtime: eyes))
+    monkeypatch.setattr(IndependentEncoder, "choose", staticmethod(lambda schema, runtime: eyes))
     wrong = np.zeros(0, bool)
 
     def planted(images: GeneratedImages) -> np.ndarray:

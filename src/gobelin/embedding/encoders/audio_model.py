@@ -24,9 +24,9 @@ from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.sounds import open_sound, sound_key, sound_query, sound_values, soundfile
 from gobelin.embedding.encoders import Forward, Sample
 from gobelin.networks.hub_model import (
-    OfPlace,
+    HubModelEncoder,
     Place,
-    own_vector,
+    pooled_vector,
     restored,
     tower_output,
     transformers,
@@ -75,7 +75,7 @@ class AudioModel:
         return restored(self, FittedAudioModel, folder, runtime)
 
 
-class FittedAudioModel(Forward, OfPlace):
+class FittedAudioModel(Forward, HubModelEncoder):
     """An audio tower with its feature extractor."""
 
     encoder = "audio_model"
@@ -158,7 +158,7 @@ class _Tower(nn.Module):
     def forward(self, x: Tensor, heard: Tensor) -> Tensor:
         """[n, ...], the share [n] of the model's time that is sound -> [n, D]."""
         output = tower_output(self.network, "audio", {self.name: x})
-        if (own := own_vector(output, self.pooled)) is not None:
+        if (own := pooled_vector(output, self.pooled)) is not None:
             return own
         last: Tensor = output.last_hidden_state.float()  # [n, T, D]
         if not self.padded:

@@ -25,9 +25,9 @@ from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.images import Opening, image_key, image_query, image_values, open_image
 from gobelin.embedding.encoders import Forward, Sample
 from gobelin.networks.hub_model import (
-    OfPlace,
+    HubModelEncoder,
     Place,
-    own_vector,
+    pooled_vector,
     restored,
     tower_output,
     transformers,
@@ -78,7 +78,7 @@ class ImageModel:
         return restored(self, FittedImageModel, folder, runtime)
 
 
-class FittedImageModel(Forward, OfPlace):
+class FittedImageModel(Forward, HubModelEncoder):
     """A vision tower with its way to prepare pixels."""
 
     encoder = "image_model"
@@ -128,7 +128,7 @@ class _Tower(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """[n, 3, H, W] -> [n, D]."""
         output = tower_output(self.network, "image", {"pixel_values": pixels})
-        if (own := own_vector(output, self.pooled)) is not None:
+        if (own := pooled_vector(output, self.pooled)) is not None:
             return own
         last: Tensor = output.last_hidden_state  # [n, tokens, D] or [n, D, h, w]
         return last.mean((2, 3)) if last.ndim == 4 else last[:, 0] if self.marked else last.mean(1)

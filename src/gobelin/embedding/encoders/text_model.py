@@ -26,9 +26,9 @@ from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.texts import text_query, text_values
 from gobelin.embedding.encoders import Forward, Sample
-from gobelin.networks.hub_model import OfPlace, Place, restored
+from gobelin.networks.hub_model import HubModelEncoder, Place, restored
 from gobelin.networks.pooling import means
-from gobelin.networks.sentences import Sentences, Words
+from gobelin.networks.sentences import Sentences, TextTokenizer
 
 # in one batch, fillings too: longer texts go in smaller batches, which a processor's cache holds
 TOKENS = 4096
@@ -73,7 +73,7 @@ class TextModel:
         return restored(self, FittedTextModel, folder, runtime)
 
 
-class FittedTextModel(Forward, OfPlace):
+class FittedTextModel(Forward, HubModelEncoder):
     """A text tower with its tokenizer."""
 
     encoder = "text_model"
@@ -82,7 +82,7 @@ class FittedTextModel(Forward, OfPlace):
         self.settings, self.runtime = settings, runtime
         self.place = Place("text", settings.model, settings.revision, settings.local_only)
         self.module = Sentences(self.place).eval().to(runtime.device)
-        self.words = Words(self.place, self.module.network, settings.prompt)
+        self.words = TextTokenizer(self.place, self.module.network, settings.prompt)
         self.width = self.embed([[self.words.tokens("a")]]).shape[1]
 
     def key(self, cell: Cell, root: Path) -> bytes:

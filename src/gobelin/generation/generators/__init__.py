@@ -20,7 +20,16 @@ from gobelin.core.files import fingerprint
 from gobelin.core.machine import Progress, Runtime, silent
 from gobelin.networks.condition import ConditionEmbedding, Parts
 from gobelin.networks.training import shuffled
-from gobelin.networks.watching import LEAST, PATIENCE, SCORED, SHOWN, Watch, cells, energy, looks
+from gobelin.networks.watching import (
+    GRID_IMAGES,
+    LEAST_VALIDATION_ROWS,
+    MOST_SCORED_ROWS,
+    PATIENCE,
+    Watch,
+    cells,
+    energy,
+    looks,
+)
 
 SMALL = 5000  # training images below which a generator warns of copies
 Sample = Callable[
@@ -315,7 +324,9 @@ def tries(sample: Sample, rows: ImageRows, count: int) -> np.ndarray:
 def distance_to(sample: Sample, rows: ImageRows) -> float:
     """How far made images are from the first 256 rows, whose conditions they are made from: the
     energy distance of cells."""
-    return energy(cells(rows.images[:SCORED]), cells(tries(sample, rows, SCORED)))
+    return energy(
+        cells(rows.images[:MOST_SCORED_ROWS]), cells(tries(sample, rows, MOST_SCORED_ROWS))
+    )
 
 
 def watching(
@@ -335,12 +346,12 @@ def watching(
     without a way back; batch: images a step, of which each costs about three. score: of the weights
     of now on some validation rows. sample: with those weights. decides: whether the score chooses
     the weights: one of likelihood does, one of colours in coarse cells doesn't."""
-    rows = valid.first(SCORED)
+    rows = valid.first(MOST_SCORED_ROWS)
     scored, painted = (
         n * cost / (3 * batch)
-        for n, cost in zip((len(rows), min(len(rows), SHOWN)), passes, strict=True)
+        for n, cost in zip((len(rows), min(len(rows), GRID_IMAGES)), passes, strict=True)
     )
-    steps = looks(context.steps, scored, painted) if len(valid) >= LEAST else {}
+    steps = looks(context.steps, scored, painted) if len(valid) >= LEAST_VALIDATION_ROWS else {}
 
     def told() -> float:
         with context.runtime.autocast():
@@ -348,7 +359,7 @@ def watching(
 
     def paint() -> np.ndarray:
         with context.runtime.autocast():
-            return tries(sample, rows, SHOWN)
+            return tries(sample, rows, GRID_IMAGES)
 
     return (
         Watch(name, steps, context.folder / "samples", context.patience, told, paint, decides)

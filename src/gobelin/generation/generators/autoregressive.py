@@ -4,7 +4,7 @@ inside them.
 An image is first reduced to `levels` evenly spaced levels a channel; then every number is predicted
 from all before it and from the condition (PixelRNN, van den Oord et al. 2016; MEGABYTE, Yu et al.
 2023; NADE inside a patch, Larochelle and Murray 2011). What is learned, sampled and reported is the
-likelihood of that quantised image. Eight bits cost at most `networks.sequence.cell_bits` more a
+likelihood of that quantised image. Eight bits cost at most `networks.sequence.level_bits` more a
 dimension: the values inside a level spread uniformly (Theis et al. 2016, section 3.1).
 
 Samples and likelihoods are computed in float64, so that a rounding can't flip a level: an image
@@ -46,7 +46,7 @@ from gobelin.generation.generators import (
 )
 from gobelin.networks.condition import Parts, hide, jitter
 from gobelin.networks.sequence import Patches, PatchSequence, dequantise, quantise
-from gobelin.networks.training import Settings, descend, run, steps_in
+from gobelin.networks.training import TrainingSettings, descend, run, steps_in
 
 FORMAT = 2  # of the saved folder
 SCORED, DRAWN = (
@@ -131,7 +131,7 @@ class Autoregressive:
         """Train for `context.steps`; `valid` is only measured: how many bits images cost that it
         never saw."""
         task, runtime = _Reading(self, train, context.runtime), context.runtime
-        settings = Settings(
+        settings = TrainingSettings(
             context.steps,
             runtime.seed,
             ("network",),
@@ -170,7 +170,7 @@ class Autoregressive:
         best = sampler()
         bits = {"bits_train": best.mean_bits(train), "bits_valid": best.mean_bits(valid)}
         notes = [
-            *small_set("autoregressive", len(train), outcome.kept * task.batch),
+            *small_set("autoregressive", len(train), outcome.best_step * task.batch),
             *outcome.notes,
         ]
         if (
@@ -183,7 +183,7 @@ class Autoregressive:
                 f" training images {bits['bits_train']:.2f}: it memorises. Train for fewer minutes"
                 " or with more images."
             )
-        history = (*outcome.history, {"step": outcome.kept, **bits})
+        history = (*outcome.history, {"step": outcome.best_step, **bits})
         return replace(best, notes=tuple(notes), history=history)
 
     def load(self, folder: Path, runtime: Runtime) -> AutoregressiveSampler:

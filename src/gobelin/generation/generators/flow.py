@@ -42,8 +42,8 @@ from gobelin.generation.generators import (
 from gobelin.networks import flow_path
 from gobelin.networks.condition import ConditionEmbedding, Parts, hide, jitter
 from gobelin.networks.convolution import pixels_of, signal_of
-from gobelin.networks.flow_path import Field, Solver, Times, Velocity
-from gobelin.networks.training import Settings, descend, run, steps_in, steps_in_phases
+from gobelin.networks.flow_path import Solver, Times, Velocity, VelocityField
+from gobelin.networks.training import TrainingSettings, descend, run, steps_in, steps_in_phases
 from gobelin.networks.transformer import PatchTransformer, canvas, padded, patch_for
 
 FORMAT, MEASURED, BLOCK = 3, 2048, 64  # of the saved folder; images for m and s; rows at once
@@ -140,7 +140,7 @@ class Flow:
             context.runtime,
             ("velocity",),
         )
-        settings = Settings(
+        settings = TrainingSettings(
             context.steps,
             runtime.seed,
             kept,
@@ -167,11 +167,11 @@ class Flow:
         )
         task.velocity.eval().requires_grad_(False).load_state_dict(outcome.averages["velocity"])
         last = {
-            "step": outcome.kept,
+            "step": outcome.best_step,
             "loss_train": sampler.mean_loss(train),
             "loss_valid": sampler.mean_loss(valid),
         }
-        notes = (*small_set("flow", len(train), outcome.kept * self.batch), *outcome.notes)
+        notes = (*small_set("flow", len(train), outcome.best_step * self.batch), *outcome.notes)
         return replace(sampler, notes=notes, history=(*outcome.history, last))
 
     def load(self, folder: Path, runtime: Runtime) -> FlowSampler:
@@ -312,10 +312,10 @@ class FlowSampler:
             signal, time, embedded, reach=torch.full_like(time, reach)
         )
 
-    def field(self, parts: Parts, guidance: float, reach: float = 0.0) -> Field:
+    def field(self, parts: Parts, guidance: float, reach: float = 0.0) -> VelocityField:
         """The same at one time for all, pulled towards these conditions."""
 
-        def given(parts: Parts) -> Field:
+        def given(parts: Parts) -> VelocityField:
             return flow_path.at_one_time(
                 self.network(parts, reach),
                 nullcontext if self.settings.exact else self.runtime.autocast,

@@ -40,8 +40,8 @@ from gobelin.generation.generators import (
     watching,
 )
 from gobelin.networks.condition import Parts, hide, jitter
-from gobelin.networks.convolution import Reader, StridedMaker, change, pixels_of, signal_of
-from gobelin.networks.training import Settings, descend, run, steps_in
+from gobelin.networks.convolution import ConvEncoder, DcganDecoder, change, pixels_of, signal_of
+from gobelin.networks.training import TrainingSettings, descend, run, steps_in
 
 FORMAT, EVERY = 2, 8  # of the saved folder; steps between two looks at the critic's overfitting
 Batch = tuple[Tensor, Parts]  # images [N, C, H, W] in -1 .. 1, their conditions
@@ -120,7 +120,7 @@ class Gan:
         """Train for `context.steps`. `valid` tells the critic's overfitting, with it how much it
         sees changed, and how far made images are from it."""
         task, runtime = _Duel(self, train, valid, context.runtime), context.runtime
-        settings = Settings(
+        settings = TrainingSettings(
             context.steps,
             runtime.seed,
             ("maker",),
@@ -144,7 +144,7 @@ class Gan:
             task, batches, settings, context.folder, identity, context.progress, "gan", watch
         )
         task.maker.eval().requires_grad_(False).load_state_dict(outcome.averages["maker"])
-        notes = (*small_set("gan", len(train), outcome.kept * self.batch), *outcome.notes)
+        notes = (*small_set("gan", len(train), outcome.best_step * self.batch), *outcome.notes)
         return replace(sampler, notes=notes, history=tuple(outcome.history))
 
     def load(self, folder: Path, runtime: Runtime) -> GanSampler:
@@ -165,7 +165,7 @@ class ConditionalMaker(nn.Module):
     def __init__(self, settings: Gan, learned: Learned) -> None:
         super().__init__()
         self.embedding = learned.embedding(settings.code)
-        self.maker = StridedMaker(learned.size, 2 * settings.code, settings.width)
+        self.maker = DcganDecoder(learned.size, 2 * settings.code, settings.width)
 
     def forward(self, noise: Tensor, parts: Parts) -> Tensor:
         return self.maker(torch.cat([noise, _unit(self.embedding(parts))], dim=1))
@@ -181,7 +181,7 @@ class ConditionalCritic(nn.Module):
         deviation = settings.deviation == "always" or (
             settings.deviation == "auto" and not learned.anything
         )
-        self.reader = Reader(
+        self.reader = ConvEncoder(
             learned.size,
             1 + settings.code,
             settings.critic_width,

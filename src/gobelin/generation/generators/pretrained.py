@@ -41,12 +41,12 @@ from gobelin.generation.generators import (
     training_identity,
 )
 from gobelin.networks.convolution import pixels_of
-from gobelin.networks.dcgan import FACES, faces
-from gobelin.networks.denoise import Adapting
-from gobelin.networks.pipeline import Asked, Pipeline, opened
+from gobelin.networks.dcgan import FACES_PACKAGE, faces
+from gobelin.networks.denoise import AdapterTraining
+from gobelin.networks.pipeline import ImageRequest, Pipeline, opened
 from gobelin.networks.pipeline_calls import fitted_signal, line, quiet
 from gobelin.networks.pipeline_folder import checked_pipeline, pipeline_fingerprint
-from gobelin.networks.training import Settings, run, steps_in
+from gobelin.networks.training import TrainingSettings, run, steps_in
 
 FORMAT, SMALL, MEASURED = (
     1,
@@ -122,7 +122,7 @@ class Pretrained:
             )
         engine = self._pipeline(runtime, train.classes)
         task, before = engine.task(runtime), engine.mean_loss(valid)
-        settings = Settings(context.steps, runtime.seed, clip=1.0, cooldown=0.3)
+        settings = TrainingSettings(context.steps, runtime.seed, clip=1.0, cooldown=0.3)
         identity = files.fingerprint(
             training_identity(self, train), list(train.condition.text or ()), engine.base
         )
@@ -176,13 +176,14 @@ class Pretrained:
         return sampler
 
     def _engine(self, runtime: Runtime, classes: tuple[str, ...]) -> _Engine:
-        faces_asked = self.model == FACES and not self.lora_rank
+        faces_asked = self.model == FACES_PACKAGE and not self.lora_rank
         return _Faces(runtime) if faces_asked else self._pipeline(runtime, classes)
 
     def _pipeline(self, runtime: Runtime, classes: tuple[str, ...]) -> _Diffusers:
-        if self.model == FACES:
+        if self.model == FACES_PACKAGE:
             raise GobelinError(
-                f"pretrained: {FACES} has no attention to add a LoRA to. Set lora_rank to 0."
+                f"pretrained: {FACES_PACKAGE} has no attention to add a LoRA to. Set lora_rank"
+                " to 0."
             )
         return _Diffusers(self, runtime, classes)
 
@@ -309,7 +310,7 @@ class _Diffusers:
     ) -> np.ndarray:
         words, labels = self.told(condition)
         steps = controls.steps or self.settings.evaluations
-        asked = Asked(
+        asked = ImageRequest(
             words,
             labels,
             condition.source,
@@ -343,7 +344,7 @@ class _Diffusers:
             name if text is None else text for text, name in zip(texts, names, strict=True)
         ], labels
 
-    def task(self, runtime: Runtime) -> Adapting[Batch]:
+    def task(self, runtime: Runtime) -> AdapterTraining[Batch]:
         """Fresh low-rank weights inside the pipeline's network, and how they learn."""
         self.pipeline.check_trainable()
         self.pipeline.add_lora(self.peft, self.settings.lora_rank, runtime.seed)
@@ -352,7 +353,7 @@ class _Diffusers:
         def loss(batch: Batch, rng: torch.Generator) -> Tensor:
             return self.pipeline.loss(*batch, rng, hidden)
 
-        return Adapting(self.pipeline.lora(), loss, self.settings.rate, runtime)
+        return AdapterTraining(self.pipeline.lora(), loss, self.settings.rate, runtime)
 
     def batch(self, rows: ImageRows, index: Tensor) -> Batch:
         return fitted_signal(np.asarray(rows.images[index.numpy()]), self.size), *self.told(

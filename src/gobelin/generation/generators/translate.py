@@ -40,16 +40,16 @@ from gobelin.generation.generators import (
 from gobelin.networks.condition import ConditionEmbedding, Parts, hide, jitter
 from gobelin.networks.convolution import pixels_of, signal_of
 from gobelin.networks.flow_path import (
-    Field,
     Solver,
     Velocity,
+    VelocityField,
     at_one_time,
     fixed_loss,
     guided,
     path_loss,
     solve,
 )
-from gobelin.networks.training import Settings, descend, run, steps_in
+from gobelin.networks.training import TrainingSettings, descend, run, steps_in
 from gobelin.networks.transformer import canvas, padded
 from gobelin.networks.unet import Unet, halvings_for, rectangles, square_for
 
@@ -135,7 +135,7 @@ class Translate:
             context.runtime,
             ("velocity",),
         )
-        settings = Settings(
+        settings = TrainingSettings(
             context.steps,
             runtime.seed,
             kept,
@@ -161,11 +161,14 @@ class Translate:
         )
         task.velocity.eval().requires_grad_(False).load_state_dict(outcome.averages["velocity"])
         last = {
-            "step": outcome.kept,
+            "step": outcome.best_step,
             "loss_train": sampler.mean_loss(train),
             "loss_valid": sampler.mean_loss(valid),
         }
-        notes = (*small_set("translate", len(train), outcome.kept * self.batch), *outcome.notes)
+        notes = (
+            *small_set("translate", len(train), outcome.best_step * self.batch),
+            *outcome.notes,
+        )
         return replace(sampler, notes=notes, history=(*outcome.history, last))
 
     def load(self, folder: Path, runtime: Runtime) -> TranslateSampler:
@@ -385,11 +388,11 @@ class TranslateSampler:
         embedded = self.velocity.embedding(parts)
         return lambda signal, time: self.velocity(signal, time, embedded, beside)
 
-    def field(self, parts: Parts, beside: Tensor, guidance: float) -> Field:
+    def field(self, parts: Parts, beside: Tensor, guidance: float) -> VelocityField:
         """The velocity of u and one time for all, pulled towards these conditions; where there is
         none, nothing to pull to."""
 
-        def given(parts: Parts) -> Field:
+        def given(parts: Parts) -> VelocityField:
             return at_one_time(
                 self.network(parts, beside),
                 nullcontext if self.settings.exact else self.runtime.autocast,

@@ -39,14 +39,14 @@ from gobelin.generation.generators import (
 )
 from gobelin.networks.condition import CodePrior, Parts, hide, jitter, mix_codes
 from gobelin.networks.convolution import (
-    Maker,
-    Reader,
+    ConvDecoder,
+    ConvEncoder,
     change,
     pixels_of,
     pyramid_distance,
     signal_of,
 )
-from gobelin.networks.training import Settings, descend, run, steps_in, steps_in_phases
+from gobelin.networks.training import TrainingSettings, descend, run, steps_in, steps_in_phases
 
 FORMAT = 2  # of the saved folder
 Batch = tuple[
@@ -135,7 +135,7 @@ class Vaegan:
         task, runtime = _Duel(self, train, context.runtime), context.runtime
         batches = _batches(task, train, lambda step: step / context.steps)
         averaged = ("encoder", "maker", "prior")
-        settings = Settings(
+        settings = TrainingSettings(
             context.steps, runtime.seed, averaged, self.half_life, cooldown=self.cooldown
         )
         sampler = VaeganSampler(self, task.learned, task.network, runtime, (), ())
@@ -156,12 +156,12 @@ class Vaegan:
         for name, average in outcome.averages.items():
             task.modules[name].load_state_dict(average)
         last = {
-            "step": outcome.kept,
+            "step": outcome.best_step,
             "distance_train": task.distance(train),
             "distance_valid": task.distance(valid),
         }
         task.network.eval().requires_grad_(False)
-        notes = (*small_set("vaegan", len(train), outcome.kept * self.batch), *outcome.notes)
+        notes = (*small_set("vaegan", len(train), outcome.best_step * self.batch), *outcome.notes)
         return replace(sampler, notes=notes, history=(*outcome.history, last))
 
     def load(self, folder: Path, runtime: Runtime) -> VaeganSampler:
@@ -185,7 +185,7 @@ def networks(settings: Vaegan, learned: Learned) -> nn.ModuleDict:
         settings.prior_depth,
     )
     return nn.ModuleDict(
-        {"maker": Maker(learned.size, settings.code, settings.width), "prior": prior}
+        {"maker": ConvDecoder(learned.size, settings.code, settings.width), "prior": prior}
     )
 
 
@@ -198,14 +198,14 @@ class _Duel:
             torch.manual_seed(derived_seed(runtime.seed, "vaegan"))
             self.network = networks(settings, self.learned)
             self.maker, self.prior = (
-                cast(Maker, self.network["maker"]),
+                cast(ConvDecoder, self.network["maker"]),
                 cast(CodePrior, self.network["prior"]),
             )
-            reader = Reader(self.learned.size, settings.code, settings.width)
+            reader = ConvEncoder(self.learned.size, settings.code, settings.width)
             self.encoder = nn.Sequential(
                 reader, nn.BatchNorm1d(settings.code, affine=False, momentum=0.02)
             )
-            self.critic = Reader(self.learned.size, 1, settings.width, hidden=128)
+            self.critic = ConvEncoder(self.learned.size, 1, settings.width, hidden=128)
         if rows.condition.target is not None:
             self.prior.embedding.standardise(rows.condition.target[rows.seen])
         self.modules: Mapping[str, nn.Module] = {

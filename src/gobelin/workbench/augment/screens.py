@@ -21,8 +21,8 @@ from gobelin.evidence.findings import Finding
 from gobelin.privacy.audits import Result
 from gobelin.quality import images as image_quality
 from gobelin.quality import judge
-from gobelin.quality.judge import Pictures
-from gobelin.quality.probes import Eyes
+from gobelin.quality.judge import NamedImages
+from gobelin.quality.probes import IndependentEncoder
 from gobelin.workbench.augment.conditions import Conditions, Matched, condition_fields
 from gobelin.workbench.augment.generated_images import GeneratedImages
 from gobelin.workbench.augment.parents import Parents
@@ -53,19 +53,19 @@ class RealImages:
     run: Run
 
     @cached_property
-    def train(self) -> Pictures:
+    def train(self) -> NamedImages:
         return self.of(self.run.generator.with_image("train"))
 
     @cached_property
-    def valid(self) -> Pictures:
+    def valid(self) -> NamedImages:
         return self.of(self.run.generator.with_image("valid"))
 
     @cached_property
-    def test(self) -> Pictures:
+    def test(self) -> NamedImages:
         """Images alone; answers of test rows stay closed."""
         return self.of(self.run.generator.with_image("test"))
 
-    def of(self, chosen: np.ndarray) -> Pictures:
+    def of(self, chosen: np.ndarray) -> NamedImages:
         """The images of these rows, decoded."""
         rows, size = self.run.checked.rows, self.run.settings.generator.size
         column, root = self.run.generator.column, rows.dataset.root
@@ -73,7 +73,7 @@ class RealImages:
         images = [decode_images({column: values[r]}, root, Opening(), size)[0][0] for r in chosen]
         stacked = np.stack(images) if images else np.zeros((0, size, size, 3), np.uint8)
         groups = tuple(rows.groups[r] for r in chosen)
-        return Pictures(stacked, tuple(rows.ids(chosen)), groups)
+        return NamedImages(stacked, tuple(rows.ids(chosen)), groups)
 
     @property
     def conditioned_on(self) -> str:
@@ -97,8 +97,8 @@ class RealImages:
     @cached_property
     def independent(self) -> OncePerImages | None:
         """An image encoder that has no part in the run; None where none is installed."""
-        encoder = Eyes.beside(self.run.data.schema, self.run.data.runtime)
-        return None if encoder is None else OncePerImages(encoder.see)
+        encoder = IndependentEncoder.choose(self.run.data.schema, self.run.data.runtime)
+        return None if encoder is None else OncePerImages(encoder.features)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +130,7 @@ class Screening:
                 settings,
                 self.real.train,
                 self.real.valid,
-                Pictures(images.pixels, ids),
+                NamedImages(images.pixels, ids),
                 {"encoder": self.real.encode, "second encoder": self.real.encode_second},
                 exchangeable(run),
                 run.data.runtime.seed,
@@ -244,11 +244,11 @@ class Screening:
         that have an answer, as generated ones have. Test rows stay closed."""
         target, generator = self.run.checked.rows.target, self.run.generator
 
-        def labelled(rows: np.ndarray, images: np.ndarray) -> image_quality.Seen:
+        def labelled(rows: np.ndarray, images: np.ndarray) -> image_quality.ImageSet:
             labels = np.array(target.classes)[target.values[rows]] if target.exclusive else None
-            return image_quality.Seen(images, labels)
+            return image_quality.ImageSet(images, labels)
 
-        def answered(part: str, pictures: Pictures) -> image_quality.Seen:
+        def answered(part: str, pictures: NamedImages) -> image_quality.ImageSet:
             rows = generator.with_image(part)
             known = target.present[rows]
             return labelled(rows[known], pictures.images[known])

@@ -118,7 +118,7 @@ def _decide(predictor: RunPredictor, settings: Curate) -> Decisions:
     suggested = labels.suspects(scores, label, together)
     seed = predictor.features.data.runtime.seed
     wrong = labels.wrong_labels(scores, label, groups, settings.draws, seed)
-    line = labels.bar(true, label, mixing, groups, settings.precision)
+    line = labels.confidence_bar(true, label, mixing, groups, settings.precision)
 
     blank = _unlabelled(predictor.checked, x.present)
     if len(blank):
@@ -133,7 +133,7 @@ def _decide(predictor: RunPredictor, settings: Curate) -> Decisions:
     after = np.where((given < 0) & (true.max(1) >= line.confidence), true.argmax(1), after)
     chance = np.where(after >= 0, belief[each, after], 1.0)
     near = predictor.features.data.settings.check.near
-    alike = labels.look_alikes(x, every, near) if settings.alike else each
+    alike = labels.near_duplicate_groups(x, every, near) if settings.alike else each
     right = line.right
     return Decisions(
         rows=every,
@@ -160,11 +160,13 @@ def _unlabelled(checked: CheckedRows, present: np.ndarray) -> np.ndarray:
 
 
 def _captions(predictor: RunPredictor, closeness: float) -> np.ndarray:
-    """float64 [k, 4]: what `Borrowed` holds, of those that are near enough."""
+    """float64 [k, 4]: what `BorrowedCaption` holds, of those that are near enough."""
     rows = predictor.checked.rows
     field = caption_field(rows.schema)
     if not field:
         return np.zeros((0, 4))
-    borrowed = labels.borrowed(predictor.space.shared, field, rows.part("train"), rows.groups)
+    borrowed = labels.borrowed_captions(
+        predictor.space.shared, field, rows.part("train"), rows.groups
+    )
     near = [(b.row, b.donor, b.cosine, b.closeness) for b in borrowed if b.closeness >= closeness]
     return np.array(near, float).reshape(-1, 4)

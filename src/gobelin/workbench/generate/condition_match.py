@@ -36,7 +36,15 @@ from gobelin.evidence.intervals import Interval
 from gobelin.generation.conditions import captions, condition, narrowed
 from gobelin.generation.generators import Condition, Controls
 from gobelin.prediction.evaluation import scored_rows
-from gobelin.quality.probes import ASKED, FOLDS, Eyes, Reading, apart, folds, hits
+from gobelin.quality.probes import (
+    MOST_QUERIES,
+    PROBE_FOLDS,
+    IndependentEncoder,
+    LinearProbe,
+    distinct_rows,
+    folds,
+    hits,
+)
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.generator import Trained
 
@@ -62,7 +70,7 @@ def match(run: Run, generators: Sequence[Trained]) -> list[Finding]:
     scopes = [{"field": f} for f in run.data.schema.field_names] + (
         [{"target": target}] if target else []
     )
-    eyes = Eyes.beside(run.data.schema, run.data.runtime)
+    eyes = IndependentEncoder.choose(run.data.schema, run.data.runtime)
     if eyes is None:
         return [
             _nothing(s, "no image encoder is installed that the run doesn't use itself")
@@ -84,7 +92,7 @@ def match(run: Run, generators: Sequence[Trained]) -> list[Finding]:
             " needed"
         )
         return [_nothing(s, why) for s in scopes]
-    scene = _Scene(run, generators, eyes, train, eyes.see(_images(run, train)), valid)
+    scene = _Scene(run, generators, eyes, train, eyes.features(_images(run, train)), valid)
     found = [one for f in run.data.schema.field_names for one in scene.field(f)]
     return found + (scene.target(target) if target else [])
 
@@ -95,7 +103,7 @@ class _Scene:
 
     run: Run
     generators: Sequence[Trained]
-    eyes: Eyes
+    eyes: IndependentEncoder
     train: np.ndarray
     seen: np.ndarray
     valid: np.ndarray
@@ -104,7 +112,7 @@ class _Scene:
         run, scope, groups = self.run, {"field": field}, self.run.checked.rows.groups
         values, has = run.features.embeddings.features[field], run.space.shared.has(field)
         learnt, able = has[self.train], self.valid[has[self.valid]]
-        rows = apart(able, groups, values, run.data.runtime.seed)
+        rows = distinct_rows(able, groups, values, run.data.runtime.seed)
         if min(learnt.sum(), len(rows)) < LEAST:
             why = (
                 f"{learnt.sum()} training and {len(rows)} different unseen rows have it, {LEAST} of"
@@ -118,7 +126,7 @@ class _Scene:
         place = retrieved(run, field, rows, self.train)
         fold = folds([groups[r] for r in self.train], run.data.runtime.seed)
         readers = {
-            k: Reading.fit(
+            k: LinearProbe.fit(
                 self.seen[learnt & (fold != k)],
                 values[self.train[learnt & (fold != k)]],
                 run.data.runtime,
@@ -133,10 +141,10 @@ class _Scene:
                 cosines[own] = reading.cosines(seen[own], values[rows])
             return hits(cosines, many)
 
-        right = np.mean([score(self.eyes.see(images)) for images in self.generated(wanted)], 0)
-        own, near = score(self.eyes.see(_images(run, rows))), score(self.seen[place])
+        right = np.mean([score(self.eyes.features(images)) for images in self.generated(wanted)], 0)
+        own, near = score(self.eyes.features(_images(run, rows))), score(self.seen[place])
         real, chance = intervals.proportion(own, units), 1 / many
-        read = self._read(f"{FOLDS - 1} of {FOLDS} parts of {learnt.sum()}")
+        read = self._read(f"{PROBE_FOLDS - 1} of {PROBE_FOLDS} parts of {learnt.sum()}")
         note = f"which of {many} rows was asked for, {read} {len(rows)} rows{_blind(real, chance)}"
         found = [_share(intervals.proportion(right, units), scope, chance, real.value, note)]
         found += [
@@ -175,14 +183,14 @@ class _Scene:
             )
             return [_nothing(scope, why)]
         known = np.eye(len(target.classes), dtype=np.float32)
-        reading = Reading.fit(
+        reading = LinearProbe.fit(
             self.seen[labelled], known[target.values[self.train[labelled]]], run.data.runtime
         )
 
         def read(images: np.ndarray) -> np.ndarray:
-            return classes[reading.cosines(self.eyes.see(images), known[classes]).argmax(1)]
+            return classes[reading.cosines(self.eyes.features(images), known[classes]).argmax(1)]
 
-        asked = np.repeat(classes, max(1, ASKED // len(classes)))
+        asked = np.repeat(classes, max(1, MOST_QUERIES // len(classes)))
         example = np.array([valid[target.values[valid] == c][0] for c in classes]).repeat(
             len(asked) // len(classes)
         )
