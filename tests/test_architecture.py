@@ -62,6 +62,7 @@ DOORS = {
     "peft": {"generation.generators.pretrained"},
     "accelerate": set(),
     "huggingface_hub": {"core.hub"},
+    "pydantic": {"core.config"},
     "pickle": set(),
     "joblib": set(),
     "requests": set(),
@@ -269,7 +270,7 @@ def test_the_verbs_are_the_same_in_python_and_on_the_command_line() -> None:
     from gobelin.workbench.bench import VERBS, Workbench
 
     assert all(callable(getattr(Workbench, verb)) for verb in VERBS)
-    assert set(cli.commands) == {*VERBS, "demo", "index", "list", "save", "show"}
+    assert set(cli.commands) == {*VERBS, "demo", "index", "list", "save", "settings", "show"}
 
 
 def test_files_are_read_in_one_sitting() -> None:

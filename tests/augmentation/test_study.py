@@ -19,6 +19,7 @@ from gobelin.augmentation.plan import plan
 from gobelin.augmentation.settings import Augment
 from gobelin.augmentation.study import _trials, judge, study
 from gobelin.core import catalog
+from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime, silent
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
@@ -200,7 +201,7 @@ def test_an_outcome_is_read_back_and_resamples_are_joined(tmp_path: Path) -> Non
     ],
 )
 def test_settings_out_of_range_are_refused(wrong: dict) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(GobelinError, match=f"Augment.{next(iter(wrong))}"):
         Augment(**wrong)
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 from gobelin.core import config
+from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError
 
 
-@dataclass(frozen=True)
+@settings_class
 class Inner:
     rate: float = 0.1
     names: tuple[str, ...] = ()
@@ -26,7 +27,7 @@ class Inner:
             raise ValueError(f"rate = {self.rate} must not be negative")
 
 
-@dataclass(frozen=True)
+@settings_class
 class Outer:
     steps: int = 3
     quick: bool = False
@@ -64,14 +65,14 @@ def test_all_mistakes_at_once() -> None:
             "kinds": 3,
         }
     )
-    assert [line.split(":")[0] for line in lines] == [
-        "run",
-        "run.steps",
-        "run.quick",
-        "run.inner.rate",
-        "run.inner.sizes",
-        "run.mode",
-        "run.kinds",
+    assert lines == [
+        "run.steps: a whole number was expected, found 'many'.",
+        "run.quick: true or false was expected, found 'perhaps'.",
+        "run.mode: one of near, far was expected, found 'off'.",
+        "run.inner.rate: a number was expected, found 'x'.",
+        "run.inner.sizes: a whole number was expected, found 'b'.",
+        "run.kinds: is a group of settings, found 3. Set run.kinds.NAME=VALUE.",
+        "run: unknown setting 'stepps'. Did you mean 'steps'?",
     ]
 
 

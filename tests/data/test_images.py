@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from gobelin.core.errors import GobelinError
 from gobelin.data import images
 from gobelin.data.files import BadCell
 from gobelin.data.images import (
@@ -128,7 +129,7 @@ def test_sixteen_bits_by_the_stated_range(low: int, high: int, kind: str) -> Non
 
 
 def test_an_empty_range_is_refused() -> None:
-    with pytest.raises(ValueError, match="low = 5 must lie below high = 5"):
+    with pytest.raises(GobelinError, match="low = 5 must lie below high = 5"):
         Opening(low=5, high=5)
 
 

@@ -139,7 +139,7 @@ def test_the_image_field_is_the_first_that_an_image_encoder_reads() -> None:
     [{"size": 15}, {"size": 257}, {"minutes": 0}, {"minutes": -1}, {"seeds": 0}, {"steps": -1}],
 )
 def test_settings_out_of_range_are_refused(wrong: dict) -> None:
-    with pytest.raises(ValueError, match=next(iter(wrong))):
+    with pytest.raises(GobelinError, match=next(iter(wrong))):
         Generation(**wrong)
     Generation(size=16), Generation(size=256), Generation(steps=0, seeds=1)
 

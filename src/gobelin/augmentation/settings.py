@@ -3,81 +3,87 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
-from gobelin.core.config import once, within
+from gobelin.core.config import Once, setting, settings_class
 from gobelin.evidence.comparison import RESAMPLES_OF_A_METHOD
 
 
-@dataclass(frozen=True)
+@settings_class
 class Augment:
-    """generators: components, each an arm of its own; none = the run's. study: 'images', what these
-    images did, or 'method', with everything inside `resamples` resamples of the training rows.
-    ratio: added rows to choose from, as shares of the real ones, the scarce classes first; images
-    are made once, for the largest. per_class: images by class, * = every other class; then they are
-    all used. rivals: components that always run. seeds: trainings of each arm that are averaged.
-    tuning_seeds: of each trial. mixes: weights of an added row to choose from. decays: weight
-    decays to choose from; the baseline chooses among as many settings. smallest_effect: what
-    matters, of balanced accuracy, or of a number's standard deviation in training rows. minutes:
-    for all of it; too few for the arms means fewer seeds, never fewer rivals. steps: of the other
-    generators' training, written by the run. quarantine: leave out made images that look like
-    copies of training images or like validation or test rows. agree: leave out those whose label
-    isn't read from them. match: leave out those that match what else they were asked with worse
-    than 95 % of real images. tune: train the encoders of `tune.fields` anew on every arm's rows."""
+    """Settings of a study."""
 
-    generators: tuple[str, ...] = ()
-    study: Literal["images", "method"] = "images"
-    resamples: int = RESAMPLES_OF_A_METHOD
-    ratio: tuple[float, ...] = (0.25, 1.0, 4.0)
-    per_class: Mapping[str, int] = field(default_factory=dict)
-    rivals: tuple[str, ...] = (
-        "classic",
-        "generator_size",
-        "oversampling",
-        "weights",
-        "retrieved",
-        "copies",
-        "procedural_noise",
+    generators: Annotated[tuple[str, ...], Once] = setting(
+        default=(), description="Generator components, one arm each. Empty: the run's generator."
     )
-    seeds: int = 8
-    tuning_seeds: int = 2
-    mixes: tuple[float, ...] = (0.05, 0.5)
-    decays: tuple[float, ...] = (1e-3, 1e-2)
-    smallest_effect: float = 0.01
-    minutes: float | None = None
-    steps: Mapping[str, int] = field(default_factory=dict)
-    quarantine: bool = True
-    agree: bool = True
-    match: bool = True
-    tune: bool = False
-
-    def __post_init__(self) -> None:
-        if wrong := [r for r in self.ratio if not 0 < r <= 20]:
-            raise ValueError(f"ratio = {wrong[0]:g}, above 0 and up to 20 was expected")
-        if not self.ratio:
-            raise ValueError("ratio = nothing, a number above 0 was expected")
-        if self.seeds < 2 or self.tuning_seeds < 1:
-            raise ValueError(
-                f"seeds = {self.seeds}, tuning_seeds = {self.tuning_seeds}: two and one at least"
-                " were expected"
-            )
-        if self.minutes is not None and self.minutes <= 0:
-            raise ValueError(f"minutes = {self.minutes:g}: must be positive")
-        if wrong_class := [
-            f"per_class.{c} = {n}" for c, n in self.per_class.items() if not 0 <= n <= 1_000_000
-        ]:
-            raise ValueError(f"{wrong_class[0]}, a number of images from 0 to 1000000 was expected")
-        once(self, "generators", "rivals")
-        within(
-            self,
-            {
-                "mixes": (1e-6, 1e3),
-                "decays": (0, 1e6),
-                "smallest_effect": (0, 1e9),
-                "resamples": (RESAMPLES_OF_A_METHOD, 1000),
-            },
-        )
+    study: Literal["images", "method"] = setting(
+        default="images",
+        description="images: did these images help. method: does the method, over resamples.",
+    )
+    resamples: int = setting(
+        default=RESAMPLES_OF_A_METHOD,
+        ge=RESAMPLES_OF_A_METHOD,
+        le=1000,
+        description="Resamples of the training rows in a study of the method.",
+    )
+    ratio: tuple[Annotated[float, setting(gt=0, le=20)], ...] = setting(
+        default=(0.25, 1.0, 4.0),
+        min_length=1,
+        description="Shares of added rows to choose from, relative to the real rows.",
+    )
+    per_class: Mapping[str, Annotated[int, setting(ge=0, le=1_000_000)]] = setting(
+        default_factory=dict,
+        description="Images of each class (* for all others). Replaces the choice of a ratio.",
+    )
+    rivals: Annotated[tuple[str, ...], Once] = setting(
+        default=(
+            "classic",
+            "generator_size",
+            "oversampling",
+            "weights",
+            "retrieved",
+            "copies",
+            "procedural_noise",
+        ),
+        description="Baseline methods that every study runs.",
+    )
+    seeds: int = setting(
+        default=8, ge=2, description="Trainings of each arm; their scores are averaged."
+    )
+    tuning_seeds: int = setting(default=2, ge=1, description="Trainings of each trial in tuning.")
+    mixes: tuple[Annotated[float, setting(ge=1e-6, le=1e3)], ...] = setting(
+        default=(0.05, 0.5), min_length=1, description="Weights of an added row to choose from."
+    )
+    decays: tuple[Annotated[float, setting(ge=0, le=1e6)], ...] = setting(
+        default=(1e-3, 1e-2), min_length=1, description="Weight decays to choose from."
+    )
+    smallest_effect: float = setting(
+        default=0.01,
+        ge=0,
+        le=1e9,
+        description="Smallest effect that matters, in balanced accuracy or standard deviations.",
+    )
+    minutes: Annotated[float, setting(gt=0)] | None = setting(
+        default=None, description="Time for the study in minutes. Too little means fewer seeds."
+    )
+    steps: Mapping[str, int] = setting(
+        default_factory=dict,
+        description="Training steps of the other generators. Written by the run.",
+    )
+    quarantine: bool = setting(
+        default=True,
+        description="Whether copies of training or test rows are left out.",
+    )
+    agree: bool = setting(
+        default=True, description="Whether images whose label is read differently are left out."
+    )
+    match: bool = setting(
+        default=True,
+        description="Whether images are left out that miss their condition more than real ones.",
+    )
+    tune: bool = setting(
+        default=False, description="Whether each arm trains the encoders of tune.fields anew."
+    )
 
     @property
     def sweep(self) -> tuple[float, ...]:

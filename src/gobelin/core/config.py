@@ -1,101 +1,195 @@
 """Settings: mappings in, frozen dataclasses out, strictly.
 
-A settings class is a frozen dataclass beside the code that it configures. `build` turns a mapping
-(TOML, JSON, Python) into one; an unknown key or a value of the wrong type is an error that names
-the key and the nearest known one."""
+A settings class stands beside the code that it configures. `@settings_class` makes it a frozen
+pydantic dataclass: each field has a type, a default, limits and one line of description. `build`
+turns a mapping (TOML, JSON, Python, `--set`) into an instance. All mistakes are reported together,
+one line each."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
-import math
+import operator
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Strict,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic import Field as setting
+from pydantic.dataclasses import dataclass, is_pydantic_dataclass
+from pydantic.fields import FieldInfo
 
 from gobelin.core.errors import GobelinError, nearest
 
 T = TypeVar("T")
 NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+LISTS = {int: "whole numbers", float: "numbers", str: "words"}
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
+
+
+@typing.dataclass_transform(frozen_default=True, field_specifiers=(setting, dataclasses.field))
+def settings_class(cls: type[T]) -> type[T]:
+    """A frozen pydantic dataclass that refuses unknown names and wrong values in our words.
+
+    A field: `steps: int = setting(default=3, ge=0, le=9, description="Steps.")`. Values
+    may be spelled as on the command line, see `_spelled`. Raises GobelinError where an instance is
+    made with a wrong value."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    own = cls.__dict__.get("__annotations__", {})
+    for name in [n for n in own if typing.get_origin(hints[n]) is not typing.ClassVar]:
+        field = cls.__dict__.get(name)
+        if isinstance(field, FieldInfo):
+            # The limits go to the type, the default to the class: `dataclasses.fields` and the
+            # class attribute then hold the default itself.
+            own[name] = _spelled(_with(hints[name], field))
+            factory = typing.cast(Any, field.default_factory)
+            if field.is_required():
+                delattr(cls, name)
+            elif factory is None:
+                setattr(cls, name, field.default)
+            else:
+                setattr(cls, name, dataclasses.field(default_factory=factory))
+        else:
+            own[name] = _spelled(hints[name])
+    checked: Any = dataclass(frozen=True, config=STRICT)(cls)
+    construct = checked.__init__
+
+    @functools.wraps(construct)
+    def __init__(self: object, *args: object, **kwargs: object) -> None:
+        try:
+            construct(self, *args, **kwargs)
+        except ValidationError as error:
+            raise GobelinError("\n".join(_lines(error, checked, cls.__name__))) from error
+
+    checked.__init__ = __init__
+    return checked
 
 
 def build(cls: type[T], values: Mapping[str, Any], where: str = "settings") -> T:
-    """An instance of the dataclass `cls` from `values`; missing keys keep their defaults."""
-    hints = typing.get_type_hints(cls)
-    known = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
-    mistakes, arguments = [], {}
-    for key, value in values.items():
-        if key not in known:
-            mistakes.append(f"{where}: unknown setting {key!r}.{nearest(key, known)}")
-            continue
-        try:
-            arguments[key] = _convert(hints[key], value, f"{where}.{key}")
-        except GobelinError as error:
-            mistakes.append(str(error))
-    if mistakes:
-        raise GobelinError("\n".join(mistakes))
+    """An instance of the settings class `cls` from `values`; missing names keep their defaults.
+
+    A plain dataclass (a component of a user's own) is checked in the same way. Raises GobelinError
+    with one line a mistake, each starting with `where`."""
+    checked = _checked(cls)
     try:
-        return cls(**arguments)
+        built = checked.__pydantic_validator__.validate_python(dict(values))
+    except ValidationError as error:
+        raise GobelinError("\n".join(_lines(error, checked, where))) from error
+    if checked is cls:
+        return built
+    try:
+        return cls(**{f.name: getattr(built, f.name) for f in dataclasses.fields(checked)})
     except (TypeError, ValueError) as error:
         raise GobelinError(f"{where}: {error}.") from error
 
 
-def _convert(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - any setting
-    """`value` as the annotated type `kind`, or an error that says what was expected."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+def _checked(cls: type) -> Any:  # noqa: ANN401 - a pydantic dataclass
+    return cls if is_pydantic_dataclass(cls) else _checked_copy(cls)
+
+
+@functools.cache
+def _checked_copy(cls: type) -> type:
+    """A settings class with the fields of a plain dataclass."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    body: dict[str, Any] = {"__annotations__": {}, "__module__": cls.__module__}
+    for field in dataclasses.fields(cls):
+        body["__annotations__"][field.name] = hints[field.name]
+        if field.default_factory is not dataclasses.MISSING:
+            body[field.name] = dataclasses.field(default_factory=field.default_factory)
+        elif field.default is not dataclasses.MISSING:
+            body[field.name] = field.default
+    return settings_class(type(cls.__name__, (), body))
+
+
+# What may be written for a value on a command line, beside what pydantic takes.
+
+
+def _spelled(hint: Any) -> Any:  # noqa: ANN401 - any annotation
+    """The same type, which also takes `true` and `false` as words, `1e3` as a whole number, `a,b`
+    or one item as a list, and a column's name with dots as one key. A truth value is no number."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        # A validator that comes before must stand last, so that limits apply to the type itself.
+        inner = _spelled(arguments[0])
+        base, *spellings = typing.get_args(inner) if _annotated(inner) else (inner,)
+        return _with(base, *arguments[1:], *spellings)
     if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        return _convert(next(a for a in arguments if a is not type(None)), value, where)
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        if isinstance(value, kind):
-            return value
-        if not isinstance(value, Mapping):
-            raise GobelinError(
-                f"{where}: is a group of settings, found {value!r}. Set {where}.NAME=VALUE."
-            )
-        return build(kind, value, where)
-    if origin is tuple:
-        items = (
-            value.split(",")
-            if isinstance(value, str)
-            else list(value)
-            if isinstance(value, list | tuple)
-            else [value]
+        return functools.reduce(operator.or_, map(_spelled, arguments))
+    if origin is tuple and arguments[-1] is Ellipsis:
+        return _with(
+            types.GenericAlias(tuple, (_spelled(arguments[0]), ...)), BeforeValidator(_listed)
         )
-        items = [i.strip() if isinstance(i, str) else i for i in items]
-        return tuple(_convert(arguments[0], i, where) for i in items if i != "")
-    if origin in (dict, Mapping) or getattr(origin, "__name__", "") == "Mapping":
-        if not isinstance(value, Mapping):
-            raise GobelinError(
-                f"{where}: is a group of settings, found {value!r}. Set {where}.NAME=VALUE."
-            )
-        plain = arguments[1] in (str, float, int) or typing.get_origin(arguments[1]) is tuple
-        inner = (
-            _flat(value) if plain else value
-        )  # schema.A.B=C: a column may have a dot in its name
-        return {str(k): _convert(arguments[1], v, f"{where}.{k}") for k, v in inner.items()}
-    if origin is typing.Literal:
-        if value not in arguments:
-            raise GobelinError(
-                f"{where}: one of {', '.join(map(str, arguments))} was expected, found {value!r}."
-            )
-        return value
-    return _scalar(kind, value, where)
+    if origin is Mapping:
+        value = arguments[1]
+        mapping = types.GenericAlias(Mapping, (str, _spelled(value)))
+        plain = value in NAMES or typing.get_origin(value) in (tuple, Annotated)
+        return _with(mapping, BeforeValidator(_flat)) if plain else mapping
+    if hint is bool:
+        return _with(bool, Strict(), BeforeValidator(_truth))
+    if hint in (int, float):
+        return _with(hint, BeforeValidator(_whole if hint is int else _number))
+    return hint
 
 
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """{'a': {'b': c}} as {'a.b': c}."""
+def _with(hint: Any, *more: object) -> Any:  # noqa: ANN401
+    annotated: Any = Annotated
+    return annotated[(hint, *more)]
+
+
+def _annotated(hint: Any) -> bool:  # noqa: ANN401
+    return typing.get_origin(hint) is Annotated
+
+
+def _truth(value: object) -> object:
+    words = {"true": True, "false": False}
+    return words.get(value.lower(), value) if isinstance(value, str) else value
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a truth value")
+    return value
+
+
+def _whole(value: object) -> object:
+    if isinstance(value, str) and "e" in value.lower():
+        try:
+            number = float(value)
+        except ValueError:
+            return value
+        return int(number) if number.is_integer() else value
+    return _number(value)
+
+
+def _listed(value: object) -> object:
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list | tuple):
+        items = [items]
+    items = [item.strip() if isinstance(item, str) else item for item in items]
+    return [item for item in items if item != ""]
+
+
+def _flat(values: object) -> object:
+    """{'a': {'b': c}} as {'a.b': c}: `schema.A.B=C` names the column A.B."""
+    if not isinstance(values, Mapping):
+        return values
     out: dict[str, Any] = {}
     for key, value in values.items():
-        out |= (
-            {f"{key}.{k}": v for k, v in _flat(value).items()}
-            if isinstance(value, Mapping)
-            else {str(key): value}
-        )
+        if isinstance(value, Mapping):
+            out |= {f"{key}.{k}": v for k, v in typing.cast(dict, _flat(value)).items()}
+        else:
+            out[str(key)] = value
     return out
 
 
@@ -114,41 +208,138 @@ def within(settings: object, limits: Mapping[str, tuple[float, float]]) -> None:
         raise ValueError("; ".join(wrong))
 
 
-def once(settings: object, *names: str) -> None:
-    """For a settings class: no item of these tuples may stand there twice."""
-    for name in names:
-        items = getattr(settings, name)
-        if twice := [one for one in items if items.count(one) > 1]:
-            raise ValueError(f"{name}: {twice[0]!r} stands there twice")
+def _once(items: tuple[Any, ...]) -> tuple[Any, ...]:
+    if twice := [item for item in items if items.count(item) > 1]:
+        raise ValueError(f"{twice[0]!r} stands there twice")
+    return items
 
 
-def _scalar(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401
-    if kind is bool:
-        if isinstance(value, bool):
-            return value
-        if str(value).lower() in ("true", "false"):
-            return str(value).lower() == "true"
-    elif kind in (int, float):
-        try:
-            if not isinstance(value, bool) and (kind is float or float(value) == int(float(value))):
-                if math.isfinite(float(value)):
-                    return float(value) if kind is float else _whole(value)
-        except (TypeError, ValueError, OverflowError):
-            pass
-    elif kind is str:
-        if isinstance(value, str | int | float):
-            return str(value)
-    else:
-        return value
-    raise GobelinError(f"{where}: {NAMES[kind]} was expected, found {value!r}.")
+Once = AfterValidator(_once)  # of a list: no item may stand there twice
 
 
-def _whole(value: Any) -> int:  # noqa: ANN401
-    """7, '7', 7.0 and '7.0' as 7; a seed of 63 bits keeps every digit."""
-    try:
-        return int(str(value))
-    except ValueError:
-        return int(float(value))
+# What a mistake looks like.
+
+
+def _lines(error: ValidationError, cls: type, where: str) -> list[str]:
+    """One line a mistake. A list is not also called too short for its wrong items."""
+    mistakes = error.errors()
+    inside = {mistake["loc"][:-1] for mistake in mistakes}
+    lines = (
+        _line(mistake, cls, where)
+        for mistake in mistakes
+        if mistake["type"] != "too_short" or mistake["loc"] not in inside
+    )
+    return list(dict.fromkeys(lines))
+
+
+def _line(mistake: Mapping[str, Any], cls: type, where: str) -> str:
+    """`where.name: what was expected, what was found.`"""
+    hint: Any = cls
+    limits: tuple[Any, ...] = ()
+    for part in mistake["loc"]:
+        fields = getattr(hint, "__pydantic_fields__", None)
+        if fields is not None:
+            name = list(fields)[part] if isinstance(part, int) else str(part)
+            if name not in fields:
+                return f"{where}: unknown setting {name!r}.{nearest(name, fields)}"
+            where, (hint, limits) = f"{where}.{name}", _parts(fields[name])
+        elif typing.get_origin(hint) is tuple:
+            hint, limits = _parts(typing.get_args(hint)[0])
+        elif typing.get_origin(hint) is Mapping:
+            where, (hint, limits) = f"{where}.{part}", _parts(typing.get_args(hint)[1])
+    found, kind = mistake["input"], mistake["type"]
+    if kind == "value_error" and hint not in NAMES:
+        return f"{where}: {mistake['ctx']['error']}."
+    if is_pydantic_dataclass(hint) or typing.get_origin(hint) is Mapping:
+        return f"{where}: is a group of settings, found {found!r}. Set {where}.NAME=VALUE."
+    if kind == "too_short":
+        return f"{where}: one value or more was expected, found nothing."
+    outside = kind.startswith(("greater_than", "less_than"))
+    return f"{where}: {expectation(hint, limits if outside else ())} was expected, found {found!r}."
+
+
+def _parts(hint: Any) -> tuple[Any, tuple[Any, ...]]:  # noqa: ANN401
+    """The type without its limits, and the limits. `X | None` counts as X."""
+    if isinstance(hint, FieldInfo):
+        inner, limits = _parts(hint.annotation)
+        return inner, (*limits, *hint.metadata)
+    if _annotated(hint):
+        inner, limits = _parts(typing.get_args(hint)[0])
+        for more in typing.get_args(hint)[1:]:
+            limits = (*limits, *(more.metadata if isinstance(more, FieldInfo) else (more,)))
+        return inner, limits
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return _parts(next(a for a in typing.get_args(hint) if a is not type(None)))
+    return hint, ()
+
+
+def expectation(hint: Any, limits: Iterable[Any] = ()) -> str:  # noqa: ANN401
+    """What a setting takes, in words: 'a whole number from 0 to 9'."""
+    hint, more = _parts(hint)
+    names = NAMES
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Literal:
+        return f"one of {', '.join(map(str, arguments))}"
+    if origin is tuple:
+        hint, limits = _parts(arguments[0])
+        names = {kind: f"a list of {name}" for kind, name in LISTS.items()}
+    if origin is Mapping or is_pydantic_dataclass(hint):
+        return "a group of settings"
+    low = high = ""
+    for limit in (*more, *limits):
+        for key, words in (("ge", " from"), ("gt", " above")):
+            low = f"{words} {getattr(limit, key):.12g}" if hasattr(limit, key) else low
+        for key, words in (("le", " to"), ("lt", " to below")):
+            high = f"{words} {getattr(limit, key):.12g}" if hasattr(limit, key) else high
+    if low and not high and low.startswith(" from"):
+        high = " up"
+    if low.startswith(" above") and high.startswith(" to below"):
+        low, high = low.replace("above", "between"), high.replace("to below", "and")
+    elif low.startswith(" above") and high:
+        high = f" and up{high}"
+    return f"{names.get(hint, 'a value')}{low}{high}"
+
+
+# What settings there are.
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One setting. name: dotted, as `--set` takes it. takes: the values it may have, in words."""
+
+    name: str
+    default: Any
+    takes: str
+    meaning: str
+
+    @property
+    def shown(self) -> str:
+        """The default, spelled as `--set` takes it."""
+        if isinstance(self.default, bool):
+            return str(self.default).lower()
+        if isinstance(self.default, tuple):
+            return ",".join(map(str, self.default))
+        return "" if self.default in (None, {}) else str(self.default)
+
+
+def listed(cls: type, prefix: str = "") -> Iterator[Setting]:
+    """Every setting of a settings class, groups spelled out, in their order."""
+    for name, field in _checked(cls).__pydantic_fields__.items():
+        hint, limits = _parts(field)
+        dotted = f"{prefix}.{name}" if prefix else name
+        if is_pydantic_dataclass(hint):
+            yield from listed(hint, dotted)
+            continue
+        default = field.get_default(call_default_factory=True)
+        yield Setting(dotted, default, expectation(hint, limits), field.description or "")
+
+
+def schema(cls: type) -> dict[str, Any]:
+    """The JSON schema of a settings class."""
+    return TypeAdapter(_checked(cls)).json_schema()
+
+
+# Mappings.
 
 
 def resolved(instance: object) -> dict[str, Any]:
@@ -165,7 +356,32 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def assignments(pairs: typing.Iterable[str]) -> dict[str, Any]:
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"a.b": 1, "a": {"c": 2}}` as `{"a": {"b": 1, "c": 2}}`: dotted names and groups, mixed.
+
+    Only names at the top are split, so a column's name inside a group may have dots. Raises
+    GobelinError where one setting is given twice."""
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        for part in reversed(str(key).split(".")):
+            value = {part: value}
+        if twice := _common(out, value):
+            raise GobelinError(f"settings: {twice!r} is given twice, in two ways. Give it once.")
+        out = merge(out, value)
+    return out
+
+
+def _common(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
+    """The dotted name of a setting that both hold; '' for none."""
+    for key in a.keys() & b.keys():
+        if not (isinstance(a[key], Mapping) and isinstance(b[key], Mapping)):
+            return key
+        if deeper := _common(a[key], b[key]):
+            return f"{key}.{deeper}"
+    return ""
+
+
+def assignments(pairs: Iterable[str]) -> dict[str, Any]:
     """`a.b=c` strings as nested mappings; values stay strings until `build` knows their type."""
     out: dict[str, Any] = {}
     for pair in pairs:
@@ -174,10 +390,10 @@ def assignments(pairs: typing.Iterable[str]) -> dict[str, Any]:
             raise GobelinError(
                 f"--set {pair!r}: NAME=VALUE was expected. For example --set runtime.seed=1."
             )
-        nested: Any = value.strip()
+        inner: Any = value.strip()
         for key in reversed(path.strip().split(".")):
-            nested = {key: nested}
-        out = merge(out, nested)
+            inner = {key: inner}
+        out = merge(out, inner)
     return out
 
 

@@ -13,14 +13,15 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import metadata
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
+from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
 
 
@@ -35,28 +36,25 @@ def silent(what: str, done: int, total: int) -> None:
     """Shows nothing: the default of the library."""
 
 
-@dataclass(frozen=True)
+@settings_class
 class Runtime:
-    """Where and how numbers are computed.
+    """Where and how numbers are computed."""
 
-    seed: the run's seed; every other stream is derived from it.
-    device: 'auto' (cuda, then mps, then cpu) or a torch device string.
-    precision: 'auto' (measured), 'float32' or 'bfloat16' for matrix products and convolutions.
-    threads: processor threads, 0 = all that this process may use.
-    """
-
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "auto"
-    threads: int = 0
+    seed: int = setting(
+        default=0, description="Seed of the run. All other random streams are derived from it."
+    )
+    device: str = setting(
+        default="auto", description="Torch device: auto (cuda, then mps, then cpu), cpu, cuda:1 ..."
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = setting(
+        default="auto",
+        description="Number type of matrix products and convolutions. auto measures which is fast.",
+    )
+    threads: int = setting(
+        default=0, ge=0, le=4096, description="Processor threads. 0 uses all that are allowed."
+    )
 
     def __post_init__(self) -> None:
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            raise ValueError(
-                f"precision = {self.precision!r}: auto, float32 or bfloat16 was expected"
-            )
-        if not 0 <= self.threads <= 4096:
-            raise ValueError(f"threads = {self.threads}, from 0 to 4096 was expected (0: all)")
         try:
             _ = self.device == "auto" or torch.device(self.device)
         except RuntimeError as error:

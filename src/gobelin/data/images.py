@@ -8,13 +8,13 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.data.fields import Cell, Field
@@ -25,28 +25,25 @@ SIGNATURES = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 MAX_PIXELS = 100_000_000
 
 
-@dataclass(frozen=True)
+@settings_class
 class Opening:
-    """How images are opened. background: the colour under transparent pixels. low, high: the range
-    of 16-bit values that becomes 0 to 255. max_pixels: more is taken for a decompression bomb."""
+    """How images are opened."""
 
-    background: tuple[int, ...] = (255, 255, 255)
-    low: int = 0
-    high: int = 65535
-    max_pixels: int = MAX_PIXELS
+    background: tuple[Annotated[int, setting(ge=0, le=255)], ...] = setting(
+        default=(255, 255, 255),
+        min_length=3,
+        max_length=3,
+        description="Red, green and blue under transparent pixels.",
+    )
+    low: int = setting(default=0, description="16-bit value that becomes 0.")
+    high: int = setting(default=65535, description="16-bit value that becomes 255.")
+    max_pixels: int = setting(
+        default=MAX_PIXELS, ge=1, description="Largest image in pixels. Larger ones are set aside."
+    )
 
     def __post_init__(self) -> None:
         if self.low >= self.high:
             raise ValueError(f"low = {self.low} must lie below high = {self.high}")
-        if (
-            len(self.background) != 3
-            or not all(0 <= c <= 255 for c in self.background)
-            or self.max_pixels < 1
-        ):
-            raise ValueError(
-                f"background = {self.background}, max_pixels = {self.max_pixels}: three colours of"
-                " 0 to 255, and at least one pixel were expected"
-            )
 
 
 def open_image(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
+from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.machine import numpy_generator
 from gobelin.data.dates import days, undecided
@@ -15,23 +16,26 @@ from gobelin.data.fields import Target
 PARTS = ("train", "valid", "test")
 
 
-@dataclass(frozen=True)
+@settings_class
 class Split:
-    """valid, test: their shares of the labelled rows. by: 'random' or 'time' (the latest rows are
-    the test rows)."""
+    """Shares of the training, validation and test rows."""
 
-    valid: float = 0.2
-    test: float = 0.25
-    by: str = "random"
+    valid: float = setting(
+        default=0.2, gt=0, lt=1, description="Share of the labelled rows used for validation."
+    )
+    test: float = setting(
+        default=0.25, gt=0, lt=1, description="Share of the labelled rows used for the test."
+    )
+    by: Literal["random", "time"] = setting(
+        default="random",
+        description="How rows are chosen. time: the latest rows are the test rows.",
+    )
 
     def __post_init__(self) -> None:
-        if not (0 < self.valid < 1 and 0 < self.test < 1 and self.valid + self.test < 0.99):
+        if self.valid + self.test >= 0.99:
             raise ValueError(
-                f"valid = {self.valid} and test = {self.test} must be positive and leave a"
-                " hundredth to train"
+                f"valid = {self.valid} and test = {self.test} must leave a hundredth to train"
             )
-        if self.by not in ("random", "time"):
-            raise ValueError(f"by = {self.by!r}, 'random' or 'time' was expected")
 
 
 def assign(

@@ -35,6 +35,12 @@ class Choices:
     order: tuple[str, ...] = ()
 
 
+def default_encoder(kind: str) -> str | None:
+    """The name of the encoder that reads columns of this kind where none is named."""
+    able = [n for n in catalog.names("encoders") if kind in catalog.find("encoders", n).kinds]
+    return next((n for n in able if catalog.find("encoders", n).default), None)
+
+
 def encoder_for(kind: str, choices: Choices) -> str | None:
     """The name of the encoder that reads columns of this kind: the one named in the settings, else
     the default one."""
@@ -54,8 +60,7 @@ def build_encoder(name: str, choices: Choices) -> Encoder:
     """The encoder with its settings, which stand under the name of the default encoder of its
     kind."""
     kind = catalog.find("encoders", name).kinds[0]
-    able = [n for n in catalog.names("encoders") if kind in catalog.find("encoders", n).kinds]
-    default = next((n for n in able if catalog.find("encoders", n).default), name)
+    default = default_encoder(kind) or name
     settings = {k: v for k, v in choices.encoders.get(default, {}).items() if k != "name"}
     return catalog.build("encoders", name, settings)
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gobelin.core import catalog
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.files import read_json, write_json, write_lines
 from gobelin.core.machine import Progress, Runtime, silent
 from gobelin.data.provenance import save_png
@@ -27,36 +26,39 @@ from gobelin.generation.generators import (
 from gobelin.networks.watching import PATIENCE
 
 
-@dataclass(frozen=True)
+@settings_class
 class Generation:
-    """The run's generator. name: a component. minutes: training budget, turned into a count of
-    steps once. steps: that count, 0 = measure it from the minutes. guidance: pull towards the
-    condition when it samples. size: side of the images in pixels. seeds: how many times it is
-    trained, each from another seed. patience: looks (of 12 at most) without a better held-out score
-    after which training stops, 0 = never; the best weights are kept either way (the GANs' score, of
-    colours in coarse cells, is only drawn). source: the image column that a made image starts from,
-    '' = none; the generator learns to make the other image column from it. settings: the
-    component's own."""
+    """Settings of the run's generator."""
 
-    name: str = "vaegan"
-    minutes: float = 1.0
-    steps: int = 0
-    size: int = 32
-    seeds: int = 1
-    patience: int = PATIENCE
-    guidance: float = 2.0
-    source: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not 16 <= self.size <= 256:
-            raise ValueError(f"size = {self.size}, from 16 to 256 was expected")
-        if self.minutes <= 0 or self.seeds < 1 or self.steps < 0:
-            raise ValueError(
-                f"minutes = {self.minutes}, seeds = {self.seeds}, steps = {self.steps}: must be"
-                " positive"
-            )
-        within(self, {"guidance": (0, 100), "seeds": (1, 100), "patience": (0, 1000)})
+    name: str = setting(default="vaegan", description="Generator component.")
+    minutes: float = setting(
+        default=1.0, gt=0, description="Training time in minutes. It sets the number of steps once."
+    )
+    steps: int = setting(
+        default=0, ge=0, description="Training steps. 0 measures how many fit into the minutes."
+    )
+    size: int = setting(
+        default=32, ge=16, le=256, description="Side of the generated images in pixels."
+    )
+    seeds: int = setting(
+        default=1, ge=1, le=100, description="Number of trainings, each from another seed."
+    )
+    patience: int = setting(
+        default=PATIENCE,
+        ge=0,
+        le=1000,
+        description="Evaluations without a better held-out score that end training. 0 never ends.",
+    )
+    guidance: float = setting(
+        default=2.0, ge=0, le=100, description="Pull towards the condition. 1 is as learned."
+    )
+    source: str = setting(
+        default="",
+        description="Image column that a generated image starts from. Empty for none.",
+    )
+    settings: Mapping[str, Any] = setting(
+        default_factory=dict, description="The generator component's own settings."
+    )
 
 
 def train(

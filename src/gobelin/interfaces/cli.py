@@ -38,7 +38,13 @@ from gobelin.interfaces.row_commands import (
     index_command,
     search_command,
 )
-from gobelin.interfaces.run_commands import demo_command, list_command, save_command, show_command
+from gobelin.interfaces.run_commands import (
+    demo_command,
+    list_command,
+    save_command,
+    settings_command,
+    show_command,
+)
 from gobelin.interfaces.terminal import (
     err,
     open_progress,
@@ -281,6 +287,7 @@ for command in (
     describe_command,
     curate_command,
     list_command,
+    settings_command,
     show_command,
     save_command,
     demo_command,

@@ -1,4 +1,4 @@
-"""Commands about components and whole runs: list, show, save, demo."""
+"""Commands about components, settings and whole runs: list, settings, show, save, demo."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import click
+from rich.markup import escape
 from rich.table import Table
 
 from gobelin.core import catalog, config
@@ -33,6 +34,28 @@ def list_command(slot: str | None, as_json: bool) -> None:
             table.add_row(*(row[key] for key in columns))
     if not as_json:
         out.print(table)
+
+
+@click.command("settings")
+@click.argument("group", default="")
+@click.option("--json", "as_json", is_flag=True, help="Print the JSON schema.")
+def settings_command(group: str, as_json: bool) -> None:
+    """List all settings, or those of a GROUP, with default, limits and meaning.
+
+    GROUP is a group of settings, such as align, or a component, such as generators.flow."""
+    from gobelin.workbench.run import settings
+
+    prefix, cls = settings.group(group)
+    if as_json:
+        return click.echo(json.dumps(config.schema(cls), indent=1, ensure_ascii=False))
+    rows = [(s.name, s.shown, s.takes, s.meaning) for s in config.listed(cls, prefix)]
+    if not out.is_terminal:
+        return click.echo("\n".join("\t".join(row) for row in rows))
+    table = Table("setting", "default", "takes", "meaning")
+    table.columns[0].no_wrap = True
+    for row in rows:
+        table.add_row(*map(escape, row))
+    out.print(table)
 
 
 @click.command("show")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
 import numpy as np
 from scipy.special import log_expit, log_softmax
 
 from gobelin.core import catalog
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.machine import Progress, Runtime, numpy_generator, silent
 from gobelin.data.fields import Target
@@ -21,36 +21,47 @@ from gobelin.prediction.heads.job import Job
 LEAST_ROWS = 30
 
 
-@dataclass(frozen=True)
+@settings_class
 class Predict:
-    """balance: classes count equally. weights: {class: how much it counts}, 1 for those not named.
-    folds: of the cross-fitting. decays: weight decays to choose from. features: what the fusion
-    sees, the encoders' vectors or those of the shared space. level: coverage of prediction sets and
-    intervals. sets: lac, the smallest, or aps, larger where a row is hard. by_class: the level
-    holds within every class. local: a number's interval is wide where residuals are. threshold:
-    from which probability a label is said to hold; 0 = the one with its best F1 on cross-fitted
-    training rows."""
+    """Settings of the predictor."""
 
-    balance: bool = True
-    folds: int = 4
-    decays: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
-    features: Literal["encoder", "shared"] = "encoder"
-    level: float = 0.9
-    weights: Mapping[str, float] = field(default_factory=dict)
-    sets: Literal["lac", "aps"] = "lac"
-    by_class: bool = False
-    local: bool = False
-    threshold: float = 0.5
-
-    def __post_init__(self) -> None:
-        within(
-            self,
-            {"folds": (2, 100), "decays": (0, 1e6), "level": (0.01, 0.999), "threshold": (0, 1)},
-        )
-        if wrong := [
-            f"weights.{name} = {w}" for name, w in self.weights.items() if not 0 <= w < 1e9
-        ]:
-            raise ValueError(f"{wrong[0]}, a number from 0 up was expected")
+    balance: bool = setting(default=True, description="Whether all classes count equally.")
+    folds: int = setting(default=4, ge=2, le=100, description="Folds of the cross-fitting.")
+    decays: tuple[Annotated[float, setting(ge=0, le=1e6)], ...] = setting(
+        default=(1e-4, 1e-3, 1e-2, 1e-1),
+        min_length=1,
+        description="Weight decays to choose from, by cross-fitting.",
+    )
+    features: Literal["encoder", "shared"] = setting(
+        default="encoder",
+        description="Vectors that the predictor reads: of the encoders, or of the shared space.",
+    )
+    level: float = setting(
+        default=0.9,
+        ge=0.01,
+        le=0.999,
+        description="Share of prediction sets and intervals that cover the true answer.",
+    )
+    weights: Mapping[str, Annotated[float, setting(ge=0, lt=1e9)]] = setting(
+        default_factory=dict, description="Weight of each class. Classes not named have weight 1."
+    )
+    sets: Literal["lac", "aps"] = setting(
+        default="lac",
+        description="Kind of prediction set: lac is smallest, aps is larger for hard rows.",
+    )
+    by_class: bool = setting(
+        default=False, description="Whether the level holds within each class."
+    )
+    local: bool = setting(
+        default=False,
+        description="Whether a number's interval is wider where errors are larger.",
+    )
+    threshold: float = setting(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Probability from which a label holds. 0 takes the one with the best F1.",
+    )
 
 
 def balanced(

@@ -14,7 +14,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import cross_val_predict
 from sklearn.tree import DecisionTreeClassifier
 
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Progress, silent
 from gobelin.core.neighbours import nearest
@@ -27,20 +27,31 @@ from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import wilson
 
 
-@dataclass(frozen=True)
+@settings_class
 class Check:
-    """max_bad: the share of a column's cells that may be set aside. scarce: a class with fewer
-    training rows than this share of the median class is named. near: two cells are near-duplicates
-    when their distance is below this share of the median distance to the nearest neighbour. sure:
-    how surely a field's presence must name a class to give it away."""
+    """Settings of the checks before training."""
 
-    max_bad: float = 0.1
-    scarce: float = 0.5
-    near: float = 0.3
-    sure: float = 0.95
-
-    def __post_init__(self) -> None:
-        within(self, {"max_bad": (0, 1), "scarce": (0, 1), "near": (0, 100), "sure": (0, 1)})
+    max_bad: float = setting(
+        default=0.1, ge=0, le=1, description="Share of a column's cells that may be set aside."
+    )
+    scarce: float = setting(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="A class is scarce below this share of the median number of rows.",
+    )
+    near: float = setting(
+        default=0.3,
+        ge=0,
+        le=100,
+        description="Near-duplicates lie nearer than this share of the median neighbour distance.",
+    )
+    sure: float = setting(
+        default=0.95,
+        ge=0,
+        le=1,
+        description="Certainty from which a field's presence is said to give a class away.",
+    )
 
 
 @dataclass(frozen=True)

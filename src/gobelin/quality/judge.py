@@ -7,14 +7,14 @@ What this cannot show: quality as a person sees it. An ugly image may show its c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 from scipy.fft import dctn
 
 from gobelin.core import catalog
-from gobelin.core.config import once, within
+from gobelin.core.config import Once, setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.embedding.encoders import Encoder
 from gobelin.evidence.findings import Finding
@@ -25,22 +25,29 @@ from gobelin.privacy.audits import AuditInput, Result
 LOWEST_FREQUENCIES = 12  # of each axis and colour
 
 
-@dataclass(frozen=True)
+@settings_class
 class Judge:
-    """audits, metrics: components to run, of metrics all where none is named. planted: how many
-    changed training images make the positive control, over all kinds of change. space,
-    space_settings: the image encoder whose features metrics and audits see beside the run's own, ''
-    = one that needs no weights and isn't the generator's."""
+    """Settings of the audits and metrics of generated images."""
 
-    audits: tuple[str, ...] = ("copying",)
-    planted: int = 280
-    metrics: tuple[str, ...] = ()
-    space: str = ""
-    space_settings: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        within(self, {"planted": (1, 1e6)})
-        once(self, "audits", "metrics")
+    audits: Annotated[tuple[str, ...], Once] = setting(
+        default=("copying",), description="Audit components to run."
+    )
+    planted: int = setting(
+        default=280,
+        ge=1,
+        le=1_000_000,
+        description="Changed training images in the audits' positive control.",
+    )
+    metrics: Annotated[tuple[str, ...], Once] = setting(
+        default=(), description="Metric components to run. Empty runs all."
+    )
+    space: str = setting(
+        default="",
+        description="Image encoder of the metrics and audits. Empty: one the run does not use.",
+    )
+    space_settings: Mapping[str, Any] = setting(
+        default_factory=dict, description="That image encoder's own settings."
+    )
 
 
 def image_encoder(name: str, settings: Mapping[str, Any]) -> Encoder:

@@ -23,7 +23,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import numpy_generator
 from gobelin.core.neighbours import nearest
 from gobelin.embedding.alignment.align import Shared
@@ -35,32 +35,31 @@ EM_ROUNDS = 100  # of expectation and maximisation: enough to separate two class
 COUNT_FACTOR = 1.25  # from one tested count of most confident rows to the next
 
 
-@dataclass(frozen=True)
+@settings_class
 class Curate:
-    """precision: share right that labels given to unlabelled rows must reach, at its lower 95 %
-    bound. sure: how probable the suggested class of a suspect must be before it replaces the label.
-    caption: a row without a caption gets that of its nearest row when it lies nearer than this
-    share of rows lie to theirs. alike: rows that look the same share one weight. draws: of the
-    bootstrap. shown: suspects in the report."""
+    """Settings of finding and mending wrong labels."""
 
-    precision: float = 0.95
-    sure: float = 0.8
-    caption: float = 0.5
-    alike: bool = True
-    draws: int = 200
-    shown: int = 60
-
-    def __post_init__(self) -> None:
-        within(
-            self,
-            {
-                "precision": (0.5, 0.999),
-                "sure": (0.5, 1),
-                "caption": (0, 1),
-                "draws": (20, 100_000),
-                "shown": (0, 10_000),
-            },
-        )
+    precision: float = setting(
+        default=0.95,
+        ge=0.5,
+        le=0.999,
+        description="Share of labels given to unlabelled rows that must be right (95 % bound).",
+    )
+    sure: float = setting(
+        default=0.8,
+        ge=0.5,
+        le=1,
+        description="Probability from which the suggested class replaces a suspect's label.",
+    )
+    caption: float = setting(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="A row takes the nearest row's caption below this share of the usual distance.",
+    )
+    alike: bool = setting(default=True, description="Whether near-duplicate rows share one weight.")
+    draws: int = setting(default=200, ge=20, le=100_000, description="Draws of the bootstrap.")
+    shown: int = setting(default=60, ge=0, le=10_000, description="Suspects shown in the report.")
 
 
 def thresholds(scores: np.ndarray, given: np.ndarray, counts: np.ndarray) -> np.ndarray:

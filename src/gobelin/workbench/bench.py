@@ -38,13 +38,14 @@ from gobelin.workbench.generate import contact_sheet, images
 from gobelin.workbench.query import Texts, Weights, mixed_vector, weighted_parts
 from gobelin.workbench.run import needs, replay, verbs
 from gobelin.workbench.run.chain import Run
-from gobelin.workbench.run.settings import Settings
+from gobelin.workbench.run.settings import Settings, upgraded
 from gobelin.workbench.run.verbs import VERBS as VERBS
 
 
 class Workbench:
     """data: a path, a Dataset or a data frame (`data.root`: where its paths start); target: the
-    column to predict; run: the folder; settings: nested mappings as in a recipe.
+    column to predict; run: the folder; settings:
+    nested mappings as in a recipe, or dotted names: `{"align.steps": 0}`.
 
     >>> bench = Workbench("records.csv", target="group", run="runs/first")
     >>> bench.fit(); bench.evaluate(); bench.augment(); bench.report()
@@ -60,7 +61,7 @@ class Workbench:
         settings: Mapping[str, Any] | None = None,
         progress: Progress = silent,
     ) -> None:
-        folder, values = RunFolder(Path(run)), dict(settings or {})
+        folder, values = RunFolder(Path(run)), upgraded(config.nested(settings or {}))
         if isinstance(data, Frame):
             data = read(data, values.get("data", {}).get("root") or None)
         given = data if isinstance(data, Dataset) else None
@@ -94,11 +95,12 @@ class Workbench:
                 f"{run}: is not a run folder (no settings.json). Make one with gobelin fit DATA"
                 f" --run {run}."
             )
+        settings = upgraded(config.nested(settings or {}))
         stored = replay.stored(folder)
         if folder.saved:
             stored["generator"]["settings"] = save.portable(stored["generator"]["settings"])
             stored["encoders"] = save.portable(stored["encoders"])
-        values = config.merge(replay.without_replaced(stored, settings or {}), settings or {})
+        values = config.merge(replay.without_replaced(stored, settings), settings)
         where = "settings" if settings else f"{run}/settings.json"
         built = config.build(Settings, values, where).completed()
         if folder.saved:

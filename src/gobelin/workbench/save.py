@@ -24,7 +24,6 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from gobelin.core import hub
-from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import (
     atomic_folder,
@@ -44,6 +43,7 @@ from gobelin.workbench import card
 from gobelin.workbench.augment.generators import study_key, trainings_of
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.generator import Trained
+from gobelin.workbench.run.settings import recorded
 from gobelin.workbench.run.space import INDEX
 
 FORMAT, CARD = 1, "README.md"
@@ -245,7 +245,7 @@ def _without_places(run: Run, findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _settings(run: Run) -> dict[str, Any]:
-    said = resolved(replace(run.settings, data=replace(run.settings.data, path="", root="")))
+    said = recorded(replace(run.settings, data=replace(run.settings.data, path="", root="")))
     said["generator"]["settings"] = portable(said["generator"]["settings"])
     said["encoders"] = portable(said["encoders"])
     return said

@@ -32,7 +32,7 @@ import torch
 from scipy.special import softmax
 from torch import Tensor
 
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
 from gobelin.core.machine import Progress, Runtime, generator, numpy_generator, silent
@@ -101,57 +101,81 @@ class Bridge:
     words: np.ndarray
 
 
-@dataclass(frozen=True)
+@settings_class
 class Align:
-    """width: D of the shared space. components: principal components kept of each field. landmarks:
-    rows that the others are compared with, 0 for linear maps alone. joint, pairs: width of the
-    parts that all fields share, and of every two fields' own part (0: none; less where there are
-    many pairs). shrinkage: ridge added to the variance of every component, as a share of their
-    mean. power: 1 trusts the strongest correlations, 0 all alike. sharpness: factor of a bridge's
-    logits. steps, batch, rate, temperature: of the contrastive training. loss: of it. hard: how
-    much more a negative counts that lies near. pull: weight of the distance from the start.
-    holdout: share of the training rows held back to choose and to stop by. base: folder of a run
-    whose space is kept as it is; only fields that it lacks are added."""
+    """Settings of the shared space."""
 
-    width: int = 512
-    components: int = 400
-    landmarks: int = 600
-    joint: int = 256
-    pairs: int = 128
-    shrinkage: float = 1.0
-    power: float = 0.5
-    sharpness: float = 1.5
-    steps: int = 300
-    batch: int = 512
-    rate: float = 5e-4
-    temperature: float = 0.07
-    loss: Literal["softmax", "sigmoid"] = "softmax"
-    hard: float = 0.0
-    pull: float = 0.1
-    holdout: float = 0.15
-    base: str = ""
-
-    def __post_init__(self) -> None:
-        within(
-            self,
-            {
-                "width": (1, 8192),
-                "components": (1, 8192),
-                "landmarks": (0, 65536),
-                "joint": (1, 8192),
-                "pairs": (0, 8192),
-                "shrinkage": (0, 1e6),
-                "power": (0, 8),
-                "sharpness": (1e-3, 1e3),
-                "steps": (0, 1e7),
-                "batch": (2, 1e7),
-                "rate": (1e-9, 10),
-                "temperature": (1e-4, 100),
-                "hard": (0, 100),
-                "pull": (0, 1e6),
-                "holdout": (0, 0.9),
-            },
-        )
+    width: int = setting(default=512, ge=1, le=8192, description="Dimension D of the shared space.")
+    components: int = setting(
+        default=400, ge=1, le=8192, description="Principal components used of each field."
+    )
+    landmarks: int = setting(
+        default=600,
+        ge=0,
+        le=65536,
+        description="Training rows that all rows are compared with. 0 fits linear maps only.",
+    )
+    joint: int = setting(
+        default=256, ge=1, le=8192, description="Dimensions of the part that all fields share."
+    )
+    pairs: int = setting(
+        default=128,
+        ge=0,
+        le=8192,
+        description="Dimensions of the part of each pair of fields. Fewer if there are many pairs.",
+    )
+    shrinkage: float = setting(
+        default=1.0,
+        ge=0,
+        le=1e6,
+        description="Ridge added to the variance of a component, relative to the mean variance.",
+    )
+    power: float = setting(
+        default=0.5,
+        ge=0,
+        le=8,
+        description="Trust in correlations: 1 trusts the strong ones more, 0 trusts all alike.",
+    )
+    sharpness: float = setting(
+        default=1.5,
+        ge=1e-3,
+        le=1e3,
+        description="Factor on the class logits of an encoder that names classes.",
+    )
+    steps: int = setting(
+        default=300, ge=0, le=10_000_000, description="Steps of the contrastive training."
+    )
+    batch: int = setting(
+        default=512, ge=2, le=10_000_000, description="Rows in a step of the contrastive training."
+    )
+    rate: float = setting(
+        default=5e-4, ge=1e-9, le=10, description="Learning rate of the contrastive training."
+    )
+    temperature: float = setting(
+        default=0.07, ge=1e-4, le=100, description="Temperature of the contrastive loss."
+    )
+    loss: Literal["softmax", "sigmoid"] = setting(
+        default="softmax", description="Form of the contrastive loss."
+    )
+    hard: float = setting(
+        default=0.0, ge=0, le=100, description="Extra weight of near negatives. 0 weighs all alike."
+    )
+    pull: float = setting(
+        default=0.1,
+        ge=0,
+        le=1e6,
+        description="Penalty on the distance of the maps from their start.",
+    )
+    holdout: float = setting(
+        default=0.15,
+        ge=0,
+        le=0.9,
+        description="Share of the training rows held back to choose the maps and to stop training.",
+    )
+    base: str = setting(
+        default="",
+        description="Folder of a run whose space is used unchanged; only new fields are added.",
+    )
 
     def fit(
         self,

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import derived_seed, generator
 from gobelin.core.workers import in_order
 from gobelin.data.dataset import Dataset
@@ -36,42 +36,43 @@ RATES = {"lora": 2e-3, "full": 2e-4}
 HEAD_RATE = 2e-3
 
 
-@dataclass(frozen=True)
+@settings_class
 class Tune:
-    """fields: whose encoders are trained on; none of them by default. how: 'lora' learns changes of
-    low rank, 'full' every weight. minutes: of training. steps: the same as a count, 0 = measured.
-    rank: of the changes. rate: of learning, 0 = 0.002 (lora) or 0.0002 (full). batch: rows a step.
-    dropout: chance that a present field is hidden. held_back: share of the groups of training rows
-    that judge. mirror: chance of a left-right flip of an image; shift: at most this share of its
-    side."""
+    """Settings of training encoders further on the run's rows."""
 
-    fields: tuple[str, ...] = ()
-    how: Literal["lora", "full"] = "lora"
-    minutes: float = 2.0
-    steps: int = 0
-    rank: int = 8
-    rate: float = 0.0
-    batch: int = 32
-    dropout: float = 0.3
-    held_back: float = 0.2
-    mirror: float = 0.5
-    shift: float = 0.1
-
-    def __post_init__(self) -> None:
-        within(
-            self,
-            {
-                "minutes": (0.01, 1e5),
-                "steps": (0, 1e8),
-                "rank": (1, 4096),
-                "rate": (0, 1),
-                "batch": (1, 65536),
-                "dropout": (0, 0.95),
-                "held_back": (0.05, 0.5),
-                "mirror": (0, 1),
-                "shift": (0, 0.5),
-            },
-        )
+    fields: tuple[str, ...] = setting(
+        default=(), description="Fields whose encoders are trained further. None by default."
+    )
+    how: Literal["lora", "full"] = setting(
+        default="lora", description="lora learns low-rank changes, full changes every weight."
+    )
+    minutes: float = setting(default=2.0, ge=0.01, le=1e5, description="Training time in minutes.")
+    steps: int = setting(
+        default=0,
+        ge=0,
+        le=100_000_000,
+        description="Training steps. 0 measures how many fit into the minutes.",
+    )
+    rank: int = setting(default=8, ge=1, le=4096, description="Rank of the low-rank changes.")
+    rate: float = setting(
+        default=0.0, ge=0, le=1, description="Learning rate. 0 means 0.002 (lora) or 0.0002 (full)."
+    )
+    batch: int = setting(default=32, ge=1, le=65536, description="Rows in a step.")
+    dropout: float = setting(
+        default=0.3, ge=0, le=0.95, description="Chance that a present field is hidden in a step."
+    )
+    held_back: float = setting(
+        default=0.2,
+        ge=0.05,
+        le=0.5,
+        description="Share of the training groups held back to judge the result.",
+    )
+    mirror: float = setting(
+        default=0.5, ge=0, le=1, description="Chance that an image is flipped left to right."
+    )
+    shift: float = setting(
+        default=0.1, ge=0, le=0.5, description="Largest shift of an image, as a share of its side."
+    )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import write_json
 from gobelin.core.machine import Progress, environment
@@ -26,7 +25,7 @@ from gobelin.workbench.run.encoders import RunEncoders, stage_of
 from gobelin.workbench.run.features import RunFeatures
 from gobelin.workbench.run.generator import RunGenerator
 from gobelin.workbench.run.predictor import RunPredictor
-from gobelin.workbench.run.settings import Settings
+from gobelin.workbench.run.settings import Settings, recorded
 from gobelin.workbench.run.space import RunSpace
 
 OTHER_RUN = "Choose another --run, or delete that folder."
@@ -89,7 +88,7 @@ class Run:
     def record(self, settings: Settings) -> Run:
         """The run with these settings, written to settings.json: what was decided by a measurement
         is replayed from there."""
-        write_json(self.folder.folder / "settings.json", resolved(settings))
+        write_json(self.folder.folder / "settings.json", recorded(settings))
         return self.with_settings(settings)
 
     def with_settings(self, settings: Settings) -> Run:

@@ -8,6 +8,7 @@ from typing import Any
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.stages import RunFolder
+from gobelin.workbench.run.settings import upgraded
 
 KEPT_BY_RUN = ("device", "precision", "threads")
 
@@ -28,7 +29,7 @@ def stored(folder: RunFolder) -> dict[str, Any]:
                 f"{folder.folder / 'settings.json'}: is damaged (nothing complete under {group!r})."
                 " Delete it and run gobelin fit again."
             )
-    return said
+    return upgraded(said)
 
 
 def replayed(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

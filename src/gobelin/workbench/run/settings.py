@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass, replace
+from functools import partial
 from typing import Any
 
 from gobelin.augmentation.settings import Augment
 from gobelin.core import catalog
-from gobelin.core.config import resolved
+from gobelin.core.config import resolved, setting, settings_class
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.machine import Runtime
 from gobelin.data.splits import Split
 from gobelin.embedding.alignment.align import Align
-from gobelin.embedding.schema import Choices, build_encoder
+from gobelin.embedding.schema import Choices, build_encoder, default_encoder
 from gobelin.generation.sampling import Generation
 from gobelin.prediction.cross_fit import Predict
 from gobelin.prediction.fusion import Fusion
@@ -23,72 +24,91 @@ from gobelin.quality.data import Check
 from gobelin.quality.judge import Judge, image_encoder
 from gobelin.quality.labels import Curate
 
+VERSION = 2  # of settings.json; a file without a version has version 1
 
-@dataclass(frozen=True)
+
+@settings_class
 class Data:
-    """path, target, root: as given to `fit`. order: the levels of an ordinal target, lowest first.
-    fingerprint: of the data that the run was made from, written by the run. cited: a credit line
-    for every picture shown."""
+    """The data set of a run."""
 
-    path: str = ""
-    target: str = ""
-    order: tuple[str, ...] = ()
-    root: str = ""
-    fingerprint: str = ""
-    cited: str = ""
+    path: str = setting(default="", description="File or folder of the data set.")
+    target: str = setting(default="", description="Column to predict.")
+    order: tuple[str, ...] = setting(
+        default=(), description="Levels of an ordinal target, lowest first."
+    )
+    root: str = setting(
+        default="", description="Folder that relative paths start from and that none may leave."
+    )
+    fingerprint: str = setting(
+        default="", description="Hash of the data that the run was made from. Written by the run."
+    )
+    cited: str = setting(default="", description="Credit line for every image shown.")
 
 
-@dataclass(frozen=True)
+@settings_class
 class Chosen:
-    """A component by name with its own settings. The fusion 'all' becomes the best of them when the
-    run is fitted."""
+    """The fusion component."""
 
-    name: str = "concat"
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    name: str = setting(
+        default="concat", description="Fusion component, or all: fit chooses the best of them."
+    )
+    settings: Mapping[str, Any] = setting(
+        default_factory=dict, description="The fusion component's own settings."
+    )
 
 
-@dataclass(frozen=True)
+@settings_class
 class Settings:
-    """schema, fields, encoders: see `schema.Choices`. leave_out: fields that prediction doesn't
-    use; 'auto' are those whose presence gives the label away. The other groups are described where
-    they are defined."""
+    """All settings of a run."""
 
-    data: Data = field(default_factory=Data)
-    schema: Mapping[str, str] = field(default_factory=dict)
-    fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    encoders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    leave_out: tuple[str, ...] = ("auto",)
-    split: Split = field(default_factory=Split)
-    runtime: Runtime = field(default_factory=Runtime)
-    check: Check = field(default_factory=Check)
-    tune: Tune = field(default_factory=Tune)
-    align: Align = field(default_factory=Align)
-    predict: Predict = field(default_factory=Predict)
-    fusion: Chosen = field(default_factory=Chosen)
-    generator: Generation = field(default_factory=Generation)
-    augment: Augment = field(default_factory=Augment)
-    judge: Judge = field(default_factory=Judge)
-    curate: Curate = field(default_factory=Curate)
+    data: Data = setting(default_factory=Data, description="The data set.")
+    schema: Mapping[str, str] = setting(
+        default_factory=dict, description="Kind (image, text, number ...) or role of a column."
+    )
+    fields: Mapping[str, tuple[str, ...]] = setting(
+        default_factory=dict, description="Fields that join several columns: FIELD=COLUMN,COLUMN."
+    )
+    encoders: Mapping[str, Mapping[str, Any]] = setting(
+        default_factory=dict, description="Encoder of each kind, as name, and its own settings."
+    )
+    leave_out: tuple[str, ...] = setting(
+        default=("auto",),
+        description="Fields that prediction does not use. auto: those that give the label away.",
+    )
+    split: Split = setting(default_factory=Split, description="Training, validation and test rows.")
+    runtime: Runtime = setting(default_factory=Runtime, description="Seed, device and precision.")
+    check: Check = setting(default_factory=Check, description="Checks before training.")
+    tune: Tune = setting(default_factory=Tune, description="Training encoders further.")
+    align: Align = setting(default_factory=Align, description="The shared space.")
+    predict: Predict = setting(default_factory=Predict, description="The predictor.")
+    fusion: Chosen = setting(default_factory=Chosen, description="The fusion component.")
+    generator: Generation = setting(default_factory=Generation, description="The run's generator.")
+    augment: Augment = setting(default_factory=Augment, description="A study.")
+    judge: Judge = setting(
+        default_factory=Judge, description="Audits and metrics of generated images."
+    )
+    curate: Curate = setting(default_factory=Curate, description="Finding and mending labels.")
 
     def __post_init__(self) -> None:
-        """Component names and their settings are checked before any work."""
-        self._fusion()
-        generator = catalog.build("generators", self.generator.name, self.generator.settings)
-        if self.generator.source and "source" not in generator.accepts:
-            raise GobelinError(
-                f"generator.source: {self.generator.name} starts from no image, found"
-                f" {self.generator.source!r}. Leave it out, or choose --generator translate."
-            )
-        for name in self.augment.generators:
-            catalog.find("generators", name)
-        for rival in self.augment.rivals:
-            catalog.find("rivals", rival)
-        for audit in self.judge.audits:
-            catalog.find("audits", audit)
-        for metric in self.judge.metrics:
-            catalog.find("metrics", metric)
+        """Component names and their settings are checked before any work, all of them."""
+        named = {
+            "generators": self.augment.generators,
+            "rivals": self.augment.rivals,
+            "audits": self.judge.audits,
+            "metrics": self.judge.metrics,
+        }
+        checks: list[Callable[[], object]] = [self._fusion, self._generator]
+        checks += [partial(catalog.find, slot, name) for slot in named for name in named[slot]]
         if self.judge.space:
-            image_encoder(self.judge.space, self.judge.space_settings)
+            checks.append(partial(image_encoder, self.judge.space, self.judge.space_settings))
+        mistakes = []
+        for check in checks:
+            try:
+                check()
+            except GobelinError as error:
+                mistakes.append(str(error))
+        if mistakes:
+            raise GobelinError("\n".join(mistakes))
 
     def completed(self) -> Settings:
         """The same with every component's own settings spelled out, as settings.json holds them."""
@@ -104,8 +124,7 @@ class Settings:
             if kind in defaults:
                 name = str(self.encoders.get(kind, {}).get("name", kind))
                 encoders[kind] = {"name": name, **resolved(build_encoder(name, self.choices))}
-        fusion = self._fusion()
-        generator = catalog.build("generators", self.generator.name, self.generator.settings)
+        fusion, generator = self._fusion(), self._generator()
         return replace(
             self,
             encoders=encoders,
@@ -125,9 +144,65 @@ class Settings:
             )
         return None
 
+    def _generator(self) -> Any:  # noqa: ANN401 - any component
+        generator = catalog.build("generators", self.generator.name, self.generator.settings)
+        if self.generator.source and "source" not in generator.accepts:
+            raise GobelinError(
+                f"generator.source: {self.generator.name} starts from no image, found"
+                f" {self.generator.source!r}. Leave it out, or choose --generator translate."
+            )
+        return generator
+
     @property
     def choices(self) -> Choices:
         return Choices(self.schema, self.fields, self.encoders, self.data.order)
+
+
+def recorded(settings: Settings) -> dict[str, Any]:
+    """What settings.json holds. Its version enters no cache key."""
+    return {"version": VERSION, **resolved(settings)}
+
+
+def upgraded(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of any version, as read from a recipe or a settings.json, in today's names.
+
+    Version 2 has the names of version 1. Raises GobelinError for a version from the future."""
+    settings = dict(stored)
+    version = settings.pop("version", 1)
+    if not isinstance(version, int) or not 1 <= version <= VERSION:
+        raise GobelinError(
+            f"settings.version: {VERSION} or less was expected, found {version!r}. A newer Gobelin"
+            " wrote these settings; install it to use them."
+        )
+    return settings
+
+
+def group(name: str) -> tuple[str, type[Any]]:
+    """The dotted name that stands before each setting of a group, and the group's class.
+
+    name: '' for all settings, a group of a run (align), or a component (generators.flow). Raises
+    GobelinError for another name."""
+    if not name:
+        return "", Settings
+    groups = {f: s.default_factory for f, s in Settings.__dataclass_fields__.items()}
+    groups = {f: cls for f, cls in groups.items() if is_dataclass(cls)}
+    if name in groups:
+        return name, groups[name]
+    slot, dot, component = name.partition(".")
+    if dot and slot in catalog.SLOTS:
+        return _place(slot, component), catalog.find(slot, component)
+    known = [*groups, *(f"{s}.{n}" for s in catalog.SLOTS for n in catalog.names(s))]
+    raise GobelinError(
+        f"settings: no group {name!r}.{nearest(name, known)} A component is SLOT.NAME, for example"
+        " generators.flow."
+    )
+
+
+def _place(slot: str, name: str) -> str:
+    """Where a run's settings hold those of a component; '' where only Python sets them."""
+    if slot != "encoders":
+        return {"generators": "generator.settings", "fusion": "fusion.settings"}.get(slot, "")
+    return f"encoders.{default_encoder(catalog.find(slot, name).kinds[0]) or name}"
 
 
 def check_names(names: tuple[str, ...], known: tuple[str, ...], where: str) -> None:
