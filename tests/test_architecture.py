@@ -62,7 +62,7 @@ DOORS = {
     "peft": {"generation.generators.pretrained"},
     "accelerate": set(),
     "huggingface_hub": {"core.hub"},
-    "pydantic": {"core.config"},
+    "pydantic": {"core.config", "core.expectations"},
     "pickle": set(),
     "joblib": set(),
     "requests": set(),

@@ -30,11 +30,10 @@ from pydantic import Field as setting
 from pydantic.dataclasses import dataclass, is_pydantic_dataclass
 from pydantic.fields import FieldInfo
 
-from gobelin.core.errors import GobelinError, nearest
+from gobelin.core.errors import GobelinError
+from gobelin.core.expectations import expectation, mistakes_of, parts
 
 T = TypeVar("T")
-NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
-LISTS = {int: "whole numbers", float: "numbers", str: "words"}
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
 
 
@@ -70,7 +69,7 @@ def settings_class(cls: type[T]) -> type[T]:
         try:
             construct(self, *args, **kwargs)
         except ValidationError as error:
-            raise GobelinError("\n".join(_lines(error, checked, cls.__name__))) from error
+            raise GobelinError("\n".join(mistakes_of(error, checked, cls.__name__))) from error
 
     checked.__init__ = __init__
     return checked
@@ -85,7 +84,7 @@ def build(cls: type[T], values: Mapping[str, Any], where: str = "settings") -> T
     try:
         built = checked.__pydantic_validator__.validate_python(dict(values))
     except ValidationError as error:
-        raise GobelinError("\n".join(_lines(error, checked, where))) from error
+        raise GobelinError("\n".join(mistakes_of(error, checked, where))) from error
     if checked is cls:
         return built
     try:
@@ -133,7 +132,7 @@ def _spelled(hint: Any) -> Any:  # noqa: ANN401 - any annotation
     if origin is Mapping:
         value = arguments[1]
         mapping = types.GenericAlias(Mapping, (str, _spelled(value)))
-        plain = value in NAMES or typing.get_origin(value) in (tuple, Annotated)
+        plain = value in (bool, int, float, str) or typing.get_origin(value) in (tuple, Annotated)
         return _with(mapping, BeforeValidator(_flat)) if plain else mapping
     if hint is bool:
         return _with(bool, Strict(), BeforeValidator(_truth))
@@ -193,21 +192,6 @@ def _flat(values: object) -> object:
     return out
 
 
-def within(settings: object, limits: Mapping[str, tuple[float, float]]) -> None:
-    """For a settings class: each of these settings must lie from low to high, each item of a tuple
-    too (one at least)."""
-    wrong = []
-    for name, (low, high) in limits.items():
-        value = getattr(settings, name)
-        items = value if isinstance(value, tuple) else (value,)
-        if not items or not all(low <= item <= high for item in items):
-            wrong.append(
-                f"{name} = {value if items else 'nothing'}, from {low:g} to {high:g} was expected"
-            )
-    if wrong:
-        raise ValueError("; ".join(wrong))
-
-
 def _once(items: tuple[Any, ...]) -> tuple[Any, ...]:
     if twice := [item for item in items if items.count(item) > 1]:
         raise ValueError(f"{twice[0]!r} stands there twice")
@@ -215,89 +199,6 @@ def _once(items: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 Once = AfterValidator(_once)  # of a list: no item may stand there twice
-
-
-# What a mistake looks like.
-
-
-def _lines(error: ValidationError, cls: type, where: str) -> list[str]:
-    """One line a mistake. A list is not also called too short for its wrong items."""
-    mistakes = error.errors()
-    inside = {mistake["loc"][:-1] for mistake in mistakes}
-    lines = (
-        _line(mistake, cls, where)
-        for mistake in mistakes
-        if mistake["type"] != "too_short" or mistake["loc"] not in inside
-    )
-    return list(dict.fromkeys(lines))
-
-
-def _line(mistake: Mapping[str, Any], cls: type, where: str) -> str:
-    """`where.name: what was expected, what was found.`"""
-    hint: Any = cls
-    limits: tuple[Any, ...] = ()
-    for part in mistake["loc"]:
-        fields = getattr(hint, "__pydantic_fields__", None)
-        if fields is not None:
-            name = list(fields)[part] if isinstance(part, int) else str(part)
-            if name not in fields:
-                return f"{where}: unknown setting {name!r}.{nearest(name, fields)}"
-            where, (hint, limits) = f"{where}.{name}", _parts(fields[name])
-        elif typing.get_origin(hint) is tuple:
-            hint, limits = _parts(typing.get_args(hint)[0])
-        elif typing.get_origin(hint) is Mapping:
-            where, (hint, limits) = f"{where}.{part}", _parts(typing.get_args(hint)[1])
-    found, kind = mistake["input"], mistake["type"]
-    if kind == "value_error" and hint not in NAMES:
-        return f"{where}: {mistake['ctx']['error']}."
-    if is_pydantic_dataclass(hint) or typing.get_origin(hint) is Mapping:
-        return f"{where}: is a group of settings, found {found!r}. Set {where}.NAME=VALUE."
-    if kind == "too_short":
-        return f"{where}: one value or more was expected, found nothing."
-    outside = kind.startswith(("greater_than", "less_than"))
-    return f"{where}: {expectation(hint, limits if outside else ())} was expected, found {found!r}."
-
-
-def _parts(hint: Any) -> tuple[Any, tuple[Any, ...]]:  # noqa: ANN401
-    """The type without its limits, and the limits. `X | None` counts as X."""
-    if isinstance(hint, FieldInfo):
-        inner, limits = _parts(hint.annotation)
-        return inner, (*limits, *hint.metadata)
-    if _annotated(hint):
-        inner, limits = _parts(typing.get_args(hint)[0])
-        for more in typing.get_args(hint)[1:]:
-            limits = (*limits, *(more.metadata if isinstance(more, FieldInfo) else (more,)))
-        return inner, limits
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return _parts(next(a for a in typing.get_args(hint) if a is not type(None)))
-    return hint, ()
-
-
-def expectation(hint: Any, limits: Iterable[Any] = ()) -> str:  # noqa: ANN401
-    """What a setting takes, in words: 'a whole number from 0 to 9'."""
-    hint, more = _parts(hint)
-    names = NAMES
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Literal:
-        return f"one of {', '.join(map(str, arguments))}"
-    if origin is tuple:
-        hint, limits = _parts(arguments[0])
-        names = {kind: f"a list of {name}" for kind, name in LISTS.items()}
-    if origin is Mapping or is_pydantic_dataclass(hint):
-        return "a group of settings"
-    low = high = ""
-    for limit in (*more, *limits):
-        for key, words in (("ge", " from"), ("gt", " above")):
-            low = f"{words} {getattr(limit, key):.12g}" if hasattr(limit, key) else low
-        for key, words in (("le", " to"), ("lt", " to below")):
-            high = f"{words} {getattr(limit, key):.12g}" if hasattr(limit, key) else high
-    if low and not high and low.startswith(" from"):
-        high = " up"
-    if low.startswith(" above") and high.startswith(" to below"):
-        low, high = low.replace("above", "between"), high.replace("to below", "and")
-    elif low.startswith(" above") and high:
-        high = f" and up{high}"
-    return f"{names.get(hint, 'a value')}{low}{high}"
 
 
 # What settings there are.
@@ -325,7 +226,7 @@ class Setting:
 def listed(cls: type, prefix: str = "") -> Iterator[Setting]:
     """Every setting of a settings class, groups spelled out, in their order."""
     for name, field in _checked(cls).__pydantic_fields__.items():
-        hint, limits = _parts(field)
+        hint, limits = parts(field)
         dotted = f"{prefix}.{name}" if prefix else name
         if is_pydantic_dataclass(hint):
             yield from listed(hint, dotted)

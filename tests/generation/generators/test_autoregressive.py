@@ -243,7 +243,7 @@ def test_mistakes_are_named(sampler: AutoregressiveSampler, tmp_path: Path) -> N
         )
     with pytest.raises(GobelinError, match="learned images of"):
         sampler.log_likelihood(planted(2, 16, 16))
-    with pytest.raises(ValueError, match="a width that the heads divide"):
+    with pytest.raises(GobelinError, match="a width that the heads divide"):
         Autoregressive(width=50, heads=4)
     sampler.save(tmp_path / "old")
     config = json.loads((tmp_path / "old" / "config.json").read_text())

@@ -408,7 +408,7 @@ def test_mistakes_are_named(sampler: FlowSampler, tmp_path: Path) -> None:
         make(
             sampler, Condition(("other",), torch.zeros(1, 1, 4), torch.ones(1, 1, dtype=torch.bool))
         )
-    with pytest.raises(ValueError, match="multiple of heads"):
+    with pytest.raises(GobelinError, match="multiple of heads"):
         Flow(width=10, heads=3)
 
 

@@ -560,7 +560,7 @@ def test_faces_that_are_not_there_say_how_to_get_them(
 
 
 def test_settings_are_checked() -> None:
-    with pytest.raises(ValueError, match="multiple of 8"):
+    with pytest.raises(GobelinError, match="multiple of 8"):
         Pretrained(size=20)
-    with pytest.raises(ValueError, match="lora_rank"):
+    with pytest.raises(GobelinError, match="lora_rank"):
         replace(Pretrained(), lora_rank=-1)

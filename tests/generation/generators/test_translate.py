@@ -320,7 +320,7 @@ def test_mistakes_are_named(paired: TranslateSampler, tmp_path: Path) -> None:
         make(paired, condition(2, discs(2)), Controls(strength=1.5))
     with pytest.raises(GobelinError, match="16 to 256 pixels, found 8 x 8"):
         fit(pairs(20, 8, 8), tmp_path, 1)
-    with pytest.raises(ValueError, match="width = 2"):
+    with pytest.raises(GobelinError, match="width: .*, found 2"):
         Translate(width=2)
 
 
