@@ -5,19 +5,22 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
+from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
 
 
-@dataclass(frozen=True)
+@settings_class
 class Csv:
-    """delimiter: one character; '' guesses among comma, semicolon and tab from the first line."""
+    """How a CSV file is read."""
 
-    delimiter: str = ""
+    delimiter: str = setting(
+        default="",
+        description="Character between two cells. Empty: comma, semicolon or tab, by line 1.",
+    )
 
     def claims(self, path: Path) -> bool:
         return path.suffix.lower() in (".csv", ".tsv")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
+from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.data.images import SUFFIXES
 
 
-@dataclass(frozen=True)
+@settings_class
 class Folder:
     """Columns of the table: `image` (path), `class` (folder)."""
 

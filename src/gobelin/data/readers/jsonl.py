@@ -4,15 +4,15 @@ in one cell."""
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
+from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError
 
 
-@dataclass(frozen=True)
+@settings_class
 class Jsonl:
     """No settings."""
 

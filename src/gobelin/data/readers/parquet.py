@@ -3,17 +3,17 @@ Face writes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError
 
 
-@dataclass(frozen=True)
+@settings_class
 class Parquet:
     """No settings."""
 
