@@ -8,7 +8,6 @@ writers stand on both sides of a split."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,29 +16,25 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from PIL import Image
 
-from gobelin.core.errors import GobelinError
+from gobelin.core.config import setting, settings_class
 from gobelin.core.files import atomic_folder
 
 GREYS = 16  # a pixel counts the dark ones among 4 x 4 of the scan, 0 to 16
 
 
-@dataclass(frozen=True)
+@settings_class
 class Digits:
-    """size: side of the pictures in pixels; 8 is theirs, more is interpolated."""
+    """Settings."""
 
-    size: int = 32
+    size: int = setting(
+        default=32, ge=1, description="Side of the images in pixels. The originals have 8."
+    )
 
     target: ClassVar[str] = "digit"
     credit: ClassVar[str] = (
         "Digits: Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, CC"
         " BY 4.0"
     )
-
-    def __post_init__(self) -> None:
-        if self.size < 1:
-            raise GobelinError(
-                f"samples.digits: size = {self.size}, at least 1 pixel was expected. Set it so."
-            )
 
     def settings(self) -> Mapping[str, Any]:
         return {

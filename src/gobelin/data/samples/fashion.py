@@ -11,7 +11,6 @@ import gzip
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from PIL import Image
 
+from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.files import atomic_folder
 from gobelin.core.machine import numpy_generator
@@ -40,24 +40,23 @@ CLASSES = (
 Part = Literal["train", "t10k"]
 
 
-@dataclass(frozen=True)
+@settings_class
 class Fashion:
-    """rows: how many are drawn, by the seed, of the 60,000 for training. size: side of the pictures
-    in pixels; 28 is theirs. folder: where the files lie."""
+    """Settings."""
 
-    rows: int = 3000
-    size: int = 28
-    folder: str = "/usr/share/datasets/fashion-mnist"
+    rows: int = setting(
+        default=3000, ge=1, le=60_000, description="Rows drawn from the 60,000 training images."
+    )
+    size: int = setting(
+        default=28, ge=1, description="Side of the images in pixels. The originals have 28."
+    )
+    folder: str = setting(
+        default="/usr/share/datasets/fashion-mnist",
+        description="Folder of the Fashion-MNIST files.",
+    )
 
     target: ClassVar[str] = "class"
     credit: ClassVar[str] = "Pictures: Fashion-MNIST, Zalando SE, MIT"
-
-    def __post_init__(self) -> None:
-        if self.size < 1 or not 1 <= self.rows <= 60_000:
-            raise GobelinError(
-                f"samples.fashion: rows = {self.rows}, size = {self.size}; 1 to 60000 rows and at"
-                " least one pixel were expected. Set them so."
-            )
 
     def settings(self) -> Mapping[str, Any]:
         return {"encoders": {"image": {"name": "pixels"}}, "generator": {"minutes": 2.0}}

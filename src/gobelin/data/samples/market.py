@@ -22,7 +22,6 @@ import datetime
 import gzip
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,6 +29,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.files import atomic_folder
 
@@ -38,15 +38,16 @@ YEAR = 252  # trading days
 Day = dict[str, float]  # column -> figure of one day
 
 
-@dataclass(frozen=True)
+@settings_class
 class Market:
-    """window: days that a row sees. ahead: days that it asks about. step: days from one row to the
-    next. block: days from which on nothing is shared with the block before."""
+    """Settings."""
 
-    window: int = 64
-    ahead: int = 5
-    step: int = 5
-    block: int = 126
+    window: int = setting(default=64, ge=22, description="Days that a row shows.")
+    ahead: int = setting(default=5, ge=1, description="Days from a row to its answer.")
+    step: int = setting(default=5, ge=1, description="Days from one row to the next.")
+    block: int = setting(
+        default=126, description="Days of a block. Rows of two blocks share no day."
+    )
 
     target: ClassVar[str] = "next_week"
     credit: ClassVar[str] = (

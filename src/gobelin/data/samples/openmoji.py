@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
+from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import MissingExtra
 from gobelin.core.files import atomic_folder
 from gobelin.core.machine import numpy_generator
@@ -32,12 +32,12 @@ FAMILY = re.compile(
 )
 
 
-@dataclass(frozen=True)
+@settings_class
 class Openmoji:
-    """size: side of the drawings in pixels. captions: the share of rows that keep theirs."""
+    """Settings."""
 
-    size: int = 72
-    captions: float = 0.5
+    size: int = setting(default=72, description="Side of the images in pixels.")
+    captions: float = setting(default=0.5, description="Share of the rows that have a caption.")
 
     target: ClassVar[str] = "group"
     credit: ClassVar[str] = (

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from PIL import Image, ImageDraw
 
+from gobelin.core.config import setting, settings_class
 from gobelin.core.files import atomic_folder
 from gobelin.core.machine import numpy_generator
 
@@ -25,17 +25,19 @@ COLOURS = {"red": 0.0, "yellow": 0.15, "green": 0.35, "blue": 0.62, "purple": 0.
 SHAPES = ("circle", "square", "triangle", "cross")
 
 
-@dataclass(frozen=True)
+@settings_class
 class Shapes:
-    """rows: their count. size: pixels of a side. captions: the share of rows that have one. noise:
-    standard deviation of the pixels' noise, of 255. balance: how often a shape is drawn, one number
-    a shape."""
+    """Settings."""
 
-    rows: int = 320
-    size: int = 24
-    captions: float = 0.6
-    noise: float = 12.0
-    balance: tuple[float, ...] = (0.4, 0.3, 0.2, 0.1)
+    rows: int = setting(default=320, description="Number of rows.")
+    size: int = setting(default=24, description="Side of the images in pixels.")
+    captions: float = setting(default=0.6, description="Share of the rows that have a caption.")
+    noise: float = setting(
+        default=12.0, description="Standard deviation of the pixel noise, of 255."
+    )
+    balance: tuple[float, ...] = setting(
+        default=(0.4, 0.3, 0.2, 0.1), description="Chance of each shape, one number a shape."
+    )
 
     target: ClassVar[str] = "shape"
     credit: ClassVar[str] = "Drawn by Gobelin"

@@ -18,7 +18,6 @@ import math
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -26,6 +25,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from PIL import Image
 
+from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.files import atomic_folder
 from gobelin.data.images import Opening, open_image, squared
@@ -43,15 +43,23 @@ VARIANT = re.compile(
 )
 
 
-@dataclass(frozen=True)
+@settings_class
 class Sweethome:
-    """predicts: the column to be predicted. folder: where the catalogues lie. size: side of the
-    pictures in pixels (theirs are 128). languages: of the names."""
+    """Settings."""
 
-    predicts: Literal["category", "log_height"] = "category"
-    folder: str = "/usr/share/sweethome3d/furniture"
-    size: int = 96
-    languages: tuple[str, ...] = ("en", "de", "fr", "es", "ja")
+    predicts: Literal["category", "log_height"] = setting(
+        default="category", description="Column to predict."
+    )
+    folder: str = setting(
+        default="/usr/share/sweethome3d/furniture",
+        description="Folder of the furniture catalogues.",
+    )
+    size: int = setting(
+        default=96, ge=1, description="Side of the images in pixels. The originals have 128."
+    )
+    languages: tuple[str, ...] = setting(
+        default=("en", "de", "fr", "es", "ja"), description="Languages of the names."
+    )
 
     credit: ClassVar[str] = (
         "Furniture: the Sweet Home 3D catalogues and their contributors,"

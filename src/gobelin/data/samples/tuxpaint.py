@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from PIL import Image
 
+from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.files import atomic_folder
 from gobelin.core.workers import in_order
@@ -30,16 +30,19 @@ SIDES = ("_mirror", "_flip")  # endings of pictures that show another stamp the 
 SOUNDS = (".ogg", ".wav")
 
 
-@dataclass(frozen=True)
+@settings_class
 class Tuxpaint:
-    """folder: where the stamps lie. size: side of the pictures in pixels. languages: of the
-    captions. voices: languages of the spoken captions; fr has most (925 of 950 stamps), then ru,
-    bg, ca, ro, es; en stands for the unmarked ones."""
+    """Settings."""
 
-    folder: str = "/usr/share/tuxpaint/stamps"
-    size: int = 96
-    languages: tuple[str, ...] = ("en", "de", "fr", "es", "ja")
-    voices: tuple[str, ...] = ("fr",)
+    folder: str = setting(default="/usr/share/tuxpaint/stamps", description="Folder of the stamps.")
+    size: int = setting(default=96, ge=1, description="Side of the images in pixels.")
+    languages: tuple[str, ...] = setting(
+        default=("en", "de", "fr", "es", "ja"), description="Languages of the captions."
+    )
+    voices: tuple[str, ...] = setting(
+        default=("fr",),
+        description="Languages of the spoken captions. fr has most, en means unmarked ones.",
+    )
 
     target: ClassVar[str] = "category"
     credit: ClassVar[str] = (

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +18,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from PIL import Image
 
+from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import MissingExtra
 from gobelin.core.files import atomic_folder
 from gobelin.core.workers import in_order
@@ -39,12 +39,12 @@ PERSON = re.compile(
 )
 
 
-@dataclass(frozen=True)
+@settings_class
 class Vendors:
-    """folder: where npm installed the packages. size: side of the drawings in pixels."""
+    """Settings."""
 
-    folder: str = "vendors"
-    size: int = 64
+    folder: str = setting(default="vendors", description="Folder where npm installed the packages.")
+    size: int = setting(default=64, description="Side of the images in pixels.")
 
     target: ClassVar[str] = "category"
     credit: ClassVar[str] = (
