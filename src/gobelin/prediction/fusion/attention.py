@@ -5,25 +5,23 @@ It can learn what only a pair of fields tells."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.prediction.heads.joins import Attended, Join
 from gobelin.prediction.heads.neural import Neural
 
 
-@dataclass(frozen=True)
+@settings_class
 class Attention(Neural):
-    """width: of a token. heads, depth: of the transformer. The others are those of `Neural`."""
+    """Settings."""
 
-    width: int = 64
-    heads: int = 4
-    depth: int = 2
-    rate: float = 0.003
+    width: int = setting(
+        default=64, ge=1, le=65536, description="Length of a token. A multiple of heads."
+    )
+    heads: int = setting(default=4, ge=1, le=256, description="Attention heads of a block.")
+    depth: int = setting(default=2, ge=1, le=64, description="Number of blocks.")
+    rate: float = setting(default=0.003, ge=1e-9, le=10, description="Learning rate at the start.")
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        within(self, {"width": (1, 65536), "heads": (1, 256), "depth": (1, 64)})
         if self.width % self.heads:
             raise ValueError(
                 f"width = {self.width}, a multiple of heads = {self.heads} was expected"

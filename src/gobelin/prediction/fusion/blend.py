@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import log_softmax
 
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.files import fingerprint
 from gobelin.core.machine import Progress, Runtime
 from gobelin.data.fields import Target
@@ -29,21 +29,20 @@ from gobelin.prediction.heads.neural import Neural, NeuralPredictor
 FLOOR = 1e-3  # least probability: trees that never saw a class say 0
 
 
-@dataclass(frozen=True)
+@settings_class
 class Blend(Neural):
-    """share: of the trees' log probabilities beside the head's, or of their number. trees: rounds
-    of boosting. seen: components of each field that they see. The others are those of `Neural`."""
+    """Settings."""
 
-    share: float = 0.1
-    trees: int = 100
-    seen: int = 32
-    rate: float = 0.02
+    share: float = setting(
+        default=0.1, ge=0, le=1, description="Weight of the trees beside the linear head."
+    )
+    trees: int = setting(default=100, ge=1, le=10_000, description="Rounds of boosting.")
+    seen: int = setting(
+        default=32, ge=1, le=8192, description="Components of each field that the trees see."
+    )
+    rate: float = setting(default=0.02, ge=1e-9, le=10, description="Learning rate at the start.")
 
     several: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        within(self, {"share": (0, 1), "trees": (1, 10_000), "seen": (1, 8192)})
 
     @property
     def join(self) -> Join:

@@ -5,23 +5,19 @@ An absent field is zeros *and* says so.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.prediction.heads.joins import Join, SideBySide
 from gobelin.prediction.heads.neural import Neural
 
 
-@dataclass(frozen=True)
+@settings_class
 class Concat(Neural):
-    """hidden: width of a hidden layer, 0 for a linear head. The others are those of `Neural`."""
+    """Settings."""
 
-    hidden: int = 0
-    rate: float = 0.02
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        within(self, {"hidden": (0, 65536)})
+    hidden: int = setting(
+        default=0, ge=0, le=65536, description="Width of a hidden layer. 0 for a linear head."
+    )
+    rate: float = setting(default=0.02, ge=1e-9, le=10, description="Learning rate at the start.")
 
     @property
     def join(self) -> Join:

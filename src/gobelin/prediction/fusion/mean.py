@@ -3,22 +3,16 @@ there is scored."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.prediction.heads.joins import Join, Pooled
 from gobelin.prediction.heads.neural import Neural
 
 
-@dataclass(frozen=True)
+@settings_class
 class Mean(Neural):
-    """width: of the vectors. The others are those of `Neural`."""
+    """Settings."""
 
-    width: int = 64
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        within(self, {"width": (1, 65536)})
+    width: int = setting(default=64, ge=1, le=65536, description="Length of each field's vector.")
 
     @property
     def join(self) -> Join:

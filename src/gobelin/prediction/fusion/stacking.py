@@ -8,14 +8,14 @@ hidden at random, so that any subset is a case it knows."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.files import fingerprint, read_json
 from gobelin.core.machine import Progress, Runtime, numpy_generator
 from gobelin.data.fields import Target
@@ -27,23 +27,30 @@ from gobelin.prediction.heads.job import Job
 FLOOR = 1e-3  # least probability whose logarithm is joined
 
 
-@dataclass(frozen=True)
+@settings_class
 class Stacking:
-    """estimator: of scikit-learn, without its ending Classifier or Regressor. options: its own
-    settings. folds: of the cross-fitting. copies: of every row with fields hidden. decay: L2
-    penalty of the joining model, a row."""
+    """Settings."""
 
-    estimator: str = "RandomForest"
-    options: Mapping[str, Any] = field(default_factory=dict)
-    folds: int = 4
-    copies: int = 2
-    decay: float = 1e-3
+    estimator: str = setting(
+        default="RandomForest",
+        description="Estimator of scikit-learn, without the ending Classifier or Regressor.",
+    )
+    options: Mapping[str, Any] = setting(
+        default_factory=dict, description="The estimator's own settings, such as n_estimators."
+    )
+    folds: int = setting(default=4, ge=2, le=100, description="Folds of the cross-fitting.")
+    copies: int = setting(
+        default=2, ge=0, le=100, description="Copies of each row with fields hidden."
+    )
+    decay: float = setting(
+        default=1e-3,
+        ge=0,
+        le=1e6,
+        description="Weight decay of the joining model, where tuning chooses none.",
+    )
 
     batchable: ClassVar[bool] = False
     several: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        within(self, {"folds": (2, 100), "copies": (0, 100), "decay": (0, 1e6)})
 
     def fit(
         self,

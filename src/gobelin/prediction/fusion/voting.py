@@ -7,12 +7,13 @@ absent in a row doesn't vote; a row of which nothing is there gets the shares of
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from gobelin.core.config import setting, settings_class
 from gobelin.core.files import fingerprint, read_json
 from gobelin.core.machine import Progress, Runtime
 from gobelin.data.fields import Target
@@ -24,13 +25,17 @@ from gobelin.prediction.heads.job import Job
 FLOOR = 1e-3  # least probability: a forest that never saw a class says 0
 
 
-@dataclass(frozen=True)
+@settings_class
 class Voting:
-    """estimator: of scikit-learn, without its ending Classifier or Regressor. options: its own
-    settings, as n_estimators."""
+    """Settings."""
 
-    estimator: str = "RandomForest"
-    options: Mapping[str, Any] = field(default_factory=dict)
+    estimator: str = setting(
+        default="RandomForest",
+        description="Estimator of scikit-learn, without the ending Classifier or Regressor.",
+    )
+    options: Mapping[str, Any] = setting(
+        default_factory=dict, description="The estimator's own settings, such as n_estimators."
+    )
 
     batchable: ClassVar[bool] = False
     several: ClassVar[bool] = False

@@ -17,7 +17,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
 from gobelin.core.machine import Progress, Runtime
 from gobelin.data.fields import Target
@@ -29,34 +29,28 @@ from gobelin.prediction.heads.job import Job
 from gobelin.prediction.heads.joins import Join, Ordered
 
 
-@dataclass(frozen=True)
+@settings_class
 class Neural(ABC):
-    """The settings that every neural fusion has. components: principal components kept of each
-    field. decay: L2 penalty. dropout: chance that a present field is hidden in a training step.
-    steps, batch, rate: of the training."""
+    """The settings of any neural fusion."""
 
-    components: int = 160
-    decay: float = 1e-3
-    dropout: float = 0.3
-    steps: int = 300
-    batch: int = 256
-    rate: float = 0.01
+    components: int = setting(
+        default=160, ge=1, le=8192, description="Principal components used of each field."
+    )
+    decay: float = setting(
+        default=1e-3, ge=0, le=1e6, description="Weight decay, where tuning chooses none."
+    )
+    dropout: float = setting(
+        default=0.3,
+        ge=0,
+        le=0.95,
+        description="Chance that a present field is hidden in a training step.",
+    )
+    steps: int = setting(default=300, ge=1, le=10_000_000, description="Training steps.")
+    batch: int = setting(default=256, ge=1, le=10_000_000, description="Rows in a training step.")
+    rate: float = setting(default=0.01, ge=1e-9, le=10, description="Learning rate at the start.")
 
     batchable: ClassVar[bool] = True
     several: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        within(
-            self,
-            {
-                "components": (1, 8192),
-                "decay": (0, 1e6),
-                "dropout": (0, 0.95),
-                "steps": (1, 1e7),
-                "batch": (1, 1e7),
-                "rate": (1e-9, 10),
-            },
-        )
 
     @property
     @abstractmethod
