@@ -10,14 +10,14 @@ hears how alike two clips are."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from gobelin.core import config
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
@@ -33,22 +33,20 @@ from gobelin.data.sounds import (
 from gobelin.embedding.encoders import Sample
 
 
-@dataclass(frozen=True)
+@settings_class
 class Audio:
-    """bands: of the mel scale from 0 to 8 kHz. waves: cosines over time kept for each band.
-    seconds: read of each clip."""
+    """Settings of the mel spectrum encoder."""
 
-    bands: int = 40
-    waves: int = 8
-    seconds: float = 30.0
+    bands: int = setting(default=40, ge=4, le=96, description="Mel bands from 0 to 8 kHz.")
+    waves: int = setting(default=8, ge=0, le=64, description="Cosines over time used of each band.")
+    seconds: float = setting(
+        default=30.0, ge=0.1, le=3600.0, description="Seconds read of each clip."
+    )
 
     kinds: ClassVar[tuple[str, ...]] = ("audio",)
     flag: ClassVar[str] = "audio"
     joined: ClassVar[bool] = False
     default: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        within(self, {"bands": (4, 96), "waves": (0, 64), "seconds": (0.1, 3600.0)})
 
     @staticmethod
     def bid(sample: Sample) -> Bid | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.sounds import open_sound, sound_key, sound_query, sound_values, soundfile
@@ -37,27 +36,25 @@ SHORTEST = 0.1  # seconds; a shorter sound is filled up with silence
 Clip = tuple[np.ndarray, float]  # what the model is given, and the share of it that is sound
 
 
-@dataclass(frozen=True)
+@settings_class
 class AudioModel:
-    """model: the folder of a model (a relative one starts at the working directory), or its id on
-    the hub. revision: of an id. local_only: look for an id in this machine's cache alone; with
-    false, naming one downloads it. seconds: read of each sound. batch: clips at once, all of one
-    length. Saved is `model` as given here and a hash of the files: elsewhere, set `model` to their
-    new place."""
+    """Settings."""
 
-    model: str = ""
-    revision: str = "main"
-    local_only: bool = True
-    seconds: float = 30.0
-    batch: int = 8
+    model: str = setting(default="", description="Folder of the model, or its id on the hub.")
+    revision: str = setting(default="main", description="Revision of a hub id.")
+    local_only: bool = setting(
+        default=True,
+        description="Whether a hub id is looked for on this machine only. false downloads it.",
+    )
+    seconds: float = setting(
+        default=30.0, ge=0.1, le=3600.0, description="Seconds read of each clip."
+    )
+    batch: int = setting(default=8, ge=1, le=65536, description="Clips at once, all of one length.")
 
     kinds: ClassVar[tuple[str, ...]] = ("audio",)
     flag: ClassVar[str] = "audio"
     joined: ClassVar[bool] = False
     default: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        within(self, {"batch": (1, 65536), "seconds": (0.1, 3600.0)})
 
     @staticmethod
     def bid(sample: Sample) -> Bid | None:

@@ -7,13 +7,13 @@ knows no meaning, but spelling goes a long way in a small set, and it needs noth
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
@@ -22,21 +22,24 @@ from gobelin.embedding.encoders import Sample
 from gobelin.networks.ngrams import components, shares
 
 
-@dataclass(frozen=True)
+@settings_class
 class Characters:
-    """width: length of the vectors (fewer when the training texts allow no more). hashes: buckets
-    of n-grams."""
+    """Settings of the encoder of character n-grams."""
 
-    width: int = 64
-    hashes: int = 4096
+    width: int = setting(
+        default=64,
+        ge=1,
+        le=8192,
+        description="Length of the vectors. Shorter if the training texts allow no more.",
+    )
+    hashes: int = setting(
+        default=4096, ge=16, le=2**24, description="Buckets of the character n-grams."
+    )
 
     kinds: ClassVar[tuple[str, ...]] = ("text",)
     flag: ClassVar[str] = "text"
     joined: ClassVar[bool] = False
     default: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        within(self, {"width": (1, 8192), "hashes": (16, 2**24)})
 
     @staticmethod
     def bid(sample: Sample) -> Bid | None:

@@ -7,7 +7,7 @@ are made of; `tune` teaches it more. Several images in one cell are averaged."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from gobelin.core import config, weights
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime
 from gobelin.core.workers import in_order
 from gobelin.data.fields import Bid, Cell, Field
@@ -30,26 +30,27 @@ from gobelin.networks.pooling import means
 FORMAT, LEARNED_FROM = 1, 1000  # images, at most
 
 
-@dataclass(frozen=True)
+@settings_class
 class Convolution:
-    """pixels: side of the square that the network sees. filters: of how many kinds of patches.
-    patch: their side. batch: images at once."""
+    """Settings of the network of learned patches."""
 
-    pixels: int = 32
-    filters: int = 96
-    patch: int = 6
-    batch: int = 128
-    opening: Opening = field(default_factory=Opening)
+    pixels: int = setting(
+        default=32,
+        ge=8,
+        le=512,
+        description="Side of the square image that the network sees, in pixels.",
+    )
+    filters: int = setting(
+        default=96, ge=1, le=4096, description="Number of filters, each a kind of patch."
+    )
+    patch: int = setting(default=6, ge=2, le=64, description="Side of a patch in pixels.")
+    batch: int = setting(default=128, ge=1, le=65536, description="Images at once.")
+    opening: Opening = setting(default_factory=Opening, description="How images are opened.")
 
     kinds: ClassVar[tuple[str, ...]] = ("image",)
     flag: ClassVar[str] = "image"
     joined: ClassVar[bool] = False
     default: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        within(
-            self, {"pixels": (8, 512), "filters": (1, 4096), "patch": (2, 64), "batch": (1, 65536)}
-        )
 
     @staticmethod
     def bid(sample: Sample) -> Bid | None:

@@ -10,7 +10,7 @@ import contextlib
 import importlib.util
 import io
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from gobelin.core import config
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import MissingExtra
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
@@ -39,22 +39,23 @@ NORMS = {  # of the package's network: a convolution and the normalisation after
 }
 
 
-@dataclass(frozen=True)
+@settings_class
 class Image:
-    """pixels: side of the square that the network sees; 128 costs a fifth of 224. batch: images at
-    once."""
+    """Settings of the pretrained image network."""
 
-    pixels: int = 128
-    batch: int = 32
-    opening: Opening = field(default_factory=Opening)
+    pixels: int = setting(
+        default=128,
+        ge=32,
+        le=1024,
+        description="Side of the square image that the network sees. 128 costs a fifth of 224.",
+    )
+    batch: int = setting(default=32, ge=1, le=65536, description="Images at once.")
+    opening: Opening = setting(default_factory=Opening, description="How images are opened.")
 
     kinds: ClassVar[tuple[str, ...]] = ("image",)
     flag: ClassVar[str] = "image"
     joined: ClassVar[bool] = False
     default: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        within(self, {"pixels": (32, 1024), "batch": (1, 65536)})
 
     @staticmethod
     def bid(sample: Sample) -> Bid | None:

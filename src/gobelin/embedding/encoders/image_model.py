@@ -9,7 +9,7 @@ images when the model is opened; a processor that does more is called itself."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime, numpy_generator
 from gobelin.data.fields import Bid, Cell, Field
@@ -41,26 +41,23 @@ PROBES = (
 )  # sides of the images on which the two ways to prepare pixels are compared
 
 
-@dataclass(frozen=True)
+@settings_class
 class ImageModel:
-    """model: the folder of a model (a relative one starts at the working directory), or its id on
-    the hub. revision: of an id. local_only: look for an id in this machine's cache alone; with
-    false, naming one downloads it. batch: images at once. Saved is `model` as given here and a hash
-    of the files: elsewhere, set `model` to their new place."""
+    """Settings."""
 
-    model: str = ""
-    revision: str = "main"
-    local_only: bool = True
-    batch: int = 32
-    opening: Opening = field(default_factory=Opening)
+    model: str = setting(default="", description="Folder of the model, or its id on the hub.")
+    revision: str = setting(default="main", description="Revision of a hub id.")
+    local_only: bool = setting(
+        default=True,
+        description="Whether a hub id is looked for on this machine only. false downloads it.",
+    )
+    batch: int = setting(default=32, ge=1, le=65536, description="Images at once.")
+    opening: Opening = setting(default_factory=Opening, description="How images are opened.")
 
     kinds: ClassVar[tuple[str, ...]] = ("image",)
     flag: ClassVar[str] = "image"
     joined: ClassVar[bool] = False
     default: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        within(self, {"batch": (1, 65536)})
 
     @staticmethod
     def bid(sample: Sample) -> Bid | None:

@@ -7,7 +7,7 @@ needs nothing, and is a fair rival to a network."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ import numpy as np
 from scipy.fft import dctn
 
 from gobelin.core import config
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
@@ -25,21 +25,22 @@ from gobelin.embedding.encoders import Sample
 SIDE, BINS = 32, 4
 
 
-@dataclass(frozen=True)
+@settings_class
 class Pixels:
-    """frequencies: coefficients kept along each side of the cosine transform of the luminance (half
-    for colours)."""
+    """Settings of the cosine transform of pixels."""
 
-    frequencies: int = 12
-    opening: Opening = field(default_factory=Opening)
+    frequencies: int = setting(
+        default=12,
+        ge=1,
+        le=SIDE,
+        description="Frequencies used along each side of the brightness. Colours have half.",
+    )
+    opening: Opening = setting(default_factory=Opening, description="How images are opened.")
 
     kinds: ClassVar[tuple[str, ...]] = ("image",)
     flag: ClassVar[str] = "image"
     joined: ClassVar[bool] = False
     default: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        within(self, {"frequencies": (1, SIDE)})
 
     @staticmethod
     def bid(sample: Sample) -> Bid | None:

@@ -15,15 +15,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from gobelin.core import config
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
@@ -43,34 +43,36 @@ PIECE = 65_536  # samples that are multiplied with all waves at once
 LEAST = 1e-300  # smallest number whose logarithm is taken
 
 
-@dataclass(frozen=True)
+@settings_class
 class Series:
-    """lags: of the autocorrelations, in samples. waves: cosines over the window. octaves: bands of
-    the spectrum, from the highest frequency down. pairs: the most channels that are correlated with
-    one another, the first ones. channels: of every cell; 0 = as most of the training cells have."""
+    """Settings of the statistics of a time series."""
 
-    lags: tuple[int, ...] = (1, 2, 3, 5, 8, 13, 21)
-    waves: int = 8
-    octaves: int = 6
-    pairs: int = 16
-    channels: int = 0
+    lags: tuple[Annotated[int, setting(ge=1, le=1_000_000)], ...] = setting(
+        default=(1, 2, 3, 5, 8, 13, 21),
+        min_length=1,
+        description="Lags of the autocorrelations, in samples.",
+    )
+    waves: int = setting(default=8, ge=1, le=256, description="Cosines over the window.")
+    octaves: int = setting(
+        default=6,
+        ge=1,
+        le=24,
+        description="Bands of the spectrum, from the highest frequency down.",
+    )
+    pairs: int = setting(
+        default=16, ge=0, le=256, description="Channels that are correlated in pairs, at most."
+    )
+    channels: int = setting(
+        default=0,
+        ge=0,
+        le=256,
+        description="Channels of each cell. 0: as most training cells have.",
+    )
 
     kinds: ClassVar[tuple[str, ...]] = ("series",)
     flag: ClassVar[str] = "series"
     joined: ClassVar[bool] = False
     default: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        within(
-            self,
-            {
-                "lags": (1, 1e6),
-                "waves": (1, 256),
-                "octaves": (1, 24),
-                "pairs": (0, 256),
-                "channels": (0, 256),
-            },
-        )
 
     @staticmethod
     def bid(sample: Sample) -> Bid | None:

@@ -8,7 +8,7 @@ fast, is read like an image (`networks.patches`); the level of the clip and its 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from gobelin.core import config, weights
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime
 from gobelin.core.workers import in_order
 from gobelin.data.fields import Bid, Cell, Field
@@ -33,33 +33,26 @@ PATCH, GRID = 6, 3
 BESIDE = 2  # numbers that stand beside the spectrogram
 
 
-@dataclass(frozen=True)
+@settings_class
 class Spectrogram:
-    """bands: of the mel scale from 0 to 8 kHz. frames: that every clip is drawn to. filters: of how
-    many kinds of patches. seconds: read of each clip. batch: clips at once."""
+    """Settings of the network on mel spectrograms."""
 
-    bands: int = 40
-    frames: int = 64
-    filters: int = 48
-    seconds: float = 30.0
-    batch: int = 128
+    bands: int = setting(default=40, ge=8, le=96, description="Mel bands from 0 to 8 kHz.")
+    frames: int = setting(
+        default=64, ge=8, le=4096, description="Time steps that each clip is resized to."
+    )
+    filters: int = setting(
+        default=48, ge=1, le=4096, description="Number of filters, each a kind of patch."
+    )
+    seconds: float = setting(
+        default=30.0, ge=0.1, le=3600.0, description="Seconds read of each clip."
+    )
+    batch: int = setting(default=128, ge=1, le=65536, description="Clips at once.")
 
     kinds: ClassVar[tuple[str, ...]] = ("audio",)
     flag: ClassVar[str] = "audio"
     joined: ClassVar[bool] = False
     default: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        within(
-            self,
-            {
-                "bands": (8, 96),
-                "frames": (8, 4096),
-                "filters": (1, 4096),
-                "seconds": (0.1, 3600.0),
-                "batch": (1, 65536),
-            },
-        )
 
     @staticmethod
     def bid(sample: Sample) -> Bid | None:

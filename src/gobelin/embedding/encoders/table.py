@@ -13,14 +13,14 @@ from __future__ import annotations
 import datetime
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from scipy.special import ndtri
 
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
@@ -32,23 +32,28 @@ from gobelin.embedding.encoders import Sample
 LARGEST = 1e300  # a larger number counts as this, so that no difference of two overflows
 
 
-@dataclass(frozen=True)
+@settings_class
 class Table:
-    """knots: most quantiles kept of each number. categories: the most frequent values kept of each
-    category. dates: what stands first in 3/4/2026; auto = as the column's other values say, and
-    where none does, the question is asked."""
+    """Settings of the encoder of numbers, categories and dates."""
 
-    knots: int = 65
-    categories: int = 64
-    dates: Literal["auto", "day_first", "month_first"] = "auto"
+    knots: int = setting(
+        default=65, ge=2, le=10_001, description="Quantiles kept of each number, at most."
+    )
+    categories: int = setting(
+        default=64,
+        ge=1,
+        le=100_000,
+        description="Values kept of each category, the most frequent ones.",
+    )
+    dates: Literal["auto", "day_first", "month_first"] = setting(
+        default="auto",
+        description="Whether day or month is first in 3/4/2026. auto: as the other values show.",
+    )
 
     kinds: ClassVar[tuple[str, ...]] = ("number", "category", "date")
     flag: ClassVar[str] = "row"
     joined: ClassVar[bool] = True
     default: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        within(self, {"knots": (2, 10_001), "categories": (1, 100_000)})
 
     @staticmethod
     def bid(sample: Sample) -> Bid | None:

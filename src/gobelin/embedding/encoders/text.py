@@ -8,13 +8,13 @@ averaged."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import MissingExtra
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
@@ -23,19 +23,16 @@ from gobelin.data.texts import text_bid, text_query, text_values
 from gobelin.embedding.encoders import Sample
 
 
-@dataclass(frozen=True)
+@settings_class
 class Text:
-    """batch: sentences at once; they are sorted by length first."""
+    """Settings of the pretrained sentence encoder."""
 
-    batch: int = 128
+    batch: int = setting(default=128, ge=1, le=65536, description="Sentences at once.")
 
     kinds: ClassVar[tuple[str, ...]] = ("text",)
     flag: ClassVar[str] = "text"
     joined: ClassVar[bool] = False
     default: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        within(self, {"batch": (1, 65536)})
 
     @staticmethod
     def bid(sample: Sample) -> Bid | None:

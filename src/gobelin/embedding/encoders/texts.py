@@ -8,13 +8,14 @@ then learned (`align`)."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from gobelin.core import catalog, config
+from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
@@ -23,12 +24,16 @@ from gobelin.data.texts import text_query, text_values
 from gobelin.embedding.encoders import Encoder, FittedEncoder, Sample
 
 
-@dataclass(frozen=True)
+@settings_class
 class Texts:
-    """of: the encoders of text to join. parts: {encoder: its own settings}."""
+    """Settings of several text encoders side by side."""
 
-    of: tuple[str, ...] = ("text", "characters")
-    parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    of: tuple[str, ...] = setting(
+        default=("text", "characters"), description="Text encoders to join."
+    )
+    parts: Mapping[str, Mapping[str, Any]] = setting(
+        default_factory=dict, description="Own settings of each of these encoders."
+    )
 
     kinds: ClassVar[tuple[str, ...]] = ("text",)
     flag: ClassVar[str] = "text"

@@ -7,7 +7,7 @@ starts as 0. Untrained it knows spelling and no meaning."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gobelin.core import config, weights
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.files import fingerprint
 from gobelin.core.machine import Runtime, generator
 from gobelin.data.fields import Bid, Cell, Field
@@ -28,22 +28,23 @@ from gobelin.networks.ngrams import components, shares
 FORMAT = 1
 
 
-@dataclass(frozen=True)
+@settings_class
 class Words:
-    """width: length of the vectors (fewer when the training texts allow no more). hashes: buckets
-    of n-grams. hidden: units of the layer behind."""
+    """Settings of the network on words."""
 
-    width: int = 64
-    hashes: int = 4096
-    hidden: int = 128
+    width: int = setting(
+        default=64,
+        ge=1,
+        le=8192,
+        description="Length of the vectors. Shorter if the training texts allow no more.",
+    )
+    hashes: int = setting(default=4096, ge=16, le=2**24, description="Buckets of the word n-grams.")
+    hidden: int = setting(default=128, ge=1, le=65536, description="Units of the hidden layer.")
 
     kinds: ClassVar[tuple[str, ...]] = ("text",)
     flag: ClassVar[str] = "text"
     joined: ClassVar[bool] = False
     default: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        within(self, {"width": (1, 8192), "hashes": (16, 2**24), "hidden": (1, 65536)})
 
     @staticmethod
     def bid(sample: Sample) -> Bid | None:
