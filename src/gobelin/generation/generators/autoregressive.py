@@ -31,7 +31,7 @@ import torch
 from torch import Tensor, nn
 
 from gobelin.core import weights
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime, derived_seed, generator
 from gobelin.generation.generators import (
@@ -62,33 +62,62 @@ MEASURED_NUMBERS, MEASURED_ROWS = (
 Batch = tuple[Tensor, Parts]  # levels [N, P, K], their conditions
 
 
-@dataclass(frozen=True)
+@settings_class
 class Autoregressive:
-    """Settings.
+    """Settings."""
 
-    levels: L of each channel, 2 to 256; an image is wrong by at most 255 / (2 (L - 1)) for it.
-    patch: side of a patch in pixels, 0 = by the size of the images (2 at 16 pixels, 4 at 28 to 64,
-    8 at 128 and 256). width, depth, heads: of the transformer. hidden: width of the network inside
-    a patch. batch: images a step; fewer where they would have over 16,384 patches. rate: learning
-    rate of Adam. dropout: share of the residual numbers that is dropped, the same at all patches of
-    an image. jitter: length of the noise on the unit vectors of a condition. decay: weight decay of
-    Adam. half_life: of the averaged weights, in steps. warmup: steps of rising rate. cooldown:
-    share of the training in which it falls to 0."""
-
-    levels: int = 32
-    patch: int = 0
-    width: int = 128
-    depth: int = 3
-    heads: int = 4
-    hidden: int = 96
-    batch: int = 32
-    rate: float = 3e-3
-    dropout: float = 0.1
-    jitter: float = 0.5
-    decay: float = 0.01
-    half_life: float = 200.0
-    warmup: int = 50
-    cooldown: float = 0.3
+    levels: int = setting(
+        default=32,
+        ge=2,
+        le=256,
+        description="Levels of each channel. Fewer levels round the pixels more.",
+    )
+    patch: int = setting(
+        default=0,
+        ge=0,
+        le=64,
+        description="Side of a patch in pixels. 0 chooses by the image size.",
+    )
+    width: int = setting(
+        default=128, ge=1, le=16384, description="Width of the transformer. A multiple of heads."
+    )
+    depth: int = setting(default=3, ge=0, le=64, description="Blocks of the transformer.")
+    heads: int = setting(default=4, ge=1, le=256, description="Attention heads of a block.")
+    hidden: int = setting(
+        default=96, ge=1, le=16384, description="Width of the network inside a patch."
+    )
+    batch: int = setting(
+        default=32,
+        ge=1,
+        le=65536,
+        description="Images in a training step. Fewer if they have over 16,384 patches.",
+    )
+    rate: float = setting(default=3e-3, ge=1e-9, le=1, description="Learning rate of AdamW.")
+    dropout: float = setting(
+        default=0.1,
+        ge=0,
+        le=0.99,
+        description="Share of the residual numbers that is dropped, at all patches alike.",
+    )
+    jitter: float = setting(
+        default=0.5,
+        ge=0,
+        le=100,
+        description="Length of the noise added to the unit vectors of a condition.",
+    )
+    decay: float = setting(default=0.01, ge=0, le=1, description="Weight decay of AdamW.")
+    half_life: float = setting(
+        default=200.0, ge=1e-3, le=1e9, description="Half-life of the averaged weights, in steps."
+    )
+    warmup: int = setting(
+        default=50, ge=0, le=1_000_000_000, description="Steps in which the learning rate rises."
+    )
+    cooldown: float = setting(
+        default=0.3,
+        ge=0,
+        le=1,
+        description="Share of the training in which the learning rate falls to 0.",
+    )
 
     accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target"})
     licence: ClassVar[str] = "Apache-2.0; loads nothing, learns from your rows"
@@ -97,25 +126,6 @@ class Autoregressive:
     )
 
     def __post_init__(self) -> None:
-        within(
-            self,
-            {
-                "levels": (2, 256),
-                "patch": (0, 64),
-                "width": (1, 16384),
-                "depth": (0, 64),
-                "heads": (1, 256),
-                "hidden": (1, 16384),
-                "batch": (1, 65536),
-                "rate": (1e-9, 1),
-                "dropout": (0, 0.99),
-                "jitter": (0, 100),
-                "decay": (0, 1),
-                "half_life": (1e-3, 1e9),
-                "warmup": (0, 1e9),
-                "cooldown": (0, 1),
-            },
-        )
         if self.width % self.heads:
             raise ValueError(
                 f"width = {self.width}, heads = {self.heads}: a width that the heads divide was"

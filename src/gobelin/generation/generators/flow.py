@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from gobelin.core import weights
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime, derived_seed, generator
 from gobelin.generation.generators import (
     Condition,
@@ -53,71 +53,82 @@ Batch = tuple[
 ]  # images [N, C, H, W] in -1 .. 1 on whole patches, their conditions, share of training done
 
 
-@dataclass(frozen=True)
+@settings_class
 class Flow:
-    """Settings.
+    """Settings."""
 
-    width, depth, heads: of the transformer. patch: side of its patches in pixels, 0 = by the size
-    of the images. batch: images a step. rate: learning rate of AdamW. warmup: steps in which it
-    rises. cooldown: share of the training in which it falls to 0. decay: of the weights. clip:
-    largest norm of the gradient. whole: share of a batch that keeps its whole condition, of the
-    rest any subset is hidden. jitter: length of the noise on the unit vectors of a condition.
-    times: which times are learned at: uniform, or logit-normal, which seldom learns the first
-    tenth, where coarse things such as the colour of everything are decided. half_life: of the
-    averaged weights that sample, in steps. shortcuts: share of a batch that learns long strides, 0
-    = there are none; begin: share of the training after which it does. evaluations: of the network
-    for an image when `Controls.steps` is 0 (with guidance each counts once and runs twice). One or
-    two are learned strides; more, or all without shortcuts, follow the velocity by this solver:
-    euler, heun or adams. exact: sample in float32; otherwise in the training's precision: where
-    that is bfloat16 two to three times faster, but then an image can depend on its batch by more
-    than 2 levels of 255."""
-
-    width: int = 192
-    depth: int = 4
-    heads: int = 3
-    patch: int = 0
-    batch: int = 64
-    rate: float = 1e-3
-    warmup: int = 50
-    cooldown: float = 0.3
-    decay: float = 0.01
-    clip: float = 1.0
-    whole: float = 0.6
-    jitter: float = 0.5
-    times: Times = "uniform"
-    half_life: float = 500.0
-    shortcuts: float = 0.25
-    begin: float = 0.7
-    evaluations: int = 8
-    solver: Solver = "adams"
-    exact: bool = True
+    width: int = setting(
+        default=192, ge=4, le=8192, description="Width of the transformer. A multiple of heads."
+    )
+    depth: int = setting(default=4, ge=1, le=128, description="Blocks of the transformer.")
+    heads: int = setting(default=3, ge=1, le=128, description="Attention heads of a block.")
+    patch: int = setting(
+        default=0,
+        ge=0,
+        le=256,
+        description="Side of a patch in pixels. 0 chooses by the image size.",
+    )
+    batch: int = setting(default=64, ge=1, le=65536, description="Images in a training step.")
+    rate: float = setting(default=1e-3, ge=1e-9, le=1, description="Learning rate of AdamW.")
+    warmup: int = setting(
+        default=50, ge=0, le=1_000_000_000, description="Steps in which the learning rate rises."
+    )
+    cooldown: float = setting(
+        default=0.3,
+        ge=0,
+        le=1,
+        description="Share of the training in which the learning rate falls to 0.",
+    )
+    decay: float = setting(default=0.01, ge=0, le=10, description="Weight decay of AdamW.")
+    clip: float = setting(default=1.0, ge=0, le=1e9, description="Largest norm of the gradient.")
+    whole: float = setting(
+        default=0.6,
+        ge=0,
+        le=1,
+        description="Share of a batch that keeps its whole condition. The rest hides any subset.",
+    )
+    jitter: float = setting(
+        default=0.5,
+        ge=0,
+        le=100,
+        description="Length of the noise added to the unit vectors of a condition.",
+    )
+    times: Times = setting(
+        default="uniform",
+        description="Times that are learned. logit-normal seldom learns the coarse start.",
+    )
+    half_life: float = setting(
+        default=500.0, ge=1e-3, le=1e9, description="Half-life of the averaged weights, in steps."
+    )
+    shortcuts: float = setting(
+        default=0.25,
+        ge=0,
+        le=1,
+        description="Share of a batch that learns long strides. 0 learns none.",
+    )
+    begin: float = setting(
+        default=0.7,
+        ge=0,
+        le=1,
+        description="Share of the training after which long strides are learned.",
+    )
+    evaluations: int = setting(
+        default=8,
+        ge=1,
+        le=10000,
+        description="Evaluations of the network for an image. One or two are long strides.",
+    )
+    solver: Solver = setting(default="adams", description="Solver that follows the velocity.")
+    exact: bool = setting(
+        default=True,
+        description="Whether to sample in float32. Otherwise an image can depend on its batch.",
+    )
 
     accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target"})
     licence: ClassVar[str] = "Apache-2.0; loads nothing, learns from your rows"
     cost: ClassVar[str] = "minutes of training on a processor, 8 evaluations an image, or 1 or 2"
 
     def __post_init__(self) -> None:
-        within(
-            self,
-            {
-                "width": (4, 8192),
-                "depth": (1, 128),
-                "heads": (1, 128),
-                "patch": (0, 256),
-                "batch": (1, 65536),
-                "rate": (1e-9, 1),
-                "warmup": (0, 1e9),
-                "cooldown": (0, 1),
-                "decay": (0, 10),
-                "clip": (0, 1e9),
-                "whole": (0, 1),
-                "jitter": (0, 100),
-                "half_life": (1e-3, 1e9),
-                "shortcuts": (0, 1),
-                "begin": (0, 1),
-                "evaluations": (1, 10000),
-            },
-        )
         if self.width % self.heads:
             raise ValueError(
                 f"width = {self.width}, a multiple of heads = {self.heads} was expected"

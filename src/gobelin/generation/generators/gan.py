@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gobelin.core import weights
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime, derived_seed, generator
 from gobelin.generation.generators import (
     Condition,
@@ -47,69 +47,103 @@ FORMAT, EVERY = 2, 8  # of the saved folder; steps between two looks at the crit
 Batch = tuple[Tensor, Parts]  # images [N, C, H, W] in -1 .. 1, their conditions
 
 
-@dataclass(frozen=True)
+@settings_class
 class Gan:
-    """Settings.
+    """Settings."""
 
-    width, critic_width: channels at full resolution, doubled at every halving of the side, at most
-    8 times. code: numbers of the noise and of the condition beside it. batch: images a step. rate,
-    critic_rate: of Adam. beta1, beta2: its averages. loss: relativistic, or plain (binary
-    cross-entropy). penalty: weight gamma of R1 and R2. reach: length of the step by which slopes
-    are measured. critic_norm: batch normalisation in the critic (DCGAN). whole: share of a batch
-    that keeps its whole condition; jitter: length of the noise on its unit vectors. overfit: how
-    much of the distance between training and made images validation images may lose before
-    augmentation grows (r_v of Karras et al. 2020, equation 1), 1 = never. growth: images in which
-    it can grow from none to all. warmup: steps in which the rates rise. cooldown: share of the
-    training in which they fall to 0. half_life: of the averaged weights that sample, in steps."""
-
-    width: int = 32
-    critic_width: int = 32
-    code: int = 64
-    batch: int = 64
-    rate: float = 1e-3
-    critic_rate: float = 1e-3
-    beta1: float = 0.0
-    beta2: float = 0.99
-    loss: Literal["relativistic", "plain"] = "relativistic"
-    penalty: float = 0.2
-    reach: float = 0.05
-    critic_norm: bool = False
-    deviation: Literal["auto", "always", "never"] = "auto"
-    whole: float = 0.6
-    jitter: float = 0.5
-    overfit: float = 0.5
-    growth: float = 500_000
-    warmup: int = 100
-    cooldown: float = 0.5
-    half_life: float = 500.0
+    width: int = setting(
+        default=32,
+        ge=1,
+        le=1024,
+        description="Channels of the generator at full size, doubled at each halving.",
+    )
+    critic_width: int = setting(
+        default=32,
+        ge=1,
+        le=1024,
+        description="Channels of the critic at full size, doubled at each halving.",
+    )
+    code: int = setting(
+        default=64,
+        ge=1,
+        le=4096,
+        description="Numbers of the noise, and of the condition beside it.",
+    )
+    batch: int = setting(default=64, ge=2, le=65536, description="Images in a training step.")
+    rate: float = setting(
+        default=1e-3, ge=1e-9, le=1, description="Learning rate of the generator's Adam."
+    )
+    critic_rate: float = setting(
+        default=1e-3, ge=1e-9, le=1, description="Learning rate of the critic's Adam."
+    )
+    beta1: float = setting(
+        default=0.0, ge=0, le=0.9999, description="Decay of Adam's mean of the gradients."
+    )
+    beta2: float = setting(
+        default=0.99,
+        ge=0,
+        le=0.9999999,
+        description="Decay of Adam's mean of the squared gradients.",
+    )
+    loss: Literal["relativistic", "plain"] = setting(
+        default="relativistic", description="Adversarial loss. plain is binary cross-entropy."
+    )
+    penalty: float = setting(
+        default=0.2, ge=0, le=1e6, description="Weight gamma of the gradient penalties R1 and R2."
+    )
+    reach: float = setting(
+        default=0.05,
+        ge=1e-6,
+        le=10,
+        description="Length of the step that measures the gradient penalties.",
+    )
+    critic_norm: bool = setting(
+        default=False, description="Whether the critic has batch normalisation (DCGAN)."
+    )
+    deviation: Literal["auto", "always", "never"] = setting(
+        default="auto",
+        description="Whether the critic sees how a batch varies. auto: without conditions.",
+    )
+    whole: float = setting(
+        default=0.6,
+        ge=0,
+        le=1,
+        description="Share of a batch that keeps its whole condition. The rest hides any subset.",
+    )
+    jitter: float = setting(
+        default=0.5,
+        ge=0,
+        le=100,
+        description="Length of the noise added to the unit vectors of a condition.",
+    )
+    overfit: float = setting(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Overfitting of the critic from which augmentation grows. 1 means never.",
+    )
+    growth: float = setting(
+        default=500_000,
+        ge=1,
+        le=1e12,
+        description="Images in which augmentation can grow from none to all.",
+    )
+    warmup: int = setting(
+        default=100, ge=0, le=1_000_000_000, description="Steps in which the learning rate rises."
+    )
+    cooldown: float = setting(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Share of the training in which the learning rate falls to 0.",
+    )
+    half_life: float = setting(
+        default=500.0, ge=1e-3, le=1e9, description="Half-life of the averaged weights, in steps."
+    )
 
     accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target"})
     licence: ClassVar[str] = "Apache-2.0; loads nothing, learns from your rows"
     cost: ClassVar[str] = "minutes of training on a processor, one evaluation an image"
-
-    def __post_init__(self) -> None:
-        within(
-            self,
-            {
-                "width": (1, 1024),
-                "critic_width": (1, 1024),
-                "code": (1, 4096),
-                "batch": (2, 65536),
-                "rate": (1e-9, 1),
-                "critic_rate": (1e-9, 1),
-                "beta1": (0, 0.9999),
-                "beta2": (0, 0.9999999),
-                "penalty": (0, 1e6),
-                "reach": (1e-6, 10),
-                "whole": (0, 1),
-                "jitter": (0, 100),
-                "overfit": (0, 1),
-                "growth": (1, 1e12),
-                "warmup": (0, 1e9),
-                "cooldown": (0, 1),
-                "half_life": (1e-3, 1e9),
-            },
-        )
 
     def steps_for(self, rows: ImageRows, runtime: Runtime, minutes: float) -> int:
         """Measured for a few seconds."""

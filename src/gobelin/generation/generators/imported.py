@@ -9,7 +9,7 @@ rows are screened out as always, which a model trained on them passes."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from gobelin.core import weights
+from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime, numpy_generator
 from gobelin.data.files import BadCell
@@ -27,11 +28,13 @@ from gobelin.generation.generators import Condition, Context, Controls, ImageRow
 FORMAT = 1  # of the saved folder
 
 
-@dataclass(frozen=True)
+@settings_class
 class Imported:
-    """folder: of one folder a class, named like the class, with images in it."""
+    """Where the images are."""
 
-    folder: str = ""
+    folder: str = setting(
+        default="", description="Folder with one folder of images for each class."
+    )
 
     accepts: ClassVar[frozenset[str]] = frozenset({"target"})
     licence: ClassVar[str] = "that of the images"

@@ -29,7 +29,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from gobelin.core import files, hub, weights
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.machine import Runtime, generator
 from gobelin.generation.generators import (
@@ -57,51 +57,59 @@ DOWNLOADED = ["model_index.json", "*/*.json", "*/*.safetensors", "*/*.txt", "*/*
 Batch = tuple[Tensor, list[str], Tensor]  # images [N, C, H, W] in -1 .. 1, prompts, classes
 
 
-@dataclass(frozen=True)
+@settings_class
 class Pretrained:
-    """Settings.
+    """Settings. A run saves `model` as given and a hash of its files."""
 
-    model: folder of a diffusers pipeline (a relative one starts at the working directory), or its
-    id on the hub, or `gan-face-generate`. revision: of a hub id. local_only: look for a hub id in
-    this machine's cache alone; with false, naming one downloads it. Saved is `model` as it is given
-    here, and a hash of the files: elsewhere, set `model` to their new place. lora_rank: rank of the
-    learned addition, 0 = none: nothing is trained. rate: learning rate of AdamW. batch: images a
-    step. hidden: share of captions and classes that are hidden in training, so that guidance keeps
-    its meaning. negative: prompt to keep away from, where guidance is over 1. evaluations: steps of
-    the pipeline when `Controls.steps` is 0, 0 = its own count. size: side in pixels, a multiple of
-    8, of what a text pipeline makes, 0 = its own. at_once: most images in one call. exact: sample
-    in float32, otherwise in the runtime's precision; then an image can depend on its batch."""
-
-    model: str = ""
-    revision: str = "main"
-    local_only: bool = True
-    lora_rank: int = 0
-    rate: float = 1e-4
-    batch: int = 4
-    hidden: float = 0.1
-    negative: str = ""
-    evaluations: int = 0
-    size: int = 0
-    at_once: int = 8
-    exact: bool = True
+    model: str = setting(
+        default="",
+        description="Folder of a diffusers pipeline, its id on the hub, or gan-face-generate.",
+    )
+    revision: str = setting(default="main", description="Revision of a hub id.")
+    local_only: bool = setting(
+        default=True,
+        description="Whether a hub id is looked for on this machine only. false downloads it.",
+    )
+    lora_rank: int = setting(
+        default=0,
+        ge=0,
+        le=1024,
+        description="Rank of the learned addition (LoRA). 0 trains nothing.",
+    )
+    rate: float = setting(default=1e-4, ge=1e-9, le=1, description="Learning rate of AdamW.")
+    batch: int = setting(default=4, ge=1, le=65536, description="Images in a training step.")
+    hidden: float = setting(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Share of captions and classes hidden in training, for guidance.",
+    )
+    negative: str = setting(
+        default="", description="Prompt to keep away from, where guidance is over 1."
+    )
+    evaluations: int = setting(
+        default=0,
+        ge=0,
+        le=10000,
+        description="Steps of the pipeline where generate names none. 0: the pipeline's own.",
+    )
+    size: int = setting(
+        default=0,
+        ge=0,
+        le=4096,
+        description="Side of a text pipeline's images, a multiple of 8. 0: its own.",
+    )
+    at_once: int = setting(default=8, ge=1, le=65536, description="Images in one call, at most.")
+    exact: bool = setting(
+        default=True,
+        description="Whether to sample in float32. Otherwise an image can depend on its batch.",
+    )
 
     accepts: ClassVar[frozenset[str]] = frozenset({"target", "text", "source", "mask"})
     licence: ClassVar[str] = "that of the pipeline"
     cost: ClassVar[str] = "the pipeline's own; large ones need a GPU"
 
     def __post_init__(self) -> None:
-        within(
-            self,
-            {
-                "lora_rank": (0, 1024),
-                "rate": (1e-9, 1),
-                "batch": (1, 65536),
-                "hidden": (0, 1),
-                "evaluations": (0, 10000),
-                "size": (0, 4096),
-                "at_once": (1, 65536),
-            },
-        )
         if self.size % 8:
             raise ValueError(f"size = {self.size}, a multiple of 8 was expected")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from gobelin.core import weights
+from gobelin.core.config import setting, settings_class
 from gobelin.core.files import fingerprint, write_json
 from gobelin.core.machine import Runtime, numpy_generator
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
@@ -25,14 +26,15 @@ from gobelin.generation.generators import Condition, Context, Controls, ImageRow
 FORMAT = 2  # of the saved folder
 
 
-@dataclass(frozen=True)
+@settings_class
 class Procedural:
-    """kind: what is drawn; 'mixed' lets the seed choose. slope: b of the noise fields. shapes: most
-    shapes in a scene."""
+    """What is drawn."""
 
-    kind: Literal["mixed", "noise", "fractal", "shapes"] = "mixed"
-    slope: float = 2.0
-    shapes: int = 6
+    kind: Literal["mixed", "noise", "fractal", "shapes"] = setting(
+        default="mixed", description="Kind of image. mixed lets the seed choose."
+    )
+    slope: float = setting(default=2.0, description="Exponent b of the noise fields' spectrum.")
+    shapes: int = setting(default=6, description="Shapes in a scene, at most.")
 
     accepts: ClassVar[frozenset[str]] = frozenset()
     licence: ClassVar[str] = "Apache-2.0; loads nothing, learns nothing"

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from gobelin.core import weights
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime, derived_seed, generator
 from gobelin.generation.generators import (
@@ -59,68 +59,72 @@ Batch = tuple[
 ]  # images and sources [N, C, H, W] in -1 .. 1 on the canvas, their conditions
 
 
-@dataclass(frozen=True)
+@settings_class
 class Translate:
-    """Settings.
+    """Settings."""
 
-    width: channels at full size. depth: residual blocks a level, there and back. style: length of
-    what steers them. batch: images a step. rate: learning rate of AdamW. warmup: steps in which it
-    rises. cooldown: share of the training in which it falls to 0. decay: of the weights. clip:
-    largest norm of the gradient. whole: share of a batch that keeps its whole condition, of the
-    rest any subset is hidden. jitter: length of the noise on the unit vectors of a condition.
-    alone: share of the rows that don't see their source. masked: share that see a part of their
-    image, on one side of a random rectangle. early: the times that pairs are learned at are uniform
-    numbers to this power: more of the beginning, where the source decides most and which one
-    evaluation rests on. half_life: of the averaged weights that sample, in steps. evaluations: of
-    the network for an image when `Controls.steps` is 0. solver: euler, heun or adams. exact: sample
-    in float32; otherwise in the training's precision, where an image can depend on its batch by
-    more than 2 levels of 255."""
-
-    width: int = 64
-    depth: int = 1
-    style: int = 128
-    batch: int = 32
-    rate: float = 2e-3
-    warmup: int = 50
-    cooldown: float = 0.4
-    decay: float = 0.01
-    clip: float = 1.0
-    whole: float = 0.6
-    jitter: float = 0.5
-    alone: float = 0.1
-    masked: float = 0.25
-    early: float = 2.0
-    half_life: float = 300.0
-    evaluations: int = 8
-    solver: Solver = "adams"
-    exact: bool = True
+    width: int = setting(default=64, ge=4, le=4096, description="Channels at full size.")
+    depth: int = setting(
+        default=1, ge=1, le=64, description="Residual blocks of each level, down and up."
+    )
+    style: int = setting(
+        default=128, ge=4, le=8192, description="Length of the vector of time and condition."
+    )
+    batch: int = setting(default=32, ge=1, le=65536, description="Images in a training step.")
+    rate: float = setting(default=2e-3, ge=1e-9, le=1, description="Learning rate of AdamW.")
+    warmup: int = setting(
+        default=50, ge=0, le=1_000_000_000, description="Steps in which the learning rate rises."
+    )
+    cooldown: float = setting(
+        default=0.4,
+        ge=0,
+        le=1,
+        description="Share of the training in which the learning rate falls to 0.",
+    )
+    decay: float = setting(default=0.01, ge=0, le=10, description="Weight decay of AdamW.")
+    clip: float = setting(default=1.0, ge=0, le=1e9, description="Largest norm of the gradient.")
+    whole: float = setting(
+        default=0.6,
+        ge=0,
+        le=1,
+        description="Share of a batch that keeps its whole condition. The rest hides any subset.",
+    )
+    jitter: float = setting(
+        default=0.5,
+        ge=0,
+        le=100,
+        description="Length of the noise added to the unit vectors of a condition.",
+    )
+    alone: float = setting(
+        default=0.1, ge=0, le=1, description="Share of the rows that do not see their source."
+    )
+    masked: float = setting(
+        default=0.25, ge=0, le=1, description="Share of the rows that see a part of their image."
+    )
+    early: float = setting(
+        default=2.0,
+        ge=0.1,
+        le=10,
+        description="Power of the uniform times. Larger values learn the start more often.",
+    )
+    half_life: float = setting(
+        default=300.0, ge=1e-3, le=1e9, description="Half-life of the averaged weights, in steps."
+    )
+    evaluations: int = setting(
+        default=8,
+        ge=1,
+        le=10000,
+        description="Evaluations of the network for an image where generate names none.",
+    )
+    solver: Solver = setting(default="adams", description="Solver that follows the velocity.")
+    exact: bool = setting(
+        default=True,
+        description="Whether to sample in float32. Otherwise an image can depend on its batch.",
+    )
 
     accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target", "source", "mask"})
     licence: ClassVar[str] = "Apache-2.0; loads nothing, learns from your rows"
     cost: ClassVar[str] = "minutes of training on a processor, 8 evaluations an image"
-
-    def __post_init__(self) -> None:
-        within(
-            self,
-            {
-                "width": (4, 4096),
-                "depth": (1, 64),
-                "style": (4, 8192),
-                "batch": (1, 65536),
-                "rate": (1e-9, 1),
-                "warmup": (0, 1e9),
-                "cooldown": (0, 1),
-                "decay": (0, 10),
-                "clip": (0, 1e9),
-                "whole": (0, 1),
-                "jitter": (0, 100),
-                "alone": (0, 1),
-                "masked": (0, 1),
-                "early": (0.1, 10),
-                "half_life": (1e-3, 1e9),
-                "evaluations": (1, 10000),
-            },
-        )
 
     def steps_for(self, rows: ImageRows, runtime: Runtime, minutes: float) -> int:
         """Measured for a few seconds."""

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gobelin.core import weights
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime, derived_seed, generator
 from gobelin.generation.generators import (
     Condition,
@@ -54,71 +54,88 @@ Batch = tuple[
 ]  # images [N, C, H, W] in -1 .. 1, their conditions, share of the training done
 
 
-@dataclass(frozen=True)
+@settings_class
 class Vaegan:
-    """Settings.
+    """Settings."""
 
-    width: channels of the maker at full resolution, doubled at every halving of the side, at most 8
-    times. code: numbers K of a code. code_noise: standard deviation of the noise on codes (codes
-    have 1): the smoothness. batch: images a step. rate, critic_rate, prior_rate: learning rates of
-    Adam. start: share of the training before the critic begins. sharpness: weight of the critic
-    beside the pixel distance. mixed: share of a batch made from the mean of two codes; only the
-    critic judges those. shift, hole: translation and blanked square that the critic sees through,
-    shares of the side. colour: colours too. prior_width, prior_depth: size of the prior.
-    prior_repeats: noises and hidden subsets a code that it sees a step. jitter: length of the noise
-    on the unit vectors of a condition. half_life: of the averaged weights, in steps. cooldown:
-    share of the training in which the rates fall to 0."""
-
-    width: int = 16
-    code: int = 64
-    code_noise: float = 0.3
-    batch: int = 32
-    rate: float = 1e-3
-    critic_rate: float = 5e-4
-    prior_rate: float = 1e-3
-    start: float = 0.1
-    sharpness: float = 0.03
-    mixed: float = 0.25
-    shift: float = 0.125
-    hole: float = 0.3
-    colour: bool = True
-    prior_width: int = 384
-    prior_depth: int = 3
-    prior_repeats: int = 12
-    jitter: float = 0.5
-    half_life: float = 200.0
-    cooldown: float = 0.3
+    width: int = setting(
+        default=16,
+        ge=1,
+        le=1024,
+        description="Channels of the generator at full size, doubled at each halving.",
+    )
+    code: int = setting(default=64, ge=1, le=4096, description="Numbers of a code.")
+    code_noise: float = setting(
+        default=0.3,
+        ge=0,
+        le=10,
+        description="Standard deviation of the noise on codes, which have deviation 1.",
+    )
+    batch: int = setting(default=32, ge=2, le=65536, description="Images in a training step.")
+    rate: float = setting(
+        default=1e-3, ge=1e-9, le=1, description="Learning rate of encoder and generator."
+    )
+    critic_rate: float = setting(
+        default=5e-4, ge=1e-9, le=1, description="Learning rate of the critic."
+    )
+    prior_rate: float = setting(
+        default=1e-3, ge=1e-9, le=1, description="Learning rate of the prior."
+    )
+    start: float = setting(
+        default=0.1, ge=0, le=1, description="Share of the training before the critic begins."
+    )
+    sharpness: float = setting(
+        default=0.03, ge=0, le=100, description="Weight of the critic beside the pixel distance."
+    )
+    mixed: float = setting(
+        default=0.25, ge=0, le=1, description="Share of a batch made from the mean of two codes."
+    )
+    shift: float = setting(
+        default=0.125,
+        ge=0,
+        le=1,
+        description="Largest shift of the critic's images, as a share of the side.",
+    )
+    hole: float = setting(
+        default=0.3,
+        ge=0,
+        le=1,
+        description="Side of the square hidden from the critic, as a share of the side.",
+    )
+    colour: bool = setting(
+        default=True, description="Whether the critic's images also change in colour."
+    )
+    prior_width: int = setting(
+        default=384, ge=1, le=65536, description="Width of the prior's layers."
+    )
+    prior_depth: int = setting(default=3, ge=1, le=64, description="Number of the prior's layers.")
+    prior_repeats: int = setting(
+        default=12,
+        ge=1,
+        le=4096,
+        description="Noises and hidden subsets of each code in a step of the prior.",
+    )
+    jitter: float = setting(
+        default=0.5,
+        ge=0,
+        le=100,
+        description="Length of the noise added to the unit vectors of a condition.",
+    )
+    half_life: float = setting(
+        default=200.0, ge=1e-3, le=1e9, description="Half-life of the averaged weights, in steps."
+    )
+    cooldown: float = setting(
+        default=0.3,
+        ge=0,
+        le=1,
+        description="Share of the training in which the learning rate falls to 0.",
+    )
 
     accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target"})
     licence: ClassVar[str] = "Apache-2.0; loads nothing, learns from your rows"
     cost: ClassVar[str] = (
         "minutes of training on a processor, one evaluation an image and 8 of a small prior"
     )
-
-    def __post_init__(self) -> None:
-        within(
-            self,
-            {
-                "width": (1, 1024),
-                "code": (1, 4096),
-                "code_noise": (0, 10),
-                "batch": (2, 65536),
-                "rate": (1e-9, 1),
-                "critic_rate": (1e-9, 1),
-                "prior_rate": (1e-9, 1),
-                "start": (0, 1),
-                "sharpness": (0, 100),
-                "mixed": (0, 1),
-                "shift": (0, 1),
-                "hole": (0, 1),
-                "prior_width": (1, 65536),
-                "prior_depth": (1, 64),
-                "prior_repeats": (1, 4096),
-                "jitter": (0, 100),
-                "half_life": (1e-3, 1e9),
-                "cooldown": (0, 1),
-            },
-        )
 
     def steps_for(self, rows: ImageRows, runtime: Runtime, minutes: float) -> int:
         """Measured before and after the critic begins, a few seconds each."""
