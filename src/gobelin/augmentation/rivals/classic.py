@@ -7,13 +7,13 @@ its class (mixup, Zhang et al. 2018, within a class, so that the answer stays on
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
 from gobelin.augmentation.rivals import Arm, Material
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import numpy_generator
 from gobelin.core.workers import in_order
 from gobelin.data.dataset import made_rows
@@ -56,40 +56,40 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
-@dataclass(frozen=True)
+@settings_class
 class Classic:
-    """views: changed copies of every real image, more of them where more images are made. mirror:
-    chance of a left-right flip. turn: degrees either way. zoom: share cut off or added at most.
-    colour: brightness, contrast and saturation change by up to this share. randaugment: chance that
-    a view is one of RandAugment instead. magnitude: of its operations, from 0 to 1. mixup: chance
-    that a view is blended with another image of its class; alpha: of the weights' Beta
-    distribution."""
+    """Settings."""
 
-    views: int = 2
-    mirror: float = 0.5
-    turn: float = 12.0
-    zoom: float = 0.15
-    colour: float = 0.2
-    randaugment: float = 0.3
-    magnitude: float = 0.3
-    mixup: float = 0.1
-    alpha: float = 0.2
-
-    def __post_init__(self) -> None:
-        within(
-            self,
-            {
-                "views": (1, 100),
-                "mirror": (0, 1),
-                "turn": (0, 180),
-                "zoom": (0, 0.9),
-                "colour": (0, 1),
-                "randaugment": (0, 1),
-                "magnitude": (0, 1),
-                "mixup": (0, 1),
-                "alpha": (1e-3, 100),
-            },
-        )
+    views: int = setting(
+        default=2, ge=1, le=100, description="Changed copies of each real image, at least."
+    )
+    mirror: float = setting(default=0.5, ge=0, le=1, description="Chance of a left-right flip.")
+    turn: float = setting(
+        default=12.0, ge=0, le=180, description="Largest rotation in degrees, to either side."
+    )
+    zoom: float = setting(default=0.15, ge=0, le=0.9, description="Largest share cut off or added.")
+    colour: float = setting(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Largest change of brightness, contrast and saturation.",
+    )
+    randaugment: float = setting(
+        default=0.3, ge=0, le=1, description="Chance that a view is one of RandAugment instead."
+    )
+    magnitude: float = setting(default=0.3, ge=0, le=1, description="Strength of RandAugment.")
+    mixup: float = setting(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Chance that a view is blended with another image of its class.",
+    )
+    alpha: float = setting(
+        default=0.2,
+        ge=1e-3,
+        le=100,
+        description="Parameter of the Beta distribution of the blending weights.",
+    )
 
     def arm(self, material: Material) -> Arm:
         train = material.train.with_ids()

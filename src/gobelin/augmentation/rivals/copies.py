@@ -3,15 +3,14 @@ worth no more than this."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from gobelin.augmentation.rivals import Arm, Material, again
+from gobelin.core.config import settings_class
 from gobelin.core.machine import numpy_generator
 
 
-@dataclass(frozen=True)
+@settings_class
 class Copies:
     """No settings: each row keeps its parent's other fields and shows the image of a training row
     of its class, drawn by the seed."""

@@ -3,13 +3,12 @@ is mistaken for content."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gobelin.augmentation.rivals import Arm, Material, in_place
+from gobelin.core.config import settings_class
 from gobelin.data.images import Opening, open_image, png_bytes, squared
 
 
-@dataclass(frozen=True)
+@settings_class
 class GeneratorSize:
     """No settings: the rows are the parents of the made images, one by one."""
 

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gobelin.augmentation.rivals import Arm, Material, again
+from gobelin.core.config import settings_class
 
 
-@dataclass(frozen=True)
+@settings_class
 class Oversampling:
     """No settings: the rows are the parents of the made images, one by one, so scarce classes are
     repeated as the plan says."""

@@ -5,26 +5,27 @@ is not the picture's."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 from PIL import Image
 
 from gobelin.augmentation.rivals import Arm, Material, in_place
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import numpy_generator
 from gobelin.data.images import png_bytes
 
 
-@dataclass(frozen=True)
+@settings_class
 class ProceduralNoise:
-    """octaves: grids of random colours, each twice as fine as the one before and half as strong,
-    that are added up."""
+    """Settings."""
 
-    octaves: int = 4
-
-    def __post_init__(self) -> None:
-        within(self, {"octaves": (1, 16)})
+    octaves: int = setting(
+        default=4,
+        ge=1,
+        le=16,
+        description="Grids of random colours, each twice as fine as the last.",
+    )
 
     def arm(self, material: Material) -> Arm:
         def cloud(k: int, cell: str | bytes) -> bytes:

@@ -6,24 +6,20 @@ come along; nor what a larger pool would do."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from gobelin.augmentation.rivals import Arm, Material
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.data.dataset import made_rows
 
 
-@dataclass(frozen=True)
+@settings_class
 class Retrieved:
-    """least: sureness from which a row is taken. Of each class as many as images are made of it,
-    the surest first, or as many as there are."""
+    """Settings."""
 
-    least: float = 0.5
-
-    def __post_init__(self) -> None:
-        within(self, {"least": (0, 1)})
+    least: float = setting(
+        default=0.5, ge=0, le=1, description="Certainty from which an unlabelled row is taken."
+    )
 
     def arm(self, material: Material) -> Arm | None:
         train, pool = material.train.with_ids(), material.pool

@@ -3,14 +3,13 @@ to be made from it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from gobelin.augmentation.rivals import Arm, Material
+from gobelin.core.config import settings_class
 
 
-@dataclass(frozen=True)
+@settings_class
 class Weights:
     """No settings; no row is added."""
 
