@@ -14,10 +14,9 @@ copies that the feature net doesn't see as such; quality: noise far from every r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from gobelin.core.config import settings_class
 from gobelin.core.neighbours import nearest
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import Interval, proportion
@@ -26,7 +25,7 @@ from gobelin.quality.metrics import FeatureComparison, Rows, TooFew, matrix, sam
 LEAST_IMAGES = 20  # real ones, and generated ones
 
 
-@dataclass(frozen=True)
+@settings_class
 class Authenticity:
     """No settings."""
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import Interval, mean, proportion
 from gobelin.quality.metrics import FeatureComparison, Rows, TooFew, matrix, same_width
@@ -36,15 +36,16 @@ from gobelin.quality.rounded_distances import (
 SCORES = (("precision", "share"), ("recall", "share"), ("density", ""), ("coverage", "share"))
 
 
-@dataclass(frozen=True)
+@settings_class
 class Coverage:
     """Settings of the balls."""
 
-    # k: the distance to the k-th nearest neighbour is the radius of a ball
-    nearest: int = 5
-
-    def __post_init__(self) -> None:
-        within(self, {"nearest": (1, 1000)})
+    nearest: int = setting(
+        default=5,
+        ge=1,
+        le=1000,
+        description="Number k of the neighbour whose distance is the radius of a ball.",
+    )
 
     def measure(self, comparison: FeatureComparison) -> tuple[Finding, ...]:
         """precision, recall, density and coverage, with intervals that take the balls as given."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg, special
 
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import Interval
 from gobelin.quality.metrics import FeatureComparison, Rows, TooFew, chunks, same_width
@@ -60,17 +60,17 @@ class GaussianMoments:
         return self.scatter / (self.n - 1)
 
 
-@dataclass(frozen=True)
+@settings_class
 class Frechet:
     """Settings of the jackknife that takes off the bias and gives the interval."""
 
-    # how many groups the rows are divided into
-    groups: int = 20
-    # seed of that division
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        within(self, {"groups": (3, 1000)})
+    groups: int = setting(
+        default=20,
+        ge=3,
+        le=1000,
+        description="Groups of rows that remove the bias and give the interval.",
+    )
+    seed: int = setting(default=0, description="Seed of the random groups.")
 
     def measure(self, comparison: FeatureComparison) -> tuple[Finding, ...]:
         """frechet_distance, the number of reference tools, and frechet_distance_corrected with its

@@ -14,12 +14,12 @@ two feature nets can't be compared.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from scipy import special
 
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import Interval
 from gobelin.quality.metrics import FeatureComparison, Rows, TooFew, chunks, matrix, same_width
@@ -31,19 +31,15 @@ OFFSET = 1.0  # of the cubic kernel (x.y / D + OFFSET)^3
 PairKernel = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-@dataclass(frozen=True)
+@settings_class
 class Kernel:
     """Settings of the mean over random subsets, which the literature prints."""
 
-    # how many subsets are drawn
-    subsets: int = 100
-    # rows of a subset
-    size: int = 1000
-    # seed of the draw
-    seed: int = 2020
-
-    def __post_init__(self) -> None:
-        within(self, {"subsets": (2, 1e5), "size": (2, 1e5), "seed": (0, 2**32 - 1)})
+    subsets: int = setting(
+        default=100, ge=2, le=100_000, description="Random subsets whose scores are averaged."
+    )
+    size: int = setting(default=1000, ge=2, le=100_000, description="Rows in a subset.")
+    seed: int = setting(default=2020, ge=0, le=2**32 - 1, description="Seed of the random subsets.")
 
     def measure(self, comparison: FeatureComparison) -> tuple[Finding, ...]:
         """kernel_distance over all rows with its interval, kernel_distance_of_subsets as the

@@ -13,12 +13,12 @@ linear there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from scipy import linalg
 
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import Interval, balanced_accuracy
@@ -29,15 +29,16 @@ LEAST_A_CLASS = 5  # images a class on the average, and at least two classes' wo
 SCORE = "train_on_made_test_on_real"  # the finding's name
 
 
-@dataclass(frozen=True)
+@settings_class
 class Transfer:
     """Settings of the classifier."""
 
-    # penalty of ridge regression, as a share of the mean square of a centred feature
-    ridge: float = 0.01
-
-    def __post_init__(self) -> None:
-        within(self, {"ridge": (1e-9, 1e6)})
+    ridge: float = setting(
+        default=0.01,
+        ge=1e-9,
+        le=1e6,
+        description="Ridge penalty, relative to the mean square of a feature.",
+    )
 
     def measure(self, comparison: FeatureComparison) -> tuple[Finding, ...]:
         """train_on_made_test_on_real: balanced accuracy over the classes of the real rows, chance 1

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg, special
 
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import Interval
 from gobelin.quality.metrics import FeatureComparison, Rows, TooFew, chunks, same_width
@@ -28,17 +28,14 @@ LEAST_IMAGES = 50  # real ones, and generated ones
 ROWS_AT_ONCE = 4096
 
 
-@dataclass(frozen=True)
+@settings_class
 class Vendi:
     """Settings of the interval, a jackknife over groups of rows."""
 
-    # how many groups the rows are divided into
-    groups: int = 10
-    # seed of that division
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        within(self, {"groups": (3, 1000)})
+    groups: int = setting(
+        default=10, ge=3, le=1000, description="Groups of rows that give the interval."
+    )
+    seed: int = setting(default=0, description="Seed of the random groups.")
 
     def measure(self, comparison: FeatureComparison) -> tuple[Finding, ...]:
         """diversity: the Vendi score of generated images over that of real ones."""
