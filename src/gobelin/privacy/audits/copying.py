@@ -19,12 +19,12 @@ measure this.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from scipy import special
 
-from gobelin.core.config import within
+from gobelin.core.config import setting, settings_class
 from gobelin.core.neighbours import nearest
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import Interval, wilson
@@ -36,14 +36,16 @@ LEVEL = 0.95  # of the interval of the rate of false alarms
 CAUGHT_HALF = 0.5  # a kind of planted copy is missed if fewer are caught
 
 
-@dataclass(frozen=True)
+@settings_class
 class Copying:
     """Settings of the audit."""
 
-    false_alarms: float = 0.02  # share of new real images that may be called copies, in 0..0.5
-
-    def __post_init__(self) -> None:
-        within(self, {"false_alarms": (0, 0.5)})
+    false_alarms: float = setting(
+        default=0.02,
+        ge=0,
+        le=0.5,
+        description="Share of new real images that may be called copies.",
+    )
 
     def run(self, images: AuditInput) -> Result:
         """Raises GobelinError if training and held-out images are not exchangeable."""
