@@ -130,7 +130,7 @@ def test_the_version_enters_no_key(tmp_path: Path) -> None:
     again = Workbench(tmp_path / "d.csv", "label", tmp_path / "run", quick)
     again.check()
     assert before == {p: p.stat().st_mtime_ns for p in path.parent.rglob("stage.json")}
-    assert bench.made.data_key == again.made.data_key
+    assert bench.run.data.key == again.run.data.key
     assert json.loads(path.read_text(encoding="utf-8"))["version"] == VERSION
 
 
