@@ -187,6 +187,14 @@ def test_importing_the_package_loads_no_torch() -> None:
     assert done.stdout.strip() == "False"
 
 
+def test_the_version_loads_no_torch() -> None:
+    words = [sys.executable, "-X", "importtime", "-m", "gobelin", "--version"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout == f"gobelin, version {gobelin.__version__}\n"
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert not loaded & {"torch", "pandas", "sklearn", "pydantic"}
+
+
 NEW = {
     "augmentation/rivals/twice.py": (
         '''

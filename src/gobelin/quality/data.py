@@ -38,7 +38,7 @@ class Check:
         default=0.5,
         ge=0,
         le=1,
-        description="A class is scarce below this share of the median number of rows.",
+        description="A class below this share of the median class is scarce.",
     )
     near: float = setting(
         default=0.3,
@@ -50,7 +50,7 @@ class Check:
         default=0.95,
         ge=0,
         le=1,
-        description="Certainty from which a field's presence is said to give a class away.",
+        description="Certainty from which a field's presence tells the class.",
     )
 
 
