@@ -15,7 +15,7 @@ from gobelin.data.dataset import Dataset, made_rows
 from gobelin.data.provenance import marked_png
 from gobelin.generation.conditions import captions, condition, narrowed
 from gobelin.generation.generators import Controls
-from gobelin.workbench.augment.generators import Training
+from gobelin.workbench.augment.generators import GeneratorTraining
 from gobelin.workbench.augment.parents import Parents
 
 
@@ -24,7 +24,7 @@ class GeneratedImages:
     """M images of one training of one generator, one a parent. number: of the training."""
 
     parents: Parents
-    training: Training
+    training: GeneratorTraining
     number: int
 
     @property
