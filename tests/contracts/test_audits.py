@@ -123,7 +123,7 @@ def test_rows_that_cant_be_exchanged_are_refused(audit: Audit) -> None:
 
 def test_nothing_made_and_two_held_out_images_are_no_error(audit: Audit) -> None:
     given = material(0.5)[0]
-    assert audit.run(replace(given, made=given.run[:0], made_ids=())).rows == ()
+    assert audit.run(replace(given, made=given.made[:0], made_ids=())).rows == ()
     assert len(audit.run(replace(given, holdout=given.holdout[:2])).rows) == MADE
 
 
