@@ -305,9 +305,8 @@ def test_files_teach_what_their_numbers_teach(tmp_path: Path) -> None:
     assert encoder.fingerprint() == fitted([x.tolist() for x in rows]).fingerprint()
     lines = "".join(f"{k}.npy,{'ab'[k % 2]}\n" for k in range(12))
     (tmp_path / "records.csv").write_text("window,y\n" + 6 * lines)
-    window = Workbench(tmp_path / "records.csv", "y", tmp_path / "run").run.features.embedder.encoders[
-        "window"
-    ]
+    run = Workbench(tmp_path / "records.csv", "y", tmp_path / "run").run
+    window = run.features.embedder.encoders["window"]
     assert (
         isinstance(window, FittedSeries)
         and window.width == HOW.width(2)
