@@ -104,17 +104,19 @@ def test_the_user_tells_how_many_images_of_each_class() -> None:
 
 @pytest.mark.parametrize("mixes", [(1.0,), (0.25, 1.0), (0.1, 0.3, 1.0)])
 def test_every_arm_has_as_many_trials(mixes: tuple[float, ...]) -> None:
-    how = Augment(ratio=(0.25, 1.0, 4.0), mixes=mixes, decays=(1e-3, 1e-2))
-    with_added, without = _trials(how, True), _trials(how, False)
+    settings = Augment(ratio=(0.25, 1.0, 4.0), mixes=mixes, decays=(1e-3, 1e-2))
+    with_added, without = _trials(settings, True), _trials(settings, False)
     assert (
         len(with_added)
         == len(set(with_added))
         == len(without)
         == len(set(without))
         == 6 * len(mixes)
-        == how.trials
+        == settings.trials
     )
-    assert set(with_added) == {(r, m, d) for r in how.ratio for m in mixes for d in how.decays}
+    assert set(with_added) == {
+        (r, m, d) for r in settings.ratio for m in mixes for d in settings.decays
+    }
     assert {t.mix for t in without} == {1.0} and {t.ratio for t in without} == {0.0}
     assert min(t.decay for t in without) <= 1e-3 and max(t.decay for t in without) >= 1e-2
 
@@ -140,10 +142,10 @@ def test_the_ratio_with_the_best_validation_score_is_trained(runtime: Runtime) -
     world = World(train=40, gap=0.5, opened=300)
     label, *rest = world.fresh(160)
     world.add("generated", np.where(np.arange(160) < 40, label, (label + 1) % 3), *rest)
-    how = Augment(
+    settings = Augment(
         ratio=(1.0, 4.0), seeds=2, tuning_seeds=2, mixes=(1.0,), decays=(1e-2,), rivals=()
     )
-    outcome = world.run(runtime, how)
+    outcome = world.run(runtime, settings)
     assert outcome.chosen["generated"][0].ratio == 1.0
     curve = outcome.curve[0]["generated"]
     assert set(curve) == {1.0, 4.0} and curve[1.0] > curve[4.0] + 0.05
@@ -251,6 +253,7 @@ class World:
         image: np.ndarray,
         text: np.ndarray,
         present: np.ndarray,
+        *,
         kind: Kind = "generated",
     ) -> None:
         """Rows with this label and these features, as a further arm."""
@@ -458,11 +461,14 @@ def test_arms_are_tuned_equally_on_validation_rows_and_test_is_scored_last(
 
 
 def test_generator_seeds_stand_on_their_own_axis() -> None:
+    kinds: list[tuple[str, Kind, int | None]] = [
+        (BASELINE, "real", None),
+        ("generated", "generated", 0),
+        ("generated", "generated", 1),
+    ]
     arms = [
         ArmRows(name, np.array([k]), np.array([k > 0]), np.ones(1, np.float32), kind, seed)
-        for k, (name, kind, seed) in enumerate(
-            [(BASELINE, "real", None), ("generated", "generated", 0), ("generated", "generated", 1)]
-        )
+        for k, (name, kind, seed) in enumerate(kinds)
     ]
     settings = Augment(ratio=(1.0,), seeds=2, tuning_seeds=1)
     trainer = CountingTrainer(lambda job: np.array([10.0 * job.rows[0] + job.seed]))
