@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from gobelin.core import catalog
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.embedding.alignment.align import Shared
@@ -21,9 +20,7 @@ def captions(
 ) -> list[str | None]:
     """The text of each row in the first field that a text encoder reads, there in the first column
     that has one."""
-    field = next(
-        (f for f in schema.fields if "text" in catalog.find("encoders", f.encoder).kinds), None
-    )
+    field = next((f for f in schema.fields if f.kind == "text"), None)
     columns = [dataset.values(c) for c in field.columns] if field else []
     found = [next((v for c in columns if (v := c[int(r)]) is not None), None) for r in rows]
     return [None if v is None else str(v[0] if isinstance(v, list) else v) for v in found]

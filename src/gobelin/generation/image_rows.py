@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from PIL.Image import Image
 
-from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.workers import in_order
 from gobelin.data.dataset import Dataset
@@ -23,9 +22,7 @@ from gobelin.generation.generators import ImageRows
 def image_field(schema: Schema, source: str = "") -> str:
     """The field whose images are made: the first one that an image encoder reads and that isn't the
     source column."""
-    images = [
-        one for one in schema.fields if "image" in catalog.find("encoders", one.encoder).kinds
-    ]
+    images = [field for field in schema.fields if field.kind == "image"]
     known = [column for one in images for column in one.columns]
     if source and source not in known:
         raise GobelinError(f"generator.source: no image column {source!r}.{nearest(source, known)}")

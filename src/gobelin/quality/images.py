@@ -100,7 +100,7 @@ def fitted(
     cells = [{COLUMN: png_bytes(image)} for image in images]
     return component.fit(
         cells,
-        Field(COLUMN, net, (COLUMN,)),
+        Field(COLUMN, net, (COLUMN,), "image"),
         {COLUMN: COLUMN},
         replace(runtime, precision="float32"),
     )

@@ -44,9 +44,7 @@ class Eyes:
             able, key=lambda n: (n != "pixels", not catalog.find("encoders", n).default)
         ):
             try:
-                field = next(
-                    f for f in schema.fields if "image" in catalog.find("encoders", f.encoder).kinds
-                )
+                field = next(f for f in schema.fields if f.kind == "image")
                 return Eyes(name, catalog.build("encoders", name).fit([], field, {}, runtime))
             except MissingExtra:
                 continue

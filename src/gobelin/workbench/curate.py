@@ -91,9 +91,7 @@ class Curation:
     def caption_field(self) -> str | None:
         """The first field that a text encoder reads."""
         fields = self.made.schema.fields
-        return next(
-            (f.name for f in fields if "text" in catalog.find("encoders", f.encoder).kinds), None
-        )
+        return next((f.name for f in fields if f.kind == "text"), None)
 
     def _look(self) -> Looked:
         made, how = self.made, self.how
@@ -331,9 +329,7 @@ class Curation:
         """A suspect's image beside the surest one of the class that it looks like; None where one
         of them has no file."""
         seen, made, classes = self.looked, self.made, self.made.model.classes
-        if not any(
-            "image" in catalog.find("encoders", f.encoder).kinds for f in made.schema.fields
-        ):
+        if not any(f.kind == "image" for f in made.schema.fields):
             return None
         sure = np.flatnonzero((seen.given == seen.suggested[k]) & (seen.suggested < 0))
         left = thumbnail(made, int(seen.rows[k]))

@@ -18,7 +18,6 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint, load_arrays, save_arrays
 from gobelin.core.machine import numpy_generator
@@ -131,7 +130,7 @@ def _made_images(made: Artefacts, cells: Mapping[str, Cell]) -> list[Finding]:
     """What the query's images say of where they come from."""
     found = []
     for field in made.schema.fields:
-        if field.name not in cells or "image" not in catalog.find("encoders", field.encoder).kinds:
+        if field.name not in cells or field.kind != "image":
             continue
         for data in image_values(cells[field.name]):
             if not isinstance(data, bytes) or not is_marked(data):

@@ -15,7 +15,7 @@ from gobelin.data.fields import Field
 from gobelin.data.images import png_bytes
 from gobelin.embedding.encoders.pixels import BINS, SIDE, Pixels
 
-FIELD = Field("image", "pixels", ("i",))
+FIELD = Field("image", "pixels", ("i",), "image")
 RNG = np.random.default_rng(0)
 
 
@@ -86,7 +86,7 @@ def test_width_follows_the_setting(frequencies: int) -> None:
 def test_a_loaded_encoder_opens_images_that_are_not_square(name: str, tmp_path: Path) -> None:
     """The background comes back from JSON as the colour that it was; a strip is padded with it."""
     runtime = Runtime(device="cpu", precision="float32", threads=1)
-    field = Field("image", name, ("image",))
+    field = Field("image", name, ("image",), "image")
     Image.new("RGB", (30, 10), (200, 30, 30)).save(tmp_path / "strip.png")
     fresh = catalog.build("encoders", name).fit([], field, {"image": "image"}, runtime)
     fresh.save(tmp_path)

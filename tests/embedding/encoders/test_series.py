@@ -32,7 +32,7 @@ from gobelin.embedding.encoders.series import (
 from gobelin.workbench.bench import Workbench
 
 HOW = Series()
-FIELD = Field("f", "series", ("x",))
+FIELD = Field("f", "series", ("x",), "series")
 RNG = np.random.default_rng(0)
 NAMES = (
     "level spread length holes constant trend change end fall rise highest lowest rough still up"
@@ -269,7 +269,7 @@ def test_channels_are_those_of_most_rows_and_their_pairs_are_correlated() -> Non
 
 
 def test_columns_stand_side_by_side_and_a_missing_one_is_zero() -> None:
-    field = Field("f", "series", ("x", "y"))
+    field = Field("f", "series", ("x", "y"), "series")
     cells: list[Cell] = [{"x": walk(20, k).tolist(), "y": walk(9, k).tolist()} for k in range(10)]
     encoder = HOW.fit(cells, field, {}, Runtime())
     both, alone = (

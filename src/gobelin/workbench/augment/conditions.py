@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from gobelin.augmentation.screening import KEPT, TELLS, MatchReader
-from gobelin.core import catalog
 from gobelin.evidence.findings import Finding, printed
 from gobelin.quality.probes import folds
 from gobelin.workbench.run.folder import Artefacts
@@ -105,9 +104,7 @@ def asked_fields(made: Artefacts, accepts: frozenset[str]) -> tuple[str, ...]:
     where it takes a text alone."""
     if "vectors" in accepts:
         return made.embeddings.fields
-    texts = [
-        f.name for f in made.schema.fields if "text" in catalog.find("encoders", f.encoder).kinds
-    ]
+    texts = [f.name for f in made.schema.fields if f.kind == "text"]
     return tuple(texts[:1]) if "text" in accepts else ()
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import file_hash, fingerprint
 from gobelin.data.fields import Field
@@ -169,7 +168,7 @@ def _prompt(made: Artefacts, asked: Mapping[str, str]) -> tuple[str | None, dict
 
 
 def _is_text(field: Field) -> bool:
-    return "text" in catalog.find("encoders", field.encoder).kinds
+    return field.kind == "text"
 
 
 def _reads_text(made: Artefacts) -> bool:
