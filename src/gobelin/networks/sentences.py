@@ -106,7 +106,7 @@ def pooling(words: Tensor, mask: Tensor, mode: str) -> Tensor:
     return total / (count.sqrt() if mode == "mean_sqrt_len_tokens" else count)
 
 
-class Words:
+class Tokenizer:
     """Texts to tokens."""
 
     def __init__(self, place: Place, network: Any, prompt: str) -> None:  # noqa: ANN401 - of any class

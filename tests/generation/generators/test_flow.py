@@ -390,7 +390,7 @@ def test_first_losses_are_the_golden_ones(monkeypatch: pytest.MonkeyPatch, tmp_p
         )
         return run(*arguments)
 
-    monkeypatch.setattr("gobelin.generation.generators.flow.run", watched)
+    monkeypatch.setattr("gobelin.generation.fitting.run", watched)
     fit(planted(40), tmp_path, 5, replace(SMALL, warmup=0, begin=0.5))
     if not GOLDEN.exists():
         GOLDEN.write_text(json.dumps(losses) + "\n")
