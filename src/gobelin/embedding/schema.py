@@ -14,7 +14,7 @@ from gobelin.core.errors import GobelinError, nearest
 from gobelin.data.dataset import SPLIT, WEIGHT, Dataset
 from gobelin.data.fields import ROLES, Bid, Column, Field, Schema
 from gobelin.data.targets import NAMED
-from gobelin.embedding.encoders import Encoder, Sample
+from gobelin.embedding.encoders import Encoder, Sample, reading
 
 SAMPLED = 500
 
@@ -38,7 +38,7 @@ class Choices:
 def encoder_for(kind: str, choices: Choices) -> str | None:
     """The name of the encoder that reads columns of this kind: the one named in the settings, else
     the default one."""
-    able = [n for n in catalog.names("encoders") if kind in catalog.find("encoders", n).kinds]
+    able = reading(kind)
     default = next((n for n in able if catalog.find("encoders", n).default), None)
     if default is None:
         return able[0] if able else None
@@ -54,7 +54,7 @@ def build_encoder(name: str, choices: Choices) -> Encoder:
     """The encoder with its settings, which stand under the name of the default encoder of its
     kind."""
     kind = catalog.find("encoders", name).kinds[0]
-    able = [n for n in catalog.names("encoders") if kind in catalog.find("encoders", n).kinds]
+    able = reading(kind)
     default = next((n for n in able if catalog.find("encoders", n).default), name)
     settings = {k: v for k, v in choices.encoders.get(default, {}).items() if k != "name"}
     return catalog.build("encoders", name, settings)

@@ -14,7 +14,7 @@ from gobelin.core.machine import Runtime, numpy_generator
 from gobelin.data.fields import Schema
 from gobelin.data.images import png_bytes
 from gobelin.embedding.alignment.align import Align, Alignment
-from gobelin.embedding.encoders import FittedEncoder
+from gobelin.embedding.encoders import FittedEncoder, reading
 from gobelin.embedding.features import Embeddings
 
 ASKED = 256  # unseen rows a field, and images a class in all
@@ -35,11 +35,7 @@ class Eyes:
         """The closed-form one if the run has another, else the default one, else any that can be
         loaded here, or None."""
         used = {f.encoder for f in schema.fields}
-        able = [
-            n
-            for n in catalog.names("encoders")
-            if "image" in catalog.find("encoders", n).kinds and n not in used
-        ]
+        able = [name for name in reading("image") if name not in used]
         for name in sorted(
             able, key=lambda n: (n != "pixels", not catalog.find("encoders", n).default)
         ):
