@@ -1,7 +1,7 @@
 """The frame that every trained generator shares: fit, notes, history, save, load, fingerprint.
 
-A generator's own file holds its networks, its loss and its sampling. `Learned` is what the data
-decide of it, `Fit` is one training, and `Fitted` is what the training leaves.
+A generator's own file holds its networks, its loss and its sampling. `Learned` holds the facts
+that follow from the training data, `Fit` is one training, and `Fitted` is its result.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ IDENTITY_ROWS = 256  # about as many rows name a training set for its checkpoint
 PASSES_OF_A_STEP = 3
 
 Sample = Callable[[Condition, Sequence[int], Controls], Iterator[np.ndarray]]  # `Sampler.sample`
-Made = TypeVar("Made")
+Built = TypeVar("Built")
 Batch = TypeVar("Batch")
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What the data decide of a generator. Raises a GobelinError where they can't be learned."""
+    """The facts about a generator that follow from its training rows."""
 
     size: tuple[int, int, int]  # H, W, C of its images
     fields: tuple[str, ...]  # names of the F fields of its conditions
@@ -46,7 +46,8 @@ class Learned:
 
     @staticmethod
     def of(name: str, rows: ImageRows) -> Learned:
-        """Read off the training rows of the generator `name`."""
+        """The facts of these training rows; `name` is the generator's. Raises a GobelinError for
+        images under 16 or over 256 pixels."""
         height, width, channels = (int(n) for n in rows.images.shape[1:])
         if not 16 <= max(height, width) <= 256:
             raise GobelinError(
@@ -78,8 +79,8 @@ class Learned:
         return Learned.from_dict(config["learned"])
 
     def parts(self, name: str, condition: Condition) -> Parts:
-        """The condition's tensors, if they are of the kind that `name` learned: these fields of
-        this width, and a class below `classes` (or a number)."""
+        """The condition's tensors. Raises a GobelinError where they are not of the kind that `name`
+        learned: these fields of this width, and a class below `classes` (or a number)."""
         if condition.fields != self.fields or condition.vectors.shape[2] != self.vector:
             raise GobelinError(
                 f"{name}: learned from fields {', '.join(self.fields)} of {self.vector} numbers,"
@@ -110,8 +111,7 @@ class Learned:
 
 
 class Facts(Protocol):
-    """What `Fitted` asks of the facts that the data decided: `Learned`, or a dataclass around
-    it."""
+    """The facts that `Fitted` holds: `Learned`, or a dataclass around it."""
 
     @property
     def size(self) -> tuple[int, int, int]: ...
@@ -145,7 +145,7 @@ class Fitted(Generic[SettingsT, FactsT, NetworkT]):
         return self.learned.size
 
     def fingerprint(self) -> str:
-        """A hash of the weights, the settings and the facts that the data decided."""
+        """A hash of the weights, the settings and the facts."""
         return weights.fingerprint(self.network, asdict(self.settings), asdict(self.learned))  # type: ignore[call-overload]
 
     def save(self, folder: Path) -> None:
@@ -201,10 +201,10 @@ class Fit(Generic[FittedT]):
         """The watch of this training; None with under 16 validation rows, or too few steps for one
         look.
 
-        score: of the weights of now on some validation rows, lower is better. sample: with those
-        weights. scored, painted: forward passes through the network that one image costs when it
-        is scored and when it is made. decides: whether the score chooses the weights. A score of
-        likelihood does; one of colours in coarse cells doesn't."""
+        score: of the present weights on some validation rows, lower is better. sample: with the
+        present weights. scored, painted: forward passes through the network to score an image, and
+        to generate one. decides: whether the score chooses the weights. A score of likelihood does;
+        one of colours in coarse cells doesn't."""
         rows, context = self.valid.first(SCORED), self.context
         price = PASSES_OF_A_STEP * self.batch  # passes of a training step
         steps = (
@@ -255,9 +255,9 @@ class Fit(Generic[FittedT]):
         return replace(self.sampler, notes=notes, history=history)
 
 
-def from_seed(seed: int, name: str, build: Callable[[], Made]) -> Made:
-    """What `build` makes with weights drawn from (seed, name); the global generator is left as it
-    was."""
+def from_seed(seed: int, name: str, build: Callable[[], Built]) -> Built:
+    """The result of `build()`, its weights drawn from (seed, name). The global random generator is
+    left as it was."""
     with torch.random.fork_rng():
         torch.manual_seed(derived_seed(seed, name))
         return build()

@@ -2,17 +2,19 @@
 matching).
 
 A transformer on patches learns the velocity that carries noise into images (Lipman et al. 2023;
-rectified flow, Liu et al. 2023). Fields and target are hidden at random while it learns, so that
-one network answers every subset of a condition, the empty one too, and can be pulled towards it
+rectified flow, Liu et al. 2023). Fields and target are hidden at random while it learns. So one
+network answers every subset of a condition, the empty one too, and can be pulled towards it
 (classifier-free guidance, Ho and Salimans 2022). Towards the end of the training a part of every
-batch learns to take long strides at once, up to the whole way, each from two of its own strides of
-half the length (shortcut models, Frans et al. 2025): with them one or two evaluations make an
-image.
+batch learns long strides, up to the whole way. The target of a stride is two of the network's own
+strides of half the length (shortcut models, Frans et al. 2025). With long strides one or two
+evaluations make an image.
 
-What this cannot show: that its images are no copies (a small training set, seen often, is memorised
-in part: `notes` says so, the copying audit measures it), nor how likely an image is: `row_loss`
-compares rows with each other and is no likelihood. There is no one-step mode (no distillation, no
-mean flow): one evaluation gives the mean image of the condition."""
+What this cannot show: that its images are no copies. A small training set that is used often is
+memorised in part; `notes` says so, and the copying audit measures it. Nor how likely an image is:
+`row_loss` compares rows with each other and is no likelihood. There is no one-step mode (no
+distillation, no mean flow): without long strides one evaluation gives the mean image of the
+condition.
+"""
 
 from __future__ import annotations
 
