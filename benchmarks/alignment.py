@@ -80,7 +80,7 @@ def measure(folder: Path, without: str) -> None:
         folder,
         settings,
     )
-    made, start = bench.made, time.perf_counter()
+    made, start = bench.run, time.perf_counter()
     made.begin()
     x, groups, runtime = made.embeddings, list(made.rows.groups), made.runtime
     concepts = sorted(set(groups))

@@ -30,9 +30,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 import numpy as np
 import record
 from planted import Cell, Seen, one_study
+from scipy import stats
 
 from gobelin.core.machine import cores, derived_seed
-from gobelin.evidence.intervals import Interval, clopper_pearson
+from gobelin.evidence.intervals import Interval
 
 NEAR = 0.1  # of the declared gain: the true gains that power is read at
 DOCS = Path(__file__).parent.parent / "docs" / "calibration.md"
@@ -228,7 +229,12 @@ def figures(cell: Cell, seen: list[Seen], points: int) -> dict[str, Any]:
 
 
 def rate(events: np.ndarray) -> Interval:
-    return clopper_pearson(int(events.sum()), len(events), 0.999)
+    """The exact interval of a proportion (Clopper & Pearson 1934) at 99.9 %."""
+    count, studies = int(events.sum()), len(events)
+    found = stats.binomtest(count, studies).proportion_ci(0.999, "exact")
+    return Interval(
+        count / studies, found.low, found.high, 0.999, "Clopper & Pearson 1934", studies
+    )
 
 
 def table() -> str:

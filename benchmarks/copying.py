@@ -35,7 +35,7 @@ from gobelin.data.read import read
 from gobelin.evidence.intervals import wilson
 from gobelin.generation.generators import Context, Controls, ImageRows
 from gobelin.privacy import planted_copies
-from gobelin.privacy.audits import Material, Result
+from gobelin.privacy.audits import AuditInput, Result
 from gobelin.quality import images as quality
 
 SETS = {"fashion": 28, "openmoji": 32, "tuxpaint": 48}
@@ -114,7 +114,7 @@ def audited(
     )
     control = planted_copies.of_every_kind(train, 280, 0)
     begun = time.process_time()
-    material = Material(train, holdout, made, control, spaces, *ids, "random split", groups)
+    material = AuditInput(train, holdout, made, control, spaces, *ids, "random split", groups)
     result = catalog.build("audits", "copying").run(material)
     return result, time.process_time() - begun
 

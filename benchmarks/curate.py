@@ -92,7 +92,7 @@ def drawings(folder: Path) -> None:
     data, said = read(sample.write(folder / "openmoji", 0)).with_ids("id"), sample.settings()
     parts = Workbench(
         data, "group", folder / "openmoji-clean", {**said, **SETTINGS}
-    ).made.rows.parts.tolist()
+    ).run.checked.rows.parts.tolist()
     data = replace(data, table=data.table.append_column("split", pa.array(parts)))
     for how, rate in (cell for cell in CELLS if cell[0] != "pairs"):
         flags(folder, "openmoji", data, "group", how, rate, said)
@@ -144,8 +144,8 @@ def flags(
     fitted = time.perf_counter()
     (share,) = (f for f in bench.curate() if f.name == "wrong_labels")
     curated = time.perf_counter()
-    study = Curation(bench.made)
-    seen, classes = study.looked, bench.made.model.classes
+    study = Curation(bench.run)
+    seen, classes = study.looked, bench.run.predictor.model.classes
     truth = np.array([classes.index(clean.table[target][int(r)].as_py()) for r in seen.rows])
     wrong, flagged, right = seen.given != truth, seen.suggested >= 0, seen.label == truth
     rival = least_confident(bench, seen.rows, seen.given, int(flagged.sum()))
@@ -187,9 +187,11 @@ def flags(
 
 def hits(bench: Workbench) -> np.ndarray:
     """float64 [n]: whether each (clean) validation row is read right."""
-    rows, target = bench.made.rows.labelled("valid"), bench.made.rows.target
+    rows, target = bench.run.checked.rows.labelled("valid"), bench.run.checked.rows.target
     return (
-        bench.made.model.predict(bench.made.inputs(bench.made.embeddings.rows(rows))).labels
+        bench.run.predictor.model.predict(
+            bench.run.predictor.inputs(bench.run.features.embeddings.rows(rows))
+        ).labels
         == target.values[rows]
     ) * 1.0
 
@@ -199,7 +201,7 @@ def least_confident(
 ) -> np.ndarray:
     """bool [n]: the `count` rows whose label a cross-fitted logistic regression finds least
     likely."""
-    x = bench.made.training.embeddings.rows(rows)
+    x = bench.run.predictor.training.embeddings.rows(rows)
     features = np.concatenate(
         [x.features[f] * x.present[:, [k]] for k, f in enumerate(x.fields)], 1
     )
@@ -223,7 +225,7 @@ def generators(
     raw = corrupted(clean, "class", how, rate)
     bench = Workbench(raw, "class", folder / f"fashion-{how}-{rate}", SETTINGS)
     bench.fit()
-    curated, begun = Curation(bench.made).dataset, time.perf_counter()
+    curated, begun = Curation(bench.run).dataset, time.perf_counter()
     images, _ = fashion.load("train")
     pixels, asked = (
         images[np.random.default_rng(0).permutation(len(images))[: TRAIN + JUDGED]],

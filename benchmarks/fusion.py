@@ -93,7 +93,7 @@ def compare(name: str, folder: Path, folds: int, without: Sequence[str]) -> None
     start = time.perf_counter()
     made = Workbench(
         source.write(folder / "data", 0), source.target, folder / "run", source.settings()
-    ).made
+    ).run
     target = made.rows.target
     seen: dict[str, list[np.ndarray]] = {}
     chosen, alone, decays, rows = [], [], [], []

@@ -115,10 +115,10 @@ def study(sample: str, folder: Path, masks: int, field: str, rates: Sequence[flo
         source.settings(),
     )
     bench.check()
-    training = replace(bench.made.training, settings=HOW)
+    training = replace(bench.run.predictor.training, settings=HOW)
     rows = np.concatenate(
         [
-            evaluation.scored_rows(training.target, bench.made.rows.labelled(part))
+            evaluation.scored_rows(training.target, bench.run.checked.rows.labelled(part))
             for part in ("valid", "test")
         ]
     )

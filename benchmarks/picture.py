@@ -47,7 +47,7 @@ def main() -> None:
     forest(draw, lines, 60 + ROW * len(groups), page.width, font, small)
     draw.text(
         (10, height - 26),
-        bench.made.settings.data.cited + "; the images above were made by Gobelin.",
+        bench.run.settings.data.cited + "; the images above were made by Gobelin.",
         GREY,
         small,
     )

@@ -1,7 +1,9 @@
-"""The README's tables from benchmarks/results: `python benchmarks/readme.py` writes them, `--check`
-compares.
+"""The tables of README.md and docs from benchmarks/results: `python benchmarks/readme.py` writes
+them, `--check` compares.
 
-Each stands between `<!-- table NAME -->` and `<!-- end NAME -->`."""
+A table stands between `<!-- table NAME -->` and `<!-- end NAME -->`. docs/benchmarks.md has all of
+them, other pages some.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 import record
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+ALL = Path("docs/benchmarks.md")  # the page that has every table
 
 
 def percent(figure: dict[str, Any]) -> str:
@@ -515,28 +518,39 @@ SHOWN = (
 TABLES = {table.__name__: table for table in SHOWN}
 
 
-def filled(text: str) -> str:
+def pages() -> list[Path]:
+    """README.md and every page of docs, relative to the project."""
+    found = (p.relative_to(ROOT) for p in (ROOT / "docs").rglob("*.md"))
+    return [Path("README.md"), *sorted(p for p in found if not p.parts[1].startswith("_"))]
+
+
+def filled(page: Path, text: str) -> str:
+    """The text of a page with the present tables."""
     for name, table in TABLES.items():
         if not record.all_of(name):  # not measured yet: no place for it either
             continue
         pattern = rf"(<!-- table {name} -->\n).*?(<!-- end {name} -->)"
-        text, count = re.subn(
-            pattern, lambda m, table=table: f"{m[1]}{table()}\n{m[2]}", text, flags=re.S
-        )
-        if count != 1:
-            raise SystemExit(f"README.md: {count} places for the table {name}, one was expected")
+        places = len(re.findall(pattern, text, flags=re.S))
+        if places > 1 or (page == ALL and not places):
+            raise SystemExit(f"{page}: has {places} places for the table {name}. Mark one place.")
+        if places:
+            text = re.sub(
+                pattern, lambda m, table=table: f"{m[1]}{table()}\n{m[2]}", text, flags=re.S
+            )
     return text
 
 
 def main() -> None:
-    text = README.read_text(encoding="utf-8")
-    if "--check" in sys.argv:
-        raise SystemExit(
-            0
-            if filled(text) == text
-            else "README.md: its tables are not those of benchmarks/results"
-        )
-    README.write_text(filled(text), encoding="utf-8")
+    for page in pages():
+        text = (ROOT / page).read_text(encoding="utf-8")
+        if (new := filled(page, text)) == text:
+            continue
+        if "--check" in sys.argv:
+            raise SystemExit(
+                f"{page}: its tables are not those of benchmarks/results. "
+                "Run python benchmarks/readme.py."
+            )
+        (ROOT / page).write_text(new, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ from gobelin.data.samples.vendors import FROM, TO, Vendors
 from gobelin.evidence import intervals
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 from gobelin.generation.generators.translate import Translate
-from gobelin.networks.convolution import Reader, change, signal_of
+from gobelin.networks.convolution import ConvEncoder, change, signal_of
 
 HELD_OUT = 0.15  # share of the emoji
 COPY, NEAREST = "copy of the source", "target of the nearest training source"
@@ -146,7 +146,7 @@ def nearest(source: np.ndarray, target: np.ndarray, asked: np.ndarray) -> np.nda
 
 def feature_net(
     images: np.ndarray, labels: np.ndarray, unseen: np.ndarray, truth: np.ndarray, steps: int = 400
-) -> tuple[Reader, float]:
+) -> tuple[ConvEncoder, float]:
     """A net that names categories, trained from a fixed seed with every category equally often; and
     its balanced accuracy."""
     rng, seed = (
@@ -156,7 +156,7 @@ def feature_net(
     height, width, channels = images.shape[1:]
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        net = Reader((height, width, channels), int(labels.max()) + 1, 24, 128)
+        net = ConvEncoder((height, width, channels), int(labels.max()) + 1, 24, 128)
     adam = torch.optim.AdamW(net.parameters(), 2e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(adam, 2e-3, steps)
     rows = [np.flatnonzero(labels == c) for c in np.unique(labels)]
@@ -175,7 +175,7 @@ def feature_net(
     return net, round(float(np.mean([right[truth == c].mean() for c in np.unique(truth)])), 4)
 
 
-def features(net: Reader, images: np.ndarray) -> torch.Tensor:
+def features(net: ConvEncoder, images: np.ndarray) -> torch.Tensor:
     """[N, 128] of unit length: the last hidden layer."""
     found: list[torch.Tensor] = []
     hook = net.hidden.register_forward_hook(
@@ -187,7 +187,7 @@ def features(net: Reader, images: np.ndarray) -> torch.Tensor:
     return functional.normalize(torch.cat(found), dim=1)
 
 
-def figures(made: np.ndarray, target: np.ndarray, net: Reader) -> dict[str, np.ndarray]:
+def figures(made: np.ndarray, target: np.ndarray, net: ConvEncoder) -> dict[str, np.ndarray]:
     """float64 [N] each: how near what was made lies to the true target."""
     away = (features(net, made) - features(net, target)).norm(dim=1).double().numpy()
     return {"psnr_db": psnr(made, target), "ssim": ssim(made, target), "feature_distance": away}

@@ -189,7 +189,7 @@ def study(name: str, plan: Plan, draw: int, folder: Path) -> None:
         {
             "study": name,
             "settings": {
-                part: config.resolved(getattr(bench.made.settings, part))
+                part: config.resolved(getattr(bench.run.settings, part))
                 for part in ("augment", "split")
             },
             "purpose": plan.purpose,

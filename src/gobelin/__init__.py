@@ -1,7 +1,8 @@
-"""Gobelin: learn from pictures, words and numbers together, make the images that you lack, and know
-whether they helped.
+"""Gobelin learns from images, texts and numbers together, generates the images that you lack, and
+tests whether they help.
 
-Names are resolved when they are first used; importing the package loads no torch."""
+Names are resolved when they are first used, so importing the package loads no torch.
+"""
 
 from __future__ import annotations
 

@@ -4,8 +4,7 @@ import sys
 
 
 def start() -> None:
-    """The command line. Loading it takes a second or two, in which Ctrl-C must end as quietly as
-    later."""
+    """The command line. Loading takes a second or two; Ctrl-C ends it quietly in that time too."""
     try:
         from gobelin.interfaces.cli import main
     except KeyboardInterrupt:

@@ -15,7 +15,7 @@ RNG = np.random.default_rng(0)
 
 
 def see(images: np.ndarray) -> np.ndarray:
-    """Eyes that see the pixels of sixteen squares, float32 [n, 48]."""
+    """The pixels of sixteen squares, float32 [n, 48]."""
     return (
         images.reshape(len(images), 4, 4, 4, 4, 3)
         .mean((2, 4))

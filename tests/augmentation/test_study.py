@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gobelin.workbench.augment.trainings import BOTH
 
 from gobelin.augmentation import study as loop
 from gobelin.augmentation.advice import next_steps
@@ -27,7 +28,6 @@ from gobelin.prediction.cross_fit import balanced
 from gobelin.prediction.evaluation import subsets
 from gobelin.prediction.fusion import Predictor
 from gobelin.prediction.heads.job import Job
-from gobelin.workbench.augment.trainings import BOTH
 
 CLASSES = ("a", "b", "c")
 QUICK = Augment(mixes=(0.25, 1.0), ratio=(1.0,), seeds=3, tuning_seeds=1, rivals=())

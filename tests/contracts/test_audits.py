@@ -13,7 +13,7 @@ from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.evidence.findings import Finding
 from gobelin.privacy import planted_copies
-from gobelin.privacy.audits import Audit, Material, Result
+from gobelin.privacy.audits import Audit, AuditInput, Result
 
 NAMES = catalog.names("audits")
 SIZE, MADE = 16, 60
@@ -42,7 +42,7 @@ def brightness(images: np.ndarray) -> np.ndarray:
     )
 
 
-def material(copied: float, seed: int = 0) -> tuple[Material, np.ndarray, np.ndarray]:
+def material(copied: float, seed: int = 0) -> tuple[AuditInput, np.ndarray, np.ndarray]:
     """Made images: this share are training images, a pixel off or brighter, the rest fresh draws.
     Which, and of which row."""
     rng = np.random.default_rng(seed)
@@ -57,7 +57,7 @@ def material(copied: float, seed: int = 0) -> tuple[Material, np.ndarray, np.nda
     ids = tuple(f"t{k}" for k in range(90)), tuple(f"m{k}" for k in range(MADE))
     planted = planted_copies.of_every_kind(train, 42, seed)
     return (
-        Material(
+        AuditInput(
             train, holdout, made, planted, {"squares": brightness}, *ids, "random split by group"
         ),
         is_copy,
@@ -86,7 +86,7 @@ def test_planted_copies_are_caught_with_their_sources(audit: Audit, copied: floa
     assert flagged[is_copy].mean() > 0.85 and (copied == 1 or flagged[~is_copy].mean() < 0.06)
     for row, right, train in zip(result.rows, flagged & is_copy, source, strict=True):
         assert not right or row["nearest"] == f"t{train}"
-    assert [r["made"] for r in result.rows] == list(given.made_ids)
+    assert [r["made"] for r in result.rows] == list(given.generated_ids)
     found = verdict(result.findings)
     assert found.verdict == "copies training images" and found.value == pytest.approx(
         flagged.mean()
@@ -123,7 +123,7 @@ def test_rows_that_cant_be_exchanged_are_refused(audit: Audit) -> None:
 
 def test_nothing_made_and_two_held_out_images_are_no_error(audit: Audit) -> None:
     given = material(0.5)[0]
-    assert audit.run(replace(given, made=given.made[:0], made_ids=())).rows == ()
+    assert audit.run(replace(given, generated=given.generated[:0], generated_ids=())).rows == ()
     assert len(audit.run(replace(given, holdout=given.holdout[:2])).rows) == MADE
 
 

@@ -189,7 +189,7 @@ def test_by_class_equals_that_class_alone(metric: Metric) -> None:
 @pytest.mark.parametrize("net", ["clip", " CLIP"])
 def test_the_conditioning_encoder_is_refused(metric: Metric, net: str) -> None:
     given = compared(draw(200, 0), draw(200, 1))
-    parts = (replace(part, net=net) for part in (given.real, given.made))
+    parts = (replace(part, net=net) for part in (given.real, given.run))
     with pytest.raises(GobelinError, match="its own space flatters"):
         metric.measure(Comparison(*parts, conditioned_on="clip"))
 
@@ -199,18 +199,18 @@ def test_what_can_not_be_compared_is_refused(metric: Metric) -> None:
     wrong = draw(200, 1)
     wrong[3, 2] = np.nan
     for bad, word in (
-        (replace(given, made=replace(given.made, net="other net")), "Compute both in the same way"),
+        (replace(given, made=replace(given.run, net="other net")), "Compute both in the same way"),
         (
-            replace(given, floor=replace(given.made, resize="bicubic")),
+            replace(given, floor=replace(given.run, resize="bicubic")),
             "Compute both in the same way",
         ),
         (replace(given, real=replace(given.real, net=" ")), "has no name"),
         (replace(given, made=featured(wrong)), "1 rows have features that are no finite numbers"),
         (replace(given, made=featured(draw(200, 1)[:, :4])), "columns"),
-        (replace(given, made=replace(given.made, blocks=iter([draw(200, 1)]))), "only once"),
-        (replace(given, made=replace(given.made, blocks=[draw(9, 1)[0]])), "Flatten"),
+        (replace(given, made=replace(given.run, blocks=iter([draw(200, 1)]))), "only once"),
+        (replace(given, made=replace(given.run, blocks=[draw(9, 1)[0]])), "Flatten"),
         (
-            replace(given, made=replace(given.made, blocks=[draw(9, 1), draw(9, 1)[:, :3]])),
+            replace(given, made=replace(given.run, blocks=[draw(9, 1), draw(9, 1)[:, :3]])),
             "Flatten",
         ),
     ):

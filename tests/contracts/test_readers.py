@@ -15,7 +15,7 @@ import pytest
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.data.read import read
-from gobelin.data.readers import Reader
+from gobelin.data.readers import TableReader
 
 ROWS = [{"image": "a/1.png", "class": "a"}, {"image": "b/2.png", "class": "b"}]
 
@@ -55,7 +55,7 @@ def test_every_reader_is_tested() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_reader(name: str, tmp_path: Path) -> None:
     reader, path = catalog.build("readers", name), WRITERS[name](tmp_path)
-    assert isinstance(reader, runtime_checkable(Reader))
+    assert isinstance(reader, runtime_checkable(TableReader))
     assert dataclasses.is_dataclass(reader) and type(reader).__dataclass_params__.frozen  # type: ignore[attr-defined]
     assert [n for n in NAMES if catalog.build("readers", n).claims(path)] == [name]
     table, root = reader.read(path)

@@ -14,8 +14,6 @@ import pytest
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import (
-    FORMAT,
-    LOCK,
     atomic_file,
     atomic_folder,
     file_name,
@@ -27,7 +25,7 @@ from gobelin.core.files import (
     write_lines,
     write_text,
 )
-from gobelin.core.stages import Run
+from gobelin.core.stages import LOCK, STAGE_FORMAT, RunFolder
 
 
 def names(folder: Path) -> list[str]:
@@ -109,7 +107,7 @@ def test_fingerprint_is_sha256_of_canonical_parts() -> None:
 
 
 def test_stage_is_made_once_a_key(tmp_path: Path) -> None:
-    run, made = Run(tmp_path / "run"), []
+    run, made = RunFolder(tmp_path / "run"), []
 
     def make(folder: Path) -> None:
         made.append(len(made))
@@ -132,9 +130,25 @@ def test_stage_is_made_once_a_key(tmp_path: Path) -> None:
     assert run.has("a/b", "k1") and (run.checked("a/b") / "x.txt").read_text() == "3"
 
 
+def test_kept_makes_once_and_loads_from_the_checked_folder(tmp_path: Path) -> None:
+    run, made = RunFolder(tmp_path / "run"), []
+
+    def make(folder: Path) -> None:
+        made.append(folder)
+        (folder / "x.txt").write_text("made")
+
+    def load(folder: Path) -> str:
+        return (folder / "x.txt").read_text()
+
+    assert [run.kept("a", "k", make, load) for _ in range(2)] == ["made"] * 2 and len(made) == 1
+    (run.folder / "a" / "x.txt").write_text("edited")
+    with pytest.raises(GobelinError, match="was changed or damaged"):
+        run.kept("a", "k", make, load)
+
+
 @pytest.fixture
-def stage(tmp_path: Path) -> tuple[Run, Path]:
-    run = Run(tmp_path / "run")
+def stage(tmp_path: Path) -> tuple[RunFolder, Path]:
+    run = RunFolder(tmp_path / "run")
 
     def make(folder: Path) -> None:
         (folder / "w").mkdir()
@@ -166,7 +180,7 @@ def stage(tmp_path: Path) -> tuple[Run, Path]:
         "note not text",
     ],
 )
-def test_damage_is_found(stage: tuple[Run, Path], damage: object) -> None:
+def test_damage_is_found(stage: tuple[RunFolder, Path], damage: object) -> None:
     run, folder = stage
     assert run.checked("model") == folder
     damage(folder)  # type: ignore[operator]
@@ -175,23 +189,27 @@ def test_damage_is_found(stage: tuple[Run, Path], damage: object) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_damaged_note_makes_the_stage_anew(stage: tuple[Run, Path]) -> None:
+def test_a_damaged_note_makes_the_stage_anew(stage: tuple[RunFolder, Path]) -> None:
     run, folder = stage
     (folder / "stage.json").write_text("{")
     run.stage("model", "key", lambda f: (f / "new").write_text("") and None)
     assert names(run.checked("model")) == ["new", "stage.json"]
 
 
-def test_a_foreign_format_and_a_lacking_stage(stage: tuple[Run, Path]) -> None:
+def test_a_foreign_format_and_a_lacking_stage(stage: tuple[RunFolder, Path]) -> None:
     run, folder = stage
-    write_json(folder / "stage.json", {**read_json(folder / "stage.json"), "format": FORMAT + 1})
-    with pytest.raises(GobelinError, match=f"has format {FORMAT + 1}, this version reads {FORMAT}"):
+    write_json(
+        folder / "stage.json", {**read_json(folder / "stage.json"), "format": STAGE_FORMAT + 1}
+    )
+    with pytest.raises(
+        GobelinError, match=f"has format {STAGE_FORMAT + 1}, this version reads {STAGE_FORMAT}"
+    ):
         run.checked("model")
     with pytest.raises(GobelinError, match="has no generators/vaegan-0. Run gobelin fit again"):
         run.checked("generators/vaegan-0")
 
 
-def test_tree_hash_sees_names_and_bytes_alone(stage: tuple[Run, Path]) -> None:
+def test_tree_hash_sees_names_and_bytes_alone(stage: tuple[RunFolder, Path]) -> None:
     _, folder = stage
     before = tree_hash(folder)
     os.utime(folder / "w" / "weights", (0, 0))
@@ -199,9 +217,9 @@ def test_tree_hash_sees_names_and_bytes_alone(stage: tuple[Run, Path]) -> None:
 
 
 def test_ledger_counts_looks_and_not_repeats(tmp_path: Path) -> None:
-    run = Run(tmp_path)
+    run = RunFolder(tmp_path)
     assert [run.look("augment", k) for k in ("a", "a", "b", "a", "c")] == [1, 1, 2, 1, 3]
-    assert Run(tmp_path).look("augment", "b") == 2
+    assert RunFolder(tmp_path).look("augment", "b") == 2
     assert [json.loads(x)["key"] for x in (tmp_path / "ledger.jsonl").read_text().splitlines()] == [
         "a",
         "b",
@@ -211,7 +229,7 @@ def test_ledger_counts_looks_and_not_repeats(tmp_path: Path) -> None:
 
 def test_a_lost_ledger_is_not_begun_anew(tmp_path: Path) -> None:
     """Where a study is there the test rows were opened."""
-    run = Run(tmp_path)
+    run = RunFolder(tmp_path)
     assert run.look("augment", "a") == 1
     run.stage("outcome", "k", lambda folder: write_text(folder / "hits", "1"))
     assert run.look("augment", "b") == 2
@@ -225,7 +243,7 @@ def test_a_lost_ledger_is_not_begun_anew(tmp_path: Path) -> None:
 
 
 def test_clean_removes_what_killed_writers_left(tmp_path: Path) -> None:
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
     run.clean()
     write_text(run.folder / "a" / "kept.txt", "")
     (run.folder / "a" / ".writing-1").mkdir()
@@ -238,7 +256,7 @@ def test_clean_removes_what_killed_writers_left(tmp_path: Path) -> None:
 def test_a_new_stage_sweeps_what_killed_writers_left_and_not_the_stage_around_it(
     tmp_path: Path,
 ) -> None:
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
     for left in (".writing-1", "verbs/.writing-2", "made/.writing-3"):
         (run.folder / left).mkdir(parents=True)
         (run.folder / left / "x").write_text("")
@@ -305,7 +323,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old(tmp_path: Path) -> None:
     ):
         write(t)
     assert "\n" not in str(caught.value)
-    run = Run(tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
     with pytest.raises(GobelinError, match="the disk is full"):
         run.stage("model", "key", write)
     assert (

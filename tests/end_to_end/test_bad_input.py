@@ -821,7 +821,7 @@ VERBS: dict[tuple[str, ...], list[str]] = {
         "rivals: 'classic' stands there twice"
     ],
     ("augment", "--set", "judge.audits=copying,copying"): ["audits: 'copying' stands there twice"],
-    ("augment", "--set", "judge.space=text"): ["judge.space", "'text' reads text, no images"],
+    ("augment", "--set", "judge.space=text"): ["judge.space", "'text' reads text, not images"],
     ("evaluate", "--foo"): ["--foo"],
 }
 
@@ -1405,7 +1405,7 @@ def test_ctrl_c_stops_in_one_line_and_three_at_once_agree(run: Path, tmp_path: P
     assert [one.returncode for one in several] == [0, 0, 0], told
     assert "another gobelin is at work in it; waiting" in "".join(err for _, err in told)
     assert told[0][0] == told[1][0] == told[2][0] and not list(folder.rglob(".writing-*"))
-    assert Workbench.open(folder).made.has_generator()
+    assert Workbench.open(folder).run.generator.trained()
 
 
 def test_without_a_verb_it_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:

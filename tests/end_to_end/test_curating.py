@@ -20,7 +20,7 @@ from PIL import Image
 
 from gobelin import Workbench
 from gobelin.interfaces.cli import main
-from gobelin.workbench.curate import Curation
+from gobelin.workbench.curate.decisions import decisions
 
 COLOURS = {"red": (220, 60, 50), "green": (60, 190, 80), "blue": (60, 80, 220)}
 CLASSES, ROWS = tuple(sorted(COLOURS)), 700
@@ -115,10 +115,11 @@ def findings(run: Path) -> dict[str, dict[str, Any]]:
 
 def looked(run: Path, true: list[str]) -> tuple[Any, np.ndarray]:
     """What was decided, and the true class of every row that was looked at."""
-    made = Workbench.open(run).made
+    opened = Workbench.open(run).run
     number = {f"r{k}": CLASSES.index(name) for k, name in enumerate(true)}
-    seen = Curation(made).looked
-    return seen, np.array([number[i] for i in made.ids(seen.rows)])
+    decided = decisions(opened)
+    ids = opened.checked.rows.ids(decided.rows)
+    return decided, np.array([number[i] for i in ids])
 
 
 def test_planted_wrong_labels_are_found_and_mended(
@@ -163,8 +164,8 @@ def test_a_weight_is_the_label_s_chance_shared_among_look_alikes(
     curated: Path, true: tuple[Path, list[str]]
 ) -> None:
     seen, _ = looked(curated, true[1])
-    made = Workbench.open(curated).made
-    ids, own = made.ids(seen.rows), made.rows.weights[seen.rows]
+    run = Workbench.open(curated).run
+    ids, own = run.checked.rows.ids(seen.rows), run.checked.rows.weights[seen.rows]
     count = np.array([(seen.alike == one).sum() for one in seen.alike])
     assert np.allclose(seen.weight, seen.chance / count * own) and set(own.tolist()) == {0.5, 1.0}
     assert ((seen.weight >= 0) & (seen.weight <= 1)).all()
@@ -180,8 +181,8 @@ def test_the_export_changes_training_rows_alone_and_says_what(
 ) -> None:
     folder, names = true
     rows = pq.read_table(curated.parent / "export" / "curated.parquet").to_pylist()
-    made = Workbench.open(curated).made
-    parts = dict(zip(made.rows.dataset.ids, made.rows.parts.tolist(), strict=True))
+    run = Workbench.open(curated).run
+    parts = dict(zip(run.checked.rows.dataset.ids, run.checked.rows.parts.tolist(), strict=True))
     with (folder / "records.csv").open(encoding="utf-8") as file:
         before = {row["id"]: row for row in csv.DictReader(file)}
     assert [row["id"] for row in rows] == list(before) and {
@@ -242,19 +243,15 @@ def test_what_is_exported_can_be_fitted_with_its_weights_and_parts(curated: Path
             *sets,
         ]
     )
-    one, other = Workbench.open(curated).made, Workbench.open(again).made
-    assert (
-        other.schema.role("weight") == "gobelin_weight"
-        and other.rows.parts.tolist() == one.rows.parts.tolist()
-    )
-    assert (
-        other.rows.groups == one.rows.groups and other.schema.field_names == one.schema.field_names
-    )
-    weights = dict(
-        zip(one.ids(Curation(one).looked.rows), Curation(one).looked.weight, strict=True)
-    )
-    rows = other.image_rows[0]
-    assert np.allclose(rows.weights, [weights[i] for i in other.ids(other.rows.part("train"))])
+    one, other = Workbench.open(curated).run, Workbench.open(again).run
+    mine, theirs = one.checked.rows, other.checked.rows
+    assert theirs.schema.role("weight") == "gobelin_weight"
+    assert theirs.parts.tolist() == mine.parts.tolist() and theirs.groups == mine.groups
+    assert theirs.schema.field_names == mine.schema.field_names
+    decided = decisions(one)
+    weights = dict(zip(mine.ids(decided.rows), decided.weight, strict=True))
+    rows = other.generator.image_rows[0]
+    assert np.allclose(rows.weights, [weights[i] for i in theirs.ids(theirs.part("train"))])
 
 
 def test_the_report_shows_the_suspects(curated: Path) -> None:

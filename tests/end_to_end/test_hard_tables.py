@@ -55,8 +55,8 @@ def test_a_hard_table_is_checked_fitted_and_predicted(tmp_path: Path) -> None:
         found = bench.check()
         bench.fit()
         score = bench.evaluate()[0]
-        x = bench.made.embeddings
-    assert [(row, column, why) for row, column, why in bench.made.scan.bad] == [
+        x = bench.run.features.embeddings
+    assert [(row, column, why) for row, column, why in bench.run.checked.scan.bad] == [
         ("40", "gone", "'inf' is not a number")
     ]
     told = [f for f in found if f.name == "gives_label_away" and f.scope.get("column") == "tells"]
@@ -68,7 +68,7 @@ def test_a_hard_table_is_checked_fitted_and_predicted(tmp_path: Path) -> None:
         and score.value is not None
         and score.value > 0.8
     )
-    roles = {c.name: (c.kind, c.role) for c in bench.made.schema.columns}
+    roles = {c.name: (c.kind, c.role) for c in bench.run.data.schema.columns}
     assert roles["same"][1] == roles["void"][1] == roles["missing_words"][1] == "ignore" and roles[
         "day"
     ] == ("date", "cell")
@@ -100,7 +100,7 @@ def test_a_run_that_asks_for_a_date_or_cannot_tell_days_from_months_ends_in_one_
             Workbench(path, target, tmp_path / "run", SETTINGS).check()
         assert "\n" not in str(caught.value) and not (tmp_path / "run" / "settings.json").exists()
     settings = {**SETTINGS, "encoders": {"table": {"dates": "month_first"}}}
-    assert Workbench(path, "y", tmp_path / "run", settings).made.embeddings.present.all()
+    assert Workbench(path, "y", tmp_path / "run", settings).run.features.embeddings.present.all()
 
 
 def test_an_encoder_knows_nothing_of_rows_outside_training(tmp_path: Path) -> None:
@@ -120,5 +120,5 @@ def test_an_encoder_knows_nothing_of_rows_outside_training(tmp_path: Path) -> No
             tmp_path / str(k),
             SETTINGS,
         )
-        prints.append(bench.made.reader.encoders["table"].fingerprint())
+        prints.append(bench.run.features.embedder.encoders["table"].fingerprint())
     assert prints[0] == prints[1]

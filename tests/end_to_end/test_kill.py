@@ -34,7 +34,7 @@ def work(folder: Path, errors: Path) -> None:
     closed form."""
     from gobelin.core import catalog
     from gobelin.interfaces.cli import main
-    from gobelin.quality.probes import Eyes
+    from gobelin.quality.probes import IndependentEncoder
 
     os.setsid()
     with errors.open("wb") as file:
@@ -44,10 +44,10 @@ def work(folder: Path, errors: Path) -> None:
     def fewer(slot: str, name: str, settings: Mapping[str, Any] | None = None) -> Any:
         return build(slot, name, {"rows": 160} if slot == "samples" else settings)
 
-    def beside(schema: object, runtime: object) -> Eyes:
-        return Eyes("pixels", build("encoders", "pixels").fit([], None, {}, runtime))
+    def beside(schema: object, runtime: object) -> IndependentEncoder:
+        return IndependentEncoder("pixels", build("encoders", "pixels").fit([], None, {}, runtime))
 
-    catalog.build, Eyes.beside = fewer, staticmethod(beside)  # type: ignore[assignment, method-assign]
+    catalog.build, IndependentEncoder.choose = fewer, staticmethod(beside)  # type: ignore[assignment, method-assign]
     main(["demo", "--sample", "shapes", "--run", str(folder), *as_options(SETS + LESS)])
 
 

@@ -53,41 +53,55 @@ def test_every_arm_has_encoders_of_its_own(
         return asked[0][1]
 
     monkeypatch.setattr(tuned_arms, "fit", told)
-    made = fitted.made
+    run = fitted.run
     found = fitted.augment()
-    (((_, fusion, rows, jobs, test), given),) = asked
-    hits = Outcome.load(made.run.checked("outcome")).hits
+    (((_, fusion, table, jobs, test), given),) = asked
+    hits = Outcome.load(run.folder.checked("outcome")).hits
     assert len(jobs) == len(given) == len(hits) * SETTINGS["augment"]["seeds"] and set(hits) == {
         "real",
         "copies",
         "generated",
     }
-    origins, groups = rows.dataset.with_origin().origins, rows.groups(made)
-    assert "generated" in origins[jobs[-1].rows] and not set(test) & set(made.rows.part("train"))
-    truth = made.rows.target.values[test]
+    origins = table.dataset.with_origin().origins
+    shared = tuned_arms._Rows(
+        run, fusion, table, tuned_arms._groups(run, table.dataset), test, run.folder.folder
+    )
+    assert "generated" in origins[jobs[-1].rows] and not set(test) & set(
+        run.checked.rows.part("train")
+    )
+    truth = run.checked.rows.target.values[test]
     for k, (name, seed) in enumerate([(n, s) for n in hits for s in range(2)]):
-        job, (predictor, seen) = jobs[k], given[k]
+        job, predictor, seen = jobs[k], given[k].predictor, given[k].test
         which, place = np.unique(job.rows, return_inverse=True)
-        material = tuned_arms._material(made, rows, job, groups)
-        held = decision.held_back(made.settings.tune, material.training)
+        material = shared.material(job)
+        held = decision.held_back(run.settings.tune, material.training)
         assert (
             material.training.weights[held & (origins[which] != "real")] == 0
         ).all() and material.training.weights[~held].all()
-        encoders, _, _ = decision.trained(made.settings.tune, material, None)
+        encoders, _, _ = decision.trained(run.settings.tune, material, None)
         reader = replace(
-            made.plain_reader, encoders={**made.plain_reader.encoders, **encoders}, cache=None
+            run.encoders.embedder,
+            encoders={**run.encoders.embedder.encoders, **encoders},
+            cache=None,
         )
-        own = reader.embed(material.dataset).keep(made.predict_fields)
+        own = reader.embed(material.dataset).keep(run.predictor.fields)
         basis = np.flatnonzero(origins[which] == "real")
         (alone,) = fusion.fit(
-            own, rows.target.rows(which), [replace(job, rows=place)], basis, made.runtime, silent
+            own,
+            table.target.rows(which),
+            [replace(job, rows=place)],
+            basis,
+            run.data.runtime,
+            silent,
         )
-        scores = alone.scores(reader.embed(made.rows.dataset.rows(test)).keep(made.predict_fields))
+        scores = alone.scores(
+            reader.embed(run.checked.rows.dataset.rows(test)).keep(run.predictor.fields)
+        )
         assert np.allclose(scores, predictor.scores(seen), atol=1e-5)
         assert np.array_equal((scores.argmax(1) == truth) * 1.0, hits[name][0, 0, seed])
-    assert len({seen.space for _, seen in given}) == len(given), "no two trainings share an encoder"
+    assert len({one.test.space for one in given}) == len(given), "no two trainings share an encoder"
     assert "encoders trained on its own rows" in next(f for f in found if f.name == "protocol").note
-    assert not (made.run.folder / "work" / "arms").exists()
+    assert not (run.folder.folder / "work" / "arms").exists()
 
 
 def test_what_a_study_with_tuned_arms_needs(fitted: Workbench) -> None:

@@ -116,8 +116,8 @@ def test_all_fusions_are_compared_and_the_best_is_kept(
         f.scope["fusion"]: f.value for f in bench.findings("fit") if f.name == "cross_fitted_score"
     }
     assert set(scores) == set(catalog.names("fusion"))
-    best = bench.made.settings.fusion.name
-    assert scores[best] == max(scores.values()) and bench.made.model.fusion == best
+    best = bench.run.settings.fusion.name
+    assert scores[best] == max(scores.values()) and bench.run.predictor.model.fusion == best
     others = [f for f in bench.findings("fit") if f.name == "fusion_difference"]
     assert {f.scope["fusion"] for f in others} == set(scores) - {best} and {
         f.comparator for f in others
@@ -159,7 +159,7 @@ def test_condition_match_is_measured_for_every_field_and_the_class(run: Path) ->
 
 def test_made_rows_leave_test_and_validation_alone(run: Path) -> None:
     bench = Workbench.open(run)
-    rows = bench.made.rows
+    rows = bench.run.checked.rows
     assert set(rows.dataset.origins) == {"real"}
     ledger = [json.loads(line) for line in (run / "ledger.jsonl").read_text().splitlines()]
     assert [r["look"] for r in ledger] == [1]
@@ -230,7 +230,7 @@ def test_search_mixes_flags(run: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_searching_by_its_own_image_finds_the_row(run: Path) -> None:
     bench = Workbench.open(run)
     image = run / "data" / "images" / "00007.png"
-    shared = bench.made.shared
+    shared = bench.run.space.shared
     row = shared.ids.index("00007")
     alone = bench.search(320, image=str(image))
     score = next(h.score for h in alone if h.id == "00007")

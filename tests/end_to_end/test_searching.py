@@ -16,7 +16,7 @@ from gobelin import Workbench
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.interfaces.cli import main
-from gobelin.workbench.run.folder import INDEX
+from gobelin.workbench.run.space import INDEX
 
 QUICK = {
     "encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}},
@@ -64,7 +64,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
 def vector(bench: Workbench, **cells: dict[str, str]) -> np.ndarray:
     """float64 [D], of unit length: the shared vector of one field's cell."""
     one = (
-        bench.made.alignment.project(bench.made.reader.embed_cells(cells))
+        bench.run.space.alignment.project(bench.run.features.embedder.embed_cells(cells))
         .vectors[0]
         .astype(np.float64)
         .sum(0)
@@ -119,11 +119,13 @@ def test_a_mix_is_the_normalised_weighted_sum(
     wanted = formula(red, green, row)
     if name == "columns apart":
         wanted = row - vector(bench, table={"side": "20"})
-    scores = bench.made.shared.pooled() @ (wanted / np.linalg.norm(wanted))
+    scores = bench.run.space.shared.pooled() @ (wanted / np.linalg.norm(wanted))
     hits = said(capsys, "search", fitted, *flags, "-k", 120)
     assert [h["score"] for h in hits] == pytest.approx(sorted(scores, reverse=True), abs=1e-5)
     for h in hits:
-        assert h["score"] == pytest.approx(scores[bench.made.shared.ids.index(h["id"])], abs=1e-5)
+        assert h["score"] == pytest.approx(
+            scores[bench.run.space.shared.ids.index(h["id"])], abs=1e-5
+        )
 
 
 def test_python_says_the_same(fitted: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -190,7 +192,7 @@ def test_filters_are_those_of_python(
     for where, keep in filters.items():
         hits = said(capsys, "search", fitted, "--text", RED, "-k", 500, "--where", where)
         assert {h["id"] for h in hits} == {i for i, r in rows.items() if keep(r)} and hits
-    parts = Workbench.open(fitted).made.rows
+    parts = Workbench.open(fitted).run.checked.rows
     hits = Workbench.open(fitted).search(
         500, "gobelin_split = 'valid' AND gobelin_origin = 'real'", text=RED
     )
@@ -260,14 +262,17 @@ def test_rows_are_added_and_deleted_later(
     assert (hit.id, hit.row) == ("n1", 120) and hit.score == pytest.approx(1, abs=1e-5)
     assert [h.id for h in bench.search(9, "gobelin_split = 'added'", text="x")] and not set(
         asked
-    ) - set(bench.made.index.known)
+    ) - set(bench.run.space.index.known)
     assert bench.search(9, "shape = 'new'", text=RED)[0].id == "n1"
     assert {
         h.scope["row"]: h.note
         for h in bench.describe(1, text="a purple hexagon", row="side=77")
         if h.name == "similarity"
     } == {"n1": "a purple hexagon"}
-    assert not {"n1", "n2"} & set(bench.made.rows.dataset.ids) and len(bench.made.rows.parts) == 120
+    assert (
+        not {"n1", "n2"} & set(bench.run.checked.rows.dataset.ids)
+        and len(bench.run.checked.rows.parts) == 120
+    )
     assert "'n1' already" in refused(capsys, "index", run, "--add", tmp_path / "new.csv")
     gone = bench.search(1, text=RED)[0].id
     assert said(capsys, "index", run, "--delete", f"{gone},n2")[0]["value"] == 120

@@ -20,7 +20,7 @@ from gobelin.data.provenance import read_lineage
 from gobelin.generation import sampling
 from gobelin.generation.generators import Condition, Controls
 from gobelin.interfaces.cli import main
-from gobelin.quality.probes import Eyes
+from gobelin.quality.probes import IndependentEncoder
 from gobelin.workbench.generate import condition_match, images
 
 QUICK = [
@@ -306,9 +306,11 @@ def test_condition_match_asks_by_the_source_image_alone(
             heard.append(condition)
             yield 255 - condition.source
 
-    made = Workbench.open(run).made
-    eyes = Eyes("pixels", catalog.build("encoders", "pixels").fit([], None, {}, made.runtime))
-    monkeypatch.setattr(Eyes, "beside", staticmethod(lambda schema, runtime: eyes))
+    made = Workbench.open(run).run
+    eyes = IndependentEncoder(
+        "pixels", catalog.build("encoders", "pixels").fit([], None, {}, made.runtime)
+    )
+    monkeypatch.setattr(IndependentEncoder, "choose", staticmethod(lambda schema, runtime: eyes))
     found = condition_match.match(made, [(Negative(), "negative", "no space")])
     measured = {f.scope.get("of", f.comparator): f for f in found if f.value is not None}
     assert {f.scope.get("field") for f in measured.values()} == {"before"} and [

@@ -16,7 +16,7 @@ from gobelin import Workbench
 from gobelin.data.provenance import save_png
 from gobelin.data.samples.shapes import Shapes
 from gobelin.interfaces.cli import main
-from gobelin.quality.typicality import NEAR, oddness
+from gobelin.quality.typicality import NEIGHBOURS, typicality
 from gobelin.workbench import describe
 
 QUICK = [
@@ -355,9 +355,9 @@ def test_odd_and_typical_records(
     assert verdict("typicality", "image", "--image", tmp_path / "noise.png") == "odd"
     assert verdict("typicality", "image", "--image", own) == "typical"
     bench = Workbench.open(run)
-    captions = bench.made.rows.dataset.values("caption")
+    captions = bench.run.checked.rows.dataset.values("caption")
     row = next(k for k, c in enumerate(captions) if c)
-    picture = shapes / "shapes" / str(bench.made.rows.dataset.values("image")[row])
+    picture = shapes / "shapes" / str(bench.run.checked.rows.dataset.values("image")[row])
     assert (
         verdict("agreement", "image + caption", "--image", picture, "--text", captions[row])
         == "typical"
@@ -386,13 +386,13 @@ def test_a_share_as_odd_is_uniform_for_rows_like_the_others() -> None:
     """The conformal p-value of a row drawn like the pool: P(p <= a) <= a, and near it."""
     rng = np.random.default_rng(0)
     shares = np.array(
-        [oddness(rng.normal(size=(100, 4)), rng.normal(size=4)).share for _ in range(400)]
+        [typicality(rng.normal(size=(100, 4)), rng.normal(size=4)).share for _ in range(400)]
     )
     for level in (0.1, 0.3, 0.6):
         assert (shares <= level).mean() == pytest.approx(level, abs=0.08)
     pool = rng.normal(size=(60, 2))
-    slow = [np.sort(np.sqrt(((pool - p) ** 2).sum(1)))[1 : NEAR + 1].mean() for p in pool]
-    assert np.allclose(oddness(pool, pool[0]).own, slow)
+    slow = [np.sort(np.sqrt(((pool - p) ** 2).sum(1)))[1 : NEIGHBOURS + 1].mean() for p in pool]
+    assert np.allclose(typicality(pool, pool[0]).training, slow)
 
 
 @pytest.mark.parametrize("heat", [0.05, 0.3])

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gobelin.core.errors import GobelinError
-from gobelin.core.stages import Run
+from gobelin.core.stages import RunFolder
 from gobelin.data.images import png_bytes
 from gobelin.prediction.tuning import decision
 from gobelin.workbench.bench import Workbench, from_pretrained
@@ -72,16 +72,21 @@ def test_a_tuned_run(kept: None, tmp_path: Path) -> None:
         names
     )
     assert "score tuned" in one.report().read_text(encoding="utf-8")
-    made = one.made
-    assert made.reader.space != made.plain_reader.space
-    assert not np.allclose(made.embeddings.features["picture"], made.plain.features["picture"])
-    assert np.array_equal(made.embeddings.features["table"], made.plain.features["table"])
+    run = one.run
+    assert run.features.embedder.space != run.encoders.embedder.space
+    assert not np.allclose(
+        run.features.embeddings.features["picture"], run.features.plain.features["picture"]
+    )
+    assert np.array_equal(
+        run.features.embeddings.features["table"], run.features.plain.features["table"]
+    )
     assert not (one.folder / "work" / "tuned").exists()
 
     again = Workbench.open(one.folder)  # the stage is loaded and not made
     stamp = (one.folder / "tuned" / "stage.json").stat().st_mtime_ns
     assert np.array_equal(
-        again.made.embeddings.features["picture"], made.embeddings.features["picture"]
+        again.run.features.embeddings.features["picture"],
+        run.features.embeddings.features["picture"],
     )
     assert (one.folder / "tuned" / "stage.json").stat().st_mtime_ns == stamp
 
@@ -90,12 +95,12 @@ def test_a_tuned_run(kept: None, tmp_path: Path) -> None:
     assert np.allclose(
         saved.predict(cells).probabilities, one.predict(cells).probabilities, atol=1e-6
     )
-    assert saved.made.reader.space == made.reader.space
+    assert saved.run.features.embedder.space == run.features.embedder.space
 
     plain = bench(tmp_path / "plain", tune={})
     plain.fit()
-    assert plain.made.model.fingerprint() != made.model.fingerprint()
-    assert plain.made.reader.space == made.plain_reader.space
+    assert plain.run.predictor.model.fingerprint() != run.predictor.model.fingerprint()
+    assert plain.run.features.embedder.space == run.encoders.embedder.space
 
 
 def test_labels_of_validation_and_test_rows_change_nothing(kept: None, tmp_path: Path) -> None:
@@ -103,17 +108,19 @@ def test_labels_of_validation_and_test_rows_change_nothing(kept: None, tmp_path:
     for seed in (0, 3):
         one = bench(tmp_path / str(seed), seed)
         one.fit()
-        prints.append((one.made.reader.space, one.made.model.predictor.fingerprint()))
+        prints.append(
+            (one.run.features.embedder.space, one.run.predictor.model.predictor.fingerprint())
+        )
     assert prints[0] == prints[1]
 
 
 def test_what_calibrates_a_tuned_run_taught_no_encoder(kept: None, tmp_path: Path) -> None:
     one = bench(tmp_path / "one")
     one.fit()
-    training, material = one.made.training, one.made._material
-    held = decision.held_back(one.made.settings.tune, material.training)
+    training, material = one.run.predictor.training, one.run.features._material()
+    held = decision.held_back(one.run.settings.tune, material.training)
     assert training.unseen is not None
-    assert training.unseen.tolist() == one.made.rows.labelled("train")[held].tolist()
+    assert training.unseen.tolist() == one.run.checked.rows.labelled("train")[held].tolist()
 
 
 def test_what_is_not_kept_leaves_the_run_as_it_was(
@@ -125,8 +132,8 @@ def test_what_is_not_kept_leaves_the_run_as_it_was(
     found = one.fit()
     plain.fit()
     assert (
-        one.made.model.fingerprint() == plain.made.model.fingerprint()
-        and one.made.training.unseen is None
+        one.run.predictor.model.fingerprint() == plain.run.predictor.model.fingerprint()
+        and one.run.predictor.training.unseen is None
     )
     assert "tuning_gain" in {f.name for f in found} and not any(
         (one.folder / "tuned").glob("*.safetensors")
@@ -139,4 +146,4 @@ def test_a_field_without_a_network_is_refused_before_anything_is_written(tmp_pat
         GobelinError, match="which has no network to train. Can be tuned here: picture."
     ):
         bench(tmp_path / "one", tune=wrong).fit()
-    assert not Run(tmp_path / "one").exists()
+    assert not RunFolder(tmp_path / "one").exists()

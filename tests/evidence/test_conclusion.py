@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from gobelin.evidence.conclusion import conclusions, told
+from gobelin.evidence.conclusion import conclusion_lines, conclusions
 from gobelin.evidence.findings import Finding
 
 ARM = {"arm": "generated"}
 
 
 def verdict(
-    word: str, value: float, low: float, high: float, arm: str = "generated", base: str = "real"
+    word: str,
+    value: float,
+    low: float,
+    high: float,
+    arm: str = "generated",
+    base: str = "real",
+    generator: str = "",
 ) -> Finding:
     return Finding(
-        "verdict",
-        {"arm": arm},
-        base,
-        value,
-        low,
-        high,
+        name="verdict",
+        scope={"arm": arm},
+        comparator=base,
+        value=value,
+        low=low,
+        high=high,
         unit="points",
         verdict=word,
+        generator=generator,
         source="augment",
     )
 
 
 def against(rival: str, value: float, low: float, high: float, arm: str = "generated") -> Finding:
     return Finding(
-        "balanced_accuracy", {"arm": arm}, rival, value, low, high, unit="points", source="augment"
+        name="balanced_accuracy",
+        scope={"arm": arm},
+        comparator=rival,
+        value=value,
+        low=low,
+        high=high,
+        unit="points",
+        source="augment",
     )
 
 
@@ -39,10 +55,11 @@ def screened(
     generator: str = "flow, training seed 0",
 ) -> Finding:
     return Finding(
-        "screened_out",
-        {"generator": generator, "why": why},
+        name="screened_out",
+        scope={"generator": generator, "why": why},
         value=float(count),
         n=total,
+        generator=generator.split(",")[0],
         source="augment",
     )
 
@@ -50,10 +67,11 @@ def screened(
 def frechet(value: float | None, floor: float | None, seed: str = "0", **scope: str) -> Finding:
     of = {"generator seed": seed, **scope}
     return Finding(
-        "frechet_distance_corrected",
-        of,
+        name="frechet_distance_corrected",
+        scope=of,
         value=value,
         floor=floor,
+        generator=scope.get("generator", ""),
         n=30,
         needed_n=65,
         source="audit",
@@ -62,12 +80,13 @@ def frechet(value: float | None, floor: float | None, seed: str = "0", **scope: 
 
 def copies(share: float, n: int, word: str = "no evidence of copying") -> Finding:
     return Finding(
-        "copies",
-        {"generator seed": "0"},
+        name="copies",
+        scope={"generator seed": "0"},
         value=share,
         n=n,
         unit="share",
         verdict=word,
+        sure=not word.startswith("can't say"),
         source="audit",
     )
 
@@ -89,7 +108,7 @@ def test_the_line_of_the_issue() -> None:
         screened(0, 400, "near a validation or test image"),
         frechet(3.8, 2.5),
     ]
-    assert told(found) == [
+    assert conclusion_lines(found) == [
         "Helped by 2.1 points (0.4 to 3.8) over the best rival (classic); 3 of 400 images are"
         " copies and were removed; quality within 1.3 of the real floor (Fréchet distance 3.8,"
         " unseen real images 2.5)."
@@ -131,7 +150,11 @@ def test_the_line_of_the_issue() -> None:
             [
                 verdict("no evidence", -0.004, -0.03, 0.022),
                 Finding(
-                    "smallest_detectable_effect", ARM, value=0.037, unit="points", source="augment"
+                    name="smallest_detectable_effect",
+                    scope=ARM,
+                    value=0.037,
+                    unit="points",
+                    source="augment",
                 ),
             ],
             (
@@ -141,15 +164,32 @@ def test_the_line_of_the_issue() -> None:
         ),
         (
             [
-                Finding("verdict", ARM, "real", 0.5, 0.1, 0.9, verdict="helped", source="augment"),
-                Finding("rmse", ARM, "copies", 0.25, 0.125, 0.375, source="augment"),
+                Finding(
+                    name="verdict",
+                    scope=ARM,
+                    comparator="real",
+                    value=0.5,
+                    low=0.1,
+                    high=0.9,
+                    verdict="helped",
+                    source="augment",
+                ),
+                Finding(
+                    name="rmse",
+                    scope=ARM,
+                    comparator="copies",
+                    value=0.25,
+                    low=0.125,
+                    high=0.375,
+                    source="augment",
+                ),
             ],
             "Helped by 0.25 (0.125 to 0.375) over the best rival (copies)",
         ),
     ],
 )
 def test_every_verdict_has_its_words(found: list[Finding], said: str) -> None:
-    assert told(found) == [f"{said}; {NO_AUDIT}"]
+    assert conclusion_lines(found) == [f"{said}; {NO_AUDIT}"]
 
 
 @pytest.mark.parametrize(
@@ -176,7 +216,7 @@ def test_every_verdict_has_its_words(found: list[Finding], said: str) -> None:
     ],
 )
 def test_every_end_of_the_hunt_for_copies(found: list[Finding], said: str) -> None:
-    assert told([HELPED, *found])[0].split("; ")[2] == said
+    assert conclusion_lines([HELPED, *found])[0].split("; ")[2] == said
 
 
 @pytest.mark.parametrize(
@@ -198,26 +238,26 @@ def test_every_end_of_the_hunt_for_copies(found: list[Finding], said: str) -> No
     ],
 )
 def test_every_end_of_the_look_at_quality(found: list[Finding], said: str) -> None:
-    assert told([HELPED, *found])[0].split("; ")[3] == said
+    assert conclusion_lines([HELPED, *found])[0].split("; ")[3] == said
 
 
 def test_whose_images_were_copied_and_a_second_look_are_told() -> None:
     rows = Finding(
-        "screened_out",
-        {"generator": "flow", "why": "copy of a training image"},
+        name="screened_out",
+        scope={"generator": "flow", "why": "copy of a training image"},
         value=9.0,
         n=400,
-        note="copies of training rows a7, b1, c3, d4, e5",
+        rows=("a7", "b1", "c3", "d4", "e5"),
         source="augment",
     )
     look = Finding(
-        "look_at_test_rows",
+        name="look_at_test_rows",
         value=2.0,
         n=90,
         note="look 2 at the test rows: exploratory",
         source="augment",
     )
-    (line,) = told([HELPED, rows, look])
+    (line,) = conclusion_lines([HELPED, rows, look])
     assert (
         "9 of 400 images are copies and were removed (of training rows a7, b1, c3 and 2 more); "
         in line
@@ -227,13 +267,13 @@ def test_whose_images_were_copied_and_a_second_look_are_told() -> None:
         " look 2 at"
     )
     first = Finding(
-        "look_at_test_rows",
+        name="look_at_test_rows",
         value=1.0,
         n=90,
         note="the first look at the test rows",
         source="augment",
     )
-    (line,) = told([HELPED, screened(0, 400), first])
+    (line,) = conclusion_lines([HELPED, screened(0, 400), first])
     assert (
         "exploratory" not in line
         and "none of 400 images is a near copy of a training image; " in line
@@ -246,9 +286,12 @@ def test_several_generators_each_have_their_own() -> None:
         screened(9, 400, generator="gan, training seed 0"),
     ]
     names = ["generated by flow", "classic + generated by gan"]
-    found = [verdict("harmed", -0.03, -0.05, -0.01, arm) for arm in names] + by
+    found = [
+        verdict("harmed", -0.03, -0.05, -0.01, arm, generator=generator)
+        for arm, generator in zip(names, ("flow", "gan"), strict=True)
+    ] + by
     found += [frechet(3.5, 2.5, generator="flow"), frechet(7.5, 2.5, generator="gan")]
-    first, second = told(found)
+    first, second = conclusion_lines(found)
     assert (
         first.startswith("generated by flow: Harmed by 3.0 points (1.0 to 5.0)")
         and "3 of 400" in first
@@ -260,9 +303,50 @@ def test_several_generators_each_have_their_own() -> None:
 
 def test_without_a_study_or_without_anything() -> None:
     found = [copies(0.0, 64), frechet(3.8, 2.5)]
-    assert told(found) == [
+    assert conclusion_lines(found) == [
         "Whether it helps was not studied (gobelin augment); none of 64 images is a near copy of a"
         " training image; quality within 1.3 of the real floor (Fréchet distance 3.8, unseen real"
         " images 2.5)."
     ]
-    assert told([]) == [] and conclusions([Finding("rows", source="check")]) == {}
+    assert conclusion_lines([]) == [] and conclusions([Finding(name="rows", source="check")]) == {}
+
+
+def test_findings_of_an_earlier_version_give_the_same_lines() -> None:
+    """They lack `rows`, `generator` and `sure`: these stood in the note, the scope and the verdict
+    alone."""
+    of_flow = {"generator": "flow, training seed 0", "why": "copy of a training image"}
+    of_gan = {"generator": "gan, training seed 0", "why": "copy of a training image"}
+    stored = [
+        {
+            "name": "verdict",
+            "scope": {"arm": f"generated by {name}"},
+            "comparator": "real",
+            "value": -0.03,
+            "low": -0.05,
+            "high": -0.01,
+            "unit": "points",
+            "verdict": "harmed",
+            "note": "",
+            "source": "augment",
+        }
+        for name in ("flow", "gan")
+    ]
+    copied = {"name": "screened_out", "value": 4.0, "n": 400, "source": "augment"}
+    stored += [
+        copied | {"scope": of_flow, "note": "copies of training rows a7, b1, c3, d4"},
+        copied | {"scope": of_gan, "verdict": "can't say: the planted copies were not caught"},
+    ]
+    found = [Finding.from_dict(row) for row in stored]
+    assert found[2].rows == ("a7", "b1", "c3", "d4") and found[2].note == ""
+    assert [f.generator for f in found] == ["flow", "gan", "flow", "gan"]
+    assert [f.sure for f in found] == [True, True, True, False]
+    first, second = conclusion_lines(found)
+    assert "4 of 400 images are copies and were removed (of training rows a7, b1, c3 and 1" in first
+    assert "whether images were copied can't be said" in second
+
+
+def test_rows_are_printed_and_survive_the_file() -> None:
+    one = Finding(name="screened_out", value=2.0, rows=("a7", "b1"), note="a note", sure=False)
+    assert Finding.from_dict(one.to_dict()) == one
+    assert Finding.from_dict(json.loads(json.dumps(one.to_dict()))) == one
+    assert one.sentence().endswith("a note: rows a7, b1.")

@@ -17,10 +17,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy import special
+from scipy import special, stats
 
 from gobelin.evidence.comparison import Comparison, compare
-from gobelin.evidence.intervals import Interval, clopper_pearson
+from gobelin.evidence.intervals import Interval
 from gobelin.evidence.verdict import Trial, verdicts
 
 Floats = NDArray[np.float64]
@@ -342,7 +342,11 @@ def _verdicts(
 
 
 def _rate(count: int, studies: int) -> Interval:
-    return clopper_pearson(count, studies, 0.999)
+    """The exact interval of a proportion (Clopper & Pearson 1934) at 99.9 %."""
+    found = stats.binomtest(count, studies).proportion_ci(0.999, "exact")
+    return Interval(
+        count / studies, found.low, found.high, 0.999, "Clopper & Pearson 1934", studies
+    )
 
 
 @pytest.mark.parametrize("cell", COVERAGE, ids=lambda cell: cell.name)

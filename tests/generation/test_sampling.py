@@ -154,7 +154,7 @@ class Echo:
     size = (4, 4, 3)
 
     def __init__(self) -> None:
-        self.made = 0
+        self.run = 0
 
     def sample(
         self, condition: Condition, seeds: Sequence[int], controls: Controls
@@ -163,7 +163,7 @@ class Echo:
             block = np.stack(
                 [np.full(self.size, s, np.uint8) for s in seeds[start : start + controls.batch]]
             )
-            self.made += len(block)
+            self.run += len(block)
             yield block
 
 
@@ -175,7 +175,7 @@ def test_images_are_written_block_by_block(tmp_path: Path) -> None:
         for block in sampler.sample(
             from_query(None, None, space(), "class", 7), range(7), Controls(batch=3)
         ):
-            seen.append((sampler.made, len(list(tmp_path.glob("*.png")))))
+            seen.append((sampler.run, len(list(tmp_path.glob("*.png")))))
             yield block
 
     names = [f"seed-{k}" for k in range(7)]
@@ -210,7 +210,7 @@ def test_sampling_checks_first_and_tells_how_far_it_is() -> None:
     ]
     with pytest.raises(GobelinError, match="4 seeds for 5"):
         list(sample(sampler, "echo", "here", wanted, range(4), Controls()))
-    assert sampler.made == 5
+    assert sampler.run == 5
 
 
 def test_a_condition_that_a_sampler_cannot_use_is_an_error() -> None:

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from gobelin.core.machine import generator
 from gobelin.networks.flow_path import (
-    SHORTEST,
-    Field,
+    SHORTEST_REACH,
     Solver,
     Velocity,
+    VelocityField,
     balance,
     guided,
     halves,
@@ -147,7 +147,7 @@ def test_untrained_strides_land_on_the_gaussian(evaluations: int) -> None:
     alone."""
     velocity, start = gaussian(), noise(50)
 
-    def field(reach: float) -> Field:
+    def field(reach: float) -> VelocityField:
         return lambda u, t: velocity(
             u, torch.full((len(u),), t), u, reach=torch.full((len(u),), reach)
         )
@@ -185,7 +185,7 @@ def test_two_halves_are_the_whole() -> None:
     first = closed(signal[3], 0.5)
     assert torch.allclose(
         found[3],
-        (first + closed(signal[3] + SHORTEST / 2 * first, 0.5 + SHORTEST / 2)) / 2,
+        (first + closed(signal[3] + SHORTEST_REACH / 2 * first, 0.5 + SHORTEST_REACH / 2)) / 2,
         atol=1e-6,
     )
     assert not torch.allclose(found[3], whole[3], atol=1e-3)

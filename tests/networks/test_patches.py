@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from gobelin.core.machine import generator
-from gobelin.networks.patches import COARSE, CONTRAST, THRESHOLD, PatchNetwork
+from gobelin.networks.patches import COARSE_SIDE, CONTRAST, THRESHOLD, PatchNetwork
 
 IMAGES = torch.rand(4, 3, 9, 9, generator=generator(0, "images")) * 2 - 1
 
@@ -49,7 +49,7 @@ def test_answers_are_those_of_every_patch_by_itself() -> None:
     )
     cells = halves.reshape(10, 2, 2, 2, 2).mean((2, 4))
     found = network(IMAGES[:1]).detach().numpy()[0]
-    assert found.shape == (network.width,) == (10 * 4 + 3 * COARSE**2,)
+    assert found.shape == (network.width,) == (10 * 4 + 3 * COARSE_SIDE**2,)
     assert np.allclose(found[:40], cells.ravel(), atol=1e-5)
 
 

@@ -12,7 +12,7 @@ import torch
 
 from gobelin.core.machine import generator
 from gobelin.networks.condition import ConditionEmbedding, Parts
-from gobelin.networks.sequence import Patches, PatchSequence, cell_bits, dequantise, quantise
+from gobelin.networks.sequence import Patches, PatchSequence, dequantise, level_bits, quantise
 
 pytestmark = pytest.mark.usefixtures("runtime")  # one thread: these products are small
 TINY = [
@@ -193,7 +193,7 @@ def test_quantised_there_and_back(levels: int) -> None:
         and level.unique().numel() == levels
     )
     assert back[0] == 0 and back[255] == 255 and torch.equal(quantise(back, levels), level)
-    share = 2.0 ** -cell_bits(
+    share = 2.0 ** -level_bits(
         values.reshape(256, 1, 1, 1), levels
     )  # of a value among those of its level
     assert np.bincount(level.numpy(), weights=share) == pytest.approx(np.ones(levels))

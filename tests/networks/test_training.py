@@ -84,7 +84,7 @@ def weights(task: Regression) -> list[Tensor]:
     return [v for m in task.modules.values() for v in m.state_dict().values()]
 
 
-SETTINGS = training.Settings(
+SETTINGS = training.TrainingSettings(
     60,
     seed=5,
     averaged=("net",),
@@ -116,18 +116,20 @@ def test_interrupted_anywhere_ends_with_the_same_bits(tmp_path: Path) -> None:
 
 
 def test_a_finished_run_is_not_run_again_and_another_identity_is(tmp_path: Path) -> None:
-    training.run(Counter(), int, training.Settings(20), tmp_path, "a")
+    training.run(Counter(), int, training.TrainingSettings(20), tmp_path, "a")
     again, other = Counter(), Counter()
-    training.run(again, pytest.fail, training.Settings(20), tmp_path, "a")
+    training.run(again, pytest.fail, training.TrainingSettings(20), tmp_path, "a")
     assert again.weight.weight.item() == 20
     asked = list[int]()
-    training.run(other, lambda t: asked.append(t) or t, training.Settings(20), tmp_path, "b")
+    training.run(
+        other, lambda t: asked.append(t) or t, training.TrainingSettings(20), tmp_path, "b"
+    )
     assert asked == list(range(20))
 
 
 def test_nan_goes_back_and_halves_the_rate(tmp_path: Path) -> None:
     task = Regression(rate=0.04, broken_at=0.015)  # nan until the rate was halved twice
-    outcome = training.run(task, images, training.Settings(40, snapshot=10), tmp_path)
+    outcome = training.run(task, images, training.TrainingSettings(40, snapshot=10), tmp_path)
     events = [line["event"] for line in outcome.history if "event" in line]
     assert events == ["not finite: back to step 10, learning rate halved"] * 2
     assert task.seen[-1] == 0.01 and outcome.steps == 40
@@ -136,13 +138,13 @@ def test_nan_goes_back_and_halves_the_rate(tmp_path: Path) -> None:
 
 def test_hopeless_nan_is_a_users_error() -> None:
     with pytest.raises(GobelinError, match="not finite at step 10 after 8 halvings"):
-        training.run(Regression(broken_at=0.0), images, training.Settings(40, snapshot=10))
+        training.run(Regression(broken_at=0.0), images, training.TrainingSettings(40, snapshot=10))
 
 
 def test_average_in_closed_form() -> None:
     """w_t = t and constant d: a_T = sum_t (1 - d) d^(T - t) t."""
     outcome = training.run(
-        Counter(), int, training.Settings(30, averaged=("weight",), half_life=4, ramp=1e9)
+        Counter(), int, training.TrainingSettings(30, averaged=("weight",), half_life=4, ramp=1e9)
     )
     d = 0.5 ** (1 / 4)
     expected = sum((1 - d) * d ** (30 - t) * t for t in range(1, 31))
@@ -151,14 +153,14 @@ def test_average_in_closed_form() -> None:
 
 def test_clip_bounds_the_gradient_and_history_holds_means() -> None:
     task = Counter(slope=-8.0)
-    outcome = training.run(task, int, training.Settings(10, clip=0.5, snapshot=5))
+    outcome = training.run(task, int, training.TrainingSettings(10, clip=0.5, snapshot=5))
     assert task.weight.weight.item() == pytest.approx(5.0, rel=1e-4)
     assert outcome.history == [{"step": 5, "batch": 2.0}, {"step": 10, "batch": 7.0}]
 
 
 def test_rates_warm_up_and_cool_down() -> None:
     task = Regression(rate=1e-3)
-    training.run(task, images, training.Settings(20, warmup=4, cooldown=0.25))
+    training.run(task, images, training.TrainingSettings(20, warmup=4, cooldown=0.25))
     expected = [1 / 4, 2 / 4, 3 / 4] + [1] * 13 + [4 / 5, 3 / 5, 2 / 5, 1 / 5]
     assert task.seen == pytest.approx([1e-3 * e for e in expected])
 
@@ -168,7 +170,7 @@ def test_global_random_stream_is_left_alone() -> None:
     torch.manual_seed(1)
     expected = torch.rand(1)
     torch.manual_seed(1)
-    training.run(task, int, training.Settings(3))
+    training.run(task, int, training.TrainingSettings(3))
     assert torch.equal(torch.rand(1), expected)
 
 

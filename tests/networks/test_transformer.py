@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from gobelin.core.machine import generator
 from gobelin.networks.transformer import (
-    MOST_TOKENS,
+    MOST_IMAGE_PATCHES,
     PatchTransformer,
     attention,
     canvas,
@@ -25,7 +25,7 @@ def test_patches_are_few(side: int, patch: int) -> None:
     assert patch_for(side, side) == patch
     height, width = canvas(side, side, patch)
     assert (
-        height * width // patch**2 <= MOST_TOKENS
+        height * width // patch**2 <= MOST_IMAGE_PATCHES
         and height % patch == 0
         and side <= height < side + patch
     )

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gobelin.data.provenance import read_lineage
 from gobelin.networks import training
-from gobelin.networks.watching import SHARE, Watch, cells, energy, grid, looks
+from gobelin.networks.watching import LOOK_SHARE, Watch, cells, energy, grid, looks
 
 
 class Counter:
@@ -35,12 +35,12 @@ class Counter:
         return {"loss": torch.tensor(float("nan") if bad else 0.0)}
 
 
-SETTINGS = training.Settings(60, averaged=("net",), half_life=1e-9, snapshot=7, seconds=0.0)
+SETTINGS = training.TrainingSettings(60, averaged=("net",), half_life=1e-9, snapshot=7, seconds=0.0)
 
 
 def run(
     folder: Path, task: Counter, score: Callable[[float], float], patience: int = 0, stop: int = -1
-) -> training.Outcome:
+) -> training.TrainingResult:
     """A training watched every 5 steps by a planted function of the weight."""
 
     def told() -> float:
@@ -61,7 +61,7 @@ def run(
     return training.run(task, batches, SETTINGS, folder, "data", what="counter", watch=watch)
 
 
-def held_out(outcome: training.Outcome) -> list[tuple[int, float]]:
+def held_out(outcome: training.TrainingResult) -> list[tuple[int, float]]:
     return [(line["step"], line["held_out"]) for line in outcome.history if "held_out" in line]
 
 
@@ -69,7 +69,7 @@ def test_the_best_weights_are_kept_and_the_run_is_not_disturbed(tmp_path: Path) 
     task, alone = Counter(), Counter()
     outcome = run(tmp_path, task, lambda weight: abs(weight - 22))
     assert (
-        outcome.kept == 20
+        outcome.best_step == 20
         and outcome.averages["net"]["0.weight"].item() == 20
         and outcome.steps == 60
     )
@@ -89,7 +89,7 @@ def test_the_best_weights_are_kept_and_the_run_is_not_disturbed(tmp_path: Path) 
 def test_patience_stops_and_says_so(tmp_path: Path) -> None:
     task = Counter()
     outcome = run(tmp_path, task, lambda weight: abs(weight - 22), patience=3)
-    assert (outcome.steps, outcome.kept, task.net[0].weight.item()) == (35, 20, 35)
+    assert (outcome.steps, outcome.best_step, task.net[0].weight.item()) == (35, 20, 35)
     assert outcome.notes[0].startswith(
         "counter: stopped after step 35 of 60: 3 looks without a better score."
     )
@@ -109,9 +109,9 @@ def test_interrupted_anywhere_it_ends_with_the_same_bits(
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "cut", Counter(), lambda weight: abs(weight - 22), 4, stop)
     again = run(tmp_path / "cut", Counter(), lambda weight: abs(weight - 22), 4)
-    assert (again.steps, again.kept, again.history, again.notes) == (
+    assert (again.steps, again.best_step, again.history, again.notes) == (
         whole.steps,
-        whole.kept,
+        whole.best_step,
         whole.history,
         whole.notes,
     )
@@ -129,12 +129,12 @@ def test_a_nan_takes_the_looks_back_too(tmp_path: Path) -> None:
     step."""
     outcome = run(tmp_path, Counter(broken=24), lambda weight: -weight)
     assert [step for step, _ in held_out(outcome)] == list(range(5, 61, 5))
-    assert held_out(outcome)[-1][1] == -(21 + 39 / 2) and outcome.kept == 60
+    assert held_out(outcome)[-1][1] == -(21 + 39 / 2) and outcome.best_step == 60
 
 
 def test_a_score_that_is_no_number_is_never_the_best(tmp_path: Path) -> None:
     outcome = run(tmp_path, Counter(), lambda weight: float("nan") if weight < 30 else weight)
-    assert outcome.kept == 30 and held_out(outcome)[0] == (5, None)
+    assert outcome.best_step == 30 and held_out(outcome)[0] == (5, None)
 
 
 def test_grids_are_those_of_this_training_and_say_that_they_were_made(tmp_path: Path) -> None:
@@ -167,8 +167,8 @@ def test_looks_cost_their_share_and_end_with_the_last_step(
 ) -> None:
     found = looks(steps, score, paint)
     assert max(found) == steps and found[steps] and len(found) <= 12 and min(found) > 0
-    assert len(found) * score <= SHARE * steps
-    assert sum(found.values()) == 1 or sum(found.values()) * paint <= SHARE * steps
+    assert len(found) * score <= LOOK_SHARE * steps
+    assert sum(found.values()) == 1 or sum(found.values()) * paint <= LOOK_SHARE * steps
     assert looks(10, 1.0, 1.0) == {}
 
 

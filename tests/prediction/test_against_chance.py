@@ -83,7 +83,7 @@ def test_an_error_is_judged_the_other_way_round() -> None:
 
 def test_the_verdict_stands_in_the_sentence_and_needs_an_interval() -> None:
     score = Finding(
-        "balanced_accuracy",
+        name="balanced_accuracy",
         value=0.55,
         low=0.4,
         high=0.7,
@@ -93,7 +93,10 @@ def test_the_verdict_stands_in_the_sentence_and_needs_an_interval() -> None:
         n=8,
     )
     assert against_chance(score).sentence().endswith("n = 8. not above chance.")
-    for bare in (Finding("x", value=1.0, chance=0.5), Finding("x", value=1.0, low=0.4, high=2.0)):
+    for bare in (
+        Finding(name="x", value=1.0, chance=0.5),
+        Finding(name="x", value=1.0, low=0.4, high=2.0),
+    ):
         assert against_chance(bare) is bare
 
 

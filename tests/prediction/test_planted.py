@@ -126,7 +126,7 @@ def test_a_field_whose_presence_tells_the_class_is_left_out(tmp_path: Path) -> N
     )
     pa_csv.write_csv(table, tmp_path / "records.csv")
     settings = {"encoders": {"text": {"name": "characters"}}, "schema": {"note": "text"}}
-    made = Workbench(tmp_path / "records.csv", "class", tmp_path / "run", settings).made
+    made = Workbench(tmp_path / "records.csv", "class", tmp_path / "run", settings).run
     assert set(made.embeddings.fields) == {"note", "table"} and made.predict_fields == ("table",)
     rows = made.embeddings.rows(made.rows.part("valid"))
     assert np.array_equal(

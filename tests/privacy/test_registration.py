@@ -8,49 +8,57 @@ import torch
 
 from gobelin.privacy import candidates as retrieval
 from gobelin.privacy import registration
-from gobelin.privacy.candidates import SIDE, WHOLE, candidates, edges, grey, opened, seen
+from gobelin.privacy.candidates import (
+    COMPARED_SIDE,
+    WHOLE_IMAGE,
+    candidates,
+    edges,
+    grey,
+    reduced,
+    warped,
+)
 from gobelin.privacy.planted_copies import plant
-from gobelin.privacy.registration import FLOOR, WAYS, align, blurred, fits
+from gobelin.privacy.registration import NOISE, WAYS, align, blurred, fits
 
 RNG = np.random.default_rng(0)
 
 
 def smooth(n: int) -> np.ndarray:
     """uint8 [n, 32, 32, 3]."""
-    rough = torch.from_numpy(RNG.uniform(0, 255, (n, 3, SIDE, SIDE))).float()
+    rough = torch.from_numpy(RNG.uniform(0, 255, (n, 3, COMPARED_SIDE, COMPARED_SIDE))).float()
     soft = blurred(rough, 2.0)
     soft = (soft - soft.mean((2, 3), keepdim=True)) / soft.std((2, 3), keepdim=True) * 40 + 128
     return soft.clamp(0, 255).permute(0, 2, 3, 1).numpy().astype(np.uint8)
 
 
 def test_a_planted_map_is_found_again() -> None:
-    y = grey(opened(smooth(6)))
-    true = WHOLE + torch.tensor([[0.06, 0.03, 0.08], [-0.04, -0.05, -0.06]])
-    x = seen(y, true.expand(6, 2, 3))
-    found, left = align(x * 0.8 + 0.1, y, WHOLE.expand(6, 2, 3), 20)
+    y = grey(reduced(smooth(6)))
+    true = WHOLE_IMAGE + torch.tensor([[0.06, 0.03, 0.08], [-0.04, -0.05, -0.06]])
+    x = warped(y, true.expand(6, 2, 3))
+    found, left = align(x * 0.8 + 0.1, y, WHOLE_IMAGE.expand(6, 2, 3), 20)
     assert torch.allclose(found, true.expand(6, 2, 3), atol=0.01) and left.max() < 1e-5
 
 
 def test_candidates_are_the_nearest_rows_by_brute_force() -> None:
-    x, y = grey(opened(smooth(5))), grey(opened(smooth(600)))  # two blocks
+    x, y = grey(reduced(smooth(5))), grey(reduced(smooth(600)))  # two blocks
     rows, _, _ = candidates(x, y)
     best = torch.full((5, 600), torch.inf)
     for one in retrieval.views():
-        there = edges(seen(y, one.expand(600, 2, 3)) if not torch.equal(one, WHOLE) else y)
+        there = edges(warped(y, one.expand(600, 2, 3)) if not torch.equal(one, WHOLE_IMAGE) else y)
         for shown in (x, x.flip(3)):
             best = torch.minimum(best, torch.cdist(edges(shown), there) ** 2)
-    wanted = best.topk(retrieval.EDGES, dim=1, largest=False).indices
-    assert [set(r) for r in rows[:, : retrieval.EDGES].tolist()] == [
+    wanted = best.topk(retrieval.EDGE_CANDIDATES, dim=1, largest=False).indices
+    assert [set(r) for r in rows[:, : retrieval.EDGE_CANDIDATES].tolist()] == [
         set(r) for r in wanted.tolist()
     ]
     assert rows.max() < 600
 
 
 def test_none_is_its_own_candidate() -> None:
-    y = grey(opened(smooth(4)))
-    rows, _, _ = candidates(y, y, own=np.arange(4))
+    y = grey(reduced(smooth(4)))
+    rows, _, _ = candidates(y, y, groups=np.arange(4))
     assert not (rows == torch.arange(4)[:, None]).any()
-    pair, _, _ = candidates(y[:2], y[:2], own=np.arange(2))
+    pair, _, _ = candidates(y[:2], y[:2], groups=np.arange(2))
     assert pair[0].eq(1).all() and pair[1].eq(0).all()
 
 
@@ -72,13 +80,13 @@ def test_what_a_copy_leaves_unexplained_is_little(kind: str, ways: tuple[str, ..
     for way in ways:
         assert np.median(copied[way].distance) < 0.35 * np.median(new[way].distance)
     exact = fits(pool[3:5], pool)["as it is"]
-    assert exact.row.tolist() == [3, 4] and exact.distance == pytest.approx([FLOOR] * 2, rel=0.01)
+    assert exact.row.tolist() == [3, 4] and exact.distance == pytest.approx([NOISE] * 2, rel=0.01)
 
 
 def test_each_image_is_looked_at_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     pool, x = smooth(20), smooth(9)
     whole = fits(x, pool)
-    monkeypatch.setattr(registration, "BLOCK", 2)
-    monkeypatch.setattr(retrieval, "BLOCK", 7)
+    monkeypatch.setattr(registration, "IMAGES_AT_ONCE", 2)
+    monkeypatch.setattr(retrieval, "POOL_BLOCK", 7)
     for way, one in fits(x, pool).items():
         assert np.allclose(one.distance, whole[way].distance, rtol=1e-2)

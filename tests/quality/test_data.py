@@ -353,7 +353,7 @@ def test_rows_classes_and_missing_cells_are_counted() -> None:
         and by["missing_cells", "image"].value == 0
     )
     assert by["cells_set_aside",].value == 7 and by["cells_set_aside",].note.endswith("; ...")
-    assert "too small for every split" in by["training_rows", "d"].note
+    assert "not in every split" in by["training_rows", "d"].note
 
 
 @pytest.mark.parametrize(("few", "said"), [(11, True), (12, False)])

@@ -12,7 +12,7 @@ import pytest
 from scipy import linalg
 
 from gobelin import Workbench
-from gobelin.augmentation import exhibits
+from gobelin.augmentation import exhibits as study_exhibits
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime
@@ -20,15 +20,15 @@ from gobelin.data.fields import Field
 from gobelin.data.images import png_bytes
 from gobelin.data.samples.shapes import Shapes
 from gobelin.evidence.findings import Finding
-from gobelin.quality.images import Seen, quality
+from gobelin.quality.images import ImageSet, quality
 from gobelin.quality.judge import Judge
-from gobelin.report.shelf import Shelf
+from gobelin.report.exhibits import Exhibits
 
 SIZE = 16
 HOW = Judge(metrics=("coverage", "frechet", "kernel"), space_settings={"filters": 2})
 
 
-def drawn(n: int, seed: int, colour: float = 0.0) -> Seen:
+def drawn(n: int, seed: int, colour: float = 0.0) -> ImageSet:
     """Bars of two directions, the classes, of any width, place and brightness. colour: how far they
     turn from grey to red."""
     rng = np.random.default_rng(seed)
@@ -40,11 +40,11 @@ def drawn(n: int, seed: int, colour: float = 0.0) -> Seen:
             image[start : start + width] if label == "across" else image[:, start : start + width]
         )
         part += rng.uniform(50, 110) * np.array([1 + colour, 1 - colour, 1 - colour])
-    return Seen(np.clip(images, 0, 255).astype(np.uint8), labels)
+    return ImageSet(np.clip(images, 0, 255).astype(np.uint8), labels)
 
 
-def noise(n: int) -> Seen:
-    return Seen(
+def noise(n: int) -> ImageSet:
+    return ImageSet(
         np.random.default_rng(9).integers(0, 256, (n, SIZE, SIZE, 3), dtype=np.uint8),
         np.repeat("across", n),
     )
@@ -117,9 +117,9 @@ def test_the_table_tells_the_circumstances(runtime: Runtime, tmp_path: Path) -> 
         "image",
         runtime,
     )
-    shelf = Shelf("audit", tmp_path, "verbs/audit", "")
-    exhibits.quality(found, shelf)
-    (shown,) = shelf.exhibits
+    exhibits = Exhibits("audit", tmp_path, "verbs/audit", "")
+    study_exhibits.quality(found, exhibits)
+    (shown,) = exhibits.items
     table = json.loads((tmp_path / "quality.json").read_text(encoding="utf-8"))
     assert [row[table["columns"].index("n")] for row in table["rows"]] == ["300"] * 5
     assert shown.caption.count("Feature net convolution, resize 16 pixels") == 1
@@ -128,7 +128,7 @@ def test_the_table_tells_the_circumstances(runtime: Runtime, tmp_path: Path) -> 
 
 def test_by_class_where_there_are_images_enough(runtime: Runtime) -> None:
     """40 rows of a class need a distance with fewer features; 4 rows give one line that says so."""
-    few = Seen(
+    few = ImageSet(
         drawn(300, 3).images, np.array(["across"] * 240 + ["down"] * 4 + ["never seen"] * 56)
     )
     found = quality(HOW, TRAIN, HELD_OUT, few, "image", runtime)
@@ -140,7 +140,7 @@ def test_by_class_where_there_are_images_enough(runtime: Runtime) -> None:
     assert (
         silent.value is None and silent.verdict == "too few images to say (n = 4, needs at least 6)"
     )
-    own = [Seen(s.images[s.labels == "across"], None) for s in (TRAIN, HELD_OUT, few)]
+    own = [ImageSet(s.images[s.labels == "across"], None) for s in (TRAIN, HELD_OUT, few)]
     settings = replace(
         HOW, space="pixels", space_settings={"frequencies": 2}
     )  # which learns nothing, so is the same for both
@@ -168,8 +168,8 @@ def test_what_can_not_be_asked(runtime: Runtime) -> None:
     with pytest.raises(GobelinError, match="reads text"):
         quality(Judge(space="characters"), TRAIN, HELD_OUT, TRAIN, "image", runtime)
     with pytest.raises(GobelinError, match="no images"):
-        quality(HOW, TRAIN, HELD_OUT, Seen(TRAIN.images[:0]), "image", runtime)
-    silent = quality(HOW, TRAIN, Seen(TRAIN.images[:0]), drawn(60, 2), "image", runtime)
+        quality(HOW, TRAIN, HELD_OUT, ImageSet(TRAIN.images[:0]), "image", runtime)
+    silent = quality(HOW, TRAIN, ImageSet(TRAIN.images[:0]), drawn(60, 2), "image", runtime)
     assert all(f.floor is None for f in silent)
 
 

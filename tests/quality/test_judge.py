@@ -11,7 +11,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.data.images import png_bytes
 from gobelin.embedding.features import Reader
 from gobelin.privacy.planted_copies import CHANGES, plant
-from gobelin.quality.judge import FREQUENCIES, Judge, Pictures, agreement, copies, waves
+from gobelin.quality.judge import LOWEST_FREQUENCIES, Judge, NamedImages, agreement, copies, waves
 
 SIZE = 16
 
@@ -35,9 +35,11 @@ def drawn(n: int, seed: int) -> np.ndarray:
 def test_waves_are_the_coefficients_that_rebuild_the_image(size: int) -> None:
     images = np.random.default_rng(1).integers(0, 256, (5, size, size, 3), dtype=np.uint8)
     found = waves(images)
-    assert found.shape == (5, 3 * FREQUENCIES**2)
+    assert found.shape == (5, 3 * LOWEST_FREQUENCIES**2)
     whole = np.zeros((5, size, size, 3))
-    whole[:, :FREQUENCIES, :FREQUENCIES] = found.reshape(5, FREQUENCIES, FREQUENCIES, 3) * size
+    whole[:, :LOWEST_FREQUENCIES, :LOWEST_FREQUENCIES] = (
+        found.reshape(5, LOWEST_FREQUENCIES, LOWEST_FREQUENCIES, 3) * size
+    )
     rebuilt = idctn(whole, axes=(1, 2), norm="ortho")
     x = images / 255
     energy = (found**2).sum(1) * size**2
@@ -49,7 +51,7 @@ def test_waves_are_the_coefficients_that_rebuild_the_image(size: int) -> None:
     smooth = np.clip(
         128 + 100 * idctn(whole[:1] * 0 + _low(size), axes=(1, 2), norm="ortho"), 0, 255
     )
-    back = waves(smooth.astype(np.uint8)).reshape(FREQUENCIES, FREQUENCIES, 3)
+    back = waves(smooth.astype(np.uint8)).reshape(LOWEST_FREQUENCIES, LOWEST_FREQUENCIES, 3)
     assert np.unravel_index(np.abs(back[..., 0]).argsort(axis=None)[-2], back[..., 0].shape) == (
         2,
         3,
@@ -81,8 +83,8 @@ def encode(shapes_reader: Reader):  # noqa: ANN201
     return features
 
 
-def pictures(images: np.ndarray, name: str) -> Pictures:
-    return Pictures(images, tuple(f"{name}{k}" for k in range(len(images))))
+def pictures(images: np.ndarray, name: str) -> NamedImages:
+    return NamedImages(images, tuple(f"{name}{k}" for k in range(len(images))))
 
 
 def audited(made: np.ndarray, encode, exchangeable: str = "random split by group"):  # noqa: ANN001, ANN201

@@ -143,7 +143,7 @@ def test_labels_are_given_only_where_they_are_right_often_enough(noise: float, h
         looks, scores, given, _ = labelled(2500, noise, seed, hard=hard, rest=0.02)
         mixing = labels.transition(labels.joint(scores, given, np.ones(2500)), 2500)
         read = labels.unmixed(scores, mixing)
-        line = labels.bar(read, given, mixing, [str(k) for k in range(2500)], 0.9)
+        line = labels.confidence_bar(read, given, mixing, [str(k) for k in range(2500)], 0.9)
         above = read.max(1) >= line.confidence
         told += above.any()
         missed += (
@@ -155,14 +155,20 @@ def test_labels_are_given_only_where_they_are_right_often_enough(noise: float, h
 def test_nothing_is_given_where_nothing_is_sure_or_too_few_rows_show_it() -> None:
     rng = np.random.default_rng(0)
     flat = rng.dirichlet(np.full(3, 50), 400)
-    line = labels.bar(flat, rng.integers(0, 3, 400), np.eye(3), [str(k) for k in range(400)], 0.95)
+    line = labels.confidence_bar(
+        flat, rng.integers(0, 3, 400), np.eye(3), [str(k) for k in range(400)], 0.95
+    )
     assert line.confidence == np.inf and line.right.low < 0.95
     sure, given = np.eye(3)[np.arange(40) % 3], np.arange(40) % 3
     assert (
-        labels.bar(sure, given, np.eye(3), [str(k) for k in range(40)], 0.95).confidence == np.inf
+        labels.confidence_bar(sure, given, np.eye(3), [str(k) for k in range(40)], 0.95).confidence
+        == np.inf
     )  # 40 of 40 show no 0.95
     sure, given = np.eye(3)[np.arange(90) % 3], np.arange(90) % 3
-    assert labels.bar(sure, given, np.eye(3), [str(k) for k in range(90)], 0.95).confidence == 1.0
+    assert (
+        labels.confidence_bar(sure, given, np.eye(3), [str(k) for k in range(90)], 0.95).confidence
+        == 1.0
+    )
 
 
 def embeddings(x: np.ndarray, present: np.ndarray) -> Embeddings:
@@ -177,10 +183,10 @@ def test_rows_that_look_the_same_have_one_number() -> None:
     x[20] = x[10] + 1e-4  # three in a chain
     x[41], present[41, 1] = x[40], False  # the same picture, one of them without its text
     x[51] = x[50]
-    found = labels.look_alikes(embeddings(x, present), np.arange(60), 0.3)
+    found = labels.near_duplicate_groups(embeddings(x, present), np.arange(60), 0.3)
     assert found[3] == found[10] == found[20] and found[50] == found[51] and found[40] != found[41]
     assert len(np.unique(found)) == 57 and found.max() == 56
-    some = labels.look_alikes(embeddings(x, present), np.array([3, 20, 7, 50, 8]), 0.3)
+    some = labels.near_duplicate_groups(embeddings(x, present), np.array([3, 20, 7, 50, 8]), 0.3)
     assert some[0] == some[1] and len(np.unique(some)) == 4
 
 
@@ -202,7 +208,7 @@ def test_a_caption_is_borrowed_from_the_nearest_row_of_another_group() -> None:
         "space",
     )
     groups = [str(k) for k in range(40)]
-    (one,) = labels.borrowed(shared, "caption", np.arange(40), groups)
+    (one,) = labels.borrowed_captions(shared, "caption", np.arange(40), groups)
     cosines = {k: float(vectors[0, 0] @ vectors[k, 1]) for k in range(40) if present[k, 1] and k}
     assert (
         one.row == 0 and one.donor == max(cosines, key=cosines.__getitem__) and kind[one.donor] == 2
@@ -215,10 +221,10 @@ def test_a_caption_is_borrowed_from_the_nearest_row_of_another_group() -> None:
     ]
     assert one.closeness == pytest.approx(np.mean([v <= one.cosine for v in nearest]))
     groups[one.donor] = "0"
-    (other,) = labels.borrowed(shared, "caption", np.arange(40), groups)
+    (other,) = labels.borrowed_captions(shared, "caption", np.arange(40), groups)
     assert other.donor == max((k for k in cosines if k != one.donor), key=cosines.__getitem__)
     assert (
-        labels.borrowed(
+        labels.borrowed_captions(
             replace(shared, present=np.ones((40, 2), bool)), "caption", np.arange(40), groups
         )
         == []

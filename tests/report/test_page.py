@@ -97,7 +97,7 @@ def markdown_page(text: str) -> tuple[list[list[str]], str, list[Any]]:
 def printed(one: Finding) -> str:
     """The number as `Finding.sentence` says it."""
     plain = Finding(
-        "x", comparator="y" if one.comparator else "", value=one.value, unit=one.unit
+        name="x", comparator="y" if one.comparator else "", value=one.value, unit=one.unit
     ).sentence()
     return plain.split(": ", 1)[1].removesuffix(".")
 
@@ -185,13 +185,15 @@ EXHIBITS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def findings() -> list[Finding]:
     many = [
-        Finding("training_rows", {"class": f"class {k}"}, value=float(k), n=k, source="check")
+        Finding(
+            name="training_rows", scope={"class": f"class {k}"}, value=float(k), n=k, source="check"
+        )
         for k in range(30)
     ]
     ugly = [
         Finding(
-            "recall_of_class",
-            {"class": one},
+            name="recall_of_class",
+            scope={"class": one},
             value=0.01 * k + 0.05,
             low=0.01,
             high=0.4,
@@ -204,8 +206,8 @@ def findings() -> list[Finding]:
     ]
     search = [
         Finding(
-            f"recall@{k}",
-            {"from": a, "to": b},
+            name=f"recall@{k}",
+            scope={"from": a, "to": b},
             value=k / 11,
             unit="points",
             source="search",
@@ -216,15 +218,15 @@ def findings() -> list[Finding]:
     ]
     return [
         Finding(
-            "verdict",
-            {"arm": "generated"},
-            "real",
-            0.0123,
-            -0.004,
-            0.0281,
-            0.95,
-            "paired",
-            "points",
+            name="verdict",
+            scope={"arm": "generated"},
+            comparator="real",
+            value=0.0123,
+            low=-0.004,
+            high=0.0281,
+            level=0.95,
+            method="paired",
+            unit="points",
             verdict="no evidence",
             n=300,
             needed_n=1210,
@@ -232,7 +234,7 @@ def findings() -> list[Finding]:
             source="augment",
         ),
         Finding(
-            "balanced_accuracy",
+            name="balanced_accuracy",
             value=0.7131,
             low=0.66,
             high=0.76,
@@ -243,9 +245,9 @@ def findings() -> list[Finding]:
             better="higher",
             method="Wilson 1927",
         ),
-        Finding("copies", value=0.004, floor=0.002, unit="points", n=1800, source="audit"),
-        Finding("membership", source="audit", note="not run"),
-        Finding("stray", value=1234567.0, unit="bytes", source="zeta"),
+        Finding(name="copies", value=0.004, floor=0.002, unit="points", n=1800, source="audit"),
+        Finding(name="membership", source="audit", note="not run"),
+        Finding(name="stray", value=1234567.0, unit="bytes", source="zeta"),
         *many,
         *ugly,
         *search,
@@ -361,15 +363,15 @@ def test_the_verdicts_sections_come_first(run: Path) -> None:
     assert re.findall(r"^## (\w+)(?::|$)", markdown, re.M) == order
 
 
-@pytest.mark.parametrize("word", [*report.VERDICTS, UGLY])
+@pytest.mark.parametrize("word", [*report.VERDICT_COLOURS, UGLY])
 def test_verdict_is_on_top_in_words(run: Path, word: str) -> None:
     one = Finding(
-        "verdict",
-        {"arm": "generated"},
-        "",
-        0.0123,
-        0.001,
-        0.0281,
+        name="verdict",
+        scope={"arm": "generated"},
+        comparator="",
+        value=0.0123,
+        low=0.001,
+        high=0.0281,
         unit="points",
         verdict=word,
         source="augment",
@@ -390,7 +392,10 @@ def test_key_figures(run: Path) -> None:
 
 
 def test_long_tables_and_numbers_that_are_drawn_are_folded(run: Path) -> None:
-    more = [Finding("grain", {"place": str(k)}, value=float(k), source="zeta") for k in range(30)]
+    more = [
+        Finding(name="grain", scope={"place": str(k)}, value=float(k), source="zeta")
+        for k in range(30)
+    ]
     files.write_lines(run / "findings.jsonl", [one.to_dict() for one in (*findings(), *more)])
     html, _ = rendered(run)
     folded = [Page(one) for one in re.findall(r"<details>.*?</details>", html, re.S)]
@@ -402,24 +407,27 @@ def test_long_tables_and_numbers_that_are_drawn_are_folded(run: Path) -> None:
 
 
 def test_one_line_joins_the_three_and_the_study_is_told_in_a_paragraph(run: Path) -> None:
-    told = Finding("protocol", note=f"Settled beforehand {UGLY}.", source="augment")
+    told = Finding(name="protocol", note=f"Settled beforehand {UGLY}.", source="augment")
     more = [
         Finding(
-            "screened_out",
-            {"generator": "flow, training seed 0", "why": "copy of a training image"},
+            name="screened_out",
+            scope={"generator": "flow, training seed 0", "why": "copy of a training image"},
             value=3.0,
             n=400,
             source="augment",
         ),
         Finding(
-            "frechet_distance_corrected",
-            {"generator seed": "0"},
+            name="frechet_distance_corrected",
+            scope={"generator seed": "0"},
             value=3.8,
             floor=2.5,
             source="audit",
         ),
         Finding(
-            "next", {"arm": "generated"}, note="About 1210 test units are needed.", source="augment"
+            name="next",
+            scope={"arm": "generated"},
+            note="About 1210 test units are needed.",
+            source="augment",
         ),
         told,
     ]
@@ -450,7 +458,7 @@ def test_one_line_joins_the_three_and_the_study_is_told_in_a_paragraph(run: Path
 def test_an_audit_alone_has_its_line_too(run: Path) -> None:
     files.write_lines(
         run / "findings.jsonl",
-        [Finding("copies", value=0.01, n=400, unit="share", source="audit").to_dict()],
+        [Finding(name="copies", value=0.01, n=400, unit="share", source="audit").to_dict()],
     )
     html, markdown = rendered(run)
     for text in (Page(html).text, markdown):
@@ -483,10 +491,7 @@ def test_missing_files_are_said_and_the_rest_is_shown(run: Path) -> None:
 
 def test_an_empty_folder_has_a_page_and_no_folder_has_none(tmp_path: Path) -> None:
     html, markdown = rendered(tmp_path)
-    assert (
-        "nothing has been judged yet" in Page(html).text
-        and "nothing has been judged yet" in markdown
-    )
+    assert "there is no finding yet" in Page(html).text and "there is no finding yet" in markdown
     with pytest.raises(GobelinError, match="no such run folder"):
         report.render(tmp_path / "nowhere")
 
@@ -628,5 +633,5 @@ def test_numbers_are_printed_as_findings_print_them() -> None:
     for value in (0.713, -0.0312, 0.0, 1234567.0, 1e-7, None):
         for unit in ("points", "", "minutes"):
             for comparator in ("", "real"):
-                one = Finding("x", comparator=comparator, value=value, unit=unit)
+                one = Finding(name="x", comparator=comparator, value=value, unit=unit)
                 assert drawing.number(value, unit, bool(comparator)) == printed(one)

@@ -23,7 +23,8 @@ import gobelin
 from gobelin import Workbench
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, MissingExtra
-from gobelin.core.files import MANIFEST, file_hash, read_json, write_json
+from gobelin.core.files import file_hash, read_json, write_json
+from gobelin.core.stages import MANIFEST
 from gobelin.data.provenance import save_png
 from gobelin.evidence.findings import Finding
 from gobelin.interfaces.cli import main
@@ -393,7 +394,7 @@ def test_a_device_that_is_not_here_is_replaced(kept: Path, copy: Path, source: P
         "bytes": (copy / "settings.json").stat().st_size,
     }
     write_json(copy / MANIFEST, listed)
-    runtime = gobelin.from_pretrained(copy).made.settings.runtime
+    runtime = gobelin.from_pretrained(copy).run.settings.runtime
     assert runtime.device != "cuda:63" and 1 <= runtime.threads <= (os.cpu_count() or 1)
 
 
@@ -612,11 +613,11 @@ def test_a_pretrained_generator_is_found_at_its_new_place(
 
 
 def test_notes_that_name_rows_are_left_out(run: Path) -> None:
-    made = Workbench.open(run).made
-    place = made.settings.data.path
+    opened = Workbench.open(run).run
+    place = opened.settings.data.path
     found = [
-        Finding("cells_set_aside", value=1.0, note="row 3, column image: is empty"),
-        Finding("a", note=f"see {place}."),
-        Finding("b", note="plain"),
+        Finding(name="cells_set_aside", value=1.0, note="row 3, column image: is empty"),
+        Finding(name="a", note=f"see {place}."),
+        Finding(name="b", note="plain"),
     ]
-    assert [one.note for one in save._told(made, found)] == ["", "", "plain"]
+    assert [one.note for one in save._without_places(opened, found)] == ["", "", "plain"]

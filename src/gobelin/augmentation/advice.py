@@ -19,8 +19,8 @@ def next_steps(
     pairs = zip(compared.verdicts, compared.trials, strict=True)
     return [
         Finding(
-            "next",
-            {"arm": v.arm},
+            name="next",
+            scope={"arm": v.arm},
             note=" ".join(_lines(v, t, outcome, found, how)),
             source="augment",
         )

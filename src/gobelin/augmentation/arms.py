@@ -2,127 +2,131 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from gobelin.augmentation.rivals import Kind
 from gobelin.core.files import load_arrays, read_json, save_arrays, write_json
 
-BASELINE, CLASSIC = "real", "classic"
+BASELINE, CLASSIC = "real", "classic"  # names of arms
+ADDS_TO: Mapping[Kind, str] = {"generated": BASELINE, "both": CLASSIC}
 
 
 class Choice(NamedTuple):
-    """What tuning chooses. ratio: added rows over real ones, 0 without any. mix: weight of an added
-    row. decay: of weights."""
+    """What tuning chooses."""
 
-    ratio: float
-    mix: float
-    decay: float
+    ratio: float  # added rows over real ones, 0 without any
+    mix: float  # weight of an added row
+    decay: float  # of the head's weights
 
 
 @dataclass(frozen=True)
 class ArmRows:
-    """A training set as rows of shared features. rows: int64 [n]; added: bool [n], False for the
-    real rows; weights float32 [n]; order: int64 [n], when an added row enters as the ratio grows,
-    -1 for the real rows; None: as they stand. generator_seed: None for an arm without a
-    generator."""
+    """An arm as row numbers of a table that all arms share."""
 
     name: str
-    rows: np.ndarray
-    added: np.ndarray
-    weights: np.ndarray
-    generator_seed: int | None = None
-    order: np.ndarray | None = None
+    rows: np.ndarray  # int64 [n]
+    added: np.ndarray  # bool [n], False for the real rows
+    weights: np.ndarray  # float32 [n]
+    kind: Kind = "rival"
+    generator_seed: int | None = None  # None for an arm without a generator
+    order: np.ndarray | None = None  # int64 [n] as in `Arm`, -1 for the real rows
 
     def at(self, ratio: float, most: float) -> np.ndarray:
         """int64 [k]: places of the real rows and the first added ones, `ratio` times as many; at
         `most` all of them."""
         if ratio >= most or not self.added.any():
             return np.arange(len(self.rows))
-        order = (
-            np.where(self.added, np.cumsum(self.added) - 1, -1)
-            if self.order is None
-            else self.order
-        )
+        order = self.order
+        if order is None:
+            order = np.where(self.added, np.cumsum(self.added) - 1, -1)
         return np.flatnonzero(order < round(ratio * (~self.added).sum()))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """hits: {arm: float [R, G, S, N]} per test row. chosen: {arm: a choice for each resample}.
-    by_subset: the same hits when only these fields are shown. curve: {arm: {ratio: best score on
-    validation rows}}, a list of one a resample. reuse: as `compare` takes it, 1 where resamples are
-    bootstraps of one set of training rows."""
+    """What came out of a study with R resamples, G generator trainings, S seeds, N test rows."""
 
-    hits: Mapping[str, np.ndarray]
-    chosen: Mapping[str, tuple[Choice, ...]]
+    hits: Mapping[str, np.ndarray]  # {arm: float [R, G, S, N]}: right or wrong, or the error
+    chosen: Mapping[str, tuple[Choice, ...]]  # {arm: what tuning chose in each resample}
+    # {fields: hits when only these fields are shown}
     by_subset: Mapping[tuple[str, ...], Mapping[str, np.ndarray]]
+    # for each resample {arm: {ratio: best score on validation rows}}
     curve: tuple[Mapping[str, Mapping[float, float]], ...] = ()
+    # {arm with generated images: the arm that it adds them to}
+    adds_to: Mapping[str, str] = field(default_factory=dict)
+    # as `compare` takes it, 1 where resamples are bootstraps of one set of training rows
     reuse: float = 1.0
 
+    @property
+    def generated(self) -> list[str]:
+        """The arms with generated images."""
+        return [arm for arm in self.hits if arm in self.adds_to]
+
     @staticmethod
-    def joined(each: Sequence[Outcome]) -> Outcome:
-        """The resamples of one study, [1, G, S, N] each, as [R, G, S, N]."""
-        first = each[0]
-        return Outcome(
-            {n: np.concatenate([o.hits[n] for o in each]) for n in first.hits},
-            {n: tuple(c for o in each for c in o.chosen[n]) for n in first.chosen},
-            {
-                s: {n: np.concatenate([o.by_subset[s][n] for o in each]) for n in h}
-                for s, h in first.by_subset.items()
-            },
-            tuple(c for o in each for c in o.curve),
+    def joined(outcomes: Sequence[Outcome]) -> Outcome:
+        """The resamples of one study, [1, G, S, N] each, as [R, G, S, N]. Subsets of fields that a
+        resample lacks, since it left another field out, are dropped."""
+
+        def stacked(hits: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+            return {arm: np.concatenate([h[arm] for h in hits]) for arm in hits[0]}
+
+        first = outcomes[0]
+        common = [s for s in first.by_subset if all(s in o.by_subset for o in outcomes)]
+        return replace(
+            first,
+            hits=stacked([o.hits for o in outcomes]),
+            chosen={arm: tuple(c for o in outcomes for c in o.chosen[arm]) for arm in first.chosen},
+            by_subset={s: stacked([o.by_subset[s] for o in outcomes]) for s in common},
+            curve=tuple(c for o in outcomes for c in o.curve),
         )
 
     def save(self, folder: Path) -> None:
         """hits.safetensors: hits by arm, and by arm and fields after a tab; choices.json."""
-        arrays = dict(self.hits) | {
-            f"{arm}\t{' '.join(map(_quoted, s))}": h
-            for s, hits in self.by_subset.items()
-            for arm, h in hits.items()
-        }
+        arrays = dict(self.hits)
+        for fields, hits in self.by_subset.items():
+            arrays |= {_array_name(arm, fields): h for arm, h in hits.items()}
         save_arrays(
             folder / "hits.safetensors",
             {n: np.ascontiguousarray(h, np.float64) for n, h in arrays.items()},
         )
-        curve = [
-            {a: [[r, v] for r, v in points.items()] for a, points in one.items()}
-            for one in self.curve
-        ]
         write_json(
             folder / "choices.json",
             {
-                "chosen": {a: [list(c) for c in cs] for a, cs in self.chosen.items()},
-                "subsets": [list(s) for s in self.by_subset],
-                "curve": curve,
+                "chosen": {arm: [list(c) for c in cs] for arm, cs in self.chosen.items()},
+                "subsets": [list(fields) for fields in self.by_subset],
+                "curve": [{arm: list(p.items()) for arm, p in one.items()} for one in self.curve],
+                "adds_to": dict(self.adds_to),
             },
         )
 
     @staticmethod
     def load(folder: Path) -> Outcome:
-        said, arrays = read_json(folder / "choices.json"), load_arrays(folder / "hits.safetensors")
-        arms = list(said["chosen"])
+        stored = read_json(folder / "choices.json")
+        arrays = load_arrays(folder / "hits.safetensors")
+        arms = list(stored["chosen"])
         return Outcome(
-            {a: arrays[a] for a in arms},
-            {a: tuple(Choice(*c) for c in cs) for a, cs in said["chosen"].items()},
-            {
-                tuple(s): {a: arrays[f"{a}\t{' '.join(map(_quoted, s))}"] for a in arms}
-                for s in said["subsets"]
+            hits={arm: arrays[arm] for arm in arms},
+            chosen={arm: tuple(Choice(*c) for c in cs) for arm, cs in stored["chosen"].items()},
+            by_subset={
+                tuple(fields): {arm: arrays[_array_name(arm, fields)] for arm in arms}
+                for fields in stored["subsets"]
             },
-            tuple(
-                {a: {r: v for r, v in points} for a, points in one.items()} for one in said["curve"]
-            ),
+            curve=tuple({arm: dict(p) for arm, p in one.items()} for one in stored["curve"]),
+            adds_to=stored.get("adds_to") or _adds_to_of_before(stored),
         )
 
 
-def _quoted(field: str) -> str:
-    return repr(field)
+def _array_name(arm: str, fields: Sequence[str]) -> str:
+    return f"{arm}\t{' '.join(map(repr, fields))}"
 
 
-def base_of(arm: str, arms: Collection[str]) -> str:
-    """What a generator arm adds to: the real rows, or the classic views where it holds them and
-    they are an arm."""
-    return CLASSIC if arm.startswith(f"{CLASSIC} + ") and CLASSIC in arms else BASELINE
+def _adds_to_of_before(stored: Mapping[str, Any]) -> dict[str, str]:
+    """For outcomes stored before they said it themselves: the names of arms tell."""
+    both = f"{CLASSIC} + generated"
+    out = {arm: CLASSIC for arm in stored["chosen"] if arm.startswith(both)}
+    return out | {arm: BASELINE for arm in stored["chosen"] if arm.startswith("generated")}

@@ -13,7 +13,7 @@ from gobelin.augmentation.arms import Outcome
 from gobelin.augmentation.settings import Augment
 from gobelin.evidence.findings import Finding, printed
 from gobelin.report.drawing import words
-from gobelin.report.shelf import Shelf
+from gobelin.report.exhibits import Exhibits
 
 MEASURES = {
     "frechet_distance_corrected": (
@@ -56,7 +56,7 @@ CAPTIONS = {
 }
 
 
-def study(found: Sequence[Finding], outcome: Outcome, how: Augment, shelf: Shelf) -> None:
+def study(found: Sequence[Finding], outcome: Outcome, how: Augment, exhibits: Exhibits) -> None:
     """The exhibits of `augment`."""
     verdicts = {(f.scope["arm"], f.comparator): f.verdict for f in found if f.name == "verdict"}
     drawn = [
@@ -76,7 +76,7 @@ def study(found: Sequence[Finding], outcome: Outcome, how: Augment, shelf: Shelf
         "was found, the bar where the true one probably lies (95 %). A bar that crosses zero may be"
         " luck."
     )
-    shelf.forest(
+    exhibits.forest(
         "forest",
         whole,
         marked,
@@ -91,7 +91,7 @@ def study(found: Sequence[Finding], outcome: Outcome, how: Augment, shelf: Shelf
             ]
             if len(own) > 1:
                 title = f"{by}: {arm} against {own[0].comparator}"
-                shelf.forest(
+                exhibits.forest(
                     _name(f"{by} {arm}"), CAPTIONS[key], own, how.smallest_effect, axis, key, title
                 )
     if len(how.sweep) > 1:
@@ -101,7 +101,7 @@ def study(found: Sequence[Finding], outcome: Outcome, how: Augment, shelf: Shelf
         )
         caption += "without added rows are flat."
         x, y = "added rows over real rows", "score on validation rows"
-        shelf.curve(
+        exhibits.curve(
             "ratio", caption, how.sweep, _over_ratio(outcome, how), x, y, "How many rows to add"
         )
 
@@ -123,7 +123,7 @@ def _over_ratio(outcome: Outcome, how: Augment) -> dict[str, list[float]]:
     return series
 
 
-def quality(measured: Sequence[Finding], shelf: Shelf) -> None:
+def quality(measured: Sequence[Finding], exhibits: Exhibits) -> None:
     """A row a measure and generator, its worst training, beside what unseen real images score.
     measured: by metrics."""
     worst: dict[tuple[str, str], Finding] = {}
@@ -154,7 +154,7 @@ def quality(measured: Sequence[Finding], shelf: Shelf) -> None:
     )
     caption += "several trainings of a generator the worst. " + _circumstances(list(worst.values()))
     if rows:
-        shelf.table("quality", caption, columns, rows, "Quality of the made images")
+        exhibits.table("quality", caption, columns, rows, "Quality of the made images")
 
 
 def _circumstances(measured: Sequence[Finding]) -> str:

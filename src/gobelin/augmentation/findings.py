@@ -2,90 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from gobelin.augmentation.arms import BASELINE, Choice, Outcome, base_of
+from gobelin.augmentation.arms import BASELINE, Choice, Outcome
 from gobelin.augmentation.settings import Augment
 from gobelin.augmentation.study import Comparisons
 from gobelin.evidence.comparison import Comparison, Metric, compare, compare_classes, simultaneous
 from gobelin.evidence.findings import Finding, printed
 from gobelin.evidence.intervals import sign_flip
-from gobelin.evidence.verdict import Verdict
+from gobelin.evidence.verdict import Trial, Verdict
 
-LEAST_ROWS = 20  # of a subset of fields that is compared
+LEAST_COMPARED_ROWS = 20  # of a subset of fields that is compared
 
 
-def findings(found: Comparisons, outcome: Outcome, how: Augment, metric: str) -> list[Finding]:
-    """The verdicts first, then every comparison and what each arm scored."""
-    out = []
-    for one, trial in zip(found.verdicts, found.trials, strict=True):
-        base = base_of(trial.arm, outcome.hits)
-        main = trial.against_baseline
-        out.append(
-            Finding(
-                "verdict",
-                {"arm": trial.arm},
-                base,
-                main.value,
-                main.low,
-                main.high,
-                main.level,
-                "see the comparisons",
-                "" if metric == "rmse" else "points",
-                "higher",
-                None,
-                None,
-                one.word,
-                main.units,
-                main.needed_units(how.smallest_effect),
-                one.sentence,
-                "augment",
-            )
-        )
-        out.append(
-            Finding(
-                "smallest_detectable_effect",
-                {"arm": trial.arm},
-                value=one.detectable,
-                unit="" if metric == "rmse" else "points",
-                note=(
-                    f"against {base}: four of five such studies find a true difference of this"
-                    f" size{_beside(one, metric)}"
-                ),
-                n=main.units,
-                source="augment",
-            )
-        )
-        out.append(
-            main.finding(trial.arm, base, smallest_effect=how.smallest_effect, source="augment")
-        )
-        out += [
-            c.finding(trial.arm, rival, smallest_effect=how.smallest_effect, source="augment")
-            for rival, c in trial.against_rivals.items()
-        ]
-    told = {(f.scope.get("arm"), f.comparator) for f in out}
+def findings(
+    compared: Comparisons,
+    outcome: Outcome,
+    settings: Augment,
+    metric: str,
+    generators: Mapping[str, str],
+) -> list[Finding]:
+    """The verdicts first, then every comparison and what each arm scored. generators: {arm: the
+    generator of its images}."""
+    out: list[Finding] = []
+    for verdict, trial in zip(compared.verdicts, compared.trials, strict=True):
+        own = _verdict(verdict, trial, outcome.adds_to[trial.arm], settings, metric)
+        out += [replace(own[0], generator=generators.get(trial.arm, "")), *own[1:]]
+    listed = {(f.scope.get("arm"), f.comparator) for f in out}
     out += [
-        c.finding(name, BASELINE, smallest_effect=how.smallest_effect, source="augment")
-        for name, c in found.against_real.items()
-        if (name, BASELINE) not in told
+        c.finding(name, BASELINE, smallest_effect=settings.smallest_effect, source="augment")
+        for name, c in compared.against_real.items()
+        if (name, BASELINE) not in listed
     ]
+    first = next(iter(compared.against_real.values()))
     for name, choices in outcome.chosen.items():
-        note = "chosen on validation rows: " + "; ".join(dict.fromkeys(_said(c) for c in choices))
-        against = found.against_real.get(name)
-        first = next(iter(found.against_real.values()))
-        value = abs(against.arm_score if against else first.baseline_score)
-        unit = "" if metric == "rmse" else "share"
+        against = compared.against_real.get(name)
+        chosen = "; ".join(dict.fromkeys(_choice(c) for c in choices))
         out.append(
             Finding(
-                f"test_{metric}",
-                {"arm": name},
-                value=value,
-                unit=unit,
+                name=f"test_{metric}",
+                scope={"arm": name},
+                value=abs(against.arm_score if against else first.baseline_score),
+                unit="" if metric == "rmse" else "share",
                 n=first.units,
-                note=note,
+                note=f"chosen on validation rows: {chosen}",
                 source="augment",
                 better="lower" if metric == "rmse" else "higher",
             )
@@ -93,107 +56,142 @@ def findings(found: Comparisons, outcome: Outcome, how: Augment, metric: str) ->
     return out
 
 
-def _beside(one: Verdict, metric: str) -> str:
-    """What the study could have seen over the rival that is hardest to tell from the arm."""
-    seen = one.detectable_against_rivals
-    return (
-        ""
-        if seen is None
-        else f"; over every rival {printed(seen, '' if metric == 'rmse' else 'points')}"
+def _verdict(
+    verdict: Verdict, trial: Trial, base: str, settings: Augment, metric: str
+) -> list[Finding]:
+    """The verdict on one arm, what the study could have seen, and the comparisons behind it."""
+    main, smallest = trial.against_baseline, settings.smallest_effect
+    unit = "" if metric == "rmse" else "points"
+    rivals = verdict.detectable_against_rivals
+    over_rivals = "" if rivals is None else f"; over every rival {printed(rivals, unit)}"
+    return [
+        Finding(
+            name="verdict",
+            scope={"arm": trial.arm},
+            comparator=base,
+            value=main.value,
+            low=main.low,
+            high=main.high,
+            level=main.level,
+            method="see the comparisons",
+            unit=unit,
+            better="higher",
+            verdict=verdict.word,
+            sure=verdict.sure,
+            n=main.units,
+            needed_n=main.needed_units(smallest),
+            note=verdict.sentence,
+            source="augment",
+        ),
+        Finding(
+            name="smallest_detectable_effect",
+            scope={"arm": trial.arm},
+            value=verdict.detectable,
+            unit=unit,
+            note=f"against {base}: four of five such studies find a true difference of this"
+            f" size{over_rivals}",
+            n=main.units,
+            source="augment",
+        ),
+        main.finding(trial.arm, base, smallest_effect=smallest, source="augment"),
+        *(
+            c.finding(trial.arm, rival, smallest_effect=smallest, source="augment")
+            for rival, c in trial.against_rivals.items()
+        ),
+    ]
+
+
+def _choice(choice: Choice) -> str:
+    added = (
+        f"added rows {choice.ratio:g} times the real ones, each with the weight {choice.mix:g}, "
+        if choice.ratio
+        else ""
     )
+    return f"{added}weight decay {choice.decay:.2g}"
 
 
 def cross_checks(
-    outcome: Outcome, arms: Sequence[str], classes: np.ndarray | None, units: Sequence[str]
+    outcome: Outcome, classes: np.ndarray | None, units: Sequence[str]
 ) -> list[Finding]:
-    """For each generator arm the p value of a permutation of signs over test units. classes: of
-    balanced accuracy, or None."""
-    own = np.unique(np.asarray(units), return_inverse=True)[1]
+    """For each arm with generated images the p value of a permutation of signs over test units.
+    classes: int64 [N] of balanced accuracy, None for a number."""
+    unit = np.unique(np.asarray(units), return_inverse=True)[1]
     share = np.full(len(units), 1 / len(units))
     if classes is not None:
         _, label, count = np.unique(classes, return_inverse=True, return_counts=True)
         share = 1 / (len(count) * count[label])
+
+    def score(arm: str) -> np.ndarray:
+        """float [N], larger is better."""
+        hits = outcome.hits[arm]
+        return (hits if classes is not None else -(hits**2)).mean((0, 1, 2))
+
     out = []
-    for arm in arms:
-        base = base_of(arm, outcome.hits)
-        mine, other = (
-            outcome.hits[n] if classes is not None else -(outcome.hits[n] ** 2) for n in (arm, base)
-        )
-        gained = np.bincount(own, share * (mine.mean((0, 1, 2)) - other.mean((0, 1, 2))))
-        note = (
-            f"against {base}, by permuted signs of test units (Fisher 1935): a cross-check alone,"
-            " it decides nothing"
-        )
+    for arm in outcome.generated:
+        base = outcome.adds_to[arm]
+        gains = np.bincount(unit, share * (score(arm) - score(base)))
         out.append(
             Finding(
-                "sign_flip_p",
-                {"arm": arm},
-                value=sign_flip(gained),
-                n=len(gained),
-                note=note,
+                name="sign_flip_p",
+                scope={"arm": arm},
+                value=sign_flip(gains),
+                n=len(gains),
+                note=f"against {base}, by permuted signs of test units (Fisher 1935): a"
+                " cross-check alone, it decides nothing",
                 source="augment",
             )
         )
     return out
 
 
-def _said(one: Choice) -> str:
-    added = (
-        f"added rows {one.ratio:g} times the real ones, each with the weight {one.mix:g}, "
-        if one.ratio
-        else ""
-    )
-    return f"{added}weight decay {one.decay:.2g}"
-
-
 def by_class(
-    outcome: Outcome,
-    arms: Sequence[str],
-    classes: np.ndarray,
-    units: Sequence[str],
-    names: Sequence[str],
+    outcome: Outcome, classes: np.ndarray, units: Sequence[str], names: Sequence[str]
 ) -> list[Finding]:
-    """Each generator arm against what it adds to in every class: simultaneous intervals,
-    exploratory, no verdict."""
+    """Each arm with generated images against what it adds to in every class: simultaneous
+    intervals, exploratory, no verdict."""
     out = []
-    for arm in arms:
-        base = base_of(arm, outcome.hits)
-        found = compare_classes(
+    for arm in outcome.generated:
+        base = outcome.adds_to[arm]
+        comparisons = compare_classes(
             outcome.hits[base], outcome.hits[arm], classes, np.asarray(units), reuse=outcome.reuse
         )
-        note = f"simultaneous over {len(found)} classes"
-        out += [_exploratory(c, arm, base, {"class": names[k]}, note) for k, c in found.items()]
+        note = f"simultaneous over {len(comparisons)} classes"
+        out += [
+            _exploratory(c, arm, base, {"class": names[k]}, note) for k, c in comparisons.items()
+        ]
     return out
 
 
 def by_subset(
     outcome: Outcome,
-    arms: Sequence[str],
     classes: np.ndarray | None,
     units: Sequence[str],
     has: Callable[[Sequence[str]], np.ndarray],
 ) -> list[Finding]:
-    """Each generator arm against what it adds to, shown these fields alone: simultaneous,
-    exploratory.
+    """Each arm with generated images against what it adds to, shown these fields alone:
+    simultaneous intervals, exploratory.
 
-    classes: [N], None for a number. has(fields): bool [N], the test rows that have them all; only
-    these count."""
+    classes: int64 [N], None for a number. has(fields): bool [N], the test rows that have them all;
+    only these count.
+    """
     label = np.zeros(len(units), np.int64) if classes is None else classes
     metric: Metric = "rmse" if classes is None else "balanced_accuracy"
     out = []
-    for arm in arms:
+    for arm in outcome.generated:
         pairs: dict[str, Comparison] = {}
-        base = base_of(arm, outcome.hits)
+        base = outcome.adds_to[arm]
         for fields, hits in outcome.by_subset.items():
             rows = np.flatnonzero(has(fields))
-            pair = [np.asarray(units)[rows], label[rows]]
-            if (
-                len(rows) >= LEAST_ROWS
-                and max(len(np.unique(pair[0][pair[1] == c])) for c in np.unique(pair[1])) > 1
-            ):
-                without, mine = hits[base][..., rows], hits[arm][..., rows]
+            unit, of_class = np.asarray(units)[rows], label[rows]
+            several = any(len(np.unique(unit[of_class == c])) > 1 for c in np.unique(of_class))
+            if len(rows) >= LEAST_COMPARED_ROWS and several:
                 pairs[" + ".join(fields)] = compare(
-                    without, mine, pair[1], pair[0], metric, reuse=outcome.reuse
+                    hits[base][..., rows],
+                    hits[arm][..., rows],
+                    of_class,
+                    unit,
+                    metric,
+                    reuse=outcome.reuse,
                 )
         note = (
             f"simultaneous over {len(pairs)} subsets; the rows that have these fields, shown them"
@@ -201,12 +199,16 @@ def by_subset(
         )
         joint = simultaneous(list(pairs.values())) if pairs else []
         out += [
-            _exploratory(c, arm, base, {"fields": f}, note)
-            for f, c in zip(pairs, joint, strict=True)
+            _exploratory(c, arm, base, {"fields": fields}, note)
+            for fields, c in zip(pairs, joint, strict=True)
         ]
     return out
 
 
-def _exploratory(one: Comparison, arm: str, base: str, scope: dict[str, str], note: str) -> Finding:
-    found = one.finding(arm, base, scope=scope, source="augment", note=f"exploratory; {note}")
-    return replace(found, needed_n=None)
+def _exploratory(
+    comparison: Comparison, arm: str, base: str, scope: dict[str, str], note: str
+) -> Finding:
+    finding = comparison.finding(
+        arm, base, scope=scope, source="augment", note=f"exploratory; {note}"
+    )
+    return replace(finding, needed_n=None)

@@ -22,7 +22,6 @@ SCORES = {
 def protocol(
     how: Augment,
     outcome: Outcome,
-    generated: Sequence[str],
     rivals: Sequence[str],
     rows: tuple[int, int],
     units: int,
@@ -31,6 +30,7 @@ def protocol(
 ) -> Finding:
     """rows: validation rows and test rows that are scored; units: independent test units among the
     latter."""
+    generated = outcome.generated
     resamples, generators, seeds, _ = outcome.hits[generated[0]].shape
     smallest = printed(how.smallest_effect, "" if metric == "rmse" else "points")
     valid, test = rows
@@ -82,4 +82,4 @@ def protocol(
             f" cheaper way may give as well.{several}"
         ),
     ]
-    return Finding("protocol", n=units, note=" ".join(told), source="augment")
+    return Finding(name="protocol", n=units, note=" ".join(told), source="augment")

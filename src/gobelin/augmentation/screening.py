@@ -2,11 +2,11 @@
 for, and are near to no image that they must not be near.
 
 The label is read by an image encoder that has no part in the run and that the generator never saw
-(`matching.Eyes`), with canonical correlations fitted on real training images at the generator's
-size. How sure it must be is set by real images: the margin of the asked class over the best other
-one that 95 % of real training images of that class reach when they are read by a reader fitted
-without their group. So a reader that reads badly throws hardly anything away. A class of which
-nearly nothing is kept is one that the generator failed on: it is left out whole, and named.
+(`IndependentEncoder`), with canonical correlations fitted on real training images at the
+generator's size. How sure it must be is set by real images: the margin of the asked class over the
+best other one that 95 % of real training images of that class reach when they are read by a reader
+fitted without their group. So a reader that reads badly throws hardly anything away. A class of
+which nearly nothing is kept is one that the generator failed on: it is left out whole, and named.
 
 The other fields that the generator was asked with (a caption, facts) are read in the same way. An
 image's match is its cosine with the field of its own row, by a reader fitted without that row's
@@ -30,11 +30,11 @@ import numpy as np
 
 from gobelin.core.machine import Runtime, numpy_generator
 from gobelin.core.neighbours import nearest
-from gobelin.evidence.conclusion import COPY, NEAR
+from gobelin.evidence.conclusion import COPY_OF_TRAINING, NEAR_HELD_OUT
 from gobelin.privacy import planted_copies
 from gobelin.quality import judge
 from gobelin.quality.judge import Judge
-from gobelin.quality.probes import FOLDS, Reading, folds
+from gobelin.quality.probes import PROBE_FOLDS, LinearProbe, folds
 
 KEPT = 0.95  # share of real images whose margin suffices
 LEAST_REAL = 10  # real images of a class, for a margin of its own
@@ -63,8 +63,8 @@ class Screen:
 
     def _looks(self) -> list[tuple[str, np.ndarray]]:
         named = (
-            (COPY, self.copies),
-            (NEAR, self.near),
+            (COPY_OF_TRAINING, self.copies),
+            (NEAR_HELD_OUT, self.near),
             ("class that the generator failed on", self.failed),
             ("label not read", self.unread),
             ("does not match what was asked", self.unmatched),
@@ -90,20 +90,20 @@ class LabelReader:
     """margins: float [C], what an image of each class must reach; -inf for a class without real
     images to compare with."""
 
-    reading: Reading
+    reading: LinearProbe
     margins: np.ndarray
 
     @staticmethod
     def fit(
         seen: np.ndarray, label: np.ndarray, classes: int, groups: Sequence[str], runtime: Runtime
     ) -> LabelReader:
-        """seen: float [n, D], what `Eyes` see of real training images; label: int64 [n]."""
+        """seen: float [n, D], of training images by an `IndependentEncoder`; label: int64 [n]."""
         truth = np.eye(classes, dtype=np.float32)[label]
         fold, own = folds(groups, runtime.seed), np.full(len(label), np.nan)
-        for k in range(FOLDS):
+        for k in range(PROBE_FOLDS):
             rest = fold != k
             if (~rest).any() and len(np.unique(label[rest])) > 1:
-                cosines = Reading.fit(seen[rest], truth[rest], runtime).cosines(
+                cosines = LinearProbe.fit(seen[rest], truth[rest], runtime).cosines(
                     seen[~rest], np.eye(classes, dtype=np.float32)
                 )
                 taught = np.isin(
@@ -114,7 +114,7 @@ class LabelReader:
         for c in np.unique(label[known]):
             mine = known & (label == c)
             margins[c] = np.quantile(own[mine if mine.sum() >= LEAST_REAL else known], 1 - KEPT)
-        return LabelReader(Reading.fit(seen, truth, runtime), margins)
+        return LabelReader(LinearProbe.fit(seen, truth, runtime), margins)
 
     def agrees(self, seen: np.ndarray, asked: np.ndarray) -> np.ndarray:
         """bool [M] of made images [M, D]."""
@@ -131,7 +131,7 @@ class MatchReader:
     """What images show of one field. readings: {fold: fitted without it}. right, wrong: float [n],
     cosines of real images with their own value of the field, and with another row's."""
 
-    readings: Mapping[int, Reading]
+    readings: Mapping[int, LinearProbe]
     right: np.ndarray
     wrong: np.ndarray
 
@@ -139,7 +139,7 @@ class MatchReader:
     def fit(
         seen: np.ndarray, values: np.ndarray, fold: np.ndarray, runtime: Runtime
     ) -> MatchReader | str:
-        """Of real training rows that have the field: what `Eyes` see [n, D], the field's features
+        """Of real training rows that have the field: independent features [n, D], the field's
         [n, E], the fold of each row's group, int64 [n]. A line that says why, where too few rows or
         values are there."""
         different = len(np.unique(values, axis=0))
@@ -147,7 +147,7 @@ class MatchReader:
             needed = f"{LEAST_MATCHED} with {LEAST_VALUES} are needed"
             return f"{len(seen)} real training images with {different} different values, {needed}"
         readings = {
-            int(k): Reading.fit(seen[fold != k], values[fold != k], runtime)
+            int(k): LinearProbe.fit(seen[fold != k], values[fold != k], runtime)
             for k in np.unique(fold)
         }
         other = numpy_generator(runtime.seed, "another row's value").permutation(len(seen))

@@ -1,98 +1,123 @@
 """Did it help? Arms are tuned in equal measure on validation rows, frozen, trained from several
 seeds, and compared on the test rows, which are opened once.
 
-The loop knows no difference between a rival and a generator: it is given arms, a way to fit and a
-way to score.
+The study knows no difference between a rival and a generator: it is given arms and a trainer.
 
 What this cannot show: with one set of training rows and images, only whether *these images* helped.
-Whether the method helps needs resamples of the training rows."""
+Whether the method helps needs resamples of the training rows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any, Protocol
 
 import numpy as np
 
-from gobelin.augmentation.arms import BASELINE, ArmRows, Choice, Outcome, base_of
+from gobelin.augmentation.arms import ADDS_TO, BASELINE, ArmRows, Choice, Outcome
 from gobelin.augmentation.settings import Augment
+from gobelin.embedding.features import Embeddings
 from gobelin.evidence.comparison import Comparison, Metric, compare
 from gobelin.evidence.verdict import Trial, Verdict, verdicts
 from gobelin.prediction.fusion import Predictor
 from gobelin.prediction.heads.job import Job
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """A trained predictor. test: the test rows as its own encoders see them; None where it has no
+    encoders of its own."""
+
+    predictor: Predictor
+    test: Embeddings | None = None
+
+
+class Trainer(Protocol):
+    """Fits predictors on rows of the table that all arms share, and scores them."""
+
+    def fit(self, jobs: Sequence[Job]) -> Sequence[Any]:
+        """A predictor a job, all in one call."""
+
+    def fit_chosen(self, jobs: Sequence[Job]) -> Sequence[Any]:
+        """The same for the frozen choices; where encoders are trained anew for every arm, here."""
+
+    def weigh(self, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """float32 [n]: the weights with classes balanced."""
+
+    def score(self, fitted: Any, part: str, fields: Sequence[str] | None) -> np.ndarray:  # noqa: ANN401
+        """float [n]: right or wrong (or the error) for each row of 'valid' or 'test', shown these
+        fields alone."""
+
+    def summary(self, hits: np.ndarray) -> float:
+        """The metric on validation rows, larger is better."""
+
+
 def study(
     arms: Sequence[ArmRows],
-    how: Augment,
-    fit: Callable[[Sequence[Job]], list[Predictor]],
-    weigh: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    score: Callable[[Predictor, str, Sequence[str] | None], np.ndarray],
-    summary: Callable[[np.ndarray], float],
+    settings: Augment,
+    trainer: Trainer,
     subsets: Sequence[tuple[str, ...]],
     seed: int,
-    last_fit: Callable[[Sequence[Job]], list[Predictor]] | None = None,
 ) -> Outcome:
-    """Tune, freeze, train, open the test rows.
-
-    fit: all jobs in one call; last_fit: the same for the frozen choices, where that is another.
-    weigh(rows, weights): balances classes. score(predictor, part, fields): per row of 'valid' or
-    'test', right or wrong (or the error). summary: the metric on validation rows, larger is better.
-    """
+    """Tune every arm in equal measure, freeze the choices, train from several seeds, open the test
+    rows."""
     names = list(dict.fromkeys(a.name for a in arms))
-    trials = {n: _trials(how, any(a.added.any() for a in arms if a.name == n)) for n in names}
-    keys = [(a, t, s) for a in arms for t in trials[a.name] for s in range(how.tuning_seeds)]
-    tuned = fit([_job(a, t, seed + 1000 + s, how, weigh) for a, t, s in keys])
+    trials = {n: _trials(settings, any(a.added.any() for a in arms if a.name == n)) for n in names}
+    tried = [(a, t, s) for a in arms for t in trials[a.name] for s in range(settings.tuning_seeds)]
+    tuned = trainer.fit([_job(a, t, seed + 1000 + s, settings, trainer) for a, t, s in tried])
     scores: dict[tuple[str, Choice], list[float]] = {}
-    for predictor, (arm, trial, _) in zip(tuned, keys, strict=True):
-        scores.setdefault((arm.name, trial), []).append(summary(score(predictor, "valid", None)))
-    means = {key: float(np.mean(each)) for key, each in scores.items()}
+    for fitted, (arm, trial, _) in zip(tuned, tried, strict=True):
+        hits = trainer.score(fitted, "valid", None)
+        scores.setdefault((arm.name, trial), []).append(trainer.summary(hits))
+    means = {key: float(np.mean(values)) for key, values in scores.items()}
     chosen = {n: trials[n][int(np.argmax([means[n, t] for t in trials[n]]))] for n in names}
     curve = {
         n: {
-            r: max(means[n, t] for t in trials[n] if t.ratio == r)
-            for r in dict.fromkeys(t.ratio for t in trials[n])
+            ratio: max(means[n, t] for t in trials[n] if t.ratio == ratio)
+            for ratio in dict.fromkeys(t.ratio for t in trials[n])
         }
         for n in names
     }
-    last = [(a, s) for a in arms for s in range(how.seeds)]
-    final = (last_fit or fit)([_job(a, chosen[a.name], seed + s, how, weigh) for a, s in last])
+    trained = [(a, s) for a in arms for s in range(settings.seeds)]
+    final = trainer.fit_chosen(
+        [_job(a, chosen[a.name], seed + s, settings, trainer) for a, s in trained]
+    )
 
-    def collected(fields: Sequence[str] | None) -> dict[str, np.ndarray]:
-        each = [score(p, "test", fields) for p in final]
+    def hits_of(fields: Sequence[str] | None) -> dict[str, np.ndarray]:
+        """{arm: [1, G, S, N]}."""
+        hits = [trainer.score(fitted, "test", fields) for fitted in final]
         out = {}
         for name in names:
-            own = [h for h, (a, _) in zip(each, last, strict=True) if a.name == name]
-            out[name] = np.stack(own).reshape(1, len(own) // how.seeds, how.seeds, -1)
+            of_arm = [h for h, (a, _) in zip(hits, trained, strict=True) if a.name == name]
+            out[name] = np.stack(of_arm).reshape(
+                1, len(of_arm) // settings.seeds, settings.seeds, -1
+            )
         return out
 
     return Outcome(
-        collected(None),
-        {n: (c,) for n, c in chosen.items()},
-        {s: collected(s) for s in subsets},
-        (curve,),
+        hits=hits_of(None),
+        chosen={n: (c,) for n, c in chosen.items()},
+        by_subset={s: hits_of(s) for s in subsets},
+        curve=(curve,),
+        adds_to={a.name: ADDS_TO[a.kind] for a in arms if a.kind in ADDS_TO},
     )
 
 
-def _trials(how: Augment, has_added: bool) -> list[Choice]:
+def _trials(settings: Augment, has_added: bool) -> list[Choice]:
     """What to try: as many settings for an arm without added rows, over a wider range of decays."""
     if has_added:
-        return [Choice(*one) for one in product(how.sweep, how.mixes, how.decays)]
-    low, high = min(how.decays) / 3, max(how.decays) * 3
-    return [Choice(0.0, 1.0, float(d)) for d in np.geomspace(low, high, how.trials)]
+        return [Choice(*one) for one in product(settings.sweep, settings.mixes, settings.decays)]
+    low, high = min(settings.decays) / 3, max(settings.decays) * 3
+    return [Choice(0.0, 1.0, float(d)) for d in np.geomspace(low, high, settings.trials)]
 
 
-def _job(
-    arm: ArmRows,
-    trial: Choice,
-    seed: int,
-    how: Augment,
-    weigh: Callable[[np.ndarray, np.ndarray], np.ndarray],
-) -> Job:
-    kept = arm.at(trial.ratio, max(how.sweep))
-    weights = (arm.weights * np.where(arm.added, trial.mix, 1.0))[kept]
-    return Job(arm.rows[kept], weigh(arm.rows[kept], weights), seed, trial.decay)
+def _job(arm: ArmRows, trial: Choice, seed: int, settings: Augment, trainer: Trainer) -> Job:
+    entered = arm.at(trial.ratio, max(settings.sweep))
+    weights = (arm.weights * np.where(arm.added, trial.mix, 1.0))[entered]
+    rows = arm.rows[entered]
+    return Job(rows, trainer.weigh(rows, weights), seed, trial.decay)
 
 
 @dataclass(frozen=True)
@@ -106,15 +131,14 @@ class Comparisons:
 
 def judge(
     outcome: Outcome,
-    generator_arms: Sequence[str],
     rivals: Sequence[str],
-    how: Augment,
+    settings: Augment,
     classes: np.ndarray | None,
     units: Sequence[str],
     metric: Metric,
 ) -> Comparisons:
-    """Every arm against the real rows, and a verdict for each generator arm against what it adds
-    to."""
+    """Every arm against the real rows, and a verdict for each arm with generated images against
+    what it adds to."""
     hits = outcome.hits
 
     def against(arm: str, base: str) -> Comparison:
@@ -124,8 +148,8 @@ def judge(
 
     real = {name: against(name, BASELINE) for name in hits if name != BASELINE}
     trials = []
-    for arm in generator_arms:
-        base = base_of(arm, hits)
+    for arm in outcome.generated:
+        base = outcome.adds_to[arm]
         others = [r for r in rivals if r != base]
         trials.append(
             Trial(
@@ -135,4 +159,4 @@ def judge(
                 {r: against(r, base) for r in others},
             )
         )
-    return Comparisons(tuple(verdicts(trials, how.smallest_effect)), tuple(trials), real)
+    return Comparisons(tuple(verdicts(trials, settings.smallest_effect)), tuple(trials), real)

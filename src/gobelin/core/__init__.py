@@ -1,1 +1,1 @@
-"""The machine and the disk. Nothing here knows data or models."""
+"""Machine and disk: devices, files, stages, settings. This package knows no data and no models."""

@@ -1,9 +1,10 @@
-"""Components by name. A component's name is its file's name, everywhere: `nearest_copy.py` <->
+"""Components by name. A component's name is the name of its file, everywhere: `nearest_copy.py` <->
 `NearestCopy`.
 
 Nothing registers itself: a slot is a folder, and its files are its components. A name that comes
 from a command line or from the network must match a file in the slot, so it can import nothing
-else."""
+else.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ SLOTS = {
 
 
 def names(slot: str) -> list[str]:
-    """The components of a slot, sorted; nothing is imported but the slot's contract."""
+    """The components of a slot, sorted. Only the slot's contract is imported. GobelinError for an
+    unknown slot."""
     if slot not in SLOTS:
         raise GobelinError(f"list: no slot {slot!r}.{nearest(slot, SLOTS)}")
     package = importlib.import_module(SLOTS[slot])
@@ -39,7 +41,7 @@ def names(slot: str) -> list[str]:
 
 
 def find(slot: str, name: str) -> type[Any]:
-    """The class of a component."""
+    """The class of a component. GobelinError for an unknown name."""
     known = names(slot)
     if name not in known:
         raise GobelinError(f"{slot}: no component {name!r}.{nearest(name, known)}")
@@ -53,17 +55,17 @@ def build(slot: str, name: str, settings: Mapping[str, Any] | None = None) -> An
 
 
 def described(slot: str, name: str) -> dict[str, str]:
-    """slot, name, what it is (the first line of its file); of a generator also its conditions,
-    licence and cost."""
-    found = find(slot, name)
+    """slot, name and what (the first line of its file). For a generator also conditions, licence
+    and cost."""
+    component = find(slot, name)
     row = {
         "slot": slot,
         "name": name,
-        "what": (sys.modules[found.__module__].__doc__ or "").strip().splitlines()[0],
+        "what": (sys.modules[component.__module__].__doc__ or "").strip().splitlines()[0],
     }
     if slot == "generators":
-        row["conditions"] = ", ".join(sorted(found.accepts)) or "nothing"
-        row |= {key: getattr(found, key, "not said") for key in ("licence", "cost")}
+        row["conditions"] = ", ".join(sorted(component.accepts)) or "nothing"
+        row |= {key: getattr(component, key, "not said") for key in ("licence", "cost")}
     return row
 
 

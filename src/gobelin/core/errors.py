@@ -1,8 +1,9 @@
-"""What a user can do wrong, in one line each.
+"""Errors that a user can mend, one line each.
 
-A `GobelinError` is the user's mistake: the command line prints its one line and exits with 2, a
-server would answer 4xx. Anything else is ours and keeps its traceback. The wording is always
-`where: what was wrong, what was found. What to do.`"""
+A `GobelinError` is the user's mistake: the command line prints its one line and exits with 2; a
+server would answer 4xx. Any other error is a mistake of Gobelin and keeps its traceback. The
+wording is always `where: what was wrong, what was found. What to do.`
+"""
 
 from __future__ import annotations
 
@@ -11,13 +12,12 @@ from collections.abc import Iterable
 
 
 class GobelinError(Exception):
-    """A mistake in what the user gave. `str(error)` is one line, or one line a mistake when a file
-    has several."""
+    """A mistake of the user. `str(error)` is one line, or one line for each mistake in a file."""
 
 
 class MissingExtra(GobelinError):
-    """A heavy dependency is not installed; the message holds the command that installs it: that of
-    an extra, or another."""
+    """A heavy dependency is not installed. The message holds the command that installs it: the one
+    of an extra, or `command`."""
 
     def __init__(self, what: str, extra: str = "", command: str = "") -> None:
         command = command or f"pip install 'gobelin[{extra}]'"
@@ -25,8 +25,7 @@ class MissingExtra(GobelinError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """' Did you mean X?' for the known word nearest to `word`, or the list of known words when none
-    is near."""
+    """' Did you mean X?' for the known word nearest to `word`. If none is near: the known words."""
     words = sorted(str(k) for k in known)
     close = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
     if close:

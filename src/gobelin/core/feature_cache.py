@@ -1,10 +1,11 @@
-"""Features by content, kept as immutable block files in one folder an encoder, and read through the
-memory map.
+"""A cache of features, by the content of the cell. Each encoder has a folder of immutable block
+files, which are read through the memory map.
 
-Content decides: a row is found by the hash of its cell's contents. A second table remembers what a
-file hashed to, by its place, size, inode and both times in nanoseconds (as git's index does). A
-file that was touched in any way is hashed anew; who remembers one that was touched a moment ago
-would miss a second touch within the same tick of the clock."""
+A row is found by the hash of its cell's content. A second table stores the hash of each file under
+its path, size, inode and both times in nanoseconds (as git's index does). A changed file is hashed
+again. A file that changed a moment ago is not stored: a second change within the same tick of the
+clock would go unnoticed.
+"""
 
 from __future__ import annotations
 
@@ -17,37 +18,38 @@ import numpy as np
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import atomic_file, fingerprint, load_arrays, mapped_arrays, save_arrays
 
-SEEN = "seen-"  # how the files of the second table are called
+HASHES = "seen-"  # start of the names of the second table's files
 
 
 class FeatureCache:
-    """folder: None keeps all in memory. width: D_f."""
+    """folder: of one encoder; None keeps all in memory. width: D_f. A damaged file is deleted and
+    computed again."""
 
     def __init__(self, folder: Path | None, width: int) -> None:
         self.folder, self.width = folder, width
         self.blocks: list[np.ndarray] = []  # float32 [n, D_f]
-        self.places: dict[bytes, tuple[int, int]] = {}  # content -> block, row
-        self.seen: dict[bytes, bytes] = {}  # an untouched file -> its content
+        self.places: dict[bytes, tuple[int, int]] = {}  # content key -> block, row
+        self.hashes: dict[bytes, bytes] = {}  # key of an unchanged file -> its content key
         for path in sorted(folder.glob("*.safetensors")) if folder and folder.is_dir() else ():
             if path.name.startswith("."):
                 continue
             try:
-                if path.name.startswith(SEEN):
+                if path.name.startswith(HASHES):
                     table = load_arrays(path)
-                    self.seen.update(
+                    self.hashes.update(
                         zip(_names(table["untouched"]), _names(table["keys"]), strict=True)
                     )
                 else:
                     block = mapped_arrays(path)
                     self._place(_names(block["keys"]), block["features"])
-            except (GobelinError, KeyError):  # a damaged file is only something to do anew
+            except (GobelinError, KeyError):
                 path.unlink(missing_ok=True)
 
     def __contains__(self, key: bytes) -> bool:
         return key in self.places
 
     def add(self, keys: Sequence[bytes], features: np.ndarray) -> None:
-        """float32 [n, D_f] under n keys of 16 bytes."""
+        """Store features [n, D_f] as float32 under n content keys of 16 bytes."""
         features = features.astype(np.float32)
         path = (
             self._write("", {"keys": _array(keys), "features": features}) if self.writable else None
@@ -55,7 +57,7 @@ class FeatureCache:
         self._place(keys, features if path is None else mapped_arrays(path)["features"])
 
     def read(self, keys: Sequence[bytes]) -> np.ndarray:
-        """float32 [n, D_f]."""
+        """float32 [n, D_f] of n content keys, all of them in the cache."""
         out = np.empty((len(keys), self.width), np.float32)
         places = np.array([self.places[key] for key in keys], np.int64).reshape(-1, 2)
         for block in np.unique(places[:, 0]):
@@ -64,23 +66,21 @@ class FeatureCache:
         return out
 
     def remember(self, untouched: Mapping[bytes, bytes]) -> None:
-        """Which content untouched files have."""
-        self.seen.update(untouched)
+        """Store {key of an unchanged file: its content key}."""
+        self.hashes.update(untouched)
         if untouched and self.writable:
             self._write(
-                SEEN,
+                HASHES,
                 {"untouched": _array(list(untouched)), "keys": _array(list(untouched.values()))},
             )
 
     @property
     def writable(self) -> bool:
-        """A run that may only be read still predicts."""
-        there = (
-            next((p for p in (self.folder, *self.folder.parents) if p.exists()), None)
-            if self.folder
-            else None
-        )
-        return there is not None and os.access(there, os.W_OK)
+        """Whether the folder can be written to. A read-only run still predicts, without storing."""
+        if self.folder is None:
+            return False
+        existing = next((p for p in (self.folder, *self.folder.parents) if p.exists()), None)
+        return existing is not None and os.access(existing, os.W_OK)
 
     def _place(self, keys: Sequence[bytes], features: np.ndarray) -> None:
         if features.ndim == 2 and features.shape[1] == self.width:

@@ -1,8 +1,9 @@
-"""The run folder: atomic writes, finished stages, the cache by content.
+"""Files: atomic writes, JSON, arrays, and hashes of content.
 
-A file or folder under its final name is complete: everything is written beside it under a temporary
-name and renamed. So a run that is killed at any moment continues from what was finished, and
-nothing half-written is ever read."""
+Every file or folder is written under a temporary name beside its final name, then renamed. So a
+file under its final name is complete, and a run that is killed at any moment continues from its
+finished files.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +11,6 @@ import contextlib
 import errno
 import hashlib
 import json
-import logging
 import os
 import re
 import shutil
@@ -24,17 +24,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from gobelin.core.errors import GobelinError
-
-FORMAT = 1
-
-
-LOCK = ".lock"
-
-
-LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program says otherwise
-
-
-MANIFEST = "manifest.json"  # of a folder that a run was saved to
 
 
 def fingerprint(*parts: object) -> str:
@@ -58,8 +47,8 @@ def file_hash(path: Path) -> str:
 
 
 def file_name(name: str) -> str:
-    """`name` as one part of a path, whatever it holds: other characters than letters, digits, '-'
-    and '_' are replaced, and a hash tells apart what would then be the same."""
+    """`name` as one part of a path. Characters other than letters, digits, '-' and '_' are
+    replaced, and a hash is added so that different names stay different."""
     plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in name)[:60]
     return plain if plain == name and plain else f"{plain}-{fingerprint(name)[:8]}"
 
@@ -70,11 +59,11 @@ def canonical_json(value: object) -> str:
 
 @contextlib.contextmanager
 def disk_errors(where: Path) -> Iterator[None]:
-    """Turn the operating system's refusals to write into one clear line."""
+    """Turn the operating system's errors while writing into a GobelinError of one line."""
     try:
         yield
     except (OSError, SafetensorError) as error:
-        # safetensors hands on the system's refusal as words: "... (os error 28)"
+        # safetensors passes on the system's error as text: "... (os error 28)"
         inside = (
             re.search(r"\(os error (\d+)\)", str(error))
             if isinstance(error, SafetensorError)
@@ -82,7 +71,7 @@ def disk_errors(where: Path) -> Iterator[None]:
         )
         number = error.errno if isinstance(error, OSError) else int(inside[1]) if inside else None
         if number is None and re.search(r"\d+ requested and \d+ written", str(error)):
-            number = errno.ENOSPC  # how numpy says it
+            number = errno.ENOSPC  # numpy's message for a short write
         reason = os.strerror(number) if number is not None else ""
         if number in (errno.ENOSPC, errno.EDQUOT):
             raise GobelinError(
@@ -111,8 +100,8 @@ def disk_errors(where: Path) -> Iterator[None]:
 
 
 def _umask() -> int:
-    """The process's mask: temporary files are private, finished ones have the permissions that any
-    new file has."""
+    """The process's file mask. Temporary files are private; finished files get the permissions of
+    any new file."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
@@ -120,8 +109,8 @@ def _umask() -> int:
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to; renamed to `path` at the end, removed on an
-    error."""
+    """A temporary path beside `path` to write to. It is renamed to `path` at the end, and removed
+    after an error. GobelinError if the disk is full or the file can't be written."""
     with disk_errors(path):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -140,8 +129,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` to fill; renamed to `path` at the end. An older folder there
-    is replaced."""
+    """A temporary folder beside `path` to fill. It is renamed to `path` at the end and replaces an
+    older folder. GobelinError if the disk is full or the folder can't be written."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
@@ -161,7 +150,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """The file with this text; one that has it already is left alone, so a finished run can be
+    """Write a file. A file with this text already is left alone, so a finished run can be
     read-only."""
     if path.is_file() and path.read_bytes() == text.encode("utf-8"):
         return
@@ -178,13 +167,15 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is any
 
 
 def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """One JSON object a line."""
+    """Write one JSON object a line."""
     write_text(
         path, "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
     )
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file, one a line; [] if it is missing. GobelinError if it is
+    damaged."""
     if not path.exists():
         return []
     try:
@@ -200,13 +191,13 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """A safetensors file. Arrays are laid out row by row first: the format would write another
-    layout's bytes as they lie."""
+    """Write a safetensors file. Arrays are made contiguous first: the library would write the bytes
+    of another memory layout as they are."""
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a safetensors file."""
+    """The arrays of a safetensors file. GobelinError if it can't be read."""
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
@@ -216,28 +207,25 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def mapped_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The same of float32 and bytes, read from the disk only where they are looked at. The file
-    must not change meanwhile."""
+    """The float32 and uint8 arrays of a safetensors file, memory-mapped: only accessed parts are
+    read from the disk. The file must not change meanwhile. GobelinError if it can't be read."""
     kinds = {"F32": np.float32, "U8": np.uint8}
     try:
-        with safe_open(path, framework="np"):  # looks over the header and the file's length
+        with safe_open(path, framework="np"):  # checks the header and the file's length
             pass
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            said = {
-                name: about
-                for name, about in json.loads(file.read(length)).items()
-                if name != "__metadata__"
-            }
+            header = json.loads(file.read(length))
         return {
             name: np.memmap(
                 path,
-                kinds[about["dtype"]],
+                kinds[entry["dtype"]],
                 "r",
-                8 + length + about["data_offsets"][0],
-                tuple(about["shape"]),
+                8 + length + entry["data_offsets"][0],
+                tuple(entry["shape"]),
             )
-            for name, about in said.items()
+            for name, entry in header.items()
+            if name != "__metadata__"
         }
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise GobelinError(
@@ -246,17 +234,8 @@ def mapped_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def tree_hash(folder: Path) -> str:
-    """A hash of every file's name and bytes below a folder."""
+    """A hash of the names and bytes of all files below a folder, stage.json left out."""
     parts: list[object] = []
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "stage.json"):
         parts += [path.relative_to(folder).as_posix(), path.read_bytes()]
     return fingerprint(*parts)
-
-
-def _stage(path: Path) -> dict[str, Any]:
-    """What a stage.json says; nothing when it is damaged."""
-    try:
-        said = read_json(path)
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) else {}

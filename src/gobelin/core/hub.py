@@ -1,7 +1,7 @@
-"""The one door to the Hugging Face hub: files down, files up. Nothing is fetched or sent unless
-somebody named a repository.
+"""Download from and upload to the Hugging Face hub. No other module does. Nothing is sent or
+fetched unless the user names a repository.
 
-What this cannot show: who wrote what is fetched. What may be in it is judged by whoever opens it.
+What this cannot show: who wrote the downloaded files. The code that opens them checks them.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ def snapshot(
     ignored: Sequence[str] = (),
     local_only: bool = False,
 ) -> Path:
-    """The folder in this machine's cache that holds the files of a repository that match `patterns`
-    and none of `ignored`.
+    """Download files of a repository. Returns their folder in this machine's cache.
 
-    revision: a branch, tag or commit, None = the main branch. local_only: look in the cache alone.
-    Raises MissingExtra without huggingface_hub, and a GobelinError of one line where the network,
-    the repository or the cache fails."""
+    patterns, ignored: the files that match one of `patterns` and none of `ignored`. revision: a
+    branch, tag or commit; None = the main branch. local_only: use the cache only. Raises
+    MissingExtra without huggingface_hub, and GobelinError if the network, the repository or the
+    cache fails.
+    """
     hub = _library()
     try:
         found = hub.snapshot_download(
@@ -51,21 +52,21 @@ def snapshot(
 def upload(
     folder: Path, name: str, files: Sequence[str], replaced: Sequence[str], private: bool
 ) -> str:
-    """Send these files of the folder to a repository, made if it isn't there, and return its
-    address.
+    """Upload files of a folder to a repository, which is created if missing. Returns its address.
 
-    replaced: patterns of files there that go, unless they are sent anew. private: of a repository
-    that is made; one that is public already is refused. Raises MissingExtra without
-    huggingface_hub, and a GobelinError of one line for everything else."""
+    replaced: patterns of the repository's files to delete, unless they are uploaded again. private:
+    create a private repository, and refuse a public one. Raises MissingExtra without
+    huggingface_hub, GobelinError for every other failure.
+    """
     if not is_id(name):
         raise GobelinError(f"push: {name!r} is no repository of a hub. Give OWNER/REPOSITORY.")
     hub = _library()
     try:
-        door = hub.HfApi()
-        address = door.create_repo(repo_id=name, private=private, exist_ok=True)
-        public = private and door.repo_info(repo_id=name).private is False
+        client = hub.HfApi()
+        address = client.create_repo(repo_id=name, private=private, exist_ok=True)
+        public = private and client.repo_info(repo_id=name).private is False
         if not public:
-            door.upload_folder(
+            client.upload_folder(
                 repo_id=name,
                 folder_path=str(folder),
                 allow_patterns=list(files),
@@ -78,14 +79,14 @@ def upload(
         ) from error
     if public:
         raise GobelinError(
-            f"{name}: is a public repository already, private was asked for. Say public, or name"
-            " another one."
+            f"{name}: is a public repository already, a private one was asked for. Say public, or"
+            " name another one."
         )
     return str(address)
 
 
 def _line(error: BaseException) -> str:
-    """The first line of what an error says, or its kind."""
+    """The first line of an error's message, or its type."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 

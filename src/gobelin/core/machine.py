@@ -1,8 +1,9 @@
-"""The machine: seed, device, precision, threads. Nobody else sets them.
+"""The machine: seed, device, precision, threads. No other module sets them.
 
-Randomness belongs to the item and not to the batch: `generator(seed, "noise", k)` gives image k its
-own stream, whatever else is drawn before it. Precision is chosen by a short measurement and never
-by the name of a vendor; the choice is written into the run's settings and replayed from there."""
+Randomness belongs to the item, not to the batch: `generator(seed, "noise", k)` gives image k its
+own stream, independent of earlier draws. Precision is chosen by a short measurement, never by the
+name of a vendor. The choice is written into the run's settings and replayed from there.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +25,14 @@ from gobelin.core.errors import GobelinError
 
 
 class Progress(Protocol):
-    """Told about every piece of work that can take over two seconds; the command line draws it with
-    the time left."""
+    """Is called during all work that can take over two seconds. The command line draws it with the
+    time left."""
 
     def __call__(self, what: str, done: int, total: int) -> None: ...
 
 
 def silent(what: str, done: int, total: int) -> None:
-    """The progress of a library: nothing is printed below the command line."""
+    """Shows nothing: the default of the library."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,7 @@ class Runtime:
             ) from error
 
     def resolved(self) -> Runtime:
-        """The same with every 'auto' decided for this machine. Measures for about a tenth of a
-        second."""
+        """The same with every 'auto' decided for this machine. Measures for about 0.1 s."""
         device = self.device
         if device == "auto":
             device = (
@@ -83,54 +83,42 @@ class Runtime:
         return replace(self, device=device, precision=precision, threads=threads)
 
     def here(self) -> Runtime:
-        """Another machine's choice as far as this one can follow: a device that isn't there becomes
-        the best that is, threads are at most those that there are."""
-        there = True
-        if self.device not in ("auto", "cpu"):
-            try:
-                torch.empty(1, device=self.device)
-            except (RuntimeError, AssertionError, NotImplementedError):
-                there = False
-        return replace(
-            self, device=self.device if there else "auto", threads=min(self.threads, cores())
-        ).resolved()
+        """The choice of another machine, adapted to this one: a missing device becomes the best
+        that there is, and threads are at most those of this machine."""
+        device = self.device if _usable(self.device) else "auto"
+        return replace(self, device=device, threads=min(self.threads, cores())).resolved()
 
     def apply(self) -> Runtime:
-        """Set the process's threads as resolved, and return self. An error where the device isn't
-        there."""
-        if self.device not in ("auto", "cpu"):
-            try:
-                torch.empty(1, device=self.device)
-            except (RuntimeError, AssertionError, NotImplementedError) as error:
-                raise GobelinError(
-                    f"runtime.device: {self.device!r} can't be used on this machine. Choose"
-                    " another: --set runtime.device=auto."
-                ) from error
+        """Set the process's threads, and return self. GobelinError if the device is missing."""
+        if not _usable(self.device):
+            raise GobelinError(
+                f"runtime.device: {self.device!r} can't be used on this machine. Choose another:"
+                " --set runtime.device=auto."
+            )
         if self.threads:
             _use_threads(self.threads)
         return self
 
     def autocast(self) -> AbstractContextManager[object]:
-        """The context in which networks run: bfloat16 products where that was chosen, otherwise
-        nothing."""
+        """The context in which networks run: bfloat16 products if that precision was chosen."""
         if self.precision == "bfloat16":
             return torch.autocast(torch.device(self.device).type, torch.bfloat16)
         return nullcontext()
 
     def generator(self, *path: str | int) -> torch.Generator:
-        """The random stream named by `path` under this run's seed, on the processor (the same on
-        every device)."""
+        """The random stream named by `path` under this run's seed. It draws on the processor, so it
+        is the same on every device."""
         return generator(self.seed, *path)
 
 
 def generator(seed: int, *path: str | int) -> torch.Generator:
-    """One random stream per (seed, path). Streams of different paths are independent; order of use
-    doesn't matter."""
+    """One random stream per (seed, path). Streams of different paths are independent, in any order
+    of use."""
     return torch.Generator().manual_seed(derived_seed(seed, *path))
 
 
 def numpy_generator(seed: int, *path: str | int) -> np.random.Generator:
-    """The numpy twin of `generator`."""
+    """The same as `generator`, for numpy."""
     return np.random.default_rng(derived_seed(seed, *path))
 
 
@@ -141,16 +129,15 @@ def derived_seed(seed: int, *path: str | int) -> int:
 
 
 def _use_threads(threads: int) -> None:
-    """The same count for torch and for numpy's products: sums are added in an order that depends on
-    it."""
+    """Set the same count for torch and for numpy's products: the order of sums depends on it."""
     torch.set_num_threads(threads)
     threadpool_limits(threads)
 
 
 @contextmanager
 def one_thread_each() -> Iterator[int]:
-    """How many threads torch has; inside, every thread that is started computes on one, so that
-    none waits for another."""
+    """Inside, every thread that is started computes on one torch thread, so that none waits for
+    another. Yields the former count of threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -160,10 +147,21 @@ def one_thread_each() -> Iterator[int]:
 
 
 def _bfloat16_pays(device: str, size: int = 768, repeats: int = 3) -> bool:
-    """Whether a [size, size] product is at least 1.5 times faster in bfloat16 here."""
+    """Whether a [size, size] product is at least 1.5 times faster in bfloat16 on this machine."""
     return _seconds(device, torch.bfloat16, size, repeats) * 1.5 < _seconds(
         device, torch.float32, size, repeats
     )
+
+
+def _usable(device: str) -> bool:
+    """Whether this machine has the device."""
+    if device in ("auto", "cpu"):
+        return True
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        return False
+    return True
 
 
 def _seconds(device: str, dtype: torch.dtype, size: int, repeats: int) -> float:
@@ -186,8 +184,8 @@ def cores() -> int:
 
 
 def environment() -> dict[str, object]:
-    """What a run folder records of the machine: versions, processor, threads. No user name, no
-    path, no host name."""
+    """The machine as a run folder records it: versions, processor, threads. No user name, no path,
+    no host name."""
     packages = (
         "gobelin",
         "torch",

@@ -1,4 +1,4 @@
-"""Nearest neighbours, exactly and in bounded memory."""
+"""Exact nearest neighbours in bounded memory."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ import numpy as np
 def nearest(
     queries: np.ndarray, pool: np.ndarray, groups: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Euclidean distance to each query's nearest row of the pool, [n], and that row's number, [n].
+    """The Euclidean distance of each query to its nearest row of the pool, float64 [n], and the
+    number of that row, int64 [n].
 
-    queries [n, D] or [n, V, D] (V views of each, the nearest counts), pool [m, D]; float64 inside,
-    in blocks of 1,024 rows. groups: int [n]; the queries are the pool itself (or its views), and no
-    row is a neighbour of its own group. One without any other group has the distance inf."""
+    queries: [n, D], or [n, V, D] for V views of each (the nearest view counts).
+    pool: [m, D].
+    groups: int [n]. The queries are then the pool itself (or its views), and no row is a neighbour
+        of its own group. A row without any other group has the distance inf.
+
+    Computes in float64, in blocks of 1,024 queries.
+    """
     if queries.ndim == 3:
-        found = [nearest(queries[:, v], pool, groups) for v in range(queries.shape[1])]
-        distances, places = (np.stack(part) for part in zip(*found, strict=True))
+        of_views = [nearest(queries[:, v], pool, groups) for v in range(queries.shape[1])]
+        distances, places = (np.stack(part) for part in zip(*of_views, strict=True))
         best = distances.argmin(0)[None]
         return np.take_along_axis(distances, best, 0)[0], np.take_along_axis(places, best, 0)[0]
     distance, place = np.empty(len(queries)), np.empty(len(queries), np.int64)

@@ -1,23 +1,21 @@
-"""The stages of a run folder: finished folders with a key, and the ledger of uses of the test
-rows."""
+"""The stages of a run folder, and its ledger: the count of uses of the test rows.
+
+A stage is a finished subfolder with a key: the hash of its inputs.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import (
-    FORMAT,
-    LOCK,
-    LOG,
-    MANIFEST,
-    _stage,
     atomic_folder,
     disk_errors,
     read_json,
@@ -27,10 +25,18 @@ from gobelin.core.files import (
     write_lines,
 )
 
+STAGE_FORMAT = 1  # version of a stage's layout on disk
+LOCK = ".lock"
+MANIFEST = "manifest.json"  # only a folder that `gobelin save` wrote has one
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
+Loaded = TypeVar("Loaded")
 
-class Run:
-    """A run folder. A stage is a folder in it with a key: what it was made from. Same key, already
-    there: not made again."""
+
+class RunFolder:
+    """A run folder on disk: its lock, stages, records and ledger.
+
+    A stage that is finished with the requested key is never made again.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -38,9 +44,11 @@ class Run:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """No other process makes anything in this folder meanwhile; one that tries waits and says
-        so. Held again by its holder as often as it likes; freed by the system when the holder
-        dies."""
+        """Hold the folder's lock, so that no other process makes a stage meanwhile.
+
+        A process that needs the lock waits and logs a warning. The holder can take the lock
+        several times. The system frees the lock when the holder dies.
+        """
         with disk_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
@@ -60,13 +68,12 @@ class Run:
 
     @property
     def saved(self) -> bool:
-        """Whether this is what a run was saved to: finished, without the data, nothing is ever made
-        in it."""
+        """Whether `gobelin save` wrote this folder: it has no data, and stages are never added."""
         with disk_errors(self.folder):  # a name that is too long
             return (self.folder / MANIFEST).is_file()
 
-    def said(self, name: str) -> Any:  # noqa: ANN401 - JSON is any
-        """What settings.json or schema.json of this run says."""
+    def stored(self, name: str) -> Any:  # noqa: ANN401 - JSON is any
+        """The content of settings.json or schema.json. GobelinError for a damaged file."""
         try:
             return read_json(self.folder / name)
         except ValueError as error:
@@ -75,32 +82,51 @@ class Run:
             ) from error
 
     def clean(self) -> None:
-        """Remove what killed writers left behind."""
+        """Remove the temporary files and folders that killed writers left behind.
+
+        Call it only while no other process works on the folder: single files are written without
+        the lock.
+        """
         if self.folder.is_dir():
             with self.alone():
-                for left in self.folder.rglob(".writing-*"):
-                    (
-                        shutil.rmtree(left, ignore_errors=True)
-                        if left.is_dir()
-                        else left.unlink(missing_ok=True)
-                    )
+                _remove(self.folder.rglob(".writing-*"))
 
     def has(self, name: str, key: str | None = None) -> bool:
-        """Whether the stage is finished (with this key; a saved run has one of each, whatever later
-        versions call it)."""
+        """Whether the stage is finished, with this key if one is given.
+
+        In a saved run every key matches: it holds one of each stage, and a later version may
+        compute its key differently.
+        """
         path = self.folder / name / "stage.json"
-        return path.is_file() and (key is None or self.saved or _stage(path).get("key") == key)
+        return path.is_file() and (key is None or self.saved or _record(path).get("key") == key)
 
     def key(self, name: str) -> str:
-        """The key of a finished stage, '' where there is none."""
+        """The key of a finished stage, '' if there is none."""
         path = self.folder / name / "stage.json"
-        return str(_stage(path).get("key", "")) if path.is_file() else ""
+        return str(_record(path).get("key", "")) if path.is_file() else ""
+
+    def kept(
+        self,
+        name: str,
+        key: str,
+        make: Callable[[Path], None],
+        load: Callable[[Path], Loaded],
+    ) -> Loaded:
+        """`load(the stage's folder)`. The stage is made first if it is missing; see `stage`.
+
+        Raises GobelinError if the stage's files changed since they were written.
+        """
+        self.stage(name, key, make)
+        return load(self.checked(name))
 
     def stage(self, name: str, key: str, make: Callable[[Path], None]) -> Path:
-        """The stage's folder; `make(temporary folder)` fills it unless it is finished with this
-        very key."""
+        """The stage's folder. `make(temporary folder)` fills it, unless it is finished with this
+        key.
+
+        Raises GobelinError if the stage is missing in a saved run.
+        """
         folder = self.folder / name
-        if self.has(name, key):  # a finished run can be read-only
+        if self.has(name, key):  # before the lock, because a finished run can be read-only
             return folder
         if self.saved:
             raise GobelinError(
@@ -108,54 +134,53 @@ class Run:
             )
         with self.alone():
             if not self.has(name, key):
-                if (
-                    self._lock.lock_counter == 1
-                ):  # no stage of this run is being made around this one
-                    self._sweep()
+                # The count is 1 unless another stage of this run is being made around this one.
+                # Stages are made with the lock held, so a temporary folder has lost its writer.
+                if self._lock.lock_counter == 1:
+                    left = (*self.folder.glob(".writing-*"), *self.folder.glob("*/.writing-*"))
+                    _remove(path for path in left if path.is_dir())
                 with atomic_folder(folder) as temporary:
                     make(temporary)
                     write_json(
                         temporary / "stage.json",
-                        {"key": key, "format": FORMAT, "hash": tree_hash(temporary)},
+                        {"key": key, "format": STAGE_FORMAT, "hash": tree_hash(temporary)},
                     )
         return folder
 
-    def _sweep(self) -> None:
-        """Remove the folders that killed writers left where stages are made; nobody writes to them
-        while the lock is held."""
-        for left in (*self.folder.glob(".writing-*"), *self.folder.glob("*/.writing-*")):
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
-
-    def forget(self, *names: str) -> None:
-        """Remove stages whose inputs have changed: what they say would be said of something
-        else."""
+    def discard(self, *names: str) -> None:
+        """Remove stages that no longer match their inputs."""
         with self.alone():
             for name in names:
                 shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def checked(self, name: str) -> Path:
-        """The folder of a finished stage, its files unchanged since. An error for a damaged or
-        edited one."""
+        """The folder of a finished stage.
+
+        Raises GobelinError if the stage is missing, has another format, or its files changed since
+        they were written.
+        """
         folder = self.folder / name
         if not self.has(name):
             raise GobelinError(f"{self.folder}: has no {name}. Run gobelin fit again.")
-        said = _stage(folder / "stage.json")
-        if said and said.get("format") != FORMAT:
+        record = _record(folder / "stage.json")
+        if record and record.get("format") != STAGE_FORMAT:
             raise GobelinError(
-                f"{folder}: has format {said.get('format')}, this version reads {FORMAT}. Run"
-                " gobelin fit again."
+                f"{folder}: has format {record.get('format')}, this version reads {STAGE_FORMAT}."
+                " Run gobelin fit again."
             )
-        if tree_hash(folder) != said.get("hash"):
+        if tree_hash(folder) != record.get("hash"):
             raise GobelinError(
                 f"{folder}: was changed or damaged since it was written. Delete it and run the"
                 " command again."
             )
         return folder
 
-    def look(self, what: str, key: str) -> int:
-        """Record a look at the test rows; its number. The same look (same key) again is not a new
-        one."""
+    def look(self, verb: str, key: str) -> int:
+        """Record a use of the test rows in the ledger. Returns its number, from 1.
+
+        The same use (same key) again keeps its number. Raises GobelinError if the ledger is
+        damaged, or lost although a study was made.
+        """
         ledger = self.folder / "ledger.jsonl"
         with self.alone():
             try:
@@ -172,6 +197,23 @@ class Run:
             for row in rows:
                 if row["key"] == key:
                     return int(row["look"])
-            rows.append({"look": len(rows) + 1, "what": what, "key": key})
+            rows.append({"look": len(rows) + 1, "what": verb, "key": key})
             write_lines(ledger, rows)
             return len(rows)
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _record(path: Path) -> dict[str, Any]:
+    """The content of a stage.json, {} if it is damaged."""
+    try:
+        record = read_json(path)
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}

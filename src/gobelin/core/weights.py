@@ -1,5 +1,5 @@
-"""What a fitted network leaves in a folder: config.json (settings, hash) beside
-weights.safetensors. Nothing is unpickled."""
+"""A fitted network on disk: config.json (settings, hash) beside weights.safetensors. Nothing is
+unpickled."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from gobelin.core.errors import GobelinError
 
 
 def fingerprint(network: nn.Module, *settings: object) -> str:
-    """A hash of the weights and of whatever else decides what the network does."""
+    """A hash of the weights and of other settings that decide the network's output."""
     weights = network.state_dict()
     arrays = [weights[name].detach().cpu().contiguous().numpy() for name in sorted(weights)]
     return files.fingerprint(*settings, sorted(weights), *arrays)
 
 
 def save(folder: Path, config: Mapping[str, Any], network: nn.Module, version: int) -> None:
-    """`config` must be JSON; version: of the format, which `config_of` compares."""
+    """Write a network. config: JSON values. version: of the format, which `config_of` compares."""
     with files.atomic_folder(folder) as temporary:
         tensors = {
             name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
@@ -36,7 +36,7 @@ def save(folder: Path, config: Mapping[str, Any], network: nn.Module, version: i
 
 
 def config_of(folder: Path, version: int) -> dict[str, Any]:
-    """What config.json says. An error where it isn't there, is damaged, or of another format."""
+    """The content of config.json. GobelinError if it is missing, damaged, or of another format."""
     try:
         config = files.read_json(folder / "config.json")
         found = config["format"]
@@ -50,8 +50,8 @@ def config_of(folder: Path, version: int) -> dict[str, Any]:
 
 
 def fill(folder: Path, config: Mapping[str, Any], network: nn.Module) -> None:
-    """Load the weights. An error where they are missing, truncated, or not those that were
-    saved."""
+    """Load the weights into the network. GobelinError if they are missing, damaged, or not the
+    saved ones."""
     try:
         network.load_state_dict(load_file(folder / "weights.safetensors"))
     except (SafetensorError, RuntimeError, OSError) as error:

@@ -1,7 +1,7 @@
-"""The only place that starts workers.
+"""Worker threads. No other module starts any.
 
-Decoding runs in threads (Pillow and the readers release the interpreter's lock); several processes
-come with the launchers."""
+Decoding runs in threads, because Pillow and the readers release the interpreter's lock.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
-A = TypeVar("A")
-B = TypeVar("B")
+Item = TypeVar("Item")
+Output = TypeVar("Output")
 
 
 def in_order(
-    work: Callable[[A], B], items: Iterable[A], workers: int, ahead: int = 64
-) -> Iterator[B]:
-    """`work(item)` for every item, computed by threads, delivered in order; at most `ahead` results
-    wait in memory."""
+    work: Callable[[Item], Output], items: Iterable[Item], workers: int, ahead: int = 64
+) -> Iterator[Output]:
+    """`work(item)` for every item, computed by `workers` threads and delivered in order. At most
+    `ahead` results wait in memory."""
     if workers <= 1:
         yield from map(work, items)
         return
@@ -32,7 +32,7 @@ def in_order(
             yield result
 
 
-def blocks(items: Sequence[A], size: int) -> Iterator[Sequence[A]]:
-    """`items` cut into runs of `size`, the last one shorter."""
+def blocks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """`items` in blocks of `size`; the last one may be shorter."""
     for start in range(0, len(items), size):
         yield items[start : start + size]

@@ -202,7 +202,9 @@ class Reader:
         now, base = time.time_ns(), str(root.resolve())
         marks = {k: untouched(cell, base) for k, cell in cells.items()}
         keys = {
-            k: cache.seen[mark[0]] for k, mark in marks.items() if mark and mark[0] in cache.seen
+            k: cache.hashes[mark[0]]
+            for k, mark in marks.items()
+            if mark and mark[0] in cache.hashes
         }
         unknown = [k for k in cells if k not in keys]
         workers = (

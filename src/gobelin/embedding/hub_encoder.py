@@ -17,7 +17,7 @@ from gobelin.core.machine import Runtime
 from gobelin.embedding.encoders import Forward
 from gobelin.networks.hub_model import Place
 
-PLACE = ("model", "revision", "local_only")  # settings that say where the model is
+PLACE_SETTINGS = ("model", "revision", "local_only")  # settings that say where the model is
 
 
 class HubSettings(Protocol):
@@ -49,7 +49,7 @@ class HubEncoder(Forward, Generic[SettingsT]):
 
     def fingerprint(self) -> str:
         """A hash of settings, precision and the model's files; their place doesn't matter."""
-        chosen = {k: v for k, v in asdict(self.settings).items() if k not in PLACE}  # type: ignore[call-overload]
+        chosen = {k: v for k, v in asdict(self.settings).items() if k not in PLACE_SETTINGS}  # type: ignore[call-overload]
         return fingerprint(self.name, chosen, self.runtime.precision, self.place.fingerprint)
 
     def save(self, folder: Path) -> None:
@@ -69,7 +69,7 @@ def restored(
     """The encoder that was saved in `folder`. Its model is the one that `settings` name, else the
     one that was used then. Raises a GobelinError where the model's files have changed."""
     stored = read_json(folder / "config.json")
-    place = {k: getattr(settings, k) for k in PLACE if settings.model}
+    place = {k: getattr(settings, k) for k in PLACE_SETTINGS if settings.model}
     fitted = encoder(config.build(type(settings), stored["settings"] | place), runtime)
     fitted.place.check(stored["weights"], folder)
     return fitted

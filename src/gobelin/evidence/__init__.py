@@ -1,1 +1,1 @@
-"""What is claimed and how sure it is: findings, intervals, comparisons, verdicts."""
+"""Claims and their certainty: findings, intervals, comparisons, verdicts."""

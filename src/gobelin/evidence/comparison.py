@@ -1,28 +1,27 @@
-"""Arm against baseline on the same test rows: one paired interval that covers units, seeds and
-training rows.
+"""Arm against baseline on the same test rows: one paired interval that covers the luck of test
+units, of seeds and of training rows.
 
-theta is the mean over resamples of the training rows [R], generator seeds [G] and seeds of
-initialisation [S] of the metric's difference. Its error has parts that are independent of one
-another:
+theta is the metric's difference, averaged over resamples of the training rows [R], generator seeds
+[G] and seeds of initialisation [S]. Its error has independent parts:
 
-    Vu    test units: the infinitesimal jackknife (Efron 1982, ch. 6) of the difference averaged
-    over all models V_k   models, k = the resamples where R > 1, else the generator seeds, and the
-    seeds of initialisation:
-          the variance over k of the difference averaged over the rest, divided by the number of k
-    I_k   the share of V_k that is only interaction of units with k, which Vu holds already (counted
-    twice, and taken
-          off once, as V_12 in the two-way clustering of Cameron, Gelbach & Miller 2011)
+- Vu, test units: the infinitesimal jackknife (Efron 1982, ch. 6) of the difference averaged over
+  all models.
+- V_k, models. k are the resamples if R > 1, else the generator seeds and the seeds of
+  initialisation. V_k is the variance over k of the difference averaged over the rest, divided by
+  the number of k.
+- I_k, the share of V_k that is only interaction of units with k. Vu contains it already, so it is
+  subtracted once (V_12 in the two-way clustering of Cameron, Gelbach & Miller 2011).
 
-    half width^2 = t_u^2 Vu + sum_k max(0, t_k^2 V_k - t_u^2 I_k),   t_k with one degree less than
-    there are k
+    half width^2 = t_u^2 Vu + sum_k max(0, t_k^2 V_k - t_u^2 I_k)
 
-Every part has its own t quantile: for independent normal parts this never covers less than its
-level (Banerjee 1960). It is longer than needed where models hardly differ and there are only 2-3 of
-them, and as short as any with 5 generator seeds and 10 seeds of initialisation. In the same studies
-one pooled t with Satterthwaite's (1946) degrees covers 85-94 % where the promise is 95 %, and the
-percentile of the crossed ("pigeonhole", Owen 2007) bootstrap down to 67 %: 2-5 items are too few to
-resample. `python tests/evidence/test_verdict.py` makes the table; `gobelin.evidence.variance` the
-parts."""
+t_k has one degree of freedom less than there are k. Every part has its own t quantile: for
+independent normal parts the interval never covers less than its level (Banerjee 1960). It is longer
+than needed if models hardly differ and there are only 2-3 of them. It is as short as any with 5
+generator seeds and 10 seeds of initialisation. In the same studies one pooled t with
+Satterthwaite's (1946) degrees covers 85-94 % where 95 % is promised, and the percentile of the
+crossed ("pigeonhole", Owen 2007) bootstrap down to 67 %: 2-5 items are too few to resample. `python
+tests/evidence/test_verdict.py` makes the table. `gobelin.evidence.variance` computes the parts.
+"""
 
 from __future__ import annotations
 
@@ -30,35 +29,40 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import special
 
 from gobelin.evidence.findings import Finding
-from gobelin.evidence.variance import Cells, Metric, Part, model_part, shares, unit_part, whole_flip
+from gobelin.evidence.variance import (
+    Cells,
+    ErrorPart,
+    Floats,
+    Metric,
+    model_part,
+    shares,
+    unit_part,
+    whole_flip,
+)
 
-Floats = NDArray[np.float64]
-METHOD = "paired, own t for units and models (Banerjee 1960; Bonett & Price 2012)"
-RESAMPLES_OF_A_METHOD = 5
+PAIRED_METHOD = "paired, own t for units and models (Banerjee 1960; Bonett & Price 2012)"
+RESAMPLES_OF_A_METHOD = 5  # resamples of the training rows that a claim about a method needs
 MODEL_AXES = ("training resamples", "generator seeds", "seeds of initialisation")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Arm minus baseline, positive when the arm is better whatever the metric's direction.
-
-    parts: first the units, then the models. counts: [R, G, S]. rows, units: of the test set.
-    left_out: classes with fewer than two test units, which no interval can judge."""
+    """Arm minus baseline. Positive: the arm is better, for every metric."""
 
     metric: str
     value: float
     arm_score: float
     baseline_score: float
-    parts: tuple[Part, ...]
-    counts: tuple[int, int, int]
-    rows: int
-    units: int
+    parts: tuple[ErrorPart, ...]  # first the test units, then the models
+    counts: tuple[int, int, int]  # R, G, S
+    rows: int  # test rows that count
+    units: int  # independent units among them
     level: float = 0.95
-    left_out: tuple[int, ...] = ()
+    left_out: tuple[int, ...] = ()  # classes with fewer than two test units: no interval
 
     @property
     def low(self) -> float:
@@ -81,12 +85,12 @@ class Comparison:
 
     @property
     def claim(self) -> str:
-        """What may be said: 'this method' only where the training rows were drawn anew at least
-        five times."""
+        """What the comparison is about: 'this method' if the training rows were resampled at least
+        five times, else 'this set of images'."""
         return "this method" if self.counts[0] >= RESAMPLES_OF_A_METHOD else "this set of images"
 
     def half_width(self, level: float) -> float:
-        """Half of the two-sided interval at `level`: the module's formula (Banerjee 1960)."""
+        """Half of the two-sided interval at `level` (Banerjee 1960; formula in the module)."""
         return self._joined(
             [float(special.stdtrit(part.degrees, 0.5 + level / 2)) for part in self.parts]
         )
@@ -102,8 +106,8 @@ class Comparison:
         return math.sqrt(f_u**2 * units.variance + sum(max(0.0, one) for one in extra))
 
     def p_above(self, margin: float = 0.0) -> float:
-        """One-sided p value of 'the true difference is at most `margin`': the level whose bound
-        lies at `margin`."""
+        """One-sided p value of 'the true difference is at most `margin`': the level at which the
+        bound lies at `margin`, found by bisection."""
         distance = self.value - margin
         low, high = 0.0, 1.0
         for _ in range(52):
@@ -117,12 +121,13 @@ class Comparison:
         return 1 - self.p_above(margin)
 
     def detectable(self, power: float = 0.80, arms: int = 1) -> float:
-        """The smallest true difference whose lower bound is above 0 with probability `power`, also
-        as the first of so many arms in Holm's order.
+        """The smallest true difference whose lower bound is above 0 with probability `power`. The
+        arm is taken as the first of `arms` in Holm's order.
 
-        A part's factor is the shift at which a noncentral t exceeds its critical value with that
-        probability, over c4, the bias of an estimated standard deviation; z_{1-alpha/2} + z_power
-        (2.80) where the degrees are many."""
+        The factor of a part is the shift at which a noncentral t exceeds its critical value with
+        that probability, divided by c4, the bias of an estimated standard deviation. With many
+        degrees of freedom it tends to z_{1-alpha/2} + z_power (2.80).
+        """
         factors = []
         for part in self.parts:
             critical = special.stdtrit(part.degrees, 1 - (1 - self.level) / (2 * arms))
@@ -131,8 +136,8 @@ class Comparison:
         return self._joined(factors)
 
     def needed_units(self, effect: float, power: float = 0.80) -> int | None:
-        """Test units needed to detect `effect`; None where no number of them can and more seeds are
-        needed."""
+        """Test units needed to detect `effect`. None if no number of units is enough, so that more
+        seeds are needed."""
         low, high = -5.0, 5.0
         if self._with_units(10**high).detectable(power) > effect:
             return None
@@ -159,7 +164,7 @@ class Comparison:
         note: str = "",
         source: str = "",
     ) -> Finding:
-        """The comparison as a finding; needed_n is the number of test units that would show the
+        """The comparison as a finding. Its needed_n is the number of test units that would show the
         smallest effect."""
         design = ", ".join(
             f"{count} {name}" for count, name in zip(self.counts, MODEL_AXES, strict=True)
@@ -178,7 +183,7 @@ class Comparison:
             low=self.low,
             high=self.high,
             level=self.level,
-            method=METHOD,
+            method=PAIRED_METHOD,
             unit="" if self.metric == "rmse" else "points",
             better="higher",
             verdict=verdict,
@@ -191,7 +196,7 @@ class Comparison:
         )
 
     def _with_units(self, factor: float) -> Comparison:
-        """The same study with `factor` times as many test units: what they caused shrinks, the rest
+        """The same study with `factor` times as many test units: their variance shrinks, the rest
         stays."""
         units, *models = self.parts
         parts = [replace(units, variance=units.variance / factor)]
@@ -218,19 +223,23 @@ def compare(
 ) -> Comparison:
     """The paired interval of arm minus baseline on one fixed set of test rows.
 
-    baseline, arm: a score per row, [N] or [R, G, S, N]; a side that has no generator seeds or no
-    seeds of initialisation has 1 there. The score is 1 or 0 (or a probability) of being right for
-    balanced_accuracy and accuracy, the error (prediction - truth) for rmse. classes [N]: for
-    balanced_accuracy. units [N]: rows of one unit (patient, speaker) are dependent. reuse: what the
-    R resamples were drawn from. 0: the world, each time anew. Else one set of training rows, and
-    what that set happens to be is in all of them: its variance is `reuse` times the one between
-    resamples, 1 for bootstraps and halves, f / (1 - f) for a share f of the rows; V_k becomes 1 + R
-    reuse times as large (the correction of Nadeau & Bengio 2003).
+    baseline, arm: a score per row, [N] or [R, G, S, N]. A side without generator seeds or without
+        seeds of initialisation has 1 there. For balanced_accuracy and accuracy the score is 1 or 0,
+        or a probability, of being right. For rmse it is the error (prediction - truth).
+    classes: [N], needed for balanced_accuracy.
+    units: [N]; rows of one unit (patient, speaker) are dependent.
+    reuse: 0 if each of the R resamples is a new sample of the world. Otherwise all were drawn from
+        one set of training rows, and the luck of that set is in all of them. Its variance is
+        `reuse` times the variance between resamples: 1 for bootstraps and halves, f / (1 - f) for a
+        share f of the rows. V_k becomes 1 + R reuse times as large (Nadeau & Bengio 2003).
+
+    Raises ValueError for scores that do not match, GobelinError if no class has two test units.
 
     What this cannot show. With R = 1: how the method would do on other training rows. With G = 1 or
     S = 1: how another seed would do; that part is absent, not zero. Units unlike the test units.
-    With fewer than about five units in a class the interval is wide and still trusts that they are
-    alike."""
+    With fewer than about five units in a class the interval is wide, and it assumes that these
+    units are alike.
+    """
     a, b = _models(arm), _models(baseline)
     shape = _joint_shape(a, b)
     if metric == "balanced_accuracy" and classes is None:
@@ -277,11 +286,13 @@ def compare_classes(
     level: float = 0.95,
     reuse: float = 0.0,
 ) -> dict[int, Comparison]:
-    """One comparison of accuracy per class, simultaneous at `level`. Exploratory: no verdict comes
-    from these.
+    """{class: a comparison of accuracy}, with intervals that are simultaneous at `level`.
 
-    What this cannot show: that a class whose interval excludes 0 is the one that matters; it was
-    picked after looking."""
+    Exploratory: no verdict comes from these. Classes with one unit are left out.
+
+    What this cannot show: that a class whose interval excludes 0 is the one that matters. It was
+    picked after the results were known.
+    """
     a, b, labels = _models(arm), _models(baseline), np.asarray(classes)
     groups = np.arange(len(labels)) if units is None else np.asarray(units)
     rows = {int(label): np.flatnonzero(labels == label) for label in np.unique(labels)}
@@ -294,8 +305,8 @@ def compare_classes(
 
 
 def simultaneous(comparisons: list[Comparison], level: float = 0.95) -> list[Comparison]:
-    """The same with intervals that hold all together with probability `level` (Bonferroni; Dunn
-    1961)."""
+    """The same comparisons with intervals that hold together with probability `level` (Bonferroni;
+    Dunn 1961)."""
     return [one.at_level(1 - (1 - level) / len(comparisons)) for one in comparisons]
 
 
@@ -311,8 +322,7 @@ def _models(scores: ArrayLike) -> Floats:
 
 
 def _joint_shape(a: Floats, b: Floats) -> tuple[int, int, int, int]:
-    """[R, G, S, N] of both. Resamples and rows must be the same ones; G and S may be 1 on one
-    side."""
+    """[R, G, S, N] of both. Resamples and rows must be the same. G and S may be 1 on one side."""
     same = a.shape[0] == b.shape[0] and a.shape[3] == b.shape[3]
     if not same or any(
         1 not in (x, y) and x != y for x, y in zip(a.shape[1:3], b.shape[1:3], strict=True)

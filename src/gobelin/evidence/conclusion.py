@@ -1,10 +1,11 @@
-"""One line an arm that joins the three: did the made images help, are there copies among them, how
-good are they.
+"""One line for each arm of a study: did the generated images help, are copies among them, how good
+are they.
 
-It is put together from findings of `augment` and `audit`, and says what is missing.
+The line joins findings of `augment` and `audit`, and says which of them are missing.
 
-What this cannot show: more than its findings do. Of several trainings of a generator it tells the
-worst quality."""
+What this cannot show: more than its findings do. Of several trainings of one generator it reports
+the worst quality.
+"""
 
 from __future__ import annotations
 
@@ -12,64 +13,54 @@ from collections.abc import Sequence
 
 from gobelin.evidence.findings import Finding, printed
 
-BASELINES = {"real": "the real rows alone", "classic": "classic augmentation"}
-COPY, NEAR = "copy of a training image", "near a validation or test image"
-UNSURE = "can't say"  # how the verdict of an audit begins that missed the planted copies
-QUALITY = "frechet_distance_corrected"
-OF, NAMED = "copies of training rows ", 3  # how a note on copies begins; rows that the line names
+BASELINE_WORDS = {"real": "the real rows alone", "classic": "classic augmentation"}
+# reasons in `scope["why"]` of a finding 'screened_out'
+COPY_OF_TRAINING = "copy of a training image"
+NEAR_HELD_OUT = "near a validation or test image"
+QUALITY_FINDING = "frechet_distance_corrected"
+MOST_NAMED_ROWS = 3  # copied training rows that the line names
 
 
 def conclusions(findings: Sequence[Finding]) -> dict[str, str]:
-    """{arm: its line}; {'': a line} where there is no verdict yet; nothing where nothing was found
-    of made images."""
+    """{arm: its line}. {'': a line} if there is no verdict yet. {} if no finding is about
+    generated images."""
     verdicts = [f for f in findings if f.name == "verdict" and f.source == "augment"]
     if verdicts:
         return {
-            f.scope.get("arm", ""): _line(_helped(f, findings), f.scope.get("arm", ""), findings)
+            f.scope.get("arm", ""): _line(_help(f, findings), f.generator, findings)
             for f in verdicts
         }
-    audited = any(f.source == "audit" for f in findings)
-    return (
-        {"": _line("Whether it helps was not studied (gobelin augment)", "", findings)}
-        if audited
-        else {}
-    )
+    if any(f.source == "audit" for f in findings):
+        return {"": _line("Whether it helps was not studied (gobelin augment)", "", findings)}
+    return {}
 
 
-def told(findings: Sequence[Finding]) -> list[str]:
-    """The lines, each with its arm's name before it where there are several."""
+def conclusion_lines(findings: Sequence[Finding]) -> list[str]:
+    """The lines of `conclusions`. Each starts with its arm's name if there are several."""
     lines = conclusions(findings)
     return [f"{arm}: {line}" if len(lines) > 1 else line for arm, line in lines.items()]
 
 
-def _line(helped: str, arm: str, findings: Sequence[Finding]) -> str:
-    generator = arm.partition(" by ")[2]
-    return (
-        "; ".join(
-            [helped + _looked(findings), _copied(generator, findings), _good(generator, findings)]
-        )
-        + "."
-    )
+def _line(help_: str, generator: str, findings: Sequence[Finding]) -> str:
+    parts = [
+        help_ + _repeated_use(findings),
+        _copies(generator, findings),
+        _quality(generator, findings),
+    ]
+    return "; ".join(parts) + "."
 
 
-def _looked(findings: Sequence[Finding]) -> str:
-    """A word of warning where the test rows were opened before."""
-    look = next(
-        (
-            int(f.value or 1)
-            for f in findings
-            if f.name == "look_at_test_rows" and f.source == "augment"
-        ),
-        1,
-    )
-    return f" (exploratory: look {look} at the test rows)" if look > 1 else ""
+def _repeated_use(findings: Sequence[Finding]) -> str:
+    """A warning if the test rows were used before."""
+    uses = [f for f in findings if f.name == "look_at_test_rows" and f.source == "augment"]
+    number = int(uses[0].value or 1) if uses else 1
+    return f" (exploratory: look {number} at the test rows)" if number > 1 else ""
 
 
-def _helped(verdict: Finding, findings: Sequence[Finding]) -> str:
-    arm, base = (
-        verdict.scope.get("arm", ""),
-        BASELINES.get(verdict.comparator, verdict.comparator or "the baseline"),
-    )
+def _help(verdict: Finding, findings: Sequence[Finding]) -> str:
+    """The first part of a line: did the images of this arm help."""
+    arm = verdict.scope.get("arm", "")
+    base = BASELINE_WORDS.get(verdict.comparator, verdict.comparator or "the baseline")
     rivals = [
         f
         for f in findings
@@ -79,131 +70,113 @@ def _helped(verdict: Finding, findings: Sequence[Finding]) -> str:
         and f.value is not None
     ]
     best = min(rivals, key=lambda f: f.value or 0.0, default=None)
-    word = verdict.verdict
+    word, over_base = verdict.verdict, f"Helped by {_change(verdict)} over {base}"
     if word == "helped" and best is not None:
         return f"Helped by {_change(best)} over the best rival ({best.comparator})"
     if word == "helped":
-        return f"Helped by {_change(verdict)} over {base}; no rival was run"
+        return f"{over_base}; no rival was run"
     if word == "helped, and so does a rival":
-        return f"Helped by {_change(verdict)} over {base}, and a cheaper rival does as well"
-    if word.startswith("helped"):
-        against = (
-            f", {_change(best, True)} against the best one ({best.comparator})" if best else ""
-        )
-        return (
-            f"Helped by {_change(verdict)} over {base}; whether a cheaper rival does as well is"
-            f" undecided{against}"
-        )
+        return f"{over_base}, and a cheaper rival does as well"
+    if word == "helped, rivals undecided":
+        undecided = "whether a cheaper rival does as well is undecided"
+        if best is not None:
+            undecided += f", {_change(best, True)} against the best one ({best.comparator})"
+        return f"{over_base}; {undecided}"
     if word == "harmed":
         return f"Harmed by {_change(verdict, turned=True)} against {base}"
-    said = {
+    meaning = {
         "no effect": "Changed nothing that matters",
         "no evidence": "No evidence of help or harm",
-    }
-    return (
-        f"{said.get(word, word or 'No verdict')}, {_change(verdict, True)} against"
-        f" {base}{_seen(arm, findings)}"
-    )
+    }.get(word, word or "No verdict")
+    return f"{meaning}, {_change(verdict, True)} against {base}{_detectable(arm, findings)}"
 
 
-def _seen(arm: str, findings: Sequence[Finding]) -> str:
-    found = next(
-        (
-            f
-            for f in findings
-            if f.name == "smallest_detectable_effect" and f.scope.get("arm") == arm
-        ),
-        None,
-    )
-    if found is None or found.value is None:
-        return ""
-    return f" (this study could have seen {printed(found.value, found.unit)})"
+def _detectable(arm: str, findings: Sequence[Finding]) -> str:
+    """The smallest effect that the study could detect."""
+    for f in findings:
+        if f.name == "smallest_detectable_effect" and f.scope.get("arm") == arm:
+            size = None if f.value is None else printed(f.value, f.unit)
+            return f" (this study could have seen {size})" if size else ""
+    return ""
 
 
-def _change(one: Finding, signed: bool = False, turned: bool = False) -> str:
+def _change(difference: Finding, signed: bool = False, turned: bool = False) -> str:
     """2.1 points (0.4 to 3.8). turned: a loss as a positive number."""
-    if one.value is None:
+    if difference.value is None:
         return "no number"
-    ends = (one.high, one.low) if turned else (one.low, one.high)
+    ends = (difference.low, difference.high)
     turn, sign = (-1 if turned else 1), "+" if signed else ""
     bounds = [
-        printed(turn * end, one.unit, sign).removesuffix(" points")
-        for end in ends
+        printed(turn * end, difference.unit, sign).removesuffix(" points")
+        for end in (reversed(ends) if turned else ends)
         if end is not None
     ]
     interval = f" ({bounds[0]} to {bounds[1]})" if len(bounds) == 2 else ""
-    return printed(turn * one.value, one.unit, sign) + interval
+    return printed(turn * difference.value, difference.unit, sign) + interval
 
 
-def _of(generator: str, findings: Sequence[Finding], name: str) -> list[Finding]:
-    """The findings of this name about a generator as a whole; '' = the only one."""
-    found = [f for f in findings if f.name == name and "class" not in f.scope]
+def _about(generator: str, findings: Sequence[Finding], name: str) -> list[Finding]:
+    """The findings of this name about a generator as a whole, not about one class."""
     return [
-        f for f in found if not generator or f.scope.get("generator", "").split(",")[0] == generator
+        f
+        for f in findings
+        if f.name == name
+        and "class" not in f.scope
+        and (not generator or f.generator in ("", generator))
     ]
 
 
-def _copied(generator: str, findings: Sequence[Finding]) -> str:
+def _copies(generator: str, findings: Sequence[Finding]) -> str:
+    """The second part of a line: how many generated images are copies of training images."""
     audited = [
-        f for f in _of(generator, findings, "copies") if f.source == "audit" and f.value is not None
+        f
+        for f in _about(generator, findings, "copies")
+        if f.source == "audit" and f.value is not None
     ]
-    screened = _of(generator, findings, "screened_out")
-    removed = [f for f in screened if f.scope.get("why") == COPY]
-    if any(f.verdict.startswith(UNSURE) for f in (*audited, *removed)):
+    screened = _about(generator, findings, "screened_out")
+    removed = [f for f in screened if f.scope.get("why") == COPY_OF_TRAINING]
+    if not all(f.sure for f in (*audited, *removed)):
         return "whether images were copied can't be said, as planted copies were not caught"
     if removed:
-        near = sum(int(f.value or 0) for f in screened if f.scope.get("why") == NEAR)
+        near = sum(int(f.value or 0) for f in screened if f.scope.get("why") == NEAR_HELD_OUT)
         also = f", and {near} near a validation or test image" if near else ""
-        return (
-            _counted(sum(int(f.value or 0) for f in removed), sum(f.n for f in removed), "removed")
-            + _whose(removed)
-            + also
-        )
+        count = sum(int(f.value or 0) for f in removed)
+        return _counted(count, sum(f.n for f in removed), "removed") + _copied_rows(removed) + also
     if audited:
-        return _counted(
-            sum(round((f.value or 0) * f.n) for f in audited),
-            sum(f.n for f in audited),
-            "not removed",
-        )
+        count = sum(round((f.value or 0) * f.n) for f in audited)
+        return _counted(count, sum(f.n for f in audited), "not removed")
     return "copies were not looked for (gobelin audit)"
 
 
-def _counted(count: int, of: int, then: str) -> str:
+def _counted(count: int, total: int, then: str) -> str:
     if not count:
-        return f"none of {of} images is a near copy of a training image"
-    return (
-        f"{count} of {of} images {'is a copy and was' if count == 1 else 'are copies and were'}"
-        f" {then}"
-    )
+        return f"none of {total} images is a near copy of a training image"
+    verb = "is a copy and was" if count == 1 else "are copies and were"
+    return f"{count} of {total} images {verb} {then}"
 
 
-def _whose(removed: Sequence[Finding]) -> str:
+def _copied_rows(removed: Sequence[Finding]) -> str:
     """The first training rows that were copied, by id."""
-    rows = [
-        i for f in removed if f.note.startswith(OF) for i in f.note.removeprefix(OF).split(", ")
-    ]
-    rows = list(dict.fromkeys(rows))
-    more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
-    return f" (of training rows {', '.join(rows[:NAMED])}{more})" if rows else ""
+    rows = list(dict.fromkeys(row for f in removed for row in f.rows))
+    more = f" and {len(rows) - MOST_NAMED_ROWS} more" if len(rows) > MOST_NAMED_ROWS else ""
+    return f" (of training rows {', '.join(rows[:MOST_NAMED_ROWS])}{more})" if rows else ""
 
 
-def _good(generator: str, findings: Sequence[Finding]) -> str:
-    found = _of(generator, findings, QUALITY)
-    known = [f for f in found if f.value is not None]
-    if not found:
+def _quality(generator: str, findings: Sequence[Finding]) -> str:
+    """The third part of a line: how far the images are from real ones."""
+    measured = _about(generator, findings, QUALITY_FINDING)
+    known = [f for f in measured if f.value is not None]
+    if not measured:
         return "quality was not measured (gobelin audit)"
     if not known:
-        return f"too few images to say how good they are ({found[0].n}, {found[0].needed_n} needed)"
+        counts = f"{measured[0].n}, {measured[0].needed_n} needed"
+        return f"too few images to say how good they are ({counts})"
     worst = max(known, key=lambda f: (f.value or 0.0) - (f.floor or 0.0))
     value, floor = worst.value or 0.0, worst.floor
     if floor is None:
-        return (
-            f"quality: a Fréchet distance of {value:.3g}, with too few unseen real images for a"
-            " floor"
-        )
+        few = "with too few unseen real images for a floor"
+        return f"quality: a Fréchet distance of {value:.3g}, {few}"
     both = f"(Fréchet distance {value:.3g}, unseen real images {floor:.3g})"
-    return (
-        f"quality within {value - floor:.3g} of the real floor {both}"
-        if value > floor
-        else f"quality at the real floor {both}"
-    )
+    if value > floor:
+        return f"quality within {value - floor:.3g} of the real floor {both}"
+    return f"quality at the real floor {both}"

@@ -1,7 +1,8 @@
-"""What is claimed, and how sure it is: Finding, Exhibit, intervals of single scores, tests, Holm.
+"""Intervals of single scores, Holm's adjustment and a sign-flip test.
 
 The paired comparison of two training sets is in `gobelin.evidence.comparison`, its verdict in
-`gobelin.evidence.verdict`. No torch here."""
+`gobelin.evidence.verdict`.
+"""
 
 from __future__ import annotations
 
@@ -16,21 +17,19 @@ from scipy import special, stats
 
 from gobelin.core.errors import GobelinError
 from gobelin.evidence.findings import Finding
-
-Floats = NDArray[np.float64]
+from gobelin.evidence.variance import Floats
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A score and where its true value may lie. n: units of evidence. method: how, with its
-    paper."""
+    """A score with its confidence interval."""
 
     value: float
-    low: float
-    high: float
-    level: float
-    method: str
-    n: int
+    low: float  # lower end of the interval; nan: there is no interval
+    high: float  # upper end
+    level: float  # coverage of the interval, in 0..1
+    method: str  # how the interval was computed, with its paper
+    n: int  # independent units of evidence
 
     def finding(
         self,
@@ -45,34 +44,36 @@ class Interval:
         note: str = "",
         source: str = "",
     ) -> Finding:
+        """The score as a finding; see `Finding` for the arguments."""
         return Finding(
-            name,
-            dict(scope or {}),
-            comparator,
-            self.value,
-            self.low,
-            self.high,
-            self.level,
-            self.method,
-            unit,
-            better,
-            chance,
-            floor,
-            "",
-            self.n,
-            None,
-            note,
-            source,
+            name=name,
+            scope=dict(scope or {}),
+            comparator=comparator,
+            value=self.value,
+            low=self.low,
+            high=self.high,
+            level=self.level,
+            method=self.method,
+            unit=unit,
+            better=better,
+            chance=chance,
+            floor=floor,
+            n=self.n,
+            note=note,
+            source=source,
         )
 
 
 def wilson(successes: float, n: float, level: float = 0.95) -> Interval:
-    """A proportion. Wilson 1927: the p whose normal test against the observed share isn't rejected.
+    """The interval of a proportion: every p that a normal test against the observed share does not
+    reject (Wilson 1927).
 
-    `successes` and `n` may be fractional (an effective number of units).
+    `successes` in 0..n and `n` > 0 may be fractional (an effective number of units). Raises
+    ValueError otherwise.
 
-    What this cannot show: anything about rows that were not drawn like these n; rows of one patient
-    are not n rows."""
+    What this cannot show: anything about rows that were drawn in another way. Several rows of one
+    patient do not count as several independent rows.
+    """
     _check_count(successes, n)
     z = float(special.ndtri(0.5 + level / 2))
     share = successes / n
@@ -83,29 +84,16 @@ def wilson(successes: float, n: float, level: float = 0.95) -> Interval:
     return Interval(share, max(0.0, low), min(1.0, high), level, "Wilson 1927", round(n))
 
 
-def clopper_pearson(successes: float, n: float, level: float = 0.95) -> Interval:
-    """A proportion, exact: never under its level. Clopper & Pearson 1934, as quantiles of the beta
-    distribution.
-
-    What this cannot show: as `wilson`; being never too short, it is longer than needed (97-99 % for
-    small n)."""
-    _check_count(successes, n)
-    tail = (1 - level) / 2
-    low = 0.0 if successes <= 0 else float(special.betaincinv(successes, n - successes + 1, tail))
-    high = (
-        1.0 if successes >= n else float(special.betaincinv(successes + 1, n - successes, 1 - tail))
-    )
-    return Interval(successes / n, low, high, level, "Clopper & Pearson 1934", round(n))
-
-
 def proportion(hits: ArrayLike, units: ArrayLike | None = None, level: float = 0.95) -> Interval:
-    """The share of hits [N] in 0..1, rows of one unit counted as the dependent rows that they are.
+    """The share of hits. Rows of one unit are treated as dependent.
 
-    Wilson's interval at the effective sample size n* = p (1 - p) / V, V the variance between units
-    (Korn & Graubard 1998, with Wilson in the place of Clopper-Pearson); where all rows agree V says
-    nothing and n* is the number of units. Without units this is Wilson's interval.
+    hits [N] in 0..1, units [N]. This is Wilson's interval at the effective sample size
+    n* = p (1 - p) / V, with V the variance between units (Korn & Graubard 1998, with Wilson's
+    interval in place of Clopper-Pearson's). If all rows agree, V is 0 and n* is the number of
+    units. Without units this is Wilson's interval. Raises GobelinError without rows.
 
-    What this cannot show: anything about units unlike these; with under five units hardly anything.
+    What this cannot show: anything about units unlike these. With fewer than five units it shows
+    hardly anything.
     """
     values = _vector(hits)
     groups, sums, sizes = _unit_sums(values, units)
@@ -122,15 +110,15 @@ def proportion(hits: ArrayLike, units: ArrayLike | None = None, level: float = 0
 def balanced_accuracy(
     hits: ArrayLike, classes: ArrayLike, units: ArrayLike | None = None, level: float = 0.95
 ) -> Interval:
-    """The mean over classes of the share of hits within the class. hits [..., N] (averaged over
-    seeds), classes [N].
+    """The mean over classes of the share of hits within the class.
 
-    Each class has its `proportion` interval (l_c, u_c); they are joined by MOVER, L = p - sqrt(sum
-    w_c^2 (p_c - l_c)^2) with w_c = 1/C (Zou & Donner 2008), so a perfect score has an honest lower
-    bound.
+    hits [..., N] (averaged over the first axes, e.g. seeds), classes [N], units [N]. Each class has
+    its `proportion` interval (l_c, u_c). MOVER joins them: L = p - sqrt(sum w_c^2 (p_c - l_c)^2)
+    with w_c = 1/C (Zou & Donner 2008). So the lower bound of a perfect score is below 1.
 
-    What this cannot show: how another training run would score (`verdict.compare` does); classes
-    that are absent."""
+    What this cannot show: how another training run would score (`comparison.compare` does), and
+    classes that are absent.
+    """
     values = np.asarray(hits, dtype=np.float64)
     values = values.reshape(-1, values.shape[-1]).mean(0)
     labels = np.asarray(classes)
@@ -151,12 +139,14 @@ def balanced_accuracy(
 
 
 def mean(values: ArrayLike, units: ArrayLike | None = None, level: float = 0.95) -> Interval:
-    """The mean of values [N], rows of one unit dependent: t with U - 1 degrees on the linearised
-    unit sums.
+    """The mean of values [N], with rows of one unit dependent.
 
-    V = U/(U-1) sum_u (s_u - m n_u)^2 / N^2 (Cameron & Miller 2015, the sandwich for a mean).
+    The interval is t with U - 1 degrees of freedom on the linearised sums of the U units:
+    V = U/(U-1) sum_u (s_u - m n_u)^2 / N^2 (Cameron & Miller 2015, the sandwich for a mean). With
+    one unit there is no interval.
 
-    What this cannot show: the mean of a heavy tail that these units happened to miss."""
+    What this cannot show: a heavy tail that these units happened to miss.
+    """
     data = _vector(values)
     groups, sums, sizes = _unit_sums(data, units)
     centre = float(data.mean())
@@ -174,7 +164,7 @@ def recall_at(
 ) -> Interval:
     """The share of queries whose right answer has rank 1..k. ranks [N], 1 is best.
 
-    What this cannot show: how hard another gallery is; recall falls as the gallery grows.
+    What this cannot show: recall in another gallery. Recall falls as the gallery grows.
     """
     return proportion(_vector(ranks) <= k, units, level)
 
@@ -186,11 +176,13 @@ def median_rank(
     draws: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """The median of ranks [N]. Rows alone: order statistics (Thompson 1936). Rows in units:
-    bootstrap over units.
+    """The median of ranks [N].
 
-    What this cannot show: as `recall_at`; with units it is a percentile interval, too short under
-    about 20 units."""
+    Independent rows: an interval by order statistics (Thompson 1936). Rows in units: a percentile
+    bootstrap over units with `draws` draws, which is too short under about 20 units.
+
+    What this cannot show: see `recall_at`.
+    """
     data = np.sort(_vector(ranks))
     value = float(np.median(data))
     if units is not None and len(np.unique(np.asarray(units))) < len(data):
@@ -217,11 +209,12 @@ def median_rank(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p values: reject where <= alpha and the chance of any false rejection is <= alpha.
-    Holm 1979.
+    """Adjusted p values (Holm 1979). Reject those <= alpha; then the chance of any false rejection
+    is <= alpha.
 
-    What this cannot show: it adjusts for the tests that it was given, not for those that were tried
-    and left out."""
+    What this cannot show: it adjusts for the tests that it gets, not for tests that were tried and
+    left out.
+    """
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
@@ -230,28 +223,24 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def two_sided(p_above: float) -> float:
-    """The two-sided p value of a test whose one-sided p value is `p_above`."""
-    return min(1.0, 2 * min(p_above, 1 - p_above))
-
-
 def detectable_effect(standard_error: float, level: float = 0.95, power: float = 0.80) -> float:
-    """The smallest true effect seen with probability `power`: (z_{1-alpha/2} + z_power) se (Lehr
-    1992 for 5 %, 80 %).
+    """The smallest true effect that is detected with probability `power`:
+    (z_{1-alpha/2} + z_power) se (Lehr 1992 for 5 % and 80 %).
 
-    What this cannot show: whether an effect of that size is there."""
+    What this cannot show: whether there is an effect of that size.
+    """
     return float(special.ndtri(0.5 + level / 2) + special.ndtri(power)) * standard_error
 
 
 def sign_flip(differences: ArrayLike, draws: int = 10_000, seed: int = 0) -> float:
-    """Two-sided p value of 'the differences [U] are symmetric about 0' (Fisher 1935). A cross-check
-    only.
+    """Two-sided p value of 'the differences [U] are symmetric about 0' (Fisher 1935).
 
-    All 2^U signs where U <= 12, else `draws` random ones, the observed counted among them (Phipson
-    & Smyth 2010).
+    Used as a cross-check only. It tries all 2^U signs if U <= 12, else `draws` random ones and the
+    observed ones (Phipson & Smyth 2010).
 
-    What this cannot show: a mean difference; it tests symmetry, and sees neither training nor
-    generator seeds."""
+    What this cannot show: a mean difference, because it tests symmetry. It ignores the variance
+    between training seeds and between generator seeds.
+    """
     d = _vector(differences)
     observed = abs(d.sum()) * (1 - 1e-12)
     if len(d) <= 12:
@@ -285,7 +274,7 @@ def _bootstrap_median(
 
 
 def _effective_size(sums: Floats, sizes: Floats, level: float) -> float:
-    """n* of Korn & Graubard 1998 from sums [U] and sizes [U] of units."""
+    """The effective sample size n* (Korn & Graubard 1998) from sums [U] and sizes [U] of units."""
     groups, rows = len(sums), sizes.sum()
     share = sums.sum() / rows
     variance = float(((sums - share * sizes) ** 2).sum()) / rows**2

@@ -1,11 +1,12 @@
 """Scores of probabilities and of ordered levels, each with an interval: rankings, averages over
 labels, agreement, calibration.
 
-The rows of one unit are dependent. What has no closed form gets the percentile bootstrap over units
-(Efron 1979).
+The rows of one unit are dependent. A score without a closed form gets the percentile bootstrap over
+units (Efron 1979).
 
 What these cannot show: anything about rows drawn in another way. The bootstrap is too short under
-about 20 units, and for a label that few rows have."""
+about 20 units, and for a label that few rows have.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +18,16 @@ from scipy.special import stdtrit
 
 from gobelin.evidence.intervals import Interval, wilson
 
-BINS = 8
+CALIBRATION_BINS = 8  # of equal count
 Weighted = Callable[[np.ndarray], float]  # row weights [N] -> a score
 
 
 def auroc(scores: np.ndarray, label: np.ndarray) -> Weighted:
-    """The chance that a row with the label scores above one without, ties half (Hanley & McNeil
-    1982). nan without both."""
+    """The chance that a row with the label scores above a row without it; a tie counts half (Hanley
+    & McNeil 1982).
+
+    scores float [N], label 0 or 1 [N]. nan unless both kinds of rows have weight.
+    """
     order = np.argsort(scores, kind="stable")
     starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))
     hit = label[order].astype(np.float64)
@@ -39,8 +43,11 @@ def auroc(scores: np.ndarray, label: np.ndarray) -> Weighted:
 
 
 def average_precision(scores: np.ndarray, label: np.ndarray) -> Weighted:
-    """The sum over thresholds of precision times the step in recall; rows of equal score come in
-    together. nan without both."""
+    """The sum over thresholds of precision times the step in recall. Rows of equal score enter
+    together.
+
+    scores float [N], label 0 or 1 [N]. nan unless both kinds of rows have weight.
+    """
     order = np.argsort(-scores, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
     hit = label[order].astype(np.float64)
@@ -57,9 +64,9 @@ def average_precision(scores: np.ndarray, label: np.ndarray) -> Weighted:
     return score
 
 
-def f1(said: np.ndarray, label: np.ndarray) -> Weighted:
-    """2 tp / (2 tp + fp + fn); 0 where nothing is said right."""
-    both, either = (said & (label == 1)).astype(float), said.astype(float) + (label == 1)
+def f1(predicted: np.ndarray, label: np.ndarray) -> Weighted:
+    """2 tp / (2 tp + fp + fn), 0 without a true positive. predicted bool [N], label 0 or 1 [N]."""
+    both, either = (predicted & (label == 1)).astype(float), predicted.astype(float) + (label == 1)
 
     def score(weight: np.ndarray) -> float:
         total = float(weight @ either)
@@ -68,25 +75,28 @@ def f1(said: np.ndarray, label: np.ndarray) -> Weighted:
     return score
 
 
-def quadratic_kappa(said: np.ndarray, truth: np.ndarray, levels: int) -> Weighted:
-    """1 - sum w_ij observed_ij / sum w_ij expected_ij, w_ij = (i - j)^2 (Cohen 1968). 0: no better
-    than chance."""
-    place, distance = truth * levels + said, (np.arange(levels)[:, None] - np.arange(levels)) ** 2
+def quadratic_kappa(predicted: np.ndarray, truth: np.ndarray, levels: int) -> Weighted:
+    """1 - sum w_ij observed_ij / sum w_ij expected_ij with w_ij = (i - j)^2 (Cohen 1968).
+
+    predicted, truth: int [N] in 0..levels-1. 0 is no better than chance.
+    """
+    place = truth * levels + predicted
+    distance = (np.arange(levels)[:, None] - np.arange(levels)) ** 2
 
     def score(weight: np.ndarray) -> float:
-        seen = np.bincount(place, weight, levels * levels).reshape(levels, levels)
-        by_chance = np.outer(seen.sum(1), seen.sum(0)) / max(seen.sum(), 1e-12)
-        worst = float((distance * by_chance).sum())
-        return 1 - float((distance * seen).sum()) / worst if worst > 0 else math.nan
+        observed = np.bincount(place, weight, levels * levels).reshape(levels, levels)
+        expected = np.outer(observed.sum(1), observed.sum(0)) / max(observed.sum(), 1e-12)
+        worst = float((distance * expected).sum())
+        return 1 - float((distance * observed).sum()) / worst if worst > 0 else math.nan
 
     return score
 
 
 def macro(scores: Sequence[Weighted]) -> Weighted:
-    """The mean of those that have a value."""
+    """The mean over the scores that are not nan."""
 
     def score(weight: np.ndarray) -> float:
-        values = [v for one in scores if not math.isnan(v := one(weight))]
+        values = [v for part in scores if not math.isnan(v := part(weight))]
         return float(np.mean(values)) if values else math.nan
 
     return score
@@ -95,8 +105,11 @@ def macro(scores: Sequence[Weighted]) -> Weighted:
 def interval(
     score: Weighted, units: Sequence[str], best: float = 1.0, level: float = 0.95, draws: int = 500
 ) -> Interval:
-    """A score with its percentile bootstrap over units. A perfect one gets the lower bound of a
-    share that was right in every unit, for no draw can be less than perfect."""
+    """A score with its percentile bootstrap over units [N] (Efron 1979).
+
+    No draw of a perfect score can be less than perfect. So a perfect score gets the lower bound of
+    a share that was right in every unit.
+    """
     _, unit = np.unique(np.asarray(units), return_inverse=True)
     count, rng = int(unit.max()) + 1, np.random.default_rng(0)
     value = score(np.ones(len(unit)))
@@ -122,20 +135,21 @@ def calibration_error(
     right: np.ndarray,
     share: np.ndarray,
     units: Sequence[str],
-    bins: int = BINS,
+    bins: int = CALIBRATION_BINS,
     level: float = 0.95,
 ) -> tuple[Interval, float]:
-    """Expected calibration error, sum_b w_b |confidence_b - share right_b| (Naeini et al. 2015) in
-    bins of equal count (the adaptive ones of Nixon et al. 2019); and what a calibrated model would
-    be expected to show on so many rows.
+    """Expected calibration error, sum_b w_b |confidence_b - share right_b| (Naeini et al. 2015), in
+    bins of equal count (Nixon et al. 2019). And its floor: the error that a calibrated model is
+    expected to show on as many rows.
 
-    sure, right, share: [N], how much each row counts. Every bin has its Wilson interval at the
-    level that holds for all bins together (Bonferroni), at the effective count (sum w)^2 / sum w^2
-    of its units; the bounds of the sum are the sums of those of the bins. So it is never too short,
-    and rather long.
+    sure: confidence [N] in 0..1. right: 1 or 0 [N]. share: weight of each row [N]. units: [N].
+    Every bin has its Wilson interval at the level that holds for all bins together (Bonferroni), at
+    the effective count (sum w)^2 / sum w^2 of its units. The bounds of the sum are the sums of the
+    bins' bounds. So the interval is never too short, and rather long.
 
-    What it cannot show: errors that cancel within a bin, or in classes other than the one said. The
-    value itself is never 0 on few rows, hence the floor."""
+    What this cannot show: errors that cancel within a bin, or in classes other than the predicted
+    one. The value is never 0 on few rows, hence the floor.
+    """
     unit = np.unique(np.asarray(units), return_inverse=True)[1]
     parts = [p for p in np.array_split(np.argsort(sure, kind="stable"), bins) if len(p)]
     within, total = 1 - (1 - level) / len(parts), share.sum()
@@ -145,19 +159,19 @@ def calibration_error(
         if weight <= 0:
             continue
         effective = _effective(w, unit[part])
-        seen = wilson(float(w @ right[part]) / w.sum() * effective, effective, within)
-        said = float(w @ sure[part]) / w.sum()
+        hits = wilson(float(w @ right[part]) / w.sum() * effective, effective, within)
+        confidence = float(w @ sure[part]) / w.sum()
         spread = float(w @ (sure[part] * (1 - sure[part]))) / w.sum() / effective
-        value += weight * abs(said - seen.value)
-        low += weight * max(0.0, seen.low - said, said - seen.high)
-        high += weight * max(seen.high - said, said - seen.low)
+        value += weight * abs(confidence - hits.value)
+        low += weight * max(0.0, hits.low - confidence, confidence - hits.high)
+        high += weight * max(hits.high - confidence, confidence - hits.low)
         floor += weight * math.sqrt(2 * spread / math.pi)  # the mean of |N(0, spread)|
     method = "Wilson 1927 in every bin, all bins together (Bonferroni)"
     return Interval(value, low, high, level, method, int(unit.max()) + 1), floor
 
 
 def _effective(weight: np.ndarray, unit: np.ndarray) -> float:
-    """Kish 1965: (sum w)^2 / sum w^2 of the sums of units."""
+    """The effective number of units (Kish 1965): (sum w)^2 / sum w^2 over the units' sums."""
     sums = np.bincount(unit, weight)
     return float(sums.sum() ** 2 / max((sums**2).sum(), 1e-300))
 
@@ -165,8 +179,11 @@ def _effective(weight: np.ndarray, unit: np.ndarray) -> float:
 def weighted_mean(
     values: np.ndarray, share: np.ndarray, units: Sequence[str], level: float = 0.95
 ) -> Interval:
-    """sum w x / sum w, with the sandwich over units (Cameron & Miller 2015) and t with one degree
-    less than units."""
+    """sum w x / sum w. values x, share w, units: [N]. No interval with one unit.
+
+    The interval is the sandwich over units (Cameron & Miller 2015) with t, one degree of freedom
+    less than units.
+    """
     unit = np.unique(np.asarray(units), return_inverse=True)[1]
     count, centre = int(unit.max()) + 1, float(share @ values / share.sum())
     if count < 2:

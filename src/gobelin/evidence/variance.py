@@ -1,10 +1,10 @@
-"""The independent parts of a paired difference's error: test units, and the models that were
-trained.
+"""The independent parts of a paired difference's error: test units, and trained models.
 
-Small classes. Each class gets kappa = 2/C imaginary units, half of them won and half lost (Bonett &
+Small classes: each class gets kappa = 2/C imaginary units, half of them won and half lost (Bonett &
 Price 2012 for one class, spread over C terms as Price & Bonett 2004 do). Their size is the root
-mean square of the units' non-zero differences, one whole flip among them: no variance is zero, not
-even of two perfect or identical arms."""
+mean square of the units' non-zero differences and one whole flip. So no variance is zero, not even
+of two perfect or identical arms.
+"""
 
 from __future__ import annotations
 
@@ -22,20 +22,21 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Part:
-    """One independent part of the error: V, its degrees of freedom, and its share I that the units'
-    part holds too."""
+class ErrorPart:
+    """One independent part of the error of a difference."""
 
     name: str
-    variance: float
-    degrees: float
-    interaction: float = 0.0
+    variance: float  # V
+    degrees: float  # degrees of freedom
+    interaction: float = 0.0  # I, the share of V that the part of the units contains too
 
 
 @dataclass(frozen=True)
 class Cells:
-    """The P pairs (unit, class) that occur, ordered by unit, and the rows of each. U units, C
-    classes."""
+    """The P pairs (unit, class) that occur, ordered by unit, and the rows of each pair.
+
+    U units, C classes. A pair is called a cell.
+    """
 
     row: Ints  # [N] rows that count, ordered by cell
     start: Ints  # [P] where each cell's rows start in `row`
@@ -48,7 +49,7 @@ class Cells:
 
     @classmethod
     def of(cls, labels: Ints, units: Ints) -> Cells:
-        """The cells of labels [N] and units [N]."""
+        """The cells of labels [N] and units [N]. GobelinError if no class has two units."""
         names, label = np.unique(labels, return_inverse=True)
         unit = np.unique(units, return_inverse=True)[1]
         pairs = np.unique(unit * len(names) + label)
@@ -85,20 +86,20 @@ class Cells:
 
     @property
     def pairs_of_units(self) -> Floats:
-        """(U_c + kappa)(U_c + kappa - 1) per class [C]: a sum of squares over units divided by it
+        """(U_c + kappa)(U_c + kappa - 1) per class [C]. A sum of squares over units, divided by it,
         is a variance."""
         counted = self.class_units + self.kappa
         return counted * (counted - 1)
 
     def class_means(self, share: Floats) -> Floats:
-        """Means [K, C] over the rows of each class, of the cells' means [K, P]."""
+        """Means over the rows of each class [K, C], from the cells' means [K, P]."""
         order = np.argsort(self.label, kind="stable")
         starts = np.searchsorted(self.label[order], np.arange(len(self.class_rows)))
         return np.add.reduceat((share * self.size)[..., order], starts, axis=-1) / self.class_rows
 
     def pull(self, share: Floats) -> Floats:
-        """How far each cell moves the metric, [K, P], small-sample factor included, from the cells'
-        means [K, P]."""
+        """The change of the metric that each cell causes [K, P], with the small-sample factor, from
+        the cells' means [K, P]."""
         factor = (
             self.class_units / np.sqrt(self.pairs_of_units) / self.class_rows / len(self.class_rows)
         )
@@ -110,12 +111,12 @@ class Cells:
 
 
 def shares(scores: Floats, cells: Cells, metric: Metric) -> tuple[Floats, Floats]:
-    """The metric, higher better, [R, G, S], and its linear share in each cell [R, G, S, P], of
-    scores [R, G, S, N].
+    """The metric [R, G, S], higher is better, and its linear share in each cell [R, G, S, P].
 
-    balanced_accuracy (accuracy: one class): the mean of the class means. rmse: sqrt(m), m the mean
-    square, whose derivative 1 / (2 sqrt(m)) turns a cell's mean square into its share (the delta
-    method)."""
+    scores [R, G, S, N]. balanced_accuracy (and accuracy, with one class): the mean of the class
+    means. rmse: sqrt(m) with m the mean square; its derivative 1 / (2 sqrt(m)) turns a cell's mean
+    square into its share (the delta method).
+    """
     sums = scores[..., cells.row] ** (2 if metric == "rmse" else 1)
     if len(cells.start) < len(cells.row):
         sums = np.add.reduceat(sums, cells.start, axis=-1)
@@ -128,19 +129,19 @@ def shares(scores: Floats, cells: Cells, metric: Metric) -> tuple[Floats, Floats
 
 
 def whole_flip(baseline: Floats, cells: Cells, metric: Metric) -> float:
-    """The largest difference that one unit could be expected to make: 1 for a hit, the size of its
-    share for rmse."""
+    """The largest difference that one unit is expected to make: 1 for a hit, the size of its share
+    for rmse."""
     if metric != "rmse":
         return 1.0
     return float(np.sqrt((shares(baseline, cells, metric)[1].mean((0, 1, 2)) ** 2).mean()))
 
 
-def unit_part(share: Floats, cells: Cells, flip: float) -> Part:
-    """Vu from the differences of the cells' shares [P], over all models; degrees as Satterthwaite
-    1946.
+def unit_part(share: Floats, cells: Cells, flip: float) -> ErrorPart:
+    """Vu from the differences of the cells' shares [P], averaged over all models.
 
-    V_c = (sum_u pull^2 + kappa h^2 w_c^2) / ((U_c + kappa)(U_c + kappa - 1)) (Bonett & Price 2012),
-    w_c = 1/C."""
+    V_c = (sum_u pull^2 + kappa h^2 w_c^2) / ((U_c + kappa)(U_c + kappa - 1)) with w_c = 1/C (Bonett
+    & Price 2012). Degrees of freedom after Satterthwaite 1946. flip: see `whole_flip`.
+    """
     pull = cells.pull(share)
     different = np.abs(share) > 1e-12
     h_squared = (flip**2 + float((share**2).sum())) / (1 + int(different.sum()))
@@ -148,13 +149,13 @@ def unit_part(share: Floats, cells: Cells, flip: float) -> Part:
     per_class = np.bincount(cells.label, pull**2) + imaginary
     degrees = per_class.sum() ** 2 / (per_class**2 / (cells.class_units - 1 + cells.kappa)).sum()
     variance = float((cells.per_unit(pull) ** 2).sum() + imaginary.sum())
-    return Part("test units", variance, float(degrees))
+    return ErrorPart("test units", variance, float(degrees))
 
 
-def model_part(name: str, theta: Floats, share: Floats, cells: Cells) -> Part:
-    """V_k and I_k from the metric's differences [K] and the cells' share differences [K, P] of K
-    models."""
+def model_part(name: str, theta: Floats, share: Floats, cells: Cells) -> ErrorPart:
+    """V_k and I_k of K models: theta, the metric's differences [K]; share, the differences of the
+    cells' shares [K, P]."""
     many = len(theta)
     pull = cells.per_unit(cells.pull(share))
     interaction = float(((pull - pull.mean(0)) ** 2).sum()) / (many * (many - 1))
-    return Part(name, float(theta.var(ddof=1)) / many, many - 1, interaction)
+    return ErrorPart(name, float(theta.var(ddof=1)) / many, many - 1, interaction)

@@ -1,17 +1,21 @@
-"""The word that follows from the intervals: harmed, helped, ... , no evidence.
+"""The verdict on an arm, from its intervals: harmed, helped, ... , no evidence.
 
-In this order, one-sided at 2.5 % (the bounds of the 95 % intervals): harmed                    the
-    upper bound against the baseline is below 0 helped                    the lower bounds against
-    the baseline and against every rival are above 0: an
-                              intersection-union test, whose p value is the largest of theirs
-    (Berger 1982) helped, and so does a rival   above the baseline, and a rival is not worse than
-    the arm by the smallest effect helped, rivals undecided  above the baseline otherwise no effect
-    the interval lies within the smallest effect either way (Schuirmann 1987) no evidence
-    the rest
+The words are tried in this order. Each test is one-sided at 2.5 % (a bound of a 95 % interval).
+
+- harmed: the upper bound against the baseline is below 0.
+- helped: the lower bounds against the baseline and against every rival are above 0. This is an
+  intersection-union test; its p value is the largest of theirs (Berger 1982).
+- helped, and so does a rival: above the baseline, and a rival is at most the smallest effect worse
+  than the arm.
+- helped, rivals undecided: above the baseline otherwise.
+- no effect: the interval lies within the smallest effect either way (Schuirmann 1987).
+- no evidence: everything else.
+
 Several generator arms: the p values of each kind (below the baseline, above it, above it and all
-rivals) are adjusted over the arms by Holm 1979, so the chance of any false 'harmed', and of any
+rivals) are adjusted over the arms (Holm 1979). So the chance of any false 'harmed', and of any
 false 'helped...', stays at 2.5 % each. Equivalence and non-inferiority are not adjusted: they only
-ever make a claim smaller."""
+make a claim smaller.
+"""
 
 from __future__ import annotations
 
@@ -30,17 +34,18 @@ Word = Literal[
     "no effect",
     "no evidence",
 ]
-ALPHA = 0.025
+ALPHA = 0.025  # one-sided
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One arm's comparisons: against the baseline, against each rival, and each rival against the
-    baseline."""
+    """The comparisons of one arm."""
 
     arm: str
     against_baseline: Comparison
+    # {rival: the arm against it}
     against_rivals: Mapping[str, Comparison] = field(default_factory=dict)
+    # {rival: the rival against the baseline}
     rivals_against_baseline: Mapping[str, Comparison] = field(default_factory=dict)
 
     @property
@@ -59,18 +64,20 @@ class Trial:
 
 @dataclass(frozen=True)
 class Verdict:
-    """word, and why. p_*: one-sided, after Holm. detectable: the smallest effect that this study
-    could have seen."""
+    """The verdict on one arm, and why."""
 
     arm: str
     word: Word
+    sure: bool  # False for 'no evidence': the study could not tell
     sentence: str
-    claim: str
+    claim: str  # 'this set of images' or 'this method'
+    # one-sided p values, adjusted over the arms (Holm 1979)
     p_harmed: float
     p_above: float
     p_helped: float
-    smallest_effect: float
-    detectable: float
+    smallest_effect: float  # the smallest effect that matters, in the metric's unit
+    detectable: float  # the smallest effect that this study could have seen (80 % power)
+    # the same over the rival that is hardest to tell from the arm; None without a rival
     detectable_against_rivals: float | None = None
 
 
@@ -81,18 +88,20 @@ def verdict(
     smallest_effect: float = 0.01,
     arm: str = "the arm",
 ) -> Verdict:
-    """The verdict on one arm alone; see `verdicts`."""
+    """The verdict on a single arm; see `verdicts`."""
     trial = Trial(arm, against_baseline, against_rivals or {}, rivals_against_baseline or {})
     return verdicts([trial], smallest_effect)[0]
 
 
 def verdicts(trials: Sequence[Trial], smallest_effect: float = 0.01) -> list[Verdict]:
-    """A verdict per generator arm, Holm over the arms. smallest_effect: in the metric's unit, fixed
-    beforehand.
+    """One verdict for each generator arm, adjusted over the arms (Holm 1979).
 
-    What this cannot show: a rival that was not run; an effect below the one printed as detectable;
-    with 'this set of images' that the generator would help again on other training rows; anything
-    if the test rows were looked at before."""
+    smallest_effect: the smallest effect that matters, in the metric's unit, fixed beforehand.
+
+    What this cannot show: a rival that was not run; an effect below the detectable one; whether the
+    generator would help again on other training rows, if the claim is 'this set of images';
+    anything if the test rows were used before.
+    """
     harmed = holm([trial.p_harmed for trial in trials])
     above = holm([trial.p_above for trial in trials])
     helped = holm([trial.p_helped for trial in trials])
@@ -113,6 +122,7 @@ def _one(
     return Verdict(
         arm=trial.arm,
         word=word,
+        sure=word != "no evidence",
         sentence=_sentence(trial, word, equal, smallest_effect, arms),
         claim=trial.against_baseline.claim,
         p_harmed=ps[0],
@@ -130,7 +140,8 @@ def _word(
     a_rival_equals: bool,
     smallest_effect: float,
 ) -> Word:
-    """The order of the module's docstring, from adjusted p values of harmed, above, helped."""
+    """The word, in the order of the module's docstring. ps: adjusted p values of harmed, above the
+    baseline, helped."""
     p_harmed, p_above, p_helped = ps
     if p_harmed <= ALPHA:
         return "harmed"
@@ -171,7 +182,7 @@ def _sentence(
 
 
 def _riders(trial: Trial, word: Word, equal: Sequence[str], arms: int) -> list[str]:
-    """What an honest reader must also know."""
+    """Sentences on the limits of the verdict."""
     against = trial.against_baseline
     riders = [
         f"This study could have seen {_size(against, against.detectable(arms=arms), False)} (80 %"

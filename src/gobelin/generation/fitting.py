@@ -21,8 +21,16 @@ from gobelin.core.files import fingerprint
 from gobelin.core.machine import Runtime, derived_seed, generator
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 from gobelin.networks.condition import ConditionEmbedding, Parts
-from gobelin.networks.training import Settings, Task, run
-from gobelin.networks.watching import LEAST, SCORED, SHOWN, Watch, cells, energy, looks
+from gobelin.networks.training import Task, TrainingSettings, run
+from gobelin.networks.watching import (
+    GRID_IMAGES,
+    LEAST_VALIDATION_ROWS,
+    MOST_SCORED_ROWS,
+    Watch,
+    cells,
+    energy,
+    looks,
+)
 
 FEW_IMAGES = 5000  # training images below which a generator warns of copies
 IDENTITY_ROWS = 256  # about as many rows name a training set for its checkpoint
@@ -205,15 +213,15 @@ class Fit(Generic[FittedT]):
         present weights. scored, painted: forward passes through the network to score an image, and
         to generate one. decides: whether the score chooses the weights. A score of likelihood does;
         one of colours in coarse cells doesn't."""
-        rows, context = self.valid.first(SCORED), self.context
+        rows, context = self.valid.first(MOST_SCORED_ROWS), self.context
         price = PASSES_OF_A_STEP * self.batch  # passes of a training step
         steps = (
             looks(
                 context.steps,
                 len(rows) * scored / price,
-                min(len(rows), SHOWN) * painted / price,
+                min(len(rows), GRID_IMAGES) * painted / price,
             )
-            if len(self.valid) >= LEAST
+            if len(self.valid) >= LEAST_VALIDATION_ROWS
             else {}
         )
 
@@ -223,7 +231,7 @@ class Fit(Generic[FittedT]):
 
         def paint() -> np.ndarray:
             with context.runtime.autocast():
-                return first_samples(sample, rows, SHOWN)
+                return first_samples(sample, rows, GRID_IMAGES)
 
         if not steps:
             return None
@@ -234,7 +242,7 @@ class Fit(Generic[FittedT]):
         self,
         task: Task[Batch],
         batches: Callable[[int], Batch],
-        settings: Settings,
+        settings: TrainingSettings,
         watch: Watch | None,
         last: Callable[[], dict[str, Any]] = dict,
     ) -> FittedT:
@@ -250,8 +258,8 @@ class Fit(Generic[FittedT]):
             task.modules[module].load_state_dict(average)
         self.sampler.network.eval().requires_grad_(False)
         line = last()
-        notes = (*few_images(name, len(self.train), outcome.kept * self.batch), *outcome.notes)
-        history = (*outcome.history, *([{"step": outcome.kept, **line}] if line else ()))
+        notes = (*few_images(name, len(self.train), outcome.best_step * self.batch), *outcome.notes)
+        history = (*outcome.history, *([{"step": outcome.best_step, **line}] if line else ()))
         return replace(self.sampler, notes=notes, history=history)
 
 
@@ -320,7 +328,9 @@ def first_samples(sample: Sample, rows: ImageRows, count: int) -> np.ndarray:
 def distance_to(sample: Sample, rows: ImageRows) -> float:
     """How far generated images are from the first 256 rows, whose conditions they are generated
     from: the energy distance of cells."""
-    return energy(cells(rows.images[:SCORED]), cells(first_samples(sample, rows, SCORED)))
+    return energy(
+        cells(rows.images[:MOST_SCORED_ROWS]), cells(first_samples(sample, rows, MOST_SCORED_ROWS))
+    )
 
 
 def training_identity(settings: object, *parts: ImageRows) -> str:

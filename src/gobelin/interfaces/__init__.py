@@ -1,1 +1,1 @@
-"""The command line and what it prints. No logic of its own."""
+"""The command line. It holds no logic of its own."""

@@ -1,10 +1,10 @@
-"""Options of the command line, and what they say as settings, queries and seeds."""
+"""Options of the command line, and the settings, queries and workbenches made from them."""
 
 from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ import click
 from gobelin.augmentation.plan import ALL
 from gobelin.core import catalog, config
 from gobelin.core.errors import GobelinError
+from gobelin.interfaces.terminal import drawn
 
-MOST_IMAGES = 1_000_000  # of one call
-WEIGHED = re.compile(r"(.*)\^([+-]?\d+(?:\.\d+)?)", re.DOTALL)  # a text and its weight
-
+MOST_IMAGES = 1_000_000  # in one call
+WEIGHTED = re.compile(r"(.*)\^([+-]?\d+(?:\.\d+)?)", re.DOTALL)  # a text and its weight
+COLUMN_EXPECTED = "COLUMN=VALUE was expected. For example --query side=3."
+FLAG_EXPECTED = "FLAG=VALUE was expected. For example --without text=green."
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print findings as JSON lines.")
 run_argument = click.argument("run", type=click.Path(path_type=Path))
@@ -27,7 +29,7 @@ def shared_options(work: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(
         [
             click.argument("data", type=click.Path(path_type=Path)),
-            click.option("--target", required=True, metavar="COL", help="The column to predict."),
+            click.option("--target", required=True, metavar="COL", help="Column to predict."),
             click.option(
                 "--run",
                 "run",
@@ -39,42 +41,42 @@ def shared_options(work: Callable[..., None]) -> Callable[..., None]:
             click.option(
                 "--root",
                 metavar="DIR",
-                help="Folder that relative paths start from and that none may leave.",
+                help="Folder that relative paths start from. No path may leave it.",
             ),
             click.option(
                 "--recipe",
                 metavar="FILE",
                 type=click.Path(path_type=Path),
-                help="A TOML recipe, or a settings.json.",
+                help="Settings from a TOML file or a settings.json.",
             ),
             click.option(
                 "--fusion",
                 metavar="NAME",
-                help="Fusion component (see gobelin list fusion), or all: the best of them.",
+                help="Fusion component (see gobelin list fusion). all: choose the best.",
             ),
             click.option(
                 "--generator",
                 metavar="NAME",
                 help="Train this generator too (see gobelin list generators).",
             ),
-            click.option("--minutes", type=float, help="Training budget of the generator."),
+            click.option("--minutes", type=float, help="Training time of the generator."),
             click.option(
                 "--max-bad",
                 type=float,
                 metavar="SHARE",
-                help="Share of a column's cells that may be set aside.",
+                help="Largest share of a column's cells that may be set aside.",
             ),
             click.option(
                 "--set",
                 "sets",
                 multiple=True,
                 metavar="A.B=C",
-                help="Any setting; schema.COL=KIND names a kind.",
+                help="Any setting. schema.COL=KIND sets the kind of a column.",
             ),
             click.option(
                 "--dry-run",
                 is_flag=True,
-                help="Say what would be done, and how large it is; do nothing.",
+                help="Show what would be done and its cost. Do nothing.",
             ),
             json_option,
         ]
@@ -90,40 +92,40 @@ def augment_options(work: Callable[..., None]) -> Callable[..., None]:
             click.option(
                 "--generator",
                 metavar="A,B",
-                help="Generators, each an arm of its own; trained if they are lacking.",
+                help="Generators. Each gets its own arms. Missing ones are trained.",
             ),
             click.option(
                 "--per-class",
                 metavar="N",
-                help="Images a class, or CLASS=N,CLASS=N; without it the scarce ones first.",
+                help="Images of each class, or CLASS=N,CLASS=N. Default: scarce classes first.",
             ),
             click.option(
                 "--ratio",
                 metavar="R,R",
-                help="Added rows over real ones; of several, tuning chooses.",
+                help="Added rows divided by real rows. Of several, tuning chooses one.",
             ),
             click.option(
                 "--study",
                 type=click.Choice(["images", "method"]),
-                help="These images, or the method (resamples).",
+                help="Study these images, or the method (with resamples).",
             ),
             click.option(
                 "--minutes",
                 type=float,
-                help="Time for all of it; if short, fewer seeds, never fewer rivals.",
+                help="Time for the whole study. If short: fewer seeds, never fewer rivals.",
             ),
             click.option(
                 "--export",
                 type=click.Path(path_type=Path),
                 help="Folder for the chosen training set, with its lineage.",
             ),
-            click.option("--dry-run", is_flag=True, help="Say what would be done; do nothing."),
+            click.option("--dry-run", is_flag=True, help="Show what would be done. Do nothing."),
             click.option(
                 "--set",
                 "sets",
                 multiple=True,
                 metavar="A.B=C",
-                help="Any setting of augment.* or judge.*",
+                help="Any setting of augment.*, judge.* or generator.*",
             ),
         ]
     ):
@@ -131,14 +133,21 @@ def augment_options(work: Callable[..., None]) -> Callable[..., None]:
     return work
 
 
-def studied(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a study from the options of `augment`."""
-    said = config.assignments(options["sets"])
-    if other := sorted(set(said) - {"augment", "judge", "generator"}):
+def settings_of_groups(sets: Iterable[str], verb: str, groups: Sequence[str]) -> dict[str, Any]:
+    """The settings of --set. GobelinError for a setting outside these groups."""
+    settings = config.assignments(sets)
+    if other := sorted(set(settings) - set(groups)):
+        allowed = " and ".join([", ".join(groups[:-1]), groups[-1]] if groups[1:] else groups)
         raise GobelinError(
-            f"--set {other[0]}: augment takes settings of augment, judge and generator alone. Give"
-            " others to gobelin fit."
+            f"--set {other[0]}: {verb} takes settings of {allowed} only. Give others to gobelin"
+            " fit."
         )
+    return settings
+
+
+def study_settings(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a study from the options of `augment`."""
+    settings = settings_of_groups(options["sets"], "augment", ("augment", "judge", "generator"))
     given = (
         ("generator", "generators"),
         ("ratio", "ratio"),
@@ -147,8 +156,8 @@ def studied(options: Mapping[str, Any]) -> dict[str, Any]:
     )
     more: dict[str, Any] = {key: options[name] for name, key in given if options[name] is not None}
     if options["per_class"] is not None:
-        parts = [one.strip() for one in _listed(str(options["per_class"]))]
-        pairs = [one.rpartition("=") for one in parts]
+        parts = [part.strip() for part in _listed(str(options["per_class"]))]
+        pairs = [part.rpartition("=") for part in parts]
         if wrong := [
             p
             for p, (_, _, n) in zip(parts, pairs, strict=True)
@@ -156,7 +165,7 @@ def studied(options: Mapping[str, Any]) -> dict[str, Any]:
         ]:
             raise GobelinError(
                 f"--per-class {wrong[0]!r}: a number of images was expected, N or CLASS=N. A class"
-                ' with a comma stands in quotes: "CLASS=N".'
+                ' with a comma needs quotes: "CLASS=N".'
             )
         named = [name if equals else ALL for name, equals, _ in pairs]
         if twice := [name for name in named if named.count(name) > 1]:
@@ -165,11 +174,11 @@ def studied(options: Mapping[str, Any]) -> dict[str, Any]:
                 " class once."
             )
         more["per_class"] = {name: int(n) for name, (_, _, n) in zip(named, pairs, strict=True)}
-    return config.merge(said, {"augment": more}) if more else said
+    return config.merge(settings, {"augment": more}) if more else settings
 
 
 def _listed(text: str) -> list[str]:
-    """The parts between commas; one that holds a comma itself stands in quotes."""
+    """The parts between commas. A part that holds a comma stands in quotes."""
     try:
         return next(csv.reader([text], skipinitialspace=True)) if '"' in text else text.split(",")
     except csv.Error:
@@ -177,16 +186,16 @@ def _listed(text: str) -> list[str]:
 
 
 def query_options(work: Callable[..., None]) -> Callable[..., None]:
-    """--text, --image, --row ...: one flag for each installed encoder that has one, and --query
+    """--text, --image, --row ...: the flag of each installed encoder that has one, and --query
     COLUMN=VALUE."""
     return _query_options(work, False)
 
 
 def mix_options(work: Callable[..., None]) -> Callable[..., None]:
-    """The flags of a query, each as often as one likes, and --without FLAG=VALUE."""
-    away = "What to avoid: text=..., image=..., or a column; the same as a weight of -1."
+    """The flags of a query, each any number of times, and --without FLAG=VALUE."""
+    avoid = "What to avoid: text=..., image=..., or a column. The same as a weight of -1."
     return _query_options(
-        click.option("--without", multiple=True, metavar="FLAG=VALUE", help=away)(work), True
+        click.option("--without", multiple=True, metavar="FLAG=VALUE", help=avoid)(work), True
     )
 
 
@@ -195,68 +204,61 @@ def _query_options(work: Callable[..., None], several: bool) -> Callable[..., No
     for name in catalog.names("encoders"):
         encoder = catalog.find("encoders", name)
         if encoder.flag and encoder.default:
-            flags[encoder.flag] = f"A query by {name}."
+            flags[encoder.flag] = f"Query by {name}."
     work = click.option(
-        "--query", "columns", multiple=True, metavar="COLUMN=VALUE", help="A query by one column."
+        "--query", "columns", multiple=True, metavar="COLUMN=VALUE", help="Query by one column."
     )(work)
     for flag, text in sorted(flags.items(), reverse=True):
         work = click.option(f"--{flag}", f"query_{flag}", multiple=several, help=text)(work)
     return work
 
 
-def asked(options: Mapping[str, Any], columns: Iterable[str]) -> dict[str, str]:
+def query_of(options: Mapping[str, Any], columns: Iterable[str]) -> dict[str, str]:
+    """{flag or column: value} from the options of a query."""
     query = {
         k.removeprefix("query_"): v
         for k, v in options.items()
         if k.startswith("query_") and v is not None
     }
-    return query | dict(
-        _pair("--query", one, "COLUMN=VALUE was expected. For example --query side=3.")
-        for one in columns
-    )
+    return query | dict(_pair("--query", text, COLUMN_EXPECTED) for text in columns)
 
 
-def mixed(
+def weighted_query_of(
     options: Mapping[str, Any], columns: Iterable[str], without: Iterable[str]
 ) -> dict[str, dict[str, list[Any]]]:
-    """query and weights of a search. A text may end in its weight, as ^2 or ^0.5; one that itself
-    ends so, in that and ^1."""
-    said = [
+    """{query: {flag or column: values}, weights: {flag or column: weights}} of a search.
+
+    A text can end in its weight, as ^2 or ^0.5. A text that itself ends like that needs ^1 after
+    it.
+    """
+    parts = [
         (k.removeprefix("query_"), text, 1.0)
         for k, v in options.items()
         if k.startswith("query_")
         for text in v
     ]
-    said += [
-        (*_pair("--query", one, "COLUMN=VALUE was expected. For example --query side=3."), 1.0)
-        for one in columns
-    ]
-    said += [
-        (
-            *_pair("--without", one, "FLAG=VALUE was expected. For example --without text=green."),
-            -1.0,
-        )
-        for one in without
-    ]
-    found: dict[str, dict[str, list[Any]]] = {"query": {}, "weights": {}}
-    for key, text, sign in said:
-        weighed = WEIGHED.fullmatch(text)
-        found["query"].setdefault(key, []).append(weighed[1] if weighed else text)
-        found["weights"].setdefault(key, []).append(sign * float(weighed[2]) if weighed else sign)
-    return found
+    parts += [(*_pair("--query", text, COLUMN_EXPECTED), 1.0) for text in columns]
+    parts += [(*_pair("--without", text, FLAG_EXPECTED), -1.0) for text in without]
+    query: dict[str, list[Any]] = {}
+    weights: dict[str, list[Any]] = {}
+    for key, text, sign in parts:
+        weighted = WEIGHTED.fullmatch(text)
+        query.setdefault(key, []).append(weighted[1] if weighted else text)
+        weights.setdefault(key, []).append(sign * float(weighted[2]) if weighted else sign)
+    return {"query": query, "weights": weights}
 
 
-def _pair(option: str, text: str, wanted: str) -> tuple[str, str]:
+def _pair(option: str, text: str, expected: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise GobelinError(f"{option} {text!r}: {wanted}")
+        raise GobelinError(f"{option} {text!r}: {expected}")
     return name, value
 
 
-def gathered(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings from --recipe, then --set, then the options that have a name of their own."""
-    said = config.read(options["recipe"]) if options["recipe"] else {}
-    said = config.merge(said, config.assignments(options["sets"]))
+def settings_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run: those of --recipe, then of --set, then of single options."""
+    settings = config.read(options["recipe"]) if options["recipe"] else {}
+    settings = config.merge(settings, config.assignments(options["sets"]))
     for name, path in (
         ("fusion", "fusion.name"),
         ("generator", "generator.name"),
@@ -266,12 +268,27 @@ def gathered(options: Mapping[str, Any]) -> dict[str, Any]:
     ):
         if options[name] is not None:
             value = str(Path(options[name]).resolve()) if name == "root" else options[name]
-            said = config.merge(said, config.assignments([f"{path}={value}"]))
-    return said
+            settings = config.merge(settings, config.assignments([f"{path}={value}"]))
+    return settings
+
+
+def new_workbench(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a Workbench
+    """The workbench of `check` and `fit`. It is imported late because torch is slow to load."""
+    from gobelin.workbench.bench import Workbench
+
+    run = options["run"]
+    return Workbench(options["data"], options["target"], run, settings_of(options), drawn)
+
+
+def open_workbench(run: Path, settings: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401
+    """The workbench of an existing run, with changed settings."""
+    from gobelin.workbench.bench import Workbench
+
+    return Workbench.open(run, drawn, settings)
 
 
 def parsed_seeds(text: str) -> list[int]:
-    """'0-15' or '3,7,9-11' as numbers."""
+    """'0-15' or '3,7,9-11' as a list of numbers. GobelinError for anything else."""
     seeds: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")

@@ -1,8 +1,8 @@
-"""A condition as one vector, and what it asks for: what is present is added up, what is absent adds
-nothing.
+"""A condition as one vector: the sum over its fields and target that are present.
 
-Training hides fields and target at random (`hide`), so that one network answers every subset of
-them, the empty too."""
+Training hides fields and target at random (`hide`). So one network serves every subset of them, the
+empty one too.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-TIMES = 16  # frequencies in which a time is told
+PRIOR_FREQUENCIES = 16  # of the sines and cosines that encode a time in `CodePrior`
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The tensors of a condition that a network reads.
+    """The tensors of N conditions that a network reads.
 
-    vectors: float32 [N, F, D]. present: bool [N, F]. target: int64 [N], -1 = none; or float32 [N],
-    nan = none."""
+    vectors: float32 [N, F, D], of unit length. present: bool [N, F]. target: int64 [N], -1 = none;
+    or a number, float32 [N], nan = none."""
 
     vectors: Tensor
     present: Tensor
@@ -29,7 +29,8 @@ class Parts:
 
     @staticmethod
     def of(vectors: Tensor, present: Tensor, target: Tensor | None, number: bool = False) -> Parts:
-        """The parts as the network wants them; a missing target is none for every row."""
+        """Parts in the types that a network takes. target: None means none for every row. number:
+        whether the target is a number."""
         if target is None:
             target = torch.full((len(present),), -1)
             target = torch.full((len(present),), torch.nan) if number else target
@@ -42,19 +43,19 @@ class Parts:
         return Parts(self.vectors[index], self.present[index], self.target[index])
 
     @staticmethod
-    def together(several: Sequence[Parts]) -> Parts:
-        """Their rows, one after the other."""
+    def together(parts: Sequence[Parts]) -> Parts:
+        """The rows of all, one after the other."""
         return Parts(
-            torch.cat([p.vectors for p in several]),
-            torch.cat([p.present for p in several]),
-            torch.cat([p.target for p in several]),
+            torch.cat([p.vectors for p in parts]),
+            torch.cat([p.present for p in parts]),
+            torch.cat([p.target for p in parts]),
         )
 
     def to(self, device: str | torch.device) -> Parts:
         return Parts(self.vectors.to(device), self.present.to(device), self.target.to(device))
 
     def nothing(self) -> Parts:
-        """As many rows of the empty condition."""
+        """The same count of rows, each an empty condition."""
         return Parts(
             self.vectors,
             torch.zeros_like(self.present),
@@ -63,12 +64,12 @@ class Parts:
 
 
 def hide(parts: Parts, rng: torch.Generator, whole: float = 0.0) -> Parts:
-    """Hide fields and target at random: of K parts every count 0 .. K stays with the same
+    """Hide fields and target at random: of the K parts of a row, each count 0 .. K stays with
     probability 1 / (K + 1).
 
-    Each row draws a rate u ~ U(0, 1) and keeps each part with probability u; the count kept is
-    beta-binomial(K, 1, 1), which is uniform. whole: share of the batch, its first rows, that keeps
-    everything."""
+    Each row draws a rate u ~ U(0, 1) and keeps each part with probability u; the count of parts
+    that stay is beta-binomial(K, 1, 1), which is uniform. whole: share of the batch, its first
+    rows, that keep everything."""
     n, f = parts.present.shape
     keep = torch.rand(n, f + 1, generator=rng) < torch.rand(n, 1, generator=rng)
     keep[: round(whole * n)] = True
@@ -78,13 +79,13 @@ def hide(parts: Parts, rng: torch.Generator, whole: float = 0.0) -> Parts:
 
 
 def _none(target: Tensor) -> float:
-    """What stands for "no target" in a target of this kind."""
+    """The value for "no target" in a target of this type."""
     return torch.nan if target.is_floating_point() else -1
 
 
 def jitter(parts: Parts, rng: torch.Generator, amount: float) -> Parts:
-    """Move each vector by Gaussian noise of length about `amount` and back to unit length, so that
-    the space between the training vectors is learned too (conditioning augmentation, StackGAN,
+    """Add Gaussian noise of length about `amount` to each vector and scale it back to unit length.
+    So the space between the training vectors is learned too (conditioning augmentation, StackGAN,
     Zhang et al. 2017, section 3.2)."""
     noise = torch.randn(parts.vectors.shape, generator=rng).to(parts.vectors.device)
     moved = parts.vectors + noise * (amount / max(1, parts.vectors.shape[-1]) ** 0.5)
@@ -95,8 +96,7 @@ class ConditionEmbedding(nn.Module):
     """e = sum over present f of (W_f v_f sqrt(D) + p_f) + t, [N, width].
 
     v_f has unit length, so v_f sqrt(D) has entries of unit size. t is the vector of the target's
-    class, or a linear map of the standardised number, or a learned vector that says "no target".
-    """
+    class, or a linear map of the standardised number, or a learned vector for "no target"."""
 
     def __init__(
         self, fields: int, vector: int, classes: int, width: int, number: bool = False
@@ -105,7 +105,7 @@ class ConditionEmbedding(nn.Module):
         self.linear = nn.ModuleList(nn.Linear(vector, width, bias=False) for _ in range(fields))
         self.presence = nn.Parameter(torch.zeros(fields, width))
         self.classes = 0 if number else classes
-        self.target = nn.Embedding(self.classes + 1, width)  # the last row says "no target"
+        self.target = nn.Embedding(self.classes + 1, width)  # the last row is "no target"
         self.slope = nn.Linear(1, width) if number else None
         self.centre: Tensor
         self.spread: Tensor
@@ -113,8 +113,8 @@ class ConditionEmbedding(nn.Module):
         self.register_buffer("spread", torch.ones(()))
 
     def standardise(self, target: Tensor) -> None:
-        """Take mean and standard deviation of number targets [N] of the training rows; nothing to
-        do for classes."""
+        """Take mean and standard deviation of the training rows' numbers [N]; does nothing for
+        classes."""
         if self.slope is not None:
             known = target[~torch.isnan(target)]
             self.centre.copy_(known.mean() if len(known) else torch.zeros(()))
@@ -128,7 +128,7 @@ class ConditionEmbedding(nn.Module):
         return out
 
     def of_target(self, target: Tensor) -> Tensor:
-        """[N] -> [N, width]."""
+        """Target [N] -> t [N, width]."""
         if self.slope is None:
             return self.target(torch.where(target >= 0, target, self.classes))
         known = ~torch.isnan(target)
@@ -137,18 +137,18 @@ class ConditionEmbedding(nn.Module):
 
 
 class CodePrior(nn.Module):
-    """Which codes [N, K] a condition asks for: a flow from noise to code, v(u_t, t, condition) ->
-    [N, K].
+    """The distribution of codes [N, K] given a condition: a flow from noise to code, with velocity
+    v(u_t, t, condition) [N, K].
 
-    Rectified flow (Liu et al. 2023, equation 1): u_t = (1 - t) u_0 + t u_1 and v learns u_1 - u_0.
-    `hide` shows it every subset of a condition, so one network holds all conditional distributions
-    and the unconditional one."""
+    Rectified flow (Liu et al. 2023, equation 1): u_t = (1 - t) u_0 + t u_1, and v learns u_1 - u_0.
+    With `hide` it is trained on every subset of a condition, so one network holds all conditional
+    distributions and the unconditional one."""
 
     def __init__(self, embedding: ConditionEmbedding, code: int, width: int, depth: int) -> None:
         super().__init__()
         self.embedding = embedding
         self.inside = nn.Linear(code, width)
-        self.time = nn.Linear(2 * TIMES, width)
+        self.time = nn.Linear(2 * PRIOR_FREQUENCIES, width)
         self.norms = nn.ModuleList(
             nn.LayerNorm(width, elementwise_affine=False) for _ in range(depth)
         )
@@ -161,8 +161,8 @@ class CodePrior(nn.Module):
         nn.init.zeros_(self.out.weight)
 
     def forward(self, code: Tensor, time: Tensor, embedded: Tensor) -> Tensor:
-        """code [N, K], time [N], embedded [N, width] = self.embedding(parts)."""
-        angle = time[:, None] * torch.logspace(0.5, 2.5, TIMES, device=time.device)
+        """v [N, K] of code [N, K], time [N], embedded [N, width] = self.embedding(parts)."""
+        angle = time[:, None] * torch.logspace(0.5, 2.5, PRIOR_FREQUENCIES, device=time.device)
         style = functional.silu(embedded + self.time(torch.cat([angle.sin(), angle.cos()], dim=1)))
         x = self.inside(code)
         for norm, styled, block in zip(self.norms, self.styles, self.blocks, strict=True):
@@ -171,26 +171,25 @@ class CodePrior(nn.Module):
         return self.out(functional.silu(x))
 
     def loss(self, code: Tensor, parts: Parts, rng: torch.Generator) -> Tensor:
-        """Mean |v - (u_1 - u_0)|^2 with t from a logistic normal (Esser et al. 2024, section
-        3.1)."""
+        """Mean of (v - (u_1 - u_0))^2, t from a logit-normal (Esser et al. 2024, section 3.1)."""
         start = torch.randn(code.shape, generator=rng).to(code.device)
         time = torch.sigmoid(torch.randn(len(code), generator=rng)).to(code.device)
         between = (1 - time[:, None]) * start + time[:, None] * code
         return (self(between, time, self.embedding(parts)).float() - (code - start)).square().mean()
 
     def draw(self, start: Tensor, parts: Parts, guidance: float, steps: int) -> Tensor:
-        """Codes from noise [N, K] by Heun's method, v = v_none + guidance (v_condition - v_none)
-        (Ho and Salimans 2022, equation 6)."""
-        asked = self.embedding(parts)
-        nothing = self.embedding(parts.nothing())
+        """Codes [N, K] from noise [N, K] by Heun's method, with v = v_none + guidance (v_condition
+        - v_none) (Ho and Salimans 2022, equation 6)."""
+        conditional = self.embedding(parts)
+        empty = self.embedding(parts.nothing())
 
         def velocity(code: Tensor, time: float) -> Tensor:
             times = torch.full((len(code),), time, device=code.device)
-            v = self(code, times, asked)
+            v = self(code, times, conditional)
             if guidance == 1.0:
                 return v
-            free = self(code, times, nothing)
-            return free + guidance * (v - free)
+            without = self(code, times, empty)
+            return without + guidance * (v - without)
 
         code = start
         for k in range(steps):
@@ -201,8 +200,8 @@ class CodePrior(nn.Module):
 
 
 def mix_codes(code: Tensor, mixed: int, rng: torch.Generator) -> Tensor:
-    """The first `mixed` codes become a mean of two, a u + (1 - a) u', rescaled to keep the variance
-    of codes."""
+    """Codes [N, K] whose first `mixed` rows become a mean of two, a u + (1 - a) u', a ~ U(0, 1),
+    rescaled so that the variance stays."""
     if not mixed:
         return code
     a = torch.rand(mixed, 1, generator=rng).to(code.device)

@@ -1,8 +1,9 @@
-"""Convolutional maker and reader for images of 16 to 256 pixels, and the changes that a critic sees
-through.
+"""Convolutional encoder and decoder for images of 16 to 256 pixels, and differentiable augmentation
+for a critic.
 
 Strided convolutions after DCGAN (Radford et al. 2016). The networks grow with the size of the
-image: one block more for every doubling of the side."""
+image: one block more for every doubling of the side.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-WIDEST = 8
-SLOPE = 0.2
+WIDEST_LEVEL = 8  # channels of a level, at most, as a multiple of those at full resolution
+LEAKY_SLOPE = 0.2  # of rectifiers below 0
 
 
 def levels(height: int, width: int) -> int:
-    """How often the side is halved until the longer side has 4 to 7 cells."""
+    """How often the resolution is halved until the longer side has 4 to 7 cells."""
     return max(1, int(math.log2(max(height, width) / 4)))
 
 
@@ -32,10 +33,10 @@ def grid(height: int, width: int) -> tuple[int, int]:
 def channels_at(level: int, width: int) -> int:
     """Channels of a level: `width` at full resolution (level 0), doubled at every halving, at most
     8 times."""
-    return width * min(2**level, WIDEST)
+    return width * min(2**level, WIDEST_LEVEL)
 
 
-class Rise(nn.Module):
+class StyledUpsampling(nn.Module):
     """[N, A, h, w] -> [N, B, 2h, 2w]: transposed convolution, normalised, then scaled and shifted
     by the code [N, K].
 
@@ -50,11 +51,13 @@ class Rise(nn.Module):
 
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
         scale, shift = self.style(code)[:, :, None, None].chunk(2, dim=1)
-        return functional.leaky_relu(self.norm(self.conv(x)) * (1 + scale) + shift, SLOPE)
+        return functional.leaky_relu(self.norm(self.conv(x)) * (1 + scale) + shift, LEAKY_SLOPE)
 
 
-class Maker(nn.Module):
-    """Code [N, K] -> image [N, C, H, W] in -1 .. 1; made on whole cells and cropped."""
+class ConvDecoder(nn.Module):
+    """Code [N, K] -> image [N, C, H, W] in -1 .. 1; computed on whole cells, then cropped.
+
+    size: H, W, C. code: K. width: channels at full resolution."""
 
     def __init__(self, size: tuple[int, int, int], code: int, width: int) -> None:
         super().__init__()
@@ -63,37 +66,37 @@ class Maker(nn.Module):
         self.cells = grid(self.height, self.breadth)
         self.start = nn.Linear(code, channels_at(top, width) * self.cells[0] * self.cells[1])
         self.rises = nn.ModuleList(
-            Rise(channels_at(k, width), channels_at(k - 1, width), code) for k in range(top, 0, -1)
+            StyledUpsampling(channels_at(k, width), channels_at(k - 1, width), code)
+            for k in range(top, 0, -1)
         )
         self.paint = nn.Conv2d(channels_at(0, width), channels, 3, padding=1)
 
     def forward(self, code: Tensor) -> Tensor:
-        x = functional.leaky_relu(self.start(code), SLOPE).unflatten(1, (-1, *self.cells))
+        x = functional.leaky_relu(self.start(code), LEAKY_SLOPE).unflatten(1, (-1, *self.cells))
         x = x.contiguous(memory_format=torch.channels_last)
         for rise in self.rises:
             x = rise(x, code)
         return torch.tanh(self.paint(x).float())[:, :, : self.height, : self.breadth]
 
 
-class StridedMaker(nn.Module):
-    """Code [N, K] -> image [N, C, H, W] in -1 .. 1 as a DCGAN makes it: the code enters once, at
-    the coarsest level, and the last transposed convolution paints straight from half resolution.
-    width: as in `Maker`, its level 0 left out."""
+class DcganDecoder(nn.Module):
+    """Code [N, K] -> image [N, C, H, W] in -1 .. 1, in the shape of DCGAN (Radford et al. 2016).
+
+    The code enters once, at the coarsest level, and the last transposed convolution gives the image
+    from half resolution. width: as in `ConvDecoder`, whose level 0 is left out."""
 
     def __init__(self, size: tuple[int, int, int], code: int, width: int) -> None:
         super().__init__()
         self.height, self.breadth, channels = size
         top = levels(self.height, self.breadth)
-        self.cells, sides = (
-            grid(self.height, self.breadth),
-            [channels_at(k, width) for k in range(top, 0, -1)],
-        )
-        self.start = nn.Linear(code, sides[0] * self.cells[0] * self.cells[1], bias=False)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(side) for side in sides)
+        self.cells = grid(self.height, self.breadth)
+        widths = [channels_at(k, width) for k in range(top, 0, -1)]
+        self.start = nn.Linear(code, widths[0] * self.cells[0] * self.cells[1], bias=False)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(level_width) for level_width in widths)
         self.rises = nn.ModuleList(
-            nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False) for a, b in itertools.pairwise(sides)
+            nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False) for a, b in itertools.pairwise(widths)
         )
-        self.paint = nn.ConvTranspose2d(sides[-1], channels, 4, 2, 1)
+        self.paint = nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1)
 
     def forward(self, code: Tensor) -> Tensor:
         x = (
@@ -107,11 +110,14 @@ class StridedMaker(nn.Module):
         return torch.tanh(self.paint(x).float())[:, :, : self.height, : self.breadth]
 
 
-class Reader(nn.Module):
-    """Image [N, C, H, W] -> numbers [N, K]; the edge is repeated up to whole cells. norm: batch
-    normalisation after all but the first convolution (DCGAN). deviation: it also sees how much the
-    images of a group differ in each coarse channel (minibatch deviation, Karras et al. 2018,
-    section 3), so that images which are all alike give themselves away."""
+class ConvEncoder(nn.Module):
+    """Image [N, C, H, W] -> numbers [N, K]; the edge is repeated up to whole cells.
+
+    size: H, W, C. outputs: K. width: channels at full resolution, if there were a level 0. hidden:
+    width of the layer before the last. norm: batch normalisation after all but the first
+    convolution (DCGAN). deviation: it also gets how much the images of a group differ in each
+    coarse channel (minibatch deviation, Karras et al. 2018, section 3), so a critic recognises
+    images that are all alike."""
 
     def __init__(
         self,
@@ -126,27 +132,30 @@ class Reader(nn.Module):
         height, breadth, channels = size
         top, cells = levels(height, breadth), grid(height, breadth)
         self.pad = (0, cells[1] * 2**top - breadth, 0, cells[0] * 2**top - height)
-        sides = [channels] + [channels_at(k, width) for k in range(1, top + 1)]
-        self.falls = nn.ModuleList(nn.Conv2d(sides[k], sides[k + 1], 4, 2, 1) for k in range(top))
+        widths = [channels] + [channels_at(k, width) for k in range(1, top + 1)]
+        self.falls = nn.ModuleList(nn.Conv2d(widths[k], widths[k + 1], 4, 2, 1) for k in range(top))
         self.norms = nn.ModuleList(
-            nn.BatchNorm2d(sides[k + 1]) if norm and k else nn.Identity() for k in range(top)
+            nn.BatchNorm2d(widths[k + 1]) if norm and k else nn.Identity() for k in range(top)
         )
         self.deviation = deviation
-        self.hidden = nn.Linear(sides[-1] * (cells[0] * cells[1] + deviation), hidden)
+        self.hidden = nn.Linear(widths[-1] * (cells[0] * cells[1] + deviation), hidden)
         self.out = nn.Linear(hidden, outputs)
 
     def forward(self, image: Tensor, groups: int = 1) -> Tensor:
-        """groups: into so many equal parts the images fall, one after the other."""
+        """image [N, C, H, W] -> float32 [N, K]. groups: count of groups; each is N / groups
+        successive images."""
         x = functional.pad(image, self.pad, mode="replicate") if any(self.pad) else image
         x = x.contiguous(memory_format=torch.channels_last)
         for fall, norm in zip(self.falls, self.norms, strict=True):
-            x = functional.leaky_relu(norm(fall(x)), SLOPE)
-        seen = [x.flatten(1), differences(x, groups)] if self.deviation else [x.flatten(1)]
-        return self.out(functional.leaky_relu(self.hidden(torch.cat(seen, dim=1)), SLOPE)).float()
+            x = functional.leaky_relu(norm(fall(x)), LEAKY_SLOPE)
+        features = [x.flatten(1), differences(x, groups)] if self.deviation else [x.flatten(1)]
+        return self.out(
+            functional.leaky_relu(self.hidden(torch.cat(features, dim=1)), LEAKY_SLOPE)
+        ).float()
 
 
 def differences(x: Tensor, groups: int) -> Tensor:
-    """[N, C, h, w] -> [N, C]: the standard deviation over the images of a group, its mean over the
+    """[N, C, h, w] -> [N, C]: the standard deviation over the images of a group, averaged over the
     cells."""
     spread = (x.unflatten(0, (groups, -1)).float().var(1, correction=0) + 1e-8).sqrt().mean((2, 3))
     return spread.repeat_interleave(len(x) // groups, 0).to(x.dtype)
@@ -155,11 +164,11 @@ def differences(x: Tensor, groups: int) -> Tensor:
 def change(
     image: Tensor, rng: torch.Generator, shift: float, hole: float, colour: bool = True
 ) -> Tensor:
-    """Differentiable augmentation (Zhao et al. 2020, section 3.2) of [N, C, H, W] in -1 .. 1,
-    another for every image.
+    """Differentiable augmentation (Zhao et al. 2020, section 3.2) of images [N, C, H, W] in -1 ..
+    1, another one for every image.
 
-    colour: brightness, saturation, contrast. shift: largest translation, a share of the side. hole:
-    side of the square that is blanked, a share; 0 switches one off."""
+    colour: whether to change brightness, saturation and contrast. shift: largest translation, hole:
+    side of the square that is blanked, both as a share of the side; 0 = off."""
     n, _, height, width = image.shape
     draw = torch.rand(n, 7, generator=rng).to(image.device)
     if colour:
@@ -181,8 +190,8 @@ def change(
 
 
 def _translate(image: Tensor, share: Tensor) -> Tensor:
-    """Move each image by whole pixels, share [N, 2] of (height, width); what comes in repeats the
-    edge."""
+    """Move each image by whole pixels, share [N, 2] of (height, width). Pixels that come in repeat
+    the edge."""
     n, c, height, width = image.shape
     by = (share * torch.tensor([height, width], device=image.device)).round().long()
     rows = (torch.arange(height, device=image.device) + by[:, :1]).clamp(0, height - 1)
@@ -191,13 +200,13 @@ def _translate(image: Tensor, share: Tensor) -> Tensor:
     return image.gather(3, columns[:, None, None, :].expand(n, c, height, width))
 
 
-def pyramid_distance(made: Tensor, real: Tensor) -> Tensor:
-    """Mean absolute difference at full, half and quarter size, summed: [N, C, H, W] twice -> one
+def pyramid_distance(generated: Tensor, real: Tensor) -> Tensor:
+    """Mean absolute difference of images [N, C, H, W] at full, half and quarter size, summed: one
     number."""
-    total = (made - real).abs().mean()
+    total = (generated - real).abs().mean()
     for _ in range(2):
-        made, real = functional.avg_pool2d(made, 2), functional.avg_pool2d(real, 2)
-        total = total + (made - real).abs().mean()
+        generated, real = functional.avg_pool2d(generated, 2), functional.avg_pool2d(real, 2)
+        total = total + (generated - real).abs().mean()
     return total
 
 
@@ -207,6 +216,6 @@ def signal_of(images: np.ndarray) -> Tensor:
 
 
 def pixels_of(signal: Tensor) -> np.ndarray:
-    """The way back: float32 [N, C, H, W] in -1 .. 1 -> uint8 [N, H, W, C]."""
+    """The inverse of `signal_of`: float32 [N, C, H, W] in -1 .. 1 -> uint8 [N, H, W, C]."""
     pixels = ((signal + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()

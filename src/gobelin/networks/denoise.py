@@ -1,8 +1,10 @@
-"""Training a few added weights of a network that predicts noise, by the loss that it was made with.
+"""Training a few added weights of a diffusion network, with the loss that the network was trained
+with.
 
-The network sees a (latent) image with noise and answers with the noise (Ho et al. 2020, equation
-14), the velocity v = a noise - s image (Salimans and Ho 2022, appendix D) or the image itself, as
-the schedule's `prediction_type` says."""
+The network gets a (latent) image with noise. It predicts the noise (Ho et al. 2020, equation 14),
+the velocity v = a noise - s image (Salimans and Ho 2022, appendix D), or the image itself; the
+schedule's `prediction_type` says which.
+"""
 
 from __future__ import annotations
 
@@ -34,24 +36,25 @@ def noise_loss(
     image: Tensor,
     rng: torch.Generator,
 ) -> Tensor:
-    """float32 [n]: the mean square of what `predict(noisy [n, C, H, W], time [n])` is wrong by, at
-    a random time an image.
+    """float32 [n]: the mean squared error of `predict(noisy [n, C, H, W], time [n])`, at a random
+    time for each image [n, C, H, W].
 
-    A network that answers with 2 C channels also says a variance, which isn't trained."""
+    If a network answers with 2 C channels, the second half is a variance, which isn't trained."""
     time = torch.randint(schedule.config.num_train_timesteps, (len(image),), generator=rng).to(
         image.device
     )
     noise = torch.randn(image.shape, generator=rng).to(image.device)
     answer = predict(schedule.add_noise(image, noise, time), time)[:, : image.shape[1]].float()
     kind = schedule.config.prediction_type
-    wanted = {"epsilon": noise, "sample": image}.get(kind)
-    wanted = schedule.get_velocity(image, noise, time) if wanted is None else wanted
-    return (answer - wanted).square().flatten(1).mean(1)
+    expected = {"epsilon": noise, "sample": image}.get(kind)
+    expected = schedule.get_velocity(image, noise, time) if expected is None else expected
+    return (answer - expected).square().flatten(1).mean(1)
 
 
-class Adapting(Generic[Batch]):
-    """The training task: `weights`, parameters that already lie inside a network, by a loss [n] of
-    a batch."""
+class AdapterTraining(Generic[Batch]):
+    """The training task of `weights`, parameters that are already part of a network.
+
+    loss: of a batch, [n]. rate: learning rate of AdamW."""
 
     def __init__(
         self,

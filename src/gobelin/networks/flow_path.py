@@ -1,10 +1,12 @@
 """The straight path from noise to image: its velocity, how it is learned, guided and followed.
 
-Between noise u_0 ~ N(0, I) and an image u_1 lies u_t = (1 - t) u_0 + t u_1, and the velocity v(u,
-t) = E[u_1 - u_0 | u_t = u] carries the one distribution into the other (Lipman et al. 2023,
-equations 20 to 23 with sigma_min = 0; rectified flow, Liu et al. 2023, equation 1). What this can't
-show: that a learned v is near the true one; the loss has a floor above 0 which nobody knows, so
-losses of one data set can be compared with each other only."""
+Between noise u_0 ~ N(0, I) and an image u_1 lies u_t = (1 - t) u_0 + t u_1. The velocity v(u, t) =
+E[u_1 - u_0 | u_t = u] transports the distribution of noise to that of images (Lipman et al. 2023,
+equations 20 to 23 with sigma_min = 0; rectified flow, Liu et al. 2023, equation 1).
+
+What this cannot show: that a learned v is near the true one. The loss has an unknown minimum above
+0, so only losses on the same dataset can be compared.
+"""
 
 from __future__ import annotations
 
@@ -18,22 +20,23 @@ from torch import Tensor, nn
 
 from gobelin.core.machine import generator
 
-Field = Callable[[Tensor, float], Tensor]  # u [N, C, H, W] and a time to a velocity [N, C, H, W]
+# from u [N, C, H, W] and a time, 0 to 1, to a velocity [N, C, H, W]
+VelocityField = Callable[[Tensor, float], Tensor]
 Solver = Literal["euler", "heun", "adams"]
 Times = Literal["logit-normal", "uniform"]
-SHORTEST = 1 / 8  # of the reaches that a network learns, each from two halves
+SHORTEST_REACH = 1 / 8  # that a network learns from two halves
 
 
 class Velocity(nn.Module):
     """v(u, t) = m + a(t) (u - t m) + b(t) F(c(t) (u - t m), t, condition), with a network F.
 
     a, b, c are chosen as in Karras et al. 2022, section 5, here for the straight path: if images
-    were N(m, s^2 I) then F = 0 would be exact, and what F has to find has unit variance at every t.
-    F starts at 0, so training starts there.
+    were N(m, s^2 I), F = 0 would be exact, and the target of F has unit variance at every t. F
+    starts at 0, so training starts from the best Gaussian.
 
-    With a reach d, v is the mean velocity from t to t + d, so that one stride u + d v(u, t, d)
-    lands where the whole way would (a shortcut model, Frans et al. 2025); F sees d too. F = 0 is
-    then exact for N(m, s^2 I) at every reach."""
+    With a reach d, v is the mean velocity from t to t + d: one stride u + d v(u, t, d) ends where
+    many small steps would (a shortcut model, Frans et al. 2025). F gets d too. F = 0 is exact for
+    N(m, s^2 I) at every reach."""
 
     def __init__(
         self, backbone: nn.Module, embedding: nn.Module, size: tuple[int, int, int]
@@ -59,35 +62,44 @@ class Velocity(nn.Module):
         *beside: Tensor,
         reach: Tensor | None = None,
     ) -> Tensor:
-        """signal [N, C, H, W], time [N], embedded [N, width] = self.embedding(parts) -> [N, C, H,
-        W]. beside: what F sees besides, as it is. reach: [N], 0 for the velocity at t; without it F
-        knows no reaches."""
+        """v [N, C, H, W] of signal u [N, C, H, W], time t [N] and embedded condition [N, width] =
+        self.embedding(parts).
+
+        beside: more inputs of F, passed on as they are. reach: d [N], 0 for the velocity at t; None
+        for an F that takes no reach."""
         t, d = time[:, None, None, None], 0.0 if reach is None else reach[:, None, None, None]
         moved = signal - t * self.centre
         inside, skip, outside = balance(t, self.spread, d)
-        seen = beside if reach is None else (*beside, reach)
+        extra = beside if reach is None else (*beside, reach)
         return (
             self.centre
             + skip * moved
-            + outside * self.backbone(inside * moved, time, embedded, *seen).float()
+            + outside * self.backbone(inside * moved, time, embedded, *extra).float()
         )
 
 
 def balance(time: Tensor, spread: Tensor, reach: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
-    """c, a, b of `Velocity`: 1 / D(t), (D(t + d) / D(t) - 1) / d and s / D(t), where D(t)^2 = (1 -
-    t)^2 + t^2 s^2 is the variance of u_t and d the reach; a is written without the division, and is
-    (t s^2 - (1 - t)) / D(t)^2 where d = 0."""
-    here, there = ((1 - t).square() + (t * spread).square() for t in (time, time + reach))
+    """c, a, b of `Velocity`: 1 / D(t), (D(t + d) / D(t) - 1) / d and s / D(t).
+
+    D(t)^2 = (1 - t)^2 + t^2 s^2 is the variance of u_t, d the reach. a is computed without the
+    division by d: (t s^2 - (1 - t)) / D(t)^2 where d = 0."""
+    variance, variance_after = (
+        (1 - t).square() + (t * spread).square() for t in (time, time + reach)
+    )
     slope = spread.square() * (2 * time + reach) - 2 * (1 - time) + reach
-    return here.rsqrt(), slope / (here + (here * there).sqrt()), spread * here.rsqrt()
+    return (
+        variance.rsqrt(),
+        slope / (variance + (variance * variance_after).sqrt()),
+        spread * variance.rsqrt(),
+    )
 
 
-def times(count: int, how: Times, rng: torch.Generator) -> Tensor:
-    """[count] times to learn at; the logistic normal is Esser et al. 2024, equation 19 with m = 0,
-    s = 1."""
+def times(count: int, kind: Times, rng: torch.Generator) -> Tensor:
+    """[count] times of training, 0 to 1. The logit-normal is Esser et al. 2024, equation 19, with m
+    = 0 and s = 1."""
     return (
         torch.sigmoid(torch.randn(count, generator=rng))
-        if how == "logit-normal"
+        if kind == "logit-normal"
         else torch.rand(count, generator=rng)
     )
 
@@ -102,6 +114,7 @@ def path_loss(
     velocity: Callable[[Tensor, Tensor], Tensor], image: Tensor, start: Tensor, time: Tensor
 ) -> Tensor:
     """Mean over pixels of (v(u_t, t) - (u_1 - u_0))^2, [N] (Lipman et al. 2023, equation 23).
+    velocity: of u [N, C, H, W] and time [N].
 
     image u_1 and start u_0 [N, C, H, W], time [N]."""
     error = velocity(on_path(image, start, time), time) - (image - start)
@@ -111,9 +124,10 @@ def path_loss(
 def fixed_loss(
     velocity: Callable[[Tensor, Tensor], Tensor], image: Tensor, rows: range, draws: int
 ) -> Tensor:
-    """`path_loss` of rows k [N], the mean of `draws` noises and times; those of a row are a
-    function of k and `draws` alone. The times of a row lie one in each of `draws` equal parts of 0
-    .. 1."""
+    """`path_loss` of each row, [N], the mean over `draws` noises and times.
+
+    rows: their numbers k; noises and times of a row depend on k and `draws` only, so losses of two
+    weights can be compared. A row has one time in each of `draws` equal parts of 0 .. 1."""
     losses = []
     for draw in range(draws):
         streams = [generator(k, "row loss", draw) for k in rows]
@@ -131,30 +145,32 @@ def halves(
     time: Tensor,
     reach: Tensor,
 ) -> Tensor:
-    """The mean velocity over a reach [N], found by two strides of half of it (Frans et al. 2025,
-    equation 4). A half shorter than `SHORTEST` is a step of Euler along the velocity at its begin.
+    """The mean velocity over a reach [N], from two strides of half of it (Frans et al. 2025,
+    equation 4). A half shorter than `SHORTEST_REACH` is an Euler step with the velocity at its
+    start.
 
-    velocity: of u [N, C, H, W], time [N], reach [N]; signal u at `time` [N]."""
+    velocity: of u [N, C, H, W], time [N], reach [N]. signal: u at `time` [N]."""
     half = reach / 2
-    told = torch.where(half < SHORTEST, 0.0, half)
-    first = velocity(signal, time, told)
-    second = velocity(signal + half[:, None, None, None] * first, time + half, told)
+    learned_reach = torch.where(half < SHORTEST_REACH, 0.0, half)
+    first = velocity(signal, time, learned_reach)
+    second = velocity(signal + half[:, None, None, None] * first, time + half, learned_reach)
     return (first + second) / 2
 
 
 def reaches(count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """[count] reaches 1, 1/2, 1/4 .. `SHORTEST`, equally often, and for each a time: one of its
-    multiples below 1."""
-    parts = 2 ** torch.randint(round(-math.log2(SHORTEST)) + 1, (count,), generator=rng)
+    """[count] reaches 1, 1/2, 1/4 .. `SHORTEST_REACH`, equally often, and for each a time: one of
+    its multiples below 1."""
+    parts = 2 ** torch.randint(round(-math.log2(SHORTEST_REACH)) + 1, (count,), generator=rng)
     return 1 / parts, (torch.rand(count, generator=rng) * parts).floor() / parts
 
 
 def at_one_time(
     velocity: Callable[[Tensor, Tensor], Tensor],
     precision: Callable[[], AbstractContextManager[object]],
-) -> Field:
-    """The velocity of [N, C, H, W] and times [N] as one of a single time for all, computed in this
-    precision."""
+) -> VelocityField:
+    """A velocity of u and times [N] as a `VelocityField`, which has one time for all rows.
+
+    precision: a context in which it is computed."""
 
     def field(signal: Tensor, time: float) -> Tensor:
         with precision():
@@ -163,28 +179,30 @@ def at_one_time(
     return field
 
 
-def guided(asked: Field, free: Field, guidance: float) -> Field:
-    """v = v_none + g (v_condition - v_none) (Ho and Salimans 2022, equation 6, g = 1 + w); g = 1
-    and 0 run one of the two."""
+def guided(
+    conditional: VelocityField, unconditional: VelocityField, guidance: float
+) -> VelocityField:
+    """v = v_none + g (v_condition - v_none) (Ho and Salimans 2022, equation 6, g = 1 + w). For g =
+    1 and 0 only one of the two is computed."""
     if guidance == 1.0:
-        return asked
+        return conditional
     if guidance == 0.0:
-        return free
+        return unconditional
 
     def field(signal: Tensor, time: float) -> Tensor:
-        nothing = free(signal, time)
-        return nothing + guidance * (asked(signal, time) - nothing)
+        without = unconditional(signal, time)
+        return without + guidance * (conditional(signal, time) - without)
 
     return field
 
 
-def solve(field: Field, start: Tensor, evaluations: int, solver: Solver) -> Tensor:
-    """u_1 from u_0 [N, C, H, W] along du/dt = field(u, t), with exactly this many evaluations on an
-    even grid.
+def solve(field: VelocityField, start: Tensor, evaluations: int, solver: Solver) -> Tensor:
+    """u_1 from u_0 [N, C, H, W] along du/dt = field(u, t), with exactly this many evaluations on a
+    regular grid of times.
 
-    euler: order 1. heun: order 2, two evaluations a step; an odd last one is a step of Euler.
-    adams: order 2 with one evaluation a step, 3/2 v_k - 1/2 v_(k-1) (two-step Adams-Bashforth),
-    begun by a step of Euler."""
+    euler: order 1. heun: order 2, two evaluations a step; an odd last one is an Euler step. adams:
+    order 2 with one evaluation a step, 3/2 v_k - 1/2 v_(k-1) (two-step Adams-Bashforth), started by
+    an Euler step."""
     count = (evaluations + 1) // 2 if solver == "heun" else evaluations
     signal, size, left, last = start, 1 / count, evaluations, None
     for k in range(count):

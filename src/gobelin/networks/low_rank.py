@@ -1,8 +1,9 @@
 """Low-rank changes of a network's weights (LoRA, Hu et al. 2022, equation 3): W + B A, where B
 starts as 0 and W stays.
 
-A convolution's weight [out, in, h, w] counts as a matrix [out, in h w]. Convolutions of each
-channel by itself are left alone: their matrices have hardly more rows than a rank."""
+A convolution's weight [out, in, h, w] counts as a matrix [out, in h w]. Depthwise convolutions stay
+as they are: their matrices have hardly more columns than a rank.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +30,8 @@ class LowRank(nn.Module):
 
 
 def adapt(network: nn.Module, rank: int, seed: int) -> nn.ModuleList:
-    """Freeze the network and give each of its linear maps and convolutions a low-rank change; those
-    changes."""
+    """Freeze the network and add a low-rank change to each of its linear maps and convolutions.
+    Returns the changes, whose parameters can be trained. seed: of A."""
     network.requires_grad_(False)
     changes = nn.ModuleList()
     for part in _parts(network):
@@ -41,7 +42,7 @@ def adapt(network: nn.Module, rank: int, seed: int) -> nn.ModuleList:
 
 
 def merge(network: nn.Module) -> None:
-    """Write the changes into the weights: the network has the same parameters again as before
+    """Write the changes into the weights. The network then has the same parameters as before
     `adapt`."""
     for part in _parts(network):
         if parametrize.is_parametrized(part, "weight"):
@@ -49,5 +50,5 @@ def merge(network: nn.Module) -> None:
 
 
 def _parts(network: nn.Module) -> list[nn.Linear | nn.Conv1d | nn.Conv2d]:
-    found = [m for m in network.modules() if isinstance(m, nn.Linear | nn.Conv1d | nn.Conv2d)]
-    return [m for m in found if isinstance(m, nn.Linear) or m.groups == 1]
+    layers = [m for m in network.modules() if isinstance(m, nn.Linear | nn.Conv1d | nn.Conv2d)]
+    return [m for m in layers if isinstance(m, nn.Linear) or m.groups == 1]

@@ -1,10 +1,11 @@
-"""A small convolutional network that is of use before it is trained: its filters start as the
-patches that are common.
+"""A small convolutional network that is useful before it is trained: its filters are learned from
+common patches of the images.
 
 Coates, Lee & Ng 2011: patches of equal contrast, whitened, and a dictionary of them by k-means (the
-gain-shape kind of Coates & Ng 2012, section 3). A filter answers twice, where it fits and where its
-negative fits, above a threshold. A second layer starts as 0 and so changes nothing until it is
-trained. It sees no shape larger than a patch but by where patches lie."""
+gain-shape kind of Coates & Ng 2012, section 3). Each filter has two answers above a threshold:
+where it fits, and where its negative fits. A second layer starts as 0, so it changes nothing until
+it is trained. Of shapes larger than a patch it sees only the positions of their patches.
+"""
 
 from __future__ import annotations
 
@@ -14,52 +15,51 @@ from torch.nn import functional
 
 from gobelin.core.machine import generator
 
-PATCHES, ROUNDS = 40_000, 12  # that filters are learned from; of k-means
+LEARNED_PATCHES = 40_000  # random patches that the filters are learned from
+KMEANS_ROUNDS = 12
 CONTRAST = 0.01  # added to a patch's variance, of signals in -1 .. 1: a flat patch stays flat
-WHITE = 0.1  # added to the variances that are divided by
-THRESHOLD, HIDDEN, COARSE = (
-    0.5,
-    32,
-    4,
-)  # answers below it are none; channels of the second layer; cells a side of the plain signal
+WHITE = 0.1  # added to the variances in whitening, which divides by them
+THRESHOLD = 0.5  # a filter's answer counts by how far it is above this
+HIDDEN_CHANNELS = 32  # of the second layer
+COARSE_SIDE = 4  # cells a side of the pooled image, which stands beside the answers
 
 
 class PatchNetwork(nn.Module):
-    """[N, C, H, W] in -1 .. 1 -> [N, width]: mean answers in each of grid x grid cells, and the
-    signal itself, coarsely."""
+    """[N, C, H, W] in -1 .. 1 -> [N, width]: mean answers of the filters in each of grid x grid
+    cells, and the image itself, pooled to 4 x 4 cells."""
 
     def __init__(self, channels: int, filters: int, patch: int, grid: int) -> None:
         super().__init__()
         self.patch, self.grid = patch, grid
-        self.width = 2 * filters * grid**2 + channels * COARSE**2
+        self.width = 2 * filters * grid**2 + channels * COARSE_SIDE**2
         self.see = nn.Conv2d(channels, filters, patch, bias=False)
         self.level = nn.Parameter(torch.zeros(filters, 1, 1))
-        self.deepen = nn.Conv2d(2 * filters, HIDDEN, 3, padding=1, bias=False)
-        self.widen = nn.Conv2d(HIDDEN, 2 * filters, 3, padding=1)
+        self.deepen = nn.Conv2d(2 * filters, HIDDEN_CHANNELS, 3, padding=1, bias=False)
+        self.widen = nn.Conv2d(HIDDEN_CHANNELS, 2 * filters, 3, padding=1)
         for weight in self.widen.parameters():
             nn.init.zeros_(weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        seen = self.see(x)
-        # the filters sum to 0, so only the contrast of each patch is still to be divided by
+        filtered = self.see(x)
+        # each filter sums to 0, so a patch's mean is gone; its contrast is divided out here
         mean = functional.avg_pool2d(x.mean(1, keepdim=True), self.patch, 1)
         square = functional.avg_pool2d((x**2).mean(1, keepdim=True), self.patch, 1)
-        seen = seen / (square - mean**2).clamp_min(0).add(CONTRAST).sqrt() - self.level
+        filtered = filtered / (square - mean**2).clamp_min(0).add(CONTRAST).sqrt() - self.level
         answers = torch.cat(
-            [functional.relu(seen - THRESHOLD), functional.relu(-seen - THRESHOLD)], dim=1
+            [functional.relu(filtered - THRESHOLD), functional.relu(-filtered - THRESHOLD)], dim=1
         )
         answers = functional.avg_pool2d(answers, 2, ceil_mode=True)
         answers = answers + self.widen(functional.relu(self.deepen(answers)))
         parts = [
-            functional.adaptive_avg_pool2d(one, side)
-            for one, side in ((answers, self.grid), (x, COARSE))
+            functional.adaptive_avg_pool2d(map, side)
+            for map, side in ((answers, self.grid), (x, COARSE_SIDE))
         ]
         return torch.cat([part.flatten(1) for part in parts], dim=1).float()
 
     @torch.no_grad()
     def learn(self, signals: Tensor, seed: int) -> None:
-        """Set the filters from [n, C, H, W]; from noise where there is no signal. A function of the
-        signals and the seed."""
+        """Set the filters from signals [n, C, H, W] in -1 .. 1; from noise where n is 0. A function
+        of the signals and the seed."""
         rng = generator(seed, "patches")
         side, (n, channels, height, width) = self.patch, signals.shape
         k = self.see.out_channels
@@ -68,9 +68,9 @@ class PatchNetwork(nn.Module):
         )
         if not n:
             signals, n = torch.randn(1, channels, height, width, generator=rng), 1
-        image = torch.randint(n, (PATCHES,), generator=rng)
-        top = torch.randint(height - side + 1, (PATCHES,), generator=rng)
-        left = torch.randint(width - side + 1, (PATCHES,), generator=rng)
+        image = torch.randint(n, (LEARNED_PATCHES,), generator=rng)
+        top = torch.randint(height - side + 1, (LEARNED_PATCHES,), generator=rng)
+        left = torch.randint(width - side + 1, (LEARNED_PATCHES,), generator=rng)
         x = (
             signals.unfold(2, side, 1).unfold(3, side, 1)[image, :, top, left].flatten(1).double()
         )  # [P, C side^2]
@@ -83,7 +83,7 @@ class PatchNetwork(nn.Module):
         centres = functional.normalize(
             torch.randn(k, x.shape[1], generator=rng, dtype=torch.float64), dim=1
         )
-        for _ in range(ROUNDS):
+        for _ in range(KMEANS_ROUNDS):
             likeness = x @ centres.T
             best = likeness.abs().argmax(1)
             gain = torch.gather(likeness, 1, best[:, None])

@@ -1,7 +1,8 @@
 """A diffusers pipeline, opened and called: prompts or classes and images in, pixels out, or its
 training loss.
 
-The libraries come in as modules: `generators.pretrained` alone imports them."""
+The libraries are passed in as modules: only `generators.pretrained` imports them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from gobelin.core.errors import GobelinError
@@ -24,6 +24,7 @@ from gobelin.core.machine import derived_seed
 from gobelin.networks.convolution import pixels_of
 from gobelin.networks.denoise import noise_loss
 from gobelin.networks.pipeline_calls import (
+    OPENING_ERRORS,
     arguments,
     drawn_from,
     fitted_signal,
@@ -33,30 +34,24 @@ from gobelin.networks.pipeline_calls import (
     size_of,
 )
 
-NULL = 1000  # the class that DiTPipeline takes for none
-ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
-NEEDS = {
+DIT_NULL_CLASS = 1000  # DiTPipeline uses this number for "no class"
+ATTENTION_LAYERS = ["to_q", "to_k", "to_v", "to_out.0"]  # that get low-rank weights
+# way of calling a pipeline: what it needs, for messages
+WAY_NEEDS = {
     "plain": "nothing but a prompt or a class",
     "image": "a source",
     "inpaint": "a source with a mask",
 }
-BROKEN = (
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    RuntimeError,
-    ImportError,
-    SafetensorError,
-)
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What n images are to be made from. prompts: n strings. labels: int64 [n], -1 = none. source:
-    uint8 [n, H, W, C]. mask: bool [n, H, W], True where pixels are made anew. steps: 0 = the
-    pipeline's own."""
+class ImageRequest:
+    """The conditions of n images, and how to sample them.
+
+    prompts: n strings. labels: int64 [n], -1 = none. source: uint8 [n, H, W, C], or None. mask:
+    bool [n, H, W], True where pixels are generated, or None. guidance: scale, 1 = none. strength: 0
+    to 1, how far a source is changed. steps: 0 = the pipeline's default. negative: prompt of what
+    to avoid, '' for none."""
 
     prompts: list[str]
     labels: Tensor
@@ -69,18 +64,20 @@ class Asked:
 
 
 def opened(diffusers: ModuleType, transformers: ModuleType, folder: Path) -> Any:  # noqa: ANN401 - a pipeline of any class
-    """The pipeline in a checked folder, in float32. Weights that its files lack would be made up;
-    that is an error."""
+    """The pipeline in a checked folder, in float32.
+
+    Raises GobelinError where it can't be opened, and where its files lack weights, which the
+    library would fill with random numbers."""
     try:
-        with quiet() as said, no_bars(diffusers.utils.logging, transformers.utils.logging):
+        with quiet() as messages, no_bars(diffusers.utils.logging, transformers.utils.logging):
             pipe = diffusers.DiffusionPipeline.from_pretrained(
                 str(folder), use_safetensors=True, local_files_only=True, torch_dtype=torch.float32
             )
-    except BROKEN as error:
+    except OPENING_ERRORS as error:
         raise GobelinError(
             f"pretrained: {folder}: can't be opened ({line(error)}). Copy or download it again."
         ) from error
-    if any("newly initialized" in text for text in said):
+    if any("newly initialized" in text for text in messages):
         raise GobelinError(
             f"pretrained: {folder}: some weights are missing from its files. Copy or download it"
             " again."
@@ -89,34 +86,41 @@ def opened(diffusers: ModuleType, transformers: ModuleType, folder: Path) -> Any
 
 
 def ways_of(diffusers: ModuleType, pipe: Any) -> dict[str, Any]:  # noqa: ANN401
-    """What can be asked, and the pipeline that does it: the given one, and its sisters on the same
-    weights if it has any."""
-    known, parts = arguments(pipe), pipe.components
-    own = "inpaint" if "mask_image" in known else "image" if "image" in known else "plain"
-    ways = {own: pipe}
-    special = (
-        "unet" in parts
-        and "vae" in parts
-        and parts["unet"].config.in_channels != parts["vae"].config.latent_channels
+    """{plain, image, inpaint: the pipeline that does it}: the given one, and the related ones that
+    can use the same weights."""
+    parameters, components = arguments(pipe), pipe.components
+    default = (
+        "inpaint" if "mask_image" in parameters else "image" if "image" in parameters else "plain"
     )
-    if "controlnet" not in parts and not special:
-        sisters = {"plain": "Text2Image", "image": "Image2Image", "inpaint": "Inpainting"}
-        for way in [w for w in sisters if w != own]:
-            with contextlib.suppress(ValueError), quiet():  # it has no such sister
-                ways[way] = getattr(diffusers, f"AutoPipelineFor{sisters[way]}").from_pipe(pipe)
-    for one in ways.values():
-        one.set_progress_bar_config(disable=True)
+    ways = {default: pipe}
+    special = (
+        "unet" in components
+        and "vae" in components
+        and components["unet"].config.in_channels != components["vae"].config.latent_channels
+    )
+    if "controlnet" not in components and not special:
+        related = {"plain": "Text2Image", "image": "Image2Image", "inpaint": "Inpainting"}
+        for way in [w for w in related if w != default]:
+            with contextlib.suppress(ValueError), quiet():  # ValueError: no related pipeline
+                ways[way] = getattr(diffusers, f"AutoPipelineFor{related[way]}").from_pipe(pipe)
+    for member in ways.values():
+        member.set_progress_bar_config(disable=True)
     return ways
 
 
 class Pipeline:
-    """pipe: diffusers' own. ways: {plain, image, inpaint: the pipeline that does it}. network: what
-    denoises. size: H, W, C of what it makes. known: every argument that one of the ways takes."""
+    """A diffusers pipeline on one device.
+
+    pipe: the object of diffusers. ways: {plain, image, inpaint: the pipeline that does it}.
+    network: the one that denoises. size: H, W, C of its images. known: every argument that one of
+    the ways takes."""
 
     def __init__(self, diffusers: ModuleType, pipe: Any, device: str, side: int) -> None:  # noqa: ANN401
         self.diffusers, self.device, self.pipe = diffusers, device, pipe.to(device)
         self.ways = ways_of(diffusers, pipe)
-        self.known = frozenset(name for one in self.ways.values() for name in arguments(one))
+        self.known = frozenset(
+            name for way_pipe in self.ways.values() for name in arguments(way_pipe)
+        )
         networks = [
             pipe.components[n]
             for n in ("unet", "transformer", "prior")
@@ -133,47 +137,50 @@ class Pipeline:
                 part.eval().requires_grad_(False)
         self.size = size_of(pipe, self.network, side)
 
-    def draw(self, asked: Asked, seeds: list[torch.Generator]) -> np.ndarray:
-        """uint8 [n, H, W, C]; the noise of image k is drawn from seeds[k]."""
-        source, mask = asked.source, asked.mask
+    def draw(self, request: ImageRequest, streams: list[torch.Generator]) -> np.ndarray:
+        """uint8 [n, H, W, C]; the noise of image k is drawn from streams[k]. Raises GobelinError
+        where the pipeline needs a source or a mask, or can't use one."""
+        source, mask = request.source, request.mask
         way = "inpaint" if mask is not None else "image" if source is not None else "plain"
         if way not in self.ways or (mask is not None and source is None):
             raise GobelinError(
-                f"pretrained: this pipeline needs {', or '.join(NEEDS[w] for w in self.ways)}. Give"
-                " it that."
+                "pretrained: this pipeline needs"
+                f" {', or '.join(WAY_NEEDS[w] for w in self.ways)}. Give it that."
             )
-        pipe, (height, width, _), known = self.ways[way], self.size, arguments(self.ways[way])
-        given: dict[str, Any] = {
-            "guidance_scale": asked.guidance,
-            "batch_size": len(seeds),
-            "prompt": asked.prompts,
+        pipe, (height, width, _), parameters = self.ways[way], self.size, arguments(self.ways[way])
+        call: dict[str, Any] = {
+            "guidance_scale": request.guidance,
+            "batch_size": len(streams),
+            "prompt": request.prompts,
         }
-        given |= {
+        call |= {
             "height": height,
             "width": width,
-            "num_inference_steps": asked.steps or known["num_inference_steps"].default,
+            "num_inference_steps": request.steps or parameters["num_inference_steps"].default,
         }
-        if asked.negative:
-            given["negative_prompt"] = [asked.negative] * len(seeds)
-        if "class_labels" in known:
-            given["class_labels"] = self.labels(asked.labels, asked.guidance > 1).tolist()
+        if request.negative:
+            call["negative_prompt"] = [request.negative] * len(streams)
+        if "class_labels" in parameters:
+            call["class_labels"] = self.labels(request.labels, request.guidance > 1).tolist()
         if source is not None:
             image = fitted_signal(source, self.size)
-            if "strength" in known and asked.strength == 0:
+            if "strength" in parameters and request.strength == 0:
                 return pixels_of(image)
-            given |= {"image": image / 2 + 0.5, "strength": asked.strength}
-        if "strength" in known:  # fewer steps than this would be none at all
-            given["num_inference_steps"] = max(
-                given["num_inference_steps"], math.ceil(1 / asked.strength)
+            call |= {"image": image / 2 + 0.5, "strength": request.strength}
+        if "strength" in parameters:  # fewer steps than this would be none at all
+            call["num_inference_steps"] = max(
+                call["num_inference_steps"], math.ceil(1 / request.strength)
             )
         if mask is not None:
             area = fitted_signal(mask[..., None].astype(np.uint8) * 255, (height, width, 1)) > 0
-            given["mask_image"] = area.float()
-        with drawn_from(pipe.scheduler, seeds), quiet():
-            made = pipe(
-                generator=seeds, output_type="np", **{k: v for k, v in given.items() if k in known}
+            call["mask_image"] = area.float()
+        with drawn_from(pipe.scheduler, streams), quiet():
+            images = pipe(
+                generator=streams,
+                output_type="np",
+                **{k: v for k, v in call.items() if k in parameters},
             ).images
-        pixels = np.clip(np.rint(np.asarray(made) * 255), 0, 255).astype(np.uint8)
+        pixels = np.clip(np.rint(np.asarray(images) * 255), 0, 255).astype(np.uint8)
         return (
             pixels
             if mask is None
@@ -181,27 +188,29 @@ class Pipeline:
         )
 
     def labels(self, labels: Tensor, guided: bool) -> Tensor:
-        """int64 [n]: classes with -1 for none -> the pipeline's own."""
-        most = int(self.network.config.num_embeds_ada_norm)
-        if guided and most != NULL:
+        """Classes int64 [n], -1 = none, as the pipeline numbers them. guided: whether guidance is
+        on. Raises GobelinError for a class that it doesn't have."""
+        classes = int(self.network.config.num_embeds_ada_norm)
+        if guided and classes != DIT_NULL_CLASS:
             raise GobelinError(
-                f"pretrained: only DiT of {NULL} classes can be guided, this one has {most}. Set"
-                " guidance to 1."
+                f"pretrained: only DiT of {DIT_NULL_CLASS} classes can be guided, this one has"
+                f" {classes}. Set guidance to 1."
             )
-        if int(labels.max()) >= most:
+        if int(labels.max()) >= classes:
             raise GobelinError(
-                f"pretrained: the pipeline knows {most} classes, asked for class"
-                f" {int(labels.max())}."
+                f"pretrained: class {int(labels.max())} was requested, the pipeline has {classes}"
+                " classes. Request one of them."
             )
-        return torch.where(labels < 0, most, labels)
+        return torch.where(labels < 0, classes, labels)
 
     def add_lora(self, peft: ModuleType, rank: int, seed: int) -> None:
-        """Put fresh low-rank weights, which change nothing yet, beside the attention's own."""
-        chosen = peft.LoraConfig(r=rank, lora_alpha=rank, target_modules=ATTENTION)
+        """Add new low-rank weights to the attention layers; untrained they change nothing. Raises
+        GobelinError for a network without attention."""
+        config = peft.LoraConfig(r=rank, lora_alpha=rank, target_modules=ATTENTION_LAYERS)
         with torch.random.fork_rng():
             torch.manual_seed(derived_seed(seed, "lora"))
             try:
-                peft.inject_adapter_in_model(chosen, self.network)
+                peft.inject_adapter_in_model(config, self.network)
             except ValueError as error:
                 raise GobelinError(
                     "pretrained: found no attention to add a LoRA to. Set lora_rank to 0."
@@ -211,16 +220,19 @@ class Pipeline:
         return {name: weight for name, weight in self.network.named_parameters() if "lora_" in name}
 
     def load_lora(self, weights: Mapping[str, Tensor]) -> None:
-        """A RuntimeError where names or shapes differ from those of `add_lora`."""
-        inside = nn.ParameterDict(
+        """Set the low-rank weights. Raises RuntimeError where names or shapes differ from those of
+        `add_lora`."""
+        parameters = nn.ParameterDict(
             {name.replace(".", "/"): weight for name, weight in self.lora().items()}
         )
-        inside.load_state_dict({name.replace(".", "/"): weight for name, weight in weights.items()})
+        parameters.load_state_dict(
+            {name.replace(".", "/"): weight for name, weight in weights.items()}
+        )
 
     def check_trainable(self) -> None:
-        """A GobelinError for a kind whose training loss isn't written here."""
-        kind, known = type(self.pipe).__name__, arguments(self.pipe)
-        if kind not in ("StableDiffusionPipeline", "DiTPipeline") and "prompt" in known:
+        """Raises GobelinError for a pipeline whose training loss isn't implemented here."""
+        kind, parameters = type(self.pipe).__name__, arguments(self.pipe)
+        if kind not in ("StableDiffusionPipeline", "DiTPipeline") and "prompt" in parameters:
             raise GobelinError(
                 "pretrained: LoRA is for Stable Diffusion 1 and 2, DiT and unconditional"
                 f" pipelines, found {kind}. Set lora_rank to 0."
@@ -231,8 +243,8 @@ class Pipeline:
             "sample",
         ):
             raise GobelinError(
-                f"pretrained: the scheduler of this {kind} doesn't say what it predicts. Set"
-                " lora_rank to 0."
+                f"pretrained: the scheduler of this {kind} has no prediction_type that is known"
+                " here. Set lora_rank to 0."
             )
 
     def loss(
@@ -243,38 +255,46 @@ class Pipeline:
         rng: torch.Generator,
         hidden: float = 0.0,
     ) -> Tensor:
-        """float32 [n]: the training loss on images [n, C, H, W] in -1 .. 1, a share of the prompts
-        and classes hidden."""
+        """float32 [n]: the training loss on images [n, C, H, W] in -1 .. 1.
+
+        labels: int64 [n]. hidden: share of the rows whose prompt and class are hidden."""
         shown = torch.rand(len(images), generator=rng) >= hidden
-        told: dict[str, Tensor] = {}
+        conditioning: dict[str, Tensor] = {}
         if "class_labels" in self.known:
-            told["class_labels"] = self.labels(torch.where(shown, labels, -1), False).to(
+            conditioning["class_labels"] = self.labels(torch.where(shown, labels, -1), False).to(
                 self.device
             )
         elif "prompt" in self.known:
-            seen = [
+            shown_prompts = [
                 prompt if show else "" for prompt, show in zip(prompts, shown.tolist(), strict=True)
             ]
             with torch.no_grad(), quiet():
-                told["encoder_hidden_states"], _ = self.pipe.encode_prompt(
-                    seen, self.device, 1, False
+                conditioning["encoder_hidden_states"], _ = self.pipe.encode_prompt(
+                    shown_prompts, self.device, 1, False
                 )
         latent = self.latent(images.to(self.device), rng)
         return noise_loss(
-            lambda noisy, time: self.network(noisy, time, **told).sample, self.schedule, latent, rng
+            lambda noisy, time: self.network(noisy, time, **conditioning).sample,
+            self.schedule,
+            latent,
+            rng,
         )
 
     def latent(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        """[n, C, H, W] -> as the network sees it; a pipeline without autoencoder sees pixels."""
-        coder = self.pipe.components.get("vae")
-        if coder is None:
+        """Images [n, C, H, W] as the network gets them: latents, or pixels in a pipeline without
+        autoencoder."""
+        autoencoder = self.pipe.components.get("vae")
+        if autoencoder is None:
             return images
         with torch.no_grad():
-            return coder.encode(images).latent_dist.sample(rng) * coder.config.scaling_factor
+            return (
+                autoencoder.encode(images).latent_dist.sample(rng)
+                * autoencoder.config.scaling_factor
+            )
 
     @functools.cached_property
     def schedule(self) -> Any:  # noqa: ANN401
-        """How noise was added in training; the pipeline's own scheduler may only know how to take
-        it away."""
+        """The noise schedule of training. The pipeline's own scheduler may only be able to remove
+        noise."""
         with quiet():
             return self.diffusers.DDPMScheduler.from_config(self.pipe.scheduler.config)

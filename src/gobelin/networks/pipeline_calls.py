@@ -1,5 +1,5 @@
-"""What it takes to call a pipeline of somebody else: its arguments, its noise, its talk, its size,
-its pixels."""
+"""Helpers for calling third-party diffusers pipelines: arguments, noise, messages, image size,
+pixels."""
 
 from __future__ import annotations
 
@@ -13,76 +13,90 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional
 
 from gobelin.core.errors import GobelinError
 from gobelin.networks.convolution import signal_of
 
-TALKERS = ("diffusers", "transformers", "peft")
+LOUD_LIBRARIES = ("diffusers", "transformers", "peft")  # they log and warn on every opening
+# whatever a library raises for a folder that is damaged or of another version
+OPENING_ERRORS = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    ImportError,
+    SafetensorError,
+)
 
 
 def arguments(
     pipe: Any,  # noqa: ANN401 - a third-party object
 ) -> Mapping[str, inspect.Parameter]:
-    """What a call of the pipeline takes."""
+    """{name: parameter} of a call of the pipeline."""
     return inspect.signature(pipe.__call__).parameters
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[list[str]]:
-    """What the libraries say meanwhile, collected instead of printed; their Python warnings are
-    dropped."""
-    said: list[str] = []
+    """Inside, messages of the libraries go into the list instead of being printed; their Python
+    warnings are dropped."""
+    messages: list[str] = []
 
-    class Listener(logging.Handler):
+    class Collector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            said.append(record.getMessage())
+            messages.append(record.getMessage())
 
-    loggers = [logging.getLogger(name) for name in TALKERS]
+    loggers = [logging.getLogger(name) for name in LOUD_LIBRARIES]
     before = [(logger.handlers, logger.propagate) for logger in loggers]
     try:
         for logger in loggers:
-            logger.handlers, logger.propagate = [Listener()], False
+            logger.handlers, logger.propagate = [Collector()], False
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            yield said
+            yield messages
     finally:
         for logger, (handlers, propagate) in zip(loggers, before, strict=True):
             logger.handlers, logger.propagate = handlers, propagate
 
 
 @contextlib.contextmanager
-def no_bars(*talkers: Any) -> Iterator[None]:  # noqa: ANN401 - a library's `utils.logging`
-    """The libraries draw no progress bars meanwhile."""
-    drawing = [talk for talk in talkers if talk.is_progress_bar_enabled()]
+def no_bars(*libraries: Any) -> Iterator[None]:  # noqa: ANN401 - a library's `utils.logging`
+    """Inside, the libraries draw no progress bars."""
+    with_bars = [library for library in libraries if library.is_progress_bar_enabled()]
     try:
-        for talk in drawing:
-            talk.disable_progress_bar()
+        for library in with_bars:
+            library.disable_progress_bar()
         yield
     finally:
-        for talk in drawing:
-            talk.enable_progress_bar()
+        for library in with_bars:
+            library.enable_progress_bar()
 
 
 @contextlib.contextmanager
-def drawn_from(scheduler: Any, seeds: list[torch.Generator]) -> Iterator[None]:  # noqa: ANN401
-    """The scheduler's steps draw the noise of image k from seeds[k], where the pipeline forgot to
-    say so (DiT).
+def drawn_from(scheduler: Any, streams: list[torch.Generator]) -> Iterator[None]:  # noqa: ANN401
+    """Inside, the scheduler's steps draw the noise of image k from streams[k], also where the
+    pipeline doesn't pass its generators on (DiT).
 
-    A pipeline that samples the guided and the plain half side by side keeps the first; the second
-    gets streams of its own."""
+    Some pipelines sample a guided and an unguided half together and use the first; the second half
+    gets its own streams."""
     step = scheduler.step
     if "generator" not in inspect.signature(step).parameters:
         yield
         return
-    spare = [torch.Generator().manual_seed(seed.initial_seed()) for seed in seeds]
+    more_streams = [torch.Generator().manual_seed(stream.initial_seed()) for stream in streams]
 
     @functools.wraps(step)
-    def seeded(answer: Tensor, time: Any, sample: Tensor, **rest: Any) -> Any:  # noqa: ANN401
+    def seeded(model_output: Tensor, time: Any, sample: Tensor, **rest: Any) -> Any:  # noqa: ANN401
         if rest.get("generator") is None:
-            rest["generator"] = seeds if len(sample) == len(seeds) else [*seeds, *spare]
-        return step(answer, time, sample, **rest)
+            rest["generator"] = (
+                streams if len(sample) == len(streams) else [*streams, *more_streams]
+            )
+        return step(model_output, time, sample, **rest)
 
     scheduler.step = seeded
     try:
@@ -92,15 +106,22 @@ def drawn_from(scheduler: Any, seeds: list[torch.Generator]) -> Iterator[None]: 
 
 
 def size_of(pipe: Any, network: Any, side: int) -> tuple[int, int, int]:  # noqa: ANN401
-    """H, W, C of what the pipeline makes; `side` pixels, or its own size where that is 0."""
-    coder = pipe.components.get("vae")
-    halvings = 0 if coder is None else len(getattr(coder.config, "block_out_channels", (0,))) - 1
+    """H, W, C of the pipeline's images. side: in pixels, 0 = the pipeline's default. Raises
+    GobelinError where the size can't be chosen or isn't known."""
+    autoencoder = pipe.components.get("vae")
+    halvings = (
+        0
+        if autoencoder is None
+        else len(getattr(autoencoder.config, "block_out_channels", (0,))) - 1
+    )
     factor = getattr(pipe, "vae_scale_factor", None) or 2**halvings
     sample = getattr(pipe, "default_sample_size", None) or getattr(
         network.config, "sample_size", None
     )
     channels = int(
-        getattr(coder.config if coder is not None else network.config, "out_channels", 3)
+        getattr(
+            autoencoder.config if autoencoder is not None else network.config, "out_channels", 3
+        )
     )
     if side:
         if "height" not in arguments(pipe):
@@ -111,7 +132,7 @@ def size_of(pipe: Any, network: Any, side: int) -> tuple[int, int, int]:  # noqa
         return side, side, channels
     if sample is None:
         raise GobelinError(
-            "pretrained: this pipeline doesn't say what size it makes. Set size to a number of"
+            "pretrained: this pipeline doesn't name the size of its images. Set size to a number of"
             " pixels."
         )
     height, width = sample if isinstance(sample, list | tuple) else (sample, sample)
@@ -119,10 +140,11 @@ def size_of(pipe: Any, network: Any, side: int) -> tuple[int, int, int]:  # noqa
 
 
 def fitted_signal(images: np.ndarray, size: tuple[int, int, int]) -> Tensor:
-    """uint8 [N, H, W, C] of any size, grey, RGB or RGBA (laid on white) -> float32 [N, C,
-    *size[:2]] in -1 .. 1.
+    """Images uint8 [N, H, W, C] of any size, grey, RGB or RGBA (over white) -> float32 [N, C,
+    *size[:2]] in -1 .. 1. size: H, W, C.
 
-    Images that have this size already come back to the bit (`pixels_of`)."""
+    Images of this size are unchanged: `pixels_of` gives the same bits back. Raises GobelinError for
+    another count of channels."""
     colours = images
     if images.shape[3] == 4 and size[2] != 4:
         opacity = images[..., 3:] / 255.0
@@ -145,5 +167,5 @@ def fitted_signal(images: np.ndarray, size: tuple[int, int, int]) -> Tensor:
 
 
 def line(error: Exception) -> str:
-    """The first line of what an error says."""
+    """The first line of an error's message, at most 160 characters."""
     return str(error).strip().split("\n")[0][:160] or type(error).__name__

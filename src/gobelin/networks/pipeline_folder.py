@@ -1,9 +1,10 @@
-"""What a pipeline's folder must be before anything opens it: complete, safetensors only, no code of
-its own.
+"""Checks of a pipeline's folder before anything opens it: complete, safetensors only, no code.
 
 A pipeline in the layout of diffusers is a `model_index.json`, which names a library and a class for
-every component, and a folder a component. The checks read JSON and file names. What they can't
-show: that the weights are good ones, or by whom."""
+every component, and one folder a component. The checks read JSON and file names.
+
+What this cannot show: that the weights are good, or whose they are.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +16,9 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.files import file_hash, fingerprint, read_json
 
 PICKLED = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle")
-READ = (".json", ".safetensors", ".txt", ".model")  # all that loading a pipeline reads
-WORDS = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
+LOADED_SUFFIXES = (".json", ".safetensors", ".txt", ".model")  # loading reads only these files
+VOCABULARY_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
+# endings of component classes that have no weights
 WEIGHTLESS = (
     "Scheduler",
     "Tokenizer",
@@ -26,15 +28,18 @@ WEIGHTLESS = (
     "ProcessorFast",
     "FeatureExtractor",
 )
-CODE = ("auto_map", "custom_pipeline", "custom_pipelines", "trust_remote_code")
-SAFE = "Use a pipeline that was saved with safe_serialization=True."
+# keys of a configuration that ask for code from elsewhere
+REMOTE_CODE_KEYS = ("auto_map", "custom_pipeline", "custom_pipelines", "trust_remote_code")
+SAVE_SAFELY = "Use a pipeline that was saved with safe_serialization=True."
 
 
 def checked_pipeline(folder: Path, homes: Collection[str], hub: bool = False) -> dict[str, Any]:
-    """What model_index.json of `folder` says, or a GobelinError: for a folder that isn't there,
-    isn't a whole pipeline, holds pickled weights, or asks for code. homes: the libraries that a
-    component may come from. hub: a downloaded copy, whose files that are never read (others than
-    READ) aren't looked at."""
+    """The content of `folder`/model_index.json.
+
+    Raises GobelinError for a folder that doesn't exist, isn't a complete pipeline, holds pickled
+    weights, or asks for code. homes: libraries that a component may come from. hub: a downloaded
+    copy, whose files are not searched for code and pickles: only LOADED_SUFFIXES were
+    downloaded."""
     where = f"pretrained: {folder}"
     if not folder.is_dir():
         raise GobelinError(f"{where}: no such folder. Give the folder of a diffusers pipeline.")
@@ -53,19 +58,21 @@ def checked_pipeline(folder: Path, homes: Collection[str], hub: bool = False) ->
         if path.suffix.lower() in PICKLED:
             raise GobelinError(
                 f"{where}: has pickled weights ({path.relative_to(folder)}), which can hold code."
-                f" {SAFE}"
+                f" {SAVE_SAFELY}"
             )
     if not isinstance(index.get("_class_name"), str):
         raise GobelinError(
             f"{where}: asks for a pipeline class of its own, whose code is never run. Use one of"
             " diffusers."
         )
-    for path in (p for p in pipeline_files(folder) if p.suffix == ".json" and p.name not in WORDS):
-        said = _json(path)
-        if isinstance(said, dict) and any(said.get(key) for key in CODE):
+    for path in (
+        p for p in pipeline_files(folder) if p.suffix == ".json" and p.name not in VOCABULARY_FILES
+    ):
+        stored = _json(path)
+        if isinstance(stored, dict) and any(stored.get(key) for key in REMOTE_CODE_KEYS):
             raise GobelinError(
-                f"{where}: {path.relative_to(folder)} asks for remote code, never run. Use one"
-                " without it."
+                f"{where}: {path.relative_to(folder)} asks for remote code, which is never run. Use"
+                " one without it."
             )
     for name, (library, kind) in components(index).items():
         _check_component(folder, name, library, kind, homes)
@@ -73,7 +80,7 @@ def checked_pipeline(folder: Path, homes: Collection[str], hub: bool = False) ->
 
 
 def components(index: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """Of a model_index.json: name -> library and class, of the components that are there."""
+    """{name: (library, class)} of the components that a model_index.json has."""
     pairs = {
         n: v
         for n, v in index.items()
@@ -99,7 +106,7 @@ def _check_component(
         raise GobelinError(
             f"{where}: is incomplete, {name}/ is missing. Copy or download it again."
         )
-    if "Tokenizer" in kind and not any((part / words).is_file() for words in WORDS):
+    if "Tokenizer" in kind and not any((part / file).is_file() for file in VOCABULARY_FILES):
         raise GobelinError(
             f"{where}: is incomplete, {name}/ has no vocabulary. Copy or download it again."
         )
@@ -129,13 +136,13 @@ def pipeline_files(folder: Path) -> list[Path]:
         for d in sorted(folder.iterdir())
         if d.is_dir()
         for p in d.rglob("*")
-        if p.suffix in READ and p.is_file()
+        if p.suffix in LOADED_SUFFIXES and p.is_file()
     ]
     return sorted([folder / "model_index.json", *below])
 
 
 def pipeline_fingerprint(folder: Path) -> str:
-    """A hash of the names and bytes of those files; they are read in pieces."""
+    """A hash of the names and bytes of `pipeline_files`; they are read in pieces."""
 
     def parts() -> Iterator[str]:
         for path in pipeline_files(folder):
@@ -146,13 +153,13 @@ def pipeline_fingerprint(folder: Path) -> str:
 
 def _json(path: Path) -> Any:  # noqa: ANN401 - JSON is any
     try:
-        said = read_json(path)
+        stored = read_json(path)
     except ValueError as error:
         raise GobelinError(
             f"pretrained: {path}: can't be read as JSON ({error}). Copy or download it again."
         ) from error
-    if path.name == "model_index.json" and not isinstance(said, dict):
+    if path.name == "model_index.json" and not isinstance(stored, dict):
         raise GobelinError(
             f"pretrained: {path}: is no list of components. Copy or download it again."
         )
-    return said
+    return stored

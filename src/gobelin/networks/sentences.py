@@ -1,7 +1,8 @@
-"""Word vectors of a language model to one vector a text, as the model's folder says it.
+"""One vector a text from a language model, pooled as the files in the model's folder prescribe.
 
 `modules.json` of sentence-transformers (Reimers & Gurevych 2019) lists a transformer, a pooling,
-dense layers, a scaling to length 1. Without that file the mean over the words is taken."""
+dense layers, a scaling to length 1. Without that file the mean over the tokens is taken.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +19,9 @@ from torch.nn import functional
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import read_json
-from gobelin.networks.hub_model import Place, has_tower, own_vector, tower_output, transformers
+from gobelin.networks.hub_model import Place, has_tower, pooled_vector, tower_output, transformers
 
+# key in a pooling's configuration of the older spelling: the mode's name in the newer one
 MODES = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -28,27 +30,17 @@ MODES = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-LONGEST = 512  # tokens of a text where neither model nor tokenizer names a limit
-BROAD = (
-    "CJK",
-    "HIRAGANA",
-    "KATAKANA",
-    "HANGUL",
-    "BOPOMOFO",
-    "YI",
-)  # scripts with a letter a syllable or word
-MOST = (
-    0.8,
-    1.2,
-    # tokens a letter that a model needs at most for letters that it knows: of an alphabet, of a
-    # broad
-    # script
-)
-UNKNOWN = "letters that the model doesn't know"
+LONGEST_TEXT = 512  # tokens of a text where neither model nor tokenizer gives a limit
+# scripts with one letter a syllable or word
+BROAD_SCRIPTS = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "YI")
+# tokens a letter that a tokenizer needs at most for letters that it was made for
+TOKENS_A_LETTER = 0.8  # of an alphabet
+TOKENS_A_BROAD_LETTER = 1.2  # of a broad script
+UNKNOWN_LETTERS = "letters that the model doesn't know"
 
 
 class Sentences(nn.Module):
-    """A text tower: tokens to one vector."""
+    """A text encoder: tokens of a text to one vector."""
 
     def __init__(self, place: Place) -> None:
         super().__init__()
@@ -68,46 +60,48 @@ class Sentences(nn.Module):
                 self.unit = True
             elif kind != "Transformer":
                 raise GobelinError(
-                    f"{place.where}: {place.folder}: asks for {kind}, which isn't known here. Use"
-                    " another model."
+                    f"{place.where}: {place.folder}: needs the module {kind}, which isn't supported"
+                    " here. Use another model."
                 )
         self.dense = nn.Sequential(*dense)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """int64 [n, T] tokens, [n, T] 1 = a token -> [n, D]."""
+        """ids: tokens int64 [n, T]. mask: int64 [n, T], 1 = a token, 0 = padding. -> [n, D]."""
         inputs = {"input_ids": ids} if self.filled else {"input_ids": ids, "attention_mask": mask}
         output = tower_output(self.network, "text", inputs)
-        found = own_vector(output, self.pooled) if self.joint else None
-        if found is None:
+        vector = pooled_vector(output, self.pooled) if self.joint else None
+        if vector is None:
             last = output.last_hidden_state.float()
-            found = torch.cat([pooling(last, mask, mode) for mode in self.modes], 1)
-        found = self.dense(found)
-        return functional.normalize(found.float(), dim=1) if self.unit else found
+            vector = torch.cat([pooling(last, mask, mode) for mode in self.modes], 1)
+        vector = self.dense(vector)
+        return functional.normalize(vector.float(), dim=1) if self.unit else vector
 
 
 def shows_fillings(network: Any) -> bool:  # noqa: ANN401 - of any class
-    """Whether the model reads texts filled up to one length, fillings as words (SigLIP), because it
-    was trained so."""
+    """Whether the model takes texts padded to one length and treats padding as words (SigLIP), as
+    it did in training."""
     return str(network.config.model_type).startswith("siglip")
 
 
 def pooling(words: Tensor, mask: Tensor, mode: str) -> Tensor:
-    """[n, T, D], [n, T] with 1 = a word (fillings come last) -> [n, D]."""
-    there = mask[..., None].to(words.dtype)
+    """Vectors of tokens [n, T, D] -> [n, D]. mask: [n, T], 1 = a token; padding comes last."""
+    weight = mask[..., None].to(words.dtype)
     if mode == "cls":
         return words[:, 0]
     if mode == "max":
-        return words.masked_fill(there == 0, -torch.inf).amax(1)
+        return words.masked_fill(weight == 0, -torch.inf).amax(1)
     if mode == "lasttoken":
         return words[torch.arange(len(words), device=words.device), mask.sum(1) - 1]
     if mode == "weightedmean":  # Muennighoff 2022, eq. 2
-        there = there * torch.arange(1, words.shape[1] + 1, device=words.device)[:, None]
-    total, count = (words * there).sum(1), there.sum(1)
+        weight = weight * torch.arange(1, words.shape[1] + 1, device=words.device)[:, None]
+    total, count = (words * weight).sum(1), weight.sum(1)
     return total / (count.sqrt() if mode == "mean_sqrt_len_tokens" else count)
 
 
-class Tokenizer:
-    """Texts to tokens."""
+class TextTokenizer:
+    """Texts to tokens, with the tokenizer in the model's folder.
+
+    prompt: text before every text; '' = the model's default prompt."""
 
     def __init__(self, place: Place, network: Any, prompt: str) -> None:  # noqa: ANN401 - of any class
         library, folder, config = transformers(), place.folder, network.config
@@ -116,69 +110,74 @@ class Tokenizer:
                 str(folder), local_files_only=True, trust_remote_code=False
             )
         )
-        inner = getattr(config, "text_config", None) or config
-        said = _said(place, folder / "sentence_bert_config.json")
-        places = getattr(inner, "max_position_embeddings", None) or LONGEST
-        known = min(int(self.tokenizer.model_max_length), int(places))
-        self.limit = int(said.get("max_seq_length") or known)
-        self.lower = bool(said.get("do_lower_case"))
-        more = _said(place, folder / "config_sentence_transformers.json")
+        text_config = getattr(config, "text_config", None) or config
+        sentence_config = _stored(place, folder / "sentence_bert_config.json")
+        positions = getattr(text_config, "max_position_embeddings", None) or LONGEST_TEXT
+        default_limit = min(int(self.tokenizer.model_max_length), int(positions))
+        self.limit = int(sentence_config.get("max_seq_length") or default_limit)
+        self.lower = bool(sentence_config.get("do_lower_case"))
+        prompt_config = _stored(place, folder / "config_sentence_transformers.json")
         self.prompt = prompt or str(
-            (more.get("prompts") or {}).get(more.get("default_prompt_name")) or ""
+            (prompt_config.get("prompts") or {}).get(prompt_config.get("default_prompt_name")) or ""
         )
         self.filled = shows_fillings(network)
         self.filling = int(self.tokenizer.pad_token_id or 0)
-        ends = (
+        special = (
             self.tokenizer.bos_token_id,
             self.tokenizer.eos_token_id,
             self.tokenizer.pad_token_id,
         )
-        self.unknown = None if self.tokenizer.unk_token_id in ends else self.tokenizer.unk_token_id
-        self.around = len(self.tokenizer("")["input_ids"])  # tokens that stand in every text
-        self.tokens("a")  # the tokenizer is now set to the limit, and no worker changes it
+        self.unknown = (
+            None if self.tokenizer.unk_token_id in special else self.tokenizer.unk_token_id
+        )
+        self.around = len(self.tokenizer("")["input_ids"])  # tokens that every text has
+        self.tokens("a")  # sets the tokenizer's limit once, before several workers use it
 
     def tokens(self, text: str) -> np.ndarray:
-        """int32 [T]."""
+        """The tokens of a text, int32 [T]."""
         text = self.prompt + (text.lower() if self.lower else text)
         return np.array(
             self.tokenizer(text, truncation=True, max_length=self.limit)["input_ids"], np.int32
         )
 
     def trouble(self, text: str, tokens: np.ndarray) -> str:
-        """What a reader must know of the text: its letters are unknown to the model, or words were
+        """A warning about the text, '' for none: the model doesn't know its letters, or words were
         cut off.
 
-        Letters are unknown where a third of the tokens say so, or where most letters fall into
-        pieces: a language that a tokenizer was made for needs about 0.3 tokens a letter, one whose
-        letters it spells out needs 1 and more."""
+        Letters are unknown where a third of the tokens are the unknown token, or where most letters
+        are split into pieces: a language that a tokenizer was made for needs about 0.3 tokens a
+        letter, one whose letters it spells out needs 1 or more."""
         broad = (
-            sum(c.isalpha() and unicodedata.name(c, "").startswith(BROAD) for c in text)
+            sum(c.isalpha() and unicodedata.name(c, "").startswith(BROAD_SCRIPTS) for c in text)
             if not text.isascii()
             else 0
         )
         letters = sum(c.isalpha() for c in text) - broad
-        marks = (
+        accents = (
             0 if text.isascii() else sum(unicodedata.category(c).startswith("M") for c in text)
         )  # part of their letter
-        others = len(text) - letters - broad - marks - text.count(" ")
-        count = len(tokens) - self.around
-        spelt = (
+        other_marks = len(text) - letters - broad - accents - text.count(" ")
+        word_tokens = len(tokens) - self.around
+        spelled_out = (
             letters + broad >= 4
-            and count - others > letters * MOST[0] + broad * MOST[1]
+            and word_tokens - other_marks
+            > letters * TOKENS_A_LETTER + broad * TOKENS_A_BROAD_LETTER
             and not text.isascii()
         )
-        if spelt or (self.unknown is not None and int((tokens == self.unknown).sum()) * 3 > count):
-            return UNKNOWN
+        if spelled_out or (
+            self.unknown is not None and int((tokens == self.unknown).sum()) * 3 > word_tokens
+        ):
+            return UNKNOWN_LETTERS
         return (
             f"cut to {self.limit} tokens" if len(tokens) >= self.limit and not self.filled else ""
         )
 
     def padded(self, texts: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
-        """int64 [n, T] tokens and their mask; fillings come last."""
-        longest = self.limit if self.filled else max(map(len, texts))
+        """Tokens int64 [n, T] of n texts, and their mask int64 [n, T]; padding comes last."""
+        length = self.limit if self.filled else max(map(len, texts))
         ids, mask = (
-            np.full((len(texts), longest), self.filling),
-            np.zeros((len(texts), longest), np.int64),
+            np.full((len(texts), length), self.filling),
+            np.zeros((len(texts), length), np.int64),
         )
         for row, tokens in enumerate(texts):
             ids[row, : len(tokens)], mask[row, : len(tokens)] = tokens, 1
@@ -187,48 +186,49 @@ class Tokenizer:
 
 def _modules(place: Place) -> list[tuple[str, Path]]:
     """Kind and folder of each module that modules.json lists."""
-    said = _said(place, place.folder / "modules.json") or []
-    listed = [
+    entries = _stored(place, place.folder / "modules.json") or []
+    modules = [
         (str(m["type"]).rsplit(".", 1)[-1], (place.folder / str(m.get("path", ""))).resolve())
-        for m in said
+        for m in entries
     ]
-    outside = [folder for _, folder in listed if not folder.is_relative_to(place.folder.resolve())]
+    outside = [folder for _, folder in modules if not folder.is_relative_to(place.folder.resolve())]
     if outside:
         raise GobelinError(
-            f"{place.where}: {place.folder}: modules.json leads out of it. Use another model."
+            f"{place.where}: {place.folder}: modules.json names a folder outside of it. Use another"
+            " model."
         )
-    return listed
+    return modules
 
 
 def _modes(place: Place, folder: Path) -> tuple[str, ...]:
-    """Of a pooling's config.json, in the older or the newer spelling."""
-    said = _said(place, folder / "config.json")
-    named = (
-        said.get("pooling_mode")
-        or [mode for key, mode in MODES.items() if said.get(key)]
+    """Modes of a pooling's config.json, in the older or the newer spelling."""
+    stored = _stored(place, folder / "config.json")
+    names = (
+        stored.get("pooling_mode")
+        or [mode for key, mode in MODES.items() if stored.get(key)]
         or ["mean"]
     )
-    modes = tuple([named] if isinstance(named, str) else named)
-    if not set(modes) <= set(MODES.values()) or said.get("include_prompt") is False:
+    modes = tuple([names] if isinstance(names, str) else names)
+    if not set(modes) <= set(MODES.values()) or stored.get("include_prompt") is False:
         raise GobelinError(
-            f"{place.where}: {folder}: pools by {modes}, which isn't known here. Use another model."
+            f"{place.where}: {folder}: pools by {modes}, which isn't supported here. Use another"
+            " model."
         )
     return modes
 
 
 def _dense(place: Place, folder: Path) -> nn.Module:
     """A linear layer and its activation."""
-    said = _said(place, folder / "config.json")
-    kind = str(said.get("activation_function", "Tanh")).rsplit(".", 1)[-1]
+    stored = _stored(place, folder / "config.json")
+    kind = str(stored.get("activation_function", "Tanh")).rsplit(".", 1)[-1]
     if (
         kind not in ("Tanh", "Identity", "ReLU", "GELU")
         or not (folder / "model.safetensors").is_file()
     ):
         raise GobelinError(
-            f"{place.where}: {folder}: is no dense layer as safetensors that is known here. Use"
-            " another model."
+            f"{place.where}: {folder}: is no dense layer that is supported here. Use another model."
         )
-    layer = nn.Linear(said["in_features"], said["out_features"], bool(said.get("bias", True)))
+    layer = nn.Linear(stored["in_features"], stored["out_features"], bool(stored.get("bias", True)))
     weights = place.opened(lambda: load_file(folder / "model.safetensors"))
     place.opened(
         lambda: layer.load_state_dict(
@@ -238,8 +238,8 @@ def _dense(place: Place, folder: Path) -> nn.Module:
     return nn.Sequential(layer, getattr(nn, kind)())
 
 
-def _said(place: Place, path: Path) -> Any:  # noqa: ANN401 - JSON is any
-    """What a JSON file says; nothing where there is none."""
+def _stored(place: Place, path: Path) -> Any:  # noqa: ANN401 - JSON is any
+    """The content of a JSON file; {} where there is none."""
     try:
         return read_json(path) if path.is_file() else {}
     except ValueError as error:

@@ -3,8 +3,9 @@ after the other.
 
 The order is: patches row by row, inside a patch pixels row by row, inside a pixel its channels.
 With x_t the t-th level, log p(x | condition) = sum over t of log p(x_t | x_<t, condition), exactly
-(PixelRNN, van den Oord et al. 2016, equation 1); two scales as in MEGABYTE (Yu et al. 2023, section
-2). Alphabet: P patches, K numbers in a patch, L levels of a number."""
+(PixelRNN, van den Oord et al. 2016, equation 1). The two scales are those of MEGABYTE (Yu et al.
+2023, section 2). Shapes: P patches, K numbers in a patch, L levels of a number.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from torch.nn import functional
 
 from gobelin.networks.condition import ConditionEmbedding, Parts
 
-MOST_TOKENS = 2**16  # numbers whose conditionals are computed at once
+MOST_NUMBERS = 2**16  # whose conditional distributions are computed at once
 
 
 def quantise(images: np.ndarray, levels: int) -> Tensor:
@@ -30,31 +31,32 @@ def quantise(images: np.ndarray, levels: int) -> Tensor:
 
 
 def dequantise(level: Tensor, levels: int) -> np.ndarray:
-    """The way back, uint8: level 0 is 0, level L - 1 is 255; wrong by at most half a step, 255 / (2
-    (L - 1)), rounded up."""
+    """The inverse of `quantise`, uint8: level 0 is 0, level L - 1 is 255. The error is at most half
+    a step, 255 / (2 (L - 1)), rounded up."""
     return np.rint(level.cpu().numpy() * (255 / (levels - 1))).astype(np.uint8)
 
 
-def cell_bits(images: np.ndarray, levels: int) -> np.ndarray:
-    """float64 [N]: mean log2 of how many of the 256 values share a pixel's level: what the bits of
-    the quantised image leave out, if values are spread uniformly inside a level (uniform
-    dequantisation, Theis et al. 2016, section 3.1)."""
+def level_bits(images: np.ndarray, levels: int) -> np.ndarray:
+    """float64 [N]: mean log2 of how many of the 256 values share a number's level.
+
+    Add it to the bits of the quantised image for a bound of the bits of the 8-bit image, with
+    values uniform inside a level (uniform dequantisation, Theis et al. 2016, section 3.1)."""
     sizes = torch.bincount(quantise(np.arange(256), levels), minlength=levels).double().log2()
     return sizes[quantise(images, levels)].flatten(1).mean(1).numpy()
 
 
 @dataclass(frozen=True)
 class Patches:
-    """How an image [H, W, C] is cut into P patches of side `side`, K = side^2 C; the last ones are
-    padded."""
+    """How an image is cut into P patches of `side` x `side` pixels, K = side^2 C numbers each; the
+    last ones are padded. size: H, W, C."""
 
     size: tuple[int, int, int]
     side: int
 
     @staticmethod
     def fitting(size: tuple[int, int, int]) -> Patches:
-        """The smallest power of two for which there are at most 16 side^2 patches: both sequences
-        grow alike."""
+        """Patches whose side is the smallest power of two with at most 16 side^2 patches. So the
+        sequence of patches and the one inside a patch grow alike."""
         side = 1
         while Patches(size, side).count > 16 * side**2:
             side *= 2
@@ -94,10 +96,10 @@ class Patches:
         return self.cut(torch.ones(1, *self.size))[0] > 0
 
 
-class Block(nn.Module):
-    """Causal attention and a network for each patch, both residual (Vaswani et al. 2017), their
-    inputs normalised, then scaled and shifted by the condition (adaLN, Peebles and Xie 2023,
-    section 3.2)."""
+class CausalBlock(nn.Module):
+    """Causal attention and a two-layer network for each patch, both residual (Vaswani et al. 2017).
+    Their inputs are normalised, then scaled and shifted by the condition (adaLN, Peebles and Xie
+    2023, section 3.2)."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -109,9 +111,9 @@ class Block(nn.Module):
             nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         )
 
-    def styles(self, asked: Tensor) -> tuple[Tensor, ...]:
+    def styles(self, embedded: Tensor) -> tuple[Tensor, ...]:
         """Embedded condition [N, width] -> two scales and two shifts [N, 1, width]."""
-        return self.style(functional.silu(asked))[:, None].chunk(4, dim=2)
+        return self.style(functional.silu(embedded))[:, None].chunk(4, dim=2)
 
     def forward(
         self,
@@ -119,28 +121,33 @@ class Block(nn.Module):
         styles: tuple[Tensor, ...],
         keep: Tensor,
         cache: Tensor | None = None,
-        place: int = 0,
+        position: int = 0,
     ) -> Tensor:
-        """x [N, P, width], keep [N, 1, width] multiplies what is added. With a cache [2, N, heads,
-        P, width / heads] of keys and values, x [N, 1, width] is the patch at `place`, which sees
-        the cache up to itself."""
+        """x [N, P, width] -> the same shape. keep [N, 1, width] multiplies what is added (dropout).
+
+        With a cache [2, N, heads, P, width / heads] of keys and values, x [N, 1, width] is the
+        patch at `position`, which attends to the cache up to itself."""
         normal = self.norms[0](x) * (1 + styles[0]) + styles[1]
         query, key, value = (
             self.look(normal).unflatten(2, (3 * self.heads, -1)).transpose(1, 2).chunk(3, dim=1)
         )
         if cache is None:
-            seen = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+            attended = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         else:
-            cache[0, :, :, place], cache[1, :, :, place] = key[:, :, 0], value[:, :, 0]
-            seen = functional.scaled_dot_product_attention(query, *cache[:, :, :, : place + 1])
-        x = x + keep * self.merge(seen.transpose(1, 2).flatten(2))
+            cache[0, :, :, position], cache[1, :, :, position] = key[:, :, 0], value[:, :, 0]
+            attended = functional.scaled_dot_product_attention(
+                query, *cache[:, :, :, : position + 1]
+            )
+        x = x + keep * self.merge(attended.transpose(1, 2).flatten(2))
         return x + keep * self.think(self.norms[1](x) * (1 + styles[2]) + styles[3])
 
 
 class PatchHead(nn.Module):
-    """p(x_k | x_<k, context) for the K numbers of a patch: NADE (Larochelle and Murray 2011,
-    equations 2 and 3) with softmax outputs and a context, a_k = A context + sum over j < k of
-    E_j(x_j), then two layers that all k share."""
+    """p(x_k | x_<k, context) for the K numbers of a patch.
+
+    NADE (Larochelle and Murray 2011, equations 2 and 3) with softmax outputs and a context: a_k = A
+    context + sum over j < k of E_j(x_j), then two layers that all k share. context: width of the
+    context. tokens: K. hidden: width of a_k."""
 
     def __init__(self, context: int, tokens: int, levels: int, hidden: int) -> None:
         super().__init__()
@@ -156,7 +163,7 @@ class PatchHead(nn.Module):
         self.register_buffer("before", torch.ones(tokens, tokens).tril(-1), persistent=False)
 
     def effect(self) -> Tensor:
-        """E [K, L, hidden]: what it adds to all later numbers that the j-th has level l."""
+        """E [K, L, hidden]: what level l of the j-th number adds to the state of all later ones."""
         scale = torch.linspace(
             -1, 1, self.table.shape[1], dtype=self.table.dtype, device=self.table.device
         )
@@ -168,10 +175,10 @@ class PatchHead(nn.Module):
         return self.out(x + functional.relu(self.inner(x))) + self.bias[k]
 
     def forward(self, context: Tensor, level: Tensor, real: Tensor) -> Tensor:
-        """log p(x_k | x_<k, context) [M, K], 0 where padded: context [M, width], level and real [M,
-        K]."""
-        at = level + torch.arange(level.shape[1], device=level.device) * self.table.shape[1]
-        added = functional.embedding(at, self.effect().flatten(0, 1)) * real[..., None]
+        """log p(x_k | x_<k, context) of M patches, [M, K], in nats, 0 where padded. context [M,
+        width], level and real [M, K]."""
+        index = level + torch.arange(level.shape[1], device=level.device) * self.table.shape[1]
+        added = functional.embedding(index, self.effect().flatten(0, 1)) * real[..., None]
         state = self.start(context)[:, None] + torch.matmul(self.before, added)
         logits = self.logits(state, slice(None))
         logits = logits if logits.dtype == torch.float64 else logits.float()
@@ -184,9 +191,10 @@ class PatchHead(nn.Module):
 
 
 class PatchSequence(nn.Module):
-    """p(image | condition) over all images of L levels. The token of patch i is made of what lies
-    around it, which is the patches to the left, above left, above and above right; attention adds
-    all patches before those."""
+    """p(image | condition) over all images of L levels.
+
+    The token of patch i comes from its neighbours: the patches to the left, above left, above and
+    above right. Attention adds all patches before those."""
 
     def __init__(
         self,
@@ -202,7 +210,7 @@ class PatchSequence(nn.Module):
         self.patches, self.levels, self.embedding, self.heads = patches, levels, embedding, heads
         self.inside = nn.Linear(4 * patches.tokens, width)
         self.place = nn.Parameter(torch.randn(patches.count, width) * 0.02)
-        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        self.blocks = nn.ModuleList(CausalBlock(width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.head = PatchHead(width, patches.tokens, levels, hidden)
         self.real: Tensor
@@ -210,8 +218,8 @@ class PatchSequence(nn.Module):
 
     @torch.no_grad()
     def start_from(self, level: Tensor) -> None:
-        """Begin with the shares of the levels [N, P, K] at each place of a patch, one pseudo-count
-        each."""
+        """Set the output biases to the frequencies of levels [N, P, K] at each place of a patch,
+        with one pseudo-count each."""
         for k in range(level.shape[2]):
             counts = torch.bincount(
                 level[:, self.real[:, k].to(level.device), k].flatten(), minlength=self.levels
@@ -223,92 +231,111 @@ class PatchSequence(nn.Module):
         return level.to(self.place.dtype) * (2 / (self.levels - 1)) - 1
 
     def contexts(self, level: Tensor, parts: Parts, dropout: float = 0.0) -> Tensor:
-        """[N, P, width], that of patch i a function of patches before i alone. dropout: the same
-        for all patches of an image (Gal and Ghahramani 2016, section 4)."""
+        """Contexts [N, P, width] of level [N, P, K]; that of patch i depends on patches before i
+        only. dropout: rate; one mask for all patches of an image (Gal and Ghahramani 2016, section
+        4)."""
         rows, columns = self.patches.grid
         values = (self.values(level) * self.real).unflatten(1, (rows, columns))
-        board = functional.pad(values, (0, 0, 1, 1, 1, 0))
-        near = (board[:, :-1, :-2], board[:, :-1, 1:-1], board[:, :-1, 2:], board[:, 1:, :-2])
-        asked = self.embedding(parts)
-        x = self.inside(torch.cat(near, dim=3).flatten(1, 2)) + self.place + asked[:, None]
+        padded = functional.pad(values, (0, 0, 1, 1, 1, 0))
+        neighbours = (
+            padded[:, :-1, :-2],
+            padded[:, :-1, 1:-1],
+            padded[:, :-1, 2:],
+            padded[:, 1:, :-2],
+        )
+        embedded = self.embedding(parts)
+        x = self.inside(torch.cat(neighbours, dim=3).flatten(1, 2)) + self.place + embedded[:, None]
         keep = functional.dropout(torch.ones_like(x[:, :1]), dropout, training=dropout > 0)
-        for block in cast(list[Block], self.blocks):
-            x = block(x, block.styles(asked), keep)
+        for block in cast(list[CausalBlock], self.blocks):
+            x = block(x, block.styles(embedded), keep)
         return self.norm(x)
 
     def loss(self, level: Tensor, parts: Parts, dropout: float, rng: torch.Generator) -> Tensor:
-        """Mean bits of a number, from as many random patches of the batch as MOST_TOKENS holds."""
+        """Mean bits of a number of level [N, P, K], over as many random patches of the batch as
+        MOST_NUMBERS allows."""
         context, target = self.contexts(level, parts, dropout).flatten(0, 1), level.flatten(0, 1)
         real = self.real.repeat(len(level), 1)
-        most = max(1, MOST_TOKENS // self.patches.tokens)
-        if most < len(target):
-            some = torch.randperm(len(target), generator=rng)[:most].to(target.device)
-            context, target, real = context[some], target[some], real[some]
+        most_patches = max(1, MOST_NUMBERS // self.patches.tokens)
+        if most_patches < len(target):
+            chosen = torch.randperm(len(target), generator=rng)[:most_patches].to(target.device)
+            context, target, real = context[chosen], target[chosen], real[chosen]
         return -self.head(context, target, real).sum() / real.sum() / math.log(2)
 
     def forward(self, level: Tensor, parts: Parts) -> Tensor:
         """log p(x_t | x_<t, condition) of every number of level [N, P, K], in nats; 0 where
         padded."""
         context, target = self.contexts(level, parts).flatten(0, 1), level.flatten(0, 1)
-        real, most = self.real.repeat(len(level), 1), max(1, MOST_TOKENS // self.patches.tokens)
-        pieces = zip(context.split(most), target.split(most), real.split(most), strict=True)
+        real, most_patches = (
+            self.real.repeat(len(level), 1),
+            max(1, MOST_NUMBERS // self.patches.tokens),
+        )
+        pieces = zip(
+            context.split(most_patches),
+            target.split(most_patches),
+            real.split(most_patches),
+            strict=True,
+        )
         return torch.cat([self.head(*piece) for piece in pieces]).view_as(level)
 
     @torch.no_grad()
     def draw(self, uniform: Tensor, parts: Parts, guidance: float) -> tuple[Tensor, Tensor]:
-        """Levels [N, P, K] by inverse distribution functions from uniform numbers [N, H W C] in
-        order, and the sum [N] of their log-probabilities. guidance g: log p ~ log p_none + g (log
-        p_condition - log p_none), normalised again for every number (Ho and Salimans 2022, equation
-        6, for logits)."""
-        pair, asked = guidance != 1.0, self.embedding(parts)
-        asked = torch.cat([asked, self.embedding(parts.nothing())]) if pair else asked
-        (rows, columns), (n, width), numbers = (
-            self.patches.grid,
-            asked.shape,
-            iter(uniform.unbind(1)),
-        )
-        cached = (2, n, self.heads, self.patches.count, width // self.heads)
-        tools = [
-            (block, block.styles(asked), asked.new_zeros(cached))
-            for block in cast(list[Block], self.blocks)
+        """Levels [N, P, K], drawn by inverse distribution functions from uniform numbers [N, H W C]
+        in order, and the sum [N] of their log-probabilities.
+
+        guidance: g in log p ~ log p_none + g (log p_condition - log p_none), normalised again for
+        every number (Ho and Salimans 2022, equation 6, for logits)."""
+        # with guidance all runs twice: the first n rows with the condition, the others without
+        pair, embedded = guidance != 1.0, self.embedding(parts)
+        embedded = torch.cat([embedded, self.embedding(parts.nothing())]) if pair else embedded
+        (rows, columns), (n, width) = self.patches.grid, embedded.shape
+        uniforms = iter(uniform.unbind(1))
+        cache_shape = (2, n, self.heads, self.patches.count, width // self.heads)
+        blocks = [
+            (block, block.styles(embedded), embedded.new_zeros(cache_shape))
+            for block in cast(list[CausalBlock], self.blocks)
         ]
-        board = asked.new_zeros(len(uniform), rows + 1, columns + 2, self.patches.tokens)
-        effect, levels, total = self.head.effect(), [], asked.new_zeros(len(uniform))
-        for place in range(self.patches.count):
-            y, x = divmod(place, columns)
-            near = torch.cat([board[:, y, x : x + 3].flatten(1), board[:, y + 1, x]], dim=1)
-            token = (self.inside(near.repeat(1 + pair, 1)) + self.place[place] + asked)[:, None]
-            for block, styles, cache in tools:
-                token = block(token, styles, token.new_ones(()), cache, place)
+        padded = embedded.new_zeros(len(uniform), rows + 1, columns + 2, self.patches.tokens)
+        effect, levels, total = self.head.effect(), [], embedded.new_zeros(len(uniform))
+        for position in range(self.patches.count):
+            y, x = divmod(position, columns)
+            neighbours = torch.cat([padded[:, y, x : x + 3].flatten(1), padded[:, y + 1, x]], dim=1)
+            token = (self.inside(neighbours.repeat(1 + pair, 1)) + self.place[position] + embedded)[
+                :, None
+            ]
+            for block, styles, cache in blocks:
+                token = block(token, styles, token.new_ones(()), cache, position)
             context = self.norm(token[:, 0])
-            level, logs = self._patch(context, self.real[place].tolist(), numbers, guidance, effect)
-            board[:, y + 1, x + 1] = self.values(level) * self.real[place]
+            level, log_p = self._patch(
+                context, self.real[position].tolist(), uniforms, guidance, effect
+            )
+            padded[:, y + 1, x + 1] = self.values(level) * self.real[position]
             levels.append(level)
-            total = total + logs
+            total = total + log_p
         return torch.stack(levels, dim=1), total
 
     def _patch(
         self,
         context: Tensor,
         real: list[bool],
-        numbers: Iterator[Tensor],
+        uniforms: Iterator[Tensor],
         guidance: float,
         effect: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """The levels [N, K] of one patch and the sum [N] of their log-probabilities; context [N,
-        width], with guidance [2 N, width], the second half that of the empty condition."""
+        """The levels [N, K] of one patch and the sum [N] of their log-probabilities.
+
+        context: [N, width]; with guidance [2 N, width], the second half for the empty condition.
+        real: which of the K numbers aren't padding. uniforms: the next uniform numbers, [N]
+        each."""
         pair, state = guidance != 1.0, self.head.start(context)
         n = len(state) // (1 + pair)
-        level, total = (
-            torch.zeros(n, len(real), dtype=torch.long, device=state.device),
-            state.new_zeros(n),
-        )
+        level = torch.zeros(n, len(real), dtype=torch.long, device=state.device)
+        total = state.new_zeros(n)
         for k in (k for k, is_real in enumerate(real) if is_real):
-            logs = self.head.logits(state, k).log_softmax(1)
+            log_p = self.head.logits(state, k).log_softmax(1)
             if pair:
-                logs = (logs[n:] + guidance * (logs[:n] - logs[n:])).log_softmax(1)
-            above = next(numbers)[:, None] >= logs.exp().cumsum(1)[:, :-1]
-            level[:, k] = chosen = above.sum(1)
-            total = total + logs.gather(1, chosen[:, None])[:, 0]
+                log_p = (log_p[n:] + guidance * (log_p[:n] - log_p[n:])).log_softmax(1)
+            higher = next(uniforms)[:, None] >= log_p.exp().cumsum(1)[:, :-1]
+            level[:, k] = chosen = higher.sum(1)
+            total = total + log_p.gather(1, chosen[:, None])[:, 0]
             state = state + effect[k, chosen].repeat(1 + pair, 1)
         return level, total

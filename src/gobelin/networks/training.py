@@ -1,20 +1,20 @@
-"""The one training loop: a task says what a step is, the loop owns everything around it.
+"""The one training loop: a task defines a step, the loop does everything around it.
 
-The loop owns the count of steps, the average of the weights, gradient clipping, the way back from a
-nan, checkpoints and progress. A run that was killed at any moment and is started again ends with
-the same bits as one that never stopped: the randomness of step t is a function of (seed, t), the
-batch of step t is a function of t, and what is written to disk is always the state at a fixed step,
-never at a moment of the clock.
+The loop owns the count of steps, the average of the weights, gradient clipping, the return from a
+nan, checkpoints and progress. A training that was killed at any moment and is started again ends
+with the same bits as one that never stopped: the randomness of step t is a function of (seed, t),
+the batch of step t is a function of t, and a checkpoint is always the state at a fixed step, never
+at a moment of the clock.
 
 What it does not cover: two machines, or two counts of threads, round differently and give different
-last bits."""
+last bits.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import copy
 import itertools
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -24,28 +24,24 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from gobelin.core import files
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Progress, Runtime, derived_seed, generator, silent
+from gobelin.networks.checkpoint import State, read_checkpoint, write_checkpoint
 from gobelin.networks.watching import Watch
 
 Batch = TypeVar("Batch")
 Batch_contra = TypeVar("Batch_contra", contravariant=True)
-State = dict[str, Any]
-MOST_HALVINGS = 8
-MEASURED_SECONDS, WARM_STEPS = (
-    3.0,
-    2,
-)  # of turning minutes into a count of steps; the first ones allocate
+MOST_HALVINGS = 8  # of the learning rate; then a training that isn't finite is given up
+MEASURED_SECONDS = 3.0  # of training, to convert minutes into a count of steps
+WARM_STEPS = 2  # first steps that are not measured: they allocate memory
 
 
 class Task(Protocol[Batch_contra]):
-    """What is trained. `step` runs forward, backward and its optimisers' steps, and returns losses
-    to be recorded.
+    """What is trained. `step` runs forward, backward and its optimisers' steps, and returns the
+    losses that go into the history.
 
     All state that must survive a restart lies in `modules` and `optimisers`; all randomness comes
     from `rng`."""
@@ -57,59 +53,66 @@ class Task(Protocol[Batch_contra]):
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How long and how carefully.
+class TrainingSettings:
+    """How long and how carefully a task is trained."""
 
-    steps: count of steps. seed: of the run; step t draws from (seed, t). averaged: names of the
-    modules whose weights are averaged; half_life: of that average, in steps; ramp: the half-life is
-    never longer than this share of the steps so far (StyleGAN2-ADA, Karras et al. 2020,
-    `ema_rampup`). clip: largest norm of an optimiser's gradient, 0 = not clipped. warmup: steps in
-    which the learning rate rises from 0; cooldown: last share of the steps, in which it falls to 0.
-    snapshot: steps between two states to come back to after a nan. seconds: least time between two
-    checkpoints on disk."""
-
+    # count of steps
     steps: int
+    # of the training; step t draws from (seed, t)
     seed: int = 0
+    # names of the modules whose weights are averaged
     averaged: tuple[str, ...] = ()
+    # of that average, in steps
     half_life: float = 500.0
+    # the half-life is never longer than this share of the steps so far (StyleGAN2-ADA, Karras et
+    # al. 2020, `ema_rampup`)
     ramp: float = 0.05
+    # largest norm of an optimiser's gradient; 0 = not clipped
     clip: float = 0.0
+    # steps in which the learning rate rises from 0
     warmup: int = 0
+    # last share of the steps, in which the learning rate falls to 0
     cooldown: float = 0.0
+    # steps between two states that a nan returns to
     snapshot: int = 50
+    # least time between two checkpoints on disk
     seconds: float = 10.0
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a run leaves. averages: {module: state dict of averaged weights}, of the best look where
-    it was watched, else of the end. kept: the step that they are of. history: one line a snapshot,
-    a look and a rollback; its `step` is the count of finished steps, every loss the mean since the
-    line before, `held_out` the score of a look. notes: of the watch."""
+class TrainingResult:
+    """What a training gives.
+
+    steps: count of finished steps. averages: {module: state dict of averaged weights}, of the best
+    look where the training was watched, else of its end. best_step: the step of these weights.
+    history: one line a snapshot, a look and a rollback; its `step` is the count of finished steps,
+    every loss the mean since the line before, `held_out` the score of a look. notes: of the
+    watch."""
 
     steps: int
     averages: dict[str, State]
     history: list[dict[str, Any]] = field(default_factory=list)
-    kept: int = 0
+    best_step: int = 0
     notes: tuple[str, ...] = ()
 
 
 def run(
     task: Task[Batch],
     batches: Callable[[int], Batch],
-    settings: Settings,
+    settings: TrainingSettings,
     folder: Path | None = None,
     identity: str = "",
     progress: Progress = silent,
     what: str = "train",
     watch: Watch | None = None,
-) -> Outcome:
+) -> TrainingResult:
     """Train `task` in place for `settings.steps` steps, from the checkpoint in `folder` if there is
-    one.
+    one. Raises GobelinError where it is not finite even at the smallest learning rate.
 
-    batches: the batch of step t, a pure function of t. identity: of data and settings; a checkpoint
-    of another identity is not used. watch: looks at the averaged weights; it chooses those that are
-    returned, and can end the run early."""
+    batches: the batch of step t, a pure function of t. identity: hash of data and settings; a
+    checkpoint of another identity is not used. what: name of the training, for `progress`. watch:
+    scores the averaged weights at fixed steps, chooses those that are returned, and can end the
+    training early."""
     shapes = {
         n: [[k, list(v.shape)] for k, v in m.state_dict().items()] for n, m in task.modules.items()
     }
@@ -132,17 +135,20 @@ def run(
             hook.remove()
     if watch and watch.best:
         notes = watch.notes(loop.done, settings.steps)
-        return Outcome(loop.done, watch.best["averages"], loop.history, watch.best["step"], notes)
-    return Outcome(loop.done, loop.averages, loop.history, loop.done)
+        return TrainingResult(
+            loop.done, watch.best["averages"], loop.history, watch.best["step"], notes
+        )
+    return TrainingResult(loop.done, loop.averages, loop.history, loop.done)
 
 
 def steps_in(
     task: Task[Batch], batches: Callable[[int], Batch], minutes: float, runtime: Runtime
 ) -> int:
-    """The count of steps that `minutes` buy here, at least 1. `task` is spent by it.
+    """The count of steps that fit into `minutes` on this machine, at least 1. It trains `task`,
+    which can't be used afterwards.
 
-    From the fastest quarter of a few seconds of steps: on a busy machine slow steps measure the
-    neighbours."""
+    The first quartile of the times of a few seconds of steps counts: on a busy machine slow steps
+    measure other programs."""
     stamps: list[float] = []
 
     def stop_when_known(what: str, done: int, total: int) -> None:
@@ -154,7 +160,7 @@ def steps_in(
         run(
             task,
             batches,
-            Settings(50, runtime.seed, averaged=tuple(task.modules)),
+            TrainingSettings(50, runtime.seed, averaged=tuple(task.modules)),
             progress=stop_when_known,
         )
     spent = sorted(after - before for before, after in itertools.pairwise(stamps[WARM_STEPS:]))
@@ -162,8 +168,8 @@ def steps_in(
 
 
 def steps_in_phases(begin: float, steps_an_hour: Callable[[float], int], minutes: float) -> int:
-    """The same where a step costs something else once the share `begin` of the training is done.
-    steps_an_hour: of a share."""
+    """The count of steps that fit into `minutes`, where steps cost something else once the share
+    `begin` of the training is done. steps_an_hour: at a share of the training."""
     hours = begin / steps_an_hour(0.0) + (1 - begin) / steps_an_hour(1.0)
     return max(1, int(minutes / 60 / hours))
 
@@ -182,11 +188,12 @@ def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
 def shuffled(
     step: int, rows: int, batch: int, seed: int, weights: np.ndarray | None = None
 ) -> Tensor:
-    """The rows of step t, int64 [batch]: its part of an endless row of permutations, one an epoch.
+    """The rows of step t, int64 [batch]: its part of an endless sequence of permutations, one an
+    epoch.
 
-    weights: from 0 up, [rows]; None counts every row once. In an epoch a row stands w / mean(w)
-    times, rounded up or down by systematic sampling (Madow & Madow 1944), so that weights which are
-    all the same change nothing."""
+    weights: from 0 up, [rows]; None counts every row once. In an epoch a row comes w / mean(w)
+    times, rounded up or down by systematic sampling (Madow & Madow 1944), so equal weights change
+    nothing."""
     parts: list[Tensor] = []
     start, left = step * batch, batch
     while left:
@@ -204,8 +211,8 @@ def shuffled(
 
 
 def _systematic(weights: np.ndarray, start: float) -> Tensor:
-    """int64 [rows]: row k as often as a number of start, start + 1, start + 2 ... falls in its
-    stretch, w_k / mean(w) long."""
+    """int64 [rows]: row k as often as one of the numbers start, start + 1, start + 2 ... falls into
+    its interval, which is w_k / mean(w) long. start: 0 to 1."""
     ends = np.cumsum(weights, dtype=np.float64)
     places = np.searchsorted(
         ends * (len(ends) / ends[-1]), np.arange(len(ends)) + start, side="right"
@@ -214,10 +221,10 @@ def _systematic(weights: np.ndarray, start: float) -> Tensor:
 
 
 class _Loop:
-    """The state of one run: the task, the average, and the last state known to be good."""
+    """The state of one training: the task, the average, and the last state known to be good."""
 
     def __init__(
-        self, task: Task[Any], settings: Settings, identity: str, watch: Watch | None = None
+        self, task: Task[Any], settings: TrainingSettings, identity: str, watch: Watch | None = None
     ) -> None:
         self.task, self.settings, self.identity, self.watch = task, settings, identity, watch
         self.rates = {n: [g["lr"] for g in o.param_groups] for n, o in task.optimisers.items()}
@@ -234,9 +241,8 @@ class _Loop:
         """One step, or a step back to the last good state."""
         step = self.done
         self.set_rates(step)
-        torch.manual_seed(
-            derived_seed(self.settings.seed, "global", step)
-        )  # for dropout, which knows no generator
+        # for dropout, which takes no generator
+        torch.manual_seed(derived_seed(self.settings.seed, "global", step))
         losses = self.task.step(batch, generator(self.settings.seed, "step", step))
         values = {name: float(value) for name, value in losses.items()}
         if not all(math.isfinite(v) for v in values.values()):
@@ -252,7 +258,7 @@ class _Loop:
             self.keep()
 
     def over(self) -> bool:
-        """Whether all steps are done, or the watch has seen enough."""
+        """Whether all steps are done, or the watch ends the training."""
         return self.done >= self.settings.steps or (self.watch is not None and self.watch.over)
 
     def set_rates(self, step: int) -> None:
@@ -278,14 +284,13 @@ class _Loop:
         rest = 1.0 - 0.5 ** (1.0 / half_life) if half_life > 0 else 1.0
         for name, average in self.averages.items():
             for key, value in self.task.modules[name].state_dict().items():
-                (
+                if value.is_floating_point():
                     average[key].lerp_(value, rest)
-                    if value.is_floating_point()
-                    else average[key].copy_(value)
-                )
+                else:
+                    average[key].copy_(value)
 
     def keep(self) -> None:
-        """Take the present state as the one to come back to, if every weight is finite."""
+        """Take the present state as the good one, if every weight is finite; else roll back."""
         states = [m.state_dict() for m in self.task.modules.values()]
         if not all(
             bool(torch.isfinite(v).all())
@@ -347,56 +352,20 @@ class _Loop:
             self.watch.restore(state["watch"])
 
     def due(self) -> bool:
-        """Whether the good state is newer than the disk, and long enough after it, or the last
-        one."""
+        """Whether to write a checkpoint: the good state is newer than the one on disk, and that is
+        old enough or the training is over."""
         late = time.monotonic() - self.written >= self.settings.seconds or self.over()
         return self.good["done"] > self.on_disk and late
 
     def write(self, path: Path) -> None:
-        tensors: dict[str, Tensor] = {}
-        tree = _flatten({"identity": self.identity, "state": self.good}, "", tensors)
-        with files.atomic_file(path) as temporary:
-            save_file(tensors, temporary, metadata={"tree": json.dumps(tree)})
+        write_checkpoint(path, self.identity, self.good)
         self.written, self.on_disk = time.monotonic(), self.good["done"]
 
     def resume(self, path: Path) -> None:
-        """Continue from `path` if it is there and is of this very run."""
-        if not path.exists():
+        """Continue from the checkpoint in `path`, if it is one of this training."""
+        state = read_checkpoint(path, self.identity)
+        if state is None:
             return
-        with safe_open(path, framework="pt") as file:
-            tree = json.loads(file.metadata()["tree"])
-            if tree["identity"] != self.identity:
-                return
-            found = _unflatten(tree, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-        self.good = found["state"]
+        self.good = state
         self.restore(self.good)
         self.on_disk = self.done
-
-
-def _flatten(tree: Any, path: str, tensors: dict[str, Tensor]) -> Any:  # noqa: ANN401 - JSON is any
-    """The tree as JSON: every tensor moved to `tensors` under its path, with its strides; integer
-    keys marked."""
-    if isinstance(tree, Tensor):
-        tensors[path] = tree.detach().cpu().contiguous()
-        return {"tensor": path, "stride": tree.stride()}
-    if isinstance(tree, Mapping):
-        items = [[k, _flatten(v, f"{path}/{k}", tensors)] for k, v in tree.items()]
-        return {"items": items} if path else {k: v for k, v in items}
-    if isinstance(tree, (list, tuple)):
-        return {"list": [_flatten(v, f"{path}/{k}", tensors) for k, v in enumerate(tree)]}
-    return tree
-
-
-def _unflatten(tree: Any, tensors: Mapping[str, Tensor]) -> Any:  # noqa: ANN401
-    if not isinstance(tree, dict):
-        return tree
-    if (
-        "tensor" in tree
-    ):  # the layout in memory is part of the state: other strides round differently
-        value = tensors[tree["tensor"]]
-        return torch.empty_strided(value.shape, tree["stride"], dtype=value.dtype).copy_(value)
-    if "items" in tree:
-        return {k: _unflatten(v, tensors) for k, v in tree["items"]}
-    if "list" in tree:
-        return [_unflatten(v, tensors) for v in tree["list"]]
-    return {k: _unflatten(v, tensors) for k, v in tree.items()}

@@ -1,5 +1,5 @@
-"""A transformer on the patches of an image, steered by a time and a condition (DiT, Peebles and Xie
-2023, section 3.2).
+"""A transformer on the patches of an image, conditioned on a time and a condition vector (DiT,
+Peebles and Xie 2023, section 3.2).
 
 Nearly all its work is matrix products over tokens, which processors with bfloat16 do ten times
 faster than float32."""
@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-TIMES = 32  # frequencies in which a time is told
-MOST_TOKENS = 256
+TIME_FREQUENCIES = 32  # of the sines and cosines that encode a time
+MOST_IMAGE_PATCHES = 256
 
 
 def patch_for(height: int, width: int) -> int:
     """Side of a patch: 2 up to 20 pixels, else 4, doubled until there are at most 256 patches."""
     patch = 2 if max(height, width) <= 20 else 4
-    while -(-height // patch) * -(-width // patch) > MOST_TOKENS:
+    while -(-height // patch) * -(-width // patch) > MOST_IMAGE_PATCHES:
         patch *= 2
     return patch
 
@@ -30,7 +30,7 @@ def canvas(height: int, width: int, patch: int) -> tuple[int, int]:
 
 
 def padded(signal: Tensor, patch: int) -> Tensor:
-    """[N, C, H, W] on whole patches; the edge is repeated to the right and below."""
+    """[N, C, H, W] enlarged to whole patches; the edge is repeated to the right and below."""
     height, width = signal.shape[2:]
     whole = canvas(height, width, patch)
     return functional.pad(signal, (0, whole[1] - width, 0, whole[0] - height), mode="replicate")
@@ -46,27 +46,25 @@ def waves(rows: int, columns: int, width: int) -> Tensor:
     return torch.cat([row.sin(), row.cos(), column.sin(), column.cos()], dim=1)[:, :width]
 
 
-def told(time: Tensor) -> Tensor:
-    """[N] -> [N, 2 * TIMES]: sines and cosines."""
-    angle = time[:, None] * torch.logspace(0, 2.5, TIMES, device=time.device)
+def time_waves(time: Tensor) -> Tensor:
+    """Times [N] -> [N, 2 * TIME_FREQUENCIES]: sines and cosines."""
+    angle = time[:, None] * torch.logspace(0, 2.5, TIME_FREQUENCIES, device=time.device)
     return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """softmax(q k' / sqrt(d)) v, [N, heads, T, d] (Vaswani et al. 2017, equation 1).
-
-    On a processor written out: for 49 tokens six times faster, there and back, than torch's fused
-    one (measured, bfloat16)."""
+    """softmax(q k' / sqrt(d)) v, [N, heads, T, d] (Vaswani et al. 2017, equation 1)."""
+    # On a CPU the plain formula is used: for 49 tokens it is six times faster, forward and
+    # backward, than torch's fused attention (measured in bfloat16).
     if query.device.type != "cpu":
         return functional.scaled_dot_product_attention(query, key, value)
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)
     return scores.softmax(dim=3).to(value.dtype) @ value
 
 
-class Block(nn.Module):
-    """What the neighbours hold, attention, then a two-layer network on each token; the last two are
-    scaled, shifted and gated by the style (adaLN-Zero). The neighbours are a convolution of each
-    channel by itself, 3 x 3 patches."""
+class AttentionBlock(nn.Module):
+    """A depthwise convolution over 3 x 3 patches, attention, then a two-layer network on each
+    token. The last two are scaled, shifted and gated by the style (adaLN-Zero)."""
 
     def __init__(self, rows: int, columns: int, width: int, heads: int) -> None:
         super().__init__()
@@ -87,9 +85,9 @@ class Block(nn.Module):
             2
         ).transpose(1, 2)
         scale, shift, gate, scale_2, shift_2, gate_2 = self.style(style)[:, None].chunk(6, dim=2)
-        asked = self.ask(self.norm(x) * (1 + scale) + shift).unflatten(2, (3, self.heads, -1))
-        seen = attention(*asked.transpose(1, 3).unbind(2))
-        x = x + gate * self.mix(seen.transpose(1, 2).flatten(2))
+        projected = self.ask(self.norm(x) * (1 + scale) + shift).unflatten(2, (3, self.heads, -1))
+        attended = attention(*projected.transpose(1, 3).unbind(2))
+        x = x + gate * self.mix(attended.transpose(1, 2).flatten(2))
         hidden = functional.relu(
             self.widen(self.norm(x) * (1 + scale_2) + shift_2)
         ).square()  # Primer, So et al. 2021
@@ -97,8 +95,8 @@ class Block(nn.Module):
 
 
 class PatchTransformer(nn.Module):
-    """F(signal, time, condition, reach): [N, C, H, W] -> [N, C, H, W]; H and W are whole patches.
-    It starts as 0."""
+    """F(signal, time, condition, reach): [N, C, H, W] -> [N, C, H, W]. H and W are multiples of the
+    patch. Untrained it is 0."""
 
     def __init__(
         self, size: tuple[int, int, int], patch: int, width: int, depth: int, heads: int
@@ -109,11 +107,11 @@ class PatchTransformer(nn.Module):
         self.patch, self.rows, self.columns = patch, height // patch, breadth // patch
         self.inside = nn.Linear(channels * patch**2, width)
         self.place = nn.Parameter(waves(self.rows, self.columns, width))
-        self.time = nn.Linear(2 * TIMES, width)
-        self.reach = nn.Linear(2 * TIMES, width)
+        self.time = nn.Linear(2 * TIME_FREQUENCIES, width)
+        self.reach = nn.Linear(2 * TIME_FREQUENCIES, width)
         self.steer = nn.Linear(width, width)
         self.blocks = nn.ModuleList(
-            Block(self.rows, self.columns, width, heads) for _ in range(depth)
+            AttentionBlock(self.rows, self.columns, width, heads) for _ in range(depth)
         )
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.style = nn.Linear(width, 2 * width)
@@ -122,8 +120,10 @@ class PatchTransformer(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, signal: Tensor, time: Tensor, embedded: Tensor, reach: Tensor) -> Tensor:
-        """signal [N, C, H, W], time and reach [N], embedded [N, width]."""
-        style = functional.silu(embedded + self.time(told(time)) + self.reach(told(reach)))
+        """signal [N, C, H, W], time and reach [N], embedded condition [N, width]."""
+        style = functional.silu(
+            embedded + self.time(time_waves(time)) + self.reach(time_waves(reach))
+        )
         style = functional.silu(self.steer(style))
         x = self.inside(self.tokens(signal)) + self.place
         for block in self.blocks:

@@ -16,34 +16,34 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gobelin.networks.transformer import TIMES, attention
+from gobelin.networks.transformer import TIME_FREQUENCIES, attention, time_waves
 
-GROUPS, WIDEST, COARSEST = (
-    8,
-    4,
-    8,
-)  # groups of a normalisation; most widths of a level; cells of the coarsest side, at least
+NORM_GROUPS = 8  # groups of channels of a normalisation, if they divide the channels
+MOST_WIDTHS = 4  # channels of a level, at most, as a multiple of those at full size
+COARSEST_SIDE = 8  # cells of the longer side at the coarsest level, at least
 
 
 def square_for(height: int, width: int) -> int:
-    """Side of the squares that become channels: 1 up to 24 pixels, 2 up to 64, else 4. At 32 pixels
-    squares of 2 with twice the width learn twice as many steps in the same time (measured)."""
+    """Side of the squares of pixels that become channels: 1 up to 24 pixels, 2 up to 64, else 4."""
+    # at 32 pixels, squares of 2 with twice the width make twice as many steps in the same time
+    # (measured)
     longest = max(height, width)
     return 1 if longest <= 24 else 2 if longest <= 64 else 4
 
 
 def halvings_for(height: int, width: int, square: int) -> int:
-    """How often the cells are halved until the longer side has 8 to 15 of them; at least once."""
-    return max(1, int(math.log2(max(height, width) / square / COARSEST)))
+    """How often the resolution is halved until the longer side has 8 to 15 cells; at least once."""
+    return max(1, int(math.log2(max(height, width) / square / COARSEST_SIDE)))
 
 
 def groups_of(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(math.gcd(GROUPS, channels), channels)
+    return nn.GroupNorm(math.gcd(NORM_GROUPS, channels), channels)
 
 
 class Residual(nn.Module):
-    """x + conv(silu(style of norm of conv(silu(norm x)))), [N, A, h, w] -> [N, B, h, w]; style [N,
-    K]."""
+    """x + conv(silu(styled norm of conv(silu(norm x)))), [N, A, h, w] -> [N, B, h, w].
+
+    The style [N, K] scales and shifts the second normalisation."""
 
     def __init__(self, inside: int, outside: int, style: int) -> None:
         super().__init__()
@@ -61,8 +61,8 @@ class Residual(nn.Module):
         return self.past(x) + self.write(functional.silu(self.second(hidden) * (1 + scale) + shift))
 
 
-class Glance(nn.Module):
-    """Every cell looks at every cell: x + attention(norm x), [N, C, h, w]."""
+class CellAttention(nn.Module):
+    """Attention of every cell to every cell: x + attention(norm x), [N, C, h, w]."""
 
     def __init__(self, channels: int, heads: int = 4) -> None:
         super().__init__()
@@ -77,19 +77,18 @@ class Glance(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         cells = self.norm(x).flatten(2).transpose(1, 2)
-        seen = attention(
+        attended = attention(
             *self.ask(cells).unflatten(2, (3, self.heads, -1)).transpose(1, 3).unbind(2)
         )
-        return x + self.mix(seen.transpose(1, 2).flatten(2)).transpose(1, 2).unflatten(
+        return x + self.mix(attended.transpose(1, 2).flatten(2)).transpose(1, 2).unflatten(
             2, x.shape[2:]
         )
 
 
 class Unet(nn.Module):
-    """F(signal, time, condition, beside): [N, C, H, W] -> [N, C, H, W]. It starts as 0.
+    """F(signal, time, condition, beside): [N, C, H, W] -> [N, C, H, W]. Untrained it is 0.
 
-    H and W are multiples of `square` 2^halvings. beside: [N, B, H, W], anything else that the
-    network is to see."""
+    H and W are multiples of `square` 2^halvings. beside: [N, B, H, W], more input channels."""
 
     def __init__(
         self,
@@ -101,27 +100,35 @@ class Unet(nn.Module):
         depth: int,
         style: int,
     ) -> None:
-        """width: channels at full size, doubled at every halving, at most four times. depth:
-        residual blocks a level, there and back. style: length of what steers."""
+        """channels: C. beside: B. square: side of the squares that become channels. halvings: count
+        of levels below the first. width: channels at full size, doubled at every halving up to 4
+        times. depth: residual blocks a level, on each side of the U. style: length of the condition
+        vector."""
         super().__init__()
         self.square = square
-        sides = [width * min(2**k, WIDEST) for k in range(halvings + 1)]
-        self.time, self.steer = nn.Linear(2 * TIMES, style), nn.Linear(style, style)
+        widths = [width * min(2**k, MOST_WIDTHS) for k in range(halvings + 1)]
+        self.time, self.steer = nn.Linear(2 * TIME_FREQUENCIES, style), nn.Linear(style, style)
         self.inside = nn.Conv2d((channels + beside) * square**2, width, 3, padding=1)
         self.downs = nn.ModuleList(
-            nn.ModuleList(Residual(side, side, style) for _ in range(depth)) for side in sides[:-1]
+            nn.ModuleList(Residual(level_width, level_width, style) for _ in range(depth))
+            for level_width in widths[:-1]
         )
         self.falls = nn.ModuleList(
-            nn.Conv2d(a, b, 2, 2) for a, b in zip(sides, sides[1:], strict=False)
+            nn.Conv2d(a, b, 2, 2) for a, b in zip(widths, widths[1:], strict=False)
         )
-        self.bottom = nn.ModuleList(Residual(sides[-1], sides[-1], style) for _ in range(2 * depth))
-        self.glance = Glance(sides[-1])
+        self.bottom = nn.ModuleList(
+            Residual(widths[-1], widths[-1], style) for _ in range(2 * depth)
+        )
+        self.glance = CellAttention(widths[-1])
         self.rises = nn.ModuleList(
-            nn.Conv2d(b, a, 1) for a, b in zip(sides, sides[1:], strict=False)
+            nn.Conv2d(b, a, 1) for a, b in zip(widths, widths[1:], strict=False)
         )
         self.ups = nn.ModuleList(
-            nn.ModuleList(Residual(side * (2 if k == 0 else 1), side, style) for k in range(depth))
-            for side in sides[:-1]
+            nn.ModuleList(
+                Residual(level_width * (2 if k == 0 else 1), level_width, style)
+                for k in range(depth)
+            )
+            for level_width in widths[:-1]
         )
         self.norm = groups_of(width)
         self.out = nn.Conv2d(width, channels * square**2, 3, padding=1)
@@ -131,8 +138,7 @@ class Unet(nn.Module):
 
     def forward(self, signal: Tensor, time: Tensor, embedded: Tensor, beside: Tensor) -> Tensor:
         """signal [N, C, H, W], time [N], embedded [N, style], beside [N, B, H, W]."""
-        angle = time[:, None] * torch.logspace(0, 2.5, TIMES, device=time.device)
-        style = functional.silu(embedded + self.time(torch.cat([angle.sin(), angle.cos()], dim=1)))
+        style = functional.silu(embedded + self.time(time_waves(time)))
         style = functional.silu(self.steer(style))
         x = functional.pixel_unshuffle(torch.cat([signal, beside], dim=1), self.square)
         x = self.inside(x.contiguous(memory_format=torch.channels_last))
@@ -156,15 +162,16 @@ class Unet(nn.Module):
 
 
 def rectangles(count: int, height: int, width: int, share: float, rng: torch.Generator) -> Tensor:
-    """Which pixels are known, [count, 1, height, width], 1 or 0: in a share of the images those on
-    one side of a random rectangle, the outer or the inner, in the others none."""
-    corners, draws = (
-        torch.rand(count, 2, 2, generator=rng).sort(dim=2).values,
-        torch.rand(count, 2, generator=rng),
-    )
+    """Random masks, float32 [count, 1, height, width]: 1 where a pixel is known, else 0.
+
+    In a share of the images the pixels inside, or those outside, of a random rectangle are known;
+    in the others none."""
+    # corners: [count, (row, column), (low, high)]; draws: outside or inside, and whether at all
+    corners = torch.rand(count, 2, 2, generator=rng).sort(dim=2).values
+    draws = torch.rand(count, 2, generator=rng)
     rows = (torch.arange(height) + 0.5)[None, :, None] / height
     columns = (torch.arange(width) + 0.5)[None, None, :] / width
     low, high = corners[:, :, 0, None, None].unbind(1), corners[:, :, 1, None, None].unbind(1)
     inside = (rows > low[0]) & (rows < high[0]) & (columns > low[1]) & (columns < high[1])
-    outer, given = (draws[:, side, None, None] < bound for side, bound in ((0, 0.5), (1, share)))
-    return ((inside ^ outer) & given).float()[:, None]
+    outer, known = (draws[:, side, None, None] < bound for side, bound in ((0, 0.5), (1, share)))
+    return ((inside ^ outer) & known).float()[:, None]

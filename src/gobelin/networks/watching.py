@@ -1,12 +1,13 @@
-"""Watching a training: at fixed steps a held-out score of the averaged weights and a grid of
-samples; the best ones are kept.
+"""Watching a training: looks at fixed steps, each a held-out score of the averaged weights and a
+grid of samples. The best weights are chosen.
 
-The steps of the looks are a function of the count of steps and of what a look costs in steps, never
-of the clock, so a run that was killed and goes on looks at the same steps and ends with the same
-bits.
+The steps of the looks are a function of the count of steps and of the cost of a look in steps,
+never of the clock. So a training that was killed and goes on looks at the same steps and ends with
+the same bits.
 
-What it cannot show: scores of two generators don't compare unless they are of one kind; a score of
-a few hundred validation rows is noisy, and the best of twelve is a little too good."""
+What it cannot show: scores of two generators can't be compared unless they are of one kind; a score
+of a few hundred validation rows is noisy, and the best of twelve is a little too good.
+"""
 
 from __future__ import annotations
 
@@ -21,25 +22,25 @@ from torch import Tensor, nn
 
 from gobelin.data.provenance import save_png
 
-LOOKS, SHARE, LEAST = (
-    12,
-    0.025,
-    16,
-)  # at most; of the training for scores, as much for grids; fewest validation rows
-SCORED, SHOWN = 256, 16  # rows that are scored, images of a grid, at most
-CELLS, BORDER = (
-    8,
-    2,
-)  # cells a side that an image is pooled to, white pixels between images of a grid
+MOST_LOOKS = 12
+LOOK_SHARE = 0.025  # of the training's time for scores, and as much again for grids
+LEAST_VALIDATION_ROWS = 16  # with fewer a generator's training is not watched
+MOST_SCORED_ROWS = 256  # validation rows that a look scores
+GRID_IMAGES = 16  # samples that a grid shows
+BORDER_PIXELS = 2  # white pixels between the images of a grid
+CELLS_A_SIDE = 8  # an image is pooled to 8 x 8 cells before it is scored
 PATIENCE = 4  # looks without a better score after which training stops
 
 
 class Watch:
-    """score: of the weights that the modules hold, lower is better. paint: uint8 [n, H, W, C] of
-    them. Both are asked while the modules hold the averaged weights and are in evaluation mode.
-    steps: after which to look, and whether to paint then. folder: for the grids; None where nothing
-    is painted. decides: whether the score chooses the weights and the end; otherwise it is only
-    written down."""
+    """Looks at one training.
+
+    name: of what is trained, for notes. steps: {step after which to look: whether to paint a grid
+    then}. folder: for the grids; None where nothing is painted. patience: looks without a better
+    score after which training stops, 0 = never. score: of the weights that the modules hold, lower
+    is better. paint: samples of these weights, uint8 [n, H, W, C]. Both are called while the
+    modules hold the averaged weights and are in evaluation mode. decides: whether the score chooses
+    the weights and the end; otherwise it only goes into the history."""
 
     def __init__(
         self,
@@ -51,28 +52,24 @@ class Watch:
         paint: Callable[[], np.ndarray],
         decides: bool = True,
     ) -> None:
-        self.name, self.steps, self.folder, self.patience, self.decides = (
-            name,
-            dict(steps),
-            folder,
-            patience,
-            decides,
-        )
+        self.name, self.steps, self.folder = name, dict(steps), folder
+        self.patience, self.decides = patience, decides
         self.score, self.paint = score, paint
-        self.best: dict[str, Any] = {}  # step, score, averages
-        self.idle = 0  # looks since then
+        self.best: dict[str, Any] = {}  # of the best look: step, score, averages
+        self.idle = 0  # looks since the best one
 
     def begin(self) -> None:
-        """Remove the grids of another training, and nothing else that may lie there."""
+        """Remove the grids of an earlier training; other files in the folder stay."""
         for path in self.folder.glob("*.png") if self.folder else ():
             if path.stem.isdecimal():
                 path.unlink()
 
     def identity(self) -> list[object]:
+        """What a checkpoint must share with this watch."""
         return [sorted(self.steps), self.patience, self.decides]
 
     def state(self) -> dict[str, Any]:
-        """What a restart needs; nothing in it is ever changed."""
+        """The watch's part of a checkpoint. No object in it is ever changed in place."""
         return {"best": self.best, "idle": self.idle}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -90,11 +87,13 @@ class Watch:
         modules: Mapping[str, nn.Module],
         averages: Mapping[str, Mapping[str, Tensor]],
     ) -> list[dict[str, Any]]:
-        """The line of history of a look after `step` steps, if there is one. The modules are left
-        as they were."""
+        """Look after `step` steps, if a look is due: its line of history, or none.
+
+        modules: {name: module}; they are left as they were. averages: {name: state dict of averaged
+        weights}. A score that is not finite is never the best; its line says None."""
         if step not in self.steps:
             return []
-        kept = {
+        training_weights = {
             name: {k: v.clone() for k, v in modules[name].state_dict().items()} for name in averages
         }
         modes = {name: modules[name].training for name in averages}
@@ -111,7 +110,7 @@ class Watch:
                 }
                 save_png(self.folder / f"{step}.png", grid(self.paint()), lineage)
         finally:
-            for name, weights in kept.items():
+            for name, weights in training_weights.items():
                 modules[name].train(modes[name]).load_state_dict(weights)
         self.idle += self.decides
         if self.decides and math.isfinite(score) and (not self.best or score < self.best["score"]):
@@ -123,8 +122,9 @@ class Watch:
         return [{"step": step, "held_out": score if math.isfinite(score) else None}]
 
     def notes(self, done: int, total: int) -> tuple[str, ...]:
-        """What a reader must know: that training stopped early, that the weights aren't the
-        last."""
+        """Sentences for the user: that training stopped early, that the weights aren't the last.
+
+        done: finished steps. total: planned steps."""
         if not self.best:
             return ()
         best = (
@@ -141,57 +141,64 @@ class Watch:
 
 
 def looks(steps: int, score: float, paint: float) -> dict[int, bool]:
-    """After which steps to look, and whether to paint then: evenly spread, the last step among
-    them; as many as SHARE of the training buys, each of scores and of grids, 12 at most. The last
-    look paints whatever it costs."""
-    count = min(LOOKS, steps, int(SHARE * steps / score))
+    """{step after which to look: whether to paint then}, evenly spread, the last step among them.
+
+    steps: of the training. score, paint: cost of a score and of a grid, in steps. Scores take at
+    most LOOK_SHARE of the training's time, and so do grids; there are at most MOST_LOOKS. The last
+    look paints, whatever that costs."""
+    count = min(MOST_LOOKS, steps, int(LOOK_SHARE * steps / score))
     if not count:
         return {}
-    painted = min(count, max(1, int(SHARE * steps / paint)))
-    marks = {count - int(k * count / painted) for k in range(painted)}
-    return {steps * k // count: k in marks for k in range(1, count + 1)}
+    painted = min(count, max(1, int(LOOK_SHARE * steps / paint)))
+    grid_looks = {count - int(k * count / painted) for k in range(painted)}
+    return {steps * k // count: k in grid_looks for k in range(1, count + 1)}
 
 
 def grid(images: np.ndarray) -> np.ndarray:
-    """uint8 [n, H, W, C] side by side as one image, as many in a row as there are rows."""
+    """Images, uint8 [n, H, W, C], as one image: a square of ceil(sqrt(n)) columns."""
     n, height, width, channels = images.shape
     across = math.ceil(math.sqrt(n))
     down = -(-n // across)
     out = np.full(
-        (down * (height + BORDER) - BORDER, across * (width + BORDER) - BORDER, channels),
+        (
+            down * (height + BORDER_PIXELS) - BORDER_PIXELS,
+            across * (width + BORDER_PIXELS) - BORDER_PIXELS,
+            channels,
+        ),
         255,
         np.uint8,
     )
     for k, image in enumerate(images):
-        top, left = k // across * (height + BORDER), k % across * (width + BORDER)
+        top, left = k // across * (height + BORDER_PIXELS), k % across * (width + BORDER_PIXELS)
         out[top : top + height, left : left + width] = image
     return out
 
 
 def cells(images: np.ndarray) -> np.ndarray:
-    """uint8 [n, H, W, C] -> float64 [n, D]: mean and deviation of each of 8 x 8 cells and each
-    channel, from 0 to 1. The means say where what colour is, the deviations how sharp it is."""
+    """uint8 [n, H, W, C] -> float64 [n, D]: mean and standard deviation of each channel in each of
+    8 x 8 cells, from 0 to 1. Means describe where which colour is, deviations how sharp it is."""
     n, height, width, channels = images.shape
-    rows, columns = (np.arange(CELLS + 1) * side // CELLS for side in (height, width))
-    parts = []
+    rows, columns = (np.arange(CELLS_A_SIDE + 1) * side // CELLS_A_SIDE for side in (height, width))
+    features = []
     for top, bottom in zip(rows, np.maximum(rows[1:], rows[:-1] + 1), strict=False):
         for left, right in zip(columns, np.maximum(columns[1:], columns[:-1] + 1), strict=False):
             cell = images[:, top:bottom, left:right].reshape(n, -1, channels) / 255
-            parts += [cell.mean(1), cell.std(1)]
-    return np.concatenate(parts, axis=1)
+            features += [cell.mean(1), cell.std(1)]
+    return np.concatenate(features, axis=1)
 
 
-def energy(real: np.ndarray, made: np.ndarray) -> float:
-    """2 E|x - y| - E|x - x'| - E|y - y'| of rows [n, D] and [m, D], at least two each: 0 in
-    expectation if and only if both come from one distribution (Székely and Rizzo 2013, equation 5;
-    unbiased, so it can be a little below 0)."""
+def energy(real: np.ndarray, generated: np.ndarray) -> float:
+    """2 E|x - y| - E|x - x'| - E|y - y'| of rows [n, D] and [m, D], at least two each.
 
-    def apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    The energy distance (Székely and Rizzo 2013, equation 5), unbiased: its expectation is 0 if and
+    only if both come from one distribution, and it can be a little below 0."""
+
+    def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         squares = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
         return np.sqrt(np.maximum(squares, 0))
 
-    within = [
+    within_means = [
         (d.sum() - np.trace(d)) / (len(d) * (len(d) - 1))
-        for d in (apart(real, real), apart(made, made))
+        for d in (distances(real, real), distances(generated, generated))
     ]
-    return float(2 * apart(real, made).mean() - sum(within))
+    return float(2 * distances(real, generated).mean() - sum(within_means))

@@ -301,8 +301,8 @@ def _calibration(
             floor=floor,
             source=SOURCE,
             note=(
-                f"{scores.BINS} bins of equal count; the floor is what calibrated ones would show"
-                " on so few rows"
+                f"{scores.CALIBRATION_BINS} bins of equal count; the floor is what calibrated ones"
+                " would show on so few rows"
             ),
         ),
         scores.weighted_mean(brier, share, units).finding(

@@ -1,1 +1,1 @@
-"""Is anybody copied, can anybody be found?"""
+"""Privacy of the training rows: was any of them copied?"""

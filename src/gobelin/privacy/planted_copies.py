@@ -1,5 +1,5 @@
-"""Copies that are planted on purpose, to see whether they are found: training images that were
-changed a little, in every way that a generator's or a person's copy may be changed."""
+"""Planted copies, the positive control of an audit: training images, changed a little in each of
+the ways in which a copy may be changed."""
 
 from __future__ import annotations
 
@@ -31,24 +31,27 @@ def _cropped(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     box = (left * width, top * height, (left + share) * width, (top + share) * height)
     layers = [Image.fromarray(image[..., c].astype(np.float32)) for c in range(image.shape[2])]
     return np.stack(
-        [np.asarray(one.resize((width, height), Image.Resampling.BILINEAR, box)) for one in layers],
+        [
+            np.asarray(layer.resize((width, height), Image.Resampling.BILINEAR, box))
+            for layer in layers
+        ],
         2,
     )
 
 
 def _blurred(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """By a Gaussian of 2 to 5 % of the side."""
+    """Blurred by a Gaussian of 2 to 5 % of the side."""
     return gaussian_filter(image, (rng.uniform(0.02, 0.05) * image.shape[0],) * 2 + (0,))
 
 
 def _recoloured(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Contrast and brightness of each channel."""
+    """Contrast and brightness of each channel changed."""
     channels = image.shape[2]
     return image * rng.uniform(0.7, 1.2, channels) + rng.uniform(-30, 30, channels)
 
 
 def _overlaid(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A box of one colour over 9 to 25 % of it."""
+    """A box of one colour over 9 to 25 % of the area."""
     out, (height, width, channels) = image.copy(), image.shape
     h, w = (rng.uniform(0.3, 0.5, 2) * (height, width)).astype(int)
     top, left = rng.integers(0, height - h + 1), rng.integers(0, width - w + 1)
@@ -68,8 +71,8 @@ CHANGES: Mapping[str, Change] = {
 
 
 def plant(images: np.ndarray, count: int, seed: int, change: str = "noisy") -> np.ndarray:
-    """uint8 [count, H, W, C]: as many of the images [n, H, W, C], none twice, changed in this
-    way."""
+    """`count` different images of uint8 [n, H, W, C], changed in this way: uint8 [count, H, W, C].
+    All n if there are fewer."""
     rng = numpy_generator(seed, f"planted copies, {change}")
     chosen = images[rng.choice(len(images), min(count, len(images)), replace=False)]
     changed = np.stack([CHANGES[change](image.astype(np.float64), rng) for image in chosen])
@@ -77,7 +80,7 @@ def plant(images: np.ndarray, count: int, seed: int, change: str = "noisy") -> n
 
 
 def of_every_kind(images: np.ndarray, count: int, seed: int) -> dict[str, np.ndarray]:
-    """For each kind of change its share of `count` planted copies."""
+    """{kind of change: its share of `count` planted copies}, at least one each."""
     return {
         change: plant(images, max(1, count // len(CHANGES)), seed, change) for change in CHANGES
     }

@@ -1,15 +1,16 @@
-"""How well does one picture explain another one, once it is moved, turned, scaled, blurred or
-recoloured to fit?
+"""How well does one image explain another, after it is moved, turned, scaled, blurred or recoloured
+to fit?
 
-Every candidate of `retrieval` is moved onto the picture by an affine map (Lucas & Kanade 1981, in
-the Gauss-Newton steps of Baker & Matthews 2004, section 2), with contrast and brightness left free
-and the worst fifth of the pixels left out at each step. What is left unexplained is then measured
-in three ways: with the colours as they are; with contrast and brightness of each colour free; and
-the same on the three quarters of the pixels that fit best, for a picture that is partly covered.
-The candidate may be blurred or sharpened in each: the fit is to itself and to two blurred selves,
+Every candidate (see `candidates`) is moved onto the image by an affine map (Lucas & Kanade 1981, in
+the Gauss-Newton steps of Baker & Matthews 2004, section 2). Contrast and brightness are free, and
+the worst fifth of the pixels is left out at each step. The unexplained rest is measured in three
+ways: with the colours as they are; with contrast and brightness of each colour free; and the same
+on the three quarters of the pixels that fit best, for an image that is partly covered. In each way
+the candidate may be blurred or sharpened: the fit is to itself and to two blurred copies of itself,
 in closed form.
 
-What this cannot show: a copy that is bent, redrawn or cropped to less than two thirds."""
+What this cannot show: a copy that is bent, redrawn or cropped to less than two thirds.
+"""
 
 from __future__ import annotations
 
@@ -20,51 +21,51 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gobelin.privacy.candidates import SIDE, candidates, grey, opened, seen
+from gobelin.privacy.candidates import COMPARED_SIDE, candidates, grey, reduced, warped
 
-COARSE, FINE = (
-    6,
-    4,
-)  # steps of fitting the map: at half the size; at the whole, blurred and then sharp
-ALIGNED, UNCOVERED = 0.8, 0.75  # shares of pixels that count there and in the last measure
+COARSE_STEPS = 6  # of fitting the map at half the size
+FINE_STEPS = 4  # of fitting it at the whole size, first blurred and then sharp
+ALIGNED_PIXELS = 0.8  # share of pixels that count while the map is fitted
+UNCOVERED_PIXELS = 0.75  # share of pixels that count for an image that is partly covered
 BLURS = (0.025, 0.05)  # of the side
-FLOOR = 3 / 255  # differences below it are rounding and noise
-RIDGE = 3e-4
-BLOCK, CHOSEN = 256, 3  # pictures at once; candidates that are measured in colours
+NOISE = 3 / 255  # smaller differences are rounding and noise
+FIT_RIDGE = 3e-4  # of the least-squares fits
+IMAGES_AT_ONCE = 256
+MEASURED_CANDIDATES = 3  # candidates that are measured in colours
 WAYS = ("as it is", "recoloured", "partly covered")
 
 
 class Fit(NamedTuple):
-    """distance: float64 [n], root mean square difference that is left; row: int64 [n], of the pool,
-    that leaves least."""
+    """How well the best row of a pool explains each image."""
 
-    distance: np.ndarray
-    row: np.ndarray
+    distance: np.ndarray  # float64 [n], the root mean square difference that is left
+    row: np.ndarray  # int64 [n], the row of the pool that leaves least
 
 
-def fits(images: np.ndarray, pool: np.ndarray, own: np.ndarray | None = None) -> dict[str, Fit]:
-    """For each way of looking, how well the best row of the pool explains each image. uint8 [n or
-    m, H, W, C].
+def fits(images: np.ndarray, pool: np.ndarray, groups: np.ndarray | None = None) -> dict[str, Fit]:
+    """{way of comparing: the fits}. images uint8 [n, H, W, C], pool uint8 [m, H, W, C].
 
-    own: int [m], groups of the pool, which the first m images are; none explains its own group."""
-    x, y = opened(images), opened(pool)
-    rows, mirrored, maps = candidates(grey(x), grey(y), own)
-    found: list[dict[str, tuple[Tensor, Tensor]]] = []
-    for start in range(0, len(x), BLOCK):
-        part = slice(start, start + BLOCK)
-        found.append(_explained(x[part], y, rows[part], mirrored[part], maps[part]))
+    groups: int [m], of the pool; the first m images are then the pool itself, and no image explains
+    one of its own group.
+    """
+    x, y = reduced(images), reduced(pool)
+    rows, mirrored, maps = candidates(grey(x), grey(y), groups)
+    blocks: list[dict[str, tuple[Tensor, Tensor]]] = []
+    for start in range(0, len(x), IMAGES_AT_ONCE):
+        part = slice(start, start + IMAGES_AT_ONCE)
+        blocks.append(_explained(x[part], y, rows[part], mirrored[part], maps[part]))
     out = {}
     for way in WAYS:
-        left, row = (torch.cat([one[way][k] for one in found]) for k in (0, 1))
-        out[way] = Fit(np.sqrt(left.double().numpy() + FLOOR**2), row.numpy())
+        left, row = (torch.cat([block[way][k] for block in blocks]) for k in (0, 1))
+        out[way] = Fit(np.sqrt(left.double().numpy() + NOISE**2), row.numpy())
     return out
 
 
 def _explained(
     x: Tensor, pool: Tensor, rows: Tensor, mirrored: Tensor, maps: Tensor
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    """For each way, what is left of [n, C, S, S] by the best of its candidates, [n], and which row
-    that is, [n]."""
+    """For each way: the rest that the best candidate leaves of each image [n, C, S, S], [n], and
+    the row of that candidate, [n]. rows, mirrored: [n, K]; maps: [n, K, 2, 3]."""
     n, k = rows.shape
     shown = torch.where(mirrored[:, :, None, None, None], x.flip(3)[:, None], x[:, None]).flatten(
         0, 1
@@ -72,40 +73,47 @@ def _explained(
     flat, given = rows.flatten(), maps.flatten(0, 1)
     soft, soft_pool = blurred(grey(shown), 1.0), blurred(grey(pool), 1.0)
     moved, left = align(
-        functional.avg_pool2d(soft, 2), functional.avg_pool2d(soft_pool, 2)[flat], given, COARSE
+        functional.avg_pool2d(soft, 2),
+        functional.avg_pool2d(soft_pool, 2)[flat],
+        given,
+        COARSE_STEPS,
     )
     chosen = (
-        left.view(n, k).topk(min(CHOSEN, k), dim=1, largest=False).indices
+        left.view(n, k).topk(min(MEASURED_CANDIDATES, k), dim=1, largest=False).indices
         + k * torch.arange(n)[:, None]
     )
     pick = chosen.flatten()
     a, b = shown[pick], pool[flat[pick]]
-    fine, _ = align(soft[pick], soft_pool[flat[pick]], moved[pick], FINE)
-    fine, _ = align(grey(a), grey(b), fine, FINE)
-    found = [measured(a, b, m) for m in (fine, given[pick])]
+    fine, _ = align(soft[pick], soft_pool[flat[pick]], moved[pick], FINE_STEPS)
+    fine, _ = align(grey(a), grey(b), fine, FINE_STEPS)
+    # The fitted map can be worse than the first one, so both are measured.
+    rests = [measured(a, b, m) for m in (fine, given[pick])]
     out = {}
     for way in WAYS:
-        value = torch.stack([one[way] for one in found]).amin(0).view(n, -1)
+        value = torch.stack([rest[way] for rest in rests]).amin(0).view(n, -1)
         best = value.argmin(1, keepdim=True)
         out[way] = (value.gather(1, best)[:, 0], flat[chosen].gather(1, best)[:, 0])
     return out
 
 
 def align(x: Tensor, y: Tensor, maps: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """The map of each pair through which y looks most like x, [P, 2, 3], and what is left, [P]. x,
-    y: [P, 1, S, S]."""
+    """For each pair, the map through which y resembles x most, [P, 2, 3], and the rest, [P].
+
+    x, y: [P, 1, S, S]; maps: where to start, [P, 2, 3].
+    """
     side = x.shape[-1]
     ticks = (torch.arange(side) + 0.5) * 2 / side - 1
     place = torch.stack(
         [*torch.meshgrid(ticks, ticks, indexing="xy"), torch.ones(side, side)]
     ).flatten(1)  # [3, S^2]
-    a, slopes, kept = x.flatten(1), torch.cat([y, *_slopes(y)], 1), int(ALIGNED * side**2)
+    a, slopes = x.flatten(1), torch.cat([y, *_slopes(y)], 1)
+    counted = int(ALIGNED_PIXELS * side**2)
     best, left, now, weight = maps, torch.full((len(x),), torch.inf), maps, torch.ones_like(a)
     for step in range(steps + 1):
-        value, right, down = seen(slopes, now).flatten(2).unbind(1)
+        value, right, down = warped(slopes, now).flatten(2).unbind(1)
         gain, rest = _gained(a, value, weight)
         error = rest**2
-        weight = (error <= error.kthvalue(kept, dim=1, keepdim=True).values).float()
+        weight = (error <= error.kthvalue(counted, dim=1, keepdim=True).values).float()
         mean = (error * weight).mean(1)
         left, best = (
             torch.where(mean < left, mean, left),
@@ -122,8 +130,8 @@ def align(x: Tensor, y: Tensor, maps: Tensor, steps: int) -> tuple[Tensor, Tenso
 
 
 def _gained(a: Tensor, value: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Contrast [P, 1] and what is left [P, S^2] of a, explained by value, its contrast and
-    brightness free."""
+    """Contrast [P, 1] and rest [P, S^2] of a, explained by value with contrast and brightness free.
+    a, value, weight: [P, S^2]."""
     total = weight.sum(1, keepdim=True)
     x = a - (weight * a).sum(1, keepdim=True) / total
     v = value - (weight * value).sum(1, keepdim=True) / total
@@ -135,8 +143,10 @@ def _gained(a: Tensor, value: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _stepped(maps: Tensor, slopes: Tensor, rest: Tensor, weight: Tensor) -> Tensor:
-    """One damped Gauss-Newton step of the six numbers of each map, kept within its bounds. slopes
-    [P, 6, S^2]."""
+    """One damped Gauss-Newton step of the six numbers of each map, within their bounds.
+
+    maps [P, 2, 3], slopes [P, 6, S^2], rest and weight [P, S^2].
+    """
     weighted = slopes * weight[:, None]
     curve = weighted @ slopes.transpose(1, 2)
     damping = curve.diagonal(dim1=1, dim2=2).mean(1)[:, None, None] * 1e-3 + 1e-4
@@ -152,7 +162,7 @@ def _stepped(maps: Tensor, slopes: Tensor, rest: Tensor, weight: Tensor) -> Tens
 
 
 def _slopes(x: Tensor) -> tuple[Tensor, Tensor]:
-    """d/dx and d/dy of [n, 1, S, S], with the side from -1 to 1."""
+    """d/dx and d/dy of images [n, 1, S, S], whose side goes from -1 to 1."""
     wide = functional.pad(x, (1, 1, 1, 1), mode="replicate") * (x.shape[-1] / 4)
     return (
         wide[:, :, 1:-1, 2:] - wide[:, :, 1:-1, :-2],
@@ -161,7 +171,7 @@ def _slopes(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def blurred(x: Tensor, sigma: float) -> Tensor:
-    """[n, C, S, S] by a Gaussian of this many pixels, edges repeated."""
+    """Images [n, C, S, S], blurred by a Gaussian of `sigma` pixels. Edge pixels are repeated."""
     reach = int(3 * sigma + 0.5)
     line = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
     line = (line / line.sum()).expand(x.shape[1], 1, 1, -1)
@@ -172,15 +182,15 @@ def blurred(x: Tensor, sigma: float) -> Tensor:
 
 
 def measured(x: Tensor, y: Tensor, maps: Tensor) -> dict[str, Tensor]:
-    """For each way, the mean square of [P, C, S, S] that y, seen through its map, leaves
-    unexplained, [P]."""
-    levels = torch.stack(
-        [y, *(blurred(y, sigma * SIDE) - y for sigma in BLURS)], 1
-    )  # itself, and towards its blurred selves
+    """For each way, the mean square of x that y, warped by its map, leaves unexplained, [P].
+
+    x, y: [P, C, S, S]; maps: [P, 2, 3].
+    """
+    # y, and the directions from y to its blurred copies
+    levels = torch.stack([y, *(blurred(y, sigma * COMPARED_SIDE) - y for sigma in BLURS)], 1)
     shape = levels.shape
-    levels = (
-        seen(levels.flatten(1, 2), maps).view(shape[0], shape[1], shape[2], -1).transpose(1, 2)
-    )  # [P, C, 3, S^2]
+    levels = warped(levels.flatten(1, 2), maps).view(shape[0], shape[1], shape[2], -1)
+    levels = levels.transpose(1, 2)  # [P, C, 3, S^2]
     x = x.flatten(2)
     plain = _least(
         (x - levels[:, :, 0]).flatten(1)[:, None],
@@ -188,18 +198,18 @@ def measured(x: Tensor, y: Tensor, maps: Tensor) -> dict[str, Tensor]:
     )
     bright = torch.cat([levels, torch.ones_like(levels[:, :, :1])], 2)
     free = (_least(x, bright) ** 2).mean(1)
-    covered, kept = free, int(UNCOVERED * SIDE**2)
+    covered, counted = free, int(UNCOVERED_PIXELS * COMPARED_SIDE**2)
     for _ in range(2):
-        weight = (covered <= covered.kthvalue(kept, dim=1, keepdim=True).values).float()
+        weight = (covered <= covered.kthvalue(counted, dim=1, keepdim=True).values).float()
         covered = (_least(x, bright, weight[:, None]) ** 2).mean(1)
-    lowest = covered.topk(kept, dim=1, largest=False).values
+    lowest = covered.topk(counted, dim=1, largest=False).values
     return dict(zip(WAYS, ((plain**2).mean((1, 2)), free.mean(1), lowest.mean(1)), strict=True))
 
 
 def _least(x: Tensor, by: Tensor, weight: Tensor | None = None) -> Tensor:
-    """What is left of x [P, C, N] by least squares on by [P, C, k, N], a little ridged; weight [P,
-    1, N]."""
+    """The rest of x [P, C, N] after a ridged least-squares fit on `by` [P, C, k, N]. weight [P, 1,
+    N]."""
     weighted = by if weight is None else by * weight[:, :, None]
-    curve = weighted @ by.transpose(2, 3) + RIDGE * by.shape[3] * torch.eye(by.shape[2])
-    found = torch.linalg.solve(curve, weighted @ x[..., None])
-    return x - (by * found).sum(2)
+    curve = weighted @ by.transpose(2, 3) + FIT_RIDGE * by.shape[3] * torch.eye(by.shape[2])
+    factors = torch.linalg.solve(curve, weighted @ x[..., None])
+    return x - (by * factors).sum(2)

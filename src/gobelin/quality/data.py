@@ -1,7 +1,8 @@
-"""Before any training: what can't be read, what is scarce or missing, what stands on both sides of
-a split, what gives the label away.
+"""Checks of a dataset before any training: cells that can't be read, scarce classes, missing cells,
+near-duplicates across a split, columns that give the label away.
 
-What this cannot show: that a data set is fit for its purpose. It finds what can be counted."""
+What this cannot show: that a dataset is fit for its purpose. It finds what can be counted.
+"""
 
 from __future__ import annotations
 
@@ -44,11 +45,11 @@ class Check:
 
 @dataclass(frozen=True)
 class Scan:
-    """bad: cells set aside, (row id, column, reason). converted: how many cells were converted, by
-    'field: how'.
+    """The dataset after every cell was opened once.
 
-    marked: ids of rows that claim to be real and hold an image that says it was generated; nothing
-    of them is used."""
+    dataset: bad cells and marked rows count as missing. bad: those cells, (row id, column, reason).
+    converted: {'field: conversion': count of cells}. marked: ids of rows that claim to be real and
+    hold an image that is marked as generated; nothing of them is used."""
 
     dataset: Dataset
     bad: tuple[tuple[str, str, str], ...]
@@ -59,46 +60,54 @@ class Scan:
         return [f"row {i}, column {c!r}: {reason}" for i, c, reason in self.bad]
 
 
-def scan(reader: Reader, dataset: Dataset, how: Check, progress: Progress = silent) -> Scan:
-    """Open every cell once; set aside what can't be read. An error when it is more than `max_bad`
-    of a column."""
+def scan(reader: Reader, dataset: Dataset, settings: Check, progress: Progress = silent) -> Scan:
+    """Open every cell once and set aside those that can't be read. Raises GobelinError, for all
+    columns together, where they are more than `max_bad` of a column."""
     bad, converted = unreadable(reader, dataset, progress)
-    made = _marked(reader.schema, dataset, {(i, c) for i, c, _ in bad})
-    bad += made
+    marked_cells = _marked(reader.schema, dataset, {(i, c) for i, c, _ in bad})
+    bad += marked_cells
     refused = []
     for column in dict.fromkeys(c for _, c, _ in bad):
-        there = sum(v is not None for v in dataset.values(column))
+        present = sum(v is not None for v in dataset.values(column))
         reasons = [(i, reason) for i, c, reason in bad if c == column]
-        if len(reasons) > how.max_bad * there:
+        if len(reasons) > settings.max_bad * present:
             row, reason = reasons[0]
             value = dataset.values(column)[dataset.ids.index(row)]
-            shown = (
+            quoted = (
                 f", {value[:60]!r}"
                 if isinstance(value, str) and repr(value[:40]) not in reason
                 else ""
             )
-            first = f"row {row}{shown}: {reason}"
-            lost = any(reason.startswith("no such file") for _, reason in reasons)
-            where = f"Paths start from {dataset.root} (--root DIR changes that). " if lost else ""
+            first = f"row {row}{quoted}: {reason}"
+            missing_file = any(reason.startswith("no such file") for _, reason in reasons)
+            where = (
+                f"Paths start from {dataset.root} (--root DIR changes that). "
+                if missing_file
+                else ""
+            )
             refused.append(
-                f"{dataset.source}, column {column!r}: {len(reasons)} of {there} cells can't be"
-                f" used (first: {first}). {where}Mend them, or allow it with --max-bad"
-                f" {min(1.0, len(reasons) / there + 0.01):.2f}."
+                f"{dataset.source}, column {column!r}: {len(reasons)} of {present} cells can't be"
+                f" used (first: {first}). {where}Repair them, or allow it with --max-bad"
+                f" {min(1.0, len(reasons) / present + 0.01):.2f}."
             )
     if refused:
         raise GobelinError("\n".join(refused))
-    marked = tuple(dict.fromkeys(i for i, _, _ in made))
-    whole = [(i, c) for i in marked for c in dataset.column_names]
+    marked_rows = tuple(dict.fromkeys(i for i, _, _ in marked_cells))
+    whole_rows = [(i, c) for i in marked_rows for c in dataset.column_names]
     return Scan(
-        dataset.set_aside([(i, c) for i, c, _ in bad] + whole), tuple(bad), converted, marked
+        dataset.set_aside([(i, c) for i, c, _ in bad] + whole_rows),
+        tuple(bad),
+        converted,
+        marked_rows,
     )
 
 
 def _marked(
-    schema: Schema, dataset: Dataset, known: set[tuple[str, str]]
+    schema: Schema, dataset: Dataset, bad: set[tuple[str, str]]
 ) -> list[tuple[str, str, str]]:
-    """Files that say they were generated, in rows that claim to be real."""
-    found = []
+    """Cells (row id, column, reason) with an image that is marked as generated, in rows that claim
+    to be real. bad: (row id, column) that can't be read."""
+    marked = []
     columns = [
         c.name
         for c in schema.columns
@@ -106,10 +115,10 @@ def _marked(
     ]
     for column in columns:
         for row, value in enumerate(dataset.values(column)):
-            one = (dataset.ids[row], column)
+            cell = (dataset.ids[row], column)
             images = (
                 []
-                if value is None or one in known
+                if value is None or cell in bad
                 else value
                 if isinstance(value, list)
                 else [value]
@@ -118,9 +127,9 @@ def _marked(
                 continue
             try:
                 if any(is_marked(cell_bytes(v, dataset.root)) for v in images):
-                    found.append(
+                    marked.append(
                         (
-                            *one,
+                            *cell,
                             (
                                 "is marked as generated, the row claims to be real: the whole row"
                                 " is left out"
@@ -129,41 +138,51 @@ def _marked(
                     )
             except BadCell:
                 continue
-    return found
+    return marked
 
 
 def counts(
-    dataset: Dataset, schema: Schema, target: Target, parts: np.ndarray, scanned: Scan, how: Check
+    dataset: Dataset,
+    schema: Schema,
+    target: Target,
+    parts: np.ndarray,
+    scanned: Scan,
+    settings: Check,
 ) -> list[Finding]:
-    """Rows of every part and class, the scarce classes, the missing cells of every field, what was
-    set aside."""
-    found = [
+    """Findings: rows of every part and class, scarce classes, missing cells of every field, columns
+    without an encoder, converted cells, cells set aside.
+
+    parts: str [N], the part of every row."""
+    findings = [
         Finding(
-            "rows",
-            {"split": part},
+            name="rows",
+            scope={"split": part},
             value=float((parts == part).sum()),
             n=int((parts == part).sum()),
             source="check",
         )
         for part in ("train", "valid", "test")
     ]
-    found.append(
+    findings.append(
         Finding(
-            "unlabelled_rows", value=float((~target.present).sum()), n=len(dataset), source="check"
+            name="unlabelled_rows",
+            value=float((~target.present).sum()),
+            n=len(dataset),
+            source="check",
         )
     )
     if target.classes:
         train = target.counts(np.flatnonzero((parts == "train") & target.present))
-        middle = float(np.median(train))
+        median = float(np.median(train))
         for k, name in enumerate(target.classes):
-            scarce = train[k] < how.scarce * middle
-            note = "scarce: under half of the median class" if scarce else ""
+            scarce = train[k] < settings.scarce * median
+            note = f"scarce: fewer than {settings.scarce:g} of the median class" if scarce else ""
             if len(target.scored) and not target.scored[k]:
-                note = "too small for every split: trains, and is left out of balanced accuracy"
-            found.append(
+                note = "not in every split: used in training, left out of balanced accuracy"
+            findings.append(
                 Finding(
-                    "training_rows",
-                    {"class": name},
+                    name="training_rows",
+                    scope={"class": name},
                     value=float(train[k]),
                     n=int(train[k]),
                     note=note,
@@ -172,29 +191,29 @@ def counts(
             )
     for field in schema.fields:
         missing = [c is None for c in dataset.cells(field)]
-        found.append(
+        findings.append(
             wilson(sum(missing), len(missing)).finding(
                 "missing_cells", scope={"field": field.name}, unit="share", source="check"
             )
         )
     for name in schema.unread:
-        there = sum(v is not None for v in dataset.values(name))
-        note = f"kind {schema.kind(name)}: kept, no encoder reads it yet"
-        found.append(
+        present = sum(v is not None for v in dataset.values(name))
+        note = f"kind {schema.kind(name)}: not used, as no encoder reads it"
+        findings.append(
             Finding(
-                "cells_without_encoder",
-                {"column": name},
-                value=float(there),
-                n=there,
+                name="cells_without_encoder",
+                scope={"column": name},
+                value=float(present),
+                n=present,
                 note=note,
                 source="check",
             )
         )
-    for how_converted, count in sorted(scanned.converted.items()):
-        found.append(
+    for conversion, count in sorted(scanned.converted.items()):
+        findings.append(
             Finding(
-                "converted_cells",
-                {"what": how_converted},
+                name="converted_cells",
+                scope={"what": conversion},
                 value=float(count),
                 n=count,
                 source="check",
@@ -202,22 +221,24 @@ def counts(
         )
     if scanned.bad:
         note = "; ".join(scanned.lines()[:5]) + ("; ..." if len(scanned.bad) > 5 else "")
-        found.append(
+        findings.append(
             Finding(
-                "cells_set_aside",
+                name="cells_set_aside",
                 value=float(len(scanned.bad)),
                 n=len(scanned.bad),
                 note=note,
                 source="check",
             )
         )
-    return found
+    return findings
 
 
 @dataclass(frozen=True)
-class Twin:
-    """Two rows of different parts whose cells of one field look the same. closeness: distance over
-    the median distance to the nearest neighbour, 0 = equal."""
+class NearDuplicate:
+    """Two rows of different parts of the split whose cells of one field look the same.
+
+    left, right: numbers of the training row and of the other row. closeness: their distance over
+    the median distance of training rows to their nearest neighbour, 0 = equal."""
 
     field: str
     left: int
@@ -226,44 +247,47 @@ class Twin:
 
 
 def duplicates(
-    embeddings: Embeddings, parts: np.ndarray, how: Check, most: int = 200
-) -> tuple[list[Finding], list[Twin]]:
-    """Near-duplicates between training rows and the others, in every field; the nearest pairs of
-    each."""
-    found, twins = [], []
+    embeddings: Embeddings, parts: np.ndarray, settings: Check, most: int = 200
+) -> tuple[list[Finding], list[NearDuplicate]]:
+    """Near-duplicates between training rows and the other rows, in every field: how many there are,
+    and the nearest pairs, at most `most` a field. parts: str [N]."""
+    findings, near_duplicates = [], []
     train = parts == "train"
     for k, field in enumerate(embeddings.fields):
-        here = embeddings.present[:, k]
-        inside, outside = np.flatnonzero(here & train), np.flatnonzero(here & ~train)
+        present = embeddings.present[:, k]
+        inside, outside = np.flatnonzero(present & train), np.flatnonzero(present & ~train)
         if len(inside) < 3 or len(outside) < 1:
             continue
         x = embeddings.features[field].astype(np.float64)
+        # one scale for all features: columns of large variance stay the important ones
         x = (x - x[inside].mean(0)) / (x[inside].std(0).mean() + 1e-12)
         distance, place = nearest(x[outside], x[inside])
-        own, _ = nearest(x[inside], x[inside], np.arange(len(x[inside])))
-        scale = max(float(np.median(own)), 1e-9)
+        between, _ = nearest(x[inside], x[inside], np.arange(len(x[inside])))
+        scale = max(float(np.median(between)), 1e-9)
         closeness = distance / scale
-        near = closeness < how.near
+        near = closeness < settings.near
         note = (
-            f"of {len(outside)} validation and test rows, with a training row; nearest-neighbour"
-            " distance under "
+            f"validation and test rows, of {len(outside)}, with a near-duplicate among training"
+            f" rows: a distance below {settings.near:g} of the median distance to the nearest"
+            " neighbour"
         )
-        found.append(
+        findings.append(
             Finding(
-                "near_duplicates",
-                {"field": field},
+                name="near_duplicates",
+                scope={"field": field},
                 value=float(near.sum()),
                 n=len(outside),
                 better="lower",
-                note=note + f"{how.near:g} of the median",
+                note=note,
                 source="check",
             )
         )
         order = [j for j in np.argsort(closeness, kind="stable")[:most] if near[j]]
-        twins += [
-            Twin(field, int(inside[place[j]]), int(outside[j]), float(closeness[j])) for j in order
+        near_duplicates += [
+            NearDuplicate(field, int(inside[place[j]]), int(outside[j]), float(closeness[j]))
+            for j in order
         ]
-    return found, twins
+    return findings, near_duplicates
 
 
 def giveaways(
@@ -273,37 +297,36 @@ def giveaways(
     present: np.ndarray,
     fields: Sequence[str],
     rows: np.ndarray,
-    how: Check,
+    settings: Check,
 ) -> tuple[list[Finding], tuple[str, ...]]:
-    """Fields whose presence alone names a class, and table columns whose value alone does. Training
-    rows only.
+    """Fields whose presence alone names a class, and table columns whose value alone does.
 
-    present: bool [N, F]. Returns the findings and the names of the fields that prediction should
-    leave out."""
+    present: bool [N, F]. fields: the F names. rows: numbers of the training rows, the only ones
+    that are read. Returns the findings, and the fields that prediction should leave out."""
     rows = rows[target.present[rows]]
     if not target.exclusive or len(rows) < 10:
         return [], ()
-    found, out = [], []
+    findings, left_out = [], []
     label = target.values[rows]
     for k, name in enumerate(fields):
-        for there, word in ((present[rows, k], "present"), (~present[rows, k], "absent")):
-            if there.sum() < 5 or there.all():
+        for in_state, state in ((present[rows, k], "present"), (~present[rows, k], "absent")):
+            if in_state.sum() < 5 or in_state.all():
                 continue
-            top = int(np.bincount(label[there]).argmax())
-            hits, base = int((label[there] == top).sum()), float((label == top).mean())
-            share = wilson(hits, int(there.sum()))
-            reach = hits / max(int((label == top).sum()), 1)
+            best = int(np.bincount(label[in_state]).argmax())
+            hits, base = int((label[in_state] == best).sum()), float((label == best).mean())
+            share = wilson(hits, int(in_state.sum()))
+            recall = hits / max(int((label == best).sum()), 1)
             if (
-                share.low > how.sure - 0.05
-                and share.value > how.sure
+                share.low > settings.sure - 0.05
+                and share.value > settings.sure
                 and share.value > base + 0.2
-                and reach > 0.3
+                and recall > 0.3
             ):
                 note = (
-                    f"{name} {word} means class {target.classes[top]!r}; left out of prediction,"
-                    " kept as a condition"
+                    f"{name} {state} means class {target.classes[best]!r}; left out of prediction,"
+                    " still a condition of generation"
                 )
-                found.append(
+                findings.append(
                     share.finding(
                         "gives_label_away",
                         scope={"field": name},
@@ -313,56 +336,52 @@ def giveaways(
                         source="check",
                     )
                 )
-                out.append(name)
-    columns = [c for f in schema.fields for c in f.columns if f.name not in out]
-    found += [
+                left_out.append(name)
+    columns = [c for f in schema.fields for c in f.columns if f.name not in left_out]
+    findings += [
         f
         for c in columns
         if (f := _column_giveaway(dataset, c, schema.kind(c), label, rows)) is not None
     ]
-    return found, tuple(dict.fromkeys(out))
+    return findings, tuple(dict.fromkeys(left_out))
 
 
 def _column_giveaway(
     dataset: Dataset, column: str, kind: str, label: np.ndarray, rows: np.ndarray
 ) -> Finding | None:
-    """A number or category column from which a small tree reads the class almost without error
-    (cross-fitted)."""
+    """A finding for a number or category column from which a small tree reads the class with a
+    cross-fitted balanced accuracy of 0.95 or more; None for any other column."""
     if kind not in ("number", "category") or np.bincount(label).max() == len(label):
         return None
     values = dataset.values(column)
-    chosen = [values[r] for r in rows]
-    if (
-        kind == "number"
-        # a tree looks at the order alone; it would keep 32 bits of a number, which 1e300 has no
-        # place
-        # in
-    ):
-        place = np.unique([_float(v) for v in chosen], return_inverse=True)[1]
-        x = np.array([[p, v is None] for p, v in zip(place, chosen, strict=True)], float)
+    row_values = [values[r] for r in rows]
+    if kind == "number":
+        # ranks, as a tree uses the order only: it stores numbers in 32 bits, too few for 1e300
+        place = np.unique([_float(v) for v in row_values], return_inverse=True)[1]
+        x = np.array([[p, v is None] for p, v in zip(place, row_values, strict=True)], float)
     else:
-        index = {v: i for i, v in enumerate(sorted({str(v) for v in chosen}))}
-        x = np.array([[index[str(v)], v is None] for v in chosen], float)
+        index = {v: i for i, v in enumerate(sorted({str(v) for v in row_values}))}
+        x = np.array([[index[str(v)], v is None] for v in row_values], float)
     smallest = int(np.bincount(label)[np.unique(label)].min())
     if smallest < 2:
         return None
     tree = DecisionTreeClassifier(min_samples_leaf=2, random_state=0)
-    read = cross_val_predict(tree, x, label, cv=min(3, smallest))
-    score = float(balanced_accuracy_score(label, read))
+    answers = cross_val_predict(tree, x, label, cv=min(3, smallest))
+    score = float(balanced_accuracy_score(label, answers))
     chance = 1 / len(np.unique(label))
     if score < 0.95:
         return None
     return Finding(
-        "gives_label_away",
-        {"column": column},
+        name="gives_label_away",
+        scope={"column": column},
         value=score,
         chance=chance,
         n=len(rows),
         unit="share",
         source="check",
         note=(
-            f"the values of {column} alone name the class: look whether it was known before the"
-            f" label; --set schema.{column}=ignore leaves it out"
+            f"the values of {column} alone name the class. Was it known before the label? If not,"
+            f" leave it out: --set schema.{column}=ignore"
         ),
     )
 

@@ -1,14 +1,15 @@
-"""How good are made images? Every metric, in a feature space that the generator never saw, beside
-real images' own scores.
+"""How good are generated images? Every metric, in a feature space that the generator did not use,
+beside the scores of real images.
 
-The space is that of a second image encoder, fitted on training images alone; the one that the
-generator was conditioned on is refused, as its own space flatters it. Made images are compared with
-training images, and so are held-out ones: their scores are the floor. By class as well, wherever a
-class has images enough for a number.
+The space is that of a second image encoder, fitted on training images alone. The encoder that the
+generator was conditioned on is refused, as its own space flatters it. Generated images are compared
+with training images, and so are held-out images: their scores are the floor. The same by class,
+where a class has enough images for a number.
 
 What this cannot show: quality as a person sees it, or in a space that knows things the second
-encoder doesn't; one that was learned from few images without labels sees patches and colours, not
-what they show."""
+encoder doesn't. An encoder that learned from few images without labels sees patches and colours,
+not what they show.
+"""
 
 from __future__ import annotations
 
@@ -28,91 +29,96 @@ from gobelin.data.images import png_bytes
 from gobelin.embedding.encoders import FittedEncoder
 from gobelin.evidence.findings import Finding
 from gobelin.quality.judge import Judge, image_encoder
-from gobelin.quality.metrics import Comparison, FeatureSet
+from gobelin.quality.metrics import FeatureComparison, FeatureSet
 
-COLUMN, BLOCK = "image", 256
+IMAGE_COLUMN = "image"  # the only column of the cells that the second encoder gets
+IMAGES_AT_ONCE = 256  # decoded and encoded
+# Encoders that need no weights, with their settings. Where the run names none, the first that isn't
+# the generator's own is taken. They are narrow: a Fréchet distance needs more images than features.
 SPACES: dict[str, Mapping[str, Any]] = {
     "convolution": {"filters": 16},
     "pixels": {"frequencies": 8},
 }
-"""The spaces that need no weights. Where none is named, the first that isn't the generator's own is
-taken. They are narrow, since a Fréchet distance needs more images than features."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """images uint8 [n, H, W, 3] at the generator's size; labels: their classes [n], or None."""
+class ImageSet:
+    """images: uint8 [n, H, W, 3] at the generator's size. labels: their classes [n], or None."""
 
     images: np.ndarray
     labels: np.ndarray | None = None
 
 
 def quality(
-    how: Judge, train: Seen, holdout: Seen, made: Seen, conditioned_on: str, runtime: Runtime
+    settings: Judge,
+    train: ImageSet,
+    holdout: ImageSet,
+    generated: ImageSet,
+    conditioned_on: str,
+    runtime: Runtime,
 ) -> list[Finding]:
-    """Every metric's findings of made images against training images, and by class those that are
-    numbers; a class that is too small for all of them has one finding that says so. conditioned_on:
-    the image encoder whose vectors drove the generator."""
-    if not all(len(one.images) for one in (train, made)):
-        raise GobelinError("quality: there are no images to compare. Make some first.")
-    net, encoder = named(how, conditioned_on), second(how, train.images, conditioned_on, runtime)
-    size = train.images.shape[1]
+    """Every metric's findings of generated images against training images, over all and by class.
+
+    conditioned_on: name of the image encoder whose vectors drove the generator. A class gets its
+    findings with numbers; if it is too small for all of them, one finding that says so. Raises
+    GobelinError without training or generated images."""
+    if not (len(train.images) and len(generated.images)):
+        raise GobelinError("quality: there are no images to compare. Generate some first.")
+    net = second_name(settings, conditioned_on)
+    encoder = second(settings, train.images, conditioned_on, runtime)
+    side = train.images.shape[1]
+    resize = f"{side} pixels (area average; bilinear where enlarged), then by the encoder's own"
     real, floor, new = (
-        FeatureSet(
-            list(features(encoder, one.images, runtime)),
-            net,
-            f"{size} pixels (area average; bilinear where enlarged), then by the encoder's own",
-            one.labels,
-        )
-        for one in (train, holdout, made)
+        FeatureSet(list(features(encoder, part.images, runtime)), net, resize, part.labels)
+        for part in (train, holdout, generated)
     )
-    whole = Comparison(real, new, floor if len(holdout.images) else None, conditioned_on)
-    metrics = [catalog.build("metrics", name) for name in how.metrics or catalog.names("metrics")]
-    found = [one for metric in metrics for one in metric.measure(whole)]
-    for part in whole.classes() if train.labels is not None and made.labels is not None else []:
-        own = [one for metric in metrics for one in metric.measure(part)]
-        numbers = [one for one in own if one.value is not None]
-        silent = sorted(
-            (one for one in own if one.value is None and one.needed_n),
-            key=lambda one: one.needed_n or 0,
+    whole = FeatureComparison(real, new, floor if len(holdout.images) else None, conditioned_on)
+    names = settings.metrics or catalog.names("metrics")
+    metrics = [catalog.build("metrics", name) for name in names]
+    findings = [finding for metric in metrics for finding in metric.measure(whole)]
+    labelled = train.labels is not None and generated.labels is not None
+    for comparison in whole.classes() if labelled else []:
+        of_class = [finding for metric in metrics for finding in metric.measure(comparison)]
+        numbers = [f for f in of_class if f.value is not None]
+        too_few = sorted(
+            (f for f in of_class if f.value is None and f.needed_n), key=lambda f: f.needed_n or 0
         )
-        found += numbers or silent[:1]
-    return found
+        findings += numbers or too_few[:1]
+    return findings
 
 
-def named(how: Judge, conditioned_on: str) -> str:
+def second_name(settings: Judge, conditioned_on: str) -> str:
     """The second encoder's name."""
-    return how.space or next(name for name in SPACES if name != conditioned_on)
+    return settings.space or next(name for name in SPACES if name != conditioned_on)
 
 
-def second(how: Judge, images: np.ndarray, conditioned_on: str, runtime: Runtime) -> FittedEncoder:
-    """The second encoder, learned from these training images."""
-    net = named(how, conditioned_on)
-    return fitted(net, how.space_settings or SPACES.get(net, {}), images, runtime)
+def second(
+    settings: Judge, images: np.ndarray, conditioned_on: str, runtime: Runtime
+) -> FittedEncoder:
+    """The second encoder, fitted on these training images, uint8 [n, H, W, 3]."""
+    net = second_name(settings, conditioned_on)
+    return fitted(net, settings.space_settings or SPACES.get(net, {}), images, runtime)
 
 
 def fitted(
     net: str, settings: Mapping[str, Any], images: np.ndarray, runtime: Runtime
 ) -> FittedEncoder:
-    """The image encoder of this name, learned from these images where it learns at all. In
-    float32."""
+    """The image encoder of this name, fitted on these images if it learns at all. In float32."""
     component = image_encoder(net, settings)
-    cells = [{COLUMN: png_bytes(image)} for image in images]
     return component.fit(
-        cells,
-        Field(COLUMN, net, (COLUMN,), "image"),
-        {COLUMN: COLUMN},
+        [{IMAGE_COLUMN: png_bytes(image)} for image in images],
+        Field(IMAGE_COLUMN, net, (IMAGE_COLUMN,), "image"),
+        {IMAGE_COLUMN: IMAGE_COLUMN},
         replace(runtime, precision="float32"),
     )
 
 
 def features(encoder: FittedEncoder, images: np.ndarray, runtime: Runtime) -> Iterator[np.ndarray]:
-    """float32 [n, D] blocks."""
+    """Features of images, uint8 [n, H, W, 3], in blocks float32 [m, D]."""
 
-    def opened(
-        image: np.ndarray,
-    ) -> Any:  # noqa: ANN401 - what an encoder decodes to is its own affair
-        return encoder.decode({COLUMN: png_bytes(image)}, Path())[0]
+    def decoded(image: np.ndarray) -> Any:  # noqa: ANN401 - each encoder decodes to its own type
+        return encoder.decode({IMAGE_COLUMN: png_bytes(image)}, Path())[0]
 
-    for start in range(0, len(images), BLOCK):
-        yield encoder.embed(list(in_order(opened, images[start : start + BLOCK], runtime.threads)))
+    for start in range(0, len(images), IMAGES_AT_ONCE):
+        block = images[start : start + IMAGES_AT_ONCE]
+        yield encoder.embed(list(in_order(decoded, block, runtime.threads)))

@@ -1,8 +1,8 @@
-"""Are the made images any good, and are they copies? Prepares the images in several spaces and runs
-the audits.
+"""Are generated images copies, and do they show their class? Prepares images in several spaces and
+runs the audits.
 
-What this cannot show: quality as a person sees it. A label that is read right may stand on an ugly
-image."""
+What this cannot show: quality as a person sees it. An ugly image may show its class well.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from gobelin.embedding.encoders import Encoder
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import proportion
 from gobelin.privacy import planted_copies
-from gobelin.privacy.audits import Material, Result
+from gobelin.privacy.audits import AuditInput, Result
 
-FREQUENCIES = 12
+LOWEST_FREQUENCIES = 12  # of each axis and colour
 
 
 @dataclass(frozen=True)
@@ -44,20 +44,22 @@ class Judge:
 
 
 def image_encoder(name: str, settings: Mapping[str, Any]) -> Encoder:
-    """The component of this name, which must read images."""
-    found: Encoder = catalog.build("encoders", name, settings)
-    if "image" not in found.kinds:
+    """The encoder of this name. Raises GobelinError if it reads no images."""
+    encoder: Encoder = catalog.build("encoders", name, settings)
+    if "image" not in encoder.kinds:
         raise GobelinError(
-            f"judge.space: {name!r} reads {', '.join(found.kinds)}, no images. Name an image"
+            f"judge.space: {name!r} reads {', '.join(encoder.kinds)}, not images. Name an image"
             " encoder."
         )
-    return found
+    return encoder
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """uint8 [n, H, W, 3] at the generator's size, with their names; groups: of rows that belong
-    together, () = each alone."""
+class NamedImages:
+    """Images with their names.
+
+    images: uint8 [n, H, W, 3] at the generator's size. ids: names of their rows [n]. groups: group
+    of each row [n]; () where each row is a group."""
 
     images: np.ndarray
     ids: tuple[str, ...]
@@ -65,51 +67,58 @@ class Pictures:
 
 
 def waves(images: np.ndarray) -> np.ndarray:
-    """float32 [n, 3 * 144]: the lowest frequencies of each colour (Ahmed, Natarajan & Rao 1974),
-    the space beside the encoder's in which screening looks for what is near."""
+    """float32 [n, 3 * 144]: the lowest frequencies of each colour of images, uint8 [n, H, W, 3].
+
+    The discrete cosine transform (Ahmed, Natarajan & Rao 1974). Screening searches for near images
+    in this space, and in the encoder's."""
     x = dctn(images.astype(np.float32) / 255, axes=(1, 2), norm="ortho")[
-        :, :FREQUENCIES, :FREQUENCIES
+        :, :LOWEST_FREQUENCIES, :LOWEST_FREQUENCIES
     ]
     return x.reshape(len(images), -1) / np.sqrt(images.shape[1] * images.shape[2])
 
 
 def copies(
-    how: Judge,
-    train: Pictures,
-    holdout: Pictures,
-    made: Pictures,
+    settings: Judge,
+    train: NamedImages,
+    holdout: NamedImages,
+    generated: NamedImages,
     spaces: Mapping[str, Callable[[np.ndarray], np.ndarray]],
     exchangeable: str,
     seed: int,
 ) -> Mapping[str, Result]:
-    """Every audit's result. spaces: {name: images [n, H, W, 3] -> features [n, D]}, beside the
-    pixels."""
-    material = Material(
+    """{audit: its result}.
+
+    spaces: {name: function of images [n, H, W, 3] to features [n, D]}; audits use them beside the
+    pixels. exchangeable: why training and held-out images are exchangeable ('random split by
+    group'), '' if they are not. seed: of the planted copies."""
+    material = AuditInput(
         train=train.images,
         holdout=holdout.images,
-        made=made.images,
+        generated=generated.images,
         spaces=spaces,
         train_ids=train.ids,
-        made_ids=made.ids,
-        planted=planted_copies.of_every_kind(train.images, how.planted, seed),
+        generated_ids=generated.ids,
+        planted=planted_copies.of_every_kind(train.images, settings.planted, seed),
         exchangeable=exchangeable,
         groups=holdout.groups,
     )
-    return {name: catalog.build("audits", name).run(material) for name in how.audits}
+    return {name: catalog.build("audits", name).run(material) for name in settings.audits}
 
 
 def agreement(
     read: np.ndarray,
-    asked: np.ndarray,
+    requested: np.ndarray,
     scope: Mapping[str, str],
     chance: float,
     ceiling: float | None,
     units: Sequence[str],
 ) -> Finding:
-    """How often the predictor, shown nothing but the made image, reads the class that was asked
-    for. read, asked [n]."""
-    found = proportion((read == asked).astype(float), np.asarray(units))
-    return found.finding(
+    """How often the predictor reads the requested class from a generated image alone.
+
+    read, requested: classes [n]. ceiling: the same share for real unseen images. units: [n], images
+    of one unit are not independent; the interval is over units."""
+    interval = proportion((read == requested).astype(float), np.asarray(units))
+    return interval.finding(
         "label_agreement",
         scope=scope,
         better="higher",
@@ -118,7 +127,7 @@ def agreement(
         floor=ceiling,
         source="generate",
         note=(
-            "the class read from the made image alone; floor: from real unseen images at the"
+            "the class read from the generated image alone; floor: from real unseen images at the"
             " generator's size"
         ),
     )

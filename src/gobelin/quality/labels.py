@@ -1,17 +1,17 @@
-"""The other direction of the loop: what a fitted predictor says of the labels that it was fitted
-on.
+"""Which labels of the training data look wrong to the predictor that was fitted on them.
 
-Confident learning (Northcutt, Jiang & Chuang 2021) counts, on scores that never saw their own row,
-how often a row that is labelled i looks surely like class j: the joint distribution of given and
-true labels. From it come the rows whose label looks wrong, how many there are, and the share of
-each true class that got each label (the transition, T). With T a row's scores, which speak of given
-labels, become the probability of every true class. That probability labels rows that have no label,
-mends labels, and is a row's weight.
+Confident learning (Northcutt, Jiang & Chuang 2021) uses cross-fitted scores: no row's scores come
+from a predictor that was fitted on it. It counts how often a row labelled i looks surely like class
+j. That is the joint distribution of given and true labels. From it follow the rows whose label
+looks wrong, how many there are, and the share of each true class that got each label (the
+transition T). A row's scores are probabilities of given labels; with T they become probabilities of
+true classes. These label rows that have no label, correct labels, and are a row's weight.
 
-What this cannot show: that a label is wrong. A row that the predictor can't read looks as a
-mislabelled one does; so classes that are hard to tell apart raise the estimated noise, and the
-interval knows the draw of rows but not that. Noise that the predictor learned (all rows of one kind
-mislabelled alike) is not seen at all. Rows without a label must be like those with one."""
+What this cannot show: that a label is wrong. A row that the predictor can't read looks like a
+mislabelled one. So classes that are hard to tell apart raise the estimated noise; the interval
+includes the draw of rows but not this. Noise that the predictor learned (all rows of one kind have
+the same wrong label) is not seen at all. Rows without a label must be like those with one.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +31,8 @@ from gobelin.embedding.features import Embeddings
 from gobelin.evidence import intervals
 from gobelin.evidence.intervals import Interval
 
-# of expectation and maximisation, a row: it ends where scores that mix two classes are taken apart
-ROUNDS = 100
-STEP = 1.25  # between two counts of most confident rows that are tried
+EM_ROUNDS = 100  # of expectation and maximisation: enough to separate two classes that scores mix
+COUNT_FACTOR = 1.25  # from one tested count of most confident rows to the next
 
 
 @dataclass(frozen=True)
@@ -68,22 +67,24 @@ def thresholds(scores: np.ndarray, given: np.ndarray, counts: np.ndarray) -> np.
     """float64 [C]: t_j, the mean score of class j over the rows that are labelled j (equation 2);
     inf without such a row.
 
-    scores: [N, C], out of sample. given: int64 [N]. counts: how often each row counts, [N]."""
-    own = scores[np.arange(len(given)), given]
+    scores: [N, C], cross-fitted. given: labels, int64 [N]. counts: how often each row counts,
+    [N]."""
+    score_of_label = scores[np.arange(len(given)), given]
     classes = scores.shape[1]
     sums, sizes = (
-        np.bincount(given, counts * w, minlength=classes) for w in (own, np.ones(len(given)))
+        np.bincount(given, counts * w, minlength=classes)
+        for w in (score_of_label, np.ones(len(given)))
     )
     return np.where(sizes > 0, sums / np.maximum(sizes, 1e-300), np.inf)
 
 
 def joint(scores: np.ndarray, given: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """float64 [C, C], summing to 1: the joint distribution of given (row) and true class (column),
-    equations 1 and 3.
+    equations 1 and 3. Arguments as in `thresholds`.
 
-    A row counts for the likeliest class among those whose threshold it reaches, and for none where
-    it reaches none; the counts of each given class are then scaled to its share of all rows. A
-    class without a sure row is taken at its word."""
+    A row counts for the likeliest class among those whose threshold it reaches, and for no class
+    where it reaches none. The counts of each given class are then scaled to its share of all rows.
+    The labels of a class without a sure row are taken for right."""
     classes = scores.shape[1]
     reached = np.where(scores >= thresholds(scores, given, counts), scores, -np.inf)
     sure = np.isfinite(reached.max(1))
@@ -94,174 +95,187 @@ def joint(scores: np.ndarray, given: np.ndarray, counts: np.ndarray) -> np.ndarr
     return counted / counted.sum(1, keepdims=True) * (sizes / sizes.sum())[:, None]
 
 
-def suspects(scores: np.ndarray, given: np.ndarray, together: np.ndarray) -> np.ndarray:
-    """int64 [N]: the class that a mislabelled row seems to be of, -1 for the others (pruning by
-    noise rate, section 3.2).
+def suspects(scores: np.ndarray, given: np.ndarray, joint_distribution: np.ndarray) -> np.ndarray:
+    """int64 [N]: for a row that looks mislabelled the class that it seems to be of, -1 for the
+    others (pruning by noise rate, section 3.2).
 
-    For each pair of classes i, j the N * joint[i, j] rows labelled i with the largest margin of j
-    over i, as far as it is above zero; of several suggestions the one with the largest margin."""
-    best, found = np.zeros(len(given)), np.full(len(given), -1, np.int64)
-    for i, j in np.argwhere((together > 0) & ~np.eye(len(together), dtype=bool)):
-        own = np.flatnonzero(given == i)
-        margin = scores[own, j] - scores[own, i]
-        for k in np.argsort(-margin, kind="stable")[: round(len(given) * float(together[i, j]))]:
-            if margin[k] > best[own[k]]:
-                best[own[k]], found[own[k]] = margin[k], j
-    return found
+    For each pair of classes i, j these are the N * joint[i, j] rows labelled i with the largest
+    margin of j over i, if it is above zero. Of several suggestions the one with the largest margin
+    is taken. joint_distribution: [C, C] of `joint`."""
+    largest, suggested = np.zeros(len(given)), np.full(len(given), -1, np.int64)
+    for i, j in np.argwhere(
+        (joint_distribution > 0) & ~np.eye(len(joint_distribution), dtype=bool)
+    ):
+        labelled = np.flatnonzero(given == i)
+        margin = scores[labelled, j] - scores[labelled, i]
+        for k in np.argsort(-margin, kind="stable")[
+            : round(len(given) * float(joint_distribution[i, j]))
+        ]:
+            if margin[k] > largest[labelled[k]]:
+                largest[labelled[k]], suggested[labelled[k]] = margin[k], j
+    return suggested
 
 
 def wrong_labels(
     scores: np.ndarray, given: np.ndarray, groups: Sequence[str], draws: int, seed: int
 ) -> Interval:
-    """The share of labels that are wrong, 1 - trace of the joint; bootstrap over groups (Efron
-    1979)."""
-    unit = np.unique(np.asarray(groups), return_inverse=True)[1]
-    rng, units = numpy_generator(seed, "curate", "bootstrap"), int(unit.max()) + 1
-    drawn = [
+    """The share of labels that are wrong, 1 - trace of the joint distribution, with an interval by
+    bootstrap over groups (Efron 1979). groups: [N]. draws: of the bootstrap."""
+    group = np.unique(np.asarray(groups), return_inverse=True)[1]
+    rng, units = numpy_generator(seed, "curate", "bootstrap"), int(group.max()) + 1
+    resampled = [
         1
         - np.trace(
             joint(
-                scores, given, rng.multinomial(units, np.full(units, 1 / units))[unit].astype(float)
+                scores,
+                given,
+                rng.multinomial(units, np.full(units, 1 / units))[group].astype(float),
             )
         )
         for _ in range(draws)
     ]
     value = float(1 - np.trace(joint(scores, given, np.ones(len(given)))))
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    low, high = np.quantile(resampled, [0.025, 0.975])
     return Interval(
         value, min(low, value), max(high, value), 0.95, "bootstrap over groups (Efron 1979)", units
     )
 
 
-def transition(together: np.ndarray, rows: int) -> np.ndarray:
-    """float64 [C, C]: T[k, i], the probability that a row of true class k is labelled i; every
-    class has one imaginary row more that is spread over all labels, so that nothing is
-    impossible."""
-    counts = together.T * rows
+def transition(joint_distribution: np.ndarray, rows: int) -> np.ndarray:
+    """float64 [C, C]: T[k, i], the probability that a row of true class k is labelled i.
+
+    Every class gets one imaginary row more, spread over all labels, so that no label is
+    impossible. rows: N."""
+    counts = joint_distribution.T * rows
     return (counts + 1 / len(counts)) / (counts.sum(1, keepdims=True) + 1)
 
 
 def unmixed(scores: np.ndarray, mixing: np.ndarray) -> np.ndarray:
-    """float64 [N, C]: the probabilities q of true classes under which the scores p of labels are
-    likeliest: the largest sum_i p_i log sum_k q_k T[k, i], by expectation and maximisation
-    (Richardson 1972, Lucy 1974)."""
+    """float64 [N, C]: the probabilities q of true classes that fit the scores p of labels best.
+
+    They maximise sum_i p_i log sum_k q_k T[k, i], by expectation and maximisation (Richardson 1972,
+    Lucy 1974). scores: p [N, C]. mixing: T [C, C]."""
     q = scores.astype(np.float64)
-    for _ in range(ROUNDS):
+    for _ in range(EM_ROUNDS):
         q = q * ((scores / np.maximum(q @ mixing, 1e-300)) @ mixing.T)
     return q / q.sum(1, keepdims=True)
 
 
 def posterior(true: np.ndarray, given: np.ndarray, mixing: np.ndarray) -> np.ndarray:
     """float64 [N, C]: P(true class | row, its label) = q_k T[k, given] / sum_l q_l T[l, given]; q
-    without a label (-1)."""
+    for a row without a label (-1). true: q [N, C]. mixing: T [C, C]."""
     out = np.where((given >= 0)[:, None], true * mixing.T[given], true)
     return out / np.maximum(out.sum(1, keepdims=True), 1e-300)
 
 
 @dataclass(frozen=True)
-class Bar:
-    """From which probability on a class that is read is right often enough. confidence: inf where
-    nothing is. right: the share of labelled rows above it that are right, wrong labels allowed for.
-    agree: with their labels."""
+class ConfidenceBar:
+    """The least probability at which the predicted class is right often enough.
+
+    confidence: that probability, inf where none suffices. right: the share of labelled rows above
+    it whose prediction is right, wrong labels allowed for. agree: the share whose prediction is
+    their label."""
 
     confidence: float
     right: Interval
     agree: float
 
 
-def bar(
+def confidence_bar(
     true: np.ndarray, given: np.ndarray, mixing: np.ndarray, groups: Sequence[str], precision: float
-) -> Bar:
-    """The lowest probability whose rows are right at `precision` or more, with 95 % certainty.
+) -> ConfidenceBar:
+    """The lowest probability above which predictions are right at `precision` or more, with 95 %
+    certainty.
 
-    Ever more of the most confident rows are tested and the first failure ends it, so no test needs
-    a correction (fixed sequence, Bauer 1991; Angelopoulos et al. 2021). A reading agrees with its
-    label with probability d if it is right and o if it is wrong, so right = (agree - o) / (d - o)
-    (Natarajan et al. 2013). d is T[k, k], or the agreement of the first rows where that is more:
+    true: probabilities q of true classes [N, C]. given: labels int64 [N]. mixing: T [C, C]. groups:
+    [N], units of the interval.
+
+    Ever more of the most confident rows are tested, and the first failure ends it, so no test needs
+    a correction (fixed sequence, Bauer 1991; Angelopoulos et al. 2021). A prediction agrees with
+    its label with probability d if it is right and o if it is wrong, so right = (agree - o) / (d -
+    o) (Natarajan et al. 2013). d is T[k, k], or the agreement of the first rows where that is more:
     they are taken for right (anchors, Patrini et al. 2017), so labels that are all right lower
     nothing.
 
     What this cannot show: errors of those first rows. They count as wrong labels, and the precision
     is overstated by their share."""
-    read, sure, labels = (
-        true.argmax(1),
-        true.max(1),
-        np.bincount(given, minlength=len(mixing)) / len(given),
-    )
-    order = np.argsort(-sure, kind="stable")
-    agree, units, kept, prior = (
-        (read == given).astype(float),
-        np.asarray(groups),
-        mixing.diagonal(),
-        true.mean(0),
-    )
-    wrong = np.clip((labels - prior * kept) / np.maximum(1 - prior, 1e-9), 0, 1)  # o by class
-    d, o = kept[read].mean(), wrong[read].mean()
+    answers, confidence = true.argmax(1), true.max(1)
+    agree, units = (answers == given).astype(float), np.asarray(groups)
+    right_label = mixing.diagonal()  # d by class: T[k, k]
+    labelled = np.bincount(given, minlength=len(mixing)) / len(given)  # share of each label
+    share = true.mean(0)  # of each true class
+    # o by class: the share of the rows of other classes that have its label
+    wrong_label = np.clip((labelled - share * right_label) / np.maximum(1 - share, 1e-9), 0, 1)
+    d, o = right_label[answers].mean(), wrong_label[answers].mean()
+    order = np.argsort(-confidence, kind="stable")
     first = count = min(len(order), _enough(precision, o, max(d - o, 1e-3), len(order) // 4))
     anchor, best = agree[order[:first]].mean(), None
     while True:
         top = order[:count]
-        d, o = max(kept[read[top]].mean(), anchor), wrong[read[top]].mean()
-        found = intervals.proportion(agree[top], units[top], 0.9)
+        d, o = max(right_label[answers[top]].mean(), anchor), wrong_label[answers[top]].mean()
+        agreed = intervals.proportion(agree[top], units[top], 0.9)  # 95 % certainty on each side
         value, low, high = (
             min(1.0, max(0.0, (x - o) / max(d - o, 1e-9)))
-            for x in (found.value, found.low, found.high)
+            for x in (agreed.value, agreed.low, agreed.high)
         )
-        right = Interval(
-            value,
-            low,
-            high,
-            0.9,
-            f"{found.method}; wrong labels allowed for (Natarajan 2013)",
-            count,
-        )
+        method = f"{agreed.method}; wrong labels allowed for (Natarajan 2013)"
+        right = Interval(value, low, high, 0.9, method, count)
         if low < precision:
-            return best or Bar(math.inf, right, found.value)
-        best = Bar(float(sure[top[-1]]), right, found.value)
+            return best or ConfidenceBar(math.inf, right, agreed.value)
+        best = ConfidenceBar(float(confidence[top[-1]]), right, agreed.value)
         if count == len(order):
             return best
-        count = min(len(order), math.ceil(count * STEP))
+        count = min(len(order), math.ceil(count * COUNT_FACTOR))
 
 
-def _enough(precision: float, luck: float, gain: float, most: int) -> int:
-    """How many rows show it with 80 % power if half of the errors are made that may be, and `most`
-    if that is less; but never fewer than could show it at all."""
-    low, high = (
-        luck + precision * gain,
-        luck + (1 + precision) / 2 * gain,
-    )  # of agreement with labels
+def _enough(precision: float, o: float, gain: float, most: int) -> int:
+    """How many rows the first test needs for 80 % power, if predictions make half of the errors
+    that `precision` allows.
+
+    o: agreement of wrong predictions with labels. gain: d - o. most: if the power needs more rows,
+    this many; but never fewer than could pass the test with no error at all."""
+    # agreement with labels at the limit, and at half of the allowed errors
+    low, high = o + precision * gain, o + (1 + precision) / 2 * gain
+    # normal quantiles of 95 % certainty and of 80 % power
     spread = 1.645 * math.sqrt(low * max(1 - low, 0)) + 0.842 * math.sqrt(high * max(1 - high, 0))
     return math.ceil(
         max(min((spread / (high - low)) ** 2, most), math.log(0.05) / math.log(precision))
     )
 
 
-def look_alikes(embeddings: Embeddings, rows: np.ndarray, near: float) -> np.ndarray:
-    """int64 [n]: rows that look the same in all their fields have one number, 0 .. G - 1. near: as
-    in `check.Check`."""
-    parts = []
+def near_duplicate_groups(embeddings: Embeddings, rows: np.ndarray, near: float) -> np.ndarray:
+    """int64 [n]: rows that look the same in all their fields have one number, 0 .. G - 1.
+
+    rows: int64 [n]. near: as in `quality.data.Check`, a share of the median distance to the nearest
+    neighbour."""
+    columns = []
     for k, field in enumerate(embeddings.fields):
-        x, here = embeddings.features[field][rows].astype(np.float64), embeddings.present[rows, k]
-        if here.sum() > 1:
-            x = (x - x[here].mean(0)) / (math.sqrt(x.shape[1]) * x[here].std(0).mean() + 1e-12)
-            parts += [
-                x * here[:, None],
-                10.0 * here[:, None],
-            ]  # an absent field is unlike any present one
-    if not parts or len(rows) < 3:
+        x, present = (
+            embeddings.features[field][rows].astype(np.float64),
+            embeddings.present[rows, k],
+        )
+        if present.sum() > 1:
+            x = (x - x[present].mean(0)) / (
+                math.sqrt(x.shape[1]) * x[present].std(0).mean() + 1e-12
+            )
+            # the second column keeps rows that lack the field far from those that have it
+            columns += [x * present[:, None], 10.0 * present[:, None]]
+    if not columns or len(rows) < 3:
         return np.arange(len(rows))
-    x = np.concatenate(parts, 1)
-    distance, place = nearest(x, x, np.arange(len(x)))
+    x = np.concatenate(columns, 1)
+    distance, neighbour = nearest(x, x, np.arange(len(x)))
     same = np.flatnonzero(distance <= near * np.median(distance))
-    edges = coo_matrix((np.ones(len(same)), (same, place[same])), (len(rows), len(rows)))
+    edges = coo_matrix((np.ones(len(same)), (same, neighbour[same])), (len(rows), len(rows)))
     return connected_components(edges, directed=False)[1].astype(np.int64)
 
 
 @dataclass(frozen=True)
-class Borrowed:
-    """A caption for a row that has none. row, donor: numbers in the data set. closeness: the share
-    of captioned rows that lie no nearer to the nearest caption of another group. It says how near a
-    caption lies, not whether it is true."""
+class BorrowedCaption:
+    """A caption for a row that has none.
+
+    row, donor: row numbers in the dataset. cosine: of the row's other fields with the donor's
+    caption. closeness: the share of captioned rows that are no nearer to the nearest caption of
+    another group. It says how near a caption is, not whether it is true."""
 
     row: int
     donor: int
@@ -269,37 +283,43 @@ class Borrowed:
     closeness: float
 
 
-def borrowed(shared: Shared, field: str, rows: np.ndarray, groups: Sequence[str]) -> list[Borrowed]:
-    """For each of these rows without the field, and with some other, the row of another group whose
-    value of it lies nearest to the sum of what the row has."""
-    own = shared.fields.index(field)
-    others = shared.vectors.copy()
-    others[:, own] = 0
-    asking = replace(shared, vectors=others).pooled()
-    able = rows[np.delete(shared.present[rows], own, 1).any(1)]
-    has, without = able[shared.has(field)[able]], able[~shared.has(field)[able]]
+def borrowed_captions(
+    shared: Shared, field: str, rows: np.ndarray, groups: Sequence[str]
+) -> list[BorrowedCaption]:
+    """For each of these rows without the field, but with another one, the donor: the row of another
+    group whose value of the field is nearest to the row's fields together.
+
+    field: name of the caption field. rows: int64 [n]. groups: [N], of all rows. Empty where fewer
+    than two rows have the field."""
+    column = shared.fields.index(field)
+    without_field = shared.vectors.copy()
+    without_field[:, column] = 0
+    queries = replace(shared, vectors=without_field).pooled()
+    candidates = rows[np.delete(shared.present[rows], column, 1).any(1)]
+    has_field = shared.has(field)[candidates]
+    captioned, uncaptioned = candidates[has_field], candidates[~has_field]
     pool = rows[shared.has(field)[rows]]
-    if not len(has) or not len(without) or len(pool) < 2:
+    if not len(captioned) or not len(uncaptioned) or len(pool) < 2:
         return []
-    unit = np.unique(np.asarray(groups), return_inverse=True)[1]
+    group = np.unique(np.asarray(groups), return_inverse=True)[1]
 
-    def closest(who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def closest(which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The largest cosine to a caption of another group, and its row."""
-        cosine, place = np.zeros(len(who)), np.zeros(len(who), np.int64)
-        for start in range(0, len(who), 1024):
-            some = who[start : start + 1024]
-            c = np.where(
-                unit[some][:, None] != unit[pool], asking[some] @ shared.of(field)[pool].T, -np.inf
-            )
-            cosine[start : start + 1024], place[start : start + 1024] = c.max(1), pool[c.argmax(1)]
-        return cosine, place
+        cosine, donor = np.zeros(len(which)), np.zeros(len(which), np.int64)
+        for start in range(0, len(which), 1024):
+            block = slice(start, start + 1024)
+            some = which[block]
+            other_group = group[some][:, None] != group[pool]
+            cosines = np.where(other_group, queries[some] @ shared.of(field)[pool].T, -np.inf)
+            cosine[block], donor[block] = cosines.max(1), pool[cosines.argmax(1)]
+        return cosine, donor
 
-    usual = np.sort(closest(has)[0])
-    cosine, donor = closest(without)
-    closeness = np.searchsorted(usual, cosine, side="right") / len(usual)
-    said = zip(without, donor, cosine, closeness, strict=True)
+    captioned_cosines = np.sort(closest(captioned)[0])
+    cosine, donor = closest(uncaptioned)
+    closeness = np.searchsorted(captioned_cosines, cosine, side="right") / len(captioned_cosines)
+    pairs = zip(uncaptioned, donor, cosine, closeness, strict=True)
     return [
-        Borrowed(int(r), int(one), float(c), float(share))
-        for r, one, c, share in said
+        BorrowedCaption(int(r), int(d), float(c), float(share))
+        for r, d, c, share in pairs
         if c > -np.inf
     ]

@@ -1,4 +1,4 @@
-"""Probes: what an independent image encoder can read from an image."""
+"""Probes: what an image encoder that the run does not use can read from an image."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from gobelin.embedding.alignment.align import Align, Alignment
 from gobelin.embedding.encoders import FittedEncoder, reading
 from gobelin.embedding.features import Embeddings
 
-ASKED = 256  # unseen rows a field, and images a class in all
-
-
-FOLDS = 5  # readers
+MOST_QUERIES = 256  # unseen rows that a field is tested with; images of all classes together
+PROBE_FOLDS = 5  # probes that are cross-fitted on training rows
 
 
 @dataclass(frozen=True)
-class Eyes:
-    """An image encoder that the run doesn't use."""
+class IndependentEncoder:
+    """An image encoder that the run itself does not use; it judges generated images."""
 
     name: str
     encoder: FittedEncoder
 
     @staticmethod
-    def beside(schema: Schema, runtime: Runtime) -> Eyes | None:
-        """The closed-form one if the run has another, else the default one, else any that can be
-        loaded here, or None."""
+    def choose(schema: Schema, runtime: Runtime) -> IndependentEncoder | None:
+        """An image encoder that no field of the schema has; None where none can be loaded here.
+
+        'pixels', which needs no weights, comes first; then the default image encoder; then any."""
         used = {f.encoder for f in schema.fields}
-        able = [name for name in reading("image") if name not in used]
+        unused = [name for name in reading("image") if name not in used]
         for name in sorted(
-            able, key=lambda n: (n != "pixels", not catalog.find("encoders", n).default)
+            unused, key=lambda n: (n != "pixels", not catalog.find("encoders", n).default)
         ):
             try:
                 field = next(f for f in schema.fields if f.kind == "image")
-                return Eyes(name, catalog.build("encoders", name).fit([], field, {}, runtime))
+                encoder = catalog.build("encoders", name).fit([], field, {}, runtime)
+                return IndependentEncoder(name, encoder)
             except MissingExtra:
                 continue
         return None
 
-    def see(self, images: np.ndarray) -> np.ndarray:
+    def features(self, images: np.ndarray) -> np.ndarray:
         """float32 [n, D] of uint8 images [n, H, W, C]."""
         return self.encoder.embed(
             [self.encoder.decode({"image": png_bytes(i)}, Path())[0] for i in images]
@@ -54,80 +54,79 @@ class Eyes:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What an image says of one field: both in a space of their own."""
+class LinearProbe:
+    """Linear maps of image features and of one field's values into a common space.
+
+    The maps are the closed-form alignment of the two (`Align` without training steps)."""
 
     alignment: Alignment
 
     @staticmethod
-    def fit(seen: np.ndarray, values: np.ndarray, runtime: Runtime) -> Reading:
-        """seen [N, D] of training images, values [N, E] of the field in the same rows."""
-        both = _pair(seen, values)
+    def fit(features: np.ndarray, values: np.ndarray, runtime: Runtime) -> LinearProbe:
+        """features [N, D] of training images, values [N, E] of the field in the same rows."""
+        both = _pair(features, values)
         linear = Align(steps=0, components=192, landmarks=0, power=1.0)
-        return Reading(linear.fit(both, both.ids, runtime))
+        return LinearProbe(linear.fit(both, both.ids, runtime))
 
-    def cosines(self, seen: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """float32 [n, m]: of every image [n, D] with every candidate [m, E]."""
-        image = self.alignment.project(
-            _pair(seen, np.zeros((len(seen), values.shape[1]), np.float32))
-        ).of("image")
-        return (
-            image
-            @ self.alignment.project(
-                _pair(np.zeros((len(values), seen.shape[1]), np.float32), values)
-            )
-            .of("value")
-            .T
-        )
+    def cosines(self, features: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """float32 [n, m]: of every image [n, D] with every candidate value [m, E]."""
+        # an Embeddings holds both fields in every row; the one that isn't used is 0
+        no_values = np.zeros((len(features), values.shape[1]), np.float32)
+        no_images = np.zeros((len(values), features.shape[1]), np.float32)
+        image = self.alignment.project(_pair(features, no_values)).of("image")
+        return image @ self.alignment.project(_pair(no_images, values)).of("value").T
 
-    def paired(self, seen: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """float32 [n]: the cosine of each image [n, D] with its own value [n, E]."""
-        both = self.alignment.project(_pair(seen, values))
+    def paired(self, features: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """float32 [n]: the cosine of each image [n, D] with the value [n, E] of the same row."""
+        both = self.alignment.project(_pair(features, values))
         return (both.of("image") * both.of("value")).sum(1)
 
 
-def _pair(seen: np.ndarray, values: np.ndarray) -> Embeddings:
-    ids = tuple(str(k) for k in range(len(seen)))
+def _pair(features: np.ndarray, values: np.ndarray) -> Embeddings:
+    """Embeddings [n rows] of two fields, 'image' [n, D] and 'value' [n, E]."""
+    ids = tuple(str(k) for k in range(len(features)))
     return Embeddings(
         ("image", "value"),
-        {"image": seen, "value": values},
-        np.ones((len(seen), 2), bool),
+        {"image": features, "value": values},
+        np.ones((len(features), 2), bool),
         ids,
-        "reading",
+        "reading",  # the fingerprint: of nothing on disk
     )
 
 
 def hits(cosines: np.ndarray, candidates: int) -> np.ndarray:
-    """float64 [n]: the share of all sets of M candidates with candidate i among them in which image
-    i has it first.
+    """float64 [n]: how often image i finds its own value first among M candidates.
 
-    cosines [n, n], image by candidate; a tie counts against. Of the n - 1 others w lie behind: C(w,
-    M - 1) / C(n - 1, M - 1)."""
+    cosines [n, n], image by value; candidates: M. The mean over all sets of M values with value i
+    among them, exactly: if w of the n - 1 other values have a smaller cosine with image i, it is
+    C(w, M - 1) / C(n - 1, M - 1). A tie counts against the image."""
     n = len(cosines)
-    behind = (cosines < cosines.diagonal()[:, None]).sum(1)
+    behind = (cosines < cosines.diagonal()[:, None]).sum(1)  # w, [n]
     share = np.ones(n)
     for k in range(candidates - 1):
         share *= np.clip(behind - k, 0, None) / (n - 1 - k)
     return share
 
 
-def apart(
-    rows: np.ndarray, groups: Sequence[str], values: np.ndarray, seed: int, most: int = ASKED
+def distinct_rows(
+    rows: np.ndarray, groups: Sequence[str], values: np.ndarray, seed: int, most: int = MOST_QUERIES
 ) -> np.ndarray:
-    """int64 [n]: of these rows one of each group and one of each value [N, E], drawn by a seed,
-    `most` of them at most."""
+    """int64 [n]: a random choice of these rows, no two of one group or of one value.
+
+    rows: candidates. groups: [N] of all rows. values: [N, E]. most: largest n."""
     taken: set[object] = set()
-    kept: list[int] = []
+    chosen: list[int] = []
     for row in numpy_generator(seed, "condition match").permutation(rows):
         names = {("group", groups[row]), ("value", values[row].tobytes())}
-        if not names & taken and len(kept) < most:
+        if not names & taken and len(chosen) < most:
             taken |= names
-            kept.append(int(row))
-    return np.array(sorted(kept), dtype=np.int64)
+            chosen.append(int(row))
+    return np.array(sorted(chosen), dtype=np.int64)
 
 
 def folds(groups: Sequence[str], seed: int) -> np.ndarray:
-    """int64 [N] in 0 .. FOLDS - 1: rows of one group lie in one fold, and folds have nearly equally
-    many groups."""
-    names, of = np.unique(np.asarray(groups), return_inverse=True)
-    return (numpy_generator(seed, "condition match", "folds").permutation(len(names)) % FOLDS)[of]
+    """int64 [N] in 0 .. PROBE_FOLDS - 1. Rows of one group lie in one fold; folds have nearly
+    equally many groups."""
+    names, group = np.unique(np.asarray(groups), return_inverse=True)
+    rng = numpy_generator(seed, "condition match", "folds")
+    return (rng.permutation(len(names)) % PROBE_FOLDS)[group]

@@ -6,39 +6,43 @@ from dataclasses import dataclass
 
 import numpy as np
 
-NEAR = 5  # of them, whose mean distance says how far away it is
-
-
-ODD = 0.025  # share of training rows at least as odd, up to which a field is called so
+NEIGHBOURS = 5  # a row's distance is the mean distance to this many nearest training rows
+ODD_SHARE = 0.025  # a row is "odd" if at most this share of training rows lies as far away
 
 
 @dataclass(frozen=True)
-class Oddness:
-    """Distances of training rows to the NEAR nearest others of them, and of a record to them."""
+class Typicality:
+    """Distances of training rows to the other training rows, and of one more row to all of them.
 
-    own: np.ndarray
-    asked: float
+    training: float [n], one distance a training row. distance: that of the row in question."""
+
+    training: np.ndarray
+    distance: float
 
     @property
     def share(self) -> float:
-        """The share of rows, the record one of them, that are at least as far away: (1 + #{d >=
-        asked}) / (n + 1), the conformal p-value of 'drawn like the training rows' (Vovk et al.
-        2005, sec. 2.2)."""
-        return float((1 + (self.own >= self.asked).sum()) / (len(self.own) + 1))
+        """The share of rows, the row in question one of them, that lie at least as far away.
+
+        (1 + #{d_i >= d}) / (n + 1) is the conformal p-value of 'drawn like the training rows'
+        (Vovk et al. 2005, section 2.2)."""
+        return float((1 + (self.training >= self.distance).sum()) / (len(self.training) + 1))
 
     @property
     def verdict(self) -> str:
-        return "odd" if self.share <= ODD else "typical"
+        return "odd" if self.share <= ODD_SHARE else "typical"
 
 
-def oddness(pool: np.ndarray, asked: np.ndarray) -> Oddness:
-    """pool: float [n, D], n > NEAR. asked: float [D]."""
-    pool, asked = pool.astype(np.float64), asked.astype(np.float64)
-    squares = (pool**2).sum(1)
-    d = np.sqrt(np.clip(squares[:, None] + squares - 2 * pool @ pool.T, 0, None))
-    np.fill_diagonal(d, np.inf)
-    away = np.sqrt(((pool - asked) ** 2).sum(1))
-    return Oddness(
-        np.partition(d, NEAR - 1, axis=1)[:, :NEAR].mean(1),
-        float(np.partition(away, NEAR - 1)[:NEAR].mean()),
+def typicality(training: np.ndarray, row: np.ndarray) -> Typicality:
+    """Distances in feature space. training: float [n, D], n > NEIGHBOURS. row: float [D]."""
+    training, row = training.astype(np.float64), row.astype(np.float64)
+    squares = (training**2).sum(1)
+    # |x - y|^2 = |x|^2 + |y|^2 - 2 x y; rounding can bring it below 0
+    between = np.sqrt(
+        np.clip(squares[:, None] + squares - 2 * training @ training.T, 0, None)
+    )  # [n, n]
+    np.fill_diagonal(between, np.inf)  # a row is not its own neighbour
+    away = np.sqrt(((training - row) ** 2).sum(1))  # [n]
+    return Typicality(
+        np.partition(between, NEIGHBOURS - 1, axis=1)[:, :NEIGHBOURS].mean(1),
+        float(np.partition(away, NEIGHBOURS - 1)[:NEIGHBOURS].mean()),
     )

@@ -1,1 +1,1 @@
-"""What there is to look at: exhibits, drawings, the page."""
+"""The report of a run: exhibits, drawings, the page."""

@@ -1,11 +1,12 @@
-"""From an exhibit's data to what a page draws: places in percent of an axis, printed numbers,
-embedded pictures.
+"""Turns the data of an exhibit into values for the page: places in percent of an axis, printed
+numbers, embedded images.
 
-A plot's places are percents, so that its text keeps the page's size on a telephone and on a wide
-screen. `DRAWINGS` has one function a kind of exhibit; the templates beside `report.py` do the rest.
+Places are in percent, so that a plot's text keeps the size of the page's text on a telephone and on
+a wide screen. `DRAWINGS` has one function for each kind of exhibit. The templates do the rest.
 
-What this cannot show: a curve between the points that were recorded, nor, over 600 points, those
-that are left out."""
+What this cannot show: a curve between its recorded points. Of more than 600 points it leaves some
+out.
+"""
 
 from __future__ import annotations
 
@@ -23,21 +24,21 @@ from PIL import Image, ImageOps
 from gobelin.core.errors import GobelinError
 from gobelin.evidence.findings import printed
 
-LARGEST_PIXELS = 256  # a larger image is embedded reduced to this
-SMALL_PIXELS, WIDEST_SHOWN = (
-    64,
-    128,
-)  # up to the first an image is shown pixelated at that size, never over the second
-HUNDREDTHS = ("share", "points")
-CURVE_POINTS, CURVE_ROWS = 600, 12  # points drawn of a curve, rows of it in a table
-NUMERIC = {
+LARGEST_PIXELS = 256  # a larger image is reduced to this side before it is embedded
+SMALL_PIXELS = 64  # an image up to this side is enlarged to it, with visible pixels
+WIDEST_SHOWN = 128  # CSS pixels; no image is shown larger
+HUNDREDTHS = ("share", "points")  # units that are printed in hundredths
+CURVE_POINTS = 600  # points drawn of a curve
+CURVE_ROWS = 12  # rows of a curve in its table
+NUMERIC_COLUMNS = {
     "value",
     "interval",
     "chance",
     "floor",
     "n",
     "confidence",
-    "made images",
+    "made images",  # of earlier versions
+    "generated images",
     "95 % interval",
     "real images",
 }
@@ -45,28 +46,27 @@ Drawing = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Table:
-    """Cells as they are printed. foot: what holds for every row. numeric: the columns set to the
-    right."""
+class PrintedTable:
+    """A table of printed cells."""
 
     title: str
     columns: list[str]
     rows: list[list[str]]
-    foot: str = ""
-    numeric: set[str] = field(default_factory=lambda: NUMERIC)
+    foot: str = ""  # a note that holds for every row
+    # columns that are set to the right
+    numeric: set[str] = field(default_factory=lambda: NUMERIC_COLUMNS)
 
 
 @dataclass(frozen=True)
 class Picture:
-    """uri: the image, '' where it can't be shown. link: its quoted path from the run folder. Sizes
-    are CSS pixels."""
+    """One embedded image."""
 
     name: str
-    link: str
-    alt: str
-    uri: str = ""
-    width: int = SMALL_PIXELS
-    height: int = SMALL_PIXELS
+    link: str  # quoted path from the run folder
+    alt: str  # text for readers who do not see the image
+    uri: str = ""  # the image as a data URI; '' if it can't be shown
+    width: int = SMALL_PIXELS  # CSS pixels
+    height: int = SMALL_PIXELS  # CSS pixels
     pixelated: bool = False
 
 
@@ -80,7 +80,8 @@ class Scale:
 
     @classmethod
     def around(cls, values: Iterable[float | None]) -> Scale:
-        """About four to nine steps of 1, 2 or 5 times a power of ten that hold all the values."""
+        """An axis that holds all the values, in about four to nine steps of 1, 2 or 5 times a power
+        of ten."""
         numbers = [float(v) for v in values if finite(v)] or [0.0, 1.0]
         low, high = min(numbers), max(numbers)
         high = high if high > low else low + (abs(low) or 1.0)
@@ -90,7 +91,7 @@ class Scale:
         return cls(step * math.floor(low / step + 1e-9), step * math.ceil(high / step - 1e-9), step)
 
     def at(self, value: float | None) -> float | None:
-        """Percent of the axis's length."""
+        """The place of a value in percent of the axis's length."""
         return (
             round(100 * (float(value) - self.low) / (self.high - self.low), 2)
             if finite(value)
@@ -98,6 +99,7 @@ class Scale:
         )
 
     def ticks(self, unit: str = "", sign: str = "") -> list[tuple[float | None, str]]:
+        """[(place in percent, printed number)]."""
         factor = 100 if unit in HUNDREDTHS else 1
         places = [
             self.low + k * self.step for k in range(round((self.high - self.low) / self.step) + 1)
@@ -128,7 +130,7 @@ def number(value: float | None, unit: str = "", signed: bool = False) -> str:
 
 
 def bounds(low: float | None, high: float | None, unit: str = "", signed: bool = False) -> str:
-    """An interval without its unit, '' where there is none."""
+    """An interval without its unit, '' if there is none."""
     shown = [
         number(bound, unit if unit in HUNDREDTHS else "", signed).removesuffix(" points")
         for bound in (low, high)
@@ -139,7 +141,7 @@ def bounds(low: float | None, high: float | None, unit: str = "", signed: bool =
 
 
 def cell(value: object) -> str:
-    """One cell of a table in words."""
+    """One cell of a table as text."""
     if value is None or value == "":
         return ""
     if isinstance(value, bool):
@@ -147,17 +149,17 @@ def cell(value: object) -> str:
     if isinstance(value, float):
         return number(value)
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {cell(one)}" for key, one in value.items())
-    return ", ".join(cell(one) for one in value) if isinstance(value, list | tuple) else str(value)
+        return ", ".join(f"{key} {cell(part)}" for key, part in value.items())
+    return ", ".join(map(cell, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def inside(folder: Path, relative: object) -> Path | None:
-    """The file that `relative` names, None where there is none. A path that leaves the run folder
-    is refused."""
+    """The file at the path `relative`, None if there is none. GobelinError for a path that leaves
+    the run folder."""
     try:
-        found = (folder / str(relative)).resolve()
-        stays = ".." not in Path(str(relative)).parts and found.is_relative_to(folder.resolve())
-        present = stays and found.is_file()
+        path = (folder / str(relative)).resolve()
+        stays = ".." not in Path(str(relative)).parts and path.is_relative_to(folder.resolve())
+        present = stays and path.is_file()
     except (OSError, ValueError, RuntimeError):  # a name too long, a zero byte, a circle of links
         return None
     if not stays:
@@ -165,19 +167,19 @@ def inside(folder: Path, relative: object) -> Path | None:
             f"{folder}: a path leaves the run folder, found {str(relative)!r}. "
             "Write paths of exhibits and images relative to the folder, and copy the files into it."
         )
-    return found if present else None
+    return path if present else None
 
 
 def picture(folder: Path, relative: object, alt: str) -> Picture:
-    """The image, embedded. A small PNG is kept byte for byte with its provenance; the rest become
-    plain PNG."""
+    """The image, embedded. A small PNG is embedded byte for byte, with its provenance. Other images
+    become plain PNG."""
     name = str(relative)
     missing = Picture(name, quote(name, safe="/", errors="replace"), alt)
-    found = inside(folder, relative)
-    if found is None:
+    path = inside(folder, relative)
+    if path is None:
         return missing
     try:
-        raw = found.read_bytes()
+        raw = path.read_bytes()
         with Image.open(io.BytesIO(raw)) as opened:
             opened.load()
             image: Image.Image = opened
@@ -207,6 +209,7 @@ def _as_png(image: Image.Image) -> bytes:
 
 
 def bars(data: Mapping[str, Any], folder: Path) -> Drawing:
+    """Bars from 0, with intervals, and a line at the score of chance."""
     unit, rows, chance = data.get("unit") or "", data["rows"], data.get("chance")
     values = [0.0, chance] + [row.get(name) for row in rows for name in ("value", "low", "high")]
     share = unit == "share" and all(0 <= value <= 1 for value in values if finite(value))
@@ -216,6 +219,7 @@ def bars(data: Mapping[str, Any], folder: Path) -> Drawing:
 
 
 def forest(data: Mapping[str, Any], folder: Path) -> Drawing:
+    """Differences with intervals, and a band of the smallest effect that matters."""
     unit, rows, zero, smallest = (
         data.get("unit") or "",
         data["rows"],
@@ -240,11 +244,11 @@ def _plot(
     rows: Sequence[Mapping[str, Any]], scale: Scale, unit: str, zero: float, sign: str
 ) -> Drawing:
     marks = [_mark(row, scale, unit, zero, bool(sign)) for row in rows]
-    kept = [
+    shown = [
         name for name in ("value", "interval", "n", "verdict") if any(mark[name] for mark in marks)
     ]
-    table = Table(
-        "", ["what", *kept], [[mark["label"], *(mark[name] for name in kept)] for mark in marks]
+    table = PrintedTable(
+        "", ["what", *shown], [[mark["label"], *(mark[name] for name in shown)] for mark in marks]
     )
     return {
         "marks": marks,
@@ -277,8 +281,8 @@ def _mark(row: Mapping[str, Any], scale: Scale, unit: str, zero: float, signed: 
 
 
 def curve(data: Mapping[str, Any], folder: Path) -> Drawing:
-    """Lines broken where a value is missing; long ones thinned to every k-th point and the last,
-    and it says so."""
+    """Lines that break where a value is missing. A long line is thinned to every k-th point and the
+    last, and a note says so."""
     x, series = data["x"], data["series"]
     across, up = Scale.around(x), Scale.around(value for line in series.values() for value in line)
     every = math.ceil(len(x) / CURVE_POINTS) or 1
@@ -304,12 +308,12 @@ def curve(data: Mapping[str, Any], folder: Path) -> Drawing:
         "x_label": label,
         "y_label": str(data.get("y_label") or ""),
         "note": f"One point in {every} of {len(x)} is drawn." * (every > 1),
-        "table": Table("", columns, rows, foot, set(columns)),
+        "table": PrintedTable("", columns, rows, foot, set(columns)),
     }
 
 
 def _pieces(points: Sequence[tuple[float | None, float | None]]) -> list[list[tuple[float, float]]]:
-    """Runs of points that are there, y turned downwards."""
+    """Runs of points that have a value. y is counted downwards."""
     pieces: list[list[tuple[float, float]]] = [[]]
     for x, y in points:
         if x is not None and y is not None:
@@ -320,39 +324,45 @@ def _pieces(points: Sequence[tuple[float | None, float | None]]) -> list[list[tu
 
 
 def _ends(x: Sequence[float], line: Sequence[float | None]) -> str:
-    there = [(at, value) for at, value in zip(x, line, strict=False) if finite(value)]
-    ends = [f"{number(value)} at {cell(at)}" for at, value in (*there[:1], *there[-1:])]
+    """A line in words: its first and its last point."""
+    points = [(at, value) for at, value in zip(x, line, strict=False) if finite(value)]
+    ends = [f"{number(value)} at {cell(at)}" for at, value in (*points[:1], *points[-1:])]
     return " to ".join(ends) or "empty"
 
 
 def table(data: Mapping[str, Any], folder: Path) -> Drawing:
+    """A table of printed cells. Columns of numbers are set to the right."""
     columns, rows = [str(name) for name in data["columns"]], data["rows"]
     numeric = {
         name
         for k, name in enumerate(columns)
         if rows and all(finite(row[k]) or row[k] is None for row in rows)
     }
-    numeric |= NUMERIC & set(columns)
+    numeric |= NUMERIC_COLUMNS & set(columns)
     return {
-        "table": Table("", columns, [[cell(value) for value in row] for row in rows], "", numeric),
+        "table": PrintedTable(
+            "", columns, [[cell(value) for value in row] for row in rows], "", numeric
+        ),
         "note": "",
     }
 
 
 def sheet(data: Mapping[str, Any], folder: Path) -> Drawing:
+    """Groups of images, each with its condition and the source image."""
     groups = []
     for group in data["groups"]:
         label, images = str(group["label"]), group["images"]
-        alts = [f"made image {k + 1} of {len(images)}, {label}" for k in range(len(images))]
+        alts = [f"generated image {k + 1} of {len(images)}, {label}" for k in range(len(images))]
         source = (
             picture(folder, group["source"], f"source, {label}") if group.get("source") else None
         )
-        made = [picture(folder, path, alt) for path, alt in zip(images, alts, strict=True)]
-        groups.append({"label": label, "source": source, "images": made})
+        pictures = [picture(folder, path, alt) for path, alt in zip(images, alts, strict=True)]
+        groups.append({"label": label, "source": source, "images": pictures})
     return {"groups": groups}
 
 
 def pairs(data: Mapping[str, Any], folder: Path) -> Drawing:
+    """Pairs of images with captions."""
     left, right = str(data.get("left") or "left"), str(data.get("right") or "right")
     drawn = [
         {

@@ -1,11 +1,9 @@
-"""The report: what the verbs wrote into a run folder, joined into one HTML page and the same in
-Markdown.
+"""The report: the findings and exhibits of a run folder as one HTML page, and as Markdown.
 
-It joins and draws and computes nothing; every number is printed as its `Finding` holds it. Every
-word that comes from data is escaped by the templates: by Jinja's autoescape in HTML, by
-`markdown_text` on each expression in Markdown.
+It computes nothing. Every number is printed as its `Finding` holds it. Every text that comes from
+data is escaped: by Jinja's autoescape in HTML, by `markdown_text` on each expression in Markdown.
 
-What this cannot show: whether a run folder was edited by hand; the page says what its files say.
+What this cannot show: whether a run folder was edited by hand. The page shows what its files hold.
 """
 
 from __future__ import annotations
@@ -27,19 +25,29 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Progress, silent
 from gobelin.evidence.conclusion import conclusions
 from gobelin.evidence.findings import Exhibit, Finding
-from gobelin.report.drawing import DRAWINGS, Table, bounds, cell, finite, inside, number, words
+from gobelin.report.drawing import (
+    DRAWINGS,
+    PrintedTable,
+    bounds,
+    cell,
+    finite,
+    inside,
+    number,
+    words,
+)
 
+# verb: heading. The verdict comes first, then the findings that it rests on.
 SECTIONS = {
-    "augment": "Were the made images worth making?",
-    "audit": "Was anyone copied, and how good are the images?",
-    "generate": "What was made?",
+    "augment": "Did the generated images help?",
+    "audit": "Are images copies, and how good are they?",
+    "generate": "Which images were generated?",
     "evaluate": "How good are the predictions?",
     "search": "Does one kind of data find another?",
     "check": "Is the data sound?",
     "fit": "What was trained?",
     "curate": "Which labels look wrong?",
-}  # the verdict first, then what it rests on
-VERDICTS = {
+}
+VERDICT_COLOURS = {
     "harmed": "harmed",
     "helped": "helped",
     "helped, and so does a rival": "shared",
@@ -47,70 +55,69 @@ VERDICTS = {
     "no effect": "none",
     "no evidence": "unknown",
 }
-TOLD = {"protocol": "How the study was done"}  # findings that are read as a paragraph
+PARAGRAPHS = {"protocol": "How the study was done"}  # findings whose note is printed as a paragraph
 GLOSSARY = {
     "arm": (
-        "one training set that is compared, named after what was added to the real rows; “real” is"
-        " the real rows alone"
+        "one training set of the comparison, named after the rows that were added to the real ones;"
+        " “real” is the real rows alone"
     ),
     "rival": (
-        "a cheaper way to get more training rows: if it does as well, making images wasn't worth it"
+        "a baseline method: a cheaper way to get more training rows. If it does as well, generating"
+        " images was not worth it"
     ),
     "95 % interval": (
-        "where the true number probably lies; intervals made like this hold it 95 times in 100"
+        "the range in which the true number probably lies; 95 of 100 such intervals contain it"
     ),
     "point": "a hundredth: from 70 % to 72 % is 2 points",
     "balanced accuracy": (
-        "the share of rows answered right in a class, averaged over classes, so that rare ones"
-        " count as much"
+        "the share of correct answers in each class, averaged over the classes, so that rare"
+        " classes count as much as common ones"
     ),
-    "n": "how many rows, or groups of rows that belong together, a number rests on",
-    "chance": "what guessing would score",
+    "n": "the number of rows, or of groups of rows that belong together, behind a number",
+    "chance": "the score of guessing",
     "floor": (
-        "what real images that were never trained on score themselves: the best that made images"
-        " can be expected to reach"
+        "the score of real images that were never trained on: the best that generated images can be"
+        " expected to reach"
     ),
     "training seed": (
-        "generators and models are trained several times from different random starts, which are"
-        " numbered"
+        "the number of a random start; generators and models are trained from several of them"
     ),
 }
-OTHER = "other"
-OWN_TABLE = 3  # findings of one name from which on they get a table of their own
-LONG_TABLE = 25  # rows over which a table is folded
+OTHER_SOURCE = "other"  # section of findings that name no verb
+LEAST_OF_A_NAME = 3  # as many findings of one name get a table of their own
+LONG_TABLE = 25  # a table with more rows is folded
 Record = TypeVar("Record", Finding, Exhibit)
 
 
 @dataclass(frozen=True)
 class View:
-    """An exhibit ready to draw. problem: one line where it can't be. body: what its kind's drawing
-    needs."""
+    """An exhibit, ready to draw."""
 
     kind: str
     title: str
     caption: str
-    problem: str
-    body: Mapping[str, Any]
+    problem: str  # one line if it can't be drawn, else ''
+    body: Mapping[str, Any]  # the result of its function in `DRAWINGS`
 
 
 @dataclass(frozen=True)
 class Section:
-    """told: paragraphs, each with its heading."""
+    """The part of the report about one verb."""
 
-    key: str
+    key: str  # the verb
     title: str
-    told: list[tuple[str, str]]
-    tables: list[Table]
+    paragraphs: list[tuple[str, str]]  # heading and text
+    tables: list[PrintedTable]
     views: list[View]
 
 
 def render(folder: Path, progress: Progress = silent) -> tuple[Path, Path]:
-    """Write `report.html`, which needs no other file, and `report.md`, which links to the images
-    beside it."""
+    """Write `report.html`, which needs no other file, and `report.md`, which links to the images.
+
+    Returns both paths. GobelinError if the folder is missing or its files are damaged.
+    """
     if not folder.is_dir():
-        raise GobelinError(
-            f"{folder}: there is no such run folder. Give the folder that a verb wrote into."
-        )
+        raise GobelinError(f"{folder}: there is no such run folder. Give the folder of a run.")
     page = _page(folder, progress)
     html = _printed("report.html.jinja", page)
     markdown = re.sub(r"\n{3,}", "\n\n", _printed("report.md.jinja", page))
@@ -121,7 +128,7 @@ def render(folder: Path, progress: Progress = silent) -> tuple[Path, Path]:
 
 
 def markdown_text(value: object) -> str:
-    """One line of words that Markdown prints as they are: nothing in it is markup."""
+    """One line of text in which nothing is Markdown markup."""
     if isinstance(value, Markup):
         return value
     text = (
@@ -136,7 +143,7 @@ def _printed(name: str, page: Mapping[str, Any]) -> str:
 
 @functools.cache
 def _template(name: str) -> jinja2.Template:
-    """Compiled once. Every expression is escaped: for HTML by Jinja, for Markdown by
+    """The compiled template. Every expression is escaped: for HTML by Jinja, for Markdown by
     `markdown_text`."""
     html = ".html" in name
     environment = jinja2.Environment(
@@ -156,12 +163,12 @@ def _page(folder: Path, progress: Progress) -> dict[str, Any]:
     exhibits = _records(Exhibit, folder / "exhibits.jsonl")
     views: dict[str, list[View]] = {}
     for k, exhibit in enumerate(exhibits):
-        source = exhibit.name.split("/")[0] if "/" in exhibit.name else OTHER
+        source = exhibit.name.split("/")[0] if "/" in exhibit.name else OTHER_SOURCE
         views.setdefault(source, []).append(_view(exhibit, folder))
         progress("report", k + 1, len(exhibits))
     by_source: dict[str, list[Finding]] = {}
-    for one in findings:
-        by_source.setdefault(_source(one), []).append(one)
+    for finding in findings:
+        by_source.setdefault(_source(finding), []).append(finding)
     present = set(views) | set(by_source)
     order = [key for key in SECTIONS if key in present] + sorted(present - set(SECTIONS))
     sections = [_section(key, by_source.get(key, []), views.get(key, [])) for key in order]
@@ -170,11 +177,11 @@ def _page(folder: Path, progress: Progress) -> dict[str, Any]:
         "sections": sections,
         "no_findings": not findings,
         "long_table": LONG_TABLE,
-        "verdicts": [_verdict(one, findings) for one in findings if one.name == "verdict"],
+        "verdicts": [_verdict(f, findings) for f in findings if f.name == "verdict"],
         "line": conclusions(findings).get("", ""),
         "glossary": GLOSSARY,
-        "figures": [{"label": _what(one), **_cells(one)} for one in _key_figures(findings)],
-        "credits": list(dict.fromkeys(one.credit for one in exhibits if one.credit)),
+        "figures": [{"label": _label(f), **_cells(f)} for f in _key_figures(findings)],
+        "credits": list(dict.fromkeys(e.credit for e in exhibits if e.credit)),
         "settings": _settings(folder),
         "environment": _environment(folder),
         "schema": _schema(folder),
@@ -192,27 +199,27 @@ def _records(kind: type[Record], path: Path) -> list[Record]:
 
 
 def _source(finding: Finding) -> str:
-    return finding.source.split("/")[0] or OTHER
+    return finding.source.split("/")[0] or OTHER_SOURCE
 
 
-def _section(key: str, found: Sequence[Finding], views: list[View]) -> Section:
-    told = [(TOLD[one.name], one.note) for one in found if one.name in TOLD]
+def _section(key: str, findings: Sequence[Finding], views: list[View]) -> Section:
     return Section(
         key,
         SECTIONS.get(key, ""),
-        told,
-        tables([one for one in found if one.name not in TOLD]),
+        [(PARAGRAPHS[f.name], f.note) for f in findings if f.name in PARAGRAPHS],
+        tables([f for f in findings if f.name not in PARAGRAPHS]),
         views,
     )
 
 
 def _verdict(finding: Finding, findings: Sequence[Finding]) -> dict[str, str]:
-    """line: utility, leak and quality in one. next: what to try."""
+    """One verdict for the top of the page. line: help, copies and quality in one sentence. next:
+    advice."""
     word, arm = finding.verdict or "no verdict", finding.scope.get("arm", "")
-    advice = [one.note for one in findings if one.name == "next" and one.scope.get("arm") == arm]
+    advice = [f.note for f in findings if f.name == "next" and f.scope.get("arm") == arm]
     return _cells(finding) | {
         "word": word,
-        "colour": VERDICTS.get(word, "unknown"),
+        "colour": VERDICT_COLOURS.get(word, "unknown"),
         "against": finding.comparator,
         "arm": ", ".join(f"{key} {value}" for key, value in finding.scope.items()),
         "level": f"{100 * finding.level:.4g}",
@@ -222,7 +229,7 @@ def _verdict(finding: Finding, findings: Sequence[Finding]) -> dict[str, str]:
 
 
 def _key_figures(findings: Sequence[Finding]) -> list[Finding]:
-    """The score of everything together, recall at the smallest k (three at most) and the worst
+    """The balanced accuracy over all rows, recall at the smallest k (at most three), and the worst
     share of copies."""
     scores = [
         f
@@ -236,92 +243,90 @@ def _key_figures(findings: Sequence[Finding]) -> list[Finding]:
     return scores + [f for f in recalls if f.name == smallest][:3] + worst
 
 
-def tables(findings: Sequence[Finding]) -> list[Table]:
-    """Findings as tables of printed cells: a table for each name that is there often, one for all
-    the others."""
+def tables(findings: Sequence[Finding]) -> list[PrintedTable]:
+    """Findings as tables of printed cells: a table for each frequent name, and one table for all
+    other findings."""
     groups: dict[str, list[Finding]] = {}
-    for one in findings:
-        groups.setdefault(one.name.split("@")[0], []).append(one)
-    few = [one for group in groups.values() if len(group) < OWN_TABLE for one in group]
-    own = [_table(name, group) for name, group in groups.items() if len(group) >= OWN_TABLE]
-    return ([_table("", few)] if few else []) + own
+    for finding in findings:
+        groups.setdefault(finding.name.split("@")[0], []).append(finding)
+    few = [f for group in groups.values() if len(group) < LEAST_OF_A_NAME for f in group]
+    many = [_table(name, group) for name, group in groups.items() if len(group) >= LEAST_OF_A_NAME]
+    return ([_table("", few)] if few else []) + many
 
 
-def _table(title: str, findings: Sequence[Finding]) -> Table:
-    """Findings in rows. Where all share comparator and keys of the scope, each of those keys is a
-    column."""
-    first, cells = findings[0], [_cells(one) for one in findings]
+def _table(title: str, findings: Sequence[Finding]) -> PrintedTable:
+    """Findings in rows. If all have the same comparator and the same keys of the scope, each key is
+    a column."""
+    first, cells = findings[0], [_cells(f) for f in findings]
     regular = (
-        bool(title and first.scope)
-        and len({(one.comparator, tuple(one.scope)) for one in findings}) == 1
+        bool(title and first.scope) and len({(f.comparator, tuple(f.scope)) for f in findings}) == 1
     )
-    named = len({one.name for one in findings}) > 1
+    named = len({f.name for f in findings}) > 1
     heads = ["what"] * named + [words(str(key)) for key in first.scope] if regular else ["what"]
-    shared_note = (
-        first.note if len(findings) > 1 and len({one.note for one in findings}) == 1 else ""
-    )
-    kept = [
+    shared_note = first.note if len(findings) > 1 and len({f.note for f in findings}) == 1 else ""
+    shown = [
         "value",
         *(name for name in cells[0] if name != "value" and any(row[name] for row in cells)),
     ]
-    kept = [name for name in kept if not (name == "note" and shared_note)]
+    shown = [name for name in shown if not (name == "note" and shared_note)]
     leads = [
         (
-            [words(one.name)] * named + [cell(value) for value in one.scope.values()]
+            [words(f.name)] * named + [cell(value) for value in f.scope.values()]
             if regular
-            else [_what(one)]
+            else [_label(f)]
         )
-        for one in findings
+        for f in findings
     ]
-    rows = [lead + [row[name] for name in kept] for lead, row in zip(leads, cells, strict=True)]
+    rows = [lead + [row[name] for name in shown] for lead, row in zip(leads, cells, strict=True)]
     heading = words(title) + (
         f" against {first.comparator}" if regular and first.comparator else ""
     )
-    foot = _how(findings) + [f"Every row: {shared_note}"] * bool(shared_note)
-    return Table(heading, heads + kept, rows, " ".join(foot))
+    foot = _shared_facts(findings) + [f"Every row: {shared_note}"] * bool(shared_note)
+    return PrintedTable(heading, heads + shown, rows, " ".join(foot))
 
 
-def _how(findings: Sequence[Finding]) -> list[str]:
-    """Sentences on the intervals' levels and methods and on which direction is better, where it is
+def _shared_facts(findings: Sequence[Finding]) -> list[str]:
+    """Sentences on the levels and methods of the intervals, and on the better direction if it is
     the same for all."""
-    bounded = [one for one in findings if finite(one.low) or finite(one.high)]
-    levels = " and ".join(dict.fromkeys(f"{100 * one.level:.4g} %" for one in bounded))
-    methods = "; ".join(dict.fromkeys(one.method for one in bounded if one.method))
-    better = {one.better for one in findings if one.value is not None}
+    bounded = [f for f in findings if finite(f.low) or finite(f.high)]
+    levels = " and ".join(dict.fromkeys(f"{100 * f.level:.4g} %" for f in bounded))
+    methods = "; ".join(dict.fromkeys(f.method for f in bounded if f.method))
+    better = {f.better for f in findings if f.value is not None}
     direction = better.pop() if len(better) == 1 else ""
-    told = [f"{levels} intervals{': ' * bool(methods)}{methods}."] if bounded else []
-    return told + ([f"{direction.capitalize()} is better."] if direction else [])
+    sentences = [f"{levels} intervals{': ' * bool(methods)}{methods}."] if bounded else []
+    return sentences + ([f"{direction.capitalize()} is better."] if direction else [])
 
 
-def _cells(one: Finding) -> dict[str, str]:
-    signed = bool(one.comparator) or one.name == "verdict"
-    needed = f" of {one.needed_n} needed" if one.needed_n else ""
+def _cells(finding: Finding) -> dict[str, str]:
+    """{column: printed cell}."""
+    signed = bool(finding.comparator) or finding.name == "verdict"
+    needed = f" of {finding.needed_n} needed" if finding.needed_n else ""
     return {
-        "value": number(one.value, one.unit, signed),
-        "interval": bounds(one.low, one.high, one.unit, signed),
-        "chance": number(one.chance, one.unit) if finite(one.chance) else "",
-        "floor": number(one.floor, one.unit) if finite(one.floor) else "",
-        "n": f"{one.n}{needed}" if one.n else "",
-        "verdict": one.verdict,
-        "note": one.note,
+        "value": number(finding.value, finding.unit, signed),
+        "interval": bounds(finding.low, finding.high, finding.unit, signed),
+        "chance": number(finding.chance, finding.unit) if finite(finding.chance) else "",
+        "floor": number(finding.floor, finding.unit) if finite(finding.floor) else "",
+        "n": f"{finding.n}{needed}" if finding.n else "",
+        "verdict": finding.verdict,
+        "note": finding.remark,
     }
 
 
-def _what(one: Finding) -> str:
-    against = [f"against {one.comparator}"] if one.comparator else []
-    return ", ".join(
-        [words(one.name), *(f"{key} {cell(value)}" for key, value in one.scope.items()), *against]
-    )
+def _label(finding: Finding) -> str:
+    """Name, scope and comparator."""
+    scope = [f"{key} {cell(value)}" for key, value in finding.scope.items()]
+    against = [f"against {finding.comparator}"] if finding.comparator else []
+    return ", ".join([words(finding.name), *scope, *against])
 
 
 def _view(exhibit: Exhibit, folder: Path) -> View:
     title, body, problem = words(exhibit.name.split("/", 1)[-1]), {}, ""
-    found = inside(folder, exhibit.data)
-    if found is None:
+    path = inside(folder, exhibit.data)
+    if path is None:
         problem = f"{exhibit.data} is not in the run folder, so this {exhibit.kind} is not shown."
     else:
         try:
-            data = files.read_json(found)
+            data = files.read_json(path)
             title, body = str(data.get("title") or title), DRAWINGS[exhibit.kind](data, folder)
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
             problem = (
@@ -332,7 +337,7 @@ def _view(exhibit: Exhibit, folder: Path) -> View:
 
 
 def _mapping(folder: Path, name: str) -> Mapping[str, Any] | None:
-    """The file's content, None where it is missing or does not hold one JSON object."""
+    """The file's content, None if it is missing or does not hold one JSON object."""
     try:
         value = files.read_json(folder / name)
     except (OSError, ValueError):
@@ -345,14 +350,14 @@ def _settings(folder: Path) -> str | None:
     return None if settings is None else json.dumps(settings, indent=1, ensure_ascii=False)
 
 
-def _environment(folder: Path) -> Table | None:
-    found = _mapping(folder, "environment.json")
-    rows = [[str(key), cell(value) or "none"] for key, value in (found or {}).items()]
-    return None if found is None else Table("", ["what", "found"], rows)
+def _environment(folder: Path) -> PrintedTable | None:
+    stored = _mapping(folder, "environment.json")
+    rows = [[str(key), cell(value) or "none"] for key, value in (stored or {}).items()]
+    return None if stored is None else PrintedTable("", ["what", "found"], rows)
 
 
-def _schema(folder: Path) -> list[Table] | None:
-    """The columns, the fields that were made of them, and what no encoder reads."""
+def _schema(folder: Path) -> list[PrintedTable] | None:
+    """The columns, the fields made of them, and the columns that no encoder reads."""
     schema = _mapping(folder, "schema.json")
     if schema is None:
         return None
@@ -362,7 +367,10 @@ def _schema(folder: Path) -> list[Table] | None:
     }
     tables = []
     for key, names in heads.items():
-        found = [row for row in schema.get(key) or [] if isinstance(row, dict)]
-        tables.append(Table(key, names, [[cell(row.get(name)) for name in names] for row in found]))
-    unread = [[cell(one)] for one in schema.get("unread") or []]
-    return tables + ([Table("kept, but read by no encoder", ["column"], unread)] if unread else [])
+        stored = [row for row in schema.get(key) or [] if isinstance(row, dict)]
+        cells = [[cell(row.get(name)) for name in names] for row in stored]
+        tables.append(PrintedTable(key, names, cells))
+    unread = [[cell(column)] for column in schema.get("unread") or []]
+    return tables + (
+        [PrintedTable("kept, but read by no encoder", ["column"], unread)] if unread else []
+    )

@@ -4,58 +4,42 @@ folder."""
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gobelin.core import config, hub
 from gobelin.core.errors import GobelinError
-from gobelin.core.files import file_name, fingerprint, read_lines, write_lines
+from gobelin.core.files import fingerprint, read_lines
 from gobelin.core.machine import Progress, silent
-from gobelin.core.stages import Run
+from gobelin.core.stages import RunFolder
 from gobelin.data.dataset import Dataset
 from gobelin.data.frames import Frame
 from gobelin.data.read import read
 from gobelin.embedding.index import Hit
 from gobelin.evidence import conclusion
-from gobelin.evidence.findings import Exhibit, Finding
+from gobelin.evidence.findings import Finding
 from gobelin.prediction.predictor import Predictions
-from gobelin.quality import data as check
-from gobelin.report import page as report
-from gobelin.report.shelf import Shelf
-from gobelin.workbench import curate as curation
-from gobelin.workbench import describe, mix, save
-from gobelin.workbench import evaluate as inspection
-from gobelin.workbench.augment import budget
-from gobelin.workbench.augment import study as augmentation
-from gobelin.workbench.augment.export import free
+from gobelin.quality.data import Check
+from gobelin.report import page
+from gobelin.workbench import describe, fit, plan, predict, save, search
+from gobelin.workbench.audit import audited
+from gobelin.workbench.augment import plan as study_plan
+from gobelin.workbench.augment import study
+from gobelin.workbench.augment.export import exported, refuse_used_folder
 from gobelin.workbench.check import checked
-from gobelin.workbench.fit import fitted
-from gobelin.workbench.generate import images
-from gobelin.workbench.generate.contact_sheet import showcase as making_showcase
-from gobelin.workbench.plan import planned
-from gobelin.workbench.plan import summary as inspection_summary
-from gobelin.workbench.predict import predicted
-from gobelin.workbench.run import replay
-from gobelin.workbench.run.commands import fit_command
-from gobelin.workbench.run.folder import INDEX, Artefacts
+from gobelin.workbench.curate import decisions as curate_decisions
+from gobelin.workbench.curate import export as curate_export
+from gobelin.workbench.curate.findings import curated
+from gobelin.workbench.evaluate import evaluated
+from gobelin.workbench.generate import contact_sheet, images
+from gobelin.workbench.query import Texts, Weights, mixed_vector, weighted_parts
+from gobelin.workbench.run import needs, replay, verbs
+from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.settings import Settings
-from gobelin.workbench.search import indexed, searched
-
-VERBS = (
-    "check",
-    "fit",
-    "evaluate",
-    "predict",
-    "search",
-    "describe",
-    "generate",
-    "augment",
-    "audit",
-    "curate",
-    "report",
-)
+from gobelin.workbench.run.verbs import VERBS as VERBS
 
 
 class Workbench:
@@ -66,6 +50,8 @@ class Workbench:
     >>> bench.fit(); bench.evaluate(); bench.augment(); bench.report()
     """
 
+    run: Run  # the chain of what was made so far
+
     def __init__(
         self,
         data: str | Path | Dataset | Frame,
@@ -74,108 +60,102 @@ class Workbench:
         settings: Mapping[str, Any] | None = None,
         progress: Progress = silent,
     ) -> None:
-        store, said = Run(Path(run)), dict(settings or {})
+        folder, values = RunFolder(Path(run)), dict(settings or {})
         if isinstance(data, Frame):
-            data = read(data, said.get("data", {}).get("root") or None)
+            data = read(data, values.get("data", {}).get("root") or None)
         given = data if isinstance(data, Dataset) else None
         path = given.source if given is not None else str(Path(str(data)).resolve())
         named = {"path": path, **({"target": target} if target else {})}
-        said = config.merge(said, {"data": {**named, "fingerprint": ""}})
-        if store.saved:
+        values = config.merge(values, {"data": {**named, "fingerprint": ""}})
+        if folder.saved:
             raise GobelinError(
                 f"{run}: is a saved run, nothing is fitted in it. Choose another --run."
             )
-        if store.exists():
-            said = replay.replayed(replay.stored(store), said)
-        built = config.build(Settings, said)
-        self.made = Artefacts(
-            store, replace(built.completed(), runtime=built.runtime.resolved()), progress, given
-        )
+        if folder.exists():
+            values = replay.replayed(replay.stored(folder), values)
+        built = config.build(Settings, values)
+        complete = replace(built.completed(), runtime=built.runtime.resolved())
+        self.run = Run.of(folder, complete, progress, given)
 
     @classmethod
     def open(
-        cls, run: str | Path, progress: Progress = silent, settings: Mapping[str, Any] | None = None
+        cls,
+        run: str | Path,
+        progress: Progress = silent,
+        settings: Mapping[str, Any] | None = None,
     ) -> Workbench:
         """A finished run, or the folder that one was saved to. Its data is read only by the verbs
         that need it."""
-        store = Run(Path(run))
-        if store.saved:
-            save.check(store.folder)
-        if not store.exists():
+        folder = RunFolder(Path(run))
+        if folder.saved:
+            save.check(folder.folder)
+        if not folder.exists():
             raise GobelinError(
                 f"{run}: is not a run folder (no settings.json). Make one with gobelin fit DATA"
                 f" --run {run}."
             )
-        bench = cls.__new__(cls)
-        old = replay.stored(store)
-        if store.saved:
-            old["generator"]["settings"] = save.portable(old["generator"]["settings"])
-            old["encoders"] = save.portable(old["encoders"])
-        for part in (
-            "generator",
-            "fusion",
-        ):  # another component doesn't inherit the settings of the one before
-            asked = (settings or {}).get(part, {})
-            if (
-                isinstance(asked, Mapping)
-                and asked.get("name", old[part]["name"]) != old[part]["name"]
-            ):
-                old[part] = {
-                    k: v for k, v in old[part].items() if k not in ("settings", "steps", "source")
-                }
-        study = (settings or {}).get("augment", {})
-        if isinstance(study, Mapping) and {"per_class", "ratio"} & set(
-            study
-        ):  # one study's images by class aren't another's
-            old.get("augment", {}).pop("per_class", None)
-        said = config.merge(old, settings or {})
+        stored = replay.stored(folder)
+        if folder.saved:
+            stored["generator"]["settings"] = save.portable(stored["generator"]["settings"])
+            stored["encoders"] = save.portable(stored["encoders"])
+        values = config.merge(replay.without_replaced(stored, settings or {}), settings or {})
         where = "settings" if settings else f"{run}/settings.json"
-        built = config.build(Settings, said, where).completed()
-        if store.saved:
+        built = config.build(Settings, values, where).completed()
+        if folder.saved:
             built = replace(built, runtime=built.runtime.here())
-        bench.made = Artefacts(store, built, progress)
+        bench = cls.__new__(cls)
+        bench.run = Run.of(folder, built, progress)
         return bench
 
     @property
     def folder(self) -> Path:
-        return self.made.run.folder
+        return self.run.folder.folder
 
     # verbs
 
     def check(self) -> list[Finding]:
         """What is in the data, and what is wrong with it."""
-        self._need_data("check")
-        self.made.begin()
-        return self._verb(
-            "check",
-            fingerprint(self.made.data_key, config.resolved(self.made.settings.check)),
-            self._check,
-        )
+        needs.data(self.run, "check")
+        self.run = self.run.begin()
+        key = fingerprint(self.run.data.key, config.resolved(self.run.settings.check))
+        return self._kept("check", key, partial(checked, self.run))
 
     def fit(self, generator: bool = False) -> list[Finding]:
         """Encoders, shared space and predictor; with `generator`, the generator too."""
-        made = self.made
-        self._need_data("fit")
-        if not made.settings.data.target:
+        needs.data(self.run, "fit")
+        if not self.run.settings.data.target:
             raise GobelinError("fit: has no target, found ''. Name a column with --target.")
         if generator:
-            _ = made.image_field  # before any work: without images there is nothing to learn
+            _ = (
+                self.run.generator.field
+            )  # before any work: without images there is nothing to learn
         self.check()
-        _ = made.alignment, made.model
+        _ = self.run.space.alignment
+        self.run = self.run.with_fusion_chosen()
+        _ = self.run.predictor.model
         if generator:
-            for seed in range(made.settings.generator.seeds):
-                made.sampler(seed)
-        told = [told for told in (made.quality(), [one.to_dict() for one in made.tuning()]) if told]
-        shown = fingerprint(*told) if told else ""
-        return self._verb("fit", self.made.fitted, lambda shelf: fitted(made, shelf), shown)
+            self.run = self.run.with_steps_decided()
+            for seed in range(self.run.settings.generator.seeds):
+                self.run.generator.sampler(seed)
+        run = self.run
+        shown = [
+            one
+            for one in (
+                run.generator.curves(),
+                [f.to_dict() for f in run.features.tuning_findings()],
+            )
+            if one
+        ]
+        find = partial(fit.fitted, run.predictor, run.generator)
+        key = run.predictor.fingerprint
+        return self._kept("fit", key, find, fingerprint(*shown) if shown else "")
 
     def evaluate(self) -> list[Finding]:
         """The predictor on validation rows."""
-        self._need_data("evaluate")
-        self._need_fit()
-        return self._verb(
-            "evaluate", self.made.fitted, lambda shelf: inspection.evaluated(self.made, shelf)
-        )
+        needs.data(self.run, "evaluate")
+        self.run = needs.predictor(self.run)
+        predictor = self.run.predictor
+        return self._kept("evaluate", predictor.fingerprint, partial(evaluated, predictor))
 
     def predict(
         self,
@@ -188,21 +168,21 @@ class Workbench:
 
         root: where its paths start. max_bad: the share of a column's cells that may be set aside,
         if not the run's."""
-        self._need_fit()
+        self.run = needs.predictor(self.run)
         dataset = data if isinstance(data, Dataset) else read(data, root)
-        how = config.resolved(self.made.settings.check) | (
-            {} if max_bad is None else {"max_bad": max_bad}
-        )
-        return predicted(self.made, dataset, config.build(check.Check, how, "check"))
+        values = config.resolved(self.run.settings.check)
+        values |= {} if max_bad is None else {"max_bad": max_bad}
+        settings = config.build(Check, values, "check")
+        return predict.predicted(self.run.predictor, dataset, settings)
 
     def search(
         self,
         k: int = 5,
         where: str = "",
         *,
-        query: mix.Texts | None = None,
-        without: mix.Texts | None = None,
-        weights: mix.Weights | None = None,
+        query: Texts | None = None,
+        without: Texts | None = None,
+        weights: Weights | None = None,
         **flags: str | Sequence[str],
     ) -> list[Hit]:
         """The k rows nearest to a query of any parts: text=, image=, row= or a column's name, one
@@ -212,33 +192,35 @@ class Workbench:
         {flag or column: text}, or each as an argument of its own. without: the same, for what is to
         be avoided. weights: {flag or column: number}, or a number a text; 1 without one. The query
         is the weighted sum of the parts' unit vectors."""
-        self._need_index("search")
-        asked = mix.mixed(
-            self.made, mix.parts({**(query or {}), **flags}, weights or {}, without or {})
-        )
-        return self.made.index.nearest(asked, k, where)
+        self.run = needs.index(self.run, "search")
+        parts = weighted_parts({**(query or {}), **flags}, weights or {}, without or {})
+        return self.run.space.index.nearest(mixed_vector(self.run.space, parts), k, where)
 
     def index(
         self, add: str | Path | Dataset | None = None, delete: Sequence[str] = ()
     ) -> list[Finding]:
-        """What is searched: how many rows. add: another data set whose rows are to be found too;
-        they are never trained on. delete: ids of rows that are to be found no more. Fitted anew in
-        another way, a run starts with the data's rows."""
-        self._need_index("index")
-        return indexed(self.made, read(add) if isinstance(add, str | Path) else add, delete)
+        """What is searched: how many rows.
+
+        add: another data set whose rows are to be found too; they are never trained on. delete: ids
+        of rows that are to be found no more. Fitted anew in another way, a run starts with the
+        data's rows."""
+        self.run = needs.index(self.run, "index")
+        added = read(add) if isinstance(add, str | Path) else add
+        return search.indexed(self.run.space, added, delete)
 
     def recall(self) -> list[Finding]:
         """How well search works on validation rows, for every ordered pair of fields."""
-        self._need_data("search --recall")
-        self._need_fit()
-        return self._verb("search", self.made.fitted, lambda shelf: searched(self.made, shelf))
+        needs.data(self.run, "search --recall")
+        self.run = needs.predictor(self.run)
+        find = partial(search.recalled, self.run.space)
+        return self._kept("search", self.run.predictor.fingerprint, find)
 
     def describe(self, k: int = 5, labels: Sequence[str] = (), **query: str) -> list[Finding]:
         """What a record given by a query is: its classes, the nearest rows, what is typical and odd
         about it; without the data, the classes alone. labels: words to choose from, none of which
         need be a class."""
-        self._need_fit()
-        return describe.described(self.made, query, k, labels)
+        self.run = needs.predictor(self.run)
+        return describe.described(self.run, query, k, labels)
 
     def generate(
         self,
@@ -261,68 +243,67 @@ class Workbench:
         to be made anew. strength: 0 keeps the source, 1 starts from noise alone. guidance: pull
         towards the condition. steps: evaluations of the network, 0 = the generator's own. query:
         {flag or column: text}, or each as an argument of its own (text="a red bird")."""
-        self._need_fit()
-        if self.made.run.saved and not self.made.has_generator():
+        self.run = needs.predictor(self.run)
+        if self.run.folder.saved and not self.run.generator.trained:
             raise GobelinError(
                 f"{self.folder}: was saved without a generator. Use a run that has one."
             )
         begin, where = (None if file is None else Path(file) for file in (source, mask))
         start = images.Start(begin, where, strength, guidance, steps)
-        return images.generate(
-            self.made, seeds, label, {**(query or {}), **flags}, Path(out) if out else None, start
-        )
+        parts = {**(query or {}), **flags}
+        return images.generate(self.run, seeds, label, parts, Path(out) if out else None, start)
 
     def showcase(self, queries: Iterable[Mapping[str, str]]) -> list[Finding]:
         """A contact sheet: from every class, from some queries, from an image, from a table row,
         from nothing."""
-        self._need_data("showcase")
-        self._need_generator()
-        queries = list(queries)
-        key = fingerprint(self.made.fitted, queries, config.resolved(self.made.settings.generator))
-        return self._verb("generate", key, lambda shelf: making_showcase(self.made, queries, shelf))
+        needs.data(self.run, "showcase")
+        self.run = needs.generator(self.run)
+        queries, run = list(queries), self.run
+        generator = config.resolved(run.settings.generator)
+        key = fingerprint(run.predictor.fingerprint, queries, generator)
+        return self._kept("generate", key, partial(contact_sheet.showcase, run, queries))
 
     def augment(self, export: str | Path | None = None) -> list[Finding]:
-        """Did made images help? Trains what it lacks. export: a folder for the chosen training set,
-        with its lineage."""
-        self._need_data("augment")
-        self._need_fit()
+        """Did generated images help? Trains what it lacks. export: a folder for the chosen training
+        set, with its lineage."""
+        needs.data(self.run, "augment")
+        self.run = needs.predictor(self.run)
         if export is not None:
-            free(Path(export))  # before the work
-        budget.check(self.made)
-        study = augmentation.Study(self.made)
-        with budget.undone(self.made):
-            budget.decide(self.made)
-            key = study.key
-        found = self._verb("augment", key, study.run)
+            refuse_used_folder(Path(export))  # before the work
+        self.run, one = study.prepared(self.run)
+        if not self.run.folder.has("verbs/augment", one.key):
+            _ = one.outcome
+        findings = self._kept("augment", one.key, one.findings)
         if export is not None:
-            study.export(Path(export))
-        return found
+            exported(one, Path(export))
+        return findings
 
     def audit(self) -> list[Finding]:
-        """Are made images copies of training images?"""
-        self._need_data("audit")
-        self._need_generator()
-        study = augmentation.Study(self.made)
-        return self._verb("audit", study.key, study.audit)
+        """Are generated images copies of training images?"""
+        needs.data(self.run, "audit")
+        self.run = needs.generator(self.run)
+        self.run, one = study.opened(self.run)
+        return self._kept("audit", one.key, partial(audited, one))
 
     def curate(self, export: str | Path | None = None) -> list[Finding]:
         """Which training labels look wrong, and which can be given? export: a folder for the mended
         rows, with weights."""
-        self._need_data("curate")
-        self._need_fit()
-        study = curation.Curation(self.made)
-        self.made.record(self.made.settings)
-        found = self._verb("curate", study.key, study.run)
+        needs.data(self.run, "curate")
+        self.run = needs.predictor(self.run)
+        curate_decisions.refuse_target(self.run.predictor)
+        self.run = self.run.record(self.run.settings)
+        key = curate_decisions.key_of(self.run)
+        findings = self._kept("curate", key, partial(curated, self.run))
         if export is not None:
-            study.export(Path(export))
-        return found
+            curate_export.export(self.run, Path(export))
+        return findings
 
     def report(self) -> Path:
         """One self-contained page of everything found so far."""
-        self._need_data("report")
-        self._collect()
-        page, _ = report.render(self.folder, self.made.progress)
-        return page
+        needs.data(self.run, "report")
+        verbs.collect(self.run.folder)
+        html, _ = page.render(self.folder, self.run.data.progress)
+        return html
 
     def findings(self, verb: str | None = None) -> list[Finding]:
         """Everything found so far, or by one verb."""
@@ -330,143 +311,60 @@ class Workbench:
         try:
             rows = [Finding.from_dict(row) for row in read_lines(path)]
         except GobelinError as error:
-            raise GobelinError(
-                str(error) if str(path) in str(error) else f"{path}: {error}"
-            ) from error
+            message = str(error) if str(path) in str(error) else f"{path}: {error}"
+            raise GobelinError(message) from error
         return [f for f in rows if verb is None or f.source == verb]
 
     def conclusions(self) -> list[str]:
         """Of each arm of the study one line: did it help, are there copies, how good are the
         images."""
-        return conclusion.told(self.findings())
+        return conclusion.conclusion_lines(self.findings())
 
     def plan(self, generator: bool = False, augment: bool = False) -> list[Finding]:
         """What a fit would do here, or with `augment` a study of the fitted run, without doing
         it."""
         if augment:
-            self._need_data("augment")
-            self._need_fit()
-            return budget.planned(self.made)
-        return planned(self.made, generator)
+            needs.data(self.run, "augment")
+            self.run = needs.predictor(self.run)
+            return study_plan.planned(self.run)
+        return plan.planned(self.run, generator)
 
     def summary(self) -> list[str]:
         """What the run folder holds, in a few lines."""
-        return inspection_summary(self.made)
+        return plan.summary(self.run)
 
     # for others
 
     def save_pretrained(self, folder: str | Path, index: bool = False) -> Path:
         """What generating and predicting need, and a model card, in a new or empty folder; none of
-        the data (see `saved`).
+        the data (see `save`).
 
         index: with the rows' ids and shared vectors, so that it can be searched. Raises a
         GobelinError for a run without a predictor, and for a folder that isn't empty."""
-        self._need_fit()
-        save.save(self.made, self.findings(), Path(folder), index)
+        self.run = needs.predictor(self.run)
+        save.save(self.run, self.findings(), Path(folder), index)
         return Path(folder)
 
     def push_to_hub(self, repo_id: str, private: bool = True, index: bool = False) -> str:
         """Send what `save_pretrained` writes to OWNER/REPOSITORY on the hub, made if it isn't
         there; its address."""
-        if self.made.run.saved:
+        if self.run.folder.saved:
             return save.push(self.folder, repo_id, private)
         with tempfile.TemporaryDirectory() as place:
-            return save.push(
-                self.save_pretrained(Path(place) / repo_id.split("/")[-1], index), repo_id, private
-            )
+            folder = self.save_pretrained(Path(place) / repo_id.split("/")[-1], index)
+            return save.push(folder, repo_id, private)
 
     def card(self) -> str:
         """The model card of a saved run, as Markdown."""
-        if not self.made.run.saved:
+        if not self.run.folder.saved:
             raise GobelinError(
                 f"{self.folder}: has no card, it isn't saved. Run gobelin save {self.folder}"
                 " FOLDER."
             )
         return (self.folder / save.CARD).read_text(encoding="utf-8")
 
-    # how a verb is written down
-
-    def _check(self, shelf: Shelf) -> list[Finding]:
-        made, how = self.made, self.made.settings.check
-        rows = made.rows
-        found = check.counts(rows.dataset, rows.schema, rows.target, rows.parts, made.scan, how)
-        twins_found, twins = check.duplicates(made.plain, rows.parts, how)
-        found += twins_found + made.giveaways[0]
-        checked(made, found, twins, shelf)
-        return found
-
-    def _verb(
-        self, name: str, key: str, work: Callable[[Shelf], list[Finding]], shown: str = ""
-    ) -> list[Finding]:
-        """Do the work unless it was done with this key; keep its findings and exhibits in
-        verbs/NAME. shown: the rest of the key, of what it shows and later verbs don't rest on."""
-        stage, run = f"verbs/{name}", self.made.run
-        if name in ("check", "fit") and run.has(stage) and not run.key(stage).startswith(key):
-            run.forget(*(f"verbs/{later}" for later in VERBS[VERBS.index(name) + 1 :]))
-
-        if name == "augment" and run.key("verbs/audit") not in ("", key):
-            run.forget("verbs/audit")  # of other images
-
-        def make(folder: Path) -> None:
-            shelf = Shelf(name, folder, stage, self.made.settings.data.cited)
-            found = work(shelf)
-            write_lines(folder / "findings.jsonl", [f.to_dict() for f in found])
-            write_lines(folder / "exhibits.jsonl", [e.to_dict() for e in shelf.exhibits])
-
-        run.stage(stage, key + shown, make)
-        self._collect()
-        return [
-            Finding.from_dict(row)
-            for row in read_lines(self.made.run.checked(stage) / "findings.jsonl")
-        ]
-
-    def _collect(self) -> None:
-        """findings.jsonl and exhibits.jsonl of the run: those of its verbs, in the verbs' order."""
-        for file in ("findings.jsonl", "exhibits.jsonl"):
-            rows: list[dict[str, Any]] = []
-            for verb in VERBS:
-                if self.made.run.has(f"verbs/{verb}"):
-                    rows += read_lines(self.made.run.checked(f"verbs/{verb}") / file)
-            rows = [
-                Exhibit.from_dict(r).to_dict() if file.startswith("exhibits") else r for r in rows
-            ]
-            write_lines(self.folder / file, rows)
-
-    def _need_data(self, verb: str) -> None:
-        if self.made.run.saved:
-            raise GobelinError(
-                f"{self.folder}: was saved without its data, which {verb} needs. Use the run it was"
-                " saved from."
-            )
-
-    def _need_fit(self) -> None:
-        if not self.made.run.has("model"):
-            raise GobelinError(
-                f"{self.folder}: has no predictor yet. Run {fit_command(self.made)}."
-            )
-        lost = [
-            f.name
-            for f in self.made.schema.fields
-            if not self.made.run.has(f"encoders/{file_name(f.name)}")
-        ]
-        if lost:
-            raise GobelinError(
-                f"{self.folder}: has no encoder of {', '.join(lost)} any more. Run"
-                f" {fit_command(self.made)}."
-            )
-
-    def _need_index(self, verb: str) -> None:
-        if not (self.folder / INDEX).is_dir():
-            self._need_data(verb)
-        self._need_fit()
-
-    def _need_generator(self) -> None:
-        self._need_fit()
-        _ = self.made.image_field
-        if not self.made.has_generator():
-            raise GobelinError(
-                f"{self.folder}: has no trained generator. Run {fit_command(self.made, True)}."
-            )
+    def _kept(self, verb: str, key: str, find: verbs.Find, shown: str = "") -> list[Finding]:
+        return verbs.keep(self.run.folder, verb, key, find, self.run.settings.data.cited, shown)
 
 
 def from_pretrained(
@@ -488,7 +386,7 @@ def from_pretrained(
         raise GobelinError(
             f"{name}: no such folder, and no OWNER/REPOSITORY. Give the folder of a saved run."
         )
-    if not Run(folder).saved:
+    if not RunFolder(folder).saved:
         save.check(folder)  # says what is missing; a saved run is looked over when it is opened
     return Workbench.open(folder, progress, settings)
 

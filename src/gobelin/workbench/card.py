@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from gobelin.core import catalog
 from gobelin.evidence.findings import Finding
 from gobelin.generation.generators import Sampler
-from gobelin.report.drawing import NUMERIC, Table
+from gobelin.report.drawing import NUMERIC_COLUMNS, PrintedTable
 from gobelin.report.page import markdown_text, tables
-from gobelin.workbench.run.folder import Artefacts
+from gobelin.workbench.run.chain import Run
 
 QUALITY = {
     "evaluate": "Predictions, on validation rows",
@@ -48,22 +48,22 @@ ASKED = {
 
 
 def render(
-    made: Artefacts, name: str, findings: Sequence[Finding], sampler: Sampler | None, index: bool
+    run: Run, name: str, findings: Sequence[Finding], sampler: Sampler | None, index: bool
 ) -> str:
     """README.md of the saved run called `name`. sampler: its generator, if it has one. index:
     whether the rows' shared vectors are in it."""
-    generator = made.settings.generator.name if sampler else ""
+    generator = run.settings.generator.name if sampler else ""
     parts = [
-        _front(made, generator),
+        _front(run, generator),
         f"# {markdown_text(name)}",
-        _what(made, sampler),
-        *_use(made, sampler, index),
+        _what(run, sampler),
+        *_use(run, sampler, index),
     ]
     parts += [
         "## Data",
-        *_data(made, findings, index),
+        *_data(run, findings, index),
         "## Settings",
-        *_settings(made, generator),
+        *_settings(run, generator),
         "## Quality",
     ]
     for verb, title in QUALITY.items():
@@ -85,7 +85,7 @@ def render(
                 else ["Nobody has looked whether this generator copies its training images."]
             )
     parts += ["All that was found, by class and by fields too, is in `findings.jsonl`."]
-    return "\n\n".join([*parts, "## Limits", *_limits(made, generator)]) + "\n"
+    return "\n\n".join([*parts, "## Limits", *_limits(run, generator)]) + "\n"
 
 
 def licence(cited: str) -> str:
@@ -97,41 +97,39 @@ def licence(cited: str) -> str:
     return found.pop() if len(found) == 1 else "unknown"
 
 
-def _front(made: Artefacts, generator: str) -> str:
+def _front(run: Run, generator: str) -> str:
     tags = ["gobelin", "multimodal", *(["image-generation"] if generator else [])]
     lines = [
-        f"license: {licence(made.settings.data.cited)}",
+        f"license: {licence(run.settings.data.cited)}",
         "library_name: gobelin",
         f"tags: {json.dumps(tags)}",
     ]
     return "\n".join(["---", *lines, "---"])
 
 
-def _what(made: Artefacts, sampler: Sampler | None) -> str:
-    fields = ", ".join(markdown_text(one) for one in made.predict_fields)
+def _what(run: Run, sampler: Sampler | None) -> str:
+    fields = ", ".join(markdown_text(one) for one in run.predictor.fields)
     text = (
-        f"A Gobelin run without its data. It predicts {markdown_text(made.model.target)} from any"
-        f" of: {fields}."
+        "A Gobelin run without its data. It predicts"
+        f" {markdown_text(run.predictor.model.target)} from any of: {fields}."
     )
     if sampler:
         height, width, _ = sampler.size
         asked = [words for part, words in ASKED.items() if part in sampler.accepts]
         asked += (
-            [KINDS[made.model.kind]]
-            if "target" in sampler.accepts and made.model.kind != "labels"
+            [KINDS[run.predictor.model.kind]]
+            if "target" in sampler.accepts and run.predictor.model.kind != "labels"
             else []
         )
         text += (
-            f" It makes images ({markdown_text(made.image_field)}, {width} x {height} pixels) with "
-        )
-        text += (
-            f"`{made.settings.generator.name}`, from"
+            f" It makes images ({markdown_text(run.generator.field)}, {width} x {height} pixels)"
+            f" with `{run.settings.generator.name}`, from"
             f" {', '.join(asked)}{' or ' * bool(asked)}nothing."
         )
     return text
 
 
-def _use(made: Artefacts, sampler: Sampler | None, index: bool) -> list[str]:
+def _use(run: Run, sampler: Sampler | None, index: bool) -> list[str]:
     lines = [
         "import gobelin",
         "",
@@ -143,8 +141,8 @@ def _use(made: Artefacts, sampler: Sampler | None, index: bool) -> list[str]:
     ]
     if sampler:
         label = (
-            f"label={made.model.classes[0]!r}, "
-            if made.model.exclusive and "target" in sampler.accepts
+            f"label={run.predictor.model.classes[0]!r}, "
+            if run.predictor.model.exclusive and "target" in sampler.accepts
             else ""
         )
         lines += [f'bench.generate(seeds=range(8), {label}out="made")']
@@ -154,17 +152,17 @@ def _use(made: Artefacts, sampler: Sampler | None, index: bool) -> list[str]:
     return ["## Use", "\n".join(["```python", *lines, "```"]), "\n".join(["```sh", *shell, "```"])]
 
 
-def _data(made: Artefacts, findings: Sequence[Finding], index: bool) -> list[str]:
+def _data(run: Run, findings: Sequence[Finding], index: bool) -> list[str]:
     model, rows = (
-        made.model,
+        run.predictor.model,
         [one for one in findings if one.source == "check" and one.name == "rows"],
     )
     counts = ", ".join(f"{one.n} {markdown_text(one.scope.get('split', ''))}" for one in rows)
     classes = [one for one in findings if one.source == "check" and one.name == "training_rows"]
-    source = markdown_text(made.settings.data.cited) or "not said"
+    source = markdown_text(run.settings.data.cited) or "not said"
     lines = [f"- Source: {source}", f"- Rows: {counts or 'not counted'}"]
     lines += [f"- Target: {markdown_text(model.target)}, {KINDS[model.kind]}"]
-    field = {column: one for one in made.schema.fields for column in one.columns}
+    field = {column: one for one in run.data.schema.fields for column in one.columns}
     columns = [
         [
             c.name,
@@ -172,11 +170,11 @@ def _data(made: Artefacts, findings: Sequence[Finding], index: bool) -> list[str
             c.role,
             f"{field[c.name].name} ({field[c.name].encoder})" if c.name in field else "",
         ]
-        for c in made.schema.columns
+        for c in run.data.schema.columns
     ]
-    shown = [Table("", ["column", "kind", "role", "field (encoder)"], columns)]
+    shown = [PrintedTable("", ["column", "kind", "role", "field (encoder)"], columns)]
     shown += (
-        [Table("", ["class", "n"], [[one.scope["class"], str(one.n)] for one in classes])]
+        [PrintedTable("", ["class", "n"], [[one.scope["class"], str(one.n)] for one in classes])]
         if classes
         else []
     )
@@ -188,11 +186,11 @@ def _data(made: Artefacts, findings: Sequence[Finding], index: bool) -> list[str
     return ["\n".join(lines), *_printed(shown), here]
 
 
-def _settings(made: Artefacts, generator: str) -> list[str]:
-    s = made.settings
+def _settings(run: Run, generator: str) -> list[str]:
+    s = run.settings
     rows = [
         ["fusion", s.fusion.name],
-        ["shared space", f"{s.align.width} dimensions, {made.alignment.kept}"],
+        ["shared space", f"{s.align.width} dimensions, {run.space.alignment.kept}"],
     ]
     rows += [["seed", str(s.runtime.seed)], ["precision", s.runtime.precision]]
     if generator:
@@ -205,12 +203,12 @@ def _settings(made: Artefacts, generator: str) -> list[str]:
             ["licence of what it loads", catalog.described("generators", generator)["licence"]]
         ]
     return [
-        *_printed([Table("", ["what", "setting"], rows)]),
+        *_printed([PrintedTable("", ["what", "setting"], rows)]),
         "All of them are in `settings.json`.",
     ]
 
 
-def _limits(made: Artefacts, generator: str) -> list[str]:
+def _limits(run: Run, generator: str) -> list[str]:
     lines = [
         "- The scores hold for rows that were drawn like those above. Nothing is said of others."
     ]
@@ -227,13 +225,13 @@ def _limits(made: Artefacts, generator: str) -> list[str]:
         lines += [
             "- Made images say that they were made, in their metadata. A mark can be stripped."
         ]
-        if model := str(made.settings.generator.settings.get("model", "")):
+        if model := str(run.settings.generator.settings.get("model", "")):
             lines += [
                 "- The generator needs the pipeline"
                 f" `{markdown_text(model.rstrip('/').split('/')[-1])}`, which isn't in this folder:"
                 " set generator.settings.model to its place."
             ]
-    if made.settings.data.cited and licence(made.settings.data.cited) == "unknown":
+    if run.settings.data.cited and licence(run.settings.data.cited) == "unknown":
         lines += [
             "- The licence of the data was not recognised in its credit line; look it up before you"
             " use this."
@@ -241,11 +239,11 @@ def _limits(made: Artefacts, generator: str) -> list[str]:
     return ["\n".join(lines)]
 
 
-def _printed(shown: Sequence[Table]) -> list[str]:
+def _printed(shown: Sequence[PrintedTable]) -> list[str]:
     """Tables in Markdown, each under its title and over its foot."""
     out = []
     for table in shown:
-        rules = ["---:" if one in NUMERIC else "---" for one in table.columns]
+        rules = ["---:" if one in NUMERIC_COLUMNS else "---" for one in table.columns]
         rows = [[markdown_text(one) for one in row] for row in (table.columns, *table.rows)]
         lines = [f"| {' | '.join(row)} |" for row in (rows[0], rules, *rows[1:])]
         out += [f"**{markdown_text(table.title)}**"] if table.title else []

@@ -1,61 +1,85 @@
-"""The verb `check`."""
+"""The verb `check`: what is in the data, and what is wrong with it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from gobelin.evidence.findings import Finding
-from gobelin.quality.data import Twin
-from gobelin.report.shelf import Shelf
-from gobelin.workbench.evaluate import SHOWN_TWINS
-from gobelin.workbench.generate import images
-from gobelin.workbench.run.folder import Artefacts
+from gobelin.quality import data as data_quality
+from gobelin.quality.data import NearDuplicate
+from gobelin.report.exhibits import Exhibits
+from gobelin.workbench.run.chain import Run
 from gobelin.workbench.thumbnails import thumbnail
 
+SHOWN_PAIRS, SHOWN_ROWS, SHOWN_CELLS = 12, 60, 200
 
-def checked(made: Artefacts, found: Sequence[Finding], twins: Sequence[Twin], shelf: Shelf) -> None:
-    """What `check` shows: the classes, the missing cells, the schema, the look-alikes across
-    splits."""
-    classes = [f for f in found if f.name == "training_rows"]
-    shelf.bars("classes", "Training rows of every class.", classes, "class")
-    missing = [f for f in found if f.name == "missing_cells"]
-    shelf.bars("missing", "Share of missing cells in every field.", missing, "field")
-    shown = [(c.name, c.kind, c.role, f"{c.confidence:.2f}", c.reason) for c in made.schema.columns]
-    shelf.table(
+
+def checked(run: Run, exhibits: Exhibits) -> list[Finding]:
+    """Counts, near-duplicates across splits, giveaways; with tables and images of them."""
+    settings, rows = run.settings.check, run.checked.rows
+    findings = data_quality.counts(
+        rows.dataset, rows.schema, rows.target, rows.parts, run.checked.scan, settings
+    )
+    duplicates, twins = data_quality.duplicates(run.features.plain, rows.parts, settings)
+    findings += duplicates + run.features.giveaways[0]
+    _show(run, findings, exhibits)
+    _show_near_duplicates(run, twins, exhibits)
+    return findings
+
+
+def _show(run: Run, findings: Sequence[Finding], exhibits: Exhibits) -> None:
+    """The classes, the missing cells, the schema, the cells that were set aside."""
+    classes = [f for f in findings if f.name == "training_rows"]
+    exhibits.bars("classes", "Training rows of every class.", classes, "class")
+    missing = [f for f in findings if f.name == "missing_cells"]
+    exhibits.bars("missing", "Share of missing cells in every field.", missing, "field")
+    exhibits.table(
         "schema",
         "What every column was taken for, and why.",
         ("column", "kind", "role", "confidence", "reason"),
-        shown,
+        [
+            (c.name, c.kind, c.role, f"{c.confidence:.2f}", c.reason)
+            for c in run.data.schema.columns
+        ],
     )
-    field = images.image_field_or_none(made)
-    if made.scan.bad:
-        rows = [(i, c, why) for i, c, why in made.scan.bad[:200]]
-        shelf.table(
+    if bad := run.checked.scan.bad[:SHOWN_CELLS]:
+        exhibits.table(
             "set_aside",
             "Cells that can't be used; they count as missing.",
             ("row", "column", "reason"),
-            rows,
+            bad,
         )
+
+
+def _show_near_duplicates(run: Run, twins: Sequence[NearDuplicate], exhibits: Exhibits) -> None:
+    """Pairs of images side by side, pairs of other fields as a table."""
+    rows, field = run.checked.rows, run.generator.field_or_none
     pairs = []
-    for twin in [t for t in twins if t.field == field][:SHOWN_TWINS]:
-        left, right = (thumbnail(made, r) for r in (twin.left, twin.right))
+    for twin in [t for t in twins if t.field == field][:SHOWN_PAIRS]:
+        left, right = (
+            thumbnail(run.folder.folder, rows, twin.field, r) for r in (twin.left, twin.right)
+        )
         if left and right:
-            names = made.ids((twin.left, twin.right))
+            names = rows.ids((twin.left, twin.right))
             caption = f"{names[0]} / {names[1]} (distance {twin.closeness:.2f} of the median)"
             pairs.append({"left": left, "right": right, "caption": caption})
     if pairs:
-        shelf.pairs(
+        exhibits.pairs(
             "look_alikes",
-            "Look-alikes on both sides of the split.",
+            "Near-duplicates on both sides of the split.",
             "training",
             "validation or test",
             pairs,
         )
     others = [
-        (t.field, *made.ids((t.left, t.right)), f"{t.closeness:.2f}")
+        (t.field, *rows.ids((t.left, t.right)), f"{t.closeness:.2f}")
         for t in twins
         if t.field != field
-    ][:60]
+    ]
     if others:
-        titles = ("field", "training row", "other row", "distance, of the median")
-        shelf.table("twins", "Look-alikes in the other fields.", titles, others)
+        exhibits.table(
+            "twins",
+            "Near-duplicates in the other fields.",
+            ("field", "training row", "other row", "distance, of the median"),
+            others[:SHOWN_ROWS],
+        )

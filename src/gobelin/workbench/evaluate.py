@@ -1,5 +1,4 @@
-"""The verbs that look: check, evaluate, search, predict, index. Findings from the stages, exhibits
-beside them."""
+"""The verb `evaluate`: the predictor on validation rows."""
 
 from __future__ import annotations
 
@@ -7,48 +6,46 @@ from collections.abc import Sequence
 
 from gobelin.evidence.findings import Finding
 from gobelin.prediction import evaluation
-from gobelin.report.shelf import Shelf
-from gobelin.workbench.run.folder import Artefacts
-
-SHOWN_TWINS = 12
+from gobelin.report.exhibits import Exhibits
+from gobelin.workbench.run.predictor import RunPredictor
 
 
-def evaluated(made: Artefacts, shelf: Shelf) -> list[Finding]:
-    """The predictor on validation rows."""
-    rows = evaluation.scored_rows(made.rows.target, made.rows.labelled("valid"))
-    target = made.rows.target.rows(rows)
-    chance = evaluation.chance_of(made.rows.target, made.rows.labelled("train"), rows)
-    x = made.inputs(made.embeddings.rows(rows)).keep(made.predict_fields)
-    found, predictions = evaluation.evaluate(
-        made.model, x, target, [made.rows.groups[r] for r in rows], chance
+def evaluated(predictor: RunPredictor, exhibits: Exhibits) -> list[Finding]:
+    """Scores with all fields, by class, and with some fields alone; whether the probabilities are
+    honest."""
+    whole = predictor.checked.rows
+    rows = evaluation.scored_rows(whole.target, whole.labelled("valid"))
+    target = whole.target.rows(rows)
+    chance = evaluation.chance_of(whole.target, whole.labelled("train"), rows)
+    x = predictor.inputs(predictor.features.embeddings.rows(rows))
+    findings, predictions = evaluation.evaluate(
+        predictor.model, x, target, [whole.groups[r] for r in rows], chance
     )
-    by_class = [f for f in found if f.name in ("recall", "auroc")]
-    shelf.bars(
-        "by_class", f"{_words(by_class)} of each class on validation rows.", by_class, "class"
+    by_class = [f for f in findings if f.name in ("recall", "auroc")]
+    exhibits.bars(
+        "by_class", f"{_title(by_class)} of each class on validation rows.", by_class, "class"
     )
-    by_subset = [f for f in found if "fields" in f.scope and f.name == found[0].name]
-    shelf.bars(
+    by_subset = [f for f in findings if "fields" in f.scope and f.name == findings[0].name]
+    exhibits.bars(
         "by_fields",
-        f"{_words(found)} when only these fields are shown.",
+        f"{_title(findings)} when only these fields are shown.",
         by_subset,
         "fields",
         chance,
     )
-    if target.kind == "number":
-        return found
-    sure, right, _ = evaluation.reliability(predictions, target)
-    series = {"share right": right, "calibrated": sure}
-    shelf.curve(
-        "reliability",
-        "Are the probabilities honest?",
-        sure,
-        series,
-        "mean confidence",
-        "share right",
-    )
-    return found
+    if target.kind != "number":
+        confidence, right, _ = evaluation.reliability(predictions, target)
+        exhibits.curve(
+            "reliability",
+            "Are the probabilities honest?",
+            confidence,
+            {"share right": right, "calibrated": confidence},
+            "mean confidence",
+            "share right",
+        )
+    return findings
 
 
-def _words(found: Sequence[Finding]) -> str:
-    """The name of the first as the beginning of a sentence."""
-    return found[0].name.replace("_", " ").capitalize() if found else ""
+def _title(findings: Sequence[Finding]) -> str:
+    """The name of the first finding as the beginning of a sentence."""
+    return findings[0].name.replace("_", " ").capitalize() if findings else ""

@@ -1,63 +1,68 @@
-"""The verb `fit`."""
+"""The verb `fit`: what was fitted, in figures that need no other rows."""
 
 from __future__ import annotations
 
 from gobelin.evidence.findings import Finding
-from gobelin.report.shelf import Shelf
-from gobelin.workbench.run.folder import Artefacts
+from gobelin.report.exhibits import Exhibits
+from gobelin.workbench.run.generator import RunGenerator
+from gobelin.workbench.run.predictor import RunPredictor
 
 
-def fitted(made: Artefacts, shelf: Shelf) -> list[Finding]:
-    """What was fitted, in figures that need no other rows."""
-    model, left = made.model, [f for f in made.schema.field_names if f not in made.predict_fields]
-    note = (
-        f"fusion {model.fusion}, weight decay {model.decay:g}, temperature {model.temperature:.2f}"
-    )
-    found = [
+def fitted(predictor: RunPredictor, generator: RunGenerator, exhibits: Exhibits) -> list[Finding]:
+    """The fields, the fusion, tuned encoders, the shared space, the generator's curve."""
+    model, features = predictor.model, predictor.features
+    findings = [
         Finding(
-            "fields_used",
-            {"fields": " + ".join(made.predict_fields)},
-            value=float(len(made.predict_fields)),
-            note=note,
+            name="fields_used",
+            scope={"fields": " + ".join(predictor.fields)},
+            value=float(len(predictor.fields)),
+            note=f"fusion {model.fusion}, weight decay {model.decay:g}, temperature"
+            f" {model.temperature:.2f}",
             source="fit",
         )
     ]
-    there = made.embeddings.present.mean(0)
-    found += [
+    present = dict(
+        zip(features.embeddings.fields, features.embeddings.present.mean(0), strict=True)
+    )
+    findings += [
         Finding(
-            "field_left_out",
-            {"field": f},
-            value=float(there[made.embeddings.fields.index(f)]),
+            name="field_left_out",
+            scope={"field": field},
+            value=float(present[field]),
             unit="share",
             source="fit",
             note="of the rows have it; named in leave_out, or gives the label away",
         )
-        for f in left
+        for field in features.data.schema.field_names
+        if field not in predictor.fields
     ]
-    if contested := made.contested():
-        found += contested
-        own = [f for f in contested if not f.comparator]
-        shelf.bars("fusions", "Every fusion on training rows that it had not seen.", own, "fusion")
-    found += made.tuning()
-    kept = made.alignment.kept
-    found.append(
+    if fusions := predictor.fusion_findings():
+        findings += fusions
+        scores = [f for f in fusions if not f.comparator]
+        exhibits.bars(
+            "fusions", "Every fusion on training rows that it had not seen.", scores, "fusion"
+        )
+    findings += features.tuning_findings()
+    alignment = predictor.space.alignment
+    findings.append(
         Finding(
-            "shared_space",
-            value=float(made.alignment.settings.width),
+            name="shared_space",
+            value=float(alignment.settings.width),
             unit="dimensions",
             source="fit",
-            note=f"{kept} projections were kept: they retrieve best among held-back training rows",
+            note=f"{alignment.kept} projections were kept: they retrieve best among held-back"
+            " training rows",
         )
     )
-    if curves := made.quality():
+    if curves := generator.curves():
         steps = sorted({step for curve in curves.values() for step in curve})
-        series = {
-            f"seed {seed}": [curve.get(step) for step in steps] for seed, curve in curves.items()
-        }
-        name = made.settings.generator.name
-        caption = (
-            f"How good {name} was on validation rows while it trained; lower is better, the best"
-            " weights were kept."
+        exhibits.curve(
+            "generator",
+            f"How good {generator.settings.name} was on validation rows while it trained; lower is"
+            " better, the best weights were kept.",
+            steps,
+            {f"seed {seed}": [curve.get(step) for step in steps] for seed, curve in curves.items()},
+            "training steps",
+            "held-out score",
         )
-        shelf.curve("generator", caption, steps, series, "training steps", "held-out score")
-    return found
+    return findings

@@ -1,61 +1,57 @@
-"""What a verb would do, and what a run folder holds."""
+"""What `fit` would do, and what a run folder holds."""
 
 from __future__ import annotations
 
 from gobelin.evidence.findings import Finding
 from gobelin.generation.image_rows import image_field
-from gobelin.workbench.run.folder import Artefacts
+from gobelin.workbench.run.chain import Run
 
 
-def planned(made: Artefacts, generator: bool) -> list[Finding]:
+def planned(run: Run, generator: bool) -> list[Finding]:
     """The size of the work: rows, cells to encode, heads to train, the generator's minutes."""
-    rows, s = made.rows, made.settings
-    found = [
-        Finding(
-            "rows",
-            {"split": p},
-            value=float((rows.parts == p).sum()),
-            n=int((rows.parts == p).sum()),
-            source="plan",
-        )
-        for p in ("train", "valid", "test")
+    rows, settings = run.checked.rows, run.settings
+    counts = {part: len(rows.part(part)) for part in ("train", "valid", "test")}
+    findings = [
+        Finding(name="rows", scope={"split": part}, value=float(n), n=n, source="plan")
+        for part, n in counts.items()
     ]
     for field in rows.schema.fields:
-        there = sum(c is not None for c in rows.dataset.cells(field))
-        found.append(
+        present = sum(c is not None for c in rows.dataset.cells(field))
+        findings.append(
             Finding(
-                "cells_to_encode",
-                {"field": field.name, "encoder": field.encoder},
-                value=float(there),
-                n=there,
+                name="cells_to_encode",
+                scope={"field": field.name, "encoder": field.encoder},
+                value=float(present),
+                n=present,
                 note="fewer where the cache has them",
                 source="plan",
             )
         )
-    heads = (s.predict.folds + 1) * len(s.predict.decays)
-    found.append(Finding("heads_to_train", {"verb": "fit"}, value=float(heads), source="plan"))
+    heads = (settings.predict.folds + 1) * len(settings.predict.decays)
+    findings.append(
+        Finding(name="heads_to_train", scope={"verb": "fit"}, value=float(heads), source="plan")
+    )
     if generator:
-        image_field(rows.schema, s.generator.source)
-        minutes = s.generator.minutes * s.generator.seeds
-        found.append(Finding("generator_minutes", value=minutes, unit="minutes", source="plan"))
-    return found
+        image_field(rows.schema, settings.generator.source)  # refuses data without images
+        minutes = settings.generator.minutes * settings.generator.seeds
+        findings.append(
+            Finding(name="generator_minutes", value=minutes, unit="minutes", source="plan")
+        )
+    return findings
 
 
-def summary(made: Artefacts) -> list[str]:
-    """What a run folder holds."""
-    s, run = made.settings, made.run
-    stages = sorted(
-        p.parent.relative_to(run.folder).as_posix() for p in run.folder.glob("**/stage.json")
-    )
+def summary(run: Run) -> list[str]:
+    """What a run folder holds, one line each."""
+    settings, folder = run.settings, run.folder.folder
+    stages = sorted(p.parent.relative_to(folder).as_posix() for p in folder.glob("**/stage.json"))
     fields = ", ".join(
-        f"{f.name} ({f.encoder}: {', '.join(f.columns)})" for f in made.schema.fields
+        f"{f.name} ({f.encoder}: {', '.join(f.columns)})" for f in run.data.schema.fields
     )
+    steps = settings.generator.steps or "no"
     return [
-        f"data: {s.data.path or 'not here'}, target {s.data.target or 'none'}",
+        f"data: {settings.data.path or 'not here'}, target {settings.data.target or 'none'}",
         f"fields: {fields}",
-        (
-            f"fusion {s.fusion.name}, generator {s.generator.name} ({s.generator.steps or 'no'}"
-            f" steps), seed {s.runtime.seed}"
-        ),
+        f"fusion {settings.fusion.name}, generator {settings.generator.name} ({steps} steps), seed"
+        f" {settings.runtime.seed}",
         f"made so far: {', '.join(stages)}",
     ]

@@ -1,4 +1,4 @@
-"""The verb `predict`."""
+"""The verb `predict`: predictions for another dataset with the same columns."""
 
 from __future__ import annotations
 
@@ -6,24 +6,27 @@ from gobelin.core.errors import GobelinError
 from gobelin.data.dataset import Dataset
 from gobelin.prediction.predictor import Predictions
 from gobelin.quality.data import Check, Scan, scan
-from gobelin.workbench.run.folder import Artefacts
+from gobelin.workbench.run.features import RunFeatures
+from gobelin.workbench.run.predictor import RunPredictor
 
 
-def predicted(made: Artefacts, dataset: Dataset, how: Check) -> Predictions:
-    """Predictions for another data set."""
-    scanned = _taken(made, dataset, how, "predict")
-    x = made.inputs(made.reader.embed(scanned.dataset, made.progress)).keep(made.predict_fields)
-    return made.model.predict(x)
+def predicted(predictor: RunPredictor, dataset: Dataset, settings: Check) -> Predictions:
+    """One prediction a row; bad cells count as missing."""
+    features = predictor.features
+    rows = new_rows(features, dataset, settings, "predict").dataset
+    embeddings = features.embedder.embed(rows, features.data.progress)
+    return predictor.model.predict(predictor.inputs(embeddings))
 
 
-def _taken(made: Artefacts, dataset: Dataset, how: Check, verb: str) -> Scan:
-    """Rows of another data set by this run's schema, their bad cells set aside."""
-    columns = [c for f in made.schema.fields for c in f.columns]
+def new_rows(features: RunFeatures, dataset: Dataset, settings: Check, verb: str) -> Scan:
+    """Rows of another dataset by this run's schema, their bad cells set aside."""
+    schema = features.data.schema
+    columns = [c for f in schema.fields for c in f.columns]
     if not set(columns) & set(dataset.column_names):
         raise GobelinError(
-            f"{verb}: {dataset.source} has none of the columns {', '.join(columns)}; it has "
-            f"{', '.join(dataset.column_names)}. Name them alike."
+            f"{verb}: {dataset.source} has none of the columns {', '.join(columns)}; it has"
+            f" {', '.join(dataset.column_names)}. Name them alike."
         )
-    name = made.schema.role("id")
+    name = schema.role("id")
     dataset = dataset.with_ids(name) if name in dataset.column_names else dataset.with_ids()
-    return scan(made.reader, dataset, how, made.progress)
+    return scan(features.embedder, dataset, settings, features.data.progress)

@@ -27,7 +27,6 @@ from gobelin.core import hub
 from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import (
-    MANIFEST,
     atomic_folder,
     file_hash,
     read_json,
@@ -36,15 +35,16 @@ from gobelin.core.files import (
     write_lines,
 )
 from gobelin.core.machine import environment
-from gobelin.core.stages import Run
+from gobelin.core.stages import MANIFEST, RunFolder
 from gobelin.data.provenance import read_lineage
 from gobelin.embedding.index import SUFFIXES
 from gobelin.evidence.findings import Finding
-from gobelin.generation.generators import Sampler
 from gobelin.networks.pipeline_folder import PICKLED
 from gobelin.workbench import card
-from gobelin.workbench.augment import study as augmentation
-from gobelin.workbench.run.folder import INDEX, Artefacts
+from gobelin.workbench.augment.generators import study_key, trainings_of
+from gobelin.workbench.run.chain import Run
+from gobelin.workbench.run.generator import Trained
+from gobelin.workbench.run.space import INDEX
 
 FORMAT, CARD = 1, "README.md"
 READ = (".json", ".jsonl", ".safetensors", ".md", ".png")  # all that a saved run consists of
@@ -64,36 +64,37 @@ STAGES = ("encoders", "tuned", "alignment", "model", "generators", INDEX)
 NEEDED = {"settings.json", "schema.json", "alignment/stage.json", "model/stage.json"}
 
 
-def save(made: Artefacts, findings: Sequence[Finding], folder: Path, index: bool = False) -> None:
+def save(run: Run, findings: Sequence[Finding], folder: Path, index: bool = False) -> None:
     """Write what predicting and generating need into a new or empty folder, all at once.
 
     findings: of the run; those of an older generator are left out. index: the rows' ids and shared
     vectors too. Raises a GobelinError for a folder that is there and not empty, for a run whose
     predictor or generator isn't that of its settings, and where a path of this machine would be in
     a file."""
-    run = made.run
+    source = run.folder
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise GobelinError(f"{folder}: is there already, and isn't empty. Choose another folder.")
-    if run.saved:
+    if source.saved:
         with atomic_folder(folder) as temporary:
-            for name in [*check(run.folder), MANIFEST]:
-                _copy(run.folder / name, temporary / name)
+            for name in [*check(source.folder), MANIFEST]:
+                _copy(source.folder / name, temporary / name)
         return
-    stages, generator = _stages(made)
-    sampler = made.sampler(0)[0] if generator else None
-    fresh = _fresh(made, sampler)
-    kept = _told(made, [one for one in findings if one.source in fresh])
+    stages = _stages(run)
+    trained = run.generator.sampler(0) if run.generator.stage(0) in stages else None
+    current = _current(run, trained)
+    kept = _without_places(run, [one for one in findings if one.source in current])
     with atomic_folder(folder) as temporary:
         for stage in stages:
-            _copy_stage(run, stage, temporary)
-        write_json(temporary / "settings.json", _settings(made))
-        _copy(run.folder / "schema.json", temporary / "schema.json")
+            _copy_stage(source, stage, temporary)
+        write_json(temporary / "settings.json", _settings(run))
+        _copy(source.folder / "schema.json", temporary / "schema.json")
         write_lines(temporary / "findings.jsonl", [one.to_dict() for one in kept])
         if index:
-            made.index.copy(temporary / INDEX)
-        page = card.render(made, folder.resolve().name, kept, sampler, index)
+            run.space.index.copy(temporary / INDEX)
+        sampler = trained.sampler if trained else None
+        page = card.render(run, folder.resolve().name, kept, sampler, index)
         (temporary / CARD).write_text(page, encoding="utf-8")
-        _refuse_paths(made, temporary)
+        _refuse_paths(run, temporary)
         files = {
             p.relative_to(temporary).as_posix(): p
             for p in sorted(temporary.rglob("*"))
@@ -193,66 +194,64 @@ def _placeless(value: object) -> object:
     return value
 
 
-def _stages(made: Artefacts) -> tuple[list[str], bool]:
-    """The stages to save, and whether a generator is among them. An error for one that was made
-    from other settings."""
-    first, stages = made.generator_folder(0), []
-    for stage, key in made.keys().items():
-        if stage.startswith("generators/") and (stage != first or not made.run.has(stage)):
+def _stages(run: Run) -> list[str]:
+    """The stages to save, the first training of the generator among them if it is there. An error
+    for one that was made from other settings."""
+    stages, first = [], run.generator.stage(0)
+    for stage, key in run.keys().items():
+        if stage.startswith("generators/") and (stage != first or not run.folder.has(stage)):
             continue
-        if not made.run.has(stage, key):
+        if not run.folder.has(stage, key):
             raise GobelinError(
-                f"{made.run.folder}: its {stage} isn't that of these settings. Run gobelin fit"
+                f"{run.folder.folder}: its {stage} isn't that of these settings. Run gobelin fit"
                 " again."
             )
         stages.append(stage)
-    return stages, first in stages
+    return stages
 
 
-def _fresh(made: Artefacts, sampler: Sampler | None) -> set[str]:
+def _current(run: Run, trained: Trained | None) -> set[str]:
     """The verbs whose findings are about what is saved, and not about an older predictor or another
     generator."""
-    run, keys = made.run, made.keys()
-    fresh = {"check"} | {
-        verb
-        for verb in ("fit", "evaluate", "search")
-        if run.key(f"verbs/{verb}").startswith(made.fitted)
-    }
-    if sampler is None:
-        return fresh
-    if all(run.has(stage, key) for stage, key in keys.items()):
-        study = augmentation.key_of(made)
-        fresh |= {verb for verb in ("augment", "audit") if run.has(f"verbs/{verb}", study)}
-    if run.has("verbs/generate"):  # its images say by which weights they were made
-        sheet = read_json(run.checked("verbs/generate") / "contact_sheet.json")
-        images = [run.folder / image for group in sheet["groups"] for image in group["images"]]
+    folder, fitted = run.folder, run.predictor.fingerprint
+    verbs = ("fit", "evaluate", "search")
+    current = {verb for verb in verbs if folder.key(f"verbs/{verb}").startswith(fitted)}
+    current.add("check")
+    if trained is None:
+        return current
+    if all(folder.has(stage, key) for stage, key in run.keys().items()):
+        key = study_key(run, trainings_of(run))
+        current |= {verb for verb in ("augment", "audit") if folder.has(f"verbs/{verb}", key)}
+    if folder.has("verbs/generate"):  # its images say by which weights they were made
+        sheet = read_json(folder.checked("verbs/generate") / "contact_sheet.json")
+        images = [folder.folder / image for group in sheet["groups"] for image in group["images"]]
         try:
             lineage = (read_lineage(images[0]) if images else None) or {}
         except OSError:  # gone or damaged: then nobody can tell
             lineage = {}
-        fresh |= {"generate"} if lineage.get("weights") == sampler.fingerprint()[:16] else set()
-    return fresh
+        if lineage.get("weights") == trained.sampler.fingerprint()[:16]:
+            current.add("generate")
+    return current
 
 
-def _told(made: Artefacts, findings: Sequence[Finding]) -> list[Finding]:
+def _without_places(run: Run, findings: Sequence[Finding]) -> list[Finding]:
     """The findings without notes that name rows or places."""
-    told = []
-    for one in findings:
-        hidden = one.name == "cells_set_aside" or any(
-            place.search(one.note) for place in _places(made)
-        )
-        told.append(replace(one, note="") if hidden else one)
-    return told
+    places = _places(run)
+
+    def hidden(finding: Finding) -> bool:
+        return finding.name == "cells_set_aside" or any(p.search(finding.note) for p in places)
+
+    return [replace(f, note="") if hidden(f) else f for f in findings]
 
 
-def _settings(made: Artefacts) -> dict[str, Any]:
-    said = resolved(replace(made.settings, data=replace(made.settings.data, path="", root="")))
+def _settings(run: Run) -> dict[str, Any]:
+    said = resolved(replace(run.settings, data=replace(run.settings.data, path="", root="")))
     said["generator"]["settings"] = portable(said["generator"]["settings"])
     said["encoders"] = portable(said["encoders"])
     return said
 
 
-def _copy_stage(run: Run, stage: str, target: Path) -> None:
+def _copy_stage(run: RunFolder, stage: str, target: Path) -> None:
     source = run.checked(stage)
     for path in sorted(
         p for p in source.rglob("*") if p.is_file() and p.suffix != ".png"
@@ -281,21 +280,21 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
 
 
-def _places(made: Artefacts) -> list[re.Pattern[str]]:
+def _places(run: Run) -> list[re.Pattern[str]]:
     """Where this machine keeps the data and the run, as they would stand in a text."""
-    data = made.settings.data
+    data = run.settings.data
     known = {
         one
-        for one in (data.path, data.root, str(made.run.folder.resolve()))
+        for one in (data.path, data.root, str(run.folder.folder.resolve()))
         if len(one) > 1 and Path(one).is_absolute()
     }
     return [re.compile(rf"(?<![\w/.]){re.escape(one)}(?!\w)") for one in sorted(known)]
 
 
-def _refuse_paths(made: Artefacts, folder: Path) -> None:
+def _refuse_paths(run: Run, folder: Path) -> None:
     for path in sorted(p for p in folder.rglob("*") if p.suffix in (".json", ".jsonl", ".md")):
         text = path.read_text(encoding="utf-8")
-        if any(place.search(text) for place in _places(made)):
+        if any(place.search(text) for place in _places(run)):
             name = path.relative_to(folder).as_posix()
             raise GobelinError(
                 f"save: {name} would tell where the data lie here. Take that path out of the"

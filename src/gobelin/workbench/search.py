@@ -1,4 +1,4 @@
-"""The verb `search`, its index and its recall."""
+"""The verb `search`: its recall, and the rows of its index."""
 
 from __future__ import annotations
 
@@ -12,78 +12,73 @@ from gobelin.data.dataset import Dataset
 from gobelin.embedding import recall, recall_baselines
 from gobelin.embedding.index import ADDED, rows_of
 from gobelin.evidence.findings import Finding
-from gobelin.report.shelf import Shelf
-from gobelin.workbench.predict import _taken
-from gobelin.workbench.run.folder import Artefacts
+from gobelin.report.exhibits import Exhibits
+from gobelin.workbench.predict import new_rows
+from gobelin.workbench.run.space import RunSpace
 
 
-def searched(made: Artefacts, shelf: Shelf) -> list[Finding]:
+def recalled(space: RunSpace, exhibits: Exhibits) -> list[Finding]:
     """Recall on validation rows for every ordered pair of fields, beside closed forms of the pair
     alone, and for each language of a caption."""
-    rows, train = made.rows.part("valid"), made.rows.part("train")
-    own, taught = made.embeddings.rows(rows), made.embeddings.rows(train)
-    shared = made.alignment.project(own)
-    groups, seen = ([made.rows.groups[r] for r in some] for some in (rows, train))
-
-    rivals = recall_baselines.Baselines(taught, seen, made.runtime.seed).rivals(own)
-    found = recall.recall(shared, groups, rivals)
-    dataset = made.rows.dataset.rows(rows)
-    for field in made.schema.fields:
-        if len(field.columns) > 1 and made.schema.kind(field.columns[0]) == "text":
-            found += recall.recall_of_columns(
-                made.reader, made.alignment, dataset, shared, field.name, groups
+    rows, embeddings = space.checked.rows, space.features.embeddings
+    valid, train = rows.part("valid"), rows.part("train")
+    x = embeddings.rows(valid)
+    shared = space.alignment.project(x)
+    groups, train_groups = ([rows.groups[r] for r in part] for part in (valid, train))
+    seed = space.features.data.runtime.seed
+    baselines = recall_baselines.Baselines(embeddings.rows(train), train_groups, seed)
+    findings = recall.recall(shared, groups, baselines.rivals(x))
+    dataset = rows.dataset.rows(valid)
+    for field in rows.schema.fields:
+        if len(field.columns) > 1 and rows.schema.kind(field.columns[0]) == "text":
+            findings += recall.recall_of_columns(
+                space.features.embedder, space.alignment, dataset, shared, field.name, groups
             )
-    fives = [f for f in found if f.name == "recall@5" and "by" not in f.scope]
-    shown = [
-        Finding(
-            f.name,
-            {
-                "pair": (
-                    f"{f.scope['from']} to {f.scope['to']} ({f.note}, chance"
-                    f" {100 * (f.chance or 0):.1f})"
-                )
-            },
-            value=f.value,
-            low=f.low,
-            high=f.high,
-            unit=f.unit,
-            n=f.n,
-        )
-        for f in fives
-    ]
-    shelf.bars(
-        "recall", "Recall at 5 on validation rows, for every ordered pair of fields.", shown, "pair"
+    at_five = [f for f in findings if f.name == "recall@5" and "by" not in f.scope]
+    exhibits.bars(
+        "recall",
+        "Recall at 5 on validation rows, for every ordered pair of fields.",
+        [_bar(f) for f in at_five],
+        "pair",
     )
-    return found
+    return findings
 
 
-def indexed(made: Artefacts, added: Dataset | None, deleted: Sequence[str]) -> list[Finding]:
+def _bar(f: Finding) -> Finding:
+    """The finding under one name of its pair, as a bar is labelled."""
+    chance = 100 * (f.chance or 0)
+    pair = f"{f.scope['from']} to {f.scope['to']} ({f.note}, chance {chance:.1f})"
+    return Finding(
+        name=f.name, scope={"pair": pair}, value=f.value, low=f.low, high=f.high, unit=f.unit, n=f.n
+    )
+
+
+def indexed(space: RunSpace, added: Dataset | None, deleted: Sequence[str]) -> list[Finding]:
     """How many rows are searched, after these were added and those with these ids deleted."""
-    if (added is not None or deleted) and made.run.saved:
+    folder, data = space.folder, space.features.data
+    if (added is not None or deleted) and folder.saved:
         raise GobelinError(
-            f"{made.run.folder}: is a saved run, nothing is changed in it. Use the run it was saved"
+            f"{folder.folder}: is a saved run, nothing is changed in it. Use the run it was saved"
             " from."
         )
-    with made.run.alone() if not made.run.saved else nullcontext():
+    with folder.alone() if not folder.saved else nullcontext():
+        rows = None
         if added is not None:
-            dataset = _taken(made, added, made.settings.check, "index").dataset
-            shared = made.alignment.project(made.reader.embed(dataset, made.progress))
-            if (
-                made.schema.role("id") not in dataset.column_names
-            ):  # row numbers would be those of the run's rows
-                shared = replace(
-                    shared, ids=tuple(f"{Path(dataset.source).stem}-{k}" for k in shared.ids)
-                )
-        made.index.change(
-            rows_of(shared, dataset, made.schema, [ADDED] * len(shared)) if added else None, deleted
-        )
-    said = "filters know " + ", ".join(made.index.known)
+            dataset = new_rows(space.features, added, data.settings.check, "index").dataset
+            embeddings = space.features.embedder.embed(dataset, data.progress)
+            shared = space.alignment.project(embeddings)
+            if data.schema.role("id") not in dataset.column_names:
+                # row numbers would be those of the run's own rows
+                names = tuple(f"{Path(dataset.source).stem}-{k}" for k in shared.ids)
+                shared = replace(shared, ids=names)
+            rows = rows_of(shared, dataset, data.schema, [ADDED] * len(shared)) if added else None
+        space.index.change(rows, deleted)
     return [
         Finding(
-            "rows_searched",
-            value=float(len(made.index)),
-            n=len(made.index),
-            note=said,
+            name="rows_searched",
+            value=float(len(space.index)),
+            n=len(space.index),
+            note="filters know " + ", ".join(space.index.known),
             source="index",
         )
     ]

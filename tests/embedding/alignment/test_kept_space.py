@@ -51,7 +51,7 @@ def first(shapes_file: Path) -> Workbench:
         shapes_file.parent / "first",
         LIGHT,
     )
-    _ = bench.check(), bench.made.alignment
+    _ = bench.check(), bench.run.space.alignment
     return bench
 
 
@@ -64,12 +64,12 @@ def test_a_kept_space_moves_nothing_and_takes_a_field_more(
     settings = {**LIGHT, "align": {**LIGHT["align"], "base": str(first.folder)}}
     second = Workbench(shapes_file, "shape", tmp_path / "second", settings)
     second.check()
-    old, new = first.made.shared, second.made.shared
+    old, new = first.run.space.shared, second.run.space.shared
     more = set(new.fields) - set(old.fields)
     assert more and set(old.fields) < set(new.fields)
     for field in old.fields:
         assert np.array_equal(old.of(field), new.of(field))
-    assert second.made.alignment.fingerprint() != first.made.alignment.fingerprint()
+    assert second.run.space.alignment.fingerprint() != first.run.space.alignment.fingerprint()
     for field in more:  # it stands where its rows stand: nearer to them than to other rows
         both = new.has(field) & old.present.any(1)
         cosines = new.of(field)[both] @ old.pooled()[both].T
@@ -84,10 +84,10 @@ def test_how_sure_a_label_is_is_learned_in_the_space_that_is_used(
     settings = {**LIGHT, "align": {**LIGHT["align"], "base": str(first.folder)}}
     bench = Workbench(shapes_file, "shape", tmp_path / "run", settings)
     bench.check()
-    unseen, shared = describe._unseen(bench.made), bench.made.shared
-    train = bench.made.rows.part("train")
+    unseen, shared = describe._unseen(bench.run), bench.run.space.shared
+    train = bench.run.checked.rows.part("train")
     assert len(unseen) == len(train) and unseen.fields == shared.fields
-    for field in first.made.shared.fields:
+    for field in first.run.space.shared.fields:
         mine, known = unseen.of(field)[unseen.has(field)], shared.of(field)[train]
         assert len(mine) == shared.has(field)[train].sum() > 0
         assert (mine @ known.T).max(1) == pytest.approx(1, abs=1e-5)
@@ -104,10 +104,10 @@ def test_what_cannot_be_kept_is_refused(
         bench("a", align={**kept, "base": str(tmp_path)}).check()
     lacking = without(shapes_file, ["caption"], shapes_file.parent / "silent.csv")
     with pytest.raises(GobelinError, match="has the field 'caption'"):
-        _ = bench("b", lacking, align=kept).made.alignment
+        _ = bench("b", lacking, align=kept).run.space.alignment
     with pytest.raises(GobelinError, match="other encoders"):
         coarse = {**LIGHT["encoders"], "text": {"name": "words"}}
-        _ = bench("c", align=kept, encoders=coarse).made.alignment
+        _ = bench("c", align=kept, encoders=coarse).run.space.alignment
 
 
 class Named:

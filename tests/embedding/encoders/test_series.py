@@ -309,9 +309,9 @@ def test_files_teach_what_their_numbers_teach(tmp_path: Path) -> None:
     assert encoder.fingerprint() == fitted([x.tolist() for x in rows]).fingerprint()
     lines = "".join(f"{k}.npy,{'ab'[k % 2]}\n" for k in range(12))
     (tmp_path / "records.csv").write_text("window,y\n" + 6 * lines)
-    window = Workbench(tmp_path / "records.csv", "y", tmp_path / "run").made.reader.encoders[
-        "window"
-    ]
+    window = Workbench(
+        tmp_path / "records.csv", "y", tmp_path / "run"
+    ).run.features.embedder.encoders["window"]
     assert (
         isinstance(window, FittedSeries)
         and window.width == HOW.width(2)
@@ -333,7 +333,7 @@ def test_bad_windows_are_listed_or_refused_in_one_line(tmp_path: Path) -> None:
     cells[55] = str([4.0] * 9)  # constant: nothing is wrong with it
     lines = "".join(f'"{cell}",{"ab"[k % 2]}\n' for k, cell in enumerate(cells))
     (tmp_path / "records.csv").write_text("window,y\n" + lines)
-    scan = Workbench(tmp_path / "records.csv", "y", tmp_path / "run").made.scan
+    scan = Workbench(tmp_path / "records.csv", "y", tmp_path / "run").run.checked.scan
     assert [(int(row), column) for row, column, _ in scan.bad] == [(k, "window") for k in bad]
     reasons = [
         "is it cut short",
@@ -349,7 +349,7 @@ def test_bad_windows_are_listed_or_refused_in_one_line(tmp_path: Path) -> None:
         GobelinError,
         match=r"column 'window': 6 of 60 cells can't be used \(first: row 3, .*--max-bad 0.11",
     ) as caught:
-        _ = Workbench(tmp_path / "records.csv", "y", tmp_path / "run", strict).made.scan
+        _ = Workbench(tmp_path / "records.csv", "y", tmp_path / "run", strict).run.checked.scan
     assert "\n" not in str(caught.value)
 
 

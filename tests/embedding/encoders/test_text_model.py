@@ -19,7 +19,7 @@ from gobelin.core.machine import Runtime  # noqa: E402
 from gobelin.data.fields import Field  # noqa: E402
 from gobelin.embedding.encoders.text_model import FittedTextModel, TextModel  # noqa: E402
 from gobelin.networks.pipeline_calls import quiet  # noqa: E402
-from gobelin.networks.sentences import MODES, UNKNOWN, pooling  # noqa: E402
+from gobelin.networks.sentences import MODES, UNKNOWN_LETTERS, pooling  # noqa: E402
 
 TEXTS = [
     "red dog",
@@ -172,9 +172,10 @@ def test_letters_that_the_model_does_not_know(minilm: FittedTextModel) -> None:
         "κόκκινο λουλούδι",
     ]
     assert [said(t) for t in english] == [""] * len(english)
-    assert [said(t) for t in foreign] == [UNKNOWN] * len(foreign)
+    assert [said(t) for t in foreign] == [UNKNOWN_LETTERS] * len(foreign)
     assert (
-        said(["a red flower", foreign[0]]) == UNKNOWN and said("frog " * 300) == "cut to 256 tokens"
+        said(["a red flower", foreign[0]]) == UNKNOWN_LETTERS
+        and said("frog " * 300) == "cut to 256 tokens"
     )
 
 
@@ -199,8 +200,8 @@ def test_a_prompt_stands_before_every_text(folders: dict[str, Path], runtime: Ru
 @pytest.mark.parametrize(
     ("kind", "path", "reason"),
     [
-        ("WordWeights", "", "asks for WordWeights"),
-        ("Pooling", "../x", "leads out of it"),
+        ("WordWeights", "", "needs the module WordWeights"),
+        ("Pooling", "../x", "outside of it"),
         ("Dense", "2_Dense", "no dense layer"),
     ],
 )

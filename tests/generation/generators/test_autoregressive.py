@@ -30,7 +30,7 @@ from gobelin.generation.generators.autoregressive import (
     _Reading,
 )
 from gobelin.networks.sequence import quantise
-from gobelin.networks.training import Settings, run
+from gobelin.networks.training import TrainingSettings, run
 
 RUNTIME = Runtime(0, "cpu", "float32", 1)
 SMALL = Autoregressive(
@@ -191,7 +191,7 @@ def test_same_seed_same_weights_also_after_an_interruption(tmp_path: Path) -> No
 
     (tmp_path / "cut").mkdir()
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("gobelin.networks.training.Settings.seconds", 0.0)
+        patch.setattr("gobelin.networks.training.TrainingSettings.seconds", 0.0)
         TINY.fit(rows, rows, Context(RUNTIME, tmp_path / "cut", 60, stop))
     assert fit(rows, tmp_path / "cut", 60, TINY).fingerprint() == whole.fingerprint()
     assert (
@@ -206,7 +206,7 @@ def test_first_losses_are_those_on_file(tmp_path: Path) -> None:
     losses = [
         line["bits"]
         for line in run(
-            task, _batches(task, rows), Settings(5, 0, ("network",), snapshot=1)
+            task, _batches(task, rows), TrainingSettings(5, 0, ("network",), snapshot=1)
         ).history
     ]
     assert losses == pytest.approx(json.loads(GOLDEN.read_text())["bits"], abs=1e-4)

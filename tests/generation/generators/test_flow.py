@@ -28,7 +28,7 @@ from gobelin.generation.generators import (
 )
 from gobelin.generation.generators.flow import Flow, FlowSampler, _Learning
 from gobelin.networks.condition import Parts, hide
-from gobelin.networks.training import Settings, run
+from gobelin.networks.training import TrainingSettings, run
 
 RUNTIME = Runtime(0, "cpu", "float32", 1)
 SMALL = Flow(
@@ -302,7 +302,8 @@ def test_same_seed_same_weights_also_after_an_interruption(
     rows, done = planted(40), list[int]()
     whole = fit(rows, tmp_path / "whole", 60)
     monkeypatch.setattr(
-        "gobelin.generation.generators.flow.Settings", partial(Settings, seconds=0.0)
+        "gobelin.generation.generators.flow.TrainingSettings",
+        partial(TrainingSettings, seconds=0.0),
     )
 
     def stop(what: str, step: int, total: int) -> None:

@@ -25,7 +25,7 @@ from gobelin.generation.generators import (
 )
 from gobelin.generation.generators.translate import Translate, TranslateSampler
 from gobelin.networks.condition import Parts
-from gobelin.networks.training import Settings
+from gobelin.networks.training import TrainingSettings
 
 RUNTIME = Runtime(0, "cpu", "float32", 1)
 SMALL = Translate(width=16, style=32, batch=16, rate=3e-3, warmup=10, half_life=20, jitter=0.2)
@@ -255,7 +255,8 @@ def test_same_seed_same_weights_also_after_an_interruption(
     rows, done, few = pairs(40), list[int](), replace(SMALL, width=8, batch=4)
     whole = fit(rows, tmp_path / "whole", 60, few)
     monkeypatch.setattr(
-        "gobelin.generation.generators.translate.Settings", partial(Settings, seconds=0.0)
+        "gobelin.generation.generators.translate.TrainingSettings",
+        partial(TrainingSettings, seconds=0.0),
     )
 
     def stop(what: str, step: int, total: int) -> None:

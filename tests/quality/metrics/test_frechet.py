@@ -200,5 +200,5 @@ def test_too_few_rows() -> None:
 
 
 def test_widths_must_agree() -> None:
-    with pytest.raises(GobelinError, match="10 columns, made ones 4"):
+    with pytest.raises(GobelinError, match="10 columns, generated ones 4"):
         frechet.distance(skewed(50, 10, 0), skewed(50, 4, 0))

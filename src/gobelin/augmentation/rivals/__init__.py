@@ -7,28 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 from gobelin.core.workers import in_order
 from gobelin.data.dataset import Dataset, made_rows
 
+Kind = Literal["real", "rival", "generated", "both"]
+
 
 @dataclass(frozen=True)
 class Arm:
-    """A training set. dataset: the real training rows first, then what this arm adds. weights:
-    float32 [N].
+    """A training set of a study: the real training rows first, then what this arm adds."""
 
-    name: 'real', 'classic', 'generated', 'classic + generated' ... generator_seed: which of the G
-    trainings of the generator its images come from, None for an arm without one. order: int64
-    [added rows], which of them enter first as their number grows (rows of one number together);
-    None: as they stand."""
-
-    name: str
+    name: str  # 'real', 'classic', 'generated', 'classic + generated' ...
     dataset: Dataset
-    weights: np.ndarray
-    generator_seed: int | None = None
+    weights: np.ndarray  # float32 [N]
+    kind: Kind = "rival"  # both: classic augmentation and generated images
+    generator: str = ""  # the component whose images it adds
+    generator_seed: int | None = None  # of the training that made its images
+    # int64 [added rows]: rows with a smaller number enter first as the ratio grows, rows of one
+    # number together. None: as they stand.
     order: np.ndarray | None = None
 
 

@@ -12,7 +12,7 @@ from typing import Protocol
 import pyarrow as pa
 
 
-class Reader(Protocol):
+class TableReader(Protocol):
     """A frozen dataclass; its fields are the format's settings."""
 
     def claims(self, path: Path) -> bool:

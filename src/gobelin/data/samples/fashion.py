@@ -66,7 +66,7 @@ class Fashion:
         return ()
 
     def arrays(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
-        """Pictures uint8 [N, 28, 28], bright on black, and places in CLASSES, int64 [N], of a whole
+        """Images uint8 [N, 28, 28], bright on black, and places in CLASSES, int64 [N], of a whole
         part."""
         paths = [
             Path(self.folder) / f"{part}-{what}-ubyte.gz" for what in ("images-idx3", "labels-idx1")

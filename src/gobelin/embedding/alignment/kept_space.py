@@ -10,7 +10,7 @@ from pathlib import Path
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import file_name
 from gobelin.core.machine import Progress, Runtime
-from gobelin.core.stages import Run
+from gobelin.core.stages import RunFolder
 from gobelin.data.fields import Field
 from gobelin.embedding import schema
 from gobelin.embedding.alignment.align import Align, Alignment, Bridge
@@ -48,11 +48,11 @@ def space(
     return old.bind(train, groups, runtime)
 
 
-def base(how: Align) -> Run | None:
+def base(how: Align) -> RunFolder | None:
     """The run whose space is kept; None for a space of one's own."""
     if not how.base:
         return None
-    run = Run(Path(how.base))
+    run = RunFolder(Path(how.base))
     if not run.has("alignment"):
         raise GobelinError(
             f"align.base: {how.base} has no shared space. Name the folder of a run that was fitted."
@@ -68,7 +68,7 @@ def encoder_folder(how: Align, field: Field) -> Path | None:
         return None
     same = any(
         f == field
-        for f in schema.restored(run.said("schema.json"), str(run.folder / "schema.json")).fields
+        for f in schema.restored(run.stored("schema.json"), str(run.folder / "schema.json")).fields
     )
     stage = f"encoders/{file_name(field.name)}"
     return run.checked(stage) if same and run.has(stage) else None

@@ -25,7 +25,7 @@ from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.sounds import open_sound, sound_key, sound_query, sound_values, soundfile
 from gobelin.embedding.encoders import Sample
 from gobelin.embedding.hub_encoder import HubEncoder, restored
-from gobelin.networks.hub_model import own_vector, tower_output, transformers
+from gobelin.networks.hub_model import pooled_vector, tower_output, transformers
 from gobelin.networks.pooling import means
 
 SHORTEST = 0.1  # seconds; a shorter sound is filled up with silence
@@ -153,7 +153,7 @@ class _Tower(nn.Module):
     def forward(self, x: Tensor, sound: Tensor) -> Tensor:
         """[n, ...], the share [n] of the model's time that is sound -> [n, D]."""
         output = tower_output(self.network, "audio", {self.name: x})
-        if (vector := own_vector(output, self.pooled)) is not None:
+        if (vector := pooled_vector(output, self.pooled)) is not None:
             return vector
         last: Tensor = output.last_hidden_state.float()  # [n, T, D]
         if not self.padded:

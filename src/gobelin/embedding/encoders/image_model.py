@@ -26,7 +26,7 @@ from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.images import Opening, image_key, image_query, image_values, open_image
 from gobelin.embedding.encoders import Sample
 from gobelin.embedding.hub_encoder import HubEncoder, restored
-from gobelin.networks.hub_model import Place, own_vector, tower_output, transformers
+from gobelin.networks.hub_model import Place, pooled_vector, tower_output, transformers
 from gobelin.networks.pooling import means
 
 # Height and width of the images on which the two ways to prepare pixels are compared.
@@ -120,7 +120,7 @@ class _Tower(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """[n, 3, H, W] -> [n, D]."""
         output = tower_output(self.network, "image", {"pixel_values": pixels})
-        if (vector := own_vector(output, self.pooled)) is not None:
+        if (vector := pooled_vector(output, self.pooled)) is not None:
             return vector
         last: Tensor = output.last_hidden_state  # [n, tokens, D] or [n, D, h, w]
         return last.mean((2, 3)) if last.ndim == 4 else last[:, 0] if self.marked else last.mean(1)

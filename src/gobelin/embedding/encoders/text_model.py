@@ -28,7 +28,7 @@ from gobelin.data.texts import text_key, text_query, text_values
 from gobelin.embedding.encoders import Sample
 from gobelin.embedding.hub_encoder import HubEncoder, restored
 from gobelin.networks.pooling import means
-from gobelin.networks.sentences import Sentences, Tokenizer
+from gobelin.networks.sentences import Sentences, TextTokenizer
 
 # Tokens of a batch, paddings counted: longer texts go in smaller batches, which fit into a
 # processor's cache.
@@ -81,7 +81,7 @@ class FittedTextModel(HubEncoder[TextModel]):
     def __init__(self, settings: TextModel, runtime: Runtime) -> None:
         super().__init__(settings, runtime)
         self.module = Sentences(self.place).eval().to(runtime.device)
-        self.tokenizer = Tokenizer(self.place, self.module.network, settings.prompt)
+        self.tokenizer = TextTokenizer(self.place, self.module.network, settings.prompt)
         self.width = self.embed([[self.tokenizer.tokens("a")]]).shape[1]
 
     def key(self, cell: Cell, root: Path) -> bytes:

@@ -4,7 +4,7 @@ inside them.
 An image is first reduced to `levels` evenly spaced levels a channel. Then every number is predicted
 from all before it and from the condition (PixelRNN, van den Oord et al. 2016; MEGABYTE, Yu et al.
 2023; NADE inside a patch, Larochelle and Murray 2011). The likelihood of that quantised image is
-learned, sampled and reported. Eight bits cost at most `networks.sequence.cell_bits` more a
+learned, sampled and reported. Eight bits cost at most `networks.sequence.level_bits` more a
 dimension: the values inside a level spread uniformly (Theis et al. 2016, section 3.1).
 
 Samples and likelihoods are computed in float64, so that a rounding can't flip a level: an image
@@ -48,7 +48,7 @@ from gobelin.generation.fitting import (
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 from gobelin.networks.condition import Parts, hide, jitter
 from gobelin.networks.sequence import Patches, PatchSequence, dequantise, quantise
-from gobelin.networks.training import Settings, descend, steps_in
+from gobelin.networks.training import TrainingSettings, descend, steps_in
 
 # Costs of an image in forward passes, measured at 16 to 32 pixels: 16 samples take 1 to 3 steps.
 PASSES_TO_SCORE = 2
@@ -137,7 +137,7 @@ class Autoregressive:
             scored=PASSES_TO_SCORE,
             painted=PASSES_TO_DRAW,
         )
-        settings = Settings(
+        settings = TrainingSettings(
             context.steps,
             runtime.seed,
             averaged=("network",),

@@ -45,8 +45,8 @@ from gobelin.generation.generators import Condition, Context, Controls, ImageRow
 from gobelin.networks import flow_path
 from gobelin.networks.condition import ConditionEmbedding, Parts, hide, jitter
 from gobelin.networks.convolution import pixels_of, signal_of
-from gobelin.networks.flow_path import Field, Solver, Times, Velocity
-from gobelin.networks.training import Settings, descend, steps_in, steps_in_phases
+from gobelin.networks.flow_path import Solver, Times, Velocity, VelocityField
+from gobelin.networks.training import TrainingSettings, descend, steps_in, steps_in_phases
 from gobelin.networks.transformer import PatchTransformer, canvas, padded, patch_for
 
 MEASURED_IMAGES = 2048  # for mean and spread of the images, at most
@@ -137,7 +137,7 @@ class Flow:
             scored=1,
             painted=self.evaluations,
         )
-        settings = Settings(
+        settings = TrainingSettings(
             context.steps,
             context.runtime.seed,
             averaged=("velocity",),
@@ -276,10 +276,10 @@ class FlowSampler(Fitted[Flow, Learned, Velocity]):
             signal, time, embedded, reach=torch.full_like(time, reach)
         )
 
-    def field(self, parts: Parts, guidance: float, reach: float = 0.0) -> Field:
+    def field(self, parts: Parts, guidance: float, reach: float = 0.0) -> VelocityField:
         """The same at one time for all, pulled towards these conditions."""
 
-        def given(parts: Parts) -> Field:
+        def given(parts: Parts) -> VelocityField:
             return flow_path.at_one_time(
                 self.velocity(parts, reach),
                 nullcontext if self.settings.exact else self.runtime.autocast,

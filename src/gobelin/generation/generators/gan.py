@@ -42,8 +42,8 @@ from gobelin.generation.fitting import (
 )
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 from gobelin.networks.condition import Parts, hide, jitter
-from gobelin.networks.convolution import Reader, StridedMaker, change, pixels_of, signal_of
-from gobelin.networks.training import Settings, descend, steps_in
+from gobelin.networks.convolution import ConvEncoder, DcganDecoder, change, pixels_of, signal_of
+from gobelin.networks.training import TrainingSettings, descend, steps_in
 
 CHECKED_EVERY = 8  # steps between two measurements of the critic's overfitting, on average
 Batch = tuple[Tensor, Parts]  # images [N, C, H, W] in -1 .. 1, their conditions
@@ -123,7 +123,7 @@ class Gan:
             painted=1,
             decides=False,
         )
-        settings = Settings(
+        settings = TrainingSettings(
             context.steps,
             context.runtime.seed,
             averaged=("maker",),
@@ -151,7 +151,7 @@ class ConditionalMaker(nn.Module):
     def __init__(self, settings: Gan, learned: Learned) -> None:
         super().__init__()
         self.embedding = learned.embedding(settings.code)
-        self.maker = StridedMaker(learned.size, 2 * settings.code, settings.width)
+        self.maker = DcganDecoder(learned.size, 2 * settings.code, settings.width)
 
     def forward(self, noise: Tensor, parts: Parts) -> Tensor:
         return self.maker(torch.cat([noise, _unit(self.embedding(parts))], dim=1))
@@ -167,7 +167,7 @@ class ConditionalCritic(nn.Module):
         deviation = settings.deviation == "always" or (
             settings.deviation == "auto" and not learned.conditional
         )
-        self.reader = Reader(
+        self.reader = ConvEncoder(
             learned.size,
             1 + settings.code,
             settings.critic_width,

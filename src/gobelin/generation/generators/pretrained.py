@@ -34,15 +34,15 @@ from gobelin.generation.fitting import blocks, few_images, training_identity
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows, has_target
 from gobelin.generation.pipelines import open_pipeline
 from gobelin.networks.convolution import pixels_of
-from gobelin.networks.dcgan import FACES, faces
-from gobelin.networks.denoise import Adapting
-from gobelin.networks.pipeline import Asked
+from gobelin.networks.dcgan import FACES_PACKAGE, faces
+from gobelin.networks.denoise import AdapterTraining
+from gobelin.networks.pipeline import ImageRequest
 from gobelin.networks.pipeline_calls import fitted_signal, line
-from gobelin.networks.training import Settings, run, steps_in
+from gobelin.networks.training import TrainingSettings, run, steps_in
 
 FORMAT = 1  # of the saved folder
 LOSS_ROWS = 64  # rows of a mean loss, at most
-PLACE = ("model", "revision", "local_only")  # settings that say where the pipeline is
+PLACE_SETTINGS = ("model", "revision", "local_only")  # settings that say where the pipeline is
 Batch = tuple[Tensor, list[str], Tensor]  # images [N, C, H, W] in -1 .. 1, prompts, classes
 
 
@@ -105,7 +105,7 @@ class Pretrained:
             )
         engine = self._pipeline(runtime, train.classes)
         task, before = engine.task(runtime), engine.mean_loss(valid)
-        settings = Settings(context.steps, runtime.seed, clip=1.0, cooldown=0.3)
+        settings = TrainingSettings(context.steps, runtime.seed, clip=1.0, cooldown=0.3)
         identity = files.fingerprint(
             training_identity(self, train), list(train.condition.text or ()), engine.base
         )
@@ -125,7 +125,7 @@ class Pretrained:
         """The sampler that was saved in `folder`, on the same base: at this `model` if one is set,
         else where it was then."""
         config = weights.config_of(folder, FORMAT)
-        place = {k: getattr(self, k) for k in PLACE} if self.model else {}
+        place = {k: getattr(self, k) for k in PLACE_SETTINGS} if self.model else {}
         settings = Pretrained(**config["settings"] | place)
         engine = settings._engine(runtime, tuple(config["classes"]))
         if engine.base != config["base"]:
@@ -151,14 +151,15 @@ class Pretrained:
         return sampler
 
     def _engine(self, runtime: Runtime, classes: tuple[str, ...]) -> _Engine:
-        if self.model == FACES and not self.lora_rank:
+        if self.model == FACES_PACKAGE and not self.lora_rank:
             return _Faces(runtime)
         return self._pipeline(runtime, classes)
 
     def _pipeline(self, runtime: Runtime, classes: tuple[str, ...]) -> _Diffusers:
-        if self.model == FACES:
+        if self.model == FACES_PACKAGE:
             raise GobelinError(
-                f"pretrained: {FACES} has no attention to add a LoRA to. Set lora_rank to 0."
+                f"pretrained: {FACES_PACKAGE} has no attention to add a LoRA to. Set lora_rank"
+                " to 0."
             )
         return _Diffusers(self, runtime, classes)
 
@@ -206,7 +207,9 @@ class PretrainedSampler:
 
     def fingerprint(self) -> str:
         """Of base, addition and settings; the place of the base doesn't matter."""
-        chosen = {k: v for k, v in asdict(self.settings).items() if k not in (*PLACE, "at_once")}
+        chosen = {
+            k: v for k, v in asdict(self.settings).items() if k not in (*PLACE_SETTINGS, "at_once")
+        }
         arrays = [self.lora[name].cpu().contiguous().numpy() for name in sorted(self.lora)]
         return files.fingerprint(
             chosen, self.engine.base, list(self.engine.classes), sorted(self.lora), *arrays
@@ -270,7 +273,7 @@ class _Diffusers:
         self, condition: Condition, seeds: list[torch.Generator], controls: Controls
     ) -> np.ndarray:
         prompts, labels = self.prompts(condition)
-        query = Asked(
+        query = ImageRequest(
             prompts,
             labels,
             condition.source,
@@ -304,7 +307,7 @@ class _Diffusers:
         prompts = [name if text is None else text for text, name in zip(texts, names, strict=True)]
         return prompts, labels
 
-    def task(self, runtime: Runtime) -> Adapting[Batch]:
+    def task(self, runtime: Runtime) -> AdapterTraining[Batch]:
         """Fresh low-rank weights inside the pipeline's network, and how they learn."""
         self.pipeline.check_trainable()
         self.pipeline.add_lora(self.peft, self.settings.lora_rank, runtime.seed)
@@ -313,7 +316,7 @@ class _Diffusers:
         def loss(batch: Batch, rng: torch.Generator) -> Tensor:
             return self.pipeline.loss(*batch, rng, hidden)
 
-        return Adapting(self.pipeline.lora(), loss, self.settings.rate, runtime)
+        return AdapterTraining(self.pipeline.lora(), loss, self.settings.rate, runtime)
 
     def batch(self, rows: ImageRows, index: Tensor) -> Batch:
         images = fitted_signal(np.asarray(rows.images[index.numpy()]), self.size)

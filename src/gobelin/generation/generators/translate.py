@@ -40,16 +40,16 @@ from gobelin.generation.generators import Condition, Context, Controls, ImageRow
 from gobelin.networks.condition import ConditionEmbedding, Parts, hide, jitter
 from gobelin.networks.convolution import pixels_of, signal_of
 from gobelin.networks.flow_path import (
-    Field,
     Solver,
     Velocity,
+    VelocityField,
     at_one_time,
     fixed_loss,
     guided,
     path_loss,
     solve,
 )
-from gobelin.networks.training import Settings, descend, steps_in
+from gobelin.networks.training import TrainingSettings, descend, steps_in
 from gobelin.networks.transformer import canvas, padded
 from gobelin.networks.unet import Unet, halvings_for, rectangles, square_for
 
@@ -130,7 +130,7 @@ class Translate:
             scored=1,
             painted=self.evaluations,
         )
-        settings = Settings(
+        settings = TrainingSettings(
             context.steps,
             context.runtime.seed,
             averaged=("velocity",),
@@ -346,11 +346,11 @@ class TranslateSampler(Fitted[Translate, Shape, Velocity]):
         embedded = self.network.embedding(parts)
         return lambda signal, time: self.network(signal, time, embedded, beside)
 
-    def field(self, parts: Parts, beside: Tensor, guidance: float) -> Field:
+    def field(self, parts: Parts, beside: Tensor, guidance: float) -> VelocityField:
         """The velocity of u and one time for all, pulled towards these conditions; not pulled where
         they are empty."""
 
-        def given(parts: Parts) -> Field:
+        def given(parts: Parts) -> VelocityField:
             return at_one_time(
                 self.velocity(parts, beside),
                 nullcontext if self.settings.exact else self.runtime.autocast,

@@ -43,14 +43,14 @@ from gobelin.generation.fitting import (
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 from gobelin.networks.condition import CodePrior, Parts, hide, jitter, mix_codes
 from gobelin.networks.convolution import (
-    Maker,
-    Reader,
+    ConvDecoder,
+    ConvEncoder,
     change,
     pixels_of,
     pyramid_distance,
     signal_of,
 )
-from gobelin.networks.training import Settings, descend, steps_in, steps_in_phases
+from gobelin.networks.training import TrainingSettings, descend, steps_in, steps_in_phases
 
 PRIOR_EVALUATIONS = 8  # of the prior for an image when `Controls.steps` is 0
 DISTANCE_ROWS = 256  # rows whose pixel distance is measured after a fit, at most
@@ -134,7 +134,7 @@ class Vaegan:
             painted=1,
             decides=False,
         )
-        settings = Settings(
+        settings = TrainingSettings(
             context.steps,
             context.runtime.seed,
             averaged=("encoder", "maker", "prior"),
@@ -172,7 +172,7 @@ def networks(settings: Vaegan, learned: Learned) -> nn.ModuleDict:
         settings.prior_depth,
     )
     return nn.ModuleDict(
-        {"maker": Maker(learned.size, settings.code, settings.width), "prior": prior}
+        {"maker": ConvDecoder(learned.size, settings.code, settings.width), "prior": prior}
     )
 
 
@@ -183,15 +183,15 @@ class _Duel:
         self.settings, self.runtime = settings, runtime
         self.learned = Learned.of("vaegan", rows)
 
-        def build() -> tuple[nn.ModuleDict, Reader, Reader]:
+        def build() -> tuple[nn.ModuleDict, ConvEncoder, ConvEncoder]:
             return (
                 networks(settings, self.learned),
-                Reader(self.learned.size, settings.code, settings.width),
-                Reader(self.learned.size, 1, settings.width, hidden=128),
+                ConvEncoder(self.learned.size, settings.code, settings.width),
+                ConvEncoder(self.learned.size, 1, settings.width, hidden=128),
             )
 
         self.network, reader, self.critic = from_seed(runtime.seed, "vaegan", build)
-        self.maker = cast(Maker, self.network["maker"])
+        self.maker = cast(ConvDecoder, self.network["maker"])
         self.prior = cast(CodePrior, self.network["prior"])
         # The normalisation gives codes mean 0 and variance 1, which the prior's noise has too.
         normalise = nn.BatchNorm1d(settings.code, affine=False, momentum=0.02)

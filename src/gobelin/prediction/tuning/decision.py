@@ -191,7 +191,8 @@ def trained(
         encoder.module.requires_grad_(True)
     found = {name: Tuned(encoder) for name, encoder in encoders.items()}
     note = (
-        f"{settings.how}, step {outcome.kept} of {steps}; {int(held.sum())} training rows held back"
+        f"{settings.how}, step {outcome.best_step} of {steps}; {int(held.sum())} training rows held"
+        " back"
     )
     kept, findings = _judged(settings, material, found, held, note)
     return found, kept, findings
@@ -246,8 +247,8 @@ def _start(training: Training, held: np.ndarray) -> NeuralPredictor:
     return found
 
 
-def _loop(steps: int, seed: int) -> train.Settings:
-    return train.Settings(
+def _loop(steps: int, seed: int) -> train.TrainingSettings:
+    return train.TrainingSettings(
         steps, seed, ("encoders", "head"), clip=1.0, warmup=max(1, steps // 20), cooldown=0.5
     )
 

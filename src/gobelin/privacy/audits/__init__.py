@@ -1,5 +1,5 @@
-"""The contract of every audit: training images, exchangeable images that were held out, and made
-ones in; findings out."""
+"""The contract of every audit. Input: training images, exchangeable held-out images and generated
+images. Output: findings."""
 
 from __future__ import annotations
 
@@ -14,45 +14,48 @@ from gobelin.evidence.findings import Finding
 
 
 @dataclass(frozen=True)
-class Material:
-    """Images uint8 [n, H, W, C], all of one size.
+class AuditInput:
+    """The images of one audit: uint8 [n, H, W, C], all of one size."""
 
-    planted: changed copies of training images by the kind of change, the positive control: an audit
-    that misses them says nothing. spaces: feature spaces, {name: images -> float32 [n, D]}. groups:
-    of the held-out images, those of one group resemble each other; () = each is a group.
-    exchangeable: why train and holdout can be exchanged ('random split by group'), or '' when they
-    can't."""
-
-    train: np.ndarray
-    holdout: np.ndarray
-    made: np.ndarray
+    train: np.ndarray  # training images
+    holdout: np.ndarray  # real images that were never trained on
+    generated: np.ndarray
+    # changed copies of training images, by the kind of change. They are the positive control: an
+    # audit that misses them shows nothing.
     planted: Mapping[str, np.ndarray]
+    # feature spaces, {name: images -> float32 [n, D]}
     spaces: Mapping[str, Callable[[np.ndarray], np.ndarray]]
     train_ids: tuple[str, ...]
-    made_ids: tuple[str, ...]
+    generated_ids: tuple[str, ...]
+    # why train and holdout can be exchanged ('random split by group'); '' if they can't
     exchangeable: str
+    # groups of the held-out images; images of one group resemble each other. () = each is a group
     groups: tuple[str, ...] = ()
 
     def check(self, name: str) -> None:
-        """Refuse rows that can't be exchanged: a difference would then be one of the rows and not
-        of the generator."""
+        """Raises GobelinError if training and held-out rows are not exchangeable: a difference
+        could then come from the rows and not from the generator. Also with fewer than two groups
+        of held-out images."""
         if not self.exchangeable:
             raise GobelinError(
                 f"audit {name}: training and held-out rows are not exchangeable (the split is by"
                 " time or given by a column). Split at random by group, or leave this audit out."
             )
-        if (found := len(set(self.groups)) if self.groups else len(self.holdout)) < 2:
+        groups = len(set(self.groups)) if self.groups else len(self.holdout)
+        if groups < 2:
             raise GobelinError(
-                f"audit {name}: needs held-out images of two groups to compare with, found {found}."
-                " Hold out more rows."
+                f"audit {name}: needs held-out images of two groups to compare with, found"
+                f" {groups}. Hold out more rows."
             )
 
 
 @dataclass(frozen=True)
 class Result:
-    """findings, and a row for every made image: {made, nearest, flagged, ...}."""
+    """The result of one audit."""
 
     findings: tuple[Finding, ...]
+    # for every generated image: {made: its id, nearest: id of the training row, ratio: below 1 is
+    # nearer than real images, seen: the way of comparing, flagged: whether it is called a copy}
     rows: tuple[Mapping[str, Any], ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -62,12 +65,12 @@ class Result:
         }
 
     @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> Result:
-        return cls(tuple(Finding.from_dict(f) for f in told["findings"]), tuple(told["rows"]))
+    def from_dict(cls, stored: Mapping[str, Any]) -> Result:
+        return cls(tuple(Finding.from_dict(f) for f in stored["findings"]), tuple(stored["rows"]))
 
 
 @runtime_checkable
 class Audit(Protocol):
-    """A frozen dataclass; its fields are its settings."""
+    """A frozen dataclass. Its fields are its settings."""
 
-    def run(self, material: Material) -> Result: ...
+    def run(self, images: AuditInput) -> Result: ...

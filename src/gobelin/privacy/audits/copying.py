@@ -1,19 +1,20 @@
-"""Are made images copies of training images, also where they are mirrored, cropped, blurred,
-recoloured or partly covered?
+"""Are generated images copies of training images, also mirrored, cropped, blurred, recoloured or
+partly covered ones?
 
-Each image is looked at in several ways: in pixels, how much of it its best training image leaves
-unexplained once that is moved and recoloured to fit (`registration`); in feature spaces, how far
-its nearest training image is. Each is divided by the same figure for held-out images (after the
-three-sample test of Meehan, Chaudhuri & Dasgupta 2020): near 0 for a copy, around 1 for a new
-image. The smallest counts over all ways, in units of the spread among real held-out images; those,
-judged in the same way against the held-out images of all other groups, set the limit by their rank,
-so a real image of a new group is called a copy at the stated rate at most (conformal: Vovk,
-Gammerman & Shafer 2005), however many ways there are.
+Each image is compared in several ways. In pixels: how much of it the best training image leaves
+unexplained, after that is moved and recoloured to fit (`registration`). In feature spaces: the
+distance to its nearest training image. Each value is divided by the same value for held-out images
+(after the three-sample test of Meehan, Chaudhuri & Dasgupta 2020): near 0 for a copy, around 1 for
+a new image. The smallest over all ways counts, in units of the spread among real held-out images.
+Those are judged in the same way against the held-out images of all other groups, and their ranks
+set the limit. So a real image of a new group is called a copy at most at the stated rate
+(conformal: Vovk, Gammerman & Shafer 2005), with any number of ways.
 
 What this cannot show: that nothing was memorised. A redrawn copy, a crop of less than two thirds or
-one person's face in another picture can be far in every way. Where real images often resemble each
-other (a clock at one and at two), copies hide among them; the shares of planted copies that were
-caught say how many."""
+one person's face in another image can be far in every way. If real images often resemble each other
+(a clock at one and at two), copies hide among them. The shares of planted copies that were caught
+measure this.
+"""
 
 from __future__ import annotations
 
@@ -27,58 +28,61 @@ from gobelin.core.config import within
 from gobelin.core.neighbours import nearest
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import Interval, wilson
-from gobelin.privacy.audits import Material, Result
+from gobelin.privacy.audits import AuditInput, Result
 from gobelin.privacy.registration import Fit, fits
 
-LEAST = 1e-12
-LEVEL = 0.95
+TINY = 1e-12  # keeps logarithms and quotients finite
+LEVEL = 0.95  # of the interval of the rate of false alarms
+CAUGHT_HALF = 0.5  # a kind of planted copy is missed if fewer are caught
 
 
 @dataclass(frozen=True)
 class Copying:
-    """false_alarms: the share of new real images that may be called copies."""
+    """Settings of the audit."""
 
-    false_alarms: float = 0.02
+    false_alarms: float = 0.02  # share of new real images that may be called copies, in 0..0.5
 
     def __post_init__(self) -> None:
         within(self, {"false_alarms": (0, 0.5)})
 
-    def run(self, material: Material) -> Result:
-        material.check("copying")
-        parts = {"": material.holdout, **material.planted, "made": material.made}
+    def run(self, images: AuditInput) -> Result:
+        """Raises GobelinError if training and held-out images are not exchangeable."""
+        images.check("copying")
+        parts = {"": images.holdout, **images.planted, "generated": images.generated}
         sizes = [len(part) for part in parts.values()]
-        score, row, way = self._scores(material, list(parts.values()))
+        score, row, way = self._scores(images, list(parts.values()))
         of = dict(zip(parts, np.split(score, np.cumsum(sizes)[:-1]), strict=True))
-        m = len(material.holdout)
+        m = len(images.holdout)
+        # With this rank, a new real image falls below the limit at most at the stated rate.
         rank = max(1, int(self.false_alarms * (m + 1)))
         limit = np.sort(of[""])[rank - 1]
-        made = slice(len(score) - len(material.made), None)
+        new = slice(len(score) - len(images.generated), None)
         rows = tuple(
             {
                 "made": i,
-                "nearest": material.train_ids[int(r)],
+                "nearest": images.train_ids[int(r)],
                 "ratio": float(np.exp(s - limit)),
                 "seen": str(w),
                 "flagged": bool(s < limit),
             }
-            for i, r, s, w in zip(material.made_ids, row[made], score[made], way[made], strict=True)
+            for i, r, s, w in zip(images.generated_ids, row[new], score[new], way[new], strict=True)
         )
-        planted = {kind: of[kind] < limit for kind in material.planted}
-        return Result(_findings(planted, of["made"] < limit, rank, m), rows)
+        planted = {kind: of[kind] < limit for kind in images.planted}
+        return Result(_findings(planted, of["generated"] < limit, rank, m), rows)
 
     def _scores(
-        self, material: Material, parts: list[np.ndarray]
+        self, images: AuditInput, parts: list[np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of all images, the held-out ones first, the smallest score over all ways, [n], the
-        training row, [n], and the way."""
-        m, scores, rows = len(material.holdout), [], []
-        ways = _pairs(material, parts)
+        """For all images of all parts, held-out ones first: the smallest score over all ways,
+        float [n], its training row, int [n], and its way, [n]."""
+        m, scores, rows = len(images.holdout), [], []
+        ways = _pairs(images, parts)
         for to_train, to_holdout in ways.values():
             log = np.log(
-                np.maximum(to_train.distance, LEAST) / np.maximum(to_holdout.distance, LEAST)
+                np.maximum(to_train.distance, TINY) / np.maximum(to_holdout.distance, TINY)
             )
             middle, low = np.quantile(log[:m], [0.5, max(self.false_alarms, 1 / (m + 1))])
-            scores.append((log - middle) / max(middle - low, LEAST))
+            scores.append((log - middle) / max(middle - low, TINY))
             rows.append(to_train.row)
         best = np.argmin(scores, axis=0)
         every = np.arange(len(best))
@@ -89,31 +93,32 @@ class Copying:
         )
 
 
-def _pairs(material: Material, parts: list[np.ndarray]) -> dict[str, tuple[Fit, Fit]]:
-    """For each way of looking, the fits of all images to the training and to the held-out
+def _pairs(images: AuditInput, parts: list[np.ndarray]) -> dict[str, tuple[Fit, Fit]]:
+    """For each way of comparing: the fits of all images to the training images and to the held-out
     images."""
     everything = np.concatenate(parts)
     groups = (
-        np.unique(material.groups, return_inverse=True)[1]
-        if material.groups
-        else np.arange(len(material.holdout))
+        np.unique(images.groups, return_inverse=True)[1]
+        if images.groups
+        else np.arange(len(images.holdout))
     )
-    train, holdout = fits(everything, material.train), fits(everything, material.holdout, groups)
+    train, holdout = fits(everything, images.train), fits(everything, images.holdout, groups)
     out = {way: (train[way], holdout[way]) for way in train}
-    for name, space in material.spaces.items():
-        seen, held = [space(part) for part in parts if len(part)], space(material.holdout)
-        others = np.concatenate([*seen[1:], held[:0]])
-        own, rest = nearest(held, held, groups), nearest(others, held)
-        to_holdout = (np.concatenate(pair) for pair in zip(own, rest, strict=True))
-        out[name] = Fit(*nearest(np.concatenate(seen), space(material.train))), Fit(*to_holdout)
+    for name, space in images.spaces.items():
+        features, held = [space(part) for part in parts if len(part)], space(images.holdout)
+        others = np.concatenate([*features[1:], held[:0]])
+        # A held-out image may not be explained by its own group.
+        among, rest = nearest(held, held, groups), nearest(others, held)
+        to_holdout = (np.concatenate(pair) for pair in zip(among, rest, strict=True))
+        out[name] = Fit(*nearest(np.concatenate(features), space(images.train))), Fit(*to_holdout)
     return out
 
 
 def _findings(
-    planted: Mapping[str, np.ndarray], made: np.ndarray, rank: int, m: int
+    planted: Mapping[str, np.ndarray], generated: np.ndarray, rank: int, m: int
 ) -> tuple[Finding, ...]:
-    """planted, made: which of them were called copies. rank: how many of the m held-out images and
-    a new one may be."""
+    """planted, generated: bool [n], which of them are called copies. rank: how many of the m
+    held-out images and a new one may be called so."""
     low, high = (
         float(special.betaincinv(rank, m + 1 - rank, side))
         for side in ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
@@ -123,12 +128,12 @@ def _findings(
     every = np.concatenate(list(planted.values()))
     whole = wilson(int(every.sum()), len(every))
     note = (
-        "positive control: training images, changed; the rest of this audit means little where few"
-        " are caught"
+        "positive control: changed training images; the rest of this audit means little if few of"
+        " them are caught"
     )
 
-    def control(one: Interval, scope: Mapping[str, str], note: str) -> Finding:
-        return one.finding(
+    def control(share: Interval, scope: Mapping[str, str], note: str) -> Finding:
+        return share.finding(
             "planted_copies_caught",
             scope=scope,
             unit="share",
@@ -138,33 +143,39 @@ def _findings(
             note=note,
         )
 
-    found = [
+    findings = [
         control(whole, {}, note),
-        *(control(one, {"change": kind}, "") for kind, one in caught.items()),
+        *(control(share, {"change": kind}, "") for kind, share in caught.items()),
     ]
-    said = "of real images that were never trained on, by the rank of the limit among held-out ones"
-    found.append(
-        null.finding("false_alarms", unit="share", better="lower", source="audit", note=said)
+    of_real = (
+        "of real images that were never trained on, by the rank of the limit among held-out images"
     )
-    if len(made):
-        hidden = [kind for kind, one in caught.items() if one.value < 0.5]
-        found.append(_made(wilson(int(made.sum()), len(made)), null, whole, hidden))
-    return tuple(found)
+    findings.append(
+        null.finding("false_alarms", unit="share", better="lower", source="audit", note=of_real)
+    )
+    if len(generated):
+        missed = [kind for kind, share in caught.items() if share.value < CAUGHT_HALF]
+        copies = wilson(int(generated.sum()), len(generated))
+        findings.append(_verdict(copies, null, whole, missed))
+    return tuple(findings)
 
 
-def _made(made: Interval, null: Interval, planted: Interval, hidden: list[str]) -> Finding:
-    if planted.low < 0.5 and made.low <= null.high:
+def _verdict(copies: Interval, null: Interval, planted: Interval, missed: list[str]) -> Finding:
+    """The finding on the generated images. copies: their share; null: the rate of false alarms;
+    planted: the share of planted copies that were caught; missed: kinds that were not."""
+    sure = planted.low >= CAUGHT_HALF or copies.low > null.high
+    if not sure:
         word = "can't say: the planted copies were not caught"
-    elif made.low > null.high:
+    elif copies.low > null.high:
         word = "copies training images"
-    elif made.high <= null.high:
+    elif copies.high <= null.high:
         word = "no more copies than among real images"
     else:
         word = "no evidence of copying"
-    note = "share of made images that are nearer to a training image than real images are"
-    if hidden:
-        note += f"; copies that are {' or '.join(hidden)} would mostly go unseen here"
-    found = made.finding(
+    note = "share of generated images that are nearer to a training image than real images are"
+    if missed:
+        note += f"; copies that are {' or '.join(missed)} would mostly go unnoticed"
+    finding = copies.finding(
         "copies", unit="share", better="lower", chance=null.value, source="audit", note=note
     )
-    return replace(found, verdict=word)
+    return replace(finding, verdict=word, sure=sure)

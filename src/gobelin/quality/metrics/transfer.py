@@ -1,13 +1,14 @@
-"""Do made images teach what real ones teach? A linear reader trained on made images alone, tested
-on real ones.
+"""Do generated images teach a classifier what real ones teach? A linear classifier is trained on
+generated images alone and tested on real ones.
 
 Train on synthetic, test on real (Esteban, Hyland & Ratsch 2017, section 5; Ravuri & Vinyals 2019):
-ridge regression on one-hot classes in closed form, classes weighted equally, in one pass over the
-made features and one over the real ones, in memory for a D x D matrix. The floor is the same reader
-trained on held-out real images.
+ridge regression on one-hot classes in closed form, classes weighted equally. It takes one pass over
+the generated features and one over the real ones, and memory for a D x D matrix. The floor is the
+same classifier trained on held-out real images.
 
-What this cannot show: what made images add to real ones (the verdict of `augment` does), or what
-another model would learn from them. A linear reader in one feature space sees what is linear there.
+What this cannot show: what generated images add to real ones (the verdict of `augment` does), or
+what another model would learn from them. A linear classifier in one feature space sees what is
+linear there.
 """
 
 from __future__ import annotations
@@ -21,67 +22,69 @@ from gobelin.core.config import within
 from gobelin.core.errors import GobelinError
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import Interval, balanced_accuracy
-from gobelin.quality.metrics import Comparison, FeatureSet, TooFew, chunks, same_width
+from gobelin.quality.metrics import FeatureComparison, FeatureSet, TooFew, chunks, same_width
 
-BLOCK, LEAST = 4096, 5
-NAME = "train_on_made_test_on_real"
+ROWS_AT_ONCE = 4096
+LEAST_A_CLASS = 5  # images a class on the average, and at least two classes' worth
+SCORE = "train_on_made_test_on_real"  # the finding's name
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """ridge: the penalty, as a share of the mean square of a centred feature."""
+    """Settings of the classifier."""
 
+    # penalty of ridge regression, as a share of the mean square of a centred feature
     ridge: float = 0.01
 
     def __post_init__(self) -> None:
         within(self, {"ridge": (1e-9, 1e6)})
 
-    def measure(self, comparison: Comparison) -> tuple[Finding, ...]:
+    def measure(self, comparison: FeatureComparison) -> tuple[Finding, ...]:
         """train_on_made_test_on_real: balanced accuracy over the classes of the real rows, chance 1
         / classes."""
         comparison.check("transfer")
-        real, floor = comparison.real, comparison.floor
-        if real.labels is None or comparison.made.labels is None:
-            note = f"feature net {real.net}, resize {real.resize}"
+        real, generated, floor = comparison.real, comparison.generated, comparison.floor
+        if real.labels is None or generated.labels is None:
             return (
                 Finding(
-                    NAME,
-                    dict(comparison.scope),
+                    name=SCORE,
+                    scope=dict(comparison.scope),
                     unit="share",
                     better="higher",
-                    note=note,
+                    note=f"feature net {real.net}, resize {real.resize}",
                     source="metrics",
-                    verdict="real or made rows have no labels, nothing to teach",
+                    verdict="real or generated rows have no labels, nothing to learn from",
                 ),
             )
         classes = np.unique(np.asarray(real.labels))
-        note = f"linear reader, {len(classes)} classes"
+        note = f"linear classifier, {len(classes)} classes"
         try:
-            found = scores(real, comparison.made, self.ridge)
-        except TooFew as why:
-            return (comparison.silence(NAME, why, "higher", "share"),)
+            score = scores(real, generated, self.ridge)
+        except TooFew as reason:
+            return (comparison.no_number(SCORE, reason, "higher", "share"),)
         best = None
         if floor is not None and floor.labels is not None:
             try:
                 best = scores(real, floor, self.ridge).value
-            except TooFew as why:
-                note += f", no floor: {why.n} held-out images are too few"
-        made = len(np.asarray(comparison.made.labels))
-        said = comparison.number(
-            NAME, found, best, "higher", f"{note}, tested on {found.n} real images", "share", made
-        )
-        return (replace(said, chance=1 / len(classes)),)
+            except TooFew as reason:
+                note += f", no floor: {reason.n} held-out images are too few"
+        note = f"{note}, tested on {score.n} real images"
+        n = len(np.asarray(generated.labels))
+        finding = comparison.finding(SCORE, score, best, "higher", note, "share", n)
+        return (replace(finding, chance=1 / len(classes)),)
 
 
-def scores(real: FeatureSet, made: FeatureSet, ridge: float = 0.01) -> Interval:
-    """Balanced accuracy on real rows of the reader that made rows taught. A class that was never
-    made is never read right.
+def scores(real: FeatureSet, generated: FeatureSet, ridge: float = 0.01) -> Interval:
+    """Balanced accuracy on real rows of the classifier trained on generated rows.
 
-    What this cannot show: how the value moves with other made images; the interval takes the reader
-    as given."""
-    truth, taught = np.asarray(real.labels), np.asarray(made.labels)
+    It never answers a class that has no generated row. Raises TooFew; GobelinError where real rows
+    have one class only.
+
+    What this cannot show: how the value moves with other generated images; the interval takes the
+    classifier as given."""
+    truth, training = np.asarray(real.labels), np.asarray(generated.labels)
     classes = np.unique(truth)
-    n, needed = min(len(truth), len(taught)), LEAST * max(2, len(classes))
+    n, needed = min(len(truth), len(training)), LEAST_A_CLASS * max(2, len(classes))
     if n < needed:
         raise TooFew("transfer", n, needed)
     if len(classes) < 2:
@@ -89,43 +92,49 @@ def scores(real: FeatureSet, made: FeatureSet, ridge: float = 0.01) -> Interval:
             f"metric transfer: real rows are all of the class {classes[0]!r}. Give rows of two"
             " classes."
         )
-    weights, bias = reader(made, classes, ridge)
-    read = []
-    for block in chunks(real, BLOCK):
+    weights, bias = ridge_classifier(generated, classes, ridge)
+    answers = []
+    for block in chunks(real, ROWS_AT_ONCE):
         same_width(block.shape[1], len(weights))
-        read.append((block @ weights + bias).argmax(1))
-    return balanced_accuracy(classes[np.concatenate(read)] == truth, truth)
+        answers.append((block @ weights + bias).argmax(1))
+    return balanced_accuracy(classes[np.concatenate(answers)] == truth, truth)
 
 
-def reader(made: FeatureSet, classes: np.ndarray, ridge: float) -> tuple[np.ndarray, np.ndarray]:
-    """Weights [D, C] and bias [C] of least |w' (x - m) - y|^2 + penalty |w|^2, every class of equal
-    weight, y one-hot less its mean; m the mean of class means."""
-    labels = np.asarray(made.labels)
-    counts = np.array([(labels == c).sum() for c in classes])
+def ridge_classifier(
+    generated: FeatureSet, classes: np.ndarray, ridge: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights [D, C] and bias [C] that minimise |w' (x - m) - y|^2 + penalty |w|^2.
+
+    y is one-hot less its mean, m the mean of class means, and every class has equal weight. The
+    bias of a class without rows is minus infinity. Raises GobelinError where labels and rows
+    differ in number."""
+    labels = np.asarray(generated.labels)
+    counts = np.array([(labels == c).sum() for c in classes])  # [C]
     sums, square, start = np.zeros((0, len(classes))), np.zeros((0, 0)), 0
     shift = np.zeros(0)
-    for block in chunks(made, BLOCK):
-        own = labels[start : start + len(block)]
+    for block in chunks(generated, ROWS_AT_ONCE):
+        block_labels = labels[start : start + len(block)]
         start += len(block)
         if not len(shift):
+            # sums are taken around the first block's mean: far from 0 products would lose digits
             shift = block.mean(0, dtype=np.float64)
             sums, square = np.zeros((len(shift), len(classes))), np.zeros((len(shift), len(shift)))
-        hot = (own[:, None] == classes) / np.maximum(counts, 1)
+        hot = (block_labels[:, None] == classes) / np.maximum(counts, 1)  # [n, C], weighted
         x = (block - shift) * np.sqrt(hot.sum(1, keepdims=True))
-        square += x.T @ x
-        sums += (block - shift).T @ hot
+        square += x.T @ x  # [D, D]
+        sums += (block - shift).T @ hot  # [D, C]: class means less shift
     if start != len(labels):
         raise GobelinError(
             f"metrics: {len(labels)} labels for {start} rows of features. Give one a row."
         )
-    made_classes = max(1, int((counts > 0).sum()))
-    mean = sums.sum(1) / made_classes
-    centred = square - made_classes * np.outer(mean, mean)
+    present = max(1, int((counts > 0).sum()))  # classes that have rows
+    mean = sums.sum(1) / present
+    centred = square - present * np.outer(mean, mean)
     cross = sums - np.outer(mean, counts > 0)
-    penalty = ridge * np.trace(centred) / len(mean) + 1e-12 * made_classes
+    penalty = ridge * np.trace(centred) / len(mean) + 1e-12 * present
     weights = linalg.solve(
         centred + penalty * np.eye(len(mean)), cross, assume_a="pos", check_finite=False
     )
-    bias = (counts > 0) / made_classes - (mean + shift) @ weights
+    bias = (counts > 0) / present - (mean + shift) @ weights
     bias[counts == 0] = -np.inf
     return weights, bias

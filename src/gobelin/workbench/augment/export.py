@@ -1,17 +1,27 @@
-"""TODO docstring"""
+"""The training set of a study as Parquet, with its lineage."""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gobelin.augmentation.arms import Outcome
+from gobelin.augmentation.rivals import Arm
 from gobelin.core.errors import GobelinError
-from gobelin.core.files import disk_errors
+from gobelin.core.files import atomic_folder, disk_errors
+from gobelin.data.dataset import LINEAGE, Dataset
 from gobelin.data.files import cell_bytes
+from gobelin.workbench.augment.arms import numbered
+from gobelin.workbench.augment.study import Study
 
 
-def free(folder: Path) -> None:
+def refuse_used_folder(folder: Path) -> None:
     """Refuse a folder that a training set can't be written to."""
     with disk_errors(folder):
         if folder.exists() and not folder.is_dir():
@@ -19,11 +29,52 @@ def free(folder: Path) -> None:
         if folder.exists() and any(folder.iterdir()):
             raise GobelinError(f"--export {folder}: is not empty. Choose another folder.")
         near = next(p for p in folder.absolute().parents if p.exists())
-        reason = (
-            errno.ENOTDIR if not near.is_dir() else 0 if os.access(near, os.W_OK) else errno.EACCES
-        )
+        reason = 0
+        if not near.is_dir():
+            reason = errno.ENOTDIR
+        elif not os.access(near, os.W_OK):
+            reason = errno.EACCES
         if reason:
             raise OSError(reason, os.strerror(reason))
+
+
+def exported(study: Study, folder: Path) -> Path:
+    """The training set of the first arm with generated images alone (first training seed) as tuning
+    chose it, as Parquet with PNG bytes inside. The path of that file."""
+    refuse_used_folder(folder)
+    arm = next(a for a in study.own.arms if a.kind == "generated")
+    dataset, note = _as_chosen(study, arm)
+    table, column = dataset.table, study.run.generator.column
+    images = [_bytes(v, dataset.root) for v in dataset.values(column)]
+    place = table.column_names.index(column)
+    table = table.set_column(place, column, pa.array(images, pa.binary()))
+    origins = [json.loads(text) if text else {} for text in table[LINEAGE].to_pylist()]
+    generated = sum("generator" in origin for origin in origins)
+    with atomic_folder(folder) as temporary:
+        pq.write_table(table, temporary / "train.parquet")
+        (temporary / "README.md").write_text(
+            f"# Training set with made rows\n\n{len(table)} rows, {generated} of them generated;"
+            f" `gobelin_origin` and `gobelin_lineage` say which and how. {note} Generated rows must"
+            " never enter validation or test.\n",
+            encoding="utf-8",
+        )
+    return folder / "train.parquet"
+
+
+def _as_chosen(study: Study, arm: Arm) -> tuple[Dataset, str]:
+    """The rows of an arm at the ratio that validation rows chose, and what they chose; in a study
+    of the method, whose resamples choose each for themselves, all rows."""
+    settings, folder = study.run.settings.augment, study.run.folder
+    if settings.study == "method":
+        note = "All that were kept are here; each resample of the study chose a ratio of its own."
+        return arm.dataset, note
+    (choice,) = Outcome.load(folder.checked("outcome")).chosen[arm.name]
+    rows = numbered(arm, np.arange(len(arm.dataset)), arm.weights)
+    return arm.dataset.rows(rows.at(choice.ratio, max(settings.sweep))), (
+        f"Validation rows chose {choice.ratio:g} made rows for each real one, as far as they passed"
+        f" screening; the study's model let each count {choice.mix:g} of a real one, before classes"
+        " were balanced."
+    )
 
 
 def _bytes(value: object, root: Path) -> bytes | None:

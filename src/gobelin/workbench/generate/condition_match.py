@@ -33,12 +33,20 @@ import numpy as np
 from gobelin.evidence import intervals
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import Interval
-from gobelin.generation import sampling
 from gobelin.generation.conditions import captions, condition, narrowed
-from gobelin.generation.generators import Condition, Controls, Sampler
+from gobelin.generation.generators import Condition, Controls
 from gobelin.prediction.evaluation import scored_rows
-from gobelin.quality.probes import ASKED, FOLDS, Eyes, Reading, apart, folds, hits
-from gobelin.workbench.run.folder import Artefacts
+from gobelin.quality.probes import (
+    MOST_QUERIES,
+    PROBE_FOLDS,
+    IndependentEncoder,
+    LinearProbe,
+    distinct_rows,
+    folds,
+    hits,
+)
+from gobelin.workbench.run.chain import Run
+from gobelin.workbench.run.generator import Trained
 
 NAME, SOURCE, RETRIEVED = "condition_match", "generate", "retrieved training image"
 
@@ -55,17 +63,14 @@ LEARNT = 8192  # training rows that the readers see
 FIRST_SEED = 20_000
 
 
-Trained = tuple[Sampler, str, str]  # a sampler, its component's name, the fingerprint of its space
-
-
-def match(made: Artefacts, generators: Sequence[Trained]) -> list[Finding]:
+def match(run: Run, generators: Sequence[Trained]) -> list[Finding]:
     """Condition match by every field and by the class; what can't be measured is said. generators:
     one a training seed."""
-    target = made.model.target if made.model.exclusive else ""
-    scopes = [{"field": f} for f in made.schema.field_names] + (
+    target = run.predictor.model.target if run.predictor.model.exclusive else ""
+    scopes = [{"field": f} for f in run.data.schema.field_names] + (
         [{"target": target}] if target else []
     )
-    eyes = Eyes.beside(made.schema, made.runtime)
+    eyes = IndependentEncoder.choose(run.data.schema, run.data.runtime)
     if eyes is None:
         return [
             _nothing(s, "no image encoder is installed that the run doesn't use itself")
@@ -74,10 +79,12 @@ def match(made: Artefacts, generators: Sequence[Trained]) -> list[Finding]:
     there = np.array(
         [
             v is not None
-            for v in made.rows.dataset.values(made.schema.field(made.image_field).columns[0])
+            for v in run.checked.rows.dataset.values(
+                run.data.schema.field(run.generator.field).columns[0]
+            )
         ]
     )
-    train, valid = ((rows := made.rows.part(p))[there[rows]] for p in ("train", "valid"))
+    train, valid = ((rows := run.checked.rows.part(p))[there[rows]] for p in ("train", "valid"))
     train = train[:: max(1, -(-len(train) // LEARNT))]
     if min(len(train), len(valid)) < LEAST:
         why = (
@@ -85,8 +92,8 @@ def match(made: Artefacts, generators: Sequence[Trained]) -> list[Finding]:
             " needed"
         )
         return [_nothing(s, why) for s in scopes]
-    scene = _Scene(made, generators, eyes, train, eyes.see(_images(made, train)), valid)
-    found = [one for f in made.schema.field_names for one in scene.field(f)]
+    scene = _Scene(run, generators, eyes, train, eyes.features(_images(run, train)), valid)
+    found = [one for f in run.data.schema.field_names for one in scene.field(f)]
     return found + (scene.target(target) if target else [])
 
 
@@ -94,35 +101,35 @@ def match(made: Artefacts, generators: Sequence[Trained]) -> list[Finding]:
 class _Scene:
     """Rows with an image: train [N], what the reader sees of them [N, D], valid [n]."""
 
-    made: Artefacts
+    run: Run
     generators: Sequence[Trained]
-    eyes: Eyes
+    eyes: IndependentEncoder
     train: np.ndarray
     seen: np.ndarray
     valid: np.ndarray
 
     def field(self, field: str) -> list[Finding]:
-        made, scope, groups = self.made, {"field": field}, self.made.rows.groups
-        values, has = made.embeddings.features[field], made.shared.has(field)
+        run, scope, groups = self.run, {"field": field}, self.run.checked.rows.groups
+        values, has = run.features.embeddings.features[field], run.space.shared.has(field)
         learnt, able = has[self.train], self.valid[has[self.valid]]
-        rows = apart(able, groups, values, made.runtime.seed)
+        rows = distinct_rows(able, groups, values, run.data.runtime.seed)
         if min(learnt.sum(), len(rows)) < LEAST:
             why = (
                 f"{learnt.sum()} training and {len(rows)} different unseen rows have it, {LEAST} of"
                 " each are needed"
             )
             return [_nothing(scope, why)]
-        wanted = asked_by(made, field, rows, self.generators[0][0].accepts)
+        wanted = asked_by(run, field, rows, self.generators[0].sampler.accepts)
         if not wanted.used():
             return [_nothing(scope, _unable(self.generators[0]))]
         many, units = min(CANDIDATES, len(rows)), [groups[r] for r in rows]
-        place = retrieved(made, field, rows, self.train)
-        fold = folds([groups[r] for r in self.train], made.runtime.seed)
+        place = retrieved(run, field, rows, self.train)
+        fold = folds([groups[r] for r in self.train], run.data.runtime.seed)
         readers = {
-            k: Reading.fit(
+            k: LinearProbe.fit(
                 self.seen[learnt & (fold != k)],
                 values[self.train[learnt & (fold != k)]],
-                made.runtime,
+                run.data.runtime,
             )
             for k in np.unique(fold[place])
         }
@@ -134,10 +141,10 @@ class _Scene:
                 cosines[own] = reading.cosines(seen[own], values[rows])
             return hits(cosines, many)
 
-        right = np.mean([score(self.eyes.see(images)) for images in self.made_from(wanted)], 0)
-        own, near = score(self.eyes.see(_images(made, rows))), score(self.seen[place])
+        right = np.mean([score(self.eyes.features(images)) for images in self.generated(wanted)], 0)
+        own, near = score(self.eyes.features(_images(run, rows))), score(self.seen[place])
         real, chance = intervals.proportion(own, units), 1 / many
-        read = self._read(f"{FOLDS - 1} of {FOLDS} parts of {learnt.sum()}")
+        read = self._read(f"{PROBE_FOLDS - 1} of {PROBE_FOLDS} parts of {learnt.sum()}")
         note = f"which of {many} rows was asked for, {read} {len(rows)} rows{_blind(real, chance)}"
         found = [_share(intervals.proportion(right, units), scope, chance, real.value, note)]
         found += [
@@ -162,8 +169,8 @@ class _Scene:
 
     def target(self, name: str) -> list[Finding]:
         """Equally many images a class, so that an image that ignores its class hits in 1 of C."""
-        made, scope, target = self.made, {"target": name}, self.made.rows.target
-        if "target" not in self.generators[0][0].accepts:
+        run, scope, target = self.run, {"target": name}, self.run.checked.rows.target
+        if "target" not in self.generators[0].sampler.accepts:
             return [_nothing(scope, _unable(self.generators[0]))]
         valid = scored_rows(target, self.valid)
         labelled = target.present[self.train]
@@ -176,23 +183,23 @@ class _Scene:
             )
             return [_nothing(scope, why)]
         known = np.eye(len(target.classes), dtype=np.float32)
-        reading = Reading.fit(
-            self.seen[labelled], known[target.values[self.train[labelled]]], made.runtime
+        reading = LinearProbe.fit(
+            self.seen[labelled], known[target.values[self.train[labelled]]], run.data.runtime
         )
 
         def read(images: np.ndarray) -> np.ndarray:
-            return classes[reading.cosines(self.eyes.see(images), known[classes]).argmax(1)]
+            return classes[reading.cosines(self.eyes.features(images), known[classes]).argmax(1)]
 
-        asked = np.repeat(classes, max(1, ASKED // len(classes)))
+        asked = np.repeat(classes, max(1, MOST_QUERIES // len(classes)))
         example = np.array([valid[target.values[valid] == c][0] for c in classes]).repeat(
             len(asked) // len(classes)
         )
-        wanted = condition(made.shared, target, example, ())
-        right = np.mean([read(images) == asked for images in self.made_from(wanted)], 0)
+        wanted = condition(run.space.shared, target, example, ())
+        right = np.mean([read(images) == asked for images in self.generated(wanted)], 0)
         truth = target.values[valid]
-        own = (read(_images(made, valid)) == truth).astype(float)
+        own = (read(_images(run, valid)) == truth).astype(float)
         real, chance = (
-            intervals.balanced_accuracy(own, truth, [made.rows.groups[r] for r in valid]),
+            intervals.balanced_accuracy(own, truth, [run.checked.rows.groups[r] for r in valid]),
             1 / len(classes),
         )
         note = (
@@ -206,18 +213,13 @@ class _Scene:
             _share(real, {**scope, "of": "real images"}, chance),
         ]
 
-    def made_from(self, wanted: Condition) -> Iterator[np.ndarray]:
+    def generated(self, wanted: Condition) -> Iterator[np.ndarray]:
         """uint8 [n, H, W, C] of each generator seed: one image a condition."""
-        controls = Controls(guidance=self.made.settings.generator.guidance)
-        for sampler, name, space in self.generators:
+        controls = Controls(guidance=self.run.settings.generator.guidance)
+        for trained in self.generators:
             seeds = [FIRST_SEED + k for k in range(len(wanted))]
-            yield np.concatenate(
-                list(
-                    sampling.sample(
-                        sampler, name, space, wanted, seeds, controls, self.made.progress
-                    )
-                )
-            )
+            blocks = trained.sample(wanted, seeds, controls, self.run.data.progress)
+            yield np.concatenate(list(blocks))
 
     def _read(self, rows: str) -> str:
         return (
@@ -226,31 +228,30 @@ class _Scene:
         )
 
 
-def asked_by(made: Artefacts, field: str, rows: np.ndarray, parts: frozenset[str]) -> Condition:
+def asked_by(run: Run, field: str, rows: np.ndarray, parts: frozenset[str]) -> Condition:
     """The condition of these rows by one field alone, in the parts that the generator accepts: its
     vector; its text, its source image, where the field holds that."""
-    one, source = made.schema.field(field), made.settings.generator.source
-    wanted = condition(made.shared, None, rows, (field,))
+    one, source = run.data.schema.field(field), run.settings.generator.source
+    wanted = condition(run.space.shared, None, rows, (field,))
     if "text" in parts:
         wanted = replace(
-            wanted, text=captions(made.rows.dataset, replace(made.schema, fields=(one,)), rows)
+            wanted,
+            text=captions(run.checked.rows.dataset, replace(run.data.schema, fields=(one,)), rows),
         )
     if "source" in parts and one.columns == (source,):
-        size = made.settings.generator.size
-        wanted = replace(
-            wanted, source=made.pictures(rows, size, frozenset({"source"})).condition.source
-        )
+        pairs = run.generator.images(rows, parts=frozenset({"source"}))
+        wanted = replace(wanted, source=pairs.condition.source)
     return narrowed(wanted, parts)
 
 
-def retrieved(made: Artefacts, field: str, rows: np.ndarray, train: np.ndarray) -> np.ndarray:
+def retrieved(run: Run, field: str, rows: np.ndarray, train: np.ndarray) -> np.ndarray:
     """int64 [n]: the place in `train` of the row that search finds first for each row's field alone
     (as `Index.nearest`)."""
-    return (made.shared.of(field)[rows] @ made.shared.pooled()[train].T).argmax(1)
+    return (run.space.shared.of(field)[rows] @ run.space.shared.pooled()[train].T).argmax(1)
 
 
-def _images(made: Artefacts, rows: np.ndarray) -> np.ndarray:
-    return made.pictures(rows, made.settings.generator.size).images
+def _images(run: Run, rows: np.ndarray) -> np.ndarray:
+    return run.generator.images(rows).images
 
 
 def _share(
@@ -282,12 +283,17 @@ def _blind(real: Interval, chance: float) -> str:
 
 def _nothing(scope: Mapping[str, str], why: str) -> Finding:
     return Finding(
-        NAME, scope, better="higher", unit="share", note=f"not measured: {why}", source=SOURCE
+        name=NAME,
+        scope=scope,
+        better="higher",
+        unit="share",
+        note=f"not measured: {why}",
+        source=SOURCE,
     )
 
 
 def _unable(generator: Trained) -> str:
     return (
-        f"{generator[1]} can't be asked by it, it accepts"
-        f" {', '.join(sorted(generator[0].accepts)) or 'nothing'}"
+        f"{generator.name} can't be asked by it, it accepts"
+        f" {', '.join(sorted(generator.sampler.accepts)) or 'nothing'}"
     )

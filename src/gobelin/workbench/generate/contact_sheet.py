@@ -1,4 +1,4 @@
-"""The contact sheet of `generate`."""
+"""The contact sheet of `generate`: images from every class, from queries, images, rows, nothing."""
 
 from __future__ import annotations
 
@@ -10,175 +10,174 @@ import numpy as np
 
 from gobelin.data.images import png_bytes
 from gobelin.data.provenance import save_png
-from gobelin.embedding.alignment.align import Shared
 from gobelin.evidence.findings import Finding
-from gobelin.generation import sampling
 from gobelin.generation.conditions import condition, from_query, target_tensor
-from gobelin.generation.generators import Condition
+from gobelin.generation.generators import Condition, Controls
 from gobelin.prediction.evaluation import scored_rows
 from gobelin.quality import judge
-from gobelin.report.shelf import Shelf
+from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.generate import condition_match, filling
-from gobelin.workbench.generate.condition_match import Trained
-from gobelin.workbench.generate.images import (
-    READ,
-    SHOWN,
-    Start,
-    _controls,
-    _prompt,
-    _space,
-    _wanted,
-    _write,
-)
-from gobelin.workbench.run.folder import Artefacts
+from gobelin.workbench.generate.images import Start, condition_of, split_prompt, write_images
+from gobelin.workbench.run.chain import Run
+from gobelin.workbench.run.generator import Trained
+
+SHOWN = 8  # images a condition
+READ = 40  # images a class whose label is read, for label agreement
+THUMBNAIL = 64  # pixels a side
 
 
-def showcase(made: Artefacts, queries: Sequence[Mapping[str, str]], shelf: Shelf) -> list[Finding]:
-    """The contact sheet, and how often the class asked for is read from the image alone. What the
-    generator can't be asked is left out."""
-    base = made.run.folder / "images" / "generate"
-    shutil.rmtree(base, ignore_errors=True)
-    seeds, space, groups = list(range(SHOWN)), _space(made), []
-    trained = sampler, generator, _ = made.sampler(0)
+def showcase(run: Run, queries: Sequence[Mapping[str, str]], exhibits: Exhibits) -> list[Finding]:
+    """The contact sheet; how often the class that was asked for is read from the image alone;
+    condition match; filling. A condition that the generator can't use is left out."""
+    shutil.rmtree(run.folder.folder / "images" / "generate", ignore_errors=True)
+    generator = run.generator
+    trained = generator.sampler(0)
+    sheet = _Sheet(run, trained, [])
+    sheet.classes()
+    sheet.queries(queries)
+    sheet.images()
+    sheet.sources()
+    sheet.add("nothing", "nothing", sheet.empty(), {"nothing": ""})
+    exhibits.sheet(
+        "contact_sheet", "Made images, each row with what it was made from.", sheet.groups
+    )
+    findings = []
+    if run.predictor.model.exclusive and "target" in trained.sampler.accepts:
+        findings += _agreement(run, trained)
+    others = range(1, generator.settings.seeds)
+    trainings = [generator.sampler(k) for k in others if run.folder.has(generator.stage(k))]
+    findings += condition_match.match(run, [trained, *trainings])
+    return findings + filling.filled(run.predictor, generator)
+
+
+class _Sheet:
+    """The groups of the contact sheet as they are filled; one group a condition."""
+
+    def __init__(self, run: Run, trained: Trained, groups: list[dict[str, object]]) -> None:
+        self.run, self.trained, self.groups = run, trained, groups
+
+    def empty(self) -> Condition:
+        """No condition at all."""
+        space, kind = self.run.space.empty(), self.run.predictor.model.kind
+        return from_query(None, None, space, kind, SHOWN)
 
     def add(
+        self,
         name: str,
         label: str,
         wanted: Condition,
         described: Mapping[str, str],
         source: str | None = None,
     ) -> None:
-        if not wanted.used() <= sampler.accepts:
+        if not wanted.used() <= self.trained.sampler.accepts:
             return
-        names = _write(made, trained, wanted, seeds, described, base / name, _controls(made))
-        group = {"label": label, "images": [f"images/generate/{name}/{n}" for n in names]}
-        groups.append({**group, "source": source} if source else group)
+        folder = self.run.folder.folder / "images" / "generate" / name
+        controls = Controls(guidance=self.run.settings.generator.guidance)
+        seeds, progress = list(range(SHOWN)), self.run.data.progress
+        names = write_images(self.trained, wanted, seeds, described, folder, controls, progress)
+        group: dict[str, object] = {
+            "label": label,
+            "images": [f"images/generate/{name}/{n}" for n in names],
+        }
+        self.groups.append(group | ({"source": source} if source else {}))
 
-    def beside(name: str, row: int, pixels: np.ndarray) -> str:
-        save_png(made.run.folder / name, pixels, {"copy of row": made.ids([row])[0]}, trained=False)
-        return name
+    def classes(self) -> None:
+        model, space = self.run.predictor.model, self.run.space.empty()
+        for k, c in enumerate(model.exclusive):
+            wanted = from_query(None, k, space, model.kind, SHOWN)
+            self.add(f"class-{k}", f"class: {c}", wanted, {"label": c})
 
-    kind = made.model.kind
-    for k, c in enumerate(made.model.exclusive):
-        add(f"class-{k}", f"class: {c}", from_query(None, k, space, kind, SHOWN), {"label": c})
-    for k, asked in enumerate(queries):
-        if (
-            {"text"} <= sampler.accepts
-            and "vectors" not in sampler.accepts
-            and _prompt(made, asked)[1]
-        ):
-            continue
-        said = ", ".join(f"{flag}: {text}" for flag, text in asked.items())
-        add(
-            f"query-{k}",
-            said,
-            _wanted(made, sampler, generator, None, asked, Start(), SHOWN),
-            asked,
-        )
-    field = made.image_field
-    rows = made.rows.part("valid")
-    for row in [int(r) for r in rows if made.shared.has(field)[r]][:: max(1, len(rows) // 3)][:3]:
-        wanted = condition(made.shared, None, np.array([row] * SHOWN), (field,))
-        source = beside(
-            f"images/generate/source-{row}.png", row, made.pictures(np.array([row]), 64).images[0]
-        )
-        add(
-            f"image-{row}",
-            f"image: {made.ids([row])[0]} (unseen)",
-            wanted,
-            {"image": made.ids([row])[0]},
-            source,
-        )
-    for row in _with_source(made)[:: max(1, len(rows) // 6)][:6]:
-        pair = made.pictures(
-            np.array([row]), made.settings.generator.size, frozenset({"source"})
-        ).condition.source
-        assert pair is not None
-        wanted = from_query(None, None, space, kind, SHOWN, source=pair[0])
-        source = beside(f"images/generate/start-{row}.png", row, pair[0])
-        add(
-            f"start-{row}",
-            f"source: {made.ids([row])[0]} (unseen)",
-            wanted,
-            {"source": made.ids([row])[0]},
-            source,
-        )
-    add("nothing", "nothing", from_query(None, None, space, kind, SHOWN), {"nothing": ""})
-    shelf.sheet("contact_sheet", "Made images, each row with what it was made from.", groups)
-    found = (
-        _agreement(made, trained, space)
-        if made.model.exclusive and "target" in sampler.accepts
-        else []
-    )
-    others = [
-        k for k in range(1, made.settings.generator.seeds) if made.run.has(made.generator_folder(k))
-    ]
-    found += condition_match.match(made, [trained, *(made.sampler(k) for k in others)])
-    return found + filling.filled(made)
+    def queries(self, queries: Sequence[Mapping[str, str]]) -> None:
+        accepts = self.trained.sampler.accepts
+        for k, query in enumerate(queries):
+            text_alone = "text" in accepts and "vectors" not in accepts
+            if text_alone and split_prompt(self.run, query)[1]:
+                continue
+            label = ", ".join(f"{flag}: {text}" for flag, text in query.items())
+            wanted = condition_of(self.run, self.trained, None, query, Start(), SHOWN)
+            self.add(f"query-{k}", label, wanted, query)
+
+    def images(self) -> None:
+        """Conditions that are the vector of an unseen row's image."""
+        rows, shared, field = self.run.checked.rows, self.run.space.shared, self.run.generator.field
+        valid = rows.part("valid")
+        shown = [int(r) for r in valid if shared.has(field)[r]][:: max(1, len(valid) // 3)][:3]
+        for row in shown:
+            name = rows.ids([row])[0]
+            wanted = condition(shared, None, np.array([row] * SHOWN), (field,))
+            pixels = self.run.generator.images(np.array([row]), THUMBNAIL).images[0]
+            source = self._beside(f"images/generate/source-{row}.png", name, pixels)
+            self.add(f"image-{row}", f"image: {name} (unseen)", wanted, {"image": name}, source)
+
+    def sources(self) -> None:
+        """Unseen source images, for a generator that was trained on pairs."""
+        rows, generator = self.run.checked.rows, self.run.generator
+        space, kind = self.run.space.empty(), self.run.predictor.model.kind
+        every = max(1, len(rows.part("valid")) // 6)
+        for row in self._with_source()[::every][:6]:
+            pair = generator.images(np.array([row]), parts=frozenset({"source"})).condition.source
+            assert pair is not None
+            name = rows.ids([row])[0]
+            wanted = from_query(None, None, space, kind, SHOWN, source=pair[0])
+            source = self._beside(f"images/generate/start-{row}.png", name, pair[0])
+            self.add(f"start-{row}", f"source: {name} (unseen)", wanted, {"source": name}, source)
+
+    def _with_source(self) -> list[int]:
+        """Validation rows that have an image and the image that it is made from."""
+        rows, generator = self.run.checked.rows, self.run.generator
+        if not generator.settings.source:
+            return []
+        values = rows.dataset.values(generator.settings.source)
+        has = self.run.space.shared.has(generator.field)
+        return [int(r) for r in rows.part("valid") if values[int(r)] is not None and has[r]]
+
+    def _beside(self, path: str, name: str, pixels: np.ndarray) -> str:
+        save_png(self.run.folder.folder / path, pixels, {"copy of row": name}, trained=False)
+        return path
 
 
-def _with_source(made: Artefacts) -> list[int]:
-    """Validation rows that have an image and the image that it is made from."""
-    source, field = made.settings.generator.source, made.image_field
-    if not source:
+def _agreement(run: Run, trained: Trained) -> list[Finding]:
+    """Label agreement of generated images by class and overall, with its ceiling from real
+    validation images."""
+    field, classes = run.generator.field, run.predictor.model.classes
+    if field not in run.predictor.fields:
         return []
-    values = made.rows.dataset.values(source)
-    return [
-        int(r)
-        for r in made.rows.part("valid")
-        if values[int(r)] is not None and made.shared.has(field)[r]
-    ]
-
-
-def _agreement(made: Artefacts, trained: Trained, space: Shared) -> list[Finding]:
-    """Label agreement of made images by class and overall, with its ceiling from real validation
-    images."""
-    field, classes = made.image_field, made.model.classes
-    if field not in made.predict_fields:
-        return []
-    asked = np.repeat(np.arange(len(classes)), READ)
-    wanted = from_query(None, 0, space, made.model.kind, len(asked))
+    labels = np.repeat(np.arange(len(classes)), READ)
+    template = from_query(None, 0, run.space.empty(), run.predictor.model.kind, len(labels))
     wanted = Condition(
-        wanted.fields,
-        wanted.vectors,
-        wanted.present,
-        target_tensor(asked, "class"),
-        fingerprint=wanted.fingerprint,
+        template.fields,
+        template.vectors,
+        template.present,
+        target_tensor(labels, "class"),
+        fingerprint=template.fingerprint,
     )
-    sampler, name, trained_in = trained
-    seeds = [10_000 + k for k in range(len(asked))]
-    blocks = sampling.sample(
-        sampler, name, trained_in, wanted, seeds, _controls(made), made.progress
-    )
-    read = _read(made, field, np.concatenate(list(blocks)))
-    valid = scored_rows(made.rows.target, made.rows.labelled("valid"))
-    valid = np.array([r for r in valid if made.shared.has(field)[r]])
-    real = made.pictures(valid, made.settings.generator.size)
-    right = _read(made, field, real.images) == made.rows.target.values[valid]
+    seeds = [10_000 + k for k in range(len(labels))]
+    controls = Controls(guidance=run.settings.generator.guidance)
+    blocks = trained.sample(wanted, seeds, controls, run.data.progress)
+    read = _read(run, field, np.concatenate(list(blocks)))
+    target, rows = run.checked.rows.target, run.checked.rows
+    valid = scored_rows(target, rows.labelled("valid"))
+    valid = np.array([r for r in valid if run.space.shared.has(field)[r]])
+    right = _read(run, field, run.generator.images(valid).images) == target.values[valid]
     ceilings = [
-        float(right[made.rows.target.values[valid] == c].mean())
-        for c in np.unique(made.rows.target.values[valid])
+        float(right[target.values[valid] == c].mean()) for c in np.unique(target.values[valid])
     ]
-    units, chance = [str(s) for s in seeds], 1 / len(classes)
-    found = [judge.agreement(read, asked, {}, chance, float(np.mean(ceilings)), units)]
+    units, chance = np.array([str(s) for s in seeds]), 1 / len(classes)
+    ceiling = float(np.mean(ceilings))
+    findings = [judge.agreement(read, labels, {}, chance, ceiling, units.tolist())]
     for k, c in enumerate(classes):
-        own = asked == k
-        found.append(
+        asked = labels == k
+        findings.append(
             judge.agreement(
-                read[own],
-                asked[own],
-                {"class": c},
-                chance,
-                None,
-                [u for u, o in zip(units, own, strict=True) if o],
+                read[asked], labels[asked], {"class": c}, chance, None, units[asked].tolist()
             )
         )
-    return found
+    return findings
 
 
-def _read(made: Artefacts, field: str, images: np.ndarray) -> np.ndarray:
+def _read(run: Run, field: str, images: np.ndarray) -> np.ndarray:
     """The class that the predictor reads from images alone, int64 [n]."""
-    values = [png_bytes(i) for i in images]
-    column = made.schema.field(field).columns[0]
-    x = made.reader.embed_column(field, column, values, Path())
-    return made.model.predict(made.inputs(x).keep(made.predict_fields)).labels
+    column = run.data.schema.field(field).columns[0]
+    files = [png_bytes(image) for image in images]
+    x = run.features.embedder.embed_column(field, column, files, Path())
+    return run.predictor.model.predict(run.predictor.inputs(x)).labels

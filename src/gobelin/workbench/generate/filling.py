@@ -28,12 +28,12 @@ from gobelin.embedding.features import Embeddings
 from gobelin.evidence import comparison
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.variance import Metric
-from gobelin.generation import sampling
 from gobelin.generation.conditions import captions, condition, narrowed
 from gobelin.generation.generators import Controls
 from gobelin.prediction.evaluation import scored_rows
 from gobelin.prediction.predictor import Model
-from gobelin.workbench.run.folder import Artefacts
+from gobelin.workbench.run.generator import RunGenerator
+from gobelin.workbench.run.predictor import RunPredictor
 
 NAME, SOURCE, MASKED = "filled_image", "generate", "masked image"
 LEAST = 10  # rows that can be judged
@@ -44,43 +44,37 @@ COMPONENTS = 64  # of each other field, that the ridge regression sees
 PENALTIES = tuple(10.0**k for k in range(-2, 5))
 
 
-def filled(made: Artefacts) -> list[Finding]:
+def filled(predictor: RunPredictor, generator: RunGenerator) -> list[Finding]:
     """What filling gains over masking on validation rows, by the run's trained generator; nothing
     where no row can say."""
-    if made.rows.target.kind == "labels":
-        return []
-    field, used = made.image_field, made.predict_fields
+    rows, x = predictor.checked.rows, predictor.features.embeddings
+    field, used = generator.field, predictor.fields
     others = tuple(f for f in used if f != field)
-    if field not in used or not others:
+    if rows.target.kind == "labels" or field not in used or not others:
         return []
-    rows = scored_rows(made.rows.target, made.rows.labelled("valid"))
-    has, asks = (
-        np.asarray(made.embeddings.only(some).present.any(1)) for some in ((field,), others)
-    )
-    rows, train = rows[(has & asks)[rows]], made.rows.part("train")
-    train = train[(has & asks)[train]]
-    if len(rows) < LEAST or len(train) < LEAST:
+    image, rest = (x.only(fields).present.any(1) for fields in ((field,), others))
+    usable = np.asarray(image) & np.asarray(rest)
+    hidden_rows = scored_rows(rows.target, rows.labelled("valid"))
+    hidden_rows, train = hidden_rows[usable[hidden_rows]], rows.part("train")
+    train = train[usable[train]]
+    if len(hidden_rows) < LEAST or len(train) < LEAST:
         return []
-    rows = np.sort(numpy_generator(made.runtime.seed, NAME).permutation(rows)[:MOST])
-    x = made.embeddings
+    shuffled = numpy_generator(generator.features.data.runtime.seed, NAME).permutation(hidden_rows)
+    chosen = np.sort(shuffled[:MOST])
+    shared = generator.space.shared
     fills = {
-        "made": _made(made, rows, others),
-        "nearest": nearest_features(x, made.shared, field, others, train, rows)[None],
-        "ridge": ridge_features(x, field, others, train, rows)[None],
-        "the real image": x.features[field][rows][None],
+        "made": _generated(generator, chosen, others),
+        "nearest": nearest_features(x, shared, field, others, train, chosen)[None],
+        "ridge": ridge_features(x, field, others, train, chosen)[None],
+        "the real image": x.features[field][chosen][None],
     }
-    target, groups = made.rows.target.rows(rows), [made.rows.groups[r] for r in rows]
-
-    def seen(some: Embeddings) -> Embeddings:
-        return made.inputs(some).keep(used)
-
-    hidden = x.rows(rows).only([f for f in x.fields if f != field])
+    hidden = x.rows(chosen).only([f for f in x.fields if f != field])
     return gains(
-        made.model,
-        [seen(hidden)],
-        {n: [seen(f) for f in _shown(hidden, field, v)] for n, v in fills.items()},
-        target,
-        groups,
+        predictor.model,
+        [predictor.inputs(hidden)],
+        {n: [predictor.inputs(f) for f in _shown(hidden, field, v)] for n, v in fills.items()},
+        rows.target.rows(chosen),
+        [rows.groups[r] for r in chosen],
     )
 
 
@@ -92,21 +86,21 @@ def _shown(hidden: Embeddings, field: str, features: np.ndarray) -> list[Embeddi
     ]
 
 
-def _made(made: Artefacts, rows: np.ndarray, others: Sequence[str]) -> np.ndarray:
+def _generated(generator: RunGenerator, chosen: np.ndarray, others: Sequence[str]) -> np.ndarray:
     """Features [K, n, D_f] of the images that the generator makes from the other fields, never from
     the target."""
-    sampler, name, space = made.sampler()
-    wanted = narrowed(condition(made.shared, None, rows, others), sampler.accepts)
-    if "text" in sampler.accepts:
-        wanted = replace(wanted, text=captions(made.rows.dataset, made.schema, rows))
-    controls, out = Controls(guidance=made.settings.generator.guidance), []
+    rows, trained = generator.checked.rows, generator.sampler()
+    accepts = trained.sampler.accepts
+    wanted = narrowed(condition(generator.space.shared, None, chosen, others), accepts)
+    if "text" in accepts:
+        wanted = replace(wanted, text=captions(rows.dataset, rows.schema, chosen))
+    controls = Controls(guidance=generator.settings.guidance)
+    progress, features = generator.features.data.progress, []
     for k in range(SAMPLES):
-        seeds = [FIRST_SEED + k * MOST + place for place in range(len(rows))]
-        images = np.concatenate(
-            list(sampling.sample(sampler, name, space, wanted, seeds, controls, made.progress))
-        )
-        out.append(made.encode_images(images))
-    return np.stack(out)
+        seeds = [FIRST_SEED + k * MOST + place for place in range(len(chosen))]
+        blocks = trained.sample(wanted, seeds, controls, progress)
+        features.append(generator.encode(np.concatenate(list(blocks))))
+    return np.stack(features)
 
 
 def nearest_features(

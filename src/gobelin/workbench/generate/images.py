@@ -1,4 +1,4 @@
-"""The verb that makes: queries into conditions, images into a folder, and the contact sheet."""
+"""The verb `generate`: a query becomes a condition, images go into a folder."""
 
 from __future__ import annotations
 
@@ -10,41 +10,31 @@ import numpy as np
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import file_hash, fingerprint
+from gobelin.core.machine import Progress
 from gobelin.data.fields import Field
-from gobelin.embedding.alignment.align import Shared
+from gobelin.embedding.recall import query_vector
 from gobelin.generation import sampling
 from gobelin.generation.conditions import from_query
-from gobelin.generation.generators import Condition, Controls, Sampler
+from gobelin.generation.generators import Condition, Controls
 from gobelin.generation.image_rows import mask_image, source_image
-from gobelin.workbench.generate.condition_match import Trained
-from gobelin.workbench.query import label_index, query
+from gobelin.generation.sampling import Generation
+from gobelin.workbench.query import label_index, query_cells
+from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.commands import fit_command
-from gobelin.workbench.run.folder import Artefacts
+from gobelin.workbench.run.generator import Trained
 
-SHOWN = 8  # images a condition on the contact sheet
-
-
-READ = 40  # images a class that are read for label agreement
-
-
-VARIED = 0.6  # strength of a variation that nobody named
-
-
+VARIATION_STRENGTH = 0.6  # of a variation of a source image, where nobody named one
 CHUNK = 1024  # images whose conditions lie in memory at once
-
-
-def image_field_or_none(made: Artefacts) -> str | None:
-    try:
-        return made.image_field
-    except GobelinError:
-        return None
 
 
 @dataclass(frozen=True)
 class Start:
-    """What images begin with, and how they are sampled. source, mask: image files. strength: 0
-    keeps the source, 1 starts from noise alone; None = 1 where a mask says what to keep or pairs
-    were learned, else 0.6. guidance: None = the run's. steps: 0 = the generator's own."""
+    """What images begin with, and how they are sampled.
+
+    source, mask: image files. strength: 0 keeps the source, 1 starts from noise alone; None = 1
+    where a mask says what to keep or pairs were learned, else 0.6. guidance: None = the run's.
+    steps: 0 = the generator's own.
+    """
 
     source: Path | None = None
     mask: Path | None = None
@@ -67,15 +57,15 @@ class Start:
                     " FILE too."
                 )
 
-    def controls(self, how: sampling.Generation) -> Controls:
+    def controls(self, generator: Generation) -> Controls:
         strength = self.strength
         if strength is None:
-            strength = VARIED if self.source and not self.mask and not how.source else 1.0
-        return Controls(
-            how.guidance if self.guidance is None else self.guidance, strength, self.steps
-        )
+            varied = self.source and not self.mask and not generator.source
+            strength = VARIATION_STRENGTH if varied else 1.0
+        guidance = generator.guidance if self.guidance is None else self.guidance
+        return Controls(guidance, strength, self.steps)
 
-    def said(self, controls: Controls) -> dict[str, object]:
+    def described(self, controls: Controls) -> dict[str, object]:
         """For the provenance: names of files, no paths."""
         if self.source is None:
             return {}
@@ -84,19 +74,19 @@ class Start:
 
 
 def generate(
-    made: Artefacts,
+    run: Run,
     seeds: Sequence[int],
     label: str | None,
-    asked: Mapping[str, str],
+    query: Mapping[str, str],
     out: Path | None,
     start: Start,
 ) -> list[Path]:
     """One PNG a seed, named by it, in `out` (or in the run's images folder)."""
-    _ = made.image_field
-    if not made.has_generator():
+    _ = run.generator.field  # refuses a run without images
+    if not run.generator.trained:
         raise GobelinError(
-            f"{made.run.folder}: has no trained generator, and generate never trains. Run"
-            f" {fit_command(made, True)}."
+            f"{run.folder.folder}: has no trained generator, and generate never trains. Run"
+            f" {fit_command(run, True)}."
         )
     if len(set(seeds)) != len(seeds):
         twice = next(s for s in seeds if list(seeds).count(s) > 1)
@@ -106,110 +96,91 @@ def generate(
         )
     if not seeds:
         raise GobelinError("generate: no image was asked for (0). Give -n 16 or --seeds 0-15.")
-    trained = sampler, name, _ = made.sampler(0)
-    wanted = _wanted(made, sampler, name, label, asked, start, 1)
-    controls = start.controls(made.settings.generator)
+    trained = run.generator.sampler(0)
+    condition = condition_of(run, trained, label, query, start, 1)
+    controls = start.controls(run.settings.generator)
     files = [file_hash(f) for f in (start.source, start.mask) if f]
     more = [files, asdict(controls)] if start != Start() else []
-    base = Path() if made.run.saved else made.run.folder  # what was saved stays as it is
-    folder = out or base / "images" / "generate" / fingerprint(dict(asked), label, *more)[:8]
-    described = {
-        **asked,
-        **({"label": label} if label is not None else {}),
-        **start.said(controls),
-    } or {"nothing": ""}
-    return [
-        folder / name for name in _write(made, trained, wanted, seeds, described, folder, controls)
-    ]
+    base = Path() if run.folder.saved else run.folder.folder  # a saved run stays as it is
+    folder = out or base / "images" / "generate" / fingerprint(dict(query), label, *more)[:8]
+    named = {"label": label} if label is not None else {}
+    described = {**query, **named, **start.described(controls)} or {"nothing": ""}
+    names = write_images(trained, condition, seeds, described, folder, controls, run.data.progress)
+    return [folder / name for name in names]
 
 
-def _wanted(
-    made: Artefacts,
-    sampler: Sampler,
-    name: str,
-    label: str | None,
-    asked: Mapping[str, str],
-    start: Start,
-    n: int,
+def condition_of(
+    run: Run, trained: Trained, label: str | None, query: Mapping[str, str], start: Start, n: int
 ) -> Condition:
-    """n times what was asked for, in the parts that the sampler accepts. What it can't use at all
-    is an error."""
-    prompt, query_left = _prompt(made, asked) if "text" in sampler.accepts else (None, dict(asked))
-    if prompt is not None and "vectors" in sampler.accepts and _reads_text(made):
-        query_left = dict(asked)  # as a vector too
-    if query_left and "text" in sampler.accepts and "vectors" not in sampler.accepts:
+    """n times the condition that a query and a label mean, in the parts that the sampler accepts.
+    A part that the sampler can't use at all is an error."""
+    accepts, size = trained.sampler.accepts, trained.sampler.size
+    prompt, rest = split_prompt(run, query) if "text" in accepts else (None, dict(query))
+    if prompt is not None and "vectors" in accepts and any(map(_is_text, run.data.schema.fields)):
+        rest = dict(query)  # the prompt conditions as a vector too
+    if rest and "text" in accepts and "vectors" not in accepts:
         raise GobelinError(
-            f"generate: {name} can't be asked by {next(iter(query_left))!r}; it accepts"
-            f" {', '.join(sorted(sampler.accepts))}. Leave it out or choose another generator."
+            f"generate: {trained.name} can't be asked by {next(iter(rest))!r}; it accepts"
+            f" {', '.join(sorted(accepts))}. Leave it out or choose another generator."
         )
-    shared = query(made, query_left) if query_left else None
-    index = None if label is None else label_index(made, label)
+    space, model = run.space, run.predictor.model
+    vectors = None
+    if rest:
+        cells = query_cells(run.data, rest)
+        vectors = query_vector(space.features.embedder, space.alignment, cells)
+    target = None if label is None else label_index(model, label)
     source, mask = None, None
     if start.source is not None:
-        source, size = source_image(start.source, sampler.size)
-        mask = None if start.mask is None else mask_image(start.mask, sampler.size, size)
+        source, whole = source_image(start.source, size)
+        mask = None if start.mask is None else mask_image(start.mask, size, whole)
     return from_query(
-        shared, index, _space(made), made.model.kind, n, text=prompt, source=source, mask=mask
+        vectors, target, space.empty(), model.kind, n, text=prompt, source=source, mask=mask
     )
 
 
-def _prompt(made: Artefacts, asked: Mapping[str, str]) -> tuple[str | None, dict[str, str]]:
+def split_prompt(run: Run, query: Mapping[str, str]) -> tuple[str | None, dict[str, str]]:
     """The texts of a query as one prompt, and the rest of the query."""
-    texts = {
-        k: v
-        for k, v in asked.items()
-        if k == "text"
-        or (k in made.schema.field_names and _is_text(made.schema.field(k)))
-        or any(k in f.columns and _is_text(f) for f in made.schema.fields)
-    }
-    if empty := next((k for k, v in texts.items() if not v.strip()), None):
+    schema = run.data.schema
+    names = {"text"}
+    for field in schema.fields:
+        if _is_text(field):
+            names |= {field.name, *field.columns}
+    texts = {key: text for key, text in query.items() if key in names}
+    if empty := next((key for key, text in texts.items() if not text.strip()), None):
         raise GobelinError(f"--{empty}: is empty. Give a text.")
-    return ", ".join(texts.values()) or None, {k: v for k, v in asked.items() if k not in texts}
+    return ", ".join(texts.values()) or None, {k: v for k, v in query.items() if k not in texts}
 
 
 def _is_text(field: Field) -> bool:
     return field.kind == "text"
 
 
-def _reads_text(made: Artefacts) -> bool:
-    return any(_is_text(f) for f in made.schema.fields)
-
-
-def _space(made: Artefacts) -> Shared:
-    """An empty set of rows in this run's space, for its fields, width and fingerprint."""
-    f = made.alignment.fields
-    none = np.zeros((0, len(f), made.alignment.settings.width), np.float32)
-    return Shared(f, none, np.zeros((0, len(f)), bool), (), made.alignment.fingerprint())
-
-
-def _controls(made: Artefacts) -> Controls:
-    return Controls(guidance=made.settings.generator.guidance)
-
-
-def _write(
-    made: Artefacts,
+def write_images(
     trained: Trained,
-    wanted: Condition,
+    condition: Condition,
     seeds: Sequence[int],
     described: Mapping[str, object],
     folder: Path,
     controls: Controls,
+    progress: Progress,
 ) -> list[str]:
-    """An image a seed, all from the first row of `wanted`; made and written in chunks, however many
-    they are."""
-    sampler, name, space = trained
-    said = {"generator": name, "weights": sampler.fingerprint()[:16], "condition": dict(described)}
+    """The names of the written files: an image a seed, all from the first row of `condition`;
+    sampled and written in chunks, however many they are."""
+    lineage = {
+        "generator": trained.name,
+        "weights": trained.sampler.fingerprint()[:16],
+        "condition": dict(described),
+    }
 
     def blocks() -> Iterator[np.ndarray]:
         done = 0
         for first in range(0, len(seeds), CHUNK):
-            some = seeds[first : first + CHUNK]
-            for block in sampling.sample(
-                sampler, name, space, wanted.rows([0] * len(some)), some, controls
-            ):
+            chunk = seeds[first : first + CHUNK]
+            repeated = condition.rows([0] * len(chunk))
+            for block in trained.sample(repeated, chunk, controls):
                 done += len(block)
-                made.progress("make images", done, len(seeds))
+                progress("make images", done, len(seeds))
                 yield block
 
-    names, lineage = (f"seed-{s}" for s in seeds), ({**said, "seed": s} for s in seeds)
-    return sampling.write(blocks(), names, lineage, folder)
+    names = (f"seed-{seed}" for seed in seeds)
+    return sampling.write(blocks(), names, ({**lineage, "seed": s} for s in seeds), folder)

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from gobelin.core.errors import GobelinError
-from gobelin.core.stages import Run
+from gobelin.core.stages import RunFolder
 
 KEPT_BY_RUN = ("device", "precision", "threads")
 
 
-def stored(store: Run) -> dict[str, Any]:
+def stored(folder: RunFolder) -> dict[str, Any]:
     """The settings of an earlier start, with all that a run writes into them."""
-    said = store.said("settings.json")
+    said = folder.stored("settings.json")
     needed = {
         "data": ("path", "target", "fingerprint"),
         "runtime": KEPT_BY_RUN,
@@ -25,7 +25,7 @@ def stored(store: Run) -> dict[str, Any]:
         there = said.get(group) if isinstance(said, dict) else None
         if not isinstance(there, dict) or not set(names) <= set(there):
             raise GobelinError(
-                f"{store.folder / 'settings.json'}: is damaged (nothing complete under {group!r})."
+                f"{folder.folder / 'settings.json'}: is damaged (nothing complete under {group!r})."
                 " Delete it and run gobelin fit again."
             )
     return said
@@ -49,4 +49,19 @@ def replayed(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     if same and not asked.get("steps"):
         asked["steps"] = old["generator"]["steps"]
     out["generator"] = asked
+    return out
+
+
+def without_replaced(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Stored settings without what other settings put out of force: another component doesn't
+    inherit the settings of the one before, nor a study the images by class of another one."""
+    out = dict(old)
+    for group in ("generator", "fusion"):
+        over = new.get(group, {})
+        if isinstance(over, Mapping) and over.get("name", old[group]["name"]) != old[group]["name"]:
+            own = ("settings", "steps", "source")
+            out[group] = {k: v for k, v in old[group].items() if k not in own}
+    study = new.get("augment", {})
+    if isinstance(study, Mapping) and {"per_class", "ratio"} & set(study):
+        out["augment"] = {k: v for k, v in old.get("augment", {}).items() if k != "per_class"}
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,7 +34,12 @@ class Rows:
         """int64 [n]: the rows of a part."""
         return np.flatnonzero(self.parts == name)
 
+    def ids(self, rows: Sequence[int] | np.ndarray) -> list[str]:
+        """The ids of these rows."""
+        return [self.dataset.ids[int(k)] for k in rows]
+
     def labelled(self, name: str) -> np.ndarray:
+        """int64 [n]: the labelled rows of a part."""
         return np.flatnonzero((self.parts == name) & self.target.present)
 
 

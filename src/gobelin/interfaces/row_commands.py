@@ -1,0 +1,130 @@
+"""Commands about single rows: search, index, describe, curate."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gobelin.interfaces.options import (
+    json_option,
+    mix_options,
+    open_workbench,
+    query_of,
+    query_options,
+    run_argument,
+    settings_of_groups,
+    weighted_query_of,
+)
+from gobelin.interfaces.terminal import err, print_findings
+
+
+@click.command("search")
+@run_argument
+@mix_options
+@click.option(
+    "--where",
+    default="",
+    metavar="FILTER",
+    help="Search only these rows: \"weight > 100 AND category = 'tool'\".",
+)
+@click.option("-k", default=5, show_default=True, type=click.IntRange(1), help="Number of rows.")
+@click.option(
+    "--recall",
+    is_flag=True,
+    help="Measure search on validation rows instead of searching.",
+)
+@json_option
+def search_command(
+    run: Path,
+    k: int,
+    recall: bool,
+    where: str,
+    columns: tuple[str, ...],
+    without: tuple[str, ...],
+    as_json: bool,
+    **options: Any,  # noqa: ANN401 - click hands over options by name
+) -> None:
+    """Find the rows nearest to a query.
+
+    A query has one or more parts; it is their weighted sum. Each option can be given several times.
+    A weight stands at the end of a part: --text "a red apple^2" --image pear.png^0.5 --without
+    text=green. If a text itself ends like that, write ^1 after it."""
+    bench = open_workbench(run)
+    if recall:
+        return print_findings(bench.recall(), as_json)
+    hits = bench.search(k, where, **weighted_query_of(options, columns, without))
+    for hit in hits:
+        click.echo(json.dumps(vars(hit)) if as_json else f"{hit.score:6.3f}  {hit.id}")
+    if not hits:
+        err.print(
+            "No row found: " + (f"none has {where}." if where else "the index is empty."),
+            markup=False,
+        )
+
+
+@click.command("index")
+@run_argument
+@click.option(
+    "--add",
+    type=click.Path(path_type=Path),
+    metavar="DATA",
+    help="Data set whose rows search finds too.",
+)
+@click.option(
+    "--delete",
+    multiple=True,
+    metavar="ID,ID",
+    help='Rows that search no longer finds. Quote an id with a comma: "one,id".',
+)
+@json_option
+def index_command(run: Path, add: Path | None, delete: tuple[str, ...], as_json: bool) -> None:
+    """Show the index that search uses. Add or delete rows. Added rows are never used in training or
+    evaluation."""
+    ids = [i.strip() for row in csv.reader(delete) for i in row if i.strip()]
+    print_findings(open_workbench(run).index(add, ids), as_json)
+
+
+@click.command("describe")
+@run_argument
+@query_options
+@click.option(
+    "-k",
+    default=5,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Number of classes and of rows.",
+)
+@click.option("--labels", metavar="A,B,...", help="Words to choose from. They need not be classes.")
+@json_option
+def describe_command(
+    run: Path,
+    k: int,
+    labels: str | None,
+    columns: tuple[str, ...],
+    as_json: bool,
+    **options: Any,  # noqa: ANN401 - click hands over options by name
+) -> None:
+    """Describe one row: its likely classes, the nearest rows, typical and unusual values."""
+    words = tuple(word.strip() for word in labels.split(",")) if labels is not None else ()
+    bench = open_workbench(run)
+    print_findings(bench.describe(k, words, **query_of(options, columns)), as_json)
+
+
+@click.command("curate")
+@run_argument
+@click.option(
+    "--export",
+    type=click.Path(path_type=Path),
+    help="Folder for the corrected rows, with their weights.",
+)
+@click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Any setting of curate.*")
+@json_option
+def curate_command(run: Path, export: Path | None, sets: tuple[str, ...], as_json: bool) -> None:
+    """Find training labels that look wrong. Correct, add and weight labels and captions of training
+    rows."""
+    settings = settings_of_groups(sets, "curate", ("curate",))
+    print_findings(open_workbench(run, settings).curate(export), as_json)

@@ -1,0 +1,153 @@
+"""Collects the exhibits of one verb: each method writes the data of one exhibit as JSON. Reports
+draw them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gobelin.core.files import write_json
+from gobelin.evidence.findings import Exhibit, Finding
+
+
+class Exhibits:
+    """The exhibits of one verb.
+
+    folder: where their data is written now. final: the path of that folder in the run folder later.
+    credit: the source of the images.
+    """
+
+    def __init__(self, verb: str, folder: Path, final: str, credit: str) -> None:
+        self.verb, self.folder, self.final, self.credit = verb, folder, final, credit
+        self.items: list[Exhibit] = []
+
+    def _put(
+        self,
+        name: str,
+        kind: str,
+        caption: str,
+        data: Mapping[str, Any],
+        title: str = "",
+        credit: str = "",
+    ) -> None:
+        """Write one exhibit. title: its heading in the report, '' = its name."""
+        write_json(
+            self.folder / f"{name}.json",
+            {"title": title or name.replace("_", " ").capitalize(), **data},
+        )
+        self.items.append(
+            Exhibit(f"{self.verb}/{name}", kind, f"{self.final}/{name}.json", caption, credit)
+        )
+
+    def bars(
+        self,
+        name: str,
+        caption: str,
+        findings: Sequence[Finding],
+        key: str,
+        chance: float | None = None,
+    ) -> None:
+        """A bar for each finding, labelled by the entry `key` of its scope. Findings without that
+        entry are left out."""
+        rows = [
+            {"label": f.scope[key], "value": f.value, "low": f.low, "high": f.high, "n": f.n}
+            for f in findings
+            if key in f.scope
+        ]
+        unit = findings[0].unit if findings else ""
+        if rows:
+            self._put(name, "bars", caption, {"rows": rows, "chance": chance, "unit": unit})
+
+    def forest(
+        self,
+        name: str,
+        caption: str,
+        findings: Sequence[Finding],
+        smallest: float,
+        axis: str,
+        key: str = "",
+        title: str = "",
+    ) -> None:
+        """A line for each comparison, labelled by the entry `key` of its scope, or by its two
+        sides.
+
+        smallest: the smallest effect that matters, drawn as a band.
+        """
+        rows = [
+            {
+                "label": (
+                    f.scope[key] if key else f"{f.scope.get('arm', '')} against {f.comparator}"
+                ),
+                "value": f.value,
+                "low": f.low,
+                "high": f.high,
+                "verdict": f.verdict,
+            }
+            for f in findings
+        ]
+        unit = findings[0].unit if findings else ""
+        data = {"rows": rows, "zero": 0, "smallest": smallest, "unit": unit, "axis": axis}
+        self._put(name, "forest", caption, data, title)
+
+    def curve(
+        self,
+        name: str,
+        caption: str,
+        x: Sequence[float],
+        series: Mapping[str, Sequence[float | None]],
+        x_label: str,
+        y_label: str,
+        title: str = "",
+    ) -> None:
+        """Lines over x. series: {name: values, None where there is no value}."""
+        self._put(
+            name,
+            "curve",
+            caption,
+            {"x": list(x), "series": dict(series), "x_label": x_label, "y_label": y_label},
+            title,
+        )
+
+    def table(
+        self,
+        name: str,
+        caption: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        title: str = "",
+    ) -> None:
+        """A table of numbers and texts."""
+        self._put(
+            name,
+            "table",
+            caption,
+            {"columns": list(columns), "rows": [list(r) for r in rows]},
+            title,
+        )
+
+    def sheet(
+        self, name: str, caption: str, groups: Sequence[Mapping[str, Any]], title: str = ""
+    ) -> None:
+        """Groups of images. groups: {label: the condition, images: paths, source: path of the image
+        that they were generated from, if any}."""
+        self._put(name, "sheet", caption, {"groups": list(groups)}, title, self.credit)
+
+    def pairs(
+        self,
+        name: str,
+        caption: str,
+        left: str,
+        right: str,
+        pairs: Sequence[Mapping[str, str]],
+        title: str = "",
+    ) -> None:
+        """Pairs of images. pairs: {left: path, right: path, caption}."""
+        self._put(
+            name,
+            "pairs",
+            caption,
+            {"left": left, "right": right, "pairs": list(pairs)},
+            title,
+            self.credit,
+        )

@@ -1,0 +1,104 @@
+"""The verb `audit`: are generated images copies, how good are they, and the nearest pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from gobelin.augmentation.exhibits import quality as quality_table
+from gobelin.data.provenance import save_png
+from gobelin.evidence.findings import Finding
+from gobelin.report.exhibits import Exhibits
+from gobelin.workbench.augment.arms import StudySet
+from gobelin.workbench.augment.generators import Training
+from gobelin.workbench.augment.study import Study
+from gobelin.workbench.thumbnails import thumbnail
+
+SHOWN_PAIRS, MOST_PAIRS = 12, 60
+
+Row = tuple[int, Mapping[str, object]]  # the training's number, a row of an audit's result
+
+
+def audited(study: Study, exhibits: Exhibits) -> list[Finding]:
+    """What audits and metrics find, one set a training of a generator."""
+    own = study.own
+    several = len(study.run.settings.augment.generators) > 1
+    findings: list[Finding] = []
+    measured: list[Finding] = []
+    rows: list[Row] = []
+    for number, results in enumerate(own.screening.audits):
+        training = own.images[number].training
+        scope = {"generator": training.name} if several else {}
+        scope |= {"generator seed": str(training.seed)}
+
+        def scoped(
+            f: Finding, scope: Mapping[str, str] = scope, training: Training = training
+        ) -> Finding:
+            return replace(f, source="audit", scope={**f.scope, **scope}, generator=training.name)
+
+        findings += [scoped(f) for result in results.values() for f in result.findings]
+        scores = [scoped(f) for f in own.screening.quality(number)]
+        findings, measured = findings + scores, measured + scores
+        rows += [(number, row) for result in results.values() for row in result.rows]
+    quality_table(measured, exhibits)
+    _show(own, sorted(rows, key=lambda row: _ratio(row[1])), exhibits)
+    return findings
+
+
+def _show(own: StudySet, rows: list[Row], exhibits: Exhibits) -> None:
+    """The nearest pairs as images, and a table of every copy. rows: the nearest first."""
+    copies = [(number, row) for number, row in rows if row["flagged"]]
+    shown = rows[: max(SHOWN_PAIRS, min(len(copies), MOST_PAIRS))]
+    pairs = [pair for number, row in shown if (pair := _pair(own, number, row)) is not None]
+    if pairs:
+        exhibits.pairs(
+            "nearest",
+            "The number says how near: below 1.00 an image is nearer to a training image than"
+            " unseen real ones are, is called a copy and left out of training. Beside it, the way"
+            " of looking.",
+            "made",
+            "nearest training image",
+            pairs,
+            "Made images that are nearest to a real one",
+        )
+    if copies:
+        exhibits.table(
+            "copies",
+            "Every made image that is called a copy, the nearest first.",
+            ("made image", "training row", "how near", "way of looking", "generator"),
+            [
+                (
+                    row["made"],
+                    row["nearest"],
+                    f"{_ratio(row):.2f}",
+                    row["seen"],
+                    own.images[number].training.label(),
+                )
+                for number, row in copies
+            ],
+            "Copies, one by one",
+        )
+
+
+def _ratio(row: Mapping[str, object]) -> float:
+    return float(str(row["ratio"]))
+
+
+def _pair(own: StudySet, number: int, row: Mapping[str, object]) -> dict[str, str] | None:
+    """A generated image beside the nearest training image; None where that one has no file."""
+    run, rows, images = own.run, own.run.checked.rows, own.images[number]
+    parent = rows.dataset.ids.index(str(row["nearest"]))
+    right = thumbnail(run.folder.folder, rows, run.generator.field, parent)
+    if right is None:
+        return None
+    left = f"images/audit/{row['made']}.png"
+    lineage = {
+        "generator": images.training.name,
+        "generator seed": images.training.seed,
+        "nearest training row": row["nearest"],
+    }
+    place = int(str(row["made"]).rsplit("-", 1)[1])
+    save_png(run.folder.folder / left, images.pixels[place], lineage)
+    mark = " - quarantined" if row["flagged"] else ""
+    caption = f"{row['nearest']}: {_ratio(row):.2f}, {row['seen']}{mark}"
+    return {"left": left, "right": right, "caption": caption}

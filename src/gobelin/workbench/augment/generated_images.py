@@ -1,0 +1,96 @@
+"""The generated images of a study: made once, as many as the largest ratio asks for, and kept in
+the run folder, so that a study that was killed goes on with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from gobelin.core.files import fingerprint
+from gobelin.core.stages import RunFolder
+from gobelin.data.dataset import Dataset, made_rows
+from gobelin.data.provenance import marked_png
+from gobelin.generation.conditions import captions, condition, narrowed
+from gobelin.generation.generators import Controls
+from gobelin.workbench.augment.generators import Training
+from gobelin.workbench.augment.parents import Parents
+
+
+@dataclass(frozen=True, eq=False)
+class GeneratedImages:
+    """M images of one training of one generator, one a parent. number: of the training."""
+
+    parents: Parents
+    training: Training
+    number: int
+
+    @property
+    def folder(self) -> RunFolder:
+        return self.training.generator.folder
+
+    @property
+    def ids(self) -> list[str]:
+        return [f"made-{self.number}-{k}" for k in range(len(self.parents.places))]
+
+    @property
+    def seeds(self) -> list[int]:
+        first = 1_000_000 * (self.training.seed + 1)
+        return [first + k for k in range(len(self.parents.places))]
+
+    @cached_property
+    def pixels(self) -> np.ndarray:
+        """uint8 [M, H, W, 3]."""
+        trained, parents = self.training.trained, self.parents
+        key = fingerprint(
+            trained.sampler.fingerprint(),
+            [parents.real.ids[p] for p in parents.places],
+            self.seeds,
+            self.training.generator.settings.guidance,
+        )
+
+        def make(stage: Path) -> None:
+            np.save(stage / "images.npy", self._sampled(), allow_pickle=False)
+
+        def load(stage: Path) -> np.ndarray:
+            return np.load(stage / "images.npy", allow_pickle=False)
+
+        return self.folder.kept(f"made/{trained.name}-{self.training.seed}", key, make, load)
+
+    def _sampled(self) -> np.ndarray:
+        """Each image from its parent's class and other fields; the parent's image is not shown."""
+        generator, trained = self.training.generator, self.training.trained
+        rows, shared, chosen = self.parents.checked.rows, generator.space.shared, self.parents.rows
+        others = [f for f in shared.fields if f != generator.field]
+        wanted = condition(shared, rows.target, chosen, others)
+        if "text" in trained.sampler.accepts:
+            wanted = replace(wanted, text=captions(rows.dataset, rows.schema, chosen))
+        wanted = narrowed(wanted, trained.sampler.accepts)
+        controls = Controls(guidance=generator.settings.guidance)
+        progress = generator.features.data.progress
+        return np.concatenate(list(trained.sample(wanted, self.seeds, controls, progress)))
+
+    def dataset(self, selected: np.ndarray) -> Dataset:
+        """The generated rows, selected: bool [M]. The image is generated, everything else the
+        parent's, its group and missing cells too."""
+        trained, places = self.training.trained, np.flatnonzero(selected)
+        parents = self.parents.real.rows(self.parents.places[selected])
+        ids, seeds = self.ids, self.seeds
+        lineage = [
+            {
+                "generator": trained.name,
+                "weights": trained.sampler.fingerprint()[:16],
+                "seed": seeds[int(k)],
+                "parents": [parent],
+                "condition": "class and other fields",
+            }
+            for k, parent in zip(places, parents.ids, strict=True)
+        ]
+        files = [
+            marked_png(image, origin)
+            for image, origin in zip(self.pixels[selected], lineage, strict=True)
+        ]
+        cells = {self.training.generator.column: files}
+        return made_rows(parents, cells, [ids[int(k)] for k in places], "generated", lineage)

@@ -1,0 +1,98 @@
+"""Which generators a study tries: each training of each of them makes one batch of images, and its
+arms have names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from gobelin.augmentation.arms import CLASSIC
+from gobelin.augmentation.settings import Augment
+from gobelin.core import catalog
+from gobelin.core.config import resolved
+from gobelin.core.files import fingerprint
+from gobelin.workbench.run.chain import Run
+from gobelin.workbench.run.generator import RunGenerator, Trained
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """One training of one generator."""
+
+    generator: RunGenerator
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return self.generator.settings.name
+
+    def label(self) -> str:
+        return f"{self.name}, training seed {self.seed}"
+
+    @property
+    def kept(self) -> bool:
+        """Whether it was trained with these settings before."""
+        folder, generator = self.generator.folder, self.generator
+        return folder.has(generator.stage(self.seed), generator.key(self.seed))
+
+    @cached_property
+    def trained(self) -> Trained:
+        """The trained generator; it is trained if it is not there."""
+        return self.generator.sampler(self.seed)
+
+
+def names(run: Run) -> tuple[str, ...]:
+    """The study's generators: those that were asked for, else the run's own."""
+    return run.settings.augment.generators or (run.settings.generator.name,)
+
+
+def arm_names(run: Run, generator: str) -> tuple[str, str]:
+    """The arm of a generator's images, and the one with classic augmentation too."""
+    by = f" by {generator}" if len(names(run)) > 1 else ""
+    return f"generated{by}", f"{CLASSIC} + generated{by}"
+
+
+def trainings_of(run: Run) -> list[Training]:
+    """Every training of every generator of the study."""
+    generators = [_named(run, name) for name in names(run)]
+    return [Training(one, seed) for one in generators for seed in range(one.settings.seeds)]
+
+
+def _named(run: Run, name: str) -> RunGenerator:
+    """A generator of the study; another than the run's own has its default settings, at the run's
+    size and number of seeds."""
+    settings = run.settings.generator
+    if name == settings.name:
+        return run.generator
+    component = catalog.build("generators", name)
+    other = replace(
+        settings,
+        name=name,
+        settings=resolved(component),
+        steps=run.settings.augment.steps.get(name, 0),
+        source=settings.source if "source" in component.accepts else "",
+    )
+    return replace(run.generator, settings=other)
+
+
+def with_steps_decided(run: Run) -> Run:
+    """The run with a count of steps for every generator of the study, measured once each and
+    written to the run's settings."""
+    for name in names(run):
+        if name == run.settings.generator.name:
+            run = run.with_steps_decided()
+        elif not run.settings.augment.steps.get(name):
+            augment = run.settings.augment
+            steps = {**augment.steps, name: _named(run, name).steps()}
+            run = run.record(replace(run.settings, augment=replace(augment, steps=steps)))
+    return run
+
+
+def study_key(run: Run, trainings: list[Training]) -> str:
+    """Key of a study: predictor, trained generators, settings."""
+    s = run.settings
+    tuned = [s.tune] if s.augment.tune else []
+    decided: Augment = replace(s.augment, minutes=None, steps={})
+    groups = (resolved(group) for group in (decided, s.judge, s.predict, s.fusion, *tuned))
+    samplers = [training.trained.sampler.fingerprint() for training in trainings]
+    return fingerprint(run.predictor.model.fingerprint(), samplers, *groups)

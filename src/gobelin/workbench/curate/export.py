@@ -1,0 +1,121 @@
+"""The curated dataset: labels and captions mended, a weight a row, what was changed beside it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gobelin.core.config import resolved
+from gobelin.core.errors import GobelinError
+from gobelin.core.files import atomic_folder, write_json
+from gobelin.data.dataset import CURATED, SPLIT, WEIGHT, Dataset
+from gobelin.data.files import cell_bytes
+from gobelin.workbench.curate.decisions import (
+    Decisions,
+    caption_field,
+    decisions,
+    generated_rows,
+)
+from gobelin.workbench.run.chain import Run
+
+
+def curated_dataset(run: Run) -> Dataset:
+    """All rows of the run, the training rows curated: label and caption mended, `gobelin_weight`,
+    `gobelin_split`, and what was changed in `gobelin_curated`."""
+    decided, rows, schema = decisions(run), run.checked.rows, run.data.schema
+    whole, model = rows.dataset.with_ids(), run.predictor.model
+    labels, values = whole.values(model.target), rows.target.values
+    written = {int(c): labels[r] for r, c in enumerate(values) if c >= 0}  # class -> its cell
+    changes = _earlier_changes(whole)
+    weight = rows.weights.astype(float)
+    weight[decided.rows] = decided.weight
+    for k in np.flatnonzero(decided.label != decided.given):
+        row = int(decided.rows[k])
+        was = None if decided.given[k] < 0 else model.classes[decided.given[k]]
+        labels[row] = written[int(decided.label[k])]
+        changes[row][model.target] = {
+            "was": was,
+            "probability": round(float(decided.chance[k]), 4),
+        }
+    table = _with(whole.table, model.target, pa.array(labels, whole.table[model.target].type))
+    field = caption_field(schema)
+    for column in schema.field(field).columns if field and len(decided.borrowed) else ():
+        texts = whole.values(column)
+        for row, donor in decided.borrowed[:, :2].astype(int):
+            texts[row] = texts[donor]
+        table = _with(table, column, pa.array(texts, table[column].type))
+    for row, donor, _, closeness in decided.borrowed.tolist():
+        origin = {"from": whole.ids[int(donor)], "closeness": round(closeness, 4)}
+        changes[int(row)][str(field)] = origin
+    replaced = {schema.role("weight"), schema.role("split")} & {*table.column_names}
+    table = table.drop_columns(sorted(map(str, replaced)))
+    table = _with(table, WEIGHT, pa.array(weight))
+    table = _with(table, SPLIT, pa.array(rows.parts.tolist()))
+    texts = [json.dumps(c, sort_keys=True, ensure_ascii=False) if c else "" for c in changes]
+    curated = replace(whole, table=_with(table, CURATED, pa.array(texts)))
+    return curated.rows(np.flatnonzero(~generated_rows(run.checked)))
+
+
+def export(run: Run, folder: Path) -> Path:
+    """The curated dataset as Parquet with its files inside, a recipe that names its columns, and a
+    note of what to do. The path of the Parquet file."""
+    if folder.exists() and not folder.is_dir():
+        raise GobelinError(f"--export {folder}: is a file. Choose a new folder.")
+    if folder.exists() and any(folder.iterdir()):
+        raise GobelinError(f"--export {folder}: is not empty. Choose another folder.")
+    dataset = curated_dataset(run)
+    table = dataset.table
+    for column in run.data.schema.columns:
+        if column.kind in ("image", "audio", "video") and column.name in table.column_names:
+            files = [_contents(v, dataset.root) for v in dataset.values(column.name)]
+            table = _with(table, column.name, pa.array(files))
+    settings = resolved(run.settings)
+    recipe = {name: settings[name] for name in ("schema", "fields", "encoders", "leave_out")}
+    recipe["schema"] = {c: k for c, k in settings["schema"].items() if c in table.column_names}
+    recipe["data"] = {"order": settings["data"]["order"]}
+    note = _note(decisions(run), len(dataset), run.predictor.model.target)
+    with atomic_folder(folder) as temporary:
+        pq.write_table(table, temporary / "curated.parquet")
+        write_json(temporary / "recipe.json", recipe)
+        (temporary / "README.md").write_text(note, encoding="utf-8")
+    return folder / "curated.parquet"
+
+
+def _earlier_changes(whole: Dataset) -> list[dict[str, Any]]:
+    """What an earlier curation wrote beside each row."""
+    if CURATED not in whole.table.column_names:
+        return [{} for _ in range(len(whole))]
+    return [json.loads(text) if text else {} for text in whole.table[CURATED].to_pylist()]
+
+
+def _note(decided: Decisions, rows: int, target: str) -> str:
+    changed = int((decided.label != decided.given).sum())
+    return (
+        f"# Curated rows\n\n{rows} rows; of {len(decided.rows)} training rows that were looked at"
+        f" {changed} have another label than before, and {len(decided.borrowed)} have a caption"
+        f" that they lacked. `{CURATED}` says what was changed in a row, `{WEIGHT}` how probable"
+        f" its label is, `{SPLIT}` its part: validation and test rows are as they were. All rows"
+        " are real ones.\n\n    gobelin fit curated.parquet --target"
+        f" {target} --recipe recipe.json --generator NAME\n"
+    )
+
+
+def _with(table: pa.Table, name: str, column: pa.Array) -> pa.Table:
+    """The table with this column in the place of the one of that name, or at its end."""
+    names = table.column_names
+    if name in names:
+        return table.set_column(names.index(name), name, column)
+    return table.append_column(name, column)
+
+
+def _contents(value: Any, root: Path) -> Any:  # noqa: ANN401 - a cell is any
+    """The files' contents in the place of their paths."""
+    if isinstance(value, list):
+        return [cell_bytes(v, root) for v in value]
+    return None if value is None else cell_bytes(value, root)

@@ -1,0 +1,139 @@
+"""A run: a chain of small values, each made from those before it.
+
+folder -> data -> encoders -> checked rows -> features -> space -> predictor -> generator. A value
+is made when it is first asked for and kept as a stage of the run folder under the key of what it
+was made from. So a killed run continues, and a finished run opens without its data where it needs
+none. Another generator, or a resample of the training rows, is `dataclasses.replace` on the chain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gobelin.core.config import resolved
+from gobelin.core.errors import GobelinError
+from gobelin.core.files import write_json
+from gobelin.core.machine import Progress, environment
+from gobelin.core.stages import RunFolder
+from gobelin.data.dataset import Dataset
+from gobelin.embedding import schema
+from gobelin.prediction.fusion_choice import ALL
+from gobelin.prediction.tuning import decision
+from gobelin.workbench.run import data_files
+from gobelin.workbench.run.checked_rows import CheckedRows, Resample
+from gobelin.workbench.run.data import RunData
+from gobelin.workbench.run.encoders import RunEncoders, stage_of
+from gobelin.workbench.run.features import RunFeatures
+from gobelin.workbench.run.generator import RunGenerator
+from gobelin.workbench.run.predictor import RunPredictor
+from gobelin.workbench.run.settings import Settings
+from gobelin.workbench.run.space import RunSpace
+
+OTHER_RUN = "Choose another --run, or delete that folder."
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """The links of one run. settings: as they are now, what was decided by a measurement in it."""
+
+    folder: RunFolder
+    settings: Settings
+    data: RunData
+    encoders: RunEncoders
+    checked: CheckedRows
+    features: RunFeatures
+    space: RunSpace
+    predictor: RunPredictor
+    generator: RunGenerator
+
+    @staticmethod
+    def of(
+        folder: RunFolder, settings: Settings, progress: Progress, given: Dataset | None = None
+    ) -> Run:
+        """The chain of a run folder. Nothing is read or written yet."""
+        data = RunData(folder, settings, progress, given)
+        encoders = RunEncoders(data)
+        checked = CheckedRows(data, encoders)
+        features = RunFeatures(data, encoders, checked)
+        space = RunSpace(folder, checked, features)
+        predictor = RunPredictor(folder, checked, features, space, settings.fusion)
+        generator = RunGenerator(folder, checked, features, space, settings.generator)
+        return Run(folder, settings, data, encoders, checked, features, space, predictor, generator)
+
+    def begin(self) -> Run:
+        """Write settings, environment and schema: from here on the folder is a run. Nothing is
+        written before the data was read and found usable."""
+        rows, folder, runtime = self.data.rows, self.folder, self.data.runtime
+        if folder.exists():
+            stored = folder.stored("settings.json")["data"]
+            if stored["fingerprint"] != rows.dataset.fingerprint:
+                raise GobelinError(f"{folder.folder}: holds a run of another data set. {OTHER_RUN}")
+            if stored["target"] != self.settings.data.target:
+                raise GobelinError(
+                    f"{folder.folder}: holds a run with the target {stored['target']!r}, found"
+                    f" {self.settings.data.target!r}. {OTHER_RUN}"
+                )
+            data_files.check(folder.folder, rows.dataset, rows.schema, runtime.threads)
+        _ = self.checked.scan  # refuses data with too many bad cells before anything is written
+        used = set(self.data.schema.field_names) - set(self.settings.leave_out)
+        decision.check(self.settings.tune, self.encoders.embedder, used)
+        if not folder.exists():
+            data_files.write(folder.folder, rows.dataset, rows.schema, runtime.threads)
+        begun = replace(self.settings.data, fingerprint=rows.dataset.fingerprint)
+        run = self.record(replace(self.settings, data=begun))
+        write_json(folder.folder / "environment.json", environment())
+        write_json(folder.folder / "schema.json", schema.described(rows.schema))
+        self.encoders.save()
+        return run
+
+    def record(self, settings: Settings) -> Run:
+        """The run with these settings, written to settings.json: what was decided by a measurement
+        is replayed from there."""
+        write_json(self.folder.folder / "settings.json", resolved(settings))
+        return self.with_settings(settings)
+
+    def with_settings(self, settings: Settings) -> Run:
+        """The run with another fusion, generator or study; all that doesn't depend on it stays."""
+        predictor, generator = self.predictor, self.generator
+        if settings.fusion != predictor.fusion:
+            predictor = replace(predictor, fusion=settings.fusion)
+        if settings.generator != generator.settings:
+            generator = replace(generator, settings=settings.generator)
+        return replace(self, settings=settings, predictor=predictor, generator=generator)
+
+    def with_fusion_chosen(self) -> Run:
+        """The run with the best fusion in the place of 'all', chosen once and written down."""
+        if self.settings.fusion.name != ALL:
+            return self
+        return self.record(replace(self.settings, fusion=self.predictor.choose_fusion()))
+
+    def with_steps_decided(self) -> Run:
+        """The run with a count of generator steps, measured once and written down."""
+        if self.settings.generator.steps:
+            return self
+        generator = replace(self.settings.generator, steps=self.generator.steps())
+        return self.record(replace(self.settings, generator=generator))
+
+    def on_resample(self, folder: RunFolder, resample: Resample) -> Run:
+        """The run on a bootstrap of its training rows, kept in a folder of its own. Encoders and
+        features stay; space, predictor and generator are made anew."""
+        checked = replace(self.checked, resample=resample)
+        space = replace(self.space, folder=folder, checked=checked)
+        return replace(
+            self,
+            folder=folder,
+            checked=checked,
+            space=space,
+            predictor=replace(self.predictor, folder=folder, checked=checked, space=space),
+            generator=replace(self.generator, folder=folder, checked=checked, space=space),
+        )
+
+    def keys(self) -> dict[str, str]:
+        """{stage: key} of all that predicting and generating need, as the settings ask for it."""
+        keys = {stage_of(field): self.data.key for field in self.data.schema.fields}
+        if self.settings.tune.fields:
+            keys["tuned"] = self.features.key_of(self.checked)
+        keys |= {"alignment": self.space.key, "model": self.predictor.key}
+        generator = self.generator
+        seeds = range(self.settings.generator.seeds)
+        return keys | {generator.stage(seed): generator.key(seed) for seed in seeds}

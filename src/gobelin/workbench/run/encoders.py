@@ -1,0 +1,54 @@
+"""The encoders of a run as they were fitted, before any tuning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from gobelin.core.files import file_name
+from gobelin.data.fields import Field
+from gobelin.embedding import schema
+from gobelin.embedding.alignment import kept_space
+from gobelin.embedding.encoders import FitsFiles, FittedEncoder
+from gobelin.embedding.features import Reader
+from gobelin.workbench.run.data import RunData
+
+
+def stage_of(field: Field) -> str:
+    """Stage of a field's fitted encoder."""
+    return f"encoders/{file_name(field.name)}"
+
+
+@dataclass(frozen=True, eq=False)
+class RunEncoders:
+    """One encoder a field."""
+
+    data: RunData
+
+    @cached_property
+    def embedder(self) -> Reader:
+        """Encoders fitted on training cells, or as this run saved them; none of them tuned."""
+        folder = self.data.folder
+        encoders = {field.name: self._encoder(field) for field in self.data.schema.fields}
+        cache = None if folder.saved else folder.folder / "cache"
+        return Reader(self.data.schema, encoders, cache, self.data.runtime.threads)
+
+    def _encoder(self, field: Field) -> FittedEncoder:
+        data, settings, runtime = self.data, self.data.settings, self.data.runtime
+        component = schema.build_encoder(field.encoder, settings.choices)
+        if data.folder.has(stage_of(field), data.key):
+            return component.load(data.folder.checked(stage_of(field)), runtime)
+        if (kept := kept_space.encoder_folder(settings.align, field)) is not None:
+            return component.load(kept, runtime)
+        rows = data.rows
+        cells = rows.dataset.rows(rows.part("train")).cells(field)
+        kinds = {c: rows.schema.kind(c) for c in field.columns}
+        if isinstance(component, FitsFiles):
+            return component.fit_files(cells, field, kinds, runtime, rows.dataset.root)
+        return component.fit(cells, field, kinds, runtime)
+
+    def save(self) -> None:
+        """Each encoder as a stage of the run folder."""
+        for field in self.data.schema.fields:
+            encoder = self.embedder.encoders[field.name]
+            self.data.folder.stage(stage_of(field), self.data.key, encoder.save)

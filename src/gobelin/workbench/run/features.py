@@ -1,0 +1,128 @@
+"""The features of all rows, by encoders that were tuned on the task where that was asked for."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from gobelin.core.config import resolved
+from gobelin.core.errors import GobelinError
+from gobelin.core.files import fingerprint
+from gobelin.embedding.features import Embeddings, Reader
+from gobelin.evidence.findings import Finding
+from gobelin.prediction.cross_fit import Training
+from gobelin.prediction.tuning import decision
+from gobelin.quality import data as data_quality
+from gobelin.workbench.run.checked_rows import CheckedRows
+from gobelin.workbench.run.data import RunData
+from gobelin.workbench.run.encoders import RunEncoders
+
+
+@dataclass(frozen=True, eq=False)
+class RunFeatures:
+    """Encoders before and after tuning, and what they make of the rows."""
+
+    data: RunData
+    encoders: RunEncoders
+    checked: CheckedRows
+
+    @property
+    def tuned(self) -> bool:
+        """Whether tuning was asked for and its encoders were better on rows held back."""
+        return self.embedder is not self.encoders.embedder
+
+    def key_of(self, checked: CheckedRows) -> str:
+        """Key of these rows' features: the rows' own, unless tuning may change the encoders."""
+        s = self.data.settings
+        if not s.tune.fields:
+            return checked.key
+        return fingerprint(
+            checked.key, resolved(s.tune), list(s.leave_out), resolved(s.check), resolved(s.predict)
+        )
+
+    @cached_property
+    def plain(self) -> Embeddings:
+        """Features of all rows by the encoders before any tuning."""
+        return self.encoders.embedder.embed(self.checked.rows.dataset, self.data.progress)
+
+    @cached_property
+    def embedder(self) -> Reader:
+        """The encoders, with the tuned ones in the place of theirs if they were kept."""
+        tune, folder = self.data.settings.tune, self.data.folder
+        if not tune.fields:
+            return self.encoders.embedder
+        key, work = self.key_of(self.checked), folder.folder / "work" / "tuned"
+
+        def make(stage: Path) -> None:
+            decision.save(stage, *decision.tuned(tune, self._material(), work, key))
+
+        embedder = folder.kept(
+            "tuned", key, make, lambda stage: decision.loaded(self.encoders.embedder, stage)
+        )
+        shutil.rmtree(work, ignore_errors=True)
+        return embedder
+
+    def _material(self) -> decision.Material:
+        """What tuning sees: labelled training rows, nothing else."""
+        rows, chosen = self.checked.rows, self.checked.rows.labelled("train")
+        training = Training(
+            self.data.settings.predict,
+            self.plain.rows(chosen).keep(self.used_fields(self.checked)),
+            rows.target.rows(chosen),
+            np.arange(len(chosen)),
+            [rows.groups[k] for k in chosen],
+            rows.weights[chosen],
+            self.data.runtime,
+            self.data.progress,
+        )
+        return decision.Material(self.encoders.embedder, rows.dataset.rows(chosen), training)
+
+    def tuning_findings(self) -> list[Finding]:
+        """What was found when encoders were tuned; nothing where that was not asked for."""
+        asked = self.data.settings.tune.fields
+        return decision.said(self.data.folder.folder / "tuned") if asked else []
+
+    @cached_property
+    def embeddings(self) -> Embeddings:
+        """Features of all rows."""
+        if not self.tuned:
+            return self.plain
+        return self.embedder.embed(self.checked.rows.dataset, self.data.progress)
+
+    @cached_property
+    def giveaways(self) -> tuple[list[Finding], tuple[str, ...]]:
+        """Fields whose presence tells the label, as findings and by name."""
+        return self.giveaways_of(self.checked)
+
+    def giveaways_of(self, checked: CheckedRows) -> tuple[list[Finding], tuple[str, ...]]:
+        """The same for a resample of the rows."""
+        rows = checked.rows
+        return data_quality.giveaways(
+            rows.dataset,
+            rows.schema,
+            rows.target,
+            self.plain.present,
+            self.plain.fields,
+            rows.part("train"),
+            self.data.settings.check,
+        )
+
+    def used_fields(self, checked: CheckedRows) -> tuple[str, ...]:
+        """The fields that prediction uses: not those left out by name, nor ('auto') those that
+        give the label away among these rows."""
+        out = set(self.data.settings.leave_out)
+        if "auto" in out:
+            own = checked is self.checked
+            _, names = self.giveaways if own else self.giveaways_of(checked)
+            out |= set(names)
+        used = tuple(f for f in self.data.schema.field_names if f not in out)
+        if not used:
+            raise GobelinError(
+                "fit: every field is left out of prediction. Keep one with --set"
+                " leave_out=FIELD,..."
+            )
+        return used

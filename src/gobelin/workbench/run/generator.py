@@ -1,0 +1,182 @@
+"""The generators of a run: one training for each seed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from gobelin.core import catalog
+from gobelin.core.config import resolved
+from gobelin.core.errors import GobelinError
+from gobelin.core.files import fingerprint, read_lines
+from gobelin.core.machine import Progress, silent
+from gobelin.core.stages import RunFolder
+from gobelin.data.images import png_bytes
+from gobelin.generation import image_rows, sampling
+from gobelin.generation.generators import Condition, Controls, ImageRows, Sampler
+from gobelin.generation.sampling import Generation
+from gobelin.workbench.run import verbs
+from gobelin.workbench.run.checked_rows import CheckedRows
+from gobelin.workbench.run.features import RunFeatures
+from gobelin.workbench.run.space import RunSpace
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A generator ready to sample. name: its component. space: fingerprint of the shared space
+    that its conditions must come from. seed: of its training."""
+
+    sampler: Sampler
+    name: str
+    space: str
+    seed: int
+
+    def label(self) -> str:
+        return f"{self.name}, training seed {self.seed}"
+
+    def sample(
+        self,
+        condition: Condition,
+        seeds: Sequence[int],
+        controls: Controls,
+        progress: Progress = silent,
+    ) -> Iterator[np.ndarray]:
+        """Blocks of uint8 [n, H, W, C], one image a seed; refuses conditions of another space."""
+        return sampling.sample(
+            self.sampler, self.name, self.space, condition, seeds, controls, progress
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class RunGenerator:
+    """settings: the component, its size, seeds and steps. Another generator of the same run is
+    this value with other settings (`dataclasses.replace`)."""
+
+    folder: RunFolder
+    checked: CheckedRows
+    features: RunFeatures
+    space: RunSpace
+    settings: Generation
+
+    @property
+    def field(self) -> str:
+        """The field whose images are generated."""
+        return image_rows.image_field(self.features.data.schema, self.settings.source)
+
+    @property
+    def field_or_none(self) -> str | None:
+        """The same; None where there are no images."""
+        try:
+            return self.field
+        except GobelinError:
+            return None
+
+    @property
+    def column(self) -> str:
+        """The column of that field."""
+        return self.features.data.schema.field(self.field).columns[0]
+
+    def stage(self, seed: int) -> str:
+        return f"generators/{self.settings.name}-{seed}"
+
+    def key(self, seed: int) -> str:
+        # minutes, number of seeds and guidance have no part in the training
+        trained = replace(self.settings, minutes=1.0, seeds=1, guidance=1.0)
+        align = self.features.data.settings.align
+        return fingerprint(
+            self.features.key_of(self.checked), resolved(align), resolved(trained), seed
+        )
+
+    @property
+    def trained(self) -> bool:
+        """Whether the first training is there, under whatever key."""
+        return self.folder.has(self.stage(0))
+
+    @cached_property
+    def image_rows(self) -> tuple[ImageRows, ImageRows]:
+        """Training and validation rows with an image; with captions and sources if the generator
+        uses them."""
+        parts = catalog.find("generators", self.settings.name).accepts
+        train, valid = (self.checked.rows.part(part) for part in ("train", "valid"))
+        return self.images(train, parts=parts), self.images(valid, parts=parts)
+
+    def images(
+        self, rows: np.ndarray, size: int | None = None, parts: frozenset[str] = frozenset()
+    ) -> ImageRows:
+        """Those of these rows that have an image, at the generator's size or another one, with
+        these parts of a condition beside vectors and target."""
+        r = self.checked.rows
+        return image_rows.image_rows(
+            r.dataset,
+            rows,
+            r.schema,
+            self.space.shared,
+            r.target,
+            size or self.settings.size,
+            self.features.data.runtime.threads,
+            self.settings.source,
+            parts,
+            r.weights,
+        )
+
+    def with_image(self, part: str) -> np.ndarray:
+        """int64 [n]: the rows of a part whose image is there."""
+        rows, x = self.checked.rows.part(part), self.features.embeddings
+        return rows[x.present[rows, x.fields.index(self.field)]]
+
+    def encode(self, images: np.ndarray) -> np.ndarray:
+        """Features [n, D_f] of uint8 images [n, H, W, 3] by the run's image encoder."""
+        files = [png_bytes(image) for image in images]
+        embedder = self.features.embedder
+        return embedder.embed_column(self.field, self.column, files, Path()).features[self.field]
+
+    def sampler(self, seed: int = 0) -> Trained:
+        """The generator trained from this seed. Trains it if it is not there."""
+        data, settings, name = self.features.data, self.settings, self.stage(seed)
+        if self.folder.has(name) and not self.folder.has(name, self.key(seed)):
+            verbs.discard_resting_on(self.folder, "generator")
+        work = self.folder.folder / "work" / name
+
+        def make(stage: Path) -> None:
+            train, valid = self.image_rows
+            runtime = data.runtime
+            sampler = sampling.train(
+                settings,
+                runtime.seed + seed,
+                train,
+                valid,
+                work,
+                runtime,
+                settings.steps,
+                data.progress,
+            )
+            sampling.save(sampler, settings, self.space.shared.fingerprint, stage)
+            sampling.keep_samples(sampler, work, stage)
+
+        over = settings.settings if self.folder.saved else None
+        sampler, component, space = self.folder.kept(
+            name, self.key(seed), make, lambda stage: sampling.load(stage, data.runtime, over)
+        )
+        shutil.rmtree(work, ignore_errors=True)
+        return Trained(sampler, component, space, seed)
+
+    def steps(self) -> int:
+        """The count of training steps: as set, or what the minutes allow, measured."""
+        if self.settings.steps:
+            return self.settings.steps
+        component = catalog.build("generators", self.settings.name, self.settings.settings)
+        runtime = self.features.data.runtime
+        return component.steps_for(self.image_rows[0], runtime, self.settings.minutes)
+
+    def curves(self) -> dict[int, dict[int, float | None]]:
+        """{seed: {step: held-out score}} of the trained generators; lower is better."""
+        out: dict[int, dict[int, float | None]] = {}
+        for seed in range(self.settings.seeds):
+            rows = read_lines(self.folder.folder / self.stage(seed) / "samples" / "held_out.jsonl")
+            out |= {seed: {int(row["step"]): row["held_out"] for row in rows}} if rows else {}
+        return out

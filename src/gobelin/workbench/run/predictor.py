@@ -1,0 +1,118 @@
+"""The predictor of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from gobelin.core import catalog
+from gobelin.core.config import resolved
+from gobelin.core.files import fingerprint, read_json, read_lines, write_json, write_lines
+from gobelin.core.stages import RunFolder
+from gobelin.embedding.features import Embeddings
+from gobelin.evidence.findings import Finding
+from gobelin.prediction import fusion_choice, predictor
+from gobelin.prediction.cross_fit import Training
+from gobelin.prediction.predictor import Model
+from gobelin.prediction.tuning import decision
+from gobelin.workbench.run.checked_rows import CheckedRows
+from gobelin.workbench.run.features import RunFeatures
+from gobelin.workbench.run.settings import Chosen
+from gobelin.workbench.run.space import RunSpace
+
+
+@dataclass(frozen=True, eq=False)
+class RunPredictor:
+    """fusion: the component and its settings; 'all' until `choose_fusion` has decided."""
+
+    folder: RunFolder
+    checked: CheckedRows
+    features: RunFeatures
+    space: RunSpace
+    fusion: Chosen
+
+    @property
+    def key(self) -> str:
+        s = self.features.data.settings
+        return fingerprint(
+            self.features.key_of(self.checked),
+            resolved(s.predict),
+            resolved(self.fusion),
+            list(s.leave_out),
+            resolved(s.check),
+            resolved(s.align) if s.predict.features == "shared" else "",
+        )
+
+    @cached_property
+    def model(self) -> Model:
+        """The fitted predictor."""
+
+        def make(stage: Path) -> None:
+            component = catalog.build("fusion", self.fusion.name, self.fusion.settings)
+            predictor.fit(self.fusion.name, component, self.training).save(stage)
+
+        return self.folder.kept("model", self.key, make, Model.load)
+
+    @cached_property
+    def fields(self) -> tuple[str, ...]:
+        """The fields that prediction uses."""
+        if self.folder.has("model", self.key) and self.model.fields:
+            return self.model.fields  # so that a fitted run predicts without its training data
+        return self.features.used_fields(self.checked)
+
+    def inputs(self, embeddings: Embeddings) -> Embeddings:
+        """What the fusion sees of these rows: the features of the fields that prediction uses."""
+        if self.features.data.settings.predict.features == "shared":
+            embeddings = predictor.as_features(self.space.alignment.project(embeddings))
+        return embeddings.keep(self.fields)
+
+    @property
+    def training(self) -> Training:
+        """What the predictor is fitted on."""
+        data, rows = self.features.data, self.checked.rows
+        training = Training(
+            data.settings.predict,
+            self.inputs(self.features.embeddings),
+            rows.target,
+            rows.labelled("train"),
+            rows.groups,
+            rows.weights,
+            data.runtime,
+            data.progress,
+        )
+        if not self.features.tuned:
+            return training
+        held_back = decision.held_back(data.settings.tune, training)
+        return replace(training, unseen=training.rows[held_back])
+
+    def choose_fusion(self) -> Chosen:
+        """The best of all fusions on training rows that it had not seen."""
+        target = self.checked.rows.target
+        fusions = {
+            name: catalog.build("fusion", name)
+            for name in catalog.names("fusion")
+            if target.kind != "labels" or catalog.find("fusion", name).several
+        }
+        key = fingerprint(self.key, {name: resolved(one) for name, one in fusions.items()})
+
+        def make(stage: Path) -> None:
+            best, findings = fusion_choice.contest(fusions, self.training)
+            write_json(stage / "best.json", {"name": best})
+            write_lines(stage / "findings.jsonl", [one.to_dict() for one in findings])
+
+        def load(stage: Path) -> str:
+            return read_json(stage / "best.json")["name"]
+
+        best = self.folder.kept("fusions", key, make, load)
+        return replace(self.fusion, name=best, settings=resolved(fusions[best]))
+
+    def fusion_findings(self) -> list[Finding]:
+        """What was found when all fusions were compared; nothing where they were not."""
+        path = self.folder.folder / "fusions" / "findings.jsonl"
+        return [Finding.from_dict(row) for row in read_lines(path)]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the predictor and the space."""
+        return fingerprint(self.model.fingerprint(), self.space.alignment.fingerprint())

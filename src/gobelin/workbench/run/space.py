@@ -1,0 +1,89 @@
+"""The shared space of a run, its rows in it, and the index that search reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from gobelin.core.config import resolved
+from gobelin.core.errors import GobelinError
+from gobelin.core.files import fingerprint
+from gobelin.core.stages import RunFolder
+from gobelin.embedding.alignment import kept_space
+from gobelin.embedding.alignment.align import Align, Alignment, Shared
+from gobelin.embedding.index import FORMAT, Index, create, rows_of, tell_lost
+from gobelin.workbench.run.checked_rows import CheckedRows
+from gobelin.workbench.run.features import RunFeatures
+
+INDEX = "index"  # folder of the kept table of rows; a saved run has one if it was saved too
+
+
+@dataclass(frozen=True, eq=False)
+class RunSpace:
+    """folder: of the run, or of a resample of its training rows."""
+
+    folder: RunFolder
+    checked: CheckedRows
+    features: RunFeatures
+
+    @property
+    def settings(self) -> Align:
+        return self.features.data.settings.align
+
+    @property
+    def key(self) -> str:
+        return fingerprint(self.features.key_of(self.checked), resolved(self.settings))
+
+    @cached_property
+    def alignment(self) -> Alignment:
+        """The projection of every field, fitted on training rows."""
+        data = self.features.data
+
+        def make(stage: Path) -> None:
+            rows = self.checked.rows
+            train = rows.part("train")
+            kept_space.space(
+                self.settings,
+                self.features.embedder,
+                self.features.embeddings.rows(train),
+                [rows.groups[k] for k in train],
+                data.runtime,
+                data.progress,
+            ).save(stage)
+
+        return self.folder.kept("alignment", self.key, make, Align.load)
+
+    @cached_property
+    def shared(self) -> Shared:
+        """All rows in the shared space."""
+        return self.alignment.project(self.features.embeddings)
+
+    def empty(self) -> Shared:
+        """No rows in this space: its fields, width and fingerprint."""
+        fields, width = self.alignment.fields, self.alignment.settings.width
+        vectors = np.zeros((0, len(fields), width), np.float32)
+        present = np.zeros((0, len(fields)), bool)
+        return Shared(fields, vectors, present, (), self.alignment.fingerprint())
+
+    @cached_property
+    def index(self) -> Index:
+        """The kept table that search reads: the data's rows, and those that were added later."""
+        space, place = self.alignment.fingerprint(), self.folder.folder / INDEX
+        if self.folder.saved and not place.is_dir():
+            raise GobelinError(
+                f"{self.folder.folder}: was saved without an index, needed here. Save it with"
+                " --index."
+            )
+        if not self.folder.saved:
+
+            def make(stage: Path) -> None:
+                rows = self.checked.rows
+                table = rows_of(self.shared, rows.dataset, rows.schema, rows.parts.tolist())
+                create(stage, table, space)
+                tell_lost(place, len(rows.dataset))
+
+            self.folder.stage(INDEX, fingerprint(self.key, space, FORMAT), make)
+        return Index(place, space)
