@@ -33,7 +33,7 @@ def test_empty_cells_are_missing(data: Dataset) -> None:
         "n": [1.0, None, None, 4.0],
         "many": [["p"], None, None, None],
     }
-    cells = data.cells(Field("f", "table", ("text", "n", "not there")))
+    cells = data.cells(Field("f", "table", ("text", "n", "not there"), "table"))
     assert cells == [{"text": "x", "n": 1.0}, None, None, {"text": "y", "n": 4.0}]
 
 

@@ -99,7 +99,10 @@ def test_the_column_decides_what_stands_first() -> None:
 
 def table(values: list[str], how: Table = Table()) -> np.ndarray:  # noqa: B008 - frozen
     encoder = how.fit(
-        [{"day": v} for v in values], Field("table", "table", ("day",)), {"day": "date"}, Runtime()
+        [{"day": v} for v in values],
+        Field("table", "table", ("day",), "table"),
+        {"day": "date"},
+        Runtime(),
     )
     return encoder.embed([encoder.decode({"day": v}, Path())[0] for v in values])
 

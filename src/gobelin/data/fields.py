@@ -44,8 +44,16 @@ class Field:
     reads together."""
 
     name: str
-    encoder: str
+    encoder: str  # the component that reads it
     columns: tuple[str, ...]
+    kind: str  # of its columns: image, text, audio, number ...; 'table' where they differ
+
+    @staticmethod
+    def of(name: str, encoder: str, columns: Sequence[Column]) -> Field:
+        """The field of these columns. Its kind follows from theirs, so no file has to hold it."""
+        kinds = {column.kind for column in columns}
+        kind = kinds.pop() if len(kinds) == 1 else "table"
+        return Field(name, encoder, tuple(column.name for column in columns), kind)
 
 
 @dataclass(frozen=True)

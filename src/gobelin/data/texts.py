@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gobelin.core.errors import GobelinError
+from gobelin.core.files import fingerprint
 from gobelin.data.fields import Bid, Cell, Field
 
 
@@ -18,6 +19,11 @@ def text_values(cell: Cell) -> list[str]:
         for value in cell.values()
         for t in (value if isinstance(value, list) else [value])
     ]
+
+
+def text_key(cell: Cell) -> bytes:
+    """16 bytes that name the texts of a cell."""
+    return bytes.fromhex(fingerprint(text_values(cell)))[:16]
 
 
 def text_bid(values: Sequence[Any]) -> Bid | None:

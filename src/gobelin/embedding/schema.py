@@ -14,7 +14,7 @@ from gobelin.core.errors import GobelinError, nearest
 from gobelin.data.dataset import SPLIT, WEIGHT, Dataset
 from gobelin.data.fields import ROLES, Bid, Column, Field, Schema
 from gobelin.data.targets import NAMED
-from gobelin.embedding.encoders import Encoder, Sample
+from gobelin.embedding.encoders import Encoder, Sample, reading
 
 SAMPLED = 500
 
@@ -38,7 +38,7 @@ class Choices:
 def encoder_for(kind: str, choices: Choices) -> str | None:
     """The name of the encoder that reads columns of this kind: the one named in the settings, else
     the default one."""
-    able = [n for n in catalog.names("encoders") if kind in catalog.find("encoders", n).kinds]
+    able = reading(kind)
     default = next((n for n in able if catalog.find("encoders", n).default), None)
     if default is None:
         return able[0] if able else None
@@ -54,7 +54,7 @@ def build_encoder(name: str, choices: Choices) -> Encoder:
     """The encoder with its settings, which stand under the name of the default encoder of its
     kind."""
     kind = catalog.find("encoders", name).kinds[0]
-    able = [n for n in catalog.names("encoders") if kind in catalog.find("encoders", n).kinds]
+    able = reading(kind)
     default = next((n for n in able if catalog.find("encoders", n).default), name)
     settings = {k: v for k, v in choices.encoders.get(default, {}).items() if k != "name"}
     return catalog.build("encoders", name, settings)
@@ -223,8 +223,8 @@ def _fields(
             )
         taken |= set(kept)
         if kept:
-            fields.append(Field(name, str(readers.pop()), tuple(kept)))
-    joined: dict[str, list[str]] = {}
+            fields.append(Field.of(name, str(readers.pop()), [cells[m] for m in kept]))
+    joined: dict[str, list[Column]] = {}
     for column in cells.values():
         if column.name in taken:
             continue
@@ -232,10 +232,10 @@ def _fields(
         if reader is None:
             unread.append(column.name)
         elif catalog.find("encoders", reader).joined:
-            joined.setdefault(reader, []).append(column.name)
+            joined.setdefault(reader, []).append(column)
         else:
-            fields.append(Field(column.name, reader, (column.name,)))
-    fields += [Field(reader, reader, tuple(names)) for reader, names in joined.items()]
+            fields.append(Field.of(column.name, reader, [column]))
+    fields += [Field.of(reader, reader, members) for reader, members in joined.items()]
     names = [f.name for f in fields]
     if len(set(names)) != len(names):
         twice = next(n for n in names if names.count(n) > 1)
@@ -268,10 +268,13 @@ def weights_of(dataset: Dataset, schema: Schema) -> np.ndarray:
 
 
 def described(schema: Schema) -> dict[str, Any]:
-    """The schema as it is written to schema.json."""
+    """The schema as schema.json holds it: without the fields' kinds, which follow from the
+    columns."""
     return {
         "columns": [vars(c) for c in schema.columns],
-        "fields": [vars(f) for f in schema.fields],
+        "fields": [
+            {"name": f.name, "encoder": f.encoder, "columns": f.columns} for f in schema.fields
+        ],
         "unread": list(schema.unread),
     }
 
@@ -279,11 +282,13 @@ def described(schema: Schema) -> dict[str, Any]:
 def restored(values: Mapping[str, Any], where: str = "schema.json") -> Schema:
     """The inverse of `described`. where: its file, for messages."""
     try:
-        fields = tuple(
-            Field(f["name"], f["encoder"], tuple(f["columns"])) for f in values["fields"]
-        )
         columns = tuple(
             Column(**{**c, "levels": tuple(c.get("levels", ()))}) for c in values["columns"]
+        )
+        named = {c.name: c for c in columns}
+        fields = tuple(
+            Field.of(f["name"], f["encoder"], [named[c] for c in f["columns"]])
+            for f in values["fields"]
         )
         return Schema(columns, fields, tuple(values["unread"]))
     except (KeyError, TypeError) as error:

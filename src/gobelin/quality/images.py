@@ -107,7 +107,7 @@ def fitted(
     component = image_encoder(net, settings)
     return component.fit(
         [{IMAGE_COLUMN: png_bytes(image)} for image in images],
-        Field(IMAGE_COLUMN, net, (IMAGE_COLUMN,)),
+        Field(IMAGE_COLUMN, net, (IMAGE_COLUMN,), "image"),
         {IMAGE_COLUMN: IMAGE_COLUMN},
         replace(runtime, precision="float32"),
     )

@@ -14,7 +14,7 @@ from gobelin.core.machine import Runtime, numpy_generator
 from gobelin.data.fields import Schema
 from gobelin.data.images import png_bytes
 from gobelin.embedding.alignment.align import Align, Alignment
-from gobelin.embedding.encoders import FittedEncoder
+from gobelin.embedding.encoders import FittedEncoder, reading
 from gobelin.embedding.features import Embeddings
 
 MOST_QUERIES = 256  # unseen rows that a field is tested with; images of all classes together
@@ -34,18 +34,12 @@ class IndependentEncoder:
 
         'pixels', which needs no weights, comes first; then the default image encoder; then any."""
         used = {f.encoder for f in schema.fields}
-        unused = [
-            name
-            for name in catalog.names("encoders")
-            if "image" in catalog.find("encoders", name).kinds and name not in used
-        ]
+        unused = [name for name in reading("image") if name not in used]
         for name in sorted(
             unused, key=lambda n: (n != "pixels", not catalog.find("encoders", n).default)
         ):
             try:
-                field = next(
-                    f for f in schema.fields if "image" in catalog.find("encoders", f.encoder).kinds
-                )
+                field = next(f for f in schema.fields if f.kind == "image")
                 encoder = catalog.build("encoders", name).fit([], field, {}, runtime)
                 return IndependentEncoder(name, encoder)
             except MissingExtra:

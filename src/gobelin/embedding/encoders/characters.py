@@ -2,7 +2,8 @@
 training rows.
 
 Deerwester et al. 1990 (latent semantic analysis) over character 2- to 4-grams inside words. It
-knows no meaning, but spelling goes a long way in a small set, and it needs nothing."""
+knows no meaning, but spelling goes a long way in a small set, and it needs nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +18,17 @@ from gobelin.core.config import within
 from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.texts import text_query, text_values
+from gobelin.data.texts import text_key, text_query, text_values
 from gobelin.embedding.encoders import Sample
 from gobelin.networks.ngrams import components, shares
 
 
 @dataclass(frozen=True)
 class Characters:
-    """width: length of the vectors (fewer when the training texts allow no more). hashes: buckets
-    of n-grams."""
+    """Settings."""
 
-    width: int = 64
-    hashes: int = 4096
+    width: int = 64  # length of the vectors; less where there are fewer training texts
+    hashes: int = 4096  # buckets of n-grams
 
     kinds: ClassVar[tuple[str, ...]] = ("text",)
     flag: ClassVar[str] = "text"
@@ -65,7 +65,7 @@ class FittedCharacters:
         self.settings, self.components, self.width = settings, components, len(components)
 
     def key(self, cell: Cell, root: Path) -> bytes:
-        return bytes.fromhex(fingerprint(text_values(cell)))[:16]
+        return text_key(cell)
 
     def decode(self, cell: Cell, root: Path) -> tuple[str, str]:
         return " ".join(text_values(cell)), ""

@@ -3,10 +3,10 @@ missing cells.
 
 A number becomes its rank among the training values, mapped to a normal score (van der Waerden 1952)
 so that neither scale nor outlier matters, beside its clipped robust z-score. A category becomes
-one-hot over the training values seen at least twice; an unseen one is all zeros. A date becomes a
-number and the place in its year and week; see `gobelin.data.dates` for what is read as one. Every
-column has an indicator of its absence; nothing is learned from other rows than those given to
-`fit`."""
+one-hot over the values that stand at least twice in the training rows; any other value is all
+zeros. A date becomes a number and the place in its year and week; `gobelin.data.dates` reads it.
+Every column has an indicator of its absence. Only the rows given to `fit` teach anything.
+"""
 
 from __future__ import annotations
 
@@ -34,12 +34,11 @@ LARGEST = 1e300  # a larger number counts as this, so that no difference of two 
 
 @dataclass(frozen=True)
 class Table:
-    """knots: most quantiles kept of each number. categories: the most frequent values kept of each
-    category. dates: what stands first in 3/4/2026; auto = as the column's other values say, and
-    where none does, the question is asked."""
+    """Settings."""
 
-    knots: int = 65
-    categories: int = 64
+    knots: int = 65  # quantiles of each number, at most
+    categories: int = 64  # most frequent values of each category, at most
+    # First part of 3/4/2026. auto: as the column's other values show; an error where none does.
     dates: Literal["auto", "day_first", "month_first"] = "auto"
 
     kinds: ClassVar[tuple[str, ...]] = ("number", "category", "date")
@@ -104,10 +103,10 @@ class Table:
                 counts: dict[str, int] = {}
                 for v in values:
                     counts[str(v)] = counts.get(str(v), 0) + 1
-                kept = sorted(
+                frequent = sorted(
                     (v for v, n in counts.items() if n > 1), key=lambda v: (-counts[v], v)
                 )
-                columns[name] = {"kind": "category", "values": kept[: self.categories]}
+                columns[name] = {"kind": "category", "values": frequent[: self.categories]}
             elif kinds[name] == "date":
                 order = self._order(values, f"{field.name}, column {name!r}")
                 known = [x for v in values if (x := days(v, order)) is not None]
@@ -118,7 +117,8 @@ class Table:
         return FittedTable(self, columns)
 
     def _order(self, values: Sequence[Any], where: str) -> str:
-        """What stands first in these dates."""
+        """day_first, month_first, or '' where the dates don't need it. Raises a GobelinError where
+        they do, and neither the setting nor another date decides."""
         order, doubtful = undecided(values)
         if self.dates == "auto" and doubtful and not order:
             raise GobelinError(
@@ -157,7 +157,7 @@ def _number(value: Any) -> float | None:  # noqa: ANN401 - a cell is any
 
 
 class FittedTable:
-    """columns: what was learned of each, {name: {kind, values | quantiles, middle, scale}}."""
+    """columns: of each what was learned, {name: {kind, values | quantiles, middle, scale}}."""
 
     module = None
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import file_hash, fingerprint
 from gobelin.core.machine import Progress
@@ -153,7 +152,7 @@ def split_prompt(run: Run, query: Mapping[str, str]) -> tuple[str | None, dict[s
 
 
 def _is_text(field: Field) -> bool:
-    return "text" in catalog.find("encoders", field.encoder).kinds
+    return field.kind == "text"
 
 
 def write_images(
