@@ -13,7 +13,7 @@ import click
 from gobelin.augmentation.plan import ALL
 from gobelin.core import catalog, config
 from gobelin.core.errors import GobelinError
-from gobelin.interfaces.terminal import drawn
+from gobelin.interfaces.terminal import progress
 
 MOST_IMAGES = 1_000_000  # in one call
 WEIGHTED = re.compile(r"(.*)\^([+-]?\d+(?:\.\d+)?)", re.DOTALL)  # a text and its weight
@@ -277,14 +277,14 @@ def new_workbench(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a Workbe
     from gobelin.workbench.bench import Workbench
 
     run = options["run"]
-    return Workbench(options["data"], options["target"], run, settings_of(options), drawn)
+    return Workbench(options["data"], options["target"], run, settings_of(options), progress)
 
 
 def open_workbench(run: Path, settings: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401
     """The workbench of an existing run, with changed settings."""
     from gobelin.workbench.bench import Workbench
 
-    return Workbench.open(run, drawn, settings)
+    return Workbench.open(run, progress, settings)
 
 
 def parsed_seeds(text: str) -> list[int]:
