@@ -83,5 +83,5 @@ progress = ProgressBars()
 
 
 def open_progress() -> contextlib.AbstractContextManager[object]:
-    """The context in which bars are progress."""
+    """The context in which bars are drawn."""
     return progress.bars if err.is_terminal else contextlib.nullcontext()
