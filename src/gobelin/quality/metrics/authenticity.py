@@ -1,5 +1,4 @@
-"""Are generated images new, or copies of their nearest real image? Authenticity: the share of
-generated images that are new.
+"""Authenticity: the share of generated images that are no copies of their nearest real image.
 
 A generated image counts as new if it is further from its nearest real image than that real image
 is from its own nearest real neighbour (Alaa et al. 2022, section 4.3, with distances in feature

@@ -1,5 +1,6 @@
-"""Fréchet distance between Gaussians fitted to real and generated features: lower is better, 0 for
-equal means and covariances.
+"""Fréchet distance between Gaussians fitted to real and generated features; lower is better.
+
+It is 0 for equal means and covariances.
 
 d^2 = |m - m_w|^2 + Tr(C + C_w - 2 (C C_w)^(1/2)) (Heusel et al. 2017, eq. 6), in float64, in one
 pass over the rows. It is too large for finite samples, the more so the fewer they are (Chong &

@@ -1,9 +1,9 @@
-"""Kernel distances: the squared maximum mean discrepancy (MMD) of features, under the kernel
-(x.y / D + 1)^3 (KID) and under a Gaussian kernel.
+"""Kernel distances (KID and MMD) between real and generated features; lower is better.
 
-Lower is better. Both are unbiased (Gretton et al. 2012, eq. 3; kernel and subsets of KID from
-Binkowski et al. 2018, section 4). So unlike the Fréchet distance they don't grow when images are
-few; for equal distributions they are around 0, also below.
+They are the squared maximum mean discrepancy (MMD) of features under the kernel (x.y / D + 1)^3,
+which is called KID, and under a Gaussian kernel. Both are unbiased (Gretton et al. 2012, eq. 3;
+kernel and subsets of KID from Binkowski et al. 2018, section 4). So unlike the Fréchet distance
+they don't grow when images are few; for equal distributions they are around 0, also below.
 
 What this cannot show: whether single images look right, or whether they were copied. KID sees no
 difference beyond the third moments of the features. The Gaussian kernel sees every difference, but

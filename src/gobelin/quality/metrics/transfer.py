@@ -1,5 +1,4 @@
-"""Do generated images teach a classifier what real ones teach? A linear classifier is trained on
-generated images alone and tested on real ones.
+"""Transfer: a linear classifier is trained on generated images alone and tested on real ones.
 
 Train on synthetic, test on real (Esteban, Hyland & Ratsch 2017, section 5; Ravuri & Vinyals 2019):
 ridge regression on one-hot classes in closed form, classes weighted equally. It takes one pass over

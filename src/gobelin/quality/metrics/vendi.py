@@ -1,11 +1,11 @@
-"""How many different images are there, in effect? Diversity: the Vendi score of generated images
-over that of real ones.
+"""Diversity: the Vendi score of generated images over that of real ones.
 
-The Vendi score is exp(-sum_i l_i log l_i) of the eigenvalues l of K / n, with K the cosine
-similarities of all pairs (Friedman & Dieng 2023, eq. 2). It is n where all images are orthogonal
-and 1 where all are equal. K / n and the D x D matrix of second moments of the normed features have
-the same eigenvalues (section 3.3 there). So the score is exact, in one pass, with memory for one
-such matrix a group. A ratio of 1 means as diverse as the real images; below 1 is less.
+The score is an effective count of different images. It is exp(-sum_i l_i log l_i) of the
+eigenvalues l of K / n, with K the cosine similarities of all pairs (Friedman & Dieng 2023, eq. 2):
+n where all images are orthogonal, 1 where all are equal. K / n and the D x D matrix of second
+moments of the normed features have the same eigenvalues (section 3.3 there). So the score is exact,
+in one pass, with memory for one such matrix a group. A ratio of 1 means as diverse as the real
+images; below 1 is less.
 
 What this cannot show: whether images look right, or are those that were requested. Noise is
 diverse and may score above 1. The score of a set grows with its size while n is a few D, so the
