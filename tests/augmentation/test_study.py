@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gobelin.workbench.augment.trainings import BOTH
 
 from gobelin.augmentation import study as loop
 from gobelin.augmentation.advice import next_steps
@@ -31,6 +30,8 @@ from gobelin.prediction.heads.job import Job
 
 CLASSES = ("a", "b", "c")
 QUICK = Augment(mixes=(0.25, 1.0), ratio=(1.0,), seeds=3, tuning_seeds=1, rivals=())
+
+BOTH = f"{CLASSIC} + generated"  # the name of an arm
 
 
 # plan
