@@ -26,8 +26,11 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.data.fields import Cell, Field
 
-ORIGIN_COLUMN, LINEAGE_COLUMN = "gobelin_origin", "gobelin_lineage"
-CURATED_COLUMN, WEIGHT_COLUMN, SPLIT_COLUMN = "gobelin_curated", "gobelin_weight", "gobelin_split"
+ORIGIN_COLUMN = "gobelin_origin"  # one of ORIGINS
+LINEAGE_COLUMN = "gobelin_lineage"  # JSON: where a row that is not real came from
+CURATED_COLUMN = "gobelin_curated"  # JSON: what `curate` changed
+WEIGHT_COLUMN = "gobelin_weight"
+SPLIT_COLUMN = "gobelin_split"
 ORIGINS = ("real", "view", "generated")
 LINEAGE_KEYS = ('"generator":', '"weights":', '"seed":', '"parents":')  # of every generated row
 # a column whose files are partly in the cells and partly on disk
@@ -40,7 +43,8 @@ class Dataset:
 
     table: the columns; memory-mapped where the file allows. root: relative paths start here, and no
     path may leave it. source: where the rows were read from, for messages. bad: cells set aside,
-    {(row id, column)}; they count as missing."""
+    {(row id, column)}; they count as missing.
+    """
 
     table: pa.Table
     root: Path
@@ -67,7 +71,8 @@ class Dataset:
     @cached_property
     def ids(self) -> tuple[str, ...]:
         """One name a row: the id column where the reader or the schema set one, else the row number
-        in the file, from 0."""
+        in the file, from 0.
+        """
         if "gobelin_id" in self.table.column_names:
             return tuple(map(str, self.table["gobelin_id"].to_pylist()))
         return tuple(str(k) for k in range(len(self)))
@@ -76,7 +81,8 @@ class Dataset:
     def origins(self) -> np.ndarray:
         """str [N]: real, view (a real image changed by fixed rules) or generated. A row with a
         lineage isn't real, whatever its origin column says and whatever the lineage's column is
-        called."""
+        called.
+        """
         claims, lineages = (
             (
                 [str(v or "") for v in self.table[c].to_pylist()]
@@ -96,7 +102,8 @@ class Dataset:
 
     def values(self, column: str) -> list[Any]:
         """The column's values [N], None for an empty cell and for one that was set aside. Lists
-        come without their empty items; lists of numbers keep them, as holes in a series."""
+        come without their empty items; lists of numbers keep them, as holes in a series.
+        """
         cell = _numbers_or_none if _is_numeric_list(self.table[column].type) else _cell
         values = [cell(v) for v in self.table[column].to_pylist()]
         if self.table[column].type == FILE_TYPE:
@@ -113,7 +120,8 @@ class Dataset:
 
     def cells(self, field_read: Field) -> list[Cell | None]:
         """The field's cell of every row [N]: {column: value} of its present columns, None where the
-        whole cell is missing."""
+        whole cell is missing.
+        """
         columns = {c: self.values(c) for c in field_read.columns if c in self.table.column_names}
         out: list[Cell | None] = []
         for k in range(len(self)):
@@ -130,7 +138,8 @@ class Dataset:
 
     def with_ids(self, column: str | None = None) -> Dataset:
         """The same rows with an id column, so that ids survive a choice of rows. column: take the
-        ids from it; None = the present ones. Raises GobelinError for empty or repeated ids."""
+        ids from it; None = the present ones. Raises GobelinError for empty or repeated ids.
+        """
         if "gobelin_id" in self.table.column_names and column is None:
             return self
         if column and (
@@ -202,7 +211,8 @@ def derived_rows(
     """New rows with the cells of `parents`, row by row, except the `replaced` columns.
 
     No other function makes rows that are not real. replaced: {column: values [N]}. ids: [N].
-    origin: view or generated. lineage: a record a row, [N]."""
+    origin: view or generated. lineage: a record a row, [N].
+    """
     if origin not in ORIGINS or origin == "real":
         raise ValueError(f"derived_rows: origin {origin!r} is not one of {ORIGINS[1:]}")
     table = parents.with_ids().with_origin().table
@@ -260,7 +270,8 @@ def _file_kind(kind: pa.DataType) -> str:
 
 def _as_files(table: pa.Table, names: Sequence[str]) -> pa.Table:
     """The table with these columns as {bytes, path}. If columns of paths and of bytes were joined,
-    Arrow would turn the paths into bytes."""
+    Arrow would turn the paths into bytes.
+    """
     for name in names:
         column, kind = table[name].combine_chunks(), _file_kind(table[name].type)
         if kind != "both":

@@ -35,7 +35,8 @@ MONTH_NAMED = re.compile(
 
 def days(value: Any, order: str = "") -> float | None:  # noqa: ANN401 - a cell is any
     """Days since 1970-01-01; None for a value that is no date. order: one of DATE_ORDERS, for dates
-    whose order can't be seen."""
+    whose order can't be seen.
+    """
     if isinstance(value, datetime.datetime):
         return (
             value.timestamp() / 86400
@@ -82,7 +83,8 @@ def undecided(values: Iterable[Any]) -> tuple[str, str]:
     for none.
 
     The order is that of most values that are a date in one order only. Where it is '' and there is
-    a value with both orders, the caller has to ask the user."""
+    a value with both orders, the caller has to ask the user.
+    """
     votes, doubtful = dict.fromkeys(DATE_ORDERS, 0), ""
     for value in values:
         if not isinstance(value, str) or days(value) is not None:

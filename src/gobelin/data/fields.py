@@ -1,5 +1,6 @@
 """The parts of a row: columns with a kind and a role, cell columns joined into fields, and the
-target."""
+target.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ Cell = dict[str, Any]  # column -> value, the present columns of one field of on
 @dataclass(frozen=True)
 class Bid:
     """An encoder's claim on a column: the kind of its values, how sure the encoder is, 0 to 1, and
-    why."""
+    why.
+    """
 
     kind: str
     confidence: float
@@ -30,7 +32,8 @@ class Column:
 
     kind: of its values: image, text, number, category, date, audio ... role: 'cell', or one of
     ROLES. confidence, reason: of the bid that gave the kind. levels: of an ordinal target whose
-    order was set, lowest first."""
+    order was set, lowest first.
+    """
 
     name: str
     kind: str
@@ -43,7 +46,8 @@ class Column:
 @dataclass(frozen=True)
 class Field:
     """One key of the shared space: a cell column, or a group of columns that one encoder reads
-    together."""
+    together.
+    """
 
     name: str
     encoder: str
@@ -53,7 +57,8 @@ class Field:
 @dataclass(frozen=True)
 class Schema:
     """The columns, the fields that have an encoder, and the names of columns whose kind has no
-    encoder."""
+    encoder.
+    """
 
     columns: tuple[Column, ...]
     fields: tuple[Field, ...]
@@ -83,7 +88,8 @@ class Target:
     values: int64 [N] class index, -1 = none; float64 [N], nan = none; for labels int64 [N, C], 1 or
     0, a row of -1 = none. classes: the C names, sorted, as an order by frequency would depend on
     the rows; of an ordinal in its order. scored: bool [C], False for a class that is too small for
-    every part of the split and is left out of balanced accuracy."""
+    every part of the split and is left out of balanced accuracy.
+    """
 
     name: str
     kind: str
@@ -106,7 +112,8 @@ class Target:
     @property
     def strata(self) -> np.ndarray:
         """int64 [N]: the stratum that splits and folds spread evenly: the class; the rarest of a
-        row's labels (C = the row has none of them); 0 for a number; -1 = no target."""
+        row's labels (C = the row has none of them); 0 for a number; -1 = no target.
+        """
         if self.kind == "number":
             return np.where(self.present, 0, -1)
         if self.kind == "class" or self.kind == "ordinal":

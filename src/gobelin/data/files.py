@@ -14,7 +14,8 @@ from typing import Any
 
 class BadCell(Exception):
     """One cell can't be used; `str(error)` is the reason in a few words. column: the one that is
-    bad, None for all of the cell's columns."""
+    bad, None for all of the cell's columns.
+    """
 
     def __init__(self, reason: str, column: str | None = None) -> None:
         super().__init__(reason)
@@ -43,7 +44,8 @@ def cell_path(value: str | bytes, root: Path) -> Path:
 
 def cell_bytes(value: str | bytes, root: Path) -> bytes:
     """The file's contents: `value` itself where the cell holds bytes, else the file at that path
-    below `root`. Raises BadCell."""
+    below `root`. Raises BadCell.
+    """
     if isinstance(value, bytes):
         return value
     try:
@@ -67,7 +69,8 @@ def untouched(cell: Mapping[str, Any], root: str) -> tuple[bytes, int] | None:
     """A hash, 16 bytes, of paths, sizes and times of the files that a cell names below the folder
     `root`, and the time of the last change (nanoseconds). None where the cell names no file.
 
-    The hash stays the same as long as nobody changes the files. No file is opened."""
+    The hash stays the same as long as nobody changes the files. No file is opened.
+    """
     values = [v for value in cell.values() for v in (value if isinstance(value, list) else [value])]
     if not all(isinstance(value, str) for value in values):
         return None

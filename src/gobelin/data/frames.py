@@ -40,7 +40,8 @@ class Frame(Protocol):
 
 def from_frame(frame: Frame, root: str | Path = ".", source: str = "data frame") -> Dataset:
     """The rows of a data frame, in order. root: paths in its cells start there, and none may leave
-    it. source: name of the frame in messages. Raises GobelinError."""
+    it. source: name of the frame in messages. Raises GobelinError.
+    """
     names = list(frame.column_names if hasattr(frame, "column_names") else frame.columns)
     if len({str(n) for n in names}) != len(names):
         repeated = next(n for n in names if [str(m) for m in names].count(str(n)) > 1)
@@ -57,7 +58,8 @@ def _values(column: Any) -> list[Any]:  # noqa: ANN401
 
 def _column(values: list[Any]) -> pa.Array:
     """The values in one Arrow type. Texts and bytes in one column are files; values without a
-    common type become texts."""
+    common type become texts.
+    """
     kinds = {type(v) for v in values if v is not None}
     if kinds == {str, bytes}:
         files = [
@@ -73,7 +75,8 @@ def _column(values: list[Any]) -> pa.Array:
 
 def _cell(value: Any, source: str, name: str) -> Any:  # noqa: ANN401
     """A Python value as a table file would hold it: None, a number, text, date, bytes, or a list of
-    them."""
+    them.
+    """
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return None
     if isinstance(value, np.generic):
@@ -120,7 +123,8 @@ def _array(value: np.ndarray, source: str, name: str) -> Any:  # noqa: ANN401
 
 def _file(value: Mapping[str, Any], source: str, name: str) -> Any:  # noqa: ANN401
     """A sound {'array', 'sampling_rate'} or a file {'bytes', 'path'}, as in datasets of Hugging
-    Face."""
+    Face.
+    """
     if value.get("array") is not None and value.get("sampling_rate"):
         out = io.BytesIO()
         samples = np.asarray(value["array"], np.float32)

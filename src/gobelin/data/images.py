@@ -59,7 +59,8 @@ def open_image(
 
     value: path below `root`, or the bytes of a file. side: of the square in pixels that the image
     will be resized to, 0 = unknown. A JPEG of eight times that side is read at 1/2, 1/4 or 1/8 of
-    its size; the format allows that at a fraction of the cost."""
+    its size; the format allows that at a fraction of the cost.
+    """
     data = cell_bytes(value, root)
     try:
         with warnings.catch_warnings():
@@ -112,7 +113,8 @@ def squared(
     image: Image.Image, size: int, background: tuple[int, ...] = (255, 255, 255)
 ) -> np.ndarray:
     """uint8 [size, size, 3]: the image padded to a square with the background, then resized (area
-    average; bilinear where it is enlarged)."""
+    average; bilinear where it is enlarged).
+    """
     image = image.convert("RGB")
     if max(image.size) ** 2 > MAX_PIXELS:  # a long thin image would be a bomb once padded
         image.thumbnail((int(MAX_PIXELS**0.5),) * 2, Image.Resampling.BOX)
@@ -132,7 +134,8 @@ def fitted(
     image: Image.Image, size: tuple[int, int, int], background: tuple[int, ...] = (255, 255, 255)
 ) -> np.ndarray:
     """uint8 [H, W, C]: the whole image, padded with the background to this shape and resized. size:
-    H, W, C, with C = 1, 3 or 4."""
+    H, W, C, with C = 1, 3 or 4.
+    """
     height, width, channels = size
     if height == width:
         pixels = squared(image, height, background)
@@ -185,7 +188,8 @@ def image_key(cell: Cell, root: Path) -> bytes:
 
 def decode_images(cell: Cell, root: Path, settings: Opening, size: int) -> tuple[np.ndarray, str]:
     """uint8 [k, size, size, 3] for the k images of a cell, and the first conversion ('' for none).
-    Raises BadCell."""
+    Raises BadCell.
+    """
     opened = [open_image(v, root, settings, size) for v in image_values(cell)]
     return np.stack([squared(i, size, settings.background) for i, _ in opened]), next(
         (c for _, c in opened if c), ""
@@ -203,7 +207,8 @@ class Squares:
 
     def decode(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
         """uint8 [k, side, side, 3] for the k images of the cell, and the conversion. Raises
-        BadCell."""
+        BadCell.
+        """
         return decode_images(cell, root, self.opening, self.side)
 
 

@@ -1,7 +1,8 @@
 """Sounds as the power of mel bands: windows of 25 ms every 10 ms, at 16 kHz.
 
 A log-mel spectrogram is that of Davis & Mermelstein 1980, on HTK's mel scale, m = 2595 log10(1 + f
-/ 700) (O'Shaughnessy 1987)."""
+/ 700) (O'Shaughnessy 1987).
+"""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ EDGE = 1e-4  # frames at both ends below this share of the loudest frame (40 dB)
 @lru_cache(maxsize=4)
 def mel_filters(bands: int) -> np.ndarray:
     """float64 [bands, 257]: triangles of height 1 over the frequencies of the Fourier transform;
-    their corners are equally spaced on the mel scale from 0 to 8 kHz."""
+    their corners are equally spaced on the mel scale from 0 to 8 kHz.
+    """
     top = 2595 * np.log10(1 + RATE / 2 / 700)
     corners = 700 * (10 ** (np.linspace(0, top, bands + 2) / 2595) - 1)  # Hz
     hertz = np.fft.rfftfreq(POINTS, 1 / RATE)
@@ -34,7 +36,8 @@ def mel_filters(bands: int) -> np.ndarray:
 
 def mel_power(wave: np.ndarray, bands: int) -> np.ndarray:
     """Samples [T] at 16 kHz -> float64 [frames, bands]: power in each of 1 + (T - 400) // 160
-    frames; a short clip is padded with 0."""
+    frames; a short clip is padded with 0.
+    """
     wave = np.pad(wave, (0, max(0, WINDOW - len(wave))))
     frames = np.lib.stride_tricks.sliding_window_view(wave, WINDOW)[::HOP]
     out = np.empty((len(frames), bands))
@@ -46,7 +49,8 @@ def mel_power(wave: np.ndarray, bands: int) -> np.ndarray:
 
 def heard(power: np.ndarray) -> tuple[np.ndarray, float]:
     """Power [frames, bands] -> float64 [fewer frames, bands], the logarithm of the share of the
-    clip's loudest band (nepers, 0 or less), quiet edges cut off; and that loudest power."""
+    clip's loudest band (nepers, 0 or less), quiet edges cut off; and that loudest power.
+    """
     frame_power = power.sum(1)
     loud_frames = np.flatnonzero(frame_power >= max(EDGE * frame_power.max(), SILENCE))
     if len(loud_frames):

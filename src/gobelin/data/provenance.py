@@ -32,7 +32,8 @@ XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.o
 
 def marked_png(pixels: np.ndarray, lineage: Mapping[str, Any], trained: bool = True) -> bytes:
     """uint8 [H, W, C] as the bytes of a PNG file with the mark and the lineage. trained: whether a
-    trained network generated it."""
+    trained network generated it.
+    """
     record = json.dumps(dict(lineage), sort_keys=True, ensure_ascii=False, default=str)
     source = SOURCE_TYPES_URL + ("trainedAlgorithmicMedia" if trained else "algorithmicMedia")
     info = PngImagePlugin.PngInfo()
@@ -57,7 +58,8 @@ def save_png(
 
 def marks_of(image: Image.Image) -> PngImagePlugin.PngInfo | None:
     """The mark in the file that an image was opened from, to be written again; None without a
-    mark."""
+    mark.
+    """
     texts = [
         v.decode("utf-8", "replace") if isinstance(v, bytes) else v
         for v in image.info.values()

@@ -17,7 +17,8 @@ def read(path: str | Path | Frame, root: str | Path | None = None) -> Dataset:
 
     path: a CSV, Parquet or JSON-lines file with path columns (relative to the file), a folder of
     class folders, or a data frame. root: the folder that relative paths start from and that no path
-    may leave. Its default is the file's folder; for a data frame the working directory."""
+    may leave. Its default is the file's folder; for a data frame the working directory.
+    """
     if isinstance(path, Frame):
         return from_frame(path, root or ".")
     path = Path(path)
@@ -51,7 +52,8 @@ def read(path: str | Path | Frame, root: str | Path | None = None) -> Dataset:
 
 def _check_ids(table: pa.Table, source: str) -> None:
     """Raises GobelinError where ids in gobelin_id are empty or not unique. A file that Gobelin
-    wrote has good ones; a user may have changed it."""
+    wrote has good ones; a user may have changed it.
+    """
     if "gobelin_id" in table.column_names:
         ids = table["gobelin_id"].to_pylist()
         if len(set(ids)) != len(ids) or None in ids:

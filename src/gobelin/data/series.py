@@ -37,7 +37,8 @@ CHANNEL = re.compile(r"\[([^\[\]]*)\]")
 
 def open_series(value: Any, root: Path) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401 - a cell is any
     """A window without holes, float64 [C, T] with T >= 2, and the share of each channel's samples
-    that were holes, [C]. Raises BadCell."""
+    that were holes, [C]. Raises BadCell.
+    """
     x = _read(value, root)
     if x.ndim == 1:
         x = x[None]
@@ -122,7 +123,8 @@ def _number(item: Any) -> float:  # noqa: ANN401
 
 def _list_of_text(text: str) -> list[Any]:
     """The list in a text as JSON, Python or numpy write it, or numbers separated by semicolons,
-    else by tabs, else by commas, else by spaces."""
+    else by tabs, else by commas, else by spaces.
+    """
     text = NUMPY_NUMBER.sub(r"\1", text.strip())
     if not text.startswith("["):
         return _parts(text)
@@ -206,7 +208,8 @@ def is_file(value: Any) -> bool:  # noqa: ANN401
 
 def series_share(values: Sequence[Any], root: Path) -> float:
     """The share of the values that look like series: lists of numbers, or files of them. The first
-    table file is opened, as a .txt can also hold words."""
+    table file is opened, as a .txt can also hold words.
+    """
     first = next((v for v in values if is_file(v) and not v.lower().endswith(".npy")), None)
     if first is not None and not _opens(first, root):
         return 0.0
@@ -219,7 +222,8 @@ def series_share(values: Sequence[Any], root: Path) -> float:
 
 def _looks_like_series(value: Any) -> bool:  # noqa: ANN401
     """Whether a value is a list of five numbers or more. Holes count as numbers; up to a fifth of
-    the items may be something else."""
+    the items may be something else.
+    """
     try:
         items = _list_of_text(value) if isinstance(value, str) else value
     except BadCell:
@@ -255,7 +259,8 @@ def series_key(value: Any, root: Path) -> bytes:  # noqa: ANN401
 
 def series_query(text: str, field: Field) -> Cell:
     """Numbers or a path given as a query, as a cell of the field's first column. Raises
-    GobelinError."""
+    GobelinError.
+    """
     path = Path(text)
     value: Any = text
     try:

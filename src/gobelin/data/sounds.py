@@ -52,7 +52,8 @@ def open_sound(
 
     value: path below `root`, or the bytes of a file. seconds: the most that is read, from the
     start. Raises BadCell for a file that is no sound, is damaged or has no samples; MissingExtra
-    without soundfile."""
+    without soundfile.
+    """
     library = soundfile()
     file = io.BytesIO(value) if isinstance(value, bytes) else cell_path(value, root)
     try:
@@ -101,14 +102,16 @@ def open_sound(
 
 def _promised_more(header: str) -> bool:
     """Whether the header promises more samples than the file holds. header: libsndfile's report on
-    it, for WAV, AIFF and AU."""
+    it, for WAV, AIFF and AU.
+    """
     promise = PROMISE.search(header)
     return promise is not None and int(promise[2]) < int(promise[1]) < ENDLESS
 
 
 def resampled(wave: np.ndarray, rate: int, to: int = RATE) -> np.ndarray:
     """[T] at `rate` Hz -> float64 [ceil(T * to / rate)] at `to` Hz, by a polyphase filter that
-    passes the frequencies that both rates can represent."""
+    passes the frequencies that both rates can represent.
+    """
     common = math.gcd(to, rate)
     return wave if rate == to else resample_poly(wave, to // common, rate // common)
 

@@ -18,7 +18,8 @@ SPLIT_PARTS = ("train", "valid", "test")
 @dataclass(frozen=True)
 class Split:
     """valid, test: their shares of the labelled rows. by: 'random' or 'time' (the latest rows are
-    the test rows)."""
+    the test rows).
+    """
 
     valid: float = 0.2
     test: float = 0.25
@@ -46,7 +47,8 @@ def assign(
     rows without a target are training rows.
 
     groups: group id of each row [N]. given: the user's split column [N]; it decides if there is
-    one. times: of each row [N], for by = 'time'. Raises GobelinError."""
+    one. times: of each row [N], for by = 'time'. Raises GobelinError.
+    """
     if given is not None:
         return _given(given, groups)
     parts = np.full(len(groups), "train", dtype="<U5")
@@ -71,7 +73,8 @@ def assign(
 
 def _moments(times: Sequence[object], labelled: np.ndarray) -> list[tuple[bool, float | str]]:
     """Sort keys of the rows: numbers as numbers ('9' before '10'), dates as dates, else texts. A
-    row without a time comes first. labelled: numbers of rows that must have a time."""
+    row without a time comes first. labelled: numbers of rows that must have a time.
+    """
     for k in labelled:
         if times[k] is None:
             raise GobelinError(
@@ -96,7 +99,8 @@ def _moments(times: Sequence[object], labelled: np.ndarray) -> list[tuple[bool, 
 
 def _strata(target: Target, units: dict[str, list[int]], seed: int) -> list[list[str]]:
     """Units (groups) by their most frequent class, or by thirds of a number; each list in random
-    order. units: {group: numbers of its rows}."""
+    order. units: {group: numbers of its rows}.
+    """
     rng = numpy_generator(seed, "split")
     if target.kind == "number":
         known = target.values[target.present]
@@ -122,7 +126,8 @@ def _fill(
     settings: Split,
 ) -> None:
     """Make the last units of `order` test rows, those before validation rows, by their shares of
-    the labelled rows. Changes `parts` in place."""
+    the labelled rows. Changes `parts` in place.
+    """
     sizes = [sum(k in labelled for k in units[u]) for u in order]
     total = sum(sizes)
     for part, share, before in (
@@ -173,7 +178,8 @@ def _given(given: Sequence[str | None], groups: Sequence[str]) -> np.ndarray:
 
 def small_classes(target: Target, parts: np.ndarray) -> np.ndarray:
     """bool [C]: True for classes that every part has; only they are scored. Of labels: those that
-    some rows of every part have and other rows don't. parts: str [N]."""
+    some rows of every part have and other rows don't. parts: str [N].
+    """
     scored = np.ones(len(target.classes), bool)
     for part in SPLIT_PARTS:
         labelled_rows = np.flatnonzero((parts == part) & target.present)

@@ -26,7 +26,8 @@ SEPARATORS = re.compile(r"[|;]")
 
 def target_of(dataset: Dataset, schema: Schema, classes: tuple[str, ...] = ()) -> Target:
     """The target of every row. classes: of an earlier fit; rows with another class then have no
-    target. Raises GobelinError for values that can't be such a target."""
+    target. Raises GobelinError for values that can't be such a target.
+    """
     name = schema.role("target")
     if name is None:
         return Target("", "class", np.full(len(dataset), -1))
@@ -45,7 +46,8 @@ def target_of(dataset: Dataset, schema: Schema, classes: tuple[str, ...] = ()) -
 
 def named(value: Any) -> str:  # noqa: ANN401 - a cell is any
     """A class as text. 2.0 is '2': a column of whole numbers with an empty cell is read as
-    floats."""
+    floats.
+    """
     whole = isinstance(value, float) and math.isfinite(value) and value == int(value)
     return str(int(value)) if whole else str(value)
 
@@ -82,7 +84,8 @@ def _ordinal(
     dataset: Dataset, name: str, values: Sequence[Any], levels: tuple[str, ...], known_levels: bool
 ) -> Target:
     """Levels in the order of `levels`; if it is empty they must be numbers. known_levels: levels
-    are those of an earlier fit, and rows with another one have no target."""
+    are those of an earlier fit, and rows with another one have no target.
+    """
     if not levels:
         numbers = _numbers(values, name, dataset, "data.order=LOWEST,...,HIGHEST")
         levels = tuple(named(float(v)) for v in np.unique(numbers[~np.isnan(numbers)]))
@@ -144,7 +147,8 @@ def _labels(dataset: Dataset, name: str, values: Sequence[Any], classes: tuple[s
 
 def _numbers(values: Sequence[Any], name: str, dataset: Dataset, instead: str = "") -> np.ndarray:
     """float64 [N], nan where missing. Raises GobelinError that lists values that are no numbers.
-    instead: the setting that the message suggests."""
+    instead: the setting that the message suggests.
+    """
     numbers, wrong = np.full(len(values), np.nan), []
     for k, v in enumerate(values):
         if v is None or (isinstance(v, str) and v.strip().lower() in NO_NUMBER):

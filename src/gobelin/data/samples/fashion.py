@@ -69,7 +69,8 @@ class Fashion:
 
     def arrays(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
         """All images of a part, uint8 [N, 28, 28], bright on black, and their classes, int64 [N],
-        as places in CLASSES. Raises MissingExtra, or GobelinError for a damaged file."""
+        as places in CLASSES. Raises MissingExtra, or GobelinError for a damaged file.
+        """
         paths = [
             Path(self.folder) / f"{part}-{name}-ubyte.gz" for name in ("images-idx3", "labels-idx1")
         ]

@@ -133,7 +133,8 @@ def _relative(values: np.ndarray) -> list[float | None]:
 
 def _figures() -> tuple[list[datetime.date], dict[str, np.ndarray]]:
     """The trading days and {column: figures [days]}; nan where a figure is missing. Raises
-    MissingExtra."""
+    MissingExtra.
+    """
     try:
         import arch
     except ImportError as error:

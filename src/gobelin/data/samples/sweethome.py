@@ -146,7 +146,8 @@ def _pieces(archive: zipfile.ZipFile, language_suffix: str) -> dict[int, dict[st
     """{number of a piece: {key: value}} of a catalogue in a language; nothing for a language that
     it lacks.
 
-    The format is Java's: Latin-1, other letters as \\uXXXX."""
+    The format is Java's: Latin-1, other letters as \\uXXXX.
+    """
     if CATALOGUE.format(language_suffix) not in archive.namelist():
         return {}
     text = archive.read(CATALOGUE.format(language_suffix)).decode("latin-1").replace("\r", "")

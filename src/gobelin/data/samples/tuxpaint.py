@@ -5,7 +5,8 @@ puts them (161 MB, GPL-2 with the licences of each contributor beside them); non
 Gobelin. A stamp is STEM.svg or STEM.png, STEM.txt (the English caption, then `xx.utf8=...` for
 other languages), STEM_desc_xx.ogg (the caption spoken, by one voice for each language) and STEM.ogg
 or STEM.wav (the sound that the thing makes). Many stamps have the same caption, so a split has to
-keep them together: `family` is the English caption without case and punctuation."""
+keep them together: `family` is the English caption without case and punctuation.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ from gobelin.core.workers import in_order
 from gobelin.data.images import Opening, open_image, squared
 
 STAMPS_PACKAGE = "tuxpaint-stamps-default"
-MIRRORED = ("_mirror", "_flip")  # endings of images that show another stamp mirrored
+MIRRORED = ("_mirror", "_flip")  # endings of image files that show another stamp mirrored
 SOUNDS = (".ogg", ".wav")
 
 
@@ -80,7 +81,8 @@ class Tuxpaint:
 
     def write(self, folder: Path, seed: int) -> Path:
         """Write records.csv, images/*.png (transparent pixels over white), speech/xx/* and sound/*
-        (about 30 seconds)."""
+        (about 30 seconds).
+        """
         if (folder / "records.csv").is_file():
             return folder / "records.csv"
         stamps = self._stamps()
@@ -102,24 +104,25 @@ class Tuxpaint:
 
     def _stamps(self) -> list[Path]:
         """The image file of every stamp that has a caption, in order. Of a drawing (SVG) and a PNG
-        of one name the drawing is taken."""
-        pictures = {
+        of one name the drawing is taken.
+        """
+        image_files = {
             p.with_suffix(""): p
             for kind in (".png", ".svg")
             for p in sorted(Path(self.folder).rglob(f"*{kind}"))
         }
         return [
             image
-            for stem, image in sorted(pictures.items())
+            for stem, image in sorted(image_files.items())
             if not stem.name.endswith(MIRRORED)
             and image.with_suffix(".txt").is_file()
             and len(_place(stem, self.folder)) > 1
         ]
 
-    def _row(self, picture: Path, into: Path) -> dict[str, Any]:
+    def _row(self, image_file: Path, into: Path) -> dict[str, Any]:
         place, names = (
-            _place(picture.with_suffix(""), self.folder),
-            _captions(picture.with_suffix(".txt")),
+            _place(image_file.with_suffix(""), self.folder),
+            _captions(image_file.with_suffix(".txt")),
         )
         name = "-".join(place)
         row: dict[str, Any] = {
@@ -135,12 +138,14 @@ class Tuxpaint:
         row |= {f"name_{code}": names.get(code) for code in self.languages}
         (into / "images").mkdir(exist_ok=True)
         pixels = squared(
-            open_image(_png(picture, 4 * self.size), picture.parent, Opening())[0], self.size
+            open_image(_png(image_file, 4 * self.size), image_file.parent, Opening())[0], self.size
         )
         Image.fromarray(pixels).save(into / row["image"])
         for code in self.voices:
-            row[f"speech_{code}"] = _copied(_spoken(picture, code), f"speech/{code}/{name}", into)
-        row["sound"] = _copied(_effect(picture), f"sound/{name}", into)
+            row[f"speech_{code}"] = _copied(
+                _spoken(image_file, code), f"speech/{code}/{name}", into
+            )
+        row["sound"] = _copied(_effect(image_file), f"sound/{name}", into)
         return row
 
 
@@ -160,14 +165,14 @@ def _captions(path: Path) -> dict[str, str]:
     return out
 
 
-def _spoken(picture: Path, code: str) -> Path | None:
+def _spoken(image_file: Path, code: str) -> Path | None:
     """The file with the spoken caption in a language; None without one."""
     endings = [f"_desc_{code}", *(["_desc"] if code == "en" else [])]
-    return _first(picture.with_name(f"{picture.stem}{e}{s}") for e in endings for s in SOUNDS)
+    return _first(image_file.with_name(f"{image_file.stem}{e}{s}") for e in endings for s in SOUNDS)
 
 
-def _effect(picture: Path) -> Path | None:
-    return _first(picture.with_suffix(s) for s in SOUNDS)
+def _effect(image_file: Path) -> Path | None:
+    return _first(image_file.with_suffix(s) for s in SOUNDS)
 
 
 def _first(paths: Iterable[Path]) -> Path | None:
@@ -184,11 +189,12 @@ def _copied(source: Path | None, name: str, into: Path) -> str | None:
     return target.relative_to(into).as_posix()
 
 
-def _png(picture: Path, width: int) -> bytes:
+def _png(image_file: Path, width: int) -> bytes:
     """The bytes of the image file; a drawing (SVG) is drawn `width` pixels wide. Raises
-    MissingExtra."""
-    if picture.suffix != ".svg":
-        return picture.read_bytes()
+    MissingExtra.
+    """
+    if image_file.suffix != ".svg":
+        return image_file.read_bytes()
     try:
         import resvg_py
     except ImportError as error:
@@ -196,4 +202,4 @@ def _png(picture: Path, width: int) -> bytes:
             "resvg, which draws the stamps of the tuxpaint sample set,", "demo"
         ) from error
     # without dpi a drawing measured in mm or pt would have no size
-    return bytes(resvg_py.svg_to_bytes(svg_path=str(picture), width=width, dpi=96))
+    return bytes(resvg_py.svg_to_bytes(svg_path=str(image_file), width=width, dpi=96))

@@ -4,7 +4,8 @@ Everything comes from the npm packages emoji-datasource-google (drawings: Noto E
 and emoji-datasource-twitter (drawings: Twemoji, CC BY 4.0), which name their 64 px files alike;
 both say MIT for the data. They are read where npm put them; nothing is downloaded here. Variants of
 one emoji by skin tone, person and direction share their `family`, so that a split keeps them
-together: man, woman and person of one emoji are nearly the same drawing."""
+together: man, woman and person of one emoji are nearly the same drawing.
+"""
 
 from __future__ import annotations
 

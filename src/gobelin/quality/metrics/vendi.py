@@ -67,7 +67,8 @@ class Vendi:
 class SecondMoments:
     """Second moments of G groups of rows.
 
-    counts: int64 [G]. sums: float64 [G, D, D], sums of outer products of normed rows."""
+    counts: int64 [G]. sums: float64 [G, D, D], sums of outer products of normed rows.
+    """
 
     counts: np.ndarray
     sums: np.ndarray
@@ -118,7 +119,8 @@ def ratio(real: SecondMoments, generated: SecondMoments, level: float = 0.95) ->
     The interval is the jackknife of the logarithm, with one group of generated and one of real
     rows left out at a time (Tukey 1958), and t with G - 1 degrees of freedom.
 
-    What this cannot show: the part of both scores that grows with n, which is left in."""
+    What this cannot show: the part of both scores that grows with n, which is left in.
+    """
     groups, least = len(real.counts), min(real.n, generated.n)
     if least < max(LEAST_IMAGES, 2 * groups):
         raise TooFew("vendi", least, max(LEAST_IMAGES, 2 * groups))
