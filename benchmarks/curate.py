@@ -38,7 +38,7 @@ import record
 from gobelin import Workbench
 from gobelin.core import catalog
 from gobelin.core.machine import Runtime
-from gobelin.data.dataset import WEIGHT, Dataset
+from gobelin.data.dataset import WEIGHT_COLUMN, Dataset
 from gobelin.data.images import png_bytes
 from gobelin.data.read import read
 from gobelin.evidence import intervals
@@ -229,7 +229,7 @@ def generators(
         np.arange(MADE) % 10,
     )
     valid = as_rows(pixels, clean, slice(TRAIN, TRAIN + JUDGED))
-    weights = np.array(curated.table[WEIGHT].to_pylist())[:TRAIN]
+    weights = np.array(curated.table[WEIGHT_COLUMN].to_pylist())[:TRAIN]
     rows = {
         "curated": replace(as_rows(pixels, curated, slice(TRAIN)), weights=weights),
         "raw": as_rows(pixels, raw, slice(TRAIN)),

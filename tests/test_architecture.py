@@ -192,7 +192,7 @@ NEW = {
 """Every real row twice."""
 from dataclasses import dataclass
 import numpy as np
-from gobelin.data.dataset import made_rows
+from gobelin.data.dataset import derived_rows
 from gobelin.augmentation.rivals import Arm, Material
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ class Twice:
     def arm(self, material: Material) -> Arm:
         train = material.train
         ids = [f"twice-{i}" for i in train.ids]
-        added = made_rows(train, {}, ids, "view", [{"rule": "twice"}] * len(ids))
+        added = derived_rows(train, {}, ids, "view", [{"rule": "twice"}] * len(ids))
         return Arm("twice", train.join(added), np.ones(2 * len(train), np.float32))
 '''
     ),

@@ -33,6 +33,8 @@ BOTH = f"{CLASSIC} + generated"
 CLASSES = ("a", "b", "c")
 QUICK = Augment(mixes=(0.25, 1.0), ratio=(1.0,), seeds=3, tuning_seeds=1, rivals=())
 
+BOTH = f"{CLASSIC} + generated"  # the name of an arm
+
 
 # plan
 

@@ -100,7 +100,7 @@ def test_nothing_but_the_answer_knows_a_later_day(monkeypatch: pytest.MonkeyPatc
 
 def test_settings_that_would_leak_are_refused() -> None:
     for wrong in ({"block": 68}, {"window": 10}, {"step": 0}):
-        with pytest.raises(GobelinError, match="samples.market: .*were expected") as caught:
+        with pytest.raises(GobelinError, match="samples.market: .*expected") as caught:
             Market(**wrong)
         assert "\n" not in str(caught.value)
 

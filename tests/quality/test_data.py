@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from gobelin.core.errors import GobelinError
-from gobelin.data.dataset import Dataset, made_rows
+from gobelin.data.dataset import Dataset, derived_rows
 from gobelin.data.fields import Column, Field, Schema, Target
 from gobelin.data.images import png_bytes
 from gobelin.data.provenance import save_png
@@ -313,7 +313,7 @@ def test_a_row_that_says_that_it_was_made_may_hold_a_marked_image(
     folder: tuple[Dataset, Reader, Path],
 ) -> None:
     dataset, reader, path = folder
-    made = made_rows(
+    made = derived_rows(
         dataset.rows([0, 1]), {"image": [marked(path)] * 2}, ["m0", "m1"], "generated", [{}, {}]
     )
     found = scan(reader, dataset.join(made), Check())

@@ -119,7 +119,7 @@ def once(settings: object, *names: str) -> None:
     for name in names:
         items = getattr(settings, name)
         if twice := [one for one in items if items.count(one) > 1]:
-            raise ValueError(f"{name}: {twice[0]!r} stands there twice")
+            raise ValueError(f"{name}: {twice[0]!r} appears twice")
 
 
 def _scalar(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401

@@ -11,9 +11,9 @@ import numpy as np
 
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, nearest
-from gobelin.data.dataset import SPLIT, WEIGHT, Dataset
+from gobelin.data.dataset import SPLIT_COLUMN, WEIGHT_COLUMN, Dataset
 from gobelin.data.fields import ROLES, Bid, Column, Field, Schema
-from gobelin.data.targets import NAMED
+from gobelin.data.targets import TARGET_KINDS
 from gobelin.embedding.encoders import Encoder, Sample, reading
 
 SAMPLED = 500
@@ -96,10 +96,10 @@ def _check_choices(names: Sequence[str], target: str | None, choices: Choices, s
             mistakes.append(
                 f"schema.{column}: {source} has no such column.{nearest(column, names)}"
             )
-        elif column == target and kind not in NAMED:
+        elif column == target and kind not in TARGET_KINDS:
             mistakes.append(
-                f"schema.{column}: is the target, found {kind!r}. Use {', '.join(NAMED)}, or name"
-                " another --target."
+                f"schema.{column}: is the target, found {kind!r}. Use {', '.join(TARGET_KINDS)}, or"
+                " name another --target."
             )
         elif column != target and kind not in allowed:
             mistakes.append(f"schema.{column}: no kind or role {kind!r}.{nearest(kind, allowed)}")
@@ -188,7 +188,7 @@ def _media(values: Sequence[Any]) -> Bid | None:
 
 def _role(name: str, values: Sequence[Any], rows: int) -> str | None:
     lower = name.lower()
-    if name in (WEIGHT, SPLIT):
+    if name in (WEIGHT_COLUMN, SPLIT_COLUMN):
         return name.removeprefix("gobelin_")
     if (
         lower in ("id", "uid", "uuid", "key", "record_id", "row_id")

@@ -170,7 +170,7 @@ def study_settings(options: Mapping[str, Any]) -> dict[str, Any]:
         named = [name if equals else ALL for name, equals, _ in pairs]
         if twice := [name for name in named if named.count(name) > 1]:
             raise GobelinError(
-                f"--per-class {options['per_class']!r}: {twice[0]!r} stands there twice. Name each"
+                f"--per-class {options['per_class']!r}: {twice[0]!r} appears twice. Name each"
                 " class once."
             )
         more["per_class"] = {name: int(n) for name, (_, _, n) in zip(named, pairs, strict=True)}

@@ -30,7 +30,8 @@ class Judge:
     """audits, metrics: components to run, of metrics all where none is named. planted: how many
     changed training images make the positive control, over all kinds of change. space,
     space_settings: the image encoder whose features metrics and audits see beside the run's own, ''
-    = one that needs no weights and isn't the generator's."""
+    = one that needs no weights and isn't the generator's.
+    """
 
     audits: tuple[str, ...] = ("copying",)
     planted: int = 280
@@ -59,7 +60,8 @@ class NamedImages:
     """Images with their names.
 
     images: uint8 [n, H, W, 3] at the generator's size. ids: names of their rows [n]. groups: group
-    of each row [n]; () where each row is a group."""
+    of each row [n]; () where each row is a group.
+    """
 
     images: np.ndarray
     ids: tuple[str, ...]
@@ -70,7 +72,8 @@ def waves(images: np.ndarray) -> np.ndarray:
     """float32 [n, 3 * 144]: the lowest frequencies of each colour of images, uint8 [n, H, W, 3].
 
     The discrete cosine transform (Ahmed, Natarajan & Rao 1974). Screening searches for near images
-    in this space, and in the encoder's."""
+    in this space, and in the encoder's.
+    """
     x = dctn(images.astype(np.float32) / 255, axes=(1, 2), norm="ortho")[
         :, :LOWEST_FREQUENCIES, :LOWEST_FREQUENCIES
     ]
@@ -90,7 +93,8 @@ def copies(
 
     spaces: {name: function of images [n, H, W, 3] to features [n, D]}; audits use them beside the
     pixels. exchangeable: why training and held-out images are exchangeable ('random split by
-    group'), '' if they are not. seed: of the planted copies."""
+    group'), '' if they are not. seed: of the planted copies.
+    """
     material = AuditInput(
         train=train.images,
         holdout=holdout.images,
@@ -116,7 +120,8 @@ def agreement(
     """How often the predictor reads the requested class from a generated image alone.
 
     read, requested: classes [n]. ceiling: the same share for real unseen images. units: [n], images
-    of one unit are not independent; the interval is over units."""
+    of one unit are not independent; the interval is over units.
+    """
     interval = proportion((read == requested).astype(float), np.asarray(units))
     return interval.finding(
         "label_agreement",

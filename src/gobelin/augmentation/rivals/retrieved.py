@@ -12,7 +12,7 @@ import numpy as np
 
 from gobelin.augmentation.rivals import Arm, Material
 from gobelin.core.config import within
-from gobelin.data.dataset import made_rows
+from gobelin.data.dataset import derived_rows
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Retrieved:
         ]
         ids = [f"retrieved-{i}" for i in rows.ids]
         joined = train.join(
-            made_rows(
+            derived_rows(
                 rows, {pool.target: [pool.answers[t] for _, t in taken]}, ids, "view", lineage
             )
         )

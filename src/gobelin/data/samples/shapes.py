@@ -1,9 +1,9 @@
-"""Drawn shapes with a planted truth: small, needs nothing, known exactly. The set of the tests and
-of the quick demo.
+"""Drawn shapes with a planted truth: the small sample set of the tests and of the quick demo.
 
-Class = shape. A caption names size, colour and shape (in a share of the rows); the table holds the
-side in pixels and the hue, and a column of pure noise. So the shape can be read from image and
-caption, and from the table it can't."""
+The class is the shape. A caption, in a share of the rows, names size, colour and shape. The table
+holds the side in pixels, the hue and a column of pure noise. So the shape can be read from image
+and caption, but not from the table.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +27,17 @@ SHAPES = ("circle", "square", "triangle", "cross")
 
 @dataclass(frozen=True)
 class Shapes:
-    """rows: their count. size: pixels of a side. captions: the share of rows that have one. noise:
-    standard deviation of the pixels' noise, of 255. balance: how often a shape is drawn, one number
-    a shape."""
+    """Settings of the sample set."""
 
+    # count of rows
     rows: int = 320
+    # side of the images in pixels
     size: int = 24
+    # share of the rows that have a caption
     captions: float = 0.6
+    # standard deviation of the pixels' noise, of 255
     noise: float = 12.0
+    # probability of each of SHAPES
     balance: tuple[float, ...] = (0.4, 0.3, 0.2, 0.1)
 
     target: ClassVar[str] = "shape"

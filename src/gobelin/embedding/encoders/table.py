@@ -88,7 +88,7 @@ class Table:
                 )
             if name.strip() in cell:
                 raise GobelinError(
-                    f"--row {text!r}: {name.strip()!r} stands there twice. Give each column once."
+                    f"--row {text!r}: {name.strip()!r} appears twice. Give each column once."
                 )
             cell[name.strip()] = value.strip()
         return cell

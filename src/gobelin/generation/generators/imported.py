@@ -23,7 +23,7 @@ from gobelin.core import weights
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime, numpy_generator
 from gobelin.data.files import BadCell
-from gobelin.data.images import SUFFIXES, Opening, fitted, open_image
+from gobelin.data.images import IMAGE_SUFFIXES, Opening, fitted, open_image
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 
 FORMAT = 1  # of the saved folder
@@ -54,7 +54,7 @@ class Imported:
                 " generator.settings.folder=DIR."
             )
         files = sorted(
-            p for p in root.glob("*/**/*") if p.suffix.lower() in SUFFIXES and p.is_file()
+            p for p in root.glob("*/**/*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()
         )
         names = {name: k for k, name in enumerate(train.classes)}
         folders = sorted({p.relative_to(root).parts[0] for p in files})

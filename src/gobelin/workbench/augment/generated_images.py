@@ -11,7 +11,7 @@ import numpy as np
 
 from gobelin.core.files import fingerprint
 from gobelin.core.stages import RunFolder
-from gobelin.data.dataset import Dataset, made_rows
+from gobelin.data.dataset import Dataset, derived_rows
 from gobelin.data.provenance import marked_png
 from gobelin.generation.conditions import captions, condition, narrowed
 from gobelin.generation.generators import Controls
@@ -93,4 +93,4 @@ class GeneratedImages:
             for image, origin in zip(self.pixels[selected], lineage, strict=True)
         ]
         cells = {self.training.generator.column: files}
-        return made_rows(parents, cells, [ids[int(k)] for k in places], "generated", lineage)
+        return derived_rows(parents, cells, [ids[int(k)] for k in places], "generated", lineage)

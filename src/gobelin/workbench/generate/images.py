@@ -91,8 +91,7 @@ def generate(
     if len(set(seeds)) != len(seeds):
         twice = next(s for s in seeds if list(seeds).count(s) > 1)
         raise GobelinError(
-            f"--seeds: {twice} stands there twice; the same seed makes the same image. Give each"
-            " once."
+            f"--seeds: {twice} appears twice; the same seed makes the same image. Give each once."
         )
     if not seeds:
         raise GobelinError("generate: no image was asked for (0). Give -n 16 or --seeds 0-15.")
