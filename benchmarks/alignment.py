@@ -80,15 +80,16 @@ def measure(folder: Path, without: str) -> None:
         folder,
         settings,
     )
-    made, start = bench.run, time.perf_counter()
-    made.begin()
-    x, groups, runtime = made.embeddings, list(made.rows.groups), made.runtime
+    start = time.perf_counter()
+    run = bench.run.begin()
+    x, groups = run.features.embeddings, list(run.checked.rows.groups)
+    runtime = run.data.runtime
     concepts = sorted(set(groups))
     order = numpy_generator(SEED, "concepts").permutation(len(concepts))
     place = {concepts[k]: at % FOLDS for at, k in enumerate(order)}
     fold = np.array([place[g] for g in groups])
     how = replace(Align(), **WITHOUT.get(without, {}))
-    bridges = [] if without == "bridge" else kept_space.bridges_of(made.reader)
+    bridges = [] if without == "bridge" else kept_space.bridges_of(run.features.embedder)
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     kept = []
     for f in range(FOLDS):

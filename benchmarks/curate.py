@@ -38,14 +38,15 @@ import record
 from gobelin import Workbench
 from gobelin.core import catalog
 from gobelin.core.machine import Runtime
-from gobelin.data.dataset import WEIGHT, Dataset
+from gobelin.data.dataset import WEIGHT_COLUMN, Dataset
 from gobelin.data.images import png_bytes
 from gobelin.data.read import read
 from gobelin.evidence import intervals
 from gobelin.evidence.findings import Finding
 from gobelin.generation.generators import Context, Controls, ImageRows
 from gobelin.quality.metrics import frechet
-from gobelin.workbench.curate import Curation
+from gobelin.workbench.curate.decisions import decisions
+from gobelin.workbench.curate.export import curated_dataset
 
 CELLS = (("none", 0.0), ("symmetric", 0.2), ("symmetric", 0.4), ("pairs", 0.2), ("pairs", 0.4))
 GENERATED = (("symmetric", 0.4), ("pairs", 0.4), ("none", 0.0))
@@ -144,11 +145,11 @@ def flags(
     fitted = time.perf_counter()
     (share,) = (f for f in bench.curate() if f.name == "wrong_labels")
     curated = time.perf_counter()
-    study = Curation(bench.run)
-    seen, classes = study.looked, bench.run.predictor.model.classes
-    truth = np.array([classes.index(clean.table[target][int(r)].as_py()) for r in seen.rows])
-    wrong, flagged, right = seen.given != truth, seen.suggested >= 0, seen.label == truth
-    rival = least_confident(bench, seen.rows, seen.given, int(flagged.sum()))
+    decided, classes = decisions(bench.run), bench.run.predictor.model.classes
+    truth = np.array([classes.index(clean.table[target][int(r)].as_py()) for r in decided.rows])
+    wrong, right = decided.given != truth, decided.label == truth
+    flagged = decided.suggested >= 0
+    rival = least_confident(bench, decided.rows, decided.given, int(flagged.sum()))
     row: dict[str, Any] = {
         "cell": where,
         "rows": len(wrong),
@@ -156,7 +157,7 @@ def flags(
         "estimated_share": rounded(share),
         "flagged": int(flagged.sum()),
         "wrong_after_share": round(float((~right).mean()), 4),
-        "mean_weight_right": round(float(seen.weight[right].mean()), 3),
+        "mean_weight_right": round(float(decided.weight[right].mean()), 3),
         "fit_seconds": round(fitted - begun, 1),
         "curate_seconds": round(curated - fitted, 1),
     }
@@ -169,11 +170,10 @@ def flags(
             "recall_difference": bootstrap(
                 lambda k: (flagged[k] * 1.0 - rival[k])[wrong[k]].mean(), len(wrong)
             ),
-            "mean_weight_wrong": round(float(seen.weight[~right].mean()), 3),
+            "mean_weight_wrong": round(float(decided.weight[~right].mean()), 3),
         }
-    again = Workbench(
-        study.dataset, target, folder / f"{where}-curated", {**(said or {}), **SETTINGS}
-    )
+    mended, settings = curated_dataset(bench.run), {**(said or {}), **SETTINGS}
+    again = Workbench(mended, target, folder / f"{where}-curated", settings)
     again.fit()
     before, after = hits(bench), hits(again)
     row |= {
@@ -187,13 +187,10 @@ def flags(
 
 def hits(bench: Workbench) -> np.ndarray:
     """float64 [n]: whether each (clean) validation row is read right."""
-    rows, target = bench.run.checked.rows.labelled("valid"), bench.run.checked.rows.target
-    return (
-        bench.run.predictor.model.predict(
-            bench.run.predictor.inputs(bench.run.features.embeddings.rows(rows))
-        ).labels
-        == target.values[rows]
-    ) * 1.0
+    checked, predictor = bench.run.checked.rows, bench.run.predictor
+    rows = checked.labelled("valid")
+    x = predictor.inputs(bench.run.features.embeddings.rows(rows))
+    return (predictor.model.predict(x).labels == checked.target.values[rows]) * 1.0
 
 
 def least_confident(
@@ -225,14 +222,14 @@ def generators(
     raw = corrupted(clean, "class", how, rate)
     bench = Workbench(raw, "class", folder / f"fashion-{how}-{rate}", SETTINGS)
     bench.fit()
-    curated, begun = Curation(bench.run).dataset, time.perf_counter()
+    curated, begun = curated_dataset(bench.run), time.perf_counter()
     images, _ = fashion.load("train")
     pixels, asked = (
         images[np.random.default_rng(0).permutation(len(images))[: TRAIN + JUDGED]],
         np.arange(MADE) % 10,
     )
     valid = as_rows(pixels, clean, slice(TRAIN, TRAIN + JUDGED))
-    weights = np.array(curated.table[WEIGHT].to_pylist())[:TRAIN]
+    weights = np.array(curated.table[WEIGHT_COLUMN].to_pylist())[:TRAIN]
     rows = {
         "curated": replace(as_rows(pixels, curated, slice(TRAIN)), weights=weights),
         "raw": as_rows(pixels, raw, slice(TRAIN)),

@@ -102,7 +102,7 @@ class Bench:
         self.name, self.work, self.runtime = name, work, Runtime().resolved()
         kind = "text" if name == "text" else "image"
         component = catalog.build("encoders", "text_model" if name == "text" else name, settings)
-        self.field = Field(kind, name, (kind,))
+        self.field = Field(kind, name, (kind,), kind)
         self.schema = Schema((Column(kind, kind),), (self.field,))
         self.encoder: FittedEncoder = component.fit([], self.field, {}, self.runtime)
         self.data = Dataset(pa.table({kind: values}), root)

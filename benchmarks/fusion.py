@@ -47,6 +47,7 @@ from gobelin.prediction.fusion import Predictor
 from gobelin.prediction.fusion_choice import OWN
 from gobelin.prediction.heads.job import Job
 from gobelin.quality import data
+from gobelin.workbench.run.chain import Run
 
 SETS: dict[str, tuple[str, dict[str, Any]]] = {
     "openmoji": ("openmoji", {}),
@@ -91,19 +92,19 @@ def compare(name: str, folder: Path, folds: int, without: Sequence[str]) -> None
     sample, own = SETS[name]
     source = catalog.build("samples", sample, own)
     start = time.perf_counter()
-    made = Workbench(
+    run = Workbench(
         source.write(folder / "data", 0), source.target, folder / "run", source.settings()
     ).run
-    target = made.rows.target
+    target = run.checked.rows.target
     seen: dict[str, list[np.ndarray]] = {}
     chosen, alone, decays, rows = [], [], [], []
-    for train, unseen in outer(made, folds):
-        best, single, decay, found = read_fold(prepared(made, train), unseen, without)
+    for train, unseen in outer(run, folds):
+        best, single, decay, found = read_fold(prepared(run, train), unseen, without)
         chosen.append(best), alone.append(single), decays.append(decay), rows.append(unseen)
         for contender, one in found.items():
             seen.setdefault(contender, []).append(one)
     kept, read = judged(target, rows), np.concatenate(rows)
-    units = [made.rows.groups[r] for r in read[kept]]
+    units = [run.checked.rows.groups[r] for r in read[kept]]
     truth = target.values[read[kept]]
     spread = float(truth.std()) if target.kind == "number" else 1.0
     all_seen = {contender: np.concatenate(parts)[kept] for contender, parts in seen.items()}
@@ -124,7 +125,7 @@ def compare(name: str, folder: Path, folds: int, without: Sequence[str]) -> None
             "unseen_rows": int(kept.sum()),
             "units": len(set(units)),
             "classes": len(np.unique(truth)) if target.kind != "number" else 0,
-            "fields": list(made.schema.field_names),
+            "fields": list(run.data.schema.field_names),
             "without": list(without),
             "chosen": dict(Counter(chosen)),
             "alone": dict(Counter(alone)),
@@ -138,45 +139,41 @@ def compare(name: str, folder: Path, folds: int, without: Sequence[str]) -> None
     )
 
 
-def outer(made: Any, folds: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def outer(run: Run, folds: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Training and unseen rows, fold by fold."""
-    target, groups = made.rows.target, made.rows.groups
+    checked = run.checked.rows
+    target, groups = checked.target, checked.groups
     rows = np.flatnonzero(target.present)
-    if made.settings.split.by == "time":
-        times = made.rows.dataset.values(made.schema.role("time"))
+    if run.settings.split.by == "time":
+        times = checked.dataset.values(run.data.schema.role("time"))
         latest = {groups[r]: times[r] for r in sorted(rows, key=lambda r: times[r])}
         parts = np.array_split(np.array(sorted(latest, key=lambda g: latest[g])), folds + 1)
         blocks = [np.array([r for r in rows if groups[r] in set(part)]) for part in parts]
         for k in range(1, len(blocks)):
             yield np.concatenate(blocks[:k]), blocks[k]
         return
-    fold = folds_of(target, rows, groups, folds, made.runtime.seed)
+    fold = folds_of(target, rows, groups, folds, run.data.runtime.seed)
     for k in range(folds):
         yield rows[fold != k], rows[fold == k]
 
 
-def prepared(made: Any, train: np.ndarray) -> Training:
+def prepared(run: Run, train: np.ndarray) -> Training:
     """What the predictors of a fold are fitted on: encoders that learn have seen its training cells
     alone."""
-    rows, encoders = made.rows, {}
-    for one in made.schema.fields:
-        cells, kinds = (
-            rows.dataset.rows(train).cells(one),
-            {c: made.schema.kind(c) for c in one.columns},
-        )
-        encoders[one.name] = schema.build_encoder(one.encoder, made.settings.choices).fit(
-            cells, one, kinds, made.runtime
-        )
-    x = Reader(made.schema, encoders, made.run.folder / "cache", made.runtime.threads).embed(
-        rows.dataset
-    )
+    rows, fields, runtime = run.checked.rows, run.data.schema, run.data.runtime
+    encoders = {}
+    for one in fields.fields:
+        cells = rows.dataset.rows(train).cells(one)
+        kinds = {c: fields.kind(c) for c in one.columns}
+        component = schema.build_encoder(one.encoder, run.settings.choices)
+        encoders[one.name] = component.fit(cells, one, kinds, runtime)
+    embedder = Reader(fields, encoders, run.folder.folder / "cache", runtime.threads)
+    x = embedder.embed(rows.dataset)
     _, given = data.giveaways(
-        rows.dataset, rows.schema, rows.target, x.present, x.fields, train, made.settings.check
+        rows.dataset, rows.schema, rows.target, x.present, x.fields, train, run.settings.check
     )
     x = x.keep([f for f in x.fields if f not in given])
-    return Training(
-        made.settings.predict, x, rows.target, train, rows.groups, rows.weights, made.runtime
-    )
+    return Training(run.settings.predict, x, rows.target, train, rows.groups, rows.weights, runtime)
 
 
 def read_fold(

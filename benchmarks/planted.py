@@ -23,6 +23,7 @@ import numpy as np
 
 from gobelin.augmentation.arms import BASELINE, ArmRows, Outcome
 from gobelin.augmentation.plan import plan
+from gobelin.augmentation.rivals import Kind
 from gobelin.augmentation.settings import Augment
 from gobelin.augmentation.study import judge, study
 from gobelin.core.machine import derived_seed, numpy_generator
@@ -38,38 +39,33 @@ ALIKE = 0.8  # share of the variance that the rows of a unit have in common
 
 @dataclass(frozen=True)
 class Cell:
-    """One kind of study. train, test: rows a class (test also of validation). generators, rivals:
-    kinds of `made`. ratios: made rows over real ones, drawn from by each study. runs: generator
-    seeds. pool: resamples are bootstraps of one set of training rows and not drawn anew, which
-    `reuse` tells the comparison. missing: of caption and table, by class in turn. useless: the
-    images say nothing, so no `helped` is right. naive, rows_alone: the protocol broken on
-    purpose."""
+    """One kind of study."""
 
     name: str
-    train: tuple[int, ...] = (40, 20, 12)
-    test: tuple[int, ...] = (70, 70, 70)
-    generators: tuple[str, ...] = ("fresh",)
-    rivals: tuple[str, ...] = ("classic",)
-    ratios: tuple[float, ...] = (1.0,)
-    runs: int = 1
-    seeds: int = 8
-    resamples: int = 1
-    pool: bool = False
-    reuse: float = 0.0
+    train: tuple[int, ...] = (40, 20, 12)  # rows a class
+    test: tuple[int, ...] = (70, 70, 70)  # rows a class, of validation too
+    generators: tuple[str, ...] = ("fresh",)  # kinds of `generated`
+    rivals: tuple[str, ...] = ("classic",)  # kinds of `generated`
+    ratios: tuple[float, ...] = (1.0,)  # generated rows over real ones; each study draws one
+    runs: int = 1  # trainings of each generator
+    seeds: int = 8  # of each arm
+    resamples: int = 1  # of the training rows
+    pool: bool = False  # resamples are bootstraps of one set of training rows, not drawn anew
+    reuse: float = 0.0  # as `compare` takes it
     rows_per_unit: int = 1
-    apart: float = 0.55
-    missing: tuple[float, ...] = (0.3,)
-    useless: bool = False
-    naive: bool = False
-    rows_alone: bool = False
-    power: bool = False
+    apart: float = 0.55  # spread of the classes' means
+    missing: tuple[float, ...] = (0.3,)  # share of captions and tables, by class in turn
+    useless: bool = False  # the images say nothing, so no `helped` is right
+    naive: bool = False  # broken on purpose: generated rows lack all but their image
+    rows_alone: bool = False  # broken on purpose: rows of a unit as if independent
+    power: bool = False  # whether power is read
 
     @property
     def broken(self) -> bool:
         return self.naive or self.rows_alone or (self.pool and not self.reuse)
 
     @property
-    def how(self) -> Augment:
+    def settings(self) -> Augment:
         return Augment(
             ratio=(1.0,), seeds=self.seeds, tuning_seeds=2, mixes=(0.25, 1.0), decays=(0.2, 2.0)
         )
@@ -128,11 +124,11 @@ def draw(
     return Rows(means(cell)[label] + noise, there, label, unit)
 
 
-def made(
+def generated(
     kind: str, cell: Cell, parents: Rows, rng: np.random.Generator, naive: bool = False
 ) -> Rows:
-    """Rows with a made image; the other cells, and which are missing, are the parent's (naive: all
-    missing)."""
+    """Rows with a generated image. The other cells, and which of them are missing, are the parent's
+    (naive: all missing)."""
     x, shown, n = parents.x.copy(), parents.shown.copy(), len(parents.label)
     noise = rng.standard_normal((n, int(IMAGE.sum())))
     if (
@@ -183,7 +179,7 @@ class Heads:
 
 
 class Bench:
-    """What the heads of one study see. rows: every row that an arm may train on."""
+    """The study's trainer: what its heads see. rows: every row that an arm may train on."""
 
     def __init__(self, rows: Rows, parts: dict[str, Rows], seed: int) -> None:
         self.inputs, self.seed = rows.inputs(), seed
@@ -205,6 +201,9 @@ class Bench:
     def fit(self, jobs: list[Job]) -> list[tuple[Heads, int]]:
         self.calls.append(Heads(self, list(jobs)))
         return [(self.calls[-1], k) for k in range(len(jobs))]
+
+    def fit_chosen(self, jobs: list[Job]) -> list[tuple[Heads, int]]:
+        return self.fit(jobs)
 
     def weigh(self, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Every class weighs as much."""
@@ -263,18 +262,20 @@ class Material:
 
     def __post_init__(self) -> None:
         self.tables.append(self.real)
-        self.arms.append(self._arm(BASELINE, np.zeros(0, np.int64), None))
+        self.arms.append(self._arm(BASELINE, np.zeros(0, np.int64), "real", None))
 
     def add(self, name: str, kind: str, run: int | None) -> None:
         start = sum(len(t.label) for t in self.tables)
         naive = self.cell.naive and run is not None
-        self.tables.append(made(kind, self.cell, self.real.take(self.parents), self.rng, naive))
-        self.arms.append(self._arm(name, start + np.arange(len(self.parents)), run))
+        parents = self.real.take(self.parents)
+        self.tables.append(generated(kind, self.cell, parents, self.rng, naive))
+        of_arm: Kind = "rival" if run is None else "generated"
+        self.arms.append(self._arm(name, start + np.arange(len(self.parents)), of_arm, run))
 
-    def _arm(self, name: str, extra: np.ndarray, run: int | None) -> ArmRows:
+    def _arm(self, name: str, extra: np.ndarray, kind: Kind, run: int | None) -> ArmRows:
         count = len(self.real.label)
         rows = np.concatenate([np.arange(count), extra])
-        return ArmRows(name, rows, rows >= count, np.ones(len(rows), np.float32), run)
+        return ArmRows(name, rows, rows >= count, np.ones(len(rows), np.float32), kind, run)
 
 
 def material(cell: Cell, real: Rows, ratio: float, runs: int, seed: int) -> Material:
@@ -319,16 +320,7 @@ def one_study(cell: Cell, seed: int, points: int = 100_000) -> Seen:
         bench = Bench(
             joined(own.tables), {"valid": valid, "test": test}, derived_seed(seed, "heads", r)
         )
-        found = study(
-            own.arms,
-            cell.how,
-            bench.fit,
-            bench.weigh,
-            bench.score,
-            bench.summary,
-            (),
-            seed % 10_000,
-        )
+        found = study(own.arms, cell.settings, bench, (), seed % 10_000)
         hits.append(found.hits)
         right = truth(cell, bench.calls[-1].coefficients, points)
         by_arm = {
@@ -347,10 +339,11 @@ def one_study(cell: Cell, seed: int, points: int = 100_000) -> Seen:
         {name: np.concatenate([h[name] for h in hits]) for name in hits[0]},
         {},
         {},
+        adds_to=found.adds_to,
         reuse=cell.reuse,
     )
     units = np.arange(len(test.unit)) if cell.rows_alone else test.unit
-    said = judge(outcome, arms, cell.rivals, cell.how, test.label, units, "balanced_accuracy")
+    said = judge(outcome, cell.rivals, cell.settings, test.label, units, "balanced_accuracy")
     against = said.trials[0].against_baseline
     mean_same = {name: float(np.mean([s[name] for s in same])) for name in same[0]}
     return Seen(

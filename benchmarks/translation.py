@@ -32,7 +32,7 @@ from fidelity import psnr, ssim
 
 from gobelin.core.machine import Runtime, generator, numpy_generator
 from gobelin.data.images import squared
-from gobelin.data.samples.vendors import FROM, TO, Vendors
+from gobelin.data.samples.vendors import SOURCE_VENDOR, TARGET_VENDOR, Vendors
 from gobelin.evidence import intervals
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 from gobelin.generation.generators.translate import Translate
@@ -117,7 +117,7 @@ def pairs(sample: Vendors, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
         table = pa_csv.read_csv(path).to_pydict()
         images = [
             np.stack([squared(Image.open(path.parent / file), size) for file in table[vendor]])
-            for vendor in (FROM, TO)
+            for vendor in (SOURCE_VENDOR, TARGET_VENDOR)
         ]
     category = np.unique(table["category"], return_inverse=True)[1]
     return images[0], images[1], category, np.array(table["family"])

@@ -56,7 +56,7 @@ def main() -> None:
     every = np.ones(len(CLASSES), bool)
     target = Target("kind", "class", np.concatenate([labels, others]), CLASSES, scored=every)
     train, unseen = np.arange(asked.rows), np.arange(asked.rows, len(dataset))
-    field = Field("image", asked.encoder, ("image",))
+    field = Field("image", asked.encoder, ("image",), "image")
     schema = Schema((Column("image", "image"),), (field,))
     component = catalog.build("encoders", asked.encoder, {"pixels": asked.pixels})
     encoder = component.fit(dataset.rows(train).cells(field), field, {"image": "image"}, runtime)

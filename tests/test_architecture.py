@@ -57,9 +57,9 @@ DOORS = {
     "rich": {"interfaces.cli", "interfaces.run_commands", "interfaces.terminal"},
     "jinja2": {"report.page"},
     "markupsafe": {"report.page"},
-    "diffusers": {"generation.generators.pretrained"},
-    "transformers": {"generation.generators.pretrained", "networks.hub_model"},
-    "peft": {"generation.generators.pretrained"},
+    "diffusers": {"generation.pipelines"},
+    "transformers": {"generation.pipelines", "networks.hub_model"},
+    "peft": {"generation.pipelines"},
     "accelerate": set(),
     "huggingface_hub": {"core.hub"},
     "pydantic": {"core.config", "core.expectations"},
@@ -201,7 +201,7 @@ NEW = {
 """Every real row twice."""
 from dataclasses import dataclass
 import numpy as np
-from gobelin.data.dataset import made_rows
+from gobelin.data.dataset import derived_rows
 from gobelin.augmentation.rivals import Arm, Material
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ class Twice:
     def arm(self, material: Material) -> Arm:
         train = material.train
         ids = [f"twice-{i}" for i in train.ids]
-        added = made_rows(train, {}, ids, "view", [{"rule": "twice"}] * len(ids))
+        added = derived_rows(train, {}, ids, "view", [{"rule": "twice"}] * len(ids))
         return Arm("twice", train.join(added), np.ones(2 * len(train), np.float32))
 '''
     ),

@@ -28,7 +28,7 @@ QUICK: dict[str, Any] = {
 }
 BATCHES = (
     "rows come in random batches, so a weight of 2 is not the same random numbers as a row that"
-    " stands there twice"
+    " appears twice"
 )
 EXCUSED = {
     "check_sample_weight_equivalence_on_dense_data": BATCHES,

@@ -3,23 +3,23 @@ the planted trap."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from gobelin.workbench.augment.trainings import BOTH
 
-from gobelin.augmentation import study as loop
 from gobelin.augmentation.advice import next_steps
 from gobelin.augmentation.arms import BASELINE, CLASSIC, ArmRows, Choice, Outcome
 from gobelin.augmentation.findings import by_class, by_subset, cross_checks, findings
 from gobelin.augmentation.plan import plan
+from gobelin.augmentation.rivals import Kind
 from gobelin.augmentation.settings import Augment
-from gobelin.augmentation.study import _trials, judge, study
+from gobelin.augmentation.study import Comparisons, _trials, judge, study
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
+from gobelin.core.files import read_json, write_json
 from gobelin.core.machine import Runtime, silent
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
@@ -30,8 +30,11 @@ from gobelin.prediction.evaluation import subsets
 from gobelin.prediction.fusion import Predictor
 from gobelin.prediction.heads.job import Job
 
+BOTH = f"{CLASSIC} + generated"
 CLASSES = ("a", "b", "c")
 QUICK = Augment(mixes=(0.25, 1.0), ratio=(1.0,), seeds=3, tuning_seeds=1, rivals=())
+
+BOTH = f"{CLASSIC} + generated"  # the name of an arm
 
 
 # plan
@@ -104,17 +107,19 @@ def test_the_user_tells_how_many_images_of_each_class() -> None:
 
 @pytest.mark.parametrize("mixes", [(1.0,), (0.25, 1.0), (0.1, 0.3, 1.0)])
 def test_every_arm_has_as_many_trials(mixes: tuple[float, ...]) -> None:
-    how = Augment(ratio=(0.25, 1.0, 4.0), mixes=mixes, decays=(1e-3, 1e-2))
-    with_added, without = _trials(how, True), _trials(how, False)
+    settings = Augment(ratio=(0.25, 1.0, 4.0), mixes=mixes, decays=(1e-3, 1e-2))
+    with_added, without = _trials(settings, True), _trials(settings, False)
     assert (
         len(with_added)
         == len(set(with_added))
         == len(without)
         == len(set(without))
         == 6 * len(mixes)
-        == how.trials
+        == settings.trials
     )
-    assert set(with_added) == {(r, m, d) for r in how.ratio for m in mixes for d in how.decays}
+    assert set(with_added) == {
+        (r, m, d) for r in settings.ratio for m in mixes for d in settings.decays
+    }
     assert {t.mix for t in without} == {1.0} and {t.ratio for t in without} == {0.0}
     assert min(t.decay for t in without) <= 1e-3 and max(t.decay for t in without) >= 1e-2
 
@@ -140,10 +145,10 @@ def test_the_ratio_with_the_best_validation_score_is_trained(runtime: Runtime) -
     world = World(train=40, gap=0.5, opened=300)
     label, *rest = world.fresh(160)
     world.add("generated", np.where(np.arange(160) < 40, label, (label + 1) % 3), *rest)
-    how = Augment(
+    settings = Augment(
         ratio=(1.0, 4.0), seeds=2, tuning_seeds=2, mixes=(1.0,), decays=(1e-2,), rivals=()
     )
-    outcome = world.run(runtime, how)
+    outcome = world.run(runtime, settings)
     assert outcome.chosen["generated"][0].ratio == 1.0
     curve = outcome.curve[0]["generated"]
     assert set(curve) == {1.0, 4.0} and curve[1.0] > curve[4.0] + 0.05
@@ -163,6 +168,7 @@ def test_an_outcome_is_read_back_and_resamples_are_joined(tmp_path: Path) -> Non
                 }
             },
             ({"real": {0.0: 0.5}, "generated": {0.25: 0.4, 1.0: 0.6}},),
+            {"generated": "real"},
         )
         for k in range(3)
     ]
@@ -175,6 +181,7 @@ def test_an_outcome_is_read_back_and_resamples_are_joined(tmp_path: Path) -> Non
     assert (
         again.chosen == whole.chosen
         and again.curve == whole.curve
+        and again.adds_to == whole.adds_to == {"generated": "real"}
         and list(again.by_subset) == [("a", "b c")]
     )
     assert all(
@@ -229,20 +236,28 @@ class World:
         self.label, self.present = label, self.rng.random((n, 2)) >= self.missing
         self.present[~self.present.any(1), 0] = True
         self.x = [self.means[f][label] + self.rng.normal(size=(n, 12)) for f in range(2)]
-        self.arms = [self.arm(BASELINE, np.zeros(0, int))]
+        self.arms = [self.arm(BASELINE, np.zeros(0, int), "real")]
 
-    def arm(self, name: str, added: np.ndarray) -> ArmRows:
+    def arm(self, name: str, added: np.ndarray, kind: Kind) -> ArmRows:
         rows = np.concatenate([np.arange(self.train), added])
         return ArmRows(
             name,
             rows,
             rows >= self.train,
             np.ones(len(rows), np.float32),
+            kind,
             0 if len(added) else None,
         )
 
     def add(
-        self, name: str, label: np.ndarray, image: np.ndarray, text: np.ndarray, present: np.ndarray
+        self,
+        name: str,
+        label: np.ndarray,
+        image: np.ndarray,
+        text: np.ndarray,
+        present: np.ndarray,
+        *,
+        kind: Kind = "generated",
     ) -> None:
         """Rows with this label and these features, as a further arm."""
         start = len(self.label)
@@ -251,7 +266,7 @@ class World:
             np.concatenate([old, new]) for old, new in zip(self.x, (image, text), strict=True)
         ]
         self.present = np.concatenate([self.present, present])
-        self.arms.append(self.arm(name, np.arange(start, start + len(label))))
+        self.arms.append(self.arm(name, np.arange(start, start + len(label)), kind))
 
     def fresh(self, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """More real rows."""
@@ -262,7 +277,7 @@ class World:
         return label, image, text, present
 
     def run(
-        self, runtime: Runtime, how: Augment = QUICK, shown: Sequence[tuple[str, ...]] = ()
+        self, runtime: Runtime, settings: Augment = QUICK, shown: Sequence[tuple[str, ...]] = ()
     ) -> Outcome:
         target = Target("y", "class", self.label, CLASSES, np.ones(3, bool))
         features = {
@@ -275,42 +290,75 @@ class World:
         start = self.train
         opened = {"valid": np.arange(start, start + self.opened)}
         opened["test"] = opened["valid"] + self.opened
-        fusion = catalog.build("fusion", "concat", {"steps": 80, "batch": 128})
-        self.fits: list[int] = []
-
-        def fit(jobs: Sequence[Job]) -> list[Predictor]:
-            self.fits.append(len(jobs))
-            return fusion.fit(every, target, jobs, np.arange(self.train), runtime, silent)
-
-        def weigh(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
-            return balanced(target, rows, weights, True)
-
-        def score(predictor: Predictor, part: str, fields: Sequence[str] | None) -> np.ndarray:
-            x = every.rows(opened[part])
-            return (
-                predictor.scores(x if fields is None else x.only(fields)).argmax(1)
-                == self.label[opened[part]]
-            ) * 1.0
-
-        def summary(hits: np.ndarray) -> float:
-            truth = self.label[opened["valid"]]
-            return float(np.mean([hits[truth == c].mean() for c in range(3)]))
-
         self.test, self.units = self.label[opened["test"]], [str(k) for k in range(self.opened)]
         self.there = self.present[opened["test"]]
-        return study(self.arms, how, fit, weigh, score, summary, shown, 0)
+        trainer = WorldTrainer(every, target, opened, self.train, runtime)
+        return study(self.arms, settings, trainer, shown, 0)
 
-    def judged(self, runtime: Runtime, how: Augment = QUICK) -> loop.Comparisons:
-        outcome = self.run(runtime, how)
-        return judge(
-            outcome,
-            [a.name for a in self.arms[1:]],
-            how.rivals,
-            how,
-            self.test,
-            self.units,
-            "balanced_accuracy",
-        )
+    def judged(self, runtime: Runtime, settings: Augment = QUICK) -> Comparisons:
+        return self.verdicts_of(self.run(runtime, settings), settings)
+
+    def verdicts_of(self, outcome: Outcome, settings: Augment = QUICK) -> Comparisons:
+        rivals = settings.rivals
+        return judge(outcome, rivals, settings, self.test, self.units, "balanced_accuracy")
+
+
+@dataclass(frozen=True)
+class WorldTrainer:
+    """Real training of small heads. rows: every row of the world, its training rows first."""
+
+    rows: Embeddings
+    target: Target
+    opened: Mapping[str, np.ndarray]  # {'valid', 'test': int64 [n]}
+    train: int
+    runtime: Runtime
+
+    def fit(self, jobs: Sequence[Job]) -> list[Predictor]:
+        fusion = catalog.build("fusion", "concat", {"steps": 80, "batch": 128})
+        basis = np.arange(self.train)
+        return fusion.fit(self.rows, self.target, jobs, basis, self.runtime, silent)
+
+    def fit_chosen(self, jobs: Sequence[Job]) -> list[Predictor]:
+        return self.fit(jobs)
+
+    def weigh(self, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return balanced(self.target, rows, weights, True)
+
+    def score(self, fitted: Predictor, part: str, fields: Sequence[str] | None) -> np.ndarray:
+        x, truth = self.rows.rows(self.opened[part]), self.target.values[self.opened[part]]
+        shown = x if fields is None else x.only(fields)
+        return (fitted.scores(shown).argmax(1) == truth) * 1.0
+
+    def summary(self, hits: np.ndarray) -> float:
+        truth = self.target.values[self.opened["valid"]]
+        return float(np.mean([hits[truth == c].mean() for c in range(3)]))
+
+
+@dataclass
+class CountingTrainer:
+    """Its predictors are their jobs; it counts what it is asked. hits: of a job on all rows."""
+
+    hits: Callable[[Job], np.ndarray]
+    calls: list[tuple[str, list[Job]]] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
+
+    def fit(self, jobs: Sequence[Job]) -> list[Job]:
+        self.calls.append(("fit", list(jobs)))
+        return list(jobs)
+
+    def fit_chosen(self, jobs: Sequence[Job]) -> list[Job]:
+        self.calls.append(("fit_chosen", list(jobs)))
+        return list(jobs)
+
+    def weigh(self, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return weights
+
+    def score(self, fitted: Job, part: str, fields: Sequence[str] | None) -> np.ndarray:
+        self.parts.append(part)
+        return self.hits(fitted)
+
+    def summary(self, hits: np.ndarray) -> float:
+        return float(hits.mean())
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -321,7 +369,7 @@ def test_fresh_rows_help_label_noise_does_not_and_nothing_is_nothing(
     world.add("good", *world.fresh(500))
     label, *rest = world.fresh(240)
     world.add("lies", (label + 1) % 3, *rest)
-    world.arms.append(replace(world.arms[0], name="same"))
+    world.arms.append(replace(world.arms[0], name="same", kind="generated"))
     found = world.judged(runtime, replace(QUICK, mixes=(1.0,)))
     by = {v.arm: v for v in found.verdicts}
     against = {t.arm: t.against_baseline for t in found.trials}
@@ -334,20 +382,22 @@ def test_a_rival_that_does_the_same_takes_the_claim_away(runtime: Runtime) -> No
     world = World(train=30, gap=0.4, seed=5)
     given = world.fresh(500)
     world.add("generated", *given)
-    world.add("cheap", *given)
-    how = replace(QUICK, rivals=("cheap",))
-    outcome = world.run(runtime, how)
-    found = judge(
-        outcome, ["generated"], how.rivals, how, world.test, world.units, "balanced_accuracy"
-    )
+    world.add("cheap", *given, kind="rival")
+    settings = replace(QUICK, rivals=("cheap",))
+    outcome = world.run(runtime, settings)
+    assert outcome.generated == ["generated"] and outcome.adds_to == {"generated": BASELINE}
+    found = world.verdicts_of(outcome, settings)
     assert found.verdicts[0].word == "helped, and so does a rival" and set(found.against_real) == {
         "generated",
         "cheap",
     }
     trial = found.trials[0].against_rivals["cheap"]
     assert trial.value == 0
-    said = findings(found, outcome, how, "balanced_accuracy")
-    assert [f.verdict for f in said if f.name == "verdict"] == ["helped, and so does a rival"]
+    said = findings(found, outcome, settings, "balanced_accuracy", {"generated": "flow"})
+    assert [(f.verdict, f.generator) for f in said if f.name == "verdict"] == [
+        ("helped, and so does a rival", "flow")
+    ]
+    assert [f.generator for f in said if f.name != "verdict"] == [""] * (len(said) - 1)
     scores = {f.scope["arm"]: f.value for f in said if f.name == "test_balanced_accuracy"}
     for name, hits in outcome.hits.items():
         wanted = np.mean([hits[0, 0][:, world.test == c].mean() for c in range(3)])
@@ -362,22 +412,16 @@ def test_an_arm_with_the_classic_views_is_judged_against_them() -> None:
         for n, p in (
             (BASELINE, 0.5),
             (CLASSIC, 0.7),
-            (f"{CLASSIC} + generated", 0.7),
+            (BOTH, 0.7),
             ("generated", 0.6),
         )
     }
-    outcome = Outcome(hits, {n: (Choice(0.0, 1.0, 0.1),) for n in hits}, {})
-    how = Augment(rivals=(CLASSIC,))
-    found = judge(
-        outcome,
-        ["generated", f"{CLASSIC} + generated"],
-        how.rivals,
-        how,
-        truth,
-        units,
-        "balanced_accuracy",
-    )
-    bases = {BASELINE: found.trials[0], CLASSIC: found.trials[1]}
+    adds_to = {"generated": BASELINE, BOTH: CLASSIC}
+    outcome = Outcome(hits, {n: (Choice(0.0, 1.0, 0.1),) for n in hits}, {}, adds_to=adds_to)
+    settings = Augment(rivals=(CLASSIC,))
+    found = judge(outcome, settings.rivals, settings, truth, units, "balanced_accuracy")
+    assert [v.arm for v in found.verdicts] == [t.arm for t in found.trials] == [BOTH, "generated"]
+    bases = {BASELINE: found.trials[1], CLASSIC: found.trials[0]}
     for base, trial in bases.items():
         wanted = compare(hits[base], hits[trial.arm], truth, np.array(units), "balanced_accuracy")
         assert (
@@ -397,27 +441,19 @@ def test_arms_are_tuned_equally_on_validation_rows_and_test_is_scored_last(
     training don't share."""
     world = World(train=30, opened=60)
     world.add("generated", *world.fresh(30))
-    how = Augment(ratio=(1.0,), seeds=3, tuning_seeds=2, mixes=(0.25, 1.0), decays=(1e-3, 1e-2))
-    jobs, parts = [], []
-
-    class Constant:
-        def __init__(self, job: Job) -> None:
-            self.job = job
-
-    def fit(given: Sequence[Job]) -> list[Constant]:
-        jobs.append(list(given))
-        return [Constant(j) for j in given]
-
-    def score(predictor: Constant, part: str, fields: Sequence[str] | None) -> np.ndarray:
-        parts.append(part)
-        return np.full(4, predictor.job.decay)  # validation likes a large decay
-
-    outcome = study(world.arms, how, fit, lambda r, w: w, score, lambda h: float(h.mean()), (), 7)
+    settings = Augment(
+        ratio=(1.0,), seeds=3, tuning_seeds=2, mixes=(0.25, 1.0), decays=(1e-3, 1e-2)
+    )
+    # validation likes a large decay
+    trainer = CountingTrainer(lambda job: np.full(4, job.decay))
+    outcome = study(world.arms, settings, trainer, (), 7)
+    jobs = [given for _, given in trainer.calls]
+    assert [name for name, _ in trainer.calls] == ["fit", "fit_chosen"]
     assert [len(j) for j in jobs] == [2 * 4 * 2, 2 * 3]
-    assert parts == ["valid"] * 16 + ["test"] * 6
+    assert trainer.parts == ["valid"] * 16 + ["test"] * 6
     assert {j.seed for j in jobs[0]}.isdisjoint({j.seed for j in jobs[1]})
     assert outcome.chosen[BASELINE][0].decay == pytest.approx(
-        max(t.decay for t in _trials(how, False))
+        max(t.decay for t in _trials(settings, False))
     )
     assert outcome.chosen["generated"][0].decay == 1e-2
     for arm, hits in outcome.hits.items():
@@ -428,23 +464,48 @@ def test_arms_are_tuned_equally_on_validation_rows_and_test_is_scored_last(
 
 
 def test_generator_seeds_stand_on_their_own_axis() -> None:
-    arms = [
-        ArmRows(n, np.array([k]), np.array([k > 0]), np.ones(1, np.float32), s)
-        for k, (n, s) in enumerate([(BASELINE, None), ("generated", 0), ("generated", 1)])
+    kinds: list[tuple[str, Kind, int | None]] = [
+        (BASELINE, "real", None),
+        ("generated", "generated", 0),
+        ("generated", "generated", 1),
     ]
-    how = Augment(ratio=(1.0,), seeds=2, tuning_seeds=1)
-    outcome = study(
-        arms,
-        how,
-        lambda jobs: list(jobs),
-        lambda r, w: w,
-        lambda job, part, fields: np.array([10.0 * job.rows[0] + job.seed]),
-        lambda h: float(h.mean()),
-        (),
-        0,
-    )
+    arms = [
+        ArmRows(name, np.array([k]), np.array([k > 0]), np.ones(1, np.float32), kind, seed)
+        for k, (name, kind, seed) in enumerate(kinds)
+    ]
+    settings = Augment(ratio=(1.0,), seeds=2, tuning_seeds=1)
+    trainer = CountingTrainer(lambda job: np.array([10.0 * job.rows[0] + job.seed]))
+    outcome = study(arms, settings, trainer, (), 0)
     assert outcome.hits[BASELINE].tolist() == [[[[0.0], [1.0]]]]
     assert outcome.hits["generated"].tolist() == [[[[10.0], [11.0]], [[20.0], [21.0]]]]
+
+
+def test_the_kind_of_an_arm_says_what_it_adds_to() -> None:
+    """Its name says nothing."""
+    kinds: list[tuple[str, Kind]] = [
+        (BASELINE, "real"),
+        (CLASSIC, "rival"),
+        ("a", "generated"),
+        ("b", "both"),
+        (BOTH, "rival"),
+    ]
+    arms = [
+        ArmRows(name, np.array([k]), np.array([k > 0]), np.ones(1, np.float32), kind)
+        for k, (name, kind) in enumerate(kinds)
+    ]
+    trainer = CountingTrainer(lambda job: np.ones(2))
+    outcome = study(arms, Augment(ratio=(1.0,), seeds=2), trainer, (), 0)
+    assert outcome.adds_to == {"a": BASELINE, "b": CLASSIC} and outcome.generated == ["a", "b"]
+
+
+def test_an_outcome_of_an_earlier_version_knows_its_arms_by_name(tmp_path: Path) -> None:
+    names = (BASELINE, CLASSIC, "generated by flow", f"{BOTH} by flow", "copies")
+    hits = {name: np.ones((1, 1, 2, 3)) for name in names}
+    Outcome(hits, {name: (Choice(0.0, 1.0, 0.1),) for name in names}, {}).save(tmp_path)
+    stored = read_json(tmp_path / "choices.json")
+    write_json(tmp_path / "choices.json", {k: v for k, v in stored.items() if k != "adds_to"})
+    expected = {"generated by flow": BASELINE, f"{BOTH} by flow": CLASSIC}
+    assert Outcome.load(tmp_path).adds_to == expected
 
 
 # the planted trap of the design, section 5.4
@@ -465,9 +526,7 @@ def test_the_trap_of_the_missing_text(missing: float, runtime: Runtime) -> None:
             "generated", np.full(n, 2), noise, np.zeros((n, 12)), np.tile([True, False], (n, 1))
         )
         outcome = world.run(runtime)
-        (trial,) = judge(
-            outcome, ["generated"], (), QUICK, world.test, world.units, "balanced_accuracy"
-        ).trials
+        (trial,) = world.verdicts_of(outcome).trials
         gains.append(trial.against_baseline.value)
         low.append(trial.against_baseline.low)
         image_alone = (world.test == 2) & ~world.there[:, 1]
@@ -493,7 +552,7 @@ def test_by_subset_counts_the_rows_that_have_the_fields(runtime: Runtime) -> Non
     def has(names: Sequence[str]) -> np.ndarray:
         return world.there[:, [fields.index(n) for n in names]].all(1)
 
-    found = by_subset(outcome, ["generated"], world.test, world.units, has)
+    found = by_subset(outcome, world.test, world.units, has)
     assert [f.scope["fields"] for f in found] == ["image", "text", "image + text"]
     for f, names in zip(found, shown, strict=True):
         rows = np.flatnonzero(has(names))
@@ -511,20 +570,14 @@ def test_by_subset_counts_the_rows_that_have_the_fields(runtime: Runtime) -> Non
         outcome,
         by_subset={s: {n: 1 + h for n, h in hits.items()} for s, hits in outcome.by_subset.items()},
     )
-    for f, names in zip(
-        by_subset(wrong, ["generated"], None, world.units, has), shown, strict=True
-    ):
+    for f, names in zip(by_subset(wrong, None, world.units, has), shown, strict=True):
         own = [
             1 + outcome.by_subset[names][a][0, 0][:, has(names)] for a in (BASELINE, "generated")
         ]
         base, arm = (np.sqrt((one**2).mean(1)).mean() for one in own)
         assert f.name == "rmse" and f.value == pytest.approx(base - arm)
     nobody = by_subset(
-        outcome,
-        ["generated"],
-        world.test,
-        world.units,
-        lambda names: has(names) & (np.arange(200) < 19),
+        outcome, world.test, world.units, lambda names: has(names) & (np.arange(200) < 19)
     )
     assert nobody == []
 
@@ -537,7 +590,8 @@ def test_by_class_is_the_difference_of_recalls() -> None:
         n: (rng.random((1, 1, 4, 150)) < 0.6) * 1.0 for n in (BASELINE, CLASSIC, "generated", BOTH)
     }
     units = [str(k) for k in range(150)]
-    found = by_class(Outcome(hits, {}, {}), ["generated", BOTH], truth, units, CLASSES)
+    outcome = Outcome(hits, {}, {}, adds_to={"generated": BASELINE, BOTH: CLASSIC})
+    found = by_class(outcome, truth, units, CLASSES)
     asked = [
         (arm, base, k) for arm, base in (("generated", BASELINE), (BOTH, CLASSIC)) for k in range(3)
     ]
@@ -551,9 +605,8 @@ def test_by_class_is_the_difference_of_recalls() -> None:
         assert f.value == pytest.approx(hits[arm][..., own].mean() - hits[base][..., own].mean())
         assert f.low < f.value < f.high and "simultaneous over 3 classes" in f.note
     del hits[CLASSIC]
-    assert {
-        f.comparator for f in by_class(Outcome(hits, {}, {}), [BOTH], truth, units, CLASSES)
-    } == {BASELINE}
+    outcome = Outcome(hits, {}, {}, adds_to={BOTH: BASELINE})
+    assert {f.comparator for f in by_class(outcome, truth, units, CLASSES)} == {BASELINE}
 
 
 def test_the_cross_check_permutes_what_the_interval_is_about() -> None:
@@ -568,8 +621,9 @@ def test_the_cross_check_permutes_what_the_interval_is_about() -> None:
         "generated by none": base * 0,
         "generated by luck": base * 0 + 1,
     }
-    arms = list(hits)[1:]
-    some, none, all_of_them = cross_checks(Outcome(hits, {}, {}), arms, truth, units)
+    adds_to = dict.fromkeys(list(hits)[1:], BASELINE)
+    outcome = Outcome(hits, {}, {}, adds_to=adds_to)
+    some, none, all_of_them = cross_checks(outcome, truth, units)
     each = base.mean((0, 1, 2)) / np.where(truth == 0, 8, 12)
     gained = [each[2 * k : 2 * k + 2].sum() for k in range(5)]
     assert sum(gained) == pytest.approx(compare(hits[BASELINE], base, truth, np.array(units)).value)
@@ -579,12 +633,9 @@ def test_the_cross_check_permutes_what_the_interval_is_about() -> None:
         and all_of_them.value == pytest.approx(2 / 32)
     )
     assert some.n == 5 and not some.comparator and "decides nothing" in some.note
-    (errors,) = cross_checks(
-        Outcome({BASELINE: base * 0 - 3, "generated": base * 0 + 1}, {}, {}),
-        ["generated"],
-        None,
-        units,
-    )
+    numbers = {BASELINE: base * 0 - 3, "generated": base * 0 + 1}
+    outcome = Outcome(numbers, {}, {}, adds_to={"generated": BASELINE})
+    (errors,) = cross_checks(outcome, None, units)
     assert errors.value == pytest.approx(2 / 32)  # every unit's squared error shrinks
 
 
@@ -599,12 +650,11 @@ def test_the_plan_after_a_study_knows_what_was_claimed() -> None:
             n: (rng.random((resamples, 1, 3, 400)) < p) * 1.0
             for n, p in ((BASELINE, 0.5), ("copies", 0.5), ("generated", 0.9))
         }
-        outcome = Outcome(hits, {n: (Choice(1.0, 1.0, 0.01),) for n in hits}, {})
+        choices = {n: (Choice(1.0, 1.0, 0.01),) for n in hits}
+        outcome = Outcome(hits, choices, {}, adds_to={"generated": BASELINE})
         units = [str(k) for k in range(400)]
-        compared = judge(
-            outcome, ["generated"], ["copies"], QUICK, truth, units, "balanced_accuracy"
-        )
-        found = findings(compared, outcome, QUICK, "balanced_accuracy")
+        compared = judge(outcome, ["copies"], QUICK, truth, units, "balanced_accuracy")
+        found = findings(compared, outcome, QUICK, "balanced_accuracy", {"generated": "flow"})
         (seen,) = [f for f in found if f.name == "smallest_detectable_effect"]
         (verdict,) = compared.verdicts
         assert (

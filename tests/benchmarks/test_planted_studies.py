@@ -87,12 +87,12 @@ def test_heads_are_ridge_regressions_and_their_truth_is_counted_row_by_row() -> 
     assert np.allclose(planted.truth(cell, heads.coefficients, 600), each, atol=1e-3)
 
 
-def test_made_rows_miss_cells_as_their_parents_do_unless_the_protocol_is_broken() -> None:
+def test_generated_rows_miss_cells_as_their_parents_do_unless_the_protocol_is_broken() -> None:
     rng = np.random.default_rng(0)
     parents = planted.draw(NULL, NULL.train, rng)
     for kind in ("fresh", "noise", "copies", "classic", "mislabelled"):
-        rows = planted.made(kind, NULL, parents, rng)
+        rows = planted.generated(kind, NULL, parents, rng)
         assert np.array_equal(rows.shown, parents.shown) and np.array_equal(
             rows.x[:, ~planted.IMAGE], parents.x[:, ~planted.IMAGE]
         )
-    assert not planted.made("noise", NULL, parents, rng, naive=True).shown[:, 1:].any()
+    assert not planted.generated("noise", NULL, parents, rng, naive=True).shown[:, 1:].any()

@@ -81,7 +81,7 @@ class Case:
     def __init__(self, name: str, runtime: Runtime, folder: Path) -> None:
         self.component, self.runtime = settings_of(name, folder), runtime
         self.kinds = {kind: kind for kind in self.component.kinds}
-        self.field = Field("field", name, tuple(self.kinds))
+        self.field = Field("field", name, tuple(self.kinds), self.component.kinds[0])
         self.cells: list[Cell] = [{k: EXAMPLES[k][row] for k in self.kinds} for row in range(6)]
         try:
             self.fitted = self.fit(self.component)
@@ -245,5 +245,6 @@ def test_a_query_that_cant_be_read_is_refused(name: str) -> None:
     component = settings_of(name)
     with pytest.raises(GobelinError):
         component.parse(
-            " " if component.flag != "image" else "no such file.png", Field("f", name, ("a",))
+            " " if component.flag != "image" else "no such file.png",
+            Field("f", name, ("a",), component.kinds[0]),
         )

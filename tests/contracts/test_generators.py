@@ -19,7 +19,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime
 from gobelin.data.images import png_bytes
 from gobelin.generation.generators import (
-    PARTS,
+    CONDITION_PARTS,
     Condition,
     Context,
     Controls,
@@ -190,7 +190,7 @@ def test_it_is_a_generator_and_its_fit_a_sampler(name: str, fitted: dict[str, Sa
         fitted[name], Sampler
     )
     assert (
-        fitted[name].accepts <= set(PARTS)
+        fitted[name].accepts <= set(CONDITION_PARTS)
         and fitted[name].accepts <= catalog.find("generators", name).accepts
     )
     assert fitted[name].size == (SIZE, SIZE, 3)

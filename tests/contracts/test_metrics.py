@@ -12,7 +12,7 @@ import pytest
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.evidence.findings import Finding
-from gobelin.quality.metrics import Comparison, FeatureSet, Metric, chunks
+from gobelin.quality.metrics import FeatureComparison, FeatureSet, Metric, chunks
 
 SETTINGS = {"kernel": {"subsets": 5, "size": 100}}
 WIDTH = 6
@@ -42,8 +42,10 @@ def featured(rows: np.ndarray, labels: np.ndarray | None = None) -> FeatureSet:
     return FeatureSet([rows], "small net", "as it is", labels)
 
 
-def compared(real: np.ndarray, made: np.ndarray, floor: np.ndarray | None = None) -> Comparison:
-    return Comparison(
+def compared(
+    real: np.ndarray, made: np.ndarray, floor: np.ndarray | None = None
+) -> FeatureComparison:
+    return FeatureComparison(
         featured(real), featured(made), None if floor is None else featured(floor), "clip"
     )
 
@@ -76,7 +78,7 @@ def test_what_it_cannot_show_is_said(metric: Metric) -> None:
 @pytest.mark.parametrize("cut", [2, 7, 1500])
 def test_streamed_rows_say_the_same_to_the_bit(metric: Metric, cut: int) -> None:
     real, made, floor = draw(1300, 0), draw(1100, 1, 0.3), draw(300, 2)
-    streamed = Comparison(
+    streamed = FeatureComparison(
         *(replace(featured(x), blocks=Streamed(x, cut)) for x in (real, made, floor)), "clip"
     )
     assert metric.measure(streamed) == metric.measure(compared(real, made, floor))
@@ -147,7 +149,7 @@ def test_findings_say_their_circumstances(metric: Metric) -> None:
 
 
 @pytest.mark.parametrize("few", [0, 1, 4])
-@pytest.mark.parametrize("side", ["real", "made"])
+@pytest.mark.parametrize("side", ["real", "generated"])
 def test_too_few_images_give_no_number(metric: Metric, few: int, side: str) -> None:
     full = metric.measure(compared(draw(200, 0), draw(200, 1)))
     found = metric.measure(
@@ -171,7 +173,7 @@ def test_a_floor_of_too_few_is_left_out(metric: Metric) -> None:
 def test_by_class_equals_that_class_alone(metric: Metric) -> None:
     real, made = draw(600, 0), draw(500, 1)
     of_real, of_made = np.arange(600) % 3, np.where(np.arange(500) % 2, 1, 7)
-    whole = Comparison(
+    whole = FeatureComparison(
         featured(real, of_real),
         featured(made, of_made),
         featured(draw(90, 2), np.zeros(90)),
@@ -182,16 +184,16 @@ def test_by_class_equals_that_class_alone(metric: Metric) -> None:
     parts = (
         replace(featured(rows), labels=None) for rows in (real[of_real == 1], made[of_made == 1])
     )
-    alone = Comparison(*parts, None, "clip", {"class": "1"})
+    alone = FeatureComparison(*parts, None, "clip", {"class": "1"})
     assert metric.measure(only) == metric.measure(alone)
 
 
 @pytest.mark.parametrize("net", ["clip", " CLIP"])
 def test_the_conditioning_encoder_is_refused(metric: Metric, net: str) -> None:
     given = compared(draw(200, 0), draw(200, 1))
-    parts = (replace(part, net=net) for part in (given.real, given.run))
+    parts = (replace(part, net=net) for part in (given.real, given.generated))
     with pytest.raises(GobelinError, match="its own space flatters"):
-        metric.measure(Comparison(*parts, conditioned_on="clip"))
+        metric.measure(FeatureComparison(*parts, conditioned_on="clip"))
 
 
 def test_what_can_not_be_compared_is_refused(metric: Metric) -> None:
@@ -199,18 +201,29 @@ def test_what_can_not_be_compared_is_refused(metric: Metric) -> None:
     wrong = draw(200, 1)
     wrong[3, 2] = np.nan
     for bad, word in (
-        (replace(given, made=replace(given.run, net="other net")), "Compute both in the same way"),
         (
-            replace(given, floor=replace(given.run, resize="bicubic")),
+            replace(given, generated=replace(given.generated, net="other net")),
+            "Compute both in the same way",
+        ),
+        (
+            replace(given, floor=replace(given.generated, resize="bicubic")),
             "Compute both in the same way",
         ),
         (replace(given, real=replace(given.real, net=" ")), "has no name"),
-        (replace(given, made=featured(wrong)), "1 rows have features that are no finite numbers"),
-        (replace(given, made=featured(draw(200, 1)[:, :4])), "columns"),
-        (replace(given, made=replace(given.run, blocks=iter([draw(200, 1)]))), "only once"),
-        (replace(given, made=replace(given.run, blocks=[draw(9, 1)[0]])), "Flatten"),
         (
-            replace(given, made=replace(given.run, blocks=[draw(9, 1), draw(9, 1)[:, :3]])),
+            replace(given, generated=featured(wrong)),
+            "1 rows have features that are no finite numbers",
+        ),
+        (replace(given, generated=featured(draw(200, 1)[:, :4])), "columns"),
+        (
+            replace(given, generated=replace(given.generated, blocks=iter([draw(200, 1)]))),
+            "only once",
+        ),
+        (replace(given, generated=replace(given.generated, blocks=[draw(9, 1)[0]])), "Flatten"),
+        (
+            replace(
+                given, generated=replace(given.generated, blocks=[draw(9, 1), draw(9, 1)[:, :3]])
+            ),
             "Flatten",
         ),
     ):

@@ -12,7 +12,7 @@ import pytest
 
 from gobelin.augmentation.rivals import Arm, Material, Pool, Rival
 from gobelin.core import catalog
-from gobelin.data.dataset import LINEAGE, Dataset
+from gobelin.data.dataset import LINEAGE_COLUMN, Dataset
 from gobelin.data.images import Opening, open_image, squared
 
 NAMES = catalog.names("rivals")
@@ -69,7 +69,7 @@ def test_added_rows_carry_their_lineage(arm: Arm, material: Material) -> None:
         assert arm.weights.max() > arm.weights.min()  # what adds no row weighs the rows otherwise
         return
     sources = {i: (d, k) for d in (material.train, material.pool.rows) for k, i in enumerate(d.ids)}
-    for k, text in enumerate(added.table[LINEAGE].to_pylist()):
+    for k, text in enumerate(added.table[LINEAGE_COLUMN].to_pylist()):
         lineage = json.loads(text)
         parents = [sources[p] for p in lineage.get("parents", [])]
         assert lineage and "00011" not in lineage.get("parents", [])
@@ -168,7 +168,7 @@ def views_of(material: Material, settings: dict) -> list[tuple[int, np.ndarray]]
     """(parent, pixels) of every view."""
     arm = catalog.build("rivals", "classic", settings).arm(material)
     place = {i: k for k, i in enumerate(material.train.ids)}
-    told = [json.loads(t)["parents"][0] for t in arm.dataset.table[LINEAGE].to_pylist()[6:]]
+    told = [json.loads(t)["parents"][0] for t in arm.dataset.table[LINEAGE_COLUMN].to_pylist()[6:]]
     return [
         (place[p], pixels_of(v, material))
         for p, v in zip(told, arm.dataset.values("image")[6:], strict=True)

@@ -21,7 +21,7 @@ from gobelin.data.files import BadCell, cell_bytes, content_key, untouched
 from gobelin.embedding import features
 from gobelin.embedding.features import Reader
 
-SCHEMA = Schema((Column("file", "image"),), (Field("f", "sums", ("file",)),))
+SCHEMA = Schema((Column("file", "image"),), (Field("f", "sums", ("file",), "image"),))
 
 
 class Sums:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from gobelin.core.errors import GobelinError
-from gobelin.data.dataset import LINEAGE, ORIGIN, Dataset, made_rows
+from gobelin.data.dataset import LINEAGE_COLUMN, ORIGIN_COLUMN, Dataset, derived_rows
 from gobelin.data.fields import Field
 
 TABLE = {
@@ -33,7 +33,7 @@ def test_empty_cells_are_missing(data: Dataset) -> None:
         "n": [1.0, None, None, 4.0],
         "many": [["p"], None, None, None],
     }
-    cells = data.cells(Field("f", "table", ("text", "n", "not there")))
+    cells = data.cells(Field("f", "table", ("text", "n", "not there"), "table"))
     assert cells == [{"text": "x", "n": 1.0}, None, None, {"text": "y", "n": 4.0}]
 
 
@@ -57,12 +57,12 @@ def test_ids_from_a_column_must_differ(data: Dataset) -> None:
         and named.rows([2]).ids == ("t",)
         and named.with_ids() is named
     )
-    with pytest.raises(GobelinError, match="column 'text': the id 'x' stands there twice"):
+    with pytest.raises(GobelinError, match="column 'text': the id 'x' appears twice"):
         Dataset(pa.table({"text": ["x", "x"]}), Path()).with_ids("text")
 
 
 def test_a_column_named_twice_is_refused() -> None:
-    with pytest.raises(GobelinError, match="column 'a' stands there twice"):
+    with pytest.raises(GobelinError, match="column 'a' appears twice"):
         Dataset(pa.table([pa.array([1]), pa.array([2])], names=["a", "a"]), Path())
 
 
@@ -93,10 +93,10 @@ def test_join_fills_what_a_side_lacks(data: Dataset) -> None:
 
 
 def test_joined_paths_and_bytes_stay_what_they_are(data: Dataset) -> None:
-    made = made_rows(
+    made = derived_rows(
         data.rows([0, 3]), {"image": [b"\x89PNG", b"\xff\xd8"]}, ["m0", "m1"], "view", [{}, {}]
     )
-    more = made_rows(data.rows([1]), {"image": [b"GIF8"]}, ["m2"], "generated", [{}])
+    more = derived_rows(data.rows([1]), {"image": [b"GIF8"]}, ["m2"], "generated", [{}])
     expected = ["a.png", "b.png", None, "d.png", b"\x89PNG", b"\xff\xd8", b"GIF8"]
     for both in (data.join(made).join(more), data.join(made.join(more))):
         assert both.values("image") == expected and both.values("text") == data.values("text") + [
@@ -111,7 +111,7 @@ def test_joined_paths_and_bytes_stay_what_they_are(data: Dataset) -> None:
 
 def test_made_rows_carry_their_lineage(data: Dataset) -> None:
     parents = data.set_aside([("3", "text"), ("3", "image")]).rows([3, 0])
-    made = made_rows(
+    made = derived_rows(
         parents,
         {"image": [b"1", b"2"]},
         ["m0", "m1"],
@@ -124,18 +124,18 @@ def test_made_rows_carry_their_lineage(data: Dataset) -> None:
         and made.values("n") == [4.0, 1.0]
     )
     assert made.ids == ("m0", "m1") and list(made.origins) == ["generated"] * 2
-    assert json.loads(made.table[LINEAGE].to_pylist()[0]) == {"seed": 5, "parents": ["3"]}
+    assert json.loads(made.table[LINEAGE_COLUMN].to_pylist()[0]) == {"seed": 5, "parents": ["3"]}
     both = data.join(made)
     assert list(both.origins) == ["real"] * 4 + ["generated"] * 2 and both.column_names == list(
         TABLE
     )
-    assert both.rows([5, 1]).table[ORIGIN].to_pylist() == ["generated", "real"]
+    assert both.rows([5, 1]).table[ORIGIN_COLUMN].to_pylist() == ["generated", "real"]
 
 
 @pytest.mark.parametrize("origin", ["real", "", "Generated"])
 def test_a_made_row_is_never_real(data: Dataset, origin: str) -> None:
     with pytest.raises(ValueError, match="is not one of"):
-        made_rows(data.rows([0]), {}, ["m"], origin, [{}])
+        derived_rows(data.rows([0]), {}, ["m"], origin, [{}])
 
 
 def test_fingerprint_is_of_cells_and_not_of_the_order_of_columns(data: Dataset) -> None:

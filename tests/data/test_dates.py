@@ -12,7 +12,7 @@ import pytest
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime
 from gobelin.data.dataset import Dataset
-from gobelin.data.dates import ORDERS, days, is_date, undecided
+from gobelin.data.dates import DATE_ORDERS, days, is_date, undecided
 from gobelin.data.fields import Field, Target
 from gobelin.data.files import BadCell
 from gobelin.data.splits import Split, assign
@@ -45,7 +45,7 @@ CHRISTMAS = float((datetime.date(2026, 12, 24) - datetime.date(1970, 1, 1)).days
     ],
 )
 def test_christmas(text: str) -> None:
-    assert {days(text, order) for order in ORDERS} <= {CHRISTMAS, None} and is_date(text)
+    assert {days(text, order) for order in DATE_ORDERS} <= {CHRISTMAS, None} and is_date(text)
 
 
 def test_times_of_day_and_short_forms() -> None:
@@ -99,7 +99,10 @@ def test_the_column_decides_what_stands_first() -> None:
 
 def table(values: list[str], how: Table = Table()) -> np.ndarray:  # noqa: B008 - frozen
     encoder = how.fit(
-        [{"day": v} for v in values], Field("table", "table", ("day",)), {"day": "date"}, Runtime()
+        [{"day": v} for v in values],
+        Field("table", "table", ("day",), "table"),
+        {"day": "date"},
+        Runtime(),
     )
     return encoder.embed([encoder.decode({"day": v}, Path())[0] for v in values])
 
@@ -111,7 +114,7 @@ def test_a_column_that_reads_both_ways_is_asked_about_in_one_line() -> None:
     ) as caught:
         table(["3/4/2026", "5/6/2026"])
     assert "\n" not in str(caught.value)
-    one, other = (table(["3/4/2026", "5/6/2026"], Table(dates=order)) for order in ORDERS)  # type: ignore[arg-type]
+    one, other = (table(["3/4/2026", "5/6/2026"], Table(dates=order)) for order in DATE_ORDERS)  # type: ignore[arg-type]
     assert np.array_equal(one, table(["2026-04-03", "2026-06-05"])) and np.array_equal(
         other, table(["2026-03-04", "2026-05-06"])
     )

@@ -100,7 +100,7 @@ def test_a_frame_is_the_file_that_it_was_read_from(
 @pytest.mark.parametrize(
     "cell, said",
     [
-        (np.zeros((4, 4)), "an array of float64 \\[4, 4\\] is no picture"),
+        (np.zeros((4, 4)), "an array of float64 \\[4, 4\\] is no image"),
         ({"where": "there"}, "a mapping of where is no cell"),
     ],
 )
@@ -111,5 +111,5 @@ def test_what_is_no_cell_is_said_in_one_line(cell: object, said: str) -> None:
 
 
 def test_a_column_that_stands_there_twice_is_said() -> None:
-    with pytest.raises(GobelinError, match="column '1' stands there twice"):
+    with pytest.raises(GobelinError, match="column '1' appears twice"):
         from_frame(pd.DataFrame([[1, 2]], columns=[1, "1"]))

@@ -129,7 +129,7 @@ def test_sixteen_bits_by_the_stated_range(low: int, high: int, kind: str) -> Non
 
 
 def test_an_empty_range_is_refused() -> None:
-    with pytest.raises(GobelinError, match="low = 5 must lie below high = 5"):
+    with pytest.raises(GobelinError, match="low = 5 must be below high = 5"):
         Opening(low=5, high=5)
 
 

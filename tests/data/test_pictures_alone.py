@@ -66,11 +66,11 @@ def test_what_is_missing_or_broken_is_said(tmp_path: Path) -> None:
         gzip.compress(b"\0"),
     ):
         path.write_bytes(raw)
-        with pytest.raises(GobelinError, match="no whole IDX file"):
+        with pytest.raises(GobelinError, match="not a complete IDX file"):
             idx(path)
     whole = gzip.compress(bytes(1000))
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(GobelinError, match="no whole IDX file"):
+    with pytest.raises(GobelinError, match="not a complete IDX file"):
         idx(path)
 
 

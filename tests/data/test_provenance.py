@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gobelin.data.provenance import SOURCE, is_marked, read_lineage, save_png
+from gobelin.data.provenance import SOURCE_TYPES_URL, is_marked, read_lineage, save_png
 
 LINEAGE = {
     "generator": "gan",
@@ -47,8 +47,8 @@ def test_lineage_comes_back_and_the_xmp_says_the_same(
     tree = ElementTree.fromstring(said["XML:com.adobe.xmp"])
     (description,) = tree.iter(f"{RDF}Description")
     wanted = "trainedAlgorithmicMedia" if trained else "algorithmicMedia"
-    assert description.get(f"{IPTC}DigitalSourceType") == SOURCE + wanted
-    assert SOURCE == "http://cv.iptc.org/newscodes/digitalsourcetype/"
+    assert description.get(f"{IPTC}DigitalSourceType") == SOURCE_TYPES_URL + wanted
+    assert SOURCE_TYPES_URL == "http://cv.iptc.org/newscodes/digitalsourcetype/"
     (text,) = (e.text for e in tree.iter(f"{RDF}li"))
     assert json.loads(text) == lineage
     assert is_marked(path.read_bytes())
@@ -81,7 +81,7 @@ def test_another_tools_jpeg_is_recognised(kind: str) -> None:
         '<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta'
         ' xmlns:x="adobe:ns:meta/"><rdf:RDF'
         ' xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""'
-        f' xmlns:i="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"><i:DigitalSourceType>{SOURCE}{kind}</i:DigitalSourceType></rdf:Description></rdf:RDF></x:xmpmeta><?xpacket'
+        f' xmlns:i="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"><i:DigitalSourceType>{SOURCE_TYPES_URL}{kind}</i:DigitalSourceType></rdf:Description></rdf:RDF></x:xmpmeta><?xpacket'
         ' end="w"?>'
     )
     plain = io.BytesIO()
@@ -99,7 +99,7 @@ def test_another_tools_jpeg_is_recognised(kind: str) -> None:
 
 
 def test_a_photograph_that_says_so_is_not_marked() -> None:
-    assert not is_marked(f"{SOURCE}digitalCapture".encode()) and not is_marked(
+    assert not is_marked(f"{SOURCE_TYPES_URL}digitalCapture".encode()) and not is_marked(
         b"algorithmicMedia, a word in a caption"
     )
 

@@ -77,7 +77,7 @@ def test_unquoted_line_separators_do_not_end_a_row(tmp_path: Path) -> None:
         ("a,b\nä,1\n".encode("latin1"), "byte 4: is not UTF-8"),
         (b"a,b\n1,\0\n", "byte 6: holds a zero byte"),
         (b"a,,c\n1,2,3\n", "column 2 has no name"),
-        (b"a,b,a\n1,2,3\n", "column 'a' stands there twice"),
+        (b"a,b,a\n1,2,3\n", "column 'a' appears twice"),
         (b'a,b\n1,"x\n2,y\n3,z\n', "line 4: unexpected end of data"),
     ],
 )

@@ -235,7 +235,7 @@ def test_keys_name_contents(tmp_path: Path) -> None:
 
 
 def test_queries_are_numbers_or_files(tmp_path: Path) -> None:
-    field = Field("f", "series", ("price", "volume"))
+    field = Field("f", "series", ("price", "volume"), "series")
     np.save(tmp_path / "a.npy", np.arange(8.0).reshape(2, 4))
     (tmp_path / "b.csv").write_text("1\n2\n3\n")
     assert open_series(series_query("1,2,,4", field)["price"], Path())[0].tolist() == [[1, 2, 3, 4]]

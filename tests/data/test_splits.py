@@ -7,7 +7,7 @@ import pytest
 
 from gobelin.core.errors import GobelinError
 from gobelin.data.fields import Target
-from gobelin.data.splits import PARTS, Split, assign, small_classes
+from gobelin.data.splits import SPLIT_PARTS, Split, assign, small_classes
 
 RNG = np.random.default_rng(0)
 
@@ -86,9 +86,9 @@ def test_by_time_every_test_row_is_later(times: list[object]) -> None:
     parts = assign(
         Split(by="time"), classes(np.zeros(100)), alone(100), 0, times=[times[k] for k in order]
     )
-    when = {p: order[parts == p] for p in PARTS}
+    when = {p: order[parts == p] for p in SPLIT_PARTS}
     assert when["train"].max() < when["valid"].min() and when["valid"].max() < when["test"].min()
-    assert [len(when[p]) for p in PARTS] == [55, 20, 25]
+    assert [len(when[p]) for p in SPLIT_PARTS] == [55, 20, 25]
 
 
 def test_by_time_a_group_goes_with_its_latest_row() -> None:
@@ -115,7 +115,7 @@ def test_a_given_column_is_taken_as_it_is() -> None:
     assert parts.tolist() == ["train", "test", "valid", "train", "train", "valid", "test"]
     with pytest.raises(GobelinError, match="'tset' is no part of a split. Did you mean 'test'?"):
         assign(Split(), classes(np.zeros(1)), alone(1), 0, ["tset"])
-    with pytest.raises(GobelinError, match="group 'g' stands in train and in test"):
+    with pytest.raises(GobelinError, match="group 'g' is in train and in test"):
         assign(Split(), classes(np.zeros(2)), ["g", "g"], 0, ["train", "test"])
 
 

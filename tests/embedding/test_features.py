@@ -20,7 +20,7 @@ from gobelin.embedding.alignment.correlation import principal
 from gobelin.embedding.encoders import FittedEncoder
 from gobelin.embedding.features import BLOCK, Embeddings, Reader, unreadable
 
-SCHEMA = Schema((Column("n", "number"),), (Field("f", "powers", ("n",)),))
+SCHEMA = Schema((Column("n", "number"),), (Field("f", "powers", ("n",), "number"),))
 
 
 class Powers:

@@ -224,7 +224,15 @@ def test_written_and_read_again() -> None:
     found = inferred(
         planted("price", "sentence", "film", "day"), "price", fields={"s": ("sentence",)}
     )
-    assert schema.restored(json.loads(json.dumps(schema.described(found)))) == found
+    written = json.loads(json.dumps(schema.described(found)))
+    assert schema.restored(written) == found
+    assert all(set(field) == {"name", "encoder", "columns"} for field in written["fields"])
+    kinds = {"s": "text", "table": "date"}  # `price` is the target: the table is dates alone
+    assert {f.name: f.kind for f in schema.restored(written).fields} == kinds
+
+
+def test_a_table_of_several_kinds_is_a_table() -> None:
+    assert {f.kind for f in inferred(planted("price", "day")).fields} == {"table"}
 
 
 def test_the_sample_set_is_read_as_planted(shapes_schema: Schema) -> None:

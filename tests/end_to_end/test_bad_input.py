@@ -243,7 +243,7 @@ FILES = {
     "twice.csv": (
         b"caption,caption,label\n" + b"a,b,c\n" * 40,
         1,
-        ["twice.csv", "'caption' stands there twice"],
+        ["twice.csv", "'caption' appears twice"],
     ),
     "nameless.csv": (
         b"caption,,label\n" + b"a,b,c\n" * 40,
@@ -387,7 +387,7 @@ CELLS: dict[str, tuple[Rows, str, list[str], list[str]]] = {
         records(id=lambda k: k // 2),
         "label",
         ["schema.id=id"],
-        ["'id'", "the id '0' stands there twice"],
+        ["'id'", "the id '0' appears twice"],
     ),
     "no id": (
         records(id=lambda k: "" if k == 3 else k),
@@ -769,7 +769,7 @@ VERBS: dict[tuple[str, ...], list[str]] = {
     ("search", "--row", "sied=3"): ["'sied'", "Did you mean 'side'?"],
     ("search", "--row", "side=abc"): ["'side'", "'abc' is not a number"],
     ("search", "--row", "side"): ["--row 'side'", "column=value"],
-    ("search", "--row", "side=3,side=4"): ["--row", "'side' stands there twice"],
+    ("search", "--row", "side=3,side=4"): ["--row", "'side' appears twice"],
     ("search", "--row", ""): ["--row"],
     ("search", "--text", ""): ["--text", "empty"],
     ("search", "--text", "  "): ["--text", "empty"],
@@ -782,7 +782,7 @@ VERBS: dict[tuple[str, ...], list[str]] = {
     ("describe", "--row", "side=abc"): ["'side'", "'abc'"],
     ("generate", "--label", "circel"): ["'circel'", "Did you mean 'circle'?"],
     ("generate", "--label", ""): ["--label ''", "circle"],
-    ("generate", "--seeds", "1,1"): ["--seeds", "1 stands there twice"],
+    ("generate", "--seeds", "1,1"): ["--seeds", "1 appears twice"],
     ("generate", "--seeds", "x"): ["--seeds 'x'", "0-15"],
     ("generate", "--seeds=-3"): ["--seeds '-3'"],
     ("generate", "--seeds", "5-2"): ["--seeds '5-2'", "ends before it begins"],
@@ -815,14 +815,12 @@ VERBS: dict[tuple[str, ...], list[str]] = {
         "--per-class 'cirle'",
         "Did you mean 'circle'?",
     ],
-    ("augment", "--per-class", "cross=1,cross=2"): ["'cross' stands there twice"],
+    ("augment", "--per-class", "cross=1,cross=2"): ["'cross' appears twice"],
     ("augment", "--per-class", "cross=99999999999"): ["per_class.cross", "from 0 to 1000000"],
     ("augment", "--per-class", "a,b=3"): ["--per-class 'a'", "N or CLASS=N", "comma"],
     ("augment", "--per-class", "0"): ["no image was asked for"],
-    ("augment", "--set", "augment.rivals=classic,classic"): [
-        "rivals: 'classic' stands there twice"
-    ],
-    ("augment", "--set", "judge.audits=copying,copying"): ["audits: 'copying' stands there twice"],
+    ("augment", "--set", "augment.rivals=classic,classic"): ["rivals: 'classic' appears twice"],
+    ("augment", "--set", "judge.audits=copying,copying"): ["audits: 'copying' appears twice"],
     ("augment", "--set", "judge.space=text"): ["judge.space", "'text' reads text, not images"],
     ("evaluate", "--foo"): ["--foo"],
 }
@@ -975,7 +973,7 @@ def test_predict_refuses_in_one_line(
         (odd, out, [], ["'side'", "1 of 4", "row 1", "'abc'", "--max-bad 0.26"]),
         (odd, out, ["--max-bad", "2"], ["max_bad = 2"]),
         (lost, out, [], ["'image'", "20 of 20", "'zz0.png'", "--root"]),
-        (ids, out, [], ["'id'", "'1' stands there twice"]),
+        (ids, out, [], ["'id'", "'1' appears twice"]),
         (sound, tmp_path / "file" / "p.csv", [], [f"{tmp_path / 'file'}: is in the way"]),
         (sound, tmp_path, [], [str(tmp_path), "is in the way"]),
         (sound, out, ["--root", tmp_path / "nowhere"], ["nowhere", "no such folder"]),

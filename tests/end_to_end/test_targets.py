@@ -291,7 +291,7 @@ def test_fields_and_values_come_and_go(tmp_path: Path, capsys: pytest.CaptureFix
         "--set",
         "schema.id=id",
     ]
-    assert "the id '7' stands there twice" in refused(capsys, words)
+    assert "the id '7' appears twice" in refused(capsys, words)
 
 
 @pytest.fixture(scope="module")

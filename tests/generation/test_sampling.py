@@ -98,7 +98,7 @@ def test_image_rows_are_the_files_squared_with_their_own_condition(tmp_path: Pat
         shape = (8, 24, 3) if k == 7 else (10, 10, 3)
         Image.fromarray(np.full(shape, 20 * k, np.uint8)).save(tmp_path / f"{k}.png")
         values.append(None if k in (2, 5) else f"{k}.png")
-    schema = Schema((Column("image", "image"),), (Field("image", "pixels", ("image",)),))
+    schema = Schema((Column("image", "image"),), (Field("image", "pixels", ("image",), "image"),))
     dataset = Dataset(pa.table({"image": values}), tmp_path)
     rows = np.array([9, 2, 7, 0, 5, 4])
     for workers in (1, 3):
@@ -127,8 +127,11 @@ def test_image_rows_are_the_files_squared_with_their_own_condition(tmp_path: Pat
 
 
 def test_the_image_field_is_the_first_that_an_image_encoder_reads() -> None:
-    words = Field("words", "characters", ("w",))
-    schema = Schema((), (words, Field("photo", "pixels", ("p",)), Field("scan", "image", ("s",))))
+    words = Field("words", "characters", ("w",), "text")
+    schema = Schema(
+        (),
+        (words, Field("photo", "pixels", ("p",), "image"), Field("scan", "image", ("s",), "image")),
+    )
     assert image_field(schema) == "photo"
     with pytest.raises(GobelinError, match="no image column"):
         image_field(Schema((), (words,)))
@@ -151,7 +154,7 @@ class Echo:
     size = (4, 4, 3)
 
     def __init__(self) -> None:
-        self.run = 0
+        self.made = 0
 
     def sample(
         self, condition: Condition, seeds: Sequence[int], controls: Controls
@@ -160,7 +163,7 @@ class Echo:
             block = np.stack(
                 [np.full(self.size, s, np.uint8) for s in seeds[start : start + controls.batch]]
             )
-            self.run += len(block)
+            self.made += len(block)
             yield block
 
 
@@ -172,7 +175,7 @@ def test_images_are_written_block_by_block(tmp_path: Path) -> None:
         for block in sampler.sample(
             from_query(None, None, space(), "class", 7), range(7), Controls(batch=3)
         ):
-            seen.append((sampler.run, len(list(tmp_path.glob("*.png")))))
+            seen.append((sampler.made, len(list(tmp_path.glob("*.png")))))
             yield block
 
     names = [f"seed-{k}" for k in range(7)]
@@ -207,7 +210,7 @@ def test_sampling_checks_first_and_tells_how_far_it_is() -> None:
     ]
     with pytest.raises(GobelinError, match="4 seeds for 5"):
         list(sample(sampler, "echo", "here", wanted, range(4), Controls()))
-    assert sampler.run == 5
+    assert sampler.made == 5
 
 
 def test_a_condition_that_a_sampler_cannot_use_is_an_error() -> None:
@@ -299,9 +302,9 @@ def pictures(folder: Path) -> tuple[Dataset, Schema]:
         columns["after"].append(None if k == 5 else f"after{k}.png")
         columns["words"].append(None if k == 3 else f"number {k}")
     fields = (
-        Field("before", "pixels", ("before",)),
-        Field("after", "pixels", ("after",)),
-        Field("words", "characters", ("words",)),
+        Field("before", "pixels", ("before",), "image"),
+        Field("after", "pixels", ("after",), "image"),
+        Field("words", "characters", ("words",), "text"),
     )
     return Dataset(pa.table(columns), folder), Schema((), fields)
 

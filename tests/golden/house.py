@@ -182,7 +182,8 @@ def numbers(path: Path) -> Iterator[str]:
     while values:
         value = values.pop()
         if isinstance(value, Mapping):
-            values += value.values()
+            # `sure` is a field of findings that the base did not have
+            values += [v for k, v in value.items() if not (k == "sure" and isinstance(v, bool))]
         elif isinstance(value, list):
             values += value
         elif isinstance(value, int | float) or (isinstance(value, str) and HASH.fullmatch(value)):

@@ -126,12 +126,11 @@ def test_a_field_whose_presence_tells_the_class_is_left_out(tmp_path: Path) -> N
     )
     pa_csv.write_csv(table, tmp_path / "records.csv")
     settings = {"encoders": {"text": {"name": "characters"}}, "schema": {"note": "text"}}
-    made = Workbench(tmp_path / "records.csv", "class", tmp_path / "run", settings).run
-    assert set(made.embeddings.fields) == {"note", "table"} and made.predict_fields == ("table",)
-    rows = made.embeddings.rows(made.rows.part("valid"))
-    assert np.array_equal(
-        made.model.predictor.scores(rows), made.model.predictor.scores(rows.only(["table"]))
-    )
+    run = Workbench(tmp_path / "records.csv", "class", tmp_path / "run", settings).run
+    x = run.features.embeddings
+    assert set(x.fields) == {"note", "table"} and run.predictor.fields == ("table",)
+    rows, fitted = x.rows(run.checked.rows.part("valid")), run.predictor.model.predictor
+    assert np.array_equal(fitted.scores(rows), fitted.scores(rows.only(["table"])))
 
 
 @pytest.fixture(scope="module", params=NAMES)

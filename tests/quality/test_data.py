@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from gobelin.core.errors import GobelinError
-from gobelin.data.dataset import Dataset, made_rows
+from gobelin.data.dataset import Dataset, derived_rows
 from gobelin.data.fields import Column, Field, Schema, Target
 from gobelin.data.images import png_bytes
 from gobelin.data.provenance import save_png
@@ -30,9 +30,9 @@ SCHEMA = Schema(
         Column("site", "category"),
     ),
     (
-        Field("image", "pixels", ("image",)),
-        Field("notes", "characters", ("notes",)),
-        Field("table", "table", ("size", "site")),
+        Field("image", "pixels", ("image",), "image"),
+        Field("notes", "characters", ("notes",), "text"),
+        Field("table", "table", ("size", "site"), "table"),
     ),
 )
 
@@ -212,7 +212,10 @@ def images(tmp_path: Path, n: int = 20) -> tuple[Dataset, Schema]:
     )
     schema = Schema(
         (Column("image", "image"), Column("caption", "text")),
-        (Field("image", "pixels", ("image",)), Field("caption", "characters", ("caption",))),
+        (
+            Field("image", "pixels", ("image",), "image"),
+            Field("caption", "characters", ("caption",), "text"),
+        ),
     )
     return Dataset(table, tmp_path, "given.csv"), schema
 
@@ -310,7 +313,7 @@ def test_a_row_that_says_that_it_was_made_may_hold_a_marked_image(
     folder: tuple[Dataset, Reader, Path],
 ) -> None:
     dataset, reader, path = folder
-    made = made_rows(
+    made = derived_rows(
         dataset.rows([0, 1]), {"image": [marked(path)] * 2}, ["m0", "m1"], "generated", [{}, {}]
     )
     found = scan(reader, dataset.join(made), Check())
@@ -358,7 +361,7 @@ def test_a_scarce_class_is_one_under_the_share_of_the_median(few: int, said: boo
     label = np.repeat([0, 1, 2], [24, 24, few])
     target = Target("y", "class", label, ("a", "b", "c"), np.ones(3, bool))
     dataset = Dataset(pa.table({"image": [b"1"] * len(label)}), Path())
-    schema = Schema((Column("image", "image"),), (Field("image", "pixels", ("image",)),))
+    schema = Schema((Column("image", "image"),), (Field("image", "pixels", ("image",), "image"),))
     found = counts(
         dataset, schema, target, np.full(len(label), "train"), Scan(dataset, (), {}), Check()
     )

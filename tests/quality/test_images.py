@@ -65,7 +65,7 @@ def test_the_distance_is_that_of_the_encoders_features(runtime: Runtime) -> None
     component = catalog.build("encoders", "convolution", {"filters": 2})
     cells = [{"image": png_bytes(i)} for i in TRAIN.images]
     encoder = component.fit(
-        cells, Field("image", "convolution", ("image",)), {"image": "image"}, runtime
+        cells, Field("image", "convolution", ("image",), "image"), {"image": "image"}, runtime
     )
     x, y = (
         encoder.embed(

@@ -71,8 +71,7 @@ class Augment:
         description="Training steps of the other generators. Written by the run.",
     )
     quarantine: bool = setting(
-        default=True,
-        description="Whether copies of training or test rows are left out.",
+        default=True, description="Whether copies of training or test rows are left out."
     )
     agree: bool = setting(
         default=True, description="Whether images whose label is read differently are left out."

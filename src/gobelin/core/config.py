@@ -194,7 +194,7 @@ def _flat(values: object) -> object:
 
 def _once(items: tuple[Any, ...]) -> tuple[Any, ...]:
     if twice := [item for item in items if items.count(item) > 1]:
-        raise ValueError(f"{twice[0]!r} stands there twice")
+        raise ValueError(f"{twice[0]!r} appears twice")
     return items
 
 

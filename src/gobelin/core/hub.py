@@ -35,7 +35,7 @@ def snapshot(
     """
     hub = _library()
     try:
-        found = hub.snapshot_download(
+        folder = hub.snapshot_download(
             name,
             revision=revision,
             local_files_only=local_only,
@@ -46,7 +46,7 @@ def snapshot(
         raise GobelinError(
             f"{name}: can't be downloaded ({_line(error)}). Give a folder."
         ) from error
-    return Path(found)
+    return Path(folder)
 
 
 def upload(

@@ -39,13 +39,15 @@ def config_of(folder: Path, version: int) -> dict[str, Any]:
     """The content of config.json. GobelinError if it is missing, damaged, or of another format."""
     try:
         config = files.read_json(folder / "config.json")
-        found = config["format"]
+        stored = config["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise GobelinError(
             f"{folder}: config.json is missing or damaged ({error}). Fit it again."
         ) from error
-    if found != version:
-        raise GobelinError(f"{folder}: format {found}, this version reads {version}. Fit it again.")
+    if stored != version:
+        raise GobelinError(
+            f"{folder}: format {stored}, this version reads {version}. Fit it again."
+        )
     return config
 
 

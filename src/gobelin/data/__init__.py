@@ -1,1 +1,1 @@
-"""Records: fields, data sets, lineage, splits, and how their cells are opened."""
+"""Datasets: rows, fields, targets, lineage, splits, and how cells are opened."""

@@ -1,12 +1,13 @@
 """Immutable rows over Arrow. A view (choose rows, add rows) copies no pixels: images and sounds
 stay encoded.
 
-Lineage is two columns of every data set: `gobelin_origin` (real, view, generated) and
-`gobelin_lineage` (JSON: the generator, its weights' hash, the seed, the condition, the parents).
-See `lineage` and `generated_rows`.
+Every dataset has two columns of lineage: `gobelin_origin` (real, view, generated) and
+`gobelin_lineage` (JSON: the generator, the hash of its weights, the seed, the condition, the
+parents). See `derived_rows`.
 
-Rows that `curate` has mended are real all the same: `gobelin_curated` says what was changed (JSON),
-`gobelin_weight` and `gobelin_split` are columns with these roles."""
+Rows that `curate` has corrected are still real: `gobelin_curated` holds what was changed (JSON),
+`gobelin_weight` and `gobelin_split` are columns with these roles.
+"""
 
 from __future__ import annotations
 
@@ -25,27 +26,25 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.data.fields import Cell, Field
 
-ORIGIN, LINEAGE = "gobelin_origin", "gobelin_lineage"
-CURATED, WEIGHT, SPLIT = "gobelin_curated", "gobelin_weight", "gobelin_split"
+ORIGIN_COLUMN = "gobelin_origin"  # one of ORIGINS
+LINEAGE_COLUMN = "gobelin_lineage"  # JSON: where a row that is not real came from
+CURATED_COLUMN = "gobelin_curated"  # JSON: what `curate` changed
+WEIGHT_COLUMN = "gobelin_weight"
+SPLIT_COLUMN = "gobelin_split"
 ORIGINS = ("real", "view", "generated")
-TELLING = (
-    '"generator":',
-    '"weights":',
-    '"seed":',
-    '"parents":',
-)  # in the lineage of every generated row
-FILE = pa.struct(
-    [("bytes", pa.binary()), ("path", pa.string())]
-)  # a column with files of both sorts
+LINEAGE_KEYS = ('"generator":', '"weights":', '"seed":', '"parents":')  # of every generated row
+# a column whose files are partly in the cells and partly on disk
+FILE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
 @dataclass(frozen=True)
 class Dataset:
     """Rows of an Arrow table.
 
-    table: the columns; memory-mapped where the file allows. root: relative paths are looked up
-    here, and no path may leave it. source: where it was read from, for messages. bad: cells set
-    aside, {(row id, column)}: they count as missing."""
+    table: the columns; memory-mapped where the file allows. root: relative paths start here, and no
+    path may leave it. source: where the rows were read from, for messages. bad: cells set aside,
+    {(row id, column)}; they count as missing.
+    """
 
     table: pa.Table
     root: Path
@@ -56,9 +55,7 @@ class Dataset:
         names = self.table.column_names
         if len(set(names)) != len(names):
             twice = sorted({n for n in names if names.count(n) > 1})
-            raise GobelinError(
-                f"{self.source}: column {twice[0]!r} stands there twice. Rename one."
-            )
+            raise GobelinError(f"{self.source}: column {twice[0]!r} appears twice. Rename one.")
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -66,59 +63,66 @@ class Dataset:
     @property
     def column_names(self) -> list[str]:
         return [
-            n for n in self.table.column_names if n not in (ORIGIN, LINEAGE, CURATED, "gobelin_id")
+            n
+            for n in self.table.column_names
+            if n not in (ORIGIN_COLUMN, LINEAGE_COLUMN, CURATED_COLUMN, "gobelin_id")
         ]
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
         """One name a row: the id column where the reader or the schema set one, else the row number
-        in the file, from 0."""
+        in the file, from 0.
+        """
         if "gobelin_id" in self.table.column_names:
             return tuple(map(str, self.table["gobelin_id"].to_pylist()))
         return tuple(str(k) for k in range(len(self)))
 
     @cached_property
     def origins(self) -> np.ndarray:
-        """str [N]: real, view (a real image changed by hand-written rules) or generated. A row with
-        a lineage isn't real, whatever it says of itself and whatever the column is called."""
-        said, told = (
+        """str [N]: real, view (a real image changed by fixed rules) or generated. A row with a
+        lineage isn't real, whatever its origin column says and whatever the lineage's column is
+        called.
+        """
+        claims, lineages = (
             (
                 [str(v or "") for v in self.table[c].to_pylist()]
                 if c in self.table.column_names
                 else [""] * len(self)
             )
-            for c in (ORIGIN, LINEAGE)
+            for c in (ORIGIN_COLUMN, LINEAGE_COLUMN)
         )
-        hidden = _tells_lineage(self.table)
+        embedded = _holds_lineage(self.table)
         return np.array(
             [
                 o if o not in ("", "real") else "generated" if t or h else "real"
-                for o, t, h in zip(said, told, hidden.tolist(), strict=True)
+                for o, t, h in zip(claims, lineages, embedded.tolist(), strict=True)
             ],
             dtype=str,
         )
 
     def values(self, column: str) -> list[Any]:
-        """The column's values with None for an empty cell and for one that was set aside. A list
-        comes without its empty items, but for a list of numbers: there every number has its place,
-        and an empty one is a hole."""
-        cell = _window if _of_numbers(self.table[column].type) else _cell
-        out = [cell(v) for v in self.table[column].to_pylist()]
-        if self.table[column].type == FILE:
-            out = [
+        """The column's values [N], None for an empty cell and for one that was set aside. Lists
+        come without their empty items; lists of numbers keep them, as holes in a series.
+        """
+        cell = _numbers_or_none if _is_numeric_list(self.table[column].type) else _cell
+        values = [cell(v) for v in self.table[column].to_pylist()]
+        if self.table[column].type == FILE_TYPE:
+            values = [
                 None if v is None else _cell(v["path"] if v["bytes"] is None else v["bytes"])
-                for v in out
+                for v in values
             ]
         if any(c == column for _, c in self.bad):
-            out = [
-                None if (i, column) in self.bad else v for i, v in zip(self.ids, out, strict=True)
+            values = [
+                None if (i, column) in self.bad else v
+                for i, v in zip(self.ids, values, strict=True)
             ]
-        return out
+        return values
 
-    def cells(self, which: Field) -> list[Cell | None]:
-        """The field's cell of every row: its present columns, or None where the whole cell is
-        missing."""
-        columns = {c: self.values(c) for c in which.columns if c in self.table.column_names}
+    def cells(self, field_read: Field) -> list[Cell | None]:
+        """The field's cell of every row [N]: {column: value} of its present columns, None where the
+        whole cell is missing.
+        """
+        columns = {c: self.values(c) for c in field_read.columns if c in self.table.column_names}
         out: list[Cell | None] = []
         for k in range(len(self)):
             cell = {c: v[k] for c, v in columns.items() if v[k] is not None}
@@ -133,7 +137,9 @@ class Dataset:
         )
 
     def with_ids(self, column: str | None = None) -> Dataset:
-        """The same rows with their ids written down, so that they survive a choice of rows."""
+        """The same rows with an id column, so that ids survive a choice of rows. column: take the
+        ids from it; None = the present ones. Raises GobelinError for empty or repeated ids.
+        """
         if "gobelin_id" in self.table.column_names and column is None:
             return self
         if column and (
@@ -144,9 +150,9 @@ class Dataset:
             )
         ids = [str(v) for v in self.table[column].to_pylist()] if column else list(self.ids)
         if len(set(ids)) != len(ids):
-            twice = next(i for i in ids if ids.count(i) > 1)
+            repeated = next(i for i in ids if ids.count(i) > 1)
             raise GobelinError(
-                f"{self.source}, column {column!r}: the id {twice!r} stands there twice. Ids must"
+                f"{self.source}, column {column!r}: the id {repeated!r} appears twice. Ids must"
                 " differ."
             )
         table = (
@@ -162,25 +168,26 @@ class Dataset:
 
     def join(self, other: Dataset) -> Dataset:
         """Rows of self, then rows of other. Columns that one side lacks are missing there."""
-        mine, theirs = self.with_ids().with_origin(), other.with_ids().with_origin()
-        sorts = {
-            n: {_sort(mine.table[n].type), _sort(theirs.table[n].type)}
+        own_rows, other_rows = self.with_ids().with_origin(), other.with_ids().with_origin()
+        kinds = {
+            n: {_file_kind(own_rows.table[n].type), _file_kind(other_rows.table[n].type)}
             for n in other.table.column_names
             if n in self.table.column_names
         }
-        mixed = [n for n, s in sorts.items() if len(s) == 2 and "" not in s]
+        mixed_columns = [n for n, s in kinds.items() if len(s) == 2 and "" not in s]
         table = pa.concat_tables(
-            [_as_files(mine.table, mixed), _as_files(theirs.table, mixed)],
+            [_as_files(own_rows.table, mixed_columns), _as_files(other_rows.table, mixed_columns)],
             promote_options="permissive",
         )
-        return replace(mine, table=table, bad=self.bad | other.bad)
+        return replace(own_rows, table=table, bad=self.bad | other.bad)
 
     def with_origin(self) -> Dataset:
-        if ORIGIN in self.table.column_names:
+        """The same rows with columns of lineage; without them all rows are real."""
+        if ORIGIN_COLUMN in self.table.column_names:
             return self
         n = len(self)
-        table = self.table.append_column(ORIGIN, pa.array(["real"] * n)).append_column(
-            LINEAGE, pa.array([""] * n)
+        table = self.table.append_column(ORIGIN_COLUMN, pa.array(["real"] * n)).append_column(
+            LINEAGE_COLUMN, pa.array([""] * n)
         )
         return replace(self, table=table)
 
@@ -194,28 +201,31 @@ class Dataset:
         return fingerprint(columns)
 
 
-def made_rows(
+def derived_rows(
     parents: Dataset,
     replaced: Mapping[str, Sequence[Any]],
     ids: Sequence[str],
     origin: str,
     lineage: Sequence[Mapping[str, Any]],
 ) -> Dataset:
-    """New rows that take their cells from `parents`, row by row, but for the `replaced` columns.
+    """New rows with the cells of `parents`, row by row, except the `replaced` columns.
 
-    This is the only way to make a row that is not real; each carries where it came from.
+    No other function makes rows that are not real. replaced: {column: values [N]}. ids: [N].
+    origin: view or generated. lineage: a record a row, [N].
     """
     if origin not in ORIGINS or origin == "real":
-        raise ValueError(f"made_rows: origin {origin!r} is not one of {ORIGINS[1:]}")
+        raise ValueError(f"derived_rows: origin {origin!r} is not one of {ORIGINS[1:]}")
     table = parents.with_ids().with_origin().table
     for name, column in {
         **replaced,
         "gobelin_id": list(ids),
-        ORIGIN: [origin] * len(ids),
-        LINEAGE: [json.dumps(dict(one), sort_keys=True, default=str) for one in lineage],
+        ORIGIN_COLUMN: [origin] * len(ids),
+        LINEAGE_COLUMN: [
+            json.dumps(dict(record), sort_keys=True, default=str) for record in lineage
+        ],
     }.items():
-        where = table.column_names.index(name)
-        table = table.set_column(where, name, pa.array(list(column)))
+        position = table.column_names.index(name)
+        table = table.set_column(position, name, pa.array(list(column)))
     bad = frozenset(
         (new, c)
         for new, old in zip(ids, parents.ids, strict=True)
@@ -225,33 +235,33 @@ def made_rows(
     return replace(parents, table=table, bad=bad)
 
 
-def _tells_lineage(table: pa.Table) -> np.ndarray:
-    """bool [N]: the rows of which a column of words, whatever its name, holds the lineage of a
-    generated row."""
-    found = np.zeros(table.num_rows, bool)
+def _holds_lineage(table: pa.Table) -> np.ndarray:
+    """bool [N]: the rows that have the lineage of a generated row in any text column."""
+    marked = np.zeros(table.num_rows, bool)
     for name in table.column_names:
         column = table[name]
-        if name not in (ORIGIN, LINEAGE, CURATED) and (
+        if name not in (ORIGIN_COLUMN, LINEAGE_COLUMN, CURATED_COLUMN) and (
             pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
         ):
-            here = np.ones(table.num_rows, bool)
-            for word in TELLING:
-                if here.any():
-                    here &= (
-                        pc.match_substring(column, word)
+            rows = np.ones(table.num_rows, bool)
+            for key in LINEAGE_KEYS:
+                if rows.any():
+                    rows &= (
+                        pc.match_substring(column, key)
                         .fill_null(False)
                         .to_numpy(zero_copy_only=False)
                     )
-            found |= here
-    return found
+            marked |= rows
+    return marked
 
 
-def _sort(kind: pa.DataType) -> str:
+def _file_kind(kind: pa.DataType) -> str:
+    """How a column of this type can hold files: as 'path', 'bytes' or 'both'; '' = not at all."""
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return "path"
     return (
         "both"
-        if kind == FILE
+        if kind == FILE_TYPE
         else "bytes"
         if pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
         else ""
@@ -259,19 +269,21 @@ def _sort(kind: pa.DataType) -> str:
 
 
 def _as_files(table: pa.Table, names: Sequence[str]) -> pa.Table:
-    """These columns as {bytes, path}: joined as they are, Arrow would make bytes of the paths."""
+    """The table with these columns as {bytes, path}. If columns of paths and of bytes were joined,
+    Arrow would turn the paths into bytes.
+    """
     for name in names:
-        column, sort = table[name].combine_chunks(), _sort(table[name].type)
-        if sort != "both":
-            given = {
+        column, kind = table[name].combine_chunks(), _file_kind(table[name].type)
+        if kind != "both":
+            arrays = {
                 "bytes": pa.nulls(len(column), pa.binary()),
                 "path": pa.nulls(len(column), pa.string()),
             }
-            given[sort] = column.cast(FILE.field(sort).type)
+            arrays[kind] = column.cast(FILE_TYPE.field(kind).type)
             table = table.set_column(
                 table.column_names.index(name),
                 name,
-                pa.StructArray.from_arrays(given.values(), fields=list(FILE)),
+                pa.StructArray.from_arrays(arrays.values(), fields=list(FILE_TYPE)),
             )
     return table
 
@@ -282,7 +294,7 @@ def _cell(value: Any) -> Any:  # noqa: ANN401 - a cell is any
     return None if _empty(value) else value
 
 
-def _of_numbers(kind: pa.DataType) -> bool:
+def _is_numeric_list(kind: pa.DataType) -> bool:
     """Whether the column holds lists of numbers, or lists of such lists."""
     if not (
         pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
@@ -293,18 +305,17 @@ def _of_numbers(kind: pa.DataType) -> bool:
         pa.types.is_integer(inside)
         or pa.types.is_floating(inside)
         or pa.types.is_decimal(inside)
-        or _of_numbers(inside)
+        or _is_numeric_list(inside)
     )
 
 
-def _window(value: Any) -> Any:  # noqa: ANN401
-    """A list of numbers, or of lists of them, as it is; None where there is not one number in
-    it."""
-    return value if _known(value) else None
+def _numbers_or_none(value: Any) -> Any:  # noqa: ANN401
+    """A list of numbers, or of lists of them, unchanged; None where it holds no number at all."""
+    return value if _has_value(value) else None
 
 
-def _known(value: Any) -> bool:  # noqa: ANN401
-    return any(_known(v) for v in value) if isinstance(value, list) else not _empty(value)
+def _has_value(value: Any) -> bool:  # noqa: ANN401
+    return any(_has_value(v) for v in value) if isinstance(value, list) else not _empty(value)
 
 
 def _empty(value: Any) -> bool:  # noqa: ANN401 - a cell is any

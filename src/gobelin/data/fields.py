@@ -1,5 +1,6 @@
-"""What a record is made of: columns with a kind and a role, cell columns joined into fields, and
-the target."""
+"""The parts of a row: columns with a kind and a role, cell columns joined into fields, and the
+target.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +17,9 @@ Cell = dict[str, Any]  # column -> value, the present columns of one field of on
 
 @dataclass(frozen=True)
 class Bid:
-    """An encoder's claim on a column: the kind that it sees there, how sure it is in [0, 1], and
-    why."""
+    """An encoder's claim on a column: the kind of its values, how sure the encoder is, 0 to 1, and
+    why.
+    """
 
     kind: str
     confidence: float
@@ -26,9 +28,12 @@ class Bid:
 
 @dataclass(frozen=True)
 class Column:
-    """One column: what it holds (`kind`: image, text, number, category, date, audio ...) and what
-    it is for (`role`: 'cell', or one of ROLES). levels: those of an ordinal target whose order was
-    said, lowest first."""
+    """One column.
+
+    kind: of its values: image, text, number, category, date, audio ... role: 'cell', or one of
+    ROLES. confidence, reason: of the bid that gave the kind. levels: of an ordinal target whose
+    order was set, lowest first.
+    """
 
     name: str
     kind: str
@@ -40,17 +45,28 @@ class Column:
 
 @dataclass(frozen=True)
 class Field:
-    """One key of the shared space: a cell column, or a declared group of columns that one encoder
-    reads together."""
+    """One key of the shared space: a cell column, or a group of columns that one encoder reads
+    together.
+    """
 
     name: str
-    encoder: str
+    encoder: str  # the component that reads it
     columns: tuple[str, ...]
+    kind: str  # of its columns: image, text, audio, number ...; 'table' where they differ
+
+    @staticmethod
+    def of(name: str, encoder: str, columns: Sequence[Column]) -> Field:
+        """The field of these columns. Its kind follows from theirs, so no file has to hold it."""
+        kinds = {column.kind for column in columns}
+        kind = kinds.pop() if len(kinds) == 1 else "table"
+        return Field(name, encoder, tuple(column.name for column in columns), kind)
 
 
 @dataclass(frozen=True)
 class Schema:
-    """The columns, the fields that have an encoder, and the columns whose kind has none yet."""
+    """The columns, the fields that have an encoder, and the names of columns whose kind has no
+    encoder.
+    """
 
     columns: tuple[Column, ...]
     fields: tuple[Field, ...]
@@ -73,14 +89,15 @@ class Schema:
 
 @dataclass(frozen=True)
 class Target:
-    """What is to be predicted. A row without a value is unlabelled: it still serves alignment and
-    generation.
+    """The column to be predicted. A row without a value is unlabelled: alignment and generation
+    still use it.
 
     kind: 'class'; 'ordinal', classes in an order; 'number'; or 'labels', any number of the classes.
-    values: int64 [N] class index, -1 = none; float64 [N], nan = none; or of labels int64 [N, C], 1
-    or 0, a row of -1 = none. classes: the C names, most frequent first would depend on the rows, so
-    sorted; of an ordinal in its order. scored: bool [C], False for a class that is too small to
-    stand in every split and so is left out of balanced accuracy."""
+    values: int64 [N] class index, -1 = none; float64 [N], nan = none; for labels int64 [N, C], 1 or
+    0, a row of -1 = none. classes: the C names, sorted, as an order by frequency would depend on
+    the rows; of an ordinal in its order. scored: bool [C], False for a class that is too small for
+    every part of the split and is left out of balanced accuracy.
+    """
 
     name: str
     kind: str
@@ -90,7 +107,7 @@ class Target:
 
     @property
     def present(self) -> np.ndarray:
-        """bool [N]."""
+        """bool [N]: the rows that have a target."""
         if self.kind == "labels":
             return self.values.min(1, initial=0) >= 0
         return ~np.isnan(self.values) if self.kind == "number" else self.values >= 0
@@ -102,8 +119,9 @@ class Target:
 
     @property
     def strata(self) -> np.ndarray:
-        """int64 [N]: what splits and folds spread evenly: the class; the rarest of a row's labels
-        (C: it has none); 0 for a number; -1 = no target."""
+        """int64 [N]: the stratum that splits and folds spread evenly: the class; the rarest of a
+        row's labels (C = the row has none of them); 0 for a number; -1 = no target.
+        """
         if self.kind == "number":
             return np.where(self.present, 0, -1)
         if self.kind == "class" or self.kind == "ordinal":
@@ -123,7 +141,7 @@ class Target:
         return np.bincount(values[values >= 0], minlength=len(self.classes))
 
     def without(self, rows: np.ndarray) -> Target:
-        """The same with no target for these rows, bool [N]."""
+        """The same target, unknown in these rows. rows: bool [N]."""
         hidden = rows[:, None] if self.kind == "labels" else rows
         values = np.where(hidden, np.nan if self.kind == "number" else -1, self.values)
         return replace(self, values=values.astype(self.values.dtype))

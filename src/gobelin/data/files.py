@@ -1,7 +1,7 @@
-"""Cells that are files: where a path may lead and what stands at its end.
+"""Cells that are files: which paths are allowed, and the contents of their files.
 
-What can't be opened raises `BadCell` with the reason, and the caller sets the cell aside and lists
-it."""
+A cell that can't be opened raises `BadCell` with the reason; the caller sets it aside and lists it.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from typing import Any
 
 
 class BadCell(Exception):
-    """One cell can't be used; `str(error)` is the reason in a few words. column: the one to blame,
-    None for all of them."""
+    """One cell can't be used; `str(error)` is the reason in a few words. column: the one that is
+    bad, None for all of the cell's columns.
+    """
 
     def __init__(self, reason: str, column: str | None = None) -> None:
         super().__init__(reason)
@@ -22,8 +23,7 @@ class BadCell(Exception):
 
 
 def cell_path(value: str | bytes, root: Path) -> Path:
-    """The file at the path `value` below `root`, which is there and is not empty. Raises
-    BadCell."""
+    """The file at the path `value` below `root`, which exists and is not empty. Raises BadCell."""
     if not isinstance(value, str):
         raise BadCell("is no path")
     if "://" in value[:12]:
@@ -37,14 +37,15 @@ def cell_path(value: str | bytes, root: Path) -> Path:
             raise BadCell("no such file")
         if not whole.stat().st_size:
             raise BadCell("is an empty file")
-    except (OSError, ValueError, RuntimeError) as error:  # the last: a loop of links
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a loop of links
         raise BadCell(f"can't be opened ({getattr(error, 'strerror', None) or error})") from error
     return whole
 
 
 def cell_bytes(value: str | bytes, root: Path) -> bytes:
-    """The file's contents: `value` itself when the cell holds bytes, else the file at that path
-    below `root`."""
+    """The file's contents: `value` itself where the cell holds bytes, else the file at that path
+    below `root`. Raises BadCell.
+    """
     if isinstance(value, bytes):
         return value
     try:
@@ -54,7 +55,7 @@ def cell_bytes(value: str | bytes, root: Path) -> bytes:
 
 
 def content_key(value: str | bytes, root: Path) -> bytes:
-    """16 bytes that name the file's contents; a long file is read in pieces."""
+    """A hash of the file's contents, 16 bytes; a long file is read in pieces. Raises BadCell."""
     if isinstance(value, bytes):
         return hashlib.sha256(value).digest()[:16]
     try:
@@ -65,25 +66,27 @@ def content_key(value: str | bytes, root: Path) -> bytes:
 
 
 def untouched(cell: Mapping[str, Any], root: str) -> tuple[bytes, int] | None:
-    """16 bytes that stay the same as long as nobody touches the files that a cell leads to from the
-    folder `root`, and when the last of them was touched (nanoseconds); None where nothing in it is
-    the path of a file. Nothing is opened."""
+    """A hash, 16 bytes, of paths, sizes and times of the files that a cell names below the folder
+    `root`, and the time of the last change (nanoseconds). None where the cell names no file.
+
+    The hash stays the same as long as nobody changes the files. No file is opened.
+    """
     values = [v for value in cell.values() for v in (value if isinstance(value, list) else [value])]
     if not all(isinstance(value, str) for value in values):
         return None
-    told, last = [root], 0
+    facts, last_touched = [root], 0
     for value in values:
-        told.append(value)
+        facts.append(value)
         try:
-            said = os.stat(os.path.join(root, value))
+            stat = os.stat(os.path.join(root, value))
         except (OSError, ValueError):
             continue
-        last = max(last, said.st_mtime_ns, said.st_ctime_ns)
-        told.append(
-            f"{said.st_dev} {said.st_ino} {said.st_size} {said.st_mtime_ns} {said.st_ctime_ns}"
+        last_touched = max(last_touched, stat.st_mtime_ns, stat.st_ctime_ns)
+        facts.append(
+            f"{stat.st_dev} {stat.st_ino} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
         )
     return (
-        (hashlib.sha256(repr(told).encode("utf-8", "surrogatepass")).digest()[:16], last)
-        if last
+        (hashlib.sha256(repr(facts).encode("utf-8", "surrogatepass")).digest()[:16], last_touched)
+        if last_touched
         else None
     )

@@ -1,10 +1,10 @@
-"""Data frames in memory: their columns become those of a `Dataset`, whatever Python holds in their
-cells.
+"""Data frames in memory: their columns, with cells of any Python type, become those of a `Dataset`.
 
-A frame is anything with named columns that can be walked (pandas, polars, an Arrow table); none of
-them is imported. Images may be PIL images or uint8 arrays, sounds {'array': [T], 'sampling_rate':
-Hz}; both become files in memory, so encoders see what they would read from disk. NaN, NaT and NA
-are missing."""
+A frame is any object with named columns that can be iterated (pandas, polars, an Arrow table); none
+of these libraries is imported. Images may be PIL images or uint8 arrays, sounds {'array': [T],
+'sampling_rate': Hz}. Both become files in memory, so encoders get the same as from disk. NaN, NaT
+and NA are missing.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from PIL import Image
 from scipy.io import wavfile
 
 from gobelin.core.errors import GobelinError
-from gobelin.data.dataset import FILE, Dataset
+from gobelin.data.dataset import FILE_TYPE, Dataset
 from gobelin.data.images import png_bytes
 from gobelin.data.provenance import marks_of
 
 
 @runtime_checkable
 class Frame(Protocol):
-    """What is asked of a data frame: names of columns, a shape, and a column by its name."""
+    """What a data frame must have: names of columns, a shape, and a column by its name."""
 
     @property
     def columns(self) -> Any: ...  # noqa: ANN401 - pandas has an index here, polars a list
@@ -40,31 +40,33 @@ class Frame(Protocol):
 
 def from_frame(frame: Frame, root: str | Path = ".", source: str = "data frame") -> Dataset:
     """The rows of a data frame, in order. root: paths in its cells start there, and none may leave
-    it."""
+    it. source: name of the frame in messages. Raises GobelinError.
+    """
     names = list(frame.column_names if hasattr(frame, "column_names") else frame.columns)
     if len({str(n) for n in names}) != len(names):
-        twice = next(n for n in names if [str(m) for m in names].count(str(n)) > 1)
-        raise GobelinError(f"{source}: column {str(twice)!r} stands there twice. Rename one.")
+        repeated = next(n for n in names if [str(m) for m in names].count(str(n)) > 1)
+        raise GobelinError(f"{source}: column {str(repeated)!r} appears twice. Rename one.")
     columns = {
-        str(n): _column([_cell(v, source, str(n)) for v in _walked(frame[n])]) for n in names
+        str(n): _column([_cell(v, source, str(n)) for v in _values(frame[n])]) for n in names
     }
     return Dataset(pa.table(columns), Path(root), source)
 
 
-def _walked(column: Any) -> list[Any]:  # noqa: ANN401
+def _values(column: Any) -> list[Any]:  # noqa: ANN401
     return column.to_pylist() if isinstance(column, pa.ChunkedArray) else list(column)
 
 
 def _column(values: list[Any]) -> pa.Array:
-    """Arrow's own type where it has one for all of them; words and bytes in one column are files;
-    else all become words."""
+    """The values in one Arrow type. Texts and bytes in one column are files; values without a
+    common type become texts.
+    """
     kinds = {type(v) for v in values if v is not None}
     if kinds == {str, bytes}:
         files = [
             {"path": v} if isinstance(v, str) else {"bytes": v} for v in values if v is not None
         ]
         filled = iter(files)
-        return pa.array([None if v is None else next(filled) for v in values], FILE)
+        return pa.array([None if v is None else next(filled) for v in values], FILE_TYPE)
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
@@ -72,8 +74,9 @@ def _column(values: list[Any]) -> pa.Array:
 
 
 def _cell(value: Any, source: str, name: str) -> Any:  # noqa: ANN401
-    """What Python holds as what a file would: None, a number, word, date, bytes or a list of
-    them."""
+    """A Python value as a table file would hold it: None, a number, text, date, bytes, or a list of
+    them.
+    """
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return None
     if isinstance(value, np.generic):
@@ -87,7 +90,7 @@ def _cell(value: Any, source: str, name: str) -> Any:  # noqa: ANN401
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Image.Image):
-        return _picture(value)
+        return _png(value)
     if isinstance(value, np.ndarray):
         return _array(value, source, name)
     if isinstance(value, Mapping):
@@ -97,14 +100,15 @@ def _cell(value: Any, source: str, name: str) -> Any:  # noqa: ANN401
     return str(value)
 
 
-def _picture(image: Image.Image) -> bytes:
+def _png(image: Image.Image) -> bytes:
     out = io.BytesIO()
-    image.save(out, "PNG", compress_level=1, pnginfo=marks_of(image))  # a made image stays marked
+    # a generated image stays marked
+    image.save(out, "PNG", compress_level=1, pnginfo=marks_of(image))
     return out.getvalue()
 
 
 def _array(value: np.ndarray, source: str, name: str) -> Any:  # noqa: ANN401
-    """A picture where it is uint8 [H, W] or [H, W, 1, 3 or 4], else a list of numbers."""
+    """An image for uint8 [H, W] or [H, W, C] with C = 1, 3 or 4; a list for numbers [T]."""
     if value.ndim == 2 and value.dtype == np.uint8:
         value = value[..., None]
     if value.ndim == 3 and value.dtype == np.uint8 and value.shape[2] in (1, 3, 4):
@@ -112,21 +116,22 @@ def _array(value: np.ndarray, source: str, name: str) -> Any:  # noqa: ANN401
     if value.ndim == 1:
         return [c for v in value.tolist() if (c := _cell(v, source, name)) is not None]
     raise GobelinError(
-        f"{source}, column {name!r}: an array of {value.dtype} {list(value.shape)} is no picture."
+        f"{source}, column {name!r}: an array of {value.dtype} {list(value.shape)} is no image."
         " Give uint8 [H, W] or [H, W, 3], or a list of numbers."
     )
 
 
 def _file(value: Mapping[str, Any], source: str, name: str) -> Any:  # noqa: ANN401
-    """A sound {'array', 'sampling_rate'} or a file {'bytes', 'path'}, as Hugging Face's data sets
-    hold them."""
+    """A sound {'array', 'sampling_rate'} or a file {'bytes', 'path'}, as in datasets of Hugging
+    Face.
+    """
     if value.get("array") is not None and value.get("sampling_rate"):
         out = io.BytesIO()
-        wave = np.asarray(value["array"], np.float32)
+        samples = np.asarray(value["array"], np.float32)
         wavfile.write(
             out,
             int(value["sampling_rate"]),
-            wave.T if wave.ndim == 2 and len(wave) < wave.shape[1] else wave,
+            samples.T if samples.ndim == 2 and len(samples) < samples.shape[1] else samples,
         )
         return out.getvalue()
     if set(value) <= {"bytes", "path"} and any(v is not None for v in value.values()):

@@ -1,9 +1,11 @@
-"""Every made image says so: PNG text for people and programs, XMP for the platforms that read it.
+"""Every generated image is marked: PNG text for people and programs, XMP for platforms.
 
-IPTC digital source type `trainedAlgorithmicMedia` (or `algorithmicMedia` where nothing was
-trained), beside the generator, the hash of its weights, the seed and what the image was made from.
+The mark is the IPTC digital source type `trainedAlgorithmicMedia` (or `algorithmicMedia` where
+nothing was trained). Beside it stand the generator, the hash of its weights, the seed and the
+condition.
 
-What this cannot show: a mark can be stripped. Its absence proves nothing."""
+What this cannot show: that an image without a mark is real. A mark can be removed.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,8 @@ from PIL import Image, PngImagePlugin
 
 from gobelin.core.files import atomic_file
 
-SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
-MARKS = (b"trainedAlgorithmicMedia", b"/algorithmicMedia")
+SOURCE_TYPES_URL = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+GENERATED_MARKS = (b"trainedAlgorithmicMedia", b"/algorithmicMedia")
 XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
  xmlns:dc="http://purl.org/dc/elements/1.1/" Iptc4xmpExt:DigitalSourceType="{source}">
@@ -29,9 +31,11 @@ XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.o
 
 
 def marked_png(pixels: np.ndarray, lineage: Mapping[str, Any], trained: bool = True) -> bytes:
-    """uint8 [H, W, C] as the bytes of a PNG file that carries its lineage."""
+    """uint8 [H, W, C] as the bytes of a PNG file with the mark and the lineage. trained: whether a
+    trained network generated it.
+    """
     record = json.dumps(dict(lineage), sort_keys=True, ensure_ascii=False, default=str)
-    source = SOURCE + ("trainedAlgorithmicMedia" if trained else "algorithmicMedia")
+    source = SOURCE_TYPES_URL + ("trainedAlgorithmicMedia" if trained else "algorithmicMedia")
     info = PngImagePlugin.PngInfo()
     info.add_text("Software", "Gobelin")
     info.add_itxt("gobelin", record)
@@ -46,21 +50,22 @@ def marked_png(pixels: np.ndarray, lineage: Mapping[str, Any], trained: bool = T
 def save_png(
     path: Path, pixels: np.ndarray, lineage: Mapping[str, Any], trained: bool = True
 ) -> None:
-    """Write uint8 [H, W, C] as a PNG that carries its lineage."""
+    """Write uint8 [H, W, C] as a PNG with the mark and the lineage."""
     data = marked_png(pixels, lineage, trained)
     with atomic_file(path) as temporary:
         temporary.write_bytes(data)
 
 
 def marks_of(image: Image.Image) -> PngImagePlugin.PngInfo | None:
-    """What the file that an image was opened from said of being generated, to be written again;
-    None where it said nothing."""
-    told = [
+    """The mark in the file that an image was opened from, to be written again; None without a
+    mark.
+    """
+    texts = [
         v.decode("utf-8", "replace") if isinstance(v, bytes) else v
         for v in image.info.values()
         if isinstance(v, str | bytes)
     ]
-    marked = [v for v in told if is_marked(v.encode("utf-8", "replace"))]
+    marked = [v for v in texts if is_marked(v.encode("utf-8", "replace"))]
     if not marked:
         return None
     info = PngImagePlugin.PngInfo()
@@ -69,16 +74,16 @@ def marks_of(image: Image.Image) -> PngImagePlugin.PngInfo | None:
 
 
 def read_lineage(file: Path | BinaryIO) -> dict[str, Any] | None:
-    """The lineage in a made PNG, or None."""
+    """The lineage in a PNG that Gobelin generated; None in another file."""
     with Image.open(file) as image:
-        record = getattr(image, "text", {}).get("gobelin")
+        text = getattr(image, "text", {}).get("gobelin")
     try:
-        said = None if record is None else json.loads(str(record))
-    except ValueError:  # whoever wrote it, it says nothing
+        lineage = None if text is None else json.loads(str(text))
+    except ValueError:  # the text is of another program
         return None
-    return said if isinstance(said, dict) else None
+    return lineage if isinstance(lineage, dict) else None
 
 
 def is_marked(data: bytes) -> bool:
-    """Whether a file's bytes say that it was generated, by whatever tool."""
-    return any(mark in data for mark in MARKS)
+    """Whether a file's bytes hold a mark of generated images, by any tool."""
+    return any(mark in data for mark in GENERATED_MARKS)

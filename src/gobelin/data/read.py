@@ -1,4 +1,4 @@
-"""A path in, a `Dataset` out: finds the reader that claims the path."""
+"""Read a dataset from a path, with the reader that claims the path."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from gobelin.data.frames import Frame, from_frame
 
 
 def read(path: str | Path | Frame, root: str | Path | None = None) -> Dataset:
-    """Read a data set. No pixel is opened here.
+    """Read a dataset. No image is opened here. Raises GobelinError for data that can't be read.
 
     path: a CSV, Parquet or JSON-lines file with path columns (relative to the file), a folder of
-    class folders, or a frame. root: the folder that relative paths start from and that none may
-    leave; the file's own folder by default, of a frame the folder of the process."""
+    class folders, or a data frame. root: the folder that relative paths start from and that no path
+    may leave. Its default is the file's folder; for a data frame the working directory.
+    """
     if isinstance(path, Frame):
         return from_frame(path, root or ".")
     path = Path(path)
     if root and not Path(root).is_dir():
         raise GobelinError(f"{root}: no such folder. Give a folder with --root, or leave it out.")
     if not path.exists():
-        there = (
+        neighbours = (
             [p.name for p in path.parent.iterdir() if not p.name.startswith(".")]
             if path.parent.is_dir()
             else []
         )
         raise GobelinError(
-            f"{path}: no such file or folder.{nearest(path.name, there) if there else ''}"
+            f"{path}: no such file or folder.{nearest(path.name, neighbours) if neighbours else ''}"
         )
     for name in catalog.names("readers"):
         reader = catalog.build("readers", name)
@@ -50,12 +51,13 @@ def read(path: str | Path | Frame, root: str | Path | None = None) -> Dataset:
 
 
 def _check_ids(table: pa.Table, source: str) -> None:
-    """A file that Gobelin wrote holds the rows' ids in gobelin_id; whoever changed it may have put
-    one in twice."""
+    """Raises GobelinError where ids in gobelin_id are empty or not unique. A file that Gobelin
+    wrote has good ones; a user may have changed it.
+    """
     if "gobelin_id" in table.column_names:
         ids = table["gobelin_id"].to_pylist()
         if len(set(ids)) != len(ids) or None in ids:
             raise GobelinError(
-                f"{source}, column 'gobelin_id': an id is empty or stands there twice. Mend or drop"
+                f"{source}, column 'gobelin_id': an id is empty or appears twice. Repair or drop"
                 " the column."
             )

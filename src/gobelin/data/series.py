@@ -1,14 +1,14 @@
-"""Windows of measurements in cells: prices, sensors, anything sampled in a fixed order, with one
-channel or several.
+"""Windows of measurements in cells, with one channel or several: prices, sensors, and so on.
 
 A cell is a list of numbers, a list of such lists (channels x time), the same as text ('[1, 2.5,
 null]', '1; 2.5; 3' or '1 2 3'), or a file: `.npy` with [T] or [C, T], or a table of numbers
-(`.csv`, `.tsv`, `.txt`) whose rows are time and whose columns are channels. A missing sample inside
-a window is a hole: it is filled in on the straight line between its neighbours, at the ends with
-the nearest one. What can't be opened raises `BadCell`. Nothing is ever unpickled.
+(`.csv`, `.tsv`, `.txt`) whose rows are time and whose columns are channels. A missing sample in a
+window is a hole. It is filled by linear interpolation between its neighbours, at the ends with the
+nearest sample. A cell that can't be opened raises `BadCell`. Nothing is ever unpickled.
 
-Two numbers, or four, are rather a place, a colour or a box: a column is taken for series from five
-samples a window on."""
+Two or four numbers are more often a place, a colour or a box, so a column counts as series only
+from five samples a window on.
+"""
 
 from __future__ import annotations
 
@@ -25,19 +25,20 @@ from gobelin.core.files import fingerprint
 from gobelin.data.fields import NO_NUMBER, Cell, Field
 from gobelin.data.files import BadCell, cell_bytes, cell_path, content_key
 
-TABLES = {".csv", ".tsv", ".txt"}
-SUFFIXES = {".npy", *TABLES}
-SIGNATURE = b"\x93NUMPY"
-MOST = 2**24  # samples of a window, all channels together
+TABLE_SUFFIXES = {".csv", ".tsv", ".txt"}
+SERIES_SUFFIXES = {".npy", *TABLE_SUFFIXES}
+NPY_SIGNATURE = b"\x93NUMPY"
+MOST_SAMPLES = 2**24  # samples of a window, all channels together
 MOST_CHANNELS = 256
-SHORTEST = 5  # samples from which on a column of lists is taken for series
-NUMPY = re.compile(r"np\.\w+\(([^()]*)\)")  # a number as numpy's lists show it
+LEAST_SAMPLES = 5  # of a window, for a column of lists to count as series
+NUMPY_NUMBER = re.compile(r"np\.\w+\(([^()]*)\)")  # a number as numpy prints it in a list
 CHANNEL = re.compile(r"\[([^\[\]]*)\]")
 
 
 def open_series(value: Any, root: Path) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401 - a cell is any
-    """A window without holes, float64 [C, T] with T >= 2, and the share of every channel's samples
-    that was filled in, [C]."""
+    """A window without holes, float64 [C, T] with T >= 2, and the share of each channel's samples
+    that were holes, [C]. Raises BadCell.
+    """
     x = _read(value, root)
     if x.ndim == 1:
         x = x[None]
@@ -56,26 +57,26 @@ def open_series(value: Any, root: Path) -> tuple[np.ndarray, np.ndarray]:  # noq
     if np.isinf(x).any():
         raise BadCell("holds a sample that is not finite")
     holes = np.isnan(x)
-    if (empty := (~holes).sum(1) < 2).any():
-        known = int((~holes[empty.argmax()]).sum())
+    if (short_channels := (~holes).sum(1) < 2).any():
+        known = int((~holes[short_channels.argmax()]).sum())
         raise BadCell(
             f"has {known} known samples{' in a channel' * (channels > 1)}; two at least were"
             " expected"
         )
-    return np.stack([_filled(row, gone) for row, gone in zip(x, holes, strict=True)]), holes.mean(1)
+    return np.stack([_filled(row, hole) for row, hole in zip(x, holes, strict=True)]), holes.mean(1)
 
 
-def _filled(row: np.ndarray, gone: np.ndarray) -> np.ndarray:
-    """[T]: holes on the straight line between their neighbours. Halves, so that no difference of
-    two numbers overflows."""
-    if not gone.any():
+def _filled(row: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """row [T] with its holes, bool [T], interpolated linearly."""
+    if not hole.any():
         return row
+    # of halves, so that no difference of two numbers overflows
     place = np.arange(len(row))
-    return np.where(gone, 2 * np.interp(place, place[~gone], row[~gone] / 2), row)
+    return np.where(hole, 2 * np.interp(place, place[~hole], row[~hole] / 2), row)
 
 
 def _read(value: Any, root: Path) -> np.ndarray:  # noqa: ANN401
-    """float64, nan for a hole."""
+    """float64 [T] or [C, T], nan for a hole."""
     if isinstance(value, bytes):
         return _array(value)
     if isinstance(value, str):
@@ -85,7 +86,7 @@ def _read(value: Any, root: Path) -> np.ndarray:  # noqa: ANN401
                 if value.lower().endswith(".npy")
                 else _table(value, root)
             )
-        value = _spelled(value)
+        value = _list_of_text(value)
     if not isinstance(value, list):
         raise BadCell(f"{str(value)[:40]!r} is one value; a list of numbers was expected")
     nested = [isinstance(v, list) for v in value]
@@ -120,10 +121,11 @@ def _number(item: Any) -> float:  # noqa: ANN401
         return float("inf")
 
 
-def _spelled(text: str) -> list[Any]:
-    """A list as JSON, Python or numpy write it, or numbers with one sort of separator: semicolons,
-    else commas, else spaces."""
-    text = NUMPY.sub(r"\1", text.strip())
+def _list_of_text(text: str) -> list[Any]:
+    """The list in a text as JSON, Python or numpy write it, or numbers separated by semicolons,
+    else by tabs, else by commas, else by spaces.
+    """
+    text = NUMPY_NUMBER.sub(r"\1", text.strip())
     if not text.startswith("["):
         return _parts(text)
     inner = text[1:-1]
@@ -147,7 +149,7 @@ def _parts(text: str) -> list[str]:
 
 
 def _array(source: bytes | Path) -> np.ndarray:
-    """A .npy file, its header judged before its samples are read."""
+    """The array in a .npy file; its header is checked before the samples are read."""
     try:
         file = io.BytesIO(source) if isinstance(source, bytes) else source
         x = np.load(file, mmap_mode=None if isinstance(source, bytes) else "r", allow_pickle=False)
@@ -162,7 +164,7 @@ def _array(source: bytes | Path) -> np.ndarray:
 
 
 def _table(value: str, root: Path) -> np.ndarray:
-    """[C, T] from lines of numbers, one line a moment; a first line of names is passed over."""
+    """[C, T] from lines of numbers, one line a time step; a first line of names is skipped."""
     _check_size(cell_path(value, root).stat().st_size // 32)
     try:
         lines = cell_bytes(value, root).decode("utf-8-sig").split("\n")
@@ -171,20 +173,22 @@ def _table(value: str, root: Path) -> np.ndarray:
     while lines and not lines[-1].strip():  # an empty line in between is a hole
         lines.pop()
     rows = [_parts(line.strip("\r ")) for line in lines]
-    if rows and any(part and part.lower() not in NO_NUMBER and _unread(part) for part in rows[0]):
+    if rows and any(
+        part and part.lower() not in NO_NUMBER and _is_no_number(part) for part in rows[0]
+    ):
         rows = rows[1:]
     if not rows:
         raise BadCell("has no samples")
-    short = next((k for k, row in enumerate(rows) if len(row) != len(rows[0])), None)
-    if short is not None:
+    odd_line = next((k for k, row in enumerate(rows) if len(row) != len(rows[0])), None)
+    if odd_line is not None:
         raise BadCell(
-            f"has {len(rows[short])} numbers in one line and {len(rows[0])} in others; is it cut"
+            f"has {len(rows[odd_line])} numbers in one line and {len(rows[0])} in others; is it cut"
             " short"
         )
     return np.stack([_numbers(list(column)) for column in zip(*rows, strict=True)])
 
 
-def _unread(part: str) -> bool:
+def _is_no_number(part: str) -> bool:
     try:
         float(part)
     except ValueError:
@@ -193,43 +197,48 @@ def _unread(part: str) -> bool:
 
 
 def _check_size(samples: int) -> None:
-    if samples > MOST:
-        raise BadCell(f"has {samples} samples, at most {MOST} can be read")
+    if samples > MOST_SAMPLES:
+        raise BadCell(f"has {samples} samples, at most {MOST_SAMPLES} can be read")
 
 
 def is_file(value: Any) -> bool:  # noqa: ANN401
-    """Whether the value is a path of a file of numbers, by its suffix."""
-    return isinstance(value, str) and Path(value).suffix.lower() in SUFFIXES
+    """Whether the value is the path of a file of numbers, by its suffix."""
+    return isinstance(value, str) and Path(value).suffix.lower() in SERIES_SUFFIXES
 
 
 def series_share(values: Sequence[Any], root: Path) -> float:
     """The share of the values that look like series: lists of numbers, or files of them. The first
-    table of numbers is opened: a .txt may as well hold words."""
+    table file is opened, as a .txt can also hold words.
+    """
     first = next((v for v in values if is_file(v) and not v.lower().endswith(".npy")), None)
     if first is not None and not _opens(first, root):
         return 0.0
-    looks = [
-        v.startswith(SIGNATURE) if isinstance(v, bytes) else is_file(v) or _looks(v) for v in values
+    series_like = [
+        v.startswith(NPY_SIGNATURE) if isinstance(v, bytes) else is_file(v) or _looks_like_series(v)
+        for v in values
     ]
-    return float(np.mean(looks)) if looks else 0.0
+    return float(np.mean(series_like)) if series_like else 0.0
 
 
-def _looks(value: Any) -> bool:  # noqa: ANN401
-    """Five numbers or more; a hole counts as one, a list that a mistake or two stand in is still a
-    series."""
+def _looks_like_series(value: Any) -> bool:  # noqa: ANN401
+    """Whether a value is a list of five numbers or more. Holes count as numbers; up to a fifth of
+    the items may be something else.
+    """
     try:
-        items = _spelled(value) if isinstance(value, str) else value
+        items = _list_of_text(value) if isinstance(value, str) else value
     except BadCell:
         return False
     if isinstance(items, list) and items and all(isinstance(v, list) for v in items):
         items = max(items, key=len)
-    if not isinstance(items, list) or len(items) < SHORTEST:
+    if not isinstance(items, list) or len(items) < LEAST_SAMPLES:
         return False
-    some = items[:: max(1, len(items) // 100)]
-    if isinstance(value, list) and any(isinstance(v, str) for v in some):
+    sample = items[:: max(1, len(items) // 100)]
+    if isinstance(value, list) and any(isinstance(v, str) for v in sample):
         return False
-    holes = [v is None or (isinstance(v, str) and v.lower() in NO_NUMBER | {""}) for v in some]
-    numbers = [isinstance(v, int | float) or (isinstance(v, str) and not _unread(v)) for v in some]
+    holes = [v is None or (isinstance(v, str) and v.lower() in NO_NUMBER | {""}) for v in sample]
+    numbers = [
+        isinstance(v, int | float) or (isinstance(v, str) and not _is_no_number(v)) for v in sample
+    ]
     return any(numbers) and float(np.mean(np.logical_or(holes, numbers))) > 0.8
 
 
@@ -242,14 +251,16 @@ def _opens(value: str, root: Path) -> bool:
 
 
 def series_key(value: Any, root: Path) -> bytes:  # noqa: ANN401
-    """16 bytes that name the contents of a window."""
+    """A hash of the contents of a window, 16 bytes. Raises BadCell."""
     if isinstance(value, bytes) or is_file(value):
         return content_key(value, root)
     return bytes.fromhex(fingerprint(value))[:16]
 
 
 def series_query(text: str, field: Field) -> Cell:
-    """Numbers or a path given as a query, as a cell of the field's first column."""
+    """Numbers or a path given as a query, as a cell of the field's first column. Raises
+    GobelinError.
+    """
     path = Path(text)
     value: Any = text
     try:

@@ -1,8 +1,9 @@
-"""Sounds in cells: opened whatever their format, channels and rate, as one channel at 16 kHz.
+"""Sounds in cells: opened in any format, with any channels and rate, as one channel at 16 kHz.
 
-soundfile (libsndfile) decodes WAV, OGG, FLAC, MP3, AIFF and AU. A file is read in pieces and only
-up to a stated length, so that ten hours cost no more memory than that; what was cut off or mixed
-down is said, to be counted, and what can't be opened raises `BadCell`."""
+soundfile (libsndfile) decodes WAV, OGG, FLAC, MP3, AIFF and AU. A file is read in blocks and only
+up to a given length, so a file of ten hours needs no more memory than that length. Cuts and mixed
+channels are reported, so that they can be counted. A file that can't be opened raises `BadCell`.
+"""
 
 from __future__ import annotations
 
@@ -23,19 +24,20 @@ from gobelin.data.fields import Cell, Field
 from gobelin.data.files import BadCell, cell_path, content_key
 
 RATE = 16_000  # Hz of every opened sound
-RATES = (1_000, 768_000)  # Hz, the rates that a file may have
-SUFFIXES = {".wav", ".ogg", ".oga", ".flac", ".mp3", ".aiff", ".aif", ".au"}
-SIGNATURES = (b"OggS", b"fLaC", b"ID3")
+READABLE_RATES = (1_000, 768_000)  # Hz, the rates that a file may have
+SOUND_SUFFIXES = {".wav", ".ogg", ".oga", ".flac", ".mp3", ".aiff", ".aif", ".au"}
+SOUND_SIGNATURES = (b"OggS", b"fLaC", b"ID3")
+# libsndfile's line about a header that promises another length than the file has
 PROMISE = re.compile(r"^ *(?:data|SSND|Data Size) *: *(\d+) \(should be (\d+)\)", re.MULTILINE)
-ENDLESS = 0x7FFF0000  # a length that says: until the end
-PIECE = 65_536  # frames read at once
+ENDLESS = 0x7FFF0000  # programs that write to a pipe promise this length or more
+FRAMES_AT_ONCE = 65_536  # that are read
 
 
 def soundfile() -> ModuleType:
     """The package that decodes sounds. Raises MissingExtra."""
     try:
         import soundfile
-    except (ImportError, OSError) as error:  # the latter: its library is not there
+    except (ImportError, OSError) as error:  # OSError: libsndfile is missing
         raise MissingExtra(
             "soundfile, which reads sounds (or --set schema.COLUMN=ignore),", "audio"
         ) from error
@@ -45,28 +47,33 @@ def soundfile() -> ModuleType:
 def open_sound(
     value: str | bytes, root: Path, seconds: float, to: int = RATE
 ) -> tuple[np.ndarray, str]:
-    """float64 [T], the mean of the channels at `to` Hz in [-1, 1], and what had to be done ('' for
+    """float64 [T], the mean of the channels at `to` Hz in [-1, 1], and what was changed ('' for
     nothing).
 
-    seconds: the most that is read, from the start. Raises BadCell for no sound, a damaged one and
-    one without samples."""
+    value: path below `root`, or the bytes of a file. seconds: the most that is read, from the
+    start. Raises BadCell for a file that is no sound, is damaged or has no samples; MissingExtra
+    without soundfile.
+    """
     library = soundfile()
     file = io.BytesIO(value) if isinstance(value, bytes) else cell_path(value, root)
     try:
         with library.SoundFile(file) as sound:
-            rate, channels, said = sound.samplerate, sound.channels, sound.frames
-            if not RATES[0] <= rate <= RATES[1]:
-                raise BadCell(f"has {rate} samples a second; {RATES[0]} to {RATES[1]} can be read")
-            most = max(1, round(seconds * rate))
-            pieces, read = [], 0
-            while read < most and len(
-                piece := sound.read(min(PIECE, most - read), "float64", always_2d=True)
+            rate, channels, frames = sound.samplerate, sound.channels, sound.frames
+            if not READABLE_RATES[0] <= rate <= READABLE_RATES[1]:
+                lowest, highest = READABLE_RATES
+                raise BadCell(f"has {rate} samples a second; {lowest} to {highest} can be read")
+            most_frames = max(1, round(seconds * rate))
+            blocks, read = [], 0
+            while read < most_frames and len(
+                block := sound.read(
+                    min(FRAMES_AT_ONCE, most_frames - read), "float64", always_2d=True
+                )
             ):
-                pieces.append(piece.mean(1))
-                read += len(piece)
-            cut = read == most and (said > most or bool(len(sound.read(1))))
-            early = not cut and (
-                read < 0.98 * min(said, most) or _promised_more(sound.extra_info)
+                blocks.append(block.mean(1))
+                read += len(block)
+            cut_off = read == most_frames and (frames > most_frames or bool(len(sound.read(1))))
+            ends_early = not cut_off and (
+                read < 0.98 * min(frames, most_frames) or _promised_more(sound.extra_info)
             )  # an MP3's count is rough
     except BadCell:
         raise
@@ -78,61 +85,63 @@ def open_sound(
         raise BadCell(f"is damaged ({str(error)[:60] or type(error).__name__})") from error
     if not read:
         raise BadCell("has no samples")
-    wave = np.concatenate(pieces)
+    wave = np.concatenate(blocks)
     if not np.isfinite(wave).all():
         raise BadCell("holds samples that are not finite")
-    how = (
+    change = (
         "ends early"
-        if early
+        if ends_early
         else f"cut to {seconds:g} s"
-        if cut
+        if cut_off
         else f"{channels} channels"
         if channels > 1
         else ""
     )
-    return resampled(wave, rate, to), how
+    return resampled(wave, rate, to), change
 
 
-def _promised_more(told: str) -> bool:
-    """Whether the header promises more samples than the file holds, as libsndfile tells it for WAV,
-    AIFF and AU. Who writes to a pipe promises the most that there is."""
-    found = PROMISE.search(told)
-    return found is not None and int(found[2]) < int(found[1]) < ENDLESS
+def _promised_more(header: str) -> bool:
+    """Whether the header promises more samples than the file holds. header: libsndfile's report on
+    it, for WAV, AIFF and AU.
+    """
+    promise = PROMISE.search(header)
+    return promise is not None and int(promise[2]) < int(promise[1]) < ENDLESS
 
 
 def resampled(wave: np.ndarray, rate: int, to: int = RATE) -> np.ndarray:
-    """[T] at `rate` Hz -> float64 [ceil(T * to / rate)]: a polyphase filter that passes what both
-    rates can hold."""
+    """[T] at `rate` Hz -> float64 [ceil(T * to / rate)] at `to` Hz, by a polyphase filter that
+    passes the frequencies that both rates can represent.
+    """
     common = math.gcd(to, rate)
     return wave if rate == to else resample_poly(wave, to // common, rate // common)
 
 
 def sound_share(values: Sequence[Any]) -> float:
     """The share of the values that look like sounds, by suffix (paths) or by signature (bytes)."""
-    flat = [p for v in values for p in (v if isinstance(v, list) else [v])]
-    looks = [
+    items = [p for v in values for p in (v if isinstance(v, list) else [v])]
+    sound_like = [
         (
-            v.startswith(SIGNATURES) or (v[:4], v[8:12]) == (b"RIFF", b"WAVE")
+            v.startswith(SOUND_SIGNATURES) or (v[:4], v[8:12]) == (b"RIFF", b"WAVE")
             if isinstance(v, bytes)
-            else isinstance(v, str) and Path(v).suffix.lower() in SUFFIXES
+            else isinstance(v, str) and Path(v).suffix.lower() in SOUND_SUFFIXES
         )
-        for v in flat
+        for v in items
     ]
-    return float(np.mean(looks)) if looks else 0.0
+    return float(np.mean(sound_like)) if sound_like else 0.0
 
 
 def sound_values(cell: Cell) -> list[str | bytes]:
-    """The sounds of a cell: one a column, or several where a column holds a list."""
+    """The sounds of a cell: one a column, or several where a value is a list."""
     return [v for value in cell.values() for v in (value if isinstance(value, list) else [value])]
 
 
 def sound_key(cell: Cell, root: Path) -> bytes:
-    """16 bytes that name the contents of a cell's sounds."""
+    """A hash of the contents of a cell's sounds, 16 bytes. Raises BadCell."""
     return bytes.fromhex(fingerprint(*[content_key(v, root) for v in sound_values(cell)]))[:16]
 
 
 def sound_query(text: str, field: Field) -> Cell:
-    """A path given as a query, as a cell."""
+    """A path given as a query, as a cell of the field. Raises GobelinError."""
     path = Path(text)
     if not path.is_file():
         raise GobelinError(f"--audio {text}: no such file. Give the path of a sound.")

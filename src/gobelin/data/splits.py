@@ -13,7 +13,7 @@ from gobelin.core.machine import numpy_generator
 from gobelin.data.dates import days, undecided
 from gobelin.data.fields import Target
 
-PARTS = ("train", "valid", "test")
+SPLIT_PARTS = ("train", "valid", "test")
 
 
 @settings_class
@@ -39,24 +39,25 @@ class Split:
 
 
 def assign(
-    how: Split,
+    settings: Split,
     target: Target,
     groups: Sequence[str],
     seed: int,
     given: Sequence[str | None] | None = None,
     times: Sequence[object] | None = None,
 ) -> np.ndarray:
-    """str [N]: the part of every row. A group never stands in two parts; rows without a target
-    train.
+    """str [N]: the part of every row: train, valid or test. All rows of a group are in one part;
+    rows without a target are training rows.
 
-    groups: a group id per row. given: the user's own split column. times: sortable, with by =
-    'time'."""
+    groups: group id of each row [N]. given: the user's split column [N]; it decides if there is
+    one. times: of each row [N], for by = 'time'. Raises GobelinError.
+    """
     if given is not None:
         return _given(given, groups)
     parts = np.full(len(groups), "train", dtype="<U5")
     labelled = np.flatnonzero(target.present)
     unit_of, units = _units(groups)
-    if how.by == "time":
+    if settings.by == "time":
         if times is None:
             raise GobelinError(
                 "split.by = time: no column has the role time. Use --set schema.COLUMN=time."
@@ -67,15 +68,16 @@ def assign(
         strata = [order]
     else:
         strata = _strata(target, units, seed)
-    counted = set(labelled.tolist())
+    labelled_rows = set(labelled.tolist())
     for stratum in strata:
-        _fill(parts, stratum, units, counted, how)
+        _fill(parts, stratum, units, labelled_rows, settings)
     return parts
 
 
 def _moments(times: Sequence[object], labelled: np.ndarray) -> list[tuple[bool, float | str]]:
-    """What orders the rows: numbers as numbers ('9' before '10'), dates as dates, else text. No
-    time: the earliest."""
+    """Sort keys of the rows: numbers as numbers ('9' before '10'), dates as dates, else texts. A
+    row without a time comes first. labelled: numbers of rows that must have a time.
+    """
     for k in labelled:
         if times[k] is None:
             raise GobelinError(
@@ -99,7 +101,9 @@ def _moments(times: Sequence[object], labelled: np.ndarray) -> list[tuple[bool, 
 
 
 def _strata(target: Target, units: dict[str, list[int]], seed: int) -> list[list[str]]:
-    """Units by their commonest class (or by thirds of a number), each list in random order."""
+    """Units (groups) by their most frequent class, or by thirds of a number; each list in random
+    order. units: {group: numbers of its rows}.
+    """
     rng = numpy_generator(seed, "split")
     if target.kind == "number":
         known = target.values[target.present]
@@ -118,16 +122,24 @@ def _strata(target: Target, units: dict[str, list[int]], seed: int) -> list[list
 
 
 def _fill(
-    parts: np.ndarray, order: list[str], units: dict[str, list[int]], labelled: set[int], how: Split
+    parts: np.ndarray,
+    order: list[str],
+    units: dict[str, list[int]],
+    labelled: set[int],
+    settings: Split,
 ) -> None:
-    """Give the last units of `order` to test, those before to validation, by their shares of the
-    labelled rows."""
+    """Make the last units of `order` test rows, those before validation rows, by their shares of
+    the labelled rows. Changes `parts` in place.
+    """
     sizes = [sum(k in labelled for k in units[u]) for u in order]
     total = sum(sizes)
-    for part, share, before in (("test", how.test, 0.0), ("valid", how.valid, how.test)):
-        passed = 0
+    for part, share, before in (
+        ("test", settings.test, 0.0),
+        ("valid", settings.valid, settings.test),
+    ):
+        stop = 0
         for unit, size in zip(reversed(order), reversed(sizes), strict=True):
-            start, passed = passed, passed + size
+            start, stop = stop, stop + size
             if size and before * total <= start + size / 2 < (before + share) * total:
                 parts[units[unit]] = part
 
@@ -154,25 +166,26 @@ def _given(given: Sequence[str | None], groups: Sequence[str]) -> np.ndarray:
         name = names.get((value or "train").lower())
         if name is None:
             raise GobelinError(
-                f"split column: {value!r} is no part of a split.{nearest(str(value), PARTS)}"
+                f"split column: {value!r} is no part of a split.{nearest(str(value), SPLIT_PARTS)}"
             )
         parts.append(name)
-    seen: dict[str, str] = {}
+    part_of_group: dict[str, str] = {}
     for group, part in zip(groups, parts, strict=True):
-        if seen.setdefault(group, part) != part:
+        if part_of_group.setdefault(group, part) != part:
             raise GobelinError(
-                f"split column: group {group!r} stands in {seen[group]} and in {part}. A group must"
-                " stay in one part."
+                f"split column: group {group!r} is in {part_of_group[group]} and in {part}. Put all"
+                " rows of a group into one part."
             )
     return np.array(parts)
 
 
 def small_classes(target: Target, parts: np.ndarray) -> np.ndarray:
-    """bool [C]: the classes that stand in every part, the only ones that scores count; of labels
-    those that some rows of every part have and some don't."""
+    """bool [C]: True for classes that every part has; only they are scored. Of labels: those that
+    some rows of every part have and other rows don't. parts: str [N].
+    """
     scored = np.ones(len(target.classes), bool)
-    for part in PARTS:
-        own = np.flatnonzero((parts == part) & target.present)
-        counts = target.counts(own)
-        scored &= (counts > 0) & ((counts < len(own)) | target.exclusive)
+    for part in SPLIT_PARTS:
+        labelled_rows = np.flatnonzero((parts == part) & target.present)
+        counts = target.counts(labelled_rows)
+        scored &= (counts > 0) & ((counts < len(labelled_rows)) | target.exclusive)
     return scored

@@ -1,8 +1,9 @@
 """The target column as a `Target`: one class a row, one of ordered levels, a number, or any number
 of labels.
 
-A row of labels is a list (Parquet, JSON lines) or a text with | or ; between them. An empty list,
-or a text of nothing but separators, says that none holds; an empty cell says nothing."""
+Labels are a list (Parquet, JSON lines) or a text with | or ; between them. An empty list, or a text
+of separators only, means that no label holds; an empty cell means that nothing is known.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +18,16 @@ from gobelin.core.errors import GobelinError, nearest
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import NO_NUMBER, Schema, Target
 
-NAMED = ("number", "category", "ordinal", "labels")  # what a target can be taken for
+TARGET_KINDS = ("number", "category", "ordinal", "labels")  # that a user can set
 MAX_CLASSES = 1000
 MAX_LEVELS = 50
 SEPARATORS = re.compile(r"[|;]")
 
 
 def target_of(dataset: Dataset, schema: Schema, classes: tuple[str, ...] = ()) -> Target:
-    """The target of every row. classes: those of an earlier fit; a value outside them is then no
-    target."""
+    """The target of every row. classes: of an earlier fit; rows with another class then have no
+    target. Raises GobelinError for values that can't be such a target.
+    """
     name = schema.role("target")
     if name is None:
         return Target("", "class", np.full(len(dataset), -1))
@@ -33,7 +35,7 @@ def target_of(dataset: Dataset, schema: Schema, classes: tuple[str, ...] = ()) -
     kind = schema.kind(name)
     if kind == "labels":
         return _labels(dataset, name, values, classes)
-    _one_each(dataset, name, values)
+    _check_single_values(dataset, name, values)
     if kind == "number":
         return Target(name, "number", _numbers(values, name, dataset))
     if kind == "ordinal":
@@ -43,13 +45,14 @@ def target_of(dataset: Dataset, schema: Schema, classes: tuple[str, ...] = ()) -
 
 
 def named(value: Any) -> str:  # noqa: ANN401 - a cell is any
-    """A class as a word; 2.0 is '2', for a column of whole numbers becomes one of floats when a
-    cell of it is empty."""
+    """A class as text. 2.0 is '2': a column of whole numbers with an empty cell is read as
+    floats.
+    """
     whole = isinstance(value, float) and math.isfinite(value) and value == int(value)
     return str(int(value)) if whole else str(value)
 
 
-def _one_each(dataset: Dataset, name: str, values: Sequence[Any]) -> None:
+def _check_single_values(dataset: Dataset, name: str, values: Sequence[Any]) -> None:
     lists = [k for k, v in enumerate(values) if isinstance(v, list)]
     if lists:
         raise GobelinError(
@@ -63,12 +66,12 @@ def _indexed(
     dataset: Dataset, name: str, values: Sequence[Any], classes: tuple[str, ...]
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     known = classes or tuple(sorted({named(v) for v in values if v is not None}))
-    _not_too_many(dataset, name, known, MAX_CLASSES)
+    _check_count(dataset, name, known, MAX_CLASSES)
     index = {c: k for k, c in enumerate(known)}
     return np.array([-1 if v is None else index.get(named(v), -1) for v in values], np.int64), known
 
 
-def _not_too_many(dataset: Dataset, name: str, known: Sequence[str], most: int) -> None:
+def _check_count(dataset: Dataset, name: str, known: Sequence[str], most: int) -> None:
     if len(known) > most:
         word = "classes" if most == MAX_CLASSES else "levels"
         raise GobelinError(
@@ -78,24 +81,25 @@ def _not_too_many(dataset: Dataset, name: str, known: Sequence[str], most: int) 
 
 
 def _ordinal(
-    dataset: Dataset, name: str, values: Sequence[Any], levels: tuple[str, ...], fitted: bool
+    dataset: Dataset, name: str, values: Sequence[Any], levels: tuple[str, ...], known_levels: bool
 ) -> Target:
-    """Levels in the order that was said, or that of the numbers that they are. fitted: a level
-    outside is no target."""
+    """Levels in the order of `levels`; if it is empty they must be numbers. known_levels: levels
+    are those of an earlier fit, and rows with another one have no target.
+    """
     if not levels:
         numbers = _numbers(values, name, dataset, "data.order=LOWEST,...,HIGHEST")
         levels = tuple(named(float(v)) for v in np.unique(numbers[~np.isnan(numbers)]))
         values = [None if math.isnan(v) else float(v) for v in numbers]
-    _not_too_many(dataset, name, levels, MAX_LEVELS)
+    _check_count(dataset, name, levels, MAX_LEVELS)
     index, words = (
         {c: k for k, c in enumerate(levels)},
         [None if v is None else _level(v, levels) for v in values],
     )
-    strange = [k for k, w in enumerate(words) if w is not None and w not in index]
-    if strange and not fitted:
-        word = str(words[strange[0]])
+    unknown = [k for k, w in enumerate(words) if w is not None and w not in index]
+    if unknown and not known_levels:
+        word = str(words[unknown[0]])
         raise GobelinError(
-            f"{dataset.source}, row {dataset.ids[strange[0]]}, column {name!r}: {word[:40]!r} is no"
+            f"{dataset.source}, row {dataset.ids[unknown[0]]}, column {name!r}: {word[:40]!r} is no"
             f" level of data.order.{nearest(word, levels)} Mend it, or name all levels there."
         )
     return Target(
@@ -118,41 +122,42 @@ def _level(value: Any, levels: Sequence[str]) -> str:  # noqa: ANN401
 
 
 def _labels(dataset: Dataset, name: str, values: Sequence[Any], classes: tuple[str, ...]) -> Target:
-    """int64 [N, C]."""
-    raw = dataset.table[name].to_pylist() if name in dataset.column_names else values
+    """The target of kind 'labels', values int64 [N, C]."""
+    raw_values = dataset.table[name].to_pylist() if name in dataset.column_names else values
     rows: list[list[str] | None] = []
-    for value, cell in zip(values, raw, strict=True):
+    for value, cell in zip(values, raw_values, strict=True):
         if isinstance(value, list):
             rows.append([named(v).strip() for v in value])
         elif value is None:
-            rows.append(
-                [] if isinstance(cell, list) and not cell else None
-            )  # an empty list says none, an empty cell nothing
+            # an empty list means no label, an empty cell that nothing is known
+            rows.append([] if isinstance(cell, list) and not cell else None)
         else:
             rows.append([part.strip() for part in SEPARATORS.split(named(value)) if part.strip()])
     known = classes or tuple(sorted({label for row in rows for label in row or ()}))
-    _not_too_many(dataset, name, known, MAX_CLASSES)
+    _check_count(dataset, name, known, MAX_CLASSES)
     index = {c: k for k, c in enumerate(known)}
-    out = np.zeros((len(rows), len(known)), np.int64)
+    indicators = np.zeros((len(rows), len(known)), np.int64)
     for k, row in enumerate(rows):
         if row is None:
-            out[k] = -1
+            indicators[k] = -1
         else:
-            out[k, [index[label] for label in row if label in index]] = 1
-    return Target(name, "labels", out, known)
+            indicators[k, [index[label] for label in row if label in index]] = 1
+    return Target(name, "labels", indicators, known)
 
 
 def _numbers(values: Sequence[Any], name: str, dataset: Dataset, instead: str = "") -> np.ndarray:
-    """float64 [N]. instead: the setting that makes something else of the column."""
-    out, wrong = np.full(len(values), np.nan), []
+    """float64 [N], nan where missing. Raises GobelinError that lists values that are no numbers.
+    instead: the setting that the message suggests.
+    """
+    numbers, wrong = np.full(len(values), np.nan), []
     for k, v in enumerate(values):
         if v is None or (isinstance(v, str) and v.strip().lower() in NO_NUMBER):
             continue
         try:
-            out[k] = float(v)
+            numbers[k] = float(v)
         except (TypeError, ValueError):
-            out[k] = np.inf
-        if not np.isfinite(out[k]):
+            numbers[k] = np.inf
+        if not np.isfinite(numbers[k]):
             wrong.append(
                 f"{dataset.source}, row {dataset.ids[k]}, column {name!r}: {str(v)[:40]!r} is not a"
                 f" number. Mend it, or --set {instead or f'schema.{name}=category'}."
@@ -163,4 +168,4 @@ def _numbers(values: Sequence[Any], name: str, dataset: Dataset, instead: str = 
                 wrong[:5] + ([f"... and {len(wrong) - 5} more rows."] if len(wrong) > 5 else [])
             )
         )
-    return out
+    return numbers

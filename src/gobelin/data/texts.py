@@ -1,4 +1,4 @@
-"""Texts in cells: several columns (languages) or a list may stand in one cell."""
+"""Texts in cells: one cell may hold several columns (languages), or a list."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gobelin.core.errors import GobelinError
+from gobelin.core.files import fingerprint
 from gobelin.data.fields import Bid, Cell, Field
 
 
@@ -20,31 +21,46 @@ def text_values(cell: Cell) -> list[str]:
     ]
 
 
+def text_key(cell: Cell) -> bytes:
+    """16 bytes that name the texts of a cell."""
+    return bytes.fromhex(fingerprint(text_values(cell)))[:16]
+
+
 def text_bid(values: Sequence[Any]) -> Bid | None:
-    """Texts are strings of several words, most of them different."""
+    """A bid for a column of strings of several words, most of them different; None for another
+    column.
+    """
     strings = [
         " ".join(v) if isinstance(v, list) and all(isinstance(t, str) for t in v) else v
         for v in values
     ]
     if not strings or not all(isinstance(v, str) for v in strings):
         return None
-    different, words = (
+    share_different, mean_words = (
         len(set(strings)) / len(strings),
         float(np.mean([len(s.split()) for s in strings])),
     )
     letters = float(
         np.mean([sum(c.isalpha() or c.isspace() for c in s) / max(len(s), 1) for s in strings])
     )
-    if letters < 0.6 or (words < 1.5 and different < 0.5):
+    if letters < 0.6 or (mean_words < 1.5 and share_different < 0.5):
         return None
-    sentences = words >= 2.5 and len(set(strings)) > 20
-    sure = min(0.95, 0.35 + 0.3 * different + 0.1 * min(words, 4))
-    sure = max(sure, 0.97) if sentences else sure if different > 0.3 else sure / 2
-    return Bid("text", sure, f"{different:.0%} different, {words:.1f} words a cell")
+    many_sentences = mean_words >= 2.5 and len(set(strings)) > 20
+    confidence = min(0.95, 0.35 + 0.3 * share_different + 0.1 * min(mean_words, 4))
+    confidence = (
+        max(confidence, 0.97)
+        if many_sentences
+        else confidence
+        if share_different > 0.3
+        else confidence / 2
+    )
+    return Bid(
+        "text", confidence, f"{share_different:.0%} different, {mean_words:.1f} words a cell"
+    )
 
 
 def text_query(text: str, field: Field) -> Cell:
-    """A sentence given as a query, as a cell."""
+    """A text given as a query, as a cell of the field. Raises GobelinError for an empty one."""
     if not text.strip():
         raise GobelinError("--text: is empty. Give some words.")
     return {field.columns[0]: text}

@@ -28,7 +28,7 @@ import pyarrow as pa
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import file_hash, read_json, write_json
-from gobelin.data.dataset import FILE, ORIGIN, Dataset
+from gobelin.data.dataset import FILE_TYPE, ORIGIN_COLUMN, Dataset
 from gobelin.data.fields import NO_NUMBER, Schema
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def rows_of(
     if dataset is not None and schema is not None:
         columns |= {
             SPLIT: pa.array(splits, pa.string()),
-            ORIGIN: pa.array(dataset.origins.tolist(), pa.string()),
+            ORIGIN_COLUMN: pa.array(dataset.origins.tolist(), pa.string()),
         }
         for column in schema.columns:
             if column.name in dataset.column_names and (name := _name(column.name)) not in {
@@ -119,7 +119,12 @@ def _plain(dataset: Dataset, column: str, kind: str) -> pa.Array | None:
     become numbers."""
     sort = dataset.table[column].type
     sort = sort.value_type if pa.types.is_dictionary(sort) else sort
-    if sort == FILE or pa.types.is_nested(sort) or pa.types.is_null(sort) or "binary" in str(sort):
+    if (
+        sort == FILE_TYPE
+        or pa.types.is_nested(sort)
+        or pa.types.is_null(sort)
+        or "binary" in str(sort)
+    ):
         return None
     values = dataset.values(column)
     if kind == "number" and not (pa.types.is_integer(sort) or pa.types.is_floating(sort)):

@@ -11,10 +11,10 @@ import numpy as np
 
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, nearest
-from gobelin.data.dataset import SPLIT, WEIGHT, Dataset
+from gobelin.data.dataset import SPLIT_COLUMN, WEIGHT_COLUMN, Dataset
 from gobelin.data.fields import ROLES, Bid, Column, Field, Schema
-from gobelin.data.targets import NAMED
-from gobelin.embedding.encoders import Encoder, Sample
+from gobelin.data.targets import TARGET_KINDS
+from gobelin.embedding.encoders import Encoder, Sample, reading
 
 SAMPLED = 500
 
@@ -36,16 +36,14 @@ class Choices:
 
 
 def default_encoder(kind: str) -> str | None:
-    """The name of the encoder that reads columns of this kind where none is named."""
-    able = [n for n in catalog.names("encoders") if kind in catalog.find("encoders", n).kinds]
-    return next((n for n in able if catalog.find("encoders", n).default), None)
+    """The encoder that reads columns of this kind where none is named; None for no such encoder."""
+    return next((n for n in reading(kind) if catalog.find("encoders", n).default), None)
 
 
 def encoder_for(kind: str, choices: Choices) -> str | None:
     """The name of the encoder that reads columns of this kind: the one named in the settings, else
     the default one."""
-    able = [n for n in catalog.names("encoders") if kind in catalog.find("encoders", n).kinds]
-    default = next((n for n in able if catalog.find("encoders", n).default), None)
+    able, default = reading(kind), default_encoder(kind)
     if default is None:
         return able[0] if able else None
     name = str(choices.encoders.get(default, {}).get("name", default))
@@ -101,10 +99,10 @@ def _check_choices(names: Sequence[str], target: str | None, choices: Choices, s
             mistakes.append(
                 f"schema.{column}: {source} has no such column.{nearest(column, names)}"
             )
-        elif column == target and kind not in NAMED:
+        elif column == target and kind not in TARGET_KINDS:
             mistakes.append(
-                f"schema.{column}: is the target, found {kind!r}. Use {', '.join(NAMED)}, or name"
-                " another --target."
+                f"schema.{column}: is the target, found {kind!r}. Use {', '.join(TARGET_KINDS)}, or"
+                " name another --target."
             )
         elif column != target and kind not in allowed:
             mistakes.append(f"schema.{column}: no kind or role {kind!r}.{nearest(kind, allowed)}")
@@ -193,7 +191,7 @@ def _media(values: Sequence[Any]) -> Bid | None:
 
 def _role(name: str, values: Sequence[Any], rows: int) -> str | None:
     lower = name.lower()
-    if name in (WEIGHT, SPLIT):
+    if name in (WEIGHT_COLUMN, SPLIT_COLUMN):
         return name.removeprefix("gobelin_")
     if (
         lower in ("id", "uid", "uuid", "key", "record_id", "row_id")
@@ -228,8 +226,8 @@ def _fields(
             )
         taken |= set(kept)
         if kept:
-            fields.append(Field(name, str(readers.pop()), tuple(kept)))
-    joined: dict[str, list[str]] = {}
+            fields.append(Field.of(name, str(readers.pop()), [cells[m] for m in kept]))
+    joined: dict[str, list[Column]] = {}
     for column in cells.values():
         if column.name in taken:
             continue
@@ -237,10 +235,10 @@ def _fields(
         if reader is None:
             unread.append(column.name)
         elif catalog.find("encoders", reader).joined:
-            joined.setdefault(reader, []).append(column.name)
+            joined.setdefault(reader, []).append(column)
         else:
-            fields.append(Field(column.name, reader, (column.name,)))
-    fields += [Field(reader, reader, tuple(names)) for reader, names in joined.items()]
+            fields.append(Field.of(column.name, reader, [column]))
+    fields += [Field.of(reader, reader, members) for reader, members in joined.items()]
     names = [f.name for f in fields]
     if len(set(names)) != len(names):
         twice = next(n for n in names if names.count(n) > 1)
@@ -273,10 +271,13 @@ def weights_of(dataset: Dataset, schema: Schema) -> np.ndarray:
 
 
 def described(schema: Schema) -> dict[str, Any]:
-    """The schema as it is written to schema.json."""
+    """The schema as schema.json holds it: without the fields' kinds, which follow from the
+    columns."""
     return {
         "columns": [vars(c) for c in schema.columns],
-        "fields": [vars(f) for f in schema.fields],
+        "fields": [
+            {"name": f.name, "encoder": f.encoder, "columns": f.columns} for f in schema.fields
+        ],
         "unread": list(schema.unread),
     }
 
@@ -284,11 +285,13 @@ def described(schema: Schema) -> dict[str, Any]:
 def restored(values: Mapping[str, Any], where: str = "schema.json") -> Schema:
     """The inverse of `described`. where: its file, for messages."""
     try:
-        fields = tuple(
-            Field(f["name"], f["encoder"], tuple(f["columns"])) for f in values["fields"]
-        )
         columns = tuple(
             Column(**{**c, "levels": tuple(c.get("levels", ()))}) for c in values["columns"]
+        )
+        named = {c.name: c for c in columns}
+        fields = tuple(
+            Field.of(f["name"], f["encoder"], [named[c] for c in f["columns"]])
+            for f in values["fields"]
         )
         return Schema(columns, fields, tuple(values["unread"]))
     except (KeyError, TypeError) as error:

@@ -103,7 +103,7 @@ class Comparison:
             f_k**2 * part.variance - f_u**2 * part.interaction
             for f_k, part in zip(f, models, strict=True)
         )
-        return math.sqrt(f_u**2 * units.variance + sum(max(0.0, one) for one in extra))
+        return math.sqrt(f_u**2 * units.variance + sum(max(0.0, part) for part in extra))
 
     def p_above(self, margin: float = 0.0) -> float:
         """One-sided p value of 'the true difference is at most `margin`': the level at which the
@@ -296,18 +296,21 @@ def compare_classes(
     a, b, labels = _models(arm), _models(baseline), np.asarray(classes)
     groups = np.arange(len(labels)) if units is None else np.asarray(units)
     rows = {int(label): np.flatnonzero(labels == label) for label in np.unique(labels)}
-    found = {
-        label: compare(b[..., one], a[..., one], units=groups[one], metric="accuracy", reuse=reuse)
-        for label, one in rows.items()
-        if len(np.unique(groups[one])) > 1
+    by_class = {
+        label: compare(b[..., k], a[..., k], units=groups[k], metric="accuracy", reuse=reuse)
+        for label, k in rows.items()
+        if len(np.unique(groups[k])) > 1
     }
-    return dict(zip(found, simultaneous(list(found.values()), level), strict=True))
+    return dict(zip(by_class, simultaneous(list(by_class.values()), level), strict=True))
 
 
 def simultaneous(comparisons: list[Comparison], level: float = 0.95) -> list[Comparison]:
     """The same comparisons with intervals that hold together with probability `level` (Bonferroni;
     Dunn 1961)."""
-    return [one.at_level(1 - (1 - level) / len(comparisons)) for one in comparisons]
+    if not comparisons:
+        return []
+    single = 1 - (1 - level) / len(comparisons)
+    return [comparison.at_level(single) for comparison in comparisons]
 
 
 def _models(scores: ArrayLike) -> Floats:

@@ -1,8 +1,9 @@
-"""A finding: one statement with its interval. An exhibit: one thing to look at."""
+"""A finding: one statement with its interval. An exhibit: one table, plot or set of images."""
 
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeGuard
@@ -42,13 +43,13 @@ class Finding:
     n: int = 0  # independent units of evidence
     needed_n: int | None = None  # units that would show the smallest effect that matters
     rows: tuple[str, ...] = ()  # ids of the rows that the finding is about
-    generator: str = ""  # name of the generator that is judged; '' where there is only one
+    generator: str = ""  # name of the generator that is judged; '' if there is none
     note: str = ""
     source: str = ""  # verb that found it
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for one JSON line: a number that is not finite becomes None, numpy's numbers become
-        Python's."""
+        """The values of one JSON line. Numbers that are not finite become None, and numpy's numbers
+        become Python's."""
         return {key: _plain(value) for key, value in asdict(self).items()}
 
     @classmethod
@@ -63,12 +64,12 @@ class Finding:
         subject = self.name.replace("_", " ") + (f" ({where})" if where else "")
         against = f" against {self.comparator}" if self.comparator else ""
         signed = bool(self.comparator)
-        parts = [f"{subject}{against}: {self._number(self.value, signed)}"]
-        if _finite(self.low) and _finite(self.high):
-            bounds = f"{self._number(self.low, signed)} to {self._number(self.high, signed)}"
+        parts = [f"{subject}{against}: {number(self.value, self.unit, signed)}"]
+        if finite(self.low) and finite(self.high):
+            bounds = " to ".join(number(end, self.unit, signed) for end in (self.low, self.high))
             parts.append(f"{100 * self.level:.4g} % interval {bounds}")
         marks = (("chance", self.chance), ("floor", self.floor))
-        parts += [f"{word} {self._number(mark, False)}" for word, mark in marks if _finite(mark)]
+        parts += [f"{word} {number(mark, self.unit)}" for word, mark in marks if finite(mark)]
         if self.better:
             parts.append(f"{self.better} is better")
         if self.n:
@@ -85,16 +86,20 @@ class Finding:
         rows = f"rows {', '.join(self.rows)}" if self.rows else ""
         return ": ".join(text for text in (self.note, rows) if text)
 
-    def _number(self, value: float | None, signed: bool) -> str:
-        if not _finite(value):
-            return "no number"
-        sign = "+" if signed else ""
-        return printed(value, self.unit, sign)
+
+def finite(value: object) -> TypeGuard[float]:
+    """Whether this is a finite number."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def number(value: object, unit: str = "", signed: bool = False) -> str:
+    """A number with its unit, 'no number' if it is not finite. signed: with a plus sign."""
+    return printed(value, unit, "+" if signed else "") if finite(value) else "no number"
 
 
 def printed(value: float, unit: str, sign: str = "") -> str:
-    """A number as people read it: shares in per cent, differences of shares in points. sign: '+'
-    shows a plus."""
+    """A finite number with its unit: shares in per cent, differences of shares in points. sign: '+'
+    prints a plus sign."""
     if unit in ("share", "points"):
         return f"{100 * value:{sign}.1f} " + ("%" if unit == "share" else "points")
     return f"{value:{sign}.4g} {unit}".rstrip()
@@ -102,14 +107,13 @@ def printed(value: float, unit: str, sign: str = "") -> str:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """Something to look at. data: path relative to the run folder. credit: whose pictures or sounds
-    these are."""
+    """A table, a plot or images, for the report. ValueError for an unknown kind."""
 
-    name: str
-    kind: str
-    data: str
+    name: str  # verb and name, 'augment/by_class'
+    kind: str  # one of EXHIBIT_KINDS
+    data: str  # path of its JSON file, relative to the run folder
     caption: str = ""
-    credit: str = ""
+    credit: str = ""  # source of the images or sounds
 
     def __post_init__(self) -> None:
         if self.kind not in EXHIBIT_KINDS:
@@ -141,18 +145,14 @@ def _upgraded(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**before, **row, **emptied}
 
 
-def _finite(value: float | None) -> TypeGuard[float]:
-    return value is not None and math.isfinite(value)
-
-
 def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
     value = value.item() if isinstance(value, np.generic) else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _known(cls: type, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row, or a clear refusal of fields that this version doesn't know."""
-    unknown = sorted(set(row) - {one.name for one in fields(cls)})
+    """The row. GobelinError if it holds fields that this version does not know."""
+    unknown = sorted(set(row) - {known.name for known in fields(cls)})
     if unknown:
         names = ", ".join(unknown)
         raise GobelinError(

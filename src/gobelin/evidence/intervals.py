@@ -98,13 +98,13 @@ def proportion(hits: ArrayLike, units: ArrayLike | None = None, level: float = 0
     values = _vector(hits)
     groups, sums, sizes = _unit_sums(values, units)
     effective = _effective_size(sums, sizes, level)
-    found = wilson(min(max(values.mean(), 0.0), 1.0) * effective, effective, level)
+    share = wilson(min(max(values.mean(), 0.0), 1.0) * effective, effective, level)
     method = (
-        found.method
+        share.method
         if groups == len(values)
         else "Wilson 1927 at Korn & Graubard 1998 effective size"
     )
-    return Interval(found.value, found.low, found.high, level, method, groups)
+    return Interval(share.value, share.low, share.high, level, method, groups)
 
 
 def balanced_accuracy(
@@ -124,14 +124,14 @@ def balanced_accuracy(
     labels = np.asarray(classes)
     present = np.unique(labels)
     groups = None if units is None else np.asarray(units)
-    found = [
+    by_class = [
         proportion(values[rows], None if groups is None else groups[rows], level)
         for rows in (np.flatnonzero(labels == label) for label in present)
     ]
     weight = 1 / len(present)
-    value = weight * sum(one.value for one in found)
-    low = value - weight * math.sqrt(sum((one.value - one.low) ** 2 for one in found))
-    high = value + weight * math.sqrt(sum((one.high - one.value) ** 2 for one in found))
+    value = weight * sum(share.value for share in by_class)
+    low = value - weight * math.sqrt(sum((share.value - share.low) ** 2 for share in by_class))
+    high = value + weight * math.sqrt(sum((share.high - share.value) ** 2 for share in by_class))
     n = len(values) if groups is None else len(np.unique(groups))
     return Interval(
         value, max(0.0, low), min(1.0, high), level, "MOVER (Zou & Donner 2008) over Wilson 1927", n

@@ -54,12 +54,11 @@ def average_precision(scores: np.ndarray, label: np.ndarray) -> Weighted:
 
     def score(weight: np.ndarray) -> float:
         w = weight[order]
-        found, taken = (w * hit).cumsum()[ends], w.cumsum()[ends]
-        if found[-1] <= 0 or found[-1] >= taken[-1]:
+        hits, taken = (w * hit).cumsum()[ends], w.cumsum()[ends]
+        if hits[-1] <= 0 or hits[-1] >= taken[-1]:
             return math.nan
-        return float(
-            (np.diff(found, prepend=0.0) * found / np.maximum(taken, 1e-12)).sum() / found[-1]
-        )
+        steps = np.diff(hits, prepend=0.0)
+        return float((steps * hits / np.maximum(taken, 1e-12)).sum() / hits[-1])
 
     return score
 

@@ -59,7 +59,7 @@ class Trial:
     @property
     def p_helped(self) -> float:
         """Intersection-union: above the baseline and above every rival (Berger 1982)."""
-        return max([self.p_above, *(one.p_above() for one in self.against_rivals.values())])
+        return max([self.p_above, *(rival.p_above() for rival in self.against_rivals.values())])
 
 
 @dataclass(frozen=True)
@@ -106,19 +106,21 @@ def verdicts(trials: Sequence[Trial], smallest_effect: float = 0.01) -> list[Ver
     above = holm([trial.p_above for trial in trials])
     helped = holm([trial.p_helped for trial in trials])
     return [
-        _one(trial, ps, smallest_effect, len(trials))
+        _verdict_on(trial, ps, smallest_effect, len(trials))
         for trial, ps in zip(trials, zip(harmed, above, helped, strict=True), strict=True)
     ]
 
 
-def _one(
+def _verdict_on(
     trial: Trial, ps: tuple[float, float, float], smallest_effect: float, arms: int
 ) -> Verdict:
     equal = [
-        name for name, one in trial.against_rivals.items() if one.p_below(smallest_effect) <= ALPHA
+        name
+        for name, comparison in trial.against_rivals.items()
+        if comparison.p_below(smallest_effect) <= ALPHA
     ]
     word = _word(trial.against_baseline, ps, bool(equal), smallest_effect)
-    rivals = [one.detectable(arms=arms) for one in trial.against_rivals.values()]
+    detectable = [rival.detectable(arms=arms) for rival in trial.against_rivals.values()]
     return Verdict(
         arm=trial.arm,
         word=word,
@@ -130,7 +132,7 @@ def _one(
         p_helped=ps[2],
         smallest_effect=smallest_effect,
         detectable=trial.against_baseline.detectable(arms=arms),
-        detectable_against_rivals=max(rivals) if rivals else None,
+        detectable_against_rivals=max(detectable) if detectable else None,
     )
 
 

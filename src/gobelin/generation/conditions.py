@@ -1,4 +1,4 @@
-"""Conditions: what an image is made from."""
+"""Conditions of images, from rows of the data and from queries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from gobelin.core import catalog
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.embedding.alignment.align import Shared
@@ -19,28 +18,26 @@ from gobelin.generation.generators import Condition
 def captions(
     dataset: Dataset, schema: Schema, rows: Sequence[int] | np.ndarray
 ) -> list[str | None]:
-    """The text of each row in the first field that a text encoder reads, there in the first column
-    that has one."""
-    field = next(
-        (f for f in schema.fields if "text" in catalog.find("encoders", f.encoder).kinds), None
-    )
+    """The text of each row: in the first text field, of the first column that has one; None where
+    the row has no text. Of several texts in one cell the first."""
+    field = next((f for f in schema.fields if f.kind == "text"), None)
     columns = [dataset.values(c) for c in field.columns] if field else []
-    found = [next((v for c in columns if (v := c[int(r)]) is not None), None) for r in rows]
-    return [None if v is None else str(v[0] if isinstance(v, list) else v) for v in found]
+    texts = [next((v for c in columns if (v := c[int(r)]) is not None), None) for r in rows]
+    return [None if v is None else str(v[0] if isinstance(v, list) else v) for v in texts]
 
 
 def narrowed(condition: Condition, parts: frozenset[str]) -> Condition:
-    """The condition without the parts that aren't named. For conditions that nobody asked for word
-    by word."""
-    gone: dict[str, Any] = {
+    """The condition without the parts that aren't named. For conditions that come from rows: a
+    part that a user named must be refused, not dropped (`check_condition`)."""
+    dropped: dict[str, Any] = {
         name: None for name in ("target", "text", "source", "mask") if name not in parts
     }
     if "vectors" not in parts:
-        gone |= {
+        dropped |= {
             "vectors": torch.zeros_like(condition.vectors),
             "present": torch.zeros_like(condition.present),
         }
-    return replace(condition, **gone)
+    return replace(condition, **dropped)
 
 
 def condition(
@@ -55,17 +52,18 @@ def condition(
         fields=shared.fields,
         vectors=torch.from_numpy(shared.vectors[rows] * present[:, :, None]),
         present=torch.from_numpy(present),
-        target=None if target is None else target_tensor(_asked(target)[rows], target.kind),
+        target=None if target is None else target_tensor(_values(target)[rows], target.kind),
         fingerprint=shared.fingerprint,
     )
 
 
-def _asked(target: Target) -> np.ndarray:
-    """What a generator is told of the target: nothing of labels that hold side by side."""
+def _values(target: Target) -> np.ndarray:
+    """[N] of the target for a generator; none where a row has several labels at once."""
     return np.full(len(target), -1) if target.kind == "labels" else target.values
 
 
 def target_tensor(values: np.ndarray, kind: str) -> torch.Tensor:
+    """[N] as `Condition.target` holds it: float32 of a number, else int64."""
     return torch.from_numpy(values.astype(np.float32 if kind == "number" else np.int64))
 
 
@@ -80,9 +78,11 @@ def from_query(
     source: np.ndarray | None = None,
     mask: np.ndarray | None = None,
 ) -> Condition:
-    """n times the same condition: a query's vectors (None: no field at all), a label, a prompt, a
-    source image uint8 [H, W, C] and a mask bool [H, W] (None: none). However many, image and mask
-    are in memory once."""
+    """n times the same condition. Image and mask are in memory once.
+
+    query: its vectors; None = no field at all. label: a class index or a number. space: the shared
+    space. kind: of the target. text: a prompt. source: uint8 [H, W, C]. mask: bool [H, W]. None
+    leaves a part out."""
     fields, width = space.fields, space.vectors.shape[2]
     vectors = (
         torch.zeros(1, len(fields), width) if query is None else torch.from_numpy(query.vectors)
@@ -94,9 +94,9 @@ def from_query(
     )
     missing = float("nan") if kind == "number" else -1
     target = target_tensor(np.array([missing if label is None else label]), kind)
-    one = Condition(fields, vectors, present, target, fingerprint=space.fingerprint)
+    first = Condition(fields, vectors, present, target, fingerprint=space.fingerprint)
     return replace(
-        one.rows([0] * n),
+        first.rows([0] * n),
         text=None if text is None else [text] * n,
         source=None if source is None else np.broadcast_to(source, (n, *source.shape)),
         mask=None if mask is None else np.broadcast_to(mask, (n, *mask.shape)),

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from PIL.Image import Image
 
-from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.workers import in_order
 from gobelin.data.dataset import Dataset
@@ -21,12 +20,10 @@ from gobelin.generation.generators import ImageRows
 
 
 def image_field(schema: Schema, source: str = "") -> str:
-    """The field whose images are made: the first one that an image encoder reads and that isn't the
-    source column."""
-    images = [
-        one for one in schema.fields if "image" in catalog.find("encoders", one.encoder).kinds
-    ]
-    known = [column for one in images for column in one.columns]
+    """The field whose images are generated: the first image field without the source column.
+    Raises a GobelinError where there is none."""
+    images = [field for field in schema.fields if field.kind == "image"]
+    known = [column for field in images for column in field.columns]
     if source and source not in known:
         raise GobelinError(f"generator.source: no image column {source!r}.{nearest(source, known)}")
     if not images:
@@ -34,13 +31,13 @@ def image_field(schema: Schema, source: str = "") -> str:
             "generate: the data set has no image column. Add one, or name it with --set"
             " schema.COL=image."
         )
-    other = next((one.name for one in images if source not in one.columns), None)
-    if other is None:
+    name = next((field.name for field in images if source not in field.columns), None)
+    if name is None:
         raise GobelinError(
             f"generator.source: {source!r} is the only image column, none is left to make. Add the"
             " other one."
         )
-    return other
+    return name
 
 
 def image_rows(
@@ -55,47 +52,48 @@ def image_rows(
     parts: frozenset[str] = frozenset(),
     weights: np.ndarray | None = None,
 ) -> ImageRows:
-    """The rows that have an image, squared to `size`, each with everything that is known of it as
-    its condition.
+    """Those of `rows` that have an image, squared to `size`. The condition of a row is all that is
+    known of it. Raises a GobelinError where no row has an image.
 
     source: the column of images to start from. parts: 'text' adds the rows' captions to the
-    condition, 'source' their source images (rows without one are left out then). weights: of all
-    rows, how often training sees each; None = equally often."""
+    condition, 'source' their source images (then rows without one are left out). weights: of all
+    rows of the dataset, how often training uses each; None = equally often."""
     column = schema.field(image_field(schema, source)).columns[0]
     columns = [column, source] if source and "source" in parts else [column]
     values = {name: dataset.values(name) for name in columns}
-    kept = [int(r) for r in rows if all(values[name][r] is not None for name in columns)]
-    if not kept:
+    complete = [int(r) for r in rows if all(values[name][r] is not None for name in columns)]
+    if not complete:
         both = f" and one in {source!r}" if len(columns) > 1 else ""
         raise GobelinError(f"generate: no training row has an image{both}. Check the image column.")
 
     def pixels(name: str) -> np.ndarray:
         def of_row(row: int) -> np.ndarray:
             value = values[name][row]
-            one = value[0] if isinstance(value, list) else value
-            return squared(open_image(one, dataset.root, Opening())[0], size)
+            first = value[0] if isinstance(value, list) else value
+            return squared(open_image(first, dataset.root, Opening())[0], size)
 
-        return np.stack(list(in_order(of_row, kept, workers)))
+        return np.stack(list(in_order(of_row, complete, workers)))
 
-    wanted = condition(shared, target, np.array(kept))
+    known = condition(shared, target, np.array(complete))
     if "text" in parts:
-        wanted = replace(wanted, text=captions(dataset, schema, kept))
+        known = replace(known, text=captions(dataset, schema, complete))
     if len(columns) > 1:
-        wanted = replace(wanted, source=pixels(source))
+        known = replace(known, source=pixels(source))
     classes = target.classes if target.exclusive else ()
-    return ImageRows(pixels(column), wanted, classes, None if weights is None else weights[kept])
+    chosen = None if weights is None else weights[complete]
+    return ImageRows(pixels(column), known, classes, chosen)
 
 
 def source_image(path: Path, size: tuple[int, int, int]) -> tuple[np.ndarray, tuple[int, int]]:
-    """The image file as uint8 [H, W, C], padded and resized as the training images were, and its
-    own width and height."""
+    """The image file as uint8 [H, W, C], padded and resized as the training images were, and the
+    width and height of the file. Raises a GobelinError where it is no image."""
     image = _opened(path, "--source")
     return fitted(image, size), image.size
 
 
 def mask_image(path: Path, size: tuple[int, int, int], source: tuple[int, int]) -> np.ndarray:
-    """The mask file as bool [H, W], True where it is light: what is made anew. It must have the
-    source's width and height."""
+    """The mask file as bool [H, W], True where it is light: there the image is painted anew.
+    Raises a GobelinError where it hasn't the width and height of `source`, or marks nothing."""
     image = _opened(path, "--mask")
     if image.size != source:
         (w, h), (width, height) = image.size, source
@@ -107,7 +105,8 @@ def mask_image(path: Path, size: tuple[int, int, int], source: tuple[int, int]) 
     mask = fitted(light, (*size[:2], 1), (0, 0, 0))[..., 0] > 0
     if not mask.any():
         raise GobelinError(
-            f"--mask {path}: marks nothing. Make white what is to be made anew, and black the rest."
+            f"--mask {path}: marks nothing. Paint white where the image is painted anew, and black"
+            " elsewhere."
         )
     return mask
 

@@ -1,5 +1,7 @@
-"""From rows and queries to conditions, from a sampler to PNG files that say what they were made
-from."""
+"""Train a generator, save and load its sampler, sample from it, write its images.
+
+The images are PNG files that carry their provenance: model, condition, seed.
+"""
 
 from __future__ import annotations
 
@@ -53,8 +55,7 @@ class Generation:
         default=2.0, ge=0, le=100, description="Pull towards the condition. 1 is as learned."
     )
     source: str = setting(
-        default="",
-        description="Image column that a generated image starts from. Empty for none.",
+        default="", description="Image column that a generated image starts from. Empty for none."
     )
     settings: Mapping[str, Any] = setting(
         default_factory=dict, description="The generator component's own settings."
@@ -62,7 +63,7 @@ class Generation:
 
 
 def train(
-    how: Generation,
+    settings: Generation,
     seed: int,
     rows: ImageRows,
     valid: ImageRows,
@@ -73,30 +74,33 @@ def train(
 ) -> Sampler:
     """Train a generator from one seed. `folder` holds its checkpoints and sample grids while it
     trains."""
-    component = catalog.build("generators", how.name, how.settings)
-    context = Context(runtime_with(runtime, seed), folder, steps, progress, how.patience)
+    component = catalog.build("generators", settings.name, settings.settings)
+    context = Context(runtime_with(runtime, seed), folder, steps, progress, settings.patience)
     return component.fit(rows, valid, context)
 
 
 def runtime_with(runtime: Runtime, seed: int) -> Runtime:
+    """The same with another seed."""
     return Runtime(seed, runtime.device, runtime.precision, runtime.threads)
 
 
-def save(sampler: Sampler, how: Generation, space: str, folder: Path) -> None:
+def save(sampler: Sampler, settings: Generation, space: str, folder: Path) -> None:
+    """The sampler into `folder`, with space.json: the fingerprint of its space, its component and
+    the component's settings."""
     sampler.save(folder)
     write_json(
         folder / "space.json",
-        {"space": space, "generator": how.name, "settings": dict(how.settings)},
+        {"space": space, "generator": settings.name, "settings": dict(settings.settings)},
     )
 
 
 def keep_samples(sampler: Sampler, work: Path, folder: Path) -> None:
-    """What was seen while it trained in `work`, into folder/samples: grids of images, STEP.png, and
-    scores, held_out.jsonl."""
-    looks = [line for line in getattr(sampler, "history", ()) if "held_out" in line]
-    if looks:
+    """The grids of images and the held-out scores of a training in `work`, into folder/samples:
+    STEP.png and held_out.jsonl."""
+    scores = [line for line in getattr(sampler, "history", ()) if "held_out" in line]
+    if scores:
         (folder / "samples").mkdir()
-        write_lines(folder / "samples" / "held_out.jsonl", looks)
+        write_lines(folder / "samples" / "held_out.jsonl", scores)
         for path in sorted((work / "samples").glob("*.png")):
             shutil.copyfile(path, folder / "samples" / path.name)
 
@@ -105,26 +109,26 @@ def load(
     folder: Path, runtime: Runtime, over: Mapping[str, Any] | None = None
 ) -> tuple[Sampler, str, str]:
     """The sampler, its component's name, and the fingerprint of the space that it was trained in.
-    over: settings that stand over the saved ones, for a component that asks where its files are
-    now."""
-    said = read_json(folder / "space.json")
-    component = catalog.build("generators", said["generator"], {**said["settings"], **(over or {})})
-    return component.load(folder, runtime), said["generator"], said["space"]
+    over: settings that replace saved ones, for a component whose files lie elsewhere now."""
+    stored = read_json(folder / "space.json")
+    settings = {**stored["settings"], **(over or {})}
+    component = catalog.build("generators", stored["generator"], settings)
+    return component.load(folder, runtime), stored["generator"], stored["space"]
 
 
 def sample(
     sampler: Sampler,
     name: str,
     space: str,
-    wanted: Condition,
+    condition: Condition,
     seeds: Sequence[int],
     controls: Controls,
     progress: Progress = silent,
 ) -> Iterator[np.ndarray]:
     """Blocks of uint8 [n, H, W, C], after the one check of the condition."""
-    check_condition(name, sampler, wanted, seeds, space)
+    check_condition(name, sampler, condition, seeds, space)
     done = 0
-    for block in sampler.sample(wanted, seeds, controls):
+    for block in sampler.sample(condition, seeds, controls):
         done += len(block)
         progress("make images", done, len(seeds))
         yield block
@@ -136,10 +140,10 @@ def write(
     lineage: Iterable[Mapping[str, Any]],
     folder: Path,
 ) -> list[str]:
-    """PNG files with their provenance, written as they come; their file names."""
+    """Write PNG files with their provenance as they come. -> their file names."""
     written: list[str] = []
     pixels = (image for block in blocks for image in block)
-    for image, name, said in zip(pixels, names, lineage, strict=True):
-        save_png(folder / f"{name}.png", image, said)
+    for image, name, origin in zip(pixels, names, lineage, strict=True):
+        save_png(folder / f"{name}.png", image, origin)
         written.append(f"{name}.png")
     return written

@@ -13,7 +13,7 @@ import click
 from gobelin.augmentation.plan import ALL
 from gobelin.core import catalog, config
 from gobelin.core.errors import GobelinError
-from gobelin.interfaces.terminal import drawn
+from gobelin.interfaces.terminal import progress
 
 MOST_IMAGES = 1_000_000  # in one call
 WEIGHTED = re.compile(r"(.*)\^([+-]?\d+(?:\.\d+)?)", re.DOTALL)  # a text and its weight
@@ -170,7 +170,7 @@ def study_settings(options: Mapping[str, Any]) -> dict[str, Any]:
         named = [name if equals else ALL for name, equals, _ in pairs]
         if twice := [name for name in named if named.count(name) > 1]:
             raise GobelinError(
-                f"--per-class {options['per_class']!r}: {twice[0]!r} stands there twice. Name each"
+                f"--per-class {options['per_class']!r}: {twice[0]!r} appears twice. Name each"
                 " class once."
             )
         more["per_class"] = {name: int(n) for name, (_, _, n) in zip(named, pairs, strict=True)}
@@ -277,14 +277,14 @@ def new_workbench(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a Workbe
     from gobelin.workbench.bench import Workbench
 
     run = options["run"]
-    return Workbench(options["data"], options["target"], run, settings_of(options), drawn)
+    return Workbench(options["data"], options["target"], run, settings_of(options), progress)
 
 
 def open_workbench(run: Path, settings: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401
     """The workbench of an existing run, with changed settings."""
     from gobelin.workbench.bench import Workbench
 
-    return Workbench.open(run, drawn, settings)
+    return Workbench.open(run, progress, settings)
 
 
 def parsed_seeds(text: str) -> list[int]:

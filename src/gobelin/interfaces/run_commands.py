@@ -12,7 +12,7 @@ from rich.table import Table
 from gobelin.core import catalog, config
 from gobelin.core.errors import GobelinError
 from gobelin.interfaces.options import json_option, open_workbench, run_argument
-from gobelin.interfaces.terminal import drawn, out, print_findings
+from gobelin.interfaces.terminal import out, print_findings, progress
 
 
 @click.command("list")
@@ -119,5 +119,5 @@ def demo_command(run: Path, sample: str, sets: tuple[str, ...], as_json: bool) -
     from gobelin.interfaces import demo
 
     say = (lambda text: None) if as_json else (lambda text: out.print(text, markup=False))
-    verdicts = demo.run(run, sample, config.assignments(sets), drawn, say)
+    verdicts = demo.run(run, sample, config.assignments(sets), progress, say)
     print_findings(verdicts, as_json)

@@ -42,7 +42,7 @@ def print_next(as_json: bool, verb: str, run: Path) -> None:
         err.print(f"Next: {shlex.join(['gobelin', verb, str(run)])}", markup=False)
 
 
-class Drawn:
+class ProgressBars:
     """Progress: on a terminal a bar for each piece of work, with the time left. Without a terminal
     a line every ten seconds."""
 
@@ -79,9 +79,9 @@ class Drawn:
             self.began.pop(what)
 
 
-drawn = Drawn()
+progress = ProgressBars()
 
 
 def open_progress() -> contextlib.AbstractContextManager[object]:
     """The context in which bars are drawn."""
-    return drawn.bars if err.is_terminal else contextlib.nullcontext()
+    return progress.bars if err.is_terminal else contextlib.nullcontext()

@@ -1,2 +1,1 @@
-"""Building blocks shared by generators and fusions: networks only, no training, no files, no
-data."""
+"""Networks that generators, encoders and fusions share, and the one loop that trains them."""

@@ -1,7 +1,8 @@
 """The state of a training on disk: one safetensors file, its structure as JSON in the header.
 
 Nothing is pickled, and the strides of tensors are kept: a training that goes on from a checkpoint
-ends with the same bits as one that never stopped."""
+ends with the same bits as one that never stopped.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ def read_checkpoint(path: Path, identity: str) -> State | None:
 
 def _flatten(tree: Any, path: str, tensors: dict[str, Tensor]) -> Any:  # noqa: ANN401 - JSON is any
     """The tree as JSON. Every tensor moves to `tensors` under its path, its strides stay in the
-    tree; mappings below the top become lists of pairs, as JSON has no integer keys."""
+    tree; mappings below the top become lists of pairs, as JSON has no integer keys.
+    """
     if isinstance(tree, Tensor):
         tensors[path] = tree.detach().cpu().contiguous()
         return {"tensor": path, "stride": tree.stride()}

@@ -21,7 +21,8 @@ class Parts:
     """The tensors of N conditions that a network reads.
 
     vectors: float32 [N, F, D], of unit length. present: bool [N, F]. target: int64 [N], -1 = none;
-    or a number, float32 [N], nan = none."""
+    or a number, float32 [N], nan = none.
+    """
 
     vectors: Tensor
     present: Tensor
@@ -30,7 +31,8 @@ class Parts:
     @staticmethod
     def of(vectors: Tensor, present: Tensor, target: Tensor | None, number: bool = False) -> Parts:
         """Parts in the types that a network takes. target: None means none for every row. number:
-        whether the target is a number."""
+        whether the target is a number.
+        """
         if target is None:
             target = torch.full((len(present),), -1)
             target = torch.full((len(present),), torch.nan) if number else target
@@ -69,7 +71,8 @@ def hide(parts: Parts, rng: torch.Generator, whole: float = 0.0) -> Parts:
 
     Each row draws a rate u ~ U(0, 1) and keeps each part with probability u; the count of parts
     that stay is beta-binomial(K, 1, 1), which is uniform. whole: share of the batch, its first
-    rows, that keep everything."""
+    rows, that keep everything.
+    """
     n, f = parts.present.shape
     keep = torch.rand(n, f + 1, generator=rng) < torch.rand(n, 1, generator=rng)
     keep[: round(whole * n)] = True
@@ -86,7 +89,8 @@ def _none(target: Tensor) -> float:
 def jitter(parts: Parts, rng: torch.Generator, amount: float) -> Parts:
     """Add Gaussian noise of length about `amount` to each vector and scale it back to unit length.
     So the space between the training vectors is learned too (conditioning augmentation, StackGAN,
-    Zhang et al. 2017, section 3.2)."""
+    Zhang et al. 2017, section 3.2).
+    """
     noise = torch.randn(parts.vectors.shape, generator=rng).to(parts.vectors.device)
     moved = parts.vectors + noise * (amount / max(1, parts.vectors.shape[-1]) ** 0.5)
     return Parts(functional.normalize(moved, dim=-1), parts.present, parts.target)
@@ -96,7 +100,8 @@ class ConditionEmbedding(nn.Module):
     """e = sum over present f of (W_f v_f sqrt(D) + p_f) + t, [N, width].
 
     v_f has unit length, so v_f sqrt(D) has entries of unit size. t is the vector of the target's
-    class, or a linear map of the standardised number, or a learned vector for "no target"."""
+    class, or a linear map of the standardised number, or a learned vector for "no target".
+    """
 
     def __init__(
         self, fields: int, vector: int, classes: int, width: int, number: bool = False
@@ -114,7 +119,8 @@ class ConditionEmbedding(nn.Module):
 
     def standardise(self, target: Tensor) -> None:
         """Take mean and standard deviation of the training rows' numbers [N]; does nothing for
-        classes."""
+        classes.
+        """
         if self.slope is not None:
             known = target[~torch.isnan(target)]
             self.centre.copy_(known.mean() if len(known) else torch.zeros(()))
@@ -142,7 +148,8 @@ class CodePrior(nn.Module):
 
     Rectified flow (Liu et al. 2023, equation 1): u_t = (1 - t) u_0 + t u_1, and v learns u_1 - u_0.
     With `hide` it is trained on every subset of a condition, so one network holds all conditional
-    distributions and the unconditional one."""
+    distributions and the unconditional one.
+    """
 
     def __init__(self, embedding: ConditionEmbedding, code: int, width: int, depth: int) -> None:
         super().__init__()
@@ -179,7 +186,8 @@ class CodePrior(nn.Module):
 
     def draw(self, start: Tensor, parts: Parts, guidance: float, steps: int) -> Tensor:
         """Codes [N, K] from noise [N, K] by Heun's method, with v = v_none + guidance (v_condition
-        - v_none) (Ho and Salimans 2022, equation 6)."""
+        - v_none) (Ho and Salimans 2022, equation 6).
+        """
         conditional = self.embedding(parts)
         empty = self.embedding(parts.nothing())
 
@@ -201,7 +209,8 @@ class CodePrior(nn.Module):
 
 def mix_codes(code: Tensor, mixed: int, rng: torch.Generator) -> Tensor:
     """Codes [N, K] whose first `mixed` rows become a mean of two, a u + (1 - a) u', a ~ U(0, 1),
-    rescaled so that the variance stays."""
+    rescaled so that the variance stays.
+    """
     if not mixed:
         return code
     a = torch.rand(mixed, 1, generator=rng).to(code.device)

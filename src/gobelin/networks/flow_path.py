@@ -36,7 +36,8 @@ class Velocity(nn.Module):
 
     With a reach d, v is the mean velocity from t to t + d: one stride u + d v(u, t, d) ends where
     many small steps would (a shortcut model, Frans et al. 2025). F gets d too. F = 0 is exact for
-    N(m, s^2 I) at every reach."""
+    N(m, s^2 I) at every reach.
+    """
 
     def __init__(
         self, backbone: nn.Module, embedding: nn.Module, size: tuple[int, int, int]
@@ -66,7 +67,8 @@ class Velocity(nn.Module):
         self.embedding(parts).
 
         beside: more inputs of F, passed on as they are. reach: d [N], 0 for the velocity at t; None
-        for an F that takes no reach."""
+        for an F that takes no reach.
+        """
         t, d = time[:, None, None, None], 0.0 if reach is None else reach[:, None, None, None]
         moved = signal - t * self.centre
         inside, skip, outside = balance(t, self.spread, d)
@@ -82,7 +84,8 @@ def balance(time: Tensor, spread: Tensor, reach: Tensor | float) -> tuple[Tensor
     """c, a, b of `Velocity`: 1 / D(t), (D(t + d) / D(t) - 1) / d and s / D(t).
 
     D(t)^2 = (1 - t)^2 + t^2 s^2 is the variance of u_t, d the reach. a is computed without the
-    division by d: (t s^2 - (1 - t)) / D(t)^2 where d = 0."""
+    division by d: (t s^2 - (1 - t)) / D(t)^2 where d = 0.
+    """
     variance, variance_after = (
         (1 - t).square() + (t * spread).square() for t in (time, time + reach)
     )
@@ -96,7 +99,8 @@ def balance(time: Tensor, spread: Tensor, reach: Tensor | float) -> tuple[Tensor
 
 def times(count: int, kind: Times, rng: torch.Generator) -> Tensor:
     """[count] times of training, 0 to 1. The logit-normal is Esser et al. 2024, equation 19, with m
-    = 0 and s = 1."""
+    = 0 and s = 1.
+    """
     return (
         torch.sigmoid(torch.randn(count, generator=rng))
         if kind == "logit-normal"
@@ -116,7 +120,8 @@ def path_loss(
     """Mean over pixels of (v(u_t, t) - (u_1 - u_0))^2, [N] (Lipman et al. 2023, equation 23).
     velocity: of u [N, C, H, W] and time [N].
 
-    image u_1 and start u_0 [N, C, H, W], time [N]."""
+    image u_1 and start u_0 [N, C, H, W], time [N].
+    """
     error = velocity(on_path(image, start, time), time) - (image - start)
     return error.square().mean((1, 2, 3))
 
@@ -127,7 +132,8 @@ def fixed_loss(
     """`path_loss` of each row, [N], the mean over `draws` noises and times.
 
     rows: their numbers k; noises and times of a row depend on k and `draws` only, so losses of two
-    weights can be compared. A row has one time in each of `draws` equal parts of 0 .. 1."""
+    weights can be compared. A row has one time in each of `draws` equal parts of 0 .. 1.
+    """
     losses = []
     for draw in range(draws):
         streams = [generator(k, "row loss", draw) for k in rows]
@@ -149,7 +155,8 @@ def halves(
     equation 4). A half shorter than `SHORTEST_REACH` is an Euler step with the velocity at its
     start.
 
-    velocity: of u [N, C, H, W], time [N], reach [N]. signal: u at `time` [N]."""
+    velocity: of u [N, C, H, W], time [N], reach [N]. signal: u at `time` [N].
+    """
     half = reach / 2
     learned_reach = torch.where(half < SHORTEST_REACH, 0.0, half)
     first = velocity(signal, time, learned_reach)
@@ -159,7 +166,8 @@ def halves(
 
 def reaches(count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """[count] reaches 1, 1/2, 1/4 .. `SHORTEST_REACH`, equally often, and for each a time: one of
-    its multiples below 1."""
+    its multiples below 1.
+    """
     parts = 2 ** torch.randint(round(-math.log2(SHORTEST_REACH)) + 1, (count,), generator=rng)
     return 1 / parts, (torch.rand(count, generator=rng) * parts).floor() / parts
 
@@ -170,7 +178,8 @@ def at_one_time(
 ) -> VelocityField:
     """A velocity of u and times [N] as a `VelocityField`, which has one time for all rows.
 
-    precision: a context in which it is computed."""
+    precision: a context in which it is computed.
+    """
 
     def field(signal: Tensor, time: float) -> Tensor:
         with precision():
@@ -183,7 +192,8 @@ def guided(
     conditional: VelocityField, unconditional: VelocityField, guidance: float
 ) -> VelocityField:
     """v = v_none + g (v_condition - v_none) (Ho and Salimans 2022, equation 6, g = 1 + w). For g =
-    1 and 0 only one of the two is computed."""
+    1 and 0 only one of the two is computed.
+    """
     if guidance == 1.0:
         return conditional
     if guidance == 0.0:
@@ -202,7 +212,8 @@ def solve(field: VelocityField, start: Tensor, evaluations: int, solver: Solver)
 
     euler: order 1. heun: order 2, two evaluations a step; an odd last one is an Euler step. adams:
     order 2 with one evaluation a step, 3/2 v_k - 1/2 v_(k-1) (two-step Adams-Bashforth), started by
-    an Euler step."""
+    an Euler step.
+    """
     count = (evaluations + 1) // 2 if solver == "heun" else evaluations
     signal, size, left, last = start, 1 / count, evaluations, None
     for k in range(count):

@@ -1,5 +1,5 @@
-"""A model in the layout of Hugging Face's transformers, opened as an encoder. Only this module and
-pipelines import that library.
+"""A model in the layout of Hugging Face's transformers, opened as a network. Only this module and
+pipelines import that library. `gobelin.embedding.hub_encoder` makes encoders of such networks.
 
 A model is a folder, the id of a repository on the hub, or a name of KNOWN_MODELS. It is opened as
 data only: weights are safetensors (pickled ones beside them are never read), a folder with its own
@@ -14,19 +14,18 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gobelin.core import config, hub
+from gobelin.core import hub
 from gobelin.core.errors import GobelinError, MissingExtra
-from gobelin.core.files import file_hash, fingerprint, read_json, write_json
-from gobelin.core.machine import Runtime
+from gobelin.core.files import file_hash, fingerprint, read_json
 from gobelin.networks.pipeline_calls import OPENING_ERRORS, line, no_bars, quiet
 from gobelin.networks.pipeline_folder import LOADED_SUFFIXES, REMOTE_CODE_KEYS
 
@@ -55,22 +54,17 @@ OTHER_TOWERS = {
     "text": ("vision", "visual", "audio"),
     "audio": ("text", "vision", "visual"),
 }
-PLACE_SETTINGS = ("model", "revision", "local_only")  # of an encoder: where its model is
 EMBEDDINGS = ("image_embeds", "text_embeds", "audio_embeds")  # outputs that are one vector an input
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a model is.
+    """Where a model is."""
 
-    kind: image, text or audio; the settings are those of `encoders.KIND`. model: folder, hub id or
-    a name of KNOWN_MODELS. revision: of an id. local_only: an id is looked up in this machine's
-    cache only."""
-
-    kind: str
-    model: str
-    revision: str
-    local_only: bool
+    kind: str  # image, text or audio; the settings are those of `encoders.KIND`
+    model: str  # folder, hub id or a name of KNOWN_MODELS
+    revision: str  # of an id
+    local_only: bool  # an id is looked up in this machine's cache only
 
     @property
     def where(self) -> str:
@@ -217,7 +211,7 @@ class Place:
             )
         return model.eval(), not loading_info["missing_keys"]
 
-    def opened(self, load: Any) -> Any:  # noqa: ANN401 - somebody else's object
+    def opened(self, load: Callable[[], Any]) -> Any:  # noqa: ANN401 - somebody else's object
         """What `load()` returns, without the library's messages. Raises a GobelinError of one
         line."""
         library = transformers()
@@ -228,56 +222,6 @@ class Place:
             raise GobelinError(
                 f"{self.where}: {self.folder}: can't be opened ({line(error)}). Use another model."
             ) from error
-
-
-def settings_but_place(settings: Any) -> dict[str, Any]:  # noqa: ANN401 - a settings class
-    """The settings of an encoder, without those of its model's place."""
-    return {k: v for k, v in asdict(settings).items() if k not in PLACE_SETTINGS}
-
-
-class HubModelEncoder:
-    """The common part of fitted encoders that use a hub model: fingerprint and save.
-
-    encoder: name of the encoder. place: of its model."""
-
-    encoder: ClassVar[str]
-    settings: Any
-    runtime: Runtime
-    place: Place
-
-    def fingerprint(self) -> str:
-        return fingerprint(
-            self.encoder,
-            settings_but_place(self.settings),
-            self.runtime.precision,
-            self.place.fingerprint,
-        )
-
-    def save(self, folder: Path) -> None:
-        write_json(
-            folder / "config.json",
-            {"settings": asdict(self.settings), "weights": self.place.fingerprint},
-        )
-
-
-Fitted = TypeVar("Fitted", bound=HubModelEncoder)
-
-
-def restored(
-    settings: Any,  # noqa: ANN401
-    kind: Callable[[Any, Runtime], Fitted],
-    folder: Path,
-    runtime: Runtime,
-) -> Fitted:
-    """The fitted encoder `kind(settings, runtime)` that was saved in `folder`.
-
-    The model's place is that of `settings` if they name one, else the stored one. Raises
-    GobelinError where the model's files have changed since."""
-    stored = read_json(folder / "config.json")
-    place_settings = {k: getattr(settings, k) for k in PLACE_SETTINGS if settings.model}
-    encoder = kind(config.build(type(settings), stored["settings"] | place_settings), runtime)
-    encoder.place.check(stored["weights"], folder)
-    return encoder
 
 
 def has_tower(model: nn.Module, kind: str) -> bool:

@@ -31,7 +31,8 @@ class LowRank(nn.Module):
 
 def adapt(network: nn.Module, rank: int, seed: int) -> nn.ModuleList:
     """Freeze the network and add a low-rank change to each of its linear maps and convolutions.
-    Returns the changes, whose parameters can be trained. seed: of A."""
+    Returns the changes, whose parameters can be trained. seed: of A.
+    """
     network.requires_grad_(False)
     changes = nn.ModuleList()
     for part in _parts(network):
@@ -43,7 +44,8 @@ def adapt(network: nn.Module, rank: int, seed: int) -> nn.ModuleList:
 
 def merge(network: nn.Module) -> None:
     """Write the changes into the weights. The network then has the same parameters as before
-    `adapt`."""
+    `adapt`.
+    """
     for part in _parts(network):
         if parametrize.is_parametrized(part, "weight"):
             parametrize.remove_parametrizations(part, "weight", leave_parametrized=True)

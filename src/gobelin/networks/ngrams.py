@@ -23,7 +23,8 @@ def shares(texts: Sequence[str], hashes: int) -> csr_matrix:
 
 def components(texts: Sequence[str], hashes: int, width: int) -> np.ndarray:
     """float32 [width or fewer, hashes]: the first singular vectors of these texts' shares, times
-    the rarity of each bucket (its inverse document frequency)."""
+    the rarity of each bucket (its inverse document frequency).
+    """
     counts = shares(texts, hashes)
     rarity = np.log((1 + len(texts)) / (1 + np.asarray((counts > 0).sum(0)).ravel())) + 1
     size = max(1, min(width, len(texts) - 1))

@@ -26,7 +26,8 @@ COARSE_SIDE = 4  # cells a side of the pooled image, which stands beside the ans
 
 class PatchNetwork(nn.Module):
     """[N, C, H, W] in -1 .. 1 -> [N, width]: mean answers of the filters in each of grid x grid
-    cells, and the image itself, pooled to 4 x 4 cells."""
+    cells, and the image itself, pooled to 4 x 4 cells.
+    """
 
     def __init__(self, channels: int, filters: int, patch: int, grid: int) -> None:
         super().__init__()
@@ -59,7 +60,8 @@ class PatchNetwork(nn.Module):
     @torch.no_grad()
     def learn(self, signals: Tensor, seed: int) -> None:
         """Set the filters from signals [n, C, H, W] in -1 .. 1; from noise where n is 0. A function
-        of the signals and the seed."""
+        of the signals and the seed.
+        """
         rng = generator(seed, "patches")
         side, (n, channels, height, width) = self.patch, signals.shape
         k = self.see.out_channels

@@ -51,7 +51,8 @@ class ImageRequest:
     prompts: n strings. labels: int64 [n], -1 = none. source: uint8 [n, H, W, C], or None. mask:
     bool [n, H, W], True where pixels are generated, or None. guidance: scale, 1 = none. strength: 0
     to 1, how far a source is changed. steps: 0 = the pipeline's default. negative: prompt of what
-    to avoid, '' for none."""
+    to avoid, '' for none.
+    """
 
     prompts: list[str]
     labels: Tensor
@@ -67,7 +68,8 @@ def opened(diffusers: ModuleType, transformers: ModuleType, folder: Path) -> Any
     """The pipeline in a checked folder, in float32.
 
     Raises GobelinError where it can't be opened, and where its files lack weights, which the
-    library would fill with random numbers."""
+    library would fill with random numbers.
+    """
     try:
         with quiet() as messages, no_bars(diffusers.utils.logging, transformers.utils.logging):
             pipe = diffusers.DiffusionPipeline.from_pretrained(
@@ -87,7 +89,8 @@ def opened(diffusers: ModuleType, transformers: ModuleType, folder: Path) -> Any
 
 def ways_of(diffusers: ModuleType, pipe: Any) -> dict[str, Any]:  # noqa: ANN401
     """{plain, image, inpaint: the pipeline that does it}: the given one, and the related ones that
-    can use the same weights."""
+    can use the same weights.
+    """
     parameters, components = arguments(pipe), pipe.components
     default = (
         "inpaint" if "mask_image" in parameters else "image" if "image" in parameters else "plain"
@@ -113,7 +116,8 @@ class Pipeline:
 
     pipe: the object of diffusers. ways: {plain, image, inpaint: the pipeline that does it}.
     network: the one that denoises. size: H, W, C of its images. known: every argument that one of
-    the ways takes."""
+    the ways takes.
+    """
 
     def __init__(self, diffusers: ModuleType, pipe: Any, device: str, side: int) -> None:  # noqa: ANN401
         self.diffusers, self.device, self.pipe = diffusers, device, pipe.to(device)
@@ -139,7 +143,8 @@ class Pipeline:
 
     def draw(self, request: ImageRequest, streams: list[torch.Generator]) -> np.ndarray:
         """uint8 [n, H, W, C]; the noise of image k is drawn from streams[k]. Raises GobelinError
-        where the pipeline needs a source or a mask, or can't use one."""
+        where the pipeline needs a source or a mask, or can't use one.
+        """
         source, mask = request.source, request.mask
         way = "inpaint" if mask is not None else "image" if source is not None else "plain"
         if way not in self.ways or (mask is not None and source is None):
@@ -189,7 +194,8 @@ class Pipeline:
 
     def labels(self, labels: Tensor, guided: bool) -> Tensor:
         """Classes int64 [n], -1 = none, as the pipeline numbers them. guided: whether guidance is
-        on. Raises GobelinError for a class that it doesn't have."""
+        on. Raises GobelinError for a class that it doesn't have.
+        """
         classes = int(self.network.config.num_embeds_ada_norm)
         if guided and classes != DIT_NULL_CLASS:
             raise GobelinError(
@@ -205,7 +211,8 @@ class Pipeline:
 
     def add_lora(self, peft: ModuleType, rank: int, seed: int) -> None:
         """Add new low-rank weights to the attention layers; untrained they change nothing. Raises
-        GobelinError for a network without attention."""
+        GobelinError for a network without attention.
+        """
         config = peft.LoraConfig(r=rank, lora_alpha=rank, target_modules=ATTENTION_LAYERS)
         with torch.random.fork_rng():
             torch.manual_seed(derived_seed(seed, "lora"))
@@ -221,7 +228,8 @@ class Pipeline:
 
     def load_lora(self, weights: Mapping[str, Tensor]) -> None:
         """Set the low-rank weights. Raises RuntimeError where names or shapes differ from those of
-        `add_lora`."""
+        `add_lora`.
+        """
         parameters = nn.ParameterDict(
             {name.replace(".", "/"): weight for name, weight in self.lora().items()}
         )
@@ -257,7 +265,8 @@ class Pipeline:
     ) -> Tensor:
         """float32 [n]: the training loss on images [n, C, H, W] in -1 .. 1.
 
-        labels: int64 [n]. hidden: share of the rows whose prompt and class are hidden."""
+        labels: int64 [n]. hidden: share of the rows whose prompt and class are hidden.
+        """
         shown = torch.rand(len(images), generator=rng) >= hidden
         conditioning: dict[str, Tensor] = {}
         if "class_labels" in self.known:
@@ -282,7 +291,8 @@ class Pipeline:
 
     def latent(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Images [n, C, H, W] as the network gets them: latents, or pixels in a pipeline without
-        autoencoder."""
+        autoencoder.
+        """
         autoencoder = self.pipe.components.get("vae")
         if autoencoder is None:
             return images
@@ -295,6 +305,7 @@ class Pipeline:
     @functools.cached_property
     def schedule(self) -> Any:  # noqa: ANN401
         """The noise schedule of training. The pipeline's own scheduler may only be able to remove
-        noise."""
+        noise.
+        """
         with quiet():
             return self.diffusers.DDPMScheduler.from_config(self.pipe.scheduler.config)

@@ -1,5 +1,6 @@
 """Helpers for calling third-party diffusers pipelines: arguments, noise, messages, image size,
-pixels."""
+pixels.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ def arguments(
 @contextlib.contextmanager
 def quiet() -> Iterator[list[str]]:
     """Inside, messages of the libraries go into the list instead of being printed; their Python
-    warnings are dropped."""
+    warnings are dropped.
+    """
     messages: list[str] = []
 
     class Collector(logging.Handler):
@@ -83,7 +85,8 @@ def drawn_from(scheduler: Any, streams: list[torch.Generator]) -> Iterator[None]
     pipeline doesn't pass its generators on (DiT).
 
     Some pipelines sample a guided and an unguided half together and use the first; the second half
-    gets its own streams."""
+    gets its own streams.
+    """
     step = scheduler.step
     if "generator" not in inspect.signature(step).parameters:
         yield
@@ -107,7 +110,8 @@ def drawn_from(scheduler: Any, streams: list[torch.Generator]) -> Iterator[None]
 
 def size_of(pipe: Any, network: Any, side: int) -> tuple[int, int, int]:  # noqa: ANN401
     """H, W, C of the pipeline's images. side: in pixels, 0 = the pipeline's default. Raises
-    GobelinError where the size can't be chosen or isn't known."""
+    GobelinError where the size can't be chosen or isn't known.
+    """
     autoencoder = pipe.components.get("vae")
     halvings = (
         0
@@ -144,7 +148,8 @@ def fitted_signal(images: np.ndarray, size: tuple[int, int, int]) -> Tensor:
     *size[:2]] in -1 .. 1. size: H, W, C.
 
     Images of this size are unchanged: `pixels_of` gives the same bits back. Raises GobelinError for
-    another count of channels."""
+    another count of channels.
+    """
     colours = images
     if images.shape[3] == 4 and size[2] != 4:
         opacity = images[..., 3:] / 255.0

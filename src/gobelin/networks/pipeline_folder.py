@@ -39,7 +39,8 @@ def checked_pipeline(folder: Path, homes: Collection[str], hub: bool = False) ->
     Raises GobelinError for a folder that doesn't exist, isn't a complete pipeline, holds pickled
     weights, or asks for code. homes: libraries that a component may come from. hub: a downloaded
     copy, whose files are not searched for code and pickles: only LOADED_SUFFIXES were
-    downloaded."""
+    downloaded.
+    """
     where = f"pretrained: {folder}"
     if not folder.is_dir():
         raise GobelinError(f"{where}: no such folder. Give the folder of a diffusers pipeline.")

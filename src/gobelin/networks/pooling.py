@@ -10,7 +10,8 @@ from torch import Tensor
 
 def means(rows: Tensor, counts: Sequence[int]) -> Tensor:
     """[M, D] -> [n, D]: the mean of the first counts[0] rows, of the next counts[1] rows, and so
-    on; 0 for a count of 0."""
+    on; 0 for a count of 0.
+    """
     if all(count == 1 for count in counts):
         return rows
     size = torch.tensor(counts, device=rows.device)

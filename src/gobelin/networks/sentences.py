@@ -79,7 +79,8 @@ class Sentences(nn.Module):
 
 def shows_fillings(network: Any) -> bool:  # noqa: ANN401 - of any class
     """Whether the model takes texts padded to one length and treats padding as words (SigLIP), as
-    it did in training."""
+    it did in training.
+    """
     return str(network.config.model_type).startswith("siglip")
 
 
@@ -101,7 +102,8 @@ def pooling(words: Tensor, mask: Tensor, mode: str) -> Tensor:
 class TextTokenizer:
     """Texts to tokens, with the tokenizer in the model's folder.
 
-    prompt: text before every text; '' = the model's default prompt."""
+    prompt: text before every text; '' = the model's default prompt.
+    """
 
     def __init__(self, place: Place, network: Any, prompt: str) -> None:  # noqa: ANN401 - of any class
         library, folder, config = transformers(), place.folder, network.config
@@ -146,7 +148,8 @@ class TextTokenizer:
 
         Letters are unknown where a third of the tokens are the unknown token, or where most letters
         are split into pieces: a language that a tokenizer was made for needs about 0.3 tokens a
-        letter, one whose letters it spells out needs 1 or more."""
+        letter, one whose letters it spells out needs 1 or more.
+        """
         broad = (
             sum(c.isalpha() and unicodedata.name(c, "").startswith(BROAD_SCRIPTS) for c in text)
             if not text.isascii()

@@ -32,7 +32,8 @@ def quantise(images: np.ndarray, levels: int) -> Tensor:
 
 def dequantise(level: Tensor, levels: int) -> np.ndarray:
     """The inverse of `quantise`, uint8: level 0 is 0, level L - 1 is 255. The error is at most half
-    a step, 255 / (2 (L - 1)), rounded up."""
+    a step, 255 / (2 (L - 1)), rounded up.
+    """
     return np.rint(level.cpu().numpy() * (255 / (levels - 1))).astype(np.uint8)
 
 
@@ -40,7 +41,8 @@ def level_bits(images: np.ndarray, levels: int) -> np.ndarray:
     """float64 [N]: mean log2 of how many of the 256 values share a number's level.
 
     Add it to the bits of the quantised image for a bound of the bits of the 8-bit image, with
-    values uniform inside a level (uniform dequantisation, Theis et al. 2016, section 3.1)."""
+    values uniform inside a level (uniform dequantisation, Theis et al. 2016, section 3.1).
+    """
     sizes = torch.bincount(quantise(np.arange(256), levels), minlength=levels).double().log2()
     return sizes[quantise(images, levels)].flatten(1).mean(1).numpy()
 
@@ -48,7 +50,8 @@ def level_bits(images: np.ndarray, levels: int) -> np.ndarray:
 @dataclass(frozen=True)
 class Patches:
     """How an image is cut into P patches of `side` x `side` pixels, K = side^2 C numbers each; the
-    last ones are padded. size: H, W, C."""
+    last ones are padded. size: H, W, C.
+    """
 
     size: tuple[int, int, int]
     side: int
@@ -56,7 +59,8 @@ class Patches:
     @staticmethod
     def fitting(size: tuple[int, int, int]) -> Patches:
         """Patches whose side is the smallest power of two with at most 16 side^2 patches. So the
-        sequence of patches and the one inside a patch grow alike."""
+        sequence of patches and the one inside a patch grow alike.
+        """
         side = 1
         while Patches(size, side).count > 16 * side**2:
             side *= 2
@@ -99,7 +103,8 @@ class Patches:
 class CausalBlock(nn.Module):
     """Causal attention and a two-layer network for each patch, both residual (Vaswani et al. 2017).
     Their inputs are normalised, then scaled and shifted by the condition (adaLN, Peebles and Xie
-    2023, section 3.2)."""
+    2023, section 3.2).
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -126,7 +131,8 @@ class CausalBlock(nn.Module):
         """x [N, P, width] -> the same shape. keep [N, 1, width] multiplies what is added (dropout).
 
         With a cache [2, N, heads, P, width / heads] of keys and values, x [N, 1, width] is the
-        patch at `position`, which attends to the cache up to itself."""
+        patch at `position`, which attends to the cache up to itself.
+        """
         normal = self.norms[0](x) * (1 + styles[0]) + styles[1]
         query, key, value = (
             self.look(normal).unflatten(2, (3 * self.heads, -1)).transpose(1, 2).chunk(3, dim=1)
@@ -147,7 +153,8 @@ class PatchHead(nn.Module):
 
     NADE (Larochelle and Murray 2011, equations 2 and 3) with softmax outputs and a context: a_k = A
     context + sum over j < k of E_j(x_j), then two layers that all k share. context: width of the
-    context. tokens: K. hidden: width of a_k."""
+    context. tokens: K. hidden: width of a_k.
+    """
 
     def __init__(self, context: int, tokens: int, levels: int, hidden: int) -> None:
         super().__init__()
@@ -176,7 +183,8 @@ class PatchHead(nn.Module):
 
     def forward(self, context: Tensor, level: Tensor, real: Tensor) -> Tensor:
         """log p(x_k | x_<k, context) of M patches, [M, K], in nats, 0 where padded. context [M,
-        width], level and real [M, K]."""
+        width], level and real [M, K].
+        """
         index = level + torch.arange(level.shape[1], device=level.device) * self.table.shape[1]
         added = functional.embedding(index, self.effect().flatten(0, 1)) * real[..., None]
         state = self.start(context)[:, None] + torch.matmul(self.before, added)
@@ -194,7 +202,8 @@ class PatchSequence(nn.Module):
     """p(image | condition) over all images of L levels.
 
     The token of patch i comes from its neighbours: the patches to the left, above left, above and
-    above right. Attention adds all patches before those."""
+    above right. Attention adds all patches before those.
+    """
 
     def __init__(
         self,
@@ -219,7 +228,8 @@ class PatchSequence(nn.Module):
     @torch.no_grad()
     def start_from(self, level: Tensor) -> None:
         """Set the output biases to the frequencies of levels [N, P, K] at each place of a patch,
-        with one pseudo-count each."""
+        with one pseudo-count each.
+        """
         for k in range(level.shape[2]):
             counts = torch.bincount(
                 level[:, self.real[:, k].to(level.device), k].flatten(), minlength=self.levels
@@ -233,7 +243,8 @@ class PatchSequence(nn.Module):
     def contexts(self, level: Tensor, parts: Parts, dropout: float = 0.0) -> Tensor:
         """Contexts [N, P, width] of level [N, P, K]; that of patch i depends on patches before i
         only. dropout: rate; one mask for all patches of an image (Gal and Ghahramani 2016, section
-        4)."""
+        4).
+        """
         rows, columns = self.patches.grid
         values = (self.values(level) * self.real).unflatten(1, (rows, columns))
         padded = functional.pad(values, (0, 0, 1, 1, 1, 0))
@@ -252,7 +263,8 @@ class PatchSequence(nn.Module):
 
     def loss(self, level: Tensor, parts: Parts, dropout: float, rng: torch.Generator) -> Tensor:
         """Mean bits of a number of level [N, P, K], over as many random patches of the batch as
-        MOST_NUMBERS allows."""
+        MOST_NUMBERS allows.
+        """
         context, target = self.contexts(level, parts, dropout).flatten(0, 1), level.flatten(0, 1)
         real = self.real.repeat(len(level), 1)
         most_patches = max(1, MOST_NUMBERS // self.patches.tokens)
@@ -263,7 +275,8 @@ class PatchSequence(nn.Module):
 
     def forward(self, level: Tensor, parts: Parts) -> Tensor:
         """log p(x_t | x_<t, condition) of every number of level [N, P, K], in nats; 0 where
-        padded."""
+        padded.
+        """
         context, target = self.contexts(level, parts).flatten(0, 1), level.flatten(0, 1)
         real, most_patches = (
             self.real.repeat(len(level), 1),
@@ -283,7 +296,8 @@ class PatchSequence(nn.Module):
         in order, and the sum [N] of their log-probabilities.
 
         guidance: g in log p ~ log p_none + g (log p_condition - log p_none), normalised again for
-        every number (Ho and Salimans 2022, equation 6, for logits)."""
+        every number (Ho and Salimans 2022, equation 6, for logits).
+        """
         # with guidance all runs twice: the first n rows with the condition, the others without
         pair, embedded = guidance != 1.0, self.embedding(parts)
         embedded = torch.cat([embedded, self.embedding(parts.nothing())]) if pair else embedded
@@ -325,7 +339,8 @@ class PatchSequence(nn.Module):
 
         context: [N, width]; with guidance [2 N, width], the second half for the empty condition.
         real: which of the K numbers aren't padding. uniforms: the next uniform numbers, [N]
-        each."""
+        each.
+        """
         pair, state = guidance != 1.0, self.head.start(context)
         n = len(state) // (1 + pair)
         level = torch.zeros(n, len(real), dtype=torch.long, device=state.device)

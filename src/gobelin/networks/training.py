@@ -44,7 +44,8 @@ class Task(Protocol[Batch_contra]):
     losses that go into the history.
 
     All state that must survive a restart lies in `modules` and `optimisers`; all randomness comes
-    from `rng`."""
+    from `rng`.
+    """
 
     modules: Mapping[str, nn.Module]
     optimisers: Mapping[str, torch.optim.Optimizer]
@@ -87,7 +88,8 @@ class TrainingResult:
     look where the training was watched, else of its end. best_step: the step of these weights.
     history: one line a snapshot, a look and a rollback; its `step` is the count of finished steps,
     every loss the mean since the line before, `held_out` the score of a look. notes: of the
-    watch."""
+    watch.
+    """
 
     steps: int
     averages: dict[str, State]
@@ -112,7 +114,8 @@ def run(
     batches: the batch of step t, a pure function of t. identity: hash of data and settings; a
     checkpoint of another identity is not used. what: name of the training, for `progress`. watch:
     scores the averaged weights at fixed steps, chooses those that are returned, and can end the
-    training early."""
+    training early.
+    """
     shapes = {
         n: [[k, list(v.shape)] for k, v in m.state_dict().items()] for n, m in task.modules.items()
     }
@@ -148,7 +151,8 @@ def steps_in(
     which can't be used afterwards.
 
     The first quartile of the times of a few seconds of steps counts: on a busy machine slow steps
-    measure other programs."""
+    measure other programs.
+    """
     stamps: list[float] = []
 
     def stop_when_known(what: str, done: int, total: int) -> None:
@@ -169,7 +173,8 @@ def steps_in(
 
 def steps_in_phases(begin: float, steps_an_hour: Callable[[float], int], minutes: float) -> int:
     """The count of steps that fit into `minutes`, where steps cost something else once the share
-    `begin` of the training is done. steps_an_hour: at a share of the training."""
+    `begin` of the training is done. steps_an_hour: at a share of the training.
+    """
     hours = begin / steps_an_hour(0.0) + (1 - begin) / steps_an_hour(1.0)
     return max(1, int(minutes / 60 / hours))
 
@@ -193,7 +198,8 @@ def shuffled(
 
     weights: from 0 up, [rows]; None counts every row once. In an epoch a row comes w / mean(w)
     times, rounded up or down by systematic sampling (Madow & Madow 1944), so equal weights change
-    nothing."""
+    nothing.
+    """
     parts: list[Tensor] = []
     start, left = step * batch, batch
     while left:
@@ -212,7 +218,8 @@ def shuffled(
 
 def _systematic(weights: np.ndarray, start: float) -> Tensor:
     """int64 [rows]: row k as often as one of the numbers start, start + 1, start + 2 ... falls into
-    its interval, which is w_k / mean(w) long. start: 0 to 1."""
+    its interval, which is w_k / mean(w) long. start: 0 to 1.
+    """
     ends = np.cumsum(weights, dtype=np.float64)
     places = np.searchsorted(
         ends * (len(ends) / ends[-1]), np.arange(len(ends)) + start, side="right"
@@ -353,7 +360,8 @@ class _Loop:
 
     def due(self) -> bool:
         """Whether to write a checkpoint: the good state is newer than the one on disk, and that is
-        old enough or the training is over."""
+        old enough or the training is over.
+        """
         late = time.monotonic() - self.written >= self.settings.seconds or self.over()
         return self.good["done"] > self.on_disk and late
 

@@ -2,7 +2,8 @@
 Peebles and Xie 2023, section 3.2).
 
 Nearly all its work is matrix products over tokens, which processors with bfloat16 do ten times
-faster than float32."""
+faster than float32.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ def padded(signal: Tensor, patch: int) -> Tensor:
 
 def waves(rows: int, columns: int, width: int) -> Tensor:
     """[rows * columns, width]: sines and cosines of a patch's row and column (Vaswani et al. 2017,
-    section 3.5)."""
+    section 3.5).
+    """
     count = -(-width // 4)
     frequency = torch.logspace(0, -2, count) * math.pi / 2
     row = (torch.arange(rows)[:, None] * frequency).repeat_interleave(columns, 0)
@@ -64,7 +66,8 @@ def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 class AttentionBlock(nn.Module):
     """A depthwise convolution over 3 x 3 patches, attention, then a two-layer network on each
-    token. The last two are scaled, shifted and gated by the style (adaLN-Zero)."""
+    token. The last two are scaled, shifted and gated by the style (adaLN-Zero).
+    """
 
     def __init__(self, rows: int, columns: int, width: int, heads: int) -> None:
         super().__init__()
@@ -96,7 +99,8 @@ class AttentionBlock(nn.Module):
 
 class PatchTransformer(nn.Module):
     """F(signal, time, condition, reach): [N, C, H, W] -> [N, C, H, W]. H and W are multiples of the
-    patch. Untrained it is 0."""
+    patch. Untrained it is 0.
+    """
 
     def __init__(
         self, size: tuple[int, int, int], patch: int, width: int, depth: int, heads: int

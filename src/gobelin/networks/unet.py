@@ -5,7 +5,8 @@ Down and up with bridges between equal sizes (Ronneberger et al. 2015), residual
 normalised values are scaled and shifted by the style (Dhariwal and Nichol 2021, section 3, adaptive
 group normalisation), attention on the coarsest cells. Groups are normalised within one image, so an
 image doesn't depend on its batch. Large images are cut into small squares first, whose pixels
-become channels: 3 x 3 convolutions at full size are what costs."""
+become channels: 3 x 3 convolutions at full size are what costs.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ def groups_of(channels: int) -> nn.GroupNorm:
 class Residual(nn.Module):
     """x + conv(silu(styled norm of conv(silu(norm x)))), [N, A, h, w] -> [N, B, h, w].
 
-    The style [N, K] scales and shifts the second normalisation."""
+    The style [N, K] scales and shifts the second normalisation.
+    """
 
     def __init__(self, inside: int, outside: int, style: int) -> None:
         super().__init__()
@@ -88,7 +90,8 @@ class CellAttention(nn.Module):
 class Unet(nn.Module):
     """F(signal, time, condition, beside): [N, C, H, W] -> [N, C, H, W]. Untrained it is 0.
 
-    H and W are multiples of `square` 2^halvings. beside: [N, B, H, W], more input channels."""
+    H and W are multiples of `square` 2^halvings. beside: [N, B, H, W], more input channels.
+    """
 
     def __init__(
         self,
@@ -103,7 +106,8 @@ class Unet(nn.Module):
         """channels: C. beside: B. square: side of the squares that become channels. halvings: count
         of levels below the first. width: channels at full size, doubled at every halving up to 4
         times. depth: residual blocks a level, on each side of the U. style: length of the condition
-        vector."""
+        vector.
+        """
         super().__init__()
         self.square = square
         widths = [width * min(2**k, MOST_WIDTHS) for k in range(halvings + 1)]
@@ -165,7 +169,8 @@ def rectangles(count: int, height: int, width: int, share: float, rng: torch.Gen
     """Random masks, float32 [count, 1, height, width]: 1 where a pixel is known, else 0.
 
     In a share of the images the pixels inside, or those outside, of a random rectangle are known;
-    in the others none."""
+    in the others none.
+    """
     # corners: [count, (row, column), (low, high)]; draws: outside or inside, and whether at all
     corners = torch.rand(count, 2, 2, generator=rng).sort(dim=2).values
     draws = torch.rand(count, 2, generator=rng)

@@ -40,7 +40,8 @@ class Watch:
     score after which training stops, 0 = never. score: of the weights that the modules hold, lower
     is better. paint: samples of these weights, uint8 [n, H, W, C]. Both are called while the
     modules hold the averaged weights and are in evaluation mode. decides: whether the score chooses
-    the weights and the end; otherwise it only goes into the history."""
+    the weights and the end; otherwise it only goes into the history.
+    """
 
     def __init__(
         self,
@@ -90,7 +91,8 @@ class Watch:
         """Look after `step` steps, if a look is due: its line of history, or none.
 
         modules: {name: module}; they are left as they were. averages: {name: state dict of averaged
-        weights}. A score that is not finite is never the best; its line says None."""
+        weights}. A score that is not finite is never the best; its line says None.
+        """
         if step not in self.steps:
             return []
         training_weights = {
@@ -124,7 +126,8 @@ class Watch:
     def notes(self, done: int, total: int) -> tuple[str, ...]:
         """Sentences for the user: that training stopped early, that the weights aren't the last.
 
-        done: finished steps. total: planned steps."""
+        done: finished steps. total: planned steps.
+        """
         if not self.best:
             return ()
         best = (
@@ -145,7 +148,8 @@ def looks(steps: int, score: float, paint: float) -> dict[int, bool]:
 
     steps: of the training. score, paint: cost of a score and of a grid, in steps. Scores take at
     most LOOK_SHARE of the training's time, and so do grids; there are at most MOST_LOOKS. The last
-    look paints, whatever that costs."""
+    look paints, whatever that costs.
+    """
     count = min(MOST_LOOKS, steps, int(LOOK_SHARE * steps / score))
     if not count:
         return {}
@@ -176,7 +180,8 @@ def grid(images: np.ndarray) -> np.ndarray:
 
 def cells(images: np.ndarray) -> np.ndarray:
     """uint8 [n, H, W, C] -> float64 [n, D]: mean and standard deviation of each channel in each of
-    8 x 8 cells, from 0 to 1. Means describe where which colour is, deviations how sharp it is."""
+    8 x 8 cells, from 0 to 1. Means describe where which colour is, deviations how sharp it is.
+    """
     n, height, width, channels = images.shape
     rows, columns = (np.arange(CELLS_A_SIDE + 1) * side // CELLS_A_SIDE for side in (height, width))
     features = []
@@ -191,7 +196,8 @@ def energy(real: np.ndarray, generated: np.ndarray) -> float:
     """2 E|x - y| - E|x - x'| - E|y - y'| of rows [n, D] and [m, D], at least two each.
 
     The energy distance (Székely and Rizzo 2013, equation 5), unbiased: its expectation is 0 if and
-    only if both come from one distribution, and it can be a little below 0."""
+    only if both come from one distribution, and it can be a little below 0.
+    """
 
     def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         squares = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T

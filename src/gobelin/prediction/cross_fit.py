@@ -53,8 +53,7 @@ class Predict:
         default=False, description="Whether the level holds within each class."
     )
     local: bool = setting(
-        default=False,
-        description="Whether a number's interval is wider where errors are larger.",
+        default=False, description="Whether a number's interval is wider where errors are larger."
     )
     threshold: float = setting(
         default=0.5,

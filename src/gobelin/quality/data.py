@@ -7,7 +7,7 @@ What this cannot show: that a dataset is fit for its purpose. It finds what can 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.metrics import balanced_accuracy_score
@@ -60,7 +60,8 @@ class Scan:
 
     dataset: bad cells and marked rows count as missing. bad: those cells, (row id, column, reason).
     converted: {'field: conversion': count of cells}. marked: ids of rows that claim to be real and
-    hold an image that is marked as generated; nothing of them is used."""
+    hold an image that is marked as generated; nothing of them is used.
+    """
 
     dataset: Dataset
     bad: tuple[tuple[str, str, str], ...]
@@ -73,7 +74,8 @@ class Scan:
 
 def scan(reader: Reader, dataset: Dataset, settings: Check, progress: Progress = silent) -> Scan:
     """Open every cell once and set aside those that can't be read. Raises GobelinError, for all
-    columns together, where they are more than `max_bad` of a column."""
+    columns together, where they are more than `max_bad` of a column.
+    """
     bad, converted = unreadable(reader, dataset, progress)
     marked_cells = _marked(reader.schema, dataset, {(i, c) for i, c, _ in bad})
     bad += marked_cells
@@ -117,7 +119,8 @@ def _marked(
     schema: Schema, dataset: Dataset, bad: set[tuple[str, str]]
 ) -> list[tuple[str, str, str]]:
     """Cells (row id, column, reason) with an image that is marked as generated, in rows that claim
-    to be real. bad: (row id, column) that can't be read."""
+    to be real. bad: (row id, column) that can't be read.
+    """
     marked = []
     columns = [
         c.name
@@ -163,25 +166,14 @@ def counts(
     """Findings: rows of every part and class, scarce classes, missing cells of every field, columns
     without an encoder, converted cells, cells set aside.
 
-    parts: str [N], the part of every row."""
+    parts: str [N], the part of every row.
+    """
     findings = [
-        Finding(
-            name="rows",
-            scope={"split": part},
-            value=float((parts == part).sum()),
-            n=int((parts == part).sum()),
-            source="check",
-        )
+        _count("rows", int((parts == part).sum()), {"split": part})
         for part in ("train", "valid", "test")
     ]
-    findings.append(
-        Finding(
-            name="unlabelled_rows",
-            value=float((~target.present).sum()),
-            n=len(dataset),
-            source="check",
-        )
-    )
+    unlabelled = int((~target.present).sum())
+    findings.append(replace(_count("unlabelled_rows", unlabelled), n=len(dataset)))
     if target.classes:
         train = target.counts(np.flatnonzero((parts == "train") & target.present))
         median = float(np.median(train))
@@ -190,16 +182,7 @@ def counts(
             note = f"scarce: fewer than {settings.scarce:g} of the median class" if scarce else ""
             if len(target.scored) and not target.scored[k]:
                 note = "not in every split: used in training, left out of balanced accuracy"
-            findings.append(
-                Finding(
-                    name="training_rows",
-                    scope={"class": name},
-                    value=float(train[k]),
-                    n=int(train[k]),
-                    note=note,
-                    source="check",
-                )
-            )
+            findings.append(_count("training_rows", int(train[k]), {"class": name}, note))
     for field in schema.fields:
         missing = [c is None for c in dataset.cells(field)]
         findings.append(
@@ -210,38 +193,18 @@ def counts(
     for name in schema.unread:
         present = sum(v is not None for v in dataset.values(name))
         note = f"kind {schema.kind(name)}: not used, as no encoder reads it"
-        findings.append(
-            Finding(
-                name="cells_without_encoder",
-                scope={"column": name},
-                value=float(present),
-                n=present,
-                note=note,
-                source="check",
-            )
-        )
+        findings.append(_count("cells_without_encoder", present, {"column": name}, note))
     for conversion, count in sorted(scanned.converted.items()):
-        findings.append(
-            Finding(
-                name="converted_cells",
-                scope={"what": conversion},
-                value=float(count),
-                n=count,
-                source="check",
-            )
-        )
+        findings.append(_count("converted_cells", count, {"what": conversion}))
     if scanned.bad:
         note = "; ".join(scanned.lines()[:5]) + ("; ..." if len(scanned.bad) > 5 else "")
-        findings.append(
-            Finding(
-                name="cells_set_aside",
-                value=float(len(scanned.bad)),
-                n=len(scanned.bad),
-                note=note,
-                source="check",
-            )
-        )
+        findings.append(_count("cells_set_aside", len(scanned.bad), note=note))
     return findings
+
+
+def _count(name: str, n: int, scope: Mapping[str, str] | None = None, note: str = "") -> Finding:
+    """A finding whose value is a count, and whose evidence are the counted things."""
+    return Finding(name=name, scope=scope or {}, value=float(n), n=n, note=note, source="check")
 
 
 @dataclass(frozen=True)
@@ -249,7 +212,8 @@ class NearDuplicate:
     """Two rows of different parts of the split whose cells of one field look the same.
 
     left, right: numbers of the training row and of the other row. closeness: their distance over
-    the median distance of training rows to their nearest neighbour, 0 = equal."""
+    the median distance of training rows to their nearest neighbour, 0 = equal.
+    """
 
     field: str
     left: int
@@ -261,7 +225,8 @@ def duplicates(
     embeddings: Embeddings, parts: np.ndarray, settings: Check, most: int = 200
 ) -> tuple[list[Finding], list[NearDuplicate]]:
     """Near-duplicates between training rows and the other rows, in every field: how many there are,
-    and the nearest pairs, at most `most` a field. parts: str [N]."""
+    and the nearest pairs, at most `most` a field. parts: str [N].
+    """
     findings, near_duplicates = [], []
     train = parts == "train"
     for k, field in enumerate(embeddings.fields):
@@ -313,7 +278,8 @@ def giveaways(
     """Fields whose presence alone names a class, and table columns whose value alone does.
 
     present: bool [N, F]. fields: the F names. rows: numbers of the training rows, the only ones
-    that are read. Returns the findings, and the fields that prediction should leave out."""
+    that are read. Returns the findings, and the fields that prediction should leave out.
+    """
     rows = rows[target.present[rows]]
     if not target.exclusive or len(rows) < 10:
         return [], ()
@@ -361,7 +327,8 @@ def _column_giveaway(
     dataset: Dataset, column: str, kind: str, label: np.ndarray, rows: np.ndarray
 ) -> Finding | None:
     """A finding for a number or category column from which a small tree reads the class with a
-    cross-fitted balanced accuracy of 0.95 or more; None for any other column."""
+    cross-fitted balanced accuracy of 0.95 or more; None for any other column.
+    """
     if kind not in ("number", "category") or np.bincount(label).max() == len(label):
         return None
     values = dataset.values(column)

@@ -61,7 +61,8 @@ def quality(
 
     conditioned_on: name of the image encoder whose vectors drove the generator. A class gets its
     findings with numbers; if it is too small for all of them, one finding that says so. Raises
-    GobelinError without training or generated images."""
+    GobelinError without training or generated images.
+    """
     if not (len(train.images) and len(generated.images)):
         raise GobelinError("quality: there are no images to compare. Generate some first.")
     net = second_name(settings, conditioned_on)
@@ -107,7 +108,7 @@ def fitted(
     component = image_encoder(net, settings)
     return component.fit(
         [{IMAGE_COLUMN: png_bytes(image)} for image in images],
-        Field(IMAGE_COLUMN, net, (IMAGE_COLUMN,)),
+        Field(IMAGE_COLUMN, net, (IMAGE_COLUMN,), "image"),
         {IMAGE_COLUMN: IMAGE_COLUMN},
         replace(runtime, precision="float32"),
     )

@@ -66,7 +66,8 @@ class NamedImages:
     """Images with their names.
 
     images: uint8 [n, H, W, 3] at the generator's size. ids: names of their rows [n]. groups: group
-    of each row [n]; () where each row is a group."""
+    of each row [n]; () where each row is a group.
+    """
 
     images: np.ndarray
     ids: tuple[str, ...]
@@ -77,7 +78,8 @@ def waves(images: np.ndarray) -> np.ndarray:
     """float32 [n, 3 * 144]: the lowest frequencies of each colour of images, uint8 [n, H, W, 3].
 
     The discrete cosine transform (Ahmed, Natarajan & Rao 1974). Screening searches for near images
-    in this space, and in the encoder's."""
+    in this space, and in the encoder's.
+    """
     x = dctn(images.astype(np.float32) / 255, axes=(1, 2), norm="ortho")[
         :, :LOWEST_FREQUENCIES, :LOWEST_FREQUENCIES
     ]
@@ -97,7 +99,8 @@ def copies(
 
     spaces: {name: function of images [n, H, W, 3] to features [n, D]}; audits use them beside the
     pixels. exchangeable: why training and held-out images are exchangeable ('random split by
-    group'), '' if they are not. seed: of the planted copies."""
+    group'), '' if they are not. seed: of the planted copies.
+    """
     material = AuditInput(
         train=train.images,
         holdout=holdout.images,
@@ -123,7 +126,8 @@ def agreement(
     """How often the predictor reads the requested class from a generated image alone.
 
     read, requested: classes [n]. ceiling: the same share for real unseen images. units: [n], images
-    of one unit are not independent; the interval is over units."""
+    of one unit are not independent; the interval is over units.
+    """
     interval = proportion((read == requested).astype(float), np.asarray(units))
     return interval.finding(
         "label_agreement",

@@ -67,7 +67,8 @@ def thresholds(scores: np.ndarray, given: np.ndarray, counts: np.ndarray) -> np.
     inf without such a row.
 
     scores: [N, C], cross-fitted. given: labels, int64 [N]. counts: how often each row counts,
-    [N]."""
+    [N].
+    """
     score_of_label = scores[np.arange(len(given)), given]
     classes = scores.shape[1]
     sums, sizes = (
@@ -83,7 +84,8 @@ def joint(scores: np.ndarray, given: np.ndarray, counts: np.ndarray) -> np.ndarr
 
     A row counts for the likeliest class among those whose threshold it reaches, and for no class
     where it reaches none. The counts of each given class are then scaled to its share of all rows.
-    The labels of a class without a sure row are taken for right."""
+    The labels of a class without a sure row are taken for right.
+    """
     classes = scores.shape[1]
     reached = np.where(scores >= thresholds(scores, given, counts), scores, -np.inf)
     sure = np.isfinite(reached.max(1))
@@ -100,7 +102,8 @@ def suspects(scores: np.ndarray, given: np.ndarray, joint_distribution: np.ndarr
 
     For each pair of classes i, j these are the N * joint[i, j] rows labelled i with the largest
     margin of j over i, if it is above zero. Of several suggestions the one with the largest margin
-    is taken. joint_distribution: [C, C] of `joint`."""
+    is taken. joint_distribution: [C, C] of `joint`.
+    """
     largest, suggested = np.zeros(len(given)), np.full(len(given), -1, np.int64)
     for i, j in np.argwhere(
         (joint_distribution > 0) & ~np.eye(len(joint_distribution), dtype=bool)
@@ -119,7 +122,8 @@ def wrong_labels(
     scores: np.ndarray, given: np.ndarray, groups: Sequence[str], draws: int, seed: int
 ) -> Interval:
     """The share of labels that are wrong, 1 - trace of the joint distribution, with an interval by
-    bootstrap over groups (Efron 1979). groups: [N]. draws: of the bootstrap."""
+    bootstrap over groups (Efron 1979). groups: [N]. draws: of the bootstrap.
+    """
     group = np.unique(np.asarray(groups), return_inverse=True)[1]
     rng, units = numpy_generator(seed, "curate", "bootstrap"), int(group.max()) + 1
     resampled = [
@@ -144,7 +148,8 @@ def transition(joint_distribution: np.ndarray, rows: int) -> np.ndarray:
     """float64 [C, C]: T[k, i], the probability that a row of true class k is labelled i.
 
     Every class gets one imaginary row more, spread over all labels, so that no label is
-    impossible. rows: N."""
+    impossible. rows: N.
+    """
     counts = joint_distribution.T * rows
     return (counts + 1 / len(counts)) / (counts.sum(1, keepdims=True) + 1)
 
@@ -153,7 +158,8 @@ def unmixed(scores: np.ndarray, mixing: np.ndarray) -> np.ndarray:
     """float64 [N, C]: the probabilities q of true classes that fit the scores p of labels best.
 
     They maximise sum_i p_i log sum_k q_k T[k, i], by expectation and maximisation (Richardson 1972,
-    Lucy 1974). scores: p [N, C]. mixing: T [C, C]."""
+    Lucy 1974). scores: p [N, C]. mixing: T [C, C].
+    """
     q = scores.astype(np.float64)
     for _ in range(EM_ROUNDS):
         q = q * ((scores / np.maximum(q @ mixing, 1e-300)) @ mixing.T)
@@ -162,7 +168,8 @@ def unmixed(scores: np.ndarray, mixing: np.ndarray) -> np.ndarray:
 
 def posterior(true: np.ndarray, given: np.ndarray, mixing: np.ndarray) -> np.ndarray:
     """float64 [N, C]: P(true class | row, its label) = q_k T[k, given] / sum_l q_l T[l, given]; q
-    for a row without a label (-1). true: q [N, C]. mixing: T [C, C]."""
+    for a row without a label (-1). true: q [N, C]. mixing: T [C, C].
+    """
     out = np.where((given >= 0)[:, None], true * mixing.T[given], true)
     return out / np.maximum(out.sum(1, keepdims=True), 1e-300)
 
@@ -173,7 +180,8 @@ class ConfidenceBar:
 
     confidence: that probability, inf where none suffices. right: the share of labelled rows above
     it whose prediction is right, wrong labels allowed for. agree: the share whose prediction is
-    their label."""
+    their label.
+    """
 
     confidence: float
     right: Interval
@@ -197,7 +205,8 @@ def confidence_bar(
     nothing.
 
     What this cannot show: errors of those first rows. They count as wrong labels, and the precision
-    is overstated by their share."""
+    is overstated by their share.
+    """
     answers, confidence = true.argmax(1), true.max(1)
     agree, units = (answers == given).astype(float), np.asarray(groups)
     right_label = mixing.diagonal()  # d by class: T[k, k]
@@ -232,7 +241,8 @@ def _enough(precision: float, o: float, gain: float, most: int) -> int:
     that `precision` allows.
 
     o: agreement of wrong predictions with labels. gain: d - o. most: if the power needs more rows,
-    this many; but never fewer than could pass the test with no error at all."""
+    this many; but never fewer than could pass the test with no error at all.
+    """
     # agreement with labels at the limit, and at half of the allowed errors
     low, high = o + precision * gain, o + (1 + precision) / 2 * gain
     # normal quantiles of 95 % certainty and of 80 % power
@@ -246,7 +256,8 @@ def near_duplicate_groups(embeddings: Embeddings, rows: np.ndarray, near: float)
     """int64 [n]: rows that look the same in all their fields have one number, 0 .. G - 1.
 
     rows: int64 [n]. near: as in `quality.data.Check`, a share of the median distance to the nearest
-    neighbour."""
+    neighbour.
+    """
     columns = []
     for k, field in enumerate(embeddings.fields):
         x, present = (
@@ -274,7 +285,8 @@ class BorrowedCaption:
 
     row, donor: row numbers in the dataset. cosine: of the row's other fields with the donor's
     caption. closeness: the share of captioned rows that are no nearer to the nearest caption of
-    another group. It says how near a caption is, not whether it is true."""
+    another group. It says how near a caption is, not whether it is true.
+    """
 
     row: int
     donor: int
@@ -289,7 +301,8 @@ def borrowed_captions(
     group whose value of the field is nearest to the row's fields together.
 
     field: name of the caption field. rows: int64 [n]. groups: [N], of all rows. Empty where fewer
-    than two rows have the field."""
+    than two rows have the field.
+    """
     column = shared.fields.index(field)
     without_field = shared.vectors.copy()
     without_field[:, column] = 0

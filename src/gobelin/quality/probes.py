@@ -14,7 +14,7 @@ from gobelin.core.machine import Runtime, numpy_generator
 from gobelin.data.fields import Schema
 from gobelin.data.images import png_bytes
 from gobelin.embedding.alignment.align import Align, Alignment
-from gobelin.embedding.encoders import FittedEncoder
+from gobelin.embedding.encoders import FittedEncoder, reading
 from gobelin.embedding.features import Embeddings
 
 MOST_QUERIES = 256  # unseen rows that a field is tested with; images of all classes together
@@ -32,20 +32,15 @@ class IndependentEncoder:
     def choose(schema: Schema, runtime: Runtime) -> IndependentEncoder | None:
         """An image encoder that no field of the schema has; None where none can be loaded here.
 
-        'pixels', which needs no weights, comes first; then the default image encoder; then any."""
+        'pixels', which needs no weights, comes first; then the default image encoder; then any.
+        """
         used = {f.encoder for f in schema.fields}
-        unused = [
-            name
-            for name in catalog.names("encoders")
-            if "image" in catalog.find("encoders", name).kinds and name not in used
-        ]
+        unused = [name for name in reading("image") if name not in used]
         for name in sorted(
             unused, key=lambda n: (n != "pixels", not catalog.find("encoders", n).default)
         ):
             try:
-                field = next(
-                    f for f in schema.fields if "image" in catalog.find("encoders", f.encoder).kinds
-                )
+                field = next(f for f in schema.fields if f.kind == "image")
                 encoder = catalog.build("encoders", name).fit([], field, {}, runtime)
                 return IndependentEncoder(name, encoder)
             except MissingExtra:
@@ -63,7 +58,8 @@ class IndependentEncoder:
 class LinearProbe:
     """Linear maps of image features and of one field's values into a common space.
 
-    The maps are the closed-form alignment of the two (`Align` without training steps)."""
+    The maps are the closed-form alignment of the two (`Align` without training steps).
+    """
 
     alignment: Alignment
 
@@ -105,7 +101,8 @@ def hits(cosines: np.ndarray, candidates: int) -> np.ndarray:
 
     cosines [n, n], image by value; candidates: M. The mean over all sets of M values with value i
     among them, exactly: if w of the n - 1 other values have a smaller cosine with image i, it is
-    C(w, M - 1) / C(n - 1, M - 1). A tie counts against the image."""
+    C(w, M - 1) / C(n - 1, M - 1). A tie counts against the image.
+    """
     n = len(cosines)
     behind = (cosines < cosines.diagonal()[:, None]).sum(1)  # w, [n]
     share = np.ones(n)
@@ -119,7 +116,8 @@ def distinct_rows(
 ) -> np.ndarray:
     """int64 [n]: a random choice of these rows, no two of one group or of one value.
 
-    rows: candidates. groups: [N] of all rows. values: [N, E]. most: largest n."""
+    rows: candidates. groups: [N] of all rows. values: [N, E]. most: largest n.
+    """
     taken: set[object] = set()
     chosen: list[int] = []
     for row in numpy_generator(seed, "condition match").permutation(rows):
@@ -132,7 +130,8 @@ def distinct_rows(
 
 def folds(groups: Sequence[str], seed: int) -> np.ndarray:
     """int64 [N] in 0 .. PROBE_FOLDS - 1. Rows of one group lie in one fold; folds have nearly
-    equally many groups."""
+    equally many groups.
+    """
     names, group = np.unique(np.asarray(groups), return_inverse=True)
     rng = numpy_generator(seed, "condition match", "folds")
     return (rng.permutation(len(names)) % PROBE_FOLDS)[group]

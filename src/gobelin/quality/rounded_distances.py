@@ -2,7 +2,8 @@
 
 Products of rows rounded to bfloat16 (or float32) bound every distance. A pair whose answer the
 rounding could change is computed again in float64. So the answers are those of float64 distances
-by differences, equal rows have equal distances, and almost all work is one fast matrix product."""
+by differences, equal rows have equal distances, and almost all work is one fast matrix product.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ class RoundedRows:
     3.5), at most 2 (|h_x|^2 + |h_y|^2) here; twice that is allowed for. Each square is raised by
     its half of it. So the product is no smaller than the true square, and at most 2 (raised_x +
     raised_y) larger. What is then lost is the rounding of the result, `ROUNDING` of it. Small
-    additions allow for underflow, and for a centre that was taken from rows far away from 0."""
+    additions allow for underflow, and for a centre that was taken from rows far away from 0.
+    """
 
     rows: np.ndarray
     scale: float
@@ -92,7 +94,8 @@ class RoundedRows:
         self, i: np.ndarray, other: RoundedRows, j: np.ndarray, bits: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """The least and the largest distance that each of P pairs can have, [P] each, in units of
-        the scale. i, j: row numbers [P]. bits: their coarse squares [P]."""
+        the scale. i, j: row numbers [P]. bits: their coarse squares [P].
+        """
         square = _value(bits)
         move = self.rounding[i] + other.rounding[j]
         step = ROUNDING[self.left.dtype]
@@ -105,7 +108,8 @@ class RoundedRows:
 
     def exact(self, i: np.ndarray, other: RoundedRows, j: np.ndarray) -> np.ndarray:
         """Squared distances of P pairs, [P], in units of the scale, in float64 by differences: the
-        same for the same two rows wherever they stand."""
+        same for the same two rows wherever they stand.
+        """
         out = np.empty(len(i))
         step = max(1, PAIRS_AT_ONCE // max(1, self.rows.shape[1]))
         for s in range(0, len(i), step):
@@ -129,7 +133,8 @@ def pairs_within(
 
     block: coarse squares of `rows` of a and `columns` of b. radii: squared, one a row (of_rows) or
     one a column. Returns rows of a [P], rows of b [P], and squared distance minus squared radius
-    [P], exact in its sign."""
+    [P], exact in its sign.
+    """
     reach = np.sqrt(radii) * (1 + 2.0**-40)
     centre_rounding, other_rounding = (
         (a.rounding[rows], b.rounding[columns])
@@ -154,7 +159,8 @@ def pairs_within(
 
 def radii(x: RoundedRows, nearest: int) -> np.ndarray:
     """The squared distance of each row to its k-th nearest other row, [N], exact, in units of the
-    scale. Each pair is computed once. nearest: k."""
+    scale. Each pair is computed once. nearest: k.
+    """
     search = _NearestSearch(x, nearest)
     for rows in blocks(x):
         for columns in blocks(x):
@@ -173,7 +179,8 @@ class _NearestSearch:
     """The k nearest rows of each row, from blocks of coarse squares.
 
     Pairs that may be among them are collected. They are decided exactly at the end, and before
-    that whenever many have come together."""
+    that whenever many have come together.
+    """
 
     def __init__(self, x: RoundedRows, nearest: int) -> None:
         self.x, self.nearest = x, nearest
@@ -199,7 +206,8 @@ class _NearestSearch:
 
     def limit(self, rows: slice) -> np.ndarray:
         """As bits, one a row: a pair whose coarse square is above it can't be among the k nearest.
-        Where k copies of a row were found, no pair can."""
+        Where k copies of a row were found, no pair can.
+        """
         step = ROUNDING[self.x.left.dtype]
         kth = np.minimum(
             np.sqrt(self.coarse[rows].max(1) * (1 + step)) + self.x.rounding[rows] + self.most[0],
@@ -228,7 +236,8 @@ def _least(
     n: int, nearest: int, i: np.ndarray, values: np.ndarray, before: np.ndarray
 ) -> np.ndarray:
     """For each of n rows the k least, in order, [n, k], of `before` [n, k] and of those values [P]
-    whose row number i [P] it is."""
+    whose row number i [P] it is.
+    """
     i = np.concatenate([np.repeat(np.arange(n), nearest), i])
     values = np.concatenate([before.reshape(-1), values])
     order = np.lexsort((values, i))
@@ -239,7 +248,8 @@ def _minima(block: np.ndarray) -> np.ndarray:
     """The least of each group of columns, [n, m / GROUP_COLUMNS].
 
     A group is what lies together in memory: every m / GROUP_COLUMNS-th column, or successive
-    columns of a transposed block."""
+    columns of a transposed block.
+    """
     n, m = block.shape
     if block.flags.c_contiguous:
         return block.reshape(n, GROUP_COLUMNS, m // GROUP_COLUMNS).min(1)
@@ -257,7 +267,8 @@ def _where(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def coarse_type() -> torch.dtype:
     """bfloat16 where the processor multiplies it and adds in float32, as the bounds suppose; else
-    float32."""
+    float32.
+    """
     able = (
         getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
         or getattr(torch.cpu, "_is_amx_tile_supported", bool)()
@@ -268,7 +279,8 @@ def coarse_type() -> torch.dtype:
 @functools.cache
 def _adds_in_float32() -> bool:
     """Whether the sum of 2048 ones and 2048 small numbers is right; a sum in bfloat16 would lose
-    the small ones."""
+    the small ones.
+    """
     numbers = torch.ones((32, 4096), dtype=torch.bfloat16)
     numbers[:, 2048:] = 2.0**-7
     return bool(((numbers @ torch.ones_like(numbers).T).double() == 2064).all())
@@ -276,7 +288,8 @@ def _adds_in_float32() -> bool:
 
 def _bits(values: torch.Tensor) -> np.ndarray:
     """The bits of numbers as whole numbers, in the same order from 0 up; a number below 0 is below
-    all of them."""
+    all of them.
+    """
     return values.view(torch.int16 if values.dtype == torch.bfloat16 else torch.int32).numpy()
 
 
@@ -288,7 +301,8 @@ def _value(bits: np.ndarray) -> np.ndarray:
 
 def _threshold(distance: np.ndarray, raised: float, kind: torch.dtype) -> np.ndarray:
     """As bits: the coarse square of a pair whose rounded rows are at most this distance apart isn't
-    above it."""
+    above it.
+    """
     most = (distance**2 * (1 + 2.0**-40) + 2 * raised) * (1 + 2 * ROUNDING[kind])
     bits = _bits(torch.from_numpy(np.minimum(most, 2.0**100)).to(kind))
     return bits + bits.dtype.type(1)

@@ -14,7 +14,8 @@ ODD_SHARE = 0.025  # a row is "odd" if at most this share of training rows lies 
 class Typicality:
     """Distances of training rows to the other training rows, and of one more row to all of them.
 
-    training: float [n], one distance a training row. distance: that of the row in question."""
+    training: float [n], one distance a training row. distance: that of the row in question.
+    """
 
     training: np.ndarray
     distance: float
@@ -24,7 +25,8 @@ class Typicality:
         """The share of rows, the row in question one of them, that lie at least as far away.
 
         (1 + #{d_i >= d}) / (n + 1) is the conformal p-value of 'drawn like the training rows'
-        (Vovk et al. 2005, section 2.2)."""
+        (Vovk et al. 2005, section 2.2).
+        """
         return float((1 + (self.training >= self.distance).sum()) / (len(self.training) + 1))
 
     @property

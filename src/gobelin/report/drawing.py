@@ -16,13 +16,13 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 from urllib.parse import quote
 
 from PIL import Image, ImageOps
 
 from gobelin.core.errors import GobelinError
-from gobelin.evidence.findings import printed
+from gobelin.evidence.findings import finite, number
 
 LARGEST_PIXELS = 256  # a larger image is reduced to this side before it is embedded
 SMALL_PIXELS = 64  # an image up to this side is enlarged to it, with visible pixels
@@ -113,20 +113,8 @@ class Scale:
         ]
 
 
-def finite(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def words(name: str) -> str:
     return name.replace("_", " ")
-
-
-def number(value: float | None, unit: str = "", signed: bool = False) -> str:
-    """A number as `Finding.sentence` prints it."""
-    if not finite(value):
-        return "no number"
-    sign = "+" if signed else ""
-    return printed(value, unit, sign)
 
 
 def bounds(low: float | None, high: float | None, unit: str = "", signed: bool = False) -> str:

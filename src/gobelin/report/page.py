@@ -24,17 +24,8 @@ from gobelin.core import files
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Progress, silent
 from gobelin.evidence.conclusion import conclusions
-from gobelin.evidence.findings import Exhibit, Finding
-from gobelin.report.drawing import (
-    DRAWINGS,
-    PrintedTable,
-    bounds,
-    cell,
-    finite,
-    inside,
-    number,
-    words,
-)
+from gobelin.evidence.findings import Exhibit, Finding, finite, number
+from gobelin.report.drawing import DRAWINGS, PrintedTable, bounds, cell, inside, words
 
 # verb: heading. The verdict comes first, then the findings that it rests on.
 SECTIONS = {

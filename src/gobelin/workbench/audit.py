@@ -10,7 +10,7 @@ from gobelin.data.provenance import save_png
 from gobelin.evidence.findings import Finding
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.augment.arms import StudySet
-from gobelin.workbench.augment.generators import Training
+from gobelin.workbench.augment.generators import GeneratorTraining
 from gobelin.workbench.augment.study import Study
 from gobelin.workbench.thumbnails import thumbnail
 
@@ -32,7 +32,7 @@ def audited(study: Study, exhibits: Exhibits) -> list[Finding]:
         scope |= {"generator seed": str(training.seed)}
 
         def scoped(
-            f: Finding, scope: Mapping[str, str] = scope, training: Training = training
+            f: Finding, scope: Mapping[str, str] = scope, training: GeneratorTraining = training
         ) -> Finding:
             return replace(f, source="audit", scope={**f.scope, **scope}, generator=training.name)
 

@@ -15,7 +15,6 @@ from itertools import combinations
 
 import numpy as np
 
-from gobelin.core import catalog
 from gobelin.core.machine import numpy_generator
 from gobelin.data.fields import Cell
 from gobelin.data.images import image_values
@@ -119,7 +118,7 @@ def _made_images(run: Run, cells: Mapping[str, Cell]) -> list[Finding]:
     """What the query's images say of where they come from."""
     found = []
     for field in run.data.schema.fields:
-        if field.name not in cells or "image" not in catalog.find("encoders", field.encoder).kinds:
+        if field.name not in cells or field.kind != "image":
             continue
         for data in image_values(cells[field.name]):
             if not isinstance(data, bytes) or not is_marked(data):

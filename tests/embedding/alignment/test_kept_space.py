@@ -19,7 +19,7 @@ from gobelin.embedding.alignment import kept_space
 from gobelin.embedding.encoders import Classes, NamesClasses
 from gobelin.embedding.encoders.image import Image
 from gobelin.embedding.features import Reader
-from gobelin.workbench import describe
+from gobelin.workbench.zero_shot import unseen_rows
 
 LIGHT: dict[str, Any] = {
     "encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}},
@@ -84,7 +84,7 @@ def test_how_sure_a_label_is_is_learned_in_the_space_that_is_used(
     settings = {**LIGHT, "align": {**LIGHT["align"], "base": str(first.folder)}}
     bench = Workbench(shapes_file, "shape", tmp_path / "run", settings)
     bench.check()
-    unseen, shared = describe._unseen(bench.run), bench.run.space.shared
+    unseen, shared = unseen_rows(bench.run), bench.run.space.shared
     train = bench.run.checked.rows.part("train")
     assert len(unseen) == len(train) and unseen.fields == shared.fields
     for field in first.run.space.shared.fields:

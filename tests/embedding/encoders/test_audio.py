@@ -16,7 +16,7 @@ from gobelin.data.mel import HOP, POINTS, QUIET, WINDOW, mel_filters, mel_power
 from gobelin.embedding.encoders.audio import Audio, FittedAudio, summary
 
 soundfile = pytest.importorskip("soundfile")
-FIELD = Field("sound", "audio", ("s",))
+FIELD = Field("sound", "audio", ("s",), "audio")
 RATE = 16_000
 RNG = np.random.default_rng(0)
 

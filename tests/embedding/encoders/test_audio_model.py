@@ -23,7 +23,7 @@ from gobelin.embedding.encoders.audio_model import AudioModel, FittedAudioModel 
 from gobelin.networks.pipeline_calls import quiet  # noqa: E402
 
 KINDS = ("clap", "whisper", "ast", "wav2vec2")
-FIELD = Field("sound", "audio_model", ("a",))
+FIELD = Field("sound", "audio_model", ("a",), "audio")
 SECONDS = (0.5, 0.73, 0.98)  # shorter than what any of the models takes at once
 
 

@@ -14,7 +14,7 @@ from gobelin.core.machine import Runtime
 from gobelin.data.fields import Field
 from gobelin.embedding.encoders.characters import Characters, FittedCharacters
 
-FIELD = Field("text", "characters", ("t", "u"))
+FIELD = Field("text", "characters", ("t", "u"), "text")
 COLOURS, SHAPES = ("red", "green", "blue"), ("circle", "square", "triangle", "cross")
 TEXTS = [f"a {size} {c} {s}" for size in ("small", "large") for c in COLOURS for s in SHAPES]
 

@@ -31,7 +31,7 @@ def test_untrained_it_tells_textures_apart_better_than_their_colours_do(runtime:
     label = np.arange(80) % 2
     cells = [{"i": drawn(int(kind), rng)} for kind in label]
     fitted = Convolution(16, 12, 5).fit(
-        cells[:40], Field("i", "convolution", ("i",)), {"i": "image"}, runtime
+        cells[:40], Field("i", "convolution", ("i",), "image"), {"i": "image"}, runtime
     )
     x = fitted.embed([fitted.decode(c, Path())[0] for c in cells])
     patches, plain = x[:, : 2 * 12 * 4], x[:, 2 * 12 * 4 :]
@@ -47,7 +47,7 @@ def test_untrained_it_tells_textures_apart_better_than_their_colours_do(runtime:
 def test_a_cell_that_cant_be_opened_teaches_nothing(runtime: Runtime) -> None:
     rng = np.random.default_rng(0)
     cells = [{"i": drawn(k % 2, rng)} for k in range(10)]
-    field = Field("i", "convolution", ("i",))
+    field = Field("i", "convolution", ("i",), "image")
     fitted = [
         Convolution(16, 4, 3).fit(rows, field, {"i": "image"}, runtime)
         for rows in (cells, [*cells, {"i": b"no image"}, None])
@@ -71,7 +71,7 @@ def test_sounds_are_told_apart_by_order_and_hardly_by_length_or_loudness(runtime
     pytest.importorskip("soundfile")
     from gobelin.embedding.encoders.spectrogram import BESIDE, Spectrogram
 
-    field = Field("a", "spectrogram", ("a",))
+    field = Field("a", "spectrogram", ("a",), "audio")
     up, down, slow, loud = (
         {"a": tone(*said)}
         for said in (

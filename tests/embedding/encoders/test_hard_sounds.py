@@ -17,7 +17,10 @@ from gobelin.embedding.encoders.audio import Audio, FittedAudio
 
 soundfile = pytest.importorskip("soundfile")
 ENCODER = Audio().fit(
-    [], Field("sound", "audio", ("s",)), {}, Runtime(device="cpu", precision="float32", threads=1)
+    [],
+    Field("sound", "audio", ("s",), "audio"),
+    {},
+    Runtime(device="cpu", precision="float32", threads=1),
 )
 BANDS = 40
 

@@ -28,7 +28,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (5, PIXELS, PIXELS, 3), dtype
 
 @pytest.fixture(scope="module")
 def encoder(runtime: Runtime) -> FittedImage:
-    return Image(PIXELS, batch=2).fit([], Field("image", "image", ("i",)), {}, runtime)
+    return Image(PIXELS, batch=2).fit([], Field("image", "image", ("i",), "image"), {}, runtime)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_tuned_saved_and_loaded_it_gives_the_same(
             change.up.normal_(std=0.02, generator=torch.Generator().manual_seed(1))
     adapted = own.embed(cells)
     low_rank.merge(own.module)
-    schema = Schema((Column("i", "image"),), (Field("image", "image", ("i",)),))
+    schema = Schema((Column("i", "image"),), (Field("image", "image", ("i",), "image"),))
     reader = Reader(schema, {"image": encoder})
     decision.save(tmp_path, {"image": decision.Tuned(own)}, [])
     loaded = decision.loaded(reader, tmp_path).encoders["image"]

@@ -28,7 +28,7 @@ IMAGES = [
     np.random.default_rng(k).integers(0, 256, (*s, 3), dtype=np.uint8) for k, s in enumerate(SHAPES)
 ]
 FILES = [png_bytes(i) for i in IMAGES]
-FIELD = Field("image", "image_model", ("i",))
+FIELD = Field("image", "image_model", ("i",), "image")
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -17,9 +17,9 @@ from gobelin.data.fields import Cell, Field
 from gobelin.data.files import BadCell
 from gobelin.embedding.encoders import FitsFiles
 from gobelin.embedding.encoders.series import (
-    QUANTILES,
-    SINGLE,
-    STEPS,
+    INCREMENT_QUANTILES,
+    SINGLE_FEATURES,
+    VALUE_QUANTILES,
     FittedSeries,
     Series,
     autocorrelations,
@@ -32,7 +32,7 @@ from gobelin.embedding.encoders.series import (
 from gobelin.workbench.bench import Workbench
 
 HOW = Series()
-FIELD = Field("f", "series", ("x",))
+FIELD = Field("f", "series", ("x",), "series")
 RNG = np.random.default_rng(0)
 NAMES = (
     "level spread length holes constant trend change end fall rise highest lowest rough still up"
@@ -42,7 +42,9 @@ NAMES = (
 
 def single(row: np.ndarray) -> dict[str, float]:
     return dict(
-        zip(NAMES, channel_features(np.asarray(row, float), 0.0, HOW)[:SINGLE], strict=True)
+        zip(
+            NAMES, channel_features(np.asarray(row, float), 0.0, HOW)[:SINGLE_FEATURES], strict=True
+        )
     )
 
 
@@ -111,13 +113,15 @@ def test_a_tool_and_slow_definitions_agree() -> None:
     found = channel_features(x, 0.0, HOW)
     z = standard(x)[0]
     assert np.allclose(
-        found[SINGLE : SINGLE + len(QUANTILES)], np.arcsinh(np.quantile(z, QUANTILES))
+        found[SINGLE_FEATURES : SINGLE_FEATURES + len(VALUE_QUANTILES)],
+        np.arcsinh(np.quantile(z, VALUE_QUANTILES)),
     )
     d = np.diff(x)
     spread = np.subtract(*np.quantile(d, [0.75, 0.25])) / 1.349
-    start = SINGLE + len(QUANTILES)
+    start = SINGLE_FEATURES + len(VALUE_QUANTILES)
     assert np.allclose(
-        found[start : start + len(STEPS)], np.arcsinh(np.quantile(d / spread, STEPS))
+        found[start : start + len(INCREMENT_QUANTILES)],
+        np.arcsinh(np.quantile(d / spread, INCREMENT_QUANTILES)),
     )
     own = single(x)
     slow = {
@@ -194,7 +198,7 @@ def test_the_length_of_the_window_changes_little() -> None:
     shape = [
         NAMES.index(name) for name in "level spread trend change end fall rise highest".split()
     ]
-    shape += list(range(SINGLE, SINGLE + len(QUANTILES))) + list(
+    shape += list(range(SINGLE_FEATURES, SINGLE_FEATURES + len(VALUE_QUANTILES))) + list(
         range(len(short) - 14, len(short) - 6)
     )  # cosines
     assert np.allclose(short[shape], long[shape], atol=0.06)
@@ -269,7 +273,7 @@ def test_channels_are_those_of_most_rows_and_their_pairs_are_correlated() -> Non
 
 
 def test_columns_stand_side_by_side_and_a_missing_one_is_zero() -> None:
-    field = Field("f", "series", ("x", "y"))
+    field = Field("f", "series", ("x", "y"), "series")
     cells: list[Cell] = [{"x": walk(20, k).tolist(), "y": walk(9, k).tolist()} for k in range(10)]
     encoder = HOW.fit(cells, field, {}, Runtime())
     both, alone = (

@@ -20,7 +20,9 @@ from gobelin.embedding.encoders.table import FittedTable, Table
 
 def fitted(kind: str, values: Sequence[Any], **settings: int) -> FittedTable:
     cells = [None if v is None else {"x": v} for v in values]
-    encoder = Table(**settings).fit(cells, Field("table", "table", ("x",)), {"x": kind}, Runtime())
+    encoder = Table(**settings).fit(
+        cells, Field("table", "table", ("x",), "table"), {"x": kind}, Runtime()
+    )
     assert isinstance(encoder, FittedTable)
     return encoder
 
@@ -137,7 +139,7 @@ def test_one_moment_in_many_writings() -> None:
 
 
 def test_nothing_is_learned_from_rows_outside_the_fit() -> None:
-    field = Field("table", "table", ("n", "c"))
+    field = Field("table", "table", ("n", "c"), "table")
     kinds = {"n": "number", "c": "category"}
     train = [{"n": float(k), "c": "ab"[k % 2]} for k in range(50)]
     encoder = Table().fit(train, field, kinds, Runtime())
@@ -149,7 +151,7 @@ def test_nothing_is_learned_from_rows_outside_the_fit() -> None:
 
 
 def test_columns_stand_side_by_side() -> None:
-    field, kinds = Field("t", "table", ("c", "n")), {"n": "number", "c": "category"}
+    field, kinds = Field("t", "table", ("c", "n"), "table"), {"n": "number", "c": "category"}
     encoder = Table().fit(
         [{"n": 1, "c": "a"}, {"n": 3, "c": "a"}, None, {"c": "b"}], field, kinds, Runtime()
     )
@@ -159,7 +161,7 @@ def test_columns_stand_side_by_side() -> None:
 
 
 def test_queries() -> None:
-    field = Field("table", "table", ("side", "hue"))
+    field = Field("table", "table", ("side", "hue"), "table")
     assert Table().parse("side= 3 , hue=0.5", field) == {"side": "3", "hue": "0.5"}
     with pytest.raises(GobelinError, match="no column 'sid'. Did you mean 'side'?"):
         Table().parse("sid=3", field)

@@ -33,7 +33,7 @@ WORDS = st.sampled_from(["a", "b", "c", "d", "A", " a", "é", "1", True, 7])
 
 def fitted(kind: str, values: list[Any], how: Table = Table()) -> FittedTable:  # noqa: B008 - frozen
     cells = [None if v is None else {"x": v} for v in values]
-    encoder = how.fit(cells, Field("table", "table", ("x",)), {"x": kind}, Runtime())
+    encoder = how.fit(cells, Field("table", "table", ("x",), "table"), {"x": kind}, Runtime())
     assert isinstance(encoder, FittedTable)
     return encoder
 

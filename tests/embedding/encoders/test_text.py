@@ -32,7 +32,7 @@ GERMAN = [
 
 @pytest.fixture(scope="module")
 def encoder(runtime: Runtime) -> FittedText:
-    return Text(batch=2).fit([], Field("caption", "text", ("en", "de")), {}, runtime)
+    return Text(batch=2).fit([], Field("caption", "text", ("en", "de"), "text"), {}, runtime)
 
 
 @pytest.fixture(scope="module")

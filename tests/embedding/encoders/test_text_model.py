@@ -29,7 +29,7 @@ TEXTS = [
     "zq xw",
     "snow " * 40,
 ]
-FIELD = Field("caption", "text_model", ("t",))
+FIELD = Field("caption", "text_model", ("t",), "text")
 
 
 @pytest.fixture(scope="module")

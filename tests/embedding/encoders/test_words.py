@@ -23,7 +23,7 @@ TEXTS = [
     "a red house",
     "",
 ]
-FIELD = Field("t", "words", ("t",))
+FIELD = Field("t", "words", ("t",), "text")
 CELLS = [{"t": text} for text in TEXTS]
 
 

@@ -69,7 +69,7 @@ class ClassGaussian(nn.Module):
 
 
 def closed_form(sampler: FlowSampler) -> FlowSampler:
-    return replace(sampler, velocity=ClassGaussian())
+    return replace(sampler, network=ClassGaussian())
 
 
 def test_obeys_the_contract(sampler: FlowSampler) -> None:
@@ -105,9 +105,9 @@ def test_guidance_one_is_the_asked_and_zero_the_free_velocity(sampler: FlowSampl
         torch.full((3,), 0.2),
     )
     with torch.no_grad():
-        asked = sampler.velocity(signal, time, sampler.velocity.embedding(parts), reach=reach)
-        free = sampler.velocity(
-            signal, time, sampler.velocity.embedding(parts.nothing()), reach=reach
+        asked = sampler.network(signal, time, sampler.network.embedding(parts), reach=reach)
+        free = sampler.network(
+            signal, time, sampler.network.embedding(parts.nothing()), reach=reach
         )
         assert torch.equal(sampler.field(parts, 1.0, 0.2)(signal, 0.4), asked)
         assert torch.equal(sampler.field(parts, 0.0, 0.2)(signal, 0.4), free)
@@ -232,8 +232,8 @@ def test_strides_written_out(sampler: FlowSampler) -> None:
         for time in (0.0, 0.5):
             u = (
                 u
-                + sampler.velocity(
-                    u, torch.tensor([time]), sampler.velocity.embedding(parts), reach=half
+                + sampler.network(
+                    u, torch.tensor([time]), sampler.network.embedding(parts), reach=half
                 )
                 / 2
             )
@@ -248,14 +248,14 @@ def test_noise_is_the_named_stream(sampler: FlowSampler) -> None:
     parts = sampler.learned.parts("flow", asking(1, target=1))
     u = torch.randn(3, 16, 16, generator=generator(3, "noise"))[None]
     with torch.no_grad():
-        embedded, none = sampler.velocity.embedding(parts), torch.zeros(1)
+        embedded, none = sampler.network.embedding(parts), torch.zeros(1)
         for k in range(4):
-            first = sampler.velocity(u, torch.tensor([k / 4]), embedded, reach=none)
+            first = sampler.network(u, torch.tensor([k / 4]), embedded, reach=none)
             u = (
                 u
                 + (
                     first
-                    + sampler.velocity(
+                    + sampler.network(
                         u + first / 4, torch.tensor([(k + 1) / 4]), embedded, reach=none
                     )
                 )
@@ -337,7 +337,7 @@ def test_padding_repeats_the_edge_and_is_cut_off(sampler: FlowSampler, tmp_path:
     signal = flow.canvas.signal(rows.images)
     assert signal.shape == (20, 3, 20, 24)
     assert torch.equal(signal[:, :, :18, 21:], signal[:, :, :18, 20:21].expand(-1, -1, -1, 3))
-    made = make(replace(flow, velocity=Ramp()), asking(1), Controls(steps=1))
+    made = make(replace(flow, network=Ramp()), asking(1), Controls(steps=1))
     assert (
         np.abs(made[0, :, :, 0].astype(int) - np.arange(21) * 5).max() <= 1
     )  # the ramp's left part, uncut and unmoved
@@ -391,7 +391,7 @@ def test_first_losses_are_the_golden_ones(monkeypatch: pytest.MonkeyPatch, tmp_p
         )
         return run(*arguments)
 
-    monkeypatch.setattr("gobelin.generation.generators.flow.run", watched)
+    monkeypatch.setattr("gobelin.generation.fitting.run", watched)
     fit(planted(40), tmp_path, 5, replace(SMALL, warmup=0, begin=0.5))
     if not GOLDEN.exists():
         GOLDEN.write_text(json.dumps(losses) + "\n")

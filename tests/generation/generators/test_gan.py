@@ -113,7 +113,7 @@ def test_an_image_is_its_seeds_and_not_its_batchs(sampler: GanSampler) -> None:
 def test_noise_is_the_named_stream(sampler: GanSampler) -> None:
     noise = torch.randn(8, generator=generator(3, "noise"))[None]
     with torch.no_grad():
-        image = pixels_of(sampler.maker(noise, sampler.learned.parts("gan", asking(1, target=1))))
+        image = pixels_of(sampler.network(noise, sampler.learned.parts("gan", asking(1, target=1))))
     assert np.array_equal(next(sampler.sample(asking(1, target=1), [3], Controls())), image)
 
 
@@ -257,7 +257,7 @@ def test_augmentation_follows_a_critic_that_tells_train_from_valid(
     before = float(task.amount.share)
     with torch.no_grad():
         says = task.critic(real, parts)
-    task.look(says, torch.zeros_like(real), parts, generator(0, "look"))
+    task.measure_overfit(says, torch.zeros_like(real), parts, generator(0, "look"))
     assert float(task.amount.share) - before == pytest.approx(0.1 if rises else -0.1)
 
 

@@ -174,7 +174,7 @@ def test_an_empty_condition_paints_what_was_learned(paired: TranslateSampler) ->
 def test_a_closed_form_velocity_makes_its_gaussian(alone: TranslateSampler) -> None:
     """From noise; from a source half-way, whose share in the result is known too: u_1 is linear in
     u_t for a Gaussian."""
-    exact = replace(alone, velocity=Gaussian())
+    exact = replace(alone, network=Gaussian())
     made = make(exact, condition(40), Controls(steps=200)).astype(float) / 127.5 - 1
     assert made.mean() == pytest.approx(0.2, abs=0.01) and made.std() == pytest.approx(
         0.3, abs=0.01

@@ -109,7 +109,10 @@ def planted(label: str, runtime: Runtime, rows: int = ROWS) -> Material:
     table = pa.table({"seen": cells, "other": rng.normal(size=rows)})
     schema = Schema(
         (Column("seen", "vector"), Column("other", "number")),
-        (Field("seen", "blind", ("seen",)), Field("other", "still", ("other",))),
+        (
+            Field("seen", "blind", ("seen",), "vector"),
+            Field("other", "still", ("other",), "number"),
+        ),
     )
     reader = Reader(schema, {"seen": Blind(), "other": Still()})
     dataset = Dataset(table, Path()).with_ids()

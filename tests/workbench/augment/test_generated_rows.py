@@ -22,7 +22,7 @@ from gobelin import Workbench
 from gobelin.augmentation.arms import BASELINE
 from gobelin.augmentation.screening import Screen
 from gobelin.core.errors import GobelinError
-from gobelin.data.dataset import LINEAGE, ORIGIN, Dataset
+from gobelin.data.dataset import LINEAGE_COLUMN, ORIGIN_COLUMN, Dataset
 from gobelin.data.images import Opening, open_image, squared
 from gobelin.data.provenance import is_marked
 from gobelin.data.read import read
@@ -85,7 +85,7 @@ def fresh(data: Path | Dataset, folder: Path) -> Workbench:
 
 
 def real_rows(table: pa.Table, which: str) -> pa.Table:
-    return table.filter(pa.array([o == which for o in table[ORIGIN].to_pylist()]))
+    return table.filter(pa.array([o == which for o in table[ORIGIN_COLUMN].to_pylist()]))
 
 
 # what a made row is
@@ -113,7 +113,9 @@ def test_arms_hold_training_rows_and_what_was_made_of_them(
         real = {i for i, o in zip(arm.dataset.ids, arm.dataset.origins, strict=True) if o == "real"}
         assert real == names["train"]
         for text, origin in zip(
-            arm.dataset.with_origin().table[LINEAGE].to_pylist(), arm.dataset.origins, strict=True
+            arm.dataset.with_origin().table[LINEAGE_COLUMN].to_pylist(),
+            arm.dataset.origins,
+            strict=True,
         ):
             if origin != "real":
                 parents = set(json.loads(text)["parents"])
@@ -130,7 +132,7 @@ def test_a_made_row_has_its_parents_other_cells_and_lacks_what_it_lacks(
     made = study.images[0].dataset(kept)
     original = bench.run.checked.rows.dataset
     place = {i: k for k, i in enumerate(original.ids)}
-    lineage = [json.loads(x) for x in made.table[LINEAGE].to_pylist()]
+    lineage = [json.loads(x) for x in made.table[LINEAGE_COLUMN].to_pylist()]
     assert len(made) == kept.sum() > 20 and set(made.origins) == {"generated"}
     assert [one["parents"][0] for one in lineage] == [
         study.parents.real.ids[p] for p in study.parents.places[kept]
@@ -287,7 +289,7 @@ def test_the_export_is_the_generated_arm_with_its_lineage(
         if k and int(i.rsplit("-", 1)[1]) < planned
     ]
     assert table["gobelin_id"].to_pylist() == [*study.parents.real.ids, *made]
-    assert table[ORIGIN].to_pylist() == list(arm.dataset.origins)[: len(table)]
+    assert table[ORIGIN_COLUMN].to_pylist() == list(arm.dataset.origins)[: len(table)]
     originals = {
         i: v
         for i, v in zip(
@@ -297,21 +299,21 @@ def test_the_export_is_the_generated_arm_with_its_lineage(
         )
     }
     for row in table.to_pylist():
-        if row[ORIGIN] == "real":
+        if row[ORIGIN_COLUMN] == "real":
             assert (
                 row["image"]
                 == (bench.run.checked.rows.dataset.root / originals[row["gobelin_id"]]).read_bytes()
             )
-            assert row[LINEAGE] == "" and not is_marked(row["image"])
+            assert row[LINEAGE_COLUMN] == "" and not is_marked(row["image"])
         else:
-            told = json.loads(row[LINEAGE])
+            told = json.loads(row[LINEAGE_COLUMN])
             assert {"generator", "weights", "seed", "parents", "condition"} <= set(
                 told
             ) and is_marked(row["image"])
             with Image.open(io.BytesIO(row["image"])) as image:
                 assert json.loads(image.text["gobelin"]) == told
     said = (exported.parent / "README.md").read_text()
-    made = sum(o == "generated" for o in table[ORIGIN].to_pylist())
+    made = sum(o == "generated" for o in table[ORIGIN_COLUMN].to_pylist())
     assert f"{len(table)} rows, {made} of them generated" in said
     assert (
         f"chose {ratio:g} made rows for each real one" in said
@@ -411,7 +413,7 @@ def test_3_no_split_column_lets_them_in(part: str, exported: Path, tmp_path: Pat
     table = pq.read_table(exported)
     split = [
         part if o == "generated" else ("train", "valid", "test")[k % 3]
-        for k, o in enumerate(table[ORIGIN].to_pylist())
+        for k, o in enumerate(table[ORIGIN_COLUMN].to_pylist())
     ]
     pq.write_table(table.append_column("split", pa.array(split)), tmp_path / "split.parquet")
     with pytest.raises(GobelinError, match="not real"):
@@ -451,7 +453,9 @@ def test_5_a_stripped_origin_is_not_enough(left: str, exported: Path, tmp_path: 
     if left == "few marks":
         made = made.slice(0, 5)
     table = pa.concat_tables([real_rows(table, "real"), made])
-    table = table.drop_columns([ORIGIN] if left == "lineage" else [ORIGIN, LINEAGE])
+    table = table.drop_columns(
+        [ORIGIN_COLUMN] if left == "lineage" else [ORIGIN_COLUMN, LINEAGE_COLUMN]
+    )
     ids = [f"row{k}" for k in range(len(table))]
     table = table.drop_columns(["id", "gobelin_id"]).append_column("id", pa.array(ids))
     pq.write_table(table, tmp_path / "stripped.parquet")
@@ -472,10 +476,11 @@ def test_5b_rows_that_call_themselves_real_and_tell_their_lineage_are_not(
     exported: Path, tmp_path: Path
 ) -> None:
     table = pq.read_table(exported)
-    where = table.column_names.index(ORIGIN)
+    where = table.column_names.index(ORIGIN_COLUMN)
     for said in (["real"] * len(table), [None] * len(table), [""] * len(table)):
         pq.write_table(
-            table.set_column(where, ORIGIN, pa.array(said, pa.string())), tmp_path / "said.parquet"
+            table.set_column(where, ORIGIN_COLUMN, pa.array(said, pa.string())),
+            tmp_path / "said.parquet",
         )
         with pytest.raises(GobelinError, match="not real"):
             fresh(tmp_path / "said.parquet", tmp_path).check()
@@ -583,10 +588,10 @@ def test_9_renamed_columns_don_t_hide_a_lineage(
     if split:
         parts = [
             "test" if o == "generated" else ("train", "valid")[k % 2]
-            for k, o in enumerate(table[ORIGIN].to_pylist())
+            for k, o in enumerate(table[ORIGIN_COLUMN].to_pylist())
         ]
         table = table.append_column("split", pa.array(parts))
-    names = {ORIGIN: "source", LINEAGE: "remark", "gobelin_id": "number"}
+    names = {ORIGIN_COLUMN: "source", LINEAGE_COLUMN: "remark", "gobelin_id": "number"}
     pq.write_table(
         table.rename_columns([names.get(n, n) for n in table.column_names]),
         tmp_path / "renamed.parquet",
@@ -602,7 +607,7 @@ def test_10_no_copied_id_lets_them_in(exported: Path, bench: Workbench, tmp_path
     that only shares the id."""
     table = pq.read_table(exported)
     real, made = real_rows(table, "real"), real_rows(table, "generated").slice(0, 3)
-    own = [ORIGIN, LINEAGE, "gobelin_id", "id"]
+    own = [ORIGIN_COLUMN, LINEAGE_COLUMN, "gobelin_id", "id"]
     ids = pa.array([str(i) for i in real["gobelin_id"].to_pylist()])
     twice = pa.concat_tables(
         [
@@ -611,7 +616,7 @@ def test_10_no_copied_id_lets_them_in(exported: Path, bench: Workbench, tmp_path
         ]
     )
     pq.write_table(twice, tmp_path / "twice.parquet")
-    with pytest.raises(GobelinError, match="the id .* stands there twice"):
+    with pytest.raises(GobelinError, match="the id .* appears twice"):
         Workbench(
             tmp_path / "twice.parquet",
             target="shape",

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from gobelin.core.workers import in_order
-from gobelin.data.dataset import Dataset, made_rows
+from gobelin.data.dataset import Dataset, derived_rows
 
 Kind = Literal["real", "rival", "generated", "both"]
 
@@ -83,7 +83,9 @@ def again(material: Material, name: str, shown: Sequence[int] | None = None) -> 
         for p, i in kept
     ]
     images = {material.column: [values[i] for _, i in kept]}
-    added = made_rows(train.rows(np.array([p for p, _ in kept], int)), images, ids, "view", lineage)
+    added = derived_rows(
+        train.rows(np.array([p for p, _ in kept], int)), images, ids, "view", lineage
+    )
     return Arm(name, train.join(added), np.ones(len(train) + len(added), np.float32))
 
 
@@ -102,7 +104,7 @@ def in_place(
     )
     ids = [f"{name}-{k}-{train.ids[p]}" for k, p in enumerate(parents)]
     lineage = [{"rule": name, **said, "parents": [train.ids[p]]} for p in parents]
-    added = made_rows(
+    added = derived_rows(
         train.rows(np.array(parents, int)), {material.column: images}, ids, "view", lineage
     )
     return Arm(name, train.join(added), np.ones(len(train) + len(added), np.float32))

@@ -16,7 +16,7 @@ from gobelin.augmentation.rivals import Arm, Material
 from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import numpy_generator
 from gobelin.core.workers import in_order
-from gobelin.data.dataset import made_rows
+from gobelin.data.dataset import derived_rows
 from gobelin.data.images import Opening, open_image, png_bytes
 
 Operation = Callable[[Image.Image, float], Image.Image]  # of an image and a strength from -1 to 1
@@ -122,7 +122,7 @@ class Classic:
             {"rule": "classic", "settings": asdict(self), "parents": [train.ids[p]]}
             for p in parents
         ]
-        added = made_rows(
+        added = derived_rows(
             train.rows(np.array(parents, int)), {material.column: images}, ids, "view", lineage
         )
         return Arm("classic", train.join(added), np.ones(len(train) + len(added), np.float32))

@@ -10,7 +10,7 @@ import numpy as np
 
 from gobelin.augmentation.rivals import Arm, Material
 from gobelin.core.config import setting, settings_class
-from gobelin.data.dataset import made_rows
+from gobelin.data.dataset import derived_rows
 
 
 @settings_class
@@ -43,7 +43,7 @@ class Retrieved:
         ]
         ids = [f"retrieved-{i}" for i in rows.ids]
         joined = train.join(
-            made_rows(
+            derived_rows(
                 rows, {pool.target: [pool.answers[t] for _, t in taken]}, ids, "view", lineage
             )
         )

@@ -1,7 +1,7 @@
-"""The contract of a reader: a path in, an Arrow table out. One file a format; the catalog asks each
-whether it claims a path.
+"""The contract of a reader: a path in, an Arrow table out. There is one file a format; the first
+reader that claims a path reads it.
 
-Everything that a table file holds as text stays text: what a column means is the schema's business.
+Text in a table file stays text: the schema decides what a column means.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ class TableReader(Protocol):
         ...
 
     def read(self, path: Path) -> tuple[pa.Table, Path]:
-        """The table, and the folder that its relative paths start from. Raises GobelinError for
-        what can't be read."""
+        """The table, and the folder that its relative paths start from. Raises GobelinError for a
+        file that can't be read.
+        """
         ...

@@ -1,5 +1,7 @@
-"""Comma-separated values (also tabs and semicolons), UTF-8. Every cell stays text; an empty one is
-missing."""
+"""Comma-separated values, also with tabs or semicolons, in UTF-8.
+
+Every cell stays text; an empty one is missing.
+"""
 
 from __future__ import annotations
 
@@ -53,23 +55,23 @@ class Csv:
         header, body = [name.strip() for name in rows[0]], rows[1:]
         if not body:
             raise GobelinError(f"{path}: holds a header alone. At least one row was expected.")
-        wrong = [
+        mistakes = [
             f"{path}, line {line}, row {k}: {len(r)} cells, the header has {len(header)}."
             for k, (line, r) in enumerate(numbered[1:], 1)
             if len(r) != len(header)
         ]
-        if wrong:
-            more = [f"... and {len(wrong) - 5} more rows."] if len(wrong) > 5 else []
+        if mistakes:
+            more = [f"... and {len(mistakes) - 5} more rows."] if len(mistakes) > 5 else []
             raise GobelinError(
-                "\n".join([*wrong[:5], *more, "Quote cells that hold the delimiter."])
+                "\n".join([*mistakes[:5], *more, "Quote cells that hold the delimiter."])
             )
         if "" in header:
             raise GobelinError(
                 f"{path}: column {header.index('') + 1} has no name. Name it in the header."
             )
         if len(set(header)) != len(header):
-            twice = next(n for n in header if header.count(n) > 1)
-            raise GobelinError(f"{path}: column {twice!r} stands there twice. Rename one.")
+            repeated = next(n for n in header if header.count(n) > 1)
+            raise GobelinError(f"{path}: column {repeated!r} appears twice. Rename one.")
         columns = {
             n: pa.array([r[k].strip() or None for r in body], pa.string())
             for k, n in enumerate(header)

@@ -1,4 +1,4 @@
-"""A folder of class folders: every image below a folder is a row, the folder's name its class."""
+"""A folder of class folders: every image below one is a row, the folder's name is its class."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import pyarrow as pa
 
 from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError
-from gobelin.data.images import SUFFIXES
+from gobelin.data.images import IMAGE_SUFFIXES
 
 
 @settings_class
 class Folder:
-    """Columns of the table: `image` (path), `class` (folder)."""
+    """No settings. Columns of the table: `image` (path), `class` (name of the folder)."""
 
     def claims(self, path: Path) -> bool:
         return path.is_dir()
 
     def read(self, path: Path) -> tuple[pa.Table, Path]:
         files = sorted(
-            p for p in path.glob("*/**/*") if p.suffix.lower() in SUFFIXES and p.is_file()
+            p for p in path.glob("*/**/*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()
         )
         if not files:
             raise GobelinError(

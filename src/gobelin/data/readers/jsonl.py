@@ -1,5 +1,7 @@
-"""JSON lines: one object a line. A key that a line lacks is missing there; a list is several values
-in one cell."""
+"""JSON lines: one object a line.
+
+A key that a line lacks is missing in that row; a list is several values in one cell.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ class Jsonl:
         return path.suffix.lower() in (".jsonl", ".ndjson")
 
     def read(self, path: Path) -> tuple[pa.Table, Path]:
-        rows, wrong = [], []
+        rows, mistakes = [], []
         try:
             lines = path.read_text(encoding="utf-8-sig").split("\n")
         except UnicodeDecodeError as error:
@@ -33,19 +35,19 @@ class Jsonl:
             try:
                 row = json.loads(line)
             except ValueError as error:
-                wrong.append(f"{path}, line {k}: is not JSON ({error}).")
+                mistakes.append(f"{path}, line {k}: is not JSON ({error}).")
                 continue
             if isinstance(row, dict):
                 rows.append(row)
             else:
-                wrong.append(
+                mistakes.append(
                     f"{path}, line {k}: an object {{...}} was expected, found {type(row).__name__}."
                 )
-        if wrong:
+        if mistakes:
             raise GobelinError(
                 "\n".join(
-                    wrong[:5]
-                    + ([f"... and {len(wrong) - 5} more lines."] if len(wrong) > 5 else [])
+                    mistakes[:5]
+                    + ([f"... and {len(mistakes) - 5} more lines."] if len(mistakes) > 5 else [])
                 )
             )
         if not rows:

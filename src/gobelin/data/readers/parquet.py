@@ -1,5 +1,7 @@
-"""Parquet, memory-mapped. Images and sounds may be bytes, or the {bytes, path} pairs that Hugging
-Face writes."""
+"""Parquet, memory-mapped.
+
+Images and sounds may be bytes, or the {bytes, path} pairs that Hugging Face writes.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The contract of a sample set: data that comes with a package or is made here, written as an
-ordinary data set.
+"""The contract of a sample set: data that come with a package or are drawn here, written as an
+ordinary dataset.
 
-A sample set is a frozen dataclass with `write(folder, seed) -> path of a table file`, the settings
-of its demo (`settings() -> mapping`), its target column and the credit that its pictures need."""
+A sample set is a frozen dataclass. Its fields are its settings.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ from typing import Any, ClassVar, Protocol
 
 
 class SampleSet(Protocol):
-    """target: the column that the demo predicts. credit: for every picture shown. queries: searches
-    that the demo makes."""
+    """target: the column that the demo predicts. credit: the line that its images must be shown
+    with.
+    """
 
     target: ClassVar[str]
     credit: ClassVar[str]
 
     def write(self, folder: Path, seed: int) -> Path:
         """Write the table and its images below `folder`, whole or not at all; return the table's
-        path."""
+        path. seed: of what is drawn at random.
+        """
         ...
 
-    def settings(self) -> Mapping[str, Any]: ...
+    def settings(self) -> Mapping[str, Any]:
+        """Settings of the demo's run."""
+        ...
 
     def queries(self) -> tuple[Mapping[str, str], ...]:
-        """Each {flag or column: value}, as on the command line."""
+        """Searches of the demo, each {flag or column: value} as on the command line."""
         ...

@@ -1,9 +1,9 @@
-"""scikit-learn's handwritten digits: 1,797 pictures of 8 x 8 pixels (UCI, Alpaydin & Kaynak 1998),
-and nothing beside them.
+"""scikit-learn's handwritten digits: 1,797 images of 8 x 8 pixels and no other field.
 
-They come with scikit-learn, so this real set needs no download. One field, image: the set on which
-a fusion has nothing to fuse, and must not be worse for it. Who wrote a digit isn't known, so
-writers stand on both sides of a split."""
+They are from the UCI repository (Alpaydin & Kaynak 1998). They come with scikit-learn, so this real
+set needs no download. With its one field a fusion has nothing to fuse, and must not be worse for
+it. The writer of a digit isn't known, so writers are on both sides of a split.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from PIL import Image
 from gobelin.core.config import setting, settings_class
 from gobelin.core.files import atomic_folder
 
-GREYS = 16  # a pixel counts the dark ones among 4 x 4 of the scan, 0 to 16
+GREYS = 16  # a pixel is the count of dark ones among 4 x 4 of the scan, 0 to 16
 
 
 @settings_class
 class Digits:
-    """Settings."""
+    """Settings of the sample set."""
 
     size: int = setting(
         default=32, ge=1, description="Side of the images in pixels. The originals have 8."
@@ -52,13 +52,13 @@ class Digits:
 
         if (folder / "records.csv").is_file():
             return folder / "records.csv"
-        found = load_digits()
+        digits = load_digits()
         with atomic_folder(folder) as temporary:
             (temporary / "images").mkdir()
             rows = []
-            for k, (drawn, digit) in enumerate(zip(found.images, found.target, strict=True)):
+            for k, (counts, digit) in enumerate(zip(digits.images, digits.target, strict=True)):
                 name = f"images/{k:04d}.png"
-                grey = Image.fromarray(np.round(255 * (1 - drawn / GREYS)).astype(np.uint8))
+                grey = Image.fromarray(np.round(255 * (1 - counts / GREYS)).astype(np.uint8))
                 grey.resize((self.size, self.size), Image.Resampling.BICUBIC).save(temporary / name)
                 rows.append({"id": f"{k:04d}", "image": name, "digit": int(digit)})
             pa_csv.write_csv(pa.Table.from_pylist(rows), temporary / "records.csv")

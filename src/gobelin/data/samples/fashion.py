@@ -1,9 +1,9 @@
-"""Fashion-MNIST: pictures of clothes in ten classes (Xiao, Rasul & Vollgraf 2017), 28 x 28 pixels,
-and no other field.
+"""Fashion-MNIST: images of clothes in ten classes, 28 x 28 pixels, and no other field.
 
-They are read where `apt-get install dataset-fashion-mnist` puts them (31 MB, MIT); none comes with
-Gobelin. The format is IDX: two zero bytes, 8 for unsigned bytes, the count of axes, then the length
-of each axis and the bytes."""
+The set is Xiao, Rasul & Vollgraf 2017. The files are read where `apt-get install
+dataset-fashion-mnist` puts them (31 MB, MIT); none comes with Gobelin. The format is IDX: two zero
+bytes, 8 for unsigned bytes, the count of axes, then the length of each axis and the bytes.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.files import atomic_folder
 from gobelin.core.machine import numpy_generator
 
-PACKAGE = "dataset-fashion-mnist"
+FASHION_PACKAGE = "dataset-fashion-mnist"
 CLASSES = (
     "T-shirt",
     "trouser",
@@ -42,7 +42,7 @@ Part = Literal["train", "t10k"]
 
 @settings_class
 class Fashion:
-    """Settings."""
+    """Settings of the sample set."""
 
     rows: int = setting(
         default=3000, ge=1, le=60_000, description="Rows drawn from the 60,000 training images."
@@ -65,15 +65,16 @@ class Fashion:
         return ()
 
     def arrays(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
-        """Images uint8 [N, 28, 28], bright on black, and places in CLASSES, int64 [N], of a whole
-        part."""
+        """All images of a part, uint8 [N, 28, 28], bright on black, and their classes, int64 [N],
+        as places in CLASSES. Raises MissingExtra, or GobelinError for a damaged file.
+        """
         paths = [
-            Path(self.folder) / f"{part}-{what}-ubyte.gz" for what in ("images-idx3", "labels-idx1")
+            Path(self.folder) / f"{part}-{name}-ubyte.gz" for name in ("images-idx3", "labels-idx1")
         ]
         if not all(path.is_file() for path in paths):
             raise MissingExtra(
-                f"The fashion sample set ({PACKAGE} in {self.folder})",
-                command=f"sudo apt-get install {PACKAGE}",
+                f"The fashion sample set ({FASHION_PACKAGE} in {self.folder})",
+                command=f"sudo apt-get install {FASHION_PACKAGE}",
             )
         images, labels = (idx(path) for path in paths)
         return images, labels.astype(np.int64)
@@ -83,13 +84,13 @@ class Fashion:
         if (folder / "records.csv").is_file():
             return folder / "records.csv"
         images, labels = self.arrays("train")
-        drawn = np.sort(
+        rows_drawn = np.sort(
             numpy_generator(seed, "fashion", "rows").permutation(len(labels))[: self.rows]
         )
         with atomic_folder(folder) as temporary:
             (temporary / "images").mkdir()
             rows = []
-            for k in drawn.tolist():
+            for k in rows_drawn.tolist():
                 name = f"images/{k:05d}.png"
                 Image.fromarray(images[k]).resize(
                     (self.size, self.size), Image.Resampling.BICUBIC
@@ -100,7 +101,7 @@ class Fashion:
 
 
 def idx(path: Path) -> np.ndarray:
-    """The array of unsigned bytes in a gzipped IDX file."""
+    """The array of unsigned bytes in a gzipped IDX file. Raises GobelinError for another file."""
     try:
         raw = gzip.decompress(path.read_bytes())
         zeros, kind, axes = struct.unpack(">HBB", raw[:4])
@@ -110,5 +111,6 @@ def idx(path: Path) -> np.ndarray:
         return np.frombuffer(raw, np.uint8, offset=4 + 4 * axes).reshape(shape)
     except (OSError, EOFError, zlib.error, struct.error, ValueError) as error:
         raise GobelinError(
-            f"{path}: no whole IDX file of unsigned bytes ({error}). Install {PACKAGE} again."
+            f"{path}: is not a complete IDX file of unsigned bytes ({error}). Install"
+            f" {FASHION_PACKAGE} again."
         ) from error

@@ -1,19 +1,20 @@
-"""Windows of 64 trading days of the American stock market, 1999 to 2018: does the S&P 500 rise over
-the next five days?
+"""64 trading days of the American stock market: does the S&P 500 rise over the next five?
 
-Daily figures come with the package arch (NCSA licence) and are read where they are installed: S&P
-500 and NASDAQ with their volumes, the price of WTI crude oil (which has real holes). Two series a
-row, prices and trading, and a table of facts of its last day. VIX is left out: it begins in 2014,
-so that no training row would have it. The honest answer is near chance, and this set is here so
-that the tool says so.
+Daily figures come with the package arch (NCSA licence) and are read where it is installed: S&P 500,
+NASDAQ with their volumes, and the price of WTI crude oil, which has real holes. A row has two
+series, prices and trading, and a table of facts of its last day. VIX is left out: it begins in
+2014, so no training row would have it. The right answer is near chance; this set checks that the
+tool says so.
 
-Nothing leaks over time. The days are cut into blocks of half a year; the window of a row and the
-five days that it asks for lie within one block, and no block stands in two parts of the split,
-which is by time. So no day is seen on both sides of it, nor in two folds of a cross-fit: between
-the last question of a part and the first of the next lie 64 days, more than any embargo asks for
-(López de Prado 2018, ch. 7). Questions follow each other by five days, so that their answers share
-no day either. What it cannot show: whether anybody could trade on an answer; there are no costs in
-it, and one market in one period."""
+Nothing leaks over time. The days are divided into blocks of half a year. The window of a row and
+the five days that it predicts lie within one block, and no block is in two parts of the split,
+which is by time. So no day is on both sides of it, nor in two folds of a cross-fit: between the
+last question of a part and the first of the next are 64 days, more than any embargo needs (López
+de Prado 2018, ch. 7). Rows follow each other by five days, so their answers share no day either.
+
+What this cannot show: whether anybody could trade on an answer. There are no costs in it, and it is
+one market in one period.
+"""
 
 from __future__ import annotations
 
@@ -34,13 +35,13 @@ from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.files import atomic_folder
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
-YEAR = 252  # trading days
-Day = dict[str, float]  # column -> figure of one day
+TRADING_DAYS = 252  # of a year
+Day = dict[str, float]  # figures of one day: {column: figure}
 
 
 @settings_class
 class Market:
-    """Settings."""
+    """Settings of the sample set, in trading days."""
 
     window: int = setting(default=64, ge=22, description="Days that a row shows.")
     ahead: int = setting(default=5, ge=1, description="Days from a row to its answer.")
@@ -63,8 +64,8 @@ class Market:
         ):
             raise GobelinError(
                 f"samples.market: window = {self.window}, ahead = {self.ahead}, step = {self.step},"
-                f" block = {self.block}; a window of 22 days or more and a block that holds it with"
-                " the days ahead were expected. Set them so."
+                f" block = {self.block}; expected a window of at least 22 days and a block that"
+                " holds it with the days ahead. Change them."
             )
 
     def settings(self) -> Mapping[str, Any]:
@@ -96,40 +97,42 @@ class Market:
     def _row(
         self, days: Sequence[datetime.date], figures: Mapping[str, np.ndarray], start: int
     ) -> dict[str, Any]:
-        """A window's row: nothing in it but `next_week` is of a later day than `day`."""
+        """The row of a window. Only `next_week` uses days after `day`."""
         last = start + self.window - 1
-        seen = {name: values[start : last + 1] for name, values in figures.items()}
+        window = {name: values[start : last + 1] for name, values in figures.items()}
         close = figures["sp500"]
-        returns = np.diff(np.log(seen["sp500"]))
-        oil = seen["oil"][~np.isnan(seen["oil"])]
+        returns = np.diff(np.log(window["sp500"]))
+        oil = window["oil"][~np.isnan(window["oil"])]
         return {
             "id": days[last].isoformat(),
             "day": days[last].isoformat(),
             "block": f"{start // self.block:02d}",
-            "prices": [_relative(seen[name]) for name in ("sp500", "nasdaq", "oil")],
+            "prices": [_relative(window[name]) for name in ("sp500", "nasdaq", "oil")],
             "trading": [
-                _relative(seen[name]) for name in ("sp500_volume", "nasdaq_volume", "range")
+                _relative(window[name]) for name in ("sp500_volume", "nasdaq_volume", "range")
             ],
             "month": days[last].month,
             "weekday": WEEKDAYS[days[last].weekday()],
-            "volatility": round(float(returns[-21:].std() * YEAR**0.5), 5),
+            "volatility": round(float(returns[-21:].std() * TRADING_DAYS**0.5), 5),
             "past_week": round(float(returns[-5:].sum()), 6),
             "past_month": round(float(returns[-21:].sum()), 6),
             "oil_change": round(float(np.log(oil[-1] / oil[0])), 6) if len(oil) > 1 else None,
-            "below_peak": round(float(np.log(seen["sp500"][-1] / seen["sp500"].max())), 6),
+            "below_peak": round(float(np.log(window["sp500"][-1] / window["sp500"].max())), 6),
             "next_week": "up" if close[last + self.ahead] > close[last] else "down",
         }
 
 
 def _relative(values: np.ndarray) -> list[float | None]:
-    """Logarithms less that of the first known day; None for a hole."""
+    """Logarithms less that of the first known day, [T]; None for a hole."""
     logs = np.log(values)
     first = logs[~np.isnan(logs)][:1]
     return [None if math.isnan(v) else round(float(v - first[0]), 6) for v in logs]
 
 
 def _figures() -> tuple[list[datetime.date], dict[str, np.ndarray]]:
-    """The trading days and, for each of them, the figures; nan where a figure is missing."""
+    """The trading days and {column: figures [days]}; nan where a figure is missing. Raises
+    MissingExtra.
+    """
     try:
         import arch
     except ImportError as error:
@@ -154,16 +157,16 @@ def _figures() -> tuple[list[datetime.date], dict[str, np.ndarray]]:
 
 
 def _table(path: Path) -> dict[datetime.date, Day]:
-    """Dates are month/day/year."""
+    """{day: figures} of a gzipped CSV file, whose dates are month/day/year."""
     with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    found = {}
+    days = {}
     for row in rows:
         month, day, year = (int(part) for part in row.pop("Date").split("/"))
-        found[datetime.date(year, month, day)] = {
+        days[datetime.date(year, month, day)] = {
             name: number for name, v in row.items() if (number := _positive(v))
         }
-    return found
+    return days
 
 
 def _positive(text: str) -> float | None:

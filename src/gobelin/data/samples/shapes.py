@@ -1,9 +1,9 @@
-"""Drawn shapes with a planted truth: small, needs nothing, known exactly. The set of the tests and
-of the quick demo.
+"""Drawn shapes with a planted truth: the small sample set of the tests and of the quick demo.
 
-Class = shape. A caption names size, colour and shape (in a share of the rows); the table holds the
-side in pixels and the hue, and a column of pure noise. So the shape can be read from image and
-caption, and from the table it can't."""
+The class is the shape. A caption, in a share of the rows, names size, colour and shape. The table
+holds the side in pixels, the hue and a column of pure noise. So the shape can be read from image
+and caption, but not from the table.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SHAPES = ("circle", "square", "triangle", "cross")
 
 @settings_class
 class Shapes:
-    """Settings."""
+    """Settings of the sample set."""
 
     rows: int = setting(default=320, description="Number of rows.")
     size: int = setting(default=24, description="Side of the images in pixels.")

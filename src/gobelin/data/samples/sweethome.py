@@ -1,16 +1,16 @@
-"""Sweet Home 3D's furniture: 820 pieces with a picture, a name in many languages, tags, and their
-size in centimetres.
+"""Sweet Home 3D's furniture: 820 pieces with an image, names in many languages, tags and sizes.
 
-They are read where `apt-get install sweethome3d-furniture` puts them (120 MB; public domain or CC
-BY 3.0, each catalogue says which); none comes with Gobelin. A catalogue is a zip with
-`PluginFurnitureCatalog.properties` (name#7=Bed, width#7=140.7 ...), the same for each language
-(names only), and pictures.
+The files are read where `apt-get install sweethome3d-furniture` puts them (120 MB; public domain or
+CC BY 3.0, each catalogue says which); none comes with Gobelin. A catalogue is a zip with
+`PluginFurnitureCatalog.properties` (name#7=Bed, width#7=140.7 ...), one more such file a language
+(names only), and images. Sizes are in centimetres.
 
-Two questions: the category (of 12), or the height of a piece from the rest. What would give the
-answer away is not written or not read: tags that are a category's name or the catalogue's own,
-whether a piece is a door, where its bulbs are, the height of its top. Variants of a piece ('Wall
-type C plug', 'Black table') must stay together in a split: `family` is the English name without
-words of colour, size, count, shape and sex."""
+The target is the category (of 12), or the height of a piece. Columns that would give it away are
+not written or not read: tags that are a category's name or the catalogue's own, whether a piece is
+a door, where its bulbs are, the height of its top. Variants of a piece ('Wall type C plug', 'Black
+table') must stay together in a split: `family` is the English name without words of colour, size,
+count, shape and sex.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.files import atomic_folder
 from gobelin.data.images import Opening, open_image, squared
 
-PACKAGE = "sweethome3d-furniture"
+FURNITURE_PACKAGE = "sweethome3d-furniture"
 CATALOGUE = "PluginFurnitureCatalog{}.properties"
 LINE = re.compile(r"^(\w+)#(\d+)=(.*)$", re.MULTILINE)
-CODE = re.compile(r"\\u([0-9a-fA-F]{4})")
-OWN_TAGS = {"blend swap", "scpts"}  # of the catalogues, not of the pieces
+UNICODE_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+CATALOGUE_TAGS = {"blend swap", "scpts"}  # they name a catalogue, not a property of a piece
 SIZES = ("width", "depth", "height")
 VARIANT = re.compile(
     r"\b(black|white|blue|red|green|beige|clear|oak|teak|alder|large|little|small|high|low"
@@ -45,7 +45,7 @@ VARIANT = re.compile(
 
 @settings_class
 class Sweethome:
-    """Settings."""
+    """Settings of the sample set."""
 
     predicts: Literal["category", "log_height"] = setting(
         default="category", description="Column to predict."
@@ -69,8 +69,8 @@ class Sweethome:
     def __post_init__(self) -> None:
         if self.size < 1 or "en" not in self.languages:
             raise GobelinError(
-                f"samples.sweethome: size = {self.size}, languages = {list(self.languages)}; at"
-                " least one pixel and en among the languages were expected. Set them so."
+                f"samples.sweethome: size = {self.size}, languages = {list(self.languages)};"
+                " expected a size of at least 1, and en among the languages. Change them."
             )
 
     @property
@@ -78,11 +78,11 @@ class Sweethome:
         return self.predicts
 
     def settings(self) -> Mapping[str, Any]:
-        aside = (
+        not_read = (
             "log_height" if self.predicts == "category" else "height"
         )  # the height says its own logarithm
         return {
-            "schema": {"family": "group", aside: "ignore", "tags": "text"},
+            "schema": {"family": "group", not_read: "ignore", "tags": "text"},
             "generator": {"minutes": 2.0},
             "fields": {"caption": [f"name_{code}" for code in self.languages]},
         }
@@ -101,23 +101,27 @@ class Sweethome:
         catalogues = sorted(Path(self.folder).glob("*.sh3f"))
         if not catalogues:
             raise MissingExtra(
-                f"The sweethome sample set ({PACKAGE} in {self.folder})",
-                command=f"sudo apt-get install {PACKAGE}",
+                f"The sweethome sample set ({FURNITURE_PACKAGE} in {self.folder})",
+                command=f"sudo apt-get install {FURNITURE_PACKAGE}",
             )
         with atomic_folder(folder) as temporary:
             (temporary / "images").mkdir()
             rows = [row for path in catalogues for row in self._rows(path, temporary)]
             categories = {row["category"].lower() for row in rows}
             for row in rows:
-                kept = [tag for tag in row["tags"] if tag.lower() not in categories | OWN_TAGS]
-                row["tags"] = ", ".join(kept) or None
+                own_tags = [
+                    tag for tag in row["tags"] if tag.lower() not in categories | CATALOGUE_TAGS
+                ]
+                row["tags"] = ", ".join(own_tags) or None
             pa_csv.write_csv(pa.Table.from_pylist(rows), temporary / "records.csv")
         return folder / "records.csv"
 
     def _rows(self, path: Path, into: Path) -> Iterator[dict[str, Any]]:
         with zipfile.ZipFile(path) as archive:
             pieces = _pieces(archive, "")
-            named = {code: _pieces(archive, f"_{code}") for code in self.languages if code != "en"}
+            translations = {
+                code: _pieces(archive, f"_{code}") for code in self.languages if code != "en"
+            }
             for number, piece in pieces.items():
                 name = f"{path.stem}-{number:03d}"
                 icon = archive.read(piece["icon"].lstrip("/"))
@@ -136,24 +140,28 @@ class Sweethome:
                 }
                 yield row | {
                     f"name_{code}": (
-                        (piece if code == "en" else named[code].get(number, {})).get("name") or None
+                        (piece if code == "en" else translations[code].get(number, {})).get("name")
+                        or None
                     )
                     for code in self.languages
                 }
 
 
-def _pieces(archive: zipfile.ZipFile, ending: str) -> dict[int, dict[str, str]]:
+def _pieces(archive: zipfile.ZipFile, language_suffix: str) -> dict[int, dict[str, str]]:
     """{number of a piece: {key: value}} of a catalogue in a language; nothing for a language that
     it lacks.
 
-    The format is Java's: Latin-1, other letters as \\uXXXX."""
-    if CATALOGUE.format(ending) not in archive.namelist():
+    The format is Java's: Latin-1, other letters as \\uXXXX.
+    """
+    if CATALOGUE.format(language_suffix) not in archive.namelist():
         return {}
-    text = archive.read(CATALOGUE.format(ending)).decode("latin-1").replace("\r", "")
-    out: dict[int, dict[str, str]] = {}
+    text = archive.read(CATALOGUE.format(language_suffix)).decode("latin-1").replace("\r", "")
+    pieces: dict[int, dict[str, str]] = {}
     for key, number, value in LINE.findall(text):
-        out.setdefault(int(number), {})[key] = CODE.sub(lambda m: chr(int(m[1], 16)), value).strip()
-    return out
+        pieces.setdefault(int(number), {})[key] = UNICODE_ESCAPE.sub(
+            lambda m: chr(int(m[1], 16)), value
+        ).strip()
+    return pieces
 
 
 def family(name: str) -> str:

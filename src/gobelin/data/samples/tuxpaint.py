@@ -1,12 +1,12 @@
-"""Tux Paint's stamps: 950 photographs and drawings with captions in many languages, spoken words
-and sound effects.
+"""Tux Paint's stamps: 950 images with captions in many languages, spoken words and sounds.
 
-They are read where `apt-get install tuxpaint-stamps-default` puts them (161 MB, GPL-2 with the
-licences of each contributor beside them); none comes with Gobelin. A stamp is STEM.svg or STEM.png,
-STEM.txt (the English caption, then `xx.utf8=...` for other languages), STEM_desc_xx.ogg (the
-caption spoken, by one voice for each language) and STEM.ogg or STEM.wav (the sound that the thing
-makes). Many stamps have the same caption, so a split has to keep them together: `family` is the
-English caption without case and punctuation."""
+They are photographs and drawings. They are read where `apt-get install tuxpaint-stamps-default`
+puts them (161 MB, GPL-2 with the licences of each contributor beside them); none comes with
+Gobelin. A stamp is STEM.svg or STEM.png, STEM.txt (the English caption, then `xx.utf8=...` for
+other languages), STEM_desc_xx.ogg (the caption spoken, by one voice for each language) and STEM.ogg
+or STEM.wav (the sound that the thing makes). Many stamps have the same caption, so a split has to
+keep them together: `family` is the English caption without case and punctuation.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from gobelin.core.files import atomic_folder
 from gobelin.core.workers import in_order
 from gobelin.data.images import Opening, open_image, squared
 
-PACKAGE = "tuxpaint-stamps-default"
-SIDES = ("_mirror", "_flip")  # endings of pictures that show another stamp the other way round
+STAMPS_PACKAGE = "tuxpaint-stamps-default"
+MIRRORED = ("_mirror", "_flip")  # endings of image files that show another stamp mirrored
 SOUNDS = (".ogg", ".wav")
 
 
 @settings_class
 class Tuxpaint:
-    """Settings."""
+    """Settings of the sample set."""
 
     folder: str = setting(default="/usr/share/tuxpaint/stamps", description="Folder of the stamps.")
     size: int = setting(default=96, ge=1, description="Side of the images in pixels.")
@@ -53,16 +53,14 @@ class Tuxpaint:
         if self.size < 1 or "en" not in self.languages or not self.voices:
             raise GobelinError(
                 f"samples.tuxpaint: size = {self.size}, languages = {list(self.languages)}, voices"
-                f" = {list(self.voices)}; at least one pixel, en among the languages and a voice"
-                " were expected. Set them so."
+                f" = {list(self.voices)}; expected a size of at least 1, en among the languages,"
+                " and a voice. Change them."
             )
 
     def settings(self) -> Mapping[str, Any]:
         return {
-            "schema": {
-                "family": "group",
-                "leaf": "ignore",
-            },  # a leaf lies in one category: it gives the target away
+            # a leaf folder is in one category: it gives the target away
+            "schema": {"family": "group", "leaf": "ignore"},
             "generator": {"minutes": 2.0},
             "fields": {
                 "caption": [f"name_{code}" for code in self.languages],
@@ -72,57 +70,59 @@ class Tuxpaint:
 
     def queries(self) -> tuple[Mapping[str, str], ...]:
         stamps = self._stamps()
-        said = [s for s in stamps if _spoken(s, self.voices[0])][:1]
-        effect = [s for s in stamps if _effect(s)][:1]
+        spoken = [s for s in stamps if _spoken(s, self.voices[0])][:1]
+        with_effect = [s for s in stamps if _effect(s)][:1]
         return (
             {"text": "a red flower"},
             {"text": "ein Vogel"},
-            *({f"speech_{self.voices[0]}": str(_spoken(s, self.voices[0]))} for s in said),
-            *({"sound": str(_effect(s))} for s in effect),
+            *({f"speech_{self.voices[0]}": str(_spoken(s, self.voices[0]))} for s in spoken),
+            *({"sound": str(_effect(s))} for s in with_effect),
         )
 
     def write(self, folder: Path, seed: int) -> Path:
         """Write records.csv, images/*.png (transparent pixels over white), speech/xx/* and sound/*
-        (about 30 seconds)."""
+        (about 30 seconds).
+        """
         if (folder / "records.csv").is_file():
             return folder / "records.csv"
         stamps = self._stamps()
         if not stamps:
             raise MissingExtra(
-                f"The tuxpaint sample set ({PACKAGE} in {self.folder})",
-                command=f"sudo apt-get install {PACKAGE}",
+                f"The tuxpaint sample set ({STAMPS_PACKAGE} in {self.folder})",
+                command=f"sudo apt-get install {STAMPS_PACKAGE}",
             )
         with atomic_folder(folder) as temporary:
 
-            def written(stamp: Path) -> dict[str, Any]:
+            def row_of(stamp: Path) -> dict[str, Any]:
                 return self._row(stamp, temporary)
 
             pa_csv.write_csv(
-                pa.Table.from_pylist(list(in_order(written, stamps, workers=2))),
+                pa.Table.from_pylist(list(in_order(row_of, stamps, workers=2))),
                 temporary / "records.csv",
             )
         return folder / "records.csv"
 
     def _stamps(self) -> list[Path]:
-        """The picture of every stamp that has a caption, in order; a drawing before a picture in
-        pixels of the same name."""
-        found = {
+        """The image file of every stamp that has a caption, in order. Of a drawing (SVG) and a PNG
+        of one name the drawing is taken.
+        """
+        image_files = {
             p.with_suffix(""): p
             for kind in (".png", ".svg")
             for p in sorted(Path(self.folder).rglob(f"*{kind}"))
         }
         return [
-            picture
-            for stem, picture in sorted(found.items())
-            if not stem.name.endswith(SIDES)
-            and picture.with_suffix(".txt").is_file()
+            image
+            for stem, image in sorted(image_files.items())
+            if not stem.name.endswith(MIRRORED)
+            and image.with_suffix(".txt").is_file()
             and len(_place(stem, self.folder)) > 1
         ]
 
-    def _row(self, picture: Path, into: Path) -> dict[str, Any]:
+    def _row(self, image_file: Path, into: Path) -> dict[str, Any]:
         place, names = (
-            _place(picture.with_suffix(""), self.folder),
-            _captions(picture.with_suffix(".txt")),
+            _place(image_file.with_suffix(""), self.folder),
+            _captions(image_file.with_suffix(".txt")),
         )
         name = "-".join(place)
         row: dict[str, Any] = {
@@ -138,12 +138,14 @@ class Tuxpaint:
         row |= {f"name_{code}": names.get(code) for code in self.languages}
         (into / "images").mkdir(exist_ok=True)
         pixels = squared(
-            open_image(_png(picture, 4 * self.size), picture.parent, Opening())[0], self.size
+            open_image(_png(image_file, 4 * self.size), image_file.parent, Opening())[0], self.size
         )
         Image.fromarray(pixels).save(into / row["image"])
         for code in self.voices:
-            row[f"speech_{code}"] = _copied(_spoken(picture, code), f"speech/{code}/{name}", into)
-        row["sound"] = _copied(_effect(picture), f"sound/{name}", into)
+            row[f"speech_{code}"] = _copied(
+                _spoken(image_file, code), f"speech/{code}/{name}", into
+            )
+        row["sound"] = _copied(_effect(image_file), f"sound/{name}", into)
         return row
 
 
@@ -163,14 +165,14 @@ def _captions(path: Path) -> dict[str, str]:
     return out
 
 
-def _spoken(picture: Path, code: str) -> Path | None:
-    """The spoken caption in a language."""
+def _spoken(image_file: Path, code: str) -> Path | None:
+    """The file with the spoken caption in a language; None without one."""
     endings = [f"_desc_{code}", *(["_desc"] if code == "en" else [])]
-    return _first(picture.with_name(f"{picture.stem}{e}{s}") for e in endings for s in SOUNDS)
+    return _first(image_file.with_name(f"{image_file.stem}{e}{s}") for e in endings for s in SOUNDS)
 
 
-def _effect(picture: Path) -> Path | None:
-    return _first(picture.with_suffix(s) for s in SOUNDS)
+def _effect(image_file: Path) -> Path | None:
+    return _first(image_file.with_suffix(s) for s in SOUNDS)
 
 
 def _first(paths: Iterable[Path]) -> Path | None:
@@ -178,7 +180,7 @@ def _first(paths: Iterable[Path]) -> Path | None:
 
 
 def _copied(source: Path | None, name: str, into: Path) -> str | None:
-    """The file's path below `into`, where it is copied to; None for no file."""
+    """Copy the file to `name` below `into`; its path below `into`. None for no file."""
     if source is None:
         return None
     target = into / f"{name}{source.suffix}"
@@ -187,10 +189,12 @@ def _copied(source: Path | None, name: str, into: Path) -> str | None:
     return target.relative_to(into).as_posix()
 
 
-def _png(picture: Path, width: int) -> bytes:
-    """The picture's file; a drawing is drawn, this many pixels wide."""
-    if picture.suffix != ".svg":
-        return picture.read_bytes()
+def _png(image_file: Path, width: int) -> bytes:
+    """The bytes of the image file; a drawing (SVG) is drawn `width` pixels wide. Raises
+    MissingExtra.
+    """
+    if image_file.suffix != ".svg":
+        return image_file.read_bytes()
     try:
         import resvg_py
     except ImportError as error:
@@ -198,4 +202,4 @@ def _png(picture: Path, width: int) -> bytes:
             "resvg, which draws the stamps of the tuxpaint sample set,", "demo"
         ) from error
     # without dpi a drawing measured in mm or pt would have no size
-    return bytes(resvg_py.svg_to_bytes(svg_path=str(picture), width=width, dpi=96))
+    return bytes(resvg_py.svg_to_bytes(svg_path=str(image_file), width=width, dpi=96))

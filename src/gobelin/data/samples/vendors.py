@@ -1,10 +1,11 @@
-"""The same emoji by two vendors: 3,786 pairs of drawings, to translate one style into the other.
+"""The same emoji by two vendors: 3,786 pairs of drawings, to translate one style to the other.
 
 Everything comes from the npm packages emoji-datasource-google (drawings: Noto Emoji, Apache-2.0)
 and emoji-datasource-twitter (drawings: Twemoji, CC BY 4.0), which name their 64 px files alike;
 both say MIT for the data. They are read where npm put them; nothing is downloaded here. Variants of
 one emoji by skin tone, person and direction share their `family`, so that a split keeps them
-together: man, woman and person of one emoji are nearly the same drawing."""
+together: man, woman and person of one emoji are nearly the same drawing.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +25,8 @@ from gobelin.core.files import atomic_folder
 from gobelin.core.workers import in_order
 from gobelin.data.images import Opening, open_image, squared
 
-PACKAGE = "emoji-datasource-{}"
-FROM, TO = "google", "twitter"  # vendors: the source, and what is made of it
+EMOJI_PACKAGE = "emoji-datasource-{}"
+SOURCE_VENDOR, TARGET_VENDOR = "google", "twitter"  # translation is from the first to the second
 TONES = {
     "1F3FB": "light",
     "1F3FC": "medium light",
@@ -41,7 +42,7 @@ PERSON = re.compile(
 
 @settings_class
 class Vendors:
-    """Settings."""
+    """Settings of the sample set."""
 
     folder: str = setting(default="vendors", description="Folder where npm installed the packages.")
     size: int = setting(default=64, description="Side of the images in pixels.")
@@ -54,7 +55,7 @@ class Vendors:
     def settings(self) -> Mapping[str, Any]:
         return {
             "schema": {"family": "group"},
-            "generator": {"name": "translate", "source": FROM, "minutes": 3.0},
+            "generator": {"name": "translate", "source": SOURCE_VENDOR, "minutes": 3.0},
         }
 
     def queries(self) -> tuple[Mapping[str, str], ...]:
@@ -64,12 +65,14 @@ class Vendors:
         """Write records.csv and images/VENDOR/*.png, transparent pixels over white."""
         if (folder / "records.csv").is_file():
             return folder / "records.csv"
-        drawings = {vendor: self._drawings(vendor) for vendor in (FROM, TO)}
-        listed = json.loads((drawings[TO].parents[2] / "emoji.json").read_text(encoding="utf-8"))
+        drawings = {vendor: self._drawings(vendor) for vendor in (SOURCE_VENDOR, TARGET_VENDOR)}
+        emojis = json.loads(
+            (drawings[TARGET_VENDOR].parents[2] / "emoji.json").read_text(encoding="utf-8")
+        )
         rows = [
             row
-            for one in listed
-            for row in _rows(one)
+            for emoji in emojis
+            for row in _rows(emoji)
             if all((d / row["file"]).is_file() for d in drawings.values())
         ]
         with atomic_folder(folder) as temporary:
@@ -77,8 +80,10 @@ class Vendors:
                 (temporary / "images" / vendor).mkdir(parents=True)
 
             def draw(row: dict[str, Any]) -> None:
-                for vendor, where in drawings.items():
-                    image = open_image((where / row["file"]).read_bytes(), where, Opening())[0]
+                for vendor, source_folder in drawings.items():
+                    image = open_image(
+                        (source_folder / row["file"]).read_bytes(), source_folder, Opening()
+                    )[0]
                     Image.fromarray(squared(image, self.size)).save(
                         temporary / "images" / vendor / row["file"]
                     )
@@ -93,29 +98,36 @@ class Vendors:
 
     def _drawings(self, vendor: str) -> Path:
         """The folder of a vendor's 64 px files, in its package."""
-        folder = Path(self.folder) / "node_modules" / PACKAGE.format(vendor) / "img" / vendor / "64"
+        folder = (
+            Path(self.folder)
+            / "node_modules"
+            / EMOJI_PACKAGE.format(vendor)
+            / "img"
+            / vendor
+            / "64"
+        )
         if not (folder.is_dir() and (folder.parents[2] / "emoji.json").is_file()):
-            packages = " ".join(PACKAGE.format(v) for v in (FROM, TO))
+            packages = " ".join(EMOJI_PACKAGE.format(v) for v in (SOURCE_VENDOR, TARGET_VENDOR))
             raise MissingExtra(
-                f"The vendors sample set ({PACKAGE.format(vendor)} in {self.folder}/)",
+                f"The vendors sample set ({EMOJI_PACKAGE.format(vendor)} in {self.folder}/)",
                 command=f"npm install --prefix {self.folder} {packages}",
             )
         return folder
 
 
-def _rows(one: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _rows(emoji: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The row of an emoji, and one for each of its skin tones."""
-    name = str(one["name"] or one["short_name"]).lower()
+    name = str(emoji["name"] or emoji["short_name"]).lower()
     shared = {
-        "category": one["category"],
+        "category": emoji["category"],
         "family": " ".join(PERSON.sub(" ", name).split()) or name,
     }
-    yield {"id": one["short_name"], "file": one["image"], "name": name, **shared}
-    for code, tone in (one.get("skin_variations") or {}).items():
-        said = " and ".join(TONES.get(part, part) for part in code.split("-"))
+    yield {"id": emoji["short_name"], "file": emoji["image"], "name": name, **shared}
+    for code, tone in (emoji.get("skin_variations") or {}).items():
+        tones = " and ".join(TONES.get(part, part) for part in code.split("-"))
         row = {
-            "id": f"{one['short_name']} {code.lower()}",
+            "id": f"{emoji['short_name']} {code.lower()}",
             "file": tone["image"],
-            "name": f"{name}, {said} skin tone",
+            "name": f"{name}, {tones} skin tone",
         }
         yield {**row, **shared}

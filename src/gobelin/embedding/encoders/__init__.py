@@ -1,8 +1,10 @@
 """The contract of every encoder: the cells of one field in, vectors [n, D_f] out.
 
 An encoder bids for columns (`bid`), so that a new kind of data is one new file. Its settings are
-the fields of a frozen dataclass; `fit` sees training cells only and returns a fitted encoder; a
-pretrained one has nothing to fit."""
+the fields of a frozen dataclass. `fit` is given training cells only and returns a fitted encoder; a
+pretrained one has nothing to fit. The frame of encoders around a model of Hugging Face is
+`gobelin.embedding.hub_encoder`.
+"""
 
 from __future__ import annotations
 
@@ -15,37 +17,34 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gobelin.core import catalog
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What an encoder sees of a column before it bids: its name, up to 500 present values, and the
-    count of all rows."""
+    """A column as an encoder is shown it before it bids."""
 
-    name: str
-    values: tuple[Any, ...]
-    rows: int
-    root: Path
+    name: str  # of the column
+    values: tuple[Any, ...]  # present ones, 500 at most
+    rows: int  # count of all rows
+    root: Path  # where relative paths in cells start
 
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Settings of an encoder.
+    """Settings of an encoder."""
 
-    kinds: the column kinds that it reads. flag: the query flag that it gives to the command line
-    (`text` -> `--text`); '' for none. joined: True when all its columns make one field by default
-    (a table), False for one field a column. default: whether it is taken for its kinds when none is
-    named."""
-
-    kinds: ClassVar[tuple[str, ...]]
-    flag: ClassVar[str]
-    joined: ClassVar[bool]
-    default: ClassVar[bool]
+    kinds: ClassVar[tuple[str, ...]]  # of columns that it reads
+    flag: ClassVar[str]  # of queries on the command line (`text` -> `--text`); '' for none
+    joined: ClassVar[bool]  # whether its columns make one field by default (a table)
+    default: ClassVar[bool]  # whether it reads its kinds where the user names no encoder
 
     @staticmethod
-    def bid(sample: Sample) -> Bid | None: ...
+    def bid(sample: Sample) -> Bid | None:
+        """Its claim on a column; None for no claim, and for encoders that the user must name."""
+        ...
 
     def parse(self, text: str, field: Field) -> Cell:
         """A query that came as text (a path, a sentence, 'k=v,...') as a cell of this field."""
@@ -60,8 +59,8 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class FitsFiles(Encoder, Protocol):
-    """An encoder that learns from what stands in the files that cells name: it is told where their
-    relative paths start."""
+    """An encoder that learns from the contents of files that cells name. root: where their relative
+    paths start."""
 
     def fit_files(
         self,
@@ -75,24 +74,27 @@ class FitsFiles(Encoder, Protocol):
 
 @runtime_checkable
 class FittedEncoder(Protocol):
-    """width: D_f. `decode` runs in workers and may raise BadCell; `embed` turns decoded cells into
-    float32 [n, D_f]. module: the network that `tune` trains; None where there is nothing to
-    train."""
+    """An encoder that is ready: from cells to vectors."""
 
-    width: int
+    width: int  # D_f
 
     @property
-    def module(self) -> nn.Module | None: ...
+    def module(self) -> nn.Module | None:
+        """The network that `tune` trains; None where there is nothing to train."""
+        ...
 
     def key(self, cell: Cell, root: Path) -> bytes:
         """16 bytes that name the cell's contents, for the cache."""
         ...
 
     def decode(self, cell: Cell, root: Path) -> tuple[Any, str]:
-        """The cell as arrays, and what had to be converted ('' for nothing)."""
+        """The cell as arrays, and a note of what had to be converted ('' for nothing). Runs in
+        workers. Raises BadCell."""
         ...
 
-    def embed(self, batch: Sequence[Any]) -> np.ndarray: ...
+    def embed(self, batch: Sequence[Any]) -> np.ndarray:
+        """float32 [n, D_f] of decoded cells."""
+        ...
 
     def fingerprint(self) -> str: ...
 
@@ -102,8 +104,8 @@ class FittedEncoder(Protocol):
 @runtime_checkable
 class Tunable(FittedEncoder, Protocol):
     """An encoder with a `module`. `embed` is `forward` without gradients while the module is in
-    evaluation mode, which whoever trains it restores. All that training changes lies in the
-    module's state dict."""
+    evaluation mode; a training restores that mode at its end. Training changes the module's state
+    dict and nothing else."""
 
     @property
     def module(self) -> nn.Module: ...
@@ -114,7 +116,7 @@ class Tunable(FittedEncoder, Protocol):
 
 
 class Forward:
-    """What encoders share that can be tuned: `embed` is `forward` without gradients."""
+    """`embed` of encoders that can be tuned: `forward` without gradients."""
 
     def forward(self, batch: Sequence[Any]) -> Tensor:
         raise NotImplementedError
@@ -125,19 +127,23 @@ class Forward:
             return self.forward(batch).cpu().numpy()
 
 
+def reading(kind: str) -> list[str]:
+    """The names of the installed encoders that read columns of this kind."""
+    return [n for n in catalog.names("encoders") if kind in catalog.find("encoders", n).kinds]
+
+
 @dataclass(frozen=True)
 class Classes:
-    """What a network can name: features @ weight + bias are its logits. weight: float32 [D_f, K],
-    bias [K], texts: K names."""
+    """K classes that a network can name: features @ weight + bias are its logits."""
 
-    weight: np.ndarray
-    bias: np.ndarray
-    texts: tuple[str, ...]
+    weight: np.ndarray  # float32 [D_f, K]
+    bias: np.ndarray  # float32 [K]
+    texts: tuple[str, ...]  # K names
 
 
 @runtime_checkable
 class NamesClasses(FittedEncoder, Protocol):
-    """An encoder whose network was trained to name classes: a bridge from what it sees to words
+    """An encoder whose network was trained to name classes: a bridge from its features to words
     (`align`)."""
 
     def classes(self) -> Classes | None:

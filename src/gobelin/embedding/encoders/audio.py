@@ -3,9 +3,10 @@ form.
 
 A log-mel spectrogram (Davis & Mermelstein 1980; HTK's mel scale, m = 2595 log10(1 + f / 700),
 O'Shaughnessy 1987) in windows of 25 ms every 10 ms, then for each band its mean, its standard
-deviation and the first waves of its cosine transform over the time of the clip, so that order
-counts and a word said slowly lies near the same word said fast. It knows no word and no thing: it
-hears how alike two clips are."""
+deviation and the first waves of its cosine transform over the time of the clip. So order counts,
+and a slow word lies near the same word said fast. It knows no word and no thing: it measures how
+alike two clips sound.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +64,7 @@ class Audio:
     def fit(
         self, cells: Sequence[Cell | None], field: Field, kinds: dict[str, str], runtime: Runtime
     ) -> FittedAudio:
-        soundfile()  # its absence is said before any work
+        soundfile()  # raises MissingExtra before any work
         return FittedAudio(self)
 
     def load(self, folder: Path, runtime: Runtime) -> FittedAudio:
@@ -93,7 +94,7 @@ def summary(power: np.ndarray, waves: int) -> np.ndarray:
 
 
 class FittedAudio:
-    """Nothing is learned."""
+    """The settings alone: nothing is learned."""
 
     module = None
 
@@ -111,7 +112,7 @@ class FittedAudio:
         features = [
             summary(mel_power(wave, self.settings.bands), self.settings.waves) for wave, _ in opened
         ]
-        return np.stack(features).mean(0), next((how for _, how in opened if how), "")
+        return np.stack(features).mean(0), next((note for _, note in opened if note), "")
 
     def embed(self, batch: Sequence[Any]) -> np.ndarray:
         return np.stack(list(batch)).astype(np.float32)

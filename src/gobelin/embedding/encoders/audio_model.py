@@ -1,10 +1,11 @@
 """Sounds by any audio model of Hugging Face: CLAP, Whisper's encoder, AST, wav2vec 2.0, HuBERT and
 their like, by folder or id.
 
-The vector is the one that the model makes of a clip (CLAP's projection, AST's pooled token), else
-the mean over the time that was heard. The spectrogram, if the model wants one, is computed by the
-model's own feature extractor. A sound longer than the model takes is cut into equal parts, and the
-mean of their vectors is taken; so is that of several sounds in one cell."""
+The vector of a clip is the model's own (CLAP's projection, AST's pooled token), else the mean over
+the time that is sound. The model's own feature extractor computes the spectrogram, if the model
+takes one. A sound longer than the model takes is cut into equal parts, and their vectors are
+averaged; so are those of several sounds in one cell.
+"""
 
 from __future__ import annotations
 
@@ -21,24 +22,19 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.sounds import open_sound, sound_key, sound_query, sound_values, soundfile
-from gobelin.embedding.encoders import Forward, Sample
-from gobelin.networks.hub_model import (
-    HubModelEncoder,
-    Place,
-    pooled_vector,
-    restored,
-    tower_output,
-    transformers,
-)
+from gobelin.embedding.encoders import Sample
+from gobelin.embedding.hub_encoder import HubEncoder, restored
+from gobelin.networks.hub_model import pooled_vector, tower_output, transformers
 from gobelin.networks.pooling import means
 
 SHORTEST = 0.1  # seconds; a shorter sound is filled up with silence
-Clip = tuple[np.ndarray, float]  # what the model is given, and the share of it that is sound
+Clip = tuple[np.ndarray, float]  # the model's input, and the share of it that is sound
 
 
 @settings_class
 class AudioModel:
-    """Settings."""
+    """Settings. Saved are `model` as it is given here, and a hash of the files: elsewhere, set
+    `model` to their new place."""
 
     model: str = setting(default="", description="Folder of the model, or its id on the hub.")
     revision: str = setting(default="main", description="Revision of a hub id.")
@@ -72,24 +68,22 @@ class AudioModel:
         return restored(self, FittedAudioModel, folder, runtime)
 
 
-class FittedAudioModel(Forward, HubModelEncoder):
+class FittedAudioModel(HubEncoder[AudioModel]):
     """An audio tower with its feature extractor."""
 
-    encoder = "audio_model"
+    name = "audio_model"
+    kind = "audio"
 
     def __init__(self, settings: AudioModel, runtime: Runtime) -> None:
-        soundfile()  # its absence is said before any work
-        self.settings, self.runtime = settings, runtime
-        self.place = Place("audio", settings.model, settings.revision, settings.local_only)
+        soundfile()  # raises MissingExtra before any work
+        super().__init__(settings, runtime)
         library, folder = transformers(), str(self.place.folder)
         self.extractor = self.place.opened(
             lambda: library.AutoFeatureExtractor.from_pretrained(folder, local_files_only=True)
         )
-        self.rate, self.name = (
-            int(self.extractor.sampling_rate),
-            str(self.extractor.model_input_names[0]),
-        )
-        self.module = _Tower(*self.place.network(), self.name).eval().to(runtime.device)
+        self.rate = int(self.extractor.sampling_rate)  # samples a second
+        self.input_name = str(self.extractor.model_input_names[0])
+        self.module = _Tower(*self.place.network(), self.input_name).eval().to(runtime.device)
         self.longest = self._longest()
         self.width = self.embed([[self.clips(np.zeros(self.rate // 2))]]).shape[1]
 
@@ -97,9 +91,10 @@ class FittedAudioModel(Forward, HubModelEncoder):
         return sound_key(cell, root)
 
     def decode(self, cell: Cell, root: Path) -> tuple[list[list[Clip]], str]:
-        """For each sound of the cell its parts, as the model is given them."""
+        """Of each sound of the cell its parts, as the model takes them."""
         opened = [open_sound(v, root, self.settings.seconds, self.rate) for v in sound_values(cell)]
-        return [self.clips(wave) for wave, _ in opened], next((how for _, how in opened if how), "")
+        note = next((note for _, note in opened if note), "")
+        return [self.clips(wave) for wave, _ in opened], note
 
     def clips(self, wave: np.ndarray) -> list[Clip]:
         """[T] -> the parts of a sound."""
@@ -121,27 +116,30 @@ class FittedAudioModel(Forward, HubModelEncoder):
                 some = order[len(rows) : len(rows) + self.settings.batch]
                 same = [k for k in some if flat[k][0].shape == flat[some[0]][0].shape]
                 x = torch.from_numpy(np.stack([flat[k][0] for k in same])).to(self.runtime.device)
-                heard = torch.tensor([flat[k][1] for k in same], device=self.runtime.device)
-                rows += self.module(x, heard).float().unbind()
+                sound = torch.tensor([flat[k][1] for k in same], device=self.runtime.device)
+                rows += self.module(x, sound).float().unbind()
         back = torch.tensor(np.argsort(order, kind="stable"), device=self.runtime.device)
-        each = means(torch.stack(rows)[back], [len(clips) for clips in sounds])
-        return means(each, [len(cell) for cell in batch])
+        of_sounds = means(torch.stack(rows)[back], [len(clips) for clips in sounds])
+        return means(of_sounds, [len(cell) for cell in batch])
 
     def _longest(self) -> int:
-        """Samples that the model takes at once: CLAP, Whisper and AST say it, each in its own word;
-        else all that is read."""
+        """Samples that the model takes at once. The extractors of CLAP, Whisper and AST each have a
+        setting for it; for other models all samples that are read."""
         for name in ("nb_max_samples", "n_samples"):
-            if said := getattr(self.extractor, name, 0):
-                return int(said)
-        if self.name == "input_values" and hasattr(
+            if samples := getattr(self.extractor, name, 0):
+                return int(samples)
+        if self.input_name == "input_values" and hasattr(
             self.extractor, "num_mel_bins"
         ):  # AST: frames of 25 ms, every 10 ms
             return int((self.extractor.max_length - 1) * 0.01 * self.rate + 0.025 * self.rate)
         return max(1, round(self.settings.seconds * self.rate))
 
     def _features(self, wave: np.ndarray) -> Clip:
-        made = self.extractor(wave.astype(np.float32), sampling_rate=self.rate, return_tensors="np")
-        return np.asarray(made[self.name][0], np.float32), min(1.0, len(wave) / self.longest)
+        inputs = self.extractor(
+            wave.astype(np.float32), sampling_rate=self.rate, return_tensors="np"
+        )
+        features = np.asarray(inputs[self.input_name][0], np.float32)
+        return features, min(1.0, len(wave) / self.longest)
 
 
 class _Tower(nn.Module):
@@ -152,15 +150,15 @@ class _Tower(nn.Module):
         self.network, self.pooled, self.name = network, pooled, name
         self.padded = name == "input_features" and not hasattr(network, "get_audio_features")
 
-    def forward(self, x: Tensor, heard: Tensor) -> Tensor:
+    def forward(self, x: Tensor, sound: Tensor) -> Tensor:
         """[n, ...], the share [n] of the model's time that is sound -> [n, D]."""
         output = tower_output(self.network, "audio", {self.name: x})
-        if (own := pooled_vector(output, self.pooled)) is not None:
-            return own
+        if (vector := pooled_vector(output, self.pooled)) is not None:
+            return vector
         last: Tensor = output.last_hidden_state.float()  # [n, T, D]
         if not self.padded:
             return last.mean(1)
-        there = torch.arange(last.shape[1], device=x.device) < (
-            heard[:, None] * last.shape[1]
-        ).ceil().clamp_min(1)
-        return (last * there[..., None]).sum(1) / there.sum(1, keepdim=True)
+        # Whisper fills every clip up to 30 s: the mean takes the positions of the sound alone.
+        positions = (sound[:, None] * last.shape[1]).ceil().clamp_min(1)
+        present = torch.arange(last.shape[1], device=x.device) < positions
+        return (last * present[..., None]).sum(1) / present.sum(1, keepdim=True)

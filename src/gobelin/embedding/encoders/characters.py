@@ -2,7 +2,8 @@
 training rows.
 
 Deerwester et al. 1990 (latent semantic analysis) over character 2- to 4-grams inside words. It
-knows no meaning, but spelling goes a long way in a small set, and it needs nothing."""
+knows no meaning, but spelling goes a long way in a small set, and it needs nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.texts import text_query, text_values
+from gobelin.data.texts import text_key, text_query, text_values
 from gobelin.embedding.encoders import Sample
 from gobelin.networks.ngrams import components, shares
 
@@ -68,7 +69,7 @@ class FittedCharacters:
         self.settings, self.components, self.width = settings, components, len(components)
 
     def key(self, cell: Cell, root: Path) -> bytes:
-        return bytes.fromhex(fingerprint(text_values(cell)))[:16]
+        return text_key(cell)
 
     def decode(self, cell: Cell, root: Path) -> tuple[str, str]:
         return " ".join(text_values(cell)), ""

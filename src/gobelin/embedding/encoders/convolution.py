@@ -1,8 +1,9 @@
 """Images by a small network that needs no weights: filters learned from the training images without
 labels, in seconds.
 
-Coates, Lee & Ng 2011 (see `networks.patches`). It knows no thing, only what patches these images
-are made of; `tune` teaches it more. Several images in one cell are averaged."""
+Coates, Lee & Ng 2011 (see `networks.patches`). It knows no thing, only the patches of these images;
+`tune` trains it further. Several images in one cell are averaged.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ from gobelin.networks.convolution import signal_of
 from gobelin.networks.patches import PatchNetwork
 from gobelin.networks.pooling import means
 
-FORMAT, LEARNED_FROM = 1, 1000  # images, at most
+FORMAT = 1  # of the saved folder
+LEARNED_IMAGES = 1000  # training cells from which the filters are learned, at most
 
 
 @settings_class
@@ -73,7 +75,7 @@ class Convolution:
         root: Path,
     ) -> FittedConvolution:
         network = PatchNetwork(3, self.filters, self.patch, 2)
-        there = [c for c in cells if c is not None]
+        present = [c for c in cells if c is not None]
 
         def opened(cell: Cell) -> np.ndarray | None:
             try:
@@ -81,21 +83,17 @@ class Convolution:
             except BadCell:  # set aside later, with its reason
                 return None
 
-        chosen = there[:: -(-len(there) // LEARNED_FROM) or 1]
+        chosen = present[:: -(-len(present) // LEARNED_IMAGES) or 1]
         images = [i for i in in_order(opened, chosen, runtime.threads) if i is not None]
-        network.learn(
-            signal_of(
-                np.concatenate(images or [np.zeros((0, self.pixels, self.pixels, 3), np.uint8)])
-            ),
-            runtime.seed,
-        )
+        nothing = np.zeros((0, self.pixels, self.pixels, 3), np.uint8)
+        network.learn(signal_of(np.concatenate(images or [nothing])), runtime.seed)
         return FittedConvolution(self, network, runtime)
 
     def load(self, folder: Path, runtime: Runtime) -> FittedConvolution:
-        said = weights.config_of(folder, FORMAT)
-        settings = config.build(Convolution, said["settings"])
+        stored = weights.config_of(folder, FORMAT)
+        settings = config.build(Convolution, stored["settings"])
         network = PatchNetwork(3, settings.filters, settings.patch, 2)
-        weights.fill(folder, said, network)
+        weights.fill(folder, stored, network)
         return FittedConvolution(settings, network, runtime)
 
 

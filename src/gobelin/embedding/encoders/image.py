@@ -2,7 +2,8 @@
 extra.
 
 Tan & Le 2019 (EfficientNet), the Lite variant without squeeze-and-excitation. Features are the mean
-of the last feature map over its positions, [n, 1280]. Several images in one cell are averaged."""
+of the last feature map over its positions, [n, 1280]. Several images in one cell are averaged.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ from gobelin.data.images import Opening, Squares, image_query, image_share
 from gobelin.embedding.encoders import Classes, Forward, Sample
 from gobelin.networks.pooling import means
 
-MEAN, DEVIATION = 127.0, 128.0  # of the pixels that the weights were trained on
+# x -> (x - mean) / deviation, as for the pixels that the weights were trained on.
+PIXEL_MEAN = 127.0
+PIXEL_DEVIATION = 128.0
 NORMS = {  # of the package's network: a convolution and the normalisation after it
     "_conv_stem": "_bn0",
     "_expand_conv": "_bn0",
@@ -123,7 +126,7 @@ def _folded(network: Any) -> torch.nn.Module:  # noqa: ANN401 - somebody else's 
 
 
 class FittedImage(Forward, Squares):
-    """The network with its settings. It has nothing of its own to save but those."""
+    """The network with its settings. Only the settings are saved; the weights are a package's."""
 
     width = 1280
 
@@ -142,27 +145,24 @@ class FittedImage(Forward, Squares):
                     .permute(0, 3, 1, 2)
                     .contiguous(memory_format=torch.channels_last)
                 )
-                maps = self.module.extract_features(
-                    (x.float() - MEAN) / DEVIATION
-                )  # [n, 1280, h, w]
+                x = (x.float() - PIXEL_MEAN) / PIXEL_DEVIATION
+                maps = self.module.extract_features(x)  # [n, 1280, h, w]
                 features.append(maps.float().mean((2, 3)))
         return means(torch.cat(features), [len(images) for images in batch])
 
     def classes(self) -> Classes | None:
-        """The thousand classes of ImageNet, in WordNet's words, which the package timm lists; it
-        need not be importable."""
-        found = importlib.util.find_spec("timm")
-        folder = Path(found.origin).parent / "data" / "_info" if found and found.origin else None
+        """The thousand classes of ImageNet in WordNet's words. The package timm lists them; it
+        need not be importable. None where it is not installed."""
+        spec = importlib.util.find_spec("timm")
+        folder = Path(spec.origin).parent / "data" / "_info" if spec and spec.origin else None
         if folder is None or not (folder / "imagenet_synsets.txt").is_file():
             return None
         lines = (folder / "imagenet_synset_to_lemma.txt").read_text(encoding="utf-8").splitlines()
         words = dict(line.split("\t", 1) for line in lines if "\t" in line)
-        names = [
-            words[one]
-            for one in (folder / "imagenet_synsets.txt").read_text(encoding="utf-8").split()
-        ]
+        synsets = (folder / "imagenet_synsets.txt").read_text(encoding="utf-8").split()
+        names = [words[synset] for synset in synsets]
         last = self.module._fc
-        weight, bias = (one.detach().float().cpu().numpy() for one in (last.weight.T, last.bias))
+        weight, bias = (v.detach().float().cpu().numpy() for v in (last.weight.T, last.bias))
         return Classes(weight, bias, tuple(names))
 
     def fingerprint(self) -> str:

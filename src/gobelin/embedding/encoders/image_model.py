@@ -1,10 +1,11 @@
 """Images by any vision model of Hugging Face: CLIP, SigLIP, DINO, DINOv2, ViT, ConvNeXt and their
 like, by folder or hub id.
 
-The vector is the one that the model makes of an image (CLIP's projection, a trained pooler), else
-the class token, else the mean over positions. Several images in one cell are averaged. Pixels are
-resized, cropped and scaled as the model's own image processor does it, which is checked on a few
-images when the model is opened; a processor that does more is called itself."""
+The vector of an image is the model's own (CLIP's projection, a trained pooler), else the class
+token, else the mean over positions. Several images in one cell are averaged. Pixels are resized,
+cropped and scaled here, much faster than by the model's own image processor. When the model is
+opened, a few images test that both give the same; else the processor itself is called.
+"""
 
 from __future__ import annotations
 
@@ -23,27 +24,19 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime, numpy_generator
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.images import Opening, image_key, image_query, image_values, open_image
-from gobelin.embedding.encoders import Forward, Sample
-from gobelin.networks.hub_model import (
-    HubModelEncoder,
-    Place,
-    pooled_vector,
-    restored,
-    tower_output,
-    transformers,
-)
+from gobelin.embedding.encoders import Sample
+from gobelin.embedding.hub_encoder import HubEncoder, restored
+from gobelin.networks.hub_model import Place, pooled_vector, tower_output, transformers
 from gobelin.networks.pooling import means
 
-PROBES = (
-    (60, 90),
-    (150, 70),
-    (400, 300),
-)  # sides of the images on which the two ways to prepare pixels are compared
+# Height and width of the images on which the two ways to prepare pixels are compared.
+PROBES = ((60, 90), (150, 70), (400, 300))
 
 
 @settings_class
 class ImageModel:
-    """Settings."""
+    """Settings. Saved are `model` as it is given here, and a hash of the files: elsewhere, set
+    `model` to their new place."""
 
     model: str = setting(default="", description="Folder of the model, or its id on the hub.")
     revision: str = setting(default="main", description="Revision of a hub id.")
@@ -75,14 +68,14 @@ class ImageModel:
         return restored(self, FittedImageModel, folder, runtime)
 
 
-class FittedImageModel(Forward, HubModelEncoder):
+class FittedImageModel(HubEncoder[ImageModel]):
     """A vision tower with its way to prepare pixels."""
 
-    encoder = "image_model"
+    name = "image_model"
+    kind = "image"
 
     def __init__(self, settings: ImageModel, runtime: Runtime) -> None:
-        self.settings, self.runtime = settings, runtime
-        self.place = Place("image", settings.model, settings.revision, settings.local_only)
+        super().__init__(settings, runtime)
         self.prepare = _preparation(self.place)
         self.module = (
             _Tower(*self.place.network())
@@ -95,10 +88,11 @@ class FittedImageModel(Forward, HubModelEncoder):
         return image_key(cell, root)
 
     def decode(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
-        """[k, 3, H, W], uint8 or what the processor makes, for the k images of the cell."""
+        """[k, 3, H, W] of the k images of the cell: uint8, or float32 from the model's
+        processor."""
         opened = [open_image(v, root, self.settings.opening) for v in image_values(cell)]
         pixels = np.stack([self.prepare(np.asarray(i.convert("RGB"))) for i, _ in opened])
-        return pixels, next((how for _, how in opened if how), "")
+        return pixels, next((note for _, note in opened if note), "")
 
     def forward(self, batch: Sequence[Any]) -> Tensor:
         """float32 [n, D_f], differentiable."""
@@ -125,24 +119,22 @@ class _Tower(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """[n, 3, H, W] -> [n, D]."""
         output = tower_output(self.network, "image", {"pixel_values": pixels})
-        if (own := pooled_vector(output, self.pooled)) is not None:
-            return own
+        if (vector := pooled_vector(output, self.pooled)) is not None:
+            return vector
         last: Tensor = output.last_hidden_state  # [n, tokens, D] or [n, D, h, w]
         return last.mean((2, 3)) if last.ndim == 4 else last[:, 0] if self.marked else last.mean(1)
 
 
 @dataclass(frozen=True)
 class _Pixels:
-    """The steps of most processors. width, height, or edge: what an image is resized to, itself or
-    its shorter side (0 = none). crop: width and height of the middle that is kept. factor, mean,
-    deviation: of the scaling, which waits for the batch."""
+    """The steps of most processors: resize, crop, scale."""
 
-    width: int
+    width: int  # to which an image is resized; 0 = by `edge`
     height: int
-    edge: int
-    crop: tuple[int, int] | None
-    resample: int
-    factor: float
+    edge: int  # to which the shorter side is resized; 0 = by `width` and `height`
+    crop: tuple[int, int] | None  # width and height of the middle part that stays
+    resample: int  # Pillow's filter
+    factor: float  # x -> (x factor - mean) / deviation, computed for a batch at once
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
 
@@ -174,12 +166,12 @@ class _Pixels:
 class _Processor:
     """The model's own image processor."""
 
-    own: Any
+    processor: Any
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 [H, W, 3] -> float32 [3, height, width]."""
         return np.asarray(
-            self.own(images=[pixels], return_tensors="np")["pixel_values"][0], np.float32
+            self.processor(images=[pixels], return_tensors="np")["pixel_values"][0], np.float32
         )
 
     def scaled(self, pixels: Tensor) -> Tensor:
@@ -187,15 +179,15 @@ class _Processor:
 
 
 def _preparation(place: Place) -> _Pixels | _Processor:
-    """The short way if it gives what the model's processor gives, else that; an error for one that
-    makes no fixed size."""
+    """The short way if it gives the same as the model's processor, else the processor. Raises a
+    GobelinError for a processor that makes no fixed size."""
     library, folder = transformers(), str(place.folder)
-    own = place.opened(
+    processor = place.opened(
         lambda: library.AutoImageProcessor.from_pretrained(
             folder, backend="pil", local_files_only=True
         )
     )
-    rng, long = numpy_generator(0, "probes"), _Processor(own)
+    rng, long = numpy_generator(0, "probes"), _Processor(processor)
     probes = [rng.integers(0, 256, (height, width, 3), dtype=np.uint8) for height, width in PROBES]
     expected = place.opened(lambda: [long(p) for p in probes])
     if len({e.shape for e in expected}) > 1 or expected[0].ndim != 3:
@@ -203,44 +195,46 @@ def _preparation(place: Place) -> _Pixels | _Processor:
             f"{place.where}: {folder}: its processor makes images of no fixed size. Use another"
             " model."
         )
-    short = _steps(own)
+    short = _steps(processor)
     if short is None:
         return long
-    made = [short(p) for p in probes]
+    prepared = [short(p) for p in probes]
     same = all(
-        m.shape == e.shape
-        and np.abs(short.scaled(torch.from_numpy(m.copy())[None])[0].numpy() - e).max() < 1e-4
-        for m, e in zip(made, expected, strict=True)
+        p.shape == e.shape
+        and np.abs(short.scaled(torch.from_numpy(p.copy())[None])[0].numpy() - e).max() < 1e-4
+        for p, e in zip(prepared, expected, strict=True)
     )
     return short if same else long
 
 
-def _steps(own: Any) -> _Pixels | None:  # noqa: ANN401 - any image processor
-    """The steps that its settings name, None where they name none that are known."""
+def _steps(processor: Any) -> _Pixels | None:  # noqa: ANN401 - any image processor
+    """The steps that the processor's settings name; None where a step is unknown."""
 
-    def said(name: str) -> Any:  # noqa: ANN401
-        value = getattr(own, name, None)
+    def setting(name: str) -> Any:  # noqa: ANN401
+        value = getattr(processor, name, None)
         return dict(value) if name in ("size", "crop_size") and value else value
 
-    size, crop, channels = said("size") or {}, said("crop_size") or {}, 3
+    size, crop, channels = setting("size") or {}, setting("crop_size") or {}, 3
     edge = int(size.get("shortest_edge") or 0)
     width, height = int(size.get("width") or 0), int(size.get("height") or 0)
     keep = (
         (int(crop["width"]), int(crop["height"]))
-        if said("do_center_crop") and crop.get("width")
+        if setting("do_center_crop") and crop.get("width")
         else None
     )
     if (
-        percent := said("crop_pct")
+        percent := setting("crop_pct")
     ) and edge:  # ConvNeXt: a larger edge, then the middle; a square from 384 on
         keep = (edge, edge) if edge < 384 else None
         width, height, edge = (edge, edge, 0) if edge >= 384 else (0, 0, int(edge / percent))
-    if not said("do_resize") or not (edge or (width and height)):
+    if not setting("do_resize") or not (edge or (width and height)):
         return None
-    plain = not said("do_normalize")
-    factor = float(said("rescale_factor") or 1 / 255) if said("do_rescale") else 1.0
-    mean = tuple(float(m) for m in said("image_mean") or ()) if not plain else (0.0,) * channels
-    deviation = tuple(float(d) for d in said("image_std") or ()) if not plain else (1.0,) * channels
+    plain = not setting("do_normalize")
+    factor = float(setting("rescale_factor") or 1 / 255) if setting("do_rescale") else 1.0
+    mean = tuple(float(m) for m in setting("image_mean") or ()) if not plain else (0.0,) * channels
+    deviation = (
+        tuple(float(d) for d in setting("image_std") or ()) if not plain else (1.0,) * channels
+    )
     if len(mean) != channels or len(deviation) != channels:
         return None
-    return _Pixels(width, height, edge, keep, int(said("resample")), factor, mean, deviation)
+    return _Pixels(width, height, edge, keep, int(setting("resample")), factor, mean, deviation)

@@ -1,8 +1,9 @@
 """Images without any weights: low frequencies, colours and edges, in closed form.
 
 The two-dimensional cosine transform (Ahmed, Natarajan & Rao 1974) of the luminance and of two
-colour differences at 32 pixels, its lowest coefficients, beside a joint colour histogram. Fast,
-needs nothing, and is a fair rival to a network."""
+colour differences at 32 pixels, its lowest coefficients, beside a joint colour histogram. It is
+fast, needs nothing, and is a fair baseline for a network.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.images import Opening, Squares, image_query
 from gobelin.embedding.encoders import Sample
 
-SIDE, BINS = 32, 4
+PIXELS_SIDE = 32  # of the square that is read, in pixels
+COLOUR_LEVELS = 4  # levels a channel in the colour histogram
 
 
 @settings_class
@@ -32,7 +34,7 @@ class Pixels:
     frequencies: int = setting(
         default=12,
         ge=1,
-        le=SIDE,
+        le=PIXELS_SIDE,
         description="Frequencies used along each side of the brightness. Colours have half.",
     )
     opening: Opening = setting(default_factory=Opening, description="How images are opened.")
@@ -59,16 +61,17 @@ class Pixels:
 
 
 class FittedPixels(Squares):
-    """Nothing is learned."""
+    """The settings alone: nothing is learned."""
 
     module = None
 
     def __init__(self, settings: Pixels) -> None:
-        self.settings, self.opening, self.side = settings, settings.opening, SIDE
+        self.settings, self.opening, self.side = settings, settings.opening, PIXELS_SIDE
         half = max(settings.frequencies // 2, 1)
-        self.width = settings.frequencies**2 + 2 * half**2 + BINS**3
+        self.width = settings.frequencies**2 + 2 * half**2 + COLOUR_LEVELS**3
 
     def embed(self, batch: Sequence[Any]) -> np.ndarray:
+        """float32 [n, width] of uint8 images [k, 32, 32, 3] a cell, averaged over its k images."""
         return np.stack([self._features(images).mean(0) for images in batch]).astype(np.float32)
 
     def _features(self, images: np.ndarray) -> np.ndarray:
@@ -76,16 +79,18 @@ class FittedPixels(Squares):
         x = images.astype(np.float32) / 255
         grey, half = x.mean(-1), max(self.settings.frequencies // 2, 1)
         parts = []
-        for channel, keep in (
+        for channel, lowest in (
             (grey, self.settings.frequencies),
             (x[..., 0] - grey, half),
             (x[..., 2] - grey, half),
         ):
-            waves = dctn(channel, axes=(1, 2), norm="ortho")[:, :keep, :keep]
-            parts.append(waves.reshape(len(x), -1) / SIDE)
-        bins = (images // (256 // BINS)).astype(np.int64) @ np.array([BINS * BINS, BINS, 1])
-        counts = np.stack([np.bincount(b.ravel(), minlength=BINS**3) for b in bins])
-        return np.concatenate([*parts, np.sqrt(counts / SIDE**2)], axis=1)
+            waves = dctn(channel, axes=(1, 2), norm="ortho")[:, :lowest, :lowest]
+            parts.append(waves.reshape(len(x), -1) / PIXELS_SIDE)
+        bins = (images // (256 // COLOUR_LEVELS)).astype(np.int64) @ np.array(
+            [COLOUR_LEVELS * COLOUR_LEVELS, COLOUR_LEVELS, 1]
+        )
+        counts = np.stack([np.bincount(b.ravel(), minlength=COLOUR_LEVELS**3) for b in bins])
+        return np.concatenate([*parts, np.sqrt(counts / PIXELS_SIDE**2)], axis=1)
 
     def fingerprint(self) -> str:
         return fingerprint("pixels", asdict(self.settings))

@@ -1,15 +1,17 @@
 """Windows of prices, sensors and the like without any weights: level, spread, shape, movement and
 rhythm, in closed form.
 
-Every channel [T] is judged after its median is taken off and it is divided by its robust spread
-(the distance of its quartiles over 1.349), so that all numbers but level and spread stay the same
-whatever the unit and the zero of the scale; places in time are shares of the window.
-`channel_features` says what is computed and after whom. Of several channels the correlation of each
-pair is kept, of the values and of the increments. Columns of one field stand side by side.
+Every channel [T] is first standardised: its median is subtracted, and it is divided by its robust
+spread (the distance of its quartiles over 1.349). So all features but level and spread stay the
+same whatever the unit and the zero of the scale. Places in time are shares of the window.
+`channel_features` lists the features and their sources. Of several channels there is also the
+correlation of each pair, of the values and of the increments. Columns of one field stand side by
+side.
 
-From the training rows each number's median and robust spread are learned, and nothing else; then a
-number counts as at most five spreads, so that no outlier weighs more. What this cannot show:
-anything that depends on when, in days or seconds, the samples were taken."""
+From the training rows the median and the robust spread of each feature are learned, and nothing
+else. Then a feature counts as at most five spreads, so that no outlier weighs more. What this
+cannot show: anything that depends on the times, in days or seconds, of the samples.
+"""
 
 from __future__ import annotations
 
@@ -31,16 +33,15 @@ from gobelin.data.files import BadCell
 from gobelin.data.series import open_series, series_key, series_query, series_share
 from gobelin.embedding.encoders import Sample
 
-QUANTILES = (0.0, 0.05, 0.1, 0.25, 0.75, 0.9, 0.95, 1.0)  # of the values; their median is 0
-STEPS = (0.05, 0.25, 0.5, 0.75, 0.95)  # of the increments
-ORDERS = (0, 1, 2, 5, 6, 7)  # codes of the orders of three samples
-SINGLE = (
-    18  # numbers of a channel beside quantiles, steps, orders and those that the settings count
-)
-FURTHEST = 5.0  # robust spreads; what lies further counts as this
-SCALED = 4096  # training cells that the scales are learned from, evenly chosen
-PIECE = 65_536  # samples that are multiplied with all waves at once
-LEAST = 1e-300  # smallest number whose logarithm is taken
+VALUE_QUANTILES = (0.0, 0.05, 0.1, 0.25, 0.75, 0.9, 0.95, 1.0)  # their median is 0
+INCREMENT_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+ORDER_CODES = (0, 1, 2, 5, 6, 7)  # of the orders of three samples
+# Features of a channel beside quantiles, orders and those whose count is a setting.
+SINGLE_FEATURES = 18
+MOST_SPREADS = 5.0  # a feature further than this from its median counts as this
+SCALE_CELLS = 4096  # training cells from which the scales are learned, at most, evenly chosen
+WAVE_SAMPLES = 65_536  # samples that are multiplied with all waves at once
+SMALLEST = 1e-300  # smallest number whose logarithm is taken
 
 
 @settings_class
@@ -102,7 +103,7 @@ class Series:
         channels, scales = {}, []
         for name in field.columns:
             values = [c[name] for c in cells if c is not None and name in c]
-            opened = list(_opened(values[:: max(1, -(-len(values) // SCALED))], root))
+            opened = list(_opened(values[:: max(1, -(-len(values) // SCALE_CELLS))], root))
             counts = Counter(len(x) for x, _ in opened)
             channels[name] = self.channels or max(counts, key=lambda c: (counts[c], -c), default=1)
             rows = [self.features(x, holes) for x, holes in opened if len(x) == channels[name]]
@@ -115,33 +116,33 @@ class Series:
         return FittedSeries(config.build(Series, values["settings"]), values["channels"], scales)
 
     def width(self, channels: int) -> int:
-        """Numbers of a window with this many channels."""
-        own = (
-            SINGLE
-            + len(QUANTILES)
-            + len(STEPS)
-            + len(ORDERS)
+        """Features of a window with this many channels."""
+        of_channel = (
+            SINGLE_FEATURES
+            + len(VALUE_QUANTILES)
+            + len(INCREMENT_QUANTILES)
+            + len(ORDER_CODES)
             + len(self.lags)
             + self.waves
             + self.octaves
         )
         related = min(channels, self.pairs)
-        return channels * own + related * (related - 1)
+        return channels * of_channel + related * (related - 1)
 
     def features(self, x: np.ndarray, holes: np.ndarray) -> np.ndarray:
         """[C, T] without holes and the share of each channel that was filled in, [C] -> float64
         [width(C)]."""
-        own = [channel_features(row, share, self) for row, share in zip(x, holes, strict=True)]
-        return np.concatenate(
-            [*own, _relations([row / (np.abs(row).max() or 1.0) for row in x[: self.pairs]])]
-        )
+        channels = [channel_features(row, share, self) for row, share in zip(x, holes, strict=True)]
+        # Divided by the peak first, so that no product overflows.
+        related = _relations([row / (np.abs(row).max() or 1.0) for row in x[: self.pairs]])
+        return np.concatenate([*channels, related])
 
 
 def _opened(values: Sequence[Any], root: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for value in values:
         try:
             yield open_series(value, root)
-        except BadCell:  # whoever embeds the rows says which can't be used
+        except BadCell:  # embedding the rows reports it
             continue
 
 
@@ -150,9 +151,8 @@ def _scales(rows: Sequence[np.ndarray], width: int) -> np.ndarray:
     it never changes."""
     if not rows:
         return np.stack([np.zeros(width), np.ones(width)])
-    x = np.sort(
-        np.stack(rows), axis=0
-    )  # sorted, so that the order of rows doesn't change the last digit
+    # Sorted, so that the order of the rows doesn't change the last digit.
+    x = np.sort(np.stack(rows), axis=0)
     low, middle, high = np.quantile(x, [0.25, 0.5, 0.75], axis=0)
     spread = np.where(high - low > 1e-9, (high - low) / 1.349, x.std(0))
     return np.stack([middle, np.where(spread > 1e-9, spread, 1.0)])
@@ -164,7 +164,11 @@ def standard(row: np.ndarray) -> tuple[np.ndarray, float, float]:
     constant window has z = 0. No number overflows."""
     peak = float(np.abs(row).max())
     if row.max() == row.min():
-        return np.zeros(len(row)), float(np.arcsinh(row[0])), float(np.log(max(peak, LEAST)) - 30)
+        return (
+            np.zeros(len(row)),
+            float(np.arcsinh(row[0])),
+            float(np.log(max(peak, SMALLEST)) - 30),
+        )
     y = row / peak  # in [-1, 1]
     low, middle, high = _quantiles(y, (0.25, 0.5, 0.75))
     spread, deviation = float(high - low) / 1.349, float(y.std())
@@ -172,11 +176,11 @@ def standard(row: np.ndarray) -> tuple[np.ndarray, float, float]:
     return (
         (y - middle) / spread,
         float(np.arcsinh(middle * peak)),
-        float(np.log(spread) + np.log(max(peak, LEAST))),
+        float(np.log(spread) + np.log(max(peak, SMALLEST))),
     )
 
 
-def channel_features(row: np.ndarray, holes: float, how: Series) -> np.ndarray:
+def channel_features(row: np.ndarray, holes: float, settings: Series) -> np.ndarray:
     """[T] -> float64, in this order. z: the standardised window; d: its increments; t: time from -1
     to 1.
 
@@ -216,17 +220,17 @@ def channel_features(row: np.ndarray, holes: float, how: Series) -> np.ndarray:
         crossings,
         *autocorrelations(sizes, (1, 5)),
     ]
-    low, high, *steps = _quantiles(d, (0.25, 0.75, *STEPS))
+    low, high, *steps = _quantiles(d, (0.25, 0.75, *INCREMENT_QUANTILES))
     step = max(float(high - low) / 1.349, 1e-3 * float(d.std())) or 1.0
     return np.concatenate(
         [
             single,
-            np.arcsinh(_quantiles(z, QUANTILES)),
+            np.arcsinh(_quantiles(z, VALUE_QUANTILES)),
             np.arcsinh(np.divide(steps, step)),
             orders(z),
-            autocorrelations(centred, how.lags),
-            cosines(centred, how.waves),
-            octaves(centred, how.octaves),
+            autocorrelations(centred, settings.lags),
+            cosines(centred, settings.waves),
+            octaves(centred, settings.octaves),
         ]
     )
 
@@ -253,10 +257,10 @@ def autocorrelations(centred: np.ndarray, lags: Sequence[int]) -> np.ndarray:
 def orders(z: np.ndarray) -> np.ndarray:
     """[6]: how often three samples in a row stand in each order; equal ones count as rising."""
     if len(z) < 3:
-        return np.zeros(len(ORDERS))
+        return np.zeros(len(ORDER_CODES))
     a, b, c = z[:-2], z[1:-1], z[2:]
     code = (a <= b) * 1 + (b <= c) * 2 + (a <= c) * 4
-    return np.bincount(code, minlength=8)[list(ORDERS)] / len(code)
+    return np.bincount(code, minlength=8)[list(ORDER_CODES)] / len(code)
 
 
 def cosines(centred: np.ndarray, waves: int) -> np.ndarray:
@@ -267,8 +271,8 @@ def cosines(centred: np.ndarray, waves: int) -> np.ndarray:
         np.zeros(waves),
         np.pi * np.arange(1, min(waves, len(centred) - 1) + 1 if size else 1)[:, None],
     )
-    for start in range(0, len(centred), PIECE):  # so that a long window needs little memory
-        part = centred[start : start + PIECE]
+    for start in range(0, len(centred), WAVE_SAMPLES):  # so that a long window needs little memory
+        part = centred[start : start + WAVE_SAMPLES]
         out[: len(wave)] += (
             np.cos(wave * ((np.arange(len(part)) + start + 0.5) / len(centred))) @ part
         )
@@ -305,7 +309,8 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 class FittedSeries:
-    """channels: of every column. scales: float64 [2, D_f], median and spread of every number."""
+    """channels: count of every column. scales: float64 [2, D_f], median and spread of every
+    feature."""
 
     module = None
 
@@ -337,10 +342,10 @@ class FittedSeries:
         return np.concatenate(parts), "missing samples filled in" if filled else ""
 
     def embed(self, batch: Sequence[Any]) -> np.ndarray:
-        """float32 [n, width], the scaled numbers; 0 is the training median, and a missing
+        """float32 [n, width], the scaled features; 0 is the training median, and a missing
         column."""
         scaled = np.clip(
-            (np.stack(list(batch)) - self.scales[0]) / self.scales[1], -FURTHEST, FURTHEST
+            (np.stack(list(batch)) - self.scales[0]) / self.scales[1], -MOST_SPREADS, MOST_SPREADS
         )
         return np.nan_to_num(scaled).astype(np.float32)
 

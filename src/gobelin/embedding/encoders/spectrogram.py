@@ -1,9 +1,10 @@
 """Sounds by a small network that needs no weights: its filters are learned from training clips
 without labels, in seconds.
 
-A log-mel spectrogram, drawn to one length so that a word said slowly lies near the same word said
-fast, is read like an image (`networks.patches`); the level of the clip and its length stand beside.
-`tune` teaches it more."""
+A log-mel spectrogram is stretched to one length, so that a slow word lies near the same word said
+fast. It is read like an image (`networks.patches`); the level of the clip and its length stand
+beside. `tune` trains it further.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +29,10 @@ from gobelin.embedding.encoders import Forward, Sample
 from gobelin.networks.patches import PatchNetwork
 from gobelin.networks.pooling import means
 
-FORMAT, LEARNED_FROM = 1, 500  # cells, at most
-PATCH, GRID = 6, 3
+FORMAT = 1  # of the saved folder
+LEARNED_CELLS = 500  # training cells from which the filters are learned, at most
+SPECTROGRAM_PATCH = 6  # side of a filter, in bands and frames
+SPECTROGRAM_GRID = 3  # cells a side over which answers are averaged
 BESIDE = 2  # numbers that stand beside the spectrogram
 
 
@@ -74,11 +77,9 @@ class Spectrogram:
         runtime: Runtime,
         root: Path,
     ) -> FittedSpectrogram:
-        soundfile()  # its absence is said before any work
-        fitted, there = (
-            FittedSpectrogram(self, self.network(), runtime),
-            [c for c in cells if c is not None],
-        )
+        soundfile()  # raises MissingExtra before any work
+        fitted = FittedSpectrogram(self, self.network(), runtime)
+        present = [c for c in cells if c is not None]
 
         def opened(cell: Cell) -> np.ndarray | None:
             try:
@@ -86,7 +87,7 @@ class Spectrogram:
             except BadCell:  # set aside later, with its reason
                 return None
 
-        chosen = there[:: -(-len(there) // LEARNED_FROM) or 1]
+        chosen = present[:: -(-len(present) // LEARNED_CELLS) or 1]
         clips = [c for c in in_order(opened, chosen, runtime.threads) if c is not None]
         flat = np.concatenate(
             [*clips, np.zeros((0, self.bands * self.frames + BESIDE), np.float32)]
@@ -95,14 +96,15 @@ class Spectrogram:
         return fitted
 
     def network(self) -> PatchNetwork:
-        return PatchNetwork(1, self.filters, PATCH, GRID)
+        """With fresh weights."""
+        return PatchNetwork(1, self.filters, SPECTROGRAM_PATCH, SPECTROGRAM_GRID)
 
     def load(self, folder: Path, runtime: Runtime) -> FittedSpectrogram:
         soundfile()
-        said = weights.config_of(folder, FORMAT)
-        settings = config.build(Spectrogram, said["settings"])
+        stored = weights.config_of(folder, FORMAT)
+        settings = config.build(Spectrogram, stored["settings"])
         network = settings.network()
-        weights.fill(folder, said, network)
+        weights.fill(folder, stored, network)
         return FittedSpectrogram(settings, network, runtime)
 
 
@@ -120,20 +122,20 @@ class FittedSpectrogram(Forward):
         """float32 [k, bands * frames + 2] of the k clips of the cell. The waveforms stay in the
         worker."""
         opened = [open_sound(v, root, self.settings.seconds) for v in sound_values(cell)]
-        clips = [self._drawn(wave) for wave, _ in opened]
-        return np.stack(clips), next((how for _, how in opened if how), "")
+        clips = [self._stretched(wave) for wave, _ in opened]
+        return np.stack(clips), next((note for _, note in opened if note), "")
 
-    def _drawn(self, wave: np.ndarray) -> np.ndarray:
+    def _stretched(self, wave: np.ndarray) -> np.ndarray:
+        """[T] -> float32 [bands * frames + 2]."""
         bands, peak = heard(mel_power(wave, self.settings.bands))
         sums = np.concatenate([np.zeros((1, bands.shape[1])), bands.cumsum(0)])
         edges = np.linspace(0, len(bands), self.settings.frames + 1)
         upto = np.stack(
             [np.interp(edges, np.arange(len(sums)), sums[:, b]) for b in range(bands.shape[1])]
         )
-        drawn = np.diff(upto, axis=1) / np.diff(
-            edges
-        )  # [bands, frames], the mean over each frame's part of the clip
-        scaled = 1 - 2 * drawn / np.log(QUIET)  # the quietest is -1, the loudest 1
+        # [bands, frames]: the mean over each frame's part of the clip.
+        stretched = np.diff(upto, axis=1) / np.diff(edges)
+        scaled = 1 - 2 * stretched / np.log(QUIET)  # the quietest is -1, the loudest 1
         beside = [np.log(peak) / 10, np.log(len(bands)) / 5]  # of the size of the others
         return np.concatenate([scaled.ravel(), beside]).astype(np.float32)
 
@@ -148,8 +150,9 @@ class FittedSpectrogram(Forward):
         for start in range(0, len(flat), self.settings.batch):
             block = flat[start : start + self.settings.batch]
             with self.runtime.autocast():
-                seen = self.module(self.signal(block))
-            rows.append(torch.cat([seen, torch.from_numpy(block[:, -BESIDE:]).to(seen)], dim=1))
+                features = self.module(self.signal(block))
+            beside = torch.from_numpy(block[:, -BESIDE:]).to(features)
+            rows.append(torch.cat([features, beside], dim=1))
         return means(torch.cat(rows), [len(clips) for clips in batch])
 
     def fingerprint(self) -> str:

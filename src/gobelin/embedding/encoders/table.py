@@ -3,10 +3,10 @@ missing cells.
 
 A number becomes its rank among the training values, mapped to a normal score (van der Waerden 1952)
 so that neither scale nor outlier matters, beside its clipped robust z-score. A category becomes
-one-hot over the training values seen at least twice; an unseen one is all zeros. A date becomes a
-number and the place in its year and week; see `gobelin.data.dates` for what is read as one. Every
-column has an indicator of its absence; nothing is learned from other rows than those given to
-`fit`."""
+one-hot over the values that stand at least twice in the training rows; any other value is all
+zeros. A date becomes a number and the place in its year and week; `gobelin.data.dates` reads it.
+Every column has an indicator of its absence. Only the rows given to `fit` teach anything.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Table:
                 )
             if name.strip() in cell:
                 raise GobelinError(
-                    f"--row {text!r}: {name.strip()!r} stands there twice. Give each column once."
+                    f"--row {text!r}: {name.strip()!r} appears twice. Give each column once."
                 )
             cell[name.strip()] = value.strip()
         return cell
@@ -109,10 +109,10 @@ class Table:
                 counts: dict[str, int] = {}
                 for v in values:
                     counts[str(v)] = counts.get(str(v), 0) + 1
-                kept = sorted(
+                frequent = sorted(
                     (v for v, n in counts.items() if n > 1), key=lambda v: (-counts[v], v)
                 )
-                columns[name] = {"kind": "category", "values": kept[: self.categories]}
+                columns[name] = {"kind": "category", "values": frequent[: self.categories]}
             elif kinds[name] == "date":
                 order = self._order(values, f"{field.name}, column {name!r}")
                 known = [x for v in values if (x := days(v, order)) is not None]
@@ -123,7 +123,8 @@ class Table:
         return FittedTable(self, columns)
 
     def _order(self, values: Sequence[Any], where: str) -> str:
-        """What stands first in these dates."""
+        """day_first, month_first, or '' where the dates don't need it. Raises a GobelinError where
+        they do, and neither the setting nor another date decides."""
         order, doubtful = undecided(values)
         if self.dates == "auto" and doubtful and not order:
             raise GobelinError(
@@ -162,7 +163,7 @@ def _number(value: Any) -> float | None:  # noqa: ANN401 - a cell is any
 
 
 class FittedTable:
-    """columns: what was learned of each, {name: {kind, values | quantiles, middle, scale}}."""
+    """columns: of each what was learned, {name: {kind, values | quantiles, middle, scale}}."""
 
     module = None
 

@@ -3,7 +3,8 @@ the `demo` extra.
 
 Yang et al. 2020 (Multilingual Universal Sentence Encoder for Semantic Retrieval). Vectors are [n,
 512], of unit length. A cell may hold several texts (languages of one caption): their vectors are
-averaged."""
+averaged.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from gobelin.core.errors import MissingExtra
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.texts import text_bid, text_query, text_values
+from gobelin.data.texts import text_bid, text_key, text_query, text_values
 from gobelin.embedding.encoders import Sample
 
 
@@ -68,12 +69,13 @@ class FittedText:
         self.settings, self.model = settings, USE(threads=max(1, runtime.threads))
 
     def key(self, cell: Cell, root: Path) -> bytes:
-        return bytes.fromhex(fingerprint(text_values(cell)))[:16]
+        return text_key(cell)
 
     def decode(self, cell: Cell, root: Path) -> tuple[list[str], str]:
         return text_values(cell), ""
 
     def embed(self, batch: Sequence[Any]) -> np.ndarray:
+        """float32 [n, 512]: the mean over the texts of each cell."""
         flat = [text for texts in batch for text in texts]
         order = sorted(range(len(flat)), key=lambda k: len(flat[k]))
         rows = np.empty((len(flat), self.width), np.float32)

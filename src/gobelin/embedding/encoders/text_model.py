@@ -7,7 +7,8 @@ every other model the word vectors are averaged (Reimers & Gurevych 2019). Sever
 (languages of one caption) are averaged.
 
 What it can't show: that the model knows a language which is written in letters that it knows.
-English and Dutch look alike to the rule that counts unknown letters."""
+English and Dutch look alike to the rule that counts unknown letters.
+"""
 
 from __future__ import annotations
 
@@ -20,22 +21,23 @@ import torch
 from torch import Tensor
 
 from gobelin.core.config import setting, settings_class
-from gobelin.core.files import fingerprint
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.texts import text_query, text_values
-from gobelin.embedding.encoders import Forward, Sample
-from gobelin.networks.hub_model import HubModelEncoder, Place, restored
+from gobelin.data.texts import text_key, text_query, text_values
+from gobelin.embedding.encoders import Sample
+from gobelin.embedding.hub_encoder import HubEncoder, restored
 from gobelin.networks.pooling import means
 from gobelin.networks.sentences import Sentences, TextTokenizer
 
-# in one batch, fillings too: longer texts go in smaller batches, which a processor's cache holds
-TOKENS = 4096
+# Tokens of a batch, paddings counted: longer texts go in smaller batches, which fit into a
+# processor's cache.
+BATCH_TOKENS = 4096
 
 
 @settings_class
 class TextModel:
-    """Settings."""
+    """Settings. Saved are `model` as it is given here, and a hash of the files: elsewhere, set
+    `model` to their new place."""
 
     model: str = setting(
         default="minilm",
@@ -73,28 +75,29 @@ class TextModel:
         return restored(self, FittedTextModel, folder, runtime)
 
 
-class FittedTextModel(Forward, HubModelEncoder):
+class FittedTextModel(HubEncoder[TextModel]):
     """A text tower with its tokenizer."""
 
-    encoder = "text_model"
+    name = "text_model"
+    kind = "text"
 
     def __init__(self, settings: TextModel, runtime: Runtime) -> None:
-        self.settings, self.runtime = settings, runtime
-        self.place = Place("text", settings.model, settings.revision, settings.local_only)
+        super().__init__(settings, runtime)
         self.module = Sentences(self.place).eval().to(runtime.device)
-        self.words = TextTokenizer(self.place, self.module.network, settings.prompt)
-        self.width = self.embed([[self.words.tokens("a")]]).shape[1]
+        self.tokenizer = TextTokenizer(self.place, self.module.network, settings.prompt)
+        self.width = self.embed([[self.tokenizer.tokens("a")]]).shape[1]
 
     def key(self, cell: Cell, root: Path) -> bytes:
-        return bytes.fromhex(fingerprint(text_values(cell)))[:16]
+        return text_key(cell)
 
     def decode(self, cell: Cell, root: Path) -> tuple[list[np.ndarray], str]:
-        """The tokens of each text of the cell; what is said is that letters are unknown, or that
-        words were cut off."""
+        """The tokens of each text of the cell, and a note where letters are unknown or words were
+        cut off."""
         texts = text_values(cell)
-        tokens = [self.words.tokens(text) for text in texts]
-        hows = [self.words.trouble(text, found) for text, found in zip(texts, tokens, strict=True)]
-        return tokens, next((how for how in hows if how), "")
+        tokens = [self.tokenizer.tokens(text) for text in texts]
+        pairs = zip(texts, tokens, strict=True)
+        notes = [self.tokenizer.trouble(text, its_tokens) for text, its_tokens in pairs]
+        return tokens, next((note for note in notes if note), "")
 
     def forward(self, batch: Sequence[Any]) -> Tensor:
         """float32 [n, D_f], differentiable."""
@@ -104,15 +107,14 @@ class FittedTextModel(Forward, HubModelEncoder):
         done = 0
         with self.runtime.autocast():  # once for all, so that the weights are rounded once
             while done < len(order):
-                most = (
-                    len(flat[order[done]]) * 5 // 4 + 8
-                )  # tokens; longer ones would make the others mostly fillings
-                some = order[done : done + min(self.settings.batch, max(1, TOKENS // most))]
-                some = [k for k in some if len(flat[k]) <= most]
-                ids, mask = self.words.padded([flat[k] for k in some])
-                rows.append(
-                    self.module(ids.to(self.runtime.device), mask.to(self.runtime.device)).float()
-                )
+                # Longest text of this batch, in tokens: with a longer one the others would be
+                # mostly padding.
+                longest = len(flat[order[done]]) * 5 // 4 + 8
+                most = min(self.settings.batch, max(1, BATCH_TOKENS // longest))
+                some = [k for k in order[done : done + most] if len(flat[k]) <= longest]
+                ids, mask = self.tokenizer.padded([flat[k] for k in some])
+                vectors = self.module(ids.to(self.runtime.device), mask.to(self.runtime.device))
+                rows.append(vectors.float())
                 done += len(some)
         back = torch.tensor(np.argsort(order, kind="stable"), device=self.runtime.device)
         return means(torch.cat(rows)[back], [len(texts) for texts in batch])

@@ -1,9 +1,9 @@
-"""Texts by several encoders side by side: what a sentence means beside how it is spelt, or two
-models' senses of it.
+"""Texts by several encoders side by side: meaning beside spelling, or the meanings of two models.
 
-Each part is brought to unit length, so none drowns another. A spoken word is nearer to how its name
-is spelt than to what it means, and a picture the other way round; what is aligned with which is
-then learned (`align`)."""
+Each part is scaled to unit length, so none drowns another. A spoken word is nearer to the spelling
+of its name than to its meaning, an image nearer to the meaning; the alignment learns which part
+belongs to which field (`embedding.alignment`).
+"""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.texts import text_query, text_values
-from gobelin.embedding.encoders import Encoder, FittedEncoder, Sample
+from gobelin.data.texts import text_key, text_query
+from gobelin.embedding.encoders import Encoder, FittedEncoder, Sample, reading
 
 
 @settings_class
@@ -41,11 +41,7 @@ class Texts:
     default: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        able = [
-            n
-            for n in catalog.names("encoders")
-            if n != "texts" and "text" in catalog.find("encoders", n).kinds
-        ]
+        able = [name for name in reading("text") if name != "texts"]
         if not self.of or len(set(self.of)) < len(self.of):
             raise GobelinError(
                 "encoders.texts.of: one or more different encoders were expected, found"
@@ -56,9 +52,10 @@ class Texts:
                 raise GobelinError(
                     f"encoders.texts: {name!r} is none of {', '.join(able)}.{nearest(name, able)}"
                 )
-        self.built()  # their settings are checked before any work
+        self.built()  # checks the settings of the parts before any work
 
     def built(self) -> list[Encoder]:
+        """The encoders of the parts, with their settings."""
         return [catalog.build("encoders", name, self.parts.get(name, {})) for name in self.of]
 
     @staticmethod
@@ -71,12 +68,14 @@ class Texts:
     def fit(
         self, cells: Sequence[Cell | None], field: Field, kinds: dict[str, str], runtime: Runtime
     ) -> FittedTexts:
-        return FittedTexts(self, [one.fit(cells, field, kinds, runtime) for one in self.built()])
+        parts = [encoder.fit(cells, field, kinds, runtime) for encoder in self.built()]
+        return FittedTexts(self, parts)
 
     def load(self, folder: Path, runtime: Runtime) -> FittedTexts:
         settings = config.build(Texts, read_json(folder / "config.json"))
         named = zip(settings.of, settings.built(), strict=True)
-        return FittedTexts(settings, [one.load(folder / name, runtime) for name, one in named])
+        parts = [encoder.load(folder / name, runtime) for name, encoder in named]
+        return FittedTexts(settings, parts)
 
 
 class FittedTexts:
@@ -89,16 +88,17 @@ class FittedTexts:
         self.width = sum(part.width for part in parts)
 
     def key(self, cell: Cell, root: Path) -> bytes:
-        return bytes.fromhex(fingerprint(text_values(cell)))[:16]
+        return text_key(cell)
 
     def decode(self, cell: Cell, root: Path) -> tuple[list[Any], str]:
+        """The cell as each part decodes it, and all their notes."""
         decoded = [part.decode(cell, root) for part in self.parts]
-        return [one for one, _ in decoded], "; ".join(how for _, how in decoded if how)
+        return [arrays for arrays, _ in decoded], "; ".join(note for _, note in decoded if note)
 
     def embed(self, batch: Sequence[Any]) -> np.ndarray:
         """float32 [n, D_f]: unit vectors of the parts, over the root of their count."""
-        found = [part.embed([one[k] for one in batch]) for k, part in enumerate(self.parts)]
-        unit = [x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12) for x in found]
+        vectors = [part.embed([cell[k] for cell in batch]) for k, part in enumerate(self.parts)]
+        unit = [x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12) for x in vectors]
         return (np.concatenate(unit, axis=1) / len(unit) ** 0.5).astype(np.float32)
 
     def fingerprint(self) -> str:

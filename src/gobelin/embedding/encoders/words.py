@@ -1,8 +1,9 @@
 """Texts by a small network that needs no weights: it starts as `characters`, and can be trained.
 
-A vector for each bucket of hashed character n-grams, added up (fastText, Bojanowski et al. 2017,
-with the n-grams alone), from the singular vectors of the training texts; behind it a layer that
-starts as 0. Untrained it knows spelling and no meaning."""
+The vector of a text is the sum of vectors, one for each bucket of hashed character n-grams
+(fastText, Bojanowski et al. 2017, with the n-grams alone). They start as the singular vectors of
+the training texts. A layer behind the sum starts as 0. Untrained it knows spelling and no meaning.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +19,13 @@ from torch.nn import functional
 
 from gobelin.core import config, weights
 from gobelin.core.config import setting, settings_class
-from gobelin.core.files import fingerprint
 from gobelin.core.machine import Runtime, generator
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.texts import text_query, text_values
+from gobelin.data.texts import text_key, text_query, text_values
 from gobelin.embedding.encoders import Sample
 from gobelin.networks.ngrams import components, shares
 
-FORMAT = 1
+FORMAT = 1  # of the saved folder
 
 
 @settings_class
@@ -56,23 +56,22 @@ class Words:
     def fit(
         self, cells: Sequence[Cell | None], field: Field, kinds: dict[str, str], runtime: Runtime
     ) -> FittedWords:
-        found = components(
-            [" ".join(text_values(c)) for c in cells if c is not None], self.hashes, self.width
-        )
-        network = Bag(self.hashes, len(found), self.hidden)
+        texts = [" ".join(text_values(c)) for c in cells if c is not None]
+        vectors = components(texts, self.hashes, self.width)  # [width, hashes]
+        width = len(vectors)
+        network = Bag(self.hashes, width, self.hidden)
         with torch.no_grad():
-            network.buckets.weight.copy_(torch.from_numpy(found.T.copy()))
+            network.buckets.weight.copy_(torch.from_numpy(vectors.T.copy()))
             rng = generator(runtime.seed, "words")
-            network.widen.weight.copy_(
-                torch.randn(self.hidden, len(found), generator=rng) / len(found) ** 0.5
-            )
+            start = torch.randn(self.hidden, width, generator=rng) / width**0.5
+            network.widen.weight.copy_(start)
         return FittedWords(self, network, runtime)
 
     def load(self, folder: Path, runtime: Runtime) -> FittedWords:
-        said = weights.config_of(folder, FORMAT)
-        settings = config.build(Words, said["settings"])
-        network = Bag(settings.hashes, said["width"], settings.hidden)
-        weights.fill(folder, said, network)
+        stored = weights.config_of(folder, FORMAT)
+        settings = config.build(Words, stored["settings"])
+        network = Bag(settings.hashes, stored["width"], settings.hidden)
+        weights.fill(folder, stored, network)
         return FittedWords(settings, network, runtime)
 
 
@@ -100,7 +99,7 @@ class FittedWords:
         self.module = network.eval().to(runtime.device)
 
     def key(self, cell: Cell, root: Path) -> bytes:
-        return bytes.fromhex(fingerprint(text_values(cell)))[:16]
+        return text_key(cell)
 
     def decode(self, cell: Cell, root: Path) -> tuple[str, str]:
         return " ".join(text_values(cell)), ""
@@ -111,12 +110,11 @@ class FittedWords:
 
     def forward(self, batch: Sequence[Any]) -> Tensor:
         """float32 [n, width], differentiable."""
-        found, device = shares(batch, self.settings.hashes), self.runtime.device
-        bucket = torch.from_numpy(found.indices.astype(np.int64)).to(device)
-        start = torch.from_numpy(found.indptr[:-1].astype(np.int64)).to(device)
-        out: Tensor = self.module(
-            bucket, start, torch.from_numpy(found.data.astype(np.float32)).to(device)
-        )
+        sparse, device = shares(batch, self.settings.hashes), self.runtime.device
+        bucket = torch.from_numpy(sparse.indices.astype(np.int64)).to(device)
+        start = torch.from_numpy(sparse.indptr[:-1].astype(np.int64)).to(device)
+        share = torch.from_numpy(sparse.data.astype(np.float32)).to(device)
+        out: Tensor = self.module(bucket, start, share)
         return out
 
     def fingerprint(self) -> str:

@@ -3,60 +3,40 @@
 A condition is first of all vectors of the shared space, so that text, sound, a table row or another
 image each drive every generator. The other parts (target, prompt strings, source images, mask) are
 declared in `Generator.accepts`; a part that a generator can't use is an error and is never ignored.
+The frame that trained generators share is `gobelin.generation.fitting`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
 from gobelin.core.errors import GobelinError
-from gobelin.core.files import fingerprint
 from gobelin.core.machine import Progress, Runtime, silent
-from gobelin.networks.condition import ConditionEmbedding, Parts
 from gobelin.networks.training import shuffled
-from gobelin.networks.watching import (
-    GRID_IMAGES,
-    LEAST_VALIDATION_ROWS,
-    MOST_SCORED_ROWS,
-    PATIENCE,
-    Watch,
-    cells,
-    energy,
-    looks,
-)
+from gobelin.networks.watching import PATIENCE
 
-SMALL = 5000  # training images below which a generator warns of copies
-Sample = Callable[
-    ["Condition", Sequence[int], "Controls"], Iterator[np.ndarray]
-]  # as `Sampler.sample`
-PARTS = ("vectors", "target", "text", "source", "mask")
+CONDITION_PARTS = ("vectors", "target", "text", "source", "mask")
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What N images are to be made from. An absent part is None; an absent field of a row is
-    present = False.
+    """What N images are generated from. An absent part is None; an absent field of a row is
+    present = False. Raises a ValueError where the parts disagree in N or F."""
 
-    fields: names of the F fields, in the order of `vectors`. vectors: float32 [N, F, D] in the
-    shared space; rows of absent fields are zero. present: bool [N, F]. target: int64 [N] class
-    index, -1 = none; or float32 [N], nan = none. text: N prompt strings, None where there is none.
-    source: uint8 [N, H, W, C] images to start from. mask: bool [N, H, W], True where pixels are to
-    be made anew. fingerprint: of the shared space that the vectors come from."""
-
-    fields: tuple[str, ...]
-    vectors: torch.Tensor
-    present: torch.Tensor
-    target: torch.Tensor | None = None
-    text: Sequence[str | None] | None = None
-    source: np.ndarray | None = None
-    mask: np.ndarray | None = None
-    fingerprint: str = ""
+    fields: tuple[str, ...]  # names of the F fields, in the order of `vectors`
+    vectors: torch.Tensor  # float32 [N, F, D] in the shared space; 0 where a field is absent
+    present: torch.Tensor  # bool [N, F]
+    target: torch.Tensor | None = None  # int64 [N] class, -1 = none; or float32 [N], nan = none
+    text: Sequence[str | None] | None = None  # N prompts, None where there is none
+    source: np.ndarray | None = None  # uint8 [N, H, W, C]: images to start from
+    mask: np.ndarray | None = None  # bool [N, H, W]: True where pixels are painted anew
+    fingerprint: str = ""  # of the shared space that the vectors come from
 
     def __post_init__(self) -> None:
         n, f = self.present.shape
@@ -74,7 +54,7 @@ class Condition:
         return len(self.present)
 
     def used(self) -> set[str]:
-        """The parts that hold anything at all."""
+        """The parts that hold anything, of CONDITION_PARTS."""
         parts = {"vectors"} if bool(self.present.any()) else set()
         if self.target is not None and bool(has_target(self.target).any()):
             parts.add("target")
@@ -105,26 +85,22 @@ def has_target(target: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Controls:
-    """How to sample. guidance: pull towards the condition, 1 = as learned, larger = stronger.
-    strength: 0 keeps the source image, 1 ignores it. steps: evaluations of the network, 0 = the
-    sampler's own. batch: images at once."""
+    """How to sample."""
 
-    guidance: float = 1.0
-    strength: float = 1.0
-    steps: int = 0
-    batch: int = 64
+    guidance: float = 1.0  # pull towards the condition: 1 = as learned, larger = stronger
+    strength: float = 1.0  # 0 keeps the source image, 1 ignores it
+    steps: int = 0  # evaluations of the network; 0 = the sampler's own count
+    batch: int = 64  # images at once
 
 
 @dataclass(frozen=True)
 class ImageRows:
-    """Rows to learn from: images uint8 [N, H, W, C] (an array or a memory map) and what each is to
-    be made from. weights: how often training sees each, from 0 up, [N]; None sees all equally
-    often."""
+    """N rows to learn from."""
 
-    images: np.ndarray
-    condition: Condition
-    classes: tuple[str, ...] = ()
-    weights: np.ndarray | None = None
+    images: np.ndarray  # uint8 [N, H, W, C]; an array or a memory map
+    condition: Condition  # what each image is generated from
+    classes: tuple[str, ...] = ()  # names of the classes
+    weights: np.ndarray | None = None  # [N] from 0 up: how often training uses each; None = equally
 
     def __len__(self) -> int:
         return len(self.images)
@@ -140,13 +116,13 @@ class ImageRows:
         )
 
     @property
-    def seen(self) -> np.ndarray:
-        """int64 [n]: the rows that training sees at all."""
+    def used(self) -> np.ndarray:
+        """int64 [n]: the rows that training uses at all."""
         return np.arange(len(self)) if self.weights is None else np.flatnonzero(self.weights)
 
     def drawn(self, step: int, batch: int, seed: int) -> torch.Tensor:
-        """The rows of training step t, int64 [batch]: shuffled, those with more weight more
-        often."""
+        """int64 [batch]: the rows of training step t, shuffled; a row of more weight comes more
+        often. Raises a GobelinError where all weights are 0."""
         if self.weights is not None and not self.weights.any():
             raise GobelinError(
                 f"generate: all {len(self)} training rows with an image have the weight 0. Raise"
@@ -157,17 +133,14 @@ class ImageRows:
 
 @dataclass(frozen=True)
 class Context:
-    """What the caller lends to a fit: the machine, a folder for checkpoints and sample grids, the
-    budget, someone to tell.
-
-    steps: the budget as a count, decided once and recorded by the caller (`Generator.steps_for`).
-    patience: looks without a better held-out score after which training stops, 0 = never; the best
-    weights are kept either way (`watch.Watch`)."""
+    """What the caller lends to a fit."""
 
     runtime: Runtime
-    folder: Path
-    steps: int
+    folder: Path  # for checkpoints and grids of samples
+    steps: int  # the budget, decided once by `Generator.steps_for` and recorded by the caller
     progress: Progress = field(default=silent)
+    # Held-out scores without a better one after which training stops; 0 = never. The best weights
+    # are taken either way (`networks.watching`).
     patience: int = PATIENCE
 
 
@@ -176,7 +149,7 @@ class Sampler(Protocol):
     """A fitted generator."""
 
     accepts: frozenset[str]
-    size: tuple[int, int, int]  # H, W, C of what it makes
+    size: tuple[int, int, int]  # H, W, C of its images
 
     def sample(
         self, condition: Condition, seeds: Sequence[int], controls: Controls
@@ -194,29 +167,32 @@ class Sampler(Protocol):
 
 @runtime_checkable
 class Generator(Protocol):
-    """Settings of a generator: a frozen dataclass whose fields are its settings.
+    """Settings of a generator: a frozen dataclass whose fields are its settings."""
 
-    accepts: the parts of a condition that it can use. licence: of the weights and code that it
-    loads, and of what it learns from. cost: what training and sampling take, in a few words."""
-
-    accepts: ClassVar[frozenset[str]]
-    licence: ClassVar[str]
-    cost: ClassVar[str]
+    accepts: ClassVar[frozenset[str]]  # the parts of a condition that it can use
+    licence: ClassVar[str]  # of the weights and code that it loads, and of the data it learns from
+    cost: ClassVar[str]  # of training and sampling, in a few words
 
     def steps_for(self, rows: ImageRows, runtime: Runtime, minutes: float) -> int:
         """The count of training steps that `minutes` buy here: a short measurement, made once
         before the work."""
         ...
 
-    def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> Sampler: ...
+    def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> Sampler:
+        """Train for `context.steps`; `valid` is only measured."""
+        ...
 
-    def load(self, folder: Path, runtime: Runtime) -> Sampler: ...
+    def load(self, folder: Path, runtime: Runtime) -> Sampler:
+        """The sampler that `Sampler.save` left in `folder`, with the settings of its fit. Raises a
+        GobelinError where the folder is damaged or of another format."""
+        ...
 
 
 def check_condition(
     name: str, sampler: Sampler, condition: Condition, seeds: Sequence[int], space: str
 ) -> None:
-    """The one place where a condition is held against the sampler that is to use it."""
+    """Refuse a condition that the sampler can't use: a part that it doesn't accept, vectors of
+    another space than `space`, another count of seeds. Raises a GobelinError."""
     extra = condition.used() - set(sampler.accepts)
     if extra:
         raise GobelinError(
@@ -233,155 +209,3 @@ def check_condition(
         raise GobelinError(
             f"generate: {len(seeds)} seeds for {len(condition)} conditions. Give one seed an image."
         )
-
-
-@dataclass(frozen=True)
-class Learned:
-    """What the data decide of a generator: size H, W, C of its images; fields F, width D, classes,
-    kind of its conditions."""
-
-    size: tuple[int, int, int]
-    fields: tuple[str, ...]
-    vector: int
-    classes: int
-    number: bool
-
-    @staticmethod
-    def of(name: str, rows: ImageRows) -> Learned:
-        """Read off the training rows of the generator `name`."""
-        height, width, channels = (int(n) for n in rows.images.shape[1:])
-        if not 16 <= max(height, width) <= 256:
-            raise GobelinError(
-                f"{name}: images of 16 to 256 pixels, found {height} x {width}. Resize them with"
-                " size=..."
-            )
-        condition = rows.condition
-        number = condition.target is not None and condition.target.is_floating_point()
-        used = 0 if number or condition.target is None else int(condition.target.max()) + 1
-        classes = max(len(rows.classes), used)
-        return Learned(
-            (height, width, channels), condition.fields, condition.vectors.shape[2], classes, number
-        )
-
-    @staticmethod
-    def from_dict(said: Mapping[str, Any]) -> Learned:
-        """The way back from `dataclasses.asdict` through JSON."""
-        return Learned(**{**said, "size": tuple(said["size"]), "fields": tuple(said["fields"])})
-
-    def parts(self, name: str, condition: Condition) -> Parts:
-        """The condition's tensors, if they are of the kind that `name` learned: these fields of
-        this width, and a class below `classes` (or a number)."""
-        if condition.fields != self.fields or condition.vectors.shape[2] != self.vector:
-            raise GobelinError(
-                f"{name}: learned from fields {', '.join(self.fields)} of {self.vector} numbers,"
-                f" asked with {', '.join(condition.fields)} of {condition.vectors.shape[2]}. Use"
-                " vectors of the same run."
-            )
-        target = condition.target
-        if target is not None and target.is_floating_point() != self.number:
-            raise GobelinError(
-                f"{name}: learned a {'number' if self.number else 'class'}, asked for the other."
-                " Fit again."
-            )
-        if target is not None and not self.number and bool((target >= self.classes).any()):
-            raise GobelinError(
-                f"{name}: learned {self.classes} classes, asked for class {int(target.max())}. Fit"
-                " again."
-            )
-        return Parts.of(condition.vectors, condition.present, target, self.number)
-
-    @property
-    def anything(self) -> bool:
-        """Whether a row can say anything to ask for."""
-        return bool(self.fields) or self.number or self.classes > 0
-
-    def embedding(self, width: int) -> ConditionEmbedding:
-        """A fresh embedding of its conditions, [N] -> [N, width]."""
-        return ConditionEmbedding(len(self.fields), self.vector, self.classes, width, self.number)
-
-
-def small_set(name: str, rows: int, seen: int) -> tuple[str, ...]:
-    """The warning of a training set that is small enough to be memorised; seen: images that
-    training looked at."""
-    if rows >= SMALL:
-        return ()
-    times = seen // rows
-    return (
-        (
-            f"{name}: only {rows} training images, each seen {times} times. Made images can be"
-            " copies of them; run audit."
-        ),
-    )
-
-
-def tries(sample: Sample, rows: ImageRows, count: int) -> np.ndarray:
-    """uint8 [n, H, W, C] made from the conditions of the first rows, `count` at most, from the
-    seeds 0, 1, 2 ..."""
-    some = rows.first(count).condition
-    return np.concatenate(list(sample(some, range(len(some)), Controls())))
-
-
-def distance_to(sample: Sample, rows: ImageRows) -> float:
-    """How far made images are from the first 256 rows, whose conditions they are made from: the
-    energy distance of cells."""
-    return energy(
-        cells(rows.images[:MOST_SCORED_ROWS]), cells(tries(sample, rows, MOST_SCORED_ROWS))
-    )
-
-
-def watching(
-    name: str,
-    valid: ImageRows,
-    context: Context,
-    batch: int,
-    passes: tuple[float, float],
-    score: Callable[[ImageRows], float],
-    sample: Sample,
-    decides: bool = True,
-) -> Watch | None:
-    """The watch of a training; None where there are under 16 validation rows, or too few steps for
-    one look.
-
-    passes: through the network that an image costs when it is scored and when it is painted,
-    without a way back; batch: images a step, of which each costs about three. score: of the weights
-    of now on some validation rows. sample: with those weights. decides: whether the score chooses
-    the weights: one of likelihood does, one of colours in coarse cells doesn't."""
-    rows = valid.first(MOST_SCORED_ROWS)
-    scored, painted = (
-        n * cost / (3 * batch)
-        for n, cost in zip((len(rows), min(len(rows), GRID_IMAGES)), passes, strict=True)
-    )
-    steps = looks(context.steps, scored, painted) if len(valid) >= LEAST_VALIDATION_ROWS else {}
-
-    def told() -> float:
-        with context.runtime.autocast():
-            return score(rows)
-
-    def paint() -> np.ndarray:
-        with context.runtime.autocast():
-            return tries(sample, rows, GRID_IMAGES)
-
-    return (
-        Watch(name, steps, context.folder / "samples", context.patience, told, paint, decides)
-        if steps
-        else None
-    )
-
-
-def training_identity(settings: object, *parts: ImageRows) -> str:
-    """Names training (and validation) rows for their checkpoint: settings, counts, and up to 511
-    rows of each."""
-    tensors: list[object] = []
-    for rows in parts:
-        some, condition = slice(None, None, max(1, len(rows) // 256)), rows.condition
-        there = (condition.vectors, condition.present, condition.target)
-        tensors += [
-            len(rows),
-            np.asarray(rows.images[some]),
-            *(t[some].numpy() for t in there if t is not None),
-        ]
-        tensors += (
-            [] if condition.source is None else [np.ascontiguousarray(condition.source[some])]
-        )
-        tensors += [] if rows.weights is None else [rows.weights[some]]
-    return fingerprint(asdict(settings), *tensors)  # type: ignore[call-overload]

@@ -2,55 +2,57 @@
 matching).
 
 A transformer on patches learns the velocity that carries noise into images (Lipman et al. 2023;
-rectified flow, Liu et al. 2023). Fields and target are hidden at random while it learns, so that
-one network answers every subset of a condition, the empty one too, and can be pulled towards it
+rectified flow, Liu et al. 2023). Fields and target are hidden at random while it learns. So one
+network answers every subset of a condition, the empty one too, and can be pulled towards it
 (classifier-free guidance, Ho and Salimans 2022). Towards the end of the training a part of every
-batch learns to take long strides at once, up to the whole way, each from two of its own strides of
-half the length (shortcut models, Frans et al. 2025): with them one or two evaluations make an
-image.
+batch learns long strides, up to the whole way. The target of a stride is two of the network's own
+strides of half the length (shortcut models, Frans et al. 2025). With long strides one or two
+evaluations make an image.
 
-What this cannot show: that its images are no copies (a small training set, seen often, is memorised
-in part: `notes` says so, the copying audit measures it), nor how likely an image is: `row_loss`
-compares rows with each other and is no likelihood. There is no one-step mode (no distillation, no
-mean flow): one evaluation gives the mean image of the condition."""
+What this cannot show: that its images are no copies. A small training set that is used often is
+memorised in part; `notes` says so, and the copying audit measures it. Nor how likely an image is:
+`row_loss` compares rows with each other and is no likelihood. There is no one-step mode (no
+distillation, no mean flow): without long strides one evaluation gives the mean image of the
+condition.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gobelin.core import weights
 from gobelin.core.config import setting, settings_class
-from gobelin.core.machine import Runtime, derived_seed, generator
-from gobelin.generation.generators import (
-    Condition,
-    Context,
-    Controls,
-    ImageRows,
+from gobelin.core.machine import Runtime, derived_seed
+from gobelin.generation.fitting import (
+    Fit,
+    Fitted,
     Learned,
-    small_set,
-    training_identity,
-    watching,
+    batches_of,
+    blocks,
+    from_seed,
+    noise,
+    restored,
+    standardise,
 )
+from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 from gobelin.networks import flow_path
 from gobelin.networks.condition import ConditionEmbedding, Parts, hide, jitter
 from gobelin.networks.convolution import pixels_of, signal_of
 from gobelin.networks.flow_path import Solver, Times, Velocity, VelocityField
-from gobelin.networks.training import TrainingSettings, descend, run, steps_in, steps_in_phases
+from gobelin.networks.training import TrainingSettings, descend, steps_in, steps_in_phases
 from gobelin.networks.transformer import PatchTransformer, canvas, padded, patch_for
 
-FORMAT, MEASURED, BLOCK = 3, 2048, 64  # of the saved folder; images for m and s; rows at once
-STRIDES = 2  # more evaluations do better along the velocity (docs/log.md)
-Batch = tuple[
-    Tensor, Parts, float
-]  # images [N, C, H, W] in -1 .. 1 on whole patches, their conditions, share of training done
+MEASURED_IMAGES = 2048  # for mean and spread of the images, at most
+LOSS_ROWS = 64  # rows whose loss is computed at once; also those of a mean loss
+STRIDES = 2  # evaluations up to which learned strides are used: more do better without them
+Batch = tuple[Tensor, Parts, float]  # [N, C, H, W] in -1 .. 1, conditions, share of training done
 
 
 @settings_class
@@ -74,10 +76,7 @@ class Flow:
         default=50, ge=0, le=1_000_000_000, description="Steps in which the learning rate rises."
     )
     cooldown: float = setting(
-        default=0.3,
-        ge=0,
-        le=1,
-        description="Share of the training in which the learning rate falls to 0.",
+        default=0.3, ge=0, le=1, description="Share of the training with a falling learning rate."
     )
     decay: float = setting(default=0.01, ge=0, le=10, description="Weight decay of AdamW.")
     clip: float = setting(default=1.0, ge=0, le=1e9, description="Largest norm of the gradient.")
@@ -88,10 +87,7 @@ class Flow:
         description="Share of a batch that keeps its whole condition. The rest hides any subset.",
     )
     jitter: float = setting(
-        default=0.5,
-        ge=0,
-        le=100,
-        description="Length of the noise added to the unit vectors of a condition.",
+        default=0.5, ge=0, le=100, description="Length of the noise on a condition's unit vectors."
     )
     times: Times = setting(
         default="uniform",
@@ -120,8 +116,7 @@ class Flow:
     )
     solver: Solver = setting(default="adams", description="Solver that follows the velocity.")
     exact: bool = setting(
-        default=True,
-        description="Whether to sample in float32. Otherwise an image can depend on its batch.",
+        default=True, description="Whether to sample in float32, so that batches do not matter."
     )
 
     accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target"})
@@ -146,65 +141,50 @@ class Flow:
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> FlowSampler:
         """Train for `context.steps`; `valid` is only measured: its loss with fixed noises and
         times."""
-        task, runtime, kept = (
-            _Learning(self, train, context.runtime),
-            context.runtime,
-            ("velocity",),
+        task = _Learning(self, train, context.runtime)
+        sampler = FlowSampler(self, task.learned, task.velocity, context.runtime)
+        fit = Fit(sampler, train, valid, context, self.batch)
+        watch = fit.watch(
+            lambda rows: float(sampler.row_loss(rows, draws=1).mean()),
+            sampler.sample,
+            scored=1,
+            painted=self.evaluations,
         )
         settings = TrainingSettings(
             context.steps,
-            runtime.seed,
-            kept,
-            self.half_life,
-            0.05,
-            self.clip,
-            self.warmup,
-            self.cooldown,
+            context.runtime.seed,
+            averaged=("velocity",),
+            half_life=self.half_life,
+            clip=self.clip,
+            warmup=self.warmup,
+            cooldown=self.cooldown,
         )
-        sampler = FlowSampler(self, task.learned, task.velocity, runtime, (), ())
-        watch = watching(
-            "flow",
-            valid,
-            context,
-            self.batch,
-            (1, self.evaluations),
-            lambda rows: float(sampler.row_loss(rows, 1).mean()),
-            sampler.sample,
-        )
+
+        def last() -> dict[str, float | None]:
+            return {
+                "loss_train": sampler.mean_loss(train),
+                "loss_valid": sampler.mean_loss(valid),
+            }
+
         batches = _batches(task, train, lambda step: step / context.steps)
-        identity = training_identity(self, train, valid)
-        outcome = run(
-            task, batches, settings, context.folder, identity, context.progress, "flow", watch
-        )
-        task.velocity.eval().requires_grad_(False).load_state_dict(outcome.averages["velocity"])
-        last = {
-            "step": outcome.best_step,
-            "loss_train": sampler.mean_loss(train),
-            "loss_valid": sampler.mean_loss(valid),
-        }
-        notes = (*small_set("flow", len(train), outcome.best_step * self.batch), *outcome.notes)
-        return replace(sampler, notes=notes, history=(*outcome.history, last))
+        return fit.run(task, batches, settings, watch, last)
 
     def load(self, folder: Path, runtime: Runtime) -> FlowSampler:
         """The sampler that was saved in `folder`, with the settings that it was fitted with."""
-        config = weights.config_of(folder, FORMAT)
-        settings, learned = Flow(**config["settings"]), Learned.from_dict(config["learned"])
-        velocity = (
-            Canvas.of(settings, learned).velocity(settings, learned).eval().requires_grad_(False)
-        )
-        weights.fill(folder, config, velocity)
-        velocity.to(runtime.device)
-        return FlowSampler(
-            settings, learned, velocity, runtime, tuple(config["notes"]), tuple(config["history"])
-        )
+        return restored(FlowSampler, folder, runtime, Flow, fresh)
+
+
+def fresh(settings: Flow, learned: Learned) -> Velocity:
+    """The network with fresh weights."""
+    return Canvas.of(settings, learned).velocity(settings, learned)
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """Whole patches that hold an image. size: C, H, W of them. patch: side in pixels."""
+    """Whole patches that hold an image."""
 
-    size: tuple[int, int, int]
-    patch: int
+    size: tuple[int, int, int]  # C, H, W of the patches together
+    patch: int  # side of a patch in pixels
 
     @staticmethod
     def of(settings: Flow, learned: Learned) -> Canvas:
@@ -228,17 +208,13 @@ class _Learning:
     """The training task: one network, one loss."""
 
     def __init__(self, settings: Flow, rows: ImageRows, runtime: Runtime) -> None:
-        self.settings, self.learned, self.runtime = settings, Learned.of("flow", rows), runtime
+        self.settings, self.runtime = settings, runtime
+        self.learned = Learned.of("flow", rows)
         self.canvas = Canvas.of(settings, self.learned)
-        with torch.random.fork_rng():
-            torch.manual_seed(derived_seed(runtime.seed, "flow"))
-            self.velocity = self.canvas.velocity(settings, self.learned)
-        some = rows.drawn(0, min(MEASURED, len(rows)), derived_seed(runtime.seed, "measure"))
+        self.velocity = from_seed(runtime.seed, "flow", lambda: fresh(settings, self.learned))
+        some = rows.drawn(0, min(MEASURED_IMAGES, len(rows)), derived_seed(runtime.seed, "measure"))
         self.velocity.standardise(self.canvas.signal(rows.images[some.numpy()]))
-        if rows.condition.target is not None:
-            cast(ConditionEmbedding, self.velocity.embedding).standardise(
-                rows.condition.target[rows.seen]
-            )
+        standardise(cast(ConditionEmbedding, self.velocity.embedding), rows)
         parameters = self.velocity.to(runtime.device).parameters()
         self.modules: Mapping[str, nn.Module] = {"velocity": self.velocity}
         adam = torch.optim.AdamW(
@@ -253,13 +229,14 @@ class _Learning:
         time, reach = flow_path.times(len(image), self.settings.times, rng), torch.zeros(len(image))
         reach[far], time[far] = flow_path.reaches(len(far), rng)
         time, reach = time.to(image.device), reach.to(image.device)
-        between, wanted = flow_path.on_path(image, start, time), image - start
+        # The straight path u_t = (1 - t) u_0 + t u_1 has the velocity u_1 - u_0 everywhere.
+        between, target = flow_path.on_path(image, start, time), image - start
         shown = jitter(hide(parts, rng, self.settings.whole), rng, self.settings.jitter)
-        if len(far):
-            wanted[far] = self.twice(between[far], time[far], reach[far], shown.rows(far))
+        if len(far):  # a long stride learns from two of the network's own strides
+            target[far] = self.twice(between[far], time[far], reach[far], shown.rows(far))
         with self.runtime.autocast():
-            said = self.velocity(between, time, self.velocity.embedding(shown), reach=reach)
-        loss = (said - wanted).square().mean()
+            velocity = self.velocity(between, time, self.velocity.embedding(shown), reach=reach)
+        loss = (velocity - target).square().mean()
         descend(self.optimisers["velocity"], loss)
         return {"loss": loss.detach()}
 
@@ -271,7 +248,7 @@ class _Learning:
 
     @torch.no_grad()
     def twice(self, signal: Tensor, time: Tensor, reach: Tensor, parts: Parts) -> Tensor:
-        """What the network itself says in two strides of half the reach."""
+        """The network's own mean velocity over two strides of half the reach, [n, C, H, W]."""
         with self.runtime.autocast():
             embedded = self.velocity.embedding(parts)
             return flow_path.halves(
@@ -279,20 +256,12 @@ class _Learning:
             )
 
 
-@dataclass(frozen=True, eq=False)
-class FlowSampler:
-    """A fitted Flow. notes: what a reader must know. history: losses by step, and last those of the
-    averaged weights."""
+class FlowSampler(Fitted[Flow, Learned, Velocity]):
+    """A fitted Flow. history: losses by step, and last those of the averaged weights."""
 
-    settings: Flow
-    learned: Learned
-    velocity: Velocity
-    runtime: Runtime
-    notes: tuple[str, ...]
-    history: tuple[dict[str, Any], ...]
-
+    name: ClassVar[str] = "flow"
+    version: ClassVar[int] = 3
     accepts: ClassVar[frozenset[str]] = Flow.accepts
-    size = property(lambda self: self.learned.size)  # H, W, C
     canvas = property(lambda self: Canvas.of(self.settings, self.learned))
 
     @torch.no_grad()
@@ -300,26 +269,23 @@ class FlowSampler:
         self, condition: Condition, seeds: Sequence[int], controls: Controls
     ) -> Iterator[np.ndarray]:
         """Blocks of uint8 [n, H, W, C]. steps: evaluations of the velocity, 0 = the setting's."""
-        (height, width, _), size = self.size, self.canvas.size
+        (height, width, _), device = self.size, self.runtime.device
         evaluations = controls.steps or self.settings.evaluations
         far = self.settings.shortcuts > 0 and evaluations <= STRIDES
         reach = 1 / evaluations if far else 0.0
         solver: Solver = "euler" if far else self.settings.solver
-        for first in range(0, len(condition), controls.batch):
-            rows = range(first, min(first + controls.batch, len(condition)))
-            parts = self.learned.parts("flow", condition.rows(rows)).to(self.runtime.device)
-            noise = torch.stack(
-                [torch.randn(size, generator=generator(seeds[k], "noise")) for k in rows]
-            )
+        for rows in blocks(len(condition), controls.batch):
+            parts = self.learned.parts("flow", condition.rows(rows)).to(device)
+            start = noise([seeds[k] for k in rows], self.canvas.size).to(device)
             field = self.field(parts, controls.guidance, reach)
-            image = flow_path.solve(field, noise.to(self.runtime.device), evaluations, solver)
+            image = flow_path.solve(field, start, evaluations, solver)
             yield pixels_of(image[:, :, :height, :width])
 
-    def network(self, parts: Parts, reach: float = 0.0) -> Callable[[Tensor, Tensor], Tensor]:
+    def velocity(self, parts: Parts, reach: float = 0.0) -> Callable[[Tensor, Tensor], Tensor]:
         """The mean velocity over this reach of u [n, C, H, W] and time [n], given these
         conditions."""
-        embedded = self.velocity.embedding(parts)
-        return lambda signal, time: self.velocity(
+        embedded = self.network.embedding(parts)
+        return lambda signal, time: self.network(
             signal, time, embedded, reach=torch.full_like(time, reach)
         )
 
@@ -328,7 +294,7 @@ class FlowSampler:
 
         def given(parts: Parts) -> VelocityField:
             return flow_path.at_one_time(
-                self.network(parts, reach),
+                self.velocity(parts, reach),
                 nullcontext if self.settings.exact else self.runtime.autocast,
             )
 
@@ -339,47 +305,24 @@ class FlowSampler:
         """float32 [N]: each row's flow-matching loss given its whole condition, the mean of `draws`
         noises and times that are fixed by the row's number: two networks, or two sets of rows, are
         compared on the same ones."""
-        parts, device, out = (
-            self.learned.parts("flow", rows.condition),
-            self.runtime.device,
-            [torch.zeros(0)],
-        )
-        for first in range(0, len(rows), BLOCK):
-            some = slice(first, min(first + BLOCK, len(rows)))
-            velocity = self.network(parts.rows(some).to(device))
+        parts, device = self.learned.parts("flow", rows.condition), self.runtime.device
+        losses = [torch.zeros(0)]
+        for block in blocks(len(rows), LOSS_ROWS):
+            some = slice(block.start, block.stop)
+            velocity = self.velocity(parts.rows(some).to(device))
             image = self.canvas.signal(rows.images[some]).to(device)
-            out.append(
-                flow_path.fixed_loss(velocity, image, range(some.start, some.stop), draws).cpu()
-            )
-        return torch.cat(out)
+            losses.append(flow_path.fixed_loss(velocity, image, block, draws).cpu())
+        return torch.cat(losses)
 
     def mean_loss(self, rows: ImageRows) -> float | None:
-        """Of the first rows."""
-        return float(self.row_loss(rows.first(BLOCK)).mean()) if len(rows) else None
-
-    def fingerprint(self) -> str:
-        return weights.fingerprint(self.velocity, asdict(self.settings), asdict(self.learned))
-
-    def save(self, folder: Path) -> None:
-        config = {"settings": asdict(self.settings), "learned": asdict(self.learned)}
-        weights.save(
-            folder, config | {"notes": self.notes, "history": self.history}, self.velocity, FORMAT
-        )
+        """Of the first 64 rows; None where there are none."""
+        return float(self.row_loss(rows.first(LOSS_ROWS)).mean()) if len(rows) else None
 
 
 def _batches(
     task: _Learning, rows: ImageRows, done: Callable[[int], float]
 ) -> Callable[[int], Batch]:
-    """The batch of step t: shuffled rows, their conditions, and how much of the training is
-    done."""
-    parts, device = task.learned.parts("flow", rows.condition), task.runtime.device
-
-    def batch(step: int) -> Batch:
-        index = rows.drawn(step, task.settings.batch, task.runtime.seed)
-        return (
-            task.canvas.signal(rows.images[index.numpy()]).to(device),
-            parts.rows(index).to(device),
-            done(step),
-        )
-
-    return batch
+    """The batch of step t. done: the share of the training before step t."""
+    parts = task.learned.parts("flow", rows.condition)
+    pairs = batches_of(rows, parts, task.settings.batch, task.runtime, task.canvas.signal)
+    return lambda step: (*pairs(step), done(step))

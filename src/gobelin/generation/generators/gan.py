@@ -1,49 +1,50 @@
 """Images in one step from noise and a condition: a maker against a critic that compares real and
-made (R3GAN, Huang 2024).
+generated images (R3GAN, Huang 2024).
 
-The critic learns that a real image is more real than a made one, the maker the reverse
-(relativistic loss, Jolicoeur-Martineau 2019), and the critic's slope is kept small at real and at
-made images alike (R1 and R2). Both see the condition: the maker as numbers beside its noise, the
-critic by a projection (Miyato and Koyama 2018). Fields and target are hidden at random, so that one
-network answers every subset of them. Where no row says anything to ask for, the critic sees how
-much the images of a batch differ, so that no mode is lost. Small sets: the critic sees through
-augmentation, as much as its overfitting asks for (Karras et al. 2020). `recipes/dcgan.toml` turns
-all of this off: the plain DCGAN (Radford et al. 2016).
+The critic learns that a real image is more real than a generated one, the maker the reverse
+(relativistic loss, Jolicoeur-Martineau 2019). The critic's slope is kept small at real and at
+generated images alike (R1 and R2). Both see the condition: the maker as numbers beside its noise,
+the critic by a projection (Miyato and Koyama 2018). Fields and target are hidden at random, so that
+one network answers every subset of them. Where the rows have no condition at all, the critic sees
+how much the images of a batch differ, so that no mode is lost. On small sets the critic sees
+augmented images, the more often the more it overfits (Karras et al. 2020). `recipes/dcgan.toml`
+turns all of this off: the plain DCGAN (Radford et al. 2016).
 
-What this can't show: that its images aren't copies; `notes` warns of a small training set and the
-copying audit measures it."""
+What this can't show: that its images aren't copies. `notes` warns of a small training set, and the
+copying audit measures it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gobelin.core import weights
 from gobelin.core.config import setting, settings_class
-from gobelin.core.machine import Runtime, derived_seed, generator
-from gobelin.generation.generators import (
-    Condition,
-    Context,
-    Controls,
-    ImageRows,
+from gobelin.core.machine import Runtime
+from gobelin.generation.fitting import (
+    Fit,
+    Fitted,
     Learned,
+    batches_of,
+    blocks,
     distance_to,
-    small_set,
-    training_identity,
-    watching,
+    from_seed,
+    noise,
+    restored,
+    standardise,
 )
+from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 from gobelin.networks.condition import Parts, hide, jitter
 from gobelin.networks.convolution import ConvEncoder, DcganDecoder, change, pixels_of, signal_of
-from gobelin.networks.training import TrainingSettings, descend, run, steps_in
+from gobelin.networks.training import TrainingSettings, descend, steps_in
 
-FORMAT, EVERY = 2, 8  # of the saved folder; steps between two looks at the critic's overfitting
+CHECKED_EVERY = 8  # steps between two measurements of the critic's overfitting, on average
 Batch = tuple[Tensor, Parts]  # images [N, C, H, W] in -1 .. 1, their conditions
 
 
@@ -111,10 +112,7 @@ class Gan:
         description="Share of a batch that keeps its whole condition. The rest hides any subset.",
     )
     jitter: float = setting(
-        default=0.5,
-        ge=0,
-        le=100,
-        description="Length of the noise added to the unit vectors of a condition.",
+        default=0.5, ge=0, le=100, description="Length of the noise on a condition's unit vectors."
     )
     overfit: float = setting(
         default=0.5,
@@ -132,10 +130,7 @@ class Gan:
         default=100, ge=0, le=1_000_000_000, description="Steps in which the learning rate rises."
     )
     cooldown: float = setting(
-        default=0.5,
-        ge=0,
-        le=1,
-        description="Share of the training in which the learning rate falls to 0.",
+        default=0.5, ge=0, le=1, description="Share of the training with a falling learning rate."
     )
     half_life: float = setting(
         default=500.0, ge=1e-3, le=1e9, description="Half-life of the averaged weights, in steps."
@@ -151,45 +146,37 @@ class Gan:
         return steps_in(task, _batches(task, rows), minutes, runtime)
 
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> GanSampler:
-        """Train for `context.steps`. `valid` tells the critic's overfitting, with it how much it
-        sees changed, and how far made images are from it."""
-        task, runtime = _Duel(self, train, valid, context.runtime), context.runtime
+        """Train for `context.steps`. `valid` tells how far the critic overfits, which decides how
+        often it sees augmented images, and how far generated images are from it."""
+        task = _Duel(self, train, valid, context.runtime)
+        sampler = GanSampler(self, task.learned, task.maker, context.runtime)
+        fit = Fit(sampler, train, valid, context, self.batch)
+        watch = fit.watch(
+            lambda rows: distance_to(sampler.sample, rows),
+            sampler.sample,
+            scored=1,
+            painted=1,
+            decides=False,
+        )
         settings = TrainingSettings(
             context.steps,
-            runtime.seed,
-            ("maker",),
-            self.half_life,
+            context.runtime.seed,
+            averaged=("maker",),
+            half_life=self.half_life,
             warmup=self.warmup,
             cooldown=self.cooldown,
         )
-        sampler = GanSampler(self, task.learned, task.maker, runtime, (), ())
-        watch = watching(
-            "gan",
-            valid,
-            context,
-            self.batch,
-            (1, 1),
-            lambda rows: distance_to(sampler.sample, rows),
-            sampler.sample,
-            decides=False,
-        )
-        batches, identity = _batches(task, train), training_identity(self, train, valid)
-        outcome = run(
-            task, batches, settings, context.folder, identity, context.progress, "gan", watch
-        )
-        task.maker.eval().requires_grad_(False).load_state_dict(outcome.averages["maker"])
-        notes = (*small_set("gan", len(train), outcome.best_step * self.batch), *outcome.notes)
-        return replace(sampler, notes=notes, history=tuple(outcome.history))
+        return fit.run(task, _batches(task, train), settings, watch)
 
     def load(self, folder: Path, runtime: Runtime) -> GanSampler:
         """The sampler that was saved in `folder`, with the settings that it was fitted with."""
-        config = weights.config_of(folder, FORMAT)
-        settings, learned = Gan(**config["settings"]), Learned.from_dict(config["learned"])
-        maker = ConditionalMaker(settings, learned).eval().requires_grad_(False)
-        weights.fill(folder, config, maker)
-        maker.to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return GanSampler(
-            settings, learned, maker, runtime, tuple(config["notes"]), tuple(config["history"])
+        return restored(
+            GanSampler,
+            folder,
+            runtime,
+            Gan,
+            ConditionalMaker,
+            memory_format=torch.channels_last,
         )
 
 
@@ -213,7 +200,7 @@ class ConditionalCritic(nn.Module):
         super().__init__()
         self.embedding = learned.embedding(settings.code)
         deviation = settings.deviation == "always" or (
-            settings.deviation == "auto" and not learned.anything
+            settings.deviation == "auto" and not learned.conditional
         )
         self.reader = ConvEncoder(
             learned.size,
@@ -225,9 +212,9 @@ class ConditionalCritic(nn.Module):
 
     def forward(self, image: Tensor, parts: Parts, groups: int = 1) -> Tensor:
         """groups: batches that stand one after the other."""
-        said = self.reader(image, groups)
-        asked = _unit(self.embedding(parts)).float()
-        return said[:, 0] + (said[:, 1:] * asked).sum(1) / asked.shape[1] ** 0.5
+        read = self.reader(image, groups)  # [N, 1 + K]: psi(h) beside phi(h)
+        embedded = _unit(self.embedding(parts)).float()
+        return read[:, 0] + (read[:, 1:] * embedded).sum(1) / embedded.shape[1] ** 0.5
 
 
 def _unit(embedded: Tensor) -> Tensor:
@@ -236,17 +223,19 @@ def _unit(embedded: Tensor) -> Tensor:
 
 
 class Amount(nn.Module):
-    """How often the critic sees an image changed, 0 .. 1; follows the critic's overfitting."""
+    """How often the critic sees an image augmented, 0 .. 1. It follows the critic's overfitting."""
 
     def __init__(self) -> None:
         super().__init__()
         self.share: Tensor
         self.register_buffer("share", torch.zeros(()))
 
-    def follow(self, train: Tensor, valid: Tensor, made: Tensor, limit: float, by: float) -> None:
-        """r_v = (E D(train) - E D(valid)) / (E D(train) - E D(made)) (Karras et al. 2020, equation
-        1)."""
-        lost, whole = float(train.mean() - valid.mean()), float(train.mean() - made.mean())
+    def follow(
+        self, train: Tensor, valid: Tensor, generated: Tensor, limit: float, by: float
+    ) -> None:
+        """r_v = (E D(train) - E D(valid)) / (E D(train) - E D(generated)) (Karras et al. 2020,
+        equation 1). Over `limit` the share grows by `by`, else it falls by it."""
+        lost, whole = float(train.mean() - valid.mean()), float(train.mean() - generated.mean())
         self.share.add_(by if whole > 0 and lost / whole > limit else -by).clamp_(0, 1)
 
     def changed(self, images: Tensor, rng: torch.Generator) -> Tensor:
@@ -259,25 +248,22 @@ class Amount(nn.Module):
 
 
 class _Duel:
-    """The training task: one step of the critic, one of the maker, on the same made images."""
+    """The training task: one step of the critic, one of the maker, on the same generated images."""
 
     def __init__(self, settings: Gan, rows: ImageRows, valid: ImageRows, runtime: Runtime) -> None:
-        self.settings, self.learned, self.runtime, self.valid = (
-            settings,
-            Learned.of("gan", rows),
-            runtime,
-            valid,
-        )
-        with torch.random.fork_rng():
-            torch.manual_seed(derived_seed(runtime.seed, "gan"))
-            self.maker, self.critic = (
+        self.settings, self.runtime, self.valid = settings, runtime, valid
+        self.learned = Learned.of("gan", rows)
+        self.maker, self.critic = from_seed(
+            runtime.seed,
+            "gan",
+            lambda: (
                 ConditionalMaker(settings, self.learned),
                 ConditionalCritic(settings, self.learned),
-            )
+            ),
+        )
         self.amount = Amount()
-        if rows.condition.target is not None:
-            self.maker.embedding.standardise(rows.condition.target[rows.seen])
-            self.critic.embedding.standardise(rows.condition.target[rows.seen])
+        for network in (self.maker, self.critic):
+            standardise(network.embedding, rows)
         self.modules: Mapping[str, nn.Module] = {
             "maker": self.maker,
             "critic": self.critic,
@@ -296,96 +282,83 @@ class _Duel:
     def step(self, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         real, parts = batch
         shown = jitter(hide(parts, rng, self.settings.whole), rng, self.settings.jitter)
-        noise = torch.randn(len(real), self.settings.code, generator=rng).to(real.device)
+        start = torch.randn(len(real), self.settings.code, generator=rng).to(real.device)
         with self.runtime.autocast():
-            made = self.maker(noise, shown)
-        critic, slope, says_real = self.teach_critic(real, made.detach(), shown, rng)
+            generated = self.maker(start, shown)
+        critic, slope, real_score = self.teach_critic(real, generated.detach(), shown, rng)
         if (
             self.settings.overfit < 1
             and len(self.valid)
-            and float(torch.rand((), generator=rng)) < 1 / EVERY
+            and float(torch.rand((), generator=rng)) < 1 / CHECKED_EVERY
         ):
-            self.look(says_real, made.detach(), shown, rng)
+            self.measure_overfit(real_score, generated.detach(), shown, rng)
         self.critic.requires_grad_(False)
-        says_made = self.says(self.amount.changed(made, rng), shown)
-        maker = functional.softplus(
-            says_real - says_made if self.relativistic else -says_made
-        ).mean()
+        score = self.score(self.amount.changed(generated, rng), shown)
+        maker = functional.softplus(real_score - score if self.relativistic else -score).mean()
         descend(self.optimisers["maker"], maker)
         self.critic.requires_grad_(True)
         losses = {"critic": critic, "maker": maker, "slope": slope, "changed": self.amount.share}
         return {name: value.detach() for name, value in losses.items()}
 
     def teach_critic(
-        self, real: Tensor, made: Tensor, parts: Parts, rng: torch.Generator
+        self, real: Tensor, generated: Tensor, parts: Parts, rng: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """One step of the critic: its loss, its mean squared slope, and what it said of the real
+        """One step of the critic: its loss, its mean squared slope, and its scores of the real
         images [N]."""
         s = self.settings
-        seen = [self.amount.changed(real, rng), self.amount.changed(made, rng)]
-        if s.critic_norm:  # statistics of real and made images apart, as DCGANs are trained
-            says_real, says_made = (self.says(one, parts) for one in seen)
+        shown = [self.amount.changed(real, rng), self.amount.changed(generated, rng)]
+        if s.critic_norm:  # statistics of real and generated images apart, as DCGANs are trained
+            real_score, generated_score = (self.score(images, parts) for images in shown)
             slope = torch.zeros((), device=real.device)
         else:
-            images = torch.cat(seen)
-            images = torch.cat(
-                [
-                    images,
-                    images + s.reach * torch.randn(images.shape, generator=rng).to(images.device),
-                ]
-            )
-            both = Parts.together([parts] * 4)
-            says_real, says_made, *moved = self.says(images, both, groups=4).chunk(4)
+            images = torch.cat(shown)
+            step = torch.randn(images.shape, generator=rng).to(images.device)
+            images = torch.cat([images, images + s.reach * step])
+            four = Parts.together([parts] * 4)
+            real_score, generated_score, *moved = self.score(images, four, groups=4).chunk(4)
             # |grad D|^2 = E (D(x + r e) - D(x))^2 / r^2 for small r, e ~ N(0, 1): R1 + R2 without a
             # second derivative
-            at_real, at_made = (
-                (a - b).square().mean() for a, b in zip(moved, (says_real, says_made), strict=True)
+            at_real, at_generated = (
+                (a - b).square().mean()
+                for a, b in zip(moved, (real_score, generated_score), strict=True)
             )
-            slope = (at_real + at_made) / s.reach**2
+            slope = (at_real + at_generated) / s.reach**2
         if self.relativistic:
-            loss = functional.softplus(says_made - says_real).mean()
+            loss = functional.softplus(generated_score - real_score).mean()
         else:
-            loss = functional.softplus(-says_real).mean() + functional.softplus(says_made).mean()
+            loss = functional.softplus(-real_score).mean()
+            loss = loss + functional.softplus(generated_score).mean()
         descend(self.optimisers["critic"], loss + s.penalty / 2 * slope)
-        return loss, slope, says_real.detach()
+        return loss, slope, real_score.detach()
 
     @torch.no_grad()
-    def look(self, says_real: Tensor, made: Tensor, parts: Parts, rng: torch.Generator) -> None:
-        """Does the critic tell training images from validation images? Then it sees them changed
-        more often."""
-        rows = torch.randint(len(self.valid), (len(made),), generator=rng)
-        images = signal_of(self.valid.images[rows.numpy()]).to(made.device)
-        whole = self.learned.parts("gan", self.valid.condition).rows(rows).to(made.device)
-        valid = self.says(self.amount.changed(images, rng), whole)
-        by = len(made) * EVERY / self.settings.growth
-        self.amount.follow(
-            says_real,
-            valid,
-            self.says(self.amount.changed(made, rng), parts),
-            self.settings.overfit,
-            by,
-        )
+    def measure_overfit(
+        self, real_score: Tensor, generated: Tensor, parts: Parts, rng: torch.Generator
+    ) -> None:
+        """Compare the critic's scores of training and of validation images. Where they differ
+        much, the critic sees images augmented more often from now on."""
+        rows = torch.randint(len(self.valid), (len(generated),), generator=rng)
+        images = signal_of(self.valid.images[rows.numpy()]).to(generated.device)
+        whole = self.learned.parts("gan", self.valid.condition).rows(rows).to(generated.device)
+        valid_score = self.score(self.amount.changed(images, rng), whole)
+        generated_score = self.score(self.amount.changed(generated, rng), parts)
+        by = len(generated) * CHECKED_EVERY / self.settings.growth
+        self.amount.follow(real_score, valid_score, generated_score, self.settings.overfit, by)
 
-    def says(self, images: Tensor, parts: Parts, groups: int = 1) -> Tensor:
+    def score(self, images: Tensor, parts: Parts, groups: int = 1) -> Tensor:
+        """How real the critic finds the images, [N]."""
         with self.runtime.autocast():
             return self.critic(images, parts, groups)
 
     relativistic = property(lambda self: self.settings.loss == "relativistic")
 
 
-@dataclass(frozen=True, eq=False)
-class GanSampler:
-    """A fitted Gan. notes: what a reader must know. history: losses by step."""
+class GanSampler(Fitted[Gan, Learned, ConditionalMaker]):
+    """A fitted Gan. history: losses by step."""
 
-    settings: Gan
-    learned: Learned
-    maker: ConditionalMaker
-    runtime: Runtime
-    notes: tuple[str, ...]
-    history: tuple[dict[str, Any], ...]
-
+    name: ClassVar[str] = "gan"
+    version: ClassVar[int] = 2
     accepts: ClassVar[frozenset[str]] = Gan.accepts
-    size = property(lambda self: self.learned.size)  # H, W, C
 
     @torch.no_grad()
     def sample(
@@ -393,33 +366,13 @@ class GanSampler:
     ) -> Iterator[np.ndarray]:
         """Blocks of uint8 [n, H, W, C], one evaluation each, in float32. guidance and steps change
         nothing here."""
-        for start in range(0, len(condition), controls.batch):
-            rows = range(start, min(start + controls.batch, len(condition)))
+        for rows in blocks(len(condition), controls.batch):
             parts = self.learned.parts("gan", condition.rows(rows)).to(self.runtime.device)
-            noise = torch.stack(
-                [
-                    torch.randn(self.settings.code, generator=generator(seeds[k], "noise"))
-                    for k in rows
-                ]
-            )
-            yield pixels_of(self.maker(noise.to(self.runtime.device), parts))
-
-    def fingerprint(self) -> str:
-        return weights.fingerprint(self.maker, asdict(self.settings), asdict(self.learned))
-
-    def save(self, folder: Path) -> None:
-        config = {"settings": asdict(self.settings), "learned": asdict(self.learned)}
-        weights.save(
-            folder, config | {"notes": self.notes, "history": self.history}, self.maker, FORMAT
-        )
+            start = noise([seeds[k] for k in rows], (self.settings.code,))
+            yield pixels_of(self.network(start.to(self.runtime.device), parts))
 
 
 def _batches(task: _Duel, rows: ImageRows) -> Callable[[int], Batch]:
-    """The batch of step t: shuffled rows and their conditions."""
-    parts, device = task.learned.parts("gan", rows.condition), task.runtime.device
-
-    def batch(step: int) -> Batch:
-        index = rows.drawn(step, task.settings.batch, task.runtime.seed)
-        return signal_of(rows.images[index.numpy()]).to(device), parts.rows(index).to(device)
-
-    return batch
+    """The batch of step t."""
+    parts = task.learned.parts("gan", rows.condition)
+    return batches_of(rows, parts, task.settings.batch, task.runtime, signal_of)

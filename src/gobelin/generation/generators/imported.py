@@ -1,10 +1,12 @@
-"""Images that were made elsewhere, by a simulator, a renderer or a model on another machine, so
-that they meet the same rivals, screens and audits as those of any generator here.
+"""Images from elsewhere, by a simulator, a renderer or a model on another machine. They meet the
+same baseline methods, screens and audits as the images of any generator here.
 
-They lie in one folder a class. Asked for a class, it draws one of that class's images by the seed;
-asked for nothing, one of all. Nothing is learned and nothing is checked of how they came about: if
-whoever made them saw validation or test rows, the verdict is worth nothing. Near copies of those
-rows are screened out as always, which a model trained on them passes."""
+They lie in one folder a class. With a class as the condition, the seed draws one of that class's
+images; with an empty condition, one of all. Nothing is learned, and the origin of the images can't
+be checked: where their maker used validation or test rows, the verdict is worth nothing. Near
+copies of those rows are screened out as always, but images of a model that was trained on those
+rows pass.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime, numpy_generator
 from gobelin.data.files import BadCell
-from gobelin.data.images import SUFFIXES, Opening, fitted, open_image
+from gobelin.data.images import IMAGE_SUFFIXES, Opening, fitted, open_image
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 
 FORMAT = 1  # of the saved folder
@@ -55,19 +57,19 @@ class Imported:
                 " generator.settings.folder=DIR."
             )
         files = sorted(
-            p for p in root.glob("*/**/*") if p.suffix.lower() in SUFFIXES and p.is_file()
+            p for p in root.glob("*/**/*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()
         )
         names = {name: k for k, name in enumerate(train.classes)}
-        kinds = sorted({p.relative_to(root).parts[0] for p in files})
-        if not files or (unknown := [k for k in kinds if names and k not in names]):
-            what = (
+        folders = sorted({p.relative_to(root).parts[0] for p in files})
+        if not files or (unknown := [name for name in folders if names and name not in names]):
+            problem = (
                 f"{unknown[0]} is no class of the data"
                 if files
                 else "holds no class folder with images"
             )
             raise GobelinError(
-                f"imported: {root}: {what}. One folder a class ({', '.join(list(names)[:5])} ...)"
-                " was expected."
+                f"imported: {root}: {problem}. One folder a class"
+                f" ({', '.join(list(names)[:5])} ...) was expected."
             )
         h, w, c = train.images.shape[1:]
         images = []
@@ -84,21 +86,21 @@ class Imported:
         )
 
     def load(self, folder: Path, runtime: Runtime) -> ImportedSampler:
-        said = weights.config_of(folder, FORMAT)
-        h, w, c = said["size"]
+        """The sampler that was saved in `folder`; the images are in it."""
+        config = weights.config_of(folder, FORMAT)
+        (h, w, c), count = config["size"], config["images"]
         album = Album(
-            torch.zeros(said["images"], h, w, c, dtype=torch.uint8),
-            torch.zeros(said["images"], dtype=torch.long),
+            torch.zeros(count, h, w, c, dtype=torch.uint8), torch.zeros(count, dtype=torch.long)
         )
-        weights.fill(folder, said, album)
-        return ImportedSampler(Imported(**said["settings"]), tuple(said["classes"]), album)
+        weights.fill(folder, config, album)
+        return ImportedSampler(Imported(**config["settings"]), tuple(config["classes"]), album)
 
 
 class Album(nn.Module):
-    """images: uint8 [M, H, W, C]. labels: int64 [M], -1 where there are no classes."""
+    """The M images and their classes, saved as the weights of a network are."""
 
-    images: torch.Tensor
-    labels: torch.Tensor
+    images: torch.Tensor  # uint8 [M, H, W, C]
+    labels: torch.Tensor  # int64 [M], -1 where there are no classes
 
     def __init__(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         super().__init__()
@@ -107,7 +109,9 @@ class Album(nn.Module):
 
 
 class ImportedSampler:
-    """classes: of the data; the folder may hold images of some of them only."""
+    """Draws from the images of a folder.
+
+    classes: of the data; the folder may hold images of some of them only."""
 
     def __init__(self, settings: Imported, classes: tuple[str, ...], album: Album) -> None:
         self.settings, self.classes, self.album = settings, classes, album
@@ -118,6 +122,7 @@ class ImportedSampler:
     def sample(
         self, condition: Condition, seeds: Sequence[int], controls: Controls
     ) -> Iterator[np.ndarray]:
+        """Blocks of uint8 [n, H, W, C]. Raises a GobelinError for a class without images."""
         target = torch.full((len(seeds),), -1) if condition.target is None else condition.target
         places = [
             self._place(int(label), seed)
@@ -127,25 +132,24 @@ class ImportedSampler:
             yield self.album.images[places[start : start + controls.batch]].numpy()
 
     def _place(self, label: int, seed: int) -> int:
-        own = (
-            np.arange(len(self.album.labels))
-            if label < 0
-            else np.flatnonzero(self.album.labels.numpy() == label)
-        )
-        if not len(own):
+        """The row of the album that this seed draws, of the class `label`; -1 = of all."""
+        labels = self.album.labels.numpy()
+        able = np.arange(len(labels)) if label < 0 else np.flatnonzero(labels == label)
+        if not len(able):
             raise GobelinError(
                 f"imported: {self.settings.folder} holds no image of {self.classes[label]!r}. Add"
                 " some, or ask for the other classes only: --per-class."
             )
-        return int(own[numpy_generator(seed, "imported").integers(len(own))])
+        return int(able[numpy_generator(seed, "imported").integers(len(able))])
 
     def fingerprint(self) -> str:
         return weights.fingerprint(self.album, "imported", self.classes)
 
     def save(self, folder: Path) -> None:
-        said: dict[str, Any] = {
+        config: dict[str, Any] = {
             "settings": asdict(self.settings),
             "classes": self.classes,
             "size": self.size,
+            "images": len(self.album.labels),
         }
-        weights.save(folder, {**said, "images": len(self.album.labels)}, self.album, FORMAT)
+        weights.save(folder, config, self.album, FORMAT)

@@ -1,25 +1,23 @@
 """Images by somebody's pretrained network: any diffusers pipeline, from a folder or the hub, or a
 known file of weights.
 
-What the pipeline is decides what it can be asked for: prompts (or class names, which then serve as
+The pipeline decides which conditions it can use: prompts (or class names, which then serve as
 prompts), class numbers (DiT), an image to start from (SDEdit, Meng et al. 2022), an image and a
 mask, an image that steers (ControlNet). It is used as it is, or a low-rank addition to its
-attention learns from the user's rows (LoRA, Hu et al. 2022) by the loss that the pipeline was made
-with.
+attention learns from the user's rows (LoRA, Hu et al. 2022) by the pipeline's own loss.
 
-What this can't show: what the network has seen before. Its images may be copies of images that
-nobody here has; the copying audit compares with the user's own rows alone. A pipeline with a safety
-checker blackens what that dislikes, as it always does, and a prompt longer than its tokenizer's
-limit is cut there."""
+What this can't show: the images that the network was trained on. Its images may be copies of images
+that nobody here has; the copying audit compares with the user's own rows alone. A pipeline with a
+safety checker blackens what it dislikes, as always. A prompt longer than its tokenizer's limit is
+cut there.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -28,32 +26,23 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gobelin.core import files, hub, weights
+from gobelin.core import files, weights
 from gobelin.core.config import setting, settings_class
-from gobelin.core.errors import GobelinError, MissingExtra
+from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime, generator
-from gobelin.generation.generators import (
-    Condition,
-    Context,
-    Controls,
-    ImageRows,
-    has_target,
-    training_identity,
-)
+from gobelin.generation.fitting import blocks, few_images, training_identity
+from gobelin.generation.generators import Condition, Context, Controls, ImageRows, has_target
+from gobelin.generation.pipelines import open_pipeline
 from gobelin.networks.convolution import pixels_of
 from gobelin.networks.dcgan import FACES_PACKAGE, faces
 from gobelin.networks.denoise import AdapterTraining
-from gobelin.networks.pipeline import ImageRequest, Pipeline, opened
-from gobelin.networks.pipeline_calls import fitted_signal, line, quiet
-from gobelin.networks.pipeline_folder import checked_pipeline, pipeline_fingerprint
+from gobelin.networks.pipeline import ImageRequest
+from gobelin.networks.pipeline_calls import fitted_signal, line
 from gobelin.networks.training import TrainingSettings, run, steps_in
 
-FORMAT, SMALL, MEASURED = (
-    1,
-    5000,
-    64,
-)  # of the saved folder; images under which notes warn of copies; rows of a mean loss
-DOWNLOADED = ["model_index.json", "*/*.json", "*/*.safetensors", "*/*.txt", "*/*.model"]
+FORMAT = 1  # of the saved folder
+LOSS_ROWS = 64  # rows of a mean loss, at most
+PLACE_SETTINGS = ("model", "revision", "local_only")  # settings that say where the pipeline is
 Batch = tuple[Tensor, list[str], Tensor]  # images [N, C, H, W] in -1 .. 1, prompts, classes
 
 
@@ -101,8 +90,7 @@ class Pretrained:
     )
     at_once: int = setting(default=8, ge=1, le=65536, description="Images in one call, at most.")
     exact: bool = setting(
-        default=True,
-        description="Whether to sample in float32. Otherwise an image can depend on its batch.",
+        default=True, description="Whether to sample in float32, so that batches do not matter."
     )
 
     accepts: ClassVar[frozenset[str]] = frozenset({"target", "text", "source", "mask"})
@@ -142,23 +130,15 @@ class Pretrained:
             *outcome.history,
             {"step": outcome.steps, **last},
         )
-        seen = outcome.steps * self.batch // len(train)
-        note = (
-            f"pretrained: only {len(train)} training images, each seen {seen} times. Made images"
-            " can be copies; run audit."
-        )
+        notes = few_images("pretrained", len(train), outcome.steps * self.batch)
         lora = {name: weight.detach() for name, weight in engine.pipeline.lora().items()}
-        return PretrainedSampler(
-            self, engine, lora, runtime, (note,) if len(train) < SMALL else (), history
-        )
+        return PretrainedSampler(self, engine, lora, runtime, notes, history)
 
     def load(self, folder: Path, runtime: Runtime) -> PretrainedSampler:
         """The sampler that was saved in `folder`, on the same base: at this `model` if one is set,
         else where it was then."""
         config = weights.config_of(folder, FORMAT)
-        place = (
-            {k: getattr(self, k) for k in ("model", "revision", "local_only")} if self.model else {}
-        )
+        place = {k: getattr(self, k) for k in PLACE_SETTINGS} if self.model else {}
         settings = Pretrained(**config["settings"] | place)
         engine = settings._engine(runtime, tuple(config["classes"]))
         if engine.base != config["base"]:
@@ -184,8 +164,9 @@ class Pretrained:
         return sampler
 
     def _engine(self, runtime: Runtime, classes: tuple[str, ...]) -> _Engine:
-        faces_asked = self.model == FACES_PACKAGE and not self.lora_rank
-        return _Faces(runtime) if faces_asked else self._pipeline(runtime, classes)
+        if self.model == FACES_PACKAGE and not self.lora_rank:
+            return _Faces(runtime)
+        return self._pipeline(runtime, classes)
 
     def _pipeline(self, runtime: Runtime, classes: tuple[str, ...]) -> _Diffusers:
         if self.model == FACES_PACKAGE:
@@ -197,13 +178,12 @@ class Pretrained:
 
 
 class _Engine(Protocol):
-    """What makes the images. base: a hash of its files. classes: of the rows that it was fitted
-    with."""
+    """The network that generates."""
 
     accepts: frozenset[str]
-    size: tuple[int, int, int]
-    base: str
-    classes: tuple[str, ...]
+    size: tuple[int, int, int]  # H, W, C
+    base: str  # a hash of its files
+    classes: tuple[str, ...]  # of the rows that it was fitted with
 
     def draw(
         self, condition: Condition, seeds: list[torch.Generator], controls: Controls
@@ -212,17 +192,16 @@ class _Engine(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class PretrainedSampler:
-    """A pipeline, ready. lora: the learned weights. notes: what a reader must know. history: losses
-    by step."""
+    """A pipeline, ready."""
 
     settings: Pretrained
     engine: _Engine
-    lora: Mapping[str, Tensor]
+    lora: Mapping[str, Tensor]  # the learned weights; empty where nothing was trained
     runtime: Runtime
-    notes: tuple[str, ...] = ()
-    history: tuple[dict[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()  # what a reader must know
+    history: tuple[dict[str, Any], ...] = ()  # losses by step
 
-    accepts = property(lambda self: self.engine.accepts)  # what this very pipeline can use
+    accepts = property(lambda self: self.engine.accepts)  # the parts that this pipeline can use
     size = property(lambda self: self.engine.size)  # H, W, C
 
     @torch.no_grad()
@@ -233,19 +212,16 @@ class PretrainedSampler:
         outside its mask it's kept to the bit. steps: of the pipeline, 0 = the setting's. A
         ControlNet's source steers and `strength` says nothing."""
         most = min(controls.batch, self.settings.at_once)
-        for start in range(0, len(condition), most):
-            rows = range(start, min(start + most, len(condition)))
+        for rows in blocks(len(condition), most):
             streams = [generator(seeds[k], "noise") for k in rows]
             with contextlib.nullcontext() if self.settings.exact else self.runtime.autocast():
                 block = self.engine.draw(condition.rows(rows), streams, controls)
             yield block
 
     def fingerprint(self) -> str:
-        """Of base, addition and settings; where the base lies doesn't matter."""
+        """Of base, addition and settings; the place of the base doesn't matter."""
         chosen = {
-            k: v
-            for k, v in asdict(self.settings).items()
-            if k not in ("model", "revision", "local_only", "at_once")
+            k: v for k, v in asdict(self.settings).items() if k not in (*PLACE_SETTINGS, "at_once")
         }
         arrays = [self.lora[name].cpu().contiguous().numpy() for name in sorted(self.lora)]
         return files.fingerprint(
@@ -292,21 +268,14 @@ class _Faces:
 
 
 class _Diffusers:
-    """A pipeline behind conditions."""
+    """A diffusers pipeline that takes conditions."""
 
     def __init__(self, settings: Pretrained, runtime: Runtime, classes: tuple[str, ...]) -> None:
-        diffusers, transformers, self.peft = _libraries()
-        folder, hub = _located(settings)
-        homes = {
-            "diffusers",
-            "transformers",
-            *(module.name for module in pkgutil.iter_modules(diffusers.pipelines.__path__)),
-        }
-        checked_pipeline(folder, homes, hub)
-        self.settings, self.base = settings, pipeline_fingerprint(folder)
-        self.pipeline = Pipeline(
-            diffusers, opened(diffusers, transformers, folder), runtime.device, settings.size
+        opened = open_pipeline(
+            settings.model, settings.revision, settings.local_only, settings.size, runtime.device
         )
+        self.settings, self.base = settings, opened.fingerprint
+        self.pipeline, self.peft = opened.pipeline, opened.peft
         self.size, known = self.pipeline.size, self.pipeline.known
         self.classes = classes if "prompt" in known else ()
         can = {"text": "prompt" in known, "target": "class_labels" in known or bool(self.classes)}
@@ -316,23 +285,23 @@ class _Diffusers:
     def draw(
         self, condition: Condition, seeds: list[torch.Generator], controls: Controls
     ) -> np.ndarray:
-        words, labels = self.told(condition)
-        steps = controls.steps or self.settings.evaluations
-        asked = ImageRequest(
-            words,
+        prompts, labels = self.prompts(condition)
+        query = ImageRequest(
+            prompts,
             labels,
             condition.source,
             condition.mask,
             controls.guidance,
             controls.strength,
-            steps,
+            controls.steps or self.settings.evaluations,
             self.settings.negative,
         )
-        return self.pipeline.draw(asked, seeds)
+        return self.pipeline.draw(query, seeds)
 
-    def told(self, condition: Condition) -> tuple[list[str], Tensor]:
-        """A row's prompt: its text, or the name of its class, or nothing; and its class, int64 [n],
-        -1 = none."""
+    def prompts(self, condition: Condition) -> tuple[list[str], Tensor]:
+        """Of each row a prompt (its text, or the name of its class, or nothing) and a class, int64
+        [n], -1 = none. Raises a GobelinError for a number, and for a class that it doesn't
+        know."""
         texts = condition.text or [None] * len(condition)
         labels = torch.full((len(condition),), -1)
         if condition.target is not None and condition.target.is_floating_point():
@@ -348,9 +317,8 @@ class _Diffusers:
                 f" {int(labels.max())}. Fit again."
             )
         names = [self.classes[k] if self.classes and k >= 0 else "" for k in labels.tolist()]
-        return [
-            name if text is None else text for text, name in zip(texts, names, strict=True)
-        ], labels
+        prompts = [name if text is None else text for text, name in zip(texts, names, strict=True)]
+        return prompts, labels
 
     def task(self, runtime: Runtime) -> AdapterTraining[Batch]:
         """Fresh low-rank weights inside the pipeline's network, and how they learn."""
@@ -364,9 +332,8 @@ class _Diffusers:
         return AdapterTraining(self.pipeline.lora(), loss, self.settings.rate, runtime)
 
     def batch(self, rows: ImageRows, index: Tensor) -> Batch:
-        return fitted_signal(np.asarray(rows.images[index.numpy()]), self.size), *self.told(
-            rows.condition.rows(index)
-        )
+        images = fitted_signal(np.asarray(rows.images[index.numpy()]), self.size)
+        return images, *self.prompts(rows.condition.rows(index))
 
     def batches(self, rows: ImageRows, seed: int) -> Callable[[int], Batch]:
         """The batch of step t: shuffled rows."""
@@ -378,46 +345,7 @@ class _Diffusers:
         if not len(rows):
             return None
         rng = generator(0, "measure")
-        parts = torch.arange(min(MEASURED, len(rows))).split(8)
+        parts = torch.arange(min(LOSS_ROWS, len(rows))).split(8)
         return float(
             torch.cat([self.pipeline.loss(*self.batch(rows, index), rng) for index in parts]).mean()
         )
-
-
-def _libraries() -> tuple[ModuleType, ModuleType, ModuleType]:
-    try:
-        with quiet():
-            import diffusers
-            import peft
-            import transformers
-    except ImportError as error:
-        raise MissingExtra("diffusers, which drives pretrained pipelines,", "diffusers") from error
-    return diffusers, transformers, peft
-
-
-def _located(settings: Pretrained) -> tuple[Path, bool]:
-    """The pipeline's folder, and whether it's the hub's cache that holds it."""
-    model = settings.model
-    if not model:
-        raise GobelinError(
-            "pretrained: no model was named. Give a pipeline's folder or hub id: --set"
-            " generator.settings.model=..."
-        )
-    folder = Path(model).expanduser()
-    if folder.is_dir() or not hub.is_id(model):
-        return folder, False
-    try:
-        found = hub.snapshot(
-            model, DOWNLOADED, settings.revision, ["*.fp16.*", "*non_ema*"], settings.local_only
-        )
-    except MissingExtra:
-        raise
-    except GobelinError as error:
-        if settings.local_only:
-            raise GobelinError(
-                f"pretrained: {model}: no such folder here, and no such pipeline in the hub's"
-                " cache. Give a folder, or let it be downloaded: --set"
-                " generator.settings.local_only=false."
-            ) from error
-        raise GobelinError(f"pretrained: {error}") from error
-    return found, True

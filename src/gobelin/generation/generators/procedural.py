@@ -3,8 +3,9 @@ learned.
 
 A noise field has the power spectrum 1 / f^b (Field 1987: natural images have b about 2). A Julia
 set colours the escape time of z -> z^2 + c (Julia 1918), with c near the edge of the Mandelbrot
-set. A scene lays ellipses, rectangles and triangles over each other. What an image shows is a
-function of its seed alone; it is a control, and something to pretrain on."""
+set. A scene lays ellipses, rectangles and triangles over each other. An image is a function of its
+seed alone. Such images are a control, and something to pretrain on.
+"""
 
 from __future__ import annotations
 
@@ -49,13 +50,14 @@ class Procedural:
         return ProceduralSampler(self, (h, w, c))
 
     def load(self, folder: Path, runtime: Runtime) -> ProceduralSampler:
-        values = weights.config_of(folder, FORMAT)
-        h, w, c = values["size"]
-        return ProceduralSampler(Procedural(**values["settings"]), (h, w, c))
+        """The sampler that was saved in `folder`."""
+        config = weights.config_of(folder, FORMAT)
+        h, w, c = config["size"]
+        return ProceduralSampler(Procedural(**config["settings"]), (h, w, c))
 
 
 class ProceduralSampler:
-    """size: H, W, C of what it draws."""
+    """Draws images of `size` (H, W, C); it accepts no part of a condition."""
 
     accepts: frozenset[str] = frozenset()
 

@@ -1,20 +1,21 @@
 """Images from images: translated from pairs, varied by a strength, painted anew under a mask.
 
 A U-Net learns the velocity that carries noise into images (conditional flow matching, Lipman et al.
-2023) and sees beside the noise the source of the pair and the pixels that are known already (as
+2023). Beside the noise it sees the source of the pair and the pixels that are known already (as
 Palette, Saharia et al. 2022, does for diffusion). Source, fields and target are hidden at random
 while it learns, and rectangles of the image are shown, so that one network answers every subset.
 Without pairs it varies a source by starting from the noised source (SDEdit, Meng et al. 2022).
 
 What this cannot show: that a translation is the right one where several are possible. With many
-evaluations an image is one of them, with one evaluation about their mean, which is blurred and
-nearer to the right one on average."""
+evaluations an image is one of them. With one evaluation it is about their mean, which is blurred
+and nearer to the right one on average.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -22,21 +23,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gobelin.core import weights
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
-from gobelin.core.machine import Runtime, derived_seed, generator
-from gobelin.generation.generators import (
-    Condition,
-    Context,
-    Controls,
-    ImageRows,
+from gobelin.core.machine import Runtime, derived_seed
+from gobelin.generation.fitting import (
+    Fit,
+    Fitted,
     Learned,
-    has_target,
-    small_set,
-    training_identity,
-    watching,
+    blocks,
+    from_seed,
+    noise,
+    restored,
+    standardise,
 )
+from gobelin.generation.generators import Condition, Context, Controls, ImageRows, has_target
 from gobelin.networks.condition import ConditionEmbedding, Parts, hide, jitter
 from gobelin.networks.convolution import pixels_of, signal_of
 from gobelin.networks.flow_path import (
@@ -49,14 +49,14 @@ from gobelin.networks.flow_path import (
     path_loss,
     solve,
 )
-from gobelin.networks.training import TrainingSettings, descend, run, steps_in
+from gobelin.networks.training import TrainingSettings, descend, steps_in
 from gobelin.networks.transformer import canvas, padded
 from gobelin.networks.unet import Unet, halvings_for, rectangles, square_for
 
-FORMAT, MEASURED, BLOCK = 2, 2048, 64  # of the saved folder; images for m and s; rows at once
-Batch = tuple[
-    Tensor, Tensor | None, Parts
-]  # images and sources [N, C, H, W] in -1 .. 1 on the canvas, their conditions
+MEASURED_IMAGES = 2048  # for mean and spread of the images, at most
+LOSS_ROWS = 64  # rows whose loss is computed at once; also those of a mean loss
+# Images and sources [N, C, H, W] in -1 .. 1 on the canvas (no sources: None), their conditions.
+Batch = tuple[Tensor, Tensor | None, Parts]
 
 
 @settings_class
@@ -76,10 +76,7 @@ class Translate:
         default=50, ge=0, le=1_000_000_000, description="Steps in which the learning rate rises."
     )
     cooldown: float = setting(
-        default=0.4,
-        ge=0,
-        le=1,
-        description="Share of the training in which the learning rate falls to 0.",
+        default=0.4, ge=0, le=1, description="Share of the training with a falling learning rate."
     )
     decay: float = setting(default=0.01, ge=0, le=10, description="Weight decay of AdamW.")
     clip: float = setting(default=1.0, ge=0, le=1e9, description="Largest norm of the gradient.")
@@ -90,10 +87,7 @@ class Translate:
         description="Share of a batch that keeps its whole condition. The rest hides any subset.",
     )
     jitter: float = setting(
-        default=0.5,
-        ge=0,
-        le=100,
-        description="Length of the noise added to the unit vectors of a condition.",
+        default=0.5, ge=0, le=100, description="Length of the noise on a condition's unit vectors."
     )
     alone: float = setting(
         default=0.1, ge=0, le=1, description="Share of the rows that do not see their source."
@@ -111,15 +105,11 @@ class Translate:
         default=300.0, ge=1e-3, le=1e9, description="Half-life of the averaged weights, in steps."
     )
     evaluations: int = setting(
-        default=8,
-        ge=1,
-        le=10000,
-        description="Evaluations of the network for an image where generate names none.",
+        default=8, ge=1, le=10000, description="Evaluations of the network for an image."
     )
     solver: Solver = setting(default="adams", description="Solver that follows the velocity.")
     exact: bool = setting(
-        default=True,
-        description="Whether to sample in float32. Otherwise an image can depend on its batch.",
+        default=True, description="Whether to sample in float32, so that batches do not matter."
     )
 
     accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target", "source", "mask"})
@@ -134,68 +124,44 @@ class Translate:
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> TranslateSampler:
         """Train for `context.steps`, from pairs where `train.condition.source` is given; `valid` is
         only measured: its loss with fixed noises and times."""
-        task, runtime, kept = (
-            _Learning(self, train, context.runtime),
-            context.runtime,
-            ("velocity",),
+        task = _Learning(self, train, context.runtime)
+        sampler = TranslateSampler(self, task.shape, task.velocity, context.runtime)
+        fit = Fit(sampler, train, valid, context, self.batch)
+        watch = fit.watch(
+            lambda rows: float(sampler.row_loss(rows, draws=1).mean()),
+            sampler.sample,
+            scored=1,
+            painted=self.evaluations,
         )
         settings = TrainingSettings(
             context.steps,
-            runtime.seed,
-            kept,
-            self.half_life,
-            0.05,
-            self.clip,
-            self.warmup,
-            self.cooldown,
+            context.runtime.seed,
+            averaged=("velocity",),
+            half_life=self.half_life,
+            clip=self.clip,
+            warmup=self.warmup,
+            cooldown=self.cooldown,
         )
-        sampler = TranslateSampler(self, task.shape, task.velocity, runtime, (), ())
-        watch = watching(
-            "translate",
-            valid,
-            context,
-            self.batch,
-            (1, self.evaluations),
-            lambda rows: float(sampler.row_loss(rows, 1).mean()),
-            sampler.sample,
-        )
-        batches, identity = _batches(task, train), training_identity(self, train, valid)
-        outcome = run(
-            task, batches, settings, context.folder, identity, context.progress, "translate", watch
-        )
-        task.velocity.eval().requires_grad_(False).load_state_dict(outcome.averages["velocity"])
-        last = {
-            "step": outcome.best_step,
-            "loss_train": sampler.mean_loss(train),
-            "loss_valid": sampler.mean_loss(valid),
-        }
-        notes = (
-            *small_set("translate", len(train), outcome.best_step * self.batch),
-            *outcome.notes,
-        )
-        return replace(sampler, notes=notes, history=(*outcome.history, last))
+
+        def last() -> dict[str, float | None]:
+            return {
+                "loss_train": sampler.mean_loss(train),
+                "loss_valid": sampler.mean_loss(valid),
+            }
+
+        return fit.run(task, _batches(task, train), settings, watch, last)
 
     def load(self, folder: Path, runtime: Runtime) -> TranslateSampler:
         """The sampler that was saved in `folder`, with the settings that it was fitted with."""
-        config = weights.config_of(folder, FORMAT)
-        settings, shape = (
-            Translate(**config["settings"]),
-            Shape(Learned.from_dict(config["learned"]), config["paired"]),
-        )
-        velocity = shape.velocity(settings).eval().requires_grad_(False)
-        weights.fill(folder, config, velocity)
-        velocity.to(runtime.device)
-        return TranslateSampler(
-            settings, shape, velocity, runtime, tuple(config["notes"]), tuple(config["history"])
-        )
+        return restored(TranslateSampler, folder, runtime, Translate, fresh, Shape.restored)
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What the data decide; paired: whether the rows have sources."""
+    """What the data decide."""
 
     learned: Learned
-    paired: bool
+    paired: bool  # whether the rows have sources
 
     @property
     def size(self) -> tuple[int, int, int]:
@@ -208,22 +174,31 @@ class Shape:
         shape.check(rows.condition.source, rows.condition.mask)
         return shape
 
+    def stored(self) -> dict[str, Any]:
+        """The entries of config.json."""
+        return asdict(self)
+
+    @staticmethod
+    def restored(config: Mapping[str, Any]) -> Shape:
+        """The inverse of `stored`."""
+        return Shape(Learned.restored(config), config["paired"])
+
     def check(self, source: np.ndarray | None, mask: np.ndarray | None) -> None:
         """Sources [N, H, W, C] and masks [N, H, W] must have the size of the images."""
-        said = " x ".join(map(str, self.size))
+        size = " x ".join(map(str, self.size))
         if source is not None and source.shape[1:] != self.size:
-            found = " x ".join(map(str, source.shape[1:]))
+            given = " x ".join(map(str, source.shape[1:]))
             raise GobelinError(
-                f"translate: a source of {found}, the images are {said}. Resize the source."
+                f"translate: a source of {given}, the images are {size}. Resize the source."
             )
         if mask is not None and source is None:
             raise GobelinError(
                 "translate: a mask without a source: there is nothing to keep. Give a source too."
             )
         if mask is not None and mask.shape[1:] != self.size[:2]:
-            found = " x ".join(map(str, mask.shape[1:]))
+            given = " x ".join(map(str, mask.shape[1:]))
             raise GobelinError(
-                f"translate: a mask of {found}, the images are {said}. Resize the mask."
+                f"translate: a mask of {given}, the images are {size}. Resize the mask."
             )
 
     def parts(self, condition: Condition) -> Parts:
@@ -247,25 +222,27 @@ class Shape:
         """uint8 [N, H, W, C] -> float32 on the canvas, -1 .. 1."""
         return padded(signal_of(images), self.cell)
 
-    def velocity(self, settings: Translate) -> Velocity:
-        """The network with fresh weights."""
-        size, channels = self.canvas(), self.size[2]
-        beside = (channels + 1) * (2 if self.paired else 1)
-        square = square_for(*self.size[:2])
-        unet = Unet(
-            channels, beside, square, self.halvings, settings.width, settings.depth, settings.style
-        )
-        return Velocity(unet, self.learned.embedding(settings.style), size)
+    def beside(self, source: Tensor | None, shown: Tensor, image: Tensor, known: Tensor) -> Tensor:
+        """The network's input beside the noise, [N, B, H, W]: the known pixels of the image and,
+        learned from pairs, the source. Beside each stands a channel that is 1 where it is given.
 
-    def beside(self, source: Tensor | None, seen: Tensor, image: Tensor, known: Tensor) -> Tensor:
-        """What the network sees beside the noise, each part with a channel that says where it is
-        there: the known pixels of the image, and, learned from pairs, the source. image and source
-        [N, C, H, W]; known, seen [N, 1, H, W] or [N, 1, 1, 1], 1 or 0. -> [N, B, H, W]."""
+        image, source: [N, C, H, W]. known, shown: 1 or 0, [N, 1, H, W] or [N, 1, 1, 1]: where the
+        image is known, where the source is shown."""
         flags = torch.ones_like(image[:, :1])
         out = [image * known, flags * known]
         if self.paired:
-            out += [torch.zeros_like(image) if source is None else source * seen, flags * seen]
+            out += [torch.zeros_like(image) if source is None else source * shown, flags * shown]
         return torch.cat(out, dim=1)
+
+
+def fresh(settings: Translate, shape: Shape) -> Velocity:
+    """The network with fresh weights."""
+    height, width, channels = shape.size
+    beside = (channels + 1) * (2 if shape.paired else 1)
+    square = square_for(height, width)
+    levels, sizes = shape.halvings, (settings.width, settings.depth, settings.style)
+    unet = Unet(channels, beside, square, levels, *sizes)
+    return Velocity(unet, shape.learned.embedding(settings.style), shape.canvas())
 
 
 class _Learning:
@@ -273,15 +250,10 @@ class _Learning:
 
     def __init__(self, settings: Translate, rows: ImageRows, runtime: Runtime) -> None:
         self.settings, self.shape, self.runtime = settings, Shape.of(rows), runtime
-        with torch.random.fork_rng():
-            torch.manual_seed(derived_seed(runtime.seed, "translate"))
-            self.velocity = self.shape.velocity(settings)
-        some = rows.drawn(0, min(MEASURED, len(rows)), derived_seed(runtime.seed, "measure"))
+        self.velocity = from_seed(runtime.seed, "translate", lambda: fresh(settings, self.shape))
+        some = rows.drawn(0, min(MEASURED_IMAGES, len(rows)), derived_seed(runtime.seed, "measure"))
         self.velocity.standardise(self.shape.signal(rows.images[some.numpy()]))
-        if rows.condition.target is not None:
-            cast(ConditionEmbedding, self.velocity.embedding).standardise(
-                rows.condition.target[rows.seen]
-            )
+        standardise(cast(ConditionEmbedding, self.velocity.embedding), rows)
         parameters = self.velocity.to(runtime.device).parameters()
         self.modules: Mapping[str, nn.Module] = {"velocity": self.velocity}
         adam = torch.optim.AdamW(
@@ -294,14 +266,15 @@ class _Learning:
         n, device = len(image), image.device
         start = torch.randn(image.shape, generator=rng).to(device)
         time = (torch.rand(n, generator=rng) ** (1.0 if source is None else s.early)).to(device)
-        shown = jitter(hide(parts, rng, s.whole), rng, s.jitter)
-        seen = (torch.rand(n, 1, 1, 1, generator=rng) >= s.alone).float().to(device)
+        condition = jitter(hide(parts, rng, s.whole), rng, s.jitter)
+        shown = (torch.rand(n, 1, 1, 1, generator=rng) >= s.alone).float().to(device)
         known = rectangles(n, image.shape[2], image.shape[3], s.masked, rng).to(device)
-        beside = self.shape.beside(source, seen, image, known)
+        beside = self.shape.beside(source, shown, image, known)
         with self.runtime.autocast():
-            embedded = self.velocity.embedding(shown)
+            embedded = self.velocity.embedding(condition)
 
             def velocity(signal: Tensor, time: Tensor) -> Tensor:
+                # Known pixels have no error: there the velocity is the straight path's own.
                 return torch.where(
                     known > 0, image - start, self.velocity(signal, time, embedded, beside)
                 )
@@ -311,20 +284,12 @@ class _Learning:
         return {"loss": loss.detach()}
 
 
-@dataclass(frozen=True, eq=False)
-class TranslateSampler:
-    """A fitted Translate. notes: what a reader must know. history: losses by step, and last those
-    of the averaged weights."""
+class TranslateSampler(Fitted[Translate, Shape, Velocity]):
+    """A fitted Translate. history: losses by step, and last those of the averaged weights."""
 
-    settings: Translate
-    shape: Shape
-    velocity: Velocity
-    runtime: Runtime
-    notes: tuple[str, ...]
-    history: tuple[dict[str, Any], ...]
-
+    name: ClassVar[str] = "translate"
+    version: ClassVar[int] = 2
     accepts: ClassVar[frozenset[str]] = Translate.accepts
-    size = property(lambda self: self.shape.size)  # H, W, C
 
     @torch.no_grad()
     def sample(
@@ -341,121 +306,93 @@ class TranslateSampler:
             raise GobelinError(
                 f"translate: strength = {controls.strength}, from 0 (the source) to 1 was expected."
             )
-        self.shape.check(condition.source, condition.mask)
-        for first in range(0, len(condition), controls.batch):
-            rows = range(first, min(first + controls.batch, len(condition)))
+        self.learned.check(condition.source, condition.mask)
+        for rows in blocks(len(condition), controls.batch):
             some = condition.rows(rows)
             if some.source is not None and controls.strength == 0:
                 yield some.source
                 continue
-            made = self._block(some, [seeds[k] for k in rows], controls)
+            images = self._block(some, [seeds[k] for k in rows], controls)
             if some.source is not None and some.mask is not None:
-                made = np.where(some.mask[..., None], made, some.source)
-            yield made
+                images = np.where(some.mask[..., None], images, some.source)
+            yield images
 
     def _block(self, condition: Condition, seeds: Sequence[int], controls: Controls) -> np.ndarray:
-        """uint8 [n, H, W, C]. Known pixels move straight from their noise to what they are: that is
+        """uint8 [n, H, W, C]. Known pixels move straight from their noise to their value: that is
         RePaint's (Lugmayr et al. 2022) replacement of the known part at every step."""
-        (height, width, _), device = self.shape.size, self.runtime.device
-        noise = torch.stack(
-            [torch.randn(self.shape.canvas(), generator=generator(s, "noise")) for s in seeds]
-        ).to(device)
-        source = (
-            None if condition.source is None else self.shape.signal(condition.source).to(device)
-        )
-        image = torch.zeros_like(noise) if source is None else source
-        known = torch.zeros(len(noise), 1, 1, 1, device=device)
+        shape, device = self.learned, self.runtime.device
+        height, width, _ = shape.size
+        start = noise(seeds, shape.canvas()).to(device)
+        source = None if condition.source is None else shape.signal(condition.source).to(device)
+        image = torch.zeros_like(start) if source is None else source
+        known = torch.zeros(len(start), 1, 1, 1, device=device)
         if condition.mask is not None:
-            known = padded(torch.from_numpy(~condition.mask[:, None]).float(), self.shape.cell).to(
-                device
-            )
-        beside = self.shape.beside(
-            source, torch.full_like(noise[:, :1], source is not None), image, known
-        )
-        velocity = self.field(self.shape.parts(condition).to(device), beside, controls.guidance)
+            outside = torch.from_numpy(~condition.mask[:, None]).float()
+            known = padded(outside, shape.cell).to(device)
+        shown = torch.full_like(start[:, :1], source is not None)
+        beside = shape.beside(source, shown, image, known)
+        velocity = self.field(shape.parts(condition).to(device), beside, controls.guidance)
         left = 1.0 if source is None else controls.strength  # of the way from noise to image
 
         def field(signal: Tensor, share: float) -> Tensor:
-            return left * torch.where(
-                known > 0, image - noise, velocity(signal, 1 - left + left * share)
-            )
+            moved = velocity(signal, 1 - left + left * share)
+            return left * torch.where(known > 0, image - start, moved)
 
-        start = left * noise + (1 - left) * image
-        made = solve(
-            field, start, controls.steps or self.settings.evaluations, self.settings.solver
-        )
-        return pixels_of(made[:, :, :height, :width])
+        evaluations = controls.steps or self.settings.evaluations
+        begin = left * start + (1 - left) * image
+        out = solve(field, begin, evaluations, self.settings.solver)
+        return pixels_of(out[:, :, :height, :width])
 
-    def network(self, parts: Parts, beside: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    def velocity(self, parts: Parts, beside: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
         """The velocity of u [n, C, H, W] and time [n], given these conditions and this beside [n,
         B, H, W]."""
-        embedded = self.velocity.embedding(parts)
-        return lambda signal, time: self.velocity(signal, time, embedded, beside)
+        embedded = self.network.embedding(parts)
+        return lambda signal, time: self.network(signal, time, embedded, beside)
 
     def field(self, parts: Parts, beside: Tensor, guidance: float) -> VelocityField:
-        """The velocity of u and one time for all, pulled towards these conditions; where there is
-        none, nothing to pull to."""
+        """The velocity of u and one time for all, pulled towards these conditions; not pulled where
+        they are empty."""
 
         def given(parts: Parts) -> VelocityField:
             return at_one_time(
-                self.network(parts, beside),
+                self.velocity(parts, beside),
                 nullcontext if self.settings.exact else self.runtime.autocast,
             )
 
-        asks = bool(parts.present.any()) or bool(has_target(parts.target).any())
-        return guided(given(parts), given(parts.nothing()), guidance if asks else 1.0)
+        given_any = bool(parts.present.any()) or bool(has_target(parts.target).any())
+        return guided(given(parts), given(parts.nothing()), guidance if given_any else 1.0)
 
     @torch.no_grad()
     def row_loss(self, rows: ImageRows, draws: int = 4) -> Tensor:
         """float32 [N]: each row's flow-matching loss given its source and whole condition, the mean
         of `draws` noises and times that are fixed by the row's number: two sets of rows are
         compared on the same ones."""
-        parts, device, out = self.shape.parts(rows.condition), self.runtime.device, [torch.zeros(0)]
-        for first in range(0, len(rows), BLOCK):
-            some = slice(first, min(first + BLOCK, len(rows)))
-            image, none = (
-                self.shape.signal(rows.images[some]).to(device),
-                torch.zeros(1, 1, 1, 1, device=device),
-            )
-            given = rows.condition.source
-            source = None if given is None else self.shape.signal(given[some]).to(device)
-            beside = self.shape.beside(source, none + (source is not None), image, none)
-            velocity = self.network(parts.rows(some).to(device), beside)
-            out.append(fixed_loss(velocity, image, range(some.start, some.stop), draws).cpu())
-        return torch.cat(out)
+        shape, device, losses = self.learned, self.runtime.device, [torch.zeros(0)]
+        parts, given = shape.parts(rows.condition), rows.condition.source
+        nothing = torch.zeros(1, 1, 1, 1, device=device)  # no pixel of the image is known
+        for block in blocks(len(rows), LOSS_ROWS):
+            some = slice(block.start, block.stop)
+            image = shape.signal(rows.images[some]).to(device)
+            source = None if given is None else shape.signal(given[some]).to(device)
+            beside = shape.beside(source, nothing + (source is not None), image, nothing)
+            velocity = self.velocity(parts.rows(some).to(device), beside)
+            losses.append(fixed_loss(velocity, image, block, draws).cpu())
+        return torch.cat(losses)
 
     def mean_loss(self, rows: ImageRows) -> float | None:
-        """Of the first rows."""
-        return float(self.row_loss(rows.first(BLOCK)).mean()) if len(rows) else None
-
-    def fingerprint(self) -> str:
-        return weights.fingerprint(self.velocity, asdict(self.settings), asdict(self.shape))
-
-    def save(self, folder: Path) -> None:
-        config = {
-            "settings": asdict(self.settings),
-            **asdict(self.shape),
-            "notes": self.notes,
-            "history": self.history,
-        }
-        weights.save(folder, config, self.velocity, FORMAT)
+        """Of the first 64 rows; None where there are none."""
+        return float(self.row_loss(rows.first(LOSS_ROWS)).mean()) if len(rows) else None
 
 
 def _batches(task: _Learning, rows: ImageRows) -> Callable[[int], Batch]:
     """The batch of step t: shuffled rows, their sources and their conditions."""
-    parts, device, given = (
-        task.shape.parts(rows.condition),
-        task.runtime.device,
-        rows.condition.source,
-    )
+    shape, device = task.shape, task.runtime.device
+    parts, given = shape.parts(rows.condition), rows.condition.source
 
     def batch(step: int) -> Batch:
         index = rows.drawn(step, task.settings.batch, task.runtime.seed)
-        source = None if given is None else task.shape.signal(given[index.numpy()]).to(device)
-        return (
-            task.shape.signal(rows.images[index.numpy()]).to(device),
-            source,
-            parts.rows(index).to(device),
-        )
+        source = None if given is None else shape.signal(given[index.numpy()]).to(device)
+        image = shape.signal(rows.images[index.numpy()]).to(device)
+        return image, source, parts.rows(index).to(device)
 
     return batch

@@ -1,42 +1,45 @@
-"""Images from a small code, sharpened by a critic; which codes, a condition says (VAE/GAN, Larsen
+"""Images from a small code, sharpened by a critic; a condition decides which codes (VAE/GAN, Larsen
 et al. 2016).
 
-Four networks learn together: an encoder turns an image into a code, a maker turns the code back, a
-critic tells made images from real ones (hinge loss, Lim and Ye 2017, both seen through
-differentiable augmentation), and a prior learns which codes belong to a condition. Sampling draws a
+Four networks learn together. An encoder turns an image into a code. A maker turns the code back. A
+critic tells generated images from real ones (hinge loss, Lim and Ye 2017; it sees both through
+differentiable augmentation). A prior learns which codes belong to a condition. Sampling draws a
 code from the prior and runs the maker once.
 
-The condition enters through the prior alone: a maker that sees it (projection critic, hidden
-fields) answered "class only" and "nothing" with nearly one image each on 1,300 images. What this
-can't show: that its images aren't copies. A small training set is memorised in part;
-`VaeganSampler.notes` says so and the copying audit measures it."""
+The condition enters through the prior alone. A maker that sees it (projection critic, hidden
+fields) was tried: on 1,300 images it answered "class only" and "nothing" with nearly one image
+each.
+
+What this can't show: that its images aren't copies. A small training set is memorised in part;
+`VaeganSampler.notes` says so, and the copying audit measures it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gobelin.core import weights
 from gobelin.core.config import setting, settings_class
-from gobelin.core.machine import Runtime, derived_seed, generator
-from gobelin.generation.generators import (
-    Condition,
-    Context,
-    Controls,
-    ImageRows,
+from gobelin.core.machine import Runtime
+from gobelin.generation.fitting import (
+    Fit,
+    Fitted,
     Learned,
+    batches_of,
+    blocks,
     distance_to,
-    small_set,
-    training_identity,
-    watching,
+    from_seed,
+    noise,
+    restored,
+    standardise,
 )
+from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 from gobelin.networks.condition import CodePrior, Parts, hide, jitter, mix_codes
 from gobelin.networks.convolution import (
     ConvDecoder,
@@ -46,12 +49,11 @@ from gobelin.networks.convolution import (
     pyramid_distance,
     signal_of,
 )
-from gobelin.networks.training import TrainingSettings, descend, run, steps_in, steps_in_phases
+from gobelin.networks.training import TrainingSettings, descend, steps_in, steps_in_phases
 
-FORMAT = 2  # of the saved folder
-Batch = tuple[
-    Tensor, Parts, float
-]  # images [N, C, H, W] in -1 .. 1, their conditions, share of the training done
+PRIOR_EVALUATIONS = 8  # of the prior for an image when `Controls.steps` is 0
+DISTANCE_ROWS = 256  # rows whose pixel distance is measured after a fit, at most
+Batch = tuple[Tensor, Parts, float]  # [N, C, H, W] in -1 .. 1, conditions, share of training done
 
 
 @settings_class
@@ -116,19 +118,13 @@ class Vaegan:
         description="Noises and hidden subsets of each code in a step of the prior.",
     )
     jitter: float = setting(
-        default=0.5,
-        ge=0,
-        le=100,
-        description="Length of the noise added to the unit vectors of a condition.",
+        default=0.5, ge=0, le=100, description="Length of the noise on a condition's unit vectors."
     )
     half_life: float = setting(
         default=200.0, ge=1e-3, le=1e9, description="Half-life of the averaged weights, in steps."
     )
     cooldown: float = setting(
-        default=0.3,
-        ge=0,
-        le=1,
-        description="Share of the training in which the learning rate falls to 0.",
+        default=0.3, ge=0, le=1, description="Share of the training with a falling learning rate."
     )
 
     accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target"})
@@ -147,49 +143,44 @@ class Vaegan:
         return steps_in_phases(self.start, steps_an_hour, minutes)
 
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> VaeganSampler:
-        """Train for `context.steps`; `valid` is only measured: how far made images are from it, and
-        how well the maker returns images that it never saw."""
-        task, runtime = _Duel(self, train, context.runtime), context.runtime
-        batches = _batches(task, train, lambda step: step / context.steps)
-        averaged = ("encoder", "maker", "prior")
-        settings = TrainingSettings(
-            context.steps, runtime.seed, averaged, self.half_life, cooldown=self.cooldown
-        )
-        sampler = VaeganSampler(self, task.learned, task.network, runtime, (), ())
-        watch = watching(
-            "vaegan",
-            valid,
-            context,
-            self.batch,
-            (1, 1),
+        """Train for `context.steps`; `valid` is only measured: how far generated images are from
+        it, and how well the maker returns images that it never saw."""
+        task = _Duel(self, train, context.runtime)
+        sampler = VaeganSampler(self, task.learned, task.network, context.runtime)
+        fit = Fit(sampler, train, valid, context, self.batch)
+        watch = fit.watch(
             lambda rows: distance_to(sampler.sample, rows),
             sampler.sample,
+            scored=1,
+            painted=1,
             decides=False,
         )
-        identity = training_identity(self, train, valid)
-        outcome = run(
-            task, batches, settings, context.folder, identity, context.progress, "vaegan", watch
+        settings = TrainingSettings(
+            context.steps,
+            context.runtime.seed,
+            averaged=("encoder", "maker", "prior"),
+            half_life=self.half_life,
+            cooldown=self.cooldown,
         )
-        for name, average in outcome.averages.items():
-            task.modules[name].load_state_dict(average)
-        last = {
-            "step": outcome.best_step,
-            "distance_train": task.distance(train),
-            "distance_valid": task.distance(valid),
-        }
-        task.network.eval().requires_grad_(False)
-        notes = (*small_set("vaegan", len(train), outcome.best_step * self.batch), *outcome.notes)
-        return replace(sampler, notes=notes, history=(*outcome.history, last))
+
+        def last() -> dict[str, float | None]:
+            return {
+                "distance_train": task.distance(train),
+                "distance_valid": task.distance(valid),
+            }
+
+        batches = _batches(task, train, lambda step: step / context.steps)
+        return fit.run(task, batches, settings, watch, last)
 
     def load(self, folder: Path, runtime: Runtime) -> VaeganSampler:
         """The sampler that was saved in `folder`, with the settings that it was fitted with."""
-        config = weights.config_of(folder, FORMAT)
-        settings, learned = Vaegan(**config["settings"]), Learned.from_dict(config["learned"])
-        network = networks(settings, learned).eval().requires_grad_(False)
-        weights.fill(folder, config, network)
-        network.to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return VaeganSampler(
-            settings, learned, network, runtime, tuple(config["notes"]), tuple(config["history"])
+        return restored(
+            VaeganSampler,
+            folder,
+            runtime,
+            Vaegan,
+            networks,
+            memory_format=torch.channels_last,
         )
 
 
@@ -210,21 +201,23 @@ class _Duel:
     """The training task: encoder and maker against critic, and the prior beside them."""
 
     def __init__(self, settings: Vaegan, rows: ImageRows, runtime: Runtime) -> None:
-        self.settings, self.learned, self.runtime = settings, Learned.of("vaegan", rows), runtime
-        with torch.random.fork_rng():
-            torch.manual_seed(derived_seed(runtime.seed, "vaegan"))
-            self.network = networks(settings, self.learned)
-            self.maker, self.prior = (
-                cast(ConvDecoder, self.network["maker"]),
-                cast(CodePrior, self.network["prior"]),
+        self.settings, self.runtime = settings, runtime
+        self.learned = Learned.of("vaegan", rows)
+
+        def build() -> tuple[nn.ModuleDict, ConvEncoder, ConvEncoder]:
+            return (
+                networks(settings, self.learned),
+                ConvEncoder(self.learned.size, settings.code, settings.width),
+                ConvEncoder(self.learned.size, 1, settings.width, hidden=128),
             )
-            reader = ConvEncoder(self.learned.size, settings.code, settings.width)
-            self.encoder = nn.Sequential(
-                reader, nn.BatchNorm1d(settings.code, affine=False, momentum=0.02)
-            )
-            self.critic = ConvEncoder(self.learned.size, 1, settings.width, hidden=128)
-        if rows.condition.target is not None:
-            self.prior.embedding.standardise(rows.condition.target[rows.seen])
+
+        self.network, reader, self.critic = from_seed(runtime.seed, "vaegan", build)
+        self.maker = cast(ConvDecoder, self.network["maker"])
+        self.prior = cast(CodePrior, self.network["prior"])
+        # The normalisation gives codes mean 0 and variance 1, which the prior's noise has too.
+        normalise = nn.BatchNorm1d(settings.code, affine=False, momentum=0.02)
+        self.encoder = nn.Sequential(reader, normalise)
+        standardise(self.prior.embedding, rows)
         self.modules: Mapping[str, nn.Module] = {
             "encoder": self.encoder,
             "maker": self.maker,
@@ -249,38 +242,37 @@ class _Duel:
         mixed = round(self.settings.mixed * len(real)) if judged else 0
         with self.runtime.autocast():
             code = self.encoder(real)
-            noise = torch.randn(code.shape, generator=rng).to(code.device)
-            made = self.maker(mix_codes(code + self.settings.code_noise * noise, mixed, rng))
-            distance = pyramid_distance(made[mixed:], real[mixed:])
-        critic, fooled = (
-            self.judge(real, made, rng) if judged else (torch.zeros(()), torch.zeros(()))
-        )
-        descend(
-            self.optimisers["maker"],
-            distance + self.settings.sharpness * fooled.to(distance.device),
-        )
+            noisy = torch.randn(code.shape, generator=rng).to(code.device)
+            noisy = code + self.settings.code_noise * noisy
+            generated = self.maker(mix_codes(noisy, mixed, rng))
+            distance = pyramid_distance(generated[mixed:], real[mixed:])
+        critic, fooled = torch.zeros(()), torch.zeros(())
+        if judged:
+            critic, fooled = self.judge(real, generated, rng)
+        loss = distance + self.settings.sharpness * fooled.to(distance.device)
+        descend(self.optimisers["maker"], loss)
         prior = self.learn_prior(code.detach(), parts, rng)
         losses = {"distance": distance, "critic": critic, "fooled": fooled, "prior": prior}
         return {name: loss.detach() for name, loss in losses.items()}
 
-    def judge(self, real: Tensor, made: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """One step of the critic, then what it says of the made images (hinge, Lim and Ye 2017,
-        equations 6 and 7)."""
+    def judge(self, real: Tensor, generated: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """One step of the critic, then its verdict on the generated images (hinge, Lim and Ye 2017,
+        equations 6 and 7): the critic's loss, the maker's loss."""
+        s = self.settings
 
-        def says(images: Tensor) -> Tensor:
+        def score(images: Tensor) -> Tensor:
             with self.runtime.autocast():
                 return self.critic(images)
 
-        def seen(images: Tensor) -> Tensor:
-            return change(
-                images, rng, self.settings.shift, self.settings.hole, self.settings.colour
-            )
+        def augmented(images: Tensor) -> Tensor:
+            return change(images, rng, s.shift, s.hole, s.colour)
 
-        says_real, says_made = says(torch.cat([seen(real), seen(made.detach())])).chunk(2)
-        loss = functional.relu(1 - says_real).mean() + functional.relu(1 + says_made).mean()
+        both = torch.cat([augmented(real), augmented(generated.detach())])
+        real_score, generated_score = score(both).chunk(2)
+        loss = functional.relu(1 - real_score).mean() + functional.relu(1 + generated_score).mean()
         descend(self.optimisers["critic"], loss)
         self.critic.requires_grad_(False)
-        fooled = -says(seen(made)).mean()
+        fooled = -score(augmented(generated)).mean()
         self.critic.requires_grad_(True)
         return loss, fooled
 
@@ -295,29 +287,22 @@ class _Duel:
         return loss
 
     @torch.no_grad()
-    def distance(self, rows: ImageRows, most: int = 256) -> float | None:
-        """Pyramid distance between the first rows' images and what the maker makes of their codes;
-        evaluation mode."""
+    def distance(self, rows: ImageRows) -> float | None:
+        """Pyramid distance between the first rows' images and the maker's images of their codes;
+        evaluation mode. None where there are no rows."""
         if not len(rows):
             return None
         self.encoder.eval(), self.maker.eval()
-        real = signal_of(rows.images[:most]).to(self.runtime.device)
+        real = signal_of(rows.images[:DISTANCE_ROWS]).to(self.runtime.device)
         return float(pyramid_distance(self.maker(self.encoder(real)), real))
 
 
-@dataclass(frozen=True, eq=False)
-class VaeganSampler:
-    """A fitted Vaegan. notes: what a reader must know. history: losses and distances by step."""
+class VaeganSampler(Fitted[Vaegan, Learned, nn.ModuleDict]):
+    """A fitted Vaegan. history: losses and distances by step."""
 
-    settings: Vaegan
-    learned: Learned
-    network: nn.ModuleDict
-    runtime: Runtime
-    notes: tuple[str, ...]
-    history: tuple[dict[str, Any], ...]
-
+    name: ClassVar[str] = "vaegan"
+    version: ClassVar[int] = 2
     accepts: ClassVar[frozenset[str]] = Vaegan.accepts
-    size = property(lambda self: self.learned.size)  # H, W, C
 
     @torch.no_grad()
     def sample(
@@ -325,41 +310,17 @@ class VaeganSampler:
     ) -> Iterator[np.ndarray]:
         """Blocks of uint8 [n, H, W, C]. guidance: how far the prior's flow is pulled towards the
         condition. steps: evaluations of the prior, 0 = 8. Computed in float32."""
-        steps = max(1, (controls.steps or 8) // 2)  # Heun evaluates twice a step
+        steps = max(1, (controls.steps or PRIOR_EVALUATIONS) // 2)  # Heun evaluates twice a step
         prior = cast(CodePrior, self.network["prior"])
-        for start in range(0, len(condition), controls.batch):
-            rows = range(start, min(start + controls.batch, len(condition)))
+        for rows in blocks(len(condition), controls.batch):
             parts = self.learned.parts("vaegan", condition.rows(rows)).to(self.runtime.device)
-            noise = torch.stack(
-                [
-                    torch.randn(self.settings.code, generator=generator(seeds[k], "noise"))
-                    for k in rows
-                ]
-            )
-            code = prior.draw(noise.to(self.runtime.device), parts, controls.guidance, steps)
+            start = noise([seeds[k] for k in rows], (self.settings.code,))
+            code = prior.draw(start.to(self.runtime.device), parts, controls.guidance, steps)
             yield pixels_of(self.network["maker"](code))
-
-    def fingerprint(self) -> str:
-        return weights.fingerprint(self.network, asdict(self.settings), asdict(self.learned))
-
-    def save(self, folder: Path) -> None:
-        config = {"settings": asdict(self.settings), "learned": asdict(self.learned)}
-        weights.save(
-            folder, config | {"notes": self.notes, "history": self.history}, self.network, FORMAT
-        )
 
 
 def _batches(task: _Duel, rows: ImageRows, done: Callable[[int], float]) -> Callable[[int], Batch]:
-    """The batch of step t: shuffled rows, their conditions, and how much of the training is
-    done."""
-    parts, device = task.learned.parts("vaegan", rows.condition), task.runtime.device
-
-    def batch(step: int) -> Batch:
-        index = rows.drawn(step, task.settings.batch, task.runtime.seed)
-        return (
-            signal_of(rows.images[index.numpy()]).to(device),
-            parts.rows(index).to(device),
-            done(step),
-        )
-
-    return batch
+    """The batch of step t. done: the share of the training before step t."""
+    parts = task.learned.parts("vaegan", rows.condition)
+    pairs = batches_of(rows, parts, task.settings.batch, task.runtime, signal_of)
+    return lambda step: (*pairs(step), done(step))

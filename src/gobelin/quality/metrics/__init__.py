@@ -1,7 +1,8 @@
 """The contract of every metric: features of real and generated images in, findings out.
 
 Metrics compute in bounded memory unless their docstring says otherwise. The pure functions of each
-metric take `Rows`: an array [N, D], a re-iterable of blocks [n, D], or a `FeatureSet`."""
+metric take `Rows`: an array [N, D], a re-iterable of blocks [n, D], or a `FeatureSet`.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ class FeatureSet:
     blocks: float [n, D] each, any n. They are iterated several times: give a list or an object
     with __iter__, never a generator. net: name of the feature net. resize: how the images were
     brought to its size ('bilinear 28 -> 32'). labels: the class of each row [N], over all blocks,
-    or None."""
+    or None.
+    """
 
     blocks: Iterable[np.ndarray]
     net: str
@@ -60,7 +62,8 @@ class FeatureComparison:
 
     floor: other real images that the generator never saw. Their score against `real` is the best
     that generated images can be expected to reach. conditioned_on: name of the encoder whose
-    vectors drove the generator, '' for none. scope: the scope of every finding."""
+    vectors drove the generator, '' for none. scope: the scope of every finding.
+    """
 
     real: FeatureSet
     generated: FeatureSet
@@ -70,7 +73,8 @@ class FeatureComparison:
 
     def check(self, metric: str) -> None:
         """Raises GobelinError for a feature net that flatters the generator, and for features that
-        can't be compared."""
+        can't be compared.
+        """
         net = self.real.net
         if not net.strip():
             raise GobelinError(
@@ -92,7 +96,8 @@ class FeatureComparison:
     def classes(self) -> list[FeatureComparison]:
         """One comparison a class that both real and generated rows have, in the order of names.
 
-        The name goes into the scope. A floor without rows of a class is left out there."""
+        The name goes into the scope. A floor without rows of a class is left out there.
+        """
         if self.real.labels is None or self.generated.labels is None:
             raise GobelinError(
                 "metrics: a comparison by class was requested, but real or generated rows have no"
@@ -129,7 +134,8 @@ class FeatureComparison:
         n: int | None = None,
     ) -> Finding:
         """A finding whose note names the feature net. n: count of generated images, where the
-        interval counts other units."""
+        interval counts other units.
+        """
         interval = replace(interval, n=interval.n if n is None else n)
         return interval.finding(
             name,
@@ -164,7 +170,8 @@ class FeatureComparison:
 class Metric(Protocol):
     """A frozen dataclass; its fields are its settings.
 
-    The names of its findings do not depend on the rows."""
+    The names of its findings do not depend on the rows.
+    """
 
     def measure(self, comparison: FeatureComparison) -> tuple[Finding, ...]: ...
 
@@ -172,7 +179,8 @@ class Metric(Protocol):
 def chunks(rows: Rows, size: int) -> Iterator[np.ndarray]:
     """The rows [N, D] in blocks of `size`, the last one smaller.
 
-    The blocks that the rows came in do not matter, so no result depends on them."""
+    The blocks that the rows came in do not matter, so no result depends on them.
+    """
     pending: list[np.ndarray] = []
     count, width = 0, None
     for block in _blocks(rows):

@@ -1,5 +1,4 @@
-"""Are generated images new, or copies of their nearest real image? Authenticity: the share of
-generated images that are new.
+"""Authenticity: the share of generated images that are no copies of their nearest real image.
 
 A generated image counts as new if it is further from its nearest real image than that real image
 is from its own nearest real neighbour (Alaa et al. 2022, section 4.3, with distances in feature
@@ -51,7 +50,8 @@ def scores(real: Rows, generated: Rows) -> Interval:
     """The share of generated rows [M, D] that are no copies of real rows [N, D]. Raises TooFew.
 
     What this cannot show: other real images would give another value, the interval takes these as
-    given; generated images that resemble each other count one by one."""
+    given; generated images that resemble each other count one by one.
+    """
     x, y = matrix(real), matrix(generated)
     if min(len(x), len(y)) < LEAST_IMAGES:
         raise TooFew("authenticity", min(len(x), len(y)), LEAST_IMAGES)
@@ -61,7 +61,8 @@ def scores(real: Rows, generated: Rows) -> Interval:
 
 def new(real: np.ndarray, generated: np.ndarray) -> np.ndarray:
     """bool [M]: which generated rows are further from their nearest real row than that row is from
-    its own nearest other real row."""
+    its own nearest other real row.
+    """
     # Products find the nearest row; differences measure its distance again. So a copy of one of two
     # equal rows is no closer than they are to each other.
     centre = real.mean(0, dtype=np.float64)

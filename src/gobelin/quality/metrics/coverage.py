@@ -1,5 +1,4 @@
-"""Are generated images likely, and is every kind of real image among them? Precision, recall,
-density, coverage.
+"""Precision, recall, density, coverage: are generated images likely, and of every kind?
 
 Each image's ball reaches to its k-th nearest neighbour in its own set. Precision is the share of
 generated images in a real ball; recall is the share of real images in a generated ball
@@ -33,7 +32,12 @@ from gobelin.quality.rounded_distances import (
 )
 
 # names of the findings and their units
-SCORES = (("precision", "share"), ("recall", "share"), ("density", ""), ("coverage", "share"))
+COVERAGE_SCORES = (
+    ("precision", "share"),
+    ("recall", "share"),
+    ("density", ""),
+    ("coverage", "share"),
+)
 
 
 @settings_class
@@ -57,7 +61,7 @@ class Coverage:
             intervals = scores(real, generated, self.nearest)
         except TooFew as reason:
             return tuple(
-                comparison.no_number(name, reason, "higher", unit) for name, unit in SCORES
+                comparison.no_number(name, reason, "higher", unit) for name, unit in COVERAGE_SCORES
             )
         floor: dict[str, Interval] = {}
         if comparison.floor:
@@ -75,7 +79,7 @@ class Coverage:
                 unit,
                 len(generated),
             )
-            for name, unit in SCORES
+            for name, unit in COVERAGE_SCORES
         )
 
 
@@ -85,7 +89,8 @@ class Counts:
 
     in_real: int64 [M], how many closed real balls hold each generated row. open_real: int64 [M],
     how many open ones do. in_generated: int64 [N], how many closed generated balls hold each real
-    row. holds: int64 [N], how many generated rows each open real ball holds."""
+    row. holds: int64 [N], how many generated rows each open real ball holds.
+    """
 
     in_real: np.ndarray
     open_real: np.ndarray
@@ -99,7 +104,8 @@ def scores(real: Rows, generated: Rows, nearest: int = 5) -> dict[str, Interval]
     The intervals are over generated rows (precision, density) or real rows (recall, coverage).
 
     What this cannot show: how the values move with other real images; the intervals take the balls
-    as given."""
+    as given.
+    """
     counted = counts(matrix(real), matrix(generated), nearest)
     return {
         "precision": proportion(counted.in_real > 0),

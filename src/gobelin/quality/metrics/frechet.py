@@ -1,5 +1,6 @@
-"""Fréchet distance between Gaussians fitted to real and generated features: lower is better, 0 for
-equal means and covariances.
+"""Fréchet distance between Gaussians fitted to real and generated features; lower is better.
+
+It is 0 for equal means and covariances.
 
 d^2 = |m - m_w|^2 + Tr(C + C_w - 2 (C C_w)^(1/2)) (Heusel et al. 2017, eq. 6), in float64, in one
 pass over the rows. It is too large for finite samples, the more so the fewer they are (Chong &
@@ -31,7 +32,8 @@ LARGEST_ERROR = 1e-6
 @dataclass(frozen=True)
 class GaussianMoments:
     """Of n rows: mean float64 [D], and scatter float64 [D, D], the sum of outer products of
-    deviations from the mean."""
+    deviations from the mean.
+    """
 
     n: int
     mean: np.ndarray
@@ -74,7 +76,8 @@ class Frechet:
 
     def measure(self, comparison: FeatureComparison) -> tuple[Finding, ...]:
         """frechet_distance, the number of reference tools, and frechet_distance_corrected with its
-        interval."""
+        interval.
+        """
         comparison.check("frechet")
         real = grouped(comparison.real, self.groups, self.seed)
         generated = grouped(comparison.generated, self.groups, self.seed)
@@ -110,7 +113,8 @@ def distance(real: Rows, generated: Rows) -> float:
     eq. 6. Raises TooFew.
 
     What this cannot show: the distance for infinitely many rows; for n rows it is too large, see
-    `corrected`."""
+    `corrected`.
+    """
     return _plain([moments(real)], [moments(generated)]).value
 
 
@@ -125,7 +129,8 @@ def corrected(
     bias of both sets.
 
     What this cannot show: the bias that falls as 1/n^2, which matters where n is a few D only. A
-    small negative value means 'no difference from 0 is shown'."""
+    small negative value means 'no difference from 0 is shown'.
+    """
     return jackknifed(grouped(real, groups, seed), grouped(generated, groups, seed), level)
 
 
@@ -138,7 +143,8 @@ def grouped(rows: Rows, groups: int, seed: int) -> list[GaussianMoments]:
     """The moments of G groups of rows [N, D], in one pass; memory for G times [D, D].
 
     Each group gets one of each G successive rows, at random. So it does not matter if rows stand in
-    the order of their classes."""
+    the order of their classes.
+    """
     rng = np.random.default_rng(seed)
     groups_so_far: list[GaussianMoments] = []
     for block in chunks(rows, max(1, ROWS_AT_ONCE // groups) * groups):
@@ -167,7 +173,8 @@ def jackknifed(
     real: list[GaussianMoments], generated: list[GaussianMoments], level: float = 0.95
 ) -> Interval:
     """F = G F_all - (G - 1) mean_g F_(-g), se^2 = (G - 1)/G sum_g (F_(-g) - mean)^2 (Tukey 1958),
-    and t with G - 1 degrees of freedom. Raises TooFew."""
+    and t with G - 1 degrees of freedom. Raises TooFew.
+    """
     count = len(real)
     width = max(len(real[0].mean), len(generated[0].mean))
     least = min(together(real).n, together(generated).n)
@@ -196,7 +203,8 @@ def gaussians(
 
     Fast way: Tr (A B)^(1/2) is the sum of the roots of the eigenvalues of L' B L, with A = L L'.
     The root of a small eigenvalue loses digits. Slow way, where that could matter: the roots are
-    the singular values of F' G for any factors A = F F', B = G G', and keep their digits."""
+    the singular values of F' G for any factors A = F F', B = G G', and keep their digits.
+    """
     step = mean_a - mean_b
     apart = float(step @ step + np.trace(covariance_a) + np.trace(covariance_b))
     shared, error = by_eigenvalues(covariance_a, covariance_b)
@@ -213,7 +221,8 @@ def by_eigenvalues(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     The error of an eigenvalue is e, about 2^-53 sqrt(D) |A| |B| (Higham 2002, section 2.8, on how
     rounding errors add up). The norms of both count and not the norm of their product, which is
     small where they stretch in different directions. The error of its root is at most e / root,
-    and at most the root of e."""
+    and at most the root of e.
+    """
     # a is symmetric, so a.T is the same matrix, in the memory order of LAPACK
     lower, failed = linalg.lapack.dpotrf(a.T, lower=1, clean=0)
     if failed:
@@ -228,7 +237,8 @@ def by_eigenvalues(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
 
 def _factor(covariance: np.ndarray) -> np.ndarray:
     """F [D, rank] with F F' = covariance [D, D]: Cholesky with pivots, which ends where only
-    rounding errors are left (Higham 2002, section 10.3)."""
+    rounding errors are left (Higham 2002, section 10.3).
+    """
     lower, pivots, rank, _ = linalg.lapack.dpstrf(covariance, lower=1)
     out = np.zeros((len(lower), rank))
     out[pivots - 1] = np.tril(lower)[:, :rank]
@@ -251,7 +261,8 @@ def _between(a: GaussianMoments, b: GaussianMoments) -> float:
 
 def _needed(width: int, groups: int) -> int:
     """Least count of rows for `corrected`: twice the width D, and more than D rows when the largest
-    group is left out."""
+    group is left out.
+    """
     return max(2 * width, groups * -(-(width + 2) // (groups - 1)), 2 * groups)
 
 

@@ -1,9 +1,9 @@
-"""Kernel distances: the squared maximum mean discrepancy (MMD) of features, under the kernel
-(x.y / D + 1)^3 (KID) and under a Gaussian kernel.
+"""Kernel distances (KID and MMD) between real and generated features; lower is better.
 
-Lower is better. Both are unbiased (Gretton et al. 2012, eq. 3; kernel and subsets of KID from
-Binkowski et al. 2018, section 4). So unlike the Fréchet distance they don't grow when images are
-few; for equal distributions they are around 0, also below.
+They are the squared maximum mean discrepancy (MMD) of features under the kernel (x.y / D + 1)^3,
+which is called KID, and under a Gaussian kernel. Both are unbiased (Gretton et al. 2012, eq. 3;
+kernel and subsets of KID from Binkowski et al. 2018, section 4). So unlike the Fréchet distance
+they don't grow when images are few; for equal distributions they are around 0, also below.
 
 What this cannot show: whether single images look right, or whether they were copied. KID sees no
 difference beyond the third moments of the features. The Gaussian kernel sees every difference, but
@@ -43,7 +43,8 @@ class Kernel:
 
     def measure(self, comparison: FeatureComparison) -> tuple[Finding, ...]:
         """kernel_distance over all rows with its interval, kernel_distance_of_subsets as the
-        literature prints it, and mean_discrepancy, under the Gaussian kernel."""
+        literature prints it, and mean_discrepancy, under the Gaussian kernel.
+        """
         comparison.check("kernel")
         whole = self._of_all(comparison, "kernel_distance", distance)
         gaussian = self._of_all(comparison, "mean_discrepancy", discrepancy)
@@ -90,7 +91,8 @@ def distance(real: Rows, generated: Rows, level: float = 0.95, least: int = 3) -
     What this cannot show: that two distributions are equal (an interval around 0 bounds their
     difference; it is too wide where they are equal); or a heavy tail that these rows happened to
     miss, as the kernel takes third powers: for one column of 30 shifted normal rows, a hard case,
-    the interval covered the truth in 78 % of studies, for 400 rows in 94 %."""
+    the interval covered the truth in 78 % of studies, for 400 rows in 94 %.
+    """
     return _unbiased(real, generated, cubic, level, least)
 
 
@@ -102,7 +104,8 @@ def discrepancy(real: Rows, generated: Rows, level: float = 0.95, least: int = 3
 
     What this cannot show: that two distributions are equal. One far outlier among the real rows
     widens the kernel. The interval takes the width as given and is a little short for few rows:
-    for 60 rows of one column it covered the truth in 88 % of studies."""
+    for 60 rows of one column it covered the truth in 88 % of studies.
+    """
     n, mean, spread = 0, np.zeros(1), 0.0
     for block in _doubles(real):
         step = block.mean(0) - mean
@@ -152,7 +155,8 @@ def of_subsets(
     real), so the values agree with its digits.
 
     What this cannot show: the error of the mean. Subsets share rows, and their spread is that of
-    `size` rows, not of all."""
+    `size` rows, not of all.
+    """
     x, y = matrix(real), matrix(generated)
     if min(len(x), len(y)) < max(size, 2):
         raise TooFew("kernel", min(len(x), len(y)), max(size, 2))

@@ -1,5 +1,4 @@
-"""Do generated images teach a classifier what real ones teach? A linear classifier is trained on
-generated images alone and tested on real ones.
+"""Transfer: a linear classifier is trained on generated images alone and tested on real ones.
 
 Train on synthetic, test on real (Esteban, Hyland & Ratsch 2017, section 5; Ravuri & Vinyals 2019):
 ridge regression on one-hot classes in closed form, classes weighted equally. It takes one pass over
@@ -42,7 +41,8 @@ class Transfer:
 
     def measure(self, comparison: FeatureComparison) -> tuple[Finding, ...]:
         """train_on_made_test_on_real: balanced accuracy over the classes of the real rows, chance 1
-        / classes."""
+        / classes.
+        """
         comparison.check("transfer")
         real, generated, floor = comparison.real, comparison.generated, comparison.floor
         if real.labels is None or generated.labels is None:
@@ -82,7 +82,8 @@ def scores(real: FeatureSet, generated: FeatureSet, ridge: float = 0.01) -> Inte
     have one class only.
 
     What this cannot show: how the value moves with other generated images; the interval takes the
-    classifier as given."""
+    classifier as given.
+    """
     truth, training = np.asarray(real.labels), np.asarray(generated.labels)
     classes = np.unique(truth)
     n, needed = min(len(truth), len(training)), LEAST_A_CLASS * max(2, len(classes))
@@ -108,7 +109,8 @@ def ridge_classifier(
 
     y is one-hot less its mean, m the mean of class means, and every class has equal weight. The
     bias of a class without rows is minus infinity. Raises GobelinError where labels and rows
-    differ in number."""
+    differ in number.
+    """
     labels = np.asarray(generated.labels)
     counts = np.array([(labels == c).sum() for c in classes])  # [C]
     sums, square, start = np.zeros((0, len(classes))), np.zeros((0, 0)), 0

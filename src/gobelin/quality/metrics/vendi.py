@@ -1,11 +1,11 @@
-"""How many different images are there, in effect? Diversity: the Vendi score of generated images
-over that of real ones.
+"""Diversity: the Vendi score of generated images over that of real ones.
 
-The Vendi score is exp(-sum_i l_i log l_i) of the eigenvalues l of K / n, with K the cosine
-similarities of all pairs (Friedman & Dieng 2023, eq. 2). It is n where all images are orthogonal
-and 1 where all are equal. K / n and the D x D matrix of second moments of the normed features have
-the same eigenvalues (section 3.3 there). So the score is exact, in one pass, with memory for one
-such matrix a group. A ratio of 1 means as diverse as the real images; below 1 is less.
+The score is an effective count of different images. It is exp(-sum_i l_i log l_i) of the
+eigenvalues l of K / n, with K the cosine similarities of all pairs (Friedman & Dieng 2023, eq. 2):
+n where all images are orthogonal, 1 where all are equal. K / n and the D x D matrix of second
+moments of the normed features have the same eigenvalues (section 3.3 there). So the score is exact,
+in one pass, with memory for one such matrix a group. A ratio of 1 means as diverse as the real
+images; below 1 is less.
 
 What this cannot show: whether images look right, or are those that were requested. Noise is
 diverse and may score above 1. The score of a set grows with its size while n is a few D, so the
@@ -64,7 +64,8 @@ class Vendi:
 class SecondMoments:
     """Second moments of G groups of rows.
 
-    counts: int64 [G]. sums: float64 [G, D, D], sums of outer products of normed rows."""
+    counts: int64 [G]. sums: float64 [G, D, D], sums of outer products of normed rows.
+    """
 
     counts: np.ndarray
     sums: np.ndarray
@@ -115,7 +116,8 @@ def ratio(real: SecondMoments, generated: SecondMoments, level: float = 0.95) ->
     The interval is the jackknife of the logarithm, with one group of generated and one of real
     rows left out at a time (Tukey 1958), and t with G - 1 degrees of freedom.
 
-    What this cannot show: the part of both scores that grows with n, which is left in."""
+    What this cannot show: the part of both scores that grows with n, which is left in.
+    """
     groups, least = len(real.counts), min(real.n, generated.n)
     if least < max(LEAST_IMAGES, 2 * groups):
         raise TooFew("vendi", least, max(LEAST_IMAGES, 2 * groups))

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from gobelin.augmentation.screening import KEPT, TELLS, MatchReader
-from gobelin.core import catalog
 from gobelin.evidence.findings import Finding, printed
 from gobelin.quality.probes import folds
 from gobelin.workbench.run.features import RunFeatures
@@ -110,11 +109,7 @@ def condition_fields(features: RunFeatures, accepts: frozenset[str]) -> tuple[st
     where it takes a text alone."""
     if "vectors" in accepts:
         return features.embeddings.fields
-    texts = [
-        f.name
-        for f in features.data.schema.fields
-        if "text" in catalog.find("encoders", f.encoder).kinds
-    ]
+    texts = [f.name for f in features.data.schema.fields if f.kind == "text"]
     return tuple(texts[:1]) if "text" in accepts else ()
 
 

@@ -15,7 +15,7 @@ from gobelin.augmentation.arms import Outcome
 from gobelin.augmentation.rivals import Arm
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import atomic_folder, disk_errors
-from gobelin.data.dataset import LINEAGE, Dataset
+from gobelin.data.dataset import LINEAGE_COLUMN, Dataset
 from gobelin.data.files import cell_bytes
 from gobelin.workbench.augment.arms import numbered
 from gobelin.workbench.augment.study import Study
@@ -48,7 +48,7 @@ def exported(study: Study, folder: Path) -> Path:
     images = [_bytes(v, dataset.root) for v in dataset.values(column)]
     place = table.column_names.index(column)
     table = table.set_column(place, column, pa.array(images, pa.binary()))
-    origins = [json.loads(text) if text else {} for text in table[LINEAGE].to_pylist()]
+    origins = [json.loads(text) if text else {} for text in table[LINEAGE_COLUMN].to_pylist()]
     generated = sum("generator" in origin for origin in origins)
     with atomic_folder(folder) as temporary:
         pq.write_table(table, temporary / "train.parquet")

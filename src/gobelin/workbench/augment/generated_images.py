@@ -11,11 +11,11 @@ import numpy as np
 
 from gobelin.core.files import fingerprint
 from gobelin.core.stages import RunFolder
-from gobelin.data.dataset import Dataset, made_rows
+from gobelin.data.dataset import Dataset, derived_rows
 from gobelin.data.provenance import marked_png
 from gobelin.generation.conditions import captions, condition, narrowed
 from gobelin.generation.generators import Controls
-from gobelin.workbench.augment.generators import Training
+from gobelin.workbench.augment.generators import GeneratorTraining
 from gobelin.workbench.augment.parents import Parents
 
 
@@ -24,7 +24,7 @@ class GeneratedImages:
     """M images of one training of one generator, one a parent. number: of the training."""
 
     parents: Parents
-    training: Training
+    training: GeneratorTraining
     number: int
 
     @property
@@ -93,4 +93,4 @@ class GeneratedImages:
             for image, origin in zip(self.pixels[selected], lineage, strict=True)
         ]
         cells = {self.training.generator.column: files}
-        return made_rows(parents, cells, [ids[int(k)] for k in places], "generated", lineage)
+        return derived_rows(parents, cells, [ids[int(k)] for k in places], "generated", lineage)

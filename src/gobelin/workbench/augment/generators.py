@@ -16,7 +16,7 @@ from gobelin.workbench.run.generator import RunGenerator, Trained
 
 
 @dataclass(frozen=True, eq=False)
-class Training:
+class GeneratorTraining:
     """One training of one generator."""
 
     generator: RunGenerator
@@ -52,10 +52,13 @@ def arm_names(run: Run, generator: str) -> tuple[str, str]:
     return f"generated{by}", f"{CLASSIC} + generated{by}"
 
 
-def trainings_of(run: Run) -> list[Training]:
+def trainings_of(run: Run) -> list[GeneratorTraining]:
     """Every training of every generator of the study."""
-    generators = [_named(run, name) for name in names(run)]
-    return [Training(one, seed) for one in generators for seed in range(one.settings.seeds)]
+    return [
+        GeneratorTraining(generator, seed)
+        for generator in (_named(run, name) for name in names(run))
+        for seed in range(generator.settings.seeds)
+    ]
 
 
 def _named(run: Run, name: str) -> RunGenerator:
@@ -88,7 +91,7 @@ def with_steps_decided(run: Run) -> Run:
     return run
 
 
-def study_key(run: Run, trainings: list[Training]) -> str:
+def study_key(run: Run, trainings: list[GeneratorTraining]) -> str:
     """Key of a study: predictor, trained generators, settings."""
     s = run.settings
     tuned = [s.tune] if s.augment.tune else []

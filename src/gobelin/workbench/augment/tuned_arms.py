@@ -26,7 +26,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.core.machine import one_thread_each, silent
 from gobelin.core.workers import in_order
-from gobelin.data.dataset import LINEAGE, Dataset
+from gobelin.data.dataset import LINEAGE_COLUMN, Dataset
 from gobelin.prediction.cross_fit import Training
 from gobelin.prediction.fusion import Fusion
 from gobelin.prediction.heads.job import Job
@@ -81,7 +81,7 @@ def _groups(run: Run, dataset: Dataset) -> list[str]:
     """Of a real row its own group; of an added one that of its first parent."""
     rows = run.checked.rows
     of_row = dict(zip(rows.dataset.ids, rows.groups, strict=True))
-    lineage = dataset.with_origin().table[LINEAGE].to_pylist()
+    lineage = dataset.with_origin().table[LINEAGE_COLUMN].to_pylist()
     parents = [
         (json.loads(text).get("parents") or [i])[0] if text else i
         for i, text in zip(dataset.ids, lineage, strict=True)

@@ -85,9 +85,8 @@ def decisions(run: Run) -> Decisions:
 
 
 def caption_field(schema: Schema) -> str | None:
-    """The first field that a text encoder reads."""
-    texts = (f for f in schema.fields if "text" in catalog.find("encoders", f.encoder).kinds)
-    return next((f.name for f in texts), None)
+    """The first text field; None where there is none."""
+    return next((f.name for f in schema.fields if f.kind == "text"), None)
 
 
 def generated_rows(checked: CheckedRows) -> np.ndarray:

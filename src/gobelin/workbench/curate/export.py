@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import atomic_folder, write_json
-from gobelin.data.dataset import CURATED, SPLIT, WEIGHT, Dataset
+from gobelin.data.dataset import CURATED_COLUMN, SPLIT_COLUMN, WEIGHT_COLUMN, Dataset
 from gobelin.data.files import cell_bytes
 from gobelin.workbench.curate.decisions import (
     Decisions,
@@ -55,10 +55,10 @@ def curated_dataset(run: Run) -> Dataset:
         changes[int(row)][str(field)] = origin
     replaced = {schema.role("weight"), schema.role("split")} & {*table.column_names}
     table = table.drop_columns(sorted(map(str, replaced)))
-    table = _with(table, WEIGHT, pa.array(weight))
-    table = _with(table, SPLIT, pa.array(rows.parts.tolist()))
+    table = _with(table, WEIGHT_COLUMN, pa.array(weight))
+    table = _with(table, SPLIT_COLUMN, pa.array(rows.parts.tolist()))
     texts = [json.dumps(c, sort_keys=True, ensure_ascii=False) if c else "" for c in changes]
-    curated = replace(whole, table=_with(table, CURATED, pa.array(texts)))
+    curated = replace(whole, table=_with(table, CURATED_COLUMN, pa.array(texts)))
     return curated.rows(np.flatnonzero(~generated_rows(run.checked)))
 
 
@@ -89,9 +89,9 @@ def export(run: Run, folder: Path) -> Path:
 
 def _earlier_changes(whole: Dataset) -> list[dict[str, Any]]:
     """What an earlier curation wrote beside each row."""
-    if CURATED not in whole.table.column_names:
+    if CURATED_COLUMN not in whole.table.column_names:
         return [{} for _ in range(len(whole))]
-    return [json.loads(text) if text else {} for text in whole.table[CURATED].to_pylist()]
+    return [json.loads(text) if text else {} for text in whole.table[CURATED_COLUMN].to_pylist()]
 
 
 def _note(decided: Decisions, rows: int, target: str) -> str:
@@ -99,9 +99,9 @@ def _note(decided: Decisions, rows: int, target: str) -> str:
     return (
         f"# Curated rows\n\n{rows} rows; of {len(decided.rows)} training rows that were looked at"
         f" {changed} have another label than before, and {len(decided.borrowed)} have a caption"
-        f" that they lacked. `{CURATED}` says what was changed in a row, `{WEIGHT}` how probable"
-        f" its label is, `{SPLIT}` its part: validation and test rows are as they were. All rows"
-        " are real ones.\n\n    gobelin fit curated.parquet --target"
+        f" that they lacked. `{CURATED_COLUMN}` says what was changed in a row, `{WEIGHT_COLUMN}`"
+        f" how probable its label is, `{SPLIT_COLUMN}` its part: validation and test rows are as"
+        " they were. All rows are real ones.\n\n    gobelin fit curated.parquet --target"
         f" {target} --recipe recipe.json --generator NAME\n"
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from gobelin.core import catalog
 from gobelin.evidence.findings import Finding
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.curate.decisions import Decisions, caption_field, decisions
@@ -169,9 +168,7 @@ def _confused(decided: Decisions, classes: tuple[str, ...]) -> list[tuple[str, s
 def _pair(run: Run, decided: Decisions, k: int, name: str) -> dict[str, str] | None:
     """A suspect's image beside the surest one of the class that it looks like; None where one of
     them has no file."""
-    if not any(
-        "image" in catalog.find("encoders", f.encoder).kinds for f in run.data.schema.fields
-    ):
+    if not any(f.kind == "image" for f in run.data.schema.fields):
         return None
     classes, field = run.predictor.model.classes, run.generator.field
     sure = np.flatnonzero((decided.given == decided.suggested[k]) & (decided.suggested < 0))

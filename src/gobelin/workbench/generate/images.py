@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import file_hash, fingerprint
 from gobelin.core.machine import Progress
@@ -92,8 +91,7 @@ def generate(
     if len(set(seeds)) != len(seeds):
         twice = next(s for s in seeds if list(seeds).count(s) > 1)
         raise GobelinError(
-            f"--seeds: {twice} stands there twice; the same seed makes the same image. Give each"
-            " once."
+            f"--seeds: {twice} appears twice; the same seed makes the same image. Give each once."
         )
     if not seeds:
         raise GobelinError("generate: no image was asked for (0). Give -n 16 or --seeds 0-15.")
@@ -153,7 +151,7 @@ def split_prompt(run: Run, query: Mapping[str, str]) -> tuple[str | None, dict[s
 
 
 def _is_text(field: Field) -> bool:
-    return "text" in catalog.find("encoders", field.encoder).kinds
+    return field.kind == "text"
 
 
 def write_images(

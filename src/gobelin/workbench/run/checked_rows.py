@@ -76,6 +76,6 @@ class CheckedRows:
 
     @property
     def training_rows(self) -> np.ndarray:
-        """int64 [n]: the labelled training rows; one that was drawn twice stands there twice."""
+        """int64 [n]: the labelled training rows; one that was drawn twice appears twice."""
         rows = self.rows.labelled("train")
         return rows if self.resample is None else np.repeat(rows, self.resample.counts[rows])

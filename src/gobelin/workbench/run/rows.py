@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gobelin.core.errors import GobelinError
-from gobelin.data.dataset import ORIGIN, Dataset
+from gobelin.data.dataset import ORIGIN_COLUMN, Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.data.read import read
 from gobelin.data.splits import assign, small_classes
@@ -51,8 +51,8 @@ def read_rows(settings: Settings, dataset: Dataset | None = None) -> Rows:
         raise GobelinError(
             f"{whole.source}: {made} of {len(whole)} rows are not real, their origin or lineage"
             f" says so (first: row {whole.ids[int(np.flatnonzero(whole.origins != 'real')[0])]})."
-            f" Made rows may stand in no validation or test set: keep those whose {ORIGIN} says"
-            " real."
+            " Made rows may stand in no validation or test set: keep those whose"
+            f" {ORIGIN_COLUMN} says real."
         )
     found = schema.infer(whole, data.target or None, settings.choices)
     whole = whole.with_ids(found.role("id")) if found.role("id") else whole.with_ids()
