@@ -1,7 +1,8 @@
-"""Intermediate fusion: each field is a token, and the tokens that are there attend to each other
+"""Intermediate fusion: each field is a token, and the tokens of present fields attend to each other
 (Vaswani et al. 2017).
 
-It can learn what only a pair of fields tells."""
+It can learn facts that only two fields together tell.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +15,11 @@ from gobelin.prediction.heads.neural import Neural
 
 @dataclass(frozen=True)
 class Attention(Neural):
-    """width: of a token. heads, depth: of the transformer. The others are those of `Neural`."""
+    """A transformer over the fields' tokens. The other settings are those of `Neural`."""
 
-    width: int = 64
-    heads: int = 4
-    depth: int = 2
+    width: int = 64  # of a token, a multiple of heads
+    heads: int = 4  # attention heads of a block
+    depth: int = 2  # blocks
     rate: float = 0.003
 
     def __post_init__(self) -> None:

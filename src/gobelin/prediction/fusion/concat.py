@@ -1,6 +1,6 @@
-"""Early fusion: the fields' features side by side with their presence, and one head over all.
+"""Early fusion: one head over the features of all fields side by side, and over their presence.
 
-An absent field is zeros *and* says so.
+An absent field is zeros, and its presence is 0.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from gobelin.prediction.heads.neural import Neural
 
 @dataclass(frozen=True)
 class Concat(Neural):
-    """hidden: width of a hidden layer, 0 for a linear head. The others are those of `Neural`."""
+    """One head over all fields. The other settings are those of `Neural`."""
 
-    hidden: int = 0
+    hidden: int = 0  # width of a hidden layer; 0 for a linear head
     rate: float = 0.02
 
     def __post_init__(self) -> None:

@@ -1,5 +1,5 @@
-"""Intermediate fusion: each field becomes a vector of one width, and the mean of those that are
-there is scored."""
+"""Intermediate fusion: each field becomes a vector of one width, and the mean over the present
+fields is scored."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from gobelin.prediction.heads.neural import Neural
 
 @dataclass(frozen=True)
 class Mean(Neural):
-    """width: of the vectors. The others are those of `Neural`."""
+    """The mean of the fields' vectors. The other settings are those of `Neural`."""
 
-    width: int = 64
+    width: int = 64  # of the vectors
 
     def __post_init__(self) -> None:
         super().__post_init__()
