@@ -32,6 +32,7 @@ from gobelin.core.machine import numpy_generator
 from gobelin.embedding import recall_baselines
 from gobelin.embedding.alignment import kept_space
 from gobelin.embedding.alignment.align import Align, Alignment
+from gobelin.embedding.alignment.fitting import fit_alignment
 from gobelin.embedding.features import Embeddings
 from gobelin.evidence import intervals
 
@@ -96,9 +97,10 @@ def measure(folder: Path, without: str) -> None:
         train, fresh = np.flatnonzero(fold != f), np.flatnonzero(fold == f)
         names = [groups[k] for k in train]
         taught = x.rows(train)
-        fitted = how.fit(taught, names, runtime, bridges=bridges)
-        kept.append([fitted.kept, *fitted.bridges])
-        rivals = recall_baselines.Baselines(taught, names, SEED)
+        fitted = fit_alignment(how, taught, names, runtime, bridges=bridges)
+        bridged = [(b.field, b.to, b.strength) for b in fitted.bridges]
+        kept.append([fitted.trained_by, *bridged])
+        rivals = recall_baselines.RecallBaselines(taught, names, SEED)
         sys.stderr.write(f"fold {f + 1} of {FOLDS}\n")
         for a, b in permutations(x.fields, 2):
             found.setdefault((a, b), []).append(one_fold(x, groups, fitted, rivals, fresh, a, b))
@@ -120,7 +122,7 @@ def one_fold(
     x: Embeddings,
     groups: list[str],
     fitted: Alignment,
-    rivals: recall_baselines.Baselines,
+    rivals: recall_baselines.RecallBaselines,
     fresh: np.ndarray,
     a: str,
     b: str,
@@ -136,7 +138,7 @@ def one_fold(
     shared = fitted.project(x.rows(there))
     at = np.searchsorted(there, pool)
     answers = {"ours": (shared.of(a), shared.of(b)[at])}
-    for name, mapped in rivals.of(a, b).items():
+    for name, mapped in rivals.fit(a, b).items():
         answers[name] = mapped(x.features[a][there], x.features[b][pool])
     ranks = {}
     for name, (queries, vectors) in answers.items():

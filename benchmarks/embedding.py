@@ -35,7 +35,7 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Column, Field, Schema
 from gobelin.data.images import Opening, open_image, squared
 from gobelin.embedding.encoders import FittedEncoder
-from gobelin.embedding.features import Reader
+from gobelin.embedding.features import Embedder
 from gobelin.networks.pipeline_calls import no_bars, quiet
 
 STAMPS = Path("/usr/share/tuxpaint/stamps")
@@ -115,7 +115,7 @@ class Bench:
         self.again()
 
     def again(self) -> None:
-        reader = Reader(
+        reader = Embedder(
             self.schema, {self.kind: self.encoder}, self.work / "cache", self.runtime.threads
         )
         self.vectors = reader.embed(self.data).features[self.kind]

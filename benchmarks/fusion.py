@@ -39,12 +39,12 @@ from gobelin.core import catalog
 from gobelin.core.machine import Progress, Runtime
 from gobelin.data.fields import Target
 from gobelin.embedding import schema
-from gobelin.embedding.features import Embeddings, Reader
+from gobelin.embedding.features import Embedder, Embeddings
 from gobelin.evidence import comparison, intervals
 from gobelin.prediction import fusion_choice
 from gobelin.prediction.cross_fit import Training, balanced, cross_fit, folds_of
 from gobelin.prediction.fusion import Predictor
-from gobelin.prediction.fusion_choice import OWN
+from gobelin.prediction.fusion_choice import FUSION_SCORE
 from gobelin.prediction.heads.job import Job
 from gobelin.quality import data
 from gobelin.workbench.run.chain import Run
@@ -167,7 +167,7 @@ def prepared(run: Run, train: np.ndarray) -> Training:
         kinds = {c: fields.kind(c) for c in one.columns}
         component = schema.build_encoder(one.encoder, run.settings.choices)
         encoders[one.name] = component.fit(cells, one, kinds, runtime)
-    embedder = Reader(fields, encoders, run.folder.folder / "cache", runtime.threads)
+    embedder = Embedder(fields, encoders, run.folder.folder / "cache", runtime.threads)
     x = embedder.embed(rows.dataset)
     _, given = data.giveaways(
         rows.dataset, rows.schema, rows.target, x.present, x.fields, train, run.settings.check
@@ -197,7 +197,7 @@ def read_fold(
         for name in catalog.names("fusion")
         if name not in without
     }
-    best, _ = fusion_choice.contest(fusions, training)
+    best, _ = fusion_choice.choose_fusion(fusions, training)
     out = {name: reads(cross_fit(one, training).predictor) for name, one in fusions.items()}
     out["chosen"] = out[best]
     alone = {
@@ -240,7 +240,8 @@ def read_fold(
 
 def cross_fitted(fusion: Any, training: Training) -> float:
     """Its score on training rows, more is better."""
-    found = next(f for f in fusion_choice.contest({"it": fusion}, training)[1] if f.name == OWN)
+    _, findings = fusion_choice.choose_fusion({"it": fusion}, training)
+    found = next(f for f in findings if f.name == FUSION_SCORE)
     return float(found.value) if found.better == "higher" else -float(found.value)
 
 

@@ -265,7 +265,7 @@ def ours(folder: Path) -> Iterator[tuple[str, Search]]:
 
     table = index.Index(folder / "index", "space")
     yield (
-        f"IVF_RQ, {index.PROBES} probes, refined {index.REFINED}",
+        f"IVF_RQ, {index.SEARCHED_PARTITIONS} probes, refined {index.COMPARED_EXACTLY}",
         lambda q: [hit.row for hit in table.nearest(q, K)],
     )
 

@@ -25,11 +25,11 @@ from gobelin.core.machine import Runtime
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Column, Field, Schema, Target
 from gobelin.data.images import png_bytes
-from gobelin.embedding.features import Embeddings, Reader
+from gobelin.embedding.features import Embedder, Embeddings
 from gobelin.prediction import fusion_choice, predictor
 from gobelin.prediction.cross_fit import Predict, Training
 from gobelin.prediction.tuning import decision
-from gobelin.prediction.tuning.tuner import Material, Tune
+from gobelin.prediction.tuning.tuner import Tune, TuningData
 
 
 def rows_of(part: str, count: int, seed: int) -> tuple[list[bytes], np.ndarray]:
@@ -60,7 +60,7 @@ def main() -> None:
     schema = Schema((Column("image", "image"),), (field,))
     component = catalog.build("encoders", asked.encoder, {"pixels": asked.pixels})
     encoder = component.fit(dataset.rows(train).cells(field), field, {"image": "image"}, runtime)
-    reader = Reader(schema, {"image": encoder})
+    reader = Embedder(schema, {"image": encoder})
     plain, groups, fusion = (
         reader.embed(dataset),
         tuple(map(str, range(len(dataset)))),
@@ -83,7 +83,7 @@ def main() -> None:
         return (model.predict(features.rows(unseen)).labels == others).astype(float)
 
     before, units = hits(plain), [groups[r] for r in unseen]
-    material = Material(reader, dataset.rows(train), training(plain.rows(train), train))
+    material = TuningData(reader, dataset.rows(train), training(plain.rows(train), train))
     for how in ("frozen", "lora", "full"):
         after, said, start = before, {}, time.perf_counter()
         if how != "frozen":
@@ -93,7 +93,7 @@ def main() -> None:
             changed = replace(reader, encoders=dict(found)).embed(dataset)
             features = replace(plain, features=changed.features)
             after = hits(features, train[decision.held_back(asked_for, material.training)])
-        own = fusion_choice.own_score(after, target, unseen, units)
+        own = fusion_choice.score_interval(after, target, unseen, units)
         gain = fusion_choice.paired(before, after, target, unseen, units)
         append(
             "tune",

@@ -22,7 +22,7 @@ from gobelin.data.read import read  # noqa: E402
 from gobelin.data.samples.shapes import Shapes  # noqa: E402
 from gobelin.data.targets import target_of  # noqa: E402
 from gobelin.embedding import schema  # noqa: E402
-from gobelin.embedding.features import Reader  # noqa: E402
+from gobelin.embedding.features import Embedder  # noqa: E402
 from gobelin.networks import training as train  # noqa: E402
 
 CHOICES = schema.Choices(encoders={"image": {"name": "pixels"}, "text": {"name": "characters"}})
@@ -75,14 +75,14 @@ def shapes_target(shapes: Dataset, shapes_schema: Schema) -> Target:
 
 
 @pytest.fixture(scope="session")
-def shapes_reader(shapes: Dataset, shapes_schema: Schema, runtime: Runtime) -> Reader:
+def shapes_reader(shapes: Dataset, shapes_schema: Schema, runtime: Runtime) -> Embedder:
     """The weightless encoders, fitted on the first 90 rows; no cache."""
     train, encoders = shapes.rows(range(90)), {}
     for field in shapes_schema.fields:
         kinds = {c: shapes_schema.kind(c) for c in field.columns}
         component = schema.build_encoder(field.encoder, CHOICES)
         encoders[field.name] = component.fit(train.cells(field), field, kinds, runtime)
-    return Reader(shapes_schema, encoders)
+    return Embedder(shapes_schema, encoders)
 
 
 @pytest.fixture(scope="session")

@@ -92,7 +92,7 @@ def test_planted_classes_are_read_whatever_is_missing() -> None:
         np.allclose(probabilities.sum(1), 1) and (model.classes_ == ["blue", "green", "red"]).all()
     )
     assert list(model.feature_names_in_) == list(FRAME.columns) and model.n_features_in_ == 4
-    assert "owner" not in [c for f in model.reader_.schema.fields for c in f.columns]
+    assert "owner" not in [c for f in model.embedder_.schema.fields for c in f.columns]
 
 
 def test_what_a_run_finds_the_estimator_finds(tmp_path: Path) -> None:

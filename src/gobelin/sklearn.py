@@ -1,18 +1,19 @@
-"""Gobelin's predictors as citizens of scikit-learn: they clone, cross-validate, search grids and
-stand in pipelines.
+"""Gobelin's predictors as scikit-learn estimators: they can be cloned, cross-validated, tuned by a
+grid search, and used in pipelines.
 
-X is a data frame whose columns hold pictures (paths, PIL images, bytes, uint8 arrays), texts,
-sounds, numbers, categories, dates or lists, any of them missing, or a plain array of numbers.
-Nothing is written but a cache of encoded cells, where a folder is given. Who reads which column is
-found as for a file, or said with `schema`.
+X is a data frame whose columns hold images (paths, PIL images, bytes, uint8 arrays), texts, sounds,
+numbers, categories, dates or lists, any of them missing, or a plain array of numbers. The kind of
+each column is inferred as for a file, or given with `schema`. Nothing is written to disk but a
+cache of encoded cells, where a folder is given.
 
-As everywhere in scikit-learn, a fitted estimator travels by pickle: load none that a stranger sent.
+As everywhere in scikit-learn, a fitted estimator is saved by pickle. Never load a pickle from
+somebody you don't trust.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -32,25 +33,24 @@ from gobelin.core import catalog
 from gobelin.core.errors import nearest
 from gobelin.core.machine import Runtime
 from gobelin.data.dataset import Dataset
-from gobelin.data.fields import Target
+from gobelin.data.fields import Schema, Target
 from gobelin.data.frames import Frame, from_frame
 from gobelin.embedding import schema
 from gobelin.embedding.alignment.align import Align, Alignment
-from gobelin.embedding.features import Embeddings, Reader
+from gobelin.embedding.alignment.fitting import fit_alignment
+from gobelin.embedding.features import Embedder, Embeddings
 from gobelin.embedding.schema import Choices
-from gobelin.prediction import fusion_choice
-from gobelin.prediction import predictor as predict
+from gobelin.prediction import fusion_choice, predictor
 from gobelin.prediction.cross_fit import Predict, Training
 from gobelin.prediction.fusion import Fusion
 from gobelin.prediction.predictor import Predictions
-from gobelin.quality import data as check
-from gobelin.quality.data import Check
+from gobelin.quality.data import Check, giveaways, scan
 
-LEAST = 2  # labelled rows: a small data set is the user's own choice here
+LEAST_WEIGHTED_ROWS = 2  # with a weight above 0; fitting on few rows is the user's choice here
 
 
 class _Multimodal(BaseEstimator):
-    """What both have in common."""
+    """The common part of classifier and regressor."""
 
     def __init__(
         self,
@@ -71,14 +71,24 @@ class _Multimodal(BaseEstimator):
         device: str = "cpu",
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
-        """fusion: a component's name, 'all' for the best of them on cross-fitted rows, or a fusion
-        with settings of its own, as Concat(hidden=32). encoders: {kind: settings}, as {'image':
-        {'name': 'pixels'}}. schema: {column: kind or role}; of the roles group, weight and ignore
-        are heard. fields: {field: columns that it joins}. leave_out: fields that aren't used;
-        'auto' are those whose presence gives the label away. balance: classes count equally.
-        decays, folds, level, features: see `predict.Predict`. max_bad: share of a column's cells
-        that may be unreadable. root: paths start there, none may leave it. cache: a folder for
-        encoded cells. device: where networks run. random_state: of everything drawn."""
+        """The settings of both estimators.
+
+        fusion: a component's name, 'all' for the best of them on cross-fitted rows, or a fusion
+            object with its own settings, for instance Concat(hidden=32).
+        encoders: {kind: settings}, for instance {'image': {'name': 'pixels'}}.
+        schema: {column: kind or role}; of the roles, group, weight and ignore have an effect.
+        fields: {field: columns that it joins}.
+        leave_out: fields that are not used; 'auto' are those whose presence alone tells the label.
+        balance: classes count equally.
+        decays: weight decays to choose from.
+        folds: of the cross-fitting.
+        level: coverage of prediction sets and intervals, in 0 .. 1.
+        features: 'encoder' features, or those of the 'shared' space.
+        max_bad: share of a column's cells that may be unreadable.
+        root: the folder in which relative paths start; no path may leave it.
+        cache: a folder for encoded cells; None for no cache.
+        device: where networks run.
+        random_state: seed of everything that is drawn."""
         self.fusion = fusion
         self.encoders = encoders
         self.schema = schema
@@ -101,46 +111,43 @@ class _Multimodal(BaseEstimator):
         return tags
 
     def _fit(self, dataset: Dataset, target: Target, weights: np.ndarray, numbers: bool) -> Self:
-        """The chain of a run without its folder. numbers: every column is known to hold numbers."""
-        said = {name: "number" for name in dataset.column_names} if numbers else {}
-        choices = Choices({**said, **(self.schema or {})}, self.fields or {}, self.encoders or {})
-        found, how = schema.infer(dataset, None, choices), Check(max_bad=self.max_bad)
-        known = found.field_names
-        if lost := [name for name in self.leave_out if name not in (*known, "auto")]:
-            raise ValueError(f"leave_out: no field {lost[0]!r}.{nearest(lost[0], known)}")
+        """The steps of a run, without its folder. weights: float [N]. numbers: all columns hold
+        numbers."""
+        kinds = {name: "number" for name in dataset.column_names} if numbers else {}
+        choices = Choices({**kinds, **(self.schema or {})}, self.fields or {}, self.encoders or {})
+        inferred = schema.infer(dataset, None, choices)
+        fields = inferred.field_names
+        if unknown := [name for name in self.leave_out if name not in (*fields, "auto")]:
+            raise ValueError(f"leave_out: no field {unknown[0]!r}.{nearest(unknown[0], fields)}")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         runtime = Runtime(seed, self.device, "float32", torch.get_num_threads()).resolved()
-        taught = np.flatnonzero(weights > 0)
-        encoders = {}
-        for field in found.fields:
-            kinds = {c: found.kind(c) for c in field.columns}
-            cells = dataset.rows(taught).cells(field)
-            encoders[field.name] = schema.build_encoder(field.encoder, choices).fit(
-                cells, field, kinds, runtime
-            )
-        self.reader_ = Reader(
-            found, encoders, Path(self.cache) if self.cache else None, runtime.threads
-        )
-        scanned = check.scan(self.reader_, dataset, how)
+        train = np.flatnonzero(weights > 0)
+        self.embedder_ = self._fit_encoders(inferred, choices, dataset.rows(train), runtime)
+        check = Check(max_bad=self.max_bad)
+        scanned = scan(self.embedder_, dataset, check)
         self.bad_cells_ = scanned.lines()
-        rows = taught[~np.isin(np.array(dataset.ids)[taught], scanned.marked)]
-        x = self.reader_.embed(scanned.dataset)
-        group = found.role("group")
-        groups = (
-            [str(v) if v is not None else f"row {k}" for k, v in enumerate(dataset.values(group))]
-            if group
-            else x.ids
-        )
+        rows = train[~np.isin(np.array(dataset.ids)[train], scanned.marked)]
+        embeddings = self.embedder_.embed(scanned.dataset)
+        groups = _groups(dataset, inferred.role("group"), embeddings.ids)
         self.alignment_: Alignment | None = None
         if self.features == "shared":
-            self.alignment_ = Align().fit(x.rows(rows), [groups[r] for r in rows], runtime)
-        out = set(self.leave_out)
-        if "auto" in out:
-            out |= set(
-                check.giveaways(scanned.dataset, found, target, x.present, x.fields, rows, how)[1]
+            self.alignment_ = fit_alignment(
+                Align(), embeddings.rows(rows), [groups[r] for r in rows], runtime
             )
-        kept = tuple(name for name in known if name not in out)
-        if not kept:
+        left_out = set(self.leave_out)
+        if "auto" in left_out:
+            _, telling = giveaways(
+                scanned.dataset,
+                inferred,
+                target,
+                embeddings.present,
+                embeddings.fields,
+                rows,
+                check,
+            )
+            left_out |= set(telling)
+        used = tuple(name for name in fields if name not in left_out)
+        if not used:
             raise ValueError(
                 "fit: every field is left out of prediction. Keep one with leave_out=()."
             )
@@ -151,36 +158,55 @@ class _Multimodal(BaseEstimator):
             features=self.features,
             level=self.level,
         )
-        weights = (weights * schema.weights_of(dataset, found)).astype(np.float32)
+        weights = (weights * schema.weights_of(dataset, inferred)).astype(np.float32)
         training = Training(
-            settings, self._seen(x, kept), target, rows, groups, weights, runtime, least=LEAST
+            settings,
+            self._features(embeddings, used),
+            target,
+            rows,
+            groups,
+            weights,
+            runtime,
+            least=LEAST_WEIGHTED_ROWS,
         )
         name, fusion = self._fusion(training)
-        self.model_ = predict.fit(name, fusion, training)
+        self.model_ = predictor.fit(name, fusion, training)
         return self
 
+    def _fit_encoders(
+        self, inferred: Schema, choices: Choices, train: Dataset, runtime: Runtime
+    ) -> Embedder:
+        """The encoders of all fields, fitted on training rows."""
+        encoders = {}
+        for field in inferred.fields:
+            kinds = {c: inferred.kind(c) for c in field.columns}
+            encoder = schema.build_encoder(field.encoder, choices)
+            encoders[field.name] = encoder.fit(train.cells(field), field, kinds, runtime)
+        cache = Path(self.cache) if self.cache else None
+        return Embedder(inferred, encoders, cache, runtime.threads)
+
     def _fusion(self, training: Training) -> tuple[str, Fusion]:
+        """The fusion and its name."""
         if not isinstance(self.fusion, str):
             return type(self.fusion).__name__.lower(), self.fusion
-        if self.fusion != fusion_choice.ALL:
+        if self.fusion != fusion_choice.BEST_OF_ALL:
             return self.fusion, catalog.build("fusion", self.fusion)
         fusions = {name: catalog.build("fusion", name) for name in catalog.names("fusion")}
-        best, _ = fusion_choice.contest(fusions, training)
+        best, _ = fusion_choice.choose_fusion(fusions, training)
         return best, fusions[best]
 
-    def _seen(self, x: Embeddings, kept: tuple[str, ...]) -> Embeddings:
-        """What the fusion sees."""
-        return (predict.as_features(self.alignment_.project(x)) if self.alignment_ else x).keep(
-            kept
-        )
+    def _features(self, embeddings: Embeddings, fields: tuple[str, ...]) -> Embeddings:
+        """The features of these fields that the fusion is given."""
+        if self.alignment_:
+            embeddings = predictor.as_features(self.alignment_.project(embeddings))
+        return embeddings.keep(fields)
 
     def _predictions(self, X: Any) -> Predictions:  # noqa: ANN401, N803 - as scikit-learn names it
         check_is_fitted(self)
         dataset, _ = self._dataset(X, reset=False)
-        scanned = check.scan(self.reader_, dataset, Check(max_bad=self.max_bad))
-        return self.model_.predict(
-            self._seen(self.reader_.embed(scanned.dataset), self.model_.fields)
-        )
+        scanned = scan(self.embedder_, dataset, Check(max_bad=self.max_bad))
+        embeddings = self.embedder_.embed(scanned.dataset)
+        return self.model_.predict(self._features(embeddings, self.model_.fields))
 
     def _dataset(self, X: Any, reset: bool) -> tuple[Dataset, bool]:  # noqa: ANN401, N803
         """X as rows, and whether it is a plain array of numbers."""
@@ -193,49 +219,52 @@ class _Multimodal(BaseEstimator):
 
     def _weights(self, X: Any, sample_weight: Any) -> np.ndarray:  # noqa: ANN401, N803
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if (there := int((weights > 0).sum())) < LEAST:
+        if (count := int((weights > 0).sum())) < LEAST_WEIGHTED_ROWS:
             raise ValueError(
-                f"fit: n_samples={there} with a weight above 0, at least {LEAST} are needed. Add"
-                " rows."
+                f"fit: n_samples={count} with a weight above 0, at least {LEAST_WEIGHTED_ROWS} are"
+                " needed. Add rows."
             )
         return weights
 
     def __getstate__(self) -> dict[str, Any]:
-        """Encoders travel as the files that they save: a network's session can't be pickled."""
+        """Encoders are pickled as the files that they save: a network's session can't be
+        pickled."""
         state = dict(super().__getstate__())
-        if "reader_" in state:
-            reader, files = state.pop("reader_"), {}
-            for name, encoder in reader.encoders.items():
+        if "embedder_" in state:
+            embedder, files = state.pop("embedder_"), {}
+            for name, encoder in embedder.encoders.items():
                 with tempfile.TemporaryDirectory() as folder:
                     encoder.save(Path(folder))
                     files[name] = {p.name: p.read_bytes() for p in Path(folder).iterdir()}
-            state["_travelling"] = (reader.schema, files, reader.cache, reader.workers)
+            state["_travelling"] = (embedder.schema, files, embedder.cache, embedder.workers)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        known, files, cache, workers = state.get("_travelling", (None, {}, None, 1))
+        stored, files, cache, workers = state.get("_travelling", (None, {}, None, 1))
         super().__setstate__(
             {name: value for name, value in state.items() if name != "_travelling"}
         )
-        if known is not None:
+        if stored is not None:
             runtime, encoders = Runtime(0, self.device, "float32", workers).here(), {}
-            for name, kept in files.items():
+            for name, contents in files.items():
                 with tempfile.TemporaryDirectory() as folder:
-                    for file, data in kept.items():
+                    for file, data in contents.items():
                         (Path(folder) / file).write_bytes(data)
-                    encoders[name] = catalog.build("encoders", known.field(name).encoder).load(
-                        Path(folder), runtime
-                    )
-            self.reader_ = Reader(known, encoders, cache, workers)
+                    component = catalog.build("encoders", stored.field(name).encoder)
+                    encoders[name] = component.load(Path(folder), runtime)
+            self.embedder_ = Embedder(stored, encoders, cache, workers)
 
 
 class MultimodalClassifier(ClassifierMixin, _Multimodal):
-    """Classes from pictures, words, sounds and numbers together.
+    """Predicts classes from images, texts, sounds and numbers together.
 
     >>> MultimodalClassifier(root="photos").fit(frame, labels).predict_proba(others)
     """
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: ANN401, N803
+        """X: a data frame, or float [N, columns]. y: N classes. sample_weight: N weights from 0 up;
+        rows of weight 0 are not used. Raises ValueError and GobelinError for data that can't be
+        learned."""
         dataset, numbers = self._dataset(X, reset=True)
         y = _column(self, y, len(dataset))
         check_classification_targets(y)
@@ -261,9 +290,12 @@ class MultimodalClassifier(ClassifierMixin, _Multimodal):
 
 
 class MultimodalRegressor(RegressorMixin, _Multimodal):
-    """A number from pictures, words, sounds and numbers together."""
+    """Predicts a number from images, texts, sounds and numbers together."""
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: ANN401, N803
+        """X: a data frame, or float [N, columns]. y: N numbers. sample_weight: N weights from 0 up;
+        rows of weight 0 are not used. Raises ValueError and GobelinError for data that can't be
+        learned."""
         dataset, numbers = self._dataset(X, reset=True)
         values = check_array(
             _column(self, y, len(dataset)), ensure_2d=False, dtype=np.float64, input_name="y"
@@ -273,14 +305,23 @@ class MultimodalRegressor(RegressorMixin, _Multimodal):
         )
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: ANN401, N803
-        """float64 [N]."""
+        """float64 [N], the predicted numbers."""
         return self._predictions(X).values.astype(np.float64)
 
     def predict_interval(self, X: Any) -> np.ndarray:  # noqa: ANN401, N803
-        """float64 [N, 2]: where the number lies in a share `level` of cases, by the residuals of
-        cross-fitted rows."""
-        found = self._predictions(X)
-        return np.stack([found.low, found.high], 1)
+        """float64 [N, 2]: the ends of an interval that holds the number in a share `level` of
+        cases, from the residuals of cross-fitted rows."""
+        predictions = self._predictions(X)
+        return np.stack([predictions.low, predictions.high], 1)
+
+
+def _groups(dataset: Dataset, column: str | None, ids: Sequence[str]) -> Sequence[str]:
+    """N names of groups: the values of the column with the role group; a row without one is a group
+    of its own."""
+    if column is None:
+        return ids
+    values = dataset.values(column)
+    return [str(v) if v is not None else f"row {k}" for k, v in enumerate(values)]
 
 
 def _column(estimator: BaseEstimator, y: Any, rows: int) -> np.ndarray:  # noqa: ANN401

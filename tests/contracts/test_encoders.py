@@ -20,7 +20,7 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Bid, Cell, Column, Field, Schema
 from gobelin.data.images import png_bytes
 from gobelin.embedding.encoders import Encoder, FittedEncoder, Sample, Tunable
-from gobelin.embedding.features import Reader
+from gobelin.embedding.features import Embedder
 from gobelin.networks.pipeline_calls import quiet
 
 RNG = np.random.default_rng(0)
@@ -214,7 +214,7 @@ def test_keys_name_contents(case: Case) -> None:
 def test_missing_cells_are_absent_and_zero(case: Case) -> None:
     table = pa.table({k: [EXAMPLES[k][0], None, EXAMPLES[k][2]] for k in case.kinds})
     schema = Schema(tuple(Column(k, k) for k in case.kinds), (case.field,))
-    found = Reader(schema, {"field": case.fitted}).embed(Dataset(table, Path()))
+    found = Embedder(schema, {"field": case.fitted}).embed(Dataset(table, Path()))
     assert found.present[:, 0].tolist() == [True, False, True]
     assert not found.features["field"][1].any() and found.features["field"][0].any()
     assert np.allclose(

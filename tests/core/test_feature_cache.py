@@ -19,7 +19,7 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Cell, Column, Field, Schema
 from gobelin.data.files import BadCell, cell_bytes, content_key, untouched
 from gobelin.embedding import features
-from gobelin.embedding.features import Reader
+from gobelin.embedding.features import Embedder
 
 SCHEMA = Schema((Column("file", "image"),), (Field("f", "sums", ("file",), "image"),))
 
@@ -66,7 +66,7 @@ def sums(root: Path, names: list[str]) -> tuple[list[list[float]], list[str]]:
     """Features by a fresh reader on the cache beside `root`, and the files that were hashed for
     them."""
     encoder = Sums()
-    found = Reader(SCHEMA, {"f": encoder}, root.parent / "cache").embed(
+    found = Embedder(SCHEMA, {"f": encoder}, root.parent / "cache").embed(
         Dataset(pa.table({"file": names}), root)
     )
     return found.features["f"].tolist(), encoder.hashed

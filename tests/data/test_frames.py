@@ -17,7 +17,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.data.frames import Frame, from_frame
 from gobelin.data.read import read
 from gobelin.data.sounds import open_sound
-from gobelin.embedding.features import Reader
+from gobelin.embedding.features import Embedder
 
 
 def test_every_sort_of_cell_is_what_a_file_would_hold() -> None:
@@ -86,7 +86,7 @@ def test_pictures_and_sounds_become_files_in_memory() -> None:
 
 
 def test_a_frame_is_the_file_that_it_was_read_from(
-    shapes_file: Path, shapes_reader: Reader
+    shapes_file: Path, shapes_reader: Embedder
 ) -> None:
     """The same features, from pandas and from Arrow."""
     same = shapes_reader.embed(read(shapes_file))

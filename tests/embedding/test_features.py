@@ -18,7 +18,7 @@ from gobelin.data.fields import Cell, Column, Field, Schema
 from gobelin.data.files import BadCell
 from gobelin.embedding.alignment.correlation import principal
 from gobelin.embedding.encoders import FittedEncoder
-from gobelin.embedding.features import BLOCK, Embeddings, Reader, unreadable
+from gobelin.embedding.features import MOST_CELLS_AT_ONCE, Embedder, Embeddings, unreadable
 
 SCHEMA = Schema((Column("n", "number"),), (Field("f", "powers", ("n",), "number"),))
 
@@ -68,7 +68,7 @@ def test_double_is_an_encoder() -> None:
 def test_every_content_is_encoded_once(tmp_path: Path, workers: int) -> None:
     values = [float(k % 300) if k % 7 else None for k in range(900)]
     encoder = Powers()
-    reader = Reader(SCHEMA, {"f": encoder}, tmp_path, workers)
+    reader = Embedder(SCHEMA, {"f": encoder}, tmp_path, workers)
     first = reader.embed(numbers(values))
     assert np.array_equal(first.features["f"], powers(values))
     assert first.present[:, 0].tolist() == [v is not None for v in values]
@@ -80,43 +80,46 @@ def test_every_content_is_encoded_once(tmp_path: Path, workers: int) -> None:
     )
     fresh = Powers()
     assert (
-        Reader(SCHEMA, {"f": fresh}, tmp_path).embed(numbers([1000.0, 3.0])).features["f"].tolist()
+        Embedder(SCHEMA, {"f": fresh}, tmp_path)
+        .embed(numbers([1000.0, 3.0]))
+        .features["f"]
+        .tolist()
         == powers([1000.0, 3.0]).tolist()
     )
     assert fresh.encoded == [1000.0]
 
 
 def test_another_encoder_has_another_cache(tmp_path: Path) -> None:
-    Reader(SCHEMA, {"f": Powers()}, tmp_path).embed(numbers([1.0]))
+    Embedder(SCHEMA, {"f": Powers()}, tmp_path).embed(numbers([1.0]))
     other = Powers(name="other")
-    Reader(SCHEMA, {"f": other}, tmp_path).embed(numbers([1.0]))
+    Embedder(SCHEMA, {"f": other}, tmp_path).embed(numbers([1.0]))
     assert other.encoded == [1.0]
 
 
 def test_killed_half_way_continues(tmp_path: Path) -> None:
-    values = [float(k) for k in range(3 * BLOCK)]
-    killed = Powers(killed_at=2.0 * BLOCK + 5)
+    values = [float(k) for k in range(3 * MOST_CELLS_AT_ONCE)]
+    killed = Powers(killed_at=2.0 * MOST_CELLS_AT_ONCE + 5)
     with pytest.raises(KeyboardInterrupt):
-        Reader(SCHEMA, {"f": killed}, tmp_path).embed(numbers(values))
-    assert killed.encoded == values[: 2 * BLOCK]
+        Embedder(SCHEMA, {"f": killed}, tmp_path).embed(numbers(values))
+    assert killed.encoded == values[: 2 * MOST_CELLS_AT_ONCE]
     assert not list(tmp_path.rglob(".writing-*"))
     rest = Powers()
-    found = Reader(SCHEMA, {"f": rest}, tmp_path).embed(numbers(values))
-    assert rest.encoded == values[2 * BLOCK :] and np.array_equal(
+    found = Embedder(SCHEMA, {"f": rest}, tmp_path).embed(numbers(values))
+    assert rest.encoded == values[2 * MOST_CELLS_AT_ONCE :] and np.array_equal(
         found.features["f"], powers(values)
     )
 
 
 def test_without_a_cache_nothing_is_written(tmp_path: Path) -> None:
     encoder, told = Powers(), []
-    reader = Reader(SCHEMA, {"f": encoder})
+    reader = Embedder(SCHEMA, {"f": encoder})
     reader.embed(numbers([1.0, 1.0, 2.0]), lambda *what: told.append(what))
     reader.embed(numbers([1.0]))
     assert encoder.encoded == [1.0, 2.0, 1.0] and told == [("embed f", 3, 3)]
 
 
 def test_no_row_has_the_field() -> None:
-    found = Reader(SCHEMA, {"f": Powers()}).embed(numbers([None, None]))
+    found = Embedder(SCHEMA, {"f": Powers()}).embed(numbers([None, None]))
     assert (
         not found.present.any()
         and found.features["f"].shape == (2, 3)
@@ -126,16 +129,16 @@ def test_no_row_has_the_field() -> None:
 
 def test_unreadable_cells_are_listed_with_what_was_converted() -> None:
     bad, converted = unreadable(
-        Reader(SCHEMA, {"f": Powers()}), numbers([1.0, -2.0, None, 2.5, -1.0])
+        Embedder(SCHEMA, {"f": Powers()}), numbers([1.0, -2.0, None, 2.5, -1.0])
     )
     assert bad == [("1", "n", "is negative"), ("4", "n", "is negative")] and converted == {
         "f: rounded": 1
     }
     with pytest.raises(GobelinError, match="f: is negative. Give another one"):
-        Reader(SCHEMA, {"f": Powers()}).embed_cells({"f": {"n": -1.0}})
+        Embedder(SCHEMA, {"f": Powers()}).embed_cells({"f": {"n": -1.0}})
 
 
-def test_one_row_of_cells_equals_the_row(shapes: Dataset, shapes_reader: Reader) -> None:
+def test_one_row_of_cells_equals_the_row(shapes: Dataset, shapes_reader: Embedder) -> None:
     rows = shapes.rows(range(8))
     whole = shapes_reader.embed(rows)
     fields = [shapes_reader.schema.field(f) for f in whole.fields]
@@ -149,14 +152,14 @@ def test_one_row_of_cells_equals_the_row(shapes: Dataset, shapes_reader: Reader)
             assert np.allclose(one.features[f][0], whole.features[f][k], atol=1e-6)
 
 
-def test_one_column_of_a_field(shapes: Dataset, shapes_reader: Reader) -> None:
+def test_one_column_of_a_field(shapes: Dataset, shapes_reader: Embedder) -> None:
     whole = shapes_reader.embed(shapes.rows(range(5)))
     only = shapes_reader.embed_column("image", "image", shapes.values("image")[:5], shapes.root)
     assert np.allclose(only.features["image"], whole.features["image"])
     assert only.only(["image"]).present.sum() == only.present.sum() == 5
 
 
-def test_rows_of_embeddings(shapes: Dataset, shapes_reader: Reader) -> None:
+def test_rows_of_embeddings(shapes: Dataset, shapes_reader: Embedder) -> None:
     x = shapes_reader.embed(shapes.rows(range(10)))
     back = x.rows([4, 5]).join(x.rows([1]))
     assert back.ids == ("00004", "00005", "00001") and len(back) == 3
@@ -174,7 +177,7 @@ def test_rows_of_embeddings(shapes: Dataset, shapes_reader: Reader) -> None:
     assert x.fingerprint == x.rows(range(10)).fingerprint != x.rows(range(9)).fingerprint
 
 
-def test_two_spaces_are_not_joined(shapes: Dataset, shapes_reader: Reader) -> None:
+def test_two_spaces_are_not_joined(shapes: Dataset, shapes_reader: Embedder) -> None:
     x = shapes_reader.embed(shapes.rows([0]))
     other = Embeddings(x.fields, x.features, x.present, x.ids, "another space")
     with pytest.raises(GobelinError, match="two different spaces"):

@@ -1,4 +1,4 @@
-"""The kept table against a matrix product, a filter in Python and planted damage; large tables by
+"""The search index against a matrix product, a filter in Python and planted damage; large tables by
 their recall."""
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import pytest
 from gobelin.core.errors import GobelinError
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Column, Schema
-from gobelin.embedding import index as kept
+from gobelin.embedding import index
 from gobelin.embedding.alignment.align import Shared
-from gobelin.embedding.index import EXACT, ID, ROW, Hit, Index, create, rows_of
+from gobelin.embedding.index import ID, MOST_EXACT_ROWS, ROW, Hit, Index, create, rows_of
 
 
 def unit(x: np.ndarray) -> np.ndarray:
@@ -199,7 +199,7 @@ def test_rows_come_and_go(records: tuple[Index, Shared], tmp_path: Path) -> None
         Shared(more.fields, more.vectors, more.present, tuple("abcde"), "one"),
         given,
         SCHEMA,
-        [kept.ADDED] * 5,
+        [index.ADDED] * 5,
     )
     table.change(added, ["r3", "r59"])
     both = Shared(
@@ -219,7 +219,7 @@ def test_rows_come_and_go(records: tuple[Index, Shared], tmp_path: Path) -> None
         assert [h.id for h in later] == [both.ids[row] for row, _ in wanted if row >= 60]
         assert {h.row for h in later} == set(range(60, 65))
         assert len(opened.nearest(query, 9, "weight = 7 AND name IS NULL")) == 5
-    assert table.said(["a", "r4"], ["weight", "size.cm", "gone"]) == {
+    assert table.values(["a", "r4"], ["weight", "size.cm", "gone"]) == {
         "a": (7.0, None),
         "r4": (6.0, 4),
     }
@@ -266,7 +266,9 @@ def test_an_empty_table_finds_nothing(tmp_path: Path) -> None:
 def listed(folder: Path) -> list[Path]:
     kinds = (".lance", ".manifest", ".txn")
     return sorted(
-        p for p in folder.rglob("*") if p.is_file() and (p.suffix in kinds or p.name == kept.FILES)
+        p
+        for p in folder.rglob("*")
+        if p.is_file() and (p.suffix in kinds or p.name == index.FILE_HASHES)
     )
 
 
@@ -303,7 +305,7 @@ def test_killed_in_the_middle_a_whole_version_stands(
 ) -> None:
     table, more = made(tmp_path / "index", drawn(50)), drawn(3, seed=9)
     monkeypatch.setattr(
-        table.table if last == "add" else kept,
+        table.table if last == "add" else index,
         last,
         lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt),
     )
@@ -332,7 +334,10 @@ def test_a_large_table_finds_nearly_all(tmp_path: Path) -> None:
     exact again."""
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(64, 32))
-    n, query = EXACT + 10_000, unit(centres[rng.integers(64, size=50)] + rng.normal(size=(50, 32)))
+    n, query = (
+        MOST_EXACT_ROWS + 10_000,
+        unit(centres[rng.integers(64, size=50)] + rng.normal(size=(50, 32))),
+    )
     vectors = unit(centres[rng.integers(64, size=n)] + rng.normal(size=(n, 32)))[:, None]
     shared = space(vectors, np.ones((n, 1), bool))
     table = made(tmp_path / "index", shared)

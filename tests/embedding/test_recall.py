@@ -10,8 +10,9 @@ from sklearn.linear_model import Ridge
 from gobelin.data.dataset import Dataset
 from gobelin.embedding import recall_baselines
 from gobelin.embedding.alignment.align import Align, Shared
-from gobelin.embedding.features import Embeddings, Reader
-from gobelin.embedding.recall import KS, LEAST_POOL, ranks, recall, recall_of_columns
+from gobelin.embedding.alignment.fitting import fit_alignment
+from gobelin.embedding.features import Embedder, Embeddings
+from gobelin.embedding.recall import LEAST_POOL, RECALL_AT, ranks, recall, recall_of_columns
 
 
 def unit(x: np.ndarray) -> np.ndarray:
@@ -54,7 +55,7 @@ def test_a_perfect_space_has_perfect_recall() -> None:
     assert {(f.scope["from"], f.scope["to"]) for f in found} == {
         (a, b) for a in ("image", "text", "table") for b in ("image", "text", "table") if a != b
     }
-    assert len(found) == 6 * (len(KS) + 2)
+    assert len(found) == 6 * (len(RECALL_AT) + 2)
     chances = {"median_rank": 15.5, "mean_reciprocal_rank": sum(1 / k for k in range(1, 31)) / 30}
     for f in found:
         assert f.value == 1.0 and f.n == 30 and "pool of 30" in f.note
@@ -144,7 +145,7 @@ def test_other_ways_to_search_are_judged_on_the_same_rows(runtime) -> None:  # n
         rows.rows(range(200, 300)),
         [str(k) for k in range(300)],
     )
-    rivals = recall_baselines.Baselines(train, groups[:200]).rivals(fresh)
+    rivals = recall_baselines.RecallBaselines(train, groups[:200]).methods(fresh)
     noise = Shared(
         ("a", "b"), unit(rng.normal(size=(100, 2, 8))), fresh.present, fresh.ids, "noise"
     )
@@ -202,12 +203,12 @@ def test_the_correlations_baseline_is_scikit_learns_cca() -> None:
 
 
 def test_recall_of_each_column_of_a_caption(
-    shapes: Dataset, shapes_reader: Reader, runtime
+    shapes: Dataset, shapes_reader: Embedder, runtime
 ) -> None:  # noqa: ANN001
     """One column in the field: as a query it is the field itself."""
     rows = shapes.rows(range(90, 120))
     train = shapes_reader.embed(shapes.rows(range(90)))
-    alignment = Align(width=16, steps=0).fit(train, list(train.ids), runtime)
+    alignment = fit_alignment(Align(width=16, steps=0), train, list(train.ids), runtime)
     shared, groups = alignment.project(shapes_reader.embed(rows)), [str(k) for k in range(30)]
     found = recall_of_columns(shapes_reader, alignment, rows, shared, "caption", groups)
     whole = [f for f in recall(shared, groups) if f.scope["from"] == "caption"]
@@ -215,5 +216,5 @@ def test_recall_of_each_column_of_a_caption(
         (f.name, f.scope["to"], f.value, f.n) for f in whole
     ]
     assert {f.scope["from"] for f in found} == {"caption.caption"} and len(found) == 2 * (
-        len(KS) + 2
+        len(RECALL_AT) + 2
     )

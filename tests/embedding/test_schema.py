@@ -159,10 +159,11 @@ def test_declared_fields_and_encoders() -> None:
         == 7
     )
     with pytest.raises(
-        GobelinError, match="fields.mixed: its columns are read by table, text; one was expected"
+        GobelinError,
+        match="fields.mixed: its columns are read by table, text; one encoder was expected",
     ):
         inferred(planted("price", "sentence"), fields={"mixed": ("price", "sentence")})
-    with pytest.raises(GobelinError, match="fields.titles: a field of this name"):
+    with pytest.raises(GobelinError, match="fields.titles: two fields have this name"):
         inferred(planted("price", "titles"), fields={"titles": ("price",)})
     with pytest.raises(
         GobelinError, match="encoders.text.name: 'pixels' reads no text. Known: characters, text"

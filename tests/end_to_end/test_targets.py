@@ -147,7 +147,7 @@ def test_what_takes_no_labels_says_so(
     fit = ["fit", data, "--target", "tags", "--run", tmp_path / "run", *SETS]
     assert "schema.tags=labels" in refused(capsys, fit)
     more = [*fit, "--set", "schema.tags=labels"]
-    assert "'tags' has labels that hold side by side" in refused(
+    assert "'tags' has several labels a row" in refused(
         capsys, [*more, "--set", "predict.weights.rain=2"]
     )
     assert "'tags' has labels values" in refused(capsys, [*more, "--set", "tune.fields=caption"])

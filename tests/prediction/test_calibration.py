@@ -11,7 +11,7 @@ import pytest
 from scipy.special import expit, softmax
 
 from gobelin.prediction import calibration
-from gobelin.prediction.calibration import Calibration, Wanted, calibrate
+from gobelin.prediction.calibration import Calibration, CalibrationSettings, calibrate
 
 LEVEL = 0.8
 
@@ -53,11 +53,19 @@ def test_the_mean_coverage_of_a_set_is_the_closed_form() -> None:
     for _ in range(150):
         z, y = drawn(rng, n + 100)
         one = calibrate(
-            z[:n], y[:n], np.ones(n), np.ones((n, 1), bool), blank, Wanted("class", LEVEL), 0
+            z[:n],
+            y[:n],
+            np.ones(n),
+            np.ones((n, 1), bool),
+            blank,
+            CalibrationSettings("class", LEVEL),
+            0,
         )
         counts = np.ones(100, int)
         inside.append(
-            one.likely(one.probabilities(z[n:], counts), counts)[np.arange(100), y[n:]].mean()
+            one.prediction_sets(one.probabilities(z[n:], counts), counts)[
+                np.arange(100), y[n:]
+            ].mean()
         )
     error = np.std(inside) / np.sqrt(len(inside))
     assert (
@@ -82,10 +90,10 @@ def test_adaptive_sets_cover_as_often_and_are_larger() -> None:
                 np.ones(n),
                 np.ones((n, 1), bool),
                 blank,
-                Wanted("class", LEVEL, kind),
+                CalibrationSettings("class", LEVEL, kind),
                 0,
             )
-            sets = one.likely(one.probabilities(z[n:], np.ones(n, int)), np.ones(n, int))
+            sets = one.prediction_sets(one.probabilities(z[n:], np.ones(n, int)), np.ones(n, int))
             inside[kind].append(sets[np.arange(n), y[n:]].mean())
             sizes[kind].append(sets.sum(1).mean())
     error = np.std(inside["aps"]) / np.sqrt(40)
@@ -107,10 +115,12 @@ def test_the_level_holds_in_every_class_if_asked_for() -> None:
                 np.ones(700),
                 np.ones((700, 1), bool),
                 blank,
-                Wanted("class", LEVEL, by_class=by_class),
+                CalibrationSettings("class", LEVEL, by_class=by_class),
                 0,
             )
-            sets = one.likely(one.probabilities(z[700:], np.ones(700, int)), np.ones(700, int))
+            sets = one.prediction_sets(
+                one.probabilities(z[700:], np.ones(700, int)), np.ones(700, int)
+            )
             hit = sets[np.arange(700), y[700:]]
             found.append([hit[y[700:] == c].mean() for c in range(3)])
     assert np.allclose(np.mean(shares[True], axis=0), LEVEL, atol=0.03)
@@ -124,10 +134,16 @@ def test_a_class_of_too_few_rows_can_never_be_ruled_out() -> None:
     y[y == 2] = 0
     y[:3] = 2  # 3 rows can't promise 4 in 5
     one = calibrate(
-        z, y, np.ones(300), np.ones((300, 1), bool), blank, Wanted("class", LEVEL, by_class=True), 0
+        z,
+        y,
+        np.ones(300),
+        np.ones((300, 1), bool),
+        blank,
+        CalibrationSettings("class", LEVEL, by_class=True),
+        0,
     )
     counts = np.ones(300, int)
-    assert one.likely(one.probabilities(z, counts), counts)[:, 2].all()
+    assert one.prediction_sets(one.probabilities(z, counts), counts)[:, 2].all()
 
 
 def test_intervals_cover_and_are_wide_where_residuals_are() -> None:
@@ -142,7 +158,7 @@ def test_intervals_cover_and_are_wide_where_residuals_are() -> None:
                 np.ones(500),
                 np.ones((500, 1), bool),
                 zero,
-                Wanted("number", LEVEL, local=local),
+                CalibrationSettings("number", LEVEL, local=local),
                 0,
             )
             half = one.half_width(v[500:], np.ones(1000, int))
@@ -169,7 +185,7 @@ def test_too_few_rows_promise_nothing() -> None:
         np.ones(12),
         np.ones((12, 1), bool),
         zero,
-        Wanted("number", 0.95),
+        CalibrationSettings("number", 0.95),
         0,
     )
     assert one.residual == (np.inf, np.inf)
@@ -199,7 +215,7 @@ def test_each_count_of_fields_has_its_own_temperature_and_bound() -> None:
         np.ones(4000),
         present,
         shown,
-        Wanted("class", LEVEL),
+        CalibrationSettings("class", LEVEL),
         0,
     )
     assert one.temperature[1:] == pytest.approx(factors[1:], rel=0.12)
@@ -207,7 +223,7 @@ def test_each_count_of_fields_has_its_own_temperature_and_bound() -> None:
     for m in (1, 2, 3):
         count = np.full(6000, m)
         p = one.probabilities(0.7 * fresh * factors[m], count)
-        inside = one.likely(p, count)[np.arange(6000), truth].mean()
+        inside = one.prediction_sets(p, count)[np.arange(6000), truth].mean()
         assert inside == pytest.approx(LEVEL, abs=0.03), m
         assert p.max(1).mean() == pytest.approx((p.argmax(1) == truth).mean(), abs=0.03), m
 

@@ -15,7 +15,7 @@ from gobelin.embedding.features import Embeddings
 from gobelin.evidence import comparison
 from gobelin.prediction import fusion_choice
 from gobelin.prediction.cross_fit import Predict, Training
-from gobelin.prediction.fusion_choice import DIFFERENCE, OWN
+from gobelin.prediction.fusion_choice import FUSION_DIFFERENCE, FUSION_SCORE
 from gobelin.prediction.heads.job import Job
 
 N = 300
@@ -76,11 +76,11 @@ def training(numeric: bool = False) -> Training:
 
 def test_the_planted_best_is_found_and_the_difference_is_the_interval_by_hand() -> None:
     wrong = {"good": 0.1, "fair": 0.15, "bad": 0.6}
-    best, found = fusion_choice.contest(
+    best, found = fusion_choice.choose_fusion(
         {name: Planted(w, k) for k, (name, w) in enumerate(wrong.items())}, training()
     )
     assert best == "good"
-    own = {f.scope["fusion"]: f for f in found if f.name == OWN}
+    own = {f.scope["fusion"]: f for f in found if f.name == FUSION_SCORE}
     right = {
         n: 1.0 - (np.random.default_rng(k).random(N) < w)[:200]
         for k, (n, w) in enumerate(wrong.items())
@@ -89,7 +89,7 @@ def test_the_planted_best_is_found_and_the_difference_is_the_interval_by_hand() 
         assert own[name].value == pytest.approx(
             np.mean([hits[LABEL[:200] == c].mean() for c in range(3)])
         )
-    differences = {f.scope["fusion"]: f for f in found if f.name == DIFFERENCE}
+    differences = {f.scope["fusion"]: f for f in found if f.name == FUSION_DIFFERENCE}
     assert set(differences) == {"fair", "bad"} and all(
         f.comparator == "good" for f in differences.values()
     )
@@ -104,16 +104,16 @@ def test_the_planted_best_is_found_and_the_difference_is_the_interval_by_hand() 
 
 
 def test_of_a_number_the_smallest_error_wins() -> None:
-    best, found = fusion_choice.contest(
+    best, found = fusion_choice.choose_fusion(
         {"bad": Planted(0.9), "good": Planted(0.1, 1)}, training(numeric=True)
     )
     assert best == "good"
-    own = {f.scope["fusion"]: f for f in found if f.name == OWN}
+    own = {f.scope["fusion"]: f for f in found if f.name == FUSION_SCORE}
     off = np.random.default_rng(1).random(N)[:200] < 0.1
     assert (
         own["good"].value == pytest.approx(off.mean(), abs=1e-6) and own["good"].better == "lower"
     )
-    (one,) = [f for f in found if f.name == DIFFERENCE]
+    (one,) = [f for f in found if f.name == FUSION_DIFFERENCE]
     assert one.verdict == "worse" and one.high is not None and one.high < 0
 
 
@@ -135,10 +135,10 @@ def test_rows_are_read_by_a_predictor_that_never_saw_them() -> None:
                 out[k, LABEL[int(name)] if int(name) in self.rows else 0] = 3
             return out
 
-    best, found = fusion_choice.contest(
+    best, found = fusion_choice.choose_fusion(
         {"heart": ByHeart(0.0), "weak": Planted(0.55, 3)}, training()
     )
     assert best == "weak"
-    assert {f.scope["fusion"]: f.value for f in found if f.name == OWN}["heart"] == pytest.approx(
-        1 / 3
-    )
+    assert {f.scope["fusion"]: f.value for f in found if f.name == FUSION_SCORE}[
+        "heart"
+    ] == pytest.approx(1 / 3)

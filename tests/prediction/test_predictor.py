@@ -14,9 +14,11 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime, silent
 from gobelin.data.fields import Target
 from gobelin.embedding.alignment.align import Align
+from gobelin.embedding.alignment.fitting import fit_alignment
 from gobelin.embedding.features import Embeddings
 from gobelin.prediction import calibration, predictor
 from gobelin.prediction.cross_fit import Predict, Training, balanced, folds_of
+from gobelin.prediction.heads.job import Job
 from gobelin.prediction.predictor import Model, as_features
 
 QUICK = {"steps": 80, "components": 16}
@@ -224,7 +226,7 @@ def test_the_decay_is_the_one_with_the_smallest_crossed_loss(runtime: Runtime) -
         p = np.zeros((120, 3))
         for f in range(3):
             inside = np.flatnonzero(fold != f)
-            job = predictor.Job(inside, np.ones(len(inside), np.float32), runtime.seed, decay)
+            job = Job(inside, np.ones(len(inside), np.float32), runtime.seed, decay)
             (one,) = catalog.build("fusion", "concat", QUICK).fit(
                 x, target, [job], np.arange(120), runtime, silent
             )
@@ -304,7 +306,7 @@ def test_balance_moves_a_scarce_class_up(runtime: Runtime) -> None:
 
 def test_features_of_the_shared_space(runtime: Runtime) -> None:
     x, target = rows(200)
-    shared = Align(width=8, steps=0).fit(x, list(x.ids), runtime).project(x)
+    shared = fit_alignment(Align(width=8, steps=0), x, list(x.ids), runtime).project(x)
     y = as_features(shared)
     assert (
         y.fields == x.fields

@@ -16,7 +16,7 @@ from gobelin.data.dataset import Dataset, derived_rows
 from gobelin.data.fields import Column, Field, Schema, Target
 from gobelin.data.images import png_bytes
 from gobelin.data.provenance import save_png
-from gobelin.embedding.features import Embeddings, Reader
+from gobelin.embedding.features import Embedder, Embeddings
 from gobelin.quality.data import Check, Scan, counts, duplicates, giveaways, scan
 
 CLASSES = ("a", "b", "c", "d")
@@ -221,13 +221,13 @@ def images(tmp_path: Path, n: int = 20) -> tuple[Dataset, Schema]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, shapes_reader: Reader) -> tuple[Dataset, Reader, Path]:
+def folder(tmp_path: Path, shapes_reader: Embedder) -> tuple[Dataset, Embedder, Path]:
     dataset, schema = images(tmp_path)
-    return dataset, Reader(schema, {"image": shapes_reader.encoders["image"]}), tmp_path
+    return dataset, Embedder(schema, {"image": shapes_reader.encoders["image"]}), tmp_path
 
 
 def test_bad_cells_are_listed_and_set_aside_up_to_a_share(
-    folder: tuple[Dataset, Reader, Path],
+    folder: tuple[Dataset, Embedder, Path],
 ) -> None:
     dataset, reader, path = folder
     (path / "3.png").write_bytes(b"no image")
@@ -248,7 +248,7 @@ def test_bad_cells_are_listed_and_set_aside_up_to_a_share(
     assert len(scan(reader, dataset, Check(max_bad=allowed)).bad) == 3
 
 
-def test_the_share_is_of_the_cells_that_are_there(folder: tuple[Dataset, Reader, Path]) -> None:
+def test_the_share_is_of_the_cells_that_are_there(folder: tuple[Dataset, Embedder, Path]) -> None:
     dataset, reader, path = folder
     sparse = Dataset(pa.table({"image": [f"{k}.png" if k < 10 else None for k in range(20)]}), path)
     (path / "3.png").write_bytes(b"x")
@@ -258,7 +258,7 @@ def test_the_share_is_of_the_cells_that_are_there(folder: tuple[Dataset, Reader,
         scan(reader, sparse, Check(max_bad=0.1))
 
 
-def test_converted_cells_are_counted(folder: tuple[Dataset, Reader, Path]) -> None:
+def test_converted_cells_are_counted(folder: tuple[Dataset, Embedder, Path]) -> None:
     dataset, reader, path = folder
     image = Image.open(path / "0.png").convert("RGB")
     image.convert("P").save(path / "1.png")
@@ -292,7 +292,7 @@ def marked(path: Path) -> bytes:
 
 @pytest.mark.parametrize("form", ["path", "bytes", "list", "list of bytes"])
 def test_images_marked_as_generated_are_set_aside(
-    form: str, folder: tuple[Dataset, Reader, Path]
+    form: str, folder: tuple[Dataset, Embedder, Path]
 ) -> None:
     dataset, reader, path = folder
     made, real = marked(path), (path / "0.png").read_bytes()
@@ -310,7 +310,7 @@ def test_images_marked_as_generated_are_set_aside(
 
 
 def test_a_row_that_says_that_it_was_made_may_hold_a_marked_image(
-    folder: tuple[Dataset, Reader, Path],
+    folder: tuple[Dataset, Embedder, Path],
 ) -> None:
     dataset, reader, path = folder
     made = derived_rows(

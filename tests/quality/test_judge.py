@@ -9,7 +9,7 @@ from scipy.fft import idctn
 
 from gobelin.core.errors import GobelinError
 from gobelin.data.images import png_bytes
-from gobelin.embedding.features import Reader
+from gobelin.embedding.features import Embedder
 from gobelin.privacy.planted_copies import CHANGES, plant
 from gobelin.quality.judge import LOWEST_FREQUENCIES, Judge, NamedImages, agreement, copies, waves
 
@@ -74,7 +74,7 @@ def test_waves_are_as_far_apart_as_the_pixels_of_smooth_images() -> None:
 
 
 @pytest.fixture(scope="module")
-def encode(shapes_reader: Reader):  # noqa: ANN201
+def encode(shapes_reader: Embedder):  # noqa: ANN201
     encoder = shapes_reader.encoders["image"]
 
     def features(images: np.ndarray) -> np.ndarray:

@@ -1,13 +1,15 @@
-"""The first place where data meets encoders: cells in, cached blocks of features out.
+"""Cells of a dataset in, features of encoders out, through a cache on disk.
 
-The cache is by content: a cell that was seen before, in whatever row or run, is not encoded again.
-A block is written whole or not at all, so a killed run continues from the last block."""
+The cache is by content: a cell that was encoded before, in any row or run, is not encoded again.
+A block is written whole or not at all, so a killed run continues from the last block.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,16 @@ from gobelin.core.files import fingerprint
 from gobelin.core.machine import Progress, silent
 from gobelin.core.workers import in_order
 from gobelin.data.dataset import Dataset
-from gobelin.data.fields import Cell, Field, Schema
+from gobelin.data.fields import Cell, Schema
 from gobelin.data.files import BadCell, untouched
 from gobelin.embedding.encoders import FittedEncoder
 
-BLOCK, BYTES = 2048, 32_000_000  # of decoded cells that are encoded at once
-AHEAD = 128  # cells that are decoded while the network runs
-# nanoseconds since a file was touched, after which its times tell whether it is touched again
-SETTLED = 2_000_000_000
+MOST_CELLS_AT_ONCE = 2048  # decoded cells that are encoded at once
+MOST_BYTES_AT_ONCE = 32_000_000  # memory of those, about
+CELLS_AHEAD = 128  # cells that are decoded while the network runs
+# Nanoseconds. A file that changed less long ago could change again with the same time stamp, so its
+# hash is not remembered by that stamp.
+SETTLED_AFTER = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Embeddings:
         return len(self.present)
 
     def rows(self, index: Sequence[int] | np.ndarray) -> Embeddings:
+        """The rows with these numbers, int [n], in their order."""
         i = np.asarray(index, dtype=np.int64)
         features = {f: v[i] for f, v in self.features.items()}
         return replace(
@@ -54,6 +59,7 @@ class Embeddings:
         )
 
     def join(self, other: Embeddings) -> Embeddings:
+        """These rows, then the other ones. Raises GobelinError where spaces or fields differ."""
         if self.space != other.space or self.fields != other.fields:
             raise GobelinError(
                 "embeddings: rows of two different spaces can't be joined. Embed both with one run."
@@ -67,35 +73,30 @@ class Embeddings:
         )
 
     def only(self, fields: Sequence[str]) -> Embeddings:
-        """The same rows as if only these fields were present."""
+        """The same rows, with all other fields marked absent; their columns stay."""
         return replace(self, present=self.present & np.isin(self.fields, list(fields)))
 
     def keep(self, fields: Sequence[str]) -> Embeddings:
-        """The same rows without the other fields."""
-        kept = tuple(f for f in self.fields if f in fields)
-        columns = [self.fields.index(f) for f in kept]
-        return replace(
-            self,
-            fields=kept,
-            features={f: self.features[f] for f in kept},
-            present=self.present[:, columns],
-        )
+        """The same rows without all other fields; the order of fields stays."""
+        return self._with_fields(tuple(f for f in self.fields if f in fields))
 
-    def own(self, fields: Sequence[str], space: str) -> Embeddings:
-        """The fields that a predictor was fitted on, in its order, if these rows come from the
-        encoders of its fit."""
+    def checked(self, fields: Sequence[str], space: str) -> Embeddings:
+        """The fields that a predictor was fitted on, in its order. Raises GobelinError where these
+        rows come from other encoders than those of its fit, or lack a field."""
         if self.space != space or not set(fields) <= set(self.fields):
             raise GobelinError(
                 "predict: these rows come from other encoders than the predictor. Embed them with"
                 " its own run."
             )
+        return self._with_fields(tuple(fields))
+
+    def _with_fields(self, fields: tuple[str, ...]) -> Embeddings:
         columns = [self.fields.index(f) for f in fields]
         features = {f: self.features[f] for f in fields}
-        return replace(
-            self, fields=tuple(fields), features=features, present=self.present[:, columns]
-        )
+        return replace(self, fields=fields, features=features, present=self.present[:, columns])
 
     def blocks(self, size: int = 4096) -> Iterator[Embeddings]:
+        """The rows, at most `size` at a time."""
         for start in range(0, len(self), size):
             yield self.rows(np.arange(start, min(start + size, len(self))))
 
@@ -105,101 +106,102 @@ class Embeddings:
 
 
 @dataclass(frozen=True)
-class Reader:
-    """Fitted encoders with the schema that says which field each reads, and the folder of the cache
-    (None: no cache)."""
+class Embedder:
+    """Fitted encoders of some fields.
+
+    schema: says which columns each field joins. encoders: {field: its encoder}. cache: folder of
+    cached features, None for no cache. workers: threads that decode cells."""
 
     schema: Schema
-    encoders: Mapping[str, FittedEncoder]  # field -> its encoder
+    encoders: Mapping[str, FittedEncoder]
     cache: Path | None = None
     workers: int = 1
 
     @property
     def space(self) -> str:
+        """Fingerprint of the encoders; features of two spaces can't be mixed."""
         return fingerprint({f: e.fingerprint() for f, e in self.encoders.items()})
 
     def embed(self, dataset: Dataset, progress: Progress = silent) -> Embeddings:
-        """Features of every row and field. A cell that can't be opened raises BadCell: `check.scan`
-        sets it aside first."""
+        """Features of every row and field. Raises BadCell for a cell that can't be opened; `scan`
+        in `quality.data` sets those aside first."""
         features, present = {}, np.zeros((len(dataset), len(self.encoders)), bool)
-        for f, (name, encoder) in enumerate(self.encoders.items()):
-            which = self.schema.field(name)
-            cells = dataset.cells(which)
-            present[:, f] = [c is not None for c in cells]
-            features[name] = self._field(which, encoder, cells, dataset.root, progress)
+        for k, name in enumerate(self.encoders):
+            cells = dataset.cells(self.schema.field(name))
+            present[:, k] = [c is not None for c in cells]
+            features[name] = self._cached(name, cells, dataset.root, progress)
         return Embeddings(tuple(self.encoders), features, present, dataset.ids, self.space)
 
     def embed_cells(self, cells: Mapping[str, Cell]) -> Embeddings:
-        """One row from the cells of any fields, as a query gives them. Nothing is cached."""
+        """One row from {field: cell}, as a query gives them. Nothing is cached. Raises GobelinError
+        for a cell that can't be opened."""
         features = {f: np.zeros((1, e.width), np.float32) for f, e in self.encoders.items()}
         for name, cell in cells.items():
-            features[name] = self._decoded(name, [cell], Path())
+            features[name] = self._uncached(name, [cell], Path())
         present = np.array([[f in cells for f in self.encoders]])
         return Embeddings(tuple(self.encoders), features, present, ("query",), self.space)
 
     def embed_column(
-        self, name: str, column: str, values: Sequence[Any], root: Path, keep: bool = False
+        self, field: str, column: str, values: Sequence[Any], root: Path, cached: bool = False
     ) -> Embeddings:
-        """N rows that have nothing but one column of one field. keep: in the cache too, for values
-        that come again."""
+        """N rows that have one column of one field and nothing else. cached: their features are
+        also stored in the cache, for values that come again."""
+        cells = [{column: v} for v in values]
         features = {
             f: np.zeros((len(values), e.width), np.float32) for f, e in self.encoders.items()
         }
-        cells = [{column: v} for v in values]
-        which, encoder = self.schema.field(name), self.encoders[name]
-        features[name] = (
-            self._field(which, encoder, cells, root, silent)
-            if keep
-            else self._decoded(name, cells, root)
+        features[field] = (
+            self._cached(field, cells, root, silent)
+            if cached
+            else self._uncached(field, cells, root)
         )
-        present = np.tile([f == name for f in self.encoders], (len(values), 1))
+        present = np.tile([f == field for f in self.encoders], (len(values), 1))
         ids = tuple(str(k) for k in range(len(values)))
         return Embeddings(tuple(self.encoders), features, present, ids, self.space)
 
-    def _decoded(self, name: str, cells: Sequence[Cell], root: Path) -> np.ndarray:
-        encoder = self.encoders[name]
+    def _uncached(self, field: str, cells: Sequence[Cell], root: Path) -> np.ndarray:
+        """float32 [n, D_f] of n cells."""
+        encoder = self.encoders[field]
         try:
             return encoder.embed([encoder.decode(cell, root)[0] for cell in cells])
         except BadCell as error:
-            which = f" for {error.column!r}" if error.column and error.column != name else ""
-            raise GobelinError(f"{name}: {error}. Give another one{which}.") from error
+            which = f" for {error.column!r}" if error.column and error.column != field else ""
+            raise GobelinError(f"{field}: {error}. Give another one{which}.") from error
 
-    def _field(
-        self,
-        which: Field,
-        encoder: FittedEncoder,
-        cells: Sequence[Cell | None],
-        root: Path,
-        progress: Progress,
+    def _cached(
+        self, field: str, cells: Sequence[Cell | None], root: Path, progress: Progress
     ) -> np.ndarray:
+        """float32 [n, D_f] of n cells, zero where a cell is None; cells that the cache lacks are
+        encoded into it."""
+        encoder = self.encoders[field]
         out = np.zeros((len(cells), encoder.width), np.float32)
-        cache = FeatureCache(
-            None if self.cache is None else self.cache / encoder.fingerprint()[:32], encoder.width
-        )
-        there = {k: c for k, c in enumerate(cells) if c is not None}
-        keys = self._keys(encoder, there, root, cache)
+        folder = None if self.cache is None else self.cache / encoder.fingerprint()[:32]
+        cache = FeatureCache(folder, encoder.width)
+        present = {k: c for k, c in enumerate(cells) if c is not None}
+        keys = self._keys(encoder, present, root, cache)
         missing: dict[bytes, Cell] = {}
         for k, key in keys.items():
             if key not in cache:
-                missing.setdefault(key, there[k])
-        done, total = len(there) - len(missing), len(there)
+                missing.setdefault(key, present[k])
+        done, total = len(present) - len(missing), len(present)
         decoded = in_order(
-            lambda cell: encoder.decode(cell, root)[0], missing.values(), self.workers, AHEAD
+            lambda cell: encoder.decode(cell, root)[0], missing.values(), self.workers, CELLS_AHEAD
         )
-        for block, batch in _blocks(zip(missing, decoded, strict=True)):
-            cache.add(block, encoder.embed(batch))  # meanwhile the next ones are decoded
-            done += len(block)
-            progress(f"embed {which.name}", done, total)
-        if there:
-            out[list(there)] = cache.read([keys[k] for k in there])
+        for block_keys, batch in _blocks(zip(missing, decoded, strict=True)):
+            cache.add(block_keys, encoder.embed(batch))  # meanwhile the next cells are decoded
+            done += len(block_keys)
+            progress(f"embed {field}", done, total)
+        if present:
+            out[list(present)] = cache.read([keys[k] for k in present])
         return out
 
     def _keys(
         self, encoder: FittedEncoder, cells: Mapping[int, Cell], root: Path, cache: FeatureCache
     ) -> dict[int, bytes]:
-        """What names the contents of each cell; files that nobody touched since they were hashed
-        aren't opened."""
+        """{row: hash of the cell's content}. A file that did not change since it was hashed is not
+        opened."""
         now, base = time.time_ns(), str(root.resolve())
+        # of a file: (its name, size and time stamp as one key, its last change in nanoseconds)
         marks = {k: untouched(cell, base) for k, cell in cells.items()}
         keys = {
             k: cache.hashes[mark[0]]
@@ -207,66 +209,61 @@ class Reader:
             if mark and mark[0] in cache.hashes
         }
         unknown = [k for k in cells if k not in keys]
-        workers = (
-            self.workers if any(marks[k] for k in unknown) else 1
-        )  # what lies in memory is hashed sooner than handed over
-        found = in_order(lambda k: encoder.key(cells[k], root), unknown, workers, AHEAD)
-        keys |= zip(unknown, found, strict=True)
-        settled = {m[0]: keys[k] for k in unknown if (m := marks[k]) and now - m[1] > SETTLED}
+        # Cells in memory are hashed faster than they are handed to a worker.
+        workers = self.workers if any(marks[k] for k in unknown) else 1
+        hashes = in_order(lambda k: encoder.key(cells[k], root), unknown, workers, CELLS_AHEAD)
+        keys |= zip(unknown, hashes, strict=True)
+        settled = {
+            mark[0]: keys[k]
+            for k in unknown
+            if (mark := marks[k]) and now - mark[1] > SETTLED_AFTER
+        }
         if self.cache is not None:
             cache.remember(settled)
         return keys
 
 
 def _blocks(decoded: Iterable[tuple[bytes, Any]]) -> Iterator[tuple[list[bytes], list[Any]]]:
-    """Keys and decoded cells in blocks of at most BLOCK cells and about BYTES: many short texts go
-    together, so that those of one length do, and few large images."""
+    """Keys and decoded cells in blocks. A block holds many short texts, so that an encoder can
+    group those of one length, and few large images."""
     keys: list[bytes] = []
     batch: list[Any] = []
-    held = 0
+    size = 0
     for key, cell in decoded:
         keys.append(key)
         batch.append(cell)
-        held += _bytes(cell)
-        if len(keys) == BLOCK or held > BYTES:
+        size += _bytes(cell)
+        if len(keys) == MOST_CELLS_AT_ONCE or size > MOST_BYTES_AT_ONCE:
             yield keys, batch
-            keys, batch, held = [], [], 0
+            keys, batch, size = [], [], 0
     if keys:
         yield keys, batch
 
 
 def _bytes(decoded: object) -> int:
-    """How much memory a decoded cell takes, about."""
+    """The memory of a decoded cell, about."""
     if isinstance(decoded, np.ndarray):
         return decoded.nbytes
-    return (
-        sum(map(_bytes, decoded))
-        if isinstance(decoded, list | tuple)
-        else len(decoded)
-        if isinstance(decoded, str)
-        else 8
-    )
+    if isinstance(decoded, list | tuple):
+        return sum(map(_bytes, decoded))
+    return len(decoded) if isinstance(decoded, str) else 8
 
 
 def unreadable(
-    reader: Reader, dataset: Dataset, progress: Progress = silent
+    embedder: Embedder, dataset: Dataset, progress: Progress = silent
 ) -> tuple[list[tuple[str, str, str]], dict[str, int]]:
-    """Every cell that can't be opened as (row id, column, reason), and how many cells were
-    converted, by 'field: how'."""
+    """Every cell that can't be opened as (row id, column, reason), and {"field: conversion": count
+    of cells}."""
     bad: list[tuple[str, str, str]] = []
     converted: dict[str, int] = {}
-    for name, encoder in reader.encoders.items():
-        cells = dataset.cells(reader.schema.field(name))
-
-        def attempt(
-            cell: Cell | None, encoder: FittedEncoder = encoder
-        ) -> tuple[list[tuple[str, str]], str]:
-            return _attempt(encoder, cell, dataset.root)
-
-        for k, (reasons, how) in enumerate(in_order(attempt, cells, reader.workers)):
+    for name, encoder in embedder.encoders.items():
+        cells = dataset.cells(embedder.schema.field(name))
+        attempt = partial(_attempt, encoder, root=dataset.root)
+        for k, (reasons, conversion) in enumerate(in_order(attempt, cells, embedder.workers)):
             bad += [(dataset.ids[k], column, reason) for column, reason in reasons]
-            if how:
-                converted[f"{name}: {how}"] = converted.get(f"{name}: {how}", 0) + 1
+            if conversion:
+                key = f"{name}: {conversion}"
+                converted[key] = converted.get(key, 0) + 1
             if k % 200 == 199 or k + 1 == len(cells):
                 progress(f"check {name}", k + 1, len(cells))
     return bad, converted
@@ -275,8 +272,8 @@ def unreadable(
 def _attempt(
     encoder: FittedEncoder, cell: Cell | None, root: Path
 ) -> tuple[list[tuple[str, str]], str]:
-    """Decode a cell without the columns that can't be: those with their reasons, and what had to be
-    converted."""
+    """Decode a cell without those columns that can't be opened: these columns with their reasons,
+    and the conversion of the rest ("" for none)."""
     reasons: list[tuple[str, str]] = []
     while cell:
         try:

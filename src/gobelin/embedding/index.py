@@ -1,17 +1,18 @@
-"""The kept table that search reads: a Lance data set in the run folder, vectors beside the columns
-that a filter may name.
+"""The search index: a Lance table in the run folder, with vectors beside the columns that a filter
+may name.
 
-Up to `EXACT` rows every row is compared, so the answer is that of a matrix product; above it the
-table has an index, and the found rows are compared again with their exact vectors. Which index, and
-why: `_index`.
+Up to `MOST_EXACT_ROWS` rows every row is compared, so the answer is that of a matrix product. A
+larger table has an approximate index (`_approximate_index`), and the candidates are compared again
+with their exact vectors.
 
-The files of a Lance table never change: a change writes new ones and then a new version, so that
-killed in the middle the older version stands. `files.json` holds their hashes; it is written last,
-and a file that it doesn't list yet is left to Lance's own checks. A deleted row is found no more,
-but its bytes may stay in a file until a tenth of that file is deleted.
+The files of a Lance table never change: a change writes new files and then a new version. A process
+that is killed in the middle leaves the older version intact. `files.json` holds hashes of the files
+and is written last; a file that it doesn't list yet is left to Lance's own checks. Search no longer
+finds a deleted row, but its bytes may stay in a file until a tenth of that file is deleted.
 
-What it can't show: how good the vectors are (`search` measures that), or the very nearest rows of a
-large table always."""
+What it can't show: how good the vectors are (`search` measures that). In a large table it may miss
+one of the nearest rows.
+"""
 
 from __future__ import annotations
 
@@ -28,49 +29,40 @@ import pyarrow as pa
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import file_hash, read_json, write_json
-from gobelin.data.dataset import FILE_TYPE, ORIGIN_COLUMN, Dataset
+from gobelin.data.dataset import FILE_TYPE, ORIGIN_COLUMN, SPLIT_COLUMN, Dataset
 from gobelin.data.fields import NO_NUMBER, Schema
 
 if TYPE_CHECKING:
     from gobelin.embedding.alignment.align import Shared
 
-LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program says otherwise
-ID, ROW, SPLIT, VECTOR = "gobelin_id", "gobelin_row", "gobelin_split", "gobelin_vector"
-OWN = {
-    "_rowid",
-    "_rowaddr",
-    "_distance",
-    "_score",
-    "_relevance_score",
-}  # names that Lance keeps for itself
-EXACT = 20_000  # rows that are all compared, with no index
-ADDED = "added"  # the split of a row that came later: in no training, validation or test
-PROBES, REFINED = (
-    40,
-    5,
-    # partitions that are looked through; found rows that are compared exactly, for each one asked
-    # for
-)
-FEW = 100  # rows asked for that so many partitions surely hold
-FORMAT = 1  # of the table; another one is another stage
-SUFFIXES = (
-    ".lance",
-    ".manifest",
-    ".txn",
-    ".idx",
-    ".arrow",
-    ".json",
-)  # of a table's files; none holds code
-TABLE, FILES, SPACE = "rows", "files.json", b"gobelin_space"
+log = logging.getLogger(__name__)  # its warnings go to stderr unless a program says otherwise
+
+# columns of the table that Gobelin writes
+ID, ROW, VECTOR = "gobelin_id", "gobelin_row", "gobelin_vector"
+# column names that Lance uses itself
+LANCE_COLUMNS = {"_rowid", "_rowaddr", "_distance", "_score", "_relevance_score"}
+TABLE = "rows"  # name of the Lance table
+FILE_HASHES = "files.json"  # hashes of the table's files
+SPACE_KEY = b"gobelin_space"  # where the table's metadata name the space of its vectors
+INDEX_FORMAT = 1  # of the table; it is a part of the stage's key
+INDEX_SUFFIXES = (".lance", ".manifest", ".txn", ".idx", ".arrow", ".json")  # none holds code
+ADDED = "added"  # the split of a row that was added later: not in training, validation or test
+
+MOST_EXACT_ROWS = 20_000  # up to so many, all rows are compared and there is no index
+# Partitions that a search reads, and exact comparisons for each row that it returns: so chosen by
+# `benchmarks/search.py`.
+SEARCHED_PARTITIONS = 40
+COMPARED_EXACTLY = 5
+FEW_HITS = 100  # so many hits, without a filter, those partitions surely hold
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A found row: its number in the table, its id, the cosine in [-1, 1]."""
+    """A row that search found."""
 
-    row: int
+    row: int  # its number in the table
     id: str
-    score: float
+    score: float  # cosine with the query, in -1 .. 1
 
 
 def rows_of(
@@ -79,8 +71,10 @@ def rows_of(
     schema: Schema | None = None,
     splits: Sequence[str] = (),
 ) -> pa.Table:
-    """N rows for a table: ids and pooled vectors; with a data set its origins, and every column of
-    text, numbers or dates."""
+    """N rows for a table: ids and pooled vectors; with a dataset also the origins, and every column
+    of text, numbers or dates.
+
+    dataset, schema, splits: of the same N rows."""
     vectors = _padded(shared.pooled())
     columns: dict[str, pa.Array] = {
         ID: pa.array(shared.ids, pa.string()),
@@ -89,13 +83,13 @@ def rows_of(
     }
     if dataset is not None and schema is not None:
         columns |= {
-            SPLIT: pa.array(splits, pa.string()),
+            SPLIT_COLUMN: pa.array(splits, pa.string()),
             ORIGIN_COLUMN: pa.array(dataset.origins.tolist(), pa.string()),
         }
         for column in schema.columns:
             if column.name in dataset.column_names and (name := _name(column.name)) not in {
                 *columns,
-                *OWN,
+                *LANCE_COLUMNS,
             }:
                 values = _plain(dataset, column.name, column.kind)
                 columns |= {name: values} if values is not None else {}
@@ -103,33 +97,33 @@ def rows_of(
 
 
 def _padded(vectors: np.ndarray) -> np.ndarray:
-    """float32 [..., D + up to 7]: zeros to a multiple of eight, as the index wants it; they change
-    no product."""
+    """float32 [..., D + up to 7]: vectors [..., D] with zeros to a multiple of eight, as the index
+    needs; they change no product."""
     more = -vectors.shape[-1] % 8
     return np.pad(vectors.astype(np.float32), [(0, 0)] * (vectors.ndim - 1) + [(0, more)])
 
 
 def _name(column: str) -> str:
-    """As Lance allows it: no dots."""
+    """The column's name in the table: Lance allows no dots."""
     return column.replace(".", "_")
 
 
 def _plain(dataset: Dataset, column: str, kind: str) -> pa.Array | None:
-    """The column's values; None for files, lists and records. Numbers that stand there as text
-    become numbers."""
-    sort = dataset.table[column].type
-    sort = sort.value_type if pa.types.is_dictionary(sort) else sort
+    """The column's values; None for files, lists and structs. Numbers that are stored as text
+    become numbers. kind: the column's kind in the schema."""
+    arrow = dataset.table[column].type
+    arrow = arrow.value_type if pa.types.is_dictionary(arrow) else arrow
     if (
-        sort == FILE_TYPE
-        or pa.types.is_nested(sort)
-        or pa.types.is_null(sort)
-        or "binary" in str(sort)
+        arrow == FILE_TYPE
+        or pa.types.is_nested(arrow)
+        or pa.types.is_null(arrow)
+        or "binary" in str(arrow)
     ):
         return None
     values = dataset.values(column)
-    if kind == "number" and not (pa.types.is_integer(sort) or pa.types.is_floating(sort)):
+    if kind == "number" and not (pa.types.is_integer(arrow) or pa.types.is_floating(arrow)):
         return pa.array([_number(v) for v in values], pa.float64())
-    return pa.array(values, sort)
+    return pa.array(values, arrow)
 
 
 def _number(value: object) -> float | None:
@@ -141,31 +135,31 @@ def _number(value: object) -> float | None:
 
 
 def create(folder: Path, rows: pa.Table, space: str) -> None:
-    """Write a table of these rows (see `rows_of`) into a new folder. space: the one that the
-    vectors lie in."""
+    """Write a table of these rows (see `rows_of`) into a new folder. space: fingerprint of the
+    vectors' space."""
     import lancedb
 
     table = lancedb.connect(str(folder)).create_table(
-        TABLE, rows.replace_schema_metadata({SPACE: space.encode()})
+        TABLE, rows.replace_schema_metadata({SPACE_KEY: space.encode()})
     )
     _settle(table)
     _list_files(folder)
 
 
-def tell_lost(folder: Path, rows: int) -> None:
-    """A line on what `Index.change` did to a table that is about to be made anew from `rows` rows
-    of data, if it did anything: vectors of another space can't be kept, and the cells of added rows
-    aren't there."""
+def warn_of_lost_changes(folder: Path, rows: int) -> None:
+    """Log a warning where the table in `folder`, which is about to be written again from the `rows`
+    rows of the data, has rows that were added or deleted by `Index.change`. Those changes are lost:
+    vectors of another space can't be used, and the run does not hold the cells of added rows."""
     import lancedb
 
     try:
         table = lancedb.connect(str(folder)).open_table(TABLE)
-        added = table.count_rows(f"{SPLIT} = '{ADDED}'")
+        added = table.count_rows(f"{SPLIT_COLUMN} = '{ADDED}'")
         deleted = rows + added - table.count_rows()
     except (OSError, ValueError, RuntimeError):  # no table, or a damaged one
         return
     if added or deleted:
-        LOG.warning(
+        log.warning(
             "%s: the run was fitted anew, so search starts with the data's rows: %d that were added"
             " are gone, %d that were deleted are back. Add and delete them again with gobelin"
             " index.",
@@ -176,11 +170,11 @@ def tell_lost(folder: Path, rows: int) -> None:
 
 
 class Index:
-    """An opened table."""
+    """An opened table of N rows."""
 
     def __init__(self, folder: Path, space: str) -> None:
-        """space: that of the vectors that will be asked for. Errors for a damaged table, and for
-        one of another space."""
+        """space: fingerprint of the space of later queries. Raises GobelinError for a damaged
+        table, and for one of another space."""
         import lancedb
 
         self.folder, self.space = folder, space
@@ -190,7 +184,7 @@ class Index:
             self.columns: pa.Schema = self.table.schema
         except (OSError, ValueError, RuntimeError) as error:
             raise _damaged(folder, error) from error
-        if (self.columns.metadata or {}).get(SPACE, b"").decode() != space:
+        if (self.columns.metadata or {}).get(SPACE_KEY, b"").decode() != space:
             raise GobelinError(
                 f"{folder}: the query comes from another space than this index. Use one run for"
                 " both."
@@ -205,57 +199,51 @@ class Index:
         return [name for name in self.columns.names if name != VECTOR]
 
     def nearest(self, query: np.ndarray, k: int, where: str = "") -> list[Hit]:
-        """The k rows of the largest cosine with a query [D] of unit length, best first, equal ones
-        in the order of the rows.
+        """The k rows with the largest cosine, best first, equal ones in the order of the rows; all
+        rows where there are fewer.
 
-        where: a filter, as SQL writes it after WHERE: weight > 100 AND category = 'tool'. Fewer
-        rows: all that there are."""
+        query: [D], of unit length. where: a filter in SQL, as after WHERE: weight > 100 AND
+        category = 'tool'. Raises GobelinError for a bad filter and a damaged table."""
         if k < 1:
             return []
         self._check_filter(where)
-        asked = (
-            self.table.search(_padded(query), vector_column_name=VECTOR)
-            .distance_type("dot")
-            .limit(k)
-        )
-        asked = asked.select([ID, ROW, "_distance"])
+        search = self.table.search(_padded(query), vector_column_name=VECTOR)
+        search = search.distance_type("dot").limit(k).select([ID, ROW, "_distance"])
         try:
             if where:
-                asked = asked.where(where)
-            if where and self.table.count_rows(where) <= EXACT:
-                asked = asked.bypass_vector_index()
+                search = search.where(where)
+            if where and self.table.count_rows(where) <= MOST_EXACT_ROWS:
+                search = search.bypass_vector_index()
             else:
-                most = (
-                    0 if where or k > FEW else PROBES
-                )  # 0: on until k are found, which costs three times the time
-                asked = asked.minimum_nprobes(PROBES).maximum_nprobes(most).refine_factor(REFINED)
-            found = asked.to_arrow()
+                # 0: no limit, until k rows are found, which takes three times as long
+                most = 0 if where or k > FEW_HITS else SEARCHED_PARTITIONS
+                search = search.minimum_nprobes(SEARCHED_PARTITIONS).maximum_nprobes(most)
+                search = search.refine_factor(COMPARED_EXACTLY)
+            rows = search.to_arrow().to_pylist()
         except (ValueError, RuntimeError, OSError) as error:
             if where and isinstance(error, ValueError):
                 raise self._bad_filter(where, str(error)) from error
             raise _damaged(self.folder, error) from error
-        hits = [
-            Hit(r, i, 1.0 - d)
-            for i, r, d in zip(*(found[c].to_pylist() for c in (ID, ROW, "_distance")), strict=True)
-        ]
+        hits = [Hit(row[ROW], row[ID], 1.0 - row["_distance"]) for row in rows]
         return sorted(hits, key=lambda hit: (-hit.score, hit.row))
 
     def change(self, added: pa.Table | None, deleted: Sequence[str]) -> None:
-        """Delete the rows with these ids, then append rows (see `rows_of`); columns that the table
+        """Delete the rows with these ids, then append rows (see `rows_of`). Columns that the table
         lacks are left out.
 
-        Nothing is changed where an id to delete isn't there, or an added one would stand there
-        twice. Each of the two is one new version: killed between them, the first one stands."""
+        Deleting and appending are one new version each: a process that is killed between them
+        leaves the first one. Raises GobelinError, and changes nothing, where the table has no row
+        to delete, or already has an id to add."""
         ids = [] if added is None else added[ID].to_pylist()
-        there = self._holding([*ids, *deleted])
-        if missing := next((i for i in deleted if i not in there), None):
+        known = set(self._rows([*ids, *deleted], [ID])[ID].to_pylist())
+        if missing := next((i for i in deleted if i not in known), None):
             raise GobelinError(
                 f"index: has no row {missing!r} to delete. Give an id that search finds."
             )
-        if twice := next((i for i in ids if i in there and i not in deleted), None):
+        if twice := next((i for i in ids if i in known and i not in deleted), None):
             raise GobelinError(
-                f"index: has a row {twice!r} already. Give the added one another id, or delete that"
-                " first."
+                f"index: has a row {twice!r} already. Give the added row another id, or delete the"
+                " first one."
             )
         rows = None if added is None else self._like(added)
         if deleted:
@@ -267,7 +255,7 @@ class Index:
         _list_files(self.folder)
 
     def _like(self, rows: pa.Table) -> pa.Table:
-        """The rows as rows of this table, numbered from its last one."""
+        """The rows with the columns of this table, numbered from its last row on."""
         last = max(self.table.search().select([ROW]).to_arrow()[ROW].to_pylist(), default=-1)
         columns = {}
         for field in self.columns:
@@ -280,14 +268,12 @@ class Index:
         return pa.table(columns, schema=self.columns)
 
     def copy(self, folder: Path) -> None:
-        """The ids and vectors of this table, and nothing else of its rows, as a table in a new
+        """Write the ids and vectors of this table, and no other column, as a table in a new
         folder."""
         create(folder, self.table.search().select([ID, ROW, VECTOR]).to_arrow(), self.space)
 
-    def _holding(self, ids: Sequence[str]) -> set[str]:
-        return set(self._rows(ids, [ID])[ID].to_pylist())
-
     def _rows(self, ids: Sequence[str], columns: Sequence[str]) -> pa.Table:
+        """These columns of the rows with these ids."""
         return (
             self.table.search()
             .where(f"{ID} IN ({_quoted(ids) or 'NULL'})")
@@ -295,11 +281,11 @@ class Index:
             .to_arrow()
         )
 
-    def said(self, ids: Sequence[str], columns: Sequence[str]) -> dict[str, tuple[Any, ...]]:
-        """{id: what the row has in those of these columns that the table has}."""
+    def values(self, ids: Sequence[str], columns: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+        """{id: the row's values in these columns}; columns that the table lacks are left out."""
         names = [n for c in columns if (n := _name(c)) in self.known]
-        found = self._rows(ids, [ID, *names])
-        return {row[ID]: tuple(row[n] for n in names) for row in found.to_pylist()}
+        rows = self._rows(ids, [ID, *names]).to_pylist()
+        return {row[ID]: tuple(row[n] for n in names) for row in rows}
 
     def _check_filter(self, where: str) -> None:
         bare = re.sub(r"'[^']*'|\"[^\"]*\"|`[^`]*`", "", where)
@@ -317,22 +303,20 @@ class Index:
 
 
 def _settle(table: Any) -> None:  # noqa: ANN401 - a lancedb.table.Table
-    """An index for a table that became large; else small files joined, new rows in the index, files
-    of old versions removed."""
-    if table.count_rows() > EXACT and not table.list_indices():
-        table.create_index(VECTOR, config=_index(table.count_rows()))
+    """After a change: give a table that became large an index; else join small files, index new
+    rows, and remove files of old versions."""
+    if table.count_rows() > MOST_EXACT_ROWS and not table.list_indices():
+        table.create_index(VECTOR, config=_approximate_index(table.count_rows()))
     else:
-        table.optimize(
-            cleanup_older_than=timedelta(minutes=10)
-        )  # who reads an older version can end
+        # a process that reads an older version has these minutes to end
+        table.optimize(cleanup_older_than=timedelta(minutes=10))
 
 
-def _index(count: int) -> Any:  # noqa: ANN401 - a lancedb.index.IvfRq
-    """Partitions by k-means, in them codes by RaBitQ (Gao & Long 2024; of 3 bits: Gao et al. 2025),
-    the best compared again.
+def _approximate_index(count: int) -> Any:  # noqa: ANN401 - a lancedb.index.IvfRq
+    """Partitions by k-means, in them codes by RaBitQ (Gao & Long 2024; of 3 bits: Gao et al. 2025).
 
-    Chosen by `benchmarks/search.py`: no codebook is trained, so it is made in a tenth of the time
-    that product quantisation takes, and it keeps its recall on vectors without any structure, where
+    Chosen by `benchmarks/search.py`. It trains no codebook, so it is built in a tenth of the time
+    that product quantisation takes. It keeps its recall on vectors without any structure, where
     1 bit and product quantisation lose theirs."""
     from lancedb.index import IvfRq
 
@@ -340,11 +324,12 @@ def _index(count: int) -> Any:  # noqa: ANN401 - a lancedb.index.IvfRq
 
 
 def _cast(values: pa.ChunkedArray, field: pa.Field) -> pa.Array:
+    """The values in the type of the table's column."""
     try:
         return values.combine_chunks().cast(field.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise GobelinError(
-            f"index, column {field.name!r}: {error}. {field.type} was expected: mend it."
+            f"index, column {field.name!r}: {error}. {field.type} was expected. Correct it."
         ) from error
 
 
@@ -356,25 +341,27 @@ def _quoted(ids: Sequence[str]) -> str:
 def _damaged(folder: Path, why: object) -> GobelinError:
     why = " ".join(str(why).split())[:120]
     return GobelinError(
-        f"{folder}: is damaged ({why}). Delete it and search again: it is made anew from the run's"
-        " data."
+        f"{folder}: is damaged ({why}). Delete it and search again: it is written again from the"
+        " run's data."
     )
 
 
 def _list_files(folder: Path) -> None:
-    """Write down size and hash of every file that never changes."""
+    """Write size and hash of every file of the table."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix != ".json")
     write_json(
-        folder / FILES,
+        folder / FILE_HASHES,
         {p.relative_to(folder).as_posix(): [p.stat().st_size, file_hash(p)] for p in files},
     )
 
 
 def _check_files(folder: Path) -> None:
+    """Raises GobelinError where a listed file has another size or hash. A missing file is left to
+    Lance: an older version of the table may have had it."""
     try:
         listed = {
             folder / name: (int(size), str(digest))
-            for name, (size, digest) in read_json(folder / FILES).items()
+            for name, (size, digest) in read_json(folder / FILE_HASHES).items()
         }
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise _damaged(folder, error) from error

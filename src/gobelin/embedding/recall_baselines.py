@@ -1,12 +1,14 @@
-"""What search between two fields is worth without a shared space: closed forms for one ordered pair
-of fields alone.
+"""Baseline methods for search between two fields without a shared space: closed forms for one
+ordered pair of fields alone.
 
-Ridge regression from one field's features to the other's (Hoerl & Kennard 1970), found by the
-cosine with what was predicted, and regularised canonical correlations of the two (Vinod 1976).
-Their penalty is the one with which cross-fitted training rows are found best.
+Ridge regression from one field's features to the other's (Hoerl & Kennard 1970): the query is
+predicted in the pool's features, and the cosine ranks the pool. And regularised canonical
+correlations of the two fields (Vinod 1976). The penalty is the one with which cross-fitted training
+rows are retrieved best.
 
 What this cannot show: that a shared space is worth nothing where it loses to them; it serves all
-pairs at once."""
+pairs at once.
+"""
 
 from __future__ import annotations
 
@@ -21,134 +23,133 @@ from gobelin.embedding.alignment.closed_form import reciprocal_ranks
 from gobelin.embedding.alignment.projection import unit
 from gobelin.embedding.features import Embeddings
 
-PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # shares of the mean variance of a direction
-FOLDS, MOST, WIDTH, KEPT = 4, 5000, 128, 256
-Mapped = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
-Method = Callable[[float], Mapped]  # given a penalty
+# shares of the mean variance of a direction; cross-fitted training rows choose one
+BASELINE_PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+CHOICE_FOLDS = 4  # of the cross-fitting that chooses the penalty
+MOST_TRAINING_ROWS = 5000  # more are drawn down to this count
+CCA_COMPONENTS = 256  # principal components of each field, at most
+CCA_WIDTH = 128  # canonical correlations, at most
+# (features [n, D_a], features [m, D_b]) -> unit vectors [n, D] and [m, D] to compare
+PairMap = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+Method = Callable[[float], PairMap]  # given a penalty
 
 
 @dataclass(frozen=True)
 class Side:
-    """Rows of one field, [n, D], as mean, left [n, K], spread [K] and directions [D, K] of their
-    singular values."""
+    """N training rows of one field, and their singular value decomposition, all float64."""
 
-    rows: np.ndarray
-    mean: np.ndarray
-    left: np.ndarray
-    spread: np.ndarray
-    directions: np.ndarray
+    rows: np.ndarray  # [N, D]
+    mean: np.ndarray  # [D]
+    left: np.ndarray  # [N, K]
+    spread: np.ndarray  # [K], singular values, the largest first
+    directions: np.ndarray  # [D, K]
 
     @staticmethod
     def of(rows: np.ndarray) -> Side:
-        """By the eigenvectors of the smaller product of the rows with themselves, which is much
-        faster than a decomposition."""
+        """By the eigenvectors of the smaller product of the centred rows with themselves, which is
+        much faster than a singular value decomposition."""
         mean = rows.mean(0)
         x = rows - mean
-        values, vectors = np.linalg.eigh(x @ x.T if len(x) < x.shape[1] else x.T @ x)
-        kept = np.flatnonzero(values > 1e-10 * max(float(values[-1]), 1e-30))[::-1]
-        spread, vectors = np.sqrt(values[kept]), vectors[:, kept]
-        if len(x) < x.shape[1]:
+        wide = len(x) < x.shape[1]
+        values, vectors = np.linalg.eigh(x @ x.T if wide else x.T @ x)
+        nonzero = np.flatnonzero(values > 1e-10 * max(float(values[-1]), 1e-30))[::-1]
+        spread, vectors = np.sqrt(values[nonzero]), vectors[:, nonzero]
+        if wide:
             return Side(rows, mean, vectors, spread, x.T @ vectors / spread)
         return Side(rows, mean, x @ vectors / spread, spread, vectors)
 
 
 def ridge(a: Side, b: Side) -> Method:
-    """Given a penalty, a map of fresh features of both fields to unit vectors that are compared."""
-    goal = b.rows.mean(0)
-    aim = a.left.T @ unit(b.rows - goal)
+    """Ridge regression from field a to the unit vectors of field b."""
+    mean_b = b.rows.mean(0)
+    aim = a.left.T @ unit(b.rows - mean_b)  # [K, D_b]
 
-    def mapped(penalty: float) -> Mapped:
-        share = a.spread / (a.spread**2 + penalty * (a.spread**2).mean() + 1e-12)
+    def with_penalty(penalty: float) -> PairMap:
+        share = a.spread / (a.spread**2 + penalty * (a.spread**2).mean() + 1e-12)  # [K]
         inner = share[:, None] * aim
-        return lambda x, y: (unit((x - a.mean) @ a.directions @ inner), unit(y - goal))
+        return lambda x, y: (unit((x - a.mean) @ a.directions @ inner), unit(y - mean_b))
 
-    return mapped
+    return with_penalty
 
 
 def correlations(a: Side, b: Side) -> Method:
-    """The same by canonical correlations of at most 256 principal components each, with a ridge,
-    128 kept."""
-    cut = [
-        (
-            s.mean,
-            s.directions[:, :KEPT],
-            s.spread[:KEPT] ** 2 / len(s.rows),
-            s.left[:, :KEPT] * s.spread[:KEPT],
-        )
-        for s in (a, b)
-    ]
+    """Canonical correlations of principal components of both fields, with a ridge."""
 
-    def mapped(penalty: float) -> Mapped:
-        scales = [
-            1 / np.sqrt(variance + penalty * variance.mean() + 1e-12) for _, _, variance, _ in cut
-        ]
-        one, two = (
-            components * scale for (_, _, _, components), scale in zip(cut, scales, strict=True)
-        )
-        left, strength, right = np.linalg.svd(one.T @ two / len(one), full_matrices=False)
-        kept = strength[:WIDTH] / max(float(strength[0]), 1e-12)
-        ends = (left[:, :WIDTH] * kept, right[:WIDTH].T * kept)
-        maps = [(c[0], c[1] * scale @ end) for c, scale, end in zip(cut, scales, ends, strict=True)]
-        return lambda x, y: (
-            unit((x - maps[0][0]) @ maps[0][1]),
-            unit((y - maps[1][0]) @ maps[1][1]),
-        )
+    def scaled(side: Side, penalty: float) -> tuple[np.ndarray, np.ndarray]:
+        """Whitened components [N, K], and the factors [K] that whiten them."""
+        variance = side.spread[:CCA_COMPONENTS] ** 2 / len(side.rows)
+        scale = 1 / np.sqrt(variance + penalty * variance.mean() + 1e-12)
+        components = side.left[:, :CCA_COMPONENTS] * side.spread[:CCA_COMPONENTS]
+        return components * scale, scale
 
-    return mapped
+    def with_penalty(penalty: float) -> PairMap:
+        (x_a, scale_a), (x_b, scale_b) = scaled(a, penalty), scaled(b, penalty)
+        u, strength, v = np.linalg.svd(x_a.T @ x_b / len(x_a), full_matrices=False)
+        # each correlation is weighted by its strength, as a share of the strongest's
+        share = strength[:CCA_WIDTH] / max(float(strength[0]), 1e-12)
+        map_a = a.directions[:, :CCA_COMPONENTS] * scale_a @ (u[:, :CCA_WIDTH] * share)
+        map_b = b.directions[:, :CCA_COMPONENTS] * scale_b @ (v[:CCA_WIDTH].T * share)
+        return lambda x, y: (unit((x - a.mean) @ map_a), unit((y - b.mean) @ map_b))
+
+    return with_penalty
 
 
 METHODS = {"ridge": ridge, "canonical correlations": correlations}
 
 
 @dataclass(frozen=True)
-class Baselines:
-    """All methods on these training rows. groups [N]: rows of one group share a fold, each a right
-    answer to the others."""
+class RecallBaselines:
+    """All baseline methods, fitted on N training rows when a pair of fields is asked for.
+
+    groups: N names; rows of one group share a fold, and each is a right answer for the others.
+    sides: cache of decompositions, {(field, rows as bytes): side}."""
 
     train: Embeddings
     groups: Sequence[str]
     seed: int = 0
-    sides: dict[tuple[str, bytes], Side] = field(default_factory=dict)  # what was decomposed before
+    sides: dict[tuple[str, bytes], Side] = field(default_factory=dict)
 
-    def of(self, a: str, b: str) -> dict[str, Mapped]:
-        """For queries of field a and a pool of field b; of more than 5,000 rows that have both,
-        5,000 drawn ones."""
+    def fit(self, a: str, b: str) -> dict[str, PairMap]:
+        """{method: its map} for queries of field a and a pool of field b, from rows that have
+        both."""
         train = self.train
         both = np.flatnonzero(
             train.present[:, train.fields.index(a)] & train.present[:, train.fields.index(b)]
         )
-        both = np.sort(numpy_generator(self.seed, "baselines").permutation(both)[:MOST])
-        names = np.unique([self.groups[int(k)] for k in both], return_inverse=True)[1]
-        fold = numpy_generator(self.seed, "folds").permutation(names.max() + 1)[names] % FOLDS
-        x, y = (train.features[f][both].astype(np.float64) for f in (a, b))
-        scores = {name: np.zeros(len(PENALTIES)) for name in METHODS}
-        for held in (fold == f for f in range(FOLDS)):
+        drawn = numpy_generator(self.seed, "baselines").permutation(both)[:MOST_TRAINING_ROWS]
+        rows = np.sort(drawn)
+        group = np.unique([self.groups[int(k)] for k in rows], return_inverse=True)[1]
+        shuffled = numpy_generator(self.seed, "folds").permutation(group.max() + 1)
+        fold = shuffled[group] % CHOICE_FOLDS
+        x, y = (train.features[f][rows].astype(np.float64) for f in (a, b))
+        scores = {name: np.zeros(len(BASELINE_PENALTIES)) for name in METHODS}
+        for f in range(CHOICE_FOLDS):
+            held = fold == f
             if held.all() or not held.any():
                 continue
-            left, right = self._side(a, both[~held]), self._side(b, both[~held])
+            left, right = self._side(a, rows[~held]), self._side(b, rows[~held])
             for name, method in METHODS.items():
-                given = method(left, right)
-                for k, penalty in enumerate(PENALTIES):
-                    queries, pool = given(penalty)(x[held], y[held])
-                    scores[name][k] += float(
-                        reciprocal_ranks(torch.from_numpy(queries @ pool.T), names[held]).sum()
-                    )
-        left, right = self._side(a, both), self._side(b, both)
+                with_penalty = method(left, right)
+                for k, penalty in enumerate(BASELINE_PENALTIES):
+                    queries, pool = with_penalty(penalty)(x[held], y[held])
+                    cosines = torch.from_numpy(queries @ pool.T)
+                    scores[name][k] += float(reciprocal_ranks(cosines, group[held]).sum())
+        left, right = self._side(a, rows), self._side(b, rows)
         return {
-            name: method(left, right)(PENALTIES[int(np.argmax(scores[name]))])
+            name: method(left, right)(BASELINE_PENALTIES[int(np.argmax(scores[name]))])
             for name, method in METHODS.items()
         }
 
-    def rivals(
+    def methods(
         self, fresh: Embeddings
     ) -> Callable[[str, str, np.ndarray], dict[str, tuple[np.ndarray, np.ndarray]]]:
-        """As `search.recall` asks for them: given two fields and rows of `fresh`, the queries and
-        the pool of every method."""
+        """The `other_methods` of `recall.recall`: for two fields and rows of `fresh`, {method:
+        (queries, pool)}."""
 
         def of(a: str, b: str, rows: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
             return {
-                name: one(fresh.features[a][rows], fresh.features[b][rows])
-                for name, one in self.of(a, b).items()
+                name: pair_map(fresh.features[a][rows], fresh.features[b][rows])
+                for name, pair_map in self.fit(a, b).items()
             }
 
         return of

@@ -1,4 +1,7 @@
-"""What every column is: encoders bid for it, the user overrules, fields and the target follow."""
+"""The schema of a dataset: the kind and role of every column, and the fields.
+
+Encoders bid for each column, the best bid gives the kind, and the user's choices overrule both.
+"""
 
 from __future__ import annotations
 
@@ -16,22 +19,22 @@ from gobelin.data.fields import ROLES, Bid, Column, Field, Schema
 from gobelin.data.targets import TARGET_KINDS
 from gobelin.embedding.encoders import Encoder, Sample, reading
 
-SAMPLED = 500
+SAMPLED_VALUES = 500  # of a column, that encoders bid on
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What the user says of columns and fields.
+    """The user's choices about columns and fields."""
 
-    schema: column -> kind (image, text, number ...) or role (id, group, time, split, weight,
-    ignore); a target is a number, category, ordinal or labels (several a row: a list, or a text
-    with | or ; between them). fields: name of a field -> the columns that it joins. encoders: kind
-    of encoder -> its settings, `name` among them. order: the levels of an ordinal target, lowest
-    first; without it they are numbers."""
-
+    # column -> kind (image, text, number ...) or role (id, group, time, split, weight, ignore). A
+    # target is a number, category, ordinal, or labels (several a row: a list, or a text with | or ;
+    # between them).
     schema: Mapping[str, str] = field(default_factory=dict)
+    # field -> the columns that it joins
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    # default encoder of a kind -> settings of the encoder, and `name` for another encoder
     encoders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    # levels of an ordinal target, the lowest first; without it the levels are numbers
     order: tuple[str, ...] = ()
 
 
@@ -41,8 +44,9 @@ def default_encoder(kind: str) -> str | None:
 
 
 def encoder_for(kind: str, choices: Choices) -> str | None:
-    """The name of the encoder that reads columns of this kind: the one named in the settings, else
-    the default one."""
+    """The name of the encoder that reads columns of this kind: the one that the user chose, else
+    the default one; None where none reads it. Raises GobelinError where the chosen one does not
+    read this kind."""
     able, default = reading(kind), default_encoder(kind)
     if default is None:
         return able[0] if able else None
@@ -55,8 +59,8 @@ def encoder_for(kind: str, choices: Choices) -> str | None:
 
 
 def build_encoder(name: str, choices: Choices) -> Encoder:
-    """The encoder with its settings, which stand under the name of the default encoder of its
-    kind."""
+    """The encoder with its settings. In `choices.encoders` they have the name of the default
+    encoder of its kind."""
     kind = catalog.find("encoders", name).kinds[0]
     default = default_encoder(kind) or name
     settings = {k: v for k, v in choices.encoders.get(default, {}).items() if k != "name"}
@@ -64,7 +68,8 @@ def build_encoder(name: str, choices: Choices) -> Encoder:
 
 
 def infer(dataset: Dataset, target: str | None, choices: Choices) -> Schema:
-    """The schema of a data set. Raises one error with every mistake in `choices`."""
+    """The schema of a dataset. target: name of the target column, None for no target. Raises one
+    GobelinError with all mistakes in `choices`."""
     names = dataset.column_names
     _check_choices(names, target, choices, dataset.source)
     columns = tuple(_column(dataset, n, target, choices) for n in names)
@@ -79,6 +84,8 @@ def infer(dataset: Dataset, target: str | None, choices: Choices) -> Schema:
 
 
 def _check_choices(names: Sequence[str], target: str | None, choices: Choices, source: str) -> None:
+    """Raises one GobelinError with all mistakes. names: of the columns. source: of the data, for
+    messages."""
     mistakes = []
     if target is not None and target not in names:
         mistakes.append(f"{source}: no column {target!r} to be the target.{nearest(target, names)}")
@@ -86,8 +93,8 @@ def _check_choices(names: Sequence[str], target: str | None, choices: Choices, s
     allowed = {*kinds, *ROLES, "audio", "video"} - {"target"}
     if choices.order and choices.schema.get(target or "", "ordinal") != "ordinal":
         mistakes.append(
-            f"data.order: {target} is taken for {choices.schema[str(target)]}, which has no order."
-            " Leave one out."
+            f"data.order: schema.{target} = {choices.schema[str(target)]}, which has no order."
+            " Leave one of the two out."
         )
     if len(choices.order) == 1 or len(set(choices.order)) < len(choices.order):
         mistakes.append(
@@ -107,10 +114,11 @@ def _check_choices(names: Sequence[str], target: str | None, choices: Choices, s
         elif column != target and kind not in allowed:
             mistakes.append(f"schema.{column}: no kind or role {kind!r}.{nearest(kind, allowed)}")
     for role in ROLES:
-        both = [c for c, said in choices.schema.items() if said == role]
-        if role != "ignore" and len(both) > 1:
+        columns = [c for c, chosen in choices.schema.items() if chosen == role]
+        if role != "ignore" and len(columns) > 1:
+            first, second = columns[:2]
             mistakes.append(
-                f"schema.{both[1]}: {both[0]!r} has the role {role} already, found two. Keep one."
+                f"schema.{second}: {first!r} has the role {role} already, found two. Keep one."
             )
     for name, members in choices.fields.items():
         mistakes += [
@@ -134,41 +142,38 @@ def _check_choices(names: Sequence[str], target: str | None, choices: Choices, s
 
 
 def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -> Column:
+    """The kind and role of one column, with the reason."""
     values = [v for v in dataset.values(name) if v is not None]
-    said = choices.schema.get(name)
+    chosen = choices.schema.get(name)
     bid = _best_bid(name, values, dataset)
     if name == target:
-        if bid.kind == "date" and not said and not choices.order:
+        if bid.kind == "date" and not chosen and not choices.order:
             raise GobelinError(
                 f"{dataset.source}, column {name!r}: holds dates, and a date can't be predicted."
-                " Give a column with the days from a fixed one, or take each date for a class:"
+                " Give a column with the days from a fixed date, or make each date a class:"
                 f" --set schema.{name}=category."
             )
-        kind = (
-            "ordinal"
-            if choices.order
-            else said or ("number" if bid.kind == "number" else "category")
-        )
+        inferred = "number" if bid.kind == "number" else "category"
+        kind = "ordinal" if choices.order else chosen or inferred
         return Column(name, kind, "target", 1.0, "the target", choices.order)
-    if said in ROLES:
-        return Column(name, bid.kind, str(said), 1.0, "set by the user")
-    if said:
-        return Column(name, said, "cell", 1.0, "set by the user")
+    if chosen in ROLES:
+        return Column(name, bid.kind, str(chosen), 1.0, "set by the user")
+    if chosen:
+        return Column(name, chosen, "cell", 1.0, "set by the user")
     if not values:
         return Column(name, "empty", "ignore", 1.0, "every cell is empty")
     if len(values) == len(dataset) > 1 and all(str(v) == str(values[0]) for v in values):
         return Column(name, bid.kind, "ignore", 0.9, "every cell is the same")
-    role = _role(name, values, len(dataset))
-    if role:
+    if role := _role(name, values, len(dataset)):
         return Column(name, bid.kind, role, 0.8, f"named {name!r} and fit for it")
-    return Column(
-        name, bid.kind, "ignore" if bid.kind == "unknown" else "cell", bid.confidence, bid.reason
-    )
+    role = "ignore" if bid.kind == "unknown" else "cell"
+    return Column(name, bid.kind, role, bid.confidence, bid.reason)
 
 
 def _best_bid(name: str, values: Sequence[Any], dataset: Dataset) -> Bid:
-    step = max(1, len(values) // SAMPLED)
-    sample = Sample(name, tuple(values[::step][:SAMPLED]), len(dataset), dataset.root)
+    """The surest bid of all encoders for the present values of a column."""
+    step = max(1, len(values) // SAMPLED_VALUES)
+    sample = Sample(name, tuple(values[::step][:SAMPLED_VALUES]), len(dataset), dataset.root)
     bids = [b for n in catalog.names("encoders") if (b := catalog.find("encoders", n).bid(sample))]
     if not any(b.kind == "image" for b in bids) and (media := _media(sample.values)):
         bids.append(media)
@@ -178,8 +183,8 @@ def _best_bid(name: str, values: Sequence[Any], dataset: Dataset) -> Bid:
 
 
 def _media(values: Sequence[Any]) -> Bid | None:
-    """Paths of films, and of sounds in formats that no encoder bids for, are recognised all the
-    same."""
+    """A bid for paths of videos, and of sounds in formats that no encoder bids for, so that the
+    schema names their kind; None for other values."""
     guesses = [
         (mimetypes.guess_type(v)[0] or "").split("/")[0] for v in values if isinstance(v, str)
     ]
@@ -190,6 +195,7 @@ def _media(values: Sequence[Any]) -> Bid | None:
 
 
 def _role(name: str, values: Sequence[Any], rows: int) -> str | None:
+    """The role that a column's name and values suggest."""
     lower = name.lower()
     if name in (WEIGHT_COLUMN, SPLIT_COLUMN):
         return name.removeprefix("gobelin_")
@@ -213,46 +219,48 @@ def _role(name: str, values: Sequence[Any], rows: int) -> str | None:
 def _fields(
     columns: tuple[Column, ...], choices: Choices
 ) -> tuple[tuple[Field, ...], tuple[str, ...]]:
+    """The fields, and the columns that no encoder reads."""
     cells = {c.name: c for c in columns if c.role == "cell"}
-    taken, fields, unread = set(), [], []
+    in_field, fields, unread = set(), [], []
     for name, members in choices.fields.items():
-        kept = [m for m in members if m in cells]
-        readers = {encoder_for(cells[m].kind, choices) for m in kept}
-        if len(readers) > 1 or None in readers:
+        present = [m for m in members if m in cells]
+        encoders = {encoder_for(cells[m].kind, choices) for m in present}
+        if len(encoders) > 1 or None in encoders:
             raise GobelinError(
                 f"fields.{name}: its columns are read by"
-                f" {', '.join(map(str, sorted(readers, key=str)))}; one was expected. Join columns"
-                " of one kind."
+                f" {', '.join(map(str, sorted(encoders, key=str)))}; one encoder was expected. Join"
+                " columns of one kind."
             )
-        taken |= set(kept)
-        if kept:
-            fields.append(Field.of(name, str(readers.pop()), [cells[m] for m in kept]))
-    joined: dict[str, list[Column]] = {}
+        in_field |= set(present)
+        if present:
+            fields.append(Field.of(name, str(encoders.pop()), [cells[m] for m in present]))
+    joined: dict[str, list[Column]] = {}  # encoder -> the columns of its one field
     for column in cells.values():
-        if column.name in taken:
+        if column.name in in_field:
             continue
-        reader = encoder_for(column.kind, choices)
-        if reader is None:
+        encoder = encoder_for(column.kind, choices)
+        if encoder is None:
             unread.append(column.name)
-        elif catalog.find("encoders", reader).joined:
-            joined.setdefault(reader, []).append(column)
+        elif catalog.find("encoders", encoder).joined:
+            joined.setdefault(encoder, []).append(column)
         else:
-            fields.append(Field.of(column.name, reader, [column]))
-    fields += [Field.of(reader, reader, members) for reader, members in joined.items()]
+            fields.append(Field.of(column.name, encoder, [column]))
+    fields += [Field.of(encoder, encoder, members) for encoder, members in joined.items()]
     names = [f.name for f in fields]
     if len(set(names)) != len(names):
         twice = next(n for n in names if names.count(n) > 1)
         listed = ",".join(next(f.columns for f in reversed(fields) if f.name == twice))
         raise GobelinError(
-            f"fields.{twice}: a field of this name stands there already. Rename the column, or join"
-            f" the others under a name of their own with --set fields.NAME={listed}."
+            f"fields.{twice}: two fields have this name. Rename the column, or join the other"
+            f" columns under another name with --set fields.NAME={listed}."
         )
     return tuple(fields), tuple(unread)
 
 
 def weights_of(dataset: Dataset, schema: Schema) -> np.ndarray:
-    """float32 [N]: what each row counts in training, from the column with the role weight; 1
-    without one, or where it is empty."""
+    """float32 [N]: how much each row counts in training, from the column with the role weight; 1
+    without such a column, or where it is empty. Raises GobelinError for a weight that is no number
+    from 0 up."""
     name = schema.role("weight")
     out = np.ones(len(dataset), np.float32)
     for k, v in enumerate(dataset.values(name) if name in dataset.column_names else ()):
@@ -265,7 +273,7 @@ def weights_of(dataset: Dataset, schema: Schema) -> np.ndarray:
         if not (np.isfinite(out[k]) and out[k] >= 0):
             raise GobelinError(
                 f"{dataset.source}, row {dataset.ids[k]}, column {name!r}: {str(v)[:40]!r} is no"
-                " weight; a number from 0 up was expected. Mend it."
+                " weight; a number from 0 up was expected. Correct it."
             )
     return out
 
@@ -283,7 +291,8 @@ def described(schema: Schema) -> dict[str, Any]:
 
 
 def restored(values: Mapping[str, Any], where: str = "schema.json") -> Schema:
-    """The inverse of `described`. where: its file, for messages."""
+    """The inverse of `described`. where: the file, for messages. Raises GobelinError where values
+    are missing or of another type."""
     try:
         columns = tuple(
             Column(**{**c, "levels": tuple(c.get("levels", ()))}) for c in values["columns"]

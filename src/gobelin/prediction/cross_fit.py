@@ -1,4 +1,4 @@
-"""Cross-fitting: predictions for rows by models that were not trained on them."""
+"""Cross-fitting: scores of rows by predictors that were not fitted on them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gobelin.embedding.features import Embeddings
 from gobelin.prediction.fusion import Fusion, Predictor
 from gobelin.prediction.heads.job import Job
 
-LEAST_ROWS = 30
+LEAST_LABELLED_ROWS = 30  # training rows with a label; fewer are refused
 
 
 @settings_class
@@ -70,8 +70,11 @@ def balanced(
     balance: bool,
     by_class: Mapping[str, float] | None = None,
 ) -> np.ndarray:
-    """float32 [n]: the rows' weights with every class's sum the same and their mean one; as they
-    are without `balance`. by_class: then the classes' own weights come on top, the mean kept."""
+    """float32 [n]: the rows' weights, scaled so that every class has the same sum and their mean is
+    one; unchanged without `balance`.
+
+    rows: int [n]. weights: [n]. by_class: {class: weight}, multiplied in afterwards; the mean
+    stays."""
     out = weights.astype(np.float64)
     if balance and target.exclusive:
         label = target.values[rows]
@@ -85,11 +88,12 @@ def balanced(
 
 
 def check_weights(weights: Mapping[str, float], target: Target) -> None:
-    """Every class that `predict.weights` names must be one."""
+    """Raises GobelinError where `predict.weights` names no class of the target, or where fewer than
+    two classes have a weight above 0."""
     if weights and not target.exclusive:
-        what = "is a number" if target.kind == "number" else "has labels that hold side by side"
+        kind = "is a number" if target.kind == "number" else "has several labels a row"
         raise GobelinError(
-            f"predict.weights: weighs classes, and {target.name!r} {what}. Weigh rows: --set"
+            f"predict.weights: weighs classes, and {target.name!r} {kind}. Weigh rows: --set"
             " schema.COL=weight."
         )
     for name in weights:
@@ -107,75 +111,73 @@ def check_weights(weights: Mapping[str, float], target: Target) -> None:
 def folds_of(
     target: Target, rows: np.ndarray, groups: Sequence[str], folds: int, seed: int
 ) -> np.ndarray:
-    """int [n]: a fold for each of these rows, whole groups, classes spread evenly."""
+    """int [n]: a fold in 0 .. folds - 1 for each of these rows. A group is in one fold, and classes
+    are spread evenly. groups: N names, of all rows."""
     rng = numpy_generator(seed, "folds")
     label = target.strata[rows]
-    first: dict[str, int] = {}
+    group_label: dict[str, int] = {}  # that of the group's first row
     for k, r in enumerate(rows):
-        first.setdefault(groups[r], int(label[k]))
-    names = sorted(first)
-    order = sorted(rng.permutation(len(names)).tolist(), key=lambda k: first[names[k]])
+        group_label.setdefault(groups[r], int(label[k]))
+    names = sorted(group_label)
+    # groups in a random order, sorted by class, are dealt to the folds in turn
+    order = sorted(rng.permutation(len(names)).tolist(), key=lambda k: group_label[names[k]])
     fold = {names[k]: place % folds for place, k in enumerate(order)}
     return np.array([fold[groups[r]] for r in rows])
 
 
 @dataclass(frozen=True)
 class CrossFit:
-    """A fusion, its decay chosen. predictor: of all rows. scores: [n, C] or [n, 1] for the same
-    rows, each by a predictor that was fitted without the row's fold. share: float32 [n], how much
-    each row counts. fold: int [n]; parts: the predictors, that of fold f fitted without it."""
+    """A fitted fusion with a chosen weight decay, and cross-fitted scores of n rows."""
 
-    rows: np.ndarray
-    share: np.ndarray
+    rows: np.ndarray  # int64 [n]
+    share: np.ndarray  # float32 [n], how much each row counts
     decay: float
-    predictor: Predictor
-    scores: np.ndarray
-    fold: np.ndarray
-    parts: tuple[Predictor, ...]
+    predictor: Predictor  # fitted on all training rows
+    scores: np.ndarray  # [n, C] or [n, 1], each by the predictor fitted without the row's fold
+    fold: np.ndarray  # int [n]
+    fold_predictors: tuple[Predictor, ...]  # number f was fitted without fold f
 
-    def shown(self, embeddings: Embeddings, places: np.ndarray, present: np.ndarray) -> np.ndarray:
-        """The scores of some of the rows as if they had these fields alone, each by the predictor
-        that has not seen it.
+    def scores_with_fields(
+        self, embeddings: Embeddings, places: np.ndarray, present: np.ndarray
+    ) -> np.ndarray:
+        """[k, C] or [k, 1]: scores of some of the rows as if they had these fields alone, each by
+        the predictor that was fitted without it.
 
-        embeddings: of all rows. places: int [k] in 0 .. n - 1. present: bool [k, F]."""
+        embeddings: of all N rows. places: int [k] in 0 .. n - 1. present: bool [k, F]."""
         out = np.zeros((len(places), self.scores.shape[1]))
-        for f, part in enumerate(self.parts):
-            own = np.flatnonzero(self.fold[places] == f)
-            if len(own):
-                out[own] = part.scores(
-                    replace(embeddings.rows(self.rows[places[own]]), present=present[own])
-                )
+        for f, predictor in enumerate(self.fold_predictors):
+            of_fold = np.flatnonzero(self.fold[places] == f)
+            if len(of_fold):
+                rows = embeddings.rows(self.rows[places[of_fold]])
+                out[of_fold] = predictor.scores(replace(rows, present=present[of_fold]))
         return out
 
 
 @dataclass(frozen=True)
 class Training:
-    """What a predictor is fitted on. embeddings, target, groups, weights (float32): of all N rows.
-    rows: the training rows among them; those without a label teach nothing. least: labelled ones,
-    fewer are refused. unseen: those of `rows` whose features were not trained on their labels, None
-    = all: they alone choose the decay, calibrate and are compared."""
+    """The data and settings that a predictor is fitted with."""
 
     settings: Predict
-    embeddings: Embeddings
-    target: Target
-    rows: np.ndarray
-    groups: Sequence[str]
-    weights: np.ndarray
+    embeddings: Embeddings  # of all N rows
+    target: Target  # of all N rows
+    rows: np.ndarray  # int [n], the training rows; those without a label are ignored
+    groups: Sequence[str]  # N names
+    weights: np.ndarray  # float32 [N]
     runtime: Runtime
     progress: Progress = silent
-    least: int = LEAST_ROWS
+    least: int = LEAST_LABELLED_ROWS  # labelled training rows; fewer are refused
+    # Those of `rows` whose features were not trained on their labels; None: all. They alone choose
+    # the weight decay, calibrate and are compared.
     unseen: np.ndarray | None = None
 
 
 def cross_fit(fusion: Fusion, training: Training) -> CrossFit:
-    """The decay with the smallest cross-fitted loss; all decays and folds are one call to the
-    fusion."""
-    settings, target, weights, runtime = (
-        training.settings,
-        training.target,
-        training.weights,
-        training.runtime,
-    )
+    """The fusion with the weight decay of the smallest cross-fitted loss. All decays and folds are
+    one call to the fusion.
+
+    Raises GobelinError for too few labelled rows, one class alone, or a fusion that can't learn
+    several labels a row."""
+    settings, target, runtime = training.settings, training.target, training.runtime
     rows = training.rows[target.present[training.rows]]
     if len(rows) < training.least:
         raise GobelinError(
@@ -188,49 +190,55 @@ def cross_fit(fusion: Fusion, training: Training) -> CrossFit:
         several = [n for n in catalog.names("fusion") if catalog.find("fusion", n).several]
         raise GobelinError(
             f"fusion.name: {type(fusion).__name__.lower()} learns one answer a row, and"
-            f" {target.name!r} has several labels. Choose --fusion {' or '.join(several)}."
+            f" {target.name!r} has several labels a row. Choose --fusion {' or '.join(several)}."
         )
 
     def weigh(some: np.ndarray) -> np.ndarray:
-        return balanced(target, some, weights[some], settings.balance, settings.weights)
+        weights = training.weights[some]
+        return balanced(target, some, weights, settings.balance, settings.weights)
 
     fold = folds_of(target, rows, training.groups, settings.folds, runtime.seed)
+    # for each decay: one job without each fold, then one of all rows
+    subsets = [fold != f for f in range(settings.folds)] + [np.ones(len(rows), bool)]
     jobs = [
-        Job(rows[kept], weigh(rows[kept]), runtime.seed, decay)
+        Job(rows[subset], weigh(rows[subset]), runtime.seed, decay)
         for decay in settings.decays
-        for kept in [fold != f for f in range(settings.folds)] + [np.ones(len(rows), bool)]
+        for subset in subsets
     ]
     predictors = fusion.fit(training.embeddings, target, jobs, rows, runtime, training.progress)
-    step, share = settings.folds + 1, weigh(rows)
-    crossed = []
+    share = weigh(rows)
+    scores = []  # of each decay, [rows, C] or [rows, 1]
     for d in range(len(settings.decays)):
         out = np.zeros((len(rows), 1 if target.kind == "number" else len(target.classes)))
         for f in range(settings.folds):
-            out[fold == f] = predictors[d * step + f].scores(
-                training.embeddings.rows(rows[fold == f])
-            )
-        crossed.append(out)
-    told = np.ones(len(rows), bool) if training.unseen is None else np.isin(rows, training.unseen)
-    best = int(np.argmin([_loss(s[told], target, rows[told], share[told]) for s in crossed]))
-    *parts, whole = predictors[best * step : (best + 1) * step]
+            predictor = predictors[d * len(subsets) + f]
+            out[fold == f] = predictor.scores(training.embeddings.rows(rows[fold == f]))
+        scores.append(out)
+    judged = np.ones(len(rows), bool)
+    if training.unseen is not None:
+        judged = np.isin(rows, training.unseen)
+    losses = [_loss(s[judged], target, rows[judged], share[judged]) for s in scores]
+    best = int(np.argmin(losses))
+    *fold_predictors, predictor = predictors[best * len(subsets) : (best + 1) * len(subsets)]
     return CrossFit(
-        rows[told],
-        share[told],
+        rows[judged],
+        share[judged],
         settings.decays[best],
-        whole,
-        crossed[best][told],
-        fold[told],
-        tuple(parts),
+        predictor,
+        scores[best][judged],
+        fold[judged],
+        tuple(fold_predictors),
     )
 
 
 def _loss(scores: np.ndarray, target: Target, rows: np.ndarray, weights: np.ndarray) -> float:
-    """Weighted log loss, or mean squared error."""
+    """Weighted log loss, or mean squared error of a number. scores: [n, C] or [n, 1]. weights:
+    [n]."""
     truth = target.values[rows]
     if target.kind == "number":
         return float(((scores[:, 0] - truth) ** 2).mean())
     if target.kind == "labels":
-        each = -log_expit(np.where(truth == 1, scores, -scores)).sum(1)
+        row_loss = -log_expit(np.where(truth == 1, scores, -scores)).sum(1)
     else:
-        each = -log_softmax(scores, axis=1)[np.arange(len(rows)), truth]
-    return float((each * weights).sum() / weights.sum())
+        row_loss = -log_softmax(scores, axis=1)[np.arange(len(rows)), truth]
+    return float((row_loss * weights).sum() / weights.sum())

@@ -1,8 +1,9 @@
-"""scikit-learn's estimators by name, one for every field, and fitted ones on disk as data: through
-skops, never as a pickle.
+"""scikit-learn's estimators by name, one a field. Fitted ones are saved as data, through skops,
+never as a pickle.
 
-A late fusion asks each field's own estimator and joins the answers. A field that is absent in a row
-abstains there."""
+A late fusion joins the answers of each field's own estimator. A field that is absent in a row
+abstains there.
+"""
 
 from __future__ import annotations
 
@@ -22,22 +23,24 @@ from gobelin.core.machine import derived_seed
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
 
-TRUSTED = ("sklearn.", "numpy.", "scipy.")  # modules whose types a saved estimator may hold
+TRUSTED_MODULES = ("sklearn.", "numpy.", "scipy.")  # a saved estimator may hold their types alone
+LEAST_PROBABILITY = 1e-3  # below it, probabilities are raised before their logarithm is used
 
 
 @cache
 def known(numeric: bool) -> dict[str, type[Any]]:
     """The estimators of a task by the names that a user may give: RandomForest for
-    RandomForestClassifier or -Regressor, and names that have no such ending, as LogisticRegression,
-    as they are."""
+    RandomForestClassifier or RandomForestRegressor; LogisticRegression, which has no such ending,
+    as it is."""
     from sklearn.utils import all_estimators
 
     kind = "regressor" if numeric else "classifier"
-    return {name.removesuffix(kind.capitalize()): found for name, found in all_estimators(kind)}
+    return {name.removesuffix(kind.capitalize()): cls for name, cls in all_estimators(kind)}
 
 
 def build(name: str, numeric: bool, options: Mapping[str, Any], seed: int) -> Any:  # noqa: ANN401 - any estimator
-    """A fresh estimator. options: its own settings; words are read as JSON where they can be."""
+    """A fresh estimator. options: its own settings; a text is read as JSON where it is JSON.
+    Raises GobelinError for an unknown name or setting."""
     if name not in known(numeric):
         raise GobelinError(
             f"estimator: scikit-learn has no {name!r} for this"
@@ -47,7 +50,8 @@ def build(name: str, numeric: bool, options: Mapping[str, Any], seed: int) -> An
         out = known(numeric)[name]()
     except TypeError as error:
         raise GobelinError(
-            f"estimator: {name} is made of other estimators. Choose a plain one, as RandomForest."
+            f"estimator: {name} is made of other estimators. Choose a plain one, for instance"
+            " RandomForest."
         ) from error
     settings = out.get_params()
     for key, value in options.items():
@@ -68,9 +72,12 @@ def _read(value: Any) -> Any:  # noqa: ANN401
 
 @dataclass(frozen=True)
 class Panel:
-    """One fitted estimator a field; a field of which nothing could be learned has none. outputs:
-    classes, or 1 for a number. resting: float64 [outputs], the answer where no field is there:
-    shares of the classes, or the mean."""
+    """One fitted estimator a field. A field with fewer than two rows, or rows of one class alone,
+    has none.
+
+    members: {field: estimator}. outputs: C classes, or 1 for a number. numeric: the target is a
+    number. resting: float64 [outputs], the answer for a row without any field: shares of the
+    classes, or the mean."""
 
     members: Mapping[str, Any]
     outputs: int
@@ -87,21 +94,22 @@ class Panel:
         target: Target,
         seed: int,
     ) -> Panel:
-        """answers [N]: class indices or numbers of these rows, weights [N]."""
+        """answers: [N], class indices or numbers of these rows. weights: [N]. Raises GobelinError
+        where an estimator refuses the data."""
         numeric, members = target.kind == "number", {}
         for k, field in enumerate(rows.fields):
-            there = rows.present[:, k] & (weights > 0)
-            if there.sum() < 2 or (not numeric and len(np.unique(answers[there])) < 2):
+            usable = rows.present[:, k] & (weights > 0)
+            if usable.sum() < 2 or (not numeric and len(np.unique(answers[usable])) < 2):
                 continue
             estimator = build(name, numeric, options, derived_seed(seed, "estimator", field))
             weighted = (
-                {"sample_weight": weights[there]}
+                {"sample_weight": weights[usable]}
                 if has_fit_parameter(estimator, "sample_weight")
                 else {}
             )
             try:
                 members[field] = estimator.fit(
-                    rows.features[field][there], answers[there], **weighted
+                    rows.features[field][usable], answers[usable], **weighted
                 )
             except ValueError as error:
                 raise GobelinError(
@@ -116,27 +124,29 @@ class Panel:
         """float64 [N, F, outputs]: each field's probabilities, or number; nan where it abstains."""
         out = np.full((len(rows), len(rows.fields), self.outputs), np.nan)
         for k, field in enumerate(rows.fields):
-            there = rows.present[:, k]
-            if field not in self.members or not there.any():
+            present = rows.present[:, k]
+            if field not in self.members or not present.any():
                 continue
-            estimator, x = self.members[field], rows.features[field][there]
+            estimator, x = self.members[field], rows.features[field][present]
             if self.numeric:
-                out[there, k, 0] = estimator.predict(x)
+                out[present, k, 0] = estimator.predict(x)
             else:
-                said = np.zeros((len(x), self.outputs))
-                said[:, estimator.classes_] = _probabilities(estimator, x)
-                out[there, k] = said
+                probabilities = np.zeros((len(x), self.outputs))
+                probabilities[:, estimator.classes_] = _probabilities(estimator, x)
+                out[present, k] = probabilities
         return out
 
     def state(self) -> dict[str, Any]:
-        """`Panel(**state)` is the way back."""
+        """The values to save; `Panel(**state)` is the inverse."""
         return vars(self) | {"members": dict(self.members)}
 
 
 @dataclass(frozen=True, eq=False)
 class LatePredictor:
-    """What fitted late fusions have in common. settings: the fusion. key: names the data and
-    settings that it was fitted on; scikit-learn's estimators are functions of them."""
+    """The common part of fitted late fusions.
+
+    settings: the fusion. space: fingerprint of the encoders. key: hash of the data and settings
+    that it was fitted on; scikit-learn's estimators depend on nothing else."""
 
     settings: Any
     fields: tuple[str, ...]
@@ -144,9 +154,9 @@ class LatePredictor:
     panel: Panel
     key: str
 
-    def said(self, embeddings: Embeddings) -> np.ndarray:
+    def answers(self, embeddings: Embeddings) -> np.ndarray:
         """float64 [N, F, outputs], as `Panel.answers`."""
-        return self.panel.answers(embeddings.own(self.fields, self.space))
+        return self.panel.answers(embeddings.checked(self.fields, self.space))
 
     def fingerprint(self) -> str:
         return self.key
@@ -162,12 +172,12 @@ class LatePredictor:
         save(folder / "panel.skops", self.state())
 
     def state(self) -> dict[str, Any]:
-        """What is fitted."""
+        """The fitted values to save."""
         return self.panel.state()
 
 
 def _probabilities(estimator: Any, x: np.ndarray) -> np.ndarray:  # noqa: ANN401
-    """[n, its classes]; an estimator that only names a class gives that class all."""
+    """[n, the estimator's classes]; an estimator without probabilities gives its class all."""
     if hasattr(estimator, "predict_proba"):
         return estimator.predict_proba(x)
     return (estimator.predict(x)[:, None] == estimator.classes_[None]).astype(float)
@@ -181,19 +191,21 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """What `save` wrote, if it holds nothing but scikit-learn's and numpy's own types."""
+    """The inverse of `save`. Raises GobelinError for a file that is missing, damaged, or holds
+    types of other modules than scikit-learn, numpy and scipy."""
     import skops.io
 
     try:
         types = skops.io.get_untrusted_types(file=path)
     except Exception as error:
         raise GobelinError(f"{path}: missing or damaged ({_line(error)}). Fit again.") from error
-    if strange := [t for t in types if not t.startswith(TRUSTED)]:
+    if untrusted := [t for t in types if not t.startswith(TRUSTED_MODULES)]:
         raise GobelinError(
-            f"{path}: holds {strange[0]}, which is no part of scikit-learn. It isn't opened."
+            f"{path}: holds {untrusted[0]}, which is no part of scikit-learn. It isn't opened."
         )
     return skops.io.load(path, trusted=types)
 
 
 def _line(error: Exception) -> str:
+    """The first line of an error's message."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,9 +1,9 @@
-"""Which fusion: each is cross-fitted on the same training rows, and all are compared with the best
-in pairs.
+"""Which fusion: each is cross-fitted on the same training rows, and each is compared with the best.
 
-What this can't show: that the best will stay the best on other data. It was picked by the very
-figures that are compared, so its own is a little too high. The intervals of the differences hold
-all together (Bonferroni)."""
+What this can't show: that the best will stay the best on other data. It was chosen by the same
+scores that are compared, so its own score is a little too high. The intervals of the differences
+hold all together (Bonferroni).
+"""
 
 from __future__ import annotations
 
@@ -19,57 +19,57 @@ from gobelin.evidence.findings import Finding
 from gobelin.prediction.cross_fit import CrossFit, Training, cross_fit
 from gobelin.prediction.fusion import Fusion
 
-ALL = "all"  # in the place of a fusion's name: the best of them
-SOURCE = "fit"
-OWN, DIFFERENCE = "cross_fitted_score", "fusion_difference"
+BEST_OF_ALL = "all"  # in place of a fusion's name
+FUSION_SCORE = "cross_fitted_score"  # name of the finding of each fusion
+FUSION_DIFFERENCE = "fusion_difference"  # name of the finding of each fusion but the best
 
 
-def contest(fusions: Mapping[str, Fusion], training: Training) -> tuple[str, list[Finding]]:
-    """The best by balanced accuracy (of a number, and of probabilities of labels: by root mean
-    squared error), and a finding for each fusion and each other."""
-    target, fits = (
-        training.target,
-        {name: cross_fit(fusion, training) for name, fusion in fusions.items()},
-    )
+def choose_fusion(fusions: Mapping[str, Fusion], training: Training) -> tuple[str, list[Finding]]:
+    """The name of the best fusion, and findings: the score of each, and its difference from the
+    best.
+
+    The best has the highest balanced accuracy, or for a number and for labels the smallest root
+    mean squared error. Raises what `cross_fit` raises."""
+    target = training.target
+    fits = {name: cross_fit(fusion, training) for name, fusion in fusions.items()}
     rows = next(iter(fits.values())).rows
     units = [training.groups[r] for r in rows]
-    right = {name: right_of(fit, target) for name, fit in fits.items()}
-    own = {
-        name: (
-            own_score(hits, target, rows, units).finding(
-                OWN,
-                scope={"fusion": name},
-                better="higher" if target.exclusive else "lower",
-                unit="share" if target.exclusive else "",
-                note=(
-                    f"{_measure(target)} of training rows, each unseen; weight decay"
-                    f" {fits[name].decay:g}"
-                ),
-                source=SOURCE,
+    results = {name: row_results(fit, target) for name, fit in fits.items()}
+    findings = [
+        score_interval(result, target, rows, units).finding(
+            FUSION_SCORE,
+            scope={"fusion": name},
+            better="higher" if target.exclusive else "lower",
+            unit="share" if target.exclusive else "",
+            note=(
+                f"{_measure(target)} of training rows, each unseen; weight decay"
+                f" {fits[name].decay:g}"
+            ),
+            source="fit",
+        )
+        for name, result in results.items()
+    ]
+    best = _best(results, target, rows)
+    others = [name for name in fits if name != best]
+    compared = [paired(results[best], results[name], target, rows, units) for name in others]
+    differences = comparison.simultaneous(compared) if compared else []
+    note = (
+        "row by row on the same training rows; the intervals hold all together; other training"
+        " rows may give another"
+    )
+    for name, difference in zip(others, differences, strict=True):
+        verdict = "worse" if difference.high < 0 else "no evidence"
+        finding = difference.finding(name, best, verdict=verdict, source="fit")
+        findings.append(
+            replace(
+                finding, name=FUSION_DIFFERENCE, scope={"fusion": name}, note=note, needed_n=None
             )
         )
-        for name, hits in right.items()
-    }
-    best = _best(right, target, rows)
-    others = [name for name in fits if name != best]
-    compared = [paired(right[best], right[name], target, rows, units) for name in others]
-    found = list(own.values())
-    for name, one in zip(
-        others, comparison.simultaneous(compared) if compared else [], strict=True
-    ):
-        verdict = "worse" if one.high < 0 else "no evidence"
-        made = one.finding(name, best, verdict=verdict, source=SOURCE)
-        note = (
-            "row by row on the same training rows; the intervals hold all together; other training"
-            " rows may give another"
-        )
-        found.append(
-            replace(made, name=DIFFERENCE, scope={"fusion": name}, note=note, needed_n=None)
-        )
-    return best, found
+    return best, findings
 
 
 def _measure(target: Target) -> str:
+    """Name of the score."""
     if target.exclusive:
         return "balanced accuracy"
     return (
@@ -79,9 +79,9 @@ def _measure(target: Target) -> str:
     )
 
 
-def right_of(fit: CrossFit, target: Target) -> np.ndarray:
-    """float64 [n]: 1 where the class was read right; or by how much a number was wrong, or the
-    labels' probabilities."""
+def row_results(fit: CrossFit, target: Target) -> np.ndarray:
+    """float64 [n], one result a row: 1 where the class is right, else 0; the error of a number; the
+    root mean squared error of the labels' probabilities."""
     truth = target.values[fit.rows]
     if target.kind == "labels":
         return np.sqrt(((expit(fit.scores) - truth) ** 2).mean(1))
@@ -92,28 +92,33 @@ def right_of(fit: CrossFit, target: Target) -> np.ndarray:
     )
 
 
-def own_score(
-    hits: np.ndarray, target: Target, rows: np.ndarray, units: list[str]
+def score_interval(
+    results: np.ndarray, target: Target, rows: np.ndarray, units: list[str]
 ) -> intervals.Interval:
+    """The score of all rows with its interval: balanced accuracy, or the mean absolute result.
+
+    results: [n], as `row_results`. rows: int [n]. units: n names of groups."""
     if not target.exclusive:
-        return intervals.mean(np.abs(hits), units)
-    return intervals.balanced_accuracy(hits, target.values[rows], units)
+        return intervals.mean(np.abs(results), units)
+    return intervals.balanced_accuracy(results, target.values[rows], units)
 
 
 def paired(
     best: np.ndarray, other: np.ndarray, target: Target, rows: np.ndarray, units: list[str]
 ) -> comparison.Comparison:
+    """The difference of two predictors, row by row. best, other: [n], as `row_results`."""
     if not target.exclusive:
         return comparison.compare(best, other, units=units, metric="rmse")
     return comparison.compare(best, other, target.values[rows], units)
 
 
-def _best(right: Mapping[str, np.ndarray], target: Target, rows: np.ndarray) -> str:
-    """Of equals the first."""
+def _best(results: Mapping[str, np.ndarray], target: Target, rows: np.ndarray) -> str:
+    """The name of the best; of equals the first."""
     if not target.exclusive:
-        return min(right, key=lambda name: float((right[name] ** 2).mean()))
+        return min(results, key=lambda name: float((results[name] ** 2).mean()))
     label = target.values[rows]
-    return max(
-        right,
-        key=lambda name: float(np.mean([right[name][label == c].mean() for c in np.unique(label)])),
-    )
+
+    def balanced_accuracy(name: str) -> float:
+        return float(np.mean([results[name][label == c].mean() for c in np.unique(label)]))
+
+    return max(results, key=balanced_accuracy)

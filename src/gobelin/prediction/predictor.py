@@ -1,18 +1,20 @@
-"""Predictions with calibrated probabilities, sets and intervals: a fusion, its weight decay and its
-`calibration` from cross-fitted training rows.
+"""Predictions with calibrated probabilities, prediction sets and intervals: a fitted fusion and its
+`calibration` on cross-fitted training rows.
 
-Nothing here sees validation or test rows. The decay is the one with the smallest cross-fitted loss.
-What makes scores probabilities, prediction sets and intervals is in
-`gobelin.prediction.calibration`.
+Nothing here uses validation or test rows. The weight decay is that of the smallest cross-fitted
+loss (`cross_fit`).
 
-With `balance`, classes count equally, in training and in the probabilities: they are those of a
-world where every class is equally common, which is what balanced accuracy asks for; `weights` make
-that a world of other shares. The sets' coverage is that of rows as common as they are. Labels,
-which hold side by side, are never balanced."""
+With `balance`, classes count equally, in training and in the probabilities: the probabilities are
+those of a world in which every class is equally common, as balanced accuracy assumes. `weights`
+make it a world with other shares. The coverage of prediction sets is that of rows as common as they
+are. Targets with several labels a row are never balanced.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -21,39 +23,43 @@ from gobelin.core import catalog
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.embedding.alignment.align import Shared
 from gobelin.embedding.features import Embeddings
-from gobelin.prediction import calibration
-from gobelin.prediction.calibration import Calibration, Wanted, counts_of
+from gobelin.prediction.calibration import (
+    Calibration,
+    CalibrationSettings,
+    calibrate,
+    field_counts,
+)
 from gobelin.prediction.cross_fit import Predict, Training, cross_fit
 from gobelin.prediction.fusion import Fusion, Predictor
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """probabilities: float [N, C] for classes; or values, low, high: float [N] for numbers.
-    present: bool [N, F]. kind: of the target. sets: bool [N, C], the classes that can't be ruled
-    out, or of labels those said to hold; None where there are none."""
+    """Predictions of N rows. Classes and labels have probabilities; numbers have values and
+    intervals; the others are empty."""
 
     ids: tuple[str, ...]
     classes: tuple[str, ...]
-    probabilities: np.ndarray
-    values: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
+    probabilities: np.ndarray  # float64 [N, C]
+    values: np.ndarray  # float [N], predicted numbers
+    low: np.ndarray  # float [N], the lower end of the interval
+    high: np.ndarray  # float [N], the upper end
     fields: tuple[str, ...]
-    present: np.ndarray
-    kind: str = "class"
+    present: np.ndarray  # bool [N, F]
+    kind: str = "class"  # of the target
+    # bool [N, C]: the classes of the prediction set, or the labels above their thresholds
     sets: np.ndarray | None = None
 
     @property
     def labels(self) -> np.ndarray:
-        """int64 [N]: the class with the highest probability; of ordered ones the median, which is
-        off by the fewest levels."""
+        """int64 [N]: the class with the highest probability; of ordered classes the median level,
+        which has the smallest expected error in levels."""
         if self.kind == "ordinal":
             return (self.probabilities.cumsum(1) < 0.5).sum(1).clip(max=len(self.classes) - 1)
         return self.probabilities.argmax(1)
 
     def rows(self) -> list[dict[str, object]]:
-        """One mapping a row, as in pred.csv."""
+        """One mapping {column of pred.csv: value} a row."""
         out, labels = [], self.labels if self.classes else np.zeros(0)
         for k, name in enumerate(self.ids):
             row: dict[str, object] = {"id": name}
@@ -73,96 +79,102 @@ class Predictions:
                     "low": float(self.low[k]),
                     "high": float(self.high[k]),
                 }
-            row["present"] = " ".join(
-                f for f, there in zip(self.fields, self.present[k], strict=True) if there
-            )
+            row["present"] = " ".join(compress(self.fields, self.present[k]))
             out.append(row)
         return out
 
     def _set(self, row: int) -> str:
         assert self.sets is not None
-        return "|".join(c for c, there in zip(self.classes, self.sets[row], strict=True) if there)
+        return "|".join(compress(self.classes, self.sets[row]))
 
 
 def as_features(shared: Shared) -> Embeddings:
-    """Vectors of the shared space in the place of the encoders' features."""
+    """Vectors of the shared space as features, in place of those of the encoders."""
     vectors = {f: np.ascontiguousarray(shared.of(f)) for f in shared.fields}
     return Embeddings(shared.fields, vectors, shared.present, shared.ids, shared.fingerprint)
 
 
 def fit(name: str, fusion: Fusion, training: Training) -> Model:
-    """A predictor with calibrated probabilities. name: of the fusion."""
-    crossed, target, how = cross_fit(fusion, training), training.target, training.settings
-    present, share = training.embeddings.present[crossed.rows], crossed.share
-    if (
-        target.exclusive
-    ):  # a class of one row that weighs as much as all of another would decide how sure to be
+    """A predictor with calibrated probabilities. name: of the fusion's component. Raises what
+    `cross_fit` raises."""
+    crossed, target, settings = cross_fit(fusion, training), training.target, training.settings
+    share = crossed.share
+    if target.exclusive:
+        # With `balance`, the one row of a rare class would weigh as much as all rows of another and
+        # decide the temperature alone. Classes that are not scored don't count here.
         share = share * target.scored[target.values[crossed.rows]]
-    found = calibration.calibrate(
+    calibration = calibrate(
         crossed.scores,
         target.values[crossed.rows],
         share,
-        present,
-        lambda places, there: crossed.shown(training.embeddings, places, there),
-        Wanted(target.kind, how.level, how.sets, how.by_class, how.local, how.threshold),
+        training.embeddings.present[crossed.rows],
+        partial(crossed.scores_with_fields, training.embeddings),
+        CalibrationSettings(
+            target.kind,
+            settings.level,
+            settings.sets,
+            settings.by_class,
+            settings.local,
+            settings.threshold,
+        ),
         training.runtime.seed,
     )
-    fields = training.embeddings.fields
     return Model(
         name,
         crossed.predictor,
         target.name,
         target.kind,
         target.classes,
-        how,
-        found,
+        settings,
+        calibration,
         crossed.decay,
-        fields,
+        training.embeddings.fields,
     )
 
 
 @dataclass(frozen=True)
 class Model:
-    """A fitted predictor with what makes its scores probabilities. fusion: the component's name.
-    fields: those it uses."""
+    """A fitted predictor with its calibration."""
 
-    fusion: str
+    fusion: str  # the component's name
     predictor: Predictor
-    target: str
-    kind: str
-    classes: tuple[str, ...]
+    target: str  # name of the column
+    kind: str  # of the target
+    classes: tuple[str, ...]  # () for a number
     settings: Predict
     calibration: Calibration
-    decay: float = 0.0
-    fields: tuple[str, ...] = ()
+    decay: float = 0.0  # the chosen weight decay
+    fields: tuple[str, ...] = ()  # those that it uses
 
     @property
     def exclusive(self) -> tuple[str, ...]:
-        """The classes of which a row has exactly one: () of a number, and where labels hold side by
-        side."""
+        """The classes, where a row has exactly one of them; () for a number and for several labels
+        a row."""
         return () if self.kind == "labels" else self.classes
 
     @property
     def temperature(self) -> float:
-        """Of rows with every field; 1 where there is none."""
+        """The temperature of rows with every field; 1 where the kind of target has none."""
         return self.calibration.temperature[-1] if self.calibration.temperature else 1.0
 
     def predict(self, embeddings: Embeddings) -> Predictions:
-        """Predictions for every row; a row with nothing present gets what is known of no row."""
-        scores, none = self.predictor.scores(embeddings).astype(np.float64), np.zeros(0)
-        counts = counts_of(embeddings.keep(self.fields).present)
+        """Predictions for every row. A row without any field gets the prediction that the fusion
+        gives without features. Raises GobelinError for rows of other encoders."""
+        scores = self.predictor.scores(embeddings).astype(np.float64)
+        counts = field_counts(embeddings.keep(self.fields).present)
         rows = (embeddings.fields, embeddings.present, self.kind)
         if self.kind == "number":
-            v, half = scores[:, 0], self.calibration.half_width(scores[:, 0], counts)
+            values, half = scores[:, 0], self.calibration.half_width(scores[:, 0], counts)
+            no_classes = np.zeros((len(values), 0))
             return Predictions(
-                embeddings.ids, (), np.zeros((len(v), 0)), v, v - half, v + half, *rows
+                embeddings.ids, (), no_classes, values, values - half, values + half, *rows
             )
         p = self.calibration.probabilities(scores, counts)
-        sets = (
-            p >= np.array(self.calibration.threshold)
-            if self.kind == "labels"
-            else self.calibration.likely(p, counts)
-        )
+        if self.kind == "labels":
+            sets = p >= np.array(self.calibration.threshold)
+        else:
+            sets = self.calibration.prediction_sets(p, counts)
+        none = np.zeros(0)
         return Predictions(embeddings.ids, self.classes, p, none, none, none, *rows, sets)
 
     def fingerprint(self) -> str:
@@ -172,23 +184,20 @@ class Model:
         values = {
             k: v for k, v in vars(self).items() if k not in ("predictor", "settings", "calibration")
         }
-        own = {"settings": asdict(self.settings), "calibration": self.calibration.to_dict()}
-        write_json(folder / "model.json", {**values, **own})
+        values |= {"settings": asdict(self.settings), "calibration": self.calibration.to_dict()}
+        write_json(folder / "model.json", values)
         self.predictor.save(folder)
 
     @staticmethod
     def load(folder: Path) -> Model:
+        """The inverse of `save`."""
         values = read_json(folder / "model.json")
-        predictor = catalog.build("fusion", values["fusion"]).load(folder)
-        settings = Predict(**{**values["settings"], "decays": tuple(values["settings"]["decays"])})
-        found = Calibration.from_dict(values["calibration"])
-        names = {k: tuple(values[k]) for k in ("classes", "fields")}
-        return Model(
-            **{
-                **values,
-                **names,
-                "settings": settings,
-                "calibration": found,
-                "predictor": predictor,
-            }
-        )
+        settings = {**values["settings"], "decays": tuple(values["settings"]["decays"])}
+        values |= {
+            "predictor": catalog.build("fusion", values["fusion"]).load(folder),
+            "settings": Predict(**settings),
+            "calibration": Calibration.from_dict(values["calibration"]),
+            "classes": tuple(values["classes"]),
+            "fields": tuple(values["fields"]),
+        }
+        return Model(**values)

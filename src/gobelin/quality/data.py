@@ -22,7 +22,7 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.data.files import BadCell, cell_bytes
 from gobelin.data.provenance import is_marked
-from gobelin.embedding.features import Embeddings, Reader, unreadable
+from gobelin.embedding.features import Embedder, Embeddings, unreadable
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import wilson
 
@@ -72,7 +72,7 @@ class Scan:
         return [f"row {i}, column {c!r}: {reason}" for i, c, reason in self.bad]
 
 
-def scan(reader: Reader, dataset: Dataset, settings: Check, progress: Progress = silent) -> Scan:
+def scan(reader: Embedder, dataset: Dataset, settings: Check, progress: Progress = silent) -> Scan:
     """Open every cell once and set aside those that can't be read. Raises GobelinError, for all
     columns together, where they are more than `max_bad` of a column.
     """

@@ -14,6 +14,7 @@ from gobelin.core.machine import Runtime, numpy_generator
 from gobelin.data.fields import Schema
 from gobelin.data.images import png_bytes
 from gobelin.embedding.alignment.align import Align, Alignment
+from gobelin.embedding.alignment.fitting import fit_alignment
 from gobelin.embedding.encoders import FittedEncoder, reading
 from gobelin.embedding.features import Embeddings
 
@@ -68,7 +69,7 @@ class LinearProbe:
         """features [N, D] of training images, values [N, E] of the field in the same rows."""
         both = _pair(features, values)
         linear = Align(steps=0, components=192, landmarks=0, power=1.0)
-        return LinearProbe(linear.fit(both, both.ids, runtime))
+        return LinearProbe(fit_alignment(linear, both, both.ids, runtime))
 
     def cosines(self, features: np.ndarray, values: np.ndarray) -> np.ndarray:
         """float32 [n, m]: of every image [n, D] with every candidate value [m, E]."""

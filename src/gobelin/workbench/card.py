@@ -190,7 +190,7 @@ def _settings(run: Run, generator: str) -> list[str]:
     s = run.settings
     rows = [
         ["fusion", s.fusion.name],
-        ["shared space", f"{s.align.width} dimensions, {run.space.alignment.kept}"],
+        ["shared space", f"{s.align.width} dimensions, {run.space.alignment.trained_by}"],
     ]
     rows += [["seed", str(s.runtime.seed)], ["precision", s.runtime.precision]]
     if generator:

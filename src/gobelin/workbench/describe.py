@@ -106,7 +106,7 @@ def _similar(run: Run, query: Shared, k: int) -> list[Finding]:
     texts = [
         c for f in run.data.schema.fields for c in f.columns if run.data.schema.kind(c) == "text"
     ]
-    captions = run.space.index.said([hit.id for hit in hits], texts)
+    captions = run.space.index.values([hit.id for hit in hits], texts)
     said = [next((str(v) for v in captions.get(hit.id, ()) if v is not None), "") for hit in hits]
     return [
         Finding(name="similarity", scope={"row": hit.id}, value=hit.score, note=note, source=SOURCE)

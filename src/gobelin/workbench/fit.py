@@ -50,7 +50,7 @@ def fitted(predictor: RunPredictor, generator: RunGenerator, exhibits: Exhibits)
             value=float(alignment.settings.width),
             unit="dimensions",
             source="fit",
-            note=f"{alignment.kept} projections were kept: they retrieve best among held-back"
+            note=f"{alignment.trained_by} projections were kept: they retrieve best among held-back"
             " training rows",
         )
     )

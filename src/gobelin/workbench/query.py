@@ -11,7 +11,6 @@ from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.data.fields import Cell, Field
 from gobelin.embedding.encoders import Encoder
-from gobelin.embedding.recall import query_vector
 from gobelin.embedding.schema import build_encoder
 from gobelin.prediction.predictor import Model
 from gobelin.workbench.run.data import RunData
@@ -96,7 +95,7 @@ def mixed_vector(space: RunSpace, parts: Sequence[tuple[str, str, float]]) -> np
     if not cells:
         query_cells(data, {})  # says what to give
     total = sum(
-        weight * query_vector(embedder, space.alignment, {field: cell}).pooled()[0]
+        weight * space.alignment.project(embedder.embed_cells({field: cell})).pooled()[0]
         for field, cell, weight in cells
     )
     length = float(np.linalg.norm(total))

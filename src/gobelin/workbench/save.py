@@ -36,7 +36,7 @@ from gobelin.core.files import (
 from gobelin.core.machine import environment
 from gobelin.core.stages import MANIFEST, RunFolder
 from gobelin.data.provenance import read_lineage
-from gobelin.embedding.index import SUFFIXES
+from gobelin.embedding.index import INDEX_SUFFIXES
 from gobelin.evidence.findings import Finding
 from gobelin.networks.pipeline_folder import PICKLED
 from gobelin.workbench import card
@@ -48,7 +48,10 @@ from gobelin.workbench.run.space import INDEX
 
 FORMAT, CARD = 1, "README.md"
 READ = (".json", ".jsonl", ".safetensors", ".md", ".png")  # all that a saved run consists of
-PATTERNS = [*(f"*{suffix}" for suffix in READ), *(f"{INDEX}/*{suffix}" for suffix in SUFFIXES)]
+PATTERNS = [
+    *(f"*{suffix}" for suffix in READ),
+    *(f"{INDEX}/*{suffix}" for suffix in INDEX_SUFFIXES),
+]
 NEVER = (
     *PICKLED,
     ".joblib",
@@ -143,7 +146,7 @@ def check(folder: Path) -> list[str]:
         )
     for name in [*files, *sorted(NEEDED - set(files))]:
         path = PurePosixPath(name)
-        known = SUFFIXES if path.parts[0] == INDEX else READ
+        known = INDEX_SUFFIXES if path.parts[0] == INDEX else READ
         if path.is_absolute() or ".." in path.parts or "\\" in name or path.suffix not in known:
             raise GobelinError(
                 f"{where}: lists {name!r}, which is no part of a saved run. Save it again."

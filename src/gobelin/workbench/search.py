@@ -26,8 +26,8 @@ def recalled(space: RunSpace, exhibits: Exhibits) -> list[Finding]:
     shared = space.alignment.project(x)
     groups, train_groups = ([rows.groups[r] for r in part] for part in (valid, train))
     seed = space.features.data.runtime.seed
-    baselines = recall_baselines.Baselines(embeddings.rows(train), train_groups, seed)
-    findings = recall.recall(shared, groups, baselines.rivals(x))
+    baselines = recall_baselines.RecallBaselines(embeddings.rows(train), train_groups, seed)
+    findings = recall.recall(shared, groups, baselines.methods(x))
     dataset = rows.dataset.rows(valid)
     for field in rows.schema.fields:
         if len(field.columns) > 1 and rows.schema.kind(field.columns[0]) == "text":

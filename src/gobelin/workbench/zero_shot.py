@@ -176,7 +176,7 @@ def unseen_rows(run: Run) -> Shared:
             others, own = train[half != h], train[half == h][: MOST_ROWS // 2]
             groups = [run.checked.rows.groups[r] for r in others]
             how, x = run.settings.align, run.features.embeddings.rows(others)
-            fitted = kept_space.space(
+            fitted = kept_space.fit_or_bind(
                 how, run.features.embedder, x, groups, run.data.runtime, run.data.progress
             )
             blocks.append((np.full(len(own), h), fitted.project(run.features.embeddings.rows(own))))

@@ -15,15 +15,19 @@ from sklearn.linear_model import Ridge
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime
-from gobelin.embedding.alignment import align
+from gobelin.embedding.alignment import contrastive_training
 from gobelin.embedding.alignment.align import (
     CLOSED_FORM,
     CONTRASTIVE,
-    WORST,
     Align,
     Alignment,
     Shared,
 )
+from gobelin.embedding.alignment.binding import bind
+from gobelin.embedding.alignment.bridges import Bridge, bridged
+from gobelin.embedding.alignment.closed_form import reciprocal_ranks
+from gobelin.embedding.alignment.contrastive_training import WORST_LOSS
+from gobelin.embedding.alignment.fitting import fit_alignment
 from gobelin.embedding.features import Embeddings
 
 WIDTHS = {"image": 30, "text": 20, "table": 25}
@@ -77,7 +81,7 @@ def recalls(shared: Shared, rows: np.ndarray) -> dict[tuple[str, str], float]:
 @pytest.fixture(scope="module")
 def fitted(runtime: Runtime) -> Alignment:
     train = planted(500, missing=0.25)
-    return Align(width=16, steps=60).fit(train, names(train), runtime)
+    return fit_alignment(Align(width=16, steps=60), train, names(train), runtime)
 
 
 def test_fresh_rows_are_found_as_well_as_a_ridge_finds_them(fitted: Alignment) -> None:
@@ -104,7 +108,9 @@ def test_fields_that_share_nothing_are_found_by_chance_alone(runtime: Runtime) -
 
     train = unrelated(1)
     found = recalls(
-        Align(width=16, steps=40).fit(train, names(train), runtime).project(unrelated(2)),
+        fit_alignment(Align(width=16, steps=40), train, names(train), runtime).project(
+            unrelated(2)
+        ),
         np.arange(300),
     )
     assert np.mean(list(found.values())) < 5 / 300
@@ -119,10 +125,15 @@ def test_closed_form_is_the_generalised_eigenproblem(
     ridge."""
     train = planted(400).keep(fields)
     width = 5
-    found = Align(
-        width=width, joint=width, pairs=0, steps=0, shrinkage=shrinkage, landmarks=0, power=1
-    ).fit(train, names(train), runtime)
-    assert found.kept == CLOSED_FORM
+    found = fit_alignment(
+        Align(
+            width=width, joint=width, pairs=0, steps=0, shrinkage=shrinkage, landmarks=0, power=1
+        ),
+        train,
+        names(train),
+        runtime,
+    )
+    assert found.trained_by == CLOSED_FORM
     x = [
         train.features[f].astype(np.float64) - train.features[f].mean(0, dtype=np.float64)
         for f in train.fields
@@ -138,18 +149,21 @@ def test_closed_form_is_the_generalised_eigenproblem(
     values, vectors = scipy.linalg.eigh(covariance, within)
     top = np.argsort(-values)[:width]
     wanted = vectors[:, top] * values[top] / values[top[0]]
-    got = np.concatenate([found.weights[f"{f}/projection"] for f in train.fields])
+    got = np.concatenate([found.arrays[f"{f}/projection"] for f in train.fields])
     got = got * np.sign((got * wanted).sum(0))
     assert np.allclose(got, wanted, atol=2e-4 * np.abs(wanted).max())
 
 
 def test_closed_form_of_two_fields_is_cca(runtime: Runtime) -> None:
     train = planted(400).keep(("image", "text"))
-    found = Align(width=3, joint=3, pairs=0, steps=0, shrinkage=1e-9, landmarks=0, power=1).fit(
-        train, names(train), runtime
+    found = fit_alignment(
+        Align(width=3, joint=3, pairs=0, steps=0, shrinkage=1e-9, landmarks=0, power=1),
+        train,
+        names(train),
+        runtime,
     )
     left, right = (
-        (train.features[f] - found.weights[f"{f}/mean"]) @ found.weights[f"{f}/projection"]
+        (train.features[f] - found.arrays[f"{f}/mean"]) @ found.arrays[f"{f}/projection"]
         for f in ("image", "text")
     )
     model = CCA(n_components=3, max_iter=5000, tol=1e-10).fit(
@@ -167,12 +181,15 @@ def test_closed_form_of_two_fields_is_cca(runtime: Runtime) -> None:
 
 def test_a_field_that_shares_nothing_gets_no_weight(runtime: Runtime) -> None:
     train = planted(3000, extra=6)
-    found = Align(width=LATENT, joint=LATENT, pairs=0, steps=0, landmarks=0, power=1).fit(
-        train, names(train), runtime
+    found = fit_alignment(
+        Align(width=LATENT, joint=LATENT, pairs=0, steps=0, landmarks=0, power=1),
+        train,
+        names(train),
+        runtime,
     )
     sizes = {}
     for k, f in enumerate(train.fields):
-        z = (train.features[f] - found.weights[f"{f}/mean"]) @ found.weights[f"{f}/projection"]
+        z = (train.features[f] - found.arrays[f"{f}/mean"]) @ found.arrays[f"{f}/projection"]
         sizes[f] = float(np.sqrt((z**2).mean()))
         assert train.fields[k] == f
     assert sizes["alone"] < 0.1 * min(v for f, v in sizes.items() if f != "alone"), sizes
@@ -213,8 +230,11 @@ def test_what_is_absent_in_training_teaches_nothing(fitted: Alignment, runtime: 
         f: np.where(rows.present[:, k, None], v, 50).astype(np.float32)
         for k, (f, v) in enumerate(rows.features.items())
     }
-    again = Align(width=16, steps=60).fit(
-        Embeddings(rows.fields, other, rows.present, rows.ids, rows.space), names(rows), runtime
+    again = fit_alignment(
+        Align(width=16, steps=60),
+        Embeddings(rows.fields, other, rows.present, rows.ids, rows.space),
+        names(rows),
+        runtime,
     )
     assert np.allclose(again.project(rows).vectors, fitted.project(rows).vectors, atol=1e-5)
 
@@ -232,8 +252,8 @@ def test_another_encoder_space_is_refused(change: str, fitted: Alignment) -> Non
 
 def test_saved_and_loaded_is_the_same_to_the_bit(fitted: Alignment, tmp_path: Path) -> None:
     fitted.save(tmp_path)
-    loaded, rows = Align.load(tmp_path), planted(50, missing=0.3, seed=5)
-    assert loaded.fingerprint() == fitted.fingerprint() and loaded.kept == fitted.kept
+    loaded, rows = Alignment.load(tmp_path), planted(50, missing=0.3, seed=5)
+    assert loaded.fingerprint() == fitted.fingerprint() and loaded.trained_by == fitted.trained_by
     assert np.array_equal(loaded.project(rows).vectors, fitted.project(rows).vectors)
     assert loaded.project(rows).fingerprint == fitted.project(rows).fingerprint
     assert {p.suffix for p in tmp_path.iterdir()} == {".json", ".safetensors"}
@@ -241,13 +261,15 @@ def test_saved_and_loaded_is_the_same_to_the_bit(fitted: Alignment, tmp_path: Pa
 
 def test_same_seed_same_space_and_another_seed_another(fitted: Alignment, runtime: Runtime) -> None:
     train = planted(500, missing=0.25)
-    again = Align(width=16, steps=60).fit(train, names(train), runtime)
+    again = fit_alignment(Align(width=16, steps=60), train, names(train), runtime)
     assert again.fingerprint() == fitted.fingerprint()
-    wider = Align(width=16, steps=60, shrinkage=0.5).fit(train, names(train), runtime)
+    wider = fit_alignment(Align(width=16, steps=60, shrinkage=0.5), train, names(train), runtime)
     assert wider.fingerprint() != fitted.fingerprint()
 
 
-@pytest.mark.parametrize(("worst", "kept"), [(-2 * WORST, CLOSED_FORM), (-WORST / 2, CONTRASTIVE)])
+@pytest.mark.parametrize(
+    ("worst", "kept"), [(-2 * WORST_LOSS, CLOSED_FORM), (-WORST_LOSS / 2, CONTRASTIVE)]
+)
 def test_the_contrastive_step_is_kept_only_when_no_pair_pays(
     worst: float, kept: str, monkeypatch: pytest.MonkeyPatch, runtime: Runtime
 ) -> None:
@@ -258,11 +280,11 @@ def test_the_contrastive_step_is_kept_only_when_no_pair_pays(
         return told.pop() if told else np.array([0.4, 0.4, 0.4, 0.4, 0.4, worst])
 
     train = planted(120)
-    closed = Align(width=8, steps=0).fit(train, names(train), runtime)
-    monkeypatch.setattr(align, "_retrieval", retrieval)
-    found = Align(width=8, steps=40).fit(train, names(train), runtime)
-    assert found.kept == kept
-    same = all(np.array_equal(found.weights[k], closed.weights[k]) for k in closed.weights)
+    closed = fit_alignment(Align(width=8, steps=0), train, names(train), runtime)
+    monkeypatch.setattr(contrastive_training, "retrieval", retrieval)
+    found = fit_alignment(Align(width=8, steps=40), train, names(train), runtime)
+    assert found.trained_by == kept
+    same = all(np.array_equal(found.arrays[k], closed.arrays[k]) for k in closed.arrays)
     assert same == (kept == CLOSED_FORM)
 
 
@@ -283,20 +305,22 @@ def test_the_retrieval_that_it_stops_by_is_the_mean_reciprocal_rank() -> None:
         torch.nn.functional.normalize(i[rows] @ w, dim=1)
         for i, w in zip(inputs, weights, strict=True)
     ]
-    assert np.allclose(align._retrieval(z, have[rows], np.arange(10)), wanted, atol=1e-5)
+    assert np.allclose(
+        contrastive_training.retrieval(z, have[rows], np.arange(10)), wanted, atol=1e-5
+    )
 
 
 def test_groups_are_held_back_together(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     train, seen = planted(90), []
     groups = [str(k // 3) for k in range(90)]
-    original = Align._contrastive
+    original = contrastive_training.trained
 
-    def spied(self: Align, x, present, held, *rest):  # noqa: ANN001, ANN002, ANN202
-        seen.append(held)
-        return original(self, x, present, held, *rest)
+    def spied(start, train, held_back, *rest):  # noqa: ANN001, ANN002, ANN202
+        seen.append(held_back)
+        return original(start, train, held_back, *rest)
 
-    monkeypatch.setattr(Align, "_contrastive", spied)
-    Align(width=4, steps=1, holdout=0.3).fit(train, groups, runtime)
+    monkeypatch.setattr(contrastive_training, "trained", spied)
+    fit_alignment(Align(width=4, steps=1, holdout=0.3), train, groups, runtime)
     assert len(seen) == 1 and seen[0].sum() == 27 and (seen[0].reshape(30, 3).sum(1) % 3 == 0).all()
 
 
@@ -312,7 +336,7 @@ def test_rows_with_one_field_only(runtime: Runtime) -> None:
         train.ids,
         "s",
     )
-    shared = Align(width=8, steps=20).fit(train, names(train), runtime).project(train)
+    shared = fit_alignment(Align(width=8, steps=20), train, names(train), runtime).project(train)
     assert np.allclose(np.linalg.norm(shared.vectors, axis=2), one, atol=1e-5)
 
 
@@ -324,7 +348,11 @@ def test_a_data_set_of_one_field_has_a_space_too(runtime: Runtime) -> None:
     rows = Embeddings(
         ("image",), {"image": x}, np.ones((100, 1), bool), tuple(map(str, range(100))), "s"
     )
-    z = Align(width=16, steps=20).fit(rows, list(rows.ids), runtime).project(rows).pooled()
+    z = (
+        fit_alignment(Align(width=16, steps=20), rows, list(rows.ids), runtime)
+        .project(rows)
+        .pooled()
+    )
     assert np.allclose(np.linalg.norm(z, axis=1), 1, atol=1e-5)
     cosines = z @ z.T - 2 * np.eye(100)
     assert (label[cosines.argmax(1)] == label).mean() > 0.95
@@ -334,19 +362,17 @@ def test_two_training_rows_are_the_least(runtime: Runtime) -> None:
     rows = planted(3)
     for few in (rows.rows([0]), rows.rows([])):
         with pytest.raises(GobelinError, match="At least 2"):
-            Align(width=4, steps=2).fit(few, names(few), runtime)
-    shared = Align(width=4, steps=2).fit(rows.rows([0, 1]), names(rows)[:2], runtime).project(rows)
+            fit_alignment(Align(width=4, steps=2), few, names(few), runtime)
+    shared = fit_alignment(
+        Align(width=4, steps=2), rows.rows([0, 1]), names(rows)[:2], runtime
+    ).project(rows)
     assert np.isfinite(shared.vectors).all()
 
 
 def test_rows_of_ones_own_group_are_not_counted_as_wrong() -> None:
     cosines = torch.tensor([[0.5, 0.9, 0.1], [0.2, 0.8, 0.3], [0.6, 0.7, 0.4]])
-    assert align.reciprocal_ranks(cosines, np.arange(3)).tolist() == pytest.approx(
-        [1 / 2, 1, 1 / 3]
-    )
-    assert align.reciprocal_ranks(cosines, np.array([0, 0, 1])).tolist() == pytest.approx(
-        [1, 1, 1 / 3]
-    )
+    assert reciprocal_ranks(cosines, np.arange(3)).tolist() == pytest.approx([1 / 2, 1, 1 / 3])
+    assert reciprocal_ranks(cosines, np.array([0, 0, 1])).tolist() == pytest.approx([1, 1, 1 / 3])
 
 
 def curved(n: int, seed: int) -> Embeddings:
@@ -369,11 +395,9 @@ def test_landmarks_find_what_no_linear_map_does(runtime: Runtime) -> None:
     train, fresh = curved(300, 0), curved(100, 1)
     found = {}
     for landmarks in (0, 200):
-        shared = (
-            Align(width=8, steps=0, landmarks=landmarks)
-            .fit(train, names(train), runtime)
-            .project(fresh)
-        )
+        shared = fit_alignment(
+            Align(width=8, steps=0, landmarks=landmarks), train, names(train), runtime
+        ).project(fresh)
         cosines = shared.of("a") @ shared.of("b").T
         found[landmarks] = float(np.median((cosines >= cosines.diagonal()[:, None]).sum(1)))
     assert found[200] < 10 < 30 < found[0], found
@@ -391,9 +415,9 @@ def test_a_bridge_is_the_mixture_of_the_names(runtime: Runtime) -> None:
     """Written out for one row: the unit sum of the image's own vector and of the vector of the
     mixed names."""
     train = planted(200)
-    plain = Align(width=8, steps=0).fit(train, names(train), runtime)
-    bridge = align.Bridge("image", "text", Names.weight, Names.bias, Names.words)
-    found = align._bridged(plain, bridge, 0.5, train).project(train.rows([3])).of("image")[0]
+    plain = fit_alignment(Align(width=8, steps=0), train, names(train), runtime)
+    bridge = Bridge("image", "text", Names.weight, Names.bias, Names.words)
+    found = bridged(plain, bridge, 0.5, train).project(train.rows([3])).of("image")[0]
     x = train.features["image"][3].astype(np.float64)
     share = np.exp(1.5 * (x @ Names.weight + Names.bias))
     mixed = (share / share.sum()) @ (
@@ -426,8 +450,8 @@ def test_a_bridge_that_says_nothing_is_not_kept_and_a_true_one_is(runtime: Runti
     )
     groups = [str(one) for one in label]  # held-back rows have labels that no training row has
     bias = (-(looks**2).sum(1) / 2).astype(np.float32)
-    true = align.Bridge("image", "text", looks.T.astype(np.float32), bias, words.astype(np.float32))
-    false = align.Bridge(
+    true = Bridge("image", "text", looks.T.astype(np.float32), bias, words.astype(np.float32))
+    false = Bridge(
         "image",
         "text",
         looks.T.astype(np.float32),
@@ -435,26 +459,28 @@ def test_a_bridge_that_says_nothing_is_not_kept_and_a_true_one_is(runtime: Runti
         words[rng.permutation(40)].astype(np.float32),
     )
     how = Align(width=16, steps=0)
-    assert how.fit(rows, groups, runtime, bridges=[true]).bridges[0][2] > 0
-    assert how.fit(rows, groups, runtime, bridges=[false]).bridges == ()
+    assert fit_alignment(how, rows, groups, runtime, bridges=[true]).bridges[0].strength > 0
+    assert fit_alignment(how, rows, groups, runtime, bridges=[false]).bridges == ()
 
 
 def test_a_bound_field_moves_no_old_one_and_is_found(runtime: Runtime, tmp_path: Path) -> None:
     train, fresh = planted(500, missing=0.2), planted(150, seed=2)
-    old = Align(width=16, steps=0).fit(train.keep(("image", "text")), names(train), runtime)
-    bound = old.bind(train, names(train), runtime)
+    old = fit_alignment(
+        Align(width=16, steps=0), train.keep(("image", "text")), names(train), runtime
+    )
+    bound = bind(old, train, names(train), runtime)
     before, after = old.project(fresh.keep(("image", "text"))), bound.project(fresh)
     assert np.array_equal(before.vectors, after.vectors[:, :2])
     assert recall_at_1(after.of("table"), after.of("image")) > 30 / 150
-    whole = Align(width=16, steps=0).fit(train, names(train), runtime).project(fresh)
+    whole = fit_alignment(Align(width=16, steps=0), train, names(train), runtime).project(fresh)
     assert (
         recall_at_1(after.of("table"), after.of("text"))
         > recall_at_1(whole.of("table"), whole.of("text")) - 0.15
     )
     bound.save(tmp_path)
-    assert np.array_equal(Align.load(tmp_path).project(fresh).vectors, after.vectors)
+    assert np.array_equal(Alignment.load(tmp_path).project(fresh).vectors, after.vectors)
     with pytest.raises(GobelinError, match="at least one more"):
-        old.bind(train.keep(("image", "text")), names(train), runtime)
+        bind(old, train.keep(("image", "text")), names(train), runtime)
 
 
 @pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
@@ -463,11 +489,11 @@ def test_either_loss_retrieves_and_features_read_in_parts_are_the_same(
 ) -> None:
     train, fresh = planted(300, noise=1.2), planted(100, seed=3, noise=1.2)
     how = Align(width=16, steps=40, loss=loss, hard=1.0, rate=2e-3, pull=0.0)
-    found = how.fit(train, names(train), runtime)
+    found = fit_alignment(how, train, names(train), runtime)
     assert min(recalls(found.project(fresh), np.arange(100)).values()) > 10 / 100
-    monkeypatch.setattr(align, "WHOLE", 10)
+    monkeypatch.setattr(contrastive_training, "ROWS_IN_MEMORY", 10)
     assert np.allclose(
-        how.fit(train, names(train), runtime).project(fresh).vectors,
+        fit_alignment(how, train, names(train), runtime).project(fresh).vectors,
         found.project(fresh).vectors,
         atol=1e-4,
     )

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import distributed, multiprocessing
+from torch import distributed
 
 from gobelin.core.machine import Runtime
 from gobelin.embedding.alignment.align import Align
 from gobelin.embedding.alignment.contrastive import hardness, sigmoid_loss, softmax_loss
+from gobelin.embedding.alignment.fitting import fit_alignment
 from gobelin.embedding.features import Embeddings
 
 COSINES = torch.tensor(np.random.default_rng(0).uniform(-1, 1, (5, 5)))
@@ -92,7 +95,8 @@ def rows() -> Embeddings:
 def trained() -> np.ndarray:
     how = Align(width=4, steps=20, batch=31, rate=0.01, pull=0.0, landmarks=30)
     return (
-        how.fit(
+        fit_alignment(
+            how,
             rows(),
             [str(k // 2) for k in range(90)],
             Runtime(device="cpu", precision="float32", threads=1),
@@ -113,7 +117,15 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    multiprocessing.spawn(process, (2, port, str(tmp_path)), nprocs=2)
+    processes = [
+        subprocess.Popen([sys.executable, __file__, str(rank), "2", str(port), str(tmp_path)])
+        for rank in range(2)
+    ]
     alone = trained()
+    assert [p.wait() for p in processes] == [0, 0]
     for rank in range(2):
         assert np.allclose(np.load(tmp_path / f"{rank}.npy"), alone, atol=1e-4)
+
+
+if __name__ == "__main__":  # one of the processes that the test starts
+    process(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

@@ -18,7 +18,7 @@ from gobelin.core.machine import Runtime
 from gobelin.embedding.alignment import kept_space
 from gobelin.embedding.encoders import Classes, NamesClasses
 from gobelin.embedding.encoders.image import Image
-from gobelin.embedding.features import Reader
+from gobelin.embedding.features import Embedder
 from gobelin.workbench.zero_shot import unseen_rows
 
 LIGHT: dict[str, Any] = {
@@ -124,7 +124,7 @@ class Named:
 
 
 def test_a_bridge_holds_the_names_read_by_the_field_of_words(
-    shapes_reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shapes_reader: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     width = shapes_reader.encoders["image"].width
     named = Classes(
@@ -141,7 +141,7 @@ def test_a_bridge_holds_the_names_read_by_the_field_of_words(
         {"width": width, "module": None, **{k: staticmethod(v) for k, v in members.items()}},
     )
     assert isinstance(told(inner, named), NamesClasses)
-    reader = Reader(shapes_reader.schema, {**shapes_reader.encoders, "image": told(inner, named)})
+    reader = Embedder(shapes_reader.schema, {**shapes_reader.encoders, "image": told(inner, named)})
     (bridge,) = kept_space.bridges_of(reader)
     read = shapes_reader.embed_column("caption", "caption", ["red disc", "blue square"], Path())
     assert (bridge.field, bridge.to) == ("image", "caption") and np.array_equal(

@@ -18,7 +18,7 @@ from gobelin.core.machine import Runtime  # noqa: E402
 from gobelin.data.fields import Column, Field, Schema  # noqa: E402
 from gobelin.data.images import png_bytes  # noqa: E402
 from gobelin.embedding.encoders.image import FittedImage, Image  # noqa: E402
-from gobelin.embedding.features import Reader  # noqa: E402
+from gobelin.embedding.features import Embedder  # noqa: E402
 from gobelin.networks import low_rank  # noqa: E402
 from gobelin.prediction.tuning import decision  # noqa: E402
 
@@ -87,9 +87,9 @@ def test_tuned_saved_and_loaded_it_gives_the_same(
     adapted = own.embed(cells)
     low_rank.merge(own.module)
     schema = Schema((Column("i", "image"),), (Field("image", "image", ("i",), "image"),))
-    reader = Reader(schema, {"image": encoder})
+    reader = Embedder(schema, {"image": encoder})
     decision.save(tmp_path, {"image": decision.Tuned(own)}, [])
-    loaded = decision.loaded(reader, tmp_path).encoders["image"]
+    loaded = decision.with_tuned_encoders(reader, tmp_path).encoders["image"]
     assert len(changes) > 20 and np.allclose(own.embed(cells), adapted, atol=1e-4)
     assert np.allclose(loaded.embed(cells), own.embed(cells), atol=1e-5)
     there, kept = loaded.module.state_dict(), own.module.state_dict()

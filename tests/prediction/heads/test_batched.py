@@ -15,7 +15,7 @@ from scipy.special import expit
 from gobelin.core.machine import generator, silent
 from gobelin.prediction.heads.batched import losses, train_heads
 from gobelin.prediction.heads.draws import HeadSettings, order, shown_fields
-from gobelin.prediction.heads.gradients import Chunk, Shared
+from gobelin.prediction.heads.gradients import Chunk, HeadData
 from gobelin.prediction.heads.job import Job
 from gobelin.prediction.heads.joins import Attended, Join, Ordered, Pooled, SideBySide, Weights
 
@@ -124,10 +124,10 @@ def test_written_gradients_are_autograd_s(
         k: torch.from_numpy(rng.normal(size=(4, *s)).astype(np.float32))
         for k, s in join.shapes(widths, settings.outputs).items()
     }
-    shared = Shared.of_rows(features, present, answers, settings)
+    data = HeadData.of(features, present, answers, settings)
     for groups in ([[0, 2]], [[1], [3]]):
-        chunk = Chunk(shared, groups, jobs, start, settings)
-        chunk.gradients(chunk.block(range(4, 7)), 1)
+        chunk = Chunk(data, groups, jobs, start, settings)
+        chunk.gradients(chunk.batches(range(4, 7)), 1)
         found = chunk.named(chunk.grads)
         for place, b in enumerate(chunk.heads):
             one, weights = jobs[b], {k: w[[b]].clone().requires_grad_() for k, w in start.items()}

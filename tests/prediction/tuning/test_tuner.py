@@ -20,11 +20,11 @@ from gobelin.core.machine import Runtime
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Cell, Column, Field, Schema, Target
 from gobelin.embedding.encoders import FittedEncoder, Tunable
-from gobelin.embedding.features import Reader
-from gobelin.networks import training as train
+from gobelin.embedding.features import Embedder
+from gobelin.networks import training
 from gobelin.prediction.cross_fit import Predict, Training
 from gobelin.prediction.tuning import decision
-from gobelin.prediction.tuning.tuner import Material, Tune, Tuning
+from gobelin.prediction.tuning.tuner import Tune, Tuning, TuningData
 
 ROWS, INSIDE, WIDTH = 160, 6, 4
 QUICK = Predict(folds=3, decays=(1e-3,))
@@ -95,7 +95,7 @@ class Still:
     def save(self, folder: Path) -> None: ...
 
 
-def planted(label: str, runtime: Runtime, rows: int = ROWS) -> Material:
+def planted(label: str, runtime: Runtime, rows: int = ROWS) -> TuningData:
     """label: 'first', the sign of the number that the encoder doesn't look at; 'random'; or
     'number', that number itself. Every tenth cell is missing."""
     rng = np.random.default_rng(5)
@@ -114,7 +114,7 @@ def planted(label: str, runtime: Runtime, rows: int = ROWS) -> Material:
             Field("other", "still", ("other",), "number"),
         ),
     )
-    reader = Reader(schema, {"seen": Blind(), "other": Still()})
+    reader = Embedder(schema, {"seen": Blind(), "other": Still()})
     dataset = Dataset(table, Path()).with_ids()
     target = (
         Target("y", "number", values)
@@ -123,10 +123,10 @@ def planted(label: str, runtime: Runtime, rows: int = ROWS) -> Material:
     )
     groups = tuple(str(k // 2) for k in range(rows))
     weights = np.ones(rows, np.float32)
-    training = Training(
+    train_set = Training(
         QUICK, reader.embed(dataset), target, np.arange(rows), groups, weights, runtime
     )
-    return Material(reader, dataset, training)
+    return TuningData(reader, dataset, train_set)
 
 
 def test_the_planted_encoders_are_what_the_contract_says() -> None:
@@ -140,14 +140,14 @@ def test_the_planted_encoders_are_what_the_contract_says() -> None:
 @pytest.mark.parametrize("how", ["lora", "full"])
 def test_what_only_a_tuned_encoder_can_see_is_learned_and_kept(how: str, runtime: Runtime) -> None:
     material = planted("first", runtime)
-    before = material.reader.encoders["seen"].fingerprint()
+    before = material.embedder.encoders["seen"].fingerprint()
     kept, found = decision.tuned(replace(HOW, how=how), material, None)
     score = {f.name: f for f in found}
     frozen, better = score["score_frozen"].value, score["score_tuned"].value
     assert kept and frozen is not None and better is not None and frozen < 0.65 and better > 0.85
     assert score["tuning_gain_in_probability"].verdict == "kept"
     assert (
-        material.reader.encoders["seen"].fingerprint() == before
+        material.embedder.encoders["seen"].fingerprint() == before
     )  # the one that came stays as it was
     assert kept["seen"].fingerprint() != before
     seen = kept["seen"].module.state_dict()
@@ -157,16 +157,16 @@ def test_what_only_a_tuned_encoder_can_see_is_learned_and_kept(how: str, runtime
 
 def test_full_trains_what_came_frozen(runtime: Runtime) -> None:
     material = planted("first", runtime)
-    encoder = material.reader.encoders["seen"]
+    encoder = material.embedder.encoders["seen"]
     assert isinstance(encoder, Blind)
     encoder.module.bias.requires_grad_(False)
     held = decision.held_back(HOW, material.training)
-    own = decision._untouched(material.reader, "seen")
+    own = decision._copy(material.embedder, "seen")
     task = Tuning(
         replace(HOW, how="full"),
         material,
         {"seen": own},
-        decision._start(material.training, held),
+        decision._linear_start(material.training, held),
         held,
     )
     task.step(task.batch(0), torch.Generator().manual_seed(0))
@@ -193,10 +193,8 @@ def test_rows_held_back_are_whole_groups_and_teach_nothing(runtime: Runtime) -> 
     groups, label = np.array(material.training.groups), material.training.target.values
     assert 0.1 < held.mean() < 0.3 and not set(groups[held]) & set(groups[~held])
     assert abs(label[held].mean() - label.mean()) < 0.1
-    start = decision._start(material.training, held)
-    task = Tuning(
-        HOW, material, {"seen": decision._untouched(material.reader, "seen")}, start, held
-    )
+    start = decision._linear_start(material.training, held)
+    task = Tuning(HOW, material, {"seen": decision._copy(material.embedder, "seen")}, start, held)
     taught = {int(r) for step in range(20) for r in task.batch(step).rows}
     assert taught == set(np.flatnonzero(~held))
 
@@ -232,7 +230,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(
     work, ticks = tmp_path / "work", iter(range(0, 10**6, 100))
     with monkeypatch.context() as patch:
         patch.setattr(
-            train.time, "monotonic", lambda: next(ticks)
+            training.time, "monotonic", lambda: next(ticks)
         )  # so that every snapshot is written
         with pytest.raises(Killed):
             decision.tuned(
@@ -250,7 +248,7 @@ def test_minutes_become_steps_once(
     runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     material, counts, how = planted("first", runtime), iter([7, 9]), replace(HOW, steps=0)
-    monkeypatch.setattr(train, "steps_in", lambda *_: next(counts))
+    monkeypatch.setattr(training, "steps_in", lambda *_: next(counts))
     first = decision.tuned(how, material, tmp_path, "k")[1]
     assert "of 7" in first[0].note
     assert decision.tuned(how, material, tmp_path, "k")[1] == first  # not measured again
@@ -262,21 +260,21 @@ def test_saved_and_loaded_is_the_same(runtime: Runtime, tmp_path: Path) -> None:
     kept, found = decision.tuned(HOW, material, None)
     (tmp_path / "some").mkdir()
     decision.save(tmp_path / "some", kept, found)
-    loaded = decision.loaded(material.reader, tmp_path / "some")
+    loaded = decision.with_tuned_encoders(material.embedder, tmp_path / "some")
     batch = [np.ones(INSIDE, np.float32), np.arange(INSIDE, dtype=np.float32)]
     assert np.array_equal(loaded.encoders["seen"].embed(batch), kept["seen"].embed(batch))
     assert not np.allclose(
-        loaded.encoders["seen"].embed(batch), material.reader.encoders["seen"].embed(batch)
+        loaded.encoders["seen"].embed(batch), material.embedder.encoders["seen"].embed(batch)
     )
     assert (
         loaded.encoders["seen"].fingerprint() == kept["seen"].fingerprint()
-        and loaded.space != material.reader.space
+        and loaded.space != material.embedder.space
     )
-    assert decision.said(tmp_path / "some") == found
+    assert decision.stored_findings(tmp_path / "some") == found
     assert {p.suffix for p in tmp_path.rglob("*.*")} == {".json", ".jsonl", ".safetensors"}
     (tmp_path / "none").mkdir()
     decision.save(tmp_path / "none", {}, found[:1])
-    assert decision.loaded(material.reader, tmp_path / "none") is material.reader
+    assert decision.with_tuned_encoders(material.embedder, tmp_path / "none") is material.embedder
 
 
 @pytest.mark.parametrize(
@@ -294,7 +292,7 @@ def test_saved_and_loaded_is_the_same(runtime: Runtime, tmp_path: Path) -> None:
 def test_a_field_that_cant_be_tuned_is_refused(
     fields: tuple[str, ...], used: tuple[str, ...], words: str, runtime: Runtime
 ) -> None:
-    reader = planted("first", runtime).reader
+    reader = planted("first", runtime).embedder
     decision.check(Tune(), reader, used)
     decision.check(HOW, reader, ("seen", "other"))
     with pytest.raises(GobelinError) as said:

@@ -1,5 +1,5 @@
-"""Where a run's shared space comes from: fitted on its own rows, with bridges of names, or kept
-from another run."""
+"""Where a run's shared space comes from: it is fitted on the run's own rows, or it is the space of
+another run (`align.base`), to which fields are added."""
 
 from __future__ import annotations
 
@@ -13,85 +13,88 @@ from gobelin.core.machine import Progress, Runtime
 from gobelin.core.stages import RunFolder
 from gobelin.data.fields import Field
 from gobelin.embedding import schema
-from gobelin.embedding.alignment.align import Align, Alignment, Bridge
+from gobelin.embedding.alignment.align import Align, Alignment
+from gobelin.embedding.alignment.binding import bind
+from gobelin.embedding.alignment.bridges import Bridge
+from gobelin.embedding.alignment.fitting import fit_alignment
 from gobelin.embedding.encoders import NamesClasses
-from gobelin.embedding.features import Embeddings, Reader
+from gobelin.embedding.features import Embedder, Embeddings
 
 
-def space(
-    how: Align,
-    reader: Reader,
+def fit_or_bind(
+    settings: Align,
+    embedder: Embedder,
     train: Embeddings,
     groups: Sequence[str],
     runtime: Runtime,
     progress: Progress,
 ) -> Alignment:
-    """The space of training rows. With `align.base` it is that run's, to the bit, and the fields
-    that it lacks are bound."""
-    if not how.base:
-        return how.fit(train, groups, runtime, progress, bridges_of(reader))
-    run = base(how)
-    assert run is not None
-    old = Align.load(run.checked("alignment"))
-    lost = [f for f in old.fields if f not in reader.encoders]
-    if lost:
+    """The space of N training rows. With `align.base` it is that run's space, to the bit, and the
+    fields that it lacks are added.
+
+    groups: N names. Raises GobelinError where the base run has a field that these rows lack, or
+    other encoders."""
+    base = base_run(settings)
+    if base is None:
+        return fit_alignment(settings, train, groups, runtime, progress, bridges_of(embedder))
+    old = Alignment.load(base.checked("alignment"))
+    if lost := [f for f in old.fields if f not in embedder.encoders]:
         raise GobelinError(
-            f"align.base: {run.folder} has the field {lost[0]!r}, these rows have not. Give rows"
+            f"align.base: {base.folder} has the field {lost[0]!r}, these rows have not. Give rows"
             " with all its fields."
         )
-    known = replace(reader, encoders={f: reader.encoders[f] for f in old.fields})
-    if known.space != old.space:
+    old_embedder = replace(embedder, encoders={f: embedder.encoders[f] for f in old.fields})
+    if old_embedder.space != old.space:
         raise GobelinError(
-            f"align.base: {run.folder} reads its fields with other encoders. Give this run the same"
-            " ones."
+            f"align.base: {base.folder} reads its fields with other encoders. Give this run the"
+            " same ones."
         )
-    return old.bind(train, groups, runtime)
+    return bind(old, train, groups, runtime)
 
 
-def base(how: Align) -> RunFolder | None:
-    """The run whose space is kept; None for a space of one's own."""
-    if not how.base:
+def base_run(settings: Align) -> RunFolder | None:
+    """The run whose space is kept; None where `align.base` names none."""
+    if not settings.base:
         return None
-    run = RunFolder(Path(how.base))
+    run = RunFolder(Path(settings.base))
     if not run.has("alignment"):
         raise GobelinError(
-            f"align.base: {how.base} has no shared space. Name the folder of a run that was fitted."
+            f"align.base: {settings.base} has no shared space. Name the folder of a run that was"
+            " fitted."
         )
     return run
 
 
-def encoder_folder(how: Align, field: Field) -> Path | None:
-    """Where the kept space's run saved its encoder of a field of the same columns; None for a field
-    of one's own."""
-    run = base(how)
+def encoder_folder(settings: Align, field: Field) -> Path | None:
+    """The folder in which the base run saved its encoder of the same field; None where it has no
+    such field, or there is no base run."""
+    run = base_run(settings)
     if run is None:
         return None
-    same = any(
-        f == field
-        for f in schema.restored(run.stored("schema.json"), str(run.folder / "schema.json")).fields
-    )
+    stored = schema.restored(run.stored("schema.json"), str(run.folder / "schema.json"))
     stage = f"encoders/{file_name(field.name)}"
-    return run.checked(stage) if same and run.has(stage) else None
+    return run.checked(stage) if field in stored.fields and run.has(stage) else None
 
 
-def bridges_of(reader: Reader) -> list[Bridge]:
-    """One for each field whose encoder names classes and each field of words; a name is read as if
-    it stood in the first column of the field of words."""
-    fields = reader.schema.fields
-    words = [
+def bridges_of(embedder: Embedder) -> list[Bridge]:
+    """One bridge for each field whose encoder names classes and each field of text. A name is read
+    as a text in the first column of the field of text."""
+    text_fields = [
         f
-        for f in fields
-        if reader.schema.kind(f.columns[0]) == "text" and f.name in reader.encoders
+        for f in embedder.schema.fields
+        if embedder.schema.kind(f.columns[0]) == "text" and f.name in embedder.encoders
     ]
-    out = []
-    for name, encoder in reader.encoders.items():
-        named = encoder.classes() if words and isinstance(encoder, NamesClasses) else None
-        for field in words if named else ():
-            assert named is not None
-            read = reader.embed_column(
-                field.name, field.columns[0], list(named.texts), Path(), keep=True
+    bridges: list[Bridge] = []
+    if not text_fields:
+        return bridges
+    for name, encoder in embedder.encoders.items():
+        classes = encoder.classes() if isinstance(encoder, NamesClasses) else None
+        if classes is None:
+            continue
+        for field in text_fields:
+            texts = embedder.embed_column(
+                field.name, field.columns[0], list(classes.texts), Path(), cached=True
             )
-            out.append(
-                Bridge(name, field.name, named.weight, named.bias, read.features[field.name])
-            )
-    return out
+            words = texts.features[field.name]
+            bridges.append(Bridge(name, field.name, classes.weight, classes.bias, words))
+    return bridges

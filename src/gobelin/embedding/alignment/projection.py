@@ -2,7 +2,8 @@
 landmarks, in parts of unit length side by side, and one linear map of the whole.
 
 Parts of unit length make the cosine of two rows a fixed mixture of the parts' cosines, whatever
-their scales."""
+their scales.
+"""
 
 from __future__ import annotations
 
@@ -13,67 +14,68 @@ import numpy as np
 
 from gobelin.embedding.alignment.correlation import Basis, likeness
 
-Arrays = Mapping[str, np.ndarray]
+# the arrays of a field's map by name, see `arrays`
+FieldMap = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Part:
-    """A map [K, width] of a basis' components, and how much its cosine counts."""
+class ProjectionPart:
+    """One part of a field's map: components of a basis, mapped.
+
+    last: [K, width], after the basis. weight: of this part in a cosine."""
 
     basis: Basis
     last: np.ndarray
     weight: float = 1.0
 
 
-def arrays(parts: list[Part]) -> dict[str, np.ndarray]:
-    """The arrays of a field's map. The parts of one basis come first, then those of the other (H
-    columns in all). Beside them `whole` [H, D] may map what they are together; without it they stay
-    as they are (H = D)."""
+def arrays(parts: list[ProjectionPart]) -> dict[str, np.ndarray]:
+    """The arrays of a field's map, by name.
+
+    The parts of the features come first, then those of likenesses (H columns in all). A caller may
+    add `whole` [H, D], a map of all parts together; without it the parts are the vector (H = D)."""
     out: dict[str, np.ndarray] = {}
-    for basis, own in _by_basis(parts):
-        lifted = basis.lift is not None
-        name = "lifted_" if lifted else ""
+    for basis, basis_parts in _by_basis(parts):
+        name = "" if basis.lift is None else "lifted_"
+        last = np.concatenate([p.last for p in basis_parts], 1)  # [K, H of this basis]
         out[f"{name}mean"] = basis.mean
-        out[f"{name}projection"] = (
-            basis.directions @ np.concatenate([p.last for p in own], 1)
-        ).astype(np.float32)
+        out[f"{name}projection"] = (basis.directions @ last).astype(np.float32)
         if basis.lift is not None:
             out |= {"landmarks": basis.lift.landmarks, "scale": basis.lift.scale}
             out["bandwidth"] = np.array([basis.lift.bandwidth], np.float32)
-    ordered = [p for _, own in _by_basis(parts) for p in own]
+    ordered = [p for _, basis_parts in _by_basis(parts) for p in basis_parts]
     out["widths"] = np.array([p.last.shape[1] for p in ordered])
     out["shares"] = np.array([p.weight for p in ordered], np.float32)
     return out
 
 
-def vectors(w: Arrays, x: np.ndarray) -> np.ndarray:
+def vectors(w: FieldMap, x: np.ndarray) -> np.ndarray:
     """float32 [n, D], of unit length, of features [n, D_f]."""
     z = side_by_side(w, x)
     return unit(z @ w["whole"] if "whole" in w else z)
 
 
-def side_by_side(w: Arrays, x: np.ndarray) -> np.ndarray:
-    """float32 [n, H]: the parts, each of the root of its weight's length."""
+def side_by_side(w: FieldMap, x: np.ndarray) -> np.ndarray:
+    """float32 [n, H]: the parts of features [n, D_f], each as long as the root of its weight. So
+    the product of two rows is the weighted sum of the parts' cosines."""
     parts = []
     if "projection" in w:
         parts.append((x - w["mean"]) @ w["projection"])
     if "lifted_projection" in w:
-        seen = likeness(x, w["landmarks"], w["scale"], float(w["bandwidth"][0]))
-        parts.append((seen - w["lifted_mean"]) @ w["lifted_projection"])
+        kernel = likeness(x, w["landmarks"], w["scale"], float(w["bandwidth"][0]))  # [n, M]
+        parts.append((kernel - w["lifted_mean"]) @ w["lifted_projection"])
     edges = np.cumsum(w["widths"])[:-1]
     cut = np.split(np.concatenate(parts, 1), edges, axis=1)
     return np.concatenate([unit(p) * np.sqrt(s) for p, s in zip(cut, w["shares"], strict=True)], 1)
 
 
 def unit(x: np.ndarray) -> np.ndarray:
-    """Rows of unit length, float32; a row of zeros stays."""
+    """float32, as x [..., D]: rows of unit length; a row of zeros stays."""
     return (x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12)).astype(np.float32)
 
 
-def _by_basis(parts: list[Part]) -> list[tuple[Basis, list[Part]]]:
-    """At most one basis of features as they are, and one of likenesses."""
-    sides = [
-        [p for p in parts if p.basis.lift is None],
-        [p for p in parts if p.basis.lift is not None],
-    ]
-    return [(own[0].basis, own) for own in sides if own]
+def _by_basis(parts: list[ProjectionPart]) -> list[tuple[Basis, list[ProjectionPart]]]:
+    """The parts of each basis: first that of the features as they are, then that of likenesses."""
+    plain = [p for p in parts if p.basis.lift is None]
+    lifted = [p for p in parts if p.basis.lift is not None]
+    return [(some[0].basis, some) for some in (plain, lifted) if some]

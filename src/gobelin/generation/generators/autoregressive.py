@@ -176,10 +176,11 @@ def _memorises(bits_train: float | None, bits_valid: float | None) -> tuple[str,
     """The warning of a fit whose held-out images cost more bits than its training images."""
     if bits_train is None or bits_valid is None or bits_valid <= MEMORISED * bits_train:
         return ()
-    return (
+    note = (
         f"autoregressive: held-out images cost {bits_valid:.2f} bits a dimension, training images"
         f" {bits_train:.2f}: it memorises. Train for fewer minutes or with more images."
     )
+    return (note,)
 
 
 def fresh(settings: Autoregressive, learned: Learned) -> PatchSequence:

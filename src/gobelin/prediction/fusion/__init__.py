@@ -1,8 +1,9 @@
 """The contract of every fusion: features of several fields, some missing, in; a predictor out.
 
 `fit` takes several jobs at once. A job is a training set (rows and their weights) and a seed, so
-that all arms and seeds of a comparison are one call; a `batchable` fusion trains them as one
-computation, with the results of one by one."""
+that all arms and seeds of a comparison are one call. A `batchable` fusion trains them as one
+computation, with the same results as one by one.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +21,10 @@ from gobelin.prediction.heads.job import Job
 
 @runtime_checkable
 class Fusion(Protocol):
-    """Settings of a fusion, a frozen dataclass. batchable: all jobs train as one computation.
-    several: it can learn a target of several labels a row, each apart."""
+    """The settings of a fusion, a frozen dataclass."""
 
-    batchable: ClassVar[bool]
-    several: ClassVar[bool]
+    batchable: ClassVar[bool]  # all jobs train as one computation
+    several: ClassVar[bool]  # it can learn a target of several labels a row, each apart
 
     def fit(
         self,
@@ -35,11 +35,15 @@ class Fusion(Protocol):
         runtime: Runtime,
         progress: Progress,
     ) -> list[Predictor]:
-        """One predictor a job. basis: the rows that scales and components are learned from, shared
-        by all jobs."""
+        """One predictor a job.
+
+        embeddings, target: of all N rows; a job names its rows among them. basis: int64 [n], the
+        rows that scales and components are learned from, shared by all jobs."""
         ...
 
-    def load(self, folder: Path) -> Predictor: ...
+    def load(self, folder: Path) -> Predictor:
+        """The inverse of `Predictor.save`."""
+        ...
 
 
 @runtime_checkable
@@ -47,10 +51,13 @@ class Predictor(Protocol):
     """A fitted fusion."""
 
     def scores(self, embeddings: Embeddings) -> np.ndarray:
-        """float32 [N, C] logits, of labels one each, of ordered classes logarithms of
-        probabilities; or [N, 1] numbers. Absent fields are masked and never zero pictures."""
+        """float32 [N, C] for N rows: logits of classes or labels, logarithms of the probabilities
+        of ordered classes; float32 [N, 1] for a number. What an absent field holds has no
+        effect."""
         ...
 
-    def fingerprint(self) -> str: ...
+    def fingerprint(self) -> str:
+        """A hash of the fitted predictor."""
+        ...
 
     def save(self, folder: Path) -> None: ...

@@ -1,7 +1,8 @@
-"""Intermediate fusion: each field is a token, and the tokens that are there attend to each other
+"""Intermediate fusion: each field is a token, and the tokens of present fields attend to each other
 (Vaswani et al. 2017).
 
-It can learn what only a pair of fields tells."""
+It can learn facts that only two fields together tell.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from gobelin.prediction.heads.neural import Neural
 
 @settings_class
 class Attention(Neural):
-    """Settings."""
+    """A transformer over the fields' tokens. The other settings are those of `Neural`."""
 
     width: int = setting(
         default=64, ge=1, le=65536, description="Length of a token. A multiple of heads."

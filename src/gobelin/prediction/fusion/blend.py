@@ -1,14 +1,16 @@
-"""Early fusion twice: a linear head over all fields side by side, and a little of what boosted
-trees say of the same.
+"""Early fusion twice: a linear head over all fields side by side, mixed with a small share of
+boosted trees over the same components.
 
-Trees know missing values (histogram gradient boosting, Ke et al. 2017) and products of fields, a
-linear head adds up many weak directions; where their mistakes differ, a small share of the trees'
-log probabilities mends some of the head's (a logarithmic opinion pool, Genest & Zidek 1986). Worth
-its time where many cells are missing; the comparison of fusions says where it isn't."""
+Trees handle missing values (histogram gradient boosting, Ke et al. 2017) and products of fields; a
+linear head adds up many weak directions. Where their mistakes differ, a small share of the trees'
+log probabilities corrects some of the head's mistakes (a logarithmic opinion pool, Genest & Zidek
+1986). It is worth its time where many cells are missing; the comparison of fusions shows where it
+isn't.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,16 +24,15 @@ from gobelin.core.machine import Progress, Runtime
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
 from gobelin.prediction import estimators
+from gobelin.prediction.estimators import LEAST_PROBABILITY
 from gobelin.prediction.heads.job import Job
 from gobelin.prediction.heads.joins import Join, SideBySide
-from gobelin.prediction.heads.neural import Neural, NeuralPredictor
-
-FLOOR = 1e-3  # least probability: trees that never saw a class say 0
+from gobelin.prediction.heads.neural import Neural, NeuralPredictor, Projection
 
 
 @settings_class
 class Blend(Neural):
-    """Settings."""
+    """A linear head and boosted trees. The other settings are those of `Neural`."""
 
     share: float = setting(
         default=0.1, ge=0, le=1, description="Weight of the trees beside the linear head."
@@ -57,26 +58,26 @@ class Blend(Neural):
         runtime: Runtime,
         progress: Progress,
     ) -> list[Any]:
-        """Jobs that differ in their weight decay alone share their trees."""
+        """As `Fusion.fit`. Jobs that differ in their weight decay alone share their trees."""
         heads = super().fit(embeddings, target, jobs, basis, runtime, progress)
-        made: dict[str, tuple[Any, np.ndarray]] = {}
+        fitted: dict[str, tuple[Any, np.ndarray]] = {}
         out = []
         for k, (job, head) in enumerate(zip(jobs, heads, strict=True)):
             rows, answers = embeddings.rows(job.rows), target.values[job.rows]
-            x = side_by_side(rows, head.weights, self.seen)
+            x = side_by_side(rows, head.projections, self.seen)
             key = fingerprint("blend", asdict(self), x, answers, job.weights, job.seed)
-            if key not in made:
-                made[key] = self._trees(x, answers, job, target)
+            if key not in fitted:
+                fitted[key] = self._trees(x, answers, job, target)
             outputs = 1 if target.kind == "number" else len(target.classes)
-            out.append(BlendPredictor(head, *made[key], key, outputs))
+            out.append(BlendPredictor(head, *fitted[key], key, outputs))
             progress("fit", k + 1, len(jobs))
         return out
 
     def _trees(
         self, x: np.ndarray, answers: np.ndarray, job: Job, target: Target
     ) -> tuple[Any, np.ndarray]:
-        """Fitted trees and the columns that they see, those of which anything is there. None where
-        there is nothing to tell."""
+        """Fitted trees, and the columns of x [n, K] that hold any value. None in place of trees
+        where all rows have one class, or no column holds a value."""
         columns = np.flatnonzero(~np.isnan(x).all(0))
         if not len(columns) or (target.kind != "number" and len(np.unique(answers)) < 2):
             return None, columns
@@ -88,10 +89,12 @@ class Blend(Neural):
         return BlendPredictor(super().load(folder), **estimators.load(folder / "trees.skops"))
 
 
-def side_by_side(rows: Embeddings, weights: dict[str, np.ndarray], seen: int) -> np.ndarray:
+def side_by_side(
+    rows: Embeddings, projections: Mapping[str, Projection], components: int
+) -> np.ndarray:
     """float32 [N, K]: the first components of every field, nan where it is absent."""
     parts = [
-        (rows.features[f] - weights[f"{f}/mean"]) @ weights[f"{f}/projection"][:, :seen]
+        (rows.features[f] - projections[f].mean) @ projections[f].directions[:, :components]
         for f in rows.fields
     ]
     return np.concatenate(
@@ -101,8 +104,11 @@ def side_by_side(rows: Embeddings, weights: dict[str, np.ndarray], seen: int) ->
 
 @dataclass(frozen=True, eq=False)
 class BlendPredictor:
-    """columns: of the components side by side, that the trees see. key: names what they were fitted
-    on."""
+    """A fitted blend.
+
+    head: the fitted linear head. trees: a fitted estimator, or None. columns: int64, those of
+    `side_by_side` that the trees are given. key: hash of the trees' settings and data. outputs: C
+    classes, or 1 for a number."""
 
     head: NeuralPredictor
     trees: Any
@@ -111,21 +117,24 @@ class BlendPredictor:
     outputs: int
 
     def scores(self, embeddings: Embeddings) -> np.ndarray:
-        kept, said = embeddings.own(self.head.fields, self.head.space), self.head.scores(embeddings)
-        if self.trees is None or not len(kept):
-            return said
+        rows = embeddings.checked(self.head.fields, self.head.space)
+        scores = self.head.scores(embeddings)  # [N, outputs]
+        if self.trees is None or not len(rows):
+            return scores
         settings = self.head.settings
         assert isinstance(settings, Blend)
-        x = side_by_side(kept, self.head.weights, settings.seen)[:, self.columns]
+        x = side_by_side(rows, self.head.projections, settings.seen)[:, self.columns]
         if self.outputs == 1:
-            return (
-                (1 - settings.share) * said + settings.share * self.trees.predict(x)[:, None]
-            ).astype(np.float32)
-        told = np.full(said.shape, FLOOR)
-        told[:, self.trees.classes_] = np.clip(self.trees.predict_proba(x), FLOOR, None)
-        return log_softmax(
-            log_softmax(said, axis=1) + settings.share * np.log(told), axis=1
-        ).astype(np.float32)
+            numbers = self.trees.predict(x)[:, None]
+            mixed = (1 - settings.share) * scores + settings.share * numbers
+            return mixed.astype(np.float32)
+        # trees say 0 of a class that they were never shown
+        trees = np.full(scores.shape, LEAST_PROBABILITY)
+        trees[:, self.trees.classes_] = np.clip(
+            self.trees.predict_proba(x), LEAST_PROBABILITY, None
+        )
+        pool = log_softmax(scores, axis=1) + settings.share * np.log(trees)
+        return log_softmax(pool, axis=1).astype(np.float32)
 
     def fingerprint(self) -> str:
         return fingerprint(self.head.fingerprint(), self.key)

@@ -1,6 +1,6 @@
-"""Early fusion: the fields' features side by side with their presence, and one head over all.
+"""Early fusion: one head over the features of all fields side by side, and over their presence.
 
-An absent field is zeros *and* says so.
+An absent field is zeros, and its presence is 0.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from gobelin.prediction.heads.neural import Neural
 
 @settings_class
 class Concat(Neural):
-    """Settings."""
+    """One head over all fields. The other settings are those of `Neural`."""
 
     hidden: int = setting(
         default=0, ge=0, le=65536, description="Width of a hidden layer. 0 for a linear head."

@@ -1,8 +1,9 @@
-"""Intermediate fusion: each field becomes a vector and says how much it counts; the weighted sum of
-those there is scored.
+"""Intermediate fusion: each field becomes a vector with a weight; the weighted sum over the present
+fields is scored.
 
-The weights are a softmax over the fields that are there (attention pooling, Ilse et al. 2018), so a
-field can yield to a surer one, row by row."""
+The weights are a softmax over the present fields (attention pooling, Ilse et al. 2018), so that in
+each row a clear field can count more than an unclear one.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from gobelin.prediction.heads.neural import Neural
 
 @settings_class
 class Gated(Neural):
-    """Settings."""
+    """A weighted mean of the fields' vectors. The other settings are those of `Neural`."""
 
     width: int = setting(default=64, ge=1, le=65536, description="Length of each field's vector.")
 

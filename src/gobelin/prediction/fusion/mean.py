@@ -1,5 +1,5 @@
-"""Intermediate fusion: each field becomes a vector of one width, and the mean of those that are
-there is scored."""
+"""Intermediate fusion: each field becomes a vector of one width, and the mean over the present
+fields is scored."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gobelin.prediction.heads.neural import Neural
 
 @settings_class
 class Mean(Neural):
-    """Settings."""
+    """The mean of the fields' vectors. The other settings are those of `Neural`."""
 
     width: int = setting(default=64, ge=1, le=65536, description="Length of each field's vector.")
 

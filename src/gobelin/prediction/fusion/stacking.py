@@ -1,9 +1,10 @@
-"""Late fusion: each field's own scikit-learn estimator answers, and a linear model of cross-fitted
+"""Late fusion: each field has its own scikit-learn estimator, and a linear model of cross-fitted
 answers joins them.
 
-Stacked generalisation (Wolpert 1992): the joining model sees answers for rows that the estimators
-were not fitted on. It also sees which fields are there, and copies of the rows in which fields are
-hidden at random, so that any subset is a case it knows."""
+Stacked generalisation (Wolpert 1992): the joining model learns from answers for rows that the
+estimators were not fitted on. Its inputs also say which fields are present. It learns from copies
+of the rows with fields hidden at random too, so that it knows every subset of fields.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +22,13 @@ from gobelin.core.machine import Progress, Runtime, numpy_generator
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
 from gobelin.prediction import estimators
-from gobelin.prediction.estimators import LatePredictor, Panel
+from gobelin.prediction.estimators import LEAST_PROBABILITY, LatePredictor, Panel
 from gobelin.prediction.heads.job import Job
-
-FLOOR = 1e-3  # least probability whose logarithm is joined
 
 
 @settings_class
 class Stacking:
-    """Settings."""
+    """One estimator a field, and a linear model of their answers."""
 
     estimator: str = setting(
         default="RandomForest",
@@ -61,38 +60,40 @@ class Stacking:
         runtime: Runtime,
         progress: Progress,
     ) -> list[StackingPredictor]:
-        """Jobs that differ in their weight decay alone share their estimators."""
-        made: dict[str, tuple[Panel, np.ndarray]] = {}
+        """As `Fusion.fit`. Jobs that differ in their weight decay alone share their estimators."""
+        fitted: dict[str, tuple[Panel, np.ndarray]] = {}
         out = []
         for k, job in enumerate(jobs):
             rows, answers = embeddings.rows(job.rows), target.values[job.rows]
             key = fingerprint(
                 "stacking", asdict(self), rows.fingerprint, answers, job.weights, job.seed
             )
-            if key not in made:
-                made[key] = self._panels(rows, answers, job, target)
+            if key not in fitted:
+                fitted[key] = self._panel(rows, answers, job, target)
+            panel, crossed = fitted[key]
             decay = self.decay if job.decay is None else job.decay
-            head = self._head(*made[key], answers, job, decay)
+            head = self._head(panel, crossed, answers, job, decay)
             out.append(
                 StackingPredictor(
-                    self, rows.fields, rows.space, made[key][0], fingerprint(key, decay), head
+                    self, rows.fields, rows.space, panel, fingerprint(key, decay), head
                 )
             )
             progress("fit", k + 1, len(jobs))
         return out
 
-    def _panels(
+    def _panel(
         self, rows: Embeddings, answers: np.ndarray, job: Job, target: Target
     ) -> tuple[Panel, np.ndarray]:
-        """The estimators of all rows, and cross-fitted answers [n, F, outputs]; a fold holds all
-        classes alike."""
+        """The estimators, fitted on all n rows, and cross-fitted answers [n, F, outputs]."""
 
         def fit(some: np.ndarray) -> Panel:
-            few, weights = rows.rows(np.flatnonzero(some)), job.weights[some]
+            """Estimators of the rows where `some` (bool [n]) is true."""
+            subset, weights = rows.rows(np.flatnonzero(some)), job.weights[some]
             return Panel.fit(
-                self.estimator, self.options, few, answers[some], weights, target, job.seed
+                self.estimator, self.options, subset, answers[some], weights, target, job.seed
             )
 
+        # Rows are dealt to the folds class by class, so that the folds have the same classes.
         order = numpy_generator(job.seed, "folds").permutation(len(answers))
         order = order[np.argsort(answers[order], kind="stable")]
         fold = np.empty(len(answers), int)
@@ -107,19 +108,20 @@ class Stacking:
 
     def _head(
         self, panel: Panel, crossed: np.ndarray, answers: np.ndarray, job: Job, decay: float
-    ) -> Any:  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401 - an estimator of scikit-learn
+        """The joining model. crossed: [n, F, outputs], cross-fitted answers."""
         rng = numpy_generator(job.seed, "hidden")
-        seen = [crossed]
+        copies = [crossed]
         for _ in range(self.copies):
+            # a share of a row's fields, itself drawn from 0 .. 1, is hidden
             hidden = rng.random(crossed.shape[:2]) > rng.random((len(crossed), 1))
-            seen.append(np.where(hidden[..., None], np.nan, crossed))
-        x, weights = joined(panel, np.concatenate(seen)), np.tile(job.weights, len(seen))
+            copies.append(np.where(hidden[..., None], np.nan, crossed))
+        x = joined(panel, np.concatenate(copies))
+        answers, weights = np.tile(answers, len(copies)), np.tile(job.weights, len(copies))
         penalty = max(decay, 1e-9) * weights.sum()
         if panel.numeric:
-            return Ridge(penalty).fit(x, np.tile(answers, len(seen)), weights)
-        return LogisticRegression(C=1 / penalty, max_iter=2000).fit(
-            x, np.tile(answers, len(seen)), weights
-        )
+            return Ridge(penalty).fit(x, answers, weights)
+        return LogisticRegression(C=1 / penalty, max_iter=2000).fit(x, answers, weights)
 
     def load(self, folder: Path) -> StackingPredictor:
         values, state = read_json(folder / "config.json"), estimators.load(folder / "panel.skops")
@@ -129,30 +131,32 @@ class Stacking:
         )
 
 
-def joined(panel: Panel, said: np.ndarray) -> np.ndarray:
-    """float64 [n, F outputs + F]: what the joining model sees: logarithms of the probabilities less
-    those of the shares of the classes, or numbers less their mean; 0 where a field abstains; and
-    whether it abstains."""
-    rest = panel.resting if panel.numeric else np.log(np.clip(panel.resting, FLOOR, None))
-    moved = (said if panel.numeric else np.log(np.clip(said, FLOOR, None))) - rest
-    absent = np.isnan(said).any(2)
-    return np.concatenate(
-        [np.where(absent[..., None], 0, moved).reshape(len(said), -1), absent], axis=1
-    )
+def joined(panel: Panel, answers: np.ndarray) -> np.ndarray:
+    """float64 [n, F outputs + F]: the inputs of the joining model, from answers [n, F, outputs].
+
+    They are logarithms of probabilities less those of the classes' shares, or numbers less their
+    mean, 0 where a field abstains; and 1 where it abstains."""
+
+    def scaled(values: np.ndarray) -> np.ndarray:
+        return values if panel.numeric else np.log(np.clip(values, LEAST_PROBABILITY, None))
+
+    absent = np.isnan(answers).any(2)  # [n, F]
+    centred = np.where(absent[..., None], 0, scaled(answers) - scaled(panel.resting))
+    return np.concatenate([centred.reshape(len(answers), -1), absent], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
 class StackingPredictor(LatePredictor):
-    """head: the joining model."""
+    """Answers of the estimators, joined. head: the fitted joining model."""
 
     head: Any
 
     def scores(self, embeddings: Embeddings) -> np.ndarray:
-        out = np.full(
-            (len(embeddings), self.panel.outputs), 0.0 if self.panel.numeric else np.log(FLOOR)
-        )
+        # a class that the joining model never saw keeps the least probability
+        least = 0.0 if self.panel.numeric else np.log(LEAST_PROBABILITY)
+        out = np.full((len(embeddings), self.panel.outputs), least)
         if len(embeddings):
-            x = joined(self.panel, self.said(embeddings))
+            x = joined(self.panel, self.answers(embeddings))
             if self.panel.numeric:
                 out[:, 0] = self.head.predict(x)
             else:

@@ -1,8 +1,10 @@
-"""Late fusion: each field's own scikit-learn estimator gives probabilities, and their mean decides
-(soft voting).
+"""Late fusion: each field has its own scikit-learn estimator, and the mean of their probabilities
+decides (soft voting).
 
-By default a random forest a field (Breiman 2001), as practitioners build by hand. A field that is
-absent in a row doesn't vote; a row of which nothing is there gets the shares of the classes."""
+The default is a random forest a field (Breiman 2001), as practitioners build by hand. A field that
+is absent in a row doesn't vote. A row without any field gets the classes' shares of the training
+rows.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +21,13 @@ from gobelin.core.machine import Progress, Runtime
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
 from gobelin.prediction import estimators
-from gobelin.prediction.estimators import LatePredictor, Panel
+from gobelin.prediction.estimators import LEAST_PROBABILITY, LatePredictor, Panel
 from gobelin.prediction.heads.job import Job
-
-FLOOR = 1e-3  # least probability: a forest that never saw a class says 0
 
 
 @settings_class
 class Voting:
-    """Settings."""
+    """One estimator a field, and the mean of their answers."""
 
     estimator: str = setting(
         default="RandomForest",
@@ -49,46 +49,43 @@ class Voting:
         runtime: Runtime,
         progress: Progress,
     ) -> list[VotingPredictor]:
-        """A job's weight decay changes nothing here, so jobs that differ in it alone are one."""
-        made: dict[str, VotingPredictor] = {}
+        """As `Fusion.fit`. A job's weight decay changes nothing here, so jobs that differ in it
+        alone share one predictor."""
+        fitted: dict[str, VotingPredictor] = {}
         out = []
         for k, job in enumerate(jobs):
             rows, answers = embeddings.rows(job.rows), target.values[job.rows]
             key = fingerprint(
                 "voting", asdict(self), rows.fingerprint, answers, job.weights, job.seed
             )
-            if key not in made:
+            if key not in fitted:
                 panel = Panel.fit(
                     self.estimator, self.options, rows, answers, job.weights, target, job.seed
                 )
-                made[key] = VotingPredictor(self, embeddings.fields, embeddings.space, panel, key)
-            out.append(made[key])
+                fitted[key] = VotingPredictor(self, embeddings.fields, embeddings.space, panel, key)
+            out.append(fitted[key])
             progress("fit", k + 1, len(jobs))
         return out
 
     def load(self, folder: Path) -> VotingPredictor:
-        values, panel = (
-            read_json(folder / "config.json"),
-            Panel(**estimators.load(folder / "panel.skops")),
-        )
+        values = read_json(folder / "config.json")
         return VotingPredictor(
             Voting(**values["settings"]),
             tuple(values["fields"]),
             values["space"],
-            panel,
+            Panel(**estimators.load(folder / "panel.skops")),
             values["key"],
         )
 
 
 class VotingPredictor(LatePredictor):
-    """The mean of the answers of those that are there."""
+    """The mean of the answers of the present fields."""
 
     def scores(self, embeddings: Embeddings) -> np.ndarray:
-        said = self.said(embeddings)
-        voters = (~np.isnan(said)).sum(1)
-        mean = np.where(
-            voters > 0, np.nansum(said, axis=1) / np.maximum(voters, 1), self.panel.resting
-        )
-        return (mean if self.panel.numeric else np.log(np.clip(mean, FLOOR, None))).astype(
-            np.float32
-        )
+        answers = self.answers(embeddings)  # [N, F, outputs]
+        voters = (~np.isnan(answers)).sum(1)  # [N, outputs]
+        mean = np.nansum(answers, axis=1) / np.maximum(voters, 1)
+        mean = np.where(voters > 0, mean, self.panel.resting)
+        if not self.panel.numeric:  # a forest says 0 of a class that it was never shown
+            mean = np.log(np.clip(mean, LEAST_PROBABILITY, None))
+        return mean.astype(np.float32)

@@ -1,5 +1,7 @@
-"""What a head sees in a step: which rows, and which of their fields. Functions of its seed and the
-step alone, so that they don't depend on what it is trained with."""
+"""The batches of a head: which rows a step uses, and which fields of each row are shown.
+
+They depend on (seed, step) only, so training heads together or alone gives the same result.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +14,19 @@ from gobelin.core.machine import generator
 
 @dataclass(frozen=True)
 class HeadSettings:
-    """outputs: C classes or 1 number. steps, batch, rate: of Adam, the rate falling to zero on a
-    cosine. dropout: chance that a present field is hidden from a row in a step (one field always
-    stays)."""
+    """How heads are trained, by Adam."""
 
-    outputs: int
-    numeric: bool
+    outputs: int  # C classes or labels, or 1 number
+    numeric: bool  # the target is a number
     steps: int = 300
-    batch: int = 256
-    rate: float = 0.02
-    dropout: float = 0.3
+    batch: int = 256  # rows a step
+    rate: float = 0.02  # learning rate at the start; falls to zero on a cosine
+    dropout: float = 0.3  # chance that a present field is hidden from a row; one always stays
 
 
 def order(rows: int, batch: int, seed: int, steps: range) -> torch.Tensor:
-    """int64 [T, n]: the places 0 .. rows - 1 of n rows in each of these steps, every row once
-    before any row again."""
+    """int64 [T, n]: n numbers in 0 .. rows - 1 for each of T steps; every row comes once before any
+    row comes again."""
     first, last = steps.start * batch, steps.stop * batch
     epochs = range(first // rows, -(-last // rows))
     stream = torch.cat(
@@ -37,8 +37,7 @@ def order(rows: int, batch: int, seed: int, steps: range) -> torch.Tensor:
 
 
 def chances(fields: int, batch: int, seed: int, steps: range) -> torch.Tensor:
-    """float32 [F, T, n] in 0 .. 1: where one is below the dropout, the field is hidden from the
-    row."""
+    """float32 [F, T, n] in 0 .. 1. A chance below the dropout hides the field from the row."""
     drawn = torch.stack(
         [torch.rand(batch, fields, generator=generator(seed, "dropout", t)) for t in steps]
     )
@@ -46,12 +45,14 @@ def chances(fields: int, batch: int, seed: int, steps: range) -> torch.Tensor:
 
 
 def shown(present: torch.Tensor, chance: torch.Tensor, dropout: float) -> torch.Tensor:
-    """bool [F, ...], field by field: those present less those hidden; a row never loses its last
-    one."""
-    strongest = torch.where(present, chance, -1.0).amax(0)
-    return present & (chance >= strongest.clamp_max(dropout))
+    """bool [F, ...]: the fields that are present and not hidden; a row never loses its last field.
+
+    present: bool [F, ...]. chance: float32 [F, ...], as `chances` gives it."""
+    # The bound of a row: the dropout, or its largest chance where all lie below the dropout.
+    largest = torch.where(present, chance, -1.0).amax(0)
+    return present & (chance >= largest.clamp_max(dropout))
 
 
 def shown_fields(present: torch.Tensor, dropout: float, rng: torch.Generator) -> torch.Tensor:
-    """float32 [n, F]: `shown` of bool [n, F], by new chances."""
+    """float32 [n, F]: `shown` for present [n, F], by chances that are drawn here."""
     return shown(present.T, torch.rand(present.shape, generator=rng).T, dropout).T.float()

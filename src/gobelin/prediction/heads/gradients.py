@@ -1,16 +1,24 @@
 """Heads that read their fields side by side, trained by written-out gradients: many at once, on
 every processor thread.
 
-Five things make it cheap. Heads with the same rows and seed see the same batches, so what they read
-is gathered once. A hidden field adds nothing to its row: a batch is sorted so that the rows that
-show one of the two widest fields stand together, and products take those rows alone. Groups with as
-many heads are one product, over rows that at least one of them shows. Weights stand with outputs
-first and scores are [B, C, n], so that B heads are one softmax and one step of Adam. And a chunk of
-heads keeps to one thread, which never waits for another; few and large operations keep the threads
-from waiting for Python.
+Five things make it cheap.
+1. Heads with the same rows and seed see the same batches, so their inputs are gathered once.
+2. A hidden field adds nothing to its row. A batch is sorted so that the rows that show one of the
+   two widest fields lie together, and products take those rows alone.
+3. Groups with as many heads are one product, over the rows that at least one of them shows.
+4. Weights have the outputs first and scores are [B, C, n], so that B heads are one softmax and
+   one step of Adam.
+5. A chunk of heads keeps to one thread, which never waits for another. Operations are few and
+   large, so threads don't wait for Python.
 
-All losses have the gradient (link(scores) - truth) share: softmax and cross-entropy, logistic and
-its own, identity and half the squared error (canonical links, Nelder & Wedderburn 1972)."""
+All losses have the gradient (link(scores) - truth) * share with respect to the scores (canonical
+links, Nelder & Wedderburn 1972): softmax with cross-entropy, logistic with its own, identity with
+half the squared error.
+
+Letters: N rows of the data, F fields, K_p columns of part p of the first layer, K = all of them, C
+outputs, H hidden units (H = C without a hidden layer), B heads of a chunk in G groups of P heads
+(B = G P), n rows of a batch, T steps.
+"""
 
 from __future__ import annotations
 
@@ -29,45 +37,55 @@ from gobelin.prediction.heads import draws
 from gobelin.prediction.heads.draws import HeadSettings
 from gobelin.prediction.heads.job import Job
 
-WIDE = 2  # fields whose rows can stand together in one order
-BLOCK = 25  # steps that are drawn at once
-EACH = 4  # heads of a group: more gain nothing, and groups with as many are one product
-GROUPS = 20  # of a chunk: few large operations, and those of a seed share what is drawn
+WIDE_FIELDS = 2  # the widest fields: one order of rows puts those that show either of two together
+STEPS_AT_ONCE = 25  # steps whose batches are drawn at once
+HEADS_A_GROUP = 4  # at most: more gain nothing, and groups with as many heads are one product
+GROUPS_A_CHUNK = 20  # few large operations, and the groups of one seed share their draws
 
 
 @dataclass(frozen=True)
-class Shared:
-    """The rows of all heads, [N, ...], fields by falling width. wide: of the widest fields. rest:
-    of the others side by side, then a one for every field and a last one, which become presence and
-    bias. of: float32 [F + 1, K], which of these columns belongs to which. present: bool [F, N].
-    truth: float32 [C, N]. columns: of every part among [all fields, presence, bias]."""
+class HeadData:
+    """The data that all heads share. Fields are ordered by falling width.
+
+    The columns of the first layer's input are split into parts: part 0 is `rest`, parts 1 and 2 are
+    the widest fields.
+    fields: the fields' numbers in this order.
+    wide: float32 [N, K_p] of each of the widest fields.
+    rest: float32 [N, K_0], the other fields side by side, then F + 1 ones; times `shown`, these
+    become the fields' presence and the bias.
+    owner: float32 [F + 1, K_0], 1 where a column of `rest` belongs to a field (F + 1: the bias).
+    present: bool [F, N].
+    truth: float32 [C, N].
+    link: scores [B, C, n] -> the expected truth [B, C, n].
+    columns: int64 [K_p] for each part, its place among [all fields, presence, bias]."""
 
     fields: tuple[int, ...]
     wide: tuple[Tensor, ...]
     rest: Tensor
-    of: Tensor
+    owner: Tensor
     present: Tensor
     truth: Tensor
     link: Callable[[Tensor], Tensor]
     columns: tuple[Tensor, ...]
 
     @staticmethod
-    def of_rows(
+    def of(
         features: Sequence[Tensor], present: Tensor, answers: Tensor, settings: HeadSettings
-    ) -> Shared:
+    ) -> HeadData:
+        """From the arguments of `train`."""
         widths = [f.shape[1] for f in features]
         fields = tuple(sorted(range(len(widths)), key=lambda f: -widths[f]))
-        wide, narrow = fields[:WIDE], fields[WIDE:]
-        ends = np.cumsum([0, *widths])
-        owner = [fields.index(f) for f in narrow for _ in range(widths[f])] + list(
-            range(len(fields) + 1)
-        )
-        places = [k for f in narrow for k in range(ends[f], ends[f + 1])] + [
-            int(ends[-1]) + f for f in (*fields, len(fields))
-        ]
-        ones = torch.ones(len(present), len(fields) + 1)
-        truth, link = _target(answers, settings)
-        return Shared(
+        wide, narrow = fields[:WIDE_FIELDS], fields[WIDE_FIELDS:]
+        ends = np.cumsum([0, *widths])  # where each field's columns begin in the join's order
+        # of every column of `rest`: the place of its field in `fields`; then presence and bias
+        owner = [fields.index(f) for f in narrow for _ in range(widths[f])]
+        owner += list(range(len(fields) + 1))
+        # of every column of `rest`: its place in the join's order
+        columns = [k for f in narrow for k in range(ends[f], ends[f + 1])]
+        columns += [int(ends[-1]) + f for f in (*fields, len(fields))]
+        ones = torch.ones(len(present), len(fields) + 1)  # [N, F + 1]
+        truth, link = _truth_and_link(answers, settings)
+        return HeadData(
             fields,
             tuple(features[f] for f in wide),
             torch.cat([*[features[f] for f in narrow], ones], 1),
@@ -75,27 +93,30 @@ class Shared:
             present.T[list(fields)].contiguous(),
             truth.T.contiguous(),
             link,
-            (torch.tensor(places), *[torch.arange(int(ends[f]), int(ends[f + 1])) for f in wide]),
+            (torch.tensor(columns), *[torch.arange(int(ends[f]), int(ends[f + 1])) for f in wide]),
         )
 
 
-def _target(answers: Tensor, settings: HeadSettings) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """float32 [N, C], and what makes scores [B, C, n] comparable with them."""
+def _truth_and_link(
+    answers: Tensor, settings: HeadSettings
+) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """The truth, float32 [N, C], and the link that makes scores [B, C, n] comparable with it."""
     if settings.numeric:
         return answers[:, None], lambda scores: scores
-    if answers.dim() == 2:
+    if answers.dim() == 2:  # several labels a row
         return answers, torch.sigmoid
-    return functional.one_hot(
-        answers.clamp_min(0), settings.outputs
-    ).float(), lambda scores: torch.softmax(scores, 1)
+    truth = functional.one_hot(answers.clamp_min(0), settings.outputs).float()
+    return truth, lambda scores: torch.softmax(scores, 1)
 
 
 @dataclass(frozen=True)
-class Block:
-    """T steps of the G groups of a chunk, whose B heads are P a group. rows: int64 [T, G, n].
-    share, truth: float32 [T, B, 1, n] and [T, G, 1, C, n]. shown: float32 [T, F + 1, G, n, 1],
-    always in the last place. spans: for each step and wide field where the rows stand that any
-    group shows it in: (start, length)."""
+class StepBatches:
+    """The batches of T steps for the G groups of a chunk, B = G P heads.
+
+    rows: int64 [T, G, n], numbers of rows. share: float32 [T, B, 1, n], the rows' weights over n.
+    truth: float32 [T, G, 1, C, n]. shown: float32 [T, F + 1, G, n, 1], 1 where a field is shown;
+    the last one, the bias, always is. spans: (start, length) for each step and wide field, the rows
+    of the batch in which any group shows it."""
 
     rows: Tensor
     share: Tensor
@@ -105,62 +126,64 @@ class Block:
 
 
 class Chunk:
-    """Some of the heads. groups: heads with the same rows and seed, by number, equally many in
-    each; start: the weights of all heads, [B, ...]."""
+    """Some of the heads, trained on one thread.
+
+    groups: numbers of heads with the same rows and seed, equally many in each. start: the weights
+    of all heads, {name: [all heads, ...]}."""
 
     def __init__(
         self,
-        shared: Shared,
+        data: HeadData,
         groups: Sequence[Sequence[int]],
         jobs: Sequence[Job],
         start: Mapping[str, Tensor],
         settings: HeadSettings,
     ) -> None:
-        self.shared, self.settings = shared, settings
+        self.data, self.settings = data, settings
         self.heads = [b for group in groups for b in group]
         self.jobs = [jobs[b] for b in self.heads]
-        self.firsts = [jobs[group[0]] for group in groups]
-        first = torch.cat([start["map1"], start["bias1"][:, None]], 1)[self.heads].transpose(
-            1, 2
-        )  # [B, H, K]
-        self.parts = [first[:, :, c].contiguous() for c in shared.columns]
-        self.last = []
+        self.group_jobs = [jobs[group[0]] for group in groups]  # rows and seed of each group
+        first = torch.cat([start["map1"], start["bias1"][:, None]], 1)[self.heads]  # [B, K, H]
+        first = first.transpose(1, 2)  # [B, H, K]
+        self.first = [first[:, :, c].contiguous() for c in data.columns]  # [B, H, K_p] of each part
+        self.second: list[Tensor] = []  # [B, C, H] and [B, C, 1] where there is a hidden layer
         if "map2" in start:
-            self.last = [
+            self.second = [
                 start["map2"][self.heads].transpose(1, 2).contiguous(),
                 start["bias2"][self.heads][..., None].clone(),
             ]
-        self.weights = [*self.parts, *self.last]
+        self.weights = [*self.first, *self.second]
         self.grads = [torch.zeros_like(w) for w in self.weights]
-        self.means, self.squares = (
-            [torch.zeros_like(w) for w in self.weights] for _ in range(2)
-        )  # of Adam
+        # Adam's running means of the gradients and of their squares, and its counts of steps.
+        self.means = [torch.zeros_like(w) for w in self.weights]
+        self.squares = [torch.zeros_like(w) for w in self.weights]
         self.counts = [torch.zeros(()) for _ in self.weights]
-        self.twice = (
-            2 * torch.tensor([j.decay for j in self.jobs], dtype=torch.float32)[:, None, None]
-        )
-        self.rows = [torch.from_numpy(j.rows) for j in self.firsts]
+        # [B, 1, 1]: the gradient of decay |W|^2 is 2 decay W
+        decays = torch.tensor([j.decay for j in self.jobs], dtype=torch.float32)
+        self.twice_decay = 2 * decays[:, None, None]
+        self.rows = [torch.from_numpy(j.rows) for j in self.group_jobs]
         self.shares = [torch.from_numpy(j.weights) for j in self.jobs]
-        self.scores, self.bent = (
-            torch.empty(len(self.heads), first.shape[1], settings.batch) for _ in range(2)
-        )
-        self.product = torch.empty(self.scores.numel())
-        self.room = [
-            torch.empty(len(groups) * settings.batch, v.shape[1])
-            for v in (shared.rest, *shared.wide)
+        # Memory that every step uses again.
+        batch = settings.batch
+        self.hidden = torch.empty(len(self.heads), first.shape[1], batch)  # [B, H, n]
+        self.activated = torch.empty(len(self.heads), first.shape[1], batch)  # [B, H, n]
+        self.product = torch.empty(self.hidden.numel())
+        self.inputs = [
+            torch.empty(len(groups) * batch, x.shape[1]) for x in (data.rest, *data.wide)
         ]
 
     def _by_group(self, values: Tensor) -> Tensor:
-        """[B, H, x] as [G, P * H, x]."""
-        return values.view(len(self.firsts), -1, values.shape[2])
+        """[B, H, x] as [G, P H, x], the same memory: the heads of a group read the same rows."""
+        return values.view(len(self.group_jobs), -1, values.shape[2])
 
     def train(self) -> dict[str, Tensor]:
-        """Weights by name, [heads of the chunk, ...], in the order of `heads`."""
+        """Weights by name, {name: [B, ...]}, in the order of `heads`."""
         steps = self.settings.steps
-        for first in range(0, steps, BLOCK):
-            block = self.block(range(first, min(first + BLOCK, steps)))
-            for t in range(len(block.rows)):
-                self.gradients(block, t)
+        for first in range(0, steps, STEPS_AT_ONCE):
+            batches = self.batches(range(first, min(first + STEPS_AT_ONCE, steps)))
+            for t in range(len(batches.rows)):
+                self.gradients(batches, t)
+                # cosine schedule from `rate` to 0 (Loshchilov & Hutter 2017, equation 5)
                 rate = self.settings.rate * (1 + np.cos(np.pi * (first + t) / steps)) / 2
                 adam(
                     self.weights,
@@ -181,111 +204,128 @@ class Chunk:
         return self.named(self.weights)
 
     def named(self, values: Sequence[Tensor]) -> dict[str, Tensor]:
-        """`weights`, or others like them, by name and as the join has them."""
-        first, last = values[: len(self.parts)], values[len(self.parts) :]
-        whole = torch.empty(len(self.heads), sum(p.shape[2] for p in first), self.scores.shape[1])
-        for part, columns in zip(first, self.shared.columns, strict=True):
+        """`weights`, or tensors of the same shapes, by the names and in the shapes of the join."""
+        first, second = values[: len(self.first)], values[len(self.first) :]
+        width = sum(part.shape[2] for part in first)  # K
+        whole = torch.empty(len(self.heads), width, self.hidden.shape[1])  # [B, K, H]
+        for part, columns in zip(first, self.data.columns, strict=True):
             whole[:, columns] = part.transpose(1, 2)
         out = {"map1": whole[:, :-1], "bias1": whole[:, -1]}
-        return out | ({"map2": last[0].transpose(1, 2), "bias2": last[1][..., 0]} if last else {})
+        if second:
+            out |= {"map2": second[0].transpose(1, 2), "bias2": second[1][..., 0]}
+        return out
 
-    def block(self, steps: range) -> Block:
-        """What these heads see in some steps."""
-        settings, shared, each = self.settings, self.shared, len(self.heads) // len(self.firsts)
-        lengths_seeds = {(len(j.rows), j.seed) for j in self.firsts}
-        orders = {one: draws.order(one[0], settings.batch, one[1], steps) for one in lengths_seeds}
-        drawn = {
-            s: draws.chances(len(shared.fields), settings.batch, s, steps)
-            for s in {j.seed for j in self.firsts}
+    def batches(self, steps: range) -> StepBatches:
+        """The batches of these heads in some steps."""
+        settings, data, jobs = self.settings, self.data, self.group_jobs
+        heads_a_group = len(self.heads) // len(jobs)  # P
+        # Draws depend on (row count, seed) and on the seed alone; groups share them.
+        orders = {
+            (rows, seed): draws.order(rows, settings.batch, seed, steps)
+            for rows, seed in {(len(j.rows), j.seed) for j in jobs}
         }
-        places = torch.stack([orders[len(j.rows), j.seed] for j in self.firsts], 1)  # [T, G, n]
+        chances = {
+            seed: draws.chances(len(data.fields), settings.batch, seed, steps)
+            for seed in {j.seed for j in jobs}
+        }
+        # places among the group's own rows, and the numbers of these rows: [T, G, n]
+        places = torch.stack([orders[len(j.rows), j.seed] for j in jobs], 1)
         rows = torch.stack(
-            [r[orders[len(j.rows), j.seed]] for r, j in zip(self.rows, self.firsts, strict=True)], 1
+            [r[orders[len(j.rows), j.seed]] for r, j in zip(self.rows, jobs, strict=True)], 1
         )
-        chance = torch.stack([drawn[j.seed] for j in self.firsts], 2)[
-            list(shared.fields)
-        ]  # [F, T, G, n]
-        present = torch.from_numpy(shared.present.numpy().take(rows.numpy(), axis=1))
-        shown = draws.shown(present, chance, settings.dropout)
-        one = shown[0]
-        other = shown[1] if len(shown) > 1 else torch.zeros_like(one)
-        kind = torch.where(
-            one, other.byte(), 3 - other.byte()
-        )  # the first alone, both, the second alone, neither
+        chance = torch.stack([chances[j.seed] for j in jobs], 2)[list(data.fields)]  # [F, T, G, n]
+        # numpy's take is faster than torch's here
+        present = torch.from_numpy(data.present.numpy().take(rows.numpy(), axis=1))  # [F, T, G, n]
+        shown = draws.shown(present, chance, settings.dropout)  # [F, T, G, n]
+        first = shown[0]  # [T, G, n]
+        second = shown[1] if len(shown) > 1 else torch.zeros_like(first)
+        # Order of a batch: rows that show the widest field alone (0), both (1), the second widest
+        # alone (2), neither (3). So each of the two fields is shown in one span of rows.
+        kind = torch.where(first, second.byte(), 3 - second.byte())
         sort = torch.from_numpy(np.argsort(kind.numpy(), axis=2, kind="stable"))
-        places, rows, shown = (
-            places.gather(2, sort),
-            rows.gather(2, sort),
-            shown.gather(3, sort.expand_as(shown)),
-        )
-        lengths = shown[:WIDE].sum(3)  # [wide, T, G]
-        starts = torch.stack([torch.zeros_like(lengths[0]), (one & ~other).sum(2)])[: len(lengths)]
-        begin, end = starts.amin(2), (starts + lengths).amax(2)
-        share = torch.stack([w[places[:, k // each]] for k, w in enumerate(self.shares)], 1)
-        truth = shared.truth.index_select(1, rows.flatten()).view(-1, *rows.shape)  # [C, T, G, n]
-        return Block(
+        places, rows = places.gather(2, sort), rows.gather(2, sort)
+        shown = shown.gather(3, sort.expand_as(shown))
+        lengths = shown[:WIDE_FIELDS].sum(3)  # [wide, T, G]
+        starts = torch.stack([torch.zeros_like(lengths[0]), (first & ~second).sum(2)])
+        starts = starts[: len(lengths)]
+        begin, end = starts.amin(2), (starts + lengths).amax(2)  # [wide, T], over all groups
+        share = torch.stack(
+            [w[places[:, k // heads_a_group]] for k, w in enumerate(self.shares)], 1
+        )  # [T, B, n]
+        truth = data.truth.index_select(1, rows.flatten()).view(-1, *rows.shape)  # [C, T, G, n]
+        # The loss is a mean over n rows; the gradient of a squared error is twice the difference.
+        factor = (2 if settings.numeric else 1) / settings.batch
+        return StepBatches(
             rows,
-            share[:, :, None] * ((2 if settings.numeric else 1) / settings.batch),
+            share[:, :, None] * factor,
             truth.movedim(0, 2)[:, :, None],
             torch.cat([shown, torch.ones_like(shown[:1])]).movedim(0, 1)[..., None].float(),
             torch.stack([begin, end - begin], 2).movedim(1, 0).tolist(),
         )
 
-    def gradients(self, block: Block, t: int) -> None:
-        """Of the loss and its penalty, into the weights' `grad`."""
-        shared, rows, shown = self.shared, block.rows[t], block.shown[t]
-        z, groups = (
-            self.scores,
-            self._by_group(self.scores),
-        )  # before the hidden layer's bend, or the scores
-        parts, grads = [
-            [self._by_group(w) for w in some[: len(self.parts)]]
-            for some in (self.weights, self.grads)
-        ]
-        rest = self._read(0, shared.rest, rows).mul_(
-            torch.matmul(shown[..., 0].permute(1, 2, 0), shared.of)
-        )
-        torch.bmm(parts[0], rest.transpose(1, 2), out=groups)
+    def gradients(self, batches: StepBatches, t: int) -> None:
+        """Writes into `grads` the gradient of step t's loss plus decay |W|^2, W all weights but
+        biases.
+
+        Forward: z = sum over parts of W_p x_p; with a hidden layer the scores are V gelu(z) + b,
+        else z. Backward: the chain rule, line by line below."""
+        data, rows, shown = self.data, batches.rows[t], batches.shown[t]  # [G, n], [F + 1, G, n, 1]
+        parts = [self._by_group(w) for w in self.first]  # W_p, [G, P H, K_p]
+        grads = [self._by_group(g) for g in self.grads[: len(self.first)]]  # dL/dW_p, as W_p
+        z = self.hidden  # [B, H, n]: before the activation, or the scores
+        z_by_group = self._by_group(z)  # [G, P H, n], the same memory
+
+        # x_0 = rest * (which of its columns are shown), [G, n, K_0]
+        column_shown = torch.matmul(shown[..., 0].permute(1, 2, 0), data.owner)  # [G, n, K_0]
+        rest = self._inputs(0, data.rest, rows).mul_(column_shown)
+        torch.bmm(parts[0], rest.transpose(1, 2), out=z_by_group)  # z = W_0 x_0
         wide = []
-        for k, (field, span) in enumerate(zip(shared.wide, block.spans[t], strict=True)):
-            read = self._read(k + 1, field, rows.narrow(1, *span)).mul_(shown[k].narrow(1, *span))
-            product = self.product[: groups.shape[0] * groups.shape[1] * span[1]].view(
-                *groups.shape[:2], span[1]
+        for k, (field, span) in enumerate(zip(data.wide, batches.spans[t], strict=True)):
+            # x_p on its span of m rows, [G, m, K_p]; elsewhere in the batch no group shows it
+            x = self._inputs(k + 1, field, rows.narrow(1, *span)).mul_(shown[k].narrow(1, *span))
+            size = (*z_by_group.shape[:2], span[1])
+            product = self.product[: int(np.prod(size))].view(size)  # [G, P H, m]
+            torch.bmm(parts[k + 1], x.transpose(1, 2), out=product)
+            z_by_group.narrow(2, *span).add_(product)  # z += W_p x_p
+            wide.append(x)
+
+        if self.second:
+            (weight, bias), (weight_grad, bias_grad) = self.second, self.grads[-2:]
+            torch.ops.aten.gelu.out(z, out=self.activated)  # a = gelu(z), [B, H, n]
+            scores = torch.baddbmm(bias, weight, self.activated)  # V a + b, [B, C, n]
+            error = self._score_gradient(scores, batches, t)  # dL/dscores, [B, C, n]
+            torch.sum(error, 2, keepdim=True, out=bias_grad)  # dL/db = sum_n error, [B, C, 1]
+            torch.bmm(error, self.activated.transpose(1, 2), out=weight_grad)  # error a^T, [B,C,H]
+            weight_grad.addcmul_(weight, self.twice_decay)  # + 2 decay V
+            torch.bmm(weight.transpose(1, 2), error, out=self.activated)  # dL/da = V^T error
+            # dL/dz = dL/da * gelu'(z), [B, H, n]
+            error = torch.ops.aten.gelu_backward.grad_input(
+                self.activated, z, grad_input=self.activated
             )
-            groups.narrow(2, *span).add_(torch.bmm(parts[k + 1], read.transpose(1, 2), out=product))
-            wide.append(read)
-        if self.last:
-            (weight, bias), (weight_grad, bias_grad) = self.last, self.grads[-2:]
-            torch.ops.aten.gelu.out(z, out=self.bent)
-            error = self._error(torch.baddbmm(bias, weight, self.bent), block, t)
-            torch.sum(error, 2, keepdim=True, out=bias_grad)
-            torch.bmm(error, self.bent.transpose(1, 2), out=weight_grad)
-            weight_grad.addcmul_(weight, self.twice)
-            torch.bmm(weight.transpose(1, 2), error, out=self.bent)
-            error = torch.ops.aten.gelu_backward.grad_input(self.bent, z, grad_input=self.bent)
         else:
-            error = self._error(z, block, t)
-        given = self._by_group(error)
-        torch.bmm(given, rest, out=grads[0])
-        for read, grad, span in zip(wide, grads[1:], block.spans[t], strict=True):
-            torch.bmm(given.narrow(2, *span), read, out=grad)
-        for k, (part, grad) in enumerate(zip(self.parts, self.grads, strict=False)):
-            decayed = part.shape[2] - (
-                k == 0
-            )  # the last column of the first part is the bias, which is not
-            grad[:, :, :decayed].addcmul_(part[:, :, :decayed], self.twice)
+            error = self._score_gradient(z, batches, t)  # dL/dz, [B, C, n]
 
-    def _read(self, place: int, values: Tensor, rows: Tensor) -> Tensor:
-        """These rows, [G, length, K], in the memory that is kept for them."""
-        out = self.room[place][: rows.numel()]
-        return torch.index_select(values, 0, rows.flatten(), out=out).view(
-            *rows.shape, values.shape[1]
-        )
+        z_grad = self._by_group(error)  # [G, P H, n]
+        torch.bmm(z_grad, rest, out=grads[0])  # dL/dW_0 = dL/dz x_0^T, [G, P H, K_0]
+        for x, grad, span in zip(wide, grads[1:], batches.spans[t], strict=True):
+            torch.bmm(z_grad.narrow(2, *span), x, out=grad)  # dL/dW_p, on the span of x_p alone
+        for k, (part, grad) in enumerate(zip(self.first, self.grads, strict=False)):
+            # the last column of part 0 is the bias, which has no decay
+            decayed = part.shape[2] - (k == 0)
+            grad[:, :, :decayed].addcmul_(part[:, :, :decayed], self.twice_decay)  # + 2 decay W_p
 
-    def _error(self, scores: Tensor, block: Block, t: int) -> Tensor:
-        """The gradient of the mean loss by scores, [B, C, n]."""
-        by_group = self.shared.link(scores).view(len(self.firsts), -1, *scores.shape[1:])
-        return (by_group - block.truth[t]).view(scores.shape).mul_(block.share[t])
+    def _inputs(self, part: int, values: Tensor, rows: Tensor) -> Tensor:
+        """float32 [G, m, K_p]: these rows (int64 [G, m]) of values [N, K_p], in the memory of their
+        part."""
+        out = self.inputs[part][: rows.numel()]
+        torch.index_select(values, 0, rows.flatten(), out=out)
+        return out.view(*rows.shape, values.shape[1])
+
+    def _score_gradient(self, scores: Tensor, batches: StepBatches, t: int) -> Tensor:
+        """float32 [B, C, n]: dL/dscores = (link(scores) - truth) * share."""
+        expected = self.data.link(scores)  # [B, C, n]
+        by_group = expected.view(len(self.group_jobs), -1, *scores.shape[1:])  # [G, P, C, n]
+        return (by_group - batches.truth[t]).view(scores.shape).mul_(batches.share[t])
 
 
 def train(
@@ -297,14 +337,14 @@ def train(
     settings: HeadSettings,
     progress: Progress,
 ) -> list[dict[str, Tensor]]:
-    """As `heads.train_heads`. start: weights of the heads, [B, ...]."""
-    shared = Shared.of_rows(features, present, answers, settings)
+    """As `batched.train_heads`. start: weights of the heads, {name: [all heads, ...]}."""
+    data = HeadData.of(features, present, answers, settings)
     out: list[dict[str, Tensor]] = [{} for _ in jobs]
-    with one_thread_each() as threads, torch.no_grad():
+    with one_thread_each() as threads:
 
         def work(groups: list[Sequence[int]]) -> tuple[list[int], dict[str, Tensor]]:
             with torch.no_grad():  # a setting of the thread
-                chunk = Chunk(shared, groups, jobs, start, settings)
+                chunk = Chunk(data, groups, jobs, start, settings)
                 return chunk.heads, chunk.train()
 
         done = 0
@@ -317,18 +357,21 @@ def train(
 
 
 def _chunks(jobs: Sequence[Job], threads: int) -> list[list[Sequence[int]]]:
-    """Heads by group (the same rows and seed), groups with as many heads by chunk: those of a seed
-    side by side, as much work for every thread."""
-    same: dict[tuple[int, bytes], list[int]] = {}
+    """Chunks of groups of heads, as much work for every thread. A group has the same rows and seed;
+    the groups of a chunk have as many heads, and those of one seed lie side by side."""
+    alike: dict[tuple[int, bytes], list[int]] = {}
     for b, job in enumerate(jobs):
-        same.setdefault((job.seed, job.rows.tobytes()), []).append(b)
+        alike.setdefault((job.seed, job.rows.tobytes()), []).append(b)
     groups = [
-        some for key in sorted(same, key=lambda key: key[0]) for some in blocks(same[key], EACH)
+        heads
+        for key in sorted(alike, key=lambda key: key[0])
+        for heads in blocks(alike[key], HEADS_A_GROUP)
     ]
     out = []
     for size in sorted({len(group) for group in groups}, reverse=True):
-        alike = [group for group in groups if len(group) == size]
-        rounds = -(-len(alike) // (GROUPS * threads))
-        cuts = np.linspace(0, len(alike), min(rounds * threads, len(alike)) + 1).round().astype(int)
-        out += [alike[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+        same_size = [group for group in groups if len(group) == size]
+        rounds = -(-len(same_size) // (GROUPS_A_CHUNK * threads))
+        count = min(rounds * threads, len(same_size))
+        cuts = np.linspace(0, len(same_size), count + 1).round().astype(int)
+        out += [same_size[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
     return out

@@ -1,4 +1,4 @@
-"""One training set of many that are compared."""
+"""One of many models that are fitted in one call."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Job:
-    """One training set. rows: int64 [n] into the embeddings. weights: float32 [n]. seed: of
-    initialisation and order. decay: weight decay of this job, None for the fusion's own (what
-    tuning varies)."""
+    """One model to fit: its training rows, their weights, its seed and its weight decay."""
 
-    rows: np.ndarray
-    weights: np.ndarray
-    seed: int = 0
-    decay: float | None = None
+    rows: np.ndarray  # int64 [n], numbers of rows of the embeddings
+    weights: np.ndarray  # float32 [n], how much each row counts
+    seed: int = 0  # of the initial weights and of the order of rows
+    decay: float | None = None  # weight decay; None for the fusion's own

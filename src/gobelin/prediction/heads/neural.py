@@ -1,16 +1,16 @@
-"""What neural fusions share: components of every field, all jobs trained as one computation, a
-predictor on disk.
+"""The frame of all neural fusions: components of every field, all jobs trained as one computation,
+a predictor on disk.
 
-Each field is reduced to principal components of the basis rows, scaled, and weighted by the root of
-its width so that a wide field doesn't drown a narrow one. In training, present fields are hidden at
-random (Neverova et al. 2016, ModDrop), so that every subset of fields is a case that the network
-has seen."""
+Each field is reduced to principal components of the basis rows, scaled to a mean variance of 1
+whatever the units of the field. In training, present fields are hidden at random (Neverova et al.
+2016, ModDrop), so that the network is trained on every subset of fields.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -31,7 +31,7 @@ from gobelin.prediction.heads.joins import Join, Ordered
 
 @settings_class
 class Neural(ABC):
-    """The settings of any neural fusion."""
+    """The settings that every neural fusion has."""
 
     components: int = setting(
         default=160, ge=1, le=8192, description="Principal components used of each field."
@@ -67,113 +67,133 @@ class Neural(ABC):
         progress: Progress,
     ) -> list[NeuralPredictor]:
         """As `Fusion.fit`."""
-        weights = _basis(embeddings.rows(basis), self.components)
+        rows = embeddings.rows(basis)
+        projections = {f: Projection.fit(rows, f, self.components) for f in rows.fields}
+        answer = None
         numeric = target.kind == "number"
         answers = target.values.astype(np.int64 if target.exclusive else np.float32)
         if numeric:
             known = target.values[basis][target.present[basis]]
-            weights["answer"] = np.array([known.mean(), known.std() or 1.0], np.float32)
-            answers = (answers - weights["answer"][0]) / weights["answer"][1]
+            answer = np.array([known.mean(), known.std() or 1.0], np.float32)
+            answers = (answers - answer[0]) / answer[1]
         outputs = 1 if numeric else len(target.classes)
         heads = train_heads(
             Ordered(self.join) if target.kind == "ordinal" else self.join,
-            _features(embeddings, weights),
+            [torch.from_numpy(p(embeddings.features[f])) for f, p in projections.items()],
             torch.from_numpy(embeddings.present),
             torch.from_numpy(answers),
             [
-                Job(
-                    j.rows, _balanced(j.weights), j.seed, self.decay if j.decay is None else j.decay
+                replace(
+                    job,
+                    weights=_mean_one(job.weights),
+                    decay=self.decay if job.decay is None else job.decay,
                 )
-                for j in jobs
+                for job in jobs
             ],
             HeadSettings(outputs, numeric, self.steps, self.batch, self.rate, self.dropout),
             progress,
         )
-        found = [{**weights, **{k: v.numpy() for k, v in head.items()}} for head in heads]
-        return [NeuralPredictor(self, embeddings.fields, embeddings.space, one) for one in found]
+        return [
+            NeuralPredictor(
+                self,
+                embeddings.fields,
+                embeddings.space,
+                projections,
+                {name: weight.numpy() for name, weight in head.items()},
+                answer,
+            )
+            for head in heads
+        ]
 
     def load(self, folder: Path) -> NeuralPredictor:
-        """What `NeuralPredictor.save` wrote, with the settings that it was fitted with."""
-        values, weights = (
-            read_json(folder / "config.json"),
-            load_arrays(folder / "weights.safetensors"),
-        )
-        return NeuralPredictor(
-            type(self)(**values["settings"]), tuple(values["fields"]), values["space"], weights
-        )
+        """The inverse of `NeuralPredictor.save`, with the settings that it was fitted with."""
+        values = read_json(folder / "config.json")
+        arrays = load_arrays(folder / "weights.safetensors")
+        fields = tuple(values["fields"])
+        projections = {
+            f: Projection(arrays.pop(f"{f}/mean"), arrays.pop(f"{f}/projection")) for f in fields
+        }
+        answer = arrays.pop("answer", None)
+        settings = type(self)(**values["settings"])
+        return NeuralPredictor(settings, fields, values["space"], projections, arrays, answer)
 
 
-def _balanced(weights: np.ndarray) -> np.ndarray:
-    """Weights with mean one, so that the rate of learning doesn't depend on their scale."""
+def _mean_one(weights: np.ndarray) -> np.ndarray:
+    """Weights with mean one, so that the learning rate doesn't depend on their scale."""
     return (weights / max(float(weights.mean()), 1e-12)).astype(np.float32)
 
 
-def _basis(rows: Embeddings, components: int) -> dict[str, np.ndarray]:
-    """Mean [D_f] and projection [D_f, K] of every field, from the rows where it is present."""
-    out = {}
-    for field in rows.fields:
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """Features of a field as scaled components: (x - mean) @ directions.
+
+    mean: [D_f]. directions: [D_f, K_f]."""
+
+    mean: np.ndarray
+    directions: np.ndarray
+
+    @staticmethod
+    def fit(rows: Embeddings, field: str, components: int) -> Projection:
+        """Principal components of the rows where the field is present, float32."""
         mean, directions, variances = principal(rows, field, components)
-        total = float(
-            variances.sum()
-        )  # none in a field of which nothing was seen: then nothing is read from it
+        total = float(variances.sum())
+        # No variance: a field that no row has, or that never differs. It then counts nothing.
         scale = np.sqrt(len(variances) / total) if total > 1e-12 else 0.0
-        out[f"{field}/mean"] = mean.astype(np.float32)
-        out[f"{field}/projection"] = (directions * scale).astype(np.float32)
-    return out
+        return Projection(mean.astype(np.float32), (directions * scale).astype(np.float32))
 
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """[N, K_f] of x [N, D_f], in the precision of the projection."""
+        return ((x - self.mean) @ self.directions).astype(self.directions.dtype)
 
-def _features(rows: Embeddings, weights: dict[str, np.ndarray]) -> list[torch.Tensor]:
-    """The components of every field, [N, K_f], in the weights' precision."""
-    out = []
-    for f in rows.fields:
-        directions = weights[f"{f}/projection"]
-        out.append(
-            torch.from_numpy(
-                ((rows.features[f] - weights[f"{f}/mean"]) @ directions).astype(directions.dtype)
-            )
-        )
-    return out
+    def exact(self) -> Projection:
+        """The same in float64."""
+        return Projection(self.mean.astype(np.float64), self.directions.astype(np.float64))
 
 
 @dataclass(frozen=True, eq=False)
 class NeuralPredictor:
-    """weights: {field/mean, field/projection} of every field, those of the join, and of a number
-    its mean and deviation as `answer`."""
+    """A fitted neural fusion."""
 
     settings: Neural
     fields: tuple[str, ...]
-    space: str
-    weights: dict[str, np.ndarray]
+    space: str  # fingerprint of the encoders
+    projections: Mapping[str, Projection]  # of every field
+    head: Mapping[str, np.ndarray]  # the join's weights, {name: array}
+    answer: np.ndarray | None = None  # float32 [2], mean and standard deviation of a number
 
     def scores(self, embeddings: Embeddings) -> np.ndarray:
-        kept = embeddings.own(self.fields, self.space)
-        exact = {
-            name: one.astype(np.float64) for name, one in self.weights.items()
-        }  # float32 sums depend on a row's place
+        rows = embeddings.checked(self.fields, self.space)
+        # float32 sums would depend on a row's place in its block.
         head = {
-            name: torch.from_numpy(one)[None]
-            for name, one in exact.items()
-            if "/" not in name and name != "answer"
+            name: torch.from_numpy(weight.astype(np.float64))[None]  # one head: [1, ...]
+            for name, weight in self.head.items()
         }
+        projections = {f: p.exact() for f, p in self.projections.items()}
         join, out = Ordered(self.settings.join) if "cuts" in head else self.settings.join, []
-        for block in kept.blocks() if len(kept) else [kept]:
-            features = [f[None] for f in _features(block, exact)]
+        for block in rows.blocks() if len(rows) else [rows]:
+            features = [
+                torch.from_numpy(projections[f](block.features[f]))[None] for f in self.fields
+            ]
             shown = torch.from_numpy(block.present.astype(np.float64))[None]
             out.append(join.scores(head, features, shown)[0].numpy())
-        if "answer" not in self.weights:
+        if self.answer is None:
             return np.concatenate(out).astype(np.float32)
-        return np.concatenate(out) * self.weights["answer"][1] + self.weights["answer"][0]
+        return np.concatenate(out) * self.answer[1] + self.answer[0]
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """All arrays by the names that they have on disk."""
+        out = dict(self.head)
+        for f, projection in self.projections.items():
+            out |= {f"{f}/mean": projection.mean, f"{f}/projection": projection.directions}
+        return out if self.answer is None else out | {"answer": self.answer}
 
     def fingerprint(self) -> str:
-        name = type(self.settings).__name__.lower()
+        name, arrays = type(self.settings).__name__.lower(), self._arrays()
         return fingerprint(
-            name,
-            asdict(self.settings),
-            self.space,
-            *[self.weights[k] for k in sorted(self.weights)],
+            name, asdict(self.settings), self.space, *[arrays[k] for k in sorted(arrays)]
         )
 
     def save(self, folder: Path) -> None:
         config = {"settings": asdict(self.settings), "fields": self.fields, "space": self.space}
         write_json(folder / "config.json", config)
-        save_arrays(folder / "weights.safetensors", self.weights)
+        save_arrays(folder / "weights.safetensors", self._arrays())

@@ -1,16 +1,16 @@
-"""Encoders trained on, kept only where training rows held back gain.
+"""Tuned encoders, and whether they are used: only where held-back training rows gain.
 
-Every fifth group of training rows teaches nothing: it stops the training early, and at the end both
-kinds of encoders are judged on it by the linear fusion, cross-fitted on their features. Training on
-is kept where the right answer gets more of the calibrated probability by more than noise (lower
-bound of the paired interval above 0) and no fewer rows are read right. In a small set hits alone
-would show hardly any gain; and where nothing is shown the encoders stay as they came: their
-features have seen no label, so everything after them is the more honest. Where it is kept, the rows
-held back alone calibrate what is fitted on the features. Only the rows given here are seen, which
-are labelled training rows.
+A share of the groups of training rows is held back. These rows stop the training early. At the end
+they judge the frozen and the tuned encoders: the linear fusion is cross-fitted on the features of
+each. The tuned encoders are used where two things hold: the calibrated probability of the right
+answer is larger by more than noise (lower bound of the paired interval above 0), and no fewer rows
+are right. In a small dataset the count of right rows alone would hardly show any gain. Without a
+gain the frozen encoders stay: their features depend on no label, which makes all later figures more
+trustworthy. Where tuned encoders are used, the held-back rows alone calibrate the predictor. Only
+labelled training rows are given to this module.
 
-What it cannot show: the rows held back chose the moment to stop as well, so the gain is a little
-too high."""
+What it cannot show: the held-back rows also chose when to stop, so the gain is a little too high.
+"""
 
 from __future__ import annotations
 
@@ -37,16 +37,15 @@ from gobelin.core.files import (
 from gobelin.core.machine import derived_seed
 from gobelin.data.fields import Cell
 from gobelin.embedding.encoders import FittedEncoder, Tunable
-from gobelin.embedding.features import Reader
+from gobelin.embedding.features import Embedder
 from gobelin.evidence import comparison
 from gobelin.evidence.findings import Finding
-from gobelin.networks import low_rank
-from gobelin.networks import training as train
+from gobelin.networks import low_rank, training
 from gobelin.networks.watching import Watch
 from gobelin.prediction import fusion_choice
 from gobelin.prediction.calibration import temperature
 from gobelin.prediction.cross_fit import (
-    LEAST_ROWS,
+    LEAST_LABELLED_ROWS,
     CrossFit,
     Training,
     balanced,
@@ -55,18 +54,21 @@ from gobelin.prediction.cross_fit import (
 )
 from gobelin.prediction.heads.job import Job
 from gobelin.prediction.heads.neural import NeuralPredictor
-from gobelin.prediction.tuning.tuner import Material, Tune, Tuning
+from gobelin.prediction.tuning.tuner import Tune, Tuning, TuningData
 
-FORMAT, SOURCE = 1, "fit"
-LOOKS, PATIENCE = 10, 4  # at held-back rows, and looks without a gain before the training stops
+TUNED_FORMAT = 1  # of the saved weights; another one is refused
+CHECKS = 10  # of the held-back loss, spread evenly over the steps
+CHECKS_BEFORE_STOP = 4  # without a smaller loss; then training stops
 
 
 class Tuned:
-    """An encoder that was trained on: another name and other weights, the rest as it was."""
+    """A tuned encoder: it has other weights and another fingerprint, the rest is unchanged."""
 
     def __init__(self, encoder: Tunable) -> None:
         self.encoder, self.width = encoder, encoder.width
-        self.name = fingerprint("tuned", encoder.fingerprint(), weights.fingerprint(encoder.module))
+        self._fingerprint = fingerprint(
+            "tuned", encoder.fingerprint(), weights.fingerprint(encoder.module)
+        )
 
     @property
     def module(self) -> nn.Module:
@@ -85,55 +87,59 @@ class Tuned:
         return self.encoder.forward(batch)
 
     def fingerprint(self) -> str:
-        return self.name
+        return self._fingerprint
 
     def save(self, folder: Path) -> None:
-        """The weights alone; the rest lies where the encoder was saved as it came."""
-        weights.save(folder, {}, self.module, FORMAT)
+        """The weights alone; the rest is in the folder of the frozen encoder."""
+        weights.save(folder, {}, self.module, TUNED_FORMAT)
 
 
 def save(folder: Path, encoders: Mapping[str, Tuned], findings: Sequence[Finding]) -> None:
-    """What `tuned` gives, as a stage of a run."""
+    """Write the result of `tuned`. encoders: {field: its tuned encoder}."""
     for name, encoder in encoders.items():
         encoder.save(folder / file_name(name))
-    write_lines(folder / "findings.jsonl", [one.to_dict() for one in findings])
+    write_lines(folder / "findings.jsonl", [finding.to_dict() for finding in findings])
 
 
-def said(folder: Path) -> list[Finding]:
-    """The findings that `save` wrote; none where nothing was."""
+def stored_findings(folder: Path) -> list[Finding]:
+    """The findings that `save` wrote; none where there are none."""
     return [Finding.from_dict(row) for row in read_lines(folder / "findings.jsonl")]
 
 
-def loaded(reader: Reader, folder: Path) -> Reader:
-    """The reader with the encoders that were trained on and kept in `folder`; itself where none
-    were."""
-    found: dict[str, FittedEncoder] = {}
-    for name, encoder in reader.encoders.items():
-        place = folder / file_name(name)
-        if place.is_dir() and isinstance(encoder, Tunable):
-            own = copy.deepcopy(encoder)
-            weights.fill(place, weights.config_of(place, FORMAT), own.module)
-            found[name] = Tuned(own)
-    return replace(reader, encoders={**reader.encoders, **found}) if found else reader
+def with_tuned_encoders(embedder: Embedder, folder: Path) -> Embedder:
+    """The embedder with the tuned encoders that `folder` holds; the same object where it holds
+    none."""
+    tuned_encoders: dict[str, FittedEncoder] = {}
+    for name, encoder in embedder.encoders.items():
+        encoder_folder = folder / file_name(name)
+        if encoder_folder.is_dir() and isinstance(encoder, Tunable):
+            copied = copy.deepcopy(encoder)
+            config = weights.config_of(encoder_folder, TUNED_FORMAT)
+            weights.fill(encoder_folder, config, copied.module)
+            tuned_encoders[name] = Tuned(copied)
+    if not tuned_encoders:
+        return embedder
+    return replace(embedder, encoders={**embedder.encoders, **tuned_encoders})
 
 
-def check(settings: Tune, reader: Reader, used: Collection[str]) -> None:
-    """Every field must be there, be used in prediction, and have an encoder that can be trained.
-    used: those of prediction."""
+def check(settings: Tune, embedder: Embedder, used: Collection[str]) -> None:
+    """Raises GobelinError where a field of `tune.fields` does not exist, is not used in prediction,
+    or has an encoder without a network. used: the fields of prediction."""
     able = [
         name
-        for name, encoder in reader.encoders.items()
+        for name, encoder in embedder.encoders.items()
         if isinstance(encoder, Tunable) and name in used
     ]
     for name in settings.fields:
-        if name not in reader.encoders:
-            raise GobelinError(f"tune.fields: no field {name!r}.{nearest(name, reader.encoders)}")
+        if name not in embedder.encoders:
+            raise GobelinError(f"tune.fields: no field {name!r}.{nearest(name, embedder.encoders)}")
         if name not in able:
             why = (
                 "is left out of prediction"
                 if name not in used
                 else (
-                    f"is read by {reader.schema.field(name).encoder}, which has no network to train"
+                    f"is read by {embedder.schema.field(name).encoder}, which has no network to"
+                    " train"
                 )
             )
             raise GobelinError(
@@ -141,47 +147,48 @@ def check(settings: Tune, reader: Reader, used: Collection[str]) -> None:
             )
 
 
-def held_back(settings: Tune, training: Training) -> np.ndarray:
-    """bool [n]: the rows of `training` that only judge: whole groups, classes spread evenly. A
-    function of rows and seed."""
-    seed = derived_seed(training.runtime.seed, "held back")
+def held_back(settings: Tune, train_set: Training) -> np.ndarray:
+    """bool [n]: the training rows that only judge: whole groups, classes spread evenly. It depends
+    on the rows and the seed alone."""
+    seed = derived_seed(train_set.runtime.seed, "held back")
     folds = round(1 / settings.held_back)
-    return folds_of(training.target, training.rows, training.groups, folds, seed) == 0
+    return folds_of(train_set.target, train_set.rows, train_set.groups, folds, seed) == 0
 
 
 def tuned(
-    settings: Tune, material: Material, work: Path | None, key: str = ""
+    settings: Tune, data: TuningData, work: Path | None, key: str = ""
 ) -> tuple[dict[str, Tuned], list[Finding]]:
-    """The encoders that were trained on, none where that was not kept, and what was found. work,
-    key: as in `trained`."""
-    found, kept, findings = trained(settings, material, work, key)
-    return (found if kept else {}), findings
+    """{field: its tuned encoder}, empty where the held-back rows don't gain, and findings. The
+    arguments and errors are those of `trained`."""
+    encoders, gains, findings = trained(settings, data, work, key)
+    return (encoders if gains else {}), findings
 
 
 def trained(
-    settings: Tune, material: Material, work: Path | None, key: str = ""
+    settings: Tune, data: TuningData, work: Path | None, key: str = ""
 ) -> tuple[dict[str, Tuned], bool, list[Finding]]:
-    """The encoders that were trained on, whether they are worth keeping, and what was found.
+    """{field: its tuned encoder}, whether the held-back rows gain, and findings.
 
-    work: where the training leaves its checkpoints. key: names data and settings, for those."""
-    training = material.training
-    held = held_back(settings, training)
-    _enough(held, training)
-    encoders = {name: _untouched(material.reader, name) for name in settings.fields}
-    start = _start(training, held)
-    task = Tuning(settings, material, encoders, start, held)
-    steps = settings.steps or _steps(settings, material, start, held, work, key)
-    marks = {steps * k // LOOKS: False for k in range(1, LOOKS + 1) if steps * k // LOOKS}
-    watch = Watch("tune", marks, None, PATIENCE, task.held_out, _nothing)
-    names = ", ".join(settings.fields)
-    outcome = train.run(
+    work: folder for checkpoints of the training. key: hash of data and settings; a checkpoint of
+    another key is not used. Raises GobelinError for too few rows or another kind of target than
+    class or number."""
+    train_set = data.training
+    held = held_back(settings, train_set)
+    _check_enough(held, train_set)
+    encoders = {name: _copy(data.embedder, name) for name in settings.fields}
+    start = _linear_start(train_set, held)
+    task = Tuning(settings, data, encoders, start, held)
+    steps = settings.steps or _steps_in_minutes(settings, data, start, held, work, key)
+    marks = {steps * k // CHECKS: False for k in range(1, CHECKS + 1) if steps * k // CHECKS}
+    watch = Watch("tune", marks, None, CHECKS_BEFORE_STOP, task.held_back_loss, _no_images)
+    outcome = training.run(
         task,
         task.batch,
-        _loop(steps, training.runtime.seed),
+        _loop(steps, train_set.runtime.seed),
         work,
         key,
-        training.progress,
-        f"tune {names}",
+        train_set.progress,
+        f"tune {', '.join(settings.fields)}",
         watch,
     )
     for name, module in task.modules.items():
@@ -189,161 +196,158 @@ def trained(
     for encoder in encoders.values():
         low_rank.merge(encoder.module)
         encoder.module.requires_grad_(True)
-    found = {name: Tuned(encoder) for name, encoder in encoders.items()}
+    tuned_encoders = {name: Tuned(encoder) for name, encoder in encoders.items()}
     note = (
         f"{settings.how}, step {outcome.best_step} of {steps}; {int(held.sum())} training rows held"
         " back"
     )
-    kept, findings = _judged(settings, material, found, held, note)
-    return found, kept, findings
+    gains, findings = _judged(settings, data, tuned_encoders, held, note)
+    return tuned_encoders, gains, findings
 
 
-def steps_of(settings: Tune, material: Material, work: Path | None, key: str = "") -> int:
-    """How many steps the minutes of the settings are on this machine, measured once for a key."""
-    held = held_back(settings, material.training)
-    _enough(held, material.training)
-    return settings.steps or _steps(
-        settings, material, _start(material.training, held), held, work, key
-    )
+def steps_of(settings: Tune, data: TuningData, work: Path | None, key: str = "") -> int:
+    """The count of training steps: `tune.steps`, or `tune.minutes` on this machine, measured once
+    for a key."""
+    held = held_back(settings, data.training)
+    _check_enough(held, data.training)
+    if settings.steps:
+        return settings.steps
+    start = _linear_start(data.training, held)
+    return _steps_in_minutes(settings, data, start, held, work, key)
 
 
-def _untouched(reader: Reader, name: str) -> Tunable:
-    """A copy of a field's encoder, so that the one that came stays as it is."""
-    encoder = reader.encoders[name]
-    assert isinstance(encoder, Tunable)  # `check` said so
+def _copy(embedder: Embedder, name: str) -> Tunable:
+    """A copy of a field's encoder, so that the frozen one stays unchanged."""
+    encoder = embedder.encoders[name]
+    assert isinstance(encoder, Tunable)  # ensured by `check`
     return copy.deepcopy(encoder)
 
 
-def _enough(held: np.ndarray, training: Training) -> None:
-    """Refuse what could not be judged, before any work."""
-    units = {str(training.groups[r]) for r in training.rows[held]}
-    taught = int((~held).sum())
-    label = training.target.values[training.rows[held]]
-    if training.target.kind not in ("class", "number"):
+def _check_enough(held: np.ndarray, train_set: Training) -> None:
+    """Refuses, before any work, a target that can't be learned here and rows that can't judge."""
+    target, units = train_set.target, {str(train_set.groups[r]) for r in train_set.rows[held]}
+    learned = int((~held).sum())
+    label = target.values[train_set.rows[held]]
+    if target.kind not in ("class", "number"):
         raise GobelinError(
-            f"tune: learns classes and numbers, the target is {training.target.kind}. Leave"
-            " tune.fields out."
+            f"tune: learns classes and numbers, the target is {target.kind}. Leave tune.fields out."
         )
-    pairs = (
-        len(label) > 1 if training.target.kind == "number" else bool((np.bincount(label) > 1).any())
-    )
-    if taught < LEAST_ROWS or len(units) < 2 or not pairs:
+    pairs = len(label) > 1 if target.kind == "number" else bool((np.bincount(label) > 1).any())
+    if learned < LEAST_LABELLED_ROWS or len(units) < 2 or not pairs:
         raise GobelinError(
-            f"tune: {taught} training rows to learn from and {int(held.sum())} to judge by,"
-            f" {LEAST_ROWS} and two of one class at least are needed. Add labels, or leave"
+            f"tune: {learned} training rows to learn from and {int(held.sum())} to judge by,"
+            f" {LEAST_LABELLED_ROWS} and two of one class at least are needed. Add labels, or leave"
             " tune.fields out."
         )
 
 
-def _start(training: Training, held: np.ndarray) -> NeuralPredictor:
-    """The linear fusion of the features as they came, of the rows that are learned from."""
-    rows = training.rows[~held]
-    share = balanced(training.target, rows, training.weights[rows], training.settings.balance)
-    fusion, job = catalog.build("fusion", "concat"), Job(rows, share, training.runtime.seed)
-    found = fusion.fit(
-        training.embeddings, training.target, [job], rows, training.runtime, training.progress
+def _linear_start(train_set: Training, held: np.ndarray) -> NeuralPredictor:
+    """The linear fusion of the frozen features, fitted on the rows that are learned from."""
+    rows = train_set.rows[~held]
+    share = balanced(train_set.target, rows, train_set.weights[rows], train_set.settings.balance)
+    predictor = catalog.build("fusion", "concat").fit(
+        train_set.embeddings,
+        train_set.target,
+        [Job(rows, share, train_set.runtime.seed)],
+        rows,
+        train_set.runtime,
+        train_set.progress,
     )[0]
-    assert isinstance(found, NeuralPredictor)
-    return found
+    assert isinstance(predictor, NeuralPredictor)
+    return predictor
 
 
-def _loop(steps: int, seed: int) -> train.TrainingSettings:
-    return train.TrainingSettings(
+def _loop(steps: int, seed: int) -> training.TrainingSettings:
+    return training.TrainingSettings(
         steps, seed, ("encoders", "head"), clip=1.0, warmup=max(1, steps // 20), cooldown=0.5
     )
 
 
-def _steps(
+def _steps_in_minutes(
     settings: Tune,
-    material: Material,
+    data: TuningData,
     start: NeuralPredictor,
     held: np.ndarray,
     work: Path | None,
     key: str,
 ) -> int:
-    """Minutes as steps, measured once: a run that was killed goes on with the same count."""
-    note = work / "steps.json" if work else None
-    if note and note.is_file() and (said := read_json(note))["key"] == key:
-        return int(said["steps"])
-    spent = Tuning(
-        settings,
-        material,
-        {f: _untouched(material.reader, f) for f in settings.fields},
-        start,
-        held,
-    )
-    steps = train.steps_in(spent, spent.batch, settings.minutes, material.training.runtime)
-    if note:
-        write_json(note, {"key": key, "steps": steps})
+    """`tune.minutes` as a count of steps. It is measured once and stored: a run that was killed
+    continues with the same count."""
+    path = work / "steps.json" if work else None
+    if path and path.is_file() and (stored := read_json(path))["key"] == key:
+        return int(stored["steps"])
+    copies = {f: _copy(data.embedder, f) for f in settings.fields}  # measuring trains them
+    task = Tuning(settings, data, copies, start, held)
+    steps = training.steps_in(task, task.batch, settings.minutes, data.training.runtime)
+    if path:
+        write_json(path, {"key": key, "steps": steps})
     return steps
 
 
-def _nothing() -> np.ndarray:
-    return np.zeros((0, 1, 1, 1), np.uint8)  # no look paints
+def _no_images() -> np.ndarray:
+    """uint8 [0, 1, 1, 1]: this training has no images to show."""
+    return np.zeros((0, 1, 1, 1), np.uint8)
 
 
 def _judged(
-    settings: Tune, material: Material, found: Mapping[str, Tuned], held: np.ndarray, note: str
+    settings: Tune, data: TuningData, encoders: Mapping[str, Tuned], held: np.ndarray, note: str
 ) -> tuple[bool, list[Finding]]:
-    """Whether training on is kept, and both kinds of encoders on the rows held back."""
-    training, reader = material.training, material.reader
-    plain = replace(training, unseen=training.rows[held])
-    features = (
-        replace(reader, encoders=dict(found)).embed(material.dataset, training.progress).features
-    )
-    changed = replace(plain.embeddings, features={**plain.embeddings.features, **features})
+    """Whether the held-back rows gain by the tuned encoders, and findings on frozen and tuned
+    ones."""
+    train_set = data.training
+    target, number = train_set.target, train_set.target.kind == "number"
+    # The scores of the held-back rows alone are compared.
+    frozen = replace(train_set, unseen=train_set.rows[held])
+    tuned_embedder = replace(data.embedder, encoders=dict(encoders))
+    features = tuned_embedder.embed(data.dataset, train_set.progress).features
+    embeddings = replace(frozen.embeddings, features={**frozen.embeddings.features, **features})
     fusion = catalog.build("fusion", "concat")
-    fits = [cross_fit(fusion, plain), cross_fit(fusion, replace(plain, embeddings=changed))]
-    target, rows, scope = training.target, fits[0].rows, {"fields": " + ".join(settings.fields)}
-    units = [training.groups[r] for r in rows]
-    before, after = (fusion_choice.right_of(fit, target) for fit in fits)
-    number = target.kind == "number"
+    frozen_fit = cross_fit(fusion, frozen)
+    tuned_fit = cross_fit(fusion, replace(frozen, embeddings=embeddings))
+    rows = frozen_fit.rows
+    units = [train_set.groups[r] for r in rows]
+    before, after = (fusion_choice.row_results(fit, target) for fit in (frozen_fit, tuned_fit))
     gain = fusion_choice.paired(before, after, target, rows, units)
-    sure = (
-        gain
-        if number
-        else comparison.compare(
-            _sure(fits[0], training), _sure(fits[1], training), target.values[rows], units
-        )
-    )
-    kept = sure.low > 0 and gain.value >= 0
-    said = (
-        "tuning was kept"
-        if kept
-        else "tuning was not kept, the encoders stay as they came: no gain above noise"
-    )
+    deciding = gain
+    if not number:
+        before_p, after_p = (_probability(fit, train_set) for fit in (frozen_fit, tuned_fit))
+        deciding = comparison.compare(before_p, after_p, target.values[rows], units)
+    gains = deciding.low > 0 and gain.value >= 0
+    scope = {"fields": " + ".join(settings.fields)}
     findings = [
-        fusion_choice.own_score(hits, target, rows, units).finding(
+        fusion_choice.score_interval(results, target, rows, units).finding(
             name,
             scope=scope,
             better="lower" if number else "higher",
             unit="" if number else "share",
             note=f"{'mean absolute error' if number else 'balanced accuracy'}; {note}",
-            source=SOURCE,
+            source="fit",
         )
-        for name, hits in (("score_frozen", before), ("score_tuned", after))
+        for name, results in (("score_frozen", before), ("score_tuned", after))
     ]
-    verdict = "kept" if kept else "not kept"
-    gains = (
-        [("tuning_gain", gain)]
-        if number
-        else [("tuning_gain", gain), ("tuning_gain_in_probability", sure)]
+    verdict, explanation = (
+        ("kept", "tuning was kept")
+        if gains
+        else (
+            "not kept",
+            "tuning was not kept, the encoders stay as they came: no gain above noise",
+        )
     )
-    for name, one in gains:
-        finding = one.finding(
-            "tuned", "frozen", verdict=verdict if one is sure else "", source=SOURCE
+    compared = [("tuning_gain", gain)]
+    if not number:
+        compared.append(("tuning_gain_in_probability", deciding))
+    for name, difference in compared:
+        decides = difference is deciding
+        finding = difference.finding(
+            "tuned", "frozen", verdict=verdict if decides else "", source="fit"
         )
-        findings.append(
-            replace(
-                finding, name=name, scope=scope, note=said if one is sure else "", needed_n=None
-            )
-        )
-    return kept, findings
+        note = explanation if decides else ""
+        findings.append(replace(finding, name=name, scope=scope, note=note, needed_n=None))
+    return gains, findings
 
 
-def _sure(fit: CrossFit, training: Training) -> np.ndarray:
+def _probability(fit: CrossFit, train_set: Training) -> np.ndarray:
     """float64 [n]: the calibrated probability of the right class."""
-    truth = training.target.values[fit.rows]
-    return softmax(fit.scores / temperature(fit.scores, truth, fit.share), axis=1)[
-        np.arange(len(truth)), truth
-    ]
+    truth = train_set.target.values[fit.rows]
+    t = temperature(fit.scores, truth, fit.share)
+    return softmax(fit.scores / t, axis=1)[np.arange(len(truth)), truth]

@@ -31,7 +31,7 @@ from gobelin.prediction.cross_fit import Training
 from gobelin.prediction.fusion import Fusion
 from gobelin.prediction.heads.job import Job
 from gobelin.prediction.tuning import decision
-from gobelin.prediction.tuning.tuner import Material, Tune
+from gobelin.prediction.tuning.tuner import Tune, TuningData
 from gobelin.workbench.augment.arms import ArmTable
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.settings import Settings
@@ -122,7 +122,7 @@ class _Rows:
         test = run.checked.rows.dataset.rows(self.test)
         return Fitted(predictor, embedder.embed(test).keep(used))
 
-    def material(self, job: Job) -> Material:
+    def material(self, job: Job) -> TuningData:
         """The rows of a job, each once, with the weights of its repetitions; what is added and held
         back weighs nothing."""
         run = self.run
@@ -140,4 +140,4 @@ class _Rows:
         held_back = decision.held_back(run.settings.tune, training)
         out = held_back & (dataset.with_origin().origins != "real")
         weights = np.where(out, np.float32(0), training.weights)
-        return Material(run.encoders.embedder, dataset, replace(training, weights=weights))
+        return TuningData(run.encoders.embedder, dataset, replace(training, weights=weights))

@@ -13,7 +13,7 @@ from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint, load_arrays, save_arrays
 from gobelin.data.fields import Schema
-from gobelin.prediction.calibration import counts_of
+from gobelin.prediction.calibration import field_counts
 from gobelin.prediction.cross_fit import cross_fit
 from gobelin.quality import labels
 from gobelin.quality.labels import Curate
@@ -106,7 +106,9 @@ def _decide(predictor: RunPredictor, settings: Curate) -> Decisions:
 
     def probabilities(scores: np.ndarray, which: np.ndarray) -> np.ndarray:
         """Calibrated, for classes as common as their labels are, whatever training balanced."""
-        p = model.calibration.probabilities(scores.astype(np.float64), counts_of(x.present[which]))
+        p = model.calibration.probabilities(
+            scores.astype(np.float64), field_counts(x.present[which])
+        )
         p = p * np.where(counted > 0, common / np.maximum(counted, 1e-12), 1.0)
         return p / p.sum(1, keepdims=True)
 

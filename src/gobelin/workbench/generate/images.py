@@ -12,7 +12,6 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.files import file_hash, fingerprint
 from gobelin.core.machine import Progress
 from gobelin.data.fields import Field
-from gobelin.embedding.recall import query_vector
 from gobelin.generation import sampling
 from gobelin.generation.conditions import from_query
 from gobelin.generation.generators import Condition, Controls
@@ -126,7 +125,7 @@ def condition_of(
     vectors = None
     if rest:
         cells = query_cells(run.data, rest)
-        vectors = query_vector(space.features.embedder, space.alignment, cells)
+        vectors = space.alignment.project(space.features.embedder.embed_cells(cells))
     target = None if label is None else label_index(model, label)
     source, mask = None, None
     if start.source is not None:

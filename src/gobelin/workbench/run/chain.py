@@ -16,7 +16,7 @@ from gobelin.core.machine import Progress, environment
 from gobelin.core.stages import RunFolder
 from gobelin.data.dataset import Dataset
 from gobelin.embedding import schema
-from gobelin.prediction.fusion_choice import ALL
+from gobelin.prediction.fusion_choice import BEST_OF_ALL
 from gobelin.prediction.tuning import decision
 from gobelin.workbench.run import data_files
 from gobelin.workbench.run.checked_rows import CheckedRows, Resample
@@ -102,7 +102,7 @@ class Run:
 
     def with_fusion_chosen(self) -> Run:
         """The run with the best fusion in the place of 'all', chosen once and written down."""
-        if self.settings.fusion.name != ALL:
+        if self.settings.fusion.name != BEST_OF_ALL:
             return self
         return self.record(replace(self.settings, fusion=self.predictor.choose_fusion()))
 

@@ -10,7 +10,7 @@ from gobelin.data.fields import Field
 from gobelin.embedding import schema
 from gobelin.embedding.alignment import kept_space
 from gobelin.embedding.encoders import FitsFiles, FittedEncoder
-from gobelin.embedding.features import Reader
+from gobelin.embedding.features import Embedder
 from gobelin.workbench.run.data import RunData
 
 
@@ -26,12 +26,12 @@ class RunEncoders:
     data: RunData
 
     @cached_property
-    def embedder(self) -> Reader:
+    def embedder(self) -> Embedder:
         """Encoders fitted on training cells, or as this run saved them; none of them tuned."""
         folder = self.data.folder
         encoders = {field.name: self._encoder(field) for field in self.data.schema.fields}
         cache = None if folder.saved else folder.folder / "cache"
-        return Reader(self.data.schema, encoders, cache, self.data.runtime.threads)
+        return Embedder(self.data.schema, encoders, cache, self.data.runtime.threads)
 
     def _encoder(self, field: Field) -> FittedEncoder:
         data, settings, runtime = self.data, self.data.settings, self.data.runtime

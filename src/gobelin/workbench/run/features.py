@@ -12,7 +12,7 @@ import numpy as np
 from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
-from gobelin.embedding.features import Embeddings, Reader
+from gobelin.embedding.features import Embedder, Embeddings
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.cross_fit import Training
 from gobelin.prediction.tuning import decision
@@ -50,7 +50,7 @@ class RunFeatures:
         return self.encoders.embedder.embed(self.checked.rows.dataset, self.data.progress)
 
     @cached_property
-    def embedder(self) -> Reader:
+    def embedder(self) -> Embedder:
         """The encoders, with the tuned ones in the place of theirs if they were kept."""
         tune, folder = self.data.settings.tune, self.data.folder
         if not tune.fields:
@@ -61,12 +61,15 @@ class RunFeatures:
             decision.save(stage, *decision.tuned(tune, self._material(), work, key))
 
         embedder = folder.kept(
-            "tuned", key, make, lambda stage: decision.loaded(self.encoders.embedder, stage)
+            "tuned",
+            key,
+            make,
+            lambda stage: decision.with_tuned_encoders(self.encoders.embedder, stage),
         )
         shutil.rmtree(work, ignore_errors=True)
         return embedder
 
-    def _material(self) -> decision.Material:
+    def _material(self) -> decision.TuningData:
         """What tuning sees: labelled training rows, nothing else."""
         rows, chosen = self.checked.rows, self.checked.rows.labelled("train")
         training = Training(
@@ -79,12 +82,12 @@ class RunFeatures:
             self.data.runtime,
             self.data.progress,
         )
-        return decision.Material(self.encoders.embedder, rows.dataset.rows(chosen), training)
+        return decision.TuningData(self.encoders.embedder, rows.dataset.rows(chosen), training)
 
     def tuning_findings(self) -> list[Finding]:
         """What was found when encoders were tuned; nothing where that was not asked for."""
         asked = self.data.settings.tune.fields
-        return decision.said(self.data.folder.folder / "tuned") if asked else []
+        return decision.stored_findings(self.data.folder.folder / "tuned") if asked else []
 
     @cached_property
     def embeddings(self) -> Embeddings:

@@ -97,7 +97,7 @@ class RunPredictor:
         key = fingerprint(self.key, {name: resolved(one) for name, one in fusions.items()})
 
         def make(stage: Path) -> None:
-            best, findings = fusion_choice.contest(fusions, self.training)
+            best, findings = fusion_choice.choose_fusion(fusions, self.training)
             write_json(stage / "best.json", {"name": best})
             write_lines(stage / "findings.jsonl", [one.to_dict() for one in findings])
 

@@ -14,7 +14,7 @@ from gobelin.data.read import read
 from gobelin.data.splits import assign, small_classes
 from gobelin.data.targets import target_of
 from gobelin.embedding import schema
-from gobelin.prediction.cross_fit import LEAST_ROWS, check_weights
+from gobelin.prediction.cross_fit import LEAST_LABELLED_ROWS, check_weights
 from gobelin.workbench.run.settings import Settings, check_names
 
 
@@ -57,10 +57,10 @@ def read_rows(settings: Settings, dataset: Dataset | None = None) -> Rows:
     found = schema.infer(whole, data.target or None, settings.choices)
     whole = whole.with_ids(found.role("id")) if found.role("id") else whole.with_ids()
     target = target_of(whole, found)
-    if data.target and target.present.sum() < LEAST_ROWS:
+    if data.target and target.present.sum() < LEAST_LABELLED_ROWS:
         raise GobelinError(
             f"{whole.source}, column {data.target!r}: {int(target.present.sum())} labelled rows, at"
-            f" least {LEAST_ROWS} are needed. Add labels."
+            f" least {LEAST_LABELLED_ROWS} are needed. Add labels."
         )
     if data.target:
         check_weights(settings.predict.weights, target)

@@ -18,7 +18,7 @@ from gobelin.embedding.schema import Choices, build_encoder, default_encoder
 from gobelin.generation.sampling import Generation
 from gobelin.prediction.cross_fit import Predict
 from gobelin.prediction.fusion import Fusion
-from gobelin.prediction.fusion_choice import ALL
+from gobelin.prediction.fusion_choice import BEST_OF_ALL
 from gobelin.prediction.tuning.tuner import Tune
 from gobelin.quality.data import Check
 from gobelin.quality.judge import Judge, image_encoder
@@ -134,7 +134,7 @@ class Settings:
 
     def _fusion(self) -> Fusion | None:
         """None where all are to be compared; they are compared with their own defaults."""
-        if self.fusion.name != ALL:
+        if self.fusion.name != BEST_OF_ALL:
             return catalog.build("fusion", self.fusion.name, self.fusion.settings)
         if self.fusion.settings:
             key = next(iter(self.fusion.settings))

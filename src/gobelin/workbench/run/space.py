@@ -14,7 +14,7 @@ from gobelin.core.files import fingerprint
 from gobelin.core.stages import RunFolder
 from gobelin.embedding.alignment import kept_space
 from gobelin.embedding.alignment.align import Align, Alignment, Shared
-from gobelin.embedding.index import FORMAT, Index, create, rows_of, tell_lost
+from gobelin.embedding.index import INDEX_FORMAT, Index, create, rows_of, warn_of_lost_changes
 from gobelin.workbench.run.checked_rows import CheckedRows
 from gobelin.workbench.run.features import RunFeatures
 
@@ -45,7 +45,7 @@ class RunSpace:
         def make(stage: Path) -> None:
             rows = self.checked.rows
             train = rows.part("train")
-            kept_space.space(
+            kept_space.fit_or_bind(
                 self.settings,
                 self.features.embedder,
                 self.features.embeddings.rows(train),
@@ -54,7 +54,7 @@ class RunSpace:
                 data.progress,
             ).save(stage)
 
-        return self.folder.kept("alignment", self.key, make, Align.load)
+        return self.folder.kept("alignment", self.key, make, Alignment.load)
 
     @cached_property
     def shared(self) -> Shared:
@@ -83,7 +83,7 @@ class RunSpace:
                 rows = self.checked.rows
                 table = rows_of(self.shared, rows.dataset, rows.schema, rows.parts.tolist())
                 create(stage, table, space)
-                tell_lost(place, len(rows.dataset))
+                warn_of_lost_changes(place, len(rows.dataset))
 
-            self.folder.stage(INDEX, fingerprint(self.key, space, FORMAT), make)
+            self.folder.stage(INDEX, fingerprint(self.key, space, INDEX_FORMAT), make)
         return Index(place, space)
