@@ -268,9 +268,9 @@ def test_the_report_shows_the_suspects(curated: Path) -> None:
 
 KILLED = """
 import os, signal
-from gobelin import curation
-from gobelin.cli import main
-curation.thumbnail = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
+from gobelin.interfaces.cli import main
+from gobelin.workbench.curate import findings
+findings.thumbnail = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
 main(["curate", {run!r}, "--set", "curate.precision=0.8"])
 """
 
@@ -353,7 +353,7 @@ def test_what_cannot_be_curated_is_refused_in_one_line(
     assert "is a file. Choose a new folder" in refused(
         capsys, "curate", curated, "--export", export / "README.md"
     )
-    assert "curate takes settings of curate alone" in refused(
+    assert "curate takes settings of curate only" in refused(
         capsys, "curate", curated, "--set", "align.steps=3"
     )
     assert "precision" in refused(capsys, "curate", curated, "--set", "curate.precision=2")

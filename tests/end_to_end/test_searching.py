@@ -204,7 +204,7 @@ def test_a_filter_that_nothing_meets_is_one_line(
 ) -> None:
     main(["search", str(fitted), "--text", RED, "--where", "side > 1000"])
     told = capsys.readouterr()
-    assert told.out == "" and told.err.splitlines() == ["No row is found: none has side > 1000."]
+    assert told.out == "" and told.err.splitlines() == ["No row found: none has side > 1000."]
 
 
 REFUSED = {

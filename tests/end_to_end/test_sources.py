@@ -21,7 +21,8 @@ from gobelin.generation import sampling
 from gobelin.generation.generators import Condition, Controls
 from gobelin.interfaces.cli import main
 from gobelin.quality.probes import IndependentEncoder
-from gobelin.workbench.generate import condition_match, images
+from gobelin.workbench.generate import condition_match
+from gobelin.workbench.run.generator import Trained, images
 
 QUICK = [
     "runtime.precision=float32",
@@ -230,7 +231,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
     """In the trained generator's place."""
     one = Reader()
     monkeypatch.setattr(
-        "gobelin.workbench.run.folder.generation.load",
+        "gobelin.generation.sampling.load",
         lambda folder, runtime, over: (one, "reader", "no space"),
     )
     return one
@@ -306,12 +307,12 @@ def test_condition_match_asks_by_the_source_image_alone(
             heard.append(condition)
             yield 255 - condition.source
 
-    made = Workbench.open(run).run
+    opened = Workbench.open(run).run
     eyes = IndependentEncoder(
-        "pixels", catalog.build("encoders", "pixels").fit([], None, {}, made.runtime)
+        "pixels", catalog.build("encoders", "pixels").fit([], None, {}, opened.data.runtime)
     )
     monkeypatch.setattr(IndependentEncoder, "choose", staticmethod(lambda schema, runtime: eyes))
-    found = condition_match.match(made, [(Negative(), "negative", "no space")])
+    found = condition_match.match(opened, [Trained(Negative(), "negative", "no space", 0)])
     measured = {f.scope.get("of", f.comparator): f for f in found if f.value is not None}
     assert {f.scope.get("field") for f in measured.values()} == {"before"} and [
         c.used() for c in heard
