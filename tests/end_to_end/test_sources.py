@@ -21,8 +21,8 @@ from gobelin.generation import sampling
 from gobelin.generation.generators import Condition, Controls
 from gobelin.interfaces.cli import main
 from gobelin.quality.probes import IndependentEncoder
-from gobelin.workbench.generate import condition_match
-from gobelin.workbench.run.generator import Trained, images
+from gobelin.workbench.generate import condition_match, contact_sheet, filling
+from gobelin.workbench.run.generator import Trained
 
 QUICK = [
     "runtime.precision=float32",
@@ -280,9 +280,9 @@ def test_a_text_is_prompt_and_vector_where_both_are_accepted(
 def test_the_contact_sheet_shows_sources_and_leaves_out_what_cant_be_asked(
     run: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "_agreement", lambda made, trained, space: [])
-    monkeypatch.setattr(images.matching, "match", lambda made, generators: [])
-    monkeypatch.setattr(images.filling, "filled", lambda made: [])
+    monkeypatch.setattr(contact_sheet, "_agreement", lambda run, trained: [])
+    monkeypatch.setattr(condition_match, "match", lambda run, generators: [])
+    monkeypatch.setattr(filling, "filled", lambda predictor, generator: [])
     Workbench.open(run).showcase(
         [{"text": "a red bird"}, {"image": str(run.parent / "img" / "after7.png")}]
     )
