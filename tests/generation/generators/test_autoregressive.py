@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 from discs import asking, make, redder
+from processor import RUNTIME
 
 from gobelin.core.errors import GobelinError
-from gobelin.core.machine import Runtime, generator
+from gobelin.core.machine import generator
 from gobelin.generation.generators import (
     Condition,
     Context,
@@ -32,7 +33,6 @@ from gobelin.generation.generators.autoregressive import (
 from gobelin.networks.sequence import quantise
 from gobelin.networks.training import TrainingSettings, run
 
-RUNTIME = Runtime(0, "cpu", "float32", 1)
 SMALL = Autoregressive(
     levels=8,
     width=48,

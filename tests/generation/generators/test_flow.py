@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 import torch
 from discs import COLOURS, asking, make, planted, redder
+from processor import RUNTIME
 from torch import Tensor, nn
 
 from gobelin.core.errors import GobelinError
-from gobelin.core.machine import Runtime, generator
+from gobelin.core.machine import generator
 from gobelin.generation.generators import (
     Condition,
     Context,
@@ -30,7 +31,6 @@ from gobelin.generation.generators.flow import Flow, FlowSampler, _Learning
 from gobelin.networks.condition import Parts, hide
 from gobelin.networks.training import TrainingSettings, run
 
-RUNTIME = Runtime(0, "cpu", "float32", 1)
 SMALL = Flow(
     width=32,
     depth=2,

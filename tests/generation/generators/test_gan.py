@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 from discs import COLOURS, asking, make, planted, redder
+from processor import RUNTIME
 from torch import Tensor, nn
 
 from gobelin.core import catalog, config
 from gobelin.core.errors import GobelinError
-from gobelin.core.machine import Runtime, generator
+from gobelin.core.machine import generator
 from gobelin.generation.generators import (
     Condition,
     Context,
@@ -29,7 +30,6 @@ from gobelin.networks.condition import Parts
 from gobelin.networks.convolution import differences, pixels_of, signal_of
 from gobelin.workbench.run.settings import Settings
 
-RUNTIME = Runtime(0, "cpu", "float32", 1)
 SMALL = Gan(
     width=8, critic_width=8, code=8, batch=32, warmup=10, half_life=20, rate=2e-3, critic_rate=2e-3
 )

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 from discs import asking, make, planted, redder
+from processor import RUNTIME
 
 from gobelin.core.errors import GobelinError
-from gobelin.core.machine import Runtime, generator
+from gobelin.core.machine import generator
 from gobelin.generation.generators import (
     Condition,
     Context,
@@ -23,7 +24,6 @@ from gobelin.generation.generators import (
 )
 from gobelin.generation.generators.vaegan import Vaegan, VaeganSampler
 
-RUNTIME = Runtime(0, "cpu", "float32", 1)
 SMALL = Vaegan(width=8, code=8, batch=32, prior_width=64, prior_depth=2)
 
 
