@@ -48,8 +48,8 @@ def runtime() -> Runtime:
 
 @pytest.fixture(scope="session", autouse=True)
 def hurry() -> Iterator[None]:
-    """One thread unless a test asks for more, also where a run chooses. Minutes become steps by a glance: how near the count comes to the
-    minutes is no test's business."""
+    """One thread unless a test asks for more, also where a run chooses. Minutes become steps by a
+    glance: how near the count comes to the minutes is no test's business."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gobelin.core.machine.cores", lambda: 1)
         patch.setattr(train, "MEASURED_SECONDS", 0.1)
