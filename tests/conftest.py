@@ -15,7 +15,7 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
 
 import torch  # noqa: E402
-from processor import RUNTIME  # noqa: E402
+from processor import PRECISION, RUNTIME  # noqa: E402
 from tiny_pipelines import class_pipeline, text_pipeline  # noqa: E402
 from workers import longest_first, scheduler, shared  # noqa: E402
 
@@ -48,10 +48,12 @@ def runtime() -> Runtime:
 
 @pytest.fixture(scope="session", autouse=True)
 def hurry() -> Iterator[None]:
-    """One thread unless a test asks for more, also where a run chooses. Minutes become steps by a
-    glance: how near the count comes to the minutes is no test's business."""
+    """One thread unless a test asks for more, and one precision, also where a run chooses: both
+    change what is trained. Minutes become steps by a glance: how near the count comes to the
+    minutes is no test's business."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gobelin.core.machine.cores", lambda: 1)
+        patch.setattr("gobelin.core.machine._bfloat16_pays", lambda device: PRECISION == "bfloat16")
         patch.setattr(train, "MEASURED_SECONDS", 0.1)
         torch.set_num_threads(1)
         yield
