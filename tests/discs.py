@@ -71,8 +71,9 @@ BOTH = (0.05, 0.95)
 """Share of red among ASKED images when nothing was asked. One that is red in 25 to 75 % leaves this
 less than once in 10^6 runs; one that has lost a colour is at 0 or 1."""
 
-DISC_CONTRAST = 100
-"""Least contrast of images of red discs: 225 in training, 0 for a network that paints nothing."""
+COLOURED = 80
+"""Least colour of images of discs: 190 in training, near 0 for noise, for nothing and for the mean
+image of the training set."""
 
 FOLLOWS = 0.6
 """Least correlation of brightness and the number that was asked for, 60 images. A sound build has
@@ -90,7 +91,13 @@ def obedience(sampler: Sampler, part: str = "target", controls: Controls | None 
     return float(red - blue)
 
 
-def contrast(images: np.ndarray) -> float:
-    """How much more green the corners have than the middle, where the discs are, in levels."""
-    corners = images[:, [0, 0, -1, -1], [0, -1, 0, -1], 1].astype(float)
-    return float(corners.mean() - images[:, 7:9, 7:9, 1].astype(float).mean())
+def colour(images: np.ndarray) -> float:
+    """How far red and blue lie apart in the middle of an image, where the discs are, less how far
+    they do in the corners, which are white: levels, mean over images."""
+
+    def apart(block: np.ndarray) -> np.ndarray:
+        mean = block.reshape(len(block), -1, 3).astype(float).mean(1)
+        return np.abs(mean[:, 0] - mean[:, 2])
+
+    corners = images[:, [0, 0, -1, -1], [0, -1, 0, -1]]
+    return float((apart(images[:, 7:9, 7:9]) - apart(corners)).mean())

@@ -12,11 +12,11 @@ import pytest
 from discs import (
     ASKED,
     BOTH,
-    DISC_CONTRAST,
+    COLOURED,
     FOLLOWS,
     OBEYS,
     asking,
-    contrast,
+    colour,
     make,
     obedience,
     planted,
@@ -58,7 +58,7 @@ def test_bounds_are_all_but_never_missed_by_a_sound_build() -> None:
 def test_a_build_that_is_not_trained_misses_them(name: str, tmp_path: Path) -> None:
     sampler = fit(name, planted(40), tmp_path, 1)
     assert obedience(sampler) < OBEYS and obedience(sampler, "hint") < OBEYS
-    assert contrast(make(sampler, asking(40, target=0))) < DISC_CONTRAST
+    assert colour(make(sampler, asking(40, target=0))) < COLOURED
 
 
 def test_a_build_that_is_told_wrong_labels_misses_them(tmp_path: Path) -> None:

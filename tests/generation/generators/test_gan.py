@@ -13,12 +13,12 @@ import torch
 from discs import (
     ASKED,
     BOTH,
+    COLOURED,
     COLOURS,
-    DISC_CONTRAST,
     FOLLOWS,
     OBEYS,
     asking,
-    contrast,
+    colour,
     make,
     obedience,
     planted,
@@ -83,8 +83,8 @@ def test_asked_for_nothing_it_paints_both_and_differently(sampler: GanSampler) -
     assert len(np.unique(images.reshape(ASKED, -1), axis=0)) == ASKED
 
 
-def test_images_keep_the_background(sampler: GanSampler) -> None:
-    assert contrast(make(sampler, asking(40, target=0))) > DISC_CONTRAST
+def test_discs_have_a_colour_and_the_background_has_none(sampler: GanSampler) -> None:
+    assert colour(make(sampler, asking(40, target=0))) > COLOURED
 
 
 def test_two_modes_are_kept(tmp_path: Path) -> None:

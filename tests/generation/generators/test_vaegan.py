@@ -12,11 +12,11 @@ import torch
 from discs import (
     ASKED,
     BOTH,
-    DISC_CONTRAST,
+    COLOURED,
     FOLLOWS,
     OBEYS,
     asking,
-    contrast,
+    colour,
     make,
     obedience,
     planted,
@@ -66,8 +66,8 @@ def test_asked_for_nothing_it_paints_both_and_differently(sampler: VaeganSampler
     assert len(np.unique(images.reshape(ASKED, -1), axis=0)) == ASKED
 
 
-def test_images_keep_the_background(sampler: VaeganSampler) -> None:
-    assert contrast(make(sampler, asking(40, target=0))) > DISC_CONTRAST
+def test_discs_have_a_colour_and_the_background_has_none(sampler: VaeganSampler) -> None:
+    assert colour(make(sampler, asking(40, target=0))) > COLOURED
 
 
 def test_an_image_is_its_seeds_and_not_its_batchs(sampler: VaeganSampler) -> None:
