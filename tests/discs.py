@@ -77,7 +77,7 @@ image of the training set."""
 
 FOLLOWS = 0.6
 """Least correlation of brightness and the number that was asked for, 60 images. A sound build has
-0.97 and more; one that doesn't listen has 0 with a deviation of 0.13."""
+0.92 and more; one that doesn't listen has 0 with a deviation of 0.13."""
 
 
 def obedience(sampler: Sampler, part: str = "target", controls: Controls | None = None) -> float:
