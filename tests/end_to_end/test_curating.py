@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import processor
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -25,9 +26,7 @@ from gobelin.workbench.curate.decisions import decisions
 COLOURS = {"red": (220, 60, 50), "green": (60, 190, 80), "blue": (60, 80, 220)}
 CLASSES, ROWS = tuple(sorted(COLOURS)), 700
 QUICK = [
-    "runtime.precision=float32",
-    "runtime.threads=1",
-    "runtime.device=cpu",
+    *processor.OPTIONS,
     "encoders.image.name=pixels",
     "encoders.text.name=characters",
     "align.width=16",

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import processor
 import pytest
 
 from gobelin import Workbench
@@ -22,7 +23,7 @@ QUICK = {
     "encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}},
     "fusion": {"settings": {"steps": 40, "components": 16}},
     "align": {"steps": 0, "width": 20},
-    "runtime": {"precision": "float32", "threads": 1, "device": "cpu"},
+    "runtime": processor.SETTINGS,
 }
 RED, GREEN = "a large red circle", "a small green cross"
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import processor
 import pytest
 from PIL import Image
 
@@ -25,9 +26,7 @@ from gobelin.workbench.generate import condition_match, contact_sheet, filling
 from gobelin.workbench.run.generator import Trained
 
 QUICK = [
-    "runtime.precision=float32",
-    "runtime.threads=1",
-    "runtime.device=cpu",
+    *processor.OPTIONS,
     "encoders.image.name=pixels",
     "encoders.text.name=characters",
     "align.width=16",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import processor
 import pytest
 from PIL import Image
 
@@ -20,9 +21,7 @@ from gobelin.quality.typicality import NEIGHBOURS, typicality
 from gobelin.workbench import zero_shot
 
 QUICK = [
-    "runtime.precision=float32",
-    "runtime.threads=1",
-    "runtime.device=cpu",
+    *processor.OPTIONS,
     "encoders.image.name=pixels",
     "encoders.text.name=characters",
     "align.width=16",

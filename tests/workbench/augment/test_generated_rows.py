@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import processor
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -39,7 +40,7 @@ from gobelin.workbench.run.chain import Run
 GENERATED, BOTH = "generated", "classic + generated"
 
 SETTINGS = {
-    "runtime": {"precision": "float32", "threads": 1, "device": "cpu"},
+    "runtime": processor.SETTINGS,
     "encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}},
     "align": {"width": 16, "steps": 20},
     "fusion": {"settings": {"steps": 40, "components": 24}},
