@@ -4,7 +4,7 @@ folder."""
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -113,6 +113,11 @@ class Workbench:
     def folder(self) -> Path:
         return self.run.folder.folder
 
+    @property
+    def _keep(self) -> Callable[..., list[Finding]]:
+        """`verbs.keep` in this run's folder, with the credit line of its data."""
+        return partial(verbs.keep, self.run.folder, self.run.settings.data.cited)
+
     # verbs
 
     def check(self) -> list[Finding]:
@@ -120,7 +125,7 @@ class Workbench:
         needs.data(self.run, "check")
         self.run = self.run.begin()
         key = fingerprint(self.run.data.key, config.resolved(self.run.settings.check))
-        return self._kept("check", key, partial(checked, self.run))
+        return self._keep("check", key, partial(checked, self.run))
 
     def fit(self, generator: bool = False) -> list[Finding]:
         """Encoders, shared space and predictor; with `generator`, the generator too."""
@@ -150,14 +155,22 @@ class Workbench:
         ]
         find = partial(fit.fitted, run.predictor, run.generator)
         key = run.predictor.fingerprint
-        return self._kept("fit", key, find, fingerprint(*shown) if shown else "")
+        return verbs.keep(
+            self.run.folder, self._cited, "fit", key, find, fingerprint(*shown) if shown else ""
+        )
 
     def evaluate(self) -> list[Finding]:
         """The predictor on validation rows."""
         needs.data(self.run, "evaluate")
         self.run = needs.predictor(self.run)
         predictor = self.run.predictor
-        return self._kept("evaluate", predictor.fingerprint, partial(evaluated, predictor))
+        return verbs.keep(
+            self.run.folder,
+            self._cited,
+            "evaluate",
+            predictor.fingerprint,
+            partial(evaluated, predictor),
+        )
 
     def predict(
         self,
@@ -215,7 +228,9 @@ class Workbench:
         needs.data(self.run, "search --recall")
         self.run = needs.predictor(self.run)
         find = partial(search.recalled, self.run.space)
-        return self._kept("search", self.run.predictor.fingerprint, find)
+        return verbs.keep(
+            self.run.folder, self._cited, "search", self.run.predictor.fingerprint, find
+        )
 
     def describe(self, k: int = 5, labels: Sequence[str] = (), **query: str) -> list[Finding]:
         """What a record given by a query is: its classes, the nearest rows, what is typical and odd
@@ -263,7 +278,13 @@ class Workbench:
         queries, run = list(queries), self.run
         generator = config.resolved(run.settings.generator)
         key = fingerprint(run.predictor.fingerprint, queries, generator)
-        return self._kept("generate", key, partial(contact_sheet.showcase, run, queries))
+        return verbs.keep(
+            self.run.folder,
+            self._cited,
+            "generate",
+            key,
+            partial(contact_sheet.showcase, run, queries),
+        )
 
     def augment(self, export: str | Path | None = None) -> list[Finding]:
         """Did generated images help? Trains what it lacks. export: a folder for the chosen training
@@ -274,8 +295,8 @@ class Workbench:
             refuse_used_folder(Path(export))  # before the work
         self.run, one = study.prepared(self.run)
         if not self.run.folder.has("verbs/augment", one.key):
-            _ = one.outcome
-        findings = self._kept("augment", one.key, one.findings)
+            _ = one.outcome  # a stage of its own
+        findings = self._keep("augment", one.key, one.findings)
         if export is not None:
             exported(one, Path(export))
         return findings
@@ -285,7 +306,9 @@ class Workbench:
         needs.data(self.run, "audit")
         self.run = needs.generator(self.run)
         self.run, one = study.opened(self.run)
-        return self._kept("audit", one.key, partial(audited, one))
+        if not self.run.folder.has("verbs/audit", one.key):
+            _ = one.own.screening.audits  # each is a stage of its own
+        return self._keep("audit", one.key, partial(audited, one))
 
     def curate(self, export: str | Path | None = None) -> list[Finding]:
         """Which training labels look wrong, and which can be given? export: a folder for the mended
@@ -295,7 +318,9 @@ class Workbench:
         curate_decisions.refuse_target(self.run.predictor)
         self.run = self.run.record(self.run.settings)
         key = curate_decisions.key_of(self.run)
-        findings = self._kept("curate", key, partial(curated, self.run))
+        findings = verbs.keep(
+            self.run.folder, self._cited, "curate", key, partial(curated, self.run)
+        )
         if export is not None:
             curate_export.export(self.run, Path(export))
         return findings
@@ -364,9 +389,6 @@ class Workbench:
                 " FOLDER."
             )
         return (self.folder / save.CARD).read_text(encoding="utf-8")
-
-    def _kept(self, verb: str, key: str, find: verbs.Find, shown: str = "") -> list[Finding]:
-        return verbs.keep(self.run.folder, verb, key, find, self.run.settings.data.cited, shown)
 
 
 def from_pretrained(
