@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gobelin.core import config, hub
+from gobelin.core import config
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint, read_lines
 from gobelin.core.machine import Progress, silent
@@ -155,18 +155,14 @@ class Workbench:
         ]
         find = partial(fit.fitted, run.predictor, run.generator)
         key = run.predictor.fingerprint
-        return verbs.keep(
-            self.run.folder, self._cited, "fit", key, find, fingerprint(*shown) if shown else ""
-        )
+        return self._keep("fit", key, find, fingerprint(*shown) if shown else "")
 
     def evaluate(self) -> list[Finding]:
         """The predictor on validation rows."""
         needs.data(self.run, "evaluate")
         self.run = needs.predictor(self.run)
         predictor = self.run.predictor
-        return verbs.keep(
-            self.run.folder,
-            self._cited,
+        return self._keep(
             "evaluate",
             predictor.fingerprint,
             partial(evaluated, predictor),
@@ -228,9 +224,7 @@ class Workbench:
         needs.data(self.run, "search --recall")
         self.run = needs.predictor(self.run)
         find = partial(search.recalled, self.run.space)
-        return verbs.keep(
-            self.run.folder, self._cited, "search", self.run.predictor.fingerprint, find
-        )
+        return self._keep("search", self.run.predictor.fingerprint, find)
 
     def describe(self, k: int = 5, labels: Sequence[str] = (), **query: str) -> list[Finding]:
         """What a record given by a query is: its classes, the nearest rows, what is typical and odd
@@ -278,9 +272,7 @@ class Workbench:
         queries, run = list(queries), self.run
         generator = config.resolved(run.settings.generator)
         key = fingerprint(run.predictor.fingerprint, queries, generator)
-        return verbs.keep(
-            self.run.folder,
-            self._cited,
+        return self._keep(
             "generate",
             key,
             partial(contact_sheet.showcase, run, queries),
@@ -318,9 +310,7 @@ class Workbench:
         curate_decisions.refuse_target(self.run.predictor)
         self.run = self.run.record(self.run.settings)
         key = curate_decisions.key_of(self.run)
-        findings = verbs.keep(
-            self.run.folder, self._cited, "curate", key, partial(curated, self.run)
-        )
+        findings = self._keep("curate", key, partial(curated, self.run))
         if export is not None:
             curate_export.export(self.run, Path(export))
         return findings
@@ -389,34 +379,3 @@ class Workbench:
                 " FOLDER."
             )
         return (self.folder / save.CARD).read_text(encoding="utf-8")
-
-
-def from_pretrained(
-    name: str | Path,
-    revision: str | None = None,
-    settings: Mapping[str, Any] | None = None,
-    progress: Progress = silent,
-) -> Workbench:
-    """A saved run to predict and generate with: a folder, or OWNER/REPOSITORY on the hub, which is
-    downloaded unless there is a folder of that name. revision: a branch, tag or commit there.
-    settings: over the saved ones.
-
-    Raises a GobelinError of one line for a folder that isn't there, isn't a saved run, was changed,
-    or holds code or pickles, and MissingExtra for a repository without huggingface_hub."""
-    folder = Path(name).expanduser()
-    if not folder.is_dir() and hub.is_id(str(name)):
-        folder = hub.snapshot(str(name), save.PATTERNS, revision)
-    elif not folder.is_dir():
-        raise GobelinError(
-            f"{name}: no such folder, and no OWNER/REPOSITORY. Give the folder of a saved run."
-        )
-    if not RunFolder(folder).saved:
-        save.check(folder)  # says what is missing; a saved run is looked over when it is opened
-    return Workbench.open(folder, progress, settings)
-
-
-def push_to_hub(source: Workbench | str | Path, repo_id: str, private: bool = True) -> str:
-    """Send a saved run's folder, or a run, to OWNER/REPOSITORY on the hub, made if it isn't there;
-    its address."""
-    bench = source if isinstance(source, Workbench) else Workbench.open(source)
-    return bench.push_to_hub(repo_id, private)
