@@ -120,7 +120,7 @@ class Gan:
         le=1,
         description="Overfitting of the critic from which augmentation grows. 1 means never.",
     )
-    growth: float = setting(
+    growth: int = setting(
         default=500_000,
         ge=1,
         le=1e12,
