@@ -228,7 +228,7 @@ def calls() -> dict[str, int]:
             "name": "flow",
             "steps": 4,
             "size": 16,
-            "settings": {"width": 8, "batch": 16},
+            "settings": {"width": 8, "heads": 1, "batch": 16},
         },
         "augment": {
             "seeds": 2,
