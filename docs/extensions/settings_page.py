@@ -12,8 +12,7 @@ from gobelin.core import config
 
 def tables(cls: type, path: str = "") -> Iterator[str]:
     """Markdown: the plain settings of `cls`, then each group below a heading of its own."""
-    yield f"## {path or 'Outside any group'}\n"
-    yield table(cls, path)
+    yield f"## {path}\n\n{table(cls, path)}" if path else f"## Outside any group\n\n{_rows(cls)}"
     for field in dataclasses.fields(cls):
         if (group := _group(field)) is not None:
             yield from tables(group, f"{path}.{field.name}".strip("."))
@@ -23,15 +22,20 @@ def table(cls: type, path: str = "") -> str:
     """Markdown: the docstring of a settings class, and its settings without its groups.
 
     path: the group's name, which then stands before each setting."""
-    first = f"{path}." if path else ""
     # a dataclass that nobody wrote a docstring for has its signature there
     written = cls.__doc__ and not cls.__doc__.startswith(f"{cls.__name__}(")
     text = inspect.cleandoc(cls.__doc__ or "") if written else ""
-    lines = [plain(text), ""] if text else []
+    rows = _rows(cls, path) or ("" if text.startswith("No settings") else "No settings.\n")
+    return f"{plain(text)}\n\n{rows}" if text else rows
+
+
+def _rows(cls: type, path: str = "") -> str:
+    """Markdown: a table of the settings, '' where there are none."""
+    first = f"{path}." if path else ""
     settings = [one for one in config.listed(cls, path) if "." not in one.name.removeprefix(first)]
     if not settings:
-        return "\n".join([*lines, "" if text.startswith("No settings") else "No settings.\n"])
-    lines += ["| setting | default | takes | meaning |", "|---|---|---|---|"]
+        return ""
+    lines = ["| setting | default | takes | meaning |", "|---|---|---|---|"]
     for setting in settings:
         default = f"`{setting.shown}`" if setting.shown else ""
         cells = (f"`{setting.name}`", default, plain(setting.takes), plain(setting.meaning))
