@@ -1,5 +1,7 @@
-"""Training images in the place of made ones: a generator that only copies what it saw of a class is
-worth no more than this."""
+"""Training images in the place of generated ones.
+
+A generator that only copies training images of a class is worth no more than this.
+"""
 
 from __future__ import annotations
 

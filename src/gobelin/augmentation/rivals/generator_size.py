@@ -1,5 +1,7 @@
-"""Real images reduced to the generator's size and back, in the place of made ones: otherwise blur
-is mistaken for content."""
+"""Real images reduced to the generator's size and back, in the place of generated ones.
+
+Without this baseline, blur would be mistaken for content.
+"""
 
 from __future__ import annotations
 

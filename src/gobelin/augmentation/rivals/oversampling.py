@@ -1,5 +1,7 @@
-"""Scarce rows of the real ones again, as many as images are made (random oversampling, Japkowicz
-2000)."""
+"""Scarce real rows again, as many as images are generated.
+
+Random oversampling (Japkowicz 2000).
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Clouds of random numbers in the place of made images: what shows nothing must not help.
+"""Clouds of random numbers in the place of generated images.
 
-The rows keep their parents' other fields and their class, so what this arm gains over the real rows
-is not the picture's."""
+An image that shows nothing must not help. The rows keep their parents' other fields and their
+class, so what this arm gains over the real rows is not the picture's.
+"""
 
 from __future__ import annotations
 

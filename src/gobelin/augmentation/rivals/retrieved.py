@@ -1,8 +1,10 @@
-"""Real images of the same data set that nobody labelled, with the answer that the multimodal model
-reads: finding in the place of making. Where every row has an answer there is no such arm.
+"""Real images of the same data set that nobody labelled, with the model's answers.
+
+They are found and not generated. Where every row has an answer there is no such arm.
 
 What this cannot show: what these rows are worth with the right answers, for the model's mistakes
-come along; nor what a larger pool would do."""
+come along; nor what a larger pool would do.
+"""
 
 from __future__ import annotations
 

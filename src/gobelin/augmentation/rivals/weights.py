@@ -1,5 +1,7 @@
-"""Heavier training rows in the place of made ones: each counts once more for every image that was
-to be made from it."""
+"""Heavier training rows in the place of generated images.
+
+Each row counts once more for every image that was to be generated from it.
+"""
 
 from __future__ import annotations
 
