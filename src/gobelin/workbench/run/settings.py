@@ -205,8 +205,10 @@ def _place(slot: str, name: str) -> str:
     return f"encoders.{default_encoder(catalog.find(slot, name).kinds[0]) or name}"
 
 
-def check_names(names: tuple[str, ...], known: tuple[str, ...], where: str) -> None:
-    """Every name must be a known field."""
-    for name in names:
-        if name != "auto" and name not in known:
-            raise GobelinError(f"{where}: no field {name!r}.{nearest(name, known)}")
+def unknown_names(names: tuple[str, ...], fields: tuple[str, ...], where: str) -> list[str]:
+    """A message for each name that is no field. where: the setting that names them."""
+    return [
+        f"{where}: no field {name!r}.{nearest(name, fields)}"
+        for name in names
+        if name != "auto" and name not in fields
+    ]
