@@ -26,7 +26,7 @@ from gobelin.prediction.heads.job import Job
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedPredictor:
     """A trained predictor. test: the test rows as its own encoders see them; None where it has no
     encoders of its own."""
 

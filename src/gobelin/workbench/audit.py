@@ -14,7 +14,8 @@ from gobelin.workbench.augment.generators import GeneratorTraining
 from gobelin.workbench.augment.study import Study
 from gobelin.workbench.thumbnails import thumbnail
 
-SHOWN_PAIRS, MOST_PAIRS = 12, 60
+LEAST_SHOWN_PAIRS = 12  # nearest pairs that are shown, copies or not
+MOST_SHOWN_PAIRS = 60  # pairs that are shown where more images are copies
 
 Row = tuple[int, Mapping[str, object]]  # the training's number, a row of an audit's result
 
@@ -48,7 +49,7 @@ def audited(study: Study, exhibits: Exhibits) -> list[Finding]:
 def _show(own: StudySet, rows: list[Row], exhibits: Exhibits) -> None:
     """The nearest pairs as images, and a table of every copy. rows: the nearest first."""
     copies = [(number, row) for number, row in rows if row["flagged"]]
-    shown = rows[: max(SHOWN_PAIRS, min(len(copies), MOST_PAIRS))]
+    shown = rows[: max(LEAST_SHOWN_PAIRS, min(len(copies), MOST_SHOWN_PAIRS))]
     pairs = [pair for number, row in shown if (pair := _pair(own, number, row)) is not None]
     if pairs:
         exhibits.pairs(

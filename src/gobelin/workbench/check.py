@@ -11,7 +11,9 @@ from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.thumbnails import thumbnail
 
-SHOWN_PAIRS, SHOWN_ROWS, SHOWN_CELLS = 12, 60, 200
+SHOWN_DUPLICATE_IMAGES = 12  # pairs of images, side by side
+SHOWN_DUPLICATE_ROWS = 60  # pairs of other fields, in a table
+SHOWN_CELLS = 200  # cells that were set aside, in a table
 
 
 def checked(run: Run, exhibits: Exhibits) -> list[Finding]:
@@ -55,7 +57,7 @@ def _show_near_duplicates(run: Run, twins: Sequence[NearDuplicate], exhibits: Ex
     """Pairs of images side by side, pairs of other fields as a table."""
     rows, field = run.checked.rows, run.generator.field_or_none
     pairs = []
-    for twin in [t for t in twins if t.field == field][:SHOWN_PAIRS]:
+    for twin in [t for t in twins if t.field == field][:SHOWN_DUPLICATE_IMAGES]:
         left, right = (
             thumbnail(run.folder.folder, rows, twin.field, r) for r in (twin.left, twin.right)
         )
@@ -81,5 +83,5 @@ def _show_near_duplicates(run: Run, twins: Sequence[NearDuplicate], exhibits: Ex
             "twins",
             "Near-duplicates in the other fields.",
             ("field", "training row", "other row", "distance, of the median"),
-            others[:SHOWN_ROWS],
+            others[:SHOWN_DUPLICATE_ROWS],
         )

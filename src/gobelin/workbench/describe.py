@@ -29,15 +29,8 @@ from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.space import INDEX
 from gobelin.workbench.zero_shot import text_field, unseen_rows, zero_shot
 
-SOURCE = "describe"
-
-
-MOST_ROWS = 2000  # training rows that a record is compared with
-
-
-LEAST_ROWS = 20  # training rows, or pairs of fields, to say anything from
-
-
+MOST_REFERENCE_ROWS = 2000  # training rows that a record is compared with
+LEAST_REFERENCE_ROWS = 20  # training rows, or pairs of fields, that a finding needs
 INNER = 0.98  # share of training values that an ordinary number lies among
 
 
@@ -81,7 +74,7 @@ def _predicted(run: Run, guess: Predictions, k: int) -> list[Finding]:
                 low=float(guess.low[0]),
                 high=float(guess.high[0]),
                 level=level,
-                source=SOURCE,
+                source="describe",
             )
         ]
     word = (
@@ -94,7 +87,7 @@ def _predicted(run: Run, guess: Predictions, k: int) -> list[Finding]:
             name="probability",
             scope={"class": guess.classes[c]},
             value=float(guess.probabilities[0, c]),
-            source=SOURCE,
+            source="describe",
             note=word if guess.sets is not None and guess.sets[0, c] else "",
         )
         for c in np.argsort(-guess.probabilities[0], kind="stable")[:k]
@@ -109,7 +102,9 @@ def _similar(run: Run, query: Shared, k: int) -> list[Finding]:
     captions = run.space.index.values([hit.id for hit in hits], texts)
     said = [next((str(v) for v in captions.get(hit.id, ()) if v is not None), "") for hit in hits]
     return [
-        Finding(name="similarity", scope={"row": hit.id}, value=hit.score, note=note, source=SOURCE)
+        Finding(
+            name="similarity", scope={"row": hit.id}, value=hit.score, note=note, source="describe"
+        )
         for hit, note in zip(hits, said, strict=True)
     ]
 
@@ -135,7 +130,7 @@ def _made_images(run: Run, cells: Mapping[str, Cell]) -> list[Finding]:
                     scope={"field": field.name},
                     verdict="generated",
                     note=note,
-                    source=SOURCE,
+                    source="describe",
                 )
             )
     return found
@@ -154,10 +149,10 @@ def _typical(run: Run, query: Embeddings, label: int | None) -> list[Finding]:
             own = there[run.checked.rows.target.values[there] == label]
             scopes.append(({"field": field, "class": run.predictor.model.classes[label]}, own))
         for scope, rows in scopes:
-            if len(rows) < LEAST_ROWS:
+            if len(rows) < LEAST_REFERENCE_ROWS:
                 continue
-            some = numpy_generator(run.data.runtime.seed, SOURCE, field).permutation(rows)[
-                :MOST_ROWS
+            some = numpy_generator(run.data.runtime.seed, "describe", field).permutation(rows)[
+                :MOST_REFERENCE_ROWS
             ]
             one = typicality(
                 run.features.embeddings.features[field][some], query.features[field][0]
@@ -174,7 +169,7 @@ def _typical(run: Run, query: Embeddings, label: int | None) -> list[Finding]:
                     verdict=one.verdict,
                     n=len(some),
                     note=note,
-                    source=SOURCE,
+                    source="describe",
                 )
             )
     return found
@@ -202,13 +197,13 @@ def _columns(run: Run, cells: Mapping[str, Cell]) -> list[Finding]:
                         verdict="odd",
                         n=len(known),
                         note=note,
-                        source=SOURCE,
+                        source="describe",
                     )
                 )
             continue
         numbers, number = np.array([_number(v) for v in known]), _number(value)
         numbers = numbers[np.isfinite(numbers)]
-        if len(numbers) < LEAST_ROWS or not np.isfinite(number):
+        if len(numbers) < LEAST_REFERENCE_ROWS or not np.isfinite(number):
             continue
         low, high = (float(q) for q in np.quantile(numbers, [(1 - INNER) / 2, (1 + INNER) / 2]))
         if not low <= number <= high:
@@ -223,7 +218,7 @@ def _columns(run: Run, cells: Mapping[str, Cell]) -> list[Finding]:
                     verdict="odd",
                     n=len(numbers),
                     method="quantiles of the training rows",
-                    source=SOURCE,
+                    source="describe",
                 )
             )
     return found
@@ -244,7 +239,7 @@ def _agreeing(run: Run, query: Shared) -> list[Finding]:
     for a, b in combinations(there, 2):
         unseen = unseen_rows(run)
         both = unseen.has(a) & unseen.has(b)
-        if both.sum() < LEAST_ROWS:
+        if both.sum() < LEAST_REFERENCE_ROWS:
             continue
         usual = (unseen.of(a)[both] * unseen.of(b)[both]).sum(1)
         cosine = float(query.of(a)[0] @ query.of(b)[0])
@@ -263,7 +258,7 @@ def _agreeing(run: Run, query: Shared) -> list[Finding]:
                 verdict=one.verdict,
                 n=int(both.sum()),
                 note=note,
-                source=SOURCE,
+                source="describe",
             )
         )
     return found

@@ -46,10 +46,16 @@ from gobelin.workbench.run.generator import Trained
 from gobelin.workbench.run.settings import recorded
 from gobelin.workbench.run.space import INDEX
 
-FORMAT, CARD = 1, "README.md"
-READ = (".json", ".jsonl", ".safetensors", ".md", ".png")  # all that a saved run consists of
+SAVED_RUN_FORMAT, CARD = 1, "README.md"
+SAVED_SUFFIXES = (
+    ".json",
+    ".jsonl",
+    ".safetensors",
+    ".md",
+    ".png",
+)  # all that a saved run consists of
 PATTERNS = [
-    *(f"*{suffix}" for suffix in READ),
+    *(f"*{suffix}" for suffix in SAVED_SUFFIXES),
     *(f"{INDEX}/*{suffix}" for suffix in INDEX_SUFFIXES),
 ]
 NEVER = (
@@ -109,7 +115,7 @@ def save(run: Run, findings: Sequence[Finding], folder: Path, index: bool = Fals
         }
         write_json(
             temporary / MANIFEST,
-            {"format": FORMAT, "made with": environment()["versions"], "files": listed},
+            {"format": SAVED_RUN_FORMAT, "made with": environment()["versions"], "files": listed},
         )
 
 
@@ -130,9 +136,9 @@ def check(folder: Path) -> list[str]:
         raise GobelinError(
             f"{folder}: is no saved run, {MANIFEST} is missing or damaged ({error}). Save it again."
         ) from error
-    if version != FORMAT:
+    if version != SAVED_RUN_FORMAT:
         raise GobelinError(
-            f"{where}: has format {version}, this version reads {FORMAT}. Save it again."
+            f"{where}: has format {version}, this version reads {SAVED_RUN_FORMAT}. Save it again."
         )
     there = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     there = [
@@ -146,7 +152,7 @@ def check(folder: Path) -> list[str]:
         )
     for name in [*files, *sorted(NEEDED - set(files))]:
         path = PurePosixPath(name)
-        known = INDEX_SUFFIXES if path.parts[0] == INDEX else READ
+        known = INDEX_SUFFIXES if path.parts[0] == INDEX else SAVED_SUFFIXES
         if path.is_absolute() or ".." in path.parts or "\\" in name or path.suffix not in known:
             raise GobelinError(
                 f"{where}: lists {name!r}, which is no part of a saved run. Save it again."
@@ -264,7 +270,7 @@ def _copy_stage(run: RunFolder, stage: str, target: Path) -> None:
                 f"{path}: scikit-learn's estimators may hold training rows. Fit with another"
                 " --fusion to save."
             )
-        if path.suffix not in READ:
+        if path.suffix not in SAVED_SUFFIXES:
             raise GobelinError(
                 f"{path}: is neither JSON nor safetensors, and can't be saved. Leave {stage} out."
             )

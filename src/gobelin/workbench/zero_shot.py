@@ -20,9 +20,8 @@ from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import proportion
 from gobelin.workbench.run.chain import Run
 
-SOURCE = "describe"
-MOST_ROWS = 2000  # training rows that are projected
-LEAST_ROWS = 20  # training rows with a caption, to say how sure a label is
+MOST_PROJECTED_ROWS = 2000  # training rows that are projected
+LEAST_CAPTIONED_ROWS = 20  # training rows with a caption, to say how sure a label is
 CROSSED = "crossed"  # stage: training rows in alignments that have not seen them
 CROSSED_FORMAT = 2  # of how they are made; another one is another stage
 SAME = 0.999  # cosine from which two captions say the same
@@ -55,7 +54,7 @@ def zero_shot(run: Run, query: Shared, text: Field, labels: Sequence[str]) -> li
             value=float(sure[c]),
             unit="share",
             chance=1 / len(labels),
-            source=SOURCE,
+            source="describe",
             note=f"temperature {heat:.3f}, from {count} training captions",
         )
         for c in np.argsort(-sure, kind="stable")
@@ -69,7 +68,7 @@ def zero_shot(run: Run, query: Shared, text: Field, labels: Sequence[str]) -> li
             unit="share",
             chance=chance,
             note=note,
-            source=SOURCE,
+            source="describe",
         ),
     ]
 
@@ -128,10 +127,10 @@ def _pairs(run: Run, fields: tuple[str, ...], text: str, count: int) -> tuple[np
         width = min(width, len(others) + 1)
         chosen = rng.choice(others, min(count - 1, len(others)), replace=False)
         out.append(captions[np.concatenate([[row], chosen])] @ asked[row])
-    if len(out) < LEAST_ROWS or width < 2:
+    if len(out) < LEAST_CAPTIONED_ROWS or width < 2:
         raise GobelinError(
             f"--labels: {len(out)} training rows have {' and '.join(fields)} and a caption of their"
-            f" own, {LEAST_ROWS} are needed to say how sure a label is. Add captions."
+            f" own, {LEAST_CAPTIONED_ROWS} are needed to say how sure a label is. Add captions."
         )
     return np.stack([one[:width] for one in out]).astype(np.float64), len(out)
 
@@ -150,15 +149,18 @@ def _halves(unseen: Shared) -> np.ndarray:
 
 
 def unseen_rows(run: Run) -> Shared:
-    """Up to MOST_ROWS training rows, each projected by an alignment of the half of them (whole
-    groups) that it isn't in, made as the run's own was: with its bridges, and where a space is
-    kept, in that space, which may have seen them."""
+    """Up to MOST_PROJECTED_ROWS training rows in alignments that have not seen them.
+
+    The groups are cut into two halves. Each row is projected by an alignment fitted on the other
+    half, with the settings and bridges of the run's own. Where the run keeps to a stored space, it
+    is that space, and it may have seen the rows.
+    """
     key = fingerprint(
         CROSSED,
         CROSSED_FORMAT,
         run.space.alignment.fingerprint(),
         run.checked.rows.dataset.fingerprint,
-        MOST_ROWS,
+        MOST_PROJECTED_ROWS,
     )
 
     def make(folder: Path) -> None:
@@ -173,7 +175,7 @@ def unseen_rows(run: Run) -> Shared:
         )
         half, blocks = np.array([side[run.checked.rows.groups[r]] for r in train]), []
         for h in (0, 1):
-            others, own = train[half != h], train[half == h][: MOST_ROWS // 2]
+            others, own = train[half != h], train[half == h][: MOST_PROJECTED_ROWS // 2]
             groups = [run.checked.rows.groups[r] for r in others]
             how, x = run.settings.align, run.features.embeddings.rows(others)
             fitted = kept_space.fit_or_bind(

@@ -328,7 +328,7 @@ def test_without_a_second_encoder_or_rows_it_says_so(
         for f in measured(run, Painter(run)).values()
     )
     monkeypatch.undo()
-    monkeypatch.setattr("gobelin.workbench.generate.condition_match.LEAST", 10_000)
+    monkeypatch.setattr("gobelin.workbench.generate.condition_match.LEAST_READ_ROWS", 10_000)
     assert all(
         "are needed" in f.note and f.value is None for f in measured(run, Painter(run)).values()
     )

@@ -17,7 +17,7 @@ from gobelin.prediction.cross_fit import balanced
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.augment.arms import ArmTable, StudySet
 
-SHOWN_ROWS = 8  # extremes a side
+SHOWN_EXTREMES = 8  # images a side: helped most, hurt most
 
 
 def influence_rows(
@@ -104,7 +104,10 @@ def _show(
         "Made images that helped most and hurt most: learning from one lowers or raises the error"
         " on unseen rows.",
         [
-            {"label": word, "images": [_written(one, rows[int(k)]) for k in ranked[:SHOWN_ROWS]]}
+            {
+                "label": word,
+                "images": [_written(one, rows[int(k)]) for k in ranked[:SHOWN_EXTREMES]],
+            }
             for word, ranked in extremes
         ],
         f"Which images mattered: {arm}",

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from gobelin.augmentation.study import Fitted
+from gobelin.augmentation.study import FittedPredictor
 from gobelin.core import catalog
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
@@ -42,7 +42,7 @@ class RunTrainer:
         x, predictor = self.run.features.embeddings, self.run.predictor
         return {part: predictor.inputs(x.rows(rows)) for part, rows in self.scored.items()}
 
-    def fit(self, jobs: Sequence[Job]) -> list[Fitted]:
+    def fit(self, jobs: Sequence[Job]) -> list[FittedPredictor]:
         data, table = self.run.data, self.table
         predictors = self.fusion.fit(
             table.features,
@@ -52,9 +52,9 @@ class RunTrainer:
             data.runtime,
             data.progress,
         )
-        return [Fitted(predictor) for predictor in predictors]
+        return [FittedPredictor(predictor) for predictor in predictors]
 
-    def fit_chosen(self, jobs: Sequence[Job]) -> list[Fitted]:
+    def fit_chosen(self, jobs: Sequence[Job]) -> list[FittedPredictor]:
         if not self.run.settings.augment.tune:
             return self.fit(jobs)
         return tuned_arms.fit(self.run, self.fusion, self.table, jobs, self.scored["test"])
@@ -63,7 +63,7 @@ class RunTrainer:
         predict = self.run.settings.predict
         return balanced(self.table.target, rows, weights, predict.balance, predict.weights)
 
-    def score(self, fitted: Fitted, part: str, fields: Sequence[str] | None) -> np.ndarray:
+    def score(self, fitted: FittedPredictor, part: str, fields: Sequence[str] | None) -> np.ndarray:
         # a predictor with its own encoders is never asked about validation rows
         x = self.inputs[part] if fitted.test is None else fitted.test
         scores = fitted.predictor.scores(x if fields is None else x.only(fields))

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gobelin.augmentation.study import Fitted
+from gobelin.augmentation.study import FittedPredictor
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.core.machine import one_thread_each, silent
@@ -58,7 +58,7 @@ def check(settings: Settings) -> None:
 
 def fit(
     run: Run, fusion: Fusion, table: ArmTable, jobs: Sequence[Job], test: np.ndarray
-) -> list[Fitted]:
+) -> list[FittedPredictor]:
     """A predictor a job, with the test rows as its own encoders see them.
 
     jobs: rows of `table`; test: int64 [n], rows of the run's data.
@@ -101,7 +101,7 @@ class _Rows:
     test: np.ndarray
     work: Path
 
-    def fit(self, tune: Tune, job: Job) -> Fitted:
+    def fit(self, tune: Tune, job: Job) -> FittedPredictor:
         """The encoders trained on one job's rows, and the head on their features."""
         run, material = self.run, self.material(job)
         name = fingerprint(material.dataset.ids, job.weights, job.seed, tune.steps)
@@ -120,7 +120,7 @@ class _Rows:
             silent,
         )
         test = run.checked.rows.dataset.rows(self.test)
-        return Fitted(predictor, embedder.embed(test).keep(used))
+        return FittedPredictor(predictor, embedder.embed(test).keep(used))
 
     def material(self, job: Job) -> TuningData:
         """The rows of a job, each once, with the weights of its repetitions; what is added and held

@@ -10,7 +10,8 @@ from gobelin.workbench.curate.decisions import Decisions, caption_field, decisio
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.thumbnails import thumbnail
 
-SHOWN_PAIRS, SHOWN_CONFUSIONS = 16, 20
+SHOWN_SUSPECTS = 16  # images of suspects, each beside a sure row
+SHOWN_CONFUSIONS = 20  # pairs of classes, in a table
 
 
 def curated(run: Run, exhibits: Exhibits) -> list[Finding]:
@@ -145,7 +146,7 @@ def _show(run: Run, decided: Decisions, exhibits: Exhibits) -> None:
             ("label", "looks like", "rows"),
             confused,
         )
-    pairs = [pair for k in order[:SHOWN_PAIRS] if (pair := _pair(run, decided, k, ids[k]))]
+    pairs = [pair for k in order[:SHOWN_SUSPECTS] if (pair := _pair(run, decided, k, ids[k]))]
     if pairs:
         exhibits.pairs(
             "mislabelled",

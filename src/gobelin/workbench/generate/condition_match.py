@@ -48,19 +48,12 @@ from gobelin.quality.probes import (
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.generator import Trained
 
-NAME, SOURCE, RETRIEVED = "condition_match", "generate", "retrieved training image"
-
-
+MATCH = "condition_match"  # name of the findings
+RETRIEVED = "retrieved training image"  # what a generated image is compared with
 CANDIDATES = 32  # M
-
-
-LEAST = 10  # rows to fit a reader on, and rows to ask
-
-
-LEARNT = 8192  # training rows that the readers see
-
-
-FIRST_SEED = 20_000
+LEAST_READ_ROWS = 10  # rows to fit a reader on, and rows to ask for
+MOST_READER_ROWS = 8192  # training rows that the readers are fitted on
+MATCH_FIRST_SEED = 20_000  # of the generated images
 
 
 def match(run: Run, generators: Sequence[Trained]) -> list[Finding]:
@@ -85,11 +78,11 @@ def match(run: Run, generators: Sequence[Trained]) -> list[Finding]:
         ]
     )
     train, valid = ((rows := run.checked.rows.part(p))[there[rows]] for p in ("train", "valid"))
-    train = train[:: max(1, -(-len(train) // LEARNT))]
-    if min(len(train), len(valid)) < LEAST:
+    train = train[:: max(1, -(-len(train) // MOST_READER_ROWS))]
+    if min(len(train), len(valid)) < LEAST_READ_ROWS:
         why = (
-            f"{len(train)} training and {len(valid)} unseen rows have an image, {LEAST} of each are"
-            " needed"
+            f"{len(train)} training and {len(valid)} unseen rows have an image,"
+            f" {LEAST_READ_ROWS} of each are needed"
         )
         return [_nothing(s, why) for s in scopes]
     scene = _Scene(run, generators, eyes, train, eyes.features(_images(run, train)), valid)
@@ -113,10 +106,10 @@ class _Scene:
         values, has = run.features.embeddings.features[field], run.space.shared.has(field)
         learnt, able = has[self.train], self.valid[has[self.valid]]
         rows = distinct_rows(able, groups, values, run.data.runtime.seed)
-        if min(learnt.sum(), len(rows)) < LEAST:
+        if min(learnt.sum(), len(rows)) < LEAST_READ_ROWS:
             why = (
-                f"{learnt.sum()} training and {len(rows)} different unseen rows have it, {LEAST} of"
-                " each are needed"
+                f"{learnt.sum()} training and {len(rows)} different unseen rows have it,"
+                f" {LEAST_READ_ROWS} of each are needed"
             )
             return [_nothing(scope, why)]
         wanted = asked_by(run, field, rows, self.generators[0].sampler.accepts)
@@ -157,12 +150,12 @@ class _Scene:
         difference = intervals.mean(right - near, units)
         found.append(
             difference.finding(
-                NAME,
+                MATCH,
                 scope=scope,
                 comparator=RETRIEVED,
                 unit="points",
                 better="higher",
-                source=SOURCE,
+                source="generate",
             )
         )
         return found
@@ -176,7 +169,7 @@ class _Scene:
         labelled = target.present[self.train]
         classes = np.intersect1d(target.values[valid], target.values[self.train[labelled]])
         valid = valid[np.isin(target.values[valid], classes)]
-        if len(classes) < 2 or min(labelled.sum(), len(valid)) < LEAST:
+        if len(classes) < 2 or min(labelled.sum(), len(valid)) < LEAST_READ_ROWS:
             why = (
                 f"{labelled.sum()} labelled training and {len(valid)} unseen rows of {len(classes)}"
                 " classes have an image"
@@ -217,7 +210,7 @@ class _Scene:
         """uint8 [n, H, W, C] of each generator seed: one image a condition."""
         controls = Controls(guidance=self.run.settings.generator.guidance)
         for trained in self.generators:
-            seeds = [FIRST_SEED + k for k in range(len(wanted))]
+            seeds = [MATCH_FIRST_SEED + k for k in range(len(wanted))]
             blocks = trained.sample(wanted, seeds, controls, self.run.data.progress)
             yield np.concatenate(list(blocks))
 
@@ -262,14 +255,14 @@ def _share(
     note: str = "",
 ) -> Finding:
     return found.finding(
-        NAME,
+        MATCH,
         scope=scope,
         better="higher",
         unit="share",
         chance=chance,
         floor=floor,
         note=note,
-        source=SOURCE,
+        source="generate",
     )
 
 
@@ -283,12 +276,12 @@ def _blind(real: Interval, chance: float) -> str:
 
 def _nothing(scope: Mapping[str, str], why: str) -> Finding:
     return Finding(
-        name=NAME,
+        name=MATCH,
         scope=scope,
         better="higher",
         unit="share",
         note=f"not measured: {why}",
-        source=SOURCE,
+        source="generate",
     )
 
 

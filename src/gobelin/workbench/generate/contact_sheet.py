@@ -22,7 +22,7 @@ from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.generator import Trained
 
 SHOWN = 8  # images a condition
-READ = 40  # images a class whose label is read, for label agreement
+READ_IMAGES = 40  # images a class whose label is read, for label agreement
 THUMBNAIL = 64  # pixels a side
 
 
@@ -142,7 +142,7 @@ def _agreement(run: Run, trained: Trained) -> list[Finding]:
     field, classes = run.generator.field, run.predictor.model.classes
     if field not in run.predictor.fields:
         return []
-    labels = np.repeat(np.arange(len(classes)), READ)
+    labels = np.repeat(np.arange(len(classes)), READ_IMAGES)
     template = from_query(None, 0, run.space.empty(), run.predictor.model.kind, len(labels))
     wanted = Condition(
         template.fields,

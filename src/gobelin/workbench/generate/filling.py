@@ -35,11 +35,12 @@ from gobelin.prediction.predictor import Model
 from gobelin.workbench.run.generator import RunGenerator
 from gobelin.workbench.run.predictor import RunPredictor
 
-NAME, SOURCE, MASKED = "filled_image", "generate", "masked image"
-LEAST = 10  # rows that can be judged
-MOST = 128  # rows that are filled: each image is made and encoded
-SAMPLES = 2  # images made for a row
-FIRST_SEED = 40_000
+FILLED = "filled_image"  # name of the findings
+MASKED = "masked image"  # what a filled row is compared with
+LEAST_FILLED_ROWS = 10  # rows that can be judged
+MOST_FILLED_ROWS = 128  # rows that are filled: each image is made and encoded
+IMAGES_A_ROW = 2  # images made for a row
+FILLING_FIRST_SEED = 40_000
 COMPONENTS = 64  # of each other field, that the ridge regression sees
 PENALTIES = tuple(10.0**k for k in range(-2, 5))
 
@@ -57,10 +58,12 @@ def filled(predictor: RunPredictor, generator: RunGenerator) -> list[Finding]:
     hidden_rows = scored_rows(rows.target, rows.labelled("valid"))
     hidden_rows, train = hidden_rows[usable[hidden_rows]], rows.part("train")
     train = train[usable[train]]
-    if len(hidden_rows) < LEAST or len(train) < LEAST:
+    if len(hidden_rows) < LEAST_FILLED_ROWS or len(train) < LEAST_FILLED_ROWS:
         return []
-    shuffled = numpy_generator(generator.features.data.runtime.seed, NAME).permutation(hidden_rows)
-    chosen = np.sort(shuffled[:MOST])
+    shuffled = numpy_generator(generator.features.data.runtime.seed, FILLED).permutation(
+        hidden_rows
+    )
+    chosen = np.sort(shuffled[:MOST_FILLED_ROWS])
     shared = generator.space.shared
     fills = {
         "made": _generated(generator, chosen, others),
@@ -96,8 +99,8 @@ def _generated(generator: RunGenerator, chosen: np.ndarray, others: Sequence[str
         wanted = replace(wanted, text=captions(rows.dataset, rows.schema, chosen))
     controls = Controls(guidance=generator.settings.guidance)
     progress, features = generator.features.data.progress, []
-    for k in range(SAMPLES):
-        seeds = [FIRST_SEED + k * MOST + place for place in range(len(chosen))]
+    for k in range(IMAGES_A_ROW):
+        seeds = [FILLING_FIRST_SEED + k * MOST_FILLED_ROWS + place for place in range(len(chosen))]
         blocks = trained.sample(wanted, seeds, controls, progress)
         features.append(generator.encode(np.concatenate(list(blocks))))
     return np.stack(features)
@@ -162,8 +165,8 @@ def gains(
             f"{metric} of rows whose image was hidden, against the same rows masked; the intervals"
             " hold all together"
         )
-        made = one.finding(name, MASKED, verdict=verdict, source=SOURCE)
-        found.append(replace(made, name=NAME, scope={"by": name}, note=note))
+        made = one.finding(name, MASKED, verdict=verdict, source="generate")
+        found.append(replace(made, name=FILLED, scope={"by": name}, note=note))
     return found
 
 
