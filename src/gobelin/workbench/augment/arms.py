@@ -10,7 +10,7 @@ from functools import cached_property, reduce
 import numpy as np
 
 from gobelin.augmentation.arms import BASELINE, CLASSIC, ArmRows
-from gobelin.augmentation.rivals import Arm, Material, Pool
+from gobelin.augmentation.rivals import Arm, Pool, RivalInput
 from gobelin.core import catalog
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Target
@@ -52,7 +52,7 @@ class StudySet:
         classic + generated."""
         parents, runtime = self.parents, self.run.data.runtime
         real, target = parents.real.with_ids(), self.run.checked.rows.target
-        material = Material(
+        source = RivalInput(
             real,
             self.run.generator.column,
             parents.places,
@@ -64,7 +64,7 @@ class StudySet:
         )
         arms = [Arm(BASELINE, real, _ones(real), "real")]
         for name in parents.settings.rivals:
-            arm = catalog.build("rivals", name).arm(material)
+            arm = catalog.build("rivals", name).arm(source)
             arms += [] if arm is None else [arm]
         classic = next((a for a in arms if a.name == CLASSIC), None)
         for number, images in enumerate(self.images):

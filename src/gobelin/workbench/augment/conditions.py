@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gobelin.augmentation.screening import KEPT, TELLS, MatchReader
+from gobelin.augmentation.screening import ACCEPTED_SHARE, LEAST_CONTRAST, MatchReader
 from gobelin.evidence.findings import Finding, printed
 from gobelin.quality.probes import folds
 from gobelin.workbench.run.features import RunFeatures
@@ -75,9 +75,9 @@ class Conditions:
             if isinstance(reader, str):
                 findings.append(_not_screened(scope, reader))
                 continue
-            lost = (1 - KEPT) / len(fields)
-            least, caught = reader.cut(1 - lost)
-            if caught < TELLS * lost:
+            lost = (1 - ACCEPTED_SHARE) / len(fields)
+            least, caught = reader.threshold(1 - lost)
+            if caught < LEAST_CONTRAST * lost:
                 why = (
                     f"real images hardly tell it: {printed(caught, 'share')} of wrong ones would be"
                     " caught"

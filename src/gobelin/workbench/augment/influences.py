@@ -38,8 +38,12 @@ def influence_rows(
         return balanced(of, rows, ones, predict.balance, predict.weights)
 
     x = run.predictor.inputs(run.features.embeddings.rows(valid))
-    held_out = influence.seen(x, target.rows(valid), weights(target, valid), real, centre, scale)
-    train = influence.seen(real, labels, weights(table.target, base.rows), real, centre, scale)
+    held_out = influence.head_inputs(
+        x, target.rows(valid), weights(target, valid), real, centre, scale
+    )
+    train = influence.head_inputs(
+        real, labels, weights(table.target, base.rows), real, centre, scale
+    )
     out: list[dict[str, object]] = []
     generated = [a for a in table.arms if a.kind == "generated"]
     for number, arm in enumerate(generated):
@@ -48,7 +52,7 @@ def influence_rows(
             continue
         ones = np.ones(len(added), np.float32)
         features, answers = table.features.rows(added), table.target.rows(added)
-        added_rows = influence.seen(features, answers, ones, real, centre, scale)
+        added_rows = influence.head_inputs(features, answers, ones, real, centre, scale)
         values = influence.influence(train, held_out, added_rows, numeric)
         places = np.flatnonzero(one.screening.selected(number))
         out += [

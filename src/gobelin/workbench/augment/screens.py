@@ -237,7 +237,7 @@ class Screening:
 
     def selected(self, number: int) -> np.ndarray:
         """bool [M]: the images that become training rows."""
-        return self.screens[number].kept(len(self.parents.places))
+        return self.screens[number].accepted(len(self.parents.places))
 
     def quality(self, number: int) -> list[Finding]:
         """What the metrics say of a training's images, those later left out among them; beside rows

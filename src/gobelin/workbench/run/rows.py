@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -67,7 +68,7 @@ def read_rows(settings: Settings, dataset: Dataset | None = None) -> Rows:
     few = _few_labels(settings, identified, target)
     mistakes += few + _training(settings, target)
     groups = _groups(identified, known)
-    parts = _attempt(mistakes, lambda: _parts(settings, identified, known, target, groups))
+    parts = _attempt(mistakes, partial(_parts, settings, identified, known, target, groups))
     if parts is not None and data.target and target.kind != "number":
         target = replace(target, scored=small_classes(target, parts))
         # with hardly a label, a lack of classes is no mistake of its own
