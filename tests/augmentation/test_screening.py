@@ -145,7 +145,7 @@ def test_a_row_is_read_by_a_reader_that_never_saw_its_group(runtime: Runtime) ->
     seen, values = rng.normal(size=(2, 90, 40)).astype(np.float32)
     reader = MatchReader.fit(seen, values, np.arange(90) % 5, runtime)
     assert isinstance(reader, MatchReader)
-    by_heart = reader.readings[0].paired(seen, values)[np.arange(90) % 5 != 0]
+    by_heart = reader.probes[0].paired(seen, values)[np.arange(90) % 5 != 0]
     assert (
         by_heart.mean() > 0.3
         and abs(reader.right.mean()) < 0.15

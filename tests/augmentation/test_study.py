@@ -632,7 +632,7 @@ def test_the_cross_check_permutes_what_the_interval_is_about() -> None:
         and none.value == 1
         and all_of_them.value == pytest.approx(2 / 32)
     )
-    assert some.n == 5 and not some.comparator and "decides nothing" in some.note
+    assert some.n == 5 and not some.comparator and "no part of the verdict" in some.note
     numbers = {BASELINE: base * 0 - 3, "generated": base * 0 + 1}
     outcome = Outcome(numbers, {}, {}, adds_to={"generated": BASELINE})
     (errors,) = cross_checks(outcome, None, units)

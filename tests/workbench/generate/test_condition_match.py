@@ -303,7 +303,8 @@ def test_what_a_generator_cannot_be_asked_by_is_said(run: Run) -> None:
     for one in measured(run, Painter(run, accepts=frozenset())).values():
         assert (
             one.value is None
-            and one.note == "not measured: painter can't be asked by it, it accepts nothing"
+            and one.note
+            == "not measured: painter does not accept this condition, it accepts nothing"
         )
     sampler = Painter(run, accepts=frozenset({"text"}))
     found = measured(run, sampler)

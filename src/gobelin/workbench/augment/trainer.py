@@ -1,5 +1,6 @@
-"""How a study fits predictors on its arms and scores them: the run's fusion, or its encoders
-too."""
+"""Training and scoring of the predictors of a study: the run's fusion, and its encoders where they
+are tuned.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ class RunTrainer:
 
     @cached_property
     def inputs(self) -> dict[str, Embeddings]:
-        """{part: the scored rows as the fusion sees them}."""
+        """{part: inputs of the fusion for the scored rows}."""
         x, predictor = self.run.features.embeddings, self.run.predictor
         return {part: predictor.inputs(x.rows(rows)) for part, rows in self.scored.items()}
 
@@ -64,7 +65,7 @@ class RunTrainer:
         return balanced(self.table.target, rows, weights, predict.balance, predict.weights)
 
     def score(self, fitted: FittedPredictor, part: str, fields: Sequence[str] | None) -> np.ndarray:
-        # a predictor with its own encoders is never asked about validation rows
+        # a predictor with encoders of its own never scores validation rows
         x = self.inputs[part] if fitted.test is None else fitted.test
         scores = fitted.predictor.scores(x if fields is None else x.only(fields))
         truth = self.target.values[self.scored[part]]
