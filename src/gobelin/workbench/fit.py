@@ -40,8 +40,10 @@ def fitted(predictor: RunPredictor, generator: RunGenerator, exhibits: Exhibits)
         findings += fusions
         scores = [f for f in fusions if not f.comparator]
         exhibits.bars(
-            "fusions", "Every fusion, scored on training rows that it was not fitted on.", scores,"
-            " "fusion"
+            "fusions",
+            "Every fusion, scored on training rows that it was not fitted on.",
+            scores,
+            "fusion",
         )
     findings += features.tuning_findings()
     alignment = predictor.space.alignment

@@ -39,7 +39,7 @@ def query_cells(data: RunData, query: Mapping[str, str]) -> dict[str, Cell]:
 
 
 def _meant(data: RunData, key: str, text: str) -> tuple[Field, Encoder, str]:
-    """The field of a flag or column, its encoder, and the text in the form that the encoder reads."""
+    """The field of a flag or column, its encoder, and the text as that encoder reads it."""
     fields, choices = data.schema.fields, data.settings.choices
     column = next((f for f in fields if key in f.columns), None)
     if column is not None:

@@ -186,7 +186,7 @@ def push(folder: Path, name: str, private: bool) -> str:
 
 
 def portable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a generator or of encoders without paths of this machine, and without downloads."""
+    """Settings of a generator or of encoders without paths of this machine or downloads."""
     return {k: True if k == "local_only" else _placeless(v) for k, v in settings.items()}
 
 

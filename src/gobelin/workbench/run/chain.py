@@ -96,7 +96,7 @@ class Run:
         return self.with_settings(settings)
 
     def with_settings(self, settings: Settings) -> Run:
-        """The run with another fusion, generator or study. Values that don't depend on them stay."""
+        """The run with another fusion, generator or study. Values independent of them stay."""
         predictor, generator = self.predictor, self.generator
         if settings.fusion != predictor.fusion:
             predictor = replace(predictor, fusion=settings.fusion)

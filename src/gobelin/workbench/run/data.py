@@ -34,7 +34,7 @@ class RunData:
 
     @cached_property
     def rows(self) -> Rows:
-        """The rows as read. `CheckedRows` opens the cells. Raises GobelinError for unusable data."""
+        """The rows as read; `CheckedRows` opens the cells. GobelinError for unusable data."""
         if self.folder.saved:
             raise GobelinError(
                 f"{self.folder.folder}: was saved without its data, which are needed here. Use the"

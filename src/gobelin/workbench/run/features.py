@@ -36,7 +36,7 @@ class RunFeatures:
         return self.embedder is not self.encoders.embedder
 
     def key_of(self, checked: CheckedRows) -> str:
-        """Cache key of the features of these rows: the key of the rows, and the settings of tuning."""
+        """Cache key of the features of these rows: the key of the rows, settings of tuning."""
         s = self.data.settings
         if not s.tune.fields:
             return checked.key

@@ -41,7 +41,7 @@ def index(run: Run, verb: str) -> Run:
 
 
 def generator(run: Run) -> Run:
-    """The run with its generator's steps decided. Raises GobelinError without a trained generator."""
+    """The run with its generator's steps decided; GobelinError without a trained generator."""
     run = predictor(run)
     _ = run.generator.field
     if not run.generator.trained:
