@@ -1,11 +1,14 @@
-# make demo | test | check | bench | docs. The first call makes .venv and installs the pinned set; a second installs nothing.
+# make demo | test | test-slow | check | bench | docs. The first call makes .venv and installs the pinned set; a second
+# installs nothing.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 RUN ?= runs/demo
+# Processes of the tests, one thread each. With one processor: make test WORKERS=0
+WORKERS ?= 2
 
-.PHONY: demo test check bench docs install clean
+.PHONY: demo test test-slow check bench docs install clean
 
 install: $(STAMP)
 
@@ -21,22 +24,26 @@ demo: $(STAMP)
 	$(BIN)/gobelin demo --run $(RUN)
 
 test: $(STAMP)
-	@echo "== every test, under 15 minutes on 2 cores"
-	$(BIN)/python -m pytest -m "not slow"
+	@echo "== every test but the slow ones, about 10 minutes on 2 quiet cores, more where others work beside it"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+
+test-slow: $(STAMP)
+	@echo "== the slow tests: studies of minutes each"
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow
 
 check: $(STAMP)
 	@echo "== lint, format, types, tests"
 	$(BIN)/ruff check src tests benchmarks docs
 	$(BIN)/ruff format --check src tests benchmarks docs
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
 
 bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	@echo "== benchmarks and slow studies; each appends to benchmarks/results"
 	$(BIN)/python benchmarks/verdict.py
 	$(BIN)/python benchmarks/demo.py
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow
 
 docs: $(STAMP)
 	@echo "== docs/_build/html/index.html: every warning is an error, nothing is loaded from elsewhere"

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault(
-    "OMP_WAIT_POLICY", "PASSIVE"
-)  # threads that wait leave the processor to others; read as torch loads
+# Read as numpy, torch and tokenizers load, here and in every process that a test starts. On one
+# thread networks as small as these are faster, and sums keep their order.
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[name] = "1"
+os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
 
 import torch  # noqa: E402
+from processor import PRECISION, RUNTIME  # noqa: E402
 from tiny_pipelines import class_pipeline, text_pipeline  # noqa: E402
+from workers import longest_first, scheduler, shared  # noqa: E402
 
 from gobelin.core.machine import Runtime  # noqa: E402
 from gobelin.data.dataset import Dataset  # noqa: E402
@@ -28,19 +32,28 @@ from gobelin.networks import training as train  # noqa: E402
 CHOICES = schema.Choices(encoders={"image": {"name": "pixels"}, "text": {"name": "characters"}})
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    longest_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    return scheduler(config, log)
+
+
 @pytest.fixture(scope="session")
 def runtime() -> Runtime:
-    torch.set_num_threads(1)
-    return Runtime(0, "cpu", "float32", 1)
+    return RUNTIME.apply()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def hurry() -> Iterator[None]:
-    """One thread unless a test asks for more: for networks as small as these it is faster, and much
-    faster beside other work. Minutes become steps by a glance: how near the count comes to the
+    """One thread unless a test asks for more, and one precision, also where a run chooses: both
+    change what is trained. Minutes become steps by a glance: how near the count comes to the
     minutes is no test's business."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gobelin.core.machine.cores", lambda: 1)
+        patch.setattr("gobelin.core.machine._bfloat16_pays", lambda device: PRECISION == "bfloat16")
         patch.setattr(train, "MEASURED_SECONDS", 0.1)
         torch.set_num_threads(1)
         yield
@@ -89,5 +102,9 @@ def shapes_reader(shapes: Dataset, shapes_schema: Schema, runtime: Runtime) -> E
 def pipelines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders of two tiny pretrained pipelines: text -> image and class -> image."""
     pytest.importorskip("diffusers")
-    folder = tmp_path_factory.mktemp("pipelines")
-    return {"text": text_pipeline(folder / "text"), "class": class_pipeline(folder / "class")}
+
+    def make(folder: Path) -> None:
+        text_pipeline(folder / "text"), class_pipeline(folder / "class")
+
+    folder = shared(tmp_path_factory, "pipelines", make)
+    return {"text": folder / "text", "class": folder / "class"}

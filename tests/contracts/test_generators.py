@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from processor import RUNTIME
 
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
-from gobelin.core.machine import Runtime
 from gobelin.data.images import png_bytes
 from gobelin.generation.generators import (
     CONDITION_PARTS,
@@ -34,7 +34,6 @@ NAMES = [
     for n in catalog.names("generators")
     if n != "pretrained" or importlib.util.find_spec("diffusers")
 ]
-RUNTIME = Runtime(seed=0, device="cpu", precision="float32", threads=1)
 COLOURS = np.array([[230, 40, 40], [40, 90, 230]])
 SIZE, ROWS, WIDTH, SPACE = 16, 64, 8, "the space of this test"
 

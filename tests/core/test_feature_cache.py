@@ -53,7 +53,7 @@ class Sums:
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files count as settled at once."""
-    monkeypatch.setattr(features, "SETTLED", -(10**18))
+    monkeypatch.setattr(features, "SETTLED_AFTER", -(10**18))
 
 
 def files(root: Path, count: int = 3) -> list[str]:
@@ -183,8 +183,8 @@ def test_mapped_arrays_are_the_loaded_ones(tmp_path: Path) -> None:
 
 
 def test_blocks_are_cut_by_count_and_by_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features, "BLOCK", 4)
-    monkeypatch.setattr(features, "BYTES", 100)
+    monkeypatch.setattr(features, "MOST_CELLS_AT_ONCE", 4)
+    monkeypatch.setattr(features, "MOST_BYTES_AT_ONCE", 100)
     cells = [np.zeros(1)] * 6 + [[np.zeros(5), "a" * 40], np.zeros(1), np.zeros(90), np.zeros(1)]
     found = [
         len(keys) for keys, _ in features._blocks((bytes([k]), c) for k, c in enumerate(cells))

@@ -17,7 +17,7 @@ import torch
 from gobelin.core import machine
 from gobelin.core.machine import Runtime, derived_seed, environment, generator, numpy_generator
 
-CORES = machine.cores
+CORES, PAYS = machine.cores, machine._bfloat16_pays
 
 
 def test_derived_seed_is_the_hash_that_it_says() -> None:
@@ -61,6 +61,7 @@ def test_streams_are_independent_standard_normals() -> None:
 
 def test_resolved_is_concrete_and_replays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "cores", CORES)  # the suite's own says 1
+    monkeypatch.setattr(machine, "_bfloat16_pays", PAYS)  # the suite's own says its precision
     found = Runtime(seed=3).resolved()
     try:
         assert torch.zeros(1, device=found.device).numel() == 1

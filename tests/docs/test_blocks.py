@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import processor
 import pytest
 from pages import ROOT, Block, commands, page_paths, read
 
@@ -34,7 +35,7 @@ DATA = Path("docs/how-to/toy_data.md")
 PAGES = {path: read(path).blocks() for path in page_paths()}
 CODE = ("python", "sh", "console", "toml", "json")
 QUICK = {
-    "runtime": {"threads": 1, "precision": "float32"},
+    "runtime": processor.SETTINGS,
     "encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}},
     "align": {"width": 32, "steps": 20},
     "tune": {"steps": 5},

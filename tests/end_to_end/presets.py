@@ -6,10 +6,10 @@ its own."""
 
 from __future__ import annotations
 
+import processor
+
 SETS = [
-    "runtime.precision=float32",
-    "runtime.threads=1",
-    "runtime.device=cpu",
+    *processor.OPTIONS,
     "generator.steps=40",
     "generator.size=16",
     "generator.settings.width=8",

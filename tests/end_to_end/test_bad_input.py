@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import processor
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -33,9 +34,7 @@ from gobelin.data.samples.shapes import Shapes
 from gobelin.interfaces.cli import main
 
 QUICK = [
-    "runtime.precision=float32",
-    "runtime.threads=1",
-    "runtime.device=cpu",
+    *processor.OPTIONS,
     "encoders.image.name=pixels",
     "encoders.text.name=characters",
     "align.width=16",

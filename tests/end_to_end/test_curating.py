@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import processor
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -25,9 +26,7 @@ from gobelin.workbench.curate.decisions import decisions
 COLOURS = {"red": (220, 60, 50), "green": (60, 190, 80), "blue": (60, 80, 220)}
 CLASSES, ROWS = tuple(sorted(COLOURS)), 700
 QUICK = [
-    "runtime.precision=float32",
-    "runtime.threads=1",
-    "runtime.device=cpu",
+    *processor.OPTIONS,
     "encoders.image.name=pixels",
     "encoders.text.name=characters",
     "align.width=16",
@@ -268,9 +267,9 @@ def test_the_report_shows_the_suspects(curated: Path) -> None:
 
 KILLED = """
 import os, signal
-from gobelin import curation
-from gobelin.cli import main
-curation.thumbnail = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
+from gobelin.interfaces.cli import main
+from gobelin.workbench.curate import findings
+findings.thumbnail = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
 main(["curate", {run!r}, "--set", "curate.precision=0.8"])
 """
 
@@ -353,7 +352,7 @@ def test_what_cannot_be_curated_is_refused_in_one_line(
     assert "is a file. Choose a new folder" in refused(
         capsys, "curate", curated, "--export", export / "README.md"
     )
-    assert "curate takes settings of curate alone" in refused(
+    assert "curate takes settings of curate only" in refused(
         capsys, "curate", curated, "--set", "align.steps=3"
     )
     assert "precision" in refused(capsys, "curate", curated, "--set", "curate.precision=2")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import processor
 import pytest
 
 from gobelin.core.machine import silent
@@ -15,7 +16,7 @@ pytest.importorskip("arch")
 QUICK = {
     "align": {"steps": 0, "width": 8},
     "predict": {"folds": 2, "decays": [0.01]},
-    "runtime": {"threads": 1},
+    "runtime": processor.SETTINGS,
     "fusion": {"settings": {"steps": 30}},
 }
 

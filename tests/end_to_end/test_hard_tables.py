@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import processor
 import pytest
 
 from gobelin.core.errors import GobelinError
@@ -16,7 +17,7 @@ from gobelin.workbench.bench import Workbench
 SETTINGS = {
     "align": {"steps": 0, "width": 8},
     "predict": {"folds": 2, "decays": [0.01]},
-    "runtime": {"threads": 1},
+    "runtime": processor.SETTINGS,
     "fusion": {"settings": {"steps": 60}},
 }
 N = 90

@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import processor
 import pytest
 
 pytest.importorskip("transformers")
@@ -37,7 +38,7 @@ def test_a_run_with_a_model_of_a_folder_is_saved_without_its_place(tmp_path: Pat
         source,
         "shape",
         tmp_path / "run",
-        quick | {"runtime": {"precision": "float32", "threads": 1}},
+        quick | {"runtime": processor.SETTINGS},
     )
     bench.fit()
     expected = bench.predict(source).probabilities

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import processor
 import pytest
 
 from gobelin import Workbench
@@ -22,7 +23,7 @@ QUICK = {
     "encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}},
     "fusion": {"settings": {"steps": 40, "components": 16}},
     "align": {"steps": 0, "width": 20},
-    "runtime": {"precision": "float32", "threads": 1, "device": "cpu"},
+    "runtime": processor.SETTINGS,
 }
 RED, GREEN = "a large red circle", "a small green cross"
 
@@ -204,7 +205,7 @@ def test_a_filter_that_nothing_meets_is_one_line(
 ) -> None:
     main(["search", str(fitted), "--text", RED, "--where", "side > 1000"])
     told = capsys.readouterr()
-    assert told.out == "" and told.err.splitlines() == ["No row is found: none has side > 1000."]
+    assert told.out == "" and told.err.splitlines() == ["No row found: none has side > 1000."]
 
 
 REFUSED = {

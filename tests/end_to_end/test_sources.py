@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import processor
 import pytest
 from PIL import Image
 
@@ -21,12 +22,11 @@ from gobelin.generation import sampling
 from gobelin.generation.generators import Condition, Controls
 from gobelin.interfaces.cli import main
 from gobelin.quality.probes import IndependentEncoder
-from gobelin.workbench.generate import condition_match, images
+from gobelin.workbench.generate import condition_match, contact_sheet, filling
+from gobelin.workbench.run.generator import Trained
 
 QUICK = [
-    "runtime.precision=float32",
-    "runtime.threads=1",
-    "runtime.device=cpu",
+    *processor.OPTIONS,
     "encoders.image.name=pixels",
     "encoders.text.name=characters",
     "align.width=16",
@@ -230,7 +230,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
     """In the trained generator's place."""
     one = Reader()
     monkeypatch.setattr(
-        "gobelin.workbench.run.folder.generation.load",
+        "gobelin.generation.sampling.load",
         lambda folder, runtime, over: (one, "reader", "no space"),
     )
     return one
@@ -279,9 +279,9 @@ def test_a_text_is_prompt_and_vector_where_both_are_accepted(
 def test_the_contact_sheet_shows_sources_and_leaves_out_what_cant_be_asked(
     run: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "_agreement", lambda made, trained, space: [])
-    monkeypatch.setattr(images.matching, "match", lambda made, generators: [])
-    monkeypatch.setattr(images.filling, "filled", lambda made: [])
+    monkeypatch.setattr(contact_sheet, "_agreement", lambda run, trained: [])
+    monkeypatch.setattr(condition_match, "match", lambda run, generators: [])
+    monkeypatch.setattr(filling, "filled", lambda predictor, generator: [])
     Workbench.open(run).showcase(
         [{"text": "a red bird"}, {"image": str(run.parent / "img" / "after7.png")}]
     )
@@ -306,12 +306,12 @@ def test_condition_match_asks_by_the_source_image_alone(
             heard.append(condition)
             yield 255 - condition.source
 
-    made = Workbench.open(run).run
+    opened = Workbench.open(run).run
     eyes = IndependentEncoder(
-        "pixels", catalog.build("encoders", "pixels").fit([], None, {}, made.runtime)
+        "pixels", catalog.build("encoders", "pixels").fit([], None, {}, opened.data.runtime)
     )
     monkeypatch.setattr(IndependentEncoder, "choose", staticmethod(lambda schema, runtime: eyes))
-    found = condition_match.match(made, [(Negative(), "negative", "no space")])
+    found = condition_match.match(opened, [Trained(Negative(), "negative", "no space", 0)])
     measured = {f.scope.get("of", f.comparator): f for f in found if f.value is not None}
     assert {f.scope.get("field") for f in measured.values()} == {"before"} and [
         c.used() for c in heard

@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import processor
 import pyarrow.parquet as pq
 import pytest
 from scipy import stats
@@ -27,7 +28,7 @@ from gobelin.workbench.augment.generated_images import GeneratedImages
 
 SETTINGS = {
     "schema": {"digit": "category"},
-    "runtime": {"precision": "float32", "threads": 1, "device": "cpu"},
+    "runtime": processor.SETTINGS,
     "encoders": {"image": {"name": "pixels"}},
     "align": {"width": 8, "steps": 0},
     "fusion": {"settings": {"steps": 25, "components": 16, "batch": 64}},

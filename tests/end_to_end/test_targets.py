@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import processor
 import pytest
 from PIL import Image
 
@@ -17,12 +18,10 @@ from gobelin.data.provenance import save_png
 from gobelin.data.samples.shapes import Shapes
 from gobelin.interfaces.cli import main
 from gobelin.quality.typicality import NEIGHBOURS, typicality
-from gobelin.workbench import describe
+from gobelin.workbench import zero_shot
 
 QUICK = [
-    "runtime.precision=float32",
-    "runtime.threads=1",
-    "runtime.device=cpu",
+    *processor.OPTIONS,
     "encoders.image.name=pixels",
     "encoders.text.name=characters",
     "align.width=16",
@@ -241,7 +240,7 @@ def test_a_class_that_weighs_more_is_said_more_often(
     assert counts[0] == pytest.approx(100, abs=25) and counts[1] > counts[0] + 40
     words = ["fit", data, "--target", "label", "--run", tmp_path / "no", *SETS, "--set"]
     assert "Did you mean 'b'" in refused(capsys, [*words, "predict.weights.bb=2"])
-    assert "from 0 up" in refused(capsys, [*words, "predict.weights.b=-1"])
+    assert "a number from 0 to below" in refused(capsys, [*words, "predict.weights.b=-1"])
     assert not (tmp_path / "no").exists()
 
 
@@ -256,7 +255,7 @@ def test_fields_and_values_come_and_go(tmp_path: Path, capsys: pytest.CaptureFix
     data, run = written(tmp_path / "data.jsonl", rows), tmp_path / "run"
     said(capsys, ["fit", data, "--target", "label", "--run", run, *SETS])
     scarce = [f for f in Workbench.open(run).findings("check") if f.scope == {"class": "white"}]
-    assert "too small for every split" in scarce[0].note
+    assert "not in every split" in scarce[0].note
     assert {
         f["scope"].get("class") for f in said(capsys, ["evaluate", run]) if f["name"] == "recall"
     } == {
@@ -410,4 +409,4 @@ def test_the_temperature_of_words_is_the_planted_one(heat: float) -> None:
         ],
         1,
     )
-    assert describe.best_temperature(first) == pytest.approx(heat, rel=0.1)
+    assert zero_shot.best_temperature(first) == pytest.approx(heat, rel=0.1)

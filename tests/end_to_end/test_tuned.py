@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import processor
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,7 +20,7 @@ from gobelin.workbench.bench import Workbench, from_pretrained
 
 PARTS = ["train"] * 72 + ["valid"] * 16 + ["test"] * 16
 SETTINGS: dict[str, Any] = {
-    "runtime": {"device": "cpu", "precision": "float32", "threads": 1},
+    "runtime": processor.SETTINGS,
     "encoders": {"image": {"name": "convolution", "pixels": 12, "filters": 4, "patch": 3}},
     "align": {"steps": 5},
     "predict": {"folds": 2, "decays": [1e-3]},

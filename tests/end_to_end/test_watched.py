@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import processor
 import pytest
 from PIL import Image
 
@@ -16,9 +17,7 @@ from gobelin.data.samples.shapes import Shapes
 from gobelin.interfaces.cli import main
 
 QUICK = [
-    "runtime.precision=float32",
-    "runtime.threads=1",
-    "runtime.device=cpu",
+    *processor.OPTIONS,
     "encoders.image.name=pixels",
     "encoders.text.name=characters",
     "align.width=16",

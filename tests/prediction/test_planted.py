@@ -182,5 +182,6 @@ def test_orders_of_training_are_another_seed_and_no_more(
     fields = fit(fusion, turned(x), label, runtime).scores(x.rows(FRESH)).argmax(1)
     moved = fit(fusion, x.rows(rows), label[rows], runtime).scores(x.rows(FRESH)).argmax(1)
     for other in (fields, moved):
-        assert (other == once).mean() > 0.8
-        assert abs((other == label[FRESH]).mean() - (once == label[FRESH]).mean()) < 0.05
+        # of 2000 rows; measured: 0.84 to 1.00 and 0.00 to 0.02. By chance they agree in a third
+        assert (other == once).mean() > 0.6
+        assert abs((other == label[FRESH]).mean() - (once == label[FRESH]).mean()) < 0.08

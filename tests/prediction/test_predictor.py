@@ -22,6 +22,9 @@ from gobelin.prediction.heads.job import Job
 from gobelin.prediction.predictor import Model, as_features
 
 QUICK = {"steps": 80, "components": 16}
+CONVERGED = {"steps": 480, "components": 16}
+"""Where a number is compared with a closed form: after 80 steps it depends on the seed (an edge at
+2.1 to 3.3), after 480 hardly (2.00 to 2.04)."""
 
 
 def rows(
@@ -59,8 +62,9 @@ def fit(
     runtime: Runtime,
     how: Predict | None = None,
     groups: list[str] | None = None,
+    settings: dict[str, int] = QUICK,
 ) -> Model:
-    fusion = catalog.build("fusion", "concat", QUICK)
+    fusion = catalog.build("fusion", "concat", settings)
     every = np.arange(len(x))
     ones = np.ones(len(x), np.float32)
     return predictor.fit(
@@ -90,11 +94,12 @@ def test_the_temperature_recovers_a_planted_over_confidence(factor: float) -> No
 def test_a_fitted_models_probabilities_are_calibrated_on_fresh_rows(runtime: Runtime) -> None:
     """Scores made three times too sure by the fusion: the model undoes it."""
     how = Predict(balance=False, decays=(1e-3,))
-    model = fit(*rows(600, gap=0.6), runtime, how)
+    model = fit(*rows(600, gap=0.6), runtime, how, settings=CONVERGED)
     x, target = rows(4000, seed=9, gap=0.6)
     p = model.predict(x).probabilities
     sure, right = p.max(1), p.argmax(1) == target.values
-    assert abs(sure.mean() - right.mean()) < 0.03
+    # measured over six seeds: 0.018 to 0.025; three times too sure it would be 0.2
+    assert abs(sure.mean() - right.mean()) < 0.06
     assert model.temperature == pytest.approx(1, abs=0.4)
 
     class TooSure:
@@ -108,7 +113,7 @@ def test_a_fitted_models_probabilities_are_calibrated_on_fresh_rows(runtime: Run
         batchable = True
 
         def fit(self, *given: object) -> list[TooSure]:
-            return [TooSure(p) for p in catalog.build("fusion", "concat", QUICK).fit(*given)]
+            return [TooSure(p) for p in catalog.build("fusion", "concat", CONVERGED).fit(*given)]
 
     train, y = rows(600, gap=0.6)
     ones = np.ones(600, np.float32)
@@ -211,9 +216,10 @@ def test_pure_noise_takes_the_largest_decay_and_clear_classes_do_not(runtime: Ru
             "space",
         )
         target = Target("y", "class", label, ("a", "b"), np.ones(2, bool))
-        assert fit(noise, target, runtime, how).decay == 1.0
+        assert fit(noise, target, runtime, how, settings=CONVERGED).decay == 1.0
         clear = {"x": (noise.features["x"] + 4 * label[:, None] - 2).astype(np.float32)}
-        assert fit(replace(noise, features=clear), target, runtime, how).decay < 1.0
+        told = replace(noise, features=clear)
+        assert fit(told, target, runtime, how, settings=CONVERGED).decay < 1.0
 
 
 def test_the_decay_is_the_one_with_the_smallest_crossed_loss(runtime: Runtime) -> None:
@@ -300,7 +306,8 @@ def test_balance_moves_a_scarce_class_up(runtime: Runtime) -> None:
         ("x",), {"x": line}, np.ones((601, 1), bool), tuple(map(str, range(601))), "space"
     )
     for balance, edge in ((True, 1.0), (False, 1.0 + np.log(9) / 2)):
-        found = fit(rows_, target, runtime, Predict(balance=balance, decays=(1e-4,))).predict(grid)
+        how = Predict(balance=balance, decays=(1e-4,))
+        found = fit(rows_, target, runtime, how, settings=CONVERGED).predict(grid)
         assert line[int(found.labels.argmax()), 0] == pytest.approx(edge, abs=0.25)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import processor
 import pytest
 from scipy import linalg
 
@@ -176,7 +177,7 @@ def test_what_can_not_be_asked(runtime: Runtime) -> None:
 def test_audit_says_how_good_images_are(tmp_path: Path) -> None:
     """The verb, of a run whose image encoder is the space that would else be taken."""
     settings = {
-        "runtime": {"precision": "float32", "threads": 1, "device": "cpu"},
+        "runtime": processor.SETTINGS,
         "encoders": {
             "image": {"name": "convolution", "filters": 8},
             "text": {"name": "characters"},

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import processor
 import pytest
 from markdown_it import MarkdownIt
 from PIL import Image
@@ -36,7 +37,7 @@ QUICK = {
     "fusion": {"settings": {"steps": 60, "components": 24}},
     "align": {"steps": 20},
     "generator": {"steps": 12, "size": 16, "settings": {"width": 8, "batch": 16}},
-    "runtime": {"precision": "float32", "threads": 1, "device": "cpu"},
+    "runtime": processor.SETTINGS,
     "augment": {"ratio": (0.25,)},
     "judge": {"planted": 42},
     "data": {"cited": "Drawn by Gobelin, CC BY-SA 4.0"},

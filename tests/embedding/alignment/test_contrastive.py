@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from processor import RUNTIME
 from torch import distributed
 
-from gobelin.core.machine import Runtime
 from gobelin.embedding.alignment.align import Align
 from gobelin.embedding.alignment.contrastive import hardness, sigmoid_loss, softmax_loss
 from gobelin.embedding.alignment.fitting import fit_alignment
@@ -99,7 +99,7 @@ def trained() -> np.ndarray:
             how,
             rows(),
             [str(k // 2) for k in range(90)],
-            Runtime(device="cpu", precision="float32", threads=1),
+            RUNTIME,
         )
         .project(rows())
         .vectors

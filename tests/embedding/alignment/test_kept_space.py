@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import processor
 import pytest
 
 from gobelin import Workbench
@@ -25,7 +26,7 @@ LIGHT: dict[str, Any] = {
     "encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}},
     "align": {"width": 8, "steps": 0},
     "predict": {"folds": 2, "decays": [0.01]},
-    "runtime": {"threads": 1, "precision": "float32", "device": "cpu"},
+    "runtime": processor.SETTINGS,
     "fusion": {"settings": {"steps": 10}},
 }
 

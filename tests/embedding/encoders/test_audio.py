@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from processor import RUNTIME
 
 from gobelin.core.errors import GobelinError
-from gobelin.core.machine import Runtime
 from gobelin.data.fields import Field
 from gobelin.data.mel import HOP, POINTS, QUIET, WINDOW, mel_filters, mel_power
 from gobelin.embedding.encoders.audio import Audio, FittedAudio, summary
@@ -164,7 +164,7 @@ def test_silence_and_short_clips_are_finite(wave: np.ndarray) -> None:
 def test_several_clips_are_averaged(tmp_path: Path) -> None:
     for name, wave in (("a", tone(300)), ("b", rising())):
         soundfile.write(tmp_path / f"{name}.wav", wave, RATE, subtype="FLOAT")
-    encoder = Audio().fit([], FIELD, {}, Runtime(device="cpu", precision="float32", threads=1))
+    encoder = Audio().fit([], FIELD, {}, RUNTIME)
     assert isinstance(encoder, FittedAudio)
     one, other, both = (
         encoder.decode({"s": v}, tmp_path)[0] for v in ("a.wav", "b.wav", ["a.wav", "b.wav"])
@@ -175,9 +175,7 @@ def test_several_clips_are_averaged(tmp_path: Path) -> None:
 
 def test_the_settings_say_the_width_and_the_length(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", rising(3.0), RATE)
-    encoder = Audio(bands=10, waves=0, seconds=1.0).fit(
-        [], FIELD, {}, Runtime(device="cpu", precision="float32", threads=1)
-    )
+    encoder = Audio(bands=10, waves=0, seconds=1.0).fit([], FIELD, {}, RUNTIME)
     found, how = encoder.decode({"s": "a.wav"}, tmp_path)
     assert found.shape == (22,) and encoder.width == 22 and how == "cut to 1 s"
     with pytest.raises((GobelinError, ValueError), match="bands"):

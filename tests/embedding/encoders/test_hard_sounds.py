@@ -8,20 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from processor import RUNTIME
 
-from gobelin.core.machine import Runtime
 from gobelin.data.fields import Field
 from gobelin.data.files import BadCell
 from gobelin.data.sounds import RATE, open_sound
 from gobelin.embedding.encoders.audio import Audio, FittedAudio
 
 soundfile = pytest.importorskip("soundfile")
-ENCODER = Audio().fit(
-    [],
-    Field("sound", "audio", ("s",), "audio"),
-    {},
-    Runtime(device="cpu", precision="float32", threads=1),
-)
+ENCODER = Audio().fit([], Field("sound", "audio", ("s",), "audio"), {}, RUNTIME)
 BANDS = 40
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from processor import RUNTIME
 from scipy.fft import idctn
 
 from gobelin.core import catalog
@@ -89,7 +90,7 @@ def test_width_follows_the_setting(frequencies: int) -> None:
 @pytest.mark.parametrize("name", ["pixels", "image"])
 def test_a_loaded_encoder_opens_images_that_are_not_square(name: str, tmp_path: Path) -> None:
     """The background comes back from JSON as the colour that it was; a strip is padded with it."""
-    runtime = Runtime(device="cpu", precision="float32", threads=1)
+    runtime = RUNTIME
     field = Field("image", name, ("image",), "image")
     Image.new("RGB", (30, 10), (200, 30, 30)).save(tmp_path / "strip.png")
     fresh = catalog.build("encoders", name).fit([], field, {"image": "image"}, runtime)

@@ -11,10 +11,11 @@ import discs
 import numpy as np
 import pytest
 import torch
-from discs import asking, make, redder
+from discs import ASKED, BOTH, FOLLOWS, OBEYS, asking, make, obedience, redder
+from processor import RUNTIME, golden_numbers
 
 from gobelin.core.errors import GobelinError
-from gobelin.core.machine import Runtime, generator
+from gobelin.core.machine import generator
 from gobelin.generation.generators import (
     Condition,
     Context,
@@ -32,7 +33,6 @@ from gobelin.generation.generators.autoregressive import (
 from gobelin.networks.sequence import quantise
 from gobelin.networks.training import TrainingSettings, run
 
-RUNTIME = Runtime(0, "cpu", "float32", 1)
 SMALL = Autoregressive(
     levels=8,
     width=48,
@@ -109,9 +109,8 @@ def test_unseen_images_cost_less_than_by_independent_histograms(
 
 @pytest.mark.parametrize("how", ["target", "hint"])
 def test_paints_the_colour_that_was_asked_for(sampler: AutoregressiveSampler, how: str) -> None:
-    """Chance is a half; each part alone must reach nine in ten."""
-    red, blue = (redder(make(sampler, asking(40, **{how: k}))) for k in (0, 1))
-    assert red.mean() >= 0.9 and blue.mean() <= 0.1
+    """Each part alone moves the colour."""
+    assert obedience(sampler, how) > OBEYS
 
 
 @pytest.mark.parametrize("how", ["target", "hint"])
@@ -122,13 +121,14 @@ def test_the_likelihood_knows_the_class(sampler: AutoregressiveSampler, how: str
         sampler.log_likelihood(ImageRows(rows.images[200:], asking(100, **{how: k})))
         for k in (0, 1)
     )
-    assert ((red > blue) == redder(rows.images[200:])).mean() >= 0.95
+    right = ((red > blue) == redder(rows.images[200:])).mean()
+    assert right > 0.8  # of 100 images: 0.99 and more measured; a build that can't tell has 0.5
 
 
 def test_asked_for_nothing_it_paints_both_and_differently(sampler: AutoregressiveSampler) -> None:
-    images = make(sampler, asking(60))
-    assert 0.15 < redder(images).mean() < 0.85
-    assert len(np.unique(images.reshape(60, -1), axis=0)) > 50
+    images = make(sampler, asking(ASKED))
+    assert BOTH[0] < redder(images).mean() < BOTH[1]
+    assert len(np.unique(images.reshape(ASKED, -1), axis=0)) > ASKED // 2
 
 
 def test_an_image_is_its_seeds_and_not_its_batchs(sampler: AutoregressiveSampler) -> None:
@@ -145,10 +145,8 @@ def test_guidance_pulls_and_one_is_plain(sampler: AutoregressiveSampler) -> None
         make(sampler, asking(20, target=0), Controls(guidance=g)) for g in (1.0, 1.0 + 1e-12)
     )
     assert np.array_equal(plain, same)
-    assert (
-        redder(make(sampler, asking(20, target=0), Controls(guidance=3.0))).mean()
-        >= redder(plain).mean()
-    )
+    strong = make(sampler, asking(20, target=0), Controls(guidance=3.0))
+    assert redder(strong).mean() > 0.6 and not np.array_equal(strong, plain)
     away = make(sampler, asking(20, target=0), Controls(guidance=0.0))
     assert np.array_equal(away, make(sampler, asking(20)))  # nothing of the condition is left
 
@@ -200,6 +198,7 @@ def test_same_seed_same_weights_also_after_an_interruption(tmp_path: Path) -> No
     )
 
 
+@golden_numbers
 def test_first_losses_are_those_on_file(tmp_path: Path) -> None:
     rows = planted(40)
     task = _Reading(TINY, rows, RUNTIME.apply())
@@ -229,7 +228,7 @@ def test_number_targets(tmp_path: Path) -> None:
     sampler = fit(ImageRows(images, Condition((), *nothing, number)), tmp_path, 80)
     asked = torch.linspace(0.1, 0.9, 60)
     made = make(sampler, Condition((), nothing[0][:60], nothing[1][:60], asked)).mean((1, 2, 3))
-    assert np.corrcoef(asked.numpy(), made)[0, 1] > 0.8
+    assert np.corrcoef(asked.numpy(), made)[0, 1] > FOLLOWS
 
 
 def test_mistakes_are_named(sampler: AutoregressiveSampler, tmp_path: Path) -> None:

@@ -10,12 +10,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from discs import COLOURS, asking, make, planted, redder
+from discs import (
+    ASKED,
+    BOTH,
+    COLOURED,
+    COLOURS,
+    FOLLOWS,
+    OBEYS,
+    asking,
+    colour,
+    make,
+    obedience,
+    planted,
+    redder,
+)
+from processor import RUNTIME
 from torch import Tensor, nn
 
 from gobelin.core import catalog, config
 from gobelin.core.errors import GobelinError
-from gobelin.core.machine import Runtime, generator
+from gobelin.core.machine import generator
 from gobelin.generation.generators import (
     Condition,
     Context,
@@ -29,7 +43,6 @@ from gobelin.networks.condition import Parts
 from gobelin.networks.convolution import differences, pixels_of, signal_of
 from gobelin.workbench.run.settings import Settings
 
-RUNTIME = Runtime(0, "cpu", "float32", 1)
 SMALL = Gan(
     width=8, critic_width=8, code=8, batch=32, warmup=10, half_life=20, rate=2e-3, critic_rate=2e-3
 )
@@ -60,25 +73,23 @@ def test_obeys_the_contract(sampler: GanSampler) -> None:
 
 @pytest.mark.parametrize("how", ["target", "hint"])
 def test_paints_the_colour_that_was_asked_for(sampler: GanSampler, how: str) -> None:
-    """Chance is a half; each part alone must reach nine in ten."""
-    red, blue = (redder(make(sampler, asking(40, **{how: k}))) for k in (0, 1))
-    assert red.mean() >= 0.9 and blue.mean() <= 0.1
+    """Each part alone moves the colour."""
+    assert obedience(sampler, how) > OBEYS
 
 
 def test_asked_for_nothing_it_paints_both_and_differently(sampler: GanSampler) -> None:
-    images = make(sampler, asking(60))
-    assert 0.05 < redder(images).mean() < 0.95
-    assert len(np.unique(images.reshape(60, -1), axis=0)) == 60
+    images = make(sampler, asking(ASKED))
+    assert BOTH[0] < redder(images).mean() < BOTH[1]
+    assert len(np.unique(images.reshape(ASKED, -1), axis=0)) == ASKED
 
 
-def test_images_keep_the_background(sampler: GanSampler) -> None:
-    corners = make(sampler, asking(40, target=0))[:, [0, 0, -1, -1], [0, -1, 0, -1]].astype(float)
-    assert corners.mean() > 235
+def test_discs_have_a_colour_and_the_background_has_none(sampler: GanSampler) -> None:
+    assert colour(make(sampler, asking(40, target=0))) > COLOURED
 
 
 def test_two_modes_are_kept(tmp_path: Path) -> None:
-    """Flat images of two colours, no condition at all: each colour between a quarter and three
-    quarters, hardly any between, from each of three seeds."""
+    """Flat images of two colours, no condition at all: both colours are there, hardly any
+    between, from each of three seeds."""
     rng = np.random.default_rng(0)
     label = np.arange(200) % 2
     images = np.clip(
@@ -93,7 +104,7 @@ def test_two_modes_are_kept(tmp_path: Path) -> None:
             .astype(float)
             .mean((1, 2))
         )
-        assert 0.25 < (made[:, 0] > made[:, 2]).mean() < 0.75
+        assert BOTH[0] < (made[:, 0] > made[:, 2]).mean() < BOTH[1]
         nearest = np.linalg.norm(made[:, None] - COLOURS, axis=2).min(1)
         assert np.median(nearest) < 0.25 * np.linalg.norm(COLOURS[0] - COLOURS[1])
 
@@ -313,7 +324,7 @@ def test_number_targets(tmp_path: Path) -> None:
     sampler = fit(ImageRows(images, Condition((), *nothing, number)), tmp_path, 300)
     asked = torch.linspace(0.1, 0.9, 60)
     made = make(sampler, Condition((), nothing[0][:60], nothing[1][:60], asked)).mean((1, 2, 3))
-    assert np.corrcoef(asked.numpy(), made)[0, 1] > 0.8
+    assert np.corrcoef(asked.numpy(), made)[0, 1] > FOLLOWS
 
 
 def test_training_is_watched(tmp_path: Path) -> None:

@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from processor import RUNTIME
 
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
-from gobelin.core.machine import Runtime
 from gobelin.data.images import png_bytes
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows, Sampler
 
-RUNTIME = Runtime(seed=0, device="cpu", precision="float32", threads=1)
 CLASSES = ("cat", "dog", "hen")
 
 

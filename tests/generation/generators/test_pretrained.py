@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from processor import RUNTIME
 from safetensors.torch import load_file, save_file
 from tiny_pipelines import special_pipeline
 
 from gobelin.core.errors import GobelinError, MissingExtra
-from gobelin.core.machine import Runtime, generator
+from gobelin.core.machine import generator
 from gobelin.generation.generators import (
     Condition,
     Context,
@@ -33,7 +34,6 @@ from gobelin.generation.generators.pretrained import Pretrained, PretrainedSampl
 from gobelin.networks.dcgan import FACES_PACKAGE, faces_file
 from gobelin.networks.denoise import noise_loss
 
-RUNTIME = Runtime(0, "cpu", "float32", 1)
 COLOURS = np.array([[220, 30, 30], [30, 60, 220]])
 UNET, WORDS = "unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from processor import RUNTIME
 from torch import Tensor, nn
 
 from gobelin.core.errors import GobelinError
-from gobelin.core.machine import Runtime
 from gobelin.generation.generators import (
     Condition,
     Context,
@@ -27,7 +27,6 @@ from gobelin.generation.generators.translate import Translate, TranslateSampler
 from gobelin.networks.condition import Parts
 from gobelin.networks.training import TrainingSettings
 
-RUNTIME = Runtime(0, "cpu", "float32", 1)
 SMALL = Translate(width=16, style=32, batch=16, rate=3e-3, warmup=10, half_life=20, jitter=0.2)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import processor
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -39,7 +40,7 @@ from gobelin.workbench.run.chain import Run
 GENERATED, BOTH = "generated", "classic + generated"
 
 SETTINGS = {
-    "runtime": {"precision": "float32", "threads": 1, "device": "cpu"},
+    "runtime": processor.SETTINGS,
     "encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}},
     "align": {"width": 16, "steps": 20},
     "fusion": {"settings": {"steps": 40, "components": 24}},
@@ -629,8 +630,8 @@ def test_10_no_copied_id_lets_them_in(exported: Path, bench: Workbench, tmp_path
     made_in = Workbench(
         tmp_path / "instead.parquet", target="shape", run=tmp_path / "b", settings=SETTINGS
     ).run
-    assert {i for i, _, _ in made_in.scan.bad} == set(ids.slice(0, 3).to_pylist())
-    assert not made_in.rows.target.present[-3:].any()
+    assert {i for i, _, _ in made_in.checked.scan.bad} == set(ids.slice(0, 3).to_pylist())
+    assert not made_in.checked.rows.target.present[-3:].any()
 
 
 def test_11_opened_as_pictures_in_a_frame_they_stay_marked(

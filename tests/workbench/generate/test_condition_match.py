@@ -9,6 +9,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import processor
 import pytest
 
 from gobelin import Workbench
@@ -32,7 +33,7 @@ from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.generator import Trained
 
 SETTINGS = {
-    "runtime": {"precision": "float32", "threads": 1, "device": "cpu"},
+    "runtime": processor.SETTINGS,
     "generator": {"size": 16},
     "align": {"steps": 0, "width": 16},
     "fusion": {"settings": {"steps": 20, "components": 16}},

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import processor
 import pytest
 from sklearn.linear_model import Ridge
 
@@ -155,7 +156,7 @@ def test_the_showcase_of_a_generator_says_it(shapes_file: Path, tmp_path: Path) 
         "predict": {"decays": (1e-3,), "folds": 2},
         "align": {"steps": 0},
         "generator": {"name": "procedural", "size": 16},
-        "runtime": {"precision": "float32"},
+        "runtime": processor.SETTINGS,
     }
     bench = Workbench(shapes_file, "shape", tmp_path / "run", settings)
     bench.fit(generator=True)

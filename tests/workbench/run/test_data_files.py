@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import processor
 import pytest
 from PIL import Image
 
@@ -19,7 +20,7 @@ from gobelin.data.samples.shapes import Shapes
 from gobelin.workbench.run import data_files
 
 SETTINGS = {
-    "runtime": {"precision": "float32", "threads": 1, "device": "cpu"},
+    "runtime": processor.SETTINGS,
     "encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}},
     "align": {"width": 8, "steps": 0},
     "fusion": {"settings": {"steps": 5, "components": 8}},
