@@ -202,11 +202,11 @@ NEW = {
 from dataclasses import dataclass
 import numpy as np
 from gobelin.data.dataset import derived_rows
-from gobelin.augmentation.rivals import Arm, Material
+from gobelin.augmentation.rivals import Arm, RivalInput
 
 @dataclass(frozen=True)
 class Twice:
-    def arm(self, material: Material) -> Arm:
+    def arm(self, material: RivalInput) -> Arm:
         train = material.train
         ids = [f"twice-{i}" for i in train.ids]
         added = derived_rows(train, {}, ids, "view", [{"rule": "twice"}] * len(ids))

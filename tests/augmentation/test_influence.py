@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from gobelin.augmentation.influence import DAMPING, Seen, influence, seen
+from gobelin.augmentation.influence import DAMPING, HeadInputs, head_inputs, influence
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
 
 
-def some(rng: np.random.Generator, n: int, numeric: bool, classes: int = 3) -> Seen:
+def some(rng: np.random.Generator, n: int, numeric: bool, classes: int = 3) -> HeadInputs:
     x = rng.normal(size=(n, 5))
     truth = rng.normal(size=(n, 1)) if numeric else np.eye(classes)[rng.integers(0, classes, n)]
-    return Seen(x, truth, rng.random(n).astype(np.float32) + 0.1)
+    return HeadInputs(x, truth, rng.random(n).astype(np.float32) + 0.1)
 
 
 @pytest.mark.parametrize("numeric", [True, False])
@@ -23,10 +23,10 @@ def test_it_is_the_product_of_gradients_through_the_curvature(numeric: bool) -> 
     """A second implementation: each row's loss differentiated by torch, the curvature as a
     Kronecker product, solved whole."""
     rng = np.random.default_rng(1)
-    train, valid, made = (some(rng, n, numeric) for n in (40, 30, 12))
-    outputs = made.truth.shape[1]
+    train, valid, generated = (some(rng, n, numeric) for n in (40, 30, 12))
+    outputs = generated.truth.shape[1]
 
-    def gradient(rows: Seen, k: int) -> np.ndarray:
+    def gradient(rows: HeadInputs, k: int) -> np.ndarray:
         head = torch.zeros(5, outputs, dtype=torch.float64, requires_grad=True)
         z, t = torch.from_numpy(rows.x[k]) @ head, torch.from_numpy(rows.truth[k])
         (((z - t) ** 2).sum() / 2 if numeric else -(torch.log_softmax(z, 0) * t).sum()).backward()
@@ -38,8 +38,10 @@ def test_it_is_the_product_of_gradients_through_the_curvature(numeric: bool) -> 
     )
     share = valid.share.astype(float)
     held = sum(s * gradient(valid, k) for k, s in enumerate(share)) / share.sum()
-    wanted = [gradient(made, k) @ np.linalg.solve(curvature, held) for k in range(12)]
-    assert influence(train, valid, made, numeric) == pytest.approx(np.array(wanted), rel=1e-9)
+    expected = [gradient(generated, k) @ np.linalg.solve(curvature, held) for k in range(12)]
+    assert influence(train, valid, generated, numeric) == pytest.approx(
+        np.array(expected), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -51,9 +53,9 @@ def test_planted_wrong_labels_come_last(seed: int) -> None:
         label = rng.integers(0, 3, n)
         return label, means[label] + rng.normal(size=(n, 12))
 
-    def as_seen(label: np.ndarray, x: np.ndarray, like: Embeddings) -> Seen:
+    def inputs_of(label: np.ndarray, x: np.ndarray, like: Embeddings) -> HeadInputs:
         target = Target("y", "class", label, ("a", "b", "c"), np.ones(3, bool))
-        return seen(of(x), target, np.ones(len(x), np.float32), like)
+        return head_inputs(of(x), target, np.ones(len(x), np.float32), like)
 
     def of(x: np.ndarray) -> Embeddings:
         return Embeddings(
@@ -64,11 +66,11 @@ def test_planted_wrong_labels_come_last(seed: int) -> None:
             "s",
         )
 
-    (train, x), (valid, y), (made, z) = rows(90), rows(200), rows(200)
+    (train, x), (valid, y), (true, z) = rows(90), rows(200), rows(200)
     wrong = np.arange(200) % 5 == 0
-    told = np.where(wrong, (made + 1) % 3, made)
+    labels = np.where(wrong, (true + 1) % 3, true)
     found = influence(
-        as_seen(train, x, of(x)), as_seen(valid, y, of(x)), as_seen(told, z, of(x)), False
+        inputs_of(train, x, of(x)), inputs_of(valid, y, of(x)), inputs_of(labels, z, of(x)), False
     )
     area = (found[wrong][:, None] < found[~wrong][None]).mean()
     assert (
@@ -87,6 +89,6 @@ def test_what_is_absent_is_nothing() -> None:
         "s",
     )
     target = Target("y", "class", np.array([0, 1, 0, 1]), ("a", "b"), np.ones(2, bool))
-    found = seen(x, target, np.ones(4, np.float32), x).x
+    found = head_inputs(x, target, np.ones(4, np.float32), x).x
     assert not found[2, :2].any() and not found[1, 2:4].any() and (found[:, -1] == 1).all()
     assert np.array_equal(found[:, 4:6], x.present)

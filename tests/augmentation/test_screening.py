@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from gobelin.augmentation import screening
-from gobelin.augmentation.screening import KEPT, LabelReader, MatchReader, Screen, failed, near
+from gobelin.augmentation.screening import (
+    ACCEPTED_SHARE,
+    LabelReader,
+    MatchReader,
+    Screen,
+    failed,
+    near,
+)
 from gobelin.core.machine import Runtime
 from gobelin.quality.judge import Judge
 
@@ -119,8 +126,8 @@ def test_shuffled_conditions_go_and_true_ones_stay(runtime: Runtime) -> None:
     images, values = told(400, rng)
     reader = MatchReader.fit(see(images), values, np.arange(400) % 5, runtime)
     assert isinstance(reader, MatchReader)
-    least, caught = reader.cut(KEPT)
-    assert (reader.right >= least).mean() == pytest.approx(KEPT, abs=0.005)
+    least, caught = reader.threshold(ACCEPTED_SHARE)
+    assert (reader.right >= least).mean() == pytest.approx(ACCEPTED_SHARE, abs=0.005)
     new, theirs = told(600, rng)
     fold = np.arange(600) % 5
     stay = (reader.cosines(see(new), theirs, fold) >= least).mean()
@@ -138,13 +145,13 @@ def test_a_row_is_read_by_a_reader_that_never_saw_its_group(runtime: Runtime) ->
     seen, values = rng.normal(size=(2, 90, 40)).astype(np.float32)
     reader = MatchReader.fit(seen, values, np.arange(90) % 5, runtime)
     assert isinstance(reader, MatchReader)
-    by_heart = reader.readings[0].paired(seen, values)[np.arange(90) % 5 != 0]
+    by_heart = reader.probes[0].paired(seen, values)[np.arange(90) % 5 != 0]
     assert (
         by_heart.mean() > 0.3
         and abs(reader.right.mean()) < 0.15
         and abs(reader.wrong.mean()) < 0.15
     )
-    assert reader.cut(KEPT)[1] < 0.15
+    assert reader.threshold(ACCEPTED_SHARE)[1] < 0.15
 
 
 def test_too_few_rows_or_values_are_said(runtime: Runtime) -> None:
@@ -162,8 +169,8 @@ def test_each_image_is_counted_once_and_only_for_what_was_looked_for() -> None:
     copies, unmatched = np.array([True, False, False, False]), np.array([True, True, False, False])
     screen = Screen(copies, None, None, None, unmatched)
     assert screen.reasons() == {"copy of a training image": 1, "does not match what was asked": 1}
-    assert screen.kept(4).tolist() == [False, False, True, True]
+    assert screen.accepted(4).tolist() == [False, False, True, True]
     assert (
         Screen(None, None, None, None, None).reasons() == {}
-        and Screen(None, None, None, None, None).kept(3).all()
+        and Screen(None, None, None, None, None).accepted(3).all()
     )

@@ -40,7 +40,7 @@ BOTH = f"{CLASSIC} + generated"  # the name of an arm
 # plan
 
 
-def poured(counts: Sequence[int], wanted: int) -> list[int]:
+def levelled(counts: Sequence[int], wanted: int) -> list[int]:
     """One drop at a time, always into the class that has the fewest."""
     total = list(counts)
     for _ in range(wanted):
@@ -68,7 +68,7 @@ def test_scarce_classes_are_filled_as_water_fills_a_vessel(seed: int) -> None:
     parents = plan(target, used, ratio, seed)
     assert set(parents) <= set(used) and (label[parents] >= 0).all()
     made = np.bincount(label[parents], minlength=len(counts))
-    wanted = poured(real.tolist(), round(ratio * int(real.sum())))
+    wanted = levelled(real.tolist(), round(ratio * int(real.sum())))
     assert np.abs(made - wanted).max() <= 1, (made, wanted)
     assert abs(len(parents) - round(ratio * real.sum())) <= len(counts) / 2
     for c in range(len(counts)):  # every parent once before any again
@@ -96,7 +96,7 @@ def test_the_plan_of_a_smaller_ratio_is_the_first_part_of_a_larger_one(seed: int
     for ratio in (0.1, 0.25, 1.0, 2.0):
         first = whole[: round(ratio * len(label))]
         made = np.bincount(label[first], minlength=5)
-        assert np.abs(made - poured(counts.tolist(), len(first))).max() <= 1
+        assert np.abs(made - levelled(counts.tolist(), len(first))).max() <= 1
 
 
 def test_the_user_tells_how_many_images_of_each_class() -> None:
@@ -632,7 +632,7 @@ def test_the_cross_check_permutes_what_the_interval_is_about() -> None:
         and none.value == 1
         and all_of_them.value == pytest.approx(2 / 32)
     )
-    assert some.n == 5 and not some.comparator and "decides nothing" in some.note
+    assert some.n == 5 and not some.comparator and "no part of the verdict" in some.note
     numbers = {BASELINE: base * 0 - 3, "generated": base * 0 + 1}
     outcome = Outcome(numbers, {}, {}, adds_to={"generated": BASELINE})
     (errors,) = cross_checks(outcome, None, units)

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gobelin.augmentation.rivals import Arm, Material, Pool, Rival
+from gobelin.augmentation.rivals import Arm, Pool, Rival, RivalInput
 from gobelin.core import catalog
 from gobelin.data.dataset import LINEAGE_COLUMN, Dataset
 from gobelin.data.images import Opening, open_image, squared
@@ -20,7 +20,7 @@ SIZE = 8
 
 
 @pytest.fixture(scope="module")
-def material(shapes: Dataset) -> Material:
+def material(shapes: Dataset) -> RivalInput:
     train = shapes.rows([7, 3, 11, 20, 5, 9]).set_aside([("00011", "image")])
     pool = Pool(
         shapes.rows([30, 31, 32, 33]),
@@ -29,17 +29,17 @@ def material(shapes: Dataset) -> Material:
         np.array([1, 0, 1, 1]),
         np.array([0.6, 0.9, 0.8, 0.7]),
     )
-    return Material(
+    return RivalInput(
         train, "image", np.array([0, 0, 3, 5, 1]), SIZE, 4, 1, np.array([0, 0, 0, 1, 0, 1]), pool
     )
 
 
-def of(material: Material, **changes: object) -> Material:
+def of(material: RivalInput, **changes: object) -> RivalInput:
     return replace(material, **changes)
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def arm(request: pytest.FixtureRequest, material: Material) -> Arm:
+def arm(request: pytest.FixtureRequest, material: RivalInput) -> Arm:
     rival = catalog.build("rivals", request.param)
     assert isinstance(rival, Rival) and type(rival).__dataclass_params__.frozen
     found = rival.arm(material)
@@ -47,7 +47,7 @@ def arm(request: pytest.FixtureRequest, material: Material) -> Arm:
     return found
 
 
-def test_real_rows_come_first_and_are_unchanged(arm: Arm, material: Material) -> None:
+def test_real_rows_come_first_and_are_unchanged(arm: Arm, material: RivalInput) -> None:
     n = len(material.train)
     real = arm.dataset.rows(range(n))
     assert real.ids == material.train.ids and set(real.origins) == {"real"}
@@ -61,7 +61,7 @@ def test_weights(arm: Arm) -> None:
     assert (arm.weights >= 0).all() and arm.weights.sum() > 0 and arm.generator_seed is None
 
 
-def test_added_rows_carry_their_lineage(arm: Arm, material: Material) -> None:
+def test_added_rows_carry_their_lineage(arm: Arm, material: RivalInput) -> None:
     n = len(material.train)
     added = arm.dataset.rows(range(n, len(arm.dataset)))
     assert not (added.origins == "real").any() and len(set(arm.dataset.ids)) == len(arm.dataset)
@@ -80,7 +80,7 @@ def test_added_rows_carry_their_lineage(arm: Arm, material: Material) -> None:
         open_image(added.values("image")[k], added.root, Opening())
 
 
-def test_same_seed_same_arm(arm: Arm, material: Material) -> None:
+def test_same_seed_same_arm(arm: Arm, material: RivalInput) -> None:
     rival = catalog.build("rivals", arm.name)
     again = rival.arm(material)
     assert again.dataset.table.equals(arm.dataset.table) and np.array_equal(
@@ -90,7 +90,7 @@ def test_same_seed_same_arm(arm: Arm, material: Material) -> None:
     assert many.dataset.table.equals(arm.dataset.table)
 
 
-def test_generator_size_is_the_parent_made_small(material: Material) -> None:
+def test_generator_size_is_the_parent_made_small(material: RivalInput) -> None:
     arm = catalog.build("rivals", "generator_size").arm(material)
     made, real = arm.dataset.values("image")[6:], material.train.values("image")
     assert len(made) == len(material.plan)
@@ -101,7 +101,7 @@ def test_generator_size_is_the_parent_made_small(material: Material) -> None:
         )
 
 
-def test_oversampling_and_weights_count_the_parents_again(material: Material) -> None:
+def test_oversampling_and_weights_count_the_parents_again(material: RivalInput) -> None:
     """A row planned twice counts three times, by rows or by weight; the row without an image
     once."""
     again, weights = (
@@ -114,7 +114,7 @@ def test_oversampling_and_weights_count_the_parents_again(material: Material) ->
 
 
 def test_copies_show_an_image_of_the_class_beside_the_parents_other_cells(
-    material: Material,
+    material: RivalInput,
 ) -> None:
     plan = np.array([0, 3, 5] * 40)
     arm = catalog.build("rivals", "copies").arm(of(material, plan=plan))
@@ -129,7 +129,7 @@ def test_copies_show_an_image_of_the_class_beside_the_parents_other_cells(
 
 
 def test_retrieved_takes_the_surest_of_each_class_with_the_label_that_was_read(
-    material: Material,
+    material: RivalInput,
 ) -> None:
     """The plan asks class 0, 0, 1, 1, 0; the pool holds one of class 0 and three of class 1."""
     arm = catalog.build("rivals", "retrieved").arm(material)
@@ -139,7 +139,7 @@ def test_retrieved_takes_the_surest_of_each_class_with_the_label_that_was_read(
     assert catalog.build("rivals", "retrieved").arm(of(material, pool=None)) is None
 
 
-def test_clouds_show_nothing_of_their_parents(material: Material) -> None:
+def test_clouds_show_nothing_of_their_parents(material: RivalInput) -> None:
     """Two rows of one parent get two clouds, as different as those of two parents; every level from
     0 to 255 is used."""
     arm = catalog.build("rivals", "procedural_noise").arm(material)
@@ -158,13 +158,13 @@ def test_clouds_show_nothing_of_their_parents(material: Material) -> None:
 STILL = {"mirror": 0, "turn": 0, "zoom": 0, "colour": 0, "views": 1, "mixup": 0, "randaugment": 0}
 
 
-def pixels_of(value: object, material: Material) -> np.ndarray:
+def pixels_of(value: object, material: RivalInput) -> np.ndarray:
     return np.asarray(open_image(value, material.train.root, Opening())[0].convert("RGB")).astype(
         float
     )
 
 
-def views_of(material: Material, settings: dict) -> list[tuple[int, np.ndarray]]:
+def views_of(material: RivalInput, settings: dict) -> list[tuple[int, np.ndarray]]:
     """(parent, pixels) of every view."""
     arm = catalog.build("rivals", "classic", settings).arm(material)
     place = {i: k for k, i in enumerate(material.train.ids)}
@@ -175,7 +175,7 @@ def views_of(material: Material, settings: dict) -> list[tuple[int, np.ndarray]]
     ]
 
 
-def test_classic_without_changes_is_the_image_itself(material: Material) -> None:
+def test_classic_without_changes_is_the_image_itself(material: RivalInput) -> None:
     real = material.train.values("image")
     for mirror in (0, 1):
         for parent, view in views_of(material, {**STILL, "mirror": mirror}):
@@ -183,7 +183,7 @@ def test_classic_without_changes_is_the_image_itself(material: Material) -> None
             assert np.abs(view - (own[:, ::-1] if mirror else own)).max() <= 1
 
 
-def test_classic_seed_and_views(material: Material) -> None:
+def test_classic_seed_and_views(material: RivalInput) -> None:
     """Every row once before any again; as many views as made rows, where those are more."""
     settings = {"views": 3, "randaugment": 0}
     one, other = (
@@ -198,7 +198,7 @@ def test_classic_seed_and_views(material: Material) -> None:
     assert len(views_of(of(material, plan=np.zeros(21, int)), STILL)) == 25
 
 
-def test_a_blend_lies_between_two_images_of_the_class(material: Material) -> None:
+def test_a_blend_lies_between_two_images_of_the_class(material: RivalInput) -> None:
     """Mixup alone: each view is (1 - t) a + t b of two images of one class. Oracle: least squares
     for t, no residual."""
     real, shares = material.train.values("image"), []
@@ -215,7 +215,7 @@ def test_a_blend_lies_between_two_images_of_the_class(material: Material) -> Non
     assert max(shares) > 0.1
 
 
-def test_randaugment_changes_more_where_its_magnitude_is_larger(material: Material) -> None:
+def test_randaugment_changes_more_where_its_magnitude_is_larger(material: RivalInput) -> None:
     operations = importlib.import_module("gobelin.augmentation.rivals.classic").OPERATIONS
     image = open_image(material.train.values("image")[0], material.train.root, Opening())[
         0

@@ -817,7 +817,7 @@ VERBS: dict[tuple[str, ...], list[str]] = {
     ("augment", "--per-class", "cross=1,cross=2"): ["'cross' appears twice"],
     ("augment", "--per-class", "cross=99999999999"): ["per_class.cross", "from 0 to 1000000"],
     ("augment", "--per-class", "a,b=3"): ["--per-class 'a'", "N or CLASS=N", "comma"],
-    ("augment", "--per-class", "0"): ["no image was asked for"],
+    ("augment", "--per-class", "0"): ["0 images to generate"],
     ("augment", "--set", "augment.rivals=classic,classic"): ["rivals: 'classic' appears twice"],
     ("augment", "--set", "judge.audits=copying,copying"): ["audits: 'copying' appears twice"],
     ("augment", "--set", "judge.space=text"): ["judge.space", "'text' reads text, not images"],
@@ -1346,7 +1346,7 @@ def test_python_gets_the_same_words(good: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(GobelinError, match=word):
             Workbench(good, target, tmp_path / "run", settings).check()
-    with pytest.raises(GobelinError, match="has no target"):
+    with pytest.raises(GobelinError, match="a target was expected"):
         Workbench(good, run=tmp_path / "run").fit()
     with pytest.raises(GobelinError, match="is not a run folder"):
         Workbench.open(tmp_path)

@@ -255,7 +255,7 @@ def test_a_text_is_a_prompt_where_vectors_are_not_accepted(
     )
     assert second.used() == {"text", "source"} and second.text == ["a blue bird"]
     with pytest.raises(
-        GobelinError, match="reader can't be asked by 'image'; it accepts source, target, text"
+        GobelinError, match="reader does not accept 'image'; it accepts source, target, text"
     ):
         bench.generate([0], image=str(run.parent / "img" / "after7.png"))
     with pytest.raises(GobelinError, match="--text: is empty"):

@@ -347,7 +347,7 @@ def test_too_few_minutes_mean_fewer_seeds_and_every_rival(bench: Workbench, tmp_
     opened = Workbench.open(copy, settings=over)
     found = opened.augment()
     seeds = next(f for f in found if f.name == "seeds_of_each_arm")
-    assert seeds.value == 2 and "every rival runs" in seeds.note and "wider" in seeds.note
+    assert seeds.value == 2 and "every baseline method runs" in seeds.note and "wider" in seeds.note
     assert {"weights", "copies"} <= {
         f.scope["arm"] for f in found if f.name == "test_balanced_accuracy"
     }

@@ -124,7 +124,7 @@ def test_the_table_tells_the_circumstances(runtime: Runtime, tmp_path: Path) -> 
     table = json.loads((tmp_path / "quality.json").read_text(encoding="utf-8"))
     assert [row[table["columns"].index("n")] for row in table["rows"]] == ["300"] * 5
     assert shown.caption.count("Feature net convolution, resize 16 pixels") == 1
-    assert "Chance of trained on made images: 50.0 %." in shown.caption
+    assert "Chance of trained on generated images: 50.0 %." in shown.caption
 
 
 def test_by_class_where_there_are_images_enough(runtime: Runtime) -> None:

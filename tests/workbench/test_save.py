@@ -242,7 +242,7 @@ def test_findings_of_another_generator_are_not_told(run: Path, tmp_path: Path) -
     for verb in ("generate", "augment", "audit"):
         assert f"Not measured: `{verb}` was not run." in text
     assert (
-        "Nobody has looked whether this generator copies" in text
+        "It was not measured whether this generator copies" in text
         and "Not measured: `evaluate`" not in text
     )
 

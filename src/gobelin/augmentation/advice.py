@@ -1,5 +1,7 @@
-"""What to try next after a study: one line an arm, by rules over its findings. It is a suggestion
-and claims nothing."""
+"""What to try next after a study: one finding for each arm, by fixed rules.
+
+It is a suggestion, no result.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from gobelin.evidence.verdict import ALPHA, Trial, Verdict
 
 
 def next_steps(
-    compared: Comparisons, outcome: Outcome, found: Sequence[Finding], how: Augment
+    compared: Comparisons, outcome: Outcome, findings: Sequence[Finding], settings: Augment
 ) -> list[Finding]:
     """A finding `next` for each generator arm."""
     pairs = zip(compared.verdicts, compared.trials, strict=True)
@@ -21,7 +23,7 @@ def next_steps(
         Finding(
             name="next",
             scope={"arm": v.arm},
-            note=" ".join(_lines(v, t, outcome, found, how)),
+            note=" ".join(_lines(v, t, outcome, findings, settings)),
             source="augment",
         )
         for v, t in pairs
@@ -29,59 +31,67 @@ def next_steps(
 
 
 def _lines(
-    one: Verdict, trial: Trial, outcome: Outcome, found: Sequence[Finding], how: Augment
+    verdict: Verdict, trial: Trial, outcome: Outcome, findings: Sequence[Finding], settings: Augment
 ) -> list[str]:
-    lines = [_by_word(one, trial, how)]
-    top = max(how.sweep)
+    lines = [_by_word(verdict, trial, settings)]
+    top = max(settings.sweep)
     if (
-        one.word != "harmed"
-        and all(c.ratio == top for c in outcome.chosen[one.arm])
-        and len(how.sweep) > 1
+        verdict.word != "harmed"
+        and all(c.ratio == top for c in outcome.chosen[verdict.arm])
+        and len(settings.sweep) > 1
     ):
         lines.append(
             f"Tuning took the largest ratio ({top:g}): try more images, --ratio"
             f" {top:g},{2 * top:g}."
         )
-    hurt = [
+    harmful = [
         f
-        for f in found
-        if f.name == "made_rows_that_help" and f.scope.get("arm") == one.arm and "class" in f.scope
+        for f in findings
+        if f.name == "made_rows_that_help"
+        and f.scope.get("arm") == verdict.arm
+        and "class" in f.scope
     ]
-    hurt = sorted((f for f in hurt if (f.value or 0) < 0.5), key=lambda f: f.value or 0)[:3]
-    if hurt:
-        named = ", ".join(
-            f"{f.scope['class']} ({printed(f.value or 0, 'share')} help)" for f in hurt
+    harmful = sorted((f for f in harmful if (f.value or 0) < 0.5), key=lambda f: f.value or 0)[:3]
+    if harmful:
+        classes = ", ".join(
+            f"{f.scope['class']} ({printed(f.value or 0, 'share')} help)" for f in harmful
         )
-        lines.append(f"Look at the made images of {named}: most of them pull the wrong way.")
-    if lost := sorted({f.scope["class"] for f in found if f.name == "class_left_out"}):
+        lines.append(
+            f"Look at the generated images of {classes}: most of them make the model worse."
+        )
+    if lost := sorted({f.scope["class"] for f in findings if f.name == "class_left_out"}):
         lines.append(
             f"Train the generator longer, or give it more real images of {', '.join(lost)}."
         )
     return lines
 
 
-def _by_word(one: Verdict, trial: Trial, how: Augment) -> str:
-    if one.word == "harmed":
+def _by_word(verdict: Verdict, trial: Trial, settings: Augment) -> str:
+    if verdict.word == "harmed":
         return (
-            "Leave these images out; train the generator longer, or make fewer, before another"
-            " study on other test rows."
+            "Leave these images out. Train the generator longer, or generate fewer images, before"
+            " another study on other test rows."
         )
-    if one.word == "helped" and one.claim == "this method":
-        return "Use them, and the generator on other rows like these."
-    if one.word == "helped":
+    if verdict.word == "helped" and verdict.claim == "this method":
+        return "Use them, and use the generator on other rows like these."
+    if verdict.word == "helped":
         return (
-            "Use them; a study with --study method would say whether the generator helps on other"
-            " training rows."
+            "Use them. A study with --study method would show whether the generator helps on"
+            " other training rows."
         )
-    if one.word == "helped, and so does a rival":
+    if verdict.word == "helped, and so does a rival":
         equal = [
-            n for n, c in trial.against_rivals.items() if c.p_below(how.smallest_effect) <= ALPHA
+            name
+            for name, c in trial.against_rivals.items()
+            if c.p_below(settings.smallest_effect) <= ALPHA
         ]
-        return f"Take the cheaper way: {', '.join(equal)}."
-    if one.word == "no effect":
-        return "Spend the effort elsewhere: more real rows, or another encoder."
-    needed = trial.against_baseline.needed_units(how.smallest_effect)
-    size = printed(how.smallest_effect, "" if trial.against_baseline.metric == "rmse" else "points")
+        return f"Take the cheaper method: {', '.join(equal)}."
+    if verdict.word == "no effect":
+        return "Generated images change nothing here. Try more real rows, or another encoder."
+    needed = trial.against_baseline.needed_units(settings.smallest_effect)
+    size = printed(
+        settings.smallest_effect, "" if trial.against_baseline.metric == "rmse" else "points"
+    )
     if needed is None:
         return f"More seeds are needed to see {size}: raise augment.seeds or generator.seeds."
     return (

@@ -1,4 +1,4 @@
-"""An arm of a study as row numbers, the choices of its tuning, and what came out."""
+"""An arm (a training set) of a study as row numbers, its tuned settings, and a study's results."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ import numpy as np
 from gobelin.augmentation.rivals import Kind
 from gobelin.core.files import load_arrays, read_json, save_arrays, write_json
 
-BASELINE, CLASSIC = "real", "classic"  # names of arms
+BASELINE = "real"  # name of the arm of the real rows alone
+CLASSIC = "classic"  # name of the arm with classic augmentation
+# {kind of arm: the arm that it adds generated images to}
 ADDS_TO: Mapping[Kind, str] = {"generated": BASELINE, "both": CLASSIC}
 
 
 class Choice(NamedTuple):
-    """What tuning chooses."""
+    """The settings of one arm that tuning chooses."""
 
-    ratio: float  # added rows over real ones, 0 without any
-    mix: float  # weight of an added row
-    decay: float  # of the head's weights
+    ratio: float  # added rows over real rows, 0 without added rows
+    mix: float  # weight of an added row, where a real row has 1
+    decay: float  # weight decay of the head
 
 
 @dataclass(frozen=True)
 class ArmRows:
-    """An arm as row numbers of a table that all arms share."""
+    """An arm of n rows, as row numbers of a table that all arms share."""
 
     name: str
     rows: np.ndarray  # int64 [n]
@@ -34,11 +36,13 @@ class ArmRows:
     weights: np.ndarray  # float32 [n]
     kind: Kind = "rival"
     generator_seed: int | None = None  # None for an arm without a generator
-    order: np.ndarray | None = None  # int64 [n] as in `Arm`, -1 for the real rows
+    order: np.ndarray | None = None  # int64 [n], see `Arm`; -1 for the real rows
 
     def at(self, ratio: float, most: float) -> np.ndarray:
-        """int64 [k]: places of the real rows and the first added ones, `ratio` times as many; at
-        `most` all of them."""
+        """int64 [k]: positions in `rows` of the real rows and of the first added rows.
+
+        ratio: added rows over real rows. most: the largest ratio; it takes all added rows.
+        """
         if ratio >= most or not self.added.any():
             return np.arange(len(self.rows))
         order = self.order
@@ -49,17 +53,17 @@ class ArmRows:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out of a study with R resamples, G generator trainings, S seeds, N test rows."""
+    """Results of a study with R resamples, G generator trainings, S seeds and N test rows."""
 
-    hits: Mapping[str, np.ndarray]  # {arm: float [R, G, S, N]}: right or wrong, or the error
-    chosen: Mapping[str, tuple[Choice, ...]]  # {arm: what tuning chose in each resample}
-    # {fields: hits when only these fields are shown}
+    hits: Mapping[str, np.ndarray]  # {arm: float [R, G, S, N]}: 1 or 0, or the error
+    chosen: Mapping[str, tuple[Choice, ...]]  # {arm: one a resample}
+    # {fields: hits where the model is given these fields alone}
     by_subset: Mapping[tuple[str, ...], Mapping[str, np.ndarray]]
-    # for each resample {arm: {ratio: best score on validation rows}}
+    # one a resample: {arm: {ratio: best score on validation rows}}
     curve: tuple[Mapping[str, Mapping[float, float]], ...] = ()
     # {arm with generated images: the arm that it adds them to}
     adds_to: Mapping[str, str] = field(default_factory=dict)
-    # as `compare` takes it, 1 where resamples are bootstraps of one set of training rows
+    # see `compare`; 1 where the resamples are bootstraps of one set of training rows
     reuse: float = 1.0
 
     @property
@@ -69,8 +73,11 @@ class Outcome:
 
     @staticmethod
     def joined(outcomes: Sequence[Outcome]) -> Outcome:
-        """The resamples of one study, [1, G, S, N] each, as [R, G, S, N]. Subsets of fields that a
-        resample lacks, since it left another field out, are dropped."""
+        """The outcomes of R resamples, [1, G, S, N] each, as one of [R, G, S, N].
+
+        A subset of fields counts only where every resample has it. A resample may have left
+        another field out.
+        """
 
         def stacked(hits: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
             return {arm: np.concatenate([h[arm] for h in hits]) for arm in hits[0]}
@@ -86,7 +93,7 @@ class Outcome:
         )
 
     def save(self, folder: Path) -> None:
-        """hits.safetensors: hits by arm, and by arm and fields after a tab; choices.json."""
+        """Write hits.safetensors (hits by arm; by arm, tab, fields) and choices.json."""
         arrays = dict(self.hits)
         for fields, hits in self.by_subset.items():
             arrays |= {_array_name(arm, fields): h for arm, h in hits.items()}
@@ -99,7 +106,10 @@ class Outcome:
             {
                 "chosen": {arm: [list(c) for c in cs] for arm, cs in self.chosen.items()},
                 "subsets": [list(fields) for fields in self.by_subset],
-                "curve": [{arm: list(p.items()) for arm, p in one.items()} for one in self.curve],
+                "curve": [
+                    {arm: list(points.items()) for arm, points in curves.items()}
+                    for curves in self.curve
+                ],
                 "adds_to": dict(self.adds_to),
             },
         )
@@ -116,8 +126,10 @@ class Outcome:
                 tuple(fields): {arm: arrays[_array_name(arm, fields)] for arm in arms}
                 for fields in stored["subsets"]
             },
-            curve=tuple({arm: dict(p) for arm, p in one.items()} for one in stored["curve"]),
-            adds_to=stored.get("adds_to") or _adds_to_of_before(stored),
+            curve=tuple(
+                {arm: dict(points) for arm, points in curves.items()} for curves in stored["curve"]
+            ),
+            adds_to=stored.get("adds_to") or _adds_to_by_name(stored),
         )
 
 
@@ -125,8 +137,8 @@ def _array_name(arm: str, fields: Sequence[str]) -> str:
     return f"{arm}\t{' '.join(map(repr, fields))}"
 
 
-def _adds_to_of_before(stored: Mapping[str, Any]) -> dict[str, str]:
-    """For outcomes stored before they said it themselves: the names of arms tell."""
+def _adds_to_by_name(stored: Mapping[str, Any]) -> dict[str, str]:
+    """For outcomes stored before `adds_to` was: read from the names of the arms."""
     both = f"{CLASSIC} + generated"
     out = {arm: CLASSIC for arm in stored["chosen"] if arm.startswith(both)}
     return out | {arm: BASELINE for arm in stored["chosen"] if arm.startswith("generated")}

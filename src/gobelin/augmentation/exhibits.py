@@ -1,5 +1,8 @@
-"""What a study and an audit have to look at: forests by arm, class and fields, scores by ratio,
-quality beside the floor."""
+"""The exhibits of a study and of an audit.
+
+A study has forest plots by arm, class and fields, and a curve of scores by ratio. An audit has a
+table of quality beside the floor: the score of unseen real images.
+"""
 
 from __future__ import annotations
 
@@ -22,87 +25,98 @@ MEASURES = {
     ),
     "kernel_distance": (
         "kernel distance (KID)",
-        "the same question, asked without assuming a bell curve",
+        "the same question, without the assumption of a normal distribution",
     ),
-    "precision": ("precision", "share of made images that lie among real ones"),
-    "recall": ("recall", "share of real images that lie among made ones"),
-    "density": ("density", "how crowded with real images the places of made ones are"),
-    "coverage": ("coverage", "share of real images that have a made one near by"),
+    "precision": ("precision", "share of generated images that lie among real ones"),
+    "recall": ("recall", "share of real images that lie among generated ones"),
+    "density": ("density", "how many real images lie around each generated one"),
+    "coverage": ("coverage", "share of real images that have a generated one near by"),
     "authenticity": (
         "authenticity",
-        "share of made images that aren't nearer to a training image than its own neighbours are",
+        "share of generated images that are no nearer to a training image than its own neighbours"
+        " are",
     ),
     "diversity": ("diversity (Vendi)", "how many clearly different images there are"),
     "train_on_made_test_on_real": (
-        "trained on made images",
-        "share of real images that a classifier reads right after seeing made ones alone",
+        "trained on generated images",
+        "share of real images that a classifier trained on generated images alone reads right",
     ),
 }
 DOUBLES = (
     "frechet_distance",
     "kernel_distance_of_subsets",
     "mean_discrepancy",
-)  # said by another row, in another way
+)  # another row of the table shows the same
 
 CAPTIONS = {
     "class": (
-        "Exploratory: a look at where help or harm may lie, without a verdict. The bars are wide"
-        " enough to hold all at once; one from -100 to +100 has too few rows to say anything."
+        "Exploratory: where help or harm may lie, without a verdict. The bars are wide enough to"
+        " hold all at once. A bar from -100 to +100 has too few rows to show anything."
     ),
     "fields": (
-        "What the model answers when it is shown these fields alone. Exploratory: the bars are wide"
-        " enough to hold all at once."
+        "The answers of the model where it is given these fields alone. Exploratory: the bars are"
+        " wide enough to hold all at once."
     ),
 }
 
 
-def study(found: Sequence[Finding], outcome: Outcome, how: Augment, exhibits: Exhibits) -> None:
-    """The exhibits of `augment`."""
-    verdicts = {(f.scope["arm"], f.comparator): f.verdict for f in found if f.name == "verdict"}
+def study(
+    findings: Sequence[Finding], outcome: Outcome, settings: Augment, exhibits: Exhibits
+) -> None:
+    """Add the exhibits of `augment`."""
+    verdicts = {(f.scope["arm"], f.comparator): f.verdict for f in findings if f.name == "verdict"}
     drawn = [
         f
-        for f in found
+        for f in findings
         if f.comparator and f.name != "verdict" and not {"class", "fields"} & set(f.scope)
     ]
     drawn.sort(
         key=lambda f: (f.scope["arm"], f.comparator) not in verdicts
-    )  # what the verdicts are about comes first
+    )  # the comparisons behind a verdict come first
     marked = [replace(f, verdict=verdicts.get((f.scope["arm"], f.comparator), "")) for f in drawn]
-    axis, whole = (
-        "difference on the test rows; right of zero = better",
-        "A line is a comparison: the dot is the difference that ",
-    )
-    whole += (
-        "was found, the bar where the true one probably lies (95 %). A bar that crosses zero may be"
-        " luck."
+    axis = "difference on the test rows; right of zero = better"
+    caption = (
+        "Each line is a comparison: the dot is the measured difference, the bar shows where the"
+        " true difference probably lies (95 %). A bar that crosses zero may be luck."
     )
     exhibits.forest(
         "forest",
-        whole,
+        caption,
         marked,
-        how.smallest_effect,
+        settings.smallest_effect,
         axis,
         title="Every training set against the others",
     )
     for key, by in (("class", "by class"), ("fields", "by fields")):
         for arm, _ in verdicts:
-            own = [
-                f for f in found if f.scope.get("arm") == arm and key in f.scope and f.comparator
+            compared = [
+                f for f in findings if f.scope.get("arm") == arm and key in f.scope and f.comparator
             ]
-            if len(own) > 1:
-                title = f"{by}: {arm} against {own[0].comparator}"
+            if len(compared) > 1:
+                title = f"{by}: {arm} against {compared[0].comparator}"
                 exhibits.forest(
-                    _name(f"{by} {arm}"), CAPTIONS[key], own, how.smallest_effect, axis, key, title
+                    _name(f"{by} {arm}"),
+                    CAPTIONS[key],
+                    compared,
+                    settings.smallest_effect,
+                    axis,
+                    key,
+                    title,
                 )
-    if len(how.sweep) > 1:
+    if len(settings.sweep) > 1:
         caption = (
-            "Score on validation rows, by how many rows were added; the best setting at each, so a"
-            " little too high. Arms "
+            "Score on validation rows by the number of added rows. It is the score of the best"
+            " settings at each number, so a little too high. Arms without added rows are flat."
         )
-        caption += "without added rows are flat."
         x, y = "added rows over real rows", "score on validation rows"
         exhibits.curve(
-            "ratio", caption, how.sweep, _over_ratio(outcome, how), x, y, "How many rows to add"
+            "ratio",
+            caption,
+            settings.sweep,
+            _over_ratio(outcome, settings),
+            x,
+            y,
+            "How many rows to add",
         )
 
 
@@ -110,37 +124,40 @@ def _name(words: str) -> str:
     return words.replace(" + ", " and ").replace(" ", "_")
 
 
-def _over_ratio(outcome: Outcome, how: Augment) -> dict[str, list[float]]:
-    """{arm: the score at each ratio}, the mean over resamples."""
+def _over_ratio(outcome: Outcome, settings: Augment) -> dict[str, list[float]]:
+    """{arm: its score at each ratio, the mean over resamples}."""
     series = {}
     for arm in outcome.hits:
-        each = [{float(r): v for r, v in one[arm].items()} for one in outcome.curve]
-        flat = [next(iter(one.values())) if set(one) == {0.0} else None for one in each]
+        curves = [{float(r): v for r, v in curve[arm].items()} for curve in outcome.curve]
+        # an arm without added rows has one score, at ratio 0
+        flat = [next(iter(c.values())) if set(c) == {0.0} else None for c in curves]
         series[arm] = [
-            float(np.mean([one[r] if f is None else f for one, f in zip(each, flat, strict=True)]))
-            for r in how.sweep
+            float(np.mean([c[r] if f is None else f for c, f in zip(curves, flat, strict=True)]))
+            for r in settings.sweep
         ]
     return series
 
 
 def quality(measured: Sequence[Finding], exhibits: Exhibits) -> None:
-    """A row a measure and generator, its worst training, beside what unseen real images score.
-    measured: by metrics."""
+    """Add the table of quality: a row for each measure and generator, beside the floor.
+
+    measured: findings of metrics. Of several trainings of a generator the worst is shown.
+    """
     worst: dict[tuple[str, str], Finding] = {}
-    for one in measured:
-        key = one.name, one.scope.get("generator", "")
-        if one.name not in DOUBLES and "class" not in one.scope:
-            worst[key] = max(worst.get(key, one), one, key=_badness)
+    for finding in measured:
+        key = finding.name, finding.scope.get("generator", "")
+        if finding.name not in DOUBLES and "class" not in finding.scope:
+            worst[key] = max(worst.get(key, finding), finding, key=_badness)
     order = sorted(worst, key=lambda key: (key[1], [*MEASURES, key[0]].index(key[0])))
     rows = [_row(worst[key]) for key in order]
     columns = [
         "measure",
-        "made images",
+        "generated images",
         "95 % interval",
         "real images",
         "better",
         "n",
-        "what it asks",
+        "what it measures",
     ]
     if len({generator for _, generator in worst}) > 1:
         columns.insert(1, "generator")
@@ -149,18 +166,17 @@ def quality(measured: Sequence[Finding], exhibits: Exhibits) -> None:
             for (_, generator), cells in zip(order, rows, strict=True)
         ]
     caption = (
-        "Made images beside real ones that were never trained on, whose score is the floor; some"
-        " measures have none. Of "
+        "Generated images beside real images that were never trained on. The score of those is the"
+        " floor; some measures have none. Of several trainings of a generator the worst is shown. "
     )
-    caption += "several trainings of a generator the worst. " + _circumstances(list(worst.values()))
+    caption += _circumstances(list(worst.values()))
     if rows:
-        exhibits.table("quality", caption, columns, rows, "Quality of the made images")
+        exhibits.table("quality", caption, columns, rows, "Quality of the generated images")
 
 
 def _circumstances(measured: Sequence[Finding]) -> str:
-    """Who looked at the images, at what size, and what guessing scores where there is such a
-    thing."""
-    seen = dict.fromkeys(
+    """The feature networks of the metrics with their image sizes, and the scores of chance."""
+    networks = dict.fromkeys(
         f"Feature net{f.note.rpartition('feature net')[2]}."
         for f in measured
         if "feature net" in f.note
@@ -170,28 +186,38 @@ def _circumstances(measured: Sequence[Finding]) -> str:
         for f in measured
         if f.chance
     ]
-    return " ".join([*seen, *dict.fromkeys(chance)]).rstrip()
+    return " ".join([*networks, *dict.fromkeys(chance)]).rstrip()
 
 
-def _badness(one: Finding) -> float:
+def _badness(finding: Finding) -> float:
     """Larger is worse; a measure without a number is the worst."""
-    return inf if one.value is None else one.value if one.better == "lower" else -one.value
+    if finding.value is None:
+        return inf
+    return finding.value if finding.better == "lower" else -finding.value
 
 
-def _row(one: Finding) -> list[str]:
-    name, what = MEASURES.get(one.name, (words(one.name), ""))
-    if one.value is None:
-        return [name, one.verdict or "not measured", "", "", one.better, str(one.n), what]
+def _row(finding: Finding) -> list[str]:
+    name, meaning = MEASURES.get(finding.name, (words(finding.name), ""))
+    if finding.value is None:
+        return [
+            name,
+            finding.verdict or "not measured",
+            "",
+            "",
+            finding.better,
+            str(finding.n),
+            meaning,
+        ]
     low, high, floor = (
-        printed(v, one.unit) if v is not None and isfinite(v) else ""
-        for v in (one.low, one.high, one.floor)
+        printed(v, finding.unit) if v is not None and isfinite(v) else ""
+        for v in (finding.low, finding.high, finding.floor)
     )
     return [
         name,
-        printed(one.value, one.unit),
+        printed(finding.value, finding.unit),
         f"{low} to {high}" if low and high else "",
         floor,
-        one.better,
-        str(one.n),
-        what,
+        finding.better,
+        str(finding.n),
+        meaning,
     ]

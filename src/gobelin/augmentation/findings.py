@@ -25,12 +25,14 @@ def findings(
     metric: str,
     generators: Mapping[str, str],
 ) -> list[Finding]:
-    """The verdicts first, then every comparison and what each arm scored. generators: {arm: the
-    generator of its images}."""
+    """The verdicts first, then every comparison and the score of each arm.
+
+    metric: name of the score. generators: {arm: the generator of its images}.
+    """
     out: list[Finding] = []
     for verdict, trial in zip(compared.verdicts, compared.trials, strict=True):
-        own = _verdict(verdict, trial, outcome.adds_to[trial.arm], settings, metric)
-        out += [replace(own[0], generator=generators.get(trial.arm, "")), *own[1:]]
+        of_arm = _verdict(verdict, trial, outcome.adds_to[trial.arm], settings, metric)
+        out += [replace(of_arm[0], generator=generators.get(trial.arm, "")), *of_arm[1:]]
     listed = {(f.scope.get("arm"), f.comparator) for f in out}
     out += [
         c.finding(name, BASELINE, smallest_effect=settings.smallest_effect, source="augment")
@@ -59,11 +61,11 @@ def findings(
 def _verdict(
     verdict: Verdict, trial: Trial, base: str, settings: Augment, metric: str
 ) -> list[Finding]:
-    """The verdict on one arm, what the study could have seen, and the comparisons behind it."""
+    """The verdict on one arm, the smallest effect that the study can detect, the comparisons."""
     main, smallest = trial.against_baseline, settings.smallest_effect
     unit = "" if metric == "rmse" else "points"
     rivals = verdict.detectable_against_rivals
-    over_rivals = "" if rivals is None else f"; over every rival {printed(rivals, unit)}"
+    over_rivals = "" if rivals is None else f"; over every baseline method {printed(rivals, unit)}"
     return [
         Finding(
             name="verdict",
@@ -103,7 +105,7 @@ def _verdict(
 
 def _choice(choice: Choice) -> str:
     added = (
-        f"added rows {choice.ratio:g} times the real ones, each with the weight {choice.mix:g}, "
+        f"{choice.ratio:g} added rows for each real row, each with the weight {choice.mix:g}, "
         if choice.ratio
         else ""
     )
@@ -113,8 +115,11 @@ def _choice(choice: Choice) -> str:
 def cross_checks(
     outcome: Outcome, classes: np.ndarray | None, units: Sequence[str]
 ) -> list[Finding]:
-    """For each arm with generated images the p value of a permutation of signs over test units.
-    classes: int64 [N] of balanced accuracy, None for a number."""
+    """For each arm with generated images the p value of a sign-flip permutation test.
+
+    classes: int64 [N], None for a number. units: N names; the signs of whole units are flipped.
+    Source: Fisher 1935.
+    """
     unit = np.unique(np.asarray(units), return_inverse=True)[1]
     share = np.full(len(units), 1 / len(units))
     if classes is not None:
@@ -137,7 +142,7 @@ def cross_checks(
                 value=sign_flip(gains),
                 n=len(gains),
                 note=f"against {base}, by permuted signs of test units (Fisher 1935): a"
-                " cross-check alone, it decides nothing",
+                " cross-check, no part of the verdict",
                 source="augment",
             )
         )
@@ -147,8 +152,11 @@ def cross_checks(
 def by_class(
     outcome: Outcome, classes: np.ndarray, units: Sequence[str], names: Sequence[str]
 ) -> list[Finding]:
-    """Each arm with generated images against what it adds to in every class: simultaneous
-    intervals, exploratory, no verdict."""
+    """Each arm with generated images against the arm that it adds to, in every class.
+
+    classes: int64 [N]. units: N names. names: of the classes. The intervals hold all together; they
+    are exploratory and give no verdict.
+    """
     out = []
     for arm in outcome.generated:
         base = outcome.adds_to[arm]
@@ -168,11 +176,11 @@ def by_subset(
     units: Sequence[str],
     has: Callable[[Sequence[str]], np.ndarray],
 ) -> list[Finding]:
-    """Each arm with generated images against what it adds to, shown these fields alone:
-    simultaneous intervals, exploratory.
+    """Each arm with generated images against the arm that it adds to, given some fields alone.
 
-    classes: int64 [N], None for a number. has(fields): bool [N], the test rows that have them all;
-    only these count.
+    classes: int64 [N], None for a number. units: N names. has(fields): bool [N], the test rows that
+    have all these fields; only these rows count. The intervals hold all together; they are
+    exploratory.
     """
     label = np.zeros(len(units), np.int64) if classes is None else classes
     metric: Metric = "rmse" if classes is None else "balanced_accuracy"
@@ -194,8 +202,8 @@ def by_subset(
                     reuse=outcome.reuse,
                 )
         note = (
-            f"simultaneous over {len(pairs)} subsets; the rows that have these fields, shown them"
-            " alone"
+            f"simultaneous over {len(pairs)} subsets; the rows that have these fields, given these"
+            " fields alone"
         )
         joint = simultaneous(list(pairs.values())) if pairs else []
         out += [

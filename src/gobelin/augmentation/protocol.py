@@ -1,7 +1,8 @@
-"""How a study was done, in one paragraph for a reader who is no statistician. It is told from the
-study's settings and counts.
+"""How a study was done, in one paragraph for a reader who is no statistician. It follows from the
+settings and counts of the study.
 
-What this cannot show: whether the test rows were looked at outside this run folder."""
+What this cannot show: whether the test rows were used outside this run folder.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +14,14 @@ from gobelin.evidence.findings import Finding, printed
 
 SCORES = {
     "balanced_accuracy": (
-        "balanced accuracy (the share of rows answered right, averaged over classes)"
+        "balanced accuracy (the share of right answers in each class, averaged over classes)"
     ),
-    "rmse": "the typical error (root of the mean square)",
+    "rmse": "the root mean square error",
 }
 
 
 def protocol(
-    how: Augment,
+    settings: Augment,
     outcome: Outcome,
     rivals: Sequence[str],
     rows: tuple[int, int],
@@ -28,58 +29,63 @@ def protocol(
     look: int,
     metric: str,
 ) -> Finding:
-    """rows: validation rows and test rows that are scored; units: independent test units among the
-    latter."""
+    """The finding `protocol`.
+
+    rivals: names of the baseline methods. rows: numbers of scored validation and test rows. units:
+    independent units among these test rows. look: the number of this use of the test rows.
+    """
     generated = outcome.generated
     resamples, generators, seeds, _ = outcome.hits[generated[0]].shape
-    smallest = printed(how.smallest_effect, "" if metric == "rmse" else "points")
+    smallest = printed(settings.smallest_effect, "" if metric == "rmse" else "points")
     valid, test = rows
-    cheap = (
-        f" {len(rivals)} cheaper ways to get more training rows ({', '.join(rivals)}),"
+    baselines = (
+        f" {len(rivals)} cheaper methods that need no generator ({', '.join(rivals)}),"
         if rivals
         else ""
     )
-    trained = [f"trained anew from {seeds} random starts"]
-    trained += ["with encoders trained on its own rows"] if how.tune else []
-    trained += [f"with images of {generators} trainings of the generator"] if generators > 1 else []
+    trained = [f"trained from {seeds} random starts"]
+    trained += ["with encoders trained on the rows of the set"] if settings.tune else []
+    if generators > 1:
+        trained.append(f"with images of {generators} trainings of the generator")
     drawn = (
-        f" All of this, the generator included, was done anew for {resamples} random draws of the"
-        " training rows."
+        f" All of this, with the training of the generator, was repeated for {resamples} random"
+        " draws of the training rows."
     )
     grouped = f" ({units} independent units)" if units != test else ""
     opened = (
-        "which was done once"
+        "which happened once"
         if look == 1
-        else f"which was done {look} times by now, so this study is exploratory"
+        else f"which has happened {look} times by now, so this study is exploratory"
     )
     several = (
-        f" With {len(generated)} such sets each must clear a higher bar (Holm 1979)."
+        f" With {len(generated)} such sets each of them needs stronger evidence (Holm 1979)."
         if len(generated) > 1
         else ""
     )
-    told = [
+    sentences = [
         (
-            f"Settled beforehand: the score, {SCORES.get(metric, metric)}, and the smallest"
+            f"Fixed beforehand: the score, {SCORES.get(metric, metric)}, and the smallest"
             f" difference that matters, {smallest}."
         ),
         (
-            f"Compared are the real rows alone ({BASELINE}),{cheap} and training sets with made"
-            f" images ({', '.join(generated)})."
+            f"The study compares the real rows alone ({BASELINE}),{baselines} and training sets"
+            f" with generated images ({', '.join(generated)})."
         ),
         (
-            f"Each was tried with {how.trials} settings on {valid} validation rows, which chose"
-            f" one, and was then {' and '.join(trained)}.{drawn * (resamples > 1)}"
+            f"Each set was tried with {settings.trials} settings on {valid} validation rows. With"
+            f" the best settings it was then {' and '.join(trained)}.{drawn * (resamples > 1)}"
         ),
-        f"Made images were screened before the {test} test rows{grouped} were opened, {opened}.",
+        f"Generated images were screened before the {test} test rows{grouped} were opened,"
+        f" {opened}.",
         (
-            "Every difference is between models that answer the same test rows; its 95 % interval"
-            " allows for the luck of which rows were tested and of each training."
+            "Every difference is between models that answer the same test rows. Its 95 % interval"
+            " covers the luck of the drawn test rows and of each training."
         ),
         (
-            "A set “helped” where the whole interval lies above zero against what it adds to and"
-            " against every cheaper way, “harmed” where it lies below zero, had “no effect” where"
-            f" it lies within {smallest} either way; all else is “no evidence”, or help that a"
-            f" cheaper way may give as well.{several}"
+            "A set “helped” where the whole interval lies above zero, against the set that it adds"
+            " to and against every cheaper method. It “harmed” where the interval lies below zero,"
+            f" and had “no effect” where it lies within {smallest} either way. All else is “no"
+            f" evidence”, or help that a cheaper method may give as well.{several}"
         ),
     ]
-    return Finding(name="protocol", n=units, note=" ".join(told), source="augment")
+    return Finding(name="protocol", n=units, note=" ".join(sentences), source="augment")

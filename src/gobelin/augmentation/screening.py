@@ -1,24 +1,26 @@
-"""Which made images may become training rows: those that show their label and what else was asked
-for, and are near to no image that they must not be near.
+"""Screening: which generated images may become training rows. They must show their label and their
+other conditions, and must not be near a training, validation or test image.
 
-The label is read by an image encoder that has no part in the run and that the generator never saw
-(`IndependentEncoder`), with canonical correlations fitted on real training images at the
-generator's size. How sure it must be is set by real images: the margin of the asked class over the
-best other one that 95 % of real training images of that class reach when they are read by a reader
-fitted without their group. So a reader that reads badly throws hardly anything away. A class of
-which nearly nothing is kept is one that the generator failed on: it is left out whole, and named.
+Label. An image encoder that the run does not use (`IndependentEncoder`) reads it, with a linear
+probe fitted on real training images at the generator's size. Real images set the threshold: the
+margin of the right class over the best other class that 95 % of real training images of that class
+reach, each read by a probe fitted without its group. So a bad probe rejects hardly any image. Where
+nearly all images of a class are rejected, the generator failed on that class: the whole class is
+left out, and a finding names it.
 
-The other fields that the generator was asked with (a caption, facts) are read in the same way. An
-image's match is its cosine with the field of its own row, by a reader fitted without that row's
-group; it must reach what 95 % of real training images reach with theirs, over all fields together.
-How often a wrong value would be caught is measured on real images beside another row's; where that
-is hardly more often than a right one is thrown away, the field can't be judged, and all are kept.
+Other conditions (a caption, facts). They are read in the same way. The match of an image is its
+cosine with the field of its parent row, by a probe fitted without that row's group. It must reach
+the match that 95 % of real training images reach with their own rows, over all fields together.
+Real images beside the value of another row measure how often a wrong value would be caught. Where
+that is hardly more often than a right value is rejected, the field can't be judged, and all images
+pass.
 
-Near a validation or test image is what is as near, in every space, as planted copies of those
-images are, unless real training images are often as near.
+Nearness. An image is near a validation or test image if it is as near in every space as planted
+copies of that image are, unless real training images are often as near.
 
-What this cannot show: that the label or the caption is right: an image can be read as its class and
-be wrong; a match is only as fine as the run's encoder of the field. No test row's label is used.
+What this cannot show: that the label or the caption is right. An image can be read as its class and
+be wrong, and a match is only as fine as the run's encoder of the field. No label of a test row is
+used.
 """
 
 from __future__ import annotations
@@ -36,32 +38,29 @@ from gobelin.quality import judge
 from gobelin.quality.judge import Judge
 from gobelin.quality.probes import PROBE_FOLDS, LinearProbe, folds
 
-KEPT = 0.95  # share of real images whose margin suffices
-LEAST_REAL = 10  # real images of a class, for a margin of its own
-LEAST_MATCHED, LEAST_VALUES = (
-    50,
-    10,
-)  # real images with a field, and different values of it, to judge a match by
-# a field is judged where wrong values are caught at least so many times as often as right ones
-TELLS = 2.0
-FAILED, LEAST_MADE = (
-    0.2,
-    5,
-)  # a class with less of its images kept, of at least so many, is left out
-CAUGHT, REAL_NEAR = 0.97, 0.05  # of planted copies; of real training images at most
+ACCEPTED_SHARE = 0.95  # share of real images that pass a threshold
+LEAST_REAL = 10  # real images of a class that has a threshold of its own
+LEAST_MATCHED = 50  # real images with a field that a match is judged by
+LEAST_VALUES = 10  # different values of a field that a match is judged by
+# a field is judged where wrong values are rejected at least so many times as often as right ones
+LEAST_CONTRAST = 2.0
+FAILED_SHARE = 0.2  # a class with a smaller share of accepted images is left out ...
+LEAST_GENERATED = 5  # ... if it has at least so many images
+PLANTED_NEAR = 0.97  # share of planted copies that count as near
+REAL_NEAR = 0.05  # largest share of real training images that may count as near
 
 
 @dataclass(frozen=True)
 class Screen:
-    """bool [M] each: what is wrong with the made images; None: nobody looked."""
+    """The faults of M generated images, bool [M] each; None where the fault was not looked for."""
 
-    copies: np.ndarray | None
-    near: np.ndarray | None
-    unread: np.ndarray | None
-    failed: np.ndarray | None
-    unmatched: np.ndarray | None
+    copies: np.ndarray | None  # copies of training images
+    near: np.ndarray | None  # near a validation or test image
+    unread: np.ndarray | None  # the label is not read from the image
+    failed: np.ndarray | None  # of a class that the generator failed on
+    unmatched: np.ndarray | None  # another condition is not read from the image
 
-    def _looks(self) -> list[tuple[str, np.ndarray]]:
+    def _faults(self) -> list[tuple[str, np.ndarray]]:
         named = (
             (COPY_OF_TRAINING, self.copies),
             (NEAR_HELD_OUT, self.near),
@@ -69,146 +68,157 @@ class Screen:
             ("label not read", self.unread),
             ("does not match what was asked", self.unmatched),
         )
-        return [(why, bad) for why, bad in named if bad is not None]
+        return [(reason, bad) for reason, bad in named if bad is not None]
 
-    def kept(self, many: int) -> np.ndarray:
-        """bool [M]"""
-        return ~np.any([np.zeros(many, bool), *(bad for _, bad in self._looks())], axis=0)
+    def accepted(self, count: int) -> np.ndarray:
+        """bool [M]: the images without a fault. count: M."""
+        return ~np.any([np.zeros(count, bool), *(bad for _, bad in self._faults())], axis=0)
 
     def reasons(self) -> dict[str, int]:
-        """How many for each reason that was looked for, each image under its first one."""
+        """{fault: number of images}; an image with several faults counts under the first one."""
         out: dict[str, int] = {}
-        before: np.ndarray | None = None
-        for why, bad in self._looks():
-            out[why] = int((bad if before is None else bad & ~before).sum())
-            before = bad if before is None else before | bad
+        rejected: np.ndarray | None = None
+        for reason, bad in self._faults():
+            out[reason] = int((bad if rejected is None else bad & ~rejected).sum())
+            rejected = bad if rejected is None else rejected | bad
         return out
 
 
 @dataclass(frozen=True)
 class LabelReader:
-    """margins: float [C], what an image of each class must reach; -inf for a class without real
-    images to compare with."""
+    """Reads labels from the features of an independent encoder."""
 
-    reading: LinearProbe
-    margins: np.ndarray
+    probe: LinearProbe
+    margins: np.ndarray  # float [C], the threshold of each class; -inf without real images of it
 
     @staticmethod
     def fit(
-        seen: np.ndarray, label: np.ndarray, classes: int, groups: Sequence[str], runtime: Runtime
+        features: np.ndarray,
+        label: np.ndarray,
+        classes: int,
+        groups: Sequence[str],
+        runtime: Runtime,
     ) -> LabelReader:
-        """seen: float [n, D], of training images by an `IndependentEncoder`; label: int64 [n]."""
+        """features: float [n, D], of real training images by an `IndependentEncoder`. label: int64
+        [n]. classes: C. groups: n names.
+        """
         truth = np.eye(classes, dtype=np.float32)[label]
-        fold, own = folds(groups, runtime.seed), np.full(len(label), np.nan)
+        fold, reached = folds(groups, runtime.seed), np.full(len(label), np.nan)
         for k in range(PROBE_FOLDS):
             rest = fold != k
             if (~rest).any() and len(np.unique(label[rest])) > 1:
-                cosines = LinearProbe.fit(seen[rest], truth[rest], runtime).cosines(
-                    seen[~rest], np.eye(classes, dtype=np.float32)
+                cosines = LinearProbe.fit(features[rest], truth[rest], runtime).cosines(
+                    features[~rest], np.eye(classes, dtype=np.float32)
                 )
-                taught = np.isin(
-                    label[~rest], label[rest]
-                )  # a class that lies in this fold alone was never seen
-                own[np.flatnonzero(~rest)[taught]] = _margin(cosines, label[~rest])[taught]
-        known, margins = ~np.isnan(own), np.full(classes, -np.inf)
+                # the probe does not know a class that lies in this fold alone
+                learned = np.isin(label[~rest], label[rest])
+                reached[np.flatnonzero(~rest)[learned]] = _margin(cosines, label[~rest])[learned]
+        known, margins = ~np.isnan(reached), np.full(classes, -np.inf)
         for c in np.unique(label[known]):
-            mine = known & (label == c)
-            margins[c] = np.quantile(own[mine if mine.sum() >= LEAST_REAL else known], 1 - KEPT)
-        return LabelReader(LinearProbe.fit(seen, truth, runtime), margins)
+            of_class = known & (label == c)
+            compared = of_class if of_class.sum() >= LEAST_REAL else known
+            margins[c] = np.quantile(reached[compared], 1 - ACCEPTED_SHARE)
+        return LabelReader(LinearProbe.fit(features, truth, runtime), margins)
 
-    def agrees(self, seen: np.ndarray, asked: np.ndarray) -> np.ndarray:
-        """bool [M] of made images [M, D]."""
-        if not len(seen):
+    def agrees(self, features: np.ndarray, requested: np.ndarray) -> np.ndarray:
+        """bool [M]: whether each image is read as its class.
+
+        features: float [M, D], of generated images. requested: int64 [M], their classes.
+        """
+        if not len(features):
             return np.zeros(0, bool)
-        return (
-            _margin(self.reading.cosines(seen, np.eye(len(self.margins), dtype=np.float32)), asked)
-            >= self.margins[asked]
-        )
+        cosines = self.probe.cosines(features, np.eye(len(self.margins), dtype=np.float32))
+        return _margin(cosines, requested) >= self.margins[requested]
 
 
 @dataclass(frozen=True)
 class MatchReader:
-    """What images show of one field. readings: {fold: fitted without it}. right, wrong: float [n],
-    cosines of real images with their own value of the field, and with another row's."""
+    """Reads one field from the features of an independent encoder."""
 
-    readings: Mapping[int, LinearProbe]
-    right: np.ndarray
-    wrong: np.ndarray
+    probes: Mapping[int, LinearProbe]  # {fold: a probe fitted without it}
+    right: np.ndarray  # float [n], cosines of real images with the field of their own row
+    wrong: np.ndarray  # float [m], cosines of real images with the field of another row
 
     @staticmethod
     def fit(
-        seen: np.ndarray, values: np.ndarray, fold: np.ndarray, runtime: Runtime
+        features: np.ndarray, values: np.ndarray, fold: np.ndarray, runtime: Runtime
     ) -> MatchReader | str:
-        """Of real training rows that have the field: independent features [n, D], the field's
-        [n, E], the fold of each row's group, int64 [n]. A line that says why, where too few rows or
-        values are there."""
+        """A reader, or the reason why there is none: too few rows or values.
+
+        features: float [n, D], of real training images by an independent encoder. values: float [n,
+        E], features of the field. fold: int64 [n], of the group of each row.
+        """
         different = len(np.unique(values, axis=0))
-        if len(seen) < LEAST_MATCHED or different < LEAST_VALUES or len(np.unique(fold)) < 2:
+        if len(features) < LEAST_MATCHED or different < LEAST_VALUES or len(np.unique(fold)) < 2:
             needed = f"{LEAST_MATCHED} with {LEAST_VALUES} are needed"
-            return f"{len(seen)} real training images with {different} different values, {needed}"
-        readings = {
-            int(k): LinearProbe.fit(seen[fold != k], values[fold != k], runtime)
+            return (
+                f"{len(features)} real training images with {different} different values, {needed}"
+            )
+        probes = {
+            int(k): LinearProbe.fit(features[fold != k], values[fold != k], runtime)
             for k in np.unique(fold)
         }
-        other = numpy_generator(runtime.seed, "another row's value").permutation(len(seen))
-        another = (values[other] != values).any(1)
-        reader = MatchReader(readings, np.zeros(0), np.zeros(0))
-        right, wrong = (reader.cosines(seen, v, fold) for v in (values, values[other]))
-        return MatchReader(readings, right, wrong[another])
+        other = numpy_generator(runtime.seed, "another row's value").permutation(len(features))
+        different_value = (values[other] != values).any(1)
+        reader = MatchReader(probes, np.zeros(0), np.zeros(0))
+        right, wrong = (reader.cosines(features, v, fold) for v in (values, values[other]))
+        return MatchReader(probes, right, wrong[different_value])
 
-    def cosines(self, seen: np.ndarray, values: np.ndarray, fold: np.ndarray) -> np.ndarray:
-        """float [n]: of each image with the value beside it, by the reader that never saw its
-        fold."""
-        out = np.zeros(len(seen))
+    def cosines(self, features: np.ndarray, values: np.ndarray, fold: np.ndarray) -> np.ndarray:
+        """float [n]: cosine of each image with its value, by the probe fitted without its fold."""
+        out = np.zeros(len(features))
         for k in np.unique(fold):
-            own = fold == k
-            out[own] = self.readings.get(int(k), next(iter(self.readings.values()))).paired(
-                seen[own], values[own]
-            )
+            in_fold = fold == k
+            probe = self.probes.get(int(k), next(iter(self.probes.values())))
+            out[in_fold] = probe.paired(features[in_fold], values[in_fold])
         return out
 
-    def cut(self, kept: float) -> tuple[float, float]:
-        """The cosine that this share of real images reaches, and the share of wrong values that
-        stay below it."""
-        least = float(np.quantile(self.right, 1 - kept))
+    def threshold(self, accepted: float) -> tuple[float, float]:
+        """The cosine that this share of real images reaches, and the share of wrong values below
+        it.
+        """
+        least = float(np.quantile(self.right, 1 - accepted))
         return least, float((self.wrong < least).mean()) if len(self.wrong) else 0.0
 
 
-def _margin(cosines: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """float64 [n]: of the asked class over the best other one; cosines [n, C]."""
-    rows = np.arange(len(asked))
+def _margin(cosines: np.ndarray, requested: np.ndarray) -> np.ndarray:
+    """float64 [n]: cosine of the requested class minus the best other one. cosines: [n, C]."""
+    rows = np.arange(len(requested))
     others = cosines.astype(np.float64).copy()
-    others[rows, asked] = -np.inf
-    return cosines[rows, asked] - others.max(1)
+    others[rows, requested] = -np.inf
+    return cosines[rows, requested] - others.max(1)
 
 
-def failed(label: np.ndarray, kept: np.ndarray) -> list[int]:
-    """Classes of which nearly all images were thrown away. label: int64 [M]; kept: bool [M]."""
-    found = []
+def failed(label: np.ndarray, accepted: np.ndarray) -> list[int]:
+    """The classes whose images were nearly all rejected. label: int64 [M]; accepted: bool [M]."""
+    classes = []
     for c in np.unique(label):
-        own = kept[label == c]
-        if len(own) >= LEAST_MADE and own.mean() < FAILED:
-            found.append(int(c))
-    return found
+        of_class = accepted[label == c]
+        if len(of_class) >= LEAST_GENERATED and of_class.mean() < FAILED_SHARE:
+            classes.append(int(c))
+    return classes
 
 
 def near(
-    made: np.ndarray,
-    opened: np.ndarray,
+    generated: np.ndarray,
+    held_out: np.ndarray,
     train: np.ndarray,
     encode: Callable[[np.ndarray], np.ndarray],
-    how: Judge,
+    settings: Judge,
     seed: int,
 ) -> np.ndarray:
-    """bool [M]: the made images that are as near to one of `opened` (validation and test) as a
-    planted copy of it. All images uint8 [n, H, W, 3]; encode: images -> features [n, D]."""
-    if not len(opened) or not len(made):
-        return np.zeros(len(made), bool)
-    planted = planted_copies.plant(opened, how.planted, seed)
-    out = np.ones(len(made), bool)
+    """bool [M]: the generated images that are as near to a held-out image as planted copies of it.
+
+    generated: M images. held_out: validation and test images. train: real training images. All are
+    uint8 [n, H, W, 3]. encode: images -> features [n, D].
+    """
+    if not len(held_out) or not len(generated):
+        return np.zeros(len(generated), bool)
+    planted = planted_copies.plant(held_out, settings.planted, seed)
+    out = np.ones(len(generated), bool)
     for space in (judge.waves, encode):
-        pool = space(opened)
+        pool = space(held_out)
         copies, real = (nearest(space(images), pool)[0] for images in (planted, train))
-        limit = min(float(np.quantile(copies, CAUGHT)), float(np.quantile(real, REAL_NEAR)))
-        out &= nearest(space(made), pool)[0] <= limit
+        limit = min(float(np.quantile(copies, PLANTED_NEAR)), float(np.quantile(real, REAL_NEAR)))
+        out &= nearest(space(generated), pool)[0] <= limit
     return out

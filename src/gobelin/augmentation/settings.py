@@ -1,4 +1,4 @@
-"""Settings of a study."""
+"""The settings of a study."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Augment:
     ratio: tuple[Annotated[float, setting(gt=0, le=20)], ...] = setting(
         default=(0.25, 1.0, 4.0),
         min_length=1,
-        description="Shares of added rows to choose from, relative to the real rows.",
+        description="Added rows for each real row: the ratios to choose from.",
     )
     per_class: Mapping[str, Annotated[int, setting(ge=0, le=1_000_000)]] = setting(
         default_factory=dict,
-        description="Images of each class (* for all others). Replaces the choice of a ratio.",
+        description="Number of images of a class (* for all others). It replaces the ratio.",
     )
     rivals: Annotated[tuple[str, ...], Once] = setting(
         default=(
@@ -86,16 +86,15 @@ class Augment:
 
     @property
     def sweep(self) -> tuple[float, ...]:
-        """The ratios that tuning chooses from; one where the user said how many images there
-        are."""
+        """The ratios that tuning chooses from; one where `per_class` sets the number of images."""
         return (max(self.ratio),) if self.per_class else self.ratio
 
     @property
     def sets(self) -> int:
-        """How many sets of training rows are studied."""
+        """The number of sets of training rows in the study."""
         return self.resamples if self.study == "method" else 1
 
     @property
     def trials(self) -> int:
-        """Settings that every arm is tried with."""
+        """The number of settings that tuning tries for every arm."""
         return len(self.sweep) * len(self.mixes) * len(self.decays)

@@ -1,7 +1,7 @@
-"""Did it help? Arms are tuned in equal measure on validation rows, frozen, trained from several
-seeds, and compared on the test rows, which are opened once.
+"""Did generated images help? Arms (training sets) are tuned on validation rows, each with the same
+effort, trained from several seeds, and compared on the test rows, which are opened once.
 
-The study knows no difference between a rival and a generator: it is given arms and a trainer.
+A study treats baseline methods and generators alike: its input is arms and a trainer.
 
 What this cannot show: with one set of training rows and images, only whether *these images* helped.
 Whether the method helps needs resamples of the training rows.
@@ -26,32 +26,33 @@ from gobelin.prediction.heads.job import Job
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A trained predictor. test: the test rows as its own encoders see them; None where it has no
-    encoders of its own."""
+class FittedPredictor:
+    """A trained predictor of one arm."""
 
     predictor: Predictor
-    test: Embeddings | None = None
+    test: Embeddings | None = None  # test rows by its own encoders; None where it has none
 
 
 class Trainer(Protocol):
     """Fits predictors on rows of the table that all arms share, and scores them."""
 
     def fit(self, jobs: Sequence[Job]) -> Sequence[Any]:
-        """A predictor a job, all in one call."""
+        """A predictor for each job."""
 
     def fit_chosen(self, jobs: Sequence[Job]) -> Sequence[Any]:
-        """The same for the frozen choices; where encoders are trained anew for every arm, here."""
+        """The same with the chosen settings. Encoders of an arm's own are trained here only."""
 
     def weigh(self, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """float32 [n]: the weights with classes balanced."""
 
     def score(self, fitted: Any, part: str, fields: Sequence[str] | None) -> np.ndarray:  # noqa: ANN401
-        """float [n]: right or wrong (or the error) for each row of 'valid' or 'test', shown these
-        fields alone."""
+        """float [n]: 1 or 0 (right or wrong), or the error of a number, for each scored row.
+
+        part: 'valid' or 'test'. fields: the fields that the predictor is given, None for all.
+        """
 
     def summary(self, hits: np.ndarray) -> float:
-        """The metric on validation rows, larger is better."""
+        """The metric of validation rows, larger is better. hits: float [n], from `score`."""
 
 
 def study(
@@ -61,8 +62,10 @@ def study(
     subsets: Sequence[tuple[str, ...]],
     seed: int,
 ) -> Outcome:
-    """Tune every arm in equal measure, freeze the choices, train from several seeds, open the test
-    rows."""
+    """Tune every arm with the same effort, train it from several seeds, then open the test rows.
+
+    subsets: of fields, for the scores with some fields alone.
+    """
     names = list(dict.fromkeys(a.name for a in arms))
     trials = {n: _trials(settings, any(a.added.any() for a in arms if a.name == n)) for n in names}
     tried = [(a, t, s) for a in arms for t in trials[a.name] for s in range(settings.tuning_seeds)]
@@ -106,9 +109,14 @@ def study(
 
 
 def _trials(settings: Augment, has_added: bool) -> list[Choice]:
-    """What to try: as many settings for an arm without added rows, over a wider range of decays."""
+    """The settings that tuning tries: equally many for every arm.
+
+    An arm without added rows has only a weight decay to choose, so it gets a wider range.
+    """
     if has_added:
-        return [Choice(*one) for one in product(settings.sweep, settings.mixes, settings.decays)]
+        return [
+            Choice(*values) for values in product(settings.sweep, settings.mixes, settings.decays)
+        ]
     low, high = min(settings.decays) / 3, max(settings.decays) * 3
     return [Choice(0.0, 1.0, float(d)) for d in np.geomspace(low, high, settings.trials)]
 
@@ -122,11 +130,11 @@ def _job(arm: ArmRows, trial: Choice, seed: int, settings: Augment, trainer: Tra
 
 @dataclass(frozen=True)
 class Comparisons:
-    """verdicts: one a generator arm. against_real: every other arm against the real rows."""
+    """The comparisons of a study."""
 
-    verdicts: tuple[Verdict, ...]
-    trials: tuple[Trial, ...]
-    against_real: Mapping[str, Comparison]
+    verdicts: tuple[Verdict, ...]  # one for each arm with generated images
+    trials: tuple[Trial, ...]  # the comparisons behind each verdict
+    against_real: Mapping[str, Comparison]  # {arm: its comparison with the real rows}
 
 
 def judge(
@@ -137,8 +145,11 @@ def judge(
     units: Sequence[str],
     metric: Metric,
 ) -> Comparisons:
-    """Every arm against the real rows, and a verdict for each arm with generated images against
-    what it adds to."""
+    """Every arm against the real rows, and a verdict on each arm with generated images.
+
+    rivals: names of the baseline methods. classes: int64 [N] of the test rows, None for a number.
+    units: N names of independent test units.
+    """
     hits = outcome.hits
 
     def against(arm: str, base: str) -> Comparison:

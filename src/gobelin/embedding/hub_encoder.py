@@ -15,9 +15,7 @@ from gobelin.core import config
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
 from gobelin.embedding.encoders import Forward
-from gobelin.networks.hub_model import Place
-
-PLACE_SETTINGS = ("model", "revision", "local_only")  # settings that say where the model is
+from gobelin.networks.hub_model import PLACE_SETTINGS, Place
 
 
 class HubSettings(Protocol):

@@ -19,8 +19,8 @@ from gobelin.networks.pipeline_calls import quiet
 from gobelin.networks.pipeline_folder import checked_pipeline, pipeline_fingerprint
 
 # Files of a repository that are downloaded, and of these the ones that are left out.
-DOWNLOADED = ["model_index.json", "*/*.json", "*/*.safetensors", "*/*.txt", "*/*.model"]
-NOT_DOWNLOADED = ["*.fp16.*", "*non_ema*"]
+PIPELINE_FILES = ["model_index.json", "*/*.json", "*/*.safetensors", "*/*.txt", "*/*.model"]
+SKIPPED_PIPELINE_FILES = ["*.fp16.*", "*non_ema*"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,9 @@ def _located(model: str, revision: str, local_only: bool) -> tuple[Path, bool]:
     if folder.is_dir() or not hub.is_id(model):
         return folder, False
     try:
-        return hub.snapshot(model, DOWNLOADED, revision, NOT_DOWNLOADED, local_only), True
+        return hub.snapshot(
+            model, PIPELINE_FILES, revision, SKIPPED_PIPELINE_FILES, local_only
+        ), True
     except MissingExtra:
         raise
     except GobelinError as error:

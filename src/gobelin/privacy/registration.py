@@ -35,14 +35,16 @@ MEASURED_CANDIDATES = 3  # candidates that are measured in colours
 WAYS = ("as it is", "recoloured", "partly covered")
 
 
-class Fit(NamedTuple):
+class BestFit(NamedTuple):
     """How well the best row of a pool explains each image."""
 
     distance: np.ndarray  # float64 [n], the root mean square difference that is left
     row: np.ndarray  # int64 [n], the row of the pool that leaves least
 
 
-def fits(images: np.ndarray, pool: np.ndarray, groups: np.ndarray | None = None) -> dict[str, Fit]:
+def fits(
+    images: np.ndarray, pool: np.ndarray, groups: np.ndarray | None = None
+) -> dict[str, BestFit]:
     """{way of comparing: the fits}. images uint8 [n, H, W, C], pool uint8 [m, H, W, C].
 
     groups: int [m], of the pool; the first m images are then the pool itself, and no image explains
@@ -57,7 +59,7 @@ def fits(images: np.ndarray, pool: np.ndarray, groups: np.ndarray | None = None)
     out = {}
     for way in WAYS:
         left, row = (torch.cat([block[way][k] for block in blocks]) for k in (0, 1))
-        out[way] = Fit(np.sqrt(left.double().numpy() + NOISE**2), row.numpy())
+        out[way] = BestFit(np.sqrt(left.double().numpy() + NOISE**2), row.numpy())
     return out
 
 

@@ -32,7 +32,7 @@ from gobelin.quality.judge import Judge, image_encoder
 from gobelin.quality.metrics import FeatureComparison, FeatureSet
 
 IMAGE_COLUMN = "image"  # the only column of the cells that the second encoder gets
-IMAGES_AT_ONCE = 256  # decoded and encoded
+ENCODED_AT_ONCE = 256  # decoded and encoded
 # Encoders that need no weights, with their settings. Where the run names none, the first that isn't
 # the generator's own is taken. They are narrow: a Fréchet distance needs more images than features.
 SPACES: dict[str, Mapping[str, Any]] = {
@@ -120,6 +120,6 @@ def features(encoder: FittedEncoder, images: np.ndarray, runtime: Runtime) -> It
     def decoded(image: np.ndarray) -> Any:  # noqa: ANN401 - each encoder decodes to its own type
         return encoder.decode({IMAGE_COLUMN: png_bytes(image)}, Path())[0]
 
-    for start in range(0, len(images), IMAGES_AT_ONCE):
-        block = images[start : start + IMAGES_AT_ONCE]
+    for start in range(0, len(images), ENCODED_AT_ONCE):
+        block = images[start : start + ENCODED_AT_ONCE]
         yield encoder.embed(list(in_order(decoded, block, runtime.threads)))

@@ -1,1 +1,1 @@
-"""One file a verb, on a run folder."""
+"""The verbs: one file or folder for each, on a run folder."""

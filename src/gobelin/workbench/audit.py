@@ -1,4 +1,4 @@
-"""The verb `audit`: are generated images copies, how good are they, and the nearest pairs."""
+"""The verb `audit`: are generated images copies of training images, and how good are they?"""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from gobelin.workbench.augment.generators import GeneratorTraining
 from gobelin.workbench.augment.study import Study
 from gobelin.workbench.thumbnails import thumbnail
 
-SHOWN_PAIRS, MOST_PAIRS = 12, 60
+LEAST_SHOWN_PAIRS = 12  # nearest pairs that are shown, copies or not
+MOST_SHOWN_PAIRS = 60  # pairs that are shown where more images are copies
 
-Row = tuple[int, Mapping[str, object]]  # the training's number, a row of an audit's result
+Row = tuple[int, Mapping[str, object]]  # (number of the generator's training, audited image)
 
 
 def audited(study: Study, exhibits: Exhibits) -> list[Finding]:
-    """What audits and metrics find, one set a training of a generator."""
-    own = study.own
+    """The findings of audits and metrics for every training of every generator."""
+    study_set = study.own
     several = len(study.run.settings.augment.generators) > 1
     findings: list[Finding] = []
     measured: list[Finding] = []
     rows: list[Row] = []
-    for number, results in enumerate(own.screening.audits):
-        training = own.images[number].training
+    for number, results in enumerate(study_set.screening.audits):
+        training = study_set.images[number].training
         scope = {"generator": training.name} if several else {}
         scope |= {"generator seed": str(training.seed)}
 
@@ -37,42 +38,42 @@ def audited(study: Study, exhibits: Exhibits) -> list[Finding]:
             return replace(f, source="audit", scope={**f.scope, **scope}, generator=training.name)
 
         findings += [scoped(f) for result in results.values() for f in result.findings]
-        scores = [scoped(f) for f in own.screening.quality(number)]
+        scores = [scoped(f) for f in study_set.screening.quality(number)]
         findings, measured = findings + scores, measured + scores
         rows += [(number, row) for result in results.values() for row in result.rows]
     quality_table(measured, exhibits)
-    _show(own, sorted(rows, key=lambda row: _ratio(row[1])), exhibits)
+    _show(study_set, sorted(rows, key=lambda row: _ratio(row[1])), exhibits)
     return findings
 
 
-def _show(own: StudySet, rows: list[Row], exhibits: Exhibits) -> None:
-    """The nearest pairs as images, and a table of every copy. rows: the nearest first."""
+def _show(study_set: StudySet, rows: list[Row], exhibits: Exhibits) -> None:
+    """Add the nearest pairs of images, and a table of all copies. rows: the nearest first."""
     copies = [(number, row) for number, row in rows if row["flagged"]]
-    shown = rows[: max(SHOWN_PAIRS, min(len(copies), MOST_PAIRS))]
-    pairs = [pair for number, row in shown if (pair := _pair(own, number, row)) is not None]
+    shown = rows[: max(LEAST_SHOWN_PAIRS, min(len(copies), MOST_SHOWN_PAIRS))]
+    pairs = [pair for number, row in shown if (pair := _pair(study_set, number, row)) is not None]
     if pairs:
         exhibits.pairs(
             "nearest",
-            "The number says how near: below 1.00 an image is nearer to a training image than"
-            " unseen real ones are, is called a copy and left out of training. Beside it, the way"
-            " of looking.",
-            "made",
+            "The number is the distance ratio. Below 1.00 an image is nearer to a training image"
+            " than unseen real images are: it is called a copy and left out of training. Beside the"
+            " number stands the way of comparing.",
+            "generated",
             "nearest training image",
             pairs,
-            "Made images that are nearest to a real one",
+            "Generated images that are nearest to a training image",
         )
     if copies:
         exhibits.table(
             "copies",
-            "Every made image that is called a copy, the nearest first.",
-            ("made image", "training row", "how near", "way of looking", "generator"),
+            "Every generated image that is called a copy, the nearest first.",
+            ("generated image", "training row", "distance ratio", "way of comparing", "generator"),
             [
                 (
                     row["made"],
                     row["nearest"],
                     f"{_ratio(row):.2f}",
                     row["seen"],
-                    own.images[number].training.label(),
+                    study_set.images[number].training.label(),
                 )
                 for number, row in copies
             ],
@@ -84,9 +85,10 @@ def _ratio(row: Mapping[str, object]) -> float:
     return float(str(row["ratio"]))
 
 
-def _pair(own: StudySet, number: int, row: Mapping[str, object]) -> dict[str, str] | None:
-    """A generated image beside the nearest training image; None where that one has no file."""
-    run, rows, images = own.run, own.run.checked.rows, own.images[number]
+def _pair(study_set: StudySet, number: int, row: Mapping[str, object]) -> dict[str, str] | None:
+    """A generated image beside its nearest training image; None where that has no file."""
+    run, images = study_set.run, study_set.images[number]
+    rows = run.checked.rows
     parent = rows.dataset.ids.index(str(row["nearest"]))
     right = thumbnail(run.folder.folder, rows, run.generator.field, parent)
     if right is None:
@@ -97,8 +99,8 @@ def _pair(own: StudySet, number: int, row: Mapping[str, object]) -> dict[str, st
         "generator seed": images.training.seed,
         "nearest training row": row["nearest"],
     }
-    place = int(str(row["made"]).rsplit("-", 1)[1])
-    save_png(run.folder.folder / left, images.pixels[place], lineage)
+    position = int(str(row["made"]).rsplit("-", 1)[1])
+    save_png(run.folder.folder / left, images.pixels[position], lineage)
     mark = " - quarantined" if row["flagged"] else ""
     caption = f"{row['nearest']}: {_ratio(row):.2f}, {row['seen']}{mark}"
     return {"left": left, "right": right, "caption": caption}

@@ -1,5 +1,6 @@
-"""One data set, one run folder, the verbs. Delegates; what a verb finds is written to the run
-folder."""
+"""The public class `Workbench`: one data set, one run folder, a method for each verb. Every verb
+writes its findings to the run folder.
+"""
 
 from __future__ import annotations
 
@@ -43,15 +44,18 @@ from gobelin.workbench.run.verbs import VERBS as VERBS
 
 
 class Workbench:
-    """data: a path, a Dataset or a data frame (`data.root`: where its paths start); target: the
-    column to predict; run: the folder; settings:
-    nested mappings as in a recipe, or dotted names: `{"align.steps": 0}`.
+    """A run of one data set.
+
+    data: a path, a Dataset or a data frame; the setting `data.root` is the folder that relative
+    paths in a frame start from. target: the column to predict. run: the run folder. settings:
+    nested mappings as in a recipe, or dotted names: `{"align.steps": 0}`. progress: is called with
+    a task, the work done and all work. Raises GobelinError for settings that don't fit.
 
     >>> bench = Workbench("records.csv", target="group", run="runs/first")
     >>> bench.fit(); bench.evaluate(); bench.augment(); bench.report()
     """
 
-    run: Run  # the chain of what was made so far
+    run: Run  # the chain of the run, with the settings decided so far
 
     def __init__(
         self,
@@ -70,7 +74,7 @@ class Workbench:
         values = config.merge(values, {"data": {**named, "fingerprint": ""}})
         if folder.saved:
             raise GobelinError(
-                f"{run}: is a saved run, nothing is fitted in it. Choose another --run."
+                f"{run}: is a saved run, which can't be fitted. Choose another --run."
             )
         if folder.exists():
             values = replay.replayed(replay.stored(folder), values)
@@ -85,8 +89,10 @@ class Workbench:
         progress: Progress = silent,
         settings: Mapping[str, Any] | None = None,
     ) -> Workbench:
-        """A finished run, or the folder that one was saved to. Its data is read only by the verbs
-        that need it."""
+        """Open a finished run, or the folder of a saved run. settings: replace stored ones.
+
+        Only verbs that need the data read them. Raises GobelinError for a folder that is no run.
+        """
         folder = RunFolder(Path(run))
         if folder.saved:
             save.check(folder.folder)
@@ -121,21 +127,21 @@ class Workbench:
     # verbs
 
     def check(self) -> list[Finding]:
-        """What is in the data, and what is wrong with it."""
+        """Counts, the schema and the faults of the data."""
         needs.data(self.run, "check")
         self.run = self.run.begin()
         key = fingerprint(self.run.data.key, config.resolved(self.run.settings.check))
         return self._keep("check", key, partial(checked, self.run))
 
     def fit(self, generator: bool = False) -> list[Finding]:
-        """Encoders, shared space and predictor; with `generator`, the generator too."""
+        """Fit encoders, shared space and predictor; with `generator`, the generator too."""
         needs.data(self.run, "fit")
         if not self.run.settings.data.target:
-            raise GobelinError("fit: has no target, found ''. Name a column with --target.")
+            raise GobelinError(
+                "fit: a target was expected, found none. Name a column with --target."
+            )
         if generator:
-            _ = (
-                self.run.generator.field
-            )  # before any work: without images there is nothing to learn
+            _ = self.run.generator.field  # refuses data without images before any work
         self.check()
         _ = self.run.space.alignment
         self.run = self.run.with_fusion_chosen()
@@ -145,20 +151,14 @@ class Workbench:
             for seed in range(self.run.settings.generator.seeds):
                 self.run.generator.sampler(seed)
         run = self.run
-        shown = [
-            one
-            for one in (
-                run.generator.curves(),
-                [f.to_dict() for f in run.features.tuning_findings()],
-            )
-            if one
-        ]
+        tuning = [f.to_dict() for f in run.features.tuning_findings()]
+        shown = [part for part in (run.generator.curves(), tuning) if part]
         find = partial(fit.fitted, run.predictor, run.generator)
         key = run.predictor.fingerprint
         return self._keep("fit", key, find, fingerprint(*shown) if shown else "")
 
     def evaluate(self) -> list[Finding]:
-        """The predictor on validation rows."""
+        """Scores of the predictor on validation rows."""
         needs.data(self.run, "evaluate")
         self.run = needs.predictor(self.run)
         predictor = self.run.predictor
@@ -174,11 +174,11 @@ class Workbench:
         root: str | Path | None = None,
         max_bad: float | None = None,
     ) -> Predictions:
-        """Predictions for every row of another data set with the same columns (those that it lacks
-        are missing).
+        """Predictions for every row of another data set with the same columns.
 
-        root: where its paths start. max_bad: the share of a column's cells that may be set aside,
-        if not the run's."""
+        A column that it lacks counts as missing. root: folder that relative paths start from.
+        max_bad: share of a column's cells that may be set aside; None = as in the settings.
+        """
         self.run = needs.predictor(self.run)
         dataset = data if isinstance(data, Dataset) else read(data, root)
         values = config.resolved(self.run.settings.check)
@@ -196,13 +196,14 @@ class Workbench:
         weights: Weights | None = None,
         **flags: str | Sequence[str],
     ) -> list[Hit]:
-        """The k rows nearest to a query of any parts: text=, image=, row= or a column's name, one
-        text or several.
+        """The k rows nearest to a query.
 
-        where: a filter on columns, as SQL writes it: "weight > 100 AND category = 'tool'". query:
-        {flag or column: text}, or each as an argument of its own. without: the same, for what is to
-        be avoided. weights: {flag or column: number}, or a number a text; 1 without one. The query
-        is the weighted sum of the parts' unit vectors."""
+        A query has parts: text=, image=, row= or the name of a column, with one text or several.
+        where: a filter on columns in SQL: "weight > 100 AND category = 'tool'". query: {flag or
+        column: text}, the same as arguments of their own. without: the same, for parts to avoid.
+        weights: {flag or column: number}, or a number for each text; 1 by default. The query vector
+        is the weighted sum of the unit vectors of its parts.
+        """
         self.run = needs.index(self.run, "search")
         parts = weighted_parts({**(query or {}), **flags}, weights or {}, without or {})
         return self.run.space.index.nearest(mixed_vector(self.run.space, parts), k, where)
@@ -210,26 +211,27 @@ class Workbench:
     def index(
         self, add: str | Path | Dataset | None = None, delete: Sequence[str] = ()
     ) -> list[Finding]:
-        """What is searched: how many rows.
+        """Change the rows that search finds; the finding is their number.
 
-        add: another data set whose rows are to be found too; they are never trained on. delete: ids
-        of rows that are to be found no more. Fitted anew in another way, a run starts with the
-        data's rows."""
+        add: another data set, whose rows are found too; nothing is trained on them. delete: ids of
+        rows that are not found any more. A run fitted with other settings forgets these changes.
+        """
         self.run = needs.index(self.run, "index")
         added = read(add) if isinstance(add, str | Path) else add
         return search.indexed(self.run.space, added, delete)
 
     def recall(self) -> list[Finding]:
-        """How well search works on validation rows, for every ordered pair of fields."""
+        """Recall of search on validation rows, for every ordered pair of fields."""
         needs.data(self.run, "search --recall")
         self.run = needs.predictor(self.run)
         find = partial(search.recalled, self.run.space)
         return self._keep("search", self.run.predictor.fingerprint, find)
 
     def describe(self, k: int = 5, labels: Sequence[str] = (), **query: str) -> list[Finding]:
-        """What a record given by a query is: its classes, the nearest rows, what is typical and odd
-        about it; without the data, the classes alone. labels: words to choose from, none of which
-        need be a class."""
+        """The classes of a record, the nearest rows, typical and odd fields.
+
+        A run saved without data gives the classes only. labels: words to choose from.
+        """
         self.run = needs.predictor(self.run)
         return describe.described(self.run, query, k, labels)
 
@@ -247,13 +249,14 @@ class Workbench:
         query: Mapping[str, str] | None = None,
         **flags: str,
     ) -> list[Path]:
-        """Images from a query, a label, a source image, any mix of them or nothing; one a seed.
-        Written with their provenance. Never trains.
+        """Generate an image for each seed: from a query, a label, a source image, or nothing.
 
-        source: an image file to start from. mask: an image file of its size, white where pixels are
-        to be made anew. strength: 0 keeps the source, 1 starts from noise alone. guidance: pull
-        towards the condition. steps: evaluations of the network, 0 = the generator's own. query:
-        {flag or column: text}, or each as an argument of its own (text="a red bird")."""
+        Images are written with their provenance. Nothing is trained. out: folder. source: an image
+        file to start from. mask: an image file of the same size, white where pixels are generated.
+        strength: from 0 (keep the source) to 1 (start from noise alone). guidance: pull towards the
+        condition. steps: evaluations of the network, 0 = the generator's default. query: {flag or
+        column: text}, the same as arguments of their own (text="a red bird").
+        """
         self.run = needs.predictor(self.run)
         if self.run.folder.saved and not self.run.generator.trained:
             raise GobelinError(
@@ -265,8 +268,7 @@ class Workbench:
         return images.generate(self.run, seeds, label, parts, Path(out) if out else None, start)
 
     def showcase(self, queries: Iterable[Mapping[str, str]]) -> list[Finding]:
-        """A contact sheet: from every class, from some queries, from an image, from a table row,
-        from nothing."""
+        """A contact sheet: images from every class, from queries, from images, from nothing."""
         needs.data(self.run, "showcase")
         self.run = needs.generator(self.run)
         queries, run = list(queries), self.run
@@ -279,32 +281,30 @@ class Workbench:
         )
 
     def augment(self, export: str | Path | None = None) -> list[Finding]:
-        """Did generated images help? Trains what it lacks. export: a folder for the chosen training
-        set, with its lineage."""
+        """Did generated images help? export: a new folder for the chosen training set."""
         needs.data(self.run, "augment")
         self.run = needs.predictor(self.run)
         if export is not None:
             refuse_used_folder(Path(export))  # before the work
-        self.run, one = study.prepared(self.run)
-        if not self.run.folder.has("verbs/augment", one.key):
-            _ = one.outcome  # a stage of its own
-        findings = self._keep("augment", one.key, one.findings)
+        self.run, run_study = study.prepared(self.run)
+        if not self.run.folder.has("verbs/augment", run_study.key):
+            _ = run_study.outcome  # a stage of its own
+        findings = self._keep("augment", run_study.key, run_study.findings)
         if export is not None:
-            exported(one, Path(export))
+            exported(run_study, Path(export))
         return findings
 
     def audit(self) -> list[Finding]:
         """Are generated images copies of training images?"""
         needs.data(self.run, "audit")
         self.run = needs.generator(self.run)
-        self.run, one = study.opened(self.run)
-        if not self.run.folder.has("verbs/audit", one.key):
-            _ = one.own.screening.audits  # each is a stage of its own
-        return self._keep("audit", one.key, partial(audited, one))
+        self.run, run_study = study.opened(self.run)
+        if not self.run.folder.has("verbs/audit", run_study.key):
+            _ = run_study.own.screening.audits  # each is a stage of its own
+        return self._keep("audit", run_study.key, partial(audited, run_study))
 
     def curate(self, export: str | Path | None = None) -> list[Finding]:
-        """Which training labels look wrong, and which can be given? export: a folder for the mended
-        rows, with weights."""
+        """Find training labels that look wrong. export: a new folder for the corrected rows."""
         needs.data(self.run, "curate")
         self.run = needs.predictor(self.run)
         curate_decisions.refuse_target(self.run.predictor)
@@ -316,14 +316,14 @@ class Workbench:
         return findings
 
     def report(self) -> Path:
-        """One self-contained page of everything found so far."""
+        """Write one self-contained page of all findings so far; its path."""
         needs.data(self.run, "report")
         verbs.collect(self.run.folder)
         html, _ = page.render(self.folder, self.run.data.progress)
         return html
 
     def findings(self, verb: str | None = None) -> list[Finding]:
-        """Everything found so far, or by one verb."""
+        """All findings so far, or those of one verb."""
         path = self.folder / "findings.jsonl"
         try:
             rows = [Finding.from_dict(row) for row in read_lines(path)]
@@ -333,13 +333,11 @@ class Workbench:
         return [f for f in rows if verb is None or f.source == verb]
 
     def conclusions(self) -> list[str]:
-        """Of each arm of the study one line: did it help, are there copies, how good are the
-        images."""
+        """A line for each arm of the study: its verdict, copies, the quality of the images."""
         return conclusion.conclusion_lines(self.findings())
 
     def plan(self, generator: bool = False, augment: bool = False) -> list[Finding]:
-        """What a fit would do here, or with `augment` a study of the fitted run, without doing
-        it."""
+        """The work of `fit`, or with `augment` of a study of the fitted run; nothing is done."""
         if augment:
             needs.data(self.run, "augment")
             self.run = needs.predictor(self.run)
@@ -347,35 +345,36 @@ class Workbench:
         return plan.planned(self.run, generator)
 
     def summary(self) -> list[str]:
-        """What the run folder holds, in a few lines."""
+        """The contents of the run folder, in a few lines."""
         return plan.summary(self.run)
 
-    # for others
-
     def save_pretrained(self, folder: str | Path, index: bool = False) -> Path:
-        """What generating and predicting need, and a model card, in a new or empty folder; none of
-        the data (see `save`).
+        """Write the files that generating and predicting need, and a model card, without the data.
 
-        index: with the rows' ids and shared vectors, so that it can be searched. Raises a
-        GobelinError for a run without a predictor, and for a folder that isn't empty."""
+        folder: new or empty. index: adds the ids and shared vectors of the rows, so that the saved
+        run can be searched. See `workbench.save`. Raises GobelinError for a run without a
+        predictor, and for a folder that isn't empty.
+        """
         self.run = needs.predictor(self.run)
         save.save(self.run, self.findings(), Path(folder), index)
         return Path(folder)
 
     def push_to_hub(self, repo_id: str, private: bool = True, index: bool = False) -> str:
-        """Send what `save_pretrained` writes to OWNER/REPOSITORY on the hub, made if it isn't
-        there; its address."""
+        """Send the files of `save_pretrained` to OWNER/REPOSITORY on the hub; its address.
+
+        A repository that does not exist is created.
+        """
         if self.run.folder.saved:
             return save.push(self.folder, repo_id, private)
-        with tempfile.TemporaryDirectory() as place:
-            folder = self.save_pretrained(Path(place) / repo_id.split("/")[-1], index)
+        with tempfile.TemporaryDirectory() as parent:
+            folder = self.save_pretrained(Path(parent) / repo_id.split("/")[-1], index)
             return save.push(folder, repo_id, private)
 
     def card(self) -> str:
         """The model card of a saved run, as Markdown."""
         if not self.run.folder.saved:
             raise GobelinError(
-                f"{self.folder}: has no card, it isn't saved. Run gobelin save {self.folder}"
+                f"{self.folder}: is no saved run and has no card. Run gobelin save {self.folder}"
                 " FOLDER."
             )
         return (self.folder / save.CARD).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The verb `check`: what is in the data, and what is wrong with it."""
+"""The verb `check`: counts, the schema and the faults of the data."""
 
 from __future__ import annotations
 
@@ -11,31 +11,33 @@ from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.thumbnails import thumbnail
 
-SHOWN_PAIRS, SHOWN_ROWS, SHOWN_CELLS = 12, 60, 200
+SHOWN_DUPLICATE_IMAGES = 12  # pairs of images, side by side
+SHOWN_DUPLICATE_ROWS = 60  # pairs of other fields, in a table
+SHOWN_CELLS = 200  # cells that were set aside, in a table
 
 
 def checked(run: Run, exhibits: Exhibits) -> list[Finding]:
-    """Counts, near-duplicates across splits, giveaways; with tables and images of them."""
+    """Counts, near-duplicates across the split, and fields whose presence gives the label away."""
     settings, rows = run.settings.check, run.checked.rows
     findings = data_quality.counts(
         rows.dataset, rows.schema, rows.target, rows.parts, run.checked.scan, settings
     )
-    duplicates, twins = data_quality.duplicates(run.features.plain, rows.parts, settings)
+    duplicates, pairs = data_quality.duplicates(run.features.plain, rows.parts, settings)
     findings += duplicates + run.features.giveaways[0]
     _show(run, findings, exhibits)
-    _show_near_duplicates(run, twins, exhibits)
+    _show_near_duplicates(run, pairs, exhibits)
     return findings
 
 
 def _show(run: Run, findings: Sequence[Finding], exhibits: Exhibits) -> None:
-    """The classes, the missing cells, the schema, the cells that were set aside."""
+    """Add the classes, the missing cells, the schema and the cells that were set aside."""
     classes = [f for f in findings if f.name == "training_rows"]
     exhibits.bars("classes", "Training rows of every class.", classes, "class")
     missing = [f for f in findings if f.name == "missing_cells"]
     exhibits.bars("missing", "Share of missing cells in every field.", missing, "field")
     exhibits.table(
         "schema",
-        "What every column was taken for, and why.",
+        "The kind and the role of every column, and why.",
         ("column", "kind", "role", "confidence", "reason"),
         [
             (c.name, c.kind, c.role, f"{c.confidence:.2f}", c.reason)
@@ -45,41 +47,43 @@ def _show(run: Run, findings: Sequence[Finding], exhibits: Exhibits) -> None:
     if bad := run.checked.scan.bad[:SHOWN_CELLS]:
         exhibits.table(
             "set_aside",
-            "Cells that can't be used; they count as missing.",
+            "Cells that can't be used. They count as missing.",
             ("row", "column", "reason"),
             bad,
         )
 
 
-def _show_near_duplicates(run: Run, twins: Sequence[NearDuplicate], exhibits: Exhibits) -> None:
-    """Pairs of images side by side, pairs of other fields as a table."""
+def _show_near_duplicates(
+    run: Run, duplicates: Sequence[NearDuplicate], exhibits: Exhibits
+) -> None:
+    """Add near-duplicate images side by side, and those of other fields as a table."""
     rows, field = run.checked.rows, run.generator.field_or_none
     pairs = []
-    for twin in [t for t in twins if t.field == field][:SHOWN_PAIRS]:
+    for pair in [d for d in duplicates if d.field == field][:SHOWN_DUPLICATE_IMAGES]:
         left, right = (
-            thumbnail(run.folder.folder, rows, twin.field, r) for r in (twin.left, twin.right)
+            thumbnail(run.folder.folder, rows, pair.field, r) for r in (pair.left, pair.right)
         )
         if left and right:
-            names = rows.ids((twin.left, twin.right))
-            caption = f"{names[0]} / {names[1]} (distance {twin.closeness:.2f} of the median)"
+            names = rows.ids((pair.left, pair.right))
+            caption = f"{names[0]} / {names[1]} (distance {pair.closeness:.2f} of the median)"
             pairs.append({"left": left, "right": right, "caption": caption})
     if pairs:
         exhibits.pairs(
             "look_alikes",
-            "Near-duplicates on both sides of the split.",
+            "Near-duplicate images, one in training and one in validation or test.",
             "training",
             "validation or test",
             pairs,
         )
     others = [
-        (t.field, *rows.ids((t.left, t.right)), f"{t.closeness:.2f}")
-        for t in twins
-        if t.field != field
+        (d.field, *rows.ids((d.left, d.right)), f"{d.closeness:.2f}")
+        for d in duplicates
+        if d.field != field
     ]
     if others:
         exhibits.table(
             "twins",
             "Near-duplicates in the other fields.",
             ("field", "training row", "other row", "distance, of the median"),
-            others[:SHOWN_ROWS],
+            others[:SHOWN_DUPLICATE_ROWS],
         )

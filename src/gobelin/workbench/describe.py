@@ -1,11 +1,13 @@
-"""The verb `describe`: what one record is, what it is like, and what is odd about it.
+"""The verb `describe`: the classes of one record, the rows most like it, and its odd fields.
 
-The classes with their probabilities, the nearest rows, labels in words that nobody trained on,
-where each field lies among the training rows, and whether an image says that it was made.
+The findings: classes with their probabilities, the nearest rows, labels in words that nobody
+trained on, the place of each field among the training rows, and whether an image is marked as
+generated.
 
 What this can't show: that a row is wrong. One training row in a hundred is among the oddest
-hundredth, and a copy of a training row is as typical as can be. Labels in words are ranked among
-those that were given: if none is right, one still wins."""
+hundredth, and a copy of a training row is perfectly typical. Labels in words are ranked among the
+given ones: if none is right, one still wins.
+"""
 
 from __future__ import annotations
 
@@ -29,42 +31,37 @@ from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.space import INDEX
 from gobelin.workbench.zero_shot import text_field, unseen_rows, zero_shot
 
-SOURCE = "describe"
-
-
-MOST_ROWS = 2000  # training rows that a record is compared with
-
-
-LEAST_ROWS = 20  # training rows, or pairs of fields, to say anything from
-
-
-INNER = 0.98  # share of training values that an ordinary number lies among
+MOST_REFERENCE_ROWS = 2000  # training rows that a record is compared with
+LEAST_REFERENCE_ROWS = 20  # training rows, or pairs of fields, that a finding needs
+INNER = 0.98  # share of the training values that an ordinary number lies between
 
 
 def described(
     run: Run, query: Mapping[str, str], k: int, labels: Sequence[str] = ()
 ) -> list[Finding]:
-    """Of one record, given by a query: k classes, k nearest rows, and the rest. labels: words to
-    choose from."""
+    """The findings on one record, given by a query.
+
+    k: number of classes and of nearest rows. labels: words to choose from.
+    """
     cells = query_cells(run.data, query)
     text = text_field(run, cells, labels) if labels else None
     embeddings = run.features.embedder.embed_cells(cells)
     query_shared = run.space.alignment.project(embeddings)
-    found, label = _made_images(run, cells), None
+    findings, label = _generated_images(run, cells), None
     x = run.predictor.inputs(embeddings)
     if run.settings.data.target and x.present.any():
         guess = run.predictor.model.predict(x)
-        found += _predicted(run, guess, k)
+        findings += _predicted(run, guess, k)
         label = int(guess.labels[0]) if run.predictor.model.exclusive else None
     if text is not None:
-        found += zero_shot(run, query_shared, text, labels)
+        findings += zero_shot(run, query_shared, text, labels)
     if run.folder.saved and not (run.folder.folder / INDEX).is_dir():
-        return found
-    found += _similar(run, query_shared, k)
+        return findings
+    findings += _similar(run, query_shared, k)
     return (
-        found
+        findings
         if run.folder.saved
-        else found
+        else findings
         + _typical(run, embeddings, label)
         + _columns(run, cells)
         + _agreeing(run, query_shared)
@@ -81,7 +78,7 @@ def _predicted(run: Run, guess: Predictions, k: int) -> list[Finding]:
                 low=float(guess.low[0]),
                 high=float(guess.high[0]),
                 level=level,
-                source=SOURCE,
+                source="describe",
             )
         ]
     word = (
@@ -94,7 +91,7 @@ def _predicted(run: Run, guess: Predictions, k: int) -> list[Finding]:
             name="probability",
             scope={"class": guess.classes[c]},
             value=float(guess.probabilities[0, c]),
-            source=SOURCE,
+            source="describe",
             note=word if guess.sets is not None and guess.sets[0, c] else "",
         )
         for c in np.argsort(-guess.probabilities[0], kind="stable")[:k]
@@ -107,112 +104,114 @@ def _similar(run: Run, query: Shared, k: int) -> list[Finding]:
         c for f in run.data.schema.fields for c in f.columns if run.data.schema.kind(c) == "text"
     ]
     captions = run.space.index.values([hit.id for hit in hits], texts)
-    said = [next((str(v) for v in captions.get(hit.id, ()) if v is not None), "") for hit in hits]
+    notes = [next((str(v) for v in captions.get(hit.id, ()) if v is not None), "") for hit in hits]
     return [
-        Finding(name="similarity", scope={"row": hit.id}, value=hit.score, note=note, source=SOURCE)
-        for hit, note in zip(hits, said, strict=True)
+        Finding(
+            name="similarity", scope={"row": hit.id}, value=hit.score, note=note, source="describe"
+        )
+        for hit, note in zip(hits, notes, strict=True)
     ]
 
 
-def _made_images(run: Run, cells: Mapping[str, Cell]) -> list[Finding]:
-    """What the query's images say of where they come from."""
-    found = []
+def _generated_images(run: Run, cells: Mapping[str, Cell]) -> list[Finding]:
+    """The images of the query that are marked as generated."""
+    findings = []
     for field in run.data.schema.fields:
         if field.name not in cells or field.kind != "image":
             continue
         for data in image_values(cells[field.name]):
             if not isinstance(data, bytes) or not is_marked(data):
                 continue
-            said = read_lineage(io.BytesIO(data)) or {}
-            told = ", ".join(f"{key} {said[key]}" for key in ("generator", "seed") if key in said)
-            note = (
-                "its file says that it was"
-                f" generated{f' by Gobelin: {told}' if told else ', by what it does not say here'}"
-            )
-            found.append(
+            lineage = read_lineage(io.BytesIO(data)) or {}
+            known = [f"{key} {lineage[key]}" for key in ("generator", "seed") if key in lineage]
+            source = f" by Gobelin: {', '.join(known)}" if known else ", without a known generator"
+            note = f"its file says that it was generated{source}"
+            findings.append(
                 Finding(
                     name="made_image",
                     scope={"field": field.name},
                     verdict="generated",
                     note=note,
-                    source=SOURCE,
+                    source="describe",
                 )
             )
-    return found
+    return findings
 
 
 def _typical(run: Run, query: Embeddings, label: int | None) -> list[Finding]:
-    """How far each field of the record is from the training rows, and from those of its predicted
-    class."""
-    found, train = [], run.checked.rows.part("train")
+    """The distance of each field of the record from the training rows, and from those of its
+    predicted class.
+    """
+    findings, train = [], run.checked.rows.part("train")
     for k, field in enumerate(query.fields):
         if not query.present[0, k]:
             continue
-        there = train[run.features.embeddings.present[train, k]]
-        scopes = [({"field": field}, there)]
+        with_field = train[run.features.embeddings.present[train, k]]
+        scopes = [({"field": field}, with_field)]
         if label is not None:
-            own = there[run.checked.rows.target.values[there] == label]
-            scopes.append(({"field": field, "class": run.predictor.model.classes[label]}, own))
+            of_class = with_field[run.checked.rows.target.values[with_field] == label]
+            scopes.append(({"field": field, "class": run.predictor.model.classes[label]}, of_class))
         for scope, rows in scopes:
-            if len(rows) < LEAST_ROWS:
+            if len(rows) < LEAST_REFERENCE_ROWS:
                 continue
-            some = numpy_generator(run.data.runtime.seed, SOURCE, field).permutation(rows)[
-                :MOST_ROWS
+            compared = numpy_generator(run.data.runtime.seed, "describe", field).permutation(rows)[
+                :MOST_REFERENCE_ROWS
             ]
-            one = typicality(
-                run.features.embeddings.features[field][some], query.features[field][0]
+            typical = typicality(
+                run.features.embeddings.features[field][compared], query.features[field][0]
             )
             note = (
-                f"of {len(some)} training rows lie at least as far from their {NEIGHBOURS} nearest"
+                f"of {len(compared)} training rows lie at least as far from their {NEIGHBOURS}"
+                " nearest"
             )
-            found.append(
+            findings.append(
                 Finding(
                     name="typicality",
                     scope=scope,
-                    value=one.share,
+                    value=typical.share,
                     unit="share",
-                    verdict=one.verdict,
-                    n=len(some),
+                    verdict=typical.verdict,
+                    n=len(compared),
                     note=note,
-                    source=SOURCE,
+                    source="describe",
                 )
             )
-    return found
+    return findings
 
 
 def _columns(run: Run, cells: Mapping[str, Cell]) -> list[Finding]:
-    """Numbers outside of what nearly all training rows have, and categories that none has."""
-    found, train = [], run.checked.rows.part("train")
-    asked = {
+    """Numbers outside the range of nearly all training rows, and categories that none has."""
+    findings, train = [], run.checked.rows.part("train")
+    cells_of_columns = {
         c: v
         for cell in cells.values()
         for c, v in cell.items()
         if run.data.schema.kind(c) in ("number", "category")
     }
-    for column, value in asked.items():
+    for column, value in cells_of_columns.items():
         values = run.checked.rows.dataset.values(column)
         known = [values[r] for r in train if values[r] is not None]
         if run.data.schema.kind(column) == "category":
             if known and str(value) not in {str(v) for v in known}:
-                note = f"{str(value)[:40]!r} stands in no training row"
-                found.append(
+                note = f"{str(value)[:40]!r} is in no training row"
+                findings.append(
                     Finding(
                         name="unseen_category",
                         scope={"column": column},
                         verdict="odd",
                         n=len(known),
                         note=note,
-                        source=SOURCE,
+                        source="describe",
                     )
                 )
             continue
         numbers, number = np.array([_number(v) for v in known]), _number(value)
         numbers = numbers[np.isfinite(numbers)]
-        if len(numbers) < LEAST_ROWS or not np.isfinite(number):
+        if len(numbers) < LEAST_REFERENCE_ROWS or not np.isfinite(number):
             continue
         low, high = (float(q) for q in np.quantile(numbers, [(1 - INNER) / 2, (1 + INNER) / 2]))
         if not low <= number <= high:
-            found.append(
+            findings.append(
                 Finding(
                     name="out_of_range",
                     scope={"column": column},
@@ -223,10 +222,10 @@ def _columns(run: Run, cells: Mapping[str, Cell]) -> list[Finding]:
                     verdict="odd",
                     n=len(numbers),
                     method="quantiles of the training rows",
-                    source=SOURCE,
+                    source="describe",
                 )
             )
-    return found
+    return findings
 
 
 def _number(value: object) -> float:
@@ -237,33 +236,34 @@ def _number(value: object) -> float:
 
 
 def _agreeing(run: Run, query: Shared) -> list[Finding]:
-    """For each pair of the record's fields: the share of training rows whose two fields agree as
-    little. Their cosines come from alignments that had not seen them."""
-    there = [f for f, has in zip(query.fields, query.present[0], strict=True) if has]
-    found: list[Finding] = []
-    for a, b in combinations(there, 2):
+    """For each pair of the record's fields the share of training rows whose two fields agree as
+    little. The cosines of training rows come from alignments fitted without them.
+    """
+    fields = [f for f, has in zip(query.fields, query.present[0], strict=True) if has]
+    findings: list[Finding] = []
+    for a, b in combinations(fields, 2):
         unseen = unseen_rows(run)
         both = unseen.has(a) & unseen.has(b)
-        if both.sum() < LEAST_ROWS:
+        if both.sum() < LEAST_REFERENCE_ROWS:
             continue
         usual = (unseen.of(a)[both] * unseen.of(b)[both]).sum(1)
         cosine = float(query.of(a)[0] @ query.of(b)[0])
-        one = Typicality(-usual, -cosine)
+        typical = Typicality(-usual, -cosine)
         note = (
             f"of {int(both.sum())} training rows have fields that agree as little (cosine"
             f" {cosine:.2f}, "
         )
         note += f"their median {np.median(usual):.2f})"
-        found.append(
+        findings.append(
             Finding(
                 name="agreement",
                 scope={"fields": f"{a} + {b}"},
-                value=one.share,
+                value=typical.share,
                 unit="share",
-                verdict=one.verdict,
+                verdict=typical.verdict,
                 n=int(both.sum()),
                 note=note,
-                source=SOURCE,
+                source="describe",
             )
         )
-    return found
+    return findings

@@ -1,4 +1,4 @@
-"""The verb `evaluate`: the predictor on validation rows."""
+"""The verb `evaluate`: scores of the predictor on validation rows."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from gobelin.workbench.run.predictor import RunPredictor
 
 
 def evaluated(predictor: RunPredictor, exhibits: Exhibits) -> list[Finding]:
-    """Scores with all fields, by class, and with some fields alone; whether the probabilities are
-    honest."""
+    """Scores with all fields, by class, and with some fields alone; calibration."""
     whole = predictor.checked.rows
     rows = evaluation.scored_rows(whole.target, whole.labelled("valid"))
     target = whole.target.rows(rows)
@@ -28,7 +27,7 @@ def evaluated(predictor: RunPredictor, exhibits: Exhibits) -> list[Finding]:
     by_subset = [f for f in findings if "fields" in f.scope and f.name == findings[0].name]
     exhibits.bars(
         "by_fields",
-        f"{_title(findings)} when only these fields are shown.",
+        f"{_title(findings)} where the model is given these fields alone.",
         by_subset,
         "fields",
         chance,

@@ -1,4 +1,4 @@
-"""The verb `fit`: what was fitted, in figures that need no other rows."""
+"""The verb `fit`: the findings on what was fitted, from training rows alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gobelin.workbench.run.predictor import RunPredictor
 
 
 def fitted(predictor: RunPredictor, generator: RunGenerator, exhibits: Exhibits) -> list[Finding]:
-    """The fields, the fusion, tuned encoders, the shared space, the generator's curve."""
+    """The fields, the fusion, tuned encoders, the shared space, the training of the generator."""
     model, features = predictor.model, predictor.features
     findings = [
         Finding(
@@ -40,7 +40,10 @@ def fitted(predictor: RunPredictor, generator: RunGenerator, exhibits: Exhibits)
         findings += fusions
         scores = [f for f in fusions if not f.comparator]
         exhibits.bars(
-            "fusions", "Every fusion on training rows that it had not seen.", scores, "fusion"
+            "fusions",
+            "Every fusion, scored on training rows that it was not fitted on.",
+            scores,
+            "fusion",
         )
     findings += features.tuning_findings()
     alignment = predictor.space.alignment
@@ -50,16 +53,16 @@ def fitted(predictor: RunPredictor, generator: RunGenerator, exhibits: Exhibits)
             value=float(alignment.settings.width),
             unit="dimensions",
             source="fit",
-            note=f"{alignment.trained_by} projections were kept: they retrieve best among held-back"
-            " training rows",
+            note=f"{alignment.trained_by} projections were chosen: they retrieve best among"
+            " training rows held back",
         )
     )
     if curves := generator.curves():
         steps = sorted({step for curve in curves.values() for step in curve})
         exhibits.curve(
             "generator",
-            f"How good {generator.settings.name} was on validation rows while it trained; lower is"
-            " better, the best weights were kept.",
+            f"Score of {generator.settings.name} on validation rows during training. Lower is"
+            " better; the best weights are used.",
             steps,
             {f"seed {seed}": [curve.get(step) for step in steps] for seed, curve in curves.items()},
             "training steps",

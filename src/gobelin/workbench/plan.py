@@ -1,4 +1,4 @@
-"""What `fit` would do, and what a run folder holds."""
+"""The plan of `fit`, and a summary of a run folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gobelin.workbench.run.chain import Run
 
 
 def planned(run: Run, generator: bool) -> list[Finding]:
-    """The size of the work: rows, cells to encode, heads to train, the generator's minutes."""
+    """The work of `fit`: rows, cells to encode, heads to train, minutes for the generator."""
     rows, settings = run.checked.rows, run.settings
     counts = {part: len(rows.part(part)) for part in ("train", "valid", "test")}
     findings = [
@@ -23,7 +23,7 @@ def planned(run: Run, generator: bool) -> list[Finding]:
                 scope={"field": field.name, "encoder": field.encoder},
                 value=float(present),
                 n=present,
-                note="fewer where the cache has them",
+                note="fewer where the cache holds their features",
                 source="plan",
             )
         )
@@ -41,7 +41,7 @@ def planned(run: Run, generator: bool) -> list[Finding]:
 
 
 def summary(run: Run) -> list[str]:
-    """What a run folder holds, one line each."""
+    """The contents of a run folder, one line each."""
     settings, folder = run.settings, run.folder.folder
     stages = sorted(p.parent.relative_to(folder).as_posix() for p in folder.glob("**/stage.json"))
     fields = ", ".join(

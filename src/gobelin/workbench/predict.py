@@ -11,7 +11,7 @@ from gobelin.workbench.run.predictor import RunPredictor
 
 
 def predicted(predictor: RunPredictor, dataset: Dataset, settings: Check) -> Predictions:
-    """One prediction a row; bad cells count as missing."""
+    """One prediction for each row. Bad cells count as missing."""
     features = predictor.features
     rows = new_rows(features, dataset, settings, "predict").dataset
     embeddings = features.embedder.embed(rows, features.data.progress)
@@ -19,13 +19,16 @@ def predicted(predictor: RunPredictor, dataset: Dataset, settings: Check) -> Pre
 
 
 def new_rows(features: RunFeatures, dataset: Dataset, settings: Check, verb: str) -> Scan:
-    """Rows of another dataset by this run's schema, their bad cells set aside."""
+    """Rows of another dataset by the schema of this run, with bad cells set aside.
+
+    Raises GobelinError for a dataset that has none of the columns.
+    """
     schema = features.data.schema
     columns = [c for f in schema.fields for c in f.columns]
     if not set(columns) & set(dataset.column_names):
         raise GobelinError(
             f"{verb}: {dataset.source} has none of the columns {', '.join(columns)}; it has"
-            f" {', '.join(dataset.column_names)}. Name them alike."
+            f" {', '.join(dataset.column_names)}. Give the columns the same names."
         )
     name = schema.role("id")
     dataset = dataset.with_ids(name) if name in dataset.column_names else dataset.with_ids()

@@ -20,12 +20,13 @@ def from_pretrained(
     settings: Mapping[str, Any] | None = None,
     progress: Progress = silent,
 ) -> Workbench:
-    """A saved run to predict and generate with: a folder, or OWNER/REPOSITORY on the hub, which is
-    downloaded unless there is a folder of that name. revision: a branch, tag or commit there.
-    settings: over the saved ones.
+    """Open a saved run, to predict and generate with it.
 
-    Raises a GobelinError of one line for a folder that isn't there, isn't a saved run, was changed,
-    or holds code or pickles, and MissingExtra for a repository without huggingface_hub."""
+    name: a folder, or OWNER/REPOSITORY on the hub, which is downloaded unless a folder has that
+    name. revision: a branch, tag or commit on the hub. settings: replace saved ones. Raises
+    GobelinError for a folder that does not exist, is no saved run, was changed, or holds code or
+    pickles; MissingExtra for a repository without huggingface_hub.
+    """
     folder = Path(name).expanduser()
     if not folder.is_dir() and hub.is_id(str(name)):
         folder = hub.snapshot(str(name), save.PATTERNS, revision)
@@ -34,12 +35,11 @@ def from_pretrained(
             f"{name}: no such folder, and no OWNER/REPOSITORY. Give the folder of a saved run."
         )
     if not RunFolder(folder).saved:
-        save.check(folder)  # says what is missing; a saved run is looked over when it is opened
+        save.check(folder)  # raises with what is missing; `open` checks a saved run
     return Workbench.open(folder, progress, settings)
 
 
 def push_to_hub(source: Workbench | str | Path, repo_id: str, private: bool = True) -> str:
-    """Send a saved run's folder, or a run, to OWNER/REPOSITORY on the hub, made if it isn't there;
-    its address."""
+    """Send a run, or the folder of a saved run, to OWNER/REPOSITORY on the hub; its address."""
     bench = source if isinstance(source, Workbench) else Workbench.open(source)
     return bench.push_to_hub(repo_id, private)

@@ -1,4 +1,4 @@
-"""Queries of a user: as cells, as a vector of the shared space, as a class."""
+"""Queries of a user as cells, as a vector of the shared space, or as a class."""
 
 from __future__ import annotations
 
@@ -17,12 +17,18 @@ from gobelin.workbench.run.data import RunData
 from gobelin.workbench.run.space import RunSpace
 
 Texts = Mapping[str, str | Sequence[str]]  # flag or column -> one text or several
-Weights = Mapping[str, float | Sequence[float]]  # the same -> one weight for all texts, or one each
+Weights = Mapping[
+    str, float | Sequence[float]
+]  # flag or column -> a weight for all texts, or for each
 
 
 def query_cells(data: RunData, query: Mapping[str, str]) -> dict[str, Cell]:
-    """{field: cell} from {flag or column: text}. A flag means the first field whose encoder gives
-    it that has the columns."""
+    """{field: cell} from {flag or column: text}.
+
+    A flag, such as `text` or `image`, is given by the encoder of a field. Where several fields have
+    it, the first one that has the columns in the text is meant. Raises GobelinError for an empty
+    query and for an unknown flag or column.
+    """
     cells: dict[str, Cell] = {}
     for key, text in query.items():
         field, encoder, value = _meant(data, key, text)
@@ -33,7 +39,7 @@ def query_cells(data: RunData, query: Mapping[str, str]) -> dict[str, Cell]:
 
 
 def _meant(data: RunData, key: str, text: str) -> tuple[Field, Encoder, str]:
-    """The field that a flag or column names, its encoder, and the text as that encoder reads it."""
+    """The field of a flag or column, its encoder, and the text as that encoder reads it."""
     fields, choices = data.schema.fields, data.settings.choices
     column = next((f for f in fields if key in f.columns), None)
     if column is not None:
@@ -43,7 +49,9 @@ def _meant(data: RunData, key: str, text: str) -> tuple[Field, Encoder, str]:
     named = [f for f in fields if f.name == key] or [f for f in fields if flags[f.name] == key]
     if not named:
         known = {*flags.values(), *(c for f in fields for c in f.columns)}
-        raise GobelinError(f"query: nothing in this run answers to {key!r}.{nearest(key, known)}")
+        raise GobelinError(
+            f"query: no field, column or flag {key!r} in this run.{nearest(key, known)}"
+        )
     if len(named) > 1 and "=" in text:
         first = text.split("=")[0].strip()
         named = [f for f in named if first in f.columns] or named
@@ -53,24 +61,24 @@ def _meant(data: RunData, key: str, text: str) -> tuple[Field, Encoder, str]:
 def weighted_parts(query: Texts, weights: Weights, without: Texts) -> list[tuple[str, str, float]]:
     """(flag or column, text, weight) of every part of a query.
 
-    weights: one number for all texts of a flag, or one a text; 1 where none is given. without:
-    what is to be avoided; it weighs -1.
+    weights: a number for all texts of a flag, or one for each text; 1 by default. without: parts to
+    avoid, with weight -1. Raises GobelinError for a weight without its part.
     """
     if unknown := sorted(set(weights) - set(query)):
         raise GobelinError(
-            f"query: a weight for {unknown[0]!r}, which isn't asked for. Ask for it, or leave the"
+            f"query: a weight for {unknown[0]!r}, which is not in the query. Add it, or leave the"
             " weight out."
         )
     parts = []
     for key, texts in query.items():
         given, weight = _list(texts), weights.get(key, 1.0)
-        each = list(weight) if isinstance(weight, Sequence) else [weight] * len(given)
-        if len(each) != len(given) or not all(math.isfinite(w) for w in each):
+        weights_of_texts = list(weight) if isinstance(weight, Sequence) else [weight] * len(given)
+        if len(weights_of_texts) != len(given) or not all(map(math.isfinite, weights_of_texts)):
             raise GobelinError(
-                f"query: {len(given)} texts and the weights {each} for {key!r}. Give one finite"
-                " number a text."
+                f"query: {len(given)} texts and the weights {weights_of_texts} for {key!r}. Give"
+                " one finite number a text."
             )
-        parts += [(key, text, float(w)) for text, w in zip(given, each, strict=True)]
+        parts += [(key, text, float(w)) for text, w in zip(given, weights_of_texts, strict=True)]
     return parts + [(key, text, -1.0) for key, texts in without.items() for text in _list(texts)]
 
 
@@ -79,8 +87,11 @@ def _list(texts: str | Sequence[str]) -> list[str]:
 
 
 def mixed_vector(space: RunSpace, parts: Sequence[tuple[str, str, float]]) -> np.ndarray:
-    """float32 [D]: the weighted sum of the parts' unit vectors, of unit length again. Different
-    columns of one field with the same weight are one cell of it (a table row)."""
+    """float32 [D]: the weighted sum of the parts' unit vectors, scaled to unit length.
+
+    Columns of one field with the same weight are one cell of that field (a table row). Raises
+    GobelinError where the parts cancel each other.
+    """
     data, embedder = space.features.data, space.features.embedder
     cells: list[tuple[str, Cell, float]] = []
     for key, text, weight in parts:
@@ -93,7 +104,7 @@ def mixed_vector(space: RunSpace, parts: Sequence[tuple[str, str, float]]) -> np
         else:
             joined |= cell
     if not cells:
-        query_cells(data, {})  # says what to give
+        query_cells(data, {})  # raises for an empty query
     total = sum(
         weight * space.alignment.project(embedder.embed_cells({field: cell})).pooled()[0]
         for field, cell, weight in cells
@@ -107,7 +118,7 @@ def mixed_vector(space: RunSpace, parts: Sequence[tuple[str, str, float]]) -> np
 
 
 def label_index(model: Model, label: str) -> int | float:
-    """The class index of a label, or the number that it spells."""
+    """The class index of a label, or its number. Raises GobelinError for an unknown label."""
     if model.kind == "number":
         try:
             number = float(label)
@@ -122,8 +133,8 @@ def label_index(model: Model, label: str) -> int | float:
         return number
     if model.kind == "labels":
         raise GobelinError(
-            f"--label {label!r}: {model.target!r} has several labels a row, and generators are"
-            " asked for one class. Ask with --text, --row or another field."
+            f"--label {label!r}: {model.target!r} has several labels a row, and a condition has"
+            " one class. Use --text, --row or another field."
         )
     if label not in model.classes:
         raise GobelinError(

@@ -1,4 +1,4 @@
-"""The verb `search`: its recall, and the rows of its index."""
+"""The verb `search`: its recall, and the rows that it finds."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ from gobelin.workbench.run.space import RunSpace
 
 
 def recalled(space: RunSpace, exhibits: Exhibits) -> list[Finding]:
-    """Recall on validation rows for every ordered pair of fields, beside closed forms of the pair
-    alone, and for each language of a caption."""
+    """Recall on validation rows for every ordered pair of fields, and for each language of a
+    caption.
+
+    Baselines are closed forms fitted on the pair alone.
+    """
     rows, embeddings = space.checked.rows, space.features.embeddings
     valid, train = rows.part("valid"), rows.part("train")
     x = embeddings.rows(valid)
@@ -45,7 +48,7 @@ def recalled(space: RunSpace, exhibits: Exhibits) -> list[Finding]:
 
 
 def _bar(f: Finding) -> Finding:
-    """The finding under one name of its pair, as a bar is labelled."""
+    """The finding with its pair of fields as the label of a bar."""
     chance = 100 * (f.chance or 0)
     pair = f"{f.scope['from']} to {f.scope['to']} ({f.note}, chance {chance:.1f})"
     return Finding(
@@ -54,12 +57,12 @@ def _bar(f: Finding) -> Finding:
 
 
 def indexed(space: RunSpace, added: Dataset | None, deleted: Sequence[str]) -> list[Finding]:
-    """How many rows are searched, after these were added and those with these ids deleted."""
+    """Add rows to the index, delete rows by id; the finding is the number of rows."""
     folder, data = space.folder, space.features.data
     if (added is not None or deleted) and folder.saved:
         raise GobelinError(
-            f"{folder.folder}: is a saved run, nothing is changed in it. Use the run it was saved"
-            " from."
+            f"{folder.folder}: is a saved run, which can't be changed. Use the run that it was"
+            " saved from."
         )
     with folder.alone() if not folder.saved else nullcontext():
         rows = None
@@ -78,7 +81,7 @@ def indexed(space: RunSpace, added: Dataset | None, deleted: Sequence[str]) -> l
             name="rows_searched",
             value=float(len(space.index)),
             n=len(space.index),
-            note="filters know " + ", ".join(space.index.known),
+            note="columns for filters: " + ", ".join(space.index.known),
             source="index",
         )
     ]

@@ -1,4 +1,4 @@
-"""Copies of the data's images inside the run folder, so that a report shows them."""
+"""Copies of images of the data inside the run folder, for the report."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from gobelin.workbench.run.rows import Rows
 
 
 def thumbnail(folder: Path, rows: Rows, field: str, row: int) -> str | None:
-    """A copy of a row's image inside the run folder, its path relative to it; None where the cell
-    holds bytes or nothing, or where there is no such file."""
+    """Copy the image of a row into the run folder; its path there.
+
+    None where the cell is empty or holds bytes, or where the file does not exist.
+    """
     cell = rows.dataset.cells(rows.schema.field(field))[row]
     value = image_values(cell)[0] if cell else None
     if not isinstance(value, str) or not (source := rows.dataset.root / value).is_file():

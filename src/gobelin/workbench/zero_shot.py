@@ -1,5 +1,4 @@
-"""Labels in words that nobody trained on: which of them fits a record best, and how sure that
-is."""
+"""Labels in words that nobody trained on: the one that fits a record best, and its probability."""
 
 from __future__ import annotations
 
@@ -20,81 +19,84 @@ from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import proportion
 from gobelin.workbench.run.chain import Run
 
-SOURCE = "describe"
-MOST_ROWS = 2000  # training rows that are projected
-LEAST_ROWS = 20  # training rows with a caption, to say how sure a label is
-CROSSED = "crossed"  # stage: training rows in alignments that have not seen them
-CROSSED_FORMAT = 2  # of how they are made; another one is another stage
-SAME = 0.999  # cosine from which two captions say the same
+MOST_PROJECTED_ROWS = 2000  # training rows that are projected
+LEAST_CAPTIONED_ROWS = 20  # training rows with a caption that a probability needs
+CROSSED = "crossed"  # stage: training rows in alignments fitted without them
+CROSSED_FORMAT = 2  # of that stage
+SAME = 0.999  # cosine from which two captions count as equal
 
 
 def zero_shot(run: Run, query: Shared, text: Field, labels: Sequence[str]) -> list[Finding]:
-    """The labels by their probability: softmax of the cosines to the record over a temperature.
+    """The labels by probability: softmax of their cosines with the record, over a temperature.
 
-    The temperature has the smallest log loss on training rows with a caption: each chooses its own
-    among as many captions, by an alignment fitted on the half of the rows that it isn't in. What
-    this cannot show: how sure to be where labels are of another kind than the captions; single
-    words for sentences, say."""
+    The temperature has the smallest log loss on training rows with a caption. Each of them chooses
+    its caption among as many captions as there are labels, by an alignment fitted on the half of
+    the rows that it is not in.
+
+    What this cannot show: the probability of labels that are unlike the captions, for example
+    single words where captions are sentences.
+    """
     fields = tuple(
         f
-        for f, there in zip(query.fields, query.present[0], strict=True)
-        if there and f != text.name
+        for f, present in zip(query.fields, query.present[0], strict=True)
+        if present and f != text.name
     )
     cosines, count = _pairs(run, fields, text.name, len(labels))
-    heat = best_temperature(cosines)
+    temperature = best_temperature(cosines)
     words = run.features.embedder.embed_column(text.name, text.columns[0], list(labels), Path())
     scores = run.space.alignment.project(words).of(text.name) @ _only(query, fields).pooled()[0]
-    sure = softmax(scores.astype(np.float64) / heat)
+    probability = softmax(scores.astype(np.float64) / temperature)
     right = proportion((cosines[:, 0] > cosines[:, 1:].max(1)).astype(float))
-    among = f"among {cosines.shape[1]} captions, by alignments that had not seen them"
+    among = f"among {cosines.shape[1]} captions, by alignments fitted without them"
     note = f"of {count} training rows, their own caption from {' + '.join(fields)} {among}"
-    found = [
+    findings = [
         Finding(
             name="zero_shot",
             scope={"label": labels[c]},
-            value=float(sure[c]),
+            value=float(probability[c]),
             unit="share",
             chance=1 / len(labels),
-            source=SOURCE,
-            note=f"temperature {heat:.3f}, from {count} training captions",
+            source="describe",
+            note=f"temperature {temperature:.3f}, from {count} training captions",
         )
-        for c in np.argsort(-sure, kind="stable")
+        for c in np.argsort(-probability, kind="stable")
     ]
     chance = 1 / cosines.shape[1]
     return [
-        *found,
+        *findings,
         right.finding(
             "zero_shot_right",
             better="higher",
             unit="share",
             chance=chance,
             note=note,
-            source=SOURCE,
+            source="describe",
         ),
     ]
 
 
 def best_temperature(cosines: np.ndarray) -> float:
-    """Of softmax(cosines / t), [n, m], the first column the right one: that with the smallest log
-    loss (Guo et al. 2017)."""
-    found = minimize_scalar(
+    """The temperature t of softmax(cosines / t) with the smallest log loss (Guo et al. 2017).
+
+    cosines: float [n, m], of which the first column is right.
+    """
+    best = minimize_scalar(
         lambda t: -log_softmax(cosines / np.exp(t), axis=1)[:, 0].mean(),
         bounds=(-6, 3),
         method="bounded",
     )
-    return float(np.exp(found.x))
+    return float(np.exp(best.x))
 
 
 def text_field(run: Run, cells: Mapping[str, Cell], labels: Sequence[str]) -> Field:
-    """The field that reads the labels; an error of one line where this can't be done."""
+    """The text field that encodes the labels. Raises GobelinError where labels can't be used."""
     text = next(
         (f for f in run.data.schema.fields if run.data.schema.kind(f.columns[0]) == "text"), None
     )
     if text is None:
         names = ", ".join(run.data.schema.field_names)
         raise GobelinError(
-            f"--labels: words are read by a text field, found {names}. Fit with a column of"
-            " captions."
+            f"--labels: labels need a text field, found {names}. Fit with a column of captions."
         )
     if len(labels) < 2 or len(set(labels)) < len(labels) or not all(labels):
         raise GobelinError(
@@ -103,41 +105,43 @@ def text_field(run: Run, cells: Mapping[str, Cell], labels: Sequence[str]) -> Fi
         )
     if set(cells) <= {text.name}:
         raise GobelinError(
-            f"--labels: the record is nothing but {text.name!r} itself. Give it an image, a row or"
+            f"--labels: the record has no field but {text.name!r}. Give it an image, a row or"
             " another field."
         )
     if run.folder.saved:
         raise GobelinError(
-            f"--labels: how sure to be is learned from training rows, and {run.folder.folder} was"
-            " saved without. Use the run it was saved from."
+            f"--labels: probabilities need training rows, and {run.folder.folder} was saved"
+            " without them. Use the run that it was saved from."
         )
     return text
 
 
 def _pairs(run: Run, fields: tuple[str, ...], text: str, count: int) -> tuple[np.ndarray, int]:
-    """float64 [n, m]: cosines of training rows, shown these fields, to their own caption and to m -
-    1 others, m up to `count`; and n."""
+    """float64 [n, m], and n: cosines of training rows with their own caption and m - 1 others.
+
+    The vector of a row uses these fields only. m is `count`, or less where captions are few.
+    """
     unseen = unseen_rows(run)
-    there = unseen.has(text) & np.all([unseen.has(f) for f in fields], axis=0)
-    rows, halves = np.flatnonzero(there), _halves(unseen)
-    asked, captions = _only(unseen, fields).pooled(), unseen.of(text)
+    usable = unseen.has(text) & np.all([unseen.has(f) for f in fields], axis=0)
+    rows, halves = np.flatnonzero(usable), _halves(unseen)
+    queries, captions = _only(unseen, fields).pooled(), unseen.of(text)
     rng, out, width = numpy_generator(run.data.runtime.seed, "candidates", count), [], count
     for row in rows:
         pool = rows[halves[rows] == halves[row]]  # captions of the same alignment
         others = pool[captions[pool] @ captions[row] < SAME]
         width = min(width, len(others) + 1)
         chosen = rng.choice(others, min(count - 1, len(others)), replace=False)
-        out.append(captions[np.concatenate([[row], chosen])] @ asked[row])
-    if len(out) < LEAST_ROWS or width < 2:
+        out.append(captions[np.concatenate([[row], chosen])] @ queries[row])
+    if len(out) < LEAST_CAPTIONED_ROWS or width < 2:
         raise GobelinError(
             f"--labels: {len(out)} training rows have {' and '.join(fields)} and a caption of their"
-            f" own, {LEAST_ROWS} are needed to say how sure a label is. Add captions."
+            f" own, {LEAST_CAPTIONED_ROWS} are needed for probabilities. Add captions."
         )
-    return np.stack([one[:width] for one in out]).astype(np.float64), len(out)
+    return np.stack([cosines[:width] for cosines in out]).astype(np.float64), len(out)
 
 
 def _only(shared: Shared, fields: Sequence[str]) -> Shared:
-    """The same rows as if these fields alone were there."""
+    """The same rows with these fields only."""
     shown = shared.present & np.isin(shared.fields, list(fields))
     return Shared(
         shared.fields, shared.vectors * shown[..., None], shown, shared.ids, shared.fingerprint
@@ -145,20 +149,23 @@ def _only(shared: Shared, fields: Sequence[str]) -> Shared:
 
 
 def _halves(unseen: Shared) -> np.ndarray:
-    """int [n]: by which of the two alignments a row of `_unseen` was projected."""
+    """int [n]: the number (0, 1) of the alignment that projected each row of `unseen_rows`."""
     return np.array([int(i.split(":")[0]) for i in unseen.ids])
 
 
 def unseen_rows(run: Run) -> Shared:
-    """Up to MOST_ROWS training rows, each projected by an alignment of the half of them (whole
-    groups) that it isn't in, made as the run's own was: with its bridges, and where a space is
-    kept, in that space, which may have seen them."""
+    """Up to MOST_PROJECTED_ROWS training rows in alignments that have not seen them.
+
+    The groups are cut into two halves. Each row is projected by an alignment fitted on the other
+    half, with the settings and bridges of the run's own. Where the run keeps to a stored space, it
+    is that space, and it may have seen the rows.
+    """
     key = fingerprint(
         CROSSED,
         CROSSED_FORMAT,
         run.space.alignment.fingerprint(),
         run.checked.rows.dataset.fingerprint,
-        MOST_ROWS,
+        MOST_PROJECTED_ROWS,
     )
 
     def make(folder: Path) -> None:
@@ -173,13 +180,18 @@ def unseen_rows(run: Run) -> Shared:
         )
         half, blocks = np.array([side[run.checked.rows.groups[r]] for r in train]), []
         for h in (0, 1):
-            others, own = train[half != h], train[half == h][: MOST_ROWS // 2]
+            others, projected = train[half != h], train[half == h][: MOST_PROJECTED_ROWS // 2]
             groups = [run.checked.rows.groups[r] for r in others]
-            how, x = run.settings.align, run.features.embeddings.rows(others)
+            settings, x = run.settings.align, run.features.embeddings.rows(others)
             fitted = kept_space.fit_or_bind(
-                how, run.features.embedder, x, groups, run.data.runtime, run.data.progress
+                settings, run.features.embedder, x, groups, run.data.runtime, run.data.progress
             )
-            blocks.append((np.full(len(own), h), fitted.project(run.features.embeddings.rows(own))))
+            blocks.append(
+                (
+                    np.full(len(projected), h),
+                    fitted.project(run.features.embeddings.rows(projected)),
+                )
+            )
         save_arrays(
             folder / "rows.safetensors",
             {

@@ -89,7 +89,7 @@ def test_blocks_change_nothing(
 ) -> None:
     x, y = draw(130, 6, 0), draw(75, 6, 1)
     whole = score(x, y)
-    monkeypatch.setattr(kernel, "ROWS_AT_ONCE", 32)
+    monkeypatch.setattr(kernel, "BLOCK_ROWS", 32)
     cut = score([x[:50], x[50:]], [y])
     assert (cut.value, cut.low, cut.high) == pytest.approx(
         (whole.value, whole.low, whole.high), rel=1e-10

@@ -304,7 +304,8 @@ def test_what_a_generator_cannot_be_asked_by_is_said(run: Run) -> None:
     for one in measured(run, Painter(run, accepts=frozenset())).values():
         assert (
             one.value is None
-            and one.note == "not measured: painter can't be asked by it, it accepts nothing"
+            and one.note
+            == "not measured: painter does not accept this condition, it accepts nothing"
         )
     sampler = Painter(run, accepts=frozenset({"text"}))
     found = measured(run, sampler)
@@ -329,7 +330,7 @@ def test_without_a_second_encoder_or_rows_it_says_so(
         for f in measured(run, Painter(run)).values()
     )
     monkeypatch.undo()
-    monkeypatch.setattr("gobelin.workbench.generate.condition_match.LEAST", 10_000)
+    monkeypatch.setattr("gobelin.workbench.generate.condition_match.LEAST_READ_ROWS", 10_000)
     assert all(
         "are needed" in f.note and f.value is None for f in measured(run, Painter(run)).values()
     )

@@ -1,7 +1,8 @@
-"""The contract of every rival: the real training rows in, a training set (an `Arm`) out.
+"""The contract of every baseline method: real training rows in, a training set (an `Arm`) out.
 
-Every rival and every generator ends as an arm, so the loop knows no difference between them. A
-rival that there is nothing for (no pool of unlabelled rows) gives None and is left out."""
+The images of a generator end as an arm too, so a study treats both alike. A baseline method that
+has nothing to work on (no unlabelled rows, for instance) returns None and is left out.
+"""
 
 from __future__ import annotations
 
@@ -19,92 +20,93 @@ Kind = Literal["real", "rival", "generated", "both"]
 
 @dataclass(frozen=True)
 class Arm:
-    """A training set of a study: the real training rows first, then what this arm adds."""
+    """A training set of a study with N rows: the real ones first, then the rows that it adds."""
 
     name: str  # 'real', 'classic', 'generated', 'classic + generated' ...
     dataset: Dataset
     weights: np.ndarray  # float32 [N]
-    kind: Kind = "rival"  # both: classic augmentation and generated images
-    generator: str = ""  # the component whose images it adds
-    generator_seed: int | None = None  # of the training that made its images
-    # int64 [added rows]: rows with a smaller number enter first as the ratio grows, rows of one
-    # number together. None: as they stand.
+    kind: Kind = "rival"  # both = classic augmentation and generated images
+    generator: str = ""  # component whose images it adds; empty without any
+    generator_seed: int | None = None  # seed of the generator's training
+    # int64 [added rows]: as the ratio grows, rows with a smaller number enter first; rows of one
+    # number enter together. None: in the order of the rows.
     order: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Real rows with an image and without an answer. rows [P]; answers [P]: what the multimodal
-    model reads, as the target column would hold it; classes: int64 [P], of a number all 0; sure:
-    float [P], how sure it is, larger is surer."""
+    """P real rows with an image and without an answer, and the answers of the run's predictor."""
 
     rows: Dataset
-    target: str
-    answers: Sequence[Any]
-    classes: np.ndarray
-    sure: np.ndarray
+    target: str  # name of the target column
+    answers: Sequence[Any]  # P predicted answers, as cells of the target column
+    classes: np.ndarray  # int64 [P], the predicted classes; all 0 for a number
+    sure: np.ndarray  # float [P], larger is more certain
 
 
 @dataclass(frozen=True)
-class Material:
-    """What a rival is given. train: the real training rows. column: the image column. plan: int64
-    [M], the parent rows (in `train`) of the made images, the first ones first where fewer are
-    wanted. size: the generator's image side in pixels. seed, workers: as everywhere. classes: int64
-    [n] of the real rows, of a number all 0. pool: unlabelled real rows, if there are any."""
+class RivalInput:
+    """The input of a baseline method."""
 
-    train: Dataset
-    column: str
-    plan: np.ndarray
-    size: int
+    train: Dataset  # n real training rows
+    column: str  # the image column
+    plan: np.ndarray  # int64 [M], the parent (a row of `train`) of each generated image
+    size: int  # side of generated images in pixels
     seed: int
-    workers: int = 1
-    classes: np.ndarray | None = None
-    pool: Pool | None = None
+    workers: int = 1  # threads
+    classes: np.ndarray | None = None  # int64 [n], None for a number
+    pool: Pool | None = None  # unlabelled real rows, if there are any
 
 
 @runtime_checkable
 class Rival(Protocol):
-    """A frozen dataclass; its fields are its settings."""
+    """A baseline method: a frozen dataclass whose fields are its settings."""
 
-    def arm(self, material: Material) -> Arm | None: ...
+    def arm(self, source: RivalInput) -> Arm | None:
+        """The training set of this method; None where there is nothing to add."""
 
 
-def again(material: Material, name: str, shown: Sequence[int] | None = None) -> Arm:
-    """An arm with training rows once more, the parents of the made images, those without an image
-    left out. shown: rows [M] whose images stand in the place of the parents' own; their files are
-    not read, so nothing is encoded anew."""
-    train = material.train.with_ids()
-    values = train.values(material.column)
-    pairs = list(zip(material.plan, material.plan if shown is None else shown, strict=True))
-    kept = [(int(p), int(i)) for p, i in pairs if values[p] is not None and values[i] is not None]
-    ids = [f"{name}-{k}-{train.ids[p]}" for k, (p, _) in enumerate(kept)]
+def repeated_rows(source: RivalInput, name: str, images_of: Sequence[int] | None = None) -> Arm:
+    """An arm with the parents of the generated images a second time; those without image left out.
+
+    images_of: M rows whose images replace those of the parents. No file is read, so nothing is
+    encoded again.
+    """
+    train = source.train.with_ids()
+    values = train.values(source.column)
+    pairs = list(zip(source.plan, source.plan if images_of is None else images_of, strict=True))
+    usable = [(int(p), int(i)) for p, i in pairs if values[p] is not None and values[i] is not None]
+    ids = [f"{name}-{k}-{train.ids[p]}" for k, (p, _) in enumerate(usable)]
     lineage = [
         {"rule": name, "parents": list(dict.fromkeys((train.ids[p], train.ids[i])))}
-        for p, i in kept
+        for p, i in usable
     ]
-    images = {material.column: [values[i] for _, i in kept]}
+    images = {source.column: [values[i] for _, i in usable]}
     added = derived_rows(
-        train.rows(np.array([p for p, _ in kept], int)), images, ids, "view", lineage
+        train.rows(np.array([p for p, _ in usable], int)), images, ids, "view", lineage
     )
     return Arm(name, train.join(added), np.ones(len(train) + len(added), np.float32))
 
 
-def in_place(
-    material: Material, name: str, image: Callable[[int, Any], Any], **said: object
+def replaced_images(
+    source: RivalInput, name: str, image: Callable[[int, Any], Any], **lineage_facts: object
 ) -> Arm:
-    """An arm with `image(k, cell of its parent)` in the place of every made image k whose parent
-    has one. said: more of the lineage."""
-    train = material.train.with_ids()
-    values = train.values(material.column)
-    parents = [int(p) for p in material.plan if isinstance(values[p], str | bytes)]
+    """An arm with another image in the place of every generated one whose parent has an image.
+
+    image: (number of the generated image, image cell of its parent) -> image cell. lineage_facts:
+    are written to the lineage of every added row.
+    """
+    train = source.train.with_ids()
+    values = train.values(source.column)
+    parents = [int(p) for p in source.plan if isinstance(values[p], str | bytes)]
     images = list(
         in_order(
-            lambda one: image(one[0], values[one[1]]), list(enumerate(parents)), material.workers
+            lambda pair: image(pair[0], values[pair[1]]), list(enumerate(parents)), source.workers
         )
     )
     ids = [f"{name}-{k}-{train.ids[p]}" for k, p in enumerate(parents)]
-    lineage = [{"rule": name, **said, "parents": [train.ids[p]]} for p in parents]
+    lineage = [{"rule": name, **lineage_facts, "parents": [train.ids[p]]} for p in parents]
     added = derived_rows(
-        train.rows(np.array(parents, int)), {material.column: images}, ids, "view", lineage
+        train.rows(np.array(parents, int)), {source.column: images}, ids, "view", lineage
     )
     return Arm(name, train.join(added), np.ones(len(train) + len(added), np.float32))

@@ -1,8 +1,9 @@
 """Classic augmentation: changed views of the real images, encoded once and cached.
 
-A view is mirrored, cropped or made smaller, turned, shifted and recoloured; or two random
-operations of RandAugment (Cubuk et al. 2020) are put on it; or it is blended with another image of
-its class (mixup, Zhang et al. 2018, within a class, so that the answer stays one)."""
+A view is mirrored, cropped or scaled down, turned, shifted and recoloured, or it gets two random
+operations of RandAugment (Cubuk et al. 2020). Some views are blended with another image of their
+class (mixup, Zhang et al. 2018; within a class, so that the view has one answer).
+"""
 
 from __future__ import annotations
 
@@ -12,14 +13,14 @@ from dataclasses import asdict
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from gobelin.augmentation.rivals import Arm, Material
+from gobelin.augmentation.rivals import Arm, RivalInput
 from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import numpy_generator
 from gobelin.core.workers import in_order
 from gobelin.data.dataset import derived_rows
 from gobelin.data.images import Opening, open_image, png_bytes
 
-Operation = Callable[[Image.Image, float], Image.Image]  # of an image and a strength from -1 to 1
+Operation = Callable[[Image.Image, float], Image.Image]  # (image, strength from -1 to 1) -> image
 
 
 def _enhanced(kind: Callable[[Image.Image], ImageEnhance._Enhance]) -> Operation:
@@ -27,7 +28,7 @@ def _enhanced(kind: Callable[[Image.Image], ImageEnhance._Enhance]) -> Operation
 
 
 def _moved(by: Callable[[float, int, int], tuple[float, ...]]) -> Operation:
-    """by: strength, width and height into the six numbers of an affine map."""
+    """by: (strength, width, height) -> the six numbers of an affine map."""
     return lambda image, strength: image.transform(
         image.size,
         Image.Transform.AFFINE,
@@ -91,24 +92,27 @@ class Classic:
         description="Parameter of the Beta distribution of the blending weights.",
     )
 
-    def arm(self, material: Material) -> Arm:
-        train = material.train.with_ids()
-        values, classes = train.values(material.column), material.classes
-        able = [r for r in range(len(train)) if isinstance(values[r], str | bytes)]
-        views = max(self.views, -(-len(material.plan) // max(len(able), 1)))
+    def arm(self, source: RivalInput) -> Arm:
+        train = source.train.with_ids()
+        values, classes = train.values(source.column), source.classes
+        usable = [r for r in range(len(train)) if isinstance(values[r], str | bytes)]
+        views = max(self.views, -(-len(source.plan) // max(len(usable), 1)))
         turns = [
-            numpy_generator(material.seed, "classic", "order", v).permutation(able)
+            numpy_generator(source.seed, "classic", "order", v).permutation(usable)
             for v in range(views)
         ]
-        parents = [int(r) for turn in turns for r in turn]  # every row once before any again
+        parents = [
+            int(r) for turn in turns for r in turn
+        ]  # every row once before any row a second time
 
         def opened(row: int) -> Image.Image:
             return open_image(values[row], train.root, Opening())[0].convert("RGB")
 
-        def view(one: tuple[int, int]) -> bytes:
-            rng, image = numpy_generator(material.seed, "classic", one[0]), opened(one[1])
+        def view(numbered: tuple[int, int]) -> bytes:
+            number, row = numbered
+            rng, image = numpy_generator(source.seed, "classic", number), opened(row)
             if rng.random() < self.mixup and classes is not None:
-                mates = [r for r in able if classes[r] == classes[one[1]]]
+                mates = [r for r in usable if classes[r] == classes[row]]
                 other = opened(mates[rng.integers(len(mates))]).resize(
                     image.size, Image.Resampling.BILINEAR
                 )
@@ -116,19 +120,19 @@ class Classic:
                 image = Image.blend(image, other, min(weight, 1 - weight))
             return png_bytes(np.asarray(self.change(image, rng)))
 
-        images = list(in_order(view, list(enumerate(parents)), material.workers))
+        images = list(in_order(view, list(enumerate(parents)), source.workers))
         ids = [f"classic-{k}-{train.ids[p]}" for k, p in enumerate(parents)]
         lineage = [
             {"rule": "classic", "settings": asdict(self), "parents": [train.ids[p]]}
             for p in parents
         ]
         added = derived_rows(
-            train.rows(np.array(parents, int)), {material.column: images}, ids, "view", lineage
+            train.rows(np.array(parents, int)), {source.column: images}, ids, "view", lineage
         )
         return Arm("classic", train.join(added), np.ones(len(train) + len(added), np.float32))
 
     def change(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        """One view of an RGB image; the border is filled with the colour of its corner."""
+        """One view of an RGB image. The border gets the colour of the upper left corner."""
         if rng.random() < self.randaugment:
             for name in rng.choice(sorted(OPERATIONS), 2):
                 image = OPERATIONS[str(name)](image, self.magnitude * rng.choice([-1.0, 1.0]))

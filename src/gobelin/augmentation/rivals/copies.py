@@ -7,28 +7,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from gobelin.augmentation.rivals import Arm, Material, again
+from gobelin.augmentation.rivals import Arm, RivalInput, repeated_rows
 from gobelin.core.config import settings_class
 from gobelin.core.machine import numpy_generator
 
 
 @settings_class
 class Copies:
-    """No settings: each row keeps its parent's other fields and shows the image of a training row
-    of its class, drawn by the seed."""
+    """Each row has the fields of its parent and the image of a random training row of its class."""
 
-    def arm(self, material: Material) -> Arm:
+    def arm(self, source: RivalInput) -> Arm:
         classes = (
-            np.zeros(len(material.train), np.int64)
-            if material.classes is None
-            else material.classes
+            np.zeros(len(source.train), np.int64) if source.classes is None else source.classes
         )
-        there = np.array([v is not None for v in material.train.values(material.column)])
-        able = {
-            c: np.flatnonzero((classes == c) & there) for c in np.unique(classes[material.plan])
+        has_image = np.array([v is not None for v in source.train.values(source.column)])
+        candidates = {
+            c: np.flatnonzero((classes == c) & has_image) for c in np.unique(classes[source.plan])
         }
-        shown = []
-        for k, parent in enumerate(material.plan):
-            own, rng = able[classes[parent]], numpy_generator(material.seed, "copies", k)
-            shown.append(int(rng.choice(own)) if len(own) else int(parent))
-        return again(material, "copies", shown)
+        images_of = []
+        for k, parent in enumerate(source.plan):
+            of_class, rng = candidates[classes[parent]], numpy_generator(source.seed, "copies", k)
+            images_of.append(int(rng.choice(of_class)) if len(of_class) else int(parent))
+        return repeated_rows(source, "copies", images_of)

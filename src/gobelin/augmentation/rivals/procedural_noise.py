@@ -11,7 +11,7 @@ from dataclasses import asdict
 import numpy as np
 from PIL import Image
 
-from gobelin.augmentation.rivals import Arm, Material, in_place
+from gobelin.augmentation.rivals import Arm, RivalInput, replaced_images
 from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import numpy_generator
 from gobelin.data.images import png_bytes
@@ -28,16 +28,16 @@ class ProceduralNoise:
         description="Grids of random colours, each twice as fine as the last.",
     )
 
-    def arm(self, material: Material) -> Arm:
+    def arm(self, source: RivalInput) -> Arm:
         def cloud(k: int, cell: str | bytes) -> bytes:
             return png_bytes(
-                self.cloud(material.size, numpy_generator(material.seed, "procedural_noise", k))
+                self.cloud(source.size, numpy_generator(source.seed, "procedural_noise", k))
             )
 
-        return in_place(material, "procedural_noise", cloud, settings=asdict(self))
+        return replaced_images(source, "procedural_noise", cloud, settings=asdict(self))
 
     def cloud(self, size: int, rng: np.random.Generator) -> np.ndarray:
-        """uint8 [size, size, 3]; from 0 to 255 in every channel."""
+        """uint8 [size, size, 3], from 0 to 255 in every channel."""
         total = np.zeros((size, size, 3))
         for octave in range(self.octaves):
             grid = rng.random((2 ** (octave + 1), 2 ** (octave + 1), 3))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gobelin.augmentation.rivals import Arm, Material
+from gobelin.augmentation.rivals import Arm, RivalInput
 from gobelin.core.config import setting, settings_class
 from gobelin.data.dataset import derived_rows
 
@@ -23,18 +23,18 @@ class Retrieved:
         default=0.5, ge=0, le=1, description="Certainty from which an unlabelled row is taken."
     )
 
-    def arm(self, material: Material) -> Arm | None:
-        train, pool = material.train.with_ids(), material.pool
+    def arm(self, source: RivalInput) -> Arm | None:
+        train, pool = source.train.with_ids(), source.pool
         if pool is None or not len(pool.rows):
             return None
-        classes = np.zeros(len(train), np.int64) if material.classes is None else material.classes
+        classes = np.zeros(len(train), np.int64) if source.classes is None else source.classes
         order = [
             int(k) for k in np.argsort(-pool.sure, kind="stable") if pool.sure[k] >= self.least
         ]
         surest = {
             int(c): [k for k in order if pool.classes[k] == c] for c in np.unique(pool.classes)
         }
-        queues = [surest.get(int(classes[parent]), []) for parent in material.plan]
+        queues = [surest.get(int(classes[parent]), []) for parent in source.plan]
         taken = [(k, queue.pop(0)) for k, queue in enumerate(queues) if queue]
         if not taken:
             return None

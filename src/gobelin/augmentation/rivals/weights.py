@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from gobelin.augmentation.rivals import Arm, Material
+from gobelin.augmentation.rivals import Arm, RivalInput
 from gobelin.core.config import settings_class
 
 
 @settings_class
 class Weights:
-    """No settings; no row is added."""
+    """No row is added."""
 
-    def arm(self, material: Material) -> Arm:
-        train = material.train.with_ids()
-        there = np.array([isinstance(v, str | bytes) for v in train.values(material.column)])
-        more = np.bincount(material.plan, minlength=len(train)) * there
+    def arm(self, source: RivalInput) -> Arm:
+        train = source.train.with_ids()
+        has_image = np.array([isinstance(v, str | bytes) for v in train.values(source.column)])
+        more = np.bincount(source.plan, minlength=len(train)) * has_image
         return Arm("weights", train, (1 + more).astype(np.float32))

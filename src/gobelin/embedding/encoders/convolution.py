@@ -28,7 +28,7 @@ from gobelin.networks.convolution import signal_of
 from gobelin.networks.patches import PatchNetwork
 from gobelin.networks.pooling import means
 
-FORMAT = 1  # of the saved folder
+CONVOLUTION_FORMAT = 1  # of the saved folder
 LEARNED_IMAGES = 1000  # training cells from which the filters are learned, at most
 
 
@@ -90,7 +90,7 @@ class Convolution:
         return FittedConvolution(self, network, runtime)
 
     def load(self, folder: Path, runtime: Runtime) -> FittedConvolution:
-        stored = weights.config_of(folder, FORMAT)
+        stored = weights.config_of(folder, CONVOLUTION_FORMAT)
         settings = config.build(Convolution, stored["settings"])
         network = PatchNetwork(3, settings.filters, settings.patch, 2)
         weights.fill(folder, stored, network)
@@ -119,4 +119,4 @@ class FittedConvolution(Forward, Squares):
         )
 
     def save(self, folder: Path) -> None:
-        weights.save(folder, {"settings": asdict(self.settings)}, self.module, FORMAT)
+        weights.save(folder, {"settings": asdict(self.settings)}, self.module, CONVOLUTION_FORMAT)

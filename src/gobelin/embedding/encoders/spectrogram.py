@@ -28,7 +28,7 @@ from gobelin.embedding.encoders import Forward, Sample
 from gobelin.networks.patches import PatchNetwork
 from gobelin.networks.pooling import means
 
-FORMAT = 1  # of the saved folder
+SPECTROGRAM_FORMAT = 1  # of the saved folder
 LEARNED_CELLS = 500  # training cells from which the filters are learned, at most
 SPECTROGRAM_PATCH = 6  # side of a filter, in bands and frames
 SPECTROGRAM_GRID = 3  # cells a side over which answers are averaged
@@ -100,7 +100,7 @@ class Spectrogram:
 
     def load(self, folder: Path, runtime: Runtime) -> FittedSpectrogram:
         soundfile()
-        stored = weights.config_of(folder, FORMAT)
+        stored = weights.config_of(folder, SPECTROGRAM_FORMAT)
         settings = config.build(Spectrogram, stored["settings"])
         network = settings.network()
         weights.fill(folder, stored, network)
@@ -160,4 +160,4 @@ class FittedSpectrogram(Forward):
         )
 
     def save(self, folder: Path) -> None:
-        weights.save(folder, {"settings": asdict(self.settings)}, self.module, FORMAT)
+        weights.save(folder, {"settings": asdict(self.settings)}, self.module, SPECTROGRAM_FORMAT)

@@ -25,7 +25,7 @@ from gobelin.data.texts import text_key, text_query, text_values
 from gobelin.embedding.encoders import Sample
 from gobelin.networks.ngrams import components, shares
 
-FORMAT = 1  # of the saved folder
+WORDS_FORMAT = 1  # of the saved folder
 
 
 @settings_class
@@ -68,7 +68,7 @@ class Words:
         return FittedWords(self, network, runtime)
 
     def load(self, folder: Path, runtime: Runtime) -> FittedWords:
-        stored = weights.config_of(folder, FORMAT)
+        stored = weights.config_of(folder, WORDS_FORMAT)
         settings = config.build(Words, stored["settings"])
         network = Bag(settings.hashes, stored["width"], settings.hidden)
         weights.fill(folder, stored, network)
@@ -122,5 +122,8 @@ class FittedWords:
 
     def save(self, folder: Path) -> None:
         weights.save(
-            folder, {"settings": asdict(self.settings), "width": self.width}, self.module, FORMAT
+            folder,
+            {"settings": asdict(self.settings), "width": self.width},
+            self.module,
+            WORDS_FORMAT,
         )

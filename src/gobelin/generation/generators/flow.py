@@ -44,12 +44,17 @@ from gobelin.generation.generators import Condition, Context, Controls, ImageRow
 from gobelin.networks import flow_path
 from gobelin.networks.condition import ConditionEmbedding, Parts, hide, jitter
 from gobelin.networks.convolution import pixels_of, signal_of
-from gobelin.networks.flow_path import Solver, Times, Velocity, VelocityField
+from gobelin.networks.flow_path import (
+    LOSS_ROWS,
+    MEASURED_IMAGES,
+    Solver,
+    Times,
+    Velocity,
+    VelocityField,
+)
 from gobelin.networks.training import TrainingSettings, descend, steps_in, steps_in_phases
 from gobelin.networks.transformer import PatchTransformer, canvas, padded, patch_for
 
-MEASURED_IMAGES = 2048  # for mean and spread of the images, at most
-LOSS_ROWS = 64  # rows whose loss is computed at once; also those of a mean loss
 STRIDES = 2  # evaluations up to which learned strides are used: more do better without them
 Batch = tuple[Tensor, Parts, float]  # [N, C, H, W] in -1 .. 1, conditions, share of training done
 

@@ -26,7 +26,7 @@ from gobelin.data.files import BadCell
 from gobelin.data.images import IMAGE_SUFFIXES, Opening, fitted, open_image
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 
-FORMAT = 1  # of the saved folder
+IMPORTED_FORMAT = 1  # of the saved folder
 
 
 @settings_class
@@ -86,7 +86,7 @@ class Imported:
 
     def load(self, folder: Path, runtime: Runtime) -> ImportedSampler:
         """The sampler that was saved in `folder`; the images are in it."""
-        config = weights.config_of(folder, FORMAT)
+        config = weights.config_of(folder, IMPORTED_FORMAT)
         (h, w, c), count = config["size"], config["images"]
         album = Album(
             torch.zeros(count, h, w, c, dtype=torch.uint8), torch.zeros(count, dtype=torch.long)
@@ -151,4 +151,4 @@ class ImportedSampler:
             "size": self.size,
             "images": len(self.album.labels),
         }
-        weights.save(folder, config, self.album, FORMAT)
+        weights.save(folder, config, self.album, IMPORTED_FORMAT)

@@ -36,13 +36,13 @@ from gobelin.generation.pipelines import open_pipeline
 from gobelin.networks.convolution import pixels_of
 from gobelin.networks.dcgan import FACES_PACKAGE, faces
 from gobelin.networks.denoise import AdapterTraining
+from gobelin.networks.hub_model import PLACE_SETTINGS
 from gobelin.networks.pipeline import ImageRequest
 from gobelin.networks.pipeline_calls import fitted_signal, line
 from gobelin.networks.training import TrainingSettings, run, steps_in
 
-FORMAT = 1  # of the saved folder
-LOSS_ROWS = 64  # rows of a mean loss, at most
-PLACE_SETTINGS = ("model", "revision", "local_only")  # settings that say where the pipeline is
+PRETRAINED_FORMAT = 1  # of the saved folder
+MEAN_LOSS_ROWS = 64  # rows of a mean loss, at most
 Batch = tuple[Tensor, list[str], Tensor]  # images [N, C, H, W] in -1 .. 1, prompts, classes
 
 
@@ -137,7 +137,7 @@ class Pretrained:
     def load(self, folder: Path, runtime: Runtime) -> PretrainedSampler:
         """The sampler that was saved in `folder`, on the same base: at this `model` if one is set,
         else where it was then."""
-        config = weights.config_of(folder, FORMAT)
+        config = weights.config_of(folder, PRETRAINED_FORMAT)
         place = {k: getattr(self, k) for k in PLACE_SETTINGS} if self.model else {}
         settings = Pretrained(**config["settings"] | place)
         engine = settings._engine(runtime, tuple(config["classes"]))
@@ -230,7 +230,7 @@ class PretrainedSampler:
 
     def save(self, folder: Path) -> None:
         config = {
-            "format": FORMAT,
+            "format": PRETRAINED_FORMAT,
             "fingerprint": self.fingerprint(),
             "settings": asdict(self.settings),
         }
@@ -345,7 +345,7 @@ class _Diffusers:
         if not len(rows):
             return None
         rng = generator(0, "measure")
-        parts = torch.arange(min(LOSS_ROWS, len(rows))).split(8)
+        parts = torch.arange(min(MEAN_LOSS_ROWS, len(rows))).split(8)
         return float(
             torch.cat([self.pipeline.loss(*self.batch(rows, index), rng) for index in parts]).mean()
         )

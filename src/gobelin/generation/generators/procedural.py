@@ -23,7 +23,7 @@ from gobelin.core.files import fingerprint, write_json
 from gobelin.core.machine import Runtime, numpy_generator
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 
-FORMAT = 2  # of the saved folder
+PROCEDURAL_FORMAT = 2  # of the saved folder
 
 
 @settings_class
@@ -50,7 +50,7 @@ class Procedural:
 
     def load(self, folder: Path, runtime: Runtime) -> ProceduralSampler:
         """The sampler that was saved in `folder`."""
-        config = weights.config_of(folder, FORMAT)
+        config = weights.config_of(folder, PROCEDURAL_FORMAT)
         h, w, c = config["size"]
         return ProceduralSampler(Procedural(**config["settings"]), (h, w, c))
 
@@ -138,7 +138,11 @@ class ProceduralSampler:
     def save(self, folder: Path) -> None:
         write_json(
             folder / "config.json",
-            {"format": FORMAT, "settings": asdict(self.settings), "size": list(self.size)},
+            {
+                "format": PROCEDURAL_FORMAT,
+                "settings": asdict(self.settings),
+                "size": list(self.size),
+            },
         )
 
 

@@ -40,6 +40,8 @@ from gobelin.generation.generators import Condition, Context, Controls, ImageRow
 from gobelin.networks.condition import ConditionEmbedding, Parts, hide, jitter
 from gobelin.networks.convolution import pixels_of, signal_of
 from gobelin.networks.flow_path import (
+    LOSS_ROWS,
+    MEASURED_IMAGES,
     Solver,
     Velocity,
     VelocityField,
@@ -53,8 +55,6 @@ from gobelin.networks.training import TrainingSettings, descend, steps_in
 from gobelin.networks.transformer import canvas, padded
 from gobelin.networks.unet import Unet, halvings_for, rectangles, square_for
 
-MEASURED_IMAGES = 2048  # for mean and spread of the images, at most
-LOSS_ROWS = 64  # rows whose loss is computed at once; also those of a mean loss
 # Images and sources [N, C, H, W] in -1 .. 1 on the canvas (no sources: None), their conditions.
 Batch = tuple[Tensor, Tensor | None, Parts]
 

@@ -29,7 +29,7 @@ from gobelin.core.neighbours import nearest
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import Interval, wilson
 from gobelin.privacy.audits import AuditInput, Result
-from gobelin.privacy.registration import Fit, fits
+from gobelin.privacy.registration import BestFit, fits
 
 TINY = 1e-12  # keeps logarithms and quotients finite
 LEVEL = 0.95  # of the interval of the rate of false alarms
@@ -95,7 +95,7 @@ class Copying:
         )
 
 
-def _pairs(images: AuditInput, parts: list[np.ndarray]) -> dict[str, tuple[Fit, Fit]]:
+def _pairs(images: AuditInput, parts: list[np.ndarray]) -> dict[str, tuple[BestFit, BestFit]]:
     """For each way of comparing: the fits of all images to the training images and to the held-out
     images."""
     everything = np.concatenate(parts)
@@ -112,7 +112,10 @@ def _pairs(images: AuditInput, parts: list[np.ndarray]) -> dict[str, tuple[Fit, 
         # A held-out image may not be explained by its own group.
         among, rest = nearest(held, held, groups), nearest(others, held)
         to_holdout = (np.concatenate(pair) for pair in zip(among, rest, strict=True))
-        out[name] = Fit(*nearest(np.concatenate(features), space(images.train))), Fit(*to_holdout)
+        out[name] = (
+            BestFit(*nearest(np.concatenate(features), space(images.train))),
+            BestFit(*to_holdout),
+        )
     return out
 
 

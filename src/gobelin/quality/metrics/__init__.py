@@ -16,6 +16,8 @@ from gobelin.core.errors import GobelinError
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import Interval
 
+ROWS_AT_ONCE = 4096  # rows of a block that a metric multiplies at once
+
 
 class TooFew(GobelinError):
     """There are fewer images than a metric needs. It becomes a finding without a number."""

@@ -21,7 +21,7 @@ from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import Interval, proportion
 from gobelin.quality.metrics import FeatureComparison, Rows, TooFew, matrix, same_width
 
-LEAST_IMAGES = 20  # real ones, and generated ones
+LEAST_AUTHENTICITY_IMAGES = 20  # real ones, and generated ones
 
 
 @settings_class
@@ -53,8 +53,8 @@ def scores(real: Rows, generated: Rows) -> Interval:
     given; generated images that resemble each other count one by one.
     """
     x, y = matrix(real), matrix(generated)
-    if min(len(x), len(y)) < LEAST_IMAGES:
-        raise TooFew("authenticity", min(len(x), len(y)), LEAST_IMAGES)
+    if min(len(x), len(y)) < LEAST_AUTHENTICITY_IMAGES:
+        raise TooFew("authenticity", min(len(x), len(y)), LEAST_AUTHENTICITY_IMAGES)
     same_width(x.shape[1], y.shape[1])
     return proportion(new(x, y))
 

@@ -21,9 +21,15 @@ from scipy import linalg, special
 from gobelin.core.config import setting, settings_class
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import Interval
-from gobelin.quality.metrics import FeatureComparison, Rows, TooFew, chunks, same_width
+from gobelin.quality.metrics import (
+    ROWS_AT_ONCE,
+    FeatureComparison,
+    Rows,
+    TooFew,
+    chunks,
+    same_width,
+)
 
-ROWS_AT_ONCE = 4096
 # largest proven error of the eigenvalue method, relative to the distance; above it singular values
 # are computed, which are slower
 LARGEST_ERROR = 1e-6

@@ -24,8 +24,8 @@ from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import Interval
 from gobelin.quality.metrics import FeatureComparison, Rows, TooFew, chunks, matrix, same_width
 
-ROWS_AT_ONCE = 1024  # of each side; pairs come in blocks of 1,024 x 1,024
-LEAST_IMAGES = 50  # real ones, and generated ones
+BLOCK_ROWS = 1024  # of each side; pairs come in blocks of 1,024 x 1,024
+LEAST_KERNEL_IMAGES = 50  # real ones, and generated ones
 OFFSET = 1.0  # of the cubic kernel (x.y / D + OFFSET)^3
 # k of every pair of rows [n, D] and [m, D], as [n, m]
 PairKernel = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -56,13 +56,13 @@ class Kernel:
         self, comparison: FeatureComparison, name: str, score: Callable[..., Interval]
     ) -> Finding:
         try:
-            interval = score(comparison.real, comparison.generated, least=LEAST_IMAGES)
+            interval = score(comparison.real, comparison.generated, least=LEAST_KERNEL_IMAGES)
         except TooFew as reason:
             return comparison.no_number(name, reason, "lower")
         floor, note = None, "unbiased, around 0 for equal distributions, also below"
         if comparison.floor:
             try:
-                floor = score(comparison.real, comparison.floor, least=LEAST_IMAGES).value
+                floor = score(comparison.real, comparison.floor, least=LEAST_KERNEL_IMAGES).value
             except TooFew as reason:
                 note += f"; no floor: {reason.n} held-out images are too few"
         return comparison.finding(name, interval, floor, "lower", note)
@@ -215,10 +215,10 @@ def _sums_across(
     for i, left in enumerate(_doubles(real)):
         for j, right in enumerate(_doubles(generated)):
             k = kernel(left, right)
-            of_real[i * ROWS_AT_ONCE : i * ROWS_AT_ONCE + len(left)] += k.sum(1)
-            of_generated[j * ROWS_AT_ONCE : j * ROWS_AT_ONCE + len(right)] += k.sum(0)
+            of_real[i * BLOCK_ROWS : i * BLOCK_ROWS + len(left)] += k.sum(1)
+            of_generated[j * BLOCK_ROWS : j * BLOCK_ROWS + len(right)] += k.sum(0)
     return of_real, of_generated
 
 
 def _doubles(rows: Rows) -> Iterator[np.ndarray]:
-    return (block.astype(np.float64, copy=False) for block in chunks(rows, ROWS_AT_ONCE))
+    return (block.astype(np.float64, copy=False) for block in chunks(rows, BLOCK_ROWS))

@@ -21,9 +21,15 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import Interval, balanced_accuracy
-from gobelin.quality.metrics import FeatureComparison, FeatureSet, TooFew, chunks, same_width
+from gobelin.quality.metrics import (
+    ROWS_AT_ONCE,
+    FeatureComparison,
+    FeatureSet,
+    TooFew,
+    chunks,
+    same_width,
+)
 
-ROWS_AT_ONCE = 4096
 LEAST_A_CLASS = 5  # images a class on the average, and at least two classes' worth
 SCORE = "train_on_made_test_on_real"  # the finding's name
 

@@ -22,10 +22,16 @@ from scipy import linalg, special
 from gobelin.core.config import setting, settings_class
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import Interval
-from gobelin.quality.metrics import FeatureComparison, Rows, TooFew, chunks, same_width
+from gobelin.quality.metrics import (
+    ROWS_AT_ONCE,
+    FeatureComparison,
+    Rows,
+    TooFew,
+    chunks,
+    same_width,
+)
 
-LEAST_IMAGES = 50  # real ones, and generated ones
-ROWS_AT_ONCE = 4096
+LEAST_VENDI_IMAGES = 50  # real ones, and generated ones
 
 
 @settings_class
@@ -119,8 +125,8 @@ def ratio(real: SecondMoments, generated: SecondMoments, level: float = 0.95) ->
     What this cannot show: the part of both scores that grows with n, which is left in.
     """
     groups, least = len(real.counts), min(real.n, generated.n)
-    if least < max(LEAST_IMAGES, 2 * groups):
-        raise TooFew("vendi", least, max(LEAST_IMAGES, 2 * groups))
+    if least < max(LEAST_VENDI_IMAGES, 2 * groups):
+        raise TooFew("vendi", least, max(LEAST_VENDI_IMAGES, 2 * groups))
     same_width(real.sums.shape[1], generated.sums.shape[1])
     value = np.log(score(generated.total) / score(real.total))
     left = np.array(

@@ -1,5 +1,6 @@
-"""The arms of a study: real rows, every rival, each generator's images after screening, all as
-training sets."""
+"""The arms (training sets) of a study: the real rows, every baseline method, and each generator's
+images after screening.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from functools import cached_property, reduce
 import numpy as np
 
 from gobelin.augmentation.arms import BASELINE, CLASSIC, ArmRows
-from gobelin.augmentation.rivals import Arm, Material, Pool
+from gobelin.augmentation.rivals import Arm, Pool, RivalInput
 from gobelin.core import catalog
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Target
@@ -26,7 +27,7 @@ from gobelin.workbench.run.chain import Run
 
 @dataclass(frozen=True, eq=False)
 class StudySet:
-    """One set of training rows of a study: the run's own, or a resample of them."""
+    """One set of training rows of a study: those of the run, or a resample of them."""
 
     run: Run
 
@@ -36,7 +37,7 @@ class StudySet:
 
     @cached_property
     def images(self) -> tuple[GeneratedImages, ...]:
-        """The images of every training of every generator."""
+        """The generated images of every training of every generator."""
         return tuple(
             GeneratedImages(self.parents, training, number)
             for number, training in enumerate(trainings_of(self.run))
@@ -48,11 +49,12 @@ class StudySet:
 
     @cached_property
     def arms(self) -> list[Arm]:
-        """real, every rival that there is something for, and for each training: generated, and
-        classic + generated."""
+        """`real`, every baseline method that has something to work on, and for each training of a
+        generator `generated` and `classic + generated`.
+        """
         parents, runtime = self.parents, self.run.data.runtime
         real, target = parents.real.with_ids(), self.run.checked.rows.target
-        material = Material(
+        source = RivalInput(
             real,
             self.run.generator.column,
             parents.places,
@@ -64,7 +66,7 @@ class StudySet:
         )
         arms = [Arm(BASELINE, real, _ones(real), "real")]
         for name in parents.settings.rivals:
-            arm = catalog.build("rivals", name).arm(material)
+            arm = catalog.build("rivals", name).arm(source)
             arms += [] if arm is None else [arm]
         classic = next((a for a in arms if a.name == CLASSIC), None)
         for number, images in enumerate(self.images):
@@ -83,23 +85,23 @@ class StudySet:
         return arms
 
     def _pool(self) -> Pool | None:
-        """Training rows with an image and without an answer, as the run's model answers them."""
+        """Training rows with an image and without an answer, with the predictor's answers."""
         rows, predictor = self.run.checked.rows, self.run.predictor
         target, unlabelled = rows.target, self.run.generator.with_image("train")
         unlabelled = unlabelled[~target.present[unlabelled]]
-        wanted = "retrieved" in self.parents.settings.rivals
-        if not len(unlabelled) or not target.exclusive or not wanted:
+        used = "retrieved" in self.parents.settings.rivals
+        if not len(unlabelled) or not target.exclusive or not used:
             return None
         x = predictor.inputs(self.run.features.embeddings.rows(unlabelled))
         predictions = predictor.model.predict(x)
         cells = rows.dataset.values(target.name)
-        written = {int(target.values[r]): cells[r] for r in self.parents.train}
-        known = np.isin(predictions.labels, list(written))
+        cell_of_class = {int(target.values[r]): cells[r] for r in self.parents.train}
+        known = np.isin(predictions.labels, list(cell_of_class))
         unlabelled, labels = unlabelled[known], predictions.labels[known]
         return Pool(
             rows.dataset.rows(unlabelled),
             target.name,
-            [written[int(c)] for c in labels],
+            [cell_of_class[int(c)] for c in labels],
             labels,
             predictions.probabilities[known, labels],
         )
@@ -111,16 +113,16 @@ def _ones(dataset: Dataset) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ArmTable:
-    """The rows of all arms, each once."""
+    """The different rows of all arms, in one table."""
 
     arms: list[ArmRows]  # as row numbers of this table
     dataset: Dataset
-    features: Embeddings  # as the fusion sees them
+    features: Embeddings  # the fusion's inputs
     target: Target
 
 
 def table_of(run: Run, arms: Sequence[Arm]) -> ArmTable:
-    """The arms of one set of training rows in one table."""
+    """The arms of one set of training rows as one table."""
     index: dict[str, int] = {}
     datasets, features, values, out = [], [], [], []
     schema, target, progress = run.data.schema, run.checked.rows.target, run.data.progress
@@ -133,9 +135,9 @@ def table_of(run: Run, arms: Sequence[Arm]) -> ArmTable:
             values.append(target_of(rows, schema, target.classes).values)
             start = len(index)
             index.update({i: start + n for n, i in enumerate(rows.ids)})
-        places = np.array([index[i] for i in arm.dataset.ids])
+        positions = np.array([index[i] for i in arm.dataset.ids])
         # a generated row weighs as much as its parent
-        out.append(numbered(arm, places, arm.weights * weights_of(arm.dataset, schema)))
+        out.append(numbered(arm, positions, arm.weights * weights_of(arm.dataset, schema)))
     return ArmTable(
         out,
         reduce(Dataset.join, datasets),
@@ -144,10 +146,13 @@ def table_of(run: Run, arms: Sequence[Arm]) -> ArmTable:
     )
 
 
-def numbered(arm: Arm, places: np.ndarray, weights: np.ndarray) -> ArmRows:
-    """An arm as row numbers, [N], of some table; what it adds told from its real rows."""
+def numbered(arm: Arm, positions: np.ndarray, weights: np.ndarray) -> ArmRows:
+    """An arm of N rows as row numbers.
+
+    positions: int64 [N], the rows of the arm in a table. weights: float32 [N].
+    """
     added = arm.dataset.with_origin().origins != "real"
     order = arm.order
     if order is not None:
         order = np.concatenate([np.full((~added).sum(), -1), order])
-    return ArmRows(arm.name, places, added, weights, arm.kind, arm.generator_seed, order)
+    return ArmRows(arm.name, positions, added, weights, arm.kind, arm.generator_seed, order)

@@ -1,7 +1,7 @@
-"""Seeds of a study that fit the minutes.
+"""The number of seeds of a study that fits the minutes.
 
-Decided once, before the work, and written to the run's settings as counts, so that the same command
-goes on with one study.
+It is decided once, before the work, and written to the run's settings. So the same command, given
+again, continues the same study.
 """
 
 from __future__ import annotations
@@ -25,27 +25,29 @@ from gobelin.workbench.augment.parents import Parents
 from gobelin.workbench.augment.plan import missing_trainings
 from gobelin.workbench.run.chain import Run
 
-# rivals with as many new images as are made; the views of `classic` are counted apart
+# baseline methods with a new image for each generated one; the views of `classic` count apart
 ENCODED_ARMS = ("generator_size", "procedural_noise")
-PROBE = 16  # images whose encoding is timed
+TIMED_IMAGES = 16  # images whose encoding is timed
 
 
 def decide(run: Run) -> Run:
-    """The run with seeds that fit into the minutes, every arm running; written to the settings with
-    all else that was asked."""
+    """The run with a number of seeds that fits into the minutes, with every arm trained.
+
+    The decision is written to the run's settings, with all other settings.
+    """
     settings, study = run.settings, run.settings.augment
     before = run.folder.stored("settings.json").get("augment", {})
     if study.minutes is None or before.get("minutes") == study.minutes:
         return run.record(settings)
-    lacking, seconds = missing_trainings(run), 60 * study.minutes
-    generator_seconds = min(60 * settings.generator.minutes, seconds / 2 / max(lacking, 1))
+    missing, seconds = missing_trainings(run), 60 * study.minutes
+    generator_seconds = min(60 * settings.generator.minutes, seconds / 2 / max(missing, 1))
     generator = replace(settings.generator, minutes=generator_seconds / 60)
     trainings = len(names(run)) * generator.seeds
     head, image = _seconds(run, heads=1 + len(study.rivals) + 2 * trainings)
     batches = 3 * trainings + sum(r in study.rivals for r in ENCODED_ARMS) + 1
     images = len(Parents.of(run).places) * batches
     tuning = head * study.trials * study.tuning_seeds
-    fixed = lacking * generator_seconds + study.sets * (tuning + image * images)
+    fixed = missing * generator_seconds + study.sets * (tuning + image * images)
     most = max(study.seeds, Augment().seeds)
     seeds = study_plan.affordable(seconds, fixed, head * study.sets, most)
     decided = replace(settings, generator=generator, augment=replace(study, seeds=seeds))
@@ -54,8 +56,7 @@ def decide(run: Run) -> Run:
 
 @contextlib.contextmanager
 def undone(run: Run) -> Iterator[None]:
-    """Where a generator of the study can't be trained, the run's settings are what they were
-    before."""
+    """Restore the run's settings where a generator of the study can't be trained."""
     before = run.folder.stored("settings.json")
     try:
         yield
@@ -64,38 +65,38 @@ def undone(run: Run) -> Iterator[None]:
         trained = [g for g in generators if run.folder.has(f"generators/{g}-0")]
         if len(trained) < len(generators):
             steps = run.folder.stored("settings.json").get("augment", {}).get("steps", {})
-            kept = {g: n for g, n in steps.items() if g in trained}
-            before.setdefault("augment", {})["steps"] = kept
+            still_valid = {g: n for g, n in steps.items() if g in trained}
+            before.setdefault("augment", {})["steps"] = still_valid
             write_json(run.folder.folder / "settings.json", before)
         raise
 
 
 def _seconds(run: Run, heads: int) -> tuple[float, float]:
-    """Seconds of one head of every arm, trained together, and of encoding one image; measured."""
+    """Measured seconds of training one head, of several together, and of encoding one image."""
     rows, chosen = run.checked.rows.labelled("train"), run.settings.fusion
     fusion = catalog.build("fusion", chosen.name, chosen.settings)
     x, target = (
         run.predictor.inputs(run.features.embeddings.rows(rows)),
         run.checked.rows.target.rows(rows),
     )
-    every, ones = np.arange(len(rows)), np.ones(len(rows), np.float32)
-    jobs = [Job(every, ones, seed, 1e-2) for seed in range(heads)]
+    positions, ones = np.arange(len(rows)), np.ones(len(rows), np.float32)
+    jobs = [Job(positions, ones, seed, 1e-2) for seed in range(heads)]
     start = time.monotonic()
-    fusion.fit(x, target, jobs, every, run.data.runtime, run.data.progress)
+    fusion.fit(x, target, jobs, positions, run.data.runtime, run.data.progress)
     head, start = time.monotonic() - start, time.monotonic()
     size = run.settings.generator.size
-    run.generator.encode(np.zeros((PROBE, size, size, 3), np.uint8))
-    return head, (time.monotonic() - start) / PROBE
+    run.generator.encode(np.zeros((TIMED_IMAGES, size, size, 3), np.uint8))
+    return head, (time.monotonic() - start) / TIMED_IMAGES
 
 
 def seeds_finding(run: Run) -> list[Finding]:
-    """How many seeds there are, where a budget decided it."""
+    """The number of seeds, where the minutes decided it."""
     study, usual = run.settings.augment, Augment().seeds
     if study.minutes is None:
         return []
-    note = f"decided before the work so that it fits {study.minutes:g} minutes; every rival runs"
+    note = f"decided before the work to fit {study.minutes:g} minutes; every baseline method runs"
     if study.seeds < usual:
-        note += f"; {usual} are usual, so the interval is wider"
+        note += f"; {usual} are the default, so the interval is wider"
     return [
         Finding(
             name="seeds_of_each_arm",

@@ -1,7 +1,7 @@
-"""Generated images against the other fields that they were conditioned on: which images don't
-match, which fields can't be judged.
+"""Generated images against the other fields that they were conditioned on: the images that don't
+match, and the fields that can't be judged.
 
-What this cannot show: see `screening`. An image of which no field can be judged is kept.
+What this cannot show: see `screening`. An image passes where none of its fields can be judged.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gobelin.augmentation.screening import KEPT, TELLS, MatchReader
+from gobelin.augmentation.screening import ACCEPTED_SHARE, LEAST_CONTRAST, MatchReader
 from gobelin.evidence.findings import Finding, printed
 from gobelin.quality.probes import folds
 from gobelin.workbench.run.features import RunFeatures
@@ -20,19 +20,19 @@ from gobelin.workbench.run.rows import Rows
 
 @dataclass(frozen=True)
 class Matched:
-    """What came of the comparison."""
+    """The result for M images."""
 
-    wrong: np.ndarray | None  # bool [M], doesn't match a field; None where no field was judged
+    wrong: np.ndarray | None  # bool [M], a field doesn't match; None where no field was judged
     findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """Readers of every field but the image's own."""
+    """A reader for every field but the image field."""
 
     features: RunFeatures
-    readers: Mapping[str, MatchReader | str]  # {field: its reader, or why there is none}
-    fold: np.ndarray  # int64 [N] of every row, -1 outside training
+    readers: Mapping[str, MatchReader | str]  # {field: its reader, or the reason why there is none}
+    fold: np.ndarray  # int64 [N], of every row; -1 outside training
 
     @staticmethod
     def fit(
@@ -42,8 +42,9 @@ class Conditions:
         chosen: np.ndarray,
         image_features: np.ndarray,
     ) -> Conditions:
-        """chosen: int64 [n], real training rows; image_features: float [n, D], their images by an
-        independent encoder."""
+        """chosen: int64 [n], real training rows. image_features: float [n, D], of their images by
+        an independent encoder.
+        """
         train, x, runtime = rows.part("train"), features.embeddings, features.data.runtime
         fold = np.full(len(rows.parts), -1, np.int64)
         fold[train] = folds([rows.groups[k] for k in train], runtime.seed)
@@ -65,9 +66,12 @@ class Conditions:
         parents: np.ndarray,
         image_features: np.ndarray,
     ) -> Matched:
-        """parents: int64 [M], the rows whose fields the images were conditioned on; image_features:
-        float [M, D] of the images. All fields together leave out 5 % of images that match as real
-        ones do, at most (Bonferroni)."""
+        """Which images of one generator don't match their conditions.
+
+        parents: int64 [M], the rows whose fields the images were conditioned on. image_features:
+        float [M, D], of the images by the independent encoder. All fields together reject at most
+        5 % of images that match as well as real ones (Bonferroni).
+        """
         fields = [f for f in self.readers if f in condition_fields(self.features, accepts)]
         wrong, findings = np.zeros(len(parents), bool), []
         for field in fields:
@@ -75,14 +79,14 @@ class Conditions:
             if isinstance(reader, str):
                 findings.append(_not_screened(scope, reader))
                 continue
-            lost = (1 - KEPT) / len(fields)
-            least, caught = reader.cut(1 - lost)
-            if caught < TELLS * lost:
-                why = (
-                    f"real images hardly tell it: {printed(caught, 'share')} of wrong ones would be"
-                    " caught"
+            lost = (1 - ACCEPTED_SHARE) / len(fields)
+            least, caught = reader.threshold(1 - lost)
+            if caught < LEAST_CONTRAST * lost:
+                reason = (
+                    f"real images hardly show it: {printed(caught, 'share')} of wrong values would"
+                    " be caught"
                 )
-                findings.append(_not_screened(scope, why))
+                findings.append(_not_screened(scope, reason))
                 continue
             has = _has(self.features, field, parents)
             values = self.features.embeddings.features[field][parents[has]]
@@ -95,7 +99,7 @@ class Conditions:
                     value=float(bad.sum()),
                     n=int(has.sum()),
                     source="augment",
-                    note=f"match worse than {printed(1 - lost, 'share')} of real images do;"
+                    note=f"a worse match than {printed(1 - lost, 'share')} of real images have;"
                     f" {printed(caught, 'share')} of real images with another row's value would be"
                     " caught",
                 )
@@ -105,8 +109,9 @@ class Conditions:
 
 
 def condition_fields(features: RunFeatures, accepts: frozenset[str]) -> tuple[str, ...]:
-    """The fields that a generator is conditioned on: all where it takes vectors, the first of text
-    where it takes a text alone."""
+    """The fields that a generator is conditioned on: all fields where it accepts vectors, the first
+    text field where it accepts a text only.
+    """
     if "vectors" in accepts:
         return features.embeddings.fields
     texts = [f.name for f in features.data.schema.fields if f.kind == "text"]
@@ -119,10 +124,10 @@ def _has(features: RunFeatures, field: str, rows: np.ndarray) -> np.ndarray:
     return x.present[rows, x.fields.index(field)]
 
 
-def _not_screened(scope: Mapping[str, str], why: str) -> Finding:
+def _not_screened(scope: Mapping[str, str], reason: str) -> Finding:
     return Finding(
         name="condition_not_screened",
         scope=scope,
-        note=f"{why}; all were kept",
+        note=f"{reason}; all images pass",
         source="augment",
     )

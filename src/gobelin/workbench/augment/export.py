@@ -1,4 +1,4 @@
-"""The training set of a study as Parquet, with its lineage."""
+"""Export of the training set of a study: Parquet, with the lineage of every row."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from gobelin.workbench.augment.study import Study
 
 
 def refuse_used_folder(folder: Path) -> None:
-    """Refuse a folder that a training set can't be written to."""
+    """Refuse a folder that a training set can't be written to: a file, not empty, not writable.
+
+    Raises GobelinError.
+    """
     with disk_errors(folder):
         if folder.exists() and not folder.is_dir():
             raise GobelinError(f"--export {folder}: is a file. Choose a new folder.")
@@ -39,41 +42,46 @@ def refuse_used_folder(folder: Path) -> None:
 
 
 def exported(study: Study, folder: Path) -> Path:
-    """The training set of the first arm with generated images alone (first training seed) as tuning
-    chose it, as Parquet with PNG bytes inside. The path of that file."""
+    """Write the training set of the first arm with generated images alone, at the chosen ratio.
+
+    The images are those of the first training of the generator. Returns the path of the Parquet
+    file; images are PNG bytes inside it.
+    """
     refuse_used_folder(folder)
     arm = next(a for a in study.own.arms if a.kind == "generated")
     dataset, note = _as_chosen(study, arm)
     table, column = dataset.table, study.run.generator.column
     images = [_bytes(v, dataset.root) for v in dataset.values(column)]
-    place = table.column_names.index(column)
-    table = table.set_column(place, column, pa.array(images, pa.binary()))
+    position = table.column_names.index(column)
+    table = table.set_column(position, column, pa.array(images, pa.binary()))
     origins = [json.loads(text) if text else {} for text in table[LINEAGE_COLUMN].to_pylist()]
     generated = sum("generator" in origin for origin in origins)
     with atomic_folder(folder) as temporary:
         pq.write_table(table, temporary / "train.parquet")
         (temporary / "README.md").write_text(
-            f"# Training set with made rows\n\n{len(table)} rows, {generated} of them generated;"
-            f" `gobelin_origin` and `gobelin_lineage` say which and how. {note} Generated rows must"
-            " never enter validation or test.\n",
+            f"# Training set with generated rows\n\n{len(table)} rows, {generated} of them"
+            " generated; `gobelin_origin` and `gobelin_lineage` say which rows, and where they"
+            f" come from. {note} Generated rows must never enter validation or test.\n",
             encoding="utf-8",
         )
     return folder / "train.parquet"
 
 
 def _as_chosen(study: Study, arm: Arm) -> tuple[Dataset, str]:
-    """The rows of an arm at the ratio that validation rows chose, and what they chose; in a study
-    of the method, whose resamples choose each for themselves, all rows."""
+    """The rows of an arm at the chosen ratio, and a note on that choice.
+
+    A study of the method has a ratio for each resample; it exports all rows.
+    """
     settings, folder = study.run.settings.augment, study.run.folder
     if settings.study == "method":
-        note = "All that were kept are here; each resample of the study chose a ratio of its own."
+        note = "All rows that passed screening are here. Each resample chose a ratio of its own."
         return arm.dataset, note
     (choice,) = Outcome.load(folder.checked("outcome")).chosen[arm.name]
     rows = numbered(arm, np.arange(len(arm.dataset)), arm.weights)
     return arm.dataset.rows(rows.at(choice.ratio, max(settings.sweep))), (
-        f"Validation rows chose {choice.ratio:g} made rows for each real one, as far as they passed"
-        f" screening; the study's model let each count {choice.mix:g} of a real one, before classes"
-        " were balanced."
+        f"Validation rows chose {choice.ratio:g} generated rows for each real row, as far as they"
+        f" passed screening. In the study each had the weight {choice.mix:g}, a real row 1, before"
+        " classes were balanced."
     )
 
 

@@ -1,5 +1,7 @@
-"""The generated images of a study: made once, as many as the largest ratio asks for, and kept in
-the run folder, so that a study that was killed goes on with them."""
+"""The generated images of a study: as many as the largest ratio needs, generated once.
+
+They are stored in the run folder, so that a study that was killed continues with them.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,11 @@ from gobelin.workbench.augment.parents import Parents
 
 @dataclass(frozen=True, eq=False)
 class GeneratedImages:
-    """M images of one training of one generator, one a parent. number: of the training."""
+    """M images of one training of one generator, one for each parent."""
 
     parents: Parents
     training: GeneratorTraining
-    number: int
+    number: int  # of the training among those of the study
 
     @property
     def folder(self) -> RunFolder:
@@ -60,22 +62,27 @@ class GeneratedImages:
         return self.folder.kept(f"made/{trained.name}-{self.training.seed}", key, make, load)
 
     def _sampled(self) -> np.ndarray:
-        """Each image from its parent's class and other fields; the parent's image is not shown."""
+        """uint8 [M, H, W, 3]: each image from the class and the other fields of its parent.
+
+        The generator does not get the image of the parent.
+        """
         generator, trained = self.training.generator, self.training.trained
         rows, shared, chosen = self.parents.checked.rows, generator.space.shared, self.parents.rows
         others = [f for f in shared.fields if f != generator.field]
-        wanted = condition(shared, rows.target, chosen, others)
+        requested = condition(shared, rows.target, chosen, others)
         if "text" in trained.sampler.accepts:
-            wanted = replace(wanted, text=captions(rows.dataset, rows.schema, chosen))
-        wanted = narrowed(wanted, trained.sampler.accepts)
+            requested = replace(requested, text=captions(rows.dataset, rows.schema, chosen))
+        requested = narrowed(requested, trained.sampler.accepts)
         controls = Controls(guidance=generator.settings.guidance)
         progress = generator.features.data.progress
-        return np.concatenate(list(trained.sample(wanted, self.seeds, controls, progress)))
+        return np.concatenate(list(trained.sample(requested, self.seeds, controls, progress)))
 
     def dataset(self, selected: np.ndarray) -> Dataset:
-        """The generated rows, selected: bool [M]. The image is generated, everything else the
-        parent's, its group and missing cells too."""
-        trained, places = self.training.trained, np.flatnonzero(selected)
+        """The selected generated rows. selected: bool [M].
+
+        The image is generated. All other cells, the group among them, are the parent's.
+        """
+        trained, positions = self.training.trained, np.flatnonzero(selected)
         parents = self.parents.real.rows(self.parents.places[selected])
         ids, seeds = self.ids, self.seeds
         lineage = [
@@ -86,11 +93,11 @@ class GeneratedImages:
                 "parents": [parent],
                 "condition": "class and other fields",
             }
-            for k, parent in zip(places, parents.ids, strict=True)
+            for k, parent in zip(positions, parents.ids, strict=True)
         ]
         files = [
             marked_png(image, origin)
             for image, origin in zip(self.pixels[selected], lineage, strict=True)
         ]
         cells = {self.training.generator.column: files}
-        return derived_rows(parents, cells, [ids[int(k)] for k in places], "generated", lineage)
+        return derived_rows(parents, cells, [ids[int(k)] for k in positions], "generated", lineage)

@@ -1,5 +1,6 @@
-"""Which generators a study tries: each training of each of them makes one batch of images, and its
-arms have names."""
+"""The generators of a study, their trainings and the names of their arms. Each training generates
+one batch of images.
+"""
 
 from __future__ import annotations
 
@@ -30,24 +31,24 @@ class GeneratorTraining:
         return f"{self.name}, training seed {self.seed}"
 
     @property
-    def kept(self) -> bool:
-        """Whether it was trained with these settings before."""
+    def stored(self) -> bool:
+        """Whether the run folder holds this training with these settings."""
         folder, generator = self.generator.folder, self.generator
         return folder.has(generator.stage(self.seed), generator.key(self.seed))
 
     @cached_property
     def trained(self) -> Trained:
-        """The trained generator; it is trained if it is not there."""
+        """The trained generator. It is trained first where the run folder does not hold it."""
         return self.generator.sampler(self.seed)
 
 
 def names(run: Run) -> tuple[str, ...]:
-    """The study's generators: those that were asked for, else the run's own."""
+    """The generators of the study: those in the settings, else the one of the run."""
     return run.settings.augment.generators or (run.settings.generator.name,)
 
 
 def arm_names(run: Run, generator: str) -> tuple[str, str]:
-    """The arm of a generator's images, and the one with classic augmentation too."""
+    """The names of a generator's two arms: its images alone, and with classic augmentation."""
     by = f" by {generator}" if len(names(run)) > 1 else ""
     return f"generated{by}", f"{CLASSIC} + generated{by}"
 
@@ -67,8 +68,9 @@ def trained_weights(run: Run) -> list[str]:
 
 
 def _named(run: Run, name: str) -> RunGenerator:
-    """A generator of the study; another than the run's own has its default settings, at the run's
-    size and number of seeds."""
+    """A generator of the study. One that is not the run's has its default settings, with the size
+    and the number of seeds of the run's generator.
+    """
     settings = run.settings.generator
     if name == settings.name:
         return run.generator
@@ -84,8 +86,10 @@ def _named(run: Run, name: str) -> RunGenerator:
 
 
 def with_steps_decided(run: Run) -> Run:
-    """The run with a count of steps for every generator of the study, measured once each and
-    written to the run's settings."""
+    """The run with a number of training steps for every generator of the study.
+
+    Each is measured once and written to the run's settings.
+    """
     for name in names(run):
         if name == run.settings.generator.name:
             run = run.with_steps_decided()
@@ -97,7 +101,7 @@ def with_steps_decided(run: Run) -> Run:
 
 
 def study_key(run: Run, trained: list[str]) -> str:
-    """Key of a study: predictor, trained generators, settings."""
+    """Cache key of a study: predictor, trained generators, settings."""
     s = run.settings
     tuned = [s.tune] if s.augment.tune else []
     decided: Augment = replace(s.augment, minutes=None, steps={})

@@ -17,15 +17,17 @@ from gobelin.prediction.cross_fit import balanced
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.augment.arms import ArmTable, StudySet
 
-SHOWN_ROWS = 8  # extremes a side
+SHOWN_EXTREMES = 8  # images a side: helped most, hurt most
 
 
 def influence_rows(
-    one: StudySet, table: ArmTable, target: Target, valid: np.ndarray
+    study_set: StudySet, table: ArmTable, target: Target, valid: np.ndarray
 ) -> list[dict[str, object]]:
-    """{arm, batch, place, influence} of every generated row that was selected. target: of the run's
-    rows; valid: int64 [n], validation rows."""
-    run, predict = one.run, one.run.settings.predict
+    """{arm, batch, place, influence} of every generated row that passed screening.
+
+    target: of the run's rows. valid: int64 [n], validation rows.
+    """
+    run, predict = study_set.run, study_set.run.settings.predict
     base = next(a for a in table.arms if a.name == BASELINE)
     real, labels = table.features.rows(base.rows), table.target.rows(base.rows)
     numeric = target.kind == "number"
@@ -38,8 +40,12 @@ def influence_rows(
         return balanced(of, rows, ones, predict.balance, predict.weights)
 
     x = run.predictor.inputs(run.features.embeddings.rows(valid))
-    held_out = influence.seen(x, target.rows(valid), weights(target, valid), real, centre, scale)
-    train = influence.seen(real, labels, weights(table.target, base.rows), real, centre, scale)
+    held_out = influence.head_inputs(
+        x, target.rows(valid), weights(target, valid), real, centre, scale
+    )
+    train = influence.head_inputs(
+        real, labels, weights(table.target, base.rows), real, centre, scale
+    )
     out: list[dict[str, object]] = []
     generated = [a for a in table.arms if a.kind == "generated"]
     for number, arm in enumerate(generated):
@@ -48,26 +54,26 @@ def influence_rows(
             continue
         ones = np.ones(len(added), np.float32)
         features, answers = table.features.rows(added), table.target.rows(added)
-        added_rows = influence.seen(features, answers, ones, real, centre, scale)
+        added_rows = influence.head_inputs(features, answers, ones, real, centre, scale)
         values = influence.influence(train, held_out, added_rows, numeric)
-        places = np.flatnonzero(one.screening.selected(number))
+        positions = np.flatnonzero(study_set.screening.selected(number))
         out += [
             {"arm": arm.name, "batch": number, "place": int(p), "influence": float(v)}
-            for p, v in zip(places, values, strict=True)
+            for p, v in zip(positions, values, strict=True)
         ]
     return out
 
 
-def influence_findings(one: StudySet, exhibits: Exhibits) -> list[Finding]:
-    """The share of generated rows that helped, by arm and class, and the extremes to look at."""
-    rows = read_lines(one.run.folder.checked("outcome") / "influence.jsonl")
-    target, findings = one.run.checked.rows.target, []
+def influence_findings(study_set: StudySet, exhibits: Exhibits) -> list[Finding]:
+    """The share of generated rows that helped, by arm and by class; adds the extreme images."""
+    rows = read_lines(study_set.run.folder.checked("outcome") / "influence.jsonl")
+    target, findings = study_set.run.checked.rows.target, []
     for arm in dict.fromkeys(r["arm"] for r in rows):
         of_arm = [r for r in rows if r["arm"] == arm]
         values = np.array([r["influence"] for r in of_arm])
         scopes = [({"arm": arm}, np.ones(len(of_arm), bool))]
         if target.exclusive:
-            label = one.parents.label[one.parents.places[[r["place"] for r in of_arm]]]
+            label = study_set.parents.label[study_set.parents.places[[r["place"] for r in of_arm]]]
             scopes += [
                 ({"arm": arm, "class": target.classes[c]}, label == c) for c in np.unique(label)
             ]
@@ -79,42 +85,45 @@ def influence_findings(one: StudySet, exhibits: Exhibits) -> list[Finding]:
                 unit="share",
                 better="higher",
                 n=int(chosen.sum()),
-                note="exploratory: share of made rows on which a step of training lowers the loss"
-                " on validation rows",
+                note="exploratory: share of generated rows on which a step of training lowers the"
+                " loss on validation rows",
                 source="augment",
             )
             for scope, chosen in scopes
         ]
-        _show(one, arm, of_arm, values, exhibits)
+        _show(study_set, arm, of_arm, values, exhibits)
     return findings
 
 
 def _show(
-    one: StudySet,
+    study_set: StudySet,
     arm: str,
     rows: Sequence[Mapping[str, Any]],
     values: np.ndarray,
     exhibits: Exhibits,
 ) -> None:
-    """The images that helped most and that hurt most."""
+    """Add the images that helped most and that hurt most."""
     order = np.argsort(-values, kind="stable")
     extremes = (("helped most", order), ("hurt most", order[::-1]))
     exhibits.sheet(
         f"influence {arm}".replace(" ", "_"),
-        "Made images that helped most and hurt most: learning from one lowers or raises the error"
-        " on unseen rows.",
+        "Generated images that helped most and hurt most: training on one lowers or raises the"
+        " error on validation rows.",
         [
-            {"label": word, "images": [_written(one, rows[int(k)]) for k in ranked[:SHOWN_ROWS]]}
+            {
+                "label": word,
+                "images": [_written(study_set, rows[int(k)]) for k in ranked[:SHOWN_EXTREMES]],
+            }
             for word, ranked in extremes
         ],
         f"Which images mattered: {arm}",
     )
 
 
-def _written(one: StudySet, row: Mapping[str, Any]) -> str:
-    """The row's image in the run folder; its path there."""
-    images, place = one.images[int(row["batch"])], int(row["place"])
-    name = f"images/augment/{images.ids[place]}.png"
+def _written(study_set: StudySet, row: Mapping[str, Any]) -> str:
+    """Write the image of a row into the run folder. Returns its path there."""
+    images, position = study_set.images[int(row["batch"])], int(row["place"])
+    name = f"images/augment/{images.ids[position]}.png"
     lineage = {"generator": images.training.name, "influence": row["influence"]}
-    save_png(one.run.folder.folder / name, images.pixels[place], lineage)
+    save_png(study_set.run.folder.folder / name, images.pixels[position], lineage)
     return name

@@ -1,4 +1,4 @@
-"""The plan of a study: what it will do and how large that is, and whether the test rows suffice."""
+"""The plan of a study: the amount of its work, and whether the test rows suffice for a verdict."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from gobelin.workbench.augment.parents import Parents
 from gobelin.workbench.augment.screens import exchangeable
 from gobelin.workbench.run.chain import Run
 
-VISIBLE = 0.05  # an effect that a study should be able to see, in points
+VISIBLE_EFFECT = 0.05  # an effect that a study should be able to show
 
 
 def check(run: Run) -> None:
-    """What can't be judged is refused before anything is trained."""
+    """Refuse a study that can give no verdict, before anything is trained. Raises GobelinError."""
     model = run.predictor.model
     if model.kind == "labels":
         raise GobelinError(
@@ -36,15 +36,18 @@ def check(run: Run) -> None:
         raise GobelinError(
             f"augment: the audit for copies ({', '.join(audits)}) needs held-out rows that were"
             " drawn at random, and this split is by time or given by a column. Split at random by"
-            " group, or go without it: --set judge.audits= (near copies of validation and test"
-            " rows are left out all the same)."
+            " group, or leave the audit out: --set judge.audits= (near copies of validation and"
+            " test rows are left out all the same)."
         )
     _ = requested(run).places
 
 
 def requested(run: Run) -> Parents:
-    """The images that are to be made. A class of --per-class that isn't there, or that nothing can
-    be made of, is refused."""
+    """The parents of the images to generate.
+
+    Raises GobelinError for a class of --per-class that the target does not have, or that has no
+    parent row.
+    """
     target, parents = run.checked.rows.target, Parents.of(run)
     per_class = run.settings.augment.per_class
     if per_class and not target.exclusive:
@@ -57,46 +60,48 @@ def requested(run: Run) -> Parents:
                 f"--per-class {name[:40]!r}: no such class of"
                 f" {target.name!r}.{nearest(name, target.classes)}"
             )
-        able = target.values[parents.usable] == target.classes.index(name)
-        if count and not able.any():
+        usable = target.values[parents.usable] == target.classes.index(name)
+        if count and not usable.any():
             raise GobelinError(
-                f"--per-class {name[:40]!r}: no training row to make images from, it needs an"
-                " image, and rows of its class in every part. Leave that class out."
+                f"--per-class {name[:40]!r}: has no training row to generate images from. Such"
+                " a row has an image, and its class has rows in every part. Leave that class out."
             )
     return parents
 
 
 def power(run: Run) -> Power:
-    """What the test rows let a study see."""
+    """The effects that the test rows can show."""
     rows = run.checked.rows
     scored = evaluation.scored_rows(rows.target, rows.labelled("test"))
     return power_of(rows.target, scored, rows.groups, run.settings.augment.smallest_effect)
 
 
-def refusal(found: Power) -> str:
-    """Why there can be no verdict, and the size needed; '' where there can."""
-    if found.enough:
+def refusal(expected: Power) -> str:
+    """Why there can be no verdict, and the number of rows needed; empty where there can be one."""
+    if expected.enough:
         return ""
-    needed, seen = LEAST_UNITS, ""
-    if found.detectable is not None:
-        needed = max(needed, int(np.ceil(found.units * (found.detectable / VISIBLE) ** 2)))
-        seen = f", an effect under {printed(found.detectable, 'points')} could hardly be seen"
+    needed, hidden = LEAST_UNITS, ""
+    if expected.detectable is not None:
+        needed = max(
+            needed, int(np.ceil(expected.units * (expected.detectable / VISIBLE_EFFECT) ** 2))
+        )
+        hidden = f", an effect under {printed(expected.detectable, 'points')} would stay hidden"
     return (
-        f"{found.units} independent test rows are too few for a verdict{seen}. {LEAST_UNITS} are"
-        f" the least, about {needed} are needed to see {printed(VISIBLE, 'points')}; give more rows"
-        " or a larger split.test."
+        f"{expected.units} independent test rows are too few for a verdict{hidden}. {LEAST_UNITS}"
+        f" are the least, about {needed} are needed to show {printed(VISIBLE_EFFECT, 'points')};"
+        " give more rows or a larger split.test."
     )
 
 
 def scarce(run: Run, parents: Parents, source: str) -> list[Finding]:
-    """Which classes have few training rows, or that none has."""
+    """The classes with few training rows."""
     target, share = run.checked.rows.target, run.settings.check.scarce
     if not target.exclusive:
         return []
     counts = np.bincount(parents.label, minlength=len(target.classes))
     limit = share * float(np.median(counts[counts > 0]))
     few = [c for c, n in zip(target.classes, counts, strict=True) if 0 < n < limit]
-    none = "none is scarce: the images level the classes and are otherwise spread evenly"
+    none = "no class is scarce: images fill the smaller classes up, then all classes evenly"
     return [
         Finding(
             name="scarce_classes",
@@ -109,7 +114,7 @@ def scarce(run: Run, parents: Parents, source: str) -> list[Finding]:
 
 
 def planned(run: Run) -> list[Finding]:
-    """What a study would do here, without doing it."""
+    """The findings of `plan --augment`: the images, the work and the power of a study."""
     parents = requested(run)
     tuned_arms.check(run.settings)
     findings = [*scarce(run, parents, "plan"), *_images(run, parents), *_work(run)]
@@ -122,20 +127,20 @@ def planned(run: Run) -> list[Finding]:
                 unit="points",
                 n=expected.units,
                 needed_n=expected.needed,
-                note=f"a guess from {expected.units} independent test rows, two arms answering"
+                note=f"a guess from {expected.units} independent test rows, if two arms answer"
                 f" {100 * DISAGREE:g} % of them differently",
                 source="plan",
             )
         )
-    if why := refusal(expected):
+    if reason := refusal(expected):
         findings.append(
-            Finding(name="verdict", verdict="refused", note=why, n=expected.units, source="plan")
+            Finding(name="verdict", verdict="refused", note=reason, n=expected.units, source="plan")
         )
     return findings
 
 
 def _images(run: Run, parents: Parents) -> list[Finding]:
-    """Images to make, by class and in all."""
+    """The number of images to generate, by class and in all."""
     settings, target, findings = run.settings.augment, run.checked.rows.target, []
     if target.exclusive:
         real, more = (
@@ -148,7 +153,7 @@ def _images(run: Run, parents: Parents) -> list[Finding]:
                 scope={"class": c},
                 value=float(k),
                 n=int(n),
-                note="n: its real training rows",
+                note="n: real training rows of the class",
                 source="plan",
             )
             for c, k, n in zip(target.classes, more, real, strict=True)
@@ -159,8 +164,9 @@ def _images(run: Run, parents: Parents) -> list[Finding]:
         Finding(
             name="images_to_make",
             value=float(len(parents.places) * _trainings(run) * settings.sets),
-            note=f"ratios that are tried: {ratios}; study of {settings.study}, {settings.sets} sets"
-            " of training rows",
+            note=f"ratios to choose from: {ratios}; study of {settings.study}, {settings.sets} sets"
+            " of"
+            " training rows",
             source="plan",
         )
     )
@@ -168,7 +174,7 @@ def _images(run: Run, parents: Parents) -> list[Finding]:
 
 
 def _work(run: Run) -> list[Finding]:
-    """Opponents of each arm, generators and heads to train."""
+    """The arms that each arm is compared with; generators, heads and encoders to train."""
     settings, rows = run.settings.augment, run.checked.rows
     unlabelled = (~rows.target.present[rows.part("train")]).any()
     rivals = [r for r in settings.rivals if r != "retrieved" or unlabelled]
@@ -184,16 +190,16 @@ def _work(run: Run) -> list[Finding]:
         for generator in names(run)
         for arm in arm_names(run, generator)[:kinds]
     ]
-    lacking = missing_trainings(run)
+    missing = missing_trainings(run)
     arms = 1 + len(rivals) + kinds * _trainings(run)
     heads = arms * (settings.trials * settings.tuning_seeds + settings.seeds) * settings.sets
     findings += [
         Finding(
             name="generator_minutes",
-            value=run.settings.generator.minutes * lacking,
+            value=run.settings.generator.minutes * missing,
             unit="minutes",
             source="plan",
-            note=f"{lacking} trainings that are lacking, at most",
+            note=f"at most, for {missing} trainings that are not done yet",
         ),
         Finding(
             name="heads_to_train",
@@ -218,13 +224,12 @@ def _work(run: Run) -> list[Finding]:
 
 
 def _trainings(run: Run) -> int:
-    """Trainings of generators whose images a study compares."""
+    """The number of generator trainings in a study."""
     return len(names(run)) * run.settings.generator.seeds
 
 
 def missing_trainings(run: Run) -> int:
-    """Trainings of generators that are to come; resamples of the training rows count as
-    untrained."""
+    """The number of generator trainings that are still to do. A resample has none done."""
     sets = run.settings.augment.sets
     stages = [t.generator.stage(t.seed) for t in trainings_of(run)]
     return sum(sets > 1 or not run.folder.has(stage) for stage in stages) * sets

@@ -13,11 +13,11 @@ from gobelin.workbench.run.checked_rows import Resample
 
 
 def resampled(run: Run, number: int) -> Run:
-    """The run on one resample of its training rows: groups drawn with replacement, within their
-    commonest class, as often as there are (bootstrap, Efron 1979).
+    """The run on one resample of its training rows (bootstrap, Efron 1979).
 
-    Space, generators, screening, tuning and the choice of fields are made anew from it in a folder
-    of its own; the encoders, and with them the features, stay as they are.
+    Groups are drawn with replacement, as many as there are, within strata: the most common class of
+    each group. Space, generators, screening, tuning and the choice of fields are made again from
+    the resample, in a folder of its own. The encoders and their features stay.
     """
     rows = run.checked.rows
     train, rng = rows.part("train"), numpy_generator(run.data.runtime.seed, "resample", number)
@@ -25,8 +25,8 @@ def resampled(run: Run, number: int) -> Run:
     for r in train:
         members.setdefault(rows.groups[r], []).append(int(r))
     stratum = {
-        group: int(np.bincount(rows.target.strata[own] + 1).argmax())
-        for group, own in members.items()
+        group: int(np.bincount(rows.target.strata[numbers] + 1).argmax())
+        for group, numbers in members.items()
     }
     counts = np.zeros(len(rows.parts), np.int64)
     for s in sorted(set(stratum.values())):

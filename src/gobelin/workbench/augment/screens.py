@@ -1,7 +1,7 @@
-"""Which generated images become training rows.
+"""The generated images that become training rows.
 
-Everything is learned from training rows; of validation and test rows the images alone are looked
-at, to keep what is near them out.
+Everything is learned from training rows. Of validation and test rows only the images are used, to
+leave out generated images that are near them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from gobelin.workbench.augment.generated_images import GeneratedImages
 from gobelin.workbench.augment.parents import Parents
 from gobelin.workbench.run.chain import Run
 
-MOST_READ = 4096  # real images that readers of labels and conditions are fitted on
+MOST_READ = 4096  # real images that readers of labels and conditions are fitted on, at most
 
 
 class OncePerImages:
@@ -47,8 +47,9 @@ class OncePerImages:
 
 @dataclass(frozen=True, eq=False)
 class RealImages:
-    """The images of the real rows at the generator's size, and three encoders of images: the
-    run's own, a second one that judges quality, and an independent one that reads labels."""
+    """The images of the real rows at the generator's size, and three image encoders: the run's, a
+    second one that judges quality, and an independent one that reads labels.
+    """
 
     run: Run
 
@@ -62,11 +63,11 @@ class RealImages:
 
     @cached_property
     def test(self) -> NamedImages:
-        """Images alone; answers of test rows stay closed."""
+        """Images only; answers of test rows are not used."""
         return self.of(self.run.generator.with_image("test"))
 
     def of(self, chosen: np.ndarray) -> NamedImages:
-        """The images of these rows, decoded."""
+        """The decoded images of these rows."""
         rows, size = self.run.checked.rows, self.run.settings.generator.size
         column, root = self.run.generator.column, rows.dataset.root
         values = rows.dataset.values(column)
@@ -87,7 +88,7 @@ class RealImages:
 
     @cached_property
     def encode_second(self) -> OncePerImages:
-        """The encoder that judges quality, fitted on training images."""
+        """The second encoder, which judges quality; fitted on training images."""
         runtime, settings = self.run.data.runtime, self.run.settings.judge
         encoder = image_quality.second(settings, self.train.images, self.conditioned_on, runtime)
         return OncePerImages(
@@ -96,23 +97,23 @@ class RealImages:
 
     @cached_property
     def independent(self) -> OncePerImages | None:
-        """An image encoder that has no part in the run; None where none is installed."""
+        """An image encoder that the run does not use; None where none is installed."""
         encoder = IndependentEncoder.choose(self.run.data.schema, self.run.data.runtime)
         return None if encoder is None else OncePerImages(encoder.features)
 
 
 @dataclass(frozen=True, eq=False)
 class Screening:
-    """The screens of one set of training rows. images: of every training of every generator."""
+    """The screening of one set of training rows."""
 
     run: Run
     parents: Parents
     real: RealImages
-    images: tuple[GeneratedImages, ...]
+    images: tuple[GeneratedImages, ...]  # of every training of every generator
 
     @cached_property
     def audits(self) -> list[Mapping[str, Result]]:
-        """For each training, every audit's result. Held-out rows are validation rows."""
+        """For each training of a generator {audit: result}. Held-out rows are validation rows."""
         return [self._audit(images) for images in self.images]
 
     def _audit(self, images: GeneratedImages) -> Mapping[str, Result]:
@@ -140,20 +141,21 @@ class Screening:
 
         def load(stage: Path) -> Mapping[str, Result]:
             stored = read_json(stage / "results.json")
-            return {name: Result.from_dict(one) for name, one in stored.items()}
+            return {name: Result.from_dict(record) for name, record in stored.items()}
 
         training = images.training
         return run.folder.kept(f"audited/{training.name}-{training.seed}", key, make, load)
 
     def unsure(self, number: int) -> list[Finding]:
-        """Findings of audits that caught too few planted copies to say anything of the images."""
+        """Findings of audits that found too few planted copies to judge the images."""
         results = self.audits[number].values()
         return [f for result in results for f in result.findings if not f.sure]
 
     @cached_property
     def readable(self) -> tuple[np.ndarray, np.ndarray]:
-        """int64 [n]: training rows with image and answer that readers are fitted on; float [n, D]:
-        their images by the independent encoder."""
+        """The training rows that readers are fitted on, int64 [n], all with an image and an answer;
+        features of their images by the independent encoder, float [n, D].
+        """
         assert self.real.independent is not None
         rows = np.intersect1d(
             self.run.generator.with_image("train"), self.run.checked.rows.labelled("train")
@@ -163,8 +165,9 @@ class Screening:
 
     @cached_property
     def reader(self) -> screening.LabelReader | None:
-        """Reads labels from images; None where there is nothing to read or no encoder to read
-        with."""
+        """Reads labels from images. None where labels are not screened, or without an independent
+        encoder.
+        """
         rows, runtime = self.run.checked.rows, self.run.data.runtime
         target = rows.target
         if not self.parents.settings.agree or not target.exclusive or not self.real.independent:
@@ -178,8 +181,9 @@ class Screening:
 
     @cached_property
     def conditions(self) -> Conditions | None:
-        """Reads the other fields from images; None where it isn't asked for, or where there is no
-        encoder to read with."""
+        """Reads the other fields from images. None where they are not screened, or without an
+        independent encoder.
+        """
         if not self.parents.settings.match or self.real.independent is None:
             return None
         run = self.run
@@ -187,7 +191,7 @@ class Screening:
 
     @cached_property
     def matched(self) -> list[Matched]:
-        """For each training, which images don't match what they were conditioned on."""
+        """For each training of a generator, the images that don't match their conditions."""
         return [self._matched(images) for images in self.images]
 
     def _matched(self, images: GeneratedImages) -> Matched:
@@ -201,7 +205,7 @@ class Screening:
 
     @cached_property
     def screens(self) -> list[screening.Screen]:
-        """For each training, what keeps an image out and why."""
+        """For each training of a generator, the faults of its images."""
         return [self._screen(number) for number in range(len(self.images))]
 
     def _screen(self, number: int) -> screening.Screen:
@@ -227,7 +231,7 @@ class Screening:
         return screening.Screen(copies, near, unread, failed, self.matched[number].wrong)
 
     def copied(self, number: int) -> list[str]:
-        """The training rows whose images were copied, the nearest copy's first."""
+        """The ids of the training rows whose images were copied, the nearest copy first."""
         if not self.parents.settings.quarantine:
             return []
         results = self.audits[number].values()
@@ -237,21 +241,24 @@ class Screening:
 
     def selected(self, number: int) -> np.ndarray:
         """bool [M]: the images that become training rows."""
-        return self.screens[number].kept(len(self.parents.places))
+        return self.screens[number].accepted(len(self.parents.places))
 
     def quality(self, number: int) -> list[Finding]:
-        """What the metrics say of a training's images, those later left out among them; beside rows
-        that have an answer, as generated ones have. Test rows stay closed."""
+        """The findings of the metrics on all images of one training, before screening.
+
+        They are compared with training and validation rows that have an answer, as generated rows
+        have one. Test rows are not used.
+        """
         target, generator = self.run.checked.rows.target, self.run.generator
 
         def labelled(rows: np.ndarray, images: np.ndarray) -> image_quality.ImageSet:
             labels = np.array(target.classes)[target.values[rows]] if target.exclusive else None
             return image_quality.ImageSet(images, labels)
 
-        def answered(part: str, pictures: NamedImages) -> image_quality.ImageSet:
+        def answered(part: str, images: NamedImages) -> image_quality.ImageSet:
             rows = generator.with_image(part)
             known = target.present[rows]
-            return labelled(rows[known], pictures.images[known])
+            return labelled(rows[known], images.images[known])
 
         return image_quality.quality(
             self.run.settings.judge,
@@ -264,6 +271,6 @@ class Screening:
 
 
 def exchangeable(run: Run) -> str:
-    """Why training and held-out rows can be exchanged, '' when they can't."""
+    """Why training and held-out rows are exchangeable; empty where they are not."""
     random = run.settings.split.by == "random" and run.data.schema.role("split") is None
     return "random split by group" if random else ""

@@ -1,4 +1,4 @@
-"""The verb `augment` on a run: from the run's data, rivals and generators to a verdict."""
+"""The verb `augment` on a run: from baseline methods and generators to a verdict."""
 
 from __future__ import annotations
 
@@ -31,20 +31,21 @@ from gobelin.workbench.run.chain import Run
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """One study of one run. Everything that is learned sees training and validation rows;
-    `outcome` opens the test rows once."""
+    """One study of one run. Training uses training and validation rows only; `outcome` opens the
+    test rows once.
+    """
 
     run: Run
-    key: str
+    key: str  # cache key, see `study_key`
 
     @cached_property
     def own(self) -> StudySet:
-        """The run's own training rows."""
+        """The training rows of the run, without resampling."""
         return StudySet(self.run)
 
     @cached_property
     def sets(self) -> list[StudySet]:
-        """The sets of training rows that are studied."""
+        """The sets of training rows in the study."""
         settings = self.run.settings.augment
         if settings.study == "images":
             return [self.own]
@@ -52,7 +53,7 @@ class Study:
 
     @cached_property
     def scored(self) -> Mapping[str, np.ndarray]:
-        """{part: int64 [n], the rows that are scored}."""
+        """{'valid', 'test': int64 [n], the rows that are scored}."""
         rows = self.run.checked.rows
         return {
             part: evaluation.scored_rows(rows.target, rows.labelled(part))
@@ -61,37 +62,42 @@ class Study:
 
     @cached_property
     def look(self) -> int:
-        """The number of this use of the test rows, written to the ledger before they are opened.
-        All images are made and screened before."""
-        for one in self.sets:
-            _ = one.arms
+        """The number of this use of the test rows, written to the ledger before they are opened."""
+        for study_set in self.sets:
+            _ = study_set.arms  # all images are generated and screened before
         return self.run.folder.look("augment", self.key)
 
     @cached_property
     def outcome(self) -> Outcome:
         """Every arm tuned, trained and scored on the test rows."""
         _ = self.look
-        return Outcome.joined([self._outcome(k, one) for k, one in enumerate(self.sets)])
+        return Outcome.joined([self._outcome(k, s) for k, s in enumerate(self.sets)])
 
-    def _outcome(self, number: int, one: StudySet) -> Outcome:
-        """The outcome of one set of training rows, kept in its run folder, so that a study that was
-        killed goes on after it."""
+    def _outcome(self, number: int, study_set: StudySet) -> Outcome:
+        """The outcome of one set of training rows.
+
+        It is stored in the folder of that set, so a study that was killed continues after it.
+        """
 
         def make(stage: Path) -> None:
-            table, rows = table_of(one.run, one.arms), self.run.checked.rows
-            trainer = RunTrainer(one.run, table, rows.target, self.scored, len(one.parents.train))
-            subsets = evaluation.subsets(one.run.predictor.fields)
-            settings, seed = one.run.settings.augment, one.run.data.runtime.seed
+            table, rows = table_of(study_set.run, study_set.arms), self.run.checked.rows
+            trainer = RunTrainer(
+                study_set.run, table, rows.target, self.scored, len(study_set.parents.train)
+            )
+            subsets = evaluation.subsets(study_set.run.predictor.fields)
+            settings, seed = study_set.run.settings.augment, study_set.run.data.runtime.seed
             study(table.arms, settings, trainer, subsets, seed).save(stage)
             if settings.study == "images":
-                lines = influences.influence_rows(one, table, rows.target, self.scored["valid"])
+                lines = influences.influence_rows(
+                    study_set, table, rows.target, self.scored["valid"]
+                )
                 write_lines(stage / "influence.jsonl", lines)
 
-        key = fingerprint(self.key, number, one.run.checked.key)
-        return one.run.folder.kept("outcome", key, make, Outcome.load)
+        key = fingerprint(self.key, number, study_set.run.checked.key)
+        return study_set.run.folder.kept("outcome", key, make, Outcome.load)
 
     def findings(self, exhibits: Exhibits) -> list[Finding]:
-        """The verdict, what it rests on, and what to look at."""
+        """The findings of the study: the verdict, the comparisons behind it, counts, next steps."""
         run, outcome, scored = self.run, self.outcome, self.scored
         settings, rows = run.settings.augment, run.checked.rows
         target, test = rows.target, scored["test"]
@@ -103,36 +109,38 @@ class Study:
         units = [rows.groups[r] for r in test]
         rivals = [r for r in settings.rivals if r in outcome.hits]
         compared = judge(outcome, rivals, settings, truth, units, metric)
-        found = study_findings.findings(
+        findings = study_findings.findings(
             compared, outcome, settings, metric, {a.name: a.generator for a in self.sets[0].arms}
         )
-        found.append(_look_finding(self.look, len(units)))
+        findings.append(_look_finding(self.look, len(units)))
         counts = len(scored["valid"]), len(test)
-        found.append(
+        findings.append(
             protocol(settings, outcome, rivals, counts, len(set(units)), self.look, metric)
         )
-        found += image_findings(self.sets)
-        found += [*plan.scarce(run, self.sets[0].parents, "augment"), *budget.seeds_finding(run)]
-        found += study_findings.cross_checks(outcome, truth, units)
+        findings += image_findings(self.sets)
+        findings += [*plan.scarce(run, self.sets[0].parents, "augment"), *budget.seeds_finding(run)]
+        findings += study_findings.cross_checks(outcome, truth, units)
         if truth is not None:
-            found += study_findings.by_class(outcome, truth, units, target.classes)
+            findings += study_findings.by_class(outcome, truth, units, target.classes)
         x = run.features.embeddings.rows(test).keep(run.predictor.fields)
-        found += study_findings.by_subset(
+        findings += study_findings.by_subset(
             outcome,
             truth,
             units,
             lambda names: np.all(x.present[:, np.isin(x.fields, list(names))], axis=1),
         )
-        study_exhibits.study(found, outcome, settings, exhibits)
+        study_exhibits.study(findings, outcome, settings, exhibits)
         if settings.study == "images":
-            found += influences.influence_findings(self.own, exhibits)
-        found += advice.next_steps(compared, outcome, found, settings)
-        return found
+            findings += influences.influence_findings(self.own, exhibits)
+        findings += advice.next_steps(compared, outcome, findings, settings)
+        return findings
 
 
 def prepared(run: Run) -> tuple[Run, Study]:
-    """The run with its seeds and steps decided, and its study, whose generators are trained. What
-    can't be judged is refused before anything is trained."""
+    """The run with its seeds and steps decided, and its study with trained generators.
+
+    Raises GobelinError for a study that can give no verdict, before anything is trained.
+    """
     plan.check(run)
     with budget.undone(run):
         run = with_steps_decided(budget.decide(run))
@@ -140,15 +148,15 @@ def prepared(run: Run) -> tuple[Run, Study]:
 
 
 def opened(run: Run) -> tuple[Run, Study]:
-    """The run with its generators' steps decided, and the study of their images."""
+    """The run with the training steps of its generators decided, and the study of their images."""
     run = with_steps_decided(run)
     return run, Study(run, study_key(run, trained_weights(run)))
 
 
 def _look_finding(look: int, units: int) -> Finding:
-    note = "the first look at the test rows"
+    note = "the first use of the test rows"
     if look > 1:
-        note = f"look {look} at the test rows: exploratory"
+        note = f"use {look} of the test rows: exploratory"
     return Finding(
         name="look_at_test_rows", value=float(look), n=units, note=note, source="augment"
     )

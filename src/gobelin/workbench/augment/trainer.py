@@ -1,5 +1,6 @@
-"""How a study fits predictors on its arms and scores them: the run's fusion, or its encoders
-too."""
+"""Training and scoring of the predictors of a study: the run's fusion, and its encoders where they
+are tuned.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from gobelin.augmentation.study import Fitted
+from gobelin.augmentation.study import FittedPredictor
 from gobelin.core import catalog
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
@@ -38,11 +39,11 @@ class RunTrainer:
 
     @cached_property
     def inputs(self) -> dict[str, Embeddings]:
-        """{part: the scored rows as the fusion sees them}."""
+        """{part: inputs of the fusion for the scored rows}."""
         x, predictor = self.run.features.embeddings, self.run.predictor
         return {part: predictor.inputs(x.rows(rows)) for part, rows in self.scored.items()}
 
-    def fit(self, jobs: Sequence[Job]) -> list[Fitted]:
+    def fit(self, jobs: Sequence[Job]) -> list[FittedPredictor]:
         data, table = self.run.data, self.table
         predictors = self.fusion.fit(
             table.features,
@@ -52,9 +53,9 @@ class RunTrainer:
             data.runtime,
             data.progress,
         )
-        return [Fitted(predictor) for predictor in predictors]
+        return [FittedPredictor(predictor) for predictor in predictors]
 
-    def fit_chosen(self, jobs: Sequence[Job]) -> list[Fitted]:
+    def fit_chosen(self, jobs: Sequence[Job]) -> list[FittedPredictor]:
         if not self.run.settings.augment.tune:
             return self.fit(jobs)
         return tuned_arms.fit(self.run, self.fusion, self.table, jobs, self.scored["test"])
@@ -63,8 +64,8 @@ class RunTrainer:
         predict = self.run.settings.predict
         return balanced(self.table.target, rows, weights, predict.balance, predict.weights)
 
-    def score(self, fitted: Fitted, part: str, fields: Sequence[str] | None) -> np.ndarray:
-        # a predictor with its own encoders is never asked about validation rows
+    def score(self, fitted: FittedPredictor, part: str, fields: Sequence[str] | None) -> np.ndarray:
+        # a predictor with encoders of its own never scores validation rows
         x = self.inputs[part] if fitted.test is None else fitted.test
         scores = fitted.predictor.scores(x if fields is None else x.only(fields))
         truth = self.target.values[self.scored[part]]

@@ -1,14 +1,15 @@
-"""Every arm of a study with encoders of its own: where a run tunes its encoders, made images can
-teach them too.
+"""Arms with encoders of their own: where a run tunes its encoders, a study can train the encoders
+of every arm on its generated images too.
 
-Once an arm's rows and weights are chosen, the encoders as they came are trained on them as `tuned`
-does, anew for every seed of every arm and for as many steps, several at a time; the head and its
-view of the test rows rest on these encoders, so one interval covers their trainings too. Rows held
-back stop a training; added ones among them neither teach nor judge, so no arm is judged by its own
-images.
+First the rows and weights of an arm are chosen. Then the encoders, as they were before tuning, are
+trained on them: again for every seed of every arm, with equally many steps, several at a time. The
+head and the features of the test rows use these encoders, so one interval covers their trainings
+too. Rows held back stop a training. Added rows among them have weight 0 and are not scored, so no
+arm is judged by its own images.
 
-What this cannot show: ratio, weight and decay were chosen with the run's encoders; with others
-another choice may be better."""
+What this cannot show: ratio, weight and decay were chosen with the run's encoders. With other
+encoders another choice may be better.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gobelin.augmentation.study import Fitted
+from gobelin.augmentation.study import FittedPredictor
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.core.machine import one_thread_each, silent
@@ -38,39 +39,40 @@ from gobelin.workbench.run.settings import Settings
 
 
 def check(settings: Settings) -> None:
-    """Refuse what can't be done, before any work."""
+    """Refuse settings that don't fit, before any work. Raises GobelinError."""
     study = settings.augment
     if study.tune and not settings.tune.fields:
         raise GobelinError(
             "augment.tune: this run tunes no encoder. Fit one with --set tune.fields=FIELD, or"
-            " leave it out."
+            " leave augment.tune out."
         )
     if study.tune and study.study == "method":
         raise GobelinError(
-            "augment.tune: a study of the method keeps its encoders. Leave --study method or"
-            " augment.tune out."
+            "augment.tune: a study of the method does not train encoders. Leave --study method"
+            " or augment.tune out."
         )
     if study.tune and settings.predict.features == "shared":
         raise GobelinError(
-            "augment.tune: prediction reads the shared space, which stays. Leave augment.tune out."
+            "augment.tune: prediction uses the shared space, which does not change. Leave"
+            " augment.tune out."
         )
 
 
 def fit(
     run: Run, fusion: Fusion, table: ArmTable, jobs: Sequence[Job], test: np.ndarray
-) -> list[Fitted]:
-    """A predictor a job, with the test rows as its own encoders see them.
+) -> list[FittedPredictor]:
+    """A predictor for each job, with the features of the test rows by its own encoders.
 
-    jobs: rows of `table`; test: int64 [n], rows of the run's data.
+    jobs: of rows of `table`. test: int64 [n], rows of the run's data.
     """
     work, tune, data = run.folder.folder / "work" / "arms", run.settings.tune, run.data
     rows = _Rows(run, fusion, table, _groups(run, table.dataset), test, work)
     fitted = run.predictor.fingerprint
-    steps = decision.steps_of(tune, rows.material(jobs[0]), work / "steps", fitted)
-    one = partial(rows.fit, replace(tune, steps=steps))
+    steps = decision.steps_of(tune, rows.tuning_data(jobs[0]), work / "steps", fitted)
+    fit_job = partial(rows.fit, replace(tune, steps=steps))
     out = []
     with one_thread_each() as threads:
-        for done in in_order(one, jobs, threads, ahead=threads):
+        for done in in_order(fit_job, jobs, threads, ahead=threads):
             out.append(done)
             data.progress("train the encoders of every arm", len(out), len(jobs))
     shutil.rmtree(work, ignore_errors=True)
@@ -78,7 +80,7 @@ def fit(
 
 
 def _groups(run: Run, dataset: Dataset) -> list[str]:
-    """Of a real row its own group; of an added one that of its first parent."""
+    """The group of each row: its own, or that of its first parent where it was added."""
     rows = run.checked.rows
     of_row = dict(zip(rows.dataset.ids, rows.groups, strict=True))
     lineage = dataset.with_origin().table[LINEAGE_COLUMN].to_pylist()
@@ -92,41 +94,43 @@ def _groups(run: Run, dataset: Dataset) -> list[str]:
 
 @dataclass(frozen=True)
 class _Rows:
-    """What every training of the arms shares. groups: of the table's rows."""
+    """The inputs that all trainings of the arms share."""
 
     run: Run
     fusion: Fusion
     table: ArmTable
-    groups: list[str]
-    test: np.ndarray
-    work: Path
+    groups: list[str]  # of the table's rows
+    test: np.ndarray  # int64 [n], rows of the run's data
+    work: Path  # folder of unfinished trainings
 
-    def fit(self, tune: Tune, job: Job) -> Fitted:
-        """The encoders trained on one job's rows, and the head on their features."""
-        run, material = self.run, self.material(job)
-        name = fingerprint(material.dataset.ids, job.weights, job.seed, tune.steps)
+    def fit(self, tune: Tune, job: Job) -> FittedPredictor:
+        """Train the encoders on the rows of one job, then the head on their features."""
+        run, data = self.run, self.tuning_data(job)
+        name = fingerprint(data.dataset.ids, job.weights, job.seed, tune.steps)
         key = fingerprint(run.predictor.fingerprint, name)
-        encoders, _, _ = decision.trained(tune, material, self.work / name[:16], key)
+        encoders, _, _ = decision.trained(tune, data, self.work / name[:16], key)
         plain, used = run.encoders.embedder, run.predictor.fields
         embedder = replace(plain, encoders={**plain.encoders, **encoders}, cache=None, workers=1)
-        which, place = np.unique(job.rows, return_inverse=True)
-        real = np.flatnonzero(material.dataset.with_origin().origins == "real")
+        which, position = np.unique(job.rows, return_inverse=True)
+        real = np.flatnonzero(data.dataset.with_origin().origins == "real")
         (predictor,) = self.fusion.fit(
-            embedder.embed(material.dataset).keep(used),
+            embedder.embed(data.dataset).keep(used),
             self.table.target.rows(which),
-            [replace(job, rows=place)],
+            [replace(job, rows=position)],
             real,
             run.data.runtime,
             silent,
         )
         test = run.checked.rows.dataset.rows(self.test)
-        return Fitted(predictor, embedder.embed(test).keep(used))
+        return FittedPredictor(predictor, embedder.embed(test).keep(used))
 
-    def material(self, job: Job) -> TuningData:
-        """The rows of a job, each once, with the weights of its repetitions; what is added and held
-        back weighs nothing."""
+    def tuning_data(self, job: Job) -> TuningData:
+        """The different rows of a job; the weights of equal rows are added up.
+
+        Added rows that are held back have weight 0.
+        """
         run = self.run
-        which, place = np.unique(job.rows, return_inverse=True)
+        which, position = np.unique(job.rows, return_inverse=True)
         dataset = self.table.dataset.rows(which)
         training = Training(
             run.settings.predict,
@@ -134,7 +138,7 @@ class _Rows:
             self.table.target.rows(which),
             np.arange(len(which)),
             [self.groups[r] for r in which],
-            np.bincount(place, job.weights).astype(np.float32),
+            np.bincount(position, job.weights).astype(np.float32),
             replace(run.data.runtime, seed=job.seed),
         )
         held_back = decision.held_back(run.settings.tune, training)

@@ -1,6 +1,6 @@
-"""The verb `curate`: which training labels look wrong, which can be given, and the curated dataset.
+"""The verb `curate`: training labels that look wrong, new labels, the curated dataset.
 
-Only training rows are looked at and changed; validation and test rows are handed on as they are. A
-changed row stays a real row: what was changed stands beside it in a column of its own, which no
-encoder reads. Of a run with tuned encoders only the rows that tuning never saw are looked at.
+Only training rows are checked and changed; validation and test rows stay as they are. A changed row
+stays a real row: a column of its own, which no encoder reads, records the change. Where encoders
+were tuned, only rows that tuning did not use are checked.
 """

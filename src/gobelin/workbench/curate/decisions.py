@@ -1,5 +1,4 @@
-"""What is decided about every training row: its label after, how probable that label is, its
-weight."""
+"""The decision about every training row: its new label, that label's probability, its weight."""
 
 from __future__ import annotations
 
@@ -26,33 +25,25 @@ STAGE = "curated"
 
 @dataclass(frozen=True)
 class Decisions:
-    """About the n training rows `rows`, int64 [n].
+    """The decisions about n training rows. The fields have the names of the stored arrays."""
 
-    given, suggested, label: int64 [n], the class before (-1: none), the class that a suspect looks
-    like (-1: no suspect), the class after. likely: float64 [n], probability of the suggested class.
-    chance: float64 [n], probability of the class after. weight: float64 [n]. together: [C, C],
-    joint distribution of given and true class. alike: int64 [n], near-duplicates share a number.
-    wrong: share of wrong labels, low, high, number of groups. bar: confidence from which a label is
-    given, share right, low, high, agreement, rows. borrowed: [k, 4], row, donor of the caption,
-    cosine, closeness.
-    """
-
-    rows: np.ndarray
-    given: np.ndarray
-    suggested: np.ndarray
-    likely: np.ndarray
-    label: np.ndarray
-    chance: np.ndarray
-    weight: np.ndarray
-    together: np.ndarray
-    alike: np.ndarray
-    wrong: np.ndarray
+    rows: np.ndarray  # int64 [n], row numbers
+    given: np.ndarray  # int64 [n], the class before, -1 = none
+    suggested: np.ndarray  # int64 [n], the class that a suspect looks like, -1 = no suspect
+    likely: np.ndarray  # float64 [n], probability of the suggested class
+    label: np.ndarray  # int64 [n], the class after, -1 = none
+    chance: np.ndarray  # float64 [n], probability of the class after
+    weight: np.ndarray  # float64 [n]
+    together: np.ndarray  # [C, C], joint distribution of the given and the true class
+    alike: np.ndarray  # int64 [n], near-duplicates share a number
+    wrong: np.ndarray  # [4]: share of wrong labels, low, high, number of groups
+    # [6]: confidence from which a label is given, share right, low, high, agreement, rows
     bar: np.ndarray
-    borrowed: np.ndarray
+    borrowed: np.ndarray  # [k, 4]: row, donor of its caption, cosine, closeness
 
 
 def refuse_target(predictor: RunPredictor) -> None:
-    """Raises a GobelinError for a target that isn't one class a row."""
+    """Raises GobelinError for a target that isn't one class a row."""
     model = predictor.model
     if not model.exclusive:
         kind = "a number" if model.kind == "number" else "several labels a row"
@@ -63,7 +54,7 @@ def refuse_target(predictor: RunPredictor) -> None:
 
 
 def key_of(run: Run) -> str:
-    """Key of the decisions."""
+    """Cache key of the decisions."""
     return fingerprint(
         run.predictor.fingerprint,
         resolved(run.settings.curate),
@@ -73,7 +64,7 @@ def key_of(run: Run) -> str:
 
 
 def decisions(run: Run) -> Decisions:
-    """Made once, then kept as a stage."""
+    """The decisions, made once and stored as a stage of the run folder."""
 
     def make(stage: Path) -> None:
         save_arrays(stage / "rows.safetensors", vars(_decide(run.predictor, run.settings.curate)))
@@ -90,7 +81,7 @@ def caption_field(schema: Schema) -> str | None:
 
 
 def generated_rows(checked: CheckedRows) -> np.ndarray:
-    """bool [N]: rows that claim to be real and hold a generated image: nothing of them is used."""
+    """bool [N]: rows that claim to be real and hold a generated image. They are not used."""
     return np.isin(np.array(checked.rows.dataset.ids), checked.scan.marked)
 
 
@@ -105,7 +96,7 @@ def _decide(predictor: RunPredictor, settings: Curate) -> Decisions:
     counted = np.bincount(label, crossed.share, len(common))
 
     def probabilities(scores: np.ndarray, which: np.ndarray) -> np.ndarray:
-        """Calibrated, for classes as common as their labels are, whatever training balanced."""
+        """float64 [n, C]: calibrated, for the class frequencies of the labels, before balancing."""
         p = model.calibration.probabilities(
             scores.astype(np.float64), field_counts(x.present[which])
         )
@@ -121,20 +112,20 @@ def _decide(predictor: RunPredictor, settings: Curate) -> Decisions:
     wrong = labels.wrong_labels(scores, label, groups, settings.draws, seed)
     line = labels.confidence_bar(true, label, mixing, groups, settings.precision)
 
-    blank = _unlabelled(predictor.checked, x.present)
-    if len(blank):
-        unread = probabilities(model.predictor.scores(x.rows(blank)), blank)
-        true = np.concatenate([true, labels.unmixed(unread, mixing)])
-    none = np.full(len(blank), -1)
-    every = np.concatenate([labelled, blank])
+    unlabelled = _unlabelled(predictor.checked, x.present)
+    if len(unlabelled):
+        scores_of_unlabelled = probabilities(model.predictor.scores(x.rows(unlabelled)), unlabelled)
+        true = np.concatenate([true, labels.unmixed(scores_of_unlabelled, mixing)])
+    none = np.full(len(unlabelled), -1)
+    every = np.concatenate([labelled, unlabelled])
     given, suggested = np.concatenate([label, none]), np.concatenate([suggested, none])
-    belief, each = labels.posterior(true, given, mixing), np.arange(len(every))
-    likely = np.where(suggested >= 0, belief[each, suggested], 0.0)
+    posterior, positions = labels.posterior(true, given, mixing), np.arange(len(every))
+    likely = np.where(suggested >= 0, posterior[positions, suggested], 0.0)
     after = np.where(likely >= settings.sure, suggested, given)
     after = np.where((given < 0) & (true.max(1) >= line.confidence), true.argmax(1), after)
-    chance = np.where(after >= 0, belief[each, after], 1.0)
+    chance = np.where(after >= 0, posterior[positions, after], 1.0)
     near = predictor.features.data.settings.check.near
-    alike = labels.near_duplicate_groups(x, every, near) if settings.alike else each
+    alike = labels.near_duplicate_groups(x, every, near) if settings.alike else positions
     right = line.right
     return Decisions(
         rows=every,
@@ -153,15 +144,16 @@ def _decide(predictor: RunPredictor, settings: Curate) -> Decisions:
 
 
 def _unlabelled(checked: CheckedRows, present: np.ndarray) -> np.ndarray:
-    """int64 [n]: training rows without a label, with something to read one from, no generated row
-    among them."""
+    """int64 [n]: training rows without a label and with a field to predict it from. Generated rows
+    are left out.
+    """
     train, target = checked.rows.part("train"), checked.rows.target
     readable = present[train].any(1) & ~generated_rows(checked)[train]
     return train[~target.present[train] & readable]
 
 
 def _captions(predictor: RunPredictor, closeness: float) -> np.ndarray:
-    """float64 [k, 4]: what `BorrowedCaption` holds, of those that are near enough."""
+    """float64 [k, 4]: the values of each `BorrowedCaption` that is near enough."""
     rows = predictor.checked.rows
     field = caption_field(rows.schema)
     if not field:

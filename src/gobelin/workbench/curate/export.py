@@ -1,4 +1,4 @@
-"""The curated dataset: labels and captions mended, a weight a row, what was changed beside it."""
+"""The curated dataset: corrected labels and captions, a weight and a record of changes a row."""
 
 from __future__ import annotations
 
@@ -26,8 +26,11 @@ from gobelin.workbench.run.chain import Run
 
 
 def curated_dataset(run: Run) -> Dataset:
-    """All rows of the run, the training rows curated: label and caption mended, `gobelin_weight`,
-    `gobelin_split`, and what was changed in `gobelin_curated`."""
+    """All rows of the run, with corrected labels and captions in training rows.
+
+    The columns `gobelin_weight` and `gobelin_split` are added, and `gobelin_curated` records the
+    changes.
+    """
     decided, rows, schema = decisions(run), run.checked.rows, run.data.schema
     whole, model = rows.dataset.with_ids(), run.predictor.model
     labels, values = whole.values(model.target), rows.target.values
@@ -63,8 +66,10 @@ def curated_dataset(run: Run) -> Dataset:
 
 
 def export(run: Run, folder: Path) -> Path:
-    """The curated dataset as Parquet with its files inside, a recipe that names its columns, and a
-    note of what to do. The path of the Parquet file."""
+    """Write the curated dataset as Parquet with its files inside, a recipe for it, and a README.
+
+    Returns the path of the Parquet file. Raises GobelinError for a folder that is not empty.
+    """
     if folder.exists() and not folder.is_dir():
         raise GobelinError(f"--export {folder}: is a file. Choose a new folder.")
     if folder.exists() and any(folder.iterdir()):
@@ -88,7 +93,7 @@ def export(run: Run, folder: Path) -> Path:
 
 
 def _earlier_changes(whole: Dataset) -> list[dict[str, Any]]:
-    """What an earlier curation wrote beside each row."""
+    """The changes that an earlier curation recorded, one mapping a row."""
     if CURATED_COLUMN not in whole.table.column_names:
         return [{} for _ in range(len(whole))]
     return [json.loads(text) if text else {} for text in whole.table[CURATED_COLUMN].to_pylist()]
@@ -97,17 +102,17 @@ def _earlier_changes(whole: Dataset) -> list[dict[str, Any]]:
 def _note(decided: Decisions, rows: int, target: str) -> str:
     changed = int((decided.label != decided.given).sum())
     return (
-        f"# Curated rows\n\n{rows} rows; of {len(decided.rows)} training rows that were looked at"
-        f" {changed} have another label than before, and {len(decided.borrowed)} have a caption"
-        f" that they lacked. `{CURATED_COLUMN}` says what was changed in a row, `{WEIGHT_COLUMN}`"
-        f" how probable its label is, `{SPLIT_COLUMN}` its part: validation and test rows are as"
-        " they were. All rows are real ones.\n\n    gobelin fit curated.parquet --target"
+        f"# Curated rows\n\n{rows} rows. Of {len(decided.rows)} training rows that were checked"
+        f" {changed} have another label than before, and {len(decided.borrowed)} have a new"
+        f" caption. `{CURATED_COLUMN}` records the changes of a row, `{WEIGHT_COLUMN}` the"
+        f" probability of its label, `{SPLIT_COLUMN}` its part. Validation and test rows are"
+        " unchanged. All rows are real.\n\n    gobelin fit curated.parquet --target"
         f" {target} --recipe recipe.json --generator NAME\n"
     )
 
 
 def _with(table: pa.Table, name: str, column: pa.Array) -> pa.Table:
-    """The table with this column in the place of the one of that name, or at its end."""
+    """The table with this column in the place of the old one, or at its end."""
     names = table.column_names
     if name in names:
         return table.set_column(names.index(name), name, column)
@@ -115,7 +120,7 @@ def _with(table: pa.Table, name: str, column: pa.Array) -> pa.Table:
 
 
 def _contents(value: Any, root: Path) -> Any:  # noqa: ANN401 - a cell is any
-    """The files' contents in the place of their paths."""
+    """The contents of files in the place of their paths."""
     if isinstance(value, list):
         return [cell_bytes(v, root) for v in value]
     return None if value is None else cell_bytes(value, root)

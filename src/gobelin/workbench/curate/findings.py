@@ -10,11 +10,12 @@ from gobelin.workbench.curate.decisions import Decisions, caption_field, decisio
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.thumbnails import thumbnail
 
-SHOWN_PAIRS, SHOWN_CONFUSIONS = 16, 20
+SHOWN_SUSPECTS = 16  # images of suspects, each beside a sure row
+SHOWN_CONFUSIONS = 20  # pairs of classes, in a table
 
 
 def curated(run: Run, exhibits: Exhibits) -> list[Finding]:
-    """How many labels look wrong, were changed or given; captions that were given; weights."""
+    """The findings of `curate`: wrong, changed and new labels, new captions, weights."""
     decided = decisions(run)
     findings = [*_labels(run, decided), *_given(run, decided), *_captions(run, decided)]
     if run.settings.curate.alike:
@@ -25,7 +26,7 @@ def curated(run: Run, exhibits: Exhibits) -> list[Finding]:
             name="mean_weight",
             value=float(decided.weight[known].mean()),
             n=int(known.sum()),
-            note="of training rows with a label: how probable it is, shared among look-alikes",
+            note="of training rows with a label: its probability, shared among near-duplicates",
             source="curate",
         )
     )
@@ -48,7 +49,7 @@ def _labels(run: Run, decided: Decisions) -> list[Finding]:
             better="lower",
             n=n,
             note=f"about {value * n:.0f} of {n} training labels ({int(groups)} groups); classes"
-            " that the predictor can't tell apart count as wrong labels too",
+            " that the predictor confuses count as wrong labels too",
             method="confident learning (Northcutt 2021), bootstrap over groups",
             source="curate",
         ),
@@ -68,13 +69,13 @@ def _labels(run: Run, decided: Decisions) -> list[Finding]:
 
 
 def _given(run: Run, decided: Decisions) -> list[Finding]:
-    """Labels that unlabelled rows were given, and how often such labels are right."""
+    """The labels given to unlabelled rows, and how often such labels are right."""
     labelled = decided.given >= 0
     if labelled.all():
         return []
     confidence, right, low, high, agree, rows = decided.bar.tolist()
     percent = f"{100 * run.settings.curate.precision:g} %"
-    note = f"unlabelled rows, read with a probability of {confidence:.3f} or more"
+    note = f"unlabelled rows, predicted with a probability of {confidence:.3f} or more"
     if confidence == np.inf:
         note = f"unlabelled rows; no probability is high enough to be right {percent} of the time"
     given = ((decided.label >= 0) & ~labelled).sum()
@@ -89,8 +90,8 @@ def _given(run: Run, decided: Decisions) -> list[Finding]:
             unit="share",
             better="higher",
             n=int(rows),
-            note=f"of labelled rows read as surely, wrong labels allowed for; {100 * agree:.1f} %"
-            f" agree with their label; the lower bound must reach {percent}",
+            note=f"of labelled rows predicted as surely, corrected for wrong labels;"
+            f" {100 * agree:.1f} % agree with their label; the lower bound must reach {percent}",
             source="curate",
         ),
     ]
@@ -106,24 +107,24 @@ def _captions(run: Run, decided: Decisions) -> list[Finding]:
 
 
 def _labelled_apart(decided: Decisions) -> Finding:
-    """Rows that look the same as a row with another label."""
+    """The number of rows with a near-duplicate that has another label."""
     labelled = decided.given >= 0
     pairs = np.unique(np.stack([decided.alike, decided.given])[:, labelled], axis=1)
-    several = np.flatnonzero(np.bincount(pairs[0]) > 1)  # looks that have more than one label
+    several = np.flatnonzero(np.bincount(pairs[0]) > 1)  # near-duplicates with more than one label
     count = np.isin(decided.alike[labelled], several).sum()
-    note = "training rows that look the same as a row with another label"
+    note = "training rows with a near-duplicate that has another label"
     return _count("look_alikes_labelled_apart", count, int(labelled.sum()), note)
 
 
 def _show(run: Run, decided: Decisions, exhibits: Exhibits) -> None:
-    """The suspects, the classes that are confused, images of suspects."""
+    """Add the suspects, the confused classes, and images of suspects."""
     classes = run.predictor.model.classes
     order = [k for k in np.argsort(-decided.likely, kind="stable") if decided.suggested[k] >= 0]
     ids = run.checked.rows.ids(decided.rows)
 
     def outcome(k: int) -> str:
         changed = decided.label[k] != decided.given[k]
-        return "changed" if changed else f"kept, weight {decided.weight[k]:.2f}"
+        return "changed" if changed else f"unchanged, weight {decided.weight[k]:.2f}"
 
     listed = [
         (
@@ -136,16 +137,16 @@ def _show(run: Run, decided: Decisions, exhibits: Exhibits) -> None:
         for k in order[: run.settings.curate.shown]
     ]
     if listed:
-        titles = ("row", "label", "looks like", "probability", "so")
+        titles = ("row", "label", "looks like", "probability", "result")
         exhibits.table("suspects", "Training rows whose label looks wrong.", titles, listed)
     if confused := _confused(decided, classes):
         exhibits.table(
             "confused",
-            "How many labels look wrong, and how.",
+            "Pairs of classes whose labels are confused, and the estimated number of rows.",
             ("label", "looks like", "rows"),
             confused,
         )
-    pairs = [pair for k in order[:SHOWN_PAIRS] if (pair := _pair(run, decided, k, ids[k]))]
+    pairs = [pair for k in order[:SHOWN_SUSPECTS] if (pair := _pair(run, decided, k, ids[k]))]
     if pairs:
         exhibits.pairs(
             "mislabelled",
@@ -157,7 +158,7 @@ def _show(run: Run, decided: Decisions, exhibits: Exhibits) -> None:
 
 
 def _confused(decided: Decisions, classes: tuple[str, ...]) -> list[tuple[str, str, str]]:
-    """The commonest confusions: label, class that it looks like, estimated rows."""
+    """The most common confusions: label, class that it looks like, estimated rows."""
     n = (decided.given >= 0).sum()
     rows = np.where(np.eye(len(classes), dtype=bool), 0, decided.together) * n
     commonest = np.argsort(-rows, axis=None, kind="stable")[:SHOWN_CONFUSIONS]
@@ -166,8 +167,9 @@ def _confused(decided: Decisions, classes: tuple[str, ...]) -> list[tuple[str, s
 
 
 def _pair(run: Run, decided: Decisions, k: int, name: str) -> dict[str, str] | None:
-    """A suspect's image beside the surest one of the class that it looks like; None where one of
-    them has no file."""
+    """The image of a suspect beside the most certain row of the class that it looks like; None
+    where one of them has no file.
+    """
     if not any(f.kind == "image" for f in run.data.schema.fields):
         return None
     classes, field = run.predictor.model.classes, run.generator.field
@@ -176,8 +178,8 @@ def _pair(run: Run, decided: Decisions, k: int, name: str) -> dict[str, str] | N
         return None
     example = sure[decided.chance[sure].argmax()]
     left, right = (
-        thumbnail(run.folder.folder, run.checked.rows, field, int(decided.rows[place]))
-        for place in (k, example)
+        thumbnail(run.folder.folder, run.checked.rows, field, int(decided.rows[n]))
+        for n in (k, example)
     )
     caption = (
         f"{name}: labelled {classes[decided.given[k]]}, looks like"

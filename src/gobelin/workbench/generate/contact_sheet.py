@@ -22,13 +22,16 @@ from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.generator import Trained
 
 SHOWN = 8  # images a condition
-READ = 40  # images a class whose label is read, for label agreement
+READ_IMAGES = 40  # images a class, for label agreement
 THUMBNAIL = 64  # pixels a side
 
 
 def showcase(run: Run, queries: Sequence[Mapping[str, str]], exhibits: Exhibits) -> list[Finding]:
-    """The contact sheet; how often the class that was asked for is read from the image alone;
-    condition match; filling. A condition that the generator can't use is left out."""
+    """Write the contact sheet; findings on label agreement, condition match and filling.
+
+    Label agreement: how often the predictor reads the requested class from the image alone. A
+    condition that the generator does not accept is left out.
+    """
     shutil.rmtree(run.folder.folder / "images" / "generate", ignore_errors=True)
     generator = run.generator
     trained = generator.sampler(0)
@@ -38,9 +41,7 @@ def showcase(run: Run, queries: Sequence[Mapping[str, str]], exhibits: Exhibits)
     sheet.images()
     sheet.sources()
     sheet.add("nothing", "nothing", sheet.empty(), {"nothing": ""})
-    exhibits.sheet(
-        "contact_sheet", "Made images, each row with what it was made from.", sheet.groups
-    )
+    exhibits.sheet("contact_sheet", "Generated images, each row with its condition.", sheet.groups)
     findings = []
     if run.predictor.model.exclusive and "target" in trained.sampler.accepts:
         findings += _agreement(run, trained)
@@ -51,7 +52,7 @@ def showcase(run: Run, queries: Sequence[Mapping[str, str]], exhibits: Exhibits)
 
 
 class _Sheet:
-    """The groups of the contact sheet as they are filled; one group a condition."""
+    """The groups of the contact sheet, one for each condition."""
 
     def __init__(self, run: Run, trained: Trained, groups: list[dict[str, object]]) -> None:
         self.run, self.trained, self.groups = run, trained, groups
@@ -65,16 +66,16 @@ class _Sheet:
         self,
         name: str,
         label: str,
-        wanted: Condition,
+        requested: Condition,
         described: Mapping[str, str],
         source: str | None = None,
     ) -> None:
-        if not wanted.used() <= self.trained.sampler.accepts:
+        if not requested.used() <= self.trained.sampler.accepts:
             return
         folder = self.run.folder.folder / "images" / "generate" / name
         controls = Controls(guidance=self.run.settings.generator.guidance)
         seeds, progress = list(range(SHOWN)), self.run.data.progress
-        names = write_images(self.trained, wanted, seeds, described, folder, controls, progress)
+        names = write_images(self.trained, requested, seeds, described, folder, controls, progress)
         group: dict[str, object] = {
             "label": label,
             "images": [f"images/generate/{name}/{n}" for n in names],
@@ -84,8 +85,8 @@ class _Sheet:
     def classes(self) -> None:
         model, space = self.run.predictor.model, self.run.space.empty()
         for k, c in enumerate(model.exclusive):
-            wanted = from_query(None, k, space, model.kind, SHOWN)
-            self.add(f"class-{k}", f"class: {c}", wanted, {"label": c})
+            requested = from_query(None, k, space, model.kind, SHOWN)
+            self.add(f"class-{k}", f"class: {c}", requested, {"label": c})
 
     def queries(self, queries: Sequence[Mapping[str, str]]) -> None:
         accepts = self.trained.sampler.accepts
@@ -94,36 +95,38 @@ class _Sheet:
             if text_alone and split_prompt(self.run, query)[1]:
                 continue
             label = ", ".join(f"{flag}: {text}" for flag, text in query.items())
-            wanted = condition_of(self.run, self.trained, None, query, Start(), SHOWN)
-            self.add(f"query-{k}", label, wanted, query)
+            requested = condition_of(self.run, self.trained, None, query, Start(), SHOWN)
+            self.add(f"query-{k}", label, requested, query)
 
     def images(self) -> None:
-        """Conditions that are the vector of an unseen row's image."""
+        """Add conditions that are the vector of a validation row's image."""
         rows, shared, field = self.run.checked.rows, self.run.space.shared, self.run.generator.field
         valid = rows.part("valid")
         shown = [int(r) for r in valid if shared.has(field)[r]][:: max(1, len(valid) // 3)][:3]
         for row in shown:
             name = rows.ids([row])[0]
-            wanted = condition(shared, None, np.array([row] * SHOWN), (field,))
+            requested = condition(shared, None, np.array([row] * SHOWN), (field,))
             pixels = self.run.generator.images(np.array([row]), THUMBNAIL).images[0]
             source = self._beside(f"images/generate/source-{row}.png", name, pixels)
-            self.add(f"image-{row}", f"image: {name} (unseen)", wanted, {"image": name}, source)
+            self.add(f"image-{row}", f"image: {name} (unseen)", requested, {"image": name}, source)
 
     def sources(self) -> None:
-        """Unseen source images, for a generator that was trained on pairs."""
+        """Add source images of validation rows, for a generator trained on pairs."""
         rows, generator = self.run.checked.rows, self.run.generator
         space, kind = self.run.space.empty(), self.run.predictor.model.kind
-        every = max(1, len(rows.part("valid")) // 6)
-        for row in self._with_source()[::every][:6]:
+        stride = max(1, len(rows.part("valid")) // 6)
+        for row in self._with_source()[::stride][:6]:
             pair = generator.images(np.array([row]), parts=frozenset({"source"})).condition.source
             assert pair is not None
             name = rows.ids([row])[0]
-            wanted = from_query(None, None, space, kind, SHOWN, source=pair[0])
+            requested = from_query(None, None, space, kind, SHOWN, source=pair[0])
             source = self._beside(f"images/generate/start-{row}.png", name, pair[0])
-            self.add(f"start-{row}", f"source: {name} (unseen)", wanted, {"source": name}, source)
+            self.add(
+                f"start-{row}", f"source: {name} (unseen)", requested, {"source": name}, source
+            )
 
     def _with_source(self) -> list[int]:
-        """Validation rows that have an image and the image that it is made from."""
+        """The validation rows that have an image and its source image."""
         rows, generator = self.run.checked.rows, self.run.generator
         if not generator.settings.source:
             return []
@@ -137,14 +140,15 @@ class _Sheet:
 
 
 def _agreement(run: Run, trained: Trained) -> list[Finding]:
-    """Label agreement of generated images by class and overall, with its ceiling from real
-    validation images."""
+    """Label agreement of generated images, overall and by class; real validation images give the
+    ceiling.
+    """
     field, classes = run.generator.field, run.predictor.model.classes
     if field not in run.predictor.fields:
         return []
-    labels = np.repeat(np.arange(len(classes)), READ)
+    labels = np.repeat(np.arange(len(classes)), READ_IMAGES)
     template = from_query(None, 0, run.space.empty(), run.predictor.model.kind, len(labels))
-    wanted = Condition(
+    requested = Condition(
         template.fields,
         template.vectors,
         template.present,
@@ -153,7 +157,7 @@ def _agreement(run: Run, trained: Trained) -> list[Finding]:
     )
     seeds = [10_000 + k for k in range(len(labels))]
     controls = Controls(guidance=run.settings.generator.guidance)
-    blocks = trained.sample(wanted, seeds, controls, run.data.progress)
+    blocks = trained.sample(requested, seeds, controls, run.data.progress)
     read = _read(run, field, np.concatenate(list(blocks)))
     target, rows = run.checked.rows.target, run.checked.rows
     valid = scored_rows(target, rows.labelled("valid"))
@@ -166,17 +170,22 @@ def _agreement(run: Run, trained: Trained) -> list[Finding]:
     ceiling = float(np.mean(ceilings))
     findings = [judge.agreement(read, labels, {}, chance, ceiling, units.tolist())]
     for k, c in enumerate(classes):
-        asked = labels == k
+        of_class = labels == k
         findings.append(
             judge.agreement(
-                read[asked], labels[asked], {"class": c}, chance, None, units[asked].tolist()
+                read[of_class],
+                labels[of_class],
+                {"class": c},
+                chance,
+                None,
+                units[of_class].tolist(),
             )
         )
     return findings
 
 
 def _read(run: Run, field: str, images: np.ndarray) -> np.ndarray:
-    """The class that the predictor reads from images alone, int64 [n]."""
+    """int64 [n]: the class that the predictor reads from images alone."""
     column = run.data.schema.field(field).columns[0]
     files = [png_bytes(image) for image in images]
     x = run.features.embedder.embed_column(field, column, files, Path())

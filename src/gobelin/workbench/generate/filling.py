@@ -1,15 +1,15 @@
-"""Would a missing image be better filled in than masked? Measured where the truth is known: on rows
-whose image is hidden.
+"""Is a missing image better filled in or masked? Measured on validation rows whose image is hidden.
 
-The other fields of an unseen row ask for its image, in three ways: the run's generator makes some,
-whose predictions are averaged; the training row that is nearest in the shared space lends the
-features of its own; a ridge regression (Hoerl & Kennard 1970), its penalty chosen by leave-one-out
-error, predicts the features. Each filled row is compared with the same row masked, in pairs. The
-real image stands beside them: more than it tells, no filling can.
+The other fields of the row fill the image in three ways. The run's generator makes some images,
+whose predictions are averaged. The training row that is nearest in the shared space lends the
+features of its image. A ridge regression (Hoerl & Kennard 1970), with a penalty chosen by
+leave-one-out error, predicts the features. Each filled row is compared with the same row masked.
+The real image is the ceiling: no filling can tell more.
 
-What this cannot show: whether rows that lack an image for a reason are like those whose image was
-hidden by chance. A made image knows nothing of the row but what the other fields say, so where they
-are read well already there is little to gain."""
+What this cannot show: whether rows without an image for some reason are like rows whose image is
+hidden at random. A generated image depends on the other fields only, so there is little to gain
+where the predictor already reads these well.
+"""
 
 from __future__ import annotations
 
@@ -35,18 +35,20 @@ from gobelin.prediction.predictor import Model
 from gobelin.workbench.run.generator import RunGenerator
 from gobelin.workbench.run.predictor import RunPredictor
 
-NAME, SOURCE, MASKED = "filled_image", "generate", "masked image"
-LEAST = 10  # rows that can be judged
-MOST = 128  # rows that are filled: each image is made and encoded
-SAMPLES = 2  # images made for a row
-FIRST_SEED = 40_000
-COMPONENTS = 64  # of each other field, that the ridge regression sees
-PENALTIES = tuple(10.0**k for k in range(-2, 5))
+FILLED = "filled_image"  # name of the findings
+MASKED = "masked image"  # what a filled row is compared with
+LEAST_FILLED_ROWS = 10  # rows that can be judged
+MOST_FILLED_ROWS = 128  # rows that are filled, at most; each needs generated and encoded images
+IMAGES_A_ROW = 2  # generated images for each row
+FILLING_FIRST_SEED = 40_000  # of the generated images
+COMPONENTS = 64  # of each other field, inputs of the ridge regression
+PENALTIES = tuple(10.0**k for k in range(-2, 5))  # of the ridge regression, to choose from
 
 
 def filled(predictor: RunPredictor, generator: RunGenerator) -> list[Finding]:
-    """What filling gains over masking on validation rows, by the run's trained generator; nothing
-    where no row can say."""
+    """The gain of filling over masking on validation rows. No finding where too few rows have an
+    image and another field.
+    """
     rows, x = predictor.checked.rows, predictor.features.embeddings
     field, used = generator.field, predictor.fields
     others = tuple(f for f in used if f != field)
@@ -57,10 +59,12 @@ def filled(predictor: RunPredictor, generator: RunGenerator) -> list[Finding]:
     hidden_rows = scored_rows(rows.target, rows.labelled("valid"))
     hidden_rows, train = hidden_rows[usable[hidden_rows]], rows.part("train")
     train = train[usable[train]]
-    if len(hidden_rows) < LEAST or len(train) < LEAST:
+    if len(hidden_rows) < LEAST_FILLED_ROWS or len(train) < LEAST_FILLED_ROWS:
         return []
-    shuffled = numpy_generator(generator.features.data.runtime.seed, NAME).permutation(hidden_rows)
-    chosen = np.sort(shuffled[:MOST])
+    shuffled = numpy_generator(generator.features.data.runtime.seed, FILLED).permutation(
+        hidden_rows
+    )
+    chosen = np.sort(shuffled[:MOST_FILLED_ROWS])
     shared = generator.space.shared
     fills = {
         "made": _generated(generator, chosen, others),
@@ -79,26 +83,30 @@ def filled(predictor: RunPredictor, generator: RunGenerator) -> list[Finding]:
 
 
 def _shown(hidden: Embeddings, field: str, features: np.ndarray) -> list[Embeddings]:
-    """features [K, n, D_f]: the rows K times, the field filled in."""
-    there = hidden.present | (np.array(hidden.fields) == field)
+    """The rows with the field filled in, K times. features: float [K, n, D_f]."""
+    present = hidden.present | (np.array(hidden.fields) == field)
     return [
-        replace(hidden, features={**hidden.features, field: one}, present=there) for one in features
+        replace(hidden, features={**hidden.features, field: filling}, present=present)
+        for filling in features
     ]
 
 
 def _generated(generator: RunGenerator, chosen: np.ndarray, others: Sequence[str]) -> np.ndarray:
-    """Features [K, n, D_f] of the images that the generator makes from the other fields, never from
-    the target."""
+    """float [K, n, D_f]: features of images generated from the other fields, never from the
+    target.
+    """
     rows, trained = generator.checked.rows, generator.sampler()
     accepts = trained.sampler.accepts
-    wanted = narrowed(condition(generator.space.shared, None, chosen, others), accepts)
+    requested = narrowed(condition(generator.space.shared, None, chosen, others), accepts)
     if "text" in accepts:
-        wanted = replace(wanted, text=captions(rows.dataset, rows.schema, chosen))
+        requested = replace(requested, text=captions(rows.dataset, rows.schema, chosen))
     controls = Controls(guidance=generator.settings.guidance)
     progress, features = generator.features.data.progress, []
-    for k in range(SAMPLES):
-        seeds = [FIRST_SEED + k * MOST + place for place in range(len(chosen))]
-        blocks = trained.sample(wanted, seeds, controls, progress)
+    for k in range(IMAGES_A_ROW):
+        seeds = [
+            FILLING_FIRST_SEED + k * MOST_FILLED_ROWS + position for position in range(len(chosen))
+        ]
+        blocks = trained.sample(requested, seeds, controls, progress)
         features.append(generator.encode(np.concatenate(list(blocks))))
     return np.stack(features)
 
@@ -111,32 +119,34 @@ def nearest_features(
     train: np.ndarray,
     rows: np.ndarray,
 ) -> np.ndarray:
-    """float32 [n, D_f]: the field of the training row whose other fields are nearest in the shared
-    space."""
-    asked = replace(
+    """float32 [n, D_f]: the features of the training row whose other fields are nearest in the
+    shared space.
+    """
+    queries = replace(
         shared, vectors=shared.vectors * np.isin(shared.fields, list(others))[:, None]
     ).pooled()
-    _, place = nearest(asked[rows], asked[train])
-    return x.features[field][train[place]]
+    _, position = nearest(queries[rows], queries[train])
+    return x.features[field][train[position]]
 
 
 def ridge_features(
     x: Embeddings, field: str, others: Sequence[str], train: np.ndarray, rows: np.ndarray
 ) -> np.ndarray:
-    """float32 [n, D_f]: the field as a linear function of the components of the others and of which
-    are there."""
+    """float32 [n, D_f]: the field as a linear function of the other fields' principal components
+    and presence.
+    """
     parts: list[np.ndarray] = []
     for other in others:
-        there = x.present[:, [x.fields.index(other)]]
+        present = x.present[:, [x.fields.index(other)]]
         mean, directions, variances = principal(x.rows(train), other, COMPONENTS)
         parts += [
-            np.where(there, (x.features[other] - mean) @ directions, 0)
+            np.where(present, (x.features[other] - mean) @ directions, 0)
             / np.sqrt(max(variances.mean(), 1e-12)),
-            there,
+            present,
         ]
-    seen = np.concatenate(parts, 1)
-    fitted = RidgeCV(PENALTIES).fit(seen[train], x.features[field][train])
-    return fitted.predict(seen[rows]).reshape(len(rows), -1).astype(np.float32)
+    inputs = np.concatenate(parts, 1)
+    fitted = RidgeCV(PENALTIES).fit(inputs[train], x.features[field][train])
+    return fitted.predict(inputs[rows]).reshape(len(rows), -1).astype(np.float32)
 
 
 def gains(
@@ -146,31 +156,35 @@ def gains(
     target: Target,
     groups: Sequence[str],
 ) -> list[Finding]:
-    """A finding for every way: what it gains over the masked rows, several fillings of a row
-    averaged."""
+    """A finding for every way of filling: its gain over the masked rows.
+
+    fills: {way: one or several fillings of the rows}; predictions of several are averaged.
+    """
     base, names = _right(model, masked, target), list(fills)
     metric: Metric = "rmse" if target.kind == "number" else "balanced_accuracy"
     classes = None if target.kind == "number" else target.values
-    found = []
+    findings = []
     arms = [
         comparison.compare(base, _right(model, fills[n], target), classes, list(groups), metric)
         for n in names
     ]
-    for name, one in zip(names, comparison.simultaneous(arms), strict=True):
-        verdict = "helped" if one.low > 0 else "harmed" if one.high < 0 else "no evidence"
+    for name, gain in zip(names, comparison.simultaneous(arms), strict=True):
+        verdict = "helped" if gain.low > 0 else "harmed" if gain.high < 0 else "no evidence"
         note = (
             f"{metric} of rows whose image was hidden, against the same rows masked; the intervals"
             " hold all together"
         )
-        made = one.finding(name, MASKED, verdict=verdict, source=SOURCE)
-        found.append(replace(made, name=NAME, scope={"by": name}, note=note))
-    return found
+        finding = gain.finding(name, MASKED, verdict=verdict, source="generate")
+        findings.append(replace(finding, name=FILLED, scope={"by": name}, note=note))
+    return findings
 
 
 def _right(model: Model, rows: list[Embeddings], target: Target) -> np.ndarray:
-    """float64 [n]: 1 where the class is read right, or by how much a number is wrong."""
-    said = [model.predict(one) for one in rows]
+    """float64 [n]: 1 or 0 for a right or wrong class, or the error of a number."""
+    predictions = [model.predict(filled_rows) for filled_rows in rows]
     if target.kind == "number":
-        return np.mean([one.values for one in said], axis=0) - target.values
-    mean = replace(said[0], probabilities=np.mean([one.probabilities for one in said], axis=0))
+        return np.mean([p.values for p in predictions], axis=0) - target.values
+    mean = replace(
+        predictions[0], probabilities=np.mean([p.probabilities for p in predictions], axis=0)
+    )
     return (mean.labels == target.values).astype(float)

@@ -1,4 +1,4 @@
-"""The verb `generate`: a query becomes a condition, images go into a folder."""
+"""The verb `generate`: images from a query, a label or a source image, written to a folder."""
 
 from __future__ import annotations
 
@@ -22,24 +22,23 @@ from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.commands import fit_command
 from gobelin.workbench.run.generator import Trained
 
-VARIATION_STRENGTH = 0.6  # of a variation of a source image, where nobody named one
-CHUNK = 1024  # images whose conditions lie in memory at once
+VARIATION_STRENGTH = 0.6  # default strength for variations of a source image
+CHUNK = 1024  # images whose conditions are in memory at once
 
 
 @dataclass(frozen=True)
 class Start:
-    """What images begin with, and how they are sampled.
+    """The source image of generated images, and the settings of sampling.
 
-    source, mask: image files. strength: 0 keeps the source, 1 starts from noise alone; None = 1
-    where a mask says what to keep or pairs were learned, else 0.6. guidance: None = the run's.
-    steps: 0 = the generator's own.
+    Raises GobelinError for values out of range, and for a mask or strength without a source.
     """
 
-    source: Path | None = None
-    mask: Path | None = None
+    source: Path | None = None  # an image file
+    mask: Path | None = None  # an image file, white where pixels are generated
+    # 0 keeps the source, 1 starts from noise alone; None = 0.6 for variations, else 1
     strength: float | None = None
-    guidance: float | None = None
-    steps: int = 0
+    guidance: float | None = None  # None = as in the run's settings
+    steps: int = 0  # 0 = the generator's default
 
     def __post_init__(self) -> None:
         for name, value, most in (
@@ -52,8 +51,7 @@ class Start:
         for name, given in (("mask", self.mask), ("strength", self.strength)):
             if given is not None and self.source is None:
                 raise GobelinError(
-                    f"--{name} {given}: says nothing without an image to start from. Give --source"
-                    " FILE too."
+                    f"--{name} {given}: needs an image to start from. Give --source FILE too."
                 )
 
     def controls(self, generator: Generation) -> Controls:
@@ -65,7 +63,7 @@ class Start:
         return Controls(guidance, strength, self.steps)
 
     def described(self, controls: Controls) -> dict[str, object]:
-        """For the provenance: names of files, no paths."""
+        """For the provenance of images: names of files, no paths."""
         if self.source is None:
             return {}
         mask = {"mask": self.mask.name} if self.mask else {}
@@ -80,7 +78,7 @@ def generate(
     out: Path | None,
     start: Start,
 ) -> list[Path]:
-    """One PNG a seed, named by it, in `out` (or in the run's images folder)."""
+    """Write a PNG for each seed, named by the seed. out: folder; None = in the run folder."""
     _ = run.generator.field  # refuses a run without images
     if not run.generator.trained:
         raise GobelinError(
@@ -88,12 +86,13 @@ def generate(
             f" {fit_command(run, True)}."
         )
     if len(set(seeds)) != len(seeds):
-        twice = next(s for s in seeds if list(seeds).count(s) > 1)
+        repeated = next(s for s in seeds if list(seeds).count(s) > 1)
         raise GobelinError(
-            f"--seeds: {twice} appears twice; the same seed makes the same image. Give each once."
+            f"--seeds: {repeated} appears twice; the same seed makes the same image. Give each"
+            " once."
         )
     if not seeds:
-        raise GobelinError("generate: no image was asked for (0). Give -n 16 or --seeds 0-15.")
+        raise GobelinError("generate: found 0 images to generate. Give -n 16 or --seeds 0-15.")
     trained = run.generator.sampler(0)
     condition = condition_of(run, trained, label, query, start, 1)
     controls = start.controls(run.settings.generator)
@@ -110,15 +109,18 @@ def generate(
 def condition_of(
     run: Run, trained: Trained, label: str | None, query: Mapping[str, str], start: Start, n: int
 ) -> Condition:
-    """n times the condition that a query and a label mean, in the parts that the sampler accepts.
-    A part that the sampler can't use at all is an error."""
+    """The condition of a query, a label and a source image, n times.
+
+    It has the parts that the sampler accepts. Raises GobelinError for a query that the sampler
+    can't use at all.
+    """
     accepts, size = trained.sampler.accepts, trained.sampler.size
     prompt, rest = split_prompt(run, query) if "text" in accepts else (None, dict(query))
     if prompt is not None and "vectors" in accepts and any(map(_is_text, run.data.schema.fields)):
-        rest = dict(query)  # the prompt conditions as a vector too
+        rest = dict(query)  # the prompt is a vector of the condition too
     if rest and "text" in accepts and "vectors" not in accepts:
         raise GobelinError(
-            f"generate: {trained.name} can't be asked by {next(iter(rest))!r}; it accepts"
+            f"generate: {trained.name} does not accept {next(iter(rest))!r}; it accepts"
             f" {', '.join(sorted(accepts))}. Leave it out or choose another generator."
         )
     space, model = run.space, run.predictor.model
@@ -137,7 +139,7 @@ def condition_of(
 
 
 def split_prompt(run: Run, query: Mapping[str, str]) -> tuple[str | None, dict[str, str]]:
-    """The texts of a query as one prompt, and the rest of the query."""
+    """The texts of a query as one prompt (None without texts), and the rest of the query."""
     schema = run.data.schema
     names = {"text"}
     for field in schema.fields:
@@ -162,8 +164,10 @@ def write_images(
     controls: Controls,
     progress: Progress,
 ) -> list[str]:
-    """The names of the written files: an image a seed, all from the first row of `condition`;
-    sampled and written in chunks, however many they are."""
+    """Write an image for each seed, all from the first row of `condition`; the file names.
+
+    They are sampled and written in chunks, so that memory does not grow with their number.
+    """
     lineage = {
         "generator": trained.name,
         "weights": trained.sampler.fingerprint()[:16],

@@ -1,1 +1,1 @@
-"""What a run has made so far."""
+"""A run as a chain of values, stored in its run folder."""

@@ -1,9 +1,9 @@
 """A run: a chain of small values, each made from those before it.
 
 folder -> data -> encoders -> checked rows -> features -> space -> predictor -> generator. A value
-is made when it is first asked for and kept as a stage of the run folder under the key of what it
-was made from. So a killed run continues, and a finished run opens without its data where it needs
-none. Another generator, or a resample of the training rows, is `dataclasses.replace` on the chain.
+is made when it is first used, and stored as a stage of the run folder under a key of its inputs. So
+a run that was killed continues, and a finished run opens without its data where a verb needs none.
+Another generator, or a resample of the training rows, is `dataclasses.replace` on the chain.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ OTHER_RUN = "Choose another --run, or delete that folder."
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """The links of one run. settings: as they are now, what was decided by a measurement in it."""
+    """The values of one run."""
 
     folder: RunFolder
-    settings: Settings
+    settings: Settings  # with all decisions so far, such as the number of steps
     data: RunData
     encoders: RunEncoders
     checked: CheckedRows
@@ -60,8 +60,11 @@ class Run:
         return Run(folder, settings, data, encoders, checked, features, space, predictor, generator)
 
     def begin(self) -> Run:
-        """Write settings, environment and schema: from here on the folder is a run. Nothing is
-        written before the data was read and found usable."""
+        """Write settings, environment, schema and encoders, which make the folder a run.
+
+        Raises GobelinError for data that can't be used, or that are not those of the run; nothing
+        is written then.
+        """
         rows, folder, runtime = self.data.rows, self.folder, self.data.runtime
         if folder.exists():
             stored = folder.stored("settings.json")["data"]
@@ -86,13 +89,14 @@ class Run:
         return run
 
     def record(self, settings: Settings) -> Run:
-        """The run with these settings, written to settings.json: what was decided by a measurement
-        is replayed from there."""
+        """The run with these settings, written to settings.json. A later start reads measured
+        decisions from there.
+        """
         write_json(self.folder.folder / "settings.json", recorded(settings))
         return self.with_settings(settings)
 
     def with_settings(self, settings: Settings) -> Run:
-        """The run with another fusion, generator or study; all that doesn't depend on it stays."""
+        """The run with another fusion, generator or study. Values independent of them stay."""
         predictor, generator = self.predictor, self.generator
         if settings.fusion != predictor.fusion:
             predictor = replace(predictor, fusion=settings.fusion)
@@ -101,21 +105,23 @@ class Run:
         return replace(self, settings=settings, predictor=predictor, generator=generator)
 
     def with_fusion_chosen(self) -> Run:
-        """The run with the best fusion in the place of 'all', chosen once and written down."""
+        """The run with the best fusion in the place of 'all', chosen once and recorded."""
         if self.settings.fusion.name != BEST_OF_ALL:
             return self
         return self.record(replace(self.settings, fusion=self.predictor.choose_fusion()))
 
     def with_steps_decided(self) -> Run:
-        """The run with a count of generator steps, measured once and written down."""
+        """The run with a number of generator steps, measured once and recorded."""
         if self.settings.generator.steps:
             return self
         generator = replace(self.settings.generator, steps=self.generator.steps())
         return self.record(replace(self.settings, generator=generator))
 
     def on_resample(self, folder: RunFolder, resample: Resample) -> Run:
-        """The run on a bootstrap of its training rows, kept in a folder of its own. Encoders and
-        features stay; space, predictor and generator are made anew."""
+        """The run on a bootstrap of its training rows, in a folder of its own.
+
+        Encoders and features stay. Space, predictor and generator are made again.
+        """
         checked = replace(self.checked, resample=resample)
         space = replace(self.space, folder=folder, checked=checked)
         return replace(
@@ -128,7 +134,7 @@ class Run:
         )
 
     def keys(self) -> dict[str, str]:
-        """{stage: key} of all that predicting and generating need, as the settings ask for it."""
+        """{stage: key} of the stages that predicting and generating need with these settings."""
         keys = {stage_of(field): self.data.key for field in self.data.schema.fields}
         if self.settings.tune.fields:
             keys["tuned"] = self.features.key_of(self.checked)

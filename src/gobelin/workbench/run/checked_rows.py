@@ -1,5 +1,6 @@
-"""The rows of a run after every cell was opened once: bad cells set aside, generated rows kept out
-of validation and test."""
+"""The rows of a run after every cell was opened once: bad cells are set aside, generated rows are
+in no validation or test set.
+"""
 
 from __future__ import annotations
 
@@ -20,32 +21,31 @@ from gobelin.workbench.run.rows import Rows
 
 @dataclass(frozen=True, eq=False)
 class Resample:
-    """A bootstrap of the training rows. counts: int64 [N], how often each row was drawn; 0 outside
-    training."""
+    """A bootstrap of the training rows."""
 
     number: int
     rows: Rows
-    counts: np.ndarray
+    counts: np.ndarray  # int64 [N], how often each row was drawn; 0 outside training
 
 
 @dataclass(frozen=True, eq=False)
 class CheckedRows:
-    """resample: the rows of a bootstrap in place of the run's own, in a study of the method."""
+    """The checked rows of a run."""
 
     data: RunData
     encoders: RunEncoders
-    resample: Resample | None = None
+    resample: Resample | None = None  # replaces the run's rows, in a study of the method
 
     @property
     def key(self) -> str:
-        """Key of these rows: what rests on a resample has keys of its own."""
+        """Cache key of these rows. A resample has a key of its own."""
         if self.resample is None:
             return self.data.key
         return fingerprint(self.data.key, "resample", self.resample.number)
 
     @cached_property
     def scan(self) -> Scan:
-        """What was found when every cell was opened."""
+        """The result of opening every cell."""
         data = self.data
         return data_quality.scan(
             self.encoders.embedder, data.rows.dataset, data.settings.check, data.progress
@@ -53,19 +53,19 @@ class CheckedRows:
 
     @cached_property
     def rows(self) -> Rows:
-        """The rows that everything later works on."""
+        """The rows that all later values use. Raises GobelinError where the data have changed."""
         if self.resample is not None:
             return self.resample.rows
         rows, folder = self.data.rows, self.data.folder
         expected = self.data.settings.data.fingerprint
         if expected and expected != rows.dataset.fingerprint:
             raise GobelinError(
-                f"{folder.folder}: was made from other data than {rows.dataset.source} holds now."
+                f"{folder.folder}: was made from other data than {rows.dataset.source} holds."
                 " Choose another --run."
             )
         if expected:
             data_files.check(folder.folder, rows.dataset, rows.schema, self.data.runtime.threads)
-        # a generated row judges nothing: it has no label and no place in a test
+        # a generated row is never scored: it has no label, and stands in no validation or test set
         generated = np.isin(rows.dataset.ids, self.scan.marked)
         return replace(
             rows,
@@ -76,6 +76,6 @@ class CheckedRows:
 
     @property
     def training_rows(self) -> np.ndarray:
-        """int64 [n]: the labelled training rows; one that was drawn twice appears twice."""
+        """int64 [n]: the labelled training rows. A row that was drawn twice appears twice."""
         rows = self.rows.labelled("train")
         return rows if self.resample is None else np.repeat(rows, self.resample.counts[rows])

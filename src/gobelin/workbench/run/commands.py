@@ -1,4 +1,4 @@
-"""Commands that messages recommend."""
+"""Commands that error messages recommend."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ def fit_command(run: Run, generator: bool = False) -> str:
     data, folder = run.settings.data, run.folder.folder
     words = ["gobelin", "fit", data.path or "DATA"]
     words += ["--target", data.target or "COLUMN", "--run", str(folder)]
-    words += ["--recipe", str(folder / "settings.json")]  # with the run's own settings
+    words += ["--recipe", str(folder / "settings.json")]  # the settings of the run
     words += ["--generator", run.settings.generator.name] if generator else []
     return shlex.join(words)

@@ -1,4 +1,4 @@
-"""The data set of a run: its rows as they were read, its schema, and the key of both."""
+"""The data set of a run: its rows as read, its schema, and the key of both."""
 
 from __future__ import annotations
 
@@ -19,17 +19,13 @@ from gobelin.workbench.run.settings import Settings
 
 @dataclass(frozen=True, eq=False)
 class RunData:
-    """The first link of a run's chain.
-
-    folder: where stages are kept. settings: those that the data are read with; what is decided
-    later (fusion, steps of the generator) is handed to the links that need it.
-    given: the dataset, where a program passed one in place of a path.
-    """
+    """The first value in the chain of a run."""
 
     folder: RunFolder
+    # as at the start of the run; later decisions (fusion, steps) go to the values that need them
     settings: Settings
     progress: Progress
-    given: Dataset | None = None
+    given: Dataset | None = None  # the data set, where a program passed one and no path
 
     @property
     def runtime(self) -> Runtime:
@@ -38,17 +34,17 @@ class RunData:
 
     @cached_property
     def rows(self) -> Rows:
-        """The rows as read. No cell was opened yet; `CheckedRows` does that."""
+        """The rows as read; `CheckedRows` opens the cells. GobelinError for unusable data."""
         if self.folder.saved:
             raise GobelinError(
-                f"{self.folder.folder}: was saved without its data, needed here. Use the run it was"
-                " saved from."
+                f"{self.folder.folder}: was saved without its data, which are needed here. Use the"
+                " run that it was saved from."
             )
         return read_rows(self.settings, self.given)
 
     @cached_property
     def key(self) -> str:
-        """Key of the encoders, and the beginning of every later key."""
+        """Cache key of the encoders. All later keys depend on it."""
         s = self.settings
         return fingerprint(
             s.data.fingerprint or self.rows.dataset.fingerprint,
@@ -64,8 +60,9 @@ class RunData:
 
     @cached_property
     def schema(self) -> Schema:
-        """Columns and fields. A run that was begun has them on disk, so its data need not be
-        there."""
+        """Columns and fields. Once a run has begun they are read from its folder, without the
+        data.
+        """
         path = self.folder.folder / "schema.json"
         if not (self.settings.data.fingerprint and path.is_file()):
             return self.rows.schema

@@ -1,10 +1,11 @@
-"""What the files of a data set held when a run was made from them, so that a file changed under its
-old name is noticed.
+"""A record of the files of a data set, so that a file with a new content under its old name is
+found.
 
-Size and times are looked at first, and only a file that was touched is read again. The order of the
-files follows from the data set, whose own fingerprint holds their paths.
+Size and times are compared first. Only a file that differs in them is read again. The order of the
+files follows from the data set, whose fingerprint holds their paths.
 
-What this cannot show: a change that restores a file's size and both its times."""
+What this cannot show: a change that restores the size and both times of a file.
+"""
 
 from __future__ import annotations
 
@@ -20,36 +21,39 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema
 from gobelin.data.files import BadCell, content_key
 
-FILE, AHEAD = "files.safetensors", 64
-IN_CELLS = ("text", "number", "category", "date")  # kinds whose cells are no paths
-NO_FILE = bytes(16)
+RECORD = "files.safetensors"  # name of the record in the run folder
+AHEAD = 64  # files that are read ahead
+IN_CELLS = ("text", "number", "category", "date")  # kinds of columns whose cells are no paths
+NO_FILE = bytes(16)  # content key of a file that can't be read
 
 
 def write(folder: Path, dataset: Dataset, schema: Schema, workers: int) -> None:
-    """Into the run folder, of every file that a cell leads to: size and times int64 [n, 3], content
-    uint8 [n, 16]."""
+    """Write the record: size and times, int64 [n, 3], and a content key, uint8 [n, 16], of each
+    file.
+    """
     names = paths(dataset, schema)
     _keep(folder, _stats(names, dataset.root), _contents(names, dataset.root, workers))
 
 
 def check(folder: Path, dataset: Dataset, schema: Schema, workers: int) -> None:
-    """Raises a GobelinError where a file holds something else than when the run was made. A run
-    without a record passes."""
-    if not (folder / FILE).is_file():
+    """Raises GobelinError where the content of a file differs from the record. A run without a
+    record passes.
+    """
+    if not (folder / RECORD).is_file():
         return
-    said, names = load_arrays(folder / FILE), paths(dataset, schema)
-    if len(said["stat"]) != len(names):
+    stored, names = load_arrays(folder / RECORD), paths(dataset, schema)
+    if len(stored["stat"]) != len(names):
         raise GobelinError(
-            f"{folder / FILE}: is of other data than {dataset.source}. Choose another --run."
+            f"{folder / RECORD}: is of other data than {dataset.source}. Choose another --run."
         )
     now = _stats(names, dataset.root)
-    touched = np.flatnonzero((now != said["stat"]).any(1))
+    touched = np.flatnonzero((now != stored["stat"]).any(1))
     if not len(touched):
         return
     content = _contents([names[k] for k in touched], dataset.root, workers)
     if changed := [
         names[k]
-        for k, differs in zip(touched, (content != said["content"][touched]).any(1), strict=True)
+        for k, differs in zip(touched, (content != stored["content"][touched]).any(1), strict=True)
         if differs
     ]:
         raise GobelinError(
@@ -57,17 +61,17 @@ def check(folder: Path, dataset: Dataset, schema: Schema, workers: int) -> None:
             f" them (first: {changed[0]}). Put them back, or choose another --run."
         )
     if os.access(folder, os.W_OK):
-        _keep(folder, now, said["content"])  # touched, and the same: not read again next time
+        _keep(folder, now, stored["content"])  # other times, same content: not read again next time
 
 
 def _keep(folder: Path, stat: np.ndarray, content: np.ndarray) -> None:
-    with atomic_file(folder / FILE) as temporary:
+    with atomic_file(folder / RECORD) as temporary:
         save_arrays(temporary, {"stat": stat, "content": content})
 
 
 def paths(dataset: Dataset, schema: Schema) -> list[str]:
     """Every different path in the cells that encoders read, sorted."""
-    found: set[str] = set()
+    names: set[str] = set()
     for column in schema.columns:
         if (
             column.role == "cell"
@@ -75,21 +79,21 @@ def paths(dataset: Dataset, schema: Schema) -> list[str]:
             and column.name in dataset.column_names
         ):
             for value in dataset.values(column.name):
-                found.update(
+                names.update(
                     v for v in (value if isinstance(value, list) else [value]) if isinstance(v, str)
                 )
-    return sorted(found)
+    return sorted(names)
 
 
 def _stats(names: list[str], root: Path) -> np.ndarray:
-    """int64 [n, 3]: size and both times in nanoseconds; -1 where no file is."""
+    """int64 [n, 3]: size and both times in nanoseconds; -1 where there is no file."""
     out = np.full((len(names), 3), -1, np.int64)
     for k, name in enumerate(names):
         try:
-            found = os.stat(os.path.join(root, name))
+            status = os.stat(os.path.join(root, name))
         except (OSError, ValueError):
             continue
-        out[k] = found.st_size, found.st_mtime_ns, found.st_ctime_ns
+        out[k] = status.st_size, status.st_mtime_ns, status.st_ctime_ns
     return out
 
 
@@ -102,5 +106,5 @@ def _contents(names: list[str], root: Path, workers: int) -> np.ndarray:
         except BadCell:
             return NO_FILE
 
-    found = b"".join(in_order(key, names, workers, AHEAD))
-    return np.frombuffer(found, np.uint8).reshape(len(names), 16).copy()
+    content = b"".join(in_order(key, names, workers, AHEAD))
+    return np.frombuffer(content, np.uint8).reshape(len(names), 16).copy()

@@ -1,4 +1,4 @@
-"""The encoders of a run as they were fitted, before any tuning."""
+"""The encoders of a run before tuning."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from gobelin.workbench.run.data import RunData
 
 
 def stage_of(field: Field) -> str:
-    """Stage of a field's fitted encoder."""
+    """Name of the stage that holds the fitted encoder of a field."""
     return f"encoders/{file_name(field.name)}"
 
 
 @dataclass(frozen=True, eq=False)
 class RunEncoders:
-    """One encoder a field."""
+    """One encoder for each field."""
 
     data: RunData
 
     @cached_property
     def embedder(self) -> Embedder:
-        """Encoders fitted on training cells, or as this run saved them; none of them tuned."""
+        """The encoders, fitted on training cells or loaded from the run folder; none is tuned."""
         folder = self.data.folder
         encoders = {field.name: self._encoder(field) for field in self.data.schema.fields}
         cache = None if folder.saved else folder.folder / "cache"
@@ -38,8 +38,8 @@ class RunEncoders:
         component = schema.build_encoder(field.encoder, settings.choices)
         if data.folder.has(stage_of(field), data.key):
             return component.load(data.folder.checked(stage_of(field)), runtime)
-        if (kept := kept_space.encoder_folder(settings.align, field)) is not None:
-            return component.load(kept, runtime)
+        if (stored := kept_space.encoder_folder(settings.align, field)) is not None:
+            return component.load(stored, runtime)
         rows = data.rows
         cells = rows.dataset.rows(rows.part("train")).cells(field)
         kinds = {c: rows.schema.kind(c) for c in field.columns}
@@ -48,7 +48,7 @@ class RunEncoders:
         return component.fit(cells, field, kinds, runtime)
 
     def save(self) -> None:
-        """Each encoder as a stage of the run folder."""
+        """Write each encoder as a stage of the run folder."""
         for field in self.data.schema.fields:
             encoder = self.embedder.encoders[field.name]
             with self.data.folder.making(stage_of(field), self.data.key) as temporary:

@@ -1,4 +1,4 @@
-"""The features of all rows, by encoders that were tuned on the task where that was asked for."""
+"""The features of all rows, by tuned encoders where the settings tune them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gobelin.workbench.run.encoders import RunEncoders
 
 @dataclass(frozen=True, eq=False)
 class RunFeatures:
-    """Encoders before and after tuning, and what they make of the rows."""
+    """The encoders before and after tuning, and the features of the rows."""
 
     data: RunData
     encoders: RunEncoders
@@ -32,11 +32,11 @@ class RunFeatures:
 
     @property
     def tuned(self) -> bool:
-        """Whether tuning was asked for and its encoders were better on rows held back."""
+        """Whether tuned encoders are used: they were better on rows held back."""
         return self.embedder is not self.encoders.embedder
 
     def key_of(self, checked: CheckedRows) -> str:
-        """Key of these rows' features: the rows' own, unless tuning may change the encoders."""
+        """Cache key of the features of these rows: the key of the rows, settings of tuning."""
         s = self.data.settings
         if not s.tune.fields:
             return checked.key
@@ -46,19 +46,19 @@ class RunFeatures:
 
     @cached_property
     def plain(self) -> Embeddings:
-        """Features of all rows by the encoders before any tuning."""
+        """Features of all rows by the encoders before tuning."""
         return self.encoders.embedder.embed(self.checked.rows.dataset, self.data.progress)
 
     @cached_property
     def embedder(self) -> Embedder:
-        """The encoders, with the tuned ones in the place of theirs if they were kept."""
+        """The encoders; tuned ones where they were better on rows held back."""
         tune, folder = self.data.settings.tune, self.data.folder
         if not tune.fields:
             return self.encoders.embedder
         key, work = self.key_of(self.checked), folder.folder / "work" / "tuned"
 
         def make(stage: Path) -> None:
-            decision.save(stage, *decision.tuned(tune, self._material(), work, key))
+            decision.save(stage, *decision.tuned(tune, self._tuning_data(), work, key))
 
         embedder = folder.kept(
             "tuned",
@@ -69,8 +69,8 @@ class RunFeatures:
         shutil.rmtree(work, ignore_errors=True)
         return embedder
 
-    def _material(self) -> decision.TuningData:
-        """What tuning sees: labelled training rows, nothing else."""
+    def _tuning_data(self) -> decision.TuningData:
+        """The input of tuning: labelled training rows only."""
         rows, chosen = self.checked.rows, self.checked.rows.labelled("train")
         training = Training(
             self.data.settings.predict,
@@ -85,9 +85,10 @@ class RunFeatures:
         return decision.TuningData(self.encoders.embedder, rows.dataset.rows(chosen), training)
 
     def tuning_findings(self) -> list[Finding]:
-        """What was found when encoders were tuned; nothing where that was not asked for."""
-        asked = self.data.settings.tune.fields
-        return decision.stored_findings(self.data.folder.folder / "tuned") if asked else []
+        """The findings of tuning; none where the settings tune no encoder."""
+        if not self.data.settings.tune.fields:
+            return []
+        return decision.stored_findings(self.data.folder.folder / "tuned")
 
     @cached_property
     def embeddings(self) -> Embeddings:
@@ -98,7 +99,7 @@ class RunFeatures:
 
     @cached_property
     def giveaways(self) -> tuple[list[Finding], tuple[str, ...]]:
-        """Fields whose presence tells the label, as findings and by name."""
+        """Fields whose presence gives the label away, as findings and by name."""
         return self.giveaways_of(self.checked)
 
     def giveaways_of(self, checked: CheckedRows) -> tuple[list[Finding], tuple[str, ...]]:
@@ -115,12 +116,15 @@ class RunFeatures:
         )
 
     def used_fields(self, checked: CheckedRows) -> tuple[str, ...]:
-        """The fields that prediction uses: not those left out by name, nor ('auto') those that
-        give the label away among these rows."""
+        """The fields that prediction uses.
+
+        Fields in the setting `leave_out` are not used; 'auto' there means those that give the label
+        away among these rows. Raises GobelinError where no field is left.
+        """
         out = set(self.data.settings.leave_out)
         if "auto" in out:
-            own = checked is self.checked
-            _, names = self.giveaways if own else self.giveaways_of(checked)
+            resampled = checked is not self.checked
+            _, names = self.giveaways_of(checked) if resampled else self.giveaways
             out |= set(names)
         used = tuple(f for f in self.data.schema.field_names if f not in out)
         if not used:

@@ -1,4 +1,4 @@
-"""The generators of a run: one training for each seed."""
+"""The generator of a run: one training for each seed."""
 
 from __future__ import annotations
 
@@ -28,13 +28,12 @@ from gobelin.workbench.run.space import RunSpace
 
 @dataclass(frozen=True)
 class Trained:
-    """A generator ready to sample. name: its component. space: fingerprint of the shared space
-    that its conditions must come from. seed: of its training."""
+    """A generator that can sample."""
 
     sampler: Sampler
-    name: str
-    space: str
-    seed: int
+    name: str  # of its component
+    space: str  # fingerprint of the shared space that its conditions must come from
+    seed: int  # of its training
 
     def label(self) -> str:
         return f"{self.name}, training seed {self.seed}"
@@ -46,7 +45,10 @@ class Trained:
         controls: Controls,
         progress: Progress = silent,
     ) -> Iterator[np.ndarray]:
-        """Blocks of uint8 [n, H, W, C], one image a seed; refuses conditions of another space."""
+        """Blocks of uint8 [n, H, W, C], one image for each seed.
+
+        Raises GobelinError for conditions of another space.
+        """
         return sampling.sample(
             self.sampler, self.name, self.space, condition, seeds, controls, progress
         )
@@ -54,8 +56,10 @@ class Trained:
 
 @dataclass(frozen=True, eq=False)
 class RunGenerator:
-    """settings: the component, its size, seeds and steps. Another generator of the same run is
-    this value with other settings (`dataclasses.replace`)."""
+    """The generator of a run, trained when it is first used.
+
+    Another generator of the same run is this value with other settings (`dataclasses.replace`).
+    """
 
     folder: RunFolder
     checked: CheckedRows
@@ -94,13 +98,14 @@ class RunGenerator:
 
     @property
     def trained(self) -> bool:
-        """Whether the first training is there, under whatever key."""
+        """Whether the run folder holds the first training, with any settings."""
         return self.folder.has(self.stage(0))
 
     @cached_property
     def image_rows(self) -> tuple[ImageRows, ImageRows]:
-        """Training and validation rows with an image; with captions and sources if the generator
-        uses them."""
+        """Training and validation rows with an image, with captions and source images if the
+        generator accepts them.
+        """
         parts = catalog.find("generators", self.settings.name).accepts
         train, valid = (self.checked.rows.part(part) for part in ("train", "valid"))
         return self.images(train, parts=parts), self.images(valid, parts=parts)
@@ -108,8 +113,11 @@ class RunGenerator:
     def images(
         self, rows: np.ndarray, size: int | None = None, parts: frozenset[str] = frozenset()
     ) -> ImageRows:
-        """Those of these rows that have an image, at the generator's size or another one, with
-        these parts of a condition beside vectors and target."""
+        """Those of these rows that have an image, with their images and conditions.
+
+        rows: int64 [n]. size: of the images, None = the generator's. parts: of a condition, beside
+        vectors and target.
+        """
         r = self.checked.rows
         return image_rows.image_rows(
             r.dataset,
@@ -125,7 +133,7 @@ class RunGenerator:
         )
 
     def with_image(self, part: str) -> np.ndarray:
-        """int64 [n]: the rows of a part whose image is there."""
+        """int64 [n]: the rows of a part that have an image."""
         rows, x = self.checked.rows.part(part), self.features.embeddings
         return rows[x.present[rows, x.fields.index(self.field)]]
 
@@ -136,7 +144,7 @@ class RunGenerator:
         return embedder.embed_column(self.field, self.column, files, Path()).features[self.field]
 
     def sampler(self, seed: int = 0) -> Trained:
-        """The generator trained from this seed. Trains it if it is not there."""
+        """The generator trained from this seed. It is trained where the run folder lacks it."""
         data, settings, name = self.features.data, self.settings, self.stage(seed)
         if self.folder.has(name) and not self.folder.has(name, self.key(seed)):
             verbs.discard_resting_on(self.folder, "generator")
@@ -166,7 +174,7 @@ class RunGenerator:
         return Trained(sampler, component, space, seed)
 
     def steps(self) -> int:
-        """The count of training steps: as set, or what the minutes allow, measured."""
+        """The number of training steps: as set, or as many as the minutes allow, measured."""
         if self.settings.steps:
             return self.settings.steps
         component = catalog.build("generators", self.settings.name, self.settings.settings)

@@ -1,4 +1,4 @@
-"""What a verb needs of a run, and the command that makes it."""
+"""The parts of a run that a verb needs. An error names the command that makes a missing part."""
 
 from __future__ import annotations
 
@@ -10,37 +10,38 @@ from gobelin.workbench.run.space import INDEX
 
 
 def data(run: Run, verb: str) -> None:
-    """Refuses a run that was saved without its data."""
+    """Raises GobelinError for a run that was saved without its data."""
     if run.folder.saved:
         raise GobelinError(
-            f"{run.folder.folder}: was saved without its data, which {verb} needs. Use the run it"
-            " was saved from."
+            f"{run.folder.folder}: was saved without its data, which {verb} needs. Use the run"
+            " that it was saved from."
         )
 
 
 def predictor(run: Run) -> Run:
-    """Refuses a run without a predictor or with an encoder lost. The run with its fusion chosen,
-    where 'all' was asked for."""
+    """The run with its fusion chosen. Raises GobelinError for a run without a predictor or without
+    one of its encoders.
+    """
     folder = run.folder.folder
     if not run.folder.has("model"):
         raise GobelinError(f"{folder}: has no predictor yet. Run {fit_command(run)}.")
     lost = [f.name for f in run.data.schema.fields if not run.folder.has(stage_of(f))]
     if lost:
         raise GobelinError(
-            f"{folder}: has no encoder of {', '.join(lost)} any more. Run {fit_command(run)}."
+            f"{folder}: has lost the encoder of {', '.join(lost)}. Run {fit_command(run)}."
         )
     return run.with_fusion_chosen()
 
 
 def index(run: Run, verb: str) -> Run:
-    """Refuses a run that can't be searched."""
+    """The run with its fusion chosen. Raises GobelinError for a run that can't be searched."""
     if not (run.folder.folder / INDEX).is_dir():
         data(run, verb)
     return predictor(run)
 
 
 def generator(run: Run) -> Run:
-    """Refuses a run without a trained generator. The run with the generator's steps decided."""
+    """The run with its generator's steps decided; GobelinError without a trained generator."""
     run = predictor(run)
     _ = run.generator.field
     if not run.generator.trained:

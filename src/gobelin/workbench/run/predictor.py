@@ -24,13 +24,13 @@ from gobelin.workbench.run.space import RunSpace
 
 @dataclass(frozen=True, eq=False)
 class RunPredictor:
-    """fusion: the component and its settings; 'all' until `choose_fusion` has decided."""
+    """The predictor of a run, fitted when it is first used."""
 
     folder: RunFolder
     checked: CheckedRows
     features: RunFeatures
     space: RunSpace
-    fusion: Chosen
+    fusion: Chosen  # its name is 'all' until `choose_fusion` has decided
 
     @property
     def key(self) -> str:
@@ -58,18 +58,18 @@ class RunPredictor:
     def fields(self) -> tuple[str, ...]:
         """The fields that prediction uses."""
         if self.folder.has("model", self.key) and self.model.fields:
-            return self.model.fields  # so that a fitted run predicts without its training data
+            return self.model.fields  # a fitted run predicts without its training data
         return self.features.used_fields(self.checked)
 
     def inputs(self, embeddings: Embeddings) -> Embeddings:
-        """What the fusion sees of these rows: the features of the fields that prediction uses."""
+        """The inputs of the fusion: the features of the fields that prediction uses."""
         if self.features.data.settings.predict.features == "shared":
             embeddings = predictor.as_features(self.space.alignment.project(embeddings))
         return embeddings.keep(self.fields)
 
     @property
     def training(self) -> Training:
-        """What the predictor is fitted on."""
+        """The training rows of the predictor, with settings."""
         data, rows = self.features.data, self.checked.rows
         training = Training(
             data.settings.predict,
@@ -87,19 +87,19 @@ class RunPredictor:
         return replace(training, unseen=training.rows[held_back])
 
     def choose_fusion(self) -> Chosen:
-        """The best of all fusions on training rows that it had not seen."""
+        """The fusion with the best score on training rows that it was not fitted on."""
         target = self.checked.rows.target
         fusions = {
             name: catalog.build("fusion", name)
             for name in catalog.names("fusion")
             if target.kind != "labels" or catalog.find("fusion", name).several
         }
-        key = fingerprint(self.key, {name: resolved(one) for name, one in fusions.items()})
+        key = fingerprint(self.key, {name: resolved(fusion) for name, fusion in fusions.items()})
 
         def make(stage: Path) -> None:
             best, findings = fusion_choice.choose_fusion(fusions, self.training)
             write_json(stage / "best.json", {"name": best})
-            write_lines(stage / "findings.jsonl", [one.to_dict() for one in findings])
+            write_lines(stage / "findings.jsonl", [f.to_dict() for f in findings])
 
         def load(stage: Path) -> str:
             return read_json(stage / "best.json")["name"]
@@ -108,7 +108,7 @@ class RunPredictor:
         return replace(self.fusion, name=best, settings=resolved(fusions[best]))
 
     def fusion_findings(self) -> list[Finding]:
-        """What was found when all fusions were compared; nothing where they were not."""
+        """The findings of comparing all fusions; none where they were not compared."""
         path = self.folder.folder / "fusions" / "findings.jsonl"
         return [Finding.from_dict(row) for row in read_lines(path)]
 

@@ -1,5 +1,4 @@
-"""The settings of an earlier start of a run: what it decided by a measurement is never measured
-twice."""
+"""The settings of an earlier start of a run, so that nothing is measured twice."""
 
 from __future__ import annotations
 
@@ -10,12 +9,14 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.stages import RunFolder
 from gobelin.workbench.run.settings import upgraded
 
-KEPT_BY_RUN = ("device", "precision", "threads")
+KEPT_BY_RUN = ("device", "precision", "threads")  # settings that stay as in the first start
 
 
 def stored(folder: RunFolder) -> dict[str, Any]:
-    """The settings of an earlier start, with all that a run writes into them."""
-    said = folder.stored("settings.json")
+    """The settings of an earlier start, with the decisions of the run. Raises GobelinError for a
+    damaged file.
+    """
+    settings = folder.stored("settings.json")
     needed = {
         "data": ("path", "target", "fingerprint"),
         "runtime": KEPT_BY_RUN,
@@ -23,45 +24,50 @@ def stored(folder: RunFolder) -> dict[str, Any]:
         "fusion": ("name",),
     }
     for group, names in needed.items():
-        there = said.get(group) if isinstance(said, dict) else None
-        if not isinstance(there, dict) or not set(names) <= set(there):
+        values = settings.get(group) if isinstance(settings, dict) else None
+        if not isinstance(values, dict) or not set(names) <= set(values):
             raise GobelinError(
-                f"{folder.folder / 'settings.json'}: is damaged (nothing complete under {group!r})."
+                f"{folder.folder / 'settings.json'}: is damaged (incomplete under {group!r})."
                 " Delete it and run gobelin fit again."
             )
-    return upgraded(said)
+    return upgraded(settings)
 
 
 def replayed(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """The new settings with what an earlier start of this run decided by a measurement: never
-    measured twice."""
+    """The new settings with the measured decisions of an earlier start of the run."""
     out = dict(new)
     if any(not isinstance(new.get(group, {}), Mapping) for group in ("runtime", "generator")):
-        return out  # a user's mistake, which `build` names
-    kept = {k: old["runtime"][k] for k in KEPT_BY_RUN}
+        return out  # a mistake of the user, which `build` reports
+    fixed = {k: old["runtime"][k] for k in KEPT_BY_RUN}
     out["runtime"] = {
-        **kept,
+        **fixed,
         **{k: v for k, v in dict(new.get("runtime", {})).items() if v not in ("auto", 0)},
     }
-    asked = dict(new.get("generator", {}))
-    own = {**old["generator"], **old["generator"]["settings"]}
-    wanted = {**{k: v for k, v in asked.items() if k != "settings"}, **asked.get("settings", {})}
-    same = all(str(own.get(k)) == str(v) for k, v in wanted.items() if k not in ("steps", "seeds"))
-    if same and not asked.get("steps"):
-        asked["steps"] = old["generator"]["steps"]
-    out["generator"] = asked
+    generator = dict(new.get("generator", {}))
+    before = {**old["generator"], **old["generator"]["settings"]}
+    after = {k: v for k, v in generator.items() if k != "settings"}
+    after |= generator.get("settings", {})
+    same = all(
+        str(before.get(k)) == str(v) for k, v in after.items() if k not in ("steps", "seeds")
+    )
+    if same and not generator.get("steps"):
+        generator["steps"] = old["generator"]["steps"]
+    out["generator"] = generator
     return out
 
 
 def without_replaced(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Stored settings without what other settings put out of force: another component doesn't
-    inherit the settings of the one before, nor a study the images by class of another one."""
+    """The stored settings without those that new settings make void.
+
+    Another component does not inherit the settings of the one before. A study with another ratio or
+    number of images by class does not inherit the old number.
+    """
     out = dict(old)
     for group in ("generator", "fusion"):
         over = new.get(group, {})
         if isinstance(over, Mapping) and over.get("name", old[group]["name"]) != old[group]["name"]:
-            own = ("settings", "steps", "source")
-            out[group] = {k: v for k, v in old[group].items() if k not in own}
+            void = ("settings", "steps", "source")
+            out[group] = {k: v for k, v in old[group].items() if k not in void}
     study = new.get("augment", {})
     if isinstance(study, Mapping) and {"per_class", "ratio"} & set(study):
         out["augment"] = {k: v for k, v in old.get("augment", {}).items() if k != "per_class"}

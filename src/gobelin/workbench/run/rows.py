@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,20 +17,21 @@ from gobelin.data.splits import assign, small_classes
 from gobelin.data.targets import target_of
 from gobelin.embedding import schema
 from gobelin.prediction.cross_fit import LEAST_LABELLED_ROWS, check_weights
-from gobelin.workbench.run.settings import Settings, check_names
+from gobelin.workbench.run.settings import Settings, unknown_names
+
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True)
 class Rows:
-    """A data set that was read and found usable. parts: str [N]; groups: N group ids; weights:
-    float32 [N], for training."""
+    """A data set of N rows that was read and found usable."""
 
     dataset: Dataset
     schema: Schema
     target: Target
-    parts: np.ndarray
-    groups: tuple[str, ...]
-    weights: np.ndarray
+    parts: np.ndarray  # str [N]: train, valid or test; 'left' where a resample leaves a row out
+    groups: tuple[str, ...]  # N group ids
+    weights: np.ndarray  # float32 [N], for training
 
     def part(self, name: str) -> np.ndarray:
         """int64 [n]: the rows of a part."""
@@ -44,43 +47,118 @@ class Rows:
 
 
 def read_rows(settings: Settings, dataset: Dataset | None = None) -> Rows:
-    """Read the data and refuse what can't be used, before anything is written."""
+    """Read the data and refuse what can't be used, before anything is written.
+
+    dataset: in the place of the file that the settings name. Raises one GobelinError with a line
+    for each mistake. Without a schema or a target the mistakes that rest on it stay unknown.
+    """
     data = settings.data
     whole = dataset or read(data.path, data.root or None)
-    if made := int((whole.origins != "real").sum()):
-        raise GobelinError(
-            f"{whole.source}: {made} of {len(whole)} rows are not real, their origin or lineage"
-            f" says so (first: row {whole.ids[int(np.flatnonzero(whole.origins != 'real')[0])]})."
-            " Made rows may stand in no validation or test set: keep those whose"
-            f" {ORIGIN_COLUMN} says real."
-        )
-    found = schema.infer(whole, data.target or None, settings.choices)
-    whole = whole.with_ids(found.role("id")) if found.role("id") else whole.with_ids()
-    target = target_of(whole, found)
-    if data.target and target.present.sum() < LEAST_LABELLED_ROWS:
-        raise GobelinError(
-            f"{whole.source}, column {data.target!r}: {int(target.present.sum())} labelled rows, at"
-            f" least {LEAST_LABELLED_ROWS} are needed. Add labels."
-        )
-    if data.target:
-        check_weights(settings.predict.weights, target)
+    mistakes = _generated_rows(whole)
+    known = _attempt(mistakes, lambda: schema.infer(whole, data.target or None, settings.choices))
+    if known is None:
+        raise _refusal(mistakes)
+    mistakes += _left_out(settings.leave_out, known.field_names)
+    identified = _attempt(mistakes, lambda: _identified(whole, known.role("id")))
+    if identified is None:
+        raise _refusal(mistakes)
+    target = _attempt(mistakes, lambda: target_of(identified, known))
+    if target is None:
+        raise _refusal(mistakes)
+    few = _few_labels(settings, identified, target)
+    mistakes += few + _training(settings, target)
+    groups = _groups(identified, known)
+    parts = _attempt(mistakes, partial(_parts, settings, identified, known, target, groups))
+    if parts is not None and data.target and target.kind != "number":
+        target = replace(target, scored=small_classes(target, parts))
+        # with hardly a label, a lack of classes is no mistake of its own
+        mistakes += [] if few else _few_classes(target, identified.source)
+    if parts is None or mistakes:
+        raise _refusal(mistakes)
+    return Rows(identified, known, target, parts, groups, schema.weights_of(identified, known))
+
+
+def _attempt(mistakes: list[str], function: Callable[[], ResultT]) -> ResultT | None:
+    """What the function returns; None where it refuses, with its message among the mistakes."""
+    try:
+        return function()
+    except GobelinError as error:
+        mistakes.append(str(error))
+        return None
+
+
+def _refusal(mistakes: Sequence[str]) -> GobelinError:
+    """One error with a line for each mistake."""
+    return GobelinError("\n".join(mistakes))
+
+
+def _generated_rows(whole: Dataset) -> list[str]:
+    """Rows that say that they are not real."""
+    generated = np.flatnonzero(whole.origins != "real")
+    if not len(generated):
+        return []
+    return [
+        f"{whole.source}: {len(generated)} of {len(whole)} rows are not real, their origin or"
+        f" lineage says so (first: row {whole.ids[int(generated[0])]}). Generated rows may stand in"
+        f" no validation or test set: keep those whose {ORIGIN_COLUMN} says real."
+    ]
+
+
+def _identified(whole: Dataset, column: str | None) -> Dataset:
+    """The data set with the ids of a column, or with row numbers."""
+    return whole.with_ids(column) if column else whole.with_ids()
+
+
+def _left_out(names: tuple[str, ...], fields: tuple[str, ...]) -> list[str]:
+    """Names in `leave_out` that are no field, or no field that is left."""
+    unknown = unknown_names(names, fields, "leave_out")
+    if unknown or not set(fields) <= set(names):
+        return unknown
+    return [
+        "leave_out: names every field, none is left to predict from. Keep one with --set"
+        " leave_out=FIELD,..."
+    ]
+
+
+def _few_labels(settings: Settings, whole: Dataset, target: Target) -> list[str]:
+    """Fewer labelled rows than a predictor needs."""
+    name, count = settings.data.target, int(target.present.sum())
+    if not name or count >= LEAST_LABELLED_ROWS:
+        return []
+    return [
+        f"{whole.source}, column {name!r}: {count} labelled rows, at least {LEAST_LABELLED_ROWS}"
+        " are needed. Add labels."
+    ]
+
+
+def _training(settings: Settings, target: Target) -> list[str]:
+    """Settings of training that don't fit the target."""
+    mistakes: list[str] = []
+    name = settings.data.target
+    if name:
+        _attempt(mistakes, lambda: check_weights(settings.predict.weights, target))
     if settings.tune.fields and target.kind in ("labels", "ordinal"):
-        raise GobelinError(
-            f"tune.fields: encoders are trained on for classes or a number, and {data.target!r} has"
-            f" {target.kind} values. Leave it out, or --set schema.{data.target}=category."
+        mistakes.append(
+            f"tune.fields: encoders are trained on for classes or a number, and {name!r} has"
+            f" {target.kind} values. Leave it out, or --set schema.{name}=category."
         )
-    check_names(settings.leave_out, found.field_names, "leave_out")
-    if set(found.field_names) <= set(settings.leave_out):
-        raise GobelinError(
-            "leave_out: names every field, none is left to predict from. Keep one with --set"
-            " leave_out=FIELD,..."
-        )
-    group, split, time = (found.role(r) for r in ("group", "split", "time"))
+    return mistakes
+
+
+def _groups(whole: Dataset, known: Schema) -> tuple[str, ...]:
+    """N group ids; a row without a group is a group of its own."""
+    group = known.role("group")
     values = whole.values(group) if group else list(whole.ids)
-    groups = tuple(
-        str(v) if v is not None else f"row {i}" for v, i in zip(values, whole.ids, strict=True)
-    )
-    parts = assign(
+    pairs = zip(values, whole.ids, strict=True)
+    return tuple(str(v) if v is not None else f"row {i}" for v, i in pairs)
+
+
+def _parts(
+    settings: Settings, whole: Dataset, known: Schema, target: Target, groups: Sequence[str]
+) -> np.ndarray:
+    """str [N]: train, valid or test."""
+    split, time = known.role("split"), known.role("time")
+    return assign(
         settings.split,
         target,
         groups,
@@ -88,29 +166,27 @@ def read_rows(settings: Settings, dataset: Dataset | None = None) -> Rows:
         whole.values(split) if split else None,
         whole.values(time) if time else None,
     )
-    if target.kind != "number" and data.target:
-        target = replace(target, scored=small_classes(target, parts))
-        if target.kind == "labels":
-            _enough_labels(target, whole.source)
-        elif len(target.classes) < 2:
-            raise GobelinError(
-                f"{whole.source}, column {data.target!r}: every labelled row says"
-                f" {target.classes[0][:40]!r}, two classes at least are needed. Name another"
-                " --target."
-            )
-        elif target.scored.sum() < 2:
-            raise GobelinError(
-                f"{whole.source}, column {data.target!r}: {int(target.scored.sum())} classes stand"
-                f" in training, validation and test, of {len(target.classes)}; two are needed. Add"
-                " rows, or change --set split.valid and split.test."
-            )
-    return Rows(whole, found, target, parts, groups, schema.weights_of(whole, found))
 
 
-def _enough_labels(target: Target, source: str) -> None:
-    if not target.scored.any():
-        raise GobelinError(
-            f"{source}, column {target.name!r}: none of its {len(target.classes)} labels is there"
-            " in some rows of training, validation and test and lacking in others; one is needed."
-            " Add rows, or change --set split.valid and split.test."
-        )
+def _few_classes(target: Target, source: str) -> list[str]:
+    """Too few classes or labels that stand in every part. target: with `scored` filled in."""
+    where, count = f"{source}, column {target.name!r}", len(target.classes)
+    if target.kind == "labels":
+        if target.scored.any():
+            return []
+        return [
+            f"{where}: none of its {count} labels is there in some rows of training, validation"
+            " and test and lacking in others; one is needed. Add rows, or change --set split.valid"
+            " and split.test."
+        ]
+    if count < 2:
+        return [
+            f"{where}: every labelled row says {target.classes[0][:40]!r}, two classes at least are"
+            " needed. Name another --target."
+        ]
+    if target.scored.sum() < 2:
+        return [
+            f"{where}: {int(target.scored.sum())} classes stand in training, validation and test,"
+            f" of {count}; two are needed. Add rows, or change --set split.valid and split.test."
+        ]
+    return []

@@ -1,4 +1,4 @@
-"""The settings of a run, all in one tree. Each group stands beside the code that it configures."""
+"""All settings of a run in one tree. Each group stands beside the code that it configures."""
 
 from __future__ import annotations
 
@@ -90,7 +90,9 @@ class Settings:
     curate: Curate = setting(default_factory=Curate, description="Finding and mending labels.")
 
     def __post_init__(self) -> None:
-        """Component names and their settings are checked before any work, all of them."""
+        """Check the names and settings of all components. Raises one GobelinError with all
+        mistakes.
+        """
         named = {
             "generators": self.augment.generators,
             "rivals": self.augment.rivals,
@@ -111,7 +113,7 @@ class Settings:
             raise GobelinError("\n".join(mistakes))
 
     def completed(self) -> Settings:
-        """The same with every component's own settings spelled out, as settings.json holds them."""
+        """The settings with those of every component written out, as settings.json holds them."""
         encoders: dict[str, Any] = {}
         defaults = [n for n in catalog.names("encoders") if catalog.find("encoders", n).default]
         if unknown := [
@@ -133,14 +135,14 @@ class Settings:
         )
 
     def _fusion(self) -> Fusion | None:
-        """None where all are to be compared; they are compared with their own defaults."""
+        """The fusion component; None where all are compared, each with its defaults."""
         if self.fusion.name != BEST_OF_ALL:
             return catalog.build("fusion", self.fusion.name, self.fusion.settings)
         if self.fusion.settings:
             key = next(iter(self.fusion.settings))
             raise GobelinError(
-                f"fusion.settings.{key}: all fusions are compared as they are. Choose one with"
-                " --fusion NAME."
+                f"fusion.settings.{key}: all fusions are compared with their defaults. Choose"
+                " one with --fusion NAME."
             )
         return None
 
@@ -159,14 +161,15 @@ class Settings:
 
 
 def recorded(settings: Settings) -> dict[str, Any]:
-    """What settings.json holds. Its version enters no cache key."""
+    """The content of settings.json. Its version enters no cache key."""
     return {"version": VERSION, **resolved(settings)}
 
 
 def upgraded(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of any version, as read from a recipe or a settings.json, in today's names.
+    """Settings of any version, from a recipe or a settings.json, in the names of this version.
 
-    Version 2 has the names of version 1. Raises GobelinError for a version from the future."""
+    Version 2 has the names of version 1. Raises GobelinError for a later version.
+    """
     settings = dict(stored)
     version = settings.pop("version", 1)
     if not isinstance(version, int) or not 1 <= version <= VERSION:
@@ -178,10 +181,11 @@ def upgraded(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def group(name: str) -> tuple[str, type[Any]]:
-    """The dotted name that stands before each setting of a group, and the group's class.
+    """The dotted prefix of the settings of a group, and the class of the group.
 
     name: '' for all settings, a group of a run (align), or a component (generators.flow). Raises
-    GobelinError for another name."""
+    GobelinError for another name.
+    """
     if not name:
         return "", Settings
     groups = {f: s.default_factory for f, s in Settings.__dataclass_fields__.items()}
@@ -199,14 +203,16 @@ def group(name: str) -> tuple[str, type[Any]]:
 
 
 def _place(slot: str, name: str) -> str:
-    """Where a run's settings hold those of a component; '' where only Python sets them."""
+    """The dotted name of a component's settings in a run; empty where only Python sets them."""
     if slot != "encoders":
         return {"generators": "generator.settings", "fusion": "fusion.settings"}.get(slot, "")
     return f"encoders.{default_encoder(catalog.find(slot, name).kinds[0]) or name}"
 
 
-def check_names(names: tuple[str, ...], known: tuple[str, ...], where: str) -> None:
-    """Every name must be a known field."""
-    for name in names:
-        if name != "auto" and name not in known:
-            raise GobelinError(f"{where}: no field {name!r}.{nearest(name, known)}")
+def unknown_names(names: tuple[str, ...], fields: tuple[str, ...], where: str) -> list[str]:
+    """A message for each name that is no field. where: the setting that names them."""
+    return [
+        f"{where}: no field {name!r}.{nearest(name, fields)}"
+        for name in names
+        if name != "auto" and name not in fields
+    ]

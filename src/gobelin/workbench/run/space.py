@@ -18,14 +18,14 @@ from gobelin.embedding.index import INDEX_FORMAT, Index, create, rows_of, warn_o
 from gobelin.workbench.run.checked_rows import CheckedRows
 from gobelin.workbench.run.features import RunFeatures
 
-INDEX = "index"  # folder of the kept table of rows; a saved run has one if it was saved too
+INDEX = "index"  # folder of the stored rows; a saved run may lack it
 
 
 @dataclass(frozen=True, eq=False)
 class RunSpace:
-    """folder: of the run, or of a resample of its training rows."""
+    """The shared space of a run, fitted when it is first used."""
 
-    folder: RunFolder
+    folder: RunFolder  # of the run, or of a resample of its training rows
     checked: CheckedRows
     features: RunFeatures
 
@@ -70,12 +70,12 @@ class RunSpace:
 
     @cached_property
     def index(self) -> Index:
-        """The kept table that search reads: the data's rows, and those that were added later."""
+        """The stored rows that search reads: the rows of the data, and rows added later."""
         space, place = self.alignment.fingerprint(), self.folder.folder / INDEX
         if self.folder.saved and not place.is_dir():
             raise GobelinError(
-                f"{self.folder.folder}: was saved without an index, needed here. Save it with"
-                " --index."
+                f"{self.folder.folder}: was saved without an index, which is needed here. Save it"
+                " with --index."
             )
         if not self.folder.saved:
             key = fingerprint(self.key, space, INDEX_FORMAT)

@@ -1,4 +1,4 @@
-"""What a verb found, kept in the run folder, and which verbs rest on which."""
+"""The findings of verbs in the run folder, and which verbs depend on which."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ VERBS = (
     "curate",
     "report",
 )
-Find = Callable[[Exhibits], list[Finding]]  # fills the exhibits, returns the findings
-# What is said to rest on another verb, or on the generator, is wrong once that was made anew.
+Find = Callable[[Exhibits], list[Finding]]  # adds exhibits, returns the findings
+# {verb, or the generator: verbs whose findings are void once it was made again}
 RESTING_ON = {
     "check": VERBS[1:],
     "fit": VERBS[2:],
     "generator": ("generate", "augment", "audit"),
 }
-SAME_KEY = {"augment": "audit"}  # both speak of the same generated images
+SAME_KEY = {"augment": "audit"}  # both concern the same generated images
 
 
 def keep(
@@ -42,9 +42,9 @@ def keep(
     find: Find,
     shown: str = "",
 ) -> list[Finding]:
-    """Do the verb's work unless it was done with this key; its findings.
+    """The findings of a verb, which does its work unless it was done with this key.
 
-    cited: credit line of the data. shown: the part of the key that later verbs don't rest on.
+    cited: credit line of the data. shown: a part of the key that later verbs don't depend on.
     """
     stage = f"verbs/{verb}"
     if folder.has(stage) and not folder.key(stage).startswith(key):
@@ -69,7 +69,7 @@ def findings_of(stage: Path) -> list[Finding]:
 
 
 def collect(folder: RunFolder) -> None:
-    """findings.jsonl and exhibits.jsonl of the run: those of its verbs, in the verbs' order."""
+    """Write findings.jsonl and exhibits.jsonl of the run: those of all verbs, in a fixed order."""
     for file in ("findings.jsonl", "exhibits.jsonl"):
         rows: list[dict[str, Any]] = []
         for verb in VERBS:
@@ -81,6 +81,6 @@ def collect(folder: RunFolder) -> None:
 
 
 def discard_resting_on(folder: RunFolder, what: str) -> None:
-    """Remove the findings of verbs that rest on a verb, or on the generator, that changed."""
+    """Remove the findings that depend on a verb, or on the generator, that was made again."""
     if verbs := RESTING_ON.get(what):
         folder.discard(*(f"verbs/{verb}" for verb in verbs))
