@@ -215,7 +215,7 @@ REFUSED = {
     ),
     "an unknown flag": (
         ["--text", RED, "--without", "txt=green"],
-        "nothing in this run answers to 'txt'. Did you mean 'text'?",
+        "no field, column or flag 'txt' in this run. Did you mean 'text'?",
     ),
     "no value": (
         ["--text", RED, "--without", "green"],
