@@ -73,7 +73,7 @@ def test_every_arm_has_encoders_of_its_own(
     for k, (name, seed) in enumerate([(n, s) for n in hits for s in range(2)]):
         job, predictor, seen = jobs[k], given[k].predictor, given[k].test
         which, place = np.unique(job.rows, return_inverse=True)
-        material = shared.material(job)
+        material = shared.tuning_data(job)
         held = decision.held_back(run.settings.tune, material.training)
         assert (
             material.training.weights[held & (origins[which] != "real")] == 0

@@ -20,7 +20,7 @@ from gobelin.prediction import predictor
 from gobelin.prediction.cross_fit import Predict, Training
 from gobelin.prediction.predictor import Model
 from gobelin.workbench.generate import filling
-from gobelin.workbench.generate.filling import NAME, gains, nearest_features, ridge_features
+from gobelin.workbench.generate.filling import FILLED, gains, nearest_features, ridge_features
 
 N, D = 400, 6
 WITHOUT = np.arange(200, 300)  # training rows without a label, the only ones that have both fields
@@ -82,7 +82,7 @@ def test_a_filling_that_pays_is_found_and_one_that_is_noise_is_not(model: Model)
     )
     assert found["other"].verdict != "helped" and found["real"].value >= found["ridge"].value - 0.05
     assert all(
-        f.name == NAME and f.comparator == "masked image" and f.n == len(VALID)
+        f.name == FILLED and f.comparator == "masked image" and f.n == len(VALID)
         for f in found.values()
     )
 
@@ -160,8 +160,8 @@ def test_the_showcase_of_a_generator_says_it(shapes_file: Path, tmp_path: Path) 
     }
     bench = Workbench(shapes_file, "shape", tmp_path / "run", settings)
     bench.fit(generator=True)
-    assert not [f for f in bench.evaluate() if f.name == NAME]
-    found = {f.scope["by"]: f for f in bench.showcase([]) if f.name == NAME}
+    assert not [f for f in bench.evaluate() if f.name == FILLED]
+    found = {f.scope["by"]: f for f in bench.showcase([]) if f.name == FILLED}
     assert set(found) == {"made", "nearest", "ridge", "the real image"}
     assert all(
         f.low <= f.value <= f.high and f.verdict in ("helped", "harmed", "no evidence")
