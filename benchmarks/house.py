@@ -1,13 +1,12 @@
 """The shape of the house: how the packages, files and calls of Gobelin lie.
 
 python benchmarks/house.py [--no-calls]: measures the tree, and with a tiny run how many calls lie
-between a verb and its mathematics; appends one line to benchmarks/results/house.jsonl.
-`python benchmarks/readme.py` writes the table into docs/design.md.
+between a verb and its mathematics; appends one line to benchmarks/results/house.jsonl. `python
+benchmarks/readme.py` writes the table into docs/design.md.
 
 Calls are counted with `sys.setprofile`: from the method of `Workbench` (0) to each function of
-MATHEMATICS, through functions of gobelin; a comprehension is no call. The largest count of a verb
-is told, over the shortest way to each of its functions.
-"""
+MATHEMATICS, through functions of gobelin; a comprehension or generator expression is no call. The
+largest count of a verb is told, over the shortest way to each of its functions."""
 
 from __future__ import annotations
 
@@ -190,21 +189,23 @@ def mathematics() -> dict[str, list[Callable[..., Any]]]:
     }
 
 
-def calls_of(verb: Callable[[], object], entry: CodeType, inside: list[CodeType]) -> dict[str, int]:
-    """{function: the fewest calls of gobelin between the verb and it}."""
-    fewest: dict[str, int] = {}
+def calls_of(
+    verb: Callable[[], object], entry: CodeType, inside: list[CodeType]
+) -> dict[str, list[str]]:
+    """{function: the fewest calls of gobelin that lead from the verb to it, itself the first}."""
+    fewest: dict[str, list[str]] = {}
 
     def watch(frame: FrameType, event: str, _: object) -> None:
         if event != "call" or frame.f_code not in inside:
             return
-        count, caller = 1, frame.f_back
+        way, caller = [frame.f_code.co_qualname], frame.f_back
         while caller is not None and caller.f_code is not entry:
             code = caller.f_code
-            count += str(SOURCE) in code.co_filename and not code.co_name.endswith("comp>")
+            if str(SOURCE) in code.co_filename and not code.co_name.endswith(("comp>", "genexpr>")):
+                way.append(code.co_qualname)
             caller = caller.f_back
         if caller is not None:
-            name = frame.f_code.co_qualname
-            fewest[name] = min(count, fewest.get(name, count))
+            fewest[way[0]] = min(way, fewest.get(way[0], way), key=len)
 
     sys.setprofile(watch)
     try:
@@ -228,7 +229,7 @@ def calls() -> dict[str, int]:
             "name": "flow",
             "steps": 4,
             "size": 16,
-            "settings": {"width": 8, "batch": 16},
+            "settings": {"width": 12, "batch": 16},
         },
         "augment": {
             "seeds": 2,
@@ -257,7 +258,9 @@ def calls() -> dict[str, int]:
             found = calls_of(work, getattr(Workbench, verb).__code__, codes)
             if len(found) < len(codes):
                 raise SystemExit(f"{verb}: {codes} were called {found}")
-            figures[f"calls from {verb} to its mathematics"] = max(found.values())
+            longest = max(found.values(), key=len)
+            figures[f"calls from {verb} to its mathematics"] = len(longest)
+            print(f"{verb} > {' > '.join(reversed(longest))}")
     return figures
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from gobelin.evidence.findings import Exhibit as Exhibit
     from gobelin.evidence.findings import Finding as Finding
     from gobelin.workbench.bench import Workbench as Workbench
-    from gobelin.workbench.bench import from_pretrained as from_pretrained
-    from gobelin.workbench.bench import push_to_hub as push_to_hub
+    from gobelin.workbench.pretrained import from_pretrained as from_pretrained
+    from gobelin.workbench.pretrained import push_to_hub as push_to_hub
 
 __version__ = "0.1.0"
 _HOMES = {
@@ -26,8 +26,8 @@ _HOMES = {
     "Finding": "gobelin.evidence.findings",
     "GobelinError": "gobelin.core.errors",
     "Workbench": "gobelin.workbench.bench",
-    "from_pretrained": "gobelin.workbench.bench",
-    "push_to_hub": "gobelin.workbench.bench",
+    "from_pretrained": "gobelin.workbench.pretrained",
+    "push_to_hub": "gobelin.workbench.pretrained",
     "read": "gobelin.data.read",
 }
 __all__ = [

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,14 @@ from gobelin.core.files import (
     write_text,
 )
 from gobelin.core.stages import LOCK, STAGE_FORMAT, RunFolder
+
+
+def filled(run: RunFolder, name: str, key: str, make: Callable[[Path], None]) -> Path:
+    """A stage that `make` fills unless it is finished with this key."""
+    with run.making(name, key) as temporary:
+        if temporary is not None:
+            make(temporary)
+    return run.folder / name
 
 
 def names(folder: Path) -> list[str]:
@@ -115,7 +123,7 @@ def test_stage_is_made_once_a_key(tmp_path: Path) -> None:
 
     assert not run.has("a/b")
     for key in ("k1", "k1", "k2", "k2", "k1"):
-        folder = run.stage("a/b", key, make)
+        folder = filled(run, "a/b", key, make)
         assert run.has("a/b", key) and run.has("a/b") and not run.has("a/b", "other")
     assert (
         made == [0, 1, 2] and (folder / "x.txt").read_text() == "3" and run.checked("a/b") == folder
@@ -126,7 +134,7 @@ def test_stage_is_made_once_a_key(tmp_path: Path) -> None:
         raise ValueError
 
     with pytest.raises(ValueError):
-        run.stage("a/b", "k3", fails)
+        filled(run, "a/b", "k3", fails)
     assert run.has("a/b", "k1") and (run.checked("a/b") / "x.txt").read_text() == "3"
 
 
@@ -154,7 +162,7 @@ def stage(tmp_path: Path) -> tuple[RunFolder, Path]:
         (folder / "w").mkdir()
         (folder / "w" / "weights").write_bytes(bytes(range(100)))
 
-    return run, run.stage("model", "key", make)
+    return run, filled(run, "model", "key", make)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +200,7 @@ def test_damage_is_found(stage: tuple[RunFolder, Path], damage: object) -> None:
 def test_a_damaged_note_makes_the_stage_anew(stage: tuple[RunFolder, Path]) -> None:
     run, folder = stage
     (folder / "stage.json").write_text("{")
-    run.stage("model", "key", lambda f: (f / "new").write_text("") and None)
+    filled(run, "model", "key", lambda f: (f / "new").write_text("") and None)
     assert names(run.checked("model")) == ["new", "stage.json"]
 
 
@@ -231,7 +239,7 @@ def test_a_lost_ledger_is_not_begun_anew(tmp_path: Path) -> None:
     """Where a study is there the test rows were opened."""
     run = RunFolder(tmp_path)
     assert run.look("augment", "a") == 1
-    run.stage("outcome", "k", lambda folder: write_text(folder / "hits", "1"))
+    filled(run, "outcome", "k", lambda folder: write_text(folder / "hits", "1"))
     assert run.look("augment", "b") == 2
     for lost in (
         lambda: write_text(tmp_path / "ledger.jsonl", ""),
@@ -263,10 +271,10 @@ def test_a_new_stage_sweeps_what_killed_writers_left_and_not_the_stage_around_it
 
     def around(folder: Path) -> None:
         write_text(folder / "kept.txt", "")
-        run.stage("verbs/inner", "k", lambda inner: write_text(inner / "kept.txt", ""))
+        filled(run, "verbs/inner", "k", lambda inner: write_text(inner / "kept.txt", ""))
         assert (folder / "kept.txt").is_file()
 
-    run.stage("verbs/outer", "k", around)
+    filled(run, "verbs/outer", "k", around)
     assert not list(run.folder.rglob(".writing-*"))
     assert {"verbs/inner/kept.txt", "verbs/outer/kept.txt"} < set(names(run.folder))
 
@@ -325,7 +333,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
     run = RunFolder(tmp_path / "run")
     with pytest.raises(GobelinError, match="the disk is full"):
-        run.stage("model", "key", write)
+        filled(run, "model", "key", write)
     assert (
         names(tmp_path) == ["a", "run"]
         and (tmp_path / "a").read_text() == "old"

@@ -77,7 +77,8 @@ def _name_of(function: str, call: ast.Call) -> ast.expr | None:
         return keyword if {"scope", "note", "verdict"} & {k.arg for k in call.keywords} else None
     if keyword is not None:
         return keyword
-    comparison = function == "finding" and len(call.args) > 1
+    method = isinstance(call.func, ast.Attribute)
+    comparison = function == "finding" and method and len(call.args) > 1
     return call.args[0] if call.args and not comparison else None
 
 

@@ -60,7 +60,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         *rest: Any,
         **more: Any,
     ) -> None:
-        given = dict(settings or {})
+        given = config.nested(settings or {})
         base: dict[str, Any] = json.loads(json.dumps(QUICK))
         if given.get("generator", {}).get("name", "vaegan") == "vaegan":
             base["generator"]["settings"] = SMALL

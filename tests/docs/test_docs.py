@@ -179,3 +179,15 @@ def _remote(folder: Path) -> Iterator[str]:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     yield from module.remote(folder)
+
+
+def test_the_design_names_what_exists() -> None:
+    """Each `path.py` and `package/` of the page on the design, from the project or its source."""
+    places = (ROOT, ROOT / "src" / "gobelin")
+    paths = {
+        span
+        for span in PAGES[Path("docs/design.md")].spans()
+        if re.fullmatch(r"[\w/]+(\.py|/)", span)
+    }
+    assert len(paths) > 50
+    assert not [path for path in paths if not any((place / path).exists() for place in places)]

@@ -16,7 +16,8 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.stages import RunFolder
 from gobelin.data.images import png_bytes
 from gobelin.prediction.tuning import decision
-from gobelin.workbench.bench import Workbench, from_pretrained
+from gobelin.workbench.bench import Workbench
+from gobelin.workbench.pretrained import from_pretrained
 
 PARTS = ["train"] * 72 + ["valid"] * 16 + ["test"] * 16
 SETTINGS: dict[str, Any] = {

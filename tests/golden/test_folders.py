@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +33,16 @@ NUMBERS = ("value", "low", "high", "level", "chance", "floor", "n", "needed_n")
 def refused(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """No stage may be made, but those that a test adds to this set."""
     allowed: set[str] = set()
-    original = StageOwner.stage
+    original = StageOwner.making
 
-    def stage(self: StageOwner, name: str, key: str, make: Callable[[Path], None]) -> Path:
-        def never(folder: Path) -> None:
-            raise AssertionError(f"{name} was made anew, though the folder has it")
+    @contextmanager
+    def making(self: StageOwner, name: str, key: str) -> Iterator[Path | None]:
+        with original(self, name, key) as temporary:
+            if temporary is not None and name not in allowed:
+                raise AssertionError(f"{name} was made anew, though the folder has it")
+            yield temporary
 
-        return original(self, name, key, make if name in allowed else never)
-
-    monkeypatch.setattr(StageOwner, "stage", stage)
+    monkeypatch.setattr(StageOwner, "making", making)
     return allowed
 
 

@@ -112,40 +112,44 @@ class RunFolder:
         make: Callable[[Path], None],
         load: Callable[[Path], Loaded],
     ) -> Loaded:
-        """`load(the stage's folder)`. The stage is made first if it is missing; see `stage`.
+        """`load(the stage's folder)`. `make(temporary folder)` fills it first if it is missing.
 
-        Raises GobelinError if the stage's files changed since they were written.
+        Raises GobelinError if the stage is missing in a saved run, and if its files changed since
+        they were written.
         """
-        self.stage(name, key, make)
+        with self.making(name, key) as temporary:
+            if temporary is not None:
+                make(temporary)
         return load(self.checked(name))
 
-    def stage(self, name: str, key: str, make: Callable[[Path], None]) -> Path:
-        """The stage's folder. `make(temporary folder)` fills it, unless it is finished with this
-        key.
+    @contextlib.contextmanager
+    def making(self, name: str, key: str) -> Iterator[Path | None]:
+        """The temporary folder of a stage to fill; None if the stage is finished with this key.
 
-        Raises GobelinError if the stage is missing in a saved run.
+        The folder becomes the stage at the end. Raises GobelinError if the stage is missing in a
+        saved run.
         """
         folder = self.folder / name
         if self.has(name, key):  # before the lock, because a finished run can be read-only
-            return folder
+            yield None
+            return
         if self.saved:
             raise GobelinError(
                 f"{self.folder}: was saved without {name}. Use the run that it was saved from."
             )
         with self.alone():
-            if not self.has(name, key):
-                # The count is 1 unless another stage of this run is being made around this one.
-                # Stages are made with the lock held, so a temporary folder has lost its writer.
-                if self._lock.lock_counter == 1:
-                    left = (*self.folder.glob(".writing-*"), *self.folder.glob("*/.writing-*"))
-                    _remove(path for path in left if path.is_dir())
-                with atomic_folder(folder) as temporary:
-                    make(temporary)
-                    write_json(
-                        temporary / "stage.json",
-                        {"key": key, "format": STAGE_FORMAT, "hash": tree_hash(temporary)},
-                    )
-        return folder
+            if self.has(name, key):  # another process made it meanwhile
+                yield None
+                return
+            # The count is 1 unless another stage of this run is being made around this one.
+            # Stages are made with the lock held, so a temporary folder has lost its writer.
+            if self._lock.lock_counter == 1:
+                left = (*self.folder.glob(".writing-*"), *self.folder.glob("*/.writing-*"))
+                _remove(path for path in left if path.is_dir())
+            with atomic_folder(folder) as temporary:
+                yield temporary
+                record = {"key": key, "format": STAGE_FORMAT, "hash": tree_hash(temporary)}
+                write_json(temporary / "stage.json", record)
 
     def discard(self, *names: str) -> None:
         """Remove stages that no longer match their inputs."""

@@ -5,13 +5,13 @@ writes its findings to the run folder.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gobelin.core import config, hub
+from gobelin.core import config
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint, read_lines
 from gobelin.core.machine import Progress, silent
@@ -119,6 +119,11 @@ class Workbench:
     def folder(self) -> Path:
         return self.run.folder.folder
 
+    @property
+    def _keep(self) -> Callable[..., list[Finding]]:
+        """`verbs.keep` in this run's folder, with the credit line of its data."""
+        return partial(verbs.keep, self.run.folder, self.run.settings.data.cited)
+
     # verbs
 
     def check(self) -> list[Finding]:
@@ -126,7 +131,7 @@ class Workbench:
         needs.data(self.run, "check")
         self.run = self.run.begin()
         key = fingerprint(self.run.data.key, config.resolved(self.run.settings.check))
-        return self._kept("check", key, partial(checked, self.run))
+        return self._keep("check", key, partial(checked, self.run))
 
     def fit(self, generator: bool = False) -> list[Finding]:
         """Fit encoders, shared space and predictor; with `generator`, the generator too."""
@@ -150,14 +155,18 @@ class Workbench:
         shown = [part for part in (run.generator.curves(), tuning) if part]
         find = partial(fit.fitted, run.predictor, run.generator)
         key = run.predictor.fingerprint
-        return self._kept("fit", key, find, fingerprint(*shown) if shown else "")
+        return self._keep("fit", key, find, fingerprint(*shown) if shown else "")
 
     def evaluate(self) -> list[Finding]:
         """Scores of the predictor on validation rows."""
         needs.data(self.run, "evaluate")
         self.run = needs.predictor(self.run)
         predictor = self.run.predictor
-        return self._kept("evaluate", predictor.fingerprint, partial(evaluated, predictor))
+        return self._keep(
+            "evaluate",
+            predictor.fingerprint,
+            partial(evaluated, predictor),
+        )
 
     def predict(
         self,
@@ -216,7 +225,7 @@ class Workbench:
         needs.data(self.run, "search --recall")
         self.run = needs.predictor(self.run)
         find = partial(search.recalled, self.run.space)
-        return self._kept("search", self.run.predictor.fingerprint, find)
+        return self._keep("search", self.run.predictor.fingerprint, find)
 
     def describe(self, k: int = 5, labels: Sequence[str] = (), **query: str) -> list[Finding]:
         """The classes of a record, the nearest rows, typical and odd fields.
@@ -265,7 +274,11 @@ class Workbench:
         queries, run = list(queries), self.run
         generator = config.resolved(run.settings.generator)
         key = fingerprint(run.predictor.fingerprint, queries, generator)
-        return self._kept("generate", key, partial(contact_sheet.showcase, run, queries))
+        return self._keep(
+            "generate",
+            key,
+            partial(contact_sheet.showcase, run, queries),
+        )
 
     def augment(self, export: str | Path | None = None) -> list[Finding]:
         """Did generated images help? export: a new folder for the chosen training set."""
@@ -275,8 +288,8 @@ class Workbench:
             refuse_used_folder(Path(export))  # before the work
         self.run, run_study = study.prepared(self.run)
         if not self.run.folder.has("verbs/augment", run_study.key):
-            _ = run_study.outcome
-        findings = self._kept("augment", run_study.key, run_study.findings)
+            _ = run_study.outcome  # a stage of its own
+        findings = self._keep("augment", run_study.key, run_study.findings)
         if export is not None:
             exported(run_study, Path(export))
         return findings
@@ -286,7 +299,9 @@ class Workbench:
         needs.data(self.run, "audit")
         self.run = needs.generator(self.run)
         self.run, run_study = study.opened(self.run)
-        return self._kept("audit", run_study.key, partial(audited, run_study))
+        if not self.run.folder.has("verbs/audit", run_study.key):
+            _ = run_study.own.screening.audits  # each is a stage of its own
+        return self._keep("audit", run_study.key, partial(audited, run_study))
 
     def curate(self, export: str | Path | None = None) -> list[Finding]:
         """Find training labels that look wrong. export: a new folder for the corrected rows."""
@@ -295,7 +310,7 @@ class Workbench:
         curate_decisions.refuse_target(self.run.predictor)
         self.run = self.run.record(self.run.settings)
         key = curate_decisions.key_of(self.run)
-        findings = self._kept("curate", key, partial(curated, self.run))
+        findings = self._keep("curate", key, partial(curated, self.run))
         if export is not None:
             curate_export.export(self.run, Path(export))
         return findings
@@ -363,37 +378,3 @@ class Workbench:
                 " FOLDER."
             )
         return (self.folder / save.CARD).read_text(encoding="utf-8")
-
-    def _kept(self, verb: str, key: str, find: verbs.Find, shown: str = "") -> list[Finding]:
-        return verbs.keep(self.run.folder, verb, key, find, self.run.settings.data.cited, shown)
-
-
-def from_pretrained(
-    name: str | Path,
-    revision: str | None = None,
-    settings: Mapping[str, Any] | None = None,
-    progress: Progress = silent,
-) -> Workbench:
-    """Open a saved run, to predict and generate with it.
-
-    name: a folder, or OWNER/REPOSITORY on the hub, which is downloaded unless a folder has that
-    name. revision: a branch, tag or commit on the hub. settings: replace saved ones. Raises
-    GobelinError for a folder that does not exist, is no saved run, was changed, or holds code or
-    pickles; MissingExtra for a repository without huggingface_hub.
-    """
-    folder = Path(name).expanduser()
-    if not folder.is_dir() and hub.is_id(str(name)):
-        folder = hub.snapshot(str(name), save.PATTERNS, revision)
-    elif not folder.is_dir():
-        raise GobelinError(
-            f"{name}: no such folder, and no OWNER/REPOSITORY. Give the folder of a saved run."
-        )
-    if not RunFolder(folder).saved:
-        save.check(folder)  # raises with what is missing; `open` checks a saved run
-    return Workbench.open(folder, progress, settings)
-
-
-def push_to_hub(source: Workbench | str | Path, repo_id: str, private: bool = True) -> str:
-    """Send a run, or the folder of a saved run, to OWNER/REPOSITORY on the hub; its address."""
-    bench = source if isinstance(source, Workbench) else Workbench.open(source)
-    return bench.push_to_hub(repo_id, private)

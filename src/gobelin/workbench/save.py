@@ -40,7 +40,7 @@ from gobelin.embedding.index import INDEX_SUFFIXES
 from gobelin.evidence.findings import Finding
 from gobelin.networks.pipeline_folder import PICKLED
 from gobelin.workbench import card
-from gobelin.workbench.augment.generators import study_key, trainings_of
+from gobelin.workbench.augment.generators import study_key, trained_weights
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.generator import Trained
 from gobelin.workbench.run.settings import recorded
@@ -230,7 +230,7 @@ def _current(run: Run, trained: Trained | None) -> set[str]:
     if trained is None:
         return current
     if all(folder.has(stage, key) for stage, key in run.keys().items()):
-        key = study_key(run, trainings_of(run))
+        key = study_key(run, trained_weights(run))
         current |= {verb for verb in ("augment", "audit") if folder.has(f"verbs/{verb}", key)}
     if folder.has("verbs/generate"):  # its images name the weights that they come from
         sheet = read_json(folder.checked("verbs/generate") / "contact_sheet.json")

@@ -690,9 +690,9 @@ def test_13_joined_to_other_rows_by_what_both_have(
 def test_14_what_nothing_tells_any_more_is_admitted(
     source: Path, bench: Workbench, tmp_path: Path
 ) -> None:
-    """Saved anew and without a lineage a made image is an image like any other. Where it is nearly
-    one of another part, `check` counts it; where it isn't, nothing does, and the documentation says
-    so."""
+    """Saved anew and without a lineage a generated image is an image like any other. Where it is
+    nearly one of another part, `check` counts it; where it isn't, nothing does, and the
+    documentation says so."""
     path, made = with_made(source, bench, tmp_path, count=2)
     for one in made:
         one.write_bytes(unmarked(one.read_bytes()))
@@ -714,8 +714,8 @@ def test_14_what_nothing_tells_any_more_is_admitted(
         (Path(__file__).parents[3] / "docs" / "design.md").read_text(encoding="utf-8").split()
     )
     assert (
-        "A made image that was saved anew without its marks and its lineage is an image like any"
-        " other" in said
+        "A generated image that was saved anew without its marks and its lineage is an image like"
+        " any other" in said
     )
 
 

@@ -1,5 +1,6 @@
-"""Training images in the place of generated ones. A generator that copies training images of the
-class is worth no more than this.
+"""Training images in the place of generated ones.
+
+A generator that only copies training images of a class is worth no more than this.
 """
 
 from __future__ import annotations

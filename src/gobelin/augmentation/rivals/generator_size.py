@@ -1,5 +1,6 @@
-"""Real images reduced to the generator's size, in the place of generated ones. Without this
-baseline a gain from blur would count as a gain from new content.
+"""Real images reduced to the generator's size and back, in the place of generated ones.
+
+Without this baseline, blur would be mistaken for content.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Real rows of scarce classes a second time, as many as there are generated images (random
-oversampling, Japkowicz 2000).
+"""Scarce real rows again, as many as images are generated.
+
+Random oversampling (Japkowicz 2000).
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Clouds of random numbers in the place of generated images: an image that shows nothing must not
-help.
+"""Clouds of random numbers in the place of generated images.
 
-The rows have the class and the other fields of their parents. A gain of this arm over the real rows
-is no gain from images.
+An image that shows nothing must not help. The rows keep their parents' other fields and their
+class, so what this arm gains over the real rows is not the picture's.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Real images of the same data set without a label, with the answer of the run's predictor: images
-that are found, not generated. Where every row has an answer there is no such arm.
+"""Real images of the same data set that nobody labelled, with the model's answers.
 
-What this cannot show: the worth of these rows with the right answers, since the predictor makes
-mistakes; nor the worth of a larger pool.
+They are found and not generated. Where every row has an answer there is no such arm.
+
+What this cannot show: what these rows are worth with the right answers, for the model's mistakes
+come along; nor what a larger pool would do.
 """
 
 from __future__ import annotations

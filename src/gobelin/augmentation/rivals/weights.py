@@ -1,5 +1,6 @@
-"""Heavier training rows in the place of generated ones: each row counts once more for every
-generated image whose parent it is.
+"""Heavier training rows in the place of generated images.
+
+Each row counts once more for every image that was to be generated from it.
 """
 
 from __future__ import annotations

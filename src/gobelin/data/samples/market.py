@@ -1,4 +1,4 @@
-"""64 trading days of the American stock market: does the S&P 500 rise over the next five?
+"""64 trading days of the American stock market, and whether the S&P 500 rises in the next five.
 
 Daily figures come with the package arch (NCSA licence) and are read where it is installed: S&P 500,
 NASDAQ with their volumes, and the price of WTI crude oil, which has real holes. A row has two

@@ -1,5 +1,4 @@
-"""Sounds without any weights: loudness of frequency bands and how it moves over the clip, in closed
-form.
+"""Sounds without any weights: loudness of frequency bands and its change over the clip.
 
 A log-mel spectrogram (Davis & Mermelstein 1980; HTK's mel scale, m = 2595 log10(1 + f / 700),
 O'Shaughnessy 1987) in windows of 25 ms every 10 ms, then for each band its mean, its standard

@@ -1,10 +1,10 @@
-"""Sounds by any audio model of Hugging Face: CLAP, Whisper's encoder, AST, wav2vec 2.0, HuBERT and
-their like, by folder or id.
+"""Sounds by any audio model of Hugging Face, by folder or hub id.
 
-The vector of a clip is the model's own (CLAP's projection, AST's pooled token), else the mean over
-the time that is sound. The model's own feature extractor computes the spectrogram, if the model
-takes one. A sound longer than the model takes is cut into equal parts, and their vectors are
-averaged; so are those of several sounds in one cell.
+For example CLAP, Whisper's encoder, AST, wav2vec 2.0 or HuBERT. The vector of a clip is the model's
+own (CLAP's projection, AST's pooled token), else the mean over the time that is sound. The model's
+own feature extractor computes the spectrogram, if the model takes one. A sound longer than the
+model takes is cut into equal parts, and their vectors are averaged; so are those of several sounds
+in one cell.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Texts without any weights: hashed character n-grams, weighted by rarity and reduced on the
-training rows.
+"""Texts without any weights: hashed character n-grams, weighted by rarity.
 
-Deerwester et al. 1990 (latent semantic analysis) over character 2- to 4-grams inside words. It
-knows no meaning, but spelling goes a long way in a small set, and it needs nothing.
+Their width is reduced on the training rows. Deerwester et al. 1990 (latent semantic analysis) over
+character 2- to 4-grams inside words. It knows no meaning, but spelling goes a long way in a small
+set, and it needs nothing.
 """
 
 from __future__ import annotations

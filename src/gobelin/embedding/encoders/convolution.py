@@ -1,8 +1,8 @@
-"""Images by a small network that needs no weights: filters learned from the training images without
-labels, in seconds.
+"""Images by a small network without weights: its filters are learned from the training images.
 
-Coates, Lee & Ng 2011 (see `networks.patches`). It knows no thing, only the patches of these images;
-`tune` trains it further. Several images in one cell are averaged.
+Learning needs no labels and takes seconds. Coates, Lee & Ng 2011 (see `networks.patches`). It knows
+no thing, only the patches of these images; `tune` trains it further. Several images in one cell are
+averaged.
 """
 
 from __future__ import annotations

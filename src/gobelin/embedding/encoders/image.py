@@ -1,8 +1,8 @@
-"""Images by a pretrained network: EfficientNet-Lite0 (ImageNet), as it installs with the `demo`
-extra.
+"""Images by a pretrained network, EfficientNet-Lite0 (ImageNet).
 
-Tan & Le 2019 (EfficientNet), the Lite variant without squeeze-and-excitation. Features are the mean
-of the last feature map over its positions, [n, 1280]. Several images in one cell are averaged.
+It installs with the `demo` extra. Tan & Le 2019 (EfficientNet), the Lite variant without
+squeeze-and-excitation. Features are the mean of the last feature map over its positions, [n, 1280].
+Several images in one cell are averaged.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Images by any vision model of Hugging Face: CLIP, SigLIP, DINO, DINOv2, ViT, ConvNeXt and their
-like, by folder or hub id.
+"""Images by any vision model of Hugging Face, by folder or hub id.
 
-The vector of an image is the model's own (CLIP's projection, a trained pooler), else the class
-token, else the mean over positions. Several images in one cell are averaged. Pixels are resized,
-cropped and scaled here, much faster than by the model's own image processor. When the model is
-opened, a few images test that both give the same; else the processor itself is called.
+For example CLIP, SigLIP, DINO, DINOv2, ViT or ConvNeXt. The vector of an image is the model's own
+(CLIP's projection, a trained pooler), else the class token, else the mean over positions. Several
+images in one cell are averaged. Pixels are resized, cropped and scaled here, much faster than by
+the model's own image processor. When the model is opened, a few images test that both give the
+same; else the processor itself is called.
 """
 
 from __future__ import annotations

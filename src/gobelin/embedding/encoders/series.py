@@ -1,12 +1,11 @@
-"""Windows of prices, sensors and the like without any weights: level, spread, shape, movement and
-rhythm, in closed form.
+"""Windows of prices or of a sensor, without any weights: level, spread, shape and movement.
 
-Every channel [T] is first standardised: its median is subtracted, and it is divided by its robust
-spread (the distance of its quartiles over 1.349). So all features but level and spread stay the
-same whatever the unit and the zero of the scale. Places in time are shares of the window.
-`channel_features` lists the features and their sources. Of several channels there is also the
-correlation of each pair, of the values and of the increments. Columns of one field stand side by
-side.
+All features are in closed form; rhythm is one of them. Every channel [T] is first standardised: its
+median is subtracted, and it is divided by its robust spread (the distance of its quartiles over
+1.349). So all features but level and spread stay the same whatever the unit and the zero of the
+scale. Places in time are shares of the window. `channel_features` lists the features and their
+sources. Of several channels there is also the correlation of each pair, of the values and of the
+increments. Columns of one field stand side by side.
 
 From the training rows the median and the robust spread of each feature are learned, and nothing
 else. Then a feature counts as at most five spreads, so that no outlier weighs more. What this

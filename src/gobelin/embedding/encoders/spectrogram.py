@@ -1,9 +1,8 @@
-"""Sounds by a small network that needs no weights: its filters are learned from training clips
-without labels, in seconds.
+"""Sounds by a small network without weights: its filters are learned from training clips.
 
-A log-mel spectrogram is stretched to one length, so that a slow word lies near the same word said
-fast. It is read like an image (`networks.patches`); the level of the clip and its length stand
-beside. `tune` trains it further.
+Learning needs no labels and takes seconds. A log-mel spectrogram is stretched to one length, so
+that a slow word lies near the same word said fast. It is read like an image (`networks.patches`);
+the level of the clip and its length stand beside. `tune` trains it further.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Numbers, categories and dates of one row, together: robust to scale, skew and outliers, and to
-missing cells.
+"""Numbers, categories and dates of one row, together.
 
-A number becomes its rank among the training values, mapped to a normal score (van der Waerden 1952)
-so that neither scale nor outlier matters, beside its clipped robust z-score. A category becomes
-one-hot over the values that stand at least twice in the training rows; any other value is all
-zeros. A date becomes a number and the place in its year and week; `gobelin.data.dates` reads it.
-Every column has an indicator of its absence. Only the rows given to `fit` teach anything.
+The vectors are robust to scale, skew, outliers and missing cells. A number becomes its rank among
+the training values, mapped to a normal score (van der Waerden 1952) so that neither scale nor
+outlier matters, beside its clipped robust z-score. A category becomes one-hot over the values that
+stand at least twice in the training rows; any other value is all zeros. A date becomes a number and
+the place in its year and week; `gobelin.data.dates` reads it. Every column has an indicator of its
+absence. Only the rows given to `fit` teach anything.
 """
 
 from __future__ import annotations

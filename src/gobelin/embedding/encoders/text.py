@@ -1,9 +1,8 @@
-"""Sentences in sixteen languages: Universal Sentence Encoder multilingual v3, as it installs with
-the `demo` extra.
+"""Sentences in sixteen languages, by the Universal Sentence Encoder multilingual v3.
 
-Yang et al. 2020 (Multilingual Universal Sentence Encoder for Semantic Retrieval). Vectors are [n,
-512], of unit length. A cell may hold several texts (languages of one caption): their vectors are
-averaged.
+It installs with the `demo` extra. Yang et al. 2020 (Multilingual Universal Sentence Encoder for
+Semantic Retrieval). Vectors are [n, 512], of unit length. A cell may hold several texts (languages
+of one caption): their vectors are averaged.
 """
 
 from __future__ import annotations

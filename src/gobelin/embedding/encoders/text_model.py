@@ -1,10 +1,10 @@
-"""Texts by any language model of Hugging Face: a sentence model, BERT and its like, CLIP's text
-tower, by folder or hub id.
+"""Texts by any language model of Hugging Face, by folder or hub id.
 
-A folder of sentence-transformers says how its word vectors become one (`modules.json`: pooling,
-dense layers, length 1), and that is done; a tower of CLIP, SigLIP or CLAP gives its projection; of
-every other model the word vectors are averaged (Reimers & Gurevych 2019). Several texts in one cell
-(languages of one caption) are averaged.
+For example a sentence model, BERT, or CLIP's text tower. A folder of sentence-transformers says how
+its word vectors become one (`modules.json`: pooling, dense layers, length 1), and that is done; a
+tower of CLIP, SigLIP or CLAP gives its projection; of every other model the word vectors are
+averaged (Reimers & Gurevych 2019). Several texts in one cell (languages of one caption) are
+averaged.
 
 What it can't show: that the model knows a language which is written in letters that it knows.
 English and Dutch look alike to the rule that counts unknown letters.

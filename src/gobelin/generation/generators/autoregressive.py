@@ -1,11 +1,11 @@
-"""Images as sequences with an exact likelihood: a causal transformer over patches, pixel by pixel
-inside them.
+"""Images as sequences with an exact likelihood, by a causal transformer over patches.
 
-An image is first reduced to `levels` evenly spaced levels a channel. Then every number is predicted
-from all before it and from the condition (PixelRNN, van den Oord et al. 2016; MEGABYTE, Yu et al.
-2023; NADE inside a patch, Larochelle and Murray 2011). The likelihood of that quantised image is
-learned, sampled and reported. Eight bits cost at most `networks.sequence.level_bits` more a
-dimension: the values inside a level spread uniformly (Theis et al. 2016, section 3.1).
+Inside a patch it goes pixel by pixel. An image is first reduced to `levels` evenly spaced levels a
+channel. Then every number is predicted from all before it and from the condition (PixelRNN, van den
+Oord et al. 2016; MEGABYTE, Yu et al. 2023; NADE inside a patch, Larochelle and Murray 2011). The
+likelihood of that quantised image is learned, sampled and reported. Eight bits cost at most
+`networks.sequence.level_bits` more a dimension: the values inside a level spread uniformly (Theis
+et al. 2016, section 3.1).
 
 Samples and likelihoods are computed in float64, so that a rounding can't flip a level: an image
 depends on its seed, its condition and the weights, not on its batch. An image costs H W C steps,

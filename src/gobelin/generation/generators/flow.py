@@ -1,13 +1,12 @@
-"""Images from noise along a learned straight path, for any part of a condition (conditional flow
-matching).
+"""Images from noise along a learned straight path, for any part of a condition.
 
-A transformer on patches learns the velocity that carries noise into images (Lipman et al. 2023;
-rectified flow, Liu et al. 2023). Fields and target are hidden at random while it learns. So one
-network answers every subset of a condition, the empty one too, and can be pulled towards it
-(classifier-free guidance, Ho and Salimans 2022). Towards the end of the training a part of every
-batch learns long strides, up to the whole way. The target of a stride is two of the network's own
-strides of half the length (shortcut models, Frans et al. 2025). With long strides one or two
-evaluations make an image.
+This is conditional flow matching. A transformer on patches learns the velocity that carries noise
+into images (Lipman et al. 2023; rectified flow, Liu et al. 2023). Fields and target are hidden at
+random while it learns. So one network answers every subset of a condition, the empty one too, and
+can be pulled towards it (classifier-free guidance, Ho and Salimans 2022). Towards the end of the
+training a part of every batch learns long strides, up to the whole way. The target of a stride is
+two of the network's own strides of half the length (shortcut models, Frans et al. 2025). With long
+strides one or two evaluations make an image.
 
 What this cannot show: that its images are no copies. A small training set that is used often is
 memorised in part; `notes` says so, and the copying audit measures it. Nor how likely an image is:

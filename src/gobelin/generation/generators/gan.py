@@ -1,14 +1,14 @@
-"""Images in one step from noise and a condition: a maker against a critic that compares real and
-generated images (R3GAN, Huang 2024).
+"""Images in one step from noise and a condition: a maker network against a critic (R3GAN).
 
-The critic learns that a real image is more real than a generated one, the maker the reverse
-(relativistic loss, Jolicoeur-Martineau 2019). The critic's slope is kept small at real and at
-generated images alike (R1 and R2). Both see the condition: the maker as numbers beside its noise,
-the critic by a projection (Miyato and Koyama 2018). Fields and target are hidden at random, so that
-one network answers every subset of them. Where the rows have no condition at all, the critic sees
-how much the images of a batch differ, so that no mode is lost. On small sets the critic sees
-augmented images, the more often the more it overfits (Karras et al. 2020). `recipes/dcgan.toml`
-turns all of this off: the plain DCGAN (Radford et al. 2016).
+The critic compares real and generated images (Huang et al. 2024). It learns that a real
+image is more real than a generated one, the maker the reverse (relativistic loss,
+Jolicoeur-Martineau 2019). The critic's slope is kept small at real and at generated images alike
+(R1 and R2). Both see the condition: the maker as numbers beside its noise, the critic by a
+projection (Miyato and Koyama 2018). Fields and target are hidden at random, so that one network
+answers every subset of them. Where the rows have no condition at all, the critic sees how much the
+images of a batch differ, so that no mode is lost. On small sets the critic sees augmented images,
+the more often the more it overfits (Karras et al. 2020). `recipes/dcgan.toml` turns all of this
+off: the plain DCGAN (Radford et al. 2016).
 
 What this can't show: that its images aren't copies. `notes` warns of a small training set, and the
 copying audit measures it.
@@ -120,7 +120,7 @@ class Gan:
         le=1,
         description="Overfitting of the critic from which augmentation grows. 1 means never.",
     )
-    growth: float = setting(
+    growth: int = setting(
         default=500_000,
         ge=1,
         le=1e12,

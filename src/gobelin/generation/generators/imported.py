@@ -1,11 +1,10 @@
-"""Images from elsewhere, by a simulator, a renderer or a model on another machine. They meet the
-same baseline methods, screens and audits as the images of any generator here.
+"""Images from elsewhere: a simulator, a renderer or a model on another machine.
 
-They lie in one folder a class. With a class as the condition, the seed draws one of that class's
-images; with an empty condition, one of all. Nothing is learned, and the origin of the images can't
-be checked: where their maker used validation or test rows, the verdict is worth nothing. Near
-copies of those rows are screened out as always, but images of a model that was trained on those
-rows pass.
+They meet the same baseline methods, screens and audits as the images of any generator here. They
+lie in one folder a class. With a class as the condition, the seed draws one of that class's images;
+with an empty condition, one of all. Nothing is learned, and the origin of the images can't be
+checked: where their maker used validation or test rows, the verdict is worth nothing. Near copies
+of those rows are screened out as always, but images of a model that was trained on those rows pass.
 """
 
 from __future__ import annotations

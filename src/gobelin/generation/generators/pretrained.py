@@ -1,10 +1,10 @@
-"""Images by somebody's pretrained network: any diffusers pipeline, from a folder or the hub, or a
-known file of weights.
+"""Images by somebody's pretrained network: any diffusers pipeline, from a folder or the hub.
 
-The pipeline decides which conditions it can use: prompts (or class names, which then serve as
-prompts), class numbers (DiT), an image to start from (SDEdit, Meng et al. 2022), an image and a
-mask, an image that steers (ControlNet). It is used as it is, or a low-rank addition to its
-attention learns from the user's rows (LoRA, Hu et al. 2022) by the pipeline's own loss.
+A known file of weights works too. The pipeline decides which conditions it can use: prompts (or
+class names, which then serve as prompts), class numbers (DiT), an image to start from (SDEdit, Meng
+et al. 2022), an image and a mask, an image that steers (ControlNet). It is used as it is, or a
+low-rank addition to its attention learns from the user's rows (LoRA, Hu et al. 2022) by the
+pipeline's own loss.
 
 What this can't show: the images that the network was trained on. Its images may be copies of images
 that nobody here has; the copying audit compares with the user's own rows alone. A pipeline with a

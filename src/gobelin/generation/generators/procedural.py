@@ -1,10 +1,9 @@
-"""Images from random numbers alone: coloured noise fields, Julia sets, scenes of shapes. Nothing is
-learned.
+"""Images from random numbers alone: coloured noise fields, Julia sets, scenes of shapes.
 
-A noise field has the power spectrum 1 / f^b (Field 1987: natural images have b about 2). A Julia
-set colours the escape time of z -> z^2 + c (Julia 1918), with c near the edge of the Mandelbrot
-set. A scene lays ellipses, rectangles and triangles over each other. An image is a function of its
-seed alone. Such images are a control, and something to pretrain on.
+Nothing is learned. A noise field has the power spectrum 1 / f^b (Field 1987: natural images have b
+about 2). A Julia set colours the escape time of z -> z^2 + c (Julia 1918), with c near the edge of
+the Mandelbrot set. A scene lays ellipses, rectangles and triangles over each other. An image is a
+function of its seed alone. Such images are a control, and something to pretrain on.
 """
 
 from __future__ import annotations

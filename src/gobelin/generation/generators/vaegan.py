@@ -1,10 +1,9 @@
-"""Images from a small code, sharpened by a critic; a condition decides which codes (VAE/GAN, Larsen
-et al. 2016).
+"""Images from a small code, sharpened by a critic; a condition decides which codes (VAE/GAN).
 
-Four networks learn together. An encoder turns an image into a code. A maker turns the code back. A
-critic tells generated images from real ones (hinge loss, Lim and Ye 2017; it sees both through
-differentiable augmentation). A prior learns which codes belong to a condition. Sampling draws a
-code from the prior and runs the maker once.
+Larsen et al. 2016. Four networks learn together. An encoder turns an image into a code. A maker
+turns the code back. A critic tells generated images from real ones (hinge loss, Lim and Ye 2017; it
+sees both through differentiable augmentation). A prior learns which codes belong to a condition.
+Sampling draws a code from the prior and runs the maker once.
 
 The condition enters through the prior alone. A maker that sees it (projection critic, hidden
 fields) was tried: on 1,300 images it answered "class only" and "nothing" with nearly one image

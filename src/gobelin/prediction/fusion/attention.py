@@ -1,7 +1,6 @@
-"""Intermediate fusion: each field is a token, and the tokens of present fields attend to each other
-(Vaswani et al. 2017).
+"""Intermediate fusion: each field is a token, and present fields attend to each other.
 
-It can learn facts that only two fields together tell.
+Vaswani et al. 2017. It can learn facts that only two fields together tell.
 """
 
 from __future__ import annotations

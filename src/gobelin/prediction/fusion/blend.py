@@ -1,11 +1,10 @@
-"""Early fusion twice: a linear head over all fields side by side, mixed with a small share of
-boosted trees over the same components.
+"""Early fusion twice: a linear head mixed with a small share of boosted trees.
 
-Trees handle missing values (histogram gradient boosting, Ke et al. 2017) and products of fields; a
-linear head adds up many weak directions. Where their mistakes differ, a small share of the trees'
-log probabilities corrects some of the head's mistakes (a logarithmic opinion pool, Genest & Zidek
-1986). It is worth its time where many cells are missing; the comparison of fusions shows where it
-isn't.
+Both read all fields side by side, as the same components. Trees handle missing values (histogram
+gradient boosting, Ke et al. 2017) and products of fields; a linear head adds up many weak
+directions. Where their mistakes differ, a small share of the trees' log probabilities corrects some
+of the head's mistakes (a logarithmic opinion pool, Genest & Zidek 1986). It is worth its time where
+many cells are missing; the comparison of fusions shows where it isn't.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""Intermediate fusion: each field becomes a vector with a weight; the weighted sum over the present
-fields is scored.
+"""Intermediate fusion: a weighted sum of the present fields' vectors is scored.
 
 The weights are a softmax over the present fields (attention pooling, Ilse et al. 2018), so that in
 each row a clear field can count more than an unclear one.

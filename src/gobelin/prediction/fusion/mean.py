@@ -1,5 +1,7 @@
-"""Intermediate fusion: each field becomes a vector of one width, and the mean over the present
-fields is scored."""
+"""Intermediate fusion: the mean of the present fields' vectors is scored.
+
+All vectors have one width.
+"""
 
 from __future__ import annotations
 

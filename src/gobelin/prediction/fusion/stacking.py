@@ -1,5 +1,4 @@
-"""Late fusion: each field has its own scikit-learn estimator, and a linear model of cross-fitted
-answers joins them.
+"""Late fusion: one scikit-learn estimator a field, and a linear model joins their answers.
 
 Stacked generalisation (Wolpert 1992): the joining model learns from answers for rows that the
 estimators were not fitted on. Its inputs also say which fields are present. It learns from copies

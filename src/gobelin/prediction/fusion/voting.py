@@ -1,9 +1,8 @@
-"""Late fusion: each field has its own scikit-learn estimator, and the mean of their probabilities
-decides (soft voting).
+"""Late fusion: one scikit-learn estimator a field, and their mean probability decides.
 
-The default is a random forest a field (Breiman 2001), as practitioners build by hand. A field that
-is absent in a row doesn't vote. A row without any field gets the classes' shares of the training
-rows.
+This is soft voting. The default is a random forest a field (Breiman 2001), as practitioners build
+by hand. A field that is absent in a row doesn't vote. A row without any field gets the classes'
+shares of the training rows.
 """
 
 from __future__ import annotations

@@ -333,9 +333,11 @@ def _judged(
             "tuning was not kept, the encoders stay as they came: no gain above noise",
         )
     )
-    compared = [("tuning_gain", gain)]
-    if not number:
-        compared.append(("tuning_gain_in_probability", deciding))
+    compared = (
+        [("tuning_gain", gain)]
+        if number
+        else [("tuning_gain", gain), ("tuning_gain_in_probability", deciding)]
+    )
     for name, difference in compared:
         decides = difference is deciding
         finding = difference.finding(

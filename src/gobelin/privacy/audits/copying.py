@@ -1,14 +1,14 @@
-"""Are generated images copies of training images, also mirrored, cropped, blurred, recoloured or
-partly covered ones?
+"""Looks for generated images that are copies of training images.
 
-Each image is compared in several ways. In pixels: how much of it the best training image leaves
-unexplained, after that is moved and recoloured to fit (`registration`). In feature spaces: the
-distance to its nearest training image. Each value is divided by the same value for held-out images
-(after the three-sample test of Meehan, Chaudhuri & Dasgupta 2020): near 0 for a copy, around 1 for
-a new image. The smallest over all ways counts, in units of the spread among real held-out images.
-Those are judged in the same way against the held-out images of all other groups, and their ranks
-set the limit. So a real image of a new group is called a copy at most at the stated rate
-(conformal: Vovk, Gammerman & Shafer 2005), with any number of ways.
+Mirrored, cropped, blurred, recoloured and partly covered copies are found too. Each image is
+compared in several ways. In pixels: how much of it the best training image leaves unexplained,
+after that is moved and recoloured to fit (`registration`). In feature spaces: the distance to its
+nearest training image. Each value is divided by the same value for held-out images (after the
+three-sample test of Meehan, Chaudhuri & Dasgupta 2020): near 0 for a copy, around 1 for a new
+image. The smallest over all ways counts, in units of the spread among real held-out images. Those
+are judged in the same way against the held-out images of all other groups, and their ranks set the
+limit. So a real image of a new group is called a copy at most at the stated rate (conformal: Vovk,
+Gammerman & Shafer 2005), with any number of ways.
 
 What this cannot show: that nothing was memorised. A redrawn copy, a crop of less than two thirds or
 one person's face in another image can be far in every way. If real images often resemble each other

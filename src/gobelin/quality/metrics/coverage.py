@@ -1,4 +1,4 @@
-"""Precision, recall, density, coverage: are generated images likely, and of every kind?
+"""Precision, recall, density, coverage: generated images are likely, and of every kind.
 
 Each image's ball reaches to its k-th nearest neighbour in its own set. Precision is the share of
 generated images in a real ball; recall is the share of real images in a generated ball

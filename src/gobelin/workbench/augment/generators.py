@@ -62,6 +62,11 @@ def trainings_of(run: Run) -> list[GeneratorTraining]:
     ]
 
 
+def trained_weights(run: Run) -> list[str]:
+    """The hash of every training of the study. Trains the generators that are not there."""
+    return [training.trained.sampler.fingerprint() for training in trainings_of(run)]
+
+
 def _named(run: Run, name: str) -> RunGenerator:
     """A generator of the study. One that is not the run's has its default settings, with the size
     and the number of seeds of the run's generator.
@@ -95,11 +100,10 @@ def with_steps_decided(run: Run) -> Run:
     return run
 
 
-def study_key(run: Run, trainings: list[GeneratorTraining]) -> str:
+def study_key(run: Run, trained: list[str]) -> str:
     """Cache key of a study: predictor, trained generators, settings."""
     s = run.settings
     tuned = [s.tune] if s.augment.tune else []
     decided: Augment = replace(s.augment, minutes=None, steps={})
     groups = (resolved(group) for group in (decided, s.judge, s.predict, s.fusion, *tuned))
-    samplers = [training.trained.sampler.fingerprint() for training in trainings]
-    return fingerprint(run.predictor.model.fingerprint(), samplers, *groups)
+    return fingerprint(run.predictor.model.fingerprint(), trained, *groups)

@@ -23,7 +23,7 @@ from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.augment import budget, influences, plan
 from gobelin.workbench.augment.arms import StudySet, table_of
 from gobelin.workbench.augment.findings import image_findings
-from gobelin.workbench.augment.generators import study_key, trainings_of, with_steps_decided
+from gobelin.workbench.augment.generators import study_key, trained_weights, with_steps_decided
 from gobelin.workbench.augment.resample import resampled
 from gobelin.workbench.augment.trainer import RunTrainer
 from gobelin.workbench.run.chain import Run
@@ -144,13 +144,13 @@ def prepared(run: Run) -> tuple[Run, Study]:
     plan.check(run)
     with budget.undone(run):
         run = with_steps_decided(budget.decide(run))
-        return run, Study(run, study_key(run, trainings_of(run)))
+        return run, Study(run, study_key(run, trained_weights(run)))
 
 
 def opened(run: Run) -> tuple[Run, Study]:
     """The run with the training steps of its generators decided, and the study of their images."""
     run = with_steps_decided(run)
-    return run, Study(run, study_key(run, trainings_of(run)))
+    return run, Study(run, study_key(run, trained_weights(run)))
 
 
 def _look_finding(look: int, units: int) -> Finding:

@@ -51,4 +51,6 @@ class RunEncoders:
         """Write each encoder as a stage of the run folder."""
         for field in self.data.schema.fields:
             encoder = self.embedder.encoders[field.name]
-            self.data.folder.stage(stage_of(field), self.data.key, encoder.save)
+            with self.data.folder.making(stage_of(field), self.data.key) as temporary:
+                if temporary is not None:
+                    encoder.save(temporary)

@@ -78,12 +78,11 @@ class RunSpace:
                 " with --index."
             )
         if not self.folder.saved:
-
-            def make(stage: Path) -> None:
-                rows = self.checked.rows
-                table = rows_of(self.shared, rows.dataset, rows.schema, rows.parts.tolist())
-                create(stage, table, space)
-                warn_of_lost_changes(place, len(rows.dataset))
-
-            self.folder.stage(INDEX, fingerprint(self.key, space, INDEX_FORMAT), make)
+            key = fingerprint(self.key, space, INDEX_FORMAT)
+            with self.folder.making(INDEX, key) as temporary:
+                if temporary is not None:
+                    rows = self.checked.rows
+                    table = rows_of(self.shared, rows.dataset, rows.schema, rows.parts.tolist())
+                    create(temporary, table, space)
+                    warn_of_lost_changes(place, len(rows.dataset))
         return Index(place, space)

@@ -36,10 +36,10 @@ SAME_KEY = {"augment": "audit"}  # both concern the same generated images
 
 def keep(
     folder: RunFolder,
+    cited: str,
     verb: str,
     key: str,
     find: Find,
-    cited: str = "",
     shown: str = "",
 ) -> list[Finding]:
     """The findings of a verb, which does its work unless it was done with this key.
@@ -52,15 +52,15 @@ def keep(
     if verb in SAME_KEY and folder.key(f"verbs/{SAME_KEY[verb]}") not in ("", key):
         folder.discard(f"verbs/{SAME_KEY[verb]}")
 
-    def make(temporary: Path) -> None:
-        exhibits = Exhibits(verb, temporary, stage, cited)
-        findings = find(exhibits)
-        write_lines(temporary / "findings.jsonl", [f.to_dict() for f in findings])
-        write_lines(temporary / "exhibits.jsonl", [e.to_dict() for e in exhibits.items])
-
-    findings = folder.kept(stage, key + shown, make, findings_of)
+    with folder.making(stage, key + shown) as temporary:
+        if temporary is not None:
+            exhibits = Exhibits(verb, temporary, stage, cited)
+            findings = find(exhibits)
+            write_lines(temporary / "findings.jsonl", [one.to_dict() for one in findings])
+            shown_items = [one.to_dict() for one in exhibits.items]
+            write_lines(temporary / "exhibits.jsonl", shown_items)
     collect(folder)
-    return findings
+    return findings_of(folder.checked(stage))
 
 
 def findings_of(stage: Path) -> list[Finding]:
