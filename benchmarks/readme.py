@@ -58,7 +58,7 @@ def demo() -> str:
         )
     one = of("label_agreement")
     lines.append(
-        f"| class asked for, read from the made image (real images: {100 * one['floor']:.1f} %) |"
+        f"| class asked for, read from the generated image (real images: {100 * one['floor']:.1f} %) |"
         f" {percent(one)} | {100 * one['chance']:.1f} % |"
     )
     for fields in ("caption", "image", "facts"):
@@ -69,7 +69,7 @@ def demo() -> str:
         rivals = (
             f"real image: {100 * made['floor']:.1f} %, retrieved one: {100 * found['value']:.1f} %"
         )
-        what = f"its own {fields}, found by the made image among 32 ({rivals})"
+        what = f"its own {fields}, found by the generated image among 32 ({rivals})"
         lines.append(f"| {what} | {percent(made)} | {100 * made['chance']:.1f} % |")
     for arm, base in (("generated", "real"), ("classic + generated", "classic")):
         one = of("verdict", arm=arm)
@@ -85,7 +85,7 @@ def demo() -> str:
         f" {100 * caught['chance']:.1f} % |"
     )
     lines.append(
-        f"| copies among made images | {percent(copies)} | {100 * copies['chance']:.1f} % |"
+        f"| copies among generated images | {percent(copies)} | {100 * copies['chance']:.1f} % |"
     )
     lines.append("")
     lines.append(
@@ -398,7 +398,7 @@ def copying() -> str:
             )
     lines += [
         "",
-        "| a small `flow`, trained on | made images that are copies | verdict |",
+        "| a small `flow`, trained on | generated images that are copies | verdict |",
         "|---|---|---|",
     ]
     for name, row in rows.items():

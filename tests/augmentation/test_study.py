@@ -659,7 +659,7 @@ def test_the_plan_after_a_study_knows_what_was_claimed() -> None:
         (verdict,) = compared.verdicts
         assert (
             verdict.word == "helped"
-            and f"over every rival {100 * verdict.detectable_against_rivals:.1f} points"
+            and f"over every baseline method {100 * verdict.detectable_against_rivals:.1f} points"
             in seen.note
         )
         (step,) = next_steps(compared, outcome, found, QUICK)

@@ -73,7 +73,7 @@ def test_every_arm_has_encoders_of_its_own(
     for k, (name, seed) in enumerate([(n, s) for n in hits for s in range(2)]):
         job, predictor, seen = jobs[k], given[k].predictor, given[k].test
         which, place = np.unique(job.rows, return_inverse=True)
-        material = shared.material(job)
+        material = shared.tuning_data(job)
         held = decision.held_back(run.settings.tune, material.training)
         assert (
             material.training.weights[held & (origins[which] != "real")] == 0
@@ -100,7 +100,10 @@ def test_every_arm_has_encoders_of_its_own(
         assert np.allclose(scores, predictor.scores(seen), atol=1e-5)
         assert np.array_equal((scores.argmax(1) == truth) * 1.0, hits[name][0, 0, seed])
     assert len({one.test.space for one in given}) == len(given), "no two trainings share an encoder"
-    assert "encoders trained on its own rows" in next(f for f in found if f.name == "protocol").note
+    assert (
+        "encoders trained on the rows of the set"
+        in next(f for f in found if f.name == "protocol").note
+    )
     assert not (run.folder.folder / "work" / "arms").exists()
 
 
@@ -109,7 +112,7 @@ def test_what_a_study_with_tuned_arms_needs(fitted: Workbench) -> None:
     assert plan.value == 3 * SETTINGS["augment"]["seeds"] and "3 steps each" in plan.note
     wrong = (
         ({"tune": {"fields": ()}}, "tunes no encoder"),
-        ({"augment": {"study": "method"}}, "keeps its encoders"),
+        ({"augment": {"study": "method"}}, "does not train encoders"),
     )
     for over, word in wrong:
         with pytest.raises(GobelinError, match=word):

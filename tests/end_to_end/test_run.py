@@ -130,7 +130,8 @@ def test_all_fusions_are_compared_and_the_best_is_kept(
     with pytest.raises(SystemExit) as caught:
         main([*asked, *as_options([*sets, "fusion.settings.steps=3"])])
     assert (
-        caught.value.code == 2 and "all fusions are compared as they are" in capsys.readouterr().err
+        caught.value.code == 2
+        and "all fusions are compared with their defaults" in capsys.readouterr().err
     )
 
 

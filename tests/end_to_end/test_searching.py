@@ -215,7 +215,7 @@ REFUSED = {
     ),
     "an unknown flag": (
         ["--text", RED, "--without", "txt=green"],
-        "nothing in this run answers to 'txt'. Did you mean 'text'?",
+        "no field, column or flag 'txt' in this run. Did you mean 'text'?",
     ),
     "no value": (
         ["--text", RED, "--without", "green"],
@@ -373,7 +373,7 @@ def test_a_saved_index_is_searched_and_not_changed(
     out = Workbench.open(run).save_pretrained(tmp_path / "out", index=True)
     bare = Workbench.open(run).save_pretrained(tmp_path / "bare")
     assert Workbench.open(out).search(9, text=RED) == Workbench.open(run).search(9, text=RED)
-    assert "nothing is changed in it" in refused(capsys, "index", out, "--delete", "00001")
+    assert "which can't be changed" in refused(capsys, "index", out, "--delete", "00001")
     assert "Known columns: gobelin_id, gobelin_row." in refused(
         capsys, "search", out, "--text", RED, "--where", "side > 3"
     )

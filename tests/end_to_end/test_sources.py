@@ -137,7 +137,7 @@ def test_strength_and_mask_reach_the_generator(run: Path, tmp_path: Path) -> Non
 
 
 def test_a_column_may_have_the_name_of_an_option(run: Path) -> None:
-    with pytest.raises(GobelinError, match="nothing in this run answers to 'source'"):
+    with pytest.raises(GobelinError, match="no field, column or flag 'source'"):
         main_error(["generate", str(run), "--query", "source=3"])
 
 

@@ -199,7 +199,9 @@ def test_the_verdicts_computed_again_in_plain_numpy(bench: Workbench) -> None:
     ]
     assert "augment/ratio" in shown and "augment/forest" in shown
     assert {f.scope["arm"] for f in found if f.name == "sign_flip_p"} == set(arms)
-    assert next(f for f in found if f.name == "scarce_classes").note.startswith("none is scarce")
+    assert next(f for f in found if f.name == "scarce_classes").note.startswith(
+        "no class is scarce"
+    )
 
 
 def test_a_study_of_the_method_makes_all_anew_in_each_resample(

@@ -134,7 +134,7 @@ def test_labels_from_file_to_predictions(
     held = {
         f["scope"]["class"]
         for f in seen
-        if f["name"] == "probability" and f["note"] == "said to hold"
+        if f["name"] == "probability" and f["note"] == "predicted to hold"
     }
     assert held == {"rain", "snow"}
 

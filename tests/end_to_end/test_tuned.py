@@ -119,7 +119,7 @@ def test_labels_of_validation_and_test_rows_change_nothing(kept: None, tmp_path:
 def test_what_calibrates_a_tuned_run_taught_no_encoder(kept: None, tmp_path: Path) -> None:
     one = bench(tmp_path / "one")
     one.fit()
-    training, material = one.run.predictor.training, one.run.features._material()
+    training, material = one.run.predictor.training, one.run.features._tuning_data()
     held = decision.held_back(one.run.settings.tune, material.training)
     assert training.unseen is not None
     assert training.unseen.tolist() == one.run.checked.rows.labelled("train")[held].tolist()

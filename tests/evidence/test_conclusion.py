@@ -254,7 +254,7 @@ def test_whose_images_were_copied_and_a_second_look_are_told() -> None:
         name="look_at_test_rows",
         value=2.0,
         n=90,
-        note="look 2 at the test rows: exploratory",
+        note="use 2 of the test rows: exploratory",
         source="augment",
     )
     (line,) = conclusion_lines([HELPED, rows, look])
@@ -270,7 +270,7 @@ def test_whose_images_were_copied_and_a_second_look_are_told() -> None:
         name="look_at_test_rows",
         value=1.0,
         n=90,
-        note="the first look at the test rows",
+        note="the first use of the test rows",
         source="augment",
     )
     (line,) = conclusion_lines([HELPED, screened(0, 400), first])

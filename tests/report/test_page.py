@@ -407,7 +407,7 @@ def test_long_tables_and_numbers_that_are_drawn_are_folded(run: Path) -> None:
 
 
 def test_one_line_joins_the_three_and_the_study_is_told_in_a_paragraph(run: Path) -> None:
-    told = Finding(name="protocol", note=f"Settled beforehand {UGLY}.", source="augment")
+    told = Finding(name="protocol", note=f"Fixed beforehand {UGLY}.", source="augment")
     more = [
         Finding(
             name="screened_out",
@@ -449,7 +449,7 @@ def test_one_line_joins_the_three_and_the_study_is_told_in_a_paragraph(run: Path
             places[:3] == sorted(places[:3]) and min(places[3:]) > places[2]
         )  # the line stands on top
     for text in (Page(html).text, markdown_page(markdown)[1]):
-        assert "How the study was done" in text and f"Settled beforehand {UGLY}." in text
+        assert "How the study was done" in text and f"Fixed beforehand {UGLY}." in text
         for word in report.GLOSSARY:
             assert word in text
         assert "What this cannot show" in text

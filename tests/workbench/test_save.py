@@ -327,7 +327,7 @@ def test_where_something_is_already_nothing_is_written(run: Path, tmp_path: Path
     (tmp_path / "full" / "note").write_text("mine")
     (tmp_path / "empty").mkdir()
     for place in (tmp_path / "full", tmp_path / "full" / "note"):
-        with pytest.raises(GobelinError, match="isn't empty"):
+        with pytest.raises(GobelinError, match="is not empty"):
             Workbench.open(run).save_pretrained(place)
     assert everything(tmp_path / "full") == {"note": b"mine"}
     Workbench.open(run).save_pretrained(tmp_path / "empty")
@@ -415,7 +415,7 @@ def test_a_path_of_this_machine_is_never_told(run: Path, source: Path, tmp_path:
         "in": {"w": "v"},
     }
     bench = Workbench.open(run, settings={"data": {"cited": f"from {source}"}})
-    with pytest.raises(GobelinError, match="would tell where the data lie"):
+    with pytest.raises(GobelinError, match="would hold the path of the data"):
         bench.save_pretrained(tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -82,7 +82,7 @@ def _predicted(run: Run, guess: Predictions, k: int) -> list[Finding]:
             )
         ]
     word = (
-        "said to hold"
+        "predicted to hold"
         if guess.kind == "labels"
         else f"in the set that holds the truth in {100 * level:g} % of cases"
     )

@@ -317,8 +317,8 @@ def test_the_export_is_the_generated_arm_with_its_lineage(
     made = sum(o == "generated" for o in table[ORIGIN_COLUMN].to_pylist())
     assert f"{len(table)} rows, {made} of them generated" in said
     assert (
-        f"chose {ratio:g} made rows for each real one" in said
-        and f"count {mix:g} of a real one" in said
+        f"chose {ratio:g} generated rows for each real row" in said
+        and f"had the weight {mix:g}" in said
     )
     with pytest.raises(GobelinError, match="is not empty"):
         export_of(Study(study.run, "key"), exported.parent)
@@ -333,12 +333,12 @@ def test_every_new_look_at_the_test_rows_is_counted(bench: Workbench) -> None:
 
     assert ledger() == [1]
     first = next(f for f in bench.augment() if f.name == "look_at_test_rows")
-    assert ledger() == [1] and first.value == 1 and "first look" in first.note
+    assert ledger() == [1] and first.value == 1 and "first use" in first.note
     copy = bench.folder.parent / "looked"
     shutil.copytree(bench.folder, copy)
     again = Workbench.open(copy, settings={"augment": {"smallest_effect": 0.02}})
     second = next(f for f in again.augment() if f.name == "look_at_test_rows")
-    assert second.value == 2 and second.note == "look 2 at the test rows: exploratory"
+    assert second.value == 2 and second.note == "use 2 of the test rows: exploratory"
     assert len((copy / "ledger.jsonl").read_text().splitlines()) == 2 and ledger() == [1]
 
 

@@ -47,10 +47,10 @@ def test_a_changed_file_is_refused_a_touched_one_is_not(tmp_path: Path) -> None:
     data_files.check(tmp_path, dataset, SCHEMA, 1)
     first = dataset.root / str(dataset.values("image")[0])
     os.utime(first, (1, 1))
-    kept = load_arrays(tmp_path / data_files.FILE)["stat"]
+    kept = load_arrays(tmp_path / data_files.RECORD)["stat"]
     data_files.check(tmp_path, dataset, SCHEMA, 1)
     assert (
-        load_arrays(tmp_path / data_files.FILE)["stat"] != kept
+        load_arrays(tmp_path / data_files.RECORD)["stat"] != kept
     ).any()  # not read again the next time
     before = changed(first)
     with pytest.raises(
