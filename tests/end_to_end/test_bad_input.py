@@ -652,7 +652,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], list[str], list[str]]] = {
     "no encoders": (
         lambda r: shutil.rmtree(r / "encoders"),
         ["evaluate"],
-        ["has no encoder of image, caption, table"],
+        ["has lost the encoder of image, caption, table"],
     ),
     "generator": (
         lambda r: flip(next((r / "generators").rglob("*.safetensors"))),
@@ -970,7 +970,12 @@ def test_predict_refuses_in_one_line(
         (tmp_path / "soud.csv", out, [], ["no such file", "'sound.csv'"]),
         (other, out, [], ["none of the columns", "caption", "it has a, b"]),
         (odd, out, [], ["'side'", "1 of 4", "row 1", "'abc'", "--max-bad 0.26"]),
-        (odd, out, ["--max-bad", "2"], ["max_bad = 2"]),
+        (
+            odd,
+            out,
+            ["--max-bad", "2"],
+            ["check.max_bad: a number from 0 to 1 was expected, found 2.0"],
+        ),
         (lost, out, [], ["'image'", "20 of 20", "'zz0.png'", "--root"]),
         (ids, out, [], ["'id'", "'1' appears twice"]),
         (sound, tmp_path / "file" / "p.csv", [], [f"{tmp_path / 'file'}: is in the way"]),
@@ -1203,7 +1208,9 @@ def test_texts_and_numbers_alone(tmp_path: Path, capsys: pytest.CaptureFixture[s
     done(capsys, ["fit", data, "--target", "label", "--run", folder, *SETS])
     unread = findings(folder, "cells_without_encoder")[0]
     assert (
-        unread["scope"] == {"column": "film"} and unread["value"] == 61 and "kept" in unread["note"]
+        unread["scope"] == {"column": "film"}
+        and unread["value"] == 61
+        and "no encoder" in unread["note"]
     )
     alone = next(f for f in findings(folder, "training_rows") if f["scope"]["class"] == "alone")
     assert alone["value"] == 1 and "left out of balanced accuracy" in alone["note"]

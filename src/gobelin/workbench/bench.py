@@ -206,7 +206,8 @@ class Workbench:
         """
         self.run = needs.index(self.run, "search")
         parts = weighted_parts({**(query or {}), **flags}, weights or {}, without or {})
-        return self.run.space.index.nearest(mixed_vector(self.run.space, parts), k, where)
+        vector = mixed_vector(self.run.space, parts)  # before an index is made
+        return self.run.space.index.nearest(vector, k, where)
 
     def index(
         self, add: str | Path | Dataset | None = None, delete: Sequence[str] = ()

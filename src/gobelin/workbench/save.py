@@ -40,7 +40,7 @@ from gobelin.embedding.index import INDEX_SUFFIXES
 from gobelin.evidence.findings import Finding
 from gobelin.networks.pipeline_folder import PICKLED
 from gobelin.workbench import card
-from gobelin.workbench.augment.generators import study_key, trained_weights
+from gobelin.workbench.augment.generators import study_key, trained_weights, trainings_of
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.generator import Trained
 from gobelin.workbench.run.settings import recorded
@@ -229,7 +229,7 @@ def _current(run: Run, trained: Trained | None) -> set[str]:
     current.add("check")
     if trained is None:
         return current
-    if all(folder.has(stage, key) for stage, key in run.keys().items()):
+    if all(training.stored for training in trainings_of(run)):  # saving trains nothing
         key = study_key(run, trained_weights(run))
         current |= {verb for verb in ("augment", "audit") if folder.has(f"verbs/{verb}", key)}
     if folder.has("verbs/generate"):  # its images name the weights that they come from
