@@ -58,7 +58,8 @@ def demo() -> str:
         )
     one = of("label_agreement")
     lines.append(
-        f"| class asked for, read from the generated image (real images: {100 * one['floor']:.1f} %) |"
+        "| class asked for, read from the generated image"
+        f" (real images: {100 * one['floor']:.1f} %) |"
         f" {percent(one)} | {100 * one['chance']:.1f} % |"
     )
     for fields in ("caption", "image", "facts"):

@@ -1411,7 +1411,7 @@ def test_ctrl_c_stops_in_one_line_and_three_at_once_agree(run: Path, tmp_path: P
     assert [one.returncode for one in several] == [0, 0, 0], told
     assert "another gobelin is at work in it; waiting" in "".join(err for _, err in told)
     assert told[0][0] == told[1][0] == told[2][0] and not list(folder.rglob(".writing-*"))
-    assert Workbench.open(folder).run.generator.trained()
+    assert Workbench.open(folder).run.generator.trained
 
 
 def test_without_a_verb_it_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
