@@ -89,7 +89,7 @@ def test_a_column_of_whole_floats_is_one_of_classes() -> None:
             ["row 1", "'top' is no level of data.order", "low, mid"],
         ),
         ([["a"], ["a", "b"]], None, (), ["2 rows hold a list", "row 0", "--set schema.y=labels"]),
-        (["a", "b"], "category", ("a", "b"), ["data.order", "taken for category"]),
+        (["a", "b"], "category", ("a", "b"), ["data.order", "category, which has no order"]),
         (["a", "b"], None, ("a", "a"), ["data.order", "a, a"]),
         (["a", "b"], "image", (), ["schema.y", "is the target", "ordinal, labels"]),
         ([float(k) for k in range(60)], "ordinal", (), ["60 different levels", "at most 50"]),

@@ -240,7 +240,7 @@ def test_weights_must_fit_their_texts(fitted: Path) -> None:
     bench = Workbench.open(fitted)
     for weights, wanted in (
         ({"text": [1, 2]}, "1 texts"),
-        ({"image": 1}, "'image', which isn't asked for"),
+        ({"image": 1}, "'image', which is not in the query"),
     ):
         with pytest.raises(GobelinError, match=wanted):
             bench.search(3, text=RED, weights=weights)

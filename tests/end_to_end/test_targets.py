@@ -328,7 +328,7 @@ def test_labels_in_words_are_ranked_and_their_confidence_is_checked(
         assert word in refused(
             capsys, ["describe", shapes / "run", "--image", image, "--labels", labels]
         )
-    assert "is nothing but 'caption'" in refused(
+    assert "no field but 'caption'" in refused(
         capsys, ["describe", shapes / "run", "--text", "a", "--labels", "a,b"]
     )
 

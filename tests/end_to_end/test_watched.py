@@ -72,7 +72,7 @@ def test_the_report_shows_one_curve_of_these_scores(run: Path) -> None:
     assert data["x"] == [look["step"] for look in looks]
     assert data["series"] == {"seed 0": [look["held_out"] for look in looks]}
     page = Workbench.open(run).report().read_text(encoding="utf-8")
-    assert "How good vaegan was on validation rows while it trained" in page
+    assert "Score of vaegan on validation rows during training" in page
 
 
 def test_a_generator_takes_nothing_away_that_was_found_before(run: Path) -> None:

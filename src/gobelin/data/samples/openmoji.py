@@ -26,9 +26,8 @@ from gobelin.core.workers import in_order
 LANGUAGES = ("en", "de", "fr", "es")
 COUNTRY = ("area", "population", "region", "latitude", "longitude", "languages", "borders")
 FAMILY = re.compile(
-    r"\b(man|woman|men|women|person|people|boy|girl|child|adult|older|prince|princess|king|queen|mr|mrs|facing"
-    r" right|"
-    r"light|dark|medium|mx)\b|[^a-z ]"
+    r"\b(man|woman|men|women|person|people|boy|girl|child|adult|older|prince|princess|king|queen"
+    r"|mr|mrs|facing right|light|dark|medium|mx)\b|[^a-z ]"
 )
 
 

@@ -35,8 +35,8 @@ TONES = {
     "1F3FF": "dark",
 }
 PERSON = re.compile(
-    r"\b(man|woman|men|women|person|people|boy|girl|child|adult|older|prince|princess|king|queen|mr|mrs|mx|facing|right|left|"
-    r"rightwards|leftwards|with|and|in|of)\b|[^a-z0-9 ]"
+    r"\b(man|woman|men|women|person|people|boy|girl|child|adult|older|prince|princess|king|queen"
+    r"|mr|mrs|mx|facing|right|left|rightwards|leftwards|with|and|in|of)\b|[^a-z0-9 ]"
 )
 
 
