@@ -64,29 +64,30 @@ def redder(images: np.ndarray) -> np.ndarray:
 ASKED = 100
 """Images of each colour that a bound on a trained network looks at."""
 
-OBEYS = 0.5
+OBEYS = 0.4
 """Least obedience of a network that has learned its condition."""
 
-BOTH = (0.05, 0.95)
-"""Share of red among ASKED images when nothing was asked. One that is red in 25 to 75 % leaves this
-less than once in 10^6 runs; one that has lost a colour is at 0 or 1."""
+BOTH = (0.02, 0.98)
+"""Share of red among ASKED images when nothing was asked: 0.26 to 0.52 measured. One that is red in
+20 to 80 % leaves this less than once in 10^6 runs; one that has lost a colour is at 0 or 1."""
 
 COLOURED = 80
-"""Least colour of images of discs: 190 in training, near 0 for noise, for nothing and for the mean
-image of the training set."""
+"""Least colour of images of discs: 190 in training, 174 and more measured, near 0 for noise, for
+nothing and for the mean image of the training set."""
 
 FOLLOWS = 0.6
 """Least correlation of brightness and the number that was asked for, 60 images. A sound build has
-0.92 and more; one that doesn't listen has 0 with a deviation of 0.13."""
+0.86 and more; one that doesn't listen has 0 with a deviation of 0.13."""
 
 
 def obedience(sampler: Sampler, part: str = "target", controls: Controls | None = None) -> float:
     """Share of red images where red was asked, less that where blue was asked: 1 for a network that
     always paints the colour that was asked for, 0 for one that doesn't listen.
 
-    Of ASKED images each: one that is right in 87.5 % (the worst measured on any processor: 35 of
-    40) stays below OBEYS less than once in 10^6 runs; one that doesn't listen reaches it less often
-    than that. tests/generation/test_bounds.py computes both and plants broken networks."""
+    Measured: 0.97 to 1.00 for a flow and a vaegan, 0.84 to 0.99 for an autoregressive network, 0.79
+    to 0.98 for a gan; on a processor without bfloat16, 35 of 40 images right. One that is right in
+    83 % stays below OBEYS less than once in 10^5 runs; one that doesn't listen reaches it less
+    often. tests/generation/test_bounds.py computes both and plants broken networks."""
     red, blue = (redder(make(sampler, asking(ASKED, **{part: k}), controls)).mean() for k in (0, 1))
     return float(red - blue)
 

@@ -117,11 +117,10 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    paths = os.pathsep.join(path for path in sys.path if path)  # where `processor` stands too
+    command, paths = [sys.executable, __file__], {"PYTHONPATH": os.pathsep.join(sys.path)}
     processes = [
         subprocess.Popen(
-            [sys.executable, __file__, str(rank), "2", str(port), str(tmp_path)],
-            env={**os.environ, "PYTHONPATH": paths},
+            [*command, str(rank), "2", str(port), str(tmp_path)], env={**os.environ, **paths}
         )
         for rank in range(2)
     ]

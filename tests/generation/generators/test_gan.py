@@ -106,7 +106,8 @@ def test_two_modes_are_kept(tmp_path: Path) -> None:
         )
         assert BOTH[0] < (made[:, 0] > made[:, 2]).mean() < BOTH[1]
         nearest = np.linalg.norm(made[:, None] - COLOURS, axis=2).min(1)
-        assert np.median(nearest) < 0.25 * np.linalg.norm(COLOURS[0] - COLOURS[1])
+        # 0.13 measured; a maker of the mean colour has 0.5
+        assert np.median(nearest) < 0.35 * np.linalg.norm(COLOURS[0] - COLOURS[1])
 
 
 def test_an_image_is_its_seeds_and_not_its_batchs(sampler: GanSampler) -> None:

@@ -122,7 +122,8 @@ def test_a_planted_translation_beats_copying_and_the_nearest_target(
     own, copied, near = (
         error(unseen.images, x).mean() for x in (made, unseen.condition.source, nearest)
     )
-    assert own < 0.55 * near and own < 0.25 * copied
+    # measured: 0.29 to 0.44 and 0.12 to 0.18; without training 1.7 and 0.7
+    assert own < 0.75 * near and own < 0.4 * copied
 
 
 def test_strength_nothing_is_the_source_and_more_moves_further(
@@ -206,6 +207,7 @@ def test_guidance_pulls_towards_the_class_and_leaves_the_source_alone(tmp_path: 
     )
     for k, truth in enumerate((unseen, 255 - unseen)):
         made = make(sampler, condition(20, unseen, target=torch.full((20,), k)))
+        # 0.22 to 0.25 measured; 1 where the class is not heard
         assert error(truth, made).mean() < 0.5 * error(255 - truth, made).mean()
     plain, strong = (make(sampler, condition(20, unseen), Controls(guidance=g)) for g in (1.0, 5.0))
     assert np.array_equal(plain, strong)
