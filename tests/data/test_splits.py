@@ -7,7 +7,7 @@ import pytest
 
 from gobelin.core.errors import GobelinError
 from gobelin.data.fields import Target
-from gobelin.data.splits import SPLIT_PARTS, Split, assign, small_classes
+from gobelin.data.splits import SPLIT_PARTS, Split, assign, scored_classes
 
 RNG = np.random.default_rng(0)
 
@@ -122,7 +122,7 @@ def test_a_given_column_is_taken_as_it_is() -> None:
 def test_small_classes_are_not_scored() -> None:
     y = classes(np.array([0, 0, 0, 1, 1, 2, -1, -1]))
     parts = np.array(["train", "valid", "test", "train", "test", "train", "valid", "test"])
-    assert small_classes(y, parts).tolist() == [True, False, False]
+    assert scored_classes(y, parts).tolist() == [True, False, False]
 
 
 @pytest.mark.parametrize(

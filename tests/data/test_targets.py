@@ -12,7 +12,7 @@ import pytest
 from gobelin.core.errors import GobelinError
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Target
-from gobelin.data.splits import Split, assign, small_classes
+from gobelin.data.splits import Split, assign, scored_classes
 from gobelin.data.targets import target_of
 from gobelin.embedding import schema
 
@@ -117,7 +117,7 @@ def test_labels_are_spread_over_the_parts_and_what_no_part_has_is_not_scored() -
         for p in ("train", "valid", "test")
     ]
     assert shares == pytest.approx([0.55, 0.2, 0.25], abs=0.06)
-    assert small_classes(one, parts).tolist() == [True, True, True, False]
+    assert scored_classes(one, parts).tolist() == [True, True, True, False]
 
 
 def test_rows_without_a_target_and_chosen_rows() -> None:

@@ -11,12 +11,12 @@ left out, and a finding names it.
 Other conditions (a caption, facts). They are read in the same way. The match of an image is its
 cosine with the field of its parent row, by a probe fitted without that row's group. It must reach
 the match that 95 % of real training images reach with their own rows, over all fields together.
-Real images beside the value of another row measure how often a wrong value would be caught. Where
-that is hardly more often than a right value is rejected, the field can't be judged, and all images
+Real images paired with another row's value show how often a wrong value would be caught. Where
+right values are rejected nearly as often, the field can't be judged, and all images
 pass.
 
-Nearness. An image is near a validation or test image if it is as near in every space as planted
-copies of that image are, unless real training images are often as near.
+Nearness. An image is near a validation or test image if in every space it lies as near as planted
+copies do. Where real training images often lie that near, the limit is stricter.
 
 What this cannot show: that the label or the caption is right. An image can be read as its class and
 be wrong, and a match is only as fine as the run's encoder of the field. No label of a test row is
@@ -40,9 +40,9 @@ from gobelin.quality.probes import PROBE_FOLDS, LinearProbe, folds
 
 ACCEPTED_SHARE = 0.95  # share of real images that pass a threshold
 LEAST_REAL = 10  # real images of a class that has a threshold of its own
-LEAST_MATCHED = 50  # real images with a field that a match is judged by
-LEAST_VALUES = 10  # different values of a field that a match is judged by
-# a field is judged where wrong values are rejected at least so many times as often as right ones
+LEAST_MATCHED = 50  # real images needed to judge the match of a field
+LEAST_VALUES = 10  # different values needed to judge it
+# wrong values must be rejected this many times as often as right ones, or a field isn't judged
 LEAST_CONTRAST = 2.0
 FAILED_SHARE = 0.2  # a class with a smaller share of accepted images is left out ...
 LEAST_GENERATED = 5  # ... if it has at least so many images
@@ -207,7 +207,7 @@ def near(
     settings: Judge,
     seed: int,
 ) -> np.ndarray:
-    """bool [M]: the generated images that are as near to a held-out image as planted copies of it.
+    """bool [M]: the generated images that are as near to held-out images as planted copies are.
 
     generated: M images. held_out: validation and test images. train: real training images. All are
     uint8 [n, H, W, 3]. encode: images -> features [n, D].

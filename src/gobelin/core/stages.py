@@ -141,8 +141,8 @@ class RunFolder:
             if self.has(name, key):  # another process made it meanwhile
                 yield None
                 return
-            # The count is 1 unless another stage of this run is being made around this one.
-            # Stages are made with the lock held, so a temporary folder has lost its writer.
+            # The count is above 1 only if this stage is made while another one is being made.
+            # At 1 nobody makes a stage, so any temporary folder is left from a killed writer.
             if self._lock.lock_counter == 1:
                 left = (*self.folder.glob(".writing-*"), *self.folder.glob("*/.writing-*"))
                 _remove(path for path in left if path.is_dir())
@@ -182,7 +182,7 @@ class RunFolder:
     def look(self, verb: str, key: str) -> int:
         """Record a use of the test rows in the ledger. Returns its number, from 1.
 
-        The same use (same key) again keeps its number. Raises GobelinError if the ledger is
+        A repeated use (same key) keeps its number. Raises GobelinError if the ledger is
         damaged, or lost although a study was made.
         """
         ledger = self.folder / "ledger.jsonl"

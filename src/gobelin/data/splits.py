@@ -34,7 +34,7 @@ class Split:
     def __post_init__(self) -> None:
         if self.valid + self.test >= 0.99:
             raise ValueError(
-                f"valid = {self.valid} and test = {self.test} must leave a hundredth to train"
+                f"valid = {self.valid} and test = {self.test} must leave more than 0.01 to train"
             )
 
 
@@ -49,8 +49,8 @@ def assign(
     """str [N]: the part of every row: train, valid or test. All rows of a group are in one part;
     rows without a target are training rows.
 
-    groups: group id of each row [N]. given: the user's split column [N]; it decides if there is
-    one. times: of each row [N], for by = 'time'. Raises GobelinError.
+    groups: group id of each row [N]. given: the user's split column [N]; where it exists, it is
+    used as it is. times: of each row [N], for by = 'time'. Raises GobelinError.
     """
     if given is not None:
         return _given(given, groups)
@@ -128,7 +128,7 @@ def _fill(
     labelled: set[int],
     settings: Split,
 ) -> None:
-    """Make the last units of `order` test rows, those before validation rows, by their shares of
+    """The last units of `order` become test rows, those before them validation rows, by shares of
     the labelled rows. Changes `parts` in place.
     """
     sizes = [sum(k in labelled for k in units[u]) for u in order]
@@ -179,9 +179,9 @@ def _given(given: Sequence[str | None], groups: Sequence[str]) -> np.ndarray:
     return np.array(parts)
 
 
-def small_classes(target: Target, parts: np.ndarray) -> np.ndarray:
-    """bool [C]: True for classes that every part has; only they are scored. Of labels: those that
-    some rows of every part have and other rows don't. parts: str [N].
+def scored_classes(target: Target, parts: np.ndarray) -> np.ndarray:
+    """bool [C]: True for classes that every part has; only they are scored. With several labels,
+    every part also needs rows without the label. parts: str [N].
     """
     scored = np.ones(len(target.classes), bool)
     for part in SPLIT_PARTS:

@@ -33,7 +33,7 @@ from gobelin.networks.watching import (
 )
 
 FEW_IMAGES = 5000  # training images below which a generator warns of copies
-IDENTITY_ROWS = 256  # about as many rows name a training set for its checkpoint
+IDENTITY_ROWS = 256  # about this many rows identify a training set for its checkpoint
 # A training step costs three passes an image: one forward, two for the gradient.
 PASSES_OF_A_STEP = 3
 
@@ -134,7 +134,7 @@ NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 @dataclass(frozen=True, eq=False)
 class Fitted(Generic[SettingsT, FactsT, NetworkT]):
-    """All of a trained sampler but its sampling. A leaf adds `sample` and the class variables."""
+    """A trained sampler without its sampling. A subclass adds `sample` and the class variables."""
 
     settings: SettingsT
     learned: FactsT
@@ -308,7 +308,7 @@ def noise(seeds: Sequence[int], shape: int | Sequence[int]) -> Tensor:
 
 
 def few_images(name: str, rows: int, shown: int) -> tuple[str, ...]:
-    """The warning of a training set that is small enough to be memorised. shown: images that
+    """A warning if the training set is small enough to be memorised. shown: images that
     training looked at, repeats counted."""
     if rows >= FEW_IMAGES:
         return ()

@@ -88,7 +88,7 @@ def balanced(
 
 
 def check_weights(weights: Mapping[str, float], target: Target) -> None:
-    """Raises GobelinError where `predict.weights` names no class of the target, or where fewer than
+    """Raises GobelinError where a name in `predict.weights` is no class, or where fewer than
     two classes have a weight above 0."""
     if weights and not target.exclusive:
         kind = "is a number" if target.kind == "number" else "has several labels a row"
@@ -104,7 +104,7 @@ def check_weights(weights: Mapping[str, float], target: Target) -> None:
             )
     if weights and sum(weights.get(c, 1.0) > 0 for c in target.classes) < 2:
         raise GobelinError(
-            "predict.weights: leave fewer than two classes a weight above 0. Raise one."
+            "predict.weights: fewer than two classes have a weight above 0. Raise one."
         )
 
 
@@ -119,7 +119,7 @@ def folds_of(
     for k, r in enumerate(rows):
         group_label.setdefault(groups[r], int(label[k]))
     names = sorted(group_label)
-    # groups in a random order, sorted by class, are dealt to the folds in turn
+    # groups are shuffled, sorted by class, and dealt to the folds in turn
     order = sorted(rng.permutation(len(names)).tolist(), key=lambda k: group_label[names[k]])
     fold = {names[k]: place % folds for place, k in enumerate(order)}
     return np.array([fold[groups[r]] for r in rows])
@@ -166,7 +166,7 @@ class Training:
     runtime: Runtime
     progress: Progress = silent
     least: int = LEAST_LABELLED_ROWS  # labelled training rows; fewer are refused
-    # Those of `rows` whose features were not trained on their labels; None: all. They alone choose
+    # Those of `rows` whose labels did not train the features; None: all. Only these rows choose
     # the weight decay, calibrate and are compared.
     unseen: np.ndarray | None = None
 
@@ -198,7 +198,7 @@ def cross_fit(fusion: Fusion, training: Training) -> CrossFit:
         return balanced(target, some, weights, settings.balance, settings.weights)
 
     fold = folds_of(target, rows, training.groups, settings.folds, runtime.seed)
-    # for each decay: one job without each fold, then one of all rows
+    # for each decay: for each fold a job without it, then one of all rows
     subsets = [fold != f for f in range(settings.folds)] + [np.ones(len(rows), bool)]
     jobs = [
         Job(rows[subset], weigh(rows[subset]), runtime.seed, decay)

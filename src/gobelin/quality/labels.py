@@ -5,7 +5,7 @@ from a predictor that was fitted on it. It counts how often a row labelled i loo
 j. That is the joint distribution of given and true labels. From it follow the rows whose label
 looks wrong, how many there are, and the share of each true class that got each label (the
 transition T). A row's scores are probabilities of given labels; with T they become probabilities of
-true classes. These label rows that have no label, correct labels, and are a row's weight.
+true classes. They give unlabelled rows a label, correct labels, and are a row's weight.
 
 What this cannot show: that a label is wrong. A row that the predictor can't read looks like a
 mislabelled one. So classes that are hard to tell apart raise the estimated noise; the interval
@@ -43,7 +43,7 @@ class Curate:
         default=0.95,
         ge=0.5,
         le=0.999,
-        description="Share of labels given to unlabelled rows that must be right (95 % bound).",
+        description="Of labels given to unlabelled rows, this share must be right (95 % bound).",
     )
     sure: float = setting(
         default=0.8,
@@ -97,7 +97,7 @@ def joint(scores: np.ndarray, given: np.ndarray, counts: np.ndarray) -> np.ndarr
 
 
 def suspects(scores: np.ndarray, given: np.ndarray, joint_distribution: np.ndarray) -> np.ndarray:
-    """int64 [N]: for a row that looks mislabelled the class that it seems to be of, -1 for the
+    """int64 [N]: the class that a row seems to be of if it looks mislabelled, -1 for the
     others (pruning by noise rate, section 3.2).
 
     For each pair of classes i, j these are the N * joint[i, j] rows labelled i with the largest
@@ -197,7 +197,7 @@ def confidence_bar(
     true: probabilities q of true classes [N, C]. given: labels int64 [N]. mixing: T [C, C]. groups:
     [N], units of the interval.
 
-    Ever more of the most confident rows are tested, and the first failure ends it, so no test needs
+    The tests take more and more of the most confident rows until one fails, so no test needs
     a correction (fixed sequence, Bauer 1991; Angelopoulos et al. 2021). A prediction agrees with
     its label with probability d if it is right and o if it is wrong, so right = (agree - o) / (d -
     o) (Natarajan et al. 2013). d is T[k, k], or the agreement of the first rows where that is more:
@@ -240,8 +240,8 @@ def _enough(precision: float, o: float, gain: float, most: int) -> int:
     """How many rows the first test needs for 80 % power, if predictions make half of the errors
     that `precision` allows.
 
-    o: agreement of wrong predictions with labels. gain: d - o. most: if the power needs more rows,
-    this many; but never fewer than could pass the test with no error at all.
+    o: agreement of wrong predictions with labels. gain: d - o. most: the largest answer, but
+    the answer is never fewer than could pass the test with no error at all.
     """
     # agreement with labels at the limit, and at half of the allowed errors
     low, high = o + precision * gain, o + (1 + precision) / 2 * gain

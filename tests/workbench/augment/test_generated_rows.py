@@ -33,7 +33,7 @@ from gobelin.workbench.audit import audited
 from gobelin.workbench.augment.arms import StudySet, table_of
 from gobelin.workbench.augment.export import exported as export_of
 from gobelin.workbench.augment.generated_images import GeneratedImages
-from gobelin.workbench.augment.screens import Screening
+from gobelin.workbench.augment.selection import Screening
 from gobelin.workbench.augment.study import Study
 from gobelin.workbench.run.chain import Run
 

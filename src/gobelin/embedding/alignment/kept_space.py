@@ -29,7 +29,7 @@ def fit_or_bind(
     runtime: Runtime,
     progress: Progress,
 ) -> Alignment:
-    """The space of N training rows. With `align.base` it is that run's space, to the bit, and the
+    """The space of N training rows. With `align.base` it is exactly that run's space, and the
     fields that it lacks are added.
 
     groups: N names. Raises GobelinError where the base run has a field that these rows lack, or
@@ -77,8 +77,8 @@ def encoder_folder(settings: Align, field: Field) -> Path | None:
 
 
 def bridges_of(embedder: Embedder) -> list[Bridge]:
-    """One bridge for each field whose encoder names classes and each field of text. A name is read
-    as a text in the first column of the field of text."""
+    """One bridge for each pair of a field whose encoder names classes and a text field. A name is
+    read as a text in the text field's first column."""
     text_fields = [
         f
         for f in embedder.schema.fields

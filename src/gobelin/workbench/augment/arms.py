@@ -21,7 +21,7 @@ from gobelin.embedding.schema import weights_of
 from gobelin.workbench.augment.generated_images import GeneratedImages
 from gobelin.workbench.augment.generators import arm_names, trainings_of
 from gobelin.workbench.augment.parents import Parents
-from gobelin.workbench.augment.screens import RealImages, Screening
+from gobelin.workbench.augment.selection import RealImages, Screening
 from gobelin.workbench.run.chain import Run
 
 

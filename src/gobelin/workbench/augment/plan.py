@@ -13,7 +13,7 @@ from gobelin.prediction import evaluation
 from gobelin.workbench.augment import tuned_arms
 from gobelin.workbench.augment.generators import arm_names, names, trainings_of
 from gobelin.workbench.augment.parents import Parents
-from gobelin.workbench.augment.screens import exchangeable
+from gobelin.workbench.augment.selection import exchangeable
 from gobelin.workbench.run.chain import Run
 
 VISIBLE_EFFECT = 0.05  # an effect that a study should be able to show

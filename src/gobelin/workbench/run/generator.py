@@ -58,7 +58,7 @@ class Trained:
 class RunGenerator:
     """The generator of a run, trained when it is first used.
 
-    Another generator of the same run is this value with other settings (`dataclasses.replace`).
+    For another generator of the same run, replace `settings` (`dataclasses.replace`).
     """
 
     folder: RunFolder
@@ -98,7 +98,7 @@ class RunGenerator:
 
     @property
     def trained(self) -> bool:
-        """Whether the run folder holds the first training, with any settings."""
+        """Whether the run folder holds the training of seed 0, whatever its settings."""
         return self.folder.has(self.stage(0))
 
     @cached_property
@@ -115,7 +115,7 @@ class RunGenerator:
     ) -> ImageRows:
         """Those of these rows that have an image, with their images and conditions.
 
-        rows: int64 [n]. size: of the images, None = the generator's. parts: of a condition, beside
+        rows: int64 [n]. size: of the images, None = the generator's. parts: of conditions, besides
         vectors and target.
         """
         r = self.checked.rows
@@ -174,7 +174,7 @@ class RunGenerator:
         return Trained(sampler, component, space, seed)
 
     def steps(self) -> int:
-        """The number of training steps: as set, or as many as the minutes allow, measured."""
+        """The number of training steps: as set, or as measured to fit the minutes."""
         if self.settings.steps:
             return self.settings.steps
         component = catalog.build("generators", self.settings.name, self.settings.settings)

@@ -13,7 +13,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.data.dataset import ORIGIN_COLUMN, Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.data.read import read
-from gobelin.data.splits import assign, small_classes
+from gobelin.data.splits import assign, scored_classes
 from gobelin.data.targets import target_of
 from gobelin.embedding import schema
 from gobelin.prediction.cross_fit import LEAST_LABELLED_ROWS, check_weights
@@ -70,7 +70,7 @@ def read_rows(settings: Settings, dataset: Dataset | None = None) -> Rows:
     groups = _groups(identified, known)
     parts = _attempt(mistakes, partial(_parts, settings, identified, known, target, groups))
     if parts is not None and data.target and target.kind != "number":
-        target = replace(target, scored=small_classes(target, parts))
+        target = replace(target, scored=scored_classes(target, parts))
         # with hardly a label, a lack of classes is no mistake of its own
         mistakes += [] if few else _few_classes(target, identified.source)
     if parts is None or mistakes:
