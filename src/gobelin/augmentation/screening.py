@@ -10,10 +10,10 @@ left out, and a finding names it.
 
 Other conditions (a caption, facts). They are read in the same way. The match of an image is its
 cosine with the field of its parent row, by a probe fitted without that row's group. It must reach
-the match that 95 % of real training images reach with their own rows, over all fields together.
-Real images paired with another row's value show how often a wrong value would be caught. Where
-right values are rejected nearly as often, the field can't be judged, and all images
-pass.
+the match that real training images reach with their own rows, all but 5 % of them. With several
+fields these 5 % are divided among the fields. Real images paired with another row's value show how
+often a wrong value would be caught. Where right values are rejected nearly as often, the field
+can't be judged, and all images pass.
 
 Nearness. An image is near a validation or test image if in every space it lies as near as planted
 copies do. Where real training images often lie that near, the limit is stricter.

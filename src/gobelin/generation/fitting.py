@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
@@ -261,6 +261,48 @@ class Fit(Generic[FittedT]):
         notes = (*few_images(name, len(self.train), outcome.best_step * self.batch), *outcome.notes)
         history = (*outcome.history, *([{"step": outcome.best_step, **line}] if line else ()))
         return replace(self.sampler, notes=notes, history=history)
+
+    def run_velocity(self, task: Task[Batch], batches: Callable[[int], Batch]) -> FittedT:
+        """The training of a network called `velocity`, watched and reported by its loss with fixed
+        noises and times."""
+        sampler, context = cast(VelocitySampler, self.sampler), self.context
+        settings = sampler.settings
+        watch = self.watch(
+            lambda rows: float(sampler.row_loss(rows, draws=1).mean()),
+            sampler.sample,
+            scored=1,
+            painted=settings.evaluations,
+        )
+        training = TrainingSettings(
+            context.steps,
+            context.runtime.seed,
+            averaged=("velocity",),
+            half_life=settings.half_life,
+            clip=settings.clip,
+            warmup=settings.warmup,
+            cooldown=settings.cooldown,
+        )
+
+        def last() -> dict[str, float | None]:
+            return {
+                "loss_train": sampler.mean_loss(self.train),
+                "loss_valid": sampler.mean_loss(self.valid),
+            }
+
+        return self.run(task, batches, training, watch, last)
+
+
+class VelocitySampler(Protocol):
+    """A sampler whose network is a velocity: `flow` and `translate`."""
+
+    settings: Any  # with evaluations, half_life, clip, warmup, cooldown
+    sample: Sample
+
+    def row_loss(self, rows: ImageRows, draws: int) -> Tensor:
+        """float32 [n]: loss of each row, the mean over draws of noise and time."""
+
+    def mean_loss(self, rows: ImageRows) -> float | None:
+        """The mean over the first rows; None without rows."""
 
 
 def from_seed(seed: int, name: str, build: Callable[[], Built]) -> Built:

@@ -29,12 +29,13 @@ from gobelin.workbench import describe, fit, plan, predict, save, search
 from gobelin.workbench.audit import audited
 from gobelin.workbench.augment import plan as study_plan
 from gobelin.workbench.augment import study
-from gobelin.workbench.augment.export import exported, refuse_used_folder
+from gobelin.workbench.augment.export import exported
 from gobelin.workbench.check import checked
 from gobelin.workbench.curate import decisions as curate_decisions
 from gobelin.workbench.curate import export as curate_export
 from gobelin.workbench.curate.findings import curated
 from gobelin.workbench.evaluate import evaluated
+from gobelin.workbench.export_folder import refuse_used_folder
 from gobelin.workbench.generate import contact_sheet, images
 from gobelin.workbench.query import Texts, Weights, mixed_vector, weighted_parts
 from gobelin.workbench.run import needs, replay, verbs
@@ -162,11 +163,7 @@ class Workbench:
         needs.data(self.run, "evaluate")
         self.run = needs.predictor(self.run)
         predictor = self.run.predictor
-        return self._keep(
-            "evaluate",
-            predictor.fingerprint,
-            partial(evaluated, predictor),
-        )
+        return self._keep("evaluate", predictor.fingerprint, partial(evaluated, predictor))
 
     def predict(
         self,
@@ -275,11 +272,7 @@ class Workbench:
         queries, run = list(queries), self.run
         generator = config.resolved(run.settings.generator)
         key = fingerprint(run.predictor.fingerprint, queries, generator)
-        return self._keep(
-            "generate",
-            key,
-            partial(contact_sheet.showcase, run, queries),
-        )
+        return self._keep("generate", key, partial(contact_sheet.showcase, run, queries))
 
     def augment(self, export: str | Path | None = None) -> list[Finding]:
         """Did generated images help? export: a new folder for the chosen training set."""
@@ -309,6 +302,8 @@ class Workbench:
         needs.data(self.run, "curate")
         self.run = needs.predictor(self.run)
         curate_decisions.refuse_target(self.run.predictor)
+        if export is not None:
+            refuse_used_folder(Path(export))  # before the work
         self.run = self.run.record(self.run.settings)
         key = curate_decisions.key_of(self.run)
         findings = self._keep("curate", key, partial(curated, self.run))

@@ -309,7 +309,7 @@ def test_same_seed_same_weights_also_after_an_interruption(
     rows, done = planted(40), list[int]()
     whole = fit(rows, tmp_path / "whole", 60)
     monkeypatch.setattr(
-        "gobelin.generation.generators.flow.TrainingSettings",
+        "gobelin.generation.fitting.TrainingSettings",
         partial(TrainingSettings, seconds=0.0),
     )
 

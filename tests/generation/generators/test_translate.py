@@ -256,7 +256,7 @@ def test_same_seed_same_weights_also_after_an_interruption(
     rows, done, few = pairs(40), list[int](), replace(SMALL, width=8, batch=4)
     whole = fit(rows, tmp_path / "whole", 60, few)
     monkeypatch.setattr(
-        "gobelin.generation.generators.translate.TrainingSettings",
+        "gobelin.generation.fitting.TrainingSettings",
         partial(TrainingSettings, seconds=0.0),
     )
 

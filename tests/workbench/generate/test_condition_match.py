@@ -126,7 +126,7 @@ class Painter:
 
 def measured(run: Run, sampler: Painter) -> dict[tuple[str, str, str], Finding]:
     """{(field or target, of, comparator): finding}."""
-    found = match(run, [Trained(sampler, "painter", run.space.shared.fingerprint, 0)])
+    found = match(run, [Trained(sampler, "painter", run.space.shared.fingerprint)])
     assert {f.name for f in found} == {"condition_match"} and {f.source for f in found} == {
         "generate"
     }

@@ -52,7 +52,7 @@ from gobelin.networks.flow_path import (
     Velocity,
     VelocityField,
 )
-from gobelin.networks.training import TrainingSettings, descend, steps_in, steps_in_phases
+from gobelin.networks.training import descend, steps_in, steps_in_phases
 from gobelin.networks.transformer import PatchTransformer, canvas, padded, patch_for
 
 STRIDES = 2  # evaluations up to which learned strides are used: more do better without them
@@ -148,30 +148,8 @@ class Flow:
         task = _Learning(self, train, context.runtime)
         sampler = FlowSampler(self, task.learned, task.velocity, context.runtime)
         fit = Fit(sampler, train, valid, context, self.batch)
-        watch = fit.watch(
-            lambda rows: float(sampler.row_loss(rows, draws=1).mean()),
-            sampler.sample,
-            scored=1,
-            painted=self.evaluations,
-        )
-        settings = TrainingSettings(
-            context.steps,
-            context.runtime.seed,
-            averaged=("velocity",),
-            half_life=self.half_life,
-            clip=self.clip,
-            warmup=self.warmup,
-            cooldown=self.cooldown,
-        )
-
-        def last() -> dict[str, float | None]:
-            return {
-                "loss_train": sampler.mean_loss(train),
-                "loss_valid": sampler.mean_loss(valid),
-            }
-
         batches = _batches(task, train, lambda step: step / context.steps)
-        return fit.run(task, batches, settings, watch, last)
+        return fit.run_velocity(task, batches)
 
     def load(self, folder: Path, runtime: Runtime) -> FlowSampler:
         """The sampler that was saved in `folder`, with the settings that it was fitted with."""

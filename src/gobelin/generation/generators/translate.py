@@ -51,7 +51,7 @@ from gobelin.networks.flow_path import (
     path_loss,
     solve,
 )
-from gobelin.networks.training import TrainingSettings, descend, steps_in
+from gobelin.networks.training import descend, steps_in
 from gobelin.networks.transformer import canvas, padded
 from gobelin.networks.unet import Unet, halvings_for, rectangles, square_for
 
@@ -127,29 +127,7 @@ class Translate:
         task = _Learning(self, train, context.runtime)
         sampler = TranslateSampler(self, task.shape, task.velocity, context.runtime)
         fit = Fit(sampler, train, valid, context, self.batch)
-        watch = fit.watch(
-            lambda rows: float(sampler.row_loss(rows, draws=1).mean()),
-            sampler.sample,
-            scored=1,
-            painted=self.evaluations,
-        )
-        settings = TrainingSettings(
-            context.steps,
-            context.runtime.seed,
-            averaged=("velocity",),
-            half_life=self.half_life,
-            clip=self.clip,
-            warmup=self.warmup,
-            cooldown=self.cooldown,
-        )
-
-        def last() -> dict[str, float | None]:
-            return {
-                "loss_train": sampler.mean_loss(train),
-                "loss_valid": sampler.mean_loss(valid),
-            }
-
-        return fit.run(task, _batches(task, train), settings, watch, last)
+        return fit.run_velocity(task, _batches(task, train))
 
     def load(self, folder: Path, runtime: Runtime) -> TranslateSampler:
         """The sampler that was saved in `folder`, with the settings that it was fitted with."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,32 +11,12 @@ import pyarrow.parquet as pq
 
 from gobelin.augmentation.arms import Outcome
 from gobelin.augmentation.rivals import Arm
-from gobelin.core.errors import GobelinError
-from gobelin.core.files import atomic_folder, disk_errors
+from gobelin.core.files import atomic_folder
 from gobelin.data.dataset import LINEAGE_COLUMN, Dataset
 from gobelin.data.files import cell_bytes
 from gobelin.workbench.augment.arms import numbered
 from gobelin.workbench.augment.study import Study
-
-
-def refuse_used_folder(folder: Path) -> None:
-    """Refuse a folder that a training set can't be written to: a file, not empty, not writable.
-
-    Raises GobelinError.
-    """
-    with disk_errors(folder):
-        if folder.exists() and not folder.is_dir():
-            raise GobelinError(f"--export {folder}: is a file. Choose a new folder.")
-        if folder.exists() and any(folder.iterdir()):
-            raise GobelinError(f"--export {folder}: is not empty. Choose another folder.")
-        near = next(p for p in folder.absolute().parents if p.exists())
-        reason = 0
-        if not near.is_dir():
-            reason = errno.ENOTDIR
-        elif not os.access(near, os.W_OK):
-            reason = errno.EACCES
-        if reason:
-            raise OSError(reason, os.strerror(reason))
+from gobelin.workbench.export_folder import refuse_used_folder
 
 
 def exported(study: Study, folder: Path) -> Path:

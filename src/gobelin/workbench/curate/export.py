@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gobelin.core.config import resolved
-from gobelin.core.errors import GobelinError
 from gobelin.core.files import atomic_folder, write_json
 from gobelin.data.dataset import CURATED_COLUMN, SPLIT_COLUMN, WEIGHT_COLUMN, Dataset
 from gobelin.data.files import cell_bytes
@@ -22,6 +21,7 @@ from gobelin.workbench.curate.decisions import (
     decisions,
     generated_rows,
 )
+from gobelin.workbench.export_folder import refuse_used_folder
 from gobelin.workbench.run.chain import Run
 
 
@@ -70,10 +70,7 @@ def export(run: Run, folder: Path) -> Path:
 
     Returns the path of the Parquet file. Raises GobelinError for a folder that is not empty.
     """
-    if folder.exists() and not folder.is_dir():
-        raise GobelinError(f"--export {folder}: is a file. Choose a new folder.")
-    if folder.exists() and any(folder.iterdir()):
-        raise GobelinError(f"--export {folder}: is not empty. Choose another folder.")
+    refuse_used_folder(folder)
     dataset = curated_dataset(run)
     table = dataset.table
     for column in run.data.schema.columns:

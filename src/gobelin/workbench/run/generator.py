@@ -33,10 +33,6 @@ class Trained:
     sampler: Sampler
     name: str  # of its component
     space: str  # fingerprint of the shared space that its conditions must come from
-    seed: int  # of its training
-
-    def label(self) -> str:
-        return f"{self.name}, training seed {self.seed}"
 
     def sample(
         self,
@@ -89,7 +85,7 @@ class RunGenerator:
         return f"generators/{self.settings.name}-{seed}"
 
     def key(self, seed: int) -> str:
-        # minutes, number of seeds and guidance have no part in the training
+        # the steps are decided by now: minutes, number of seeds and guidance change no training
         trained = replace(self.settings, minutes=1.0, seeds=1, guidance=1.0)
         align = self.features.data.settings.align
         return fingerprint(
@@ -171,7 +167,7 @@ class RunGenerator:
             name, self.key(seed), make, lambda stage: sampling.load(stage, data.runtime, over)
         )
         shutil.rmtree(work, ignore_errors=True)
-        return Trained(sampler, component, space, seed)
+        return Trained(sampler, component, space)
 
     def steps(self) -> int:
         """The number of training steps: as set, or as measured to fit the minutes."""
