@@ -129,5 +129,5 @@ def test_small_classes_are_not_scored() -> None:
     "wrong", [{"valid": 0}, {"test": 1}, {"valid": 0.5, "test": 0.5}, {"by": "class"}]
 )
 def test_impossible_shares_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(GobelinError, match="was expected|must leave a hundredth"):
+    with pytest.raises(GobelinError, match="was expected|must leave more than 0.01 to train"):
         Split(**wrong)  # type: ignore[arg-type]
