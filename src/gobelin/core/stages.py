@@ -14,12 +14,14 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
+from gobelin.core import parse
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import (
     atomic_folder,
     disk_errors,
     read_json,
     read_lines,
+    refuse_links,
     tree_hash,
     write_json,
     write_lines,
@@ -35,10 +37,12 @@ Loaded = TypeVar("Loaded")
 class RunFolder:
     """A run folder on disk: its lock, stages, records and ledger.
 
-    A stage that is finished with the requested key is never made again.
+    A stage that is finished with the requested key is never made again. Raises GobelinError for a
+    folder that holds a link or a special file.
     """
 
     def __init__(self, folder: Path) -> None:
+        refuse_links(folder)
         self.folder = folder
         self._lock = FileLock(folder / LOCK, mode=0o666)
 
@@ -75,10 +79,11 @@ class RunFolder:
     def stored(self, name: str) -> Any:  # noqa: ANN401 - JSON is any
         """The content of settings.json or schema.json. GobelinError for a damaged file."""
         try:
-            return read_json(self.folder / name)
-        except ValueError as error:
+            return parse.json_file(self.folder / name, parse.MOST_SETTINGS_BYTES)
+        except (OSError, parse.Unreadable) as error:
+            reason = error.reason if isinstance(error, parse.Unreadable) else error.strerror
             raise GobelinError(
-                f"{self.folder / name}: is damaged ({error}). Delete it and run gobelin fit again."
+                f"{self.folder / name}: is damaged ({reason}). Delete it and run gobelin fit again."
             ) from error
 
     def clean(self) -> None:
@@ -114,13 +119,22 @@ class RunFolder:
     ) -> Loaded:
         """`load(the stage's folder)`. `make(temporary folder)` fills it first if it is missing.
 
-        Raises GobelinError if the stage is missing in a saved run, and if its files changed since
-        they were written.
+        Raises GobelinError if the stage is missing in a saved run, if its files changed since they
+        were written, and if they can't be read.
         """
         with self.making(name, key) as temporary:
             if temporary is not None:
                 make(temporary)
-        return load(self.checked(name))
+        folder = self.checked(name)
+        try:
+            return load(folder)
+        except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+            if isinstance(error, GobelinError):
+                raise
+            raise GobelinError(
+                f"{folder}: can't be read ({type(error).__name__}: {error}). Delete it and run the"
+                " command again."
+            ) from error
 
     @contextlib.contextmanager
     def making(self, name: str, key: str) -> Iterator[Path | None]:
@@ -199,7 +213,7 @@ class RunFolder:
                     " Restore it."
                 )
             for row in rows:
-                if row["key"] == key:
+                if row.get("key") == key:
                     return int(row["look"])
             rows.append({"look": len(rows) + 1, "what": verb, "key": key})
             write_lines(ledger, rows)
@@ -218,6 +232,6 @@ def _record(path: Path) -> dict[str, Any]:
     """The content of a stage.json, {} if it is damaged."""
     try:
         record = read_json(path)
-    except ValueError:
+    except parse.Unreadable:
         return {}
     return record if isinstance(record, dict) else {}
