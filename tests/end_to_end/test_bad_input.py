@@ -1093,7 +1093,9 @@ def test_made_images_and_rows_never_count_as_real(
     data = with_images(pictures, "made.csv", ["img/made/seed-0.png", "img/made/seed-1.png"])
     done(capsys, ["check", data, "--target", "label", "--run", tmp_path / "run", *SETS])
     told = findings(tmp_path / "run", "cells_set_aside")[0]
-    assert told["value"] == 2 and "row 0, column 'image': is marked as generated" in told["cells"][0]
+    assert (
+        told["value"] == 2 and "row 0, column 'image': is marked as generated" in told["cells"][0]
+    )
     done(capsys, ["augment", run, "--export", tmp_path / "export"])
     origins = pq.read_table(tmp_path / "export" / "train.parquet")["gobelin_origin"].to_pylist()
     words = [
