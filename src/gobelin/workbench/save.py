@@ -146,8 +146,9 @@ def check(folder: Path) -> list[str]:
             f"{folder}: holds {bad}, which is code or can hold code. Use a saved run without it."
         )
     for name in [*files, *sorted(NEEDED - set(files))]:
-        if name not in files or not (folder / name).is_file():
-            raise GobelinError(f"{folder / name}: is missing. Save or download it again.")
+        if name not in files or name not in present:
+            where = str(folder / name)[:400]
+            raise GobelinError(f"{where}: is missing. Save or download it again.")
     if stray := next(
         (name for name in present if name.split("/")[0] in STAGES and name not in files), None
     ):
