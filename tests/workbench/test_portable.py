@@ -117,3 +117,14 @@ def test_places_are_found_in_any_file(tmp_path: Path) -> None:
         assert not places.found(file), text
     save_arrays(tmp_path / "good.safetensors", {"a": np.arange(3.0)})
     assert not places.found(tmp_path / "good.safetensors")
+
+
+def test_a_path_of_the_settings_is_cut_where_another_file_repeats_it(tmp_path: Path) -> None:
+    """A category that looks like a path is a word of the data, and stays."""
+    places = Places({"a": {"model": "~/deep/tiny"}, "b": "/b/"}, tmp_path)
+    stored = {"model": "~/deep/tiny", "levels": ["~/other", "/b/"], "x": [{"settings": "../y/z"}]}
+    assert places.cut(stored, {"/b/"}) == {
+        "model": "tiny",
+        "levels": ["~/other", "/b/"],
+        "x": [{"settings": "z"}],
+    }

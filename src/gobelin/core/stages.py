@@ -32,6 +32,8 @@ LOCK = ".lock"
 MANIFEST = "manifest.json"  # only a folder that `gobelin save` wrote has one
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 Loaded = TypeVar("Loaded")
+# what reading raises where a file holds other values than were written
+WRONG_VALUES = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError)
 
 
 class RunFolder:
@@ -128,9 +130,9 @@ class RunFolder:
         folder = self.checked(name)
         try:
             return load(folder)
-        except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
-            if isinstance(error, GobelinError):
-                raise
+        except GobelinError:
+            raise
+        except (*WRONG_VALUES, OSError) as error:
             raise GobelinError(
                 f"{folder}: can't be read ({type(error).__name__}: {error}). Delete it and run the"
                 " command again."
@@ -203,7 +205,8 @@ class RunFolder:
         with self.alone():
             try:
                 rows = read_lines(ledger)
-            except GobelinError as error:
+                looks = {str(row["key"]): int(row["look"]) for row in rows}
+            except (GobelinError, *WRONG_VALUES) as error:
                 raise GobelinError(
                     f"{ledger}: is damaged, and it counts the looks at the test rows. Restore it."
                 ) from error
@@ -212,9 +215,8 @@ class RunFolder:
                     f"{ledger}: is empty or gone, and it counts the looks at the test rows."
                     " Restore it."
                 )
-            for row in rows:
-                if row.get("key") == key:
-                    return int(row["look"])
+            if key in looks:
+                return looks[key]
             rows.append({"look": len(rows) + 1, "what": verb, "key": key})
             write_lines(ledger, rows)
             return len(rows)

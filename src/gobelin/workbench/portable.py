@@ -49,14 +49,26 @@ class Places:
     """The paths of a run on this machine: of its data, its folder, its settings, of this user."""
 
     def __init__(self, settings: Mapping[str, Any], folder: Path) -> None:
-        paths = set(_paths(settings))
-        known = {Path(p) for p in paths if len(p) > 1 and Path(p).is_absolute()}
+        self.paths = frozenset(_paths(settings))  # as they stand in the settings
+        known = {Path(p) for p in self.paths if len(p) > 1 and Path(p).is_absolute()}
         known |= {p.parent for p in known if len(p.parts) > 3}
-        known |= {folder.resolve(), Path.home(), Path.cwd()}
+        known |= {folder.resolve(), Path.home(), *(p for p in [Path.cwd()] if len(p.parts) > 2)}
         texts = sorted(str(p) for p in known if len(p.parts) > 1)
         self.pattern = re.compile(
             "|".join(rf"(?<![\w/.]){re.escape(text)}(?!\w)" for text in texts).encode()
         )
+
+    def cut(self, tree: Any, names: Collection[str]) -> Any:  # noqa: ANN401 - JSON is any
+        """The content of a JSON file with every path of the settings cut, and every group called
+        `settings` made portable. Other texts are those of the data, and stay."""
+        if isinstance(tree, list):
+            return [self.cut(value, names) for value in tree]
+        if isinstance(tree, dict):
+            return {
+                key: portable(value, names) if key == "settings" else self.cut(value, names)
+                for key, value in tree.items()
+            }
+        return portable(tree, names) if isinstance(tree, str) and tree in self.paths else tree
 
     def found(self, path: Path) -> bool:
         """Whether a file names one of them; of arrays, whether their header does."""

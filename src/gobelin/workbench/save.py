@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -35,11 +35,12 @@ from gobelin.core.files import (
     write_lines,
 )
 from gobelin.core.machine import environment
-from gobelin.core.stages import MANIFEST
+from gobelin.core.stages import MANIFEST, WRONG_VALUES
 from gobelin.data.provenance import read_lineage
 from gobelin.embedding.index import INDEX_SUFFIXES
 from gobelin.evidence.findings import Finding
 from gobelin.networks.pipeline_folder import PICKLED
+from gobelin.report.drawing import inside
 from gobelin.workbench import card
 from gobelin.workbench.augment.generators import study_key, trained_weights, trainings_of
 from gobelin.workbench.export_folder import new_folder, refuse_used_folder
@@ -97,10 +98,11 @@ def save(run: Run, findings: Sequence[Finding], folder: Path, index: bool = Fals
     stages = _stages(run)
     trained = run.generator.sampler(0) if run.generator.stage(0) in stages else None
     current = _current(run, trained)
+    places = Places(recorded(run.settings), source.folder)
     saved = [f.without_rows() for f in findings if f.source in current]
     with new_folder(folder, MANIFEST, "") as temporary:
         for stage in stages:
-            _copy_stage(run, stage, temporary)
+            _copy_stage(run, stage, temporary, places)
         write_json(temporary / "settings.json", _settings(run))
         _copy(source.folder / "schema.json", temporary / "schema.json")
         write_lines(temporary / "findings.jsonl", [f.to_dict() for f in saved])
@@ -109,7 +111,7 @@ def save(run: Run, findings: Sequence[Finding], folder: Path, index: bool = Fals
         sampler = trained.sampler if trained else None
         page = card.render(run, folder.resolve().name, saved, sampler, index)
         (temporary / CARD).write_text(page, encoding="utf-8")
-        _refuse_paths(run, temporary)
+        _refuse_paths(places, temporary)
         files = {
             p.relative_to(temporary).as_posix(): p
             for p in sorted(temporary.rglob("*"))
@@ -240,11 +242,13 @@ def _current(run: Run, trained: Trained | None) -> set[str]:
         key = study_key(run, trained_weights(run))
         current |= {verb for verb in ("augment", "audit") if folder.has(f"verbs/{verb}", key)}
     if folder.has("verbs/generate"):  # its images name the weights that they come from
-        sheet = read_json(folder.checked("verbs/generate") / "contact_sheet.json")
-        images = [folder.folder / image for group in sheet["groups"] for image in group["images"]]
+        sheet = folder.checked("verbs/generate") / "contact_sheet.json"
         try:
-            lineage = (read_lineage(images[0]) if images else None) or {}
-        except OSError:  # an image is missing or damaged: unknown
+            groups = read_json(sheet)["groups"]
+            images = [image for group in groups for image in group["images"]]
+            first = inside(folder.folder, images[0]) if images else None
+            lineage = (read_lineage(first) if first else None) or {}
+        except (OSError, *WRONG_VALUES):  # a file is missing or damaged: unknown
             lineage = {}
         if lineage.get("weights") == trained.sampler.fingerprint()[:16]:
             current.add("generate")
@@ -256,7 +260,7 @@ def _settings(run: Run) -> dict[str, Any]:
     return portable(recorded(nowhere), names_of(run.data.schema))
 
 
-def _copy_stage(run: Run, stage: str, target: Path) -> None:
+def _copy_stage(run: Run, stage: str, target: Path, places: Places) -> None:
     """Copy the files of a stage, without paths in settings and rows in findings."""
     source, names = run.folder.checked(stage), names_of(run.data.schema)
     # images are only shown, no other file needs them
@@ -276,7 +280,7 @@ def _copy_stage(run: Run, stage: str, target: Path) -> None:
             found = [Finding.from_dict(row).without_rows() for row in read_lines(path)]
             write_lines(copied, [f.to_dict() for f in found])
         elif path.suffix == ".json":
-            write_json(copied, _with_portable_settings(read_json(path), names))
+            write_json(copied, places.cut(read_json(path), names))
     marked = target / stage / "stage.json"
     write_json(marked, read_json(marked) | {"hash": tree_hash(target / stage)})
 
@@ -286,21 +290,8 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
 
 
-def _with_portable_settings(tree: Any, names: Collection[str]) -> Any:  # noqa: ANN401 - JSON is any
-    """The content of a JSON file with every group called `settings` made portable."""
-    if isinstance(tree, list):
-        return [_with_portable_settings(value, names) for value in tree]
-    if not isinstance(tree, dict):
-        return tree
-    return {
-        key: (portable if key == "settings" else _with_portable_settings)(value, names)
-        for key, value in tree.items()
-    }
-
-
-def _refuse_paths(run: Run, folder: Path) -> None:
+def _refuse_paths(places: Places, folder: Path) -> None:
     """Raises GobelinError where a saved file names a path of this machine."""
-    places = Places(recorded(run.settings), run.folder.folder)
     for path in sorted(p for p in folder.rglob("*") if p.suffix in SAVED_SUFFIXES):
         if places.found(path):
             name = path.relative_to(folder).as_posix()
