@@ -103,16 +103,15 @@ def words_of(bench: Workbench) -> list[str]:
 def test_the_run_itself_shows_its_rows(run: Workbench) -> None:
     """So that the search below has something to find."""
     findings = (run.folder / "findings.jsonl").read_text()
-    assert IDENTITY in findings and FILE in findings
+    assert findings.count(IDENTITY) > 5
     rows = {f.name: f for f in run.findings() if f.rows or f.cells}
     assert {"screened_out", "cells_set_aside"} <= set(rows)
     assert all(f.n >= 3 for f in rows.values())
     assert not any(IDENTITY in f.note or FILE in f.note for f in run.findings())
-    page = run.report().read_text()
-    assert IDENTITY in page and f"{FILE}-none-11" in page
+    assert IDENTITY in run.report().read_text()
 
 
-@pytest.mark.parametrize("fusion", ["concat", "mean", "gated", "attention"])
+@pytest.mark.parametrize("fusion", ["concat", "mean", "gated"])
 def test_no_byte_of_a_saved_folder_tells_of_a_row_or_a_place(
     fusion: str, run: Workbench, tmp_path: Path
 ) -> None:
@@ -136,14 +135,11 @@ def test_paths_in_every_corner_of_the_settings_are_cut(run: Workbench, tmp_path:
     """A space that was taken over, a judge's model, a recipe of a component: all are named by
     paths."""
     elsewhere = tmp_path / "secret" / "place"
-    shutil.copytree(run.folder, elsewhere / "base")
-    settings = {
-        "align": {"base": str(elsewhere / "base")},
-        "generator": SETTINGS["generator"],
-        "check": {"max_bad": 0.5},
-    }
-    data = Path(run.run.settings.data.path)
-    bench = Workbench(data, "shape", tmp_path / "run", {**SETTINGS, **settings})
+    data, checks = Path(run.run.settings.data.path), {"check": {"max_bad": 0.5}}
+    few = {**SETTINGS, **checks, "schema": {"caption": "ignore"}}
+    Workbench(data, "shape", elsewhere / "base", few).fit()
+    taken = {**SETTINGS, **checks, "align": {"base": str(elsewhere / "base")}}
+    bench = Workbench(data, "shape", tmp_path / "run", taken)
     bench.fit()
     path = bench.folder / "settings.json"
     stored = read_json(path)

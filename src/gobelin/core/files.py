@@ -182,6 +182,8 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
+        if path.stat().st_size > parse.MOST_BYTES:
+            raise ValueError(f"it has more than {parse.MOST_BYTES} bytes")
         with path.open("rb") as file:
             rows = [parse.json_value(line) for line in file if line.strip()]
         if not all(isinstance(row, dict) for row in rows):
@@ -259,10 +261,9 @@ def refuse_links(folder: Path) -> None:
                 ]
         except (FileNotFoundError, NotADirectoryError):  # removed meanwhile
             continue
-        except OSError as error:
-            raise GobelinError(
-                f"{place}: can't be read ({error.strerror}). Use another folder."
-            ) from error
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise GobelinError(f"{place}: can't be read ({reason}). Use another folder.") from error
         for path, link, is_folder, file in found:
             if link or not (is_folder or file):
                 what = "a link" if link else "a special file"

@@ -8,6 +8,7 @@ What this cannot show: a path inside a longer text that is none of those places.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PureWindowsPath
@@ -23,6 +24,7 @@ PATH = re.compile(
     r"|(?!https?:)[a-z][a-z0-9+.-]*://|file:)|(.*[/\\])?\.\.([/\\]|\s*$)",
     re.IGNORECASE | re.DOTALL,
 )
+HOME = Path(os.path.expanduser("~"))  # "~" where this user has none
 
 
 def portable(tree: Any, names: Collection[str] = ()) -> Any:  # noqa: ANN401 - JSON is any
@@ -52,7 +54,7 @@ class Places:
         self.paths = frozenset(_paths(settings))  # as they stand in the settings
         known = {Path(p) for p in self.paths if len(p) > 1 and Path(p).is_absolute()}
         known |= {p.parent for p in known if len(p.parts) > 3}
-        known |= {folder.resolve(), Path.home(), *(p for p in [Path.cwd()] if len(p.parts) > 2)}
+        known |= {folder.resolve(), HOME, *(p for p in [Path.cwd()] if len(p.parts) > 2)}
         texts = sorted(str(p) for p in known if len(p.parts) > 1)
         self.pattern = re.compile(
             "|".join(rf"(?<![\w/.]){re.escape(text)}(?!\w)" for text in texts).encode()
@@ -95,4 +97,4 @@ def _last_name(path: str) -> str:
     """The last name of a path; '' where that is the name of this user's home."""
     url = re.match(r"\s*[a-z][a-z0-9+.-]+:/", path, re.IGNORECASE)
     name = PureWindowsPath(unquote(urlsplit(path.strip()).path) if url else path.strip()).name
-    return "" if name in ("..", "~", Path.home().name) or name.startswith("~") else name
+    return "" if name in ("..", HOME.name) or name.startswith("~") else name

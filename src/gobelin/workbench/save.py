@@ -149,8 +149,8 @@ def check(folder: Path) -> list[str]:
         )
     for name in [*files, *sorted(NEEDED - set(files))]:
         if name not in files or name not in present:
-            where = str(folder / name)[:400]
-            raise GobelinError(f"{where}: is missing. Save or download it again.")
+            lost = str(folder / name)[:400]
+            raise GobelinError(f"{lost}: is missing. Save or download it again.")
     if stray := next(
         (name for name in present if name.split("/")[0] in STAGES and name not in files), None
     ):
