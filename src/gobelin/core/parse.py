@@ -32,7 +32,7 @@ class Unreadable(GobelinError, ValueError):
 
     def __init__(self, where: object, kind: str, reason: str) -> None:
         self.reason = reason
-        super().__init__(f"{where}: can't be read as {kind} ({reason}). Make it again.")
+        super().__init__(f"{where}: can't be read as {kind} ({reason}). Correct or restore it.")
 
 
 def json_value(text: str | bytes, constants: bool = True) -> Any:  # noqa: ANN401 - JSON is any
