@@ -85,7 +85,7 @@ def found(others: bool = True) -> set[str]:
             for name in estimators.known(numeric):
                 for estimator in made(name, numeric, others):
                     try:
-                        estimator.fit(ROWS, answers)
+                        estimator.fit(ROWS.copy(), answers.copy())  # some write into them
                     except (ValueError, TypeError, AttributeError, NotImplementedError):
                         continue  # it doesn't take these values together
                     state = {"members": {"field": estimator}, "head": head.fit(ROWS, answers)}
