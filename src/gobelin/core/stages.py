@@ -127,6 +127,14 @@ class RunFolder:
         with self.making(name, key) as temporary:
             if temporary is not None:
                 make(temporary)
+        return self.loaded(name, load)
+
+    def loaded(self, name: str, load: Callable[[Path], Loaded]) -> Loaded:
+        """`load(the folder of a finished stage)`.
+
+        Raises GobelinError as `checked` does, and where the files hold other values than Gobelin
+        writes: a folder may come from a stranger, who can make the hashes match.
+        """
         folder = self.checked(name)
         try:
             return load(folder)
