@@ -46,7 +46,7 @@ DOORS = {
     "soundfile": {"data.sounds"},
     "arch": {"data.samples.market"},
     "lancedb": {"embedding.index"},
-    "skops": {"prediction.estimators"},
+    "skops": {"prediction.saved_estimators"},
     "click": {
         "interfaces.cli",
         "interfaces.options",

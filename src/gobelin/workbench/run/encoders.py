@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from gobelin.core.files import file_name
 from gobelin.data.fields import Field
@@ -37,9 +37,9 @@ class RunEncoders:
         data, settings, runtime = self.data, self.data.settings, self.data.runtime
         component = schema.build_encoder(field.encoder, settings.choices)
         if data.folder.has(stage_of(field), data.key):
-            return component.load(data.folder.checked(stage_of(field)), runtime)
-        if (stored := kept_space.encoder_folder(settings.align, field)) is not None:
-            return component.load(stored, runtime)
+            return data.folder.loaded(stage_of(field), partial(component.load, runtime=runtime))
+        if (base := kept_space.base_with_encoder(settings.align, field)) is not None:
+            return base.loaded(stage_of(field), partial(component.load, runtime=runtime))
         rows = data.rows
         cells = rows.dataset.rows(rows.part("train")).cells(field)
         kinds = {c: rows.schema.kind(c) for c in field.columns}
