@@ -62,13 +62,13 @@ class Mistake(Exception):
 
 def tokens_of(where: str) -> list[Token]:
     if len(where) > MOST_CHARACTERS:
-        raise Mistake(f"is longer than {MOST_CHARACTERS:,} characters", MOST_CHARACTERS)
+        raise Mistake(f"it is longer than {MOST_CHARACTERS:,} characters", MOST_CHARACTERS)
     try:
         where.encode()
     except UnicodeEncodeError as error:
-        raise Mistake("is not Unicode", error.start) from error
+        raise Mistake("it is not Unicode", error.start) from error
     if "\0" in where:
-        raise Mistake("holds a zero byte", where.index("\0"))
+        raise Mistake("it holds a zero byte", where.index("\0"))
     tokens, at = [], 0
     end = len(where.rstrip())
     while at < end:
@@ -145,7 +145,7 @@ def number_term(value: int | float, token: Token) -> Term:
 
 def read_number(token: Token) -> int | float:
     if math.isinf(float(token.text)):
-        raise Mistake("is too large a number", token.start)
+        raise Mistake("this is too large a number", token.start)
     digits = token.text.lstrip("0") or "0"
     return int(digits) if digits.isdigit() else float(token.text)
 

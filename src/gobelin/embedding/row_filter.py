@@ -61,7 +61,7 @@ def sql_of(where: str, columns: pa.Schema) -> str:
         return _Reader(where, columns).filter()
     except Mistake as mistake:
         raise bad_filter(
-            where, f"{mistake}, at character {mistake.start + 1}", columns
+            where, f"at character {mistake.start + 1}, {mistake}", columns
         ) from mistake
 
 
@@ -69,7 +69,8 @@ def bad_filter(where: str, why: str, columns: pa.Schema) -> GobelinError:
     shown = where if len(where) <= 200 else where[:200] + "..."
     names = columns.names[:MOST_COLUMNS_NAMED]
     more = " ..." if len(columns.names) > len(names) else ""
-    return GobelinError(f"--where {shown!r}: {why}. Known columns: {', '.join(names)}{more}.")
+    stop = "" if why.endswith("?") else "."
+    return GobelinError(f"--where {shown!r}: {why}{stop} Known columns: {', '.join(names)}{more}.")
 
 
 class _Reader:
@@ -83,7 +84,7 @@ class _Reader:
         joints = [t for t in self.tokens if t.kind == "word" and t.text.upper() in ("AND", "OR")]
         if len(joints) >= MOST_CONDITIONS:
             start = joints[MOST_CONDITIONS - 1].start
-            raise Mistake(f"has more than {MOST_CONDITIONS} conditions", start)
+            raise Mistake(f"it has more than {MOST_CONDITIONS} conditions", start)
 
     def filter(self) -> str:
         found = self._is(self._either(), "truth")
@@ -117,7 +118,7 @@ class _Reader:
     def _deeper(self, read: Callable[[], Term]) -> Term:
         self.depth += 1
         if self.depth > MOST_DEPTH:
-            raise Mistake(f"is nested more than {MOST_DEPTH} deep", self._next.start)
+            raise Mistake(f"it is nested more than {MOST_DEPTH} deep", self._next.start)
         term = read()
         self.depth -= 1
         return term
@@ -212,7 +213,9 @@ class _Reader:
             left, right = self._is(left, "number"), self._is(part(), "number")
             depth = 1 + max(left.depth, right.depth)
             if depth > MOST_DEPTH:
-                raise Mistake(f"has more than {MOST_DEPTH} sums in each other", right.token.start)
+                raise Mistake(
+                    f"it has more than {MOST_DEPTH} sums in each other", right.token.start
+                )
             divisor = f"NULLIF({double(right)}, 0.0)" if sign in "/%" else double(right)
             left = Term("number", f"({double(left)} {sign} {divisor})", left.token, depth=depth)
         return left
