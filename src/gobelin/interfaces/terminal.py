@@ -29,8 +29,10 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.printable import json_text, printable
 from gobelin.evidence.findings import Finding
 
-out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
-err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+# rich reads no markup, emoji codes or numbers in what it prints
+PLAIN_TEXT: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
+out = Console(soft_wrap=True, **PLAIN_TEXT)
+err = Console(stderr=True, soft_wrap=True, **PLAIN_TEXT)
 SECONDS_BETWEEN_LINES = 10  # of progress, without a terminal
 CLOSED_PIPE = 128 + 13  # exit code of a program whose reader went away, as the shell shows it
 
@@ -60,9 +62,9 @@ def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]], whole: int 
         column.no_wrap = True
     for row in rows:
         table.add_row(*map(printable, row))
-    with out.capture() as drawn:
-        out.print(table)
-    _write(out, drawn.get().removesuffix("\n"))
+    page = io.StringIO()
+    Console(file=page, width=out.width, force_terminal=out.is_terminal, **PLAIN_TEXT).print(table)
+    _write(out, page.getvalue().removesuffix("\n"))
 
 
 def say_fields(rows: Iterable[Sequence[str]]) -> None:
@@ -79,15 +81,15 @@ def _write(console: Console, text: str) -> None:
     try:
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
         stream.flush()
-    except BrokenPipeError:
-        _leave(stream)
-        raise SystemExit(CLOSED_PIPE) from None
     except OSError as error:
         _leave(stream)
-        name = "standard error" if console.stderr else "standard output"
+        if console.stderr:
+            return  # there is nowhere left to tell it
+        if isinstance(error, BrokenPipeError):
+            raise SystemExit(CLOSED_PIPE) from None
+        reason = os.strerror(error.errno or errno.EIO)
         raise GobelinError(
-            f"{name}: can't be written ({os.strerror(error.errno or errno.EIO)}). Send it"
-            " elsewhere."
+            f"standard output: can't be written ({reason}). Send it elsewhere."
         ) from error
 
 
