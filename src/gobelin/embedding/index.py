@@ -132,26 +132,34 @@ def _number(value: object) -> float | None:
 def create(folder: Path, rows: pa.Table, space: str) -> None:
     """Write a table of these rows (see `rows_of`) into a new folder. space: fingerprint of the
     vectors' space."""
-    import lancedb
-
-    table = lancedb.connect(str(folder)).create_table(
+    table = _connected(folder).create_table(
         TABLE, rows.replace_schema_metadata({SPACE_KEY: space.encode()})
     )
     _settle(table)
     _list_files(folder)
 
 
+def _connected(folder: Path) -> Any:  # noqa: ANN401 - a lancedb.DBConnection
+    """The folder as a database of tables. GobelinError for a name that the engine can't read."""
+    import lancedb
+
+    if any(ord(character) < 32 or ord(character) == 127 for character in str(folder.absolute())):
+        raise GobelinError(
+            f"{folder}: search can't keep an index below a folder with a control character in its"
+            " name. Rename the folder."
+        )
+    return lancedb.connect(str(folder))
+
+
 def warn_of_lost_changes(folder: Path, rows: int) -> None:
     """Log a warning where the table in `folder`, which is about to be written again from the `rows`
     rows of the data, has rows that were added or deleted by `Index.change`. Those changes are lost:
     vectors of another space can't be used, and the run does not hold the cells of added rows."""
-    import lancedb
-
     try:
-        table = lancedb.connect(str(folder)).open_table(TABLE)
+        table = _connected(folder).open_table(TABLE)
         added = table.count_rows(f"{SPLIT_COLUMN} = '{ADDED}'")
         deleted = rows + added - table.count_rows()
-    except (OSError, ValueError, RuntimeError):  # no table, or a damaged one
+    except (OSError, ValueError, RuntimeError, GobelinError):  # no table, or a damaged one
         return
     if added or deleted:
         log.warning(
@@ -170,12 +178,10 @@ class Index:
     def __init__(self, folder: Path, space: str) -> None:
         """space: fingerprint of the space of later queries. Raises GobelinError for a damaged
         table, and for one of another space."""
-        import lancedb
-
         self.folder, self.space = folder, space
         _check_files(folder)
         try:
-            self.table: Any = lancedb.connect(str(folder)).open_table(TABLE)
+            self.table: Any = _connected(folder).open_table(TABLE)
             self.columns: pa.Schema = self.table.schema
         except (OSError, ValueError, RuntimeError) as error:
             raise _damaged(folder, error) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,8 @@ def search_command(
 def index_command(run: Path, add: Path | None, delete: tuple[str, ...], as_json: bool) -> None:
     """Show the index that search uses. Add or delete rows. Added rows are never used in training or
     evaluation."""
-    ids = [i.strip() for row in csv.reader(delete) for i in row if i.strip()]
+    rows = [row for text in delete for row in csv.reader(io.StringIO(text, newline=""))]
+    ids = [i.strip() for row in rows for i in row if i.strip()]
     print_findings(open_workbench(run).index(add, ids), as_json)
 
 
