@@ -33,10 +33,11 @@ def test_a_pipe_is_written_into(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("pipe")
     for name in ("pipe", "link"):
         got: list[str] = []
-        reader = threading.Thread(target=lambda: got.append((tmp_path / "pipe").read_text()))  # noqa: B023
+        take = lambda: got.append((tmp_path / "pipe").read_text())  # noqa: B023, E731
+        reader = threading.Thread(target=take, daemon=True)
         reader.start()
         written(tmp_path / name)
-        reader.join()
+        reader.join(20)
         assert got == ["new"] and stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
     assert (tmp_path / "link").is_symlink() and len(list(tmp_path.iterdir())) == 2
 
@@ -171,3 +172,51 @@ def test_the_standard_output_is_written_on(tmp_path: Path) -> None:
     assert done.stderr.split() == ["True", "True", "True", "False"]
     assert (tmp_path / "file").read_text().split() == ["before", *names[:3], "after"]
     assert not is_standard_output(tmp_path / "file")
+
+
+LIMITED = """
+import resource
+from pathlib import Path
+from gobelin.core.errors import GobelinError
+from gobelin.core.files import write_json
+from gobelin.core.output import output_file
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+for name, write in (("one", output_file), ("two", None)):
+    try:
+        if write is None:
+            write_json(Path(name), "x" * 9000)
+        else:
+            with write(Path(name)) as temporary:
+                temporary.write_bytes(bytes(9000))
+    except GobelinError as error:
+        print(error)
+"""
+
+
+def test_a_limit_of_file_sizes_is_one_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED], cwd=tmp_path, capture_output=True, text=True
+    )
+    wanted = (
+        "can't be written (File too large). Raise the limit (ulimit -f), or choose another disk."
+    )
+    assert done.stdout.splitlines() == [f"one: {wanted}", f"two: {wanted}"] and not done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_device_is_one_line() -> None:
+    refused(Path("/dev/full"), "/dev/full: the disk is full")
+
+
+def test_a_reader_of_a_pipe_that_goes_away_is_one_line(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = threading.Thread(
+        target=lambda: os.close(os.open(tmp_path / "pipe", os.O_RDONLY)), daemon=True
+    )
+    reader.start()
+    with (
+        pytest.raises(GobelinError, match="can't be written"),
+        output_file(tmp_path / "pipe") as temporary,
+    ):
+        temporary.write_bytes(bytes(10**7))

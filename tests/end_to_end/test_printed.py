@@ -169,13 +169,12 @@ def test_predictions_for_a_spreadsheet(
     got: dict[bool, list[list[str]]] = {}
     for raw in (False, True):
         read: list[str] = []
-        pipe = threading.Thread(
-            target=lambda: read.append((tmp_path / "pipe").read_text(encoding="utf-8"))  # noqa: B023
-        )
+        take = lambda: read.append((tmp_path / "pipe").read_text(encoding="utf-8"))  # noqa: B023, E731
+        pipe = threading.Thread(target=take, daemon=True)
         pipe.start()
         words = ["predict", str(run), str(data), "--out", str(tmp_path / "pipe")]
         main([*words, *["--raw-csv"] * raw])
-        pipe.join()
+        pipe.join(20)
         got[raw] = list(csv.reader(read[0].splitlines(keepends=True)))
         told = capfd.readouterr().err
         assert ("120 cells would be formulas" in told) != raw

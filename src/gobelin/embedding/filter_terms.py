@@ -112,7 +112,8 @@ def alike(left: Term, right: Term) -> tuple[str, str]:
         names = [f"{t.token.text[:60]!r} is {KINDS[t.kind]}" for t in (left, right)]
         raise Mistake(f"{names[0]}, {names[1]}, so they can't be compared", right.token.start)
     if left.kind == "date":
-        _check_year(left, right), _check_year(right, left)
+        _check_year(left, right)
+        _check_year(right, left)
         return left.sql, right.sql
     if left.kind != "number" or (left.whole and right.whole):
         return left.sql, right.sql
@@ -122,11 +123,11 @@ def alike(left: Term, right: Term) -> tuple[str, str]:
 
 def _rounded(term: Term, beside: Term) -> Term:
     """A number as precise as the column that it is compared with: .1 in 32 bits is not .1 in 64."""
-    short = {pa.float32(): np.float32, pa.float16(): np.float16}.get(beside.column)
-    if short is None or not isinstance(term.literal, int | float):
+    short = beside.column in (pa.float32(), pa.float16())
+    if not short or not isinstance(term.literal, int | float):
         return term
     with np.errstate(over="ignore"):
-        value = float(short(term.literal))
+        value = float(np.asarray(term.literal, beside.column.to_pandas_dtype()))
     return term if math.isinf(value) else number_term(value, term.token)
 
 
@@ -167,7 +168,7 @@ def date_term(term: Term) -> Term:
 
 
 def _check_year(term: Term, beside: Term) -> None:
-    nanoseconds = pa.types.is_timestamp(beside.column or pa.null()) and beside.column.unit == "ns"
+    nanoseconds = beside.column is not None and str(beside.column).startswith("timestamp[ns")
     if (
         isinstance(term.literal, datetime.datetime)
         and nanoseconds

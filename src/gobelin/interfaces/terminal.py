@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import IO, Any
 
 import click
 from rich.console import Console
@@ -93,7 +93,7 @@ def _write(console: Console, text: str) -> None:
         ) from error
 
 
-def _leave(stream: TextIO) -> None:
+def _leave(stream: IO[str]) -> None:
     """Point a broken stream to nowhere: Python flushes it once more at exit."""
     with contextlib.suppress(OSError, ValueError, io.UnsupportedOperation):
         nowhere = os.open(os.devnull, os.O_WRONLY)
