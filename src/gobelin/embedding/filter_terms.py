@@ -123,11 +123,13 @@ def alike(left: Term, right: Term) -> tuple[str, str]:
 
 def _rounded(term: Term, beside: Term) -> Term:
     """A number as precise as the column that it is compared with: .1 in 32 bits is not .1 in 64."""
-    short = beside.column in (pa.float32(), pa.float16())
-    if not short or not isinstance(term.literal, int | float):
+    column = beside.column
+    if column is None or not isinstance(term.literal, int | float):
+        return term
+    if column not in (pa.float32(), pa.float16()):
         return term
     with np.errstate(over="ignore"):
-        value = float(np.asarray(term.literal, beside.column.to_pandas_dtype()))
+        value = float(np.asarray(term.literal, column.to_pandas_dtype()))
     return term if math.isinf(value) else number_term(value, term.token)
 
 
