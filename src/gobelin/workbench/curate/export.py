@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 
 from gobelin.core.config import resolved
 from gobelin.core.files import write_json
+from gobelin.core.printable import printable
 from gobelin.data.dataset import CURATED_COLUMN, SPLIT_COLUMN, WEIGHT_COLUMN, Dataset
 from gobelin.data.files import cell_bytes
 from gobelin.data.provenance import records
@@ -106,7 +108,7 @@ def _note(decided: Decisions, rows: int, target: str) -> str:
         f" caption. `{CURATED_COLUMN}` records the changes of a row, `{WEIGHT_COLUMN}` the"
         f" probability of its label, `{SPLIT_COLUMN}` its part. Validation and test rows are"
         " unchanged. All rows are real.\n\n    gobelin fit curated.parquet --target"
-        f" {target} --recipe recipe.json --generator NAME\n"
+        f" {printable(shlex.quote(target))} --recipe recipe.json --generator NAME\n"
     )
 
 
