@@ -38,7 +38,7 @@ IMAGE_SIGNATURES = (
 )
 BRANDS = {b"WEBP", b"ftypavif"}  # from the eighth and the fourth byte on
 MAX_PIXELS = 100_000_000
-STRIP = 2**20  # pixels whose colours are converted at once
+STRIP = 2**18  # pixels whose colours are converted at once
 
 
 @settings_class

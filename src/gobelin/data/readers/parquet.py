@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError
-from gobelin.data.budget import refuse, refuse_table
+from gobelin.data.budget import MEGABYTE, limits, refuse, refuse_table
 
 WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 12}
 TEXT = 8  # bytes of a text or of bytes, beside their content
@@ -46,6 +46,7 @@ class Parquet:
                     inside = pc.struct_field(table[column.name], "path")
                 table = table.set_column(k, column.name, inside)
             elif pa.types.is_dictionary(column.type):
+                refuse(str(path), "table_mb", table.nbytes + _written_out(table[column.name]))
                 table = table.set_column(
                     k, column.name, table[column.name].cast(column.type.value_type)
                 )
@@ -60,14 +61,38 @@ def _table(file: pq.ParquetFile, path: Path) -> pa.Table:
     refuse_table(str(path), file.metadata.num_rows, file.metadata.num_columns)
     promised, longest = _promised(file.metadata, path)
     refuse(str(path), "table_mb", promised)
-    if longest * file.metadata.num_rows <= BATCH:
+    most = min(BATCH, limits().table_mb * MEGABYTE)
+    if longest * file.metadata.num_rows <= most:
         return file.read()
     batches, needed = [], 0
-    for batch in file.iter_batches(max(1, BATCH // longest)):
+    for batch in file.iter_batches(max(1, most // longest)):
         needed += batch.nbytes
         refuse(str(path), "table_mb", needed)
         batches.append(batch)
     return pa.Table.from_batches(batches, file.schema_arrow)
+
+
+def _written_out(column: pa.ChunkedArray) -> int:
+    """The bytes of a dictionary's texts, each written as often as rows have it."""
+    total = 0
+    for chunk in column.chunks:
+        if _file_like(chunk.dictionary.type):
+            lengths = pc.binary_length(chunk.dictionary).cast(pa.int64())
+            total += pc.sum(lengths.take(chunk.indices)).as_py() or 0
+    return total
+
+
+def _file_like(kind: pa.DataType) -> bool:
+    """Whether values of this type have a length of their own."""
+    return any(
+        test(kind)
+        for test in (
+            pa.types.is_string,
+            pa.types.is_large_string,
+            pa.types.is_binary,
+            pa.types.is_large_binary,
+        )
+    )
 
 
 def _promised(metadata: pq.FileMetaData, path: Path) -> tuple[int, int]:
