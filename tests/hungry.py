@@ -146,6 +146,14 @@ def repeated_plain_text(path: Path) -> None:
     pq.write_table(pq.read_table(path), path, store_schema=False)
 
 
+def repeated_in_a_list(path: Path) -> None:
+    """One row with a list of one text of a megabyte, two thousand times."""
+    text = pa.array(["x" * 10**6])
+    items = pa.DictionaryArray.from_arrays(pa.array(np.zeros(2000, np.int32)), text)
+    one = pa.ListArray.from_arrays(pa.array([0, 2000], pa.int32()), items)
+    pq.write_table(pa.table({"a": one}), path, store_schema=False)
+
+
 def photo(width: int = 1800, height: int = 1700) -> Image.Image:
     noise = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)
     return Image.fromarray(noise).resize((width, height))
@@ -193,6 +201,10 @@ REFUSED = {
     "a repeated text": (table("b.parquet", repeated_text, SMALL), "reading.table_mb"),
     "a repeated plain text": (
         table("c.parquet", repeated_plain_text, SMALL),
+        "reading.table_mb",
+    ),
+    "a text repeated in a list": (
+        table("d.parquet", repeated_in_a_list, SMALL),
         "reading.table_mb",
     ),
     "one long line": (

@@ -19,6 +19,7 @@ from gobelin.data.budget import MEGABYTE, limits, refuse, refuse_table
 WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 12}
 TEXT = 8  # bytes of a text or of bytes, beside their content
 DICTIONARY_PAGE = 2
+MEASURED = 2**26  # bytes of repeated content from which a column of lists is measured
 BATCH = 2**30  # bytes of repeated content that one batch may hold
 
 
@@ -46,7 +47,8 @@ class Parquet:
                     inside = pc.struct_field(table[column.name], "path")
                 table = table.set_column(k, column.name, inside)
             elif pa.types.is_dictionary(column.type):
-                refuse(str(path), "table_mb", table.nbytes + _written_out(table[column.name]))
+                written_out = sum(map(_written_out, table[column.name].chunks))
+                refuse(str(path), "table_mb", table.nbytes + written_out)
                 table = table.set_column(
                     k, column.name, table[column.name].cast(column.type.value_type)
                 )
@@ -56,11 +58,11 @@ class Parquet:
 def _table(file: pq.ParquetFile, path: Path) -> pa.Table:
     """All rows. The metadata are checked first: they promise the rows, the values of nested cells
     and the bytes of pages. Content that is written once and repeated by a dictionary is read in
-    small batches, and its bytes are counted.
+    small batches, and its bytes are counted; in lists it is measured first.
     """
     refuse_table(str(path), file.metadata.num_rows, file.metadata.num_columns)
-    promised, longest = _promised(file.metadata, path)
-    refuse(str(path), "table_mb", promised)
+    promised, longest, lists = _promised(file.metadata, path)
+    refuse(str(path), "table_mb", promised + _measured(path, lists))
     most = min(BATCH, limits().table_mb * MEGABYTE)
     if longest * file.metadata.num_rows <= most:
         return file.read()
@@ -72,14 +74,30 @@ def _table(file: pq.ParquetFile, path: Path) -> pa.Table:
     return pa.Table.from_batches(batches, file.schema_arrow)
 
 
-def _written_out(column: pa.ChunkedArray) -> int:
-    """The bytes of a dictionary's texts, each written as often as rows have it."""
+def _measured(path: Path, lists: list[str]) -> int:
+    """The bytes of texts in lists, each counted as often as it stands there. lists: the columns, as
+    Parquet calls them. They are read as dictionaries, which takes no more than the file.
+    """
+    if not lists:
+        return 0
     total = 0
-    for chunk in column.chunks:
-        if _file_like(chunk.dictionary.type):
-            lengths = pc.binary_length(chunk.dictionary).cast(pa.int64())
-            total += pc.sum(lengths.take(chunk.indices)).as_py() or 0
+    with pq.ParquetFile(path, memory_map=True, read_dictionary=lists) as file:
+        for batch in file.iter_batches(columns=lists):
+            total += sum(map(_written_out, batch.columns))
     return total
+
+
+def _written_out(array: pa.Array) -> int:
+    """The bytes of the texts in dictionaries, each counted as often as a row has it."""
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        if not _file_like(kind.value_type):
+            return 0
+        lengths = pc.binary_length(array.dictionary).cast(pa.int64())
+        return int(pc.sum(lengths.take(array.indices)).as_py() or 0)
+    if pa.types.is_struct(kind):
+        return sum(map(_written_out, array.flatten()))
+    return _written_out(array.flatten()) if hasattr(array, "flatten") else 0
 
 
 def _file_like(kind: pa.DataType) -> bool:
@@ -95,9 +113,12 @@ def _file_like(kind: pa.DataType) -> bool:
     )
 
 
-def _promised(metadata: pq.FileMetaData, path: Path) -> tuple[int, int]:
-    """The bytes that the metadata promise, and the most bytes of one row's repeated content."""
+def _promised(metadata: pq.FileMetaData, path: Path) -> tuple[int, int, list[str]]:
+    """The bytes that the metadata promise, the most bytes of one row's repeated content, and the
+    columns of lists whose repeated content must be measured.
+    """
     promised, longest = 0, 1
+    lists: dict[str, None] = {}
     with path.open("rb") as file:
         for number in range(metadata.num_row_groups):
             group, repeated = metadata.row_group(number), 0
@@ -107,10 +128,15 @@ def _promised(metadata: pq.FileMetaData, path: Path) -> tuple[int, int]:
                 if column.physical_type == "FIXED_LEN_BYTE_ARRAY":
                     width = kind.length
                 promised += max(column.total_uncompressed_size, width * column.num_values)
-                if column.physical_type == "BYTE_ARRAY":
+                if column.physical_type != "BYTE_ARRAY":
+                    continue
+                if kind.max_repetition_level:
+                    if _repeated_bytes(column, file) * column.num_values > MEASURED:
+                        lists[column.path_in_schema] = None
+                else:
                     repeated += _repeated_bytes(column, file)
             longest = max(longest, repeated)
-    return promised, longest
+    return promised, longest, list(lists)
 
 
 def _repeated_bytes(column: pq.ColumnChunkMetaData, file: BinaryIO) -> int:
