@@ -54,7 +54,10 @@ class Opening:
     low: int = setting(default=0, description="16-bit value that becomes 0.")
     high: int = setting(default=65535, description="16-bit value that becomes 255.")
     max_pixels: int = setting(
-        default=MAX_PIXELS, ge=1, description="Largest image in pixels. Larger ones are set aside."
+        default=MAX_PIXELS,
+        ge=1,
+        le=178_956_970,  # Pillow opens no larger one
+        description="Largest image in pixels. Larger ones are set aside.",
     )
 
     def __post_init__(self) -> None:

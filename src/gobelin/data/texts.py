@@ -12,6 +12,8 @@ from gobelin.core.files import fingerprint
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import BadCell, afford
 
+LETTERS_SHOWN = 10_000  # of a text, that decide whether its column holds texts
+
 
 def text_values(cell: Cell) -> list[str]:
     """The texts of a cell, trimmed. Raises BadCell for more letters than the budget allows."""
@@ -50,6 +52,7 @@ def text_bid(values: Sequence[Any]) -> Bid | None:
         " ".join(v) if isinstance(v, list) and all(isinstance(t, str) for t in v) else v
         for v in values
     ]
+    strings = [s[:LETTERS_SHOWN] if isinstance(s, str) else s for s in strings]
     if not strings or not all(isinstance(v, str) for v in strings):
         return None
     share_different, mean_words = (

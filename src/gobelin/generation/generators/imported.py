@@ -22,6 +22,7 @@ from gobelin.core import weights
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime, numpy_generator
+from gobelin.data.budget import refuse
 from gobelin.data.files import BadCell, file_bytes
 from gobelin.data.images import Opening, fitted, image_files, open_image
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
@@ -69,6 +70,7 @@ class Imported:
                 f" ({', '.join(list(names)[:5])} ...) was expected."
             )
         h, w, c = train.images.shape[1:]
+        refuse(str(root), "table_mb", len(files) * h * w * c)
         images = []
         for place, path in enumerate(files):
             try:
