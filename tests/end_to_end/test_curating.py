@@ -350,6 +350,7 @@ def test_what_cannot_be_curated_is_refused_in_one_line(
     assert "is not empty. Choose another folder" in refused(
         capsys, "curate", curated, "--export", export
     )
+    (export / "mine").unlink()
     assert "is a file. Choose a new folder" in refused(
         capsys, "curate", curated, "--export", export / "README.md"
     )
