@@ -1112,6 +1112,8 @@ def test_made_images_and_rows_never_count_as_real(
         f"{origins.count('generated')} of {len(origins)} rows are not real" in said
         and "gobelin_origin" in said
     )
+    done(capsys, ["augment", run, "--export", tmp_path / "export"])  # a finished export
+    (tmp_path / "export" / "mine").touch()
     assert "is not empty" in refused(
         capsys, ["augment", run, "--export", tmp_path / "export"], tmp_path / "export"
     )

@@ -346,9 +346,11 @@ def test_what_cannot_be_curated_is_refused_in_one_line(
         capsys, "curate", tmp_path / "saved"
     )
     export = curated.parent / "export"
+    (export / "mine").touch()
     assert "is not empty. Choose another folder" in refused(
         capsys, "curate", curated, "--export", export
     )
+    (export / "mine").unlink()
     assert "is a file. Choose a new folder" in refused(
         capsys, "curate", curated, "--export", export / "README.md"
     )

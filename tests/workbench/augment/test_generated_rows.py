@@ -320,8 +320,13 @@ def test_the_export_is_the_generated_arm_with_its_lineage(
         f"chose {ratio:g} generated rows for each real row" in said
         and f"had the weight {mix:g}" in said
     )
+    before = exported.read_bytes()
+    export_of(Study(study.run, "key"), exported.parent)  # a finished export is taken as finished
+    assert exported.read_bytes() == before
+    (exported.parent / "mine").touch()
     with pytest.raises(GobelinError, match="is not empty"):
         export_of(Study(study.run, "key"), exported.parent)
+    (exported.parent / "mine").unlink()
 
 
 def test_every_new_look_at_the_test_rows_is_counted(bench: Workbench) -> None:
