@@ -258,3 +258,18 @@ def test_an_engine_that_fails_does_not_condemn_the_index(
 
 def test_a_column_with_a_backtick_is_stored_without(tmp_path: Path, table: Index) -> None:
     assert "tick_s" in table.known and "size_cm" in table.known
+
+
+@pytest.mark.parametrize("name", ["tab\there", "esc\x1b[31m", "del\x7f", "bytes\udcff"])
+def test_a_folder_that_the_engine_can_not_name_is_one_line(name: str, tmp_path: Path) -> None:
+    """It isn't said to be damaged."""
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "files.json").write_text("{}")
+    rows = pa.table({"gobelin_id": ["a"]})
+    for work in (
+        lambda: create(tmp_path / name, rows, "space"),
+        lambda: Index(tmp_path / name, ""),
+    ):
+        with pytest.raises(GobelinError, match="Rename the folder") as caught:
+            work()
+        assert "amaged" not in str(caught.value)
