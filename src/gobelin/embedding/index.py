@@ -17,6 +17,7 @@ one of the nearest rows.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -42,6 +43,7 @@ ID, ROW, VECTOR = "gobelin_id", "gobelin_row", "gobelin_vector"
 # column names that Lance uses itself
 LANCE_COLUMNS = {"_rowid", "_rowaddr", "_distance", "_score", "_relevance_score"}
 TABLE = "rows"  # name of the Lance table
+UNREADABLE = re.compile(r"\(os error (1|13|23|24)\)")  # the system's words for a file in order
 FILE_HASHES = "files.json"  # hashes of the table's files
 SPACE_KEY = b"gobelin_space"  # where the table's metadata name the space of its vectors
 INDEX_FORMAT = 1  # of the table; it is a part of the stage's key
@@ -143,10 +145,11 @@ def _connected(folder: Path) -> Any:  # noqa: ANN401 - a lancedb.DBConnection
     """The folder as a database of tables. GobelinError for a name that the engine can't read."""
     import lancedb
 
-    if any(ord(character) < 32 or ord(character) == 127 for character in str(folder.absolute())):
+    name = str(folder.absolute())
+    if re.search("[\x00-\x1f\x7f\ud800-\udfff]", name):
         raise GobelinError(
-            f"{folder}: search can't keep an index below a folder with a control character in its"
-            " name. Rename the folder."
+            f"{folder}: search can't keep an index below a folder whose name holds a control"
+            " character or isn't UTF-8. Rename the folder."
         )
     return lancedb.connect(str(folder))
 
@@ -179,8 +182,8 @@ class Index:
         """space: fingerprint of the space of later queries. Raises GobelinError for a damaged
         table, and for one of another space."""
         self.folder, self.space = folder, space
-        _check_files(folder)
         try:
+            _check_files(folder)
             self.table: Any = _connected(folder).open_table(TABLE)
             self.columns: pa.Schema = self.table.schema
         except (OSError, ValueError, RuntimeError) as error:
@@ -329,7 +332,10 @@ def _quoted(ids: Sequence[str]) -> str:
 
 
 def _damaged(folder: Path, why: object) -> GobelinError:
+    closed = isinstance(why, PermissionError) or UNREADABLE.search(str(why))
     why = " ".join(str(why).split())[:120]
+    if closed:
+        return GobelinError(f"{folder}: can't be read ({why}). Look at its permissions.")
     return GobelinError(
         f"{folder}: is damaged ({why}). Delete it and search again: it is written again from the"
         " run's data."
