@@ -197,6 +197,7 @@ class Fit(Generic[FittedT]):
     valid: ImageRows
     context: Context
     batch: int  # images a step
+    slower: float = 1.0  # time of a mean step over that of one in the first tenth of the training
 
     def watch(
         self,
@@ -252,7 +253,16 @@ class Fit(Generic[FittedT]):
         context, name = self.context, self.sampler.name
         identity = training_identity(self.sampler.settings, self.train, self.valid)
         outcome = run(
-            task, batches, settings, context.folder, identity, context.progress, name, watch
+            task,
+            batches,
+            settings,
+            context.folder,
+            identity,
+            context.progress,
+            name,
+            watch,
+            context.pilot,
+            self.slower,
         )
         for module, average in outcome.averages.items():
             task.modules[module].load_state_dict(average)
