@@ -51,6 +51,7 @@ def hurry() -> Iterator[None]:
     change what is trained."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gobelin.core.machine.cores", lambda: 1)
+        patch.setattr("gobelin.core.machine.THREADS", 1)
         patch.setattr("gobelin.core.machine._bfloat16_pays", lambda device: PRECISION == "bfloat16")
         torch.set_num_threads(1)
         yield

@@ -252,18 +252,8 @@ class Fit(Generic[FittedT]):
         last: the last line of the history, measured with the averaged weights; {} for none."""
         context, name = self.context, self.sampler.name
         identity = training_identity(self.sampler.settings, self.train, self.valid)
-        outcome = run(
-            task,
-            batches,
-            settings,
-            context.folder,
-            identity,
-            context.progress,
-            name,
-            watch,
-            context.pilot,
-            self.slower,
-        )
+        around = (context.progress, name, watch, context.pilot, self.slower)
+        outcome = run(task, batches, settings, context.folder, identity, *around)
         for module, average in outcome.averages.items():
             task.modules[module].load_state_dict(average)
         self.sampler.network.eval().requires_grad_(False)
