@@ -45,7 +45,7 @@ Advance = Callable[[Any, Any], None]
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run without a generator, beside its data."""
     folder = tmp_path_factory.mktemp("limits")
-    Shapes(rows=110, size=16).write(folder / "data", 0)
+    Shapes(rows=140, size=16).write(folder / "data", 0)
     fit(folder / "run")
     return folder / "run"
 

@@ -91,12 +91,17 @@ def runtime_with(runtime: Runtime, seed: int) -> Runtime:
 
 
 def save(sampler: Sampler, settings: Generation, space: str, folder: Path) -> None:
-    """The sampler into `folder`, with space.json: the fingerprint of its space, its component and
-    the component's settings."""
+    """The sampler into `folder`, with space.json: the fingerprint of its space, its component, the
+    component's settings and the count of steps."""
     sampler.save(folder)
     write_json(
         folder / "space.json",
-        {"space": space, "generator": settings.name, "settings": dict(settings.settings)},
+        {
+            "space": space,
+            "generator": settings.name,
+            "settings": dict(settings.settings),
+            "steps": settings.steps,
+        },
     )
 
 

@@ -154,8 +154,8 @@ class Workbench:
                 self.run.generator.sampler(seed)
         run = self.run
         tuning = [f.to_dict() for f in run.features.tuning_findings()]
-        trained = run.settings.generator.steps if run.generator.trained else 0
-        shown = [part for part in (run.generator.curves(), tuning, trained) if part]
+        parts = (run.generator.curves(), tuning, run.generator.trained_steps)
+        shown = [part for part in parts if part]
         find = partial(fit.fitted, run.predictor, run.generator)
         key = run.predictor.fingerprint
         return self._keep("fit", key, find, fingerprint(*shown) if shown else "")

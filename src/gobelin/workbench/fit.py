@@ -57,7 +57,7 @@ def fitted(predictor: RunPredictor, generator: RunGenerator, exhibits: Exhibits)
             " training rows held back",
         )
     )
-    if generator.trained and (steps := generator.settings.steps):
+    if steps := generator.trained_steps:
         findings.append(
             Finding(
                 name="generator_steps",

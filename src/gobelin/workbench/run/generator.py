@@ -13,7 +13,7 @@ import numpy as np
 from gobelin.core import catalog
 from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError
-from gobelin.core.files import fingerprint, read_lines
+from gobelin.core.files import fingerprint, read_json, read_lines
 from gobelin.core.machine import Progress, silent
 from gobelin.core.stages import RunFolder
 from gobelin.data.images import png_bytes
@@ -200,6 +200,14 @@ class RunGenerator:
         return steps_within(
             settings.minutes, planned, lambda pilot: self._trained(0, work, planned, pilot)
         )
+
+    @property
+    def trained_steps(self) -> int:
+        """The number of steps of the training of seed 0; 0 where there is none, or one of a version
+        that did not record it with the training.
+        """
+        path = self.folder.folder / self.stage(0) / "space.json"
+        return int(read_json(path).get("steps", 0)) if self.trained else 0
 
     def few_steps(self, steps: int) -> str:
         """A warning where this number of steps is less than the generator needs; '' else."""
