@@ -27,12 +27,14 @@ from gobelin.core import catalog
 from gobelin.core.machine import Runtime
 from gobelin.generation.generators import Context, Controls, ImageRows
 from gobelin.networks.convolution import pixels_of, signal_of
+from gobelin.networks.limit import Pilot, steps_within
 
 HELD, BATCH, PILOT = (
     5000,
     100,
     0.05,
 )  # last training rows, kept as validation rows; images sampled at once; share of a budget
+MANY_STEPS = 10**7  # more than fit into any budget
 Sample = Callable[
     [np.ndarray], Iterator[np.ndarray]
 ]  # labels [N] -> blocks of uint8 [n, 28, 28, 1]
@@ -215,9 +217,9 @@ class Ours:
         )
         flops = self._flops(component, train, valid, runtime, folder)
         start = time.perf_counter()
-        pilot = component.steps_for(
-            train, runtime, PILOT * minutes
-        )  # a few seconds tell too little of a quarter of an hour
+        pilot = self._steps_within(
+            component, train, valid, runtime, folder / "rate", PILOT * minutes
+        )
         begun = time.perf_counter()
         component.fit(train, valid, Context(runtime, folder / "pilot", pilot))
         now = time.perf_counter()
@@ -236,6 +238,22 @@ class Ours:
             suffix: partial(sample, evaluations) for suffix, evaluations in self.ways.items()
         }
         return Fitted(samples, steps, steps * component.batch, spent, flops, count, notes)
+
+    @staticmethod
+    def _steps_within(
+        component: Any,
+        train: ImageRows,
+        valid: ImageRows,
+        runtime: Runtime,
+        folder: Path,
+        minutes: float,
+    ) -> int:
+        """The count of steps that fit into `minutes`; a tenth of them is trained."""
+
+        def fit(pilot: Pilot) -> object:
+            return component.fit(train, valid, Context(runtime, folder, MANY_STEPS, pilot=pilot))
+
+        return steps_within(minutes, MANY_STEPS, fit)
 
     @staticmethod
     def _flops(

@@ -37,7 +37,9 @@ from gobelin.evidence import intervals
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 from gobelin.generation.generators.translate import Translate
 from gobelin.networks.convolution import ConvEncoder, change, signal_of
+from gobelin.networks.limit import steps_within
 
+MANY_STEPS = 10**7  # more than fit into any limit
 HELD_OUT = 0.15  # share of the emoji
 COPY, NEAREST = "copy of the source", "target of the nearest training source"
 HIGHER = {"psnr_db": True, "ssim": True, "feature_distance": False}
@@ -49,7 +51,7 @@ def main() -> None:
     parser.add_argument("--folder", default="vendors")
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=0, help="processor threads, 0 = all")
+    parser.add_argument("--threads", type=int, default=0, help="processor threads, 0 = 2")
     parser.add_argument(
         "--sheet",
         type=Path,
@@ -61,7 +63,14 @@ def main() -> None:
     train, test = split(family)
     rows, held = (ImageRows(target[k], from_source(source[k])) for k in (train, test))
     how, start = Translate(), time.perf_counter()
-    steps = how.steps_for(rows, runtime, said.minutes)
+    with tempfile.TemporaryDirectory() as folder:
+        steps = steps_within(
+            said.minutes,
+            MANY_STEPS,
+            lambda pilot: how.fit(
+                rows, held, Context(runtime, Path(folder), MANY_STEPS, told, pilot=pilot)
+            ),
+        )
     with tempfile.TemporaryDirectory() as folder:
         sampler = how.fit(rows, held, Context(runtime, Path(folder), steps, told))
     spent = time.perf_counter() - start

@@ -87,7 +87,7 @@ def main() -> None:
     for how in ("frozen", "lora", "full"):
         after, said, start = before, {}, time.perf_counter()
         if how != "frozen":
-            asked_for = Tune(("image",), how, asked.minutes)
+            asked_for = Tune(("image",), how, minutes=asked.minutes)
             found, kept, findings = decision.trained(asked_for, material, None)
             said = {"kept": kept, "note": findings[1].note}
             changed = replace(reader, encoders=dict(found)).embed(dataset)

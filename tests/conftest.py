@@ -27,7 +27,6 @@ from gobelin.data.samples.shapes import Shapes  # noqa: E402
 from gobelin.data.targets import target_of  # noqa: E402
 from gobelin.embedding import schema  # noqa: E402
 from gobelin.embedding.features import Embedder  # noqa: E402
-from gobelin.networks import training as train  # noqa: E402
 
 CHOICES = schema.Choices(encoders={"image": {"name": "pixels"}, "text": {"name": "characters"}})
 
@@ -49,12 +48,11 @@ def runtime() -> Runtime:
 @pytest.fixture(scope="session", autouse=True)
 def hurry() -> Iterator[None]:
     """One thread unless a test asks for more, and one precision, also where a run chooses: both
-    change what is trained. Minutes become steps by a glance: how near the count comes to the
-    minutes is no test's business."""
+    change what is trained."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gobelin.core.machine.cores", lambda: 1)
+        patch.setattr("gobelin.core.machine.THREADS", 1)
         patch.setattr("gobelin.core.machine._bfloat16_pays", lambda device: PRECISION == "bfloat16")
-        patch.setattr(train, "MEASURED_SECONDS", 0.1)
         torch.set_num_threads(1)
         yield
 

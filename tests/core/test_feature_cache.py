@@ -5,6 +5,7 @@ times could hide."""
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,102 @@ def test_damaged_files_are_made_anew(root: Path, settled: None) -> None:
     assert sums(root, names) == (first, [])
 
 
+def rewritten(path: Path, change: Callable[[dict[str, np.ndarray]], None]) -> None:
+    arrays = {name: array.copy() for name, array in load_arrays(path).items()}
+    change(arrays)
+    save_arrays(path, arrays)
+
+
+def header(old: bytes, new: bytes) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        data = path.read_bytes()
+        assert data.count(old) == 1 and len(old) == len(new)
+        path.write_bytes(data.replace(old, new))
+
+    return change
+
+
+def swapped(name: str) -> Callable[[Path], None]:
+    """Two rows of an array change places."""
+
+    def change(arrays: dict[str, np.ndarray]) -> None:
+        arrays[name][:2] = arrays[name][1::-1].copy()
+
+    return lambda path: rewritten(path, change)
+
+
+DAMAGE: dict[str, Callable[[Path], None]] = {
+    "other signs": lambda path: rewritten(path, lambda a: a["features"].__imul__(np.float32(-1))),
+    "one last bit": lambda path: path.write_bytes(
+        path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1])
+    ),
+    "two keys swapped": swapped("keys"),
+    "two rows swapped": swapped("features"),
+    "another type": lambda path: rewritten(
+        path, lambda a: a.update(features=a["features"].view(np.uint8))
+    ),
+    "another type in the header": header(b'"F32"', b'"I32"'),
+    "another shape in the header": header(b'"shape":[3,2]', b'"shape":[2,3]'),
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-3]),
+    "a row is missing": lambda path: rewritten(
+        path, lambda a: a.update(keys=a["keys"][:2], features=a["features"][:2])
+    ),
+    "empty": lambda path: path.write_bytes(b""),
+    "no hash, as in earlier versions": lambda path: rewritten(path, lambda a: a.pop("hash")),
+    "the block of another encoder": lambda path: path.write_bytes(
+        (path.parent.parent / "other" / path.name).read_bytes()
+    ),
+    "another block of the encoder": lambda path: path.write_bytes(
+        next(p for p in path.parent.glob("[!s.]*") if p != path).read_bytes()
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_block_is_encoded_again_and_said(
+    kind: str, root: Path, settled: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Planted: each way in which a file of features can be another one than was written."""
+    names, cache = files(root), root.parent / "cache"
+    first = sums(root, names)[0]
+    (path,) = (cache / Sums().fingerprint()[:32]).glob("[!s.]*")
+    (root / "more.bin").write_bytes(b"x")
+    sums(root, ["more.bin"])  # a second block
+    keys = [content_key(name, root) for name in names]
+    FeatureCache(cache / "other", 2).add(keys, -np.array(first))
+    DAMAGE[kind](path)
+    assert not caplog.records
+    assert sums(root, names)[0] == first
+    assert [record.getMessage() for record in caplog.records] == [
+        "embed f: the cache of features had files that are damaged or of an earlier version: 1."
+        " They are left out, and 3 cells are encoded now."
+    ]
+    caplog.clear()
+    assert sums(root, [*names, "more.bin"])[0] == [*first, [120, 1]] and not caplog.records
+
+
+@pytest.mark.parametrize("name", ["untouched", "keys"])
+def test_a_damaged_table_of_files_is_not_believed(name: str, root: Path, settled: None) -> None:
+    """Planted: two files have each other's features."""
+    names = files(root)
+    first = sums(root, names)[0]
+    (path,) = (root.parent / "cache").rglob("seen-*")
+    swapped(name)(path)
+    assert sums(root, names) == (first, names)
+
+
+def test_a_damaged_block_in_a_folder_that_cant_be_written(tmp_path: Path) -> None:
+    keys, rows = [bytes([k]) * 16 for k in range(4)], np.arange(8, dtype=np.float32).reshape(4, 2)
+    FeatureCache(tmp_path / "c", 2).add(keys[:2], rows[:2])
+    FeatureCache(tmp_path / "c", 2).add(keys[2:], rows[2:])
+    damaged = sorted((tmp_path / "c").iterdir())[0]
+    DAMAGE["other signs"](damaged)
+    cache = FeatureCache(tmp_path / "c", 2)
+    found = [k for k in range(4) if keys[k] in cache]
+    assert len(found) == 2 and cache.damaged == 1  # the other block is not touched
+    assert np.array_equal(cache.read([keys[k] for k in found]), rows[found])
+
+
 def test_rows_are_those_that_were_put_in(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for folder in (None, tmp_path / "cache"):
@@ -160,7 +257,8 @@ def test_rows_are_those_that_were_put_in(tmp_path: Path) -> None:
             and bytes(16) + b"x" not in cache
         )
         if folder:
-            assert np.array_equal(FeatureCache(folder, 3).read(keys), rows)
+            again = FeatureCache(folder, 3)
+            assert all(key in again for key in keys) and np.array_equal(again.read(keys), rows)
             assert keys[0] not in FeatureCache(folder, 4)  # of another width
             assert all(isinstance(block, np.memmap) for block in cache.blocks)
 

@@ -66,12 +66,37 @@ def test_resolved_is_concrete_and_replays(monkeypatch: pytest.MonkeyPatch) -> No
     try:
         assert torch.zeros(1, device=found.device).numel() == 1
         assert found.precision in ("float32", "bfloat16") and found.seed == 3
-        assert found.threads == torch.get_num_threads() == len(os.sched_getaffinity(0))
+        assert found.threads == torch.get_num_threads() == machine.THREADS
         assert found.resolved() == found
         stated = replace(found, device="cpu", precision="float32", threads=1)
         assert stated.resolved() == stated and torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize(
+    ("times_faster", "chosen"), [(0.6, False), (1.0, False), (1.4, False), (1.6, True), (8.0, True)]
+)
+@pytest.mark.parametrize("busy", ["never", "first half", "last half", "every other", "one"])
+def test_the_choice_of_precision_does_not_depend_on_the_moment(
+    times_faster: float, chosen: bool, busy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planted: other programs make some measurements ten times slower. Each pair sees the same."""
+    count = [0]
+
+    def seconds(device: str, dtype: torch.dtype, size: int) -> float:
+        pair, count[0] = count[0] // 2, count[0] + 1
+        slow = {
+            "never": False,
+            "first half": pair < 4,
+            "last half": pair >= 4,
+            "every other": pair % 2 == 0,
+            "one": count[0] == 8,  # of the two of a pair
+        }[busy]
+        return (1.0 if dtype == torch.float32 else 1 / times_faster) * (10 if slow else 1)
+
+    monkeypatch.setattr(machine, "_seconds", seconds)
+    assert PAYS("cpu") is chosen
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gobelin.core.errors import GobelinError
-from gobelin.core.machine import Runtime, generator
+from gobelin.core.machine import generator
 from gobelin.networks import training
 
 
@@ -206,16 +206,3 @@ def test_in_an_epoch_a_row_stands_as_often_as_its_weight_asks_rounded_up_or_down
         np.abs(counts.mean(0) - wanted).max() < 4 * 0.5 / 20
     )  # a count that is one of two has a deviation of at most 1/2
     assert (counts[:, weights == 0] == 0).all()
-
-
-def test_steps_in_counts_the_time_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
-    monkeypatch.setattr(training.time, "perf_counter", lambda: now[0])
-
-    class Slow(Counter):
-        def step(self, batch: int, rng: torch.Generator) -> dict[str, Tensor]:
-            now[0] += 0.5
-            return super().step(batch, rng)
-
-    assert training.steps_in(Slow(), int, minutes=1.0, runtime=Runtime()) == 120
-    assert training.steps_in(Slow(), int, minutes=0.0, runtime=Runtime()) == 1

@@ -64,7 +64,8 @@ class Augment:
         description="Smallest effect that matters, in balanced accuracy or standard deviations.",
     )
     minutes: Annotated[float, setting(gt=0)] | None = setting(
-        default=None, description="Time for the study in minutes. Too little means fewer seeds."
+        default=None,
+        description="Longest study in minutes. It can lower the number of seeds, once.",
     )
     steps: Mapping[str, int] = setting(
         default_factory=dict,

@@ -34,6 +34,7 @@ from gobelin.core.errors import GobelinError, repeated
 from gobelin.core.expectations import expectation, mistakes_of, parts
 
 T = TypeVar("T")
+COUNTED = ("generator", "tune")  # groups with a number of steps and a limit in minutes
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
 
 
@@ -247,6 +248,19 @@ def resolved(instance: object) -> dict[str, Any]:
     """Every setting of a dataclass with its value, ready for JSON."""
     text = json.dumps(dataclasses.asdict(instance), default=str)  # type: ignore[call-overload]
     return parse.json_value(text)
+
+
+def limited(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings `base` without the number of steps of each training that `over` limits by
+    minutes and for which it sets no number: the later word counts."""
+    out = dict(base)
+    for group in COUNTED:
+        values, limit = out.get(group), over.get(group)
+        if isinstance(values, Mapping) and isinstance(limit, Mapping):
+            changed = limit.get("minutes") not in (None, values.get("minutes"))
+            if changed and not limit.get("steps"):
+                out[group] = {k: v for k, v in values.items() if k != "steps"}
+    return out
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,11 @@ from threadpoolctl import threadpool_limits
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
 
+# Where `runtime.threads` is 0. The order of sums, and so the last digits of everything that is
+# trained, depends on the count of threads; a count that follows the machine gives other findings.
+THREADS = 2
+PAYS = 1.5  # times that bfloat16 must be faster to be chosen
+
 
 class Progress(Protocol):
     """Is called during all work that can take over two seconds. The command line draws it with the
@@ -51,7 +56,10 @@ class Runtime:
         description="Number type of matrix products and convolutions. auto measures which is fast.",
     )
     threads: int = setting(
-        default=0, ge=0, le=4096, description="Processor threads. 0 uses all that are allowed."
+        default=0,
+        ge=0,
+        le=4096,
+        description="Processor threads. 0 means 2 on every machine, since findings depend on them.",
     )
 
     def __post_init__(self) -> None:
@@ -73,7 +81,7 @@ class Runtime:
                 if torch.backends.mps.is_available()
                 else "cpu"
             )
-        threads = self.threads or cores()
+        threads = self.threads or THREADS
         _use_threads(threads)
         precision = self.precision
         if precision == "auto":
@@ -144,11 +152,21 @@ def one_thread_each() -> Iterator[int]:
         torch.set_num_threads(threads)
 
 
-def _bfloat16_pays(device: str, size: int = 768, repeats: int = 3) -> bool:
-    """Whether a [size, size] product is at least 1.5 times faster in bfloat16 on this machine."""
-    return _seconds(device, torch.bfloat16, size, repeats) * 1.5 < _seconds(
-        device, torch.float32, size, repeats
-    )
+def _bfloat16_pays(device: str, size: int = 768, pairs: int = 7) -> bool:
+    """Whether a [size, size] product is clearly faster in bfloat16 on this machine: PAYS times in
+    the median of pairs that were measured one after the other. A close call is float32.
+
+    Other programs hardly change the answer: on a processor the time that this thread computed is
+    measured, and what slows down both products of a pair leaves their ratio.
+    """
+    for dtype in (torch.bfloat16, torch.float32):
+        _seconds(device, dtype, size)  # the first products load libraries and allocate memory
+    ratios = []
+    for k in range(pairs):
+        dtypes = (torch.float32, torch.bfloat16)
+        spent = {d: _seconds(device, d, size) for d in (dtypes if k % 2 else dtypes[::-1])}
+        ratios.append(spent[torch.float32] / max(spent[torch.bfloat16], 1e-9))
+    return sorted(ratios)[pairs // 2] >= PAYS
 
 
 def _usable(device: str) -> bool:
@@ -162,18 +180,22 @@ def _usable(device: str) -> bool:
     return True
 
 
-def _seconds(device: str, dtype: torch.dtype, size: int, repeats: int) -> float:
+def _seconds(device: str, dtype: torch.dtype, size: int) -> float:
+    """The time of one product: of computing it on one thread of the processor, or of waiting for a
+    graphics card."""
     matrix = torch.ones(size, size, dtype=dtype, device=device)
-    best = float("inf")
-    for _ in range(repeats + 1):
-        if device == "cuda":
-            torch.cuda.synchronize()
-        start = time.perf_counter()
-        _ = matrix @ matrix
-        if device == "cuda":
-            torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - start)
-    return best
+    if device == "cpu":
+        with one_thread_each():
+            start = time.thread_time()
+            _ = matrix @ matrix
+            return time.thread_time() - start
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    _ = matrix @ matrix
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
 
 
 def cores() -> int:

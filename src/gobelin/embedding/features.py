@@ -6,6 +6,7 @@ A block is written whole or not at all, so a killed run continues from the last 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ from gobelin.data.fields import Cell, Schema
 from gobelin.data.files import BadCell, untouched
 from gobelin.embedding.encoders import FittedEncoder
 
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 MOST_CELLS_AT_ONCE = 2048  # decoded cells that are encoded at once
 MOST_BYTES_AT_ONCE = 32_000_000  # memory of those, about
 CELLS_AHEAD = 128  # cells that are decoded while the network runs
@@ -184,6 +186,14 @@ class Embedder:
         for k, key in keys.items():
             if key not in cache:
                 missing.setdefault(key, present[k])
+        if cache.damaged:
+            LOG.warning(
+                "embed %s: the cache of features had files that are damaged or of an earlier"
+                " version: %d. They are left out, and %d cells are encoded now.",
+                field,
+                cache.damaged,
+                len(missing),
+            )
         done, total = len(present) - len(missing), len(present)
         decoded = in_order(
             lambda cell: encoder.decode(cell, root)[0],

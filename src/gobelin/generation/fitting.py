@@ -197,6 +197,7 @@ class Fit(Generic[FittedT]):
     valid: ImageRows
     context: Context
     batch: int  # images a step
+    slower: float = 1.0  # time of a mean step over that of one in the first tenth of the training
 
     def watch(
         self,
@@ -251,9 +252,8 @@ class Fit(Generic[FittedT]):
         last: the last line of the history, measured with the averaged weights; {} for none."""
         context, name = self.context, self.sampler.name
         identity = training_identity(self.sampler.settings, self.train, self.valid)
-        outcome = run(
-            task, batches, settings, context.folder, identity, context.progress, name, watch
-        )
+        around = (context.progress, name, watch, context.pilot, self.slower)
+        outcome = run(task, batches, settings, context.folder, identity, *around)
         for module, average in outcome.averages.items():
             task.modules[module].load_state_dict(average)
         self.sampler.network.eval().requires_grad_(False)

@@ -58,10 +58,9 @@ def image_rows(
     source: the column of images to start from. parts: 'text' adds the rows' captions to the
     condition, 'source' their source images (then rows without one are left out). weights: of all
     rows of the dataset, how often training uses each; None = equally often."""
-    column = schema.field(image_field(schema, source)).columns[0]
-    columns = [column, source] if source and "source" in parts else [column]
-    values = {name: dataset.values(name) for name in columns}
-    complete = [int(r) for r in rows if all(values[name][r] is not None for name in columns)]
+    columns = _columns(schema, source, parts)
+    column, values = columns[0], {name: dataset.values(name) for name in columns}
+    complete = with_images(dataset, rows, schema, source, parts)
     if not complete:
         both = f" and one in {source!r}" if len(columns) > 1 else ""
         raise GobelinError(f"generate: no training row has an image{both}. Check the image column.")
@@ -82,6 +81,24 @@ def image_rows(
     classes = target.classes if target.exclusive else ()
     chosen = None if weights is None else weights[complete]
     return ImageRows(pixels(column), known, classes, chosen)
+
+
+def with_images(
+    dataset: Dataset,
+    rows: np.ndarray,
+    schema: Schema,
+    source: str = "",
+    parts: frozenset[str] = frozenset(),
+) -> list[int]:
+    """Those of `rows` that `image_rows` takes: nothing is opened."""
+    values = [dataset.values(name) for name in _columns(schema, source, parts)]
+    return [int(r) for r in rows if all(column[r] is not None for column in values)]
+
+
+def _columns(schema: Schema, source: str, parts: frozenset[str]) -> list[str]:
+    """The column of images, and that of the images to start from where there is one."""
+    column = schema.field(image_field(schema, source)).columns[0]
+    return [column, source] if source and "source" in parts else [column]
 
 
 def source_image(path: Path, size: tuple[int, int, int]) -> tuple[np.ndarray, tuple[int, int]]:

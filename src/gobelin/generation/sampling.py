@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from gobelin.generation.generators import (
     Sampler,
     check_condition,
 )
+from gobelin.networks.limit import Pilot
 from gobelin.networks.watching import PATIENCE
 
 
@@ -34,11 +35,14 @@ class Generation:
     """Settings of the run's generator."""
 
     name: str = setting(default="vaegan", description="Generator component.")
-    minutes: float = setting(
-        default=1.0, gt=0, description="Training time in minutes. It sets the number of steps once."
+    minutes: Annotated[float, setting(gt=0)] | None = setting(
+        default=None,
+        description="Longest training in minutes. It can lower the number of steps, once.",
     )
     steps: int = setting(
-        default=0, ge=0, description="Training steps. 0 measures how many fit into the minutes."
+        default=0,
+        ge=0,
+        description="Training steps. 0 decides by the number and the size of the images.",
     )
     size: int = setting(
         default=32, ge=16, le=256, description="Side of the generated images in pixels."
@@ -72,11 +76,13 @@ def train(
     runtime: Runtime,
     steps: int,
     progress: Progress = silent,
+    pilot: Pilot | None = None,
 ) -> Sampler:
     """Train a generator from one seed. `folder` holds its checkpoints and sample grids while it
-    trains."""
+    trains. pilot: ends the training once it knows how many steps fit into a limit."""
     component = catalog.build("generators", settings.name, settings.settings)
-    context = Context(runtime_with(runtime, seed), folder, steps, progress, settings.patience)
+    runtime = runtime_with(runtime, seed)
+    context = Context(runtime, folder, steps, progress, settings.patience, pilot)
     return component.fit(rows, valid, context)
 
 
@@ -86,12 +92,17 @@ def runtime_with(runtime: Runtime, seed: int) -> Runtime:
 
 
 def save(sampler: Sampler, settings: Generation, space: str, folder: Path) -> None:
-    """The sampler into `folder`, with space.json: the fingerprint of its space, its component and
-    the component's settings."""
+    """The sampler into `folder`, with space.json: the fingerprint of its space, its component, the
+    component's settings and the count of steps."""
     sampler.save(folder)
     write_json(
         folder / "space.json",
-        {"space": space, "generator": settings.name, "settings": dict(settings.settings)},
+        {
+            "space": space,
+            "generator": settings.name,
+            "settings": dict(settings.settings),
+            "steps": settings.steps,
+        },
     )
 
 

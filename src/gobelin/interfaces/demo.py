@@ -34,9 +34,8 @@ def run(
     store = RunFolder(folder)
     store.clean()
     quick = {"data": {"cited": source.credit}, "augment": {"ratio": QUICK_RATIOS}}
-    settings = config.merge(
-        config.merge(config.merge(quick, source.settings()), {"data": quick["data"]}), over
-    )
+    settings = config.merge(config.merge(quick, source.settings()), {"data": quick["data"]})
+    settings = config.merge(config.limited(settings, over), over)
     # Wrong settings are refused here, before anything is written.
     seed = config.build(Settings, settings).runtime.seed
     data = source.write(folder / "data", seed)

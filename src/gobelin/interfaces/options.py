@@ -59,7 +59,11 @@ def shared_options(work: Callable[..., None]) -> Callable[..., None]:
                 metavar="NAME",
                 help="Train this generator too (see gobelin list generators).",
             ),
-            click.option("--minutes", type=float, help="Training time of the generator."),
+            click.option(
+                "--minutes",
+                type=float,
+                help="Longest training of the generator. Without it, the data decide the steps.",
+            ),
             click.option(
                 "--max-bad",
                 type=float,
@@ -112,7 +116,7 @@ def augment_options(work: Callable[..., None]) -> Callable[..., None]:
             click.option(
                 "--minutes",
                 type=float,
-                help="Time for the whole study. If short: fewer seeds, never fewer rivals.",
+                help="Longest study. It can lower the number of seeds, never that of rivals.",
             ),
             click.option(
                 "--export",
@@ -257,8 +261,7 @@ def _pair(option: str, text: str, expected: str) -> tuple[str, str]:
 
 def settings_of(options: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a run: those of --recipe, then of --set, then of single options."""
-    settings = config.read(options["recipe"]) if options["recipe"] else {}
-    settings = config.merge(settings, config.assignments(options["sets"]))
+    settings = config.assignments(options["sets"])
     for name, path in (
         ("fusion", "fusion.name"),
         ("generator", "generator.name"),
@@ -269,7 +272,8 @@ def settings_of(options: Mapping[str, Any]) -> dict[str, Any]:
         if options[name] is not None:
             value = str(Path(options[name]).resolve()) if name == "root" else options[name]
             settings = config.merge(settings, config.assignments([f"{path}={value}"]))
-    return settings
+    recipe = config.read(options["recipe"]) if options["recipe"] else {}
+    return config.merge(config.limited(recipe, settings), settings)
 
 
 def new_workbench(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a Workbench

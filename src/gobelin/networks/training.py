@@ -6,15 +6,17 @@ with the same bits as one that never stopped: the randomness of step t is a func
 the batch of step t is a function of t, and a checkpoint is always the state at a fixed step, never
 at a moment of the clock.
 
+How many steps are made is a count that the caller gives. A limit of time can lower it once, after
+the first tenth of the training (`limit`); then the training starts anew with that count. So the
+result depends on the count alone, and a count that is given again gives the same bits.
+
 What it does not cover: two machines, or two counts of threads, round differently and give different
 last bits.
 """
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import itertools
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -28,15 +30,14 @@ from torch import Tensor, nn
 
 from gobelin.core import files
 from gobelin.core.errors import GobelinError
-from gobelin.core.machine import Progress, Runtime, derived_seed, generator, silent
+from gobelin.core.machine import Progress, derived_seed, generator, silent
 from gobelin.networks.checkpoint import State, read_checkpoint, write_checkpoint
+from gobelin.networks.limit import Decided, Pilot
 from gobelin.networks.watching import Watch
 
 Batch = TypeVar("Batch")
 Batch_contra = TypeVar("Batch_contra", contravariant=True)
 MOST_HALVINGS = 8  # of the learning rate; then a training that isn't finite is given up
-MEASURED_SECONDS = 3.0  # of training, to convert minutes into a count of steps
-WARM_STEPS = 2  # first steps that are not measured: they allocate memory
 
 
 class Task(Protocol[Batch_contra]):
@@ -107,6 +108,8 @@ def run(
     progress: Progress = silent,
     what: str = "train",
     watch: Watch | None = None,
+    pilot: Pilot | None = None,
+    slower: float = 1.0,
 ) -> TrainingResult:
     """Train `task` in place for `settings.steps` steps, from the checkpoint in `folder` if there is
     one. Raises GobelinError where it is not finite even at the smallest learning rate.
@@ -114,7 +117,8 @@ def run(
     batches: the batch of step t, a pure function of t. identity: hash of data and settings; a
     checkpoint of another identity is not used. what: name of the training, for `progress`. watch:
     scores the averaged weights at fixed steps, chooses those that are returned, and can end the
-    training early.
+    training early. pilot: ends the training once it knows how many steps fit into its limit.
+    slower: time of a mean step of the training, over that of one in its first tenth.
     """
     shapes = {
         n: [[k, list(v.shape)] for k, v in m.state_dict().items()] for n, m in task.modules.items()
@@ -129,6 +133,10 @@ def run(
     try:
         with torch.random.fork_rng():
             while not loop.over():
+                if pilot and pilot.decides(slower):
+                    if folder is not None and loop.good["done"] > loop.on_disk:
+                        loop.write(folder / "checkpoint.safetensors")
+                    raise Decided
                 loop.advance(batches(loop.done))
                 if folder is not None and loop.due():
                     loop.write(folder / "checkpoint.safetensors")
@@ -142,45 +150,6 @@ def run(
             loop.done, watch.best["averages"], loop.history, watch.best["step"], notes
         )
     return TrainingResult(loop.done, loop.averages, loop.history, loop.done)
-
-
-def steps_in(
-    task: Task[Batch], batches: Callable[[int], Batch], minutes: float, runtime: Runtime
-) -> int:
-    """The count of steps that fit into `minutes` on this machine, at least 1. It trains `task`,
-    which can't be used afterwards.
-
-    The first quartile of the times of a few seconds of steps counts: on a busy machine slow steps
-    measure other programs.
-    """
-    stamps: list[float] = []
-
-    def stop_when_known(what: str, done: int, total: int) -> None:
-        stamps.append(time.perf_counter())
-        if len(stamps) > WARM_STEPS + 3 and stamps[-1] - stamps[WARM_STEPS] > MEASURED_SECONDS:
-            raise _Measured
-
-    with contextlib.suppress(_Measured):
-        run(
-            task,
-            batches,
-            TrainingSettings(50, runtime.seed, averaged=tuple(task.modules)),
-            progress=stop_when_known,
-        )
-    spent = sorted(after - before for before, after in itertools.pairwise(stamps[WARM_STEPS:]))
-    return max(1, int(minutes * 60 / spent[len(spent) // 4]))
-
-
-def steps_in_phases(begin: float, steps_an_hour: Callable[[float], int], minutes: float) -> int:
-    """The count of steps that fit into `minutes`, where steps cost something else once the share
-    `begin` of the training is done. steps_an_hour: at a share of the training.
-    """
-    hours = begin / steps_an_hour(0.0) + (1 - begin) / steps_an_hour(1.0)
-    return max(1, int(minutes / 60 / hours))
-
-
-class _Measured(Exception):  # noqa: N818 - not an error
-    """Enough steps were measured."""
 
 
 def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:

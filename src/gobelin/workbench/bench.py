@@ -145,6 +145,7 @@ class Workbench:
         if generator:
             _ = self.run.generator.field  # refuses data without images before any work
         self.check()
+        self.run = self.run.with_tuning_decided()
         _ = self.run.space.alignment
         self.run = self.run.with_fusion_chosen()
         _ = self.run.predictor.model
@@ -154,7 +155,8 @@ class Workbench:
                 self.run.generator.sampler(seed)
         run = self.run
         tuning = [f.to_dict() for f in run.features.tuning_findings()]
-        shown = [part for part in (run.generator.curves(), tuning) if part]
+        parts = (run.generator.curves(), tuning, run.generator.trained_steps)
+        shown = [part for part in parts if part]
         find = partial(fit.fitted, run.predictor, run.generator)
         key = run.predictor.fingerprint
         return self._keep("fit", key, find, fingerprint(*shown) if shown else "")

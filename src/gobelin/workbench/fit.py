@@ -57,14 +57,24 @@ def fitted(predictor: RunPredictor, generator: RunGenerator, exhibits: Exhibits)
             " training rows held back",
         )
     )
+    if steps := generator.trained_steps:
+        findings.append(
+            Finding(
+                name="generator_steps",
+                scope={"generator": generator.settings.name},
+                value=float(steps),
+                note=generator.few_steps(steps),
+                source="fit",
+            )
+        )
     if curves := generator.curves():
-        steps = sorted({step for curve in curves.values() for step in curve})
+        looks = sorted({step for curve in curves.values() for step in curve})
         exhibits.curve(
             "generator",
             f"Score of {generator.settings.name} on validation rows during training. Lower is"
             " better; the best weights are used.",
-            steps,
-            {f"seed {seed}": [curve.get(step) for step in steps] for seed, curve in curves.items()},
+            looks,
+            {f"seed {seed}": [curve.get(step) for step in looks] for seed, curve in curves.items()},
             "training steps",
             "held-out score",
         )

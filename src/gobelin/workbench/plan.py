@@ -5,10 +5,11 @@ from __future__ import annotations
 from gobelin.evidence.findings import Finding
 from gobelin.generation.image_rows import image_field
 from gobelin.workbench.run.chain import Run
+from gobelin.workbench.run.generator import RunGenerator
 
 
 def planned(run: Run, generator: bool) -> list[Finding]:
-    """The work of `fit`: rows, cells to encode, heads to train, minutes for the generator."""
+    """The work of `fit`: rows, cells to encode, heads and steps to train."""
     rows, settings = run.checked.rows, run.settings
     counts = {part: len(rows.part(part)) for part in ("train", "valid", "test")}
     findings = [
@@ -33,9 +34,43 @@ def planned(run: Run, generator: bool) -> list[Finding]:
     )
     if generator:
         image_field(rows.schema, settings.generator.source)  # refuses data without images
-        minutes = settings.generator.minutes * settings.generator.seeds
+        findings += training_plan(run.generator, settings.generator.seeds)
+    if settings.tune.fields and settings.tune.steps:
         findings.append(
-            Finding(name="generator_minutes", value=minutes, unit="minutes", source="plan")
+            Finding(
+                name="tuning_steps",
+                scope={"fields": " + ".join(settings.tune.fields)},
+                value=float(settings.tune.steps),
+                source="plan",
+            )
+        )
+    return findings
+
+
+def training_plan(generator: RunGenerator, trainings: int) -> list[Finding]:
+    """The steps of each training of a generator, and the limit of time where there is one."""
+    settings, steps = generator.settings, generator.planned_steps
+    few = generator.few_steps(steps)
+    findings = [
+        Finding(
+            name="generator_steps",
+            scope={"generator": settings.name},
+            value=float(steps),
+            note="; ".join([f"trainings: {trainings}", *([few] if few else [])]),
+            source="plan",
+        )
+    ]
+    if settings.minutes is not None and not settings.steps:
+        note = f"at most, {settings.minutes:g} for each; fewer steps where they don't suffice"
+        findings.append(
+            Finding(
+                name="generator_minutes",
+                scope={"generator": settings.name},
+                value=settings.minutes * trainings,
+                unit="minutes",
+                note=note,
+                source="plan",
+            )
         )
     return findings
 

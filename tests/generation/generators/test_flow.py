@@ -418,7 +418,3 @@ def test_mistakes_are_named(sampler: FlowSampler, tmp_path: Path) -> None:
         )
     with pytest.raises(GobelinError, match="multiple of heads"):
         Flow(width=10, heads=3)
-
-
-def test_minutes_become_steps() -> None:
-    assert replace(SMALL, batch=4).steps_for(planted(20), RUNTIME, 1e-9) == 1

@@ -347,15 +347,11 @@ def test_a_killed_training_ends_with_the_same_weights(
     assert again.fingerprint() == whole.fingerprint()
 
 
-def test_minutes_become_steps(pipelines: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gobelin.networks.training.MEASURED_SECONDS", 0.05)
-    assert Pretrained(str(pipelines["text"])).steps_for(planted(4), RUNTIME, 9.0) == 1
-    trained = Pretrained(str(pipelines["text"]), lora_rank=2)
-    assert (
-        trained.steps_for(planted(4), RUNTIME, 60.0)
-        > trained.steps_for(planted(4), RUNTIME, 1e-9)
-        == 1
-    )
+def test_a_lora_sees_each_image_about_twenty_times() -> None:
+    size = (32, 32, 3)
+    assert Pretrained("x").steps_for(500, size) == 1  # nothing is trained
+    counts = [Pretrained("x", lora_rank=2).steps_for(n, size) for n in (4, 60, 10**6)]
+    assert counts == [100, 300, 1000]
 
 
 # --- what is refused

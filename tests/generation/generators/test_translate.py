@@ -323,7 +323,3 @@ def test_mistakes_are_named(paired: TranslateSampler, tmp_path: Path) -> None:
         fit(pairs(20, 8, 8), tmp_path, 1)
     with pytest.raises(GobelinError, match="width: .*, found 2"):
         Translate(width=2)
-
-
-def test_minutes_become_steps() -> None:
-    assert replace(SMALL, width=8, batch=2).steps_for(pairs(20), RUNTIME, 1e-9) == 1

@@ -143,7 +143,3 @@ def test_mistakes_are_named(sampler: VaeganSampler, tmp_path: Path) -> None:
         make(
             sampler, Condition(("other",), torch.zeros(1, 1, 4), torch.ones(1, 1, dtype=torch.bool))
         )
-
-
-def test_minutes_become_steps() -> None:
-    assert replace(SMALL, batch=4).steps_for(planted(20), RUNTIME, 1e-9) == 1

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Cell, Column, Field, Schema, Target
 from gobelin.embedding.encoders import FittedEncoder, Tunable
 from gobelin.embedding.features import Embedder
-from gobelin.networks import training
+from gobelin.networks import limit, training
 from gobelin.prediction.cross_fit import Predict, Training
 from gobelin.prediction.tuning import decision
 from gobelin.prediction.tuning.tuner import Tune, Tuning, TuningData
@@ -246,15 +247,26 @@ def test_a_killed_training_goes_on_to_the_same_weights(
     assert again["seen"].fingerprint() == whole["seen"].fingerprint() and later == found
 
 
-def test_minutes_become_steps_once(
+def test_the_rows_decide_the_steps_and_a_limit_lowers_them_once(
     runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    material, counts, how = planted("first", runtime), iter([7, 9]), replace(HOW, steps=0)
-    monkeypatch.setattr(training, "steps_in", lambda *_: next(counts))
-    first = decision.tuned(how, material, tmp_path, "k")[1]
-    assert "of 7" in first[0].note
-    assert decision.tuned(how, material, tmp_path, "k")[1] == first  # not measured again
-    assert "of 9" in decision.tuned(how, material, tmp_path, "other data")[1][0].note
+    """By hand: 128 rows to learn from in batches of 2 are 64 steps a pass, 10 passes. A step takes
+    a second here, so 20 of them are a tenth of 200 seconds, and 180 fit into the rest."""
+    material, how = planted("first", runtime), replace(HOW, steps=0, batch=2)
+    learned = int((~decision.held_back(how, material.training)).sum())
+    assert decision.planned_steps(how, material) == 10 * learned // 2
+    assert decision.planned_steps(replace(how, batch=160), material) == decision.FEWEST_STEPS
+    ticks = iter(range(10**6))
+    monkeypatch.setattr(limit, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    limited = replace(how, minutes=200 / 60)
+    assert decision.steps_of(limited, material, tmp_path / "pilot", "k") == 180
+    short = replace(limited, minutes=20 / 60)
+    first, found = decision.tuned(short, material, tmp_path / "a", "k")
+    assert "of 18;" in found[0].note and "fewer than 20 steps" in found[0].note
+    again, told = decision.tuned(replace(short, steps=18, minutes=None), material, None)
+    assert told == found and {f: e.fingerprint() for f, e in again.items()} == {
+        f: e.fingerprint() for f, e in first.items()
+    }
 
 
 def test_saved_and_loaded_is_the_same(runtime: Runtime, tmp_path: Path) -> None:

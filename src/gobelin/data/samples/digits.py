@@ -40,7 +40,7 @@ class Digits:
         return {
             "schema": {"digit": "category"},
             "encoders": {"image": {"name": "pixels"}},
-            "generator": {"size": 16, "minutes": 1.0},
+            "generator": {"size": 16, "steps": 1000},
         }
 
     def queries(self) -> tuple[Mapping[str, str], ...]:

@@ -59,7 +59,7 @@ class Fashion:
     credit: ClassVar[str] = "Pictures: Fashion-MNIST, Zalando SE, MIT"
 
     def settings(self) -> Mapping[str, Any]:
-        return {"encoders": {"image": {"name": "pixels"}}, "generator": {"minutes": 2.0}}
+        return {"encoders": {"image": {"name": "pixels"}}, "generator": {"steps": 1400}}
 
     def queries(self) -> tuple[Mapping[str, str], ...]:
         return ()

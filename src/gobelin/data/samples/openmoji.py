@@ -45,7 +45,7 @@ class Openmoji:
     def settings(self) -> Mapping[str, Any]:
         return {
             "schema": {"family": "group"},
-            "generator": {"minutes": 2.0},
+            "generator": {"steps": 1400},
             "fields": {
                 "caption": [f"name_{code}" for code in LANGUAGES],
                 "facts": ["year", "code_points", "elements", "colours"],

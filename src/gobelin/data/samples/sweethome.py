@@ -83,7 +83,7 @@ class Sweethome:
         )  # the height says its own logarithm
         return {
             "schema": {"family": "group", not_read: "ignore", "tags": "text"},
-            "generator": {"minutes": 2.0},
+            "generator": {"steps": 1400},
             "fields": {"caption": [f"name_{code}" for code in self.languages]},
         }
 

@@ -61,7 +61,7 @@ class Tuxpaint:
         return {
             # a leaf folder is in one category: it gives the target away
             "schema": {"family": "group", "leaf": "ignore"},
-            "generator": {"minutes": 2.0},
+            "generator": {"steps": 1400},
             "fields": {
                 "caption": [f"name_{code}" for code in self.languages],
                 "speech": [f"speech_{code}" for code in self.voices],

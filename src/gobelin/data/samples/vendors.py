@@ -54,7 +54,7 @@ class Vendors:
     def settings(self) -> Mapping[str, Any]:
         return {
             "schema": {"family": "group"},
-            "generator": {"name": "translate", "source": SOURCE_VENDOR, "minutes": 3.0},
+            "generator": {"name": "translate", "source": SOURCE_VENDOR, "steps": 1200},
         }
 
     def queries(self) -> tuple[Mapping[str, str], ...]:

@@ -18,6 +18,7 @@ import torch
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Progress, Runtime, silent
+from gobelin.networks.limit import Pilot
 from gobelin.networks.training import shuffled
 from gobelin.networks.watching import PATIENCE
 
@@ -137,11 +138,12 @@ class Context:
 
     runtime: Runtime
     folder: Path  # for checkpoints and grids of samples
-    steps: int  # the budget, decided once by `Generator.steps_for` and recorded by the caller
+    steps: int  # of the training, decided once and recorded by the caller
     progress: Progress = field(default=silent)
     # Held-out scores without a better one after which training stops; 0 = never. The best weights
     # are taken either way (`networks.watching`).
     patience: int = PATIENCE
+    pilot: Pilot | None = None  # ends the training once it knows how many steps fit into a limit
 
 
 @runtime_checkable
@@ -173,9 +175,15 @@ class Generator(Protocol):
     licence: ClassVar[str]  # of the weights and code that it loads, and of the data it learns from
     cost: ClassVar[str]  # of training and sampling, in a few words
 
-    def steps_for(self, rows: ImageRows, runtime: Runtime, minutes: float) -> int:
-        """The count of training steps that `minutes` buy here: a short measurement, made once
-        before the work."""
+    # Steps with which its images begin to follow the data; with fewer a run says so. 1 where
+    # nothing is trained.
+    least_steps: ClassVar[int]
+
+    def steps_for(self, images: int, size: tuple[int, int, int]) -> int:
+        """The count of training steps by default: a function of the data, never of the machine.
+
+        images: count of training images. size: their H, W, C. 1 where nothing is trained.
+        """
         ...
 
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> Sampler:

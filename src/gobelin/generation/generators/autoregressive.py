@@ -35,6 +35,7 @@ from torch import Tensor, nn
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime, generator
+from gobelin.generation.counts import steps_by_data
 from gobelin.generation.fitting import (
     Fit,
     Fitted,
@@ -48,7 +49,7 @@ from gobelin.generation.fitting import (
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 from gobelin.networks.condition import Parts, hide, jitter
 from gobelin.networks.sequence import Patches, PatchSequence, dequantise, quantise
-from gobelin.networks.training import TrainingSettings, descend, steps_in
+from gobelin.networks.training import TrainingSettings, descend
 
 # Costs of an image in forward passes, measured at 16 to 32 pixels: 16 samples take 1 to 3 steps.
 PASSES_TO_SCORE = 2
@@ -61,6 +62,8 @@ MEASURED_ROWS = 128
 MEASURED_NUMBERS = 2**17
 MEMORISED = 1.1  # held-out bits over training bits from which a fit is said to memorise
 Batch = tuple[Tensor, Parts]  # levels [N, P, K], their conditions
+
+USUAL_STEPS = 600  # by default, for 1,000 images of 32 x 32 pixels
 
 
 @settings_class
@@ -119,6 +122,7 @@ class Autoregressive:
     cost: ClassVar[str] = (
         "minutes of training on a processor, one evaluation a pixel value: slow beyond 32 pixels"
     )
+    least_steps: ClassVar[int] = 400  # see LEAST_SCORE in `generation.counts`
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -127,10 +131,9 @@ class Autoregressive:
                 " expected"
             )
 
-    def steps_for(self, rows: ImageRows, runtime: Runtime, minutes: float) -> int:
-        """Measured for a few seconds."""
-        task = _Reading(self, rows, runtime)
-        return steps_in(task, _batches(task, rows), minutes, runtime)
+    def steps_for(self, images: int, size: tuple[int, int, int]) -> int:
+        """The count of training steps by default, from the data alone."""
+        return steps_by_data(USUAL_STEPS, self.least_steps, images, size)
 
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> AutoregressiveSampler:
         """Train for `context.steps`; `valid` is only measured: the bits that held-out images
@@ -178,7 +181,7 @@ def _memorises(bits_train: float | None, bits_valid: float | None) -> tuple[str,
         return ()
     note = (
         f"autoregressive: held-out images cost {bits_valid:.2f} bits a dimension, training images"
-        f" {bits_train:.2f}: it memorises. Train for fewer minutes or with more images."
+        f" {bits_train:.2f}: it memorises. Train for fewer steps or with more images."
     )
     return (note,)
 

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime, derived_seed
+from gobelin.generation.counts import steps_by_data
 from gobelin.generation.fitting import (
     Fit,
     Fitted,
@@ -52,11 +53,15 @@ from gobelin.networks.flow_path import (
     Velocity,
     VelocityField,
 )
-from gobelin.networks.training import descend, steps_in, steps_in_phases
+from gobelin.networks.limit import mean_over_first
+from gobelin.networks.training import descend
 from gobelin.networks.transformer import PatchTransformer, canvas, padded, patch_for
 
 STRIDES = 2  # evaluations up to which learned strides are used: more do better without them
 Batch = tuple[Tensor, Parts, float]  # [N, C, H, W] in -1 .. 1, conditions, share of training done
+
+STRIDING_STEP = 1.2  # time of a step with long strides over that of one without, measured
+USUAL_STEPS = 1000  # by default, for 1,000 images of 32 x 32 pixels
 
 
 @settings_class
@@ -126,6 +131,7 @@ class Flow:
     accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target"})
     licence: ClassVar[str] = "Apache-2.0; loads nothing, learns from your rows"
     cost: ClassVar[str] = "minutes of training on a processor, 8 evaluations an image, or 1 or 2"
+    least_steps: ClassVar[int] = 100  # see LEAST_SCORE in `generation.counts`
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -133,21 +139,17 @@ class Flow:
                 f"width = {self.width}, a multiple of heads = {self.heads} was expected"
             )
 
-    def steps_for(self, rows: ImageRows, runtime: Runtime, minutes: float) -> int:
-        """Measured before and after long strides are learned, a few seconds each."""
-
-        def steps_an_hour(done: float) -> int:
-            task = _Learning(self, rows, runtime)
-            return steps_in(task, _batches(task, rows, lambda step: done), 60.0, runtime)
-
-        return steps_in_phases(self.begin, steps_an_hour, minutes)
+    def steps_for(self, images: int, size: tuple[int, int, int]) -> int:
+        """The count of training steps by default, from the data alone."""
+        return steps_by_data(USUAL_STEPS, self.least_steps, images, size)
 
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> FlowSampler:
         """Train for `context.steps`; `valid` is only measured: its loss with fixed noises and
         times."""
         task = _Learning(self, train, context.runtime)
         sampler = FlowSampler(self, task.learned, task.velocity, context.runtime)
-        fit = Fit(sampler, train, valid, context, self.batch)
+        slower = mean_over_first(self.begin, STRIDING_STEP)
+        fit = Fit(sampler, train, valid, context, self.batch, slower)
         batches = _batches(task, train, lambda step: step / context.steps)
         return fit.run_velocity(task, batches)
 

@@ -27,6 +27,7 @@ from torch.nn import functional
 
 from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime
+from gobelin.generation.counts import steps_by_data
 from gobelin.generation.fitting import (
     Fit,
     Fitted,
@@ -42,10 +43,12 @@ from gobelin.generation.fitting import (
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 from gobelin.networks.condition import Parts, hide, jitter
 from gobelin.networks.convolution import ConvEncoder, DcganDecoder, change, pixels_of, signal_of
-from gobelin.networks.training import TrainingSettings, descend, steps_in
+from gobelin.networks.training import TrainingSettings, descend
 
 CHECKED_EVERY = 8  # steps between two measurements of the critic's overfitting, on average
 Batch = tuple[Tensor, Parts]  # images [N, C, H, W] in -1 .. 1, their conditions
+
+USUAL_STEPS = 1500  # by default, for 1,000 images of 32 x 32 pixels
 
 
 @settings_class
@@ -139,11 +142,11 @@ class Gan:
     accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target"})
     licence: ClassVar[str] = "Apache-2.0; loads nothing, learns from your rows"
     cost: ClassVar[str] = "minutes of training on a processor, one evaluation an image"
+    least_steps: ClassVar[int] = 400  # see LEAST_SCORE in `generation.counts`
 
-    def steps_for(self, rows: ImageRows, runtime: Runtime, minutes: float) -> int:
-        """Measured for a few seconds."""
-        task = _Duel(self, rows, rows, runtime)
-        return steps_in(task, _batches(task, rows), minutes, runtime)
+    def steps_for(self, images: int, size: tuple[int, int, int]) -> int:
+        """The count of training steps by default, from the data alone."""
+        return steps_by_data(USUAL_STEPS, self.least_steps, images, size)
 
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> GanSampler:
         """Train for `context.steps`. `valid` tells how far the critic overfits, which decides how

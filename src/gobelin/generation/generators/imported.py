@@ -41,8 +41,9 @@ class Imported:
     accepts: ClassVar[frozenset[str]] = frozenset({"target"})
     licence: ClassVar[str] = "that of the images"
     cost: ClassVar[str] = "no training; the images are read once and kept in the run"
+    least_steps: ClassVar[int] = 1
 
-    def steps_for(self, rows: ImageRows, runtime: Runtime, minutes: float) -> int:
+    def steps_for(self, images: int, size: tuple[int, int, int]) -> int:
         """One: there is nothing to train."""
         return 1
 

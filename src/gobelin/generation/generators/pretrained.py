@@ -39,9 +39,11 @@ from gobelin.networks.denoise import AdapterTraining
 from gobelin.networks.hub_model import PLACE_SETTINGS
 from gobelin.networks.pipeline import ImageRequest
 from gobelin.networks.pipeline_calls import fitted_signal, line
-from gobelin.networks.training import TrainingSettings, run, steps_in
+from gobelin.networks.training import TrainingSettings, run
 
 PRETRAINED_FORMAT = 1  # of the saved folder
+# Steps of a LoRA by default. A pretrained network needs few; a step of a large one takes seconds.
+PASSES, MOST_STEPS = 20, 1000
 MEAN_LOSS_ROWS = 64  # rows of a mean loss, at most
 Batch = tuple[Tensor, list[str], Tensor]  # images [N, C, H, W] in -1 .. 1, prompts, classes
 
@@ -96,17 +98,19 @@ class Pretrained:
     accepts: ClassVar[frozenset[str]] = frozenset({"target", "text", "source", "mask"})
     licence: ClassVar[str] = "that of the pipeline"
     cost: ClassVar[str] = "the pipeline's own; large ones need a GPU"
+    # a LoRA starts as no change, and its first steps hardly show (untested on large pipelines)
+    least_steps: ClassVar[int] = 100
 
     def __post_init__(self) -> None:
         if self.size % 8:
             raise ValueError(f"size = {self.size}, a multiple of 8 was expected")
 
-    def steps_for(self, rows: ImageRows, runtime: Runtime, minutes: float) -> int:
-        """Measured for a few seconds; one where there is nothing to train."""
+    def steps_for(self, images: int, size: tuple[int, int, int]) -> int:
+        """The count of training steps by default: each image is seen about PASSES times, between
+        bounds. One where there is nothing to train."""
         if not self.lora_rank:
             return 1
-        engine = self._pipeline(runtime, rows.classes)
-        return steps_in(engine.task(runtime), engine.batches(rows, runtime.seed), minutes, runtime)
+        return max(self.least_steps, min(MOST_STEPS, PASSES * images // self.batch))
 
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> PretrainedSampler:
         """The pipeline as it is, or after `context.steps` of LoRA; `valid` is only measured, before
@@ -123,7 +127,16 @@ class Pretrained:
             training_identity(self, train), list(train.condition.text or ()), engine.base
         )
         batches = engine.batches(train, runtime.seed)
-        outcome = run(task, batches, settings, context.folder, identity, context.progress, "lora")
+        outcome = run(
+            task,
+            batches,
+            settings,
+            context.folder,
+            identity,
+            context.progress,
+            "lora",
+            pilot=context.pilot,
+        )
         last = {"loss_train": engine.mean_loss(train), "loss_valid": engine.mean_loss(valid)}
         history = (
             {"step": 0, "loss_valid": before},

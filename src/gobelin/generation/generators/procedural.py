@@ -39,8 +39,9 @@ class Procedural:
     accepts: ClassVar[frozenset[str]] = frozenset()
     licence: ClassVar[str] = "Apache-2.0; loads nothing, learns nothing"
     cost: ClassVar[str] = "no training, about a millisecond an image"
+    least_steps: ClassVar[int] = 1
 
-    def steps_for(self, rows: ImageRows, runtime: Runtime, minutes: float) -> int:
+    def steps_for(self, images: int, size: tuple[int, int, int]) -> int:
         """One: there is nothing to train."""
         return 1
 

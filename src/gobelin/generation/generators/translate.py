@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime, derived_seed
+from gobelin.generation.counts import steps_by_data
 from gobelin.generation.fitting import (
     Fit,
     Fitted,
@@ -51,12 +52,14 @@ from gobelin.networks.flow_path import (
     path_loss,
     solve,
 )
-from gobelin.networks.training import descend, steps_in
+from gobelin.networks.training import descend
 from gobelin.networks.transformer import canvas, padded
 from gobelin.networks.unet import Unet, halvings_for, rectangles, square_for
 
 # Images and sources [N, C, H, W] in -1 .. 1 on the canvas (no sources: None), their conditions.
 Batch = tuple[Tensor, Tensor | None, Parts]
+
+USUAL_STEPS = 1200  # by default, for 1,000 images of 32 x 32 pixels
 
 
 @settings_class
@@ -115,11 +118,11 @@ class Translate:
     accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target", "source", "mask"})
     licence: ClassVar[str] = "Apache-2.0; loads nothing, learns from your rows"
     cost: ClassVar[str] = "minutes of training on a processor, 8 evaluations an image"
+    least_steps: ClassVar[int] = 400  # see LEAST_SCORE in `generation.counts`
 
-    def steps_for(self, rows: ImageRows, runtime: Runtime, minutes: float) -> int:
-        """Measured for a few seconds."""
-        task = _Learning(self, rows, runtime)
-        return steps_in(task, _batches(task, rows), minutes, runtime)
+    def steps_for(self, images: int, size: tuple[int, int, int]) -> int:
+        """The count of training steps by default, from the data alone."""
+        return steps_by_data(USUAL_STEPS, self.least_steps, images, size)
 
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> TranslateSampler:
         """Train for `context.steps`, from pairs where `train.condition.source` is given; `valid` is

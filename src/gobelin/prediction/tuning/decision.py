@@ -29,9 +29,7 @@ from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.files import (
     file_name,
     fingerprint,
-    read_json,
     read_lines,
-    write_json,
     write_lines,
 )
 from gobelin.core.machine import derived_seed
@@ -41,6 +39,7 @@ from gobelin.embedding.features import Embedder
 from gobelin.evidence import comparison
 from gobelin.evidence.findings import Finding
 from gobelin.networks import low_rank, training
+from gobelin.networks.limit import Pilot, steps_within
 from gobelin.networks.watching import Watch
 from gobelin.prediction import fusion_choice
 from gobelin.prediction.calibration import temperature
@@ -57,6 +56,10 @@ from gobelin.prediction.heads.neural import NeuralPredictor
 from gobelin.prediction.tuning.tuner import Tune, Tuning, TuningData
 
 TUNED_FORMAT = 1  # of the saved weights; another one is refused
+# Steps by default: each row is seen about PASSES times, between bounds. A pretrained network needs
+# few, and the held-back rows end it.
+PASSES, FEWEST_STEPS, MOST_STEPS = 10, 100, 2000
+LEAST_STEPS = 20  # with fewer, a check comes after one step or none and the rate hardly rises
 CHECKS = 10  # of the held-back loss, spread evenly over the steps
 CHECKS_BEFORE_STOP = 4  # without a smaller loss; then training stops
 
@@ -172,13 +175,19 @@ def trained(
     work: folder for checkpoints of the training. key: hash of data and settings; a checkpoint of
     another key is not used. Raises GobelinError for too few rows or another kind of target than
     class or number."""
-    train_set = data.training
+    settings = replace(settings, steps=steps_of(settings, data, work, key))
+    return _run(settings, data, work, key)
+
+
+def _run(
+    settings: Tune, data: TuningData, work: Path | None, key: str, pilot: Pilot | None = None
+) -> tuple[dict[str, Tuned], bool, list[Finding]]:
+    """`trained`, with a count of steps."""
+    train_set, steps = data.training, settings.steps
     held = held_back(settings, train_set)
-    _check_enough(held, train_set)
     encoders = {name: _copy(data.embedder, name) for name in settings.fields}
     start = _linear_start(train_set, held)
     task = Tuning(settings, data, encoders, start, held)
-    steps = settings.steps or _steps_in_minutes(settings, data, start, held, work, key)
     marks = {steps * k // CHECKS: False for k in range(1, CHECKS + 1) if steps * k // CHECKS}
     watch = Watch("tune", marks, None, CHECKS_BEFORE_STOP, task.held_back_loss, _no_images)
     outcome = training.run(
@@ -190,6 +199,7 @@ def trained(
         train_set.progress,
         f"tune {', '.join(settings.fields)}",
         watch,
+        pilot,
     )
     for name, module in task.modules.items():
         module.load_state_dict(outcome.averages[name])
@@ -201,19 +211,31 @@ def trained(
         f"{settings.how}, step {outcome.best_step} of {steps}; {int(held.sum())} training rows held"
         " back"
     )
+    if steps < LEAST_STEPS:
+        note += f"; fewer than {LEAST_STEPS} steps say little about tuning"
     gains, findings = _judged(settings, data, tuned_encoders, held, note)
     return tuned_encoders, gains, findings
 
 
-def steps_of(settings: Tune, data: TuningData, work: Path | None, key: str = "") -> int:
-    """The count of training steps: `tune.steps`, or `tune.minutes` on this machine, measured once
-    for a key."""
+def planned_steps(settings: Tune, data: TuningData) -> int:
+    """The count of training steps without a limit: `tune.steps`, or by the rows that are learned
+    from. Raises GobelinError as `trained` does."""
     held = held_back(settings, data.training)
     _check_enough(held, data.training)
-    if settings.steps:
-        return settings.steps
-    start = _linear_start(data.training, held)
-    return _steps_in_minutes(settings, data, start, held, work, key)
+    by_rows = PASSES * int((~held).sum()) // settings.batch
+    return settings.steps or max(FEWEST_STEPS, min(MOST_STEPS, by_rows))
+
+
+def steps_of(settings: Tune, data: TuningData, work: Path | None, key: str = "") -> int:
+    """The same; where `tune.minutes` limit a count that is not set, the first tenth of the training
+    decides. key: of the training with the planned count."""
+    planned = planned_steps(settings, data)
+    if settings.steps or settings.minutes is None:
+        return planned
+    counted = replace(settings, steps=planned)
+    return steps_within(
+        settings.minutes, planned, lambda pilot: _run(counted, data, work, key, pilot)
+    )
 
 
 def _copy(embedder: Embedder, name: str) -> Tunable:
@@ -261,28 +283,6 @@ def _loop(steps: int, seed: int) -> training.TrainingSettings:
     return training.TrainingSettings(
         steps, seed, ("encoders", "head"), clip=1.0, warmup=max(1, steps // 20), cooldown=0.5
     )
-
-
-def _steps_in_minutes(
-    settings: Tune,
-    data: TuningData,
-    start: NeuralPredictor,
-    held: np.ndarray,
-    work: Path | None,
-    key: str,
-) -> int:
-    """`tune.minutes` as a count of steps. It is measured once and stored: a run that was killed
-    continues with the same count."""
-    path = work / "steps.json" if work else None
-    stored = read_json(path) if path and path.is_file() else {}
-    if isinstance(stored, dict) and stored.get("key") == key:
-        return int(stored["steps"])
-    copies = {f: _copy(data.embedder, f) for f in settings.fields}  # measuring trains them
-    task = Tuning(settings, data, copies, start, held)
-    steps = training.steps_in(task, task.batch, settings.minutes, data.training.runtime)
-    if path:
-        write_json(path, {"key": key, "steps": steps})
-    return steps
 
 
 def _no_images() -> np.ndarray:

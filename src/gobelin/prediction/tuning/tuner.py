@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -46,12 +46,15 @@ class Tune:
     how: Literal["lora", "full"] = setting(
         default="lora", description="lora learns low-rank changes, full changes every weight."
     )
-    minutes: float = setting(default=2.0, ge=0.01, le=1e5, description="Training time in minutes.")
+    minutes: Annotated[float, setting(ge=0.01, le=1e5)] | None = setting(
+        default=None,
+        description="Longest training in minutes. It can lower the number of steps, once.",
+    )
     steps: int = setting(
         default=0,
         ge=0,
         le=100_000_000,
-        description="Training steps. 0 measures how many fit into the minutes.",
+        description="Training steps. 0 decides by the number of training rows.",
     )
     rank: int = setting(default=8, ge=1, le=4096, description="Rank of the low-rank changes.")
     rate: float = setting(

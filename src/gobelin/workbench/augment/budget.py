@@ -1,12 +1,17 @@
-"""The number of seeds of a study that fits the minutes.
+"""A limit of time for a study: how many training seeds fit into it.
 
-It is decided once, before the work, and written to the run's settings. So the same command, given
-again, continues the same study.
+Without a limit the number of seeds is the setting. A limit decides once, after the first tenth of
+the heads or of the time, whichever is first. The decision is written to the run's settings, so the
+same command, given again, continues the same study.
+
+What it can't do: keep a limit to the second. A machine that gets busy later takes longer; the
+number stays. Half of the time is set aside for generators that are still to train.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,6 +24,7 @@ from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import write_json
 from gobelin.evidence.findings import Finding
+from gobelin.networks.limit import FIRST_PART
 from gobelin.prediction.heads.job import Job
 from gobelin.workbench.augment.generators import names
 from gobelin.workbench.augment.parents import Parents
@@ -27,7 +33,7 @@ from gobelin.workbench.run.chain import Run
 
 # baseline methods with a new image for each generated one; the views of `classic` count apart
 ENCODED_ARMS = ("generator_size", "procedural_noise")
-TIMED_IMAGES = 16  # images whose encoding is timed
+TIMED_BLOCKS, TIMED_IMAGES = 5, 16  # blocks whose encoding is timed, and images of a block
 
 
 def decide(run: Run) -> Run:
@@ -40,14 +46,19 @@ def decide(run: Run) -> Run:
     if study.minutes is None or before.get("minutes") == study.minutes:
         return run.record(settings)
     missing, seconds = missing_trainings(run), 60 * study.minutes
-    generator_seconds = min(60 * settings.generator.minutes, seconds / 2 / max(missing, 1))
-    generator = replace(settings.generator, minutes=generator_seconds / 60)
+    generator, for_generators = settings.generator, 0.0
+    if missing:
+        half = seconds / 2 / missing
+        limit = min(60 * (generator.minutes or math.inf), half)
+        generator, for_generators = replace(generator, minutes=limit / 60), limit * missing
     trainings = len(names(run)) * generator.seeds
-    head, image = _seconds(run, heads=1 + len(study.rivals) + 2 * trainings)
+    arms = 1 + len(study.rivals) + 2 * trainings
+    tuning = study.trials * study.tuning_seeds
+    head, spent = _seconds_of_a_seed(run, arms, tuning + study.seeds, FIRST_PART * seconds)
+    image = _seconds_of_an_image(run)
     batches = 3 * trainings + sum(r in study.rivals for r in ENCODED_ARMS) + 1
     images = len(Parents.of(run).places) * batches
-    tuning = head * study.trials * study.tuning_seeds
-    fixed = missing * generator_seconds + study.sets * (tuning + image * images)
+    fixed = spent + for_generators + study.sets * (tuning * head + image * images)
     most = max(study.seeds, Augment().seeds)
     seeds = study_plan.affordable(seconds, fixed, head * study.sets, most)
     decided = replace(settings, generator=generator, augment=replace(study, seeds=seeds))
@@ -71,8 +82,12 @@ def undone(run: Run) -> Iterator[None]:
         raise
 
 
-def _seconds(run: Run, heads: int) -> tuple[float, float]:
-    """Measured seconds of training one head, of several together, and of encoding one image."""
+def _seconds_of_a_seed(run: Run, arms: int, rounds: int, limit: float) -> tuple[float, float]:
+    """Seconds of training one head of each arm, and the seconds that were spent to learn that.
+
+    rounds: heads of each arm in the study. A tenth of them is trained, on the real rows; less where
+    that takes longer than `limit`.
+    """
     rows, chosen = run.checked.rows.labelled("train"), run.settings.fusion
     fusion = catalog.build("fusion", chosen.name, chosen.settings)
     x, target = (
@@ -80,13 +95,24 @@ def _seconds(run: Run, heads: int) -> tuple[float, float]:
         run.checked.rows.target.rows(rows),
     )
     positions, ones = np.arange(len(rows)), np.ones(len(rows), np.float32)
-    jobs = [Job(positions, ones, seed, 1e-2) for seed in range(heads)]
-    start = time.monotonic()
-    fusion.fit(x, target, jobs, positions, run.data.runtime, run.data.progress)
-    head, start = time.monotonic() - start, time.monotonic()
-    size = run.settings.generator.size
-    run.generator.encode(np.zeros((TIMED_IMAGES, size, size, 3), np.uint8))
-    return head, (time.monotonic() - start) / TIMED_IMAGES
+    begun, done = time.monotonic(), 0
+    while not done or (done < FIRST_PART * rounds and time.monotonic() - begun < limit):
+        jobs = [Job(positions, ones, arms * done + k, 1e-2) for k in range(arms)]
+        fusion.fit(x, target, jobs, positions, run.data.runtime, run.data.progress)
+        done += 1
+    spent = time.monotonic() - begun
+    return spent / done, spent
+
+
+def _seconds_of_an_image(run: Run) -> float:
+    """Seconds of encoding one image: the median of several blocks."""
+    size, spent = run.settings.generator.size, []
+    images = np.zeros((TIMED_IMAGES, size, size, 3), np.uint8)
+    for _ in range(TIMED_BLOCKS):
+        begun = time.monotonic()
+        run.generator.encode(images)
+        spent.append(time.monotonic() - begun)
+    return float(np.median(spent)) / TIMED_IMAGES
 
 
 def seeds_finding(run: Run) -> list[Finding]:
@@ -94,7 +120,7 @@ def seeds_finding(run: Run) -> list[Finding]:
     study, usual = run.settings.augment, Augment().seeds
     if study.minutes is None:
         return []
-    note = f"decided before the work to fit {study.minutes:g} minutes; every baseline method runs"
+    note = f"decided once, to fit into {study.minutes:g} minutes; every baseline method runs"
     if study.seeds < usual:
         note += f"; {usual} are the default, so the interval is wider"
     return [

@@ -12,6 +12,7 @@ from gobelin.augmentation.settings import Augment
 from gobelin.core import catalog
 from gobelin.core.config import resolved
 from gobelin.core.files import fingerprint
+from gobelin.evidence.findings import Finding
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.generator import RunGenerator, Trained
 
@@ -88,7 +89,7 @@ def _named(run: Run, name: str) -> RunGenerator:
 def with_steps_decided(run: Run) -> Run:
     """The run with a number of training steps for every generator of the study.
 
-    Each is measured once and written to the run's settings.
+    Each is decided once and written to the run's settings.
     """
     for name in names(run):
         if name == run.settings.generator.name:
@@ -98,6 +99,24 @@ def with_steps_decided(run: Run) -> Run:
             steps = {**augment.steps, name: _named(run, name).steps()}
             run = run.record(replace(run.settings, augment=replace(augment, steps=steps)))
     return run
+
+
+def few_steps(run: Run) -> list[Finding]:
+    """A finding for every generator that trains fewer steps than it needs."""
+    out = []
+    for generator in {t.name: t.generator for t in trainings_of(run)}.values():
+        steps = generator.planned_steps
+        if note := generator.few_steps(steps):
+            out.append(
+                Finding(
+                    name="generator_steps",
+                    scope={"generator": generator.settings.name},
+                    value=float(steps),
+                    note=note,
+                    source="augment",
+                )
+            )
+    return out
 
 
 def study_key(run: Run, trained: list[str]) -> str:

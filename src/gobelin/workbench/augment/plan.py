@@ -14,7 +14,9 @@ from gobelin.workbench.augment import tuned_arms
 from gobelin.workbench.augment.generators import arm_names, names, trainings_of
 from gobelin.workbench.augment.parents import Parents
 from gobelin.workbench.augment.selection import exchangeable
+from gobelin.workbench.plan import training_plan
 from gobelin.workbench.run.chain import Run
+from gobelin.workbench.run.generator import RunGenerator
 
 VISIBLE_EFFECT = 0.05  # an effect that a study should be able to show
 
@@ -190,17 +192,11 @@ def _work(run: Run) -> list[Finding]:
         for generator in names(run)
         for arm in arm_names(run, generator)[:kinds]
     ]
-    missing = missing_trainings(run)
+    for generator, missing in missing_of(run):
+        findings += training_plan(generator, missing) if missing else []
     arms = 1 + len(rivals) + kinds * _trainings(run)
     heads = arms * (settings.trials * settings.tuning_seeds + settings.seeds) * settings.sets
     findings += [
-        Finding(
-            name="generator_minutes",
-            value=run.settings.generator.minutes * missing,
-            unit="minutes",
-            source="plan",
-            note=f"at most, for {missing} trainings that are not done yet",
-        ),
         Finding(
             name="heads_to_train",
             scope={"verb": "augment"},
@@ -211,12 +207,11 @@ def _work(run: Run) -> list[Finding]:
     ]
     if settings.tune:
         tune = run.settings.tune
-        limit = f"{tune.steps} steps each" if tune.steps else f"at most {tune.minutes:g} minutes"
         findings.append(
             Finding(
                 name="encoders_to_train",
                 value=float(arms * settings.seeds),
-                note=limit if tune.steps else f"{limit} each",
+                note=f"{tune.steps} steps each" if tune.steps else "",
                 source="plan",
             )
         )
@@ -230,6 +225,14 @@ def _trainings(run: Run) -> int:
 
 def missing_trainings(run: Run) -> int:
     """The number of generator trainings that are still to do. A resample has none done."""
-    sets = run.settings.augment.sets
-    stages = [t.generator.stage(t.seed) for t in trainings_of(run)]
-    return sum(sets > 1 or not run.folder.has(stage) for stage in stages) * sets
+    return sum(missing for _, missing in missing_of(run))
+
+
+def missing_of(run: Run) -> list[tuple[RunGenerator, int]]:
+    """Every generator of the study with the number of its trainings that are still to do."""
+    sets, out = run.settings.augment.sets, dict[str, tuple[RunGenerator, int]]()
+    for one in trainings_of(run):
+        stage = one.generator.stage(one.seed)
+        missing = sets if sets > 1 or not run.folder.has(stage) else 0
+        out[one.name] = (one.generator, out.get(one.name, (None, 0))[1] + missing)
+    return list(out.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,10 +24,17 @@ from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.augment import budget, influences, plan
 from gobelin.workbench.augment.arms import StudySet, table_of
 from gobelin.workbench.augment.findings import image_findings
-from gobelin.workbench.augment.generators import study_key, trained_weights, with_steps_decided
+from gobelin.workbench.augment.generators import (
+    few_steps,
+    study_key,
+    trained_weights,
+    with_steps_decided,
+)
 from gobelin.workbench.augment.resample import resampled
 from gobelin.workbench.augment.trainer import RunTrainer
 from gobelin.workbench.run.chain import Run
+
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +125,7 @@ class Study:
         findings.append(
             protocol(settings, outcome, rivals, counts, len(set(units)), self.look, metric)
         )
-        findings += image_findings(self.sets)
+        findings += [*few_steps(run), *image_findings(self.sets)]
         findings += [*plan.scarce(run, self.sets[0].parents, "augment"), *budget.seeds_finding(run)]
         findings += study_findings.cross_checks(outcome, truth, units)
         if truth is not None:
@@ -144,6 +152,8 @@ def prepared(run: Run) -> tuple[Run, Study]:
     plan.check(run)
     with budget.undone(run):
         run = with_steps_decided(budget.decide(run))
+        for finding in few_steps(run):  # before the work
+            LOG.warning("augment: %s", finding.sentence())
         return run, Study(run, study_key(run, trained_weights(run)))
 
 

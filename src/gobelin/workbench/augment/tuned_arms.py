@@ -67,8 +67,7 @@ def fit(
     """
     work, tune, data = run.folder.folder / "work" / "arms", run.settings.tune, run.data
     rows = _Rows(run, fusion, table, _groups(run, table.dataset), test, work)
-    fitted = run.predictor.fingerprint
-    steps = decision.steps_of(tune, rows.tuning_data(jobs[0]), work / "steps", fitted)
+    steps = decision.planned_steps(tune, rows.tuning_data(jobs[0]))  # the same for every arm
     fit_job = partial(rows.fit, replace(tune, steps=steps))
     out = []
     with one_thread_each() as threads:

@@ -54,7 +54,7 @@ class Run:
         data = RunData(folder, settings, progress, given)
         encoders = RunEncoders(data)
         checked = CheckedRows(data, encoders)
-        features = RunFeatures(data, encoders, checked)
+        features = RunFeatures(data, encoders, checked, settings.tune)
         space = RunSpace(folder, checked, features)
         predictor = RunPredictor(folder, checked, features, space, settings.fusion)
         generator = RunGenerator(folder, checked, features, space, settings.generator)
@@ -97,13 +97,37 @@ class Run:
         return self.with_settings(settings)
 
     def with_settings(self, settings: Settings) -> Run:
-        """The run with another fusion, generator or study. Values independent of them stay."""
+        """The run with another fusion, generator or study, or with the steps of tuning. Values
+        independent of them stay.
+        """
+        features, space = self.features, self.space
         predictor, generator = self.predictor, self.generator
+        if settings.tune != features.tune:
+            features = replace(features, tune=settings.tune)
+            space = replace(space, features=features)
+            predictor = replace(predictor, features=features, space=space)
+            generator = replace(generator, features=features, space=space)
         if settings.fusion != predictor.fusion:
             predictor = replace(predictor, fusion=settings.fusion)
         if settings.generator != generator.settings:
             generator = replace(generator, settings=settings.generator)
-        return replace(self, settings=settings, predictor=predictor, generator=generator)
+        return replace(
+            self,
+            settings=settings,
+            features=features,
+            space=space,
+            predictor=predictor,
+            generator=generator,
+        )
+
+    def with_tuning_decided(self) -> Run:
+        """The run with a number of tuning steps, decided once and recorded."""
+        tune, features = self.settings.tune, self.features
+        if not tune.fields or tune.steps:
+            return self
+        if self.folder.has("tuned", features.key_of(self.checked)):
+            return self  # of an earlier version, which recorded no number
+        return self.record(replace(self.settings, tune=replace(tune, steps=features.steps())))
 
     def with_fusion_chosen(self) -> Run:
         """The run with the best fusion in the place of 'all', chosen once and recorded."""
@@ -112,7 +136,7 @@ class Run:
         return self.record(replace(self.settings, fusion=self.predictor.choose_fusion()))
 
     def with_steps_decided(self) -> Run:
-        """The run with a number of generator steps, measured once and recorded."""
+        """The run with a number of generator steps, decided once and recorded."""
         if self.settings.generator.steps:
             return self
         generator = replace(self.settings.generator, steps=self.generator.steps())

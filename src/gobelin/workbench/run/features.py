@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from gobelin.embedding.features import Embedder, Embeddings
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.cross_fit import Training
 from gobelin.prediction.tuning import decision
+from gobelin.prediction.tuning.tuner import Tune
 from gobelin.quality import data as data_quality
 from gobelin.workbench.run.checked_rows import CheckedRows
 from gobelin.workbench.run.data import RunData
@@ -29,6 +30,7 @@ class RunFeatures:
     data: RunData
     encoders: RunEncoders
     checked: CheckedRows
+    tune: Tune  # with the number of steps, once it is decided
 
     @property
     def tuned(self) -> bool:
@@ -37,12 +39,28 @@ class RunFeatures:
 
     def key_of(self, checked: CheckedRows) -> str:
         """Cache key of the features of these rows: the key of the rows, settings of tuning."""
-        s = self.data.settings
-        if not s.tune.fields:
+        s, tune = self.data.settings, self.tune
+        if not tune.fields:
             return checked.key
+        if tune.minutes is None:
+            tune = replace(tune, minutes=2.0)  # the default in earlier versions: keys stay
         return fingerprint(
-            checked.key, resolved(s.tune), list(s.leave_out), resolved(s.check), resolved(s.predict)
+            checked.key, resolved(tune), list(s.leave_out), resolved(s.check), resolved(s.predict)
         )
+
+    def steps(self) -> int:
+        """The number of training steps of tuning: by the training rows, fewer where minutes allow
+        fewer.
+        """
+        tune, data = self.tune, self._tuning_data()
+        planned = replace(tune, steps=decision.planned_steps(tune, data))
+        key = replace(self, tune=planned).key_of(self.checked)
+        return decision.steps_of(tune, data, self._work, key)
+
+    @property
+    def _work(self) -> Path:
+        """The folder of an unfinished training."""
+        return self.data.folder.folder / "work" / "tuned"
 
     @cached_property
     def plain(self) -> Embeddings:
@@ -52,10 +70,10 @@ class RunFeatures:
     @cached_property
     def embedder(self) -> Embedder:
         """The encoders; tuned ones where they were better on rows held back."""
-        tune, folder = self.data.settings.tune, self.data.folder
+        tune, folder = self.tune, self.data.folder
         if not tune.fields:
             return self.encoders.embedder
-        key, work = self.key_of(self.checked), folder.folder / "work" / "tuned"
+        key, work = self.key_of(self.checked), self._work
 
         def make(stage: Path) -> None:
             decision.save(stage, *decision.tuned(tune, self._tuning_data(), work, key))
@@ -86,7 +104,7 @@ class RunFeatures:
 
     def tuning_findings(self) -> list[Finding]:
         """The findings of tuning; none where the settings tune no encoder."""
-        if not self.data.settings.tune.fields:
+        if not self.tune.fields:
             return []
         return decision.stored_findings(self.data.folder.folder / "tuned")
 

@@ -13,13 +13,14 @@ import numpy as np
 from gobelin.core import catalog
 from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError
-from gobelin.core.files import fingerprint, read_lines
+from gobelin.core.files import fingerprint, read_json, read_lines
 from gobelin.core.machine import Progress, silent
 from gobelin.core.stages import RunFolder
 from gobelin.data.images import png_bytes
 from gobelin.generation import image_rows, sampling
 from gobelin.generation.generators import Condition, Controls, ImageRows, Sampler
 from gobelin.generation.sampling import Generation
+from gobelin.networks.limit import Pilot, steps_within
 from gobelin.workbench.run import verbs
 from gobelin.workbench.run.checked_rows import CheckedRows
 from gobelin.workbench.run.features import RunFeatures
@@ -85,7 +86,8 @@ class RunGenerator:
         return f"generators/{self.settings.name}-{seed}"
 
     def key(self, seed: int) -> str:
-        # the steps are decided by now: minutes, number of seeds and guidance change no training
+        # The steps are decided by now: minutes, number of seeds and guidance change no training.
+        # minutes: its default in earlier versions, whose keys stay as they were
         trained = replace(self.settings, minutes=1.0, seeds=1, guidance=1.0)
         align = self.features.data.settings.align
         return fingerprint(
@@ -147,18 +149,7 @@ class RunGenerator:
         work = self.folder.folder / "work" / name
 
         def make(stage: Path) -> None:
-            train, valid = self.image_rows
-            runtime = data.runtime
-            sampler = sampling.train(
-                settings,
-                runtime.seed + seed,
-                train,
-                valid,
-                work,
-                runtime,
-                settings.steps,
-                data.progress,
-            )
+            sampler = self._trained(seed, work, settings.steps)
             sampling.save(sampler, settings, self.space.shared.fingerprint, stage)
             sampling.keep_samples(sampler, work, stage)
 
@@ -169,13 +160,64 @@ class RunGenerator:
         shutil.rmtree(work, ignore_errors=True)
         return Trained(sampler, component, space)
 
+    def _trained(self, seed: int, work: Path, steps: int, pilot: Pilot | None = None) -> Sampler:
+        data, (train, valid) = self.features.data, self.image_rows
+        runtime = data.runtime
+        return sampling.train(
+            self.settings,
+            runtime.seed + seed,
+            train,
+            valid,
+            work,
+            runtime,
+            steps,
+            data.progress,
+            pilot,
+        )
+
+    @property
+    def planned_steps(self) -> int:
+        """The number of training steps without a limit: as set, or by the training images.
+        Nothing is opened.
+        """
+        settings, r = self.settings, self.checked.rows
+        if settings.steps:
+            return settings.steps
+        component = catalog.build("generators", settings.name, settings.settings)
+        images = image_rows.with_images(
+            r.dataset, r.part("train"), r.schema, settings.source, component.accepts
+        )
+        return component.steps_for(len(images), (settings.size, settings.size, 3))
+
     def steps(self) -> int:
-        """The number of training steps: as set, or as measured to fit the minutes."""
-        if self.settings.steps:
-            return self.settings.steps
-        component = catalog.build("generators", self.settings.name, self.settings.settings)
-        runtime = self.features.data.runtime
-        return component.steps_for(self.image_rows[0], runtime, self.settings.minutes)
+        """The number of training steps. Where minutes limit a number that is not set, the first
+        tenth of the training decides.
+        """
+        settings, planned = self.settings, self.planned_steps
+        if settings.steps or settings.minutes is None or planned == 1:
+            return planned
+        work = self.folder.folder / "work" / self.stage(0)
+        return steps_within(
+            settings.minutes, planned, lambda pilot: self._trained(0, work, planned, pilot)
+        )
+
+    @property
+    def trained_steps(self) -> int:
+        """The number of steps of the training of seed 0; 0 where there is none, or one of a version
+        that did not record it with the training.
+        """
+        path = self.folder.folder / self.stage(0) / "space.json"
+        return int(read_json(path).get("steps", 0)) if self.trained else 0
+
+    def few_steps(self, steps: int) -> str:
+        """A warning where this number of steps is less than the generator needs; '' else."""
+        least = catalog.find("generators", self.settings.name).least_steps
+        if steps >= least:
+            return ""
+        return (
+            f"fewer than the {least} with which images of {self.settings.name} begin to follow the"
+            " data: expect blobs, and judge nothing by them"
+        )
 
     def curves(self) -> dict[int, dict[int, float | None]]:
         """{seed: {step: held-out score}} of the trained generators; lower is better."""

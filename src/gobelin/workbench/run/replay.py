@@ -1,10 +1,12 @@
-"""The settings of an earlier start of a run, so that nothing is measured twice."""
+"""The settings of an earlier start of a run, so that nothing is decided twice."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from gobelin.core import config
+from gobelin.core.config import COUNTED
 from gobelin.core.errors import GobelinError
 from gobelin.core.stages import RunFolder
 from gobelin.workbench.run.settings import upgraded
@@ -34,26 +36,39 @@ def stored(folder: RunFolder) -> dict[str, Any]:
 
 
 def replayed(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """The new settings with the measured decisions of an earlier start of the run."""
+    """The new settings with the decisions of an earlier start of the run."""
     out = dict(new)
-    if any(not isinstance(new.get(group, {}), Mapping) for group in ("runtime", "generator")):
+    if any(not isinstance(new.get(group, {}), Mapping) for group in ("runtime", *COUNTED)):
         return out  # a mistake of the user, which `build` reports
     fixed = {k: old["runtime"][k] for k in KEPT_BY_RUN}
     out["runtime"] = {
         **fixed,
         **{k: v for k, v in dict(new.get("runtime", {})).items() if v not in ("auto", 0)},
     }
-    generator = dict(new.get("generator", {}))
-    before = {**old["generator"], **old["generator"]["settings"]}
-    after = {k: v for k, v in generator.items() if k != "settings"}
-    after |= generator.get("settings", {})
-    same = all(
-        str(before.get(k)) == str(v) for k, v in after.items() if k not in ("steps", "seeds")
-    )
-    if same and not generator.get("steps"):
-        generator["steps"] = old["generator"]["steps"]
-    out["generator"] = generator
+    for group in COUNTED:
+        if group in old:
+            out[group] = _with_steps(old[group], new.get(group, {}))
     return out
+
+
+def _with_steps(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The new settings of a training, with the old number of steps where nothing else changes."""
+    out = dict(new)
+    before = {**old, **old.get("settings", {})}
+    after = {k: v for k, v in out.items() if k != "settings"} | dict(out.get("settings", {}))
+    same = all(_same(before.get(k), v) for k, v in after.items() if k not in ("steps", "seeds"))
+    if same and not out.get("steps"):
+        out["steps"] = old["steps"]
+    return out
+
+
+def _same(old: object, new: object) -> bool:
+    """Whether two values of a setting are equal, one from JSON and one as a user writes it."""
+    texts = [",".join(map(str, v)) if isinstance(v, list | tuple) else str(v) for v in (old, new)]
+    try:
+        return float(texts[0]) == float(texts[1])
+    except ValueError:
+        return texts[0] == texts[1]
 
 
 def without_replaced(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,7 +77,7 @@ def without_replaced(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str
     Another component does not inherit the settings of the one before. A study with another ratio or
     number of images by class does not inherit the old number.
     """
-    out = dict(old)
+    out = config.limited(old, new)
     for group in ("generator", "fusion"):
         over = new.get(group, {})
         if isinstance(over, Mapping) and over.get("name", old[group]["name"]) != old[group]["name"]:
