@@ -255,7 +255,9 @@ def _without_places(run: Run, findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _settings(run: Run) -> dict[str, Any]:
-    settings = recorded(replace(run.settings, data=replace(run.settings.data, path="", root="")))
+    data = replace(run.settings.data, path="", root="", parts="")
+    split = replace(run.settings.split, parts_from="")
+    settings = recorded(replace(run.settings, data=data, split=split))
     settings["generator"]["settings"] = portable(settings["generator"]["settings"])
     settings["encoders"] = portable(settings["encoders"])
     return settings

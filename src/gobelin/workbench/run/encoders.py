@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from gobelin.core.config import resolved
 from gobelin.core.files import file_name
 from gobelin.data.fields import Field
 from gobelin.embedding import schema
@@ -39,6 +40,7 @@ class RunEncoders:
         if data.folder.has(stage_of(field), data.key):
             return component.load(data.folder.checked(stage_of(field)), runtime)
         if (stored := kept_space.encoder_folder(settings.align, field)) is not None:
+            data.take_over({"align": resolved(settings.align)})
             return component.load(stored, runtime)
         rows = data.rows
         cells = rows.dataset.rows(rows.part("train")).cells(field)

@@ -147,6 +147,7 @@ class RunGenerator:
         work = self.folder.folder / "work" / name
 
         def make(stage: Path) -> None:
+            data.take_over({"generator": resolved(settings)})
             train, valid = self.image_rows
             runtime = data.runtime
             sampler = sampling.train(
