@@ -11,6 +11,7 @@ warning says so.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from gobelin.workbench.run.settings import Settings
 RECORD = "parts.json"  # name of the record in the run folder
 # groups of settings that can name another run, or a file inside one
 TAKING_OVER = ("encoders", "tune", "align", "fusion", "generator", "augment", "judge")
+BASE = "align.base"  # the setting that names a run folder itself
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
@@ -89,7 +91,11 @@ def _own(folder: RunFolder | None, named: NamedRows) -> Parts | None:
     refuses.
     """
     own = recorded(folder)
-    return None if own is None or own.missing(named) else own
+    if own is None or folder is None or not own.missing(named):
+        return own
+    # a start with more rows may have been killed before it wrote the settings
+    same = _stored_data(folder).get("fingerprint") == named.dataset.fingerprint
+    return own if same else None
 
 
 def _kept(
@@ -111,6 +117,11 @@ def _kept(
     if (place := settings.split.parts_from) and not set(groups) <= set(kept):
         other = _other(place)
         taken = parts_of_groups(other.of_rows(named), groups, f"split.parts_from: {place}")
+        if not taken:
+            raise GobelinError(
+                f"split.parts_from: {place} has none of the groups of {named.dataset.source}. Leave"
+                " it out, or give the rows the names that they have there."
+            )
         _refuse_moved(kept, taken, place)
         kept = {**taken, **kept}
     return kept, earlier
@@ -198,8 +209,12 @@ def runs_named(settings: Mapping[str, Any], own: Path) -> Iterator[tuple[str, Ru
     for name, value in settings.items():
         if isinstance(value, Mapping):
             yield from runs_named({f"{name}.{k}": v for k, v in value.items()}, own)
-        elif isinstance(value, str) and value and (run := _run_of(value)) is not None:
-            if run.resolve() != own.resolve():
+        elif isinstance(value, list | tuple):
+            for item in value:
+                yield from runs_named({name: item}, own)
+        elif isinstance(value, str) and (name == BASE or "/" in value or os.sep in value):
+            run = _run_of(value)  # a word alone is the name of a component or a column
+            if run is not None and run.resolve() != own.resolve():
                 yield name, RunFolder(run)
 
 
