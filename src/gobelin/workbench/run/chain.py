@@ -70,10 +70,11 @@ class Run:
         """
         rows, folder, runtime = self.data.rows, self.folder, self.data.runtime
         new = not folder.exists() or self._grown()
-        if not new:
-            data_files.check(folder.folder, rows.dataset, rows.schema, runtime.threads)
         named = {k: v for k, v in resolved(self.settings).items() if k in parts.TAKING_OVER}
-        self.data.take_over(named)
+        if new:  # later each stage that takes something over looks at what it takes
+            self.data.take_over(named)
+        else:
+            data_files.check(folder.folder, rows.dataset, rows.schema, runtime.threads)
         _ = self.checked.scan  # refuses data with too many bad cells before anything is written
         used = set(self.data.schema.field_names) - set(self.settings.leave_out)
         decision.check(self.settings.tune, self.encoders.embedder, used)
@@ -84,7 +85,8 @@ class Run:
             self.settings.data, fingerprint=rows.dataset.fingerprint, parts=rows.parts_key
         )
         run = self.record(replace(self.settings, data=begun))
-        self.data.take_over(named)  # the folder is a run now, and remembers
+        if new:
+            self.data.take_over(named)  # the folder is a run now, and remembers
         write_json(folder.folder / "environment.json", environment())
         write_json(folder.folder / "schema.json", schema.described(rows.schema))
         self.encoders.save()

@@ -39,8 +39,8 @@ class RunEncoders:
         component = schema.build_encoder(field.encoder, settings.choices)
         if data.folder.has(stage_of(field), data.key):
             return component.load(data.folder.checked(stage_of(field)), runtime)
+        data.take_over({"encoders": settings.encoders, "align": resolved(settings.align)})
         if (stored := kept_space.encoder_folder(settings.align, field)) is not None:
-            data.take_over({"align": resolved(settings.align)})
             return component.load(stored, runtime)
         rows = data.rows
         cells = rows.dataset.rows(rows.part("train")).cells(field)

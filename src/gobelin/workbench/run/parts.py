@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,9 +108,7 @@ def _kept(
     kept: dict[str, str] = {}
     earlier: tuple[Trained, ...] = ()
     if own is not None and dict(own.drawn) == dict(drawn):
-        # what was trained on in other runs moves no group that has a part here
-        rows = replace(own, earlier=()).of_rows(named)
-        kept, earlier = parts_of_groups(rows, groups, own.source), own.earlier
+        kept, earlier = parts_of_groups(own.of_rows(named), groups, own.source), own.earlier
     elif own is not None:  # another split on purpose; what was trained on is not forgotten
         earlier = own.trained
     if (place := settings.split.parts_from) and not set(groups) <= set(kept):
@@ -196,7 +193,7 @@ def overlap(
         raise GobelinError(
             f"{setting}: {base.folder} was trained on {counts['valid']} validation rows and"
             f" {counts['test']} test rows of this run (first: row {first}). Take its parts over:"
-            f" --parts-from {base.folder}, in a new --run."
+            f" --parts-from {base.folder}."
         )
     return trained
 
@@ -250,10 +247,11 @@ def write(folder: RunFolder, record: Parts) -> None:
 
 def remember(folder: RunFolder, taken: Sequence[Trained]) -> None:
     """Add groups to those that the run was trained on."""
+    record = recorded(folder)
+    if record is None or record.with_earlier(taken) == record:
+        return  # before the lock, because a finished run can be read-only
     with folder.alone():
-        record = recorded(folder)
-        if record is not None and (more := record.with_earlier(taken)) != record:
-            more.save(folder.folder / RECORD)
+        Parts.load(folder.folder / RECORD).with_earlier(taken).save(folder.folder / RECORD)
 
 
 def _stored_data(folder: RunFolder) -> dict[str, Any]:
