@@ -99,17 +99,18 @@ class Run:
         """
         rows, folder = self.data.rows, self.folder
         stored = folder.stored("settings.json")["data"]
+        same = stored["fingerprint"] == rows.dataset.fingerprint
+        record = None if same else parts.recorded(folder)
+        missing = [] if record is None else record.missing(rows.named)
+        if not same and (record is None or len(missing) == len(record.part_of)):
+            raise GobelinError(f"{folder.folder}: holds a run of another data set. {OTHER_RUN}")
         if stored["target"] != self.settings.data.target:
             raise GobelinError(
                 f"{folder.folder}: holds a run with the target {stored['target']!r}, found"
                 f" {self.settings.data.target!r}. {OTHER_RUN}"
             )
-        if stored["fingerprint"] == rows.dataset.fingerprint:
+        if record is None:
             return False
-        record = parts.recorded(folder)
-        missing = [] if record is None else record.missing(rows.named)
-        if record is None or len(missing) == len(record.part_of):
-            raise GobelinError(f"{folder.folder}: holds a run of another data set. {OTHER_RUN}")
         if missing:
             raise GobelinError(
                 f"{folder.folder}: holds a run of another data set: {len(missing)} of its"
