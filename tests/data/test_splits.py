@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -64,6 +66,103 @@ def test_a_number_is_stratified_by_thirds() -> None:
         rows = known & (np.searchsorted(edges, np.nan_to_num(y)) == third)
         assert abs((parts[rows] == "test").sum() - 0.25 * rows.sum()) <= 0.5
     assert set(parts[~known]) == {"train"}
+
+
+def part_of(target: Target, groups: list[str], order: np.ndarray, **more: Any) -> dict[str, str]:
+    """{group: part} of the rows in another order."""
+    names = [groups[k] for k in order]
+    times = more.pop("times", None)
+    moved = None if times is None else [times[k] for k in order]
+    parts = assign(more.pop("how", Split()), target.rows(order), names, 0, times=moved, **more)
+    return dict(zip(names, parts.tolist(), strict=True))
+
+
+def several(n: int) -> Target:
+    values = RNG.integers(0, 2, (n, 3))
+    return Target("y", "labels", values, ("a", "b", "c"))
+
+
+SORTABLE: dict[str, tuple[Target, list[str]]] = {
+    "classes": (classes(RNG.integers(0, 3, 120)), alone(120)),
+    "a number": (Target("y", "number", RNG.normal(size=120)), alone(120)),
+    "several labels": (several(120), alone(120)),
+    "groups of mixed classes": (
+        classes(RNG.integers(0, 4, 120)),
+        [f"g{g}" for g in RNG.integers(0, 40, 120)],
+    ),
+    # two rows a group, of two classes: a tie that row order used to break
+    "groups that are ties": (
+        classes(np.array([k % 2 * 8 + 1 for k in range(120)])),
+        [f"g{k // 2}" for k in range(120)],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SORTABLE)
+@pytest.mark.parametrize("seed", range(3))
+def test_sorting_moves_nobody(kind: str, seed: int) -> None:
+    target, groups = SORTABLE[kind]
+    before = part_of(target, groups, np.arange(120))
+    for order in (np.random.default_rng(seed).permutation(120), np.arange(120)[::-1]):
+        assert part_of(target, groups, order) == before
+    assert set(before.values()) == set(SPLIT_PARTS)
+
+
+def test_the_place_of_a_group_depends_on_its_name_alone() -> None:
+    """Rows are added without a record: nobody but those at a cut moves."""
+    names = [f"patient {k}" for k in range(400)]
+    few = part_of(classes(np.zeros(300)), names[:300], np.arange(300))
+    many = part_of(classes(np.zeros(400)), names, np.arange(400))
+    assert sum(many[name] != part for name, part in few.items()) < 0.15 * 300
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_recorded_groups_stay_and_new_ones_fill_the_shares(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    y = rng.permutation(np.repeat([0, 1, 2], [160, 60, 20]))
+    names, first = alone(240), rng.permutation(240)[:90]
+    record = part_of(classes(y), names, first)
+    parts = assign(Split(), classes(y), names, 0, recorded=record)
+    assert all(parts[k] == record[names[k]] for k in first)
+    for c in range(3):
+        for part, share in (("test", 0.25), ("valid", 0.2)):
+            assert abs((parts[y == c] == part).sum() - share * (y == c).sum()) <= 1
+    order = rng.permutation(240)
+    assert part_of(classes(y), names, order, recorded=record) == dict(
+        zip(names, parts.tolist(), strict=True)
+    )
+
+
+def test_a_group_with_new_rows_keeps_its_part_whole() -> None:
+    groups = [f"g{k // 3}" for k in range(90)]
+    y = classes(np.arange(90) % 2)
+    record = part_of(y, groups, np.arange(0, 90, 3))
+    parts = assign(Split(), y, groups, 0, recorded=record)
+    assert [record[g] for g in groups] == parts.tolist()
+
+
+def test_by_time_new_rows_take_the_part_of_their_time() -> None:
+    how, times = Split(by="time"), list(range(100))
+    record = part_of(classes(np.zeros(60)), alone(60), np.arange(60), how=how, times=times)
+    parts = assign(how, classes(np.zeros(100)), alone(100), 0, times=times, recorded=record)
+    assert all(parts[k] == record[f"row {k}"] for k in range(60)) and set(parts[60:]) == {"test"}
+    earlier = [-1, *times]
+    grown = assign(
+        how, classes(np.zeros(61)), ["new", *alone(60)], 0, times=earlier[:61], recorded=record
+    )
+    assert grown[0] == "train"
+    mixed = {f"row {k}": SPLIT_PARTS[k % 3] for k in range(60)}
+    with pytest.raises(GobelinError, match="not in the order of time"):
+        assign(how, classes(np.zeros(100)), alone(100), 0, times=times, recorded=mixed)
+
+
+def test_the_users_column_moves_no_recorded_group() -> None:
+    given = ["train", "test", "valid", "test"]
+    record = {"row 0": "train", "row 1": "train", "row 2": "test"}
+    with pytest.raises(GobelinError, match="moves 2 groups .*'row 1' from train to test"):
+        assign(Split(), classes(np.zeros(4)), alone(4), 0, given, recorded=record)
+    kept = assign(Split(), classes(np.zeros(4)), alone(4), 0, given, recorded={"row 1": "test"})
+    assert kept.tolist() == given
 
 
 def test_same_seed_same_parts() -> None:

@@ -11,7 +11,7 @@ import hashlib
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from importlib import metadata
@@ -132,6 +132,12 @@ def derived_seed(seed: int, *path: str | int) -> int:
     """A 63-bit seed that is a hash of the run's seed and the path."""
     digest = hashlib.sha256(repr((int(seed), *path)).encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1
+
+
+def hash_order(names: Iterable[str], seed: int, *path: str | int) -> list[str]:
+    """The names in a random order in which the place of each depends on itself alone: not on the
+    order in which they come, and two names never change places because a third was added."""
+    return sorted(names, key=lambda name: (derived_seed(seed, *path, name), name))
 
 
 def _use_threads(threads: int) -> None:

@@ -1,15 +1,20 @@
-"""Training, validation and test rows: by group, stratified by class, or by time."""
+"""Training, validation and test rows: by group, stratified by class, or by time.
+
+The order of rows moves nobody: the groups of a stratum are ordered by a hash of the seed and their
+names, and cut by share. Groups whose part was recorded keep it, and new groups fill the shares.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
-from gobelin.core.config import setting, settings_class
+from gobelin.core.config import resolved, setting, settings_class
 from gobelin.core.errors import GobelinError, nearest
-from gobelin.core.machine import numpy_generator
+from gobelin.core.machine import hash_order, numpy_generator
 from gobelin.data.dates import days, undecided
 from gobelin.data.fields import Target
 
@@ -30,12 +35,20 @@ class Split:
         default="random",
         description="How rows are chosen. time: the latest rows are the test rows.",
     )
+    parts_from: str = setting(
+        default="", description="Run folder whose parts are taken over. New groups fill the shares."
+    )
 
     def __post_init__(self) -> None:
         if self.valid + self.test >= 0.99:
             raise ValueError(
                 f"valid = {self.valid} and test = {self.test} must leave more than 0.01 to train"
             )
+
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """The settings by which new groups are drawn."""
+        return {name: v for name, v in resolved(self).items() if name != "parts_from"}
 
 
 def assign(
@@ -45,18 +58,24 @@ def assign(
     seed: int,
     given: Sequence[str | None] | None = None,
     times: Sequence[object] | None = None,
+    recorded: Mapping[str, str] | None = None,
+    by_row_order: bool = False,
 ) -> np.ndarray:
     """str [N]: the part of every row: train, valid or test. All rows of a group are in one part;
-    rows without a target are training rows.
+    rows without a target are training rows, unless a part was recorded.
 
     groups: group id of each row [N]. given: the user's split column [N]; where it exists, it is
-    used as it is. times: of each row [N], for by = 'time'. Raises GobelinError.
+    used as it is. times: of each row [N], for by = 'time'. recorded: {group: part} of groups that
+    keep their part. by_row_order: as in runs of before parts were recorded. Raises GobelinError.
     """
+    recorded = recorded or {}
     if given is not None:
-        return _given(given, groups)
-    parts = np.full(len(groups), "train", dtype="<U5")
+        parts = _given(given, groups)
+        _refuse_moved(parts, groups, recorded)
+        return parts
+    parts = np.array([recorded.get(g, "train") for g in groups], dtype="<U5")
     labelled = np.flatnonzero(target.present)
-    unit_of, units = _units(groups)
+    units = _units(groups)
     if settings.by == "time":
         if times is None:
             raise GobelinError(
@@ -64,14 +83,45 @@ def assign(
             )
         moments = _moments(times, labelled)
         latest = {u: max(moments[k] for k in rows) for u, rows in units.items()}
-        order = sorted(units, key=lambda u: (latest[u], u))
-        strata = [order]
+        strata = [sorted(units, key=lambda u: (latest[u], u))]
+        known = target.present
+        timed = [u for u in strata[0] if known[units[u]].any()]
+        if any(recorded.get(u, "train") != "train" for u in timed):
+            borders = _borders([u for u in timed if u in recorded], latest, recorded)
+            for unit in (u for u in timed if u not in recorded):
+                inside = [part for moment, part in borders if latest[unit] >= moment]
+                parts[units[unit]] = inside[-1] if inside else "train"
+            return parts
     else:
-        strata = _strata(target, units, seed)
-    labelled_rows = set(labelled.tolist())
+        strata = _strata(target, units, seed, by_row_order)
+    sizes = {u: int(target.present[rows].sum()) for u, rows in units.items()}
     for stratum in strata:
-        _fill(parts, stratum, units, labelled_rows, settings)
+        _fill(parts, stratum, units, sizes, settings, recorded)
     return parts
+
+
+def _borders(
+    kept: Sequence[str], latest: Mapping[str, Any], recorded: Mapping[str, str]
+) -> list[tuple[Any, str]]:
+    """(first moment, part) of the validation and of the test rows. A new group takes the part into
+    whose time it falls, so that every test row stays later than every training row.
+
+    kept: recorded groups. Raises GobelinError where recorded parts don't follow each other in time.
+    """
+    borders, before = [], None
+    for part in SPLIT_PARTS:
+        moments = [latest[u] for u in kept if recorded[u] == part]
+        if not moments:
+            continue
+        if before is not None and min(moments) < before:
+            raise GobelinError(
+                f"split.by = time: the recorded parts are not in the order of time: {part} rows"
+                " begin before those of an earlier part end. Choose another --run, without"
+                " --parts-from."
+            )
+        before = max(moments)
+        borders += [(min(moments), part)] if part != "train" else []
+    return borders
 
 
 def _moments(times: Sequence[object], labelled: np.ndarray) -> list[tuple[bool, float | str]]:
@@ -100,9 +150,11 @@ def _moments(times: Sequence[object], labelled: np.ndarray) -> list[tuple[bool, 
     return [(t is not None, "" if t is None else str(t)) for t in times]
 
 
-def _strata(target: Target, units: dict[str, list[int]], seed: int) -> list[list[str]]:
-    """Units (groups) by their most frequent class, or by thirds of a number; each list in random
-    order. units: {group: numbers of its rows}.
+def _strata(
+    target: Target, units: dict[str, list[int]], seed: int, by_row_order: bool
+) -> list[list[str]]:
+    """Units (groups) by their most frequent class (of several the first), or by thirds of a number;
+    each list in an order of hashes. units: {group: numbers of its rows}.
     """
     rng = numpy_generator(seed, "split")
     if target.kind == "number":
@@ -113,42 +165,72 @@ def _strata(target: Target, units: dict[str, list[int]], seed: int) -> list[list
         label = target.strata
     by_class: dict[int, list[str]] = {}
     for unit, rows in units.items():
-        labels = [int(label[k]) for k in rows if label[k] >= 0]
-        by_class.setdefault(max(set(labels), key=labels.count) if labels else -1, []).append(unit)
-    out = []
-    for _, names in sorted(by_class.items()):
-        out.append([names[k] for k in rng.permutation(len(names))])
-    return out
+        counts = Counter(int(label[k]) for k in rows if label[k] >= 0)
+        best = -1
+        if counts and by_row_order:  # ties were broken so
+            best = max(set(counts.elements()), key=counts.__getitem__)
+        elif counts:
+            best = min(counts, key=lambda c: (-counts[c], c))
+        by_class.setdefault(best, []).append(unit)
+    strata = [names for _, names in sorted(by_class.items())]
+    if by_row_order:
+        return [[names[k] for k in rng.permutation(len(names))] for names in strata]
+    return [hash_order(names, seed, "split") for names in strata]
 
 
 def _fill(
     parts: np.ndarray,
-    order: list[str],
-    units: dict[str, list[int]],
-    labelled: set[int],
+    order: Sequence[str],
+    units: Mapping[str, list[int]],
+    sizes: Mapping[str, int],
     settings: Split,
+    recorded: Mapping[str, str],
 ) -> None:
-    """The last units of `order` become test rows, those before them validation rows, by shares of
-    the labelled rows. Changes `parts` in place.
+    """The last new units of `order` become test rows, those before them validation rows, by what
+    the recorded units leave of each share of the labelled rows. Changes `parts` in place.
+
+    sizes: labelled rows of each unit.
     """
-    sizes = [sum(k in labelled for k in units[u]) for u in order]
-    total = sum(sizes)
-    for part, share, before in (
-        ("test", settings.test, 0.0),
-        ("valid", settings.valid, settings.test),
-    ):
-        stop = 0
-        for unit, size in zip(reversed(order), reversed(sizes), strict=True):
-            start, stop = stop, stop + size
-            if size and before * total <= start + size / 2 < (before + share) * total:
-                parts[units[unit]] = part
+    total = sum(sizes[u] for u in order)
+    taken = {part: 0 for part in SPLIT_PARTS}
+    for unit in order:
+        if unit in recorded:
+            taken[recorded[unit]] += sizes[unit]
+    test = max(0.0, settings.test * total - taken["test"])
+    both = test + max(0.0, settings.valid * total - taken["valid"])
+    if not any(taken.values()):
+        both = (settings.test + settings.valid) * total
+    stop = 0
+    for unit in reversed(order):
+        if unit in recorded or not sizes[unit]:
+            continue
+        start, stop = stop, stop + sizes[unit]
+        middle = start + sizes[unit] / 2
+        if middle < both:
+            parts[units[unit]] = "test" if middle < test else "valid"
 
 
-def _units(groups: Sequence[str]) -> tuple[np.ndarray, dict[str, list[int]]]:
+def _units(groups: Sequence[str]) -> dict[str, list[int]]:
     units: dict[str, list[int]] = {}
     for k, g in enumerate(groups):
         units.setdefault(g, []).append(k)
-    return np.array(groups), units
+    return units
+
+
+def _refuse_moved(parts: np.ndarray, groups: Sequence[str], recorded: Mapping[str, str]) -> None:
+    """Raises GobelinError where the user's split column moves groups out of their recorded part."""
+    moved = {
+        g: part
+        for g, part in zip(groups, parts.tolist(), strict=True)
+        if recorded.get(g, part) != part
+    }
+    if moved:
+        group, part = next(iter(moved.items()))
+        raise GobelinError(
+            f"split column: moves {len(moved)} groups out of their recorded part (first: {group!r}"
+            f" from {recorded[group]} to {part}). Put them back, or choose another --run, without"
+            " --parts-from."
+        )
 
 
 def _given(given: Sequence[str | None], groups: Sequence[str]) -> np.ndarray:

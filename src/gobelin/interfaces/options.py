@@ -65,6 +65,11 @@ def shared_options(work: Callable[..., None]) -> Callable[..., None]:
                 help="Longest training of the generator. Without it, the data decide the steps.",
             ),
             click.option(
+                "--parts-from",
+                metavar="RUN",
+                help="Run folder whose training, validation and test rows are kept.",
+            ),
+            click.option(
                 "--max-bad",
                 type=float,
                 metavar="SHARE",
@@ -268,9 +273,11 @@ def settings_of(options: Mapping[str, Any]) -> dict[str, Any]:
         ("minutes", "generator.minutes"),
         ("max_bad", "check.max_bad"),
         ("root", "data.root"),
+        ("parts_from", "split.parts_from"),
     ):
         if options[name] is not None:
-            value = str(Path(options[name]).resolve()) if name == "root" else options[name]
+            place = name in ("root", "parts_from")
+            value = str(Path(options[name]).resolve()) if place else options[name]
             settings = config.merge(settings, config.assignments([f"{path}={value}"]))
     recipe = config.read(options["recipe"]) if options["recipe"] else {}
     return config.merge(config.limited(recipe, settings), settings)

@@ -74,7 +74,7 @@ class Workbench:
         given = data if isinstance(data, Dataset) else None
         path = given.source if given is not None else str(Path(str(data)).resolve())
         named = {"path": path, **({"target": target} if target else {})}
-        values = config.merge(values, {"data": {**named, "fingerprint": ""}})
+        values = config.merge(values, {"data": {**named, "fingerprint": "", "parts": ""}})
         if folder.saved:
             raise GobelinError(
                 f"{run}: is a saved run, which can't be fitted. Choose another --run."

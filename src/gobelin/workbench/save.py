@@ -256,7 +256,9 @@ def _current(run: Run, trained: Trained | None) -> set[str]:
 
 
 def _settings(run: Run) -> dict[str, Any]:
-    nowhere = replace(run.settings, data=replace(run.settings.data, path="", root=""))
+    data = replace(run.settings.data, path="", root="", parts="")
+    split = replace(run.settings.split, parts_from="")
+    nowhere = replace(run.settings, data=data, split=split)
     return portable(recorded(nowhere), names_of(run.data.schema))
 
 

@@ -267,9 +267,8 @@ def test_images_of_another_rows_fields_are_left_out_and_told(
             "does not match what was asked": (~planted.selected(0)).sum()
         }
         assert all("would be caught" in f.note for f in judged)
-    assert (
-        kept["own"] > 0.85 and kept["another's"] < 0.65
-    )  # of few colours and shapes some fit by luck
+    # of few colours and shapes some fit by luck; a share of 45 images strays by .07
+    assert kept["own"] > 0.85 and kept["another's"] < kept["own"] - 0.15
     monkeypatch.setattr(GeneratedImages, "pixels", own)
     off = StudySet(with_study(bench.run, quarantine=False)).screening
     assert off.selected(0).all() and off.screens[0].reasons() == {}

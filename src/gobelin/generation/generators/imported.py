@@ -5,10 +5,13 @@ lie in one folder a class. With a class as the condition, the seed draws one of 
 with an empty condition, one of all. Nothing is learned, and the origin of the images can't be
 checked: where their maker used validation or test rows, the verdict is worth nothing. Near copies
 of those rows are screened out as always, but images of a model that was trained on those rows pass.
+A folder inside the folder of another run is refused where that run was trained on such rows; for
+marked images elsewhere a warning says how many there are.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -25,8 +28,10 @@ from gobelin.core.machine import Runtime, numpy_generator
 from gobelin.data.budget import refuse
 from gobelin.data.files import BadCell, file_bytes
 from gobelin.data.images import Opening, fitted, image_files, open_image
+from gobelin.data.provenance import is_marked
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 IMPORTED_FORMAT = 1  # of the saved folder
 
 
@@ -72,14 +77,24 @@ class Imported:
             )
         h, w, c = train.images.shape[1:]
         refuse(str(root), "table_mb", len(files) * h * w * c)
-        images = []
+        images, marked = [], 0
         for place, path in enumerate(files):
             try:
-                images.append(fitted(open_image(file_bytes(path), root, Opening())[0], (h, w, c)))
+                data = file_bytes(path)
+                images.append(fitted(open_image(data, root, Opening())[0], (h, w, c)))
+                marked += is_marked(data)
             except BadCell as error:
                 raise GobelinError(f"imported: {path}: {error}. Mend or remove it.") from error
             if place % 256 == 255:
                 context.progress("read images", place + 1, len(files))
+        if marked:
+            LOG.warning(
+                "imported: %d of %d images in %s bear the mark of a generator. Make sure that it"
+                " was trained on no validation or test row of this run.",
+                marked,
+                len(files),
+                root,
+            )
         labels = [names.get(p.relative_to(root).parts[0], -1) for p in files]
         return ImportedSampler(
             self, train.classes, Album(torch.from_numpy(np.stack(images)), torch.tensor(labels))

@@ -8,8 +8,10 @@ Another generator, or a resample of the training rows, is `dataclasses.replace` 
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 
+from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import write_json
 from gobelin.core.machine import Progress, environment
@@ -18,7 +20,7 @@ from gobelin.data.dataset import Dataset
 from gobelin.embedding import schema
 from gobelin.prediction.fusion_choice import BEST_OF_ALL
 from gobelin.prediction.tuning import decision
-from gobelin.workbench.run import data_files
+from gobelin.workbench.run import data_files, parts
 from gobelin.workbench.run.checked_rows import CheckedRows, Resample
 from gobelin.workbench.run.data import RunData
 from gobelin.workbench.run.encoders import RunEncoders, stage_of
@@ -28,6 +30,7 @@ from gobelin.workbench.run.predictor import RunPredictor
 from gobelin.workbench.run.settings import Settings, recorded
 from gobelin.workbench.run.space import RunSpace
 
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 OTHER_RUN = "Choose another --run, or delete that folder."
 
 
@@ -63,31 +66,71 @@ class Run:
     def begin(self) -> Run:
         """Write settings, environment, schema and encoders, which make the folder a run.
 
-        Raises GobelinError for data that can't be used, or that are not those of the run; nothing
-        is written then.
+        The data may have new rows since the folder was begun. Raises GobelinError for data that
+        can't be used, or that are not those of the run; nothing is written then.
         """
         rows, folder, runtime = self.data.rows, self.folder, self.data.runtime
-        if folder.exists():
-            stored = folder.stored("settings.json")["data"]
-            if stored["fingerprint"] != rows.dataset.fingerprint:
-                raise GobelinError(f"{folder.folder}: holds a run of another data set. {OTHER_RUN}")
-            if stored["target"] != self.settings.data.target:
-                raise GobelinError(
-                    f"{folder.folder}: holds a run with the target {stored['target']!r}, found"
-                    f" {self.settings.data.target!r}. {OTHER_RUN}"
-                )
+        new = not folder.exists() or self._grown()
+        named = {k: v for k, v in resolved(self.settings).items() if k in parts.TAKING_OVER}
+        if new:  # later each stage that takes something over looks at what it takes
+            self.data.take_over(named)
+        else:
             data_files.check(folder.folder, rows.dataset, rows.schema, runtime.threads)
         _ = self.checked.scan  # refuses data with too many bad cells before anything is written
         used = set(self.data.schema.field_names) - set(self.settings.leave_out)
         decision.check(self.settings.tune, self.encoders.embedder, used)
-        if not folder.exists():
+        parts.write(folder, rows.record)
+        if new:
             data_files.write(folder.folder, rows.dataset, rows.schema, runtime.threads)
-        begun = replace(self.settings.data, fingerprint=rows.dataset.fingerprint)
+        begun = replace(
+            self.settings.data, fingerprint=rows.dataset.fingerprint, parts=rows.parts_key
+        )
         run = self.record(replace(self.settings, data=begun))
+        if new:
+            self.data.take_over(named)  # the folder is a run now, and remembers
         write_json(folder.folder / "environment.json", environment())
         write_json(folder.folder / "schema.json", schema.described(rows.schema))
         self.encoders.save()
         return run
+
+    def _grown(self) -> bool:
+        """Whether the data of this run have new rows or another order than when it was begun.
+
+        Raises GobelinError where they are other data, or have another target.
+        """
+        rows, folder = self.data.rows, self.folder
+        stored = folder.stored("settings.json")["data"]
+        same = stored["fingerprint"] == rows.dataset.fingerprint
+        record = None if same else parts.recorded(folder)
+        missing = [] if record is None else record.missing(rows.named)
+        if not same and (record is None or len(missing) == len(record.part_of)):
+            raise GobelinError(f"{folder.folder}: holds a run of another data set. {OTHER_RUN}")
+        if stored["target"] != self.settings.data.target:
+            raise GobelinError(
+                f"{folder.folder}: holds a run with the target {stored['target']!r}, found"
+                f" {self.settings.data.target!r}. {OTHER_RUN}"
+            )
+        if record is None:
+            return False
+        if missing:
+            raise GobelinError(
+                f"{folder.folder}: holds a run of another data set: {len(missing)} of its"
+                f" {len(record.part_of)} groups are not in {rows.dataset.source} (first:"
+                f" {missing[0]!r}). A run takes new rows and loses none. Choose another --run; its"
+                f" rows keep their parts with --parts-from {folder.folder}."
+            )
+        if self.settings.data.fingerprint:
+            raise GobelinError(
+                f"{folder.folder}: {rows.dataset.source} has new rows. Run gobelin fit again."
+            )
+        LOG.warning(
+            "%s: the data have %d new groups. The %d recorded groups keep their part, and what was"
+            " fitted is fitted again.",
+            folder.folder,
+            len(set(rows.named.names)) - len(record.part_of),
+            len(record.part_of),
+        )
+        return True
 
     def record(self, settings: Settings) -> Run:
         """The run with these settings, written to settings.json. A later start reads measured

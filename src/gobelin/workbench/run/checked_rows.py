@@ -60,8 +60,8 @@ class CheckedRows:
         expected = self.data.settings.data.fingerprint
         if expected and expected != rows.dataset.fingerprint:
             raise GobelinError(
-                f"{folder.folder}: was made from other data than {rows.dataset.source} holds."
-                " Choose another --run."
+                f"{folder.folder}: was made from other data than {rows.dataset.source} holds. If"
+                " rows were added, run gobelin fit again; else choose another --run."
             )
         if expected:
             data_files.check(folder.folder, rows.dataset, rows.schema, self.data.runtime.threads)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError
@@ -13,7 +16,9 @@ from gobelin.core.stages import RunFolder
 from gobelin.data.budget import Reading
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema
+from gobelin.data.parts import Trained
 from gobelin.embedding import schema
+from gobelin.workbench.run import parts
 from gobelin.workbench.run.rows import Rows, read_rows
 from gobelin.workbench.run.settings import Settings
 
@@ -43,7 +48,7 @@ class RunData:
                 " run that it was saved from."
             )
         self.settings.reading.use()
-        return read_rows(self.settings, self.given)
+        return read_rows(self.settings, self.given, self.folder)
 
     @cached_property
     def key(self) -> str:
@@ -51,18 +56,41 @@ class RunData:
         s = self.settings
         # limits decide which cells are set aside; with the usual ones, keys of earlier runs stay
         limits = () if s.reading == Reading() else (resolved(s.reading),)
+        begun = bool(s.data.fingerprint)
+        drawn = s.data.parts if begun else self.rows.parts_key
         return fingerprint(
-            s.data.fingerprint or self.rows.dataset.fingerprint,
+            s.data.fingerprint if begun else self.rows.dataset.fingerprint,
             s.data.target,
             s.data.order,
             s.schema,
             s.fields,
             s.encoders,
-            resolved(s.split),
+            s.split.drawn,
             s.runtime.seed,
             s.runtime.precision,
             *limits,
+            *([drawn] if drawn else []),
         )
+
+    def take_over(self, settings: Mapping[str, Any]) -> None:
+        """Refuse to take over what another run made from validation or test rows of this run, and
+        remember what it was trained on.
+
+        settings: groups and values, by name. Every run that one names, or in which a file lies that
+        one names, is looked at. Raises GobelinError with the count of rows.
+        """
+        for name, base in parts.runs_named(settings, self.folder.folder):
+            place = name, base.folder
+            if place not in self._taken_over:
+                taken = parts.overlap(name, base, self.rows.named, self.rows.parts)
+                self._taken_over[place] = taken
+            if self.folder.exists():
+                parts.remember(self.folder, self._taken_over[place])
+
+    @cached_property
+    def _taken_over(self) -> dict[tuple[str, Path], tuple[Trained, ...]]:
+        """What was looked at so far: a warning is given once."""
+        return {}
 
     @cached_property
     def schema(self) -> Schema:

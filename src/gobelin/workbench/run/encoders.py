@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property, partial
 
+from gobelin.core.config import resolved
 from gobelin.core.files import file_name
 from gobelin.data.fields import Field
 from gobelin.embedding import schema
@@ -38,6 +39,7 @@ class RunEncoders:
         component = schema.build_encoder(field.encoder, settings.choices)
         if data.folder.has(stage_of(field), data.key):
             return data.folder.loaded(stage_of(field), partial(component.load, runtime=runtime))
+        data.take_over({"encoders": settings.encoders, "align": resolved(settings.align)})
         if (base := kept_space.base_with_encoder(settings.align, field)) is not None:
             return base.loaded(stage_of(field), partial(component.load, runtime=runtime))
         rows = data.rows

@@ -161,8 +161,9 @@ class RunGenerator:
         return Trained(sampler, component, space)
 
     def _trained(self, seed: int, work: Path, steps: int, pilot: Pilot | None = None) -> Sampler:
-        data, (train, valid) = self.features.data, self.image_rows
-        runtime = data.runtime
+        data = self.features.data
+        data.take_over({"generator": resolved(self.settings)})
+        (train, valid), runtime = self.image_rows, data.runtime
         return sampling.train(
             self.settings,
             runtime.seed + seed,

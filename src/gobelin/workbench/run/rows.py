@@ -10,13 +10,16 @@ from typing import TypeVar
 import numpy as np
 
 from gobelin.core.errors import GobelinError
+from gobelin.core.stages import RunFolder
 from gobelin.data.dataset import ORIGIN_COLUMN, Dataset
 from gobelin.data.fields import Schema, Target
+from gobelin.data.parts import NamedRows, Parts
 from gobelin.data.read import read
-from gobelin.data.splits import assign, scored_classes
+from gobelin.data.splits import scored_classes
 from gobelin.data.targets import target_of
 from gobelin.embedding import schema
 from gobelin.prediction.cross_fit import LEAST_LABELLED_ROWS, check_weights
+from gobelin.workbench.run.parts import drawn_parts, made_before
 from gobelin.workbench.run.settings import Settings, unknown_names
 
 ResultT = TypeVar("ResultT")
@@ -32,6 +35,9 @@ class Rows:
     parts: np.ndarray  # str [N]: train, valid or test; 'left' where a resample leaves a row out
     groups: tuple[str, ...]  # N group ids
     weights: np.ndarray  # float32 [N], for training
+    named: NamedRows  # the rows as read, with names that don't depend on their order
+    record: Parts  # of the parts, as the run folder keeps it
+    parts_key: str  # hash of the parts; '' in a run of before parts were recorded
 
     def part(self, name: str) -> np.ndarray:
         """int64 [n]: the rows of a part."""
@@ -46,10 +52,13 @@ class Rows:
         return np.flatnonzero((self.parts == name) & self.target.present)
 
 
-def read_rows(settings: Settings, dataset: Dataset | None = None) -> Rows:
+def read_rows(
+    settings: Settings, dataset: Dataset | None = None, folder: RunFolder | None = None
+) -> Rows:
     """Read the data and refuse what can't be used, before anything is written.
 
-    dataset: in the place of the file that the settings name. Raises one GobelinError with a line
+    dataset: in the place of the file that the settings name. folder: of the run, whose recorded
+    parts are kept. Raises one GobelinError with a line
     for each mistake. Without a schema or a target the mistakes that rest on it stay unknown.
     """
     data = settings.data
@@ -67,15 +76,21 @@ def read_rows(settings: Settings, dataset: Dataset | None = None) -> Rows:
         raise _refusal(mistakes)
     few = _few_labels(settings, identified, target)
     mistakes += few + _training(settings, target)
-    groups = _groups(identified, known)
-    parts = _attempt(mistakes, partial(_parts, settings, identified, known, target, groups))
-    if parts is not None and data.target and target.kind != "number":
+    named = NamedRows.of(whole, known)
+    before = made_before(folder, whole)
+    groups = _numbered_groups(identified, known) if before else named.names
+    drawn = _attempt(mistakes, partial(drawn_parts, settings, folder, named, known, target, groups))
+    if drawn is None:
+        raise _refusal(mistakes)
+    parts, record = drawn
+    if data.target and target.kind != "number":
         target = replace(target, scored=scored_classes(target, parts))
         # with hardly a label, a lack of classes is no mistake of its own
         mistakes += [] if few else _few_classes(target, identified.source)
-    if parts is None or mistakes:
+    if mistakes:
         raise _refusal(mistakes)
-    return Rows(identified, known, target, parts, groups, schema.weights_of(identified, known))
+    weights, key = schema.weights_of(identified, known), "" if before else record.key
+    return Rows(identified, known, target, parts, groups, weights, named, record, key)
 
 
 def _attempt(mistakes: list[str], function: Callable[[], ResultT]) -> ResultT | None:
@@ -145,27 +160,14 @@ def _training(settings: Settings, target: Target) -> list[str]:
     return mistakes
 
 
-def _groups(whole: Dataset, known: Schema) -> tuple[str, ...]:
-    """N group ids; a row without a group is a group of its own."""
+def _numbered_groups(whole: Dataset, known: Schema) -> tuple[str, ...]:
+    """N group ids as runs have them that were made before parts were recorded: a row without a
+    group and an id is named by its number.
+    """
     group = known.role("group")
     values = whole.values(group) if group else list(whole.ids)
     pairs = zip(values, whole.ids, strict=True)
     return tuple(str(v) if v is not None else f"row {i}" for v, i in pairs)
-
-
-def _parts(
-    settings: Settings, whole: Dataset, known: Schema, target: Target, groups: Sequence[str]
-) -> np.ndarray:
-    """str [N]: train, valid or test."""
-    split, time = known.role("split"), known.role("time")
-    return assign(
-        settings.split,
-        target,
-        groups,
-        settings.runtime.seed,
-        whole.values(split) if split else None,
-        whole.values(time) if time else None,
-    )
 
 
 def _few_classes(target: Target, source: str) -> list[str]:

@@ -43,6 +43,9 @@ class Data:
     fingerprint: str = setting(
         default="", description="Hash of the data that the run was made from. Written by the run."
     )
+    parts: str = setting(
+        default="", description="Hash of the parts of the rows. Written by the run."
+    )
     cited: str = setting(default="", description="Credit line for every image shown.")
 
 

@@ -45,6 +45,7 @@ class RunSpace:
         def make(stage: Path) -> None:
             rows = self.checked.rows
             train = rows.part("train")
+            data.take_over({"align": resolved(self.settings)})
             kept_space.fit_or_bind(
                 self.settings,
                 self.features.embedder,

@@ -1,0 +1,264 @@
+"""Recorded parts: which part of the split a group is in, and which groups were trained on, by name.
+
+A row is named by its group; without a group by its id; without an id by a hash of its content. Row
+numbers name nothing, so that sorting a table moves nobody. Of n equal rows each has a name of its
+own (a count is added): they are interchangeable, and many equal rows don't become one large group.
+
+What this cannot show: that a row without group and id whose cells changed is the same row. It has
+another name, and counts as new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gobelin.core.errors import GobelinError
+from gobelin.core.files import canonical_json, fingerprint, read_json, write_json
+from gobelin.data.dataset import Dataset
+from gobelin.data.fields import Schema
+
+PARTS_FORMAT = 1  # of the file
+ID_COLUMN = "gobelin_id"  # ids that a file came with
+NAME_DIGITS = 20  # of the hash of a row's content
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How the rows of a data set are named.
+
+    group, id: columns, '' for none. content: the columns whose cells name a row without both.
+    """
+
+    group: str = ""
+    id: str = ""
+    content: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(dataset: Dataset, schema: Schema) -> Naming:
+        """The naming of a data set that was just read: later it has a column of ids."""
+        group, own = schema.role("group") or "", schema.role("id") or ""
+        if not own and ID_COLUMN in dataset.table.column_names:
+            own = ID_COLUMN
+        named = bool(own) or (bool(group) and None not in dataset.values(group))
+        return Naming(group, own, () if named else tuple(sorted(dataset.column_names)))
+
+    def lacking(self, dataset: Dataset) -> list[str]:
+        """The columns that these names need and the data set lacks."""
+        needed = [name for name in (self.group, self.id, *self.content) if name]
+        return [name for name in needed if name not in dataset.table.column_names]
+
+    def names(self, dataset: Dataset) -> list[str]:
+        """The names of the N rows. The data set must have all columns that they need."""
+        own: Sequence[str] = [""] * len(dataset)
+        if self.id == ID_COLUMN:
+            own = dataset.ids
+        elif self.id:
+            own = [_text(v) for v in dataset.values(self.id)]
+        elif self.content:
+            own = _hashes(dataset, self.content)
+        if not self.group:
+            return list(own)
+        prefix = "row " if self.id else ""  # a hash has it already
+        values = dataset.values(self.group)
+        return [prefix + o if v is None else _text(v) for v, o in zip(values, own, strict=True)]
+
+
+@dataclass(frozen=True, eq=False)
+class NamedRows:
+    """The names of N rows. dataset: as it was read, before ids were added to it."""
+
+    dataset: Dataset
+    naming: Naming
+    names: tuple[str, ...]
+
+    @staticmethod
+    def of(dataset: Dataset, schema: Schema) -> NamedRows:
+        naming = Naming.of(dataset, schema)
+        return NamedRows(dataset, naming, tuple(naming.names(dataset)))
+
+    def by(self, naming: Naming) -> Sequence[str]:
+        """The names of the N rows by the naming of another data set. Raises GobelinError where
+        these rows lack a column of it.
+        """
+        if lacking := naming.lacking(self.dataset):
+            raise GobelinError(
+                f"{self.dataset.source}: lacks the column {lacking[0]!r}, by which rows were named."
+                " Give a table that has it."
+            )
+        return self.names if naming == self.naming else naming.names(self.dataset)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The names of groups that something was trained on."""
+
+    naming: Naming
+    names: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a run.
+
+    drawn: the settings that they were drawn with. part_of: {group: part}. earlier: groups that were
+    trained on elsewhere, by what this run took over, or here before the parts were drawn anew.
+    """
+
+    naming: Naming
+    drawn: Mapping[str, Any]
+    part_of: Mapping[str, str]
+    earlier: tuple[Trained, ...] = ()
+    source: str = field(default="", compare=False)  # the run folder, for messages
+
+    @property
+    def key(self) -> str:
+        """Hash of the parts."""
+        return fingerprint(asdict(self.naming), dict(self.part_of))
+
+    @property
+    def trained(self) -> tuple[Trained, ...]:
+        """All groups that the run or what it took over was trained on."""
+        own = frozenset(name for name, part in self.part_of.items() if part == "train")
+        return (Trained(self.naming, own), *self.earlier)
+
+    def of_rows(self, rows: NamedRows) -> list[str | None]:
+        """The recorded part of each of N rows; 'train' for rows trained on elsewhere, None for new
+        ones.
+        """
+        parts = [self.part_of.get(name) for name in rows.by(self.naming)]
+        seen = trained_rows(self.earlier, rows)
+        return ["train" if p is None and s else p for p, s in zip(parts, seen, strict=True)]
+
+    def missing(self, rows: NamedRows) -> list[str]:
+        """The groups that these rows lack."""
+        if self.naming.lacking(rows.dataset):
+            return list(self.part_of)
+        names = set(rows.by(self.naming))
+        return [name for name in self.part_of if name not in names]
+
+    def with_earlier(self, more: Iterable[Trained]) -> Parts:
+        """The same parts; these groups were trained on too."""
+        known: dict[Naming, frozenset[str]] = {}
+        for one in (*self.earlier, *more):
+            known[one.naming] = known.get(one.naming, frozenset()) | one.names
+        own = {name for name, part in self.part_of.items() if part == "train"}
+        if self.naming in known:
+            known[self.naming] -= own
+        kept = tuple(Trained(naming, names) for naming, names in known.items() if names)
+        return Parts(self.naming, self.drawn, self.part_of, kept, self.source)
+
+    def save(self, path: Path) -> None:
+        """Write the file, with a hash of its content."""
+        content = {
+            "naming": asdict(self.naming),
+            "drawn": dict(self.drawn),
+            "parts": dict(self.part_of),
+            "earlier": [
+                {"naming": asdict(e.naming), "names": sorted(e.names)} for e in self.earlier
+            ],
+        }
+        write_json(path, {"format": PARTS_FORMAT, "hash": _hash(content), **content})
+
+    @staticmethod
+    def load(path: Path) -> Parts:
+        """Read the file. Raises GobelinError where it is missing, damaged or was changed."""
+        try:
+            stored = read_json(path)
+            version, digest = stored.pop("format"), stored.pop("hash")
+            if (version, digest) != (PARTS_FORMAT, _hash(stored)):
+                raise ValueError("another format, or changed since it was written")
+            earlier = tuple(
+                Trained(_naming(e["naming"]), frozenset(e["names"])) for e in stored["earlier"]
+            )
+            naming = _naming(stored["naming"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise GobelinError(
+                f"{path}: is missing or damaged ({error}), and it says which rows were trained on."
+                " Restore it, or choose another --run."
+            ) from error
+        return Parts(naming, stored["drawn"], stored["parts"], earlier, str(path.parent))
+
+
+def trained_rows(trained: Iterable[Trained], rows: NamedRows) -> np.ndarray:
+    """bool [N]: the rows that were trained on. Names that the rows have no columns for match none
+    of them.
+    """
+    found = np.zeros(len(rows.names), bool)
+    for one in trained:
+        if not one.naming.lacking(rows.dataset):
+            found |= [name in one.names for name in rows.by(one.naming)]
+    return found
+
+
+def parts_of_groups(
+    rows: Sequence[str | None], groups: Sequence[str], where: str
+) -> dict[str, str]:
+    """{group: part} of the groups with a row whose part is known. rows: the parts of N rows.
+    where: their run, for messages. Raises GobelinError for a group with rows of several parts.
+    """
+    parts: dict[str, str] = {}
+    torn: dict[str, str] = {}
+    for group, part in zip(groups, rows, strict=True):
+        if part is not None and parts.setdefault(group, part) != part:
+            torn.setdefault(group, part)
+    if torn:
+        group, part = next(iter(torn.items()))
+        raise GobelinError(
+            f"{where}: has rows of {len(torn)} groups in several parts (first: {group!r} in"
+            f" {parts[group]} and in {part}), and a group stays together. Use the groups that it"
+            " used, or choose another --run without its parts."
+        )
+    return parts
+
+
+def _hashes(dataset: Dataset, columns: Sequence[str]) -> list[str]:
+    """A name for each row from its cells in these columns; a count for the second of equal rows
+    and those after it.
+    """
+    cells = [[_plain(v) for v in dataset.values(c)] for c in columns]
+    seen: Counter[str] = Counter()
+    names = []
+    for row in zip(*cells, strict=True):
+        name = "row " + _hash(row)[:NAME_DIGITS]
+        seen[name] += 1
+        names.append(name if seen[name] == 1 else f"{name} {seen[name]}")
+    return names
+
+
+def _hash(value: object) -> str:
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - a cell is any
+    """The cell as text, the same in every kind of file and whatever stands in other rows."""
+    if value is None:
+        return ""
+    if isinstance(value, bytes):
+        return fingerprint(value)
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    if isinstance(value, str):
+        for number in (int, float):
+            try:
+                return _text(number(value))
+            except (ValueError, OverflowError):
+                continue
+    return _text(value)
+
+
+def _text(value: object) -> str:
+    """The value as text: 3.0 as 3, true and false in small letters."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _naming(stored: Mapping[str, Any]) -> Naming:
+    return Naming(stored["group"], stored["id"], tuple(stored["content"]))

@@ -1,0 +1,263 @@
+"""The recorded parts of a run: read from its folder and from `split.parts_from`, and compared with
+what another run was trained on where this run takes something over from it.
+
+`parts.json` holds the names of the groups in plain text. It stays in the run folder; a saved run
+has no such list.
+
+What this cannot show: an overlap with a saved run, or with a run of before parts were recorded. A
+warning says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gobelin.core.errors import GobelinError
+from gobelin.core.stages import RunFolder
+from gobelin.data.dataset import Dataset
+from gobelin.data.fields import Schema, Target
+from gobelin.data.parts import NamedRows, Parts, Trained, parts_of_groups, trained_rows
+from gobelin.data.splits import assign
+from gobelin.workbench.run.settings import Settings
+
+RECORD = "parts.json"  # name of the record in the run folder
+# groups of settings that can name another run, or a file inside one
+TAKING_OVER = ("encoders", "tune", "align", "fusion", "generator", "augment", "judge")
+BASE = "align.base"  # the setting that names a run folder itself
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
+
+
+def recorded(folder: RunFolder | None) -> Parts | None:
+    """The recorded parts of a run; None for a run without. GobelinError for a damaged record, and
+    where it is gone.
+    """
+    if folder is None:
+        return None
+    path = folder.folder / RECORD
+    if path.is_file() or (not folder.saved and _stored_data(folder).get("parts")):
+        return Parts.load(path)
+    return None
+
+
+def made_before(folder: RunFolder | None, dataset: Dataset) -> bool:
+    """Whether the run folder is of these data and of a version that recorded no parts: its rows
+    keep the names and parts that its stages were made with.
+    """
+    data = {} if folder is None else _stored_data(folder)
+    return data.get("fingerprint") == dataset.fingerprint and not data.get("parts")
+
+
+def drawn_parts(
+    settings: Settings,
+    folder: RunFolder | None,
+    named: NamedRows,
+    known: Schema,
+    target: Target,
+    groups: Sequence[str],
+) -> tuple[np.ndarray, Parts]:
+    """str [N], train, valid or test, and the record of it.
+
+    Recorded groups keep their part, those of `split.parts_from` too. groups: N names. Raises
+    GobelinError.
+    """
+    seed, before, whole = settings.runtime.seed, made_before(folder, named.dataset), named.dataset
+    drawn = {**settings.split.drawn, "seed": seed}
+    kept, earlier = _kept(settings, _own(folder, named), named, groups, drawn)
+    split, time = known.role("split"), known.role("time")
+    parts = assign(
+        settings.split,
+        target,
+        groups,
+        seed,
+        whole.values(split) if split else None,
+        whole.values(time) if time else None,
+        {} if before else kept,
+        before,
+    )
+    _refuse_moved(dict(zip(groups, parts.tolist(), strict=True)), kept, settings.split.parts_from)
+    part_of = dict(zip(named.names, parts.tolist(), strict=True))
+    return parts, Parts(named.naming, drawn, part_of).with_earlier(earlier)
+
+
+def _own(folder: RunFolder | None, named: NamedRows) -> Parts | None:
+    """The recorded parts of the run; None where they are of other data, whose run `Run.begin`
+    refuses.
+    """
+    own = recorded(folder)
+    if own is None or folder is None or not own.missing(named):
+        return own
+    # a start with more rows may have been killed before it wrote the settings
+    same = _stored_data(folder).get("fingerprint") == named.dataset.fingerprint
+    return own if same else None
+
+
+def _kept(
+    settings: Settings,
+    own: Parts | None,
+    named: NamedRows,
+    groups: Sequence[str],
+    drawn: Mapping[str, Any],
+) -> tuple[dict[str, str], tuple[Trained, ...]]:
+    """{group: recorded part}, and the groups that were trained on before. own: of this run."""
+    kept: dict[str, str] = {}
+    earlier: tuple[Trained, ...] = ()
+    if own is not None and dict(own.drawn) == dict(drawn):
+        kept, earlier = parts_of_groups(own.of_rows(named), groups, own.source), own.earlier
+    elif own is not None:  # another split on purpose; what was trained on is not forgotten
+        earlier = own.trained
+    if (place := settings.split.parts_from) and not set(groups) <= set(kept):
+        other = _other(place)
+        taken = parts_of_groups(other.of_rows(named), groups, f"split.parts_from: {place}")
+        if not taken:
+            raise GobelinError(
+                f"split.parts_from: {place} has none of the groups of {named.dataset.source}. Leave"
+                " it out, or give the rows the names that they have there."
+            )
+        _refuse_moved(kept, taken, place)
+        kept = {**taken, **kept}
+    return kept, earlier
+
+
+def _refuse_moved(parts: Mapping[str, str], taken: Mapping[str, str], place: str) -> None:
+    """Raises GobelinError where groups have another part here than in the run `place`."""
+    if moved := [g for g, part in taken.items() if parts.get(g, part) != part]:
+        raise GobelinError(
+            f"split.parts_from: {place} has {len(moved)} groups in another part than this run"
+            f" (first: {moved[0]!r}, in {taken[moved[0]]} and here in {parts[moved[0]]}). Choose"
+            " another --run."
+        )
+
+
+def _other(place: str) -> Parts:
+    """The parts of the run that `split.parts_from` names."""
+    folder = RunFolder(Path(place))
+    other = recorded(folder)
+    if other is not None:
+        return other
+    if folder.saved:
+        raise GobelinError(
+            f"split.parts_from: {place} was saved without its parts. Name the run that it was saved"
+            " from."
+        )
+    if not folder.exists():
+        raise GobelinError(f"split.parts_from: {place} is no run folder. Name one.")
+    raise GobelinError(
+        f"split.parts_from: {place} was made before parts were recorded. Run gobelin check on its"
+        f" data with --run {place} once, which records them."
+    )
+
+
+def overlap(
+    setting: str, base: RunFolder, named: NamedRows, parts: np.ndarray
+) -> tuple[Trained, ...]:
+    """What the base run was trained on, if none of it is in validation or test here.
+
+    setting: what names the base run, for messages. parts: str [N]. Logs a warning where nobody can
+    tell. Raises GobelinError with the count of rows otherwise.
+    """
+    record = recorded(base)
+    if record is None:
+        why = (
+            "is a saved run, which has no list of the rows that it was trained on"
+            if base.saved
+            else "was made before the rows that a run is trained on were recorded"
+        )
+        LOG.warning(
+            "%s: %s %s. If validation or test rows are among them, scores are too good, and this"
+            " can't be checked.",
+            setting,
+            base.folder,
+            why,
+        )
+        return ()
+    trained, dataset = record.trained, named.dataset
+    if lacking := [name for one in trained for name in one.naming.lacking(dataset)]:
+        LOG.warning(
+            "%s: %s names its rows by the column %r, which %s lacks. Whether validation or test"
+            " rows were trained on can't be checked.",
+            setting,
+            base.folder,
+            lacking[0],
+            dataset.source,
+        )
+    seen = trained_rows(trained, named)
+    counts = {part: int((seen & (parts == part)).sum()) for part in ("valid", "test")}
+    if sum(counts.values()):
+        first = dataset.ids[int(np.flatnonzero(seen & (parts != "train"))[0])]
+        raise GobelinError(
+            f"{setting}: {base.folder} was trained on {counts['valid']} validation rows and"
+            f" {counts['test']} test rows of this run (first: row {first}). Take its parts over:"
+            f" --parts-from {base.folder}."
+        )
+    return trained
+
+
+def runs_named(settings: Mapping[str, Any], own: Path) -> Iterator[tuple[str, RunFolder]]:
+    """(dotted name, run folder) of every setting that names another run, or a file inside one.
+
+    settings: groups and values. own: this run's folder.
+    """
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from runs_named({f"{name}.{k}": v for k, v in value.items()}, own)
+        elif isinstance(value, list | tuple):
+            for item in value:
+                yield from runs_named({name: item}, own)
+        elif isinstance(value, str) and (name == BASE or "/" in value or os.sep in value):
+            run = _run_of(value)  # a word alone is the name of a component or a column
+            if run is not None and run.resolve() != own.resolve():
+                yield name, RunFolder(run)
+
+
+def _run_of(value: str) -> Path | None:
+    """The run folder that a path is, or lies in; None for no path and for other paths."""
+    try:
+        path = Path(value).expanduser()
+        if not path.exists():
+            return None
+    except (OSError, ValueError, RuntimeError):  # no path at all
+        return None
+    above = (path, *path.parents) if path.is_absolute() else (path, *path.parents[:-1])
+    return next((p for p in above if RunFolder(p).exists() and (p / "encoders").is_dir()), None)
+
+
+def write(folder: RunFolder, record: Parts) -> None:
+    """Write the record. What was trained on before stays remembered. Says how many groups change
+    their part, after a change of the settings of the split.
+    """
+    before = recorded(folder)
+    if before is not None:
+        record = record.with_earlier(before.earlier)
+        moved = [g for g, part in before.part_of.items() if record.part_of.get(g, part) != part]
+        if moved:
+            LOG.warning(
+                "%s: %d of %d groups change their part, as the settings of the split were changed.",
+                folder.folder,
+                len(moved),
+                len(before.part_of),
+            )
+    record.save(folder.folder / RECORD)
+
+
+def remember(folder: RunFolder, taken: Sequence[Trained]) -> None:
+    """Add groups to those that the run was trained on."""
+    record = recorded(folder)
+    if record is None or record.with_earlier(taken) == record:
+        return  # before the lock, because a finished run can be read-only
+    with folder.alone():
+        Parts.load(folder.folder / RECORD).with_earlier(taken).save(folder.folder / RECORD)
+
+
+def _stored_data(folder: RunFolder) -> dict[str, Any]:
+    """The group `data` of settings.json; {} for a folder that is no run."""
+    if not folder.exists():
+        return {}
+    stored = folder.stored("settings.json")
+    data = stored.get("data") if isinstance(stored, dict) else None
+    return data if isinstance(data, dict) else {}
