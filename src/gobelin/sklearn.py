@@ -38,6 +38,7 @@ from gobelin.data.frames import Frame, from_frame
 from gobelin.embedding import schema
 from gobelin.embedding.alignment.align import Align, Alignment
 from gobelin.embedding.alignment.fitting import fit_alignment
+from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.features import Embedder, Embeddings
 from gobelin.embedding.schema import Choices
 from gobelin.prediction import fusion_choice, predictor
@@ -181,7 +182,9 @@ class _Multimodal(BaseEstimator):
         for field in inferred.fields:
             kinds = {c: inferred.kind(c) for c in field.columns}
             encoder = schema.build_encoder(field.encoder, choices)
-            encoders[field.name] = encoder.fit(train.cells(field), field, kinds, runtime)
+            # it writes no folder that others open, so rare values may stay
+            cells = TrainingCells(train.cells(field), least_groups=1)
+            encoders[field.name] = encoder.fit(cells, field, kinds, runtime)
         cache = Path(self.cache) if self.cache else None
         return Embedder(inferred, encoders, cache, runtime.threads)
 

@@ -10,6 +10,7 @@ import torch
 
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Field
+from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.encoders.characters import Characters
 from gobelin.embedding.encoders.words import Words
 from gobelin.networks.ngrams import shares
@@ -24,7 +25,7 @@ TEXTS = [
     "",
 ]
 FIELD = Field("t", "words", ("t",), "text")
-CELLS = [{"t": text} for text in TEXTS]
+CELLS = TrainingCells([{"t": text} for text in TEXTS], least_groups=1)
 
 
 def test_untrained_it_is_characters(runtime: Runtime) -> None:

@@ -13,6 +13,7 @@ from gobelin.core.stages import RunFolder
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema
 from gobelin.embedding import schema
+from gobelin.embedding.encoders import LEAST_GROUPS
 from gobelin.workbench.run.rows import Rows, read_rows
 from gobelin.workbench.run.settings import Settings
 
@@ -56,6 +57,8 @@ class RunData:
             resolved(s.split),
             s.runtime.seed,
             s.runtime.precision,
+            # by default as before there was the setting, so that older runs keep their keys
+            *([] if s.data.least_groups == LEAST_GROUPS else [s.data.least_groups]),
         )
 
     @cached_property

@@ -9,7 +9,7 @@ from gobelin.core.files import file_name
 from gobelin.data.fields import Field
 from gobelin.embedding import schema
 from gobelin.embedding.alignment import kept_space
-from gobelin.embedding.encoders import FitsFiles, FittedEncoder
+from gobelin.embedding.encoders import FitsFiles, FittedEncoder, TrainingCells
 from gobelin.embedding.features import Embedder
 from gobelin.workbench.run.data import RunData
 
@@ -41,7 +41,12 @@ class RunEncoders:
         if (stored := kept_space.encoder_folder(settings.align, field)) is not None:
             return component.load(stored, runtime)
         rows = data.rows
-        cells = rows.dataset.rows(rows.part("train")).cells(field)
+        train = rows.part("train")
+        cells = TrainingCells(
+            rows.dataset.rows(train).cells(field),
+            [rows.groups[k] for k in train],
+            settings.data.least_groups,
+        )
         kinds = {c: rows.schema.kind(c) for c in field.columns}
         if isinstance(component, FitsFiles):
             return component.fit_files(cells, field, kinds, runtime, rows.dataset.root)

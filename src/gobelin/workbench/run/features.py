@@ -115,13 +115,29 @@ class RunFeatures:
             self.data.settings.check,
         )
 
+    def scarce_fields(self, checked: CheckedRows) -> tuple[str, ...]:
+        """The fields that fewer than `data.least_groups` groups of training rows have. Nothing is
+        learned from them: a mean of so few would tell of each."""
+        rows = checked.rows
+        train = rows.part("train")
+        group, present = np.array(rows.groups)[train], self.plain.present[train]
+        least = self.data.settings.data.least_groups
+        having = {f: len(set(group[present[:, k]])) for k, f in enumerate(self.plain.fields)}
+        return tuple(f for f, count in having.items() if count < least)
+
+    def taught(self, checked: CheckedRows) -> Embeddings:
+        """The features of all rows that alignment and prediction learn from."""
+        scarce = self.scarce_fields(checked)
+        return self.embeddings.only([f for f in self.embeddings.fields if f not in scarce])
+
     def used_fields(self, checked: CheckedRows) -> tuple[str, ...]:
         """The fields that prediction uses.
 
-        Fields in the setting `leave_out` are not used; 'auto' there means those that give the label
-        away among these rows. Raises GobelinError where no field is left.
+        Fields in the setting `leave_out` are not used, nor those that too few groups have; 'auto'
+        there means those that give the label away among these rows. Raises GobelinError where no
+        field is left.
         """
-        out = set(self.data.settings.leave_out)
+        out = {*self.data.settings.leave_out, *self.scarce_fields(checked)}
         if "auto" in out:
             resampled = checked is not self.checked
             _, names = self.giveaways_of(checked) if resampled else self.giveaways
