@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -128,7 +129,7 @@ class _Multimodal(BaseEstimator):
         scanned = scan(self.embedder_, dataset, check)
         self.bad_cells_ = scanned.lines()
         rows = train[~np.isin(np.array(dataset.ids)[train], scanned.marked)]
-        embeddings = self.embedder_.embed(scanned.dataset)
+        embeddings = replace(self.embedder_.embed(scanned.dataset), least_groups=1)
         groups = _groups(dataset, inferred.role("group"), embeddings.ids)
         self.alignment_: Alignment | None = None
         if self.features == "shared":
@@ -201,7 +202,7 @@ class _Multimodal(BaseEstimator):
     def _features(self, embeddings: Embeddings, fields: tuple[str, ...]) -> Embeddings:
         """The features of these fields that the fusion is given."""
         if self.alignment_:
-            embeddings = predictor.as_features(self.alignment_.project(embeddings))
+            embeddings = predictor.as_features(self.alignment_.project(embeddings), embeddings)
         return embeddings.keep(fields)
 
     def _predictions(self, X: Any) -> Predictions:  # noqa: ANN401, N803 - as scikit-learn names it

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -47,7 +47,15 @@ class RunFeatures:
     @cached_property
     def plain(self) -> Embeddings:
         """Features of all rows by the encoders before tuning."""
-        return self.encoders.embedder.embed(self.checked.rows.dataset, self.data.progress)
+        return self._embedded(self.encoders.embedder)
+
+    def _embedded(self, embedder: Embedder) -> Embeddings:
+        rows = self.checked.rows
+        return replace(
+            embedder.embed(rows.dataset, self.data.progress),
+            groups=rows.groups,
+            least_groups=self.data.settings.data.least_groups,
+        )
 
     @cached_property
     def embedder(self) -> Embedder:
@@ -95,7 +103,7 @@ class RunFeatures:
         """Features of all rows."""
         if not self.tuned:
             return self.plain
-        return self.embedder.embed(self.checked.rows.dataset, self.data.progress)
+        return self._embedded(self.embedder)
 
     @cached_property
     def giveaways(self) -> tuple[list[Finding], tuple[str, ...]]:
@@ -118,26 +126,16 @@ class RunFeatures:
     def scarce_fields(self, checked: CheckedRows) -> tuple[str, ...]:
         """The fields that fewer than `data.least_groups` groups of training rows have. Nothing is
         learned from them: a mean of so few would tell of each."""
-        rows = checked.rows
-        train = rows.part("train")
-        group, present = np.array(rows.groups)[train], self.plain.present[train]
-        least = self.data.settings.data.least_groups
-        having = {f: len(set(group[present[:, k]])) for k, f in enumerate(self.plain.fields)}
-        return tuple(f for f, count in having.items() if count < least)
-
-    def taught(self, checked: CheckedRows) -> Embeddings:
-        """The features of all rows that alignment and prediction learn from."""
-        scarce = self.scarce_fields(checked)
-        return self.embeddings.only([f for f in self.embeddings.fields if f not in scarce])
+        train = self.plain.rows(checked.rows.part("train"))
+        return tuple(f for k, f in enumerate(train.fields) if not train.enough(train.present[:, k]))
 
     def used_fields(self, checked: CheckedRows) -> tuple[str, ...]:
         """The fields that prediction uses.
 
-        Fields in the setting `leave_out` are not used, nor those that too few groups have; 'auto'
-        there means those that give the label away among these rows. Raises GobelinError where no
-        field is left.
+        Fields in the setting `leave_out` are not used; 'auto' there means those that give the label
+        away among these rows. Raises GobelinError where no field is left.
         """
-        out = {*self.data.settings.leave_out, *self.scarce_fields(checked)}
+        out = set(self.data.settings.leave_out)
         if "auto" in out:
             resampled = checked is not self.checked
             _, names = self.giveaways_of(checked) if resampled else self.giveaways

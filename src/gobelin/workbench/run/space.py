@@ -48,7 +48,7 @@ class RunSpace:
             kept_space.fit_or_bind(
                 self.settings,
                 self.features.embedder,
-                self.features.taught(self.checked).rows(train),
+                self.features.embeddings.rows(train),
                 [rows.groups[k] for k in train],
                 data.runtime,
                 data.progress,
