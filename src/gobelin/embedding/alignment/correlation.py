@@ -16,6 +16,7 @@ from itertools import chain, combinations
 
 import numpy as np
 from scipy.linalg import eigh
+from scipy.sparse import csr_matrix
 
 from gobelin.core.machine import numpy_generator
 from gobelin.embedding.features import Embeddings
@@ -42,11 +43,11 @@ def principal(
     """Principal components of a field over the n rows where it is present: mean [D_f], directions
     [D_f, K], variances [K], all float64.
 
-    K is `count`, or fewer. There is one direction for two groups at most: n - 1 would span the rows
-    themselves, and a row would follow from a part of it. A direction that too few groups make, such
-    as that of an outlier, is left out. Of a field that too few groups have nothing is learned.
-    mapped: a map [n, D_f] -> [n, M] of the features that comes first; then M stands for D_f
-    above."""
+    K is `count`, or fewer. There is one direction for two different rows at most: n - 1 would span
+    the rows themselves, and a row would follow from a part of it. A direction that too few groups
+    make, such as that of an outlier, is left out. Of a field that too few groups have nothing is
+    learned. mapped: a map [n, D_f] -> [n, M] of the features that comes first; then M stands for
+    D_f above."""
     there = rows.present[:, rows.fields.index(field)]
     n, width = int(there.sum()), rows.features[field].shape[1]
     blocks = (mapped(b).astype(np.float64) for b in present_blocks(rows, field))
@@ -72,7 +73,8 @@ def principal(
         values, vectors = np.linalg.eigh(squares / n - np.outer(total, total) / n**2)
     most = n - 1
     if rows.least_groups > 1:
-        most = min(most, len(np.unique(rows.group_numbers[there])) // 2)
+        different = {hash(x.tobytes()) for block in present_blocks(rows, field) for x in block}
+        most = min(most, len(different) // 2)
     top = np.argsort(-values)[: min(count, len(values), max(most, 1))]
     if rows.least_groups > 1:
         top = top[_share_of_few(rows, field, mapped, mean, vectors[:, top]) <= DOMINANCE]
@@ -90,9 +92,10 @@ def _share_of_few(
     bucket = rows.group_numbers[rows.present[:, rows.fields.index(field)]] % BUCKETS
     squares, start = np.zeros((int(bucket.max()) + 1, directions.shape[1])), 0
     for block in present_blocks(rows, field):
-        scores = (mapped(block) - mean) @ directions
-        np.add.at(squares, bucket[start : start + len(block)], scores**2)
-        start += len(block)
+        scores, n = (mapped(block) - mean) @ directions, len(block)
+        place = (bucket[start : start + n], np.arange(n))
+        squares += csr_matrix((np.ones(n), place), (len(squares), n)) @ scores**2
+        start += n
     few = np.sort(squares, axis=0)[::-1][: rows.least_groups - 1].sum(0)
     return few / np.maximum(squares.sum(0), 1e-300)
 

@@ -7,15 +7,13 @@ enough groups have (`TrainingCells`), in two training rows at least; any other v
 date becomes a number and the place in its year and week; `gobelin.data.dates` reads it. Every
 column has an indicator of its absence. Only the rows given to `fit` teach anything.
 
-Of a number and a date no value is stored: a quantile is the mean of a part of the sorted values in
-which enough groups stand, the smallest and the largest too (microaggregation, Domingo-Ferrer &
-Mateo-Sanz 2002). Parts share no value, so no two of them differ by one.
+Of a number and a date no value is stored: a quantile is the mean of values of enough groups, the
+smallest and the largest too (`embedding.part_means`).
 """
 
 from __future__ import annotations
 
 import datetime
-import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -33,6 +31,7 @@ from gobelin.data.dates import days, is_date, undecided
 from gobelin.data.fields import NO_NUMBER, Bid, Cell, Field
 from gobelin.data.files import BadCell
 from gobelin.embedding.encoders import Sample, TrainingCells, common
+from gobelin.embedding.part_means import middle_and_scale, part_means
 
 LARGEST = 1e300  # a larger number counts as this, so that no difference of two overflows
 
@@ -149,36 +148,12 @@ class Table:
 
 
 def _spread(known: Sequence[tuple[float, int]], knots: int, least_groups: int) -> dict[str, Any]:
-    """Quantiles of numbers, each with its group, as means of parts of equal size; middle and scale
-    are read from them. Without enough groups there are none, and the column tells nothing."""
-    ordered = sorted(known)
-    x = np.array([value for value, _ in ordered])
-    group = np.unique([g for _, g in ordered], return_inverse=True)[1]
-    count = min(knots, int(group.max(initial=-1) + 1) // least_groups, len(x))
-    while count and min(len(np.unique(g)) for g in _parts(group, count)) < least_groups:
-        count = count * 9 // 10  # a group with many values fills parts alone
-    if not count:
-        return {"quantiles": [], "middle": 0.0, "scale": 1.0}
-    parts = zip(_parts(x, count), _parts(group, count), strict=True)
-    means = [_mean_of_groups(*part) for part in parts]
-    places = (np.arange(count) + 0.5) / count
-    low, middle, high = (float(np.interp(q, places, means)) for q in (0.25, 0.5, 0.75))
-    peak = float(np.abs(x).max()) or 1.0  # squares of large numbers overflow
-    scale = (high - low) / 1.349 or float((x / peak).std()) * peak or 1.0
+    """Quantiles, middle and scale of numbers, each with its group. Without enough groups there are
+    no quantiles, and the column tells nothing."""
+    x, group = np.array([v for v, _ in known], float), np.array([g for _, g in known], int)
+    means = part_means(x, group, knots, least_groups)
+    middle, scale = middle_and_scale(x, means)
     return {"quantiles": means, "middle": middle, "scale": scale}
-
-
-def _parts(x: np.ndarray, count: int) -> list[np.ndarray]:
-    """x [n] cut into parts whose sizes differ by one at most, the larger ones spread evenly."""
-    return np.split(x, np.arange(1, count) * len(x) // count)
-
-
-def _mean_of_groups(x: np.ndarray, group: np.ndarray) -> float:
-    """The mean of the groups' means, in which all groups count alike. x, group: [n]."""
-    of = np.unique(group, return_inverse=True)[1]
-    means = np.bincount(of, x) / np.bincount(of)
-    # an exact sum doesn't depend on the order of groups; rounding leaves equal values equal
-    return float(np.clip(math.fsum(means) / len(means), x[0], x[-1]))
 
 
 def _number(value: Any) -> float | None:  # noqa: ANN401 - a cell is any

@@ -11,6 +11,7 @@ from gobelin.embedding import schema
 from gobelin.embedding.alignment import kept_space
 from gobelin.embedding.encoders import FitsFiles, FittedEncoder, TrainingCells
 from gobelin.embedding.features import Embedder
+from gobelin.workbench import disclosure
 from gobelin.workbench.run.data import RunData
 
 
@@ -59,3 +60,12 @@ class RunEncoders:
             with self.data.folder.making(stage_of(field), self.data.key) as temporary:
                 if temporary is not None:
                     encoder.save(temporary)
+                    disclosure.mark(temporary, self._least_groups(field))
+
+    def _least_groups(self, field: Field) -> int | None:
+        """How many groups have each value that this field's encoder keeps."""
+        settings = self.data.settings
+        base = kept_space.base_run(settings.align)
+        if base is None or kept_space.encoder_folder(settings.align, field) is None:
+            return settings.data.least_groups
+        return disclosure.least_groups(base)
