@@ -26,6 +26,7 @@ FEATURE_ROWS_AT_ONCE = 4096
 # share of a direction's variance above which few groups make it (the dominance rule of statistical
 # offices, Hundepool et al. 2012, section 4.2.2)
 DOMINANCE = 0.9
+FAR = 3.0  # times a distance: beyond it a row is an outlier
 BUCKETS = 4096  # of groups, whose shares are summed
 Map = Callable[[np.ndarray], np.ndarray]
 
@@ -45,16 +46,17 @@ def principal(
 
     K is `count`, or fewer. There is one direction for two different rows at most: n - 1 would span
     the rows themselves, and a row would follow from a part of it. A direction that too few groups
-    make, such as that of an outlier, is left out. Of a field that too few groups have nothing is
+    make is left out, and outliers are pulled in. Of a field that too few groups have nothing is
     learned. mapped: a map [n, D_f] -> [n, M] of the features that comes first; then M stands for
     D_f above."""
     there = rows.present[:, rows.fields.index(field)]
     n, width = int(there.sum()), rows.features[field].shape[1]
-    blocks = (mapped(b).astype(np.float64) for b in present_blocks(rows, field))
-    first = next(blocks, None) if rows.enough(there) else None
-    if first is None:
+    if not n or not rows.enough(there):
         zeros = np.zeros(mapped(np.zeros((1, width), np.float32)).shape[1])
         return zeros, zeros[:, None], np.zeros(1)
+    pulled = pulled_in(rows, field)
+    blocks = (mapped(pulled(b)).astype(np.float64) for b in present_blocks(rows, field))
+    first = next(blocks)
     if n < first.shape[1]:
         # A wide field: the directions lie among the rows, and D_f x D_f would take minutes.
         x = np.concatenate([first, *blocks])
@@ -77,22 +79,46 @@ def principal(
         most = min(most, len(different) // 2)
     top = np.argsort(-values)[: min(count, len(values), max(most, 1))]
     if rows.least_groups > 1:
-        top = top[_share_of_few(rows, field, mapped, mean, vectors[:, top]) <= DOMINANCE]
+        few = _share_of_few(rows, field, lambda x: mapped(pulled(x)) - mean, vectors[:, top])
+        top = top[few <= DOMINANCE]
     if not len(top):
         return mean, np.zeros((len(mean), 1)), np.zeros(1)
     return mean, vectors[:, top], np.clip(values[top], 0, None)
 
 
-def _share_of_few(
-    rows: Embeddings, field: str, mapped: Map, mean: np.ndarray, directions: np.ndarray
-) -> np.ndarray:
+def pulled_in(rows: Embeddings, field: str) -> Map:
+    """A map that leaves features [n, D_f] as they are, but for outliers: a row that lies further
+    from the middle than `FAR` times the row of the `least_groups`-th farthest group is moved to
+    that distance. Otherwise a mean would be the outlier, up to scale."""
+    if rows.least_groups == 1:
+        return np.asarray
+    group = rows.group_numbers[rows.present[:, rows.fields.index(field)]]
+    farthest, start = np.zeros(int(group.max()) + 1), 0
+    middle = np.median(next(present_blocks(rows, field)), axis=0)
+    for block in present_blocks(rows, field):
+        far = np.linalg.norm(block - middle, axis=1)
+        np.maximum.at(farthest, group[start : start + len(block)], far)
+        start += len(block)
+    most = FAR * float(np.sort(farthest[np.unique(group)])[-rows.least_groups])
+
+    def pulled(x: np.ndarray) -> np.ndarray:
+        far = np.linalg.norm(x - middle, axis=1)
+        if not (far > most).any():
+            return x
+        shorter = np.minimum(1, most / np.maximum(far, 1e-30))[:, None]
+        return (middle + (x - middle) * shorter).astype(x.dtype)
+
+    return pulled
+
+
+def _share_of_few(rows: Embeddings, field: str, moved: Map, directions: np.ndarray) -> np.ndarray:
     """float64 [K]: the share of the variance along each direction, of [D, K], that comes from the
-    `least_groups` - 1 groups with the most. Many groups share a bucket, which makes it no
-    smaller."""
+    `least_groups` - 1 groups with the most. Many groups share a bucket, which makes it no smaller.
+    moved: a map of features [n, D_f] to their differences from the mean [n, D]."""
     bucket = rows.group_numbers[rows.present[:, rows.fields.index(field)]] % BUCKETS
     squares, start = np.zeros((int(bucket.max()) + 1, directions.shape[1])), 0
     for block in present_blocks(rows, field):
-        scores, n = (mapped(block) - mean) @ directions, len(block)
+        scores, n = moved(block) @ directions, len(block)
         place = (bucket[start : start + n], np.arange(n))
         squares += csr_matrix((np.ones(n), place), (len(squares), n)) @ scores**2
         start += n
@@ -108,9 +134,10 @@ def random_waves(rows: Embeddings, field: str, count: int, seed: int) -> np.ndar
     mean of the rows' squared distances after it. Frequencies are orthogonal, D_f at a time, which
     makes the error smaller (Yu et al. 2016, section 3)."""
     total, squares, n = 0.0, 0.0, 0
-    about = next(present_blocks(rows, field)).mean(0, dtype=np.float64)
+    pulled = pulled_in(rows, field)
+    about = pulled(next(present_blocks(rows, field))).mean(0, dtype=np.float64)
     for block in present_blocks(rows, field):
-        moved = block - about
+        moved = pulled(block) - about
         total, squares, n = total + moved.sum(0), squares + (moved**2).sum(0), n + len(block)
     variance = np.maximum(squares / n - (total / n) ** 2, 0)
     spread = variance + variance.mean() + 1e-12
