@@ -63,7 +63,7 @@ def rows_found(folder: Path, rows: np.ndarray, same: float = SAME) -> list[str]:
 
 def numbers_found(folder: Path, numbers: np.ndarray) -> list[float]:
     """Those of these numbers that stand in an array, to 9 digits (or those of float32)."""
-    held = np.sort(np.concatenate([a.ravel() for _, a in arrays_of(folder)]))
+    held = np.sort(np.concatenate([np.full(1, np.inf), *(a.ravel() for _, a in arrays_of(folder))]))
     place = np.searchsorted(held, numbers)
     near = np.minimum(
         np.abs(held[np.clip(place, 0, len(held) - 1)] - numbers),
