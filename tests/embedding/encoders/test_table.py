@@ -175,3 +175,22 @@ def test_queries() -> None:
         Table().parse("sid=3", field)
     with pytest.raises(GobelinError, match="'column=value,...' was expected, found 'side'"):
         Table().parse("side", field)
+
+
+def test_rare_levels_count_as_unknown_by_groups_not_rows() -> None:
+    """A level of four groups, in twenty rows of them, is no level; one of five groups is."""
+    cells = [{"c": "few"}] * 20 + [{"c": "enough"}] * 5
+    groups = [f"p{k % 4}" for k in range(20)] + [f"q{k}" for k in range(5)]
+    field = Field("table", "table", ("c",), "table")
+    encoder = Table().fit(TrainingCells(cells, groups), field, {"c": "category"}, Runtime())
+    assert encoder.columns["c"]["values"] == ["enough"]
+    assert encoder.rare() == {"c": (1, 2, "values")}
+    assert encoder.decode({"c": "few"}, Path())[0].tolist() == [0, 0]
+
+
+def test_a_column_of_few_groups_tells_nothing() -> None:
+    cells, groups = [{"n": float(k)} for k in range(40)], [f"p{k % 4}" for k in range(40)]
+    field = Field("table", "table", ("n",), "table")
+    encoder = Table().fit(TrainingCells(cells, groups), field, {"n": "number"}, Runtime())
+    assert encoder.columns["n"] == {"kind": "number", "quantiles": [], "middle": 0.0, "scale": 1.0}
+    assert encoder.decode({"n": 2.5}, Path())[0].tolist() == [0, 0, 0]
