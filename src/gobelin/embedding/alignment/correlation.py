@@ -133,16 +133,17 @@ def random_waves(rows: Embeddings, field: str, count: int, seed: int) -> np.ndar
     scale: of a column, the root of its variance plus the columns' mean variance. bandwidth: the
     mean of the rows' squared distances after it. Frequencies are orthogonal, D_f at a time, which
     makes the error smaller (Yu et al. 2016, section 3)."""
-    total, squares, n = 0.0, 0.0, 0
-    pulled = pulled_in(rows, field)
+    pulled, n = pulled_in(rows, field), 0
     about = pulled(next(present_blocks(rows, field))).mean(0, dtype=np.float64)
+    total, squares = np.zeros_like(about), np.zeros_like(about)
     for block in present_blocks(rows, field):
         moved = pulled(block) - about
         total, squares, n = total + moved.sum(0), squares + (moved**2).sum(0), n + len(block)
     variance = np.maximum(squares / n - (total / n) ** 2, 0)
     spread = variance + variance.mean() + 1e-12
     bandwidth = max(2 * float((variance / spread).sum()), 1e-9)
-    width, rng, waves = len(variance), numpy_generator(seed, "waves", field), []
+    width, rng = len(variance), numpy_generator(seed, "waves", field)
+    waves: list[np.ndarray] = []
     for start in range(0, count, width):
         directions, _ = np.linalg.qr(rng.normal(size=(width, min(width, count - start))))
         waves.append(directions * np.sqrt(rng.chisquare(width, directions.shape[1])))
@@ -176,7 +177,7 @@ class Basis:
         there = rows.present[:, rows.fields.index(field)]
         lifted = waves > 0 and there.sum() > 2 and rows.enough(there)
         drawn = random_waves(rows, field, waves, seed) if lifted else None
-        mapped = np.asarray if drawn is None else partial(waved, waves=drawn)
+        mapped: Map = np.asarray if drawn is None else partial(waved, waves=drawn)
         mean, directions, variances = principal(rows, field, components, mapped)
         return Basis(mean.astype(np.float32), directions.astype(np.float32), variances, drawn)
 

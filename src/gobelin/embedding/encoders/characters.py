@@ -21,7 +21,8 @@ from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.texts import text_key, text_query, text_values
 from gobelin.embedding.encoders import Sample, TrainingCells
-from gobelin.networks.ngrams import components, shares
+from gobelin.embedding.spelling import components_of, rare_buckets
+from gobelin.networks.ngrams import shares
 
 
 @settings_class
@@ -57,24 +58,9 @@ class Characters:
 
     def load(self, folder: Path, runtime: Runtime) -> FittedCharacters:
         values = read_json(folder / "config.json")
-        rare = tuple(values.pop("rare", (0, 0)))  # an older folder has none
+        few, seen = values.pop("rare", (0, 0))  # an older folder has none
         components = load_arrays(folder / "weights.safetensors")["components"]
-        return FittedCharacters(Characters(**values), components, rare)
-
-
-def components_of(
-    cells: TrainingCells, hashes: int, width: int
-) -> tuple[np.ndarray, tuple[int, int]]:
-    """`components` of the texts of these cells."""
-    present = list(cells.present())
-    texts = [" ".join(text_values(cell)) for cell, _ in present]
-    groups = np.array([group for _, group in present], np.int64)
-    return components(texts, groups, cells.least_groups, hashes, width)
-
-
-def rare_buckets(rare: tuple[int, int]) -> dict[str, tuple[int, int, str]]:
-    """As `LeavesOut.rare`."""
-    return {"": (*rare, "buckets of n-grams")} if rare[0] else {}
+        return FittedCharacters(Characters(**values), components, (few, seen))
 
 
 class FittedCharacters:

@@ -23,7 +23,7 @@ from gobelin.core.machine import Runtime, generator
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.texts import text_key, text_query, text_values
 from gobelin.embedding.encoders import Sample, TrainingCells
-from gobelin.embedding.encoders.characters import components_of, rare_buckets
+from gobelin.embedding.spelling import components_of, rare_buckets
 from gobelin.networks.ngrams import shares
 
 WORDS_FORMAT = 1  # of the saved folder
@@ -72,7 +72,8 @@ class Words:
         settings = config.build(Words, stored["settings"])
         network = Bag(settings.hashes, stored["width"], settings.hidden)
         weights.fill(folder, stored, network)
-        return FittedWords(settings, network, runtime, tuple(stored.get("rare", (0, 0))))
+        few, seen = stored.get("rare", (0, 0))  # an older folder has none
+        return FittedWords(settings, network, runtime, (few, seen))
 
 
 class Bag(nn.Module):
