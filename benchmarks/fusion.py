@@ -39,6 +39,7 @@ from gobelin.core import catalog
 from gobelin.core.machine import Progress, Runtime
 from gobelin.data.fields import Target
 from gobelin.embedding import schema
+from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.features import Embedder, Embeddings
 from gobelin.evidence import comparison, intervals
 from gobelin.prediction import fusion_choice
@@ -163,7 +164,8 @@ def prepared(run: Run, train: np.ndarray) -> Training:
     rows, fields, runtime = run.checked.rows, run.data.schema, run.data.runtime
     encoders = {}
     for one in fields.fields:
-        cells = rows.dataset.rows(train).cells(one)
+        groups = [rows.groups[k] for k in train]
+        cells = TrainingCells(rows.dataset.rows(train).cells(one), groups)
         kinds = {c: fields.kind(c) for c in one.columns}
         component = schema.build_encoder(one.encoder, run.settings.choices)
         encoders[one.name] = component.fit(cells, one, kinds, runtime)

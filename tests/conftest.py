@@ -26,6 +26,7 @@ from gobelin.data.read import read  # noqa: E402
 from gobelin.data.samples.shapes import Shapes  # noqa: E402
 from gobelin.data.targets import target_of  # noqa: E402
 from gobelin.embedding import schema  # noqa: E402
+from gobelin.embedding.encoders import TrainingCells  # noqa: E402
 from gobelin.embedding.features import Embedder  # noqa: E402
 
 CHOICES = schema.Choices(encoders={"image": {"name": "pixels"}, "text": {"name": "characters"}})
@@ -92,7 +93,9 @@ def shapes_reader(shapes: Dataset, shapes_schema: Schema, runtime: Runtime) -> E
     for field in shapes_schema.fields:
         kinds = {c: shapes_schema.kind(c) for c in field.columns}
         component = schema.build_encoder(field.encoder, CHOICES)
-        encoders[field.name] = component.fit(train.cells(field), field, kinds, runtime)
+        encoders[field.name] = component.fit(
+            TrainingCells(train.cells(field)), field, kinds, runtime
+        )
     return Embedder(shapes_schema, encoders)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -38,6 +39,7 @@ from gobelin.data.frames import Frame, from_frame
 from gobelin.embedding import schema
 from gobelin.embedding.alignment.align import Align, Alignment
 from gobelin.embedding.alignment.fitting import fit_alignment
+from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.features import Embedder, Embeddings
 from gobelin.embedding.schema import Choices
 from gobelin.prediction import fusion_choice, predictor
@@ -127,7 +129,7 @@ class _Multimodal(BaseEstimator):
         scanned = scan(self.embedder_, dataset, check)
         self.bad_cells_ = scanned.lines()
         rows = train[~np.isin(np.array(dataset.ids)[train], scanned.marked)]
-        embeddings = self.embedder_.embed(scanned.dataset)
+        embeddings = replace(self.embedder_.embed(scanned.dataset), least_groups=1)
         groups = _groups(dataset, inferred.role("group"), embeddings.ids)
         self.alignment_: Alignment | None = None
         if self.features == "shared":
@@ -181,7 +183,9 @@ class _Multimodal(BaseEstimator):
         for field in inferred.fields:
             kinds = {c: inferred.kind(c) for c in field.columns}
             encoder = schema.build_encoder(field.encoder, choices)
-            encoders[field.name] = encoder.fit(train.cells(field), field, kinds, runtime)
+            # it writes no folder that others open, so rare values may stay
+            cells = TrainingCells(train.cells(field), least_groups=1)
+            encoders[field.name] = encoder.fit(cells, field, kinds, runtime)
         cache = Path(self.cache) if self.cache else None
         return Embedder(inferred, encoders, cache, runtime.threads)
 
@@ -198,7 +202,7 @@ class _Multimodal(BaseEstimator):
     def _features(self, embeddings: Embeddings, fields: tuple[str, ...]) -> Embeddings:
         """The features of these fields that the fusion is given."""
         if self.alignment_:
-            embeddings = predictor.as_features(self.alignment_.project(embeddings))
+            embeddings = predictor.as_features(self.alignment_.project(embeddings), embeddings)
         return embeddings.keep(fields)
 
     def _predictions(self, X: Any) -> Predictions:  # noqa: ANN401, N803 - as scikit-learn names it

@@ -19,7 +19,7 @@ from gobelin.core.machine import Runtime
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Bid, Cell, Column, Field, Schema
 from gobelin.data.images import png_bytes
-from gobelin.embedding.encoders import Encoder, FittedEncoder, Sample, Tunable
+from gobelin.embedding.encoders import Encoder, FittedEncoder, Sample, TrainingCells, Tunable
 from gobelin.embedding.features import Embedder
 from gobelin.networks.pipeline_calls import quiet
 
@@ -89,7 +89,8 @@ class Case:
             pytest.skip(str(error))
 
     def fit(self, component: Encoder) -> FittedEncoder:
-        return component.fit([*self.cells, None], self.field, self.kinds, self.runtime)
+        cells = TrainingCells([*self.cells, None], least_groups=1)  # six cells, no value twice
+        return component.fit(cells, self.field, self.kinds, self.runtime)
 
     def embed(self, fitted: FittedEncoder, cells: list[Cell]) -> np.ndarray:
         return fitted.embed([fitted.decode(c, Path())[0] for c in cells])

@@ -16,6 +16,7 @@ from gobelin.data.dates import DATE_ORDERS, days, is_date, undecided
 from gobelin.data.fields import Field, Target
 from gobelin.data.files import BadCell
 from gobelin.data.splits import Split, assign
+from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.encoders.table import Table
 from gobelin.embedding.schema import Choices, infer
 
@@ -99,7 +100,7 @@ def test_the_column_decides_what_stands_first() -> None:
 
 def table(values: list[str], how: Table = Table()) -> np.ndarray:  # noqa: B008 - frozen
     encoder = how.fit(
-        [{"day": v} for v in values],
+        TrainingCells([{"day": v} for v in values], least_groups=1),
         Field("table", "table", ("day",), "table"),
         {"day": "date"},
         Runtime(),

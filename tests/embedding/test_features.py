@@ -4,6 +4,7 @@ block."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -199,5 +200,6 @@ def test_principal_components_are_those_of_the_singular_values() -> None:
     _, singular, right = np.linalg.svd(known - known.mean(0), full_matrices=False)
     assert np.allclose(mean, known.mean(0)) and np.allclose(variances, singular[:3] ** 2 / 40)
     assert np.allclose(np.abs((directions * right[:3].T).sum(0)), 1)
-    assert principal(rows.rows([0, 1]), "f", 3)[1].shape == (6, 1)
+    two = replace(rows.rows([0, 1]), least_groups=1)
+    assert principal(two, "f", 3)[1].shape == (6, 1) and principal(two, "f", 3)[2].all()
     assert not principal(rows.rows([45]), "f", 3)[2].any()

@@ -14,7 +14,7 @@ IMAGES = torch.rand(4, 3, 9, 9, generator=generator(0, "images")) * 2 - 1
 
 def learned(signals: torch.Tensor = IMAGES, seed: int = 0) -> PatchNetwork:
     network = PatchNetwork(3, 5, 3, 2).eval()
-    network.learn(signals, seed)
+    network.learn(signals, seed, torch.arange(len(signals)), 1)
     return network
 
 
@@ -82,7 +82,7 @@ def test_filters_are_the_planted_patches() -> None:
     rows[:, :, ::2], columns[:, :, :, ::2] = 1, 1
     noise = 0.05 * torch.randn(40, 1, 12, 12, generator=generator(0, "noise"))
     network = PatchNetwork(1, 2, 4, 1).eval()
-    network.learn(torch.cat([rows, columns] * 20) + noise, 0)
+    network.learn(torch.cat([rows, columns] * 20) + noise, 0, torch.arange(40), 5)
     answers = network(torch.cat([rows, columns])).detach()[
         :, :4
     ]  # [2 images, 2 filters and their negatives]
@@ -90,3 +90,20 @@ def test_filters_are_the_planted_patches() -> None:
     assert float((strength[0] - strength[1]).abs().min()) > 5 * float(
         strength.min(0).values.max().clamp_min(1e-3)
     )
+
+
+def test_a_filter_that_few_images_make_stays_noise() -> None:
+    """Forty flat images and one of noise: with one group enough some filter is near a patch of it,
+    with five none is."""
+    loud = 2 * torch.randint(0, 2, (1, 1, 5, 5), generator=generator(1, "loud")).float() - 1
+    images = torch.cat([torch.zeros(40, 1, 5, 5), loud])
+
+    def nearest(least_groups: int) -> float:
+        network = PatchNetwork(1, 3, 4, 1).eval()
+        network.learn(images, 0, torch.arange(41), least_groups)
+        patches = loud.unfold(2, 4, 1).unfold(3, 4, 1).reshape(4, 16)
+        patches = torch.nn.functional.normalize(patches - patches.mean(1, keepdim=True), dim=1)
+        filters = torch.nn.functional.normalize(network.see.weight.reshape(3, 16), dim=1)
+        return float((filters.detach() @ patches.T).abs().max())
+
+    assert nearest(1) > 0.9 > 0.8 > nearest(5)

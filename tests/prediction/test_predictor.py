@@ -314,7 +314,7 @@ def test_balance_moves_a_scarce_class_up(runtime: Runtime) -> None:
 def test_features_of_the_shared_space(runtime: Runtime) -> None:
     x, target = rows(200)
     shared = fit_alignment(Align(width=8, steps=0), x, list(x.ids), runtime).project(x)
-    y = as_features(shared)
+    y = as_features(shared, x)
     assert (
         y.fields == x.fields
         and np.array_equal(y.present, x.present)

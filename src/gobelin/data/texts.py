@@ -10,7 +10,7 @@ import numpy as np
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.files import BadCell, afford
+from gobelin.data.files import afford
 
 LETTERS_SHOWN = 10_000  # of a text, that decide whether its column holds texts
 
@@ -24,19 +24,6 @@ def text_values(cell: Cell) -> list[str]:
     ]
     afford("letters", sum(map(len, texts)))
     return texts
-
-
-def joined_texts(cells: Sequence[Cell | None]) -> list[str]:
-    """The texts of each cell as one, of the cells that are present and within the budget; the
-    others are set aside later, with the reason.
-    """
-    out = []
-    for cell in cells:
-        try:
-            out += [] if cell is None else [" ".join(text_values(cell))]
-        except BadCell:
-            continue
-    return out
 
 
 def text_key(cell: Cell) -> bytes:

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from gobelin.data.budget import MEGABYTE, limits
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Cell, Schema
 from gobelin.data.files import BadCell, untouched
-from gobelin.embedding.encoders import FittedEncoder
+from gobelin.embedding.encoders import LEAST_GROUPS, FittedEncoder
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 MOST_CELLS_AT_ONCE = 2048  # decoded cells that are encoded at once
@@ -42,13 +42,16 @@ class Embeddings:
 
     features: {field: float32 [N, D_f]}, zero where absent. present: bool [N, F] in the order of
     `fields`. ids: N row names. space: a fingerprint of the encoders; embeddings of two spaces can't
-    be joined."""
+    be joined. groups: N group names, or none where each row is a group of its own. least_groups:
+    what is learned from these rows and saved tells of so many groups at least."""
 
     fields: tuple[str, ...]
     features: Mapping[str, np.ndarray]
     present: np.ndarray
     ids: tuple[str, ...]
     space: str = field(default="", compare=False)
+    groups: tuple[str, ...] = field(default=(), compare=False)
+    least_groups: int = field(default=LEAST_GROUPS, compare=False)
 
     def __len__(self) -> int:
         return len(self.present)
@@ -56,9 +59,12 @@ class Embeddings:
     def rows(self, index: Sequence[int] | np.ndarray) -> Embeddings:
         """The rows with these numbers, int [n], in their order."""
         i = np.asarray(index, dtype=np.int64)
-        features = {f: v[i] for f, v in self.features.items()}
         return replace(
-            self, features=features, present=self.present[i], ids=tuple(self.ids[k] for k in i)
+            self,
+            features={f: v[i] for f, v in self.features.items()},
+            present=self.present[i],
+            ids=tuple(self.ids[k] for k in i),
+            groups=tuple(self.groups[k] for k in i) if self.groups else (),
         )
 
     def join(self, other: Embeddings) -> Embeddings:
@@ -73,7 +79,17 @@ class Embeddings:
             features=features,
             present=np.concatenate([self.present, other.present]),
             ids=self.ids + other.ids,
+            groups=(self.groups or self.ids) + (other.groups or other.ids),
         )
+
+    @cached_property
+    def group_numbers(self) -> np.ndarray:
+        """int [N]: the number of each row's group."""
+        return np.unique(self.groups or range(len(self)), return_inverse=True)[1]
+
+    def enough(self, chosen: np.ndarray) -> bool:
+        """Whether these rows, bool [N], are of enough groups to be learned from."""
+        return len(np.unique(self.group_numbers[chosen])) >= self.least_groups
 
     def only(self, fields: Sequence[str]) -> Embeddings:
         """The same rows, with all other fields marked absent; their columns stay."""

@@ -21,12 +21,25 @@ def shares(texts: Sequence[str], hashes: int) -> csr_matrix:
     return vectorizer.transform(list(texts))
 
 
-def components(texts: Sequence[str], hashes: int, width: int) -> np.ndarray:
-    """float32 [width or fewer, hashes]: the first singular vectors of these texts' shares, times
-    the rarity of each bucket (its inverse document frequency).
-    """
+def components(
+    texts: Sequence[str], groups: np.ndarray, least_groups: int, hashes: int, width: int
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """float32 [width or fewer, hashes]: the first singular vectors of n texts' shares, times the
+    rarity of each bucket (its inverse document frequency); and how many buckets too few groups
+    have, of how many. Those are zero in all vectors.
+
+    groups: int [n]. There is one vector for two different texts at most: n vectors span the texts
+    themselves."""
     counts = shares(texts, hashes)
+    buckets = counts.tocoo()
+    pairs = np.unique(groups[buckets.row].astype(np.int64) * hashes + buckets.col)
+    having = np.bincount(pairs % hashes, minlength=hashes)  # groups with each bucket
+    common = having >= least_groups
     rarity = np.log((1 + len(texts)) / (1 + np.asarray((counts > 0).sum(0)).ravel())) + 1
-    size = max(1, min(width, len(texts) - 1))
+    rarity *= common
+    most = len(texts) - 1 if least_groups == 1 else len(set(texts)) // 2
+    size = max(1, min(width, most))
     _, _, vectors = randomized_svd(counts.multiply(rarity).tocsr(), size, random_state=0)
-    return np.asarray(vectors * rarity, np.float32)
+    seen = having > 0
+    rare = int((seen & ~common).sum()), int(seen.sum())
+    return np.asarray(vectors * rarity, np.float32), rare

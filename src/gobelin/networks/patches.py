@@ -19,6 +19,7 @@ LEARNED_PATCHES = 40_000  # random patches that the filters are learned from
 KMEANS_ROUNDS = 12
 CONTRAST = 0.01  # added to a patch's variance, of signals in -1 .. 1: a flat patch stays flat
 WHITE = 0.1  # added to the variances in whitening, which divides by them
+DOMINANCE = 0.9  # share of a filter's squared answers above which few groups make it
 THRESHOLD = 0.5  # a filter's answer counts by how far it is above this
 HIDDEN_CHANNELS = 32  # of the second layer
 COARSE_SIDE = 4  # cells a side of the pooled image, which stands beside the answers
@@ -58,9 +59,10 @@ class PatchNetwork(nn.Module):
         return torch.cat([part.flatten(1) for part in parts], dim=1).float()
 
     @torch.no_grad()
-    def learn(self, signals: Tensor, seed: int) -> None:
+    def learn(self, signals: Tensor, seed: int, groups: Tensor, least_groups: int) -> None:
         """Set the filters from signals [n, C, H, W] in -1 .. 1; from noise where n is 0. A function
-        of the signals and the seed.
+        of the signals and the seed. A filter that fewer than `least_groups` groups make would be
+        their patch, and stays noise. groups: int64 [n].
         """
         rng = generator(seed, "patches")
         side, (n, channels, height, width) = self.patch, signals.shape
@@ -70,6 +72,7 @@ class PatchNetwork(nn.Module):
         )
         if not n:
             signals, n = torch.randn(1, channels, height, width, generator=rng), 1
+            groups, least_groups = torch.zeros(1, dtype=torch.int64), 1
         image = torch.randint(n, (LEARNED_PATCHES,), generator=rng)
         top = torch.randint(height - side + 1, (LEARNED_PATCHES,), generator=rng)
         left = torch.randint(width - side + 1, (LEARNED_PATCHES,), generator=rng)
@@ -85,6 +88,7 @@ class PatchNetwork(nn.Module):
         centres = functional.normalize(
             torch.randn(k, x.shape[1], generator=rng, dtype=torch.float64), dim=1
         )
+        noise = centres
         for _ in range(KMEANS_ROUNDS):
             likeness = x @ centres.T
             best = likeness.abs().argmax(1)
@@ -92,6 +96,10 @@ class PatchNetwork(nn.Module):
             centres = functional.normalize(
                 centres + torch.zeros_like(centres).index_add(0, best, gain * x), dim=1
             )
+        of_group = torch.zeros(k, int(groups.max()) + 1, dtype=torch.float64)
+        of_group.index_put_((best, groups[image]), gain[:, 0] ** 2, accumulate=True)
+        few = of_group.sort(1, descending=True).values[:, : least_groups - 1].sum(1)
+        centres = torch.where((few > DOMINANCE * of_group.sum(1))[:, None], noise, centres)
         filters = centres @ white  # [K, C side^2] for patches of equal contrast
         filters = filters - filters.mean(1, keepdim=True)
         self.see.weight.copy_(filters.view(k, channels, side, side))

@@ -278,17 +278,19 @@ def best_threshold(probabilities: np.ndarray, label: np.ndarray) -> float:
 
 
 def _scale(values: np.ndarray, residuals: np.ndarray) -> tuple[tuple[float, float], ...]:
-    """The local scale as points (predicted value, mean |residual|), at `KNOTS` of the n rows.
+    """The local scale as points (mean predicted value, mean |residual|), near `KNOTS` rows of n.
 
-    The mean is that of the tenth of the rows (20 at least) nearest in predicted value, and never
-    below a tenth of the mean of all rows. values, residuals: [n]."""
+    The means are those of the tenth of the rows (20 at least) nearest in predicted value, so that
+    no point is a row's; a residual is never below a tenth of the mean of all rows. values,
+    residuals: [n]."""
     order = np.argsort(values, kind="stable")
     near = min(len(values), max(20, len(values) // 10))
     sums = np.concatenate([[0.0], residuals[order].cumsum()])
     knots = np.unique(np.linspace(0, len(values) - 1, KNOTS).round().astype(int))
     start = np.clip(knots - near // 2, 0, len(values) - near)
     size = np.maximum((sums[start + near] - sums[start]) / near, 0.1 * residuals.mean() + 1e-12)
-    at = values[order][knots]
+    totals = np.concatenate([[0.0], values[order].cumsum()])
+    at = (totals[start + near] - totals[start]) / near
     rising = np.concatenate([[True], np.diff(at) > 0])  # of equal values the first
     return tuple((float(v), float(s)) for v, s in zip(at[rising], size[rising], strict=True))
 

@@ -12,7 +12,7 @@ are. Targets with several labels a row are never balanced.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import compress
 from pathlib import Path
@@ -88,10 +88,11 @@ class Predictions:
         return "|".join(compress(self.classes, self.sets[row]))
 
 
-def as_features(shared: Shared) -> Embeddings:
-    """Vectors of the shared space as features, in place of those of the encoders."""
+def as_features(shared: Shared, embeddings: Embeddings) -> Embeddings:
+    """Vectors of the shared space as features, in place of those of the encoders. embeddings: the
+    features of the same rows."""
     vectors = {f: np.ascontiguousarray(shared.of(f)) for f in shared.fields}
-    return Embeddings(shared.fields, vectors, shared.present, shared.ids, shared.fingerprint)
+    return replace(embeddings, fields=shared.fields, features=vectors, space=shared.fingerprint)
 
 
 def fit(name: str, fusion: Fusion, training: Training) -> Model:

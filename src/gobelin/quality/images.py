@@ -26,7 +26,7 @@ from gobelin.core.machine import Runtime
 from gobelin.core.workers import in_order
 from gobelin.data.fields import Field
 from gobelin.data.images import png_bytes
-from gobelin.embedding.encoders import FittedEncoder
+from gobelin.embedding.encoders import FittedEncoder, TrainingCells
 from gobelin.evidence.findings import Finding
 from gobelin.quality.judge import Judge, image_encoder
 from gobelin.quality.metrics import FeatureComparison, FeatureSet
@@ -107,7 +107,7 @@ def fitted(
     """The image encoder of this name, fitted on these images if it learns at all. In float32."""
     component = image_encoder(net, settings)
     return component.fit(
-        [{IMAGE_COLUMN: png_bytes(image)} for image in images],
+        TrainingCells([{IMAGE_COLUMN: png_bytes(image)} for image in images]),
         Field(IMAGE_COLUMN, net, (IMAGE_COLUMN,), "image"),
         {IMAGE_COLUMN: IMAGE_COLUMN},
         replace(runtime, precision="float32"),

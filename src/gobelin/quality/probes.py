@@ -15,7 +15,7 @@ from gobelin.data.fields import Schema
 from gobelin.data.images import png_bytes
 from gobelin.embedding.alignment.align import Align, Alignment
 from gobelin.embedding.alignment.fitting import fit_alignment
-from gobelin.embedding.encoders import FittedEncoder, reading
+from gobelin.embedding.encoders import FittedEncoder, TrainingCells, reading
 from gobelin.embedding.features import Embeddings
 
 MOST_QUERIES = 256  # unseen rows that a field is tested with; images of all classes together
@@ -42,7 +42,7 @@ class IndependentEncoder:
         ):
             try:
                 field = next(f for f in schema.fields if f.kind == "image")
-                encoder = catalog.build("encoders", name).fit([], field, {}, runtime)
+                encoder = catalog.build("encoders", name).fit(TrainingCells([]), field, {}, runtime)
                 return IndependentEncoder(name, encoder)
             except MissingExtra:
                 continue

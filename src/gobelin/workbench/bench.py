@@ -26,7 +26,7 @@ from gobelin.evidence.findings import Finding
 from gobelin.prediction.predictor import Predictions
 from gobelin.quality.data import Check
 from gobelin.report import page
-from gobelin.workbench import describe, fit, plan, predict, save, search
+from gobelin.workbench import describe, disclosure, fit, plan, predict, save, search
 from gobelin.workbench.audit import audited
 from gobelin.workbench.augment import plan as study_plan
 from gobelin.workbench.augment import study
@@ -113,6 +113,8 @@ class Workbench:
         built = config.build(Settings, values, where).completed()
         if folder.saved:
             built = replace(built, runtime=built.runtime.here())
+        if folder.saved:
+            disclosure.warn(folder)
         bench = cls.__new__(cls)
         bench.run = Run.of(folder, built, progress)
         return bench

@@ -18,6 +18,7 @@ from gobelin.evidence.findings import Finding
 from gobelin.generation.generators import Sampler
 from gobelin.report.drawing import NUMERIC_COLUMNS, PrintedTable
 from gobelin.report.page import markdown_text, tables
+from gobelin.workbench import disclosure
 from gobelin.workbench.portable import portable
 from gobelin.workbench.run.chain import Run
 
@@ -27,13 +28,6 @@ QUALITY = {
     "augment": "Did generated images help?",
     "audit": "Audit: are generated images copies?",
 }
-REMAINING_FACTS = (
-    "the names of columns and classes, the categories of table columns and the quantiles of numbers"
-    " and dates (smallest and largest value included), counts, a hash of the whole data set, and"
-    " whatever the weights have memorised"
-)
-
-
 KINDS = {
     "class": "a class",
     "ordinal": "ordered levels",
@@ -187,9 +181,12 @@ def _data(run: Run, findings: Sequence[Finding], index: bool) -> list[str]:
         else []
     )
     also = ", the rows' ids and their shared vectors, which reveal much of a row" if index else ""
-    not_included = (
-        "Rows, images and texts are not in this folder. It still reveals of them:"
-        f" {REMAINING_FACTS}{also}."
+    not_included = " ".join(
+        [
+            "Rows, images and texts are not in this folder.",
+            *disclosure.promised(run.folder),
+            f"It still reveals of them: {disclosure.REMAINING_FACTS}{also}.",
+        ]
     )
     return ["\n".join(lines), *_printed(printed), not_included]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gobelin.embedding.encoders import LeavesOut
 from gobelin.evidence.findings import Finding
 from gobelin.quality import data as data_quality
 from gobelin.quality.data import NearDuplicate
@@ -23,10 +24,30 @@ def checked(run: Run, exhibits: Exhibits) -> list[Finding]:
         rows.dataset, rows.schema, rows.target, rows.parts, run.checked.scan, settings
     )
     duplicates, pairs = data_quality.duplicates(run.features.plain, rows.parts, settings)
-    findings += duplicates + run.features.giveaways[0]
+    findings += duplicates + run.features.giveaways[0] + _rare(run)
     _show(run, findings, exhibits)
     _show_near_duplicates(run, pairs, exhibits)
     return findings
+
+
+def _rare(run: Run) -> list[Finding]:
+    """What too few groups of training rows have: values that count as unknown, and whole fields."""
+    least, findings = run.settings.data.least_groups, []
+    few = f"fewer than {least} groups of training rows have"
+    for field, encoder in run.encoders.embedder.encoders.items():
+        rare = encoder.rare() if isinstance(encoder, LeavesOut) else {}
+        for column, (count, of, what) in rare.items():
+            note = f"of {of} {what}, that {few} (data.least_groups): they count as unknown"
+            scope = {"column": column} if column else {"field": field}
+            findings.append(_counted("rare_values", count, scope, note))
+    for field in run.features.scarce_fields(run.checked):
+        note = f"a field that {few} (data.least_groups): nothing is learned from it"
+        findings.append(_counted("rare_field", 1, {"field": field}, note))
+    return findings
+
+
+def _counted(name: str, count: int, scope: dict[str, str], note: str) -> Finding:
+    return Finding(name=name, scope=scope, value=float(count), n=count, note=note, source="check")
 
 
 def _show(run: Run, findings: Sequence[Finding], exhibits: Exhibits) -> None:

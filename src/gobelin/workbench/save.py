@@ -4,11 +4,9 @@ Contents: encoders, alignment, predictor, the generator of the first seed, schem
 findings, a model card, and the hash of every file. All are JSON, Markdown or safetensors (an index
 has Lance's files). Rows, images, texts, row ids and paths are not in it.
 
-It still reveals of the data: names of columns and classes, the categories of table columns, the
-quantiles of numbers and dates (smallest and largest value included), the credit line, counts and
-scores, a hash of the whole data set (it identifies a copy of the data), and whatever the weights
-have memorised. With `index` also the ids and shared vectors of rows, and a vector reveals much of
-its row.
+`disclosure` lists what it promises not to tell and what it still reveals; besides that the credit
+line and scores. The hash of the whole data set identifies a copy of the data. With `index` also the
+ids and shared vectors of rows are in it, and a vector reveals much of its row.
 
 What the manifest cannot show: who wrote it. It shows damage; a person who changes a file can change
 its hash too.
@@ -23,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from gobelin.core import hub, parse
+from gobelin.core import catalog, hub, parse
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import (
     file_hash,
@@ -41,7 +39,7 @@ from gobelin.embedding.index import INDEX_SUFFIXES
 from gobelin.evidence.findings import Finding
 from gobelin.networks.pipeline_folder import PICKLED
 from gobelin.report.drawing import inside
-from gobelin.workbench import card
+from gobelin.workbench import card, disclosure
 from gobelin.workbench.augment.generators import study_key, trained_weights, trainings_of
 from gobelin.workbench.export_folder import new_folder, refuse_used_folder
 from gobelin.workbench.portable import Places, names_of, portable
@@ -95,6 +93,7 @@ def save(run: Run, findings: Sequence[Finding], folder: Path, index: bool = Fals
                 _copy(source.folder / name, temporary / name)
         return
     refuse_used_folder(folder, MANIFEST, "")
+    disclosure.refuse(source)
     stages = _stages(run)
     trained = run.generator.sampler(0) if run.generator.stage(0) in stages else None
     current = _current(run, trained)
@@ -221,6 +220,13 @@ def _stages(run: Run) -> list[str]:
     for stage, key in run.keys().items():
         if stage.startswith("generators/") and (stage != first or not run.folder.has(stage)):
             continue
+        if stage == first and getattr(
+            catalog.find("generators", run.settings.generator.name), "keeps_images", False
+        ):
+            raise GobelinError(
+                f"{run.folder.folder}: {run.settings.generator.name} keeps images as they are,"
+                " which may be training rows. Choose another --generator to save."
+            )
         if not run.folder.has(stage, key):
             raise GobelinError(
                 f"{run.folder.folder}: its {stage} was made with other settings. Run gobelin fit"

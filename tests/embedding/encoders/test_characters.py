@@ -12,6 +12,7 @@ from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Field
+from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.encoders.characters import Characters, FittedCharacters
 
 FIELD = Field("text", "characters", ("t", "u"), "text")
@@ -20,7 +21,8 @@ TEXTS = [f"a {size} {c} {s}" for size in ("small", "large") for c in COLOURS for
 
 
 def fitted(texts: Sequence[str], **settings: int) -> FittedCharacters:
-    encoder = Characters(**settings).fit([{"t": t} for t in texts] + [None], FIELD, {}, Runtime())
+    cells = TrainingCells([*({"t": t} for t in texts), None], least_groups=1)
+    encoder = Characters(**settings).fit(cells, FIELD, {}, Runtime())
     assert isinstance(encoder, FittedCharacters)
     return encoder
 

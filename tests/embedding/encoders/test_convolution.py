@@ -13,6 +13,7 @@ import pytest
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Field
 from gobelin.data.images import png_bytes
+from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.encoders.convolution import Convolution
 
 
@@ -31,7 +32,10 @@ def test_untrained_it_tells_textures_apart_better_than_their_colours_do(runtime:
     label = np.arange(80) % 2
     cells = [{"i": drawn(int(kind), rng)} for kind in label]
     fitted = Convolution(16, 12, 5).fit(
-        cells[:40], Field("i", "convolution", ("i",), "image"), {"i": "image"}, runtime
+        TrainingCells(cells[:40]),
+        Field("i", "convolution", ("i",), "image"),
+        {"i": "image"},
+        runtime,
     )
     x = fitted.embed([fitted.decode(c, Path())[0] for c in cells])
     patches, plain = x[:, : 2 * 12 * 4], x[:, 2 * 12 * 4 :]
@@ -49,7 +53,7 @@ def test_a_cell_that_cant_be_opened_teaches_nothing(runtime: Runtime) -> None:
     cells = [{"i": drawn(k % 2, rng)} for k in range(10)]
     field = Field("i", "convolution", ("i",), "image")
     fitted = [
-        Convolution(16, 4, 3).fit(rows, field, {"i": "image"}, runtime)
+        Convolution(16, 4, 3).fit(TrainingCells(rows), field, {"i": "image"}, runtime)
         for rows in (cells, [*cells, {"i": b"no image"}, None])
     ]
     assert fitted[0].fingerprint() == fitted[1].fingerprint()
@@ -81,7 +85,8 @@ def test_sounds_are_told_apart_by_order_and_hardly_by_length_or_loudness(runtime
             ((400, 2000), 0.5, 16000),
         )
     )
-    fitted = Spectrogram(frames=16, filters=6).fit([up, down], field, {"a": "audio"}, runtime)
+    cells = TrainingCells([up, down], least_groups=1)
+    fitted = Spectrogram(frames=16, filters=6).fit(cells, field, {"a": "audio"}, runtime)
     x = fitted.embed([fitted.decode(c, Path())[0] for c in (up, down, slow, loud)])
     far = np.sqrt(((x[:1] - x[1:]) ** 2).sum(1))  # from `up` to each of the others
     assert far[0] > 3 * far[1] and far[0] > 3 * far[2]

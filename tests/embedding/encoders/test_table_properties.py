@@ -18,6 +18,7 @@ from scipy.stats import norm, rankdata
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Field
 from gobelin.data.files import BadCell
+from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.encoders.table import FittedTable, Table
 
 CALM = settings(
@@ -31,9 +32,14 @@ HARD = st.one_of(FINITE, st.integers(), st.booleans(), st.none(), st.sampled_fro
 WORDS = st.sampled_from(["a", "b", "c", "d", "A", " a", "é", "1", True, 7])
 
 
-def fitted(kind: str, values: list[Any], how: Table = Table()) -> FittedTable:  # noqa: B008 - frozen
+def fitted(kind: str, values: list[Any], how: Table = Table(), least: int = 1) -> FittedTable:  # noqa: B008 - frozen
     cells = [None if v is None else {"x": v} for v in values]
-    encoder = how.fit(cells, Field("table", "table", ("x",), "table"), {"x": kind}, Runtime())
+    encoder = how.fit(
+        TrainingCells(cells, least_groups=least),
+        Field("table", "table", ("x",), "table"),
+        {"x": kind},
+        Runtime(),
+    )
     assert isinstance(encoder, FittedTable)
     return encoder
 

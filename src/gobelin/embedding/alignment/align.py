@@ -3,8 +3,8 @@
 `fitting` learns one from training rows, in these steps:
 
 1. Closed form (`closed_form`). Regularised canonical correlations of all fields together, on the
-   features and again on their likeness to landmark rows, and of every two fields alone. Each is a
-   part of unit length (`projection`), so a cosine is a fixed mixture of the parts' cosines.
+   features and again on random waves of them, and of every two fields alone. Each is a part of
+   unit length (`projection`), so a cosine is a fixed mixture of the parts' cosines.
 2. Contrastive training (`contrastive_training`). A linear map of each field's vectors. It is kept
    only if it retrieves held-back training rows better.
 3. Bridges of class names (`bridges`). An image gets a second vector: the softmax-weighted mean of
@@ -79,7 +79,7 @@ class Align:
         default=600,
         ge=0,
         le=65536,
-        description="Training rows that all rows are compared with. 0 fits linear maps only.",
+        description="Random waves of each field, which see bends. 0 fits linear maps only.",
     )
     joint: int = setting(
         default=256, ge=1, le=8192, description="Dimensions of the part that all fields share."

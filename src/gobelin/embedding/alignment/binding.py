@@ -37,7 +37,8 @@ def bind(
         )
     settings = alignment.settings
     held_back = held_back_turns(settings, groups, runtime)[0]
-    group = np.unique(list(groups), return_inverse=True)[1]
+    train = replace(train, groups=tuple(groups))
+    group = train.group_numbers
     # the old encoders' space: `train.space` names the new ones too
     goal = replace(alignment, space=old.space).project(old).pooled()  # [N, D]
     maps = dict(alignment.maps)

@@ -33,7 +33,7 @@ JointMaps = Sequence[dict[str, np.ndarray]]  # {field: [K_f, joint]} of each kin
 PAIR_RIDGES = (0.1, 0.3, 1.0, 3.0)  # shrinkage of a pair's own part; held-back rows choose one
 # components of each field in a pair's own part: fewer than in the joint parts, which regularises it
 PAIR_COMPONENTS = 256
-# weights of the joint part of the features and of that of likenesses; held-back rows choose
+# weights of the joint part of the features and of that of waves; held-back rows choose
 JOINT_WEIGHTS = (np.array([1.0, 1.0]), np.array([0.0, 2.0]), np.array([2.0, 0.0]))
 PAIR_WEIGHT = 2.0  # a pair's own part counts as much as both joint parts together
 MOST_PAIRS_WIDTH = 2048  # of all pairs' own parts together
@@ -43,7 +43,7 @@ JUDGED_ROWS = 2000  # held-back rows, at most, that a choice is judged by
 class ClosedForm:
     """The closed form on N training rows.
 
-    bases: those of the features as they are and, where there are landmarks, those of likenesses.
+    bases: those of the features as they are and, where the settings ask for them, those of waves.
     joint: width of the part that all fields share. pairs: width of every two fields' own part.
     width: D of the space."""
 

@@ -1,25 +1,33 @@
 """What fields share, in closed form, from sums over blocks of rows: memory depends on widths and
 never on the count of rows.
 
-A field is taken as it is or lifted onto its likeness to landmarks (the Nyström map of a Gaussian
-kernel, Williams & Seeger 2001), reduced to principal components, and joined with the others by
-canonical correlations of many sets (Kettenring 1971), or of two.
+A field is taken as it is or as random waves (Fourier features of a Gaussian kernel, Rahimi & Recht
+2007), reduced to principal components, and joined with the others by canonical correlations of many
+sets (Kettenring 1971), or of two. Waves are drawn from a seed. They know the variance of each
+column and no row; the landmarks of a Nyström map would be rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, combinations
 
 import numpy as np
 from scipy.linalg import eigh
+from scipy.sparse import csr_matrix
 
 from gobelin.core.machine import numpy_generator
 from gobelin.embedding.features import Embeddings
 
 # rows that are read at once; memory depends on it and on widths
 FEATURE_ROWS_AT_ONCE = 4096
+# share of a direction's variance above which few groups make it (the dominance rule of statistical
+# offices, Hundepool et al. 2012, section 4.2.2)
+DOMINANCE = 0.9
+FAR = 3.0  # times a distance: beyond it a row is an outlier
+BUCKETS = 4096  # of groups, whose shares are summed
 Map = Callable[[np.ndarray], np.ndarray]
 
 
@@ -36,13 +44,19 @@ def principal(
     """Principal components of a field over the n rows where it is present: mean [D_f], directions
     [D_f, K], variances [K], all float64.
 
-    K is `count`, or fewer where the rows or the width allow no more. mapped: a map [n, D_f] ->
-    [n, M] of the features that comes first; then M stands for D_f above."""
-    n, width = int(rows.present[:, rows.fields.index(field)].sum()), rows.features[field].shape[1]
-    blocks = (mapped(b).astype(np.float64) for b in present_blocks(rows, field))
-    first = next(blocks, None)
-    if first is None:  # a field that no row has: one row of zeros
-        first, n = np.zeros((1, mapped(np.zeros((1, width), np.float32)).shape[1])), 1
+    K is `count`, or fewer. There is one direction for two different rows at most: n - 1 would span
+    the rows themselves, and a row would follow from a part of it. A direction that too few groups
+    make is left out, and outliers are pulled in. Of a field that too few groups have nothing is
+    learned. mapped: a map [n, D_f] -> [n, M] of the features that comes first; then M stands for
+    D_f above."""
+    there = rows.present[:, rows.fields.index(field)]
+    n, width = int(there.sum()), rows.features[field].shape[1]
+    if not n or not rows.enough(there):
+        zeros = np.zeros(mapped(np.zeros((1, width), np.float32)).shape[1])
+        return zeros, zeros[:, None], np.zeros(1)
+    pulled = pulled_in(rows, field)
+    blocks = (mapped(pulled(b)).astype(np.float64) for b in present_blocks(rows, field))
+    first = next(blocks)
     if n < first.shape[1]:
         # A wide field: the directions lie among the rows, and D_f x D_f would take minutes.
         x = np.concatenate([first, *blocks])
@@ -59,93 +73,116 @@ def principal(
             squares += moved.T @ moved
         mean = about + total / n
         values, vectors = np.linalg.eigh(squares / n - np.outer(total, total) / n**2)
-    top = np.argsort(-values)[: min(count, len(values), max(n - 1, 1))]
+    most = n - 1
+    if rows.least_groups > 1:
+        different = {hash(x.tobytes()) for block in present_blocks(rows, field) for x in block}
+        most = min(most, len(different) // 2)
+    top = np.argsort(-values)[: min(count, len(values), max(most, 1))]
+    if rows.least_groups > 1:
+        few = _share_of_few(rows, field, lambda x: mapped(pulled(x)) - mean, vectors[:, top])
+        top = top[few <= DOMINANCE]
+    if not len(top):
+        return mean, np.zeros((len(mean), 1)), np.zeros(1)
     return mean, vectors[:, top], np.clip(values[top], 0, None)
 
 
-@dataclass(frozen=True)
-class Lift:
-    """The Nyström map of a Gaussian kernel: k(x, l) = exp(-|(x - l) / scale|^2 / bandwidth) for M
-    landmarks l, which are training rows.
+def pulled_in(rows: Embeddings, field: str) -> Map:
+    """A map that leaves features [n, D_f] as they are, but for outliers: a row that lies further
+    from the middle than `FAR` times the row of the `least_groups`-th farthest group is moved to
+    that distance. Otherwise a mean would be the outlier, up to scale."""
+    if rows.least_groups == 1:
+        return np.asarray
+    group = rows.group_numbers[rows.present[:, rows.fields.index(field)]]
+    farthest, start = np.zeros(int(group.max()) + 1), 0
+    middle = np.median(next(present_blocks(rows, field)), axis=0)
+    for block in present_blocks(rows, field):
+        far = np.linalg.norm(block - middle, axis=1)
+        np.maximum.at(farthest, group[start : start + len(block)], far)
+        start += len(block)
+    most = FAR * float(np.sort(farthest[np.unique(group)])[-rows.least_groups])
 
-    landmarks: float32 [M, D_f]. scale: float32 [D_f], the root of a column's variance plus the
-    columns' mean variance. bandwidth: the median of the landmarks' squared distances (Gretton et
-    al. 2012, section 8). root: float64 [M, R], U / sqrt(values) of the kernel among landmarks, so
-    that products of mapped rows are the kernel."""
+    def pulled(x: np.ndarray) -> np.ndarray:
+        far = np.linalg.norm(x - middle, axis=1)
+        if not (far > most).any():
+            return x
+        shorter = np.minimum(1, most / np.maximum(far, 1e-30))[:, None]
+        return (middle + (x - middle) * shorter).astype(x.dtype)
 
-    landmarks: np.ndarray
-    scale: np.ndarray
-    bandwidth: float
-    root: np.ndarray
-
-    @staticmethod
-    def fit(rows: Embeddings, field: str, count: int, seed: int) -> Lift:
-        present = np.flatnonzero(rows.present[:, rows.fields.index(field)])
-        chosen = np.sort(numpy_generator(seed, "landmarks", field).permutation(present)[:count])
-        points = rows.features[field][chosen].astype(np.float64)
-        variance = points.var(0)
-        scale = np.sqrt(variance + variance.mean() + 1e-12)
-        squared = _squared_distances(points / scale, points / scale)  # [M, M]
-        upper = squared[np.triu_indices(len(points), 1)]
-        bandwidth = float(np.median(upper)) if len(upper) else 1.0
-        bandwidth = bandwidth if bandwidth > 1e-9 else 1.0
-        values, vectors = np.linalg.eigh(np.exp(-squared / bandwidth))
-        strong = values > 1e-6 * values[-1]  # the others would divide by nearly 0
-        return Lift(
-            points.astype(np.float32),
-            scale.astype(np.float32),
-            bandwidth,
-            vectors[:, strong] / np.sqrt(values[strong]),
-        )
-
-    def kernel(self, x: np.ndarray) -> np.ndarray:
-        """[n, D_f] -> float32 [n, M]."""
-        return likeness(x, self.landmarks, self.scale, self.bandwidth)
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        """[n, D_f] -> float64 [n, R]."""
-        return self.kernel(x) @ self.root
+    return pulled
 
 
-def likeness(
-    x: np.ndarray, landmarks: np.ndarray, scale: np.ndarray, bandwidth: float
-) -> np.ndarray:
-    """float32 [n, M]: the kernel of `Lift` between x [n, D_f] and landmarks [M, D_f]."""
-    squared = _squared_distances(x / scale, landmarks / scale)
-    return np.exp(-squared / bandwidth).astype(np.float32)
+def _share_of_few(rows: Embeddings, field: str, moved: Map, directions: np.ndarray) -> np.ndarray:
+    """float64 [K]: the share of the variance along each direction, of [D, K], that comes from the
+    `least_groups` - 1 groups with the most. Many groups share a bucket, which makes it no smaller.
+    moved: a map of features [n, D_f] to their differences from the mean [n, D]."""
+    bucket = rows.group_numbers[rows.present[:, rows.fields.index(field)]] % BUCKETS
+    squares, start = np.zeros((int(bucket.max()) + 1, directions.shape[1])), 0
+    for block in present_blocks(rows, field):
+        scores, n = moved(block) @ directions, len(block)
+        place = (bucket[start : start + n], np.arange(n))
+        squares += csr_matrix((np.ones(n), place), (len(squares), n)) @ scores**2
+        start += n
+    few = np.sort(squares, axis=0)[::-1][: rows.least_groups - 1].sum(0)
+    return few / np.maximum(squares.sum(0), 1e-300)
 
 
-def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """[n, m], of a [n, D] and b [m, D]."""
-    return np.maximum((a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T, 0)
+def random_waves(rows: Embeddings, field: str, count: int, seed: int) -> np.ndarray:
+    """float32 [D_f, M]: M frequencies whose features (`waved`) have the Gaussian kernel
+    exp(-|(x - y) / scale|^2 / bandwidth) as their products, about.
+
+    scale: of a column, the root of its variance plus the columns' mean variance. bandwidth: the
+    mean of the rows' squared distances after it. Frequencies are orthogonal, D_f at a time, which
+    makes the error smaller (Yu et al. 2016, section 3)."""
+    pulled, n = pulled_in(rows, field), 0
+    about = pulled(next(present_blocks(rows, field))).mean(0, dtype=np.float64)
+    total, squares = np.zeros_like(about), np.zeros_like(about)
+    for block in present_blocks(rows, field):
+        moved = pulled(block) - about
+        total, squares, n = total + moved.sum(0), squares + (moved**2).sum(0), n + len(block)
+    variance = np.maximum(squares / n - (total / n) ** 2, 0)
+    spread = variance + variance.mean() + 1e-12
+    bandwidth = max(2 * float((variance / spread).sum()), 1e-9)
+    width, rng = len(variance), numpy_generator(seed, "waves", field)
+    waves: list[np.ndarray] = []
+    for start in range(0, count, width):
+        directions, _ = np.linalg.qr(rng.normal(size=(width, min(width, count - start))))
+        waves.append(directions * np.sqrt(rng.chisquare(width, directions.shape[1])))
+    scaled = np.concatenate(waves, 1) * np.sqrt(2 / bandwidth) / np.sqrt(spread)[:, None]
+    return scaled.astype(np.float32)
+
+
+def waved(x: np.ndarray, waves: np.ndarray) -> np.ndarray:
+    """float32 [n, 2 M]: cosines and sines of x [n, D_f] along M waves [D_f, M]; the product of two
+    rows is about the kernel of `random_waves`."""
+    angle = x @ waves
+    both = np.concatenate([np.cos(angle), np.sin(angle)], 1)
+    return (both / np.sqrt(waves.shape[1])).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Basis:
-    """Features [n, D_f] of a field -> components [n, K]: (phi(x) - mean) @ directions. phi is the
-    likeness to M landmarks (see `Lift`), or x itself.
+    """Features [n, D_f] of a field -> components [n, K]: (phi(x) - mean) @ directions. phi is x
+    itself, or its features of M waves.
 
-    mean: float32 [D_f or M]. directions: float32 [D_f or M, K]. variances: float64 [K], of the
-    components over the rows that it was fitted on."""
+    mean: float32 [D_f or 2 M]. directions: float32 [D_f or 2 M, K]. variances: float64 [K], of the
+    components over the rows that it was fitted on. waves: float32 [D_f, M], or None."""
 
     mean: np.ndarray
     directions: np.ndarray
     variances: np.ndarray
-    lift: Lift | None = None
+    waves: np.ndarray | None = None
 
     @staticmethod
-    def fit(rows: Embeddings, field: str, components: int, landmarks: int, seed: int) -> Basis:
-        lifts = landmarks > 0 and int(rows.present[:, rows.fields.index(field)].sum()) > 2
-        lift = Lift.fit(rows, field, landmarks, seed) if lifts else None
-        mean, directions, variances = principal(rows, field, components, lift or np.asarray)
-        if lift is not None:
-            # Mean and directions of the mapped rows, written for the kernel itself; the columns of
-            # `root` are orthogonal.
-            mean, directions = lift.root @ (mean / (lift.root**2).sum(0)), lift.root @ directions
-        return Basis(mean.astype(np.float32), directions.astype(np.float32), variances, lift)
+    def fit(rows: Embeddings, field: str, components: int, waves: int, seed: int) -> Basis:
+        there = rows.present[:, rows.fields.index(field)]
+        lifted = waves > 0 and there.sum() > 2 and rows.enough(there)
+        drawn = random_waves(rows, field, waves, seed) if lifted else None
+        mapped: Map = np.asarray if drawn is None else partial(waved, waves=drawn)
+        mean, directions, variances = principal(rows, field, components, mapped)
+        return Basis(mean.astype(np.float32), directions.astype(np.float32), variances, drawn)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        phi = x if self.lift is None else self.lift.kernel(x)
+        phi = x if self.waves is None else waved(x, self.waves)
         return ((phi - self.mean) @ self.directions).astype(np.float32)
 
     def scale(self, shrinkage: float, most: int | None = None) -> np.ndarray:
@@ -161,7 +198,7 @@ Products = dict[tuple[str, str], np.ndarray]
 
 def products(rows: Embeddings, bases: dict[str, Basis], usable: np.ndarray) -> Products:
     """{(a, b): float64 [K_a, K_b]}, a before b: the mean products of the components of every two
-    fields that share three rows.
+    fields that three rows share, and enough groups.
 
     usable: bool [N, F]: the cells that count."""
     fields, pairs = rows.fields, list(combinations(range(len(rows.fields)), 2))
@@ -171,13 +208,13 @@ def products(rows: Embeddings, bases: dict[str, Basis], usable: np.ndarray) -> P
         block = np.arange(start, min(start + FEATURE_ROWS_AT_ONCE, len(rows)))
         components = [bases[f](rows.features[f][block]).astype(np.float64) for f in fields]
         for a, b in pairs:
-            both = usable[block, a] & usable[block, b]
-            sums[a, b] += components[a][both].T @ components[b][both]
-    counts = {(a, b): int((usable[:, a] & usable[:, b]).sum()) for a, b in pairs}
+            shared = usable[block, a] & usable[block, b]
+            sums[a, b] += components[a][shared].T @ components[b][shared]
+    both = {(a, b): usable[:, a] & usable[:, b] for a, b in pairs}
     return {
-        (fields[a], fields[b]): total / counts[a, b]
+        (fields[a], fields[b]): total / both[a, b].sum()
         for (a, b), total in sums.items()
-        if counts[a, b] > 2
+        if both[a, b].sum() > 2 and rows.enough(both[a, b])
     }
 
 

@@ -38,7 +38,8 @@ def fit_alignment(
             f"align: {len(train)} training rows with something in them. At least 2 are needed."
         )
     held_back = held_back_turns(settings, groups, runtime)
-    group = np.unique(list(groups), return_inverse=True)[1]
+    train = replace(train, groups=tuple(groups))
+    group = train.group_numbers
     bases = [
         {f: Basis.fit(train, f, settings.components, count, runtime.seed) for f in train.fields}
         for count in ([0, settings.landmarks] if settings.landmarks else [0])
@@ -64,6 +65,8 @@ def fit_alignment(
         joint = closed.joints(every, settings.shrinkage, settings.power)
         alignment = replace(alignment, maps=closed.maps(every[0], joint, ridges))
     for bridge in bridges:
+        if not train.enough(train.present[:, train.fields.index(bridge.to)]):
+            continue  # the mean of its texts would tell of each
         strength = best_strength(turns, bridge, train, group, held_back[: len(turns)])
         if strength:
             alignment = bridged(alignment, bridge, strength, train)

@@ -1,5 +1,5 @@
-"""The map of one field into the shared space: linear maps of its features and of its likeness to
-landmarks, in parts of unit length side by side, and one linear map of the whole.
+"""The map of one field into the shared space: linear maps of its features and of random waves of
+them, in parts of unit length side by side, and one linear map of the whole.
 
 Parts of unit length make the cosine of two rows a fixed mixture of the parts' cosines, whatever
 their scales.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gobelin.embedding.alignment.correlation import Basis, likeness
+from gobelin.embedding.alignment.correlation import Basis, waved
 
 # the arrays of a field's map by name, see `arrays`
 FieldMap = Mapping[str, np.ndarray]
@@ -32,17 +32,16 @@ class ProjectionPart:
 def arrays(parts: list[ProjectionPart]) -> dict[str, np.ndarray]:
     """The arrays of a field's map, by name.
 
-    The parts of the features come first, then those of likenesses (H columns in all). A caller may
+    The parts of the features come first, then those of waves (H columns in all). A caller may
     add `whole` [H, D], a map of all parts together; without it the parts are the vector (H = D)."""
     out: dict[str, np.ndarray] = {}
     for basis, basis_parts in _by_basis(parts):
-        name = "" if basis.lift is None else "lifted_"
+        name = "" if basis.waves is None else "lifted_"
         last = np.concatenate([p.last for p in basis_parts], 1)  # [K, H of this basis]
         out[f"{name}mean"] = basis.mean
         out[f"{name}projection"] = (basis.directions @ last).astype(np.float32)
-        if basis.lift is not None:
-            out |= {"landmarks": basis.lift.landmarks, "scale": basis.lift.scale}
-            out["bandwidth"] = np.array([basis.lift.bandwidth], np.float32)
+        if basis.waves is not None:
+            out["waves"] = basis.waves
     ordered = [p for _, basis_parts in _by_basis(parts) for p in basis_parts]
     out["widths"] = np.array([p.last.shape[1] for p in ordered])
     out["shares"] = np.array([p.weight for p in ordered], np.float32)
@@ -62,11 +61,19 @@ def side_by_side(w: FieldMap, x: np.ndarray) -> np.ndarray:
     if "projection" in w:
         parts.append((x - w["mean"]) @ w["projection"])
     if "lifted_projection" in w:
-        kernel = likeness(x, w["landmarks"], w["scale"], float(w["bandwidth"][0]))  # [n, M]
-        parts.append((kernel - w["lifted_mean"]) @ w["lifted_projection"])
+        lifted = waved(x, w["waves"]) if "waves" in w else _likeness(w, x)
+        parts.append((lifted - w["lifted_mean"]) @ w["lifted_projection"])
     edges = np.cumsum(w["widths"])[:-1]
     cut = np.split(np.concatenate(parts, 1), edges, axis=1)
     return np.concatenate([unit(p) * np.sqrt(s) for p, s in zip(cut, w["shares"], strict=True)], 1)
+
+
+def _likeness(w: FieldMap, x: np.ndarray) -> np.ndarray:
+    """float32 [n, M]: exp(-|(x - l) / scale|^2 / bandwidth) for M landmarks l. Maps that were made
+    before there were waves have them; the landmarks are training rows."""
+    a, b = x / w["scale"], w["landmarks"] / w["scale"]
+    squared = np.maximum((a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T, 0)
+    return np.exp(-squared / float(w["bandwidth"][0])).astype(np.float32)
 
 
 def unit(x: np.ndarray) -> np.ndarray:
@@ -75,7 +82,7 @@ def unit(x: np.ndarray) -> np.ndarray:
 
 
 def _by_basis(parts: list[ProjectionPart]) -> list[tuple[Basis, list[ProjectionPart]]]:
-    """The parts of each basis: first that of the features as they are, then that of likenesses."""
-    plain = [p for p in parts if p.basis.lift is None]
-    lifted = [p for p in parts if p.basis.lift is not None]
+    """The parts of each basis: first that of the features as they are, then that of waves."""
+    plain = [p for p in parts if p.basis.waves is None]
+    lifted = [p for p in parts if p.basis.waves is not None]
     return [(some[0].basis, some) for some in (plain, lifted) if some]

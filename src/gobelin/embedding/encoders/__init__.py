@@ -2,16 +2,17 @@
 
 An encoder bids for columns (`bid`), so that a new kind of data is one new file. Its settings are
 the fields of a frozen dataclass. `fit` is given training cells only and returns a fitted encoder; a
-pretrained one has nothing to fit. The frame of encoders around a model of Hugging Face is
-`gobelin.embedding.hub_encoder`.
+pretrained one has nothing to fit. What a fitted encoder holds, anybody can read from a saved run:
+it keeps no value that fewer than `TrainingCells.least_groups` groups have, and no number that tells
+of fewer. The frame of encoders around a model of Hugging Face is `gobelin.embedding.hub_encoder`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, overload, runtime_checkable
 
 import numpy as np
 import torch
@@ -30,6 +31,56 @@ class Sample:
     values: tuple[Any, ...]  # present ones, 500 at most
     rows: int  # count of all rows
     root: Path  # where relative paths in cells start
+
+
+LEAST_GROUPS = 5  # groups that have a value before an encoder keeps it, by default
+
+
+class TrainingCells(Sequence[Cell | None]):
+    """The training cells of one field, each with the group of its row.
+
+    groups: N names; without them each row is a group of its own. least_groups: an encoder keeps a
+    value that so many groups have, no rarer one; 1 keeps all."""
+
+    def __init__(
+        self,
+        cells: Sequence[Cell | None],
+        groups: Sequence[str] | None = None,
+        least_groups: int = LEAST_GROUPS,
+    ) -> None:
+        self.cells, self.least_groups = cells, least_groups
+        names = range(len(cells)) if groups is None else groups
+        self.groups: np.ndarray = np.unique(list(names), return_inverse=True)[1]  # int [N]
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    @overload
+    def __getitem__(self, index: int) -> Cell | None: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Cell | None]: ...
+    def __getitem__(self, index: int | slice) -> Cell | None | Sequence[Cell | None]:
+        return self.cells[index]
+
+    def present(self) -> Iterator[tuple[Cell, int]]:
+        """Every present cell with the number of its group."""
+        for cell, group in zip(self.cells, self.groups.tolist(), strict=True):
+            if cell is not None:
+                yield cell, group
+
+
+def common(values: Iterable[tuple[str, int]], least_groups: int) -> tuple[dict[str, int], int]:
+    """{value: count} of the values that so many groups have, and how many others there are. values:
+    each with the number of its group."""
+    counts: dict[str, int] = {}
+    groups: dict[str, set[int]] = {}
+    for value, group in values:
+        counts[value] = counts.get(value, 0) + 1
+        having = groups.setdefault(value, set())
+        if len(having) < least_groups:
+            having.add(group)
+    kept = {v: n for v, n in counts.items() if len(groups[v]) >= least_groups}
+    return kept, len(counts) - len(kept)
 
 
 @runtime_checkable
@@ -51,7 +102,7 @@ class Encoder(Protocol):
         ...
 
     def fit(
-        self, cells: Sequence[Cell | None], field: Field, kinds: dict[str, str], runtime: Runtime
+        self, cells: TrainingCells, field: Field, kinds: dict[str, str], runtime: Runtime
     ) -> FittedEncoder: ...
 
     def load(self, folder: Path, runtime: Runtime) -> FittedEncoder: ...
@@ -64,7 +115,7 @@ class FitsFiles(Encoder, Protocol):
 
     def fit_files(
         self,
-        cells: Sequence[Cell | None],
+        cells: TrainingCells,
         field: Field,
         kinds: dict[str, str],
         runtime: Runtime,
@@ -139,6 +190,16 @@ class Classes:
     weight: np.ndarray  # float32 [D_f, K]
     bias: np.ndarray  # float32 [K]
     texts: tuple[str, ...]  # K names
+
+
+@runtime_checkable
+class LeavesOut(FittedEncoder, Protocol):
+    """An encoder that keeps values of its cells, the rare ones not."""
+
+    def rare(self) -> Mapping[str, tuple[int, int, str]]:
+        """{column: (how many were too rare to keep, of how many, of what)}, of the columns that
+        have any. The name '' stands for a field that is read as one text."""
+        ...
 
 
 @runtime_checkable

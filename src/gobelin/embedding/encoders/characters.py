@@ -1,7 +1,8 @@
 """Texts without any weights: hashed character n-grams, weighted by rarity.
 
-Their width is reduced on the training rows. Deerwester et al. 1990 (latent semantic analysis) over
-character 2- to 4-grams inside words. It knows no meaning, but spelling goes a long way in a small
+Their width is reduced on the training rows; n-grams that too few groups have (`TrainingCells`)
+count nothing. Deerwester et al. 1990 (latent semantic analysis) over character 2- to 4-grams inside
+words. It knows no meaning, but spelling goes a long way in a small
 set, and it needs nothing.
 """
 
@@ -18,9 +19,10 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.texts import joined_texts, text_key, text_query, text_values
-from gobelin.embedding.encoders import Sample
-from gobelin.networks.ngrams import components, shares
+from gobelin.data.texts import text_key, text_query, text_values
+from gobelin.embedding.encoders import Sample, TrainingCells
+from gobelin.embedding.spelling import components_of, rare_buckets
+from gobelin.networks.ngrams import shares
 
 
 @settings_class
@@ -50,23 +52,28 @@ class Characters:
         return text_query(text, field)
 
     def fit(
-        self, cells: Sequence[Cell | None], field: Field, kinds: dict[str, str], runtime: Runtime
+        self, cells: TrainingCells, field: Field, kinds: dict[str, str], runtime: Runtime
     ) -> FittedCharacters:
-        texts = joined_texts(cells)
-        return FittedCharacters(self, components(texts, self.hashes, self.width))
+        return FittedCharacters(self, *components_of(cells, self.hashes, self.width))
 
     def load(self, folder: Path, runtime: Runtime) -> FittedCharacters:
-        settings = Characters(**read_json(folder / "config.json"))
-        return FittedCharacters(settings, load_arrays(folder / "weights.safetensors")["components"])
+        values = read_json(folder / "config.json")
+        few, seen = values.pop("rare", (0, 0))  # an older folder has none
+        components = load_arrays(folder / "weights.safetensors")["components"]
+        return FittedCharacters(Characters(**values), components, (few, seen))
 
 
 class FittedCharacters:
-    """components: float32 [width, hashes], the singular vectors times the rarity of each n-gram."""
+    """components: float32 [width, hashes], the singular vectors times the rarity of each n-gram.
+    buckets: how many n-gram buckets too few groups have, of how many."""
 
     module = None
 
-    def __init__(self, settings: Characters, components: np.ndarray) -> None:
+    def __init__(
+        self, settings: Characters, components: np.ndarray, buckets: tuple[int, int] = (0, 0)
+    ) -> None:
         self.settings, self.components, self.width = settings, components, len(components)
+        self.buckets = buckets
 
     def key(self, cell: Cell, root: Path) -> bytes:
         return text_key(cell)
@@ -77,9 +84,13 @@ class FittedCharacters:
     def embed(self, batch: Sequence[Any]) -> np.ndarray:
         return np.asarray(shares(batch, self.settings.hashes) @ self.components.T, np.float32)
 
+    def rare(self) -> dict[str, tuple[int, int, str]]:
+        """As `LeavesOut.rare`."""
+        return rare_buckets(self.buckets)
+
     def fingerprint(self) -> str:
         return fingerprint("characters", asdict(self.settings), self.components)
 
     def save(self, folder: Path) -> None:
-        write_json(folder / "config.json", asdict(self.settings))
+        write_json(folder / "config.json", asdict(self.settings) | {"rare": self.buckets})
         save_arrays(folder / "weights.safetensors", {"components": self.components})

@@ -23,7 +23,7 @@ from gobelin.core.workers import in_order
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import BadCell
 from gobelin.data.images import Opening, Squares, decode_images, image_query
-from gobelin.embedding.encoders import Forward, Sample
+from gobelin.embedding.encoders import Forward, Sample, TrainingCells
 from gobelin.networks.convolution import signal_of
 from gobelin.networks.patches import PatchNetwork
 from gobelin.networks.pooling import means
@@ -62,31 +62,34 @@ class Convolution:
         return image_query(text, field)
 
     def fit(
-        self, cells: Sequence[Cell | None], field: Field, kinds: dict[str, str], runtime: Runtime
+        self, cells: TrainingCells, field: Field, kinds: dict[str, str], runtime: Runtime
     ) -> FittedConvolution:
         return self.fit_files(cells, field, kinds, runtime, Path())
 
     def fit_files(
         self,
-        cells: Sequence[Cell | None],
+        cells: TrainingCells,
         field: Field,
         kinds: dict[str, str],
         runtime: Runtime,
         root: Path,
     ) -> FittedConvolution:
         network = PatchNetwork(3, self.filters, self.patch, 2)
-        present = [c for c in cells if c is not None]
+        present = list(cells.present())
 
-        def opened(cell: Cell) -> np.ndarray | None:
+        def opened(chosen: tuple[Cell, int]) -> np.ndarray | None:
             try:
-                return decode_images(cell, root, self.opening, self.pixels)[0]
+                return decode_images(chosen[0], root, self.opening, self.pixels)[0]
             except BadCell:  # set aside later, with its reason
                 return None
 
         chosen = present[:: -(-len(present) // LEARNED_IMAGES) or 1]
-        images = [i for i in in_order(opened, chosen, runtime.threads) if i is not None]
+        images = in_order(opened, chosen, runtime.threads)
+        found = [(x, g) for x, (_, g) in zip(images, chosen, strict=True) if x is not None]
         nothing = np.zeros((0, self.pixels, self.pixels, 3), np.uint8)
-        network.learn(signal_of(np.concatenate(images or [nothing])), runtime.seed)
+        signals = signal_of(np.concatenate([x for x, _ in found] or [nothing]))
+        groups = torch.tensor([g for x, g in found for _ in x], dtype=torch.int64)
+        network.learn(signals, runtime.seed, groups, cells.least_groups)
         return FittedConvolution(self, network, runtime)
 
     def load(self, folder: Path, runtime: Runtime) -> FittedConvolution:

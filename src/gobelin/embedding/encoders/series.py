@@ -30,7 +30,8 @@ from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import BadCell
 from gobelin.data.series import open_series, series_key, series_query, series_share
-from gobelin.embedding.encoders import Sample
+from gobelin.embedding.encoders import Sample, TrainingCells
+from gobelin.embedding.part_means import middle_and_scale, part_means
 
 VALUE_QUANTILES = (0.0, 0.05, 0.1, 0.25, 0.75, 0.9, 0.95, 1.0)  # their median is 0
 INCREMENT_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -38,6 +39,7 @@ ORDER_CODES = (0, 1, 2, 5, 6, 7)  # of the orders of three samples
 # Features of a channel beside quantiles, orders and those whose count is a setting.
 SINGLE_FEATURES = 18
 MOST_SPREADS = 5.0  # a feature further than this from its median counts as this
+SCALE_PARTS = 64  # of the sorted training features, whose means give median and spread
 SCALE_CELLS = 4096  # training cells from which the scales are learned, at most, evenly chosen
 WAVE_SAMPLES = 65_536  # samples that are multiplied with all waves at once
 SMALLEST = 1e-300  # smallest number whose logarithm is taken
@@ -87,13 +89,13 @@ class Series:
         return series_query(text, field)
 
     def fit(
-        self, cells: Sequence[Cell | None], field: Field, kinds: dict[str, str], runtime: Runtime
+        self, cells: TrainingCells, field: Field, kinds: dict[str, str], runtime: Runtime
     ) -> FittedSeries:
         return self.fit_files(cells, field, kinds, runtime, Path())
 
     def fit_files(
         self,
-        cells: Sequence[Cell | None],
+        cells: TrainingCells,
         field: Field,
         kinds: dict[str, str],
         runtime: Runtime,
@@ -101,12 +103,14 @@ class Series:
     ) -> FittedSeries:
         channels, scales = {}, []
         for name in field.columns:
-            values = [c[name] for c in cells if c is not None and name in c]
+            values = [(c[name], group) for c, group in cells.present() if name in c]
             opened = list(_opened(values[:: max(1, -(-len(values) // SCALE_CELLS))], root))
-            counts = Counter(len(x) for x, _ in opened)
+            counts = Counter(len(x) for x, _, _ in opened)
             channels[name] = self.channels or max(counts, key=lambda c: (counts[c], -c), default=1)
-            rows = [self.features(x, holes) for x, holes in opened if len(x) == channels[name]]
-            scales.append(_scales(rows, self.width(channels[name])))
+            used = [one for one in opened if len(one[0]) == channels[name]]
+            rows = [self.features(x, holes) for x, holes, _ in used]
+            groups, width = np.array([g for _, _, g in used], int), self.width(channels[name])
+            scales.append(_scales(rows, groups, width, cells.least_groups))
         return FittedSeries(self, channels, np.concatenate(scales, axis=1))
 
     def load(self, folder: Path, runtime: Runtime) -> FittedSeries:
@@ -137,24 +141,30 @@ class Series:
         return np.concatenate([*channels, related])
 
 
-def _opened(values: Sequence[Any], root: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for value in values:
+def _opened(
+    values: Sequence[tuple[Any, int]], root: Path
+) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    """Of every value, with its group, the window, its holes and the group."""
+    for value, group in values:
         try:
-            yield open_series(value, root)
+            yield (*open_series(value, root), group)
         except BadCell:  # embedding the rows reports it
             continue
 
 
-def _scales(rows: Sequence[np.ndarray], width: int) -> np.ndarray:
-    """float64 [2, width]: the median of every number over the rows and its robust spread; 1 where
-    it never changes."""
+def _scales(
+    rows: Sequence[np.ndarray], groups: np.ndarray, width: int, least_groups: int
+) -> np.ndarray:
+    """float64 [2, width]: the median of every number over the rows and its robust spread, read from
+    `part_means`; 1 where it never changes, and where too few groups have the column."""
     if not rows:
         return np.stack([np.zeros(width), np.ones(width)])
-    # Sorted, so that the order of the rows doesn't change the last digit.
-    x = np.sort(np.stack(rows), axis=0)
-    low, middle, high = np.quantile(x, [0.25, 0.5, 0.75], axis=0)
-    spread = np.where(high - low > 1e-9, (high - low) / 1.349, x.std(0))
-    return np.stack([middle, np.where(spread > 1e-9, spread, 1.0)])
+    found = []
+    for x in np.stack(rows).T:
+        middle, scale = middle_and_scale(x, part_means(x, groups, SCALE_PARTS, least_groups))
+        scale = scale if scale > 1e-9 else float(np.sort(x).std())
+        found.append((middle, scale if scale > 1e-9 else 1.0))
+    return np.array(found).T
 
 
 def standard(row: np.ndarray) -> tuple[np.ndarray, float, float]:

@@ -24,7 +24,7 @@ from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import BadCell
 from gobelin.data.mel import QUIET, heard, mel_power
 from gobelin.data.sounds import open_sound, sound_key, sound_query, sound_values, soundfile
-from gobelin.embedding.encoders import Forward, Sample
+from gobelin.embedding.encoders import Forward, Sample, TrainingCells
 from gobelin.networks.patches import PatchNetwork
 from gobelin.networks.pooling import means
 
@@ -64,13 +64,13 @@ class Spectrogram:
         return sound_query(text, field)
 
     def fit(
-        self, cells: Sequence[Cell | None], field: Field, kinds: dict[str, str], runtime: Runtime
+        self, cells: TrainingCells, field: Field, kinds: dict[str, str], runtime: Runtime
     ) -> FittedSpectrogram:
         return self.fit_files(cells, field, kinds, runtime, Path())
 
     def fit_files(
         self,
-        cells: Sequence[Cell | None],
+        cells: TrainingCells,
         field: Field,
         kinds: dict[str, str],
         runtime: Runtime,
@@ -78,20 +78,21 @@ class Spectrogram:
     ) -> FittedSpectrogram:
         soundfile()  # raises MissingExtra before any work
         fitted = FittedSpectrogram(self, self.network(), runtime)
-        present = [c for c in cells if c is not None]
+        present = list(cells.present())
 
-        def opened(cell: Cell) -> np.ndarray | None:
+        def opened(chosen: tuple[Cell, int]) -> np.ndarray | None:
             try:
-                return fitted.decode(cell, root)[0]
+                return fitted.decode(chosen[0], root)[0]
             except BadCell:  # set aside later, with its reason
                 return None
 
         chosen = present[:: -(-len(present) // LEARNED_CELLS) or 1]
-        clips = [c for c in in_order(opened, chosen, runtime.threads) if c is not None]
-        flat = np.concatenate(
-            [*clips, np.zeros((0, self.bands * self.frames + BESIDE), np.float32)]
-        )
-        fitted.module.learn(fitted.signal(flat).cpu(), runtime.seed)
+        clips = in_order(opened, chosen, runtime.threads)
+        found = [(x, g) for x, (_, g) in zip(clips, chosen, strict=True) if x is not None]
+        nothing = np.zeros((0, self.bands * self.frames + BESIDE), np.float32)
+        signals = fitted.signal(np.concatenate([*(x for x, _ in found), nothing])).cpu()
+        groups = torch.tensor([g for x, g in found for _ in x], dtype=torch.int64)
+        fitted.module.learn(signals, runtime.seed, groups, cells.least_groups)
         return fitted
 
     def network(self) -> PatchNetwork:

@@ -3,9 +3,12 @@
 The vectors are robust to scale, skew, outliers and missing cells. A number becomes its rank among
 the training values, mapped to a normal score (van der Waerden 1952) so that neither scale nor
 outlier matters, beside its clipped robust z-score. A category becomes one-hot over the values that
-stand at least twice in the training rows; any other value is all zeros. A date becomes a number and
-the place in its year and week; `gobelin.data.dates` reads it. Every column has an indicator of its
-absence. Only the rows given to `fit` teach anything.
+enough groups have (`TrainingCells`), in two training rows at least; any other value is all zeros. A
+date becomes a number and the place in its year and week; `gobelin.data.dates` reads it. Every
+column has an indicator of its absence. Only the rows given to `fit` teach anything.
+
+Of a number and a date no value is stored: a quantile is the mean of values of enough groups, the
+smallest and the largest too (`embedding.part_means`).
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ from gobelin.core.machine import Runtime
 from gobelin.data.dates import days, is_date, undecided
 from gobelin.data.fields import NO_NUMBER, Bid, Cell, Field
 from gobelin.data.files import BadCell
-from gobelin.embedding.encoders import Sample
+from gobelin.embedding.encoders import Sample, TrainingCells, common
+from gobelin.embedding.part_means import middle_and_scale, part_means
 
 LARGEST = 1e300  # a larger number counts as this, so that no difference of two overflows
 
@@ -100,27 +104,31 @@ class Table:
         return cell
 
     def fit(
-        self, cells: Sequence[Cell | None], field: Field, kinds: dict[str, str], runtime: Runtime
+        self, cells: TrainingCells, field: Field, kinds: dict[str, str], runtime: Runtime
     ) -> FittedTable:
         columns = {}
         for name in field.columns:
-            values = [c[name] for c in cells if c is not None and name in c]
+            present = [(c[name], group) for c, group in cells.present() if name in c]
             if kinds[name] == "category":
-                counts: dict[str, int] = {}
-                for v in values:
-                    counts[str(v)] = counts.get(str(v), 0) + 1
-                frequent = sorted(
-                    (v for v, n in counts.items() if n > 1), key=lambda v: (-counts[v], v)
-                )
-                columns[name] = {"kind": "category", "values": frequent[: self.categories]}
-            elif kinds[name] == "date":
-                order = self._order(values, f"{field.name}, column {name!r}")
-                known = [x for v in values if (x := days(v, order)) is not None]
-                columns[name] = {"kind": "date", "order": order, **_spread(known, self.knots)}
-            else:
-                known = [x for v in values if (x := _number(v)) is not None]
-                columns[name] = {"kind": "number", **_spread(known, self.knots)}
+                columns[name] = self._levels(present, cells.least_groups)
+                continue
+            order = ""
+            if kinds[name] == "date":
+                order = self._order([v for v, _ in present], f"{field.name}, column {name!r}")
+            known = [
+                (x, group)
+                for v, group in present
+                if (x := _number(v) if kinds[name] == "number" else days(v, order)) is not None
+            ]
+            columns[name] = {"kind": kinds[name], **_spread(known, self.knots, cells.least_groups)}
+            columns[name] |= {"order": order} if kinds[name] == "date" else {}
         return FittedTable(self, columns)
+
+    def _levels(self, present: Sequence[tuple[Any, int]], least_groups: int) -> dict[str, Any]:
+        """The levels of a category, the most frequent first, and the count of those too rare."""
+        counts, rare = common(((str(v), group) for v, group in present), least_groups)
+        frequent = sorted((v for v, n in counts.items() if n > 1), key=lambda v: (-counts[v], v))
+        return {"kind": "category", "values": frequent[: self.categories], "rare": rare}
 
     def _order(self, values: Sequence[Any], where: str) -> str:
         """day_first, month_first, or '' where the dates don't need it. Raises a GobelinError where
@@ -139,15 +147,13 @@ class Table:
         return FittedTable(Table(**values["settings"]), values["columns"])
 
 
-def _spread(known: Sequence[float], knots: int) -> dict[str, Any]:
-    """Of few values each is a knot, so that ranks among them are exact; of many, their
-    quantiles."""
-    x = np.sort(np.array(known or [0.0]))
-    chosen = x if len(x) <= knots else np.quantile(x, np.linspace(0, 1, knots))
-    peak = float(np.abs(x).max()) or 1.0
-    low, middle, high = (float(q) for q in np.quantile(x / peak, [0.25, 0.5, 0.75]))
-    scale = ((high - low) / 1.349 or float((x / peak).std())) * peak or 1.0
-    return {"quantiles": chosen.tolist(), "middle": middle * peak, "scale": scale}
+def _spread(known: Sequence[tuple[float, int]], knots: int, least_groups: int) -> dict[str, Any]:
+    """Quantiles, middle and scale of numbers, each with its group. Without enough groups there are
+    no quantiles, and the column tells nothing."""
+    x, group = np.array([v for v, _ in known], float), np.array([g for _, g in known], int)
+    means = part_means(x, group, knots, least_groups)
+    middle, scale = middle_and_scale(x, means)
+    return {"quantiles": means, "middle": middle, "scale": scale}
 
 
 def _number(value: Any) -> float | None:  # noqa: ANN401 - a cell is any
@@ -163,7 +169,9 @@ def _number(value: Any) -> float | None:  # noqa: ANN401 - a cell is any
 
 
 class FittedTable:
-    """columns: of each what was learned, {name: {kind, values | quantiles, middle, scale}}."""
+    """columns: of each what was learned, {name: {kind, values, rare | quantiles, middle, scale}}.
+
+    A category of an older folder has no `rare`, and its quantiles are values of single rows."""
 
     module = None
 
@@ -220,6 +228,8 @@ class FittedTable:
     def _scores(column: dict[str, Any], number: float) -> tuple[float, float]:
         """The normal score of the value's rank, and the robust z-score clipped at 4."""
         knots = column["quantiles"]
+        if not knots:
+            return 0.0, 0.0
         below, upto = bisect_left(knots, number), bisect_right(knots, number)
         if below == upto and 0 < below < len(knots):  # between two knots
             rank = below - 1 + (number - knots[below - 1]) / (knots[below] - knots[below - 1])
@@ -232,6 +242,11 @@ class FittedTable:
 
     def embed(self, batch: Sequence[Any]) -> np.ndarray:
         return np.stack(list(batch)).astype(np.float32)
+
+    def rare(self) -> dict[str, tuple[int, int, str]]:
+        """As `LeavesOut.rare`."""
+        levels = {n: c for n, c in self.columns.items() if c.get("rare")}
+        return {n: (c["rare"], c["rare"] + len(c["values"]), "values") for n, c in levels.items()}
 
     def fingerprint(self) -> str:
         return fingerprint("table", asdict(self.settings), self.columns)

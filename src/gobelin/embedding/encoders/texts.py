@@ -21,7 +21,14 @@ from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.texts import text_key, text_query
-from gobelin.embedding.encoders import Encoder, FittedEncoder, Sample, reading
+from gobelin.embedding.encoders import (
+    Encoder,
+    FittedEncoder,
+    LeavesOut,
+    Sample,
+    TrainingCells,
+    reading,
+)
 
 
 @settings_class
@@ -66,7 +73,7 @@ class Texts:
         return text_query(text, field)
 
     def fit(
-        self, cells: Sequence[Cell | None], field: Field, kinds: dict[str, str], runtime: Runtime
+        self, cells: TrainingCells, field: Field, kinds: dict[str, str], runtime: Runtime
     ) -> FittedTexts:
         parts = [encoder.fit(cells, field, kinds, runtime) for encoder in self.built()]
         return FittedTexts(self, parts)
@@ -100,6 +107,10 @@ class FittedTexts:
         vectors = [part.embed([cell[k] for cell in batch]) for k, part in enumerate(self.parts)]
         unit = [x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12) for x in vectors]
         return (np.concatenate(unit, axis=1) / len(unit) ** 0.5).astype(np.float32)
+
+    def rare(self) -> Mapping[str, tuple[int, int, str]]:
+        """As `LeavesOut.rare`, of the first part that leaves any out."""
+        return next((r for p in self.parts if isinstance(p, LeavesOut) and (r := p.rare())), {})
 
     def fingerprint(self) -> str:
         return fingerprint("texts", [part.fingerprint() for part in self.parts])

@@ -21,9 +21,10 @@ from gobelin.core import config, weights
 from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime, generator
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.texts import joined_texts, text_key, text_query, text_values
-from gobelin.embedding.encoders import Sample
-from gobelin.networks.ngrams import components, shares
+from gobelin.data.texts import text_key, text_query, text_values
+from gobelin.embedding.encoders import Sample, TrainingCells
+from gobelin.embedding.spelling import components_of, rare_buckets
+from gobelin.networks.ngrams import shares
 
 WORDS_FORMAT = 1  # of the saved folder
 
@@ -54,10 +55,9 @@ class Words:
         return text_query(text, field)
 
     def fit(
-        self, cells: Sequence[Cell | None], field: Field, kinds: dict[str, str], runtime: Runtime
+        self, cells: TrainingCells, field: Field, kinds: dict[str, str], runtime: Runtime
     ) -> FittedWords:
-        texts = joined_texts(cells)
-        vectors = components(texts, self.hashes, self.width)  # [width, hashes]
+        vectors, rare = components_of(cells, self.hashes, self.width)  # [width, hashes]
         width = len(vectors)
         network = Bag(self.hashes, width, self.hidden)
         with torch.no_grad():
@@ -65,14 +65,15 @@ class Words:
             rng = generator(runtime.seed, "words")
             start = torch.randn(self.hidden, width, generator=rng) / width**0.5
             network.widen.weight.copy_(start)
-        return FittedWords(self, network, runtime)
+        return FittedWords(self, network, runtime, rare)
 
     def load(self, folder: Path, runtime: Runtime) -> FittedWords:
         stored = weights.config_of(folder, WORDS_FORMAT)
         settings = config.build(Words, stored["settings"])
         network = Bag(settings.hashes, stored["width"], settings.hidden)
         weights.fill(folder, stored, network)
-        return FittedWords(settings, network, runtime)
+        few, seen = stored.get("rare", (0, 0))  # an older folder has none
+        return FittedWords(settings, network, runtime, (few, seen))
 
 
 class Bag(nn.Module):
@@ -92,10 +93,17 @@ class Bag(nn.Module):
 
 
 class FittedWords:
-    """The network with its settings."""
+    """The network with its settings.
 
-    def __init__(self, settings: Words, network: Bag, runtime: Runtime) -> None:
+    A bucket whose vector is zero had no n-gram that enough groups have. It is never read, so that
+    training leaves it zero. buckets: how many buckets too few groups have, of how many."""
+
+    def __init__(
+        self, settings: Words, network: Bag, runtime: Runtime, rare: tuple[int, int] = (0, 0)
+    ) -> None:
         self.settings, self.runtime, self.width = settings, runtime, network.buckets.embedding_dim
+        self.known = network.buckets.weight.detach().cpu().numpy().any(1)  # bool [hashes]
+        self.buckets = rare
         self.module = network.eval().to(runtime.device)
 
     def key(self, cell: Cell, root: Path) -> bytes:
@@ -110,12 +118,17 @@ class FittedWords:
 
     def forward(self, batch: Sequence[Any]) -> Tensor:
         """float32 [n, width], differentiable."""
-        sparse, device = shares(batch, self.settings.hashes), self.runtime.device
+        device = self.runtime.device
+        sparse = shares(batch, self.settings.hashes).multiply(self.known).tocsr()
         bucket = torch.from_numpy(sparse.indices.astype(np.int64)).to(device)
         start = torch.from_numpy(sparse.indptr[:-1].astype(np.int64)).to(device)
         share = torch.from_numpy(sparse.data.astype(np.float32)).to(device)
         out: Tensor = self.module(bucket, start, share)
         return out
+
+    def rare(self) -> dict[str, tuple[int, int, str]]:
+        """As `LeavesOut.rare`."""
+        return rare_buckets(self.buckets)
 
     def fingerprint(self) -> str:
         return weights.fingerprint(self.module, "words", asdict(self.settings))
@@ -123,7 +136,11 @@ class FittedWords:
     def save(self, folder: Path) -> None:
         weights.save(
             folder,
-            {"settings": asdict(self.settings), "width": self.width},
+            {
+                "settings": asdict(self.settings),
+                "width": self.width,
+                "rare": self.buckets,
+            },
             self.module,
             WORDS_FORMAT,
         )

@@ -44,6 +44,7 @@ class Imported:
     )
 
     accepts: ClassVar[frozenset[str]] = frozenset({"target"})
+    keeps_images: ClassVar[bool] = True  # as they are, so a run with it is not saved for others
     licence: ClassVar[str] = "that of the images"
     cost: ClassVar[str] = "no training; the images are read once and kept in the run"
     least_steps: ClassVar[int] = 1

@@ -18,6 +18,7 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema
 from gobelin.data.parts import Trained
 from gobelin.embedding import schema
+from gobelin.embedding.encoders import LEAST_GROUPS
 from gobelin.workbench.run import parts
 from gobelin.workbench.run.rows import Rows, read_rows
 from gobelin.workbench.run.settings import Settings
@@ -70,6 +71,8 @@ class RunData:
             s.runtime.precision,
             *limits,
             *([drawn] if drawn else []),
+            # by default as before there was the setting, so that older runs keep their keys
+            *([] if s.data.least_groups == LEAST_GROUPS else [s.data.least_groups]),
         )
 
     def take_over(self, settings: Mapping[str, Any]) -> None:

@@ -10,8 +10,9 @@ from gobelin.core.files import file_name
 from gobelin.data.fields import Field
 from gobelin.embedding import schema
 from gobelin.embedding.alignment import kept_space
-from gobelin.embedding.encoders import FitsFiles, FittedEncoder
+from gobelin.embedding.encoders import FitsFiles, FittedEncoder, TrainingCells
 from gobelin.embedding.features import Embedder
+from gobelin.workbench import disclosure
 from gobelin.workbench.run.data import RunData
 
 
@@ -43,7 +44,12 @@ class RunEncoders:
         if (base := kept_space.base_with_encoder(settings.align, field)) is not None:
             return base.loaded(stage_of(field), partial(component.load, runtime=runtime))
         rows = data.rows
-        cells = rows.dataset.rows(rows.part("train")).cells(field)
+        train = rows.part("train")
+        cells = TrainingCells(
+            rows.dataset.rows(train).cells(field),
+            [rows.groups[k] for k in train],
+            settings.data.least_groups,
+        )
         kinds = {c: rows.schema.kind(c) for c in field.columns}
         if isinstance(component, FitsFiles):
             return component.fit_files(cells, field, kinds, runtime, rows.dataset.root)
@@ -56,3 +62,12 @@ class RunEncoders:
             with self.data.folder.making(stage_of(field), self.data.key) as temporary:
                 if temporary is not None:
                     encoder.save(temporary)
+                    disclosure.mark(temporary, self._least_groups(field))
+
+    def _least_groups(self, field: Field) -> int | None:
+        """How many groups have each value that this field's encoder keeps."""
+        settings = self.data.settings
+        base = kept_space.base_run(settings.align)
+        if base is None or kept_space.encoder_folder(settings.align, field) is None:
+            return settings.data.least_groups
+        return disclosure.least_groups(base)

@@ -65,7 +65,15 @@ class RunFeatures:
     @cached_property
     def plain(self) -> Embeddings:
         """Features of all rows by the encoders before tuning."""
-        return self.encoders.embedder.embed(self.checked.rows.dataset, self.data.progress)
+        return self._embedded(self.encoders.embedder)
+
+    def _embedded(self, embedder: Embedder) -> Embeddings:
+        rows = self.checked.rows
+        return replace(
+            embedder.embed(rows.dataset, self.data.progress),
+            groups=rows.groups,
+            least_groups=self.data.settings.data.least_groups,
+        )
 
     @cached_property
     def embedder(self) -> Embedder:
@@ -113,7 +121,7 @@ class RunFeatures:
         """Features of all rows."""
         if not self.tuned:
             return self.plain
-        return self.embedder.embed(self.checked.rows.dataset, self.data.progress)
+        return self._embedded(self.embedder)
 
     @cached_property
     def giveaways(self) -> tuple[list[Finding], tuple[str, ...]]:
@@ -132,6 +140,12 @@ class RunFeatures:
             rows.part("train"),
             self.data.settings.check,
         )
+
+    def scarce_fields(self, checked: CheckedRows) -> tuple[str, ...]:
+        """The fields that fewer than `data.least_groups` groups of training rows have. Nothing is
+        learned from them: a mean of so few would tell of each."""
+        train = self.plain.rows(checked.rows.part("train"))
+        return tuple(f for k, f in enumerate(train.fields) if not train.enough(train.present[:, k]))
 
     def used_fields(self, checked: CheckedRows) -> tuple[str, ...]:
         """The fields that prediction uses.

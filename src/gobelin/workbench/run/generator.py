@@ -102,8 +102,14 @@ class RunGenerator:
     @cached_property
     def image_rows(self) -> tuple[ImageRows, ImageRows]:
         """Training and validation rows with an image, with captions and source images if the
-        generator accepts them.
+        generator accepts them. Raises GobelinError where too few groups have images.
         """
+        if self.field in self.features.scarce_fields(self.checked):
+            least = self.features.data.settings.data.least_groups
+            raise GobelinError(
+                f"generate: fewer than {least} groups of training rows have {self.field!r}; what"
+                " they teach would tell of each. Add images, or lower --set data.least_groups."
+            )
         parts = catalog.find("generators", self.settings.name).accepts
         train, valid = (self.checked.rows.part(part) for part in ("train", "valid"))
         return self.images(train, parts=parts), self.images(valid, parts=parts)

@@ -64,7 +64,7 @@ class RunPredictor:
     def inputs(self, embeddings: Embeddings) -> Embeddings:
         """The inputs of the fusion: the features of the fields that prediction uses."""
         if self.features.data.settings.predict.features == "shared":
-            embeddings = predictor.as_features(self.space.alignment.project(embeddings))
+            embeddings = predictor.as_features(self.space.alignment.project(embeddings), embeddings)
         return embeddings.keep(self.fields)
 
     @property

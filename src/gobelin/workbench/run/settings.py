@@ -15,6 +15,7 @@ from gobelin.core.machine import Runtime
 from gobelin.data.budget import Reading
 from gobelin.data.splits import Split
 from gobelin.embedding.alignment.align import Align
+from gobelin.embedding.encoders import LEAST_GROUPS
 from gobelin.embedding.schema import Choices, build_encoder, default_encoder
 from gobelin.generation.sampling import Generation
 from gobelin.prediction.cross_fit import Predict
@@ -47,6 +48,12 @@ class Data:
         default="", description="Hash of the parts of the rows. Written by the run."
     )
     cited: str = setting(default="", description="Credit line for every image shown.")
+    least_groups: int = setting(
+        default=LEAST_GROUPS,
+        ge=1,
+        le=1000,
+        description="Groups that have a value before an encoder keeps it; 1 keeps all.",
+    )
 
 
 @settings_class
