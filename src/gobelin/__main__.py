@@ -1,20 +1,26 @@
 """`python -m gobelin` is the command `gobelin`."""
 
+import signal
 import sys
 
 
 def start() -> None:
     """The command line. Loading takes a second or two; Ctrl-C ends it quietly in that time too."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback before and after the work
     if sys.argv[1:] == ["--version"]:  # without the commands, whose import loads torch
         from gobelin import __version__
 
         print(f"gobelin, version {__version__}")
         return
+    from gobelin.interfaces.stopping import Stopped, signals_raise
+
     try:
-        from gobelin.interfaces.cli import main
-    except KeyboardInterrupt:
+        with signals_raise():
+            from gobelin.interfaces.cli import main
+    except Stopped as stop:
         sys.stderr.write("Stopped. Nothing was begun.\n")
-        sys.exit(130)
+        sys.exit(stop.code)
     main()
 
 

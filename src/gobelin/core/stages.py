@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,6 +43,7 @@ class RunFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = FileLock(folder / LOCK, mode=0o666)
+        self._opened: int | None = None  # the folder's file descriptor, once it was worked in
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -50,7 +53,9 @@ class RunFolder:
         several times. The system frees the lock when the holder dies.
         """
         with disk_errors(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
+            if self._opened is None:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            self._refuse_another()
             try:
                 self._lock.acquire(blocking=False)
             except Timeout:
@@ -62,6 +67,22 @@ class RunFolder:
             yield
         finally:
             self._lock.release()
+
+    def _refuse_another(self) -> None:
+        """Raises GobelinError where the folder was removed or replaced since it was first worked
+        in: what is written now would make a run that lacks the rest."""
+        if os.name == "nt":  # an open folder can't be removed there, nor opened as a file
+            return
+        if self._opened is None:  # while it is open, no other folder gets its number
+            self._opened = os.open(self.folder, os.O_RDONLY)
+            weakref.finalize(self, os.close, self._opened)
+        if not self.folder.is_dir() or not os.path.samestat(
+            self.folder.stat(), os.fstat(self._opened)
+        ):
+            raise GobelinError(
+                f"{self.folder}: was removed or replaced while the command ran. Run the same"
+                " command again."
+            )
 
     def exists(self) -> bool:
         return (self.folder / "settings.json").is_file()
@@ -148,6 +169,7 @@ class RunFolder:
                 _remove(path for path in left if path.is_dir())
             with atomic_folder(folder) as temporary:
                 yield temporary
+                self._refuse_another()
                 record = {"key": key, "format": STAGE_FORMAT, "hash": tree_hash(temporary)}
                 write_json(temporary / "stage.json", record)
 

@@ -25,11 +25,14 @@ def in_order(
     source = iter(items)
     with ThreadPoolExecutor(workers) as pool:
         waiting = [pool.submit(work, item) for item in islice(source, ahead)]
-        while waiting:
-            result = waiting.pop(0).result()
-            for item in islice(source, 1):
-                waiting.append(pool.submit(work, item))
-            yield result
+        try:
+            while waiting:
+                result = waiting.pop(0).result()
+                for item in islice(source, 1):
+                    waiting.append(pool.submit(work, item))
+                yield result
+        finally:  # after an error or Ctrl-C what waits is not begun
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def blocks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gobelin import __version__
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, outside_cause
 from gobelin.interfaces.options import (
     MOST_IMAGES,
     augment_options,
@@ -45,6 +45,7 @@ from gobelin.interfaces.run_commands import (
     settings_command,
     show_command,
 )
+from gobelin.interfaces.stopping import Stopped, signals_raise
 from gobelin.interfaces.terminal import (
     err,
     open_progress,
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        with open_progress():
+        with signals_raise(), open_progress():
             cli(
                 args=list(arguments) if arguments is not None else None,
                 standalone_mode=False,
@@ -75,11 +76,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         err.print(f"gobelin: {error.format_message()}", markup=False)
         sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
+    except (Stopped, click.Abort, KeyboardInterrupt) as error:
         err.print("Stopped. The same command continues from what was finished.", markup=False)
-        sys.exit(130)
+        sys.exit(error.code if isinstance(error, Stopped) else 130)
     except BrokenPipeError:
         sys.exit(0)
+    except Exception as error:
+        if (line := outside_cause(error)) is None:
+            raise
+        err.print(line, markup=False)
+        sys.exit(2)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
