@@ -13,6 +13,7 @@ def start() -> None:
 
         print(f"gobelin, version {__version__}")
         return
+    from gobelin.core.errors import outside_cause
     from gobelin.interfaces.stopping import Stopped, signals_raise
 
     try:
@@ -21,6 +22,11 @@ def start() -> None:
     except Stopped as stop:
         sys.stderr.write("Stopped. Nothing was begun.\n")
         sys.exit(stop.code)
+    except (MemoryError, ImportError, OSError) as error:
+        if (line := outside_cause(error)) is None:
+            raise
+        sys.stderr.write(f"{line}\n")
+        sys.exit(2)
     main()
 
 

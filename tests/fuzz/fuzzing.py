@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from gobelin.core.errors import GobelinError
@@ -35,6 +35,7 @@ def tries(count: int) -> Callable[[Any], Any]:
         derandomize=True,
         database=None,
         deadline=None,
+        phases=[Phase.explicit, Phase.generate],  # `make fuzz` makes an input small
         suppress_health_check=list(HealthCheck),
     )
 

@@ -258,10 +258,8 @@ def npy_files(draw: st.DrawFn) -> bytes:
 
 
 SHAPES = st.lists(st.sampled_from([0, 1, 2, 10, 2**24, 2**31, 10**13, -1]), max_size=4).map(tuple)
-NPY_CLAIMS = st.builds(
-    npy_of_claims, st.sampled_from(["<f8", "|u1", "<U9", "|O", "<c16", "|V0", "M8[s]", "zz"]), SHAPES,
-    st.binary(max_size=64),
-)  # fmt: skip
+NPY_KINDS = ["<f8", "|u1", "<U9", "|O", "<c16", "|V0", "M8[s]", "zz"]
+NPY_CLAIMS = st.builds(npy_of_claims, st.sampled_from(NPY_KINDS), SHAPES, st.binary(max_size=64))
 
 
 @tries(80)

@@ -150,7 +150,7 @@ HEADERS = st.dictionaries(st.sampled_from(["x", "__metadata__", ""]), ENTRIES | 
 @tries(80)
 @given(
     data=st.one_of(
-        st.builds(safetensors, HEADERS | TREES, more=st.sampled_from([0, 0, 0, -1, 1, 2**40, 2**63])),
+        st.builds(safetensors, HEADERS | TREES, more=st.sampled_from([0, 0, -1, 1, 2**40, 2**63])),
         damaged(st.just((SAVED / "alignment" / "weights.safetensors").read_bytes()[:2_000])),
         st.binary(max_size=40),
     )

@@ -52,7 +52,8 @@ def opened(path: Path) -> Dataset | Any:
 
     def ask() -> Dataset:
         dataset = read(path)
-        dataset.ids, dataset.origins, dataset.fingerprint
+        assert len(dataset.ids) == len(dataset.origins) == len(dataset)
+        assert dataset.fingerprint
         for name in dataset.column_names:
             assert len(dataset.values(name)) == len(dataset)
         return dataset
