@@ -46,7 +46,7 @@ DOORS = {
     "soundfile": {"data.sounds"},
     "arch": {"data.samples.market"},
     "lancedb": {"embedding.index"},
-    "skops": {"prediction.estimators"},
+    "skops": {"prediction.saved_estimators"},
     "click": {
         "interfaces.cli",
         "interfaces.options",
@@ -54,7 +54,7 @@ DOORS = {
         "interfaces.run_commands",
         "interfaces.terminal",
     },
-    "rich": {"interfaces.cli", "interfaces.run_commands", "interfaces.terminal"},
+    "rich": {"interfaces.terminal"},
     "jinja2": {"report.page"},
     "markupsafe": {"report.page"},
     "diffusers": {"generation.pipelines"},

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,30 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
+from gobelin.core import parse
 from gobelin.core.errors import GobelinError
+from gobelin.core.printable import encodable_json
 from gobelin.core.temporary import temporary_beside
+
+# Errors of writing that a user can mend by choosing another place.
+UNWRITABLE = {
+    errno.EACCES,
+    errno.EBADF,
+    errno.EBUSY,
+    errno.EINVAL,
+    errno.EIO,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENODEV,
+    errno.ENOTEMPTY,
+    errno.ENOTSUP,
+    errno.ENXIO,
+    errno.EPERM,
+    errno.EPIPE,
+    errno.EROFS,
+    errno.ESTALE,
+    errno.ETXTBSY,
+}
 
 
 def fingerprint(*parts: object) -> str:
@@ -54,7 +77,9 @@ def file_name(name: str) -> str:
 
 
 def canonical_json(value: object) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    return encodable_json(
+        json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    )
 
 
 @contextlib.contextmanager
@@ -62,11 +87,11 @@ def disk_errors(where: Path) -> Iterator[None]:
     """Turn the operating system's errors while writing into a GobelinError of one line."""
     try:
         yield
-    except (OSError, SafetensorError) as error:
-        # safetensors passes on the system's error as text: "... (os error 28)"
+    except (OSError, SafetensorError, RuntimeError) as error:
+        # safetensors and lance pass on the system's error as text: "... (os error 28)"
         inside = (
             re.search(r"\(os error (\d+)\)", str(error))
-            if isinstance(error, SafetensorError)
+            if isinstance(error, SafetensorError | RuntimeError)
             else None
         )
         number = error.errno if isinstance(error, OSError) else int(inside[1]) if inside else None
@@ -77,15 +102,12 @@ def disk_errors(where: Path) -> Iterator[None]:
             raise GobelinError(
                 f"{where}: the disk is full. Free some space and run the same command again."
             ) from error
-        if number in (
-            errno.EACCES,
-            errno.EROFS,
-            errno.EPERM,
-            errno.EBUSY,
-            errno.ENAMETOOLONG,
-            errno.ELOOP,
-            errno.EIO,
-        ):
+        if number == errno.EFBIG:
+            raise GobelinError(
+                f"{where}: can't be written ({reason}). Raise the limit (ulimit -f), or choose"
+                " another disk."
+            ) from error
+        if number in UNWRITABLE:
             raise GobelinError(
                 f"{where}: can't be written ({reason}). Choose another folder."
             ) from error
@@ -115,8 +137,9 @@ def _umask() -> int:
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to. It is renamed to `path` at the end, and removed
-    after an error. GobelinError if the disk is full or the file can't be written."""
+    """A temporary path beside `path` to write to. It is renamed to `path` at the end, with the
+    permissions of an earlier file, and removed after an error. GobelinError if the disk is full or
+    the file can't be written."""
     with disk_errors(path):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -124,7 +147,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
         with temporary_beside(path) as temporary:
             try:
                 yield temporary
-                temporary.chmod(0o666 & ~_umask())
+                mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
+                temporary.chmod(mode)
                 os.replace(temporary, path)
             except BaseException:
                 temporary.unlink(missing_ok=True)
@@ -163,18 +187,20 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n")
+    text = json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n"
+    write_text(path, encodable_json(text))
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is any
-    return json.loads(path.read_text(encoding="utf-8"))
+    """The value of a JSON file, see `core.parse`. Raises OSError, and Unreadable, which is a
+    GobelinError."""
+    return parse.json_file(path)
 
 
 def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write one JSON object a line."""
-    write_text(
-        path, "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
-    )
+    lines = (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+    write_text(path, encodable_json("".join(lines)))
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -183,11 +209,13 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        return [
-            json.loads(line)
-            for line in path.read_text(encoding="utf-8").split("\n")
-            if line.strip()
-        ]
+        if path.stat().st_size > parse.MOST_BYTES:
+            raise ValueError(f"it has more than {parse.MOST_BYTES} bytes")
+        with path.open("rb") as file:
+            rows = [parse.json_value(line) for line in file if line.strip()]
+        if not all(isinstance(row, dict) for row in rows):
+            raise ValueError("a line holds no object")
+        return rows
     except ValueError as error:
         raise GobelinError(
             f"{path}: is damaged ({error}). Delete it and run the command again."
@@ -219,7 +247,7 @@ def mapped_arrays(path: Path) -> dict[str, np.ndarray]:
             pass
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length))
+            header = parse.json_value(file.read(length))
         return {
             name: np.memmap(
                 path,
@@ -231,10 +259,47 @@ def mapped_arrays(path: Path) -> dict[str, np.ndarray]:
             for name, entry in header.items()
             if name != "__metadata__"
         }
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise GobelinError(
             f"{path}: can't be read as safetensors ({error}). Make it again."
         ) from error
+
+
+def refuse_links(folder: Path) -> None:
+    """Raises GobelinError where anything below the folder is a link or a special file.
+
+    Through a link, a folder of somebody else could make Gobelin read, write or remove files that
+    are not in it; a special file (a pipe, a socket, a device) could keep it waiting. The folder
+    itself may be reached through a link. Not seen: hard links, mounts, and links that are made
+    later."""
+    folders = [os.fspath(folder)]
+    while folders:
+        place = folders.pop()
+        try:
+            with os.scandir(place) as entries:
+                found = [
+                    (
+                        e.path,
+                        e.is_symlink(),
+                        e.is_dir(follow_symlinks=False),
+                        e.is_file(follow_symlinks=False),
+                    )
+                    for e in entries
+                ]
+        except (FileNotFoundError, NotADirectoryError):  # removed meanwhile
+            continue
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise GobelinError(f"{place}: can't be read ({reason}). Use another folder.") from error
+        for path, link, is_folder, file in found:
+            if link or not (is_folder or file):
+                what = "a link" if link else "a special file"
+                raise GobelinError(
+                    f"{path}: is {what}, and Gobelin opens no folder that holds one. Copy the"
+                    " folder without it (cp -rL follows links that you trust)."
+                )
+            if is_folder:
+                folders.append(path)
 
 
 def tree_hash(folder: Path) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,7 +19,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from gobelin.core import parse
+from gobelin.core.errors import GobelinError
 from gobelin.core.files import atomic_file
+from gobelin.data.images import opened
 
 SOURCE_TYPES_URL = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 GENERATED_MARKS = (b"trainedAlgorithmicMedia", b"/algorithmicMedia")
@@ -36,6 +39,7 @@ def marked_png(pixels: np.ndarray, lineage: Mapping[str, Any], trained: bool = T
     trained network generated it.
     """
     record = json.dumps(dict(lineage), sort_keys=True, ensure_ascii=False, default=str)
+    record = record.encode("utf-8", "replace").decode("utf-8")  # lone surrogates become ?
     source = SOURCE_TYPES_URL + ("trainedAlgorithmicMedia" if trained else "algorithmicMedia")
     info = PngImagePlugin.PngInfo()
     info.add_text("Software", "Gobelin")
@@ -76,13 +80,31 @@ def marks_of(image: Image.Image) -> PngImagePlugin.PngInfo | None:
 
 def read_lineage(file: Path | BinaryIO) -> dict[str, Any] | None:
     """The lineage in a PNG that Gobelin generated; None in another file."""
-    with Image.open(file) as image:
-        text = getattr(image, "text", {}).get("gobelin")
+    with opened(file) as image:
+        text = image.info.get("gobelin")  # stands before the pixels, which are not decoded
     try:
-        lineage = None if text is None else json.loads(str(text))
+        lineage = None if text is None else parse.json_value(str(text))
     except ValueError:  # the text is of another program
         return None
     return lineage if isinstance(lineage, dict) else None
+
+
+def records(texts: Iterable[str | None], column: str) -> list[dict[str, Any]]:
+    """The record in every cell of a column that Gobelin writes; {} for an empty cell. Raises
+    GobelinError for a cell that holds another text."""
+    out = []
+    for row, text in enumerate(texts):
+        try:
+            record = parse.json_value(str(text)) if text else {}
+            if not isinstance(record, dict):
+                raise ValueError(f"an object was expected, found {type(record).__name__}")
+        except ValueError as error:
+            raise GobelinError(
+                f"row {row}, column {column!r}: can't be read as JSON ({error}). Take the column"
+                " out, or restore it."
+            ) from error
+        out.append(record)
+    return out
 
 
 def is_marked(data: bytes) -> bool:

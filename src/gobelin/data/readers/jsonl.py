@@ -5,11 +5,11 @@ A key that a line lacks is missing in that row; a list is several values in one 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pyarrow as pa
 
+from gobelin.core import parse
 from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError
 
@@ -33,7 +33,7 @@ class Jsonl:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = parse.json_value(line)
             except ValueError as error:
                 mistakes.append(f"{path}, line {k}: is not JSON ({error}).")
                 continue
