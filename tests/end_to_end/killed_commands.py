@@ -29,7 +29,7 @@ def work(words: list[str], at: int | str, errors: Path, event: str = "SIGKILL") 
     def point(after: str = "") -> None:
         nonlocal passed
         passed += 1
-        if at not in (passed, after or 0):
+        if at not in (passed, after or None):
             return
         if event.startswith("SIG"):
             os.kill(os.getpid(), getattr(signal, event))

@@ -22,7 +22,6 @@ from PIL import Image, PngImagePlugin
 from gobelin.core import parse
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import atomic_file
-from gobelin.data.images import opened
 
 SOURCE_TYPES_URL = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 GENERATED_MARKS = (b"trainedAlgorithmicMedia", b"/algorithmicMedia")
@@ -80,8 +79,8 @@ def marks_of(image: Image.Image) -> PngImagePlugin.PngInfo | None:
 
 def read_lineage(file: Path | BinaryIO) -> dict[str, Any] | None:
     """The lineage in a PNG that Gobelin generated; None in another file."""
-    with opened(file) as image:
-        text = image.info.get("gobelin")  # stands before the pixels, which are not decoded
+    with Image.open(file) as image:
+        text = getattr(image, "text", {}).get("gobelin")
     try:
         lineage = None if text is None else parse.json_value(str(text))
     except ValueError:  # the text is of another program
