@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 import hungry
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -25,9 +26,11 @@ from gobelin.data.dataset import Dataset, derived_rows
 from gobelin.data.fields import Column, Schema
 from gobelin.data.files import BadCell
 from gobelin.data.read import read
-from gobelin.data.texts import joined_texts, text_bid, text_values
+from gobelin.data.texts import text_bid, text_values
 from gobelin.embedding import schema
+from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.schema import Choices
+from gobelin.embedding.spelling import components_of
 
 BESIDE = 60  # megabytes of strips, of libraries that are loaded late, and of making the file
 TraceFunction = Callable[[FrameType, str, Any], Any]
@@ -255,7 +258,8 @@ def test_an_odd_byte_is_found_wherever_pieces_of_the_file_end(
 def test_long_texts_are_set_aside_and_short_words_decide_the_kind(tmp_path: Path) -> None:
     """A text over the limit counts as missing, with the reason; encoders are fitted without it."""
     long, short = {"t": "word " * 3_000_000}, {"t": "some short words"}
-    assert joined_texts([short, None, long]) == ["some short words"]
+    found = components_of(TrainingCells([short, None, long], least_groups=1), 64, 4)
+    assert np.array_equal(found[0], components_of(TrainingCells([short], least_groups=1), 64, 4)[0])
     with pytest.raises(BadCell, match="has 14999999 letters; reading.letters allows 10000000"):
         text_values(long)
     values = ["a few words " * 10**4] * 2

@@ -8,6 +8,8 @@ wording is always `where: what was wrong, what was found. What to do.`
 from __future__ import annotations
 
 import difflib
+import errno
+import re
 from collections.abc import Hashable, Iterable
 from typing import TypeVar
 
@@ -25,6 +27,36 @@ class MissingExtra(GobelinError):
     def __init__(self, what: str, extra: str = "", command: str = "") -> None:
         command = command or f"pip install 'gobelin[{extra}]'"
         super().__init__(f"{what} is not installed. Run: {command}")
+
+
+NO_MEMORY = re.compile(
+    r"can't allocate memory|cannot allocate memory|out of memory|can't start new thread"
+    r"|failed to map segment|\(os error 12\)",
+    re.IGNORECASE,
+)  # how torch, the loader, Rust and Python say it where they raise no MemoryError
+
+
+def outside_cause(error: BaseException) -> str | None:
+    """The line about an error that the machine caused while a command ran: no memory or no disk
+    is left, or a file was removed. None for any other, which is a mistake of Gobelin."""
+    number = error.errno if isinstance(error, OSError) else None
+    said = isinstance(error, RuntimeError | OSError | ImportError) and NO_MEMORY.search(str(error))
+    if isinstance(error, MemoryError) or number == errno.ENOMEM or said:
+        return (
+            "gobelin: memory is used up. Close other programs or raise the limit (ulimit -v), use"
+            " smaller settings or fewer rows, and run the same command again."
+        )
+    if isinstance(error, OSError) and number in (errno.ENOENT, errno.ESTALE):
+        return (
+            f"{error.filename or 'a file'}: was removed while the command ran. Put it back, or run"
+            " the same command again."
+        )
+    if isinstance(error, OSError) and number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+        return (
+            f"{error.filename or 'output'}: can't be written ({error.strerror}). Send it elsewhere,"
+            " or free some space and run the same command again."
+        )
+    return None
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -15,7 +15,6 @@ import os
 import re
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from safetensors.numpy import load_file, save_file
 from gobelin.core import parse
 from gobelin.core.errors import GobelinError
 from gobelin.core.printable import encodable_json
+from gobelin.core.temporary import temporary_beside
 
 # Errors of writing that a user can mend by choosing another place.
 UNWRITABLE = {
@@ -118,6 +118,12 @@ def disk_errors(where: Path) -> Iterator[None]:
             raise GobelinError(
                 f"{file}: is in the way ({reason}). Choose another folder."
             ) from error
+        if number == errno.ENOENT:
+            gone = (error.filename if isinstance(error, OSError) else None) or where
+            raise GobelinError(
+                f"{gone}: was removed while the command ran. Put it back, or run the same command"
+                " again."
+            ) from error
         raise
 
 
@@ -138,17 +144,15 @@ def atomic_file(path: Path) -> Iterator[Path]:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".writing-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        try:
-            yield temporary
-            mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
-            temporary.chmod(mode)
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        with temporary_beside(path) as temporary:
+            try:
+                yield temporary
+                mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
+                temporary.chmod(mode)
+                os.replace(temporary, path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
 
 
 @contextlib.contextmanager
@@ -157,20 +161,20 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     older folder. GobelinError if the disk is full or the folder can't be written."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
-        try:
-            yield temporary
-            temporary.chmod(0o777 & ~_umask())
-            if path.exists():
-                old = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
-                os.replace(path, old / path.name)
-                os.replace(temporary, path)
-                shutil.rmtree(old)
-            else:
-                os.replace(temporary, path)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
+        with temporary_beside(path, folder=True) as temporary:
+            try:
+                yield temporary
+                temporary.chmod(0o777 & ~_umask())
+                if path.exists():
+                    with temporary_beside(Path(f"{path}.old"), folder=True) as old:
+                        os.replace(path, old / path.name)
+                        os.replace(temporary, path)
+                        shutil.rmtree(old)
+                else:
+                    os.replace(temporary, path)
+            except BaseException:
+                shutil.rmtree(temporary, ignore_errors=True)
+                raise
 
 
 def write_text(path: Path, text: str) -> None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,6 +49,7 @@ class RunFolder:
         refuse_links(folder)
         self.folder = folder
         self._lock = FileLock(folder / LOCK, mode=0o666)
+        self._opened: int | None = None  # the folder's file descriptor, once it was worked in
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -56,7 +59,9 @@ class RunFolder:
         several times. The system frees the lock when the holder dies.
         """
         with disk_errors(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
+            if self._opened is None:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            self.hold()
             try:
                 self._lock.acquire(blocking=False)
             except Timeout:
@@ -68,6 +73,22 @@ class RunFolder:
             yield
         finally:
             self._lock.release()
+
+    def hold(self) -> None:
+        """Remember which folder this is. Raises GobelinError where it was removed or replaced since
+        it was first held: what is written now would make a run that lacks the rest."""
+        if os.name == "nt":  # an open folder can't be removed there, nor opened as a file
+            return
+        if self._opened is None:  # while it is open, no other folder gets its number
+            self._opened = os.open(self.folder, os.O_RDONLY)
+            weakref.finalize(self, os.close, self._opened)
+        if not self.folder.is_dir() or not os.path.samestat(
+            self.folder.stat(), os.fstat(self._opened)
+        ):
+            raise GobelinError(
+                f"{self.folder}: was removed or replaced while the command ran. Run the same"
+                " command again."
+            )
 
     def exists(self) -> bool:
         return (self.folder / "settings.json").is_file()
@@ -130,11 +151,8 @@ class RunFolder:
         return self.loaded(name, load)
 
     def loaded(self, name: str, load: Callable[[Path], Loaded]) -> Loaded:
-        """`load(the folder of a finished stage)`.
-
-        Raises GobelinError as `checked` does, and where the files hold other values than Gobelin
-        writes: a folder may come from a stranger, who can make the hashes match.
-        """
+        """`load(the folder of a finished stage)`. Raises GobelinError as `checked`, and where the
+        files hold values that `load` can't use: they may be a stranger's."""
         folder = self.checked(name)
         try:
             return load(folder)
@@ -172,6 +190,7 @@ class RunFolder:
                 _remove(path for path in left if path.is_dir())
             with atomic_folder(folder) as temporary:
                 yield temporary
+                self.hold()
                 record = {"key": key, "format": STAGE_FORMAT, "hash": tree_hash(temporary)}
                 write_json(temporary / "stage.json", record)
 

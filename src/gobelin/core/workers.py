@@ -33,14 +33,17 @@ def in_order(
     with ThreadPoolExecutor(workers) as pool:
         allowed, largest = (workers if size else ahead), 1
         waiting = deque(pool.submit(work, item) for item in islice(source, allowed))
-        while waiting:
-            result = waiting.popleft().result()
-            if size:
-                largest = max(largest, size(result))
-                allowed = min(ahead, max(workers, most // largest))
-            for item in islice(source, min(2, max(0, allowed - len(waiting)))):
-                waiting.append(pool.submit(work, item))
-            yield result
+        try:
+            while waiting:
+                result = waiting.popleft().result()
+                if size:
+                    largest = max(largest, size(result))
+                    allowed = min(ahead, max(workers, most // largest))
+                for item in islice(source, min(2, max(0, allowed - len(waiting)))):
+                    waiting.append(pool.submit(work, item))
+                yield result
+        finally:  # after an error or Ctrl-C what waits is not begun
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def blocks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

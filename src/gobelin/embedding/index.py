@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 
 from gobelin.core.errors import GobelinError
-from gobelin.core.files import file_hash, read_json, write_json
+from gobelin.core.files import file_hash, fingerprint, read_json, write_json
 from gobelin.data.dataset import FILE_TYPE, ORIGIN_COLUMN, SPLIT_COLUMN, Dataset
 from gobelin.data.fields import NO_NUMBER, Schema
 from gobelin.embedding.row_filter import bad_filter, column_name, sql_of
@@ -45,6 +45,7 @@ LANCE_COLUMNS = {"_rowid", "_rowaddr", "_distance", "_score", "_relevance_score"
 TABLE = "rows"  # name of the Lance table
 UNREADABLE = re.compile(r"\(os error (1|13|23|24)\)")  # the system's words for a file in order
 FILE_HASHES = "files.json"  # hashes of the table's files
+BEGUN = "change.json"  # the change that is being made, while it is being made
 SPACE_KEY = b"gobelin_space"  # where the table's metadata name the space of its vectors
 INDEX_FORMAT = 1  # of the table; it is a part of the stage's key
 INDEX_SUFFIXES = (".lance", ".manifest", ".txn", ".idx", ".arrow", ".json")  # none holds code
@@ -238,10 +239,41 @@ class Index:
         """Delete the rows with these ids, then append rows (see `rows_of`). Columns that the table
         lacks are left out.
 
-        Deleting and appending are one new version each: a process that is killed between them
-        leaves the first one. Raises GobelinError, and changes nothing, where the table has no row
-        to delete, or already has an id to add."""
+        The change is one new version of the table. If the process is killed, the same call again
+        finishes it. Raises GobelinError, and changes nothing, where the table has no row to delete,
+        or already has an id to add."""
+        if added is None and not deleted:
+            return
         ids = [] if added is None else added[ID].to_pylist()
+        begun = self.folder / BEGUN
+        key = fingerprint(ids, list(deleted), b"" if added is None else _bytes(added[VECTOR]))
+        if not (begun.is_file() and self._committed(read_json(begun), key)):
+            self._refuse_impossible(ids, deleted)
+            write_json(begun, {"key": key, "version": self.table.version})
+            self._commit(None if added is None else self._like(added), deleted)
+        _settle(self.table)
+        self.table.checkout_latest()
+        _list_files(self.folder)
+        begun.unlink()
+
+    def _committed(self, record: Any, key: str) -> bool:  # noqa: ANN401 - JSON is any
+        """Whether a killed process already made the change of this key. record: what it wrote
+        before. Whoever changes the table holds the run's lock."""
+        same = isinstance(record, dict) and record.get("key") == key
+        return same and bool(self.table.version != record.get("version"))
+
+    def _commit(self, rows: pa.Table | None, deleted: Sequence[str]) -> None:
+        gone = f"{ID} IN ({_quoted(deleted)})"
+        if rows is None:
+            self.table.delete(gone)
+        elif not deleted:
+            self.table.add(rows)
+        else:
+            merge = self.table.merge_insert(ID).when_matched_update_all()
+            merge = merge.when_not_matched_insert_all()
+            merge.when_not_matched_by_source_delete(gone).execute(rows)
+
+    def _refuse_impossible(self, ids: Sequence[str], deleted: Sequence[str]) -> None:
         known = set(self._rows([*ids, *deleted], [ID])[ID].to_pylist())
         if missing := next((i for i in deleted if i not in known), None):
             raise GobelinError(
@@ -252,14 +284,6 @@ class Index:
                 f"index: has a row {twice!r} already. Give the added row another id, or delete the"
                 " first one."
             )
-        rows = None if added is None else self._like(added)
-        if deleted:
-            self.table.delete(f"{ID} IN ({_quoted(deleted)})")
-        if rows is not None:
-            self.table.add(rows)
-        _settle(self.table)
-        self.table.checkout_latest()
-        _list_files(self.folder)
 
     def _like(self, rows: pa.Table) -> pa.Table:
         """The rows with the columns of this table, numbered from its last row on."""
@@ -324,6 +348,10 @@ def _cast(values: pa.ChunkedArray, field: pa.Field) -> pa.Array:
         raise GobelinError(
             f"index, column {field.name!r}: {error}. {field.type} was expected. Correct it."
         ) from error
+
+
+def _bytes(vectors: pa.ChunkedArray) -> bytes:
+    return np.asarray(vectors.combine_chunks().flatten()).tobytes()
 
 
 def _quoted(ids: Sequence[str]) -> str:

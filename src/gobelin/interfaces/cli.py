@@ -41,6 +41,7 @@ from gobelin.interfaces.run_commands import (
     settings_command,
     show_command,
 )
+from gobelin.interfaces.stopping import signals_raise
 from gobelin.interfaces.terminal import (
     mistakes_told,
     open_progress,
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Waiting threads sleep instead of spinning: on a shared machine, spinning made training six
     # times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    with mistakes_told(), open_progress():
+    with mistakes_told(), signals_raise(), open_progress():
         cli(
             args=list(arguments) if arguments is not None else None,
             standalone_mode=False,

@@ -25,9 +25,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, outside_cause
 from gobelin.core.printable import json_text, printable
 from gobelin.evidence.findings import Finding
+from gobelin.interfaces.stopping import Stopped
 
 # rich reads no markup, emoji codes or numbers in what it prints
 PLAIN_TEXT: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
@@ -118,17 +119,14 @@ def mistakes_told() -> Iterator[None]:
     except click.ClickException as error:
         tell(f"gobelin: {error.format_message()}")
         sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
+    except (Stopped, click.Abort, KeyboardInterrupt) as stop:
         tell("Stopped. The same command continues from what was finished.")
-        sys.exit(130)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+        sys.exit(stop.code if isinstance(stop, Stopped) else 130)
+    except Exception as error:
+        if (line := outside_cause(error)) is None:
             raise
-        _leave(sys.stdout)
-        tell(
-            f"{error.filename or 'output'}: can't be written ({error.strerror}). Send it elsewhere,"
-            " or free some space and run the same command again."
-        )
+        _leave(sys.stdout)  # it may be what can't be written
+        tell(line)
         sys.exit(2)
     finally:
         logging.getLogger().removeHandler(logs)

@@ -144,7 +144,7 @@ def _template(name: str) -> jinja2.Template:
     `markdown_text`."""
     html = ".html" in name
     environment = jinja2.Environment(
-        autoescape=html,
+        autoescape=html,  # noqa: S701 - Markdown has an escape of its own
         finalize=html_text if html else markdown_text,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -66,8 +66,8 @@ def base_run(settings: Align) -> RunFolder | None:
 
 
 def base_with_encoder(settings: Align, field: Field) -> RunFolder | None:
-    """The base run, where it saved an encoder of the same field; None where it has no such field,
-    or there is no base run."""
+    """The base run if it saved its encoder of the same field; None where it has no such field, or
+    there is no base run."""
     run = base_run(settings)
     if run is None:
         return None

@@ -86,6 +86,7 @@ class Run:
             self.settings.data, fingerprint=rows.dataset.fingerprint, parts=rows.parts_key
         )
         run = self.record(replace(self.settings, data=begun))
+        folder.hold()
         if new:
             self.data.take_over(named)  # the folder is a run now, and remembers
         write_json(folder.folder / "environment.json", environment())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 
 from gobelin.core.config import resolved
 from gobelin.core.files import file_name
@@ -39,10 +39,10 @@ class RunEncoders:
         data, settings, runtime = self.data, self.data.settings, self.data.runtime
         component = schema.build_encoder(field.encoder, settings.choices)
         if data.folder.has(stage_of(field), data.key):
-            return data.folder.loaded(stage_of(field), partial(component.load, runtime=runtime))
+            return data.folder.loaded(stage_of(field), lambda at: component.load(at, runtime))
         data.take_over({"encoders": settings.encoders, "align": resolved(settings.align)})
         if (base := kept_space.base_with_encoder(settings.align, field)) is not None:
-            return base.loaded(stage_of(field), partial(component.load, runtime=runtime))
+            return base.loaded(stage_of(field), lambda at: component.load(at, runtime))
         rows = data.rows
         train = rows.part("train")
         cells = TrainingCells(
