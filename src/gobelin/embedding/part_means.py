@@ -32,8 +32,7 @@ def middle_and_scale(x: np.ndarray, means: list[float]) -> tuple[float, float]:
     values are."""
     if not means:
         return 0.0, 1.0
-    places = (np.arange(len(means)) + 0.5) / len(means)
-    low, middle, high = (float(np.interp(q, places, means)) for q in (0.25, 0.5, 0.75))
+    low, middle, high = (float(q) for q in np.quantile(means, [0.25, 0.5, 0.75]))
     peak = float(np.abs(x).max()) or 1.0  # squares of large numbers overflow
     return middle, (high - low) / 1.349 or float(np.sort(x / peak).std()) * peak or 1.0
 
