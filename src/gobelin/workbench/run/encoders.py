@@ -67,7 +67,5 @@ class RunEncoders:
     def _least_groups(self, field: Field) -> int | None:
         """How many groups have each value that this field's encoder keeps."""
         settings = self.data.settings
-        base = kept_space.base_run(settings.align)
-        if base is None or kept_space.encoder_folder(settings.align, field) is None:
-            return settings.data.least_groups
-        return disclosure.least_groups(base)
+        base = kept_space.base_with_encoder(settings.align, field)
+        return settings.data.least_groups if base is None else disclosure.least_groups(base)
