@@ -54,7 +54,7 @@ DOORS = {
         "interfaces.run_commands",
         "interfaces.terminal",
     },
-    "rich": {"interfaces.cli", "interfaces.run_commands", "interfaces.terminal"},
+    "rich": {"interfaces.terminal"},
     "jinja2": {"report.page"},
     "markupsafe": {"report.page"},
     "diffusers": {"generation.pipelines"},

@@ -211,7 +211,7 @@ def test_a_filter_that_nothing_meets_is_one_line(
 REFUSED = {
     "a bad filter": (
         ["--text", RED, "--where", "sied > 3"],
-        "No field named sied. Known columns: gobelin_id",
+        "at character 1, no column 'sied'. Did you mean 'side'? Known columns: gobelin_id",
     ),
     "an unknown flag": (
         ["--text", RED, "--without", "txt=green"],

@@ -34,8 +34,8 @@ NO_MEMORY = re.compile(
 
 
 def outside_cause(error: BaseException) -> str | None:
-    """The line about an error that the machine caused while a command ran: no memory is left, or a
-    file was removed. None for any other, which is a mistake of Gobelin."""
+    """The line about an error that the machine caused while a command ran: no memory or no disk
+    is left, or a file was removed. None for any other, which is a mistake of Gobelin."""
     number = error.errno if isinstance(error, OSError) else None
     said = isinstance(error, RuntimeError | OSError | ImportError) and NO_MEMORY.search(str(error))
     if isinstance(error, MemoryError) or number == errno.ENOMEM or said:
@@ -47,6 +47,11 @@ def outside_cause(error: BaseException) -> str | None:
         return (
             f"{error.filename or 'a file'}: was removed while the command ran. Put it back, or run"
             " the same command again."
+        )
+    if isinstance(error, OSError) and number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+        return (
+            f"{error.filename or 'output'}: can't be written ({error.strerror}). Send it elsewhere,"
+            " or free some space and run the same command again."
         )
     return None
 

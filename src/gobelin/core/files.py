@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,28 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from gobelin.core.errors import GobelinError
+from gobelin.core.printable import encodable_json
 from gobelin.core.temporary import temporary_beside
+
+# Errors of writing that a user can mend by choosing another place.
+UNWRITABLE = {
+    errno.EACCES,
+    errno.EBADF,
+    errno.EBUSY,
+    errno.EINVAL,
+    errno.EIO,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENODEV,
+    errno.ENOTEMPTY,
+    errno.ENOTSUP,
+    errno.ENXIO,
+    errno.EPERM,
+    errno.EPIPE,
+    errno.EROFS,
+    errno.ESTALE,
+    errno.ETXTBSY,
+}
 
 
 def fingerprint(*parts: object) -> str:
@@ -54,7 +76,9 @@ def file_name(name: str) -> str:
 
 
 def canonical_json(value: object) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    return encodable_json(
+        json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    )
 
 
 @contextlib.contextmanager
@@ -62,11 +86,11 @@ def disk_errors(where: Path) -> Iterator[None]:
     """Turn the operating system's errors while writing into a GobelinError of one line."""
     try:
         yield
-    except (OSError, SafetensorError) as error:
-        # safetensors passes on the system's error as text: "... (os error 28)"
+    except (OSError, SafetensorError, RuntimeError) as error:
+        # safetensors and lance pass on the system's error as text: "... (os error 28)"
         inside = (
             re.search(r"\(os error (\d+)\)", str(error))
-            if isinstance(error, SafetensorError)
+            if isinstance(error, SafetensorError | RuntimeError)
             else None
         )
         number = error.errno if isinstance(error, OSError) else int(inside[1]) if inside else None
@@ -77,15 +101,12 @@ def disk_errors(where: Path) -> Iterator[None]:
             raise GobelinError(
                 f"{where}: the disk is full. Free some space and run the same command again."
             ) from error
-        if number in (
-            errno.EACCES,
-            errno.EROFS,
-            errno.EPERM,
-            errno.EBUSY,
-            errno.ENAMETOOLONG,
-            errno.ELOOP,
-            errno.EIO,
-        ):
+        if number == errno.EFBIG:
+            raise GobelinError(
+                f"{where}: can't be written ({reason}). Raise the limit (ulimit -f), or choose"
+                " another disk."
+            ) from error
+        if number in UNWRITABLE:
             raise GobelinError(
                 f"{where}: can't be written ({reason}). Choose another folder."
             ) from error
@@ -115,8 +136,9 @@ def _umask() -> int:
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to. It is renamed to `path` at the end, and removed
-    after an error. GobelinError if the disk is full or the file can't be written."""
+    """A temporary path beside `path` to write to. It is renamed to `path` at the end, with the
+    permissions of an earlier file, and removed after an error. GobelinError if the disk is full or
+    the file can't be written."""
     with disk_errors(path):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -124,7 +146,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
         with temporary_beside(path) as temporary:
             try:
                 yield temporary
-                temporary.chmod(0o666 & ~_umask())
+                mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
+                temporary.chmod(mode)
                 os.replace(temporary, path)
             except BaseException:
                 temporary.unlink(missing_ok=True)
@@ -163,7 +186,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n")
+    text = json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n"
+    write_text(path, encodable_json(text))
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is any
@@ -172,9 +196,8 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is any
 
 def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write one JSON object a line."""
-    write_text(
-        path, "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
-    )
+    lines = (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+    write_text(path, encodable_json("".join(lines)))
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

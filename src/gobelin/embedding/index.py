@@ -17,7 +17,6 @@ one of the nearest rows.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,6 +30,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.files import file_hash, fingerprint, read_json, write_json
 from gobelin.data.dataset import FILE_TYPE, ORIGIN_COLUMN, SPLIT_COLUMN, Dataset
 from gobelin.data.fields import NO_NUMBER, Schema
+from gobelin.embedding.row_filter import bad_filter, column_name, sql_of
 
 if TYPE_CHECKING:
     from gobelin.embedding.alignment.align import Shared
@@ -88,7 +88,7 @@ def rows_of(
             ORIGIN_COLUMN: pa.array(dataset.origins.tolist(), pa.string()),
         }
         for column in schema.columns:
-            if column.name in dataset.column_names and (name := _name(column.name)) not in {
+            if column.name in dataset.column_names and (name := column_name(column.name)) not in {
                 *columns,
                 *LANCE_COLUMNS,
             }:
@@ -102,11 +102,6 @@ def _padded(vectors: np.ndarray) -> np.ndarray:
     needs; they change no product."""
     more = -vectors.shape[-1] % 8
     return np.pad(vectors.astype(np.float32), [(0, 0)] * (vectors.ndim - 1) + [(0, more)])
-
-
-def _name(column: str) -> str:
-    """The column's name in the table: Lance allows no dots."""
-    return column.replace(".", "_")
 
 
 def _plain(dataset: Dataset, column: str, kind: str) -> pa.Array | None:
@@ -138,26 +133,34 @@ def _number(value: object) -> float | None:
 def create(folder: Path, rows: pa.Table, space: str) -> None:
     """Write a table of these rows (see `rows_of`) into a new folder. space: fingerprint of the
     vectors' space."""
-    import lancedb
-
-    table = lancedb.connect(str(folder)).create_table(
+    table = _connected(folder).create_table(
         TABLE, rows.replace_schema_metadata({SPACE_KEY: space.encode()})
     )
     _settle(table)
     _list_files(folder)
 
 
+def _connected(folder: Path) -> Any:  # noqa: ANN401 - a lancedb.DBConnection
+    """The folder as a database of tables. GobelinError for a name that the engine can't read."""
+    import lancedb
+
+    if any(ord(character) < 32 or ord(character) == 127 for character in str(folder.absolute())):
+        raise GobelinError(
+            f"{folder}: search can't keep an index below a folder with a control character in its"
+            " name. Rename the folder."
+        )
+    return lancedb.connect(str(folder))
+
+
 def warn_of_lost_changes(folder: Path, rows: int) -> None:
     """Log a warning where the table in `folder`, which is about to be written again from the `rows`
     rows of the data, has rows that were added or deleted by `Index.change`. Those changes are lost:
     vectors of another space can't be used, and the run does not hold the cells of added rows."""
-    import lancedb
-
     try:
-        table = lancedb.connect(str(folder)).open_table(TABLE)
+        table = _connected(folder).open_table(TABLE)
         added = table.count_rows(f"{SPLIT_COLUMN} = '{ADDED}'")
         deleted = rows + added - table.count_rows()
-    except (OSError, ValueError, RuntimeError):  # no table, or a damaged one
+    except (OSError, ValueError, RuntimeError, GobelinError):  # no table, or a damaged one
         return
     if added or deleted:
         log.warning(
@@ -176,12 +179,10 @@ class Index:
     def __init__(self, folder: Path, space: str) -> None:
         """space: fingerprint of the space of later queries. Raises GobelinError for a damaged
         table, and for one of another space."""
-        import lancedb
-
         self.folder, self.space = folder, space
         _check_files(folder)
         try:
-            self.table: Any = lancedb.connect(str(folder)).open_table(TABLE)
+            self.table: Any = _connected(folder).open_table(TABLE)
             self.columns: pa.Schema = self.table.schema
         except (OSError, ValueError, RuntimeError) as error:
             raise _damaged(folder, error) from error
@@ -203,27 +204,30 @@ class Index:
         """The k rows with the largest cosine, best first, equal ones in the order of the rows; all
         rows where there are fewer.
 
-        query: [D], of unit length. where: a filter in SQL, as after WHERE: weight > 100 AND
-        category = 'tool'. Raises GobelinError for a bad filter and a damaged table."""
+        query: [D], of unit length. where: a filter (see `row_filter`), weight > 100 AND category =
+        'tool'. Raises GobelinError for a bad filter and a damaged table."""
         if k < 1:
             return []
-        self._check_filter(where)
+        known = pa.schema([self.columns.field(name) for name in self.known])
+        kept = sql_of(where, known) if where else ""
         search = self.table.search(_padded(query), vector_column_name=VECTOR)
         search = search.distance_type("dot").limit(k).select([ID, ROW, "_distance"])
         try:
-            if where:
-                search = search.where(where)
-            if where and self.table.count_rows(where) <= MOST_EXACT_ROWS:
+            if kept:
+                search = search.where(kept)
+            if kept and self.table.count_rows(kept) <= MOST_EXACT_ROWS:
                 search = search.bypass_vector_index()
             else:
                 # 0: no limit, until k rows are found, which takes three times as long
-                most = 0 if where or k > FEW_HITS else SEARCHED_PARTITIONS
+                most = 0 if kept or k > FEW_HITS else SEARCHED_PARTITIONS
                 search = search.minimum_nprobes(SEARCHED_PARTITIONS).maximum_nprobes(most)
                 search = search.refine_factor(COMPARED_EXACTLY)
             rows = search.to_arrow().to_pylist()
         except (ValueError, RuntimeError, OSError) as error:
-            if where and isinstance(error, ValueError):
-                raise self._bad_filter(where, str(error)) from error
+            if kept:
+                self.nearest(query, k)  # raises where the table is damaged
+                why = f"can't be computed ({' '.join(str(error).split())[:120]})"
+                raise bad_filter(where, why, known) from error
             raise _damaged(self.folder, error) from error
         hits = [Hit(row[ROW], row[ID], 1.0 - row["_distance"]) for row in rows]
         return sorted(hits, key=lambda hit: (-hit.score, hit.row))
@@ -307,23 +311,9 @@ class Index:
 
     def values(self, ids: Sequence[str], columns: Sequence[str]) -> dict[str, tuple[Any, ...]]:
         """{id: the row's values in these columns}; columns that the table lacks are left out."""
-        names = [n for c in columns if (n := _name(c)) in self.known]
+        names = [n for c in columns if (n := column_name(c)) in self.known]
         rows = self._rows(ids, [ID, *names]).to_pylist()
         return {row[ID]: tuple(row[n] for n in names) for row in rows}
-
-    def _check_filter(self, where: str) -> None:
-        bare = re.sub(r"'[^']*'|\"[^\"]*\"|`[^`]*`", "", where)
-        if where and (not where.strip() or ";" in bare):
-            raise self._bad_filter(where, "one condition was expected")
-
-    def _bad_filter(self, where: str, why: str) -> GobelinError:
-        noise = (
-            r"^Invalid input, |Schema error: |SELECT 1 FROM t WHERE |Did you mean .*|Valid fields"
-            r" are .*|, /\S+:\d+:\d+$"
-        )
-        why = re.sub(noise, "", why)
-        why = " ".join(why.split())[:200].rstrip(". ")
-        return GobelinError(f"--where {where!r}: {why}. Known columns: {', '.join(self.known)}.")
 
 
 def _settle(table: Any) -> None:  # noqa: ANN401 - a lancedb.table.Table

@@ -16,7 +16,8 @@ from gobelin.core import catalog
 from gobelin.core.config import setting, settings_class
 from gobelin.core.files import read_json, write_json, write_lines
 from gobelin.core.machine import Progress, Runtime, silent
-from gobelin.data.provenance import save_png
+from gobelin.core.output import output_file
+from gobelin.data.provenance import marked_png
 from gobelin.generation.generators import (
     Condition,
     Context,
@@ -144,6 +145,7 @@ def write(
     written: list[str] = []
     pixels = (image for block in blocks for image in block)
     for image, name, origin in zip(pixels, names, lineage, strict=True):
-        save_png(folder / f"{name}.png", image, origin)
+        with output_file(folder / f"{name}.png") as temporary:
+            temporary.write_bytes(marked_png(image, origin))
         written.append(f"{name}.png")
     return written

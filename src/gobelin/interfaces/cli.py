@@ -5,20 +5,16 @@ Each command calls one verb of `Workbench` and prints the result.
 
 from __future__ import annotations
 
-import csv
-import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.markup import escape
-from rich.table import Table
 
 from gobelin import __version__
-from gobelin.core.errors import GobelinError, outside_cause
+from gobelin.core.output import is_standard_output, output_file
+from gobelin.core.spreadsheet import write_csv
 from gobelin.interfaces.options import (
     MOST_IMAGES,
     augment_options,
@@ -45,47 +41,31 @@ from gobelin.interfaces.run_commands import (
     settings_command,
     show_command,
 )
-from gobelin.interfaces.stopping import Stopped, signals_raise
+from gobelin.interfaces.stopping import signals_raise
 from gobelin.interfaces.terminal import (
-    err,
+    mistakes_told,
     open_progress,
-    out,
     print_conclusions,
     print_findings,
     print_next,
+    say,
+    say_json,
+    say_table,
+    tell,
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The entry point. A user's mistake prints one line and exits with 2. Ctrl-C exits with 130."""
+    """The entry point."""
     # Waiting threads sleep instead of spinning: on a shared machine, spinning made training six
     # times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        with signals_raise(), open_progress():
-            cli(
-                args=list(arguments) if arguments is not None else None,
-                standalone_mode=False,
-                obj={},
-            )
-    except GobelinError as error:
-        err.print(str(error), markup=False)
-        sys.exit(2)
-    except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
-    except click.ClickException as error:
-        err.print(f"gobelin: {error.format_message()}", markup=False)
-        sys.exit(2)
-    except (Stopped, click.Abort, KeyboardInterrupt) as error:
-        err.print("Stopped. The same command continues from what was finished.", markup=False)
-        sys.exit(error.code if isinstance(error, Stopped) else 130)
-    except BrokenPipeError:
-        sys.exit(0)
-    except Exception as error:
-        if (line := outside_cause(error)) is None:
-            raise
-        err.print(line, markup=False)
-        sys.exit(2)
+    with mistakes_told(), signals_raise(), open_progress():
+        cli(
+            args=list(arguments) if arguments is not None else None,
+            standalone_mode=False,
+            obj={},
+        )
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
@@ -95,7 +75,7 @@ def cli(context: click.Context) -> None:
     """Learn from images, texts and numbers together. Generate the images that you lack. Test
     whether they help."""
     if context.invoked_subcommand is None:
-        click.echo(context.get_help())
+        say(context.get_help(), lines=True)
 
 
 @cli.command("check")
@@ -107,10 +87,11 @@ def check_command(**options: Any) -> None:  # noqa: ANN401 - click hands over op
         return print_findings(bench.plan(), options["as_json"])
     findings = bench.check()
     if not options["as_json"]:
-        table = Table("column", "kind", "role", "sure", "why")
-        for c in bench.run.data.schema.columns:
-            table.add_row(escape(c.name), c.kind, c.role, f"{c.confidence:.2f}", escape(c.reason))
-        out.print(table)
+        columns = bench.run.data.schema.columns
+        say_table(
+            ("column", "kind", "role", "sure", "why"),
+            [(c.name, c.kind, c.role, f"{c.confidence:.2f}", c.reason) for c in columns],
+        )
     print_findings(findings, options["as_json"])
 
 
@@ -151,26 +132,40 @@ def evaluate_command(run: Path, as_json: bool) -> None:
     metavar="SHARE",
     help="Largest share of a column's cells that may be set aside.",
 )
+@click.option(
+    "--raw-csv",
+    "raw",
+    is_flag=True,
+    help="Write texts that a spreadsheet would read as formulas as they are.",
+)
 @json_option
 def predict_command(
-    run: Path, data: Path, target: Path, root: str | None, max_bad: float | None, as_json: bool
+    run: Path,
+    data: Path,
+    target: Path,
+    root: str | None,
+    max_bad: float | None,
+    raw: bool,
+    as_json: bool,
 ) -> None:
     """Predict every row of DATA."""
-    from gobelin.core.files import atomic_file
-
     bench = open_workbench(run)
     with (
-        atomic_file(target) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
+        output_file(target) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
     ):
         rows = bench.predict(data, root, max_bad).rows()
-        writer = csv.DictWriter(file, list(rows[0]) if rows else ["id", "prediction"])
-        writer.writeheader()
-        writer.writerows(rows)
-    click.echo(
-        json.dumps({"rows": len(rows), "file": str(target)})
-        if as_json
-        else f"{len(rows)} rows in {target}"
+        columns = list(rows[0]) if rows else ["id", "prediction"]
+        changed = write_csv(file, columns, rows, raw)
+    if changed:
+        tell(
+            f"{target}: {changed} cells would be formulas in a spreadsheet. Each got an apostrophe"
+            " before it. --raw-csv leaves them as they are."
+        )
+    if is_standard_output(target):
+        return tell(f"{len(rows)} rows in {target}")  # the rows alone go to the next program
+    say_json({"rows": len(rows), "file": str(target)}) if as_json else say(
+        f"{len(rows)} rows in {target}"
     )
 
 
@@ -236,9 +231,9 @@ def generate_command(
         query=query_of(options, columns),
     )
     if as_json:
-        click.echo(json.dumps({"images": [str(p) for p in paths]}))
+        say_json({"images": [str(p) for p in paths]})
     else:
-        out.print(f"{len(paths)} images in {paths[0].parent}", markup=False)
+        say(f"{len(paths)} images in {paths[0].parent}")
 
 
 @cli.command("augment")
@@ -284,7 +279,7 @@ def report_command(run: Path, as_json: bool) -> None:
     page = bench.report()
     if as_json:
         return print_findings(bench.findings(), True)
-    out.print(str(page), markup=False)
+    say(page)
 
 
 for command in (

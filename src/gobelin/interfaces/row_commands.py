@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
+import io
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from gobelin.interfaces.options import (
     settings_of_groups,
     weighted_query_of,
 )
-from gobelin.interfaces.terminal import err, print_findings
+from gobelin.interfaces.terminal import print_findings, say, say_json, tell
 
 
 @click.command("search")
@@ -58,12 +58,9 @@ def search_command(
         return print_findings(bench.recall(), as_json)
     hits = bench.search(k, where, **weighted_query_of(options, columns, without))
     for hit in hits:
-        click.echo(json.dumps(vars(hit)) if as_json else f"{hit.score:6.3f}  {hit.id}")
+        say_json(vars(hit)) if as_json else say(f"{hit.score:6.3f}  {hit.id}")
     if not hits:
-        err.print(
-            "No row found: " + (f"none has {where}." if where else "the index is empty."),
-            markup=False,
-        )
+        tell("No row found: " + (f"none has {where}." if where else "the index is empty."))
 
 
 @click.command("index")
@@ -84,7 +81,8 @@ def search_command(
 def index_command(run: Path, add: Path | None, delete: tuple[str, ...], as_json: bool) -> None:
     """Show the index that search uses. Add or delete rows. Added rows are never used in training or
     evaluation."""
-    ids = [i.strip() for row in csv.reader(delete) for i in row if i.strip()]
+    rows = [row for text in delete for row in csv.reader(io.StringIO(text, newline=""))]
+    ids = [i.strip() for row in rows for i in row if i.strip()]
     print_findings(open_workbench(run).index(add, ids), as_json)
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import json
+from functools import partial
 from pathlib import Path
 
 import click
-from rich.markup import escape
-from rich.table import Table
 
 from gobelin.core import catalog, config
 from gobelin.core.errors import GobelinError
 from gobelin.interfaces.options import json_option, open_workbench, run_argument
-from gobelin.interfaces.terminal import out, print_findings, progress
+from gobelin.interfaces.terminal import (
+    out,
+    print_findings,
+    progress,
+    say,
+    say_fields,
+    say_json,
+    say_table,
+)
 
 
 @click.command("list")
@@ -25,15 +31,17 @@ def list_command(slot: str | None, as_json: bool) -> None:
         if slot == "generators"
         else ("slot", "name", "what")
     )
-    table = Table(*("what it is" if key == "what" else key for key in columns))
-    for listed in [slot] if slot else catalog.SLOTS:
-        for name in catalog.names(listed):
-            row = catalog.described(listed, name)
-            if as_json:
-                click.echo(json.dumps(row))
-            table.add_row(*(row[key] for key in columns))
-    if not as_json:
-        out.print(table)
+    rows = [
+        catalog.described(listed, name)
+        for listed in ([slot] if slot else catalog.SLOTS)
+        for name in catalog.names(listed)
+    ]
+    if as_json:
+        for row in rows:
+            say_json(row)
+    else:
+        heads = ["what it is" if key == "what" else key for key in columns]
+        say_table(heads, [[row[key] for key in columns] for row in rows])
 
 
 @click.command("settings")
@@ -47,15 +55,11 @@ def settings_command(group: str, as_json: bool) -> None:
 
     prefix, cls = settings.group(group)
     if as_json:
-        return click.echo(json.dumps(config.schema(cls), indent=1, ensure_ascii=False))
+        return say_json(config.schema(cls), indent=1)
     rows = [(s.name, s.shown, s.takes, s.meaning) for s in config.listed(cls, prefix)]
     if not out.is_terminal:
-        return click.echo("\n".join("\t".join(row) for row in rows))
-    table = Table("setting", "default", "takes", "meaning")
-    table.columns[0].no_wrap = True
-    for row in rows:
-        table.add_row(*map(escape, row))
-    out.print(table)
+        return say_fields(rows)
+    say_table(("setting", "default", "takes", "meaning"), rows, whole=1)
 
 
 @click.command("show")
@@ -67,7 +71,7 @@ def show_command(run: Path, as_json: bool) -> None:
     findings, lines = bench.findings(), bench.summary()
     if not as_json:
         for line in lines:
-            out.print(line, markup=False)
+            say(line)
     print_findings(findings, as_json)
 
 
@@ -98,7 +102,10 @@ def save_command(
     if push:
         source = open_workbench(folder) if folder else bench
         saved["repository"] = source.push_to_hub(push, not public, index)
-    click.echo(json.dumps(saved)) if as_json else out.print("\n".join(saved.values()), markup=False)
+    if as_json:
+        return say_json(saved)
+    for place in saved.values():
+        say(place)
 
 
 @click.command("demo")
@@ -118,6 +125,6 @@ def demo_command(run: Path, sample: str, sets: tuple[str, ...], as_json: bool) -
     """Run all main verbs on a sample set: check, fit, search, generate, augment, audit, report."""
     from gobelin.interfaces import demo
 
-    say = (lambda text: None) if as_json else (lambda text: out.print(text, markup=False))
-    verdicts = demo.run(run, sample, config.assignments(sets), progress, say)
+    step = (lambda text: None) if as_json else partial(say, lines=True)
+    verdicts = demo.run(run, sample, config.assignments(sets), progress, step)
     print_findings(verdicts, as_json)

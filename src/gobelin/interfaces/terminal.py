@@ -1,45 +1,178 @@
-"""Output of the command line: findings, conclusions, and progress."""
+"""Output of the command line: lines, tables, findings, conclusions, and progress.
+
+Nothing else writes to the terminal. Every text passes through `printable`, every JSON line through
+`json_text`, and rich reads no markup and no emoji codes in them.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import json
+import errno
+import io
+import logging
+import os
 import shlex
+import sys
 import time
-from collections.abc import Iterable
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import IO, Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 
+from gobelin.core.errors import GobelinError, outside_cause
+from gobelin.core.printable import json_text, printable
 from gobelin.evidence.findings import Finding
+from gobelin.interfaces.stopping import Stopped
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+# rich reads no markup, emoji codes or numbers in what it prints
+PLAIN_TEXT: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
+out = Console(soft_wrap=True, **PLAIN_TEXT)
+err = Console(stderr=True, soft_wrap=True, **PLAIN_TEXT)
 SECONDS_BETWEEN_LINES = 10  # of progress, without a terminal
+CLOSED_PIPE = 128 + 13  # exit code of a program whose reader went away, as the shell shows it
+
+
+def say(text: object, lines: bool = False) -> None:
+    """Print a result. lines: the text has several lines; otherwise it is shown in one."""
+    _write(out, printable(text, lines))
+
+
+def say_json(value: object, indent: int | None = None) -> None:
+    """Print JSON."""
+    _write(out, json_text(value, indent))
+
+
+def tell(text: object, lines: bool = False) -> None:
+    """Print what is no result, on standard error: an error, a warning, what to do next."""
+    if err.is_terminal:
+        err.print(printable(text, lines))  # above the bars
+    else:
+        _write(err, printable(text, lines))
+
+
+def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]], whole: int = 0) -> None:
+    """Print a table of cells. whole: columns at the left that are never wrapped."""
+    table = Table(*columns)
+    for column in table.columns[:whole]:
+        column.no_wrap = True
+    for row in rows:
+        table.add_row(*map(printable, row))
+    page = io.StringIO()
+    Console(file=page, width=out.width, force_terminal=out.is_terminal, **PLAIN_TEXT).print(table)
+    _write(out, page.getvalue().removesuffix("\n"))
+
+
+def say_fields(rows: Iterable[Sequence[str]]) -> None:
+    """Print rows for another program: a line each, tabs between the cells."""
+    for row in rows:
+        _write(out, "\t".join(map(printable, row)))
+
+
+def _write(console: Console, text: str) -> None:
+    """Write a line and flush it, so that a full disk or a closed pipe shows here and not at exit.
+    What the stream can't encode is escaped."""
+    stream = console.file
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    try:
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        stream.flush()
+    except OSError as error:
+        _leave(stream)
+        if console.stderr:
+            return  # there is nowhere left to tell it
+        if isinstance(error, BrokenPipeError):
+            raise SystemExit(CLOSED_PIPE) from None
+        reason = os.strerror(error.errno or errno.EIO)
+        raise GobelinError(
+            f"standard output: can't be written ({reason}). Send it elsewhere."
+        ) from error
+
+
+def _leave(stream: IO[str]) -> None:
+    """Point a broken stream to nowhere: Python flushes it once more at exit."""
+    with contextlib.suppress(OSError, ValueError, io.UnsupportedOperation):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+@contextlib.contextmanager
+def mistakes_told() -> Iterator[None]:
+    """Around a whole command. A user's mistake prints one line and exits with 2, Ctrl-C exits with
+    130. A mistake of Gobelin keeps its traceback. Warnings that any module logs are told."""
+    logs = _Told(logging.WARNING)
+    logging.getLogger().addHandler(logs)
+    try:
+        _check_streams()
+        yield
+    except GobelinError as error:
+        tell(error, lines=True)
+        sys.exit(2)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        tell(f"gobelin: {error.format_message()}")
+        sys.exit(2)
+    except (Stopped, click.Abort, KeyboardInterrupt) as stop:
+        tell("Stopped. The same command continues from what was finished.")
+        sys.exit(stop.code if isinstance(stop, Stopped) else 130)
+    except Exception as error:
+        if (line := outside_cause(error)) is None:
+            raise
+        _leave(sys.stdout)  # it may be what can't be written
+        tell(line)
+        sys.exit(2)
+    finally:
+        logging.getLogger().removeHandler(logs)
+
+
+def _check_streams() -> None:
+    """Refuse a closed standard output before any work: the next file that is opened would get its
+    number, and be written into. A closed standard error is opened on nothing."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")
+    if sys.stdout is None:
+        raise GobelinError("standard output: is closed. Send it to a file or to /dev/null.")
+
+
+class _Told(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        tell(record.getMessage())
+
+
+def tell_traceback(
+    kind: type[BaseException], error: BaseException, where: TracebackType | None
+) -> None:
+    """Python's traceback of a mistake of Gobelin, printable: its message may hold anything."""
+    tell("".join(traceback.format_exception(kind, error, where)).rstrip("\n"), lines=True)
 
 
 def print_findings(findings: Iterable[Finding], as_json: bool) -> None:
     """Findings as JSON lines or as sentences."""
     for finding in findings:
         if as_json:
-            click.echo(json.dumps(finding.to_dict(), ensure_ascii=False))
+            say_json(finding.to_dict())
         else:
-            out.print(finding.sentence(), markup=False)
+            say(finding.sentence())
 
 
 def print_conclusions(bench: Any, as_json: bool) -> None:  # noqa: ANN401 - a Workbench
     """The conclusion of a study, one line for each arm: help, copies and quality."""
     for line in [] if as_json else bench.conclusions():
-        out.print(f"\n{line}", markup=False)
+        say("")
+        say(line)
 
 
 def print_next(as_json: bool, verb: str, run: Path) -> None:
     """The command to run next."""
     if not as_json:
-        err.print(f"Next: {shlex.join(['gobelin', verb, str(run)])}", markup=False)
+        tell(f"Next: {shlex.join(['gobelin', verb, str(run)])}")
 
 
 class ProgressBars:
@@ -48,7 +181,7 @@ class ProgressBars:
 
     def __init__(self) -> None:
         self.bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.completed}/{task.total}"),
             TimeElapsedColumn(),
@@ -63,7 +196,7 @@ class ProgressBars:
     def __call__(self, what: str, done: int, total: int) -> None:
         if err.is_terminal:
             if what not in self.tasks:
-                self.tasks[what] = self.bars.add_task(what, total=total)
+                self.tasks[what] = self.bars.add_task(printable(what), total=total)
             self.bars.update(self.tasks[what], completed=done, total=total)
             if done >= total:
                 self.bars.remove_task(self.tasks.pop(what))
@@ -72,7 +205,7 @@ class ProgressBars:
         start, last = self.began.get(what, (now, now))
         if now - last > SECONDS_BETWEEN_LINES and 0 < done < total:
             left = (now - start) / done * (total - done)
-            err.print(f"  {what}: {done}/{total}, about {left:.0f} s left")
+            tell(f"  {what}: {done}/{total}, about {left:.0f} s left")
             last = now
         self.began[what] = (start, last)
         if done >= total:

@@ -1,7 +1,8 @@
 """The report: the findings and exhibits of a run folder as one HTML page, and as Markdown.
 
 It computes nothing. Every number is printed as its `Finding` holds it. Every text that comes from
-data is escaped: by Jinja's autoescape in HTML, by `markdown_text` on each expression in Markdown.
+data is escaped: by Jinja's autoescape in HTML, by `markdown_text` on each expression in Markdown,
+and in both by `printable`, so that no control or bidirectional character reaches a reader.
 
 What this cannot show: whether a run folder was edited by hand. The page shows what its files hold.
 """
@@ -9,7 +10,6 @@ What this cannot show: whether a run folder was edited by hand. The page shows w
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ from markupsafe import Markup
 from gobelin.core import files
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Progress, silent
+from gobelin.core.printable import json_text, printable
 from gobelin.evidence.conclusion import conclusions
 from gobelin.evidence.findings import Exhibit, Finding, finite, number
 from gobelin.report.drawing import DRAWINGS, PrintedTable, bounds, cell, inside, words
@@ -122,14 +123,19 @@ def markdown_text(value: object) -> str:
     """One line of text in which nothing is Markdown markup."""
     if isinstance(value, Markup):
         return value
-    text = (
-        " ".join(str(value).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    )
+    text = printable(" ".join(str(value).split()))
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]#~$])", r"\\\1", text).replace("|", "&#124;")
 
 
+def html_text(value: object) -> object:
+    """The text of an expression before Jinja escapes it. Markup of our own templates stays."""
+    text = isinstance(value, str) and not isinstance(value, Markup)
+    return printable(value, lines=True) if text else value
+
+
 def _printed(name: str, page: Mapping[str, Any]) -> str:
-    return _template(name).render(page).lstrip().encode("utf-8", "replace").decode()
+    return _template(name).render(page).lstrip()
 
 
 @functools.cache
@@ -139,7 +145,7 @@ def _template(name: str) -> jinja2.Template:
     html = ".html" in name
     environment = jinja2.Environment(
         autoescape=html,  # noqa: S701 - Markdown has an escape of its own
-        finalize=None if html else markdown_text,
+        finalize=html_text if html else markdown_text,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -338,7 +344,7 @@ def _mapping(folder: Path, name: str) -> Mapping[str, Any] | None:
 
 def _settings(folder: Path) -> str | None:
     settings = _mapping(folder, "settings.json")
-    return None if settings is None else json.dumps(settings, indent=1, ensure_ascii=False)
+    return None if settings is None else json_text(settings, indent=1)
 
 
 def _environment(folder: Path) -> PrintedTable | None:

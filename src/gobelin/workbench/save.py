@@ -26,7 +26,6 @@ from typing import Any
 from gobelin.core import hub
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import (
-    atomic_folder,
     file_hash,
     read_json,
     tree_hash,
@@ -34,6 +33,7 @@ from gobelin.core.files import (
     write_lines,
 )
 from gobelin.core.machine import environment
+from gobelin.core.output import output_folder
 from gobelin.core.stages import MANIFEST, RunFolder
 from gobelin.data.provenance import read_lineage
 from gobelin.embedding.index import INDEX_SUFFIXES
@@ -85,7 +85,7 @@ def save(run: Run, findings: Sequence[Finding], folder: Path, index: bool = Fals
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise GobelinError(f"{folder}: exists and is not empty. Choose another folder.")
     if source.saved:
-        with atomic_folder(folder) as temporary:
+        with output_folder(folder) as temporary:
             for name in [*check(source.folder), MANIFEST]:
                 _copy(source.folder / name, temporary / name)
         return
@@ -93,7 +93,7 @@ def save(run: Run, findings: Sequence[Finding], folder: Path, index: bool = Fals
     trained = run.generator.sampler(0) if run.generator.stage(0) in stages else None
     current = _current(run, trained)
     saved = _without_places(run, [f for f in findings if f.source in current])
-    with atomic_folder(folder) as temporary:
+    with output_folder(folder) as temporary:
         for stage in stages:
             _copy_stage(source, stage, temporary)
         write_json(temporary / "settings.json", _settings(run))

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from gobelin.augmentation.arms import Outcome
 from gobelin.augmentation.rivals import Arm
-from gobelin.core.files import atomic_folder
+from gobelin.core.output import output_folder
 from gobelin.data.dataset import LINEAGE_COLUMN, Dataset
 from gobelin.data.files import cell_bytes
 from gobelin.workbench.augment.arms import numbered
@@ -34,7 +34,7 @@ def exported(study: Study, folder: Path) -> Path:
     table = table.set_column(position, column, pa.array(images, pa.binary()))
     origins = [json.loads(text) if text else {} for text in table[LINEAGE_COLUMN].to_pylist()]
     generated = sum("generator" in origin for origin in origins)
-    with atomic_folder(folder) as temporary:
+    with output_folder(folder) as temporary:
         pq.write_table(table, temporary / "train.parquet")
         (temporary / "README.md").write_text(
             f"# Training set with generated rows\n\n{len(table)} rows, {generated} of them"

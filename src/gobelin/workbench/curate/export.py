@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gobelin.core.config import resolved
-from gobelin.core.files import atomic_folder, write_json
+from gobelin.core.files import write_json
+from gobelin.core.output import output_folder
+from gobelin.core.printable import printable
 from gobelin.data.dataset import CURATED_COLUMN, SPLIT_COLUMN, WEIGHT_COLUMN, Dataset
 from gobelin.data.files import cell_bytes
 from gobelin.workbench.curate.decisions import (
@@ -82,7 +85,7 @@ def export(run: Run, folder: Path) -> Path:
     recipe["schema"] = {c: k for c, k in settings["schema"].items() if c in table.column_names}
     recipe["data"] = {"order": settings["data"]["order"]}
     note = _note(decisions(run), len(dataset), run.predictor.model.target)
-    with atomic_folder(folder) as temporary:
+    with output_folder(folder) as temporary:
         pq.write_table(table, temporary / "curated.parquet")
         write_json(temporary / "recipe.json", recipe)
         (temporary / "README.md").write_text(note, encoding="utf-8")
@@ -104,7 +107,7 @@ def _note(decided: Decisions, rows: int, target: str) -> str:
         f" caption. `{CURATED_COLUMN}` records the changes of a row, `{WEIGHT_COLUMN}` the"
         f" probability of its label, `{SPLIT_COLUMN}` its part. Validation and test rows are"
         " unchanged. All rows are real.\n\n    gobelin fit curated.parquet --target"
-        f" {target} --recipe recipe.json --generator NAME\n"
+        f" {printable(shlex.quote(target))} --recipe recipe.json --generator NAME\n"
     )
 
 

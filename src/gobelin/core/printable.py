@@ -1,0 +1,64 @@
+"""Text that is safe to print: what a terminal or a reader's eye would obey is shown escaped.
+
+Ids, class names, captions and file names come from others. A control character in them can move a
+terminal's cursor or hide a line. A bidirectional or zero-width character can make a text read
+differently from what it is. So everything that is printed, and every report and card, passes
+through `printable`. JSON passes through `json_text`, which reads back to the same text.
+
+What this can't show: letters that look like other letters.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable
+
+# control, format (bidirectional and zero-width ones too), lone surrogates, line separators
+ESCAPED_CATEGORIES = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+# Letters and marks that are invisible, but of other categories.
+INVISIBLE = set("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
+INVISIBLE_PLANE = range(0xE0000, 0xE1000)  # tags and selectors, most of them unassigned
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def printable(value: object, lines: bool = False) -> str:
+    r"""The value as a text of one line, with unsafe characters as in Python: \x1b, \n, \u202e.
+
+    lines: the text may have several lines. Its line feeds stay."""
+    return _escaped(str(value), "\n" if lines else "", _as_in_python)
+
+
+def json_text(value: object, indent: int | None = None) -> str:
+    r"""JSON with unsafe characters as JSON writes them: \u001b, \u202e. Without `indent` it is one
+    line."""
+    return _escaped(json.dumps(value, indent=indent, ensure_ascii=False), "\n", _as_in_json)
+
+
+def encodable_json(text: str) -> str:
+    """JSON with lone surrogates escaped, so that it can be written as UTF-8. They come from file
+    names that aren't UTF-8."""
+    return LONE_SURROGATE.sub(lambda found: _as_in_json(found[0]), text)
+
+
+def _escaped(text: str, kept: str, escape: Callable[[str], str]) -> str:
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(escape(c) if c not in kept and _unsafe(c) else c for c in text)
+
+
+def _unsafe(character: str) -> bool:
+    return (
+        unicodedata.category(character) in ESCAPED_CATEGORIES
+        or character in INVISIBLE
+        or ord(character) in INVISIBLE_PLANE
+    )
+
+
+def _as_in_python(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def _as_in_json(character: str) -> str:
+    return json.dumps(character)[1:-1]

@@ -1,0 +1,62 @@
+"""Printed texts. Oracle: the classes of Unicode, and JSON read back."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gobelin.core.printable import encodable_json, json_text, printable
+
+UNSAFE = {
+    "\x1b[31mred\x1b[0m": r"\x1b[31mred\x1b[0m",
+    "\x9b31m": r"\x9b31m",
+    "a\x7fb\x00c\x08": r"a\x7fb\x00c\x08",
+    "one\r\ntwo\tthree": r"one\r\ntwo\tthree",
+    "user\u202egnp.exe": r"user\u202egnp.exe",
+    "\u2066a\u2069\u200fb\u061c": r"\u2066a\u2069\u200fb\u061c",
+    "zero\u200bwidth\ufeff\u2060\u00ad": r"zero\u200bwidth\ufeff\u2060\xad",
+    "line\u2028par\u2029": r"line\u2028par\u2029",
+    "lone\udcff\ud800": r"lone\udcff\ud800",
+    "tag\U000e0041\U000e0101": r"tag\U000e0041\U000e0101",
+    "blank\u3164\u2800": r"blank\u3164\u2800",
+}
+
+
+@pytest.mark.parametrize("text", UNSAFE)
+def test_unsafe_characters_are_escaped(text: str) -> None:
+    assert printable(text) == UNSAFE[text]
+    assert json.loads(json_text(text)) == text
+    assert printable(json_text(text)) == json_text(text)
+
+
+def test_letters_of_all_scripts_stay() -> None:
+    for text in (
+        "naïve Straße",
+        "Жанр",
+        "日本語",
+        "مرحبا",
+        "שלום",
+        "ไทย",
+        "🍎❤️",
+        "[red]\\n:smile:",
+    ):
+        assert printable(text) == text and json_text(text) == f'"{text}"'.replace("\\", "\\\\")
+
+
+def test_several_lines_keep_their_line_feeds_alone() -> None:
+    assert printable("a\nb\r\u2028c", lines=True) == "a\nb\\r\\u2028c"
+    assert json_text({"a": "\n"}, indent=1) == '{\n "a": "\\n"\n}'
+
+
+@given(text=st.text(st.characters(), max_size=30))
+@settings(max_examples=200, derandomize=True)
+def test_nothing_unsafe_is_left_and_json_reads_back(text: str) -> None:
+    for shown in (printable(text), json_text({text: [text]})):
+        assert not {unicodedata.category(c) for c in shown} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+        shown.encode()
+    assert json.loads(json_text({text: [text]})) == {text: [text]}
+    assert json.loads(encodable_json(json.dumps(text, ensure_ascii=False)).encode()) == text

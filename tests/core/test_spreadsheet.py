@@ -1,0 +1,87 @@
+"""Cells of CSV. Oracle: the list of OWASP, and what a spreadsheet of a comma, a semicolon or a tab
+sees as cells."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from gobelin.core.spreadsheet import text_cell, write_csv
+from gobelin.data.read import read
+
+FORMULAS = [
+    "=cmd|'/c calc'!A0",
+    "+1+1",
+    "-2+3",
+    "@SUM(1+9)",
+    "\t=1+1",
+    "\r=1",
+    "\n@x",
+    " =1+1",
+    "\ufeff=1",
+    "\u200b=1",
+    "\u3000=1",
+    "＝1＋1",
+    "＋1",
+    "－1+x",
+    "＠x",
+    "-",
+    "=",
+    "-1e",
+    "+49 30 123",
+    "-1,5",
+    "-1_000",
+    "\ttext",
+    "=1\n=2",
+]
+HARMLESS = [
+    "",
+    "-1",
+    "+2.5e-3",
+    "-.5",
+    "-inf",
+    "+nan",
+    "a=b",
+    "it's",
+    "'=1",
+    "3-4",
+    "a@b",
+    "1;-3;4",
+]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_a_formula_is_a_text(text: str) -> None:
+    assert text_cell(text).startswith("'") or text_cell(text).lstrip().startswith("'")
+    assert text_cell(text).replace("'", "") == text.replace("'", "")
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_other_texts_and_numbers_stay(text: str) -> None:
+    assert text_cell(text) == text
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_no_program_finds_a_formula(delimiter: str) -> None:
+    """The file is split as a program of another country splits it."""
+    texts = [*FORMULAS, *(f"a;{t}" for t in FORMULAS), *(f"a\t{t}" for t in FORMULAS), 'x";=1']
+    rows = [{"=id": text, "n": -1.5} for text in texts]
+    file = io.StringIO(newline="")
+    assert write_csv(file, ["=id", "n"], rows) == len(texts) + 1 - 2  # of two, a tab came second
+    file.seek(0)
+    cells = [cell for row in csv.reader(file, delimiter=delimiter) for cell in row]
+    bad = [c for c in cells if c.strip().lstrip("\ufeff\u200b")[:1] in tuple("=+@＝＋－＠")]
+    assert not [c for c in bad if c.strip()] and len(cells) > len(texts)
+
+
+def test_numbers_stay_and_raw_is_raw(tmp_path: Path) -> None:
+    """What our reader gives back: the apostrophe too, unless it was written raw."""
+    for raw, wanted in ((False, "'=1"), (True, "=1")):
+        with (tmp_path / "p.csv").open("w", newline="", encoding="utf-8") as file:
+            changed = write_csv(file, ["id", "p"], [{"id": "=1", "p": -0.5}], raw)
+        assert changed == (not raw)
+        table = read(tmp_path / "p.csv").table
+        assert table["id"].to_pylist() == [wanted] and table["p"].to_pylist() == ["-0.5"]

@@ -1,0 +1,129 @@
+"""The command line's own output: streams that are closed, full or cut off, and texts with markup.
+Oracle: the exit code, and every byte that was written."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gobelin.core.errors import GobelinError
+from gobelin.core.printable import printable
+from gobelin.interfaces import terminal
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "src"), "COLUMNS": "300"}
+PYTHON = shlex.quote(sys.executable)
+
+
+def program(line: str) -> str:
+    """A command that does one thing as the command line does it, without loading torch."""
+    code = f"from gobelin.interfaces.terminal import *\nwith mistakes_told(): {line}"
+    return f"{PYTHON} -c {shlex.quote(code)}"
+
+
+PRINTING = (
+    f"{PYTHON} -m gobelin --version",
+    program("say('a')"),
+    program("say_fields([['a']])"),
+    program("say_json(1)"),
+    program("say_table(['a'], [['b']])"),
+    program("click.echo('a')"),  # as click prints a help text
+)
+
+
+def at_once(*commands: str) -> list[subprocess.CompletedProcess[str]]:
+    """Run the commands side by side."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    begun = [
+        subprocess.Popen(["bash", "-o", "pipefail", "-c", words], env=ENVIRONMENT, **pipes)
+        for words in commands
+    ]
+    told = [one.communicate(timeout=120) for one in begun]
+    return [
+        subprocess.CompletedProcess(one.args, one.returncode, *both)
+        for one, both in zip(begun, told, strict=True)
+    ]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_or_closed_output_is_one_line() -> None:
+    for ends in (">/dev/full", ">&-"):
+        for done in at_once(*(f"{one} {ends}" for one in PRINTING)):
+            assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done
+            assert "Traceback" not in done.stderr and "output: " in done.stderr
+
+
+def test_a_reader_that_goes_away_ends_it_quietly() -> None:
+    """`false` reads nothing; the pipe is closed before the first byte comes."""
+    for done in at_once(*(f"{one} | false" for one in PRINTING[:-1])):
+        assert done.stderr == "" and done.returncode != 0, done
+
+
+def test_errors_are_no_reason_to_fail_otherwise() -> None:
+    """A mistake exits with 2 though nobody can read its line."""
+    mistake = program("raise GobelinError('x')")
+    ends = ("2>/dev/full", "2>&-", "2>&- >&-", "2> >(false)")
+    for done in at_once(*(f"{mistake} {one}" for one in ends)):
+        assert done.returncode == 2 and not done.stdout and not done.stderr, done
+
+
+NASTY = "[red]x[/red] :smile: \x1b[31m\x9b\u202e\u200b\n\t\x07 https://a.b 123"
+SHOWN = r"[red]x[/red] :smile: \x1b[31m\x9b\u202e\u200b\n\t\x07 https://a.b 123"
+
+
+def test_every_way_of_printing_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.say(NASTY)
+    terminal.tell(NASTY)
+    terminal.say_fields([[NASTY, NASTY]])
+    told = capsys.readouterr()
+    assert told.err == SHOWN + "\n" and told.out == f"{SHOWN}\n{SHOWN}\t{SHOWN}\n"
+    terminal.say_json({NASTY: NASTY})
+    said = capsys.readouterr().out
+    assert json.loads(said) == {NASTY: NASTY} and printable(said, lines=True) == said
+
+
+def test_a_table_holds_its_cells_as_they_are(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    terminal.say_table(["[b]head[/b]"], [[NASTY]])
+    said = capsys.readouterr().out
+    assert "[b]head[/b]" in said and SHOWN in said and printable(said, lines=True) == said
+
+
+def test_warnings_errors_and_tracebacks_escape(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left, terminal.mistakes_told():
+        logging.getLogger("gobelin.any").warning("a file %s", NASTY)
+        raise GobelinError(f"{NASTY.replace(chr(10), '')}: is odd.\nsecond line")
+    said = capsys.readouterr().err
+    assert left.value.code == 2 and said.splitlines()[0] == f"a file {SHOWN}"
+    assert said.splitlines()[2:] == ["second line"] and printable(said, lines=True) == said
+    try:
+        raise RuntimeError(NASTY)
+    except RuntimeError as error:
+        terminal.tell_traceback(type(error), error, error.__traceback__)
+    said = capsys.readouterr().err
+    assert "RuntimeError" in said and printable(said, lines=True) == said
+
+
+def test_progress_escapes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "SECONDS_BETWEEN_LINES", -1)
+    terminal.ProgressBars()(NASTY, 1, 2)
+    said = capsys.readouterr().err
+    assert SHOWN in said and printable(said, lines=True) == said
+
+
+def test_what_a_terminal_can_not_encode_is_escaped() -> None:
+    code = "from gobelin.interfaces import terminal; terminal.say('Straße \U0001f34e')"
+    command = f"PYTHONIOENCODING=ascii {shlex.quote(sys.executable)} -c {shlex.quote(code)}"
+    (done,) = at_once(command)
+    assert done.stdout == "Stra\\xdfe \\U0001f34e\n" and done.returncode == 0
