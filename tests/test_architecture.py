@@ -44,6 +44,7 @@ DOORS = {
     "countryinfo": {"data.samples.openmoji"},
     "resvg_py": {"data.samples.openmoji", "data.samples.tuxpaint"},
     "soundfile": {"data.sounds"},
+    "subprocess": set(),
     "arch": {"data.samples.market"},
     "lancedb": {"embedding.index"},
     "skops": {"prediction.estimators"},
@@ -166,6 +167,20 @@ def test_weights_are_never_unpickled() -> None:
                     k.arg == "weights_only" and ast.unparse(k.value) == "True"
                     for k in node.keywords
                 ), path
+
+
+def test_image_and_sound_files_are_opened_in_one_place() -> None:
+    """Pillow would try every decoder that it has, and some of them start programs."""
+    openers = ("Image.open", "PIL.Image.open", "ImageFile.Parser", "SoundFile", "os.system")
+    users: dict[str, set[str]] = {}
+    for name, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(openers):
+                users.setdefault(ast.unparse(node.func), set()).add(name)
+            assert not (isinstance(node, ast.ImportFrom) and node.module == "PIL.Image") or {
+                alias.name for alias in node.names
+            } <= {"Image"}, name
+    assert users == {"Image.open": {"data.images"}, "library.SoundFile": {"data.sounds"}}
 
 
 def test_names_that_say_nothing_are_not_there() -> None:

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
+import sys
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import EpsImagePlugin, Image, PngImagePlugin
 
 from gobelin.core.errors import GobelinError
 from gobelin.data import images
+from gobelin.data.fields import Field
 from gobelin.data.files import BadCell
 from gobelin.data.images import (
     Opening,
     decode_images,
     image_key,
+    image_query,
     image_share,
     image_values,
     open_image,
     png_bytes,
     squared,
 )
+from gobelin.data.provenance import read_lineage
+from gobelin.report import drawing
 
 RNG = np.random.default_rng(0)
 COLOURS = RNG.integers(0, 256, (6, 4, 3), dtype=np.uint8)
@@ -177,7 +184,10 @@ def test_what_is_no_image(tmp_path: Path) -> None:
 
 
 def test_bombs_are_not_opened() -> None:
-    assert reason(png_bytes(COLOURS), how=Opening(max_pixels=23)) == "is too large (4 x 6 pixels)"
+    assert (
+        reason(png_bytes(COLOURS), how=Opening(max_pixels=23))
+        == "is too large (4 x 6 pixels; opening.max_pixels allows 23)"
+    )
     assert opened(png_bytes(COLOURS), how=Opening(max_pixels=24))[1] == ""
     for side in (11_000, 60_000):  # over this limit, and over Pillow's own
         header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
@@ -305,3 +315,123 @@ def test_a_large_jpeg_is_read_small_and_looks_the_same(
     for side in (0, 64):
         with pytest.raises(BadCell, match="damaged"):
             open_image("cut.jpg", tmp_path, Opening(), side)
+
+
+POSTSCRIPT = b"""%!PS-Adobe-3.0 EPSF-3.0
+%%BoundingBox: 0 0 10 10
+%%EndComments
+newpath 0 0 moveto 9 9 lineto stroke
+%%EOF
+"""
+WINDOWS = struct.pack("<IHhhhhHIH", 0x9AC6CDD7, 0, 0, 0, 99, 99, 72, 0, 0) + b"\x01\0\x09\0" * 9
+NOT_READ = {
+    "EPS": POSTSCRIPT,
+    "EPS for DOS": struct.pack("<IIIIIIIH", 0xC6D3D0C5, 30, len(POSTSCRIPT), 0, 0, 0, 0, 65535)
+    + POSTSCRIPT,
+    "PostScript": POSTSCRIPT.replace(b" EPSF-3.0", b""),
+    "PDF": b"%PDF-1.4\n1 0 obj << /Type /Catalog >> endobj\n%%EOF",
+    "WMF": WINDOWS,
+    "EMF": b"\1\0\0\0" + bytes(36) + b" EMF" + bytes(60),
+    "IPTC": b"\x1c\x03\x3c\0\x02\x01\0\x1c\x03\x14\0\x01\x0a\x1c\x03\x1e\0\x01\x0a",
+    "PSD": b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 4, 4, 8, 3) + bytes(40),
+    "FITS": b"SIMPLE  =                    T".ljust(80) + b"END".ljust(2800),
+    "XBM": b"#define x_width 8\n#define x_height 8\nstatic char x_bits[] = {\n0x00};",
+    "SVG": b"<svg xmlns='http://www.w3.org/2000/svg'><image href='file:///etc/passwd'/></svg>",
+    **{kind: coded(Image.fromarray(COLOURS), kind) for kind in ("ICO", "PCX", "SGI", "DDS")},
+}
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The programs that were started, in whatever way. Those that Pillow knows are on the path."""
+    started: list[str] = []
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    for name in ("gs", "gswin64c", "gswin32c", "djpeg", "netpbm"):
+        program = folder / name
+        program.write_text(f"#!/bin/sh\necho {name} >> {folder}/started\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # as in a fresh process
+    WATCHED.append(started)
+    yield started
+    WATCHED.clear()
+    started += (folder / "started").read_text().split() if (folder / "started").exists() else []
+    assert started == []
+
+
+WATCHED: list[list[str]] = []
+
+
+def _watch(event: str, arguments: tuple[object, ...]) -> None:
+    if WATCHED and event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn"):
+        WATCHED[0].append(f"{event} {arguments[0]!r}")
+
+
+sys.addaudithook(_watch)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".eps", ".tga"])
+@pytest.mark.parametrize("name", NOT_READ)
+def test_no_cell_starts_a_program(
+    name: str, suffix: str, tmp_path: Path, programs: list[str]
+) -> None:
+    """By its path, as bytes, in a list, as a query, in a report, as a file with a lineage."""
+    data = NOT_READ[name]
+    (tmp_path / f"x{suffix}").write_bytes(data)
+    (tmp_path / "good.png").write_bytes(png_bytes(COLOURS))
+    for value in (f"x{suffix}", data):
+        assert reason(value, tmp_path).startswith(("is not an image", "is damaged"))
+        with pytest.raises(BadCell):
+            decode_images({"x": ["good.png", value]}, tmp_path, Opening(), 8)
+    with pytest.raises(GobelinError, match="--image .*Give the path of an image"):
+        image_query(str(tmp_path / f"x{suffix}"), Field("x", "image", ("x",), "image"))
+    assert drawing.picture(tmp_path, f"x{suffix}", "").uri == ""
+    with pytest.raises((OSError, SyntaxError)):
+        read_lineage(tmp_path / f"x{suffix}")
+
+
+def test_the_watch_sees_a_program(tmp_path: Path) -> None:
+    """So that silence above means something: Pillow's own opener does start Ghostscript."""
+    started: list[str] = []
+    WATCHED.append(started)
+    try:
+        with contextlib.suppress(Exception):
+            EpsImagePlugin.gs_binary = None
+            Image.open(io.BytesIO(POSTSCRIPT)).load()
+    finally:
+        WATCHED.clear()
+    assert any("gs" in program for program in started)
+
+
+@pytest.mark.parametrize("kind", images.FORMATS)
+def test_every_format_that_is_named_is_read(kind: str) -> None:
+    exact = Image.fromarray(COLOURS)
+    lossless = {"WEBP": {"lossless": True}, "AVIF": {"quality": 100, "subsampling": "4:4:4"}}
+    pixels, note = opened(coded(exact, kind, **lossless.get(kind, {})))
+    near = {"JPEG": 60, "AVIF": 12, "GIF": 0}.get(kind, 0)
+    assert pixels.shape == COLOURS.shape and note in ("", "palette")
+    assert np.abs(pixels.astype(int) - COLOURS).max() <= near or kind == "JPEG"
+
+
+def test_metadata_is_bounded_before_it_is_joined() -> None:
+    """Pillow joins comments piece by piece: the cost grows with the square of their length."""
+    gif = coded(Image.fromarray(COLOURS).convert("P"), "GIF")
+    at = 13 + (3 << (gif[10] & 7) + 1)
+    comment = b"!\xfe" + (b"\xff" + bytes(255)) * 70_000 + b"\0"
+    assert "bytes of metadata" in reason(gif[:at] + comment + gif[at:])
+    assert opened(gif[:at] + b"!\xfe\x02ab\0" + gif[at:])[1] == "palette"
+    jpeg = coded(Image.fromarray(COLOURS), "JPEG")
+    segment = b"\xff\xe1" + struct.pack(">H", 60_002) + b"Exif\0\0" + bytes(59_994)
+    assert "bytes of metadata" in reason(jpeg[:2] + segment * 300 + jpeg[2:])
+    assert opened(jpeg[:2] + segment + jpeg[2:])[1] == ""
+
+
+@pytest.mark.parametrize("mode", ["P", "RGBA", "LA", "I;16", "CMYK", "F"])
+def test_colours_are_the_same_in_strips(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = Image.fromarray(RNG.integers(0, 256, (23, 7, 4), dtype=np.uint8), "RGBA")
+    image = image.convert("L").convert(mode) if mode in ("I;16", "F") else image.convert(mode)
+    whole = opened(coded(image, "TIFF" if mode in ("CMYK", "F") else "PNG"))
+    monkeypatch.setattr(images, "STRIP", 15)
+    strips = opened(coded(image, "TIFF" if mode in ("CMYK", "F") else "PNG"))
+    assert np.array_equal(whole[0], strips[0]) and whole[1] == strips[1] != ""

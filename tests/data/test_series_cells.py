@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from gobelin.core.errors import GobelinError
+from gobelin.data.budget import Reading
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Field
 from gobelin.data.files import BadCell
 from gobelin.data.read import read
-from gobelin.data.series import MOST_CHANNELS, open_series, series_key, series_query, series_share
+from gobelin.data.series import open_series, series_key, series_query, series_share
 from gobelin.embedding.schema import Choices, infer
 
 RNG = np.random.default_rng(0)
@@ -113,7 +114,7 @@ BAD: dict[str, tuple[Any, str]] = {
         [[k] * 3 for k in range(40)],
         "has 40 channels of 3 samples each; channels x time was expected",
     ),
-    "too many channels": ([[0, 1] * MOST_CHANNELS] * (MOST_CHANNELS + 1), "257 channels"),
+    "too many channels": ([[0, 1] * Reading().channels] * (Reading().channels + 1), "257 channels"),
     "lost": ("no.npy", "no such file"),
     "outside": ("../x.csv", "leaves the data folder"),
     "address": ("http://x/y.npy", "is a URL"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import tracemalloc
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from gobelin.core.errors import MissingExtra
+from gobelin.data import sounds
 from gobelin.data.files import BadCell
 from gobelin.data.sounds import RATE, open_sound, resampled, sound_key, sound_share
 
@@ -125,3 +127,33 @@ def test_what_looks_like_a_sound() -> None:
     others = ["a.png", "wav", b"RIFF\1\0\0\0WEBPVP8 ", b"\x89PNG", 3, None, {"a": 1}]
     assert sound_share(sounds) == 1 and sound_share(others) == 0 and sound_share([]) == 0
     assert sound_share(["a.wav", "a.txt"]) == 0.5
+
+
+@pytest.mark.parametrize(
+    "kind", ["AVR", "HTK", "IRCAM", "NIST", "PAF", "PVF", "SVX", "VOC", "MAT5"]
+)
+def test_formats_that_are_not_named_are_refused(kind: str, tmp_path: Path) -> None:
+    """By their content: the suffix and the way they are handed over don't matter."""
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(100), 8000, "PCM_16", format=kind)
+    (tmp_path / "a.wav").write_bytes(file.getvalue())
+    for value in ("a.wav", file.getvalue()):
+        with pytest.raises(BadCell, match=f"its format is {kind}|is no sound"):
+            open_sound(value, tmp_path, 30)
+
+
+def test_an_odd_rate_is_read_with_a_short_filter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tone stays in place, and the length is exact; a usual rate has its own exact ratio."""
+    for rate in (767_999, 191_999, 44_101, 44_100):
+        found = resampled(tone(1000, rate, 0.25), rate)
+        assert len(found) == -(-round(0.25 * rate) * RATE // rate)
+        inside = slice(800, -800)
+        assert np.abs(found - tone(1000, RATE, 1)[: len(found)])[inside].max() < 0.01
+    lengths = []
+    monkeypatch.setattr(
+        sounds, "resample_poly", lambda x, up, down: lengths.append(max(up, down)) or x[:1]
+    )
+    for rate in (767_999, 44_101, 44_100, 11_127):
+        resampled(np.zeros(100), rate)
+    assert lengths[0] <= sounds.FINEST and lengths[1] <= sounds.FINEST
+    assert lengths[2:] == [441, 16_000]

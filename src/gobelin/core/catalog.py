@@ -8,6 +8,7 @@ else.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 import sys
@@ -34,10 +35,15 @@ def names(slot: str) -> list[str]:
     unknown slot."""
     if slot not in SLOTS:
         raise GobelinError(f"list: no slot {slot!r}.{nearest(slot, SLOTS)}")
+    return list(_names(slot))
+
+
+@functools.cache
+def _names(slot: str) -> tuple[str, ...]:
+    """The folder is read once: a schema asks for every column."""
     package = importlib.import_module(SLOTS[slot])
-    return sorted(
-        m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")
-    )
+    files = pkgutil.iter_modules(package.__path__)
+    return tuple(sorted(m.name for m in files if not m.name.startswith("_")))
 
 
 def find(slot: str, name: str) -> type[Any]:

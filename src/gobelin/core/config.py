@@ -30,7 +30,7 @@ from pydantic import Field as setting
 from pydantic.dataclasses import dataclass, is_pydantic_dataclass
 from pydantic.fields import FieldInfo
 
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, repeated
 from gobelin.core.expectations import expectation, mistakes_of, parts
 
 T = TypeVar("T")
@@ -193,8 +193,8 @@ def _flat(values: object) -> object:
 
 
 def _once(items: tuple[Any, ...]) -> tuple[Any, ...]:
-    if twice := [item for item in items if items.count(item) > 1]:
-        raise ValueError(f"{twice[0]!r} appears twice")
+    if (twice := repeated(items)) is not None:
+        raise ValueError(f"{twice!r} appears twice")
     return items
 
 

@@ -10,7 +10,10 @@ from __future__ import annotations
 import difflib
 import errno
 import re
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
+from typing import TypeVar
+
+Item = TypeVar("Item", bound=Hashable)
 
 
 class GobelinError(Exception):
@@ -63,3 +66,13 @@ def nearest(word: str, known: Iterable[str]) -> str:
     if close:
         return f" Did you mean {close[0]!r}?"
     return f" Known: {', '.join(words[:20])}{' ...' if len(words) > 20 else ''}." if words else ""
+
+
+def repeated(items: Iterable[Item]) -> Item | None:
+    """The first item that was there before; None where all differ."""
+    seen: set[Item] = set()
+    for item in items:
+        if item in seen:
+            return item
+        seen.add(item)
+    return None

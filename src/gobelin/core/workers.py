@@ -5,6 +5,7 @@ Decoding runs in threads, because Pillow and the readers release the interpreter
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -15,20 +16,30 @@ Output = TypeVar("Output")
 
 
 def in_order(
-    work: Callable[[Item], Output], items: Iterable[Item], workers: int, ahead: int = 64
+    work: Callable[[Item], Output],
+    items: Iterable[Item],
+    workers: int,
+    ahead: int = 64,
+    size: Callable[[Output], int] | None = None,
+    most: int = 0,
 ) -> Iterator[Output]:
     """`work(item)` for every item, computed by `workers` threads and delivered in order. At most
-    `ahead` results wait in memory."""
+    `ahead` results wait in memory; with `size`, the bytes of a result, so few that results as large
+    as the largest so far are `most` bytes together, and no fewer than there are workers."""
     if workers <= 1:
         yield from map(work, items)
         return
     source = iter(items)
     with ThreadPoolExecutor(workers) as pool:
-        waiting = [pool.submit(work, item) for item in islice(source, ahead)]
+        allowed, largest = (workers if size else ahead), 1
+        waiting = deque(pool.submit(work, item) for item in islice(source, allowed))
         try:
             while waiting:
-                result = waiting.pop(0).result()
-                for item in islice(source, 1):
+                result = waiting.popleft().result()
+                if size:
+                    largest = max(largest, size(result))
+                    allowed = min(ahead, max(workers, most // largest))
+                for item in islice(source, min(2, max(0, allowed - len(waiting)))):
                     waiting.append(pool.submit(work, item))
                 yield result
         finally:  # after an error or Ctrl-C what waits is not begun

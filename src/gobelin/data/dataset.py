@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, repeated
 from gobelin.core.files import fingerprint
 from gobelin.data.fields import Cell, Field
 
@@ -52,10 +52,8 @@ class Dataset:
     bad: frozenset[tuple[str, str]] = field(default_factory=frozenset)
 
     def __post_init__(self) -> None:
-        names = self.table.column_names
-        if len(set(names)) != len(names):
-            twice = sorted({n for n in names if names.count(n) > 1})
-            raise GobelinError(f"{self.source}: column {twice[0]!r} appears twice. Rename one.")
+        if (twice := repeated(self.table.column_names)) is not None:
+            raise GobelinError(f"{self.source}: column {twice!r} appears twice. Rename one.")
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -111,18 +109,24 @@ class Dataset:
                 None if v is None else _cell(v["path"] if v["bytes"] is None else v["bytes"])
                 for v in values
             ]
-        if any(c == column for _, c in self.bad):
-            values = [
-                None if (i, column) in self.bad else v
-                for i, v in zip(self.ids, values, strict=True)
-            ]
+        if bad := self._bad_rows.get(column):
+            values = [None if i in bad else v for i, v in zip(self.ids, values, strict=True)]
         return values
+
+    @cached_property
+    def _bad_rows(self) -> dict[str, set[str]]:
+        """{column: ids of the rows whose cell was set aside}."""
+        out: dict[str, set[str]] = {}
+        for row, column in self.bad:
+            out.setdefault(column, set()).add(row)
+        return out
 
     def cells(self, field_read: Field) -> list[Cell | None]:
         """The field's cell of every row [N]: {column: value} of its present columns, None where the
         whole cell is missing.
         """
-        columns = {c: self.values(c) for c in field_read.columns if c in self.table.column_names}
+        names = set(self.table.column_names)
+        columns = {c: self.values(c) for c in field_read.columns if c in names}
         out: list[Cell | None] = []
         for k in range(len(self)):
             cell = {c: v[k] for c, v in columns.items() if v[k] is not None}
@@ -149,10 +153,9 @@ class Dataset:
                 f"{self.source}, column {column!r}: row {empty[0]} has no id. Fill it in."
             )
         ids = [str(v) for v in self.table[column].to_pylist()] if column else list(self.ids)
-        if len(set(ids)) != len(ids):
-            repeated = next(i for i in ids if ids.count(i) > 1)
+        if (twice := repeated(ids)) is not None:
             raise GobelinError(
-                f"{self.source}, column {column!r}: the id {repeated!r} appears twice. Ids must"
+                f"{self.source}, column {column!r}: the id {twice!r} appears twice. Ids must"
                 " differ."
             )
         table = (
@@ -226,11 +229,14 @@ def derived_rows(
     }.items():
         position = table.column_names.index(name)
         table = table.set_column(position, name, pa.array(list(column)))
+    bad_columns: dict[str, list[str]] = {}
+    for row, column_name in parents.bad:
+        bad_columns.setdefault(row, []).append(column_name)
     bad = frozenset(
         (new, c)
         for new, old in zip(ids, parents.ids, strict=True)
-        for i, c in parents.bad
-        if i == old and c not in replaced
+        for c in bad_columns.get(old, ())
+        if c not in replaced
     )
     return replace(parents, table=table, bad=bad)
 

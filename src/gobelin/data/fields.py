@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -76,8 +77,12 @@ class Schema:
         """The name of the column with this role, or None."""
         return next((c.name for c in self.columns if c.role == role), None)
 
+    @cached_property
+    def _kinds(self) -> dict[str, str]:
+        return {c.name: c.kind for c in self.columns}
+
     def kind(self, column: str) -> str:
-        return next(c.kind for c in self.columns if c.name == column)
+        return self._kinds[column]
 
     def field(self, name: str) -> Field:
         return next(f for f in self.fields if f.name == name)

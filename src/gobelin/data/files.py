@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gobelin.data.budget import excess
+
 
 class BadCell(Exception):
     """One cell can't be used; `str(error)` is the reason in a few words. column: the one that is
@@ -22,8 +24,25 @@ class BadCell(Exception):
         self.column = column
 
 
+def afford(name: str, needed: float) -> None:
+    """BadCell where a cell needs more than the limit `name` of the budget (`data.budget`)."""
+    if reason := excess(name, needed):
+        raise BadCell(reason)
+
+
+def items(cell: Mapping[str, Any]) -> list[Any]:
+    """The files of a cell: one a column, or several where a value is a list. Raises BadCell for
+    more than the budget allows.
+    """
+    values = [v for value in cell.values() for v in (value if isinstance(value, list) else [value])]
+    afford("items", len(values))
+    return values
+
+
 def cell_path(value: str | bytes, root: Path) -> Path:
-    """The file at the path `value` below `root`, which exists and is not empty. Raises BadCell."""
+    """The file at the path `value` below `root`, which exists, is not empty and not larger than
+    the budget allows. Raises BadCell.
+    """
     if not isinstance(value, str):
         raise BadCell("is no path")
     if "://" in value[:12]:
@@ -35,23 +54,29 @@ def cell_path(value: str | bytes, root: Path) -> Path:
             raise BadCell("leaves the data folder (--root DIR allows a wider one)")
         if not whole.is_file():
             raise BadCell("no such file")
-        if not whole.stat().st_size:
-            raise BadCell("is an empty file")
+        size = whole.stat().st_size
     except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a loop of links
         raise BadCell(f"can't be opened ({getattr(error, 'strerror', None) or error})") from error
+    if not size:
+        raise BadCell("is an empty file")
+    afford("file_mb", size)
     return whole
+
+
+def file_bytes(path: Path) -> bytes:
+    """The contents of a file. Raises BadCell where it can't be read, or is over the budget."""
+    try:
+        afford("cell_mb", path.stat().st_size)
+        return path.read_bytes()
+    except OSError as error:
+        raise BadCell(f"can't be opened ({error.strerror or error})") from error
 
 
 def cell_bytes(value: str | bytes, root: Path) -> bytes:
     """The file's contents: `value` itself where the cell holds bytes, else the file at that path
     below `root`. Raises BadCell.
     """
-    if isinstance(value, bytes):
-        return value
-    try:
-        return cell_path(value, root).read_bytes()
-    except OSError as error:
-        raise BadCell(f"can't be opened ({error.strerror or error})") from error
+    return value if isinstance(value, bytes) else file_bytes(cell_path(value, root))
 
 
 def content_key(value: str | bytes, root: Path) -> bytes:

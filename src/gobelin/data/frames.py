@@ -19,7 +19,7 @@ import pyarrow as pa
 from PIL import Image
 from scipy.io import wavfile
 
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, repeated
 from gobelin.data.dataset import FILE_TYPE, Dataset
 from gobelin.data.images import png_bytes
 from gobelin.data.provenance import marks_of
@@ -43,9 +43,8 @@ def from_frame(frame: Frame, root: str | Path = ".", source: str = "data frame")
     it. source: name of the frame in messages. Raises GobelinError.
     """
     names = list(frame.column_names if hasattr(frame, "column_names") else frame.columns)
-    if len({str(n) for n in names}) != len(names):
-        repeated = next(n for n in names if [str(m) for m in names].count(str(n)) > 1)
-        raise GobelinError(f"{source}: column {str(repeated)!r} appears twice. Rename one.")
+    if (twice := repeated(map(str, names))) is not None:
+        raise GobelinError(f"{source}: column {twice!r} appears twice. Rename one.")
     columns = {
         str(n): _column([_cell(v, source, str(n)) for v in _values(frame[n])]) for n in names
     }

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -18,12 +19,26 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
+from gobelin.data.budget import decoding, refuse
 from gobelin.data.fields import Cell, Field
-from gobelin.data.files import BadCell, cell_bytes, content_key
+from gobelin.data.files import BadCell, afford, cell_bytes, content_key, file_bytes, items
+from gobelin.data.image_headers import MOST_METADATA, decoded_bytes, full_bytes, metadata_bytes
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
-IMAGE_SIGNATURES = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+# The formats that are opened. No other decoder of Pillow runs: some start programs (EPS), some are
+# hardly used by anybody. A new format needs its name here, a suffix and, where it has one, a
+# signature.
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA", "JPEG2000", "AVIF")
+IMAGE_SUFFIXES = {
+    *(".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"),
+    *(".tga", ".jp2", ".j2k", ".avif"),
+}
+IMAGE_SIGNATURES = (
+    *(b"\x89PNG", b"\xff\xd8", b"GIF8", b"BM", b"II*\0", b"MM\0*"),
+    *(b"\0\0\0\x0cjP  ", b"\xffO\xffQ"),
+)
+BRANDS = {b"WEBP", b"ftypavif"}  # from the eighth and the fourth byte on
 MAX_PIXELS = 100_000_000
+STRIP = 2**18  # pixels whose colours are converted at once
 
 
 @settings_class
@@ -39,12 +54,55 @@ class Opening:
     low: int = setting(default=0, description="16-bit value that becomes 0.")
     high: int = setting(default=65535, description="16-bit value that becomes 255.")
     max_pixels: int = setting(
-        default=MAX_PIXELS, ge=1, description="Largest image in pixels. Larger ones are set aside."
+        default=MAX_PIXELS,
+        ge=1,
+        le=178_956_970,  # Pillow opens no larger one
+        description="Largest image in pixels. Larger ones are set aside.",
     )
 
     def __post_init__(self) -> None:
         if self.low >= self.high:
             raise ValueError(f"low = {self.low} must be below high = {self.high}")
+
+
+def opened(data: bytes | Path | BinaryIO) -> Image.Image:
+    """The image file with its header read, not yet its pixels. The only place where Pillow opens a
+    file. Raises what Pillow raises.
+    """
+    return Image.open(io.BytesIO(data) if isinstance(data, bytes) else data, formats=FORMATS)
+
+
+@contextmanager
+def upright(data: bytes, settings: Opening, side: int = 0) -> Iterator[Image.Image]:
+    """The image in its own colours, upright. Its memory counts as taken until the block ends.
+    side: see `open_image`. Raises BadCell.
+    """
+    with ExitStack() as stack:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                image = _within_budget(data, settings, side, stack)
+                image.load()
+                ImageOps.exif_transpose(image, in_place=True)
+        except BadCell:
+            raise
+        except Image.DecompressionBombError as error:
+            most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+            raise BadCell(f"is too large (over {most} pixels, the most of Pillow)") from error
+        except UnidentifiedImageError as error:
+            raise BadCell("is not an image") from error
+        except Exception as error:  # Pillow's decoders raise many kinds of errors on damaged files
+            raise BadCell(f"is damaged ({str(error)[:60] or type(error).__name__})") from error
+        yield image
+
+
+@contextmanager
+def decoded(
+    value: str | bytes, root: Path, settings: Opening, side: int = 0
+) -> Iterator[tuple[Image.Image, str]]:
+    """As `open_image`. The memory of the image counts as taken until the block ends."""
+    with upright(cell_bytes(value, root), settings, side) as image:
+        yield _plain_colours(image, settings)
 
 
 def open_image(
@@ -56,52 +114,75 @@ def open_image(
     will be resized to, 0 = unknown. A JPEG of eight times that side is read at 1/2, 1/4 or 1/8 of
     its size; the format allows that at a fraction of the cost.
     """
-    data = cell_bytes(value, root)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image: Image.Image = Image.open(io.BytesIO(data))
-            if image.width * image.height > settings.max_pixels:
-                raise BadCell(f"is too large ({image.width} x {image.height} pixels)")
-            if side and image.mode in ("RGB", "L"):
-                image.draft(image.mode, (4 * side, 4 * side))
-            image.load()
-            image = ImageOps.exif_transpose(image)
-    except BadCell:
-        raise
-    except Image.DecompressionBombError as error:
-        raise BadCell("is too large") from error
-    except UnidentifiedImageError as error:
-        raise BadCell("is not an image") from error
-    except Exception as error:  # Pillow's decoders raise many kinds of errors on a damaged file
-        raise BadCell(f"is damaged ({str(error)[:60] or type(error).__name__})") from error
-    return _plain_colours(image, settings)
+    with decoded(value, root, settings, side) as (image, conversion):
+        return image, conversion
+
+
+def _within_budget(data: bytes, settings: Opening, side: int, stack: ExitStack) -> Image.Image:
+    """The image with its header read, after the memory that it needs was found to be within the
+    budget and was reserved in `stack`. Raises BadCell.
+    """
+    if (size := metadata_bytes(data)) > MOST_METADATA:
+        raise BadCell(f"has {size} bytes of metadata before its pixels; at most {MOST_METADATA}")
+    image = opened(data)
+    if image.width * image.height > settings.max_pixels:
+        raise BadCell(
+            f"is too large ({image.width} x {image.height} pixels; opening.max_pixels allows"
+            f" {settings.max_pixels})"
+        )
+    needed = len(data) + full_bytes(image)
+    if side and image.mode in ("RGB", "L"):
+        image.draft(image.mode, (4 * side, 4 * side))
+    needed += decoded_bytes(image, MAX_PIXELS)
+    afford("cell_mb", needed)
+    stack.enter_context(decoding(needed))
+    return image
 
 
 def _plain_colours(image: Image.Image, settings: Opening) -> tuple[Image.Image, str]:
     """The image as RGB or grey, and the conversion ('' for none)."""
-    if image.mode in ("RGB", "L"):
-        if "transparency" not in image.info:
-            return image, ""
-        image = image.convert("RGBA")
-    if image.mode.startswith("I") or image.mode == "F":
-        values = (np.asarray(image, np.float64) - settings.low) * (
-            255.0 / (settings.high - settings.low)
-        )
-        return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8), "L"), "16 bits"
+    if image.mode in ("RGB", "L") and "transparency" not in image.info:
+        return image, ""
     if image.mode == "1":
         return image.convert("L"), "1 bit"
-    if image.mode in ("P", "PA", "LA", "La", "RGBA", "RGBa"):
+    grey = image.mode.startswith("I") or image.mode == "F"
+    out = Image.new("L" if grey else "RGB", image.size)
+    rows = max(1, STRIP // image.width)  # in strips, as a conversion takes several copies
+    transparent, shown = False, False
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        if grey:
+            plain = _eight_bits(strip, settings)
+        else:
+            plain, alpha = _on_background(strip, settings)
+            transparent |= alpha
+            shown |= plain.getextrema() != tuple((c, c) for c in settings.background)
+        out.paste(plain, (0, top))
+    if grey:
+        return out, "16 bits"
+    if image.mode in ("P", "PA", "LA", "La", "RGBA", "RGBa", "RGB", "L"):
         source = "palette" if image.mode.startswith("P") else "alpha"
-        rgba = image.convert("RGBA")
-        composed = Image.alpha_composite(
-            Image.new("RGBA", rgba.size, (*settings.background, 255)), rgba
-        ).convert("RGB")
-        invisible = bool((np.asarray(rgba)[..., 3] < 255).any()) and composed.getextrema() == tuple(
-            (c, c) for c in settings.background
-        )
-        return composed, f"{source}, nothing seen of it on the background" if invisible else source
-    return image.convert("RGB"), image.mode
+        nothing = transparent and not shown
+        return out, f"{source}, nothing seen of it on the background" if nothing else source
+    return out, image.mode
+
+
+def _eight_bits(strip: Image.Image, settings: Opening) -> Image.Image:
+    """'L' of an image of whole numbers or floats, by the range of the settings."""
+    values = (np.asarray(strip, np.float64) - settings.low) * (
+        255.0 / (settings.high - settings.low)
+    )
+    return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8), "L")
+
+
+def _on_background(strip: Image.Image, settings: Opening) -> tuple[Image.Image, bool]:
+    """'RGB' over the background, and whether a pixel is transparent."""
+    if strip.mode not in ("P", "PA", "LA", "La", "RGBA", "RGBa", "RGB", "L"):
+        return strip.convert("RGB"), False
+    rgba = strip.convert("RGBA")
+    background = Image.new("RGBA", rgba.size, (*settings.background, 255))
+    plain = Image.alpha_composite(background, rgba).convert("RGB")
+    return plain, int(np.asarray(rgba.getchannel("A")).min()) < 255
 
 
 def squared(
@@ -110,13 +191,15 @@ def squared(
     """uint8 [size, size, 3]: the image padded to a square with the background, then resized (area
     average; bilinear where it is enlarged).
     """
-    image = image.convert("RGB")
+    image = image if image.mode == "RGB" else image.convert("RGB")
     if max(image.size) ** 2 > MAX_PIXELS:  # a long thin image would be a bomb once padded
+        image = image.copy()
         image.thumbnail((int(MAX_PIXELS**0.5),) * 2, Image.Resampling.BOX)
     if image.width != image.height:
-        image = ImageOps.pad(
-            image, (max(image.size),) * 2, color=background, method=Image.Resampling.BOX
-        )
+        whole = Image.new("RGB", (max(image.size),) * 2, background)
+        left, top = (round((max(image.size) - side) * 0.5) for side in image.size)
+        whole.paste(image, (left, top))
+        image = whole
     if image.size != (size, size):
         smaller = image.width > size
         image = image.resize(
@@ -162,7 +245,7 @@ def image_share(values: Sequence[Any]) -> float:
     items = [p for v in values for p in (v if isinstance(v, list) else [v])]
     image_like = [
         (
-            v.startswith(IMAGE_SIGNATURES) or v[8:12] == b"WEBP"
+            v.startswith(IMAGE_SIGNATURES) or v[8:12] in BRANDS or v[4:12] in BRANDS
             if isinstance(v, bytes)
             else isinstance(v, str) and Path(v).suffix.lower() in IMAGE_SUFFIXES
         )
@@ -171,9 +254,23 @@ def image_share(values: Sequence[Any]) -> float:
     return float(np.mean(image_like)) if image_like else 0.0
 
 
+def image_files(folder: Path) -> list[Path]:
+    """The image files below the class folders of a folder, by suffix, sorted. Raises GobelinError
+    for more than the budget has rows.
+    """
+    found: list[Path] = []
+    for path in folder.glob("*/**/*"):
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+            found.append(path)
+            refuse(str(folder), "rows", len(found))
+    return sorted(found)
+
+
 def image_values(cell: Cell) -> list[str | bytes]:
-    """The images of a cell: one a column, or several where a value is a list."""
-    return [v for value in cell.values() for v in (value if isinstance(value, list) else [value])]
+    """The images of a cell: one a column, or several where a value is a list. Raises BadCell for
+    more than the budget allows.
+    """
+    return items(cell)
 
 
 def image_key(cell: Cell, root: Path) -> bytes:
@@ -185,10 +282,15 @@ def decode_images(cell: Cell, root: Path, settings: Opening, size: int) -> tuple
     """uint8 [k, size, size, 3] for the k images of a cell, and the first conversion ('' for none).
     Raises BadCell.
     """
-    opened = [open_image(v, root, settings, size) for v in image_values(cell)]
-    return np.stack([squared(i, size, settings.background) for i, _ in opened]), next(
-        (c for _, c in opened if c), ""
-    )
+    values = image_values(cell)
+    afford("cell_mb", 3 * size * size * len(values))
+    pixels = np.empty((len(values), size, size, 3), np.uint8)
+    conversions = []
+    for k, value in enumerate(values):  # one at a time, so that one is in memory
+        with decoded(value, root, settings, size) as (image, conversion):
+            pixels[k] = squared(image, size, settings.background)
+        conversions.append(conversion)
+    return pixels, next((c for c in conversions if c), "")
 
 
 class Squares:
@@ -213,8 +315,8 @@ def image_query(text: str, field: Field) -> Cell:
     if not path.is_file():
         raise GobelinError(f"--image {text}: no such file. Give the path of an image.")
     try:
-        data = path.read_bytes()
+        data = file_bytes(path)
         open_image(data, path.parent, Opening())
-    except (BadCell, OSError) as error:
+    except BadCell as error:
         raise GobelinError(f"--image {text}: {error}. Give the path of an image.") from error
     return {field.columns[0]: data}

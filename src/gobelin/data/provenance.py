@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from gobelin.core.files import atomic_file
+from gobelin.data.images import opened
 
 SOURCE_TYPES_URL = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 GENERATED_MARKS = (b"trainedAlgorithmicMedia", b"/algorithmicMedia")
@@ -76,8 +77,8 @@ def marks_of(image: Image.Image) -> PngImagePlugin.PngInfo | None:
 
 def read_lineage(file: Path | BinaryIO) -> dict[str, Any] | None:
     """The lineage in a PNG that Gobelin generated; None in another file."""
-    with Image.open(file) as image:
-        text = getattr(image, "text", {}).get("gobelin")
+    with opened(file) as image:
+        text = image.info.get("gobelin")  # stands before the pixels, which are not decoded
     try:
         lineage = None if text is None else json.loads(str(text))
     except ValueError:  # the text is of another program

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,7 +27,7 @@ def read(path: str | Path | Frame, root: str | Path | None = None) -> Dataset:
         raise GobelinError(f"{root}: no such folder. Give a folder with --root, or leave it out.")
     if not path.exists():
         neighbours = (
-            [p.name for p in path.parent.iterdir() if not p.name.startswith(".")]
+            [p.name for p in islice(path.parent.iterdir(), 1000) if not p.name.startswith(".")]
             if path.parent.is_dir()
             else []
         )

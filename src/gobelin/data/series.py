@@ -13,23 +13,24 @@ from five samples a window on.
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
+from gobelin.data.budget import limits
 from gobelin.data.fields import NO_NUMBER, Cell, Field
-from gobelin.data.files import BadCell, cell_bytes, cell_path, content_key
+from gobelin.data.files import BadCell, afford, cell_bytes, cell_path, content_key
 
 TABLE_SUFFIXES = {".csv", ".tsv", ".txt"}
 SERIES_SUFFIXES = {".npy", *TABLE_SUFFIXES}
 NPY_SIGNATURE = b"\x93NUMPY"
-MOST_SAMPLES = 2**24  # samples of a window, all channels together
-MOST_CHANNELS = 256
+TEXT_NUMBER = 64  # bytes that a number takes while it is a text
 LEAST_SAMPLES = 5  # of a window, for a column of lists to count as series
 NUMPY_NUMBER = re.compile(r"np\.\w+\(([^()]*)\)")  # a number as numpy prints it in a list
 CHANNEL = re.compile(r"\[([^\[\]]*)\]")
@@ -47,7 +48,8 @@ def open_series(value: Any, root: Path) -> tuple[np.ndarray, np.ndarray]:  # noq
     channels, samples = x.shape
     if not x.size:
         raise BadCell("has no samples")
-    if channels > MOST_CHANNELS or (channels > samples and samples > 1):
+    afford("samples", x.size)
+    if channels > limits().channels or (channels > samples and samples > 1):
         raise BadCell(
             f"has {channels} channels of {samples} samples each; channels x time was expected, is"
             " it transposed"
@@ -125,6 +127,8 @@ def _list_of_text(text: str) -> list[Any]:
     """The list in a text as JSON, Python or numpy write it, or numbers separated by semicolons,
     else by tabs, else by commas, else by spaces.
     """
+    marks = sum(text.count(mark) for mark in ",; \t[")
+    afford("cell_mb", len(text) + TEXT_NUMBER * marks)
     text = NUMPY_NUMBER.sub(r"\1", text.strip())
     if not text.startswith("["):
         return _parts(text)
@@ -149,13 +153,19 @@ def _parts(text: str) -> list[str]:
 
 
 def _array(source: bytes | Path) -> np.ndarray:
-    """The array in a .npy file; its header is checked before the samples are read."""
+    """The array in a .npy file. Its header and its length are checked before a sample is read."""
     try:
-        file = io.BytesIO(source) if isinstance(source, bytes) else source
-        x = np.load(file, mmap_mode=None if isinstance(source, bytes) else "r", allow_pickle=False)
-        if not isinstance(x, np.ndarray) or x.dtype.kind not in "biuf":
-            raise BadCell(f"holds {getattr(x, 'dtype', 'several arrays')}; numbers were expected")
-        _check_size(x.size)
+        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+            shape, by_column, kind = _npy_header(file)
+            if kind.kind not in "biuf":
+                raise BadCell(f"holds {kind}; numbers were expected")
+            count = math.prod(shape)
+            afford("samples", count)
+            afford("cell_mb", 3 * 8 * count)
+            data = file.read(count * kind.itemsize)
+            if len(data) < count * kind.itemsize:
+                raise ValueError(f"{count} numbers were promised")
+        x = np.frombuffer(data, kind).reshape(shape, order="F" if by_column else "C")
         return np.array(x, np.float64)
     except (ValueError, OSError, EOFError, SyntaxError) as error:
         raise BadCell(
@@ -163,11 +173,28 @@ def _array(source: bytes | Path) -> np.ndarray:
         ) from error
 
 
+def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether columns come first, and type of a .npy file. Raises ValueError."""
+    version = np.lib.format.read_magic(file)
+    reader = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }.get(version)
+    if reader is None:
+        raise ValueError(f"version {version} is not read")
+    shape, by_column, kind = reader(file)
+    if any(side < 0 for side in shape) or kind.hasobject:
+        raise ValueError(f"{kind} {shape}")
+    return shape, by_column, kind
+
+
 def _table(value: str, root: Path) -> np.ndarray:
     """[C, T] from lines of numbers, one line a time step; a first line of names is skipped."""
-    _check_size(cell_path(value, root).stat().st_size // 32)
+    data = cell_bytes(value, root)
+    marks = sum(data.count(mark) for mark in (b",", b";", b" ", b"\t", b"\n"))
+    afford("cell_mb", len(data) + TEXT_NUMBER * marks)
     try:
-        lines = cell_bytes(value, root).decode("utf-8-sig").split("\n")
+        lines = data.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise BadCell("is not UTF-8") from error
     while lines and not lines[-1].strip():  # an empty line in between is a hole
@@ -196,14 +223,9 @@ def _is_no_number(part: str) -> bool:
     return False
 
 
-def _check_size(samples: int) -> None:
-    if samples > MOST_SAMPLES:
-        raise BadCell(f"has {samples} samples, at most {MOST_SAMPLES} can be read")
-
-
 def is_file(value: Any) -> bool:  # noqa: ANN401
     """Whether the value is the path of a file of numbers, by its suffix."""
-    return isinstance(value, str) and Path(value).suffix.lower() in SERIES_SUFFIXES
+    return isinstance(value, str) and value[-4:].lower() in SERIES_SUFFIXES
 
 
 def series_share(values: Sequence[Any], root: Path) -> float:

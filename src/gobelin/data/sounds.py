@@ -8,9 +8,9 @@ channels are reported, so that they can be counted. A file that can't be opened 
 from __future__ import annotations
 
 import io
-import math
 import re
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,17 +20,21 @@ from scipy.signal import resample_poly
 
 from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.files import fingerprint
+from gobelin.data.budget import decoding
 from gobelin.data.fields import Cell, Field
-from gobelin.data.files import BadCell, cell_path, content_key
+from gobelin.data.files import BadCell, afford, cell_path, content_key, file_bytes, items
 
 RATE = 16_000  # Hz of every opened sound
 READABLE_RATES = (1_000, 768_000)  # Hz, the rates that a file may have
 SOUND_SUFFIXES = {".wav", ".ogg", ".oga", ".flac", ".mp3", ".aiff", ".aif", ".au"}
 SOUND_SIGNATURES = (b"OggS", b"fLaC", b"ID3")
+# The formats that are read, in the words of libsndfile. It opens others by their content or suffix.
+FORMATS = {"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF", "AU", "W64", "CAF"}
 # libsndfile's line about a header that promises another length than the file has
 PROMISE = re.compile(r"^ *(?:data|SSND|Data Size) *: *(\d+) \(should be (\d+)\)", re.MULTILINE)
 ENDLESS = 0x7FFF0000  # programs that write to a pipe promise this length or more
-FRAMES_AT_ONCE = 65_536  # that are read
+SAMPLES_AT_ONCE = 2**20  # that are read, all channels together
+FINEST = 2**15  # largest number in the ratio of two rates; between two such the pitch is the same
 
 
 def soundfile() -> ModuleType:
@@ -59,22 +63,24 @@ def open_sound(
     try:
         with library.SoundFile(file) as sound:
             rate, channels, frames = sound.samplerate, sound.channels, sound.frames
-            if not READABLE_RATES[0] <= rate <= READABLE_RATES[1]:
-                lowest, highest = READABLE_RATES
-                raise BadCell(f"has {rate} samples a second; {lowest} to {highest} can be read")
             most_frames = max(1, round(seconds * rate))
-            blocks, read = [], 0
-            while read < most_frames and len(
-                block := sound.read(
-                    min(FRAMES_AT_ONCE, most_frames - read), "float64", always_2d=True
-                )
-            ):
-                blocks.append(block.mean(1))
-                read += len(block)
-            cut_off = read == most_frames and (frames > most_frames or bool(len(sound.read(1))))
-            ends_early = not cut_off and (
-                read < 0.98 * min(frames, most_frames) or _promised_more(sound.extra_info)
-            )  # an MP3's count is rough
+            needed = _decoded_bytes(sound, min(frames, most_frames), to)
+            with decoding(needed):
+                blocks, read = [], 0
+                at_once = max(1, SAMPLES_AT_ONCE // channels)
+                while read < most_frames and len(
+                    block := sound.read(min(at_once, most_frames - read), "float64", always_2d=True)
+                ):
+                    blocks.append(block.mean(1))
+                    read += len(block)
+                cut_off = read == most_frames and (frames > most_frames or bool(len(sound.read(1))))
+                ends_early = not cut_off and (
+                    read < 0.98 * min(frames, most_frames) or _promised_more(sound.extra_info)
+                )  # an MP3's count is rough
+                wave = np.concatenate(blocks) if blocks else np.zeros(0)
+                if read and not np.isfinite(wave).all():
+                    raise BadCell("holds samples that are not finite")
+                wave = resampled(wave, rate, to) if read else wave
     except BadCell:
         raise
     except library.LibsndfileError as error:
@@ -85,9 +91,6 @@ def open_sound(
         raise BadCell(f"is damaged ({str(error)[:60] or type(error).__name__})") from error
     if not read:
         raise BadCell("has no samples")
-    wave = np.concatenate(blocks)
-    if not np.isfinite(wave).all():
-        raise BadCell("holds samples that are not finite")
     change = (
         "ends early"
         if ends_early
@@ -97,7 +100,24 @@ def open_sound(
         if channels > 1
         else ""
     )
-    return resampled(wave, rate, to), change
+    return wave, change
+
+
+def _decoded_bytes(sound: Any, frames: int, to: int) -> int:  # noqa: ANN401 - of soundfile
+    """Bytes that reading this many frames takes. Raises BadCell for a sound that is not read, by
+    its header.
+    """
+    rate, channels = sound.samplerate, sound.channels
+    if sound.format not in FORMATS:
+        raise BadCell(f"is no sound that is read, its format is {sound.format}")
+    if not READABLE_RATES[0] <= rate <= READABLE_RATES[1]:
+        lowest, highest = READABLE_RATES
+        raise BadCell(f"has {rate} samples a second; {lowest} to {highest} can be read")
+    afford("channels", channels)
+    # the frames twice, their resampled form twice, a block of all channels twice, and the filter
+    numbers = 2 * frames * (1 + to / rate) + 2 * SAMPLES_AT_ONCE + 100 * FINEST
+    afford("cell_mb", 8 * numbers)
+    return int(8 * numbers)
 
 
 def _promised_more(header: str) -> bool:
@@ -110,10 +130,16 @@ def _promised_more(header: str) -> bool:
 
 def resampled(wave: np.ndarray, rate: int, to: int = RATE) -> np.ndarray:
     """[T] at `rate` Hz -> float64 [ceil(T * to / rate)] at `to` Hz, by a polyphase filter that
-    passes the frequencies that both rates can represent.
+    passes the frequencies that both rates can represent. The filter's length grows with the larger
+    number in the ratio of the rates, so one of more than 32768 is replaced by the nearest smaller
+    one: the pitch changes by less than a part in thirty thousand.
     """
-    common = math.gcd(to, rate)
-    return wave if rate == to else resample_poly(wave, to // common, rate // common)
+    if rate == to:
+        return wave
+    ratio = Fraction(to, rate).limit_denominator(FINEST)  # exact for all usual rates
+    length = -(-len(wave) * to // rate)
+    out = resample_poly(wave, ratio.numerator, ratio.denominator)[:length]
+    return np.pad(out, (0, length - len(out)))
 
 
 def sound_share(values: Sequence[Any]) -> float:
@@ -131,8 +157,10 @@ def sound_share(values: Sequence[Any]) -> float:
 
 
 def sound_values(cell: Cell) -> list[str | bytes]:
-    """The sounds of a cell: one a column, or several where a value is a list."""
-    return [v for value in cell.values() for v in (value if isinstance(value, list) else [value])]
+    """The sounds of a cell: one a column, or several where a value is a list. Raises BadCell for
+    more than the budget allows.
+    """
+    return items(cell)
 
 
 def sound_key(cell: Cell, root: Path) -> bytes:
@@ -146,8 +174,8 @@ def sound_query(text: str, field: Field) -> Cell:
     if not path.is_file():
         raise GobelinError(f"--audio {text}: no such file. Give the path of a sound.")
     try:
-        data = path.read_bytes()
+        data = file_bytes(path)
         open_sound(data, path.parent, 1.0)
-    except (BadCell, OSError) as error:
+    except BadCell as error:
         raise GobelinError(f"--audio {text}: {error}. Give the path of a sound.") from error
     return {field.columns[0]: data}

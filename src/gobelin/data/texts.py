@@ -10,15 +10,33 @@ import numpy as np
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.data.fields import Bid, Cell, Field
+from gobelin.data.files import BadCell, afford
+
+LETTERS_SHOWN = 10_000  # of a text, that decide whether its column holds texts
 
 
 def text_values(cell: Cell) -> list[str]:
-    """The texts of a cell, trimmed."""
-    return [
+    """The texts of a cell, trimmed. Raises BadCell for more letters than the budget allows."""
+    texts = [
         str(t).strip()
         for value in cell.values()
         for t in (value if isinstance(value, list) else [value])
     ]
+    afford("letters", sum(map(len, texts)))
+    return texts
+
+
+def joined_texts(cells: Sequence[Cell | None]) -> list[str]:
+    """The texts of each cell as one, of the cells that are present and within the budget; the
+    others are set aside later, with the reason.
+    """
+    out = []
+    for cell in cells:
+        try:
+            out += [] if cell is None else [" ".join(text_values(cell))]
+        except BadCell:
+            continue
+    return out
 
 
 def text_key(cell: Cell) -> bytes:
@@ -34,6 +52,7 @@ def text_bid(values: Sequence[Any]) -> Bid | None:
         " ".join(v) if isinstance(v, list) and all(isinstance(t, str) for t in v) else v
         for v in values
     ]
+    strings = [s[:LETTERS_SHOWN] if isinstance(s, str) else s for s in strings]
     if not strings or not all(isinstance(v, str) for v in strings):
         return None
     share_different, mean_words = (

@@ -20,6 +20,7 @@ from gobelin.core.feature_cache import FeatureCache
 from gobelin.core.files import fingerprint
 from gobelin.core.machine import Progress, silent
 from gobelin.core.workers import in_order
+from gobelin.data.budget import MEGABYTE, limits
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Cell, Schema
 from gobelin.data.files import BadCell, untouched
@@ -185,7 +186,12 @@ class Embedder:
                 missing.setdefault(key, present[k])
         done, total = len(present) - len(missing), len(present)
         decoded = in_order(
-            lambda cell: encoder.decode(cell, root)[0], missing.values(), self.workers, CELLS_AHEAD
+            lambda cell: encoder.decode(cell, root)[0],
+            missing.values(),
+            self.workers,
+            CELLS_AHEAD,
+            _bytes,
+            limits().block_mb * MEGABYTE,
         )
         for block_keys, batch in _blocks(zip(missing, decoded, strict=True)):
             cache.add(block_keys, encoder.embed(batch))  # meanwhile the next cells are decoded

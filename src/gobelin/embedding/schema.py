@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gobelin.core import catalog
-from gobelin.core.errors import GobelinError, nearest
+from gobelin.core.errors import GobelinError, nearest, repeated
 from gobelin.data.dataset import SPLIT_COLUMN, WEIGHT_COLUMN, Dataset
 from gobelin.data.fields import ROLES, Bid, Column, Field, Schema
 from gobelin.data.targets import TARGET_KINDS
@@ -247,8 +247,7 @@ def _fields(
             fields.append(Field.of(column.name, encoder, [column]))
     fields += [Field.of(encoder, encoder, members) for encoder, members in joined.items()]
     names = [f.name for f in fields]
-    if len(set(names)) != len(names):
-        twice = next(n for n in names if names.count(n) > 1)
+    if (twice := repeated(names)) is not None:
         listed = ",".join(next(f.columns for f in reversed(fields) if f.name == twice))
         raise GobelinError(
             f"fields.{twice}: two fields have this name. Rename the column, or join the other"

@@ -12,7 +12,7 @@ from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.workers import in_order
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
-from gobelin.data.files import BadCell
+from gobelin.data.files import BadCell, file_bytes
 from gobelin.data.images import Opening, fitted, open_image, squared
 from gobelin.embedding.alignment.align import Shared
 from gobelin.generation.conditions import captions, condition
@@ -115,6 +115,6 @@ def _opened(path: Path, option: str) -> Image:
     if not path.is_file():
         raise GobelinError(f"{option} {path}: no such file. Give the path of an image.")
     try:
-        return open_image(path.read_bytes(), path.parent, Opening())[0]
-    except (BadCell, OSError) as error:
+        return open_image(file_bytes(path), path.parent, Opening())[0]
+    except BadCell as error:
         raise GobelinError(f"{option} {path}: {error}. Give the path of an image.") from error

@@ -12,7 +12,7 @@ import click
 
 from gobelin.augmentation.plan import ALL
 from gobelin.core import catalog, config
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, repeated
 from gobelin.interfaces.terminal import progress
 
 MOST_IMAGES = 1_000_000  # in one call
@@ -168,9 +168,9 @@ def study_settings(options: Mapping[str, Any]) -> dict[str, Any]:
                 ' with a comma needs quotes: "CLASS=N".'
             )
         named = [name if equals else ALL for name, equals, _ in pairs]
-        if twice := [name for name in named if named.count(name) > 1]:
+        if (twice := repeated(named)) is not None:
             raise GobelinError(
-                f"--per-class {options['per_class']!r}: {twice[0]!r} appears twice. Name each"
+                f"--per-class {options['per_class']!r}: {twice!r} appears twice. Name each"
                 " class once."
             )
         more["per_class"] = {name: int(n) for name, (_, _, n) in zip(named, pairs, strict=True)}

@@ -79,10 +79,12 @@ def scan(reader: Embedder, dataset: Dataset, settings: Check, progress: Progress
     bad, converted = unreadable(reader, dataset, progress)
     marked_cells = _marked(reader.schema, dataset, {(i, c) for i, c, _ in bad})
     bad += marked_cells
-    refused = []
-    for column in dict.fromkeys(c for _, c, _ in bad):
+    refused: list[str] = []
+    of_column: dict[str, list[tuple[str, str]]] = {}
+    for i, column, reason in bad:
+        of_column.setdefault(column, []).append((i, reason))
+    for column, reasons in of_column.items():
         present = sum(v is not None for v in dataset.values(column))
-        reasons = [(i, reason) for i, c, reason in bad if c == column]
         if len(reasons) > settings.max_bad * present:
             row, reason = reasons[0]
             value = dataset.values(column)[dataset.ids.index(row)]

@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from gobelin.core.errors import GobelinError
+from gobelin.data.files import BadCell, file_bytes
+from gobelin.data.images import Opening, upright
 from gobelin.evidence.findings import finite, number
 
 LARGEST_PIXELS = 256  # a larger image is reduced to this side before it is embedded
@@ -167,16 +169,13 @@ def picture(folder: Path, relative: object, alt: str) -> Picture:
     if path is None:
         return missing
     try:
-        raw = path.read_bytes()
-        with Image.open(io.BytesIO(raw)) as opened:
-            opened.load()
-            image: Image.Image = opened
-            if opened.format != "PNG" or max(image.size) > LARGEST_PIXELS:
-                image = ImageOps.exif_transpose(image)
+        raw = file_bytes(path)
+        with upright(raw, Opening()) as image:
+            if image.format != "PNG" or max(image.size) > LARGEST_PIXELS:
                 image.thumbnail((LARGEST_PIXELS, LARGEST_PIXELS))
                 raw = _as_png(image)
             width, height = image.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except (BadCell, OSError, ValueError):
         return missing
     longest = max(width, height)
     ratio = (SMALL_PIXELS if longest <= SMALL_PIXELS else min(longest, WIDEST_SHOWN)) / longest

@@ -6,13 +6,19 @@ Every cell stays text; an empty one is missing.
 from __future__ import annotations
 
 import csv
-import io
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
 
 from gobelin.core.config import setting, settings_class
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, repeated
+from gobelin.data.budget import MEGABYTE, limits, refuse, refuse_table
+from gobelin.data.lines import text_lines
+
+CELLS_AT_ONCE = 2**20  # that are Python texts, before they become a part of the table
+POINTER = 8  # bytes of an empty cell in a list
 
 
 @settings_class
@@ -28,52 +34,91 @@ class Csv:
         return path.suffix.lower() in (".csv", ".tsv")
 
     def read(self, path: Path) -> tuple[pa.Table, Path]:
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise GobelinError(
-                f"{path}, byte {error.start}: is not UTF-8. Save it as UTF-8 (iconv -f latin1 -t"
-                " utf-8)."
-            ) from error
-        if not text.strip():
-            raise GobelinError(f"{path}: is empty. A header and at least one row were expected.")
-        if "\0" in text:
-            raise GobelinError(
-                f"{path}, byte {text.index(chr(0))}: holds a zero byte. It is not a text file."
-            )
-        first = text.lstrip("\n").split("\n", 1)[0]
+        lines, blank, first = text_lines(path), 0, ""
+        for first in lines:
+            if first != "\n":
+                break
+            blank += 1
         delimiter = self.delimiter or max(",;\t", key=first.count)
-        csv.field_size_limit(2**27)
-        lines = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
+        csv.field_size_limit(limits().cell_mb * MEGABYTE)
+        checked = _checked(chain([first], lines), path, delimiter)
+        records = csv.reader(checked, delimiter=delimiter, strict=True)
         try:
-            numbered = [(lines.line_num, r) for r in lines if r]
+            header = [name.strip() for name in next(records, [])]
+            refuse(str(path), "columns", len(header))
+            numbered = ((blank + records.line_num, r) for r in records if r)
+            table, mistakes = _table(numbered, header, path)
         except csv.Error as error:  # an open quote would otherwise swallow the rows after it
             raise GobelinError(
-                f"{path}, line {lines.line_num}: {error}. Look for a quote that is not closed."
+                f"{path}, line {blank + records.line_num}: {error}. Look for a quote that is not"
+                f" closed; a cell may have reading.cell_mb = {limits().cell_mb} megabytes."
             ) from error
-        rows = [r for _, r in numbered]
-        header, body = [name.strip() for name in rows[0]], rows[1:]
-        if not body:
-            raise GobelinError(f"{path}: holds a header alone. At least one row was expected.")
-        mistakes = [
-            f"{path}, line {line}, row {k}: {len(r)} cells, the header has {len(header)}."
-            for k, (line, r) in enumerate(numbered[1:], 1)
-            if len(r) != len(header)
-        ]
-        if mistakes:
-            more = [f"... and {len(mistakes) - 5} more rows."] if len(mistakes) > 5 else []
+        _check(header, table.num_rows, mistakes, path)
+        return table.rename_columns(header), path.parent
+
+
+def _checked(lines: Iterable[str], path: Path, delimiter: str) -> Iterator[str]:
+    """The lines. Raises GobelinError for a zero byte, and for a line of more cells than memory."""
+    place = 0
+    for line in lines:
+        if "\0" in line:
             raise GobelinError(
-                "\n".join([*mistakes[:5], *more, "Quote cells that hold the delimiter."])
+                f"{path}, byte {place + line.index(chr(0))}: holds a zero byte. It is not a text"
+                " file."
             )
-        if "" in header:
-            raise GobelinError(
-                f"{path}: column {header.index('') + 1} has no name. Name it in the header."
+        refuse(str(path), "cell_mb", len(line) + POINTER * line.count(delimiter))
+        place += len(line)
+        yield line
+
+
+def _table(
+    numbered: Iterable[tuple[int, list[str]]], header: Sequence[str], path: Path
+) -> tuple[pa.Table, list[str]]:
+    """The rows below the header, and a line for every row of another length, which is left out.
+    numbered: number of the line, cells. The columns have numbers for names.
+    """
+    schema = pa.schema([(str(k), pa.string()) for k in range(len(header))])
+    at_once = max(1, CELLS_AT_ONCE // max(1, len(header)))
+    parts: list[pa.RecordBatch] = []
+    mistakes: list[str] = []
+    rows: list[list[str]] = []
+    count = 0
+
+    def part() -> pa.RecordBatch:
+        refuse_table(str(path), count, len(header))
+        columns = [pa.array([r[k] or None for r in rows], pa.string()) for k in range(len(header))]
+        return pa.record_batch(columns, schema=schema)
+
+    for line, cells in numbered:
+        count += 1
+        if len(cells) == len(header):
+            rows.append([cell.strip() for cell in cells])
+        else:
+            mistakes.append(
+                f"{path}, line {line}, row {count}: {len(cells)} cells, the header has"
+                f" {len(header)}."
             )
-        if len(set(header)) != len(header):
-            repeated = next(n for n in header if header.count(n) > 1)
-            raise GobelinError(f"{path}: column {repeated!r} appears twice. Rename one.")
-        columns = {
-            n: pa.array([r[k].strip() or None for r in body], pa.string())
-            for k, n in enumerate(header)
-        }
-        return pa.table(columns), path.parent
+        if len(rows) == at_once:
+            parts.append(part())
+            rows = []
+    parts += [part()] if rows else []
+    return pa.Table.from_batches(parts, schema), mistakes
+
+
+def _check(header: Sequence[str], rows: int, mistakes: Sequence[str], path: Path) -> None:
+    """Raises GobelinError for a table that can't be used."""
+    if not rows and not mistakes:
+        if not any(header):
+            raise GobelinError(f"{path}: is empty. A header and at least one row were expected.")
+        raise GobelinError(f"{path}: holds a header alone. At least one row was expected.")
+    if mistakes:
+        more = [f"... and {len(mistakes) - 5} more rows."] if len(mistakes) > 5 else []
+        raise GobelinError(
+            "\n".join([*mistakes[:5], *more, "Quote cells that hold the delimiter."])
+        )
+    if "" in header:
+        raise GobelinError(
+            f"{path}: column {header.index('') + 1} has no name. Name it in the header."
+        )
+    if (twice := repeated(header)) is not None:
+        raise GobelinError(f"{path}: column {twice!r} appears twice. Rename one.")

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError
-from gobelin.data.images import IMAGE_SUFFIXES
+from gobelin.data.images import image_files
 
 
 @settings_class
@@ -19,9 +19,7 @@ class Folder:
         return path.is_dir()
 
     def read(self, path: Path) -> tuple[pa.Table, Path]:
-        files = sorted(
-            p for p in path.glob("*/**/*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()
-        )
+        files = image_files(path)
         if not files:
             raise GobelinError(
                 f"{path}: holds no class folder with images. One folder a class was expected, or"

@@ -7,11 +7,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError
+from gobelin.data.budget import refuse, refuse_table
+from gobelin.data.lines import text_lines
+
+# Bytes that a value takes in Python; there are at most as many as there are of these marks
+VALUE = 64
+ROWS_AT_ONCE = 1024  # that are read between two looks at the budget
+MARKS = "[{,"
 
 
 @settings_class
@@ -22,27 +30,25 @@ class Jsonl:
         return path.suffix.lower() in (".jsonl", ".ndjson")
 
     def read(self, path: Path) -> tuple[pa.Table, Path]:
-        rows, mistakes = [], []
-        try:
-            lines = path.read_text(encoding="utf-8-sig").split("\n")
-        except UnicodeDecodeError as error:
-            raise GobelinError(
-                f"{path}, byte {error.start}: is not UTF-8. Save it as UTF-8."
-            ) from error
-        for k, line in enumerate(lines, 1):
+        columns: dict[str, tuple[list[int], list[Any]]] = {}  # name -> numbers of rows, values
+        mistakes: list[str] = []
+        count, needed = 0, 0
+        for k, line in enumerate(text_lines(path), 1):
             if not line.strip():
                 continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                mistakes.append(f"{path}, line {k}: is not JSON ({error}).")
+            needed += len(line) + VALUE * sum(map(line.count, MARKS))
+            refuse(str(path), "table_mb", needed)
+            row = _row(line, f"{path}, line {k}", mistakes)
+            if row is None:
                 continue
-            if isinstance(row, dict):
-                rows.append(row)
-            else:
-                mistakes.append(
-                    f"{path}, line {k}: an object {{...}} was expected, found {type(row).__name__}."
-                )
+            width = len(columns)
+            for name, value in row.items():
+                rows, values = columns.setdefault(name, ([], []))
+                rows.append(count)
+                values.append(value)
+            count += 1
+            if len(columns) > width or not count % ROWS_AT_ONCE:
+                refuse_table(str(path), count, len(columns))
         if mistakes:
             raise GobelinError(
                 "\n".join(
@@ -50,16 +56,36 @@ class Jsonl:
                     + ([f"... and {len(mistakes) - 5} more lines."] if len(mistakes) > 5 else [])
                 )
             )
-        if not rows:
+        refuse_table(str(path), count, len(columns))
+        if not count:
             raise GobelinError(f"{path}: holds no row. At least one was expected.")
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        columns = {}
-        for name in names:
-            values = [row.get(name) for row in rows]
-            if any(isinstance(v, list) for v in values):
-                values = [v if v is None or isinstance(v, list) else [v] for v in values]
-            try:
-                columns[name] = pa.array(values)
-            except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-                columns[name] = pa.array([None if v is None else str(v) for v in values])
-        return pa.table(columns), path.parent
+        return pa.table({n: _column(*c, count) for n, c in columns.items()}), path.parent
+
+
+def _row(line: str, where: str, mistakes: list[str]) -> dict[str, Any] | None:
+    """The object of a line; None where it is none, with a line more in `mistakes`."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        reason = "lists in lists, too deep" if isinstance(error, RecursionError) else str(error)
+        mistakes.append(f"{where}: is not JSON ({reason}).")
+        return None
+    if isinstance(row, dict):
+        return row
+    mistakes.append(f"{where}: an object {{...}} was expected, found {type(row).__name__}.")
+    return None
+
+
+def _column(rows: list[int], values: list[Any], count: int) -> pa.Array:
+    """A column of `count` rows with these values in the rows of these numbers, else empty."""
+    if any(isinstance(v, list) for v in values):
+        values = [v if v is None or isinstance(v, list) else [v] for v in values]
+    try:
+        present = pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        present = pa.array([None if v is None else str(v) for v in values])
+    if len(rows) == count:
+        return present
+    places = pa.nulls(count, pa.int64()).to_numpy(zero_copy_only=False)
+    places[rows] = range(len(rows))
+    return present.take(pa.array(places, from_pandas=True).cast(pa.int64()))

@@ -81,9 +81,7 @@ class Vendors:
 
             def draw(row: dict[str, Any]) -> None:
                 for vendor, source_folder in drawings.items():
-                    image = open_image(
-                        (source_folder / row["file"]).read_bytes(), source_folder, Opening()
-                    )[0]
+                    image = open_image(row["file"], source_folder, Opening())[0]
                     Image.fromarray(squared(image, self.size)).save(
                         temporary / "images" / vendor / row["file"]
                     )

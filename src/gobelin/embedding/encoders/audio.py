@@ -107,11 +107,12 @@ class FittedAudio:
     def decode(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
         """float32 [width]: the mean over the clips of the cell. The waveforms stay in the
         worker."""
-        opened = [open_sound(v, root, self.settings.seconds) for v in sound_values(cell)]
-        features = [
-            summary(mel_power(wave, self.settings.bands), self.settings.waves) for wave, _ in opened
-        ]
-        return np.stack(features).mean(0), next((note for _, note in opened if note), "")
+        features, notes = [], []
+        for value in sound_values(cell):  # one at a time, so that one is in memory
+            wave, note = open_sound(value, root, self.settings.seconds)
+            features.append(summary(mel_power(wave, self.settings.bands), self.settings.waves))
+            notes.append(note)
+        return np.stack(features).mean(0), next((note for note in notes if note), "")
 
     def embed(self, batch: Sequence[Any]) -> np.ndarray:
         return np.stack(list(batch)).astype(np.float32)

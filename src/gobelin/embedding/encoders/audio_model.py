@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
+from gobelin.data.files import afford
 from gobelin.data.sounds import open_sound, sound_key, sound_query, sound_values, soundfile
 from gobelin.embedding.encoders import Sample
 from gobelin.embedding.hub_encoder import HubEncoder, restored
@@ -92,9 +93,15 @@ class FittedAudioModel(HubEncoder[AudioModel]):
 
     def decode(self, cell: Cell, root: Path) -> tuple[list[list[Clip]], str]:
         """Of each sound of the cell its parts, as the model takes them."""
-        opened = [open_sound(v, root, self.settings.seconds, self.rate) for v in sound_values(cell)]
-        note = next((note for _, note in opened if note), "")
-        return [self.clips(wave) for wave, _ in opened], note
+        values = sound_values(cell)
+        # what the model takes of a sound is about as large as the sound
+        afford("cell_mb", 8 * len(values) * self.settings.seconds * self.rate)
+        clips, notes = [], []
+        for value in values:
+            wave, note = open_sound(value, root, self.settings.seconds, self.rate)
+            clips.append(self.clips(wave))
+            notes.append(note)
+        return clips, next((note for note in notes if note), "")
 
     def clips(self, wave: np.ndarray) -> list[Clip]:
         """[T] -> the parts of a sound."""

@@ -18,7 +18,7 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.texts import text_key, text_query, text_values
+from gobelin.data.texts import joined_texts, text_key, text_query, text_values
 from gobelin.embedding.encoders import Sample
 from gobelin.networks.ngrams import components, shares
 
@@ -52,7 +52,7 @@ class Characters:
     def fit(
         self, cells: Sequence[Cell | None], field: Field, kinds: dict[str, str], runtime: Runtime
     ) -> FittedCharacters:
-        texts = [" ".join(text_values(c)) for c in cells if c is not None]
+        texts = joined_texts(cells)
         return FittedCharacters(self, components(texts, self.hashes, self.width))
 
     def load(self, folder: Path, runtime: Runtime) -> FittedCharacters:

@@ -22,8 +22,10 @@ from torch import Tensor, nn
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime, numpy_generator
+from gobelin.data.budget import excess
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.images import Opening, image_key, image_query, image_values, open_image
+from gobelin.data.files import BadCell
+from gobelin.data.images import Opening, decoded, image_key, image_query, image_values
 from gobelin.embedding.encoders import Sample
 from gobelin.embedding.hub_encoder import HubEncoder, restored
 from gobelin.networks.hub_model import Place, pooled_vector, tower_output, transformers
@@ -31,6 +33,7 @@ from gobelin.networks.pooling import means
 
 # Height and width of the images on which the two ways to prepare pixels are compared.
 PROBES = ((60, 90), (150, 70), (400, 300))
+ENLARGED = 32  # bytes a pixel that a processor needs: several copies in bytes and in floats
 
 
 @settings_class
@@ -82,7 +85,9 @@ class FittedImageModel(HubEncoder[ImageModel]):
             .eval()
             .to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         )
-        self.width = self.embed([self.prepare(np.zeros((16, 16, 3), np.uint8))[None]]).shape[1]
+        pixels = self.prepare(np.zeros((16, 16, 3), np.uint8))
+        self.side = max(pixels.shape[1:])
+        self.width = self.embed([pixels[None]]).shape[1]
 
     def key(self, cell: Cell, root: Path) -> bytes:
         return image_key(cell, root)
@@ -90,9 +95,13 @@ class FittedImageModel(HubEncoder[ImageModel]):
     def decode(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
         """[k, 3, H, W] of the k images of the cell: uint8, or float32 from the model's
         processor."""
-        opened = [open_image(v, root, self.settings.opening) for v in image_values(cell)]
-        pixels = np.stack([self.prepare(np.asarray(i.convert("RGB"))) for i, _ in opened])
-        return pixels, next((note for _, note in opened if note), "")
+        prepared, notes = [], []
+        for value in image_values(cell):  # one at a time, so that one is in memory
+            with decoded(value, root, self.settings.opening) as (image, note):
+                _refuse_thin(image.size, self.side)
+                prepared.append(self.prepare(np.asarray(image.convert("RGB"))))
+            notes.append(note)
+        return np.stack(prepared), next((note for note in notes if note), "")
 
     def forward(self, batch: Sequence[Any]) -> Tensor:
         """float32 [n, D_f], differentiable."""
@@ -104,6 +113,16 @@ class FittedImageModel(HubEncoder[ImageModel]):
                 )
                 features.append(self.module(x).float())
         return means(torch.cat(features), [len(images) for images in batch])
+
+
+def _refuse_thin(size: tuple[int, int], side: int) -> None:
+    """BadCell for an image so long and thin that the budget lacks the memory to enlarge its shorter
+    side to that of the model, as a processor does before it cuts out the middle. size: width and
+    height.
+    """
+    longer = max(side, side * max(size) // min(size))
+    if reason := excess("cell_mb", ENLARGED * side * longer):
+        raise BadCell(f"is {size[0]} x {size[1]} pixels, enlarged for the model it {reason}")
 
 
 class _Tower(nn.Module):

@@ -120,9 +120,12 @@ class FittedSpectrogram(Forward):
     def decode(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
         """float32 [k, bands * frames + 2] of the k clips of the cell. The waveforms stay in the
         worker."""
-        opened = [open_sound(v, root, self.settings.seconds) for v in sound_values(cell)]
-        clips = [self._stretched(wave) for wave, _ in opened]
-        return np.stack(clips), next((note for _, note in opened if note), "")
+        clips, notes = [], []
+        for value in sound_values(cell):  # one at a time, so that one is in memory
+            wave, note = open_sound(value, root, self.settings.seconds)
+            clips.append(self._stretched(wave))
+            notes.append(note)
+        return np.stack(clips), next((note for note in notes if note), "")
 
     def _stretched(self, wave: np.ndarray) -> np.ndarray:
         """[T] -> float32 [bands * frames + 2]."""

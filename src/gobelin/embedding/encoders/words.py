@@ -21,7 +21,7 @@ from gobelin.core import config, weights
 from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime, generator
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.texts import text_key, text_query, text_values
+from gobelin.data.texts import joined_texts, text_key, text_query, text_values
 from gobelin.embedding.encoders import Sample
 from gobelin.networks.ngrams import components, shares
 
@@ -56,7 +56,7 @@ class Words:
     def fit(
         self, cells: Sequence[Cell | None], field: Field, kinds: dict[str, str], runtime: Runtime
     ) -> FittedWords:
-        texts = [" ".join(text_values(c)) for c in cells if c is not None]
+        texts = joined_texts(cells)
         vectors = components(texts, self.hashes, self.width)  # [width, hashes]
         width = len(vectors)
         network = Bag(self.hashes, width, self.hidden)

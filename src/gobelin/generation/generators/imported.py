@@ -22,8 +22,9 @@ from gobelin.core import weights
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime, numpy_generator
-from gobelin.data.files import BadCell
-from gobelin.data.images import IMAGE_SUFFIXES, Opening, fitted, open_image
+from gobelin.data.budget import refuse
+from gobelin.data.files import BadCell, file_bytes
+from gobelin.data.images import Opening, fitted, image_files, open_image
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 
 IMPORTED_FORMAT = 1  # of the saved folder
@@ -55,9 +56,7 @@ class Imported:
                 " was expected. Set it: --set generator.name=imported --set"
                 " generator.settings.folder=DIR."
             )
-        files = sorted(
-            p for p in root.glob("*/**/*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()
-        )
+        files = image_files(root)
         names = {name: k for k, name in enumerate(train.classes)}
         folders = sorted({p.relative_to(root).parts[0] for p in files})
         if not files or (unknown := [name for name in folders if names and name not in names]):
@@ -71,11 +70,12 @@ class Imported:
                 f" ({', '.join(list(names)[:5])} ...) was expected."
             )
         h, w, c = train.images.shape[1:]
+        refuse(str(root), "table_mb", len(files) * h * w * c)
         images = []
         for place, path in enumerate(files):
             try:
-                images.append(fitted(open_image(path.read_bytes(), root, Opening())[0], (h, w, c)))
-            except (BadCell, OSError) as error:
+                images.append(fitted(open_image(file_bytes(path), root, Opening())[0], (h, w, c)))
+            except BadCell as error:
                 raise GobelinError(f"imported: {path}: {error}. Mend or remove it.") from error
             if place % 256 == 255:
                 context.progress("read images", place + 1, len(files))

@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gobelin.core.config import resolved
+from gobelin.core.errors import GobelinError
 from gobelin.core.files import write_json
 from gobelin.core.output import output_folder
 from gobelin.core.printable import printable
 from gobelin.data.dataset import CURATED_COLUMN, SPLIT_COLUMN, WEIGHT_COLUMN, Dataset
-from gobelin.data.files import cell_bytes
+from gobelin.data.files import BadCell, cell_bytes
 from gobelin.workbench.curate.decisions import (
     Decisions,
     caption_field,
@@ -120,7 +121,14 @@ def _with(table: pa.Table, name: str, column: pa.Array) -> pa.Table:
 
 
 def _contents(value: Any, root: Path) -> Any:  # noqa: ANN401 - a cell is any
-    """The contents of files in the place of their paths."""
+    """The contents of files in the place of their paths. Raises GobelinError where one is over the
+    budget.
+    """
     if isinstance(value, list):
-        return [cell_bytes(v, root) for v in value]
-    return None if value is None else cell_bytes(value, root)
+        return [_contents(v, root) for v in value]
+    try:
+        return None if value is None else cell_bytes(value, root)
+    except BadCell as error:
+        raise GobelinError(
+            f"{str(value)[:60]}: {error}. The export holds the contents of files."
+        ) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, repeated
 from gobelin.core.files import file_hash, fingerprint
 from gobelin.core.machine import Progress
 from gobelin.data.fields import Field
@@ -85,11 +85,9 @@ def generate(
             f"{run.folder.folder}: has no trained generator, and generate never trains. Run"
             f" {fit_command(run, True)}."
         )
-    if len(set(seeds)) != len(seeds):
-        repeated = next(s for s in seeds if list(seeds).count(s) > 1)
+    if (twice := repeated(seeds)) is not None:
         raise GobelinError(
-            f"--seeds: {repeated} appears twice; the same seed makes the same image. Give each"
-            " once."
+            f"--seeds: {twice} appears twice; the same seed makes the same image. Give each once."
         )
     if not seeds:
         raise GobelinError("generate: found 0 images to generate. Give -n 16 or --seeds 0-15.")

@@ -50,6 +50,7 @@ class Run:
         folder: RunFolder, settings: Settings, progress: Progress, given: Dataset | None = None
     ) -> Run:
         """The chain of a run folder. Nothing is read or written yet."""
+        settings.reading.use()
         data = RunData(folder, settings, progress, given)
         encoders = RunEncoders(data)
         checked = CheckedRows(data, encoders)

@@ -10,6 +10,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.core.machine import Progress, Runtime
 from gobelin.core.stages import RunFolder
+from gobelin.data.budget import Reading
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema
 from gobelin.embedding import schema
@@ -30,6 +31,7 @@ class RunData:
     @property
     def runtime(self) -> Runtime:
         """Device, precision and threads, set for this process."""
+        self.settings.reading.use()
         return self.settings.runtime.apply()
 
     @cached_property
@@ -40,12 +42,15 @@ class RunData:
                 f"{self.folder.folder}: was saved without its data, which are needed here. Use the"
                 " run that it was saved from."
             )
+        self.settings.reading.use()
         return read_rows(self.settings, self.given)
 
     @cached_property
     def key(self) -> str:
         """Cache key of the encoders. All later keys depend on it."""
         s = self.settings
+        # limits decide which cells are set aside; with the usual ones, keys of earlier runs stay
+        limits = () if s.reading == Reading() else (resolved(s.reading),)
         return fingerprint(
             s.data.fingerprint or self.rows.dataset.fingerprint,
             s.data.target,
@@ -56,6 +61,7 @@ class RunData:
             resolved(s.split),
             s.runtime.seed,
             s.runtime.precision,
+            *limits,
         )
 
     @cached_property

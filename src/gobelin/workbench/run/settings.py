@@ -12,6 +12,7 @@ from gobelin.core import catalog
 from gobelin.core.config import resolved, setting, settings_class
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.machine import Runtime
+from gobelin.data.budget import Reading
 from gobelin.data.splits import Split
 from gobelin.embedding.alignment.align import Align
 from gobelin.embedding.schema import Choices, build_encoder, default_encoder
@@ -62,6 +63,9 @@ class Settings:
     """All settings of a run."""
 
     data: Data = setting(default_factory=Data, description="The data set.")
+    reading: Reading = setting(
+        default_factory=Reading, description="What data may take of the machine."
+    )
     schema: Mapping[str, str] = setting(
         default_factory=dict, description="Kind (image, text, number ...) or role of a column."
     )
