@@ -47,7 +47,7 @@ DOORS = {
     "subprocess": set(),
     "arch": {"data.samples.market"},
     "lancedb": {"embedding.index"},
-    "skops": {"prediction.estimators"},
+    "skops": {"prediction.saved_estimators"},
     "click": {
         "interfaces.cli",
         "interfaces.options",

@@ -1093,7 +1093,9 @@ def test_made_images_and_rows_never_count_as_real(
     data = with_images(pictures, "made.csv", ["img/made/seed-0.png", "img/made/seed-1.png"])
     done(capsys, ["check", data, "--target", "label", "--run", tmp_path / "run", *SETS])
     told = findings(tmp_path / "run", "cells_set_aside")[0]
-    assert told["value"] == 2 and "row 0, column 'image': is marked as generated" in told["note"]
+    assert (
+        told["value"] == 2 and "row 0, column 'image': is marked as generated" in told["cells"][0]
+    )
     done(capsys, ["augment", run, "--export", tmp_path / "export"])
     origins = pq.read_table(tmp_path / "export" / "train.parquet")["gobelin_origin"].to_pylist()
     words = [
@@ -1217,8 +1219,8 @@ def test_texts_and_numbers_alone(tmp_path: Path, capsys: pytest.CaptureFixture[s
     aside = findings(folder, "cells_set_aside")[0]
     assert (
         aside["value"] == 2
-        and "'1,000' is not a number" in aside["note"]
-        and "'2020-13-45' is not a date" in aside["note"]
+        and "'1,000' is not a number" in " ".join(aside["cells"])
+        and "'2020-13-45' is not a date" in " ".join(aside["cells"])
     )
     for words in (
         ["evaluate", folder],

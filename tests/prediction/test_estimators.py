@@ -139,22 +139,6 @@ def test_options_are_read_and_wrong_names_answered() -> None:
         panel(rows(one=telling(1.0)), "MultinomialNB")  # negative numbers
 
 
-class Stranger:
-    """No part of scikit-learn."""
-
-
-def test_nothing_else_is_opened(tmp_path: Path) -> None:
-    estimators.save(tmp_path / "good.skops", {"a": np.arange(3), "b": LogisticRegression()})
-    assert estimators.load(tmp_path / "good.skops")["a"].tolist() == [0, 1, 2]
-    estimators.save(tmp_path / "bad.skops", {"a": Stranger()})
-    with pytest.raises(GobelinError, match="Stranger, which is no part of scikit-learn"):
-        estimators.load(tmp_path / "bad.skops")
-    (tmp_path / "cut.skops").write_bytes((tmp_path / "good.skops").read_bytes()[:200])
-    for name in ("cut.skops", "none.skops"):
-        with pytest.raises(GobelinError, match="missing or damaged"):
-            estimators.load(tmp_path / name)
-
-
 @pytest.mark.parametrize(
     "name",
     [

@@ -27,9 +27,8 @@ from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.files import file_hash, read_json, write_json
 from gobelin.core.stages import MANIFEST
 from gobelin.data.provenance import save_png
-from gobelin.evidence.findings import Finding
 from gobelin.interfaces.cli import main
-from gobelin.workbench import card, save
+from gobelin.workbench import card
 
 WORD, IDENTITY, PLACE = "zyxquartz", "patient-vonnegut", "hiddenplace"
 QUICK = {
@@ -223,6 +222,8 @@ def test_the_card_says_what_was_found_and_nothing_else(run: Path, kept: Path) ->
     assert "Not measured: `augment` was not run." in text and text.count("Not measured") == 1
     assert "175 train, 66 valid, 79 test" in text and "only 175 training images" in text
     assert text.startswith("---\nlicense: cc-by-sa-4.0\nlibrary_name: gobelin\ntags: [")
+    for f in found:  # what names single rows stays in the run
+        f["rows"], f["cells"] = [], []
     assert [
         json.loads(line) for line in (kept / "findings.jsonl").read_text().splitlines()
     ] == found
@@ -327,10 +328,11 @@ def test_where_something_is_already_nothing_is_written(run: Path, tmp_path: Path
     (tmp_path / "full" / "note").write_text("mine")
     (tmp_path / "empty").mkdir()
     for place in (tmp_path / "full", tmp_path / "full" / "note"):
-        with pytest.raises(GobelinError, match="is not empty"):
+        with pytest.raises(GobelinError, match="is not empty|is a file"):
             Workbench.open(run).save_pretrained(place)
     assert everything(tmp_path / "full") == {"note": b"mine"}
-    Workbench.open(run).save_pretrained(tmp_path / "empty")
+    for _ in range(2):  # a command that was killed at its end is run again
+        Workbench.open(run).save_pretrained(tmp_path / "empty")
     again = gobelin.from_pretrained(tmp_path / "empty").save_pretrained(tmp_path / "again")
     assert everything(again) == everything(tmp_path / "empty")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["again", "empty", "full"]
@@ -400,20 +402,7 @@ def test_a_device_that_is_not_here_is_replaced(kept: Path, copy: Path, source: P
 
 
 def test_a_path_of_this_machine_is_never_told(run: Path, source: Path, tmp_path: Path) -> None:
-    """A credit line that names the data's place can't be mended for the user, and is refused; a
-    setting with a path is cut."""
-    settings = {
-        "model": "/secret/place/tiny",
-        "local_only": False,
-        "names": ["~/x", "a/b", 3],
-        "in": {"w": "C:\\u\\v"},
-    }
-    assert save.portable(settings) == {
-        "model": "tiny",
-        "local_only": True,
-        "names": ["x", "a/b", 3],
-        "in": {"w": "v"},
-    }
+    """A credit line that names the data's place can't be mended for the user, and is refused."""
     bench = Workbench.open(run, settings={"data": {"cited": f"from {source}"}})
     with pytest.raises(GobelinError, match="would hold the path of the data"):
         bench.save_pretrained(tmp_path / "out")
@@ -611,14 +600,3 @@ def test_a_pretrained_generator_is_found_at_its_new_place(
     assert bytes_of(
         bench.generate([0, 1], out=tmp_path / "a", query={"text": "a bird"})
     ) == bytes_of(other)
-
-
-def test_notes_that_name_rows_are_left_out(run: Path) -> None:
-    opened = Workbench.open(run).run
-    place = opened.settings.data.path
-    found = [
-        Finding(name="cells_set_aside", value=1.0, note="row 3, column image: is empty"),
-        Finding(name="a", note=f"see {place}."),
-        Finding(name="b", note="plain"),
-    ]
-    assert [one.note for one in save._without_places(opened, found)] == ["", "", "plain"]

@@ -11,7 +11,6 @@ import dataclasses
 import functools
 import json
 import operator
-import tomllib
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,6 +29,7 @@ from pydantic import Field as setting
 from pydantic.dataclasses import dataclass, is_pydantic_dataclass
 from pydantic.fields import FieldInfo
 
+from gobelin.core import parse
 from gobelin.core.errors import GobelinError, repeated
 from gobelin.core.expectations import expectation, mistakes_of, parts
 
@@ -245,7 +245,8 @@ def schema(cls: type) -> dict[str, Any]:
 
 def resolved(instance: object) -> dict[str, Any]:
     """Every setting of a dataclass with its value, ready for JSON."""
-    return json.loads(json.dumps(dataclasses.asdict(instance), default=str))  # type: ignore[call-overload]
+    text = json.dumps(dataclasses.asdict(instance), default=str)  # type: ignore[call-overload]
+    return parse.json_value(text)
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -264,11 +265,24 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     GobelinError where one setting is given twice."""
     out: dict[str, Any] = {}
     for key, value in values.items():
-        for part in reversed(str(key).split(".")):
-            value = {part: value}
-        if twice := _common(out, value):
+        group = _grouped(str(key), value)
+        if twice := _common(out, group):
             raise GobelinError(f"settings: {twice!r} is given twice, in two ways. Give it once.")
-        out = merge(out, value)
+        out = merge(out, group)
+    return out
+
+
+def _grouped(name: str, value: object) -> dict[str, Any]:
+    """{'a': {'b': value}} for the name 'a.b'. GobelinError for a value that no file can hold."""
+    out: Any = value
+    for part in reversed(name.split(".")):
+        out = {part: out}
+    try:
+        parse.check(out)
+    except ValueError as error:
+        raise GobelinError(
+            f"settings: {name[:60]!r} can't be used ({error}). Give a simpler value."
+        ) from error
     return out
 
 
@@ -291,10 +305,7 @@ def assignments(pairs: Iterable[str]) -> dict[str, Any]:
             raise GobelinError(
                 f"--set {pair!r}: NAME=VALUE was expected. For example --set runtime.seed=1."
             )
-        inner: Any = value.strip()
-        for key in reversed(path.strip().split(".")):
-            inner = {key: inner}
-        out = merge(out, inner)
+        out = merge(out, _grouped(path.strip(), value.strip()))
     return out
 
 
@@ -305,12 +316,12 @@ def read(path: Path) -> dict[str, Any]:
             f"{path}: no such recipe. Give the path of a .toml file or of a run's settings.json."
         )
     try:
-        text = path.read_text(encoding="utf-8")
-        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise GobelinError(
-            f"{path}: can't be read as {path.suffix[1:].upper() or 'TOML'} ({error})."
-        ) from error
+        if path.suffix == ".json":
+            values = parse.json_file(path, parse.MOST_SETTINGS_BYTES)
+        else:
+            values = parse.toml_file(path)
+    except OSError as error:
+        raise GobelinError(f"{path}: can't be read ({error.strerror}). Check the path.") from error
     if not isinstance(values, dict):
         raise GobelinError(
             f"{path}: groups of settings were expected, found {type(values).__name__}."

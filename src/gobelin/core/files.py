@@ -23,6 +23,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
+from gobelin.core import parse
 from gobelin.core.errors import GobelinError
 from gobelin.core.printable import encodable_json
 from gobelin.core.temporary import temporary_beside
@@ -191,7 +192,9 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is any
-    return json.loads(path.read_text(encoding="utf-8"))
+    """The value of a JSON file, see `core.parse`. Raises OSError, and Unreadable, which is a
+    GobelinError."""
+    return parse.json_file(path)
 
 
 def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
@@ -206,11 +209,13 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        return [
-            json.loads(line)
-            for line in path.read_text(encoding="utf-8").split("\n")
-            if line.strip()
-        ]
+        if path.stat().st_size > parse.MOST_BYTES:
+            raise ValueError(f"it has more than {parse.MOST_BYTES} bytes")
+        with path.open("rb") as file:
+            rows = [parse.json_value(line) for line in file if line.strip()]
+        if not all(isinstance(row, dict) for row in rows):
+            raise ValueError("a line holds no object")
+        return rows
     except ValueError as error:
         raise GobelinError(
             f"{path}: is damaged ({error}). Delete it and run the command again."
@@ -242,7 +247,7 @@ def mapped_arrays(path: Path) -> dict[str, np.ndarray]:
             pass
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length))
+            header = parse.json_value(file.read(length))
         return {
             name: np.memmap(
                 path,
@@ -254,10 +259,47 @@ def mapped_arrays(path: Path) -> dict[str, np.ndarray]:
             for name, entry in header.items()
             if name != "__metadata__"
         }
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise GobelinError(
             f"{path}: can't be read as safetensors ({error}). Make it again."
         ) from error
+
+
+def refuse_links(folder: Path) -> None:
+    """Raises GobelinError where anything below the folder is a link or a special file.
+
+    Through a link, a folder of somebody else could make Gobelin read, write or remove files that
+    are not in it; a special file (a pipe, a socket, a device) could keep it waiting. The folder
+    itself may be reached through a link. Not seen: hard links, mounts, and links that are made
+    later."""
+    folders = [os.fspath(folder)]
+    while folders:
+        place = folders.pop()
+        try:
+            with os.scandir(place) as entries:
+                found = [
+                    (
+                        e.path,
+                        e.is_symlink(),
+                        e.is_dir(follow_symlinks=False),
+                        e.is_file(follow_symlinks=False),
+                    )
+                    for e in entries
+                ]
+        except (FileNotFoundError, NotADirectoryError):  # removed meanwhile
+            continue
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise GobelinError(f"{place}: can't be read ({reason}). Use another folder.") from error
+        for path, link, is_folder, file in found:
+            if link or not (is_folder or file):
+                what = "a link" if link else "a special file"
+                raise GobelinError(
+                    f"{path}: is {what}, and Gobelin opens no folder that holds one. Copy the"
+                    " folder without it (cp -rL follows links that you trust)."
+                )
+            if is_folder:
+                folders.append(path)
 
 
 def tree_hash(folder: Path) -> str:

@@ -7,11 +7,13 @@ What this cannot show: who wrote the downloaded files. The code that opens them 
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
 from gobelin.core.errors import GobelinError, MissingExtra
+from gobelin.core.files import atomic_folder
 
 
 def is_id(name: str) -> bool:
@@ -47,6 +49,29 @@ def snapshot(
             f"{name}: can't be downloaded ({_line(error)}). Give a folder."
         ) from error
     return Path(folder)
+
+
+def without_links(snapshot: Path) -> Path:
+    """A folder with the files of a snapshot, beside it in the cache, in the place of links to them.
+
+    The library keeps a snapshot as links into the repository's own folder of its cache; it is
+    returned as it is where it has none. Raises GobelinError for a link that leads elsewhere."""
+    paths = sorted(snapshot.rglob("*"))
+    if not any(path.is_symlink() for path in paths):
+        return snapshot
+    repository = snapshot.resolve().parents[1]
+    copy = repository / "gobelin" / snapshot.name
+    if copy.is_dir():
+        return copy
+    for path in paths:
+        if not path.resolve().is_relative_to(repository):
+            raise GobelinError(f"{path}: leads out of the cache. Delete {snapshot} and try again.")
+    with atomic_folder(copy) as temporary:
+        for path in (p for p in paths if p.is_file()):
+            target = temporary / path.relative_to(snapshot)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+    return copy
 
 
 def upload(

@@ -16,12 +16,14 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
+from gobelin.core import parse
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import (
     atomic_folder,
     disk_errors,
     read_json,
     read_lines,
+    refuse_links,
     tree_hash,
     write_json,
     write_lines,
@@ -32,15 +34,19 @@ LOCK = ".lock"
 MANIFEST = "manifest.json"  # only a folder that `gobelin save` wrote has one
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 Loaded = TypeVar("Loaded")
+# what reading raises where a file holds other values than were written
+WRONG_VALUES = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError)
 
 
 class RunFolder:
     """A run folder on disk: its lock, stages, records and ledger.
 
-    A stage that is finished with the requested key is never made again.
+    A stage that is finished with the requested key is never made again. Raises GobelinError for a
+    folder that holds a link or a special file.
     """
 
     def __init__(self, folder: Path) -> None:
+        refuse_links(folder)
         self.folder = folder
         self._lock = FileLock(folder / LOCK, mode=0o666)
         self._opened: int | None = None  # the folder's file descriptor, once it was worked in
@@ -96,10 +102,11 @@ class RunFolder:
     def stored(self, name: str) -> Any:  # noqa: ANN401 - JSON is any
         """The content of settings.json or schema.json. GobelinError for a damaged file."""
         try:
-            return read_json(self.folder / name)
-        except ValueError as error:
+            return parse.json_file(self.folder / name, parse.MOST_SETTINGS_BYTES)
+        except (OSError, parse.Unreadable) as error:
+            reason = error.reason if isinstance(error, parse.Unreadable) else error.strerror
             raise GobelinError(
-                f"{self.folder / name}: is damaged ({error}). Delete it and run gobelin fit again."
+                f"{self.folder / name}: is damaged ({reason}). Delete it and run gobelin fit again."
             ) from error
 
     def clean(self) -> None:
@@ -135,13 +142,22 @@ class RunFolder:
     ) -> Loaded:
         """`load(the stage's folder)`. `make(temporary folder)` fills it first if it is missing.
 
-        Raises GobelinError if the stage is missing in a saved run, and if its files changed since
-        they were written.
+        Raises GobelinError if the stage is missing in a saved run, if its files changed since they
+        were written, and if they can't be read.
         """
         with self.making(name, key) as temporary:
             if temporary is not None:
                 make(temporary)
-        return load(self.checked(name))
+        folder = self.checked(name)
+        try:
+            return load(folder)
+        except GobelinError:
+            raise
+        except (*WRONG_VALUES, OSError) as error:
+            raise GobelinError(
+                f"{folder}: can't be read ({type(error).__name__}: {error}). Delete it and run the"
+                " command again."
+            ) from error
 
     @contextlib.contextmanager
     def making(self, name: str, key: str) -> Iterator[Path | None]:
@@ -211,7 +227,8 @@ class RunFolder:
         with self.alone():
             try:
                 rows = read_lines(ledger)
-            except GobelinError as error:
+                looks = {str(row["key"]): int(row["look"]) for row in rows}
+            except (GobelinError, *WRONG_VALUES) as error:
                 raise GobelinError(
                     f"{ledger}: is damaged, and it counts the looks at the test rows. Restore it."
                 ) from error
@@ -220,9 +237,8 @@ class RunFolder:
                     f"{ledger}: is empty or gone, and it counts the looks at the test rows."
                     " Restore it."
                 )
-            for row in rows:
-                if row["key"] == key:
-                    return int(row["look"])
+            if key in looks:
+                return looks[key]
             rows.append({"look": len(rows) + 1, "what": verb, "key": key})
             write_lines(ledger, rows)
             return len(rows)
@@ -240,6 +256,6 @@ def _record(path: Path) -> dict[str, Any]:
     """The content of a stage.json, {} if it is damaged."""
     try:
         record = read_json(path)
-    except ValueError:
+    except parse.Unreadable:
         return {}
     return record if isinstance(record, dict) else {}

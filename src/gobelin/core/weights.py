@@ -13,6 +13,7 @@ from torch import nn
 
 from gobelin.core import files
 from gobelin.core.errors import GobelinError
+from gobelin.core.parse import Unreadable
 
 
 def fingerprint(network: nn.Module, *settings: object) -> str:
@@ -41,8 +42,9 @@ def config_of(folder: Path, version: int) -> dict[str, Any]:
         config = files.read_json(folder / "config.json")
         stored = config["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = error.reason if isinstance(error, Unreadable) else error
         raise GobelinError(
-            f"{folder}: config.json is missing or damaged ({error}). Fit it again."
+            f"{folder}: config.json is missing or damaged ({reason}). Fit it again."
         ) from error
     if stored != version:
         raise GobelinError(

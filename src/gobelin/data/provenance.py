@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,6 +19,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from gobelin.core import parse
+from gobelin.core.errors import GobelinError
 from gobelin.core.files import atomic_file
 from gobelin.data.images import opened
 
@@ -80,10 +82,28 @@ def read_lineage(file: Path | BinaryIO) -> dict[str, Any] | None:
     with opened(file) as image:
         text = image.info.get("gobelin")  # stands before the pixels, which are not decoded
     try:
-        lineage = None if text is None else json.loads(str(text))
+        lineage = None if text is None else parse.json_value(str(text))
     except ValueError:  # the text is of another program
         return None
     return lineage if isinstance(lineage, dict) else None
+
+
+def records(texts: Iterable[str | None], column: str) -> list[dict[str, Any]]:
+    """The record in every cell of a column that Gobelin writes; {} for an empty cell. Raises
+    GobelinError for a cell that holds another text."""
+    out = []
+    for row, text in enumerate(texts):
+        try:
+            record = parse.json_value(str(text)) if text else {}
+            if not isinstance(record, dict):
+                raise ValueError(f"an object was expected, found {type(record).__name__}")
+        except ValueError as error:
+            raise GobelinError(
+                f"row {row}, column {column!r}: can't be read as JSON ({error}). Take the column"
+                " out, or restore it."
+            ) from error
+        out.append(record)
+    return out
 
 
 def is_marked(data: bytes) -> bool:

@@ -381,7 +381,7 @@ def _check_files(folder: Path) -> None:
             folder / name: (int(size), str(digest))
             for name, (size, digest) in read_json(folder / FILE_HASHES).items()
         }
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise _damaged(folder, error) from error
     for path, (size, digest) in listed.items():
         if path.is_file() and (path.stat().st_size != size or file_hash(path) != digest):

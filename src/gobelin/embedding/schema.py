@@ -297,12 +297,14 @@ def restored(values: Mapping[str, Any], where: str = "schema.json") -> Schema:
             Column(**{**c, "levels": tuple(c.get("levels", ()))}) for c in values["columns"]
         )
         named = {c.name: c for c in columns}
+        if not all(isinstance(v, str) for c in columns for v in (c.name, c.kind, c.role)):
+            raise ValueError("a column's name is no text")
         fields = tuple(
             Field.of(f["name"], f["encoder"], [named[c] for c in f["columns"]])
             for f in values["fields"]
         )
         return Schema(columns, fields, tuple(values["unread"]))
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise GobelinError(
             f"{where}: is damaged ({error}). Delete it and run gobelin fit again."
         ) from error

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -42,7 +42,9 @@ class Finding:
     sure: bool = True
     n: int = 0  # independent units of evidence
     needed_n: int | None = None  # units that would show the smallest effect that matters
+    # What identifies single rows stands in these two fields alone, and `without_rows` empties them.
     rows: tuple[str, ...] = ()  # ids of the rows that the finding is about
+    cells: tuple[str, ...] = ()  # cells that it is about: row, column, reason
     generator: str = ""  # name of the generator that is judged; '' if there is none
     note: str = ""
     source: str = ""  # verb that found it
@@ -54,9 +56,10 @@ class Finding:
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Finding:
-        """A finding from a line of findings.jsonl. GobelinError for a field of a later version."""
+        """A finding from a line of findings.jsonl. GobelinError for a field of a later version, or
+        a value of another type."""
         known = _upgraded(_known(cls, row))
-        return cls(**{**known, "rows": tuple(known["rows"])})
+        return cls(**{**known, "rows": tuple(known["rows"]), "cells": tuple(known["cells"])})
 
     def sentence(self) -> str:
         """The finding in plain words, one line."""
@@ -82,9 +85,13 @@ class Finding:
 
     @property
     def remark(self) -> str:
-        """The note, and the ids of the rows that the finding is about."""
+        """The note, and the rows and cells that the finding is about."""
         rows = f"rows {', '.join(self.rows)}" if self.rows else ""
-        return ": ".join(text for text in (self.note, rows) if text)
+        return ": ".join(text for text in (self.note, rows, "; ".join(self.cells)) if text)
+
+    def without_rows(self) -> Finding:
+        """The finding for others, who must not learn which rows it is about."""
+        return replace(self, rows=(), cells=())
 
 
 def finite(value: object) -> TypeGuard[float]:
@@ -129,8 +136,21 @@ class Exhibit:
         return cls(**_known(cls, row))
 
 
+TAKES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "str": ("a text", lambda v: isinstance(v, str)),
+    "bool": ("true or false", lambda v: isinstance(v, bool)),
+    "float": ("a number", lambda v: finite(v)),
+    "float | None": ("a number", lambda v: v is None or finite(v)),
+    "int": ("a whole number", lambda v: isinstance(v, int)),
+    "int | None": ("a whole number", lambda v: v is None or isinstance(v, int)),
+    "tuple[str, ...]": ("a list of texts", lambda v: isinstance(v, list | tuple) and _texts(v)),
+    "Mapping[str, str]": ("texts by name", lambda v: isinstance(v, Mapping) and _texts(v.values())),
+}
+
+
 def _upgraded(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of an earlier version. There, `rows`, `generator` and `sure` stood in texts alone."""
+    """A row of an earlier version. There, `rows`, `cells`, `generator` and `sure` stood in texts
+    alone."""
     scope = dict(row.get("scope", {}))
     note, verdict = str(row.get("note", "")), str(row.get("verdict", ""))
     start = "copies of training rows "  # such a note held nothing else
@@ -140,8 +160,10 @@ def _upgraded(row: Mapping[str, Any]) -> dict[str, Any]:
         "rows": note.removeprefix(start).split(", ") if note.startswith(start) else [],
         "generator": of_batch or of_arm,
         "sure": verdict != "no evidence" and not verdict.startswith("can't say"),
+        "cells": note.split("; ") if row.get("name") == "cells_set_aside" and note else [],
     }
-    emptied = {"note": ""} if "rows" not in row and before["rows"] else {}
+    moved = any(before[name] and name not in row for name in ("rows", "cells"))
+    emptied = {"note": ""} if moved else {}
     return {**before, **row, **emptied}
 
 
@@ -152,10 +174,23 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
 
 def _known(cls: type, row: Mapping[str, Any]) -> dict[str, Any]:
     """The row. GobelinError if it holds fields that this version does not know."""
-    unknown = sorted(set(row) - {known.name for known in fields(cls)})
+    if not isinstance(row, Mapping):
+        raise GobelinError(f"{cls.__name__}: an object was expected, found {str(row)[:40]!r}.")
+    takes = {known.name: TAKES[str(known.type)] for known in fields(cls)}
+    unknown = sorted(set(row) - set(takes))
     if unknown:
         names = ", ".join(unknown)
         raise GobelinError(
             f"{cls.__name__}: unknown fields {names}, written by another version. Use that version."
         )
+    needed = [f.name for f in fields(cls) if f.default is f.default_factory is MISSING]
+    for name in [*needed, *row]:
+        words, fits = takes[name]
+        if name not in row or not fits(row[name]):
+            found = repr(row[name])[:40] if name in row else "nothing"
+            raise GobelinError(f"{cls.__name__}, {name}: {words} was expected, found {found}.")
     return dict(row)
+
+
+def _texts(values: Iterable[object]) -> bool:
+    return all(isinstance(value, str) for value in values)

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from gobelin.core import files
+from gobelin.core import files, parse
+from gobelin.core.errors import GobelinError
 
 State = dict[str, Any]  # nested mappings and lists of tensors and of JSON values
 
@@ -33,12 +34,18 @@ def read_checkpoint(path: Path, identity: str) -> State | None:
     """The state in `path`; None where there is no file, or it belongs to another training."""
     if not path.exists():
         return None
-    with safe_open(path, framework="pt") as file:
-        tree = json.loads(file.metadata()["tree"])
-        if tree["identity"] != identity:
-            return None
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    state: State = _unflatten(tree, tensors)["state"]
+    try:
+        with safe_open(path, framework="pt") as file:
+            tree = parse.json_value(file.metadata()["tree"])
+            if tree["identity"] != identity:
+                return None
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        state: State = _unflatten(tree, tensors)["state"]
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise GobelinError(
+            f"{path}: is damaged ({type(error).__name__}: {error}). Delete it: the training starts"
+            " again."
+        ) from error
     return state
 
 

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from gobelin.core import hub
 from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.files import file_hash, fingerprint, read_json
+from gobelin.core.parse import Unreadable
 from gobelin.networks.pipeline_calls import OPENING_ERRORS, line, no_bars, quiet
 from gobelin.networks.pipeline_folder import LOADED_SUFFIXES, REMOTE_CODE_KEYS
 
@@ -96,9 +97,9 @@ class Place:
         for path in sorted(folder.glob("*config*.json")):
             try:
                 stored = read_json(path)
-            except ValueError as error:
+            except Unreadable as error:
                 raise GobelinError(
-                    f"{self.where}: {path}: is damaged ({error}). Copy or download it again."
+                    f"{self.where}: {path}: is damaged ({error.reason}). Copy or download it again."
                 ) from error
             if isinstance(stored, dict) and any(stored.get(key) for key in REMOTE_CODE_KEYS):
                 raise GobelinError(

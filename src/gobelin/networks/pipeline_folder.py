@@ -14,6 +14,7 @@ from typing import Any
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import file_hash, fingerprint, read_json
+from gobelin.core.parse import Unreadable
 
 PICKLED = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle")
 LOADED_SUFFIXES = (".json", ".safetensors", ".txt", ".model")  # loading reads only these files
@@ -155,9 +156,10 @@ def pipeline_fingerprint(folder: Path) -> str:
 def _json(path: Path) -> Any:  # noqa: ANN401 - JSON is any
     try:
         stored = read_json(path)
-    except ValueError as error:
+    except Unreadable as error:
         raise GobelinError(
-            f"pretrained: {path}: can't be read as JSON ({error}). Copy or download it again."
+            f"pretrained: {path}: can't be read as JSON ({error.reason}). Copy or download it"
+            " again."
         ) from error
     if path.name == "model_index.json" and not isinstance(stored, dict):
         raise GobelinError(

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import read_json
+from gobelin.core.parse import Unreadable
 from gobelin.networks.hub_model import Place, has_tower, pooled_vector, tower_output, transformers
 
 # key in a pooling's configuration of the older spelling: the mode's name in the newer one
@@ -245,7 +246,7 @@ def _stored(place: Place, path: Path) -> Any:  # noqa: ANN401 - JSON is any
     """The content of a JSON file; {} where there is none."""
     try:
         return read_json(path) if path.is_file() else {}
-    except ValueError as error:
+    except Unreadable as error:
         raise GobelinError(
-            f"{place.where}: {path}: is damaged ({error}). Copy or download it again."
+            f"{place.where}: {path}: is damaged ({error.reason}). Copy or download it again."
         ) from error

@@ -1,5 +1,4 @@
-"""scikit-learn's estimators by name, one a field. Fitted ones are saved as data, through skops,
-never as a pickle.
+"""scikit-learn's estimators by name, one a field. `saved_estimators` writes fitted ones.
 
 A late fusion joins the answers of each field's own estimator. A field that is absent in a row
 abstains there.
@@ -7,7 +6,6 @@ abstains there.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -17,13 +15,14 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import has_fit_parameter
 
+from gobelin.core import parse
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.files import write_json
 from gobelin.core.machine import derived_seed
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
+from gobelin.prediction import saved_estimators
 
-TRUSTED_MODULES = ("sklearn.", "numpy.", "scipy.")  # a saved estimator may hold their types alone
 LEAST_PROBABILITY = 1e-3  # below it, probabilities are raised before their logarithm is used
 
 
@@ -65,7 +64,7 @@ def build(name: str, numeric: bool, options: Mapping[str, Any], seed: int) -> An
 
 def _read(value: Any) -> Any:  # noqa: ANN401
     try:
-        return json.loads(value) if isinstance(value, str) else value
+        return parse.json_value(value) if isinstance(value, str) else value
     except ValueError:
         return value
 
@@ -169,7 +168,7 @@ class LatePredictor:
             "key": self.key,
         }
         write_json(folder / "config.json", config)
-        save(folder / "panel.skops", self.state())
+        saved_estimators.save(folder / "panel.skops", self.state())
 
     def state(self) -> dict[str, Any]:
         """The fitted values to save."""
@@ -181,29 +180,6 @@ def _probabilities(estimator: Any, x: np.ndarray) -> np.ndarray:  # noqa: ANN401
     if hasattr(estimator, "predict_proba"):
         return estimator.predict_proba(x)
     return (estimator.predict(x)[:, None] == estimator.classes_[None]).astype(float)
-
-
-def save(path: Path, state: Mapping[str, Any]) -> None:
-    """Numbers, arrays and fitted estimators by name."""
-    import skops.io
-
-    skops.io.dump(dict(state), path)
-
-
-def load(path: Path) -> dict[str, Any]:
-    """The inverse of `save`. Raises GobelinError for a file that is missing, damaged, or holds
-    types of other modules than scikit-learn, numpy and scipy."""
-    import skops.io
-
-    try:
-        types = skops.io.get_untrusted_types(file=path)
-    except Exception as error:
-        raise GobelinError(f"{path}: missing or damaged ({_line(error)}). Fit again.") from error
-    if untrusted := [t for t in types if not t.startswith(TRUSTED_MODULES)]:
-        raise GobelinError(
-            f"{path}: holds {untrusted[0]}, which is no part of scikit-learn. It isn't opened."
-        )
-    return skops.io.load(path, trusted=types)
 
 
 def _line(error: Exception) -> str:

@@ -26,6 +26,8 @@ from gobelin.embedding.features import Embedder, Embeddings, unreadable
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import wilson
 
+NAMED_CELLS = 5  # cells that the finding names, of those that were set aside
+
 
 @settings_class
 class Check:
@@ -199,8 +201,9 @@ def counts(
     for conversion, count in sorted(scanned.converted.items()):
         findings.append(_count("converted_cells", count, {"what": conversion}))
     if scanned.bad:
-        note = "; ".join(scanned.lines()[:5]) + ("; ..." if len(scanned.bad) > 5 else "")
-        findings.append(_count("cells_set_aside", len(scanned.bad), note=note))
+        count, named = len(scanned.bad), tuple(scanned.lines()[:NAMED_CELLS])
+        note = f"the first {NAMED_CELLS}" if count > NAMED_CELLS else ""
+        findings.append(replace(_count("cells_set_aside", count, note=note), cells=named))
     return findings
 
 

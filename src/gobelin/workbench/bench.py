@@ -20,6 +20,7 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.frames import Frame
 from gobelin.data.read import read
 from gobelin.embedding.index import Hit
+from gobelin.embedding.schema import restored
 from gobelin.evidence import conclusion
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.predictor import Predictions
@@ -29,7 +30,7 @@ from gobelin.workbench import describe, fit, plan, predict, save, search
 from gobelin.workbench.audit import audited
 from gobelin.workbench.augment import plan as study_plan
 from gobelin.workbench.augment import study
-from gobelin.workbench.augment.export import exported
+from gobelin.workbench.augment.export import TRAINING_SET, exported
 from gobelin.workbench.check import checked
 from gobelin.workbench.curate import decisions as curate_decisions
 from gobelin.workbench.curate import export as curate_export
@@ -37,6 +38,7 @@ from gobelin.workbench.curate.findings import curated
 from gobelin.workbench.evaluate import evaluated
 from gobelin.workbench.export_folder import refuse_used_folder
 from gobelin.workbench.generate import contact_sheet, images
+from gobelin.workbench.portable import names_of, portable
 from gobelin.workbench.query import Texts, Weights, mixed_vector, weighted_parts
 from gobelin.workbench.run import needs, replay, verbs
 from gobelin.workbench.run.chain import Run
@@ -105,8 +107,7 @@ class Workbench:
         settings = upgraded(config.nested(settings or {}))
         stored = replay.stored(folder)
         if folder.saved:
-            stored["generator"]["settings"] = save.portable(stored["generator"]["settings"])
-            stored["encoders"] = save.portable(stored["encoders"])
+            stored = portable(stored, names_of(restored(folder.stored("schema.json"))))
         values = config.merge(replay.without_replaced(stored, settings), settings)
         where = "settings" if settings else f"{run}/settings.json"
         built = config.build(Settings, values, where).completed()
@@ -279,7 +280,7 @@ class Workbench:
         needs.data(self.run, "augment")
         self.run = needs.predictor(self.run)
         if export is not None:
-            refuse_used_folder(Path(export))  # before the work
+            refuse_used_folder(Path(export), TRAINING_SET)  # before the work
         self.run, run_study = study.prepared(self.run)
         if not self.run.folder.has("verbs/augment", run_study.key):
             _ = run_study.outcome  # a stage of its own
@@ -303,7 +304,7 @@ class Workbench:
         self.run = needs.predictor(self.run)
         curate_decisions.refuse_target(self.run.predictor)
         if export is not None:
-            refuse_used_folder(Path(export))  # before the work
+            refuse_used_folder(Path(export), curate_export.CURATED_SET)  # before the work
         self.run = self.run.record(self.run.settings)
         key = curate_decisions.key_of(self.run)
         findings = self._keep("curate", key, partial(curated, self.run))

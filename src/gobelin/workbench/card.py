@@ -18,6 +18,7 @@ from gobelin.evidence.findings import Finding
 from gobelin.generation.generators import Sampler
 from gobelin.report.drawing import NUMERIC_COLUMNS, PrintedTable
 from gobelin.report.page import markdown_text, tables
+from gobelin.workbench.portable import portable
 from gobelin.workbench.run.chain import Run
 
 QUALITY = {
@@ -233,7 +234,7 @@ def _limits(run: Run, generator: str) -> list[str]:
         if model := str(run.settings.generator.settings.get("model", "")):
             lines += [
                 "- The generator needs the pipeline"
-                f" `{markdown_text(model.rstrip('/').split('/')[-1])}`, which isn't in this folder:"
+                f" `{markdown_text(portable(model).split('/')[-1])}`, which isn't in this folder:"
                 " set generator.settings.model to its folder."
             ]
     if run.settings.data.cited and licence(run.settings.data.cited) == "unknown":

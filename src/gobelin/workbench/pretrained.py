@@ -29,7 +29,7 @@ def from_pretrained(
     """
     folder = Path(name).expanduser()
     if not folder.is_dir() and hub.is_id(str(name)):
-        folder = hub.snapshot(str(name), save.PATTERNS, revision)
+        folder = hub.without_links(hub.snapshot(str(name), save.PATTERNS, revision))
     elif not folder.is_dir():
         raise GobelinError(
             f"{name}: no such folder, and no OWNER/REPOSITORY. Give the folder of a saved run."

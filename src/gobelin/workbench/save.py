@@ -18,29 +18,33 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from gobelin.core import hub
+from gobelin.core import hub, parse
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import (
     file_hash,
     read_json,
+    read_lines,
+    refuse_links,
     tree_hash,
     write_json,
     write_lines,
 )
 from gobelin.core.machine import environment
-from gobelin.core.output import output_folder
-from gobelin.core.stages import MANIFEST, RunFolder
+from gobelin.core.stages import MANIFEST, WRONG_VALUES
 from gobelin.data.provenance import read_lineage
 from gobelin.embedding.index import INDEX_SUFFIXES
 from gobelin.evidence.findings import Finding
 from gobelin.networks.pipeline_folder import PICKLED
+from gobelin.report.drawing import inside
 from gobelin.workbench import card
 from gobelin.workbench.augment.generators import study_key, trained_weights, trainings_of
+from gobelin.workbench.export_folder import new_folder, refuse_used_folder
+from gobelin.workbench.portable import Places, names_of, portable
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.generator import Trained
 from gobelin.workbench.run.settings import recorded
@@ -71,6 +75,9 @@ NEVER = (
     ".dll",
 )  # code, or what can hold code
 STAGES = ("encoders", "tuned", "alignment", "model", "generators", INDEX)
+# One part of the name of a file: no separator, no drive, nothing that a shell or a disk reads as
+# more than a name; at most as long as every disk takes.
+NAME = re.compile(r"(?!\.)[^/\\:\x00-\x1f\x7f]{1,200}")
 NEEDED = {"settings.json", "schema.json", "alignment/stage.json", "model/stage.json"}
 
 
@@ -82,20 +89,20 @@ def save(run: Run, findings: Sequence[Finding], folder: Path, index: bool = Fals
     or generator was made with other settings, and where a file would hold a path of this machine.
     """
     source = run.folder
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise GobelinError(f"{folder}: exists and is not empty. Choose another folder.")
     if source.saved:
-        with output_folder(folder) as temporary:
+        with new_folder(folder, MANIFEST, "") as temporary:
             for name in [*check(source.folder), MANIFEST]:
                 _copy(source.folder / name, temporary / name)
         return
+    refuse_used_folder(folder, MANIFEST, "")
     stages = _stages(run)
     trained = run.generator.sampler(0) if run.generator.stage(0) in stages else None
     current = _current(run, trained)
-    saved = _without_places(run, [f for f in findings if f.source in current])
-    with output_folder(folder) as temporary:
+    places = Places(recorded(run.settings), source.folder)
+    saved = [f.without_rows() for f in findings if f.source in current]
+    with new_folder(folder, MANIFEST, "") as temporary:
         for stage in stages:
-            _copy_stage(source, stage, temporary)
+            _copy_stage(run, stage, temporary, places)
         write_json(temporary / "settings.json", _settings(run))
         _copy(source.folder / "schema.json", temporary / "schema.json")
         write_lines(temporary / "findings.jsonl", [f.to_dict() for f in saved])
@@ -104,7 +111,7 @@ def save(run: Run, findings: Sequence[Finding], folder: Path, index: bool = Fals
         sampler = trained.sampler if trained else None
         page = card.render(run, folder.resolve().name, saved, sampler, index)
         (temporary / CARD).write_text(page, encoding="utf-8")
-        _refuse_paths(run, temporary)
+        _refuse_paths(places, temporary)
         files = {
             p.relative_to(temporary).as_posix(): p
             for p in sorted(temporary.rglob("*"))
@@ -128,20 +135,8 @@ def check(folder: Path) -> list[str]:
     can hold code.
     """
     where = folder / MANIFEST
-    try:
-        manifest = read_json(where)
-        version, files = (
-            manifest["format"],
-            {str(k): (str(v["sha256"]), int(v["bytes"])) for k, v in manifest["files"].items()},
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise GobelinError(
-            f"{folder}: is no saved run, {MANIFEST} is missing or damaged ({error}). Save it again."
-        ) from error
-    if version != SAVED_RUN_FORMAT:
-        raise GobelinError(
-            f"{where}: has format {version}, this version reads {SAVED_RUN_FORMAT}. Save it again."
-        )
+    refuse_links(folder)
+    files = _listed(where)
     present = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     present = [
         name
@@ -153,14 +148,9 @@ def check(folder: Path) -> list[str]:
             f"{folder}: holds {bad}, which is code or can hold code. Use a saved run without it."
         )
     for name in [*files, *sorted(NEEDED - set(files))]:
-        path = PurePosixPath(name)
-        known = INDEX_SUFFIXES if path.parts[0] == INDEX else SAVED_SUFFIXES
-        if path.is_absolute() or ".." in path.parts or "\\" in name or path.suffix not in known:
-            raise GobelinError(
-                f"{where}: lists {name!r}, which is no part of a saved run. Save it again."
-            )
-        if name not in files or not (folder / name).is_file():
-            raise GobelinError(f"{folder / name}: is missing. Save or download it again.")
+        if name not in files or name not in present:
+            lost = str(folder / name)[:400]
+            raise GobelinError(f"{lost}: is missing. Save or download it again.")
     if stray := next(
         (name for name in present if name.split("/")[0] in STAGES and name not in files), None
     ):
@@ -178,29 +168,48 @@ def check(folder: Path) -> list[str]:
     return list(files)
 
 
+def _listed(where: Path) -> dict[str, tuple[str, int]]:
+    """{name: (hash, bytes)} of the files that a manifest lists. Raises GobelinError for one that
+    is damaged, or lists what is no part of a saved run."""
+    try:
+        manifest = parse.json_file(where, parse.MOST_SETTINGS_BYTES)
+        if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+            raise ValueError("it lists no files")
+    except (OSError, ValueError) as error:
+        reason = error.reason if isinstance(error, parse.Unreadable) else error
+        raise GobelinError(
+            f"{where.parent}: is no saved run, {MANIFEST} is missing or damaged ({reason}). Save it"
+            " again."
+        ) from error
+    if manifest.get("format") != SAVED_RUN_FORMAT:
+        raise GobelinError(
+            f"{where}: has format {str(manifest.get('format'))[:40]}, this version reads"
+            f" {SAVED_RUN_FORMAT}. Save it again."
+        )
+    listed = {}
+    for name, entry in manifest["files"].items():
+        known = INDEX_SUFFIXES if name.split("/")[0] == INDEX else SAVED_SUFFIXES
+        parts = name.split("/")
+        if not all(NAME.fullmatch(part) for part in parts) or Path(name).suffix not in known:
+            raise GobelinError(
+                f"{where}: lists {name[:80]!r}, which is no part of a saved run. Save it again."
+            )
+        size = entry.get("bytes") if isinstance(entry, dict) else None
+        digest = entry.get("sha256") if isinstance(entry, dict) else None
+        if type(size) is not int or size < 0 or not isinstance(digest, str):
+            raise GobelinError(
+                f"{where}: {name} was expected with its size and hash, found {str(entry)[:60]}."
+                " Save it again."
+            )
+        listed[name] = digest, size
+    return listed
+
+
 def push(folder: Path, name: str, private: bool) -> str:
     """Send a saved run to OWNER/REPOSITORY on the hub: the manifest and its files; the address."""
     return hub.upload(
         folder, name, [*check(folder), MANIFEST], [f"{stage}/*" for stage in STAGES], private
     )
-
-
-def portable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a generator or of encoders without paths of this machine or downloads."""
-    return {k: True if k == "local_only" else _placeless(v) for k, v in settings.items()}
-
-
-def _placeless(value: object) -> object:
-    """The value with every absolute path cut to its last name."""
-    if isinstance(value, Mapping):
-        return portable(value)
-    if isinstance(value, list | tuple):
-        return [_placeless(v) for v in value]
-    if isinstance(value, str) and (
-        value.startswith(("/", "~")) or PureWindowsPath(value).is_absolute()
-    ):
-        return PureWindowsPath(value).name
-    return value
 
 
 def _stages(run: Run) -> list[str]:
@@ -233,36 +242,27 @@ def _current(run: Run, trained: Trained | None) -> set[str]:
         key = study_key(run, trained_weights(run))
         current |= {verb for verb in ("augment", "audit") if folder.has(f"verbs/{verb}", key)}
     if folder.has("verbs/generate"):  # its images name the weights that they come from
-        sheet = read_json(folder.checked("verbs/generate") / "contact_sheet.json")
-        images = [folder.folder / image for group in sheet["groups"] for image in group["images"]]
+        sheet = folder.checked("verbs/generate") / "contact_sheet.json"
         try:
-            lineage = (read_lineage(images[0]) if images else None) or {}
-        except OSError:  # an image is missing or damaged: unknown
+            groups = read_json(sheet)["groups"]
+            images = [image for group in groups for image in group["images"]]
+            first = inside(folder.folder, images[0]) if images else None
+            lineage = (read_lineage(first) if first else None) or {}
+        except (OSError, *WRONG_VALUES):  # a file is missing or damaged: unknown
             lineage = {}
         if lineage.get("weights") == trained.sampler.fingerprint()[:16]:
             current.add("generate")
     return current
 
 
-def _without_places(run: Run, findings: Sequence[Finding]) -> list[Finding]:
-    """The findings, without notes that name rows or paths."""
-    places = _places(run)
-
-    def hidden(finding: Finding) -> bool:
-        return finding.name == "cells_set_aside" or any(p.search(finding.note) for p in places)
-
-    return [replace(f, note="") if hidden(f) else f for f in findings]
-
-
 def _settings(run: Run) -> dict[str, Any]:
-    settings = recorded(replace(run.settings, data=replace(run.settings.data, path="", root="")))
-    settings["generator"]["settings"] = portable(settings["generator"]["settings"])
-    settings["encoders"] = portable(settings["encoders"])
-    return settings
+    nowhere = replace(run.settings, data=replace(run.settings.data, path="", root=""))
+    return portable(recorded(nowhere), names_of(run.data.schema))
 
 
-def _copy_stage(run: RunFolder, stage: str, target: Path) -> None:
-    source = run.checked(stage)
+def _copy_stage(run: Run, stage: str, target: Path, places: Places) -> None:
+    """Copy the files of a stage, without paths in settings and rows in findings."""
+    source, names = run.folder.checked(stage), names_of(run.data.schema)
     # images are only shown, no other file needs them
     for path in sorted(p for p in source.rglob("*") if p.is_file() and p.suffix != ".png"):
         if path.suffix == ".skops":
@@ -274,12 +274,13 @@ def _copy_stage(run: RunFolder, stage: str, target: Path) -> None:
             raise GobelinError(
                 f"{path}: is neither JSON nor safetensors, and can't be saved. Leave {stage} out."
             )
-        _copy(path, target / stage / path.relative_to(source))
-    if stage.startswith(("generators/", "encoders/")):
-        for path in (target / stage).glob("*.json"):
-            config = read_json(path)
-            if isinstance(config, dict) and isinstance(config.get("settings"), dict):
-                write_json(path, config | {"settings": portable(config["settings"])})
+        copied = target / stage / path.relative_to(source)
+        _copy(path, copied)
+        if path.name == "findings.jsonl":
+            found = [Finding.from_dict(row).without_rows() for row in read_lines(path)]
+            write_lines(copied, [f.to_dict() for f in found])
+        elif path.suffix == ".json":
+            write_json(copied, places.cut(read_json(path), names))
     marked = target / stage / "stage.json"
     write_json(marked, read_json(marked) | {"hash": tree_hash(target / stage)})
 
@@ -289,21 +290,10 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
 
 
-def _places(run: Run) -> list[re.Pattern[str]]:
-    """Patterns of the paths of the data and of the run on this machine."""
-    data = run.settings.data
-    known = {
-        path
-        for path in (data.path, data.root, str(run.folder.folder.resolve()))
-        if len(path) > 1 and Path(path).is_absolute()
-    }
-    return [re.compile(rf"(?<![\w/.]){re.escape(path)}(?!\w)") for path in sorted(known)]
-
-
-def _refuse_paths(run: Run, folder: Path) -> None:
-    for path in sorted(p for p in folder.rglob("*") if p.suffix in (".json", ".jsonl", ".md")):
-        text = path.read_text(encoding="utf-8")
-        if any(place.search(text) for place in _places(run)):
+def _refuse_paths(places: Places, folder: Path) -> None:
+    """Raises GobelinError where a saved file names a path of this machine."""
+    for path in sorted(p for p in folder.rglob("*") if p.suffix in SAVED_SUFFIXES):
+        if places.found(path):
             name = path.relative_to(folder).as_posix()
             raise GobelinError(
                 f"save: {name} would hold the path of the data on this machine. Take that path out"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,13 +57,27 @@ def _bar(f: Finding) -> Finding:
 
 def indexed(space: RunSpace, added: Dataset | None, deleted: Sequence[str]) -> list[Finding]:
     """Add rows to the index, delete rows by id; the finding is the number of rows."""
+    if added is not None or deleted:
+        _change(space, added, deleted)
+    return [
+        Finding(
+            name="rows_searched",
+            value=float(len(space.index)),
+            n=len(space.index),
+            note="columns for filters: " + ", ".join(space.index.known),
+            source="index",
+        )
+    ]
+
+
+def _change(space: RunSpace, added: Dataset | None, deleted: Sequence[str]) -> None:
     folder, data = space.folder, space.features.data
-    if (added is not None or deleted) and folder.saved:
+    if folder.saved:
         raise GobelinError(
             f"{folder.folder}: is a saved run, which can't be changed. Use the run that it was"
             " saved from."
         )
-    with folder.alone() if not folder.saved else nullcontext():
+    with folder.alone():
         rows = None
         if added is not None:
             dataset = new_rows(space.features, added, data.settings.check, "index").dataset
@@ -76,12 +89,3 @@ def indexed(space: RunSpace, added: Dataset | None, deleted: Sequence[str]) -> l
                 shared = replace(shared, ids=names)
             rows = rows_of(shared, dataset, data.schema, [ADDED] * len(shared)) if added else None
         space.index.change(rows, deleted)
-    return [
-        Finding(
-            name="rows_searched",
-            value=float(len(space.index)),
-            n=len(space.index),
-            note="columns for filters: " + ", ".join(space.index.known),
-            source="index",
-        )
-    ]

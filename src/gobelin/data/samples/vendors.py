@@ -9,7 +9,6 @@ together: man, woman and person of one emoji are nearly the same drawing.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,7 +20,7 @@ from PIL import Image
 
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import MissingExtra
-from gobelin.core.files import atomic_folder
+from gobelin.core.files import atomic_folder, read_json
 from gobelin.core.workers import in_order
 from gobelin.data.images import Opening, open_image, squared
 
@@ -66,9 +65,7 @@ class Vendors:
         if (folder / "records.csv").is_file():
             return folder / "records.csv"
         drawings = {vendor: self._drawings(vendor) for vendor in (SOURCE_VENDOR, TARGET_VENDOR)}
-        emojis = json.loads(
-            (drawings[TARGET_VENDOR].parents[2] / "emoji.json").read_text(encoding="utf-8")
-        )
+        emojis = read_json(drawings[TARGET_VENDOR].parents[2] / "emoji.json")
         rows = [
             row
             for emoji in emojis

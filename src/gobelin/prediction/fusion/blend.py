@@ -22,7 +22,7 @@ from gobelin.core.files import fingerprint
 from gobelin.core.machine import Progress, Runtime
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
-from gobelin.prediction import estimators
+from gobelin.prediction import estimators, saved_estimators
 from gobelin.prediction.estimators import LEAST_PROBABILITY
 from gobelin.prediction.heads.job import Job
 from gobelin.prediction.heads.joins import Join, SideBySide
@@ -85,7 +85,7 @@ class Blend(Neural):
         return trees.fit(x[:, columns], answers, sample_weight=job.weights), columns
 
     def load(self, folder: Path) -> Any:  # noqa: ANN401 - a BlendPredictor, which its parent doesn't know
-        return BlendPredictor(super().load(folder), **estimators.load(folder / "trees.skops"))
+        return BlendPredictor(super().load(folder), **saved_estimators.load(folder / "trees.skops"))
 
 
 def side_by_side(
@@ -146,4 +146,4 @@ class BlendPredictor:
             "key": self.key,
             "outputs": self.outputs,
         }
-        estimators.save(folder / "trees.skops", state)
+        saved_estimators.save(folder / "trees.skops", state)

@@ -20,7 +20,7 @@ from gobelin.core.files import fingerprint, read_json
 from gobelin.core.machine import Progress, Runtime, numpy_generator
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
-from gobelin.prediction import estimators
+from gobelin.prediction import saved_estimators
 from gobelin.prediction.estimators import LEAST_PROBABILITY, LatePredictor, Panel
 from gobelin.prediction.heads.job import Job
 
@@ -123,7 +123,10 @@ class Stacking:
         return LogisticRegression(C=1 / penalty, max_iter=2000).fit(x, answers, weights)
 
     def load(self, folder: Path) -> StackingPredictor:
-        values, state = read_json(folder / "config.json"), estimators.load(folder / "panel.skops")
+        values, state = (
+            read_json(folder / "config.json"),
+            saved_estimators.load(folder / "panel.skops"),
+        )
         head, settings = state.pop("head"), Stacking(**values["settings"])
         return StackingPredictor(
             settings, tuple(values["fields"]), values["space"], Panel(**state), values["key"], head

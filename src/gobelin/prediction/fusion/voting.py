@@ -19,7 +19,7 @@ from gobelin.core.files import fingerprint, read_json
 from gobelin.core.machine import Progress, Runtime
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
-from gobelin.prediction import estimators
+from gobelin.prediction import saved_estimators
 from gobelin.prediction.estimators import LEAST_PROBABILITY, LatePredictor, Panel
 from gobelin.prediction.heads.job import Job
 
@@ -72,7 +72,7 @@ class Voting:
             Voting(**values["settings"]),
             tuple(values["fields"]),
             values["space"],
-            Panel(**estimators.load(folder / "panel.skops")),
+            Panel(**saved_estimators.load(folder / "panel.skops")),
             values["key"],
         )
 

@@ -274,7 +274,8 @@ def _steps_in_minutes(
     """`tune.minutes` as a count of steps. It is measured once and stored: a run that was killed
     continues with the same count."""
     path = work / "steps.json" if work else None
-    if path and path.is_file() and (stored := read_json(path))["key"] == key:
+    stored = read_json(path) if path and path.is_file() else {}
+    if isinstance(stored, dict) and stored.get("key") == key:
         return int(stored["steps"])
     copies = {f: _copy(data.embedder, f) for f in settings.fields}  # measuring trains them
     task = Tuning(settings, data, copies, start, held)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +10,14 @@ import pyarrow.parquet as pq
 
 from gobelin.augmentation.arms import Outcome
 from gobelin.augmentation.rivals import Arm
-from gobelin.core.output import output_folder
 from gobelin.data.dataset import LINEAGE_COLUMN, Dataset
 from gobelin.data.files import cell_bytes
+from gobelin.data.provenance import records
 from gobelin.workbench.augment.arms import numbered
 from gobelin.workbench.augment.study import Study
-from gobelin.workbench.export_folder import refuse_used_folder
+from gobelin.workbench.export_folder import new_folder
+
+TRAINING_SET = "train.parquet"
 
 
 def exported(study: Study, folder: Path) -> Path:
@@ -25,24 +26,23 @@ def exported(study: Study, folder: Path) -> Path:
     The images are those of the first training of the generator. Returns the path of the Parquet
     file; images are PNG bytes inside it.
     """
-    refuse_used_folder(folder)
     arm = next(a for a in study.own.arms if a.kind == "generated")
     dataset, note = _as_chosen(study, arm)
     table, column = dataset.table, study.run.generator.column
     images = [_bytes(v, dataset.root) for v in dataset.values(column)]
     position = table.column_names.index(column)
     table = table.set_column(position, column, pa.array(images, pa.binary()))
-    origins = [json.loads(text) if text else {} for text in table[LINEAGE_COLUMN].to_pylist()]
+    origins = records(table[LINEAGE_COLUMN].to_pylist(), LINEAGE_COLUMN)
     generated = sum("generator" in origin for origin in origins)
-    with output_folder(folder) as temporary:
-        pq.write_table(table, temporary / "train.parquet")
+    with new_folder(folder, TRAINING_SET) as temporary:
+        pq.write_table(table, temporary / TRAINING_SET)
         (temporary / "README.md").write_text(
             f"# Training set with generated rows\n\n{len(table)} rows, {generated} of them"
             " generated; `gobelin_origin` and `gobelin_lineage` say which rows, and where they"
             f" come from. {note} Generated rows must never enter validation or test.\n",
             encoding="utf-8",
         )
-    return folder / "train.parquet"
+    return folder / TRAINING_SET
 
 
 def _as_chosen(study: Study, arm: Arm) -> tuple[Dataset, str]:

@@ -13,7 +13,6 @@ encoders another choice may be better.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +27,7 @@ from gobelin.core.files import fingerprint
 from gobelin.core.machine import one_thread_each, silent
 from gobelin.core.workers import in_order
 from gobelin.data.dataset import LINEAGE_COLUMN, Dataset
+from gobelin.data.provenance import records
 from gobelin.prediction.cross_fit import Training
 from gobelin.prediction.fusion import Fusion
 from gobelin.prediction.heads.job import Job
@@ -83,10 +83,9 @@ def _groups(run: Run, dataset: Dataset) -> list[str]:
     """The group of each row: its own, or that of its first parent where it was added."""
     rows = run.checked.rows
     of_row = dict(zip(rows.dataset.ids, rows.groups, strict=True))
-    lineage = dataset.with_origin().table[LINEAGE_COLUMN].to_pylist()
+    lineage = records(dataset.with_origin().table[LINEAGE_COLUMN].to_pylist(), LINEAGE_COLUMN)
     parents = [
-        (json.loads(text).get("parents") or [i])[0] if text else i
-        for i, text in zip(dataset.ids, lineage, strict=True)
+        (record.get("parents") or [i])[0] for i, record in zip(dataset.ids, lineage, strict=True)
     ]
     pairs = zip(dataset.ids, parents, strict=True)
     return [of_row.get(i) or of_row.get(parent) or i for i, parent in pairs]

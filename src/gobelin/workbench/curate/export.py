@@ -15,18 +15,20 @@ import pyarrow.parquet as pq
 from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import write_json
-from gobelin.core.output import output_folder
 from gobelin.core.printable import printable
 from gobelin.data.dataset import CURATED_COLUMN, SPLIT_COLUMN, WEIGHT_COLUMN, Dataset
 from gobelin.data.files import BadCell, cell_bytes
+from gobelin.data.provenance import records
 from gobelin.workbench.curate.decisions import (
     Decisions,
     caption_field,
     decisions,
     generated_rows,
 )
-from gobelin.workbench.export_folder import refuse_used_folder
+from gobelin.workbench.export_folder import new_folder
 from gobelin.workbench.run.chain import Run
+
+CURATED_SET = "curated.parquet"
 
 
 def curated_dataset(run: Run) -> Dataset:
@@ -74,7 +76,6 @@ def export(run: Run, folder: Path) -> Path:
 
     Returns the path of the Parquet file. Raises GobelinError for a folder that is not empty.
     """
-    refuse_used_folder(folder)
     dataset = curated_dataset(run)
     table = dataset.table
     for column in run.data.schema.columns:
@@ -86,18 +87,18 @@ def export(run: Run, folder: Path) -> Path:
     recipe["schema"] = {c: k for c, k in settings["schema"].items() if c in table.column_names}
     recipe["data"] = {"order": settings["data"]["order"]}
     note = _note(decisions(run), len(dataset), run.predictor.model.target)
-    with output_folder(folder) as temporary:
-        pq.write_table(table, temporary / "curated.parquet")
+    with new_folder(folder, CURATED_SET) as temporary:
+        pq.write_table(table, temporary / CURATED_SET)
         write_json(temporary / "recipe.json", recipe)
         (temporary / "README.md").write_text(note, encoding="utf-8")
-    return folder / "curated.parquet"
+    return folder / CURATED_SET
 
 
 def _earlier_changes(whole: Dataset) -> list[dict[str, Any]]:
     """The changes that an earlier curation recorded, one mapping a row."""
     if CURATED_COLUMN not in whole.table.column_names:
         return [{} for _ in range(len(whole))]
-    return [json.loads(text) if text else {} for text in whole.table[CURATED_COLUMN].to_pylist()]
+    return records(whole.table[CURATED_COLUMN].to_pylist(), CURATED_COLUMN)
 
 
 def _note(decided: Decisions, rows: int, target: str) -> str:

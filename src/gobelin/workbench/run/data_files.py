@@ -42,7 +42,8 @@ def check(folder: Path, dataset: Dataset, schema: Schema, workers: int) -> None:
     if not (folder / RECORD).is_file():
         return
     stored, names = load_arrays(folder / RECORD), paths(dataset, schema)
-    if len(stored["stat"]) != len(names):
+    shapes = {name: array.shape for name, array in stored.items()}
+    if shapes != {"stat": (len(names), 3), "content": (len(names), 16)}:
         raise GobelinError(
             f"{folder / RECORD}: is of other data than {dataset.source}. Choose another --run."
         )

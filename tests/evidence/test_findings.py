@@ -1,0 +1,74 @@
+"""Findings read back. Oracle: what was written, and the words of earlier versions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gobelin.core.errors import GobelinError
+from gobelin.evidence.findings import Exhibit, Finding
+
+WHOLE = Finding(
+    name="cells_set_aside",
+    scope={"column": "a"},
+    value=2.0,
+    n=2,
+    rows=("a7", " b, c "),
+    cells=("row a7, column 'x': is empty",),
+    note="the first 5",
+)
+
+
+def test_a_finding_is_read_as_it_was_written() -> None:
+    assert Finding.from_dict(WHOLE.to_dict()) == WHOLE
+    assert WHOLE.remark == "the first 5: rows a7,  b, c : row a7, column 'x': is empty"
+
+
+def test_without_rows_nothing_of_a_row_is_left() -> None:
+    bare = WHOLE.without_rows()
+    assert "a7" not in str(bare.to_dict()) and bare.remark == "the first 5"
+    assert bare.value == WHOLE.value and bare.scope == WHOLE.scope
+
+
+def test_cells_of_earlier_versions_stood_in_the_note() -> None:
+    old = {"name": "cells_set_aside", "value": 7.0, "note": "row 1: bad; row 2: worse; ..."}
+    read = Finding.from_dict(old)
+    assert read.cells == ("row 1: bad", "row 2: worse", "...") and read.note == ""
+    assert Finding.from_dict({"name": "other", "note": "a; b"}).note == "a; b"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        [],
+        None,
+        "x",
+        {},
+        {"name": None},
+        {"name": 3},
+        {"name": "a", "scope": []},
+        {"name": "a", "scope": {"x": 1}},
+        {"name": "a", "value": "1"},
+        {"name": "a", "value": True},
+        {"name": "a", "value": float("inf")},
+        {"name": "a", "n": 1.5},
+        {"name": "a", "rows": "abc"},
+        {"name": "a", "rows": [1]},
+        {"name": "a", "cells": {}},
+        {"name": "a", "note": None},
+        {"name": "a", "sure": "yes"},
+        {"name": "a", "level": None},
+        {"name": "a", "unheard": 1},
+    ],
+    ids=str,
+)
+def test_a_line_that_is_no_finding_is_refused(row: Any) -> None:
+    with pytest.raises(GobelinError, match=r"^Finding.*\.$"):
+        Finding.from_dict(row)
+
+
+def test_a_line_that_is_no_exhibit_is_refused() -> None:
+    for row in ([], {"name": "a"}, {"name": "a", "kind": 3, "data": "x"}):
+        with pytest.raises(GobelinError, match="^Exhibit"):
+            Exhibit.from_dict(row)  # type: ignore[arg-type]
