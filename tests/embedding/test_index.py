@@ -299,23 +299,41 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
         path.write_bytes(whole)
 
 
-@pytest.mark.parametrize("last", ["add", "_list_files"])
+CHANGES = {"add": ("abc", []), "delete": ("", ["r0", "r7"]), "both": (["r7", "b"], ["r0", "r7"])}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("last", ["write_json", "_commit", "_settle", "_list_files"])
+@pytest.mark.parametrize("change", sorted(CHANGES))
 def test_killed_in_the_middle_a_whole_version_stands(
-    last: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    change: str, last: str, when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table, more = made(tmp_path / "index", drawn(50)), drawn(3, seed=9)
-    monkeypatch.setattr(
-        table.table if last == "add" else index,
-        last,
-        lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt),
+    """All of a change is there or nothing, and the same call again finishes it."""
+    ids, deleted = CHANGES[change]
+    more = drawn(max(1, len(ids)), seed=9)
+    rows = (
+        rows_of(Shared(more.fields, more.vectors, more.present, tuple(ids), "one")) if ids else None
     )
-    with pytest.raises(KeyboardInterrupt):
-        table.change(
-            rows_of(Shared(more.fields, more.vectors, more.present, tuple("abc"), "one")), []
-        )
-    assert len(Index(tmp_path / "index", "one").nearest(np.ones(6) / 6**0.5, 99)) == (
-        50 if last == "add" else 53
-    )
+    before = set(made(tmp_path / "index", drawn(20)).table.to_arrow()[ID].to_pylist())
+    after = before - set(deleted) | set(ids)
+    place = Index if last == "_commit" else index
+    whole = getattr(place, last)
+
+    def stopped(*arguments: object) -> None:
+        if when == "after":
+            whole(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(place, last, stopped)
+        Index(tmp_path / "index", "one").change(rows, deleted)
+    found = Index(tmp_path / "index", "one").nearest(np.ones(6) / 6**0.5, 99)
+    begun = last == "write_json" or (last == "_commit" and when == "before")
+    assert {hit.id for hit in found} == (before if begun else after)
+    Index(tmp_path / "index", "one").change(rows, deleted)
+    again = Index(tmp_path / "index", "one")
+    assert {hit.id for hit in again.nearest(np.ones(6) / 6**0.5, 99)} == after
+    assert len(again) == len(after) and not (tmp_path / "index" / index.BEGUN).exists()
 
 
 def test_a_copy_holds_ids_and_vectors_alone(records: tuple[Index, Shared], tmp_path: Path) -> None:

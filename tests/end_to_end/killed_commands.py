@@ -18,8 +18,6 @@ def work(words: list[str], at: int, errors: Path, event: str = "SIGKILL") -> Non
     Points lie before and after whatever makes a file or a version of the index final, and before an
     image is decoded, in whatever thread. at: 0 for nothing. event: the name of a signal, or the
     folder that is removed."""
-    from lancedb.table import LanceTable
-
     from gobelin.data.images import Squares
     from gobelin.interfaces.cli import main
     from gobelin.quality.probes import IndependentEncoder
@@ -49,8 +47,11 @@ def work(words: list[str], at: int, errors: Path, event: str = "SIGKILL") -> Non
         return around
 
     os.replace = planted(os.replace)
-    for name in ("add", "delete", "optimize", "_do_merge"):
-        setattr(LanceTable, name, planted(getattr(LanceTable, name)))
+    if words[0] == "index":
+        from lancedb.table import LanceTable  # it starts a thread, so it can't be loaded before
+
+        for name in ("add", "delete", "optimize", "_do_merge"):
+            setattr(LanceTable, name, planted(getattr(LanceTable, name)))
     Squares.decode = planted(Squares.decode, False)  # type: ignore[method-assign]
     IndependentEncoder.choose = staticmethod(quick)  # type: ignore[method-assign]
     main(words)

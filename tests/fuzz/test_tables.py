@@ -167,6 +167,7 @@ ANY_JSON = st.recursive(
 @example(data=b'{"a": 1e999, "b": NaN}\n{"a": [1e999], "b": -Infinity}')
 @example(data=rb'{"a": "\ud800"}')
 @example(data=rb'{"\ud800": 1}')
+@example(data=b"{}\n{}")
 @example(data=b'{"": 1, "a": 2, "a": 3}')
 @example(data=b'{"a": 18446744073709551616}\n{"a": "x"}')
 @example(data=b'{"a": {"b": 1}}\n{"a": [1, "x", {"c": []}]}')

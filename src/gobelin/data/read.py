@@ -43,6 +43,8 @@ def read(path: str | Path | Frame, root: str | Path | None = None) -> Dataset:
                 raise GobelinError(
                     f"{path}: can't be opened ({error.strerror}). Give a readable file or folder."
                 ) from error
+            if not table.num_rows:  # a table without columns has no rows either
+                raise GobelinError(f"{path}: holds no value. At least one row was expected.")
             _check_ids(table, str(path))
             return Dataset(table, Path(root) if root else folder, str(path))
     known = ", ".join(catalog.names("readers"))
