@@ -39,7 +39,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def fit(data: Path, run: Path) -> list[str]:
-    sets = [*SETS, *LESS, "runtime.workers=2", "align.steps=5"]
+    sets = [*SETS, *LESS, "runtime.threads=2", "align.steps=5"]
     return ["fit", str(data), "--target", "shape", "--run", str(run), *as_options(sets)]
 
 

@@ -148,6 +148,11 @@ class RunFolder:
         with self.making(name, key) as temporary:
             if temporary is not None:
                 make(temporary)
+        return self.loaded(name, load)
+
+    def loaded(self, name: str, load: Callable[[Path], Loaded]) -> Loaded:
+        """`load(the folder of a finished stage)`. Raises GobelinError as `checked`, and where the
+        files hold values that `load` can't use: they may be a stranger's."""
         folder = self.checked(name)
         try:
             return load(folder)

@@ -39,6 +39,7 @@ def marked_png(pixels: np.ndarray, lineage: Mapping[str, Any], trained: bool = T
     trained network generated it.
     """
     record = json.dumps(dict(lineage), sort_keys=True, ensure_ascii=False, default=str)
+    record = record.encode("utf-8", "replace").decode("utf-8")  # lone surrogates become ?
     source = SOURCE_TYPES_URL + ("trainedAlgorithmicMedia" if trained else "algorithmicMedia")
     info = PngImagePlugin.PngInfo()
     info.add_text("Software", "Gobelin")

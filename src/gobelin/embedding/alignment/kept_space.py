@@ -37,7 +37,7 @@ def fit_or_bind(
     base = base_run(settings)
     if base is None:
         return fit_alignment(settings, train, groups, runtime, progress, bridges_of(embedder))
-    old = Alignment.load(base.checked("alignment"))
+    old = base.loaded("alignment", Alignment.load)
     if lost := [f for f in old.fields if f not in embedder.encoders]:
         raise GobelinError(
             f"align.base: {base.folder} has the field {lost[0]!r}, these rows have not. Give rows"
@@ -65,15 +65,15 @@ def base_run(settings: Align) -> RunFolder | None:
     return run
 
 
-def encoder_folder(settings: Align, field: Field) -> Path | None:
-    """The folder in which the base run saved its encoder of the same field; None where it has no
-    such field, or there is no base run."""
+def base_with_encoder(settings: Align, field: Field) -> RunFolder | None:
+    """The base run if it saved its encoder of the same field; None where it has no such field, or
+    there is no base run."""
     run = base_run(settings)
     if run is None:
         return None
     stored = schema.restored(run.stored("schema.json"), str(run.folder / "schema.json"))
     stage = f"encoders/{file_name(field.name)}"
-    return run.checked(stage) if field in stored.fields and run.has(stage) else None
+    return run if field in stored.fields and run.has(stage) else None
 
 
 def bridges_of(embedder: Embedder) -> list[Bridge]:

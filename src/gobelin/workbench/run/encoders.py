@@ -37,9 +37,9 @@ class RunEncoders:
         data, settings, runtime = self.data, self.data.settings, self.data.runtime
         component = schema.build_encoder(field.encoder, settings.choices)
         if data.folder.has(stage_of(field), data.key):
-            return component.load(data.folder.checked(stage_of(field)), runtime)
-        if (stored := kept_space.encoder_folder(settings.align, field)) is not None:
-            return component.load(stored, runtime)
+            return data.folder.loaded(stage_of(field), lambda at: component.load(at, runtime))
+        if (base := kept_space.base_with_encoder(settings.align, field)) is not None:
+            return base.loaded(stage_of(field), lambda at: component.load(at, runtime))
         rows = data.rows
         cells = rows.dataset.rows(rows.part("train")).cells(field)
         kinds = {c: rows.schema.kind(c) for c in field.columns}
