@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 
-def work(words: list[str], at: int, errors: Path, event: str = "SIGKILL") -> None:
+def work(words: list[str], at: int | str, errors: Path, event: str = "SIGKILL") -> None:
     """In a child: the command `gobelin WORDS`, to which something happens at its at-th point.
 
     Points lie before and after whatever makes a file or a version of the index final, and before an
-    image is decoded, in whatever thread. at: 0 for nothing. event: the name of a signal, or the
-    folder that is removed."""
+    image is decoded, in whatever thread. at: a number, 0 for nothing, or the name of the function
+    after which it happens. event: the name of a signal, or the folder that is removed."""
     from gobelin.data.images import Squares
     from gobelin.interfaces.cli import main
     from gobelin.quality.probes import IndependentEncoder
@@ -26,10 +26,10 @@ def work(words: list[str], at: int, errors: Path, event: str = "SIGKILL") -> Non
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1), os.dup2(file.fileno(), 2)
     passed = 0
 
-    def point() -> None:
+    def point(after: str = "") -> None:
         nonlocal passed
         passed += 1
-        if passed != at:
+        if at not in (passed, after or None):
             return
         if event.startswith("SIG"):
             os.kill(os.getpid(), getattr(signal, event))
@@ -41,7 +41,7 @@ def work(words: list[str], at: int, errors: Path, event: str = "SIGKILL") -> Non
             point()
             result = final(*arguments, **named)
             if twice:
-                point()
+                point(final.__name__)
             return result
 
         return around

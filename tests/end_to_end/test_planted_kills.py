@@ -25,7 +25,6 @@ from gobelin.data.samples.shapes import Shapes
 from gobelin.embedding.index import VECTOR
 from gobelin.quality.probes import IndependentEncoder
 
-MERGED = 4  # the point after the one version that a change makes
 Command = Callable[[Path], list[str]]  # run folder -> words
 
 
@@ -65,7 +64,7 @@ def studied(fitted: Path) -> Iterator[Path]:
     yield folder
 
 
-def started(server: ForkServerContext, words: list[str], kill_at: int, errors: Path) -> bool:
+def started(server: ForkServerContext, words: list[str], kill_at: int | str, errors: Path) -> bool:
     """Whether the command ended by itself."""
     child = server.Process(target=work, args=(words, kill_at, errors))
     child.start()
@@ -150,13 +149,13 @@ def test_a_killed_change_of_the_index_is_made_once(
         shutil.copytree(fitted / "run", tmp_path / name)
         shutil.rmtree(tmp_path / name / "index")
 
-    def index(name: str, point: int = 0) -> bool:
+    def index(name: str, point: int | str = 0) -> bool:
         words = ["index", str(tmp_path / name), *changes]
         return started(server, words, point, tmp_path / "errors")
 
     assert index("alone")
     assert not index("killed", 3)  # the index is filled and has no record yet
-    assert not index("killed", MERGED)
+    assert not index("killed", "_do_merge")  # after the one version that a change makes
     found = rows_of(tmp_path / "killed")
     assert len(found) == len(ids) + 1 and ids[0] not in found  # all of the change, or nothing
     assert index("killed") and rows_of(tmp_path / "killed") == rows_of(tmp_path / "alone") == found

@@ -61,7 +61,7 @@ class RunFolder:
         with disk_errors(self.folder):
             if self._opened is None:
                 self.folder.mkdir(parents=True, exist_ok=True)
-            self._refuse_another()
+            self.hold()
             try:
                 self._lock.acquire(blocking=False)
             except Timeout:
@@ -74,9 +74,9 @@ class RunFolder:
         finally:
             self._lock.release()
 
-    def _refuse_another(self) -> None:
-        """Raises GobelinError where the folder was removed or replaced since it was first worked
-        in: what is written now would make a run that lacks the rest."""
+    def hold(self) -> None:
+        """Remember which folder this is. Raises GobelinError where it was removed or replaced since
+        it was first held: what is written now would make a run that lacks the rest."""
         if os.name == "nt":  # an open folder can't be removed there, nor opened as a file
             return
         if self._opened is None:  # while it is open, no other folder gets its number
@@ -190,7 +190,7 @@ class RunFolder:
                 _remove(path for path in left if path.is_dir())
             with atomic_folder(folder) as temporary:
                 yield temporary
-                self._refuse_another()
+                self.hold()
                 record = {"key": key, "format": STAGE_FORMAT, "hash": tree_hash(temporary)}
                 write_json(temporary / "stage.json", record)
 

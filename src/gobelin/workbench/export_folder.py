@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gobelin.core.errors import GobelinError
-from gobelin.core.files import atomic_folder, disk_errors, tree_hash
+from gobelin.core.files import disk_errors, tree_hash
+from gobelin.core.output import output_folder
 
 
 def refuse_used_folder(folder: Path, last: str, option: str = "--export ") -> None:
@@ -42,7 +43,7 @@ def new_folder(folder: Path, last: str, option: str = "--export ") -> Iterator[P
 
     Raises GobelinError where the folder holds anything else than these files; it stays as it is."""
     refuse_used_folder(folder, last, option)
-    with atomic_folder(folder) as temporary:
+    with output_folder(folder) as temporary:
         yield temporary
         if folder.exists() and any(folder.iterdir()) and tree_hash(folder) != tree_hash(temporary):
             raise _not_empty(folder, option)

@@ -54,7 +54,7 @@ def _as_chosen(study: Study, arm: Arm) -> tuple[Dataset, str]:
     if settings.study == "method":
         note = "All rows that passed screening are here. Each resample chose a ratio of its own."
         return arm.dataset, note
-    (choice,) = Outcome.load(folder.checked("outcome")).chosen[arm.name]
+    (choice,) = folder.loaded("outcome", Outcome.load).chosen[arm.name]
     rows = numbered(arm, np.arange(len(arm.dataset)), arm.weights)
     return arm.dataset.rows(rows.at(choice.ratio, max(settings.sweep))), (
         f"Validation rows chose {choice.ratio:g} generated rows for each real row, as far as they"

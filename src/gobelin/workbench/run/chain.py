@@ -84,6 +84,7 @@ class Run:
             data_files.write(folder.folder, rows.dataset, rows.schema, runtime.threads)
         begun = replace(self.settings.data, fingerprint=rows.dataset.fingerprint)
         run = self.record(replace(self.settings, data=begun))
+        folder.hold()
         write_json(folder.folder / "environment.json", environment())
         write_json(folder.folder / "schema.json", schema.described(rows.schema))
         self.encoders.save()
