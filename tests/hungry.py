@@ -154,6 +154,13 @@ def repeated_in_a_list(path: Path) -> None:
     pq.write_table(pa.table({"a": one}), path, store_schema=False)
 
 
+def repeated_in_files(path: Path) -> None:
+    """Rows whose {bytes} are one file of a megabyte, kept as a dictionary."""
+    file = pa.array([b"x" * 10**6])
+    items = pa.DictionaryArray.from_arrays(pa.array(np.zeros(2000, np.int32)), file)
+    pq.write_table(pa.table({"a": pa.StructArray.from_arrays([items], ["bytes"])}), path)
+
+
 def photo(width: int = 1800, height: int = 1700) -> Image.Image:
     noise = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)
     return Image.fromarray(noise).resize((width, height))
@@ -203,6 +210,7 @@ REFUSED = {
         table("c.parquet", repeated_plain_text, SMALL),
         "reading.table_mb",
     ),
+    "a text repeated in files": (table("e.parquet", repeated_in_files, SMALL), "reading.table_mb"),
     "a text repeated in a list": (
         table("d.parquet", repeated_in_a_list, SMALL),
         "reading.table_mb",
@@ -225,7 +233,7 @@ REFUSED = {
     ),
 }
 OPENED = {
-    "one image ten times": (image(IMAGES["palette"], SMALL, 10), "33.8 palette"),
+    "one image five times": (image(IMAGES["palette"], SMALL, 5), "33.8 palette"),
     "an odd rate": (cell(open_sound, sound(767_999), 30.0), "opened"),
     "wide silence": (cell(open_sound, sound(8000, 250, 100_000), 30.0), "opened"),
 }

@@ -39,7 +39,7 @@ class Reading:
         default=256, ge=1, le=1_000_000, description="Most images or sounds in one cell."
     )
     letters: int = setting(
-        default=1_000_000, ge=1, le=10**9, description="Most letters of a text in one cell."
+        default=10_000_000, ge=1, le=10**9, description="Most letters of a text in one cell."
     )
     samples: int = setting(
         default=2**24,
