@@ -17,6 +17,7 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from tokenize import TokenError  # numpy takes a header apart with it
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -167,7 +168,7 @@ def _array(source: bytes | Path) -> np.ndarray:
                 raise ValueError(f"{count} numbers were promised")
         x = np.frombuffer(data, kind).reshape(shape, order="F" if by_column else "C")
         return np.array(x, np.float64)
-    except (ValueError, OSError, EOFError, SyntaxError) as error:
+    except (ValueError, OSError, EOFError, SyntaxError, TokenError) as error:
         raise BadCell(
             f"is no .npy file, or is cut short ({str(error).splitlines()[0][:60]})"
         ) from error

@@ -103,6 +103,8 @@ def _written_out(array: pa.Array) -> int:
         return int(pc.sum(lengths.take(array.indices)).as_py() or 0)
     if pa.types.is_struct(kind):
         return sum(map(_written_out, array.flatten()))
+    if pa.types.is_map(kind):
+        return _written_out(array.keys) + _written_out(array.items)
     return _written_out(array.flatten()) if hasattr(array, "flatten") else 0
 
 
