@@ -17,6 +17,7 @@ from gobelin.core.machine import Runtime  # noqa: E402
 from gobelin.data.read import read  # noqa: E402
 from gobelin.data.samples import market  # noqa: E402
 from gobelin.data.samples.market import Market  # noqa: E402
+from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.encoders.series import Series  # noqa: E402
 from gobelin.workbench.run.rows import Rows, read_rows  # noqa: E402
 from gobelin.workbench.run.settings import Settings  # noqa: E402
@@ -114,7 +115,7 @@ def test_it_is_written_the_same_each_time(tmp_path: Path) -> None:
 
 def test_its_queries_are_read(rows: Rows) -> None:
     field, cells = rows.schema.field("prices"), rows.dataset.cells(rows.schema.field("prices"))
-    encoder = Series().fit(cells, field, {}, Runtime())
+    encoder = Series().fit(TrainingCells(cells), field, {}, Runtime())
     (text,) = [query["prices"] for query in Market().queries() if "prices" in query]
     found = encoder.embed(
         [

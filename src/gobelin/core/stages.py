@@ -38,6 +38,11 @@ Loaded = TypeVar("Loaded")
 WRONG_VALUES = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError)
 
 
+def holds_run(folder: Path) -> bool:
+    """Whether a folder is a run. Nothing else in it is looked at."""
+    return (folder / "settings.json").is_file()
+
+
 class RunFolder:
     """A run folder on disk: its lock, stages, records and ledger.
 
@@ -91,7 +96,7 @@ class RunFolder:
             )
 
     def exists(self) -> bool:
-        return (self.folder / "settings.json").is_file()
+        return holds_run(self.folder)
 
     @property
     def saved(self) -> bool:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from gobelin.core.errors import GobelinError
-from gobelin.core.stages import RunFolder
+from gobelin.core.stages import RunFolder, holds_run
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.data.parts import NamedRows, Parts, Trained, parts_of_groups, trained_rows
@@ -224,7 +224,7 @@ def _run_of(value: str) -> Path | None:
     except (OSError, ValueError, RuntimeError):  # no path at all
         return None
     above = (path, *path.parents) if path.is_absolute() else (path, *path.parents[:-1])
-    return next((p for p in above if RunFolder(p).exists() and (p / "encoders").is_dir()), None)
+    return next((p for p in above if holds_run(p) and (p / "encoders").is_dir()), None)
 
 
 def write(folder: RunFolder, record: Parts) -> None:
