@@ -238,7 +238,7 @@ def test_every_limit_is_named_where_it_is_exceeded(tmp_path: Path) -> None:
 
 def test_deep_json_is_a_mistake_of_its_line(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"a": 1}\n{"a": ' + "[" * 100_000 + "]" * 100_000 + "}\n")
-    with pytest.raises(GobelinError, match="line 2: is not JSON .it is nested more than 100 levels deep"):
+    with pytest.raises(GobelinError, match="line 2: is not JSON .it is nested more than 100 level"):
         read(tmp_path / "a.jsonl")
 
 

@@ -17,7 +17,7 @@ from gobelin.core.machine import Runtime  # noqa: E402
 from gobelin.data.read import read  # noqa: E402
 from gobelin.data.samples import market  # noqa: E402
 from gobelin.data.samples.market import Market  # noqa: E402
-from gobelin.embedding.encoders import TrainingCells
+from gobelin.embedding.encoders import TrainingCells  # noqa: E402
 from gobelin.embedding.encoders.series import Series  # noqa: E402
 from gobelin.workbench.run.rows import Rows, read_rows  # noqa: E402
 from gobelin.workbench.run.settings import Settings  # noqa: E402
