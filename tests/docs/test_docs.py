@@ -159,6 +159,21 @@ def test_the_pages_build(tmp_path: Path) -> None:
     assert (tmp_path / "html" / "searchindex.js").is_file()
 
 
+def test_each_promise_of_security_names_tests_that_are_there() -> None:
+    """Every row of a table of promises ends with files that hold tests. Oracle: the files."""
+    text = (ROOT / "docs/security.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "`tests/" in line]
+    header = re.compile(r"\| (You open|Promise)")
+    plain = [r for r in text.splitlines() if r.startswith("| ") and not header.match(r)]
+    assert len(rows) > 15 and rows == plain
+    for row in rows:
+        named = re.findall(r"`(tests/[^`]+)`", row.rsplit("|", 2)[1])
+        for name in named:
+            place = ROOT / name
+            files = sorted(place.glob("test_*.py")) if place.is_dir() else [place]
+            assert files and all("def test_" in f.read_text(encoding="utf-8") for f in files), name
+
+
 def _calls(page: Page) -> Iterator[list[str]]:
     """The words behind `gobelin` in commands and in code in sentences. A block that shows a mistake
     is left out."""

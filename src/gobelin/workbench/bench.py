@@ -170,6 +170,7 @@ class Workbench:
         predictor = self.run.predictor
         return self._keep("evaluate", predictor.fingerprint, partial(evaluated, predictor))
 
+    @needs.usable_values
     def predict(
         self,
         data: str | Path | Dataset | Frame,
@@ -188,6 +189,7 @@ class Workbench:
         settings = config.build(Check, values, "check")
         return predict.predicted(self.run.predictor, dataset, settings)
 
+    @needs.usable_values
     def search(
         self,
         k: int = 5,
@@ -230,6 +232,7 @@ class Workbench:
         find = partial(search.recalled, self.run.space)
         return self._keep("search", self.run.predictor.fingerprint, find)
 
+    @needs.usable_values
     def describe(self, k: int = 5, labels: Sequence[str] = (), **query: str) -> list[Finding]:
         """The classes of a record, the nearest rows, typical and odd fields.
 
@@ -238,6 +241,7 @@ class Workbench:
         self.run = needs.predictor(self.run)
         return describe.described(self.run, query, k, labels)
 
+    @needs.usable_values
     def generate(
         self,
         seeds: Sequence[int] = tuple(range(16)),
@@ -345,6 +349,7 @@ class Workbench:
             return study_plan.planned(self.run)
         return plan.planned(self.run, generator)
 
+    @needs.usable_values
     def summary(self) -> list[str]:
         """The contents of the run folder, in a few lines."""
         return plan.summary(self.run)
@@ -371,6 +376,7 @@ class Workbench:
             folder = self.save_pretrained(Path(parent) / repo_id.split("/")[-1], index)
             return save.push(folder, repo_id, private)
 
+    @needs.usable_values
     def card(self) -> str:
         """The model card of a saved run, as Markdown."""
         if not self.run.folder.saved:

@@ -2,11 +2,53 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
 from gobelin.core.errors import GobelinError
+from gobelin.core.stages import WRONG_VALUES
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.commands import fit_command
 from gobelin.workbench.run.encoders import stage_of
 from gobelin.workbench.run.space import INDEX
+
+Given = ParamSpec("Given")
+Answer = TypeVar("Answer")
+
+
+class OnARun(Protocol):
+    """What has verbs on a run."""
+
+    run: Run
+
+
+Bench = TypeVar("Bench", bound=OnARun)
+
+
+def usable_values(
+    verb: Callable[Concatenate[Bench, Given], Answer],
+) -> Callable[Concatenate[Bench, Given], Answer]:
+    """The verb, which ends in one line where a saved run holds values that load and can't be used:
+    they may be a stranger's. In a run of one's own such an error keeps its traceback.
+    """
+
+    @functools.wraps(verb)
+    def answer(bench: Bench, /, *args: Given.args, **options: Given.kwargs) -> Answer:
+        try:
+            return verb(bench, *args, **options)
+        except GobelinError:
+            raise
+        except WRONG_VALUES as error:
+            folder = bench.run.folder
+            if not folder.saved:
+                raise
+            raise GobelinError(
+                f"{folder.folder}: holds values that can't be used"
+                f" ({type(error).__name__}: {error}). Save the run again."
+            ) from error
+
+    return answer
 
 
 def data(run: Run, verb: str) -> None:
