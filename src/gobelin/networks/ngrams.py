@@ -28,8 +28,8 @@ def components(
     rarity of each bucket (its inverse document frequency); and how many buckets too few groups
     have, of how many. Those are zero in all vectors.
 
-    groups: int [n]. There is one vector for two different texts at most: n vectors span the texts
-    themselves."""
+    groups: int [n]. There are three vectors for four different texts at most: n would span the
+    texts themselves."""
     counts = shares(texts, hashes)
     buckets = counts.tocoo()
     pairs = np.unique(groups[buckets.row].astype(np.int64) * hashes + buckets.col)
@@ -37,7 +37,7 @@ def components(
     common = having >= least_groups
     rarity = np.log((1 + len(texts)) / (1 + np.asarray((counts > 0).sum(0)).ravel())) + 1
     rarity *= common
-    most = len(texts) - 1 if least_groups == 1 else len(set(texts)) // 2
+    most = len(texts) - 1 if least_groups == 1 else 3 * len(set(texts)) // 4
     size = max(1, min(width, most))
     _, _, vectors = randomized_svd(counts.multiply(rarity).tocsr(), size, random_state=0)
     seen = having > 0

@@ -26,8 +26,8 @@ PROMISES = {
     "quantiles": "A quantile of numbers or dates is the mean of the values of {k} groups or more,"
     " the smallest and the largest too.",
     "levels": "A value of a category or an n-gram of texts is kept only if {k} groups have it.",
-    "directions": "There is at most one component of features for two different rows, and none that"
-    " fewer than {k} groups make.",
+    "directions": "There are at most three components of features for four different rows, and none"
+    " is nearly a row of fewer than {k} groups.",
 }
 ALL_KEPT = (
     "`data.least_groups` was 1 in this run: values, quantiles and components of single training"

@@ -26,6 +26,7 @@ FEATURE_ROWS_AT_ONCE = 4096
 # share of a direction's variance above which few groups make it (the dominance rule of statistical
 # offices, Hundepool et al. 2012, section 4.2.2)
 DOMINANCE = 0.9
+NEARLY = 0.95  # cosine from which a direction is nearly a row
 FAR = 3.0  # times a distance: beyond it a row is an outlier
 BUCKETS = 4096  # of groups, whose shares are summed
 Map = Callable[[np.ndarray], np.ndarray]
@@ -44,11 +45,11 @@ def principal(
     """Principal components of a field over the n rows where it is present: mean [D_f], directions
     [D_f, K], variances [K], all float64.
 
-    K is `count`, or fewer. There is one direction for two different rows at most: n - 1 would span
-    the rows themselves, and a row would follow from a part of it. A direction that too few groups
-    make is left out, and outliers are pulled in. Of a field that too few groups have nothing is
-    learned. mapped: a map [n, D_f] -> [n, M] of the features that comes first; then M stands for
-    D_f above."""
+    K is `count`, or fewer. There are three directions for four different rows at most: n - 1 would
+    span the rows themselves, and a row would follow from a part of it. A direction that is nearly a
+    row of too few groups is left out, and outliers are pulled in. Of a field that too few groups
+    have nothing is learned. mapped: a map [n, D_f] -> [n, M] of the features that comes first; then
+    M stands for D_f above."""
     there = rows.present[:, rows.fields.index(field)]
     n, width = int(there.sum()), rows.features[field].shape[1]
     if not n or not rows.enough(there):
@@ -76,11 +77,11 @@ def principal(
     most = n - 1
     if rows.least_groups > 1:
         different = {hash(x.tobytes()) for block in present_blocks(rows, field) for x in block}
-        most = min(most, len(different) // 2)
+        most = min(most, 3 * len(different) // 4)
     top = np.argsort(-values)[: min(count, len(values), max(most, 1))]
     if rows.least_groups > 1:
-        few = _share_of_few(rows, field, lambda x: mapped(pulled(x)) - mean, vectors[:, top])
-        top = top[few <= DOMINANCE]
+        few = _made_by_few(rows, field, lambda x: mapped(pulled(x)) - mean, vectors[:, top])
+        top = top[~few]
     if not len(top):
         return mean, np.zeros((len(mean), 1)), np.zeros(1)
     return mean, vectors[:, top], np.clip(values[top], 0, None)
@@ -111,19 +112,23 @@ def pulled_in(rows: Embeddings, field: str) -> Map:
     return pulled
 
 
-def _share_of_few(rows: Embeddings, field: str, moved: Map, directions: np.ndarray) -> np.ndarray:
-    """float64 [K]: the share of the variance along each direction, of [D, K], that comes from the
-    `least_groups` - 1 groups with the most. Many groups share a bucket, which makes it no smaller.
-    moved: a map of features [n, D_f] to their differences from the mean [n, D]."""
+def _made_by_few(rows: Embeddings, field: str, moved: Map, directions: np.ndarray) -> np.ndarray:
+    """bool [K]: whether a direction, of [D, K], is nearly a row, and most of the variance along it
+    comes from `least_groups` - 1 groups. Many groups share a bucket, which makes their share no
+    smaller. moved: a map of features [n, D_f] to their differences from the mean [n, D]."""
     bucket = rows.group_numbers[rows.present[:, rows.fields.index(field)]] % BUCKETS
     squares, start = np.zeros((int(bucket.max()) + 1, directions.shape[1])), 0
+    nearest = np.zeros(directions.shape[1])
     for block in present_blocks(rows, field):
-        scores, n = moved(block) @ directions, len(block)
+        x, n = moved(block), len(block)
+        scores = x @ directions
+        length = np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-30)
+        nearest = np.maximum(nearest, np.abs(scores / length).max(0))
         place = (bucket[start : start + n], np.arange(n))
         squares += csr_matrix((np.ones(n), place), (len(squares), n)) @ scores**2
         start += n
     few = np.sort(squares, axis=0)[::-1][: rows.least_groups - 1].sum(0)
-    return few / np.maximum(squares.sum(0), 1e-300)
+    return (nearest > NEARLY) & (few > DOMINANCE * squares.sum(0))
 
 
 def random_waves(rows: Embeddings, field: str, count: int, seed: int) -> np.ndarray:
