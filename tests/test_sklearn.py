@@ -111,6 +111,7 @@ def test_what_a_run_finds_the_estimator_finds(tmp_path: Path) -> None:
             "encoders": PLAIN["encoders"],
             "schema": PLAIN["schema"],
             "leave_out": (),
+            "data": {"least_groups": 1},  # as the estimator, which writes no folder for others
             "fusion": {"name": "concat", "settings": {"steps": 40, "rate": 0.03}},
             "predict": {"decays": (1e-3,), "folds": 2, "balance": False},
             "runtime": {"precision": "float32", "threads": 1, "seed": seed},

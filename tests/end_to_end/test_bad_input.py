@@ -1114,9 +1114,10 @@ def test_made_images_and_rows_never_count_as_real(
     )
     done(capsys, ["augment", run, "--export", tmp_path / "export"])  # a finished export
     (tmp_path / "export" / "mine").touch()
-    assert "is not empty" in refused(
-        capsys, ["augment", run, "--export", tmp_path / "export"], tmp_path / "export"
+    said = refused(
+        capsys, ["augment", run, "--export", tmp_path / "export"], tmp_path / "export", 2
     )
+    assert "fewer than the" in said and "is not empty" in said  # of its steps, and of the folder
 
 
 # data that is odd but sound

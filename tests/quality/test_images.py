@@ -20,6 +20,7 @@ from gobelin.core.machine import Runtime
 from gobelin.data.fields import Field
 from gobelin.data.images import png_bytes
 from gobelin.data.samples.shapes import Shapes
+from gobelin.embedding.encoders import TrainingCells
 from gobelin.evidence.findings import Finding
 from gobelin.quality.images import ImageSet, quality
 from gobelin.quality.judge import Judge
@@ -66,7 +67,10 @@ def test_the_distance_is_that_of_the_encoders_features(runtime: Runtime) -> None
     component = catalog.build("encoders", "convolution", {"filters": 2})
     cells = [{"image": png_bytes(i)} for i in TRAIN.images]
     encoder = component.fit(
-        cells, Field("image", "convolution", ("image",), "image"), {"image": "image"}, runtime
+        TrainingCells(cells),
+        Field("image", "convolution", ("image",), "image"),
+        {"image": "image"},
+        runtime,
     )
     x, y = (
         encoder.embed(

@@ -512,15 +512,20 @@ def test_paths_that_leave_the_folder_are_refused(run: Path, path: str, where: st
     assert not (run / "report.html").exists()
 
 
-@pytest.mark.parametrize(
-    "path", ["x" * 5000, "a\0b", "http://example.org/a.png", "", "images", "caf\ud800.png", 7]
-)
+@pytest.mark.parametrize("path", ["x" * 5000, "a\0b", "http://example.org/a.png", "", "images", 7])
 def test_impossible_image_names_become_placeholders(run: Path, path: object) -> None:
     (run / "exhibits/5.json").write_text(
         json.dumps({"groups": [{"label": "here", "images": [path]}]}), encoding="utf-8"
     )
     html, markdown = rendered(run)
     assert "can't be shown" in Page(html).text and "here" in markdown
+
+
+def test_half_a_character_is_told_in_place_of_the_exhibit(run: Path) -> None:
+    data = {"groups": [{"label": "here", "images": ["caf\ud800.png"]}]}
+    (run / "exhibits/5.json").write_text(json.dumps(data), encoding="utf-8")
+    html, markdown = rendered(run)
+    assert "half a character" in Page(html).text and "half a character" in markdown
 
 
 @pytest.mark.parametrize("line", ["{", '{"name": "x", "colour": 1}', '{"scope": {}}', "[1]"])
