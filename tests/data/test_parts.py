@@ -15,7 +15,14 @@ import pytest
 from gobelin.core.errors import GobelinError
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Column, Schema
-from gobelin.data.parts import NamedRows, Naming, Parts, Trained, parts_of_groups, trained_rows
+from gobelin.data.parts import (
+    NamedRows,
+    Naming,
+    RecordedParts,
+    TrainedNames,
+    parts_of_groups,
+    trained_rows,
+)
 from gobelin.data.read import read
 
 ROWS = [{"word": f"w{k % 7}", "size": k % 5 + 0.5, "count": k, "on": k % 2 == 0} for k in range(40)]
@@ -78,29 +85,29 @@ def test_ids_and_groups_name_rows_before_their_content_does() -> None:
 def test_a_record_comes_back_and_damage_is_seen(tmp_path: Path) -> None:
     rows = named(dataset(ROWS))
     parts = dict(zip(rows.names, (["train", "test"] * 20), strict=True))
-    other = Trained(Naming(id="id"), frozenset({"7", "9"}))
-    record = Parts(rows.naming, {"test": 0.25, "seed": 0}, parts).with_earlier([other])
+    other = TrainedNames(Naming(id="id"), frozenset({"7", "9"}))
+    record = RecordedParts(rows.naming, {"test": 0.25, "seed": 0}, parts).with_earlier([other])
     record.save(tmp_path / "parts.json")
-    again = Parts.load(tmp_path / "parts.json")
+    again = RecordedParts.load(tmp_path / "parts.json")
     assert again == record and again.key == record.key and again.source == str(tmp_path)
     assert again.of_rows(rows) == ["train", "test"] * 20
     text = (tmp_path / "parts.json").read_text()
     for damaged in (text.replace('"test"', '"train"', 3), text[:-30], "[]", ""):
         (tmp_path / "parts.json").write_text(damaged)
         with pytest.raises(GobelinError, match="which rows were trained on"):
-            Parts.load(tmp_path / "parts.json")
+            RecordedParts.load(tmp_path / "parts.json")
 
 
 def test_what_was_trained_on_elsewhere_is_found_by_its_own_names() -> None:
     """The other run named rows by an id; this one names them by their content."""
     rows = dataset([{**row, "id": k} for k, row in enumerate(ROWS)])
-    mine, other = named(rows), Trained(Naming(id="id"), frozenset({"3", "5", "99"}))
+    mine, other = named(rows), TrainedNames(Naming(id="id"), frozenset({"3", "5", "99"}))
     assert np.flatnonzero(trained_rows([other], mine)).tolist() == [3, 5]
-    record = Parts(mine.naming, {}, {mine.names[3]: "test"}, (other,))
+    record = RecordedParts(mine.naming, {}, {mine.names[3]: "test"}, (other,))
     assert [record.of_rows(mine)[k] for k in (3, 4, 5)] == ["test", None, "train"]
     assert not trained_rows([other], named(dataset(ROWS))).any()
     with pytest.raises(GobelinError, match="lacks the column 'id'"):
-        Parts(other.naming, {}, {}).of_rows(named(dataset(ROWS)))
+        RecordedParts(other.naming, {}, {}).of_rows(named(dataset(ROWS)))
 
 
 def test_a_group_stays_together() -> None:

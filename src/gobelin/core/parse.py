@@ -35,8 +35,8 @@ class Unreadable(GobelinError, ValueError):
         super().__init__(f"{where}: can't be read as {kind} ({reason}). Correct or restore it.")
 
 
-def json_value(text: str | bytes, constants: bool = True) -> Any:  # noqa: ANN401 - JSON is any
-    """The value of a JSON text. constants: NaN and Infinity, which Python writes, are allowed.
+def json_value(text: str | bytes) -> Any:  # noqa: ANN401 - JSON is any
+    """The value of a JSON text. NaN and Infinity, which Python writes, are allowed.
 
     Raises ValueError, with the reason as its message."""
     try:
@@ -45,7 +45,6 @@ def json_value(text: str | bytes, constants: bool = True) -> Any:  # noqa: ANN40
             text,
             object_pairs_hook=_unique,
             parse_float=_finite,
-            parse_constant=None if constants else _no_constant,
         )
     except RecursionError as error:
         raise ValueError(_too_deep()) from error
@@ -60,11 +59,11 @@ def json_value(text: str | bytes, constants: bool = True) -> Any:  # noqa: ANN40
     return value
 
 
-def json_file(path: Path, most: int = MOST_BYTES, constants: bool = True) -> Any:  # noqa: ANN401
+def json_file(path: Path, most: int = MOST_BYTES) -> Any:  # noqa: ANN401 - JSON is any
     """The value of a JSON file of at most `most` bytes. Raises OSError where it can't be opened,
     and Unreadable."""
     try:
-        return json_value(_bytes(path, most), constants)
+        return json_value(_bytes(path, most))
     except ValueError as error:
         raise Unreadable(path, "JSON", str(error)) from error
 
@@ -123,7 +122,3 @@ def _finite(text: str) -> float:
     if math.isinf(number) and "inf" not in text:
         raise ValueError(f"{text[:40]} is too large for a number")
     return number
-
-
-def _no_constant(text: str) -> None:
-    raise ValueError(f"{text} is no number of JSON")

@@ -96,7 +96,7 @@ class NamedRows:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedNames:
     """The names of groups that something was trained on."""
 
     naming: Naming
@@ -104,7 +104,7 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Parts:
+class RecordedParts:
     """The parts of a run.
 
     drawn: the settings that they were drawn with. part_of: {group: part}. earlier: groups that were
@@ -114,7 +114,7 @@ class Parts:
     naming: Naming
     drawn: Mapping[str, Any]
     part_of: Mapping[str, str]
-    earlier: tuple[Trained, ...] = ()
+    earlier: tuple[TrainedNames, ...] = ()
     source: str = field(default="", compare=False)  # the run folder, for messages
 
     @property
@@ -123,10 +123,10 @@ class Parts:
         return fingerprint(asdict(self.naming), dict(self.part_of))
 
     @property
-    def trained(self) -> tuple[Trained, ...]:
+    def trained(self) -> tuple[TrainedNames, ...]:
         """All groups that the run or what it took over was trained on."""
         own = frozenset(name for name, part in self.part_of.items() if part == "train")
-        return (Trained(self.naming, own), *self.earlier)
+        return (TrainedNames(self.naming, own), *self.earlier)
 
     def of_rows(self, rows: NamedRows) -> list[str | None]:
         """The recorded part of each of N rows; 'train' for rows trained on elsewhere, None for new
@@ -143,7 +143,7 @@ class Parts:
         names = set(rows.by(self.naming))
         return [name for name in self.part_of if name not in names]
 
-    def with_earlier(self, more: Iterable[Trained]) -> Parts:
+    def with_earlier(self, more: Iterable[TrainedNames]) -> RecordedParts:
         """The same parts; these groups were trained on too."""
         known: dict[Naming, frozenset[str]] = {}
         for one in (*self.earlier, *more):
@@ -151,8 +151,8 @@ class Parts:
         own = {name for name, part in self.part_of.items() if part == "train"}
         if self.naming in known:
             known[self.naming] -= own
-        kept = tuple(Trained(naming, names) for naming, names in known.items() if names)
-        return Parts(self.naming, self.drawn, self.part_of, kept, self.source)
+        kept = tuple(TrainedNames(naming, names) for naming, names in known.items() if names)
+        return RecordedParts(self.naming, self.drawn, self.part_of, kept, self.source)
 
     def save(self, path: Path) -> None:
         """Write the file, with a hash of its content."""
@@ -167,7 +167,7 @@ class Parts:
         write_json(path, {"format": PARTS_FORMAT, "hash": _hash(content), **content})
 
     @staticmethod
-    def load(path: Path) -> Parts:
+    def load(path: Path) -> RecordedParts:
         """Read the file. Raises GobelinError where it is missing, damaged or was changed."""
         try:
             stored = read_json(path)
@@ -175,7 +175,7 @@ class Parts:
             if (version, digest) != (PARTS_FORMAT, _hash(stored)):
                 raise ValueError("another format, or changed since it was written")
             earlier = tuple(
-                Trained(_naming(e["naming"]), frozenset(e["names"])) for e in stored["earlier"]
+                TrainedNames(_naming(e["naming"]), frozenset(e["names"])) for e in stored["earlier"]
             )
             naming = _naming(stored["naming"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -183,10 +183,10 @@ class Parts:
                 f"{path}: is missing or damaged ({error}), and it says which rows were trained on."
                 " Restore it, or choose another --run."
             ) from error
-        return Parts(naming, stored["drawn"], stored["parts"], earlier, str(path.parent))
+        return RecordedParts(naming, stored["drawn"], stored["parts"], earlier, str(path.parent))
 
 
-def trained_rows(trained: Iterable[Trained], rows: NamedRows) -> np.ndarray:
+def trained_rows(trained: Iterable[TrainedNames], rows: NamedRows) -> np.ndarray:
     """bool [N]: the rows that were trained on. Names that the rows have no columns for match none
     of them.
     """

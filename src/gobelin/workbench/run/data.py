@@ -16,7 +16,7 @@ from gobelin.core.stages import RunFolder
 from gobelin.data.budget import Reading
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema
-from gobelin.data.parts import Trained
+from gobelin.data.parts import TrainedNames
 from gobelin.embedding import schema
 from gobelin.embedding.encoders import LEAST_GROUPS
 from gobelin.workbench.run import parts
@@ -91,7 +91,7 @@ class RunData:
                 parts.remember(self.folder, self._taken_over[place])
 
     @cached_property
-    def _taken_over(self) -> dict[tuple[str, Path], tuple[Trained, ...]]:
+    def _taken_over(self) -> dict[tuple[str, Path], tuple[TrainedNames, ...]]:
         """What was looked at so far: a warning is given once."""
         return {}
 

@@ -22,7 +22,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.stages import RunFolder, holds_run
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
-from gobelin.data.parts import NamedRows, Parts, Trained, parts_of_groups, trained_rows
+from gobelin.data.parts import NamedRows, RecordedParts, TrainedNames, parts_of_groups, trained_rows
 from gobelin.data.splits import assign
 from gobelin.workbench.run.settings import Settings
 
@@ -33,7 +33,7 @@ BASE = "align.base"  # the setting that names a run folder itself
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
-def recorded(folder: RunFolder | None) -> Parts | None:
+def recorded(folder: RunFolder | None) -> RecordedParts | None:
     """The recorded parts of a run; None for a run without. GobelinError for a damaged record, and
     where it is gone.
     """
@@ -41,7 +41,7 @@ def recorded(folder: RunFolder | None) -> Parts | None:
         return None
     path = folder.folder / RECORD
     if path.is_file() or (not folder.saved and _stored_data(folder).get("parts")):
-        return Parts.load(path)
+        return RecordedParts.load(path)
     return None
 
 
@@ -60,7 +60,7 @@ def drawn_parts(
     known: Schema,
     target: Target,
     groups: Sequence[str],
-) -> tuple[np.ndarray, Parts]:
+) -> tuple[np.ndarray, RecordedParts]:
     """str [N], train, valid or test, and the record of it.
 
     Recorded groups keep their part, those of `split.parts_from` too. groups: N names. Raises
@@ -82,10 +82,10 @@ def drawn_parts(
     )
     _refuse_moved(dict(zip(groups, parts.tolist(), strict=True)), kept, settings.split.parts_from)
     part_of = dict(zip(named.names, parts.tolist(), strict=True))
-    return parts, Parts(named.naming, drawn, part_of).with_earlier(earlier)
+    return parts, RecordedParts(named.naming, drawn, part_of).with_earlier(earlier)
 
 
-def _own(folder: RunFolder | None, named: NamedRows) -> Parts | None:
+def _own(folder: RunFolder | None, named: NamedRows) -> RecordedParts | None:
     """The recorded parts of the run; None where they are of other data, whose run `Run.begin`
     refuses.
     """
@@ -99,14 +99,14 @@ def _own(folder: RunFolder | None, named: NamedRows) -> Parts | None:
 
 def _kept(
     settings: Settings,
-    own: Parts | None,
+    own: RecordedParts | None,
     named: NamedRows,
     groups: Sequence[str],
     drawn: Mapping[str, Any],
-) -> tuple[dict[str, str], tuple[Trained, ...]]:
+) -> tuple[dict[str, str], tuple[TrainedNames, ...]]:
     """{group: recorded part}, and the groups that were trained on before. own: of this run."""
     kept: dict[str, str] = {}
-    earlier: tuple[Trained, ...] = ()
+    earlier: tuple[TrainedNames, ...] = ()
     if own is not None and dict(own.drawn) == dict(drawn):
         kept, earlier = parts_of_groups(own.of_rows(named), groups, own.source), own.earlier
     elif own is not None:  # another split on purpose; what was trained on is not forgotten
@@ -134,7 +134,7 @@ def _refuse_moved(parts: Mapping[str, str], taken: Mapping[str, str], place: str
         )
 
 
-def _other(place: str) -> Parts:
+def _other(place: str) -> RecordedParts:
     """The parts of the run that `split.parts_from` names."""
     folder = RunFolder(Path(place))
     other = recorded(folder)
@@ -155,7 +155,7 @@ def _other(place: str) -> Parts:
 
 def overlap(
     setting: str, base: RunFolder, named: NamedRows, parts: np.ndarray
-) -> tuple[Trained, ...]:
+) -> tuple[TrainedNames, ...]:
     """What the base run was trained on, if none of it is in validation or test here.
 
     setting: what names the base run, for messages. parts: str [N]. Logs a warning where nobody can
@@ -227,7 +227,7 @@ def _run_of(value: str) -> Path | None:
     return next((p for p in above if holds_run(p) and (p / "encoders").is_dir()), None)
 
 
-def write(folder: RunFolder, record: Parts) -> None:
+def write(folder: RunFolder, record: RecordedParts) -> None:
     """Write the record. What was trained on before stays remembered. Says how many groups change
     their part, after a change of the settings of the split.
     """
@@ -245,13 +245,13 @@ def write(folder: RunFolder, record: Parts) -> None:
     record.save(folder.folder / RECORD)
 
 
-def remember(folder: RunFolder, taken: Sequence[Trained]) -> None:
+def remember(folder: RunFolder, taken: Sequence[TrainedNames]) -> None:
     """Add groups to those that the run was trained on."""
     record = recorded(folder)
     if record is None or record.with_earlier(taken) == record:
         return  # before the lock, because a finished run can be read-only
     with folder.alone():
-        Parts.load(folder.folder / RECORD).with_earlier(taken).save(folder.folder / RECORD)
+        RecordedParts.load(folder.folder / RECORD).with_earlier(taken).save(folder.folder / RECORD)
 
 
 def _stored_data(folder: RunFolder) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.stages import RunFolder
 from gobelin.data.dataset import ORIGIN_COLUMN, Dataset
 from gobelin.data.fields import Schema, Target
-from gobelin.data.parts import NamedRows, Parts
+from gobelin.data.parts import NamedRows, RecordedParts
 from gobelin.data.read import read
 from gobelin.data.splits import scored_classes
 from gobelin.data.targets import target_of
@@ -36,7 +36,7 @@ class Rows:
     groups: tuple[str, ...]  # N group ids
     weights: np.ndarray  # float32 [N], for training
     named: NamedRows  # the rows as read, with names that don't depend on their order
-    record: Parts  # of the parts, as the run folder keeps it
+    record: RecordedParts  # of the parts, as the run folder keeps it
     parts_key: str  # hash of the parts; '' in a run of before parts were recorded
 
     def part(self, name: str) -> np.ndarray:
