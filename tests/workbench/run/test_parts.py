@@ -1,4 +1,4 @@
-"""Recorded parts of whole runs: sorted and grown tables, parts taken over, what was trained on elsewhere.
+"""Recorded parts of whole runs: sorted and grown tables, parts taken over, training elsewhere.
 
 Oracle: names planted in the rows, and noise, whose recall is that of chance unless a space was
 fitted on the rows that it is asked for.
