@@ -197,9 +197,34 @@ def test_principal_components_are_those_of_the_singular_values() -> None:
     )
     mean, directions, variances = principal(rows, "f", 3)
     known = features[:40]
+    step = 2 * 5 / 40 * known.std(0)  # to which a mean of 40 groups is rounded
+    assert np.allclose(np.round(mean / step) * step, mean)
+    assert (np.abs(mean - known.mean(0)) <= step / 2 + 1e-6).all()
+    mean = principal(replace(rows, least_groups=1), "f", 3)[0]
     _, singular, right = np.linalg.svd(known - known.mean(0), full_matrices=False)
     assert np.allclose(mean, known.mean(0)) and np.allclose(variances, singular[:3] ** 2 / 40)
     assert np.allclose(np.abs((directions * right[:3].T).sum(0)), 1)
     two = replace(rows.rows([0, 1]), least_groups=1)
     assert principal(two, "f", 3)[1].shape == (6, 1) and principal(two, "f", 3)[2].all()
     assert not principal(rows.rows([45]), "f", 3)[2].any()
+
+
+def test_two_means_give_no_row_away_and_a_group_counts_once() -> None:
+    """Planted: the same rows without the last one; a group with sixty rows among five."""
+    rng = np.random.default_rng(1)
+    features = np.concatenate([rng.normal(size=(60, 4)), [[2.5, -1.5, 0.5, 3.0]]]) + 7
+
+    def mean_of(x: np.ndarray, groups: list[str], least: int = 5) -> np.ndarray:
+        there = np.ones((len(x), 1), bool)
+        ids = tuple(map(str, range(len(x))))
+        rows = Embeddings(("f",), {"f": x}, there, ids, groups=tuple(groups), least_groups=least)
+        return principal(rows, "f", 2)[0]
+
+    names = [str(k) for k in range(61)]
+    exact = 61 * mean_of(features, names, 1) - 60 * mean_of(features[:60], names[:60], 1)
+    assert np.allclose(exact, features[60], atol=1e-3)  # the attack works on exact means
+    rebuilt = 61 * mean_of(features, names) - 60 * mean_of(features[:60], names[:60])
+    assert np.abs(rebuilt - features[60]).max() > 1  # more than a standard deviation off
+    heavy = np.concatenate([rng.normal(size=(60, 4)) * 0.01 + 5, rng.normal(size=(8, 4))])
+    mean = mean_of(heavy, ["P0"] * 60 + [f"P{k}" for k in range(1, 9)])
+    assert np.linalg.norm(mean - heavy[:60].mean(0)) > np.linalg.norm(mean - heavy[60:].mean(0))

@@ -29,6 +29,7 @@ DOMINANCE = 0.9
 NEARLY = 0.95  # cosine from which a direction is nearly a row
 FAR = 3.0  # times a distance: beyond it a row is an outlier
 BUCKETS = 4096  # of groups, whose shares are summed
+FEWEST_WAVES = 8  # fewer make no kernel
 Map = Callable[[np.ndarray], np.ndarray]
 
 
@@ -45,35 +46,40 @@ def principal(
     """Principal components of a field over the n rows where it is present: mean [D_f], directions
     [D_f, K], variances [K], all float64.
 
-    K is `count`, or fewer. There are three directions for four different rows at most: n - 1 would
-    span the rows themselves, and a row would follow from a part of it. A direction that is nearly a
-    row of too few groups is left out, and outliers are pulled in. Of a field that too few groups
-    have nothing is learned. mapped: a map [n, D_f] -> [n, M] of the features that comes first; then
-    M stands for D_f above."""
+    Every group counts once, however many rows it has. The mean is `coarse`. K is `count`, or fewer.
+    There are three directions for four different rows at most: n - 1 would span
+    the rows themselves, and a row would follow from a part of it. A direction that is nearly a row
+    of too few groups is left out, and outliers are pulled in. Of a field that too few groups have
+    nothing is learned. mapped: a map [n, D_f] -> [n, M] of the features that comes first; then M
+    stands for D_f above."""
     there = rows.present[:, rows.fields.index(field)]
     n, width = int(there.sum()), rows.features[field].shape[1]
     if not n or not rows.enough(there):
         zeros = np.zeros(mapped(np.zeros((1, width), np.float32)).shape[1])
         return zeros, zeros[:, None], np.zeros(1)
-    pulled = pulled_in(rows, field)
+    pulled, share = pulled_in(rows, field), group_shares(rows, field)
     blocks = (mapped(pulled(b)).astype(np.float64) for b in present_blocks(rows, field))
     first = next(blocks)
     if n < first.shape[1]:
         # A wide field: the directions lie among the rows, and D_f x D_f would take minutes.
         x = np.concatenate([first, *blocks])
-        mean = x.mean(0)
-        _, spread, directions = np.linalg.svd(x - mean, full_matrices=False)
-        values, vectors = spread**2 / n, directions.T
+        mean = share @ x
+        variance = share @ (x - mean) ** 2
+        weighted = (x - mean) * np.sqrt(share)[:, None]
+        _, spread, directions = np.linalg.svd(weighted, full_matrices=False)
+        values, vectors = spread**2, directions.T
     else:
         # Sums of squares about a point near the mean lose no digits.
-        about = first.mean(0)
+        about, start = first.mean(0), 0
         total, squares = np.zeros_like(about), np.zeros((len(about), len(about)))
         for block in chain([first], blocks):
-            moved = block - about
-            total += moved.sum(0)
-            squares += moved.T @ moved
-        mean = about + total / n
-        values, vectors = np.linalg.eigh(squares / n - np.outer(total, total) / n**2)
+            moved, part = block - about, share[start : start + len(block)]
+            total += part @ moved
+            squares += (moved * part[:, None]).T @ moved
+            start += len(block)
+        mean, squares = about + total, squares - np.outer(total, total)
+        variance = np.clip(np.diag(squares), 0, None)
+        values, vectors = np.linalg.eigh(squares)
     most = n - 1
     if rows.least_groups > 1:
         different = {hash(x.tobytes()) for block in present_blocks(rows, field) for x in block}
@@ -82,9 +88,47 @@ def principal(
     if rows.least_groups > 1:
         few = _made_by_few(rows, field, lambda x: mapped(pulled(x)) - mean, vectors[:, top])
         top = top[~few]
+    values, vectors = np.clip(values[top], 0, None), vectors[:, top]
+    step = coarseness(rows, field)
+    if step:
+        mean = coarse(mean, step * np.sqrt(variance))
     if not len(top):
         return mean, np.zeros((len(mean), 1)), np.zeros(1)
-    return mean, vectors[:, top], np.clip(values[top], 0, None)
+    return mean, vectors, values
+
+
+def group_shares(rows: Embeddings, field: str) -> np.ndarray:
+    """float64 [n]: the share of each row where the field is present. Every group has the same, so
+    that a mean isn't that of one group with many rows. Without groups to protect, every row has."""
+    group = rows.group_numbers[rows.present[:, rows.fields.index(field)]]
+    if rows.least_groups == 1:
+        return np.full(len(group), 1 / len(group))
+    size = np.bincount(group)
+    return 1 / (size[group] * np.count_nonzero(size))
+
+
+def coarseness(rows: Embeddings, field: str) -> float:
+    """The step to which a mean is rounded, in standard deviations; 0 where single rows may be told.
+
+    Of two exact means over n - 1 and n groups, the difference times n is one group's row. One group
+    that lies a standard deviation away moves a mean by 1 / n of it; the step is 2 `least_groups`
+    times as much, at most half a standard deviation."""
+    if rows.least_groups == 1:
+        return 0.0
+    group = rows.group_numbers[rows.present[:, rows.fields.index(field)]]
+    return min(2 * rows.least_groups / len(np.unique(group)), 0.5)
+
+
+def coarse(values: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """The values, rounded to multiples of `step`; those with a step of 0 stay."""
+    return np.where(step > 0, np.round(values / np.where(step > 0, step, 1)) * step, values)
+
+
+def coarse_scale(values: np.ndarray, step: float) -> np.ndarray:
+    """Positive values, rounded to powers of 1 + `step`; 0 stays."""
+    logs = np.log(np.maximum(values, 1e-300))
+    unit = np.log1p(step)
+    return np.where(values > 1e-300, np.exp(np.round(logs / unit) * unit), values)
 
 
 def pulled_in(rows: Embeddings, field: str) -> Map:
@@ -95,7 +139,7 @@ def pulled_in(rows: Embeddings, field: str) -> Map:
         return np.asarray
     group = rows.group_numbers[rows.present[:, rows.fields.index(field)]]
     farthest, start = np.zeros(int(group.max()) + 1), 0
-    middle = np.median(next(present_blocks(rows, field)), axis=0)
+    middle = _middle(next(present_blocks(rows, field)), group)
     for block in present_blocks(rows, field):
         far = np.linalg.norm(block - middle, axis=1)
         np.maximum.at(farthest, group[start : start + len(block)], far)
@@ -110,6 +154,14 @@ def pulled_in(rows: Embeddings, field: str) -> Map:
         return (middle + (x - middle) * shorter).astype(x.dtype)
 
     return pulled
+
+
+def _middle(block: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """[D_f]: the median of the groups' means over a block of rows, of each column. group: int, of
+    these rows first."""
+    _, place, size = np.unique(group[: len(block)], return_inverse=True, return_counts=True)
+    members = csr_matrix((1 / size[place], (place, np.arange(len(block)))), (len(size), len(block)))
+    return np.median(members @ block, axis=0)
 
 
 def _made_by_few(rows: Embeddings, field: str, moved: Map, directions: np.ndarray) -> np.ndarray:
@@ -138,13 +190,15 @@ def random_waves(rows: Embeddings, field: str, count: int, seed: int) -> np.ndar
     scale: of a column, the root of its variance plus the columns' mean variance. bandwidth: the
     mean of the rows' squared distances after it. Frequencies are orthogonal, D_f at a time, which
     makes the error smaller (Yu et al. 2016, section 3)."""
-    pulled, n = pulled_in(rows, field), 0
+    pulled, share, start = pulled_in(rows, field), group_shares(rows, field), 0
     about = pulled(next(present_blocks(rows, field))).mean(0, dtype=np.float64)
     total, squares = np.zeros_like(about), np.zeros_like(about)
     for block in present_blocks(rows, field):
-        moved = pulled(block) - about
-        total, squares, n = total + moved.sum(0), squares + (moved**2).sum(0), n + len(block)
-    variance = np.maximum(squares / n - (total / n) ** 2, 0)
+        moved, part = pulled(block) - about, share[start : start + len(block)]
+        total, squares, start = total + part @ moved, squares + part @ moved**2, start + len(block)
+    variance = np.maximum(squares - total**2, 0)
+    if step := coarseness(rows, field):
+        variance = coarse_scale(variance, step)
     spread = variance + variance.mean() + 1e-12
     bandwidth = max(2 * float((variance / spread).sum()), 1e-9)
     width, rng = len(variance), numpy_generator(seed, "waves", field)
@@ -164,6 +218,21 @@ def waved(x: np.ndarray, waves: np.ndarray) -> np.ndarray:
     return (both / np.sqrt(waves.shape[1])).astype(np.float32)
 
 
+def _most_waves(rows: Embeddings, field: str, waves: int) -> int:
+    """The number of waves that tells of no single row; 0 where that is too few to be of use.
+
+    What is kept are means over the rows of 2 M features. From as many as the rows have numbers, the
+    rows can be solved for; so there are `least_groups` times fewer."""
+    there = rows.present[:, rows.fields.index(field)]
+    if there.sum() <= 2 or not rows.enough(there):
+        return 0
+    if rows.least_groups == 1:
+        return waves
+    groups = len(np.unique(rows.group_numbers[there]))
+    most = groups * rows.features[field].shape[1] // (2 * rows.least_groups)
+    return min(waves, most) if most >= FEWEST_WAVES else 0
+
+
 @dataclass(frozen=True)
 class Basis:
     """Features [n, D_f] of a field -> components [n, K]: (phi(x) - mean) @ directions. phi is x
@@ -179,9 +248,8 @@ class Basis:
 
     @staticmethod
     def fit(rows: Embeddings, field: str, components: int, waves: int, seed: int) -> Basis:
-        there = rows.present[:, rows.fields.index(field)]
-        lifted = waves > 0 and there.sum() > 2 and rows.enough(there)
-        drawn = random_waves(rows, field, waves, seed) if lifted else None
+        count = _most_waves(rows, field, waves)
+        drawn = random_waves(rows, field, count, seed) if count else None
         mapped: Map = np.asarray if drawn is None else partial(waved, waves=drawn)
         mean, directions, variances = principal(rows, field, components, mapped)
         return Basis(mean.astype(np.float32), directions.astype(np.float32), variances, drawn)
