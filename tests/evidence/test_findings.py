@@ -69,6 +69,9 @@ def test_a_line_that_is_no_finding_is_refused(row: Any) -> None:
 
 
 def test_a_line_that_is_no_exhibit_is_refused() -> None:
-    for row in ([], {"name": "a"}, {"name": "a", "kind": 3, "data": "x"}):
-        with pytest.raises(GobelinError, match="^Exhibit"):
+    kinds = [
+        {"name": "a", "kind": kind, "data": "x"} for kind in (3, "grid", "", "Table", "table ")
+    ]
+    for row in ([], {"name": "a"}, *kinds):
+        with pytest.raises(GobelinError, match=r"^Exhibit.*\.$"):
             Exhibit.from_dict(row)  # type: ignore[arg-type]

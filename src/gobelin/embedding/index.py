@@ -32,6 +32,7 @@ from gobelin.core.files import file_hash, fingerprint, read_json, write_json
 from gobelin.data.dataset import FILE_TYPE, ORIGIN_COLUMN, SPLIT_COLUMN, Dataset
 from gobelin.data.fields import NO_NUMBER, Schema
 from gobelin.embedding.row_filter import bad_filter, column_name, sql_of
+from gobelin.embedding.table_files import refuse_outside
 
 if TYPE_CHECKING:
     from gobelin.embedding.alignment.align import Shared
@@ -143,7 +144,8 @@ def create(folder: Path, rows: pa.Table, space: str) -> None:
 
 
 def _connected(folder: Path) -> Any:  # noqa: ANN401 - a lancedb.DBConnection
-    """The folder as a database of tables. GobelinError for a name that the engine can't read."""
+    """The folder as a database of tables. GobelinError for a name that the engine can't read, and
+    for a table that refers to files outside of the folder; ValueError for a damaged one."""
     import lancedb
 
     name = str(folder.absolute())
@@ -152,6 +154,7 @@ def _connected(folder: Path) -> Any:  # noqa: ANN401 - a lancedb.DBConnection
             f"{folder}: search can't keep an index below a folder whose name holds a control"
             " character or isn't UTF-8. Rename the folder."
         )
+    refuse_outside(folder)
     return lancedb.connect(str(folder))
 
 

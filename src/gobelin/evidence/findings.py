@@ -6,12 +6,13 @@ import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 
 from gobelin.core.errors import GobelinError
 
+Built = TypeVar("Built")
 EXHIBIT_KINDS = ("table", "curve", "sheet", "pairs", "forest", "bars")
 
 
@@ -59,7 +60,7 @@ class Finding:
         """A finding from a line of findings.jsonl. GobelinError for a field of a later version, or
         a value of another type."""
         known = _upgraded(_known(cls, row))
-        return cls(**{**known, "rows": tuple(known["rows"]), "cells": tuple(known["cells"])})
+        return _built(cls, {**known, "rows": tuple(known["rows"]), "cells": tuple(known["cells"])})
 
     def sentence(self) -> str:
         """The finding in plain words, one line."""
@@ -133,7 +134,9 @@ class Exhibit:
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Exhibit:
-        return cls(**_known(cls, row))
+        """An exhibit from a line of exhibits.jsonl. GobelinError as for a finding, and for a kind
+        of a later version."""
+        return _built(cls, _known(cls, row))
 
 
 TAKES: dict[str, tuple[str, Callable[[Any], bool]]] = {
@@ -190,6 +193,14 @@ def _known(cls: type, row: Mapping[str, Any]) -> dict[str, Any]:
             found = repr(row[name])[:40] if name in row else "nothing"
             raise GobelinError(f"{cls.__name__}, {name}: {words} was expected, found {found}.")
     return dict(row)
+
+
+def _built(cls: type[Built], row: Mapping[str, Any]) -> Built:
+    """The dataclass from a file's values. GobelinError where its own checks refuse them."""
+    try:
+        return cls(**row)
+    except (ValueError, TypeError) as error:
+        raise GobelinError(f"{cls.__name__}: {error}. Use the version that wrote it.") from error
 
 
 def _texts(values: Iterable[object]) -> bool:
