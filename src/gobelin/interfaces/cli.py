@@ -13,8 +13,6 @@ from typing import Any
 import click
 
 from gobelin import __version__
-from gobelin.core.output import is_standard_output, output_file
-from gobelin.core.spreadsheet import write_csv
 from gobelin.interfaces.options import (
     MOST_IMAGES,
     augment_options,
@@ -149,6 +147,9 @@ def predict_command(
     as_json: bool,
 ) -> None:
     """Predict every row of DATA."""
+    from gobelin.core.output import is_standard_output, output_file
+    from gobelin.core.spreadsheet import write_csv
+
     bench = open_workbench(run)
     with (
         output_file(target) as temporary,
