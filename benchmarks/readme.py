@@ -278,6 +278,14 @@ def search() -> str:
     return "\n".join(lines)
 
 
+def commands() -> str:
+    """Processor time and memory of commands that need no data."""
+    lines = ["| command | processor time | peak memory |", "|---|---|---|"]
+    for line, row in record.latest("commands", "command_line").items():
+        lines.append(f"| `{line}` | {row['processor_s']:.2f} s | {row['peak_mb']:.0f} MB |")
+    return "\n".join(lines)
+
+
 def embedding() -> str:
     """Ours against the plain loop and against the bare forward pass."""
     lines = [
@@ -513,6 +521,7 @@ def house() -> str:
 
 SHOWN = (
     alignment,
+    commands,
     copying,
     curate,
     demo,

@@ -30,7 +30,7 @@ SIGNALS = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n
 def server() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["gobelin.workbench.bench", "gobelin.interfaces.cli", "killed_commands"]
+        ["gobelin.workbench.run.settings", "gobelin.interfaces.cli", "killed_commands"]
     )
     return context
 

@@ -13,7 +13,9 @@ import ast
 import contextlib
 import functools
 import importlib.util
+import io
 import pkgutil
+import tokenize
 from collections.abc import Mapping
 from typing import Any
 
@@ -73,12 +75,21 @@ def build(slot: str, name: str, settings: Mapping[str, Any] | None = None) -> An
 def described(slot: str, name: str) -> dict[str, str]:
     """slot, name and what (the first line of its file). For a generator also conditions, licence
     and cost."""
-    text = ast.get_docstring(_tree(slot, name)) or ""
-    row = {"slot": slot, "name": name, "what": text.partition("\n")[0]}
+    row = {"slot": slot, "name": name, "what": _first_line(_source(slot, name))}
     if slot == "generators":
         row["conditions"] = ", ".join(sorted(declared(slot, name, "accepts", ()))) or "nothing"
         row |= {key: declared(slot, name, key, "not said") for key in ("licence", "cost")}
     return row
+
+
+def _first_line(source: str) -> str:
+    """The first line of a file's docstring. The rest of the file is not looked at."""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.STRING:
+            return str(ast.literal_eval(token.string)).strip().partition("\n")[0]
+        if token.type not in (tokenize.COMMENT, tokenize.NL):
+            break
+    return ""
 
 
 def declared(slot: str, name: str, attribute: str, otherwise: object = None) -> Any:  # noqa: ANN401
@@ -102,8 +113,12 @@ def _literal(value: ast.expr | None) -> object:
 
 @functools.cache
 def _tree(slot: str, name: str) -> ast.Module:
+    return ast.parse(_source(slot, name))
+
+
+def _source(slot: str, name: str) -> str:
     finder: Any = _file(slot, name).module_finder
-    return ast.parse(finder.find_spec(name).loader.get_source(name))
+    return finder.find_spec(name).loader.get_source(name)
 
 
 def class_name(name: str) -> str:
