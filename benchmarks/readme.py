@@ -281,8 +281,8 @@ def search() -> str:
 def commands() -> str:
     """Processor time and memory of commands that need no data."""
     lines = ["| command | processor time | peak memory |", "|---|---|---|"]
-    for line, row in record.latest("commands", "command_line").items():
-        lines.append(f"| `{line}` | {row['processor_s']:.2f} s | {row['peak_mb']:.0f} MB |")
+    for what, row in record.latest("commands", "what").items():
+        lines.append(f"| {what} | {row['processor_s']:.2f} s | {row['peak_mb']:.0f} MB |")
     return "\n".join(lines)
 
 
