@@ -278,6 +278,14 @@ def search() -> str:
     return "\n".join(lines)
 
 
+def commands() -> str:
+    """Processor time and memory of commands that need no data."""
+    lines = ["| command | processor time | peak memory |", "|---|---|---|"]
+    for what, row in record.latest("commands", "what").items():
+        lines.append(f"| {what} | {row['processor_s']:.2f} s | {row['peak_mb']:.0f} MB |")
+    return "\n".join(lines)
+
+
 def embedding() -> str:
     """Ours against the plain loop and against the bare forward pass."""
     lines = [
@@ -513,6 +521,7 @@ def house() -> str:
 
 SHOWN = (
     alignment,
+    commands,
     copying,
     curate,
     demo,

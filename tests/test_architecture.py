@@ -210,6 +210,14 @@ def test_the_version_loads_no_torch() -> None:
     assert not loaded & {"torch", "pandas", "sklearn", "pydantic"}
 
 
+def test_the_workbench_loads_no_library_that_few_verbs_use() -> None:
+    code = "import sys, gobelin.workbench.bench; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"lancedb", "pandas", "scipy.signal", "scipy.stats", "sklearn"} & set(
+        done.stdout.split()
+    )
+
+
 NEW = {
     "augmentation/rivals/twice.py": (
         '''

@@ -151,7 +151,7 @@ def test_an_odd_rate_is_read_with_a_short_filter(monkeypatch: pytest.MonkeyPatch
         assert np.abs(found - tone(1000, RATE, 1)[: len(found)])[inside].max() < 0.01
     lengths = []
     monkeypatch.setattr(
-        sounds, "resample_poly", lambda x, up, down: lengths.append(max(up, down)) or x[:1]
+        "scipy.signal.resample_poly", lambda x, up, down: lengths.append(max(up, down)) or x[:1]
     )
     for rate in (767_999, 44_101, 44_100, 11_127):
         resampled(np.zeros(100), rate)

@@ -29,7 +29,9 @@ SIGNALS = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n
 @pytest.fixture(scope="module")
 def server() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["gobelin.interfaces.cli", "killed_commands"])
+    context.set_forkserver_preload(
+        ["gobelin.workbench.run.settings", "gobelin.interfaces.cli", "killed_commands"]
+    )
     return context
 
 
@@ -145,8 +147,9 @@ import os, signal, sys
 from importlib.abc import MetaPathFinder
 class Sender(MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name == "torch":
-            os.kill(os.getpid(), getattr(signal, sys.argv[1]))
+        if name == at:
+            os.kill(os.getpid(), getattr(signal, event))
+event, at, *sys.argv[1:] = sys.argv[1:]
 sys.meta_path.insert(0, Sender())
 from gobelin.__main__ import start
 start()
@@ -163,9 +166,22 @@ with signals_raise():
 
 
 @pytest.mark.parametrize("name", SIGNALS)
-def test_a_signal_while_the_program_loads_is_one_line(name: str) -> None:
+@pytest.mark.parametrize(
+    ("at", "words"),
+    {
+        "click": ["--help"],
+        "torch": ["show", "nowhere"],
+        "pydantic": ["augment", "nowhere", "--ratio", "1"],
+        "gobelin.interfaces.demo": ["demo"],
+    }.items(),
+    ids=lambda x: x if isinstance(x, str) else "",
+)
+def test_a_signal_while_the_program_loads_is_one_line(at: str, words: list[str], name: str) -> None:
     run = subprocess.run(
-        [sys.executable, "-c", LOADING, name], capture_output=True, text=True, check=False
+        [sys.executable, "-c", LOADING, name, at, *words],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == 128 + getattr(signal, name)
     assert run.stderr == "Stopped. Nothing was begun.\n" and not run.stdout

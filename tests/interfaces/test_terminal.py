@@ -30,6 +30,7 @@ def program(line: str) -> str:
 
 PRINTING = (
     f"{PYTHON} -m gobelin --version",
+    f"{PYTHON} -m gobelin list rivals",
     program("say('a')"),
     program("say_fields([['a']])"),
     program("say_json(1)"),

@@ -17,7 +17,6 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import pyarrow as pa
 from PIL import Image
-from scipy.io import wavfile
 
 from gobelin.core.errors import GobelinError, repeated
 from gobelin.data.dataset import FILE_TYPE, Dataset
@@ -125,6 +124,8 @@ def _file(value: Mapping[str, Any], source: str, name: str) -> Any:  # noqa: ANN
     Face.
     """
     if value.get("array") is not None and value.get("sampling_rate"):
+        from scipy.io import wavfile
+
         out = io.BytesIO()
         samples = np.asarray(value["array"], np.float32)
         wavfile.write(

@@ -16,7 +16,6 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from scipy.signal import resample_poly
 
 from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.files import fingerprint
@@ -136,6 +135,8 @@ def resampled(wave: np.ndarray, rate: int, to: int = RATE) -> np.ndarray:
     """
     if rate == to:
         return wave
+    from scipy.signal import resample_poly
+
     ratio = Fraction(to, rate).limit_denominator(FINEST)  # exact for all usual rates
     length = -(-len(wave) * to // rate)
     out = resample_poly(wave, ratio.numerator, ratio.denominator)[:length]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import special
 
 from gobelin.core.errors import GobelinError
 from gobelin.evidence.findings import Finding
@@ -197,6 +197,8 @@ def median_rank(
             "bootstrap over units (Efron 1979)",
             len(np.unique(np.asarray(units))),
         )
+    from scipy import stats
+
     below = int(stats.binom.ppf((1 - level) / 2, len(data), 0.5))
     below = below - 1 if stats.binom.cdf(below, len(data), 0.5) > (1 - level) / 2 else below
     edge = max(below, 0)

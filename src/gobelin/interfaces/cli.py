@@ -13,8 +13,6 @@ from typing import Any
 import click
 
 from gobelin import __version__
-from gobelin.core.output import is_standard_output, output_file
-from gobelin.core.spreadsheet import write_csv
 from gobelin.interfaces.options import (
     MOST_IMAGES,
     augment_options,
@@ -68,8 +66,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
 
 
+def _say_version(context: click.Context, option: click.Parameter, asked: bool) -> None:
+    if asked:
+        say(f"gobelin, version {__version__}")
+        context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
-@click.version_option(__version__, prog_name="gobelin")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_say_version,
+    help="Show the version and exit.",
+)
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Learn from images, texts and numbers together. Generate the images that you lack. Test
@@ -149,6 +160,9 @@ def predict_command(
     as_json: bool,
 ) -> None:
     """Predict every row of DATA."""
+    from gobelin.core.output import is_standard_output, output_file
+    from gobelin.core.spreadsheet import write_csv
+
     bench = open_workbench(run)
     with (
         output_file(target) as temporary,

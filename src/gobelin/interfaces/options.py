@@ -1,4 +1,8 @@
-"""Options of the command line, and the settings, queries and workbenches made from them."""
+"""Options of the command line, and the settings, queries and workbenches made from them.
+
+A help text and a wrong option need neither torch nor pydantic: what needs them is imported inside
+the functions that a command calls.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,9 @@ from typing import Any
 
 import click
 
-from gobelin.augmentation.plan import ALL
-from gobelin.core import catalog, config
+from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, repeated
+from gobelin.interfaces.stopping import loading
 from gobelin.interfaces.terminal import progress
 
 MOST_IMAGES = 1_000_000  # in one call
@@ -144,6 +148,8 @@ def augment_options(work: Callable[..., None]) -> Callable[..., None]:
 
 def settings_of_groups(sets: Iterable[str], verb: str, groups: Sequence[str]) -> dict[str, Any]:
     """The settings of --set. GobelinError for a setting outside these groups."""
+    from gobelin.core import config
+
     settings = config.assignments(sets)
     if other := sorted(set(settings) - set(groups)):
         allowed = " and ".join([", ".join(groups[:-1]), groups[-1]] if groups[1:] else groups)
@@ -156,6 +162,10 @@ def settings_of_groups(sets: Iterable[str], verb: str, groups: Sequence[str]) ->
 
 def study_settings(options: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a study from the options of `augment`."""
+    with loading():
+        from gobelin.augmentation.plan import ALL
+        from gobelin.core import config
+
     settings = settings_of_groups(options["sets"], "augment", ("augment", "judge", "generator"))
     given = (
         ("generator", "generators"),
@@ -211,9 +221,9 @@ def mix_options(work: Callable[..., None]) -> Callable[..., None]:
 def _query_options(work: Callable[..., None], several: bool) -> Callable[..., None]:
     flags: dict[str, str] = {}
     for name in catalog.names("encoders"):
-        encoder = catalog.find("encoders", name)
-        if encoder.flag and encoder.default:
-            flags[encoder.flag] = f"Query by {name}."
+        flag = catalog.declared("encoders", name, "flag")
+        if flag and catalog.declared("encoders", name, "default"):
+            flags[flag] = f"Query by {name}."
     work = click.option(
         "--query", "columns", multiple=True, metavar="COLUMN=VALUE", help="Query by one column."
     )(work)
@@ -266,6 +276,8 @@ def _pair(option: str, text: str, expected: str) -> tuple[str, str]:
 
 def settings_of(options: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a run: those of --recipe, then of --set, then of single options."""
+    from gobelin.core import config
+
     settings = config.assignments(options["sets"])
     for name, path in (
         ("fusion", "fusion.name"),
@@ -284,8 +296,9 @@ def settings_of(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def new_workbench(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a Workbench
-    """The workbench of `check` and `fit`. It is imported late because torch is slow to load."""
-    from gobelin.workbench.bench import Workbench
+    """The workbench of `check` and `fit`."""
+    with loading():
+        from gobelin.workbench.bench import Workbench
 
     run = options["run"]
     return Workbench(options["data"], options["target"], run, settings_of(options), progress)
@@ -293,7 +306,8 @@ def new_workbench(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a Workbe
 
 def open_workbench(run: Path, settings: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401
     """The workbench of an existing run, with changed settings."""
-    from gobelin.workbench.bench import Workbench
+    with loading():
+        from gobelin.workbench.bench import Workbench
 
     return Workbench.open(run, progress, settings)
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
-from gobelin.core import catalog, config
+from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.interfaces.options import json_option, open_workbench, run_argument
+from gobelin.interfaces.stopping import loading
 from gobelin.interfaces.terminal import (
     out,
     print_findings,
@@ -51,7 +52,9 @@ def settings_command(group: str, as_json: bool) -> None:
     """List all settings, or those of a GROUP, with default, limits and meaning.
 
     GROUP is a group of settings, such as align, or a component, such as generators.flow."""
-    from gobelin.workbench.run import settings
+    with loading():
+        from gobelin.core import config
+        from gobelin.workbench.run import settings
 
     prefix, cls = settings.group(group)
     if as_json:
@@ -123,7 +126,9 @@ def save_command(
 @json_option
 def demo_command(run: Path, sample: str, sets: tuple[str, ...], as_json: bool) -> None:
     """Run all main verbs on a sample set: check, fit, search, generate, augment, audit, report."""
-    from gobelin.interfaces import demo
+    with loading():
+        from gobelin.core import config
+        from gobelin.interfaces import demo
 
     step = (lambda text: None) if as_json else partial(say, lines=True)
     verdicts = demo.run(run, sample, config.assignments(sets), progress, step)

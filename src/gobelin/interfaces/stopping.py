@@ -16,17 +16,29 @@ from types import FrameType
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
+CONTINUES = "Stopped. The same command continues from what was finished."
+NOTHING_BEGUN = "Stopped. Nothing was begun."
 AT_ONCE = b"Stopped at once. The same command continues from what was finished.\n"
 SHOW_CURSOR = b"\x1b[?25h"  # progress bars hide it
 
 
 class Stopped(BaseException):
     """A signal came. Neither click nor a library catches it on its way. code: of the exit, as a
-    shell gives it: 130 after Ctrl-C, 143 after `kill`."""
+    shell gives it: 130 after Ctrl-C, 143 after `kill`. told: the line about it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
-        self.code = 128 + number
+        self.code, self.told = 128 + number, CONTINUES
+
+
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """Around imports that take seconds, before any work."""
+    try:
+        yield
+    except Stopped as stop:
+        stop.told = NOTHING_BEGUN
+        raise
 
 
 @contextlib.contextmanager

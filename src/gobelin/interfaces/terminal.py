@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -27,8 +27,10 @@ from rich.table import Table
 
 from gobelin.core.errors import GobelinError, outside_cause
 from gobelin.core.printable import json_text, printable
-from gobelin.evidence.findings import Finding
-from gobelin.interfaces.stopping import Stopped
+from gobelin.interfaces.stopping import CONTINUES, Stopped
+
+if TYPE_CHECKING:  # it loads numpy, which a help text needs not
+    from gobelin.evidence.findings import Finding
 
 # rich reads no markup, emoji codes or numbers in what it prints
 PLAIN_TEXT: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
@@ -120,7 +122,7 @@ def mistakes_told() -> Iterator[None]:
         tell(f"gobelin: {error.format_message()}")
         sys.exit(2)
     except (Stopped, click.Abort, KeyboardInterrupt) as stop:
-        tell("Stopped. The same command continues from what was finished.")
+        tell(stop.told if isinstance(stop, Stopped) else CONTINUES)
         sys.exit(stop.code if isinstance(stop, Stopped) else 130)
     except Exception as error:
         if (line := outside_cause(error)) is None:

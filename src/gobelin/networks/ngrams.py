@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.sparse import csr_matrix
-from sklearn.feature_extraction.text import HashingVectorizer
-from sklearn.utils.extmath import randomized_svd
 
 
 def shares(texts: Sequence[str], hashes: int) -> csr_matrix:
     """Sparse [n, hashes]: counts of the n-grams in each hash bucket, scaled to unit length."""
+    from sklearn.feature_extraction.text import HashingVectorizer
+
     vectorizer = HashingVectorizer(
         analyzer="char_wb", ngram_range=(2, 4), n_features=hashes, alternate_sign=False
     )
@@ -30,6 +30,8 @@ def components(
 
     groups: int [n]. There are three vectors for four different texts at most: n would span the
     texts themselves."""
+    from sklearn.utils.extmath import randomized_svd
+
     counts = shares(texts, hashes)
     buckets = counts.tocoo()
     pairs = np.unique(groups[buckets.row].astype(np.int64) * hashes + buckets.col)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import has_fit_parameter
 
 from gobelin.core import parse
 from gobelin.core.errors import GobelinError, nearest
@@ -95,6 +94,8 @@ class Panel:
     ) -> Panel:
         """answers: [N], class indices or numbers of these rows. weights: [N]. Raises GobelinError
         where an estimator refuses the data."""
+        from sklearn.utils.validation import has_fit_parameter
+
         numeric, members = target.kind == "number", {}
         for k, field in enumerate(rows.fields):
             usable = rows.present[:, k] & (weights > 0)

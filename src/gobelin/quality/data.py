@@ -10,9 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sklearn.metrics import balanced_accuracy_score
-from sklearn.model_selection import cross_val_predict
-from sklearn.tree import DecisionTreeClassifier
 
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
@@ -348,6 +345,10 @@ def _column_giveaway(
     smallest = int(np.bincount(label)[np.unique(label)].min())
     if smallest < 2:
         return None
+    from sklearn.metrics import balanced_accuracy_score
+    from sklearn.model_selection import cross_val_predict
+    from sklearn.tree import DecisionTreeClassifier
+
     tree = DecisionTreeClassifier(min_samples_leaf=2, random_state=0)
     answers = cross_val_predict(tree, x, label, cv=min(3, smallest))
     score = float(balanced_accuracy_score(label, answers))

@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from sklearn.linear_model import RidgeCV
 
 from gobelin.core.machine import numpy_generator
 from gobelin.core.neighbours import nearest
@@ -144,6 +143,8 @@ def ridge_features(
             / np.sqrt(max(variances.mean(), 1e-12)),
             present,
         ]
+    from sklearn.linear_model import RidgeCV
+
     inputs = np.concatenate(parts, 1)
     fitted = RidgeCV(PENALTIES).fit(inputs[train], x.features[field][train])
     return fitted.predict(inputs[rows]).reshape(len(rows), -1).astype(np.float32)
