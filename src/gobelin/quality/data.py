@@ -6,6 +6,8 @@ What this cannot show: that a dataset is fit for its purpose. It finds what can 
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -20,7 +22,7 @@ from gobelin.core.machine import Progress, silent
 from gobelin.core.neighbours import nearest
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
-from gobelin.data.files import BadCell, cell_bytes
+from gobelin.data.files import LEAVES, BadCell, cell_bytes, spread
 from gobelin.data.provenance import is_marked
 from gobelin.embedding.features import Embedder, Embeddings, unreadable
 from gobelin.evidence.findings import Finding
@@ -96,12 +98,7 @@ def scan(reader: Embedder, dataset: Dataset, settings: Check, progress: Progress
                 else ""
             )
             first = f"row {row}{quoted}: {reason}"
-            missing_file = any(reason.startswith("no such file") for _, reason in reasons)
-            where = (
-                f"Paths start from {dataset.root} (--root DIR changes that). "
-                if missing_file
-                else ""
-            )
+            where = _remedy(dataset, value, [reason for _, reason in reasons])
             refused.append(
                 f"{dataset.source}, column {column!r}: {len(reasons)} of {present} cells can't be"
                 f" used (first: {first}). {where}Repair them, or allow it with --max-bad"
@@ -117,6 +114,20 @@ def scan(reader: Embedder, dataset: Dataset, settings: Check, progress: Progress
         converted,
         marked_rows,
     )
+
+
+def _remedy(dataset: Dataset, first: object, reasons: Sequence[str]) -> str:
+    """What helps cells whose paths can't be used for these reasons, '' for others. first: the first
+    of the cells.
+    """
+    if any(reason.startswith("no such file") for reason in reasons):
+        return f"Paths start from {dataset.root} (--root DIR changes that). "
+    path = next((v for v in spread([first]) if isinstance(v, str)), "")
+    if reasons[0].startswith(LEAVES) and path:
+        root = dataset.root.resolve()
+        both = os.path.commonpath([root, (root / path).resolve()])
+        return f"If you trust these files, allow them with --root {shlex.quote(both)}. "
+    return ""
 
 
 def _marked(
