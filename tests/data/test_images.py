@@ -131,7 +131,7 @@ def test_sixteen_bits_by_the_stated_range(low: int, high: int, kind: str) -> Non
     deep[1] = np.linspace(low, high, 8)
     pixels, converted = opened(coded(Image.fromarray(deep), kind), how=Opening(low=low, high=high))
     expected = np.clip((deep.astype(float) - low) / (high - low) * 255, 0, 255)
-    assert np.abs(pixels - expected).max() < 1 and converted == "16 bits"
+    assert np.abs(pixels - expected).max() < 1 and converted == f"16 bits, range {low} to {high}"
     assert pixels[0, :2].tolist() == [0, 255]
 
 

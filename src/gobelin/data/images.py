@@ -34,6 +34,7 @@ from gobelin.data.files import (
     share_of_files,
 )
 from gobelin.data.image_headers import MOST_METADATA, decoded_bytes, full_bytes, metadata_bytes
+from gobelin.data.image_range import is_wide, shades
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 # The formats that are opened. No other decoder of Pillow runs: some start programs (EPS), some are
@@ -65,8 +66,14 @@ class Opening:
         max_length=3,
         description="Red, green and blue under transparent pixels.",
     )
-    low: int = setting(default=0, description="16-bit value that becomes 0.")
-    high: int = setting(default=65535, description="16-bit value that becomes 255.")
+    low: int | float | None = setting(
+        default=None,
+        description="Value of 16-bit and float images that becomes black. Empty: by training rows.",
+    )
+    high: int | float | None = setting(
+        default=None,
+        description="Value of 16-bit and float images that becomes white. Empty: by training rows.",
+    )
     max_pixels: int = setting(
         default=MAX_PIXELS,
         ge=1,
@@ -75,7 +82,7 @@ class Opening:
     )
 
     def __post_init__(self) -> None:
-        if self.low >= self.high:
+        if self.low is not None and self.high is not None and self.low >= self.high:
             raise ValueError(f"low = {self.low} must be below high = {self.high}")
 
 
@@ -159,34 +166,22 @@ def _plain_colours(image: Image.Image, settings: Opening) -> tuple[Image.Image, 
         return image, ""
     if image.mode == "1":
         return image.convert("L"), "1 bit"
-    grey = image.mode.startswith("I") or image.mode == "F"
-    out = Image.new("L" if grey else "RGB", image.size)
+    if is_wide(image):
+        return shades(image, settings.low, settings.high)
+    out = Image.new("RGB", image.size)
     rows = max(1, STRIP // image.width)  # in strips, as a conversion takes several copies
     transparent, shown = False, False
     for top in range(0, image.height, rows):
         strip = image.crop((0, top, image.width, min(top + rows, image.height)))
-        if grey:
-            plain = _eight_bits(strip, settings)
-        else:
-            plain, alpha = _on_background(strip, settings)
-            transparent |= alpha
-            shown |= plain.getextrema() != tuple((c, c) for c in settings.background)
+        plain, alpha = _on_background(strip, settings)
+        transparent |= alpha
+        shown |= plain.getextrema() != tuple((c, c) for c in settings.background)
         out.paste(plain, (0, top))
-    if grey:
-        return out, "16 bits"
     if image.mode in ("P", "PA", "LA", "La", "RGBA", "RGBa", "RGB", "L"):
         source = "palette" if image.mode.startswith("P") else "alpha"
         nothing = transparent and not shown
         return out, f"{source}, nothing seen of it on the background" if nothing else source
     return out, image.mode
-
-
-def _eight_bits(strip: Image.Image, settings: Opening) -> Image.Image:
-    """'L' of an image of whole numbers or floats, by the range of the settings."""
-    values = (np.asarray(strip, np.float64) - settings.low) * (
-        255.0 / (settings.high - settings.low)
-    )
-    return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8), "L")
 
 
 def _on_background(strip: Image.Image, settings: Opening) -> tuple[Image.Image, bool]:

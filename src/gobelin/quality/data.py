@@ -6,6 +6,7 @@ What this cannot show: that a dataset is fit for its purpose. It finds what can 
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -23,11 +24,13 @@ from gobelin.core.neighbours import nearest
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.data.files import LEAVES, BadCell, cell_bytes, spread
+from gobelin.data.image_range import BEYOND
 from gobelin.data.provenance import is_marked
 from gobelin.embedding.features import Embedder, Embeddings, unreadable
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import wilson
 
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 NAMED_CELLS = 5  # cells that the finding names, of those that were set aside
 
 
@@ -106,6 +109,9 @@ def scan(reader: Embedder, dataset: Dataset, settings: Check, progress: Progress
             )
     if refused:
         raise GobelinError("\n".join(refused))
+    for conversion, count in converted.items():
+        if BEYOND in conversion:
+            LOG.warning("%s: %d cells of %s.", dataset.source, count, conversion)
     marked_rows = tuple(dict.fromkeys(i for i, _, _ in marked_cells))
     whole_rows = [(i, c) for i in marked_rows for c in dataset.column_names]
     return Scan(
