@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import json
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -136,6 +138,27 @@ def test_few_bright_pixels_and_equal_pixels() -> None:
     assert open_image(written(equal), Path(), Opening())[1] == "16 bits, all pixels equal"
     assert (shown(written(equal), Opening()) == 127).all()
     assert (shown(written(equal), Opening(low=7, high=9)) == 0).all()
+
+
+def colours(pixels: np.ndarray) -> bytes:
+    """A PNG of 16 bits a colour."""
+    height, width, _ = pixels.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    out = b"\x89PNG\r\n\x1a\n"
+    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    for name, data in ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        out += struct.pack(">I", len(data)) + name + data
+        out += struct.pack(">I", zlib.crc32(name + data))
+    return out
+
+
+def test_colours_of_sixteen_bits_are_told() -> None:
+    values = np.random.default_rng(0).integers(0, 65536, (5, 6, 3))
+    image, said = open_image(colours(values), Path(), Opening())
+    assert np.array_equal(np.asarray(image), values >> 8)
+    assert said == "16 bits a colour, of which 8 are kept"
+    dark = open_image(colours(values >> 4), Path(), Opening())[1]
+    assert dark == f"{said}, and less than half of the range is used"
 
 
 @pytest.mark.parametrize("name", ["float TIFF, 0 to 1", "12 bits in PNG"])

@@ -21,6 +21,18 @@ def is_wide(image: Image.Image) -> bool:
     return image.mode.startswith("I") or image.mode == "F"
 
 
+def has_deep_colours(image: Image.Image) -> bool:
+    """Whether an image that is opened and not yet read has 16 bits a colour. Pillow keeps 8."""
+    return not is_wide(image) and any(";16" in str(tile[3]) for tile in image.tile)
+
+
+def upper_bits(image: Image.Image) -> str:
+    """A note on an image whose colours had 16 bits, of which the upper 8 were kept."""
+    ends = np.asarray(image.getextrema()).ravel()
+    dark = ", and less than half of the range is used" if ends.max() < 128 else ""
+    return f"16 bits a colour, of which 8 are kept{dark}"
+
+
 def samples(image: Image.Image) -> np.ndarray:
     """float64 [n]: finite pixels of a wide image, evenly chosen, SAMPLED a side at most."""
     size = min(image.width, SAMPLED), min(image.height, SAMPLED)

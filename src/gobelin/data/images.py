@@ -34,7 +34,7 @@ from gobelin.data.files import (
     share_of_files,
 )
 from gobelin.data.image_headers import MOST_METADATA, decoded_bytes, full_bytes, metadata_bytes
-from gobelin.data.image_range import is_wide, shades
+from gobelin.data.image_range import has_deep_colours, is_wide, shades, upper_bits
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 # The formats that are opened. No other decoder of Pillow runs: some start programs (EPS), some are
@@ -53,6 +53,7 @@ IMAGE_SIGNATURES = (
 BRANDS = {b"WEBP", b"ftypavif", b"ftypavis"}  # from the eighth and the fourth byte on
 HEIC_BRANDS = {b"ftyp" + b for b in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1")}
 MAX_PIXELS = 100_000_000
+DEEP = "gobelin_deep"  # in an opened image's information: whether its colours had 16 bits
 STRIP = 2**18  # pixels whose colours are converted at once
 
 
@@ -103,7 +104,9 @@ def upright(data: bytes, settings: Opening, side: int = 0) -> Iterator[Image.Ima
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 image = _within_budget(data, settings, side, stack)
+                deep = has_deep_colours(image)
                 image.load()
+                image.info[DEEP] = deep
                 ImageOps.exif_transpose(image, in_place=True)
         except BadCell:
             raise
@@ -163,7 +166,7 @@ def _within_budget(data: bytes, settings: Opening, side: int, stack: ExitStack) 
 def _plain_colours(image: Image.Image, settings: Opening) -> tuple[Image.Image, str]:
     """The image as RGB or grey, and the conversion ('' for none)."""
     if image.mode in ("RGB", "L") and "transparency" not in image.info:
-        return image, ""
+        return image, upper_bits(image) if image.info.get(DEEP) else ""
     if image.mode == "1":
         return image.convert("L"), "1 bit"
     if is_wide(image):
