@@ -125,8 +125,9 @@ def test_without_soundfile_it_names_the_extra(
 def test_what_looks_like_a_sound() -> None:
     sounds = ["a.WAV", "b/c.ogg", ["d.flac", "e.mp3"], b"OggS\0", b"fLaC", b"RIFF\1\0\0\0WAVEfmt "]
     others = ["a.png", "wav", b"RIFF\1\0\0\0WEBPVP8 ", b"\x89PNG", 3, None, {"a": 1}]
-    assert sound_share(sounds) == 1 and sound_share(others) == 0 and sound_share([]) == 0
-    assert sound_share(["a.wav", "a.txt"]) == 0.5
+    assert sound_share(sounds, Path()) == 1
+    assert sound_share(others, Path()) == sound_share([], Path()) == 0
+    assert sound_share(["a.wav", "a.txt"], Path()) == 0.5
 
 
 @pytest.mark.parametrize(

@@ -274,7 +274,7 @@ def test_converted_cells_are_counted(folder: tuple[Dataset, Embedder, Path]) -> 
         "image: palette": 2,
         "image: alpha": 1,
         "image: CMYK": 1,
-        "image: 16 bits": 1,
+        "image: 16 bits, all pixels equal": 1,
     }
     parts, target = np.full(20, "train"), Target("", "class", np.full(20, -1))
     said = {

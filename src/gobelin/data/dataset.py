@@ -104,11 +104,9 @@ class Dataset:
         """
         cell = _numbers_or_none if _is_numeric_list(self.table[column].type) else _cell
         values = [cell(v) for v in self.table[column].to_pylist()]
-        if self.table[column].type == FILE_TYPE:
-            values = [
-                None if v is None else _cell(v["path"] if v["bytes"] is None else v["bytes"])
-                for v in values
-            ]
+        kind = self.table[column].type
+        if FILE_TYPE in (kind, getattr(kind, "value_type", None)):
+            values = [_cell(_file(v)) for v in values]
         if bad := self._bad_rows.get(column):
             values = [None if i in bad else v for i, v in zip(self.ids, values, strict=True)]
         return values
@@ -298,6 +296,13 @@ def _cell(value: Any) -> Any:  # noqa: ANN401 - a cell is any
     """None for an empty cell; a list without its empty items."""
     value = [v for v in value if not _empty(v)] if isinstance(value, list) else value
     return None if _empty(value) else value
+
+
+def _file(value: Any) -> Any:  # noqa: ANN401
+    """The bytes or else the path of a {bytes, path}, or of each in a list; None for None."""
+    if isinstance(value, list):
+        return [_file(v) for v in value]
+    return value and (value["path"] if value["bytes"] is None else value["bytes"])
 
 
 def _is_numeric_list(kind: pa.DataType) -> bool:

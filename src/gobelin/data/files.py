@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gobelin.data.budget import excess
+
+HEAD = 4096  # bytes of a file that tell its format
+LEAVES = "leaves the data folder"
+OPENED = 20  # files of a column without a known suffix that are opened to tell what they are
 
 
 class BadCell(Exception):
@@ -34,9 +38,14 @@ def items(cell: Mapping[str, Any]) -> list[Any]:
     """The files of a cell: one a column, or several where a value is a list. Raises BadCell for
     more than the budget allows.
     """
-    values = [v for value in cell.values() for v in (value if isinstance(value, list) else [value])]
+    values = spread(cell.values())
     afford("items", len(values))
     return values
+
+
+def spread(values: Iterable[Any]) -> list[Any]:
+    """The values, with the items of each list in its place."""
+    return [v for value in values for v in (value if isinstance(value, list) else [value])]
 
 
 def cell_path(value: str | bytes, root: Path) -> Path:
@@ -51,7 +60,7 @@ def cell_path(value: str | bytes, root: Path) -> Path:
     try:
         whole = (path if path.is_absolute() else root / path).resolve()
         if not whole.is_relative_to(root.resolve()):
-            raise BadCell("leaves the data folder (--root DIR allows a wider one)")
+            raise BadCell(f"{LEAVES} (--root DIR allows a wider one)")
         if not whole.is_file():
             raise BadCell("no such file")
         size = whole.stat().st_size
@@ -70,6 +79,32 @@ def file_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise BadCell(f"can't be opened ({error.strerror or error})") from error
+
+
+def file_head(value: str, root: Path) -> bytes:
+    """The first bytes of the file that `value` names below `root`; none where it names no file."""
+    try:
+        with cell_path(value, root).open("rb") as file:
+            return file.read(HEAD)
+    except (BadCell, OSError):
+        return b""
+
+
+def share_of_files(
+    values: Sequence[Any], root: Path, suffixes: set[str], known: Callable[[bytes], bool]
+) -> float:
+    """The share of the values that are files of a sort: bytes by their beginning, paths by their
+    suffix. Of paths with another suffix, or none, a few are opened.
+
+    suffixes: of that sort. known: whether a file is of that sort, by its first bytes.
+    """
+    parts = spread(values)
+    texts = [v for v in parts if isinstance(v, str)]
+    others = [v for v in texts if Path(v).suffix.lower() not in suffixes]
+    chosen = others[:: max(1, len(others) // OPENED)][:OPENED]
+    opened = sum(known(file_head(v, root)) for v in chosen) / max(1, len(chosen))
+    held = sum(isinstance(v, bytes) and known(v[:HEAD]) for v in parts)
+    return (held + len(texts) - len(others) + opened * len(others)) / max(1, len(parts))
 
 
 def cell_bytes(value: str | bytes, root: Path) -> bytes:
@@ -96,7 +131,7 @@ def untouched(cell: Mapping[str, Any], root: str) -> tuple[bytes, int] | None:
 
     The hash stays the same as long as nobody changes the files. No file is opened.
     """
-    values = [v for value in cell.values() for v in (value if isinstance(value, list) else [value])]
+    values = spread(cell.values())
     if not all(isinstance(value, str) for value in values):
         return None
     facts, last_touched = [root], 0

@@ -20,6 +20,7 @@ from PIL import Image
 
 from gobelin.core.errors import GobelinError, repeated
 from gobelin.data.dataset import FILE_TYPE, Dataset
+from gobelin.data.file_columns import as_files
 from gobelin.data.images import png_bytes
 from gobelin.data.provenance import marks_of
 
@@ -47,7 +48,7 @@ def from_frame(frame: Frame, root: str | Path = ".", source: str = "data frame")
     columns = {
         str(n): _column([_cell(v, source, str(n)) for v in _values(frame[n])]) for n in names
     }
-    return Dataset(pa.table(columns), Path(root), source)
+    return Dataset(as_files(pa.table(columns), Path(root), Path(root)), Path(root), source)
 
 
 def _values(column: Any) -> list[Any]:  # noqa: ANN401

@@ -7,6 +7,7 @@ bits in a given range. An image that can't be opened raises `BadCell`.
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,23 +22,38 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.data.budget import decoding, refuse
 from gobelin.data.fields import Cell, Field
-from gobelin.data.files import BadCell, afford, cell_bytes, content_key, file_bytes, items
+from gobelin.data.files import (
+    HEAD,
+    BadCell,
+    afford,
+    cell_bytes,
+    content_key,
+    file_bytes,
+    file_head,
+    items,
+    share_of_files,
+)
 from gobelin.data.image_headers import MOST_METADATA, decoded_bytes, full_bytes, metadata_bytes
+from gobelin.data.image_range import has_deep_colours, is_wide, shades, upper_bits
 
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 # The formats that are opened. No other decoder of Pillow runs: some start programs (EPS), some are
 # hardly used by anybody. A new format needs its name here, a suffix and, where it has one, a
 # signature.
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA", "JPEG2000", "AVIF")
 IMAGE_SUFFIXES = {
-    *(".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"),
-    *(".tga", ".jp2", ".j2k", ".avif"),
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".gif", ".bmp", ".dib"),
+    *(".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".j2k", ".j2c"),
+    *(".jpc", ".jpx", ".jpf", ".avif"),
 }
 IMAGE_SIGNATURES = (
-    *(b"\x89PNG", b"\xff\xd8", b"GIF8", b"BM", b"II*\0", b"MM\0*"),
+    *(b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     *(b"\0\0\0\x0cjP  ", b"\xffO\xffQ"),
 )
-BRANDS = {b"WEBP", b"ftypavif"}  # from the eighth and the fourth byte on
+BRANDS = {b"WEBP", b"ftypavif", b"ftypavis"}  # from the eighth and the fourth byte on
+HEIC_BRANDS = {b"ftyp" + b for b in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1")}
 MAX_PIXELS = 100_000_000
+DEEP = "gobelin_deep"  # in an opened image's information: whether its colours had 16 bits
 STRIP = 2**18  # pixels whose colours are converted at once
 
 
@@ -51,8 +67,14 @@ class Opening:
         max_length=3,
         description="Red, green and blue under transparent pixels.",
     )
-    low: int = setting(default=0, description="16-bit value that becomes 0.")
-    high: int = setting(default=65535, description="16-bit value that becomes 255.")
+    low: int | float | None = setting(
+        default=None,
+        description="Value of 16-bit and float images that becomes black. Empty: by training rows.",
+    )
+    high: int | float | None = setting(
+        default=None,
+        description="Value of 16-bit and float images that becomes white. Empty: by training rows.",
+    )
     max_pixels: int = setting(
         default=MAX_PIXELS,
         ge=1,
@@ -61,7 +83,7 @@ class Opening:
     )
 
     def __post_init__(self) -> None:
-        if self.low >= self.high:
+        if self.low is not None and self.high is not None and self.low >= self.high:
             raise ValueError(f"low = {self.low} must be below high = {self.high}")
 
 
@@ -82,7 +104,9 @@ def upright(data: bytes, settings: Opening, side: int = 0) -> Iterator[Image.Ima
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 image = _within_budget(data, settings, side, stack)
+                deep = has_deep_colours(image)
                 image.load()
+                image.info[DEEP] = deep
                 ImageOps.exif_transpose(image, in_place=True)
         except BadCell:
             raise
@@ -90,7 +114,7 @@ def upright(data: bytes, settings: Opening, side: int = 0) -> Iterator[Image.Ima
             most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
             raise BadCell(f"is too large (over {most} pixels, the most of Pillow)") from error
         except UnidentifiedImageError as error:
-            raise BadCell("is not an image") from error
+            raise BadCell(f"is {unread_format(data[:HEAD]) or 'not an image'}") from error
         except Exception as error:  # Pillow's decoders raise many kinds of errors on damaged files
             raise BadCell(f"is damaged ({str(error)[:60] or type(error).__name__})") from error
         yield image
@@ -142,37 +166,25 @@ def _within_budget(data: bytes, settings: Opening, side: int, stack: ExitStack) 
 def _plain_colours(image: Image.Image, settings: Opening) -> tuple[Image.Image, str]:
     """The image as RGB or grey, and the conversion ('' for none)."""
     if image.mode in ("RGB", "L") and "transparency" not in image.info:
-        return image, ""
+        return image, upper_bits(image) if image.info.get(DEEP) else ""
     if image.mode == "1":
         return image.convert("L"), "1 bit"
-    grey = image.mode.startswith("I") or image.mode == "F"
-    out = Image.new("L" if grey else "RGB", image.size)
+    if is_wide(image):
+        return shades(image, settings.low, settings.high)
+    out = Image.new("RGB", image.size)
     rows = max(1, STRIP // image.width)  # in strips, as a conversion takes several copies
     transparent, shown = False, False
     for top in range(0, image.height, rows):
         strip = image.crop((0, top, image.width, min(top + rows, image.height)))
-        if grey:
-            plain = _eight_bits(strip, settings)
-        else:
-            plain, alpha = _on_background(strip, settings)
-            transparent |= alpha
-            shown |= plain.getextrema() != tuple((c, c) for c in settings.background)
+        plain, alpha = _on_background(strip, settings)
+        transparent |= alpha
+        shown |= plain.getextrema() != tuple((c, c) for c in settings.background)
         out.paste(plain, (0, top))
-    if grey:
-        return out, "16 bits"
     if image.mode in ("P", "PA", "LA", "La", "RGBA", "RGBa", "RGB", "L"):
         source = "palette" if image.mode.startswith("P") else "alpha"
         nothing = transparent and not shown
         return out, f"{source}, nothing seen of it on the background" if nothing else source
     return out, image.mode
-
-
-def _eight_bits(strip: Image.Image, settings: Opening) -> Image.Image:
-    """'L' of an image of whole numbers or floats, by the range of the settings."""
-    values = (np.asarray(strip, np.float64) - settings.low) * (
-        255.0 / (settings.high - settings.low)
-    )
-    return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8), "L")
 
 
 def _on_background(strip: Image.Image, settings: Opening) -> tuple[Image.Image, bool]:
@@ -240,29 +252,73 @@ def png_bytes(pixels: np.ndarray) -> bytes:
     return out.getvalue()
 
 
-def image_share(values: Sequence[Any]) -> float:
-    """The share of the values that look like images, by suffix (paths) or by signature (bytes)."""
-    items = [p for v in values for p in (v if isinstance(v, list) else [v])]
-    image_like = [
-        (
-            v.startswith(IMAGE_SIGNATURES) or v[8:12] in BRANDS or v[4:12] in BRANDS
-            if isinstance(v, bytes)
-            else isinstance(v, str) and Path(v).suffix.lower() in IMAGE_SUFFIXES
-        )
-        for v in items
-    ]
-    return float(np.mean(image_like)) if image_like else 0.0
+def is_image(head: bytes) -> bool:
+    """Whether a file with these first bytes is an image, of a format that is read or not."""
+    if head.startswith(IMAGE_SIGNATURES) or head[8:12] in BRANDS or head[4:12] in BRANDS:
+        return True
+    if unread_format(head):
+        return True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return bool(head) and bool(opened(head).format)
+    except Exception:  # Pillow's decoders raise many kinds of errors on files of other formats
+        return False
+
+
+def unread_format(head: bytes) -> str:
+    """The name of a format of images that is not read, with the command that converts it; '' for
+    other files. head: the first bytes of the file.
+    """
+    if head[4:12] in HEIC_BRANDS:
+        return "HEIC, which is not read; convert it: magick IN.heic OUT.png"
+    if head.startswith(b"<svg") or (head.startswith(b"<?xml") and b"<svg" in head):
+        return "SVG, which is not read; convert it: rsvg-convert IN.svg -o OUT.png"
+    if head.startswith(b"8BPS"):
+        return "a Photoshop file, which is not read; convert it: magick IN.psd[0] OUT.png"
+    if head.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
+        return "JPEG XL, which is not read; convert it: djxl IN.jxl OUT.png"
+    if head[128:132] == b"DICM":
+        return "DICOM, which is not read; convert it: dcm2pnm --write-16-bit-png IN.dcm OUT.png"
+    return ""
+
+
+def image_share(values: Sequence[Any], root: Path) -> float:
+    """The share of the values that look like images: bytes and a few files by their content, other
+    paths by their suffix.
+    """
+    return share_of_files(values, root, IMAGE_SUFFIXES, is_image)
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The image files below the class folders of a folder, by suffix, sorted. Raises GobelinError
+    """The image files below the class folders of a folder, sorted: by suffix, and by content where
+    a file has another one. A warning counts the other files, by class folder. Raises GobelinError
     for more than the budget has rows.
     """
     found: list[Path] = []
+    others: dict[str, list[Path]] = {}
+    held: set[str] = set()
     for path in folder.glob("*/**/*"):
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+        name = path.relative_to(folder).parts[0]
+        linked = path.is_symlink() and path.is_dir()  # no link to a folder is followed further
+        if path.name.startswith(".") or not (linked or path.is_file()):
+            continue
+        known = path.suffix.lower() in IMAGE_SUFFIXES or is_image(file_head(str(path), folder))
+        if known and not linked:
             found.append(path)
+            held.add(name)
             refuse(str(folder), "rows", len(found))
+        else:
+            others.setdefault(name, []).append(path)
+    for name, paths in sorted(others.items()):
+        LOG.warning(
+            "%s: %d files in class folder %s are no images that are read (first: %s)%s.",
+            folder,
+            len(paths),
+            name,
+            min(paths).name,
+            ", and the class has no others: it is left out" if name not in held else "",
+        )
     return sorted(found)
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.data.dataset import Dataset
+from gobelin.data.file_columns import as_files
 from gobelin.data.frames import Frame, from_frame
 
 
@@ -46,7 +47,8 @@ def read(path: str | Path | Frame, root: str | Path | None = None) -> Dataset:
             if not table.num_rows:  # a table without columns has no rows either
                 raise GobelinError(f"{path}: holds no value. At least one row was expected.")
             _check_ids(table, str(path))
-            return Dataset(table, Path(root) if root else folder, str(path))
+            start = Path(root) if root else folder
+            return Dataset(as_files(table, folder, start), start, str(path))
     known = ", ".join(catalog.names("readers"))
     raise GobelinError(
         f"{path}: no reader for {path.suffix or 'a file without a suffix'}. Readers: {known}."

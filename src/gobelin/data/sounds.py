@@ -21,12 +21,35 @@ from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.files import fingerprint
 from gobelin.data.budget import decoding
 from gobelin.data.fields import Cell, Field
-from gobelin.data.files import BadCell, afford, cell_path, content_key, file_bytes, items
+from gobelin.data.files import (
+    HEAD,
+    BadCell,
+    afford,
+    cell_path,
+    content_key,
+    file_bytes,
+    file_head,
+    items,
+    share_of_files,
+)
 
 RATE = 16_000  # Hz of every opened sound
 READABLE_RATES = (1_000, 768_000)  # Hz, the rates that a file may have
-SOUND_SUFFIXES = {".wav", ".ogg", ".oga", ".flac", ".mp3", ".aiff", ".aif", ".au"}
-SOUND_SIGNATURES = (b"OggS", b"fLaC", b"ID3")
+SOUND_SUFFIXES = {
+    *(".wav", ".wave", ".rf64", ".w64", ".ogg", ".oga", ".opus", ".flac", ".mp3", ".aiff", ".aif"),
+    *(".aifc", ".au", ".snd", ".caf", ".m4a", ".m4b", ".aac", ".amr", ".wma"),
+}
+SOUND_SIGNATURES = (
+    *(b"OggS", b"fLaC", b"ID3", b".snd", b"caff", b"riff.\x91\xcf\x11"),
+    *(b"\xff\xfb", b"\xff\xf3", b"\xff\xf2"),
+)
+# Of sounds that are not read: how a file begins -> its name
+UNREAD = {
+    b"\xff\xf1": "AAC",
+    b"\xff\xf9": "AAC",
+    b"#!AMR": "AMR",
+    b"0&\xb2u\x8ef\xcf\x11": "WMA",
+}
 # The formats that are read, in the words of libsndfile. It opens others by their content or suffix.
 FORMATS = {"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF", "AU", "W64", "CAF"}
 # libsndfile's line about a header that promises another length than the file has
@@ -59,6 +82,9 @@ def open_sound(
     """
     library = soundfile()
     file = io.BytesIO(value) if isinstance(value, bytes) else cell_path(value, root)
+    head = value[:HEAD] if isinstance(value, bytes) else file_head(value, root)
+    if name := unread_format(head):
+        raise BadCell(f"is {name}")
     try:
         with library.SoundFile(file) as sound:
             rate, channels, frames = sound.samplerate, sound.channels, sound.frames
@@ -143,18 +169,31 @@ def resampled(wave: np.ndarray, rate: int, to: int = RATE) -> np.ndarray:
     return np.pad(out, (0, length - len(out)))
 
 
-def sound_share(values: Sequence[Any]) -> float:
-    """The share of the values that look like sounds, by suffix (paths) or by signature (bytes)."""
-    items = [p for v in values for p in (v if isinstance(v, list) else [v])]
-    sound_like = [
-        (
-            v.startswith(SOUND_SIGNATURES) or (v[:4], v[8:12]) == (b"RIFF", b"WAVE")
-            if isinstance(v, bytes)
-            else isinstance(v, str) and Path(v).suffix.lower() in SOUND_SUFFIXES
-        )
-        for v in items
-    ]
-    return float(np.mean(sound_like)) if sound_like else 0.0
+def is_sound(head: bytes) -> bool:
+    """Whether a file with these first bytes is a sound, of a format that is read or not."""
+    return (
+        head.startswith(SOUND_SIGNATURES)
+        or (head[:4] in (b"RIFF", b"RF64", b"RIFX") and head[8:12] == b"WAVE")
+        or (head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"))
+        or bool(unread_format(head))
+    )
+
+
+def unread_format(head: bytes) -> str:
+    """The name of a format of sounds that is not read, with the command that converts it; '' for
+    other files. head: the first bytes of the file.
+    """
+    name = next((name for start, name in UNREAD.items() if head.startswith(start)), "")
+    if head[4:11] in (b"ftypM4A", b"ftypM4B"):
+        name = "AAC in MP4 (m4a)"
+    return name and f"{name}, which is not read; convert it: ffmpeg -i IN OUT.wav"
+
+
+def sound_share(values: Sequence[Any], root: Path) -> float:
+    """The share of the values that look like sounds: bytes and a few files by their content, other
+    paths by their suffix.
+    """
+    return share_of_files(values, root, SOUND_SUFFIXES, is_sound)
 
 
 def sound_values(cell: Cell) -> list[str | bytes]:

@@ -16,10 +16,12 @@ from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, nearest, repeated
 from gobelin.data.dataset import SPLIT_COLUMN, WEIGHT_COLUMN, Dataset
 from gobelin.data.fields import ROLES, Bid, Column, Field, Schema
+from gobelin.data.files import OPENED, file_head, spread
 from gobelin.data.targets import TARGET_KINDS
 from gobelin.embedding.encoders import Encoder, Sample, reading
 
 SAMPLED_VALUES = 500  # of a column, that encoders bid on
+NAMES = ("text", "category")  # kinds that names of files would be taken for
 
 
 @dataclass(frozen=True)
@@ -175,23 +177,30 @@ def _best_bid(name: str, values: Sequence[Any], dataset: Dataset) -> Bid:
     step = max(1, len(values) // SAMPLED_VALUES)
     sample = Sample(name, tuple(values[::step][:SAMPLED_VALUES]), len(dataset), dataset.root)
     bids = [b for n in catalog.names("encoders") if (b := catalog.find("encoders", n).bid(sample))]
-    if not any(b.kind == "image" for b in bids) and (media := _media(sample.values)):
-        bids.append(media)
-    if bids:
-        return max(bids, key=lambda b: b.confidence)
+    best = max(bids, key=lambda b: b.confidence, default=None)
+    if (best is None or best.kind in NAMES) and (files := _file_names(sample)):
+        return files
+    if best:
+        return best
     return Bid("unknown", 1.0, "no encoder recognises it" if values else "every cell is empty")
 
 
-def _media(values: Sequence[Any]) -> Bid | None:
-    """A bid for paths of videos, and of sounds in formats that no encoder bids for, so that the
-    schema names their kind; None for other values."""
-    guesses = [
-        (mimetypes.guess_type(v)[0] or "").split("/")[0] for v in values if isinstance(v, str)
-    ]
-    for kind in ("audio", "video"):
-        if guesses and guesses.count(kind) > 0.5 * len(values):
-            return Bid(kind, guesses.count(kind) / len(values), f"paths of {kind} files")
-    return None
+def _file_names(sample: Sample) -> Bid | None:
+    """A bid for names of files that no encoder bids for, so that they are never learned as texts:
+    of images, sounds and videos by their suffix, of other files if they are there. None for other
+    values."""
+    texts = [v for v in spread(sample.values) if isinstance(v, str)]
+    if not texts:
+        return None
+    guesses = [(mimetypes.guess_type(v)[0] or "").split("/")[0] for v in texts]
+    for kind in ("image", "audio", "video"):
+        if (share := guesses.count(kind) / len(texts)) > 0.5:
+            return Bid(kind, share, f"paths of {kind} files")
+    chosen = texts[:: max(1, len(texts) // OPENED)][:OPENED]
+    share = sum(bool(file_head(v, sample.root)) for v in chosen) / len(chosen)
+    if share <= 0.5 or len(set(texts)) <= 0.5 * len(texts):  # names of a few sources are a category
+        return None
+    return Bid("file", share, "names of files of a format that no encoder reads")
 
 
 def _role(name: str, values: Sequence[Any], rows: int) -> str | None:

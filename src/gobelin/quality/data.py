@@ -6,6 +6,9 @@ What this cannot show: that a dataset is fit for its purpose. It finds what can 
 
 from __future__ import annotations
 
+import logging
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,12 +20,14 @@ from gobelin.core.machine import Progress, silent
 from gobelin.core.neighbours import nearest
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
-from gobelin.data.files import BadCell, cell_bytes
+from gobelin.data.files import LEAVES, BadCell, cell_bytes, spread
+from gobelin.data.image_range import BEYOND
 from gobelin.data.provenance import is_marked
 from gobelin.embedding.features import Embedder, Embeddings, unreadable
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import wilson
 
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 NAMED_CELLS = 5  # cells that the finding names, of those that were set aside
 
 
@@ -93,12 +98,7 @@ def scan(reader: Embedder, dataset: Dataset, settings: Check, progress: Progress
                 else ""
             )
             first = f"row {row}{quoted}: {reason}"
-            missing_file = any(reason.startswith("no such file") for _, reason in reasons)
-            where = (
-                f"Paths start from {dataset.root} (--root DIR changes that). "
-                if missing_file
-                else ""
-            )
+            where = _remedy(dataset, value, [reason for _, reason in reasons])
             refused.append(
                 f"{dataset.source}, column {column!r}: {len(reasons)} of {present} cells can't be"
                 f" used (first: {first}). {where}Repair them, or allow it with --max-bad"
@@ -106,6 +106,9 @@ def scan(reader: Embedder, dataset: Dataset, settings: Check, progress: Progress
             )
     if refused:
         raise GobelinError("\n".join(refused))
+    for conversion, count in converted.items():
+        if BEYOND in conversion:
+            LOG.warning("%s: %d cells of %s.", dataset.source, count, conversion)
     marked_rows = tuple(dict.fromkeys(i for i, _, _ in marked_cells))
     whole_rows = [(i, c) for i in marked_rows for c in dataset.column_names]
     return Scan(
@@ -114,6 +117,20 @@ def scan(reader: Embedder, dataset: Dataset, settings: Check, progress: Progress
         converted,
         marked_rows,
     )
+
+
+def _remedy(dataset: Dataset, first: object, reasons: Sequence[str]) -> str:
+    """What helps cells whose paths can't be used for these reasons, '' for others. first: the first
+    of the cells.
+    """
+    if any(reason.startswith("no such file") for reason in reasons):
+        return f"Paths start from {dataset.root} (--root DIR changes that). "
+    path = next((v for v in spread([first]) if isinstance(v, str)), "")
+    if reasons[0].startswith(LEAVES) and path:
+        root = dataset.root.resolve()
+        both = os.path.commonpath([root, (root / path).resolve()])
+        return f"If you trust these files, allow them with --root {shlex.quote(both)}. "
+    return ""
 
 
 def _marked(

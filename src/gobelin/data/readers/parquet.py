@@ -44,21 +44,10 @@ class Parquet:
         for k, name in enumerate(table.column_names):
             needed += sum(map(_written_out, table[name].chunks))
             refuse(str(path), "table_mb", needed)
-            if pa.types.is_struct(table[name].type) or pa.types.is_dictionary(table[name].type):
-                table = table.set_column(k, name, _cells(table[name]))
+            if pa.types.is_dictionary(table[name].type):
+                texts = table[name].cast(table[name].type.value_type)
+                table = table.set_column(k, name, texts)
         return table, path.parent
-
-
-def _cells(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column of {bytes, path} as bytes, or as paths where all bytes are empty; texts of a
-    dictionary written out; any other column as it is.
-    """
-    if pa.types.is_struct(column.type) and {"bytes"} <= {f.name for f in column.type}:
-        inside = pc.struct_field(column, "bytes")
-        if inside.null_count == len(inside) and "path" in {f.name for f in column.type}:
-            inside = pc.struct_field(column, "path")
-        column = inside
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
 def _table(file: pq.ParquetFile, path: Path) -> pa.Table:

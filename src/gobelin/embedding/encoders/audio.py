@@ -50,7 +50,7 @@ class Audio:
 
     @staticmethod
     def bid(sample: Sample) -> Bid | None:
-        share = sound_share(sample.values)
+        share = sound_share(sample.values, sample.root)
         return (
             Bid("audio", share, f"{share:.0%} of its cells look like sound files")
             if share > 0.5

@@ -62,7 +62,7 @@ class Image:
 
     @staticmethod
     def bid(sample: Sample) -> Bid | None:
-        share = image_share(sample.values)
+        share = image_share(sample.values, sample.root)
         return (
             Bid("image", share, f"{share:.0%} of its cells look like image files")
             if share > 0.5

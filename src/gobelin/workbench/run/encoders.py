@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from gobelin.core.config import resolved
 from gobelin.core.files import file_name
 from gobelin.data.fields import Field
+from gobelin.data.images import Opening
+from gobelin.data.training_range import with_range
 from gobelin.embedding import schema
 from gobelin.embedding.alignment import kept_space
 from gobelin.embedding.encoders import FitsFiles, FittedEncoder, TrainingCells
 from gobelin.embedding.features import Embedder
 from gobelin.workbench import disclosure
 from gobelin.workbench.run.data import RunData
+
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
 def stage_of(field: Field) -> str:
@@ -50,6 +55,18 @@ class RunEncoders:
             [rows.groups[k] for k in train],
             settings.data.least_groups,
         )
+        if isinstance(opening := getattr(component, "opening", None), Opening):
+            found = with_range(opening, cells.present(), cells.least_groups, rows.dataset.root)
+            if found != opening:
+                LOG.warning(
+                    "field %s: of pixels that are no bytes, %g becomes black and %g white (99.8 %%"
+                    " of those of training rows lie between). Change it with --set"
+                    " encoders.image.opening.low=N and .high=N.",
+                    field.name,
+                    found.low,
+                    found.high,
+                )
+            component = replace(component, opening=found)  # type: ignore[type-var]
         kinds = {c: rows.schema.kind(c) for c in field.columns}
         if isinstance(component, FitsFiles):
             return component.fit_files(cells, field, kinds, runtime, rows.dataset.root)

@@ -1,0 +1,61 @@
+"""The range of the pixels of training images, kept with an encoder and used for all later rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from gobelin.data.fields import Cell
+from gobelin.data.files import cell_bytes, spread
+from gobelin.data.image_range import is_wide, samples, span
+from gobelin.data.images import Opening, opened, upright
+
+RANGE_CELLS = 200  # training cells whose pixels set the range, at most
+DIGITS = 3  # of the ends of the range that are kept
+
+
+def with_range(
+    opening: Opening, cells: Iterable[tuple[Cell, int]], least_groups: int, root: Path
+) -> Opening:
+    """The settings with the range of the training images, where the user gave none and their pixels
+    are no bytes.
+
+    cells: each with the number of its group. least_groups: fewer groups with such images set no
+    range.
+    """
+    if opening.low is not None and opening.high is not None:
+        return opening
+    chosen = list(cells)
+    pixels: list[np.ndarray] = []
+    groups: set[int] = set()
+    for cell, group in chosen[:: -(-len(chosen) // RANGE_CELLS) or 1]:
+        found = [x for value in spread(cell.values()) if (x := _wide(value, root, opening)).size]
+        pixels += found
+        groups |= {group} if found else set()
+    if len(groups) < least_groups:
+        return opening
+    low, high = span(np.concatenate(pixels))
+    low = _rounded(low) if opening.low is None else opening.low
+    high = _rounded(high) if opening.high is None else opening.high
+    return replace(opening, low=low, high=high) if low < high else opening
+
+
+def _wide(value: str | bytes, root: Path, opening: Opening) -> np.ndarray:
+    """Some pixels of an image whose pixels are no bytes; none of another one, or a bad one."""
+    try:
+        data = cell_bytes(value, root)
+        if not is_wide(opened(data)):
+            return np.zeros(0)
+        with upright(data, opening) as image:
+            return samples(image)
+    except Exception:  # a bad cell; it is set aside later, with its reason
+        return np.zeros(0)
+
+
+def _rounded(value: float) -> float:
+    """The number with few digits, so that it tells of no single pixel."""
+    short = float(f"{value:.{DIGITS}g}")
+    return int(short) if short.is_integer() else short

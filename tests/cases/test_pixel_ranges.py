@@ -1,0 +1,192 @@
+"""Images whose pixels are no bytes: floats, 12 and 16 bits, signed.
+
+Oracle: the quantiles of the pixels that were written, and bright against dark images that a run has
+to tell apart.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import processor
+import pytest
+from coded_pictures import table
+from PIL import Image
+
+from gobelin.data.images import Opening, open_image
+from gobelin.data.training_range import with_range
+from gobelin.workbench.bench import Workbench
+
+N = 80
+SIDE = 24
+SETTINGS = {
+    "encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}},
+    "align": {"steps": 0, "width": 8},
+    "predict": {"folds": 2, "decays": [0.01]},
+    "fusion": {"settings": {"steps": 60}},
+    "runtime": processor.SETTINGS,
+}
+
+
+def written(pixels: np.ndarray, kind: str = "TIFF") -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, kind)
+    return out.getvalue()
+
+
+def noise(k: int, low: float, high: float) -> np.ndarray:
+    """Noise in the lower third of the range; in every other image the left half in its upper
+    third."""
+    x = np.random.default_rng(k).uniform(0, 1 / 3, (SIDE, SIDE))
+    x[:, : SIDE // 2] += 2 / 3 * (k % 2)
+    return low + (high - low) * x
+
+
+MAKERS: dict[str, tuple[Callable[[int], bytes], float, float]] = {
+    "float TIFF, 0 to 1": (lambda k: written(noise(k, 0, 1).astype(np.float32)), 0, 1),
+    "float TIFF, tiny": (lambda k: written(noise(k, 0, 1e-6).astype(np.float32)), 0, 1e-6),
+    "float TIFF, signed": (lambda k: written(noise(k, -1, 1).astype(np.float32)), -1, 1),
+    "12 bits in PNG": (lambda k: written(noise(k, 0, 4095).astype(np.uint16), "PNG"), 0, 4095),
+    "10 bits in TIFF": (lambda k: written(noise(k, 64, 940).astype(np.uint16)), 64, 940),
+    "12 bits in big-endian TIFF": (lambda k: swapped(noise(k, 0, 4095)), 0, 4095),
+    "16 bits in PNG": (lambda k: written(noise(k, 0, 65535).astype(np.uint16), "PNG"), 0, 65535),
+    "signed TIFF": (lambda k: written(noise(k, -1000, 2000).astype(np.int32)), -1000, 2000),
+    "12 bits in PGM": (lambda k: grey_map(noise(k, 0, 4095)), 0, 4095),
+}
+
+
+def swapped(pixels: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    big = pixels.astype(">u2")
+    Image.frombytes("I;16B", big.shape[::-1], big.tobytes()).save(out, "TIFF")
+    return out.getvalue()
+
+
+def grey_map(pixels: np.ndarray) -> bytes:
+    height, width = pixels.shape
+    return f"P5 {width} {height} 65535\n".encode() + pixels.astype(">u2").tobytes()
+
+
+def fitted(cells: list[bytes], opening: Opening | None = None, least: int = 5) -> Opening:
+    rows = [({"image": c}, k) for k, c in enumerate(cells)]
+    return with_range(opening or Opening(), rows, least, Path())
+
+
+def shown(cell: bytes, opening: Opening) -> np.ndarray:
+    image, _ = open_image(cell, Path(), opening)
+    assert image.mode == "L"
+    return np.asarray(image).astype(int)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_the_range_is_that_of_training_pixels(name: str) -> None:
+    maker, low, high = MAKERS[name]
+    cells = [maker(k) for k in range(N)]
+    found = fitted(cells)
+    assert found.low is not None and found.high is not None
+    assert abs(found.low - low) < 0.01 * (high - low)
+    assert abs(found.high - high) < 0.01 * (high - low)
+    dark, bright = shown(maker(0), found), shown(maker(1), found)
+    assert dark[:, 12:].mean() == pytest.approx(255 / 6, abs=5)
+    assert bright[:, :12].mean() == pytest.approx(255 * 5 / 6, abs=5)
+    alone = shown(maker(1), Opening())  # an image without training rows has its own range
+    assert alone.min() == 0 and alone.max() == 255
+
+
+@pytest.mark.parametrize("odd", [1e30, -1e30, np.nan, np.inf, -np.inf])
+def test_one_pixel_sets_no_range(odd: float) -> None:
+    cells = []
+    for k in range(N):
+        x = noise(k, 0, 1).astype(np.float32)
+        x[3, 15] = odd
+        cells.append(written(x))
+    found = fitted(cells)
+    assert found.low is not None and found.high is not None
+    if np.isfinite(odd):  # one pixel of 576 in every image is more than a thousandth
+        cells = [written(noise(k, 0, 1).astype(np.float32)) for k in range(1, N)] + cells[:1]
+        found = fitted(cells)
+    assert abs(found.low) < 0.01 and abs(found.high - 1) < 0.01
+    pixels = shown(cells[-1], found)
+    assert pixels[3, 15] == (255 if odd > 0 else 0)  # what is no number is black
+    assert 0 < np.median(pixels) < 255
+
+
+def test_a_range_that_the_user_gave_stays() -> None:
+    maker, _, _ = MAKERS["12 bits in PNG"]
+    cells = [maker(k) for k in range(N)]
+    both = Opening(low=10, high=20)
+    assert fitted(cells, both) == both
+    assert fitted(cells, Opening(low=0)).low == 0
+    assert fitted(cells, Opening(high=5000)).high == 5000
+    assert fitted(cells[:4]) == Opening()  # of too few groups to be kept
+    assert fitted([written(np.zeros((4, 4, 3), np.uint8), "PNG")] * 9 + [b"no image"]) == Opening()
+
+
+def test_few_bright_pixels_and_equal_pixels() -> None:
+    sparse = np.zeros((300, 300), np.uint16)
+    sparse[7, 7] = 9
+    for opening in (Opening(), Opening(low=0, high=65535)):
+        image, said = open_image(written(sparse), Path(), opening)
+        assert np.asarray(image)[7, 7] == 255 and "range of the image itself" in said
+    equal = np.full((4, 4), 7, np.uint16)
+    assert open_image(written(equal), Path(), Opening())[1] == "16 bits, all pixels equal"
+    assert (shown(written(equal), Opening()) == 127).all()
+    assert (shown(written(equal), Opening(low=7, high=9)) == 0).all()
+
+
+def colours(pixels: np.ndarray) -> bytes:
+    """A PNG of 16 bits a colour."""
+    height, width, _ = pixels.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    out = b"\x89PNG\r\n\x1a\n"
+    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    for name, data in ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        out += struct.pack(">I", len(data)) + name + data
+        out += struct.pack(">I", zlib.crc32(name + data))
+    return out
+
+
+def test_colours_of_sixteen_bits_are_told() -> None:
+    values = np.random.default_rng(0).integers(0, 65536, (5, 6, 3))
+    image, said = open_image(colours(values), Path(), Opening())
+    assert np.array_equal(np.asarray(image), values >> 8)
+    assert said == "16 bits a colour, of which 8 are kept"
+    dark = open_image(colours(values >> 4), Path(), Opening())[1]
+    assert dark == f"{said}, and less than half of the range is used"
+
+
+@pytest.mark.parametrize("name", ["float TIFF, 0 to 1", "12 bits in PNG"])
+def test_a_run_keeps_the_range_for_new_rows(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    maker, low, high = MAKERS[name]
+    for k in range(N):
+        (tmp_path / f"{k}.dat").write_bytes(maker(k))
+    # of new rows none is bright, and one is of another range
+    (tmp_path / "other.dat").write_bytes(written(noise(1, 0, 1e-9).astype(np.float32)))
+    names = [f"{k}.dat" for k in range(N)]
+    classes = [("dark", "bright")[k % 2] for k in range(N)]
+    rows = table(tmp_path / "a.csv", {"image": names, "label": classes})
+    bench = Workbench(rows, "label", tmp_path / "run", SETTINGS)
+    found = bench.check()
+    converted = [f.scope["what"] for f in found if f.name == "converted_cells"]
+    bench.fit()
+    told = [r.getMessage() for r in caplog.records if "becomes black" in r.getMessage()]
+    kept = json.loads((tmp_path / "run" / "encoders" / "image" / "config.json").read_text())
+    opening = kept["opening"]
+    assert opening["high"] == pytest.approx(high, rel=0.01)
+    assert told and f"{opening['low']:g} becomes black and {opening['high']:g} white" in told[0]
+    (what,) = converted
+    assert what.endswith(f"range {opening['low']:g} to {opening['high']:g}")
+    new = table(tmp_path / "new.csv", {"image": names[:10:2]})
+    again = Workbench.open(tmp_path / "run").predict(new)
+    assert [again.classes[k] for k in again.labels] == ["dark"] * 5
+    odd = table(tmp_path / "odd.csv", {"image": ["other.dat"]})
+    bench.predict(odd)
+    assert "1 cells of image: floats, outside the range" in caplog.records[-1].getMessage()
