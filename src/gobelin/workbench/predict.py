@@ -36,11 +36,12 @@ def new_rows(features: RunFeatures, dataset: Dataset, settings: Check, verb: str
             f"{verb}: {dataset.source} has none of the columns {', '.join(columns)}; it has"
             f" {', '.join(dataset.column_names)}. Give the columns the same names."
         )
-    if lines := _odd(features, dataset):
-        LOG.warning("%s: %s.", dataset.source, "; ".join(lines))
     name = schema.role("id")
     dataset = dataset.with_ids(name) if name in dataset.column_names else dataset.with_ids()
-    return scan(features.embedder, dataset, settings, features.data.progress)
+    scanned = scan(features.embedder, dataset, settings, features.data.progress)
+    if lines := _odd(features, dataset):
+        LOG.warning("%s: %s.", dataset.source, "; ".join(lines))
+    return scanned
 
 
 def _odd(features: RunFeatures, dataset: Dataset) -> list[str]:
