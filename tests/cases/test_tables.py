@@ -19,6 +19,7 @@ import pytest
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime
 from gobelin.data.dataset import Dataset
+from gobelin.data.dates import days
 from gobelin.data.fields import Column, Field, Target
 from gobelin.data.read import read
 from gobelin.data.targets import target_of
@@ -448,3 +449,50 @@ def test_a_begun_run_keeps_its_reading(tmp_path: Path) -> None:
         bench = Workbench(tmp_path / "a.csv", "label", tmp_path / "run", {**QUICK, **settings})
         found = bench.run.data.rows.schema.column("size")
         assert (found.reason == "of an earlier version") == (not settings)
+
+
+# dates of the world
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("24/12/2026 3:05 PM", "2026-12-24T15:05"),
+        ("24/12/2026 12:05 am", "2026-12-24T00:05"),
+        ("2026-12-24 11:30:10 P.M.", "2026-12-24T23:30:10"),
+        ("2026-12-24 10:00:00 UTC", "2026-12-24T10:00"),
+        ("2026-12-24T10:00:00Z", "2026-12-24T10:00"),
+        ("2026-12-24 10:00:00+02:00", "2026-12-24T08:00"),
+        ("24 Dec 2026 10:00 GMT", "2026-12-24T10:00"),
+        ("24 Dec 2026 10:00 -0130", "2026-12-24T11:30"),
+        ("24/12/26", "2026-12-24"),
+        ("24.12.99", "1999-12-24"),
+        ("24-Dec-68", "2068-12-24"),
+        ("24/12/69 1:00 pm", "1969-12-24T13:00"),
+    ],
+)
+def test_dates_are_read_as_they_are_written(text: str, moment: str) -> None:
+    """Against numpy, in days since 1970-01-01."""
+    expected = np.datetime64(moment, "s").astype(int) / 86400
+    assert days(text, "day_first") == pytest.approx(expected, abs=1e-9)
+    assert (
+        column(
+            table(
+                day=[
+                    text.replace("24", f"{k % 9 + 14}", 1)
+                    if "2026-12-24" not in text
+                    else text.replace("-24", f"-{k % 9 + 14}", 1)
+                    for k in range(N)
+                ]
+            ),
+            "day",
+        ).kind
+        == "date"
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["24/12/2026 13:00 PM", "24/12/2026 0:30 am", "1.2.10", "12-24-26", "1.2.3.4", "5/26"]
+)
+def test_what_only_looks_like_a_date_is_none(text: str) -> None:
+    assert days(text, "day_first") is None and days(text, "month_first") is None
