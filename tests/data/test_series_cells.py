@@ -189,7 +189,7 @@ COLUMNS: dict[str, tuple[str, list[Any]]] = {
     "single": ("number", [str(w[0]) for w in WINDOWS]),
     "places": ("unknown", WINDOWS[:, :2].tolist()),
     "boxes": ("unknown", [" ".join(map(str, w[:4])) for w in WINDOWS.tolist()]),
-    "thousands": ("unknown", [f"{k + 1} 000 000" for k in range(60)]),
+    "thousands": ("number", [f"{k + 1} 000 000" for k in range(60)]),
     "dates": ("date", [f"2020-01-{k % 28 + 1:02d}" for k in range(60)]),
     "pictures": (
         "image",

@@ -224,7 +224,7 @@ FILES = {
         1,
         ["latin.csv", "byte 17", "not UTF-8", "iconv"],
     ),
-    "wide.csv": ("caption,label\ncafe,a\n".encode("utf-16"), 1, ["wide.csv", "not UTF-8"]),
+    "wide.csv": ("caption,label\ncafe,a\n".encode("utf-16"), 1, ["wide.csv", "1 labelled rows"]),
     "empty.csv": (b"", 1, ["empty.csv", "is empty"]),
     "blank.csv": (b"\n\n \n", 1, ["blank.csv", "is empty"]),
     "header.csv": (b"caption,label\n", 1, ["header.csv", "header alone"]),
@@ -1199,7 +1199,7 @@ def test_texts_and_numbers_alone(tmp_path: Path, capsys: pytest.CaptureFixture[s
     rows = records(
         film=lambda k: f"s/{k}.mp4",
         nothing=lambda k: "",
-        score=lambda k: "1,000" if k == 9 else "NA" if k % 9 == 4 else k,
+        score=lambda k: "1,00,0" if k == 9 else "NA" if k % 9 == 4 else k,
         day=lambda k: "2020-13-45" if k == 9 else f"2020-01-{k % 28 + 1:02d}",
         odd=lambda k: f"{k % 28 + 1:02d}.01.2020",
         long=lambda k: (
@@ -1223,7 +1223,7 @@ def test_texts_and_numbers_alone(tmp_path: Path, capsys: pytest.CaptureFixture[s
     aside = findings(folder, "cells_set_aside")[0]
     assert (
         aside["value"] == 2
-        and "'1,000' is not a number" in " ".join(aside["cells"])
+        and "'1,00,0' is not a number" in " ".join(aside["cells"])
         and "'2020-13-45' is not a date" in " ".join(aside["cells"])
     )
     for words in (

@@ -3,8 +3,9 @@ and date objects.
 
 With dots the day comes first. With slashes or hyphens and the year at the end, the values of a
 column decide together: one 24/12/2026 shows that the day comes first in all. Where no value
-decides, nothing is guessed. A year has four digits; names of months are English. A time of day may
-follow.
+decides, nothing is guessed. A year has four digits; it may have two with slashes, with dots
+(24.12.26) or after the name of a month, and 69 to 99 are then of the last century. Names of months
+are English. A time of day may follow, with AM or PM, and a zone: UTC, Z, +02:00.
 """
 
 from __future__ import annotations
@@ -15,17 +16,28 @@ from collections.abc import Iterable
 from typing import Any
 
 DATE_ORDERS = ("day_first", "month_first")
+FIRST_SHORT_YEAR = 69  # as Python reads %y: 69 is 1969, 68 is 2068
 MONTHS = (
     "january february march april may june july august september october november december".split()
 )
-TIME = r"(?:[ T,]+(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.\d+)?)?)?"
+TIME = (
+    r"(?:[ T,]+(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.\d+)?)?"
+    r"(?:\s?(?P<half>[APap])\.?[Mm]\.?)?"
+    r"(?:\s?(?:UTC|GMT|Z|(?P<zone>[+-]\d{2}):?(?P<more>\d{2})))?)?"
+)
+YEAR = r"(?P<year>\d{4}|\d{2})"
+TIMED = re.compile(rf"(?P<year>\d{{4}})-(?P<month>\d{{2}})-(?P<day>\d{{2}}){TIME}")
 YEAR_FIRST = re.compile(r"\d{4}([-/])\d{1,2}\1")
 ONE_DIGIT = re.compile(r"-(\d)(?=[-T ]|$)")  # a month or day of one digit
 NUMBERED = re.compile(
     rf"(?P<first>\d{{1,2}})(?P<mark>[./-])(?P<other>\d{{1,2}})(?P=mark)(?P<year>\d{{4}}){TIME}"
 )
+SLASHED = re.compile(
+    rf"(?P<first>\d{{1,2}})(?P<mark>/)(?P<other>\d{{1,2}})/(?P<year>\d{{2}}){TIME}"
+)
+DOTTED = re.compile(rf"(?P<first>\d{{2}})(?P<mark>\.)(?P<other>\d{{2}})\.(?P<year>\d{{2}}){TIME}")
 DAY_NAMED = re.compile(
-    rf"(?P<day>\d{{1,2}})\.?[ -](?P<month>[a-z]{{3,9}})\.?,?[ -](?P<year>\d{{4}}){TIME}",
+    rf"(?P<day>\d{{1,2}})\.?[ -](?P<month>[a-z]{{3,9}})\.?,?[ -]{YEAR}{TIME}",
     re.IGNORECASE,
 )
 MONTH_NAMED = re.compile(
@@ -51,8 +63,11 @@ def days(value: Any, order: str = "") -> float | None:  # noqa: ANN401 - a cell 
     try:
         if YEAR_FIRST.match(text):
             text = ONE_DIGIT.sub(r"-0\1", text.replace("/", "-"))
-            return days(datetime.datetime.fromisoformat(text))
-        if match := NUMBERED.fullmatch(text):
+            match = TIMED.fullmatch(text)
+            if match is None or not (match["half"] or text.endswith(("UTC", "GMT"))):
+                return days(datetime.datetime.fromisoformat(text))
+            day, month = int(match["day"]), int(match["month"])
+        elif match := NUMBERED.fullmatch(text) or SLASHED.fullmatch(text) or DOTTED.fullmatch(text):
             first, last = int(match["first"]), int(match["other"])
             if match["mark"] != "." and not order and first != last:
                 return None
@@ -63,7 +78,17 @@ def days(value: Any, order: str = "") -> float | None:  # noqa: ANN401 - a cell 
         else:
             return None
         hour, minute, seconds = (int(match[part] or 0) for part in ("hour", "minute", "second"))
-        return days(datetime.datetime(int(match["year"]), month, day, hour, minute, seconds))
+        if half := match["half"]:
+            if not 1 <= hour <= 12:
+                return None
+            hour = hour % 12 + 12 * (half in "Pp")
+        year = int(match["year"])
+        if len(match["year"]) == 2:
+            year += 1900 if year >= FIRST_SHORT_YEAR else 2000
+        shift = int(match["zone"] or 0) * 60
+        shift += int(match["more"] or 0) * (-1 if (match["zone"] or "").startswith("-") else 1)
+        moment = days(datetime.datetime(year, month, day, hour, minute, seconds))
+        return None if moment is None else moment - shift / (24 * 60)
     except ValueError:  # a 30th of February
         return None
 

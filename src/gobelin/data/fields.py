@@ -12,19 +12,31 @@ from typing import Any
 import numpy as np
 
 ROLES = ("target", "id", "group", "time", "split", "weight", "ignore")
-NO_NUMBER = {"nan", "na", "n/a", "null", "none", "-", "?"}  # words for a missing number or date
+NO_NUMBER = {
+    "nan",
+    "na",
+    "n/a",
+    "#n/a",
+    "<na>",
+    "nat",
+    "null",
+    "none",
+    "-",
+    "?",
+}  # words for a missing number or date
 Cell = dict[str, Any]  # column -> value, the present columns of one field of one row
 
 
 @dataclass(frozen=True)
 class Bid:
     """An encoder's claim on a column: the kind of its values, how sure the encoder is, 0 to 1, and
-    why.
+    why. remark: what a user should know, such as another reading of the values.
     """
 
     kind: str
     confidence: float
     reason: str
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -33,7 +45,8 @@ class Column:
 
     kind: of its values: image, text, number, category, date, audio ... role: 'cell', or one of
     ROLES. confidence, reason: of the bid that gave the kind. levels: of an ordinal target whose
-    order was set, lowest first.
+    order was set, lowest first. missing: words of a target that say that nothing is known. remark:
+    one line for the user, '' for none.
     """
 
     name: str
@@ -42,6 +55,8 @@ class Column:
     confidence: float = 1.0
     reason: str = ""
     levels: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,6 +98,9 @@ class Schema:
 
     def kind(self, column: str) -> str:
         return self._kinds[column]
+
+    def column(self, name: str) -> Column:
+        return next(c for c in self.columns if c.name == name)
 
     def field(self, name: str) -> Field:
         return next(f for f in self.fields if f.name == name)

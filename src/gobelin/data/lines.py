@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,17 +13,24 @@ PIECE = 2**20  # bytes that are read at once
 
 
 def text_lines(path: Path) -> Iterator[str]:
-    """Every line of a UTF-8 file, with '\\n' for any ending of a line. Raises GobelinError for
-    another encoding, and for a file or a line over the budget, before they are in memory.
+    """Every line of a file in UTF-8, or in UTF-16 with its mark of byte order, with '\\n' for any
+    ending of a line. Raises GobelinError for another encoding, and for a file or a line over the
+    budget, before they are in memory.
     """
     refuse(str(path), "table_mb", path.stat().st_size)
     longest = limits().cell_mb * MEGABYTE
     try:
-        with path.open(encoding="utf-8-sig") as file:
+        with path.open("rb") as file:
+            wide = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        with path.open(encoding="utf-16" if wide else "utf-8-sig") as file:
             while line := file.readline(longest + 1):
                 refuse(str(path), "cell_mb", len(line))
                 yield line
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
+        if wide:
+            raise GobelinError(
+                f"{path}: begins as UTF-16 and is not UTF-16 ({error}). Save it as UTF-8."
+            ) from error
         raise GobelinError(
             f"{path}, byte {_first_odd_byte(path)}: is not UTF-8. Save it as UTF-8 (iconv -f latin1"
             " -t utf-8)."

@@ -19,6 +19,12 @@ from gobelin.data.dates import days, undecided
 from gobelin.data.fields import Target
 
 SPLIT_PARTS = ("train", "valid", "test")
+# words that name a part in a user's split column
+PART_NAMES = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("valid", "validation", "val", "validate", "dev", "development"), "valid"),
+    **dict.fromkeys(("test", "testing", "tst", "holdout"), "test"),
+}
 
 
 @settings_class
@@ -234,18 +240,9 @@ def _refuse_moved(parts: np.ndarray, groups: Sequence[str], recorded: Mapping[st
 
 
 def _given(given: Sequence[str | None], groups: Sequence[str]) -> np.ndarray:
-    names = {
-        "train": "train",
-        "training": "train",
-        "valid": "valid",
-        "val": "valid",
-        "validation": "valid",
-        "test": "test",
-        "testing": "test",
-    }
     parts = []
     for value in given:
-        name = names.get((value or "train").lower())
+        name = PART_NAMES.get(str(value or "train").strip().lower())
         if name is None:
             raise GobelinError(
                 f"split column: {value!r} is no part of a split.{nearest(str(value), SPLIT_PARTS)}"

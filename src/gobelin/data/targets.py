@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,10 +19,16 @@ import numpy as np
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import NO_NUMBER, Schema, Target
+from gobelin.data.numbers import decimal_mark, is_code, means_none, number
+from gobelin.data.spelling import named, spelled, usual
 
 TARGET_KINDS = ("number", "category", "ordinal", "labels")  # that a user can set
 MAX_CLASSES = 1000
 MAX_LEVELS = 50
+FEW_NUMBERS = 20  # different whole numbers may also be classes
+MISSING_WORDS = {"nan", "nat", "<na>", "n/a", "#n/a", "null"}  # never a class by themselves
+WHOLE = re.compile(r"[-+]?\d+")
+Words = tuple[str, ...]
 SEPARATORS = re.compile(r"[|;]")
 
 
@@ -32,24 +40,68 @@ def target_of(dataset: Dataset, schema: Schema, classes: tuple[str, ...] = ()) -
     if name is None:
         return Target("", "class", np.full(len(dataset), -1))
     values = dataset.values(name) if name in dataset.column_names else [None] * len(dataset)
-    kind = schema.kind(name)
+    kind, missing = schema.kind(name), set(schema.column(name).missing)
+    if missing:
+        values = [
+            None if isinstance(v, str) and v.strip().lower() in missing else v for v in values
+        ]
     if kind == "labels":
         return _labels(dataset, name, values, classes)
     _check_single_values(dataset, name, values)
     if kind == "number":
         return Target(name, "number", _numbers(values, name, dataset))
     if kind == "ordinal":
-        levels = next(c.levels for c in schema.columns if c.name == name)
-        return _ordinal(dataset, name, values, classes or levels, bool(classes))
+        levels = classes or schema.column(name).levels
+        return _ordinal(dataset, name, values, levels, bool(classes))
     return Target(name, "class", *_indexed(dataset, name, values, classes))
 
 
-def named(value: Any) -> str:  # noqa: ANN401 - a cell is any
-    """A class as text. 2.0 is '2': a column of whole numbers with an empty cell is read as
-    floats.
+@dataclass(frozen=True)
+class Reading:
+    """How the values of a target are read. missing: words that say that nothing is known. remark:
+    the reading and the other one, where there are two.
     """
-    whole = isinstance(value, float) and math.isfinite(value) and value == int(value)
-    return str(int(value)) if whole else str(value)
+
+    kind: str
+    missing: tuple[str, ...] = ()
+    remark: str = ""
+
+
+def reading(name: str, values: Sequence[Any], bid: str, chosen: str, missing: Words) -> Reading:
+    """The reading of a target. values: present ones. bid: the kind that an encoder sees in them.
+    chosen: the user's kind, '' for none. missing: the user's words for a missing answer.
+    """
+    words = Counter(str(v).strip().lower() for v in values if isinstance(v, str))
+    kind = chosen or ("number" if bid == "number" else "category")
+    numbers = [v for v in values if not means_none(v)]
+    different = {spelled(v) for v in numbers}
+    few = bool(numbers) and len(different) <= FEW_NUMBERS and all(map(WHOLE.fullmatch, different))
+    codes = [v for v in numbers if is_code(v)]
+    if kind == "number" and not chosen and (codes or (few and words["none"])):
+        kind = "category"
+    remarks = []
+    if codes and not chosen and bid == "number":
+        remarks.append(
+            f"codes such as {codes[0][:40]!r}, read as {len(different)} classes; as numbers with"
+            f" --set schema.{name}=number"
+        )
+    elif kind == "number" and few and not chosen:
+        remarks.append(
+            f"{len(different)} different whole numbers, read as a number; as classes with --set"
+            f" schema.{name}=category"
+        )
+    unknown = missing or tuple(sorted(w for w in MISSING_WORDS if words[w]))
+    doubtful = [w for w in sorted(NO_NUMBER) if words[w]]
+    for word in doubtful if not missing else ():
+        if word in unknown or kind == "number":
+            other = "" if kind == "number" else "; where it is a class, give it another name"
+            remarks.append(f"{words[word]} rows say {word!r}, read as missing{other}")
+        else:
+            remarks.append(
+                f"{words[word]} rows say {word!r}, read as a class; as missing with --set"
+                f" data.missing={word}"
+            )
+    return Reading(kind, unknown, f"the target: {'; '.join(remarks)}." if remarks else "")
 
 
 def _check_single_values(dataset: Dataset, name: str, values: Sequence[Any]) -> None:
@@ -65,10 +117,14 @@ def _check_single_values(dataset: Dataset, name: str, values: Sequence[Any]) -> 
 def _indexed(
     dataset: Dataset, name: str, values: Sequence[Any], classes: tuple[str, ...]
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    known = classes or tuple(sorted({named(v) for v in values if v is not None}))
+    known = classes or tuple(sorted(usual(v for v in values if v is not None).values()))
     _check_count(dataset, name, known, MAX_CLASSES)
-    index = {c: k for k, c in enumerate(known)}
-    return np.array([-1 if v is None else index.get(named(v), -1) for v in values], np.int64), known
+    index, written = (
+        {c: k for k, c in enumerate(known)},
+        {spelled(c): k for k, c in enumerate(known)},
+    )
+    places = [-1 if v is None else index.get(named(v), written.get(spelled(v), -1)) for v in values]
+    return np.array(places, np.int64), known
 
 
 def _check_count(dataset: Dataset, name: str, known: Sequence[str], most: int) -> None:
@@ -150,14 +206,13 @@ def _numbers(values: Sequence[Any], name: str, dataset: Dataset, instead: str = 
     instead: the setting that the message suggests.
     """
     numbers, wrong = np.full(len(values), np.nan), []
+    mark = decimal_mark(values)[0]
     for k, v in enumerate(values):
-        if v is None or (isinstance(v, str) and v.strip().lower() in NO_NUMBER):
+        if v is None or means_none(v):
             continue
-        try:
-            numbers[k] = float(v)
-        except (TypeError, ValueError):
-            numbers[k] = np.inf
-        if not np.isfinite(numbers[k]):
+        if (x := number(v, mark)) is not None:
+            numbers[k] = x
+        else:
             wrong.append(
                 f"{dataset.source}, row {dataset.ids[k]}, column {name!r}: {str(v)[:40]!r} is not a"
                 f" number. Mend it, or --set {instead or f'schema.{name}=category'}."

@@ -30,7 +30,8 @@ import pyarrow as pa
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import file_hash, fingerprint, read_json, write_json
 from gobelin.data.dataset import FILE_TYPE, ORIGIN_COLUMN, SPLIT_COLUMN, Dataset
-from gobelin.data.fields import NO_NUMBER, Schema
+from gobelin.data.fields import Schema
+from gobelin.data.numbers import numbers_of
 from gobelin.embedding.row_filter import bad_filter, column_name, sql_of
 from gobelin.embedding.table_files import refuse_outside
 
@@ -121,16 +122,8 @@ def _plain(dataset: Dataset, column: str, kind: str) -> pa.Array | None:
         return None
     values = dataset.values(column)
     if kind == "number" and not (pa.types.is_integer(arrow) or pa.types.is_floating(arrow)):
-        return pa.array([_number(v) for v in values], pa.float64())
+        return pa.array(numbers_of(values), pa.float64())
     return pa.array(values, arrow)
-
-
-def _number(value: object) -> float | None:
-    try:
-        number = float(str(value)) if str(value).strip().lower() not in NO_NUMBER else None
-    except ValueError:
-        return None
-    return number if number is not None and np.isfinite(number) else None
 
 
 def create(folder: Path, rows: pa.Table, space: str) -> None:

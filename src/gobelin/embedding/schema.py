@@ -14,14 +14,24 @@ import numpy as np
 
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, nearest, repeated
-from gobelin.data.dataset import SPLIT_COLUMN, WEIGHT_COLUMN, Dataset
+from gobelin.data.dataset import Dataset
 from gobelin.data.fields import ROLES, Bid, Column, Field, Schema
 from gobelin.data.files import OPENED, file_head, spread
-from gobelin.data.targets import TARGET_KINDS
-from gobelin.embedding.encoders import Encoder, Sample, reading
+from gobelin.data.spelling import spelled
+from gobelin.data.targets import TARGET_KINDS, reading
+from gobelin.embedding.encoders import Encoder, Sample
+from gobelin.embedding.encoders import reading as readers_of
+from gobelin.embedding.roles import role_of
 
 SAMPLED_VALUES = 500  # of a column, that encoders bid on
 NAMES = ("text", "category")  # kinds that names of files would be taken for
+FILE_KINDS = ("image", "audio", "video", "series")  # their columns name files, whatever their name
+WORK_OF_ROLE = {
+    "ignore": "not used",
+    "id": "names the rows and is no feature",
+    "split": "its parts are used as they are, and it is no feature",
+    "weight": "the weight of each row",
+}
 
 
 @dataclass(frozen=True)
@@ -38,18 +48,20 @@ class Choices:
     encoders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     # levels of an ordinal target, the lowest first; without it the levels are numbers
     order: tuple[str, ...] = ()
+    # words of the target for a missing answer; without them nan, n/a, null and the like
+    missing: tuple[str, ...] = ()
 
 
 def default_encoder(kind: str) -> str | None:
     """The encoder that reads columns of this kind where none is named; None for no such encoder."""
-    return next((n for n in reading(kind) if catalog.find("encoders", n).default), None)
+    return next((n for n in readers_of(kind) if catalog.find("encoders", n).default), None)
 
 
 def encoder_for(kind: str, choices: Choices) -> str | None:
     """The name of the encoder that reads columns of this kind: the one that the user chose, else
     the default one; None where none reads it. Raises GobelinError where the chosen one does not
     read this kind."""
-    able, default = reading(kind), default_encoder(kind)
+    able, default = readers_of(kind), default_encoder(kind)
     if default is None:
         return able[0] if able else None
     name = str(choices.encoders.get(default, {}).get("name", default))
@@ -155,21 +167,41 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
                 " Give a column with the days from a fixed date, or make each date a class:"
                 f" --set schema.{name}=category."
             )
-        inferred = "number" if bid.kind == "number" else "category"
-        kind = "ordinal" if choices.order else chosen or inferred
-        return Column(name, kind, "target", 1.0, "the target", choices.order)
+        chosen = "ordinal" if choices.order else chosen or ""
+        said = tuple(word.strip().lower() for word in choices.missing)
+        read = reading(name, values, bid.kind, chosen, said)
+        return Column(
+            name,
+            read.kind,
+            "target",
+            1.0,
+            "the target",
+            choices.order,
+            read.missing,
+            " ".join(filter(None, (read.remark, bid.remark))),
+        )
     if chosen in ROLES:
         return Column(name, bid.kind, str(chosen), 1.0, "set by the user")
     if chosen:
-        return Column(name, chosen, "cell", 1.0, "set by the user")
+        return Column(name, chosen, "cell", 1.0, "set by the user", remark=bid.remark)
     if not values:
-        return Column(name, "empty", "ignore", 1.0, "every cell is empty")
-    if len(values) == len(dataset) > 1 and all(str(v) == str(values[0]) for v in values):
-        return Column(name, bid.kind, "ignore", 0.9, "every cell is the same")
-    if role := _role(name, values, len(dataset)):
-        return Column(name, bid.kind, role, 0.8, f"named {name!r} and fit for it")
-    role = "ignore" if bid.kind == "unknown" else "cell"
-    return Column(name, bid.kind, role, bid.confidence, bid.reason)
+        reason = "every cell is empty"
+        return Column(name, "empty", "ignore", 1.0, reason, remark=f"not used: {reason}.")
+    if len(values) == len(dataset) > 1 and len({spelled(v) for v in values}) == 1:
+        reason = "every cell is the same"
+        return Column(name, bid.kind, "ignore", 0.9, reason, remark=f"not used: {reason}.")
+    if bid.kind not in FILE_KINDS and (found := role_of(name, values, len(dataset))):
+        role, reason = found
+        remark = f"{reason}: {WORK_OF_ROLE[role]}. As a feature: --set schema.{name}={bid.kind}."
+        return Column(name, bid.kind, role, 0.8, reason, remark=remark)
+    if bid.kind == "unknown":
+        remark = (
+            f"not used, no encoder reads cells such as {str(values[0])[:40]!r}. Say what they are"
+            f" with --set schema.{name}=text, category, number or date."
+        )
+        return Column(name, "unknown", "ignore", bid.confidence, bid.reason, remark=remark)
+    unread = "" if encoder_for(bid.kind, choices) else f"not used, no encoder reads {bid.kind}."
+    return Column(name, bid.kind, "cell", bid.confidence, bid.reason, remark=unread or bid.remark)
 
 
 def _best_bid(name: str, values: Sequence[Any], dataset: Dataset) -> Bid:
@@ -201,28 +233,6 @@ def _file_names(sample: Sample) -> Bid | None:
     if share <= 0.5 or len(set(texts)) <= 0.5 * len(texts):  # names of a few sources are a category
         return None
     return Bid("file", share, "names of files of a format that no encoder reads")
-
-
-def _role(name: str, values: Sequence[Any], rows: int) -> str | None:
-    """The role that a column's name and values suggest."""
-    lower = name.lower()
-    if name in (WEIGHT_COLUMN, SPLIT_COLUMN):
-        return name.removeprefix("gobelin_")
-    if (
-        lower in ("id", "uid", "uuid", "key", "record_id", "row_id")
-        and len({str(v) for v in values}) == rows
-    ):
-        return "id"
-    if lower == "split" and {str(v).lower() for v in values} <= {
-        "train",
-        "training",
-        "valid",
-        "val",
-        "validation",
-        "test",
-    }:
-        return "split"
-    return None
 
 
 def _fields(
@@ -265,6 +275,21 @@ def _fields(
     return tuple(fields), tuple(unread)
 
 
+def remarks(schema: Schema) -> list[str]:
+    """A line for each column that is read in one of several ways, or not used; the target first.
+    Columns of which the same is said share a line.
+    """
+    lines: dict[str, list[str]] = {}
+    for column in sorted(schema.columns, key=lambda c: c.role != "target"):
+        if column.remark:
+            lines.setdefault(column.remark, []).append(repr(column.name))
+    return [
+        f"column{'s' * (len(names) > 1)} {', '.join(names[:5])}"
+        f"{f' and {len(names) - 5} more' if len(names) > 5 else ''}: {remark}"
+        for remark, names in lines.items()
+    ]
+
+
 def weights_of(dataset: Dataset, schema: Schema) -> np.ndarray:
     """float32 [N]: how much each row counts in training, from the column with the role weight; 1
     without such a column, or where it is empty. Raises GobelinError for a weight that is no number
@@ -303,7 +328,8 @@ def restored(values: Mapping[str, Any], where: str = "schema.json") -> Schema:
     are missing or of another type."""
     try:
         columns = tuple(
-            Column(**{**c, "levels": tuple(c.get("levels", ()))}) for c in values["columns"]
+            Column(**{**c, **{n: tuple(c.get(n, ())) for n in ("levels", "missing")}})
+            for c in values["columns"]
         )
         named = {c.name: c for c in columns}
         if not all(isinstance(v, str) for c in columns for v in (c.name, c.kind, c.role)):

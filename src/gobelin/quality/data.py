@@ -22,7 +22,9 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.data.files import LEAVES, BadCell, cell_bytes, spread
 from gobelin.data.image_range import BEYOND
+from gobelin.data.numbers import numbers_of
 from gobelin.data.provenance import is_marked
+from gobelin.data.spelling import spelled
 from gobelin.embedding.features import Embedder, Embeddings, unreadable
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import wilson
@@ -354,11 +356,11 @@ def _column_giveaway(
     row_values = [values[r] for r in rows]
     if kind == "number":
         # ranks, as a tree uses the order only: it stores numbers in 32 bits, too few for 1e300
-        place = np.unique([_float(v) for v in row_values], return_inverse=True)[1]
+        place = np.unique([v or 0.0 for v in numbers_of(row_values)], return_inverse=True)[1]
         x = np.array([[p, v is None] for p, v in zip(place, row_values, strict=True)], float)
     else:
-        index = {v: i for i, v in enumerate(sorted({str(v) for v in row_values}))}
-        x = np.array([[index[str(v)], v is None] for v in row_values], float)
+        index = {v: i for i, v in enumerate(sorted(set(map(spelled, row_values))))}
+        x = np.array([[index[spelled(v)], v is None] for v in row_values], float)
     smallest = int(np.bincount(label)[np.unique(label)].min())
     if smallest < 2:
         return None
@@ -385,10 +387,3 @@ def _column_giveaway(
             f" leave it out: --set schema.{column}=ignore"
         ),
     )
-
-
-def _float(value: object) -> float:
-    try:
-        return float(str(value))
-    except ValueError:
-        return 0.0

@@ -4,6 +4,7 @@ writes its findings to the run folder.
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +21,7 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.frames import Frame
 from gobelin.data.read import read
 from gobelin.embedding.index import Hit
-from gobelin.embedding.schema import restored
+from gobelin.embedding.schema import remarks, restored
 from gobelin.evidence import conclusion
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.predictor import Predictions
@@ -44,6 +45,8 @@ from gobelin.workbench.run import needs, replay, verbs
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.settings import Settings, upgraded
 from gobelin.workbench.run.verbs import VERBS as VERBS
+
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
 class Workbench:
@@ -134,6 +137,8 @@ class Workbench:
         """Counts, the schema and the faults of the data."""
         needs.data(self.run, "check")
         self.run = self.run.begin()
+        for line in remarks(self.run.data.schema):
+            LOG.warning("%s", line)
         key = fingerprint(self.run.data.key, config.resolved(self.run.settings.check))
         return self._keep("check", key, partial(checked, self.run))
 

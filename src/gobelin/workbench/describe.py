@@ -20,7 +20,9 @@ import numpy as np
 from gobelin.core.machine import numpy_generator
 from gobelin.data.fields import Cell
 from gobelin.data.images import image_values
+from gobelin.data.numbers import numbers_of
 from gobelin.data.provenance import is_marked, read_lineage
+from gobelin.data.spelling import spelled
 from gobelin.embedding.alignment.align import Shared
 from gobelin.embedding.features import Embeddings
 from gobelin.evidence.findings import Finding
@@ -192,7 +194,7 @@ def _columns(run: Run, cells: Mapping[str, Cell]) -> list[Finding]:
         values = run.checked.rows.dataset.values(column)
         known = [values[r] for r in train if values[r] is not None]
         if run.data.schema.kind(column) == "category":
-            if known and str(value) not in {str(v) for v in known}:
+            if known and spelled(value) not in set(map(spelled, known)):
                 note = f"{str(value)[:40]!r} is in no training row"
                 findings.append(
                     Finding(
@@ -205,7 +207,8 @@ def _columns(run: Run, cells: Mapping[str, Cell]) -> list[Finding]:
                     )
                 )
             continue
-        numbers, number = np.array([_number(v) for v in known]), _number(value)
+        read = [np.nan if x is None else x for x in numbers_of([*known, value])]
+        numbers, number = np.array(read[:-1]), read[-1]
         numbers = numbers[np.isfinite(numbers)]
         if len(numbers) < LEAST_REFERENCE_ROWS or not np.isfinite(number):
             continue
@@ -226,13 +229,6 @@ def _columns(run: Run, cells: Mapping[str, Cell]) -> list[Finding]:
                 )
             )
     return findings
-
-
-def _number(value: object) -> float:
-    try:
-        return float(str(value))
-    except ValueError:
-        return float("nan")
 
 
 def _agreeing(run: Run, query: Shared) -> list[Finding]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+
 from gobelin.core.errors import GobelinError
 from gobelin.data.dataset import Dataset
+from gobelin.embedding.encoders import NamesUnseen
 from gobelin.prediction.predictor import Predictions
 from gobelin.quality.data import Check, Scan, scan
 from gobelin.workbench.run.features import RunFeatures
 from gobelin.workbench.run.predictor import RunPredictor
+
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
 def predicted(predictor: RunPredictor, dataset: Dataset, settings: Check) -> Predictions:
@@ -19,7 +24,8 @@ def predicted(predictor: RunPredictor, dataset: Dataset, settings: Check) -> Pre
 
 
 def new_rows(features: RunFeatures, dataset: Dataset, settings: Check, verb: str) -> Scan:
-    """Rows of another dataset by the schema of this run, with bad cells set aside.
+    """Rows of another dataset by the schema of this run, with bad cells set aside. One warning
+    line counts the columns that are missing or not known, and the categories never seen.
 
     Raises GobelinError for a dataset that has none of the columns.
     """
@@ -32,4 +38,30 @@ def new_rows(features: RunFeatures, dataset: Dataset, settings: Check, verb: str
         )
     name = schema.role("id")
     dataset = dataset.with_ids(name) if name in dataset.column_names else dataset.with_ids()
-    return scan(features.embedder, dataset, settings, features.data.progress)
+    scanned = scan(features.embedder, dataset, settings, features.data.progress)
+    if lines := _odd(features, dataset):
+        LOG.warning("%s: %s.", dataset.source, "; ".join(lines))
+    return scanned
+
+
+def _odd(features: RunFeatures, dataset: Dataset) -> list[str]:
+    """What the rows lack or have that the training rows had or lacked, each with its count."""
+    schema = features.data.schema
+    wanted, known = [c for f in schema.fields for c in f.columns], {c.name for c in schema.columns}
+    lines = [
+        f"{len(names)} {what} ({', '.join(map(repr, names[:3]))}{', ...' * (len(names) > 3)})"
+        for names, what in (
+            ([c for c in wanted if c not in dataset.column_names], "columns are missing"),
+            ([c for c in dataset.column_names if c not in known], "columns are not known"),
+        )
+        if names
+    ]
+    for field in schema.fields:
+        encoder = features.embedder.encoders[field.name]
+        unseen = encoder.unseen(dataset.cells(field)) if isinstance(encoder, NamesUnseen) else {}
+        lines += [
+            f"column {name!r}: {len(values)} cells hold a value that was not learned (first:"
+            f" {values[0][:40]!r})"
+            for name, values in unseen.items()
+        ]
+    return lines

@@ -1,11 +1,13 @@
-"""Comma-separated values, also with tabs or semicolons, in UTF-8.
+"""Comma-separated values, also with tabs, semicolons or bars, in UTF-8 or UTF-16.
 
-Every cell stays text; an empty one is missing.
+Every cell stays text; an empty one is missing. Excel's first line `sep=;` names the delimiter. A
+first column without a name, as pandas and R write the names of rows, is called 'Unnamed: 0'.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -18,6 +20,10 @@ from gobelin.data.budget import MEGABYTE, limits, refuse, refuse_table
 from gobelin.data.lines import text_lines
 
 CELLS_AT_ONCE = 2**20  # that are Python texts, before they become a part of the table
+DELIMITERS = ",;\t|"
+SNIFFED = 2**16  # letters that the delimiter is chosen by
+SEPARATOR_LINE = re.compile("sep=(.)\\s*", re.IGNORECASE)
+NAMELESS = "Unnamed: 0"  # as pandas reads it
 POINTER = 8  # bytes of an empty cell in a list
 
 
@@ -27,24 +33,31 @@ class Csv:
 
     delimiter: str = setting(
         default="",
-        description="Character between two cells. Empty: comma, semicolon or tab, by line 1.",
+        description="Character between two cells. Empty: comma, semicolon, tab or bar.",
     )
 
     def claims(self, path: Path) -> bool:
         return path.suffix.lower() in (".csv", ".tsv")
 
     def read(self, path: Path) -> tuple[pa.Table, Path]:
-        lines, blank, first = text_lines(path), 0, ""
+        lines, blank, first, said = text_lines(path), 0, "", ""
         for first in lines:
-            if first != "\n":
+            if named := SEPARATOR_LINE.fullmatch(first):
+                said = named[1]
+            elif first != "\n":
                 break
             blank += 1
-        delimiter = self.delimiter or max(",;\t", key=first.count)
         csv.field_size_limit(limits().cell_mb * MEGABYTE)
-        checked = _checked(chain([first], lines), path, delimiter)
+        start = [first]
+        while sum(map(len, start)) < SNIFFED and (line := next(lines, "")):
+            start.append(line)
+        delimiter = self.delimiter or said or _delimiter(start)
+        checked = _checked(chain(start, lines), path, delimiter)
         records = csv.reader(checked, delimiter=delimiter, strict=True)
         try:
             header = [name.strip() for name in next(records, [])]
+            if len(header) > 1 and not header[0]:
+                header[0] = NAMELESS
             refuse(str(path), "columns", len(header))
             numbered = ((blank + records.line_num, r) for r in records if r)
             table, mistakes = _table(numbered, header, path)
@@ -55,6 +68,26 @@ class Csv:
             ) from error
         _check(header, table.num_rows, mistakes, path)
         return table.rename_columns(header), path.parent
+
+
+def _delimiter(start: Sequence[str]) -> str:
+    """The delimiter by which most of these lines have as many cells as the first, and of several
+    the one that gives most cells. A line that is too long to be cut into cells twice is left out.
+    """
+    short = [line for line in start if len(line) <= SNIFFED]
+    if short[:1] != start[:1]:
+        return max(DELIMITERS, key=start[0].count)
+
+    def score(mark: str) -> tuple[float, int]:
+        try:
+            widths = [len(r) for r in csv.reader(short, delimiter=mark) if r]
+        except csv.Error:
+            return 0.0, 0
+        if not widths or widths[0] < 2:
+            return 0.0, 0
+        return widths.count(widths[0]) / len(widths), widths[0]
+
+    return max(DELIMITERS, key=score)
 
 
 def _checked(lines: Iterable[str], path: Path, delimiter: str) -> Iterator[str]:

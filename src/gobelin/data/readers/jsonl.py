@@ -5,6 +5,8 @@ A key that a line lacks is missing in that row; a list is several values in one 
 
 from __future__ import annotations
 
+import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,13 @@ from gobelin.data.lines import text_lines
 VALUE = 64
 ROWS_AT_ONCE = 1024  # that are read between two looks at the budget
 MARKS = "[{,"
+# an escape in a JSON text: a pair of halves that is one character, a half alone, any other
+ESCAPE = re.compile(
+    r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
+)
+HALF = "\\ufffd"
+
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
 @settings_class
@@ -33,12 +42,15 @@ class Jsonl:
         columns: dict[str, tuple[list[int], list[Any]]] = {}  # name -> numbers of rows, values
         mistakes: list[str] = []
         count, needed = 0, 0
+        halves: list[int] = []
         for k, line in enumerate(text_lines(path), 1):
             if not line.strip():
                 continue
             needed += len(line) + VALUE * sum(map(line.count, MARKS))
             refuse(str(path), "table_mb", needed)
-            row = _row(line, f"{path}, line {k}", mistakes)
+            if (whole := ESCAPE.sub(_whole, line)) != line:
+                halves.append(k)
+            row = _row(whole, f"{path}, line {k}", mistakes)
             if row is None:
                 continue
             width = len(columns)
@@ -56,10 +68,23 @@ class Jsonl:
                     + ([f"... and {len(mistakes) - 5} more lines."] if len(mistakes) > 5 else [])
                 )
             )
+        if halves:
+            LOG.warning(
+                "%s: %d lines hold half a character, as of a cut emoji (first: line %d). It is read"
+                " as \N{REPLACEMENT CHARACTER}.",
+                path,
+                len(halves),
+                halves[0],
+            )
         refuse_table(str(path), count, len(columns))
         if not count:
             raise GobelinError(f"{path}: holds no row. At least one was expected.")
         return pa.table({n: _column(*c, count) for n, c in columns.items()}), path.parent
+
+
+def _whole(escape: re.Match[str]) -> str:
+    """The escape; U+FFFD for one half of a pair."""
+    return HALF if escape["half"] else escape[0]
 
 
 def _row(line: str, where: str, mistakes: list[str]) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ Images and sounds may be bytes, or the {bytes, path} pairs that Hugging Face wri
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from gobelin.core import parse
 from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.data.budget import MEGABYTE, limits, refuse, refuse_table
@@ -19,6 +21,7 @@ from gobelin.data.budget import MEGABYTE, limits, refuse, refuse_table
 WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 12}
 TEXT = 8  # bytes of a text or of bytes, beside their content
 DICTIONARY_PAGE = 2
+TICKS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # of a duration, in a second
 MEASURED = 2**26  # bytes of repeated content from which a column of lists is measured
 BATCH = 2**30  # bytes of repeated content that one batch may hold
 
@@ -44,10 +47,62 @@ class Parquet:
         for k, name in enumerate(table.column_names):
             needed += sum(map(_written_out, table[name].chunks))
             refuse(str(path), "table_mb", needed)
-            if pa.types.is_dictionary(table[name].type):
-                texts = table[name].cast(table[name].type.value_type)
-                table = table.set_column(k, name, texts)
-        return table, path.parent
+            table = table.set_column(k, name, _cells(table[name]))
+        return _with_class_names(table), path.parent
+
+
+def _cells(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Texts of a dictionary written out; durations as seconds; any other column as it is."""
+    if pa.types.is_duration(column.type):
+        ticks = column.cast(pa.int64()).cast(pa.float64())
+        return pc.divide(ticks, TICKS[column.type.unit])
+    return column.cast(plain) if (plain := _plain(column.type)) != column.type else column
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """The type without dictionaries and views, which many functions of Arrow can't take."""
+    if pa.types.is_dictionary(kind):
+        return _plain(kind.value_type)
+    if kind == pa.string_view():
+        return pa.large_string()
+    if kind == pa.binary_view():
+        return pa.large_binary()
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        inside = _plain(kind.value_type)
+        if inside != kind.value_type:
+            return pa.large_list(inside) if pa.types.is_large_list(kind) else pa.list_(inside)
+    return kind
+
+
+def _with_class_names(table: pa.Table) -> pa.Table:
+    """The table with names for the numbers of classes, where the file declares them as the library
+    datasets of Hugging Face does. A negative number says that the class is not known.
+    """
+    for name, classes in _declared(table.schema.metadata or {}).items():
+        if name not in table.column_names:
+            continue
+        column = table[name]
+        if not pa.types.is_integer(column.type):
+            continue
+        largest = pc.max(column).as_py()
+        if largest is not None and largest < len(classes):
+            known = pc.if_else(pc.less(column, 0), None, column)
+            named = pa.chunked_array([pa.array(classes, pa.string())]).take(known)
+            table = table.set_column(table.column_names.index(name), name, named)
+    return table
+
+
+def _declared(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
+    """{column: names of its classes}."""
+    try:
+        features = parse.json_value(metadata.get(b"huggingface", b"{}"))["info"]["features"]
+        return {
+            str(name): [str(c) for c in feature["names"]]
+            for name, feature in features.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}  # it declares no classes that can be read
 
 
 def _table(file: pq.ParquetFile, path: Path) -> pa.Table:

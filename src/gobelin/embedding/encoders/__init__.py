@@ -203,6 +203,15 @@ class LeavesOut(FittedEncoder, Protocol):
 
 
 @runtime_checkable
+class NamesUnseen(FittedEncoder, Protocol):
+    """An encoder that knows which values it kept."""
+
+    def unseen(self, cells: Iterable[Cell | None]) -> Mapping[str, Sequence[str]]:
+        """{column: values of these cells that it did not keep}, of the columns that have any."""
+        ...
+
+
+@runtime_checkable
 class NamesClasses(FittedEncoder, Protocol):
     """An encoder whose network was trained to name classes: a bridge from its features to words
     (`align`)."""

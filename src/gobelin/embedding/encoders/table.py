@@ -13,10 +13,10 @@ smallest and the largest too (`embedding.part_means`).
 
 from __future__ import annotations
 
-import datetime
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -28,12 +28,12 @@ from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
 from gobelin.data.dates import days, is_date, undecided
-from gobelin.data.fields import NO_NUMBER, Bid, Cell, Field
+from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import BadCell
+from gobelin.data.numbers import decimal_mark, is_code, means_none, number
+from gobelin.data.spelling import spelled, usual
 from gobelin.embedding.encoders import Sample, TrainingCells, common
 from gobelin.embedding.part_means import middle_and_scale, part_means
-
-LARGEST = 1e300  # a larger number counts as this, so that no difference of two overflows
 
 
 @settings_class
@@ -61,23 +61,23 @@ class Table:
 
     @staticmethod
     def bid(sample: Sample) -> Bid | None:
-        values = [
-            v for v in sample.values if not (isinstance(v, str) and v.strip().lower() in NO_NUMBER)
-        ]
+        values = [v for v in sample.values if not means_none(v)]
         if not values:
             return None
-        different = len({str(v) for v in values})
+        different = len({spelled(v) for v in values})
         dates = float(np.mean([is_date(v) for v in values]))
         if dates > 0.9:
             return Bid("date", dates, f"{dates:.0%} read as dates")
-        numbers = float(np.mean([_number(v) is not None for v in values]))
-        if numbers > 0.9 and not all(isinstance(v, bool) for v in values):
+        mark = decimal_mark(values)[0]
+        numbers = float(np.mean([number(v, mark) is not None for v in values]))
+        repeats = 1 - different / len(values)
+        codes = repeats > 0.2 and any(map(is_code, values))
+        if numbers > 0.9 and not codes and not all(isinstance(v, bool) for v in values):
             if different <= 2 and len(values) > 20:
                 return Bid("category", 0.6, f"{different} different numbers")
-            return Bid("number", numbers, f"{numbers:.0%} read as numbers")
+            return Bid("number", numbers, f"{numbers:.0%} read as numbers", _remark(values))
         if not all(isinstance(v, str | bool | int) for v in values):
             return None
-        repeats = 1 - different / len(values)
         return (
             Bid("category", 0.3 + 0.65 * repeats, f"{different} different in {len(values)}")
             if repeats > 0.2
@@ -112,21 +112,23 @@ class Table:
             if kinds[name] == "category":
                 columns[name] = self._levels(present, cells.least_groups)
                 continue
-            order = ""
+            values = [v for v, _ in present]
             if kinds[name] == "date":
-                order = self._order([v for v, _ in present], f"{field.name}, column {name!r}")
-            known = [
-                (x, group)
-                for v, group in present
-                if (x := _number(v) if kinds[name] == "number" else days(v, order)) is not None
-            ]
+                order = self._order(values, f"{field.name}, column {name!r}")
+                read, writing = partial(days, order=order), {"order": order}
+            else:
+                mark = decimal_mark(values)[0]
+                # a mark that is stored changes the fingerprint: with a point it is not
+                read, writing = partial(number, mark=mark), {"mark": mark} if mark else {}
+            known = [(x, group) for v, group in present if (x := read(v)) is not None]
             columns[name] = {"kind": kinds[name], **_spread(known, self.knots, cells.least_groups)}
-            columns[name] |= {"order": order} if kinds[name] == "date" else {}
+            columns[name] |= writing
         return FittedTable(self, columns)
 
     def _levels(self, present: Sequence[tuple[Any, int]], least_groups: int) -> dict[str, Any]:
         """The levels of a category, the most frequent first, and the count of those too rare."""
-        counts, rare = common(((str(v), group) for v, group in present), least_groups)
+        written = usual(v for v, _ in present)
+        counts, rare = common(((written[spelled(v)], group) for v, group in present), least_groups)
         frequent = sorted((v for v, n in counts.items() if n > 1), key=lambda v: (-counts[v], v))
         return {"kind": "category", "values": frequent[: self.categories], "rare": rare}
 
@@ -156,16 +158,20 @@ def _spread(known: Sequence[tuple[float, int]], knots: int, least_groups: int) -
     return {"quantiles": means, "middle": middle, "scale": scale}
 
 
-def _number(value: Any) -> float | None:  # noqa: ANN401 - a cell is any
-    if isinstance(value, bool):
-        return float(value)
-    if isinstance(value, datetime.date | bytes | list | dict):
-        return None
+def _remark(values: Sequence[Any]) -> str:
+    """How the numbers of a column are written, where they are not written plainly."""
+    mark, doubtful = decimal_mark(values)
+    if doubtful:
+        return f"{doubtful[:40]!r} is read as {number(doubtful):.15g}: its comma parts thousands."
+    odd = [v for v in values if isinstance(v, str) and _plain(v) is None and number(v, mark)]
+    return f"{odd[0][:40]!r} is read as {number(odd[0], mark):.15g}." if odd else ""
+
+
+def _plain(text: str) -> float | None:
     try:
-        number = float(str(value).strip().replace("\u00a0", ""))
+        return float(text)
     except ValueError:
         return None
-    return float(np.clip(number, -LARGEST, LARGEST)) if np.isfinite(number) else None
 
 
 class FittedTable:
@@ -178,6 +184,15 @@ class FittedTable:
     def __init__(self, settings: Table, columns: dict[str, dict[str, Any]]) -> None:
         self.settings, self.columns = settings, columns
         self.width = sum(self._column_width(c) for c in columns.values())
+        # of each category the places of its values: as they were written, and however written
+        self._places = {
+            n: (
+                {v: k for k, v in enumerate(c.get("values", ()))},
+                {spelled(v): k for k, v in reversed(list(enumerate(c.get("values", ()))))},
+            )
+            for n, c in columns.items()
+            if c["kind"] == "category"
+        }
 
     @staticmethod
     def _column_width(column: dict[str, Any]) -> int:
@@ -196,32 +211,41 @@ class FittedTable:
 
     def _column(self, name: str, column: dict[str, Any], value: Any) -> np.ndarray:  # noqa: ANN401
         out = np.zeros(self._column_width(column), np.float32)
-        if (
-            isinstance(value, str)
-            and value.strip().lower() in NO_NUMBER
-            and column["kind"] != "category"
-        ):
+        if means_none(value) and column["kind"] != "category":
             value = None
         if value is None:
             out[-1] = 1.0
         elif column["kind"] == "category":
-            if str(value) in column["values"]:
-                out[column["values"].index(str(value))] = 1.0
+            if (level := self._level(name, value)) is not None:
+                out[level] = 1.0
         else:
-            number = (
-                _number(value)
+            x = (
+                number(value, column.get("mark", ""))
                 if column["kind"] == "number"
                 else days(value, column.get("order", ""))
             )
-            if number is None:
+            if x is None:
                 raise BadCell(f"{str(value)[:40]!r} is not a {column['kind']}", name)
-            out[:2] = self._scores(column, number)
+            out[:2] = self._scores(column, x)
             if column["kind"] == "date":
-                year, week = (
-                    2 * np.pi * (number % 365.2425) / 365.2425,
-                    2 * np.pi * (number % 7) / 7,
-                )
+                year, week = 2 * np.pi * (x % 365.2425) / 365.2425, 2 * np.pi * (x % 7) / 7
                 out[2:6] = np.sin(year), np.cos(year), np.sin(week), np.cos(week)
+        return out
+
+    def _level(self, name: str, value: Any) -> int | None:  # noqa: ANN401
+        """The place of a category's value among those that were kept; None for any other one."""
+        places = self._places[name]
+        place = places[0].get(str(value))
+        return places[1].get(spelled(value)) if place is None else place
+
+    def unseen(self, cells: Iterable[Cell | None]) -> dict[str, list[str]]:
+        """As `NamesUnseen.unseen`."""
+        out: dict[str, list[str]] = {}
+        for cell in cells:
+            for name in self._places:
+                value = (cell or {}).get(name)
+                if value is not None and self._level(name, value) is None:
+                    out.setdefault(name, []).append(str(value))
         return out
 
     @staticmethod

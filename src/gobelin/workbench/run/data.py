@@ -73,6 +73,7 @@ class RunData:
             *([drawn] if drawn else []),
             # by default as before there was the setting, so that older runs keep their keys
             *([] if s.data.least_groups == LEAST_GROUPS else [s.data.least_groups]),
+            *([s.data.missing] if s.data.missing else []),
         )
 
     def take_over(self, settings: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError
 from gobelin.core.stages import RunFolder
 from gobelin.data.dataset import ORIGIN_COLUMN, Dataset
@@ -64,7 +65,7 @@ def read_rows(
     data = settings.data
     whole = dataset or read(data.path, data.root or None)
     mistakes = _generated_rows(whole)
-    known = _attempt(mistakes, lambda: schema.infer(whole, data.target or None, settings.choices))
+    known = _attempt(mistakes, partial(_schema, settings, whole, folder))
     if known is None:
         raise _refusal(mistakes)
     mistakes += _left_out(settings.leave_out, known.field_names)
@@ -91,6 +92,24 @@ def read_rows(
         raise _refusal(mistakes)
     weights, key = schema.weights_of(identified, known), "" if before else record.key
     return Rows(identified, known, target, parts, groups, weights, named, record, key)
+
+
+def _schema(settings: Settings, whole: Dataset, folder: RunFolder | None) -> Schema:
+    """The schema of the data. A run that was begun with the same data and choices keeps its own:
+    what was fitted rests on it, and a later version may read a column in another way.
+    """
+    target = settings.data.target or None
+    if folder is not None and folder.exists():
+        stored = {"data": {}, **folder.stored("settings.json")}
+        now = {**resolved(settings), "data": resolved(settings.data)}
+        same = all(stored.get(n, {}) == now[n] for n in ("schema", "fields", "encoders"))
+        same &= all(stored["data"].get(n, []) == now["data"][n] for n in ("order", "missing"))
+        same &= stored["data"].get("target") == settings.data.target
+        if same and stored["data"].get("fingerprint") == whole.fingerprint:
+            if (folder.folder / "schema.json").is_file():
+                where = str(folder.folder / "schema.json")
+                return schema.restored(folder.stored("schema.json"), where)
+    return schema.infer(whole, target, settings.choices)
 
 
 def _attempt(mistakes: list[str], function: Callable[[], ResultT]) -> ResultT | None:

@@ -38,6 +38,10 @@ class Data:
     order: tuple[str, ...] = setting(
         default=(), description="Levels of an ordinal target, lowest first."
     )
+    missing: tuple[str, ...] = setting(
+        default=(),
+        description="Words of the target for a missing answer. Empty: nan, n/a, null and the like.",
+    )
     root: str = setting(
         default="", description="Folder that relative paths start from and that none may leave."
     )
@@ -171,7 +175,7 @@ class Settings:
 
     @property
     def choices(self) -> Choices:
-        return Choices(self.schema, self.fields, self.encoders, self.data.order)
+        return Choices(self.schema, self.fields, self.encoders, self.data.order, self.data.missing)
 
 
 def recorded(settings: Settings) -> dict[str, Any]:

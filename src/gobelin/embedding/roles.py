@@ -1,0 +1,54 @@
+"""The role that a column's name and content suggest together: neither is enough alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gobelin.data.dataset import SPLIT_COLUMN, WEIGHT_COLUMN
+from gobelin.data.numbers import number
+from gobelin.data.splits import PART_NAMES
+
+ID_NAME = re.compile(r"(?i:(?:.*[^a-z])?(?:id|uid|uuid|guid))|(?i:key)|.*[a-z](?:Id|ID)")
+# of pandas and R, which write the names of the rows as a column
+INDEX_NAME = re.compile(r"Unnamed: ?\d+(?:\.\d+)?|__index_level_\d+__|level_\d+|X|\.\.\.1")
+ROW_NUMBER = re.compile(
+    r"(?i:index|idx|#|no\.?|nr\.?|(?:row|line|record)[ _.]?(?:number|num|no|nr|index)?)"
+)
+SPLIT_NAME = re.compile(r"(?i:.*(?:split|subset|partition|fold|phase|usage)|set|data[ _]?set|part)")
+SHORT = 64  # letters of an id, at most
+
+
+def role_of(name: str, values: Sequence[Any], rows: int) -> tuple[str, str] | None:
+    """A role and why; None for a column that is a feature. values: present ones, of so many
+    rows.
+    """
+    if name in (WEIGHT_COLUMN, SPLIT_COLUMN):
+        return name.removeprefix("gobelin_"), "written by gobelin curate"
+    words = {str(v).strip().lower() for v in values}
+    if SPLIT_NAME.fullmatch(name) and words <= set(PART_NAMES) and len(words) > 1:
+        return "split", "its words name the parts of a split"
+    texts = {str(v) for v in values}
+    if len(texts) < rows or rows < 2 or not all(isinstance(v, str | int | float) for v in values):
+        return None
+    if INDEX_NAME.fullmatch(name):
+        return "ignore", "an index of rows by its name, and different in every row"
+    if ROW_NUMBER.fullmatch(name) and _consecutive(values):
+        return "ignore", "numbers the rows"
+    if ID_NAME.fullmatch(name) and all(map(_id_like, texts)):
+        return "id", "an id by its name, and different in every row"
+    return None
+
+
+def _consecutive(values: Sequence[Any]) -> bool:
+    """Whether the values, which differ, are whole numbers without a gap."""
+    numbers = [number(v) for v in values]
+    x = np.array([np.nan if v is None else v for v in numbers])
+    return bool((x == np.round(x)).all() and x.max() - x.min() == len(x) - 1)
+
+
+def _id_like(text: str) -> bool:
+    return len(text) <= SHORT and len(text.split()) == 1
