@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from gobelin.core.errors import GobelinError
+from gobelin.core.special import special
 
 MOST_DEPTH = 100  # mappings and lists inside each other; files that Gobelin writes have up to 50
 MOST_BITS = 1023  # of a whole number: a longer one is larger than every finite float
@@ -98,6 +99,8 @@ def check(value: object) -> None:
 
 
 def _bytes(path: Path, most: int) -> bytes:
+    if kind := special(path):
+        raise ValueError(f"it is {kind}, no regular file")
     with path.open("rb") as file:
         data = file.read(most + 1)
     if len(data) > most:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gobelin.core.special import special
 from gobelin.data.budget import excess
 
 HEAD = 4096  # bytes of a file that tell its format
@@ -61,6 +62,8 @@ def cell_path(value: str | bytes, root: Path) -> Path:
         whole = (path if path.is_absolute() else root / path).resolve()
         if not whole.is_relative_to(root.resolve()):
             raise BadCell(f"{LEAVES} (--root DIR allows a wider one)")
+        if kind := special(whole):
+            raise BadCell(f"is {kind}, no regular file")
         if not whole.is_file():
             raise BadCell("no such file")
         size = whole.stat().st_size
@@ -74,6 +77,8 @@ def cell_path(value: str | bytes, root: Path) -> Path:
 
 def file_bytes(path: Path) -> bytes:
     """The contents of a file. Raises BadCell where it can't be read, or is over the budget."""
+    if kind := special(path):
+        raise BadCell(f"is {kind}, no regular file")
     try:
         afford("cell_mb", path.stat().st_size)
         return path.read_bytes()

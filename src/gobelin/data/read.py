@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, nearest
+from gobelin.core.special import special
 from gobelin.data.dataset import Dataset
 from gobelin.data.file_columns import as_files
 from gobelin.data.frames import Frame, from_frame
@@ -35,6 +36,8 @@ def read(path: str | Path | Frame, root: str | Path | None = None) -> Dataset:
         raise GobelinError(
             f"{path}: no such file or folder.{nearest(path.name, neighbours) if neighbours else ''}"
         )
+    if kind := special(path):
+        raise GobelinError(f"{path}: is {kind}, no regular file. Write it to a file first.")
     for name in catalog.names("readers"):
         reader = catalog.build("readers", name)
         if reader.claims(path):
