@@ -23,7 +23,8 @@ def is_wide(image: Image.Image) -> bool:
 
 def has_deep_colours(image: Image.Image) -> bool:
     """Whether an image that is opened and not yet read has 16 bits a colour. Pillow keeps 8."""
-    return not is_wide(image) and any(";16" in str(tile[3]) for tile in image.tile)
+    tiles = getattr(image, "tile", ())  # of an image from a file
+    return not is_wide(image) and any(";16" in str(tile[3]) for tile in tiles)
 
 
 def upper_bits(image: Image.Image) -> str:

@@ -187,6 +187,16 @@ def overlap(
             dataset.source,
         )
     seen = trained_rows(trained, named)
+    missing = max((_not_found(one, named) for one in trained), default=0)
+    if missing:
+        LOG.warning(
+            "%s: %d groups that %s was trained on are not among these rows by name. A row without"
+            " an id or a group counts as new when a cell of it changed; then this can't be"
+            " checked.",
+            setting,
+            missing,
+            base.folder,
+        )
     counts = {part: int((seen & (parts == part)).sum()) for part in ("valid", "test")}
     if sum(counts.values()):
         first = dataset.ids[int(np.flatnonzero(seen & (parts != "train"))[0])]
@@ -196,6 +206,13 @@ def overlap(
             f" --parts-from {base.folder}."
         )
     return trained
+
+
+def _not_found(trained: TrainedNames, named: NamedRows) -> int:
+    """How many of the groups that were trained on have no row here; 0 where they can't be named."""
+    if trained.naming.lacking(named.dataset):
+        return 0
+    return len(trained.names.difference(named.by(trained.naming)))
 
 
 def runs_named(settings: Mapping[str, Any], own: Path) -> Iterator[tuple[str, RunFolder]]:
