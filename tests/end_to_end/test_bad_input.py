@@ -1055,7 +1055,7 @@ def test_bad_images_are_set_aside_and_named(
         "img/bomb.png": "is too large",
         "img/loop.png": "can't be opened",
         "img/folder.png": "no such file",
-        "img/pipe.png": "no such file",
+        "img/pipe.png": "is a pipe, no regular file",
         "x" * 5000 + ".png": "can't be opened",
     }
     data = with_images(pictures, "bad.csv", list(reasons))

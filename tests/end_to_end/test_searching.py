@@ -353,6 +353,9 @@ def test_rows_that_a_new_fit_loses_are_told(
         "id,caption\nn1,a purple hexagon\nn2,a mauve knot\nn3,a disc\n", encoding="utf-8"
     )
     said(capsys, "index", run, "--add", tmp_path / "new.csv", "--delete", "00001,00002")
+    (added,) = caplog.messages
+    assert "4 columns are missing" in added
+    caplog.clear()
     assert len(Workbench.open(run).search(500, text=RED)) == 121 and not caplog.messages
     for width, told in (
         (12, ["3 that were added are gone, 2 that were deleted are back"]),

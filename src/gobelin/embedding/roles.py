@@ -12,19 +12,23 @@ from gobelin.data.dataset import SPLIT_COLUMN, WEIGHT_COLUMN
 from gobelin.data.numbers import number
 from gobelin.data.splits import PART_NAMES
 
+# with these names a value that is different in every row is an id, whatever it looks like
+PLAIN_ID = ("id", "uid", "uuid", "key", "record_id", "row_id")
 ID_NAME = re.compile(r"(?i:(?:.*[^a-z])?(?:id|uid|uuid|guid))|(?i:key)|.*[a-z](?:Id|ID)")
 # of pandas and R, which write the names of the rows as a column
-INDEX_NAME = re.compile(r"Unnamed: ?\d+(?:\.\d+)?|__index_level_\d+__|level_\d+|X|\.\.\.1")
+INDEX_NAME = re.compile(r"Unnamed: ?\d+(?:\.\d+)?|__index_level_\d+__")
 ROW_NUMBER = re.compile(
-    r"(?i:index|idx|#|no\.?|nr\.?|(?:row|line|record)[ _.]?(?:number|num|no|nr|index)?)"
+    r"level_\d+|X|\.\.\.1"
+    r"|(?i:index|idx|#|no\.?|nr\.?|(?:row|line|record)[ _.]?(?:number|num|no|nr|index)?)"
 )
 SPLIT_NAME = re.compile(r"(?i:.*(?:split|subset|partition|fold|phase|usage)|set|data[ _]?set|part)")
 SHORT = 64  # letters of an id, at most
 
 
 def role_of(name: str, values: Sequence[Any], rows: int) -> tuple[str, str] | None:
-    """A role and why; None for a column that is a feature. values: present ones, of so many
-    rows.
+    """A role and why, '' where the name leaves no doubt; None for a column that is a feature.
+
+    values: present ones, of so many rows.
     """
     if name in (WEIGHT_COLUMN, SPLIT_COLUMN):
         return name.removeprefix("gobelin_"), "written by gobelin curate"
@@ -38,6 +42,8 @@ def role_of(name: str, values: Sequence[Any], rows: int) -> tuple[str, str] | No
         return "ignore", "an index of rows by its name, and different in every row"
     if ROW_NUMBER.fullmatch(name) and _consecutive(values):
         return "ignore", "numbers the rows"
+    if name.lower() in PLAIN_ID:
+        return "id", ""
     if ID_NAME.fullmatch(name) and all(map(_id_like, texts)):
         return "id", "an id by its name, and different in every row"
     return None

@@ -193,7 +193,8 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
     if bid.kind not in FILE_KINDS and (found := role_of(name, values, len(dataset))):
         role, reason = found
         remark = f"{reason}: {WORK_OF_ROLE[role]}. As a feature: --set schema.{name}={bid.kind}."
-        return Column(name, bid.kind, role, 0.8, reason, remark=remark)
+        remark = remark if reason else ""
+        return Column(name, bid.kind, role, 0.8, reason or "by its name", remark=remark)
     if bid.kind == "unknown":
         remark = (
             f"not used, no encoder reads cells such as {str(values[0])[:40]!r}. Say what they are"
