@@ -81,7 +81,7 @@ def open_sound(
     without soundfile.
     """
     library = soundfile()
-    file = io.BytesIO(value) if isinstance(value, bytes) else cell_path(value, root)
+    file = _Bytes(value) if isinstance(value, bytes) else cell_path(value, root)
     head = value[:HEAD] if isinstance(value, bytes) else file_head(value, root)
     if name := unread_format(head):
         raise BadCell(f"is {name}")
@@ -167,6 +167,15 @@ def resampled(wave: np.ndarray, rate: int, to: int = RATE) -> np.ndarray:
     length = -(-len(wave) * to // rate)
     out = resample_poly(wave, ratio.numerator, ratio.denominator)[:length]
     return np.pad(out, (0, length - len(out)))
+
+
+class _Bytes(io.BytesIO):
+    """Bytes as a file. A damaged header makes libsndfile seek before its beginning, which an error
+    in its callback would print as a traceback; the place stays as it is."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        about = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: len(self.getbuffer())}
+        return super().seek(about[whence] + offset) if about[whence] + offset >= 0 else self.tell()
 
 
 def is_sound(head: bytes) -> bool:
