@@ -174,8 +174,10 @@ class _Bytes(io.BytesIO):
     in its callback would print as a traceback; the place stays as it is."""
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        about = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: len(self.getbuffer())}
-        return super().seek(about[whence] + offset) if about[whence] + offset >= 0 else self.tell()
+        try:
+            return super().seek(offset, whence)
+        except ValueError:
+            return self.tell()
 
 
 def is_sound(head: bytes) -> bool:
