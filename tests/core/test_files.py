@@ -97,6 +97,11 @@ def test_the_folder_itself_may_be_reached_through_a_link(tmp_path: Path) -> None
     (tmp_path / "run").symlink_to(tmp_path / "disk" / "run")
     refuse_links(tmp_path / "run")
     refuse_links(tmp_path / "none")
+    (tmp_path / "disk" / "run" / "y").unlink()
+    (tmp_path / "disk" / "run" / "y").symlink_to("x")  # one below it is seen through both
+    for place in ("run", "runs/run"):
+        with pytest.raises(GobelinError, match="is a link"):
+            refuse_links(tmp_path / place)
 
 
 def test_every_way_to_open_a_run_looks(outside: Path, tmp_path: Path) -> None:

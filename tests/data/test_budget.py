@@ -30,7 +30,7 @@ from gobelin.data.texts import text_bid, text_values
 from gobelin.embedding import schema
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.schema import Choices
-from gobelin.embedding.spelling import components_of
+from gobelin.embedding.text_components import components_of
 
 BESIDE = 60  # megabytes of strips, of libraries that are loaded late, and of making the file
 TraceFunction = Callable[[FrameType, str, Any], Any]

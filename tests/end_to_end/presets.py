@@ -25,6 +25,19 @@ SETS = [
     "align.steps=40",
 ]
 
+# the smallest chain that trains every part of a run with images and texts
+SMALL = [
+    *processor.OPTIONS,
+    "encoders.image.name=pixels",
+    "encoders.text.name=characters",
+    "align.width=16",
+    "align.steps=20",
+    "fusion.settings.steps=30",
+    "predict.folds=2",
+    "predict.decays=0.01",
+    "generator.size=16",
+]
+
 
 def as_options(sets: list[str] = SETS) -> list[str]:
     """--set A=B --set C=D ..."""

@@ -20,11 +20,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import processor
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from presets import SMALL
 from safetensors import SafetensorError
 
 from gobelin import Workbench
@@ -34,15 +34,7 @@ from gobelin.data.samples.shapes import Shapes
 from gobelin.interfaces.cli import main
 
 QUICK = [
-    *processor.OPTIONS,
-    "encoders.image.name=pixels",
-    "encoders.text.name=characters",
-    "align.width=16",
-    "align.steps=20",
-    "fusion.settings.steps=30",
-    "predict.folds=2",
-    "predict.decays=0.01",
-    "generator.size=16",
+    *SMALL,
     "generator.steps=2",
     "generator.settings.width=4",
     "generator.settings.batch=8",

@@ -3,7 +3,6 @@ run that was left alone."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -13,6 +12,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
+from forking import server_with
 from killed_demo import work
 
 
@@ -23,11 +23,9 @@ def findings(folder: Path) -> str:
 @pytest.fixture(scope="module")
 def server() -> ForkServerContext:
     """A process that has loaded everything and does nothing but fork: a child begins at once."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["gobelin.interfaces.cli", "gobelin.workbench.generate.condition_match", "killed_demo"]
+    return server_with(
+        "gobelin.interfaces.cli", "gobelin.workbench.generate.condition_match", "killed_demo"
     )
-    return context
 
 
 @pytest.mark.parametrize("most", [4, pytest.param(20, marks=pytest.mark.slow)])

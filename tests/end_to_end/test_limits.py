@@ -13,8 +13,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import processor
 import pytest
+from presets import SMALL
 
 from gobelin import Workbench
 from gobelin.core.files import tree_hash
@@ -24,15 +24,7 @@ from gobelin.interfaces.cli import main
 from gobelin.networks import limit, training
 
 SETS = [
-    *processor.OPTIONS,
-    "encoders.image.name=pixels",
-    "encoders.text.name=characters",
-    "align.width=16",
-    "align.steps=20",
-    "fusion.settings.steps=30",
-    "predict.folds=2",
-    "predict.decays=0.01",
-    "generator.size=16",
+    *SMALL,
     "generator.settings.width=4",
     "generator.settings.batch=4",
     "generator.settings.prior_width=8",

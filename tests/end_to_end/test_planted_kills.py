@@ -7,7 +7,6 @@ stage, an export or a version of the index becomes final.
 
 from __future__ import annotations
 
-import multiprocessing
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
+from forking import server_with
 from killed_commands import quick, work
 from killed_demo import LESS
 from presets import SETS
@@ -31,11 +31,9 @@ Command = Callable[[Path], list[str]]  # run folder -> words
 @pytest.fixture(scope="module")
 def server() -> ForkServerContext:
     """A process that has loaded everything and does nothing but fork."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["gobelin.interfaces.cli", "gobelin.workbench.generate.condition_match", "killed_commands"]
+    return server_with(
+        "gobelin.interfaces.cli", "gobelin.workbench.generate.condition_match", "killed_commands"
     )
-    return context
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import processor
 import pytest
 from PIL import Image
+from presets import SMALL
 
 from gobelin import Workbench
 from gobelin.core import catalog
@@ -25,17 +25,6 @@ from gobelin.quality.probes import IndependentEncoder
 from gobelin.workbench.generate import condition_match, contact_sheet, filling
 from gobelin.workbench.run.generator import Trained
 
-QUICK = [
-    *processor.OPTIONS,
-    "encoders.image.name=pixels",
-    "encoders.text.name=characters",
-    "align.width=16",
-    "align.steps=20",
-    "fusion.settings.steps=30",
-    "predict.folds=2",
-    "predict.decays=0.01",
-    "generator.size=16",
-]
 TRAINED = [
     "generator.steps=200",
     "generator.settings.width=8",
@@ -45,7 +34,7 @@ TRAINED = [
 
 
 def sets(*more: str) -> list[str]:
-    return [word for one in (*QUICK, *more) for word in ("--set", one)]
+    return [word for one in (*SMALL, *more) for word in ("--set", one)]
 
 
 @pytest.fixture(scope="module")

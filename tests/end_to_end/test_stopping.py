@@ -3,7 +3,6 @@ back, memory that is used up. One line, the exit code, and a run that goes on.""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
 import signal
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from forking import server_with
 from killed_commands import backwards, short_of_memory, work
 from killed_demo import LESS
 from presets import SETS, as_options
@@ -28,11 +28,9 @@ SIGNALS = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n
 
 @pytest.fixture(scope="module")
 def server() -> ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["gobelin.workbench.run.settings", "gobelin.interfaces.cli", "killed_commands"]
+    return server_with(
+        "gobelin.workbench.run.settings", "gobelin.interfaces.cli", "killed_commands"
     )
-    return context
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import processor
 import pytest
 from PIL import Image
+from presets import SMALL
 
 from gobelin import Workbench
 from gobelin.core.files import read_lines
@@ -17,15 +17,7 @@ from gobelin.data.samples.shapes import Shapes
 from gobelin.interfaces.cli import main
 
 QUICK = [
-    *processor.OPTIONS,
-    "encoders.image.name=pixels",
-    "encoders.text.name=characters",
-    "align.width=16",
-    "align.steps=20",
-    "fusion.settings.steps=30",
-    "predict.folds=2",
-    "predict.decays=0.01",
-    "generator.size=16",
+    *SMALL,
     "generator.steps=150",
     "generator.settings.width=8",
     "generator.settings.batch=16",

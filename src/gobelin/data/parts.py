@@ -77,6 +77,7 @@ class NamedRows:
     dataset: Dataset
     naming: Naming
     names: tuple[str, ...]
+    _by: dict[Naming, Sequence[str]] = field(default_factory=dict)  # by other namings
 
     @staticmethod
     def of(dataset: Dataset, schema: Schema) -> NamedRows:
@@ -92,7 +93,11 @@ class NamedRows:
                 f"{self.dataset.source}: lacks the column {lacking[0]!r}, by which rows were named."
                 " Give a table that has it."
             )
-        return self.names if naming == self.naming else naming.names(self.dataset)
+        if naming == self.naming:
+            return self.names
+        if naming not in self._by:
+            self._by[naming] = naming.names(self.dataset)
+        return self._by[naming]
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def target_of(dataset: Dataset, schema: Schema, classes: tuple[str, ...] = ()) -
 
 
 @dataclass(frozen=True)
-class Reading:
+class TargetReading:
     """How the values of a target are read. missing: words that say that nothing is known. remark:
     the reading and the other one, where there are two.
     """
@@ -67,7 +67,9 @@ class Reading:
     remark: str = ""
 
 
-def reading(name: str, values: Sequence[Any], bid: str, chosen: str, missing: Words) -> Reading:
+def target_reading(
+    name: str, values: Sequence[Any], bid: str, chosen: str, missing: Words
+) -> TargetReading:
     """The reading of a target. values: present ones. bid: the kind that an encoder sees in them.
     chosen: the user's kind, '' for none. missing: the user's words for a missing answer.
     """
@@ -101,7 +103,7 @@ def reading(name: str, values: Sequence[Any], bid: str, chosen: str, missing: Wo
                 f"{words[word]} rows say {word!r}, read as a class; as missing with --set"
                 f" data.missing={word}"
             )
-    return Reading(kind, unknown, f"the target: {'; '.join(remarks)}." if remarks else "")
+    return TargetReading(kind, unknown, f"the target: {'; '.join(remarks)}." if remarks else "")
 
 
 def _check_single_values(dataset: Dataset, name: str, values: Sequence[Any]) -> None:

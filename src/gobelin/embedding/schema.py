@@ -18,9 +18,8 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import ROLES, Bid, Column, Field, Schema
 from gobelin.data.files import OPENED, file_head, spread
 from gobelin.data.spelling import spelled
-from gobelin.data.targets import TARGET_KINDS, reading
-from gobelin.embedding.encoders import Encoder, Sample
-from gobelin.embedding.encoders import reading as readers_of
+from gobelin.data.targets import TARGET_KINDS, target_reading
+from gobelin.embedding.encoders import Encoder, Sample, reading
 from gobelin.embedding.roles import role_of
 
 SAMPLED_VALUES = 500  # of a column, that encoders bid on
@@ -54,14 +53,14 @@ class Choices:
 
 def default_encoder(kind: str) -> str | None:
     """The encoder that reads columns of this kind where none is named; None for no such encoder."""
-    return next((n for n in readers_of(kind) if catalog.find("encoders", n).default), None)
+    return next((n for n in reading(kind) if catalog.find("encoders", n).default), None)
 
 
 def encoder_for(kind: str, choices: Choices) -> str | None:
     """The name of the encoder that reads columns of this kind: the one that the user chose, else
     the default one; None where none reads it. Raises GobelinError where the chosen one does not
     read this kind."""
-    able, default = readers_of(kind), default_encoder(kind)
+    able, default = reading(kind), default_encoder(kind)
     if default is None:
         return able[0] if able else None
     name = str(choices.encoders.get(default, {}).get("name", default))
@@ -169,7 +168,7 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
             )
         chosen = "ordinal" if choices.order else chosen or ""
         said = tuple(word.strip().lower() for word in choices.missing)
-        read = reading(name, values, bid.kind, chosen, said)
+        read = target_reading(name, values, bid.kind, chosen, said)
         return Column(
             name,
             read.kind,

@@ -261,6 +261,20 @@ def test_a_table_that_grew_is_looked_at_too(bench: Make) -> None:
     assert all(parts(taken)[r["who"]] == "train" for r in more if before[r["who"]] == "train")
 
 
+@pytest.mark.parametrize("named", [True, False], ids=["ids", "content"])
+def test_changed_rows_of_the_base_are_counted(bench: Make, named: bool, caplog: Any) -> None:
+    """Seven rows that the base learned from have another number. With ids they are the same."""
+    some = rows(90)
+    base = bench("a", some, named)
+    base.fit()
+    learned = [k for k, row in enumerate(some) if parts(base)[row["who"]] == "train"][:7]
+    changed = [{**row, "left0": row["left0"] + (k in learned)} for k, row in enumerate(some)]
+    caplog.clear()
+    bench("b", changed, named, **based_on(base, parts_from=str(base.folder))).check()
+    told = [line for line in caplog.messages if "not found among these" in line]
+    assert len(told) == (0 if named else 1) and all("align.base: 7 rows that" in t for t in told)
+
+
 @pytest.mark.parametrize("group", ["encoders", "judge", "generator"])
 def test_a_file_inside_another_run_counts_as_that_run(bench: Make, group: str) -> None:
     base = bench("a", rows(90))

@@ -23,7 +23,7 @@ from gobelin.core.machine import Runtime, generator
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.texts import text_key, text_query, text_values
 from gobelin.embedding.encoders import Sample, TrainingCells
-from gobelin.embedding.spelling import components_of, rare_buckets
+from gobelin.embedding.text_components import components_of, rare_buckets
 from gobelin.networks.ngrams import shares
 
 WORDS_FORMAT = 1  # of the saved folder

@@ -190,9 +190,9 @@ def overlap(
     missing = max((_not_found(one, named) for one in trained), default=0)
     if missing:
         LOG.warning(
-            "%s: %d groups that %s was trained on are not among these rows by name. A row without"
-            " an id or a group counts as new when a cell of it changed; then this can't be"
-            " checked.",
+            "%s: %d rows that %s was trained on are not found among these. They were known by their"
+            " cells, so one with a changed cell counts as new and can't be checked. Give the rows"
+            " ids.",
             setting,
             missing,
             base.folder,
@@ -209,8 +209,10 @@ def overlap(
 
 
 def _not_found(trained: TrainedNames, named: NamedRows) -> int:
-    """How many of the groups that were trained on have no row here; 0 where they can't be named."""
-    if trained.naming.lacking(named.dataset):
+    """How many rows that were trained on and known by their cells are not here: they may be here
+    with a changed cell. 0 for rows with ids or groups, and where they can't be named.
+    """
+    if not trained.naming.content or trained.naming.lacking(named.dataset):
         return 0
     return len(trained.names.difference(named.by(trained.naming)))
 
