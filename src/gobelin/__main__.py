@@ -1,5 +1,6 @@
 """`python -m gobelin` is the command `gobelin`."""
 
+import os
 import signal
 import sys
 
@@ -8,6 +9,11 @@ def start() -> None:
     """The command line. Ctrl-C ends it quietly while it loads, too."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback before and after the work
+    try:
+        os.getcwd()
+    except OSError:  # torch would say that its own library can't be loaded
+        sys.stderr.write("gobelin: the working folder was removed. Go to one that exists (cd).\n")
+        sys.exit(2)
     from gobelin.core.errors import outside_cause
     from gobelin.interfaces.stopping import NOTHING_BEGUN, Stopped, signals_raise
 

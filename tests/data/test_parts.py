@@ -20,6 +20,8 @@ from gobelin.data.parts import (
     Naming,
     RecordedParts,
     TrainedNames,
+    group_name,
+    groups_that_look_alike,
     parts_of_groups,
     trained_rows,
 )
@@ -108,6 +110,20 @@ def test_what_was_trained_on_elsewhere_is_found_by_its_own_names() -> None:
     assert not trained_rows([other], named(dataset(ROWS))).any()
     with pytest.raises(GobelinError, match="lacks the column 'id'"):
         RecordedParts(other.naming, {}, {}).of_rows(named(dataset(ROWS)))
+
+
+@pytest.mark.parametrize(
+    "written", [" p7", "p7 ", "\tp7\n", "\u00a0p7", "é1", "e\u03011", " e\u03011 "]
+)
+def test_blanks_and_codings_of_an_accent_make_no_other_group(written: str) -> None:
+    usual = "p7" if "p7" in written else "\u00e91"
+    assert group_name(written) == usual
+
+
+def test_groups_that_look_alike_are_found() -> None:
+    names = ["P7", "p7", "p 7", "p8", "p70", "STRASSE", "Straße"]
+    assert groups_that_look_alike(names) == [("P7", "p 7", "p7"), ("STRASSE", "Straße")]
+    assert groups_that_look_alike(["a", "b"]) == []
 
 
 def test_a_group_stays_together() -> None:

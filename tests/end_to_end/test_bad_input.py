@@ -1415,3 +1415,15 @@ def test_ctrl_c_stops_in_one_line_and_three_at_once_agree(run: Path, tmp_path: P
 def test_without_a_verb_it_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     out = done(capsys, [])
     assert "evaluate" in out and "predict" in out
+
+
+@pytest.mark.parametrize("words", [["list"], ["check", "x.csv", "--target", "y"]])
+def test_a_working_folder_that_was_removed_is_one_line(words: list[str], tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    shell = 'cd "$1" && rmdir "$1" && shift && exec "$@"'
+    command = ["sh", "-c", shell, "sh", str(gone), sys.executable, "-m", "gobelin", *words]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    message = "gobelin: the working folder was removed. Go to one that exists (cd)."
+    assert done.stderr.splitlines() == [message]

@@ -11,6 +11,7 @@ another name, and counts as new.
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -67,7 +68,8 @@ class Naming:
             return list(own)
         prefix = "row " if self.id else ""  # a hash has it already
         values = dataset.values(self.group)
-        return [prefix + o if v is None else _text(v) for v, o in zip(values, own, strict=True)]
+        pairs = zip(values, own, strict=True)
+        return [prefix + o if v is None else group_name(v) for v, o in pairs]
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,6 +258,21 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - a cell is any
             except (ValueError, OverflowError):
                 continue
     return _text(value)
+
+
+def group_name(value: object) -> str:
+    """The name of a group. Blanks around it and the way a letter with an accent is coded (Unicode
+    NFC) make no other group: a patient must not stand in two parts of the split for a blank.
+    """
+    return unicodedata.normalize("NFC", _text(value)).strip()
+
+
+def groups_that_look_alike(names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Groups whose names differ by letter case or by blanks within alone, each list sorted."""
+    alike: dict[str, set[str]] = {}
+    for name in names:
+        alike.setdefault("".join(name.casefold().split()), set()).add(name)
+    return sorted(tuple(sorted(written)) for written in alike.values() if len(written) > 1)
 
 
 def _text(value: object) -> str:

@@ -45,7 +45,7 @@ class Finding:
     needed_n: int | None = None  # units that would show the smallest effect that matters
     # What identifies single rows stands in these two fields alone, and `without_rows` empties them.
     rows: tuple[str, ...] = ()  # ids of the rows that the finding is about
-    cells: tuple[str, ...] = ()  # cells that it is about: row, column, reason
+    cells: tuple[str, ...] = ()  # cells that it is about: row, column, reason; or their values
     generator: str = ""  # name of the generator that is judged; '' if there is none
     note: str = ""
     source: str = ""  # verb that found it

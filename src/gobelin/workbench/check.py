@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from gobelin.data.parts import groups_that_look_alike
 from gobelin.embedding.encoders import LeavesOut
 from gobelin.evidence.findings import Finding
 from gobelin.quality import data as data_quality
-from gobelin.quality.data import NearDuplicate
+from gobelin.quality.data import NAMED_CELLS, NearDuplicate
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.thumbnails import thumbnail
@@ -24,7 +26,7 @@ def checked(run: Run, exhibits: Exhibits) -> list[Finding]:
         rows.dataset, rows.schema, rows.target, rows.parts, run.checked.scan, settings
     )
     duplicates, pairs = data_quality.duplicates(run.features.plain, rows.parts, settings)
-    findings += duplicates + run.features.giveaways[0] + _rare(run)
+    findings += duplicates + run.features.giveaways[0] + _rare(run) + _groups_alike(run)
     _show(run, findings, exhibits)
     _show_near_duplicates(run, pairs, exhibits)
     return findings
@@ -44,6 +46,20 @@ def _rare(run: Run) -> list[Finding]:
         note = f"a field that {few} (data.least_groups): nothing is learned from it"
         findings.append(_counted("rare_field", 1, {"field": field}, note))
     return findings
+
+
+def _groups_alike(run: Run) -> list[Finding]:
+    """Groups that may be one group written in two ways: its rows could be in two parts."""
+    rows = run.checked.rows
+    if not (column := rows.named.naming.group):
+        return []
+    alike = groups_that_look_alike(set(rows.groups))
+    if not alike:
+        return []
+    note = "they differ by letter case or blanks alone; write them alike if they are one group,"
+    note += " which could stand in training and in test rows now"
+    found = _counted("groups_alike", len(alike), {"column": column}, note)
+    return [replace(found, cells=tuple(" and ".join(map(repr, a)) for a in alike[:NAMED_CELLS]))]
 
 
 def _counted(name: str, count: int, scope: dict[str, str], note: str) -> Finding:
