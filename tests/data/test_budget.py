@@ -111,6 +111,21 @@ def read_keys(folder: Path, n: int) -> Callable[[], object]:
     return lambda: read(path)
 
 
+def read_inner_keys(folder: Path, n: int) -> Callable[[], object]:
+    """Rows with an object that has a key of its own; every third in a list, every third deeper."""
+    path = folder / f"inner{n}.jsonl"
+    cells = [{f"k{k}": k} if k % 3 else [{"x": {f"k{k}": k}}, 1][:1] for k in range(100 * n)]
+    path.write_text(
+        "".join(json.dumps({"a": 1, f"c{k % 3}": c}) + "\n" for k, c in enumerate(cells))
+    )
+
+    def work() -> None:
+        with pytest.raises(GobelinError, match="different keys in its objects; reading.keys"):
+            read(path)
+
+    return work
+
+
 def infer_columns(folder: Path, n: int) -> Callable[[], object]:
     table = pa.table({f"c{k}": [str(k + j) for j in range(3)] for k in range(n // 10)})
     return lambda: schema.infer(Dataset(table, folder), None, Choices())
@@ -147,6 +162,7 @@ def read_folder(folder: Path, n: int) -> Callable[[], object]:
 READINGS = [
     read_twice_named,
     read_keys,
+    read_inner_keys,
     infer_columns,
     kinds_of_columns,
     derive_rows,

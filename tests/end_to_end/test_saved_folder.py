@@ -19,6 +19,7 @@ from gobelin.data.samples.shapes import Shapes
 from gobelin.workbench.augment.generated_images import GeneratedImages
 
 IDENTITY, FILE, WORD, RARE, PLACE = "vonnegut", "kilgore", "zyxquartz", "zembla", "hiddenplace"
+PHONE, PAID = "+43 664 7719", "7719,503"  # first cells, which `check` quotes
 SETTINGS = {
     "runtime": processor.SETTINGS,
     "encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}},
@@ -40,7 +41,7 @@ SETTINGS = {
 
 def planted(folder: Path) -> Path:
     """Shapes whose ids, captions, file names and folder are telling; four cells of one column are
-    rare, and three images can't be read."""
+    rare, and three images can't be read. Two columns get a remark that quotes a cell."""
     written = Shapes(rows=160).write(folder / PLACE, seed=3)
     with written.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -48,6 +49,8 @@ def planted(folder: Path) -> Path:
         row["id"] = f"{IDENTITY}-{k}"
         row["caption"] = row["caption"] and f"{row['caption']} {WORD}{k}"
         row["city"] = f"{RARE}{k}" if k % 40 == 7 else ("ulm", "trier")[k % 2]
+        row["phone"] = PHONE if k == 0 else f"{k % 9}-x/{k} {k * k}"
+        row["paid"] = PAID if k == 0 else f"{k % 7},5"
         if row["image"]:
             image = Path(row["image"]).with_name(f"{FILE}-{k}.png")
             shutil.move(written.parent / row["image"], written.parent / image)
@@ -97,7 +100,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
 def words_of(bench: Workbench) -> list[str]:
     data = Path(bench.run.settings.data.path)
     places = (data, bench.folder, data.parent, data.parent.parent, Path.home(), Path.cwd())
-    return [IDENTITY, FILE, WORD, PLACE, *map(str, places)]
+    return [IDENTITY, FILE, WORD, PLACE, PHONE, PAID, "7719.503", *map(str, places)]
 
 
 def test_the_run_itself_shows_its_rows(run: Workbench) -> None:
@@ -109,6 +112,7 @@ def test_the_run_itself_shows_its_rows(run: Workbench) -> None:
     assert all(f.n >= 3 for f in rows.values())
     assert not any(IDENTITY in f.note or FILE in f.note for f in run.findings())
     assert IDENTITY in run.report().read_text()
+    assert told(run.folder, [PHONE]) and told(run.folder, [PAID])
 
 
 @pytest.mark.parametrize("fusion", ["concat", "mean", "gated"])

@@ -35,6 +35,12 @@ class Reading:
     cells: int = setting(
         default=100_000_000, ge=1, le=10**11, description="Most cells: rows times columns."
     )
+    keys: int = setting(
+        default=256,
+        ge=1,
+        le=100_000,
+        description="Most different keys of the objects within the cells of a column.",
+    )
     items: int = setting(
         default=256, ge=1, le=1_000_000, description="Most images or sounds in one cell."
     )
@@ -92,6 +98,7 @@ COUNTED = {
     "rows": "rows",
     "columns": "columns",
     "cells": "cells",
+    "keys": "different keys in its objects",
     "items": "items",
     "letters": "letters",
     "samples": "samples",

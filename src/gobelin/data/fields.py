@@ -88,6 +88,10 @@ class Schema:
     fields: tuple[Field, ...]
     unread: tuple[str, ...] = ()
 
+    def without_cells(self) -> Schema:
+        """The schema as a saved run has it: reasons and remarks may quote a cell of one row."""
+        return replace(self, columns=tuple(replace(c, reason="", remark="") for c in self.columns))
+
     def role(self, role: str) -> str | None:
         """The name of the column with this role, or None."""
         return next((c.name for c in self.columns if c.role == role), None)

@@ -22,10 +22,11 @@ from gobelin.core.files import fingerprint
 from gobelin.core.machine import Progress, silent
 from gobelin.core.workers import in_order
 from gobelin.data.budget import MEGABYTE, limits
+from gobelin.data.coarse import LEAST_GROUPS
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Cell, Schema
 from gobelin.data.files import BadCell, untouched
-from gobelin.embedding.encoders import LEAST_GROUPS, FittedEncoder
+from gobelin.embedding.encoders import FittedEncoder
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 MOST_CELLS_AT_ONCE = 2048  # decoded cells that are encoded at once

@@ -1,14 +1,16 @@
 """Quantiles of numbers that tell of no single row: means of parts of the sorted values.
 
 In each part stand enough groups, in the first and the last too (microaggregation, Domingo-Ferrer &
-Mateo-Sanz 2002). Parts share no value, so no two means differ by one.
+Mateo-Sanz 2002). Parts share no value, and each mean is rounded (`gobelin.data.coarse`): one large
+value among small ones would be the mean, up to scale, and the means of two runs would differ by the
+row that one of them lacks.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
+
+from gobelin.data.coarse import middle_of, spread_of
 
 
 def part_means(x: np.ndarray, group: np.ndarray, most: int, least_groups: int) -> list[float]:
@@ -23,28 +25,22 @@ def part_means(x: np.ndarray, group: np.ndarray, most: int, least_groups: int) -
     if not count:
         return []
     parts = zip(_parts(x, count), _parts(group, count), strict=True)
-    return [_mean_of_groups(*part) for part in parts]
+    means = [middle_of(*part, least_groups) for part in parts]
+    return np.maximum.accumulate(means).tolist()  # each is rounded to a step of its own
 
 
-def middle_and_scale(x: np.ndarray, means: list[float]) -> tuple[float, float]:
+def middle_and_scale(
+    x: np.ndarray, group: np.ndarray, means: list[float], least_groups: int
+) -> tuple[float, float]:
     """The median and the robust spread (the distance of the quartiles over 1.349), read between
-    the `part_means` of x; the standard deviation where the quartiles are equal, 1 where all
-    values are."""
+    the `part_means` of x [n]; a rounded standard deviation where the quartiles are equal, 1 where
+    too few groups have another value. group: int [n]."""
     if not means:
         return 0.0, 1.0
     low, middle, high = (float(q) for q in np.quantile(means, [0.25, 0.5, 0.75]))
-    peak = float(np.abs(x).max()) or 1.0  # squares of large numbers overflow
-    return middle, (high - low) / 1.349 or float(np.sort(x / peak).std()) * peak or 1.0
+    return middle, (high - low) / 1.349 or spread_of(x, group, middle, least_groups) or 1.0
 
 
 def _parts(x: np.ndarray, count: int) -> list[np.ndarray]:
     """x [n] cut into parts whose sizes differ by one at most, the larger ones spread evenly."""
     return np.split(x, np.arange(1, count) * len(x) // count)
-
-
-def _mean_of_groups(x: np.ndarray, group: np.ndarray) -> float:
-    """The mean of the groups' means. x, group: [n]."""
-    of = np.unique(group, return_inverse=True)[1]
-    means = np.bincount(of, x) / np.bincount(of)
-    # an exact sum doesn't depend on the order of groups; rounding leaves equal values equal
-    return float(np.clip(math.fsum(means) / len(means), x[0], x[-1]))

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from gobelin.data.coarse import LEAST_GROUPS, middle_of, spread_of
 
 PRIOR_FREQUENCIES = 16  # of the sines and cosines that encode a time in `CodePrior`
 
@@ -118,13 +121,16 @@ class ConditionEmbedding(nn.Module):
         self.register_buffer("spread", torch.ones(()))
 
     def standardise(self, target: Tensor) -> None:
-        """Take mean and standard deviation of the training rows' numbers [N]; does nothing for
-        classes.
+        """Take mean and standard deviation of the training rows' numbers [N], rounded as they are
+        saved (`data.coarse`); does nothing for classes.
         """
         if self.slope is not None:
-            known = target[~torch.isnan(target)]
-            self.centre.copy_(known.mean() if len(known) else torch.zeros(()))
-            self.spread.copy_(known.std().clamp_min(1e-6) if len(known) > 1 else torch.ones(()))
+            known = target[~torch.isnan(target)].double().cpu().numpy()
+            if len(known):
+                each = np.arange(len(known))
+                middle = middle_of(known, each, LEAST_GROUPS)
+                self.centre.fill_(middle)
+                self.spread.fill_(spread_of(known, each, middle, LEAST_GROUPS) or 1.0)
 
     def forward(self, parts: Parts) -> Tensor:
         out = self.of_target(parts.target)

@@ -17,13 +17,16 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from gobelin.core.machine import generator
+from gobelin.data.coarse import LEAST_GROUPS, coarse, coarse_scale, coarseness
 
 # from u [N, C, H, W] and a time, 0 to 1, to a velocity [N, C, H, W]
 VelocityField = Callable[[Tensor, float], Tensor]
 Solver = Literal["euler", "heun", "adams"]
 Times = Literal["logit-normal", "uniform"]
+CELLS = 8  # of the mean image, each way
 SHORTEST_REACH = 1 / 8  # that a network learns from two halves
 MEASURED_IMAGES = 2048  # for mean and spread of the images, at most
 LOSS_ROWS = 64  # rows whose loss is computed at once; also those of a mean loss
@@ -53,9 +56,17 @@ class Velocity(nn.Module):
         self.register_buffer("spread", torch.ones(()))
 
     def standardise(self, signal: Tensor) -> None:
-        """Take m [C, H, W] and s from images [N, C, H, W]."""
-        self.centre.copy_(signal.mean(0))
-        self.spread.copy_((signal - signal.mean(0)).square().mean().sqrt().clamp_min(0.05))
+        """Take m [C, H, W] and s from images [N, C, H, W].
+
+        m is the mean of coarse cells, rounded (`data.coarse`), with straight lines between them. Of
+        two exact means the difference would be the image that one of them lacks; rounded pixels
+        would still show it to an eye that averages over its neighbours."""
+        cells = functional.adaptive_avg_pool2d(signal, min(CELLS, *signal.shape[2:]))
+        step = coarseness(len(cells), LEAST_GROUPS) * cells.std(0, correction=0).double().numpy()
+        mean = torch.from_numpy(coarse(cells.mean(0).numpy(), step)).to(signal.dtype)
+        self.centre.copy_(functional.interpolate(mean[None], signal.shape[2:], mode="bilinear")[0])
+        spread = (signal - self.centre).square().mean().sqrt()
+        self.spread.fill_(max(float(coarse_scale(float(spread))), 0.05))
 
     def forward(
         self,

@@ -35,6 +35,7 @@ from gobelin.core.files import (
 from gobelin.core.machine import environment
 from gobelin.core.stages import MANIFEST, WRONG_VALUES
 from gobelin.data.provenance import read_lineage
+from gobelin.embedding import schema
 from gobelin.embedding.index import INDEX_SUFFIXES
 from gobelin.evidence.findings import Finding
 from gobelin.networks.pipeline_folder import PICKLED
@@ -103,7 +104,7 @@ def save(run: Run, findings: Sequence[Finding], folder: Path, index: bool = Fals
         for stage in stages:
             _copy_stage(run, stage, temporary, places)
         write_json(temporary / "settings.json", _settings(run))
-        _copy(source.folder / "schema.json", temporary / "schema.json")
+        write_json(temporary / "schema.json", schema.described(run.data.schema.without_cells()))
         write_lines(temporary / "findings.jsonl", [f.to_dict() for f in saved])
         if index:
             run.space.index.copy(temporary / INDEX)

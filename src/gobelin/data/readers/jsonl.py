@@ -79,6 +79,8 @@ class Jsonl:
         refuse_table(str(path), count, len(columns))
         if not count:
             raise GobelinError(f"{path}: holds no row. At least one was expected.")
+        for name, (_, values) in columns.items():
+            refuse(f"{path}, column {name!r}", "keys", _keys(values))
         return pa.table({n: _column(*c, count) for n, c in columns.items()}), path.parent
 
 
@@ -98,6 +100,25 @@ def _row(line: str, where: str, mistakes: list[str]) -> dict[str, Any] | None:
         return row
     mistakes.append(f"{where}: an object {{...}} was expected, found {type(row).__name__}.")
     return None
+
+
+def _keys(values: list[Any]) -> int:
+    """How many different keys the objects in these cells have, those in one another too. A table
+    holds each of them for each object: n objects with a key each take n x n cells.
+    """
+    found: set[tuple[int, str]] = set()  # place of the object, key
+    places: dict[tuple[int, str], int] = {}
+    left: list[tuple[int, Any]] = [(0, v) for v in values if isinstance(v, dict | list)]
+    while left:
+        place, value = left.pop()
+        if isinstance(value, list):
+            left += [(place, v) for v in value if isinstance(v, dict | list)]
+            continue
+        for key, inner in value.items():
+            found.add((place, key))
+            if isinstance(inner, dict | list):
+                left.append((places.setdefault((place, key), len(places) + 1), inner))
+    return len(found)
 
 
 def _column(rows: list[int], values: list[Any], count: int) -> pa.Array:

@@ -19,6 +19,7 @@ from scipy.linalg import eigh
 from scipy.sparse import csr_matrix
 
 from gobelin.core.machine import numpy_generator
+from gobelin.data.coarse import coarse, coarse_scale, coarseness
 from gobelin.embedding.features import Embeddings
 
 # rows that are read at once; memory depends on it and on widths
@@ -89,9 +90,7 @@ def principal(
         few = _made_by_few(rows, field, lambda x: mapped(pulled(x)) - mean, vectors[:, top])
         top = top[~few]
     values, vectors = np.clip(values[top], 0, None), vectors[:, top]
-    step = coarseness(rows, field)
-    if step:
-        mean = coarse(mean, step * np.sqrt(variance))
+    mean = coarse(mean, _coarseness(rows, field) * np.sqrt(variance))
     if not len(top):
         return mean, np.zeros((len(mean), 1)), np.zeros(1)
     return mean, vectors, values
@@ -107,28 +106,10 @@ def group_shares(rows: Embeddings, field: str) -> np.ndarray:
     return 1 / (size[group] * np.count_nonzero(size))
 
 
-def coarseness(rows: Embeddings, field: str) -> float:
-    """The step to which a mean is rounded, in standard deviations; 0 where single rows may be told.
-
-    Of two exact means over n - 1 and n groups, the difference times n is one group's row. One group
-    that lies a standard deviation away moves a mean by 1 / n of it; the step is 2 `least_groups`
-    times as much, at most half a standard deviation."""
-    if rows.least_groups == 1:
-        return 0.0
+def _coarseness(rows: Embeddings, field: str) -> float:
+    """`data.coarse.coarseness` of the groups that have the field."""
     group = rows.group_numbers[rows.present[:, rows.fields.index(field)]]
-    return min(2 * rows.least_groups / len(np.unique(group)), 0.5)
-
-
-def coarse(values: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """The values, rounded to multiples of `step`; those with a step of 0 stay."""
-    return np.where(step > 0, np.round(values / np.where(step > 0, step, 1)) * step, values)
-
-
-def coarse_scale(values: np.ndarray, step: float) -> np.ndarray:
-    """Positive values, rounded to powers of 1 + `step`; 0 stays."""
-    logs = np.log(np.maximum(values, 1e-300))
-    unit = np.log1p(step)
-    return np.where(values > 1e-300, np.exp(np.round(logs / unit) * unit), values)
+    return coarseness(len(np.unique(group)), rows.least_groups)
 
 
 def pulled_in(rows: Embeddings, field: str) -> Map:
@@ -197,8 +178,8 @@ def random_waves(rows: Embeddings, field: str, count: int, seed: int) -> np.ndar
         moved, part = pulled(block) - about, share[start : start + len(block)]
         total, squares, start = total + part @ moved, squares + part @ moved**2, start + len(block)
     variance = np.maximum(squares - total**2, 0)
-    if step := coarseness(rows, field):
-        variance = coarse_scale(variance, step)
+    if _coarseness(rows, field):
+        variance = coarse_scale(variance)
     spread = variance + variance.mean() + 1e-12
     bandwidth = max(2 * float((variance / spread).sum()), 1e-9)
     width, rng = len(variance), numpy_generator(seed, "waves", field)

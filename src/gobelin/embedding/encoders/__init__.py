@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from gobelin.core import catalog
 from gobelin.core.machine import Runtime
+from gobelin.data.coarse import LEAST_GROUPS
 from gobelin.data.fields import Bid, Cell, Field
 
 
@@ -31,9 +32,6 @@ class Sample:
     values: tuple[Any, ...]  # present ones, 500 at most
     rows: int  # count of all rows
     root: Path  # where relative paths in cells start
-
-
-LEAST_GROUPS = 5  # groups that have a value before an encoder keeps it, by default
 
 
 class TrainingCells(Sequence[Cell | None]):

@@ -161,8 +161,8 @@ def _scales(
         return np.stack([np.zeros(width), np.ones(width)])
     found = []
     for x in np.stack(rows).T:
-        middle, scale = middle_and_scale(x, part_means(x, groups, SCALE_PARTS, least_groups))
-        scale = scale if scale > 1e-9 else float(np.sort(x).std())
+        means = part_means(x, groups, SCALE_PARTS, least_groups)
+        middle, scale = middle_and_scale(x, groups, means, least_groups)
         found.append((middle, scale if scale > 1e-9 else 1.0))
     return np.array(found).T
 

@@ -154,7 +154,7 @@ def _spread(known: Sequence[tuple[float, int]], knots: int, least_groups: int) -
     no quantiles, and the column tells nothing."""
     x, group = np.array([v for v, _ in known], float), np.array([g for _, g in known], int)
     means = part_means(x, group, knots, least_groups)
-    middle, scale = middle_and_scale(x, means)
+    middle, scale = middle_and_scale(x, group, means, least_groups)
     return {"quantiles": means, "middle": middle, "scale": scale}
 
 

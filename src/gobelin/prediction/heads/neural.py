@@ -20,6 +20,7 @@ import torch
 from gobelin.core.config import setting, settings_class
 from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
 from gobelin.core.machine import Progress, Runtime
+from gobelin.data.coarse import middle_of, spread_of
 from gobelin.data.fields import Target
 from gobelin.embedding.alignment.correlation import principal
 from gobelin.embedding.features import Embeddings
@@ -73,8 +74,7 @@ class Neural(ABC):
         numeric = target.kind == "number"
         answers = target.values.astype(np.int64 if target.exclusive else np.float32)
         if numeric:
-            known = target.values[basis][target.present[basis]]
-            answer = np.array([known.mean(), known.std() or 1.0], np.float32)
+            answer = _middle_and_spread(target, rows, basis)
             answers = (answers - answer[0]) / answer[1]
         outputs = 1 if numeric else len(target.classes)
         heads = train_heads(
@@ -116,6 +116,15 @@ class Neural(ABC):
         answer = arrays.pop("answer", None)
         settings = type(self)(**values["settings"])
         return NeuralPredictor(settings, fields, values["space"], projections, arrays, answer)
+
+
+def _middle_and_spread(target: Target, rows: Embeddings, basis: np.ndarray) -> np.ndarray:
+    """float32 [2]: about the mean and the standard deviation of the basis rows' numbers. They are
+    rounded (`data.coarse`), as they are saved."""
+    known = target.present[basis]
+    x, group = target.values[basis][known].astype(np.float64), rows.group_numbers[known]
+    middle = middle_of(x, group, rows.least_groups)
+    return np.array([middle, spread_of(x, group, middle, rows.least_groups) or 1.0], np.float32)
 
 
 def _mean_one(weights: np.ndarray) -> np.ndarray:

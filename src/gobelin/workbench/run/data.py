@@ -14,11 +14,11 @@ from gobelin.core.files import fingerprint
 from gobelin.core.machine import Progress, Runtime
 from gobelin.core.stages import RunFolder
 from gobelin.data.budget import Reading
+from gobelin.data.coarse import LEAST_GROUPS
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema
 from gobelin.data.parts import TrainedNames
 from gobelin.embedding import schema
-from gobelin.embedding.encoders import LEAST_GROUPS
 from gobelin.workbench.run import parts
 from gobelin.workbench.run.rows import Rows, read_rows
 from gobelin.workbench.run.settings import Settings

@@ -13,9 +13,9 @@ from gobelin.core.config import resolved, setting, settings_class
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.machine import Runtime
 from gobelin.data.budget import Reading
+from gobelin.data.coarse import LEAST_GROUPS
 from gobelin.data.splits import Split
 from gobelin.embedding.alignment.align import Align
-from gobelin.embedding.encoders import LEAST_GROUPS
 from gobelin.embedding.schema import Choices, build_encoder, default_encoder
 from gobelin.generation.sampling import Generation
 from gobelin.prediction.cross_fit import Predict

@@ -1,0 +1,68 @@
+"""Means and scales that are rounded so that they tell of no single row.
+
+A saved run holds means. Of two exact means over n and n + 1 groups, the difference times n is the
+row of the group that came. So a mean is rounded to a step that no single group can move it by.
+Steps are powers of two, and scales are powers of the root of two: an exact step would be an exact
+standard deviation, and two of these differ by a row just so.
+
+What this cannot show: that nothing follows from many roundings together. This is weaker than
+differential privacy.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+LEAST_GROUPS = 5  # groups of training rows that have a value before it is kept, by default
+SMALLEST = 1e-300  # of a positive scale; zero stays zero
+
+
+def coarseness(groups: int, least_groups: int) -> float:
+    """The step to which a mean over so many groups is rounded, in standard deviations; 0 where
+    single rows may be told (least_groups = 1).
+
+    One group that lies a standard deviation away moves a mean by 1 / groups of it. The step is 2
+    `least_groups` times as much, at most half a standard deviation."""
+    return 0.0 if least_groups == 1 else min(2 * least_groups / max(groups, 1), 0.5)
+
+
+def coarse(values: np.ndarray, step: np.ndarray | float) -> np.ndarray:
+    """The values, rounded to multiples of the power of two that is nearest to `step`; those with a
+    step of 0 stay. values and step broadcast."""
+    power = np.exp2(np.round(np.log2(np.maximum(step, SMALLEST))))
+    return np.where(np.asarray(step) > SMALLEST, np.round(values / power) * power, values)
+
+
+def coarse_scale(values: np.ndarray | float) -> np.ndarray:
+    """Positive values, rounded to powers of the root of two; 0 stays."""
+    logs = np.log2(np.maximum(values, SMALLEST))
+    return np.where(np.asarray(values) > SMALLEST, np.exp2(np.round(2 * logs) / 2), values)
+
+
+def middle_of(x: np.ndarray, group: np.ndarray, least_groups: int) -> float:
+    """The mean of the groups' means of x [n] (group: int [n]), rounded so that no single group
+    moves it by more than half a step."""
+    means = _means(x, group)
+    middle = math.fsum(means) / len(means)  # an exact sum doesn't depend on the order of groups
+    if least_groups == 1:
+        return middle
+    spread, reach = float(np.std(means)), float(means[-1] - means[0])
+    return float(coarse(np.array(middle), max(2 * least_groups * spread, 2 * reach) / len(means)))
+
+
+def spread_of(x: np.ndarray, group: np.ndarray, middle: float, least_groups: int) -> float:
+    """The root of the mean squared distance of x [n] from `middle`, rounded; 0 where fewer than
+    `least_groups` groups have another value. group: int [n]."""
+    if len(np.unique(group[x != middle])) < least_groups:
+        return 0.0
+    far = np.sort(np.abs(x - middle))
+    spread = float(np.sqrt(np.mean((far / far[-1]) ** 2))) * float(far[-1])  # squares may overflow
+    return spread if least_groups == 1 else float(coarse_scale(spread))
+
+
+def _means(x: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """float64 [G]: the mean of each group, in rising order."""
+    of = np.unique(group, return_inverse=True)[1]
+    return np.sort(np.bincount(of, x) / np.bincount(of))
