@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from scipy.special import softmax
 
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
+from gobelin.core.softmax import softmax
 from gobelin.embedding.alignment.correlation import FEATURE_ROWS_AT_ONCE
 from gobelin.embedding.alignment.projection import FieldMap, unit, vectors
 from gobelin.embedding.features import Embeddings

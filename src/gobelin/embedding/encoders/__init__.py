@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, overload, runtime_checkable
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from gobelin.core import catalog
+from gobelin.core.lazy import torch
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
 
@@ -130,7 +129,7 @@ class FittedEncoder(Protocol):
     width: int  # D_f
 
     @property
-    def module(self) -> nn.Module | None:
+    def module(self) -> torch.nn.Module | None:
         """The network that `tune` trains; None where there is nothing to train."""
         ...
 
@@ -159,9 +158,9 @@ class Tunable(FittedEncoder, Protocol):
     dict and nothing else."""
 
     @property
-    def module(self) -> nn.Module: ...
+    def module(self) -> torch.nn.Module: ...
 
-    def forward(self, batch: Sequence[Any]) -> Tensor:
+    def forward(self, batch: Sequence[Any]) -> torch.Tensor:
         """float32 [n, D_f] of decoded cells, differentiable in the weights of `module`."""
         ...
 
@@ -169,7 +168,7 @@ class Tunable(FittedEncoder, Protocol):
 class Forward:
     """`embed` of encoders that can be tuned: `forward` without gradients."""
 
-    def forward(self, batch: Sequence[Any]) -> Tensor:
+    def forward(self, batch: Sequence[Any]) -> torch.Tensor:
         raise NotImplementedError
 
     def embed(self, batch: Sequence[Any]) -> np.ndarray:

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from scipy.special import ndtri
 
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.files import fingerprint, read_json, write_json
+from gobelin.core.lazy import special
 from gobelin.core.machine import Runtime
 from gobelin.data.dates import days, is_date, undecided
 from gobelin.data.fields import Bid, Cell, Field
@@ -260,7 +260,7 @@ class FittedTable:
         else:
             rank = (below + max(upto - 1, below)) / 2
         share = (min(rank, len(knots) - 1) + 0.5) / len(knots)
-        return float(ndtri(share)), float(
+        return float(special.ndtri(share)), float(
             np.clip((number - column["middle"]) / column["scale"], -4, 4)
         )
 

@@ -21,7 +21,7 @@ from gobelin.generation.sampling import Generation
 from gobelin.prediction.cross_fit import Predict
 from gobelin.prediction.fusion import Fusion
 from gobelin.prediction.fusion_choice import BEST_OF_ALL
-from gobelin.prediction.tuning.tuner import Tune
+from gobelin.prediction.tuning.settings import Tune
 from gobelin.quality.data import Check
 from gobelin.quality.judge import Judge, image_encoder
 from gobelin.quality.labels import Curate
