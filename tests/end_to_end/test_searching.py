@@ -17,7 +17,7 @@ from gobelin import Workbench
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.interfaces.cli import main
-from gobelin.workbench.run.space import INDEX
+from gobelin.workbench.run.row_index import INDEX
 
 QUICK = {
     "encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}},

@@ -47,6 +47,7 @@ LANCE_COLUMNS = {"_rowid", "_rowaddr", "_distance", "_score", "_relevance_score"
 TABLE = "rows"  # name of the Lance table
 UNREADABLE = re.compile(r"\(os error (1|13|23|24)\)")  # the system's words for a file in order
 FILE_HASHES = "files.json"  # hashes of the table's files
+AS_FITTED = "fitted.json"  # is there while the rows are those of the data, nothing added or deleted
 BEGUN = "change.json"  # the change that is being made, while it is being made
 SPACE_KEY = b"gobelin_space"  # where the table's metadata name the space of its vectors
 INDEX_FORMAT = 1  # of the table; it is a part of the stage's key
@@ -80,11 +81,19 @@ def rows_of(
     of text, numbers or dates.
 
     dataset, schema, splits: of the same N rows."""
-    vectors = _padded(shared.pooled())
+    return with_vectors(columns_of(shared.ids, dataset, schema, splits), shared.pooled())
+
+
+def columns_of(
+    ids: Sequence[str],
+    dataset: Dataset | None = None,
+    schema: Schema | None = None,
+    splits: Sequence[str] = (),
+) -> pa.Table:
+    """The columns of `rows_of` without the vectors."""
     columns: dict[str, pa.Array] = {
-        ID: pa.array(shared.ids, pa.string()),
-        ROW: pa.array(np.arange(len(shared))),
-        VECTOR: pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),
+        ID: pa.array(ids, pa.string()),
+        ROW: pa.array(np.arange(len(ids))),
     }
     if dataset is not None and schema is not None:
         columns |= {
@@ -94,11 +103,19 @@ def rows_of(
         for column in schema.columns:
             if column.name in dataset.column_names and (name := column_name(column.name)) not in {
                 *columns,
+                VECTOR,
                 *LANCE_COLUMNS,
             }:
                 values = _plain(dataset, column.name, column.kind)
                 columns |= {name: values} if values is not None else {}
     return pa.table(columns)
+
+
+def with_vectors(columns: pa.Table, vectors: np.ndarray) -> pa.Table:
+    """The rows for a table: columns as `columns_of` gives them, and vectors [N, D]."""
+    padded = _padded(vectors)
+    array = pa.FixedSizeListArray.from_arrays(pa.array(padded.reshape(-1)), padded.shape[1])
+    return columns.add_column(columns.column_names.index(ROW) + 1, VECTOR, array)
 
 
 def _padded(vectors: np.ndarray) -> np.ndarray:

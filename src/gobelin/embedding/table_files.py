@@ -19,7 +19,7 @@ from gobelin.core.errors import GobelinError
 MOST_BYTES = 2**26  # of a manifest or a transaction; those of a million rows have some kilobytes
 LEFT = r"|\.tmp\w*|[\w.-]+#\d+"  # what a killed process leaves; Lance reads none of it
 KNOWN = re.compile(
-    r"(files|change|stage)\.json|\.writing-[\w.-]+|rows\.lance/("
+    r"(files|change|fitted|stage)\.json|\.writing-[\w.-]+|rows\.lance/("
     rf"_versions/(d?\d+\.manifest|latest_version_hint\.json{LEFT})"
     rf"|_transactions/([\w-]+\.txn{LEFT})"
     rf"|data/([\w-]+\.lance{LEFT})"

@@ -31,7 +31,7 @@ from gobelin.workbench.portable import names_of, portable
 from gobelin.workbench.query import Texts, Weights, mixed_vector, weighted_parts
 from gobelin.workbench.run import needs, replay, verbs
 from gobelin.workbench.run.chain import Run
-from gobelin.workbench.run.settings import Settings, upgraded
+from gobelin.workbench.run.settings import Settings, reopened, upgraded
 from gobelin.workbench.run.verbs import VERBS as VERBS
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
@@ -101,9 +101,11 @@ class Workbench:
         stored = replay.stored(folder)
         if folder.saved:
             stored = portable(stored, names_of(restored(folder.stored("schema.json"))))
-        values = config.merge(replay.without_replaced(stored, settings), settings)
-        where = "settings" if settings else f"{run}/settings.json"
-        built = config.build(Settings, values, where).completed()
+        if settings:
+            values = config.merge(replay.without_replaced(stored, settings), settings)
+            built = config.build(Settings, values, "settings").completed()
+        else:
+            built = reopened(folder.folder, stored, f"{run}/settings.json")
         if folder.saved:
             built = replace(built, runtime=built.runtime.here())
         if folder.saved:
@@ -150,6 +152,7 @@ class Workbench:
         _ = self.run.space.alignment
         self.run = self.run.with_fusion_chosen()
         _ = self.run.predictor.model
+        _ = self.run.space.stored_rows()  # so that search reads no data
         if generator:
             self.run = self.run.with_steps_decided()
             for seed in range(self.run.settings.generator.seeds):

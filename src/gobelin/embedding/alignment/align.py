@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -210,6 +211,10 @@ class Alignment:
         return out
 
     def fingerprint(self) -> str:
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         arrays = self.arrays
         bridges = [(b.field, b.to, b.strength) for b in self.bridges]
         values = [arrays[k] for k in sorted(arrays)]

@@ -179,7 +179,9 @@ class Forward:
 
 def reading(kind: str) -> list[str]:
     """The names of the installed encoders that read columns of this kind."""
-    return [n for n in catalog.names("encoders") if kind in catalog.find("encoders", n).kinds]
+    return [
+        n for n in catalog.names("encoders") if kind in catalog.declared("encoders", n, "kinds")
+    ]
 
 
 @dataclass(frozen=True)

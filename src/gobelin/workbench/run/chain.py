@@ -26,7 +26,7 @@ from gobelin.workbench.run.encoders import RunEncoders, stage_of
 from gobelin.workbench.run.features import RunFeatures
 from gobelin.workbench.run.generator import RunGenerator
 from gobelin.workbench.run.predictor import RunPredictor
-from gobelin.workbench.run.settings import Settings, recorded
+from gobelin.workbench.run.settings import Settings, record
 from gobelin.workbench.run.space import RunSpace
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
@@ -139,7 +139,7 @@ class Run:
         """The run with these settings, written to settings.json. A later start reads measured
         decisions from there.
         """
-        write_json(self.folder.folder / "settings.json", recorded(settings))
+        record(self.folder.folder, settings)
         return self.with_settings(settings)
 
     def with_settings(self, settings: Settings) -> Run:
