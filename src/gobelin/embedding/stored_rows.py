@@ -76,10 +76,10 @@ class StoredRows:
         near = np.flatnonzero(rough >= least - ROUNDING)
         exact = self._cosines(near, query)
         order = np.lexsort((near, -exact))[:k]
-        ids = self.columns[ID].take(near[order]).to_pylist()
+        ids = self.columns[ID]
         return [
-            Hit(int(row), name, float(score))
-            for row, name, score in zip(near[order], ids, exact[order], strict=True)
+            Hit(int(near[place]), ids[int(near[place])].as_py(), float(exact[place]))
+            for place in order
         ]
 
     def _cosines(self, rows: np.ndarray, query: np.ndarray) -> np.ndarray:
@@ -96,5 +96,4 @@ class StoredRows:
         """The values of these rows in these columns; columns that are not stored are left out."""
         stored = set(self.columns.column_names) - {ROW}
         names = [n for c in columns if (n := column_name(c)) in stored]
-        taken = self.columns.select(names).take(list(rows)).to_pydict() if names else {}
-        return [tuple(taken[n][k] for n in names) for k in range(len(rows))]
+        return [tuple(self.columns[n][row].as_py() for n in names) for row in rows]
