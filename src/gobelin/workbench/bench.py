@@ -7,7 +7,6 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,22 +15,20 @@ from gobelin.core import config
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint, read_lines
 from gobelin.core.machine import Progress, silent
-from gobelin.core.stages import RunFolder
 from gobelin.data.dataset import Dataset
 from gobelin.data.frames import Frame
 from gobelin.data.read import read
 from gobelin.embedding.index import Hit
-from gobelin.embedding.schema import remarks, restored
+from gobelin.embedding.schema import remarks
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.predictor import Predictions
 from gobelin.quality.data import Check
-from gobelin.workbench import disclosure, predict
+from gobelin.workbench import predict
 from gobelin.workbench.export_folder import refuse_used_folder
-from gobelin.workbench.portable import names_of, portable
+from gobelin.workbench.opening import begun, opened
 from gobelin.workbench.query import Texts, Weights, mixed_vector, weighted_parts
-from gobelin.workbench.run import needs, replay, verbs
+from gobelin.workbench.run import needs, verbs
 from gobelin.workbench.run.chain import Run
-from gobelin.workbench.run.settings import Settings, reopened, upgraded
 from gobelin.workbench.run.verbs import VERBS as VERBS
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
@@ -59,22 +56,7 @@ class Workbench:
         settings: Mapping[str, Any] | None = None,
         progress: Progress = silent,
     ) -> None:
-        folder, values = RunFolder(Path(run)), upgraded(config.nested(settings or {}))
-        if isinstance(data, Frame):
-            data = read(data, values.get("data", {}).get("root") or None)
-        given = data if isinstance(data, Dataset) else None
-        path = given.source if given is not None else str(Path(str(data)).resolve())
-        named = {"path": path, **({"target": target} if target else {})}
-        values = config.merge(values, {"data": {**named, "fingerprint": "", "parts": ""}})
-        if folder.saved:
-            raise GobelinError(
-                f"{run}: is a saved run, which can't be fitted. Choose another --run."
-            )
-        if folder.exists():
-            values = replay.replayed(replay.stored(folder), values)
-        built = config.build(Settings, values)
-        complete = replace(built.completed(), runtime=built.runtime.resolved())
-        self.run = Run.of(folder, complete, progress, given)
+        self.run = begun(data, target, run, settings, progress)
 
     @classmethod
     def open(
@@ -87,31 +69,8 @@ class Workbench:
 
         Only verbs that need the data read them. Raises GobelinError for a folder that is no run.
         """
-        folder = RunFolder(Path(run))
-        if folder.saved:
-            from gobelin.workbench import save
-
-            save.check(folder.folder)
-        if not folder.exists():
-            raise GobelinError(
-                f"{run}: is not a run folder (no settings.json). Make one with gobelin fit DATA"
-                f" --run {run}."
-            )
-        settings = upgraded(config.nested(settings or {}))
-        stored = replay.stored(folder)
-        if folder.saved:
-            stored = portable(stored, names_of(restored(folder.stored("schema.json"))))
-        if settings:
-            values = config.merge(replay.without_replaced(stored, settings), settings)
-            built = config.build(Settings, values, "settings").completed()
-        else:
-            built = reopened(folder.folder, stored, f"{run}/settings.json")
-        if folder.saved:
-            built = replace(built, runtime=built.runtime.here())
-        if folder.saved:
-            disclosure.warn(folder)
         bench = cls.__new__(cls)
-        bench.run = Run.of(folder, built, progress)
+        bench.run = opened(run, progress, settings)
         return bench
 
     @property
