@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from importlib import metadata
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -24,22 +24,13 @@ from threadpoolctl import threadpool_limits
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.lazy import torch
+from gobelin.core.progress import Progress as Progress
+from gobelin.core.progress import silent as silent
 
 # Where `runtime.threads` is 0. The order of sums, and so the last digits of everything that is
 # trained, depends on the count of threads; a count that follows the machine gives other findings.
 THREADS = 2
 PAYS = 1.5  # times that bfloat16 must be faster to be chosen
-
-
-class Progress(Protocol):
-    """Is called during all work that can take over two seconds. The command line draws it with the
-    time left."""
-
-    def __call__(self, what: str, done: int, total: int) -> None: ...
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """Shows nothing: the default of the library."""
 
 
 @settings_class

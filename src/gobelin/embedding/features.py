@@ -260,6 +260,8 @@ class Embedder:
                 len(missing),
             )
         done, total = len(present) - len(missing), len(present)
+        if missing:
+            progress(f"embed {field}", done, total)
         decoded = in_order(
             lambda cell: encoder.decode(cell, root)[0],
             missing.values(),
@@ -340,6 +342,7 @@ def unreadable(
     for name, encoder in embedder.encoders.items():
         cells = dataset.cells(embedder.schema.field(name))
         attempt = partial(_attempt, encoder, root=dataset.root)
+        progress(f"check {name}", 0, len(cells))
         for k, (reasons, conversion) in enumerate(in_order(attempt, cells, embedder.workers)):
             bad += [(dataset.ids[k], column, reason) for column, reason in reasons]
             if conversion:

@@ -16,6 +16,7 @@ from gobelin.core import catalog
 from gobelin.core.config import Once, setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.lazy import fft
+from gobelin.core.progress import counted
 from gobelin.embedding.encoders import Encoder
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import proportion
@@ -112,7 +113,8 @@ def copies(
         exchangeable=exchangeable,
         groups=holdout.groups,
     )
-    return {name: catalog.build("audits", name).run(material) for name in settings.audits}
+    audits = counted("audit", settings.audits)
+    return {name: catalog.build("audits", name).run(material) for name in audits}
 
 
 def agreement(
