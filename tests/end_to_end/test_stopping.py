@@ -171,7 +171,7 @@ with signals_raise():
     ("at", "words"),
     {
         "click": ["--help"],
-        "torch": ["show", "nowhere"],
+        "pyarrow": ["show", "nowhere"],
         "pydantic": ["augment", "nowhere", "--ratio", "1"],
         "gobelin.interfaces.demo": ["demo"],
     }.items(),

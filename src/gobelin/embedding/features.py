@@ -241,8 +241,10 @@ class Embedder:
     ) -> np.ndarray:
         """float32 [n, D_f] of n cells, zero where a cell is None; cells that the cache lacks are
         encoded into it."""
+        out = np.zeros((len(cells), self._facts(field).width), np.float32)
+        if all(cell is None for cell in cells):
+            return out
         encoder = self.encoders[field]
-        out = np.zeros((len(cells), encoder.width), np.float32)
         folder = None if self.cache is None else self.cache / encoder.fingerprint()[:32]
         cache = FeatureCache(folder, encoder.width)
         present = {k: c for k, c in enumerate(cells) if c is not None}
@@ -339,8 +341,11 @@ def unreadable(
     of cells}."""
     bad: list[tuple[str, str, str]] = []
     converted: dict[str, int] = {}
-    for name, encoder in embedder.encoders.items():
+    for name in embedder.encoders:
         cells = dataset.cells(embedder.schema.field(name))
+        if all(cell is None for cell in cells):
+            continue  # its encoder needs not be loaded
+        encoder = embedder.encoders[name]
         attempt = partial(_attempt, encoder, root=dataset.root)
         progress(f"check {name}", 0, len(cells))
         for k, (reasons, conversion) in enumerate(in_order(attempt, cells, embedder.workers)):
