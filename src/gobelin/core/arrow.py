@@ -21,7 +21,7 @@ def texts(values: Sequence[str | None]) -> pa.Array:
     ends = np.cumsum([0, *map(len, cells)], dtype=np.int64)
     if ends[-1] > MOST_BYTES:
         return pa.array(values, pa.string())
-    there = np.packbits([v is not None for v in values], bitorder="little")
+    there = np.packbits(np.array([v is not None for v in values], bool), bitorder="little")
     offsets, data, present = map(pa.py_buffer, (ends.astype(np.int32), b"".join(cells), there))
     missing = sum(v is None for v in values)
     return pa.StringArray.from_buffers(len(values), offsets, data, present, missing)
