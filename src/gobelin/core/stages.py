@@ -221,15 +221,13 @@ class RunFolder:
                 f"{folder}: has format {record.get('format')}, this version reads {STAGE_FORMAT}."
                 " Run gobelin fit again."
             )
-        if (now := _stats(folder)) == record.get("files"):
+        if record.get("files") == _stats(folder):
             return folder
         if tree_hash(folder) != record.get("hash"):
             raise GobelinError(
                 f"{folder}: was changed or damaged since it was written. Delete it and run the"
                 " command again."
             )
-        if not self.saved and os.access(folder, os.W_OK):  # a copy: not read again next time
-            write_json(folder / "stage.json", record | {"files": now})
         return folder
 
     def look(self, verb: str, key: str) -> int:
