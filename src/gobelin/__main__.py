@@ -20,7 +20,7 @@ def start() -> None:
     try:
         with signals_raise():
             from gobelin.interfaces.cli import main
-            from gobelin.interfaces.terminal import tell_traceback
+            from gobelin.interfaces.terminal import progress, tell_traceback
     except Stopped as stop:
         sys.stderr.write(f"{NOTHING_BEGUN}\n")
         sys.exit(stop.code)
@@ -30,6 +30,7 @@ def start() -> None:
         sys.stderr.write(f"{line}\n")
         sys.exit(2)
     sys.excepthook = tell_traceback
+    progress.alive = True
     main()
 
 

@@ -303,7 +303,7 @@ CHANGES = {"add": ("abc", []), "delete": ("", ["r0", "r7"]), "both": (["r7", "b"
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("last", ["write_json", "_commit", "_settle", "_list_files"])
+@pytest.mark.parametrize("last", ["write_json", "_commit", "_settle", "list_files"])
 @pytest.mark.parametrize("change", sorted(CHANGES))
 def test_killed_in_the_middle_a_whole_version_stands(
     change: str, last: str, when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -5,12 +5,27 @@ from __future__ import annotations
 import multiprocessing
 from multiprocessing.context import ForkServerContext
 
-# what the whole main job loads, in this order
-LOADED = ("gobelin.interfaces.cli", "gobelin.workbench.generate.condition_match")
+# what a fit loads when it comes to it
+LOADED = (
+    "gobelin.interfaces.cli",
+    "gobelin.workbench.generate.condition_match",
+    "gobelin.quality.probes",
+    "gobelin.prediction.heads.batched",
+    "gobelin.workbench.bench",
+    "gobelin.workbench.check",
+    "gobelin.workbench.fit",
+    "gobelin.embedding.encoders.image",
+    "sklearn.tree",
+    "scipy.linalg",
+    "scipy.sparse.csgraph",
+    "scipy.stats",
+    "scipy.optimize",
+    "pandas",
+)
 
 
 def server_with(*modules: str) -> ForkServerContext:
-    """modules: loaded in the server, in this order."""
+    """modules: loaded in the server, in this order, after all that a fit loads."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(modules))
+    context.set_forkserver_preload([*LOADED, *modules])
     return context

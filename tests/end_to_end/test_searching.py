@@ -17,7 +17,7 @@ from gobelin import Workbench
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.interfaces.cli import main
-from gobelin.workbench.run.space import INDEX
+from gobelin.workbench.run.row_index import INDEX
 
 QUICK = {
     "encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}},
@@ -40,7 +40,7 @@ def fitted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     bench = Workbench(data, "shape", tmp_path_factory.mktemp("runs") / "run", QUICK)
     bench.fit()
     assert not (bench.folder / INDEX).exists()
-    bench.search(1, text=RED)
+    bench.search(1, "gobelin_row >= 0", text=RED)  # a filter makes the index
     return bench.folder
 
 
@@ -303,17 +303,17 @@ def test_a_kept_index_needs_no_data(run: Path) -> None:
 def test_a_damaged_index_is_made_anew_once_it_is_deleted(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wanted = Workbench.open(run).search(9, text=RED)
+    wanted = Workbench.open(run).search(9, "gobelin_row >= 0", text=RED)
     (file,) = (run / INDEX).glob("rows.lance/data/*.lance")
     file.write_bytes(file.read_bytes()[:-40])
-    told = refused(capsys, "search", run, "--text", RED)
+    told = refused(capsys, "search", run, "--text", RED, "--where", "gobelin_row >= 0")
     assert (
         "was changed or cut short" in told
         and "Delete it" in told
         and len(told.strip().splitlines()) == 1
     )
     shutil.rmtree(run / INDEX)
-    assert Workbench.open(run).search(9, text=RED) == wanted
+    assert Workbench.open(run).search(9, "gobelin_row >= 0", text=RED) == wanted
 
 
 def test_another_space_is_another_index(
@@ -325,6 +325,7 @@ def test_another_space_is_another_index(
     other = Workbench(data, "shape", run, {**QUICK, "align": {"steps": 0, "width": 12}})
     other.fit()
     assert len(other.search(500, text=RED)) == 120
+    assert len(other.search(500, "gobelin_row >= 0", text=RED)) == 120
     for path in sorted((tmp_path / "old").iterdir()):
         if path.name != "stage.json":
             (
@@ -337,7 +338,9 @@ def test_another_space_is_another_index(
                 if path.is_dir()
                 else shutil.copy(path, run / INDEX / path.name)
             )
-    assert "another space than this index" in refused(capsys, "search", run, "--text", RED)
+    assert "another space than this index" in refused(
+        capsys, "search", run, "--text", RED, "--where", "gobelin_row >= 0"
+    )
 
 
 def test_rows_that_a_new_fit_loses_are_told(
@@ -375,7 +378,9 @@ def test_a_saved_index_is_searched_and_not_changed(
 ) -> None:
     out = Workbench.open(run).save_pretrained(tmp_path / "out", index=True)
     bare = Workbench.open(run).save_pretrained(tmp_path / "bare")
-    assert Workbench.open(out).search(9, text=RED) == Workbench.open(run).search(9, text=RED)
+    saved, own = (Workbench.open(place).search(9, text=RED) for place in (out, run))
+    assert [hit.id for hit in saved] == [hit.id for hit in own]
+    assert [h.score for h in saved] == pytest.approx([h.score for h in own], abs=1e-6)
     assert "which can't be changed" in refused(capsys, "index", out, "--delete", "00001")
     assert "Known columns: gobelin_id, gobelin_row." in refused(
         capsys, "search", out, "--text", RED, "--where", "side > 3"

@@ -15,6 +15,7 @@ import functools
 import importlib.util
 import io
 import pkgutil
+import sys
 import tokenize
 from collections.abc import Mapping
 from typing import Any
@@ -95,6 +96,8 @@ def _first_line(source: str) -> str:
 def declared(slot: str, name: str, attribute: str, otherwise: object = None) -> Any:  # noqa: ANN401
     """A class attribute of a component: the literal (or frozenset of one) in its file. A component
     that inherits or computes it is imported."""
+    if f"{SLOTS[slot]}.{name}" in sys.modules:
+        return getattr(find(slot, name), attribute, otherwise)
     for node in _tree(slot, name).body:
         if isinstance(node, ast.ClassDef) and node.name == class_name(name):
             for line in node.body:

@@ -10,35 +10,27 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from importlib import metadata
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
-import torch
 from threadpoolctl import threadpool_limits
 
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
+from gobelin.core.lazy import torch
+from gobelin.core.progress import Progress as Progress
+from gobelin.core.progress import silent as silent
 
 # Where `runtime.threads` is 0. The order of sums, and so the last digits of everything that is
 # trained, depends on the count of threads; a count that follows the machine gives other findings.
 THREADS = 2
 PAYS = 1.5  # times that bfloat16 must be faster to be chosen
-
-
-class Progress(Protocol):
-    """Is called during all work that can take over two seconds. The command line draws it with the
-    time left."""
-
-    def __call__(self, what: str, done: int, total: int) -> None: ...
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """Shows nothing: the default of the library."""
 
 
 @settings_class
@@ -63,8 +55,10 @@ class Runtime:
     )
 
     def __post_init__(self) -> None:
+        if self.device in ("auto", "cpu"):
+            return  # torch, which takes long to load, has nothing to say about these
         try:
-            _ = self.device == "auto" or torch.device(self.device)
+            torch.device(self.device)
         except RuntimeError as error:
             raise ValueError(
                 f"device = {self.device!r}: auto, cpu, cuda, cuda:1, mps ... was expected"
@@ -142,8 +136,11 @@ def hash_order(names: Iterable[str], seed: int, *path: str | int) -> list[str]:
 
 def _use_threads(threads: int) -> None:
     """Set the same count for torch and for numpy's products: the order of sums depends on it."""
-    torch.set_num_threads(threads)
     threadpool_limits(threads)
+    if "torch" in sys.modules:
+        torch.set_num_threads(threads)
+    else:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # torch reads it when it is loaded
 
 
 @contextmanager

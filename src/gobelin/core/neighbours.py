@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from gobelin.core.progress import counted
+
 
 def nearest(
     queries: np.ndarray, pool: np.ndarray, groups: np.ndarray | None = None
@@ -26,7 +28,7 @@ def nearest(
     distance, place = np.empty(len(queries)), np.empty(len(queries), np.int64)
     pool = pool.astype(np.float64)
     squares = (pool**2).sum(1)
-    for start in range(0, len(queries), 1024):
+    for start in counted("compare", range(0, len(queries), 1024)):
         block = queries[start : start + 1024].astype(np.float64)
         d = np.clip((block**2).sum(1)[:, None] + squares - 2 * block @ pool.T, 0, None)
         if groups is not None:

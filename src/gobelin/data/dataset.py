@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gobelin.core.arrow import texts, whole_numbers
 from gobelin.core.errors import GobelinError, repeated
 from gobelin.core.files import fingerprint
 from gobelin.data.fields import Cell, Field
@@ -135,7 +136,7 @@ class Dataset:
         """The rows in `index`, as a view. Every row keeps its id."""
         return replace(
             self.with_ids(),
-            table=self.with_ids().table.take(pa.array(np.asarray(index, dtype=np.int64))),
+            table=self.with_ids().table.take(whole_numbers(index)),
         )
 
     def with_ids(self, column: str | None = None) -> Dataset:
@@ -161,7 +162,7 @@ class Dataset:
             if "gobelin_id" in self.table.column_names
             else self.table
         )
-        return replace(self, table=table.append_column("gobelin_id", pa.array(ids)))
+        return replace(self, table=table.append_column("gobelin_id", texts(ids)))
 
     def set_aside(self, bad: Sequence[tuple[str, str]]) -> Dataset:
         """The same rows with these (id, column) cells counted as missing."""
@@ -187,8 +188,8 @@ class Dataset:
         if ORIGIN_COLUMN in self.table.column_names:
             return self
         n = len(self)
-        table = self.table.append_column(ORIGIN_COLUMN, pa.array(["real"] * n)).append_column(
-            LINEAGE_COLUMN, pa.array([""] * n)
+        table = self.table.append_column(ORIGIN_COLUMN, texts(["real"] * n)).append_column(
+            LINEAGE_COLUMN, texts([""] * n)
         )
         return replace(self, table=table)
 

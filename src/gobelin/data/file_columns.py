@@ -19,6 +19,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gobelin.core.arrow import whole_numbers
 from gobelin.data.dataset import FILE_TYPE
 from gobelin.data.files import HEAD, file_head, spread
 from gobelin.data.images import is_image
@@ -95,7 +96,7 @@ def _change(column: pa.ChunkedArray, folder: Path, root: Path) -> Change | None:
         return None
     present = column.drop_null()
     step = max(1, len(present) // LOOKED_AT)
-    rows = present.take(pa.array(range(0, len(present), step)[:LOOKED_AT], pa.int64()))
+    rows = present.take(whole_numbers(range(0, len(present), step)[:LOOKED_AT]))
     texts = [v for v in spread(rows.to_pylist()) if v]
     if _most([FILE_URL.fullmatch(v) for v in texts]):
         return _without_scheme

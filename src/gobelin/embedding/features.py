@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -126,11 +126,53 @@ class Embeddings:
 
 
 @dataclass(frozen=True)
+class EncoderFacts:
+    """What an encoder's stage says of it, so that it needs not be loaded."""
+
+    width: int  # D_f
+    fingerprint: str
+
+
+class LoadedLate(Mapping[str, FittedEncoder]):
+    """Encoders by field, each loaded when it is first asked for: a question about one field needs
+    no network of another."""
+
+    def __init__(
+        self,
+        fields: Sequence[str],
+        load: Callable[[str], FittedEncoder],
+        facts: Callable[[str], EncoderFacts | None],
+    ) -> None:
+        """load: the encoder of a field. facts: what is known of it without loading it, if
+        anything."""
+        self._load, self._loaded = load, dict.fromkeys(fields)
+        self._facts = {field: facts(field) for field in fields}
+
+    def __getitem__(self, field: str) -> FittedEncoder:
+        encoder: FittedEncoder | None = self._loaded[field]
+        if encoder is None:
+            encoder = self._load(field)
+            self._loaded[field], self._facts[field] = encoder, None
+        return encoder
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._loaded)
+
+    def __len__(self) -> int:
+        return len(self._loaded)
+
+    def facts(self, field: str) -> EncoderFacts | None:
+        """What is known of an encoder that was not loaded; None of one that was."""
+        return self._facts[field]
+
+
+@dataclass(frozen=True)
 class Embedder:
     """Fitted encoders of some fields.
 
-    schema: says which columns each field joins. encoders: {field: its encoder}. cache: folder of
-    cached features, None for no cache. workers: threads that decode cells."""
+    schema: says which columns each field joins. encoders: {field: its encoder}; an encoder on disk
+    is loaded when it is asked for (`LoadedLate`). cache: folder of cached features, None for no
+    cache. workers: threads that decode cells."""
 
     schema: Schema
     encoders: Mapping[str, FittedEncoder]
@@ -140,7 +182,14 @@ class Embedder:
     @property
     def space(self) -> str:
         """Fingerprint of the encoders; features of two spaces can't be mixed."""
-        return fingerprint({f: e.fingerprint() for f, e in self.encoders.items()})
+        return fingerprint({f: self._facts(f).fingerprint for f in self.encoders})
+
+    def _facts(self, field: str) -> EncoderFacts:
+        """Width and fingerprint of an encoder, which is not loaded for them."""
+        if isinstance(self.encoders, LoadedLate) and (known := self.encoders.facts(field)):
+            return known
+        encoder = self.encoders[field]
+        return EncoderFacts(encoder.width, encoder.fingerprint())
 
     def embed(self, dataset: Dataset, progress: Progress = silent) -> Embeddings:
         """Features of every row and field. Raises BadCell for a cell that can't be opened; `scan`
@@ -155,7 +204,7 @@ class Embedder:
     def embed_cells(self, cells: Mapping[str, Cell]) -> Embeddings:
         """One row from {field: cell}, as a query gives them. Nothing is cached. Raises GobelinError
         for a cell that can't be opened."""
-        features = {f: np.zeros((1, e.width), np.float32) for f, e in self.encoders.items()}
+        features = {f: np.zeros((1, self._facts(f).width), np.float32) for f in self.encoders}
         for name, cell in cells.items():
             features[name] = self._uncached(name, [cell], Path())
         present = np.array([[f in cells for f in self.encoders]])
@@ -168,7 +217,7 @@ class Embedder:
         also stored in the cache, for values that come again."""
         cells = [{column: v} for v in values]
         features = {
-            f: np.zeros((len(values), e.width), np.float32) for f, e in self.encoders.items()
+            f: np.zeros((len(values), self._facts(f).width), np.float32) for f in self.encoders
         }
         features[field] = (
             self._cached(field, cells, root, silent)
@@ -193,8 +242,10 @@ class Embedder:
     ) -> np.ndarray:
         """float32 [n, D_f] of n cells, zero where a cell is None; cells that the cache lacks are
         encoded into it."""
+        out = np.zeros((len(cells), self._facts(field).width), np.float32)
+        if all(cell is None for cell in cells):
+            return out
         encoder = self.encoders[field]
-        out = np.zeros((len(cells), encoder.width), np.float32)
         folder = None if self.cache is None else self.cache / encoder.fingerprint()[:32]
         cache = FeatureCache(folder, encoder.width)
         present = {k: c for k, c in enumerate(cells) if c is not None}
@@ -212,6 +263,8 @@ class Embedder:
                 len(missing),
             )
         done, total = len(present) - len(missing), len(present)
+        if missing:
+            progress(f"embed {field}", done, total)
         decoded = in_order(
             lambda cell: encoder.decode(cell, root)[0],
             missing.values(),
@@ -289,9 +342,13 @@ def unreadable(
     of cells}."""
     bad: list[tuple[str, str, str]] = []
     converted: dict[str, int] = {}
-    for name, encoder in embedder.encoders.items():
+    for name in embedder.encoders:
         cells = dataset.cells(embedder.schema.field(name))
+        if all(cell is None for cell in cells):
+            continue  # its encoder needs not be loaded
+        encoder = embedder.encoders[name]
         attempt = partial(_attempt, encoder, root=dataset.root)
+        progress(f"check {name}", 0, len(cells))
         for k, (reasons, conversion) in enumerate(in_order(attempt, cells, embedder.workers)):
             bad += [(dataset.ids[k], column, reason) for column, reason in reasons]
             if conversion:

@@ -28,12 +28,13 @@ import numpy as np
 import pyarrow as pa
 
 from gobelin.core.errors import GobelinError
-from gobelin.core.files import file_hash, fingerprint, read_json, write_json
+from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.data.dataset import FILE_TYPE, ORIGIN_COLUMN, SPLIT_COLUMN, Dataset
 from gobelin.data.fields import Schema
 from gobelin.data.numbers import numbers_of
 from gobelin.embedding.row_filter import bad_filter, column_name, sql_of
-from gobelin.embedding.table_files import refuse_outside
+from gobelin.embedding.table_files import FILE_HASHES as FILE_HASHES
+from gobelin.embedding.table_files import check_files, damaged, list_files, refuse_outside
 
 if TYPE_CHECKING:
     from gobelin.embedding.alignment.align import Shared
@@ -45,8 +46,7 @@ ID, ROW, VECTOR = "gobelin_id", "gobelin_row", "gobelin_vector"
 # column names that Lance uses itself
 LANCE_COLUMNS = {"_rowid", "_rowaddr", "_distance", "_score", "_relevance_score"}
 TABLE = "rows"  # name of the Lance table
-UNREADABLE = re.compile(r"\(os error (1|13|23|24)\)")  # the system's words for a file in order
-FILE_HASHES = "files.json"  # hashes of the table's files
+AS_FITTED = "fitted.json"  # is there while the rows are those of the data, nothing added or deleted
 BEGUN = "change.json"  # the change that is being made, while it is being made
 SPACE_KEY = b"gobelin_space"  # where the table's metadata name the space of its vectors
 INDEX_FORMAT = 1  # of the table; it is a part of the stage's key
@@ -80,11 +80,19 @@ def rows_of(
     of text, numbers or dates.
 
     dataset, schema, splits: of the same N rows."""
-    vectors = _padded(shared.pooled())
+    return with_vectors(columns_of(shared.ids, dataset, schema, splits), shared.pooled())
+
+
+def columns_of(
+    ids: Sequence[str],
+    dataset: Dataset | None = None,
+    schema: Schema | None = None,
+    splits: Sequence[str] = (),
+) -> pa.Table:
+    """The columns of `rows_of` without the vectors."""
     columns: dict[str, pa.Array] = {
-        ID: pa.array(shared.ids, pa.string()),
-        ROW: pa.array(np.arange(len(shared))),
-        VECTOR: pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),
+        ID: pa.array(ids, pa.string()),
+        ROW: pa.array(np.arange(len(ids))),
     }
     if dataset is not None and schema is not None:
         columns |= {
@@ -94,11 +102,19 @@ def rows_of(
         for column in schema.columns:
             if column.name in dataset.column_names and (name := column_name(column.name)) not in {
                 *columns,
+                VECTOR,
                 *LANCE_COLUMNS,
             }:
                 values = _plain(dataset, column.name, column.kind)
                 columns |= {name: values} if values is not None else {}
     return pa.table(columns)
+
+
+def with_vectors(columns: pa.Table, vectors: np.ndarray) -> pa.Table:
+    """The rows for a table: columns as `columns_of` gives them, and vectors [N, D]."""
+    padded = _padded(vectors)
+    array = pa.FixedSizeListArray.from_arrays(pa.array(padded.reshape(-1)), padded.shape[1])
+    return columns.add_column(columns.column_names.index(ROW) + 1, VECTOR, array)
 
 
 def _padded(vectors: np.ndarray) -> np.ndarray:
@@ -133,7 +149,7 @@ def create(folder: Path, rows: pa.Table, space: str) -> None:
         TABLE, rows.replace_schema_metadata({SPACE_KEY: space.encode()})
     )
     _settle(table)
-    _list_files(folder)
+    list_files(folder)
 
 
 def _connected(folder: Path) -> Any:  # noqa: ANN401 - a lancedb.DBConnection
@@ -180,11 +196,11 @@ class Index:
         table, and for one of another space."""
         self.folder, self.space = folder, space
         try:
-            _check_files(folder)
+            check_files(folder)
             self.table: Any = _connected(folder).open_table(TABLE)
             self.columns: pa.Schema = self.table.schema
         except (OSError, ValueError, RuntimeError) as error:
-            raise _damaged(folder, error) from error
+            raise damaged(folder, error) from error
         if (self.columns.metadata or {}).get(SPACE_KEY, b"").decode() != space:
             raise GobelinError(
                 f"{folder}: the query comes from another space than this index. Use one run for"
@@ -227,7 +243,7 @@ class Index:
                 self.nearest(query, k)  # raises where the table is damaged
                 why = f"can't be computed ({' '.join(str(error).split())[:120]})"
                 raise bad_filter(where, why, known) from error
-            raise _damaged(self.folder, error) from error
+            raise damaged(self.folder, error) from error
         hits = [Hit(row[ROW], row[ID], 1.0 - row["_distance"]) for row in rows]
         return sorted(hits, key=lambda hit: (-hit.score, hit.row))
 
@@ -249,7 +265,7 @@ class Index:
             self._commit(None if added is None else self._like(added), deleted)
         _settle(self.table)
         self.table.checkout_latest()
-        _list_files(self.folder)
+        list_files(self.folder)
         begun.unlink()
 
     def _committed(self, record: Any, key: str) -> bool:  # noqa: ANN401 - JSON is any
@@ -353,38 +369,3 @@ def _bytes(vectors: pa.ChunkedArray) -> bytes:
 def _quoted(ids: Sequence[str]) -> str:
     """The ids as a list of SQL texts."""
     return ", ".join("'" + i.replace("'", "''") + "'" for i in ids)
-
-
-def _damaged(folder: Path, why: object) -> GobelinError:
-    closed = isinstance(why, PermissionError) or UNREADABLE.search(str(why))
-    why = " ".join(str(why).split())[:120]
-    if closed:
-        return GobelinError(f"{folder}: can't be read ({why}). Look at its permissions.")
-    return GobelinError(
-        f"{folder}: is damaged ({why}). Delete it and search again: it is written again from the"
-        " run's data."
-    )
-
-
-def _list_files(folder: Path) -> None:
-    """Write size and hash of every file of the table."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix != ".json")
-    write_json(
-        folder / FILE_HASHES,
-        {p.relative_to(folder).as_posix(): [p.stat().st_size, file_hash(p)] for p in files},
-    )
-
-
-def _check_files(folder: Path) -> None:
-    """Raises GobelinError where a listed file has another size or hash. A missing file is left to
-    Lance: an older version of the table may have had it."""
-    try:
-        listed = {
-            folder / name: (int(size), str(digest))
-            for name, (size, digest) in read_json(folder / FILE_HASHES).items()
-        }
-    except (OSError, ValueError, TypeError, AttributeError, OverflowError) as error:
-        raise _damaged(folder, error) from error
-    for path, (size, digest) in listed.items():
-        if path.is_file() and (path.stat().st_size != size or file_hash(path) != digest):
-            raise _damaged(folder, f"{path.relative_to(folder)} was changed or cut short")

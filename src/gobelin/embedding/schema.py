@@ -53,7 +53,7 @@ class Choices:
 
 def default_encoder(kind: str) -> str | None:
     """The encoder that reads columns of this kind where none is named; None for no such encoder."""
-    return next((n for n in reading(kind) if catalog.find("encoders", n).default), None)
+    return next((n for n in reading(kind) if catalog.declared("encoders", n, "default")), None)
 
 
 def encoder_for(kind: str, choices: Choices) -> str | None:
@@ -74,7 +74,7 @@ def encoder_for(kind: str, choices: Choices) -> str | None:
 def build_encoder(name: str, choices: Choices) -> Encoder:
     """The encoder with its settings. In `choices.encoders` they have the name of the default
     encoder of its kind."""
-    kind = catalog.find("encoders", name).kinds[0]
+    kind = catalog.declared("encoders", name, "kinds")[0]
     default = default_encoder(kind) or name
     settings = {k: v for k, v in choices.encoders.get(default, {}).items() if k != "name"}
     return catalog.build("encoders", name, settings)

@@ -1,4 +1,5 @@
-"""What the files of a stored Lance table refer to, read before Lance opens the table.
+"""The files of a stored Lance table: whether they are as they were written, and what they refer to,
+read before Lance opens the table.
 
 A version of a table is a manifest: a message in protobuf's wire format. It names the files of the
 rows, and it may name base paths: other folders or URLs from which Lance would fetch them. A table
@@ -15,11 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gobelin.core.errors import GobelinError
+from gobelin.core.files import file_hash, read_json, write_json
 
 MOST_BYTES = 2**26  # of a manifest or a transaction; those of a million rows have some kilobytes
 LEFT = r"|\.tmp\w*|[\w.-]+#\d+"  # what a killed process leaves; Lance reads none of it
 KNOWN = re.compile(
-    r"(files|change|stage)\.json|\.writing-[\w.-]+|rows\.lance/("
+    r"(files|change|fitted|stage)\.json|\.writing-[\w.-]+|rows\.lance/("
     rf"_versions/(d?\d+\.manifest|latest_version_hint\.json{LEFT})"
     rf"|_transactions/([\w-]+\.txn{LEFT})"
     rf"|data/([\w-]+\.lance{LEFT})"
@@ -29,6 +31,8 @@ KNOWN = re.compile(
     re.ASCII,
 )
 PLAIN = re.compile(rb"[A-Za-z0-9_-]+\.(lance|txn)")
+UNREADABLE = re.compile(r"\(os error (1|13|23|24)\)")  # the system's words for a file in order
+FILE_HASHES = "files.json"  # size and hash of every file of the table
 NUMBERS, BYTES = 0, 2  # wire types: a number of any length; a length and so many bytes
 WIDTHS = {1: 8, 5: 4}  # wire types of numbers with a fixed width
 
@@ -187,3 +191,39 @@ def _varint(message: bytes, place: int) -> tuple[int, int]:
         if byte < 128:
             return value, place + k + 1
     raise ValueError("a manifest has a number that is too long")
+
+
+def damaged(folder: Path, why: object) -> GobelinError:
+    """The error for a table that can't be read, and why."""
+    closed = isinstance(why, PermissionError) or UNREADABLE.search(str(why))
+    why = " ".join(str(why).split())[:120]
+    if closed:
+        return GobelinError(f"{folder}: can't be read ({why}). Look at its permissions.")
+    return GobelinError(
+        f"{folder}: is damaged ({why}). Delete it and search again: it is written again from the"
+        " run's data."
+    )
+
+
+def list_files(folder: Path) -> None:
+    """Write size and hash of every file of the table."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix != ".json")
+    write_json(
+        folder / FILE_HASHES,
+        {p.relative_to(folder).as_posix(): [p.stat().st_size, file_hash(p)] for p in files},
+    )
+
+
+def check_files(folder: Path) -> None:
+    """Raises GobelinError where a listed file has another size or hash. A missing file is left to
+    Lance: an older version of the table may have had it."""
+    try:
+        listed = {
+            folder / name: (int(size), str(digest))
+            for name, (size, digest) in read_json(folder / FILE_HASHES).items()
+        }
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise damaged(folder, error) from error
+    for path, (size, digest) in listed.items():
+        if path.is_file() and (path.stat().st_size != size or file_hash(path) != digest):
+            raise damaged(folder, f"{path.relative_to(folder)} was changed or cut short")

@@ -30,8 +30,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
+from gobelin.core.lazy import special
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.variance import (
     Cells,

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from gobelin.core.errors import GobelinError
+from gobelin.core.lazy import special
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.variance import Floats
 

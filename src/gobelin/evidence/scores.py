@@ -14,8 +14,8 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.special import stdtrit
 
+from gobelin.core.lazy import special
 from gobelin.evidence.intervals import Interval, wilson
 
 CALIBRATION_BINS = 8  # of equal count
@@ -189,7 +189,7 @@ def weighted_mean(
         return Interval(centre, math.nan, math.nan, level, "one unit: no interval", count)
     off = np.bincount(unit, share * (values - centre))
     half = (
-        float(stdtrit(count - 1, 0.5 + level / 2))
+        float(special.stdtrit(count - 1, 0.5 + level / 2))
         * math.sqrt(count / (count - 1) * float((off**2).sum()))
         / float(share.sum())
     )

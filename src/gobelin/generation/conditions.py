@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 
+from gobelin.core.lazy import torch
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.embedding.alignment.align import Shared

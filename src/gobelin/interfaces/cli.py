@@ -25,6 +25,7 @@ from gobelin.interfaces.options import (
     run_argument,
     shared_options,
     study_settings,
+    with_loudness,
 )
 from gobelin.interfaces.row_commands import (
     curate_command,
@@ -308,3 +309,5 @@ for command in (
     demo_command,
 ):
     cli.add_command(command)
+for command in cli.commands.values():
+    with_loudness(command)

@@ -295,8 +295,29 @@ def settings_of(options: Mapping[str, Any]) -> dict[str, Any]:
     return config.merge(config.limited(recipe, settings), settings)
 
 
+def _loudness(context: click.Context, option: click.Parameter, asked: bool) -> None:
+    if asked:
+        setattr(progress, str(option.name), True)
+    if progress.quiet and progress.verbose:
+        raise click.UsageError("Give --quiet or --verbose, not both.")
+
+
+def with_loudness(command: click.Command) -> click.Command:
+    """The command with the options that every command has: how much it tells of its progress."""
+    for names, meaning in (
+        (["-q", "--quiet"], "Tell nothing of the progress. Warnings are told."),
+        (["-v", "--verbose"], "Tell how long each step took."),
+    ):
+        option = click.Option(
+            names, is_flag=True, expose_value=False, callback=_loudness, help=meaning
+        )
+        command.params.append(option)
+    return command
+
+
 def new_workbench(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a Workbench
     """The workbench of `check` and `fit`."""
+    progress.begin(str(click.get_current_context().info_name))
     with loading():
         from gobelin.workbench.bench import Workbench
 
@@ -306,6 +327,7 @@ def new_workbench(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a Workbe
 
 def open_workbench(run: Path, settings: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401
     """The workbench of an existing run, with changed settings."""
+    progress.begin(str(click.get_current_context().info_name))
     with loading():
         from gobelin.workbench.bench import Workbench
 

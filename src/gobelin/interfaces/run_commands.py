@@ -126,6 +126,7 @@ def save_command(
 @json_option
 def demo_command(run: Path, sample: str, sets: tuple[str, ...], as_json: bool) -> None:
     """Run all main verbs on a sample set: check, fit, search, generate, augment, audit, report."""
+    progress.begin("demo")
     with loading():
         from gobelin.core import config
         from gobelin.interfaces import demo

@@ -13,6 +13,7 @@ import logging
 import os
 import shlex
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,6 +28,7 @@ from rich.table import Table
 
 from gobelin.core.errors import GobelinError, outside_cause
 from gobelin.core.printable import json_text, printable
+from gobelin.core.progress import listened
 from gobelin.interfaces.stopping import CONTINUES, Stopped
 
 if TYPE_CHECKING:  # it loads numpy, which a help text needs not
@@ -37,6 +39,9 @@ PLAIN_TEXT: dict[str, Any] = {"highlight": False, "markup": False, "emoji": Fals
 out = Console(soft_wrap=True, **PLAIN_TEXT)
 err = Console(stderr=True, soft_wrap=True, **PLAIN_TEXT)
 SECONDS_BETWEEN_LINES = 10  # of progress, without a terminal
+FIRST_SIGN = 0.8  # seconds after the start until a command says that it is at work
+SECONDS_WORTH_A_LINE = 0.5  # that a step took, to be told of with --verbose
+IDLE = ""  # the bar of no step
 CLOSED_PIPE = 128 + 13  # exit code of a program whose reader went away, as the shell shows it
 
 
@@ -173,13 +178,18 @@ def print_conclusions(bench: Any, as_json: bool) -> None:  # noqa: ANN401 - a Wo
 
 def print_next(as_json: bool, verb: str, run: Path) -> None:
     """The command to run next."""
-    if not as_json:
+    if not (as_json or progress.quiet):
         tell(f"Next: {shlex.join(['gobelin', verb, str(run)])}")
 
 
 class ProgressBars:
     """Progress: on a terminal a bar for each piece of work, with the time left. Without a terminal
-    a line every ten seconds."""
+    a line every ten seconds.
+
+    In a process that is nothing but a command (`alive`), a thread of its own says within a second
+    of the start that the command is at work, and every ten seconds where, also during work that
+    tells nothing of itself. quiet: nothing of all this. verbose: a line at the end of each piece of
+    work that took time."""
 
     def __init__(self) -> None:
         self.bars = Progress(
@@ -192,31 +202,91 @@ class ProgressBars:
             console=err,
             transient=True,
         )
+        self.alive = self.quiet = self.verbose = False
         self.tasks: dict[str, Any] = {}
-        self.began: dict[str, tuple[float, float]] = {}
+        self.began: dict[str, tuple[float, int]] = {}  # time and count of a step's first call
+        self.step: tuple[str, int, int] | None = None  # of the last call, while it isn't done
+        self.command = ""
+        self.started = self.last = time.monotonic()  # the process; the last line
+        self.over = threading.Event()
+        self.thread: threading.Thread | None = None
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        if err.is_terminal:
-            if what not in self.tasks:
-                self.tasks[what] = self.bars.add_task(printable(what), total=total)
-            self.bars.update(self.tasks[what], completed=done, total=total)
-            if done >= total:
-                self.bars.remove_task(self.tasks.pop(what))
+        if self.quiet:
             return
         now = time.monotonic()
-        start, last = self.began.get(what, (now, now))
-        if now - last > SECONDS_BETWEEN_LINES and 0 < done < total:
-            left = (now - start) / done * (total - done)
-            tell(f"  {what}: {done}/{total}, about {left:.0f} s left")
-            last = now
-        self.began[what] = (start, last)
+        start, _ = self.began.setdefault(what, (now, done))
+        self.step = (what, done, total) if done < total else None
+        if err.is_terminal:
+            self._draw(what, done, total)
+        elif self.thread is None and now - max(self.last, start) > SECONDS_BETWEEN_LINES:
+            self._tell_step()
         if done >= total:
             self.began.pop(what)
+            if self.verbose and now - start > SECONDS_WORTH_A_LINE:
+                tell(f"  {what}: {total} in {now - start:.1f} s")
+
+    def begin(self, command: str) -> None:
+        """The command starts to load and to work."""
+        self.command = command
+        if self.alive and not self.quiet and self.thread is None:
+            self.over.clear()
+            self.thread = threading.Thread(target=self._live, daemon=True)
+            self.thread.start()
+
+    def end(self) -> None:
+        """No line from now on."""
+        self.over.set()
+        if self.thread is not None:
+            self.thread.join(1)
+            self.thread = None
+
+    def _live(self) -> None:
+        wait = self.started + FIRST_SIGN - time.monotonic()
+        while not self.over.wait(max(wait, 0)):
+            if err.is_terminal:
+                self._draw_idle()
+                wait = FIRST_SIGN
+            else:
+                self._tell_step()
+                wait = SECONDS_BETWEEN_LINES
+
+    def _tell_step(self) -> None:
+        """A line: the step, done of total, and the time left where that is known."""
+        self.last = now = time.monotonic()
+        if (step := self.step) is None:
+            return tell(f"  {self.command}: at work for {now - self.started:.0f} s")
+        what, done, total = step
+        start, first = self.began.get(what, (now, done))
+        left = (now - start) / (done - first) * (total - done) if done > first else None
+        time_told = f"at it for {now - start:.0f} s" if left is None else f"about {left:.0f} s left"
+        tell(f"  {what}: {done}/{total}, {time_told}")
+
+    def _draw(self, what: str, done: int, total: int) -> None:
+        self._draw_idle(done >= total)
+        if what not in self.tasks:
+            self.tasks[what] = self.bars.add_task(printable(what), total=total)
+        self.bars.update(self.tasks[what], completed=done, total=total)
+        if done >= total:
+            self.bars.remove_task(self.tasks.pop(what))
+
+    def _draw_idle(self, shown: bool = True) -> None:
+        """A bar that moves without an end, as long as no step has one of its own."""
+        if shown and not self.tasks:
+            self.tasks[IDLE] = self.bars.add_task(printable(self.command), total=None)
+        elif IDLE in self.tasks and (not shown or len(self.tasks) > 1):
+            self.bars.remove_task(self.tasks.pop(IDLE))
 
 
 progress = ProgressBars()
 
 
-def open_progress() -> contextlib.AbstractContextManager[object]:
-    """The context in which bars are drawn."""
-    return progress.bars if err.is_terminal else contextlib.nullcontext()
+@contextlib.contextmanager
+def open_progress() -> Iterator[None]:
+    """The context in which bars are drawn, and what long loops tell is shown."""
+    progress.quiet = progress.verbose = False
+    with listened(progress), progress.bars if err.is_terminal else contextlib.nullcontext():
+        try:
+            yield
+        finally:
+            progress.end()

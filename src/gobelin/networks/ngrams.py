@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.sparse import csr_matrix
+
+from gobelin.core.lazy import sparse
 
 
-def shares(texts: Sequence[str], hashes: int) -> csr_matrix:
+def shares(texts: Sequence[str], hashes: int) -> sparse.csr_matrix:
     """Sparse [n, hashes]: counts of the n-grams in each hash bucket, scaled to unit length."""
     from sklearn.feature_extraction.text import HashingVectorizer
 

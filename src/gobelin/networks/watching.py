@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
+from gobelin.core.lazy import torch
 from gobelin.data.provenance import save_png
 
 MOST_LOOKS = 12
@@ -81,12 +80,11 @@ class Watch:
         """Whether the training is to stop early."""
         return 0 < self.patience <= self.idle
 
-    @torch.no_grad()
     def look(
         self,
         step: int,
-        modules: Mapping[str, nn.Module],
-        averages: Mapping[str, Mapping[str, Tensor]],
+        modules: Mapping[str, torch.nn.Module],
+        averages: Mapping[str, Mapping[str, torch.Tensor]],
     ) -> list[dict[str, Any]]:
         """Look after `step` steps, if a look is due: its line of history, or none.
 
@@ -95,6 +93,16 @@ class Watch:
         """
         if step not in self.steps:
             return []
+        with torch.no_grad():
+            return self._looked(step, modules, averages)
+
+    def _looked(
+        self,
+        step: int,
+        modules: Mapping[str, torch.nn.Module],
+        averages: Mapping[str, Mapping[str, torch.Tensor]],
+    ) -> list[dict[str, Any]]:
+        """The line of history of a look that is due."""
         training_weights = {
             name: {k: v.clone() for k, v in modules[name].state_dict().items()} for name in averages
         }

@@ -34,10 +34,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from scipy.optimize import minimize, minimize_scalar
-from scipy.special import expit, log_expit, log_softmax, softmax
 
+from gobelin.core.lazy import optimize, special
 from gobelin.core.machine import numpy_generator
+from gobelin.core.softmax import log_softmax, softmax
 
 ENOUGH_ROWS = 100  # with exactly m fields: then no fields of other rows are hidden
 LEAST_CALIBRATION_ROWS = (
@@ -80,7 +80,9 @@ class Calibration:
     def probabilities(self, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """float64 [N, C], of scores [N, C]. counts: int [N], how many fields each row has."""
         if self.kind == "labels":
-            return expit(scores * np.array(self.slope)[counts] + np.array(self.shift)[counts])
+            return special.expit(
+                scores * np.array(self.slope)[counts] + np.array(self.shift)[counts]
+            )
         return softmax(scores / np.array(self.temperature)[counts][:, None], axis=1)
 
     def prediction_sets(self, probabilities: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -224,7 +226,7 @@ def temperature(scores: np.ndarray, label: np.ndarray, share: np.ndarray) -> flo
         row_loss = ((n + 1) * true + logs.sum(1) - true) / (n + c)
         return float(-(row_loss * share).sum() / share.sum())
 
-    return float(np.exp(minimize_scalar(loss, bounds=(-2.5, 2.5), method="bounded").x))
+    return float(np.exp(optimize.minimize_scalar(loss, bounds=(-2.5, 2.5), method="bounded").x))
 
 
 def platt(scores: np.ndarray, label: np.ndarray, share: np.ndarray) -> tuple[float, float]:
@@ -240,11 +242,11 @@ def platt(scores: np.ndarray, label: np.ndarray, share: np.ndarray) -> tuple[flo
         """The cross-entropy and its gradient, at [log slope, shift]."""
         slope = np.exp(parameters[0])
         z = slope * x + parameters[1]
-        value = -(weight * (goal * log_expit(z) + (1 - goal) * log_expit(-z))).sum()
-        error = weight * (expit(z) - goal)  # dL/dz, [n]
+        value = -(weight * (goal * special.log_expit(z) + (1 - goal) * special.log_expit(-z))).sum()
+        error = weight * (special.expit(z) - goal)  # dL/dz, [n]
         return float(value), np.array([slope * (error * x).sum(), error.sum()])
 
-    log_slope, shift = minimize(
+    log_slope, shift = optimize.minimize(
         loss, np.zeros(2), jac=True, method="L-BFGS-B", bounds=[(-6, 6), (-12, 12)]
     ).x
     slope = float(np.exp(log_slope)) / spread

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
-from scipy.special import log_expit, log_softmax
 
 from gobelin.core import catalog
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError, nearest
+from gobelin.core.lazy import special
 from gobelin.core.machine import Progress, Runtime, numpy_generator, silent
+from gobelin.core.softmax import log_softmax
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
 from gobelin.prediction.fusion import Fusion, Predictor
@@ -238,7 +239,7 @@ def _loss(scores: np.ndarray, target: Target, rows: np.ndarray, weights: np.ndar
     if target.kind == "number":
         return float(((scores[:, 0] - truth) ** 2).mean())
     if target.kind == "labels":
-        row_loss = -log_expit(np.where(truth == 1, scores, -scores)).sum(1)
+        row_loss = -special.log_expit(np.where(truth == 1, scores, -scores)).sum(1)
     else:
         row_loss = -log_softmax(scores, axis=1)[np.arange(len(rows)), truth]
     return float((row_loss * weights).sum() / weights.sum())

@@ -17,6 +17,7 @@ from itertools import combinations, compress
 
 import numpy as np
 
+from gobelin.core.progress import counted
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
 from gobelin.evidence import intervals, scores
@@ -181,7 +182,7 @@ def _by_subset(
     """The main score, and the coverage of sets or intervals, for every subset of fields. main: name
     of the main score."""
     findings = []
-    for fields in subsets(embeddings.fields):
+    for fields in counted("score sets of fields", subsets(embeddings.fields)):
         columns = [embeddings.fields.index(f) for f in fields]
         rows = np.flatnonzero(embeddings.present[:, columns].all(1))
         if len(rows) < LEAST_SUBSET_ROWS:

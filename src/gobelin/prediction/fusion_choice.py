@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-from scipy.special import expit
 
+from gobelin.core.lazy import special
 from gobelin.data.fields import Target
 from gobelin.evidence import comparison, intervals
 from gobelin.evidence.findings import Finding
@@ -84,7 +84,7 @@ def row_results(fit: CrossFit, target: Target) -> np.ndarray:
     root mean squared error of the labels' probabilities."""
     truth = target.values[fit.rows]
     if target.kind == "labels":
-        return np.sqrt(((expit(fit.scores) - truth) ** 2).mean(1))
+        return np.sqrt(((special.expit(fit.scores) - truth) ** 2).mean(1))
     return (
         (fit.scores.argmax(1) == truth).astype(float)
         if target.exclusive

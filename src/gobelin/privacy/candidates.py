@@ -19,6 +19,8 @@ from scipy.fft import dct
 from torch import Tensor
 from torch.nn import functional
 
+from gobelin.core.progress import counted
+
 COMPARED_SIDE = 32  # pixels, S; images are compared at this size
 GRID_CELLS = 6  # along each side
 EDGE_DIRECTIONS = 8
@@ -133,7 +135,7 @@ def _near(
         torch.zeros(len(queries), 0),
         *(torch.zeros(len(queries), 0, dtype=torch.int64) for _ in range(2)),
     ]
-    for start in range(0, len(pool), POOL_BLOCK):
+    for start in counted("find candidates", range(0, len(pool), POOL_BLOCK)):
         block = pool[start : start + POOL_BLOCK]
         near = torch.full((len(queries), len(block)), torch.inf)
         code = torch.zeros(near.shape, dtype=torch.int64)

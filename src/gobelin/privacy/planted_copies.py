@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
+from gobelin.core.lazy import ndimage
 from gobelin.core.machine import numpy_generator
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -41,7 +41,7 @@ def _cropped(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _blurred(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Blurred by a Gaussian of 2 to 5 % of the side."""
-    return gaussian_filter(image, (rng.uniform(0.02, 0.05) * image.shape[0],) * 2 + (0,))
+    return ndimage.gaussian_filter(image, (rng.uniform(0.02, 0.05) * image.shape[0],) * 2 + (0,))
 
 
 def _recoloured(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gobelin.core.progress import counted
 from gobelin.privacy.candidates import COMPARED_SIDE, candidates, grey, reduced, warped
 
 COARSE_STEPS = 6  # of fitting the map at half the size
@@ -53,7 +54,7 @@ def fits(
     x, y = reduced(images), reduced(pool)
     rows, mirrored, maps = candidates(grey(x), grey(y), groups)
     blocks: list[dict[str, tuple[Tensor, Tensor]]] = []
-    for start in range(0, len(x), IMAGES_AT_ONCE):
+    for start in counted("align images", range(0, len(x), IMAGES_AT_ONCE)):
         part = slice(start, start + IMAGES_AT_ONCE)
         blocks.append(_explained(x[part], y, rows[part], mirrored[part], maps[part]))
     out = {}

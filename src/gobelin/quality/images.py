@@ -23,6 +23,7 @@ import numpy as np
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime
+from gobelin.core.progress import counted
 from gobelin.core.workers import in_order
 from gobelin.data.fields import Field
 from gobelin.data.images import png_bytes
@@ -120,6 +121,6 @@ def features(encoder: FittedEncoder, images: np.ndarray, runtime: Runtime) -> It
     def decoded(image: np.ndarray) -> Any:  # noqa: ANN401 - each encoder decodes to its own type
         return encoder.decode({IMAGE_COLUMN: png_bytes(image)}, Path())[0]
 
-    for start in range(0, len(images), ENCODED_AT_ONCE):
+    for start in counted("encode images", range(0, len(images), ENCODED_AT_ONCE)):
         block = images[start : start + ENCODED_AT_ONCE]
         yield encoder.embed(list(in_order(decoded, block, runtime.threads)))

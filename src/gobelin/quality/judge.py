@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
-from scipy.fft import dctn
 
 from gobelin.core import catalog
 from gobelin.core.config import Once, setting, settings_class
 from gobelin.core.errors import GobelinError
+from gobelin.core.lazy import fft
+from gobelin.core.progress import counted
 from gobelin.embedding.encoders import Encoder
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import proportion
@@ -80,7 +81,7 @@ def waves(images: np.ndarray) -> np.ndarray:
     The discrete cosine transform (Ahmed, Natarajan & Rao 1974). Screening searches for near images
     in this space, and in the encoder's.
     """
-    x = dctn(images.astype(np.float32) / 255, axes=(1, 2), norm="ortho")[
+    x = fft.dctn(images.astype(np.float32) / 255, axes=(1, 2), norm="ortho")[
         :, :LOWEST_FREQUENCIES, :LOWEST_FREQUENCIES
     ]
     return x.reshape(len(images), -1) / np.sqrt(images.shape[1] * images.shape[2])
@@ -112,7 +113,8 @@ def copies(
         exchangeable=exchangeable,
         groups=holdout.groups,
     )
-    return {name: catalog.build("audits", name).run(material) for name in settings.audits}
+    audits = counted("audit", settings.audits)
+    return {name: catalog.build("audits", name).run(material) for name in audits}
 
 
 def agreement(

@@ -20,10 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from gobelin.core.config import setting, settings_class
+from gobelin.core.lazy import csgraph, sparse
 from gobelin.core.machine import numpy_generator
 from gobelin.core.neighbours import nearest
 from gobelin.embedding.alignment.align import Shared
@@ -275,8 +274,8 @@ def near_duplicate_groups(embeddings: Embeddings, rows: np.ndarray, near: float)
     x = np.concatenate(columns, 1)
     distance, neighbour = nearest(x, x, np.arange(len(x)))
     same = np.flatnonzero(distance <= near * np.median(distance))
-    edges = coo_matrix((np.ones(len(same)), (same, neighbour[same])), (len(rows), len(rows)))
-    return connected_components(edges, directed=False)[1].astype(np.int64)
+    edges = sparse.coo_matrix((np.ones(len(same)), (same, neighbour[same])), (len(rows), len(rows)))
+    return csgraph.connected_components(edges, directed=False)[1].astype(np.int64)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,34 +15,20 @@ from gobelin.core import config
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint, read_lines
 from gobelin.core.machine import Progress, silent
-from gobelin.core.stages import RunFolder
 from gobelin.data.dataset import Dataset
 from gobelin.data.frames import Frame
 from gobelin.data.read import read
 from gobelin.embedding.index import Hit
-from gobelin.embedding.schema import remarks, restored
-from gobelin.evidence import conclusion
+from gobelin.embedding.schema import remarks
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.predictor import Predictions
 from gobelin.quality.data import Check
-from gobelin.report import page
-from gobelin.workbench import describe, disclosure, fit, plan, predict, save, search
-from gobelin.workbench.audit import audited
-from gobelin.workbench.augment import plan as study_plan
-from gobelin.workbench.augment import study
-from gobelin.workbench.augment.export import TRAINING_SET, exported
-from gobelin.workbench.check import checked
-from gobelin.workbench.curate import decisions as curate_decisions
-from gobelin.workbench.curate import export as curate_export
-from gobelin.workbench.curate.findings import curated
-from gobelin.workbench.evaluate import evaluated
+from gobelin.workbench import predict
 from gobelin.workbench.export_folder import refuse_used_folder
-from gobelin.workbench.generate import contact_sheet, images
-from gobelin.workbench.portable import names_of, portable
+from gobelin.workbench.opening import begun, opened
 from gobelin.workbench.query import Texts, Weights, mixed_vector, weighted_parts
-from gobelin.workbench.run import needs, replay, verbs
+from gobelin.workbench.run import needs, verbs
 from gobelin.workbench.run.chain import Run
-from gobelin.workbench.run.settings import Settings, upgraded
 from gobelin.workbench.run.verbs import VERBS as VERBS
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
@@ -71,22 +56,7 @@ class Workbench:
         settings: Mapping[str, Any] | None = None,
         progress: Progress = silent,
     ) -> None:
-        folder, values = RunFolder(Path(run)), upgraded(config.nested(settings or {}))
-        if isinstance(data, Frame):
-            data = read(data, values.get("data", {}).get("root") or None)
-        given = data if isinstance(data, Dataset) else None
-        path = given.source if given is not None else str(Path(str(data)).resolve())
-        named = {"path": path, **({"target": target} if target else {})}
-        values = config.merge(values, {"data": {**named, "fingerprint": "", "parts": ""}})
-        if folder.saved:
-            raise GobelinError(
-                f"{run}: is a saved run, which can't be fitted. Choose another --run."
-            )
-        if folder.exists():
-            values = replay.replayed(replay.stored(folder), values)
-        built = config.build(Settings, values)
-        complete = replace(built.completed(), runtime=built.runtime.resolved())
-        self.run = Run.of(folder, complete, progress, given)
+        self.run = begun(data, target, run, settings, progress)
 
     @classmethod
     def open(
@@ -99,27 +69,8 @@ class Workbench:
 
         Only verbs that need the data read them. Raises GobelinError for a folder that is no run.
         """
-        folder = RunFolder(Path(run))
-        if folder.saved:
-            save.check(folder.folder)
-        if not folder.exists():
-            raise GobelinError(
-                f"{run}: is not a run folder (no settings.json). Make one with gobelin fit DATA"
-                f" --run {run}."
-            )
-        settings = upgraded(config.nested(settings or {}))
-        stored = replay.stored(folder)
-        if folder.saved:
-            stored = portable(stored, names_of(restored(folder.stored("schema.json"))))
-        values = config.merge(replay.without_replaced(stored, settings), settings)
-        where = "settings" if settings else f"{run}/settings.json"
-        built = config.build(Settings, values, where).completed()
-        if folder.saved:
-            built = replace(built, runtime=built.runtime.here())
-        if folder.saved:
-            disclosure.warn(folder)
         bench = cls.__new__(cls)
-        bench.run = Run.of(folder, built, progress)
+        bench.run = opened(run, progress, settings)
         return bench
 
     @property
@@ -135,6 +86,8 @@ class Workbench:
 
     def check(self) -> list[Finding]:
         """Counts, the schema and the faults of the data."""
+        from gobelin.workbench.check import checked
+
         needs.data(self.run, "check")
         self.run = self.run.begin()
         for line in remarks(self.run.data.schema):
@@ -144,6 +97,8 @@ class Workbench:
 
     def fit(self, generator: bool = False) -> list[Finding]:
         """Fit encoders, shared space and predictor; with `generator`, the generator too."""
+        from gobelin.workbench import fit
+
         needs.data(self.run, "fit")
         if not self.run.settings.data.target:
             raise GobelinError(
@@ -156,6 +111,7 @@ class Workbench:
         _ = self.run.space.alignment
         self.run = self.run.with_fusion_chosen()
         _ = self.run.predictor.model
+        _ = self.run.space.stored_rows()  # so that search reads no data
         if generator:
             self.run = self.run.with_steps_decided()
             for seed in range(self.run.settings.generator.seeds):
@@ -170,6 +126,8 @@ class Workbench:
 
     def evaluate(self) -> list[Finding]:
         """Scores of the predictor on validation rows."""
+        from gobelin.workbench.evaluate import evaluated
+
         needs.data(self.run, "evaluate")
         self.run = needs.predictor(self.run)
         predictor = self.run.predictor
@@ -226,12 +184,16 @@ class Workbench:
         add: another data set, whose rows are found too; nothing is trained on them. delete: ids of
         rows that are not found any more. A run fitted with other settings forgets these changes.
         """
+        from gobelin.workbench import search
+
         self.run = needs.index(self.run, "index")
         added = read(add) if isinstance(add, str | Path) else add
         return search.indexed(self.run.space, added, delete)
 
     def recall(self) -> list[Finding]:
         """Recall of search on validation rows, for every ordered pair of fields."""
+        from gobelin.workbench import search
+
         needs.data(self.run, "search --recall")
         self.run = needs.predictor(self.run)
         find = partial(search.recalled, self.run.space)
@@ -243,6 +205,8 @@ class Workbench:
 
         A run saved without data gives the classes only. labels: words to choose from.
         """
+        from gobelin.workbench import describe
+
         self.run = needs.predictor(self.run)
         return describe.described(self.run, query, k, labels)
 
@@ -269,6 +233,8 @@ class Workbench:
         condition. steps: evaluations of the network, 0 = the generator's default. query: {flag or
         column: text}, the same as arguments of their own (text="a red bird").
         """
+        from gobelin.workbench.generate import images
+
         self.run = needs.predictor(self.run)
         if self.run.folder.saved and not self.run.generator.trained:
             raise GobelinError(
@@ -281,6 +247,8 @@ class Workbench:
 
     def showcase(self, queries: Iterable[Mapping[str, str]]) -> list[Finding]:
         """A contact sheet: images from every class, from queries, from images, from nothing."""
+        from gobelin.workbench.generate import contact_sheet
+
         needs.data(self.run, "showcase")
         self.run = needs.generator(self.run)
         queries, run = list(queries), self.run
@@ -290,6 +258,9 @@ class Workbench:
 
     def augment(self, export: str | Path | None = None) -> list[Finding]:
         """Did generated images help? export: a new folder for the chosen training set."""
+        from gobelin.workbench.augment import study
+        from gobelin.workbench.augment.export import TRAINING_SET, exported
+
         needs.data(self.run, "augment")
         self.run = needs.predictor(self.run)
         if export is not None:
@@ -304,6 +275,9 @@ class Workbench:
 
     def audit(self) -> list[Finding]:
         """Are generated images copies of training images?"""
+        from gobelin.workbench.audit import audited
+        from gobelin.workbench.augment import study
+
         needs.data(self.run, "audit")
         self.run = needs.generator(self.run)
         self.run, run_study = study.opened(self.run)
@@ -313,6 +287,10 @@ class Workbench:
 
     def curate(self, export: str | Path | None = None) -> list[Finding]:
         """Find training labels that look wrong. export: a new folder for the corrected rows."""
+        from gobelin.workbench.curate import decisions as curate_decisions
+        from gobelin.workbench.curate import export as curate_export
+        from gobelin.workbench.curate.findings import curated
+
         needs.data(self.run, "curate")
         self.run = needs.predictor(self.run)
         curate_decisions.refuse_target(self.run.predictor)
@@ -327,6 +305,8 @@ class Workbench:
 
     def report(self) -> Path:
         """Write one self-contained page of all findings so far; its path."""
+        from gobelin.report import page
+
         needs.data(self.run, "report")
         verbs.collect(self.run.folder)
         html, _ = page.render(self.folder, self.run.data.progress)
@@ -344,11 +324,17 @@ class Workbench:
 
     def conclusions(self) -> list[str]:
         """A line for each arm of the study: its verdict, copies, the quality of the images."""
+        from gobelin.evidence import conclusion
+
         return conclusion.conclusion_lines(self.findings())
 
     def plan(self, generator: bool = False, augment: bool = False) -> list[Finding]:
         """The work of `fit`, or with `augment` of a study of the fitted run; nothing is done."""
+        from gobelin.workbench import plan
+
         if augment:
+            from gobelin.workbench.augment import plan as study_plan
+
             needs.data(self.run, "augment")
             self.run = needs.predictor(self.run)
             return study_plan.planned(self.run)
@@ -357,6 +343,8 @@ class Workbench:
     @needs.usable_values
     def summary(self) -> list[str]:
         """The contents of the run folder, in a few lines."""
+        from gobelin.workbench import plan
+
         return plan.summary(self.run)
 
     def save_pretrained(self, folder: str | Path, index: bool = False) -> Path:
@@ -366,6 +354,8 @@ class Workbench:
         run can be searched. See `workbench.save`. Raises GobelinError for a run without a
         predictor, and for a folder that isn't empty.
         """
+        from gobelin.workbench import save
+
         self.run = needs.predictor(self.run)
         save.save(self.run, self.findings(), Path(folder), index)
         return Path(folder)
@@ -375,6 +365,8 @@ class Workbench:
 
         A repository that does not exist is created.
         """
+        from gobelin.workbench import save
+
         if self.run.folder.saved:
             return save.push(self.folder, repo_id, private)
         with tempfile.TemporaryDirectory() as parent:
@@ -384,6 +376,8 @@ class Workbench:
     @needs.usable_values
     def card(self) -> str:
         """The model card of a saved run, as Markdown."""
+        from gobelin.workbench import save
+
         if not self.run.folder.saved:
             raise GobelinError(
                 f"{self.folder}: is no saved run and has no card. Run gobelin save {self.folder}"

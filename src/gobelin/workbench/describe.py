@@ -30,7 +30,7 @@ from gobelin.prediction.predictor import Predictions
 from gobelin.quality.typicality import NEIGHBOURS, Typicality, typicality
 from gobelin.workbench.query import query_cells
 from gobelin.workbench.run.chain import Run
-from gobelin.workbench.run.space import INDEX
+from gobelin.workbench.run.row_index import INDEX
 from gobelin.workbench.zero_shot import text_field, unseen_rows, zero_shot
 
 MOST_REFERENCE_ROWS = 2000  # training rows that a record is compared with
@@ -105,7 +105,7 @@ def _similar(run: Run, query: Shared, k: int) -> list[Finding]:
     texts = [
         c for f in run.data.schema.fields for c in f.columns if run.data.schema.kind(c) == "text"
     ]
-    captions = run.space.index.values([hit.id for hit in hits], texts)
+    captions = run.space.index.values(hits, texts)
     notes = [next((str(v) for v in captions.get(hit.id, ()) if v is not None), "") for hit in hits]
     return [
         Finding(

@@ -57,8 +57,11 @@ def _odd(features: RunFeatures, dataset: Dataset) -> list[str]:
         if names
     ]
     for field in schema.fields:
+        cells = dataset.cells(field)
+        if all(cell is None for cell in cells):
+            continue
         encoder = features.embedder.encoders[field.name]
-        unseen = encoder.unseen(dataset.cells(field)) if isinstance(encoder, NamesUnseen) else {}
+        unseen = encoder.unseen(cells) if isinstance(encoder, NamesUnseen) else {}
         lines += [
             f"column {name!r}: {len(values)} cells hold a value that was not learned (first:"
             f" {values[0][:40]!r})"

@@ -45,7 +45,7 @@ def _meant(data: RunData, key: str, text: str) -> tuple[Field, Encoder, str]:
     if column is not None:
         encoder = build_encoder(column.encoder, choices)
         return column, encoder, f"{key}={text}" if encoder.joined else text
-    flags = {f.name: catalog.find("encoders", f.encoder).flag for f in fields}
+    flags = {f.name: catalog.declared("encoders", f.encoder, "flag") for f in fields}
     named = [f for f in fields if f.name == key] or [f for f in fields if flags[f.name] == key]
     if not named:
         known = {*flags.values(), *(c for f in fields for c in f.columns)}

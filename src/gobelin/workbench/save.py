@@ -46,8 +46,8 @@ from gobelin.workbench.export_folder import new_folder, refuse_used_folder
 from gobelin.workbench.portable import Places, names_of, portable
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.generator import Trained
+from gobelin.workbench.run.row_index import INDEX
 from gobelin.workbench.run.settings import recorded
-from gobelin.workbench.run.space import INDEX
 
 SAVED_RUN_FORMAT = 1
 CARD = "README.md"
@@ -291,7 +291,8 @@ def _copy_stage(run: Run, stage: str, target: Path, places: Places) -> None:
         elif path.suffix == ".json":
             write_json(copied, places.cut(read_json(path), names))
     marked = target / stage / "stage.json"
-    write_json(marked, read_json(marked) | {"hash": tree_hash(target / stage)})
+    record = {k: v for k, v in read_json(marked).items() if k != "files"}  # times of this machine
+    write_json(marked, record | {"hash": tree_hash(target / stage)})
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint, load_arrays, save_arrays
+from gobelin.core.lazy import optimize
 from gobelin.core.machine import numpy_generator
+from gobelin.core.softmax import log_softmax, softmax
 from gobelin.data.fields import Cell, Field
 from gobelin.embedding.alignment import kept_space
 from gobelin.embedding.alignment.align import Shared
@@ -80,7 +80,7 @@ def best_temperature(cosines: np.ndarray) -> float:
 
     cosines: float [n, m], of which the first column is right.
     """
-    best = minimize_scalar(
+    best = optimize.minimize_scalar(
         lambda t: -log_softmax(cosines / np.exp(t), axis=1)[:, 0].mean(),
         bounds=(-6, 3),
         method="bounded",

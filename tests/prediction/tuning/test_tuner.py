@@ -25,7 +25,8 @@ from gobelin.embedding.features import Embedder
 from gobelin.networks import limit, training
 from gobelin.prediction.cross_fit import Predict, Training
 from gobelin.prediction.tuning import decision
-from gobelin.prediction.tuning.tuner import Tune, Tuning, TuningData
+from gobelin.prediction.tuning.settings import Tune
+from gobelin.prediction.tuning.tuner import Tuning, TuningData
 
 ROWS, INSIDE, WIDTH = 160, 6, 4
 QUICK = Predict(folds=3, decays=(1e-3,))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from gobelin.core.arrow import texts
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError, repeated
 from gobelin.data.budget import MEGABYTE, limits, refuse, refuse_table
@@ -119,7 +120,7 @@ def _table(
 
     def part() -> pa.RecordBatch:
         refuse_table(str(path), count, len(header))
-        columns = [pa.array([r[k] or None for r in rows], pa.string()) for k in range(len(header))]
+        columns = [texts([r[k] or None for r in rows]) for k in range(len(header))]
         return pa.record_batch(columns, schema=schema)
 
     for line, cells in numbered:

@@ -20,15 +20,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from scipy.special import softmax
 
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
+from gobelin.core.softmax import softmax
 from gobelin.embedding.alignment.correlation import FEATURE_ROWS_AT_ONCE
 from gobelin.embedding.alignment.projection import FieldMap, unit, vectors
 from gobelin.embedding.features import Embeddings
@@ -210,6 +211,10 @@ class Alignment:
         return out
 
     def fingerprint(self) -> str:
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         arrays = self.arrays
         bridges = [(b.field, b.to, b.strength) for b in self.bridges]
         values = [arrays[k] for k in sorted(arrays)]

@@ -15,9 +15,8 @@ from functools import partial
 from itertools import chain, combinations
 
 import numpy as np
-from scipy.linalg import eigh
-from scipy.sparse import csr_matrix
 
+from gobelin.core.lazy import linalg, sparse
 from gobelin.core.machine import numpy_generator
 from gobelin.data.coarse import coarse, coarse_scale, coarseness
 from gobelin.embedding.features import Embeddings
@@ -141,7 +140,9 @@ def _middle(block: np.ndarray, group: np.ndarray) -> np.ndarray:
     """[D_f]: the median of the groups' means over a block of rows, of each column. group: int, of
     these rows first."""
     _, place, size = np.unique(group[: len(block)], return_inverse=True, return_counts=True)
-    members = csr_matrix((1 / size[place], (place, np.arange(len(block)))), (len(size), len(block)))
+    members = sparse.csr_matrix(
+        (1 / size[place], (place, np.arange(len(block)))), (len(size), len(block))
+    )
     return np.median(members @ block, axis=0)
 
 
@@ -158,7 +159,7 @@ def _made_by_few(rows: Embeddings, field: str, moved: Map, directions: np.ndarra
         length = np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-30)
         nearest = np.maximum(nearest, np.abs(scores / length).max(0))
         place = (bucket[start : start + n], np.arange(n))
-        squares += csr_matrix((np.ones(n), place), (len(squares), n)) @ scores**2
+        squares += sparse.csr_matrix((np.ones(n), place), (len(squares), n)) @ scores**2
         start += n
     few = np.sort(squares, axis=0)[::-1][: rows.least_groups - 1].sum(0)
     return (nearest > NEARLY) & (few > DOMINANCE * squares.sum(0))
@@ -290,7 +291,7 @@ def many_sets(
     for (a, b), mean in means.items():
         joint[block[a], block[b]] = mean * scales[a][:, None] * scales[b]
         joint[block[b], block[a]] = joint[block[a], block[b]].T
-    values, vectors = eigh(joint, subset_by_index=(max(0, total - width), total - 1))
+    values, vectors = linalg.eigh(joint, subset_by_index=(max(0, total - width), total - 1))
     strength = np.clip(values[::-1] - 1, 0, None)  # zero where no pair of fields shares anything
     share = (strength / max(strength.max(), 1e-12)) ** power * (strength > 1e-9)
     directions = np.zeros((total, width))

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import file_name
@@ -14,11 +15,11 @@ from gobelin.core.stages import RunFolder
 from gobelin.data.fields import Field
 from gobelin.embedding import schema
 from gobelin.embedding.alignment.align import Align, Alignment
-from gobelin.embedding.alignment.binding import bind
-from gobelin.embedding.alignment.bridges import Bridge
-from gobelin.embedding.alignment.fitting import fit_alignment
 from gobelin.embedding.encoders import NamesClasses
 from gobelin.embedding.features import Embedder, Embeddings
+
+if TYPE_CHECKING:
+    from gobelin.embedding.alignment.bridges import Bridge
 
 
 def fit_or_bind(
@@ -34,6 +35,9 @@ def fit_or_bind(
 
     groups: N names. Raises GobelinError where the base run has a field that these rows lack, or
     other encoders."""
+    from gobelin.embedding.alignment.binding import bind  # these load torch
+    from gobelin.embedding.alignment.fitting import fit_alignment
+
     base = base_run(settings)
     if base is None:
         return fit_alignment(settings, train, groups, runtime, progress, bridges_of(embedder))
@@ -79,6 +83,8 @@ def base_with_encoder(settings: Align, field: Field) -> RunFolder | None:
 def bridges_of(embedder: Embedder) -> list[Bridge]:
     """One bridge for each pair of a field whose encoder names classes and a text field. A name is
     read as a text in the text field's first column."""
+    from gobelin.embedding.alignment.bridges import Bridge
+
     text_fields = [
         f
         for f in embedder.schema.fields

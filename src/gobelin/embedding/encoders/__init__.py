@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, overload, runtime_checkable
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from gobelin.core import catalog
+from gobelin.core.lazy import torch
 from gobelin.core.machine import Runtime
 from gobelin.data.coarse import LEAST_GROUPS
 from gobelin.data.fields import Bid, Cell, Field
@@ -128,7 +127,7 @@ class FittedEncoder(Protocol):
     width: int  # D_f
 
     @property
-    def module(self) -> nn.Module | None:
+    def module(self) -> torch.nn.Module | None:
         """The network that `tune` trains; None where there is nothing to train."""
         ...
 
@@ -157,9 +156,9 @@ class Tunable(FittedEncoder, Protocol):
     dict and nothing else."""
 
     @property
-    def module(self) -> nn.Module: ...
+    def module(self) -> torch.nn.Module: ...
 
-    def forward(self, batch: Sequence[Any]) -> Tensor:
+    def forward(self, batch: Sequence[Any]) -> torch.Tensor:
         """float32 [n, D_f] of decoded cells, differentiable in the weights of `module`."""
         ...
 
@@ -167,7 +166,7 @@ class Tunable(FittedEncoder, Protocol):
 class Forward:
     """`embed` of encoders that can be tuned: `forward` without gradients."""
 
-    def forward(self, batch: Sequence[Any]) -> Tensor:
+    def forward(self, batch: Sequence[Any]) -> torch.Tensor:
         raise NotImplementedError
 
     def embed(self, batch: Sequence[Any]) -> np.ndarray:
@@ -178,7 +177,9 @@ class Forward:
 
 def reading(kind: str) -> list[str]:
     """The names of the installed encoders that read columns of this kind."""
-    return [n for n in catalog.names("encoders") if kind in catalog.find("encoders", n).kinds]
+    return [
+        n for n in catalog.names("encoders") if kind in catalog.declared("encoders", n, "kinds")
+    ]
 
 
 @dataclass(frozen=True)

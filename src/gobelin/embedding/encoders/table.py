@@ -18,10 +18,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from scipy.special import ndtri
 
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError, nearest
@@ -34,6 +34,8 @@ from gobelin.data.numbers import decimal_mark, is_code, means_none, number
 from gobelin.data.spelling import spelled, usual
 from gobelin.embedding.encoders import Sample, TrainingCells, common
 from gobelin.embedding.part_means import middle_and_scale, part_means
+
+NORMAL = NormalDist()
 
 
 @settings_class
@@ -260,9 +262,8 @@ class FittedTable:
         else:
             rank = (below + max(upto - 1, below)) / 2
         share = (min(rank, len(knots) - 1) + 0.5) / len(knots)
-        return float(ndtri(share)), float(
-            np.clip((number - column["middle"]) / column["scale"], -4, 4)
-        )
+        robust = float((number - column["middle"]) / column["scale"])
+        return NORMAL.inv_cdf(share), min(max(robust, -4.0), 4.0)
 
     def embed(self, batch: Sequence[Any]) -> np.ndarray:
         return np.stack(list(batch)).astype(np.float32)

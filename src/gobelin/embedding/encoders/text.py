@@ -65,7 +65,9 @@ class FittedText:
                 " needs nothing)",
                 "demo",
             ) from error
-        self.settings, self.model = settings, USE(threads=max(1, runtime.threads))
+        # one thread: its products are small, and a second thread took five times the processor time
+        # on a busy machine; and the vectors then depend on no count of threads
+        self.settings, self.model = settings, USE(threads=1)
 
     def key(self, cell: Cell, root: Path) -> bytes:
         return text_key(cell)

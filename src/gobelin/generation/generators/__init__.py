@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
-import torch
 
 from gobelin.core.errors import GobelinError
+from gobelin.core.lazy import torch
 from gobelin.core.machine import Progress, Runtime, silent
 from gobelin.networks.limit import Pilot
-from gobelin.networks.training import shuffled
 from gobelin.networks.watching import PATIENCE
 
 CONDITION_PARTS = ("vectors", "target", "text", "source", "mask")
@@ -129,6 +128,8 @@ class ImageRows:
                 f"generate: all {len(self)} training rows with an image have the weight 0. Raise"
                 " some of them."
             )
+        from gobelin.networks.training import shuffled  # it loads torch
+
         return shuffled(step, len(self), batch, seed, self.weights)
 
 

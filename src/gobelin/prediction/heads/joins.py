@@ -10,13 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+import numpy as np
 
-Weights = Mapping[str, Tensor]
+from gobelin.core.lazy import functional, torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Weights = Mapping[str, Tensor]
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -58,6 +61,19 @@ class SideBySide:
             out = out + shown[..., k, None] * torch.bmm(field, part)
         if "map2" in weights:
             out = torch.baddbmm(weights["bias2"][:, None], functional.gelu(out), weights["map2"])
+        return out
+
+    def scores_of_one(
+        self, weights: Mapping[str, np.ndarray], features: Sequence[np.ndarray], shown: np.ndarray
+    ) -> np.ndarray:
+        """[n, C]: `scores` of one linear head, without torch, which takes longer to load than the
+        rows of a question take to answer. weights: {name: array}. features: F arrays [n, K_f].
+        shown: [n, F]."""
+        ends = np.cumsum([f.shape[1] for f in features])
+        *maps, presence = np.split(weights["map1"], ends)
+        out: np.ndarray = weights["bias1"] + shown @ presence
+        for k, (field, part) in enumerate(zip(features, maps, strict=True)):
+            out = out + shown[:, k, None] * (field @ part)
         return out
 
 

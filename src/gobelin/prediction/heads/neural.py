@@ -15,19 +15,17 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import torch
 
 from gobelin.core.config import setting, settings_class
 from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
+from gobelin.core.lazy import torch
 from gobelin.core.machine import Progress, Runtime
 from gobelin.data.coarse import middle_of, spread_of
 from gobelin.data.fields import Target
 from gobelin.embedding.alignment.correlation import principal
 from gobelin.embedding.features import Embeddings
-from gobelin.prediction.heads.batched import train_heads
-from gobelin.prediction.heads.draws import HeadSettings
 from gobelin.prediction.heads.job import Job
-from gobelin.prediction.heads.joins import Join, Ordered
+from gobelin.prediction.heads.joins import Join, Ordered, SideBySide
 
 
 @settings_class
@@ -68,6 +66,9 @@ class Neural(ABC):
         progress: Progress,
     ) -> list[NeuralPredictor]:
         """As `Fusion.fit`."""
+        from gobelin.prediction.heads.batched import train_heads
+        from gobelin.prediction.heads.draws import HeadSettings
+
         rows = embeddings.rows(basis)
         projections = {f: Projection.fit(rows, f, self.components) for f in rows.fields}
         answer = None
@@ -173,21 +174,27 @@ class NeuralPredictor:
     def scores(self, embeddings: Embeddings) -> np.ndarray:
         rows = embeddings.checked(self.fields, self.space)
         # float32 sums would depend on a row's place in its block.
-        head = {
-            name: torch.from_numpy(weight.astype(np.float64))[None]  # one head: [1, ...]
-            for name, weight in self.head.items()
-        }
+        head = {name: weight.astype(np.float64) for name, weight in self.head.items()}
         projections = {f: p.exact() for f, p in self.projections.items()}
-        join, out = Ordered(self.settings.join) if "cuts" in head else self.settings.join, []
+        out = []
         for block in rows.blocks() if len(rows) else [rows]:
-            features = [
-                torch.from_numpy(projections[f](block.features[f]))[None] for f in self.fields
-            ]
-            shown = torch.from_numpy(block.present.astype(np.float64))[None]
-            out.append(join.scores(head, features, shown)[0].numpy())
+            features = [projections[f](block.features[f]) for f in self.fields]
+            out.append(self._block_scores(head, features, block.present.astype(np.float64)))
         if self.answer is None:
             return np.concatenate(out).astype(np.float32)
         return np.concatenate(out) * self.answer[1] + self.answer[0]
+
+    def _block_scores(
+        self, head: Mapping[str, np.ndarray], features: Sequence[np.ndarray], shown: np.ndarray
+    ) -> np.ndarray:
+        """float64 [n, C], of features [n, K_f] of each field, and shown [n, F]."""
+        join = self.settings.join
+        if isinstance(join, SideBySide) and not {"map2", "cuts"} & set(head):
+            return join.scores_of_one(head, features, shown)
+        weights = {name: torch.from_numpy(weight)[None] for name, weight in head.items()}
+        parts = [torch.from_numpy(x)[None] for x in features]  # one head: [1, ...]
+        ordered = Ordered(join) if "cuts" in head else join
+        return ordered.scores(weights, parts, torch.from_numpy(shown)[None])[0].numpy()
 
     def _arrays(self) -> dict[str, np.ndarray]:
         """All arrays by the names that they have on disk."""

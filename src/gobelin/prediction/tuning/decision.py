@@ -53,7 +53,8 @@ from gobelin.prediction.cross_fit import (
 )
 from gobelin.prediction.heads.job import Job
 from gobelin.prediction.heads.neural import NeuralPredictor
-from gobelin.prediction.tuning.tuner import Tune, Tuning, TuningData
+from gobelin.prediction.tuning.settings import Tune
+from gobelin.prediction.tuning.tuner import Tuning, TuningData
 
 TUNED_FORMAT = 1  # of the saved weights; another one is refused
 # Steps by default: each row is seen about PASSES times, between bounds. A pretrained network needs

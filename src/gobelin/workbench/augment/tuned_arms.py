@@ -32,7 +32,8 @@ from gobelin.prediction.cross_fit import Training
 from gobelin.prediction.fusion import Fusion
 from gobelin.prediction.heads.job import Job
 from gobelin.prediction.tuning import decision
-from gobelin.prediction.tuning.tuner import Tune, TuningData
+from gobelin.prediction.tuning.settings import Tune
+from gobelin.prediction.tuning.tuner import TuningData
 from gobelin.workbench.augment.arms import ArmTable
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.settings import Settings

@@ -19,7 +19,6 @@ from gobelin.core.stages import RunFolder
 from gobelin.data.dataset import Dataset
 from gobelin.embedding import schema
 from gobelin.prediction.fusion_choice import BEST_OF_ALL
-from gobelin.prediction.tuning import decision
 from gobelin.workbench.run import data_files, parts
 from gobelin.workbench.run.checked_rows import CheckedRows, Resample
 from gobelin.workbench.run.data import RunData
@@ -27,7 +26,7 @@ from gobelin.workbench.run.encoders import RunEncoders, stage_of
 from gobelin.workbench.run.features import RunFeatures
 from gobelin.workbench.run.generator import RunGenerator
 from gobelin.workbench.run.predictor import RunPredictor
-from gobelin.workbench.run.settings import Settings, recorded
+from gobelin.workbench.run.settings import Settings, record
 from gobelin.workbench.run.space import RunSpace
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
@@ -78,7 +77,10 @@ class Run:
             data_files.check(folder.folder, rows.dataset, rows.schema, runtime.threads)
         _ = self.checked.scan  # refuses data with too many bad cells before anything is written
         used = set(self.data.schema.field_names) - set(self.settings.leave_out)
-        decision.check(self.settings.tune, self.encoders.embedder, used)
+        if self.settings.tune.fields:
+            from gobelin.prediction.tuning import decision  # it loads torch
+
+            decision.check(self.settings.tune, self.encoders.embedder, used)
         parts.write(folder, rows.record)
         if new:
             data_files.write(folder.folder, rows.dataset, rows.schema, runtime.threads)
@@ -137,7 +139,7 @@ class Run:
         """The run with these settings, written to settings.json. A later start reads measured
         decisions from there.
         """
-        write_json(self.folder.folder / "settings.json", recorded(settings))
+        record(self.folder.folder, settings)
         return self.with_settings(settings)
 
     def with_settings(self, settings: Settings) -> Run:

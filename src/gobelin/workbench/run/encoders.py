@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 from gobelin.core.config import resolved
-from gobelin.core.files import file_name
+from gobelin.core.files import file_name, read_json, write_json
 from gobelin.data.fields import Field
 from gobelin.data.images import Opening
 from gobelin.data.training_range import with_range
 from gobelin.embedding import schema
 from gobelin.embedding.alignment import kept_space
 from gobelin.embedding.encoders import FitsFiles, FittedEncoder, TrainingCells
-from gobelin.embedding.features import Embedder
+from gobelin.embedding.features import Embedder, EncoderFacts, LoadedLate
 from gobelin.workbench import disclosure
 from gobelin.workbench.run.data import RunData
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
+
+FACTS = "facts.json"  # in the stage of every encoder: its width and fingerprint
 
 
 def stage_of(field: Field) -> str:
@@ -35,14 +38,27 @@ class RunEncoders:
     @cached_property
     def embedder(self) -> Embedder:
         """The encoders, fitted on training cells or loaded from the run folder; none is tuned."""
-        folder = self.data.folder
-        encoders = {field.name: self._encoder(field) for field in self.data.schema.fields}
+        folder, fields = self.data.folder, self.data.schema.fields
+        named = {field.name: field for field in fields}
+        encoders: Mapping[str, FittedEncoder] = LoadedLate(
+            list(named),
+            lambda name: self._encoder(named[name]),
+            lambda name: self._facts(named[name]),
+        )
+        if not all(folder.has(stage_of(field), self.data.key) for field in fields):
+            encoders = dict(encoders)  # they are fitted, all of them, in the order of the fields
         cache = None if folder.saved else folder.folder / "cache"
         return Embedder(self.data.schema, encoders, cache, self.data.runtime.threads)
 
+    def _facts(self, field: Field) -> EncoderFacts | None:
+        """What the stage of an encoder says of it; None where it says nothing."""
+        path = self.data.folder.folder / stage_of(field) / FACTS
+        return EncoderFacts(**read_json(path)) if path.is_file() else None
+
     def _encoder(self, field: Field) -> FittedEncoder:
-        data, settings, runtime = self.data, self.data.settings, self.data.runtime
+        data, settings = self.data, self.data.settings
         component = schema.build_encoder(field.encoder, settings.choices)
+        runtime = data.runtime  # after the component, which may have loaded torch
         if data.folder.has(stage_of(field), data.key):
             return data.folder.loaded(stage_of(field), lambda at: component.load(at, runtime))
         data.take_over({"encoders": settings.encoders, "align": resolved(settings.align)})
@@ -80,6 +96,8 @@ class RunEncoders:
                 if temporary is not None:
                     encoder.save(temporary)
                     disclosure.mark(temporary, self._least_groups(field))
+                    facts = EncoderFacts(encoder.width, encoder.fingerprint())
+                    write_json(temporary / FACTS, asdict(facts))
 
     def _least_groups(self, field: Field) -> int | None:
         """How many groups have each value that this field's encoder keeps."""

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,12 +16,14 @@ from gobelin.core.files import fingerprint
 from gobelin.embedding.features import Embedder, Embeddings
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.cross_fit import Training
-from gobelin.prediction.tuning import decision
-from gobelin.prediction.tuning.tuner import Tune
+from gobelin.prediction.tuning.settings import Tune
 from gobelin.quality import data as data_quality
 from gobelin.workbench.run.checked_rows import CheckedRows
 from gobelin.workbench.run.data import RunData
 from gobelin.workbench.run.encoders import RunEncoders
+
+if TYPE_CHECKING:
+    from gobelin.prediction.tuning.tuner import TuningData
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +55,8 @@ class RunFeatures:
         """The number of training steps of tuning: by the training rows, fewer where minutes allow
         fewer.
         """
+        from gobelin.prediction.tuning import decision  # it loads torch
+
         tune, data = self.tune, self._tuning_data()
         planned = replace(tune, steps=decision.planned_steps(tune, data))
         key = replace(self, tune=planned).key_of(self.checked)
@@ -81,6 +86,8 @@ class RunFeatures:
         tune, folder = self.tune, self.data.folder
         if not tune.fields:
             return self.encoders.embedder
+        from gobelin.prediction.tuning import decision
+
         key, work = self.key_of(self.checked), self._work
 
         def make(stage: Path) -> None:
@@ -95,8 +102,10 @@ class RunFeatures:
         shutil.rmtree(work, ignore_errors=True)
         return embedder
 
-    def _tuning_data(self) -> decision.TuningData:
+    def _tuning_data(self) -> TuningData:
         """The input of tuning: labelled training rows only."""
+        from gobelin.prediction.tuning import decision
+
         rows, chosen = self.checked.rows, self.checked.rows.labelled("train")
         training = Training(
             self.data.settings.predict,
@@ -114,6 +123,8 @@ class RunFeatures:
         """The findings of tuning; none where the settings tune no encoder."""
         if not self.tune.fields:
             return []
+        from gobelin.prediction.tuning import decision
+
         return decision.stored_findings(self.data.folder.folder / "tuned")
 
     @cached_property

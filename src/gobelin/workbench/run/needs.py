@@ -11,7 +11,7 @@ from gobelin.core.stages import WRONG_VALUES
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.commands import fit_command
 from gobelin.workbench.run.encoders import stage_of
-from gobelin.workbench.run.space import INDEX
+from gobelin.workbench.run.row_index import INDEX
 
 Given = ParamSpec("Given")
 Answer = TypeVar("Answer")

@@ -15,7 +15,6 @@ from gobelin.evidence.findings import Finding
 from gobelin.prediction import fusion_choice, predictor
 from gobelin.prediction.cross_fit import Training
 from gobelin.prediction.predictor import Model
-from gobelin.prediction.tuning import decision
 from gobelin.workbench.run.checked_rows import CheckedRows
 from gobelin.workbench.run.features import RunFeatures
 from gobelin.workbench.run.settings import Chosen
@@ -83,6 +82,8 @@ class RunPredictor:
         )
         if not self.features.tuned:
             return training
+        from gobelin.prediction.tuning import decision  # it loads torch
+
         held_back = decision.held_back(data.settings.tune, training)
         return replace(training, unseen=training.rows[held_back])
 

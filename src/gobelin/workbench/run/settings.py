@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import is_dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from gobelin import __version__
 from gobelin.augmentation.settings import Augment
 from gobelin.core import catalog
-from gobelin.core.config import resolved, setting, settings_class
+from gobelin.core.config import build, resolved, setting, settings_class
 from gobelin.core.errors import GobelinError, nearest
+from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
 from gobelin.data.budget import Reading
 from gobelin.data.coarse import LEAST_GROUPS
@@ -21,12 +26,14 @@ from gobelin.generation.sampling import Generation
 from gobelin.prediction.cross_fit import Predict
 from gobelin.prediction.fusion import Fusion
 from gobelin.prediction.fusion_choice import BEST_OF_ALL
-from gobelin.prediction.tuning.tuner import Tune
+from gobelin.prediction.tuning.settings import Tune
 from gobelin.quality.data import Check
 from gobelin.quality.judge import Judge, image_encoder
 from gobelin.quality.labels import Curate
 
 VERSION = 2  # of settings.json; a file without a version has version 1
+MARK = "complete.json"  # beside settings.json: a hash of it
+_CHECKED = ContextVar("_CHECKED", default=False)  # whether settings were checked before
 
 
 @settings_class
@@ -108,9 +115,11 @@ class Settings:
     curate: Curate = setting(default_factory=Curate, description="Finding and mending labels.")
 
     def __post_init__(self) -> None:
-        """Check the names and settings of all components. Raises one GobelinError with all
-        mistakes.
+        """Check the names and settings of all components, unless they were checked when they were
+        written. Raises one GobelinError with all mistakes.
         """
+        if _CHECKED.get():
+            return
         named = {
             "generators": self.augment.generators,
             "rivals": self.augment.rivals,
@@ -181,6 +190,40 @@ class Settings:
 def recorded(settings: Settings) -> dict[str, Any]:
     """The content of settings.json. Its version enters no cache key."""
     return {"version": VERSION, **resolved(settings)}
+
+
+def record(folder: Path, settings: Settings) -> None:
+    """Write settings.json into a run folder, and a mark that these settings are complete and were
+    checked.
+    """
+    values = recorded(settings)
+    write_json(folder / "settings.json", values)
+    write_json(folder / MARK, {"complete": _mark(values)})
+
+
+def reopened(folder: Path, values: Mapping[str, Any], where: str) -> Settings:
+    """The complete settings of a run folder. values: its settings.json, without the version. where:
+    the file, for messages.
+
+    Settings that this version of Gobelin wrote complete are not checked again, as that loads every
+    component, and torch with them.
+    """
+    try:
+        marked = read_json(folder / MARK)
+    except (OSError, ValueError):
+        marked = None
+    if marked != {"complete": _mark({"version": VERSION, **values})}:
+        return build(Settings, values, where).completed()
+    token = _CHECKED.set(True)
+    try:
+        return build(Settings, values, where)
+    finally:
+        _CHECKED.reset(token)
+
+
+def _mark(values: Mapping[str, Any]) -> str:
+    """A hash of the content of settings.json and of the version that wrote it."""
+    return fingerprint(json.loads(json.dumps(values, default=str)), __version__)
 
 
 def upgraded(stored: Mapping[str, Any]) -> dict[str, Any]:

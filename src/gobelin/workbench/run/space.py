@@ -12,13 +12,16 @@ from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.core.stages import RunFolder
+from gobelin.embedding import stored_rows
 from gobelin.embedding.alignment import kept_space
 from gobelin.embedding.alignment.align import Align, Alignment, Shared
-from gobelin.embedding.index import INDEX_FORMAT, Index, create, rows_of, warn_of_lost_changes
+from gobelin.embedding.index import INDEX_FORMAT, columns_of
+from gobelin.embedding.stored_rows import STORED_ROWS_FORMAT, StoredRows
 from gobelin.workbench.run.checked_rows import CheckedRows
 from gobelin.workbench.run.features import RunFeatures
+from gobelin.workbench.run.row_index import INDEX, RowIndex
 
-INDEX = "index"  # folder of the stored rows; a saved run may lack it
+STORED_ROWS = "rows"  # stage of the data's rows as search finds them
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,21 +72,32 @@ class RunSpace:
         present = np.zeros((0, len(fields)), bool)
         return Shared(fields, vectors, present, (), self.alignment.fingerprint())
 
+    @property
+    def _rows_key(self) -> str:
+        return fingerprint(self.key, self.alignment.fingerprint(), STORED_ROWS_FORMAT)
+
+    def stored_rows(self) -> StoredRows:
+        """The rows of the data as search finds them, a stage of the run."""
+
+        def make(stage: Path) -> None:
+            rows = self.checked.rows
+            ids, parts = rows.dataset.ids, rows.parts.tolist()
+            columns = columns_of(ids, rows.dataset, rows.schema, parts)
+            stored_rows.write(
+                stage, stored_rows.pooled(self.alignment, self.features.embeddings), columns
+            )
+
+        return self.folder.kept(STORED_ROWS, self._rows_key, make, StoredRows)
+
     @cached_property
-    def index(self) -> Index:
+    def index(self) -> RowIndex:
         """The stored rows that search reads: the rows of the data, and rows added later."""
-        space, place = self.alignment.fingerprint(), self.folder.folder / INDEX
-        if self.folder.saved and not place.is_dir():
+        saved = self.folder.saved
+        if saved and not (self.folder.folder / INDEX).is_dir():
             raise GobelinError(
                 f"{self.folder.folder}: was saved without an index, which is needed here. Save it"
                 " with --index."
             )
-        if not self.folder.saved:
-            key = fingerprint(self.key, space, INDEX_FORMAT)
-            with self.folder.making(INDEX, key) as temporary:
-                if temporary is not None:
-                    rows = self.checked.rows
-                    table = rows_of(self.shared, rows.dataset, rows.schema, rows.parts.tolist())
-                    create(temporary, table, space)
-                    warn_of_lost_changes(place, len(rows.dataset))
-        return Index(place, space)
+        space = self.alignment.fingerprint()
+        key = fingerprint(self.key, space, INDEX_FORMAT)
+        return RowIndex(self.folder, key, space, None if saved else self.stored_rows)

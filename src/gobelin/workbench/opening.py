@@ -1,0 +1,77 @@
+"""A run as a workbench begins or opens it: the settings of a start beside those of earlier ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gobelin.core import config
+from gobelin.core.errors import GobelinError
+from gobelin.core.machine import Progress
+from gobelin.core.stages import RunFolder
+from gobelin.data.dataset import Dataset
+from gobelin.data.frames import Frame
+from gobelin.data.read import read
+from gobelin.embedding.schema import restored
+from gobelin.workbench import disclosure
+from gobelin.workbench.portable import names_of, portable
+from gobelin.workbench.run import replay
+from gobelin.workbench.run.chain import Run
+from gobelin.workbench.run.settings import Settings, reopened, upgraded
+
+
+def begun(
+    data: str | Path | Dataset | Frame,
+    target: str | None,
+    run: str | Path,
+    settings: Mapping[str, Any] | None,
+    progress: Progress,
+) -> Run:
+    """The run of a data set in a new folder, or in that of an earlier start, whose decisions stay.
+    The arguments are those of `Workbench`.
+    """
+    folder, values = RunFolder(Path(run)), upgraded(config.nested(settings or {}))
+    if isinstance(data, Frame):
+        data = read(data, values.get("data", {}).get("root") or None)
+    given = data if isinstance(data, Dataset) else None
+    path = given.source if given is not None else str(Path(str(data)).resolve())
+    named = {"path": path, **({"target": target} if target else {})}
+    values = config.merge(values, {"data": {**named, "fingerprint": "", "parts": ""}})
+    if folder.saved:
+        raise GobelinError(f"{run}: is a saved run, which can't be fitted. Choose another --run.")
+    if folder.exists():
+        values = replay.replayed(replay.stored(folder), values)
+    built = config.build(Settings, values)
+    complete = replace(built.completed(), runtime=built.runtime.resolved())
+    return Run.of(folder, complete, progress, given)
+
+
+def opened(run: str | Path, progress: Progress, settings: Mapping[str, Any] | None) -> Run:
+    """A finished run, or a saved one. settings: replace stored ones. GobelinError for a folder that
+    is no run.
+    """
+    folder = RunFolder(Path(run))
+    if folder.saved:
+        from gobelin.workbench import save
+
+        save.check(folder.folder)
+    if not folder.exists():
+        raise GobelinError(
+            f"{run}: is not a run folder (no settings.json). Make one with gobelin fit DATA"
+            f" --run {run}."
+        )
+    settings = upgraded(config.nested(settings or {}))
+    stored = replay.stored(folder)
+    if folder.saved:
+        stored = portable(stored, names_of(restored(folder.stored("schema.json"))))
+    if settings:
+        values = config.merge(replay.without_replaced(stored, settings), settings)
+        built = config.build(Settings, values, "settings").completed()
+    else:
+        built = reopened(folder.folder, stored, f"{run}/settings.json")
+    if folder.saved:
+        built = replace(built, runtime=built.runtime.here())
+        disclosure.warn(folder)
+    return Run.of(folder, built, progress)
