@@ -289,7 +289,7 @@ class MultimodalClassifier(ClassifierMixin, _Multimodal):
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: ANN401, N803
         """[N]: the class with the highest probability."""
-        labels = self._predictions(X).labels
+        labels = self._predictions(X).class_indices
         return self.classes_[labels]
 
 

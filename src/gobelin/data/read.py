@@ -24,6 +24,15 @@ def read(path: str | Path | Frame, root: str | Path | None = None) -> Dataset:
     """
     if isinstance(path, Frame):
         return from_frame(path, root or ".")
+    return read_as_written(path, root)[1]
+
+
+def read_as_written(
+    path: str | Path, root: str | Path | None = None
+) -> tuple[pa.Table, Dataset]:
+    """The rows as the file has them, and the dataset of the same rows, in which every column of
+    files holds paths or bytes. As `read`.
+    """
     path = Path(path)
     if root and not Path(root).is_dir():
         raise GobelinError(f"{root}: no such folder. Give a folder with --root, or leave it out.")
@@ -51,7 +60,7 @@ def read(path: str | Path | Frame, root: str | Path | None = None) -> Dataset:
                 raise GobelinError(f"{path}: holds no value. At least one row was expected.")
             _check_ids(table, str(path))
             start = Path(root) if root else folder
-            return Dataset(as_files(table, folder, start), start, str(path))
+            return table, Dataset(as_files(table, folder, start), start, str(path))
     known = ", ".join(catalog.names("readers"))
     raise GobelinError(
         f"{path}: no reader for {path.suffix or 'a file without a suffix'}. Readers: {known}."

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from gobelin.core.errors import GobelinError
 from gobelin.data.dataset import Dataset
 from gobelin.embedding.encoders import NamesUnseen
+from gobelin.embedding.roles import role_of
 from gobelin.prediction.predictor import Predictions
 from gobelin.quality.data import Check, Scan, scan
 from gobelin.workbench.run.features import RunFeatures
@@ -20,7 +22,22 @@ def predicted(predictor: RunPredictor, dataset: Dataset, settings: Check) -> Pre
     features = predictor.features
     rows = new_rows(features, dataset, settings, "predict").dataset
     embeddings = features.embedder.embed(rows, features.data.progress)
-    return predictor.model.predict(predictor.inputs(embeddings))
+    predictions = predictor.model.predict(predictor.inputs(embeddings))
+    return replace(predictions, id_column=_id_column(features, dataset) or "id")
+
+
+def _id_column(features: RunFeatures, dataset: Dataset) -> str | None:
+    """The column with the ids of new rows: the one that the run has, or where it has none, the one
+    that is an id by its name. None where rows have no ids."""
+    if name := features.data.schema.role("id"):
+        return name if name in dataset.column_names else None
+    known = {c.name for c in features.data.schema.columns}
+    for name in dataset.column_names:
+        if name not in known:
+            values = [v for v in dataset.values(name) if v is not None]
+            if (role_of(name, values, len(dataset)) or ("",))[0] == "id":
+                return name
+    return None
 
 
 def new_rows(features: RunFeatures, dataset: Dataset, settings: Check, verb: str) -> Scan:
@@ -36,8 +53,7 @@ def new_rows(features: RunFeatures, dataset: Dataset, settings: Check, verb: str
             f"{verb}: {dataset.source} has none of the columns {', '.join(columns)}; it has"
             f" {', '.join(dataset.column_names)}. Give the columns the same names."
         )
-    name = schema.role("id")
-    dataset = dataset.with_ids(name) if name in dataset.column_names else dataset.with_ids()
+    dataset = dataset.with_ids(_id_column(features, dataset))
     scanned = scan(features.embedder, dataset, settings, features.data.progress)
     if lines := _odd(features, dataset):
         LOG.warning("%s: %s.", dataset.source, "; ".join(lines))
