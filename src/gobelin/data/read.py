@@ -23,19 +23,17 @@ def read(path: str | Path | Frame, root: str | Path | None = None) -> Dataset:
     may leave. Its default is the file's folder; for a data frame the working directory.
     """
     if isinstance(path, Frame):
+        _check_root(root)
         return from_frame(path, root or ".")
     return read_as_written(path, root)[1]
 
 
-def read_as_written(
-    path: str | Path, root: str | Path | None = None
-) -> tuple[pa.Table, Dataset]:
+def read_as_written(path: str | Path, root: str | Path | None = None) -> tuple[pa.Table, Dataset]:
     """The rows as the file has them, and the dataset of the same rows, in which every column of
     files holds paths or bytes. As `read`.
     """
     path = Path(path)
-    if root and not Path(root).is_dir():
-        raise GobelinError(f"{root}: no such folder. Give a folder with --root, or leave it out.")
+    _check_root(root)
     if not path.exists():
         neighbours = (
             [p.name for p in islice(path.parent.iterdir(), 1000) if not p.name.startswith(".")]
@@ -65,6 +63,12 @@ def read_as_written(
     raise GobelinError(
         f"{path}: no reader for {path.suffix or 'a file without a suffix'}. Readers: {known}."
     )
+
+
+def _check_root(root: str | Path | None) -> None:
+    """Raises GobelinError where it is no folder."""
+    if root and not Path(root).is_dir():
+        raise GobelinError(f"{root}: no such folder. Give a folder with --root, or leave it out.")
 
 
 def _check_ids(table: pa.Table, source: str) -> None:

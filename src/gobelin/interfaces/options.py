@@ -246,7 +246,11 @@ def _query_options(work: Callable[..., None], several: bool) -> Callable[..., No
         if flag and catalog.declared("encoders", name, "default"):
             flags[flag] = QUERIES.get(flag, ("VALUE", f"Query by {name}."))
     work = click.option(
-        "--query", "columns", multiple=True, metavar="COL=VALUE", help="The value of one column, of any kind."
+        "--query",
+        "columns",
+        multiple=True,
+        metavar="COL=VALUE",
+        help="The value of one column, of any kind.",
     )(work)
     for flag, (takes, text) in sorted(flags.items(), reverse=True):
         work = click.option(
