@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from gobelin import __version__
+from gobelin.core.printable import counted
 from gobelin.interfaces.options import (
     MOST_IMAGES,
     augment_options,
@@ -188,14 +189,15 @@ def predict_command(
             table = prediction_file.joined(written, predictions)
         changed = prediction_file.write(table, temporary, suffix, raw)
     rows = table.num_rows
+    done = f"{counted(rows, 'row', 'rows')} in {target}"
     if changed:
         tell(
             f"{target}: {changed} cells would be formulas in a spreadsheet. Each got an apostrophe"
             " before it. --raw-csv leaves them as they are."
         )
     if is_standard_output(target):
-        return tell(f"{rows} rows in {target}")  # the rows alone go to the next program
-    say_json({"rows": rows, "file": str(target)}) if as_json else say(f"{rows} rows in {target}")
+        return tell(done)  # the rows alone go to the next program
+    say_json({"rows": rows, "file": str(target)}) if as_json else say(done)
 
 
 @cli.command("generate")
@@ -277,7 +279,7 @@ def generate_command(
         say_json({"images": [str(p) for p in paths]})
     else:
         name = f"{paths[0].stem.removesuffix(str(chosen[0]))}*.png"
-        say(f"{len(paths)} images in {paths[0].parent} ({name})")
+        say(f"{counted(len(paths), 'image', 'images')} in {paths[0].parent} ({name})")
 
 
 @cli.command("augment")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import (  # type: ignore[attr-defined]
@@ -31,9 +32,9 @@ def dataset_of(
 
     root: the folder in which relative paths start. reset: X is fitted; else it must have the
     columns that were. Raises ValueError and TypeError."""
-    if isinstance(X, str | Path | Mapping) or (
-        isinstance(X, list | tuple) and len(X) and isinstance(X[0], Mapping)
-    ):
+    mapping = isinstance(X, Mapping) and not issparse(X)  # scikit-learn refuses what is sparse
+    several = isinstance(X, list | tuple) and len(X) > 0 and isinstance(X[0], Mapping)
+    if mapping or several or isinstance(X, str | Path):
         made = "read_csv" if isinstance(X, str | Path) else "DataFrame"
         raise TypeError(
             f"X: a data frame or numbers [N, columns] were expected, found"

@@ -89,7 +89,7 @@ class Predictions:
         """One mapping {column of pred.csv: value} a row."""
         out, labels = [], self.labels if self.classes else []
         for k, name in enumerate(self.ids):
-            row: dict[str, object] = {self.id_column: name}
+            row: dict[str, object] = {}
             if self.classes:
                 row["prediction"] = "|".join(labels[k]) if self.kind == "labels" else labels[k]
                 row |= {
@@ -105,7 +105,8 @@ class Predictions:
                     "high": float(self.high[k]),
                 }
             row["present"] = " ".join(compress(self.fields, self.present[k]))
-            out.append(row)
+            called = "id" if self.id_column in row else self.id_column
+            out.append({called: name, **row})
         return out
 
     def _held(self) -> np.ndarray:

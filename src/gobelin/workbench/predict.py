@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, close_match
+from gobelin.core.printable import counted
 from gobelin.data.dataset import Dataset
 from gobelin.embedding.encoders import NamesUnseen
 from gobelin.embedding.roles import role_of
@@ -55,29 +56,48 @@ def new_rows(features: RunFeatures, dataset: Dataset, settings: Check, verb: str
         )
     dataset = dataset.with_ids(_id_column(features, dataset))
     scanned = scan(features.embedder, dataset, settings, features.data.progress)
-    if lines := _odd(features, dataset):
+    if lines := _odd(features, dataset, scanned):
         LOG.warning("%s: %s.", dataset.source, "; ".join(lines))
     return scanned
 
 
-def _odd(features: RunFeatures, dataset: Dataset) -> list[str]:
+def _odd(features: RunFeatures, dataset: Dataset, scanned: Scan) -> list[str]:
     """What the rows lack or have that the training rows had or lacked, each with its count."""
-    schema = features.data.schema
+    schema, names = features.data.schema, dataset.column_names
     wanted, known = [c for f in schema.fields for c in f.columns], {c.name for c in schema.columns}
+    lacking = [c for c in wanted if c not in names]
+    unknown = [c for c in names if c not in known]
+    alike = [f" - is it {m!r}?" if (m := close_match(c, unknown)) else "" for c in lacking]
+    empty = [c for c in wanted if c in names and all(v is None for v in dataset.values(c))]
     lines = [
-        f"{len(names)} {what} ({', '.join(map(repr, names[:3]))}{', ...' * (len(names) > 3)})"
-        for names, what in (
-            ([c for c in wanted if c not in dataset.column_names], "columns are missing"),
-            ([c for c in dataset.column_names if c not in known], "columns are not known"),
+        f"{counted(len(found), 'column is', 'columns are')} {what}"
+        f" ({', '.join(found[:3])}{', ...' * (len(found) > 3)})"
+        for found, what in (
+            ([f"{c!r}{a}" for c, a in zip(lacking, alike, strict=True)], "missing"),
+            ([repr(c) for c in unknown], "not known"),
+            ([repr(c) for c in empty], "empty in every row"),
         )
-        if names
+        if found
     ]
+    if scanned.marked:
+        rows = counted(len(scanned.marked), "row holds", "rows hold")
+        lines.append(
+            f"{rows} an image that is marked as generated, and nothing of them is used (first:"
+            f" {scanned.marked[0]})"
+        )
+    bad = [cell for cell in scanned.bad if cell[0] not in scanned.marked]
+    for column in dict.fromkeys(c for _, c, _ in bad):
+        reasons = [(row, reason) for row, c, reason in bad if c == column]
+        lines.append(
+            f"column {column!r}: {counted(len(reasons), 'cell counts', 'cells count')} as missing"
+            f" (first: row {reasons[0][0]}: {reasons[0][1]})"
+        )
     for field in schema.fields:
         encoder = features.embedder.encoders[field.name]
         unseen = encoder.unseen(dataset.cells(field)) if isinstance(encoder, NamesUnseen) else {}
         lines += [
-            f"column {name!r}: {len(values)} cells hold a value that was not learned (first:"
-            f" {values[0][:40]!r})"
+            f"column {name!r}: {counted(len(values), 'cell holds', 'cells hold')} a value that was"
+            f" not learned (first: {values[0][:40]!r})"
             for name, values in unseen.items()
         ]
     return lines

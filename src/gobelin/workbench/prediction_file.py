@@ -43,9 +43,8 @@ def joined(written: pa.Table, predictions: Predictions) -> pa.Table:
 
     The ids are among them already, where the data have any. A column of the predictions whose name
     the data have already gets a number at its end, and a warning says so."""
-    columns = _columns(predictions)
-    columns.pop(predictions.id_column)
-    for name, values in columns.items():
+    _, *columns = _columns(predictions).items()  # the first are the ids
+    for name, values in columns:
         new, number = name, 2
         while new in written.column_names:
             new, number = f"{name}_{number}", number + 1
