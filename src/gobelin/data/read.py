@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from gobelin.core import catalog
+from gobelin.core.arguments import typed
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.special import special
 from gobelin.data.dataset import Dataset
@@ -15,6 +16,7 @@ from gobelin.data.file_columns import as_files
 from gobelin.data.frames import Frame, from_frame
 
 
+@typed()
 def read(path: str | Path | Frame, root: str | Path | None = None) -> Dataset:
     """Read a dataset. No image is opened here. Raises GobelinError for data that can't be read.
 
@@ -24,6 +26,9 @@ def read(path: str | Path | Frame, root: str | Path | None = None) -> Dataset:
     """
     if isinstance(path, Frame):
         _check_root(root)
+        for count, what in zip(path.shape, ("row", "column"), strict=True):
+            if not count:
+                raise GobelinError(f"data frame: holds no {what}. At least one was expected.")
         return from_frame(path, root or ".")
     return read_as_written(path, root)[1]
 

@@ -97,6 +97,8 @@ def generate(
         )
     if not seeds:
         raise GobelinError("generate: found 0 images to generate. Give -n 16 or --seeds 0-15.")
+    if min(seeds) < 0:
+        raise GobelinError(f"--seeds: {min(seeds)} is below 0. Give whole numbers from 0 up.")
     trained = run.generator.sampler(0)
     condition = condition_of(run, trained, label, query, start, 1)
     controls = start.controls(run.settings.generator)
