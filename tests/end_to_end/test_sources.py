@@ -124,7 +124,7 @@ def test_strength_and_mask_reach_the_generator(run: Path, tmp_path: Path) -> Non
         pixels(part)[:, 8:] != pixels(source)[:, 8:]
     ).any()
     said = {"label": "a", "source": "before8.png", "mask": "mask.png", "strength": 1.0}
-    assert read_lineage(part)["condition"] == said and part.parent != same.parent
+    assert read_lineage(part)["condition"] == said and part.name != same.name
 
 
 def test_a_column_may_have_the_name_of_an_option(run: Path) -> None:
