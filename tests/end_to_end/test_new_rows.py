@@ -46,10 +46,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frame = pd.DataFrame(rows)
     frame.to_csv(folder / "things.csv", index=False)
     frame.drop(columns="kind")[:9].to_csv(folder / "new.csv", index=False)
-    options = as_options([*SMALL, *QUICK, "schema.sku=id"])
-    words = ["fit", str(folder / "things.csv"), "--target", "kind", "--generator", "vaegan"]
-    main([*words, "--run", str(folder / "run"), *options])
+    training = ["--generator", "vaegan", "--fusion", "mean"]
+    main(["fit", *begun(folder), *training, *as_options(QUICK)])
     return folder
+
+
+def begun(folder: Path) -> list[str]:
+    """The words of `check` and `fit`."""
+    run = ["--target", "kind", "--run", str(folder / "run")]
+    return [str(folder / "things.csv"), *run, *as_options([*SMALL, "schema.sku=id"])]
 
 
 @pytest.fixture
@@ -91,6 +96,15 @@ def test_a_file_of_predictions_can_be_predicted_again(place: Path) -> None:
         main(["predict", str(place / "run"), str(place / source), "--out", str(pred)])
     rows = table(pred)
     assert [r["prediction"] for r in rows] == [r["prediction_2"] for r in rows]
+
+
+def test_a_check_afterwards_keeps_the_fusion_and_the_generator(place: Path) -> None:
+    before = (place / "run" / "settings.json").read_text()
+    main(["check", *begun(place)])
+    assert (place / "run" / "settings.json").read_text() == before
+    assert '"mean"' in before and '"steps": 2' in before
+    main(["check", *begun(place), "--set", "generator.size=16"])  # as it is
+    assert (place / "run" / "settings.json").read_text() == before
 
 
 def test_only_predictions_have_the_users_ids(place: Path) -> None:

@@ -89,7 +89,7 @@ def verbs(data: Path, run: Path, folder: Path) -> list[list[object]]:
     image = str(next((data.parent / "images").iterdir()))
     saved = folder / f"saved{BAD}[red]"
     return [
-        ["check", data, "--target", "shape", "--run", run, *GENERATOR, *options(QUICK)],
+        ["check", data, "--target", "shape", "--run", run, *options(QUICK)],
         ["evaluate", run],
         ["search", run, *query],
         ["search", run, "--recall"],

@@ -95,7 +95,7 @@ def cli(context: click.Context) -> None:
 @data_options
 def check_command(**options: Any) -> None:  # noqa: ANN401 - click hands over options by name
     """Report the columns of the data and the problems in it."""
-    bench = new_workbench(options)
+    bench = new_workbench(options, kept=("fusion", "generator"))
     findings = bench.check()
     if not options["as_json"]:
         columns = bench.run.data.schema.columns

@@ -322,13 +322,20 @@ def settings_of(options: Mapping[str, Any]) -> dict[str, Any]:
     return config.merge(config.limited(recipe, settings), settings)
 
 
-def new_workbench(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a Workbench
-    """The workbench of `check` and `fit`."""
+def new_workbench(options: Mapping[str, Any], kept: Sequence[str] = ()) -> Any:  # noqa: ANN401
+    """The workbench of `check` and `fit`. kept: groups of settings that stay as an earlier start of
+    the run has them, since the verb has no options for them."""
     with loading():
+        from gobelin.core import config
+        from gobelin.core.stages import RunFolder
         from gobelin.workbench.bench import Workbench
+        from gobelin.workbench.run import replay
 
-    run = options["run"]
-    return Workbench(options["data"], options["target"], run, settings_of(options), progress)
+    settings, folder = settings_of(options), RunFolder(options["run"])
+    if kept and folder.exists() and not folder.saved:
+        before = replay.without_replaced(replay.stored(folder), settings)
+        settings = config.merge({group: before[group] for group in kept}, settings)
+    return Workbench(options["data"], options["target"], options["run"], settings, progress)
 
 
 def open_workbench(run: Path, settings: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401
