@@ -190,7 +190,7 @@ def hits(bench: Workbench) -> np.ndarray:
     checked, predictor = bench.run.checked.rows, bench.run.predictor
     rows = checked.labelled("valid")
     x = predictor.inputs(bench.run.features.embeddings.rows(rows))
-    return (predictor.model.predict(x).labels == checked.target.values[rows]) * 1.0
+    return (predictor.model.predict(x).class_indices == checked.target.values[rows]) * 1.0
 
 
 def least_confident(

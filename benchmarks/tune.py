@@ -80,7 +80,7 @@ def main() -> None:
         model = predictor.fit(
             "concat", fusion, training(features, np.arange(len(dataset)), judging)
         )
-        return (model.predict(features.rows(unseen)).labels == others).astype(float)
+        return (model.predict(features.rows(unseen)).class_indices == others).astype(float)
 
     before, units = hits(plain), [groups[r] for r in unseen]
     material = TuningData(reader, dataset.rows(train), training(plain.rows(train), train))

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from gobelin import Workbench
@@ -171,3 +171,90 @@ def test_a_picture_that_cannot_be_opened_is_set_aside_and_listed() -> None:
     assert len(model.bad_cells_) == 1 and model.bad_cells_[0].startswith("row 3, column 'picture'")
     with pytest.raises(GobelinError, match="cells can't be used"):
         MultimodalClassifier(**PLAIN, max_bad=0.0).fit(broken, LABEL)
+
+
+def test_settings_of_the_fusion_are_parameters() -> None:
+    """By name and as an object; a clone, a pickle and an equal estimator have them."""
+    by_name = MultimodalClassifier(**PLAIN).set_params(fusion="gated", fusion__steps=7)
+    assert type(by_name.fusion).__name__ == "Gated" and by_name.fusion.steps == 7
+    model = MultimodalClassifier(**PLAIN)
+    given = model.fusion
+    model.set_params(fusion__steps=7, folds=3)
+    assert (model.fusion.steps, model.fusion.rate, model.folds) == (7, 0.03, 3)
+    assert given == QUICK["fusion"]  # an object that others hold stays as it is
+    parameters = model.get_params()
+    assert parameters["fusion__steps"] == 7 and "fusion__steps" not in model.get_params(deep=False)
+    for other in (clone(model), pickle.loads(pickle.dumps(model))):
+        assert other.get_params() == parameters
+    assert MultimodalClassifier().set_params(**parameters).get_params() == parameters
+    assert MultimodalClassifier().get_params()["fusion__hidden"] == 0
+    assert not [k for k in MultimodalClassifier(fusion="all").get_params() if "__" in k]
+
+
+def test_a_grid_over_nested_settings_takes_the_planted_one() -> None:
+    """One step learns nothing; the grid tells."""
+    grid = {
+        "model__fusion": ["concat", "mean"],
+        "model__fusion__steps": [1, 60],
+        "model__fusion__rate": [0.03],
+    }
+    model = Pipeline([("model", MultimodalClassifier(**PLAIN))])
+    found = GridSearchCV(model, grid, cv=2, error_score="raise").fit(FRAME[:80], LABEL[:80])
+    assert found.best_params_["model__fusion__steps"] == 60 and found.best_score_ > 0.8
+    scores = found.cv_results_["mean_test_score"]
+    assert len(set(scores)) > 1
+    fitted = found.best_estimator_["model"].model_.predictor.settings
+    assert (fitted.steps, fitted.rate) == (60, 0.03)
+
+
+MISUSE: dict[str, tuple[dict[str, Any], str]] = {
+    "typo": ({"fusoin": "concat"}, "no parameter 'fusoin'. Did you mean 'fusion'?"),
+    "nested typo": ({"fusion__stesp": 3}, "no parameter 'stesp'. Did you mean 'steps'?"),
+    "nested value": ({"fusion__steps": "many"}, "a whole number was expected, found 'many'"),
+    "nested in all": ({"fusion": "all", "fusion__steps": 3}, "is no single fusion"),
+    "fusion": ({"fusion": "concatt"}, "Did you mean 'concat'?"),
+    "a class": ({"fusion": Concat}, "a name or a fusion was expected"),
+    "encoders": ({"encoders": "pixels"}, "encoders: is a group of settings, found 'pixels'"),
+    "encoder": ({"encoders": {"image": "pixels"}}, "encoders.image: is a group of settings"),
+    "schema": ({"schema": ["said"]}, "schema: is a group of settings"),
+    "column": ({"schema": {"sid": "text"}}, "schema.sid: X has no such column. Did you mean"),
+    "leave_out": ({"leave_out": "sid"}, "leave_out: no field 'sid'. Did you mean 'said'?"),
+    "folds": ({"folds": 1}, "MultimodalClassifier.folds: a whole number from 2 to 100"),
+    "balance": ({"balance": "yes"}, "MultimodalClassifier.balance: true or false was expected"),
+    "max_bad": ({"max_bad": 3}, "MultimodalClassifier.max_bad: a number from 0 to 1"),
+    "root": ({"root": "/nowhere"}, "root: '/nowhere' is no folder"),
+}
+
+
+@pytest.mark.parametrize("what", MISUSE)
+def test_a_wrong_argument_is_one_clear_line(what: str) -> None:
+    changed, said = MISUSE[what]
+    with pytest.raises((ValueError, GobelinError)) as told:
+        MultimodalClassifier(**PLAIN).set_params(**changed).fit(FRAME, LABEL)
+    assert said in str(told.value) and "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "said"),
+    [
+        ("things.csv", LABEL, "pandas.read_csv"),
+        ({"said": ["a"]}, LABEL, "pandas.DataFrame"),
+        ([{"said": "a"}] * 120, LABEL, "pandas.DataFrame"),
+        (FRAME[:0], LABEL[:0], "X: has no rows"),
+        (FRAME[[]], LABEL, "X: has no columns"),
+        (FRAME, "colour", "X.pop('colour')"),
+        (FRAME, [None, *LABEL[1:]], "y: 1 of 120 labels are missing"),
+        (FRAME, pd.array([pd.NA, *LABEL[1:]]), "y: 1 of 120 labels are missing"),
+        (FRAME, LABEL[:-1], "X has 120 rows, found 119 labels"),
+    ],
+    ids=map(str, range(9)),
+)
+def test_wrong_rows_and_labels_are_one_clear_line(x: Any, y: Any, said: str) -> None:
+    with pytest.raises((ValueError, TypeError)) as told:
+        MultimodalClassifier(**PLAIN).fit(x, y)
+    assert said in str(told.value) and "\n" not in str(told.value)
+
+
+def test_classes_are_no_numbers() -> None:
+    with pytest.raises(ValueError, match="use MultimodalClassifier"):
+        MultimodalRegressor(**PLAIN).fit(FRAME, LABEL)

@@ -19,39 +19,50 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-import pyarrow as pa
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils import check_array, check_random_state, column_or_1d
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (  # type: ignore[attr-defined]
-    _check_sample_weight,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted
 
-from gobelin.core import catalog
+from gobelin.core import catalog, config
+from gobelin.core.config import settings_class
 from gobelin.core.errors import nearest
 from gobelin.core.machine import Runtime
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
-from gobelin.data.frames import Frame, from_frame
 from gobelin.embedding import schema
 from gobelin.embedding.alignment.align import Align, Alignment
 from gobelin.embedding.alignment.fitting import fit_alignment
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.features import Embedder, Embeddings
 from gobelin.embedding.schema import Choices
+from gobelin.interfaces.estimator_inputs import (
+    LEAST_WEIGHTED_ROWS,
+    dataset_of,
+    labels_of,
+    weights_of,
+)
+from gobelin.interfaces.estimator_parameters import NestedFusion
 from gobelin.prediction import fusion_choice, predictor
 from gobelin.prediction.cross_fit import Predict, Training
 from gobelin.prediction.fusion import Fusion
 from gobelin.prediction.predictor import Predictions
 from gobelin.quality.data import Check, giveaways, scan
 
-LEAST_WEIGHTED_ROWS = 2  # with a weight above 0; fitting on few rows is the user's choice here
+
+@settings_class
+class _Given:
+    """The arguments that are no numbers, checked when rows are fitted: making an estimator checks
+    nothing, as everywhere in scikit-learn."""
+
+    encoders: Mapping[str, Mapping[str, Any]]
+    schema: Mapping[str, str]
+    fields: Mapping[str, tuple[str, ...]]
+    leave_out: tuple[str, ...]
 
 
-class _Multimodal(BaseEstimator):
+class _Multimodal(NestedFusion):
     """The common part of classifier and regressor."""
 
     def __init__(
@@ -115,17 +126,33 @@ class _Multimodal(BaseEstimator):
     def _fit(self, dataset: Dataset, target: Target, weights: np.ndarray, numbers: bool) -> Self:
         """The steps of a run, without its folder. weights: float [N]. numbers: all columns hold
         numbers."""
+        own = type(self).__name__
+        given = config.build(
+            _Given,
+            {
+                "encoders": self.encoders or {},
+                "schema": self.schema or {},
+                "fields": self.fields or {},
+                "leave_out": self.leave_out,
+            },
+            own,
+        )
+        predict = {
+            name: getattr(self, name)
+            for name in ("balance", "folds", "decays", "features", "level")
+        }
+        settings = config.build(Predict, predict, own)
+        check = config.build(Check, {"max_bad": self.max_bad}, own)
         kinds = {name: "number" for name in dataset.column_names} if numbers else {}
-        choices = Choices({**kinds, **(self.schema or {})}, self.fields or {}, self.encoders or {})
+        choices = Choices({**kinds, **given.schema}, given.fields, given.encoders)
         inferred = schema.infer(dataset, None, choices)
         fields = inferred.field_names
-        if unknown := [name for name in self.leave_out if name not in (*fields, "auto")]:
+        if unknown := [name for name in given.leave_out if name not in (*fields, "auto")]:
             raise ValueError(f"leave_out: no field {unknown[0]!r}.{nearest(unknown[0], fields)}")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         runtime = Runtime(seed, self.device, "float32", torch.get_num_threads()).resolved()
         train = np.flatnonzero(weights > 0)
         self.embedder_ = self._fit_encoders(inferred, choices, dataset.rows(train), runtime)
-        check = Check(max_bad=self.max_bad)
         scanned = scan(self.embedder_, dataset, check)
         self.bad_cells_ = scanned.lines()
         rows = train[~np.isin(np.array(dataset.ids)[train], scanned.marked)]
@@ -136,7 +163,7 @@ class _Multimodal(BaseEstimator):
             self.alignment_ = fit_alignment(
                 Align(), embeddings.rows(rows), [groups[r] for r in rows], runtime
             )
-        left_out = set(self.leave_out)
+        left_out = set(given.leave_out)
         if "auto" in left_out:
             _, telling = giveaways(
                 scanned.dataset,
@@ -153,13 +180,6 @@ class _Multimodal(BaseEstimator):
             raise ValueError(
                 "fit: every field is left out of prediction. Keep one with leave_out=()."
             )
-        settings = Predict(
-            balance=self.balance,
-            folds=self.folds,
-            decays=tuple(self.decays),
-            features=self.features,
-            level=self.level,
-        )
         weights = (weights * schema.weights_of(dataset, inferred)).astype(np.float32)
         training = Training(
             settings,
@@ -192,6 +212,11 @@ class _Multimodal(BaseEstimator):
     def _fusion(self, training: Training) -> tuple[str, Fusion]:
         """The fusion and its name."""
         if not isinstance(self.fusion, str):
+            if isinstance(self.fusion, type) or not isinstance(self.fusion, Fusion):
+                raise ValueError(
+                    f"fusion: a name or a fusion was expected, found {self.fusion!r}. Use"
+                    " fusion='concat', or an object such as Concat(steps=100)."
+                )
             return type(self.fusion).__name__.lower(), self.fusion
         if self.fusion != fusion_choice.BEST_OF_ALL:
             return self.fusion, catalog.build("fusion", self.fusion)
@@ -207,28 +232,11 @@ class _Multimodal(BaseEstimator):
 
     def _predictions(self, X: Any) -> Predictions:  # noqa: ANN401, N803 - as scikit-learn names it
         check_is_fitted(self)
-        dataset, _ = self._dataset(X, reset=False)
-        scanned = scan(self.embedder_, dataset, Check(max_bad=self.max_bad))
+        dataset, _ = dataset_of(self, X, self.root, reset=False)
+        check = config.build(Check, {"max_bad": self.max_bad}, type(self).__name__)
+        scanned = scan(self.embedder_, dataset, check)
         embeddings = self.embedder_.embed(scanned.dataset)
         return self.model_.predict(self._features(embeddings, self.model_.fields))
-
-    def _dataset(self, X: Any, reset: bool) -> tuple[Dataset, bool]:  # noqa: ANN401, N803
-        """X as rows, and whether it is a plain array of numbers."""
-        if isinstance(X, Frame):
-            validate_data(self, X, reset=reset, skip_check_array=True)
-            return from_frame(X, self.root, "X").with_ids(), False
-        array = validate_data(self, X, reset=reset, ensure_all_finite="allow-nan", dtype=np.float64)
-        columns = {f"x{k}": pa.array(array[:, k]) for k in range(array.shape[1])}
-        return Dataset(pa.table(columns), Path(self.root), "X").with_ids(), True
-
-    def _weights(self, X: Any, sample_weight: Any) -> np.ndarray:  # noqa: ANN401, N803
-        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if (count := int((weights > 0).sum())) < LEAST_WEIGHTED_ROWS:
-            raise ValueError(
-                f"fit: n_samples={count} with a weight above 0, at least {LEAST_WEIGHTED_ROWS} are"
-                " needed. Add rows."
-            )
-        return weights
 
     def __getstate__(self) -> dict[str, Any]:
         """Encoders are pickled as the files that they save: a network's session can't be
@@ -269,11 +277,11 @@ class MultimodalClassifier(ClassifierMixin, _Multimodal):
         """X: a data frame, or float [N, columns]. y: N classes. sample_weight: N weights from 0 up;
         rows of weight 0 are not used. Raises ValueError and GobelinError for data that can't be
         learned."""
-        dataset, numbers = self._dataset(X, reset=True)
-        y = _column(self, y, len(dataset))
+        dataset, numbers = dataset_of(self, X, self.root, reset=True)
+        y = labels_of(self, y, len(dataset))
         check_classification_targets(y)
         self.classes_, values = np.unique(y, return_inverse=True)
-        weights = self._weights(X, sample_weight)
+        weights = weights_of(X, sample_weight)
         if len(np.unique(values[weights > 0])) < 2:
             raise ValueError(
                 f"fit: all rows have one class, found {self.classes_[:1].tolist()}. At least two"
@@ -289,7 +297,7 @@ class MultimodalClassifier(ClassifierMixin, _Multimodal):
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: ANN401, N803
         """[N]: the class with the highest probability."""
-        labels = self._predictions(X).labels
+        labels = self._predictions(X).class_indices
         return self.classes_[labels]
 
 
@@ -300,12 +308,16 @@ class MultimodalRegressor(RegressorMixin, _Multimodal):
         """X: a data frame, or float [N, columns]. y: N numbers. sample_weight: N weights from 0 up;
         rows of weight 0 are not used. Raises ValueError and GobelinError for data that can't be
         learned."""
-        dataset, numbers = self._dataset(X, reset=True)
-        values = check_array(
-            _column(self, y, len(dataset)), ensure_2d=False, dtype=np.float64, input_name="y"
-        )
+        dataset, numbers = dataset_of(self, X, self.root, reset=True)
+        column = labels_of(self, y, len(dataset))
+        if column.dtype.kind in "US":
+            raise ValueError(
+                f"y: numbers were expected, found {column[0]!s}. For classes, use"
+                " MultimodalClassifier."
+            )
+        values = check_array(column, ensure_2d=False, dtype=np.float64, input_name="y")
         return self._fit(
-            dataset, Target("y", "number", values), self._weights(X, sample_weight), numbers
+            dataset, Target("y", "number", values), weights_of(X, sample_weight), numbers
         )
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: ANN401, N803
@@ -326,17 +338,3 @@ def _groups(dataset: Dataset, column: str | None, ids: Sequence[str]) -> Sequenc
         return ids
     values = dataset.values(column)
     return [str(v) if v is not None else f"row {k}" for k, v in enumerate(values)]
-
-
-def _column(estimator: BaseEstimator, y: Any, rows: int) -> np.ndarray:  # noqa: ANN401
-    """y as [N], finite."""
-    if y is None:
-        raise ValueError(
-            f"{type(estimator).__name__}.fit requires y to be passed, but the target y is None."
-        )
-    out = column_or_1d(y, warn=True)
-    if out.dtype.kind == "f":
-        check_array(out, ensure_2d=False, input_name="y")
-    if len(out) != rows:
-        raise ValueError(f"fit: X has {rows} rows, found {len(out)} labels in y. Give one a row.")
-    return out

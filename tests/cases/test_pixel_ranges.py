@@ -186,7 +186,7 @@ def test_a_run_keeps_the_range_for_new_rows(
     assert what.endswith(f"range {opening['low']:g} to {opening['high']:g}")
     new = table(tmp_path / "new.csv", {"image": names[:10:2]})
     again = Workbench.open(tmp_path / "run").predict(new)
-    assert [again.classes[k] for k in again.labels] == ["dark"] * 5
+    assert [again.classes[k] for k in again.class_indices] == ["dark"] * 5
     odd = table(tmp_path / "odd.csv", {"image": ["other.dat"]})
     bench.predict(odd)
     assert "1 cells of image: floats, outside the range" in caplog.records[-1].getMessage()

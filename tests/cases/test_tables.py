@@ -428,8 +428,8 @@ def test_check_and_predict_say_in_a_line_what_they_read(
     bench.predict(same.assign(flag=["maybe", "1"] * 5, more=1).drop(columns="noise"))
     (line,) = [r.getMessage() for r in caplog.records]
     for part in (
-        "1 columns are missing ('noise')",
-        "1 columns are not known ('more')",
+        "1 column is missing ('noise')",
+        "1 column is not known ('more')",
         "'flag': 5",
     ):
         assert part in line

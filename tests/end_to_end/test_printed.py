@@ -89,7 +89,7 @@ def verbs(data: Path, run: Path, folder: Path) -> list[list[object]]:
     image = str(next((data.parent / "images").iterdir()))
     saved = folder / f"saved{BAD}[red]"
     return [
-        ["check", data, "--target", "shape", "--run", run, *GENERATOR, *options(QUICK)],
+        ["check", data, "--target", "shape", "--run", run, *options(QUICK)],
         ["evaluate", run],
         ["search", run, *query],
         ["search", run, "--recall"],
@@ -172,7 +172,14 @@ def test_predictions_for_a_spreadsheet(
         take = lambda: read.append((tmp_path / "pipe").read_text(encoding="utf-8"))  # noqa: B023, E731
         pipe = threading.Thread(target=take, daemon=True)
         pipe.start()
-        words = ["predict", str(run), str(data), "--out", str(tmp_path / "pipe")]
+        words = [
+            "predict",
+            str(run),
+            str(data),
+            "--out",
+            str(tmp_path / "pipe"),
+            "--only-predictions",
+        ]
         main([*words, *["--raw-csv"] * raw])
         pipe.join(20)
         got[raw] = list(csv.reader(read[0].splitlines(keepends=True)))

@@ -89,14 +89,17 @@ def test_scores_are_those_of_scikit_learn() -> None:
     model, x, target = planted()
     found, predictions = evaluate(model, x, target, list(x.ids), 1 / 3)
     whole = next(f for f in found if f.name == "balanced_accuracy" and not f.scope)
-    assert whole.value == pytest.approx(balanced_accuracy_score(target.values, predictions.labels))
+    assert whole.value == pytest.approx(
+        balanced_accuracy_score(target.values, predictions.class_indices)
+    )
     assert whole.low < whole.value < whole.high and whole.chance == 1 / 3 and whole.n == 400
     recalls = {f.scope["class"]: f.value for f in found if f.name == "recall"}
-    wanted = recall_score(target.values, predictions.labels, average=None)
+    wanted = recall_score(target.values, predictions.class_indices, average=None)
     assert [recalls[c] for c in CLASSES] == pytest.approx(list(wanted))
     gap = next(f for f in found if f.name == "accuracy_minus_confidence")
     assert gap.value == pytest.approx(
-        (predictions.labels == target.values).mean() - predictions.probabilities.max(1).mean()
+        (predictions.class_indices == target.values).mean()
+        - predictions.probabilities.max(1).mean()
     )
 
 

@@ -130,12 +130,12 @@ def test_probabilities_sum_to_one_and_labels_are_their_largest(fitted: Model) ->
     assert np.allclose(found.probabilities.sum(1), 1) and (found.probabilities >= 0).all()
     for k, row in enumerate(found.rows()):
         shares = {c: row[f"p_{c}"] for c in "abc"}
-        assert row["prediction"] == max(shares, key=shares.get) == "abc"[found.labels[k]]
+        assert row["prediction"] == max(shares, key=shares.get) == "abc"[found.class_indices[k]]
         assert row["present"] == " ".join(
             f for f, there in zip(x.fields, x.present[k], strict=True) if there
         )
         assert row["id"] == x.ids[k]
-    assert (found.labels == target.values)[x.present.any(1)].mean() > 0.85
+    assert (found.class_indices == target.values)[x.present.any(1)].mean() > 0.85
 
 
 def test_a_row_with_nothing_gets_equal_classes(fitted: Model) -> None:
@@ -308,7 +308,7 @@ def test_balance_moves_a_scarce_class_up(runtime: Runtime) -> None:
     for balance, edge in ((True, 1.0), (False, 1.0 + np.log(9) / 2)):
         how = Predict(balance=balance, decays=(1e-4,))
         found = fit(rows_, target, runtime, how, settings=CONVERGED).predict(grid)
-        assert line[int(found.labels.argmax()), 0] == pytest.approx(edge, abs=0.25)
+        assert line[int(found.class_indices.argmax()), 0] == pytest.approx(edge, abs=0.25)
 
 
 def test_features_of_the_shared_space(runtime: Runtime) -> None:
@@ -322,7 +322,7 @@ def test_features_of_the_shared_space(runtime: Runtime) -> None:
     )
     assert all(np.array_equal(y.features[f], shared.of(f)) for f in x.fields)
     model = fit(y, target, runtime)
-    assert (model.predict(y).labels == target.values)[x.present.any(1)].mean() > 0.8
+    assert (model.predict(y).class_indices == target.values)[x.present.any(1)].mean() > 0.8
     with pytest.raises(GobelinError, match="other encoders"):
         model.predict(x)
 
@@ -339,7 +339,7 @@ def test_rows_of_no_weight_are_not_learned_from(runtime: Runtime) -> None:
     for name, weights in (("weighed", np.where(turned, 0, 1)), ("all", np.ones(400))):
         training = Training(Predict(), x, wrong, every, ids, weights.astype(np.float32), runtime)
         model = predictor.fit("concat", fusion, training)
-        right[name] = float((model.predict(fresh).labels == truth.values).mean())
+        right[name] = float((model.predict(fresh).class_indices == truth.values).mean())
     assert right["weighed"] > right["all"] + 0.1 and right["weighed"] > 0.8
 
 

@@ -233,7 +233,7 @@ def test_findings_of_another_generator_are_not_told(run: Path, tmp_path: Path) -
     """The contact sheet's images name weights that aren't these; the study's key isn't that of
     these settings."""
     shutil.copytree(run, tmp_path / "run")
-    for path in (tmp_path / "run" / "images" / "generate").rglob("seed-*.png"):
+    for path in (tmp_path / "run" / "images" / "contact_sheet").rglob("seed-*.png"):
         save_png(path, np.zeros((16, 16, 3), np.uint8), {"weights": "0123456789abcdef"})
     stage = tmp_path / "run" / "verbs" / "audit" / "stage.json"
     write_json(stage, read_json(stage) | {"key": "of another study"})

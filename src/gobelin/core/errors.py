@@ -62,10 +62,14 @@ def outside_cause(error: BaseException) -> str | None:
 def nearest(word: str, known: Iterable[str]) -> str:
     """' Did you mean X?' for the known word nearest to `word`. If none is near: the known words."""
     words = sorted(str(k) for k in known)
-    close = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
-    if close:
-        return f" Did you mean {close[0]!r}?"
+    if close := close_match(word, words):
+        return f" Did you mean {close!r}?"
     return f" Known: {', '.join(words[:20])}{' ...' if len(words) > 20 else ''}." if words else ""
+
+
+def close_match(word: str, words: Iterable[str]) -> str:
+    """The word of `words` that is most like `word`; '' where none is like it."""
+    return next(iter(difflib.get_close_matches(word, list(words), n=1, cutoff=0.5)), "")
 
 
 def repeated(items: Iterable[Item]) -> Item | None:

@@ -42,6 +42,11 @@ def encodable_json(text: str) -> str:
     return LONE_SURROGATE.sub(lambda found: _as_in_json(found[0]), text)
 
 
+def counted(count: int, one: str, several: str) -> str:
+    """'1 row', '3 rows'."""
+    return f"{count} {one if count == 1 else several}"
+
+
 def _escaped(text: str, kept: str, escape: Callable[[str], str]) -> str:
     if text.isascii() and text.isprintable():
         return text

@@ -34,7 +34,11 @@ def _apostrophe(part: str) -> str:
 
 
 def write_csv(
-    file: TextIO, columns: Sequence[str], rows: Iterable[Mapping[str, object]], raw: bool = False
+    file: TextIO,
+    columns: Sequence[str],
+    rows: Iterable[Mapping[str, object]],
+    raw: bool = False,
+    delimiter: str = ",",
 ) -> int:
     """Write a header and the rows. Returns how many cells got an apostrophe; none with `raw`."""
     changed = 0
@@ -47,7 +51,7 @@ def write_csv(
         changed += text != value
         return text
 
-    writer = csv.writer(file)
+    writer = csv.writer(file, delimiter=delimiter)
     writer.writerow([cell(name) for name in columns])
     writer.writerows([cell(row[name]) for name in columns] for row in rows)
     return changed

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from gobelin.core import catalog
+from gobelin.core.arguments import typed
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.special import special
 from gobelin.data.dataset import Dataset
@@ -15,6 +16,7 @@ from gobelin.data.file_columns import as_files
 from gobelin.data.frames import Frame, from_frame
 
 
+@typed()
 def read(path: str | Path | Frame, root: str | Path | None = None) -> Dataset:
     """Read a dataset. No image is opened here. Raises GobelinError for data that can't be read.
 
@@ -23,10 +25,20 @@ def read(path: str | Path | Frame, root: str | Path | None = None) -> Dataset:
     may leave. Its default is the file's folder; for a data frame the working directory.
     """
     if isinstance(path, Frame):
+        _check_root(root)
+        for count, what in zip(path.shape, ("row", "column"), strict=True):
+            if not count:
+                raise GobelinError(f"data frame: holds no {what}. At least one was expected.")
         return from_frame(path, root or ".")
+    return read_as_written(path, root)[1]
+
+
+def read_as_written(path: str | Path, root: str | Path | None = None) -> tuple[pa.Table, Dataset]:
+    """The rows as the file has them, and the dataset of the same rows, in which every column of
+    files holds paths or bytes. As `read`.
+    """
     path = Path(path)
-    if root and not Path(root).is_dir():
-        raise GobelinError(f"{root}: no such folder. Give a folder with --root, or leave it out.")
+    _check_root(root)
     if not path.exists():
         neighbours = (
             [p.name for p in islice(path.parent.iterdir(), 1000) if not p.name.startswith(".")]
@@ -51,11 +63,17 @@ def read(path: str | Path | Frame, root: str | Path | None = None) -> Dataset:
                 raise GobelinError(f"{path}: holds no value. At least one row was expected.")
             _check_ids(table, str(path))
             start = Path(root) if root else folder
-            return Dataset(as_files(table, folder, start), start, str(path))
+            return table, Dataset(as_files(table, folder, start), start, str(path))
     known = ", ".join(catalog.names("readers"))
     raise GobelinError(
         f"{path}: no reader for {path.suffix or 'a file without a suffix'}. Readers: {known}."
     )
+
+
+def _check_root(root: str | Path | None) -> None:
+    """Raises GobelinError where it is no folder."""
+    if root and not Path(root).is_dir():
+        raise GobelinError(f"{root}: no such folder. Give a folder with --root, or leave it out.")
 
 
 def _check_ids(table: pa.Table, source: str) -> None:

@@ -13,9 +13,11 @@ from typing import Any
 import click
 
 from gobelin import __version__
+from gobelin.core.printable import counted
 from gobelin.interfaces.options import (
     MOST_IMAGES,
     augment_options,
+    data_options,
     json_option,
     new_workbench,
     open_workbench,
@@ -23,8 +25,8 @@ from gobelin.interfaces.options import (
     query_of,
     query_options,
     run_argument,
-    shared_options,
     study_settings,
+    training_options,
     with_loudness,
 )
 from gobelin.interfaces.row_commands import (
@@ -40,7 +42,7 @@ from gobelin.interfaces.run_commands import (
     settings_command,
     show_command,
 )
-from gobelin.interfaces.stopping import signals_raise
+from gobelin.interfaces.stopping import loading, signals_raise
 from gobelin.interfaces.terminal import (
     mistakes_told,
     open_progress,
@@ -91,24 +93,24 @@ def cli(context: click.Context) -> None:
 
 
 @cli.command("check")
-@shared_options
+@data_options
 def check_command(**options: Any) -> None:  # noqa: ANN401 - click hands over options by name
     """Report the columns of the data and the problems in it."""
-    bench = new_workbench(options)
-    if options["dry_run"]:
-        return print_findings(bench.plan(), options["as_json"])
+    bench = new_workbench(options, kept=("fusion", "generator"))
     findings = bench.check()
     if not options["as_json"]:
         columns = bench.run.data.schema.columns
         say_table(
             ("column", "kind", "role", "sure", "why"),
             [(c.name, c.kind, c.role, f"{c.confidence:.2f}", c.reason) for c in columns],
+            whole=1,
         )
     print_findings(findings, options["as_json"])
 
 
 @cli.command("fit")
-@shared_options
+@data_options
+@training_options
 def fit_command(**options: Any) -> None:  # noqa: ANN401
     """Train encoders, the shared space and a calibrated predictor. With --generator, a generator
     too."""
@@ -133,7 +135,17 @@ def evaluate_command(run: Path, as_json: bool) -> None:
 @run_argument
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option(
-    "--out", "target", required=True, type=click.Path(path_type=Path), help="CSV file to write."
+    "--out",
+    "target",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File to write: .csv, .tsv, .jsonl or .parquet.",
+)
+@click.option(
+    "--only-predictions",
+    is_flag=True,
+    help="Leave the columns of DATA out, except the ids.",
 )
 @click.option(
     "--root", metavar="DIR", help="Folder that relative paths start from. No path may leave it."
@@ -158,63 +170,82 @@ def predict_command(
     root: str | None,
     max_bad: float | None,
     raw: bool,
+    only_predictions: bool,
     as_json: bool,
 ) -> None:
-    """Predict every row of DATA."""
-    from gobelin.core.output import is_standard_output, output_file
-    from gobelin.core.spreadsheet import write_csv
-
+    """Predict every row of DATA. The file has the columns of DATA and the predictions."""
     bench = open_workbench(run)
-    with (
-        output_file(target) as temporary,
-        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
-    ):
-        rows = bench.predict(data, root, max_bad).rows()
-        columns = list(rows[0]) if rows else ["id", "prediction"]
-        changed = write_csv(file, columns, rows, raw)
+    with loading():
+        from gobelin.core.output import is_standard_output, output_file
+        from gobelin.data.read import read_as_written
+        from gobelin.workbench import prediction_file
+
+    suffix = prediction_file.format_of(target)
+    with output_file(target) as temporary:
+        written, dataset = read_as_written(data, root)
+        predictions = bench.predict(dataset, max_bad=max_bad)
+        if only_predictions:
+            table = prediction_file.alone(predictions)
+        else:
+            table = prediction_file.joined(written, predictions)
+        changed = prediction_file.write(table, temporary, suffix, raw)
+    rows = table.num_rows
+    done = f"{counted(rows, 'row', 'rows')} in {target}"
     if changed:
         tell(
             f"{target}: {changed} cells would be formulas in a spreadsheet. Each got an apostrophe"
             " before it. --raw-csv leaves them as they are."
         )
     if is_standard_output(target):
-        return tell(f"{len(rows)} rows in {target}")  # the rows alone go to the next program
-    say_json({"rows": len(rows), "file": str(target)}) if as_json else say(
-        f"{len(rows)} rows in {target}"
-    )
+        return tell(done)  # the rows alone go to the next program
+    say_json({"rows": rows, "file": str(target)}) if as_json else say(done)
 
 
 @cli.command("generate")
 @run_argument
 @query_options
-@click.option("--label", help="Class (or number) of the images.")
+@click.option("--label", metavar="CLASS", help="Class (or number) of the images.")
 @click.option(
     "-n",
     "count",
     default=16,
     show_default=True,
     type=click.IntRange(0, MOST_IMAGES),
+    metavar="N",
     help="Number of images.",
 )
-@click.option("--seeds", help="Seeds of the images: 0-15, or 3,7,9.")
+@click.option("--seeds", metavar="SEEDS", help="Seeds of the images: 0-15, or 3,7,9.")
 @click.option(
     "--source",
     type=click.Path(path_type=Path),
+    metavar="FILE",
     help="Image file to start from. It is translated or varied.",
 )
 @click.option(
     "--mask",
     type=click.Path(path_type=Path),
+    metavar="FILE",
     help="Image of the source's size. White parts are generated, the others kept.",
 )
-@click.option("--strength", type=float, help="0 keeps the source, 1 starts from noise.")
-@click.option("--guidance", type=float, help="Strength of the conditions. 1 = as learned.")
+@click.option(
+    "--strength", type=float, metavar="S", help="0 keeps the source, 1 starts from noise."
+)
+@click.option(
+    "--guidance", type=float, metavar="G", help="Strength of the conditions. 1 = as learned."
+)
 @click.option(
     "--steps",
     default=0,
+    metavar="N",
     help="Evaluations of the network for each image. 0 = the generator's default.",
 )
-@click.option("--out", "target", type=click.Path(path_type=Path), help="Folder for the PNG files.")
+@click.option(
+    "--out",
+    "target",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder for the PNG files. Without it, images/generate in the run folder.",
+)
 @json_option
 def generate_command(
     run: Path,
@@ -248,7 +279,8 @@ def generate_command(
     if as_json:
         say_json({"images": [str(p) for p in paths]})
     else:
-        say(f"{len(paths)} images in {paths[0].parent}")
+        name = f"{paths[0].stem.removesuffix(str(chosen[0]))}*.png"
+        say(f"{counted(len(paths), 'image', 'images')} in {paths[0].parent} ({name})")
 
 
 @cli.command("augment")
@@ -311,3 +343,26 @@ for command in (
     cli.add_command(command)
 for command in cli.commands.values():
     with_loudness(command)
+
+# shown by `VERB --help`; each is a line of a page whose blocks the tests run
+EXAMPLES = {
+    "check": "gobelin check records.csv --target group --run runs/first",
+    "fit": "gobelin fit records.csv --target group --run runs/first --generator vaegan",
+    "evaluate": "gobelin evaluate runs/first",
+    "predict": "gobelin predict runs/first new.csv --out pred.csv",
+    "search": 'gobelin search runs/first --text "a red apple" --row "weight=120" -k 5',
+    "describe": "gobelin describe runs/first --image photos/1.png",
+    "generate": "gobelin generate runs/first --label apple -n 4 --out by_class",
+    "augment": "gobelin augment runs/first --export training-set",
+    "audit": "gobelin audit runs/first",
+    "report": "gobelin report runs/first",
+    "index": "gobelin index runs/first --add more.csv",
+    "curate": "gobelin curate runs/first --export curated",
+    "list": "gobelin list generators",
+    "settings": "gobelin settings align",
+    "show": "gobelin show runs/first",
+    "save": "gobelin save runs/first my-model",
+    "demo": "gobelin demo",
+}
+for name, line in EXAMPLES.items():
+    cli.commands[name].epilog = f"\b\nExample:\n  {line}"

@@ -24,12 +24,21 @@ WEIGHTED = re.compile(r"(.*)\^([+-]?\d+(?:\.\d+)?)", re.DOTALL)  # a text and it
 COLUMN_EXPECTED = "COLUMN=VALUE was expected. For example --query side=3."
 FLAG_EXPECTED = "FLAG=VALUE was expected. For example --without text=green."
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print findings as JSON lines.")
+# flag of a query -> what it takes, and what that means
+QUERIES = {
+    "audio": ("FILE", "A sound file."),
+    "image": ("FILE", "An image file."),
+    "row": ("COL=VALUE,...", "Columns of numbers, categories and dates."),
+    "series": ("N,N,...", "Numbers in their order, or a file of them."),
+    "text": ("WORDS", "A text."),
+}
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 
 
-def shared_options(work: Callable[..., None]) -> Callable[..., None]:
-    """The options of `check` and `fit`."""
+def data_options(work: Callable[..., None]) -> Callable[..., None]:
+    """The options of `check`, which `fit` has too."""
     for option in reversed(
         [
             click.argument("data", type=click.Path(path_type=Path)),
@@ -54,21 +63,6 @@ def shared_options(work: Callable[..., None]) -> Callable[..., None]:
                 help="Settings from a TOML file or a settings.json.",
             ),
             click.option(
-                "--fusion",
-                metavar="NAME",
-                help="Fusion component (see gobelin list fusion). all: choose the best.",
-            ),
-            click.option(
-                "--generator",
-                metavar="NAME",
-                help="Train this generator too (see gobelin list generators).",
-            ),
-            click.option(
-                "--minutes",
-                type=float,
-                help="Longest training of the generator. Without it, the data decide the steps.",
-            ),
-            click.option(
                 "--parts-from",
                 metavar="RUN",
                 help="Run folder whose training, validation and test rows are kept.",
@@ -86,12 +80,38 @@ def shared_options(work: Callable[..., None]) -> Callable[..., None]:
                 metavar="A.B=C",
                 help="Any setting. schema.COL=KIND sets the kind of a column.",
             ),
+            json_option,
+        ]
+    ):
+        work = option(work)
+    return work
+
+
+def training_options(work: Callable[..., None]) -> Callable[..., None]:
+    """The options of `fit` beside those of `check`."""
+    for option in reversed(
+        [
+            click.option(
+                "--fusion",
+                metavar="NAME",
+                help="Fusion component (see gobelin list fusion). all: choose the best.",
+            ),
+            click.option(
+                "--generator",
+                metavar="NAME",
+                help="Train this generator too (see gobelin list generators).",
+            ),
+            click.option(
+                "--minutes",
+                type=float,
+                metavar="M",
+                help="Longest training of the generator. Without it, the data decide the steps.",
+            ),
             click.option(
                 "--dry-run",
                 is_flag=True,
                 help="Show what would be done and its cost. Do nothing.",
             ),
-            json_option,
         ]
     ):
         work = option(work)
@@ -125,6 +145,7 @@ def augment_options(work: Callable[..., None]) -> Callable[..., None]:
             click.option(
                 "--minutes",
                 type=float,
+                metavar="M",
                 help="Longest study. It can lower the number of seeds, never that of rivals.",
             ),
             click.option(
@@ -219,16 +240,22 @@ def mix_options(work: Callable[..., None]) -> Callable[..., None]:
 
 
 def _query_options(work: Callable[..., None], several: bool) -> Callable[..., None]:
-    flags: dict[str, str] = {}
+    flags: dict[str, tuple[str, str]] = {}
     for name in catalog.names("encoders"):
         flag = catalog.declared("encoders", name, "flag")
         if flag and catalog.declared("encoders", name, "default"):
-            flags[flag] = f"Query by {name}."
+            flags[flag] = QUERIES.get(flag, ("VALUE", f"Query by {name}."))
     work = click.option(
-        "--query", "columns", multiple=True, metavar="COLUMN=VALUE", help="Query by one column."
+        "--query",
+        "columns",
+        multiple=True,
+        metavar="COL=VALUE",
+        help="The value of one column, of any kind.",
     )(work)
-    for flag, text in sorted(flags.items(), reverse=True):
-        work = click.option(f"--{flag}", f"query_{flag}", multiple=several, help=text)(work)
+    for flag, (takes, text) in sorted(flags.items(), reverse=True):
+        work = click.option(
+            f"--{flag}", f"query_{flag}", multiple=several, metavar=takes, help=text
+        )(work)
     return work
 
 
@@ -287,7 +314,7 @@ def settings_of(options: Mapping[str, Any]) -> dict[str, Any]:
         ("root", "data.root"),
         ("parts_from", "split.parts_from"),
     ):
-        if options[name] is not None:
+        if options.get(name) is not None:
             place = name in ("root", "parts_from")
             value = str(Path(options[name]).resolve()) if place else options[name]
             settings = config.merge(settings, config.assignments([f"{path}={value}"]))
@@ -315,14 +342,21 @@ def with_loudness(command: click.Command) -> click.Command:
     return command
 
 
-def new_workbench(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a Workbench
-    """The workbench of `check` and `fit`."""
+def new_workbench(options: Mapping[str, Any], kept: Sequence[str] = ()) -> Any:  # noqa: ANN401
+    """The workbench of `check` and `fit`. kept: groups of settings that stay as an earlier start of
+    the run has them, since the verb has no options for them."""
     progress.begin(str(click.get_current_context().info_name))
     with loading():
+        from gobelin.core import config
+        from gobelin.core.stages import RunFolder
         from gobelin.workbench.bench import Workbench
+        from gobelin.workbench.run import replay
 
-    run = options["run"]
-    return Workbench(options["data"], options["target"], run, settings_of(options), progress)
+    settings, folder = settings_of(options), RunFolder(options["run"])
+    if kept and folder.exists() and not folder.saved:
+        before = replay.without_replaced(replay.stored(folder), settings)
+        settings = config.merge({group: before[group] for group in kept}, settings)
+    return Workbench(options["data"], options["target"], options["run"], settings, progress)
 
 
 def open_workbench(run: Path, settings: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401

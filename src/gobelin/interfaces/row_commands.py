@@ -94,6 +94,7 @@ def index_command(run: Path, add: Path | None, delete: tuple[str, ...], as_json:
     default=5,
     show_default=True,
     type=click.IntRange(1),
+    metavar="N",
     help="Number of classes and of rows.",
 )
 @click.option("--labels", metavar="A,B,...", help="Words to choose from. They need not be classes.")

@@ -26,7 +26,7 @@ from gobelin.interfaces.terminal import (
 @click.argument("slot", required=False)
 @json_option
 def list_command(slot: str | None, as_json: bool) -> None:
-    """List the installed components."""
+    """List the installed components: all, or those of a SLOT, such as generators."""
     columns = (
         ("name", "what", "conditions", "licence", "cost")
         if slot == "generators"
@@ -42,7 +42,8 @@ def list_command(slot: str | None, as_json: bool) -> None:
             say_json(row)
     else:
         heads = ["what it is" if key == "what" else key for key in columns]
-        say_table(heads, [[row[key] for key in columns] for row in rows])
+        cells = [[row[key] for key in columns] for row in rows]
+        say_table(heads, cells, whole=columns.index("name") + 1)
 
 
 @click.command("settings")

@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from gobelin.core.errors import GobelinError, outside_cause
 from gobelin.core.printable import json_text, printable
@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # it loads numpy, which a help text needs not
 PLAIN_TEXT: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
 out = Console(soft_wrap=True, **PLAIN_TEXT)
 err = Console(stderr=True, soft_wrap=True, **PLAIN_TEXT)
+WIDEST = 1_000_000  # letters of a line of a table that is no terminal's
 SECONDS_BETWEEN_LINES = 10  # of progress, without a terminal
 FIRST_SIGN = 0.8  # seconds after the start until a command says that it is at work
 SECONDS_WORTH_A_LINE = 0.5  # that a step took, to be told of with --verbose
@@ -64,14 +65,17 @@ def tell(text: object, lines: bool = False) -> None:
 
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]], whole: int = 0) -> None:
-    """Print a table of cells. whole: columns at the left that are never wrapped."""
-    table = Table(*columns)
+    """Print a table of cells. On a terminal it is as wide as that, and a longer cell goes on in the
+    next line; elsewhere it is as wide as its cells. whole: columns at the left that are never
+    wrapped."""
+    table = Table(*(Column(name, overflow="fold") for name in columns))
     for column in table.columns[:whole]:
         column.no_wrap = True
     for row in rows:
         table.add_row(*map(printable, row))
     page = io.StringIO()
-    Console(file=page, width=out.width, force_terminal=out.is_terminal, **PLAIN_TEXT).print(table)
+    width = out.width if out.is_terminal else WIDEST
+    Console(file=page, width=width, force_terminal=out.is_terminal, **PLAIN_TEXT).print(table)
     _write(out, page.getvalue().removesuffix("\n"))
 
 

@@ -78,7 +78,7 @@ def against_chance(score: Finding) -> Finding:
 def _classes(
     predictions: Predictions, target: Target, groups: Sequence[str], chance: float
 ) -> list[Finding]:
-    hits = (predictions.labels == target.values).astype(float)
+    hits = (predictions.class_indices == target.values).astype(float)
     findings = [_accuracy(hits, target, groups, chance)]
     for c in np.unique(target.values):
         of_class = target.values == c
@@ -105,7 +105,7 @@ def _ordinal(
     predictions: Predictions, target: Target, groups: Sequence[str], chance: float
 ) -> list[Finding]:
     """Scores of the median level (see `Predictions.labels`)."""
-    level, truth = predictions.labels, target.values
+    level, truth = predictions.class_indices, target.values
     kappa = scores.interval(scores.quadratic_kappa(level, truth, len(target.classes)), groups)
     hits = (level == truth).astype(float)
     return [
@@ -220,14 +220,14 @@ def _main_score(
     if truth.kind == "number":
         return intervals.mean(np.abs(predictions.values - truth.values), units), "", None
     if truth.kind == "ordinal":
-        return intervals.mean(np.abs(predictions.labels - truth.values), units), "", None
+        return intervals.mean(np.abs(predictions.class_indices - truth.values), units), "", None
     if truth.kind == "labels":
         areas = [
             scores.auroc(predictions.probabilities[:, c], truth.values[:, c])
             for c in np.flatnonzero(truth.scored)
         ]
         return scores.interval(scores.macro(areas), units, draws=200), "", 0.5
-    hits = (predictions.labels == truth.values).astype(float)
+    hits = (predictions.class_indices == truth.values).astype(float)
     chance = 1 / len(np.unique(truth.values))
     return intervals.balanced_accuracy(hits, truth.values, units), "share", chance
 

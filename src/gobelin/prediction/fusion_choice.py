@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
+from gobelin.core import catalog
 from gobelin.core.lazy import special
+from gobelin.core.machine import Progress
 from gobelin.data.fields import Target
 from gobelin.evidence import comparison, intervals
 from gobelin.evidence.findings import Finding
@@ -24,6 +27,14 @@ FUSION_SCORE = "cross_fitted_score"  # name of the finding of each fusion
 FUSION_DIFFERENCE = "fusion_difference"  # name of the finding of each fusion but the best
 
 
+def able(target: Target) -> list[str]:
+    """The fusions that can learn the target."""
+    names = catalog.names("fusion")
+    if target.kind != "labels":
+        return names
+    return [name for name in names if catalog.find("fusion", name).several]
+
+
 def choose_fusion(fusions: Mapping[str, Fusion], training: Training) -> tuple[str, list[Finding]]:
     """The name of the best fusion, and findings: the score of each, and its difference from the
     best.
@@ -31,7 +42,10 @@ def choose_fusion(fusions: Mapping[str, Fusion], training: Training) -> tuple[st
     The best has the highest balanced accuracy, or for a number and for labels the smallest root
     mean squared error. Raises what `cross_fit` raises."""
     target = training.target
-    fits = {name: cross_fit(fusion, training) for name, fusion in fusions.items()}
+    fits = {}
+    for number, (name, fusion) in enumerate(fusions.items(), 1):
+        shown = partial(_of_fusion, training.progress, f"{name}, fusion {number}/{len(fusions)}")
+        fits[name] = cross_fit(fusion, replace(training, progress=shown))
     rows = next(iter(fits.values())).rows
     units = [training.groups[r] for r in rows]
     results = {name: row_results(fit, target) for name, fit in fits.items()}
@@ -66,6 +80,11 @@ def choose_fusion(fusions: Mapping[str, Fusion], training: Training) -> tuple[st
             )
         )
     return best, findings
+
+
+def _of_fusion(progress: Progress, which: str, what: str, done: int, total: int) -> None:
+    """Progress of fitting one of the fusions."""
+    progress(f"{which}: {what}", done, total)
 
 
 def _measure(target: Target) -> str:

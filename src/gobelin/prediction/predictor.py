@@ -16,10 +16,12 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import compress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from gobelin.core import catalog
+from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.embedding.alignment.align import Shared
 from gobelin.embedding.features import Embeddings
@@ -49,30 +51,53 @@ class Predictions:
     kind: str = "class"  # of the target
     # bool [N, C]: the classes of the prediction set, or the labels above their thresholds
     sets: np.ndarray | None = None
+    id_column: str = "id"  # the name of the column that the ids come from
+
+    def __repr__(self) -> str:
+        return f"Predictions({len(self.ids)} rows; to_frame() shows them)"
 
     @property
-    def labels(self) -> np.ndarray:
-        """int64 [N]: the class with the highest probability; of ordered classes the median level,
-        which has the smallest expected error in levels."""
+    def labels(self) -> list[Any]:
+        """N names: the class with the highest probability; of ordered classes the median level,
+        which has the smallest expected error in levels. Of several labels a row: a tuple of those
+        above their thresholds. Raises GobelinError for a number, which has `values`."""
+        if not self.classes:
+            raise GobelinError(
+                "labels: the target is a number and has no classes. Use values, low and high."
+            )
+        if self.kind == "labels":
+            return [tuple(compress(self.classes, held)) for held in self._held()]
+        return [self.classes[k] for k in self.class_indices]
+
+    @property
+    def class_indices(self) -> np.ndarray:
+        """int64 [N]: the places of `labels` in `classes`, where a row has one class."""
         if self.kind == "ordinal":
             return (self.probabilities.cumsum(1) < 0.5).sum(1).clip(max=len(self.classes) - 1)
         return self.probabilities.argmax(1)
 
+    def to_frame(self) -> Any:  # noqa: ANN401 - a pandas.DataFrame, where pandas is installed
+        """A pandas frame with the columns of pred.csv, a row for each row that was predicted, in
+        the same order. Raises MissingExtra without pandas."""
+        try:
+            import pandas
+        except ImportError as error:
+            raise MissingExtra("pandas", command="pip install pandas") from error
+        return pandas.DataFrame(self.rows())
+
     def rows(self) -> list[dict[str, object]]:
         """One mapping {column of pred.csv: value} a row."""
-        out, labels = [], self.labels if self.classes else np.zeros(0)
+        out, labels = [], self.labels if self.classes else []
         for k, name in enumerate(self.ids):
-            row: dict[str, object] = {"id": name}
+            row: dict[str, object] = {}
             if self.classes:
-                row["prediction"] = (
-                    self._set(k) if self.kind == "labels" else self.classes[int(labels[k])]
-                )
+                row["prediction"] = "|".join(labels[k]) if self.kind == "labels" else labels[k]
                 row |= {
                     f"p_{c}": round(float(p), 6)
                     for c, p in zip(self.classes, self.probabilities[k], strict=True)
                 }
                 if self.kind != "labels" and self.sets is not None:
-                    row["set"] = self._set(k)
+                    row["set"] = "|".join(compress(self.classes, self.sets[k]))
             else:
                 row |= {
                     "prediction": float(self.values[k]),
@@ -80,12 +105,14 @@ class Predictions:
                     "high": float(self.high[k]),
                 }
             row["present"] = " ".join(compress(self.fields, self.present[k]))
-            out.append(row)
+            called = "id" if self.id_column in row else self.id_column
+            out.append({called: name, **row})
         return out
 
-    def _set(self, row: int) -> str:
+    def _held(self) -> np.ndarray:
+        """bool [N, C]: the labels above their thresholds."""
         assert self.sets is not None
-        return "|".join(compress(self.classes, self.sets[row]))
+        return self.sets
 
 
 def as_features(shared: Shared, embeddings: Embeddings) -> Embeddings:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from gobelin.core import config
+from gobelin.core.arguments import typed_methods
 from gobelin.core.errors import GobelinError
-from gobelin.core.files import fingerprint, read_lines
+from gobelin.core.files import fingerprint
 from gobelin.core.machine import Progress, silent
 from gobelin.data.dataset import Dataset
 from gobelin.data.frames import Frame
@@ -26,7 +27,16 @@ from gobelin.quality.data import Check
 from gobelin.workbench import predict
 from gobelin.workbench.export_folder import refuse_used_folder
 from gobelin.workbench.opening import begun, opened
-from gobelin.workbench.query import Texts, Weights, mixed_vector, weighted_parts
+from gobelin.workbench.query import (
+    ARGUMENTS,
+    Text,
+    Texts,
+    Weights,
+    mixed_vector,
+    refuse_none,
+    texts_of,
+    weighted_parts,
+)
 from gobelin.workbench.run import needs, verbs
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.verbs import VERBS as VERBS
@@ -34,6 +44,7 @@ from gobelin.workbench.run.verbs import VERBS as VERBS
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
+@typed_methods(**ARGUMENTS)
 class Workbench:
     """A run of one data set.
 
@@ -161,7 +172,7 @@ class Workbench:
         query: Texts | None = None,
         without: Texts | None = None,
         weights: Weights | None = None,
-        **flags: str | Sequence[str],
+        **flags: Text | Sequence[Text],
     ) -> list[Hit]:
         """The k rows nearest to a query.
 
@@ -171,13 +182,14 @@ class Workbench:
         weights: {flag or column: number}, or a number for each text; 1 by default. The query vector
         is the weighted sum of the unit vectors of its parts.
         """
+        refuse_none(k)
         self.run = needs.index(self.run, "search")
         parts = weighted_parts({**(query or {}), **flags}, weights or {}, without or {})
         vector = mixed_vector(self.run.space, parts)  # before an index is made
         return self.run.space.index.nearest(vector, k, where)
 
     def index(
-        self, add: str | Path | Dataset | None = None, delete: Sequence[str] = ()
+        self, add: str | Path | Dataset | Frame | None = None, delete: Sequence[str] = ()
     ) -> list[Finding]:
         """Change the rows that search finds; the finding is their number.
 
@@ -187,7 +199,7 @@ class Workbench:
         from gobelin.workbench import search
 
         self.run = needs.index(self.run, "index")
-        added = read(add) if isinstance(add, str | Path) else add
+        added = add if add is None or isinstance(add, Dataset) else read(add)
         return search.indexed(self.run.space, added, delete)
 
     def recall(self) -> list[Finding]:
@@ -200,21 +212,22 @@ class Workbench:
         return self._keep("search", self.run.predictor.fingerprint, find)
 
     @needs.usable_values
-    def describe(self, k: int = 5, labels: Sequence[str] = (), **query: str) -> list[Finding]:
+    def describe(self, k: int = 5, labels: Sequence[str] = (), **query: Text) -> list[Finding]:
         """The classes of a record, the nearest rows, typical and odd fields.
 
         A run saved without data gives the classes only. labels: words to choose from.
         """
         from gobelin.workbench import describe
 
+        refuse_none(k)
         self.run = needs.predictor(self.run)
-        return describe.described(self.run, query, k, labels)
+        return describe.described(self.run, texts_of(query), k, labels)
 
     @needs.usable_values
     def generate(
         self,
         seeds: Sequence[int] = tuple(range(16)),
-        label: str | None = None,
+        label: str | float | None = None,
         out: str | Path | None = None,
         *,
         source: str | Path | None = None,
@@ -222,8 +235,8 @@ class Workbench:
         strength: float | None = None,
         guidance: float | None = None,
         steps: int = 0,
-        query: Mapping[str, str] | None = None,
-        **flags: str,
+        query: Mapping[str, Text] | None = None,
+        **flags: Text,
     ) -> list[Path]:
         """Generate an image for each seed: from a query, a label, a source image, or nothing.
 
@@ -242,8 +255,8 @@ class Workbench:
             )
         begin, where = (None if file is None else Path(file) for file in (source, mask))
         start = images.Start(begin, where, strength, guidance, steps)
-        parts = {**(query or {}), **flags}
-        return images.generate(self.run, seeds, label, parts, Path(out) if out else None, start)
+        parts, named = texts_of({**(query or {}), **flags}), None if label is None else str(label)
+        return images.generate(self.run, seeds, named, parts, Path(out) if out else None, start)
 
     def showcase(self, queries: Iterable[Mapping[str, str]]) -> list[Finding]:
         """A contact sheet: images from every class, from queries, from images, from nothing."""
@@ -314,13 +327,7 @@ class Workbench:
 
     def findings(self, verb: str | None = None) -> list[Finding]:
         """All findings so far, or those of one verb."""
-        path = self.folder / "findings.jsonl"
-        try:
-            rows = [Finding.from_dict(row) for row in read_lines(path)]
-        except GobelinError as error:
-            message = str(error) if str(path) in str(error) else f"{path}: {error}"
-            raise GobelinError(message) from error
-        return [f for f in rows if verb is None or f.source == verb]
+        return verbs.collected(self.run.folder, verb)
 
     def conclusions(self) -> list[str]:
         """A line for each arm of the study: its verdict, copies, the quality of the images."""
@@ -378,9 +385,4 @@ class Workbench:
         """The model card of a saved run, as Markdown."""
         from gobelin.workbench import save
 
-        if not self.run.folder.saved:
-            raise GobelinError(
-                f"{self.folder}: is no saved run and has no card. Run gobelin save {self.folder}"
-                " FOLDER."
-            )
-        return (self.folder / save.CARD).read_text(encoding="utf-8")
+        return save.card_of(self.run.folder)

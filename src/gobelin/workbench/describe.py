@@ -54,7 +54,7 @@ def described(
     if run.settings.data.target and x.present.any():
         guess = run.predictor.model.predict(x)
         findings += _predicted(run, guess, k)
-        label = int(guess.labels[0]) if run.predictor.model.exclusive else None
+        label = int(guess.class_indices[0]) if run.predictor.model.exclusive else None
     if text is not None:
         findings += zero_shot(run, query_shared, text, labels)
     if run.folder.saved and not (run.folder.folder / INDEX).is_dir():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gobelin.evidence.findings import Finding
 from gobelin.generation.image_rows import image_field
+from gobelin.prediction import fusion_choice
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.generator import RunGenerator
 
@@ -28,9 +29,19 @@ def planned(run: Run, generator: bool) -> list[Finding]:
                 source="plan",
             )
         )
-    heads = (settings.predict.folds + 1) * len(settings.predict.decays)
+    heads, note = (settings.predict.folds + 1) * len(settings.predict.decays), ""
+    if settings.fusion.name == fusion_choice.BEST_OF_ALL:
+        fusions = fusion_choice.able(rows.target)
+        note = f"{heads} of each of {', '.join(fusions)}, then {heads} of the best"
+        heads *= len(fusions) + 1
     findings.append(
-        Finding(name="heads_to_train", scope={"verb": "fit"}, value=float(heads), source="plan")
+        Finding(
+            name="heads_to_train",
+            scope={"verb": "fit"},
+            value=float(heads),
+            note=note,
+            source="plan",
+        )
     )
     if generator:
         image_field(rows.schema, settings.generator.source)  # refuses data without images

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, close_match
+from gobelin.core.printable import counted
 from gobelin.data.dataset import Dataset
 from gobelin.embedding.encoders import NamesUnseen
+from gobelin.embedding.roles import role_of
 from gobelin.prediction.predictor import Predictions
 from gobelin.quality.data import Check, Scan, scan
 from gobelin.workbench.run.features import RunFeatures
@@ -20,7 +23,22 @@ def predicted(predictor: RunPredictor, dataset: Dataset, settings: Check) -> Pre
     features = predictor.features
     rows = new_rows(features, dataset, settings, "predict").dataset
     embeddings = features.embedder.embed(rows, features.data.progress)
-    return predictor.model.predict(predictor.inputs(embeddings))
+    predictions = predictor.model.predict(predictor.inputs(embeddings))
+    return replace(predictions, id_column=_id_column(features, dataset) or "id")
+
+
+def _id_column(features: RunFeatures, dataset: Dataset) -> str | None:
+    """The column with the ids of new rows: the one that the run has, or where it has none, the one
+    that is an id by its name. None where rows have no ids."""
+    if name := features.data.schema.role("id"):
+        return name if name in dataset.column_names else None
+    known = {c.name for c in features.data.schema.columns}
+    for name in dataset.column_names:
+        if name not in known:
+            values = [v for v in dataset.values(name) if v is not None]
+            if (role_of(name, values, len(dataset)) or ("",))[0] == "id":
+                return name
+    return None
 
 
 def new_rows(features: RunFeatures, dataset: Dataset, settings: Check, verb: str) -> Scan:
@@ -36,26 +54,44 @@ def new_rows(features: RunFeatures, dataset: Dataset, settings: Check, verb: str
             f"{verb}: {dataset.source} has none of the columns {', '.join(columns)}; it has"
             f" {', '.join(dataset.column_names)}. Give the columns the same names."
         )
-    name = schema.role("id")
-    dataset = dataset.with_ids(name) if name in dataset.column_names else dataset.with_ids()
+    dataset = dataset.with_ids(_id_column(features, dataset))
     scanned = scan(features.embedder, dataset, settings, features.data.progress)
-    if lines := _odd(features, dataset):
+    if lines := _odd(features, dataset, scanned):
         LOG.warning("%s: %s.", dataset.source, "; ".join(lines))
     return scanned
 
 
-def _odd(features: RunFeatures, dataset: Dataset) -> list[str]:
+def _odd(features: RunFeatures, dataset: Dataset, scanned: Scan) -> list[str]:
     """What the rows lack or have that the training rows had or lacked, each with its count."""
-    schema = features.data.schema
+    schema, names = features.data.schema, dataset.column_names
     wanted, known = [c for f in schema.fields for c in f.columns], {c.name for c in schema.columns}
+    lacking = [c for c in wanted if c not in names]
+    unknown = [c for c in names if c not in known]
+    alike = [f" - is it {m!r}?" if (m := close_match(c, unknown)) else "" for c in lacking]
+    empty = [c for c in wanted if c in names and all(v is None for v in dataset.values(c))]
     lines = [
-        f"{len(names)} {what} ({', '.join(map(repr, names[:3]))}{', ...' * (len(names) > 3)})"
-        for names, what in (
-            ([c for c in wanted if c not in dataset.column_names], "columns are missing"),
-            ([c for c in dataset.column_names if c not in known], "columns are not known"),
+        f"{counted(len(found), 'column is', 'columns are')} {what}"
+        f" ({', '.join(found[:3])}{', ...' * (len(found) > 3)})"
+        for found, what in (
+            ([f"{c!r}{a}" for c, a in zip(lacking, alike, strict=True)], "missing"),
+            ([repr(c) for c in unknown], "not known"),
+            ([repr(c) for c in empty], "empty in every row"),
         )
-        if names
+        if found
     ]
+    if scanned.marked:
+        rows = counted(len(scanned.marked), "row holds", "rows hold")
+        lines.append(
+            f"{rows} an image that is marked as generated, and nothing of them is used (first:"
+            f" {scanned.marked[0]})"
+        )
+    bad = [cell for cell in scanned.bad if cell[0] not in scanned.marked]
+    for column in dict.fromkeys(c for _, c, _ in bad):
+        reasons = [(row, reason) for row, c, reason in bad if c == column]
+        lines.append(
+            f"column {column!r}: {counted(len(reasons), 'cell counts', 'cells count')} as missing"
+            f" (first: row {reasons[0][0]}: {reasons[0][1]})"
+        )
     for field in schema.fields:
         cells = dataset.cells(field)
         if all(cell is None for cell in cells):
@@ -63,8 +99,8 @@ def _odd(features: RunFeatures, dataset: Dataset) -> list[str]:
         encoder = features.embedder.encoders[field.name]
         unseen = encoder.unseen(cells) if isinstance(encoder, NamesUnseen) else {}
         lines += [
-            f"column {name!r}: {len(values)} cells hold a value that was not learned (first:"
-            f" {values[0][:40]!r})"
+            f"column {name!r}: {counted(len(values), 'cell holds', 'cells hold')} a value that was"
+            f" not learned (first: {values[0][:40]!r})"
             for name, values in unseen.items()
         ]
     return lines

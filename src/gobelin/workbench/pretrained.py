@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gobelin.core import hub
+from gobelin.core.arguments import typed
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Progress, silent
 from gobelin.core.stages import RunFolder
@@ -14,6 +15,7 @@ from gobelin.workbench import save
 from gobelin.workbench.bench import Workbench
 
 
+@typed()
 def from_pretrained(
     name: str | Path,
     revision: str | None = None,
@@ -39,6 +41,7 @@ def from_pretrained(
     return Workbench.open(folder, progress, settings)
 
 
+@typed()
 def push_to_hub(source: Workbench | str | Path, repo_id: str, private: bool = True) -> str:
     """Send a run, or the folder of a saved run, to OWNER/REPOSITORY on the hub; its address."""
     bench = source if isinstance(source, Workbench) else Workbench.open(source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -16,10 +17,31 @@ from gobelin.prediction.predictor import Model
 from gobelin.workbench.run.data import RunData
 from gobelin.workbench.run.space import RunSpace
 
-Texts = Mapping[str, str | Sequence[str]]  # flag or column -> one text or several
+Text = str | float | Path  # what a part of a query may be; a path names an image or a sound
+Texts = Mapping[str, Text | Sequence[Text]]  # flag or column -> one text or several
 Weights = Mapping[
     str, float | Sequence[float]
 ]  # flag or column -> a weight for all texts, or for each
+
+ARGUMENTS = {  # of the public methods: what to do about one of another type
+    "k": "Name the parts of a query: search(text='a lamp', k=5).",
+    "query": "Give {'text': 'a lamp'}.",
+    "without": "Give {'text': 'green'}.",
+    "weights": "Give {'text': 0.5}.",
+    "seeds": "Give [0, 1, 2] or range(16).",
+    "settings": "Give {'align.steps': 0} or {'align': {'steps': 0}}.",
+}
+
+
+def refuse_none(k: int) -> None:
+    """Raises GobelinError where fewer than one row is asked for."""
+    if k < 1:
+        raise GobelinError(f"k: 1 or more was expected, found {k}.")
+
+
+def texts_of(query: Mapping[str, Text]) -> dict[str, str]:
+    """The parts of a query as texts."""
+    return {key: str(text) for key, text in query.items()}
 
 
 def query_cells(data: RunData, query: Mapping[str, str]) -> dict[str, Cell]:
@@ -82,8 +104,8 @@ def weighted_parts(query: Texts, weights: Weights, without: Texts) -> list[tuple
     return parts + [(key, text, -1.0) for key, texts in without.items() for text in _list(texts)]
 
 
-def _list(texts: str | Sequence[str]) -> list[str]:
-    return [texts] if isinstance(texts, str) else list(texts)
+def _list(texts: Text | Sequence[Text]) -> list[str]:
+    return list(map(str, texts)) if isinstance(texts, list | tuple) else [str(texts)]
 
 
 def mixed_vector(space: RunSpace, parts: Sequence[tuple[str, str, float]]) -> np.ndarray:

@@ -33,7 +33,7 @@ from gobelin.core.files import (
     write_lines,
 )
 from gobelin.core.machine import environment
-from gobelin.core.stages import MANIFEST, WRONG_VALUES
+from gobelin.core.stages import MANIFEST, WRONG_VALUES, RunFolder
 from gobelin.data.provenance import read_lineage
 from gobelin.embedding import schema
 from gobelin.embedding.index import INDEX_SUFFIXES
@@ -210,6 +210,16 @@ def push(folder: Path, name: str, private: bool) -> str:
     return hub.upload(
         folder, name, [*check(folder), MANIFEST], [f"{stage}/*" for stage in STAGES], private
     )
+
+
+def card_of(folder: RunFolder) -> str:
+    """The model card of a saved run. Raises GobelinError for any other run."""
+    if not folder.saved:
+        raise GobelinError(
+            f"{folder.folder}: is no saved run and has no card. Run gobelin save {folder.folder}"
+            " FOLDER."
+        )
+    return (folder.folder / CARD).read_text(encoding="utf-8")
 
 
 def _stages(run: Run) -> list[str]:

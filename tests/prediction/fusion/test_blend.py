@@ -11,6 +11,7 @@ from gobelin.core import catalog
 from gobelin.core.machine import Runtime, silent
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
+from gobelin.prediction.fusion.blend import VALUES, few_values
 from gobelin.prediction.heads.job import Job
 
 N, TRAIN = 300, np.arange(200)
@@ -77,3 +78,31 @@ def test_a_number_is_the_mean_of_both(runtime: Runtime) -> None:
     }
     linear, mixed, trees = (fit[s].scores(x) for s in (0.0, 0.3, 1.0))
     assert mixed == pytest.approx(0.7 * linear + 0.3 * trees, abs=1e-5)
+
+
+def test_few_values_change_no_side_of_a_split() -> None:
+    """Oracles: scikit-learn's trees, which say the same of a value and of what it became; quantiles
+    of rows that are repeated as often as they weigh."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(900, 3)).astype(np.float32)
+    x[:, 1] = x[:, 1].round(1)  # few values stay
+    x[rng.random(x.shape) < 0.2] = np.nan
+    answers = (np.nan_to_num(x[:, 0]) + rng.normal(size=900) > 0).astype(int)
+    weights = rng.integers(0, 4, 900).astype(np.float32)
+    few = few_values(x, weights)
+    assert np.array_equal(np.isnan(few), np.isnan(x)) and np.array_equal(
+        few[:, 1], x[:, 1], equal_nan=True
+    )
+    for k in (0, 2):
+        levels = np.unique(few[~np.isnan(few[:, k]), k])
+        assert 200 < len(levels) <= VALUES
+        repeated = np.repeat(x[:, k], weights.astype(int))
+        shares = (np.arange(VALUES) + 0.5) / VALUES
+        wanted = np.nanquantile(repeated, shares, method="inverted_cdf")
+        assert np.array_equal(levels, np.unique(wanted))
+        there = ~np.isnan(x[:, k])
+        nearest = levels[np.abs(x[there, k, None] - levels).argmin(1)]
+        assert (few[there, k] == nearest).mean() > 0.99  # of equally near ones the lower
+    trees = HistGradientBoostingClassifier(max_iter=20, early_stopping=False)
+    trees.fit(few, answers, sample_weight=weights)
+    assert np.array_equal(trees.predict_proba(x), trees.predict_proba(few))

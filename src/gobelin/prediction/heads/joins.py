@@ -133,6 +133,8 @@ class Attended:
             normed = functional.layer_norm(x, (self.width,))
             projected = _apply(normed, weights[f"map_ask{k}"]).unflatten(3, (3, self.heads, -1))
             query, key, value = projected.permute(3, 0, 1, 4, 2, 5)  # [B, n, heads, T, d] each
+            if k == self.depth - 1:  # of the last block the query token alone is read
+                query, x = query[..., :1, :], x[:, :, :1]
             cosines = query @ key.transpose(3, 4) * query.shape[-1] ** -0.5  # [B, n, heads, T, T]
             share = _softmax(cosines, visible[:, :, None, None])
             mixed = (share @ value).transpose(2, 3).flatten(3)  # [B, n, T, width]

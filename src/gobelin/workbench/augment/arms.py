@@ -96,8 +96,8 @@ class StudySet:
         predictions = predictor.model.predict(x)
         cells = rows.dataset.values(target.name)
         cell_of_class = {int(target.values[r]): cells[r] for r in self.parents.train}
-        known = np.isin(predictions.labels, list(cell_of_class))
-        unlabelled, labels = unlabelled[known], predictions.labels[known]
+        known = np.isin(predictions.class_indices, list(cell_of_class))
+        unlabelled, labels = unlabelled[known], predictions.class_indices[known]
         return Pool(
             rows.dataset.rows(unlabelled),
             target.name,

@@ -24,6 +24,7 @@ from gobelin.workbench.run.generator import Trained
 SHOWN = 8  # images a condition
 READ_IMAGES = 40  # images a class, for label agreement
 THUMBNAIL = 64  # pixels a side
+FOLDER = "images/contact_sheet"  # its images in the run folder, which holds nothing else
 
 
 def showcase(run: Run, queries: Sequence[Mapping[str, str]], exhibits: Exhibits) -> list[Finding]:
@@ -32,7 +33,7 @@ def showcase(run: Run, queries: Sequence[Mapping[str, str]], exhibits: Exhibits)
     Label agreement: how often the predictor reads the requested class from the image alone. A
     condition that the generator does not accept is left out.
     """
-    shutil.rmtree(run.folder.folder / "images" / "generate", ignore_errors=True)
+    shutil.rmtree(run.folder.folder / FOLDER, ignore_errors=True)
     generator = run.generator
     trained = generator.sampler(0)
     sheet = _Sheet(run, trained, [])
@@ -72,13 +73,13 @@ class _Sheet:
     ) -> None:
         if not requested.used() <= self.trained.sampler.accepts:
             return
-        folder = self.run.folder.folder / "images" / "generate" / name
+        folder = self.run.folder.folder / FOLDER / name
         controls = Controls(guidance=self.run.settings.generator.guidance)
         seeds, progress = list(range(SHOWN)), self.run.data.progress
         names = write_images(self.trained, requested, seeds, described, folder, controls, progress)
         group: dict[str, object] = {
             "label": label,
-            "images": [f"images/generate/{name}/{n}" for n in names],
+            "images": [f"{FOLDER}/{name}/{n}" for n in names],
         }
         self.groups.append(group | ({"source": source} if source else {}))
 
@@ -107,7 +108,7 @@ class _Sheet:
             name = rows.ids([row])[0]
             requested = condition(shared, None, np.array([row] * SHOWN), (field,))
             pixels = self.run.generator.images(np.array([row]), THUMBNAIL).images[0]
-            source = self._beside(f"images/generate/source-{row}.png", name, pixels)
+            source = self._beside(f"{FOLDER}/source-{row}.png", name, pixels)
             self.add(f"image-{row}", f"image: {name} (unseen)", requested, {"image": name}, source)
 
     def sources(self) -> None:
@@ -120,7 +121,7 @@ class _Sheet:
             assert pair is not None
             name = rows.ids([row])[0]
             requested = from_query(None, None, space, kind, SHOWN, source=pair[0])
-            source = self._beside(f"images/generate/start-{row}.png", name, pair[0])
+            source = self._beside(f"{FOLDER}/start-{row}.png", name, pair[0])
             self.add(
                 f"start-{row}", f"source: {name} (unseen)", requested, {"source": name}, source
             )
@@ -189,4 +190,4 @@ def _read(run: Run, field: str, images: np.ndarray) -> np.ndarray:
     column = run.data.schema.field(field).columns[0]
     files = [png_bytes(image) for image in images]
     x = run.features.embedder.embed_column(field, column, files, Path())
-    return run.predictor.model.predict(run.predictor.inputs(x)).labels
+    return run.predictor.model.predict(run.predictor.inputs(x)).class_indices

@@ -188,4 +188,4 @@ def _right(model: Model, rows: list[Embeddings], target: Target) -> np.ndarray:
     mean = replace(
         predictions[0], probabilities=np.mean([p.probabilities for p in predictions], axis=0)
     )
-    return (mean.labels == target.values).astype(float)
+    return (mean.class_indices == target.values).astype(float)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from gobelin.workbench.run.commands import fit_command
 from gobelin.workbench.run.generator import Trained
 
 VARIATION_STRENGTH = 0.6  # default strength for variations of a source image
+SHOWN_LETTERS = 32  # of a condition, in the name of a file
 CHUNK = 1024  # images whose conditions are in memory at once
 
 
@@ -78,7 +80,11 @@ def generate(
     out: Path | None,
     start: Start,
 ) -> list[Path]:
-    """Write a PNG for each seed, named by the seed. out: folder; None = in the run folder."""
+    """Write a PNG for each seed. out: folder; None = in the run folder.
+
+    A name has the condition in a few words, a hash of everything but the seed that the image
+    follows from, and the seed: an image of another condition never takes its place.
+    """
     _ = run.generator.field  # refuses a run without images
     if not run.generator.trained:
         raise GobelinError(
@@ -91,17 +97,38 @@ def generate(
         )
     if not seeds:
         raise GobelinError("generate: found 0 images to generate. Give -n 16 or --seeds 0-15.")
+    if min(seeds) < 0:
+        raise GobelinError(f"--seeds: {min(seeds)} is below 0. Give whole numbers from 0 up.")
     trained = run.generator.sampler(0)
     condition = condition_of(run, trained, label, query, start, 1)
     controls = start.controls(run.settings.generator)
     files = [file_hash(f) for f in (start.source, start.mask) if f]
-    more = [files, asdict(controls)] if start != Start() else []
-    base = Path() if run.folder.saved else run.folder.folder  # a saved run stays as it is
-    folder = out or base / "images" / "generate" / fingerprint(dict(query), label, *more)[:8]
+    files += filter(None, map(_file_hash, query.values()))
     named = {"label": label} if label is not None else {}
     described = {**query, **named, **start.described(controls)} or {"nothing": ""}
-    names = write_images(trained, condition, seeds, described, folder, controls, run.data.progress)
+    weights = trained.sampler.fingerprint()
+    asked = (dict(query), label, files, asdict(controls))
+    key = fingerprint(trained.name, weights, *asked)[:8]
+    shown = "-".join(filter(None, [_words(label or next(iter(query.values()), "")), key]))
+    base = Path() if run.folder.saved else run.folder.folder  # a saved run stays as it is
+    folder = out or base / "images" / "generate"
+    names = write_images(
+        trained, condition, seeds, described, folder, controls, run.data.progress, f"{shown}-"
+    )
     return [folder / name for name in names]
+
+
+def _file_hash(text: str) -> str:
+    """The hash of the file that a part of a query names; '' for other parts."""
+    try:
+        return file_hash(Path(text)) if Path(text).is_file() else ""
+    except (OSError, ValueError):  # a text that no file can be called
+        return ""
+
+
+def _words(text: str) -> str:
+    """The words of a text as the beginning of a file's name."""
+    return "-".join(re.findall(r"\w+", text.lower()))[:SHOWN_LETTERS].rstrip("-")
 
 
 def condition_of(
@@ -161,8 +188,10 @@ def write_images(
     folder: Path,
     controls: Controls,
     progress: Progress,
+    prefix: str = "",
 ) -> list[str]:
-    """Write an image for each seed, all from the first row of `condition`; the file names.
+    """Write an image for each seed, all from the first row of `condition`; the file names, which
+    are `prefix` and the seed.
 
     They are sampled and written in chunks, so that memory does not grow with their number.
     """
@@ -182,5 +211,5 @@ def write_images(
                 progress("make images", done, len(seeds))
                 yield block
 
-    names = (f"seed-{seed}" for seed in seeds)
+    names = (f"{prefix}seed-{seed}" for seed in seeds)
     return sampling.write(blocks(), names, ({**lineage, "seed": s} for s in seeds), folder)

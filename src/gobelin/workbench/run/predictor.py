@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,8 @@ from gobelin.workbench.run.checked_rows import CheckedRows
 from gobelin.workbench.run.features import RunFeatures
 from gobelin.workbench.run.settings import Chosen
 from gobelin.workbench.run.space import RunSpace
+
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,15 +92,22 @@ class RunPredictor:
 
     def choose_fusion(self) -> Chosen:
         """The fusion with the best score on training rows that it was not fitted on."""
-        target = self.checked.rows.target
         fusions = {
             name: catalog.build("fusion", name)
-            for name in catalog.names("fusion")
-            if target.kind != "labels" or catalog.find("fusion", name).several
+            for name in fusion_choice.able(self.checked.rows.target)
         }
         key = fingerprint(self.key, {name: resolved(fusion) for name, fusion in fusions.items()})
 
         def make(stage: Path) -> None:
+            predict, rows = self.features.data.settings.predict, len(self.training.rows)
+            LOG.warning(
+                "fit: compares %d fusions (%s), each fitted %d times to %d rows. One is enough"
+                " where this takes too long: --fusion concat.",
+                len(fusions),
+                ", ".join(fusions),
+                (predict.folds + 1) * len(predict.decays),
+                rows,
+            )
             best, findings = fusion_choice.choose_fusion(fusions, self.training)
             write_json(stage / "best.json", {"name": best})
             write_lines(stage / "findings.jsonl", [f.to_dict() for f in findings])

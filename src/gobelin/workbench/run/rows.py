@@ -63,7 +63,7 @@ def read_rows(
     for each mistake. Without a schema or a target the mistakes that rest on it stay unknown.
     """
     data = settings.data
-    whole = dataset or read(data.path, data.root or None)
+    whole = read(data.path, data.root or None) if dataset is None else dataset
     mistakes = _generated_rows(whole)
     known = _attempt(mistakes, partial(_schema, settings, whole, folder))
     if known is None:

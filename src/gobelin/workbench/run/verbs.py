@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.files import read_lines, write_lines
 from gobelin.core.stages import RunFolder
 from gobelin.evidence.findings import Exhibit, Finding
@@ -66,6 +67,20 @@ def keep(
 def findings_of(stage: Path) -> list[Finding]:
     """The findings in a finished stage."""
     return [Finding.from_dict(row) for row in read_lines(stage / "findings.jsonl")]
+
+
+def collected(folder: RunFolder, verb: str | None = None) -> list[Finding]:
+    """The findings that `collect` wrote, or those of one verb. Raises GobelinError for an unknown
+    verb and for a damaged file."""
+    if verb is not None and verb not in VERBS:
+        raise GobelinError(f"findings: no verb {verb!r}.{nearest(verb, VERBS)}")
+    path = folder.folder / "findings.jsonl"
+    try:
+        found = [Finding.from_dict(row) for row in read_lines(path)]
+    except GobelinError as error:
+        message = str(error) if str(path) in str(error) else f"{path}: {error}"
+        raise GobelinError(message) from error
+    return [f for f in found if verb is None or f.source == verb]
 
 
 def collect(folder: RunFolder) -> None:

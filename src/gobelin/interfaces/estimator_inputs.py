@@ -1,0 +1,91 @@
+"""What the scikit-learn estimators are given, as rows, labels and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_array, column_or_1d
+from sklearn.utils.validation import (  # type: ignore[attr-defined]
+    _check_sample_weight,
+    validate_data,
+)
+
+from gobelin.data.dataset import Dataset
+from gobelin.data.frames import Frame, from_frame
+
+LEAST_WEIGHTED_ROWS = 2  # with a weight above 0; fitting on few rows is the user's choice here
+
+
+def dataset_of(
+    estimator: BaseEstimator,
+    X: Any,  # noqa: ANN401, N803
+    root: str | Path,
+    reset: bool,
+) -> tuple[Dataset, bool]:
+    """X as rows, and whether it is a plain array of numbers.
+
+    root: the folder in which relative paths start. reset: X is fitted; else it must have the
+    columns that were. Raises ValueError and TypeError."""
+    mapping = isinstance(X, Mapping) and not issparse(X)  # scikit-learn refuses what is sparse
+    several = isinstance(X, list | tuple) and len(X) > 0 and isinstance(X[0], Mapping)
+    if mapping or several or isinstance(X, str | Path):
+        made = "read_csv" if isinstance(X, str | Path) else "DataFrame"
+        raise TypeError(
+            f"X: a data frame or numbers [N, columns] were expected, found"
+            f" {type(X).__name__}. pandas.{made}(X) makes a frame."
+        )
+    if not Path(root).is_dir():
+        raise ValueError(f"root: {str(root)!r} is no folder. Name the one of the files.")
+    if isinstance(X, Frame):
+        for k, what in enumerate(("rows", "columns")):
+            if len(X.shape) == 2 and not X.shape[k] and (reset or k):
+                raise ValueError(f"X: has no {what}. At least one is needed.")
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
+        return from_frame(X, root, "X").with_ids(), False
+    array = validate_data(
+        estimator, X, reset=reset, ensure_all_finite="allow-nan", dtype=np.float64
+    )
+    columns = {f"x{k}": pa.array(array[:, k]) for k in range(array.shape[1])}
+    return Dataset(pa.table(columns), Path(root), "X").with_ids(), True
+
+
+def weights_of(X: Any, sample_weight: Any) -> np.ndarray:  # noqa: ANN401, N803
+    """float64 [N]: how much each row counts. Raises ValueError."""
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    if (count := int((weights > 0).sum())) < LEAST_WEIGHTED_ROWS:
+        raise ValueError(
+            f"fit: n_samples={count} with a weight above 0, at least {LEAST_WEIGHTED_ROWS} are"
+            " needed. Add rows."
+        )
+    return weights
+
+
+def labels_of(estimator: BaseEstimator, y: Any, rows: int) -> np.ndarray:  # noqa: ANN401
+    """y as [N], finite."""
+    if y is None:
+        raise ValueError(
+            f"{type(estimator).__name__}.fit requires y to be passed, but the target y is None."
+        )
+    if isinstance(y, str | Path):
+        raise ValueError(f"y: one label a row was expected, found {y!r}. Give X.pop({y!r}).")
+    out = column_or_1d(y, warn=True)
+    if out.dtype.kind == "O" and (gone := sum(map(_missing, out))):
+        raise ValueError(
+            f"y: {gone} of {len(out)} labels are missing (NaN or None). Leave these rows out."
+        )
+    if out.dtype.kind == "f":
+        check_array(out, ensure_2d=False, input_name="y")
+    if len(out) != rows:
+        raise ValueError(f"fit: X has {rows} rows, found {len(out)} labels in y. Give one a row.")
+    return out
+
+
+def _missing(value: Any) -> bool:  # noqa: ANN401
+    """Whether a label is None, NaN, or the NA or NaT of pandas, which equal nothing."""
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or value != value
