@@ -26,6 +26,7 @@ from gobelin.core.arrow import texts, whole_numbers
 from gobelin.core.errors import GobelinError, repeated
 from gobelin.core.files import fingerprint
 from gobelin.data.fields import Cell, Field
+from gobelin.data.spelling import named
 
 ORIGIN_COLUMN = "gobelin_origin"  # one of ORIGINS
 LINEAGE_COLUMN = "gobelin_lineage"  # JSON: where a row that is not real came from
@@ -33,6 +34,7 @@ CURATED_COLUMN = "gobelin_curated"  # JSON: what `curate` changed
 WEIGHT_COLUMN = "gobelin_weight"
 SPLIT_COLUMN = "gobelin_split"
 ORIGINS = ("real", "view", "generated")
+LEVELS = b"gobelin_levels"  # in the metadata of a column: JSON, the levels of an ordered category
 LINEAGE_KEYS = ('"generator":', '"weights":', '"seed":', '"parents":')  # of every generated row
 # a column whose files are partly in the cells and partly on disk
 FILE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -120,6 +122,13 @@ class Dataset:
             out.setdefault(column, set()).add(row)
         return out
 
+    def levels(self, column: str) -> tuple[str, ...]:
+        """The values of an ordered category, lowest first, as the data declare them; none for any
+        other column.
+        """
+        metadata = self.table.schema.field(column).metadata or {}
+        return tuple(json.loads(metadata.get(LEVELS, b"[]")))
+
     def cells(self, field_read: Field) -> list[Cell | None]:
         """The field's cell of every row [N]: {column: value} of its present columns, None where the
         whole cell is missing.
@@ -201,6 +210,11 @@ class Dataset:
             for name in sorted(self.column_names)
         }
         return fingerprint(columns)
+
+
+def ordered(name: str, kind: pa.DataType, levels: Sequence[Any]) -> pa.Field:
+    """A column of this type whose values have this order, the lowest first."""
+    return pa.field(name, kind, metadata={LEVELS: json.dumps([named(v) for v in levels])})
 
 
 def derived_rows(

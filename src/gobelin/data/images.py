@@ -20,7 +20,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
-from gobelin.data.budget import decoding, refuse
+from gobelin.data.budget import decoding
 from gobelin.data.fields import Cell, Field
 from gobelin.data.files import (
     HEAD,
@@ -29,7 +29,6 @@ from gobelin.data.files import (
     cell_bytes,
     content_key,
     file_bytes,
-    file_head,
     items,
     share_of_files,
 )
@@ -288,38 +287,6 @@ def image_share(values: Sequence[Any], root: Path) -> float:
     paths by their suffix.
     """
     return share_of_files(values, root, IMAGE_SUFFIXES, is_image)
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The image files below the class folders of a folder, sorted: by suffix, and by content where
-    a file has another one. A warning counts the other files, by class folder. Raises GobelinError
-    for more than the budget has rows.
-    """
-    found: list[Path] = []
-    others: dict[str, list[Path]] = {}
-    held: set[str] = set()
-    for path in folder.glob("*/**/*"):
-        name = path.relative_to(folder).parts[0]
-        linked = path.is_symlink() and path.is_dir()  # no link to a folder is followed further
-        if path.name.startswith(".") or not (linked or path.is_file()):
-            continue
-        known = path.suffix.lower() in IMAGE_SUFFIXES or is_image(file_head(str(path), folder))
-        if known and not linked:
-            found.append(path)
-            held.add(name)
-            refuse(str(folder), "rows", len(found))
-        else:
-            others.setdefault(name, []).append(path)
-    for name, paths in sorted(others.items()):
-        LOG.warning(
-            "%s: %d files in class folder %s are no images that are read (first: %s)%s.",
-            folder,
-            len(paths),
-            name,
-            min(paths).name,
-            ", and the class has no others: it is left out" if name not in held else "",
-        )
-    return sorted(found)
 
 
 def image_values(cell: Cell) -> list[str | bytes]:

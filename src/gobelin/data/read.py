@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.special import special
 from gobelin.data.dataset import Dataset
 from gobelin.data.file_columns import as_files
+from gobelin.data.file_kinds import unread
 from gobelin.data.frames import Frame, from_frame
 
 
@@ -22,8 +24,12 @@ def read(path: str | Path | Frame, root: str | Path | None = None) -> Dataset:
     class folders, or a data frame. root: the folder that relative paths start from and that no path
     may leave. Its default is the file's folder; for a data frame the working directory.
     """
-    if isinstance(path, Frame):
+    if isinstance(path, Frame) or (hasattr(path, "column_names") and hasattr(path, "shape")):
         return from_frame(path, root or ".")
+    if not isinstance(path, str | Path):
+        kind = type(path).__name__
+        several = " Give one of its tables." if isinstance(path, Mapping) else ""
+        raise GobelinError(f"data: a path or a data frame was expected, found {kind}.{several}")
     path = Path(path)
     if root and not Path(root).is_dir():
         raise GobelinError(f"{root}: no such folder. Give a folder with --root, or leave it out.")
@@ -38,24 +44,27 @@ def read(path: str | Path | Frame, root: str | Path | None = None) -> Dataset:
         )
     if kind := special(path):
         raise GobelinError(f"{path}: is {kind}, no regular file. Write it to a file first.")
-    for name in catalog.names("readers"):
-        reader = catalog.build("readers", name)
-        if reader.claims(path):
-            try:
-                table, folder = reader.read(path)
-            except OSError as error:
-                raise GobelinError(
-                    f"{path}: can't be opened ({error.strerror}). Give a readable file or folder."
-                ) from error
-            if not table.num_rows:  # a table without columns has no rows either
-                raise GobelinError(f"{path}: holds no value. At least one row was expected.")
-            _check_ids(table, str(path))
-            start = Path(root) if root else folder
-            return Dataset(as_files(table, folder, start), start, str(path))
-    known = ", ".join(catalog.names("readers"))
-    raise GobelinError(
-        f"{path}: no reader for {path.suffix or 'a file without a suffix'}. Readers: {known}."
-    )
+    readers = [catalog.build("readers", name) for name in catalog.names("readers")]
+    reader = next((r for r in readers if r.claims(path)), None)
+    try:
+        if path.is_file() and (what := unread(path, reader is not None)):
+            raise GobelinError(f"{path}: {what}.")
+        if reader is None:
+            known = ", ".join(catalog.names("readers"))
+            raise GobelinError(
+                f"{path}: no reader for {path.suffix or 'a file without a suffix'}. Readers:"
+                f" {known}. A table of text has a name that ends in .csv."
+            )
+        table, folder = reader.read(path)
+    except OSError as error:
+        raise GobelinError(
+            f"{path}: can't be opened ({error.strerror}). Give a readable file or folder."
+        ) from error
+    if not table.num_rows:  # a table without columns has no rows either
+        raise GobelinError(f"{path}: holds no value. At least one row was expected.")
+    _check_ids(table, str(path))
+    start = Path(root) if root else folder
+    return Dataset(as_files(table, folder, start), start, str(path))
 
 
 def _check_ids(table: pa.Table, source: str) -> None:

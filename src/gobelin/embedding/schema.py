@@ -17,12 +17,17 @@ from gobelin.core.errors import GobelinError, nearest, repeated
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import ROLES, Bid, Column, Field, Schema
 from gobelin.data.files import OPENED, file_head, spread
-from gobelin.data.spelling import spelled
-from gobelin.data.targets import TARGET_KINDS, target_reading
+from gobelin.data.numbers import is_code, looks_written, number
+from gobelin.data.path_spelling import without_suffix
+from gobelin.data.spelling import case_remark, spelled
+from gobelin.data.target_reading import target_reading
+from gobelin.data.targets import TARGET_KINDS
 from gobelin.embedding.encoders import Encoder, Sample, reading
+from gobelin.embedding.number_remarks import number_remark
 from gobelin.embedding.roles import role_of
 
 SAMPLED_VALUES = 500  # of a column, that encoders bid on
+NAMED = 50  # values of a column that may name files without a suffix
 NAMES = ("text", "category")  # kinds that names of files would be taken for
 FILE_KINDS = ("image", "audio", "video", "series")  # their columns name files, whatever their name
 WORK_OF_ROLE = {
@@ -166,18 +171,14 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
                 " Give a column with the days from a fixed date, or make each date a class:"
                 f" --set schema.{name}=category."
             )
-        chosen = "ordinal" if choices.order else chosen or ""
         said = tuple(word.strip().lower() for word in choices.missing)
-        read = target_reading(name, values, bid.kind, chosen, said)
+        read = target_reading(
+            name, values, bid.kind, chosen or "", said, choices.order, dataset.levels(name)
+        )
+        written = number_remark(name, values, of_target=True) if read.kind == "number" else ""
+        remark = " ".join(filter(None, (read.remark, written)))
         return Column(
-            name,
-            read.kind,
-            "target",
-            1.0,
-            "the target",
-            choices.order,
-            read.missing,
-            " ".join(filter(None, (read.remark, bid.remark))),
+            name, read.kind, "target", 1.0, "the target", read.levels, read.missing, remark
         )
     if chosen in ROLES:
         return Column(name, bid.kind, str(chosen), 1.0, "set by the user")
@@ -189,19 +190,45 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
     if len(values) == len(dataset) > 1 and len({spelled(v) for v in values}) == 1:
         reason = "every cell is the same"
         return Column(name, bid.kind, "ignore", 0.9, reason, remark=f"not used: {reason}.")
+    if bid.kind not in FILE_KINDS and (file := without_suffix(name, values[:NAMED], dataset.root)):
+        remark = (
+            f"names files without their suffix, as {file!r}. Write such paths, to use the files."
+        )
+        role = role_of(name, values, len(dataset)) or ("ignore", "")
+        return Column(name, "file", role[0], 0.8, "names of files without a suffix", remark=remark)
     if bid.kind not in FILE_KINDS and (found := role_of(name, values, len(dataset))):
         role, reason = found
         remark = f"{reason}: {WORK_OF_ROLE[role]}. As a feature: --set schema.{name}={bid.kind}."
         remark = remark if reason else ""
         return Column(name, bid.kind, role, 0.8, reason or "by its name", remark=remark)
     if bid.kind == "unknown":
+        numbers = [v for v in values if number(v) is not None]
+        odd = [v for v in values if number(v) is None] if len(numbers) > len(values) / 2 else values
         remark = (
-            f"not used, no encoder reads cells such as {str(values[0])[:40]!r}. Say what they are"
+            f"not used, no encoder reads cells such as {str(odd[0])[:40]!r}. Say what they are"
             f" with --set schema.{name}=text, category, number or date."
         )
         return Column(name, "unknown", "ignore", bid.confidence, bid.reason, remark=remark)
     unread = "" if encoder_for(bid.kind, choices) else f"not used, no encoder reads {bid.kind}."
-    return Column(name, bid.kind, "cell", bid.confidence, bid.reason, remark=unread or bid.remark)
+    remark = unread or bid.remark or _names_remark(name, values, bid.kind)
+    return Column(name, bid.kind, "cell", bid.confidence, bid.reason, remark=remark)
+
+
+def _names_remark(name: str, values: Sequence[Any], kind: str) -> str:
+    """What a user should know of texts and categories: values that look like numbers or dates and
+    are not read so, and values that differ in their letters' case alone.
+    """
+    if kind not in NAMES or len({spelled(v) for v in values}) < 3:
+        return ""
+    texts = [v for v in values if isinstance(v, str)]
+    if (first := looks_written(values)) and np.mean([len(v.split()) for v in texts]) < 3:
+        read = (
+            f"{first[:40]!r} and the like are read as {'names' if kind == 'category' else 'texts'}"
+        )
+        if any(map(is_code, texts)) and all(number(v) is not None for v in texts):
+            return f"{read}, for the zeros before them; as numbers with --set schema.{name}=number."
+        return f"{read}, not as numbers or dates. Those are written as 1.5 and 2026-12-24."
+    return case_remark(values) if kind == "category" else ""
 
 
 def _best_bid(name: str, values: Sequence[Any], dataset: Dataset) -> Bid:

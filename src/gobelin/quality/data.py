@@ -23,6 +23,7 @@ from gobelin.data.fields import Schema, Target
 from gobelin.data.files import LEAVES, BadCell, cell_bytes, spread
 from gobelin.data.image_range import BEYOND
 from gobelin.data.numbers import numbers_of
+from gobelin.data.path_spelling import found_below
 from gobelin.data.provenance import is_marked
 from gobelin.data.spelling import spelled
 from gobelin.embedding.features import Embedder, Embeddings, unreadable
@@ -125,9 +126,11 @@ def _remedy(dataset: Dataset, first: object, reasons: Sequence[str]) -> str:
     """What helps cells whose paths can't be used for these reasons, '' for others. first: the first
     of the cells.
     """
-    if any(reason.startswith("no such file") for reason in reasons):
-        return f"Paths start from {dataset.root} (--root DIR changes that). "
     path = next((v for v in spread([first]) if isinstance(v, str)), "")
+    if any(reason.startswith("no such file") for reason in reasons):
+        below = found_below(path, dataset.root)
+        hint = f"; there is {below}" if below else ""
+        return f"Paths start from {dataset.root} (--root DIR changes that){hint}. "
     if reasons[0].startswith(LEAVES) and path:
         root = dataset.root.resolve()
         both = os.path.commonpath([root, (root / path).resolve()])
