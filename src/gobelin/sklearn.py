@@ -46,7 +46,8 @@ from gobelin.prediction import fusion_choice, predictor
 from gobelin.prediction.cross_fit import Predict, Training
 from gobelin.prediction.fusion import Fusion
 from gobelin.prediction.predictor import Predictions
-from gobelin.quality.data import Check, giveaways, scan
+from gobelin.quality.data import Check, scan
+from gobelin.quality.giveaways import giveaways
 
 LEAST_WEIGHTED_ROWS = 2  # with a weight above 0; fitting on few rows is the user's choice here
 
@@ -61,7 +62,7 @@ class _Multimodal(BaseEstimator):
         encoders: Mapping[str, Mapping[str, Any]] | None = None,
         schema: Mapping[str, str] | None = None,
         fields: Mapping[str, tuple[str, ...]] | None = None,
-        leave_out: tuple[str, ...] = ("auto",),
+        leave_out: tuple[str, ...] = (),
         balance: bool = False,
         decays: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1),
         folds: int = 4,
@@ -116,10 +117,16 @@ class _Multimodal(BaseEstimator):
         """The steps of a run, without its folder. weights: float [N]. numbers: all columns hold
         numbers."""
         kinds = {name: "number" for name in dataset.column_names} if numbers else {}
-        choices = Choices({**kinds, **(self.schema or {})}, self.fields or {}, self.encoders or {})
+        choices = Choices(
+            {**kinds, **(self.schema or {})},
+            self.fields or {},
+            self.encoders or {},
+            left_out=self.leave_out,
+        )
         inferred = schema.infer(dataset, None, choices)
         fields = inferred.field_names
-        if unknown := [name for name in self.leave_out if name not in (*fields, "auto")]:
+        known = (*fields, *dataset.column_names, "auto")
+        if unknown := [name for name in self.leave_out if name not in known]:
             raise ValueError(f"leave_out: no field {unknown[0]!r}.{nearest(unknown[0], fields)}")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         runtime = Runtime(seed, self.device, "float32", torch.get_num_threads()).resolved()

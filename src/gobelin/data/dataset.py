@@ -26,6 +26,7 @@ from gobelin.core.arrow import texts, whole_numbers
 from gobelin.core.errors import GobelinError, repeated
 from gobelin.core.files import fingerprint
 from gobelin.data.fields import Cell, Field
+from gobelin.data.images import Opening
 from gobelin.data.spelling import named
 
 ORIGIN_COLUMN = "gobelin_origin"  # one of ORIGINS
@@ -46,13 +47,15 @@ class Dataset:
 
     table: the columns; memory-mapped where the file allows. root: relative paths start here, and no
     path may leave it. source: where the rows were read from, for messages. bad: cells set aside,
-    {(row id, column)}; they count as missing.
+    {(row id, column)}; they count as missing. openings: how the images of a column are opened, once
+    an encoder was fitted to them: the range of their pixels, and the user's settings.
     """
 
     table: pa.Table
     root: Path
     source: str = ""
     bad: frozenset[tuple[str, str]] = field(default_factory=frozenset)
+    openings: Mapping[str, Opening] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (twice := repeated(self.table.column_names)) is not None:
@@ -121,6 +124,10 @@ class Dataset:
         for row, column in self.bad:
             out.setdefault(column, set()).add(row)
         return out
+
+    def opening(self, column: str) -> Opening:
+        """How the images of a column are opened."""
+        return self.openings.get(column, Opening())
 
     def levels(self, column: str) -> tuple[str, ...]:
         """The values of an ordered category, lowest first, as the data declare them; none for any

@@ -15,7 +15,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.data.budget import refuse
 from gobelin.data.files import file_head
 from gobelin.data.images import IMAGE_SUFFIXES, is_image
-from gobelin.data.splits import PART_NAMES
+from gobelin.data.part_names import part_of
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 NO_CLASSES = {"__MACOSX", "@eaDir"}  # folders that systems add
@@ -93,7 +93,7 @@ def classes_and_parts(folder: Path, files: Sequence[Path]) -> tuple[list[str], l
     places = [path.relative_to(folder).parts[:-1] for path in files]
     for part, other in ((0, 1), (1, 0)):
         names = {place[part] for place in places if len(place) > part}
-        parts = {PART_NAMES.get(name.lower(), "") for name in names}
+        parts = {part_of(name) for name in names}
         if "" in parts or "train" not in parts or len(parts) < 2:
             continue
         if bare := [path for path, place in zip(files, places, strict=True) if len(place) < 2]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import pyarrow as pa
 
@@ -25,7 +26,7 @@ def read(path: str | Path | Frame, root: str | Path | None = None) -> Dataset:
     may leave. Its default is the file's folder; for a data frame the working directory.
     """
     if isinstance(path, Frame) or (hasattr(path, "column_names") and hasattr(path, "shape")):
-        return from_frame(path, root or ".")
+        return from_frame(cast(Frame, path), root or ".")
     if not isinstance(path, str | Path):
         kind = type(path).__name__
         several = " Give one of its tables." if isinstance(path, Mapping) else ""

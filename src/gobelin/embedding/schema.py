@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,17 +17,16 @@ from gobelin.core.errors import GobelinError, nearest, repeated
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import ROLES, Bid, Column, Field, Schema
 from gobelin.data.files import OPENED, file_head, spread
-from gobelin.data.numbers import is_code, looks_written, number
-from gobelin.data.path_spelling import without_suffix
-from gobelin.data.spelling import case_remark, spelled
+from gobelin.data.numbers import number
+from gobelin.data.spelling import spelled
 from gobelin.data.target_reading import target_reading
 from gobelin.data.targets import TARGET_KINDS
+from gobelin.embedding.column_remarks import names_remark, unless_copy, unless_files
 from gobelin.embedding.encoders import Encoder, Sample, reading
 from gobelin.embedding.number_remarks import number_remark
 from gobelin.embedding.roles import role_of
 
 SAMPLED_VALUES = 500  # of a column, that encoders bid on
-NAMED = 50  # values of a column that may name files without a suffix
 NAMES = ("text", "category")  # kinds that names of files would be taken for
 FILE_KINDS = ("image", "audio", "video", "series")  # their columns name files, whatever their name
 WORK_OF_ROLE = {
@@ -54,6 +53,8 @@ class Choices:
     order: tuple[str, ...] = ()
     # words of the target for a missing answer; without them nan, n/a, null and the like
     missing: tuple[str, ...] = ()
+    # fields that prediction does not use; a column of a field with others is not read at all
+    left_out: tuple[str, ...] = ()
 
 
 def default_encoder(kind: str) -> str | None:
@@ -91,6 +92,16 @@ def infer(dataset: Dataset, target: str | None, choices: Choices) -> Schema:
     names = dataset.column_names
     _check_choices(names, target, choices, dataset.source)
     columns = tuple(_column(dataset, n, target, choices) for n in names)
+    if not any(c.kind in FILE_KINDS for c in columns):
+        columns = tuple(
+            c if c.name in choices.schema else unless_files(dataset, c) for c in columns
+        )
+    columns = (
+        tuple(c if c.name in choices.schema else unless_copy(dataset, c, target) for c in columns)
+        if target and any(c.name == target and c.kind == "number" for c in columns)
+        else columns
+    )
+    columns = tuple(_as_left_out(c, choices) for c in columns)
     fields, unread = _fields(columns, choices)
     if not fields:
         kinds = ", ".join(f"{c.name} ({c.kind})" for c in columns)
@@ -190,12 +201,6 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
     if len(values) == len(dataset) > 1 and len({spelled(v) for v in values}) == 1:
         reason = "every cell is the same"
         return Column(name, bid.kind, "ignore", 0.9, reason, remark=f"not used: {reason}.")
-    if bid.kind not in FILE_KINDS and (file := without_suffix(name, values[:NAMED], dataset.root)):
-        remark = (
-            f"names files without their suffix, as {file!r}. Write such paths, to use the files."
-        )
-        role = role_of(name, values, len(dataset)) or ("ignore", "")
-        return Column(name, "file", role[0], 0.8, "names of files without a suffix", remark=remark)
     if bid.kind not in FILE_KINDS and (found := role_of(name, values, len(dataset))):
         role, reason = found
         remark = f"{reason}: {WORK_OF_ROLE[role]}. As a feature: --set schema.{name}={bid.kind}."
@@ -210,25 +215,19 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
         )
         return Column(name, "unknown", "ignore", bid.confidence, bid.reason, remark=remark)
     unread = "" if encoder_for(bid.kind, choices) else f"not used, no encoder reads {bid.kind}."
-    remark = unread or bid.remark or _names_remark(name, values, bid.kind)
+    remark = unread or bid.remark or names_remark(name, values, bid.kind)
     return Column(name, bid.kind, "cell", bid.confidence, bid.reason, remark=remark)
 
 
-def _names_remark(name: str, values: Sequence[Any], kind: str) -> str:
-    """What a user should know of texts and categories: values that look like numbers or dates and
-    are not read so, and values that differ in their letters' case alone.
-    """
-    if kind not in NAMES or len({spelled(v) for v in values}) < 3:
-        return ""
-    texts = [v for v in values if isinstance(v, str)]
-    if (first := looks_written(values)) and np.mean([len(v.split()) for v in texts]) < 3:
-        read = (
-            f"{first[:40]!r} and the like are read as {'names' if kind == 'category' else 'texts'}"
-        )
-        if any(map(is_code, texts)) and all(number(v) is not None for v in texts):
-            return f"{read}, for the zeros before them; as numbers with --set schema.{name}=number."
-        return f"{read}, not as numbers or dates. Those are written as 1.5 and 2026-12-24."
-    return case_remark(values) if kind == "category" else ""
+def _as_left_out(column: Column, choices: Choices) -> Column:
+    """The column; not read where the user leaves it out and its field has other columns."""
+    if column.name not in choices.left_out or column.role != "cell":
+        return column
+    encoder = encoder_for(column.kind, choices)
+    joined = encoder is not None and catalog.find("encoders", encoder).joined
+    if joined or any(column.name in members for members in choices.fields.values()):
+        return replace(column, role="ignore", reason="in leave_out", remark="")
+    return column
 
 
 def _best_bid(name: str, values: Sequence[Any], dataset: Dataset) -> Bid:

@@ -14,7 +14,7 @@ smallest and the largest too (`embedding.part_means`).
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -112,6 +112,7 @@ class Table:
         self, cells: TrainingCells, field: Field, kinds: dict[str, str], runtime: Runtime
     ) -> FittedTable:
         columns = {}
+        read: Callable[[Any], float | None]
         for name in field.columns:
             present = [(c[name], group) for c, group in cells.present() if name in c]
             if kinds[name] == "category":
