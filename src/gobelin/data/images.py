@@ -52,7 +52,9 @@ IMAGE_SIGNATURES = (
 BRANDS = {b"WEBP", b"ftypavif", b"ftypavis"}  # from the eighth and the fourth byte on
 HEIC_BRANDS = {b"ftyp" + b for b in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1")}
 MAX_PIXELS = 100_000_000
+FIRST_PAGE = "the first of several pages or frames"
 DEEP = "gobelin_deep"  # in an opened image's information: whether its colours had 16 bits
+PAGES = "gobelin_pages"  # and whether it has several pages or frames, of which the first is read
 STRIP = 2**18  # pixels whose colours are converted at once
 
 
@@ -103,9 +105,9 @@ def upright(data: bytes, settings: Opening, side: int = 0) -> Iterator[Image.Ima
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 image = _within_budget(data, settings, side, stack)
-                deep = has_deep_colours(image)
+                deep, pages = has_deep_colours(image), bool(getattr(image, "is_animated", False))
                 image.load()
-                image.info[DEEP] = deep
+                image.info |= {DEEP: deep, PAGES: pages}
                 ImageOps.exif_transpose(image, in_place=True)
         except BadCell:
             raise
@@ -125,7 +127,9 @@ def decoded(
 ) -> Iterator[tuple[Image.Image, str]]:
     """As `open_image`. The memory of the image counts as taken until the block ends."""
     with upright(cell_bytes(value, root), settings, side) as image:
-        yield _plain_colours(image, settings)
+        pages = FIRST_PAGE if image.info.get(PAGES) else ""
+        plain, conversion = _plain_colours(image, settings)
+        yield plain, ", ".join(filter(None, (conversion, pages)))
 
 
 def open_image(

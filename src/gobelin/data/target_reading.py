@@ -55,7 +55,7 @@ def target_reading(
     chosen: the user's kind, '' for none. missing: the user's words for a missing answer. order: the
     user's order of the levels. declared: the order that the data declare.
     """
-    kind, writing, words = _Words.of(values, bid, chosen or ("ordinal" if order else ""))
+    kind, writing, words = _counted(values, bid, chosen or ("ordinal" if order else ""))
     declared = _present(declared, values)
     if declared and not chosen and not order:
         kind = "ordinal"
@@ -63,7 +63,7 @@ def target_reading(
     unknown = missing or tuple(sorted(w for w in MISSING_WORDS if words[w]))
     if kind == "number" and writing.word:
         unknown = (*unknown, writing.word)
-    remarks = [_other_reading(name, values, kind, bid, chosen, writing)] if not order else []
+    remarks = [] if chosen or order else [_other_reading(name, values, kind, writing)]
     if declared and not chosen and not order:
         remarks = [
             f"ordered levels {_listed(declared)}, as the data declare them; as classes without an"
@@ -86,21 +86,17 @@ def target_reading(
     return TargetReading(kind, unknown, f"the target: {said}." if said else "", levels)
 
 
-class _Words:
-    """What is counted before a target's kind is known."""
-
-    @staticmethod
-    def of(values: Sequence[Any], bid: str, chosen: str) -> tuple[str, Writing, Counter[str]]:
-        """The kind of the target, how its numbers are written, and the counts of its words."""
-        words = Counter(str(v).strip().lower() for v in values if isinstance(v, str))
-        writing = Writing.of(values)
-        kind = chosen or ("number" if bid == "number" else "category")
-        numbers = _numeric(values, writing)
-        odd = words["none"] or (writing.word and words[writing.word])
-        if kind == "number" and not chosen:
-            if any(map(is_code, numbers)) or (_few(numbers) and odd):
-                kind = "category"
-        return kind, writing, words
+def _counted(values: Sequence[Any], bid: str, chosen: str) -> tuple[str, Writing, Counter[str]]:
+    """The kind of the target, how its numbers are written, and the counts of its words."""
+    words = Counter(str(v).strip().lower() for v in values if isinstance(v, str))
+    writing = Writing.of(values)
+    kind = chosen or ("number" if bid == "number" else "category")
+    numbers = _numeric(values, writing)
+    odd = words["none"] or (writing.word and words[writing.word])
+    if kind == "number" and not chosen:
+        if any(map(is_code, numbers)) or (_few(numbers) and odd):
+            kind = "category"
+    return kind, writing, words
 
 
 def _numeric(values: Sequence[Any], writing: Writing) -> list[Any]:
@@ -113,14 +109,10 @@ def _few(numbers: Sequence[Any]) -> bool:
     return bool(numbers) and len(different) <= FEW_NUMBERS and all(map(WHOLE.fullmatch, different))
 
 
-def _other_reading(
-    name: str, values: Sequence[Any], kind: str, bid: str, chosen: str, writing: Writing
-) -> str:
+def _other_reading(name: str, values: Sequence[Any], kind: str, writing: Writing) -> str:
     """The reading of the values and the other one, where there are two; '' for one."""
     numbers = _numeric(values, writing)
     different = {spelled(v) for v in numbers}
-    if chosen:
-        return ""
     if kind == "number":
         return (
             f"{len(different)} different whole numbers, read as a number; as classes with --set"
@@ -128,7 +120,8 @@ def _other_reading(
             if _few(numbers)
             else ""
         )
-    if bid == "number" and (codes := [v for v in numbers if is_code(v)]):
+    codes = [v for v in numbers if is_code(v)]
+    if codes and _all_numbers(numbers, writing):
         return (
             f"codes such as {codes[0][:40]!r}, read as {len(different)} classes; as numbers with"
             f" --set schema.{name}=number"
