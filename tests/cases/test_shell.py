@@ -147,5 +147,5 @@ def test_what_is_not_read_is_refused_in_one_line(name: str, tmp_path: Path) -> N
     file, make, told = REFUSED[name]
     make(tmp_path / file)
     status, out = gobelin(tmp_path, "check", file, "--target", "b", "--run", "run")
-    assert status == 1 and told in out and len(out.strip().splitlines()) == 1
+    assert status == 2 and told in out and len(out.strip().splitlines()) == 1
     assert not (tmp_path / "run").exists()

@@ -228,8 +228,13 @@ FILES = {
     ),
     "many.csv": (
         b"caption,label\n" + b"a,b,c\n" * 30,
+        1,
+        ["row 1", "no row of 30 has as many", "Is the first line a title"],
+    ),
+    "some.csv": (
+        b"caption,label\n" + b"a,b\n" * 40 + b"a,b,c\n" * 30,
         7,
-        ["row 5", "and 25 more rows", "Quote cells"],
+        ["row 45", "and 25 more rows", "Quote cells"],
     ),
     "twice.csv": (
         b"caption,caption,label\n" + b"a,b,c\n" * 40,
@@ -433,7 +438,7 @@ def test_all_mistakes_of_one_file_come_together(
 ) -> None:
     data = table(
         tmp_path / "data.csv",
-        records(v=lambda k: "word" if k % 9 == 7 else k, w=lambda k: f"{k} x"),
+        records(v=lambda k: ("word", "wort")[k % 2] if k % 9 == 7 else k, w=lambda k: f"{k} x"),
     )
     words = ["check", data, "--run", tmp_path / "run", *SETS]
     said = refused(capsys, [*words, "--target", "v", "--set", "schema.v=number"], tmp_path, 6)

@@ -49,7 +49,6 @@ POINT = re.compile(
 )
 DECIMAL_COMMA = re.compile(r"\d+|\d*,\d+|[1-9]\d{0,2}(?:\.\d{3})+(?:,\d+)?")
 INFINITE = {"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity", "∞", "+∞", "-∞"}
-WORDS = NO_NUMBER | INFINITE
 LEADING_ZERO = re.compile(r"[-+]?0\d+")
 
 
@@ -222,9 +221,14 @@ def numbers_of(values: Iterable[Any]) -> list[float | None]:
 
 def means_none(value: Any) -> bool:  # noqa: ANN401
     """Whether a cell says in a word that it holds no number and no date, or is infinite."""
+    return is_infinite(value) or (isinstance(value, str) and value.strip().lower() in NO_NUMBER)
+
+
+def is_infinite(value: Any) -> bool:  # noqa: ANN401
+    """Whether a cell says that its number is larger than all others, or smaller."""
     if isinstance(value, float):
         return math.isinf(value)
-    return isinstance(value, str) and value.strip().lower() in WORDS
+    return isinstance(value, str) and value.strip().lower() in INFINITE
 
 
 def is_code(value: Any) -> bool:  # noqa: ANN401

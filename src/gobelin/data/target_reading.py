@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gobelin.data.fields import NO_NUMBER
-from gobelin.data.numbers import INFINITE, Writing, is_code
+from gobelin.data.numbers import Writing, is_code
 from gobelin.data.spelling import case_remark, spelled, usual
 
 MAX_LEVELS = 50
@@ -69,7 +69,7 @@ def target_reading(
             f"ordered levels {_listed(declared)}, as the data declare them; as classes without an"
             f" order with --set schema.{name}=category"
         ]
-    for word in sorted({*NO_NUMBER, *INFINITE, writing.word} - {""}) if not missing else ():
+    for word in sorted({*NO_NUMBER, writing.word} - {""}) if not missing else ():
         if not words[word]:
             continue
         if word in unknown or kind == "number":

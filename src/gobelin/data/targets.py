@@ -16,7 +16,7 @@ import numpy as np
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
-from gobelin.data.numbers import Writing
+from gobelin.data.numbers import Writing, is_infinite
 from gobelin.data.spelling import named, spelled, usual
 from gobelin.data.target_reading import MAX_LEVELS, labels_of, levels_by_number
 
@@ -142,7 +142,7 @@ def _numbers(values: Sequence[Any], name: str, dataset: Dataset, instead: str = 
     numbers, wrong = np.full(len(values), np.nan), []
     writing = Writing.of(v for v in values if v is not None)
     for k, v in enumerate(values):
-        if v is None or writing.means_none(v):
+        if v is None or (writing.means_none(v) and not is_infinite(v)):
             continue
         if (x := writing.number(v)) is not None:
             numbers[k] = x

@@ -89,9 +89,9 @@ class Workbench:
         from gobelin.workbench.check import checked
 
         needs.data(self.run, "check")
-        for line in remarks(self.run.data.schema):  # first: everything later rests on it
-            LOG.warning("%s", line)
         self.run = self.run.begin()
+        for line in remarks(self.run.data.schema):
+            LOG.warning("%s", line)
         key = fingerprint(self.run.data.key, config.resolved(self.run.settings.check))
         return self._keep("check", key, partial(checked, self.run))
 

@@ -183,8 +183,9 @@ def _check(header: Sequence[str], rows: int, mistakes: Sequence[str], path: Path
         )
     if mistakes and not rows:
         raise GobelinError(
-            f"{mistakes[0].removesuffix('.')}; so do all {len(mistakes)} rows. Is the first line a"
-            " title, or a number written with the delimiter? The first line must name each column."
+            f"{mistakes[0].removesuffix('.')}, and no row of {len(mistakes)} has as many. Is the"
+            " first line a title, or a number written with the delimiter? The first line must name"
+            " each column."
         )
     if mistakes:
         more = [f"... and {len(mistakes) - 5} more rows."] if len(mistakes) > 5 else []
