@@ -124,9 +124,11 @@ class Writing:
 
     def means_none(self, value: Any) -> bool:  # noqa: ANN401
         """Whether a cell says in a word that it holds no number."""
-        return means_none(value) or (
-            bool(self.word) and isinstance(value, str) and value.strip().lower() == self.word
-        )
+        return means_none(value) or self.is_word(value)
+
+    def is_word(self, value: Any) -> bool:  # noqa: ANN401
+        """Whether a cell is the column's own word for a missing number."""
+        return bool(self.word) and isinstance(value, str) and value.strip().lower() == self.word
 
     @property
     def stored(self) -> dict[str, str]:

@@ -61,8 +61,6 @@ def target_reading(
         kind = "ordinal"
     levels = order or (declared if kind == "ordinal" else ())
     unknown = missing or tuple(sorted(w for w in MISSING_WORDS if words[w]))
-    if kind == "number" and writing.word:
-        unknown = (*unknown, writing.word)
     remarks = [] if chosen or order else [_other_reading(name, values, kind, writing)]
     if declared and not chosen and not order:
         remarks = [

@@ -27,6 +27,10 @@ ESCAPE = re.compile(
     r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
 )
 HALF = "\\ufffd"
+HALVES = (
+    "%s: %d lines hold half a character, as of a cut emoji%s. It is read as"
+    " \N{REPLACEMENT CHARACTER}."
+)
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
@@ -71,13 +75,7 @@ class Jsonl:
                 )
             )
         if halves:
-            LOG.warning(
-                "%s: %d lines hold half a character, as of a cut emoji (first: line %d). It is read"
-                " as \N{REPLACEMENT CHARACTER}.",
-                path,
-                len(halves),
-                halves[0],
-            )
+            LOG.warning(HALVES, path, len(halves), f" (first: line {halves[0]})")
         refuse_table(str(path), count, len(columns))
         if not count:
             raise GobelinError(f"{path}: holds no row. At least one was expected.")
@@ -101,11 +99,14 @@ def _in_lines(path: Path) -> bool:
 
 def _whole_table(path: Path) -> pa.Table:
     """The table of a file that is one JSON value. Raises GobelinError."""
-    text, needed = [], 0
+    text, needed, halves = [], 0, 0
     for line in text_lines(path):
         needed += len(line) + VALUE * sum(map(line.count, MARKS))
         refuse(str(path), "table_mb", needed)
         text.append(ESCAPE.sub(_whole, line))
+        halves += text[-1] != line
+    if halves:
+        LOG.warning(HALVES, path, halves, "")
     try:
         value = parse.json_value("".join(text))
     except ValueError as error:
@@ -113,7 +114,9 @@ def _whole_table(path: Path) -> pa.Table:
     if isinstance(value, dict) and _is_columns(value):
         count = len(next(iter(value.values())))
         refuse_table(str(path), count, len(value))
-        return pa.table({n: _column(list(range(count)), v, count) for n, v in value.items()})
+        value = [
+            dict(zip(value, cells, strict=True)) for cells in zip(*value.values(), strict=True)
+        ]
     if not (isinstance(value, list) and value and all(isinstance(row, dict) for row in value)):
         raise GobelinError(
             f"{path}: an array of objects [{{...}}, {{...}}] was expected, or one object a line."
@@ -124,7 +127,9 @@ def _whole_table(path: Path) -> pa.Table:
     columns = {}
     for name in names:
         rows = [k for k, row in enumerate(value) if name in row]
-        columns[name] = _column(rows, [value[k][name] for k in rows], len(value))
+        cells = [value[k][name] for k in rows]
+        refuse(f"{path}, column {name!r}", "keys", _keys(cells))
+        columns[name] = _column(rows, cells, len(value))
     return pa.table(columns)
 
 

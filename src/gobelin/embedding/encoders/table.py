@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from statistics import NormalDist
@@ -124,6 +124,8 @@ class Table:
                 read, writing = partial(days, order=order), {"order": order}
             else:
                 written = Writing.of(values)
+                if len({group for v, group in present if written.is_word(v)}) < cells.least_groups:
+                    written = replace(written, word="")  # too few to be kept
                 # what is stored changes the fingerprint: plain numbers store nothing
                 read, writing = written.number, written.stored
             known = [(x, group) for v, group in present if (x := read(v)) is not None]
