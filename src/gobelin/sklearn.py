@@ -48,7 +48,8 @@ from gobelin.prediction import fusion_choice, predictor
 from gobelin.prediction.cross_fit import Predict, Training
 from gobelin.prediction.fusion import Fusion
 from gobelin.prediction.predictor import Predictions
-from gobelin.quality.data import Check, giveaways, scan
+from gobelin.quality.data import Check, scan
+from gobelin.quality.giveaways import giveaways
 
 
 @settings_class
@@ -72,7 +73,7 @@ class _Multimodal(NestedFusion):
         encoders: Mapping[str, Mapping[str, Any]] | None = None,
         schema: Mapping[str, str] | None = None,
         fields: Mapping[str, tuple[str, ...]] | None = None,
-        leave_out: tuple[str, ...] = ("auto",),
+        leave_out: tuple[str, ...] = (),
         balance: bool = False,
         decays: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1),
         folds: int = 4,
@@ -144,10 +145,13 @@ class _Multimodal(NestedFusion):
         settings = config.build(Predict, predict, own)
         check = config.build(Check, {"max_bad": self.max_bad}, own)
         kinds = {name: "number" for name in dataset.column_names} if numbers else {}
-        choices = Choices({**kinds, **given.schema}, given.fields, given.encoders)
+        choices = Choices(
+            {**kinds, **given.schema}, given.fields, given.encoders, left_out=given.leave_out
+        )
         inferred = schema.infer(dataset, None, choices)
         fields = inferred.field_names
-        if unknown := [name for name in given.leave_out if name not in (*fields, "auto")]:
+        known = (*fields, *dataset.column_names, "auto")
+        if unknown := [name for name in given.leave_out if name not in known]:
             raise ValueError(f"leave_out: no field {unknown[0]!r}.{nearest(unknown[0], fields)}")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         runtime = Runtime(seed, self.device, "float32", torch.get_num_threads()).resolved()

@@ -334,8 +334,8 @@ TYPES: dict[str, tuple[Callable[[], pa.Array], list[Any]]] = {
         [Decimal(k) / 4 for k in range(N)],
     ),
     "bytes as views": (
-        lambda: pa.array([bytes([k + 65]) for k in range(N)], pa.binary_view()),
-        [bytes([k + 65]) for k in range(N)],
+        lambda: pa.array([bytes([k + 128]) for k in range(N)], pa.binary_view()),
+        [bytes([k + 128]) for k in range(N)],
     ),
 }
 

@@ -228,8 +228,13 @@ FILES = {
     ),
     "many.csv": (
         b"caption,label\n" + b"a,b,c\n" * 30,
+        1,
+        ["row 1", "no row of 30 has as many", "Is the first line a title"],
+    ),
+    "some.csv": (
+        b"caption,label\n" + b"a,b\n" * 40 + b"a,b,c\n" * 30,
         7,
-        ["row 5", "and 25 more rows", "Quote cells"],
+        ["row 45", "and 25 more rows", "Quote cells"],
     ),
     "twice.csv": (
         b"caption,caption,label\n" + b"a,b,c\n" * 40,
@@ -246,7 +251,7 @@ FILES = {
         1,
         ["quote.csv", "quote that is not closed"],
     ),
-    "book.xlsx": (b"PK", 1, ["book.xlsx", "no reader for .xlsx", "parquet"]),
+    "book.xlsx": (b"PK", 1, ["book.xlsx", "Excel", "Save it as CSV", "parquet"]),
     "bare": (b"a", 1, ["bare", "without a suffix"]),
     "bad.parquet": (b"PAR1garbage", 1, ["bad.parquet", "can't be read as Parquet"]),
     "bad.jsonl": (b'{"a":1}\n{a:1}\n[1]\n', 2, ["line 2", "not JSON", "line 3", "object {...}"]),
@@ -433,7 +438,7 @@ def test_all_mistakes_of_one_file_come_together(
 ) -> None:
     data = table(
         tmp_path / "data.csv",
-        records(v=lambda k: "word" if k % 9 == 7 else k, w=lambda k: f"{k} x"),
+        records(v=lambda k: ("word", "wort")[k % 2] if k % 9 == 7 else k, w=lambda k: f"{k} x"),
     )
     words = ["check", data, "--run", tmp_path / "run", *SETS]
     said = refused(capsys, [*words, "--target", "v", "--set", "schema.v=number"], tmp_path, 6)

@@ -17,7 +17,8 @@ from gobelin.data.fields import Column, Field, Schema, Target
 from gobelin.data.images import png_bytes
 from gobelin.data.provenance import save_png
 from gobelin.embedding.features import Embedder, Embeddings
-from gobelin.quality.data import Check, Scan, counts, duplicates, giveaways, scan
+from gobelin.quality.data import Check, Scan, counts, duplicates, scan
+from gobelin.quality.giveaways import giveaways
 
 CLASSES = ("a", "b", "c", "d")
 FIELDS = ("image", "notes", "table")
@@ -112,7 +113,7 @@ def test_a_column_that_copies_the_label_is_named_and_kept(
         assert (
             found[0].value == 1.0
             and found[0].chance == 0.25
-            and f"schema.{column}=ignore" in found[0].note
+            and f"--set leave_out={column}" in found[0].note
         )
 
 

@@ -26,6 +26,8 @@ from gobelin.core.arrow import texts, whole_numbers
 from gobelin.core.errors import GobelinError, repeated
 from gobelin.core.files import fingerprint
 from gobelin.data.fields import Cell, Field
+from gobelin.data.images import Opening
+from gobelin.data.spelling import named
 
 ORIGIN_COLUMN = "gobelin_origin"  # one of ORIGINS
 LINEAGE_COLUMN = "gobelin_lineage"  # JSON: where a row that is not real came from
@@ -33,6 +35,7 @@ CURATED_COLUMN = "gobelin_curated"  # JSON: what `curate` changed
 WEIGHT_COLUMN = "gobelin_weight"
 SPLIT_COLUMN = "gobelin_split"
 ORIGINS = ("real", "view", "generated")
+LEVELS = b"gobelin_levels"  # in the metadata of a column: JSON, the levels of an ordered category
 LINEAGE_KEYS = ('"generator":', '"weights":', '"seed":', '"parents":')  # of every generated row
 # a column whose files are partly in the cells and partly on disk
 FILE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -44,13 +47,15 @@ class Dataset:
 
     table: the columns; memory-mapped where the file allows. root: relative paths start here, and no
     path may leave it. source: where the rows were read from, for messages. bad: cells set aside,
-    {(row id, column)}; they count as missing.
+    {(row id, column)}; they count as missing. openings: how the images of a column are opened, once
+    an encoder was fitted to them: the range of their pixels, and the user's settings.
     """
 
     table: pa.Table
     root: Path
     source: str = ""
     bad: frozenset[tuple[str, str]] = field(default_factory=frozenset)
+    openings: Mapping[str, Opening] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (twice := repeated(self.table.column_names)) is not None:
@@ -119,6 +124,17 @@ class Dataset:
         for row, column in self.bad:
             out.setdefault(column, set()).add(row)
         return out
+
+    def opening(self, column: str) -> Opening:
+        """How the images of a column are opened."""
+        return self.openings.get(column, Opening())
+
+    def levels(self, column: str) -> tuple[str, ...]:
+        """The values of an ordered category, lowest first, as the data declare them; none for any
+        other column.
+        """
+        metadata = self.table.schema.field(column).metadata or {}
+        return tuple(json.loads(metadata.get(LEVELS, b"[]")))
 
     def cells(self, field_read: Field) -> list[Cell | None]:
         """The field's cell of every row [N]: {column: value} of its present columns, None where the
@@ -201,6 +217,11 @@ class Dataset:
             for name in sorted(self.column_names)
         }
         return fingerprint(columns)
+
+
+def ordered(name: str, kind: pa.DataType, levels: Sequence[Any]) -> pa.Field:
+    """A column of this type whose values have this order, the lowest first."""
+    return pa.field(name, kind, metadata={LEVELS: json.dumps([named(v) for v in levels])})
 
 
 def derived_rows(

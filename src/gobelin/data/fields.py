@@ -13,16 +13,11 @@ import numpy as np
 
 ROLES = ("target", "id", "group", "time", "split", "weight", "ignore")
 NO_NUMBER = {
-    "nan",
-    "na",
-    "n/a",
-    "#n/a",
-    "<na>",
-    "nat",
-    "null",
-    "none",
-    "-",
-    "?",
+    *("nan", "na", "n/a", "n.a.", "n.a", "#n/a", "#na", "<na>", "nat", "-nan", "1.#qnan", "1.#ind"),
+    *("null", "(null)", "#null!", "none", "nil", "undefined", "nodata", "no data", "\\n"),
+    *("unknown", "missing", "not available", "k.a.", "n.d.", "#div/0!", "#ref!", "#value!"),
+    *("#num!", "#name?", "-", "--", "---", "–", "—", ".", "..", "...", "?", "??", "*"),
+    *("0000-00-00", "0000-00-00 00:00:00", "00/00/0000", "00.00.0000"),
 }  # words for a missing number or date
 Cell = dict[str, Any]  # column -> value, the present columns of one field of one row
 

@@ -1,14 +1,16 @@
 """Columns of files, however a table holds them: as paths, as bytes, or as texts that spell either.
 
 A table may hold a file as `{bytes, path}`, as a list of those, as base64 with or without
-`data:...;base64,`, or as `file:///path`. When a table is read, each of these becomes bytes or a
-path, so that every later step knows these two alone.
+`data:...;base64,`, or as `file:///path`, and a path as Windows, a web page or macOS spells it. When
+a table is read, each of these becomes bytes or a path, so that every later step knows these two
+alone. Bytes that are texts become texts.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import logging
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -23,8 +25,10 @@ from gobelin.core.arrow import whole_numbers
 from gobelin.data.dataset import FILE_TYPE
 from gobelin.data.files import HEAD, file_head, spread
 from gobelin.data.images import is_image
+from gobelin.data.path_spelling import Respelled, name_several, respelling, several
 from gobelin.data.sounds import is_sound
 
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 LOOKED_AT = 20  # cells of a column that decide what its texts spell
 DATA_URI = re.compile(r"data:[\w.+/-]*(?:;[\w.+-]+=[^;,]*)*;base64,", re.IGNORECASE)
 BASE64 = re.compile(r"[A-Za-z0-9+/_\s-]{40,}={0,2}\s*")
@@ -39,12 +43,38 @@ def as_files(table: pa.Table, folder: Path, root: Path) -> pa.Table:
     `Dataset`.
     """
     for k, name in enumerate(table.column_names):
-        column = _unpacked(table[name])
-        if change := _change(column, folder, root):
+        original = table[name]
+        column = _unpacked(_as_text(original))
+        if column is original and _names_several(column, root):
+            LOG.warning("column %r: several paths in one text are read as a list.", name)
+            column = _array([v and several(v) for v in column.to_pylist()])
+        change = _change(column, folder, root)
+        if isinstance(change, Respelled):
+            LOG.warning("column %r: paths are read %s, as in %r.", name, change.how, change.example)
+        if change:
             column = _array([_changed(v, change) for v in column.to_pylist()])
-        if column is not table[name]:
+        if column is not original:
             table = table.set_column(k, name, column)
     return table
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of bytes that are texts as texts; any other column as it is."""
+    if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
+        return column
+    cells = _sampled(column)
+    if not cells or not all(_is_plain_text(v[:HEAD]) for v in cells):
+        return column
+    try:
+        return column.cast(pa.large_string())
+    except pa.ArrowInvalid:  # another cell is no text
+        return column
+
+
+def _is_plain_text(data: bytes) -> bool:
+    text = data.decode("utf-8", "ignore")
+    plain = all(c.isprintable() or c in "\t\r\n" for c in text)
+    return plain and len(text.encode()) >= len(data) - 3 and not is_image(data)
 
 
 def _unpacked(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -89,15 +119,25 @@ def _file(value: dict[str, Any] | None) -> Any:  # noqa: ANN401
     return value.get("path") if content is None else content
 
 
+def _names_several(column: pa.ChunkedArray, root: Path) -> bool:
+    """Whether the texts of a column hold several paths each."""
+    return _is_text(column.type) and name_several(_sampled(column), root)
+
+
+def _sampled(column: pa.ChunkedArray) -> list[Any]:
+    """Some present cells, evenly chosen."""
+    present = column.drop_null()
+    step = max(1, len(present) // LOOKED_AT)
+    rows = present.take(whole_numbers(range(0, len(present), step)[:LOOKED_AT]))
+    return rows.to_pylist()
+
+
 def _change(column: pa.ChunkedArray, folder: Path, root: Path) -> Change | None:
     """What has to be done to each text of the column; None where nothing has."""
     kind = column.type.value_type if _is_list(column.type) else column.type
     if not _is_text(kind):
         return None
-    present = column.drop_null()
-    step = max(1, len(present) // LOOKED_AT)
-    rows = present.take(whole_numbers(range(0, len(present), step)[:LOOKED_AT]))
-    texts = [v for v in spread(rows.to_pylist()) if v]
+    texts = [v for v in spread(_sampled(column)) if v]
     if _most([FILE_URL.fullmatch(v) for v in texts]):
         return _without_scheme
     if _most([_spelled(v) != v for v in texts]):
@@ -106,7 +146,7 @@ def _change(column: pa.ChunkedArray, folder: Path, root: Path) -> Change | None:
         place = _Placed(folder, root)
         if _most([place(v) != v for v in texts]):
             return place
-    return None
+    return respelling(texts, root)
 
 
 def _is_text(kind: pa.DataType) -> bool:

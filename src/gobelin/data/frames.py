@@ -3,13 +3,14 @@
 A frame is any object with named columns that can be iterated (pandas, polars, an Arrow table); none
 of these libraries is imported. Images may be PIL images or uint8 arrays, sounds {'array': [T],
 'sampling_rate': Hz}. Both become files in memory, so encoders get the same as from disk. NaN, NaT
-and NA are missing.
+and NA are missing. A duration is read as its seconds. The order of an ordered category is kept.
 """
 
 from __future__ import annotations
 
 import datetime
 import io
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -19,10 +20,12 @@ import pyarrow as pa
 from PIL import Image
 
 from gobelin.core.errors import GobelinError, repeated
-from gobelin.data.dataset import FILE_TYPE, Dataset
+from gobelin.data.dataset import FILE_TYPE, Dataset, ordered
 from gobelin.data.file_columns import as_files
 from gobelin.data.images import png_bytes
 from gobelin.data.provenance import marks_of
+
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
 @runtime_checkable
@@ -45,17 +48,51 @@ def from_frame(frame: Frame, root: str | Path = ".", source: str = "data frame")
     names = list(frame.column_names if hasattr(frame, "column_names") else frame.columns)
     if (twice := repeated(map(str, names))) is not None:
         raise GobelinError(f"{source}: column {twice!r} appears twice. Rename one.")
-    columns = {
-        str(n): _column([_cell(v, source, str(n)) for v in _values(frame[n])]) for n in names
-    }
-    return Dataset(as_files(pa.table(columns), Path(root), Path(root)), Path(root), source)
+    arrays, fields = [], []
+    for name in names:
+        values, kind = _named_classes(frame, name), getattr(frame[name], "dtype", None)
+        array = _column([_cell(v, source, str(name)) for v in values], source, str(name))
+        arrays.append(array)
+        levels = getattr(kind, "categories", ()) if getattr(kind, "ordered", False) else ()
+        fields.append(
+            ordered(str(name), array.type, list(levels))
+            if len(levels)
+            else pa.field(str(name), array.type)
+        )
+    _tell_of_index(frame, source)
+    table = pa.table(arrays, schema=pa.schema(fields))
+    return Dataset(as_files(table, Path(root), Path(root)), Path(root), source)
+
+
+def _named_classes(frame: Frame, name: Any) -> list[Any]:  # noqa: ANN401
+    """The values of a column. The numbers of classes have their names, where the frame declares
+    them as the library datasets of Hugging Face does; a negative number is an unknown class.
+    """
+    values = _values(frame[name])
+    features = getattr(frame, "features", None)
+    declared = features.get(name) if isinstance(features, Mapping) else None
+    classes = getattr(declared, "names", None)
+    if not classes:
+        return values
+    return [None if v is None or v < 0 else classes[v] if v < len(classes) else v for v in values]
+
+
+def _tell_of_index(frame: Frame, source: str) -> None:
+    """Warn of an index with names, as it is not read."""
+    names = getattr(getattr(frame, "index", None), "names", None) or ()
+    if any(name is not None for name in names):
+        LOG.warning(
+            "%s: the index %s is not read. frame.reset_index() makes a column of it.",
+            source,
+            ", ".join(map(str, names)),
+        )
 
 
 def _values(column: Any) -> list[Any]:  # noqa: ANN401
     return column.to_pylist() if isinstance(column, pa.ChunkedArray) else list(column)
 
 
-def _column(values: list[Any]) -> pa.Array:
+def _column(values: list[Any], source: str, name: str) -> pa.Array:
     """The values in one Arrow type. Texts and bytes in one column are files; values without a
     common type become texts.
     """
@@ -68,8 +105,25 @@ def _column(values: list[Any]) -> pa.Array:
         return pa.array([None if v is None else next(filled) for v in values], FILE_TYPE)
     try:
         return pa.array(values)
+    except UnicodeEncodeError:
+        LOG.warning(
+            "%s, column %r: half a character, as of a cut emoji, is read as"
+            " \N{REPLACEMENT CHARACTER}.",
+            source,
+            name,
+        )
+        return pa.array([_whole_characters(v) for v in values])
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
         return pa.array([None if v is None else str(v) for v in values])
+
+
+def _whole_characters(value: Any) -> Any:  # noqa: ANN401
+    """The value; in a text U+FFFD for each half of a pair that stands alone."""
+    if isinstance(value, list):
+        return [_whole_characters(v) for v in value]
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _cell(value: Any, source: str, name: str) -> Any:  # noqa: ANN401
@@ -78,20 +132,26 @@ def _cell(value: Any, source: str, name: str) -> Any:  # noqa: ANN401
     """
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return None
+    if isinstance(value, np.datetime64):
+        value = value.astype("datetime64[us]")
+    if isinstance(value, np.timedelta64):
+        value = value / np.timedelta64(1, "s")
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and value != value:
         return None
     if hasattr(value, "to_pydatetime"):
         return value.to_pydatetime(warn=False)
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
     if isinstance(value, str | bytes | bool | int | float | datetime.date):
         return value
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Image.Image):
         return _png(value)
-    if isinstance(value, np.ndarray):
-        return _array(value, source, name)
+    if isinstance(value, np.ndarray) or hasattr(value, "__array__"):
+        return _array(np.asarray(value), source, name)
     if isinstance(value, Mapping):
         return _file(value, source, name)
     if isinstance(value, list | tuple):
@@ -116,7 +176,7 @@ def _array(value: np.ndarray, source: str, name: str) -> Any:  # noqa: ANN401
         return [c for v in value.tolist() if (c := _cell(v, source, name)) is not None]
     raise GobelinError(
         f"{source}, column {name!r}: an array of {value.dtype} {list(value.shape)} is no image."
-        " Give uint8 [H, W] or [H, W, 3], or a list of numbers."
+        " Give uint8 [H, W] or [H, W, 3], the bytes of an image file, or a list of numbers."
     )
 
 

@@ -20,7 +20,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
-from gobelin.data.budget import decoding, refuse
+from gobelin.data.budget import decoding
 from gobelin.data.fields import Cell, Field
 from gobelin.data.files import (
     HEAD,
@@ -29,7 +29,6 @@ from gobelin.data.files import (
     cell_bytes,
     content_key,
     file_bytes,
-    file_head,
     items,
     share_of_files,
 )
@@ -53,7 +52,9 @@ IMAGE_SIGNATURES = (
 BRANDS = {b"WEBP", b"ftypavif", b"ftypavis"}  # from the eighth and the fourth byte on
 HEIC_BRANDS = {b"ftyp" + b for b in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1")}
 MAX_PIXELS = 100_000_000
+FIRST_PAGE = "the first of several pages or frames"
 DEEP = "gobelin_deep"  # in an opened image's information: whether its colours had 16 bits
+PAGES = "gobelin_pages"  # and whether it has several pages or frames, of which the first is read
 STRIP = 2**18  # pixels whose colours are converted at once
 
 
@@ -104,9 +105,9 @@ def upright(data: bytes, settings: Opening, side: int = 0) -> Iterator[Image.Ima
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 image = _within_budget(data, settings, side, stack)
-                deep = has_deep_colours(image)
+                deep, pages = has_deep_colours(image), bool(getattr(image, "is_animated", False))
                 image.load()
-                image.info[DEEP] = deep
+                image.info |= {DEEP: deep, PAGES: pages}
                 ImageOps.exif_transpose(image, in_place=True)
         except BadCell:
             raise
@@ -126,7 +127,9 @@ def decoded(
 ) -> Iterator[tuple[Image.Image, str]]:
     """As `open_image`. The memory of the image counts as taken until the block ends."""
     with upright(cell_bytes(value, root), settings, side) as image:
-        yield _plain_colours(image, settings)
+        pages = FIRST_PAGE if image.info.get(PAGES) else ""
+        plain, conversion = _plain_colours(image, settings)
+        yield plain, ", ".join(filter(None, (conversion, pages)))
 
 
 def open_image(
@@ -288,38 +291,6 @@ def image_share(values: Sequence[Any], root: Path) -> float:
     paths by their suffix.
     """
     return share_of_files(values, root, IMAGE_SUFFIXES, is_image)
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The image files below the class folders of a folder, sorted: by suffix, and by content where
-    a file has another one. A warning counts the other files, by class folder. Raises GobelinError
-    for more than the budget has rows.
-    """
-    found: list[Path] = []
-    others: dict[str, list[Path]] = {}
-    held: set[str] = set()
-    for path in folder.glob("*/**/*"):
-        name = path.relative_to(folder).parts[0]
-        linked = path.is_symlink() and path.is_dir()  # no link to a folder is followed further
-        if path.name.startswith(".") or not (linked or path.is_file()):
-            continue
-        known = path.suffix.lower() in IMAGE_SUFFIXES or is_image(file_head(str(path), folder))
-        if known and not linked:
-            found.append(path)
-            held.add(name)
-            refuse(str(folder), "rows", len(found))
-        else:
-            others.setdefault(name, []).append(path)
-    for name, paths in sorted(others.items()):
-        LOG.warning(
-            "%s: %d files in class folder %s are no images that are read (first: %s)%s.",
-            folder,
-            len(paths),
-            name,
-            min(paths).name,
-            ", and the class has no others: it is left out" if name not in held else "",
-        )
-    return sorted(found)
 
 
 def image_values(cell: Cell) -> list[str | bytes]:

@@ -9,32 +9,51 @@ from pathlib import Path
 from gobelin.core.errors import GobelinError
 from gobelin.data.budget import MEGABYTE, limits, refuse
 
+LOOKED_AT = 256  # bytes that tell the encoding
 PIECE = 2**20  # bytes that are read at once
 
 
 def text_lines(path: Path) -> Iterator[str]:
-    """Every line of a file in UTF-8, or in UTF-16 with its mark of byte order, with '\\n' for any
-    ending of a line. Raises GobelinError for another encoding, and for a file or a line over the
-    budget, before they are in memory.
+    """Every line of a file in UTF-8, UTF-16 or UTF-32, with '\\n' for any ending of a line.
+
+    Raises GobelinError for another encoding, and for a file or a line over the budget, before they
+    are in memory.
     """
     refuse(str(path), "table_mb", path.stat().st_size)
     longest = limits().cell_mb * MEGABYTE
     try:
         with path.open("rb") as file:
-            wide = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-        with path.open(encoding="utf-16" if wide else "utf-8-sig") as file:
+            encoding = _encoding(file.read(LOOKED_AT))
+        with path.open(encoding=encoding) as file:
             while line := file.readline(longest + 1):
                 refuse(str(path), "cell_mb", len(line))
                 yield line
     except UnicodeError as error:
-        if wide:
+        if encoding != "utf-8-sig":
+            name = encoding.upper()[:6]
             raise GobelinError(
-                f"{path}: begins as UTF-16 and is not UTF-16 ({error}). Save it as UTF-8."
+                f"{path}: begins as {name} and is not {name} ({error}). Save it as UTF-8."
             ) from error
         raise GobelinError(
             f"{path}, byte {_first_odd_byte(path)}: is not UTF-8. Save it as UTF-8 (iconv -f latin1"
             " -t utf-8)."
         ) from error
+
+
+def _encoding(head: bytes) -> str:
+    """UTF-32 and UTF-16 by their mark of byte order; without one UTF-16 by the zero bytes of its
+    Latin letters. UTF-8 for any other beginning.
+    """
+    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    pairs = len(head) // 2
+    for encoding, start in (("utf-16-le", 1), ("utf-16-be", 0)):
+        zeros, others = head[start::2].count(0), head[1 - start :: 2].count(0)
+        if pairs > 1 and zeros > 0.8 * pairs and not others:
+            return encoding
+    return "utf-8-sig"
 
 
 def _first_odd_byte(path: Path) -> int:

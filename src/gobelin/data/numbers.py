@@ -1,8 +1,10 @@
 """Numbers in cells, as the world writes them: 1234.5, 1,234.5, 1.234,5, 1 234,5, 1'234.5, (12),
-$ 3, 3 EUR, 12 %.
+$ 3, 3 EUR, 12,-, 12 %, 1,5e3.
 
 Where a comma or a point can be a decimal mark or part thousands, the values of a column decide
-together, as with dates. Codes are no numbers: 1_0 is a text. A per cent is a hundredth.
+together, as with dates. One unit that all cells of a column have, as in 5 kg, is no part of the
+number; two units are not converted. A time of day, and a duration as 1:30, are hours. Codes are no
+numbers: 1_0 is a text. A per cent is a hundredth.
 """
 
 from __future__ import annotations
@@ -10,7 +12,9 @@ from __future__ import annotations
 import datetime
 import math
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from gobelin.data.fields import NO_NUMBER
@@ -18,29 +22,55 @@ from gobelin.data.fields import NO_NUMBER
 LARGEST = 1e300  # a larger number counts as this, so that no difference of two overflows
 COMMA, POINTED_COMMA = ",", ".,"  # decimal marks of a column: 1,5; 1.234,5. '' is the point
 SPACES = "[  \u202f\u2009'’]"  # between thousands
+SIGN = "[-+−–—‐‑－]"  # people write all of these lines for a minus
+MINUS = "-−–—‐‑－"
 MONEY = (
-    "(?:[$€£¥₹₽₩₺₪฿]|(?:US|A|C|NZ|HK|R)\\$|USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|CZK"
-    "|HUF|BRL|ZAR|kr\\.?|zł|Fr\\.)"
+    "(?:[$€£¥₹₽₩₺₪฿₴₦₫₨]|(?:US|A|C|NZ|HK|S|R)\\$|USD|EUR|GBP|CHF|JPY|CNY|RMB|INR|AUD|CAD|NZD|SEK|NOK"
+    "|DKK|PLN|CZK|HUF|RON|BRL|ZAR|RUB|TRY|KRW|MXN|SGD|HKD|kr\\.?|zł|Kč|Ft|lei|Fr\\.|Rs\\.?)"
 )
 WRITTEN = re.compile(
-    rf"(?P<open>\()?\s*(?P<sign>[-+−])?\s*(?:{MONEY}\s*)?(?P<second>[-+−])?"
-    rf"(?P<digits>\d(?:[\d.,]|{SPACES})*|[.,]\d+)\s*(?P<percent>%)?\s*(?:{MONEY})?\s*(?P<close>\))?"
+    rf"(?P<open>\()?\s*(?P<sign>{SIGN})?\s*(?:{MONEY}\s*)?(?P<second>{SIGN})?"
+    rf"(?P<digits>\d(?:[\d.,]|{SPACES})*?|[.,]\d+)(?:[eE](?P<exponent>[-+]?\d{{1,3}}))?"
+    rf"(?:[.,][-–—])?\s*(?P<percent>[%‰])?\s*(?:{MONEY})?\s*(?P<close>\))?"
 )
+# hours, minutes and seconds, with days before them or a half of the day after them
+CLOCK = re.compile(
+    r"(?:(?P<days>-?\d+) days?,? \+?)?(?P<hours>\d{1,4}):(?P<minutes>[0-5]\d)"
+    r"(?::(?P<seconds>[0-5]\d(?:[.,]\d+)?))?(?:\s?(?P<half>[APap])\.?[Mm]\.?)?"
+)
+UNITED = re.compile(
+    r"(?P<number>.*\d)\s*(?P<unit>[^\W\d_](?:[^\W\d_]|[./^²³·°-])*[²³\d]?|°[CFK]?|[\"'′″])"
+)
+LONGEST = 64  # letters of a number, at most
+WITH_DIGITS = re.compile(r"\W*\d")
 SPACED = re.compile(rf"\d{{1,3}}(?:{SPACES}\d{{3}})+(?:[.,]\d+)?")
 POINT = re.compile(
     r"\d+(?:\.\d*)?|\.\d+|[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?|[1-9]\d?(?:,\d{2})+,\d{3}"
 )
 DECIMAL_COMMA = re.compile(r"\d+|\d*,\d+|[1-9]\d{0,2}(?:\.\d{3})+(?:,\d+)?")
+INFINITE = {"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity", "∞", "+∞", "-∞"}
 LEADING_ZERO = re.compile(r"[-+]?0\d+")
 
 
-def number(value: Any, mark: str = "") -> float | None:  # noqa: ANN401 - a cell is any
-    """The number in a cell; None for a value that is none. mark: of its column (`decimal_mark`)."""
+def number(
+    value: Any,  # noqa: ANN401 - a cell is any
+    mark: str = "",
+    unit: str = "",
+) -> float | None:
+    """The number in a cell; None for a value that is none. mark, unit: of its column
+    (`Writing`).
+    """
     if isinstance(value, bool):
         return float(value)
+    if isinstance(value, datetime.time):
+        return value.hour + value.minute / 60 + (value.second + value.microsecond / 1e6) / 3600
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
     if isinstance(value, datetime.date | bytes | list | dict):
         return None
     text = str(value).strip().replace("\u00a0", "")
+    if unit:
+        text = _without_unit(text, unit)
     if mark == POINTED_COMMA:
         point, comma = _readings(text)
         if comma is not None:
@@ -50,14 +80,121 @@ def number(value: Any, mark: str = "") -> float | None:  # noqa: ANN401 - a cell
             return _clipped(float(text))
         except ValueError:
             pass
+    if clock := CLOCK.fullmatch(text):
+        return _hours(clock)
     point, comma = _readings(text)
     first, second = (comma, point) if mark else (point, comma)
     return first if first is not None else second
 
 
+def is_clock(value: Any) -> bool:  # noqa: ANN401
+    """Whether a cell is a time of day or a duration in hours."""
+    return isinstance(value, datetime.time) or (
+        isinstance(value, str) and bool(CLOCK.fullmatch(value.strip()))
+    )
+
+
+@dataclass(frozen=True)
+class Writing:
+    """How the numbers of a column are written.
+
+    mark: the decimal mark ('', ',' or '.,'). unit: that all cells have, '' for none. word: that
+    stands where there is no number, beside the usual ones; '' for none. doubtful: the first value
+    that is a number with either mark, where no value decides; '' for none.
+    """
+
+    mark: str = ""
+    unit: str = ""
+    word: str = ""
+    doubtful: str = ""
+
+    @staticmethod
+    def of(values: Iterable[Any]) -> Writing:
+        """How these present values are written."""
+        column = [v for v in values if not means_none(v)]
+        unit = _unit(column)
+        if unit:
+            column = [_without_unit(v, unit) for v in column]
+        mark, doubtful = decimal_mark(column)
+        return Writing(mark, unit, "" if unit else _word(column, mark), doubtful)
+
+    def number(self, value: Any) -> float | None:  # noqa: ANN401
+        """The number in a cell; None for a value that is none."""
+        return number(value, self.mark, self.unit)
+
+    def means_none(self, value: Any) -> bool:  # noqa: ANN401
+        """Whether a cell says in a word that it holds no number."""
+        return means_none(value) or self.is_word(value)
+
+    def is_word(self, value: Any) -> bool:  # noqa: ANN401
+        """Whether a cell is the column's own word for a missing number."""
+        return bool(self.word) and isinstance(value, str) and value.strip().lower() == self.word
+
+    @property
+    def stored(self) -> dict[str, str]:
+        """What an encoder keeps: the parts that are not empty."""
+        parts = {"mark": self.mark, "unit": self.unit, "word": self.word}
+        return {name: part for name, part in parts.items() if part}
+
+
+def _unit(values: Sequence[Any]) -> str:
+    """The one unit that all values have, in lower case and without a plural's s; '' for none."""
+    found = set()
+    for value in values:
+        match = _united(value) if isinstance(value, str) else None
+        if match is None or number(match["number"]) is None or number(value) is not None:
+            return ""
+        found.add(_singular(match["unit"]))
+        if len(found) > 1:
+            return ""
+    return found.pop() if found else ""
+
+
+def _united(text: str) -> re.Match[str] | None:
+    """A number and its unit."""
+    return UNITED.fullmatch(text.strip()) if len(text) <= LONGEST else None
+
+
+def _singular(unit: str) -> str:
+    """3 stars and 1 star have one unit."""
+    lower = unit.lower()
+    return lower[:-1] if len(lower) > 2 and lower.endswith("s") else lower
+
+
+def _without_unit(text: str, unit: str) -> str:
+    """The number before the unit; the text itself where it ends otherwise."""
+    match = _united(text)
+    return match["number"].strip() if match and _singular(match["unit"]) == unit else text
+
+
+def _word(values: Sequence[Any], mark: str) -> str:
+    """A word that stands more than once where most values are numbers, in lower case; '' where
+    there is none, or more than one.
+    """
+    others = Counter(
+        v.strip().lower() if isinstance(v, str) else "" for v in values if number(v, mark) is None
+    )
+    if len(others) != 1 or sum(others.values()) > len(values) / 2:
+        return ""
+    ((word, count),) = others.items()
+    return word if count > 1 and not any(c.isdigit() for c in word) else ""
+
+
+def _hours(clock: re.Match[str]) -> float | None:
+    """The hours of a time or of a duration; None for 13:00 PM."""
+    hours = float(clock["hours"])
+    if half := clock["half"]:
+        if not 1 <= hours <= 12:
+            return None
+        hours = hours % 12 + 12 * (half in "Pp")
+    seconds = float((clock["seconds"] or "0").replace(",", "."))
+    return 24.0 * int(clock["days"] or 0) + hours + int(clock["minutes"]) / 60 + seconds / 3600
+
+
 def decimal_mark(values: Iterable[Any]) -> tuple[str, str]:
     """The decimal mark of a column ('', ',' or '.,'), and the first value that is a number with
-    either mark where no value decides; '' for none. Undecided, a comma parts thousands.
+    either mark where no value decides; '' for none. Undecided, a comma parts thousands and a point
+    is a decimal mark.
     """
     commas = points = 0
     doubtful, thousands = "", False
@@ -70,7 +207,7 @@ def decimal_mark(values: Iterable[Any]) -> tuple[str, str]:
             points += comma is None and point is not None
             thousands |= comma is not None and "." in value
         elif point != comma:
-            doubtful = doubtful or (value if "," in value else "")
+            doubtful = doubtful or value
             thousands |= "." in value
     if commas > points:
         return POINTED_COMMA if thousands else COMMA, ""
@@ -80,13 +217,20 @@ def decimal_mark(values: Iterable[Any]) -> tuple[str, str]:
 def numbers_of(values: Iterable[Any]) -> list[float | None]:
     """The numbers of a column [N], None for other values and for words that mean none."""
     column = list(values)
-    mark = decimal_mark(column)[0]
-    return [None if v is None or means_none(v) else number(v, mark) for v in column]
+    writing = Writing.of(v for v in column if v is not None)
+    return [None if v is None or writing.means_none(v) else writing.number(v) for v in column]
 
 
 def means_none(value: Any) -> bool:  # noqa: ANN401
-    """Whether a cell says in a word that it holds no number and no date."""
-    return isinstance(value, str) and value.strip().lower() in NO_NUMBER
+    """Whether a cell says in a word that it holds no number and no date, or is infinite."""
+    return is_infinite(value) or (isinstance(value, str) and value.strip().lower() in NO_NUMBER)
+
+
+def is_infinite(value: Any) -> bool:  # noqa: ANN401
+    """Whether a cell says that its number is larger than all others, or smaller."""
+    if isinstance(value, float):
+        return math.isinf(value)
+    return isinstance(value, str) and value.strip().lower() in INFINITE
 
 
 def is_code(value: Any) -> bool:  # noqa: ANN401
@@ -94,16 +238,27 @@ def is_code(value: Any) -> bool:  # noqa: ANN401
     return isinstance(value, str) and bool(LEADING_ZERO.fullmatch(value.strip()))
 
 
+def looks_written(values: Sequence[Any]) -> str:
+    """The first of the texts, where nearly all begin with a digit, as numbers, dates and codes do;
+    '' for other texts.
+    """
+    texts = [v for v in values if isinstance(v, str) and not means_none(v)]
+    digits = [v for v in texts if WITH_DIGITS.match(v)]
+    return digits[0] if texts and len(digits) >= 0.9 * len(texts) else ""
+
+
 def _readings(text: str) -> tuple[float | None, float | None]:
     """The number with a point, and the number with a comma as decimal mark."""
-    match = WRITTEN.fullmatch(text)
+    match = WRITTEN.fullmatch(text) if len(text) <= LONGEST else None
     if match is None or bool(match["open"]) != bool(match["close"]):
         return None, None
     digits = match["digits"].strip()
     if SPACED.fullmatch(digits):
         digits = re.sub(SPACES, "", digits)
-    negative = (match["sign"] or "") + (match["second"] or "") in ("-", "−")
-    scale = (-1 if negative or match["open"] else 1) * (0.01 if match["percent"] else 1)
+    signs = (match["sign"] or "") + (match["second"] or "")
+    negative = len(signs) == 1 and signs in MINUS
+    scale = {"%": 0.01, "‰": 0.001}.get(match["percent"] or "", 1.0)
+    scale *= (-1.0 if negative or match["open"] else 1.0) * 10.0 ** int(match["exponent"] or 0)
     point = float(digits.replace(",", "")) if POINT.fullmatch(digits) else None
     comma = (
         float(digits.replace(".", "").replace(",", "."))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import pyarrow as pa
 
@@ -13,6 +15,7 @@ from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.special import special
 from gobelin.data.dataset import Dataset
 from gobelin.data.file_columns import as_files
+from gobelin.data.file_kinds import unread
 from gobelin.data.frames import Frame, from_frame
 
 
@@ -24,12 +27,12 @@ def read(path: str | Path | Frame, root: str | Path | None = None) -> Dataset:
     class folders, or a data frame. root: the folder that relative paths start from and that no path
     may leave. Its default is the file's folder; for a data frame the working directory.
     """
-    if isinstance(path, Frame):
+    if isinstance(path, Frame) or (hasattr(path, "column_names") and hasattr(path, "shape")):
         _check_root(root)
         for count, what in zip(path.shape, ("row", "column"), strict=True):
             if not count:
                 raise GobelinError(f"data frame: holds no {what}. At least one was expected.")
-        return from_frame(path, root or ".")
+        return from_frame(cast(Frame, path), root or ".")
     return read_as_written(path, root)[1]
 
 
@@ -37,6 +40,10 @@ def read_as_written(path: str | Path, root: str | Path | None = None) -> tuple[p
     """The rows as the file has them, and the dataset of the same rows, in which every column of
     files holds paths or bytes. As `read`.
     """
+    if not isinstance(path, str | Path):
+        kind = type(path).__name__
+        several = " Give one of its tables." if isinstance(path, Mapping) else ""
+        raise GobelinError(f"data: a path or a data frame was expected, found {kind}.{several}")
     path = Path(path)
     _check_root(root)
     if not path.exists():
@@ -50,24 +57,27 @@ def read_as_written(path: str | Path, root: str | Path | None = None) -> tuple[p
         )
     if kind := special(path):
         raise GobelinError(f"{path}: is {kind}, no regular file. Write it to a file first.")
-    for name in catalog.names("readers"):
-        reader = catalog.build("readers", name)
-        if reader.claims(path):
-            try:
-                table, folder = reader.read(path)
-            except OSError as error:
-                raise GobelinError(
-                    f"{path}: can't be opened ({error.strerror}). Give a readable file or folder."
-                ) from error
-            if not table.num_rows:  # a table without columns has no rows either
-                raise GobelinError(f"{path}: holds no value. At least one row was expected.")
-            _check_ids(table, str(path))
-            start = Path(root) if root else folder
-            return table, Dataset(as_files(table, folder, start), start, str(path))
-    known = ", ".join(catalog.names("readers"))
-    raise GobelinError(
-        f"{path}: no reader for {path.suffix or 'a file without a suffix'}. Readers: {known}."
-    )
+    readers = [catalog.build("readers", name) for name in catalog.names("readers")]
+    reader = next((r for r in readers if r.claims(path)), None)
+    try:
+        if path.is_file() and (what := unread(path, reader is not None)):
+            raise GobelinError(f"{path}: {what}.")
+        if reader is None:
+            known = ", ".join(catalog.names("readers"))
+            raise GobelinError(
+                f"{path}: no reader for {path.suffix or 'a file without a suffix'}. Readers:"
+                f" {known}. A table of text has a name that ends in .csv."
+            )
+        table, folder = reader.read(path)
+    except OSError as error:
+        raise GobelinError(
+            f"{path}: can't be opened ({error.strerror}). Give a readable file or folder."
+        ) from error
+    if not table.num_rows:  # a table without columns has no rows either
+        raise GobelinError(f"{path}: holds no value. At least one row was expected.")
+    _check_ids(table, str(path))
+    start = Path(root) if root else folder
+    return table, Dataset(as_files(table, folder, start), start, str(path))
 
 
 def _check_root(root: str | Path | None) -> None:

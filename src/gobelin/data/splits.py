@@ -6,6 +6,7 @@ names, and cut by share. Groups whose part was recorded keep it, and new groups 
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -17,14 +18,10 @@ from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.machine import hash_order, numpy_generator
 from gobelin.data.dates import days, undecided
 from gobelin.data.fields import Target
+from gobelin.data.part_names import SPLIT_PARTS, part_of
 
-SPLIT_PARTS = ("train", "valid", "test")
-# words that name a part in a user's split column
-PART_NAMES = {
-    **dict.fromkeys(("train", "training", "trn"), "train"),
-    **dict.fromkeys(("valid", "validation", "val", "validate", "dev", "development"), "valid"),
-    **dict.fromkeys(("test", "testing", "tst", "holdout"), "test"),
-}
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
+DRAWN = {"valid": "validation", "test": "test"}  # parts that can be drawn from training rows
 
 
 @settings_class
@@ -71,12 +68,13 @@ def assign(
     rows without a target are training rows, unless a part was recorded.
 
     groups: group id of each row [N]. given: the user's split column [N]; where it exists, it is
-    used as it is. times: of each row [N], for by = 'time'. recorded: {group: part} of groups that
+    used as it is, and a part that it lacks is drawn from its training rows. times: of each row [N],
+    for by = 'time'. recorded: {group: part} of groups that
     keep their part. by_row_order: as in runs of before parts were recorded. Raises GobelinError.
     """
     recorded = recorded or {}
     if given is not None:
-        parts = _given(given, groups)
+        parts = _with_lacking(_given(given, groups), settings, target, groups, seed, recorded)
         _refuse_moved(parts, groups, recorded)
         return parts
     parts = np.array([recorded.get(g, "train") for g in groups], dtype="<U5")
@@ -102,8 +100,45 @@ def assign(
         strata = _strata(target, units, seed, by_row_order)
     sizes = {u: int(target.present[rows].sum()) for u, rows in units.items()}
     for stratum in strata:
-        _fill(parts, stratum, units, sizes, settings, recorded)
+        _fill(parts, stratum, units, sizes, (settings.valid, settings.test), recorded)
     return parts
+
+
+def _with_lacking(
+    parts: np.ndarray,
+    settings: Split,
+    target: Target,
+    groups: Sequence[str],
+    seed: int,
+    recorded: Mapping[str, str],
+) -> np.ndarray:
+    """The user's parts; validation or test rows that they lack are drawn from the training rows, in
+    the proportion of the settings' shares. Recorded groups keep their part.
+    """
+    lacking = [part for part in DRAWN if not (parts == part).any()]
+    training = np.flatnonzero(parts == "train")
+    if not lacking or not target.present[training].any():
+        return parts
+    shares = {"valid": settings.valid, "test": settings.test}
+    left = 1 - sum(share for part, share in shares.items() if part not in lacking)
+    drawn = tuple(shares[part] / left if part in lacking else 0.0 for part in ("valid", "test"))
+    units: dict[str, list[int]] = {}
+    for k in training.tolist():
+        units.setdefault(groups[k], []).append(k)
+    kept = {u: recorded[u] for u in units if recorded.get(u) in ("train", *lacking)}
+    out = parts.copy()
+    for unit, part in kept.items():
+        out[units[unit]] = part
+    sizes = {u: int(target.present[rows].sum()) for u, rows in units.items()}
+    for stratum in _strata(target, units, seed, False):
+        _fill(out, stratum, units, sizes, (drawn[0], drawn[1]), kept)
+    counts = [f"{(out == part).sum()} {DRAWN[part]} rows" for part in lacking]
+    LOG.warning(
+        "split column: names no %s rows; %s were drawn from the training rows.",
+        " and no ".join(DRAWN[part] for part in lacking),
+        " and ".join(counts),
+    )
+    return out
 
 
 def _borders(
@@ -189,23 +224,23 @@ def _fill(
     order: Sequence[str],
     units: Mapping[str, list[int]],
     sizes: Mapping[str, int],
-    settings: Split,
+    shares: tuple[float, float],
     recorded: Mapping[str, str],
 ) -> None:
     """The last new units of `order` become test rows, those before them validation rows, by what
     the recorded units leave of each share of the labelled rows. Changes `parts` in place.
 
-    sizes: labelled rows of each unit.
+    sizes: labelled rows of each unit. shares: of the validation and of the test rows.
     """
     total = sum(sizes[u] for u in order)
     taken = {part: 0 for part in SPLIT_PARTS}
     for unit in order:
         if unit in recorded:
             taken[recorded[unit]] += sizes[unit]
-    test = max(0.0, settings.test * total - taken["test"])
-    both = test + max(0.0, settings.valid * total - taken["valid"])
+    test = max(0.0, shares[1] * total - taken["test"])
+    both = test + max(0.0, shares[0] * total - taken["valid"])
     if not any(taken.values()):
-        both = (settings.test + settings.valid) * total
+        both = (shares[1] + shares[0]) * total
     stop = 0
     for unit in reversed(order):
         if unit in recorded or not sizes[unit]:
@@ -242,12 +277,13 @@ def _refuse_moved(parts: np.ndarray, groups: Sequence[str], recorded: Mapping[st
 def _given(given: Sequence[str | None], groups: Sequence[str]) -> np.ndarray:
     parts = []
     for value in given:
-        name = PART_NAMES.get(str(value or "train").strip().lower())
-        if name is None:
+        part = part_of(value or "train")
+        if not part:
             raise GobelinError(
                 f"split column: {value!r} is no part of a split.{nearest(str(value), SPLIT_PARTS)}"
+                " Correct it, or leave the column out with --set schema.COLUMN=ignore."
             )
-        parts.append(name)
+        parts.append(part)
     part_of_group: dict[str, str] = {}
     for group, part in zip(groups, parts, strict=True):
         if part_of_group.setdefault(group, part) != part:

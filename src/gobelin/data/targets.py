@@ -8,28 +8,20 @@ of separators only, means that no label holds; an empty cell means that nothing 
 from __future__ import annotations
 
 import math
-import re
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.data.dataset import Dataset
-from gobelin.data.fields import NO_NUMBER, Schema, Target
-from gobelin.data.numbers import decimal_mark, is_code, means_none, number
+from gobelin.data.fields import Schema, Target
+from gobelin.data.numbers import Writing, is_infinite
 from gobelin.data.spelling import named, spelled, usual
+from gobelin.data.target_reading import MAX_LEVELS, labels_of, levels_by_number
 
 TARGET_KINDS = ("number", "category", "ordinal", "labels")  # that a user can set
 MAX_CLASSES = 1000
-MAX_LEVELS = 50
-FEW_NUMBERS = 20  # different whole numbers may also be classes
-MISSING_WORDS = {"nan", "nat", "<na>", "n/a", "#n/a", "null"}  # never a class by themselves
-WHOLE = re.compile(r"[-+]?\d+")
-Words = tuple[str, ...]
-SEPARATORS = re.compile(r"[|;]")
 
 
 def target_of(dataset: Dataset, schema: Schema, classes: tuple[str, ...] = ()) -> Target:
@@ -54,56 +46,6 @@ def target_of(dataset: Dataset, schema: Schema, classes: tuple[str, ...] = ()) -
         levels = classes or schema.column(name).levels
         return _ordinal(dataset, name, values, levels, bool(classes))
     return Target(name, "class", *_indexed(dataset, name, values, classes))
-
-
-@dataclass(frozen=True)
-class TargetReading:
-    """How the values of a target are read. missing: words that say that nothing is known. remark:
-    the reading and the other one, where there are two.
-    """
-
-    kind: str
-    missing: tuple[str, ...] = ()
-    remark: str = ""
-
-
-def target_reading(
-    name: str, values: Sequence[Any], bid: str, chosen: str, missing: Words
-) -> TargetReading:
-    """The reading of a target. values: present ones. bid: the kind that an encoder sees in them.
-    chosen: the user's kind, '' for none. missing: the user's words for a missing answer.
-    """
-    words = Counter(str(v).strip().lower() for v in values if isinstance(v, str))
-    kind = chosen or ("number" if bid == "number" else "category")
-    numbers = [v for v in values if not means_none(v)]
-    different = {spelled(v) for v in numbers}
-    few = bool(numbers) and len(different) <= FEW_NUMBERS and all(map(WHOLE.fullmatch, different))
-    codes = [v for v in numbers if is_code(v)]
-    if kind == "number" and not chosen and (codes or (few and words["none"])):
-        kind = "category"
-    remarks = []
-    if codes and not chosen and bid == "number":
-        remarks.append(
-            f"codes such as {codes[0][:40]!r}, read as {len(different)} classes; as numbers with"
-            f" --set schema.{name}=number"
-        )
-    elif kind == "number" and few and not chosen:
-        remarks.append(
-            f"{len(different)} different whole numbers, read as a number; as classes with --set"
-            f" schema.{name}=category"
-        )
-    unknown = missing or tuple(sorted(w for w in MISSING_WORDS if words[w]))
-    doubtful = [w for w in sorted(NO_NUMBER) if words[w]]
-    for word in doubtful if not missing else ():
-        if word in unknown or kind == "number":
-            other = "" if kind == "number" else "; where it is a class, give it another name"
-            remarks.append(f"{words[word]} rows say {word!r}, read as missing{other}")
-        else:
-            remarks.append(
-                f"{words[word]} rows say {word!r}, read as a class; as missing with --set"
-                f" data.missing={word}"
-            )
-    return TargetReading(kind, unknown, f"the target: {'; '.join(remarks)}." if remarks else "")
 
 
 def _check_single_values(dataset: Dataset, name: str, values: Sequence[Any]) -> None:
@@ -141,18 +83,19 @@ def _check_count(dataset: Dataset, name: str, known: Sequence[str], most: int) -
 def _ordinal(
     dataset: Dataset, name: str, values: Sequence[Any], levels: tuple[str, ...], known_levels: bool
 ) -> Target:
-    """Levels in the order of `levels`; if it is empty they must be numbers. known_levels: levels
-    are those of an earlier fit, and rows with another one have no target.
+    """Levels in the order of `levels`; if it is empty, in that of the numbers that they are or
+    hold. known_levels: levels are those of an earlier fit, and rows with another one have no
+    target.
     """
+    present = [v for v in values if v is not None]
+    levels = levels or levels_by_number(present)
     if not levels:
         numbers = _numbers(values, name, dataset, "data.order=LOWEST,...,HIGHEST")
         levels = tuple(named(float(v)) for v in np.unique(numbers[~np.isnan(numbers)]))
         values = [None if math.isnan(v) else float(v) for v in numbers]
     _check_count(dataset, name, levels, MAX_LEVELS)
-    index, words = (
-        {c: k for k, c in enumerate(levels)},
-        [None if v is None else _level(v, levels) for v in values],
-    )
+    index = {spelled(c): k for k, c in enumerate(levels)}
+    words = [None if v is None else spelled(v) for v in values]
     unknown = [k for k, w in enumerate(words) if w is not None and w not in index]
     if unknown and not known_levels:
         word = str(words[unknown[0]])
@@ -168,17 +111,6 @@ def _ordinal(
     )
 
 
-def _level(value: Any, levels: Sequence[str]) -> str:  # noqa: ANN401
-    """A cell as one of the levels: '2' and 2.0 are the level 2."""
-    word = named(value)
-    if word in levels:
-        return word
-    try:
-        return named(float(value))
-    except (TypeError, ValueError):
-        return word
-
-
 def _labels(dataset: Dataset, name: str, values: Sequence[Any], classes: tuple[str, ...]) -> Target:
     """The target of kind 'labels', values int64 [N, C]."""
     raw_values = dataset.table[name].to_pylist() if name in dataset.column_names else values
@@ -190,7 +122,7 @@ def _labels(dataset: Dataset, name: str, values: Sequence[Any], classes: tuple[s
             # an empty list means no label, an empty cell that nothing is known
             rows.append([] if isinstance(cell, list) and not cell else None)
         else:
-            rows.append([part.strip() for part in SEPARATORS.split(named(value)) if part.strip()])
+            rows.append(labels_of(named(value)))
     known = classes or tuple(sorted({label for row in rows for label in row or ()}))
     _check_count(dataset, name, known, MAX_CLASSES)
     index = {c: k for k, c in enumerate(known)}
@@ -208,11 +140,11 @@ def _numbers(values: Sequence[Any], name: str, dataset: Dataset, instead: str = 
     instead: the setting that the message suggests.
     """
     numbers, wrong = np.full(len(values), np.nan), []
-    mark = decimal_mark(values)[0]
+    writing = Writing.of(v for v in values if v is not None)
     for k, v in enumerate(values):
-        if v is None or means_none(v):
+        if v is None or (writing.means_none(v) and not is_infinite(v)):
             continue
-        if (x := number(v, mark)) is not None:
+        if (x := writing.number(v)) is not None:
             numbers[k] = x
         else:
             wrong.append(

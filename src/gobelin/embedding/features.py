@@ -26,6 +26,7 @@ from gobelin.data.coarse import LEAST_GROUPS
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Cell, Schema
 from gobelin.data.files import BadCell, untouched
+from gobelin.data.images import Opening
 from gobelin.embedding.encoders import FittedEncoder
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
@@ -190,6 +191,20 @@ class Embedder:
             return known
         encoder = self.encoders[field]
         return EncoderFacts(encoder.width, encoder.fingerprint())
+
+    @property
+    def openings(self) -> dict[str, Opening]:
+        """{column: how its encoder opens images}, for columns of images."""
+        out: dict[str, Opening] = {}
+        for name in self.encoders:
+            if self.schema.field(name).kind != "image":  # no other encoder is loaded for this
+                continue
+            encoder = self.encoders[name]
+            settings = getattr(encoder, "settings", None)
+            opening = getattr(encoder, "opening", getattr(settings, "opening", None))
+            if isinstance(opening, Opening):
+                out |= dict.fromkeys(self.schema.field(name).columns, opening)
+        return out
 
     def embed(self, dataset: Dataset, progress: Progress = silent) -> Embeddings:
         """Features of every row and field. Raises BadCell for a cell that can't be opened; `scan`

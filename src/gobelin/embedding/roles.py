@@ -10,7 +10,7 @@ import numpy as np
 
 from gobelin.data.dataset import SPLIT_COLUMN, WEIGHT_COLUMN
 from gobelin.data.numbers import number
-from gobelin.data.splits import PART_NAMES
+from gobelin.data.part_names import flagged, name_parts
 
 # with these names a value that is different in every row is an id, whatever it looks like
 PLAIN_ID = ("id", "uid", "uuid", "key", "record_id", "row_id")
@@ -32,10 +32,11 @@ def role_of(name: str, values: Sequence[Any], rows: int) -> tuple[str, str] | No
     """
     if name in (WEIGHT_COLUMN, SPLIT_COLUMN):
         return name.removeprefix("gobelin_"), "written by gobelin curate"
-    words = {str(v).strip().lower() for v in values}
-    if SPLIT_NAME.fullmatch(name) and words <= set(PART_NAMES) and len(words) > 1:
-        return "split", "its words name the parts of a split"
     texts = {str(v) for v in values}
+    if SPLIT_NAME.fullmatch(name) and name_parts(texts):
+        return "split", "its words name the parts of a split"
+    if flagged(name, values):
+        return "split", "its name and its yes and no name the parts of a split"
     if len(texts) < rows or rows < 2 or not all(isinstance(v, str | int | float) for v in values):
         return None
     if INDEX_NAME.fullmatch(name):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,13 @@ from gobelin.core.errors import GobelinError, nearest, repeated
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import ROLES, Bid, Column, Field, Schema
 from gobelin.data.files import OPENED, file_head, spread
+from gobelin.data.numbers import number
 from gobelin.data.spelling import spelled
-from gobelin.data.targets import TARGET_KINDS, target_reading
+from gobelin.data.target_reading import target_reading
+from gobelin.data.targets import TARGET_KINDS
+from gobelin.embedding.column_remarks import names_remark, unless_copy, unless_files
 from gobelin.embedding.encoders import Encoder, Sample, reading
+from gobelin.embedding.number_remarks import number_remark
 from gobelin.embedding.roles import role_of
 
 SAMPLED_VALUES = 500  # of a column, that encoders bid on
@@ -49,6 +53,8 @@ class Choices:
     order: tuple[str, ...] = ()
     # words of the target for a missing answer; without them nan, n/a, null and the like
     missing: tuple[str, ...] = ()
+    # fields that prediction does not use; a column of a field with others is not read at all
+    left_out: tuple[str, ...] = ()
 
 
 def default_encoder(kind: str) -> str | None:
@@ -86,6 +92,16 @@ def infer(dataset: Dataset, target: str | None, choices: Choices) -> Schema:
     names = dataset.column_names
     _check_choices(names, target, choices, dataset.source)
     columns = tuple(_column(dataset, n, target, choices) for n in names)
+    if not any(c.kind in FILE_KINDS for c in columns):
+        columns = tuple(
+            c if c.name in choices.schema else unless_files(dataset, c) for c in columns
+        )
+    columns = (
+        tuple(c if c.name in choices.schema else unless_copy(dataset, c, target) for c in columns)
+        if target and any(c.name == target and c.kind == "number" for c in columns)
+        else columns
+    )
+    columns = tuple(_as_left_out(c, choices) for c in columns)
     fields, unread = _fields(columns, choices)
     if not fields:
         kinds = ", ".join(f"{c.name} ({c.kind})" for c in columns)
@@ -166,18 +182,14 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
                 " Give a column with the days from a fixed date, or make each date a class:"
                 f" --set schema.{name}=category."
             )
-        chosen = "ordinal" if choices.order else chosen or ""
         said = tuple(word.strip().lower() for word in choices.missing)
-        read = target_reading(name, values, bid.kind, chosen, said)
+        read = target_reading(
+            name, values, bid.kind, chosen or "", said, choices.order, dataset.levels(name)
+        )
+        written = number_remark(name, values, of_target=True) if read.kind == "number" else ""
+        remark = " ".join(filter(None, (read.remark, written)))
         return Column(
-            name,
-            read.kind,
-            "target",
-            1.0,
-            "the target",
-            choices.order,
-            read.missing,
-            " ".join(filter(None, (read.remark, bid.remark))),
+            name, read.kind, "target", 1.0, "the target", read.levels, read.missing, remark
         )
     if chosen in ROLES:
         return Column(name, bid.kind, str(chosen), 1.0, "set by the user")
@@ -195,13 +207,27 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
         remark = remark if reason else ""
         return Column(name, bid.kind, role, 0.8, reason or "by its name", remark=remark)
     if bid.kind == "unknown":
+        numbers = [v for v in values if number(v) is not None]
+        odd = [v for v in values if number(v) is None] if len(numbers) > len(values) / 2 else values
         remark = (
-            f"not used, no encoder reads cells such as {str(values[0])[:40]!r}. Say what they are"
+            f"not used, no encoder reads cells such as {str(odd[0])[:40]!r}. Say what they are"
             f" with --set schema.{name}=text, category, number or date."
         )
         return Column(name, "unknown", "ignore", bid.confidence, bid.reason, remark=remark)
     unread = "" if encoder_for(bid.kind, choices) else f"not used, no encoder reads {bid.kind}."
-    return Column(name, bid.kind, "cell", bid.confidence, bid.reason, remark=unread or bid.remark)
+    remark = unread or bid.remark or names_remark(name, values, bid.kind)
+    return Column(name, bid.kind, "cell", bid.confidence, bid.reason, remark=remark)
+
+
+def _as_left_out(column: Column, choices: Choices) -> Column:
+    """The column; not read where the user leaves it out and its field has other columns."""
+    if column.name not in choices.left_out or column.role != "cell":
+        return column
+    encoder = encoder_for(column.kind, choices)
+    joined = encoder is not None and catalog.find("encoders", encoder).joined
+    if joined or any(column.name in members for members in choices.fields.values()):
+        return replace(column, role="ignore", reason="in leave_out", remark="")
+    return column
 
 
 def _best_bid(name: str, values: Sequence[Any], dataset: Dataset) -> Bid:

@@ -69,7 +69,7 @@ def image_rows(
         def of_row(row: int) -> np.ndarray:
             value = values[name][row]
             first = value[0] if isinstance(value, list) else value
-            return squared(open_image(first, dataset.root, Opening())[0], size)
+            return squared(open_image(first, dataset.root, dataset.opening(name))[0], size)
 
         return np.stack(list(in_order(of_row, complete, workers)))
 

@@ -1,5 +1,5 @@
 """Checks of a dataset before any training: cells that can't be read, scarce classes, missing cells,
-near-duplicates across a split, columns that give the label away.
+near-duplicates across a split.
 
 What this cannot show: that a dataset is fit for its purpose. It finds what can be counted.
 """
@@ -22,9 +22,8 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.data.files import LEAVES, BadCell, cell_bytes, spread
 from gobelin.data.image_range import BEYOND
-from gobelin.data.numbers import numbers_of
+from gobelin.data.path_spelling import found_below
 from gobelin.data.provenance import is_marked
-from gobelin.data.spelling import spelled
 from gobelin.embedding.features import Embedder, Embeddings, unreadable
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import wilson
@@ -114,7 +113,10 @@ def scan(reader: Embedder, dataset: Dataset, settings: Check, progress: Progress
     marked_rows = tuple(dict.fromkeys(i for i, _, _ in marked_cells))
     whole_rows = [(i, c) for i in marked_rows for c in dataset.column_names]
     return Scan(
-        dataset.set_aside([(i, c) for i, c, _ in bad] + whole_rows),
+        replace(
+            dataset.set_aside([(i, c) for i, c, _ in bad] + whole_rows),
+            openings=reader.openings,
+        ),
         tuple(bad),
         converted,
         marked_rows,
@@ -125,9 +127,11 @@ def _remedy(dataset: Dataset, first: object, reasons: Sequence[str]) -> str:
     """What helps cells whose paths can't be used for these reasons, '' for others. first: the first
     of the cells.
     """
-    if any(reason.startswith("no such file") for reason in reasons):
-        return f"Paths start from {dataset.root} (--root DIR changes that). "
     path = next((v for v in spread([first]) if isinstance(v, str)), "")
+    if any(reason.startswith("no such file") for reason in reasons):
+        below = found_below(path, dataset.root)
+        hint = f"; there is {below}" if below else ""
+        return f"Paths start from {dataset.root} (--root DIR changes that){hint}. "
     if reasons[0].startswith(LEAVES) and path:
         root = dataset.root.resolve()
         both = os.path.commonpath([root, (root / path).resolve()])
@@ -285,105 +289,3 @@ def duplicates(
             for j in order
         ]
     return findings, near_duplicates
-
-
-def giveaways(
-    dataset: Dataset,
-    schema: Schema,
-    target: Target,
-    present: np.ndarray,
-    fields: Sequence[str],
-    rows: np.ndarray,
-    settings: Check,
-) -> tuple[list[Finding], tuple[str, ...]]:
-    """Fields whose presence alone names a class, and table columns whose value alone does.
-
-    present: bool [N, F]. fields: the F names. rows: numbers of the training rows, the only ones
-    that are read. Returns the findings, and the fields that prediction should leave out.
-    """
-    rows = rows[target.present[rows]]
-    if not target.exclusive or len(rows) < 10:
-        return [], ()
-    findings, left_out = [], []
-    label = target.values[rows]
-    for k, name in enumerate(fields):
-        for in_state, state in ((present[rows, k], "present"), (~present[rows, k], "absent")):
-            if in_state.sum() < 5 or in_state.all():
-                continue
-            best = int(np.bincount(label[in_state]).argmax())
-            hits, base = int((label[in_state] == best).sum()), float((label == best).mean())
-            share = wilson(hits, int(in_state.sum()))
-            recall = hits / max(int((label == best).sum()), 1)
-            if (
-                share.low > settings.sure - 0.05
-                and share.value > settings.sure
-                and share.value > base + 0.2
-                and recall > 0.3
-            ):
-                note = (
-                    f"{name} {state} means class {target.classes[best]!r}; left out of prediction,"
-                    " still a condition of generation"
-                )
-                findings.append(
-                    share.finding(
-                        "gives_label_away",
-                        scope={"field": name},
-                        unit="share",
-                        chance=base,
-                        note=note,
-                        source="check",
-                    )
-                )
-                left_out.append(name)
-    columns = [c for f in schema.fields for c in f.columns if f.name not in left_out]
-    findings += [
-        f
-        for c in columns
-        if (f := _column_giveaway(dataset, c, schema.kind(c), label, rows)) is not None
-    ]
-    return findings, tuple(dict.fromkeys(left_out))
-
-
-def _column_giveaway(
-    dataset: Dataset, column: str, kind: str, label: np.ndarray, rows: np.ndarray
-) -> Finding | None:
-    """A finding for a number or category column from which a small tree reads the class with a
-    cross-fitted balanced accuracy of 0.95 or more; None for any other column.
-    """
-    if kind not in ("number", "category") or np.bincount(label).max() == len(label):
-        return None
-    values = dataset.values(column)
-    row_values = [values[r] for r in rows]
-    if kind == "number":
-        # ranks, as a tree uses the order only: it stores numbers in 32 bits, too few for 1e300
-        place = np.unique([v or 0.0 for v in numbers_of(row_values)], return_inverse=True)[1]
-        x = np.array([[p, v is None] for p, v in zip(place, row_values, strict=True)], float)
-    else:
-        index = {v: i for i, v in enumerate(sorted(set(map(spelled, row_values))))}
-        x = np.array([[index[spelled(v)], v is None] for v in row_values], float)
-    smallest = int(np.bincount(label)[np.unique(label)].min())
-    if smallest < 2:
-        return None
-    from sklearn.metrics import balanced_accuracy_score
-    from sklearn.model_selection import cross_val_predict
-    from sklearn.tree import DecisionTreeClassifier
-
-    tree = DecisionTreeClassifier(min_samples_leaf=2, random_state=0)
-    answers = cross_val_predict(tree, x, label, cv=min(3, smallest))
-    score = float(balanced_accuracy_score(label, answers))
-    chance = 1 / len(np.unique(label))
-    if score < 0.95:
-        return None
-    return Finding(
-        name="gives_label_away",
-        scope={"column": column},
-        value=score,
-        chance=chance,
-        n=len(rows),
-        unit="share",
-        source="check",
-        note=(
-            f"the values of {column} alone name the class. Was it known before the label? If not,"
-            f" leave it out: --set schema.{column}=ignore"
-        ),
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.thumbnails import thumbnail
 
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 SHOWN_DUPLICATE_IMAGES = 12  # pairs of images, side by side
 SHOWN_DUPLICATE_ROWS = 60  # pairs of other fields, in a table
 SHOWN_CELLS = 200  # cells that were set aside, in a table
@@ -26,10 +28,17 @@ def checked(run: Run, exhibits: Exhibits) -> list[Finding]:
         rows.dataset, rows.schema, rows.target, rows.parts, run.checked.scan, settings
     )
     duplicates, pairs = data_quality.duplicates(run.features.plain, rows.parts, settings)
-    findings += duplicates + run.features.giveaways[0] + _rare(run) + _groups_alike(run)
+    telling = run.features.giveaways[0]
+    for finding in telling:
+        LOG.warning("%s (%s %.3g).", finding.note, _named(finding), finding.value)
+    findings += duplicates + telling + _rare(run) + _groups_alike(run)
     _show(run, findings, exhibits)
     _show_near_duplicates(run, pairs, exhibits)
     return findings
+
+
+def _named(finding: Finding) -> str:
+    return "in this share of the rows" if "field" in finding.scope else "score"
 
 
 def _rare(run: Run) -> list[Finding]:

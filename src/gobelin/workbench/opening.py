@@ -33,7 +33,7 @@ def begun(
     The arguments are those of `Workbench`.
     """
     folder, values = RunFolder(Path(run)), upgraded(config.nested(settings or {}))
-    if isinstance(data, Frame):
+    if not isinstance(data, str | Path | Dataset):
         data = read(data, values.get("data", {}).get("root") or None)
     given = data if isinstance(data, Dataset) else None
     path = given.source if given is not None else str(Path(str(data)).resolve())

@@ -5,22 +5,39 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from gobelin.data.images import image_values
+from gobelin.data.files import BadCell, cell_bytes
+from gobelin.data.image_range import is_wide
+from gobelin.data.images import image_values, open_image, opened
 from gobelin.workbench.run.rows import Rows
 
 
 def thumbnail(folder: Path, rows: Rows, field: str, row: int) -> str | None:
-    """Copy the image of a row into the run folder; its path there.
+    """Copy the image of a row into the run folder; its path there. An image whose pixels are no
+    bytes, which a browser can't show, is written as PNG by the range of its field.
 
     None where the cell is empty or holds bytes, or where the file does not exist.
     """
     cell = rows.dataset.cells(rows.schema.field(field))[row]
     value = image_values(cell)[0] if cell else None
-    if not isinstance(value, str) or not (source := rows.dataset.root / value).is_file():
+    root = rows.dataset.root
+    if not isinstance(value, str) or not (source := root / value).is_file():
         return None
-    name = f"images/data/{row}{source.suffix.lower()}"
+    wide = _is_wide(value, root)
+    name = f"images/data/{row}{'.png' if wide else source.suffix.lower()}"
     target = folder / name
     if not target.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        if wide:
+            opening = rows.dataset.opening(rows.schema.field(field).columns[0])
+            open_image(value, root, opening)[0].save(target, "PNG")
+        else:
+            shutil.copyfile(source, target)
     return name
+
+
+def _is_wide(value: str, root: Path) -> bool:
+    """Whether the pixels of an image are no bytes, as far as its header tells."""
+    try:
+        return is_wide(opened(cell_bytes(value, root)))
+    except (BadCell, OSError, ValueError, SyntaxError):
+        return False

@@ -18,7 +18,7 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import numpy_generator
 from gobelin.core.workers import in_order
 from gobelin.data.dataset import derived_rows
-from gobelin.data.images import Opening, open_image, png_bytes
+from gobelin.data.images import open_image, png_bytes
 
 Operation = Callable[[Image.Image, float], Image.Image]  # (image, strength from -1 to 1) -> image
 
@@ -95,6 +95,7 @@ class Classic:
     def arm(self, source: RivalInput) -> Arm:
         train = source.train.with_ids()
         values, classes = train.values(source.column), source.classes
+        opening = train.opening(source.column)
         usable = [r for r in range(len(train)) if isinstance(values[r], str | bytes)]
         views = max(self.views, -(-len(source.plan) // max(len(usable), 1)))
         turns = [
@@ -106,7 +107,7 @@ class Classic:
         ]  # every row once before any row a second time
 
         def opened(row: int) -> Image.Image:
-            return open_image(values[row], train.root, Opening())[0].convert("RGB")
+            return open_image(values[row], train.root, opening)[0].convert("RGB")
 
         def view(numbered: tuple[int, int]) -> bytes:
             number, row = numbered

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from gobelin.augmentation.rivals import Arm, RivalInput, replaced_images
 from gobelin.core.config import settings_class
-from gobelin.data.images import Opening, open_image, png_bytes, squared
+from gobelin.data.images import open_image, png_bytes, squared
 
 
 @settings_class
@@ -15,9 +15,9 @@ class GeneratorSize:
     """The rows are the parents of the generated images, one by one."""
 
     def arm(self, source: RivalInput) -> Arm:
+        opening = source.train.opening(source.column)
+
         def small(k: int, cell: str | bytes) -> bytes:
-            return png_bytes(
-                squared(open_image(cell, source.train.root, Opening())[0], source.size)
-            )
+            return png_bytes(squared(open_image(cell, source.train.root, opening)[0], source.size))
 
         return replaced_images(source, "generator_size", small, size=source.size)

@@ -1,13 +1,14 @@
-"""Comma-separated values, also with tabs, semicolons or bars, in UTF-8 or UTF-16.
+"""Comma-separated values, also with tabs, semicolons or bars, in UTF-8, UTF-16 or UTF-32.
 
 Every cell stays text; an empty one is missing. Excel's first line `sep=;` names the delimiter. A
-first column without a name, as pandas and R write the names of rows, is called 'Unnamed: 0'.
+first column without a name, as pandas and R write the names of rows, is called 'Unnamed: 0'. What
+is left out, as notes before the header, is told in a warning.
 """
 
 from __future__ import annotations
 
 import csv
-import re
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -17,15 +18,24 @@ import pyarrow as pa
 from gobelin.core.arrow import texts
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError, repeated
-from gobelin.data.budget import MEGABYTE, limits, refuse, refuse_table
+from gobelin.data.budget import limits, refuse, refuse_table
+from gobelin.data.dialect import (
+    RARE,
+    SEPARATOR_LINE,
+    SNIFFED,
+    Dialect,
+    sniffed,
+    without_notes,
+)
 from gobelin.data.lines import text_lines
 
 CELLS_AT_ONCE = 2**20  # that are Python texts, before they become a part of the table
-DELIMITERS = ",;\t|"
-SNIFFED = 2**16  # letters that the delimiter is chosen by
-SEPARATOR_LINE = re.compile("sep=(.)\\s*", re.IGNORECASE)
+SUFFIXES = {".csv", ".tsv", ".txt", ".tab", ".psv", ".dat", ".data"}
 NAMELESS = "Unnamed: 0"  # as pandas reads it
 POINTER = 8  # bytes of an empty cell in a list
+END_OF_FILE = ["\x1a"]  # that programs of DOS write
+
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
 @settings_class
@@ -38,57 +48,53 @@ class Csv:
     )
 
     def claims(self, path: Path) -> bool:
-        return path.suffix.lower() in (".csv", ".tsv")
+        return path.suffix.lower() in SUFFIXES
 
     def read(self, path: Path) -> tuple[pa.Table, Path]:
-        lines, blank, first, said = text_lines(path), 0, "", ""
-        for first in lines:
-            if named := SEPARATOR_LINE.fullmatch(first):
-                said = named[1]
-            elif first != "\n":
-                break
-            blank += 1
-        csv.field_size_limit(limits().cell_mb * MEGABYTE)
-        start = [first]
-        while sum(map(len, start)) < SNIFFED and (line := next(lines, "")):
-            start.append(line)
-        delimiter = self.delimiter or said or _delimiter(start)
-        checked = _checked(chain(start, lines), path, delimiter)
-        records = csv.reader(checked, delimiter=delimiter, strict=True)
+        start, lines, before, dialect = self._start(path)
+        checked = _checked(chain(start, lines), path, dialect.delimiter)
+        records = csv.reader(checked, strict=True, **dialect.settings)
         try:
             header = [name.strip() for name in next(records, [])]
             if len(header) > 1 and not header[0]:
                 header[0] = NAMELESS
             refuse(str(path), "columns", len(header))
-            numbered = ((blank + records.line_num, r) for r in records if r)
+            numbered = ((before + records.line_num, r) for r in records if r)
             table, mistakes = _table(numbered, header, path)
         except csv.Error as error:  # an open quote would otherwise swallow the rows after it
             raise GobelinError(
-                f"{path}, line {blank + records.line_num}: {error}. Look for a quote that is not"
+                f"{path}, line {before + records.line_num}: {error}. Look for a quote that is not"
                 f" closed; a cell may have reading.cell_mb = {limits().cell_mb} megabytes."
             ) from error
+        table, header = _without_empty_columns(table, header, path)
         _check(header, table.num_rows, mistakes, path)
         return table.rename_columns(header), path.parent
 
-
-def _delimiter(start: Sequence[str]) -> str:
-    """The delimiter by which most of these lines have as many cells as the first, and of several
-    the one that gives most cells. A line that is too long to be cut into cells twice is left out.
-    """
-    short = [line for line in start if len(line) <= SNIFFED]
-    if short[:1] != start[:1]:
-        return max(DELIMITERS, key=start[0].count)
-
-    def score(mark: str) -> tuple[float, int]:
-        try:
-            widths = [len(r) for r in csv.reader(short, delimiter=mark) if r]
-        except csv.Error:
-            return 0.0, 0
-        if not widths or widths[0] < 2:
-            return 0.0, 0
-        return widths.count(widths[0]) / len(widths), widths[0]
-
-    return max(DELIMITERS, key=score)
+    def _start(self, path: Path) -> tuple[list[str], Iterator[str], int, Dialect]:
+        """The first lines from the header on, the lines after them, the count of those before the
+        header, and the dialect. Lines before the header that are left out are told.
+        """
+        lines, before, first, said = text_lines(path), 0, "", ""
+        for first in lines:
+            if named := SEPARATOR_LINE.fullmatch(first):
+                said = "\t" if named[1] == "\\t" else named[1]
+            elif first != "\n":
+                break
+            before += 1
+        start = [first]
+        while sum(map(len, start)) < SNIFFED and (line := next(lines, "")):
+            start.append(line)
+        if said and said not in first:
+            LOG.warning("%s: its first line names %r, which parts no cells. Not used.", path, said)
+            said = ""
+        delimiter = self.delimiter or said
+        if notes := without_notes(start, delimiter):
+            LOG.warning("%s: %d lines before the header begin with #. Left out.", path, notes)
+            start, before = start[notes:], before + notes
+        dialect = sniffed(start, delimiter)
+        if dialect.delimiter in RARE and not delimiter:
+            LOG.warning("%s: cells are parted by %r.", path, dialect.delimiter)
+        return start, lines, before, dialect
 
 
 def _checked(lines: Iterable[str], path: Path, delimiter: str) -> Iterator[str]:
@@ -116,7 +122,7 @@ def _table(
     parts: list[pa.RecordBatch] = []
     mistakes: list[str] = []
     rows: list[list[str]] = []
-    count = 0
+    count, hollow, extra = 0, [], 0
 
     def part() -> pa.RecordBatch:
         refuse_table(str(path), count, len(header))
@@ -124,9 +130,16 @@ def _table(
         return pa.record_batch(columns, schema=schema)
 
     for line, cells in numbered:
+        if cells == END_OF_FILE:
+            continue
         count += 1
+        if len(cells) == len(header) + 1 and not cells[-1].strip():
+            cells.pop()  # the line ends with a delimiter
+            extra += 1
         if len(cells) == len(header):
             rows.append([cell.strip() for cell in cells])
+            if not any(rows[-1]):
+                hollow.append(line)
         else:
             mistakes.append(
                 f"{path}, line {line}, row {count}: {len(cells)} cells, the header has"
@@ -136,7 +149,25 @@ def _table(
             parts.append(part())
             rows = []
     parts += [part()] if rows else []
+    if hollow:
+        LOG.warning("%s: %d rows hold nothing (first: line %d).", path, len(hollow), hollow[0])
+    if extra:
+        LOG.warning("%s: %d lines end with a delimiter, which is left out.", path, extra)
     return pa.Table.from_batches(parts, schema), mistakes
+
+
+def _without_empty_columns(
+    table: pa.Table, header: list[str], path: Path
+) -> tuple[pa.Table, list[str]]:
+    """Without the columns that have neither a name nor a value, as spreadsheets write them."""
+    empty = [
+        k for k, name in enumerate(header) if not name and table[k].null_count == table.num_rows
+    ]
+    if not empty or not table.num_rows:
+        return table, header
+    LOG.warning("%s: %d columns without a name and a value are left out.", path, len(empty))
+    keep = [k for k in range(len(header)) if k not in empty]
+    return table.select(keep), [header[k] for k in keep]
 
 
 def _check(header: Sequence[str], rows: int, mistakes: Sequence[str], path: Path) -> None:
@@ -145,6 +176,17 @@ def _check(header: Sequence[str], rows: int, mistakes: Sequence[str], path: Path
         if not any(header):
             raise GobelinError(f"{path}: is empty. A header and at least one row were expected.")
         raise GobelinError(f"{path}: holds a header alone. At least one row was expected.")
+    if len(header) == 1 and header[0].count(",") and not mistakes:
+        raise GobelinError(
+            f"{path}: has one column, {header[0][:60]!r}. Are whole lines in quotes? Write the"
+            " quotes around cells instead."
+        )
+    if mistakes and not rows:
+        raise GobelinError(
+            f"{mistakes[0].removesuffix('.')}, and no row of {len(mistakes)} has as many. Is the"
+            " first line a title, or a number written with the delimiter? The first line must name"
+            " each column."
+        )
     if mistakes:
         more = [f"... and {len(mistakes) - 5} more rows."] if len(mistakes) > 5 else []
         raise GobelinError(

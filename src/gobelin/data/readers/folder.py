@@ -1,4 +1,7 @@
-"""A folder of class folders: every image below one is a row, the folder's name is its class."""
+"""A folder of class folders: every image below one is a row, the folder's name is its class.
+
+Folders that name the parts of a split, above or below the class folders, become a column `split`.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,14 @@ import pyarrow as pa
 
 from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError
-from gobelin.data.images import image_files
+from gobelin.data.image_folders import classes_and_parts, image_files, tables_in
 
 
 @settings_class
 class Folder:
-    """No settings. Columns of the table: `image` (path), `class` (name of the folder)."""
+    """No settings. Columns of the table: `image` (path), `class` (name of the folder), and `split`
+    where folders name parts.
+    """
 
     def claims(self, path: Path) -> bool:
         return path.is_dir()
@@ -21,14 +26,14 @@ class Folder:
     def read(self, path: Path) -> tuple[pa.Table, Path]:
         files = image_files(path)
         if not files:
+            tables = tables_in(path)
+            other = (
+                f"the table {tables[0]} in it" if tables else "a CSV, Parquet or JSON-lines file"
+            )
             raise GobelinError(
                 f"{path}: holds no class folder with images. One folder a class was expected, or"
-                " give a CSV, Parquet or JSON-lines file."
+                f" give {other}."
             )
-        relative = [f.relative_to(path) for f in files]
-        return (
-            pa.table(
-                {"image": [r.as_posix() for r in relative], "class": [r.parts[0] for r in relative]}
-            ),
-            path,
-        )
+        classes, parts = classes_and_parts(path, files)
+        columns = {"image": [f.relative_to(path).as_posix() for f in files], "class": classes}
+        return pa.table({**columns, **({"split": parts} if parts else {})}), path

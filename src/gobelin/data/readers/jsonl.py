@@ -1,6 +1,6 @@
-"""JSON lines: one object a line.
+"""JSON lines: one object a line. Or JSON: an array of objects, or an object of columns.
 
-A key that a line lacks is missing in that row; a list is several values in one cell.
+A key that an object lacks is missing in that row; a list is several values in one cell.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ ESCAPE = re.compile(
     r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
 )
 HALF = "\\ufffd"
+HALVES = (
+    "%s: %d lines hold half a character, as of a cut emoji%s. It is read as"
+    " \N{REPLACEMENT CHARACTER}."
+)
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
@@ -36,9 +40,11 @@ class Jsonl:
     """No settings."""
 
     def claims(self, path: Path) -> bool:
-        return path.suffix.lower() in (".jsonl", ".ndjson")
+        return path.suffix.lower() in (".jsonl", ".ndjson", ".json")
 
     def read(self, path: Path) -> tuple[pa.Table, Path]:
+        if not _in_lines(path):
+            return _whole_table(path), path.parent
         columns: dict[str, tuple[list[int], list[Any]]] = {}  # name -> numbers of rows, values
         mistakes: list[str] = []
         count, needed = 0, 0
@@ -69,19 +75,72 @@ class Jsonl:
                 )
             )
         if halves:
-            LOG.warning(
-                "%s: %d lines hold half a character, as of a cut emoji (first: line %d). It is read"
-                " as \N{REPLACEMENT CHARACTER}.",
-                path,
-                len(halves),
-                halves[0],
-            )
+            LOG.warning(HALVES, path, len(halves), f" (first: line {halves[0]})")
         refuse_table(str(path), count, len(columns))
         if not count:
             raise GobelinError(f"{path}: holds no row. At least one was expected.")
         for name, (_, values) in columns.items():
             refuse(f"{path}, column {name!r}", "keys", _keys(values))
         return pa.table({n: _column(*c, count) for n, c in columns.items()}), path.parent
+
+
+def _in_lines(path: Path) -> bool:
+    """Whether each line is an object; else the file is one value. Only a file called .json may be
+    one object.
+    """
+    lines = (line for line in text_lines(path) if line.strip())
+    first, second = next(lines, "").strip(), next(lines, "")
+    if first.startswith("["):
+        return False
+    if path.suffix.lower() != ".json":
+        return True
+    return bool(second) and first.endswith("}")
+
+
+def _whole_table(path: Path) -> pa.Table:
+    """The table of a file that is one JSON value. Raises GobelinError."""
+    text, needed, halves = [], 0, 0
+    for line in text_lines(path):
+        needed += len(line) + VALUE * sum(map(line.count, MARKS))
+        refuse(str(path), "table_mb", needed)
+        text.append(ESCAPE.sub(_whole, line))
+        halves += text[-1] != line
+    if halves:
+        LOG.warning(HALVES, path, halves, "")
+    try:
+        value = parse.json_value("".join(text))
+    except ValueError as error:
+        raise GobelinError(f"{path}: is not JSON ({error}). Correct or restore it.") from error
+    if isinstance(value, dict) and _is_columns(value):
+        count = len(next(iter(value.values())))
+        refuse_table(str(path), count, len(value))
+        value = [
+            dict(zip(value, cells, strict=True)) for cells in zip(*value.values(), strict=True)
+        ]
+    if not (isinstance(value, list) and value and all(isinstance(row, dict) for row in value)):
+        raise GobelinError(
+            f"{path}: an array of objects [{{...}}, {{...}}] was expected, or one object a line."
+            " pandas writes it with frame.to_json(PATH, orient='records')."
+        )
+    names = dict.fromkeys(name for row in value for name in row)
+    refuse_table(str(path), len(value), len(names))
+    columns = {}
+    for name in names:
+        rows = [k for k, row in enumerate(value) if name in row]
+        cells = [value[k][name] for k in rows]
+        refuse(f"{path}, column {name!r}", "keys", _keys(cells))
+        columns[name] = _column(rows, cells, len(value))
+    return pa.table(columns)
+
+
+def _is_columns(value: dict[str, Any]) -> bool:
+    """Whether an object holds columns: lists of one length."""
+    lists = [v for v in value.values() if isinstance(v, list) and not _has_objects(v)]
+    return bool(lists) and len(lists) == len(value) and len({len(v) for v in lists}) == 1
+
+
+def _has_objects(values: list[Any]) -> bool:
+    return any(isinstance(v, dict) for v in values)
 
 
 def _whole(escape: re.Match[str]) -> str:

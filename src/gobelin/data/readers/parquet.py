@@ -17,6 +17,7 @@ from gobelin.core import parse
 from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.data.budget import MEGABYTE, limits, refuse, refuse_table
+from gobelin.data.dataset import ordered
 
 WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 12}
 TEXT = 8  # bytes of a text or of bytes, beside their content
@@ -47,8 +48,16 @@ class Parquet:
         for k, name in enumerate(table.column_names):
             needed += sum(map(_written_out, table[name].chunks))
             refuse(str(path), "table_mb", needed)
-            table = table.set_column(k, name, _cells(table[name]))
+            table = table.set_column(k, _field(table, name), _cells(table[name]))
         return _with_class_names(table), path.parent
+
+
+def _field(table: pa.Table, name: str) -> pa.Field | str:
+    """The column's name, with the order of its levels where it is an ordered category."""
+    column = table[name]
+    if not (pa.types.is_dictionary(column.type) and column.type.ordered and column.num_chunks):
+        return name
+    return ordered(name, _plain(column.type), column.chunk(0).dictionary.to_pylist())
 
 
 def _cells(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -60,7 +69,9 @@ def _cells(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
-    """The type without dictionaries and views, which many functions of Arrow can't take."""
+    """The type without dictionaries and views, which many functions of Arrow can't take, and
+    without decimals in lists.
+    """
     if pa.types.is_dictionary(kind):
         return _plain(kind.value_type)
     if kind == pa.string_view():
@@ -69,6 +80,7 @@ def _plain(kind: pa.DataType) -> pa.DataType:
         return pa.large_binary()
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         inside = _plain(kind.value_type)
+        inside = pa.float64() if pa.types.is_decimal(inside) else inside
         if inside != kind.value_type:
             return pa.large_list(inside) if pa.types.is_large_list(kind) else pa.list_(inside)
     return kind

@@ -14,8 +14,8 @@ smallest and the largest too (`embedding.part_means`).
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from statistics import NormalDist
@@ -30,9 +30,10 @@ from gobelin.core.machine import Runtime
 from gobelin.data.dates import days, is_date, undecided
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import BadCell
-from gobelin.data.numbers import decimal_mark, is_code, means_none, number
+from gobelin.data.numbers import Writing, is_code, means_none
 from gobelin.data.spelling import spelled, usual
 from gobelin.embedding.encoders import Sample, TrainingCells, common
+from gobelin.embedding.number_remarks import date_remark, number_remark
 from gobelin.embedding.part_means import middle_and_scale, part_means
 
 NORMAL = NormalDist()
@@ -69,15 +70,17 @@ class Table:
         different = len({spelled(v) for v in values})
         dates = float(np.mean([is_date(v) for v in values]))
         if dates > 0.9:
-            return Bid("date", dates, f"{dates:.0%} read as dates")
-        mark = decimal_mark(values)[0]
-        numbers = float(np.mean([number(v, mark) is not None for v in values]))
+            return Bid("date", dates, f"{dates:.0%} read as dates", date_remark(values))
+        writing = Writing.of(values)
+        known = [v for v in values if not writing.means_none(v)]
+        numbers = float(np.mean([writing.number(v) is not None for v in known]))
         repeats = 1 - different / len(values)
         codes = repeats > 0.2 and any(map(is_code, values))
         if numbers > 0.9 and not codes and not all(isinstance(v, bool) for v in values):
             if different <= 2 and len(values) > 20:
                 return Bid("category", 0.6, f"{different} different numbers")
-            return Bid("number", numbers, f"{numbers:.0%} read as numbers", _remark(values))
+            remark = number_remark(sample.name, sample.values)
+            return Bid("number", numbers, f"{numbers:.0%} read as numbers", remark)
         if not all(isinstance(v, str | bool | int) for v in values):
             return None
         return (
@@ -109,6 +112,7 @@ class Table:
         self, cells: TrainingCells, field: Field, kinds: dict[str, str], runtime: Runtime
     ) -> FittedTable:
         columns = {}
+        read: Callable[[Any], float | None]
         for name in field.columns:
             present = [(c[name], group) for c, group in cells.present() if name in c]
             if kinds[name] == "category":
@@ -119,9 +123,11 @@ class Table:
                 order = self._order(values, f"{field.name}, column {name!r}")
                 read, writing = partial(days, order=order), {"order": order}
             else:
-                mark = decimal_mark(values)[0]
-                # a mark that is stored changes the fingerprint: with a point it is not
-                read, writing = partial(number, mark=mark), {"mark": mark} if mark else {}
+                written = Writing.of(values)
+                if len({group for v, group in present if written.is_word(v)}) < cells.least_groups:
+                    written = replace(written, word="")  # too few to be kept
+                # what is stored changes the fingerprint: plain numbers store nothing
+                read, writing = written.number, written.stored
             known = [(x, group) for v, group in present if (x := read(v)) is not None]
             columns[name] = {"kind": kinds[name], **_spread(known, self.knots, cells.least_groups)}
             columns[name] |= writing
@@ -160,22 +166,6 @@ def _spread(known: Sequence[tuple[float, int]], knots: int, least_groups: int) -
     return {"quantiles": means, "middle": middle, "scale": scale}
 
 
-def _remark(values: Sequence[Any]) -> str:
-    """How the numbers of a column are written, where they are not written plainly."""
-    mark, doubtful = decimal_mark(values)
-    if doubtful:
-        return f"{doubtful[:40]!r} is read as {number(doubtful):.15g}: its comma parts thousands."
-    odd = [v for v in values if isinstance(v, str) and _plain(v) is None and number(v, mark)]
-    return f"{odd[0][:40]!r} is read as {number(odd[0], mark):.15g}." if odd else ""
-
-
-def _plain(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
 class FittedTable:
     """columns: of each what was learned, {name: {kind, values, rare | quantiles, middle, scale}}.
 
@@ -186,6 +176,11 @@ class FittedTable:
     def __init__(self, settings: Table, columns: dict[str, dict[str, Any]]) -> None:
         self.settings, self.columns = settings, columns
         self.width = sum(self._column_width(c) for c in columns.values())
+        self._writings = {
+            n: Writing(**{part: c[part] for part in ("mark", "unit", "word") if part in c})
+            for n, c in columns.items()
+            if c["kind"] == "number"
+        }
         # of each category the places of its values: as they were written, and however written
         self._places = {
             n: (
@@ -213,23 +208,20 @@ class FittedTable:
 
     def _column(self, name: str, column: dict[str, Any], value: Any) -> np.ndarray:  # noqa: ANN401
         out = np.zeros(self._column_width(column), np.float32)
-        if means_none(value) and column["kind"] != "category":
+        kind, written = column["kind"], self._writings.get(name, Writing())
+        if kind != "category" and written.means_none(value):
             value = None
         if value is None:
             out[-1] = 1.0
-        elif column["kind"] == "category":
+        elif kind == "category":
             if (level := self._level(name, value)) is not None:
                 out[level] = 1.0
         else:
-            x = (
-                number(value, column.get("mark", ""))
-                if column["kind"] == "number"
-                else days(value, column.get("order", ""))
-            )
+            x = written.number(value) if kind == "number" else days(value, column.get("order", ""))
             if x is None:
-                raise BadCell(f"{str(value)[:40]!r} is not a {column['kind']}", name)
+                raise BadCell(f"{str(value)[:40]!r} is not a {kind}", name)
             out[:2] = self._scores(column, x)
-            if column["kind"] == "date":
+            if kind == "date":
                 year, week = 2 * np.pi * (x % 365.2425) / 365.2425, 2 * np.pi * (x % 7) / 7
                 out[2:6] = np.sin(year), np.cos(year), np.sin(week), np.cos(week)
         return out

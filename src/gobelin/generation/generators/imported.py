@@ -27,7 +27,8 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime, numpy_generator
 from gobelin.data.budget import refuse
 from gobelin.data.files import BadCell, file_bytes
-from gobelin.data.images import Opening, fitted, image_files, open_image
+from gobelin.data.image_folders import image_files
+from gobelin.data.images import Opening, fitted, open_image
 from gobelin.data.provenance import is_marked
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 

@@ -16,7 +16,7 @@ import numpy as np
 from gobelin.augmentation import screening
 from gobelin.core import config
 from gobelin.core.files import fingerprint, read_json, write_json
-from gobelin.data.images import Opening, decode_images
+from gobelin.data.images import decode_images
 from gobelin.evidence.findings import Finding
 from gobelin.privacy.audits import Result
 from gobelin.quality import images as image_quality
@@ -70,8 +70,8 @@ class RealImages:
         """The decoded images of these rows."""
         rows, size = self.run.checked.rows, self.run.settings.generator.size
         column, root = self.run.generator.column, rows.dataset.root
-        values = rows.dataset.values(column)
-        images = [decode_images({column: values[r]}, root, Opening(), size)[0][0] for r in chosen]
+        values, opening = rows.dataset.values(column), rows.dataset.opening(column)
+        images = [decode_images({column: values[r]}, root, opening, size)[0][0] for r in chosen]
         stacked = np.stack(images) if images else np.zeros((0, size, size, 3), np.uint8)
         groups = tuple(rows.groups[r] for r in chosen)
         return NamedImages(stacked, tuple(rows.ids(chosen)), groups)

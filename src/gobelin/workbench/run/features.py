@@ -17,7 +17,7 @@ from gobelin.embedding.features import Embedder, Embeddings
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.cross_fit import Training
 from gobelin.prediction.tuning.settings import Tune
-from gobelin.quality import data as data_quality
+from gobelin.quality.giveaways import giveaways
 from gobelin.workbench.run.checked_rows import CheckedRows
 from gobelin.workbench.run.data import RunData
 from gobelin.workbench.run.encoders import RunEncoders
@@ -142,7 +142,7 @@ class RunFeatures:
     def giveaways_of(self, checked: CheckedRows) -> tuple[list[Finding], tuple[str, ...]]:
         """The same for a resample of the rows."""
         rows = checked.rows
-        return data_quality.giveaways(
+        return giveaways(
             rows.dataset,
             rows.schema,
             rows.target,

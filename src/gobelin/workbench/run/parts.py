@@ -22,6 +22,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.stages import RunFolder, holds_run
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
+from gobelin.data.part_names import as_words
 from gobelin.data.parts import NamedRows, RecordedParts, TrainedNames, parts_of_groups, trained_rows
 from gobelin.data.splits import assign
 from gobelin.workbench.run.settings import Settings
@@ -75,7 +76,7 @@ def drawn_parts(
         target,
         groups,
         seed,
-        whole.values(split) if split else None,
+        as_words(split, whole.values(split)) if split else None,
         whole.values(time) if time else None,
         {} if before else kept,
         before,

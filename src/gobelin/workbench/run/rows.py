@@ -68,7 +68,7 @@ def read_rows(
     known = _attempt(mistakes, partial(_schema, settings, whole, folder))
     if known is None:
         raise _refusal(mistakes)
-    mistakes += _left_out(settings.leave_out, known.field_names)
+    mistakes += _left_out(settings.leave_out, known)
     identified = _attempt(mistakes, lambda: _identified(whole, known.role("id")))
     if identified is None:
         raise _refusal(mistakes)
@@ -103,6 +103,7 @@ def _schema(settings: Settings, whole: Dataset, folder: RunFolder | None) -> Sch
         stored = {"data": {}, **folder.stored("settings.json")}
         now = {**resolved(settings), "data": resolved(settings.data)}
         same = all(stored.get(n, {}) == now[n] for n in ("schema", "fields", "encoders"))
+        same &= list(stored.get("leave_out", ())) == list(now["leave_out"])
         same &= all(stored["data"].get(n, []) == now["data"][n] for n in ("order", "missing"))
         same &= stored["data"].get("target") == settings.data.target
         if same and stored["data"].get("fingerprint") == whole.fingerprint:
@@ -143,9 +144,11 @@ def _identified(whole: Dataset, column: str | None) -> Dataset:
     return whole.with_ids(column) if column else whole.with_ids()
 
 
-def _left_out(names: tuple[str, ...], fields: tuple[str, ...]) -> list[str]:
-    """Names in `leave_out` that are no field, or no field that is left."""
-    unknown = unknown_names(names, fields, "leave_out")
+def _left_out(names: tuple[str, ...], known: Schema) -> list[str]:
+    """Names in `leave_out` that are no field and no column, or no field that is left."""
+    fields = known.field_names
+    columns = {column.name for column in known.columns} & set(names)
+    unknown = unknown_names(tuple(n for n in names if n not in columns), fields, "leave_out")
     if unknown or not set(fields) <= set(names):
         return unknown
     return [

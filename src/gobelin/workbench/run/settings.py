@@ -97,8 +97,9 @@ class Settings:
         default_factory=dict, description="Encoder of each kind, as name, and its own settings."
     )
     leave_out: tuple[str, ...] = setting(
-        default=("auto",),
-        description="Fields that prediction does not use. auto: those that give the label away.",
+        default=(),
+        description="Fields and columns that prediction does not use. auto: fields whose presence"
+        " gives the label away.",
     )
     split: Split = setting(default_factory=Split, description="Training, validation and test rows.")
     runtime: Runtime = setting(default_factory=Runtime, description="Seed, device and precision.")
@@ -184,7 +185,14 @@ class Settings:
 
     @property
     def choices(self) -> Choices:
-        return Choices(self.schema, self.fields, self.encoders, self.data.order, self.data.missing)
+        return Choices(
+            self.schema,
+            self.fields,
+            self.encoders,
+            self.data.order,
+            self.data.missing,
+            self.leave_out,
+        )
 
 
 def recorded(settings: Settings) -> dict[str, Any]:

@@ -1,0 +1,78 @@
+"""What a user should know of a column before anything is learned from it, and columns that are no
+features: names of files, copies of the target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gobelin.data.dataset import Dataset
+from gobelin.data.fields import Column
+from gobelin.data.numbers import is_code, looks_written, number, numbers_of
+from gobelin.data.path_spelling import without_suffix
+from gobelin.data.spelling import case_remark, spelled
+
+NAMED = 50  # values of a column that may name files without a suffix
+LEAST_COPIES = 10  # rows that a copy of the target has
+
+
+def names_remark(name: str, values: Sequence[Any], kind: str) -> str:
+    """What a user should know of texts and categories: values that look like numbers or dates and
+    are not read so, and values that differ in their letters' case alone.
+    """
+    if kind not in ("text", "category") or len({spelled(v) for v in values}) < 3:
+        return ""
+    texts = [v for v in values if isinstance(v, str)]
+    if (first := looks_written(values)) and np.mean([len(v.split()) for v in texts]) < 3:
+        read = (
+            f"{first[:40]!r} and the like are read as {'names' if kind == 'category' else 'texts'}"
+        )
+        if any(map(is_code, texts)) and all(number(v) is not None for v in texts):
+            return f"{read}, for the zeros before them; as numbers with --set schema.{name}=number."
+        return f"{read}, not as numbers or dates. Those are written as 1.5 and 2026-12-24."
+    return case_remark(values) if kind == "category" else ""
+
+
+def unless_files(dataset: Dataset, column: Column) -> Column:
+    """The column; no feature where it names files without their suffix, of a dataset that names
+    files in no other column.
+    """
+    if column.role not in ("cell", "id"):
+        return column
+    values = [v for v in dataset.values(column.name)[:NAMED] if v is not None]
+    file = without_suffix(column.name, values, dataset.root)
+    if not file:
+        return column
+    remark = f"names files without their suffix, as {file!r}. Write such paths, to use the files."
+    role = "id" if column.role == "id" else "ignore"
+    return replace(column, kind="file", role=role, reason="names of files", remark=remark)
+
+
+def unless_copy(dataset: Dataset, column: Column, target: str) -> Column:
+    """The column; no feature where it is a number that is different in every row and stands in the
+    order of the target, or in the opposite one: the target in another unit.
+    """
+    if column.role != "cell" or column.kind != "number":
+        return column
+    pairs = [
+        (x, y)
+        for x, y in zip(
+            *(numbers_of(dataset.values(c)) for c in (column.name, target)), strict=True
+        )
+        if x is not None and y is not None
+    ]
+    if len(pairs) < max(LEAST_COPIES, 0.5 * len(dataset)):
+        return column
+    x, y = np.array(sorted(pairs)).T
+    steps = np.diff(y)
+    if not (np.diff(x) > 0).all() or not ((steps > 0).all() or (steps < 0).all()):
+        return column
+    remark = (
+        "different in every row and in the order of the target, as a copy of it: not used. As a"
+        f" feature: --set schema.{column.name}=number."
+    )
+    return replace(column, role="ignore", reason="a copy of the target", remark=remark)

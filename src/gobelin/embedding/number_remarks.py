@@ -1,0 +1,115 @@
+"""What a user should know of a column of numbers or dates: how they are written, and how else they
+could be read.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from gobelin.data.dates import days, needs_a_word, undecided
+from gobelin.data.numbers import Writing, is_clock, is_code, means_none
+
+MOST_DIGITS = 15  # that a float keeps
+# numbers that people write where they know nothing
+STAND_INS = {sign * (10**digits - 1) for sign in (-1, 1) for digits in (2, 3, 4, 5)}
+TIME_NAME = re.compile(
+    r"(?i:.*(?:date|time|datum|zeit|fecha|stamp|epoch)|.*[_ ]at|.*[a-z]At)|.*(?:Date|Time).*"
+)
+
+
+def number_remark(name: str, values: Sequence[Any], of_target: bool = False) -> str:
+    """The remarks on a column of numbers, as one line; '' for plain numbers.
+
+    name: of the column. values: present ones, also words for a missing number. of_target: a target
+    says these words itself.
+    """
+    writing = Writing.of(values)
+    words = "" if of_target else _words(values, writing)
+    return " ".join(
+        filter(None, (words, _doubt(name, values, writing), _stand_in(values, writing)))
+    )
+
+
+def date_remark(values: Sequence[Any]) -> str:
+    """How a week, a month, a quarter or a year of two digits is read; '' for other dates."""
+    order, _ = undecided(values)
+    for value in values:
+        if needs_a_word(value) and (read := days(value, order)) is not None:
+            day = datetime.date(1970, 1, 1) + datetime.timedelta(days=read)
+            return f"{value[:40]!r} is read as {day.isoformat()}."
+    return ""
+
+
+def _words(values: Sequence[Any], writing: Writing) -> str:
+    words = Counter(str(v).strip() for v in values if writing.means_none(v))
+    if not words:
+        return ""
+    listed = ", ".join(repr(word) for word, _ in words.most_common(3))
+    return f"{listed} {'is' if len(words) == 1 else 'are'} read as missing."
+
+
+def _doubt(name: str, values: Sequence[Any], writing: Writing) -> str:
+    """How the numbers are read, where a person may read them otherwise or where they are not
+    written plainly.
+    """
+    texts = [v for v in values if isinstance(v, str) and not writing.means_none(v)]
+    if any(is_code(v) for v in texts):
+        code = next(v for v in texts if is_code(v))
+        return (
+            f"{code[:40]!r} is read as {writing.number(code):.15g}; as the name of something with"
+            f" --set schema.{name}=category."
+        )
+    if doubtful := writing.doubtful:
+        read = f"{doubtful[:40]!r} is read as {writing.number(doubtful):.15g}"
+        if "," in doubtful:
+            return f"{read}: its comma parts thousands. Where it is a decimal mark, write a point."
+        if len(texts) > 2:
+            return f"{read}: its point is a decimal mark. Where it parts thousands, leave it out."
+    odd = [v for v in texts if _plain(v) is None and writing.number(v)]
+    if odd:
+        clock = is_clock(odd[0])
+        read = f"{writing.number(odd[0]):.{6 if clock else 15}g}"
+        unit = " hours" if clock else f", the unit of all cells is {writing.unit!r}"
+        return f"{odd[0][:40]!r} is read as {read}{unit if clock or writing.unit else ''}."
+    if long := next((v for v in values if _too_long(v)), None):
+        return (
+            f"{str(long)[:40]!r} has more digits than a number keeps ({MOST_DIGITS}); as the name"
+            f" of something with --set schema.{name}=category."
+        )
+    dates = [days(v) for v in values if not means_none(v)]
+    if dates and all(d is not None for d in dates) and TIME_NAME.fullmatch(name):
+        return f"read as numbers; as dates with --set schema.{name}=date."
+    return ""
+
+
+def _stand_in(values: Sequence[Any], writing: Writing) -> str:
+    """A number such as -999 that stands often and far from all others."""
+    numbers = [
+        x for v in values if not writing.means_none(v) and (x := writing.number(v)) is not None
+    ]
+    counts = Counter(numbers)
+    for x in sorted(STAND_INS & set(counts)):
+        others = [n for n in counts if n != x and n not in STAND_INS]
+        if counts[x] < max(3, 0.02 * len(numbers)) or len(others) < 3:
+            continue
+        low, high = min(others), max(others)
+        if x < low - (high - low) or x > high + (high - low):
+            return f"{x:g} is read as a number; where it means missing, leave the cell empty."
+    return ""
+
+
+def _too_long(value: Any) -> bool:  # noqa: ANN401 - a cell is any
+    """Whether a whole number has digits that a float does not keep."""
+    text = str(value).strip().lstrip("+-") if isinstance(value, str | int) else ""
+    return len(text) > MOST_DIGITS and text.isdigit() and int(float(text)) != int(text)
+
+
+def _plain(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
