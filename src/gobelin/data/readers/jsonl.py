@@ -79,9 +79,7 @@ class Jsonl:
         refuse_table(str(path), count, len(columns))
         if not count:
             raise GobelinError(f"{path}: holds no row. At least one was expected.")
-        for name, (_, values) in columns.items():
-            refuse(f"{path}, column {name!r}", "keys", _keys(values))
-        return pa.table({n: _column(*c, count) for n, c in columns.items()}), path.parent
+        return _table(path, columns, count), path.parent
 
 
 def _in_lines(path: Path) -> bool:
@@ -122,15 +120,22 @@ def _whole_table(path: Path) -> pa.Table:
             f"{path}: an array of objects [{{...}}, {{...}}] was expected, or one object a line."
             " pandas writes it with frame.to_json(PATH, orient='records')."
         )
-    names = dict.fromkeys(name for row in value for name in row)
-    refuse_table(str(path), len(value), len(names))
-    columns = {}
-    for name in names:
-        rows = [k for k, row in enumerate(value) if name in row]
-        cells = [value[k][name] for k in rows]
-        refuse(f"{path}, column {name!r}", "keys", _keys(cells))
-        columns[name] = _column(rows, cells, len(value))
-    return pa.table(columns)
+    columns: dict[str, tuple[list[int], list[Any]]] = {}
+    for k, row in enumerate(value):
+        for name, cell in row.items():
+            rows, cells = columns.setdefault(name, ([], []))
+            rows.append(k)
+            cells.append(cell)
+    refuse_table(str(path), len(value), len(columns))
+    return _table(path, columns, len(value))
+
+
+def _table(path: Path, columns: dict[str, tuple[list[int], list[Any]]], count: int) -> pa.Table:
+    """The table of `count` rows. columns: of each name the numbers of the rows that have it, and
+    their values."""
+    for name, (_, values) in columns.items():
+        refuse(f"{path}, column {name!r}", "keys", _keys(values))
+    return pa.table({n: _column(*c, count) for n, c in columns.items()})
 
 
 def _is_columns(value: dict[str, Any]) -> bool:
