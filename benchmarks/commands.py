@@ -1,19 +1,32 @@
-"""What the command line costs before it works: processor time and memory of commands that need no
-data and no model.
+"""What the command line costs: processor time and memory of commands that need no data, and of the
+verbs on runs of 1,000, 10,000 and 100,000 rows.
 
-python benchmarks/commands.py: appends a line for each command to benchmarks/results/commands.jsonl.
+python benchmarks/commands.py: the commands that need no data.
+python benchmarks/commands.py --rows 1000,10000 --folder DIR: the verbs on runs of so many rows.
+DIR keeps the runs, so that a second call measures again and fits nothing. Each appends a line for
+each command to benchmarks/results/commands.jsonl.
 
-Each command runs REPEATS times in processes of its own, with warm files and one thread. Told are
-the least processor time (user and system) and the least peak of resident memory."""
+Each command runs in processes of its own, with warm files and one thread. Told are the least
+processor time (user and system) of `REPEATS`, and the least peak of resident memory. A run of more
+than `MOST_CHECKED` rows is fitted without `check`, whose near-duplicates compare all rows with all
+others; `check` and `fit` are not measured there.
+
+What it can't show: costs of images and sounds, whose encoders load torch."""
 
 from __future__ import annotations
 
+import argparse
+import csv
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 REPEATS = 5
+REPEATS_OF_VERBS = 3
+MOST_CHECKED = 20_000  # rows of a run that is checked
 COMMANDS = {  # words -> exit code, and what the page of benchmarks calls it
     "--version": (0, "`gobelin --version`"),
     "--help": (0, "`gobelin --help`"),
@@ -23,39 +36,188 @@ COMMANDS = {  # words -> exit code, and what the page of benchmarks calls it
     "chek data.csv": (2, "a verb that isn't there"),
     "fit data.csv": (2, "an option that is missing"),
 }
+# {what the page calls it: (words, parts of the run that are removed before, times it is repeated)}.
+# RUN, DATA, ONE: the run folder, its data, a file of one of its rows.
+VERBS: dict[str, tuple[str, tuple[str, ...], int]] = {
+    "`check`": ("check DATA --target kind --run NEW --set runtime.threads=1", (), 1),
+    "`fit`": ("fit DATA --target kind --run NEW --set runtime.threads=1", (), 1),
+    "`evaluate`": ("evaluate RUN", ("verbs/evaluate",), REPEATS_OF_VERBS),
+    "`search --text`": ("search RUN --text red", (), REPEATS_OF_VERBS),
+    "`search --row`": ("search RUN --row region=north,weight=2", (), REPEATS_OF_VERBS),
+    "`search --where`, the first": ("search RUN --row region=north --where age>50", ("index",), 1),
+    "`search --where`": ("search RUN --row region=north --where age>50", (), REPEATS_OF_VERBS),
+    "`predict`, one row": ("predict RUN ONE --out PREDICTED", (), REPEATS_OF_VERBS),
+    "`predict`, all rows": ("predict RUN DATA --out PREDICTED", (), 1),
+    "`describe`": ("describe RUN --row region=north,weight=2", (), REPEATS_OF_VERBS),
+    "`curate`": ("curate RUN", ("verbs/curate", "curated"), 1),
+    "`report`": ("report RUN", (), 1),
+    "`show`": ("show RUN", (), REPEATS_OF_VERBS),
+    "`save`": ("save RUN SAVED", (), 1),
+}
+FITTED = ("`check`", "`fit`")  # on a new run folder, of at most MOST_CHECKED rows
+SECOND = "the second `search`, in one process"
+THINGS = {
+    "tool": ("hammer", "saw", "drill", "wrench", "pliers"),
+    "fruit": ("apple", "pear", "plum", "grape", "melon"),
+    "garment": ("coat", "shirt", "scarf", "hat", "glove"),
+}
+COLOURS = ("red", "green", "blue", "yellow", "black", "white", "brown", "grey")
+REGIONS = ("north", "south", "east", "west")
+PLACES = ("Lyon", "Kyoto", "Lagos", "Lima", "Oslo", "Austin", "Cairo", "Pune")
+MOST_TEXTS = 9_600  # different texts; more rows repeat them
 
 
 def main() -> None:
-    found = {words: measured(words, code) for words, (code, _) in COMMANDS.items()}
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", default="", help="Rows of the runs: 1000,10000")
+    parser.add_argument("--folder", type=Path, help="Folder of the runs.")
+    asked = parser.parse_args()
+    found: list[dict[str, object]] = []
+    if not asked.rows:
+        for words, (code, what) in COMMANDS.items():
+            spent = measured(words.split(), code)
+            found.append({"words": words, "what": what, **spent})
+    for rows in [int(n) for n in asked.rows.split(",") if n]:
+        found += of_verbs(rows, asked.folder.resolve() / str(rows))
     # it loads torch, and a process that starts another one counts in the peak of that one
     import record
 
-    for words, (seconds, megabytes) in found.items():
-        named = {"words": words, "what": COMMANDS[words][1]}
-        spent = {"processor_s": round(seconds, 3), "peak_mb": round(megabytes, 1)}
-        record.append("commands", {**named, **spent})
+    for line in found:
+        record.append("commands", line)
 
 
-def measured(words: str, code: int) -> tuple[float, float]:
-    """The least processor time in seconds, and the least peak of memory in megabytes."""
-    spent = [one_run(words, code) for _ in range(REPEATS + 1)][1:]  # the first reads the files
-    return min(seconds for seconds, _ in spent), min(megabytes for _, megabytes in spent)
+def of_verbs(rows: int, folder: Path) -> list[dict[str, object]]:
+    """A line for each verb on a run of so many rows, which is fitted in `folder` if it is not
+    there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    places = {
+        "DATA": folder / "data.csv",
+        "ONE": folder / "one.csv",
+        "RUN": folder / "run",
+        "NEW": folder / "new",
+        "PREDICTED": folder / "predicted.csv",
+        "SAVED": folder / "saved",
+    }
+    write_data(places["DATA"], rows)
+    write_data(places["ONE"], 1)
+    if not (places["RUN"] / "rows" / "stage.json").is_file():
+        fitted(places["DATA"], places["RUN"], rows)
+    found: list[dict[str, object]] = []
+    for what, (text, removed, repeats) in VERBS.items():
+        if what in FITTED and rows > MOST_CHECKED:
+            continue
+
+        def before(removed: tuple[str, ...] = removed) -> None:
+            for place in (*(places["RUN"] / name for name in removed), places["NEW"]):
+                shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(places["SAVED"], ignore_errors=True)
+
+        words = [str(places.get(word, word)) for word in text.split()]
+        found.append({"what": what, "rows": rows, **measured(words, 0, repeats, before)})
+    environment = environment_of_one_thread()
+    asked = [sys.executable, "-c", SECOND_QUESTION, str(places["RUN"])]
+    done = subprocess.run(asked, env=environment, capture_output=True, text=True, check=True)
+    seconds, megabytes = map(float, done.stdout.split())
+    return [
+        *found,
+        {"what": SECOND, "rows": rows, "processor_s": seconds, "peak_mb": round(megabytes, 1)},
+    ]
 
 
-def one_run(words: str, code: int) -> tuple[float, float]:
-    """Processor seconds and peak megabytes of one process."""
-    environment = os.environ | {
+SECOND_QUESTION = """
+import resource, sys, time
+from gobelin import Workbench
+bench = Workbench.open(sys.argv[1])
+bench.search(5, text="a red hammer"), bench.search(5, row="region=north,weight=2")
+before, count = time.process_time(), 5
+for k in range(count):
+    bench.search(5, text=f"a blue hat {k}")
+spent = (time.process_time() - before) / count
+print(round(spent, 4), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
+"""
+
+
+def write_data(path: Path, rows: int) -> None:
+    """Rows with an id, a text, a category, three numbers and a class to predict."""
+    if path.is_file():
+        return
+    import numpy as np
+
+    rng = np.random.default_rng(rows)
+    kinds, wrong = rng.integers(3, size=rows), rng.integers(3, size=rows)
+    shown = np.where(rng.random(rows) < 0.9, kinds, wrong)
+    words = [(COLOURS, rng.integers(8, size=rows)), (PLACES, rng.integers(8, size=rows))]
+    things, numbers = rng.integers(5, size=rows), rng.integers(MOST_TEXTS // 960, size=rows)
+    weights, prices = rng.normal(kinds + 1, 1), rng.normal(10 * kinds + 10, 9)
+    regions, ages = rng.integers(4, size=rows), rng.integers(1, 90, size=rows)
+    present = rng.random(rows) < 0.98
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "description", "region", "weight", "price", "age", "kind"])
+        for k in range(rows):
+            colour, place = (named[places[k]] for named, places in words)
+            thing = THINGS[list(THINGS)[shown[k]]][things[k]]
+            text = f"a {colour} {thing} number {numbers[k]} from {place}" if present[k] else ""
+            numbered = (round(float(weights[k]), 3), round(float(prices[k]), 2), int(ages[k]))
+            region, kind = REGIONS[regions[k]], list(THINGS)[kinds[k]]
+            writer.writerow([f"r{k}", text, region, *numbered, kind])
+
+
+def fitted(data: Path, run: Path, rows: int) -> None:
+    """Fit a run; a large one without `check`."""
+    from gobelin import Workbench
+
+    bench = Workbench(data, "kind", run, {"runtime.threads": 1})
+    if rows <= MOST_CHECKED:
+        bench.fit()
+        return
+    bench.run = bench.run.begin().with_fusion_chosen()
+    _ = bench.run.space.alignment, bench.run.predictor.model
+    bench.run.keep()
+
+
+def measured(
+    words: list[str],
+    code: int,
+    repeats: int = REPEATS,
+    before: Callable[[], None] = lambda: None,
+) -> dict[str, float]:
+    """The least processor time in seconds, and the least peak of memory in megabytes. before: is
+    called before each time. The first of several times reads the files and doesn't count."""
+    spent = []
+    for _ in range(repeats + (repeats > 1)):
+        before()
+        spent.append(one_run(words, code))
+    spent = spent[1:] or spent
+    return {
+        "processor_s": round(min(seconds for seconds, _ in spent), 3),
+        "peak_mb": round(min(megabytes for _, megabytes in spent), 1),
+    }
+
+
+def environment_of_one_thread() -> dict[str, str]:
+    return os.environ | {
         "PYTHONPATH": str(Path(__file__).parents[1] / "src"),
         "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
     }
-    command = [sys.executable, "-m", "gobelin", *words.split()]
+
+
+def one_run(words: list[str], code: int) -> tuple[float, float]:
+    """Processor seconds and peak megabytes of one process."""
+    command = [sys.executable, "-m", "gobelin", *words]
     child = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        env=environment_of_one_thread(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode != code:
-        raise SystemExit(f"gobelin {words}: ended with {child.returncode}, {code} was expected.")
+        said = " ".join(words)
+        raise SystemExit(f"gobelin {said}: ended with {child.returncode}, {code} was expected.")
     return used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e6
 
 

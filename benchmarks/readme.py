@@ -279,10 +279,23 @@ def search() -> str:
 
 
 def commands() -> str:
-    """Processor time and memory of commands that need no data."""
+    """Processor time and memory: of commands that need no data, then of the verbs by rows."""
+    rows = record.all_of("commands")
+    plain = {row["what"]: row for row in rows if "rows" not in row}
     lines = ["| command | processor time | peak memory |", "|---|---|---|"]
-    for what, row in record.latest("commands", "what").items():
+    for what, row in plain.items():
         lines.append(f"| {what} | {row['processor_s']:.2f} s | {row['peak_mb']:.0f} MB |")
+    by_rows = {(row["what"], row["rows"]): row for row in rows if "rows" in row}
+    sizes = sorted({size for _, size in by_rows})
+    lines += ["", "| verb | " + " | ".join(f"{size:,} rows" for size in sizes) + " |"]
+    lines.append("|---" * (len(sizes) + 1) + "|")
+    for what in dict.fromkeys(name for name, _ in by_rows):
+        cells = [by_rows.get((what, size)) for size in sizes]
+        told = [
+            "-" if row is None else f"{row['processor_s']:.2f} s, {row['peak_mb']:.0f} MB"
+            for row in cells
+        ]
+        lines.append(f"| {what} | " + " | ".join(told) + " |")
     return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,9 +18,12 @@ import torch
 
 from gobelin import Workbench
 from gobelin.core import catalog
+from gobelin.core.errors import GobelinError
 from gobelin.core.progress import counted, listened
 from gobelin.core.softmax import log_softmax, softmax
 from gobelin.prediction.heads.joins import SideBySide
+from gobelin.workbench.run import data_files, kept_rows
+from gobelin.workbench.run import rows as rows_module
 
 ROOT = Path(__file__).parents[2]
 LARGE = {"lancedb", "pandas", "scipy", "sklearn", "skops", "torch"}
@@ -88,7 +92,9 @@ def test_a_question_loads_no_large_library(run: Path, data: Path, tmp_path: Path
         assert said and loaded == set(), words
 
 
-def test_a_question_needs_no_data(run: Path, data: Path, tmp_path: Path) -> None:
+def test_a_question_needs_no_data(
+    run: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     row, one = facts(data, tmp_path)
 
     def answers() -> tuple[object, ...]:
@@ -96,12 +102,58 @@ def test_a_question_needs_no_data(run: Path, data: Path, tmp_path: Path) -> None
         hits = [bench.search(5, text="a red circle"), bench.search(5, row=row)]
         return hits, bench.predict(one).rows()
 
-    before, hidden = answers(), data.with_suffix(".hidden")
-    data.rename(hidden)
+    before = answers()
+
+    def gone(*_: object) -> None:
+        raise AssertionError("the data were read")
+
+    monkeypatch.setattr(rows_module, "read", gone)
+    assert answers() == before
+    # nor is a file of the data looked at
+    monkeypatch.setattr(kept_rows, "source_mark", gone)
+    monkeypatch.setattr(data_files, "check", gone)
+    assert answers() == before
+
+
+def test_verbs_on_rows_read_the_kept_rows(
+    run: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: the same without the kept rows, from the data."""
+    copies = [shutil.copytree(run, tmp_path / name) for name in ("kept", "bare", "touched")]
+    for stage in ("checked", "features"):
+        assert (run / stage / "stage.json").is_file()
+        shutil.rmtree(copies[1] / stage)
+    reads: list[Path] = []
+    whole = rows_module.read
+    monkeypatch.setattr(rows_module, "read", lambda *a: reads.append(a[0]) or whole(*a))
+
+    def answers(folder: Path) -> tuple[object, ...]:
+        bench = Workbench.open(folder)
+        rows = bench.run.checked.rows
+        arrays = (rows.target.values, rows.target.scored, rows.parts, rows.weights)
+        cells = [rows.dataset.cells(f) for f in rows.schema.fields]
+        found = [f.to_dict() for f in (*bench.evaluate(), *bench.describe(3, text="a red circle"))]
+        embeddings = bench.run.features.embeddings
+        return (
+            found,
+            cells,
+            [a.tolist() for a in arrays],
+            (rows.groups, rows.named.names, rows.dataset.ids, rows.record, rows.parts_key),
+            (embeddings.fingerprint, embeddings.ids, embeddings.groups),
+        )
+
+    kept = answers(copies[0])
+    assert not reads
+    assert answers(copies[1]) == kept and len(reads) == 1
+    os.utime(data)  # a touched file is read, and found to be the same
+    assert answers(copies[2]) == kept and len(reads) == 2
+    first, second, *rest = data.read_text(encoding="utf-8").splitlines(keepends=True)
     try:
-        assert answers() == before
+        data.write_text("".join([first, *rest, second]), encoding="utf-8")  # the same size
+        with pytest.raises(GobelinError, match="was made from other data"):
+            _ = Workbench.open(run).run.checked.rows
     finally:
-        hidden.rename(data)
+        data.write_text("".join([first, second, *rest]), encoding="utf-8")
 
 
 def test_a_linear_head_scores_as_in_torch() -> None:

@@ -216,6 +216,12 @@ class Embedder:
             features[name] = self._cached(name, cells, dataset.root, progress)
         return Embeddings(tuple(self.encoders), features, present, dataset.ids, self.space)
 
+    def embed_nothing(self) -> Embeddings:
+        """No rows: the fields, their widths and the space."""
+        features = {f: np.zeros((0, self._facts(f).width), np.float32) for f in self.encoders}
+        present = np.zeros((0, len(self.encoders)), bool)
+        return Embeddings(tuple(self.encoders), features, present, (), self.space)
+
     def embed_cells(self, cells: Mapping[str, Cell]) -> Embeddings:
         """One row from {field: cell}, as a query gives them. Nothing is cached. Raises GobelinError
         for a cell that can't be opened."""

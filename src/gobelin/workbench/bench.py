@@ -122,7 +122,7 @@ class Workbench:
         _ = self.run.space.alignment
         self.run = self.run.with_fusion_chosen()
         _ = self.run.predictor.model
-        _ = self.run.space.stored_rows()  # so that search reads no data
+        self.run.keep()  # so that later verbs read no data
         if generator:
             self.run = self.run.with_steps_decided()
             for seed in range(self.run.settings.generator.seeds):

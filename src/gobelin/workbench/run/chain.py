@@ -204,6 +204,14 @@ class Run:
             generator=replace(self.generator, folder=folder, checked=checked, space=space),
         )
 
+    def keep(self) -> None:
+        """Write as stages what later verbs need of the rows: as they were checked, their features,
+        and as search finds them.
+        """
+        self.checked.keep()
+        self.features.keep()
+        _ = self.space.stored_rows()
+
     def keys(self) -> dict[str, str]:
         """{stage: key} of the stages that predicting and generating need with these settings."""
         keys = {stage_of(field): self.data.key for field in self.data.schema.fields}

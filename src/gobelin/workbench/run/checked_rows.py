@@ -13,10 +13,13 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.quality import data as data_quality
 from gobelin.quality.data import Scan
-from gobelin.workbench.run import data_files
+from gobelin.workbench.run import data_files, kept_rows, parts
 from gobelin.workbench.run.data import RunData
 from gobelin.workbench.run.encoders import RunEncoders
+from gobelin.workbench.run.kept_rows import MOST_BYTES
 from gobelin.workbench.run.rows import Rows
+
+KEPT_ROWS = "checked"  # stage of the rows as they were checked
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +59,8 @@ class CheckedRows:
         """The rows that all later values use. Raises GobelinError where the data have changed."""
         if self.resample is not None:
             return self.resample.rows
+        if (kept := self._kept()) is not None:
+            return kept
         rows, folder = self.data.rows, self.data.folder
         expected = self.data.settings.data.fingerprint
         if expected and expected != rows.dataset.fingerprint:
@@ -73,6 +78,37 @@ class CheckedRows:
             target=rows.target.without(generated),
             parts=np.where(generated, "train", rows.parts),
         )
+
+    def keep(self) -> None:
+        """Write the rows as a stage of the run, from which a later process takes them."""
+        mark = self.data.mark
+        if (
+            self.resample is None
+            and mark is not None
+            and self.rows.dataset.table.nbytes <= MOST_BYTES
+        ):
+            with self.data.folder.making(KEPT_ROWS, self.key) as temporary:
+                if temporary is not None:
+                    kept_rows.write_rows(temporary, self.rows, mark)
+
+    def _kept(self) -> Rows | None:
+        """The rows as `keep` wrote them, where the data file has not changed since; else None."""
+        data, folder = self.data, self.data.folder
+        begun = data.settings.data.fingerprint and not folder.saved
+        if not (begun and data.mark and folder.has(KEPT_ROWS, self.key)):
+            return None
+        record = parts.recorded(folder)
+        if record is None:
+            return None
+        rows = folder.loaded(
+            KEPT_ROWS,
+            lambda at: kept_rows.read_rows(
+                at, data.mark or [], data.schema, record, data.settings.data.root
+            ),
+        )
+        if rows is not None:
+            data_files.check(folder.folder, rows.dataset, rows.schema, data.runtime.threads)
+        return rows
 
     @property
     def training_rows(self) -> np.ndarray:

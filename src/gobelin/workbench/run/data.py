@@ -20,6 +20,7 @@ from gobelin.data.fields import Schema
 from gobelin.data.parts import TrainedNames
 from gobelin.embedding import schema
 from gobelin.workbench.run import parts
+from gobelin.workbench.run.kept_rows import source_mark
 from gobelin.workbench.run.rows import Rows, read_rows
 from gobelin.workbench.run.settings import Settings
 
@@ -49,7 +50,13 @@ class RunData:
                 " run that it was saved from."
             )
         self.settings.reading.use()
+        _ = self.mark
         return read_rows(self.settings, self.given, self.folder)
+
+    @cached_property
+    def mark(self) -> list[int] | None:
+        """Size and times of the data file before it was read; None for other data."""
+        return None if self.given is not None else source_mark(self.settings.data.path)
 
     @cached_property
     def key(self) -> str:

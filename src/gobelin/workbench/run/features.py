@@ -18,12 +18,16 @@ from gobelin.evidence.findings import Finding
 from gobelin.prediction.cross_fit import Training
 from gobelin.prediction.tuning.settings import Tune
 from gobelin.quality.giveaways import giveaways
-from gobelin.workbench.run.checked_rows import CheckedRows
+from gobelin.workbench.run import kept_rows
+from gobelin.workbench.run.checked_rows import KEPT_ROWS, CheckedRows
 from gobelin.workbench.run.data import RunData
 from gobelin.workbench.run.encoders import RunEncoders
+from gobelin.workbench.run.kept_rows import MOST_BYTES
 
 if TYPE_CHECKING:
     from gobelin.prediction.tuning.tuner import TuningData
+
+KEPT_FEATURES = "features"  # stage of the features of all rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,15 +74,38 @@ class RunFeatures:
     @cached_property
     def plain(self) -> Embeddings:
         """Features of all rows by the encoders before tuning."""
-        return self._embedded(self.encoders.embedder)
+        key = "" if self.tune.fields else self.key_of(self.checked)  # tuned features are kept
+        return self._embedded(self.encoders.embedder, key)
 
-    def _embedded(self, embedder: Embedder) -> Embeddings:
+    def _embedded(self, embedder: Embedder, key: str) -> Embeddings:
         rows = self.checked.rows
+        kept = self._kept(embedder, key)
         return replace(
-            embedder.embed(rows.dataset, self.data.progress),
+            embedder.embed(rows.dataset, self.data.progress) if kept is None else kept,
             groups=rows.groups,
             least_groups=self.data.settings.data.least_groups,
         )
+
+    def keep(self) -> None:
+        """Write the features of all rows as a stage of the run, where the rows themselves are kept:
+        a later process then opens no cell.
+        """
+        folder, key = self.data.folder, self.key_of(self.checked)
+        if folder.has(KEPT_ROWS, self.checked.key):
+            if kept_rows.features_bytes(self.embeddings) <= MOST_BYTES:
+                with folder.making(KEPT_FEATURES, key) as temporary:
+                    if temporary is not None:
+                        kept_rows.write_features(temporary, self.embeddings)
+
+    def _kept(self, embedder: Embedder, key: str) -> Embeddings | None:
+        """The features of the rows by these encoders as `keep` wrote them; None without."""
+        folder, begun = self.data.folder, self.data.settings.data.fingerprint
+        if not (
+            begun and folder.has(KEPT_FEATURES, key) and folder.has(KEPT_ROWS, self.checked.key)
+        ):
+            return None
+        ids, none = self.checked.rows.dataset.ids, embedder.embed_nothing()
+        return folder.loaded(KEPT_FEATURES, lambda at: kept_rows.read_features(at, ids, none))
 
     @cached_property
     def embedder(self) -> Embedder:
@@ -132,7 +159,7 @@ class RunFeatures:
         """Features of all rows."""
         if not self.tuned:
             return self.plain
-        return self._embedded(self.embedder)
+        return self._embedded(self.embedder, self.key_of(self.checked))
 
     @cached_property
     def giveaways(self) -> tuple[list[Finding], tuple[str, ...]]:
