@@ -9,11 +9,11 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gobelin.core import config
 from gobelin.core.errors import GobelinError
-from gobelin.core.files import fingerprint, read_lines
+from gobelin.core.files import fingerprint
 from gobelin.core.machine import Progress, silent
 from gobelin.data.dataset import Dataset
 from gobelin.data.frames import Frame
@@ -22,7 +22,6 @@ from gobelin.embedding.index import Hit
 from gobelin.embedding.schema import remarks
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.predictor import Predictions
-from gobelin.quality.data import Check
 from gobelin.workbench import predict
 from gobelin.workbench.export_folder import refuse_used_folder
 from gobelin.workbench.opening import begun, opened
@@ -30,6 +29,9 @@ from gobelin.workbench.query import Texts, Weights, mixed_vector, weighted_parts
 from gobelin.workbench.run import needs, verbs
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.verbs import VERBS as VERBS
+
+if TYPE_CHECKING:
+    from gobelin.workbench.evaluate import Evaluation
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
@@ -124,14 +126,32 @@ class Workbench:
         key = run.predictor.fingerprint
         return self._keep("fit", key, find, fingerprint(*shown) if shown else "")
 
-    def evaluate(self) -> list[Finding]:
-        """Scores of the predictor on validation rows."""
-        from gobelin.workbench.evaluate import evaluated
+    @needs.usable_values
+    def evaluate(
+        self,
+        data: str | Path | Dataset | Frame | None = None,
+        root: str | Path | None = None,
+        max_bad: float | None = None,
+    ) -> Evaluation:
+        """Scores of the predictor on validation rows, or on other labelled rows.
 
-        needs.data(self.run, "evaluate")
+        The result is a list of findings; `lines()` says the most important of it, `confusion` and
+        `mistakes` hold the rows behind it. data: rows that were not in the run, with the target;
+        their scores are not stored. root, max_bad: as of `predict`.
+        """
+        from gobelin.workbench import evaluate
+
+        if data is None:
+            needs.data(self.run, "evaluate")
         self.run = needs.predictor(self.run)
         predictor = self.run.predictor
-        return self._keep("evaluate", predictor.fingerprint, partial(evaluated, predictor))
+        if data is not None:
+            return evaluate.evaluated_on(
+                predictor, *predict.other_rows(self.run, data, root, max_bad)
+            )
+        find = partial(evaluate.evaluated, predictor)
+        findings = self._keep("evaluate", predictor.fingerprint, find)
+        return evaluate.of_validation(predictor, findings)
 
     @needs.usable_values
     def predict(
@@ -146,11 +166,9 @@ class Workbench:
         max_bad: share of a column's cells that may be set aside; None = as in the settings.
         """
         self.run = needs.predictor(self.run)
-        dataset = data if isinstance(data, Dataset) else read(data, root)
-        values = config.resolved(self.run.settings.check)
-        values |= {} if max_bad is None else {"max_bad": max_bad}
-        settings = config.build(Check, values, "check")
-        return predict.predicted(self.run.predictor, dataset, settings)
+        return predict.predicted(
+            self.run.predictor, *predict.other_rows(self.run, data, root, max_bad)
+        )
 
     @needs.usable_values
     def search(
@@ -314,13 +332,7 @@ class Workbench:
 
     def findings(self, verb: str | None = None) -> list[Finding]:
         """All findings so far, or those of one verb."""
-        path = self.folder / "findings.jsonl"
-        try:
-            rows = [Finding.from_dict(row) for row in read_lines(path)]
-        except GobelinError as error:
-            message = str(error) if str(path) in str(error) else f"{path}: {error}"
-            raise GobelinError(message) from error
-        return [f for f in rows if verb is None or f.source == verb]
+        return [f for f in verbs.collected(self.folder) if verb is None or f.source == verb]
 
     def conclusions(self) -> list[str]:
         """A line for each arm of the study: its verdict, copies, the quality of the images."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gobelin.core.errors import GobelinError
 from gobelin.core.files import read_lines, write_lines
 from gobelin.core.stages import RunFolder
 from gobelin.evidence.findings import Exhibit, Finding
@@ -78,6 +79,16 @@ def collect(folder: RunFolder) -> None:
         if file.startswith("exhibits"):
             rows = [Exhibit.from_dict(row).to_dict() for row in rows]
         write_lines(folder.folder / file, rows)
+
+
+def collected(folder: Path) -> list[Finding]:
+    """All findings of a run folder, as `collect` wrote them. GobelinError for a damaged file."""
+    path = folder / "findings.jsonl"
+    try:
+        return [Finding.from_dict(row) for row in read_lines(path)]
+    except GobelinError as error:
+        message = str(error) if str(path) in str(error) else f"{path}: {error}"
+        raise GobelinError(message) from error
 
 
 def discard_resting_on(folder: RunFolder, what: str) -> None:
