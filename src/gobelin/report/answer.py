@@ -28,20 +28,28 @@ def headline(target: str, score: Finding, rows: str) -> str:
     guess = number(score.chance, unit) if finite(score.chance) else ""
     about = [score.name.replace("_", " "), *_interval(score)]
     if score.name == "balanced_accuracy":
-        text = f"{target} is right in {value} of {rows}, every class counted equally"
+        text = f"The predicted {target} is right in {value} of {rows}, every class counted equally"
         about += [f"guessing: {guess}"] if guess else []
     elif score.name == "macro_auroc":
         text = (
-            f"{target}: of two rows, of which one has a label, that one is ranked first in"
-            f" {number(score.value, 'share')} of the cases, among {rows}"
+            f"Of two of {rows}, one with and one without a label of {target}, the one with it"
+            f" is ranked first in {number(score.value, 'share')} of the cases"
         )
         about += [f"guessing: {number(score.chance, 'share')}"] if guess else []
     else:
         what = " levels" if score.name == "mean_level_error" else ""
-        text = f"{target} is off by {value}{what} on average in {rows}"
+        text = f"The predicted {target} is off by {value}{what} on average in {rows}"
         about += [f"always the training median: {guess}"] if guess else []
     verdict = f" This is {score.verdict}." if score.verdict else ""
     return f"{text} ({'; '.join(about)}).{verdict}"
+
+
+def verdict(score: Finding) -> str:
+    """Whether the target can be predicted, in a word: 'Yes', or what speaks against it; '' where
+    guessing has no score."""
+    if score.verdict:
+        return f"{score.verdict.capitalize()}"
+    return "Yes" if finite(score.chance) else ""
 
 
 def _interval(score: Finding) -> list[str]:

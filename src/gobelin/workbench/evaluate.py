@@ -106,18 +106,16 @@ class Scored:
         worst = mistakes.worst(self.predictions, self.target, MOST_MISTAKES)
         places = [int(self.rows[m.row]) for m in worst]
         cells = shown_rows.shown_cells(self.dataset, self.schema, places)
-        field = shown_rows.picture_field(self.schema) if folder else None
+        field = shown_rows.picture_field(self.schema)
         return {
             "count": len(self.target),
             "rows": [
                 {
-                    "id": self.dataset.ids[place],
                     "truth": m.truth,
                     "predicted": m.predicted,
                     "title": f"{m.truth}, predicted {m.predicted}",
                     "note": m.detail,
-                    "cells": list(texts.items()),
-                    "image": folder and shown_rows.picture_of(folder, self.dataset, field, place),
+                    **shown_rows.record(self.dataset, place, texts, field, folder),
                 }
                 for m, place, texts in zip(worst, places, cells, strict=True)
             ],

@@ -61,6 +61,20 @@ def cut(text: str, most: int = LONGEST_CELL) -> str:
     return line if len(line) <= most else line[: most - 3].rstrip() + "..."
 
 
+def record(
+    dataset: Dataset, row: int, cells: Mapping[str, str], field: Field | None, folder: Path | None
+) -> dict[str, Any]:
+    """A row as an exhibit holds it. field: of the picture. folder: the run's; None = no picture."""
+    image = picture_of(folder, dataset, field, row) if folder else None
+    return {
+        "id": dataset.ids[row],
+        "cells": list(cells.items()),
+        "image": image,
+        # the column whose path needs not stand beside the picture
+        "pictured": field.columns[0] if field and image else "",
+    }
+
+
 def picture_field(schema: Schema) -> Field | None:
     """The first field of images."""
     return next((f for f in schema.fields if f.kind == "image"), None)
