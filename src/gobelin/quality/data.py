@@ -28,8 +28,10 @@ from gobelin.data.spelling import spelled
 from gobelin.embedding.features import Embedder, Embeddings, unreadable
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import wilson
+from gobelin.quality.few_rows import FEW_NOTE, FEW_ROWS
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
+REPEATED = 4  # equal training rows of each value on average, from which equal rows are expected
 NAMED_CELLS = 5  # cells that the finding names, of those that were set aside
 
 
@@ -200,6 +202,8 @@ def counts(
         for k, name in enumerate(target.classes):
             scarce = train[k] < settings.scarce * median
             note = f"scarce: fewer than {settings.scarce:g} of the median class" if scarce else ""
+            if train[k] < FEW_ROWS:
+                note = "; ".join([note, FEW_NOTE] if note else [FEW_NOTE])
             if len(target.scored) and not target.scored[k]:
                 note = "not in every split: used in training, left out of balanced accuracy"
             findings.append(_count("training_rows", int(train[k]), {"class": name}, note))
@@ -246,7 +250,8 @@ def duplicates(
     embeddings: Embeddings, parts: np.ndarray, settings: Check, most: int = 200
 ) -> tuple[list[Finding], list[NearDuplicate]]:
     """Near-duplicates between training rows and the other rows, in every field: how many there are,
-    and the nearest pairs, at most `most` a field. parts: str [N].
+    and the nearest pairs, at most `most` a field. They are not counted where training rows hold
+    few different values. parts: str [N].
     """
     findings, near_duplicates = [], []
     train = parts == "train"
@@ -258,6 +263,14 @@ def duplicates(
         x = embeddings.features[field].astype(np.float64)
         # one scale for all features: columns of large variance stay the important ones
         x = (x - x[inside].mean(0)) / (x[inside].std(0).mean() + 1e-12)
+        different = len(np.unique(embeddings.features[field][inside], axis=0))
+        if len(inside) >= REPEATED * different:
+            note = (
+                f"not counted: the {len(inside)} training rows hold {different} different values,"
+                " so equal ones are expected"
+            )
+            findings.append(_near(field, None, len(outside), note))
+            continue
         distance, place = nearest(x[outside], x[inside])
         between, _ = nearest(x[inside], x[inside], np.arange(len(x[inside])))
         scale = max(float(np.median(between)), 1e-9)
@@ -268,23 +281,25 @@ def duplicates(
             f" rows: a distance below {settings.near:g} of the median distance to the nearest"
             " neighbour"
         )
-        findings.append(
-            Finding(
-                name="near_duplicates",
-                scope={"field": field},
-                value=float(near.sum()),
-                n=len(outside),
-                better="lower",
-                note=note,
-                source="check",
-            )
-        )
+        findings.append(_near(field, float(near.sum()), len(outside), note))
         order = [j for j in np.argsort(closeness, kind="stable")[:most] if near[j]]
         near_duplicates += [
             NearDuplicate(field, int(inside[place[j]]), int(outside[j]), float(closeness[j]))
             for j in order
         ]
     return findings, near_duplicates
+
+
+def _near(field: str, value: float | None, n: int, note: str) -> Finding:
+    return Finding(
+        name="near_duplicates",
+        scope={"field": field},
+        value=value,
+        n=n,
+        better="lower",
+        note=note,
+        source="check",
+    )
 
 
 def giveaways(

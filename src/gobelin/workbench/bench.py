@@ -88,11 +88,11 @@ class Workbench:
 
     def check(self) -> list[Finding]:
         """Counts, the schema and the faults of the data."""
-        from gobelin.workbench.check import checked
+        from gobelin.workbench.check import cautions, checked
 
         needs.data(self.run, "check")
         self.run = self.run.begin()
-        for line in remarks(self.run.data.schema):
+        for line in (*remarks(self.run.data.schema), *cautions(self.run)):
             LOG.warning("%s", line)
         key = fingerprint(self.run.data.key, config.resolved(self.run.settings.check))
         return self._keep("check", key, partial(checked, self.run))

@@ -10,6 +10,7 @@ from gobelin.embedding.encoders import LeavesOut
 from gobelin.evidence.findings import Finding
 from gobelin.quality import data as data_quality
 from gobelin.quality.data import NAMED_CELLS, NearDuplicate
+from gobelin.quality.few_rows import few_rows
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench import shown_rows
 from gobelin.workbench.run.chain import Run
@@ -33,6 +34,12 @@ def checked(run: Run, exhibits: Exhibits) -> list[Finding]:
     _show(run, findings, exhibits)
     _show_near_duplicates(run, pairs, exhibits)
     return findings
+
+
+def cautions(run: Run) -> list[str]:
+    """What to know before anything is learned from these rows, one line each."""
+    rows = run.checked.rows
+    return [line] if (line := few_rows(rows.target, rows.parts)) else []
 
 
 def _rare(run: Run) -> list[Finding]:

@@ -169,7 +169,16 @@ def evaluated(predictor: RunPredictor, exhibits: Exhibits) -> list[Finding]:
     x = predictor.inputs(predictor.features.embeddings.rows(rows))
     findings, predictions = evaluation.evaluate(predictor.model, x, target, groups, chance)
     scored = Scored(whole.dataset, whole.schema, rows, target, predictions)
-    _show(findings, predictor.fields, chance, exhibits)
+    _show_fields(findings, predictor.fields, chance, exhibits)
+    if target.kind != "number":
+        exhibits.confusion("confusion", scored.confusion())
+    caption = f"The {MOST_MISTAKES} worst on validation rows, the worst first."
+    what = "The worst errors" if target.kind == "number" else "The worst mistakes"
+    exhibits.records("mistakes", caption, scored.mistakes(predictor.folder.folder), what)
+    by_class = [f for f in findings if f.name in ("recall", "auroc")]
+    exhibits.bars(
+        "by_class", f"{_title(by_class)} of each class on validation rows.", by_class, "class"
+    )
     if target.kind != "number":
         confidence, right, _ = evaluation.reliability(predictions, target)
         exhibits.curve(
@@ -182,20 +191,13 @@ def evaluated(predictor: RunPredictor, exhibits: Exhibits) -> list[Finding]:
             "share right",
             bands={"share right": evaluation.reliability_band(predictions, target, groups)},
         )
-        exhibits.confusion("confusion", scored.confusion())
-    caption = f"The {MOST_MISTAKES} worst mistakes on validation rows, the worst first."
-    exhibits.records("mistakes", caption, scored.mistakes(predictor.folder.folder))
     return findings
 
 
-def _show(
+def _show_fields(
     findings: Sequence[Finding], fields: Sequence[str], chance: float, exhibits: Exhibits
 ) -> None:
-    """Bars of the classes, and of all fields and each alone."""
-    by_class = [f for f in findings if f.name in ("recall", "auroc")]
-    exhibits.bars(
-        "by_class", f"{_title(by_class)} of each class on validation rows.", by_class, "class"
-    )
+    """Bars of all fields together and of each alone."""
     single = answer.alone(findings, fields)
     together = [replace(findings[0], scope={"fields": ALL_FIELDS})] if single else []
     exhibits.bars(
