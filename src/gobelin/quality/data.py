@@ -32,7 +32,7 @@ from gobelin.quality.few_rows import FEW_NOTE, FEW_ROWS
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 REPEATED = 4  # equal training rows of each value on average, from which equal rows are expected
-NAMED_CELLS = 5  # cells that the finding names, of those that were set aside
+NAMED_CELLS = 5  # of the cells that were set aside, those that the finding names
 
 
 @settings_class
@@ -202,8 +202,7 @@ def counts(
         for k, name in enumerate(target.classes):
             scarce = train[k] < settings.scarce * median
             note = f"scarce: fewer than {settings.scarce:g} of the median class" if scarce else ""
-            if train[k] < FEW_ROWS:
-                note = "; ".join([note, FEW_NOTE] if note else [FEW_NOTE])
+            note = "; ".join(text for text in (note, FEW_NOTE * int(train[k] < FEW_ROWS)) if text)
             if len(target.scored) and not target.scored[k]:
                 note = "not in every split: used in training, left out of balanced accuracy"
             findings.append(_count("training_rows", int(train[k]), {"class": name}, note))
@@ -250,8 +249,8 @@ def duplicates(
     embeddings: Embeddings, parts: np.ndarray, settings: Check, most: int = 200
 ) -> tuple[list[Finding], list[NearDuplicate]]:
     """Near-duplicates between training rows and the other rows, in every field: how many there are,
-    and the nearest pairs, at most `most` a field. They are not counted where training rows hold
-    few different values. parts: str [N].
+    and the nearest pairs, at most `most` a field. Not counted where training rows hold few
+    different values: equal ones are expected then. parts: str [N].
     """
     findings, near_duplicates = [], []
     train = parts == "train"
@@ -265,10 +264,7 @@ def duplicates(
         x = (x - x[inside].mean(0)) / (x[inside].std(0).mean() + 1e-12)
         different = len(np.unique(embeddings.features[field][inside], axis=0))
         if len(inside) >= REPEATED * different:
-            note = (
-                f"not counted: the {len(inside)} training rows hold {different} different values,"
-                " so equal ones are expected"
-            )
+            note = f"not counted: {len(inside)} training rows hold {different} different values"
             findings.append(_near(field, None, len(outside), note))
             continue
         distance, place = nearest(x[outside], x[inside])

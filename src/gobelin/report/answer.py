@@ -44,6 +44,23 @@ def headline(target: str, score: Finding, rows: str) -> str:
     return f"{text} ({'; '.join(about)}).{verdict}"
 
 
+def short(target: str, score: Finding) -> str:
+    """The main score as the end of a sentence: 'it tells the group right ...'."""
+    value, guess = number(score.value, score.unit), "guessing"
+    if score.name == "balanced_accuracy":
+        text = f"it gives the right {target} {value} of the time, every class counted equally"
+    elif score.name == "macro_auroc":
+        value = number(score.value, "share")
+        text = f"it ranks the one with a label of {target} first {value} of the time"
+        return text + " (guessing: 50.0 %)" * int(finite(score.chance))
+    else:
+        what = " levels" if score.name == "mean_level_error" else ""
+        text, guess = f"its {target} is off by {value}{what} on average", "the training median"
+    return text + (
+        f" ({guess}: {number(score.chance, score.unit)})" if finite(score.chance) else ""
+    )
+
+
 def verdict(score: Finding) -> str:
     """Whether the target can be predicted, in a word: 'Yes', or what speaks against it; '' where
     guessing has no score."""
@@ -90,10 +107,10 @@ def confused_line(shown: Mapping[str, Any]) -> str:
     right, rows = shown["right"], shown["count"]
     line = f"{right} of {rows} rows are right."
     pairs = [
-        f"{p['class']} for {p['taken_for']} {p['count']} of {p['rows']}"
+        f"{p['class']} taken for {p['taken_for']} ({p['count']} of {p['rows']})"
         for p in shown["pairs"][:MOST_PAIRS]
     ]
-    return f"{line} Mistaken most often: {', '.join(pairs)}." if pairs else line
+    return f"{line} Most often: {', '.join(pairs)}." if pairs else line
 
 
 def mistake_line(row: Mapping[str, Any]) -> str:

@@ -177,15 +177,17 @@ def _opening(
     fields = (_mapping(folder, "schema.json") or {}).get("fields") or []
     names = [str(f.get("name", "")) for f in fields if isinstance(f, dict)]
     sheets = [v for v in views.get("generate", ()) if v.kind == "sheet" and not v.problem]
-    shown = opening.pictures(sheets[0].body["groups"]) if sheets else []
+    shown = opening.strips(sheets[0].body["groups"], findings) if sheets else []
     target = str(data.get("target") or "")
     path = str(data.get("path") or "")
     score = answer.main_score(findings)
     return {
         "word": answer.verdict(score) if score is not None and not shown else "",
         "title": opening.title(target, bool(shown)),
-        "sentences": opening.sentences(findings, target, names, path, bool(shown)),
-        "pictures": shown,
+        "sentences": opening.sentences_on_images(findings, target, names)
+        if shown
+        else opening.sentences(findings, target, names, path),
+        "strips": shown,
         "examples": next((v for v in views.get("check", ()) if v.name == EXAMPLES), None),
     }
 
@@ -231,7 +233,7 @@ def _verdict(finding: Finding, findings: Sequence[Finding]) -> dict[str, str]:
 
 
 def _key_figures(findings: Sequence[Finding]) -> list[Finding]:
-    """The balanced accuracy over all rows, recall at the smallest k (at most three), and the worst
+    """The balanced accuracy over all rows, recall at the smallest k (the best three), and the worst
     share of copies."""
     scores = [
         f
@@ -242,7 +244,9 @@ def _key_figures(findings: Sequence[Finding]) -> list[Finding]:
     smallest = min((f.name for f in recalls), key=lambda name: (len(name), name), default="")
     copies = [f for f in findings if f.name == "copies" and _source(f) == "audit"]
     worst = sorted(copies, key=lambda f: -(f.value or 0.0))[:1]
-    return scores + [f for f in recalls if f.name == smallest][:3] + worst
+    found = [f for f in recalls if f.name == smallest and "by" not in f.scope]
+    best = sorted(found, key=lambda f: -(f.value or 0.0))[:3]
+    return scores + best + worst
 
 
 def tables(findings: Sequence[Finding]) -> list[PrintedTable]:
