@@ -272,7 +272,7 @@ def evaluated_on(predictor: RunPredictor, dataset: Dataset, settings: Check) -> 
     chance = _guessing(predictor, truth)
     findings, predictions = evaluation.evaluate(model, x, truth, groups, chance)
     shown = Scored(rows, schema, chosen, truth, predictions).shown()
-    which = f"{'row' if len(chosen) == 1 else 'rows'} of {dataset.source}"
+    which = f"{'row' if len(chosen) == 1 else 'rows'} of {Path(dataset.source).name}"
     return _evaluation(predictor, findings, shown, which)
 
 
