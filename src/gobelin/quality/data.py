@@ -202,9 +202,9 @@ def counts(
         for k, name in enumerate(target.classes):
             scarce = train[k] < settings.scarce * median
             note = f"scarce: fewer than {settings.scarce:g} of the median class" if scarce else ""
-            note = "; ".join(text for text in (note, FEW_NOTE * int(train[k] < FEW_ROWS)) if text)
             if len(target.scored) and not target.scored[k]:
                 note = "not in every split: used in training, left out of balanced accuracy"
+            note = "; ".join(text for text in (note, FEW_NOTE * int(train[k] < FEW_ROWS)) if text)
             findings.append(_count("training_rows", int(train[k]), {"class": name}, note))
     for field in schema.fields:
         missing = [c is None for c in dataset.cells(field)]
@@ -262,13 +262,14 @@ def duplicates(
         x = embeddings.features[field].astype(np.float64)
         # one scale for all features: columns of large variance stay the important ones
         x = (x - x[inside].mean(0)) / (x[inside].std(0).mean() + 1e-12)
-        different = len(np.unique(embeddings.features[field][inside], axis=0))
-        if len(inside) >= REPEATED * different:
-            note = f"not counted: {len(inside)} training rows hold {different} different values"
+        # of equal rows one is enough, or the scale would be 0 where every row stands there twice
+        once = inside[np.unique(embeddings.features[field][inside], axis=0, return_index=True)[1]]
+        if len(inside) >= REPEATED * len(once):
+            note = f"not counted: {len(inside)} training rows hold {len(once)} different values"
             findings.append(_near(field, None, len(outside), note))
             continue
         distance, place = nearest(x[outside], x[inside])
-        between, _ = nearest(x[inside], x[inside], np.arange(len(x[inside])))
+        between, _ = nearest(x[once], x[once], np.arange(len(once)))
         scale = max(float(np.median(between)), 1e-9)
         closeness = distance / scale
         near = closeness < settings.near

@@ -16,7 +16,7 @@ DARKEST = 0.75  # opacity of a cell with every row of its class
 
 def records(data: Mapping[str, Any], folder: Path) -> Drawing:
     """Rows with their pictures and cells."""
-    drawn = []
+    drawn: list[Drawing] = []
     for row in data["rows"]:
         name, title = str(row["id"]), str(row.get("title") or "")
         alt = f"row {name}, {title}" if title else f"row {name}"

@@ -141,7 +141,7 @@ class Scored:
                 "rows": [[names[c], *map(int, row)] for c, row in enumerate(table)],
             }
         counts = mistakes.confusion(self.predictions, target)
-        pairs = [
+        pairs: list[dict[str, Any]] = [
             {
                 "class": names[t],
                 "taken_for": names[p],
@@ -152,7 +152,7 @@ class Scored:
             if t != p
         ]
         pairs.sort(key=lambda one: -int(one["count"]))
-        shown = {"right": right, "count": n, "pairs": pairs[:MOST_PAIRS]}
+        shown: dict[str, Any] = {"right": right, "count": n, "pairs": pairs[:MOST_PAIRS]}
         if len(names) <= LARGEST_MATRIX:
             return shown | {"labels": list(names), "counts": counts.tolist()}
         heads = ("class", "taken for", "rows", "of")
