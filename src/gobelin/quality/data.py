@@ -194,8 +194,8 @@ def counts(
         _count("rows", int((parts == part).sum()), {"split": part})
         for part in ("train", "valid", "test")
     ]
-    unlabelled = int((~target.present).sum())
-    findings.append(replace(_count("unlabelled_rows", unlabelled), n=len(dataset)))
+    unlabelled = _count("unlabelled_rows", int((~target.present).sum()))
+    findings.append(replace(unlabelled, n=len(dataset)))
     if target.classes:
         train = target.counts(np.flatnonzero((parts == "train") & target.present))
         median = float(np.median(train))
@@ -204,7 +204,7 @@ def counts(
             note = f"scarce: fewer than {settings.scarce:g} of the median class" if scarce else ""
             if len(target.scored) and not target.scored[k]:
                 note = "not in every split: used in training, left out of balanced accuracy"
-            note = "; ".join(text for text in (note, FEW_NOTE * int(train[k] < FEW_ROWS)) if text)
+            note = "; ".join(filter(None, (note, FEW_NOTE if train[k] < FEW_ROWS else "")))
             findings.append(_count("training_rows", int(train[k]), {"class": name}, note))
     for field in schema.fields:
         missing = [c is None for c in dataset.cells(field)]
@@ -262,11 +262,11 @@ def duplicates(
         x = embeddings.features[field].astype(np.float64)
         # one scale for all features: columns of large variance stay the important ones
         x = (x - x[inside].mean(0)) / (x[inside].std(0).mean() + 1e-12)
-        # of equal rows one is enough, or the scale would be 0 where every row stands there twice
+        # one of equal rows, or the scale would be 0 where every row stands there twice
         once = inside[np.unique(embeddings.features[field][inside], axis=0, return_index=True)[1]]
         if len(inside) >= REPEATED * len(once):
-            note = f"not counted: {len(inside)} training rows hold {len(once)} different values"
-            findings.append(_near(field, None, len(outside), note))
+            few = f"not counted: {len(inside)} training rows hold {len(once)} different values"
+            findings.append(_near(field, None, len(outside), few))
             continue
         distance, place = nearest(x[outside], x[inside])
         between, _ = nearest(x[once], x[once], np.arange(len(once)))
@@ -279,10 +279,10 @@ def duplicates(
             " neighbour"
         )
         findings.append(_near(field, float(near.sum()), len(outside), note))
-        order = [j for j in np.argsort(closeness, kind="stable")[:most] if near[j]]
         near_duplicates += [
             NearDuplicate(field, int(inside[place[j]]), int(outside[j]), float(closeness[j]))
-            for j in order
+            for j in np.argsort(closeness, kind="stable")[:most]
+            if near[j]
         ]
     return findings, near_duplicates
 
