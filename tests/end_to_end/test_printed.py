@@ -91,6 +91,7 @@ def verbs(data: Path, run: Path, folder: Path) -> list[list[object]]:
     return [
         ["check", data, "--target", "shape", "--run", run, *options(QUICK)],
         ["evaluate", run],
+        ["evaluate", run, data, "--all"],
         ["search", run, *query],
         ["search", run, "--recall"],
         ["search", run, *query, "--where", f"side = '{NASTY}"],

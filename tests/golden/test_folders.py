@@ -145,6 +145,8 @@ def test_a_run_shows_and_evaluates_what_it_did(run: Path) -> None:
         ("search", bench.recall),
     ):
         assert_same([one.to_dict() for one in again()], recorded(verb))
+    evaluation = bench.evaluate()  # of before the rows behind it were stored
+    assert evaluation.mistakes and len(evaluation.lines()) <= 15
     bench.fit(generator=True)  # has all that it asks for
 
 

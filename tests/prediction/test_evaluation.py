@@ -8,6 +8,7 @@ from itertools import chain, combinations
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import (
     average_precision_score,
     balanced_accuracy_score,
@@ -23,7 +24,14 @@ from sklearn.metrics import (
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
 from gobelin.prediction.cross_fit import Predict
-from gobelin.prediction.evaluation import chance_of, evaluate, reliability, scored_rows, subsets
+from gobelin.prediction.evaluation import (
+    chance_of,
+    evaluate,
+    reliability,
+    reliability_band,
+    scored_rows,
+    subsets,
+)
 from gobelin.prediction.predictor import Predictions
 
 FIELDS = ("image", "text", "table")
@@ -193,6 +201,41 @@ def test_reliability_bins_have_equal_counts_in_order_of_confidence(bins: int) ->
             np.mean([r for _, r in part])
         )
     assert len(reliability(model.predict(x.rows([0, 1])), target.rows([0, 1]), 8)[0]) == 2
+
+
+@pytest.mark.parametrize("bins", [1, 5, 8])
+def test_the_band_is_the_interval_of_wilson_in_every_bin(bins: int) -> None:
+    model, x, target = planted(n=203, seed=4, missing=0.0)
+    predictions = model.predict(x)
+    _, right, sizes = reliability(predictions, target, bins)
+    low, high = reliability_band(predictions, target, list(x.ids), bins)
+    for share, size, a, b in zip(right, sizes, low, high, strict=True):
+        wilson = binomtest(round(share * size), size).proportion_ci(method="wilson")
+        assert (a, b) == pytest.approx((wilson.low, wilson.high), abs=1e-9)
+
+
+def test_the_band_is_wider_where_rows_belong_together() -> None:
+    model, x, target = planted(missing=0.0)
+    model.probabilities = np.repeat(model.probabilities[::10], 10, 0)
+    target = Target("y", "class", np.repeat(target.values[::10], 10), CLASSES, np.ones(3, bool))
+    alone, grouped = (
+        np.subtract(*reliability_band(model.predict(x), target, units, 2)[::-1])
+        for units in (list(x.ids), [str(k // 10) for k in range(400)])
+    )
+    assert (grouped > 2 * alone).all()
+
+
+def test_the_band_of_several_labels_counts_every_label() -> None:
+    rng = np.random.default_rng(3)
+    p, truth = rng.random((60, 2)), rng.integers(0, 2, (60, 2))
+    none, ids = np.zeros(0), tuple(map(str, range(60)))
+    predictions = Predictions(ids, ("a", "b"), p, none, none, none, (), np.zeros((60, 0), bool))
+    target = Target("y", "labels", truth, ("a", "b"), np.ones(2, bool))
+    low, high = reliability_band(predictions, target, ids, 3)
+    order = np.argsort(p.ravel(), kind="stable").reshape(3, 40)
+    for places, a, b in zip(order, low, high, strict=True):
+        share = truth.ravel()[places].mean()
+        assert a < share < b
 
 
 def test_perfectly_calibrated_predictions_lie_on_the_diagonal() -> None:

@@ -18,6 +18,7 @@ from gobelin.data.images import png_bytes
 from gobelin.data.provenance import save_png
 from gobelin.embedding.features import Embedder, Embeddings
 from gobelin.quality.data import Check, Scan, counts, duplicates, scan
+from gobelin.quality.few_rows import few_rows
 from gobelin.quality.giveaways import giveaways
 
 CLASSES = ("a", "b", "c", "d")
@@ -188,6 +189,28 @@ def test_closeness_is_the_distance_over_the_median(seed: int = 0) -> None:
     assert twin.closeness == pytest.approx(np.linalg.norm(v[250] - v[4]) / np.median(own), rel=1e-4)
 
 
+@pytest.mark.parametrize("different", [1, 2, 50])
+def test_equal_cells_of_a_field_with_few_values_are_not_counted(different: int) -> None:
+    x, parts = embeddings()
+    few = np.random.default_rng(0).normal(size=(different, 10)).astype(np.float32)
+    x.features["notes"][:] = few[np.arange(300) % different]
+    found, twins = duplicates(x, parts, Check())
+    image, notes = found
+    assert (image.value, notes.value, notes.n) == (0, None, 100) and twins == []
+    assert f"200 training rows hold {different} different values" in notes.note
+
+
+@pytest.mark.parametrize("copies", [2, 3])
+def test_images_that_were_copied_into_other_parts_are_counted(copies: int) -> None:
+    x, parts = embeddings()
+    x.features["image"][:] = x.features["image"][np.arange(300) // copies]
+    mixed = np.random.default_rng(1).permutation(parts)
+    found, _ = duplicates(x, mixed, Check())
+    number = np.arange(300) // copies
+    twins = np.isin(number[mixed != "train"], number[mixed == "train"]).sum()
+    assert found[0].value == twins > 50
+
+
 def test_absent_cells_are_nobodys_twins() -> None:
     x, parts = embeddings()
     x.present[::2, 0] = False
@@ -356,6 +379,33 @@ def test_rows_classes_and_missing_cells_are_counted() -> None:
     aside = by["cells_set_aside",]
     assert aside.value == 7 and aside.note == "the first 5" and len(aside.cells) == 5
     assert "not in every split" in by["training_rows", "d"].note
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ((3, 6, 9), "y: 3 of 3 classes have fewer than 10 training rows (3 to 9)"),
+        ((5, 40, 5), "y: 2 of 3 classes have fewer than 10 training rows (5)"),
+        ((10, 10, 10), ""),
+    ],
+)
+def test_classes_with_few_training_rows_are_cautioned_of(
+    sizes: tuple[int, ...], words: str
+) -> None:
+    label = np.repeat([0, 1, 2, -1], [*sizes, 4])
+    target = Target("y", "class", label, ("a", "b", "c"), np.ones(3, bool))
+    parts = np.full(len(label), "train")
+    line = few_rows(target, parts)
+    assert line.startswith(words) and bool(line) == bool(words)
+    more = Target("y", "class", np.concatenate([label, [0, 1, 2] * 20]), ("a", "b", "c"))
+    others = np.concatenate([parts, np.full(60, "test")])
+    assert few_rows(more, others) == line  # rows of other parts teach nothing
+    dataset = Dataset(pa.table({"image": [b"1"] * len(label)}), Path())
+    schema = Schema((Column("image", "image"),), (Field("image", "pixels", ("image",), "image"),))
+    found = counts(dataset, schema, target, parts, Scan(dataset, (), {}), Check())
+    notes = [f.note for f in found if f.name == "training_rows"]
+    assert ["few:" in note for note in notes] == [size < 10 for size in sizes]
+    assert few_rows(Target("y", "number", np.arange(9.0)), np.full(9, "train")) == ""
 
 
 @pytest.mark.parametrize(("few", "said"), [(11, True), (12, False)])

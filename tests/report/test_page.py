@@ -7,11 +7,11 @@ import base64
 import io
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from html_pages import NASTY, UGLY, Page
 from markdown_it import MarkdownIt
 from PIL import Image
 
@@ -20,59 +20,6 @@ from gobelin.core.errors import GobelinError
 from gobelin.evidence.findings import Exhibit, Finding
 from gobelin.report import drawing
 from gobelin.report import page as report
-
-UGLY = '<script>alert("x")</script>/a|b'
-NASTY = [
-    "# *a* `b` $c$",
-    "a\\|b_c_",
-    "![x](y)",
-    "&lt; & &amp;",
-    "'\"><img src=x onerror=y>",
-    "1. x\n\n<b>",
-    "{{ 7*7 }}",
-]
-VOID = {"meta", "img", "br", "link", "input", "hr"}
-
-
-class Page(HTMLParser):
-    """Tags with attributes, text, table rows; fails on a tag that is closed wrongly or not at
-    all."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.open: list[str] = []
-        self.pieces: list[str] = []
-        self.rows: list[list[str]] = []
-        self.feed(html)
-        self.close()
-        assert not self.open
-        self.text = "".join(self.pieces)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, {key: value or "" for key, value in attrs}))
-        if tag not in VOID:
-            self.open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, {key: value or "" for key, value in attrs}))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag, f"{tag} closed wrongly"
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] == "style":
-            return
-        self.pieces.append(data)
-        if "tr" in self.open and self.rows[-1]:
-            self.rows[-1][-1] += data
-
-    def all(self, name: str) -> list[dict[str, str]]:
-        return [attributes for tag, attributes in self.tags if tag == name]
 
 
 def markdown_page(text: str) -> tuple[list[list[str]], str, list[Any]]:

@@ -13,7 +13,7 @@ import numpy as np
 from gobelin.core.errors import GobelinError
 
 Built = TypeVar("Built")
-EXHIBIT_KINDS = ("table", "curve", "sheet", "pairs", "forest", "bars")
+EXHIBIT_KINDS = ("table", "curve", "sheet", "pairs", "forest", "bars", "matrix", "records")
 
 
 @dataclass(frozen=True, kw_only=True)

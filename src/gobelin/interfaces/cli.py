@@ -124,11 +124,45 @@ def fit_command(**options: Any) -> None:  # noqa: ANN401
 
 @cli.command("evaluate")
 @run_argument
+@click.argument("data", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--all",
+    "whole",
+    is_flag=True,
+    help="Print every number: by class, for every subset of fields, calibration.",
+)
+@click.option(
+    "--root",
+    metavar="DIR",
+    help="Folder that relative paths of DATA start from. No path may leave it.",
+)
+@click.option(
+    "--max-bad",
+    type=float,
+    metavar="SHARE",
+    help="Largest share of a column's cells of DATA that may be set aside.",
+)
 @json_option
-def evaluate_command(run: Path, as_json: bool) -> None:
-    """Score the predictor on validation rows: overall, by class, for every subset of fields."""
-    print_findings(open_workbench(run).evaluate(), as_json)
-    print_next(as_json, "report", run)
+def evaluate_command(
+    run: Path,
+    data: Path | None,
+    whole: bool,
+    root: str | None,
+    max_bad: float | None,
+    as_json: bool,
+) -> None:
+    """Score the predictor on validation rows, or on DATA: labelled rows that were not in the run.
+
+    Prints the score, the fields alone, the confusion and the ten worst mistakes."""
+    evaluation = open_workbench(run).evaluate(data, root, max_bad)
+    if as_json:
+        return print_findings([*evaluation, *evaluation.rows_behind()], True)
+    for line in evaluation.lines():
+        say(line)
+    if whole:
+        say("")
+        print_findings(evaluation, False)
+    print_next(False, "report", run)
 
 
 @cli.command("predict")

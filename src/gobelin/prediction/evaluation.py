@@ -43,12 +43,17 @@ def scored_rows(target: Target, rows: np.ndarray) -> np.ndarray:
 
 
 def evaluate(
-    model: Model, embeddings: Embeddings, target: Target, groups: Sequence[str], chance: float
+    model: Model,
+    embeddings: Embeddings,
+    target: Target,
+    groups: Sequence[str],
+    chance: float | None,
 ) -> tuple[list[Finding], Predictions]:
     """Findings on N rows, and their predictions; the first finding is the main score.
 
     embeddings, target: of these rows, all labelled and scored (see `scored_rows`). groups: N names,
-    the units of the intervals. chance: the score of guessing on these rows (see `chance_of`)."""
+    the units of the intervals. chance: the score of guessing on these rows (see `chance_of`), None
+    where it is not known."""
     predictions = model.predict(embeddings)
     kinds = {"number": _numbers, "labels": _labels, "ordinal": _ordinal, "class": _classes}
     findings = kinds[target.kind](predictions, target, groups, chance)
@@ -76,7 +81,7 @@ def against_chance(score: Finding) -> Finding:
 
 
 def _classes(
-    predictions: Predictions, target: Target, groups: Sequence[str], chance: float
+    predictions: Predictions, target: Target, groups: Sequence[str], chance: float | None
 ) -> list[Finding]:
     hits = (predictions.class_indices == target.values).astype(float)
     findings = [_accuracy(hits, target, groups, chance)]
@@ -95,14 +100,16 @@ def _classes(
     return findings
 
 
-def _accuracy(hits: np.ndarray, target: Target, groups: Sequence[str], chance: float) -> Finding:
+def _accuracy(
+    hits: np.ndarray, target: Target, groups: Sequence[str], chance: float | None
+) -> Finding:
     return intervals.balanced_accuracy(hits, target.values, groups).finding(
         "balanced_accuracy", better="higher", unit="share", chance=chance, source="evaluate"
     )
 
 
 def _ordinal(
-    predictions: Predictions, target: Target, groups: Sequence[str], chance: float
+    predictions: Predictions, target: Target, groups: Sequence[str], chance: float | None
 ) -> list[Finding]:
     """Scores of the median level (see `Predictions.labels`)."""
     level, truth = predictions.class_indices, target.values
@@ -118,7 +125,7 @@ def _ordinal(
 
 
 def _labels(
-    predictions: Predictions, target: Target, groups: Sequence[str], chance: float
+    predictions: Predictions, target: Target, groups: Sequence[str], chance: float | None
 ) -> list[Finding]:
     scored = np.flatnonzero(target.scored)  # labels that some rows of every part have, and some not
     p, truth = predictions.probabilities[:, scored], target.values[:, scored]
@@ -157,7 +164,7 @@ def _labels(
 
 
 def _numbers(
-    predictions: Predictions, target: Target, groups: Sequence[str], chance: float
+    predictions: Predictions, target: Target, groups: Sequence[str], chance: float | None
 ) -> list[Finding]:
     inside = (predictions.low <= target.values) & (target.values <= predictions.high)
     return [
@@ -357,6 +364,30 @@ def reliability(
 ) -> tuple[list[float], list[float], list[int]]:
     """Mean confidence, share of right rows and count of rows, in bins of equal count (DeGroot &
     Fienberg 1983). With several labels a row, each label is a case of its own."""
+    confidence, right, parts = _bins(predictions, target, bins)
+    return (
+        [float(confidence[rows].mean()) for rows in parts],
+        [float(right[rows].mean()) for rows in parts],
+        [len(rows) for rows in parts],
+    )
+
+
+def reliability_band(
+    predictions: Predictions, target: Target, groups: Sequence[str], bins: int = 8
+) -> tuple[list[float], list[float]]:
+    """The ends of the 95 % interval of the share of right rows, in the bins of `reliability`.
+    groups: N names of the units (see `intervals.proportion`)."""
+    _, right, parts = _bins(predictions, target, bins)
+    units = np.repeat(np.asarray(groups), len(right) // max(len(groups), 1))
+    shares = [intervals.proportion(right[rows], units[rows]) for rows in parts]
+    return [share.low for share in shares], [share.high for share in shares]
+
+
+def _bins(
+    predictions: Predictions, target: Target, bins: int
+) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Confidence and whether it is right, of each case, and the cases of each bin. The cases of a
+    row stand together."""
     p = predictions.probabilities
     if target.kind == "labels":
         confidence = p[:, target.scored].ravel()
@@ -364,9 +395,4 @@ def reliability(
     else:
         confidence, right = p.max(1), p.argmax(1) == target.values
     order = np.argsort(confidence, kind="stable")
-    parts = [rows for rows in np.array_split(order, bins) if len(rows)]
-    return (
-        [float(confidence[rows].mean()) for rows in parts],
-        [float(right[rows].mean()) for rows in parts],
-        [len(rows) for rows in parts],
-    )
+    return confidence, right, [rows for rows in np.array_split(order, bins) if len(rows)]

@@ -27,9 +27,11 @@ from gobelin.data.provenance import is_marked
 from gobelin.embedding.features import Embedder, Embeddings, unreadable
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import wilson
+from gobelin.quality.few_rows import FEW_NOTE, FEW_ROWS
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
-NAMED_CELLS = 5  # cells that the finding names, of those that were set aside
+REPEATED = 4  # equal training rows of each value on average, from which equal rows are expected
+NAMED_CELLS = 5  # of the cells that were set aside, those that the finding names
 
 
 @settings_class
@@ -196,8 +198,8 @@ def counts(
         _count("rows", int((parts == part).sum()), {"split": part})
         for part in ("train", "valid", "test")
     ]
-    unlabelled = int((~target.present).sum())
-    findings.append(replace(_count("unlabelled_rows", unlabelled), n=len(dataset)))
+    unlabelled = _count("unlabelled_rows", int((~target.present).sum()))
+    findings.append(replace(unlabelled, n=len(dataset)))
     if target.classes:
         train = target.counts(np.flatnonzero((parts == "train") & target.present))
         median = float(np.median(train))
@@ -206,6 +208,7 @@ def counts(
             note = f"scarce: fewer than {settings.scarce:g} of the median class" if scarce else ""
             if len(target.scored) and not target.scored[k]:
                 note = "not in every split: used in training, left out of balanced accuracy"
+            note = "; ".join(filter(None, (note, FEW_NOTE if train[k] < FEW_ROWS else "")))
             findings.append(_count("training_rows", int(train[k]), {"class": name}, note))
     for field in schema.fields:
         missing = [c is None for c in dataset.cells(field)]
@@ -250,7 +253,8 @@ def duplicates(
     embeddings: Embeddings, parts: np.ndarray, settings: Check, most: int = 200
 ) -> tuple[list[Finding], list[NearDuplicate]]:
     """Near-duplicates between training rows and the other rows, in every field: how many there are,
-    and the nearest pairs, at most `most` a field. parts: str [N].
+    and the nearest pairs, at most `most` a field. Not counted where training rows hold few
+    different values: equal ones are expected then. parts: str [N].
     """
     findings, near_duplicates = [], []
     train = parts == "train"
@@ -262,8 +266,14 @@ def duplicates(
         x = embeddings.features[field].astype(np.float64)
         # one scale for all features: columns of large variance stay the important ones
         x = (x - x[inside].mean(0)) / (x[inside].std(0).mean() + 1e-12)
+        # one of equal rows, or the scale would be 0 where every row stands there twice
+        once = inside[np.unique(embeddings.features[field][inside], axis=0, return_index=True)[1]]
+        if len(inside) >= REPEATED * len(once):
+            few = f"not counted: {len(inside)} training rows hold {len(once)} different values"
+            findings.append(_near(field, None, len(outside), few))
+            continue
         distance, place = nearest(x[outside], x[inside])
-        between, _ = nearest(x[inside], x[inside], np.arange(len(x[inside])))
+        between, _ = nearest(x[once], x[once], np.arange(len(once)))
         scale = max(float(np.median(between)), 1e-9)
         closeness = distance / scale
         near = closeness < settings.near
@@ -272,20 +282,22 @@ def duplicates(
             f" rows: a distance below {settings.near:g} of the median distance to the nearest"
             " neighbour"
         )
-        findings.append(
-            Finding(
-                name="near_duplicates",
-                scope={"field": field},
-                value=float(near.sum()),
-                n=len(outside),
-                better="lower",
-                note=note,
-                source="check",
-            )
-        )
-        order = [j for j in np.argsort(closeness, kind="stable")[:most] if near[j]]
+        findings.append(_near(field, float(near.sum()), len(outside), note))
         near_duplicates += [
             NearDuplicate(field, int(inside[place[j]]), int(outside[j]), float(closeness[j]))
-            for j in order
+            for j in np.argsort(closeness, kind="stable")[:most]
+            if near[j]
         ]
     return findings, near_duplicates
+
+
+def _near(field: str, value: float | None, n: int, note: str) -> Finding:
+    return Finding(
+        name="near_duplicates",
+        scope={"field": field},
+        value=value,
+        n=n,
+        better="lower",
+        note=note,
+        source="check",
+    )

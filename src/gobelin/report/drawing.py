@@ -268,10 +268,12 @@ def _mark(row: Mapping[str, Any], scale: Scale, unit: str, zero: float, signed: 
 
 
 def curve(data: Mapping[str, Any], folder: Path) -> Drawing:
-    """Lines that break where a value is missing. A long line is thinned to every k-th point and the
-    last, and a note says so."""
-    x, series = data["x"], data["series"]
-    across, up = Scale.around(x), Scale.around(value for line in series.values() for value in line)
+    """Lines that break where a value is missing, and bands around them. A long line is thinned to
+    every k-th point and the last, and a note says so."""
+    x, series, bands = data["x"], data["series"], data.get("bands") or {}
+    ends = [band[end] for band in bands.values() for end in ("low", "high")]
+    across = Scale.around(x)
+    up = Scale.around(value for line in (*series.values(), *ends) for value in line)
     every = math.ceil(len(x) / CURVE_POINTS) or 1
     drawn = [k for k in range(len(x)) if k % every == 0 or k == len(x) - 1]
     lines = []
@@ -280,16 +282,21 @@ def curve(data: Mapping[str, Any], folder: Path) -> Drawing:
         dots = all(len(piece) == 1 for piece in pieces)
         lines.append({"name": str(name), "pieces": pieces, "dots": dots, "alt": _ends(x, line)})
     table_every = math.ceil(len(x) / CURVE_ROWS) or 1
+    shown = [k for k in range(len(x)) if k % table_every == 0 or k == len(x) - 1]
     rows = [
-        [cell(x[k]), *(cell(line[k]) if k < len(line) else "" for line in series.values())]
-        for k in range(len(x))
-        if k % table_every == 0 or k == len(x) - 1
+        [
+            cell(x[k]),
+            *(cell(line[k]) if k < len(line) else "" for line in series.values()),
+            *(bounds(band["low"][k], band["high"][k]) for band in bands.values()),
+        ]
+        for k in shown
     ]
     label = str(data.get("x_label") or "x")
     foot = f"One point in {table_every} of {len(x)}." if table_every > 1 else ""
-    columns = [label, *map(str, series)]
+    columns = [label, *map(str, series), *(f"95 % interval of {name}" for name in bands)]
     return {
         "lines": lines,
+        "bands": [_outline(x, band, across, up) for band in bands.values()],
         "across": across.ticks(),
         "up": up.ticks(),
         "x_label": label,
@@ -297,6 +304,16 @@ def curve(data: Mapping[str, Any], folder: Path) -> Drawing:
         "note": f"One point in {every} of {len(x)} is drawn." * (every > 1),
         "table": PrintedTable("", columns, rows, foot, set(columns)),
     }
+
+
+def _outline(
+    x: Sequence[float], band: Mapping[str, Any], across: Scale, up: Scale
+) -> list[tuple[float, float]]:
+    """The corners of a band: its lower ends from left to right, then its upper ends back. y is
+    counted downwards."""
+    ends = [("low", range(len(x))), ("high", range(len(x) - 1, -1, -1))]
+    points = [(across.at(x[k]), up.at(band[end][k])) for end, places in ends for k in places]
+    return [(a, round(100 - b, 2)) for a, b in points if a is not None and b is not None]
 
 
 def _pieces(points: Sequence[tuple[float | None, float | None]]) -> list[list[tuple[float, float]]]:

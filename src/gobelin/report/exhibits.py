@@ -99,15 +99,13 @@ class Exhibits:
         x_label: str,
         y_label: str,
         title: str = "",
+        bands: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
     ) -> None:
-        """Lines over x. series: {name: values, None where there is no value}."""
-        self._put(
-            name,
-            "curve",
-            caption,
-            {"x": list(x), "series": dict(series), "x_label": x_label, "y_label": y_label},
-            title,
-        )
+        """Lines over x. series: {name: values, None where there is no value}. bands: {name of a
+        line: lower and upper ends}."""
+        data = {"x": list(x), "series": dict(series), "x_label": x_label, "y_label": y_label}
+        ends = {key: {"low": list(a), "high": list(b)} for key, (a, b) in (bands or {}).items()}
+        self._put(name, "curve", caption, data | ({"bands": ends} if ends else {}), title)
 
     def table(
         self,
@@ -125,6 +123,18 @@ class Exhibits:
             {"columns": list(columns), "rows": [list(r) for r in rows]},
             title,
         )
+
+    def confusion(self, name: str, data: Mapping[str, Any]) -> None:
+        """Counts of rows by class and prediction. data: {labels, counts [C, C]}, or the columns and
+        rows of a table."""
+        if "labels" in data:
+            caption = "How many rows of each class (a line) got each prediction (a column)."
+            return self._put(name, "matrix", caption, data)
+        self._put(name, "table", "What is mistaken for what, or missed.", data)
+
+    def records(self, name: str, caption: str, data: Mapping[str, Any], title: str = "") -> None:
+        """Rows of the data: {rows: [{id, title, note, cells: [(name, text)], image: path}]}."""
+        self._put(name, "records", caption, data, title, self.credit)
 
     def sheet(
         self, name: str, caption: str, groups: Sequence[Mapping[str, Any]], title: str = ""

@@ -26,7 +26,9 @@ from gobelin.core.machine import Progress, silent
 from gobelin.core.printable import json_text, printable
 from gobelin.evidence.conclusion import conclusions
 from gobelin.evidence.findings import Exhibit, Finding, finite, number
+from gobelin.report import answer, opening, rows_drawn
 from gobelin.report.drawing import DRAWINGS, PrintedTable, bounds, cell, inside, words
+from gobelin.report.glossary import GLOSSARY, STUDY_GLOSSARY, STUDY_WORDS
 
 # verb: heading. The verdict comes first, then the findings that it rests on.
 SECTIONS = {
@@ -48,34 +50,9 @@ VERDICT_COLOURS = {
     "no evidence": "unknown",
 }
 PARAGRAPHS = {"protocol": "How the study was done"}  # findings whose note is printed as a paragraph
-GLOSSARY = {
-    "arm": (
-        "one training set of the comparison, named after the rows that were added to the real ones;"
-        " “real” is the real rows alone"
-    ),
-    "rival": (
-        "a baseline method: a cheaper way to get more training rows. If it does as well, generating"
-        " images was not worth it"
-    ),
-    "95 % interval": (
-        "the range in which the true number probably lies; 95 of 100 such intervals contain it"
-    ),
-    "point": "a hundredth: from 70 % to 72 % is 2 points",
-    "balanced accuracy": (
-        "the share of correct answers in each class, averaged over the classes, so that rare"
-        " classes count as much as common ones"
-    ),
-    "n": "the number of rows, or of groups of rows that belong together, behind a number",
-    "chance": "the score of guessing",
-    "floor": (
-        "the score of real images that were never trained on: the best that generated images can be"
-        " expected to reach"
-    ),
-    "training seed": (
-        "the number of a random start; generators and models are trained from several of them"
-    ),
-}
 OTHER_SOURCE = "other"  # section of findings that name no verb
+EXAMPLES = "check/examples"  # the exhibit at the top of the page
+DRAWN = DRAWINGS | {"records": rows_drawn.records, "matrix": rows_drawn.matrix}
 LEAST_OF_A_NAME = 3  # as many findings of one name get a table of their own
 LONG_TABLE = 25  # a table with more rows is folded
 Record = TypeVar("Record", Finding, Exhibit)
@@ -85,11 +62,12 @@ Record = TypeVar("Record", Finding, Exhibit)
 class View:
     """An exhibit, ready to draw."""
 
+    name: str  # of the exhibit
     kind: str
     title: str
     caption: str
     problem: str  # one line if it can't be drawn, else ''
-    body: Mapping[str, Any]  # the result of its function in `DRAWINGS`
+    body: Mapping[str, Any]  # the result of its function in `DRAWN`
 
 
 @dataclass(frozen=True)
@@ -168,20 +146,49 @@ def _page(folder: Path, progress: Progress) -> dict[str, Any]:
         by_source.setdefault(_source(finding), []).append(finding)
     present = set(views) | set(by_source)
     order = [key for key in SECTIONS if key in present] + sorted(present - set(SECTIONS))
-    sections = [_section(key, by_source.get(key, []), views.get(key, [])) for key in order]
+    below = {key: [v for v in some if v.name != EXAMPLES] for key, some in views.items()}
+    sections = [_section(key, by_source.get(key, []), below.get(key, [])) for key in order]
+    studied = bool(present & set(STUDY_WORDS))
     return {
         "name": folder.resolve().name,
+        **_opening(folder, findings, views),
         "sections": sections,
         "no_findings": not findings,
         "long_table": LONG_TABLE,
         "verdicts": [_verdict(f, findings) for f in findings if f.name == "verdict"],
         "line": conclusions(findings).get("", ""),
-        "glossary": GLOSSARY,
+        "glossary": GLOSSARY | (STUDY_GLOSSARY if studied else {}),
+        "studied": studied,
+        "generated": bool(present & {*STUDY_WORDS, "generate"}),
         "figures": [{"label": _label(f), **_cells(f)} for f in _key_figures(findings)],
         "credits": list(dict.fromkeys(e.credit for e in exhibits if e.credit)),
         "settings": _settings(folder),
         "environment": _environment(folder),
         "schema": _schema(folder),
+    }
+
+
+def _opening(
+    folder: Path, findings: Sequence[Finding], views: Mapping[str, Sequence[View]]
+) -> dict[str, Any]:
+    """The top of the page; see `report.opening`."""
+    data = (_mapping(folder, "settings.json") or {}).get("data")
+    data = data if isinstance(data, dict) else {}
+    fields = (_mapping(folder, "schema.json") or {}).get("fields") or []
+    names = [str(f.get("name", "")) for f in fields if isinstance(f, dict)]
+    sheets = [v for v in views.get("generate", ()) if v.kind == "sheet" and not v.problem]
+    shown = opening.strips(sheets[0].body["groups"], findings) if sheets else []
+    target = str(data.get("target") or "")
+    path = str(data.get("path") or "")
+    score = answer.main_score(findings)
+    return {
+        "word": answer.verdict(score) if score is not None and not shown else "",
+        "title": opening.title(target, bool(shown)),
+        "sentences": opening.sentences_on_images(findings, target, names)
+        if shown
+        else opening.sentences(findings, target, names, path),
+        "strips": shown,
+        "examples": next((v for v in views.get("check", ()) if v.name == EXAMPLES), None),
     }
 
 
@@ -226,7 +233,7 @@ def _verdict(finding: Finding, findings: Sequence[Finding]) -> dict[str, str]:
 
 
 def _key_figures(findings: Sequence[Finding]) -> list[Finding]:
-    """The balanced accuracy over all rows, recall at the smallest k (at most three), and the worst
+    """The balanced accuracy over all rows, recall at the smallest k (the best three), and the worst
     share of copies."""
     scores = [
         f
@@ -237,7 +244,9 @@ def _key_figures(findings: Sequence[Finding]) -> list[Finding]:
     smallest = min((f.name for f in recalls), key=lambda name: (len(name), name), default="")
     copies = [f for f in findings if f.name == "copies" and _source(f) == "audit"]
     worst = sorted(copies, key=lambda f: -(f.value or 0.0))[:1]
-    return scores + [f for f in recalls if f.name == smallest][:3] + worst
+    found = [f for f in recalls if f.name == smallest and "by" not in f.scope]
+    best = sorted(found, key=lambda f: -(f.value or 0.0))[:3]
+    return scores + best + worst
 
 
 def tables(findings: Sequence[Finding]) -> list[PrintedTable]:
@@ -324,13 +333,13 @@ def _view(exhibit: Exhibit, folder: Path) -> View:
     else:
         try:
             data = files.read_json(path)
-            title, body = str(data.get("title") or title), DRAWINGS[exhibit.kind](data, folder)
+            title, body = str(data.get("title") or title), DRAWN[exhibit.kind](data, folder)
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
             problem = (
                 f"{exhibit.data} is not the data of a {exhibit.kind} ({type(error).__name__}:"
                 f" {error})."
             )
-    return View(exhibit.kind, title, exhibit.caption, problem, body)
+    return View(exhibit.name, exhibit.kind, title, exhibit.caption, problem, body)
 
 
 def _mapping(folder: Path, name: str) -> Mapping[str, Any] | None:

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gobelin.core import config
 from gobelin.core.arguments import typed_methods
@@ -23,7 +23,6 @@ from gobelin.embedding.index import Hit
 from gobelin.embedding.schema import remarks
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.predictor import Predictions
-from gobelin.quality.data import Check
 from gobelin.workbench import predict
 from gobelin.workbench.export_folder import refuse_used_folder
 from gobelin.workbench.opening import begun, opened
@@ -40,6 +39,9 @@ from gobelin.workbench.query import (
 from gobelin.workbench.run import needs, verbs
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.verbs import VERBS as VERBS
+
+if TYPE_CHECKING:
+    from gobelin.workbench.evaluate import Evaluation
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
@@ -97,11 +99,11 @@ class Workbench:
 
     def check(self) -> list[Finding]:
         """Counts, the schema and the faults of the data."""
-        from gobelin.workbench.check import checked
+        from gobelin.workbench.check import cautions, checked
 
         needs.data(self.run, "check")
         self.run = self.run.begin()
-        for line in remarks(self.run.data.schema):
+        for line in (*remarks(self.run.data.schema), *cautions(self.run)):
             LOG.warning("%s", line)
         key = fingerprint(self.run.data.key, config.resolved(self.run.settings.check))
         return self._keep("check", key, partial(checked, self.run))
@@ -135,14 +137,32 @@ class Workbench:
         key = run.predictor.fingerprint
         return self._keep("fit", key, find, fingerprint(*shown) if shown else "")
 
-    def evaluate(self) -> list[Finding]:
-        """Scores of the predictor on validation rows."""
-        from gobelin.workbench.evaluate import evaluated
+    @needs.usable_values
+    def evaluate(
+        self,
+        data: str | Path | Dataset | Frame | None = None,
+        root: str | Path | None = None,
+        max_bad: float | None = None,
+    ) -> Evaluation:
+        """Scores of the predictor on validation rows, or on other labelled rows.
 
-        needs.data(self.run, "evaluate")
+        The result is a list of findings; `lines()` says the most important of it, `confusion` and
+        `mistakes` hold the rows behind it. data: rows that were not in the run, with the target;
+        their scores are not stored. root, max_bad: as of `predict`.
+        """
+        from gobelin.workbench import evaluate
+
+        if data is None:
+            needs.data(self.run, "evaluate")
         self.run = needs.predictor(self.run)
         predictor = self.run.predictor
-        return self._keep("evaluate", predictor.fingerprint, partial(evaluated, predictor))
+        if data is not None:
+            return evaluate.evaluated_on(
+                predictor, *predict.other_rows(self.run, data, root, max_bad)
+            )
+        find = partial(evaluate.evaluated, predictor)
+        findings = self._keep("evaluate", predictor.fingerprint, find)
+        return evaluate.of_validation(predictor, findings)
 
     @needs.usable_values
     def predict(
@@ -157,11 +177,9 @@ class Workbench:
         max_bad: share of a column's cells that may be set aside; None = as in the settings.
         """
         self.run = needs.predictor(self.run)
-        dataset = data if isinstance(data, Dataset) else read(data, root)
-        values = config.resolved(self.run.settings.check)
-        values |= {} if max_bad is None else {"max_bad": max_bad}
-        settings = config.build(Check, values, "check")
-        return predict.predicted(self.run.predictor, dataset, settings)
+        return predict.predicted(
+            self.run.predictor, *predict.other_rows(self.run, data, root, max_bad)
+        )
 
     @needs.usable_values
     def search(

@@ -11,11 +11,14 @@ from gobelin.embedding.encoders import LeavesOut
 from gobelin.evidence.findings import Finding
 from gobelin.quality import data as data_quality
 from gobelin.quality.data import NAMED_CELLS, NearDuplicate
+from gobelin.quality.few_rows import few_rows
 from gobelin.report.exhibits import Exhibits
+from gobelin.workbench import shown_rows
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.thumbnails import thumbnail
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
+SHOWN_EXAMPLES = 6  # training rows
 SHOWN_DUPLICATE_IMAGES = 12  # pairs of images, side by side
 SHOWN_DUPLICATE_ROWS = 60  # pairs of other fields, in a table
 SHOWN_CELLS = 200  # cells that were set aside, in a table
@@ -32,6 +35,7 @@ def checked(run: Run, exhibits: Exhibits) -> list[Finding]:
     for finding in telling:
         LOG.warning("%s (%s %.3g).", finding.note, _named(finding), finding.value)
     findings += duplicates + telling + _rare(run) + _groups_alike(run)
+    _show_examples(run, exhibits)
     _show(run, findings, exhibits)
     _show_near_duplicates(run, pairs, exhibits)
     return findings
@@ -39,6 +43,12 @@ def checked(run: Run, exhibits: Exhibits) -> list[Finding]:
 
 def _named(finding: Finding) -> str:
     return "in this share of the rows" if "field" in finding.scope else "score"
+
+
+def cautions(run: Run) -> list[str]:
+    """What to know before anything is learned from these rows, one line each."""
+    rows = run.checked.rows
+    return [line] if (line := few_rows(rows.target, rows.parts)) else []
 
 
 def _rare(run: Run) -> list[Finding]:
@@ -73,6 +83,27 @@ def _groups_alike(run: Run) -> list[Finding]:
 
 def _counted(name: str, count: int, scope: dict[str, str], note: str) -> Finding:
     return Finding(name=name, scope=scope, value=float(count), n=count, note=note, source="check")
+
+
+def _show_examples(run: Run, exhibits: Exhibits) -> None:
+    """Add some training rows, spread over the data, each with its target."""
+    rows = run.checked.rows
+    train = rows.labelled("train")
+    places = [int(train[k * len(train) // SHOWN_EXAMPLES]) for k in range(SHOWN_EXAMPLES)]
+    places = list(dict.fromkeys(places)) if len(train) else []
+    field, name = shown_rows.picture_field(rows.schema), rows.schema.role("target")
+    answers = rows.dataset.rows(places).values(name) if name else [None] * len(places)
+    cells = shown_rows.shown_cells(rows.dataset, rows.schema, places)
+    examples = [
+        {
+            "title": "" if answer is None else f"{name}: {shown_rows.cell_text(answer)}",
+            **shown_rows.record(rows.dataset, place, texts, field, run.folder.folder),
+        }
+        for place, answer, texts in zip(places, answers, cells, strict=True)
+    ]
+    if examples:
+        caption = f"{len(examples)} of {len(train)} training rows, spread over the data."
+        exhibits.records("examples", caption, {"rows": examples}, "What the rows look like")
 
 
 def _show(run: Run, findings: Sequence[Finding], exhibits: Exhibits) -> None:

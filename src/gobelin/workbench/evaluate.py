@@ -1,50 +1,365 @@
-"""The verb `evaluate`: scores of the predictor on validation rows."""
+"""The verb `evaluate`: scores of the predictor on validation rows, or on other labelled rows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from gobelin.core.errors import GobelinError
+from gobelin.core.files import fingerprint, read_json
+from gobelin.data.dataset import Dataset
+from gobelin.data.fields import Schema, Target
+from gobelin.data.targets import target_of
 from gobelin.evidence.findings import Finding
-from gobelin.prediction import evaluation
+from gobelin.prediction import evaluation, mistakes
+from gobelin.prediction.predictor import Model, Predictions
+from gobelin.quality.data import Check
+from gobelin.report import answer
 from gobelin.report.exhibits import Exhibits
+from gobelin.workbench import shown_rows
+from gobelin.workbench.predict import new_rows
+from gobelin.workbench.run.parts import recorded
 from gobelin.workbench.run.predictor import RunPredictor
+
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
+MOST_MISTAKES = 10
+LARGEST_MATRIX = 25  # classes; of more, the pairs that are mistaken most often are listed
+MOST_PAIRS = 40  # in that list
+ALL_FIELDS = "all together"
+
+
+class Evaluation(list[Finding]):
+    """The findings of an evaluation, the main score first, and what stands behind them.
+
+    target: the column. rows: which rows were scored, in words. fields: those of the predictor.
+    confusion, mistakes: the data of the exhibits of these names.
+    """
+
+    def __init__(
+        self,
+        findings: Iterable[Finding],
+        target: str,
+        rows: str,
+        fields: Sequence[str],
+        shown: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        super().__init__(findings)
+        self.target, self.rows, self.fields = target, rows, tuple(fields)
+        self.confusion = shown.get("confusion")
+        self.mistakes: list[Mapping[str, Any]] = list(shown.get("mistakes", {}).get("rows", ()))
+
+    def lines(self) -> list[str]:
+        """At most 14 lines: the score, the fields alone, the confusion, the ten worst mistakes."""
+        lines = [answer.headline(self.target, self[0], self.rows)]
+        lines += [line] if (line := answer.fields_line(self, self.fields)) else []
+        lines += [answer.confused_line(self.confusion)] if self.confusion else []
+        if self.mistakes:
+            what = "The worst mistakes" if self.confusion else "The worst errors"
+            lines += [f"{what}, with what the rows show:"]
+        return lines + [answer.mistake_line(row) for row in self.mistakes]
+
+    def rows_behind(self) -> list[Finding]:
+        """The confusion and the worst mistakes as findings, for a program. They are not stored."""
+        pairs = self.confusion["pairs"] if self.confusion else []
+        confused = [
+            Finding(
+                name="confused",
+                scope={"class": pair["class"], "taken for": pair["taken_for"]},
+                value=float(pair["count"]),
+                n=pair["rows"],
+                better="lower",
+                note="rows of the class that are taken for the other one",
+                source="evaluate",
+            )
+            for pair in pairs
+        ]
+        return confused + [
+            Finding(
+                name="mistake",
+                scope={"truth": row["truth"], "predicted": row["predicted"]},
+                rows=(row["id"],),
+                cells=tuple(f"{name}: {text}" for name, text in row["cells"]),
+                note=row["note"],
+                source="evaluate",
+            )
+            for row in self.mistakes
+        ]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Rows that were scored, with what is known of them."""
+
+    dataset: Dataset  # all rows
+    schema: Schema
+    rows: np.ndarray  # int64 [n], of the dataset: those that were scored
+    target: Target  # of the scored rows
+    predictions: Predictions  # of the scored rows
+
+    def mistakes(self, folder: Path | None = None) -> dict[str, Any]:
+        """The data of the exhibit of the worst mistakes. folder: the run's, for small pictures."""
+        worst = mistakes.worst(self.predictions, self.target, MOST_MISTAKES)
+        places = [int(self.rows[m.row]) for m in worst]
+        cells = shown_rows.shown_cells(self.dataset, self.schema, places)
+        field = shown_rows.picture_field(self.schema)
+        return {
+            "count": len(self.target),
+            "rows": [
+                {
+                    "truth": m.truth,
+                    "predicted": m.predicted,
+                    "title": f"{m.truth}, predicted {m.predicted}",
+                    "note": m.detail,
+                    **shown_rows.record(self.dataset, place, texts, field, folder),
+                }
+                for m, place, texts in zip(worst, places, cells, strict=True)
+            ],
+        }
+
+    def shown(self) -> dict[str, dict[str, Any]]:
+        """The data of both exhibits, without pictures."""
+        confusion = {} if self.target.kind == "number" else {"confusion": self.confusion()}
+        return {"mistakes": self.mistakes(), **confusion}
+
+    def confusion(self) -> dict[str, Any]:
+        """The data of the exhibit of the confusion; for numbers there is none."""
+        target, n = self.target, len(self.target)
+        right = int(mistakes.right_rows(self.predictions, target).sum())
+        names = target.classes
+        if target.kind == "labels":
+            table = mistakes.label_errors(self.predictions, target)
+            return {
+                "right": right,
+                "count": n,
+                "pairs": [],
+                "columns": ["label", "rows with it", "missed", "rows without it", "added"],
+                "rows": [[names[c], *map(int, row)] for c, row in enumerate(table)],
+            }
+        counts = mistakes.confusion(self.predictions, target)
+        pairs: list[dict[str, Any]] = [
+            {
+                "class": names[t],
+                "taken_for": names[p],
+                "count": int(counts[t, p]),
+                "rows": int(counts[t].sum()),
+            }
+            for t, p in zip(*np.nonzero(counts), strict=True)
+            if t != p
+        ]
+        pairs.sort(key=lambda one: -int(one["count"]))
+        shown: dict[str, Any] = {"right": right, "count": n, "pairs": pairs[:MOST_PAIRS]}
+        if len(names) <= LARGEST_MATRIX:
+            return shown | {"labels": list(names), "counts": counts.tolist()}
+        heads = ("class", "taken for", "rows", "of")
+        listed = [[p["class"], p["taken_for"], p["count"], p["rows"]] for p in shown["pairs"]]
+        return shown | {"columns": list(heads), "rows": listed}
 
 
 def evaluated(predictor: RunPredictor, exhibits: Exhibits) -> list[Finding]:
-    """Scores with all fields, by class, and with some fields alone; calibration."""
+    """Scores with all fields, by class, and with some fields alone; calibration; mistakes."""
     whole = predictor.checked.rows
-    rows = evaluation.scored_rows(whole.target, whole.labelled("valid"))
-    target = whole.target.rows(rows)
+    rows = _validation_rows(predictor)
+    target, groups = whole.target.rows(rows), [whole.groups[r] for r in rows]
     chance = evaluation.chance_of(whole.target, whole.labelled("train"), rows)
     x = predictor.inputs(predictor.features.embeddings.rows(rows))
-    findings, predictions = evaluation.evaluate(
-        predictor.model, x, target, [whole.groups[r] for r in rows], chance
-    )
+    findings, predictions = evaluation.evaluate(predictor.model, x, target, groups, chance)
+    scored = Scored(whole.dataset, whole.schema, rows, target, predictions)
+    _show_fields(findings, predictor.fields, chance, exhibits)
+    if target.kind != "number":
+        exhibits.confusion("confusion", scored.confusion())
+    caption = f"The {MOST_MISTAKES} worst on validation rows, the worst first."
+    what = "The worst errors" if target.kind == "number" else "The worst mistakes"
+    exhibits.records("mistakes", caption, scored.mistakes(predictor.folder.folder), what)
     by_class = [f for f in findings if f.name in ("recall", "auroc")]
     exhibits.bars(
         "by_class", f"{_title(by_class)} of each class on validation rows.", by_class, "class"
-    )
-    by_subset = [f for f in findings if "fields" in f.scope and f.name == findings[0].name]
-    exhibits.bars(
-        "by_fields",
-        f"{_title(findings)} where the model is given these fields alone.",
-        by_subset,
-        "fields",
-        chance,
     )
     if target.kind != "number":
         confidence, right, _ = evaluation.reliability(predictions, target)
         exhibits.curve(
             "reliability",
-            "Are the probabilities honest?",
+            "Are the probabilities honest? Honest ones lie on the line “calibrated”. The band is"
+            " the 95 % interval of the share of right rows.",
             confidence,
             {"share right": right, "calibrated": confidence},
             "mean confidence",
             "share right",
+            bands={"share right": evaluation.reliability_band(predictions, target, groups)},
         )
     return findings
+
+
+def _show_fields(
+    findings: Sequence[Finding], fields: Sequence[str], chance: float, exhibits: Exhibits
+) -> None:
+    """Bars of all fields together and of each alone."""
+    single = answer.alone(findings, fields)
+    together = [replace(findings[0], scope={"fields": ALL_FIELDS})] if single else []
+    exhibits.bars(
+        "by_fields",
+        f"{_title(findings)} with all fields, and where the model is given one field alone.",
+        together + single,
+        "fields",
+        chance,
+    )
 
 
 def _title(findings: Sequence[Finding]) -> str:
     """The name of the first finding as the beginning of a sentence."""
     return findings[0].name.replace("_", " ").capitalize() if findings else ""
+
+
+def _validation_rows(predictor: RunPredictor) -> np.ndarray:
+    """int64 [n]: the validation rows that are scored."""
+    whole = predictor.checked.rows
+    return evaluation.scored_rows(whole.target, whole.labelled("valid"))
+
+
+def of_validation(predictor: RunPredictor, findings: Sequence[Finding]) -> Evaluation:
+    """The evaluation on validation rows. findings: of `evaluated`.
+
+    The rows behind it are those that `evaluated` has stored. A run of an earlier version stored
+    none: they are predicted anew."""
+    stage = predictor.folder.folder / "verbs/evaluate"
+    paths = {name: stage / f"{name}.json" for name in ("confusion", "mistakes")}
+    shown = {name: read_json(path) for name, path in paths.items() if path.is_file()}
+    if "mistakes" not in shown:
+        whole, rows = predictor.checked.rows, _validation_rows(predictor)
+        x = predictor.inputs(predictor.features.embeddings.rows(rows))
+        target, found = whole.target.rows(rows), predictor.model.predict(x)
+        shown = Scored(whole.dataset, whole.schema, rows, target, found).shown()
+    return _evaluation(predictor, findings, shown, "validation rows")
+
+
+def _evaluation(
+    predictor: RunPredictor,
+    findings: Sequence[Finding],
+    shown: Mapping[str, Mapping[str, Any]],
+    which: str,
+) -> Evaluation:
+    rows = f"{shown['mistakes']['count']} {which}"
+    return Evaluation(findings, predictor.model.target, rows, predictor.fields, shown)
+
+
+def evaluated_on(predictor: RunPredictor, dataset: Dataset, settings: Check) -> Evaluation:
+    """The evaluation on other labelled rows. Nothing of it is stored in the run folder.
+
+    settings: of the cells that may be set aside. Rows without a label, or with one that was not
+    learned, are left out, and a warning counts them; so it does those that the run knows. Raises
+    GobelinError for rows without the target's column, and where no row can be scored."""
+    schema, model = predictor.features.data.schema, predictor.model
+    if model.target not in dataset.column_names:
+        raise GobelinError(
+            f"evaluate: {dataset.source} has no column {model.target!r}, the truth to compare with."
+            " Add it, or run gobelin predict."
+        )
+    _warn_of_known(predictor, dataset)
+    rows = new_rows(predictor.features, dataset, settings, "evaluate").dataset
+    target = _labelled(rows, schema, model)
+    chosen = np.flatnonzero(target.present)
+    x = predictor.inputs(
+        predictor.features.embedder.embed(rows.rows(chosen), predictor.features.data.progress)
+    )
+    group = schema.role("group") or ""
+    names = rows.values(group) if group in rows.column_names else [None] * len(rows)
+    groups = [rows.ids[k] if names[k] is None else str(names[k]) for k in chosen]
+    truth = target.rows(chosen)
+    chance = _guessing(predictor, truth)
+    findings, predictions = evaluation.evaluate(model, x, truth, groups, chance)
+    shown = Scored(rows, schema, chosen, truth, predictions).shown()
+    which = f"{'row' if len(chosen) == 1 else 'rows'} of {Path(dataset.source).name}"
+    return _evaluation(predictor, findings, shown, which)
+
+
+def _labelled(rows: Dataset, schema: Schema, model: Model) -> Target:
+    """The truth of other rows by the classes of the model; a warning counts those without."""
+    target = target_of(rows, schema, model.classes)
+    words = set(schema.column(model.target).missing)
+    values = rows.values(model.target)
+    empty = [v is None or (isinstance(v, str) and v.strip().lower() in words) for v in values]
+    lines = []
+    if target.kind == "labels":
+        known = set(model.classes)
+        if new := [name for name in target_of(rows, schema).classes if name not in known]:
+            names = ", ".join(map(repr, new[:3])) + ", ..." * (len(new) > 3)
+            lines.append(f"{len(new)} labels were not learned and count for nothing ({names})")
+        held = (target.values == 1)[target.present]
+        target = replace(target, scored=held.any(0) & ~held.all(0))
+        if not target.scored.any():
+            raise GobelinError(
+                f"evaluate: {rows.source}, column {model.target!r}: no learned label is there in"
+                " some rows and lacking in others. Add rows."
+            )
+    else:
+        target = replace(target, scored=np.ones(len(model.classes), bool))
+        blank = target.present | np.asarray(empty, bool)
+        if len(unknown := np.flatnonzero(~blank)):
+            first = str(values[int(unknown[0])])[:40]
+            lines.append(
+                f"{len(unknown)} rows have a class that was not learned (first: {first!r})"
+            )
+        if without := int((~target.present & np.asarray(empty, bool)).sum()):
+            lines.append(f"{without} rows have no {model.target}")
+    if not target.present.any():
+        why = f": {'; '.join(lines)}" if lines else ""
+        raise GobelinError(
+            f"evaluate: {rows.source}, column {model.target!r}: no row can be scored{why}. Give"
+            " rows with known answers."
+        )
+    if lines:
+        LOG.warning("%s: %s. They are left out.", rows.source, "; ".join(lines))
+    return target
+
+
+def _guessing(predictor: RunPredictor, truth: Target) -> float | None:
+    """The score of guessing; None for numbers and levels in a saved run, which has no training
+    rows to take the median of."""
+    if truth.kind not in ("number", "ordinal"):
+        return evaluation.chance_of(truth, np.zeros(0, np.int64), np.arange(len(truth)))
+    if predictor.folder.saved:
+        return None
+    known = predictor.features.data.rows
+    middle = np.median(known.target.values[known.labelled("train")])
+    return float(np.abs(truth.values - middle).mean())
+
+
+def _warn_of_known(predictor: RunPredictor, dataset: Dataset) -> None:
+    """Warn where rows are among those that the run was trained on, or are its test rows, which are
+    then counted as looked at."""
+    record = recorded(predictor.folder)
+    if record is None:
+        return
+    if any(one.naming.lacking(dataset) for one in record.trained):
+        LOG.warning(
+            "%s: lacks columns by which the run names its rows. Whether training rows are among"
+            " these can't be checked; scores on them would be too good.",
+            dataset.source,
+        )
+        return
+    of_rows = [record.part_of.get(name) for name in record.naming.names(dataset)]
+    parts = np.array([part or "" for part in of_rows], dtype=str)
+    for one in record.earlier:
+        parts[np.isin(one.naming.names(dataset), list(one.names)) & (parts == "")] = "train"
+    if count := int((parts == "train").sum()):
+        LOG.warning(
+            "%s: %d of %d rows are training rows of this run. Scores on them are too good: give"
+            " rows that it has not seen.",
+            dataset.source,
+            count,
+            len(dataset),
+        )
+    if count := int((parts == "test").sum()):
+        names = sorted(np.asarray(record.naming.names(dataset))[parts == "test"])
+        look = predictor.folder.look("evaluate", fingerprint("evaluate", names))
+        LOG.warning(
+            "%s: %d rows are test rows of this run. This is look %d at test rows; from the second"
+            " one on, a study is exploratory.",
+            dataset.source,
+            count,
+            look,
+        )

@@ -58,15 +58,15 @@ def fitted(predictor: RunPredictor, generator: RunGenerator, exhibits: Exhibits)
         )
     )
     if steps := generator.trained_steps:
-        findings.append(
-            Finding(
-                name="generator_steps",
-                scope={"generator": generator.settings.name},
-                value=float(steps),
-                note=generator.few_steps(steps),
-                source="fit",
+        findings.append(_generator(generator, steps))
+        if grids := generator.grids():
+            exhibits.sheet(
+                "generator_images",
+                f"Images of {generator.settings.name} during training, made from the conditions of"
+                " validation rows.",
+                [{"label": f"after {step} steps", "images": [path]} for step, path in grids],
+                "Images during training",
             )
-        )
     if curves := generator.curves():
         looks = sorted({step for curve in curves.values() for step in curve})
         exhibits.curve(
@@ -79,3 +79,24 @@ def fitted(predictor: RunPredictor, generator: RunGenerator, exhibits: Exhibits)
             "held-out score",
         )
     return findings
+
+
+def _generator(generator: RunGenerator, steps: int) -> Finding:
+    """The name, the size and the training of the generator, and where its images are."""
+    settings = generator.settings
+    notes = [
+        f"images of {settings.size} x {settings.size} pixels in the column {generator.column}",
+        f"trained from {settings.seeds} random starts" if settings.seeds > 1 else "",
+        f"images during training: {generator.stage(0)}/samples in the run folder"
+        if generator.grids()
+        else "",
+        generator.few_steps(steps) or "gobelin generate makes images",
+    ]
+    return Finding(
+        name="generator_steps",
+        scope={"generator": settings.name},
+        value=float(steps),
+        unit="steps",
+        note="; ".join(note for note in notes if note),
+        source="fit",
+    )

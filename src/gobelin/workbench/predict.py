@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 
+from gobelin.core import config
 from gobelin.core.errors import GobelinError, close_match
 from gobelin.core.printable import counted
 from gobelin.data.dataset import Dataset
+from gobelin.data.frames import Frame
+from gobelin.data.read import read
 from gobelin.embedding.encoders import NamesUnseen
 from gobelin.embedding.roles import role_of
 from gobelin.prediction.predictor import Predictions
 from gobelin.quality.data import Check, Scan, scan
+from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.features import RunFeatures
 from gobelin.workbench.run.predictor import RunPredictor
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
+
+
+def other_rows(
+    run: Run, data: str | Path | Dataset | Frame, root: str | Path | None, max_bad: float | None
+) -> tuple[Dataset, Check]:
+    """Another dataset as it is read, and what share of its cells may be set aside.
+
+    root: folder that relative paths start from. max_bad: None = as in the settings."""
+    dataset = data if isinstance(data, Dataset) else read(data, root)
+    values = config.resolved(run.settings.check)
+    values |= {} if max_bad is None else {"max_bad": max_bad}
+    return dataset, config.build(Check, values, "check")
 
 
 def predicted(predictor: RunPredictor, dataset: Dataset, settings: Check) -> Predictions:

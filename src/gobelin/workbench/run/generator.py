@@ -226,6 +226,16 @@ class RunGenerator:
             " data: expect blobs, and judge nothing by them"
         )
 
+    def grids(self, most: int = 4) -> list[tuple[int, str]]:
+        """[(step, path in the run folder)] of grids of images that the training of seed 0 painted:
+        at most `most`, spread over the training, the last one among them.
+        """
+        folder = f"{self.stage(0)}/samples"
+        names = [p.stem for p in (self.folder.folder / folder).glob("*.png")]
+        steps = sorted(int(name) for name in names if name.isdecimal())
+        places = np.unique(np.linspace(0, len(steps) - 1, most).round().astype(int))
+        return [(steps[k], f"{folder}/{steps[k]}.png") for k in places] if steps else []
+
     def curves(self) -> dict[int, dict[int, float | None]]:
         """{seed: {step: held-out score}} of the trained generators; lower is better."""
         out: dict[int, dict[int, float | None]] = {}

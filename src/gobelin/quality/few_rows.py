@@ -1,0 +1,31 @@
+"""A caution where classes have few training rows.
+
+What this cannot show: that more rows are enough. It counts them, and knows nothing of how alike the
+classes are.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gobelin.data.fields import Target
+
+FEW_ROWS = 10  # training rows of a class below which nothing about it can be relied on
+FEW_NOTE = f"few: with fewer than {FEW_ROWS} training rows, don't rely on this class"
+
+
+def few_rows(target: Target, parts: np.ndarray) -> str:
+    """One line where classes have fewer than `FEW_ROWS` training rows; '' else. parts: str [N]."""
+    if not target.classes:
+        return ""
+    train = target.counts(np.flatnonzero((parts == "train") & target.present))
+    few = [int(count) for count in train if count < FEW_ROWS]
+    if not few:
+        return ""
+    each = f"{min(few)} to {max(few)}" if min(few) < max(few) else f"{few[0]}"
+    what = "labels" if target.kind == "labels" else "classes"
+    return (
+        f"{target.name}: {len(few)} of {len(train)} {what} have fewer than {FEW_ROWS} training"
+        f" rows ({each}). Their scores are rough, and a model may learn such rows by heart: add"
+        f" rows, or join {what}."
+    )

@@ -1,0 +1,119 @@
+"""What an evaluation answers, in sentences: for the terminal and for the top of the report.
+
+Every number is one of a finding's. Nothing is computed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gobelin.evidence.findings import Finding, finite, number
+
+MAIN = ("balanced_accuracy", "mean_absolute_error", "mean_level_error", "macro_auroc")
+MOST_FIELDS = 6  # that one line names
+MOST_PAIRS = 3  # of classes that one line names
+
+
+def main_score(findings: Sequence[Finding]) -> Finding | None:
+    """The main score of an evaluation over all its rows; None where there is none."""
+    return next(
+        (f for f in findings if f.source == "evaluate" and not f.scope and f.name in MAIN), None
+    )
+
+
+def headline(target: str, score: Finding, rows: str) -> str:
+    """The main score as a sentence. rows: which rows, '341 validation rows'."""
+    value, unit = number(score.value, score.unit), score.unit
+    guess = number(score.chance, unit) if finite(score.chance) else ""
+    about = [score.name.replace("_", " "), *_interval(score)]
+    if score.name == "balanced_accuracy":
+        text = f"The predicted {target} is right in {value} of {rows}, every class counted equally"
+        about += [f"guessing: {guess}"] if guess else []
+    elif score.name == "macro_auroc":
+        text = (
+            f"Of two of {rows}, one with and one without a label of {target}, the one with it"
+            f" is ranked first in {number(score.value, 'share')} of the cases"
+        )
+        about += [f"guessing: {number(score.chance, 'share')}"] if guess else []
+    else:
+        what = " levels" if score.name == "mean_level_error" else ""
+        text = f"The predicted {target} is off by {value}{what} on average in {rows}"
+        about += [f"always the training median: {guess}"] if guess else []
+    verdict = f" This is {score.verdict}." if score.verdict else ""
+    return f"{text} ({'; '.join(about)}).{verdict}"
+
+
+def short(target: str, score: Finding) -> str:
+    """The main score as the end of a sentence: 'it tells the group right ...'."""
+    value, guess = number(score.value, score.unit), "guessing"
+    if score.name == "balanced_accuracy":
+        text = f"it gives the right {target} {value} of the time, every class counted equally"
+    elif score.name == "macro_auroc":
+        value = number(score.value, "share")
+        text = f"it ranks the one with a label of {target} first {value} of the time"
+        return text + " (guessing: 50.0 %)" * int(finite(score.chance))
+    else:
+        what = " levels" if score.name == "mean_level_error" else ""
+        text, guess = f"its {target} is off by {value}{what} on average", "the training median"
+    return text + (
+        f" ({guess}: {number(score.chance, score.unit)})" if finite(score.chance) else ""
+    )
+
+
+def verdict(score: Finding) -> str:
+    """Whether the target can be predicted, in a word: 'Yes', or what speaks against it; '' where
+    guessing has no score."""
+    if score.verdict:
+        return f"{score.verdict.capitalize()}"
+    return "Yes" if finite(score.chance) else ""
+
+
+def _interval(score: Finding) -> list[str]:
+    if not (finite(score.low) and finite(score.high)):
+        return []
+    ends = f"{number(score.low, score.unit)} to {number(score.high, score.unit)}"
+    return [f"{100 * score.level:.4g} % interval {ends}"]
+
+
+def alone(findings: Sequence[Finding], fields: Sequence[str]) -> list[Finding]:
+    """The main score with each of these fields alone, the best first."""
+    score = main_score(findings)
+    if score is None or len(fields) < 2:
+        return []
+    found = [
+        f
+        for f in findings
+        if f.name == score.name and f.scope.get("fields") in fields and f.source == "evaluate"
+    ]
+    return sorted(found, key=lambda f: (f.value or 0.0) * (-1 if score.better == "higher" else 1))
+
+
+def fields_line(findings: Sequence[Finding], fields: Sequence[str]) -> str:
+    """The main score with all fields and with each alone, as a sentence; '' for one field."""
+    score, single = main_score(findings), alone(findings, fields)
+    if score is None or not single:
+        return ""
+    named = [f"{f.scope['fields']} {number(f.value, f.unit)}" for f in single[:MOST_FIELDS]]
+    more = f" and {len(single) - MOST_FIELDS} more" if len(single) > MOST_FIELDS else ""
+    return (
+        f"All fields together {number(score.value, score.unit)}; alone: {', '.join(named)}{more}."
+    )
+
+
+def confused_line(shown: Mapping[str, Any]) -> str:
+    """How many rows are right, and what is mistaken for what most often. shown: the data of the
+    exhibit `evaluate/confusion`."""
+    right, rows = shown["right"], shown["count"]
+    line = f"{right} of {rows} rows are right."
+    pairs = [
+        f"{p['class']} taken for {p['taken_for']} ({p['count']} of {p['rows']})"
+        for p in shown["pairs"][:MOST_PAIRS]
+    ]
+    return f"{line} Most often: {', '.join(pairs)}." if pairs else line
+
+
+def mistake_line(row: Mapping[str, Any]) -> str:
+    """One row of the exhibit `evaluate/mistakes`."""
+    cells = " | ".join(f"{name}: {text}" for name, text in row["cells"])
+    return f"  {row['id']}: {row['title']} ({row['note']})  {cells}".rstrip()

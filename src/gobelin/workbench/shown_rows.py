@@ -1,0 +1,102 @@
+"""Rows as a person sees them: their own cells as short texts, and a small picture.
+
+What this cannot show: the whole of a long cell. Texts are cut, and lists show their first items.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gobelin.data.dataset import Dataset
+from gobelin.data.fields import Field, Schema
+from gobelin.data.files import BadCell, items
+from gobelin.data.images import Opening, open_image, png_bytes
+from gobelin.data.spelling import named
+from gobelin.evidence.findings import number
+
+LONGEST_CELL = 60  # characters of one cell
+SHOWN_ITEMS = 3  # of a list
+PICTURE_PIXELS = 128  # the longer side of a small picture
+PICTURES = "images/rows"  # in the run folder
+
+
+def shown_cells(
+    dataset: Dataset, schema: Schema, rows: Sequence[int] | np.ndarray
+) -> list[dict[str, str]]:
+    """{column: short text} of the present cells of these rows, in the order of the fields. The
+    target, ids and columns that no field reads are left out."""
+    chosen = dataset.rows(np.asarray(rows, np.int64))
+    names = [c for f in schema.fields for c in f.columns if c in chosen.column_names]
+    columns = {name: chosen.values(name) for name in names}
+    return [
+        {name: cell_text(values[k]) for name, values in columns.items() if values[k] is not None}
+        for k in range(len(chosen))
+    ]
+
+
+def cell_text(value: Any) -> str:  # noqa: ANN401 - a cell is any
+    """One cell as a text of one line, at most `LONGEST_CELL` characters."""
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    if isinstance(value, Mapping):
+        return cut(", ".join(f"{k} {cell_text(v)}" for k, v in value.items()))
+    if isinstance(value, list | tuple):
+        more = f" ... ({len(value)})" if len(value) > SHOWN_ITEMS else ""
+        return cut(", ".join(map(cell_text, value[:SHOWN_ITEMS]))) + more
+    if isinstance(value, float):
+        return named(value) if value == round(value) and abs(value) < 1e15 else number(value)
+    if isinstance(value, datetime.datetime) and value.time() == datetime.time():
+        return value.date().isoformat()
+    return cut(str(value))
+
+
+def cut(text: str, most: int = LONGEST_CELL) -> str:
+    """The text in one line; a longer one ends in three dots."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 3].rstrip() + "..."
+
+
+def record(
+    dataset: Dataset, row: int, cells: Mapping[str, str], field: Field | None, folder: Path | None
+) -> dict[str, Any]:
+    """A row as an exhibit holds it. field: of the picture. folder: the run's; None = no picture."""
+    image = picture_of(folder, dataset, field, row) if folder else None
+    return {
+        "id": dataset.ids[row],
+        "cells": list(cells.items()),
+        "image": image,
+        # the column whose path needs not stand beside the picture
+        "pictured": field.columns[0] if field and image else "",
+    }
+
+
+def picture_field(schema: Schema) -> Field | None:
+    """The first field of images."""
+    return next((f for f in schema.fields if f.kind == "image"), None)
+
+
+def picture_of(folder: Path, dataset: Dataset, field: Field | None, row: int) -> str | None:
+    """A small copy of the row's first image in the run folder; its path there. None without one.
+
+    It is a plain PNG: nothing that a camera wrote goes with it."""
+    if field is None:
+        return None
+    cell = dataset.rows([row]).cells(field)[0]
+    try:
+        value = items(cell)[0] if cell else None
+        if value is None:
+            return None
+        image, _ = open_image(value, dataset.root, Opening(), PICTURE_PIXELS)
+        image.thumbnail((PICTURE_PIXELS, PICTURE_PIXELS))
+        pixels = np.asarray(image.convert("RGB"))
+    except (BadCell, OSError, ValueError):
+        return None
+    name = f"{PICTURES}/{row}.png"
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(png_bytes(pixels))
+    return name
