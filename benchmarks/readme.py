@@ -278,6 +278,28 @@ def search() -> str:
     return "\n".join(lines)
 
 
+def found_again() -> str:
+    """A row's own cell, and the row without that cell."""
+    lines = [
+        (
+            "| set, field | rows asked for | an equal cell is first | found among 5 by its other"
+            " fields (one vector a row) | class of the ten nearest (one vector a row) |"
+        ),
+        "|---|---|---|---|---|",
+    ]
+
+    def pair(row: dict[str, Any], key: str) -> str:
+        if f"by_field_{key}" not in row:
+            return ""
+        one, other = (100 * row[f"{way}_{key}"] for way in ("by_field", "one_vector"))
+        return f"{one:.1f} % ({other:.1f} %)"
+
+    for name, row in record.latest("found_again", "contender").items():
+        first = f"{row['asked']} | {100 * row['first']:.1f} %" if "first" in row else "|"
+        lines.append(f"| {name} | {first} | {pair(row, 'among_5')} | {pair(row, 'class')} |")
+    return "\n".join(lines)
+
+
 def commands() -> str:
     """Processor time and memory: of commands that need no data, then of the verbs by rows."""
     rows = record.all_of("commands")
@@ -539,6 +561,7 @@ SHOWN = (
     curate,
     demo,
     embedding,
+    found_again,
     fusion,
     generation,
     house,

@@ -16,7 +16,8 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Column, Schema
 from gobelin.embedding import index
 from gobelin.embedding.alignment.align import Shared
-from gobelin.embedding.index import ID, MOST_EXACT_ROWS, ROW, Hit, Index, create, rows_of
+from gobelin.embedding.index import MOST_EXACT_ROWS, Index, create
+from gobelin.embedding.index_rows import ID, ROW, Hit, rows_of
 
 
 def unit(x: np.ndarray) -> np.ndarray:

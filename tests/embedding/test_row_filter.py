@@ -18,7 +18,8 @@ from gobelin.core.errors import GobelinError
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Column, Schema
 from gobelin.embedding.alignment.align import Shared
-from gobelin.embedding.index import Index, create, rows_of
+from gobelin.embedding.index import Index, create
+from gobelin.embedding.index_rows import rows_of
 
 N = 40
 DAYS = [datetime.date(2020, 1, 1) + datetime.timedelta(k) for k in range(N)]
@@ -119,6 +120,8 @@ def test_a_filter_is_that_of_sqlite(where: str, table: Index, sqlite: sqlite3.Co
 KINDS = {
     "`weight (kg)` > 35": {36, 37, 38, 39},
     '"weight (kg)" > 35': {36, 37, 38, 39},
+    "weight (kg) > 35 AND name != 'weight (kg) > 35'": {36, 37, 38},
+    "NOT weight (kg) <= 35": {36, 37, 38, 39},
     "size.cm = 3": {3},
     "`size.cm` = 3 OR size_cm = 4": {3, 4},
     "`tick``s` = 5": {5},
@@ -183,7 +186,7 @@ HOSTILE = {
     "1 < side < 3": "AND, OR or the end was expected",
     "side > 1e999": "is too large a number",
     "side > 0x1F": "'0' can't be read",
-    "weight (kg) > 3": "Write the column in backticks: `weight (kg)`",
+    "weight (g) > 3": "Write the column in backticks: `weight (kg)`",
     "weigth > 3": "Did you mean 'weight'?",
     'name = "apple"': "A text stands in single quotes: 'apple'",
     "gobelin_vector IS NULL": "no column 'gobelin_vector'",

@@ -14,8 +14,9 @@ import pytest
 from lancedb.index import BTree
 
 from gobelin.core.errors import GobelinError
-from gobelin.embedding.index import ID, SPACE_KEY, TABLE, VECTOR, Index, _list_files, create
-from gobelin.embedding.table_files import refuse_outside
+from gobelin.embedding.index import SPACE_KEY, TABLE, Index, create
+from gobelin.embedding.index_rows import ID, VECTOR
+from gobelin.embedding.table_files import list_files, refuse_outside
 
 QUERY = np.eye(8, dtype=np.float32)[0]
 
@@ -32,7 +33,7 @@ def rows(name: str, *columns: str) -> pa.Table:
 def relisted(folder: Path) -> None:
     """The hashes match, as a stranger would make them."""
     (folder / "files.json").unlink(missing_ok=True)
-    _list_files(folder)
+    list_files(folder)
 
 
 @pytest.fixture
@@ -150,7 +151,7 @@ def test_own_tables_open_after_every_change(tmp_path: Path) -> None:
     table.table.optimize()
     table.table.delete(f"{ID} = '/n'")
     table.table.delete(f"{ID} = '../r2'")  # leaves a list of deleted rows
-    _list_files(folder)
+    list_files(folder)
     again = Index(folder, "one")
     assert len(again) == 12 and again.nearest(QUERY, 1)[0].id == "s3://m0"
     assert {p.name for p in (folder / "rows.lance").iterdir()} >= {"_deletions", "_indices"}

@@ -22,7 +22,7 @@ from presets import SETS
 from gobelin import Workbench
 from gobelin.core import config
 from gobelin.data.samples.shapes import Shapes
-from gobelin.embedding.index import VECTOR
+from gobelin.embedding.index_rows import VECTOR
 from gobelin.quality.probes import IndependentEncoder
 
 Command = Callable[[Path], list[str]]  # run folder -> words

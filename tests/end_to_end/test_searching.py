@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import processor
@@ -62,15 +64,43 @@ def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
     return capsys.readouterr().err
 
 
-def vector(bench: Workbench, **cells: dict[str, str]) -> np.ndarray:
-    """float64 [D], of unit length: the shared vector of one field's cell."""
-    one = (
-        bench.run.space.alignment.project(bench.run.features.embedder.embed_cells(cells))
-        .vectors[0]
-        .astype(np.float64)
-        .sum(0)
-    )
-    return one / np.linalg.norm(one)
+def scores(bench: Workbench, part: dict[str, dict[str, str]]) -> np.ndarray:
+    """float64 [N]: of one part of a query, {field: cell}, in plain Python: a second implementation
+    of the scale, of equal cells and of facts."""
+    space = bench.run.space
+    rows, fields = space.shared, space.shared.fields
+    ((field, cell),) = part.items()
+    a = fields.index(field)
+    embedded = space.alignment.project(bench.run.features.embedder.embed_cells(part))
+    one = embedded.vectors[0, a].astype(np.float64)
+    scale = bench.run.space.stored_rows().description.scale
+    data = records(Path(bench.run.checked.rows.dataset.source))
+    out = []
+    for k in range(len(rows.ids)):
+        terms = [
+            (float(rows.vectors[k, b] @ one) - scale.mean[a, b]) / scale.deviation[a, b]
+            for b in range(len(fields))
+            if rows.present[k, b]
+        ]
+        out.append(2 * math.log(np.mean(np.exp(np.array(terms) / 2))))
+    if field == "table":
+        near = np.ones((len(cell), len(data)))
+        for j, (column, text) in enumerate(cell.items()):
+            known = {k: float(r[column]) for k, r in enumerate(data.values()) if r[column]}
+            quarter, three_quarters = np.percentile(list(known.values()), [25, 75])
+            for k in range(len(data)):
+                far = abs(known[k] - float(text)) if k in known else math.inf
+                near[j, k] = 1 / (1 + far / ((three_quarters - quarter) / 1.349))
+        mean = near.mean(0)
+        some = np.array([any(r[c] for c in cell) for r in data.values()])
+        for k in np.flatnonzero(some):
+            out[k] = -NormalDist().inv_cdf((mean[some] >= mean[k]).sum() / (some.sum() + 1))
+        equal = {k for k in range(len(data)) if (near[:, k] == 1).all()}
+        lift = {k: max(out) + 1 for k in equal}
+    else:
+        equal = {k for k, r in enumerate(data.values()) if r["caption"] == cell["caption"]}
+        lift = {k: max(out) for k in equal}
+    return np.array([lift.get(k, value) for k, value in enumerate(out)])
 
 
 def records(data: Path) -> dict[str, dict[str, str]]:
@@ -78,55 +108,52 @@ def records(data: Path) -> dict[str, dict[str, str]]:
         return {row["id"]: row for row in csv.DictReader(file)}
 
 
-MIXES: dict[str, tuple[list[str], Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]]] = {
-    "one": (["--text", RED], lambda red, green, row: red),
-    "twice": (["--text", RED, "--text", GREEN], lambda red, green, row: red + green),
+RED_PART, GREEN_PART = {"caption": {"caption": RED}}, {"caption": {"caption": GREEN}}
+ROW = {"table": {"side": "20", "hue": "0.1"}}
+# options, and (part, weight) that they mean
+MIXES: dict[str, tuple[list[str], list[tuple[dict, float]]]] = {
+    "one": (["--text", RED], [(RED_PART, 1)]),
+    "a text of no row": (
+        ["--text", "a crimson ring"],
+        [({"caption": {"caption": "a crimson ring"}}, 1)],
+    ),
+    "twice": (["--text", RED, "--text", GREEN], [(RED_PART, 1), (GREEN_PART, 1)]),
     "weighted": (
         ["--text", f"{RED}^2", "--text", f"{GREEN}^0.25"],
-        lambda red, green, row: 2 * red + 0.25 * green,
+        [(RED_PART, 2), (GREEN_PART, 0.25)],
     ),
-    "without": (["--text", RED, "--without", f"text={GREEN}"], lambda red, green, row: red - green),
+    "without": (["--text", RED, "--without", f"text={GREEN}"], [(RED_PART, 1), (GREEN_PART, -1)]),
     "half without": (
         ["--text", RED, "--without", f"caption={GREEN}^0.5"],
-        lambda red, green, row: red - 0.5 * green,
+        [(RED_PART, 1), (GREEN_PART, -0.5)],
     ),
     "negative": (
         ["--text", RED, "--query", f"caption={GREEN}^-0.5"],
-        lambda red, green, row: red - 0.5 * green,
+        [(RED_PART, 1), (GREEN_PART, -0.5)],
     ),
     "row and text": (
         ["--row", "side=20,hue=0.1", "--text", f"{RED}^3"],
-        lambda red, green, row: row + 3 * red,
+        [(ROW, 1), (RED_PART, 3)],
     ),
-    "columns of a row": (["--query", "side=20", "--query", "hue=0.1"], lambda red, green, row: row),
+    "columns of a row": (["--query", "side=20", "--query", "hue=0.1"], [(ROW, 1)]),
     "columns apart": (
         ["--query", "side=20", "--query", "hue=0.1", "--without", "side=20"],
-        lambda red, green, row: row,
+        [(ROW, 1), ({"table": {"side": "20"}}, -1)],
     ),
 }
 
 
 @pytest.mark.parametrize("name", MIXES)
-def test_a_mix_is_the_normalised_weighted_sum(
+def test_a_mix_is_the_weighted_sum_of_its_parts(
     name: str, fitted: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    flags, formula = MIXES[name]
+    flags, parts = MIXES[name]
     bench = Workbench.open(fitted)
-    red, green, row = (
-        vector(bench, caption={"caption": RED}),
-        vector(bench, caption={"caption": GREEN}),
-        vector(bench, table={"side": "20", "hue": "0.1"}),
-    )
-    wanted = formula(red, green, row)
-    if name == "columns apart":
-        wanted = row - vector(bench, table={"side": "20"})
-    scores = bench.run.space.shared.pooled() @ (wanted / np.linalg.norm(wanted))
+    wanted = sum(weight * scores(bench, part) for part, weight in parts)
     hits = said(capsys, "search", fitted, *flags, "-k", 120)
-    assert [h["score"] for h in hits] == pytest.approx(sorted(scores, reverse=True), abs=1e-5)
+    assert [h["score"] for h in hits] == pytest.approx(sorted(wanted, reverse=True), abs=1e-4)
     for h in hits:
-        assert h["score"] == pytest.approx(
-            scores[bench.run.space.shared.ids.index(h["id"])], abs=1e-5
-        )
+        assert h["score"] == pytest.approx(wanted[h["row"]], abs=1e-4)
 
 
 def test_python_says_the_same(fitted: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -260,7 +287,8 @@ def test_rows_are_added_and_deleted_later(
     bench = Workbench.open(run)
     asked = {"caption": "a purple hexagon", "side": "77", "shape": "new"}
     hit = bench.search(1, text="a purple hexagon", row="side=77")[0]
-    assert (hit.id, hit.row) == ("n1", 120) and hit.score == pytest.approx(1, abs=1e-5)
+    assert (hit.id, hit.row, hit.equal) == ("n1", 120, True)
+    assert hit.cells["caption"] == "a purple hexagon" and hit.cells["side"] == 77
     assert [h.id for h in bench.search(9, "gobelin_split = 'added'", text="x")] and not set(
         asked
     ) - set(bench.run.space.index.known)
@@ -381,10 +409,115 @@ def test_a_saved_index_is_searched_and_not_changed(
     saved, own = (Workbench.open(place).search(9, text=RED) for place in (out, run))
     assert [hit.id for hit in saved] == [hit.id for hit in own]
     assert [h.score for h in saved] == pytest.approx([h.score for h in own], abs=1e-6)
+    assert not any(h.cells for h in saved) and all(h.cells["shape"] for h in own)
+    main(["search", str(out), "--text", RED])
+    assert "saved without the cells of its rows" in capsys.readouterr().err
+    stored = b"".join(p.read_bytes() for p in (out / INDEX).rglob("*") if p.is_file())
+    assert RED.encode() not in stored and b"images/" not in stored
+    assert str(run.parent).encode() not in stored
     assert "which can't be changed" in refused(capsys, "index", out, "--delete", "00001")
     assert "Known columns: gobelin_id, gobelin_row." in refused(
         capsys, "search", out, "--text", RED, "--where", "side > 3"
     )
     assert "saved without its data, which search needs" in refused(
         capsys, "search", bare, "--text", RED
+    )
+
+
+def test_rows_are_shown_with_their_own_cells(
+    fitted: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: the file of the data, read by Python's csv."""
+    rows = records(data)
+    hits = Workbench.open(fitted).search(30, text=RED)
+    for hit in hits:
+        for column, text in rows[hit.id].items():
+            value = hit.cells[column]
+            if not text:
+                assert value is None
+            else:
+                assert value == (float(text) if isinstance(value, float) else text), column
+    frame = hits.to_frame()
+    assert frame["id"].tolist() == [hit.id for hit in hits] and len(frame) == 30
+    assert frame["caption"].fillna("").tolist() == [hit.cells["caption"] or "" for hit in hits]
+    main(["search", str(fitted), "--text", RED, "-k", "30"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 30 and all(hit.id in line for hit, line in zip(hits, lines, strict=True))
+    for hit, line in zip(hits, lines, strict=True):
+        assert f"shape: {rows[hit.id]['shape']}" in line
+        assert (f" = {hit.id}" in line) == (rows[hit.id]["caption"] == RED)
+    shown = said(capsys, "search", fitted, "--text", RED, "-k", 30)
+    assert [h["cells"] for h in shown] == [hit.cells for hit in hits]
+
+
+@pytest.mark.parametrize("field", ["caption", "table", "image"])
+def test_a_rows_own_cell_finds_a_row_with_that_cell_first(
+    field: str, fitted: Path, data: Path
+) -> None:
+    bench, rows = Workbench.open(fitted), records(data)
+    for row in list(rows.values())[::7]:
+        if field == "table":
+            asked = {c: row[c] for c in ("side", "hue", "noise") if row[c]}
+            hit = bench.search(1, row=",".join(f"{c}={v}" for c, v in asked.items()))[0]
+            assert all(rows[hit.id][c] == v for c, v in asked.items()) and hit.equal
+        elif row[field]:
+            query = row[field] if field == "caption" else str(data.parent / row[field])
+            hit = bench.search(1, query={field: query})[0]
+            same = rows[hit.id][field] == row[field]
+            if not same and field == "image":  # two drawings may have the same pixels
+                one, other = (data.parent / r["image"] for r in (row, rows[hit.id]))
+                same = one.read_bytes() == other.read_bytes()
+            assert same and hit.equal and hit.found_by == field
+
+
+def test_columns_with_odd_names_can_be_filtered_by(tmp_path: Path) -> None:
+    """Names with a space, a parenthesis, a dot, a hyphen, a digit: with quotes, and without them.
+    Oracle: the same filter in Python."""
+    rng = np.random.default_rng(0)
+    names = ("weight (kg)", "a.b", "c-d", "e f", "2nd")
+    lines = [",".join(("id", "group", "note", *names))]
+    lines += [
+        ",".join(
+            (f"r{k}", "xy"[k % 2], f"a note of row {k}", *(f"{x:.3f}" for x in rng.normal(size=5)))
+        )
+        for k in range(60)
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    settings = {**QUICK, "encoders": {"text": {"name": "characters"}}}
+    bench = Workbench(tmp_path / "t.csv", "group", tmp_path / "run", settings)
+    bench.fit()
+    table = [dict(zip(lines[0].split(","), line.split(","), strict=True)) for line in lines[1:]]
+    for name in names:
+        wanted = {r["id"] for r in table if float(r[name]) > 0}
+        for written in (f"`{name}`", f'"{name}"', name):
+            hits = bench.search(60, f"{written} > 0 AND note != '{name} > 0'", text="note")
+            assert {h.id for h in hits} == wanted, written
+            assert all(h.cells[name] > 0 for h in hits)
+    with pytest.raises(GobelinError, match=r"no column 'weight'.*weight \(kg\)"):
+        bench.search(1, "weight > 0", text="note")
+
+
+@pytest.mark.parametrize("suffix", ["html", "png"])
+def test_a_sheet_shows_the_rows_and_says_what_it_does_not(
+    suffix: str, run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    query = ("--image", data.parent / "images" / "00003.png", "-k", "4")
+    sheet = tmp_path / f"sheet.{suffix}"
+    hits = said(capsys, "search", run, *query, "--sheet", sheet)
+    whole = sheet.read_bytes()
+    if suffix == "html":
+        page = whole.decode()
+        assert page.count("<article>") == 5 and page.count("<img ") == 5  # the query too
+        assert all(h["id"] in page and h["cells"]["shape"] in page for h in hits)
+    gone = next(h["cells"]["image"] for h in hits if h["id"] != "00003")
+    away = (data.parent / gone).rename(tmp_path / "away.png")
+    try:
+        main(["search", str(run), *map(str, query), "--sheet", str(sheet)])
+    finally:
+        away.rename(data.parent / gone)
+    told = capsys.readouterr().err
+    assert "column 'image': no such file (1 of the rows found)" in told
+    assert sheet.read_bytes() != whole
+    assert ".html or .png was expected" in refused(
+        capsys, "search", run, *query, "--sheet", tmp_path / "sheet.pdf"
     )

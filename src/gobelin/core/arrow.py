@@ -7,9 +7,11 @@ reading the rows of a question.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 MOST_BYTES = 2**31 - 1  # of all texts of one array, whose offsets are int32
 
@@ -31,3 +33,50 @@ def whole_numbers(values: Sequence[int] | np.ndarray) -> pa.Array:
     """An int64 array of N numbers, none missing."""
     numbers = np.ascontiguousarray(values, np.int64)
     return pa.Int64Array.from_buffers(pa.int64(), len(numbers), [None, pa.py_buffer(numbers)])
+
+
+def floats(column: pa.ChunkedArray) -> np.ndarray:
+    """float64 [N] of a column of numbers or of true and false, nan for a missing one; not through
+    Arrow's own way to numpy, which loads pandas."""
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.uint8())
+    if column.type != pa.float64():
+        column = column.cast(pa.float64(), safe=False)
+    parts = [_values(chunk, np.float64) for chunk in column.chunks]
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def true_places(column: pa.ChunkedArray) -> np.ndarray:
+    """int64 [n]: where a column of true and false is true."""
+    starts = np.cumsum([0, *map(len, column.chunks)])
+    parts = [
+        np.frombuffer(found.buffers()[1], np.uint64, len(found)).astype(np.int64) + start
+        for chunk, start in zip(column.chunks, starts, strict=False)
+        if len(found := pc.indices_nonzero(chunk))
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+
+def levels(column: pa.ChunkedArray) -> tuple[list[Any], np.ndarray]:
+    """The different values of a column, and int64 [N], the place of each row's among them; of a
+    missing one, their count."""
+    coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    coded = coded.unify_dictionaries()
+    values: list[Any] = coded.chunk(0).dictionary.to_pylist() if coded.num_chunks else []
+    parts = []
+    for chunk in coded.chunks:
+        codes = _values(chunk.indices.cast(pa.float64()), np.float64)
+        parts.append(np.where(np.isnan(codes), len(values), codes).astype(np.int64))
+    return values, np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+
+def _values(chunk: pa.Array, kind: type) -> np.ndarray:
+    """The numbers of an array, nan for a missing one."""
+    there, data = chunk.buffers()
+    if data is None:
+        return np.full(len(chunk), np.nan)
+    values: np.ndarray = np.frombuffer(data, kind)[chunk.offset : chunk.offset + len(chunk)]
+    if not chunk.null_count:
+        return values
+    bits = np.unpackbits(np.frombuffer(there, np.uint8), bitorder="little")
+    return np.where(bits[chunk.offset : chunk.offset + len(chunk)].astype(bool), values, np.nan)

@@ -19,38 +19,45 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint, read_json, write_json
-from gobelin.data.dataset import FILE_TYPE, ORIGIN_COLUMN, SPLIT_COLUMN, Dataset
-from gobelin.data.fields import Schema
-from gobelin.data.numbers import numbers_of
+from gobelin.data.dataset import SPLIT_COLUMN
+from gobelin.embedding.index_rows import (
+    FIELD_VECTORS,
+    ID,
+    ROW,
+    UNASKED,
+    VECTOR,
+    Hit,
+    padded,
+)
 from gobelin.embedding.row_filter import bad_filter, column_name, sql_of
 from gobelin.embedding.table_files import FILE_HASHES as FILE_HASHES
 from gobelin.embedding.table_files import check_files, damaged, list_files, refuse_outside
 
-if TYPE_CHECKING:
-    from gobelin.embedding.alignment.align import Shared
-
 log = logging.getLogger(__name__)  # its warnings go to stderr unless a program says otherwise
 
-# columns of the table that Gobelin writes
-ID, ROW, VECTOR = "gobelin_id", "gobelin_row", "gobelin_vector"
-# column names that Lance uses itself
-LANCE_COLUMNS = {"_rowid", "_rowaddr", "_distance", "_score", "_relevance_score"}
 TABLE = "rows"  # name of the Lance table
 AS_FITTED = "fitted.json"  # is there while the rows are those of the data, nothing added or deleted
 BEGUN = "change.json"  # the change that is being made, while it is being made
 SPACE_KEY = b"gobelin_space"  # where the table's metadata name the space of its vectors
 INDEX_FORMAT = 1  # of the table; it is a part of the stage's key
-INDEX_SUFFIXES = (".lance", ".manifest", ".txn", ".idx", ".arrow", ".json")  # none holds code
+INDEX_SUFFIXES = (
+    ".lance",
+    ".manifest",
+    ".txn",
+    ".idx",
+    ".arrow",
+    ".json",
+    ".safetensors",
+)  # none holds code
 ADDED = "added"  # the split of a row that was added later: not in training, validation or test
 
 MOST_EXACT_ROWS = 20_000  # up to so many, all rows are compared and there is no index
@@ -59,87 +66,6 @@ MOST_EXACT_ROWS = 20_000  # up to so many, all rows are compared and there is no
 SEARCHED_PARTITIONS = 40
 COMPARED_EXACTLY = 5
 FEW_HITS = 100  # so many hits, without a filter, those partitions surely hold
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A row that search found."""
-
-    row: int  # its number in the table
-    id: str
-    score: float  # cosine with the query, in -1 .. 1
-
-
-def rows_of(
-    shared: Shared,
-    dataset: Dataset | None = None,
-    schema: Schema | None = None,
-    splits: Sequence[str] = (),
-) -> pa.Table:
-    """N rows for a table: ids and pooled vectors; with a dataset also the origins, and every column
-    of text, numbers or dates.
-
-    dataset, schema, splits: of the same N rows."""
-    return with_vectors(columns_of(shared.ids, dataset, schema, splits), shared.pooled())
-
-
-def columns_of(
-    ids: Sequence[str],
-    dataset: Dataset | None = None,
-    schema: Schema | None = None,
-    splits: Sequence[str] = (),
-) -> pa.Table:
-    """The columns of `rows_of` without the vectors."""
-    columns: dict[str, pa.Array] = {
-        ID: pa.array(ids, pa.string()),
-        ROW: pa.array(np.arange(len(ids))),
-    }
-    if dataset is not None and schema is not None:
-        columns |= {
-            SPLIT_COLUMN: pa.array(splits, pa.string()),
-            ORIGIN_COLUMN: pa.array(dataset.origins.tolist(), pa.string()),
-        }
-        for column in schema.columns:
-            if column.name in dataset.column_names and (name := column_name(column.name)) not in {
-                *columns,
-                VECTOR,
-                *LANCE_COLUMNS,
-            }:
-                values = _plain(dataset, column.name, column.kind)
-                columns |= {name: values} if values is not None else {}
-    return pa.table(columns)
-
-
-def with_vectors(columns: pa.Table, vectors: np.ndarray) -> pa.Table:
-    """The rows for a table: columns as `columns_of` gives them, and vectors [N, D]."""
-    padded = _padded(vectors)
-    array = pa.FixedSizeListArray.from_arrays(pa.array(padded.reshape(-1)), padded.shape[1])
-    return columns.add_column(columns.column_names.index(ROW) + 1, VECTOR, array)
-
-
-def _padded(vectors: np.ndarray) -> np.ndarray:
-    """float32 [..., D + up to 7]: vectors [..., D] with zeros to a multiple of eight, as the index
-    needs; they change no product."""
-    more = -vectors.shape[-1] % 8
-    return np.pad(vectors.astype(np.float32), [(0, 0)] * (vectors.ndim - 1) + [(0, more)])
-
-
-def _plain(dataset: Dataset, column: str, kind: str) -> pa.Array | None:
-    """The column's values; None for files, lists and structs. Numbers that are stored as text
-    become numbers. kind: the column's kind in the schema."""
-    arrow = dataset.table[column].type
-    arrow = arrow.value_type if pa.types.is_dictionary(arrow) else arrow
-    if (
-        arrow == FILE_TYPE
-        or pa.types.is_nested(arrow)
-        or pa.types.is_null(arrow)
-        or "binary" in str(arrow)
-    ):
-        return None
-    values = dataset.values(column)
-    if kind == "number" and not (pa.types.is_integer(arrow) or pa.types.is_floating(arrow)):
-        return pa.array(numbers_of(values), pa.float64())
-    return pa.array(values, arrow)
 
 
 def create(folder: Path, rows: pa.Table, space: str) -> None:
@@ -213,7 +139,7 @@ class Index:
     @property
     def known(self) -> list[str]:
         """The columns that a filter may name."""
-        return [name for name in self.columns.names if name != VECTOR]
+        return [name for name in self.columns.names if name not in UNASKED]
 
     def nearest(self, query: np.ndarray, k: int, where: str = "") -> list[Hit]:
         """The k rows with the largest cosine, best first, equal ones in the order of the rows; all
@@ -225,7 +151,7 @@ class Index:
             return []
         known = pa.schema([self.columns.field(name) for name in self.known])
         kept = sql_of(where, known) if where else ""
-        search = self.table.search(_padded(query), vector_column_name=VECTOR)
+        search = self.table.search(padded(query), vector_column_name=VECTOR)
         search = search.distance_type("dot").limit(k).select([ID, ROW, "_distance"])
         try:
             if kept:
@@ -314,6 +240,33 @@ class Index:
         """Write the ids and vectors of this table, and no other column, as a table in a new
         folder."""
         create(folder, self.table.search().select([ID, ROW, VECTOR]).to_arrow(), self.space)
+
+    def numbers(self, where: str = "") -> np.ndarray:
+        """int64 [n]: the numbers of all rows, or of those that pass a filter (see `row_filter`).
+        Raises GobelinError for a bad filter."""
+        known = pa.schema([self.columns.field(name) for name in self.known])
+        kept = sql_of(where, known) if where else ""
+        search = self.table.search().select([ROW])
+        try:
+            found = (search.where(kept) if kept else search).to_arrow()
+        except (ValueError, RuntimeError, OSError) as error:
+            if not kept:
+                raise damaged(self.folder, error) from error
+            self.numbers()  # raises where the table is damaged
+            why = f"can't be computed ({' '.join(str(error).split())[:120]})"
+            raise bad_filter(where, why, known) from error
+        return np.sort(np.asarray(found[ROW].to_numpy(), np.int64))
+
+    @property
+    def holds_fields(self) -> bool:
+        """Whether added rows have a vector for each of their fields; those of an earlier version
+        have one vector."""
+        return FIELD_VECTORS in self.columns.names
+
+    def added(self) -> pa.Table:
+        """The rows that were added, with all their columns, in their order."""
+        where = f"{FIELD_VECTORS} IS NOT NULL"
+        return self.table.search().where(where).to_arrow().sort_by(ROW)
 
     def _rows(self, ids: Sequence[str], columns: Sequence[str]) -> pa.Table:
         """These columns of the rows with these ids."""

@@ -18,6 +18,8 @@ What it can't show: whether a row that isn't found has another value or none.
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Callable, Sequence
 
 import pyarrow as pa
@@ -25,6 +27,7 @@ import pyarrow as pa
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.embedding.filter_terms import (
     KINDS,
+    MOST_CHARACTERS,
     Mistake,
     Term,
     Token,
@@ -45,6 +48,8 @@ MOST_DEPTH = 20  # of parentheses, functions and signs inside each other
 MOST_COLUMNS_NAMED = 40  # in an error
 COMPARISONS = {"=": "=", "==": "=", "!=": "<>", "<>": "<>", "<": "<", "<=": "<=", ">": ">"}
 COMPARISONS |= {">=": ">="}
+PLAIN_NAME = re.compile(r"[^\W\d]\w*")  # of a column that needs no quotes
+QUOTED = r"'(?:[^']|'')*+'|`(?:[^`]|``)*+`|\"(?:[^\"]|\"\")*+\""
 RESERVED = {"AND", "OR", "NOT", "IN", "IS", "NULL", "LIKE", "ILIKE", "BETWEEN", "TRUE", "FALSE"}
 FUNCTIONS = {  # name: kind of the argument, kind of the result
     "lower": ("text", "text"),
@@ -55,14 +60,27 @@ FUNCTIONS = {  # name: kind of the argument, kind of the result
 
 
 def sql_of(where: str, columns: pa.Schema) -> str:
-    """The filter as SQL for the engine. columns: those that it may name. Raises GobelinError, which
+    """The filter as SQL for the engine. columns: those that it may name. A name with spaces or
+    signs needs no quotes where the filter can't be read in another way. Raises GobelinError, which
     names the filter, the place in it and the columns."""
     try:
         return _Reader(where, columns).filter()
     except Mistake as mistake:
+        with contextlib.suppress(Mistake):
+            if len(where) <= MOST_CHARACTERS:
+                return _Reader(_with_quoted_names(where, columns.names), columns).filter()
         raise bad_filter(
             where, f"at character {mistake.start + 1}, {mistake}", columns
         ) from mistake
+
+
+def _with_quoted_names(where: str, names: Sequence[str]) -> str:
+    """The filter with backticks around names of columns with spaces or signs, outside of quotes."""
+    odd = sorted((n for n in names if n.strip() and not PLAIN_NAME.fullmatch(n)), key=len)
+    if not odd:
+        return where
+    found = rf"({QUOTED})|(?<!\w)({'|'.join(map(re.escape, reversed(odd)))})(?!\w)"
+    return re.sub(found, lambda m: m[1] or f"`{m[2]}`", where)
 
 
 def bad_filter(where: str, why: str, columns: pa.Schema) -> GobelinError:

@@ -1,14 +1,15 @@
-"""The rows of a run as a fit leaves them: their vectors, and beside them the columns that a person
-or a filter may ask for. A question about them reads these two files and no data.
+"""The rows of a run as a fit leaves them: a vector of each field, and beside them the columns that
+a person or a filter may ask for. A question about them reads these files and no data.
 
-Both files are memory-mapped, so that only what an answer needs is read from the disk. Every vector
-is compared with the query, in one product: the answer is exact, and for a hundred thousand rows it
+They are memory-mapped, so that only what an answer needs is read from the disk. Every vector is
+compared with the query, in one product: the answer is exact, and for a hundred thousand rows it
 takes less time than loading a database.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,32 +18,89 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from gobelin.core.files import mapped_arrays, save_arrays
+from gobelin.core.errors import GobelinError
+from gobelin.core.files import mapped_arrays, read_json, write_json
 from gobelin.embedding.alignment.align import Alignment
 from gobelin.embedding.features import Embeddings
-from gobelin.embedding.index import ID, ROW, Hit
+from gobelin.embedding.nearness import Scale
 from gobelin.embedding.row_filter import column_name
 
-VECTORS, COLUMNS = "vectors.safetensors", "rows.arrow"  # the two files
-STORED_ROWS_FORMAT = 1  # of the two files; it is a part of the stage's key
-PROJECTED_AT_ONCE = 4096  # rows
-ROUNDING = 1e-5  # more than two float32 sums of one cosine differ
+# the files: vectors, columns, and the names of the fields with the scale of their cosines
+VECTORS, COLUMNS, DESCRIPTION = "vectors.safetensors", "rows.arrow", "search.json"
+FIELDS, PRESENT = "fields", "present"  # names of the arrays in the file of vectors
+STORED_ROWS_FORMAT = 2  # of the files; it is a part of the stage's key
+ROWS_AT_ONCE = 4096
 
 
-def pooled(alignment: Alignment, embeddings: Embeddings) -> np.ndarray:
-    """float32 [N, D]: the vector of each row in the shared space, see `Shared.pooled`."""
-    blocks = [alignment.project(b).pooled() for b in embeddings.blocks(PROJECTED_AT_ONCE)]
-    return np.concatenate(blocks) if blocks else np.zeros((0, alignment.settings.width), np.float32)
+@dataclass(frozen=True)
+class Description:
+    """What the files hold: F fields, the scale of their cosines, and the folder that file names in
+    cells start from ('' where there are no cells)."""
+
+    fields: tuple[str, ...]
+    scale: Scale
+    root: str = ""
 
 
-def write(folder: Path, vectors: np.ndarray, columns: pa.Table) -> None:
-    """Write N rows. vectors: float32 [N, D]. columns: see `index.columns_of`."""
-    save_arrays(folder / VECTORS, {"vectors": vectors})
+def write(
+    folder: Path, alignment: Alignment, embeddings: Embeddings, train: np.ndarray, seed: int
+) -> Scale:
+    """Write the vectors of N rows; the scale of the unrelated ones among the rows `train`, int64
+    [n], which are those of `embeddings.groups`."""
+    fields, width = alignment.fields, alignment.settings.width
+    shape = (len(embeddings), len(fields), width)
+    blocks = (alignment.project(b).vectors for b in embeddings.blocks(ROWS_AT_ONCE))
+    _write_vectors(folder / VECTORS, shape, blocks)
+    stored = mapped_arrays(folder / VECTORS)
+    present = stored[PRESENT].astype(bool) & np.isin(np.arange(len(embeddings)), train)[:, None]
+    groups = embeddings.groups or embeddings.ids
+    rng, least = np.random.default_rng(seed), embeddings.least_groups
+    return Scale.of(stored[FIELDS], present, groups, rng, least)
+
+
+def describe(folder: Path, description: Description, columns: pa.Table) -> None:
+    """Write the columns (see `index.columns_of`) and the description of rows whose vectors are
+    written."""
     with (
         pa.OSFile(str(folder / COLUMNS), "wb") as sink,
         pa.ipc.new_file(sink, columns.schema) as out,
     ):
         out.write_table(columns)
+    scale = description.scale.to_json()
+    values = {"fields": description.fields, "scale": scale, "root": description.root}
+    write_json(folder / DESCRIPTION, values)
+
+
+def copy(rows: StoredRows | ChangedRows, folder: Path, columns: Sequence[str]) -> None:
+    """Write the vectors of the rows, the scale, and these columns, as rows in another folder."""
+    shape = (len(rows), len(rows.description.fields), rows.width)
+    _write_vectors(folder / VECTORS, shape, rows.blocks())
+    about = Description(rows.description.fields, rows.description.scale)
+    describe(folder, about, rows.columns.select(list(columns)).replace_schema_metadata(None))
+
+
+def _write_vectors(path: Path, shape: tuple[int, int, int], blocks: Iterator[np.ndarray]) -> None:
+    """Write vectors, float32 [N, F, D] in blocks, and which are there, uint8 [N, F], as a
+    safetensors file, so that the vectors need not be in memory together."""
+    count, size = shape[0] * shape[1], 4 * int(np.prod(shape, dtype=np.int64))
+    header = json.dumps(
+        {
+            FIELDS: {"dtype": "F32", "shape": list(shape), "data_offsets": [0, size]},
+            PRESENT: {
+                "dtype": "U8",
+                "shape": list(shape[:2]),
+                "data_offsets": [size, size + count],
+            },
+        }
+    ).encode()
+    header += b" " * (-len(header) % 8)
+    present = [np.zeros((0, shape[1]), np.uint8)]
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        for block in blocks:
+            file.write(np.ascontiguousarray(block, "<f4").data)
+            present.append(np.asarray(block.any(-1), np.uint8))
+        file.write(np.concatenate(present).data)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +110,29 @@ class StoredRows:
     folder: Path
 
     @cached_property
+    def description(self) -> Description:
+        """Raises GobelinError for a file that is not as it was written."""
+        try:
+            values = read_json(self.folder / DESCRIPTION)
+            fields, scale = tuple(map(str, values["fields"])), Scale.from_json(values["scale"])
+            if len(fields) != len(scale.mean) or len(fields) != self.vectors.shape[1]:
+                raise ValueError("it is of other fields")
+            return Description(fields, scale, str(values["root"]))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise GobelinError(
+                f"{self.folder / DESCRIPTION}: is damaged ({error}). Delete {self.folder} and"
+                " search again."
+            ) from error
+
+    @cached_property
     def vectors(self) -> np.ndarray:
-        """float32 [N, D], memory-mapped."""
-        return mapped_arrays(self.folder / VECTORS)["vectors"]
+        """float32 [N, F, D], memory-mapped: of each field, zero where it is missing."""
+        return mapped_arrays(self.folder / VECTORS)[FIELDS]
+
+    @cached_property
+    def present(self) -> np.ndarray:
+        """bool [N, F]: which fields have a vector."""
+        return mapped_arrays(self.folder / VECTORS)[PRESENT].astype(bool)
 
     @cached_property
     def columns(self) -> pa.Table:
@@ -65,35 +143,86 @@ class StoredRows:
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def nearest(self, query: np.ndarray, k: int) -> list[Hit]:
-        """The k rows with the largest cosine, best first, equal ones in the order of the rows; all
-        rows where there are fewer. query: [D], of unit length."""
-        if k < 1 or not len(self):
-            return []
-        rough = self.vectors @ query.astype(np.float32)
-        place = max(len(rough) - k, 0)
-        least = np.partition(rough, place)[place]
-        near = np.flatnonzero(rough >= least - ROUNDING)
-        exact = self._cosines(near, query)
-        order = np.lexsort((near, -exact))[:k]
-        ids = self.columns[ID]
-        return [
-            Hit(int(near[place]), ids[int(near[place])].as_py(), float(exact[place]))
-            for place in order
-        ]
+    @property
+    def width(self) -> int:
+        return int(self.vectors.shape[2])
 
-    def _cosines(self, rows: np.ndarray, query: np.ndarray) -> np.ndarray:
-        """float64 [n]: of rows, int64 [n], the sum of which doesn't depend on the other rows; to
-        the digits that float32 vectors have, so that equal rows are equal."""
-        sums = [(part @ query.astype(np.float64)) for part in self._parts(rows)]
-        return np.round(np.concatenate(sums), 7)
+    def blocks(self) -> Iterator[np.ndarray]:
+        """float32 [n, F, D] of the rows in their order."""
+        for start in range(0, len(self), ROWS_AT_ONCE):
+            yield self.vectors[start : start + ROWS_AT_ONCE]
 
-    def _parts(self, rows: np.ndarray) -> Iterator[np.ndarray]:
-        for start in range(0, len(rows), PROJECTED_AT_ONCE):
-            yield self.vectors[rows[start : start + PROJECTED_AT_ONCE]].astype(np.float64)
+    @property
+    def roots(self) -> Mapping[str, str]:
+        """{id: the folder that file names in its cells start from} of rows of other data."""
+        return {}
 
-    def values(self, rows: Sequence[int], columns: Sequence[str]) -> list[tuple[Any, ...]]:
-        """The values of these rows in these columns; columns that are not stored are left out."""
-        stored = set(self.columns.column_names) - {ROW}
-        names = [n for c in columns if (n := column_name(c)) in stored]
-        return [tuple(self.columns[n][row].as_py() for n in names) for row in rows]
+
+@dataclass(frozen=True, eq=False)
+class ChangedRows:
+    """Rows on disk of which some were deleted, and rows that were added.
+
+    kept: int64 [n], the rows on disk that are left. added: float32 [m, F, D]. columns: of the n +
+    m rows. roots: as in `StoredRows`."""
+
+    fitted: StoredRows
+    kept: np.ndarray
+    added: np.ndarray
+    columns: pa.Table
+    roots: Mapping[str, str]
+
+    @property
+    def description(self) -> Description:
+        return self.fitted.description
+
+    def __len__(self) -> int:
+        return len(self.kept) + len(self.added)
+
+    @property
+    def width(self) -> int:
+        return self.fitted.width
+
+    @cached_property
+    def present(self) -> np.ndarray:
+        """bool [n + m, F]: which fields have a vector."""
+        return np.concatenate([self.fitted.present[self.kept], self.added.any(-1)])
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """float32 [n, F, D] of the rows in their order."""
+        for start in range(0, len(self.kept), ROWS_AT_ONCE):
+            yield self.fitted.vectors[self.kept[start : start + ROWS_AT_ONCE]]
+        yield self.added
+
+
+Compared = StoredRows | ChangedRows  # rows that search can compare
+
+
+def cosines(rows: Compared, queries: np.ndarray) -> np.ndarray:
+    """float32 [N, F, m], of each row's fields with m queries, float32 [m, D], of unit length."""
+    count, turned = len(rows.description.fields), np.ascontiguousarray(queries.T, np.float32)
+    out, start = np.zeros((len(rows), count, len(queries)), np.float32), 0
+    for block in rows.blocks():
+        # one product of two matrices; a stack of small ones is several times slower
+        product = block.reshape(-1, rows.width) @ turned
+        out[start : start + len(block)] = product.reshape(len(block), count, len(queries))
+        start += len(block)
+    return out
+
+
+def pooled(rows: Compared) -> np.ndarray:
+    """float32 [N, D]: the mean of a row's present vectors, of unit length."""
+    out, start = np.zeros((len(rows), rows.width), np.float32), 0
+    for block in rows.blocks():
+        total = block.sum(1)
+        length = np.linalg.norm(total, axis=1, keepdims=True)
+        out[start : start + len(block)] = total / np.maximum(length, 1e-12)
+        start += len(block)
+    return out
+
+
+def values(rows: Compared, places: Sequence[int], columns: Sequence[str]) -> list[tuple[Any, ...]]:
+    """The values of the rows at these places in these columns; columns that are not stored are
+    left out."""
+    stored = set(rows.columns.column_names)
+    names = [n for c in columns if (n := column_name(c)) in stored]
+    return [tuple(rows.columns[n][int(place)].as_py() for n in names) for place in places]

@@ -21,7 +21,7 @@ from gobelin.core.files import file_hash, read_json, write_json
 MOST_BYTES = 2**26  # of a manifest or a transaction; those of a million rows have some kilobytes
 LEFT = r"|\.tmp\w*|[\w.-]+#\d+"  # what a killed process leaves; Lance reads none of it
 KNOWN = re.compile(
-    r"(files|change|fitted|stage)\.json|\.writing-[\w.-]+|rows\.lance/("
+    r"(files|change|fitted|stage|search)\.json|vectors\.safetensors|rows\.arrow|\.writing-[\w.-]+|rows\.lance/("
     rf"_versions/(d?\d+\.manifest|latest_version_hint\.json{LEFT})"
     rf"|_transactions/([\w-]+\.txn{LEFT})"
     rf"|data/([\w-]+\.lance{LEFT})"

@@ -19,7 +19,7 @@ from gobelin.interfaces.options import (
     settings_of_groups,
     weighted_query_of,
 )
-from gobelin.interfaces.terminal import print_findings, say, say_json, tell
+from gobelin.interfaces.terminal import out, print_findings, say, say_json, tell
 
 
 @click.command("search")
@@ -33,6 +33,12 @@ from gobelin.interfaces.terminal import print_findings, say, say_json, tell
 )
 @click.option("-k", default=5, show_default=True, type=click.IntRange(1), help="Number of rows.")
 @click.option(
+    "--sheet",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also write a contact sheet of the rows: FILE.html or FILE.png.",
+)
+@click.option(
     "--recall",
     is_flag=True,
     help="Measure search on validation rows instead of searching.",
@@ -43,24 +49,47 @@ def search_command(
     k: int,
     recall: bool,
     where: str,
+    sheet: Path | None,
     columns: tuple[str, ...],
     without: tuple[str, ...],
     as_json: bool,
     **options: Any,  # noqa: ANN401 - click hands over options by name
 ) -> None:
-    """Find the rows nearest to a query.
+    """Find the rows nearest to a query, and show them.
 
-    A query has one or more parts; it is their weighted sum. Each option can be given several times.
-    A weight stands at the end of a part: --text "a red apple^2" --image pear.png^0.5 --without
-    text=green. If a text itself ends like that, write ^1 after it."""
+    A query has one or more parts. Each option can be given several times. A weight stands at the
+    end of a part: --text "a red apple^2" --image pear.png^0.5 --without text=green. If a text
+    itself ends like that, write ^1 after it.
+
+    A line is a row: its score, = if it has the very cell that was asked for, its id, its cells.
+    The score says how far the row is above unrelated rows, in their standard deviations."""
     bench = open_workbench(run)
     if recall:
         return print_findings(bench.recall(), as_json)
-    hits = bench.search(k, where, **weighted_query_of(options, columns, without))
-    for hit in hits:
-        say_json(vars(hit)) if as_json else say(f"{hit.score:6.3f}  {hit.id}")
+    hits = bench.search(k, where, sheet=sheet, **weighted_query_of(options, columns, without))
+    _print_hits(bench, hits, as_json)
     if not hits:
         tell("No row found: " + (f"none has {where}." if where else "the index is empty."))
+    elif sheet is not None:
+        tell(f"{sheet}: {len(hits)} rows")
+
+
+def _print_hits(bench: Any, hits: Any, as_json: bool) -> None:  # noqa: ANN401 - Workbench, Hits
+    """A line for each row. On a terminal it is cut to the width of the screen."""
+    from gobelin.workbench.hits import json_cells, shown_cells
+
+    schema = bench.run.data.schema
+    longest = max((len(hit.id) for hit in hits), default=0)
+    for hit in hits:
+        if as_json:
+            say_json(vars(hit) | {"cells": json_cells(hit)})
+            continue
+        cells = " | ".join(f"{c}: {v}" for c, v in shown_cells(hit, schema, hits.asked))
+        mark = "=" if hit.equal else " "
+        line = f"{hit.score:6.2f} {mark} {hit.id:{longest if cells else 0}}  {cells}".rstrip()
+        say(line[: out.width - 3] + "..." if out.is_terminal and len(line) > out.width else line)
+    if hits and not any(hit.cells for hit in hits):
+        tell("Ids and scores only: this run was saved without the cells of its rows.")
 
 
 @click.command("index")

@@ -19,11 +19,10 @@ from gobelin.core.machine import Progress, silent
 from gobelin.data.dataset import Dataset
 from gobelin.data.frames import Frame
 from gobelin.data.read import read
-from gobelin.embedding.index import Hit
 from gobelin.embedding.schema import remarks
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.predictor import Predictions
-from gobelin.workbench import predict
+from gobelin.workbench import hits, predict
 from gobelin.workbench.export_folder import refuse_used_folder
 from gobelin.workbench.opening import begun, opened
 from gobelin.workbench.query import (
@@ -31,8 +30,8 @@ from gobelin.workbench.query import (
     Text,
     Texts,
     Weights,
-    mixed_vector,
     refuse_none,
+    search_parts,
     texts_of,
     weighted_parts,
 )
@@ -187,24 +186,36 @@ class Workbench:
         k: int = 5,
         where: str = "",
         *,
+        sheet: str | Path | None = None,
         query: Texts | None = None,
         without: Texts | None = None,
         weights: Weights | None = None,
         **flags: Text | Sequence[Text],
-    ) -> list[Hit]:
-        """The k rows nearest to a query.
+    ) -> hits.Hits:
+        """The k rows nearest to a query, with their cells: a list of `Hit`, and `to_frame()`.
 
-        A query has parts: text=, image=, row= or the name of a column, with one text or several.
-        where: a filter on columns in SQL: "weight > 100 AND category = 'tool'". query: {flag or
+        A query has parts: text=, image=, row= or the name of a column, with one text or several. A
+        text looks in every field of text. where: a filter on columns in SQL: "weight > 100 AND
+        category = 'tool'". sheet: a new contact sheet of the rows, .html or .png. query: {flag or
         column: text}, the same as arguments of their own. without: the same, for parts to avoid.
-        weights: {flag or column: number}, or a number for each text; 1 by default. The query vector
-        is the weighted sum of the unit vectors of its parts.
+        weights: {flag or column: number}, or a number for each text; 1 by default. The score of a
+        row is the weighted sum of the scores of the parts: how far it is above unrelated rows, in
+        their standard deviations.
         """
         refuse_none(k)
+        if sheet is not None:
+            hits.refuse_sheet(Path(sheet))  # before the work
         self.run = needs.index(self.run, "search")
-        parts = weighted_parts({**(query or {}), **flags}, weights or {}, without or {})
-        vector = mixed_vector(self.run.space, parts)  # before an index is made
-        return self.run.space.index.nearest(vector, k, where)
+        query = {**(query or {}), **flags}
+        parts = weighted_parts(query, weights or {}, without or {})
+        asked = search_parts(self.run.space, parts)  # before an index is made
+        rows = hits.found(self.run.space, asked, k, where)
+        if sheet is not None:
+            from gobelin.workbench import hit_sheet
+
+            for line in hit_sheet.write(Path(sheet), self.run.space, rows, parts):
+                LOG.warning("%s", line)
+        return rows
 
     def index(
         self, add: str | Path | Dataset | Frame | None = None, delete: Sequence[str] = ()

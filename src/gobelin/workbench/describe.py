@@ -28,7 +28,8 @@ from gobelin.embedding.features import Embeddings
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.predictor import Predictions
 from gobelin.quality.typicality import NEIGHBOURS, Typicality, typicality
-from gobelin.workbench.query import query_cells
+from gobelin.workbench.hits import found, text_of
+from gobelin.workbench.query import query_cells, search_parts
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.row_index import INDEX
 from gobelin.workbench.zero_shot import text_field, unseen_rows, zero_shot
@@ -59,7 +60,7 @@ def described(
         findings += zero_shot(run, query_shared, text, labels)
     if run.folder.saved and not (run.folder.folder / INDEX).is_dir():
         return findings
-    findings += _similar(run, query_shared, k)
+    findings += _similar(run, query, k)
     return (
         findings
         if run.folder.saved
@@ -100,13 +101,11 @@ def _predicted(run: Run, guess: Predictions, k: int) -> list[Finding]:
     ]
 
 
-def _similar(run: Run, query: Shared, k: int) -> list[Finding]:
-    hits = run.space.index.nearest(query.pooled()[0], k)
-    texts = [
-        c for f in run.data.schema.fields for c in f.columns if run.data.schema.kind(c) == "text"
-    ]
-    captions = run.space.index.values(hits, texts)
-    notes = [next((str(v) for v in captions.get(hit.id, ()) if v is not None), "") for hit in hits]
+def _similar(run: Run, query: Mapping[str, str], k: int) -> list[Finding]:
+    parts = search_parts(run.space, [(key, text, 1.0) for key, text in query.items()])
+    hits = found(run.space, parts, k)
+    texts = [c.name for c in run.data.schema.columns if c.role == "cell" and c.kind == "text"]
+    notes = [next((text_of(v) for c in texts if (v := h.cells.get(c))), "") for h in hits]
     return [
         Finding(
             name="similarity", scope={"row": hit.id}, value=hit.score, note=note, source="describe"

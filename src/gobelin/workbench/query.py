@@ -1,17 +1,25 @@
-"""Queries of a user as cells, as a vector of the shared space, or as a class."""
+"""Queries of a user as cells, as parts of a search, or as a class."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, nearest
+from gobelin.data.dates import days
 from gobelin.data.fields import Cell, Field
+from gobelin.data.numbers import number
+from gobelin.data.spelling import spelled
 from gobelin.embedding.encoders import Encoder
+from gobelin.embedding.row_filter import column_name
+from gobelin.embedding.row_search import Fact, Part
 from gobelin.embedding.schema import build_encoder
 from gobelin.prediction.predictor import Model
 from gobelin.workbench.run.data import RunData
@@ -108,35 +116,111 @@ def _list(texts: Text | Sequence[Text]) -> list[str]:
     return list(map(str, texts)) if isinstance(texts, list | tuple) else [str(texts)]
 
 
-def mixed_vector(space: RunSpace, parts: Sequence[tuple[str, str, float]]) -> np.ndarray:
-    """float32 [D]: the weighted sum of the parts' unit vectors, scaled to unit length.
+@dataclass
+class _Cells:
+    """A part of a query before it is embedded: one cell as each of some fields."""
 
-    Columns of one field with the same weight are one cell of that field (a table row). Raises
+    cells: dict[str, Cell]
+    weight: float
+    joined: bool  # whether other columns of the same field may join the cell
+
+
+def search_parts(space: RunSpace, parts: Sequence[tuple[str, str, float]]) -> list[Part]:
+    """The parts of a query, for `row_search`.
+
+    A flag looks in every field that it fits: a text in all fields of text, facts in the fields of
+    their columns. Columns of one field with the same weight are one cell of that field. Raises
     GobelinError where the parts cancel each other.
     """
-    data, embedder = space.features.data, space.features.embedder
-    cells: list[tuple[str, Cell, float]] = []
+    found: list[_Cells] = []
     for key, text, weight in parts:
-        ((field, cell),) = query_cells(data, {key: text}).items()
-        joined = next(
-            (c for f, c, w in cells if (f, w) == (field, weight) and not set(c) & set(cell)), None
-        )
-        if joined is None:
-            cells.append((field, cell, weight))
-        else:
-            joined |= cell
-    if not cells:
-        query_cells(data, {})  # raises for an empty query
-    total = sum(
-        weight * space.alignment.project(embedder.embed_cells({field: cell})).pooled()[0]
-        for field, cell, weight in cells
-    )
-    length = float(np.linalg.norm(total))
-    if length < 1e-6:
+        for new in _cells_of(space.features.data, key, text, weight):
+            same = (old for old in found if new.joined and _joins(old, new))
+            if old := next(same, None):
+                ((field, cell),) = new.cells.items()
+                old.cells[field] |= cell
+            else:
+                found.append(new)
+    if not found:
+        query_cells(space.features.data, {})  # raises for an empty query
+    built = [_embedded(space, cells) for cells in found]
+    total = sum(part.weight * part.vectors[0] for part in built)
+    if float(np.linalg.norm(total)) < 1e-6:
         raise GobelinError(
             "query: its parts cancel each other, nothing is left to search for. Change a weight."
         )
-    return np.asarray(total / length, np.float32)
+    return built
+
+
+def _joins(old: _Cells, new: _Cells) -> bool:
+    """Whether the columns of a new part belong to the cell of an earlier one."""
+    if not old.joined or old.weight != new.weight or set(old.cells) != set(new.cells):
+        return False
+    ((field, cell),) = new.cells.items()
+    return not set(old.cells[field]) & set(cell)
+
+
+def _cells_of(data: RunData, key: str, text: str, weight: float) -> list[_Cells]:
+    """The parts that a flag or column and its text mean."""
+    field, encoder, value = _meant(data, key, text)
+    alone = key in field.columns or key == field.name
+    if not encoder.joined:
+        like = [field] if alone else [f for f in data.schema.fields if _flag(f) == key]
+        return [_Cells({f.name: encoder.parse(value, f) for f in like}, weight, False)]
+    texts: dict[str, list[str]] = {}  # of each field of facts
+    for fact in value.split(","):
+        name = fact.partition("=")[0].strip()
+        fits = (f for f in data.schema.fields if name in f.columns and _flag(f) == _flag(field))
+        texts.setdefault(next(fits, field).name, []).append(fact)
+    return [
+        _Cells({name: encoder.parse(",".join(facts), data.schema.field(name))}, weight, True)
+        for name, facts in texts.items()
+    ]
+
+
+def _flag(field: Field) -> str:
+    return str(catalog.declared("encoders", field.encoder, "flag"))
+
+
+def _embedded(space: RunSpace, part: _Cells) -> Part:
+    """The part with its vectors, and with its cells in a form that stored cells compare with."""
+    embedder, schema = space.features.embedder, space.features.data.schema
+    vectors = [
+        space.alignment.project(embedder.embed_cells({field: cell})).pooled()[0]
+        for field, cell in part.cells.items()
+    ]
+    fields = tuple(space.alignment.fields.index(field) for field in part.cells)
+    texts: dict[str, str] = {}
+    facts: dict[str, Fact] = {}
+    columns: list[str] = []
+    for field, cell in part.cells.items():
+        known = getattr(embedder.encoders[field], "columns", {})
+        for column, value in cell.items():
+            kind = schema.kind(column)
+            if kind == "text":
+                texts[column_name(column)] = str(value)
+            elif (fact := _fact(kind, value, known.get(column, {}))) is not None:
+                facts[column_name(column)] = fact
+        if schema.field(field).kind == "text":
+            columns += map(column_name, schema.field(field).columns)
+    return Part(fields, np.stack(vectors), part.weight, texts, facts, tuple(columns))
+
+
+def _fact(kind: str, value: Any, learned: Mapping[str, Any]) -> Fact | None:  # noqa: ANN401
+    """A fact that stored cells can be compared with; None for a value that tells nothing.
+
+    learned: how the column writes its numbers or dates."""
+    read: Callable[[Any], float | str | None]
+    if kind == "number":
+        read = partial(number, mark=learned.get("mark", ""))
+    elif kind == "date":
+        read = partial(days, order=learned.get("order", ""))
+    elif kind == "category":
+        read = spelled
+    else:
+        return None
+    wanted = read(value)
+    return None if wanted is None else Fact(wanted, read)
 
 
 def label_index(model: Model, label: str) -> int | float:

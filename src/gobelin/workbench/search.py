@@ -9,7 +9,8 @@ from pathlib import Path
 from gobelin.core.errors import GobelinError
 from gobelin.data.dataset import Dataset
 from gobelin.embedding import recall, recall_baselines
-from gobelin.embedding.index import ADDED, rows_of
+from gobelin.embedding.index import ADDED
+from gobelin.embedding.index_rows import rows_of, with_fields
 from gobelin.evidence.findings import Finding
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.predict import new_rows
@@ -87,5 +88,6 @@ def _change(space: RunSpace, added: Dataset | None, deleted: Sequence[str]) -> N
                 # row numbers would be those of the run's own rows
                 names = tuple(f"{Path(dataset.source).stem}-{k}" for k in shared.ids)
                 shared = replace(shared, ids=names)
-            rows = rows_of(shared, dataset, data.schema, [ADDED] * len(shared)) if added else None
+            table = rows_of(shared, dataset, data.schema, [ADDED] * len(shared))
+            rows = with_fields(table, shared, str(dataset.root.absolute()))
         space.index.change(rows, deleted)

@@ -8,7 +8,7 @@ where rows are added or deleted, and where there are more rows than one product 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,20 +17,27 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from gobelin.core.arrow import floats
 from gobelin.core.files import write_json
 from gobelin.core.stages import RunFolder
-from gobelin.embedding.index import (
-    AS_FITTED,
+from gobelin.embedding import row_search, stored_rows
+from gobelin.embedding.index import AS_FITTED, Index, create, warn_of_lost_changes
+from gobelin.embedding.index_rows import (
+    FIELD_VECTORS,
+    ID,
+    ROOT,
+    ROW,
     Hit,
-    Index,
-    create,
-    warn_of_lost_changes,
+    with_fields,
     with_vectors,
 )
-from gobelin.embedding.stored_rows import StoredRows
+from gobelin.embedding.row_filter import column_name
+from gobelin.embedding.row_search import Part
+from gobelin.embedding.stored_rows import ChangedRows, Compared, StoredRows
 
 INDEX = "index"  # folder of the database; a saved run may lack it
-MOST_PRODUCT_ROWS = 500_000  # a gigabyte of vectors; more rows are searched in the database
+MOST_PRODUCT_ROWS = 500_000  # gigabytes of vectors; of more rows the database chooses some first
+CHOSEN = 5_000  # so many, by the mean vectors of the rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,17 +57,6 @@ class RowIndex:
     def _place(self) -> Path:
         return self.folder.folder / INDEX
 
-    @property
-    def stored(self) -> StoredRows | None:
-        """The rows of the data, where search finds these and no others; else None."""
-        if self.fitted is None:
-            return None
-        untouched = self.folder.has(INDEX, self.key) and (self._place / AS_FITTED).is_file()
-        if not untouched and self._place.is_dir():
-            return None  # changed, or of another fit, which the database tells of
-        rows = self.fitted()
-        return rows if len(rows) <= MOST_PRODUCT_ROWS else None
-
     @cached_property
     def table(self) -> Index:
         """The database, made if it is missing."""
@@ -68,33 +64,109 @@ class RowIndex:
             with self.folder.making(INDEX, self.key) as temporary:
                 if temporary is not None:
                     rows = self.fitted()
-                    create(temporary, with_vectors(rows.columns, rows.vectors), self.space)
+                    table = with_vectors(rows.columns, stored_rows.pooled(rows))
+                    create(temporary, with_fields(table), self.space)
                     write_json(temporary / AS_FITTED, len(rows))
                     warn_of_lost_changes(self._place, len(rows))
         return Index(self._place, self.space)
 
+    @cached_property
+    def compared(self) -> Compared | None:
+        """The rows with a vector of each field; None in an index of an earlier version, which has
+        one vector a row."""
+        if self.fitted is None:
+            saved = StoredRows(self._place)
+            return saved if (self._place / stored_rows.VECTORS).is_file() else None
+        untouched = self.folder.has(INDEX, self.key) and (self._place / AS_FITTED).is_file()
+        if untouched or not self._place.is_dir():
+            return self.fitted()
+        return self._changed() if self.table.holds_fields else None
+
+    def _changed(self) -> Compared:
+        """The rows after some were added or deleted."""
+        fitted, added = (
+            self.fitted() if self.fitted else StoredRows(self._place),
+            self.table.added(),
+        )
+        numbers = self.table.numbers()
+        flat = np.frombuffer(b"".join(added[FIELD_VECTORS].to_pylist()), "<f4")
+        vectors = flat.reshape(len(added), len(fitted.description.fields), fitted.width)
+        kept = numbers[numbers < len(fitted)]
+        columns = [fitted.columns.take(kept), added.select(fitted.columns.column_names)]
+        roots = dict(zip(added[ID].to_pylist(), added[ROOT].to_pylist(), strict=True))
+        return ChangedRows(fitted, kept, vectors, pa.concat_tables(columns), roots)
+
     def __len__(self) -> int:
-        return len(self.stored or self.table)
+        return len(self.table if self.compared is None else self.compared)
 
     @property
     def known(self) -> list[str]:
         """The columns that a filter may name."""
-        rows = self.stored
+        rows = self.compared
         return self.table.known if rows is None else rows.columns.column_names
 
-    def nearest(self, query: np.ndarray, k: int, where: str = "") -> list[Hit]:
-        """As `Index.nearest`."""
-        rows = None if where else self.stored
-        return self.table.nearest(query, k, where) if rows is None else rows.nearest(query, k)
+    def search(self, parts: Sequence[Part], k: int, where: str = "") -> list[Hit]:
+        """The k rows nearest to the parts of a query, best first (see `row_search`); all rows
+        where there are fewer.
 
-    def values(self, hits: Sequence[Hit], columns: Sequence[str]) -> dict[str, tuple[Any, ...]]:
-        """{id: the row's values in these columns} of rows that were found; columns that are not
-        stored are left out."""
-        ids, rows = [hit.id for hit in hits], self.stored
+        where: a filter (see `row_filter`). Raises GobelinError for a bad filter and a damaged
+        table."""
+        rows = self.compared
+        total = sum(part.weight * part.vectors[0] for part in parts)
+        total = total / np.linalg.norm(total)
+        if rows is None:  # one vector a row: the cosine with the weighted sum of the parts
+            return self.table.nearest(total, k, where)
+        allowed = None
+        if len(rows) > MOST_PRODUCT_ROWS:
+            near = self.table.nearest(total, max(k, CHOSEN), where)
+            rows = _only(rows, np.sort([hit.row for hit in near]))
+        elif where:
+            allowed = np.isin(_numbers(rows), self.table.numbers(where))
+        queries = np.concatenate([part.vectors for part in parts])
+        about = rows.description
+        found = row_search.nearest(
+            parts,
+            stored_rows.cosines(rows, queries),
+            rows.present,
+            about.scale,
+            rows.columns,
+            k,
+            allowed,
+        )
+        return [
+            Hit(
+                rows.columns[ROW][int(place)].as_py(),
+                rows.columns[ID][int(place)].as_py(),
+                round(float(score), 6),
+                bool(equal),
+                about.fields[int(best)],
+            )
+            for place, score, equal, best in zip(
+                found.places, found.scores, found.equal, found.best, strict=True
+            )
+        ]
+
+    def values(self, hits: Sequence[Hit], columns: Sequence[str]) -> list[dict[str, Any]]:
+        """{column: value} of rows that were found, in their order; columns that are not stored are
+        left out."""
+        rows = self.compared
         if rows is None:
-            return self.table.values(ids, columns)
-        found = rows.values([hit.row for hit in hits], columns)
-        return dict(zip(ids, found, strict=True))
+            stored = [c for c in columns if column_name(c) in self.table.known]
+            by_id = self.table.values([hit.id for hit in hits], stored)
+            found = [by_id.get(hit.id, ()) for hit in hits]
+        else:
+            stored = [c for c in columns if column_name(c) in rows.columns.column_names]
+            numbers = _numbers(rows)
+            places = np.searchsorted(numbers, [hit.row for hit in hits])
+            found = stored_rows.values(rows, places.tolist(), stored)
+        return [dict(zip(stored, cells, strict=True)) for cells in found]
+
+    @property
+    def roots(self) -> tuple[str, Mapping[str, str]]:
+        """The folder that file names in cells start from, '' where it is not known; and {id:
+        folder} of rows of other data."""
+        rows = self.compared
+        return ("", {}) if rows is None else (rows.description.root, rows.roots)
 
     def change(self, added: pa.Table | None, deleted: Sequence[str]) -> None:
         """As `Index.change`."""
@@ -102,7 +174,28 @@ class RowIndex:
         if added is not None or deleted:
             (self._place / AS_FITTED).unlink(missing_ok=True)  # from now on the database is asked
         table.change(added, deleted)
+        self.__dict__.pop("compared", None)
 
     def copy(self, folder: Path) -> None:
-        """As `Index.copy`."""
+        """As `Index.copy`, with the vectors of each field."""
         self.table.copy(folder)
+        if self.compared is not None:
+            stored_rows.copy(self.compared, folder, (ID, ROW))
+
+
+def _only(rows: Compared, numbers: np.ndarray) -> Compared:
+    """The rows with these numbers, int64 [n], in ascending order."""
+    places = np.searchsorted(_numbers(rows), numbers)
+    columns = rows.columns.take(places)
+    if isinstance(rows, StoredRows):
+        nothing = np.zeros((0, len(rows.description.fields), rows.width), np.float32)
+        return ChangedRows(rows, places, nothing, columns, {})
+    first = len(rows.kept)
+    added = rows.added[places[places >= first] - first]
+    kept = rows.kept[places[places < first]]
+    return ChangedRows(rows.fitted, kept, added, columns, rows.roots)
+
+
+def _numbers(rows: Compared) -> np.ndarray:
+    """int64 [N]: the numbers of the rows, which increase."""
+    return floats(rows.columns[ROW]).astype(np.int64)

@@ -11,12 +11,14 @@ import numpy as np
 from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
+from gobelin.core.machine import derived_seed
 from gobelin.core.stages import RunFolder
 from gobelin.embedding import stored_rows
 from gobelin.embedding.alignment import kept_space
 from gobelin.embedding.alignment.align import Align, Alignment, Shared
-from gobelin.embedding.index import INDEX_FORMAT, columns_of
-from gobelin.embedding.stored_rows import STORED_ROWS_FORMAT, StoredRows
+from gobelin.embedding.index import INDEX_FORMAT
+from gobelin.embedding.index_rows import columns_of
+from gobelin.embedding.stored_rows import STORED_ROWS_FORMAT, Description, StoredRows
 from gobelin.workbench.run.checked_rows import CheckedRows
 from gobelin.workbench.run.features import RunFeatures
 from gobelin.workbench.run.row_index import INDEX, RowIndex
@@ -80,12 +82,17 @@ class RunSpace:
         """The rows of the data as search finds them, a stage of the run."""
 
         def make(stage: Path) -> None:
-            rows = self.checked.rows
-            ids, parts = rows.dataset.ids, rows.parts.tolist()
-            columns = columns_of(ids, rows.dataset, rows.schema, parts)
-            stored_rows.write(
-                stage, stored_rows.pooled(self.alignment, self.features.embeddings), columns
+            rows, seed = self.checked.rows, self.features.data.runtime.seed
+            columns = columns_of(rows.dataset.ids, rows.dataset, rows.schema, rows.parts.tolist())
+            scale = stored_rows.write(
+                stage,
+                self.alignment,
+                self.features.embeddings,
+                rows.part("train"),
+                derived_seed(seed, "search"),
             )
+            about = Description(self.alignment.fields, scale, str(rows.dataset.root.absolute()))
+            stored_rows.describe(stage, about, columns)
 
         return self.folder.kept(STORED_ROWS, self._rows_key, make, StoredRows)
 

@@ -93,3 +93,9 @@ def collect(folder: RunFolder) -> None:
         if file.startswith("exhibits"):
             rows = [Exhibit.from_dict(row).to_dict() for row in rows]
         write_lines(folder.folder / file, rows)
+
+
+def discard_resting_on(folder: RunFolder, what: str) -> None:
+    """Remove the findings that depend on a verb, or on the generator, that was made again."""
+    if verbs := RESTING_ON.get(what):
+        folder.discard(*(f"verbs/{verb}" for verb in verbs))

@@ -1,0 +1,125 @@
+"""Does a row's own cell find the row? And is it found by its other fields, where that cell is
+hidden?
+
+python benchmarks/found_again.py --sets openmoji,tuxpaint --folder DIR [--queries 200]
+
+A sample set is fitted in DIR with its own settings. `own cell`: of each field, the cells of up to
+200 rows, evenly spread, are asked for as a user would: a text, a picture, a sound, facts as
+COLUMN=VALUE. Right is an answer whose first row has an equal cell: an equal text in a column of the
+field, a file of the same bytes, facts that are all equal.
+
+`hidden`: of each validation row, the field that asks is taken out of the row's own side, and the
+rank of the row among all rows is looked at. `by field` is the search of `nearness`; `one vector` is
+the cosine with the mean vector of a row, as search was before. `class`: the share of the ten
+nearest training rows that have the class of the row, without those of its group."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import record
+
+from gobelin import Workbench
+from gobelin.core import catalog
+from gobelin.data.fields import Cell
+from gobelin.embedding.nearness import Scale, over_fields
+
+AMONG, NEIGHBOURS = 5, 10  # ranks that count, and neighbours whose class is looked at
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--sets", default="openmoji,tuxpaint,sweethome,shapes,market,digits")
+    parser.add_argument("--queries", type=int, default=200)
+    options = parser.parse_args()
+    for name in options.sets.split(","):
+        bench = fitted(name, options.folder)
+        for field in bench.run.data.schema.fields:
+            figures = own_cells(bench, field.name, options.queries) | hidden(bench, field.name)
+            row = {"contender": f"{name} {field.name}", "set": name, "field": field.name}
+            record.append("found_again", {**row, "kind": field.kind, **figures})
+
+
+def fitted(name: str, folder: Path) -> Workbench:
+    run = folder / name
+    if not (run / "model").is_dir():
+        source = catalog.build("samples", name)
+        data = source.write(folder / "data" / name, 0)
+        Workbench(data, source.target, run, source.settings()).fit()
+    return Workbench.open(run)
+
+
+def own_cells(bench: Workbench, name: str, queries: int) -> dict[str, Any]:
+    """The share of cells of a field that find an equal cell first, and how many were asked for.
+    Nothing for a field that no query can ask for."""
+    dataset, field = bench.run.checked.rows.dataset, bench.run.data.schema.field(name)
+    flag = catalog.declared("encoders", field.encoder, "flag")
+    if flag not in ("text", "image", "audio", "row"):
+        return {}
+    cells = dataset.cells(field)
+    present = [k for k, cell in enumerate(cells) if cell]
+    right, asked = 0, present[:: -(-len(present) // queries) or 1]
+    for k in asked:
+        cell = cells[k] or {}
+        column = list(cell)[k % len(cell)]  # of several languages one after the other
+        if flag == "row":
+            query = {"row": ",".join(f"{c}={v}" for c, v in cell.items())}
+        elif flag == "text":
+            query = {column: str(cell[column])}
+        else:
+            query = {column: str(dataset.root / str(cell[column]))}
+        (hit,) = bench.search(1, query=query)
+        right += _same(flag, cell, column, cells[hit.row] or {}, dataset.root)
+    return {"asked": len(asked), "first": right / len(asked)}
+
+
+def _same(flag: str, cell: Cell, column: str, other: Cell, root: Path) -> bool:
+    """Whether another cell of a field is equal to what was asked for."""
+    if flag == "row":
+        return all(other.get(c) == v for c, v in cell.items())
+    if flag == "text":
+        return str(cell[column]).strip() in (str(v).strip() for v in other.values())
+    mine = (root / str(cell[column])).read_bytes()
+    return any((root / str(v)).read_bytes() == mine for v in other.values())
+
+
+def hidden(bench: Workbench, name: str) -> dict[str, Any]:
+    """Ranks and classes where the asking cell is hidden from the row's own side."""
+    rows, shared = bench.run.checked.rows, bench.run.space.shared
+    scale: Scale = bench.run.space.stored_rows().description.scale
+    a, group = shared.fields.index(name), np.unique(list(rows.groups), return_inverse=True)[1]
+    valid = [int(k) for k in rows.part("valid") if shared.present[k, a]]
+    train = rows.part("train")
+    out: dict[str, list[float]] = {}
+    whole = shared.vectors.sum(1)
+    flat = np.ascontiguousarray(shared.vectors).reshape(-1, shared.vectors.shape[2])
+    for k in valid:
+        present = shared.present.copy()
+        present[k, a] = False
+        one = shared.vectors[k, a]
+        cosines = (flat @ one).reshape(*present.shape, 1)
+        rest = whole.copy()
+        rest[k] -= one
+        rest /= np.maximum(np.linalg.norm(rest, axis=1, keepdims=True), 1e-9)
+        ways = {
+            "by_field": over_fields(scale.scores(cosines, [a]), present),
+            "one_vector": rest @ one,
+        }
+        for way, scores in ways.items():
+            if present[k].any():
+                rank = int((scores > scores[k]).sum())
+                out.setdefault(f"{way}_among_{AMONG}", []).append(rank < AMONG)
+            if rows.target.exclusive:
+                others = train[group[train] != group[k]]
+                near = others[np.argsort(-scores[others])[:NEIGHBOURS]]
+                alike = rows.target.values[near] == rows.target.values[k]
+                out.setdefault(f"{way}_class", []).append(float(alike.mean()))
+    return {"hidden": len(valid)} | {key: float(np.mean(v)) for key, v in out.items()}
+
+
+if __name__ == "__main__":
+    main()

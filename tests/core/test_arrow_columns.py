@@ -1,0 +1,58 @@
+"""Columns of Arrow as numpy, without pandas. Oracle: `to_pylist`, of columns in chunks, cut, with
+holes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from gobelin.core.arrow import floats, levels, true_places
+
+COLUMNS = {
+    "float64": pa.array([1.5, None, -2.0, 3.25, None, 0.0, 7.0, 8.0, 9.0, None]),
+    "float32": pa.array([1.5, None, -2.0], pa.float32()),
+    "int64": pa.array([1, None, 3, 4]),
+    "uint8": pa.array([1, 2, 255], pa.uint8()),
+    "bool": pa.array([True, None, False, True]),
+    "empty": pa.array([], pa.float64()),
+    "nothing": pa.nulls(4, pa.float64()),
+    "text": pa.array(["a", None, "b", "a", "c", None, "b"]),
+    "coded": pa.array(["a", None, "b", "a"]).dictionary_encode(),
+}
+
+
+def cut(array: pa.Array) -> list[pa.ChunkedArray]:
+    """The same values whole, from within, and in chunks."""
+    half = len(array) // 2
+    parts = [array[:half], array[half:], array[:0]]
+    return [
+        pa.chunked_array([array]),
+        pa.chunked_array([array[1:]]),
+        pa.chunked_array(parts),
+        pa.chunked_array([], array.type),
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["float64", "float32", "int64", "uint8", "bool", "empty", "nothing"]
+)
+def test_numbers_are_those_of_python(name: str) -> None:
+    for column in cut(COLUMNS[name]):
+        wanted = [math.nan if v is None else float(v) for v in column.to_pylist()]
+        assert np.array_equal(floats(column), wanted, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", ["text", "coded", "int64", "bool"])
+def test_levels_and_their_places_give_the_column_back(name: str) -> None:
+    for column in cut(COLUMNS[name]):
+        values, places = levels(column)
+        assert [[*values, None][k] for k in places] == column.to_pylist()
+
+
+def test_true_places_are_those_of_python() -> None:
+    for column in cut(COLUMNS["bool"]):
+        wanted = [k for k, v in enumerate(column.to_pylist()) if v]
+        assert true_places(column).tolist() == wanted

@@ -1,0 +1,231 @@
+"""Scores of nearness against closed forms and a second implementation in plain Python, and the
+rules that stand above them: equal cells first, facts cell by cell."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from gobelin.data.dates import days
+from gobelin.data.numbers import number
+from gobelin.data.spelling import spelled
+from gobelin.embedding.nearness import Scale, lifted, normal_scores, over_fields
+from gobelin.embedding.row_search import Fact, Part, agreements, nearest
+
+FLAT = Scale(np.zeros((2, 2)), np.ones((2, 2)))  # a score is a cosine
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    return (x / np.linalg.norm(x, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def test_the_scale_is_the_mean_and_deviation_of_all_unrelated_pairs() -> None:
+    """Oracle: a loop over all pairs of rows of different groups."""
+    rng = np.random.default_rng(0)
+    vectors, present = unit(rng.normal(size=(40, 2, 6)) + 1), rng.random((40, 2)) < 0.8
+    groups = [f"g{k // 3}" for k in range(40)]
+    scale = Scale.of(vectors, present, groups, rng)
+    for a in range(2):
+        for b in range(2):
+            cosines = [
+                float(vectors[i, a] @ vectors[j, b])
+                for i in range(40)
+                for j in range(40)
+                if present[i, a] and present[j, b] and groups[i] != groups[j]
+            ]
+            step = max(2 / 14 * np.std(cosines), 1e-3)  # 14 groups, each counts at most twice in 14
+            assert abs(scale.mean[a, b] - np.mean(cosines)) <= step / 2 + 1e-6
+            assert abs(scale.deviation[a, b] - np.std(cosines)) <= step / 2 + 1e-6
+            for value in (scale.mean[a, b], scale.deviation[a, b]):
+                assert value / step == pytest.approx(round(value / step), abs=1e-3)
+    again = Scale.from_json(scale.to_json())
+    assert (again.mean == scale.mean).all() and (again.deviation == scale.deviation).all()
+
+
+def test_a_field_of_hardly_a_row_has_the_scale_of_random_directions() -> None:
+    vectors = unit(np.random.default_rng(1).normal(size=(30, 2, 16)))
+    present = np.ones((30, 2), bool)
+    present[1:, 1] = False
+    scale = Scale.of(vectors, present, [str(k) for k in range(30)], np.random.default_rng(2))
+    assert scale.mean[1, 1] == 0 and scale.deviation[1, 1] == 0.25
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"mean": [[0.0]]},
+        {"mean": [[0.0, 1.0]], "deviation": [[1.0, 1.0]]},
+        {"mean": [[0.0]], "deviation": [[0.0]]},
+        {"mean": [["a"]], "deviation": [[1.0]]},
+        {"mean": [[0.0]], "deviation": [[math.nan]]},
+    ],
+)
+def test_a_scale_that_is_none_is_refused(values: dict[str, list[list[float]]]) -> None:
+    with pytest.raises((ValueError, KeyError)):
+        Scale.from_json(values)
+
+
+def test_fields_join_between_their_mean_and_their_best() -> None:
+    """Oracle: the formula, and large scores that exp alone could not bear."""
+    scores = np.array([[1.0, 3.0, 99.0], [2.0, 2.0, 2.0], [5000.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
+    present = np.array([[1, 1, 0], [1, 1, 1], [1, 1, 0], [0, 0, 0]], bool)
+    found = over_fields(scores, present)
+    wanted = 2 * math.log((math.exp(0.5) + math.exp(1.5)) / 2)
+    assert found[:2] == pytest.approx([wanted, 2.0]) and 2 < wanted < 3
+    assert found[2] == pytest.approx(5000 + 2 * math.log(0.5)) and found[3] == -math.inf
+
+
+def test_normal_scores_are_those_of_the_rank() -> None:
+    values = np.array([5.0, 1.0, 5.0, 9.0])
+    wanted = [-NormalDist().inv_cdf(n / 5) for n in (3, 4, 3, 1)]
+    assert normal_scores(values) == pytest.approx(wanted)
+    many = np.random.default_rng(0).normal(size=20_000)  # between the places that are computed
+    exact = [-NormalDist().inv_cdf(int((many >= v).sum()) / 20_001) for v in many[:500]]
+    assert normal_scores(many)[:500] == pytest.approx(exact, abs=2e-3)
+
+
+def test_equal_rows_are_lifted_above_all_others() -> None:
+    scores = np.array([1.0, -2.0, 7.0, -math.inf])
+    assert lifted(scores, np.array([False, True, False, True]), 0.5).tolist() == [1, 7.5, 7, 7.5]
+    assert lifted(scores, np.zeros(4, bool)) is scores
+
+
+def part(*fields: int, weight: float = 1.0, **more: object) -> Part:
+    return Part(fields, np.zeros((len(fields), 2), np.float32), weight, **more)  # type: ignore[arg-type]
+
+
+def rank(parts: Sequence[Part], cosines: list[list[list[float]]], **columns: list) -> list[int]:
+    table = pa.table(columns) if columns else pa.table({"n": list(range(len(cosines)))})
+    array = np.array(cosines, np.float32)
+    present = np.array([[c[0] > -9 for c in row] for row in cosines])
+    return nearest(parts, array, present, FLAT, table, 10).places.tolist()
+
+
+def test_a_row_is_found_by_any_field_that_it_has() -> None:
+    """A caption that is near, a picture that is nearer in a row without a caption."""
+    cosines = [[[0.1], [0.2]], [[0.6], [0.0]], [[-10.0], [0.7]], [[-10.0], [-10.0]]]
+    assert rank([part(0)], cosines) == [2, 1, 0]  # a row without any field is not found
+
+
+def test_the_same_vector_comes_first_whatever_the_other_fields_say() -> None:
+    cosines = [[[0.99], [0.9]], [[1.0], [-0.9]], [[0.5], [0.5]]]
+    assert rank([part(0)], cosines) == [1, 0, 2]
+
+
+def test_a_text_is_equal_as_a_text_in_any_column_of_its_fields() -> None:
+    """The vectors say otherwise: two texts may have one vector, and a cell of two languages has
+    another vector than one of them."""
+    cosines = [[[1.0], [0.9]], [[0.1], [0.0]], [[0.2], [0.1]]]
+    asked = part(0, texts={"en": "ein hund "}, text_columns=("en", "de"))
+    table = {"en": ["cat", "dog", None], "de": [None, " ein hund", "ein Hund"]}
+    assert rank([asked], cosines, **table) == [1, 0, 2]
+
+
+def test_equal_categories_come_before_near_numbers() -> None:
+    """The case of the demo: region=Africa,population=..., where a near population of another
+    region, and a vector that is nearer, must not win."""
+    facts = {
+        "region": Fact("Africa", spelled),
+        "population": Fact(50.0, number),
+    }
+    table = {
+        "region": ["Asia", "Africa", "Africa", None, "Africa"],
+        "population": [50.0, 900.0, 40.0, 50.0, None],
+    }
+    cosines = [[[0.9], [0.9]]] + [[[0.0], [0.0]]] * 4
+    assert rank([part(0, facts=facts)], cosines, **table) == [2, 1, 4, 0, 3]
+    table["population"][1] = 50.0
+    found = agreements(facts, pa.table(table))
+    assert found.exact.tolist() == [False, True, False, False, False]  # `=` in the list
+    assert found.equal.tolist() == [False, True, True, False, True]
+
+
+def test_numbers_go_by_distance_in_robust_units() -> None:
+    """Oracle: the mean of 1 / (1 + distance), each distance over its own column's deviation; an
+    outlier does not stretch the unit."""
+    table = {"a": [1.0, 2.0, 3.0, 4.0, 1e9], "b": [100.0, 300.0, 200.0, None, 400.0]}
+    facts = {"a": Fact(2.0, number), "b": Fact(200.0, number)}
+    units = {
+        c: np.subtract(*np.percentile([v for v in table[c] if v is not None], [75, 25])) / 1.349
+        for c in table
+    }
+    wanted = [
+        sum(
+            1 / (1 + abs(v - facts[c].value) / units[c])  # type: ignore[operator]
+            for c in table
+            if (v := table[c][k]) is not None
+        )
+        / 2
+        for k in range(5)
+    ]
+    assert agreements(facts, pa.table(table)).closeness == pytest.approx(wanted)
+    order = np.argsort(-np.array(wanted), kind="stable").tolist()
+    assert rank([part(0, facts=facts)], [[[0.0], [0.0]]] * 5, **table) == order
+
+
+@pytest.mark.parametrize(
+    ("column", "fact", "equal"),
+    [
+        (["1", " 1.0", "True", "01", None], Fact("1", spelled), [1, 1, 1, 0, 0]),
+        ([1, 2, 1, None, 0], Fact("1", spelled), [1, 0, 1, 0, 0]),
+        ([True, False, None, True, False], Fact("1", spelled), [1, 0, 0, 1, 0]),
+        (["1,5", "2", "1.5", "x", None], Fact(1.5, number), [1, 0, 1, 0, 0]),
+        ([3, 4, 3, None, 5], Fact(3.0, number), [1, 0, 1, 0, 0]),
+        (
+            ["2020-02-01", "1 Feb 2020", "2020-02-02", "?", None],
+            Fact(float(days("2020-02-01") or 0), days),
+            [1, 1, 0, 0, 0],
+        ),
+        (
+            [datetime.date(2020, 2, 1), None, datetime.date(2021, 2, 1), None, None],
+            Fact(float(days("2020-02-01") or 0), days),
+            [1, 0, 0, 0, 0],
+        ),
+    ],
+)
+def test_a_fact_is_equal_however_it_is_written(column: list, fact: Fact, equal: list[int]) -> None:
+    for array in (pa.array(column), pa.array(column).dictionary_encode()):
+        table = pa.table({"c": pa.chunked_array([array[:2], array[2:]])})
+        assert agreements({"c": fact}, table).equal.astype(int).tolist() == equal
+
+
+def test_rows_without_the_asked_cells_are_found_by_other_fields() -> None:
+    """A row of which no fact is known stands by its picture among those that are known."""
+    facts = {"a": Fact(1.0, number)}
+    cosines = [[[0.0], [0.0]], [[-10.0], [5.0]], [[-10.0], [-5.0]], [[0.0], [0.0]]]
+    assert rank([part(0, facts=facts)], cosines, a=[2.0, None, None, 9.0]) == [1, 0, 3, 2]
+
+
+def test_parts_add_up_with_their_weights() -> None:
+    """Oracle: the weighted sum of the scores of each part alone."""
+    rng = np.random.default_rng(3)
+    cosines = rng.uniform(-0.9, 0.9, (50, 2, 3)).astype(np.float32)
+    present, table = np.ones((50, 2), bool), pa.table({"n": list(range(50))})
+    parts = [part(0, 1, weight=2.0), part(1, weight=-0.5)]
+
+    def alone(one: Part, columns: slice) -> np.ndarray:
+        found = nearest([one], cosines[:, :, columns], present, FLAT, table, 50)
+        return found.scores[np.argsort(found.places)]
+
+    wanted = 2 * alone(part(0, 1), slice(0, 2)) - 0.5 * alone(part(1), slice(2, 3))
+    found = nearest(parts, cosines, present, FLAT, table, 50)
+    assert found.scores == pytest.approx(wanted[found.places], abs=1e-6)
+    assert found.scores.tolist() == sorted(found.scores, reverse=True)
+    allowed = np.arange(50) % 3 == 0
+    some = nearest(parts, cosines, present, FLAT, table, 5, allowed)
+    assert some.places.tolist() == [p for p in found.places if allowed[p]][:5]
+
+
+def test_the_first_k_are_those_of_a_full_sort_with_ties_in_the_order_of_the_rows() -> None:
+    cosines = np.round(np.random.default_rng(4).uniform(-0.5, 0.5, (400, 1, 1)), 1)
+    scale, table = Scale(np.zeros((1, 1)), np.ones((1, 1))), pa.table({"n": list(range(400))})
+    order = np.argsort(-cosines[:, 0, 0], kind="stable")
+    for k in (1, 7, 100, 400, 500):
+        found = nearest([part(0)], cosines, np.ones((400, 1), bool), scale, table, k)
+        assert found.places.tolist() == order[:k].tolist()
