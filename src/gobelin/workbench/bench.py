@@ -5,7 +5,6 @@ writes its findings to the run folder.
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.frames import Frame
 from gobelin.data.read import read
 from gobelin.embedding.schema import remarks
+from gobelin.evidence.conclusion import conclusion_lines
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.predictor import Predictions
 from gobelin.workbench import hits, predict
@@ -49,10 +49,10 @@ LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program 
 class Workbench:
     """A run of one data set.
 
-    data: a path, a Dataset or a data frame; the setting `data.root` is the folder that relative
-    paths in a frame start from. target: the column to predict. run: the run folder. settings:
-    nested mappings as in a recipe, or dotted names: `{"align.steps": 0}`. progress: is called with
-    a task, the work done and all work. Raises GobelinError for settings that don't fit.
+    data: a path, a Dataset or a data frame; relative paths in a frame start from `data.root`.
+    target: the column to predict. run: the run folder. settings: nested mappings as in a recipe, or
+    dotted names: `{"align.steps": 0}`. progress: is called with a task, the work done and all work.
+    Raises GobelinError for settings that don't fit.
 
     >>> bench = Workbench("records.csv", target="group", run="runs/first")
     >>> bench.fit(); bench.evaluate(); bench.augment(); bench.report()
@@ -128,13 +128,9 @@ class Workbench:
             self.run = self.run.with_steps_decided()
             for seed in range(self.run.settings.generator.seeds):
                 self.run.generator.sampler(seed)
-        run = self.run
-        tuning = [f.to_dict() for f in run.features.tuning_findings()]
-        parts = (run.generator.curves(), tuning, run.generator.trained_steps)
-        shown = [part for part in parts if part]
-        find = partial(fit.fitted, run.predictor, run.generator)
-        key = run.predictor.fingerprint
-        return self._keep("fit", key, find, fingerprint(*shown) if shown else "")
+        find = partial(fit.fitted, self.run.predictor, self.run.generator)
+        shown = fit.key_of_curves(self.run)
+        return self._keep("fit", self.run.predictor.fingerprint, find, shown)
 
     @needs.usable_values
     def evaluate(
@@ -156,9 +152,8 @@ class Workbench:
         self.run = needs.predictor(self.run)
         predictor = self.run.predictor
         if data is not None:
-            return evaluate.evaluated_on(
-                predictor, *predict.other_rows(self.run, data, root, max_bad)
-            )
+            other = predict.other_rows(self.run, data, root, max_bad)
+            return evaluate.evaluated_on(predictor, *other)
         find = partial(evaluate.evaluated, predictor)
         findings = self._keep("evaluate", predictor.fingerprint, find)
         return evaluate.of_validation(predictor, findings)
@@ -195,26 +190,23 @@ class Workbench:
         """The k rows nearest to a query, with their cells: a list of `Hit`, and `to_frame()`.
 
         A query has parts: text=, image=, row= or the name of a column, with one text or several. A
-        text looks in every field of text. where: a filter on columns in SQL: "weight > 100 AND
-        category = 'tool'". sheet: a new contact sheet of the rows, .html or .png. query: {flag or
-        column: text}, the same as arguments of their own. without: the same, for parts to avoid.
-        weights: {flag or column: number}, or a number for each text; 1 by default. The score of a
-        row is the weighted sum of the scores of the parts: how far it is above unrelated rows, in
-        their standard deviations.
+        text looks in every field of text. where: a filter in SQL: "weight > 100 AND kind = 'tool'".
+        sheet: a new contact sheet of the rows, .html or .png. query: {flag or column: text}, the
+        same as arguments of their own. without: the same, for parts to avoid. weights: {flag or
+        column: number}, or a number for each text; 1 by default. The score of a row is the weighted
+        sum of its parts' scores: standard deviations of unrelated rows above their mean.
         """
         refuse_none(k)
         if sheet is not None:
             hits.refuse_sheet(Path(sheet))  # before the work
         self.run = needs.index(self.run, "search")
-        query = {**(query or {}), **flags}
-        parts = weighted_parts(query, weights or {}, without or {})
+        parts = weighted_parts({**(query or {}), **flags}, weights or {}, without or {})
         asked = search_parts(self.run.space, parts)  # before an index is made
         rows = hits.found(self.run.space, asked, k, where)
         if sheet is not None:
             from gobelin.workbench import hit_sheet
 
-            for line in hit_sheet.write(Path(sheet), self.run.space, rows, parts):
-                LOG.warning("%s", line)
+            hit_sheet.draw(Path(sheet), self.run.space, rows, parts)
         return rows
 
     def index(
@@ -270,10 +262,10 @@ class Workbench:
         """Generate an image for each seed: from a query, a label, a source image, or nothing.
 
         Images are written with their provenance. Nothing is trained. out: folder. source: an image
-        file to start from. mask: an image file of the same size, white where pixels are generated.
-        strength: from 0 (keep the source) to 1 (start from noise alone). guidance: pull towards the
-        condition. steps: evaluations of the network, 0 = the generator's default. query: {flag or
-        column: text}, the same as arguments of their own (text="a red bird").
+        file to start from. mask: an image file of its size, white where pixels are generated.
+        strength: 0 keeps the source, 1 starts from noise alone. guidance: pull to the condition.
+        steps: evaluations of the network, 0 = as the generator's default. query: {flag or column:
+        text}, the same as arguments of their own (text="a red bird").
         """
         from gobelin.workbench.generate import images
 
@@ -360,9 +352,7 @@ class Workbench:
 
     def conclusions(self) -> list[str]:
         """A line for each arm of the study: its verdict, copies, the quality of the images."""
-        from gobelin.evidence import conclusion
-
-        return conclusion.conclusion_lines(self.findings())
+        return conclusion_lines(self.findings())
 
     def plan(self, generator: bool = False, augment: bool = False) -> list[Finding]:
         """The work of `fit`, or with `augment` of a study of the fitted run; nothing is done."""
@@ -386,9 +376,8 @@ class Workbench:
     def save_pretrained(self, folder: str | Path, index: bool = False) -> Path:
         """Write the files that generating and predicting need, and a model card, without the data.
 
-        folder: new or empty. index: adds the ids and shared vectors of the rows, so that the saved
-        run can be searched. See `workbench.save`. Raises GobelinError for a run without a
-        predictor, and for a folder that isn't empty.
+        folder: new or empty. index: adds ids and shared vectors of the rows, so that it can be
+        searched. Raises GobelinError for a run without a predictor and a folder that isn't empty.
         """
         from gobelin.workbench import save
 
@@ -397,17 +386,11 @@ class Workbench:
         return Path(folder)
 
     def push_to_hub(self, repo_id: str, private: bool = True, index: bool = False) -> str:
-        """Send the files of `save_pretrained` to OWNER/REPOSITORY on the hub; its address.
-
-        A repository that does not exist is created.
-        """
+        """Send the files of `save_pretrained` to OWNER/REPOSITORY on the hub; its address. A
+        repository that does not exist is created."""
         from gobelin.workbench import save
 
-        if self.run.folder.saved:
-            return save.push(self.folder, repo_id, private)
-        with tempfile.TemporaryDirectory() as parent:
-            folder = self.save_pretrained(Path(parent) / repo_id.split("/")[-1], index)
-            return save.push(folder, repo_id, private)
+        return save.pushed(self.save_pretrained, self.run.folder, repo_id, private, index)
 
     @needs.usable_values
     def card(self) -> str:

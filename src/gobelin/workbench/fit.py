@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from gobelin.core.files import fingerprint
 from gobelin.evidence.findings import Finding
 from gobelin.report.exhibits import Exhibits
+from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.generator import RunGenerator
 from gobelin.workbench.run.predictor import RunPredictor
 
@@ -100,3 +102,11 @@ def _generator(generator: RunGenerator, steps: int) -> Finding:
         note="; ".join(note for note in notes if note),
         source="fit",
     )
+
+
+def key_of_curves(run: Run) -> str:
+    """Hash of what the findings show beside the predictor; '' where there is nothing."""
+    tuning = [f.to_dict() for f in run.features.tuning_findings()]
+    parts = (run.generator.curves(), tuning, run.generator.trained_steps)
+    shown = [part for part in parts if part]
+    return fingerprint(*shown) if shown else ""

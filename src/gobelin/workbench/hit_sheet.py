@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import starmap
@@ -22,10 +23,17 @@ from gobelin.report.hit_sheet import SIDE, Card, as_image, as_page
 from gobelin.workbench.hits import Hits, shown_cells
 from gobelin.workbench.run.space import RunSpace
 
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 MOST_SOUND = 2_000_000  # bytes of a sound on a page; a longer one is shown as its curve
 SECONDS, HEIGHTS = 10.0, 200  # of a sound's curve, and its number of lines
 MEDIA = {b"OggS": "audio/ogg", b"RIFF": "audio/wav", b"fLaC": "audio/flac", b"ID3": "audio/mpeg"}
 KINDS = ("image", "audio")  # of columns whose files a sheet shows
+
+
+def draw(path: Path, space: RunSpace, rows: Hits, parts: Sequence[tuple[str, str, float]]) -> None:
+    """As `write`; each line is a warning."""
+    for line in write(path, space, rows, parts):
+        LOG.warning("%s", line)
 
 
 def write(

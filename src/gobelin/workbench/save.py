@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -203,6 +204,16 @@ def _listed(where: Path) -> dict[str, tuple[str, int]]:
             )
         listed[name] = digest, size
     return listed
+
+
+def pushed(
+    saved: Callable[[Path, bool], Path], folder: RunFolder, repo: str, private: bool, index: bool
+) -> str:
+    """Send a run to the hub; its address. saved: saves it in a folder, with the index or not."""
+    if folder.saved:
+        return push(folder.folder, repo, private)
+    with tempfile.TemporaryDirectory() as parent:
+        return push(saved(Path(parent) / repo.split("/")[-1], index), repo, private)
 
 
 def push(folder: Path, name: str, private: bool) -> str:
