@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,20 @@ def test_damaged_tables(tmp_path: Path) -> None:
     (tmp_path / "latin.txt").write_bytes(b"\xe9\n1\n2")
     with pytest.raises(BadCell, match="is not UTF-8"):
         open_series("latin.txt", tmp_path)
+
+
+@pytest.mark.parametrize("mark", [";", ",", "\t", "1 "])
+@pytest.mark.parametrize("above", ["", "1;2\n", "a b\n"])
+def test_a_wide_line_is_refused_before_it_is_cut_apart(
+    mark: str, above: str, tmp_path: Path
+) -> None:
+    """Each part becomes objects of a hundred bytes: 2 MB took 790 MB."""
+    (tmp_path / "wide.csv").write_text(above + mark * 500_000 + "1\n")
+    tracemalloc.start()
+    with pytest.raises(BadCell, match="has 500001 channels; reading.channels allows"):
+        open_series("wide.csv", tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
 
 
 def test_a_hole_in_a_window_stays_a_hole_in_every_reader(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,6 +107,36 @@ def test_a_strangers_file_is_used_or_refused_in_one_line(
         told = outcome(capsys, command, folder, *rest, *more.get(command, ()))
         # the page says which exhibit it can't draw
         assert told or command == "report", name
+
+
+MODELS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "one class less": lambda m: m["classes"].pop(),
+    "one class more": lambda m: m["classes"].append("x"),
+    "classes are objects": lambda m: m.update(classes=[{"x": 1}, 2, []]),
+    "a field less": lambda m: m["fields"].pop(),
+    "a bound is deeper": lambda m: m["calibration"].update(bound=[[[1]]] * 9),
+    "a bound is short": lambda m: m["calibration"]["bound"].pop(),
+    "no temperature": lambda m: m["calibration"]["temperature"].__setitem__(0, 0),
+    "a negative temperature": lambda m: m["calibration"]["temperature"].__setitem__(-1, -2.0),
+    "temperatures are texts": lambda m: m["calibration"].update(temperature=["a", "b"]),
+    "a temperature that is no number": lambda m: m["calibration"]["temperature"].__setitem__(
+        0, float("nan")
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_model_whose_parts_do_not_fit_is_one_line(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(GOLDEN / "saved_run", tmp_path / "run")
+    model = json.loads((folder / "model" / "model.json").read_text())
+    MODELS[kind](model)
+    put(folder, "model/model.json", json.dumps(model))
+    new = tmp_path / "new.csv"
+    new.write_text("caption,side\na red circle,3\n")
+    assert outcome(capsys, "predict", folder, new, "--out", tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
 
 
 @pytest.mark.parametrize("suffix", ["json", "toml"])

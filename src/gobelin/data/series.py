@@ -24,7 +24,7 @@ import numpy as np
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
-from gobelin.data.budget import limits
+from gobelin.data.budget import excess, limits
 from gobelin.data.fields import NO_NUMBER, Cell, Field
 from gobelin.data.files import BadCell, afford, cell_bytes, cell_path, content_key
 
@@ -34,6 +34,7 @@ NPY_SIGNATURE = b"\x93NUMPY"
 TEXT_NUMBER = 64  # bytes that a number takes while it is a text
 LEAST_SAMPLES = 5  # of a window, for a column of lists to count as series
 NUMPY_NUMBER = re.compile(r"np\.\w+\(([^()]*)\)")  # a number as numpy prints it in a list
+WORD = re.compile(r"\S+")
 CHANNEL = re.compile(r"\[([^\[\]]*)\]")
 
 
@@ -200,6 +201,9 @@ def _table(value: str, root: Path) -> np.ndarray:
         raise BadCell("is not UTF-8") from error
     while lines and not lines[-1].strip():  # an empty line in between is a hole
         lines.pop()
+    # before they are cut apart: each channel becomes an array
+    if reason := excess("channels", max(map(_width, lines), default=0)):
+        raise BadCell(f"{reason}; channels x time was expected, is it transposed")
     rows = [_parts(line.strip("\r ")) for line in lines]
     if rows and any(
         part and part.lower() not in NO_NUMBER and _is_no_number(part) for part in rows[0]
@@ -214,6 +218,12 @@ def _table(value: str, root: Path) -> np.ndarray:
             " short"
         )
     return np.stack([_numbers(list(column)) for column in zip(*rows, strict=True)])
+
+
+def _width(line: str) -> int:
+    """How many numbers a line holds, without cutting it apart."""
+    mark = next((m for m in (";", "\t", ",") if m in line), None)
+    return sum(1 for _ in WORD.finditer(line)) if mark is None else line.count(mark) + 1
 
 
 def _is_no_number(part: str) -> bool:

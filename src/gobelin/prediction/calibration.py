@@ -100,6 +100,24 @@ class Calibration:
         knots, sizes = np.array(self.scale).T
         return np.interp(values, knots, sizes)
 
+    def check(self, classes: int, fields: int) -> None:
+        """Raises ValueError unless there are finite values for 0 to F present fields and for C
+        classes, wherever there are any."""
+        shapes = {
+            "temperature": (fields + 1,),
+            "residual": (fields + 1,),
+            "slope": (fields + 1, classes),
+            "shift": (fields + 1, classes),
+            "bound": (fields + 1, classes),
+            "threshold": (classes,),
+        }
+        for name, shape in shapes.items():
+            values = np.array(getattr(self, name), float)
+            if values.size and (values.shape != shape or np.isnan(values).any()):
+                raise ValueError(f"calibration: {name} has values of another shape")
+        if min(self.temperature, default=1.0) <= 0:
+            raise ValueError("calibration: a temperature is not above 0")
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -189,6 +189,8 @@ class Model:
         """Predictions for every row. A row without any field gets the prediction that the fusion
         gives without features. Raises GobelinError for rows of other encoders."""
         scores = self.predictor.scores(embeddings).astype(np.float64)
+        if scores.shape[1] != max(len(self.classes), 1):
+            raise ValueError(f"{scores.shape[1]} scores and {len(self.classes)} classes")
         counts = field_counts(embeddings.keep(self.fields).present)
         rows = (embeddings.fields, embeddings.present, self.kind)
         if self.kind == "number":
@@ -218,7 +220,8 @@ class Model:
 
     @staticmethod
     def load(folder: Path) -> Model:
-        """The inverse of `save`."""
+        """The inverse of `save`. Raises ValueError for values that don't belong together: a model
+        can be a stranger's."""
         values = read_json(folder / "model.json")
         settings = {**values["settings"], "decays": tuple(values["settings"]["decays"])}
         values |= {
@@ -228,4 +231,8 @@ class Model:
             "classes": tuple(values["classes"]),
             "fields": tuple(values["fields"]),
         }
-        return Model(**values)
+        if not all(isinstance(name, str) for name in (*values["classes"], *values["fields"])):
+            raise ValueError("a class or a field is no text")
+        model = Model(**values)
+        model.calibration.check(len(model.classes), len(model.fields))
+        return model

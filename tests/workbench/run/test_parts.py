@@ -7,6 +7,7 @@ fitted on the rows that it is asked for.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -288,6 +289,44 @@ def test_a_file_inside_another_run_counts_as_that_run(bench: Make, group: str) -
     with pytest.raises(GobelinError, match=rf"{group}\..*: .* was trained on \d+ validation rows"):
         bench("b", rows(90), **settings, **OTHER_SEED).check()
     bench("c", rows(90, seed=1), **settings).check()
+
+
+@pytest.mark.parametrize("written", ["linked", "linked above", "relative", "through ..", "inside"])
+def test_no_writing_of_a_path_hides_the_run(
+    written: str, bench: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = bench("a", rows(90))
+    base.check()
+    place = base.folder / "encoders"
+    link = tmp_path / "link"
+    if written == "linked":
+        link.symlink_to(place.resolve())
+        path = str(link)
+    elif written == "linked above":
+        link.symlink_to(base.folder.resolve())
+        path = str(link / "encoders")
+    elif written == "relative":
+        path = os.path.relpath(place)
+    elif written == "through ..":
+        path = str(place / ".." / "encoders")
+    else:
+        monkeypatch.chdir(base.folder)
+        path = "./encoders"
+    settings = {"generator": {"name": "imported", "settings": {"folder": path}}}
+    with pytest.raises(GobelinError, match=r"generator\..*: .* was trained on \d+ validation rows"):
+        bench("b", rows(90), **settings, **OTHER_SEED).check()
+
+
+def test_inside_a_run_folder_no_base_is_no_base(
+    bench: Make, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    """The empty text is no path: it isn't the folder one is in."""
+    base = bench("a", rows(90))
+    base.check()
+    other = bench("b", rows(90), **OTHER_SEED)
+    monkeypatch.chdir(base.folder)
+    other.check()
+    assert not [m for m in caplog.messages if "trained on" in m]
 
 
 def test_tuned_encoders_and_generated_images_of_another_run(tmp_path: Path, caplog: Any) -> None:

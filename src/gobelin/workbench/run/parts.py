@@ -229,7 +229,9 @@ def runs_named(settings: Mapping[str, Any], own: Path) -> Iterator[tuple[str, Ru
         elif isinstance(value, list | tuple):
             for item in value:
                 yield from runs_named({name: item}, own)
-        elif isinstance(value, str) and (name == BASE or "/" in value or os.sep in value):
+        elif isinstance(value, str) and (
+            (value and name == BASE) or "/" in value or os.sep in value
+        ):
             run = _run_of(value)  # a word alone is the name of a component or a column
             if run is not None and run.resolve() != own.resolve():
                 yield name, RunFolder(run)
@@ -243,8 +245,9 @@ def _run_of(value: str) -> Path | None:
             return None
     except (OSError, ValueError, RuntimeError):  # no path at all
         return None
-    above = (path, *path.parents) if path.is_absolute() else (path, *path.parents[:-1])
-    return next((p for p in above if holds_run(p) and (p / "encoders").is_dir()), None)
+    # as it is written and where links lead: a link must not hide the run that a file lies in
+    places = [p for start in (path.absolute(), path.resolve()) for p in (start, *start.parents)]
+    return next((p for p in places if holds_run(p) and (p / "encoders").is_dir()), None)
 
 
 def write(folder: RunFolder, record: RecordedParts) -> None:
