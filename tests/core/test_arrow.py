@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gobelin.core.arrow import texts, whole_numbers
+from gobelin.core.arrow import array, texts, whole_numbers
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,12 @@ def test_whole_numbers_are_those_of_pyarrow(values: list[int]) -> None:
     found = whole_numbers(values)
     found.validate(full=True)
     assert found.equals(pa.array(list(map(int, values)), pa.int64()))
+
+
+@pytest.mark.parametrize(
+    "values", [[], ["a", "b"], [0.5, float("nan")], [1, 2], [1, 0.5], ["a", None], [None], [True]]
+)
+def test_values_are_those_of_pyarrow(values: list[object]) -> None:
+    found, wanted = array(values), pa.array(values)
+    found.validate(full=True)
+    assert found.type == wanted.type and repr(found.to_pylist()) == repr(wanted.to_pylist())

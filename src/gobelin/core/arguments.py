@@ -96,7 +96,11 @@ def refuse_wrong_types(
 
 @functools.cache
 def _signature(function: Callable[..., object]) -> tuple[inspect.Signature, dict[str, Any]]:
-    return inspect.signature(function), typing.get_type_hints(function)
+    # of the arguments alone: what is returned may be a name that only a type checker knows
+    own = inspect.unwrap(function)
+    asked = {n: a for n, a in own.__annotations__.items() if n != "return"}
+    hints = typing.get_type_hints(types.SimpleNamespace(__annotations__=asked), own.__globals__)
+    return inspect.signature(function), hints
 
 
 def _called(function: Callable[..., object]) -> str:

@@ -80,3 +80,16 @@ def _values(chunk: pa.Array, kind: type) -> np.ndarray:
         return values
     bits = np.unpackbits(np.frombuffer(there, np.uint8), bitorder="little")
     return np.where(bits[chunk.offset : chunk.offset + len(chunk)].astype(bool), values, np.nan)
+
+
+def array(values: Sequence[Any]) -> pa.Array:
+    """What `pyarrow.array` makes of N values: of texts or of floats alone without pandas."""
+    kinds = {type(value) for value in values}
+    if kinds == {str}:
+        return texts(values)
+    if kinds == {float}:
+        numbers = np.array(values, np.float64)
+        return pa.DoubleArray.from_buffers(
+            pa.float64(), len(numbers), [None, pa.py_buffer(numbers)]
+        )
+    return pa.array(values)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from gobelin.core.arrow import array
 from gobelin.core.errors import GobelinError
 from gobelin.core.printable import encodable_json
 from gobelin.core.spreadsheet import write_csv
@@ -52,13 +52,13 @@ def joined(written: pa.Table, predictions: Predictions) -> pa.Table:
             LOG.warning(
                 "predict: the data have a column %r already; the predicted one is %r.", name, new
             )
-        written = written.append_column(new, pa.array(values))
+        written = written.append_column(new, array(values))
     return written
 
 
 def alone(predictions: Predictions) -> pa.Table:
     """The ids and the columns of the predictions."""
-    return pa.table(_columns(predictions))
+    return pa.table({name: array(values) for name, values in _columns(predictions).items()})
 
 
 def _columns(predictions: Predictions) -> dict[str, list[Any]]:
@@ -70,6 +70,8 @@ def write(table: pa.Table, path: Path, suffix: str, raw: bool = False) -> int:
     """Write the table. suffix: as of `format_of`. raw: texts that a spreadsheet would compute stay
     as they are. Returns how many cells of a CSV got an apostrophe."""
     if suffix in PARQUET:
+        import pyarrow.parquet as pq
+
         pq.write_table(table, path)
         return 0
     if files := [f.name for f in table.schema if _holds_bytes(f.type)]:
