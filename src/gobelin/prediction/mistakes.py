@@ -29,20 +29,12 @@ class Mistake:
     detail: str  # how wrong it is, in words
 
 
-def predicted_index(predictions: Predictions) -> np.ndarray:
-    """int64 [N]: the predicted class; of ordered classes the median level."""
-    p = predictions.probabilities
-    if predictions.kind == "ordinal":
-        return (p.cumsum(1) < 0.5).sum(1).clip(max=p.shape[1] - 1)
-    return p.argmax(1)
-
-
 def confusion(predictions: Predictions, target: Target) -> np.ndarray:
     """int64 [C, C]: how many rows of each class (row) get each prediction (column).
 
     target: of the predicted rows, all labelled, one class a row."""
     count = len(target.classes)
-    pairs = target.values * count + predicted_index(predictions)
+    pairs = target.values * count + predictions.class_indices
     return np.bincount(pairs, minlength=count * count).reshape(count, count)
 
 
@@ -57,7 +49,7 @@ def right_rows(predictions: Predictions, target: Target) -> np.ndarray:
     """bool [N]: the rows whose class, or whose every label, is right. Not for numbers."""
     if target.kind == "labels":
         return (_sets(predictions) == (target.values == 1)).all(1)
-    return predicted_index(predictions) == target.values
+    return predictions.class_indices == target.values
 
 
 def worst(predictions: Predictions, target: Target, most: int = 10) -> list[Mistake]:
@@ -76,7 +68,7 @@ def worst(predictions: Predictions, target: Target, most: int = 10) -> list[Mist
 
 
 def _wrong_classes(predictions: Predictions, target: Target, most: int) -> list[Mistake]:
-    index, truth, p = predicted_index(predictions), target.values, predictions.probabilities
+    index, truth, p = predictions.class_indices, target.values, predictions.probabilities
     rows = np.arange(len(truth))
     of_truth, of_predicted = p[rows, truth], p[rows, index]
     distance = np.abs(index - truth) if target.kind == "ordinal" else np.ones(len(truth))

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gobelin.core import config
 from gobelin.core.arguments import typed_methods
@@ -23,6 +23,7 @@ from gobelin.evidence.conclusion import conclusion_lines
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.predictor import Predictions
 from gobelin.workbench import hits, predict
+from gobelin.workbench.evaluation import Evaluation
 from gobelin.workbench.export_folder import refuse_used_folder
 from gobelin.workbench.opening import begun, opened
 from gobelin.workbench.query import (
@@ -38,9 +39,6 @@ from gobelin.workbench.query import (
 from gobelin.workbench.run import needs, verbs
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.verbs import VERBS as VERBS
-
-if TYPE_CHECKING:
-    from gobelin.workbench.evaluate import Evaluation
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
@@ -141,9 +139,8 @@ class Workbench:
     ) -> Evaluation:
         """Scores of the predictor on validation rows, or on other labelled rows.
 
-        The result is a list of findings; `lines()` says the most important of it, `confusion` and
-        `mistakes` hold the rows behind it. data: rows that were not in the run, with the target;
-        their scores are not stored. root, max_bad: as of `predict`.
+        data: labelled rows that were not in the run; their scores are not stored. root, max_bad: as
+        of `predict`.
         """
         from gobelin.workbench import evaluate
 
@@ -152,11 +149,10 @@ class Workbench:
         self.run = needs.predictor(self.run)
         predictor = self.run.predictor
         if data is not None:
-            other = predict.other_rows(self.run, data, root, max_bad)
-            return evaluate.evaluated_on(predictor, *other)
-        find = partial(evaluate.evaluated, predictor)
-        findings = self._keep("evaluate", predictor.fingerprint, find)
-        return evaluate.of_validation(predictor, findings)
+            others = predict.other_rows(self.run, data, root, max_bad)
+            return evaluate.evaluated_on(predictor, *others)
+        find, key = partial(evaluate.evaluated, predictor), predictor.fingerprint
+        return evaluate.of_validation(predictor, self._keep("evaluate", key, find))
 
     @needs.usable_values
     def predict(
@@ -171,9 +167,8 @@ class Workbench:
         max_bad: share of a column's cells that may be set aside; None = as in the settings.
         """
         self.run = needs.predictor(self.run)
-        return predict.predicted(
-            self.run.predictor, *predict.other_rows(self.run, data, root, max_bad)
-        )
+        others = predict.other_rows(self.run, data, root, max_bad)
+        return predict.predicted(self.run.predictor, *others)
 
     @needs.usable_values
     def search(

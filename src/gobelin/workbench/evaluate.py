@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from gobelin.quality.data import Check
 from gobelin.report import answer
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench import shown_rows
+from gobelin.workbench.evaluation import Evaluation
 from gobelin.workbench.predict import new_rows
 from gobelin.workbench.run.parts import recorded
 from gobelin.workbench.run.predictor import RunPredictor
@@ -31,64 +32,6 @@ MOST_MISTAKES = 10
 LARGEST_MATRIX = 25  # classes; of more, the pairs that are mistaken most often are listed
 MOST_PAIRS = 40  # in that list
 ALL_FIELDS = "all together"
-
-
-class Evaluation(list[Finding]):
-    """The findings of an evaluation, the main score first, and what stands behind them.
-
-    target: the column. rows: which rows were scored, in words. fields: those of the predictor.
-    confusion, mistakes: the data of the exhibits of these names.
-    """
-
-    def __init__(
-        self,
-        findings: Iterable[Finding],
-        target: str,
-        rows: str,
-        fields: Sequence[str],
-        shown: Mapping[str, Mapping[str, Any]],
-    ) -> None:
-        super().__init__(findings)
-        self.target, self.rows, self.fields = target, rows, tuple(fields)
-        self.confusion = shown.get("confusion")
-        self.mistakes: list[Mapping[str, Any]] = list(shown.get("mistakes", {}).get("rows", ()))
-
-    def lines(self) -> list[str]:
-        """At most 14 lines: the score, the fields alone, the confusion, the ten worst mistakes."""
-        lines = [answer.headline(self.target, self[0], self.rows)]
-        lines += [line] if (line := answer.fields_line(self, self.fields)) else []
-        lines += [answer.confused_line(self.confusion)] if self.confusion else []
-        if self.mistakes:
-            what = "The worst mistakes" if self.confusion else "The worst errors"
-            lines += [f"{what}, with what the rows show:"]
-        return lines + [answer.mistake_line(row) for row in self.mistakes]
-
-    def rows_behind(self) -> list[Finding]:
-        """The confusion and the worst mistakes as findings, for a program. They are not stored."""
-        pairs = self.confusion["pairs"] if self.confusion else []
-        confused = [
-            Finding(
-                name="confused",
-                scope={"class": pair["class"], "taken for": pair["taken_for"]},
-                value=float(pair["count"]),
-                n=pair["rows"],
-                better="lower",
-                note="rows of the class that are taken for the other one",
-                source="evaluate",
-            )
-            for pair in pairs
-        ]
-        return confused + [
-            Finding(
-                name="mistake",
-                scope={"truth": row["truth"], "predicted": row["predicted"]},
-                rows=(row["id"],),
-                cells=tuple(f"{name}: {text}" for name, text in row["cells"]),
-                note=row["note"],
-                source="evaluate",
-            )
-            for row in self.mistakes
-        ]
 
 
 @dataclass(frozen=True)

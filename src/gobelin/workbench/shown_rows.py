@@ -15,7 +15,7 @@ import numpy as np
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Field, Schema
 from gobelin.data.files import BadCell, items
-from gobelin.data.images import Opening, open_image, png_bytes
+from gobelin.data.images import open_image, png_bytes
 from gobelin.data.spelling import named
 from gobelin.evidence.findings import number
 
@@ -91,7 +91,9 @@ def picture_of(folder: Path, dataset: Dataset, field: Field | None, row: int) ->
         value = items(cell)[0] if cell else None
         if value is None:
             return None
-        image, _ = open_image(value, dataset.root, Opening(), PICTURE_PIXELS)
+        image, _ = open_image(
+            value, dataset.root, dataset.opening(field.columns[0]), PICTURE_PIXELS
+        )
         image.thumbnail((PICTURE_PIXELS, PICTURE_PIXELS))
         pixels = np.asarray(image.convert("RGB"))
     except (BadCell, OSError, ValueError):
