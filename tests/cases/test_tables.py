@@ -368,6 +368,19 @@ def test_declared_classes_have_their_names(tmp_path: Path) -> None:
     assert target_of(data, schema.infer(data, "label", Choices())).classes == tuple(names)
 
 
+@pytest.mark.parametrize("large", [False, True])
+def test_lists_of_declared_classes_have_their_names(large: bool, tmp_path: Path) -> None:
+    names = ["cat", "dog", "owl"]
+    rows = [None if k % 7 == 6 else list(range(k % 4)) for k in range(N)]
+    kind = (pa.large_list if large else pa.list_)(pa.int64())
+    declared = {"label": {"_type": "List", "feature": {"names": names, "_type": "ClassLabel"}}}
+    meta = {b"huggingface": json.dumps({"info": {"features": declared}}).encode()}
+    made = pa.table({"caption": CAPTIONS, "label": pa.array(rows, kind)})
+    pq.write_table(made.replace_schema_metadata(meta), tmp_path / "a.parquet")
+    labels = read(tmp_path / "a.parquet").table["label"].to_pylist()
+    assert labels == [row and [names[k] for k in row] for row in rows]
+
+
 @pytest.mark.parametrize(
     "declared",
     [
