@@ -102,6 +102,8 @@ def test_names_of_other_files_are_never_a_text(suffix: str, tmp_path: Path) -> N
         (".heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40), "is HEIC, .* magick"),
         (".svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is SVG, .* rsvg-convert"),
         (".jxl", b"\xff\x0a" + bytes(30), "is JPEG XL, .* djxl"),
+        (".exr", b"v/1\x01" + bytes(30), "is OpenEXR, .* magick IN.exr"),
+        (".ico", b"\0\0\1\0" + bytes(30), "is an icon, .* magick IN.ico"),
     ],
 )
 def test_pictures_that_are_not_read_are_refused_by_name(
@@ -122,6 +124,8 @@ def test_pictures_that_are_not_read_are_refused_by_name(
         (".m4a", b"\0\0\0\x20ftypM4A \0\0\0\0" + bytes(40)),
         (".aac", b"\xff\xf1\x50\x80" + bytes(40)),
         (".amr", b"#!AMR\n" + bytes(40)),
+        (".m4a", b"\0\0\0\x20ftypmp42" + bytes(40)),
+        (".ape", b"MAC " + bytes(40)),
     ],
 )
 def test_sounds_that_are_not_read_are_refused_by_name(

@@ -19,6 +19,7 @@ import pytest
 from coded_pictures import table
 from PIL import Image
 
+from gobelin.data.files import BadCell
 from gobelin.data.images import Opening, open_image
 from gobelin.data.training_range import with_range
 from gobelin.workbench.bench import Workbench
@@ -150,6 +151,33 @@ def colours(pixels: np.ndarray) -> bytes:
         out += struct.pack(">I", len(data)) + name + data
         out += struct.pack(">I", zlib.crc32(name + data))
     return out
+
+
+def tiff(pixels: np.ndarray, sample: int, photometric: int = 1) -> bytes:
+    """A TIFF of one channel with these samples: 1 unsigned, 2 signed, 3 floats."""
+    height, width = pixels.shape
+    data = pixels.tobytes()
+    tags = [(256, width), (257, height), (258, 8 * pixels.itemsize), (259, 1)]
+    tags += [(262, photometric), (273, 8), (277, 1), (278, height), (279, len(data)), (339, sample)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    start = struct.pack("<4sI", b"II*\0", 8 + len(data)) + data
+    return start + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+def test_signed_and_negative_pixels() -> None:
+    ramp = np.linspace(-1000, 2000, 64).reshape(8, 8).astype("<i2")
+    upward = shown(tiff(ramp, 2), Opening(low=-1000, high=2000))
+    assert (np.diff(upward.ravel()) > 0).all() and upward[0, 0] == 0 and upward[-1, -1] == 255
+    wide = np.linspace(0, 4095, 64).reshape(8, 8).astype("<u2")
+    usual, turned = (
+        shown(tiff(wide, 1, photometric), Opening(low=0, high=4095)) for photometric in (1, 0)
+    )
+    assert (turned == 255 - usual).all() and usual[0, 0] == 0
+    with pytest.raises(BadCell, match="signed bytes"):
+        open_image(tiff(ramp.astype("i1"), 2), Path(), Opening())
+    for odd in (ramp.astype("<f2"), ramp.astype("<f8")):
+        with pytest.raises(BadCell, match="a kind that is not read .* convert it: magick"):
+            open_image(tiff(odd, 3), Path(), Opening())
 
 
 def test_colours_of_sixteen_bits_are_told() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import datetime
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -153,9 +154,15 @@ def test_truth_is_two_classes(values: tuple[Any, Any]) -> None:
 # roles by name and content
 
 
-@pytest.mark.parametrize("name", ["split", "subset", "Partition", "data_split", "set"])
 @pytest.mark.parametrize(
-    "words", [("training", "validation", "testing"), ("TRAIN", "dev", "Test"), ("train", "val")]
+    "name", ["split", "subset", "Partition", "data_split", "set", "train/test", "stage", "cv"]
+)
+@pytest.mark.parametrize(
+    "words",
+    [
+        *[("training", "validation", "testing"), ("TRAIN", "dev", "Test"), ("train", "val")],
+        *[("train set", "test set"), ("tr", "te"), ("Training", "PublicTest", "PrivateTest")],
+    ],
 )
 def test_parts_by_name_and_words_are_the_split(name: str, words: tuple[str, ...]) -> None:
     data = table(**{name: [words[k // 2 % len(words)] for k in range(N)]})
@@ -167,7 +174,14 @@ def test_parts_by_name_and_words_are_the_split(name: str, words: tuple[str, ...]
 )
 def test_neither_name_nor_words_alone_are_the_split(name: str, words: tuple[str, str]) -> None:
     data = table(**{name: [words[k // 2 % 2] for k in range(N)]})
-    assert column(data, name).role == "cell"
+    found = column(data, name)
+    assert found.role == "cell"
+    assert ("--set schema.weather=split" in found.remark) == (name == "weather")
+
+
+def test_numbers_of_folds_are_told() -> None:
+    found = column(table(fold=[k % 5 for k in range(N)]), "fold")
+    assert found.role == "cell" and "--set schema.fold=ignore" in found.remark
 
 
 SHUFFLED = np.random.default_rng(0).permutation(N).tolist()
@@ -181,6 +195,11 @@ SHUFFLED = np.random.default_rng(0).permutation(N).tolist()
         ("Unnamed: 0", [f"car {k}" for k in range(N)], "ignore"),
         ("index", list(map(str, SHUFFLED)), "ignore"),
         ("row number", list(range(7, 7 + N)), "ignore"),
+        ("rownames", list(range(1, N + 1)), "ignore"),
+        ("S.No", list(range(1, N + 1)), "ignore"),
+        ("Serial No.", SHUFFLED, "ignore"),
+        ("V1", list(range(N)), "ignore"),
+        ("V1", [k * 2 for k in range(N)], "cell"),
         ("PassengerId", list(range(N)), "id"),
         ("customer_id", [f"c{k * 7}" for k in range(N)], "id"),
         ("index", [k * 1.5 for k in range(N)], "cell"),
@@ -198,7 +217,7 @@ def test_rows_are_numbered_only_by_name_and_content(
     assert column(data, name).role == role
     said = [line for line in schema.remarks(found) if repr(name) in line]
     assert len(said) == (role != "cell")
-    assert not said or f"--set schema.{name}=" in said[0]
+    assert not said or "--set " + shlex.quote(f"schema.{name}=number")[:12] in said[0]
 
 
 def test_what_pandas_writes_needs_no_repair(tmp_path: Path) -> None:
@@ -366,6 +385,19 @@ def test_declared_classes_have_their_names(tmp_path: Path) -> None:
     data = classes_of(tmp_path, [-1 if k == 5 else k % 3 for k in range(N)], declared)
     assert data.values("label") == [None if k == 5 else names[k % 3] for k in range(N)]
     assert target_of(data, schema.infer(data, "label", Choices())).classes == tuple(names)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_lists_of_declared_classes_have_their_names(large: bool, tmp_path: Path) -> None:
+    names = ["cat", "dog", "owl"]
+    rows = [None if k % 7 == 6 else list(range(k % 4)) for k in range(N)]
+    kind = (pa.large_list if large else pa.list_)(pa.int64())
+    declared = {"label": {"_type": "List", "feature": {"names": names, "_type": "ClassLabel"}}}
+    meta = {b"huggingface": json.dumps({"info": {"features": declared}}).encode()}
+    made = pa.table({"caption": CAPTIONS, "label": pa.array(rows, kind)})
+    pq.write_table(made.replace_schema_metadata(meta), tmp_path / "a.parquet")
+    labels = read(tmp_path / "a.parquet").table["label"].to_pylist()
+    assert labels == [row and [names[k] for k in row] for row in rows]
 
 
 @pytest.mark.parametrize(

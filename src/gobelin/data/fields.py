@@ -4,6 +4,7 @@ target.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,6 +21,11 @@ NO_NUMBER = {
     *("0000-00-00", "0000-00-00 00:00:00", "00/00/0000", "00.00.0000"),
 }  # words for a missing number or date
 Cell = dict[str, Any]  # column -> value, the present columns of one field of one row
+
+
+def set_kind(column: str, kind: str) -> str:
+    """The option that sets the kind or the role of a column, as a shell takes it."""
+    return f"--set {shlex.quote(f'schema.{column}={kind}')}"
 
 
 @dataclass(frozen=True)

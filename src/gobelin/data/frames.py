@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime
 import io
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -71,10 +71,16 @@ def _named_classes(frame: Frame, name: Any) -> list[Any]:  # noqa: ANN401
     values = _values(frame[name])
     features = getattr(frame, "features", None)
     declared = features.get(name) if isinstance(features, Mapping) else None
-    classes = getattr(declared, "names", None)
-    if not classes:
-        return values
-    return [None if v is None or v < 0 else classes[v] if v < len(classes) else v for v in values]
+    classes = getattr(getattr(declared, "feature", declared), "names", None)
+    return [_class_name(v, classes) for v in values] if classes else values
+
+
+def _class_name(value: Any, classes: Sequence[str]) -> Any:  # noqa: ANN401
+    if isinstance(value, list):
+        return [_class_name(v, classes) for v in value]
+    if value is None or value < 0:
+        return None
+    return classes[value] if value < len(classes) else value
 
 
 def _tell_of_index(frame: Frame, source: str) -> None:

@@ -45,8 +45,18 @@ IMAGE_SUFFIXES = {
     *(".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".j2k", ".j2c"),
     *(".jpc", ".jpx", ".jpf", ".avif"),
 }
+TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# Of images that are not read: how a file begins -> its name and suffix
+UNREAD = {
+    b"v/1\x01": ("OpenEXR", "exr"),
+    b"#?RADIANCE": ("Radiance HDR", "hdr"),
+    b"SIMPLE  =": ("FITS", "fits"),
+    b"\0\0\1\0": ("an icon", "ico"),
+}
+SAMPLE_FORMAT, SIGNED = 339, 2  # tag of a TIFF, and one of its values
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
 IMAGE_SIGNATURES = (
-    *(b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    *(b"\x89PNG", b"\xff\xd8\xff", b"GIF8", *TIFF_SIGNATURES),
     *(b"\0\0\0\x0cjP  ", b"\xffO\xffQ"),
 )
 BRANDS = {b"WEBP", b"ftypavif", b"ftypavis"}  # from the eighth and the fourth byte on
@@ -55,6 +65,7 @@ MAX_PIXELS = 100_000_000
 FIRST_PAGE = "the first of several pages or frames"
 DEEP = "gobelin_deep"  # in an opened image's information: whether its colours had 16 bits
 PAGES = "gobelin_pages"  # and whether it has several pages or frames, of which the first is read
+NEGATIVE = "gobelin_negative"  # whether 0 is white; Pillow turns bytes, and no wider pixels
 STRIP = 2**18  # pixels whose colours are converted at once
 
 
@@ -105,9 +116,12 @@ def upright(data: bytes, settings: Opening, side: int = 0) -> Iterator[Image.Ima
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 image = _within_budget(data, settings, side, stack)
+                if image.mode == "L" and SIGNED in _tag(image, SAMPLE_FORMAT):
+                    raise BadCell("has signed bytes as pixels; convert them to 16 bits")
                 deep, pages = has_deep_colours(image), bool(getattr(image, "is_animated", False))
                 image.load()
-                image.info |= {DEEP: deep, PAGES: pages}
+                negative = is_wide(image) and WHITE_IS_ZERO in _tag(image, PHOTOMETRIC)
+                image.info |= {DEEP: deep, PAGES: pages, NEGATIVE: negative}
                 ImageOps.exif_transpose(image, in_place=True)
         except BadCell:
             raise
@@ -115,10 +129,26 @@ def upright(data: bytes, settings: Opening, side: int = 0) -> Iterator[Image.Ima
             most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
             raise BadCell(f"is too large (over {most} pixels, the most of Pillow)") from error
         except UnidentifiedImageError as error:
-            raise BadCell(f"is {unread_format(data[:HEAD]) or 'not an image'}") from error
+            raise BadCell(f"is {_unidentified(data[:HEAD])}") from error
         except Exception as error:  # Pillow's decoders raise many kinds of errors on damaged files
             raise BadCell(f"is damaged ({str(error)[:60] or type(error).__name__})") from error
         yield image
+
+
+def _tag(image: Image.Image, tag: int) -> tuple[int, ...]:
+    """The values of a tag of a TIFF; none for other files."""
+    value = getattr(image, "tag_v2", {}).get(tag, ())
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _unidentified(head: bytes) -> str:
+    """What a file is that Pillow can't open, with these first bytes."""
+    if head.startswith(TIFF_SIGNATURES):
+        return (
+            "a TIFF that is damaged, or of a kind that is not read (64-bit or half floats, 2 or 5"
+            " channels); convert it: magick IN.tif OUT.png"
+        )
+    return unread_format(head) or "not an image"
 
 
 @contextmanager
@@ -173,7 +203,8 @@ def _plain_colours(image: Image.Image, settings: Opening) -> tuple[Image.Image, 
     if image.mode == "1":
         return image.convert("L"), "1 bit"
     if is_wide(image):
-        return shades(image, settings.low, settings.high)
+        grey, conversion = shades(image, settings.low, settings.high)
+        return ImageOps.invert(grey) if image.info.get(NEGATIVE) else grey, conversion
     out = Image.new("RGB", image.size)
     rows = max(1, STRIP // image.width)  # in strips, as a conversion takes several copies
     transparent, shown = False, False
@@ -281,6 +312,9 @@ def unread_format(head: bytes) -> str:
         return "a Photoshop file, which is not read; convert it: magick IN.psd[0] OUT.png"
     if head.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
         return "JPEG XL, which is not read; convert it: djxl IN.jxl OUT.png"
+    for start, (name, suffix) in UNREAD.items():
+        if head.startswith(start):
+            return f"{name}, which is not read; convert it: magick IN.{suffix} OUT.png"
     if head[128:132] == b"DICM":
         return "DICOM, which is not read; convert it: dcm2pnm --write-16-bit-png IN.dcm OUT.png"
     return ""

@@ -18,6 +18,7 @@ WORDS = {
         ("valid", "validation", "val", "va", "validate", "dev", "development", "validierung"),
         "valid",
     ),
+    **{"publictest": "valid", "privatetest": "test"},  # of Kaggle
     **dict.fromkeys(("eval", "evaluation", "validacion", "validación"), "valid"),
     **dict.fromkeys(
         ("test", "testing", "tst", "te", "holdout", "heldout", "prueba", "teste"), "test"

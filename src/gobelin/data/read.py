@@ -27,9 +27,10 @@ def read(path: str | Path | Frame, root: str | Path | None = None) -> Dataset:
     class folders, or a data frame. root: the folder that relative paths start from and that no path
     may leave. Its default is the file's folder; for a data frame the working directory.
     """
-    if isinstance(path, Frame) or (hasattr(path, "column_names") and hasattr(path, "shape")):
+    tabular = hasattr(path, "column_names") and hasattr(path, "shape")
+    if isinstance(path, Frame) or (tabular and not isinstance(path, Mapping)):
         _check_root(root)
-        for count, what in zip(path.shape, ("row", "column"), strict=True):
+        for count, what in zip(cast(Frame, path).shape, ("row", "column"), strict=True):
             if not count:
                 raise GobelinError(f"data frame: holds no {what}. At least one was expected.")
         return from_frame(cast(Frame, path), root or ".")

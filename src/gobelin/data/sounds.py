@@ -49,6 +49,11 @@ UNREAD = {
     b"\xff\xf9": "AAC",
     b"#!AMR": "AMR",
     b"0&\xb2u\x8ef\xcf\x11": "WMA",
+    b"MAC ": "Monkey's Audio",
+    b"wvpk": "WavPack",
+    b"DSD ": "DSF",
+    b"MPCK": "Musepack",
+    b".ra\xfd": "RealAudio",
 }
 # The formats that are read, in the words of libsndfile. It opens others by their content or suffix.
 FORMATS = {"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF", "AU", "W64", "CAF"}
@@ -83,7 +88,7 @@ def open_sound(
     library = soundfile()
     file = _Bytes(value) if isinstance(value, bytes) else cell_path(value, root)
     head = value[:HEAD] if isinstance(value, bytes) else file_head(value, root)
-    if name := unread_format(head):
+    if name := unread_format(head) or _in_film(head):
         raise BadCell(f"is {name}")
     try:
         with library.SoundFile(file) as sound:
@@ -197,6 +202,14 @@ def unread_format(head: bytes) -> str:
     name = next((name for start, name in UNREAD.items() if head.startswith(start)), "")
     if head[4:11] in (b"ftypM4A", b"ftypM4B"):
         name = "AAC in MP4 (m4a)"
+    return name and f"{name}, which is not read; convert it: ffmpeg -i IN OUT.wav"
+
+
+def _in_film(head: bytes) -> str:
+    """The name of a format of films, which may hold a sound alone, with the command that converts
+    it; '' for other files.
+    """
+    name = "MP4" if head[4:8] == b"ftyp" else "WebM" if head.startswith(b"\x1aE\xdf\xa3") else ""
     return name and f"{name}, which is not read; convert it: ffmpeg -i IN OUT.wav"
 
 

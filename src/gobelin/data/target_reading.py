@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gobelin.data.fields import NO_NUMBER
+from gobelin.data.fields import NO_NUMBER, set_kind
 from gobelin.data.numbers import Writing, is_code
 from gobelin.data.spelling import case_remark, spelled, usual
 
@@ -65,7 +65,7 @@ def target_reading(
     if declared and not chosen and not order:
         remarks = [
             f"ordered levels {_listed(declared)}, as the data declare them; as classes without an"
-            f" order with --set schema.{name}=category"
+            f" order with {set_kind(name, 'category')}"
         ]
     for word in sorted({*NO_NUMBER, writing.word} - {""}) if not missing else ():
         if not words[word]:
@@ -113,8 +113,8 @@ def _other_reading(name: str, values: Sequence[Any], kind: str, writing: Writing
     different = {spelled(v) for v in numbers}
     if kind == "number":
         return (
-            f"{len(different)} different whole numbers, read as a number; as classes with --set"
-            f" schema.{name}=category, as ordered levels with =ordinal"
+            f"{len(different)} different whole numbers, read as a number; as classes with"
+            f" {set_kind(name, 'category')}, as ordered levels with =ordinal"
             if _few(numbers)
             else ""
         )
@@ -122,14 +122,14 @@ def _other_reading(name: str, values: Sequence[Any], kind: str, writing: Writing
     if codes and _all_numbers(numbers, writing):
         return (
             f"codes such as {codes[0][:40]!r}, read as {len(different)} classes; as numbers with"
-            f" --set schema.{name}=number"
+            f" {set_kind(name, 'number')}"
         )
     if len(different) == 2 and different not in PLAIN_PAIRS and _all_numbers(numbers, writing):
-        return f"two different numbers, read as classes; as numbers with --set schema.{name}=number"
+        return f"two different numbers, read as classes; as numbers with {set_kind(name, 'number')}"
     if len(different) > 2 and (levels := levels_by_number(values)):
         return (
             f"{len(levels)} classes without an order; as ordered levels {_listed(levels)} with"
-            f" --set schema.{name}=ordinal"
+            f" {set_kind(name, 'ordinal')}"
         )
     texts = [v for v in values if isinstance(v, str)]
     several = [v for v in texts if len(labels_of(v)) > 1]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gobelin.data.dataset import Dataset
-from gobelin.data.fields import Column
+from gobelin.data.fields import Column, set_kind
 from gobelin.data.numbers import is_code, looks_written, number, numbers_of
 from gobelin.data.path_spelling import without_suffix
 from gobelin.data.spelling import case_remark, spelled
@@ -32,7 +32,7 @@ def names_remark(name: str, values: Sequence[Any], kind: str) -> str:
             f"{first[:40]!r} and the like are read as {'names' if kind == 'category' else 'texts'}"
         )
         if any(map(is_code, texts)) and all(number(v) is not None for v in texts):
-            return f"{read}, for the zeros before them; as numbers with --set schema.{name}=number."
+            return f"{read}, for the zeros before them; as numbers with {set_kind(name, 'number')}."
         return f"{read}, not as numbers or dates. Those are written as 1.5 and 2026-12-24."
     return case_remark(values) if kind == "category" else ""
 
@@ -73,6 +73,6 @@ def unless_copy(dataset: Dataset, column: Column, target: str) -> Column:
         return column
     remark = (
         "different in every row and in the order of the target, as a copy of it: not used. As a"
-        f" feature: --set schema.{column.name}=number."
+        f" feature: {set_kind(column.name, 'number')}."
     )
     return replace(column, role="ignore", reason="a copy of the target", remark=remark)

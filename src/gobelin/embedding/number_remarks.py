@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gobelin.data.dates import days, needs_a_word, undecided
+from gobelin.data.fields import set_kind
 from gobelin.data.numbers import Writing, is_clock, is_code, means_none
 
 MOST_DIGITS = 15  # that a float keeps
@@ -61,7 +62,7 @@ def _doubt(name: str, values: Sequence[Any], writing: Writing) -> str:
         code = next(v for v in texts if is_code(v))
         return (
             f"{code[:40]!r} is read as {writing.number(code):.15g}; as the name of something with"
-            f" --set schema.{name}=category."
+            f" {set_kind(name, 'category')}."
         )
     if doubtful := writing.doubtful:
         read = f"{doubtful[:40]!r} is read as {writing.number(doubtful):.15g}"
@@ -78,11 +79,11 @@ def _doubt(name: str, values: Sequence[Any], writing: Writing) -> str:
     if long := next((v for v in values if _too_long(v)), None):
         return (
             f"{str(long)[:40]!r} has more digits than a number keeps ({MOST_DIGITS}); as the name"
-            f" of something with --set schema.{name}=category."
+            f" of something with {set_kind(name, 'category')}."
         )
     dates = [days(v) for v in values if not means_none(v)]
     if dates and all(d is not None for d in dates) and TIME_NAME.fullmatch(name):
-        return f"read as numbers; as dates with --set schema.{name}=date."
+        return f"read as numbers; as dates with {set_kind(name, 'date')}."
     return ""
 
 

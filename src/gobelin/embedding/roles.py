@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from gobelin.data.dataset import SPLIT_COLUMN, WEIGHT_COLUMN
+from gobelin.data.fields import set_kind
 from gobelin.data.numbers import number
-from gobelin.data.part_names import flagged, name_parts
+from gobelin.data.part_names import flagged, name_parts, part_of
 
 # with these names a value that is different in every row is an id, whatever it looks like
 PLAIN_ID = ("id", "uid", "uuid", "key", "record_id", "row_id")
@@ -18,10 +19,17 @@ ID_NAME = re.compile(r"(?i:(?:.*[^a-z])?(?:id|uid|uuid|guid))|(?i:key)|.*[a-z](?
 # of pandas and R, which write the names of the rows as a column
 INDEX_NAME = re.compile(r"Unnamed: ?\d+(?:\.\d+)?|__index_level_\d+__")
 ROW_NUMBER = re.compile(
-    r"level_\d+|X|\.\.\.1"
-    r"|(?i:index|idx|#|no\.?|nr\.?|(?:row|line|record)[ _.]?(?:number|num|no|nr|index)?)"
+    r"level_\d+|[XV]1?|\.\.\.1|_c0|column1"
+    r"|(?i:index|idx|#|n[o°r]?\.?|№|pk|serial|case|obs|nummer|number)"
+    r"|(?i:(?:row|line|record|serial|case|obs|observation|sl?|sr|lfd)[ _.]*"
+    r"(?:numbers?|num|no|nr|index|names?)?\.?|rowid)"
 )
-SPLIT_NAME = re.compile(r"(?i:.*(?:split|subset|partition|fold|phase|usage)|set|data[ _]?set|part)")
+SPLIT_NAME = re.compile(
+    r"(?i:.*(?:split|subset|partition|fold|phase|usage|stage|train|test|valid|purpose).*"
+    r"|set|data[ _]?(?:set|type)|part|cv)"
+)
+PARTS_NUMBERED = re.compile(r"(?i:.*(?:split|partition|fold)s?)")
+MOST_FOLDS = 20
 SHORT = 64  # letters of an id, at most
 
 
@@ -48,6 +56,23 @@ def role_of(name: str, values: Sequence[Any], rows: int) -> tuple[str, str] | No
     if ID_NAME.fullmatch(name) and all(map(_id_like, texts)):
         return "id", "an id by its name, and different in every row"
     return None
+
+
+def role_remark(name: str, values: Sequence[Any]) -> str:
+    """What a user should know of a feature that may be the parts of a split; '' for another one."""
+    words = {str(v) for v in values}
+    if all(map(part_of, words)) and name_parts(words):
+        return (
+            "its words name the parts of a split, and it is read as a feature. If it is the split:"
+            f" {set_kind(name, 'split')}."
+        )
+    if PARTS_NUMBERED.fullmatch(name) and 1 < len(words) <= MOST_FOLDS:
+        if all(number(v) is not None for v in values):
+            return (
+                "may number the folds of a split, and is read as a feature. If it does, leave it"
+                f" out: {set_kind(name, 'ignore')}."
+            )
+    return ""
 
 
 def _consecutive(values: Sequence[Any]) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, nearest, repeated
 from gobelin.data.dataset import Dataset
-from gobelin.data.fields import ROLES, Bid, Column, Field, Schema
+from gobelin.data.fields import ROLES, Bid, Column, Field, Schema, set_kind
 from gobelin.data.files import OPENED, file_head, spread
 from gobelin.data.numbers import number
 from gobelin.data.spelling import spelled
@@ -24,7 +24,7 @@ from gobelin.data.targets import TARGET_KINDS
 from gobelin.embedding.column_remarks import names_remark, unless_copy, unless_files
 from gobelin.embedding.encoders import Encoder, Sample, reading
 from gobelin.embedding.number_remarks import number_remark
-from gobelin.embedding.roles import role_of
+from gobelin.embedding.roles import role_of, role_remark
 
 SAMPLED_VALUES = 500  # of a column, that encoders bid on
 NAMES = ("text", "category")  # kinds that names of files would be taken for
@@ -180,7 +180,7 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
             raise GobelinError(
                 f"{dataset.source}, column {name!r}: holds dates, and a date can't be predicted."
                 " Give a column with the days from a fixed date, or make each date a class:"
-                f" --set schema.{name}=category."
+                f" {set_kind(name, 'category')}."
             )
         said = tuple(word.strip().lower() for word in choices.missing)
         read = target_reading(
@@ -203,7 +203,7 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
         return Column(name, bid.kind, "ignore", 0.9, reason, remark=f"not used: {reason}.")
     if bid.kind not in FILE_KINDS and (found := role_of(name, values, len(dataset))):
         role, reason = found
-        remark = f"{reason}: {WORK_OF_ROLE[role]}. As a feature: --set schema.{name}={bid.kind}."
+        remark = f"{reason}: {WORK_OF_ROLE[role]}. As a feature: {set_kind(name, bid.kind)}."
         remark = remark if reason else ""
         return Column(name, bid.kind, role, 0.8, reason or "by its name", remark=remark)
     if bid.kind == "unknown":
@@ -211,11 +211,12 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
         odd = [v for v in values if number(v) is None] if len(numbers) > len(values) / 2 else values
         remark = (
             f"not used, no encoder reads cells such as {str(odd[0])[:40]!r}. Say what they are"
-            f" with --set schema.{name}=text, category, number or date."
+            f" with {set_kind(name, 'text')}, category, number or date."
         )
         return Column(name, "unknown", "ignore", bid.confidence, bid.reason, remark=remark)
     unread = "" if encoder_for(bid.kind, choices) else f"not used, no encoder reads {bid.kind}."
-    remark = unread or bid.remark or names_remark(name, values, bid.kind)
+    remark = unread or bid.remark or role_remark(name, values)
+    remark = remark or names_remark(name, values, bid.kind)
     return Column(name, bid.kind, "cell", bid.confidence, bid.reason, remark=remark)
 
 

@@ -5,6 +5,7 @@ What this cannot show: whether such a column was known before the label. A perso
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 import numpy as np
@@ -60,7 +61,7 @@ def giveaways(
             ):
                 note = (
                     f"{name} {state} means class {target.classes[best]!r}. Was it known before the"
-                    f" label? If not, leave it out of prediction: --set leave_out={name}"
+                    f" label? If not, leave it out of prediction: {_leave_out(name)}"
                 )
                 findings.append(
                     share.finding(
@@ -80,6 +81,11 @@ def giveaways(
         if (f := _column_giveaway(dataset, c, schema.kind(c), label, rows)) is not None
     ]
     return findings, tuple(dict.fromkeys(left_out))
+
+
+def _leave_out(name: str) -> str:
+    """The option that leaves a field or a column out, as a shell takes it."""
+    return f"--set {shlex.quote(f'leave_out={name}')}"
 
 
 def _column_giveaway(
@@ -122,7 +128,7 @@ def _column_giveaway(
         source="check",
         note=(
             f"the values of {column} alone name the class. Was it known before the label? If not,"
-            f" leave it out: --set leave_out={column}"
+            f" leave it out: {_leave_out(column)}"
         ),
     )
 
@@ -152,6 +158,6 @@ def _same_order(
         source="check",
         note=(
             f"{column} has the order of the target (rank correlation). Was it known before the"
-            f" label? If not, leave it out: --set leave_out={column}"
+            f" label? If not, leave it out: {_leave_out(column)}"
         ),
     )

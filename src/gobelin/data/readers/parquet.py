@@ -5,7 +5,7 @@ Images and sounds may be bytes, or the {bytes, path} pairs that Hugging Face wri
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -93,24 +93,41 @@ def _with_class_names(table: pa.Table) -> pa.Table:
     for name, classes in _declared(table.schema.metadata or {}).items():
         if name not in table.column_names:
             continue
-        column = table[name]
-        if not pa.types.is_integer(column.type):
+        column = table[name].combine_chunks()
+        lists = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+        named = _named(column.values if lists else column, classes)
+        if named is None:
             continue
-        largest = pc.max(column).as_py()
-        if largest is not None and largest < len(classes):
-            known = pc.if_else(pc.less(column, 0), None, column)
-            named = pa.chunked_array([pa.array(classes, pa.string())]).take(known)
-            table = table.set_column(table.column_names.index(name), name, named)
+        if lists:
+            kind = pa.LargeListArray if pa.types.is_large_list(column.type) else pa.ListArray
+            named = kind.from_arrays(column.offsets, named, mask=column.is_null())
+        table = table.set_column(table.column_names.index(name), name, named)
     return table
 
 
+def _named(numbers: pa.Array, classes: Sequence[str]) -> pa.Array | None:
+    """The names of the numbers of classes; None where they are no such numbers."""
+    if not pa.types.is_integer(numbers.type):
+        return None
+    largest = pc.max(numbers).as_py()
+    if largest is None or largest >= len(classes):
+        return None
+    known = pc.if_else(pc.less(numbers, 0), None, numbers)
+    return pa.array(classes, pa.string()).take(known)
+
+
 def _declared(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
-    """{column: names of its classes}."""
+    """{column: names of its classes}, of single numbers and of lists of them."""
     try:
         features = parse.json_value(metadata.get(b"huggingface", b"{}"))["info"]["features"]
-        return {
-            str(name): [str(c) for c in feature["names"]]
+        inside = {
+            str(name): feature["feature"] if "feature" in feature else feature
             for name, feature in features.items()
+            if isinstance(feature, dict)
+        }
+        return {
+            name: [str(c) for c in feature["names"]]
+            for name, feature in inside.items()
             if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
         }
     except (ValueError, KeyError, TypeError, AttributeError):
