@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.printable import encodable_json
@@ -70,6 +69,8 @@ def write(table: pa.Table, path: Path, suffix: str, raw: bool = False) -> int:
     """Write the table. suffix: as of `format_of`. raw: texts that a spreadsheet would compute stay
     as they are. Returns how many cells of a CSV got an apostrophe."""
     if suffix in PARQUET:
+        import pyarrow.parquet as pq
+
         pq.write_table(table, path)
         return 0
     if files := [f.name for f in table.schema if _holds_bytes(f.type)]:
