@@ -48,6 +48,15 @@ def test_a_verb_offers_what_it_takes(capsys: pytest.CaptureFixture[str]) -> None
         assert not re.search(r"\b(TEXT|FLOAT)\b", said), said  # what it takes is named
 
 
+def test_the_list_of_verbs_is_not_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "..." not in said.partition("Commands:")[2]
+    for verb, command in cli.commands.items():
+        first = re.split(r"(?<=\.)\s", " ".join(str(command.help).split()))[0]
+        assert f"{verb} {first}" in said
+
+
 def cells(page: str) -> str:
     return re.sub(r"[\s│┃┏┓┗┛┡┩└┘┳┴┬╇━─]", "", page)
 

@@ -377,6 +377,8 @@ for command in (
     cli.add_command(command)
 for command in cli.commands.values():
     with_loudness(command)
+    # click would cut the sentence after 45 letters in the list of commands
+    command.short_help = " ".join(str(command.help).split()).partition(". ")[0].rstrip(".") + "."
 
 # shown by `VERB --help`; each is a line of a page whose blocks the tests run
 EXAMPLES = {
