@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 
 from gobelin.interfaces import terminal
-from gobelin.interfaces.cli import EXAMPLES, cli, main
+from gobelin.interfaces.cli import cli, main
+from gobelin.interfaces.examples import EXAMPLES
 from gobelin.interfaces.terminal import PLAIN_TEXT, say_table
 
 ROOT = Path(__file__).parents[2]

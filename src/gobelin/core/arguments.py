@@ -96,7 +96,11 @@ def refuse_wrong_types(
 
 @functools.cache
 def _signature(function: Callable[..., object]) -> tuple[inspect.Signature, dict[str, Any]]:
-    return inspect.signature(function), typing.get_type_hints(function)
+    inner: Any = inspect.unwrap(function)
+    # What it returns may have a name that is imported for type checkers alone.
+    given = {name: hint for name, hint in inner.__annotations__.items() if name != "return"}
+    stub = types.SimpleNamespace(__annotations__=given)
+    return inspect.signature(function), typing.get_type_hints(stub, inner.__globals__)
 
 
 def _called(function: Callable[..., object]) -> str:
