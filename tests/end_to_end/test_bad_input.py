@@ -748,7 +748,7 @@ def test_a_fitted_run_predicts_without_its_training_data(
     (folder / "settings.json").write_text(text, encoding="utf-8")
     data = table(tmp_path / "new.csv", [{"caption": "a small red circle"}])
     done(capsys, ["predict", folder, data, "--out", tmp_path / "p.csv"])
-    assert (tmp_path / "p.csv").read_text().splitlines()[1].startswith("0,")
+    assert (tmp_path / "p.csv").read_text().splitlines()[1].startswith("a small red circle,")
     assert "/nowhere/data/records.csv: no such file" in refused(
         capsys, ["search", folder, "--text", "x"], folder
     )

@@ -134,3 +134,19 @@ def test_labels_are_names_and_a_frame_has_the_columns_of_the_file() -> None:
     assert list(number.to_frame().columns) == ["sku", "prediction", "low", "high", "present"]
     with pytest.raises(GobelinError, match="Use values"):
         _ = number.labels
+
+
+def test_what_is_no_number_is_empty(tmp_path: Path) -> None:
+    """JSON has no NaN: a strict reader would refuse the line."""
+    nan, most = float("nan"), float("inf")
+    held = {"a": [1.5, nan, most], "b": [[1.0, nan], [], None], "c": [b"1234"] * 3}
+    types = [pa.float64(), pa.list_(pa.float64()), pa.binary(4)]
+    arrays = [pa.array(v, kind) for v, kind in zip(held.values(), types, strict=True)]
+    table = joined(pa.table(arrays, names=list(held)), PREDICTIONS)
+    for suffix in (".csv", ".jsonl"):
+        write(table, tmp_path / f"p{suffix}", suffix)
+    lines = (tmp_path / "p.jsonl").read_text().splitlines()
+    rows = [json.loads(line, parse_constant=lambda word: pytest.fail(word)) for line in lines]
+    assert [r["a"] for r in rows] == [1.5, None, "inf"] and "c" not in rows[0]
+    assert [r["b"] for r in rows] == [[1.0, None], [], None]
+    assert [r["a"] for r in read_back(tmp_path / "p.csv")] == ["1.5", "", "inf"]

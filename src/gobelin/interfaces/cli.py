@@ -14,6 +14,7 @@ import click
 
 from gobelin import __version__
 from gobelin.core.printable import counted
+from gobelin.interfaces.examples import EXAMPLES
 from gobelin.interfaces.options import (
     MOST_IMAGES,
     augment_options,
@@ -377,26 +378,8 @@ for command in (
     cli.add_command(command)
 for command in cli.commands.values():
     with_loudness(command)
+    # click would cut the sentence after 45 letters in the list of commands
+    command.short_help = " ".join(str(command.help).split()).partition(". ")[0].rstrip(".") + "."
 
-# shown by `VERB --help`; each is a line of a page whose blocks the tests run
-EXAMPLES = {
-    "check": "gobelin check records.csv --target group --run runs/first",
-    "fit": "gobelin fit records.csv --target group --run runs/first --generator vaegan",
-    "evaluate": "gobelin evaluate runs/first",
-    "predict": "gobelin predict runs/first new.csv --out pred.csv",
-    "search": 'gobelin search runs/first --text "a red apple" --row "weight=120" -k 5',
-    "describe": "gobelin describe runs/first --image photos/1.png",
-    "generate": "gobelin generate runs/first --label apple -n 4 --out by_class",
-    "augment": "gobelin augment runs/first --export training-set",
-    "audit": "gobelin audit runs/first",
-    "report": "gobelin report runs/first",
-    "index": "gobelin index runs/first --add more.csv",
-    "curate": "gobelin curate runs/first --export curated",
-    "list": "gobelin list generators",
-    "settings": "gobelin settings align",
-    "show": "gobelin show runs/first",
-    "save": "gobelin save runs/first my-model",
-    "demo": "gobelin demo",
-}
 for name, line in EXAMPLES.items():
     cli.commands[name].epilog = f"\b\nExample:\n  {line}"

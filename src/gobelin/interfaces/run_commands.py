@@ -121,7 +121,11 @@ def save_command(
     help="Run folder.",
 )
 @click.option(
-    "--sample", default="openmoji", show_default=True, help="Sample set (see gobelin list samples)."
+    "--sample",
+    default="openmoji",
+    show_default=True,
+    metavar="NAME",
+    help="Sample set (see gobelin list samples).",
 )
 @click.option("--set", "sets", multiple=True, metavar="A.B=C", help="Any setting.")
 @json_option

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -86,8 +87,7 @@ def write(table: pa.Table, path: Path, suffix: str, raw: bool = False) -> int:
         if suffix in JSON_LINES:
             for batch in table.to_batches():
                 for row in batch.to_pylist():
-                    line = json.dumps(row, ensure_ascii=False, default=str)
-                    file.write(encodable_json(line) + "\n")
+                    file.write(encodable_json(_json(row)) + "\n")
             return 0
         cells = {name: _texts(table[name]) for name in table.column_names}
         rows = ({name: cells[name][k] for name in cells} for k in range(table.num_rows))
@@ -96,14 +96,30 @@ def write(table: pa.Table, path: Path, suffix: str, raw: bool = False) -> int:
 
 def _holds_bytes(kind: pa.DataType) -> bool:
     """Whether cells of this type are, or hold, bytes."""
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+    kinds = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+    if any(test(kind) for test in kinds):
         return True
     return any(_holds_bytes(kind.field(k).type) for k in range(kind.num_fields))
 
 
 def _texts(column: pa.ChunkedArray) -> Sequence[object]:
-    """The cells as a CSV holds them: lists and structs as JSON."""
-    return [
-        json.dumps(v, ensure_ascii=False, default=str) if isinstance(v, list | dict) else v
-        for v in column.to_pylist()
-    ]
+    """The cells as a CSV holds them: lists and structs as JSON, and nothing for what is no
+    number."""
+    cells = (_without_nan(v) for v in column.to_pylist())
+    return [_json(v) if isinstance(v, list | dict) else v for v in cells]
+
+
+def _json(value: object) -> str:
+    return json.dumps(_without_nan(value), ensure_ascii=False, default=str)
+
+
+def _without_nan(value: Any) -> Any:  # noqa: ANN401 - a cell is any
+    """The value with None in the place of each NaN, which JSON does not know, and words for the
+    infinite."""
+    if isinstance(value, list | tuple):
+        return [_without_nan(v) for v in value]
+    if isinstance(value, dict):
+        return {k: _without_nan(v) for k, v in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value

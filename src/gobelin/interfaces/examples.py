@@ -1,0 +1,24 @@
+"""An example of each verb, shown at the end of `VERB --help`. Each is a line of a page whose blocks
+the tests run."""
+
+from __future__ import annotations
+
+EXAMPLES = {
+    "check": "gobelin check records.csv --target group --run runs/first",
+    "fit": "gobelin fit records.csv --target group --run runs/first --generator vaegan",
+    "evaluate": "gobelin evaluate runs/first",
+    "predict": "gobelin predict runs/first new.csv --out pred.csv",
+    "search": 'gobelin search runs/first --text "a red apple" --row "weight=120" -k 5',
+    "describe": "gobelin describe runs/first --image photos/1.png",
+    "generate": "gobelin generate runs/first --label apple -n 4 --out by_class",
+    "augment": "gobelin augment runs/first --export training-set",
+    "audit": "gobelin audit runs/first",
+    "report": "gobelin report runs/first",
+    "index": "gobelin index runs/first --add more.csv",
+    "curate": "gobelin curate runs/first --export curated",
+    "list": "gobelin list generators",
+    "settings": "gobelin settings align",
+    "show": "gobelin show runs/first",
+    "save": "gobelin save runs/first my-model",
+    "demo": "gobelin demo",
+}
