@@ -402,9 +402,8 @@ def test_rows_that_a_new_fit_loses_are_told(
         other = Workbench(data, "shape", run, {**QUICK, "align": {"steps": 0, "width": width}})
         other.fit()
         assert len(other.search(500, text=RED)) == 120
-        assert len(caplog.messages) == len(told) and all(
-            one in m for one, m in zip(told, caplog.messages, strict=True)
-        )
+        lost = [m for m in caplog.messages if "gobelin index" in m]  # a fit may warn of more
+        assert len(lost) == len(told) and all(a in b for a, b in zip(told, lost, strict=True))
         caplog.clear()
 
 
