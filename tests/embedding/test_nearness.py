@@ -125,6 +125,8 @@ def test_a_text_is_equal_as_a_text_in_any_column_of_its_fields() -> None:
     asked = part(0, texts={"en": "ein hund "}, text_columns=("en", "de"))
     table = {"en": ["cat", "dog", None], "de": [None, " ein hund", "ein Hund"]}
     assert rank([asked], cosines, **table) == [1, 0, 2]
+    lists = {"en": [["cat"], None, ["a", " ein hund"]], "de": [[], ["Hund"], None]}
+    assert rank([asked], cosines, **lists) == [2, 0, 1]
 
 
 def test_equal_categories_come_before_near_numbers() -> None:

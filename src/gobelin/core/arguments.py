@@ -30,7 +30,12 @@ WORDS = {
     Path: ("a path", "paths"),
 }
 # the same of classes, by their names
-CLASSES = {"Frame": "a data frame", "Dataset": "a Dataset", "Workbench": "a Workbench"}
+CLASSES = {
+    "Frame": "a data frame",
+    "NamedColumns": "a data frame",
+    "Dataset": "a Dataset",
+    "Workbench": "a Workbench",
+}
 SHOWN = 60  # letters of a wrong value
 MODULES_OF_TABLES = ("numpy", "pandas", "polars", "torch")
 

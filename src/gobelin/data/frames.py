@@ -41,7 +41,23 @@ class Frame(Protocol):
     def __getitem__(self, name: Any) -> Any: ...  # noqa: ANN401
 
 
-def from_frame(frame: Frame, root: str | Path = ".", source: str = "data frame") -> Dataset:
+@runtime_checkable
+class NamedColumns(Protocol):
+    """A table that lists its columns as `column_names`, as pyarrow and datasets do."""
+
+    @property
+    def column_names(self) -> Any: ...  # noqa: ANN401
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, name: Any) -> Any: ...  # noqa: ANN401
+
+
+TableLike = Frame | NamedColumns
+
+
+def from_frame(frame: TableLike, root: str | Path = ".", source: str = "data frame") -> Dataset:
     """The rows of a data frame, in order. root: paths in its cells start there, and none may leave
     it. source: name of the frame in messages. Raises GobelinError.
     """
@@ -64,7 +80,7 @@ def from_frame(frame: Frame, root: str | Path = ".", source: str = "data frame")
     return Dataset(as_files(table, Path(root), Path(root)), Path(root), source)
 
 
-def _named_classes(frame: Frame, name: Any) -> list[Any]:  # noqa: ANN401
+def _named_classes(frame: TableLike, name: Any) -> list[Any]:  # noqa: ANN401
     """The values of a column. The numbers of classes have their names, where the frame declares
     them as the library datasets of Hugging Face does; a negative number is an unknown class.
     """
@@ -83,7 +99,7 @@ def _class_name(value: Any, classes: Sequence[str]) -> Any:  # noqa: ANN401
     return classes[value] if value < len(classes) else value
 
 
-def _tell_of_index(frame: Frame, source: str) -> None:
+def _tell_of_index(frame: TableLike, source: str) -> None:
     """Warn of an index with names, as it is not read."""
     names = getattr(getattr(frame, "index", None), "names", None) or ()
     if any(name is not None for name in names):

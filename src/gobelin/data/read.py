@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
-from typing import cast
 
 import pyarrow as pa
 
@@ -16,25 +15,24 @@ from gobelin.core.special import special
 from gobelin.data.dataset import Dataset
 from gobelin.data.file_columns import as_files
 from gobelin.data.file_kinds import unread
-from gobelin.data.frames import Frame, from_frame
+from gobelin.data.frames import TableLike, from_frame
 
 
 @typed()
-def read(path: str | Path | Frame, root: str | Path | None = None) -> Dataset:
+def read(path: str | Path | TableLike, root: str | Path | None = None) -> Dataset:
     """Read a dataset. No image is opened here. Raises GobelinError for data that can't be read.
 
     path: a CSV, Parquet or JSON-lines file with path columns (relative to the file), a folder of
     class folders, or a data frame. root: the folder that relative paths start from and that no path
     may leave. Its default is the file's folder; for a data frame the working directory.
     """
-    tabular = hasattr(path, "column_names") and hasattr(path, "shape")
-    if isinstance(path, Frame) or (tabular and not isinstance(path, Mapping)):
+    if isinstance(path, TableLike) and not isinstance(path, Mapping):
         _check_root(root)
-        for count, what in zip(cast(Frame, path).shape, ("row", "column"), strict=True):
+        for count, what in zip(path.shape, ("row", "column"), strict=True):
             if not count:
                 raise GobelinError(f"data frame: holds no {what}. At least one was expected.")
-        return from_frame(cast(Frame, path), root or ".")
-    return read_as_written(path, root)[1]
+        return from_frame(path, root or ".")
+    return read_as_written(cast(str | Path, path), root)[1]
 
 
 def read_as_written(path: str | Path, root: str | Path | None = None) -> tuple[pa.Table, Dataset]:

@@ -36,6 +36,7 @@ from gobelin.embedding.index_rows import (
     UNASKED,
     VECTOR,
     Hit,
+    is_list_of_texts,
     padded,
 )
 from gobelin.embedding.row_filter import bad_filter, column_name, sql_of
@@ -71,6 +72,7 @@ FEW_HITS = 100  # so many hits, without a filter, those partitions surely hold
 def create(folder: Path, rows: pa.Table, space: str) -> None:
     """Write a table of these rows (see `rows_of`) into a new folder. space: fingerprint of the
     vectors' space."""
+    rows = rows.drop_columns([f.name for f in rows.schema if is_list_of_texts(f.type)])
     table = _connected(folder).create_table(
         TABLE, rows.replace_schema_metadata({SPACE_KEY: space.encode()})
     )

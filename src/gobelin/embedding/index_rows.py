@@ -111,10 +111,12 @@ def padded(vectors: np.ndarray) -> np.ndarray:
 
 
 def _plain(dataset: Dataset, column: str, kind: str) -> pa.Array | None:
-    """The column's values; None for files, lists and structs. Numbers that are stored as text
-    become numbers. kind: the column's kind in the schema."""
+    """The column's values, lists of texts among them; None for files, other lists and structs.
+    Numbers that are stored as text become numbers. kind: the column's kind in the schema."""
     arrow = dataset.table[column].type
     arrow = arrow.value_type if pa.types.is_dictionary(arrow) else arrow
+    if is_list_of_texts(arrow):
+        return pa.array(dataset.values(column), pa.list_(pa.string()))
     if (
         arrow == FILE_TYPE
         or pa.types.is_nested(arrow)
@@ -126,3 +128,10 @@ def _plain(dataset: Dataset, column: str, kind: str) -> pa.Array | None:
     if kind == "number" and not (pa.types.is_integer(arrow) or pa.types.is_floating(arrow)):
         return pa.array(numbers_of(values), pa.float64())
     return pa.array(values, arrow)
+
+
+def is_list_of_texts(arrow: pa.DataType) -> bool:
+    """Whether cells of a column are lists of texts, which `search` shows and no filter names."""
+    if not (pa.types.is_list(arrow) or pa.types.is_large_list(arrow)):
+        return False
+    return pa.types.is_string(arrow.value_type) or pa.types.is_large_string(arrow.value_type)

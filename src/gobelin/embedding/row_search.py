@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gobelin.core.arrow import floats, levels, texts, true_places
+from gobelin.embedding.index_rows import is_list_of_texts
 from gobelin.embedding.nearness import SAME, Scale, lifted, normal_scores, over_fields
 
 NORMAL_QUARTILES = 1.349  # between the quartiles of a standard normal
@@ -164,6 +165,14 @@ def _equal_texts(column: pa.ChunkedArray, text: str) -> np.ndarray:
     """bool [n]: the cells that are this text, but for spaces around it."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    if is_list_of_texts(column.type):
+        same, start = np.zeros(len(column), bool), 0
+        for chunk in column.chunks:
+            among = _equal_texts(pa.chunked_array([chunk.flatten()]), text)
+            rows = floats(pa.chunked_array([pc.list_parent_indices(chunk)])).astype(np.int64)
+            same[start + rows[among]] = True
+            start += len(chunk)
+        return same
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         return np.zeros(len(column), bool)
     try:

@@ -16,7 +16,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.core.machine import Progress, silent
 from gobelin.data.dataset import Dataset
-from gobelin.data.frames import Frame
+from gobelin.data.frames import TableLike
 from gobelin.data.read import read
 from gobelin.embedding.schema import remarks
 from gobelin.evidence.conclusion import conclusion_lines
@@ -60,7 +60,7 @@ class Workbench:
 
     def __init__(
         self,
-        data: str | Path | Dataset | Frame,
+        data: str | Path | Dataset | TableLike,
         target: str | None = None,
         run: str | Path = "run",
         settings: Mapping[str, Any] | None = None,
@@ -133,7 +133,7 @@ class Workbench:
     @needs.usable_values
     def evaluate(
         self,
-        data: str | Path | Dataset | Frame | None = None,
+        data: str | Path | Dataset | TableLike | None = None,
         root: str | Path | None = None,
         max_bad: float | None = None,
     ) -> Evaluation:
@@ -157,7 +157,7 @@ class Workbench:
     @needs.usable_values
     def predict(
         self,
-        data: str | Path | Dataset | Frame,
+        data: str | Path | Dataset | TableLike,
         root: str | Path | None = None,
         max_bad: float | None = None,
     ) -> Predictions:
@@ -205,7 +205,7 @@ class Workbench:
         return rows
 
     def index(
-        self, add: str | Path | Dataset | Frame | None = None, delete: Sequence[str] = ()
+        self, add: str | Path | Dataset | TableLike | None = None, delete: Sequence[str] = ()
     ) -> list[Finding]:
         """Change the rows that search finds; the finding is their number.
 

@@ -17,10 +17,12 @@ from gobelin.core.output import output_file
 from gobelin.data.fields import Schema
 from gobelin.data.files import BadCell, cell_bytes, spread
 from gobelin.data.images import Opening, open_image
+from gobelin.data.read import read
 from gobelin.data.sounds import open_sound
 from gobelin.embedding.index_rows import Hit
 from gobelin.report.hit_sheet import SIDE, Card, as_image, as_page
 from gobelin.workbench.hits import Hits, shown_cells
+from gobelin.workbench.run.data import RunData
 from gobelin.workbench.run.space import RunSpace
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
@@ -42,7 +44,7 @@ def write(
     """Write the sheet of some hits; lines about what it does not show.
 
     parts: (flag or column, text, weight) of the query."""
-    schema, files = space.features.data.schema, _Files(space)
+    schema, files = space.features.data.schema, _Files(space, hits)
     cards = [_asked(*part) for part in _asked_files(schema, parts)]
     cards += [files.card(hit, hits.asked) for hit in hits]
     note = (
@@ -67,7 +69,7 @@ def write(
 class _Files:
     """Opens the files of the hits, and counts what can't be shown."""
 
-    def __init__(self, space: RunSpace) -> None:
+    def __init__(self, space: RunSpace, hits: Hits) -> None:
         self.schema = space.features.data.schema
         self.columns = [c.name for c in self.schema.columns if c.kind in KINDS and c.role == "cell"]
         recorded, self.roots = space.index.roots
@@ -76,6 +78,27 @@ class _Files:
         self.root = recorded if recorded and Path(recorded).is_dir() else str(now)
         self.unshown: dict[str, int] = {}
         self.without_cells = 0
+        self.in_data: dict[str, dict[str, Any]] = {}  # of a row's id: cells that the index lacks
+        if hits and hits[0].cells:
+            lacking = [c for c in self.columns if c not in hits[0].cells]
+            self.in_data = self._read(space.features.data, hits, lacking) if lacking else {}
+
+    def _read(self, data: RunData, hits: Hits, columns: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """{id: {column: value}} of files that stand in the cells of the data themselves."""
+        try:
+            dataset = data.given or read(data.settings.data.path, data.settings.data.root or None)
+            own = self.schema.role("id")
+            dataset = dataset.with_ids(own) if own else dataset.with_ids()
+        except GobelinError as error:
+            self.unshown[f"{', '.join(columns)}: stands in the data ({error})"] = len(hits)
+            return {}
+        theirs = [h for h in hits if h.row < len(dataset) and dataset.ids[h.row] == h.id]
+        if len(theirs) < len(hits):
+            what = f"{', '.join(columns)}: stands in other data, or the data have changed"
+            self.unshown[what] = len(hits) - len(theirs)
+        chosen = dataset.rows([hit.row for hit in theirs])
+        values = {c: chosen.values(c) for c in columns if c in chosen.column_names}
+        return {hit.id: {c: v[k] for c, v in values.items()} for k, hit in enumerate(theirs)}
 
     def card(self, hit: Hit, asked: Sequence[str]) -> Card:
         by = f"same {hit.found_by}" if hit.equal else f"by {hit.found_by}"
@@ -85,7 +108,8 @@ class _Files:
         root = Path(self.roots.get(hit.id) or self.root)
         shown = set()
         for column in self.columns:
-            for value in spread([hit.cells.get(column)]):
+            files = {**self.in_data.get(hit.id, {}), **hit.cells}
+            for value in spread([files.get(column)]):
                 if value is not None and self._opened(card, column, value, root):
                     shown.add(column)
         cells = shown_cells(hit, self.schema, asked)

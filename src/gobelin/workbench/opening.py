@@ -12,7 +12,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Progress
 from gobelin.core.stages import RunFolder
 from gobelin.data.dataset import Dataset
-from gobelin.data.frames import Frame
+from gobelin.data.frames import TableLike
 from gobelin.data.read import read
 from gobelin.embedding.schema import restored
 from gobelin.workbench import disclosure
@@ -23,7 +23,7 @@ from gobelin.workbench.run.settings import Settings, reopened, upgraded
 
 
 def begun(
-    data: str | Path | Dataset | Frame,
+    data: str | Path | Dataset | TableLike,
     target: str | None,
     run: str | Path,
     settings: Mapping[str, Any] | None,

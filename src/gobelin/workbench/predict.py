@@ -10,7 +10,7 @@ from gobelin.core import config
 from gobelin.core.errors import GobelinError, close_match
 from gobelin.core.printable import counted
 from gobelin.data.dataset import Dataset
-from gobelin.data.frames import Frame
+from gobelin.data.frames import TableLike
 from gobelin.data.read import read
 from gobelin.embedding.encoders import NamesUnseen
 from gobelin.embedding.roles import role_of
@@ -24,7 +24,7 @@ LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program 
 
 
 def other_rows(
-    run: Run, data: str | Path | Dataset | Frame, root: str | Path | None, max_bad: float | None
+    run: Run, data: str | Path | Dataset | TableLike, root: str | Path | None, max_bad: float | None
 ) -> tuple[Dataset, Check]:
     """Another dataset as it is read, and what share of its cells may be set aside.
 

@@ -28,6 +28,7 @@ from gobelin.embedding.index_rows import (
     ROOT,
     ROW,
     Hit,
+    is_list_of_texts,
     with_fields,
     with_vectors,
 )
@@ -92,9 +93,12 @@ class RowIndex:
         flat = np.frombuffer(b"".join(added[FIELD_VECTORS].to_pylist()), "<f4")
         vectors = flat.reshape(len(added), len(fitted.description.fields), fitted.width)
         kept = numbers[numbers < len(fitted)]
-        columns = [fitted.columns.take(kept), added.select(fitted.columns.column_names)]
+        names = [n for n in fitted.columns.column_names if n in added.column_names]
+        columns = [fitted.columns.take(kept), added.select(names)]  # lists are not among these
         roots = dict(zip(added[ID].to_pylist(), added[ROOT].to_pylist(), strict=True))
-        return ChangedRows(fitted, kept, vectors, pa.concat_tables(columns), roots)
+        return ChangedRows(
+            fitted, kept, vectors, pa.concat_tables(columns, promote_options="default"), roots
+        )
 
     def __len__(self) -> int:
         return len(self.table if self.compared is None else self.compared)
@@ -103,7 +107,9 @@ class RowIndex:
     def known(self) -> list[str]:
         """The columns that a filter may name."""
         rows = self.compared
-        return self.table.known if rows is None else rows.columns.column_names
+        if rows is None:
+            return self.table.known
+        return [field.name for field in rows.columns.schema if not is_list_of_texts(field.type)]
 
     def search(self, parts: Sequence[Part], k: int, where: str = "") -> list[Hit]:
         """The k rows nearest to the parts of a query, best first (see `row_search`); all rows
