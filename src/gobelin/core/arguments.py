@@ -179,6 +179,8 @@ def _remedy(hint: Any, value: object) -> str:  # noqa: ANN401
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     kinds = typing.get_args(hint) if union else (hint,)
     if any(getattr(kind, "__name__", "") == "Frame" for kind in kinds):
+        if isinstance(value, Mapping) and any(hasattr(v, "shape") for v in value.values()):
+            return "Give one of its tables."
         table = isinstance(value, Mapping | Sequence) or hasattr(value, "shape")
         return "Make a frame of it: pandas.DataFrame(...)." if table else "Give one of them."
     if type(value).__module__.startswith("PIL.") and Path in kinds:

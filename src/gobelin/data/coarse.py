@@ -44,12 +44,16 @@ def coarse_scale(values: np.ndarray | float) -> np.ndarray:
 def middle_of(x: np.ndarray, group: np.ndarray, least_groups: int) -> float:
     """The mean of the groups' means of x [n] (group: int [n]), rounded so that no single group
     moves it by more than half a step."""
-    means = _means(x, group)
+    if x.min() == x.max():
+        return float(x[0])  # a value that all groups share is no one's
+    unit = 2.0 ** math.floor(math.log2(np.abs(x).max()))  # so that nothing overflows
+    means = _means(x / unit, group)
     middle = math.fsum(means) / len(means)  # an exact sum doesn't depend on the order of groups
-    if least_groups == 1:
-        return middle
-    spread, reach = float(np.std(means)), float(means[-1] - means[0])
-    return float(coarse(np.array(middle), max(2 * least_groups * spread, 2 * reach) / len(means)))
+    if least_groups > 1:
+        spread, reach = float(np.std(means)), float(means[-1] - means[0])
+        step = max(2 * least_groups * spread, 2 * reach) / len(means)
+        middle = float(coarse(np.array(middle), step))
+    return middle * unit
 
 
 def spread_of(x: np.ndarray, group: np.ndarray, middle: float, least_groups: int) -> float:

@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gobelin.core import parse
 from gobelin.core.arrow import texts, whole_numbers
 from gobelin.core.errors import GobelinError, repeated
 from gobelin.core.files import fingerprint
@@ -134,7 +135,7 @@ class Dataset:
         other column.
         """
         metadata = self.table.schema.field(column).metadata or {}
-        return tuple(json.loads(metadata.get(LEVELS, b"[]")))
+        return tuple(parse.json_value(metadata.get(LEVELS, b"[]").decode()))
 
     def cells(self, field_read: Field) -> list[Cell | None]:
         """The field's cell of every row [N]: {column: value} of its present columns, None where the

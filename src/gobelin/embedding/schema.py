@@ -208,7 +208,8 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
         return Column(name, bid.kind, role, 0.8, reason or "by its name", remark=remark)
     if bid.kind == "unknown":
         numbers = [v for v in values if number(v) is not None]
-        odd = [v for v in values if number(v) is None] if len(numbers) > len(values) / 2 else values
+        odd = [v for v in values if number(v) is None]
+        odd = odd if odd and len(numbers) > len(values) / 2 else values
         remark = (
             f"not used, no encoder reads cells such as {str(odd[0])[:40]!r}. Say what they are"
             f" with {set_kind(name, 'text')}, category, number or date."

@@ -12,7 +12,7 @@ from typing import Any
 
 from gobelin import __version__
 from gobelin.augmentation.settings import Augment
-from gobelin.core import catalog
+from gobelin.core import catalog, parse
 from gobelin.core.config import build, resolved, setting, settings_class
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.files import fingerprint, read_json, write_json
@@ -231,7 +231,7 @@ def reopened(folder: Path, values: Mapping[str, Any], where: str) -> Settings:
 
 def _mark(values: Mapping[str, Any]) -> str:
     """A hash of the content of settings.json and of the version that wrote it."""
-    return fingerprint(json.loads(json.dumps(values, default=str)), __version__)
+    return fingerprint(parse.json_value(json.dumps(values, default=str)), __version__)
 
 
 def upgraded(stored: Mapping[str, Any]) -> dict[str, Any]:
