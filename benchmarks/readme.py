@@ -308,6 +308,8 @@ def commands() -> str:
     for what, row in plain.items():
         lines.append(f"| {what} | {row['processor_s']:.2f} s | {row['peak_mb']:.0f} MB |")
     by_rows = {(row["what"], row["rows"]): row for row in rows if "rows" in row}
+    if not by_rows:
+        return "\n".join(lines)
     sizes = sorted({size for _, size in by_rows})
     lines += ["", "| verb | " + " | ".join(f"{size:,} rows" for size in sizes) + " |"]
     lines.append("|---" * (len(sizes) + 1) + "|")

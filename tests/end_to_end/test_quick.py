@@ -172,6 +172,22 @@ def test_a_linear_head_scores_as_in_torch() -> None:
     )
 
 
+def test_torch_computes_on_the_threads_that_were_set_before_it_came() -> None:
+    """The order of sums, and so what is trained, depends on their count."""
+    code = """
+import sys
+from gobelin.core.machine import Runtime
+Runtime(device="cpu", threads=2).apply()
+assert "torch" not in sys.modules
+import torch
+print(torch.get_num_threads())
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "3"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2"]
+
+
 def test_softmax_is_that_of_scipy() -> None:
     from scipy import special
 
