@@ -19,10 +19,13 @@ import pytest
 from coded_pictures import table
 from PIL import Image
 
+from gobelin.augmentation.rivals import RivalInput
+from gobelin.augmentation.rivals.generator_size import GeneratorSize
 from gobelin.data.files import BadCell
 from gobelin.data.images import Opening, open_image
 from gobelin.data.training_range import with_range
 from gobelin.workbench.bench import Workbench
+from gobelin.workbench.thumbnails import thumbnail
 
 N = 80
 SIDE = 24
@@ -212,6 +215,18 @@ def test_a_run_keeps_the_range_for_new_rows(
     assert told and f"{opening['low']:g} becomes black and {opening['high']:g} white" in told[0]
     (what,) = converted
     assert what.endswith(f"range {opening['low']:g} to {opening['high']:g}")
+    # generators, baselines and the report see the same range
+    seen = bench.run.checked.rows
+    used = seen.dataset.opening("image")
+    assert (used.low, used.high) == (opening["low"], opening["high"])
+    picture = thumbnail(tmp_path / "run", seen, "image", 1)
+    assert picture is not None and picture.endswith("1.png")
+    with Image.open(tmp_path / "run" / picture) as image:
+        assert (np.asarray(image) == shown(maker(1), used)).all()
+    arm = GeneratorSize().arm(RivalInput(seen.dataset, "image", np.arange(4), SIDE, 0))
+    for k, cell in enumerate(arm.dataset.values("image")[-4:]):
+        made = np.asarray(open_image(cell, Path(), Opening())[0].convert("L"))
+        assert (made == shown(maker(k), used)).all()
     new = table(tmp_path / "new.csv", {"image": names[:10:2]})
     again = Workbench.open(tmp_path / "run").predict(new)
     assert [again.classes[k] for k in again.class_indices] == ["dark"] * 5
