@@ -418,6 +418,8 @@ def test_a_saved_index_is_searched_and_not_changed(
     assert not any(h.cells for h in saved) and all(h.cells["shape"] for h in own)
     main(["search", str(out), "--text", RED])
     assert "saved without the cells of its rows" in capsys.readouterr().err
+    main(["search", str(out), "--row", "side=20"])
+    assert "compared by their vectors" in capsys.readouterr().err
     stored = b"".join(p.read_bytes() for p in (out / INDEX).rglob("*") if p.is_file())
     assert RED.encode() not in stored and b"images/" not in stored
     assert str(run.parent).encode() not in stored

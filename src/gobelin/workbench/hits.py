@@ -54,6 +54,12 @@ def found(space: RunSpace, parts: Sequence[Part], k: int, where: str = "") -> Hi
             else "Delete its folder `index` to change"
             " that; rows that were added must be added again.",
         )
+    elif any(set(part.facts) - set(space.index.known) for part in parts):
+        LOG.warning(
+            "%s: has no cells to compare facts with, so they are compared by their vectors, which"
+            " is rough. Search the run that it was saved from.",
+            space.folder.folder,
+        )
     names = [column.name for column in schema.columns]
     cells = space.index.values(hits, names) if hits else []
     if (own := schema.role("id")) is not None:  # as the user wrote it, not as a number
