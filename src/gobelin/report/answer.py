@@ -39,7 +39,7 @@ def headline(target: str, score: Finding, rows: str) -> str:
     else:
         what = " levels" if score.name == "mean_level_error" else ""
         text = f"The predicted {target} is off by {value}{what} on average in {rows}"
-        about += [f"always the training median: {guess}"] if guess else []
+        about += [f"guessing the training median: {guess}"] if guess else []
     verdict = f" This is {score.verdict}." if score.verdict else ""
     return f"{text} ({'; '.join(about)}).{verdict}"
 
@@ -55,7 +55,10 @@ def short(target: str, score: Finding) -> str:
         return text + " (guessing: 50.0 %)" * int(finite(score.chance))
     else:
         what = " levels" if score.name == "mean_level_error" else ""
-        text, guess = f"its {target} is off by {value}{what} on average", "the training median"
+        text, guess = (
+            f"its {target} is off by {value}{what} on average",
+            "guessing the training median",
+        )
     return text + (
         f" ({guess}: {number(score.chance, score.unit)})" if finite(score.chance) else ""
     )

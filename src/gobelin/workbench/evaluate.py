@@ -50,13 +50,14 @@ class Scored:
         places = [int(self.rows[m.row]) for m in worst]
         cells = shown_rows.shown_cells(self.dataset, self.schema, places)
         field = shown_rows.picture_field(self.schema)
+        before = "true value " if self.target.kind == "number" else ""
         return {
             "count": len(self.target),
             "rows": [
                 {
                     "truth": m.truth,
                     "predicted": m.predicted,
-                    "title": f"{m.truth}, predicted {m.predicted}",
+                    "title": f"{before}{m.truth}, predicted {m.predicted}",
                     "note": m.detail,
                     **shown_rows.record(self.dataset, place, texts, field, folder),
                 }
@@ -115,7 +116,7 @@ def evaluated(predictor: RunPredictor, exhibits: Exhibits) -> list[Finding]:
     _show_fields(findings, predictor.fields, chance, exhibits)
     if target.kind != "number":
         exhibits.confusion("confusion", scored.confusion())
-    caption = f"The {MOST_MISTAKES} worst on validation rows, the worst first."
+    caption = f"On validation rows, the worst first; at most {MOST_MISTAKES}."
     what = "The worst errors" if target.kind == "number" else "The worst mistakes"
     exhibits.records("mistakes", caption, scored.mistakes(predictor.folder.folder), what)
     by_class = [f for f in findings if f.name in ("recall", "auroc")]
