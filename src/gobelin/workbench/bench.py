@@ -122,13 +122,13 @@ class Workbench:
         self.run = self.run.with_tuning_decided()
         _ = self.run.space.alignment
         self.run = self.run.with_fusion_chosen()
-        _ = self.run.predictor.model
+        _ = self.run.delivered.model
         self.run.keep()  # so that later verbs read no data
         if generator:
             self.run = self.run.with_steps_decided()
             for seed in range(self.run.settings.generator.seeds):
                 self.run.generator.sampler(seed)
-        find = partial(fit.fitted, self.run.predictor, self.run.generator)
+        find = partial(fit.fitted, self.run.delivered, self.run.generator)
         shown = fit.key_of_curves(self.run)
         return self._keep("fit", self.run.predictor.fingerprint, find, shown)
 
@@ -150,13 +150,13 @@ class Workbench:
         if data is None:
             needs.data(self.run, "evaluate")
         self.run = needs.predictor(self.run)
-        predictor = self.run.predictor
+        delivered = self.run.delivered
         if data is not None:
             other = predict.other_rows(self.run, data, root, max_bad)
-            return evaluate.evaluated_on(predictor, *other)
-        find = partial(evaluate.evaluated, predictor)
-        findings = self._keep("evaluate", predictor.fingerprint, find)
-        return evaluate.of_validation(predictor, findings)
+            return evaluate.evaluated_on(delivered, *other)
+        find, key = partial(evaluate.evaluated, delivered), self.run.predictor.fingerprint
+        findings = self._keep("evaluate", key, find, delivered.key)
+        return evaluate.of_validation(delivered.judged, findings)
 
     @needs.usable_values
     def predict(
@@ -172,7 +172,7 @@ class Workbench:
         """
         self.run = needs.predictor(self.run)
         return predict.predicted(
-            self.run.predictor, *predict.other_rows(self.run, data, root, max_bad)
+            self.run.delivered, *predict.other_rows(self.run, data, root, max_bad)
         )
 
     @needs.usable_values

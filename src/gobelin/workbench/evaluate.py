@@ -23,6 +23,7 @@ from gobelin.report import answer
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench import shown_rows
 from gobelin.workbench.predict import new_rows
+from gobelin.workbench.run.delivered import RunDelivered
 from gobelin.workbench.run.parts import recorded
 from gobelin.workbench.run.predictor import RunPredictor
 
@@ -160,8 +161,12 @@ class Scored:
         return shown | {"columns": list(heads), "rows": listed}
 
 
-def evaluated(predictor: RunPredictor, exhibits: Exhibits) -> list[Finding]:
-    """Scores with all fields, by class, and with some fields alone; calibration; mistakes."""
+def evaluated(delivered: RunDelivered, exhibits: Exhibits) -> list[Finding]:
+    """Scores with all fields, by class, and with some fields alone; calibration; mistakes.
+
+    They are those of the judged predictor. The delivered one has its cross-fitted score.
+    """
+    predictor = delivered.judged
     whole = predictor.checked.rows
     rows = _validation_rows(predictor)
     target, groups = whole.target.rows(rows), [whole.groups[r] for r in rows]
@@ -191,7 +196,7 @@ def evaluated(predictor: RunPredictor, exhibits: Exhibits) -> list[Finding]:
             "share right",
             bands={"share right": evaluation.reliability_band(predictions, target, groups)},
         )
-    return findings
+    return findings + [f for f in delivered.findings() if f.source == "evaluate"]
 
 
 def _show_fields(
