@@ -102,7 +102,9 @@ class RunDelivered:
         judged, target = self.judged.training, self.judged.checked.rows.target
         every = np.flatnonzero(target.present)
         # what trained the encoders chooses and calibrates nothing here either
-        trained = [] if judged.unseen is None else np.setdiff1d(judged.rows, judged.unseen)
+        trained = np.zeros(0, np.int64)
+        if judged.unseen is not None:
+            trained = np.setdiff1d(judged.rows, judged.unseen)
         return replace(
             judged,
             settings=replace(judged.settings, decays=(self.judged.model.decay,)),
