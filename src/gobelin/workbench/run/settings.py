@@ -103,8 +103,7 @@ class Settings:
     )
     refit: bool = setting(
         default=True,
-        description="Whether predict, describe and save use a predictor fitted on all labelled"
-        " rows. Rows that a split column holds out are never fitted on.",
+        description="Whether predict, describe and save use a predictor fitted on all labelled rows.",
     )
     split: Split = setting(default_factory=Split, description="Training, validation and test rows.")
     runtime: Runtime = setting(default_factory=Runtime, description="Seed, device and precision.")
