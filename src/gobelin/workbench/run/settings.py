@@ -103,7 +103,7 @@ class Settings:
     )
     refit: bool = setting(
         default=True,
-        description="Whether predict, describe and save use a predictor fitted on all labelled rows.",
+        description="Whether predict, describe and save use a predictor of all labelled rows.",
     )
     split: Split = setting(default_factory=Split, description="Training, validation and test rows.")
     runtime: Runtime = setting(default_factory=Runtime, description="Seed, device and precision.")
