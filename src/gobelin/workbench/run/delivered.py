@@ -29,7 +29,6 @@ from gobelin.embedding.features import Embeddings
 from gobelin.evidence.findings import Finding
 from gobelin.prediction import fusion_choice, predictor
 from gobelin.prediction.cross_fit import CrossFit, Training, cross_fit
-from gobelin.prediction.evaluation import scored_rows
 from gobelin.prediction.predictor import Model
 from gobelin.workbench.run.features import RunFeatures
 from gobelin.workbench.run.predictor import RunPredictor
@@ -136,6 +135,8 @@ class RunDelivered:
 
     def _score(self, crossed: CrossFit) -> Finding:
         """The cross-fitted score of the rows that are no test rows."""
+        from gobelin.prediction.evaluation import scored_rows
+
         rows = self.judged.checked.rows
         read = np.isin(crossed.rows, np.flatnonzero(rows.parts != "test"))
         read &= np.isin(crossed.rows, scored_rows(rows.target, crossed.rows))
