@@ -36,7 +36,9 @@ USERS = {
     "workbench/card.py:render",  # whether there is one
     "workbench/describe.py:described",
     "workbench/evaluate.py:evaluated",  # its cross-fitted score
+    "workbench/evaluate.py:evaluated_on",  # other rows, which it has not seen
     "workbench/fit.py:fitted",  # its count of rows
+    "workbench/fit.py:key_of_curves",
     "workbench/plan.py:planned",  # its count of heads
     "workbench/predict.py:predicted",
     "workbench/run/chain.py:delivered",
