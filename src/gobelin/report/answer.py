@@ -44,15 +44,16 @@ def headline(target: str, score: Finding, rows: str) -> str:
     return f"{text} ({'; '.join(about)}).{verdict}"
 
 
-def delivered_line(findings: Sequence[Finding]) -> str:
-    """What the predictor that `predict` uses scores; '' where it is the one that was scored."""
+def delivered(findings: Sequence[Finding]) -> str:
+    """The score of the predictor that `predict` uses, in a sentence; '' where there is one
+    predictor."""
     score = next((f for f in findings if f.scope.get("predictor") == "delivered"), None)
     if score is None or not finite(score.value):
         return ""
     value = number(score.value, score.unit)
     return (
-        "That is the predictor of training rows alone. The one that predict uses learned from all"
-        f" labelled rows; its cross-fitted score is {value} ({'; '.join(_interval(score))})."
+        "That is the predictor of training rows. The one that predict uses learned from all"
+        f" labelled rows: {value}, cross-fitted ({'; '.join(_interval(score))})."
     )
 
 
