@@ -96,7 +96,11 @@ def refuse_wrong_types(
 
 @functools.cache
 def _signature(function: Callable[..., object]) -> tuple[inspect.Signature, dict[str, Any]]:
-    return inspect.signature(function), typing.get_type_hints(function)
+    # what is returned may be a class that only type checkers import
+    taken = {k: v for k, v in inspect.get_annotations(function).items() if k != "return"}
+    owner = types.SimpleNamespace(__annotations__=taken)
+    hints = typing.get_type_hints(owner, inspect.unwrap(function).__globals__)
+    return inspect.signature(function), hints
 
 
 def _called(function: Callable[..., object]) -> str:
