@@ -3,7 +3,7 @@ promise."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from gobelin.prediction.heads.batched import losses, train_heads
 from gobelin.prediction.heads.draws import HeadSettings, order, shown_fields
 from gobelin.prediction.heads.gradients import Chunk, HeadData
 from gobelin.prediction.heads.job import Job
-from gobelin.prediction.heads.joins import Attended, Join, Ordered, Pooled, SideBySide, Weights
+from gobelin.prediction.heads.joins import Attended, Join, Ordered, Pooled, SideBySide
 
 N, WIDTHS = 90, (5, 3)
 RNG = np.random.default_rng(0)
@@ -71,7 +71,10 @@ class Halved(SideBySide):
     share = 0.5
 
     def scores(
-        self, weights: Weights, features: Sequence[torch.Tensor], shown: torch.Tensor
+        self,
+        weights: Mapping[str, torch.Tensor],
+        features: Sequence[torch.Tensor],
+        shown: torch.Tensor,
     ) -> torch.Tensor:
         return self.share * super().scores(weights, features, shown)
 
