@@ -222,6 +222,19 @@ def test_a_promise_is_kept(
     CHECKS[promise](bench, kept, table)
 
 
+def test_a_predictor_that_was_fitted_on_all_rows_holds_none_of_them(
+    source: Path, tmp_path: Path
+) -> None:
+    """Without a split column the delivered predictor learns from all 110 rows."""
+    schema = {**SETTINGS["schema"], "split": "ignore"}
+    made = Workbench(source, "label", tmp_path / "run", {**SETTINGS, "schema": schema})
+    made.fit()
+    assert made.run.delivered.refitted
+    out = made.save_pretrained(tmp_path / "out")
+    for field, x in made.run.features.embeddings.features.items():
+        assert rows_found(out, x) == [], field
+
+
 def test_the_card_says_what_was_tested_and_no_more(kept: Path) -> None:
     assert set(CHECKS) == set(PROMISES)
     page = (kept / "README.md").read_text(encoding="utf-8")

@@ -56,7 +56,7 @@ def choose_fusion(fusions: Mapping[str, Fusion], training: Training) -> tuple[st
             better="higher" if target.exclusive else "lower",
             unit="share" if target.exclusive else "",
             note=(
-                f"{_measure(target)} of training rows, each unseen; weight decay"
+                f"{measure(target)} of training rows, each unseen; weight decay"
                 f" {fits[name].decay:g}"
             ),
             source="fit",
@@ -87,7 +87,7 @@ def _of_fusion(progress: Progress, which: str, what: str, done: int, total: int)
     progress(f"{which}: {what}", done, total)
 
 
-def _measure(target: Target) -> str:
+def measure(target: Target) -> str:
     """Name of the score."""
     if target.exclusive:
         return "balanced accuracy"

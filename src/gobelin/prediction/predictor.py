@@ -31,7 +31,7 @@ from gobelin.prediction.calibration import (
     calibrate,
     field_counts,
 )
-from gobelin.prediction.cross_fit import Predict, Training, cross_fit
+from gobelin.prediction.cross_fit import CrossFit, Predict, Training, cross_fit
 from gobelin.prediction.fusion import Fusion, Predictor
 
 
@@ -125,8 +125,12 @@ def as_features(shared: Shared, embeddings: Embeddings) -> Embeddings:
 def fit(name: str, fusion: Fusion, training: Training) -> Model:
     """A predictor with calibrated probabilities. name: of the fusion's component. Raises what
     `cross_fit` raises."""
-    crossed, target, settings = cross_fit(fusion, training), training.target, training.settings
-    share = crossed.share
+    return calibrated(name, cross_fit(fusion, training), training)
+
+
+def calibrated(name: str, crossed: CrossFit, training: Training) -> Model:
+    """The predictor of a cross-fitted fusion, with calibrated probabilities."""
+    target, settings, share = training.target, training.settings, crossed.share
     if target.exclusive:
         # With `balance`, the one row of a rare class would weigh as much as all rows of another and
         # decide the temperature alone. Classes that are not scored don't count here.

@@ -44,6 +44,19 @@ def headline(target: str, score: Finding, rows: str) -> str:
     return f"{text} ({'; '.join(about)}).{verdict}"
 
 
+def delivered(findings: Sequence[Finding]) -> str:
+    """The score of the predictor that `predict` uses, in a sentence; '' where there is one
+    predictor."""
+    score = next((f for f in findings if f.scope.get("predictor") == "delivered"), None)
+    if score is None or not finite(score.value):
+        return ""
+    value = number(score.value, score.unit)
+    return (
+        "That is the predictor of training rows. The one that predict uses learned from all"
+        f" labelled rows: {value}, cross-fitted ({'; '.join(_interval(score))})."
+    )
+
+
 def short(target: str, score: Finding) -> str:
     """The main score as the end of a sentence: 'it tells the group right ...'."""
     value, guess = number(score.value, score.unit), "guessing"

@@ -120,13 +120,13 @@ class Workbench:
         self.run = self.run.with_tuning_decided()
         _ = self.run.space.alignment
         self.run = self.run.with_fusion_chosen()
-        _ = self.run.predictor.model
+        _ = self.run.delivered.model
         self.run.keep()  # so that later verbs read no data
         if generator:
             self.run = self.run.with_steps_decided()
             for seed in range(self.run.settings.generator.seeds):
                 self.run.generator.sampler(seed)
-        find = partial(fit.fitted, self.run.predictor, self.run.generator)
+        find = partial(fit.fitted, self.run.delivered, self.run.generator)
         shown = fit.key_of_curves(self.run)
         return self._keep("fit", self.run.predictor.fingerprint, find, shown)
 
@@ -147,12 +147,13 @@ class Workbench:
         if data is None:
             needs.data(self.run, "evaluate")
         self.run = needs.predictor(self.run)
-        predictor = self.run.predictor
+        delivered = self.run.delivered
         if data is not None:
             others = predict.other_rows(self.run, data, root, max_bad)
-            return evaluate.evaluated_on(predictor, *others)
-        find, key = partial(evaluate.evaluated, predictor), predictor.fingerprint
-        return evaluate.of_validation(predictor, self._keep("evaluate", key, find))
+            return evaluate.evaluated_on(delivered, *others)
+        find, key = partial(evaluate.evaluated, delivered), self.run.predictor.fingerprint
+        findings = self._keep("evaluate", key, find, delivered.key)
+        return evaluate.of_validation(delivered.judged, findings)
 
     @needs.usable_values
     def predict(
@@ -168,7 +169,7 @@ class Workbench:
         """
         self.run = needs.predictor(self.run)
         others = predict.other_rows(self.run, data, root, max_bad)
-        return predict.predicted(self.run.predictor, *others)
+        return predict.predicted(self.run.delivered, *others)
 
     @needs.usable_values
     def search(

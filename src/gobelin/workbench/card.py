@@ -34,6 +34,10 @@ KINDS = {
     "number": "a number",
     "labels": "labels, any number of them",
 }
+REFITTED = (
+    "The predictor in this folder was fitted on all labelled rows, with the same settings. The"
+    " scores on validation rows are those of a predictor that was fitted on training rows alone."
+)
 CONDITIONS = {
     "vectors": "any of its fields",
     "text": "a text",
@@ -77,6 +81,8 @@ def render(
                     else [f"Not measured: `{verb}` was not run."]
                 ),
             ]
+        if verb == "evaluate" and measured and run.delivered.refitted:
+            parts += [REFITTED]
         if verb == "audit" and generator:
             parts += [f"- {markdown_text(note)}" for note in getattr(sampler, "notes", ())]
             parts += (

@@ -53,7 +53,7 @@ def described(
     findings, label = _generated_images(run, cells), None
     x = run.predictor.inputs(embeddings)
     if run.settings.data.target and x.present.any():
-        guess = run.predictor.model.predict(x)
+        guess = run.delivered.model.predict(x)
         findings += _predicted(run, guess, k)
         label = int(guess.class_indices[0]) if run.predictor.model.exclusive else None
     if text is not None:

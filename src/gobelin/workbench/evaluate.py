@@ -24,6 +24,7 @@ from gobelin.report.exhibits import Exhibits
 from gobelin.workbench import shown_rows
 from gobelin.workbench.evaluation import Evaluation
 from gobelin.workbench.predict import new_rows
+from gobelin.workbench.run.delivered import RunDelivered
 from gobelin.workbench.run.parts import recorded
 from gobelin.workbench.run.predictor import RunPredictor
 
@@ -104,8 +105,12 @@ class Scored:
         return shown | {"columns": list(heads), "rows": listed}
 
 
-def evaluated(predictor: RunPredictor, exhibits: Exhibits) -> list[Finding]:
-    """Scores with all fields, by class, and with some fields alone; calibration; mistakes."""
+def evaluated(delivered: RunDelivered, exhibits: Exhibits) -> list[Finding]:
+    """Scores with all fields, by class, and with some fields alone; calibration; mistakes.
+
+    They are those of the judged predictor. The delivered one has its cross-fitted score.
+    """
+    predictor = delivered.judged
     whole = predictor.checked.rows
     rows = _validation_rows(predictor)
     target, groups = whole.target.rows(rows), [whole.groups[r] for r in rows]
@@ -135,7 +140,7 @@ def evaluated(predictor: RunPredictor, exhibits: Exhibits) -> list[Finding]:
             "share right",
             bands={"share right": evaluation.reliability_band(predictions, target, groups)},
         )
-    return findings
+    return findings + [f for f in delivered.findings() if f.source == "evaluate"]
 
 
 def _show_fields(
@@ -190,19 +195,21 @@ def _evaluation(
     return Evaluation(findings, predictor.model.target, rows, predictor.fields, shown)
 
 
-def evaluated_on(predictor: RunPredictor, dataset: Dataset, settings: Check) -> Evaluation:
-    """The evaluation on other labelled rows. Nothing of it is stored in the run folder.
+def evaluated_on(delivered: RunDelivered, dataset: Dataset, settings: Check) -> Evaluation:
+    """The evaluation on other labelled rows, by the predictor that `predict` uses. Nothing of it is
+    stored in the run folder.
 
     settings: of the cells that may be set aside. Rows without a label, or with one that was not
     learned, are left out, and a warning counts them; so it does those that the run knows. Raises
     GobelinError for rows without the target's column, and where no row can be scored."""
-    schema, model = predictor.features.data.schema, predictor.model
+    predictor, model = delivered.judged, delivered.model
+    schema = predictor.features.data.schema
     if model.target not in dataset.column_names:
         raise GobelinError(
             f"evaluate: {dataset.source} has no column {model.target!r}, the truth to compare with."
             " Add it, or run gobelin predict."
         )
-    _warn_of_known(predictor, dataset)
+    _warn_of_known(predictor, dataset, delivered.refitted)
     rows = new_rows(predictor.features, dataset, settings, "evaluate").dataset
     target = _labelled(rows, schema, model)
     chosen = np.flatnonzero(target.present)
@@ -272,9 +279,10 @@ def _guessing(predictor: RunPredictor, truth: Target) -> float | None:
     return float(np.abs(truth.values - middle).mean())
 
 
-def _warn_of_known(predictor: RunPredictor, dataset: Dataset) -> None:
+def _warn_of_known(predictor: RunPredictor, dataset: Dataset, refitted: bool) -> None:
     """Warn where rows are among those that the run was trained on, or are its test rows, which are
-    then counted as looked at."""
+    then counted as looked at. refitted: the predictor has learned from validation and test rows
+    too."""
     record = recorded(predictor.folder)
     if record is None:
         return
@@ -293,6 +301,15 @@ def _warn_of_known(predictor: RunPredictor, dataset: Dataset) -> None:
         LOG.warning(
             "%s: %d of %d rows are training rows of this run. Scores on them are too good: give"
             " rows that it has not seen.",
+            dataset.source,
+            count,
+            len(dataset),
+        )
+    if refitted and (count := int(np.isin(parts, ("valid", "test")).sum())):
+        LOG.warning(
+            "%s: %d of %d rows are validation or test rows of this run, and the predictor that is"
+            " scored here learned from all labelled rows. Scores on them are too good: give rows"
+            " that it has not seen, or fit with --set refit=false.",
             dataset.source,
             count,
             len(dataset),

@@ -30,8 +30,10 @@ class Evaluation(list[Finding]):
         self.mistakes: list[Mapping[str, Any]] = list(shown.get("mistakes", {}).get("rows", ()))
 
     def lines(self) -> list[str]:
-        """At most 14 lines: the score, the fields alone, the confusion, the ten worst mistakes."""
-        lines = [answer.headline(self.target, self[0], self.rows)]
+        """At most 14 lines: the scores of the judged and of the delivered predictor, the fields
+        alone, the confusion, the ten worst mistakes."""
+        first = answer.headline(self.target, self[0], self.rows)
+        lines = [" ".join(filter(None, [first, answer.delivered(self)]))]
         lines += [line] if (line := answer.fields_line(self, self.fields)) else []
         lines += [answer.confused_line(self.confusion)] if self.confusion else []
         if self.mistakes:

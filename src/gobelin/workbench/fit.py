@@ -6,12 +6,13 @@ from gobelin.core.files import fingerprint
 from gobelin.evidence.findings import Finding
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.run.chain import Run
+from gobelin.workbench.run.delivered import RunDelivered
 from gobelin.workbench.run.generator import RunGenerator
-from gobelin.workbench.run.predictor import RunPredictor
 
 
-def fitted(predictor: RunPredictor, generator: RunGenerator, exhibits: Exhibits) -> list[Finding]:
+def fitted(delivered: RunDelivered, generator: RunGenerator, exhibits: Exhibits) -> list[Finding]:
     """The fields, the fusion, tuned encoders, the shared space, the training of the generator."""
+    predictor = delivered.judged
     model, features = predictor.model, predictor.features
     findings = [
         Finding(
@@ -23,6 +24,7 @@ def fitted(predictor: RunPredictor, generator: RunGenerator, exhibits: Exhibits)
             source="fit",
         )
     ]
+    findings += [f for f in delivered.findings() if f.source == "fit"]
     present = dict(
         zip(features.embeddings.fields, features.embeddings.present.mean(0), strict=True)
     )
@@ -107,6 +109,6 @@ def _generator(generator: RunGenerator, steps: int) -> Finding:
 def key_of_curves(run: Run) -> str:
     """Hash of what the findings show beside the predictor; '' where there is nothing."""
     tuning = [f.to_dict() for f in run.features.tuning_findings()]
-    parts = (run.generator.curves(), tuning, run.generator.trained_steps)
+    parts = (run.generator.curves(), tuning, run.generator.trained_steps, run.delivered.key)
     shown = [part for part in parts if part]
     return fingerprint(*shown) if shown else ""

@@ -34,6 +34,7 @@ def planned(run: Run, generator: bool) -> list[Finding]:
         fusions = fusion_choice.able(rows.target)
         note = f"{heads} of each of {', '.join(fusions)}, then {heads} of the best"
         heads *= len(fusions) + 1
+    heads += settings.predict.folds + 1 if run.delivered.refitted else 0
     findings.append(
         Finding(
             name="heads_to_train",

@@ -17,8 +17,8 @@ from gobelin.embedding.roles import role_of
 from gobelin.prediction.predictor import Predictions
 from gobelin.quality.data import Check, Scan, scan
 from gobelin.workbench.run.chain import Run
+from gobelin.workbench.run.delivered import RunDelivered
 from gobelin.workbench.run.features import RunFeatures
-from gobelin.workbench.run.predictor import RunPredictor
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
@@ -35,7 +35,7 @@ def other_rows(
     return dataset, config.build(Check, values, "check")
 
 
-def predicted(predictor: RunPredictor, dataset: Dataset, settings: Check) -> Predictions:
+def predicted(predictor: RunDelivered, dataset: Dataset, settings: Check) -> Predictions:
     """One prediction for each row. Bad cells count as missing."""
     features = predictor.features
     rows = new_rows(features, dataset, settings, "predict").dataset

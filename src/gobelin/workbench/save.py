@@ -2,7 +2,8 @@
 
 Contents: encoders, alignment, predictor, the generator of the first seed, schema, settings,
 findings, a model card, and the hash of every file. All are JSON, Markdown or safetensors (an index
-has Lance's files). Rows, images, texts, row ids and paths are not in it.
+has Lance's files). Rows, images, texts, row ids and paths are not in it. Of the two predictors of
+a run (`run.delivered`) it holds the delivered one, as the stage `model`.
 
 `disclosure` lists what it promises not to tell and what it still reveals; besides that the credit
 line and scores. The hash of the whole data set identifies a copy of the data. With `index` also the
@@ -46,6 +47,7 @@ from gobelin.workbench.augment.generators import study_key, trained_weights, tra
 from gobelin.workbench.export_folder import new_folder, refuse_used_folder
 from gobelin.workbench.portable import Places, names_of, portable
 from gobelin.workbench.run.chain import Run
+from gobelin.workbench.run.delivered import STAGE as DELIVERED
 from gobelin.workbench.run.generator import Trained
 from gobelin.workbench.run.row_index import INDEX
 from gobelin.workbench.run.settings import recorded
@@ -249,7 +251,8 @@ def _stages(run: Run) -> list[str]:
                 f"{run.folder.folder}: {run.settings.generator.name} keeps images as they are,"
                 " which may be training rows. Choose another --generator to save."
             )
-        if not run.folder.has(stage, key):
+        delivered = _source(run, stage) != stage
+        if not run.folder.has(_source(run, stage), run.delivered.key if delivered else key):
             raise GobelinError(
                 f"{run.folder.folder}: its {stage} was made with other settings. Run gobelin fit"
                 " again."
@@ -290,9 +293,14 @@ def _settings(run: Run) -> dict[str, Any]:
     return portable(recorded(nowhere), names_of(run.data.schema))
 
 
+def _source(run: Run, stage: str) -> str:
+    """The stage of the run whose files are saved under this name."""
+    return DELIVERED if stage == "model" and run.delivered.refitted else stage
+
+
 def _copy_stage(run: Run, stage: str, target: Path, places: Places) -> None:
     """Copy the files of a stage, without paths in settings and rows in findings."""
-    source, names = run.folder.checked(stage), names_of(run.data.schema)
+    source, names = run.folder.checked(_source(run, stage)), names_of(run.data.schema)
     # images are only shown, no other file needs them
     for path in sorted(p for p in source.rglob("*") if p.is_file() and p.suffix != ".png"):
         if path.suffix == ".skops":

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError
@@ -22,6 +23,7 @@ from gobelin.prediction.fusion_choice import BEST_OF_ALL
 from gobelin.workbench.run import data_files, parts
 from gobelin.workbench.run.checked_rows import CheckedRows, Resample
 from gobelin.workbench.run.data import RunData
+from gobelin.workbench.run.delivered import RunDelivered
 from gobelin.workbench.run.encoders import RunEncoders, stage_of
 from gobelin.workbench.run.features import RunFeatures
 from gobelin.workbench.run.generator import RunGenerator
@@ -61,6 +63,11 @@ class Run:
         predictor = RunPredictor(folder, checked, features, space, settings.fusion)
         generator = RunGenerator(folder, checked, features, space, settings.generator)
         return Run(folder, settings, data, encoders, checked, features, space, predictor, generator)
+
+    @cached_property
+    def delivered(self) -> RunDelivered:
+        """The predictor that answers for records. Nothing else of the run rests on it."""
+        return RunDelivered(self.predictor, self.settings.refit)
 
     def begin(self) -> Run:
         """Write settings, environment, schema and encoders, which make the folder a run.

@@ -17,6 +17,8 @@ KEPT_BY_RUN = ("device", "precision", "threads")  # settings that stay as in the
 def stored(folder: RunFolder) -> dict[str, Any]:
     """The settings of an earlier start, with the decisions of the run. Raises GobelinError for a
     damaged file.
+
+    A run of before there were two predictors keeps the one that it has, until `fit` runs again.
     """
     settings = folder.stored("settings.json")
     needed = {
@@ -32,7 +34,7 @@ def stored(folder: RunFolder) -> dict[str, Any]:
                 f"{folder.folder / 'settings.json'}: is damaged (incomplete under {group!r})."
                 " Delete it and run gobelin fit again."
             )
-    return upgraded(settings)
+    return {"refit": False, **upgraded(settings)}
 
 
 def replayed(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

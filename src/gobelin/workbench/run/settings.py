@@ -101,6 +101,10 @@ class Settings:
         description="Fields and columns that prediction does not use. auto: fields whose presence"
         " gives the label away.",
     )
+    refit: bool = setting(
+        default=True,
+        description="Whether predict, describe and save use a predictor of all labelled rows.",
+    )
     split: Split = setting(default_factory=Split, description="Training, validation and test rows.")
     runtime: Runtime = setting(default_factory=Runtime, description="Seed, device and precision.")
     check: Check = setting(default_factory=Check, description="Checks before training.")
