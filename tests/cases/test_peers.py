@@ -267,5 +267,5 @@ class Declared:
 def test_declared_classes_of_an_object_have_their_names() -> None:
     data = read(Declared())  # type: ignore[arg-type]
     assert data.values("label")[:3] == [None, "cat", "dog"]
-    with pytest.raises(GobelinError, match="Give one of its tables"):
+    with pytest.raises(GobelinError, match="a path or a data frame was expected"):
         read({"train": Declared()})  # type: ignore[arg-type]
