@@ -140,7 +140,8 @@ def _use_threads(threads: int) -> None:
     if "torch" in sys.modules:
         torch.set_num_threads(threads)
     else:
-        os.environ["OMP_NUM_THREADS"] = str(threads)  # torch reads it when it is loaded
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ[name] = str(threads)  # torch reads them when it is loaded
 
 
 @contextmanager
