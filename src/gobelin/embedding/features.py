@@ -192,13 +192,13 @@ class Embedder:
         encoder = self.encoders[field]
         return EncoderFacts(encoder.width, encoder.fingerprint())
 
-    @property
-    def openings(self) -> dict[str, Opening]:
-        """{column: how its encoder opens images}, for columns of images."""
+    def openings(self, columns: Sequence[str]) -> dict[str, Opening]:
+        """{column: how its encoder opens images}, for those of these columns that hold images."""
         out: dict[str, Opening] = {}
         for name in self.encoders:
-            if self.schema.field(name).kind != "image":  # no other encoder is loaded for this
-                continue
+            field = self.schema.field(name)
+            if field.kind != "image" or not set(field.columns) & set(columns):
+                continue  # no other encoder is loaded for this
             encoder = self.encoders[name]
             settings = getattr(encoder, "settings", None)
             opening = getattr(encoder, "opening", getattr(settings, "opening", None))

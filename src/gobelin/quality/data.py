@@ -117,7 +117,7 @@ def scan(reader: Embedder, dataset: Dataset, settings: Check, progress: Progress
     return Scan(
         replace(
             dataset.set_aside([(i, c) for i, c, _ in bad] + whole_rows),
-            openings=reader.openings,
+            openings=reader.openings(dataset.column_names),
         ),
         tuple(bad),
         converted,
