@@ -139,6 +139,7 @@ def test_verbs_on_rows_read_the_kept_rows(
             cells,
             [a.tolist() for a in arrays],
             (rows.groups, rows.named.names, rows.dataset.ids, rows.record, rows.parts_key),
+            rows.dataset.openings,
             (embeddings.fingerprint, embeddings.ids, embeddings.groups),
         )
 

@@ -108,6 +108,8 @@ class CheckedRows:
         )
         if rows is not None:
             data_files.check(folder.folder, rows.dataset, rows.schema, data.runtime.threads)
+            openings = self.encoders.embedder.openings(rows.dataset.column_names)
+            rows = replace(rows, dataset=replace(rows.dataset, openings=openings))
         return rows
 
     @property
