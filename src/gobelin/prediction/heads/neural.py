@@ -1,10 +1,9 @@
 """The frame of all neural fusions: components of every field, all jobs trained as one computation,
 a predictor on disk.
 
-Each field is reduced to principal components of the basis rows. Whatever its units and its width,
-the variances of its components sum to `FIELD_VARIANCE`, so that a table of ten columns weighs as
-much as a text of hundreds of components. In training, present fields are hidden at random (Neverova
-et al. 2016, ModDrop), so that the network is trained on every subset of fields.
+Each field is reduced to principal components of the basis rows, scaled to a mean variance of 1
+whatever the units of the field. In training, present fields are hidden at random (Neverova et al.
+2016, ModDrop), so that the network is trained on every subset of fields.
 """
 
 from __future__ import annotations
@@ -21,16 +20,12 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
 from gobelin.core.lazy import torch
 from gobelin.core.machine import Progress, Runtime
-from gobelin.data.coarse import coarse_scale, middle_of, spread_of
+from gobelin.data.coarse import middle_of, spread_of
 from gobelin.data.fields import Target
 from gobelin.embedding.alignment.correlation import principal
 from gobelin.embedding.features import Embeddings
 from gobelin.prediction.heads.job import Job
 from gobelin.prediction.heads.joins import Join, Ordered, SideBySide
-
-FIELD_VARIANCE = 64.0  # sum of the variances of a field's components
-LEAST_VARIANCE = 1e-12  # a field with less is constant
-LEAST_SHARE = 1e-6  # of a component in its field's variance; smaller ones are raised no further
 
 
 @settings_class
@@ -138,21 +133,6 @@ def _mean_one(weights: np.ndarray) -> np.ndarray:
     return (weights / max(float(weights.mean()), 1e-12)).astype(np.float32)
 
 
-def component_scales(variances: np.ndarray) -> np.ndarray:
-    """float64 [K]: factors of a field's components.
-
-    Their variances become the roots of what they were, times a common factor: halfway from
-    principal components to whitened ones. With one weight decay for all, small components then tell
-    more, and the noise of the smallest stays small. variances: [K]. All factors are 0 for a field
-    that never differs, or that no row has: it counts nothing."""
-    total = float(variances.sum())
-    if total <= LEAST_VARIANCE:
-        return np.zeros(len(variances))
-    share = np.maximum(variances / total, LEAST_SHARE)
-    after = np.sqrt(share) / np.sqrt(share).sum()
-    return np.sqrt(FIELD_VARIANCE * after / (share * total))
-
-
 @dataclass(frozen=True, eq=False)
 class Projection:
     """Features of a field as scaled components: (x - mean) @ directions.
@@ -166,9 +146,9 @@ class Projection:
     def fit(rows: Embeddings, field: str, components: int) -> Projection:
         """Principal components of the rows where the field is present, float32."""
         mean, directions, variances = principal(rows, field, components)
-        scale = component_scales(variances)
-        if rows.least_groups > 1:  # exact scales would tell of single groups
-            scale = coarse_scale(scale)
+        total = float(variances.sum())
+        # No variance: a field that no row has, or that never differs. It then counts nothing.
+        scale = np.sqrt(len(variances) / total) if total > 1e-12 else 0.0
         return Projection(mean.astype(np.float32), (directions * scale).astype(np.float32))
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
