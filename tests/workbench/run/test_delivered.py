@@ -35,7 +35,7 @@ USERS = {
     "workbench/bench.py:predict",
     "workbench/card.py:render",  # whether there is one
     "workbench/describe.py:described",
-    "workbench/evaluate.py:lines",  # its cross-fitted score, as words
+    "workbench/evaluation.py:lines",  # its cross-fitted score, as words
     "workbench/evaluate.py:evaluated",  # its cross-fitted score
     "workbench/evaluate.py:evaluated_on",  # other rows, which it has not seen
     "workbench/fit.py:fitted",  # its count of rows
