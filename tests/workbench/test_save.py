@@ -27,6 +27,7 @@ from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.files import file_hash, read_json, write_json
 from gobelin.core.stages import MANIFEST
 from gobelin.data.provenance import save_png
+from gobelin.embedding.index import INDEX_SUFFIXES
 from gobelin.interfaces.cli import main
 from gobelin.workbench import card
 
@@ -515,7 +516,7 @@ def test_the_hub_gets_the_files_of_the_manifest_and_gives_them_back(
     )
     loaded = gobelin.from_pretrained("somebody/shapes-model", revision="v1")
     read = ["*.json", "*.jsonl", "*.safetensors", "*.md", "*.png"]
-    index = [f"index/*.{kind}" for kind in ("lance", "manifest", "txn", "idx", "arrow", "json")]
+    index = [f"index/*{suffix}" for suffix in INDEX_SUFFIXES]
     assert hub.calls[-1] == ("download", "somebody/shapes-model", "v1", read + index)
     assert loaded.predict(source).rows() == Workbench.open(run).predict(source).rows()
     main(["save", str(run), "--push", "somebody/shapes-model", "--public"])

@@ -10,6 +10,7 @@ What this cannot show: a change that restores the size and both times of a file.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,9 @@ def _keep(folder: Path, stat: np.ndarray, content: np.ndarray) -> None:
 
 
 def paths(dataset: Dataset, schema: Schema) -> list[str]:
-    """Every different path in the cells that encoders read, sorted."""
+    """Every different path in the cells that encoders read, sorted; those of cells that were set
+    aside too, so that rows before and after that have the same."""
+    dataset = replace(dataset, bad=frozenset())
     names: set[str] = set()
     for column in schema.columns:
         if (
