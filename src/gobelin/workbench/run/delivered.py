@@ -146,7 +146,7 @@ class RunDelivered:
         )
         by_time = "; folds are drawn, not by time" if self._by_time else ""
         return interval.finding(
-            fusion_choice.FUSION_SCORE,
+            "cross_fitted_score",
             scope={"predictor": "delivered"},
             better="higher" if rows.target.exclusive else "lower",
             unit="share" if rows.target.exclusive else "",
