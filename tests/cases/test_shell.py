@@ -39,7 +39,8 @@ CLASSES = [("red", "blue")[s] for s in SIGN]
 
 def gobelin(folder: Path, *words: str) -> tuple[int, str]:
     """The exit status and everything that is printed. The program is that of this Python."""
-    command = [sys.executable, "-m", "gobelin", *words]
+    verb, *others = words
+    command = [sys.executable, "-m", "gobelin", verb, "--quiet", *others]  # no lines of progress
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600
