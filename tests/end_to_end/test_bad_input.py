@@ -532,7 +532,7 @@ def test_options_that_cant_be(
         ],
     }
     for more, expected in cases.items():
-        words = ["check", good, "--target", "label", "--run", tmp_path / "run", *SETS, *more]
+        words = ["fit", good, "--target", "label", "--run", tmp_path / "run", *SETS, *more]
         said = refused(capsys, words, tmp_path)
         assert all(e in said for e in expected), said
     for words, expected in (
@@ -749,8 +749,9 @@ def test_a_fitted_run_predicts_without_its_training_data(
     data = table(tmp_path / "new.csv", [{"caption": "a small red circle"}])
     done(capsys, ["predict", folder, data, "--out", tmp_path / "p.csv"])
     assert (tmp_path / "p.csv").read_text().splitlines()[1].startswith("a small red circle,")
+    done(capsys, ["search", folder, "--text", "x"])
     assert "/nowhere/data/records.csv: no such file" in refused(
-        capsys, ["search", folder, "--text", "x"], folder
+        capsys, ["search", folder, "--recall"], folder
     )
 
 

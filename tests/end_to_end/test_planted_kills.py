@@ -132,7 +132,7 @@ def test_a_killed_export_of_a_study_is_made_again(
 
 
 def rows_of(run: Path) -> dict[str, list[float]]:
-    table = Workbench.open(run).run.space.index.table.to_arrow()
+    table = Workbench.open(run).run.space.index.table.table.to_arrow()
     return dict(zip(table["gobelin_id"].to_pylist(), table[VECTOR].to_pylist(), strict=True))
 
 
