@@ -545,8 +545,10 @@ def test_8_an_edited_run_folder_is_refused(stage: str, bench: Workbench, tmp_pat
     victim.write_bytes(bytes(data))
     with pytest.raises(GobelinError, match="was changed or damaged"):
         opened = Workbench.open(copy)
+        encoders = opened.run.encoders.embedder.encoders
         _ = (
             opened.run.features.embeddings,
+            [encoders[name] for name in encoders],  # each is loaded when it is first used
             opened.run.space.alignment,
             opened.run.predictor.model,
             opened.run.generator.sampler(0),
