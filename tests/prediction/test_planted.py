@@ -109,8 +109,8 @@ def test_of_what_only_a_pair_tells_one_is_chosen_that_reads_it() -> None:
 
 
 def test_a_field_whose_presence_tells_the_class_is_left_out(tmp_path: Path) -> None:
-    """Notes stand with one class alone: a run predicts without them, so it isn't misled where they
-    are missing."""
+    """Notes stand with one class alone: with `leave_out=auto` a run predicts without them, so it
+    isn't misled where they are missing. By default they stay, and `check` warns."""
     rng = np.random.default_rng(0)
     label = rng.integers(0, 2, 200)
     size = np.where(label, 0.5, -0.5) + rng.normal(size=200)
@@ -126,6 +126,9 @@ def test_a_field_whose_presence_tells_the_class_is_left_out(tmp_path: Path) -> N
     )
     pa_csv.write_csv(table, tmp_path / "records.csv")
     settings = {"encoders": {"text": {"name": "characters"}}, "schema": {"note": "text"}}
+    kept = Workbench(tmp_path / "records.csv", "class", tmp_path / "kept", settings).run
+    assert set(kept.predictor.fields) == {"note", "table"}
+    settings |= {"leave_out": ("auto",)}
     run = Workbench(tmp_path / "records.csv", "class", tmp_path / "run", settings).run
     x = run.features.embeddings
     assert set(x.fields) == {"note", "table"} and run.predictor.fields == ("table",)
