@@ -46,6 +46,7 @@ class Openmoji:
         return {
             "schema": {"family": "group"},
             "generator": {"steps": 1400},
+            "leave_out": ["country"],  # flags alone have one: it says the class
             "fields": {
                 "caption": [f"name_{code}" for code in LANGUAGES],
                 "facts": ["year", "code_points", "elements", "colours"],
