@@ -83,7 +83,9 @@ def test_a_removed_run_folder_is_one_line(
         code, said = ended(server, fit(data, run), tmp_path / "errors", at, str(run))
         codes.add(code)
         if code == 2:
-            assert ("was removed" in said or "No such file" in said) and "\n" not in said, said
+            *before, line = said.splitlines()
+            assert "was removed" in line or "No such file" in line, said
+            assert all("fewer than 10 training rows" in warning for warning in before), said
         else:
             assert code == 0 and (run / "settings.json").is_file()
             assert (run / "findings.jsonl").read_text(encoding="utf-8") == alone
