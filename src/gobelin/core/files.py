@@ -69,6 +69,12 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def size_and_times(status: os.stat_result) -> list[int]:
+    """Size, and the times of the last changes of content and entry in nanoseconds: a file for which
+    all three stay is taken for unchanged."""
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
 def file_name(name: str) -> str:
     """`name` as one part of a path. Characters other than letters, digits, '-' and '_' are
     replaced, and a hash is added so that different names stay different."""

@@ -24,6 +24,7 @@ from gobelin.core.files import (
     read_json,
     read_lines,
     refuse_links,
+    size_and_times,
     tree_hash,
     write_json,
     write_lines,
@@ -281,5 +282,5 @@ def _stats(folder: Path) -> dict[str, list[int]]:
         status = path.stat()
         if not path.is_dir():
             name = path.relative_to(folder).as_posix()
-            found[name] = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+            found[name] = size_and_times(status)
     return found

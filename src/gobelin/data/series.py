@@ -150,8 +150,12 @@ def _items(text: str) -> list[str]:
 
 
 def _parts(text: str) -> list[str]:
-    mark = next((m for m in (";", "\t", ",") if m in text), None)
-    return [part.strip() for part in text.split(mark)] or [""]
+    return [part.strip() for part in text.split(_mark(text))] or [""]
+
+
+def _mark(text: str) -> str | None:
+    """What parts the numbers of a text; None for blanks."""
+    return next((mark for mark in (";", "\t", ",") if mark in text), None)
 
 
 def _array(source: bytes | Path) -> np.ndarray:
@@ -222,7 +226,7 @@ def _table(value: str, root: Path) -> np.ndarray:
 
 def _width(line: str) -> int:
     """How many numbers a line holds, without cutting it apart."""
-    mark = next((m for m in (";", "\t", ",") if m in line), None)
+    mark = _mark(line)
     return sum(1 for _ in WORD.finditer(line)) if mark is None else line.count(mark) + 1
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from gobelin.core.errors import GobelinError
-from gobelin.core.files import atomic_file, load_arrays, save_arrays
+from gobelin.core.files import atomic_file, load_arrays, save_arrays, size_and_times
 from gobelin.core.workers import in_order
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema
@@ -97,7 +97,7 @@ def _stats(names: list[str], root: Path) -> np.ndarray:
             status = os.stat(os.path.join(root, name))
         except (OSError, ValueError):
             continue
-        out[k] = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        out[k] = size_and_times(status)
     return out
 
 

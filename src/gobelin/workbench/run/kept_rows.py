@@ -20,7 +20,14 @@ import numpy as np
 import pyarrow as pa
 
 from gobelin.core.arrow import texts
-from gobelin.core.files import load_arrays, mapped_arrays, read_json, save_arrays, write_json
+from gobelin.core.files import (
+    load_arrays,
+    mapped_arrays,
+    read_json,
+    save_arrays,
+    size_and_times,
+    write_json,
+)
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.data.parts import NamedRows, Naming, RecordedParts
@@ -41,7 +48,7 @@ def source_mark(path: str) -> list[int] | None:
         return None
     if not os.path.isfile(path):
         return None
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+    return size_and_times(status)
 
 
 def write_rows(folder: Path, rows: Rows, mark: list[int]) -> None:
