@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
-from typing import cast
 
 import pyarrow as pa
 
@@ -27,23 +26,24 @@ def read(path: str | Path | TableLike, root: str | Path | None = None) -> Datase
     class folders, or a data frame. root: the folder that relative paths start from and that no path
     may leave. Its default is the file's folder; for a data frame the working directory.
     """
-    if isinstance(path, TableLike) and not isinstance(path, Mapping):
-        _check_root(root)
-        for count, what in zip(path.shape, ("row", "column"), strict=True):
-            if not count:
-                raise GobelinError(f"data frame: holds no {what}. At least one was expected.")
-        return from_frame(path, root or ".")
-    return read_as_written(cast(str | Path, path), root)[1]
+    if isinstance(path, str | Path):
+        return read_as_written(path, root)[1]
+    if isinstance(path, Mapping):
+        kind = type(path).__name__
+        raise GobelinError(
+            f"data: a path or a data frame was expected, found {kind}. Give one of its tables."
+        )
+    _check_root(root)
+    for count, what in zip(path.shape, ("row", "column"), strict=True):
+        if not count:
+            raise GobelinError(f"data frame: holds no {what}. At least one was expected.")
+    return from_frame(path, root or ".")
 
 
 def read_as_written(path: str | Path, root: str | Path | None = None) -> tuple[pa.Table, Dataset]:
     """The rows as the file has them, and the dataset of the same rows, in which every column of
     files holds paths or bytes. As `read`.
     """
-    if not isinstance(path, str | Path):
-        kind = type(path).__name__
-        several = " Give one of its tables." if isinstance(path, Mapping) else ""
-        raise GobelinError(f"data: a path or a data frame was expected, found {kind}.{several}")
     path = Path(path)
     _check_root(root)
     if not path.exists():

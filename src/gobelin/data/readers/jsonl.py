@@ -112,9 +112,7 @@ def _whole_table(path: Path) -> pa.Table:
     if isinstance(value, dict) and _is_columns(value):
         count = len(next(iter(value.values())))
         refuse_table(str(path), count, len(value))
-        value = [
-            dict(zip(value, cells, strict=True)) for cells in zip(*value.values(), strict=True)
-        ]
+        return _table(path, {name: (list(range(count)), v) for name, v in value.items()}, count)
     if not (isinstance(value, list) and value and all(isinstance(row, dict) for row in value)):
         raise GobelinError(
             f"{path}: an array of objects [{{...}}, {{...}}] was expected, or one object a line."
@@ -139,8 +137,8 @@ def _table(path: Path, columns: dict[str, tuple[list[int], list[Any]]], count: i
 
 
 def _is_columns(value: dict[str, Any]) -> bool:
-    """Whether an object holds columns: lists of one length."""
-    lists = [v for v in value.values() if isinstance(v, list) and not _has_objects(v)]
+    """Whether an object holds columns: lists of one length, and not empty."""
+    lists = [v for v in value.values() if isinstance(v, list) and v and not _has_objects(v)]
     return bool(lists) and len(lists) == len(value) and len({len(v) for v in lists}) == 1
 
 
