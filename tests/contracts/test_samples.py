@@ -72,8 +72,7 @@ def test_what_is_written_stays(written: tuple[SampleSet, Path]) -> None:
 
 def test_shapes_are_what_their_table_says(shapes_file: Path, tmp_path: Path) -> None:
     again = Shapes(rows=120).write(tmp_path / "again", 0)
-    assert again.read_bytes() == shapes_file.read_bytes()  # other tests write beside it
-    assert tree_hash(again.parent / "images") == tree_hash(shapes_file.parent / "images")
+    assert tree_hash(again.parent) == tree_hash(shapes_file.parent)
     assert tree_hash(Shapes(rows=120).write(tmp_path / "other", 1).parent) != tree_hash(
         again.parent
     )

@@ -4,6 +4,7 @@ from an encoder's names."""
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -43,13 +44,20 @@ def without(source: Path, columns: Sequence[str], into: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def first(shapes_file: Path) -> Workbench:
-    with shapes_file.open(encoding="utf-8") as file:
+def own_shapes(shapes_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy, beside which these tests write tables of their own."""
+    folder = tmp_path_factory.mktemp("kept") / "shapes"
+    return Path(shutil.copytree(shapes_file.parent, folder)) / shapes_file.name
+
+
+@pytest.fixture(scope="module")
+def first(own_shapes: Path) -> Workbench:
+    with own_shapes.open(encoding="utf-8") as file:
         facts = [c for c in csv.DictReader(file).fieldnames or () if c not in WORDS]
     bench = Workbench(
-        without(shapes_file, facts, shapes_file.parent / "few.csv"),
+        without(own_shapes, facts, own_shapes.parent / "few.csv"),
         "shape",
-        shapes_file.parent / "first",
+        own_shapes.parent / "first",
         LIGHT,
     )
     _ = bench.check(), bench.run.space.alignment
@@ -94,16 +102,14 @@ def test_how_sure_a_label_is_is_learned_in_the_space_that_is_used(
         assert (mine @ known.T).max(1) == pytest.approx(1, abs=1e-5)
 
 
-def test_what_cannot_be_kept_is_refused(
-    first: Workbench, shapes_file: Path, tmp_path: Path
-) -> None:
-    def bench(name: str, data: Path = shapes_file, **settings: Any) -> Workbench:
+def test_what_cannot_be_kept_is_refused(first: Workbench, own_shapes: Path, tmp_path: Path) -> None:
+    def bench(name: str, data: Path = own_shapes, **settings: Any) -> Workbench:
         return Workbench(data, "shape", tmp_path / name, {**LIGHT, **settings})
 
     kept = {**LIGHT["align"], "base": str(first.folder)}
     with pytest.raises(GobelinError, match="has no shared space"):
         bench("a", align={**kept, "base": str(tmp_path)}).check()
-    lacking = without(shapes_file, ["caption"], shapes_file.parent / "silent.csv")
+    lacking = without(own_shapes, ["caption"], own_shapes.parent / "silent.csv")
     with pytest.raises(GobelinError, match="has the field 'caption'"):
         _ = bench("b", lacking, align=kept).run.space.alignment
     with pytest.raises(GobelinError, match="other encoders"):

@@ -162,12 +162,13 @@ def test_its_score_is_cross_fitted_and_leaves_test_rows_out(bench: Workbench) ->
 
 def test_rows_of_a_split_column_stay_held_out(shapes_file: Path, folder: Path) -> None:
     rows = list(csv.DictReader(shapes_file.read_text(encoding="utf-8").splitlines()))
-    with (shapes_file.parent / "parted.csv").open("w", encoding="utf-8", newline="") as file:
+    parted = shutil.copytree(shapes_file.parent, folder / "parted") / "parted.csv"
+    with parted.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [*rows[0], "part"])
         writer.writeheader()
         writer.writerows({**row, "part": PARTS[k % len(PARTS)]} for k, row in enumerate(rows))
     settings = {**SETTINGS, "schema": {"part": "split"}}
-    bench = Workbench(shapes_file.parent / "parted.csv", "shape", folder / "held", settings)
+    bench = Workbench(parted, "shape", folder / "held", settings)
     bench.fit()
     assert not (bench.folder / STAGE).exists()
     assert bench.run.delivered.model is bench.run.predictor.model
