@@ -2,8 +2,8 @@
 
 A saved run holds means. Of two exact means over n and n + 1 groups, the difference times n is the
 row of the group that came. So a mean is rounded to a step that no single group can move it by.
-Steps are powers of two, and scales are powers of the root of two: an exact step would be an exact
-standard deviation, and two of these differ by a row just so.
+Steps are powers of two, and scales are powers of the root of two. An exact step would tell an exact
+standard deviation, and the difference of two exact ones tells a row, too.
 
 What this cannot show: that nothing follows from many roundings together. This is weaker than
 differential privacy.

@@ -75,8 +75,8 @@ def _groups_alike(run: Run) -> list[Finding]:
     alike = groups_that_look_alike(set(rows.groups))
     if not alike:
         return []
-    note = "they differ by letter case or blanks alone; write them alike if they are one group,"
-    note += " which could stand in training and in test rows now"
+    note = "they differ by letter case or blanks alone. If they are one group, write them alike:"
+    note += " now its rows can be in training and in test"
     found = _counted("groups_alike", len(alike), {"column": column}, note)
     return [replace(found, cells=tuple(" and ".join(map(repr, a)) for a in alike[:NAMED_CELLS]))]
 
