@@ -135,13 +135,16 @@ def hash_order(names: Iterable[str], seed: int, *path: str | int) -> list[str]:
 
 
 def _use_threads(threads: int) -> None:
-    """Set the same count for torch and for numpy's products: the order of sums depends on it."""
-    threadpool_limits(threads)
+    """Set the count for torch: the order of its sums depends on it. Products of numpy and the trees
+    of scikit-learn get one thread: theirs wait busily for each other, and beside another program
+    that took 13 times the processor time (docs/log.md)."""
+    threadpool_limits(1)
     if "torch" in sys.modules:
         torch.set_num_threads(threads)
     else:
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-            os.environ[name] = str(threads)  # torch reads them when it is loaded
+        # torch reads them when it is loaded
+        os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @contextmanager

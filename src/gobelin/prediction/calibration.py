@@ -231,17 +231,17 @@ def _of_count(
 def temperature(scores: np.ndarray, label: np.ndarray, share: np.ndarray) -> float:
     """The temperature with the smallest weighted log loss, in exp(-2.5) .. exp(2.5).
 
-    The targets keep one imaginary row of every other class (Platt 1999, sec. 2.2), so that
-    perfectly separated rows don't give probabilities of 0 and 1. scores: [n, C]. label: int [n].
-    share: [n]."""
+    The targets keep one imaginary row of the other classes together (after Platt 1999, sec. 2.2),
+    so that perfectly separated rows don't give probabilities of 0 and 1. scores: [n, C]. label: int
+    [n]. share: [n]."""
     n, c = scores.shape
     share = share if share.sum() > 0 else np.ones(n)
 
     def loss(log_temperature: float) -> float:
         logs = log_softmax(scores / float(np.exp(log_temperature)), axis=1)  # [n, C]
         true = logs[np.arange(n), label]
-        # targets: (n + 1) / (n + C) for the true class, 1 / (n + C) for each other one
-        row_loss = ((n + 1) * true + logs.sum(1) - true) / (n + c)
+        # targets: n / (n + 1) for the true class, and the rest for the others, all alike
+        row_loss = (n * true + (logs.sum(1) - true) / max(c - 1, 1)) / (n + 1)
         return float(-(row_loss * share).sum() / share.sum())
 
     return float(np.exp(optimize.minimize_scalar(loss, bounds=(-2.5, 2.5), method="bounded").x))

@@ -27,6 +27,7 @@ from gobelin.prediction.estimators import LEAST_PROBABILITY
 from gobelin.prediction.heads.job import Job
 from gobelin.prediction.heads.joins import Join, SideBySide
 from gobelin.prediction.heads.neural import Neural, NeuralPredictor, Projection
+from gobelin.prediction.heads.trees import few_values
 
 VALUES = 255  # different ones of a column, which scikit-learn's trees tell apart
 
@@ -84,7 +85,7 @@ class Blend(Neural):
             return None, columns
         options = {"max_iter": self.trees, "early_stopping": False}
         trees = estimators.build("HistGradientBoosting", target.kind == "number", options, job.seed)
-        x = few_values(x[:, columns], job.weights)
+        x = few_values(x[:, columns], job.weights, VALUES)
         return trees.fit(x, answers, sample_weight=job.weights), columns
 
     def load(self, folder: Path) -> Any:  # noqa: ANN401 - a BlendPredictor, which its parent doesn't know
@@ -102,28 +103,6 @@ def side_by_side(
     return np.concatenate(
         [np.where(rows.present[:, [k]], p, np.nan) for k, p in enumerate(parts)], 1
     ).astype(np.float32)
-
-
-def few_values(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """x [n, K] with at most VALUES different values in each column: each value becomes the nearest
-    of the column's weighted quantiles.
-
-    scikit-learn splits halfway between two of them, so that a value and what it becomes are always
-    on the same side. Its own quantiles of weighted rows take longer than the trees."""
-    out, weights = x.copy(), weights.astype(np.float64)
-    shares = (np.arange(VALUES) + 0.5) / VALUES
-    for k in range(x.shape[1]):
-        counted = ~np.isnan(x[:, k]) & (weights > 0)
-        values = x[counted, k]
-        order = np.argsort(values, kind="stable")
-        if len(np.unique(values)) <= VALUES:
-            continue
-        below = weights[counted][order].cumsum()
-        kept = np.unique(values[order][np.searchsorted(below, shares * below[-1])])
-        halfway = (kept[1:].astype(np.float64) + kept[:-1]) / 2
-        present = ~np.isnan(x[:, k])
-        out[present, k] = kept[np.searchsorted(halfway, x[present, k].astype(np.float64))]
-    return out
 
 
 @dataclass(frozen=True, eq=False)

@@ -75,7 +75,7 @@ class Neural(ABC):
         numeric = target.kind == "number"
         answers = target.values.astype(np.int64 if target.exclusive else np.float32)
         if numeric:
-            answer = _middle_and_spread(target, rows, basis)
+            answer = middle_and_spread(target, rows, basis)
             answers = (answers - answer[0]) / answer[1]
         outputs = 1 if numeric else len(target.classes)
         heads = train_heads(
@@ -119,7 +119,7 @@ class Neural(ABC):
         return NeuralPredictor(settings, fields, values["space"], projections, arrays, answer)
 
 
-def _middle_and_spread(target: Target, rows: Embeddings, basis: np.ndarray) -> np.ndarray:
+def middle_and_spread(target: Target, rows: Embeddings, basis: np.ndarray) -> np.ndarray:
     """float32 [2]: about the mean and the standard deviation of the basis rows' numbers. They are
     rounded (`data.coarse`), as they are saved."""
     known = target.present[basis]
@@ -143,12 +143,17 @@ class Projection:
     directions: np.ndarray
 
     @staticmethod
-    def fit(rows: Embeddings, field: str, components: int) -> Projection:
-        """Principal components of the rows where the field is present, float32."""
+    def fit(
+        rows: Embeddings, field: str, components: int, total: float | None = None
+    ) -> Projection:
+        """Principal components of the rows where the field is present, float32.
+
+        total: the sum of their variances; None: a mean of one."""
         mean, directions, variances = principal(rows, field, components)
-        total = float(variances.sum())
+        found = float(variances.sum())
+        wanted = len(variances) if total is None else total
         # No variance: a field that no row has, or that never differs. It then counts nothing.
-        scale = np.sqrt(len(variances) / total) if total > 1e-12 else 0.0
+        scale = np.sqrt(wanted / found) if found > 1e-12 else 0.0
         return Projection(mean.astype(np.float32), (directions * scale).astype(np.float32))
 
     def __call__(self, x: np.ndarray) -> np.ndarray:

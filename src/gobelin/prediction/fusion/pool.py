@@ -1,0 +1,199 @@
+"""Heads of several kinds, each on some of the fields, and the weighted mean of their answers.
+
+A linear head adds up many weak directions, trees know thresholds and products, and a head on a few
+fields is not disturbed by the others. Which heads, and how much each counts, is a setting;
+`--fusion auto` finds them on training rows by cross-fitting (`prediction.pool_choice`).
+
+Heads learn in the mix of classes that the rows have. Weights of classes move their logits
+afterwards (Saerens et al. 2002; Menon et al. 2021, equation 9), which keeps the probabilities
+sharper than weights in training do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from gobelin.core.config import build, resolved, setting, settings_class
+from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
+from gobelin.core.machine import Progress, Runtime
+from gobelin.data.fields import Target
+from gobelin.embedding.features import Embeddings
+from gobelin.prediction.heads import members
+from gobelin.prediction.heads.job import Job
+from gobelin.prediction.heads.linear import Linear
+from gobelin.prediction.heads.members import Fitted, Inputs, Member
+from gobelin.prediction.heads.neural import Projection, middle_and_spread
+from gobelin.prediction.heads.trees import Trees
+
+
+@settings_class
+class Pool:
+    """Heads and their shares."""
+
+    members: tuple[Member, ...] = setting(
+        default=(Member(),), min_length=1, description="The heads. One linear head by default."
+    )
+    components: int = setting(
+        default=160, ge=1, le=8192, description="Principal components used of each field."
+    )
+    copies: int = setting(
+        default=0, ge=0, le=100, description="Copies of each row with fields hidden."
+    )
+
+    batchable: ClassVar[bool] = False
+    several: ClassVar[bool] = False
+
+    def fit(
+        self,
+        embeddings: Embeddings,
+        target: Target,
+        jobs: Sequence[Job],
+        basis: np.ndarray,
+        runtime: Runtime,
+        progress: Progress,
+    ) -> list[PoolPredictor]:
+        """As `Fusion.fit`. A job's weight decay changes nothing here, so jobs that differ in it
+        alone share one predictor."""
+        inputs = Inputs.fit(embeddings.rows(basis), self.components)
+        answer = None
+        if target.kind == "number":
+            answer = middle_and_spread(target, embeddings.rows(basis), basis)
+        fitted: dict[str, PoolPredictor] = {}
+        out = []
+        for k, job in enumerate(jobs):
+            key = fingerprint(job.rows, job.weights, job.seed)
+            if key not in fitted:
+                fitted[key] = self._fit_one(embeddings, target, job, inputs, answer)
+            out.append(fitted[key])
+            progress("fit", k + 1, len(jobs))
+        return out
+
+    def _fit_one(
+        self,
+        embeddings: Embeddings,
+        target: Target,
+        job: Job,
+        inputs: Inputs,
+        answer: np.ndarray | None,
+    ) -> PoolPredictor:
+        rows, of = members.with_hidden(embeddings.rows(job.rows), self.copies, job.seed)
+        answers = target.values[job.rows]
+        weights, shift = job.weights.astype(np.float64), np.zeros(1)
+        if answer is None:
+            weights, shift = natural(answers, weights, len(target.classes))
+        else:
+            answers = (answers - answer[0]) / answer[1]
+        weights = weights * len(weights) / max(float(weights.sum()), 1e-12)
+        fitted = [
+            members.fit(
+                member, inputs.of(member, rows), answers[of], weights[of], len(shift), job.seed
+            )
+            for member in self.members
+        ]
+        return PoolPredictor(
+            self, embeddings.space, inputs, tuple(fitted), shift.astype(np.float32), answer
+        )
+
+    def load(self, folder: Path) -> PoolPredictor:
+        """The inverse of `PoolPredictor.save`. Raises ValueError for arrays that don't belong
+        together: a model can be a stranger's."""
+        values, arrays = read_json(folder / "config.json"), load_arrays(folder / "weights.safetensors")
+        settings, fields = build(Pool, values["settings"]), tuple(values["fields"])
+        projections = {
+            f: Projection(arrays.pop(f"{f}/mean"), arrays.pop(f"{f}/projection")) for f in fields
+        }
+        shift, answer = arrays.pop("shift"), arrays.pop("answer", None)
+        fitted = []
+        for k, member in enumerate(settings.members):
+            own = {
+                name.split("/", 1)[1]: value
+                for name, value in arrays.items()
+                if name.startswith(f"{k}/")
+            }
+            if member.head == "linear":
+                fitted.append(Fitted(member, Linear(**own)))
+                continue
+            columns = own.pop("columns")
+            table = Trees(**own).checked(len(columns), len(shift))
+            fitted.append(Fitted(member, table, columns))
+        return PoolPredictor(
+            settings, values["space"], Inputs(fields, projections), tuple(fitted), shift, answer
+        )
+
+
+def natural(
+    label: np.ndarray, weights: np.ndarray, classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The rows' weights in the mix of classes that the rows have, float64 [n]; and what turns its
+    logits into those of the mix that the weights make, float64 [C].
+
+    label: int [n]. weights: [n]. Rows of weight 0 are no rows. A class without rows has shift 0."""
+    counts = np.bincount(label, weights > 0, classes)
+    sums = np.bincount(label, weights, classes)
+    known = (counts > 0) & (sums > 0)
+    factor = np.ones(classes)
+    factor[known] = (sums[known] / sums.sum()) / (counts[known] / counts.sum())
+    return weights / factor[label], np.log(factor)
+
+
+@dataclass(frozen=True, eq=False)
+class PoolPredictor:
+    """A fitted pool. shift: float32 [C], added to the logits; [1] of a number, where it is 0.
+    answer: float32 [2], about the mean and the standard deviation of a number."""
+
+    settings: Pool
+    space: str  # fingerprint of the encoders
+    inputs: Inputs
+    fitted: tuple[Fitted, ...]
+    shift: np.ndarray
+    answer: np.ndarray | None
+
+    def scores(self, embeddings: Embeddings) -> np.ndarray:
+        rows = embeddings.checked(self.inputs.fields, self.space)
+        out = [self._block_scores(block) for block in (rows.blocks() if len(rows) else [rows])]
+        return np.concatenate(out).astype(np.float32)
+
+    def _block_scores(self, rows: Embeddings) -> np.ndarray:
+        """float64 [n, C] or [n, 1]."""
+        answers = [one.answers(self.inputs.of(one.member, rows)) for one in self.fitted]
+        heard = [self.inputs.heard(one.member, rows) for one in self.fitted]
+        mean = members.mixed(answers, heard, [one.member.share for one in self.fitted])
+        if self.answer is not None:
+            return mean * float(self.answer[1]) + float(self.answer[0])
+        return np.log(mean) + self.shift
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """All arrays by the names that they have on disk."""
+        out = {"shift": self.shift}
+        if self.answer is not None:
+            out["answer"] = self.answer
+        for f, projection in self.inputs.projections.items():
+            out |= {f"{f}/mean": projection.mean, f"{f}/projection": projection.directions}
+        for k, one in enumerate(self.fitted):
+            if isinstance(one.head, Linear):
+                own: Mapping[str, np.ndarray] = vars(one.head)
+            else:
+                assert one.columns is not None
+                own = {**one.head.arrays(), "columns": one.columns}
+            out |= {f"{k}/{name}": np.ascontiguousarray(value) for name, value in own.items()}
+        return out
+
+    def fingerprint(self) -> str:
+        arrays = self._arrays()
+        return fingerprint(
+            "pool", asdict(self.settings), self.space, *[arrays[k] for k in sorted(arrays)]
+        )
+
+    def save(self, folder: Path) -> None:
+        config = {
+            "settings": resolved(self.settings),
+            "fields": self.inputs.fields,
+            "space": self.space,
+        }
+        write_json(folder / "config.json", config)
+        save_arrays(folder / "weights.safetensors", self._arrays())

@@ -1,0 +1,182 @@
+"""The heads that `fusion.pool` averages: what each reads, how it is fitted, what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from gobelin.core.config import setting, settings_class
+from gobelin.core.machine import derived_seed, numpy_generator
+from gobelin.core.softmax import softmax
+from gobelin.data.coarse import LEAST_GROUPS
+from gobelin.embedding.features import Embeddings
+from gobelin.prediction.heads import linear, trees
+from gobelin.prediction.heads.linear import Linear
+from gobelin.prediction.heads.neural import Projection
+from gobelin.prediction.heads.trees import Trees
+
+COMPONENTS_OF_TREES = 16  # of a wide field
+NARROW = 64  # features of a field that trees read as they are, at most
+MOST_VALUES = 64  # different ones of a column that trees read, at most
+SMALLEST = 1e-6  # probability of a class that a head gives at least
+
+
+@settings_class
+class Member:
+    """One head of a pool."""
+
+    head: Literal["linear", "boosted", "forest"] = setting(
+        default="linear",
+        description="Logistic or ridge regression, boosted trees, or a forest of random cuts.",
+    )
+    fields: tuple[str, ...] = setting(
+        default=(), description="The fields that it reads; none named: all."
+    )
+    strength: float = setting(
+        default=10.0,
+        gt=0,
+        le=1e9,
+        description="Weight of the data beside the penalty, of a linear head.",
+    )
+    trees: int = setting(
+        default=60, ge=1, le=10_000, description="Rounds of boosting, or trees of the forest."
+    )
+    share: float = setting(default=1.0, ge=0, le=1e6, description="Weight of its answers.")
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What heads read of rows: each field as principal components with a total variance of 1."""
+
+    fields: tuple[str, ...]
+    projections: Mapping[str, Projection]
+
+    @staticmethod
+    def fit(rows: Embeddings, components: int) -> Inputs:
+        """Scales and components of these rows."""
+        fitted = {f: Projection.fit(rows, f, components, total=1.0) for f in rows.fields}
+        return Inputs(rows.fields, fitted)
+
+    def of(self, member: Member, rows: Embeddings) -> np.ndarray:
+        """float64 [N, K]: what a head is given. A linear head has zeros for an absent field, trees
+        have nan."""
+        parts = []
+        for k, field in enumerate(self.fields):
+            if not reads(member, field):
+                continue
+            projection, x = self.projections[field].exact(), rows.features[field]
+            if member.head == "linear":
+                part, absent = projection(x), 0.0
+            elif x.shape[1] <= NARROW:
+                part, absent = np.asarray(x, np.float64), np.nan
+            else:
+                part, absent = projection(x)[:, :COMPONENTS_OF_TREES], np.nan
+            parts.append(np.where(rows.present[:, [k]], part, absent))
+        return np.concatenate(parts, 1) if parts else np.zeros((len(rows), 0))
+
+    def heard(self, member: Member, rows: Embeddings) -> np.ndarray:
+        """bool [N]: whether a row has any field that the head reads."""
+        return rows.present[:, [reads(member, f) for f in self.fields]].any(1)
+
+
+def reads(member: Member, field: str) -> bool:
+    return not member.fields or field in member.fields
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A fitted head. columns: int64, those of its inputs that it was given; None: all."""
+
+    member: Member
+    head: Linear | Trees
+    columns: np.ndarray | None = None
+
+    def answers(self, x: np.ndarray) -> np.ndarray:
+        """float64 [N, C] probabilities, or numbers [N, 1], of inputs [N, K]."""
+        if isinstance(self.head, Linear):
+            out = self.head.scores(x)
+        else:
+            out = self.head.sums(x if self.columns is None else x[:, self.columns])
+        if out.shape[1] == 1:
+            return out
+        out = out if self.member.head == "forest" else softmax(out, axis=1)
+        out = np.clip(out, SMALLEST, None)
+        return out / out.sum(1, keepdims=True)
+
+
+def fit(
+    member: Member,
+    x: np.ndarray,
+    answers: np.ndarray,
+    weights: np.ndarray,
+    outputs: int,
+    seed: int,
+) -> Fitted:
+    """A fitted head. x: [n, K], as `Inputs.of`. answers: int [n] of classes, or float [n] where
+    outputs is 1. weights: [n]."""
+    if member.head == "linear":
+        if outputs == 1:
+            return Fitted(member, linear.ridge(x, answers, weights, member.strength))
+        return Fitted(member, linear.logistic(x, answers, weights, outputs, member.strength))
+    used = weights > 0
+    x, answers, weights = x[used], answers[used], weights[used]
+    columns = np.flatnonzero(~np.isnan(x).all(0))
+    if not len(columns) or (outputs > 1 and len(np.unique(answers)) < 2):
+        # nothing to cut: a linear head without inputs says what all rows say together
+        lone = fit(replace(member, head="linear"), x[:, :0], answers, weights, outputs, seed)
+        return Fitted(member, _constant(lone.answers(x[:1, :0])[0], member), columns)
+    few = max(2, min(MOST_VALUES, len(x) // LEAST_GROUPS))
+    x = trees.few_values(x[:, columns], weights, few)
+    grow = trees.boosted if member.head == "boosted" else trees.forest
+    own = derived_seed(seed, "member", member.head)
+    return Fitted(member, grow(x, answers, weights, outputs, member.trees, own), columns)
+
+
+def _constant(answer: np.ndarray, member: Member) -> Trees:
+    """No tree: the same answer [outputs] for every row."""
+    base = np.log(answer) if member.head == "boosted" and len(answer) > 1 else answer
+    whole, none = np.zeros(0, np.int32), np.zeros(0)
+    value = np.zeros((0, 1))
+    return Trees(whole, none, whole, whole, np.zeros(0, np.uint8), value, whole, whole, base)
+
+
+def mixed(
+    answers: Sequence[np.ndarray], heard: Sequence[np.ndarray], shares: Sequence[float]
+) -> np.ndarray:
+    """float64 [N, V]: the weighted mean of the answers of M heads. A head that a row tells nothing
+    abstains, unless all of them do. answers: M of [N, V]. heard: M of bool [N]."""
+    given = np.array(shares, np.float64)[:, None] * np.array(heard, np.float64)  # [M, N]
+    silent = given.sum(0) == 0
+    given[:, silent] = np.array(shares, np.float64)[:, None]
+    return np.einsum("mn,mnv->nv", given / given.sum(0), np.array(answers))
+
+
+def with_hidden(rows: Embeddings, copies: int, seed: int) -> tuple[Embeddings, np.ndarray]:
+    """The rows and copies of them in which fields are hidden at random, so that every subset of
+    fields is learned from (Neverova et al. 2016); and int64 [n (1 + copies)], the row of each."""
+    several = rows.present.sum(1) > 1
+    out, of = [rows], [np.arange(len(rows))]
+    for copy in range(copies):
+        rng = numpy_generator(seed, "hidden fields", copy)
+        shown = rows.present & (rng.random(rows.present.shape) < rng.random((len(rows), 1)))
+        shown[np.arange(len(rows)), _one(rows.present, rng)] = True
+        shown &= rows.present
+        kept = np.flatnonzero(several & (shown != rows.present).any(1))
+        out.append(replace(rows, present=shown).rows(kept))
+        of.append(kept)
+    features = {f: np.concatenate([part.features[f] for part in out]) for f in rows.fields}
+    joined: dict[str, Any] = {
+        "features": features,
+        "present": np.concatenate([part.present for part in out]),
+        "ids": tuple(i for part in out for i in part.ids),
+        "groups": tuple(g for part in out for g in part.groups),
+    }
+    return replace(rows, **joined), np.concatenate(of)
+
+
+def _one(present: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """int64 [n]: one of each row's present fields, at random."""
+    return np.where(present, rng.random(present.shape), -1.0).argmax(1)

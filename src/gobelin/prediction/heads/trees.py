@@ -1,0 +1,228 @@
+"""Trees as plain arrays: boosted ones (Ke et al. 2017) and forests of random cuts (extremely
+randomised trees, Geurts et al. 2006).
+
+scikit-learn grows them. What is kept is a table of nodes, which needs nothing but numpy to answer
+and holds no row: columns have few different values before a tree sees them, and a leaf has several
+rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+LEAST_LEAF = 5  # rows of a leaf of a boosted tree
+LEAST_FOREST_LEAF = 2  # rows of a leaf of a forest; every tree of it sees all rows
+LEAVES = 8  # of a boosted tree, at most
+RATE = 0.1  # of boosting
+SHARE_OF_COLUMNS = 0.3  # that a cut may choose from
+ARRAYS = ("feature", "threshold", "left", "right", "missing_left", "value", "start", "output")
+
+
+@dataclass(frozen=True, eq=False)
+class Trees:
+    """M nodes of T trees, one tree after the other.
+
+    feature: int32 [M], the column that a node looks at; -1 in a leaf. threshold: float64 [M]; a
+    smaller or equal value goes left. left, right: int32 [M], numbers of nodes. missing_left: uint8
+    [M]. value: float64 [M, V], what a leaf adds. start: int32 [T], the root of each tree. output:
+    int32 [T], the class that a tree with V = 1 adds to. base: float64 [outputs], what all rows
+    start from."""
+
+    feature: np.ndarray
+    threshold: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    missing_left: np.ndarray
+    value: np.ndarray
+    start: np.ndarray
+    output: np.ndarray
+    base: np.ndarray
+
+    def sums(self, x: np.ndarray) -> np.ndarray:
+        """float64 [n, outputs]: the sum of the leaves that each row of x [n, K] falls into, nan for
+        a missing value, and the base."""
+        out = np.tile(self.base, (len(x), 1))
+        if not len(x) or not len(self.start):
+            return out
+        rows = np.arange(len(x))
+        for root, output in zip(self.start, self.output, strict=True):
+            node = np.full(len(x), root)
+            while (inner := self.feature[node] >= 0).any():
+                at = node[inner]
+                seen = x[rows[inner], self.feature[at]]
+                goes_left = np.where(
+                    np.isnan(seen), self.missing_left[at] == 1, seen <= self.threshold[at]
+                )
+                node[inner] = np.where(goes_left, self.left[at], self.right[at])
+            if self.value.shape[1] == 1:
+                out[:, output] += self.value[node, 0]
+            else:
+                out += self.value[node]
+        return out
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All arrays by name; `Trees(**arrays)` is the inverse."""
+        return {name: getattr(self, name) for name in (*ARRAYS, "base")}
+
+    def checked(self, columns: int, outputs: int) -> Trees:
+        """The same. Raises ValueError where a node points outside: a model can be a stranger's."""
+        nodes, trees = len(self.feature), len(self.start)
+        lengths = {len(getattr(self, name)) for name in ARRAYS[:6]}
+        inner = np.flatnonzero(self.feature >= 0)
+        # a child stands after its node, so that every walk ends
+        ahead = (self.left[inner] > inner) & (self.right[inner] > inner)
+        inside = (self.left[inner] < nodes) & (self.right[inner] < nodes)
+        good = (
+            lengths == {nodes}
+            and len(self.output) == trees
+            and (self.feature < columns).all()
+            and (ahead & inside).all()
+            and ((self.start >= 0) & (self.start < nodes)).all()
+            and ((self.output >= 0) & (self.output < outputs)).all()
+            and self.value.shape[1] in (1, outputs)
+            and self.base.shape == (outputs,)
+        )
+        if not good:
+            raise ValueError("trees: a node points outside of its table")
+        return self
+
+
+def boosted(
+    x: np.ndarray, answers: np.ndarray, weights: np.ndarray, outputs: int, rounds: int, seed: int
+) -> Trees:
+    """Boosted trees; `Trees.sums` are logits, or numbers.
+
+    x: [n, K], nan for a missing value. answers: int [n] of classes 0 .. outputs - 1, or numbers
+    where outputs is 1. A class that no row has gets the logit of one row in n + C."""
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+    numeric = outputs == 1
+    grower = HistGradientBoostingRegressor if numeric else HistGradientBoostingClassifier
+    fitted = grower(
+        max_iter=rounds,
+        learning_rate=RATE,
+        max_leaf_nodes=LEAVES,
+        min_samples_leaf=LEAST_LEAF,
+        max_features=SHARE_OF_COLUMNS,
+        early_stopping=False,
+        random_state=seed % 2**32,
+    ).fit(x, answers, weights)
+    known = np.zeros(1, int) if numeric else fitted.classes_
+    base = np.full(outputs, 0.0 if numeric else -np.log(len(x) + outputs))
+    grown = [one for round_ in fitted._predictors for one in round_]
+    start = np.ravel(fitted._baseline_prediction)
+    if not numeric and len(known) == 2:  # one logit, that of the second class
+        tables = [_table(one.nodes, half) for one in grown for half in (-0.5, 0.5)]
+        base[known] = start[0] * np.array([-0.5, 0.5])
+        output = np.tile(known, len(grown))
+    else:
+        tables = [_table(one.nodes, 1.0) for one in grown]
+        base[known] = start
+        output = np.tile(known, len(fitted._predictors))
+    return _joined(tables, output, base)
+
+
+def forest(
+    x: np.ndarray, answers: np.ndarray, weights: np.ndarray, outputs: int, trees: int, seed: int
+) -> Trees:
+    """Trees of random cuts; `Trees.sums` are probabilities, or numbers. As `boosted`."""
+    from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+
+    numeric = outputs == 1
+    grower = ExtraTreesRegressor if numeric else ExtraTreesClassifier
+    fitted = grower(
+        trees,
+        min_samples_leaf=LEAST_FOREST_LEAF,
+        max_features=SHARE_OF_COLUMNS,
+        random_state=seed % 2**32,
+    ).fit(x, answers, weights)
+    known = np.zeros(1, int) if numeric else fitted.classes_
+    tables = []
+    for one in fitted.estimators_:
+        tree = one.tree_
+        value = np.zeros((tree.node_count, outputs))
+        shares = tree.value[:, 0, :]
+        if not numeric:
+            shares = shares / np.maximum(shares.sum(1, keepdims=True), 1e-300)
+        value[:, known] = shares / trees
+        leaf = tree.children_left < 0
+        missing = getattr(tree, "missing_go_to_left", np.zeros(tree.node_count, np.uint8))
+        tables.append(
+            {
+                "feature": np.where(leaf, -1, tree.feature),
+                "threshold": tree.threshold,
+                "left": tree.children_left,
+                "right": tree.children_right,
+                "missing_left": missing,
+                "value": value,
+            }
+        )
+    return _joined(tables, np.zeros(len(tables), int), np.zeros(outputs))
+
+
+def _table(nodes: np.ndarray, factor: float) -> dict[str, np.ndarray]:
+    """The nodes of one tree of scikit-learn's boosting, whose leaves count `factor` times."""
+    leaf = nodes["is_leaf"] == 1
+    return {
+        "feature": np.where(leaf, -1, nodes["feature_idx"].astype(np.int64)),
+        "threshold": np.where(leaf, 0.0, nodes["num_threshold"]),
+        "left": nodes["left"].astype(np.int64),
+        "right": nodes["right"].astype(np.int64),
+        "missing_left": nodes["missing_go_to_left"],
+        "value": factor * np.where(leaf, nodes["value"], 0.0)[:, None],
+    }
+
+
+def _joined(tables: list[Mapping[str, Any]], output: np.ndarray, base: np.ndarray) -> Trees:
+    """One table of all trees."""
+    sizes = [len(table["feature"]) for table in tables]
+    start = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+
+    def all_of(name: str, shift: bool = False) -> np.ndarray:
+        parts = [
+            table[name] + (first if shift else 0)
+            for table, first in zip(tables, start, strict=True)
+        ]
+        return np.concatenate(parts)
+
+    feature = all_of("feature").astype(np.int32)
+    leaf = feature < 0
+    left, right = (np.where(leaf, -1, all_of(n, True)).astype(np.int32) for n in ("left", "right"))
+    value = np.where(leaf[:, None], all_of("value"), 0.0)  # inner nodes say nothing of their rows
+    return Trees(
+        feature,
+        np.where(leaf, 0.0, all_of("threshold")),
+        left,
+        right,
+        all_of("missing_left").astype(np.uint8),
+        value,
+        start.astype(np.int32),
+        output.astype(np.int32),
+        base,
+    )
+
+
+def few_values(x: np.ndarray, weights: np.ndarray, count: int) -> np.ndarray:
+    """x [n, K] with at most `count` different values in each column: each value becomes the nearest
+    of the column's weighted quantiles.
+
+    scikit-learn splits halfway between two of them, so that a value and what it becomes are always
+    on the same side. Its own quantiles of weighted rows take longer than the trees."""
+    out, weights = x.copy(), weights.astype(np.float64)
+    shares = (np.arange(count) + 0.5) / count
+    for k in range(x.shape[1]):
+        counted = ~np.isnan(x[:, k]) & (weights > 0)
+        values = x[counted, k]
+        order = np.argsort(values, kind="stable")
+        if len(np.unique(values)) <= count:
+            continue
+        below = weights[counted][order].cumsum()
+        kept = np.unique(values[order][np.searchsorted(below, shares * below[-1])])
+        halfway = (kept[1:].astype(np.float64) + kept[:-1]) / 2
+        present = ~np.isnan(x[:, k])
+        out[present, k] = kept[np.searchsorted(halfway, x[present, k].astype(np.float64))]
+    return out

@@ -1,0 +1,232 @@
+"""Which heads a pool has, found on training rows by cross-fitting.
+
+The candidates are a function of the fields and of the kind of target, never of time: a linear head
+on all fields, one without each field, one on each field alone, boosted trees and a forest on all.
+Each is scored on rows that it was not fitted on. A linear head takes the strength with the smallest
+loss. Then heads are added one at a time, the one whose average with those before has the smallest
+loss (Caruana et al. 2004), on several resamples of the groups; a head's share is how often it was
+taken.
+
+What this cannot show: that the same heads stay the best on other rows. Shares are chosen by the
+same scores that are compared, so the pool's own score here is a little too good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from gobelin.core.machine import numpy_generator
+from gobelin.data.fields import Target
+from gobelin.embedding.features import Embeddings
+from gobelin.prediction.cross_fit import Training, folds_of
+from gobelin.prediction.fusion.pool import Pool
+from gobelin.prediction.heads import members
+from gobelin.prediction.heads.linear import narrow
+from gobelin.prediction.heads.members import Inputs, Member
+from gobelin.prediction.heads.neural import middle_and_spread
+
+MOST_ROWS = 3000  # that heads are compared on; more are drawn from, by group
+STRENGTHS = (1e-2, 1e-1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+FIRST = 5  # place of the strength that is tried first
+MOST_FIELDS = 12  # of which each has heads of its own
+MOST_CLASSES_BOOSTED = 12  # one tree a round and class
+RESAMPLES, ADDED = 10, 10  # of the groups; heads that each adds
+LEAST_SHARE = 0.05  # of a head that is kept
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A head, scored. answers: float64 [n, V], of rows that it was not fitted on. loss: the mean
+    log loss, or squared error in variances."""
+
+    member: Member
+    answers: np.ndarray
+    heard: np.ndarray
+    loss: float
+
+    @property
+    def name(self) -> str:
+        """What it is and reads."""
+        return f"{self.member.head}: {' + '.join(self.member.fields) or 'all fields'}"
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The candidates and the pool of the best. rows: int64 [n], those that were compared on."""
+
+    candidates: tuple[Candidate, ...]
+    pool: Pool
+    rows: np.ndarray
+
+
+def choose(training: Training) -> Choice:
+    """The pool for these training rows. Raises nothing for few rows: `cross_fit` refuses them."""
+    trial = Trial(training, _compared(training))
+    planned = candidates(trial.embeddings, training.target)
+    found = []
+    for k, member in enumerate(planned):
+        found.append(trial.scored(member))
+        training.progress("compare heads", k + 1, len(planned))
+    shares = trial.shares(found)
+    kept = [
+        replace(one.member, share=round(float(share), 3))
+        for one, share in zip(found, shares, strict=True)
+        if share >= LEAST_SHARE
+    ]
+    return Choice(tuple(found), Pool(tuple(kept)), trial.rows)
+
+
+def candidates(embeddings: Embeddings, target: Target) -> list[Member]:
+    """The heads to compare. A field that no row has is no reason for a head."""
+    fields = [f for k, f in enumerate(embeddings.fields) if embeddings.present[:, k].any()]
+    out = [Member()]
+    if 1 < len(fields) <= MOST_FIELDS:
+        if len(fields) > 2:
+            out += [Member(fields=tuple(f for f in fields if f != one)) for one in fields]
+        out += [Member(fields=(one,)) for one in fields]
+    out.append(Member("forest", trees=100))
+    if target.kind == "number" or len(target.classes) <= MOST_CLASSES_BOOSTED:
+        out.append(Member("boosted"))
+    return out
+
+
+def _compared(training: Training) -> np.ndarray:
+    """int64 [n]: labelled rows, whole groups of them, about `MOST_ROWS` at most."""
+    rows = training.rows if training.unseen is None else training.unseen
+    rows = rows[training.target.present[rows]]
+    if len(rows) <= MOST_ROWS:
+        return rows
+    names, of = np.unique([training.groups[r] for r in rows], return_inverse=True)
+    order = numpy_generator(training.runtime.seed, "compared").permutation(len(names))
+    sizes = np.bincount(of)[order].cumsum()
+    chosen = order[: int(np.searchsorted(sizes, MOST_ROWS)) + 1]
+    return rows[np.isin(of, chosen)]
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """The rows on which heads are compared."""
+
+    training: Training
+    rows: np.ndarray  # int64 [n]
+
+    @cached_property
+    def embeddings(self) -> Embeddings:
+        return self.training.embeddings.rows(self.rows)
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        return Inputs.fit(self.embeddings, Pool().components)
+
+    @cached_property
+    def answers(self) -> np.ndarray:
+        """int64 [n] of classes, or numbers [n] about their mean in standard deviations."""
+        target = self.training.target
+        if target.kind != "number":
+            return target.values[self.rows]
+        middle, spread = middle_and_spread(target, self.embeddings, self.rows)
+        return (target.values[self.rows] - middle) / spread
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        weights = self.training.weights[self.rows].astype(np.float64)
+        return weights * len(weights) / max(float(weights.sum()), 1e-12)
+
+    @property
+    def outputs(self) -> int:
+        return max(len(self.training.target.classes), 1)
+
+    @cached_property
+    def fold(self) -> np.ndarray:
+        """int [n]."""
+        t = self.training
+        return folds_of(t.target, self.rows, t.groups, t.settings.folds, t.runtime.seed)
+
+    def scored(self, member: Member) -> Candidate:
+        """A candidate; a linear head with the strength of the smallest loss."""
+        x = self.inputs.of(member, self.embeddings)
+        heard = self.inputs.heard(member, self.embeddings)
+        if member.head != "linear":
+            answers = self._crossed(member, x)
+            return Candidate(member, answers, heard, self.loss(answers))
+        x = narrow(x)[0]
+        tried: dict[int, tuple[float, np.ndarray]] = {}
+
+        def loss_at(place: int) -> float:
+            if place not in tried:
+                answers = self._crossed(replace(member, strength=STRENGTHS[place]), x)
+                tried[place] = self.loss(answers), answers
+            return tried[place][0]
+
+        best = FIRST
+        for step in (1, -1):  # up while the loss falls; down only where up was no better
+            while 0 <= best + step < len(STRENGTHS) and loss_at(best + step) < loss_at(best):
+                best += step
+            if best != FIRST:
+                break
+        return Candidate(
+            replace(member, strength=STRENGTHS[best]), tried[best][1], heard, tried[best][0]
+        )
+
+    def _crossed(self, member: Member, x: np.ndarray) -> np.ndarray:
+        """float64 [n, V]: answers for each fold by a head that was fitted on the others."""
+        out = np.zeros((len(x), self.outputs))
+        for f in range(self.training.settings.folds):
+            held = self.fold == f
+            if not held.any() or held.all():
+                continue
+            fitted = members.fit(
+                member,
+                x[~held],
+                self.answers[~held],
+                self.weights[~held],
+                self.outputs,
+                self.training.runtime.seed,
+            )
+            out[held] = fitted.answers(x[held])
+        return out
+
+    def losses(self, answers: np.ndarray) -> np.ndarray:
+        """float64 [n]: of each row. answers: [n, V]."""
+        if self.outputs == 1:
+            return (answers[:, 0] - self.answers) ** 2
+        return -np.log(np.clip(answers[np.arange(len(answers)), self.answers], 1e-12, None))
+
+    def loss(self, answers: np.ndarray) -> float:
+        return float(np.average(self.losses(answers), weights=self.weights))
+
+    def shares(self, found: Sequence[Candidate]) -> np.ndarray:
+        """float64 [M]: the share of each candidate in the pool; they sum to one."""
+        every = np.array([self._filled(one) for one in found])  # [M, n, V]
+        groups = np.unique([self.training.groups[r] for r in self.rows], return_inverse=True)[1]
+        rng = numpy_generator(self.training.runtime.seed, "pool")
+        counted = np.zeros(len(found))
+        for _ in range(RESAMPLES):
+            times = np.bincount(rng.integers(groups.max() + 1, size=groups.max() + 1))
+            times = np.pad(times, (0, groups.max() + 1 - len(times)))[groups]
+            counted += self._added(every, self.weights * times)
+        kept = np.where(counted / counted.sum() < LEAST_SHARE, 0.0, counted)
+        return kept / kept.sum()
+
+    def _added(self, every: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """float64 [M]: how often each candidate is added. every: [M, n, V]."""
+        counts, total = np.zeros(len(every)), np.zeros(every.shape[1:])
+        for added in range(1, ADDED + 1):
+            losses = [
+                float(weights @ self.losses((total + one) / added)) for one in every
+            ]
+            best = int(np.argmin(losses))
+            counts[best] += 1
+            total = total + every[best]
+        return counts
+
+    def _filled(self, one: Candidate) -> np.ndarray:
+        """float64 [n, V]: its answers, and where it abstains the mean of them."""
+        if one.heard.all() or not one.heard.any():
+            return one.answers
+        mean = one.answers[one.heard].mean(0)
+        return np.where(one.heard[:, None], one.answers, mean)
