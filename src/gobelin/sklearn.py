@@ -44,7 +44,7 @@ from gobelin.interfaces.estimator_inputs import (
     weights_of,
 )
 from gobelin.interfaces.estimator_parameters import NestedFusion
-from gobelin.prediction import fusion_choice, predictor
+from gobelin.prediction import fusion_choice, pool_choice, predictor
 from gobelin.prediction.cross_fit import Predict, Training
 from gobelin.prediction.fusion import Fusion
 from gobelin.prediction.predictor import Predictions
@@ -69,7 +69,7 @@ class _Multimodal(NestedFusion):
     def __init__(
         self,
         *,
-        fusion: str | Fusion = "concat",
+        fusion: str | Fusion = "auto",
         encoders: Mapping[str, Mapping[str, Any]] | None = None,
         schema: Mapping[str, str] | None = None,
         fields: Mapping[str, tuple[str, ...]] | None = None,
@@ -87,8 +87,9 @@ class _Multimodal(NestedFusion):
     ) -> None:
         """The settings of both estimators.
 
-        fusion: a component's name, 'all' for the best of them on cross-fitted rows, or a fusion
-            object with its own settings, for instance Concat(hidden=32).
+        fusion: 'auto' for an average of the heads that suit the training rows, 'all' for the best
+            component, a component's name, or a fusion object with its own settings, for instance
+            Concat(hidden=32).
         encoders: {kind: settings}, for instance {'image': {'name': 'pixels'}}.
         schema: {column: kind or role}; of the roles, group, weight and ignore have an effect.
         fields: {field: columns that it joins}.
@@ -222,6 +223,9 @@ class _Multimodal(NestedFusion):
                     " fusion='concat', or an object such as Concat(steps=100)."
                 )
             return type(self.fusion).__name__.lower(), self.fusion
+        if self.fusion == fusion_choice.AUTO:
+            pool = pool_choice.choose(training).pool
+            return "pool", catalog.build("fusion", "pool", config.resolved(pool))
         if self.fusion != fusion_choice.BEST_OF_ALL:
             return self.fusion, catalog.build("fusion", self.fusion)
         fusions = {name: catalog.build("fusion", name) for name in catalog.names("fusion")}

@@ -94,7 +94,8 @@ def training_options(work: Callable[..., None]) -> Callable[..., None]:
             click.option(
                 "--fusion",
                 metavar="NAME",
-                help="Fusion component (see gobelin list fusion). all: choose the best.",
+                help="Fusion component (see gobelin list fusion). auto: average what suits the"
+                " data; all: choose the best component.",
             ),
             click.option(
                 "--generator",

@@ -68,6 +68,8 @@ class Calibration:
 
     kind: str  # of the target
     sets: SetKind = "lac"
+    # C numbers, or none: what turns scores into logits in the data's own mix of classes
+    mix: tuple[float, ...] = ()
     temperature: tuple[float, ...] = ()  # by count; classes
     slope: tuple[tuple[float, ...], ...] = ()  # by count, C numbers each; labels
     shift: tuple[tuple[float, ...], ...] = ()  # by count, C numbers each; labels
@@ -83,6 +85,7 @@ class Calibration:
             return special.expit(
                 scores * np.array(self.slope)[counts] + np.array(self.shift)[counts]
             )
+        scores = scores + np.array(self.mix) if self.mix else scores
         return softmax(scores / np.array(self.temperature)[counts][:, None], axis=1)
 
     def prediction_sets(self, probabilities: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -110,6 +113,7 @@ class Calibration:
             "shift": (fields + 1, classes),
             "bound": (fields + 1, classes),
             "threshold": (classes,),
+            "mix": (classes,),
         }
         for name, shape in shapes.items():
             values = np.array(getattr(self, name), float)
@@ -139,12 +143,15 @@ def calibrate(
     scores_with_fields: ScoresWithFields,
     settings: CalibrationSettings,
     seed: int,
+    mix: tuple[float, ...] = (),
 ) -> Calibration:
     """Learn from n rows, each scored by a predictor that was fitted without it.
 
     scores: [n, C] or [n, 1]. answers: int [n], float [n] or, of labels, int [n, C]. share: [n], how
-    much each row counts in the probabilities. present: bool [n, F]."""
+    much each row counts in the probabilities. present: bool [n, F]. mix: as in `Calibration`."""
     counts, fields = present.sum(1), present.shape[1]
+    moved = np.array(mix) if mix else 0.0
+    scores = scores + moved
     scale = (
         _scale(scores[:, 0], np.abs(scores[:, 0] - answers))
         if settings.local and settings.kind == "number"
@@ -159,7 +166,7 @@ def calibrate(
             continue
         hidden = scores[:0]
         if len(more):
-            hidden = scores_with_fields(more, hide(present[more], m, seed))
+            hidden = scores_with_fields(more, hide(present[more], m, seed)) + moved
         places = np.concatenate([exact, more])
         by_count[m] = _of_count(
             np.concatenate([scores[exact], hidden]), answers[places], share[places], settings, scale
@@ -168,7 +175,7 @@ def calibrate(
     nearest = [min(by_count, key=lambda k: (abs(k - m), -k)) for m in range(fields + 1)]
     names = next(iter(by_count.values()))
     values = {name: tuple(by_count[k][name] for k in nearest) for name in names}
-    calibration = Calibration(settings.kind, settings.sets, scale=scale, **values)
+    calibration = Calibration(settings.kind, settings.sets, mix, scale=scale, **values)
     if settings.kind != "labels":
         return calibration
     probabilities = calibration.probabilities(scores, counts)

@@ -26,7 +26,11 @@ LEAST_LABELLED_ROWS = 30  # training rows with a label; fewer are refused
 class Predict:
     """Settings of the predictor."""
 
-    balance: bool = setting(default=True, description="Whether all classes count equally.")
+    balance: bool = setting(
+        default=True,
+        description="Whether a rare class is predicted as readily as a common one. Probabilities"
+        " stay those of the data's own mix.",
+    )
     folds: int = setting(default=4, ge=2, le=100, description="Folds of the cross-fitting.")
     decays: tuple[Annotated[float, setting(ge=0, le=1e6)], ...] = setting(
         default=(1e-4, 1e-3, 1e-2, 1e-1),

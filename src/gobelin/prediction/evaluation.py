@@ -1,9 +1,7 @@
 """How good the predictor is on rows that it was not fitted on: overall, by class, for every subset
 of fields, and its calibration.
 
-Calibration is judged in the world that the probabilities are for: with `predict.balance`, rows
-count so that classes are equally common. The coverage of sets and intervals is that of the rows as
-they are.
+Calibration, and the coverage of sets and intervals, are those of the rows as they are.
 
 What this cannot show: how it does on rows unlike these. `evaluate` gives validation rows; the test
 rows are used by `augment` alone.
@@ -23,7 +21,6 @@ from gobelin.embedding.features import Embeddings
 from gobelin.evidence import intervals, scores
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import Interval
-from gobelin.prediction.cross_fit import balanced
 from gobelin.prediction.predictor import Model, Predictions
 
 LEAST_SUBSET_ROWS = 10  # a subset of fields that fewer rows have is not scored
@@ -286,10 +283,7 @@ def _calibration(
 ) -> list[Finding]:
     """How well the probabilities agree with the truth. With several labels a row, each label is a
     case of its own, and its unit is that of the row."""
-    p, settings = predictions.probabilities, model.settings
-    share = balanced(
-        target, np.arange(len(target)), np.ones(len(target)), settings.balance, settings.weights
-    ).astype(np.float64)
+    p, share = predictions.probabilities, np.ones(len(target))
     if target.kind == "labels":
         scored = np.flatnonzero(target.scored)
         confidence = p[:, scored].ravel()
@@ -303,8 +297,6 @@ def _calibration(
         right = (p.argmax(1) == target.values).astype(float)
         # sum over classes of (p - truth)^2 (Brier 1950)
         brier, loss = (p**2).sum(1) - 2 * truth + 1, _log_loss(truth)
-    even = settings.balance and target.exclusive and not settings.weights
-    world = "rows count so that classes are equally common" if even else ""
     gap = scores.weighted_mean(right - confidence, share, units)
     error, floor = scores.calibration_error(confidence, right, share, units)
     guessed_brier, guessed_loss = _guessing(target, share)
@@ -313,7 +305,7 @@ def _calibration(
             "accuracy_minus_confidence",
             unit="points",
             source="evaluate",
-            note="; ".join(["0 is calibrated, below 0 is too sure", *([world] if world else [])]),
+            note="0 is calibrated, below 0 is too sure",
         ),
         error.finding(
             "calibration_error",
@@ -327,10 +319,10 @@ def _calibration(
             ),
         ),
         scores.weighted_mean(brier, share, units).finding(
-            "brier_score", better="lower", chance=guessed_brier, source="evaluate", note=world
+            "brier_score", better="lower", chance=guessed_brier, source="evaluate"
         ),
         scores.weighted_mean(loss, share, units).finding(
-            "log_loss", better="lower", chance=guessed_loss, source="evaluate", note=world
+            "log_loss", better="lower", chance=guessed_loss, source="evaluate"
         ),
     ]
 

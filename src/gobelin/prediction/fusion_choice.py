@@ -23,6 +23,8 @@ from gobelin.prediction.cross_fit import CrossFit, Training, cross_fit
 from gobelin.prediction.fusion import Fusion
 
 BEST_OF_ALL = "all"  # in place of a fusion's name
+AUTO = "auto"  # likewise: the heads of a pool, found on the training rows
+WITHOUT_POOL = "concat"  # what auto means where a pool can't learn the target
 FUSION_SCORE = "cross_fitted_score"  # name of the finding of each fusion
 FUSION_DIFFERENCE = "fusion_difference"  # name of the finding of each fusion but the best
 

@@ -1,7 +1,8 @@
 """Which heads a pool has, found on training rows by cross-fitting.
 
 The candidates are a function of the fields and of the kind of target, never of time: a linear head
-on all fields, one without each field, one on each field alone, boosted trees and a forest on all.
+on all fields, a linear network that learned with fields hidden, linear heads without each field and
+on each field alone, boosted trees and a forest on all.
 Each is scored on rows that it was not fitted on. A linear head takes the strength with the smallest
 loss. Then heads are added one at a time, the one whose average with those before has the smallest
 loss (Caruana et al. 2004), on several resamples of the groups; a head's share is how often it was
@@ -22,13 +23,19 @@ import numpy as np
 from gobelin.core.machine import numpy_generator
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
+from gobelin.evidence.findings import Finding
+from gobelin.prediction import fusion_choice
 from gobelin.prediction.cross_fit import Training, folds_of
-from gobelin.prediction.fusion.pool import Pool
+from gobelin.prediction.fusion.pool import Pool, dropout_heads
 from gobelin.prediction.heads import members
+from gobelin.prediction.heads.job import Job
 from gobelin.prediction.heads.linear import narrow
-from gobelin.prediction.heads.members import Inputs, Member
+from gobelin.prediction.heads.members import Fitted, Inputs, Member
 from gobelin.prediction.heads.neural import middle_and_spread
+from gobelin.prediction.predictor import own_mix
 
+HEAD_SCORE = "head_score"  # name of the finding of each candidate
+FORMAT = 1  # of what is chosen
 MOST_ROWS = 3000  # that heads are compared on; more are drawn from, by group
 STRENGTHS = (1e-2, 1e-1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 FIRST = 5  # place of the strength that is tried first
@@ -62,6 +69,19 @@ class Choice:
     pool: Pool
     rows: np.ndarray
 
+    def results(self, answers: np.ndarray, training: Training) -> np.ndarray:
+        """float64 [n]: 1 where the class of a row is right, else 0; the error of a number. answers:
+        [n, V], as of a candidate."""
+        target = training.target
+        truth = target.values[self.rows]
+        if not target.exclusive:
+            middle, spread = middle_and_spread(
+                target, training.embeddings.rows(self.rows), self.rows
+            )
+            return answers[:, 0] * spread + middle - truth
+        mix = np.array(own_mix(training) or (0.0,))
+        return ((np.log(answers) - mix).argmax(1) == truth).astype(float)
+
 
 def choose(training: Training) -> Choice:
     """The pool for these training rows. Raises nothing for few rows: `cross_fit` refuses them."""
@@ -71,7 +91,9 @@ def choose(training: Training) -> Choice:
     for k, member in enumerate(planned):
         found.append(trial.scored(member))
         training.progress("compare heads", k + 1, len(planned))
-    shares = trial.shares(found)
+    # the one that knows rows without some of the fields is always there
+    least = [LEAST_SHARE if one.member.head == "dropout" else 0.0 for one in found]
+    shares = np.maximum(trial.shares(found), least)
     kept = [
         replace(one.member, share=round(float(share), 3))
         for one, share in zip(found, shares, strict=True)
@@ -80,10 +102,39 @@ def choose(training: Training) -> Choice:
     return Choice(tuple(found), Pool(tuple(kept)), trial.rows)
 
 
+def findings(choice: Choice, training: Training) -> list[Finding]:
+    """Of each candidate and of the pool: the score on rows that it was not fitted on, and the
+    loss. The class of a row is the one that `predict.balance` asks for."""
+    target, rows = training.target, choice.rows
+    units = [training.groups[r] for r in rows]
+    shares = {replace(m, share=1.0): m.share for m in choice.pool.members}
+    found = []
+    for one in choice.candidates:
+        results = choice.results(one.answers, training)
+        interval = fusion_choice.score_interval(results, target, rows, units)
+        share = shares.get(one.member, 0.0)
+        strength = f"; strength {one.member.strength:g}" if one.member.head == "linear" else ""
+        found.append(
+            interval.finding(
+                HEAD_SCORE,
+                scope={"head": one.name},
+                better="higher" if target.exclusive else "lower",
+                unit="share" if target.exclusive else "",
+                note=(
+                    f"{fusion_choice.measure(target)} of training rows, each unseen; loss"
+                    f" {one.loss:.4g}; {share:.0%} of the pool{strength}"
+                ),
+                source="fit",
+            )
+        )
+    return found
+
+
 def candidates(embeddings: Embeddings, target: Target) -> list[Member]:
     """The heads to compare. A field that no row has is no reason for a head."""
     fields = [f for k, f in enumerate(embeddings.fields) if embeddings.present[:, k].any()]
     out = [Member()]
+    out.append(Member("dropout"))
     if 1 < len(fields) <= MOST_FIELDS:
         if len(fields) > 2:
             out += [Member(fields=tuple(f for f in fields if f != one)) for one in fields]
@@ -148,8 +199,10 @@ class Trial:
 
     def scored(self, member: Member) -> Candidate:
         """A candidate; a linear head with the strength of the smallest loss."""
-        x = self.inputs.of(member, self.embeddings)
         heard = self.inputs.heard(member, self.embeddings)
+        if member.head == "dropout":
+            return self._with_dropout(member, heard)
+        x = self.inputs.of(member, self.embeddings)
         if member.head != "linear":
             answers = self._crossed(member, x)
             return Candidate(member, answers, heard, self.loss(answers))
@@ -172,23 +225,49 @@ class Trial:
             replace(member, strength=STRENGTHS[best]), tried[best][1], heard, tried[best][0]
         )
 
+    @cached_property
+    def folds(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """(places to fit on, places held out) of each fold."""
+        every = [self.fold == f for f in range(self.training.settings.folds)]
+        return [
+            (np.flatnonzero(~held), np.flatnonzero(held))
+            for held in every
+            if held.any() and not held.all()
+        ]
+
     def _crossed(self, member: Member, x: np.ndarray) -> np.ndarray:
-        """float64 [n, V]: answers for each fold by a head that was fitted on the others."""
-        out = np.zeros((len(x), self.outputs))
-        for f in range(self.training.settings.folds):
-            held = self.fold == f
-            if not held.any() or held.all():
-                continue
+        """float64 [n, V]: answers for each fold by a head that was fitted on the others. x: [n,
+        K]."""
+        out, seed = np.zeros((len(x), self.outputs)), self.training.runtime.seed
+        for others, held in self.folds:
             fitted = members.fit(
-                member,
-                x[~held],
-                self.answers[~held],
-                self.weights[~held],
-                self.outputs,
-                self.training.runtime.seed,
+                member, x[others], self.answers[others], self.weights[others], self.outputs, seed
             )
-            out[held] = fitted.answers(x[held])
+            out[held] = fitted.of(x[held])
         return out
+
+    def _with_dropout(self, member: Member, heard: np.ndarray) -> Candidate:
+        """The head with the weight decay of the smallest loss. All decays and folds are one
+        computation."""
+        t = self.training
+        jobs = [
+            Job(others, self.weights[others].astype(np.float32), t.runtime.seed, decay)
+            for decay in t.settings.decays
+            for others, _ in self.folds
+        ]
+        every = np.arange(len(self.rows))
+        target = t.target.rows(self.rows)
+        heads = dropout_heads(member, self.embeddings, target, jobs, every, t.runtime)
+        best = None
+        for k, decay in enumerate(t.settings.decays):
+            out = np.zeros((len(self.rows), self.outputs))
+            for head, (_, held) in zip(heads[k * len(self.folds) :], self.folds, strict=False):
+                one = Fitted(member, head)
+                out[held] = one.answers(self.inputs, self.embeddings.rows(held))
+            found = Candidate(replace(member, decay=decay), out, heard, self.loss(out))
+            best = found if best is None or found.loss < best.loss else best
+        assert best is not None
+        return best
 
     def losses(self, answers: np.ndarray) -> np.ndarray:
         """float64 [n]: of each row. answers: [n, V]."""
@@ -216,9 +295,7 @@ class Trial:
         """float64 [M]: how often each candidate is added. every: [M, n, V]."""
         counts, total = np.zeros(len(every)), np.zeros(every.shape[1:])
         for added in range(1, ADDED + 1):
-            losses = [
-                float(weights @ self.losses((total + one) / added)) for one in every
-            ]
+            losses = [float(weights @ self.losses((total + one) / added)) for one in every]
             best = int(np.argmin(losses))
             counts[best] += 1
             total = total + every[best]

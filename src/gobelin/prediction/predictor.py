@@ -4,10 +4,10 @@
 Nothing here uses validation or test rows. The weight decay is that of the smallest cross-fitted
 loss (`cross_fit`).
 
-With `balance`, classes count equally, in training and in the probabilities: the probabilities are
-those of a world in which every class is equally common, as balanced accuracy assumes. `weights`
-make it a world with other shares. The coverage of prediction sets is that of rows as common as they
-are. Targets with several labels a row are never balanced.
+Probabilities are those of the mix of classes that the training rows have. With `balance`, the class
+that a row is given is the one with the highest probability relative to how common the class is, as
+balanced accuracy asks; `weights` favour classes further. Targets with several labels a row are
+never balanced.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from gobelin.prediction.calibration import (
     calibrate,
     field_counts,
 )
-from gobelin.prediction.cross_fit import CrossFit, Predict, Training, cross_fit
+from gobelin.prediction.cross_fit import CrossFit, Predict, Training, balanced, cross_fit
 from gobelin.prediction.fusion import Fusion, Predictor
 
 
@@ -52,15 +52,18 @@ class Predictions:
     # bool [N, C]: the classes of the prediction set, or the labels above their thresholds
     sets: np.ndarray | None = None
     id_column: str = "id"  # the name of the column that the ids come from
+    decided: np.ndarray | None = (
+        None  # int64 [N], the class of each row; of labels and numbers none
+    )
 
     def __repr__(self) -> str:
         return f"Predictions({len(self.ids)} rows; to_frame() shows them)"
 
     @property
     def labels(self) -> list[Any]:
-        """N names: the class with the highest probability; of ordered classes the median level,
-        which has the smallest expected error in levels. Of several labels a row: a tuple of those
-        above their thresholds. Raises GobelinError for a number, which has `values`."""
+        """N names: the class with the highest probability; with `predict.balance`, relative to how
+        common the class is. Of ordered classes the median level. Of several labels a row: a tuple
+        of those above their thresholds. Raises GobelinError for a number, which has `values`."""
         if not self.classes:
             raise GobelinError(
                 "labels: the target is a number and has no classes. Use values, low and high."
@@ -72,9 +75,7 @@ class Predictions:
     @property
     def class_indices(self) -> np.ndarray:
         """int64 [N]: the places of `labels` in `classes`, where a row has one class."""
-        if self.kind == "ordinal":
-            return (self.probabilities.cumsum(1) < 0.5).sum(1).clip(max=len(self.classes) - 1)
-        return self.probabilities.argmax(1)
+        return self.probabilities.argmax(1) if self.decided is None else self.decided
 
     def to_frame(self) -> Any:  # noqa: ANN401 - a pandas.DataFrame, where pandas is installed
         """A pandas frame with the columns of pred.csv, a row for each row that was predicted, in
@@ -130,15 +131,11 @@ def fit(name: str, fusion: Fusion, training: Training) -> Model:
 
 def calibrated(name: str, crossed: CrossFit, training: Training) -> Model:
     """The predictor of a cross-fitted fusion, with calibrated probabilities."""
-    target, settings, share = training.target, training.settings, crossed.share
-    if target.exclusive:
-        # With `balance`, the one row of a rare class would weigh as much as all rows of another and
-        # decide the temperature alone. Classes that are not scored don't count here.
-        share = share * target.scored[target.values[crossed.rows]]
+    target, settings = training.target, training.settings
     calibration = calibrate(
         crossed.scores,
         target.values[crossed.rows],
-        share,
+        training.weights[crossed.rows].astype(np.float64),
         training.embeddings.present[crossed.rows],
         partial(crossed.scores_with_fields, training.embeddings),
         CalibrationSettings(
@@ -150,6 +147,7 @@ def calibrated(name: str, crossed: CrossFit, training: Training) -> Model:
             settings.threshold,
         ),
         training.runtime.seed,
+        own_mix(training),
     )
     return Model(
         name,
@@ -162,6 +160,25 @@ def calibrated(name: str, crossed: CrossFit, training: Training) -> Model:
         crossed.decay,
         training.embeddings.fields,
     )
+
+
+def own_mix(training: Training) -> tuple[float, ...]:
+    """C numbers that turn scores into logits in the mix of classes that the training rows have:
+    log of a class's share less log of its share in training, where classes are weighed; () where
+    none is (Saerens et al. 2002). A class without rows has 0."""
+    target, settings = training.target, training.settings
+    if not target.exclusive or not (settings.balance or settings.weights):
+        return ()
+    rows = training.rows[target.present[training.rows]]
+    plain = training.weights[rows].astype(np.float64)
+    weighed = balanced(target, rows, plain, settings.balance, settings.weights)
+    shares = [
+        np.bincount(target.values[rows], w, len(target.classes)) / max(float(w.sum()), 1e-300)
+        for w in (plain, weighed.astype(np.float64))
+    ]
+    known = (shares[0] > 0) & (shares[1] > 0)
+    logs = np.log(np.where(known, shares[0], 1.0)) - np.log(np.where(known, shares[1], 1.0))
+    return tuple(map(float, logs))
 
 
 @dataclass(frozen=True)
@@ -209,7 +226,18 @@ class Model:
         else:
             sets = self.calibration.prediction_sets(p, counts)
         none = np.zeros(0)
-        return Predictions(embeddings.ids, self.classes, p, none, none, none, *rows, sets)
+        decided = None if self.kind == "labels" else self._decided(scores, counts)
+        return Predictions(
+            embeddings.ids, self.classes, p, none, none, none, *rows, sets, decided=decided
+        )
+
+    def _decided(self, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """int64 [N]: the class that each row is given, in the mix of classes that training made. Of
+        ordered classes the median level, which has the smallest expected error in levels."""
+        if self.kind != "ordinal":
+            return scores.argmax(1)
+        p = replace(self.calibration, mix=()).probabilities(scores, counts)
+        return (p.cumsum(1) < 0.5).sum(1).clip(max=len(self.classes) - 1)
 
     def fingerprint(self) -> str:
         return fingerprint(self.predictor.fingerprint(), self.calibration.to_dict(), self.classes)

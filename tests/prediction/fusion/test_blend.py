@@ -11,8 +11,9 @@ from gobelin.core import catalog
 from gobelin.core.machine import Runtime, silent
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
-from gobelin.prediction.fusion.blend import VALUES, few_values
+from gobelin.prediction.fusion.blend import VALUES
 from gobelin.prediction.heads.job import Job
+from gobelin.prediction.heads.trees import few_values
 
 N, TRAIN = 300, np.arange(200)
 JOB = Job(TRAIN, np.ones(200, np.float32), 3)
@@ -89,7 +90,7 @@ def test_few_values_change_no_side_of_a_split() -> None:
     x[rng.random(x.shape) < 0.2] = np.nan
     answers = (np.nan_to_num(x[:, 0]) + rng.normal(size=900) > 0).astype(int)
     weights = rng.integers(0, 4, 900).astype(np.float32)
-    few = few_values(x, weights)
+    few = few_values(x, weights, VALUES)
     assert np.array_equal(np.isnan(few), np.isnan(x)) and np.array_equal(
         few[:, 1], x[:, 1], equal_nan=True
     )

@@ -12,22 +12,24 @@ sharper than weights in training do.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 
+from gobelin.core import catalog
 from gobelin.core.config import build, resolved, setting, settings_class
 from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
-from gobelin.core.machine import Progress, Runtime
+from gobelin.core.machine import Progress, Runtime, silent
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
+from gobelin.prediction.fusion import Fusion
 from gobelin.prediction.heads import members
 from gobelin.prediction.heads.job import Job
 from gobelin.prediction.heads.linear import Linear
 from gobelin.prediction.heads.members import Fitted, Inputs, Member
-from gobelin.prediction.heads.neural import Projection, middle_and_spread
+from gobelin.prediction.heads.neural import NeuralPredictor, Projection, middle_and_spread
 from gobelin.prediction.heads.trees import Trees
 
 
@@ -40,9 +42,6 @@ class Pool:
     )
     components: int = setting(
         default=160, ge=1, le=8192, description="Principal components used of each field."
-    )
-    copies: int = setting(
-        default=0, ge=0, le=100, description="Copies of each row with fields hidden."
     )
 
     batchable: ClassVar[bool] = False
@@ -60,54 +59,56 @@ class Pool:
         """As `Fusion.fit`. A job's weight decay changes nothing here, so jobs that differ in it
         alone share one predictor."""
         inputs = Inputs.fit(embeddings.rows(basis), self.components)
-        answer = None
+        answer, shifts = None, {}
         if target.kind == "number":
             answer = middle_and_spread(target, embeddings.rows(basis), basis)
-        fitted: dict[str, PoolPredictor] = {}
-        out = []
-        for k, job in enumerate(jobs):
+        wanted: dict[str, Job] = {}  # each with the weights that its heads are given
+        keys = []
+        for job in jobs:
             key = fingerprint(job.rows, job.weights, job.seed)
-            if key not in fitted:
-                fitted[key] = self._fit_one(embeddings, target, job, inputs, answer)
-            out.append(fitted[key])
-            progress("fit", k + 1, len(jobs))
-        return out
-
-    def _fit_one(
-        self,
-        embeddings: Embeddings,
-        target: Target,
-        job: Job,
-        inputs: Inputs,
-        answer: np.ndarray | None,
-    ) -> PoolPredictor:
-        rows, of = members.with_hidden(embeddings.rows(job.rows), self.copies, job.seed)
-        answers = target.values[job.rows]
-        weights, shift = job.weights.astype(np.float64), np.zeros(1)
-        if answer is None:
-            weights, shift = natural(answers, weights, len(target.classes))
-        else:
-            answers = (answers - answer[0]) / answer[1]
-        weights = weights * len(weights) / max(float(weights.sum()), 1e-12)
-        fitted = [
-            members.fit(
-                member, inputs.of(member, rows), answers[of], weights[of], len(shift), job.seed
-            )
-            for member in self.members
+            keys.append(key)
+            if key not in wanted:
+                weights, shift = job.weights.astype(np.float64), np.zeros(1)
+                if answer is None:
+                    weights, shift = natural(target.values[job.rows], weights, len(target.classes))
+                weights = weights * len(weights) / max(float(weights.sum()), 1e-12)
+                wanted[key] = replace(job, weights=weights.astype(np.float32))
+                shifts[key] = shift.astype(np.float32)
+        answers = target.values if answer is None else (target.values - answer[0]) / answer[1]
+        fitted: dict[str, list[Fitted]] = {key: [] for key in wanted}
+        for k, member in enumerate(self.members):
+            if member.head == "dropout":
+                heads = dropout_heads(
+                    member, embeddings, target, list(wanted.values()), basis, runtime
+                )
+                for key, head in zip(wanted, heads, strict=True):
+                    fitted[key].append(Fitted(member, head))
+                continue
+            for key, job in wanted.items():
+                x = inputs.of(member, embeddings.rows(job.rows))
+                outputs = len(shifts[key])
+                fitted[key].append(
+                    members.fit(member, x, answers[job.rows], job.weights, outputs, job.seed)
+                )
+            progress("fit", k + 1, len(self.members))
+        return [
+            PoolPredictor(self, embeddings.space, inputs, tuple(fitted[k]), shifts[k], answer)
+            for k in keys
         ]
-        return PoolPredictor(
-            self, embeddings.space, inputs, tuple(fitted), shift.astype(np.float32), answer
-        )
 
     def load(self, folder: Path) -> PoolPredictor:
         """The inverse of `PoolPredictor.save`. Raises ValueError for arrays that don't belong
         together: a model can be a stranger's."""
-        values, arrays = read_json(folder / "config.json"), load_arrays(folder / "weights.safetensors")
+        values, arrays = (
+            read_json(folder / "config.json"),
+            load_arrays(folder / "weights.safetensors"),
+        )
         settings, fields = build(Pool, values["settings"]), tuple(values["fields"])
         projections = {
             f: Projection(arrays.pop(f"{f}/mean"), arrays.pop(f"{f}/projection")) for f in fields
         }
         shift, answer = arrays.pop("shift"), arrays.pop("answer", None)
+        lacked = arrays.pop("lacked").astype(bool)
         fitted = []
         for k, member in enumerate(settings.members):
             own = {
@@ -115,6 +116,10 @@ class Pool:
                 for name, value in arrays.items()
                 if name.startswith(f"{k}/")
             }
+            if member.head == "dropout":
+                network = dropout_fusion(member).load(folder / str(k))
+                fitted.append(Fitted(member, cast(NeuralPredictor, network)))
+                continue
             if member.head == "linear":
                 fitted.append(Fitted(member, Linear(**own)))
                 continue
@@ -122,13 +127,16 @@ class Pool:
             table = Trees(**own).checked(len(columns), len(shift))
             fitted.append(Fitted(member, table, columns))
         return PoolPredictor(
-            settings, values["space"], Inputs(fields, projections), tuple(fitted), shift, answer
+            settings,
+            values["space"],
+            Inputs(fields, projections, lacked),
+            tuple(fitted),
+            shift,
+            answer,
         )
 
 
-def natural(
-    label: np.ndarray, weights: np.ndarray, classes: int
-) -> tuple[np.ndarray, np.ndarray]:
+def natural(label: np.ndarray, weights: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """The rows' weights in the mix of classes that the rows have, float64 [n]; and what turns its
     logits into those of the mix that the weights make, float64 [C].
 
@@ -139,6 +147,28 @@ def natural(
     factor = np.ones(classes)
     factor[known] = (sums[known] / sums.sum()) / (counts[known] / counts.sum())
     return weights / factor[label], np.log(factor)
+
+
+def dropout_fusion(member: Member) -> Fusion:
+    """The fusion that a head with dropout is."""
+    return cast(Fusion, catalog.build("fusion", "concat", {"decay": member.decay}))
+
+
+def dropout_heads(
+    member: Member,
+    embeddings: Embeddings,
+    target: Target,
+    jobs: Sequence[Job],
+    basis: np.ndarray,
+    runtime: Runtime,
+) -> list[NeuralPredictor]:
+    """Linear networks that learned with fields hidden, one a job. A number is in units of its
+    standard deviation, as those of other heads."""
+    rows = embeddings.keep([f for f in embeddings.fields if members.reads(member, f)])
+    fitted = dropout_fusion(member).fit(rows, target, jobs, basis, runtime, silent)
+    heads = [cast(NeuralPredictor, one) for one in fitted]
+    unit = np.array([0.0, 1.0], np.float32)
+    return [head if head.answer is None else replace(head, answer=unit) for head in heads]
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +190,7 @@ class PoolPredictor:
 
     def _block_scores(self, rows: Embeddings) -> np.ndarray:
         """float64 [n, C] or [n, 1]."""
-        answers = [one.answers(self.inputs.of(one.member, rows)) for one in self.fitted]
+        answers = [one.answers(self.inputs, rows) for one in self.fitted]
         heard = [self.inputs.heard(one.member, rows) for one in self.fitted]
         mean = members.mixed(answers, heard, [one.member.share for one in self.fitted])
         if self.answer is not None:
@@ -169,12 +199,14 @@ class PoolPredictor:
 
     def _arrays(self) -> dict[str, np.ndarray]:
         """All arrays by the names that they have on disk."""
-        out = {"shift": self.shift}
+        out = {"shift": self.shift, "lacked": self.inputs.lacked.astype(np.uint8)}
         if self.answer is not None:
             out["answer"] = self.answer
         for f, projection in self.inputs.projections.items():
             out |= {f"{f}/mean": projection.mean, f"{f}/projection": projection.directions}
         for k, one in enumerate(self.fitted):
+            if isinstance(one.head, NeuralPredictor):
+                continue
             if isinstance(one.head, Linear):
                 own: Mapping[str, np.ndarray] = vars(one.head)
             else:
@@ -185,8 +217,15 @@ class PoolPredictor:
 
     def fingerprint(self) -> str:
         arrays = self._arrays()
+        networks = [
+            one.head.fingerprint() for one in self.fitted if isinstance(one.head, NeuralPredictor)
+        ]
         return fingerprint(
-            "pool", asdict(self.settings), self.space, *[arrays[k] for k in sorted(arrays)]
+            "pool",
+            asdict(self.settings),
+            self.space,
+            *[arrays[k] for k in sorted(arrays)],
+            *networks,
         )
 
     def save(self, folder: Path) -> None:
@@ -197,3 +236,7 @@ class PoolPredictor:
         }
         write_json(folder / "config.json", config)
         save_arrays(folder / "weights.safetensors", self._arrays())
+        for k, one in enumerate(self.fitted):
+            if isinstance(one.head, NeuralPredictor):
+                (folder / str(k)).mkdir(exist_ok=True)
+                one.head.save(folder / str(k))

@@ -30,8 +30,8 @@ class Linear:
 def logistic(
     x: np.ndarray, label: np.ndarray, weights: np.ndarray, classes: int, strength: float
 ) -> Linear:
-    """Multinomial logistic regression: the smallest |W|^2 / 2 + strength * sum of w_i loss_i (Hastie
-    et al. 2009, section 4.4). A class that no row has gets the score of one row in n + C.
+    """Multinomial logistic regression: the smallest |W|^2 / 2 + strength * sum of w_i loss_i
+    (Hastie et al. 2009, section 4.4). A class that no row has gets the score of one row in n + C.
 
     x: [n, K]. label: int [n], in 0 .. C - 1. weights: [n], 0 or more."""
     from sklearn.linear_model import LogisticRegression

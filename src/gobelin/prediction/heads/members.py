@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from gobelin.core.config import setting, settings_class
-from gobelin.core.machine import derived_seed, numpy_generator
+from gobelin.core.machine import derived_seed
 from gobelin.core.softmax import softmax
 from gobelin.data.coarse import LEAST_GROUPS
 from gobelin.embedding.features import Embeddings
 from gobelin.prediction.heads import linear, trees
 from gobelin.prediction.heads.linear import Linear
-from gobelin.prediction.heads.neural import Projection
+from gobelin.prediction.heads.neural import NeuralPredictor, Projection
 from gobelin.prediction.heads.trees import Trees
 
 COMPONENTS_OF_TREES = 16  # of a wide field
 NARROW = 64  # features of a field that trees read as they are, at most
 MOST_VALUES = 64  # different ones of a column that trees read, at most
+OFTEN_LACKED = 0.1  # share of the rows that lack a field
 SMALLEST = 1e-6  # probability of a class that a head gives at least
 
 
@@ -28,9 +29,10 @@ SMALLEST = 1e-6  # probability of a class that a head gives at least
 class Member:
     """One head of a pool."""
 
-    head: Literal["linear", "boosted", "forest"] = setting(
+    head: Literal["linear", "dropout", "boosted", "forest"] = setting(
         default="linear",
-        description="Logistic or ridge regression, boosted trees, or a forest of random cuts.",
+        description="Logistic or ridge regression; a linear network that learned with fields"
+        " hidden; boosted trees; a forest of random cuts.",
     )
     fields: tuple[str, ...] = setting(
         default=(), description="The fields that it reads; none named: all."
@@ -41,6 +43,9 @@ class Member:
         le=1e9,
         description="Weight of the data beside the penalty, of a linear head.",
     )
+    decay: float = setting(
+        default=1e-3, ge=0, le=1e6, description="Weight decay, of a head with dropout."
+    )
     trees: int = setting(
         default=60, ge=1, le=10_000, description="Rounds of boosting, or trees of the forest."
     )
@@ -49,16 +54,19 @@ class Member:
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """What heads read of rows: each field as principal components with a total variance of 1."""
+    """What heads read of rows: each field as principal components with a total variance of 1.
+
+    lacked: bool [F], the fields that many rows lack, so that every head knows how to do without."""
 
     fields: tuple[str, ...]
     projections: Mapping[str, Projection]
+    lacked: np.ndarray
 
     @staticmethod
     def fit(rows: Embeddings, components: int) -> Inputs:
         """Scales and components of these rows."""
         fitted = {f: Projection.fit(rows, f, components, total=1.0) for f in rows.fields}
-        return Inputs(rows.fields, fitted)
+        return Inputs(rows.fields, fitted, rows.present.mean(0) <= 1 - OFTEN_LACKED)
 
     def of(self, member: Member, rows: Embeddings) -> np.ndarray:
         """float64 [N, K]: what a head is given. A linear head has zeros for an absent field, trees
@@ -78,8 +86,14 @@ class Inputs:
         return np.concatenate(parts, 1) if parts else np.zeros((len(rows), 0))
 
     def heard(self, member: Member, rows: Embeddings) -> np.ndarray:
-        """bool [N]: whether a row has any field that the head reads."""
-        return rows.present[:, [reads(member, f) for f in self.fields]].any(1)
+        """bool [N]: whether the head knows such rows. It doesn't where a row has none of its
+        fields. It doesn't either where the row lacks one that nearly all training rows had, but for
+        the head that learned with fields hidden."""
+        read = np.array([reads(member, f) for f in self.fields], bool)
+        some = rows.present[:, read].any(1)
+        if member.head == "dropout":
+            return np.asarray(some)
+        return np.asarray(some & (rows.present | self.lacked)[:, read].all(1))
 
 
 def reads(member: Member, field: str) -> bool:
@@ -88,23 +102,36 @@ def reads(member: Member, field: str) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A fitted head. columns: int64, those of its inputs that it was given; None: all."""
+    """A fitted head. columns: int64, those of its inputs that trees were given; None: all."""
 
     member: Member
-    head: Linear | Trees
+    head: Linear | Trees | NeuralPredictor
     columns: np.ndarray | None = None
 
-    def answers(self, x: np.ndarray) -> np.ndarray:
-        """float64 [N, C] probabilities, or numbers [N, 1], of inputs [N, K]."""
+    def answers(self, inputs: Inputs, rows: Embeddings) -> np.ndarray:
+        """float64 [N, C] probabilities, or numbers [N, 1], of N rows."""
+        if isinstance(self.head, NeuralPredictor):
+            read = rows.keep([f for f in inputs.fields if reads(self.member, f)])
+            return as_answers(self.member, self.head.scores(read).astype(np.float64))
+        return self.of(inputs.of(self.member, rows))
+
+    def of(self, x: np.ndarray) -> np.ndarray:
+        """The same of inputs [N, K], as `Inputs.of`."""
+        assert not isinstance(self.head, NeuralPredictor)
         if isinstance(self.head, Linear):
-            out = self.head.scores(x)
-        else:
-            out = self.head.sums(x if self.columns is None else x[:, self.columns])
-        if out.shape[1] == 1:
-            return out
-        out = out if self.member.head == "forest" else softmax(out, axis=1)
-        out = np.clip(out, SMALLEST, None)
-        return out / out.sum(1, keepdims=True)
+            return as_answers(self.member, self.head.scores(x))
+        return as_answers(
+            self.member, self.head.sums(x if self.columns is None else x[:, self.columns])
+        )
+
+
+def as_answers(member: Member, scores: np.ndarray) -> np.ndarray:
+    """float64 [N, C] probabilities of scores [N, C]; numbers [N, 1] as they are."""
+    if scores.shape[1] == 1:
+        return scores
+    out = scores if member.head == "forest" else softmax(scores, axis=1)
+    out = np.clip(out, SMALLEST, None)
+    return out / out.sum(1, keepdims=True)
 
 
 def fit(
@@ -115,8 +142,8 @@ def fit(
     outputs: int,
     seed: int,
 ) -> Fitted:
-    """A fitted head. x: [n, K], as `Inputs.of`. answers: int [n] of classes, or float [n] where
-    outputs is 1. weights: [n]."""
+    """A fitted head, but for one with dropout. x: [n, K], as `Inputs.of`. answers: int [n] of
+    classes, or float [n] where outputs is 1. weights: [n]."""
     if member.head == "linear":
         if outputs == 1:
             return Fitted(member, linear.ridge(x, answers, weights, member.strength))
@@ -127,7 +154,7 @@ def fit(
     if not len(columns) or (outputs > 1 and len(np.unique(answers)) < 2):
         # nothing to cut: a linear head without inputs says what all rows say together
         lone = fit(replace(member, head="linear"), x[:, :0], answers, weights, outputs, seed)
-        return Fitted(member, _constant(lone.answers(x[:1, :0])[0], member), columns)
+        return Fitted(member, _constant(lone.of(x[:1, :0])[0], member), columns)
     few = max(2, min(MOST_VALUES, len(x) // LEAST_GROUPS))
     x = trees.few_values(x[:, columns], weights, few)
     grow = trees.boosted if member.head == "boosted" else trees.forest
@@ -152,31 +179,3 @@ def mixed(
     silent = given.sum(0) == 0
     given[:, silent] = np.array(shares, np.float64)[:, None]
     return np.einsum("mn,mnv->nv", given / given.sum(0), np.array(answers))
-
-
-def with_hidden(rows: Embeddings, copies: int, seed: int) -> tuple[Embeddings, np.ndarray]:
-    """The rows and copies of them in which fields are hidden at random, so that every subset of
-    fields is learned from (Neverova et al. 2016); and int64 [n (1 + copies)], the row of each."""
-    several = rows.present.sum(1) > 1
-    out, of = [rows], [np.arange(len(rows))]
-    for copy in range(copies):
-        rng = numpy_generator(seed, "hidden fields", copy)
-        shown = rows.present & (rng.random(rows.present.shape) < rng.random((len(rows), 1)))
-        shown[np.arange(len(rows)), _one(rows.present, rng)] = True
-        shown &= rows.present
-        kept = np.flatnonzero(several & (shown != rows.present).any(1))
-        out.append(replace(rows, present=shown).rows(kept))
-        of.append(kept)
-    features = {f: np.concatenate([part.features[f] for part in out]) for f in rows.fields}
-    joined: dict[str, Any] = {
-        "features": features,
-        "present": np.concatenate([part.present for part in out]),
-        "ids": tuple(i for part in out for i in part.ids),
-        "groups": tuple(g for part in out for g in part.groups),
-    }
-    return replace(rows, **joined), np.concatenate(of)
-
-
-def _one(present: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """int64 [n]: one of each row's present fields, at random."""
-    return np.where(present, rng.random(present.shape), -1.0).argmax(1)

@@ -8,7 +8,7 @@ rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -177,7 +177,7 @@ def _table(nodes: np.ndarray, factor: float) -> dict[str, np.ndarray]:
     }
 
 
-def _joined(tables: list[Mapping[str, Any]], output: np.ndarray, base: np.ndarray) -> Trees:
+def _joined(tables: Sequence[Mapping[str, Any]], output: np.ndarray, base: np.ndarray) -> Trees:
     """One table of all trees."""
     sizes = [len(table["feature"]) for table in tables]
     start = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)

@@ -19,7 +19,7 @@ from gobelin.core.machine import Progress, environment
 from gobelin.core.stages import RunFolder
 from gobelin.data.dataset import Dataset
 from gobelin.embedding import schema
-from gobelin.prediction.fusion_choice import BEST_OF_ALL
+from gobelin.prediction.fusion_choice import AUTO, BEST_OF_ALL
 from gobelin.workbench.run import data_files, parts
 from gobelin.workbench.run.checked_rows import CheckedRows, Resample
 from gobelin.workbench.run.data import RunData
@@ -183,8 +183,8 @@ class Run:
         return self.record(replace(self.settings, tune=replace(tune, steps=features.steps())))
 
     def with_fusion_chosen(self) -> Run:
-        """The run with the best fusion in the place of 'all', chosen once and recorded."""
-        if self.settings.fusion.name != BEST_OF_ALL:
+        """The run with a fusion in the place of 'auto' or 'all', chosen once and recorded."""
+        if self.settings.fusion.name not in (AUTO, BEST_OF_ALL):
             return self
         return self.record(replace(self.settings, fusion=self.predictor.choose_fusion()))
 

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from gobelin.core import catalog
 from gobelin.core.config import resolved
@@ -15,6 +16,7 @@ from gobelin.embedding.features import Embeddings
 from gobelin.evidence.findings import Finding
 from gobelin.prediction import fusion_choice, predictor
 from gobelin.prediction.cross_fit import Training
+from gobelin.prediction.fusion_choice import BEST_OF_ALL, WITHOUT_POOL
 from gobelin.prediction.predictor import Model
 from gobelin.workbench.run.checked_rows import CheckedRows
 from gobelin.workbench.run.features import RunFeatures
@@ -32,7 +34,7 @@ class RunPredictor:
     checked: CheckedRows
     features: RunFeatures
     space: RunSpace
-    fusion: Chosen  # its name is 'all' until `choose_fusion` has decided
+    fusion: Chosen  # its name is 'auto' or 'all' until `choose_fusion` has decided
 
     @property
     def key(self) -> str:
@@ -91,7 +93,34 @@ class RunPredictor:
         return replace(training, unseen=training.rows[held_back])
 
     def choose_fusion(self) -> Chosen:
-        """The fusion with the best score on training rows that it was not fitted on."""
+        """The fusion for 'auto' or 'all', chosen on training rows that it was not fitted on."""
+        if self.fusion.name == BEST_OF_ALL:
+            return self._best_of_all()
+        if self.checked.rows.target.kind in ("class", "number"):
+            return self._pool()
+        component = catalog.build("fusion", WITHOUT_POOL)
+        return replace(self.fusion, name=WITHOUT_POOL, settings=resolved(component))
+
+    def _pool(self) -> Chosen:
+        """A pool of the heads that suit the training rows."""
+        from gobelin.prediction import pool_choice
+
+        def make(stage: Path) -> None:
+            choice = pool_choice.choose(self.training)
+            write_json(stage / "pool.json", resolved(choice.pool))
+            found = pool_choice.findings(choice, self.training)
+            write_lines(stage / "findings.jsonl", [f.to_dict() for f in found])
+
+        def load(stage: Path) -> dict[str, Any]:
+            return read_json(stage / "pool.json")
+
+        key = fingerprint(self.key, pool_choice.FORMAT)
+        return replace(
+            self.fusion, name="pool", settings=self.folder.kept("fusions", key, make, load)
+        )
+
+    def _best_of_all(self) -> Chosen:
+        """The fusion with the best score."""
         fusions = {
             name: catalog.build("fusion", name)
             for name in fusion_choice.able(self.checked.rows.target)

@@ -25,7 +25,7 @@ from gobelin.embedding.schema import Choices, build_encoder, default_encoder
 from gobelin.generation.sampling import Generation
 from gobelin.prediction.cross_fit import Predict
 from gobelin.prediction.fusion import Fusion
-from gobelin.prediction.fusion_choice import BEST_OF_ALL
+from gobelin.prediction.fusion_choice import AUTO, BEST_OF_ALL
 from gobelin.prediction.tuning.settings import Tune
 from gobelin.quality.data import Check
 from gobelin.quality.judge import Judge, image_encoder
@@ -72,7 +72,9 @@ class Chosen:
     """The fusion component."""
 
     name: str = setting(
-        default="concat", description="Fusion component, or all: fit chooses the best of them."
+        default=AUTO,
+        description="Fusion component. auto: fit averages the heads that suit the training rows."
+        " all: fit chooses the best component.",
     )
     settings: Mapping[str, Any] = setting(
         default_factory=dict, description="The fusion component's own settings."
@@ -167,14 +169,14 @@ class Settings:
         )
 
     def _fusion(self) -> Fusion | None:
-        """The fusion component; None where all are compared, each with its defaults."""
-        if self.fusion.name != BEST_OF_ALL:
+        """The fusion component; None where fit has yet to choose it."""
+        if self.fusion.name not in (AUTO, BEST_OF_ALL):
             return catalog.build("fusion", self.fusion.name, self.fusion.settings)
         if self.fusion.settings:
             key = next(iter(self.fusion.settings))
             raise GobelinError(
-                f"fusion.settings.{key}: all fusions are compared with their defaults. Choose"
-                " one with --fusion NAME."
+                f"fusion.settings.{key}: no fusion is named that has it. Choose one with --fusion"
+                " NAME."
             )
         return None
 
