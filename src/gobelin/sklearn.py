@@ -224,8 +224,7 @@ class _Multimodal(NestedFusion):
                 )
             return type(self.fusion).__name__.lower(), self.fusion
         if self.fusion == fusion_choice.AUTO:
-            pool = pool_choice.choose(training).pool
-            return "pool", catalog.build("fusion", "pool", config.resolved(pool))
+            return "pool", catalog.build("fusion", "pool", pool_choice.choose(training).settings)
         if self.fusion != fusion_choice.BEST_OF_ALL:
             return self.fusion, catalog.build("fusion", self.fusion)
         fusions = {name: catalog.build("fusion", name) for name in catalog.names("fusion")}

@@ -365,44 +365,40 @@ def test_levels_are_scored_by_how_far_they_are_off() -> None:
     }
 
 
-def test_calibration_is_judged_in_the_world_of_the_probabilities() -> None:
-    """Classes 9 : 1, probabilities right where both are as common: judged so there is no error,
-    judged as it is there is."""
+def test_calibration_is_judged_in_the_mix_that_the_rows_have() -> None:
+    """Classes 9 : 1 of N(0, 1) and N(1, 1). Bayes for this mix has no error; Bayes for equal shares
+    has, whatever `balance` says."""
     rng = np.random.default_rng(0)
     label = (rng.random(6000) < 0.1).astype(np.int64)
     signal = rng.normal(size=6000) + label
-    p = 1 / (1 + np.exp(-(signal - 0.5)))  # Bayes for equal shares of N(0, 1) and N(1, 1)
     none, there = np.zeros(0), np.ones((6000, 1), bool)
     target = Target("y", "class", label, ("a", "b"), np.ones(2, bool))
+    x = Embeddings(
+        ("f",), {"f": np.zeros((6000, 1), np.float32)}, there, tuple(map(str, range(6000))), "s"
+    )
 
     class Two:
-        def __init__(self, settings: Predict) -> None:
-            self.settings = settings
+        settings = Predict()
+
+        def __init__(self, prior: float) -> None:
+            self.p = 1 / (1 + np.exp(-(signal - 0.5 + np.log(prior / (1 - prior)))))
 
         def predict(self, x: Embeddings) -> Predictions:
-            q = p[[int(i) for i in x.ids]]
+            q = self.p[[int(i) for i in x.ids]]
             return Predictions(
                 x.ids, ("a", "b"), np.stack([1 - q, q], 1), none, none, none, x.fields, x.present
             )
 
-    x = Embeddings(
-        ("f",), {"f": np.zeros((6000, 1), np.float32)}, there, tuple(map(str, range(6000))), "s"
-    )
-    found = {
-        balance: {
-            f.name: f
-            for f in evaluate(Two(Predict(balance=balance)), x, target, list(x.ids), 0.5)[0]
-            if not f.scope
-        }
-        for balance in (True, False)
-    }
-    assert (
-        abs(found[True]["accuracy_minus_confidence"].value) < 0.03
-        and found[True]["calibration_error"].low == 0
-    )
-    shares = np.where(label == 1, 0.5 / label.mean(), 0.5 / (1 - label.mean()))
-    assert found[True]["brier_score"].value == pytest.approx(
-        2 * np.average((p - label) ** 2, weights=shares)
-    )
-    assert found[False]["brier_score"].value == pytest.approx(2 * np.mean((p - label) ** 2))
-    assert found[True]["log_loss"].chance == pytest.approx(np.log(2))
+    found = {}
+    for prior in (0.1, 0.5):
+        model = Two(prior)
+        scored = evaluate(model, x, target, list(x.ids), 0.5)[0]
+        found[prior] = {f.name: f for f in scored if not f.scope}
+        brier = found[prior]["brier_score"].value
+        assert brier == pytest.approx(2 * np.mean((model.p - label) ** 2))
+    right, wrong = found[0.1], found[0.5]
+    assert abs(right["accuracy_minus_confidence"].value) < 0.02
+    assert right["log_loss"].high < wrong["log_loss"].low
+    share = label.mean()
+    guess = -(share * np.log(share) + (1 - share) * np.log(1 - share))
+    assert right["log_loss"].chance == pytest.approx(guess)

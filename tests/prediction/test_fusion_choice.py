@@ -67,7 +67,7 @@ def training(numeric: bool = False) -> Training:
     target = (
         Target("y", "number", values)
         if numeric
-        else Target("y", "class", LABEL, ("a", "b", "c"), np.ones(N, bool))
+        else Target("y", "class", LABEL, ("a", "b", "c"), np.ones(3, bool))
     )
     return Training(
         Predict(), x, target, np.arange(200), list(ids), np.ones(N, np.float32), Runtime()

@@ -130,6 +130,7 @@ def test_a_field_whose_presence_tells_the_class_is_left_out(tmp_path: Path) -> N
     assert set(kept.predictor.fields) == {"note", "table"}
     settings |= {"leave_out": ("auto",)}
     run = Workbench(tmp_path / "records.csv", "class", tmp_path / "run", settings).run
+    run = run.with_fusion_chosen()
     x = run.features.embeddings
     assert set(x.fields) == {"note", "table"} and run.predictor.fields == ("table",)
     rows, fitted = x.rows(run.checked.rows.part("valid")), run.predictor.model.predictor

@@ -125,11 +125,13 @@ def test_a_fitted_models_probabilities_are_calibrated_on_fresh_rows(runtime: Run
 
 
 def test_probabilities_sum_to_one_and_labels_are_their_largest(fitted: Model) -> None:
+    """Relative to how common a class is."""
     x, target = rows(200, seed=3)
-    found = fitted.predict(x)
+    found, common = fitted.predict(x), np.exp(fitted.calibration.mix)
+    heats = np.array(fitted.calibration.temperature)[x.present.sum(1)]
     assert np.allclose(found.probabilities.sum(1), 1) and (found.probabilities >= 0).all()
     for k, row in enumerate(found.rows()):
-        shares = {c: row[f"p_{c}"] for c in "abc"}
+        shares = {c: row[f"p_{c}"] / common[i] ** (1 / heats[k]) for i, c in enumerate("abc")}
         assert row["prediction"] == max(shares, key=shares.get) == "abc"[found.class_indices[k]]
         assert row["present"] == " ".join(
             f for f, there in zip(x.fields, x.present[k], strict=True) if there
@@ -344,19 +346,20 @@ def test_rows_of_no_weight_are_not_learned_from(runtime: Runtime) -> None:
 
 
 def test_a_class_that_is_not_scored_does_not_decide_how_sure_to_be(runtime: Runtime) -> None:
-    """One row of a fourth class weighs as much as a third of the others, and no other fold has such
-    a row."""
+    """One row of a fourth class would weigh as much as a third of the others, and no other fold has
+    such a row. Not scored, it keeps its own weight: the other classes' weights are those of the
+    rows without it, and it is never favoured."""
     x, target = rows(240)
     four = replace(
         target, classes=("a", "b", "c", "d"), values=np.where(np.arange(240) == 7, 3, target.values)
     )
-    heats = [
+    models = [
         fit(
             x,
             replace(four, scored=np.array([True, True, True, scored])),
             runtime,
             Predict(decays=(1e-3,)),
-        ).temperature
+        )
         for scored in (True, False)
     ]
     without = fit(
@@ -365,4 +368,10 @@ def test_a_class_that_is_not_scored_does_not_decide_how_sure_to_be(runtime: Runt
         runtime,
         Predict(decays=(1e-3,)),
     )
-    assert heats[1] == pytest.approx(without.temperature, rel=0.25) and heats[0] > 1.5 * heats[1]
+    fresh, truth = rows(400, seed=9)
+    right = [(m.predict(fresh).class_indices == truth.values).mean() for m in (*models, without)]
+    assert right[1] == pytest.approx(right[2], abs=0.01) and right[0] < right[2]
+    mix = models[1].calibration.mix
+    assert mix[3] == pytest.approx(0, abs=1e-6) and mix[:3] == pytest.approx(
+        without.calibration.mix, abs=1e-6
+    )

@@ -76,15 +76,21 @@ def balanced(
     by_class: Mapping[str, float] | None = None,
 ) -> np.ndarray:
     """float32 [n]: the rows' weights, scaled so that every class has the same sum and their mean is
-    one; unchanged without `balance`.
+    one; unchanged without `balance`. A class that is too small to be scored keeps its share: one
+    row would weigh as much as all of another class.
 
     rows: int [n]. weights: [n]. by_class: {class: weight}, multiplied in afterwards; the mean
     stays."""
     out = weights.astype(np.float64)
     if balance and target.exclusive:
         label = target.values[rows]
-        sums = np.bincount(label, weights=out)
-        out = out / np.maximum(sums[label], 1e-12) * len(rows) / max(np.count_nonzero(sums), 1)
+        sums = np.bincount(label, out, len(target.classes))
+        even = sums > 0
+        if len(target.scored) and (even & target.scored).any():
+            even &= target.scored
+        share = sums / max(float(sums.sum()), 1e-12)  # of each class
+        share[even] = share[even].sum() / max(np.count_nonzero(even), 1)
+        out = out / np.maximum(sums[label], 1e-12) * share[label] * len(rows)
     if by_class and target.exclusive:
         before, factor = out.sum(), np.array([by_class.get(c, 1.0) for c in target.classes])
         out = out * factor[target.values[rows]]

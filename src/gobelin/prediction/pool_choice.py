@@ -17,16 +17,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from gobelin.core import catalog
+from gobelin.core.config import resolved
 from gobelin.core.machine import numpy_generator
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
 from gobelin.evidence.findings import Finding
 from gobelin.prediction import fusion_choice
 from gobelin.prediction.cross_fit import Training, folds_of
-from gobelin.prediction.fusion.pool import Pool, dropout_heads
 from gobelin.prediction.heads import members
 from gobelin.prediction.heads.job import Job
 from gobelin.prediction.heads.linear import narrow
@@ -63,11 +65,17 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """The candidates and the pool of the best. rows: int64 [n], those that were compared on."""
+    """The candidates, and the best of them with their shares. rows: int64 [n], those that they
+    were compared on."""
 
     candidates: tuple[Candidate, ...]
-    pool: Pool
+    members: tuple[Member, ...]
     rows: np.ndarray
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Those of the fusion `pool`."""
+        return {"members": [resolved(member) for member in self.members]}
 
     def results(self, answers: np.ndarray, training: Training) -> np.ndarray:
         """float64 [n]: 1 where the class of a row is right, else 0; the error of a number. answers:
@@ -99,7 +107,7 @@ def choose(training: Training) -> Choice:
         for one, share in zip(found, shares, strict=True)
         if share >= LEAST_SHARE
     ]
-    return Choice(tuple(found), Pool(tuple(kept)), trial.rows)
+    return Choice(tuple(found), tuple(kept), trial.rows)
 
 
 def findings(choice: Choice, training: Training) -> list[Finding]:
@@ -107,7 +115,7 @@ def findings(choice: Choice, training: Training) -> list[Finding]:
     loss. The class of a row is the one that `predict.balance` asks for."""
     target, rows = training.target, choice.rows
     units = [training.groups[r] for r in rows]
-    shares = {replace(m, share=1.0): m.share for m in choice.pool.members}
+    shares = {replace(m, share=1.0): m.share for m in choice.members}
     found = []
     for one in choice.candidates:
         results = choice.results(one.answers, training)
@@ -171,7 +179,7 @@ class Trial:
 
     @cached_property
     def inputs(self) -> Inputs:
-        return Inputs.fit(self.embeddings, Pool().components)
+        return Inputs.fit(self.embeddings, catalog.find("fusion", "pool").components)
 
     @cached_property
     def answers(self) -> np.ndarray:
@@ -257,7 +265,7 @@ class Trial:
         ]
         every = np.arange(len(self.rows))
         target = t.target.rows(self.rows)
-        heads = dropout_heads(member, self.embeddings, target, jobs, every, t.runtime)
+        heads = members.dropout_heads(member, self.embeddings, target, jobs, every, t.runtime)
         best = None
         for k, decay in enumerate(t.settings.decays):
             out = np.zeros((len(self.rows), self.outputs))

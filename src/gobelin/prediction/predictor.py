@@ -75,7 +75,11 @@ class Predictions:
     @property
     def class_indices(self) -> np.ndarray:
         """int64 [N]: the places of `labels` in `classes`, where a row has one class."""
-        return self.probabilities.argmax(1) if self.decided is None else self.decided
+        if self.decided is not None:
+            return self.decided
+        if self.kind == "ordinal":
+            return median_level(self.probabilities)
+        return self.probabilities.argmax(1)
 
     def to_frame(self) -> Any:  # noqa: ANN401 - a pandas.DataFrame, where pandas is installed
         """A pandas frame with the columns of pred.csv, a row for each row that was predicted, in
@@ -114,6 +118,11 @@ class Predictions:
         """bool [N, C]: the labels above their thresholds."""
         assert self.sets is not None
         return self.sets
+
+
+def median_level(p: np.ndarray) -> np.ndarray:
+    """int64 [N]: the median level of probabilities [N, C] of ordered classes."""
+    return (p.cumsum(1) < 0.5).sum(1).clip(max=p.shape[1] - 1)
 
 
 def as_features(shared: Shared, embeddings: Embeddings) -> Embeddings:
@@ -237,7 +246,7 @@ class Model:
         if self.kind != "ordinal":
             return scores.argmax(1)
         p = replace(self.calibration, mix=()).probabilities(scores, counts)
-        return (p.cumsum(1) < 0.5).sum(1).clip(max=len(self.classes) - 1)
+        return median_level(p)
 
     def fingerprint(self) -> str:
         return fingerprint(self.predictor.fingerprint(), self.calibration.to_dict(), self.classes)

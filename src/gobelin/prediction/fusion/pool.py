@@ -18,13 +18,11 @@ from typing import ClassVar, cast
 
 import numpy as np
 
-from gobelin.core import catalog
 from gobelin.core.config import build, resolved, setting, settings_class
 from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
-from gobelin.core.machine import Progress, Runtime, silent
+from gobelin.core.machine import Progress, Runtime
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
-from gobelin.prediction.fusion import Fusion
 from gobelin.prediction.heads import members
 from gobelin.prediction.heads.job import Job
 from gobelin.prediction.heads.linear import Linear
@@ -78,7 +76,7 @@ class Pool:
         fitted: dict[str, list[Fitted]] = {key: [] for key in wanted}
         for k, member in enumerate(self.members):
             if member.head == "dropout":
-                heads = dropout_heads(
+                heads = members.dropout_heads(
                     member, embeddings, target, list(wanted.values()), basis, runtime
                 )
                 for key, head in zip(wanted, heads, strict=True):
@@ -117,7 +115,7 @@ class Pool:
                 if name.startswith(f"{k}/")
             }
             if member.head == "dropout":
-                network = dropout_fusion(member).load(folder / str(k))
+                network = members.dropout_fusion(member).load(folder / str(k))
                 fitted.append(Fitted(member, cast(NeuralPredictor, network)))
                 continue
             if member.head == "linear":
@@ -147,28 +145,6 @@ def natural(label: np.ndarray, weights: np.ndarray, classes: int) -> tuple[np.nd
     factor = np.ones(classes)
     factor[known] = (sums[known] / sums.sum()) / (counts[known] / counts.sum())
     return weights / factor[label], np.log(factor)
-
-
-def dropout_fusion(member: Member) -> Fusion:
-    """The fusion that a head with dropout is."""
-    return cast(Fusion, catalog.build("fusion", "concat", {"decay": member.decay}))
-
-
-def dropout_heads(
-    member: Member,
-    embeddings: Embeddings,
-    target: Target,
-    jobs: Sequence[Job],
-    basis: np.ndarray,
-    runtime: Runtime,
-) -> list[NeuralPredictor]:
-    """Linear networks that learned with fields hidden, one a job. A number is in units of its
-    standard deviation, as those of other heads."""
-    rows = embeddings.keep([f for f in embeddings.fields if members.reads(member, f)])
-    fitted = dropout_fusion(member).fit(rows, target, jobs, basis, runtime, silent)
-    heads = [cast(NeuralPredictor, one) for one in fitted]
-    unit = np.array([0.0, 1.0], np.float32)
-    return [head if head.answer is None else replace(head, answer=unit) for head in heads]
 
 
 @dataclass(frozen=True, eq=False)

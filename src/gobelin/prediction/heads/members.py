@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
+from gobelin.core import catalog
 from gobelin.core.config import setting, settings_class
-from gobelin.core.machine import derived_seed
+from gobelin.core.machine import Runtime, derived_seed, silent
 from gobelin.core.softmax import softmax
 from gobelin.data.coarse import LEAST_GROUPS
+from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
+from gobelin.prediction.fusion import Fusion
 from gobelin.prediction.heads import linear, trees
+from gobelin.prediction.heads.job import Job
 from gobelin.prediction.heads.linear import Linear
 from gobelin.prediction.heads.neural import NeuralPredictor, Projection
 from gobelin.prediction.heads.trees import Trees
@@ -160,6 +164,28 @@ def fit(
     grow = trees.boosted if member.head == "boosted" else trees.forest
     own = derived_seed(seed, "member", member.head)
     return Fitted(member, grow(x, answers, weights, outputs, member.trees, own), columns)
+
+
+def dropout_fusion(member: Member) -> Fusion:
+    """The fusion that a head with dropout is."""
+    return cast(Fusion, catalog.build("fusion", "concat", {"decay": member.decay}))
+
+
+def dropout_heads(
+    member: Member,
+    embeddings: Embeddings,
+    target: Target,
+    jobs: Sequence[Job],
+    basis: np.ndarray,
+    runtime: Runtime,
+) -> list[NeuralPredictor]:
+    """Linear networks that learned with fields hidden, one a job. A number is in units of its
+    standard deviation, as those of other heads."""
+    rows = embeddings.keep([f for f in embeddings.fields if reads(member, f)])
+    fitted = dropout_fusion(member).fit(rows, target, jobs, basis, runtime, silent)
+    heads = [cast(NeuralPredictor, one) for one in fitted]
+    unit = np.array([0.0, 1.0], np.float32)
+    return [head if head.answer is None else replace(head, answer=unit) for head in heads]
 
 
 def _constant(answer: np.ndarray, member: Member) -> Trees:

@@ -92,16 +92,12 @@ def _decide(predictor: RunPredictor, settings: Curate) -> Decisions:
     crossed = cross_fit(fusion, once)
     labelled, x = crossed.rows, training.embeddings
     label, groups = rows.target.values[labelled], [rows.groups[r] for r in labelled]
-    common = np.bincount(label, minlength=len(model.classes))
-    counted = np.bincount(label, crossed.share, len(common))
 
     def probabilities(scores: np.ndarray, which: np.ndarray) -> np.ndarray:
-        """float64 [n, C]: calibrated, for the class frequencies of the labels, before balancing."""
-        p = model.calibration.probabilities(
+        """float64 [n, C]: calibrated, for the class frequencies of the labels."""
+        return model.calibration.probabilities(
             scores.astype(np.float64), field_counts(x.present[which])
         )
-        p = p * np.where(counted > 0, common / np.maximum(counted, 1e-12), 1.0)
-        return p / p.sum(1, keepdims=True)
 
     scores = probabilities(crossed.scores, labelled)
     together = labels.joint(scores, label, np.ones(len(labelled)))

@@ -107,7 +107,8 @@ class RunPredictor:
 
         def make(stage: Path) -> None:
             choice = pool_choice.choose(self.training)
-            write_json(stage / "pool.json", resolved(choice.pool))
+            pool = catalog.build("fusion", "pool", choice.settings)
+            write_json(stage / "pool.json", resolved(pool))
             found = pool_choice.findings(choice, self.training)
             write_lines(stage / "findings.jsonl", [f.to_dict() for f in found])
 

@@ -25,7 +25,7 @@ from gobelin.embedding.schema import Choices, build_encoder, default_encoder
 from gobelin.generation.sampling import Generation
 from gobelin.prediction.cross_fit import Predict
 from gobelin.prediction.fusion import Fusion
-from gobelin.prediction.fusion_choice import AUTO, BEST_OF_ALL
+from gobelin.prediction.fusion_choice import AUTO, BEST_OF_ALL, WITHOUT_POOL
 from gobelin.prediction.tuning.settings import Tune
 from gobelin.quality.data import Check
 from gobelin.quality.judge import Judge, image_encoder
@@ -77,8 +77,13 @@ class Chosen:
         " all: fit chooses the best component.",
     )
     settings: Mapping[str, Any] = setting(
-        default_factory=dict, description="The fusion component's own settings."
+        default_factory=dict,
+        description="The fusion component's own settings. With auto they are those of concat.",
     )
+
+    def __post_init__(self) -> None:
+        if self.name == AUTO and self.settings:
+            object.__setattr__(self, "name", WITHOUT_POOL)
 
 
 @settings_class
@@ -175,8 +180,8 @@ class Settings:
         if self.fusion.settings:
             key = next(iter(self.fusion.settings))
             raise GobelinError(
-                f"fusion.settings.{key}: no fusion is named that has it. Choose one with --fusion"
-                " NAME."
+                f"fusion.settings.{key}: all fusions are compared with their defaults. Choose"
+                " one with --fusion NAME."
             )
         return None
 
