@@ -47,18 +47,24 @@ def mel_power(wave: np.ndarray, bands: int) -> np.ndarray:
     return out
 
 
-def heard(power: np.ndarray) -> tuple[np.ndarray, float]:
-    """Power [frames, bands] -> float64 [fewer frames, bands], the logarithm of the share of the
-    clip's loudest band (nepers, 0 or less), quiet edges cut off; and that loudest power.
-    """
+def loud_part(power: np.ndarray, edge: float = EDGE) -> tuple[int, int]:
+    """The first frame of [frames, bands] that is loud, and the one after the last. edge: least
+    power of a loud frame, as a share of the loudest one. All frames where none is loud."""
     frame_power = power.sum(1)
-    loud_frames = np.flatnonzero(frame_power >= max(EDGE * frame_power.max(), SILENCE))
-    if len(loud_frames):
-        power = power[loud_frames[0] : loud_frames[-1] + 1]
+    loud = np.flatnonzero(frame_power >= max(edge * frame_power.max(), SILENCE))
+    return (int(loud[0]), int(loud[-1]) + 1) if len(loud) else (0, len(power))
+
+
+def heard(power: np.ndarray, edge: float = EDGE, quiet: float = QUIET) -> tuple[np.ndarray, float]:
+    """Power [frames, bands] -> float64 [fewer frames, bands], the logarithm of the share of the
+    clip's loudest band (nepers, 0 or less, no share below `quiet`), quiet edges cut off
+    (`loud_part`); and that loudest power.
+    """
+    first, end = loud_part(power, edge)
+    silent = power.sum(1).max() < SILENCE
+    power = power[first:end]
     peak = max(float(power.max()), SILENCE)
     bands = (
-        np.log(np.maximum(power / peak, QUIET))
-        if len(loud_frames)
-        else np.full(power.shape, np.log(QUIET))
+        np.full(power.shape, np.log(quiet)) if silent else np.log(np.maximum(power / peak, quiet))
     )
     return bands, peak
