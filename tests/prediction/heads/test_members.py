@@ -1,0 +1,62 @@
+"""What heads of a pool read, when they abstain, and how their answers are joined."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gobelin.embedding.features import Embeddings
+from gobelin.prediction.heads import members
+from gobelin.prediction.heads.members import Inputs, Member
+
+RNG = np.random.default_rng(0)
+
+
+def rows(n: int = 200, rare: float = 0.5) -> Embeddings:
+    """A wide field, a narrow one that nearly all rows have, and one that a share of them lacks."""
+    present = np.ones((n, 3), bool)
+    present[:, 2] = RNG.random(n) > rare
+    features = {
+        "wide": (RNG.normal(size=(n, 100)) * np.linspace(3, 0.1, 100)).astype(np.float32),
+        "narrow": RNG.normal(3, 2, size=(n, 5)).astype(np.float32),
+        "seldom": RNG.normal(size=(n, 8)).astype(np.float32),
+    }
+    ids = tuple(map(str, range(n)))
+    return Embeddings(("wide", "narrow", "seldom"), features, present, ids, "s")
+
+
+def test_every_field_has_the_same_variance_and_an_absent_one_is_its_mean() -> None:
+    x = rows()
+    inputs = Inputs.fit(x, 160)
+    for field in x.fields:
+        shown = x.present[:, x.fields.index(field)]
+        part = inputs.of(Member(fields=(field,)), x)
+        assert not part[~shown].any()
+        assert np.isclose((part[shown] ** 2).sum(1).mean(), 1, atol=0.1)
+
+
+def test_trees_read_a_narrow_field_as_it_is_and_nan_for_an_absent_one() -> None:
+    x = rows()
+    inputs = Inputs.fit(x, 160)
+    part = inputs.of(Member("boosted", fields=("narrow",)), x)
+    assert np.array_equal(part, x.features["narrow"].astype(np.float64))
+    wide = inputs.of(Member("forest", fields=("wide",)), x)
+    assert wide.shape[1] == members.COMPONENTS_OF_TREES
+    assert np.isnan(inputs.of(Member("forest", fields=("seldom",)), x)[~x.present[:, 2]]).all()
+
+
+def test_a_head_abstains_where_a_row_lacks_what_training_rows_had() -> None:
+    """By hand: `seldom` is lacking in half of the rows, so every head knows rows without it."""
+    inputs = Inputs.fit(rows(), 160)
+    shown = np.array([[1, 1, 1], [1, 1, 0], [0, 1, 1], [0, 0, 1], [0, 0, 0]], bool)
+    x = rows(5)
+    x = Embeddings(x.fields, x.features, shown, x.ids, x.space)
+    assert inputs.heard(Member(), x).tolist() == [True, True, False, False, False]
+    assert inputs.heard(Member("dropout"), x).tolist() == [True, True, True, True, False]
+    assert inputs.heard(Member(fields=("seldom",)), x).tolist() == [True, False, True, True, False]
+
+
+def test_answers_are_averaged_over_those_that_do_not_abstain() -> None:
+    first, second = np.array([[1.0], [1.0], [1.0]]), np.array([[4.0], [4.0], [4.0]])
+    heard = [np.array([True, False, False]), np.array([True, True, False])]
+    mean = members.mixed([first, second], heard, [2.0, 1.0])
+    assert mean[:, 0].tolist() == [2.0, 4.0, 2.0]  # where all abstain, all speak

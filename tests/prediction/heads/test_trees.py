@@ -1,0 +1,90 @@
+"""Trees as arrays against the estimators of scikit-learn that grew them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn import ensemble
+
+from gobelin.core.softmax import softmax
+from gobelin.prediction.heads import trees
+from gobelin.prediction.heads.trees import Trees
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(300, 6))
+X[RNG.random(X.shape) < 0.2] = np.nan
+NUMBER = np.nan_to_num(X[:, 0]) * 3 + (np.nan_to_num(X[:, 1]) > 0) + RNG.normal(size=300)
+WEIGHTS = RNG.integers(1, 4, 300).astype(float)
+FRESH = np.where(RNG.random((200, 6)) < 0.3, np.nan, RNG.normal(size=(200, 6)))
+GROWERS = {"boosted": trees.boosted, "forest": trees.forest}
+
+
+def of_scikit_learn(name: str, numeric: bool) -> Any:  # noqa: ANN401
+    """The estimator with the settings of `trees`."""
+    kind = "Regressor" if numeric else "Classifier"
+    if name == "boosted":
+        return getattr(ensemble, f"HistGradientBoosting{kind}")(
+            max_iter=20,
+            learning_rate=trees.RATE,
+            max_leaf_nodes=trees.LEAVES,
+            min_samples_leaf=trees.LEAST_LEAF,
+            max_features=trees.SHARE_OF_COLUMNS,
+            early_stopping=False,
+            random_state=3,
+        )
+    return getattr(ensemble, f"ExtraTrees{kind}")(
+        20,
+        min_samples_leaf=trees.LEAST_FOREST_LEAF,
+        max_features=trees.SHARE_OF_COLUMNS,
+        random_state=3,
+    )
+
+
+@pytest.mark.parametrize("classes", [1, 2, 4])
+@pytest.mark.parametrize("name", GROWERS)
+def test_arrays_say_what_the_estimator_says(name: str, classes: int) -> None:
+    answers = NUMBER if classes == 1 else np.digitize(NUMBER, [-1, 1, 2][: classes - 1])
+    grown = GROWERS[name](X, answers, WEIGHTS, classes, 20, 3)
+    theirs = of_scikit_learn(name, classes == 1).fit(X, answers, WEIGHTS)
+    own = grown.sums(FRESH)
+    if classes == 1:
+        assert np.allclose(own[:, 0], theirs.predict(FRESH))
+    else:
+        p = softmax(own, axis=1) if name == "boosted" else own
+        assert np.allclose(p, theirs.predict_proba(FRESH), atol=1e-7)
+    again = Trees(**grown.arrays()).checked(6, classes)
+    assert np.array_equal(again.sums(FRESH), own)
+
+
+@pytest.mark.parametrize("name", GROWERS)
+def test_a_class_without_rows_is_rare(name: str) -> None:
+    answers = np.where(NUMBER > 0, 3, 1)
+    sums = GROWERS[name](X, answers, WEIGHTS, 5, 20, 3).sums(FRESH)
+    p = softmax(sums, axis=1) if name == "boosted" else sums
+    assert (p[:, [0, 2, 4]] < 0.01).all() and np.allclose(p.sum(1), 1)
+
+
+def test_inner_nodes_hold_no_value_of_their_rows() -> None:
+    grown = trees.forest(X, (NUMBER > 0).astype(int), WEIGHTS, 2, 5, 0)
+    assert not grown.value[grown.feature >= 0].any()
+
+
+CHANGES: dict[str, Callable[[Trees], Trees]] = {
+    "a loop": lambda t: replace(t, left=np.zeros_like(t.left)),
+    "a child beyond the table": lambda t: replace(t, right=t.right + len(t.right)),
+    "a column that is not there": lambda t: replace(t, feature=t.feature + 6),
+    "a root beyond the table": lambda t: replace(t, start=t.start + len(t.feature)),
+    "a class that is not there": lambda t: replace(t, output=t.output + 9),
+    "a table cut off": lambda t: replace(t, threshold=t.threshold[:-1]),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_stranger_s_table_that_leads_nowhere_is_refused(change: str) -> None:
+    grown = trees.boosted(X, NUMBER, WEIGHTS, 1, 5, 0)
+    with pytest.raises(ValueError, match="points outside"):
+        CHANGES[change](grown).checked(6, 1)

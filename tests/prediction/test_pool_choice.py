@@ -1,0 +1,117 @@
+"""The choice of heads: what was planted is found."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gobelin.core.machine import Runtime, silent
+from gobelin.data.fields import Target
+from gobelin.embedding.features import Embeddings
+from gobelin.prediction import pool_choice
+from gobelin.prediction.cross_fit import Predict, Training
+from gobelin.prediction.heads.members import Member
+
+
+def training(
+    features: dict[str, np.ndarray],
+    target: Target,
+    runtime: Runtime,
+    groups: list[str] | None = None,
+) -> Training:
+    n = len(target.values)
+    ids = tuple(map(str, range(n)))
+    present = np.ones((n, len(features)), bool)
+    x = Embeddings(tuple(features), features, present, ids, "s")
+    names = groups or list(ids)
+    return Training(
+        Predict(), x, target, np.arange(n), names, np.ones(n, np.float32), runtime, silent
+    )
+
+
+def classes(label: np.ndarray) -> Target:
+    names = tuple("abcdefgh"[: int(label.max()) + 1])
+    return Target("y", "class", label, names, np.ones(len(names), bool))
+
+
+def noise(n: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    return rng.normal(size=(n, width)).astype(np.float32)
+
+
+def share(choice: pool_choice.Choice, *heads: str) -> float:
+    every = sum(m.share for m in choice.members)
+    return sum(m.share for m in choice.members if m.head in heads) / every
+
+
+def test_an_exclusive_or_needs_trees(runtime: Runtime) -> None:
+    rng = np.random.default_rng(0)
+    x = noise(500, 2, rng)
+    label = ((x[:, 0] > 0) ^ (x[:, 1] > 0)).astype(np.int64)
+    choice = pool_choice.choose(training({"table": x}, classes(label), runtime))
+    assert share(choice, "boosted", "forest") > 0.8
+
+
+def test_many_weak_directions_need_a_linear_head(runtime: Runtime) -> None:
+    rng = np.random.default_rng(0)
+    x = noise(400, 60, rng)
+    label = (x @ rng.normal(size=60) + 2 * rng.normal(size=400) > 0).astype(np.int64)
+    choice = pool_choice.choose(training({"image": x}, classes(label), runtime))
+    assert share(choice, "linear", "dropout") > 0.8
+
+
+def test_a_field_of_noise_is_left_out_where_it_harms(runtime: Runtime) -> None:
+    """A strong field of three numbers beside 400 numbers of noise, on few rows."""
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 3, 90)
+    table = (2 * np.eye(3)[label] + noise(90, 3, rng)).astype(np.float32)
+    features = {"table": table, "image": noise(90, 400, rng)}
+    choice = pool_choice.choose(training(features, classes(label), runtime))
+    without = [m for m in choice.members if m.fields == ("table",)]
+    assert sum(m.share for m in without) > 0.5 * sum(m.share for m in choice.members)
+    names = {c.name: c.loss for c in choice.candidates}
+    assert names["linear: table"] < names["linear: all fields"]
+
+
+def test_a_number_takes_the_strength_of_the_smallest_error(runtime: Runtime) -> None:
+    rng = np.random.default_rng(0)
+    x = noise(300, 5, rng)
+    values = x @ np.array([1.0, 2, 3, 4, 5]) + 0.01 * rng.normal(size=300)
+    choice = pool_choice.choose(training({"table": x}, Target("y", "number", values), runtime))
+    linear = next(c for c in choice.candidates if c.member.head == "linear")
+    assert linear.member.strength >= 100 and linear.loss < 1e-3
+    assert share(choice, "linear", "dropout") > 0.9
+
+
+def test_the_same_rows_give_the_same_choice(runtime: Runtime) -> None:
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 2, 80)
+    x = (noise(80, 10, rng) + label[:, None]).astype(np.float32)
+    given = training({"f": x}, classes(label), runtime)
+    first, again = pool_choice.choose(given), pool_choice.choose(given)
+    assert first.members == again.members and first.settings == again.settings
+
+
+def test_of_many_rows_whole_groups_are_compared(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_choice, "MOST_ROWS", 100)
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 2, 400)
+    groups = [str(k // 7) for k in range(400)]
+    x = (noise(400, 4, rng) + label[:, None]).astype(np.float32)
+    choice = pool_choice.choose(training({"f": x}, classes(label), runtime, groups))
+    chosen = {groups[r] for r in choice.rows}
+    assert 100 <= len(choice.rows) < 107 + 1
+    assert len(choice.rows) == sum(g in chosen for g in groups)
+
+
+def test_candidates_are_named_by_what_they_read(runtime: Runtime) -> None:
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 2, 60)
+    three = {f: noise(60, 3, rng) for f in ("a", "b", "c")}
+    given = training(three, classes(label), runtime)
+    found = pool_choice.candidates(given.embeddings, given.target)
+    linear = {m.fields for m in found if m.head == "linear"}
+    assert linear == {(), ("a",), ("b",), ("c",), ("a", "b"), ("a", "c"), ("b", "c")}
+    assert {m.head for m in found} == {"linear", "dropout", "boosted", "forest"}
+    assert all(isinstance(m, Member) for m in found)
