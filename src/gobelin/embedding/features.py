@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,9 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Cell, Schema
 from gobelin.data.files import BadCell, untouched
 from gobelin.data.images import Opening
+from gobelin.data.texts import text_values
 from gobelin.embedding.encoders import FittedEncoder
+from gobelin.embedding.lexicon import Lexicon
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 MOST_CELLS_AT_ONCE = 2048  # decoded cells that are encoded at once
@@ -45,7 +47,9 @@ class Embeddings:
     features: {field: float32 [N, D_f]}, zero where absent. present: bool [N, F] in the order of
     `fields`. ids: N row names. space: a fingerprint of the encoders; embeddings of two spaces can't
     be joined. groups: N group names, or none where each row is a group of its own. least_groups:
-    what is learned from these rows and saved tells of so many groups at least."""
+    what is learned from these rows and saved tells of so many groups at least. words: {field:
+    float32 [N, W]}, the words of texts beside their vectors, zero where absent; of fields that have
+    them. Only predictors read them."""
 
     fields: tuple[str, ...]
     features: Mapping[str, np.ndarray]
@@ -54,6 +58,7 @@ class Embeddings:
     space: str = field(default="", compare=False)
     groups: tuple[str, ...] = field(default=(), compare=False)
     least_groups: int = field(default=LEAST_GROUPS, compare=False)
+    words: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False)
 
     def __len__(self) -> int:
         return len(self.present)
@@ -67,6 +72,7 @@ class Embeddings:
             present=self.present[i],
             ids=tuple(self.ids[k] for k in i),
             groups=tuple(self.groups[k] for k in i) if self.groups else (),
+            words={f: v[i] for f, v in self.words.items()},
         )
 
     def join(self, other: Embeddings) -> Embeddings:
@@ -82,6 +88,7 @@ class Embeddings:
             present=np.concatenate([self.present, other.present]),
             ids=self.ids + other.ids,
             groups=(self.groups or self.ids) + (other.groups or other.ids),
+            words={f: np.concatenate([v, other.words[f]]) for f, v in self.words.items()},
         )
 
     @cached_property
@@ -114,7 +121,9 @@ class Embeddings:
     def _with_fields(self, fields: tuple[str, ...]) -> Embeddings:
         columns = [self.fields.index(f) for f in fields]
         features = {f: self.features[f] for f in fields}
-        return replace(self, fields=fields, features=features, present=self.present[:, columns])
+        words = {f: v for f, v in self.words.items() if f in fields}
+        present = self.present[:, columns]
+        return replace(self, fields=fields, features=features, present=present, words=words)
 
     def blocks(self, size: int = 4096) -> Iterator[Embeddings]:
         """The rows, at most `size` at a time."""
@@ -123,7 +132,9 @@ class Embeddings:
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint(self.space, self.present, *[self.features[f] for f in self.fields])
+        words = [x for f in sorted(self.words) for x in (f, self.words[f])]
+        features = [self.features[f] for f in self.fields]
+        return fingerprint(self.space, self.present, *features, *words)
 
 
 @dataclass(frozen=True)
@@ -173,12 +184,13 @@ class Embedder:
 
     schema: says which columns each field joins. encoders: {field: its encoder}; an encoder on disk
     is loaded when it is asked for (`LoadedLate`). cache: folder of cached features, None for no
-    cache. workers: threads that decode cells."""
+    cache. workers: threads that decode cells. lexicons: {field of texts: its words}."""
 
     schema: Schema
     encoders: Mapping[str, FittedEncoder]
     cache: Path | None = None
     workers: int = 1
+    lexicons: Mapping[str, Lexicon] = field(default_factory=dict)
 
     @property
     def space(self) -> str:
@@ -210,11 +222,24 @@ class Embedder:
         """Features of every row and field. Raises BadCell for a cell that can't be opened; `scan`
         in `quality.data` sets those aside first."""
         features, present = {}, np.zeros((len(dataset), len(self.encoders)), bool)
+        words: dict[str, np.ndarray] = {}
         for k, name in enumerate(self.encoders):
             cells = dataset.cells(self.schema.field(name))
             present[:, k] = [c is not None for c in cells]
             features[name] = self._cached(name, cells, dataset.root, progress)
-        return Embeddings(tuple(self.encoders), features, present, dataset.ids, self.space)
+            if name in self.lexicons:
+                words[name] = self._words(name, cells)
+        fields = tuple(self.encoders)
+        return Embeddings(fields, features, present, dataset.ids, self.space, words=words)
+
+    def _words(self, name: str, cells: Sequence[Cell | None]) -> np.ndarray:
+        """float32 [n, W] of n cells, zero where a cell is None."""
+        lexicon = self.lexicons[name]
+        present = [k for k, cell in enumerate(cells) if cell is not None]
+        out = np.zeros((len(cells), lexicon.width), np.float32)
+        if present:
+            out[present] = lexicon.embed([" ".join(text_values(cells[k] or {})) for k in present])
+        return out
 
     def embed_nothing(self) -> Embeddings:
         """No rows: the fields, their widths and the space."""
@@ -222,14 +247,17 @@ class Embedder:
         present = np.zeros((0, len(self.encoders)), bool)
         return Embeddings(tuple(self.encoders), features, present, (), self.space)
 
-    def embed_cells(self, cells: Mapping[str, Cell]) -> Embeddings:
-        """One row from {field: cell}, as a query gives them. Nothing is cached. Raises GobelinError
-        for a cell that can't be opened."""
+    def embed_cells(self, cells: Mapping[str, Cell], words: bool = False) -> Embeddings:
+        """One row from {field: cell}, as a query gives them; with the words of texts where a
+        predictor reads it. Nothing is cached. Raises GobelinError for a cell that can't be
+        opened."""
         features = {f: np.zeros((1, self._facts(f).width), np.float32) for f in self.encoders}
         for name, cell in cells.items():
             features[name] = self._uncached(name, [cell], Path())
         present = np.array([[f in cells for f in self.encoders]])
-        return Embeddings(tuple(self.encoders), features, present, ("query",), self.space)
+        fields = tuple(self.encoders)
+        spoken = {f: self._words(f, [cells.get(f)]) for f in self.lexicons} if words else {}
+        return Embeddings(fields, features, present, ("query",), self.space, words=spoken)
 
     def embed_column(
         self, field: str, column: str, values: Sequence[Any], root: Path, cached: bool = False
@@ -354,43 +382,3 @@ def _bytes(decoded: object) -> int:
     if isinstance(decoded, list | tuple):
         return sum(map(_bytes, decoded))
     return len(decoded) if isinstance(decoded, str) else 8
-
-
-def unreadable(
-    embedder: Embedder, dataset: Dataset, progress: Progress = silent
-) -> tuple[list[tuple[str, str, str]], dict[str, int]]:
-    """Every cell that can't be opened as (row id, column, reason), and {"field: conversion": count
-    of cells}."""
-    bad: list[tuple[str, str, str]] = []
-    converted: dict[str, int] = {}
-    for name in embedder.encoders:
-        cells = dataset.cells(embedder.schema.field(name))
-        if all(cell is None for cell in cells):
-            continue  # its encoder needs not be loaded
-        encoder = embedder.encoders[name]
-        attempt = partial(_attempt, encoder, root=dataset.root)
-        progress(f"check {name}", 0, len(cells))
-        for k, (reasons, conversion) in enumerate(in_order(attempt, cells, embedder.workers)):
-            bad += [(dataset.ids[k], column, reason) for column, reason in reasons]
-            if conversion:
-                key = f"{name}: {conversion}"
-                converted[key] = converted.get(key, 0) + 1
-            if k % 200 == 199 or k + 1 == len(cells):
-                progress(f"check {name}", k + 1, len(cells))
-    return bad, converted
-
-
-def _attempt(
-    encoder: FittedEncoder, cell: Cell | None, root: Path
-) -> tuple[list[tuple[str, str]], str]:
-    """Decode a cell without those columns that can't be opened: these columns with their reasons,
-    and the conversion of the rest ("" for none)."""
-    reasons: list[tuple[str, str]] = []
-    while cell:
-        try:
-            return reasons, encoder.decode(cell, root)[1]
-        except BadCell as error:
-            blamed = [error.column] if error.column else list(cell)
-            reasons += [(column, str(error)) for column in blamed]
-            cell = {c: v for c, v in cell.items() if c not in blamed}
-    return reasons, ""

@@ -60,7 +60,8 @@ class Candidate:
     @property
     def name(self) -> str:
         """What it is and reads."""
-        return f"{self.member.head}: {' + '.join(self.member.fields) or 'all fields'}"
+        words = ", and their words" if self.member.words else ""
+        return f"{self.member.head}: {' + '.join(self.member.fields) or 'all fields'}{words}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,13 +144,17 @@ def candidates(embeddings: Embeddings, target: Target) -> list[Member]:
     fields = [f for k, f in enumerate(embeddings.fields) if embeddings.present[:, k].any()]
     out = [Member()]
     out.append(Member("dropout"))
+    spoken = bool(embeddings.words)
+    if spoken:
+        out.append(Member(words=True))
+        out += [Member(fields=(f,), words=True) for f in embeddings.words if len(fields) > 1]
     if 1 < len(fields) <= MOST_FIELDS:
         if len(fields) > 2:
             out += [Member(fields=tuple(f for f in fields if f != one)) for one in fields]
         out += [Member(fields=(one,)) for one in fields]
-    out.append(Member("forest", trees=100))
+    out.append(Member("forest", trees=100, words=spoken))
     if target.kind == "number" or len(target.classes) <= MOST_CLASSES_BOOSTED:
-        out.append(Member("boosted"))
+        out.append(Member("boosted", words=spoken))
     return out
 
 
@@ -288,30 +293,27 @@ class Trial:
 
     def shares(self, found: Sequence[Candidate]) -> np.ndarray:
         """float64 [M]: the share of each candidate in the pool; they sum to one."""
-        every = np.array([self._filled(one) for one in found])  # [M, n, V]
         groups = np.unique([self.training.groups[r] for r in self.rows], return_inverse=True)[1]
         rng = numpy_generator(self.training.runtime.seed, "pool")
         counted = np.zeros(len(found))
         for _ in range(RESAMPLES):
             times = np.bincount(rng.integers(groups.max() + 1, size=groups.max() + 1))
             times = np.pad(times, (0, groups.max() + 1 - len(times)))[groups]
-            counted += self._added(every, self.weights * times)
+            counted += self._added(found, self.weights * times)
         kept = np.where(counted / counted.sum() < LEAST_SHARE, 0.0, counted)
         return kept / kept.sum()
 
-    def _added(self, every: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """float64 [M]: how often each candidate is added. every: [M, n, V]."""
-        counts, total = np.zeros(len(every)), np.zeros(every.shape[1:])
-        for added in range(1, ADDED + 1):
-            losses = [float(weights @ self.losses((total + one) / added)) for one in every]
-            best = int(np.argmin(losses))
+    def _added(self, found: Sequence[Candidate], weights: np.ndarray) -> np.ndarray:
+        """float64 [M]: how often each candidate is added. weights: [n]. A head that abstains on a
+        row adds nothing there (`members.mixed`)."""
+        answers = np.array([one.answers for one in found])  # [M, n, V]
+        heard = np.array([one.heard for one in found], np.float64)[..., None]  # [M, n, 1]
+        counts, total = np.zeros(len(found)), np.zeros(answers.shape[1:])
+        spoken = np.zeros((len(weights), 1))
+        for _ in range(ADDED):
+            sums = total + answers * heard
+            mean = np.where(spoken + heard > 0, sums / np.maximum(spoken + heard, 1), answers)
+            best = int(np.argmin([float(weights @ self.losses(one)) for one in mean]))
             counts[best] += 1
-            total = total + every[best]
+            total, spoken = sums[best], spoken + heard[best]
         return counts
-
-    def _filled(self, one: Candidate) -> np.ndarray:
-        """float64 [n, V]: its answers, and where it abstains the mean of them."""
-        if one.heard.all() or not one.heard.any():
-            return one.answers
-        mean = one.answers[one.heard].mean(0)
-        return np.where(one.heard[:, None], one.answers, mean)

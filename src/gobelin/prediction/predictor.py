@@ -129,7 +129,9 @@ def as_features(shared: Shared, embeddings: Embeddings) -> Embeddings:
     """Vectors of the shared space as features, in place of those of the encoders. embeddings: the
     features of the same rows."""
     vectors = {f: np.ascontiguousarray(shared.of(f)) for f in shared.fields}
-    return replace(embeddings, fields=shared.fields, features=vectors, space=shared.fingerprint)
+    return replace(
+        embeddings, fields=shared.fields, features=vectors, space=shared.fingerprint, words={}
+    )
 
 
 def fit(name: str, fusion: Fusion, training: Training) -> Model:

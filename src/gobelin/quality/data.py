@@ -24,7 +24,8 @@ from gobelin.data.files import LEAVES, BadCell, cell_bytes, spread
 from gobelin.data.image_range import BEYOND
 from gobelin.data.path_spelling import found_below
 from gobelin.data.provenance import is_marked
-from gobelin.embedding.features import Embedder, Embeddings, unreadable
+from gobelin.embedding.features import Embedder, Embeddings
+from gobelin.embedding.unreadable import unreadable
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import wilson
 from gobelin.quality.few_rows import FEW_NOTE, FEW_ROWS

@@ -48,7 +48,7 @@ def described(
     """
     cells = query_cells(run.data, query)
     text = text_field(run, cells, labels) if labels else None
-    embeddings = run.features.embedder.embed_cells(cells)
+    embeddings = run.features.embedder.embed_cells(cells, words=True)
     query_shared = run.space.alignment.project(embeddings)
     findings, label = _generated_images(run, cells), None
     x = run.predictor.inputs(embeddings)

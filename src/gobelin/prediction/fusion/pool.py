@@ -107,6 +107,11 @@ class Pool:
         }
         shift, answer = arrays.pop("shift"), arrays.pop("answer", None)
         lacked = arrays.pop("lacked").astype(bool)
+        words = {
+            f: Projection(arrays.pop(f"{f}/words mean"), arrays.pop(f"{f}/words"))
+            for f in fields
+            if f"{f}/words" in arrays
+        }
         fitted = []
         for k, member in enumerate(settings.members):
             own = {
@@ -127,7 +132,7 @@ class Pool:
         return PoolPredictor(
             settings,
             values["space"],
-            Inputs(fields, projections, lacked),
+            Inputs(fields, projections, lacked, words),
             tuple(fitted),
             shift,
             answer,
@@ -180,6 +185,8 @@ class PoolPredictor:
             out["answer"] = self.answer
         for f, projection in self.inputs.projections.items():
             out |= {f"{f}/mean": projection.mean, f"{f}/projection": projection.directions}
+        for f, projection in self.inputs.words.items():
+            out |= {f"{f}/words mean": projection.mean, f"{f}/words": projection.directions}
         for k, one in enumerate(self.fitted):
             if isinstance(one.head, NeuralPredictor):
                 continue

@@ -25,7 +25,7 @@ from gobelin.prediction.heads.trees import Trees
 COMPONENTS_OF_TREES = 16  # of a wide field
 NARROW = 64  # features of a field that trees read as they are, at most
 MOST_VALUES = 64  # different ones of a column that trees read, at most
-OFTEN_LACKED = 0.1  # share of the rows that lack a field
+OFTEN_LACKED, LEAST_LACKING = 0.02, 5  # share and count of rows that lack a field
 SMALLEST = 1e-6  # probability of a class that a head gives at least
 
 
@@ -53,6 +53,9 @@ class Member:
     trees: int = setting(
         default=60, ge=1, le=10_000, description="Rounds of boosting, or trees of the forest."
     )
+    words: bool = setting(
+        default=False, description="Whether it reads the words of texts beside their vectors."
+    )
     share: float = setting(default=1.0, ge=0, le=1e6, description="Weight of its answers.")
 
 
@@ -65,12 +68,17 @@ class Inputs:
     fields: tuple[str, ...]
     projections: Mapping[str, Projection]
     lacked: np.ndarray
+    words: Mapping[str, Projection]  # of fields of texts
 
     @staticmethod
     def fit(rows: Embeddings, components: int) -> Inputs:
         """Scales and components of these rows."""
         fitted = {f: Projection.fit(rows, f, components, total=1.0) for f in rows.fields}
-        return Inputs(rows.fields, fitted, rows.present.mean(0) <= 1 - OFTEN_LACKED)
+        spoken = replace(rows, features={**rows.features, **rows.words})
+        words = {f: Projection.fit(spoken, f, components, total=1.0) for f in rows.words}
+        lacking = (~rows.present).sum(0)
+        often = lacking >= max(LEAST_LACKING, OFTEN_LACKED * len(rows))
+        return Inputs(rows.fields, fitted, often, words)
 
     def of(self, member: Member, rows: Embeddings) -> np.ndarray:
         """float64 [N, K]: what a head is given. A linear head has zeros for an absent field, trees
@@ -87,6 +95,10 @@ class Inputs:
             else:
                 part, absent = projection(x)[:, :COMPONENTS_OF_TREES], np.nan
             parts.append(np.where(rows.present[:, [k]], part, absent))
+            if member.words and field in self.words:
+                part = self.words[field].exact()(rows.words[field])
+                part = part if member.head == "linear" else part[:, :COMPONENTS_OF_TREES]
+                parts.append(np.where(rows.present[:, [k]], part, absent))
         return np.concatenate(parts, 1) if parts else np.zeros((len(rows), 0))
 
     def heard(self, member: Member, rows: Embeddings) -> np.ndarray:

@@ -16,11 +16,13 @@ from gobelin.embedding import schema
 from gobelin.embedding.alignment import kept_space
 from gobelin.embedding.encoders import FitsFiles, FittedEncoder, TrainingCells
 from gobelin.embedding.features import Embedder, EncoderFacts, LoadedLate
+from gobelin.embedding.lexicon import LEXICAL, Lexicon
 from gobelin.workbench import disclosure
 from gobelin.workbench.run.data import RunData
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
+WORDS = "words"  # folder in the stage of an encoder of texts
 FACTS = "facts.json"  # in the stage of every encoder: its width and fingerprint
 
 
@@ -48,7 +50,37 @@ class RunEncoders:
         if not all(folder.has(stage_of(field), self.data.key) for field in fields):
             encoders = dict(encoders)  # they are fitted, all of them, in the order of the fields
         cache = None if folder.saved else folder.folder / "cache"
-        return Embedder(self.data.schema, encoders, cache, self.data.runtime.threads)
+        threads = self.data.runtime.threads
+        return Embedder(self.data.schema, encoders, cache, threads, self._lexicons)
+
+    @cached_property
+    def _lexicons(self) -> Mapping[str, Lexicon]:
+        """The words of the fields of texts, fitted on training cells or loaded from the run
+        folder; none for an encoder that keeps words itself."""
+        found: dict[str, Lexicon] = {}
+        for field in self.data.schema.fields:
+            if field.kind != "text" or field.encoder in LEXICAL:
+                continue
+            stage = self.data.folder.folder / stage_of(field)
+            if self.data.folder.has(stage_of(field), self.data.key):
+                if (stage / WORDS).is_dir():  # a run of before has none
+                    found[field.name] = self.data.folder.loaded(
+                        stage_of(field), lambda at: Lexicon.load(at / WORDS)
+                    )
+                continue
+            if (lexicon := Lexicon.fit(self._cells(field))) is not None:
+                found[field.name] = lexicon
+        return found
+
+    def _cells(self, field: Field) -> TrainingCells:
+        """The training cells of a field."""
+        rows = self.data.rows
+        train = rows.part("train")
+        return TrainingCells(
+            rows.dataset.rows(train).cells(field),
+            [rows.groups[k] for k in train],
+            self.data.settings.data.least_groups,
+        )
 
     def _facts(self, field: Field) -> EncoderFacts | None:
         """What the stage of an encoder says of it; None where it says nothing."""
@@ -64,13 +96,7 @@ class RunEncoders:
         data.take_over({"encoders": settings.encoders, "align": resolved(settings.align)})
         if (base := kept_space.base_with_encoder(settings.align, field)) is not None:
             return base.loaded(stage_of(field), lambda at: component.load(at, runtime))
-        rows = data.rows
-        train = rows.part("train")
-        cells = TrainingCells(
-            rows.dataset.rows(train).cells(field),
-            [rows.groups[k] for k in train],
-            settings.data.least_groups,
-        )
+        rows, cells = data.rows, self._cells(field)
         if isinstance(opening := getattr(component, "opening", None), Opening):
             found = with_range(opening, cells.present(), cells.least_groups, rows.dataset.root)
             if found != opening:
@@ -95,6 +121,8 @@ class RunEncoders:
             with self.data.folder.making(stage_of(field), self.data.key) as temporary:
                 if temporary is not None:
                     encoder.save(temporary)
+                    if field.name in self.embedder.lexicons:
+                        self.embedder.lexicons[field.name].save(temporary / WORDS)
                     disclosure.mark(temporary, self._least_groups(field))
                     facts = EncoderFacts(encoder.width, encoder.fingerprint())
                     write_json(temporary / FACTS, asdict(facts))

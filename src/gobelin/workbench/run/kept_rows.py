@@ -113,6 +113,9 @@ def read_rows(
 def write_features(folder: Path, embeddings: Embeddings) -> None:
     """Write the features of N rows, and which are there."""
     arrays = {str(k): embeddings.features[f] for k, f in enumerate(embeddings.fields)}
+    for k, f in enumerate(embeddings.fields):
+        if f in embeddings.words:
+            arrays[f"words of {k}"] = embeddings.words[f]
     save_arrays(folder / FEATURES, {**arrays, PRESENT: embeddings.present.astype(np.uint8)})
     write_json(folder / OTHERS, {"fields": embeddings.fields, "space": embeddings.space})
 
@@ -126,7 +129,10 @@ def read_features(folder: Path, ids: tuple[str, ...], like: Embeddings) -> Embed
         return None
     features = {f: arrays[str(k)] for k, f in enumerate(like.fields)}
     present = np.asarray(arrays[PRESENT]).astype(bool)
-    return replace(like, features=features, present=present, ids=ids)
+    words = {
+        f: arrays[f"words of {k}"] for k, f in enumerate(like.fields) if f"words of {k}" in arrays
+    }
+    return replace(like, features=features, present=present, ids=ids, words=words)
 
 
 def features_bytes(embeddings: Embeddings) -> int:
