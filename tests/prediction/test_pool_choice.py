@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,6 @@ from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
 from gobelin.prediction import pool_choice
 from gobelin.prediction.cross_fit import Predict, Training
-from gobelin.prediction.heads.members import Member
 
 
 def training(
@@ -68,8 +69,11 @@ def test_a_field_of_noise_is_left_out_where_it_harms(runtime: Runtime) -> None:
     choice = pool_choice.choose(training(features, classes(label), runtime))
     without = [m for m in choice.members if m.fields == ("table",)]
     assert sum(m.share for m in without) > 0.5 * sum(m.share for m in choice.members)
-    names = {c.name: c.loss for c in choice.candidates}
-    assert names["linear: table"] < names["linear: all fields"]
+    losses = {(c.member.head, c.reads): c.loss for c in choice.candidates}
+    assert losses["linear", "table"] < losses["linear", "all fields"]
+    board = pool_choice.board(choice, training(features, classes(label), runtime))
+    assert [row["loss"] for row in board] == sorted(losses.values())
+    assert sum(row["share"] for row in board) == pytest.approx(1)
 
 
 def test_a_number_takes_the_strength_of_the_smallest_error(runtime: Runtime) -> None:
@@ -114,4 +118,19 @@ def test_candidates_are_named_by_what_they_read(runtime: Runtime) -> None:
     linear = {m.fields for m in found if m.head == "linear"}
     assert linear == {(), ("a",), ("b",), ("c",), ("a", "b"), ("a", "c"), ("b", "c")}
     assert {m.head for m in found} == {"linear", "dropout", "boosted", "forest"}
-    assert all(isinstance(m, Member) for m in found)
+    quick = pool_choice.candidates(given.embeddings, given.target, "quick")
+    assert quick == [m for m in found if not m.fields and m.head != "boosted"]
+    best = pool_choice.candidates(given.embeddings, given.target, "best")
+    assert [m for m in best if m in found] == found and len(best) == len(found) + 2
+
+
+def test_words_that_tell_the_class_are_read(runtime: Runtime) -> None:
+    """The class stands in the words alone; the vector of the text is noise."""
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 2, 120)
+    given = training({"note": noise(120, 20, rng)}, classes(label), runtime)
+    words = (3 * np.eye(2)[label] + noise(120, 2, rng)).astype(np.float32)
+    spoken = replace(given, embeddings=replace(given.embeddings, words={"note": words}))
+    choice = pool_choice.choose(spoken)
+    told = sum(m.share for m in choice.members if m.words)
+    assert told > 0.9 * sum(m.share for m in choice.members)

@@ -64,6 +64,7 @@ class Lexicon:
             having.update(found)
         kept = [(n, t) for t, n in having.items() if n >= max(cells.least_groups, 2)]
         kept = sorted(kept, key=lambda pair: (-pair[0], pair[1]))[:MOST_TERMS]
+        kept.sort(key=lambda pair: pair[1])  # another order would tell which is more common
         most = len(texts) - 1 if cells.least_groups == 1 else 3 * len(set(texts)) // 4
         width = min(WIDTH, most, len(kept) - 1)
         if width < 1:

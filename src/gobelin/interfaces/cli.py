@@ -38,6 +38,7 @@ from gobelin.interfaces.row_commands import (
 )
 from gobelin.interfaces.run_commands import (
     demo_command,
+    leaderboard_command,
     list_command,
     save_command,
     settings_command,
@@ -369,6 +370,7 @@ for command in (
     index_command,
     describe_command,
     curate_command,
+    leaderboard_command,
     list_command,
     settings_command,
     show_command,

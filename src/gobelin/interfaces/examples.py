@@ -14,6 +14,7 @@ EXAMPLES = {
     "augment": "gobelin augment runs/first --export training-set",
     "audit": "gobelin audit runs/first",
     "report": "gobelin report runs/first",
+    "leaderboard": "gobelin leaderboard runs/first",
     "index": "gobelin index runs/first --add more.csv",
     "curate": "gobelin curate runs/first --export curated",
     "list": "gobelin list generators",

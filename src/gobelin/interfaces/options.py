@@ -98,6 +98,11 @@ def training_options(work: Callable[..., None]) -> Callable[..., None]:
                 " data; all: choose the best component.",
             ),
             click.option(
+                "--preset",
+                metavar="quick|good|best",
+                help="How many heads --fusion auto compares.",
+            ),
+            click.option(
                 "--generator",
                 metavar="NAME",
                 help="Train this generator too (see gobelin list generators).",
@@ -309,6 +314,7 @@ def settings_of(options: Mapping[str, Any]) -> dict[str, Any]:
     settings = config.assignments(options["sets"])
     for name, path in (
         ("fusion", "fusion.name"),
+        ("preset", "predict.preset"),
         ("generator", "generator.name"),
         ("minutes", "generator.minutes"),
         ("max_bad", "check.max_bad"),

@@ -79,6 +79,35 @@ def show_command(run: Path, as_json: bool) -> None:
     print_findings(findings, as_json)
 
 
+@click.command("leaderboard")
+@run_argument
+@json_option
+def leaderboard_command(run: Path, as_json: bool) -> None:
+    """List every head or fusion that fit compared, the best first.
+
+    Scores are of training rows that a head was not fitted on: balanced accuracy, or for a number
+    the mean absolute error. Shares are those of the average that predicts."""
+    rows = open_workbench(run).leaderboard()
+    if as_json:
+        for row in rows:
+            say_json(row)
+        return
+    heads = ("head", "reads", "score", "95 % interval", "loss", "share", "processor s")
+    cells = [
+        (
+            row["head"],
+            row["reads"],
+            f"{row['score']:.4g}",
+            f"{row['low']:.4g} to {row['high']:.4g}",
+            f"{row['loss']:.4g}" if "loss" in row else "",
+            f"{row['share']:.0%}" if "share" in row else "",
+            f"{row['seconds']:.1f}" if "seconds" in row else "",
+        )
+        for row in rows
+    ]
+    say_table(heads, cells, whole=2)
+
+
 @click.command("save")
 @run_argument
 @click.argument("folder", type=click.Path(path_type=Path), required=False)

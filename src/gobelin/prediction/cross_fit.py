@@ -31,6 +31,10 @@ class Predict:
         description="Whether a rare class is predicted as readily as a common one. Probabilities"
         " stay those of the data's own mix.",
     )
+    preset: Literal["quick", "good", "best"] = setting(
+        default="good",
+        description="How many heads the fusion auto compares: few, all kinds, or larger trees too.",
+    )
     folds: int = setting(default=4, ge=2, le=100, description="Folds of the cross-fitting.")
     decays: tuple[Annotated[float, setting(ge=0, le=1e6)], ...] = setting(
         default=(1e-4, 1e-3, 1e-2, 1e-1),

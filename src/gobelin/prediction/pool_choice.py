@@ -14,6 +14,7 @@ same scores that are compared, so the pool's own score here is a little too good
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,7 +27,6 @@ from gobelin.core.config import resolved
 from gobelin.core.machine import numpy_generator
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
-from gobelin.evidence.findings import Finding
 from gobelin.prediction import fusion_choice
 from gobelin.prediction.cross_fit import Training, folds_of
 from gobelin.prediction.heads import members
@@ -36,7 +36,6 @@ from gobelin.prediction.heads.members import Fitted, Inputs, Member
 from gobelin.prediction.heads.neural import middle_and_spread
 from gobelin.prediction.predictor import own_mix
 
-HEAD_SCORE = "head_score"  # name of the finding of each candidate
 FORMAT = 1  # of what is chosen
 MOST_ROWS = 3000  # that heads are compared on; more are drawn from, by group
 STRENGTHS = (1e-2, 1e-1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
@@ -56,12 +55,13 @@ class Candidate:
     answers: np.ndarray
     heard: np.ndarray
     loss: float
+    seconds: float = 0.0  # of processor time
 
     @property
-    def name(self) -> str:
-        """What it is and reads."""
+    def reads(self) -> str:
+        """The fields that it reads."""
         words = ", and their words" if self.member.words else ""
-        return f"{self.member.head}: {' + '.join(self.member.fields) or 'all fields'}{words}"
+        return f"{' + '.join(self.member.fields) or 'all fields'}{words}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,10 +95,12 @@ class Choice:
 def choose(training: Training) -> Choice:
     """The pool for these training rows. Raises nothing for few rows: `cross_fit` refuses them."""
     trial = Trial(training, _compared(training))
-    planned = candidates(trial.embeddings, training.target)
+    planned = candidates(trial.embeddings, training.target, training.settings.preset)
     found = []
     for k, member in enumerate(planned):
-        found.append(trial.scored(member))
+        start = time.process_time()
+        one = trial.scored(member)
+        found.append(replace(one, seconds=round(time.process_time() - start, 2)))
         training.progress("compare heads", k + 1, len(planned))
     # the one that knows rows without some of the fields is always there
     least = [LEAST_SHARE if one.member.head == "dropout" else 0.0 for one in found]
@@ -111,50 +113,55 @@ def choose(training: Training) -> Choice:
     return Choice(tuple(found), tuple(kept), trial.rows)
 
 
-def findings(choice: Choice, training: Training) -> list[Finding]:
-    """Of each candidate and of the pool: the score on rows that it was not fitted on, and the
-    loss. The class of a row is the one that `predict.balance` asks for."""
+def board(choice: Choice, training: Training) -> list[dict[str, Any]]:
+    """A row for each candidate, the smallest loss first: what it is, its score with an interval on
+    rows that it was not fitted on, its loss, its share of the pool, and the processor time of
+    comparing it in seconds. The class of a row is the one that `predict.balance` asks for."""
     target, rows = training.target, choice.rows
     units = [training.groups[r] for r in rows]
     shares = {replace(m, share=1.0): m.share for m in choice.members}
-    found = []
-    for one in choice.candidates:
+    total, out = sum(shares.values()), []
+    for one in sorted(choice.candidates, key=lambda c: c.loss):
         results = choice.results(one.answers, training)
         interval = fusion_choice.score_interval(results, target, rows, units)
-        share = shares.get(one.member, 0.0)
-        strength = f"; strength {one.member.strength:g}" if one.member.head == "linear" else ""
-        found.append(
-            interval.finding(
-                HEAD_SCORE,
-                scope={"head": one.name},
-                better="higher" if target.exclusive else "lower",
-                unit="share" if target.exclusive else "",
-                note=(
-                    f"{fusion_choice.measure(target)} of training rows, each unseen; loss"
-                    f" {one.loss:.4g}; {share:.0%} of the pool{strength}"
-                ),
-                source="fit",
-            )
+        out.append(
+            {
+                "head": one.member.head,
+                "reads": one.reads,
+                "score": interval.value,
+                "low": interval.low,
+                "high": interval.high,
+                "loss": one.loss,
+                "share": shares.get(one.member, 0.0) / total,
+                "seconds": one.seconds,
+            }
         )
-    return found
+    return out
 
 
-def candidates(embeddings: Embeddings, target: Target) -> list[Member]:
-    """The heads to compare. A field that no row has is no reason for a head."""
+def candidates(embeddings: Embeddings, target: Target, preset: str = "good") -> list[Member]:
+    """The heads to compare. A field that no row has is no reason for a head.
+
+    preset: 'quick' compares those on all fields, without boosting; 'best' larger trees too."""
     fields = [f for k, f in enumerate(embeddings.fields) if embeddings.present[:, k].any()]
-    out = [Member()]
-    out.append(Member("dropout"))
     spoken = bool(embeddings.words)
+    out = [Member(), Member("dropout")]
     if spoken:
         out.append(Member(words=True))
-        out += [Member(fields=(f,), words=True) for f in embeddings.words if len(fields) > 1]
+    if preset == "quick":
+        return [*out, Member("forest", trees=100, words=spoken)]
     if 1 < len(fields) <= MOST_FIELDS:
         if len(fields) > 2:
             out += [Member(fields=tuple(f for f in fields if f != one)) for one in fields]
         out += [Member(fields=(one,)) for one in fields]
+        out += [Member(fields=(one,), words=True) for one in embeddings.words]
     out.append(Member("forest", trees=100, words=spoken))
-    if target.kind == "number" or len(target.classes) <= MOST_CLASSES_BOOSTED:
+    few = target.kind == "number" or len(target.classes) <= MOST_CLASSES_BOOSTED
+    if few:
         out.append(Member("boosted", words=spoken))
+    if preset == "best":
+        out.append(Member("forest", trees=500, words=spoken))
+        out += [Member("boosted", trees=200, words=spoken)] if few else []
     return out
 
 

@@ -346,6 +346,10 @@ class Workbench:
         """All findings so far, or those of one verb."""
         return verbs.collected(self.run.folder, verb)
 
+    def leaderboard(self) -> list[dict[str, Any]]:
+        """All heads or fusions that `fit` compared, the best first: see `RunPredictor`."""
+        return needs.predictor(self.run).predictor.leaderboard()
+
     def conclusions(self) -> list[str]:
         """A line for each arm of the study: its verdict, copies, the quality of the images."""
         return conclusion_lines(self.findings())

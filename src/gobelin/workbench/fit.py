@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.evidence.findings import Finding
+from gobelin.prediction.fusion_choice import POOL
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.delivered import RunDelivered
 from gobelin.workbench.run.generator import RunGenerator
+from gobelin.workbench.run.predictor import RunPredictor
 
 
 def fitted(delivered: RunDelivered, generator: RunGenerator, exhibits: Exhibits) -> list[Finding]:
     """The fields, the fusion, tuned encoders, the shared space, the training of the generator."""
     predictor = delivered.judged
     model, features = predictor.model, predictor.features
+    decay = "" if model.fusion == POOL else f"weight decay {model.decay:g}, "
     findings = [
         Finding(
             name="fields_used",
             scope={"fields": " + ".join(predictor.fields)},
             value=float(len(predictor.fields)),
-            note=f"fusion {model.fusion}, weight decay {model.decay:g}, temperature"
-            f" {model.temperature:.2f}",
+            note=f"fusion {model.fusion}, {decay}temperature {model.temperature:.2f}",
             source="fit",
         )
     ]
@@ -40,6 +43,8 @@ def fitted(delivered: RunDelivered, generator: RunGenerator, exhibits: Exhibits)
         for field in features.data.schema.field_names
         if field not in predictor.fields
     ]
+    if model.fusion == POOL:
+        findings += pooled(predictor)
     if fusions := predictor.fusion_findings():
         findings += fusions
         scores = [f for f in fusions if not f.comparator]
@@ -83,6 +88,28 @@ def fitted(delivered: RunDelivered, generator: RunGenerator, exhibits: Exhibits)
             "held-out score",
         )
     return findings
+
+
+def pooled(predictor: RunPredictor) -> list[Finding]:
+    """How many heads were compared, and those that are in the pool."""
+    try:
+        rows = predictor.leaderboard()
+    except GobelinError:  # the user named the heads
+        return []
+    kept = sorted((r for r in rows if r["share"]), key=lambda r: -r["share"])
+    names = [f"{r['head']} of {r['reads']} ({r['share']:.0%})" for r in kept]
+    return [
+        Finding(
+            name="heads_compared",
+            value=float(len(rows)),
+            unit="heads",
+            source="fit",
+            note=(
+                f"on training rows that they were not fitted on. The prediction is an average of"
+                f" {'; '.join(names)}. gobelin leaderboard lists all"
+            ),
+        )
+    ]
 
 
 def _generator(generator: RunGenerator, steps: int) -> Finding:

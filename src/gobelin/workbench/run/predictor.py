@@ -10,19 +10,21 @@ from typing import Any
 
 from gobelin.core import catalog
 from gobelin.core.config import resolved
+from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint, read_json, read_lines, write_json, write_lines
 from gobelin.core.stages import RunFolder
 from gobelin.embedding.features import Embeddings
 from gobelin.evidence.findings import Finding
 from gobelin.prediction import fusion_choice, predictor
 from gobelin.prediction.cross_fit import Training
-from gobelin.prediction.fusion_choice import BEST_OF_ALL, WITHOUT_POOL
+from gobelin.prediction.fusion_choice import BEST_OF_ALL, FUSION_SCORE, POOL, WITHOUT_POOL
 from gobelin.prediction.predictor import Model
 from gobelin.workbench.run.checked_rows import CheckedRows
 from gobelin.workbench.run.features import RunFeatures
 from gobelin.workbench.run.settings import Chosen
 from gobelin.workbench.run.space import RunSpace
 
+BOARD = "board.json"  # in the stage of the choice: all heads that were compared
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
@@ -107,17 +109,16 @@ class RunPredictor:
 
         def make(stage: Path) -> None:
             choice = pool_choice.choose(self.training)
-            pool = catalog.build("fusion", "pool", choice.settings)
+            pool = catalog.build("fusion", POOL, choice.settings)
             write_json(stage / "pool.json", resolved(pool))
-            found = pool_choice.findings(choice, self.training)
-            write_lines(stage / "findings.jsonl", [f.to_dict() for f in found])
+            write_json(stage / BOARD, {"rows": pool_choice.board(choice, self.training)})
 
         def load(stage: Path) -> dict[str, Any]:
             return read_json(stage / "pool.json")
 
         key = fingerprint(self.key, pool_choice.FORMAT)
         return replace(
-            self.fusion, name="pool", settings=self.folder.kept("fusions", key, make, load)
+            self.fusion, name=POOL, settings=self.folder.kept("fusions", key, make, load)
         )
 
     def _best_of_all(self) -> Chosen:
@@ -148,9 +149,37 @@ class RunPredictor:
         best = self.folder.kept("fusions", key, make, load)
         return replace(self.fusion, name=best, settings=resolved(fusions[best]))
 
+    def leaderboard(self) -> list[dict[str, Any]]:
+        """A row for each head, or fusion, that `fit` compared, the best first: `head`, what it
+        `reads`, `score`, `low`, `high`; of heads also `loss`, `share` and `seconds`. Raises
+        GobelinError where nothing was compared."""
+        path = self.folder.folder / "fusions" / BOARD
+        if self.fusion.name == POOL and path.is_file():
+            return list(read_json(path)["rows"])
+        rows = [
+            {
+                "head": f.scope["fusion"],
+                "reads": "all fields",
+                "score": f.value,
+                "low": f.low,
+                "high": f.high,
+            }
+            for f in self.fusion_findings()
+            if f.name == FUSION_SCORE
+        ]
+        if not rows:
+            raise GobelinError(
+                f"{self.folder.folder}: fit compared nothing here, as the fusion"
+                f" {self.fusion.name!r} was named. Fit with --fusion auto or --fusion all."
+            )
+        higher = self.checked.rows.target.exclusive
+        return sorted(rows, key=lambda row: -row["score"] if higher else row["score"])
+
     def fusion_findings(self) -> list[Finding]:
         """The findings of comparing all fusions; none where they were not compared."""
         path = self.folder.folder / "fusions" / "findings.jsonl"
+        if self.fusion.name == POOL or not path.is_file():
+            return []
         return [Finding.from_dict(row) for row in read_lines(path)]
 
     @property
