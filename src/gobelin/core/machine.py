@@ -148,6 +148,14 @@ def _use_threads(threads: int) -> None:
 
 
 @contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside, numpy and scikit-learn compute on one thread. It also holds for libraries that were
+    loaded after `Runtime.resolved`, which set their own count."""
+    with threadpool_limits(1):
+        yield
+
+
+@contextmanager
 def one_thread_each() -> Iterator[int]:
     """Inside, every thread that is started computes on one torch thread, so that none waits for
     another. Yields the former count of threads."""

@@ -17,7 +17,7 @@ import numpy as np
 from gobelin.core import parse
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.files import write_json
-from gobelin.core.machine import derived_seed
+from gobelin.core.machine import derived_seed, one_thread
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
 from gobelin.prediction import saved_estimators
@@ -108,9 +108,10 @@ class Panel:
                 else {}
             )
             try:
-                members[field] = estimator.fit(
-                    rows.features[field][usable], answers[usable], **weighted
-                )
+                with one_thread():
+                    members[field] = estimator.fit(
+                        rows.features[field][usable], answers[usable], **weighted
+                    )
             except ValueError as error:
                 raise GobelinError(
                     f"estimator: {name} can't learn from the field {field!r}: {_line(error)}"

@@ -42,6 +42,7 @@ STRENGTHS = (1e-2, 1e-1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 FIRST = 5  # place of the strength that is tried first
 MOST_FIELDS = 12  # of which each has heads of its own
 MOST_CLASSES_BOOSTED = 12  # one tree a round and class
+MOST_ROUNDS, MOST_TREES = 60, 360  # of boosting: rounds, and trees of all classes together
 RESAMPLES, ADDED = 10, 10  # of the groups; heads that each adds
 LEAST_SHARE = 0.05  # of a head that is kept
 
@@ -158,7 +159,8 @@ def candidates(embeddings: Embeddings, target: Target, preset: str = "good") -> 
     out.append(Member("forest", trees=100, words=spoken))
     few = target.kind == "number" or len(target.classes) <= MOST_CLASSES_BOOSTED
     if few:
-        out.append(Member("boosted", words=spoken))
+        rounds = min(MOST_ROUNDS, MOST_TREES // max(len(target.classes), 1))
+        out.append(Member("boosted", trees=rounds, words=spoken))
     if preset == "best":
         out.append(Member("forest", trees=500, words=spoken))
         out += [Member("boosted", trees=200, words=spoken)] if few else []

@@ -41,7 +41,23 @@ def predicted(predictor: RunDelivered, dataset: Dataset, settings: Check) -> Pre
     rows = new_rows(features, dataset, settings, "predict").dataset
     embeddings = features.embedder.embed(rows, features.data.progress)
     predictions = predictor.model.predict(predictor.inputs(embeddings))
+    if line := _favoured(predictions):
+        LOG.warning("predict: %s", line)
     return replace(predictions, id_column=_id_column(features, dataset) or "id")
+
+
+def _favoured(predictions: Predictions) -> str:
+    """A line on rows whose class is not the most probable one; '' for none."""
+    if predictions.kind != "class":
+        return ""
+    other = int((predictions.class_indices != predictions.probabilities.argmax(1)).sum())
+    if not other:
+        return ""
+    return (
+        f"{counted(other, 'row is', 'rows are')} given a class that is not the most probable one:"
+        " it is the most probable for how common it is (predict.balance). Fit with --set"
+        " predict.balance=false to change that."
+    )
 
 
 def _id_column(features: RunFeatures, dataset: Dataset) -> str | None:

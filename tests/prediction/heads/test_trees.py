@@ -29,7 +29,7 @@ def of_scikit_learn(name: str, numeric: bool) -> Any:  # noqa: ANN401
     if name == "boosted":
         return getattr(ensemble, f"HistGradientBoosting{kind}")(
             max_iter=20,
-            learning_rate=trees.RATE,
+            learning_rate=trees.FASTEST,
             max_leaf_nodes=trees.LEAVES,
             min_samples_leaf=trees.LEAST_LEAF,
             max_features=trees.SHARE_OF_COLUMNS,

@@ -19,7 +19,7 @@ from scipy.special import log_softmax
 
 from gobelin.core.config import setting, settings_class
 from gobelin.core.files import fingerprint
-from gobelin.core.machine import Progress, Runtime
+from gobelin.core.machine import Progress, Runtime, one_thread
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
 from gobelin.prediction import estimators, saved_estimators
@@ -86,7 +86,8 @@ class Blend(Neural):
         options = {"max_iter": self.trees, "early_stopping": False}
         trees = estimators.build("HistGradientBoosting", target.kind == "number", options, job.seed)
         x = few_values(x[:, columns], job.weights, VALUES)
-        return trees.fit(x, answers, sample_weight=job.weights), columns
+        with one_thread():
+            return trees.fit(x, answers, sample_weight=job.weights), columns
 
     def load(self, folder: Path) -> Any:  # noqa: ANN401 - a BlendPredictor, which its parent doesn't know
         return BlendPredictor(super().load(folder), **saved_estimators.load(folder / "trees.skops"))

@@ -10,7 +10,7 @@ import numpy as np
 
 from gobelin.core import catalog
 from gobelin.core.config import setting, settings_class
-from gobelin.core.machine import Runtime, derived_seed, silent
+from gobelin.core.machine import Runtime, derived_seed, one_thread, silent
 from gobelin.core.softmax import softmax
 from gobelin.data.coarse import LEAST_GROUPS
 from gobelin.data.fields import Target
@@ -161,9 +161,10 @@ def fit(
     """A fitted head, but for one with dropout. x: [n, K], as `Inputs.of`. answers: int [n] of
     classes, or float [n] where outputs is 1. weights: [n]."""
     if member.head == "linear":
-        if outputs == 1:
-            return Fitted(member, linear.ridge(x, answers, weights, member.strength))
-        return Fitted(member, linear.logistic(x, answers, weights, outputs, member.strength))
+        with one_thread():
+            if outputs == 1:
+                return Fitted(member, linear.ridge(x, answers, weights, member.strength))
+            return Fitted(member, linear.logistic(x, answers, weights, outputs, member.strength))
     used = weights > 0
     x, answers, weights = x[used], answers[used], weights[used]
     columns = np.flatnonzero(~np.isnan(x).all(0))
@@ -175,7 +176,9 @@ def fit(
     x = trees.few_values(x[:, columns], weights, few)
     grow = trees.boosted if member.head == "boosted" else trees.forest
     own = derived_seed(seed, "member", member.head)
-    return Fitted(member, grow(x, answers, weights, outputs, member.trees, own), columns)
+    with one_thread():
+        grown = grow(x, answers, weights, outputs, member.trees, own)
+    return Fitted(member, grown, columns)
 
 
 def dropout_fusion(member: Member) -> Fusion:

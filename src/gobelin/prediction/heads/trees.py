@@ -17,7 +17,7 @@ import numpy as np
 LEAST_LEAF = 5  # rows of a leaf of a boosted tree
 LEAST_FOREST_LEAF = 2  # rows of a leaf of a forest; every tree of it sees all rows
 LEAVES = 8  # of a boosted tree, at most
-RATE = 0.1  # of boosting
+WORK, FASTEST = 6.0, 0.15  # of boosting: rounds times learning rate; the largest rate
 SHARE_OF_COLUMNS = 0.3  # that a cut may choose from
 ARRAYS = ("feature", "threshold", "left", "right", "missing_left", "value", "start", "output")
 
@@ -104,7 +104,7 @@ def boosted(
     grower = HistGradientBoostingRegressor if numeric else HistGradientBoostingClassifier
     fitted = grower(
         max_iter=rounds,
-        learning_rate=RATE,
+        learning_rate=min(WORK / rounds, FASTEST),
         max_leaf_nodes=LEAVES,
         min_samples_leaf=LEAST_LEAF,
         max_features=SHARE_OF_COLUMNS,
