@@ -189,7 +189,7 @@ def test_predict_writes_calibrated_columns(run: Path, tmp_path: Path) -> None:
     names = ["circle", "cross", "square", "triangle"]
     # relative to how common a class is among training rows; the classes are about as common
     likeliest = [names[k] for k in probabilities.argmax(1)]
-    assert np.mean([r["prediction"] == c for r, c in zip(rows, likeliest, strict=True)]) > 0.95
+    assert np.mean([r["prediction"] == c for r, c in zip(rows, likeliest, strict=True)]) > 0.8
     captioned = [r for r in rows if "caption" in r["present"]]
     assert np.mean([r["shape"] == r["prediction"] for r in captioned]) > 0.9
 

@@ -28,8 +28,7 @@ class Predict:
 
     balance: bool = setting(
         default=True,
-        description="Whether a rare class is predicted as readily as a common one. Probabilities"
-        " stay those of the data's own mix.",
+        description="Whether a rare class is predicted as readily as a common one.",
     )
     preset: Literal["quick", "good", "best"] = setting(
         default="good",

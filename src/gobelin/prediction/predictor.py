@@ -52,9 +52,9 @@ class Predictions:
     # bool [N, C]: the classes of the prediction set, or the labels above their thresholds
     sets: np.ndarray | None = None
     id_column: str = "id"  # the name of the column that the ids come from
-    decided: np.ndarray | None = (
-        None  # int64 [N], the class of each row; of labels and numbers none
-    )
+    # float64 [N, C]: the probabilities in the mix of classes that training made (`predict.balance`),
+    # which decide the class; None: `probabilities`
+    weighed: np.ndarray | None = None
 
     def __repr__(self) -> str:
         return f"Predictions({len(self.ids)} rows; to_frame() shows them)"
@@ -75,11 +75,8 @@ class Predictions:
     @property
     def class_indices(self) -> np.ndarray:
         """int64 [N]: the places of `labels` in `classes`, where a row has one class."""
-        if self.decided is not None:
-            return self.decided
-        if self.kind == "ordinal":
-            return median_level(self.probabilities)
-        return self.probabilities.argmax(1)
+        p = self.probabilities if self.weighed is None else self.weighed
+        return median_level(p) if self.kind == "ordinal" else p.argmax(1)
 
     def to_frame(self) -> Any:  # noqa: ANN401 - a pandas.DataFrame, where pandas is installed
         """A pandas frame with the columns of pred.csv, a row for each row that was predicted, in
@@ -237,18 +234,10 @@ class Model:
         else:
             sets = self.calibration.prediction_sets(p, counts)
         none = np.zeros(0)
-        decided = None if self.kind == "labels" else self._decided(scores, counts)
+        weighed = replace(self.calibration, mix=()).probabilities(scores, counts)
         return Predictions(
-            embeddings.ids, self.classes, p, none, none, none, *rows, sets, decided=decided
+            embeddings.ids, self.classes, p, none, none, none, *rows, sets, weighed=weighed
         )
-
-    def _decided(self, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        """int64 [N]: the class that each row is given, in the mix of classes that training made. Of
-        ordered classes the median level, which has the smallest expected error in levels."""
-        if self.kind != "ordinal":
-            return scores.argmax(1)
-        p = replace(self.calibration, mix=()).probabilities(scores, counts)
-        return median_level(p)
 
     def fingerprint(self) -> str:
         return fingerprint(self.predictor.fingerprint(), self.calibration.to_dict(), self.classes)

@@ -185,7 +185,10 @@ def _right(model: Model, rows: list[Embeddings], target: Target) -> np.ndarray:
     predictions = [model.predict(filled_rows) for filled_rows in rows]
     if target.kind == "number":
         return np.mean([p.values for p in predictions], axis=0) - target.values
+    weighed = [p.probabilities if p.weighed is None else p.weighed for p in predictions]
     mean = replace(
-        predictions[0], probabilities=np.mean([p.probabilities for p in predictions], axis=0)
+        predictions[0],
+        probabilities=np.mean([p.probabilities for p in predictions], axis=0),
+        weighed=np.mean(weighed, axis=0),
     )
     return (mean.class_indices == target.values).astype(float)

@@ -73,12 +73,11 @@ class Chosen:
 
     name: str = setting(
         default=AUTO,
-        description="Fusion component. auto: fit averages the heads that suit the training rows."
-        " all: fit chooses the best component.",
+        description="Fusion component. auto: an average of heads that suit the rows; all: the best.",
     )
     settings: Mapping[str, Any] = setting(
         default_factory=dict,
-        description="The fusion component's own settings. With auto they are those of concat.",
+        description="The fusion component's own settings; with auto those of concat.",
     )
 
     def __post_init__(self) -> None:
