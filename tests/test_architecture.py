@@ -301,7 +301,8 @@ def test_the_verbs_are_the_same_in_python_and_on_the_command_line() -> None:
     from gobelin.workbench.bench import VERBS, Workbench
 
     assert all(callable(getattr(Workbench, verb)) for verb in VERBS)
-    assert set(cli.commands) == {*VERBS, "demo", "index", "list", "save", "settings", "show"}
+    beside = {"demo", "index", "leaderboard", "list", "save", "settings", "show"}
+    assert set(cli.commands) == {*VERBS, *beside}
 
 
 def test_files_are_read_in_one_sitting() -> None:

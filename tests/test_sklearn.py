@@ -187,8 +187,11 @@ def test_settings_of_the_fusion_are_parameters() -> None:
     for other in (clone(model), pickle.loads(pickle.dumps(model))):
         assert other.get_params() == parameters
     assert MultimodalClassifier().set_params(**parameters).get_params() == parameters
-    assert MultimodalClassifier().get_params()["fusion__hidden"] == 0
-    assert not [k for k in MultimodalClassifier(fusion="all").get_params() if "__" in k]
+    assert MultimodalClassifier(fusion="concat").get_params()["fusion__hidden"] == 0
+    for chosen_later in ("auto", "all"):
+        assert not [k for k in MultimodalClassifier(fusion=chosen_later).get_params() if "__" in k]
+    named = MultimodalClassifier().set_params(fusion__hidden=8).fusion
+    assert type(named).__name__ == "Concat" and named.hidden == 8
 
 
 def test_a_grid_over_nested_settings_takes_the_planted_one() -> None:

@@ -11,12 +11,13 @@ from sklearn.base import BaseEstimator
 
 from gobelin.core import catalog
 from gobelin.core.errors import nearest
+from gobelin.prediction.fusion_choice import AUTO, WITHOUT_POOL
 
 NESTED = "fusion__"  # before the name of a setting of the fusion
 
 
 class NestedFusion(BaseEstimator):
-    """An estimator with a `fusion`: a component's name, 'all', or a fusion object."""
+    """An estimator with a `fusion`: a component's name, 'auto', 'all', or a fusion object."""
 
     fusion: Any
 
@@ -28,8 +29,9 @@ class NestedFusion(BaseEstimator):
         return out
 
     def set_params(self, **params: Any) -> Self:  # noqa: ANN401 - as scikit-learn names it
-        """Change settings by name. `fusion__steps=40` changes the fusion, which is then an object.
-        Raises ValueError for an unknown name, GobelinError for a wrong value."""
+        """Change settings by name. `fusion__steps=40` changes the fusion, which is then an object;
+        with 'auto' it is a setting of `concat`. Raises ValueError for an unknown name, GobelinError
+        for a wrong value."""
         own = {name: value for name, value in params.items() if not name.startswith(NESTED)}
         if unknown := [name for name in own if name not in self._get_param_names()]:
             raise ValueError(
@@ -40,6 +42,8 @@ class NestedFusion(BaseEstimator):
         changed = {n.removeprefix(NESTED): v for n, v in params.items() if n.startswith(NESTED)}
         if changed:
             fusion = self._named_fusion()
+            if self.fusion == AUTO:
+                fusion = catalog.build("fusion", WITHOUT_POOL)
             if fusion is None:
                 raise ValueError(
                     f"{NESTED}{next(iter(changed))}: fusion={self.fusion!r} is no single fusion."
@@ -55,7 +59,7 @@ class NestedFusion(BaseEstimator):
         return self
 
     def _named_fusion(self) -> Any:  # noqa: ANN401 - any fusion, a frozen dataclass
-        """The fusion as an object; None for 'all' and for what is no fusion."""
+        """The fusion as an object; None for 'auto', 'all' and what is no fusion."""
         if not isinstance(self.fusion, str):
             return self.fusion if is_dataclass(self.fusion) else None
         known = self.fusion in catalog.names("fusion")

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from gobelin.core import catalog
-from gobelin.core.config import setting, settings_class
+from gobelin.core.config import resolved, setting, settings_class
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.lazy import special
 from gobelin.core.machine import Progress, Runtime, numpy_generator, silent
@@ -69,6 +69,12 @@ class Predict:
         le=1,
         description="Probability from which a label holds. 0 takes the one with the best F1.",
     )
+
+
+def key_of(settings: Predict) -> dict[str, object]:
+    """The settings that change what is fitted, for a cache key. `preset` only says what is compared
+    before."""
+    return {name: value for name, value in resolved(settings).items() if name != "preset"}
 
 
 def balanced(

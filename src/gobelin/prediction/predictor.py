@@ -52,8 +52,8 @@ class Predictions:
     # bool [N, C]: the classes of the prediction set, or the labels above their thresholds
     sets: np.ndarray | None = None
     id_column: str = "id"  # the name of the column that the ids come from
-    # float64 [N, C]: the probabilities in the mix of classes that training made (`predict.balance`),
-    # which decide the class; None: `probabilities`
+    # float64 [N, C]: the probabilities in the mix of classes that training made, which decide the
+    # class; None: `probabilities`
     weighed: np.ndarray | None = None
 
     def __repr__(self) -> str:

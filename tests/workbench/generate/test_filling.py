@@ -88,11 +88,10 @@ def test_a_filling_that_pays_is_found_and_one_that_is_noise_is_not(model: Model)
 
 
 def test_several_fillings_of_a_row_are_averaged(model: Model) -> None:
-    """The probabilities of two fillings, averaged by hand."""
+    """The probabilities of two fillings, averaged by hand, in the mix that decides."""
     one, two = X.features["image"][VALID], X.features["image"][VALID[::-1]]
-    by_hand = (sum(model.predict(filled(f)[0]).probabilities for f in (one, two)) / 2).argmax(
-        1
-    ) == LABEL[VALID]
+    weighed = [model.predict(filled(f)[0]).weighed for f in (one, two)]
+    by_hand = np.mean(weighed, axis=0).argmax(1) == LABEL[VALID]
     both = filling._right(model, [*filled(one), *filled(two)], TARGET.rows(VALID))
     assert np.array_equal(both, by_hand.astype(float))
 

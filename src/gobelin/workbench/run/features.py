@@ -15,7 +15,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.embedding.features import Embedder, Embeddings
 from gobelin.evidence.findings import Finding
-from gobelin.prediction.cross_fit import Training
+from gobelin.prediction.cross_fit import Training, key_of
 from gobelin.prediction.tuning.settings import Tune
 from gobelin.quality.giveaways import giveaways
 from gobelin.workbench.run import kept_rows
@@ -52,7 +52,7 @@ class RunFeatures:
         if tune.minutes is None:
             tune = replace(tune, minutes=2.0)  # the default in earlier versions: keys stay
         return fingerprint(
-            checked.key, resolved(tune), list(s.leave_out), resolved(s.check), resolved(s.predict)
+            checked.key, resolved(tune), list(s.leave_out), resolved(s.check), key_of(s.predict)
         )
 
     def steps(self) -> int:

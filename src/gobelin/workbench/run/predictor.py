@@ -16,7 +16,7 @@ from gobelin.core.stages import RunFolder
 from gobelin.embedding.features import Embeddings
 from gobelin.evidence.findings import Finding
 from gobelin.prediction import fusion_choice, predictor
-from gobelin.prediction.cross_fit import Training
+from gobelin.prediction.cross_fit import Training, key_of
 from gobelin.prediction.fusion_choice import BEST_OF_ALL, FUSION_SCORE, POOL, WITHOUT_POOL
 from gobelin.prediction.predictor import Model
 from gobelin.workbench.run.checked_rows import CheckedRows
@@ -43,7 +43,7 @@ class RunPredictor:
         s = self.features.data.settings
         return fingerprint(
             self.features.key_of(self.checked),
-            resolved(s.predict),
+            key_of(s.predict),
             resolved(self.fusion),
             list(s.leave_out),
             resolved(s.check),
@@ -116,7 +116,8 @@ class RunPredictor:
         def load(stage: Path) -> dict[str, Any]:
             return read_json(stage / "pool.json")
 
-        key = fingerprint(self.key, pool_choice.FORMAT)
+        preset = self.features.data.settings.predict.preset
+        key = fingerprint(self.key, pool_choice.FORMAT, preset)
         return replace(
             self.fusion, name=POOL, settings=self.folder.kept("fusions", key, make, load)
         )

@@ -73,7 +73,7 @@ class Chosen:
 
     name: str = setting(
         default=AUTO,
-        description="Fusion component. auto: an average of heads that suit the rows; all: the best.",
+        description="Fusion component. auto: a mean of heads that suit the rows; all: the best.",
     )
     settings: Mapping[str, Any] = setting(
         default_factory=dict,
