@@ -23,6 +23,7 @@ from sklearn.metrics import (
 
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
+from gobelin.prediction.calibration import Calibration
 from gobelin.prediction.cross_fit import Predict
 from gobelin.prediction.evaluation import (
     chance_of,
@@ -379,6 +380,7 @@ def test_calibration_is_judged_in_the_mix_that_the_rows_have() -> None:
 
     class Two:
         settings = Predict()
+        calibration = Calibration("class", mix=(0.0, 0.0))
 
         def __init__(self, prior: float) -> None:
             self.p = 1 / (1 + np.exp(-(signal - 0.5 + np.log(prior / (1 - prior)))))

@@ -123,7 +123,8 @@ class Calibration:
             raise ValueError("calibration: a temperature is not above 0")
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """The values; without `mix` where there is none, as before it was known."""
+        return {k: v for k, v in asdict(self).items() if k != "mix" or v}
 
     @staticmethod
     def from_dict(stored: dict[str, Any]) -> Calibration:

@@ -21,6 +21,7 @@ from gobelin.embedding.features import Embeddings
 from gobelin.evidence import intervals, scores
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import Interval
+from gobelin.prediction.cross_fit import balanced
 from gobelin.prediction.predictor import Model, Predictions
 
 LEAST_SUBSET_ROWS = 10  # a subset of fields that fewer rows have is not scored
@@ -283,7 +284,12 @@ def _calibration(
 ) -> list[Finding]:
     """How well the probabilities agree with the truth. With several labels a row, each label is a
     case of its own, and its unit is that of the row."""
-    p, share = predictions.probabilities, np.ones(len(target))
+    p, settings = predictions.probabilities, model.settings
+    # a model of before probabilities were those of the rows' own mix is judged where they hold
+    even = settings.balance and target.exclusive and not model.calibration.mix
+    by_class = settings.weights if even else None
+    share = balanced(target, np.arange(len(target)), np.ones(len(target)), even, by_class)
+    share = share.astype(np.float64)
     if target.kind == "labels":
         scored = np.flatnonzero(target.scored)
         confidence = p[:, scored].ravel()
