@@ -107,15 +107,63 @@ def test_a_run_without_generator_asks_and_answers_and_shows_rows(tmp_path: Path)
         assert not re.search(rf"\b{word}", whole), word
 
 
+def crossed(value: float, low: float, high: float, better: str = "higher") -> Finding:
+    """The cross-fitted score of the predictor that `predict` uses."""
+    unit = "share" if better == "higher" else ""
+    return Finding(
+        name="cross_fitted_score",
+        scope={"predictor": "delivered"},
+        value=value,
+        low=low,
+        high=high,
+        unit=unit,
+        better=better,
+        source="evaluate",
+    )
+
+
+def guessed(low: float, high: float) -> Finding:
+    """A main score that may be guessing, 0.25."""
+    values = {"value": 0.3, "low": low, "high": high, "verdict": "not above chance"}
+    return Finding.from_dict({**SCORE.to_dict(), **values})
+
+
 @pytest.mark.parametrize(
-    ("verdict", "low", "word"), [("not above chance", 0.1, "Not above chance"), ("", 0.75, "Yes")]
+    ("findings", "word"),
+    [
+        ([SCORE], "Yes"),
+        # an interval around guessing that reaches no further than a tenth of the way to 100 %
+        ([guessed(0.2, 0.3)], "Not above chance"),
+        # the interval holds guessing and a good score too
+        ([guessed(0.2, 0.675)], "Too few rows to say"),
+        ([guessed(0.2, 0.675), crossed(0.626, 0.5, 0.726)], "Yes"),
+        ([guessed(0.2, 0.675), crossed(0.4, 0.24, 0.726)], "Too few rows to say"),
+        # another measure: it is not compared with this guess
+        ([guessed(0.2, 0.3), crossed(0.1, 0.05, 0.15, "lower")], "Not above chance"),
+    ],
 )
-def test_the_word_is_that_of_the_finding(
-    tmp_path: Path, verdict: str, low: float, word: str
+def test_the_word_is_that_of_the_judged_and_of_the_delivered_predictor(
+    tmp_path: Path, findings: list[Finding], word: str
 ) -> None:
-    values = {**SCORE.to_dict(), "verdict": verdict, "low": low}
-    text, _ = top(folder(tmp_path, [Finding.from_dict(values)], {}))
+    text, _ = top(folder(tmp_path, findings, {}))
     assert f"Can kind be predicted? {word}." in text
+    told = [f for f in findings if f.name == "cross_fitted_score"]
+    assert ("cross-fitted" in text) == bool(told)
+    for score in told:
+        assert answer.delivered(findings) in text
+        assert f"{answer.number(score.value, score.unit)}, cross-fitted" in text
+
+
+def test_an_error_may_be_guessing_too(tmp_path: Path) -> None:
+    error = {"name": "mean_absolute_error", "unit": "", "better": "lower", "chance": 10.0}
+    values = {"value": 9.0, "low": 4.0, "high": 11.0, "verdict": "not below chance"}
+    wide = Finding.from_dict({**SCORE.to_dict(), **error, **values})
+    narrow = Finding.from_dict({**wide.to_dict(), "low": 9.5})
+    assert answer.verdict([wide]) == "Too few rows to say"
+    assert answer.verdict([narrow]) == "Not below chance"
+    assert answer.verdict([wide, crossed(8.0, 7.0, 9.0, "lower")]) == "Yes"
+    assert "too few to tell that from guessing" in answer.headline("kind", wide, "9 rows")
+    assert "This is not below chance." in answer.headline("kind", narrow, "9 rows")
 
 
 def test_generated_images_stand_at_the_top_with_their_words_and_one_verdict(
@@ -223,5 +271,5 @@ def test_every_kind_of_target_has_a_headline(
 ) -> None:
     score = Finding(name=name, value=value, unit=unit, source="evaluate")
     assert words in answer.headline("kind", score, "9 rows")
-    assert answer.main_score([score]) is score and answer.verdict(score) == ""
+    assert answer.main_score([score]) is score and answer.verdict([score]) == ""
     assert "no number" not in answer.short("kind", score)

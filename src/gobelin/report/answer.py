@@ -13,6 +13,9 @@ from gobelin.evidence.findings import Finding, finite, number
 MAIN = ("balanced_accuracy", "mean_absolute_error", "mean_level_error", "macro_auroc")
 MOST_FIELDS = 6  # that one line names
 MOST_PAIRS = 3  # of classes that one line names
+# of the way from guessing to no error at all: an interval that reaches further is no 'no'
+WORTH = 0.1
+CAN_T_TELL = "Too few rows to say"
 
 
 def main_score(findings: Sequence[Finding]) -> Finding | None:
@@ -40,21 +43,27 @@ def headline(target: str, score: Finding, rows: str) -> str:
         what = " levels" if score.name == "mean_level_error" else ""
         text = f"The predicted {target} is off by {value}{what} on average in {rows}"
         about += [f"guessing the training median: {guess}"] if guess else []
-    verdict = f" This is {score.verdict}." if score.verdict else ""
-    return f"{text} ({'; '.join(about)}).{verdict}"
+    open_question = " These rows are too few to tell that from guessing."
+    verdict = open_question if _undecided(score) else f" This is {score.verdict}."
+    return f"{text} ({'; '.join(about)}).{verdict if score.verdict else ''}"
 
 
 def delivered(findings: Sequence[Finding]) -> str:
     """The score of the predictor that `predict` uses, in a sentence; '' where there is one
     predictor."""
-    score = next((f for f in findings if f.scope.get("predictor") == "delivered"), None)
-    if score is None or not finite(score.value):
+    score = _delivered_score(findings)
+    if score is None:
         return ""
     value = number(score.value, score.unit)
     return (
         "That is the predictor of training rows. The one that predict uses learned from all"
         f" labelled rows: {value}, cross-fitted ({'; '.join(_interval(score))})."
     )
+
+
+def _delivered_score(findings: Sequence[Finding]) -> Finding | None:
+    found = (f for f in findings if f.source == "evaluate" and finite(f.value))
+    return next((f for f in found if f.scope.get("predictor") == "delivered"), None)
 
 
 def short(target: str, score: Finding) -> str:
@@ -77,12 +86,40 @@ def short(target: str, score: Finding) -> str:
     )
 
 
-def verdict(score: Finding) -> str:
-    """Whether the target can be predicted, in a word: 'Yes', or what speaks against it; '' where
-    guessing has no score."""
-    if score.verdict:
-        return f"{score.verdict.capitalize()}"
-    return "Yes" if finite(score.chance) else ""
+def verdict(findings: Sequence[Finding]) -> str:
+    """Whether the target can be predicted, in a word: 'Yes', 'Too few rows to say', or what speaks
+    against it; '' where guessing has no score.
+
+    'Yes' needs the judged predictor or the cross-fitted score of the delivered one to be beyond
+    guessing with its whole interval.
+    """
+    score = main_score(findings)
+    if score is None or not finite(score.chance):
+        return ""
+    if not score.verdict or _beyond(_delivered_score(findings), score):
+        return "Yes"
+    return CAN_T_TELL if _undecided(score) else score.verdict.capitalize()
+
+
+def _beyond(delivered: Finding | None, score: Finding) -> bool:
+    """Whether the cross-fitted score is beyond guessing with its whole interval.
+
+    For levels and for several labels a row it is another measure than the main score, with another
+    guess: it decides nothing there.
+    """
+    if delivered is None or not finite(score.chance) or delivered.better != score.better:
+        return False
+    if score.better == "lower":
+        return finite(delivered.high) and delivered.high < score.chance
+    return finite(delivered.low) and delivered.low > score.chance
+
+
+def _undecided(score: Finding) -> bool:
+    """Whether the interval includes guessing, and much better scores too."""
+    best, far = (score.low, 0.0) if score.better == "lower" else (score.high, 1.0)
+    if not (finite(score.chance) and finite(best)) or score.chance == far:
+        return False
+    return (best - score.chance) / (far - score.chance) > WORTH
 
 
 def _interval(score: Finding) -> list[str]:

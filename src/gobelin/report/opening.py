@@ -53,7 +53,8 @@ def sentences(
         told.append(f"{asked} ({split}).")
     if (score := answer.main_score(findings)) is not None:
         line = answer.headline(target, replace(score, verdict=""), "the validation rows")
-        told.append(" ".join([line, answer.fields_line(findings, fields)]).rstrip())
+        lines = [line, answer.delivered(findings), answer.fields_line(findings, fields)]
+        told.append(" ".join(filter(None, lines)))
     return told
 
 

@@ -180,9 +180,8 @@ def _opening(
     shown = opening.strips(sheets[0].body["groups"], findings) if sheets else []
     target = str(data.get("target") or "")
     path = str(data.get("path") or "")
-    score = answer.main_score(findings)
     return {
-        "word": answer.verdict(score) if score is not None and not shown else "",
+        "word": answer.verdict(findings) if not shown else "",
         "title": opening.title(target, bool(shown)),
         "sentences": opening.sentences_on_images(findings, target, names)
         if shown
