@@ -15,6 +15,7 @@ MOST_FIELDS = 6  # that one line names
 MOST_PAIRS = 3  # of classes that one line names
 # of the way from guessing to no error at all: an interval that reaches further is no 'no'
 WORTH = 0.1
+ONE_FIELD = "lead_of_one_field"  # name of the finding that compares a field with all together
 CAN_T_TELL = "Too few rows to say"
 
 
@@ -151,6 +152,26 @@ def fields_line(findings: Sequence[Finding], fields: Sequence[str]) -> str:
     more = f" and {len(single) - MOST_FIELDS} more" if len(single) > MOST_FIELDS else ""
     return (
         f"All fields together {number(score.value, score.unit)}; alone: {', '.join(named)}{more}."
+    )
+
+
+def one_field_line(findings: Sequence[Finding]) -> str:
+    """That one field alone does better than all together, and the command without the others; ''
+    where none does."""
+    lead = next((f for f in findings if f.name == ONE_FIELD and f.source == "evaluate"), None)
+    if lead is None:
+        return ""
+    size = number(lead.value, lead.unit, True)
+    ends = [number(end, lead.unit, True) for end in (lead.low, lead.high) if finite(end)]
+    about = f" ({100 * lead.level:.4g} % interval {' to '.join(ends)})" if ends else ""
+    if not lead.verdict:
+        return (
+            f"{lead.scope['fields']} alone is {size} better than all fields on the same rows,"
+            f" which is within chance{about}."
+        )
+    return (
+        f"{lead.scope['fields']} alone is better than all fields together on the same rows, by"
+        f" {size}{about}. W{lead.note.removeprefix('w')}"
     )
 
 

@@ -54,7 +54,7 @@ def sentences(
     if (score := answer.main_score(findings)) is not None:
         line = answer.headline(target, replace(score, verdict=""), "the validation rows")
         lines = [line, answer.delivered(findings), answer.fields_line(findings, fields)]
-        told.append(" ".join(filter(None, lines)))
+        told.append(" ".join(filter(None, [*lines, answer.one_field_line(findings)])))
     return told
 
 

@@ -23,6 +23,7 @@ from gobelin.report import answer
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench import shown_rows
 from gobelin.workbench.evaluation import Evaluation
+from gobelin.workbench.one_field import one_field
 from gobelin.workbench.predict import new_rows
 from gobelin.workbench.run.delivered import RunDelivered
 from gobelin.workbench.run.parts import recorded
@@ -117,6 +118,8 @@ def evaluated(delivered: RunDelivered, exhibits: Exhibits) -> list[Finding]:
     chance = evaluation.chance_of(whole.target, whole.labelled("train"), rows)
     x = predictor.inputs(predictor.features.embeddings.rows(rows))
     findings, predictions = evaluation.evaluate(predictor.model, x, target, groups, chance)
+    left_out = predictor.features.data.settings.leave_out
+    findings += one_field(predictor.model, x, predictions, target, groups, left_out)
     scored = Scored(whole.dataset, whole.schema, rows, target, predictions)
     _show_fields(findings, predictor.fields, chance, exhibits)
     if target.kind != "number":
@@ -203,25 +206,26 @@ def evaluated_on(delivered: RunDelivered, dataset: Dataset, settings: Check) -> 
     learned, are left out, and a warning counts them; so it does those that the run knows. Raises
     GobelinError for rows without the target's column, and where no row can be scored."""
     predictor, model = delivered.judged, delivered.model
-    schema = predictor.features.data.schema
+    features = predictor.features
+    schema = features.data.schema
     if model.target not in dataset.column_names:
         raise GobelinError(
             f"evaluate: {dataset.source} has no column {model.target!r}, the truth to compare with."
             " Add it, or run gobelin predict."
         )
     _warn_of_known(predictor, dataset, delivered.refitted)
-    rows = new_rows(predictor.features, dataset, settings, "evaluate").dataset
+    rows = new_rows(features, dataset, settings, "evaluate").dataset
     target = _labelled(rows, schema, model)
     chosen = np.flatnonzero(target.present)
-    x = predictor.inputs(
-        predictor.features.embedder.embed(rows.rows(chosen), predictor.features.data.progress)
-    )
+    x = predictor.inputs(features.embedder.embed(rows.rows(chosen), features.data.progress))
     group = schema.role("group") or ""
     names = rows.values(group) if group in rows.column_names else [None] * len(rows)
     groups = [rows.ids[k] if names[k] is None else str(names[k]) for k in chosen]
     truth = target.rows(chosen)
     chance = _guessing(predictor, truth)
     findings, predictions = evaluation.evaluate(model, x, truth, groups, chance)
+    left_out = features.data.settings.leave_out
+    findings += one_field(model, x, predictions, truth, groups, left_out)
     shown = Scored(rows, schema, chosen, truth, predictions).shown()
     which = f"{'row' if len(chosen) == 1 else 'rows'} of {Path(dataset.source).name}"
     return _evaluation(predictor, findings, shown, which)

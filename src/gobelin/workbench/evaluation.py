@@ -30,11 +30,12 @@ class Evaluation(list[Finding]):
         self.mistakes: list[Mapping[str, Any]] = list(shown.get("mistakes", {}).get("rows", ()))
 
     def lines(self) -> list[str]:
-        """At most 14 lines: the scores of the judged and of the delivered predictor, the fields
-        alone, the confusion, the ten worst mistakes."""
+        """At most 15 lines: the scores of the judged and of the delivered predictor, the fields
+        alone, one that beats all together, the confusion, the ten worst mistakes."""
         first = answer.headline(self.target, self[0], self.rows)
         lines = [" ".join(filter(None, [first, answer.delivered(self)]))]
         lines += [line] if (line := answer.fields_line(self, self.fields)) else []
+        lines += [line] if (line := answer.one_field_line(self)) else []
         lines += [answer.confused_line(self.confusion)] if self.confusion else []
         if self.mistakes:
             what = "The worst mistakes" if self.confusion else "The worst errors"
