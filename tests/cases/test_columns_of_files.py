@@ -163,8 +163,8 @@ def test_a_class_folder_that_is_not_read_is_named(
     assert read(tmp_path).values("class") == ["cat", "cat", "dog"]
     told = [record.getMessage() for record in caplog.records]
     assert [line.partition(": ")[2] for line in told] == [
-        "1 files in class folder cat are no images that are read (first: notes.txt).",
-        "1 files in class folder dog are no images that are read (first: more).",
+        "1 file in class folder cat is no image that is read (first: notes.txt).",
+        "1 file in class folder dog is no image that is read (first: more).",
         "20 files in class folder fox are no images that are read (first: 0.raw), and the class"
         " has no others: it is left out.",
     ]

@@ -7,12 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import soundfile
 
 from gobelin.core.errors import GobelinError
 from gobelin.data.read import read
+from gobelin.embedding.schema import Choices, infer
 
 ROWS = [
     {"name": "a, b", "n": "1"},
@@ -161,6 +164,46 @@ def test_folder_of_class_folders(tmp_path: Path) -> None:
     }
     (tmp_path / "empty").mkdir()
     assert "holds no class folder with images" in refusal(tmp_path / "empty")[0]
+
+
+@pytest.mark.parametrize("place", ["{name}", "{part}/{name}"])
+def test_folder_of_class_folders_of_sounds(place: str, tmp_path: Path) -> None:
+    """As of images, with a column `sound`, which the schema takes for sounds."""
+    expected = []
+    for k, name in enumerate(("bass", "drum", "perc")):
+        for part in ("train", "test"):
+            below = place.format(name=name, part=part)
+            for n in range(4):
+                file = f"{below}/{part}{n}.{('wav', 'FLAC', 'oga', 'strange')[n]}"
+                (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+                wave = np.sin(np.arange(800) * (k + 1) / 9)
+                kind = {"FLAC": "FLAC", "oga": "OGG"}.get(file.rpartition(".")[2], "WAV")
+                soundfile.write(str(tmp_path / file), wave, 8000, format=kind)
+                expected.append((file, name, part))
+    expected.sort()
+    found = columns(tmp_path)
+    assert found["sound"] == [file for file, _, _ in expected]
+    assert found["class"] == [name for _, name, _ in expected]
+    assert found.get("split", []) == [part for _, _, part in expected] * ("part" in place)
+    columns_of = {c.name: c for c in infer(read(tmp_path), "class", Choices()).columns}
+    assert columns_of["sound"].kind == "audio" and columns_of["class"].role == "target"
+
+
+def test_of_images_and_sounds_in_class_folders_the_more_frequent_are_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a/1.wav", "a/2.wav", "b/3.wav", "b/cover.png", "c/cover.png", "c/back.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert set(columns(tmp_path)) == {"image", "class"}  # of equally many, images
+    (tmp_path / "a/4.wav").touch()
+    caplog.clear()
+    assert columns(tmp_path)["sound"] == ["a/1.wav", "a/2.wav", "a/4.wav", "b/3.wav"]
+    assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
+        "1 file in class folder b is no sound that is read (first: cover.png).",
+        "2 files in class folder c are no sounds that are read (first: back.png), and the class has"
+        " no others: it is left out.",
+    ]
 
 
 def test_formats_agree(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A folder of class folders: every image below one is a row, the folder's name is its class.
+"""A folder of class folders: every image or sound below one is a row, the folder's name its class.
 
 Folders that name the parts of a split, above or below the class folders, become a column `split`.
 """
@@ -11,29 +11,29 @@ import pyarrow as pa
 
 from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError
-from gobelin.data.image_folders import classes_and_parts, image_files, tables_in
+from gobelin.data.class_folders import class_files, classes_and_parts, tables_in
 
 
 @settings_class
 class Folder:
-    """No settings. Columns of the table: `image` (path), `class` (name of the folder), and `split`
-    where folders name parts.
+    """No settings. Columns of the table: `image` or `sound` (path), `class` (name of the folder),
+    and `split` where folders name parts.
     """
 
     def claims(self, path: Path) -> bool:
         return path.is_dir()
 
     def read(self, path: Path) -> tuple[pa.Table, Path]:
-        files = image_files(path)
+        kind, files = class_files(path)
         if not files:
             tables = tables_in(path)
             other = (
                 f"the table {tables[0]} in it" if tables else "a CSV, Parquet or JSON-lines file"
             )
             raise GobelinError(
-                f"{path}: holds no class folder with images. One folder a class was expected, or"
-                f" give {other}."
+                f"{path}: holds no class folder with images or sounds. One folder a class was"
+                f" expected, or give {other}."
             )
         classes, parts = classes_and_parts(path, files)
-        columns = {"image": [f.relative_to(path).as_posix() for f in files], "class": classes}
+        columns = {kind: [f.relative_to(path).as_posix() for f in files], "class": classes}
         return pa.table({**columns, **({"split": parts} if parts else {})}), path

@@ -26,8 +26,8 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime, numpy_generator
 from gobelin.data.budget import refuse
+from gobelin.data.class_folders import image_files
 from gobelin.data.files import BadCell, file_bytes
-from gobelin.data.image_folders import image_files
 from gobelin.data.images import Opening, fitted, open_image
 from gobelin.data.provenance import is_marked
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows

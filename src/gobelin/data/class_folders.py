@@ -1,4 +1,4 @@
-"""The images below the class folders of a folder, and the class and the part of each.
+"""The images or sounds below the class folders of a folder, and the class and the part of each.
 
 A folder of classes may lie in folders that name the parts of a split (train/cat, test/cat), or hold
 such folders (cat/train). Hidden folders and what macOS adds to an archive hold no class. What is
@@ -12,59 +12,98 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gobelin.core.errors import GobelinError
+from gobelin.core.printable import counted
 from gobelin.data.budget import refuse
 from gobelin.data.files import file_head
 from gobelin.data.images import IMAGE_SUFFIXES, is_image
 from gobelin.data.part_names import part_of
+from gobelin.data.sounds import SOUND_SUFFIXES, is_sound
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 NO_CLASSES = {"__MACOSX", "@eaDir"}  # folders that systems add
 TABLE_SUFFIXES = {".csv", ".tsv", ".jsonl", ".json", ".parquet"}
+# {kind of the files: suffixes, whether a file begins as one}
+KINDS = {"image": (IMAGE_SUFFIXES, is_image), "sound": (SOUND_SUFFIXES, is_sound)}
+
+
+def class_files(folder: Path) -> tuple[str, list[Path]]:
+    """The kind of the files in the class folders, image or sound, and these files, sorted.
+
+    It is the kind of most of them; of equally many, images. A file is known by its suffix, and by
+    its content where it has another one. A warning counts the other files, by class folder. Raises
+    GobelinError for more than the budget has rows.
+    """
+    kept, hidden = _sorted_out(folder)
+    kinds = list(KINDS)
+    kind = max(kinds, key=lambda k: (len(kept[k]), -kinds.index(k)))
+    return kind, _taken(folder, kind, kept, hidden)
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The image files below the class folders of a folder, sorted: by suffix, and by content where
-    a file has another one. A warning counts the other files, by class folder. Raises GobelinError
-    for more than the budget has rows.
-    """
-    found: list[Path] = []
-    others: dict[str, list[Path]] = {}
-    held: set[str] = set()
+    """The image files below the class folders of a folder, as `class_files`."""
+    return _taken(folder, "image", *_sorted_out(folder))
+
+
+def _sorted_out(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
+    """{kind: files}, '' for files of no kind, and the names of hidden folders that hold some."""
+    kept: dict[str, list[Path]] = {kind: [] for kind in (*KINDS, "")}
     hidden: dict[str, None] = {}
     for path in folder.glob("*/**/*"):
         parts = path.relative_to(folder).parts
-        name = parts[0]
         linked = path.is_symlink() and path.is_dir()  # no link to a folder is followed further
         if path.name.startswith(".") or not (linked or path.is_file()):
             continue
-        known = path.suffix.lower() in IMAGE_SUFFIXES or is_image(file_head(str(path), folder))
+        kind = "" if linked else _kind(path, folder)
         if left_out := [p for p in parts[:-1] if p.startswith(".") or p in NO_CLASSES]:
-            hidden |= {left_out[0]: None} if known else {}
-        elif known and not linked:
-            found.append(path)
-            held.add(name)
-            refuse(str(folder), "rows", len(found))
-        else:
-            others.setdefault(name, []).append(path)
-    _tell(folder, others, held, list(hidden))
-    return sorted(found)
+            hidden |= {left_out[0]: None} if kind else {}
+            continue
+        kept[kind].append(path)
+        if kind:
+            refuse(str(folder), "rows", len(kept[kind]))
+    return kept, list(hidden)
 
 
-def _tell(folder: Path, others: dict[str, list[Path]], held: set[str], hidden: list[str]) -> None:
+def _kind(path: Path, folder: Path) -> str:
+    """The kind of a file; '' for neither."""
+    suffix = path.suffix.lower()
+    if found := [kind for kind, (suffixes, _) in KINDS.items() if suffix in suffixes]:
+        return found[0]
+    head = file_head(str(path), folder)
+    return next((kind for kind, (_, begins) in KINDS.items() if begins(head)), "")
+
+
+def _taken(
+    folder: Path, kind: str, kept: dict[str, list[Path]], hidden: Sequence[str]
+) -> list[Path]:
+    """The files of one kind, sorted. Warns of everything else."""
+    held = {path.relative_to(folder).parts[0] for path in kept[kind]}
+    others: dict[str, list[Path]] = {}
+    for path in (path for other, paths in kept.items() if other != kind for path in paths):
+        others.setdefault(path.relative_to(folder).parts[0], []).append(path)
+    _tell(folder, kind, others, held, hidden)
+    return sorted(kept[kind])
+
+
+def _tell(
+    folder: Path, kind: str, others: dict[str, list[Path]], held: set[str], hidden: Sequence[str]
+) -> None:
     """Warn of everything in the folder that gives no row."""
     for name, paths in sorted(others.items()):
         LOG.warning(
-            "%s: %d files in class folder %s are no images that are read (first: %s)%s.",
+            "%s: %s (first: %s)%s.",
             folder,
-            len(paths),
-            name,
+            counted(
+                len(paths),
+                f"file in class folder {name} is no {kind} that is read",
+                f"files in class folder {name} are no {kind}s that are read",
+            ),
             min(paths).name,
             ", and the class has no others: it is left out" if name not in held else "",
         )
     for name in sorted({p.name for p in _folders(folder)} - held - set(others)):
-        LOG.warning("%s: class folder %s holds no image. It is left out.", folder, name)
+        LOG.warning("%s: class folder %s holds no %s. It is left out.", folder, name, kind)
     if hidden:
-        LOG.warning("%s: images in %s are left out.", folder, ", ".join(hidden))
+        LOG.warning("%s: %ss in %s are left out.", folder, kind, ", ".join(hidden))
     if held and (tables := tables_in(folder)):
         LOG.warning(
             "%s: %s lies beside the class folders and is not read. For its columns give the file"
@@ -87,7 +126,7 @@ def tables_in(folder: Path) -> list[str]:
 
 
 def classes_and_parts(folder: Path, files: Sequence[Path]) -> tuple[list[str], list[str]]:
-    """The class of each image, and its part of a split; no parts where no folder names one. Raises
+    """The class of each file, and its part of a split; no parts where no folder names one. Raises
     GobelinError where folders name parts and hold no classes.
     """
     places = [path.relative_to(folder).parts[:-1] for path in files]
@@ -101,7 +140,7 @@ def classes_and_parts(folder: Path, files: Sequence[Path]) -> tuple[list[str], l
                 continue
             raise GobelinError(
                 f"{folder}: the folders {', '.join(sorted(names))} name the parts of a split, and"
-                f" {bare[0].relative_to(folder)} lies in no class folder. Put the images into class"
+                f" {bare[0].relative_to(folder)} lies in no class folder. Put the files into class"
                 " folders there, or name them in a table."
             )
         return [place[other] for place in places], [place[part] for place in places]
