@@ -22,6 +22,7 @@ import numpy as np
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import canonical_json, fingerprint, read_json, write_json
+from gobelin.core.printable import counted
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema
 
@@ -204,23 +205,35 @@ def trained_rows(trained: Iterable[TrainedNames], rows: NamedRows) -> np.ndarray
     return found
 
 
-def parts_of_groups(
-    rows: Sequence[str | None], groups: Sequence[str], where: str
-) -> dict[str, str]:
-    """{group: part} of the groups with a row whose part is known. rows: the parts of N rows.
-    where: their run, for messages. Raises GobelinError for a group with rows of several parts.
+def torn_groups(rows: Sequence[str | None], groups: Sequence[str]) -> dict[str, str]:
+    """{group: a part that is not its first row's} of the groups with rows of several parts. rows:
+    the parts of N rows.
     """
     parts: dict[str, str] = {}
     torn: dict[str, str] = {}
     for group, part in zip(groups, rows, strict=True):
         if part is not None and parts.setdefault(group, part) != part:
             torn.setdefault(group, part)
-    if torn:
+    return torn
+
+
+def parts_of_groups(
+    rows: Sequence[str | None], groups: Sequence[str], where: str, way_out: str
+) -> dict[str, str]:
+    """{group: part} of the groups with a row whose part is known. rows: the parts of N rows.
+    where: their run, and way_out: what to do, for messages. Raises GobelinError for a group with
+    rows of several parts.
+    """
+    parts: dict[str, str] = {}
+    for group, part in zip(groups, rows, strict=True):
+        if part is not None:
+            parts.setdefault(group, part)
+    if torn := torn_groups(rows, groups):
         group, part = next(iter(torn.items()))
         raise GobelinError(
-            f"{where}: has rows of {len(torn)} groups in several parts (first: {group!r} in"
-            f" {parts[group]} and in {part}), and a group stays together. Use the groups that it"
-            " used, or choose another --run without its parts."
+            f"{where}: has rows of {counted(len(torn), 'group', 'groups')} in several parts (first:"
+            f" {group!r} in {parts[group]} and in {part}), and a group stays together. Use the groups that it"
+            f" used, or {way_out}."
         )
     return parts
 

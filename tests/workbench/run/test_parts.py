@@ -118,6 +118,34 @@ def test_a_run_loses_no_rows_and_takes_no_other_data(bench: Make) -> None:
     assert parts(kept).items() <= parts(bench("a", some)).items()
 
 
+def test_other_groups_after_a_check_draw_the_parts_again(bench: Make, caplog: Any) -> None:
+    """`check`, a look at the columns, and `check` with a group: nothing was trained, so no part has
+    to stay. After a `fit` the same is refused."""
+    some = [{**row, "team": f"team {k // 4}"} for k, row in enumerate(rows(120))]
+    ignored = {"who": "id", "team": "ignore"}
+    grouped = {"schema": {"who": "id", "team": "group"}}
+    bench("a", some, schema=ignored).check()
+    caplog.clear()
+    again = bench("a", some, **grouped)
+    again.check()
+    fresh = bench("b", some, **grouped)
+    assert parts(again) == parts(fresh)  # as if the first check had never been
+    found = parts(again)
+    for team in {row["team"] for row in some}:
+        assert len({found[row["who"]] for row in some if row["team"] == team}) == 1
+    told = [r.getMessage() for r in caplog.records if "drawn again" in r.getMessage()]
+    assert len(told) == 1 and "\n" not in told[0] and "Nothing was trained yet" in told[0]
+    caplog.clear()
+    bench("a", some, **grouped).check()
+    assert "drawn again" not in caplog.text and parts(again) == found
+    trained = bench("c", some, schema=ignored)
+    trained.check()
+    (trained.folder / "alignment").mkdir()
+    (trained.folder / "alignment/stage.json").write_text("{}")
+    with pytest.raises(GobelinError, match="in several parts.*choose another --run"):
+        bench("c", some, **grouped).check()
+
+
 def test_an_opened_run_of_a_table_that_grew_says_what_to_do(bench: Make) -> None:
     bench("a", rows(90)).check()
     bench("a", rows(90) + rows(9, seed=1))

@@ -23,7 +23,14 @@ from gobelin.core.stages import RunFolder, holds_run
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.data.part_names import as_words
-from gobelin.data.parts import NamedRows, RecordedParts, TrainedNames, parts_of_groups, trained_rows
+from gobelin.data.parts import (
+    NamedRows,
+    RecordedParts,
+    TrainedNames,
+    parts_of_groups,
+    torn_groups,
+    trained_rows,
+)
 from gobelin.data.splits import assign
 from gobelin.workbench.run.settings import Settings
 
@@ -31,6 +38,7 @@ RECORD = "parts.json"  # name of the record in the run folder
 # groups of settings that can name another run, or a file inside one
 TAKING_OVER = ("encoders", "tune", "align", "fusion", "generator", "augment", "judge")
 BASE = "align.base"  # the setting that names a run folder itself
+OTHER_RUN = "choose another --run"
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
@@ -69,7 +77,10 @@ def drawn_parts(
     """
     seed, before, whole = settings.runtime.seed, made_before(folder, named.dataset), named.dataset
     drawn = {**settings.split.drawn, "seed": seed}
-    kept, earlier = _kept(settings, _own(folder, named), named, groups, drawn)
+    own = _own(folder, named)
+    if own is not None and folder is not None and not _trained(folder):
+        own = _unless_torn(own, named, groups)
+    kept, earlier = _kept(settings, own, named, groups, drawn)
     split, time = known.role("split"), known.role("time")
     parts = assign(
         settings.split,
@@ -98,6 +109,30 @@ def _own(folder: RunFolder | None, named: NamedRows) -> RecordedParts | None:
     return own if same else None
 
 
+def _trained(folder: RunFolder) -> bool:
+    """Whether more than `check` was done in the run folder, or its test rows were looked at."""
+    made = {path.parent.relative_to(folder.folder) for path in folder.folder.rglob("stage.json")}
+    checked = {place for place in made if place.parts[0] == "encoders"} | {Path("verbs/check")}
+    return bool(made - checked) or (folder.folder / "ledger.jsonl").exists()
+
+
+def _unless_torn(
+    own: RecordedParts, named: NamedRows, groups: Sequence[str]
+) -> RecordedParts | None:
+    """The recorded parts of a run in which nothing was trained; None, and a warning, where its
+    groups are other ones now, so that the parts would tear some.
+    """
+    if not (torn := torn_groups(own.of_rows(named), groups)):
+        return own
+    LOG.warning(
+        "%s: the groups are other ones than when it was checked, and %d of them would be in several"
+        " parts. Nothing was trained yet: the parts are drawn again.",
+        own.source,
+        len(torn),
+    )
+    return None
+
+
 def _kept(
     settings: Settings,
     own: RecordedParts | None,
@@ -109,12 +144,16 @@ def _kept(
     kept: dict[str, str] = {}
     earlier: tuple[TrainedNames, ...] = ()
     if own is not None and dict(own.drawn) == dict(drawn):
-        kept, earlier = parts_of_groups(own.of_rows(named), groups, own.source), own.earlier
+        kept, earlier = (
+            parts_of_groups(own.of_rows(named), groups, own.source, OTHER_RUN),
+            own.earlier,
+        )
     elif own is not None:  # another split on purpose; what was trained on is not forgotten
         earlier = own.trained
     if (place := settings.split.parts_from) and not set(groups) <= set(kept):
         other = _other(place)
-        taken = parts_of_groups(other.of_rows(named), groups, f"split.parts_from: {place}")
+        where = f"split.parts_from: {place}"
+        taken = parts_of_groups(other.of_rows(named), groups, where, "leave it out")
         if not taken:
             raise GobelinError(
                 f"split.parts_from: {place} has none of the groups of {named.dataset.source}. Leave"
