@@ -232,8 +232,8 @@ def parts_of_groups(
         group, part = next(iter(torn.items()))
         raise GobelinError(
             f"{where}: has rows of {counted(len(torn), 'group', 'groups')} in several parts (first:"
-            f" {group!r} in {parts[group]} and in {part}), and a group stays together. Use the groups that it"
-            f" used, or {way_out}."
+            f" {group!r} in {parts[group]} and in {part}), and a group stays together. Use the"
+            f" groups that it used, or {way_out}."
         )
     return parts
 

@@ -13,7 +13,7 @@ from gobelin.quality import data as data_quality
 from gobelin.quality.data import NAMED_CELLS, NearDuplicate
 from gobelin.quality.few_rows import few_rows
 from gobelin.report.exhibits import Exhibits
-from gobelin.workbench import shown_rows
+from gobelin.workbench import rare_values, shown_rows
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.thumbnails import thumbnail
 
@@ -48,21 +48,30 @@ def _named(finding: Finding) -> str:
 def cautions(run: Run) -> list[str]:
     """What to know before anything is learned from these rows, one line each."""
     rows = run.checked.rows
-    return [line] if (line := few_rows(rows.target, rows.parts)) else []
+    train = rows.dataset.rows(rows.part("train"))
+    with_names = [
+        field
+        for field in rows.schema.fields
+        if any(rows.schema.kind(column) == "category" for column in field.columns)
+    ]
+    cells = {field.name: train.cells(field) for field in with_names}
+    least = run.settings.data.least_groups
+    found = rare_values.warnings(run.encoders.embedder.encoders, cells, least)
+    return [*filter(None, [few_rows(rows.target, rows.parts)]), *found]
 
 
 def _rare(run: Run) -> list[Finding]:
     """What too few groups of training rows have: values that count as unknown, and whole fields."""
     least, findings = run.settings.data.least_groups, []
-    few = f"fewer than {least} groups of training rows have"
+    few = f"fewer than {least} groups of training rows have them"
     for field, encoder in run.encoders.embedder.encoders.items():
         rare = encoder.rare() if isinstance(encoder, LeavesOut) else {}
         for column, (count, of, what) in rare.items():
-            note = f"of {of} {what}, that {few} (data.least_groups): they count as unknown"
+            note = f"of {of} {what} count as unknown: {few} (setting data.least_groups)"
             scope = {"column": column} if column else {"field": field}
             findings.append(_counted("rare_values", count, scope, note))
     for field in run.features.scarce_fields(run.checked):
-        note = f"a field that {few} (data.least_groups): nothing is learned from it"
+        note = f"nothing is learned from it: {few} (setting data.least_groups)"
         findings.append(_counted("rare_field", 1, {"field": field}, note))
     return findings
 

@@ -12,7 +12,7 @@ from gobelin.core.printable import counted
 from gobelin.data.dataset import Dataset
 from gobelin.data.frames import TableLike
 from gobelin.data.read import read
-from gobelin.embedding.encoders import NamesUnseen
+from gobelin.embedding.encoders import LeavesOut, NamesUnseen
 from gobelin.embedding.roles import role_of
 from gobelin.prediction.predictor import Predictions
 from gobelin.quality.data import Check, Scan, scan
@@ -97,6 +97,7 @@ def new_rows(features: RunFeatures, dataset: Dataset, settings: Check, verb: str
 def _odd(features: RunFeatures, dataset: Dataset, scanned: Scan) -> list[str]:
     """What the rows lack or have that the training rows had or lacked, each with its count."""
     schema, names = features.data.schema, dataset.column_names
+    least = features.data.settings.data.least_groups
     wanted, known = [c for f in schema.fields for c in f.columns], {c.name for c in schema.columns}
     lacking = [c for c in wanted if c not in names]
     unknown = [c for c in names if c not in known]
@@ -131,9 +132,11 @@ def _odd(features: RunFeatures, dataset: Dataset, scanned: Scan) -> list[str]:
             continue
         encoder = features.embedder.encoders[field.name]
         unseen = encoder.unseen(cells) if isinstance(encoder, NamesUnseen) else {}
+        rare = encoder.rare() if isinstance(encoder, LeavesOut) else {}
+        few = f": fewer than {least} groups of training rows have it (setting data.least_groups)"
         lines += [
             f"column {name!r}: {counted(len(values), 'cell holds', 'cells hold')} a value that was"
-            f" not learned (first: {values[0][:40]!r})"
+            f" not learned (first: {values[0][:40]!r}){few if name in rare and least > 1 else ''}"
             for name, values in unseen.items()
         ]
     return lines

@@ -1,0 +1,60 @@
+"""Columns of categories of which much is lost, because few groups of training rows share a value.
+
+What this cannot show: how much the lost values would help. `evaluate` shows it, after a fit with
+the setting that the warning names.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from gobelin.data.fields import Cell
+from gobelin.data.spelling import spelled
+from gobelin.embedding.encoders import FittedEncoder, LeavesOut, NamesUnseen
+
+MOST_LINES = 6  # columns with a line of their own
+LOST_VALUES = 0.5  # share of the values of a column, from which on it is told
+LOST_CELLS = 0.1  # share of its cells
+
+
+def warnings(
+    encoders: Mapping[str, FittedEncoder],
+    cells: Mapping[str, Sequence[Cell | None]],
+    least_groups: int,
+) -> list[str]:
+    """One line for each column of which more than half of the values, or more than a tenth of the
+    cells, would be kept if one group were enough.
+
+    encoders: {field: its encoder}. cells: {field: of the training rows}, of the fields to look at.
+    A value of one training row alone is never kept, so it does not count.
+    """
+    if least_groups < 2:
+        return []
+    lines: list[str] = []
+    names: list[str] = []
+    for field in cells:
+        encoder = encoders[field]
+        if not (isinstance(encoder, LeavesOut) and isinstance(encoder, NamesUnseen)):
+            continue
+        unseen = encoder.unseen(cells[field])
+        for column in encoder.rare():
+            held = Counter(
+                spelled(cell[column])
+                for cell in cells[field]
+                if cell is not None and cell.get(column) is not None
+            )
+            lost = {v: n for v, n in Counter(map(spelled, unseen.get(column, ()))).items() if n > 1}
+            count, total = sum(lost.values()), sum(held.values())
+            if len(lost) > LOST_VALUES * len(held) or count > LOST_CELLS * total:
+                names.append(column)
+                lines.append(
+                    f"column {column!r}: {len(lost)} of its {len(held)} values, in {count} of"
+                    f" {total} training cells, count as unknown: fewer than {least_groups} groups"
+                    " of rows have each. To learn from them: --set data.least_groups=1. A saved"
+                    " run may then hold values of few groups."
+                )
+    if len(lines) <= MOST_LINES:
+        return lines
+    more = ", ".join(names[MOST_LINES - 1 :])
+    return [*lines[: MOST_LINES - 1], f"the same is true of the columns {more}."]
