@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import shlex
 import sqlite3
 from pathlib import Path
 
@@ -148,6 +149,31 @@ def test_kinds_of_columns_and_numbers(where: str, table: Index) -> None:
     assert found(table, where) == KINDS[where] or (
         where.startswith("name") and found(table, where) == {0}
     )
+
+
+@pytest.mark.parametrize(
+    ("where", "meant"),
+    [
+        ("name=apple", "name='apple'"),
+        ("name = it AND side > 3", "name = 'it' AND side > 3"),
+        ("side > 3 AND name != Ant", "side > 3 AND name != 'Ant'"),
+        ("name IN (apple, 'Ant')", "name IN ('apple', 'Ant')"),
+        ("(name = dark red apple) OR fine", "(name = 'dark red apple') OR fine"),
+        ("`tick`s` > 3 AND name = Ant", ""),  # the quotes of a column go wrong first
+        ("name = lower", "name = 'lower'"),
+    ],
+)
+def test_a_text_without_quotes_is_answered_with_the_right_command(
+    where: str, meant: str, table: Index
+) -> None:
+    with pytest.raises(GobelinError) as caught:
+        table.nearest(QUERY, 3, where)
+    said = str(caught.value)
+    assert ("a text stands in single quotes" in said) == bool(meant)
+    if meant:
+        words = shlex.split(said[said.rindex("--where") : said.index("Known columns")].rstrip(". "))
+        assert words[1] == meant
+        assert found(table, words[1]) == found(table, meant)
 
 
 HOSTILE = {

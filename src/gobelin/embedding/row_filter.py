@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shlex
 from collections.abc import Callable, Sequence
 
 import pyarrow as pa
@@ -46,6 +47,7 @@ MOST_CONDITIONS = 1_000  # joined by AND and OR
 MOST_PATTERN = 1_000  # characters after LIKE: the engine compiles them
 MOST_DEPTH = 20  # of parentheses, functions and signs inside each other
 MOST_COLUMNS_NAMED = 40  # in an error
+MOST_SHOWN = 200  # characters of the filter that an error shows
 COMPARISONS = {"=": "=", "==": "=", "!=": "<>", "<>": "<>", "<": "<", "<=": "<=", ">": ">"}
 COMPARISONS |= {">=": ">="}
 PLAIN_NAME = re.compile(r"[^\W\d]\w*")  # of a column that needs no quotes
@@ -84,10 +86,10 @@ def _with_quoted_names(where: str, names: Sequence[str]) -> str:
 
 
 def bad_filter(where: str, why: str, columns: pa.Schema) -> GobelinError:
-    shown = where if len(where) <= 200 else where[:200] + "..."
+    shown = where if len(where) <= MOST_SHOWN else where[:MOST_SHOWN] + "..."
     names = columns.names[:MOST_COLUMNS_NAMED]
     more = " ..." if len(columns.names) > len(names) else ""
-    stop = "" if why.endswith("?") else "."
+    stop = "" if why.endswith(("?", '"')) else "."
     return GobelinError(f"--where {shown!r}: {why}{stop} Known columns: {', '.join(names)}{more}.")
 
 
@@ -95,7 +97,7 @@ class _Reader:
     """Reads a filter from left to right, one method for each level of the grammar."""
 
     def __init__(self, where: str, columns: pa.Schema) -> None:
-        self.columns = columns
+        self.where, self.columns = where, columns
         self.tokens = tokens_of(where)
         self.at = 0
         self.depth = 0
@@ -168,7 +170,7 @@ class _Reader:
         left = self._sum()
         if self._next.text in COMPARISONS and self._next.kind == "sign":
             sign = COMPARISONS[self._taken().text]
-            return compared(left, sign, self._sum())
+            return compared(left, sign, self._beside(left))
         if self._has("IS"):
             return self._being(left)
         no = self._has("NOT")
@@ -204,9 +206,9 @@ class _Reader:
     def _among(self, left: Term) -> str:
         if not self._has("("):
             raise self._unexpected("( was expected")
-        choices = [self._sum()]
+        choices = [self._beside(left)]
         while self._has(","):
-            choices.append(self._sum())
+            choices.append(self._beside(left))
         if not self._has(")"):
             raise self._unexpected(") was expected")
         pairs = [alike(left, choice) for choice in choices]
@@ -217,6 +219,34 @@ class _Reader:
         return _balanced(parts, "OR")
 
     # values
+
+    def _beside(self, left: Term) -> Term:
+        """The value that another one is compared with."""
+        if left.kind == "text":
+            self._refuse_bare_text()
+        return self._sum()
+
+    def _refuse_bare_text(self) -> None:
+        """Raises Mistake for a text without its quotes, with the filter as it was meant."""
+        first = self._next
+        words = []
+        for token in self.tokens[self.at :]:
+            if token.kind != "word" or token.text.upper() in RESERVED:
+                break
+            words.append(token)
+        known = {*self.columns.names, *map(column_name, self.columns.names)}
+        if not words or first.text in known or column_name(first.text) in known:
+            return
+        after = self.tokens[self.at + len(words)]
+        if after.text == "(" or (words[-1].text.upper() == "DATE" and after.kind == "text"):
+            return
+        end = words[-1].start + len(words[-1].text)
+        text = quoted_text(self.where[first.start : end])
+        meant = f"{self.where[: first.start]}{text}{self.where[end:]}"
+        if len(meant) > MOST_SHOWN:
+            meant = text
+        shown = shlex.quote(meant) if set(meant) & set('"$`\\!') else f'"{meant}"'
+        raise Mistake(f"a text stands in single quotes: --where {shown}", first.start)
 
     def _sum(self) -> Term:
         return self._chain(("+", "-"), self._product)
