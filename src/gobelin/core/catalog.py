@@ -34,6 +34,9 @@ SLOTS = {
 }
 
 
+OTHER_FLAGS = {"sound": "audio"}  # {another name of a query's flag: the flag}
+
+
 def names(slot: str) -> list[str]:
     """The components of a slot, sorted. None of them is imported. GobelinError for an unknown
     slot."""

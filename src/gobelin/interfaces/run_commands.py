@@ -112,6 +112,13 @@ def leaderboard_command(run: Path, as_json: bool) -> None:
 @run_argument
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
 @click.option(
+    "--out",
+    "out_folder",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="The same as FOLDER.",
+)
+@click.option(
     "--push",
     metavar="OWNER/REPOSITORY",
     help="Upload it to this repository of the hub too. Private unless --public.",
@@ -122,10 +129,19 @@ def leaderboard_command(run: Path, as_json: bool) -> None:
 )
 @json_option
 def save_command(
-    run: Path, folder: Path | None, push: str | None, public: bool, index: bool, as_json: bool
+    run: Path,
+    folder: Path | None,
+    out_folder: Path | None,
+    push: str | None,
+    public: bool,
+    index: bool,
+    as_json: bool,
 ) -> None:
     """Save a folder that predicts and generates without the data, with a model card. `generate` and
     `predict` take it as RUN."""
+    if folder is not None and out_folder is not None:
+        raise GobelinError(f"save: two folders, {folder} and --out {out_folder}. Give one.")
+    folder = folder or out_folder
     if folder is None and push is None:
         raise GobelinError(
             "save: nowhere to save to. Give a FOLDER, --push OWNER/REPOSITORY, or both."

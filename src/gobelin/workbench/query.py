@@ -71,6 +71,7 @@ def query_cells(data: RunData, query: Mapping[str, str]) -> dict[str, Cell]:
 def _meant(data: RunData, key: str, text: str) -> tuple[Field, Encoder, str]:
     """The field of a flag or column, its encoder, and the text as that encoder reads it."""
     fields, choices = data.schema.fields, data.settings.choices
+    key = _usual(data, key)
     column = next((f for f in fields if key in f.columns), None)
     if column is not None:
         encoder = build_encoder(column.encoder, choices)
@@ -86,6 +87,12 @@ def _meant(data: RunData, key: str, text: str) -> tuple[Field, Encoder, str]:
         first = text.split("=")[0].strip()
         named = [f for f in named if first in f.columns] or named
     return named[0], build_encoder(named[0].encoder, choices), text
+
+
+def _usual(data: RunData, key: str) -> str:
+    """The flag that another name of it means, where no field or column has this name."""
+    names = {name for f in data.schema.fields for name in (f.name, *f.columns)}
+    return key if key in names else catalog.OTHER_FLAGS.get(key, key)
 
 
 def weighted_parts(query: Texts, weights: Weights, without: Texts) -> list[tuple[str, str, float]]:
@@ -163,6 +170,7 @@ def _joins(old: _Cells, new: _Cells) -> bool:
 def _cells_of(data: RunData, key: str, text: str, weight: float) -> list[_Cells]:
     """The parts that a flag or column and its text mean."""
     field, encoder, value = _meant(data, key, text)
+    key = _usual(data, key)
     alone = key in field.columns or key == field.name
     if not encoder.joined:
         like = [field] if alone else [f for f in data.schema.fields if _flag(f) == key]
