@@ -258,7 +258,7 @@ def test_bad_cells_are_listed_and_set_aside_up_to_a_share(
     (path / "7.png").unlink()
     found = scan(reader, dataset, Check(max_bad=0.1))
     assert {(i, c) for i, c, _ in found.bad} == {("3", "image"), ("7", "image")}
-    assert found.lines()[0] == "row 3, column 'image': is not an image"
+    assert found.lines()[0] == "row 3, column 'image': is not an image (3.png)"
     values = found.dataset.values("image")
     assert [k for k, v in enumerate(values) if v is None] == [3, 7] and found.dataset.values(
         "caption"
@@ -360,7 +360,7 @@ def test_rows_classes_and_missing_cells_are_counted() -> None:
             "image": [b"1"] * 120,
             "notes": [None if m else "words" for m in missing],
             "size": ["1"] * 120,
-            "site": ["x"] * 120,
+            "site": ["x"] * 108 + [None] * 12,
         }
     )
     dataset = Dataset(table, Path())
@@ -376,6 +376,9 @@ def test_rows_classes_and_missing_cells_are_counted() -> None:
         by["missing_cells", "notes"].value == pytest.approx(missing.mean())
         and by["missing_cells", "image"].value == 0
     )
+    # of the table one column lacks cells: the table itself is there in every row
+    assert by["missing_cells", "table"].value == 0 and by["missing_cells", "site"].value == 0.1
+    assert ("missing_cells", "size") not in by
     aside = by["cells_set_aside",]
     assert aside.value == 7 and aside.note == "the first 5" and len(aside.cells) == 5
     assert "not in every split" in by["training_rows", "d"].note

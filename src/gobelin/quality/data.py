@@ -6,6 +6,7 @@ What this cannot show: that a dataset is fit for its purpose. It finds what can 
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import shlex
@@ -32,6 +33,8 @@ from gobelin.quality.few_rows import FEW_NOTE, FEW_ROWS
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 REPEATED = 4  # equal training rows of each value on average, from which equal rows are expected
+FILES = ("image", "audio")  # kinds of columns whose cells name files
+LONGEST_PATH = 60  # characters of a path in a line
 NAMED_CELLS = 5  # of the cells that were set aside, those that the finding names
 
 
@@ -68,16 +71,28 @@ class Scan:
 
     dataset: bad cells and marked rows count as missing. bad: those cells, (row id, column, reason).
     converted: {'field: conversion': count of cells}. marked: ids of rows that claim to be real and
-    hold an image that is marked as generated; nothing of them is used.
+    hold an image that is marked as generated; nothing of them is used. paths: {(row id, column):
+    path} of the bad cells that name a file.
     """
 
     dataset: Dataset
     bad: tuple[tuple[str, str, str], ...]
     converted: Mapping[str, int]
     marked: tuple[str, ...] = ()
+    paths: Mapping[tuple[str, str], str] = dataclasses.field(default_factory=dict)
+
+    def named(self) -> list[tuple[str, str, str]]:
+        """The bad cells; a reason ends with the file's path, unless it quotes it already."""
+        named = []
+        for i, column, reason in self.bad:
+            path = self.paths.get((i, column), "")
+            shown = path if len(path) <= LONGEST_PATH else "..." + path[3 - LONGEST_PATH :]
+            quoted = not path or repr(path[:40])[:-1] in reason
+            named.append((i, column, reason if quoted else f"{reason} ({shown})"))
+        return named
 
     def lines(self) -> list[str]:
-        return [f"row {i}, column {c!r}: {reason}" for i, c, reason in self.bad]
+        return [f"row {i}, column {c!r}: {reason}" for i, c, reason in self.named()]
 
 
 def scan(reader: Embedder, dataset: Dataset, settings: Check, progress: Progress = silent) -> Scan:
@@ -114,6 +129,14 @@ def scan(reader: Embedder, dataset: Dataset, settings: Check, progress: Progress
         if BEYOND in conversion:
             LOG.warning("%s: %d cells of %s.", dataset.source, count, conversion)
     marked_rows = tuple(dict.fromkeys(i for i, _, _ in marked_cells))
+    place = {i: k for k, i in enumerate(dataset.ids)} if bad else {}
+    values = {column: dataset.values(column) for column in of_column}
+    paths = {
+        (i, column): value
+        for i, column, _ in bad
+        if reader.schema.kind(column) in FILES
+        and isinstance(value := values[column][place[i]], str)
+    }
     whole_rows = [(i, c) for i in marked_rows for c in dataset.column_names]
     return Scan(
         replace(
@@ -123,6 +146,7 @@ def scan(reader: Embedder, dataset: Dataset, settings: Check, progress: Progress
         tuple(bad),
         converted,
         marked_rows,
+        paths,
     )
 
 
@@ -213,11 +237,11 @@ def counts(
             findings.append(_count("training_rows", int(train[k]), {"class": name}, note))
     for field in schema.fields:
         missing = [c is None for c in dataset.cells(field)]
-        findings.append(
-            wilson(sum(missing), len(missing)).finding(
-                "missing_cells", scope={"field": field.name}, unit="share", source="check"
-            )
-        )
+        findings.append(_missing(missing, {"field": field.name}))
+        for column in field.columns if len(field.columns) > 1 else ():
+            without = [value is None for value in dataset.values(column)]
+            if any(without):  # the field is there as long as one of its columns is
+                findings.append(_missing(without, {"column": column}))
     for name in schema.unread:
         present = sum(v is not None for v in dataset.values(name))
         note = f"kind {schema.kind(name)}: not used, as no encoder reads it"
@@ -229,6 +253,11 @@ def counts(
         note = f"the first {NAMED_CELLS}" if count > NAMED_CELLS else ""
         findings.append(replace(_count("cells_set_aside", count, note=note), cells=named))
     return findings
+
+
+def _missing(missing: Sequence[bool], scope: Mapping[str, str]) -> Finding:
+    share = wilson(sum(missing), len(missing))
+    return share.finding("missing_cells", scope=scope, unit="share", source="check")
 
 
 def _count(name: str, n: int, scope: Mapping[str, str] | None = None, note: str = "") -> Finding:

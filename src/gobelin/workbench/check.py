@@ -119,7 +119,7 @@ def _show(run: Run, findings: Sequence[Finding], exhibits: Exhibits) -> None:
     """Add the classes, the missing cells, the schema and the cells that were set aside."""
     classes = [f for f in findings if f.name == "training_rows"]
     exhibits.bars("classes", "Training rows of every class.", classes, "class")
-    missing = [f for f in findings if f.name == "missing_cells"]
+    missing = [f for f in findings if f.name == "missing_cells" and "field" in f.scope]
     exhibits.bars("missing", "Share of missing cells in every field.", missing, "field")
     exhibits.table(
         "schema",
@@ -130,7 +130,7 @@ def _show(run: Run, findings: Sequence[Finding], exhibits: Exhibits) -> None:
             for c in run.data.schema.columns
         ],
     )
-    if bad := run.checked.scan.bad[:SHOWN_CELLS]:
+    if bad := run.checked.scan.named()[:SHOWN_CELLS]:
         exhibits.table(
             "set_aside",
             "Cells that can't be used. They count as missing.",

@@ -28,7 +28,7 @@ from gobelin.embedding.features import Embeddings
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.predictor import Predictions
 from gobelin.quality.typicality import NEIGHBOURS, Typicality, typicality
-from gobelin.workbench.hits import found, text_of
+from gobelin.workbench.hits import FILES, found, text_of
 from gobelin.workbench.query import query_cells, search_parts
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.row_index import INDEX
@@ -104,8 +104,11 @@ def _predicted(run: Run, guess: Predictions, k: int) -> list[Finding]:
 def _similar(run: Run, query: Mapping[str, str], k: int) -> list[Finding]:
     parts = search_parts(run.space, [(key, text, 1.0) for key, text in query.items()])
     hits = found(run.space, parts, k)
-    texts = [c.name for c in run.data.schema.columns if c.role == "cell" and c.kind == "text"]
-    notes = [next((text_of(v) for c in texts if (v := h.cells.get(c))), "") for h in hits]
+    schema, cells = run.data.schema, [c for c in run.data.schema.columns if c.role == "cell"]
+    shown = [c.name for c in cells if c.kind == "text"]
+    if schema.role("id") is None:  # a row number says nothing to a person
+        shown += [c.name for c in cells if c.kind in FILES]
+    notes = [next((text_of(v) for c in shown if (v := h.cells.get(c))), "") for h in hits]
     return [
         Finding(
             name="similarity", scope={"row": hit.id}, value=hit.score, note=note, source="describe"

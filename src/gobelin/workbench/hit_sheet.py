@@ -21,7 +21,7 @@ from gobelin.data.read import read
 from gobelin.data.sounds import open_sound
 from gobelin.embedding.index_rows import Hit
 from gobelin.report.hit_sheet import SIDE, Card, as_image, as_page
-from gobelin.workbench.hits import Hits, shown_cells
+from gobelin.workbench.hits import FILES, Hits, shown_cells
 from gobelin.workbench.run.data import RunData
 from gobelin.workbench.run.space import RunSpace
 
@@ -29,7 +29,6 @@ LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program 
 MOST_SOUND = 2_000_000  # bytes of a sound on a page; a longer one is shown as its curve
 SECONDS, HEIGHTS = 10.0, 200  # of a sound's curve, and its number of lines
 MEDIA = {b"OggS": "audio/ogg", b"RIFF": "audio/wav", b"fLaC": "audio/flac", b"ID3": "audio/mpeg"}
-KINDS = ("image", "audio")  # of columns whose files a sheet shows
 
 
 def draw(path: Path, space: RunSpace, rows: Hits, parts: Sequence[tuple[str, str, float]]) -> None:
@@ -71,7 +70,7 @@ class _Files:
 
     def __init__(self, space: RunSpace, hits: Hits) -> None:
         self.schema = space.features.data.schema
-        self.columns = [c.name for c in self.schema.columns if c.kind in KINDS and c.role == "cell"]
+        self.columns = [c.name for c in self.schema.columns if c.kind in FILES and c.role == "cell"]
         recorded, self.roots = space.index.roots
         data = space.features.data.settings.data  # where the data are now, if they were moved
         now = data.root or (Path(data.path) if Path(data.path).is_dir() else Path(data.path).parent)
@@ -113,6 +112,8 @@ class _Files:
                 if value is not None and self._opened(card, column, value, root):
                     shown.add(column)
         cells = shown_cells(hit, self.schema, asked)
+        if self.schema.role("id") is None:  # a row number says nothing: the file's name stays
+            shown = set()
         card.cells.extend(cell for cell in cells if cell[0] not in shown)
         return card
 
@@ -144,8 +145,8 @@ def _asked_files(
 ) -> list[tuple[str, str, float]]:
     """(kind, path, weight) of the parts of a query that are files."""
     kinds = {f.name: f.kind for f in schema.fields}
-    kinds |= {c: f.kind for f in schema.fields for c in f.columns} | {k: k for k in KINDS}
-    return [(kinds[k], text, w) for k, text, w in parts if kinds.get(k) in KINDS]
+    kinds |= {c: f.kind for f in schema.fields for c in f.columns} | {k: k for k in FILES}
+    return [(kinds[k], text, w) for k, text, w in parts if kinds.get(k) in FILES]
 
 
 def _asked(kind: str, text: str, weight: float) -> Card:
