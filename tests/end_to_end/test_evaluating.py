@@ -183,7 +183,7 @@ def test_rows_that_cannot_be_scored_are_counted(
         found = Workbench.open(folder / "kind").evaluate(written(tmp_path / "odd.csv", table))
     assert found.confusion["count"] == 37
     assert (
-        "2 rows have a class that was not learned (first: 'horse'); 1 rows have no kind"
+        "2 rows have a class that was not learned (first: 'horse'); 1 row has no kind"
         in caplog.text
     )
     assert "training rows" not in caplog.text

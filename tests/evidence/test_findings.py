@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gobelin.core.errors import GobelinError
-from gobelin.evidence.findings import Exhibit, Finding
+from gobelin.evidence.findings import Exhibit, Finding, printed
 
 WHOLE = Finding(
     name="cells_set_aside",
@@ -75,3 +75,39 @@ def test_a_line_that_is_no_exhibit_is_refused() -> None:
     for row in ([], {"name": "a"}, *kinds):
         with pytest.raises(GobelinError, match=r"^Exhibit.*\.$"):
             Exhibit.from_dict(row)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("finding", "said"),
+    [
+        (
+            Finding(name="rows", scope={"split": "train"}, value=106.0, n=106),
+            "rows (split train): 106.",
+        ),
+        (
+            Finding(name="next", scope={"arm": "classic"}, note="Try more."),
+            "next (training set classic): Try more.",
+        ),
+        (Finding(name="protocol", n=85, note="Fixed."), "protocol: Fixed. n = 85."),
+        (Finding(name="gain", value=-0.0002, unit="points", comparator="real"), None),
+        (Finding(name="share", value=0.6, unit="share", n=5), "share: 60.0 %; n = 5."),
+        (
+            Finding(name="distance", n=60, needed_n=177, verdict="too few images to say"),
+            "distance: too few images to say. n = 60, 177 needed.",
+        ),
+        (
+            Finding(name="precision", value=0.9, floor=0.88, unit="share", n=9),
+            "precision: 90.0 %; best to expect 88.0 %; n = 9.",
+        ),
+    ],
+)
+def test_a_sentence_says_each_number_once_and_in_plain_words(
+    finding: Finding, said: str | None
+) -> None:
+    assert finding.sentence() == (said or "gain against real: +0.0 points.")
+
+
+@pytest.mark.parametrize("value", [-0.0004, 0.0004, 0.0, -0.0])
+def test_nothing_is_minus_zero(value: float) -> None:
+    assert "-" not in printed(value, "points", "+") and "-" not in printed(value, "share")
+    assert printed(-0.0006, "points") == "-0.1 points"

@@ -72,13 +72,15 @@ def test_sentences_are_plain() -> None:
         needed_n=900,
     )
     expected = (
-        "balanced accuracy (arm flow) against real: +1.2 points; 95 % interval -0.4 points to +2.9"
-        " points; "
+        "balanced accuracy (training set flow) against real: +1.2 points; 95 % interval -0.4 points"
+        " to +2.9 points; "
     )
-    assert found.sentence() == expected + "n = 80, 900 needed."
+    assert found.sentence() == expected + (
+        "n = 80, about 900 needed to show the smallest difference that matters."
+    )
     assert (
         Finding(name="frechet", note="too few images: 12").sentence()
-        == "frechet: no number. too few images: 12."
+        == "frechet: too few images: 12."
     )
 
 
@@ -461,7 +463,7 @@ def test_holm_over_arms_takes_back_what_one_arm_alone_would_have() -> None:
     assert verdicts([close, Trial("b", known(0.0))])[0].word == "no evidence"
     both = verdicts([close, Trial("b", known(0.05))])
     assert [one.word for one in both] == ["helped", "helped"]
-    assert "Holm over 2 arms" in both[0].sentence
+    assert "Of 2 such training sets" in both[0].sentence
 
 
 @pytest.mark.parametrize("arms", [1, 2, 4])

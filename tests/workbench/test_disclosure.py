@@ -270,4 +270,4 @@ def test_check_prints_what_was_too_rare(
 ) -> None:
     main(["show", str(bench.folder)])
     said = " ".join(capsys.readouterr().out.split())
-    assert "rare values (column city): 1; n = 1. of 4 values, that fewer than 5 groups" in said
+    assert "rare values (column city): 1. of 4 values count as unknown: fewer than 5 groups" in said

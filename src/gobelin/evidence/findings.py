@@ -64,25 +64,38 @@ class Finding:
 
     def sentence(self) -> str:
         """The finding in plain words, one line."""
-        where = ", ".join(f"{key} {value}" for key, value in self.scope.items())
-        subject = self.name.replace("_", " ") + (f" ({where})" if where else "")
+        where = ", ".join(
+            f"{PLAIN_KEYS.get(key, key)} {value}" for key, value in self.scope.items()
+        )
+        name = PLAIN_NAMES.get(self.name, self.name.replace("_", " "))
+        subject = name + (f" ({where})" if where else "")
         against = f" against {self.comparator}" if self.comparator else ""
         signed = bool(self.comparator)
+        told = [text.rstrip(".") for text in (self.verdict, self.remark) if text]
+        if self.value is None and told:  # words alone
+            return f"{subject}{against}: " + " ".join(
+                f"{text}." for text in [*told, *self._units()]
+            )
         parts = [f"{subject}{against}: {number(self.value, self.unit, signed)}"]
         if finite(self.low) and finite(self.high):
             bounds = " to ".join(number(end, self.unit, signed) for end in (self.low, self.high))
             parts.append(f"{100 * self.level:.4g} % interval {bounds}")
-        marks = (("chance", self.chance), ("floor", self.floor))
+        marks = (("chance", self.chance), ("best to expect", self.floor))
         parts += [f"{word} {number(mark, self.unit)}" for word, mark in marks if finite(mark)]
         if self.better:
             parts.append(f"{self.better} is better")
-        if self.n:
-            parts.append(f"n = {self.n}" + (f", {self.needed_n} needed" if self.needed_n else ""))
-        return (
-            "; ".join(parts)
-            + "."
-            + "".join(f" {text.rstrip('.')}." for text in (self.verdict, self.remark) if text)
-        )
+        if self.unit or self.value != self.n or self.needed_n:  # else the number says it
+            parts += self._units()
+        return "; ".join(parts) + "." + "".join(f" {text}." for text in told)
+
+    def _units(self) -> list[str]:
+        """n, and how many there should be."""
+        if not self.n or not self.needed_n:
+            return [f"n = {self.n}"] if self.n else []
+        if self.value is None:
+            return [f"n = {self.n}, {self.needed_n} needed"]
+        what = "the smallest difference that matters"
+        return [f"n = {self.n}, about {self.needed_n} needed to show {what}"]
 
     @property
     def remark(self) -> str:
@@ -93,6 +106,11 @@ class Finding:
     def without_rows(self) -> Finding:
         """The finding for others, who must not learn which rows it is about."""
         return replace(self, rows=(), cells=())
+
+
+# In a sentence: key of the scope -> plain words, name -> plain words
+PLAIN_KEYS = {"arm": "training set"}
+PLAIN_NAMES = {"sign_flip_p": "p value of a second test, signs flipped at random"}
 
 
 def finite(value: object) -> TypeGuard[float]:
@@ -109,8 +127,9 @@ def printed(value: float, unit: str, sign: str = "") -> str:
     """A finite number with its unit: shares in per cent, differences of shares in points. sign: '+'
     prints a plus sign."""
     if unit in ("share", "points"):
-        return f"{100 * value:{sign}.1f} " + ("%" if unit == "share" else "points")
-    return f"{value:{sign}.4g} {unit}".rstrip()
+        tenths = round(100 * value, 1) or 0.0  # no '-0.0'
+        return f"{tenths:{sign}.1f} " + ("%" if unit == "share" else "points")
+    return f"{value or 0.0:{sign}.4g} {unit}".rstrip()
 
 
 @dataclass(frozen=True)

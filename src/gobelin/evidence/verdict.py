@@ -210,7 +210,10 @@ def _riders(trial: Trial, word: Word, equal: Sequence[str], arms: int) -> list[s
         if against.counts[1] == 1:
             riders.append("One generator run: another run may make other images.")
     if arms > 1:
-        riders.append(f"Holm over {arms} arms; the interval is for this arm alone.")
+        riders.append(
+            f"Of {arms} such training sets each needs stronger evidence (Holm's rule); the interval"
+            " is for this one alone."
+        )
     return riders
 
 

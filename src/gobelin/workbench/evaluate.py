@@ -12,6 +12,7 @@ import numpy as np
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint, read_json
+from gobelin.core.printable import counted
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.data.targets import target_of
@@ -242,7 +243,8 @@ def _labelled(rows: Dataset, schema: Schema, model: Model) -> Target:
         known = set(model.classes)
         if new := [name for name in target_of(rows, schema).classes if name not in known]:
             names = ", ".join(map(repr, new[:3])) + ", ..." * (len(new) > 3)
-            lines.append(f"{len(new)} labels were not learned and count for nothing ({names})")
+            count = counted(len(new), "label was", "labels were")
+            lines.append(f"{count} not learned and count for nothing ({names})")
         held = (target.values == 1)[target.present]
         target = replace(target, scored=held.any(0) & ~held.all(0))
         if not target.scored.any():
@@ -255,11 +257,10 @@ def _labelled(rows: Dataset, schema: Schema, model: Model) -> Target:
         blank = target.present | np.asarray(empty, bool)
         if len(unknown := np.flatnonzero(~blank)):
             first = str(values[int(unknown[0])])[:40]
-            lines.append(
-                f"{len(unknown)} rows have a class that was not learned (first: {first!r})"
-            )
+            rows_have = counted(len(unknown), "row has", "rows have")
+            lines.append(f"{rows_have} a class that was not learned (first: {first!r})")
         if without := int((~target.present & np.asarray(empty, bool)).sum()):
-            lines.append(f"{without} rows have no {model.target}")
+            lines.append(f"{counted(without, 'row has', 'rows have')} no {model.target}")
     if not target.present.any():
         why = f": {'; '.join(lines)}" if lines else ""
         raise GobelinError(
