@@ -150,3 +150,27 @@ def test_what_is_no_number_is_empty(tmp_path: Path) -> None:
     assert [r["a"] for r in rows] == [1.5, None, "inf"] and "c" not in rows[0]
     assert [r["b"] for r in rows] == [[1.0, None], [], None]
     assert [r["a"] for r in read_back(tmp_path / "p.csv")] == ["1.5", "", "inf"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_predicted_number_has_nine_digits(suffix: str, tmp_path: Path) -> None:
+    values = np.array([14.396402966364754, 1234567.8912345, 2e-9 / 3, 12.0])
+    found = Predictions(
+        ("a", "b", "c", "d"),
+        (),
+        np.zeros((4, 0)),
+        values,
+        values - 1 / 3,
+        values + 1 / 3,
+        (),
+        np.zeros((4, 0), bool),
+        "number",
+    )
+    path = tmp_path / f"p{suffix}"
+    write(alone(found), path, suffix)
+    written = [float(row["prediction"]) for row in read_back(path)]
+    assert written == pytest.approx(values, rel=1e-8)
+    assert written[0] == 14.396403
+    if suffix == ".csv":
+        lines = path.read_text().splitlines()[1:]
+        assert all(len(cell) <= 15 for line in lines for cell in line.split(","))

@@ -158,7 +158,9 @@ def decoded(
     """As `open_image`. The memory of the image counts as taken until the block ends."""
     with upright(cell_bytes(value, root), settings, side) as image:
         pages = FIRST_PAGE if image.info.get(PAGES) else ""
-        plain, conversion = _plain_colours(image, settings)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            plain, conversion = _plain_colours(image, settings)
         yield plain, ", ".join(filter(None, (conversion, pages)))
 
 

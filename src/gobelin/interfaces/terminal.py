@@ -16,10 +16,11 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
 import click
 from rich.console import Console
@@ -117,8 +118,9 @@ def _leave(stream: IO[str]) -> None:
 def mistakes_told() -> Iterator[None]:
     """Around a whole command. A user's mistake prints one line and exits with 2, Ctrl-C exits with
     130. A mistake of Gobelin keeps its traceback. Warnings that any module logs are told."""
-    logs = _Told(logging.WARNING)
+    logs, shown = _Told(logging.WARNING), warnings.showwarning
     logging.getLogger().addHandler(logs)
+    warnings.showwarning = _tell_warning
     try:
         _check_streams()
         yield
@@ -141,6 +143,21 @@ def mistakes_told() -> Iterator[None]:
         sys.exit(2)
     finally:
         logging.getLogger().removeHandler(logs)
+        warnings.showwarning = shown
+
+
+def _tell_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """A warning of a library: for its programmers, so it is told with --verbose alone, and without
+    the place in its sources. A filter of one thread can't hide it, as threads share the filters."""
+    if progress.verbose:
+        tell(f"  {category.__name__}: {message}")
 
 
 def _check_streams() -> None:

@@ -21,6 +21,7 @@ from gobelin.prediction.predictor import Predictions
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 PARQUET, JSON_LINES = (".parquet", ".pq"), (".jsonl", ".ndjson")
+DIGITS = 9  # of a predicted number
 SUFFIXES = (*DELIMITERS, *PARQUET, *JSON_LINES)
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
@@ -64,7 +65,12 @@ def alone(predictions: Predictions) -> pa.Table:
 
 def _columns(predictions: Predictions) -> dict[str, list[Any]]:
     rows = predictions.rows()
-    return {name: [row[name] for row in rows] for name in rows[0]}
+    return {name: [_rounded(row[name]) for row in rows] for name in rows[0]}
+
+
+def _rounded(value: Any) -> Any:  # noqa: ANN401 - a cell is any
+    """A number with as many digits as a prediction can have; other values as they are."""
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
 def write(table: pa.Table, path: Path, suffix: str, raw: bool = False) -> int:
