@@ -14,6 +14,7 @@ import click
 
 from gobelin import __version__
 from gobelin.core.printable import counted
+from gobelin.interfaces.brief import all_option, print_brief, rivals_line
 from gobelin.interfaces.examples import EXAMPLES
 from gobelin.interfaces.options import (
     MOST_IMAGES,
@@ -322,11 +323,13 @@ def generate_command(
 @cli.command("augment")
 @run_argument
 @augment_options
+@all_option
 @json_option
 def augment_command(
     run: Path,
     export: Path | None,
     dry_run: bool,
+    whole: bool,
     as_json: bool,
     **options: Any,  # noqa: ANN401
 ) -> None:
@@ -336,20 +339,21 @@ def augment_command(
     if dry_run:
         return print_findings(bench.plan(augment=True), as_json)
     findings = bench.augment(export)
-    if not as_json:
-        findings = [f for f in findings if not {"class", "fields"} & set(f.scope)]
-    print_findings(findings, as_json)
+    print_brief(findings, "augment", as_json, whole)
+    if not as_json and (line := rivals_line(findings)):
+        say(line)
     print_conclusions(bench, as_json)
     print_next(as_json, "report", run)
 
 
 @cli.command("audit")
 @run_argument
+@all_option
 @json_option
-def audit_command(run: Path, as_json: bool) -> None:
+def audit_command(run: Path, whole: bool, as_json: bool) -> None:
     """Test whether generated images are copies of training images."""
     bench = open_workbench(run)
-    print_findings(bench.audit(), as_json)
+    print_brief(bench.audit(), "audit", as_json, whole)
     print_conclusions(bench, as_json)
 
 

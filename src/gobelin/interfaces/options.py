@@ -259,12 +259,9 @@ def _query_options(work: Callable[..., None], several: bool) -> Callable[..., No
         help="The value of one column, of any kind.",
     )(work)
     for flag, (takes, text) in sorted(flags.items(), reverse=True):
-        names = [
-            f"--{n}" for n in (flag, *(o for o, f in catalog.OTHER_FLAGS.items() if f == flag))
-        ]
-        work = click.option(*names, f"query_{flag}", multiple=several, metavar=takes, help=text)(
-            work
-        )
+        also = [f"--{o}" for o, f in catalog.OTHER_FLAGS.items() if f == flag]
+        names = f"--{flag}", *also, f"query_{flag}"
+        work = click.option(*names, multiple=several, metavar=takes, help=text)(work)
     return work
 
 

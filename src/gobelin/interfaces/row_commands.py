@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from gobelin.interfaces.brief import all_option, print_brief
 from gobelin.interfaces.options import (
     json_option,
     mix_options,
@@ -20,6 +21,8 @@ from gobelin.interfaces.options import (
     weighted_query_of,
 )
 from gobelin.interfaces.terminal import out, print_findings, say, say_json, tell
+
+LONGEST = 80  # characters of a cell in a line
 
 
 @click.command("search")
@@ -43,11 +46,13 @@ from gobelin.interfaces.terminal import out, print_findings, say, say_json, tell
     is_flag=True,
     help="Measure search on validation rows instead of searching.",
 )
+@all_option
 @json_option
 def search_command(
     run: Path,
     k: int,
     recall: bool,
+    whole: bool,
     where: str,
     sheet: Path | None,
     columns: tuple[str, ...],
@@ -62,21 +67,24 @@ def search_command(
     itself ends like that, write ^1 after it.
 
     A line is a row: its score, = if it has the very cell that was asked for, its id, its cells.
-    The score says how far the row is above unrelated rows, in their standard deviations."""
+    The score says how far the row is above unrelated rows, in their standard deviations. Long
+    texts are cut; --all shows them whole."""
     bench = open_workbench(run)
     if recall:
-        return print_findings(bench.recall(), as_json)
+        return print_brief(bench.recall(), "search", as_json, whole)
     hits = bench.search(k, where, sheet=sheet, **weighted_query_of(options, columns, without))
-    _print_hits(bench, hits, as_json)
+    _print_hits(bench, hits, as_json, whole)
     if not hits:
         tell("No row found: " + (f"none has {where}." if where else "the index is empty."))
     elif sheet is not None:
         tell(f"{sheet}: {len(hits)} rows")
 
 
-def _print_hits(bench: Any, hits: Any, as_json: bool) -> None:  # noqa: ANN401 - Workbench, Hits
-    """A line for each row. On a terminal it is cut to the width of the screen."""
+def _print_hits(bench: Any, hits: Any, as_json: bool, whole: bool) -> None:  # noqa: ANN401
+    """A line for each row. Its cells are cut, and on a terminal the line to the width of the
+    screen. whole: nothing is cut."""
     from gobelin.workbench.hits import json_cells, shown_cells
+    from gobelin.workbench.shown_rows import cut
 
     schema = bench.run.data.schema
     longest = max((len(hit.id) for hit in hits), default=0)
@@ -84,10 +92,12 @@ def _print_hits(bench: Any, hits: Any, as_json: bool) -> None:  # noqa: ANN401 -
         if as_json:
             say_json(vars(hit) | {"cells": json_cells(hit)})
             continue
-        cells = " | ".join(f"{c}: {v}" for c, v in shown_cells(hit, schema, hits.asked))
+        texts = shown_cells(hit, schema, hits.asked)
+        cells = " | ".join(f"{c}: {v if whole else cut(v, LONGEST)}" for c, v in texts)
         mark = "=" if hit.equal else " "
         line = f"{hit.score:6.2f} {mark} {hit.id:{longest if cells else 0}}  {cells}".rstrip()
-        say(line[: out.width - 3] + "..." if out.is_terminal and len(line) > out.width else line)
+        long = out.is_terminal and len(line) > out.width and not whole
+        say(line[: out.width - 3] + "..." if long else line)
     if hits and not any(hit.cells for hit in hits):
         tell("Ids and scores only: this run was saved without the cells of its rows.")
 
