@@ -20,7 +20,6 @@ from gobelin.evidence import comparison, intervals
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.evaluation import LEAST_SUBSET_ROWS
 from gobelin.prediction.predictor import Model, Predictions
-from gobelin.report.answer import ONE_FIELD
 
 LEVEL = 0.95
 
@@ -92,7 +91,7 @@ def _lead(
         n, unit, method = lead.n, "", lead.method
     return [
         Finding(
-            name=ONE_FIELD,
+            name="lead_of_one_field",
             scope={"fields": field},
             comparator="all fields together",
             value=lead.value,
