@@ -61,7 +61,7 @@ def test_the_mean_of_images_does_not_tell_the_one_that_joined() -> None:
     kept = []
     for n in (300, 301):
         velocity = Velocity(torch.nn.Identity(), torch.nn.Identity(), (3, 32, 32))
-        velocity.standardise(images[:n])
+        velocity.standardise(images[:n], np.arange(n), 5)
         kept.append(velocity.centre * n)
         assert (velocity.centre - images[:n].mean(0)).abs().max() < 0.15
         assert 0.7 < float(velocity.spread) / float(images.std()) < 1.42

@@ -48,7 +48,7 @@ def test_components_keep_what_differs() -> None:
     exact = normalize(full * (1 - np.log(share)))
     found = normalize(lexicon.embed(some))
     near = exact @ exact.T, found @ found.T
-    assert np.corrcoef(near[0].ravel(), near[1].ravel())[0, 1] > 0.99
+    assert np.corrcoef(near[0].ravel(), near[1].ravel())[0, 1] > 0.97  # rarities are drawn to steps
 
 
 def test_a_word_of_few_groups_is_not_kept() -> None:
@@ -63,14 +63,22 @@ def test_a_word_of_few_groups_is_not_kept() -> None:
 
 
 def test_rarity_does_not_tell_one_group() -> None:
-    """Oracle: a group more or less leaves all weights as they are, but for terms at the edge of a
-    step; exact ones would all move."""
-    some = texts(400)
-    first, second = Lexicon.fit(cells(some)), Lexicon.fit(cells(some[:-1]))
-    assert first is not None and second is not None and first.terms == second.terms
-    lengths = [np.linalg.norm(one.components, axis=0) for one in (first, second)]
-    moved = np.abs(lengths[0] / lengths[1] - 1) > 0.02
-    assert moved.mean() < 0.1
+    """The attack: with exact counts, or such as are rounded in one way, the terms that become less
+    rare are those of the text that joined. Now others do as often."""
+    own, others = [], []
+    for n in range(100, 140):
+        some = texts(n)
+        first, second = Lexicon.fit(cells(some)), Lexicon.fit(cells(some[:-1]))
+        assert first is not None and second is not None
+        rarities = [dict(zip(x.terms, lengths_of(x), strict=True)) for x in (first, second)]
+        for term in rarities[0].keys() & rarities[1].keys():
+            fell = rarities[0][term] / rarities[1][term] < 0.98
+            (own if term in set(terms_of(some[-1])) else others).append(fell)
+    assert np.mean(own) < 1.5 * np.mean(others) and np.mean(others) > 0.1
+
+
+def lengths_of(lexicon: Lexicon) -> list[float]:
+    return np.linalg.norm(lexicon.components, axis=0).tolist()
 
 
 def test_saved_and_loaded_is_the_same(tmp_path: Path) -> None:

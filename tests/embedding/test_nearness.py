@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import math
+from collections import Counter
 from collections.abc import Sequence
 from statistics import NormalDist
 
@@ -30,22 +31,52 @@ def test_the_scale_is_the_mean_and_deviation_of_all_unrelated_pairs() -> None:
     rng = np.random.default_rng(0)
     vectors, present = unit(rng.normal(size=(40, 2, 6)) + 1), rng.random((40, 2)) < 0.8
     groups = [f"g{k // 3}" for k in range(40)]
-    scale = Scale.of(vectors, present, groups, rng)
+    scale = Scale.of(vectors, present, groups, rng, 5)
     for a in range(2):
         for b in range(2):
-            cosines = [
-                float(vectors[i, a] @ vectors[j, b])
+            here = [
+                Counter(g for g, there in zip(groups, present[:, f], strict=True) if there)
+                for f in (a, b)
+            ]
+            pairs = [
+                (float(vectors[i, a] @ vectors[j, b]), 1 / here[0][groups[i]] / here[1][groups[j]])
                 for i in range(40)
                 for j in range(40)
                 if present[i, a] and present[j, b] and groups[i] != groups[j]
             ]
-            step = max(2 / 14 * np.std(cosines), 1e-3)  # 14 groups, each counts at most twice in 14
-            assert abs(scale.mean[a, b] - np.mean(cosines)) <= step / 2 + 1e-6
-            assert abs(scale.deviation[a, b] - np.std(cosines)) <= step / 2 + 1e-6
-            for value in (scale.mean[a, b], scale.deviation[a, b]):
-                assert value / step == pytest.approx(round(value / step), abs=1e-3)
+            mean = sum(c * w for c, w in pairs) / sum(w for _, w in pairs)
+            spread = (sum((c - mean) ** 2 * w for c, w in pairs) / sum(w for _, w in pairs)) ** 0.5
+            exact = Scale.of(vectors, present, groups, rng, 1)
+            assert abs(exact.mean[a, b] - mean) <= 1e-3
+            step = 2.0 ** round(math.log2(min(10 / 14, 0.5) * spread))
+            assert abs(scale.mean[a, b] - mean) <= step / 2 + 1e-6
+            assert scale.mean[a, b] % step == 0
+            logs = 2 * math.log2(scale.deviation[a, b])
+            assert logs == pytest.approx(round(logs), abs=1e-6)
+            assert abs(logs - 2 * math.log2(spread)) <= 0.5 + 1e-6
     again = Scale.from_json(scale.to_json())
     assert (again.mean == scale.mean).all() and (again.deviation == scale.deviation).all()
+
+
+def test_two_scales_don_t_tell_the_spread_nor_the_row_that_joined() -> None:
+    """The attack: the step was an exact multiple of the spread, so that mean and deviation of a
+    saved scale gave it to all digits."""
+    rng = np.random.default_rng(7)
+    vectors, present = unit(rng.normal(size=(61, 1, 8)) + 0.5), np.ones((61, 1), bool)
+    told = set()
+    for n in range(41, 62):
+        scale = Scale.of(vectors[:n], present[:n], [str(k) for k in range(n)], rng, 5)
+        told.add((float(scale.mean[0, 0]), float(scale.deviation[0, 0])))
+    assert len(told) <= 3
+
+
+def test_a_group_of_many_rows_counts_once_in_the_scale() -> None:
+    """Forty rows of one patient lie apart from those of ten others."""
+    vectors = unit(np.array([[[1.0, 0.1]]] * 10 + [[[0.0, 1.0]]] * 40))
+    groups = [*map(str, range(10)), *["many"] * 40]
+    scale = Scale.of(vectors, np.ones((50, 1), bool), groups, np.random.default_rng(8), 1)
+    alone = Scale.of(vectors[:11], np.ones((11, 1), bool), groups[:11], np.random.default_rng(8), 1)
+    assert scale.mean == pytest.approx(alone.mean) and alone.mean[0, 0] > 0.8
 
 
 def test_a_field_of_hardly_a_row_has_the_scale_of_random_directions() -> None:

@@ -122,6 +122,9 @@ def test_image_rows_are_the_files_squared_with_their_own_condition(tmp_path: Pat
     assert weighed.weights.tolist() == [k / 12 for k in kept] and weighed.first(
         2
     ).weights.tolist() == [9 / 12, 7 / 12]
+    asked = dataset, rows, schema, space(12), classes(12), 16, 1
+    grouped = image_rows(*asked, groups=10 * np.arange(12), least_groups=3)
+    assert grouped.first(3).group_numbers.tolist() == [90, 70, 0] and grouped.least_groups == 3
     with pytest.raises(GobelinError, match="no training row has an image"):
         image_rows(dataset, np.array([2, 5]), schema, space(12), classes(12), 16, 1)
 

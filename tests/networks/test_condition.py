@@ -3,6 +3,7 @@ that it must find."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -45,7 +46,7 @@ def test_absent_vectors_are_not_read() -> None:
 
 def test_number_target_is_linear_and_standardised() -> None:
     embedding = ConditionEmbedding(0, D, 0, WIDTH, number=True)
-    embedding.standardise(torch.tensor([10.0, 14.0, torch.nan] * 5))
+    embedding.standardise(torch.tensor([10.0, 14.0, torch.nan] * 5), np.arange(15), 5)
     empty = torch.zeros(4, 0, D), torch.zeros(4, 0, dtype=torch.bool)
     low, middle, high, none = embedding(Parts(*empty, torch.tensor([10.0, 12.0, 14.0, torch.nan])))
     assert torch.allclose(high - middle, middle - low, atol=1e-5)

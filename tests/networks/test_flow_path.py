@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -108,7 +109,7 @@ def test_untrained_it_is_the_gaussian_of_the_images() -> None:
     images."""
     images = MEAN + DEVIATION * torch.randn(4000, 1, 4, 4, generator=generator(1, "images"))
     velocity = Velocity(Nothing(), nn.Identity(), (1, 4, 4))
-    velocity.standardise(images)
+    velocity.standardise(images, np.arange(len(images)), 5)
     signal = torch.randn(5, 1, 4, 4, generator=generator(2, "u"))
     for time in (0.0, 0.3, 0.9, 1.0):
         found = velocity(signal, torch.full((5,), time), torch.zeros(5, 1))

@@ -152,7 +152,10 @@ def check_arrays(bench: Workbench, folder: Path, table: dict[str, list[str]]) ->
     features = bench.run.features.embeddings
     for field, x in features.features.items():
         assert rows_found(folder, x[SEEN]) == [], field
-    images = bench.run.generator.image_rows[0].images
+    made_of = bench.run.generator.image_rows[0]
+    images = made_of.images
+    people = set(table["person"])
+    assert len(np.unique(made_of.group_numbers)) == len(people) and made_of.least_groups == K
     assert rows_found(folder, images.reshape(len(images), -1)) == []
     columns = np.array([table[n] for n in NUMBERS], float)  # [3, 66]: a column is no row, but tells
     assert rows_found(folder, columns) == []

@@ -3,7 +3,12 @@
 A saved run holds means. Of two exact means over n and n + 1 groups, the difference times n is the
 row of the group that came. So a mean is rounded to a step that no single group can move it by.
 Steps are powers of two, and scales are powers of the root of two. An exact step would tell an exact
-standard deviation, and the difference of two exact ones tells a row, too.
+standard deviation, and the difference of two exact ones tells a row, too. Every group counts once,
+however many rows it has.
+
+Of counts, many stand side by side (of each n-gram one), and all those of a group would fall by one
+when it leaves. So whether a count is rounded up or down is drawn (stochastic rounding, Forsythe
+1950), from a hash of the data: other data draw anew, and what one group moves is lost among it.
 
 What this cannot show: that nothing follows from many roundings together. This is weaker than
 differential privacy.
@@ -14,6 +19,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+
+from gobelin.core.machine import numpy_generator
 
 LEAST_GROUPS = 5  # groups of training rows that have a value before it is kept, by default
 SMALLEST = 1e-300  # of a positive scale; zero stays zero
@@ -41,6 +48,33 @@ def coarse_scale(values: np.ndarray | float) -> np.ndarray:
     return np.where(np.asarray(values) > SMALLEST, np.exp2(np.round(2 * logs) / 2), values)
 
 
+def coarse_counts(counts: np.ndarray, least_groups: int, data: str) -> np.ndarray:
+    """Counts of groups [n], each drawn to be the next `least_groups` times a power of two below it
+    or above it, so that the logarithm is right on average; counts under `least_groups` become it.
+    data: a hash of what was counted. As they are where single rows may be told."""
+    if least_groups == 1:
+        return np.asarray(counts, np.float64)
+    power = np.log2(np.maximum(counts, least_groups) / least_groups)
+    drawn = numpy_generator(0, "counts", data).uniform(-0.5, 0.5, power.shape)
+    return least_groups * np.exp2(np.maximum(np.round(power + drawn), 0))
+
+
+def coarse_mean(x: np.ndarray, group: np.ndarray, least_groups: int) -> np.ndarray:
+    """float64 [D]: the mean of the groups' means of x [n, D], each column rounded. group: int
+    [n]."""
+    means = group_means(x, group)
+    step = coarseness(len(means), least_groups) * means.std(0)
+    return coarse(means.mean(0), step)
+
+
+def group_means(x: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """float64 [G, D]: the mean of each group's rows of x [n, D]. group: int [n]."""
+    order = np.argsort(group, kind="stable")
+    _, start, size = np.unique(group[order], return_index=True, return_counts=True)
+    sums: np.ndarray = np.add.reduceat(np.asarray(x, np.float64)[order], start, axis=0)
+    return sums / size[:, None]
+
+
 def middle_of(x: np.ndarray, group: np.ndarray, least_groups: int) -> float:
     """The mean of the groups' means of x [n] (group: int [n]), rounded so that no single group
     moves it by more than half a step."""
@@ -57,12 +91,14 @@ def middle_of(x: np.ndarray, group: np.ndarray, least_groups: int) -> float:
 
 
 def spread_of(x: np.ndarray, group: np.ndarray, middle: float, least_groups: int) -> float:
-    """The root of the mean squared distance of x [n] from `middle`, rounded; 0 where fewer than
-    `least_groups` groups have another value. group: int [n]."""
+    """The root of the mean over the groups of their mean squared distance from `middle`, rounded; 0
+    where fewer than `least_groups` groups have another value. x: [n]. group: int [n]."""
     if len(np.unique(group[x != middle])) < least_groups:
         return 0.0
-    far = np.sort(np.abs(x - middle))
-    spread = float(np.sqrt(np.mean((far / far[-1]) ** 2))) * float(far[-1])  # squares may overflow
+    far = np.abs(x - middle)
+    order, most = np.argsort(far, kind="stable"), float(far.max())  # sums don't depend on rows
+    squares = _means((far[order] / most) ** 2, group[order])  # of shares, as squares may overflow
+    spread = math.sqrt(math.fsum(squares) / len(squares)) * most
     return spread if least_groups == 1 else float(coarse_scale(spread))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import afford
 
 LETTERS_SHOWN = 10_000  # of a text, that decide whether its column holds texts
+LETTERS_AT_ONCE = 20_000  # of a text, that an encoder reads; it takes some kilobytes a letter
 
 
 def text_values(cell: Cell) -> list[str]:
@@ -24,6 +26,32 @@ def text_values(cell: Cell) -> list[str]:
     ]
     afford("letters", sum(map(len, texts)))
     return texts
+
+
+def pieces(text: str) -> list[str]:
+    """The text, or a long one cut at blanks into pieces that an encoder can read at once; within a
+    word where one is as long. A letter that stands for several (as an Arabic word in one sign does)
+    counts as those."""
+    cut = _cut(text)
+    if text.isascii():
+        return cut
+    out: list[str] = []
+    for piece in cut:
+        written_out = unicodedata.normalize("NFKC", piece)
+        out += [piece] if len(written_out) <= LETTERS_AT_ONCE else _cut(written_out)
+    return out
+
+
+def _cut(text: str) -> list[str]:
+    """The text in pieces of LETTERS_AT_ONCE letters at most."""
+    out, start = [], 0
+    while len(text) - start > LETTERS_AT_ONCE:
+        until = start + LETTERS_AT_ONCE
+        blank = max(text.rfind(sign, start + 1, until) for sign in " \n")
+        end = blank if blank > 0 else until
+        out.append(text[start:end])
+        start = end
+    return [*out, text[start:]]
 
 
 def text_key(cell: Cell) -> bytes:

@@ -22,7 +22,7 @@ import numpy as np
 
 from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
 from gobelin.core.lazy import sparse
-from gobelin.data.coarse import coarse_scale
+from gobelin.data.coarse import coarse_counts
 from gobelin.data.fields import Cell
 from gobelin.data.files import BadCell
 from gobelin.data.texts import text_key, text_values
@@ -48,7 +48,7 @@ class Lexicon:
         """The lexicon of training texts; None where no term is shared by enough groups.
 
         There are three directions for four different texts at most, as in `text_components`. The
-        rarity of a term is rounded, so that one group can't be told by it."""
+        rarity of a term is rounded (`data.coarse`), so that one group can't be told by it."""
         texts, groups = [], []
         for cell, group in cells.present():
             try:
@@ -72,8 +72,11 @@ class Lexicon:
         from sklearn.utils.extmath import randomized_svd
 
         terms = tuple(t for _, t in kept)
-        share = np.minimum(np.array([n for n, _ in kept]) / len(seen), 1)
-        rarity = 1 - np.log(np.minimum(coarse_scale(share), 1))
+        every = np.array([*(n for n, _ in kept), len(seen)])
+        *having_it, all_groups = coarse_counts(
+            every, cells.least_groups, fingerprint(sorted(texts))
+        )
+        rarity = 1 - np.log(np.minimum(np.array(having_it) / all_groups, 1))
         counts = Lexicon(terms, np.zeros((0, len(terms)), np.float32)).weighted(texts)
         _, _, directions = randomized_svd(counts.multiply(rarity).tocsr(), width, random_state=0)
         return Lexicon(terms, np.asarray(directions * rarity, np.float32))

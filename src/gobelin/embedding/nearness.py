@@ -19,10 +19,12 @@ from statistics import NormalDist
 
 import numpy as np
 
+from gobelin.data.coarse import coarse, coarse_scale, coarseness
+
 MOST_COMPARED = 2000  # rows of a field whose pairs give its mean and deviation
 LEAST_PAIRS = 20  # fewer unrelated pairs tell nothing of a pair of fields
 SHARPNESS = 0.5  # of the mean over fields: 0 is the plain mean, infinity the best field
-FINEST = 1e-3  # step of the scale: a saved run holds it, and exact means would tell of single rows
+FINEST = 1e-3  # step of the scale, at least
 NORMAL = NormalDist()
 SAME = 1 - 1e-5  # cosine from which on two vectors of one field are those of equal cells
 
@@ -45,7 +47,8 @@ class Scale:
         rng: np.random.Generator,
         least_groups: int = 1,
     ) -> Scale:
-        """From the vectors of training rows, rounded to steps that no `least_groups` groups decide.
+        """From the vectors of training rows, rounded (`data.coarse`): a saved run may hold it, and
+        exact numbers would tell of single rows. Every group counts once.
 
         vectors: float32 [N, F, D], it may be memory-mapped. present: bool [N, F]; other rows have
         no part in it. groups: N names; rows of one group are related. A pair of fields with hardly
@@ -62,14 +65,16 @@ class Scale:
         for a in range(count):
             for b in range(count):
                 apart = group[chosen[a]][:, None] != group[chosen[b]][None]
-                if apart.sum() < LEAST_PAIRS:
+                groups_here = min(len(np.unique(group[chosen[k]])) for k in (a, b))
+                if apart.sum() < LEAST_PAIRS or groups_here < least_groups:
                     continue
                 cosines = (vectors[chosen[a], a] @ vectors[chosen[b], b].T)[apart]
-                spread = cosines.std(dtype=np.float64)
-                groups_here = min(len(np.unique(group[chosen[k]])) for k in (a, b))
-                step = max(2 * least_groups / groups_here * spread, FINEST)
-                mean[a, b] = _rounded(cosines.mean(dtype=np.float64), step)
-                deviation[a, b] = max(_rounded(spread, step), step)
+                shares = np.outer(_shares(group[chosen[a]]), _shares(group[chosen[b]]))[apart]
+                exact = np.average(cosines.astype(np.float64), weights=shares)
+                spread = np.sqrt(np.average((cosines - exact) ** 2, weights=shares))
+                step = max(coarseness(groups_here, least_groups) * spread, FINEST)
+                mean[a, b] = coarse(exact, step)
+                deviation[a, b] = max(coarse_scale(spread), FINEST)
         return Scale(mean, deviation)
 
     def scores(self, cosines: np.ndarray, fields: Sequence[int]) -> np.ndarray:
@@ -93,8 +98,10 @@ class Scale:
         return Scale(mean, deviation)
 
 
-def _rounded(value: float, step: float) -> float:
-    return float(np.round(value / step) * step)
+def _shares(group: np.ndarray) -> np.ndarray:
+    """float64 [n]: of each row, so that every group has the same. group: int [n]."""
+    _, of, size = np.unique(group, return_inverse=True, return_counts=True)
+    return 1 / size[of]
 
 
 def over_fields(scores: np.ndarray, present: np.ndarray) -> np.ndarray:

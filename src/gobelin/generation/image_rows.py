@@ -10,6 +10,7 @@ from PIL.Image import Image
 
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.workers import in_order
+from gobelin.data.coarse import LEAST_GROUPS
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.data.files import BadCell, file_bytes
@@ -51,13 +52,16 @@ def image_rows(
     source: str = "",
     parts: frozenset[str] = frozenset(),
     weights: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+    least_groups: int = LEAST_GROUPS,
 ) -> ImageRows:
     """Those of `rows` that have an image, squared to `size`. The condition of a row is all that is
     known of it. Raises a GobelinError where no row has an image.
 
     source: the column of images to start from. parts: 'text' adds the rows' captions to the
     condition, 'source' their source images (then rows without one are left out). weights: of all
-    rows of the dataset, how often training uses each; None = equally often."""
+    rows of the dataset, how often training uses each; None = equally often. groups: int, of all
+    rows of the dataset; None = each row is one of its own."""
     columns = _columns(schema, source, parts)
     column, values = columns[0], {name: dataset.values(name) for name in columns}
     complete = with_images(dataset, rows, schema, source, parts)
@@ -80,7 +84,8 @@ def image_rows(
         known = replace(known, source=pixels(source))
     classes = target.classes if target.exclusive else ()
     chosen = None if weights is None else weights[complete]
-    return ImageRows(pixels(column), known, classes, chosen)
+    of_group = None if groups is None else groups[complete]
+    return ImageRows(pixels(column), known, classes, chosen, of_group, least_groups)
 
 
 def with_images(

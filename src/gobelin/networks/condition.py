@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gobelin.data.coarse import LEAST_GROUPS, middle_of, spread_of
+from gobelin.data.coarse import middle_of, spread_of
 
 PRIOR_FREQUENCIES = 16  # of the sines and cosines that encode a time in `CodePrior`
 
@@ -120,17 +120,18 @@ class ConditionEmbedding(nn.Module):
         self.register_buffer("centre", torch.zeros(()))
         self.register_buffer("spread", torch.ones(()))
 
-    def standardise(self, target: Tensor) -> None:
+    def standardise(self, target: Tensor, group: np.ndarray, least_groups: int) -> None:
         """Take mean and standard deviation of the training rows' numbers [N], rounded as they are
-        saved (`data.coarse`); does nothing for classes.
+        saved (`data.coarse`); does nothing for classes. group: int [N]; every group counts once.
         """
         if self.slope is not None:
-            known = target[~torch.isnan(target)].double().cpu().numpy()
-            if len(known):
-                each = np.arange(len(known))
-                middle = middle_of(known, each, LEAST_GROUPS)
+            numbers = target.double().cpu().numpy()
+            known = ~np.isnan(numbers)
+            if known.any():
+                middle = middle_of(numbers[known], group[known], least_groups)
                 self.centre.fill_(middle)
-                self.spread.fill_(spread_of(known, each, middle, LEAST_GROUPS) or 1.0)
+                spread = spread_of(numbers[known], group[known], middle, least_groups)
+                self.spread.fill_(spread or 1.0)
 
     def forward(self, parts: Parts) -> Tensor:
         out = self.of_target(parts.target)

@@ -15,12 +15,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from gobelin.core.machine import generator
-from gobelin.data.coarse import LEAST_GROUPS, coarse, coarse_scale, coarseness
+from gobelin.data.coarse import coarse_mean, coarse_scale, group_means
 
 # from u [N, C, H, W] and a time, 0 to 1, to a velocity [N, C, H, W]
 VelocityField = Callable[[Tensor, float], Tensor]
@@ -28,7 +29,6 @@ Solver = Literal["euler", "heun", "adams"]
 Times = Literal["logit-normal", "uniform"]
 CELLS = 8  # of the mean image, each way
 SHORTEST_REACH = 1 / 8  # that a network learns from two halves
-MEASURED_IMAGES = 2048  # for mean and spread of the images, at most
 LOSS_ROWS = 64  # rows whose loss is computed at once; also those of a mean loss
 
 
@@ -55,18 +55,19 @@ class Velocity(nn.Module):
         self.register_buffer("centre", torch.zeros(size))
         self.register_buffer("spread", torch.ones(()))
 
-    def standardise(self, signal: Tensor) -> None:
-        """Take m [C, H, W] and s from images [N, C, H, W].
+    def standardise(self, signal: Tensor, group: np.ndarray, least_groups: int) -> None:
+        """Take m [C, H, W] and s from images [N, C, H, W]. group: int [N]; every group counts once.
 
         m is the mean of coarse cells, rounded (`data.coarse`), with straight lines between them. Of
         two exact means the difference would be the image that one of them lacks; rounded pixels
         would still show it to an eye that averages over its neighbours."""
         cells = functional.adaptive_avg_pool2d(signal, min(CELLS, *signal.shape[2:]))
-        step = coarseness(len(cells), LEAST_GROUPS) * cells.std(0, correction=0).double().numpy()
-        mean = torch.from_numpy(coarse(cells.mean(0).numpy(), step)).to(signal.dtype)
+        kept = coarse_mean(cells.flatten(1).numpy(), group, least_groups)
+        mean = torch.from_numpy(kept).to(signal.dtype).view(cells.shape[1:])
         self.centre.copy_(functional.interpolate(mean[None], signal.shape[2:], mode="bilinear")[0])
-        spread = (signal - self.centre).square().mean().sqrt()
-        self.spread.fill_(max(float(coarse_scale(float(spread))), 0.05))
+        squares = (signal - self.centre).square().mean((1, 2, 3))[:, None]  # [N, 1]
+        spread = float(group_means(squares.numpy(), group).mean()) ** 0.5
+        self.spread.fill_(max(float(coarse_scale(spread)), 0.05))
 
     def forward(
         self,

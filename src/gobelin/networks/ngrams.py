@@ -9,25 +9,40 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gobelin.core.files import fingerprint
 from gobelin.core.lazy import sparse
+from gobelin.data.coarse import coarse_counts
+from gobelin.data.texts import pieces
 
 
 def shares(texts: Sequence[str], hashes: int) -> sparse.csr_matrix:
-    """Sparse [n, hashes]: counts of the n-grams in each hash bucket, scaled to unit length."""
+    """Sparse [n, hashes]: counts of the n-grams in each hash bucket, scaled to unit length. A long
+    text is counted in pieces, as a list of its n-grams takes hundreds of bytes a letter."""
     from sklearn.feature_extraction.text import HashingVectorizer
+    from sklearn.preprocessing import normalize
 
     vectorizer = HashingVectorizer(
-        analyzer="char_wb", ngram_range=(2, 4), n_features=hashes, alternate_sign=False
+        analyzer="char_wb", ngram_range=(2, 4), n_features=hashes, alternate_sign=False, norm=None
     )
-    return vectorizer.transform(list(texts))
+    cut = [pieces(text) for text in texts]
+    counts = vectorizer.transform([first for first, *_ in cut])
+    if long := [k for k, (_, *others) in enumerate(cut) if others]:
+        counts = counts.tolil()
+        for k in long:
+            counts[k] = sum(vectorizer.transform([piece]) for piece in cut[k])
+        counts = counts.tocsr()
+    return normalize(counts, copy=False)
 
 
 def components(
     texts: Sequence[str], groups: np.ndarray, least_groups: int, hashes: int, width: int
 ) -> tuple[np.ndarray, tuple[int, int]]:
     """float32 [width or fewer, hashes]: the first singular vectors of n texts' shares, times the
-    rarity of each bucket (its inverse document frequency); and how many buckets too few groups
-    have, of how many. Those are zero in all vectors.
+    rarity of each bucket (its inverse document frequency, with groups as documents); and how many
+    buckets too few groups have, of how many. Those are zero in all vectors.
+
+    The counts of groups are rounded (`data.coarse`): the vectors have unit length before they are
+    multiplied by the rarity, so every count would follow from them.
 
     groups: int [n]. There are three vectors for four different texts at most: n would span the
     texts themselves."""
@@ -38,8 +53,9 @@ def components(
     pairs = np.unique(groups[buckets.row].astype(np.int64) * hashes + buckets.col)
     having = np.bincount(pairs % hashes, minlength=hashes)  # groups with each bucket
     common = having >= least_groups
-    rarity = np.log((1 + len(texts)) / (1 + np.asarray((counts > 0).sum(0)).ravel())) + 1
-    rarity *= common
+    every = np.append(having, len(np.unique(groups)))
+    *with_bucket, all_groups = 1 + coarse_counts(every, least_groups, fingerprint(sorted(texts)))
+    rarity = (np.log(np.maximum(all_groups / np.array(with_bucket), 1)) + 1) * common
     most = len(texts) - 1 if least_groups == 1 else 3 * len(set(texts)) // 4
     size = max(1, min(width, most))
     _, _, vectors = randomized_svd(counts.multiply(rarity).tocsr(), size, random_state=0)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gobelin.core.machine import generator
+from gobelin.data.coarse import coarse_mean
 
 LEARNED_PATCHES = 40_000  # random patches that the filters are learned from
 KMEANS_ROUNDS = 12
@@ -82,6 +83,8 @@ class PatchNetwork(nn.Module):
         x = x - x.mean(1, keepdim=True)
         x = x / (x.var(1, correction=0, keepdim=True) + CONTRAST).sqrt()
         mean = x.mean(0)
+        # what is kept of it: every group counts once, and it is rounded
+        kept = coarse_mean(x.numpy(), groups[image].numpy(), least_groups)
         values, vectors = torch.linalg.eigh((x - mean).T @ (x - mean) / len(x))
         white = vectors @ torch.diag((values.clamp_min(0) + WHITE) ** -0.5) @ vectors.T
         x = (x - mean) @ white
@@ -103,4 +106,4 @@ class PatchNetwork(nn.Module):
         filters = centres @ white  # [K, C side^2] for patches of equal contrast
         filters = filters - filters.mean(1, keepdim=True)
         self.see.weight.copy_(filters.view(k, channels, side, side))
-        self.level.copy_((filters @ mean)[:, None, None])
+        self.level.copy_((filters @ torch.from_numpy(kept))[:, None, None])

@@ -25,7 +25,7 @@ from gobelin.embedding.alignment.align import (
     Shared,
 )
 from gobelin.embedding.alignment.binding import bind
-from gobelin.embedding.alignment.bridges import Bridge, bridged
+from gobelin.embedding.alignment.bridges import Bridge, bridged, centred
 from gobelin.embedding.alignment.closed_form import reciprocal_ranks
 from gobelin.embedding.alignment.contrastive_training import WORST_LOSS
 from gobelin.embedding.alignment.fitting import fit_alignment
@@ -418,12 +418,12 @@ def test_a_bridge_is_the_mixture_of_the_names(runtime: Runtime) -> None:
     train = planted(200)
     plain = fit_alignment(Align(width=8, steps=0), train, names(train), runtime)
     bridge = Bridge("image", "text", Names.weight, Names.bias, Names.words)
-    found = bridged(plain, bridge, 0.5, train).project(train.rows([3])).of("image")[0]
+    mean = train.features["text"].mean(0)
+    shared = bridged(plain, centred(bridge, mean), 0.5).project(train.rows([3]))
+    found = shared.of("image")[0]
     x = train.features["image"][3].astype(np.float64)
     share = np.exp(1.5 * (x @ Names.weight + Names.bias))
-    mixed = (share / share.sum()) @ (
-        Names.words - Names.words.mean(0) + train.features["text"].mean(0)
-    )
+    mixed = (share / share.sum()) @ (Names.words - Names.words.mean(0) + mean)
     text = Embeddings(
         train.fields,
         {**{f: v[:1] for f, v in train.features.items()}, "text": mixed[None].astype(np.float32)},

@@ -34,12 +34,15 @@ class Bridge:
     words: np.ndarray
 
 
-def bridged(alignment: Alignment, bridge: Bridge, strength: float, train: Embeddings) -> Alignment:
+def centred(bridge: Bridge, mean: np.ndarray) -> Bridge:
+    """The bridge with the names' mean moved to that of the training texts, [D_t], so that only the
+    differences between names count. mean: as it is saved anyhow (`correlation.principal`): every
+    group counts once, and it is rounded."""
+    return replace(bridge, words=bridge.words - bridge.words.mean(0) + mean)
+
+
+def bridged(alignment: Alignment, bridge: Bridge, strength: float) -> Alignment:
     """`alignment` with one more bridge of this strength."""
-    present = train.present[:, train.fields.index(bridge.to)]
-    # The names' mean is moved to the mean of the training texts, so that only the differences
-    # between names count.
-    words = bridge.words - bridge.words.mean(0) + train.features[bridge.to][present].mean(0)
     sharpness = alignment.settings.sharpness
     fitted = FittedBridge(
         bridge.field,
@@ -47,7 +50,7 @@ def bridged(alignment: Alignment, bridge: Bridge, strength: float, train: Embedd
         strength,
         np.ascontiguousarray(bridge.weight * sharpness, np.float32),
         np.ascontiguousarray(bridge.bias * sharpness, np.float32),
-        np.ascontiguousarray(words, np.float32),
+        np.ascontiguousarray(bridge.words, np.float32),
     )
     return replace(alignment, bridges=(*alignment.bridges, fitted))
 
@@ -71,7 +74,7 @@ def best_strength(
         rows = np.flatnonzero(held & train.present[:, a] & train.present[:, b])[:JUDGED_ROWS]
         units.append(groups[rows])
         for k, strength in enumerate(BRIDGE_STRENGTHS):
-            shared = bridged(alignment, bridge, strength, train).project(train.rows(rows))
+            shared = bridged(alignment, bridge, strength).project(train.rows(rows))
             z = torch.from_numpy(shared.vectors)  # [n, F, D]
             cosines = z[:, a] @ z[:, b].T  # [n, n]
             forth = reciprocal_ranks(cosines, groups[rows])

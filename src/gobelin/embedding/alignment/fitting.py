@@ -11,7 +11,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Progress, Runtime, numpy_generator, silent
 from gobelin.embedding.alignment import contrastive_training
 from gobelin.embedding.alignment.align import CLOSED_FORM, CONTRASTIVE, Align, Alignment
-from gobelin.embedding.alignment.bridges import Bridge, best_strength, bridged
+from gobelin.embedding.alignment.bridges import Bridge, best_strength, bridged, centred
 from gobelin.embedding.alignment.closed_form import ClosedForm
 from gobelin.embedding.alignment.correlation import Basis
 from gobelin.embedding.features import Embeddings
@@ -67,10 +67,11 @@ def fit_alignment(
     for bridge in bridges:
         if not train.enough(train.present[:, train.fields.index(bridge.to)]):
             continue  # the mean of its texts would tell of each
+        bridge = centred(bridge, bases[0][bridge.to].mean)
         strength = best_strength(turns, bridge, train, group, held_back[: len(turns)])
         if strength:
-            alignment = bridged(alignment, bridge, strength, train)
-            turns = [bridged(turn, bridge, strength, train) for turn in turns]
+            alignment = bridged(alignment, bridge, strength)
+            turns = [bridged(turn, bridge, strength) for turn in turns]
     return alignment
 
 

@@ -9,7 +9,7 @@ The frame that trained generators share is `gobelin.generation.fitting`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -18,6 +18,7 @@ import numpy as np
 from gobelin.core.errors import GobelinError
 from gobelin.core.lazy import torch
 from gobelin.core.machine import Progress, Runtime, silent
+from gobelin.data.coarse import LEAST_GROUPS
 from gobelin.networks.limit import Pilot
 from gobelin.networks.watching import PATIENCE
 
@@ -101,19 +102,26 @@ class ImageRows:
     condition: Condition  # what each image is generated from
     classes: tuple[str, ...] = ()  # names of the classes
     weights: np.ndarray | None = None  # [N] from 0 up: how often training uses each; None = equally
+    groups: np.ndarray | None = None  # int [N]: the group of each; None = each is one of its own
+    least_groups: int = LEAST_GROUPS  # what is learned and saved tells of so many at least
 
     def __len__(self) -> int:
         return len(self.images)
 
     def first(self, count: int) -> ImageRows:
         """The first rows, `count` at most."""
-        weights = None if self.weights is None else self.weights[:count]
-        return ImageRows(
-            self.images[:count],
-            self.condition.rows(range(min(count, len(self)))),
-            self.classes,
-            weights,
+        return replace(
+            self,
+            images=self.images[:count],
+            condition=self.condition.rows(range(min(count, len(self)))),
+            weights=None if self.weights is None else self.weights[:count],
+            groups=None if self.groups is None else self.groups[:count],
         )
+
+    @property
+    def group_numbers(self) -> np.ndarray:
+        """int [N]: the group of each row."""
+        return np.arange(len(self)) if self.groups is None else self.groups
 
     @property
     def used(self) -> np.ndarray:

@@ -21,14 +21,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from gobelin.core.config import setting, settings_class
-from gobelin.core.machine import Runtime, derived_seed
+from gobelin.core.machine import Runtime
 from gobelin.generation.counts import steps_by_data
 from gobelin.generation.fitting import (
     Fit,
@@ -39,15 +39,14 @@ from gobelin.generation.fitting import (
     from_seed,
     noise,
     restored,
-    standardise,
+    standardise_velocity,
 )
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 from gobelin.networks import flow_path
-from gobelin.networks.condition import ConditionEmbedding, Parts, hide, jitter
+from gobelin.networks.condition import Parts, hide, jitter
 from gobelin.networks.convolution import pixels_of, signal_of
 from gobelin.networks.flow_path import (
     LOSS_ROWS,
-    MEASURED_IMAGES,
     Solver,
     Times,
     Velocity,
@@ -196,9 +195,7 @@ class _Learning:
         self.learned = Learned.of("flow", rows)
         self.canvas = Canvas.of(settings, self.learned)
         self.velocity = from_seed(runtime.seed, "flow", lambda: fresh(settings, self.learned))
-        some = rows.drawn(0, min(MEASURED_IMAGES, len(rows)), derived_seed(runtime.seed, "measure"))
-        self.velocity.standardise(self.canvas.signal(rows.images[some.numpy()]))
-        standardise(cast(ConditionEmbedding, self.velocity.embedding), rows)
+        standardise_velocity(self.velocity, rows, self.canvas.signal, runtime.seed)
         parameters = self.velocity.to(runtime.device).parameters()
         self.modules: Mapping[str, nn.Module] = {"velocity": self.velocity}
         adam = torch.optim.AdamW(

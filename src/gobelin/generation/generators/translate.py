@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
-from gobelin.core.machine import Runtime, derived_seed
+from gobelin.core.machine import Runtime
 from gobelin.generation.counts import steps_by_data
 from gobelin.generation.fitting import (
     Fit,
@@ -35,14 +35,13 @@ from gobelin.generation.fitting import (
     from_seed,
     noise,
     restored,
-    standardise,
+    standardise_velocity,
 )
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows, has_target
-from gobelin.networks.condition import ConditionEmbedding, Parts, hide, jitter
+from gobelin.networks.condition import Parts, hide, jitter
 from gobelin.networks.convolution import pixels_of, signal_of
 from gobelin.networks.flow_path import (
     LOSS_ROWS,
-    MEASURED_IMAGES,
     Solver,
     Velocity,
     VelocityField,
@@ -232,9 +231,7 @@ class _Learning:
     def __init__(self, settings: Translate, rows: ImageRows, runtime: Runtime) -> None:
         self.settings, self.shape, self.runtime = settings, Shape.of(rows), runtime
         self.velocity = from_seed(runtime.seed, "translate", lambda: fresh(settings, self.shape))
-        some = rows.drawn(0, min(MEASURED_IMAGES, len(rows)), derived_seed(runtime.seed, "measure"))
-        self.velocity.standardise(self.shape.signal(rows.images[some.numpy()]))
-        standardise(cast(ConditionEmbedding, self.velocity.embedding), rows)
+        standardise_velocity(self.velocity, rows, self.shape.signal, runtime.seed)
         parameters = self.velocity.to(runtime.device).parameters()
         self.modules: Mapping[str, nn.Module] = {"velocity": self.velocity}
         adam = torch.optim.AdamW(

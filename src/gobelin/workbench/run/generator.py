@@ -134,6 +134,8 @@ class RunGenerator:
             self.settings.source,
             parts,
             r.weights,
+            np.unique(r.groups, return_inverse=True)[1],
+            self.features.data.settings.data.least_groups,
         )
 
     def with_image(self, part: str) -> np.ndarray:
