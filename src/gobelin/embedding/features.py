@@ -295,6 +295,11 @@ class Embedder:
         if all(cell is None for cell in cells):
             return out
         encoder = self.encoders[field]
+        if encoder.width != out.shape[1]:
+            raise GobelinError(
+                f"{field}: its encoder gives {encoder.width} features, {out.shape[1]} were"
+                " expected. Fit it again."
+            )
         folder = None if self.cache is None else self.cache / encoder.fingerprint()[:32]
         cache = FeatureCache(folder, encoder.width)
         present = {k: c for k, c in enumerate(cells) if c is not None}

@@ -31,7 +31,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
 from gobelin.core.softmax import softmax
 from gobelin.embedding.alignment.correlation import FEATURE_ROWS_AT_ONCE
-from gobelin.embedding.alignment.projection import FieldMap, unit, vectors
+from gobelin.embedding.alignment.projection import FieldMap, unit, vectors, width_of, width_read
 from gobelin.embedding.features import Embeddings
 
 CLOSED_FORM, CONTRASTIVE = "closed form", "contrastive"  # how a space was fitted
@@ -181,6 +181,12 @@ class Alignment:
                 "align: these embeddings come from other encoders than the alignment. Embed with"
                 " the same run."
             )
+        for field, field_map in self.maps.items():  # a saved run may say anything of its encoders
+            if (width := embeddings.features[field].shape[1]) != width_read(field_map):
+                raise GobelinError(
+                    f"align: {field!r} has {width} features, {width_read(field_map)} were expected."
+                    " Fit it again."
+                )
         out = np.zeros((len(embeddings), len(self.fields), self.settings.width), np.float32)
         for start in range(0, len(embeddings), FEATURE_ROWS_AT_ONCE):
             stop = min(start + FEATURE_ROWS_AT_ONCE, len(embeddings))
@@ -243,9 +249,16 @@ class Alignment:
                 k[len(prefix) + 1 :]: v for k, v in arrays.items() if k.rpartition("/")[0] == prefix
             }
 
+        settings, maps = Align(**values["settings"]), {f: named(f) for f in values["fields"]}
+        for field, field_map in maps.items():
+            if (width := width_of(field_map)) != settings.width:
+                raise GobelinError(
+                    f"{folder}: a space of {settings.width} dimensions was expected, the map of"
+                    f" {field!r} has {width}. Fit it again."
+                )
         return Alignment(
-            Align(**values["settings"]),
-            {field: named(field) for field in values["fields"]},
+            settings,
+            maps,
             values["space"],
             values["kept"],
             tuple(

@@ -48,6 +48,18 @@ def arrays(parts: list[ProjectionPart]) -> dict[str, np.ndarray]:
     return out
 
 
+def width_of(w: FieldMap) -> int:
+    """D of the vectors that a map gives."""
+    return int(w["whole"].shape[1] if "whole" in w else w["widths"].sum())
+
+
+def width_read(w: FieldMap) -> int:
+    """D_f of the features that a map takes."""
+    if "projection" in w:
+        return len(w["projection"])
+    return len(w["waves"]) if "waves" in w else int(w["landmarks"].shape[1])
+
+
 def vectors(w: FieldMap, x: np.ndarray) -> np.ndarray:
     """float32 [n, D], of unit length, of features [n, D_f]."""
     z = side_by_side(w, x)

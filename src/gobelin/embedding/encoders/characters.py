@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gobelin.core.config import setting, settings_class
+from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
@@ -59,8 +60,14 @@ class Characters:
     def load(self, folder: Path, runtime: Runtime) -> FittedCharacters:
         values = read_json(folder / "config.json")
         few, seen = values.pop("rare", (0, 0))  # an older folder has none
+        settings = Characters(**values)
         components = load_arrays(folder / "weights.safetensors")["components"]
-        return FittedCharacters(Characters(**values), components, (few, seen))
+        if components.ndim != 2 or components.shape[1] != settings.hashes:
+            raise GobelinError(
+                f"{folder}: {settings.hashes} buckets of n-grams were expected, the weights are"
+                f" {' x '.join(map(str, components.shape))}. Fit it again."
+            )
+        return FittedCharacters(settings, components, (few, seen))
 
 
 class FittedCharacters:

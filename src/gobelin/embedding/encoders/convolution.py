@@ -74,7 +74,7 @@ class Convolution:
         runtime: Runtime,
         root: Path,
     ) -> FittedConvolution:
-        network = PatchNetwork(3, self.filters, self.patch, 2)
+        network = self.network()
         present = list(cells.present())
 
         def opened(chosen: tuple[Cell, int]) -> np.ndarray | None:
@@ -92,11 +92,14 @@ class Convolution:
         network.learn(signals, runtime.seed, groups, cells.least_groups)
         return FittedConvolution(self, network, runtime)
 
+    def network(self) -> PatchNetwork:
+        """With fresh weights."""
+        return PatchNetwork(3, self.filters, self.patch, 2)
+
     def load(self, folder: Path, runtime: Runtime) -> FittedConvolution:
         stored = weights.config_of(folder, CONVOLUTION_FORMAT)
         settings = config.build(Convolution, stored["settings"])
-        network = PatchNetwork(3, settings.filters, settings.patch, 2)
-        weights.fill(folder, stored, network)
+        network = weights.loaded(folder, stored, settings.network)
         return FittedConvolution(settings, network, runtime)
 
 

@@ -25,6 +25,7 @@ import numpy as np
 
 from gobelin.core import config
 from gobelin.core.config import setting, settings_class
+from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
@@ -116,7 +117,13 @@ class Series:
     def load(self, folder: Path, runtime: Runtime) -> FittedSeries:
         values = read_json(folder / "config.json")
         scales = load_arrays(folder / "scales.safetensors")["scales"]
-        return FittedSeries(config.build(Series, values["settings"]), values["channels"], scales)
+        settings, channels = config.build(Series, values["settings"]), values["channels"]
+        if scales.shape != (2, width := sum(map(settings.width, channels.values()))):
+            raise GobelinError(
+                f"{folder}: scales of {width} features were expected, found"
+                f" {' x '.join(map(str, scales.shape))}. Fit it again."
+            )
+        return FittedSeries(settings, channels, scales)
 
     def width(self, channels: int) -> int:
         """Features of a window with this many channels."""

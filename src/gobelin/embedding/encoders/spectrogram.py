@@ -103,8 +103,7 @@ class Spectrogram:
         soundfile()
         stored = weights.config_of(folder, SPECTROGRAM_FORMAT)
         settings = config.build(Spectrogram, stored["settings"])
-        network = settings.network()
-        weights.fill(folder, stored, network)
+        network = weights.loaded(folder, stored, settings.network)
         return FittedSpectrogram(settings, network, runtime)
 
 

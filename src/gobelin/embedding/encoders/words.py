@@ -70,8 +70,9 @@ class Words:
     def load(self, folder: Path, runtime: Runtime) -> FittedWords:
         stored = weights.config_of(folder, WORDS_FORMAT)
         settings = config.build(Words, stored["settings"])
-        network = Bag(settings.hashes, stored["width"], settings.hidden)
-        weights.fill(folder, stored, network)
+        network = weights.loaded(
+            folder, stored, lambda: Bag(settings.hashes, stored["width"], settings.hidden)
+        )
         few, seen = stored.get("rare", (0, 0))  # an older folder has none
         return FittedWords(settings, network, runtime, (few, seen))
 

@@ -106,10 +106,12 @@ class Imported:
         """The sampler that was saved in `folder`; the images are in it."""
         config = weights.config_of(folder, IMPORTED_FORMAT)
         (h, w, c), count = config["size"], config["images"]
-        album = Album(
-            torch.zeros(count, h, w, c, dtype=torch.uint8), torch.zeros(count, dtype=torch.long)
-        )
-        weights.fill(folder, config, album)
+
+        def empty() -> Album:
+            images = torch.zeros(count, h, w, c, dtype=torch.uint8)
+            return Album(images, torch.zeros(count, dtype=torch.long))
+
+        album = weights.loaded(folder, config, empty)
         return ImportedSampler(Imported(**config["settings"]), tuple(config["classes"]), album)
 
 

@@ -161,6 +161,12 @@ class Pretrained:
             )
         lora: dict[str, Tensor] = {}
         if settings.lora_rank and isinstance(engine, _Diffusers):
+            found = weights.shapes(folder)
+            if not found or any(settings.lora_rank not in shape for shape in found.values()):
+                raise GobelinError(
+                    f"{folder}: changes of rank {settings.lora_rank} were expected, its weights"
+                    " have another one. Fit it again."
+                )
             engine.pipeline.add_lora(engine.peft, settings.lora_rank, runtime.seed)
             try:
                 lora = load_file(folder / "weights.safetensors", device=runtime.device)
