@@ -37,6 +37,7 @@ BROAD_SCRIPTS = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "YI")
 # tokens a letter that a tokenizer needs at most for letters that it was made for
 TOKENS_A_LETTER = 0.8  # of an alphabet
 TOKENS_A_BROAD_LETTER = 1.2  # of a broad script
+LETTERS_A_TOKEN = 100  # of a text, beyond which none is read: no tokenizer has longer tokens
 UNKNOWN_LETTERS = "letters that the model doesn't know"
 
 
@@ -138,6 +139,7 @@ class TextTokenizer:
 
     def tokens(self, text: str) -> np.ndarray:
         """The tokens of a text, int32 [T]."""
+        text = text[: self.limit * LETTERS_A_TOKEN]
         text = self.prompt + (text.lower() if self.lower else text)
         return np.array(
             self.tokenizer(text, truncation=True, max_length=self.limit)["input_ids"], np.int32
@@ -151,6 +153,8 @@ class TextTokenizer:
         are split into pieces: a language that a tokenizer was made for needs about 0.3 tokens a
         letter, one whose letters it spells out needs 1 or more.
         """
+        cut = len(tokens) >= self.limit or len(text) > self.limit * LETTERS_A_TOKEN
+        text = text[: self.limit * LETTERS_A_TOKEN]
         broad = (
             sum(c.isalpha() and unicodedata.name(c, "").startswith(BROAD_SCRIPTS) for c in text)
             if not text.isascii()
@@ -172,9 +176,7 @@ class TextTokenizer:
             self.unknown is not None and int((tokens == self.unknown).sum()) * 3 > word_tokens
         ):
             return UNKNOWN_LETTERS
-        return (
-            f"cut to {self.limit} tokens" if len(tokens) >= self.limit and not self.filled else ""
-        )
+        return f"cut to {self.limit} tokens" if cut and not self.filled else ""
 
     def padded(self, texts: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
         """Tokens int64 [n, T] of n texts, and their mask int64 [n, T]; padding comes last."""

