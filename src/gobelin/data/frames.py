@@ -24,6 +24,7 @@ from gobelin.data.dataset import FILE_TYPE, Dataset, ordered
 from gobelin.data.file_columns import as_files
 from gobelin.data.images import png_bytes
 from gobelin.data.provenance import marks_of
+from gobelin.data.times import readable
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
@@ -66,7 +67,7 @@ def from_frame(frame: TableLike, root: str | Path = ".", source: str = "data fra
         raise GobelinError(f"{source}: column {twice!r} appears twice. Rename one.")
     arrays, fields = [], []
     for name in names:
-        values, kind = _named_classes(frame, name), getattr(frame[name], "dtype", None)
+        values, kind = _named_classes(frame, name, source), getattr(frame[name], "dtype", None)
         array = _column([_cell(v, source, str(name)) for v in values], source, str(name))
         arrays.append(array)
         levels = getattr(kind, "categories", ()) if getattr(kind, "ordered", False) else ()
@@ -80,11 +81,11 @@ def from_frame(frame: TableLike, root: str | Path = ".", source: str = "data fra
     return Dataset(as_files(table, Path(root), Path(root)), Path(root), source)
 
 
-def _named_classes(frame: TableLike, name: Any) -> list[Any]:  # noqa: ANN401
+def _named_classes(frame: TableLike, name: Any, source: str) -> list[Any]:  # noqa: ANN401
     """The values of a column. The numbers of classes have their names, where the frame declares
     them as the library datasets of Hugging Face does; a negative number is an unknown class.
     """
-    values = _values(frame[name])
+    values = _values(frame[name], f"{source}, column {name!r}")
     features = getattr(frame, "features", None)
     declared = features.get(name) if isinstance(features, Mapping) else None
     classes = getattr(getattr(declared, "feature", declared), "names", None)
@@ -110,8 +111,10 @@ def _tell_of_index(frame: TableLike, source: str) -> None:
         )
 
 
-def _values(column: Any) -> list[Any]:  # noqa: ANN401
-    return column.to_pylist() if isinstance(column, pa.ChunkedArray) else list(column)
+def _values(column: Any, where: str) -> list[Any]:  # noqa: ANN401
+    if isinstance(column, pa.ChunkedArray):
+        return readable(column, where).to_pylist()
+    return list(column)
 
 
 def _column(values: list[Any], source: str, name: str) -> pa.Array:

@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 
 from gobelin.core import parse
 from gobelin.core.config import settings_class
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, repeated
 from gobelin.data.budget import MEGABYTE, limits, refuse, refuse_table
 from gobelin.data.dataset import ordered
+from gobelin.data.times import readable
 
 WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 12}
 TEXT = 8  # bytes of a text or of bytes, beside their content
@@ -37,6 +38,8 @@ class Parquet:
     def read(self, path: Path) -> tuple[pa.Table, Path]:
         try:
             with pq.ParquetFile(path, memory_map=True) as file:
+                if (twice := repeated(file.schema_arrow.names)) is not None:
+                    raise GobelinError(f"{path}: column {twice!r} appears twice. Rename one.")
                 table = _table(file, path)
         except (pa.ArrowException, OSError) as error:
             raise GobelinError(
@@ -48,7 +51,8 @@ class Parquet:
         for k, name in enumerate(table.column_names):
             needed += sum(map(_written_out, table[name].chunks))
             refuse(str(path), "table_mb", needed)
-            table = table.set_column(k, _field(table, name), _cells(table[name]))
+            cells = readable(_cells(table[name]), f"{path}, column {name!r}")
+            table = table.set_column(k, _field(table, name), cells)
         return _with_class_names(table), path.parent
 
 
