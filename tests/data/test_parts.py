@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +120,59 @@ def test_what_was_trained_on_elsewhere_is_found_by_its_own_names() -> None:
 def test_blanks_and_codings_of_an_accent_make_no_other_group(written: str) -> None:
     usual = "p7" if "p7" in written else "\u00e91"
     assert group_name(written) == usual
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        (
+            "1",
+            [1, 1.0, np.int8(1), np.float32(1), Decimal("1.00"), Decimal("1E+0"), "1.0", "1.000"],
+        ),
+        ("-3", [-3, -3.0, np.int64(-3), Decimal("-3.0"), "-3.0", " -3 "]),
+        ("0", [0, 0.0, -0.0, Decimal("-0.00"), Decimal(0), np.uint8(0)]),
+        ("1.5", [1.5, np.float64(1.5), Decimal("1.50"), "1.5"]),
+        ("1e-07", [1e-7, Decimal("0.0000001")]),
+        (str(2**60), [2**60, float(2**60), Decimal(2**60), np.int64(2**60), f"{2**60}.0"]),
+        ("true", [True, np.bool_(True), "True", "true"]),
+        (
+            "2020-01-02",
+            [
+                datetime.date(2020, 1, 2),
+                datetime.datetime(2020, 1, 2),
+                np.datetime64("2020-01-02"),
+                "2020-01-02 00:00:00",
+            ],
+        ),
+        ("p7", ["p7", b"p7", np.str_("p7")]),
+    ],
+)
+def test_the_type_of_a_value_makes_no_other_group(name: str, written: list[object]) -> None:
+    assert {group_name(value) for value in written} == {name}
+
+
+def test_other_names_stay_apart() -> None:
+    names = [
+        "007",
+        "7",
+        "7.5",
+        "1.10",
+        "1.1",
+        "1.0.0",
+        "v1.0",
+        "-",
+        ".0",
+        "1e5",
+        "2020-01-02 08:00:00",
+    ]
+    assert [group_name(name) for name in names] == names
+    assert len({group_name(Decimal(f"0.{'1' * 30}{k}")) for k in range(10)}) == 10
+
+
+def test_parts_of_an_earlier_version_name_the_same_groups(tmp_path: Path) -> None:
+    record = RecordedParts(Naming("g"), {}, {"1.0": "test", "row 2.0": "train"})
+    record.save(tmp_path / "parts.json")
+    assert RecordedParts.load(tmp_path / "parts.json").part_of == {"1": "test", "row 2": "train"}
 
 
 def test_groups_that_look_alike_are_found() -> None:

@@ -11,10 +11,12 @@ another name, and counts as new.
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,9 @@ from gobelin.data.fields import Schema
 PARTS_FORMAT = 1  # of the file
 ID_COLUMN = "gobelin_id"  # ids that a file came with
 NAME_DIGITS = 20  # of the hash of a row's content
+WHOLE = re.compile(r"-?(0|[1-9][0-9]*)\.0+")  # a whole number, written with places
+MOST_DIGITS = 400  # of a number that is written out: floats have fewer
+MIDNIGHT = " 00:00:00"
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Naming:
         if self.id == ID_COLUMN:
             own = dataset.ids
         elif self.id:
-            own = [_text(v) for v in dataset.values(self.id)]
+            own = [_name(v) for v in dataset.values(self.id)]
         elif self.content:
             own = _hashes(dataset, self.content)
         if not self.group:
@@ -183,15 +188,17 @@ class RecordedParts:
             if (version, digest) != (PARTS_FORMAT, _hash(stored)):
                 raise ValueError("another format, or changed since it was written")
             earlier = tuple(
-                TrainedNames(_naming(e["naming"]), frozenset(e["names"])) for e in stored["earlier"]
+                TrainedNames(_naming(e["naming"]), frozenset(map(_renamed, e["names"])))
+                for e in stored["earlier"]
             )
             naming = _naming(stored["naming"])
+            part_of = {_renamed(name): part for name, part in stored["parts"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise GobelinError(
                 f"{path}: is missing or damaged ({error}), and it says which rows were trained on."
                 " Restore it, or choose another --run."
             ) from error
-        return RecordedParts(naming, stored["drawn"], stored["parts"], earlier, str(path.parent))
+        return RecordedParts(naming, stored["drawn"], part_of, earlier, str(path.parent))
 
 
 def trained_rows(trained: Iterable[TrainedNames], rows: NamedRows) -> np.ndarray:
@@ -264,7 +271,8 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - a cell is any
         return fingerprint(value)
     if isinstance(value, list):
         return [_plain(v) for v in value]
-    if isinstance(value, str):
+    if isinstance(value, str | Decimal):
+        value = str(value)
         for number in (int, float):
             try:
                 return _text(number(value))
@@ -274,10 +282,11 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - a cell is any
 
 
 def group_name(value: object) -> str:
-    """The name of a group. Blanks around it and the way a letter with an accent is coded (Unicode
-    NFC) make no other group: a patient must not stand in two parts of the split for a blank.
+    """The name of a group. Blanks around it, the way a letter with an accent is coded (Unicode NFC)
+    and the type of a number or a date (`_name`) make no other group: a patient must not stand in
+    two parts of the split for a blank, nor because a table was saved by another program.
     """
-    return unicodedata.normalize("NFC", _text(value)).strip()
+    return unicodedata.normalize("NFC", _name(value)).strip()
 
 
 def groups_that_look_alike(names: Iterable[str]) -> list[tuple[str, ...]]:
@@ -288,11 +297,38 @@ def groups_that_look_alike(names: Iterable[str]) -> list[tuple[str, ...]]:
     return sorted(tuple(sorted(written)) for written in alike.values() if len(written) > 1)
 
 
+def _name(value: object) -> str:
+    """The value as a name, the same whatever type a file has for it: 3, 3.0, 3.00 and the text
+    "3.0" are 3; true and false are in small letters; a day at 0:00 is that day.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, Decimal) and value.is_finite() and value.adjusted() < MOST_DIGITS:
+        if value == value.to_integral_value():
+            return str(int(value))
+        near = str(float(value))
+        return near if Decimal(near) == value else f"{value:f}".rstrip("0")
+    text = str(value)
+    if WHOLE.fullmatch(text):
+        return text.partition(".")[0]
+    return text.lower() if text in ("True", "False") else text.removesuffix(MIDNIGHT)
+
+
 def _text(value: object) -> str:
-    """The value as text: 3.0 as 3, true and false in small letters."""
+    """A cell as text, for a hash: 3.0 as 3, true and false in small letters."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _renamed(name: str) -> str:
+    """A name of an earlier version as this one gives it."""
+    kind, found, rest = name.rpartition("row ")
+    return kind + found + _name(rest)
 
 
 def _naming(stored: Mapping[str, Any]) -> Naming:
