@@ -59,6 +59,29 @@ def test_a_formula_is_a_text(text: str) -> None:
     assert text_cell(text).replace("'", "") == text.replace("'", "")
 
 
+@pytest.mark.parametrize("before", ['"', '""', ' " ', "\u200e", "\x00", ' "\u2060'])
+@pytest.mark.parametrize("separator", [";", "\t", "\n", "\r\n"])
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@"])
+def test_a_formula_behind_a_separator_is_a_text(before: str, separator: str, sign: str) -> None:
+    """A quotation mark behind the separator opens a cell there, and vanishes: what is left begins
+    with the formula."""
+    text = f"x{separator}{before}{sign}cmd|' /C calc'!A0{before}{separator}"
+    assert f"{separator}'{before}{sign}" in text_cell(text)
+    file = io.StringIO(newline="")
+    assert write_csv(file, ["id", "t"], [{"id": "a", "t": text}]) == 1
+    for delimiter in (";", "\t"):
+        file.seek(0)
+        cells = [c for row in csv.reader(file, delimiter=delimiter) for c in row]
+        assert not [c for c in cells if c.strip('\u200e\u2060\x00 "')[:1] in tuple("=+-@")]
+
+
+def test_a_comma_begins_a_cell_where_another_sign_does_not() -> None:
+    assert text_cell("a,=1") == "a,=1"
+    for delimiter in ("\t", ";"):
+        assert text_cell("a,=1", delimiter) == "a,'=1"
+        assert text_cell("-1,5", delimiter).startswith("'") and text_cell("2,5", delimiter) == "2,5"
+
+
 @pytest.mark.parametrize("text", HARMLESS)
 def test_other_texts_and_numbers_stay(text: str) -> None:
     assert text_cell(text) == text

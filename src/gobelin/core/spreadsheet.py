@@ -15,22 +15,29 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TextIO
 
+# What may stand before a formula: blanks, letters without width or of control, and quotation marks,
+# which end a cell where another program splits the line, as ;"" does.
+BEFORE = r"[\s\x00-\x1f\x7f\xad\u200b-\u200f\u2060-\u2064\ufeff\"]*"
 # In full width, too: some programs read ＝ as =.
-FORMULA = re.compile(r"[\s\ufeff\u200b]*[=+\-@\uff1d\uff0b\uff0d\uff20]")
+FORMULA = re.compile(BEFORE + r"[=+\-@\uff1d\uff0b\uff0d\uff20]")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)", re.ASCII)
-# Where a program of another country splits a line, a new cell begins.
+# Where a program of another country splits a line, a new cell begins. A comma does it only where
+# another sign stands between the cells of the file: else such a text is quoted.
 SEPARATORS = re.compile(r"([;\t\r\n])")
+SEPARATORS_AND_COMMA = re.compile(r"([;\t\r\n,])")
 SPLIT_BY_MANY = ("\t", "\r", "\n")
 
 
-def text_cell(text: str) -> str:
-    """The text as a cell that no spreadsheet computes."""
-    parts = [_apostrophe(part) + part for part in SEPARATORS.split(text)]
-    return ("'" if text.startswith(SPLIT_BY_MANY) else "") + "".join(parts)
+def text_cell(text: str, delimiter: str = ",") -> str:
+    """The text as a cell that no spreadsheet computes. delimiter: between the cells of the file."""
+    separators = SEPARATORS if delimiter == "," else SEPARATORS_AND_COMMA
+    cell = "".join(_apostrophe(part) + part for part in separators.split(text))
+    whole = text.startswith(SPLIT_BY_MANY) or (delimiter != "," and _apostrophe(text))
+    return f"'{cell}" if whole and not cell.startswith("'") else cell
 
 
 def _apostrophe(part: str) -> str:
-    return "'" if FORMULA.match(part) and not NUMBER.fullmatch(part.strip()) else ""
+    return "'" if FORMULA.match(part) and not NUMBER.fullmatch(part.strip().strip('"')) else ""
 
 
 def write_csv(
@@ -47,7 +54,7 @@ def write_csv(
         nonlocal changed
         if raw or not isinstance(value, str):
             return value
-        text = text_cell(value)
+        text = text_cell(value, delimiter)
         changed += text != value
         return text
 
