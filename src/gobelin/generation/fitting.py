@@ -21,7 +21,6 @@ from gobelin.core.files import fingerprint
 from gobelin.core.machine import Runtime, derived_seed, generator
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 from gobelin.networks.condition import ConditionEmbedding, Parts
-from gobelin.networks.flow_path import Velocity
 from gobelin.networks.training import Task, TrainingSettings, run
 from gobelin.networks.watching import (
     GRID_IMAGES,
@@ -34,7 +33,6 @@ from gobelin.networks.watching import (
 )
 
 FEW_IMAGES = 5000  # training images below which a generator warns of copies
-MEASURED_IMAGES = 2048  # for mean and spread of the images, at most
 IDENTITY_ROWS = 256  # about this many rows identify a training set for its checkpoint
 # A training step costs three passes an image: one forward, two for the gradient.
 PASSES_OF_A_STEP = 3
@@ -313,25 +311,6 @@ def from_seed(seed: int, name: str, build: Callable[[], Built]) -> Built:
     with torch.random.fork_rng():
         torch.manual_seed(derived_seed(seed, name))
         return build()
-
-
-def standardise(embedding: ConditionEmbedding, rows: ImageRows) -> None:
-    """Tell the embedding the mean and the spread of a number target, of the rows that training
-    uses."""
-    if rows.condition.target is not None:
-        group = rows.group_numbers[rows.used]
-        embedding.standardise(rows.condition.target[rows.used], group, rows.least_groups)
-
-
-def standardise_velocity(
-    velocity: Velocity, rows: ImageRows, signal: Callable[[np.ndarray], Tensor], seed: int
-) -> None:
-    """Tell a velocity the mean and the spread of the training images, as the network takes them
-    (`signal`), and its embedding those of the target."""
-    count = min(MEASURED_IMAGES, len(rows))
-    some = rows.drawn(0, count, derived_seed(seed, "measure")).numpy()
-    velocity.standardise(signal(rows.images[some]), rows.group_numbers[some], rows.least_groups)
-    standardise(cast(ConditionEmbedding, velocity.embedding), rows)
 
 
 def batches_of(

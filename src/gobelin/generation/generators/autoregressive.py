@@ -44,9 +44,9 @@ from gobelin.generation.fitting import (
     blocks,
     from_seed,
     restored,
-    standardise,
 )
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
+from gobelin.generation.standardising import standardise
 from gobelin.networks.condition import Parts, hide, jitter
 from gobelin.networks.sequence import Patches, PatchSequence, dequantise, quantise
 from gobelin.networks.training import TrainingSettings, descend

@@ -39,9 +39,9 @@ from gobelin.generation.fitting import (
     from_seed,
     noise,
     restored,
-    standardise_velocity,
 )
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
+from gobelin.generation.standardising import standardise_velocity
 from gobelin.networks import flow_path
 from gobelin.networks.condition import Parts, hide, jitter
 from gobelin.networks.convolution import pixels_of, signal_of

@@ -38,9 +38,9 @@ from gobelin.generation.fitting import (
     from_seed,
     noise,
     restored,
-    standardise,
 )
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
+from gobelin.generation.standardising import standardise
 from gobelin.networks.condition import Parts, hide, jitter
 from gobelin.networks.convolution import ConvEncoder, DcganDecoder, change, pixels_of, signal_of
 from gobelin.networks.training import TrainingSettings, descend

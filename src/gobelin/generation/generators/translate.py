@@ -35,9 +35,9 @@ from gobelin.generation.fitting import (
     from_seed,
     noise,
     restored,
-    standardise_velocity,
 )
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows, has_target
+from gobelin.generation.standardising import standardise_velocity
 from gobelin.networks.condition import Parts, hide, jitter
 from gobelin.networks.convolution import pixels_of, signal_of
 from gobelin.networks.flow_path import (

@@ -37,9 +37,9 @@ from gobelin.generation.fitting import (
     from_seed,
     noise,
     restored,
-    standardise,
 )
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
+from gobelin.generation.standardising import standardise
 from gobelin.networks.condition import CodePrior, Parts, hide, jitter, mix_codes
 from gobelin.networks.convolution import (
     ConvDecoder,
