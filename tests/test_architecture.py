@@ -49,6 +49,7 @@ DOORS = {
     "lancedb": {"embedding.index"},
     "skops": {"prediction.saved_estimators"},
     "click": {
+        "interfaces.brief",
         "interfaces.cli",
         "interfaces.options",
         "interfaces.row_commands",
