@@ -12,14 +12,15 @@ from statistics import NormalDist
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy import special, stats
 
 from gobelin.data.dates import days
 from gobelin.data.numbers import number
 from gobelin.data.spelling import spelled
-from gobelin.embedding.nearness import Scale, lifted, normal_scores, over_fields
+from gobelin.embedding.nearness import Scale, lifted, normal_scores, over_fields, rarities
 from gobelin.embedding.row_search import Fact, Part, agreements, nearest
 
-FLAT = Scale(np.zeros((2, 2)), np.ones((2, 2)))  # a score is a cosine
+FLAT = Scale(np.zeros((2, 2)), np.full((2, 2), 0.2))  # all pairs of fields alike
 
 
 def unit(x: np.ndarray) -> np.ndarray:
@@ -107,9 +108,68 @@ def test_fields_join_between_their_mean_and_their_best() -> None:
     scores = np.array([[1.0, 3.0, 99.0], [2.0, 2.0, 2.0], [5000.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
     present = np.array([[1, 1, 0], [1, 1, 1], [1, 1, 0], [0, 0, 0]], bool)
     found = over_fields(scores, present)
-    wanted = 2 * math.log((math.exp(0.5) + math.exp(1.5)) / 2)
+    wanted = math.log((math.exp(1) + math.exp(3)) / 2)
     assert found[:2] == pytest.approx([wanted, 2.0]) and 2 < wanted < 3
-    assert found[2] == pytest.approx(5000 + 2 * math.log(0.5)) and found[3] == -math.inf
+    assert found[2] == pytest.approx(5000 + math.log(0.5)) and found[3] == -math.inf
+
+
+@pytest.mark.parametrize(
+    ("mean", "deviation"),
+    [(0, 0.25), (0, 0.03), (-0.02, 0.2), (0.5, 0.2), (0.1, 0.5), (0.9, 0.05), (0, 0.99), (0.2, 3)],
+)
+def test_a_score_is_the_normal_score_of_a_beta_distribution(mean: float, deviation: float) -> None:
+    """Oracle: scipy's, where its tails are not 0 yet; a deviation that no distribution of this mean
+    has counts as the largest one."""
+    cosines, scores = rarities(mean, deviation)
+    assert (np.diff(cosines) > 0).all() and (np.diff(scores) >= 0).all()
+    middle = (1 - mean) / 2
+    total = middle * (1 - middle) / min(deviation**2 / 4, 0.95 * middle * (1 - middle)) - 1
+    beta = stats.beta(middle * total, (1 - middle) * total)
+    at = np.array([-0.99, -0.9, -0.5, -0.1, 0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 0.9999])
+    nearer, farther = beta.logcdf((1 - at) / 2), beta.logsf((1 - at) / 2)
+    wanted = np.where(nearer < farther, -special.ndtri_exp(nearer), special.ndtri_exp(farther))
+    known = np.isfinite(wanted)
+    assert known.sum() >= 5
+    assert np.interp(at, cosines, scores)[known] == pytest.approx(wanted[known], abs=2e-4)
+
+
+def test_scores_of_random_directions_are_standard_normal() -> None:
+    """Planted truth: cosines of directions drawn at random in 6 dimensions, whose mean is 0 and
+    whose deviation is 6 ** -0.5. Beta is exact for them; deviations counted on a line end at 2.4."""
+    rng = np.random.default_rng(5)
+    cosines = (unit(rng.normal(size=(20_000, 6))) @ unit(rng.normal(size=6)))[:, None, None]
+    scale = Scale(np.zeros((1, 1)), np.full((1, 1), 6**-0.5))
+    scores = scale.scores(cosines, [0])[:, 0]
+    assert stats.kstest(scores, "norm").pvalue > 0.01
+    assert scores.max() > 3.2
+
+
+def test_a_near_copy_is_found_before_rows_that_are_near_across_fields() -> None:
+    """Planted truth: pictures of 8 dimensions, captions of 60 in the same space. Every query is a
+    row's picture, changed a little; in each of 50 other rows the caption lies nearer to it than any
+    unrelated caption does. Counted in deviations, the pictures' scores end below the captions'."""
+    rng = np.random.default_rng(6)
+    count, width = 400, 64
+    vectors = np.zeros((count, 2, width), np.float32)
+    vectors[:, 0, :8] = unit(rng.normal(size=(count, 8)))
+    vectors[:, 1] = unit(rng.normal(size=(count, width)))
+    present, groups = np.ones((count, 2), bool), [str(k) for k in range(count)]
+    scale = Scale.of(vectors, present, groups, rng)
+    first, counted = [], []
+    for k in range(0, count, 8):
+        picture = unit(vectors[k, 0] + np.pad(0.03 * rng.normal(size=8), (0, width - 8)))
+        among = vectors.copy()
+        others = (k + 1 + np.arange(50)) % count
+        among[others, 1] = unit(0.3 * picture + vectors[others, 1])
+        cosines = (among @ picture)[..., None]
+        table = pa.table({"n": list(range(count))})
+        found = nearest([part(0)], cosines, present, scale, table, 1)
+        assert not found.equal.any()
+        first.append(found.places[0] == k and found.best[0] == 0)
+        deviations = (cosines[:, :, 0] - scale.mean[0]) / scale.deviation[0]
+        counted.append(over_fields(deviations, present).argmax() == k)
+    assert np.mean(first) == 1
+    assert np.mean(counted) < 0.5
 
 
 def test_normal_scores_are_those_of_the_rank() -> None:
@@ -231,7 +291,7 @@ def test_a_fact_is_equal_however_it_is_written(column: list, fact: Fact, equal: 
 def test_rows_without_the_asked_cells_are_found_by_other_fields() -> None:
     """A row of which no fact is known stands by its picture among those that are known."""
     facts = {"a": Fact(1.0, number)}
-    cosines = [[[0.0], [0.0]], [[-10.0], [5.0]], [[-10.0], [-5.0]], [[0.0], [0.0]]]
+    cosines = [[[0.0], [0.0]], [[-10.0], [0.8]], [[-10.0], [-0.8]], [[0.0], [0.0]]]
     assert rank([part(0, facts=facts)], cosines, a=[2.0, None, None, 9.0]) == [1, 0, 3, 2]
 
 
@@ -257,7 +317,7 @@ def test_parts_add_up_with_their_weights() -> None:
 
 def test_the_first_k_are_those_of_a_full_sort_with_ties_in_the_order_of_the_rows() -> None:
     cosines = np.round(np.random.default_rng(4).uniform(-0.5, 0.5, (400, 1, 1)), 1)
-    scale, table = Scale(np.zeros((1, 1)), np.ones((1, 1))), pa.table({"n": list(range(400))})
+    scale, table = Scale(np.zeros((1, 1)), np.full((1, 1), 0.2)), pa.table({"n": list(range(400))})
     order = np.argsort(-cosines[:, 0, 0], kind="stable")
     for k in (1, 7, 100, 400, 500):
         found = nearest([part(0)], cosines, np.ones((400, 1), bool), scale, table, k)

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from scipy import special, stats
 
 from gobelin import Workbench
 from gobelin.core import catalog
@@ -30,7 +31,7 @@ from gobelin.workbench.run.row_index import INDEX
 
 QUICK = {
     "encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}},
-    "fusion": {"settings": {"steps": 40, "components": 16}},
+    "fusion": {"name": "gated", "settings": {"steps": 40, "components": 16}},
     "align": {"steps": 0, "width": 20},
     "runtime": processor.SETTINGS,
 }
@@ -85,11 +86,11 @@ def scores(bench: Workbench, part: dict[str, dict[str, str]]) -> np.ndarray:
     out = []
     for k in range(len(rows.ids)):
         terms = [
-            (float(rows.vectors[k, b] @ one) - scale.mean[a, b]) / scale.deviation[a, b]
+            normal_score(float(rows.vectors[k, b] @ one), scale.mean[a, b], scale.deviation[a, b])
             for b in range(len(fields))
             if rows.present[k, b]
         ]
-        out.append(2 * math.log(np.mean(np.exp(np.array(terms) / 2))))
+        out.append(math.log(np.mean(np.exp(np.array(terms)))))
     if field == "table":
         near = np.ones((len(cell), len(data)))
         for j, (column, text) in enumerate(cell.items()):
@@ -108,6 +109,17 @@ def scores(bench: Workbench, part: dict[str, dict[str, str]]) -> np.ndarray:
         equal = {k for k, r in enumerate(data.values()) if r["caption"] == cell["caption"]}
         lift = {k: max(out) for k in equal}
     return np.array([lift.get(k, value) for k, value in enumerate(out)])
+
+
+def normal_score(cosine: float, mean: float, deviation: float) -> float:
+    """Of the share of a Beta distribution, with the mean and the deviation of the cosines of
+    unrelated rows, that is nearer than this cosine."""
+    middle = (1 - mean) / 2
+    total = middle * (1 - middle) / (deviation**2 / 4) - 1
+    far = (1 - np.clip(cosine, -1, 1)) / 2
+    beta = stats.beta(middle * total, (1 - middle) * total)
+    nearer, farther = beta.logcdf(far), beta.logsf(far)
+    return float(-special.ndtri_exp(nearer) if nearer < farther else special.ndtri_exp(farther))
 
 
 def records(data: Path) -> dict[str, dict[str, str]]:

@@ -66,9 +66,9 @@ def search_command(
     end of a part: --text "a red apple^2" --image pear.png^0.5 --without text=green. If a text
     itself ends like that, write ^1 after it.
 
-    A line is a row: its score, = if it has the very cell that was asked for, its id, its cells.
-    The score says how far the row is above unrelated rows, in their standard deviations. Long
-    texts are cut; --all shows them whole."""
+    A line is a row: its score, or `equal` if it has the very cell that was asked for, its id, its
+    cells. The score says how seldom an unrelated row is so near, as a standard normal score: 2 is
+    one row in 44, 3 one in 740. Long texts are cut; --all shows them whole."""
     bench = open_workbench(run)
     if recall:
         return print_brief(bench.recall(), "search", as_json, whole)
@@ -94,8 +94,7 @@ def _print_hits(bench: Any, hits: Any, as_json: bool, whole: bool) -> None:  # n
             continue
         texts = shown_cells(hit, schema, hits.asked)
         cells = " | ".join(f"{c}: {v if whole else cut(v, LONGEST)}" for c, v in texts)
-        mark = "=" if hit.equal else " "
-        line = f"{hit.score:6.2f} {mark} {hit.id:{longest if cells else 0}}  {cells}".rstrip()
+        line = f"{hits.nearness(hit):>6}  {hit.id:{longest if cells else 0}}  {cells}".rstrip()
         long = out.is_terminal and len(line) > out.width and not whole
         say(line[: out.width - 3] + "..." if long else line)
     if hits and not any(hit.cells for hit in hits):

@@ -190,7 +190,7 @@ class Workbench:
         sheet: a new contact sheet of the rows, .html or .png. query: {flag or column: text}, the
         same as arguments of their own. without: the same, for parts to avoid. weights: {flag or
         column: number}, or a number for each text; 1 by default. The score of a row is the weighted
-        sum of its parts' scores: standard deviations of unrelated rows above their mean.
+        sum of its parts' scores: how seldom an unrelated row is so near, as a normal score.
         """
         refuse_none(k)
         if sheet is not None:

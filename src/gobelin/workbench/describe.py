@@ -109,11 +109,17 @@ def _similar(run: Run, query: Mapping[str, str], k: int) -> list[Finding]:
     if schema.role("id") is None:  # a row number says nothing to a person
         shown += [c.name for c in cells if c.kind in FILES]
     notes = [next((text_of(v) for c in shown if (v := h.cells.get(c))), "") for h in hits]
+    alone = [h.equal and hits.parts == 1 for h in hits]  # it has no score of its own
+    notes = [f"equal; {n}".rstrip("; ") if a else n for a, n in zip(alone, notes, strict=True)]
     return [
         Finding(
-            name="similarity", scope={"row": hit.id}, value=hit.score, note=note, source="describe"
+            name="similarity",
+            scope={"row": hit.id},
+            value=None if equal else hit.score,
+            note=note,
+            source="describe",
         )
-        for hit, note in zip(hits, notes, strict=True)
+        for hit, note, equal in zip(hits, notes, alone, strict=True)
     ]
 
 

@@ -45,10 +45,8 @@ def write(
     parts: (flag or column, text, weight) of the query."""
     schema, files = space.features.data.schema, _Files(space, hits)
     cards = [_asked(*part) for part in _asked_files(schema, parts)]
-    cards += [files.card(hit, hits.asked) for hit in hits]
-    note = (
-        "Rows found, best first. A score counts from unrelated rows, in their standard deviations."
-    )
+    cards += [files.card(hit, hits) for hit in hits]
+    note = "Rows found, best first. A score says how seldom an unrelated row is so near."
     title, boxes = "Search: " + ", ".join(starmap(_said, parts)), ""
     with output_file(path) as temporary:
         if path.suffix.lower() == ".html":
@@ -99,9 +97,9 @@ class _Files:
         values = {c: chosen.values(c) for c in columns if c in chosen.column_names}
         return {hit.id: {c: v[k] for c, v in values.items()} for k, hit in enumerate(theirs)}
 
-    def card(self, hit: Hit, asked: Sequence[str]) -> Card:
-        by = f"same {hit.found_by}" if hit.equal else f"by {hit.found_by}"
-        card = Card(hit.id, f"{hit.score:.2f} {by}" if hit.found_by else f"{hit.score:.2f}")
+    def card(self, hit: Hit, hits: Hits) -> Card:
+        by = f"{'' if hit.equal else 'by '}{hit.found_by}" if hit.found_by else ""
+        card = Card(hit.id, f"{hits.nearness(hit)} {by}".rstrip())
         card = replace(card, equal=hit.equal)
         self.without_cells += not hit.cells
         root = Path(self.roots.get(hit.id) or self.root)
@@ -111,7 +109,7 @@ class _Files:
             for value in spread([files.get(column)]):
                 if value is not None and self._opened(card, column, value, root):
                     shown.add(column)
-        cells = shown_cells(hit, self.schema, asked)
+        cells = shown_cells(hit, self.schema, hits.asked)
         if self.schema.role("id") is None:  # a row number says nothing: the file's name stays
             shown = set()
         card.cells.extend(cell for cell in cells if cell[0] not in shown)

@@ -24,9 +24,18 @@ OWN = "gobelin_"  # before the name of a column of ours that a column of the use
 
 
 class Hits(list[Hit]):
-    """Rows that search found, best first. asked: the columns that the query names."""
+    """Rows that search found, best first. asked: the columns that the query names. parts: how many
+    parts it has."""
 
     asked: tuple[str, ...] = ()
+    parts: int = 1
+
+    def nearness(self, hit: Hit) -> str:
+        """The score of a row as a person reads it. A row with the very cell of a single part has
+        `equal` in its place: it stands above the scores of all others, and has none of its own."""
+        if hit.equal and self.parts == 1:
+            return "equal"
+        return f"{hit.score:.2f} =" if hit.equal else f"{hit.score:.2f}"
 
     def to_frame(self) -> Any:  # noqa: ANN401 - a pandas data frame
         """A data frame: id, score, equal and found_by of every row, then its cells."""
@@ -67,6 +76,7 @@ def found(space: RunSpace, parts: Sequence[Part], k: int, where: str = "") -> Hi
         cells = [c | {own: hit.id} if own in c else c for hit, c in zip(hits, cells, strict=True)]
     out = Hits(replace(hit, cells=c) for hit, c in zip(hits, cells, strict=True))
     asked = {column for part in parts for column in (*part.facts, *part.texts)}
+    out.parts = len(parts)
     out.asked = tuple(name for name in names if column_name(name) in asked)
     return out
 
