@@ -135,7 +135,7 @@ def test_a_score_is_the_normal_score_of_a_beta_distribution(mean: float, deviati
 
 def test_scores_of_random_directions_are_standard_normal() -> None:
     """Planted truth: cosines of directions drawn at random in 6 dimensions, whose mean is 0 and
-    whose deviation is 6 ** -0.5. Beta is exact for them; deviations counted on a line end at 2.4."""
+    whose deviation is 6 ** -0.5. Beta is exact for them; a count of deviations ends at 2.4."""
     rng = np.random.default_rng(5)
     cosines = (unit(rng.normal(size=(20_000, 6))) @ unit(rng.normal(size=6)))[:, None, None]
     scale = Scale(np.zeros((1, 1)), np.full((1, 1), 6**-0.5))

@@ -16,7 +16,15 @@ from torch import Tensor, nn
 
 from gobelin.core.machine import generator
 from gobelin.networks import limit, training
-from gobelin.networks.limit import Pilot, mean_over_first, steps_within
+from gobelin.networks.limit import (
+    OVERRUN,
+    Guard,
+    Pilot,
+    ended_within,
+    mean_over_first,
+    pilot_within,
+    steps_within,
+)
 
 
 class Clock:
@@ -149,6 +157,64 @@ def test_a_limited_training_is_that_of_its_count(
     expected, _ = trained(clock, None, steps)
     assert made == steps  # no good state was taken in the first tenth: it starts anew
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("late", [1.0, 3.0, 10.0])
+@pytest.mark.parametrize("slow_from", [8, 14, 25])
+def test_a_machine_that_slows_down_ends_the_training_near_its_limit(
+    clock: Clock, tmp_path: Path, late: float, slow_from: int
+) -> None:
+    """Steps of a second, which take `late` seconds from some step on; a limit of 30 seconds. The
+    whole is over within a half more than the limit and one step, and not ended before the limit."""
+    begun, made = clock.now, 0
+
+    def seconds(step: int) -> float:
+        nonlocal made
+        made += 1
+        return late if made > slow_from else 1.0
+
+    def train(pilot: Pilot | Guard) -> object:
+        chosen = replace(SETTINGS, steps=pilot.steps if isinstance(pilot, Pilot) else planned)
+        task = Timed(clock, seconds)
+        return training.run(task, rows, chosen, tmp_path, "data", pilot=pilot)
+
+    planned = SETTINGS.steps
+    pilot = pilot_within(0.5, planned, train)
+    planned = pilot.steps
+    assert planned == 27
+    ended = ended_within(pilot.left, train)
+    spent = clock.now - begun
+    assert spent <= OVERRUN * 30 + late <= 1.5 * 30 + late
+    if late == 1:
+        assert ended == 0 and spent == 30  # a machine that keeps its pace is not stopped
+        return
+    assert spent >= 30 and 0 < ended < planned or ended == 0
+    before, found = (
+        made,
+        training.run(
+            Timed(clock, seconds),
+            rows,
+            replace(SETTINGS, steps=planned),
+            tmp_path,
+            "data",
+            end=ended,
+        ),
+    )
+    assert made == before  # the checkpoint holds it all
+    scratch = training.run(
+        Timed(clock, seconds), rows, replace(SETTINGS, steps=planned), None, "data", end=ended
+    )
+    assert found.steps == scratch.steps == (ended or planned)
+    assert found.history == scratch.history and found.notes == scratch.notes
+    assert bool(found.notes) == bool(ended)
+    for name, weight in scratch.averages["net"].items():
+        assert torch.equal(found.averages["net"][name], weight)
+
+
+def test_a_guard_ends_no_training_before_its_first_step(clock: Clock) -> None:
+    guard = Guard(-5.0)
+    assert not guard.decides(1.0)
+    assert guard.decides(1.0)
 
 
 def test_a_pilot_that_fits_is_the_beginning_of_the_training(clock: Clock, tmp_path: Path) -> None:

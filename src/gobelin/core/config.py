@@ -258,8 +258,10 @@ def limited(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         values, limit = out.get(group), over.get(group)
         if isinstance(values, Mapping) and isinstance(limit, Mapping):
             changed = limit.get("minutes") not in (None, values.get("minutes"))
-            if changed and not limit.get("steps"):
-                out[group] = {k: v for k, v in values.items() if k != "steps"}
+            if limit.get("steps"):
+                out[group] = {k: v for k, v in values.items() if k != "ended"}
+            elif changed:
+                out[group] = {k: v for k, v in values.items() if k not in ("steps", "ended")}
     return out
 
 

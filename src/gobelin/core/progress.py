@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sized
 from typing import Protocol, TypeVar
 
+_steps: list[tuple[str, object]] = []  # that are being worked on, the outermost first
 Item = TypeVar("Item")
 
 
@@ -26,6 +27,23 @@ def silent(what: str, done: int, total: int) -> None:
 
 
 _listener: Progress = silent
+
+
+@contextlib.contextmanager
+def step(name: str) -> Iterator[None]:
+    """Inside, the process works on a step of this name, which a user is told while the work counts
+    nothing. Steps may stand inside each other."""
+    entry = (name, object())
+    _steps.append(entry)
+    try:
+        yield
+    finally:
+        _steps.remove(entry)
+
+
+def present_step() -> str:
+    """The innermost step that is being worked on; '' where there is none."""
+    return _steps[-1][0] if _steps else ""
 
 
 @contextlib.contextmanager

@@ -29,6 +29,7 @@ from gobelin.core.files import (
     write_json,
     write_lines,
 )
+from gobelin.core.progress import step
 
 STAGE_FORMAT = 1  # version of a stage's layout on disk
 LOCK = ".lock"
@@ -37,6 +38,32 @@ LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program 
 Loaded = TypeVar("Loaded")
 # what reading raises where a file holds other values than were written
 WRONG_VALUES = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError)
+
+
+# what a user is told while a stage is made, by the first part of its name
+STEPS = {
+    "checked": "keep the checked rows",
+    "encoders": "save the encoder of {}",
+    "features": "keep the features",
+    "tuned": "tune the encoders",
+    "alignment": "align the fields",
+    "fusions": "compare the heads",
+    "model": "fit the predictor",
+    "delivered": "fit the predictor on all labelled rows",
+    "rows": "keep the rows for search",
+    "index": "write the index of search",
+    "generators": "train the generator {}",
+    "made": "generate images by {}",
+    "audited": "audit the images by {}",
+    "outcome": "compare the training sets",
+    "verbs": "{}: collect the findings",
+}
+
+
+def step_of(stage: str) -> str:
+    """The step that makes a stage, in the words of a user."""
+    first, _, rest = stage.partition("/")
+    return STEPS.get(first, f"make {stage}").format(rest)
 
 
 def holds_run(folder: Path) -> bool:
@@ -194,7 +221,7 @@ class RunFolder:
             if self._lock.lock_counter == 1:
                 left = (*self.folder.glob(".writing-*"), *self.folder.glob("*/.writing-*"))
                 _remove(path for path in left if path.is_dir())
-            with atomic_folder(folder) as temporary:
+            with atomic_folder(folder) as temporary, step(step_of(name)):
                 yield temporary
                 self.hold()
                 record = {"key": key, "format": STAGE_FORMAT, "hash": tree_hash(temporary)}

@@ -253,7 +253,7 @@ class Fit(Generic[FittedT]):
         context, name = self.context, self.sampler.name
         identity = training_identity(self.sampler.settings, self.train, self.valid)
         around = (context.progress, name, watch, context.pilot, self.slower)
-        outcome = run(task, batches, settings, context.folder, identity, *around)
+        outcome = run(task, batches, settings, context.folder, identity, *around, end=context.end)
         for module, average in outcome.averages.items():
             task.modules[module].load_state_dict(average)
         self.sampler.network.eval().requires_grad_(False)

@@ -26,7 +26,7 @@ from gobelin.generation.generators import (
     Sampler,
     check_condition,
 )
-from gobelin.networks.limit import Pilot
+from gobelin.networks.limit import Guard, Pilot
 from gobelin.networks.watching import PATIENCE
 
 
@@ -37,12 +37,17 @@ class Generation:
     name: str = setting(default="vaegan", description="Generator component.")
     minutes: Annotated[float, setting(gt=0)] | None = setting(
         default=None,
-        description="Longest training in minutes. It can lower the number of steps, once.",
+        description="Limit of a training in minutes. It lowers the number of steps.",
     )
     steps: int = setting(
         default=0,
         ge=0,
         description="Training steps. 0 decides by the number and the size of the images.",
+    )
+    ended: int = setting(
+        default=0,
+        ge=0,
+        description="Step after which a passed limit of time ended training. The run writes it.",
     )
     size: int = setting(
         default=32, ge=16, le=256, description="Side of the generated images in pixels."
@@ -66,6 +71,11 @@ class Generation:
         default_factory=dict, description="The generator component's own settings."
     )
 
+    @property
+    def made_steps(self) -> int:
+        """The number of steps that a training makes; 0 where it is not decided."""
+        return min(self.ended or self.steps, self.steps)
+
 
 def train(
     settings: Generation,
@@ -76,13 +86,13 @@ def train(
     runtime: Runtime,
     steps: int,
     progress: Progress = silent,
-    pilot: Pilot | None = None,
+    pilot: Pilot | Guard | None = None,
 ) -> Sampler:
     """Train a generator from one seed. `folder` holds its checkpoints and sample grids while it
-    trains. pilot: ends the training once it knows how many steps fit into a limit."""
+    trains. pilot: ends the training where a limit of time says so."""
     component = catalog.build("generators", settings.name, settings.settings)
     runtime = runtime_with(runtime, seed)
-    context = Context(runtime, folder, steps, progress, settings.patience, pilot)
+    context = Context(runtime, folder, steps, progress, settings.patience, pilot, settings.ended)
     return component.fit(rows, valid, context)
 
 
@@ -101,7 +111,7 @@ def save(sampler: Sampler, settings: Generation, space: str, folder: Path) -> No
             "space": space,
             "generator": settings.name,
             "settings": dict(settings.settings),
-            "steps": settings.steps,
+            "steps": settings.made_steps,
         },
     )
 

@@ -29,7 +29,7 @@ from rich.table import Column, Table
 
 from gobelin.core.errors import GobelinError, outside_cause
 from gobelin.core.printable import json_text, printable
-from gobelin.core.progress import listened
+from gobelin.core.progress import listened, present_step
 from gobelin.interfaces.stopping import CONTINUES, Stopped
 
 if TYPE_CHECKING:  # it loads numpy, which a help text needs not
@@ -276,7 +276,8 @@ class ProgressBars:
         """A line: the step, done of total, and the time left where that is known."""
         self.last = now = time.monotonic()
         if (step := self.step) is None:
-            return tell(f"  {self.command}: at work for {now - self.started:.0f} s")
+            named = f"{name}, " if (name := present_step()) else ""
+            return tell(f"  {self.command}: {named}at work for {now - self.started:.0f} s")
         what, done, total = step
         start, first = self.began.get(what, (now, done))
         left = (now - start) / (done - first) * (total - done) if done > first else None
@@ -294,7 +295,8 @@ class ProgressBars:
     def _draw_idle(self, shown: bool = True) -> None:
         """A bar that moves without an end, as long as no step has one of its own."""
         if shown and not self.tasks:
-            self.tasks[IDLE] = self.bars.add_task(printable(self.command), total=None)
+            name = ": ".join(filter(None, (self.command, present_step())))
+            self.tasks[IDLE] = self.bars.add_task(printable(name), total=None)
         elif IDLE in self.tasks and (not shown or len(self.tasks) > 1):
             self.bars.remove_task(self.tasks.pop(IDLE))
 

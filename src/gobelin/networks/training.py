@@ -7,8 +7,9 @@ the batch of step t is a function of t, and a checkpoint is always the state at 
 at a moment of the clock.
 
 How many steps are made is a count that the caller gives. A limit of time can lower it once, after
-the first tenth of the training (`limit`); then the training starts anew with that count. So the
-result depends on the count alone, and a count that is given again gives the same bits.
+the first tenth of the training (`limit`); then the training starts anew with that count. Where the
+machine gets slower later, the limit can also end it after some step. So the result depends on the
+count and on that step alone, and numbers that are given again give the same bits.
 
 What it does not cover: two machines, or two counts of threads, round differently and give different
 last bits.
@@ -32,7 +33,7 @@ from gobelin.core import files
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Progress, derived_seed, generator, silent
 from gobelin.networks.checkpoint import State, read_checkpoint, write_checkpoint
-from gobelin.networks.limit import Decided, Pilot
+from gobelin.networks.limit import Decided, Guard, Pilot
 from gobelin.networks.watching import Watch
 
 Batch = TypeVar("Batch")
@@ -108,8 +109,9 @@ def run(
     progress: Progress = silent,
     what: str = "train",
     watch: Watch | None = None,
-    pilot: Pilot | None = None,
+    pilot: Pilot | Guard | None = None,
     slower: float = 1.0,
+    end: int = 0,
 ) -> TrainingResult:
     """Train `task` in place for `settings.steps` steps, from the checkpoint in `folder` if there is
     one. Raises GobelinError where it is not finite even at the smallest learning rate.
@@ -117,14 +119,17 @@ def run(
     batches: the batch of step t, a pure function of t. identity: hash of data and settings; a
     checkpoint of another identity is not used. what: name of the training, for `progress`. watch:
     scores the averaged weights at fixed steps, chooses those that are returned, and can end the
-    training early. pilot: ends the training once it knows how many steps fit into its limit.
-    slower: time of a mean step of the training, over that of one in its first tenth.
+    training early. pilot: ends the training once it knows how many steps fit into its limit, or
+    where it passed it. slower: time of a mean step of the training, over that of one in its first
+    tenth. end: the step after which a limit ended it; 0 = none.
     """
     shapes = {
         n: [[k, list(v.shape)] for k, v in m.state_dict().items()] for n, m in task.modules.items()
     }
     plan = watch.identity() if watch else None
-    loop = _Loop(task, settings, files.fingerprint(identity, asdict(settings), shapes, plan), watch)
+    loop = _Loop(
+        task, settings, files.fingerprint(identity, asdict(settings), shapes, plan), watch, end
+    )
     if folder is not None:
         loop.resume(folder / "checkpoint.safetensors")
     if watch and not loop.done:
@@ -134,6 +139,8 @@ def run(
         with torch.random.fork_rng():
             while not loop.over():
                 if pilot and pilot.decides(slower):
+                    if isinstance(pilot, Guard):
+                        pilot.reached = loop.settled()
                     if folder is not None and loop.good["done"] > loop.on_disk:
                         loop.write(folder / "checkpoint.safetensors")
                     raise Decided
@@ -144,12 +151,17 @@ def run(
     finally:
         for hook in hooks:
             hook.remove()
+    ended = (
+        f"{what}: ended after step {loop.done} of {settings.steps}, as steps became slower and the"
+        " limit of time was passed."
+    )
+    notes = (ended,) if 0 < end == loop.done < settings.steps else ()
     if watch and watch.best:
-        notes = watch.notes(loop.done, settings.steps)
+        notes += watch.notes(loop.done, loop.done if notes else settings.steps)
         return TrainingResult(
             loop.done, watch.best["averages"], loop.history, watch.best["step"], notes
         )
-    return TrainingResult(loop.done, loop.averages, loop.history, loop.done)
+    return TrainingResult(loop.done, loop.averages, loop.history, loop.done, notes)
 
 
 def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
@@ -200,8 +212,14 @@ class _Loop:
     """The state of one training: the task, the average, and the last state known to be good."""
 
     def __init__(
-        self, task: Task[Any], settings: TrainingSettings, identity: str, watch: Watch | None = None
+        self,
+        task: Task[Any],
+        settings: TrainingSettings,
+        identity: str,
+        watch: Watch | None = None,
+        end: int = 0,
     ) -> None:
+        self.last = min(end or settings.steps, settings.steps)  # step
         self.task, self.settings, self.identity, self.watch = task, settings, identity, watch
         self.rates = {n: [g["lr"] for g in o.param_groups] for n, o in task.optimisers.items()}
         self.averages: dict[str, State] = {
@@ -235,7 +253,7 @@ class _Loop:
 
     def over(self) -> bool:
         """Whether all steps are done, or the watch ends the training."""
-        return self.done >= self.settings.steps or (self.watch is not None and self.watch.over)
+        return self.done >= self.last or (self.watch is not None and self.watch.over)
 
     def set_rates(self, step: int) -> None:
         """Learning rate: linear warm-up, constant, linear cool-down; halved for every rollback."""
@@ -282,6 +300,12 @@ class _Loop:
         )
         self.sums = {}
         self.good = self.capture()
+
+    def settled(self) -> int:
+        """The present step, its state taken as the good one as at the end of a training."""
+        if self.good["done"] < self.done:
+            self.keep()
+        return int(self.good["done"])
 
     def roll_back(self) -> None:
         """Return to the last good state with half the learning rate, and say so in the history."""

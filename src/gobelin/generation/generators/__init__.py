@@ -19,7 +19,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.lazy import torch
 from gobelin.core.machine import Progress, Runtime, silent
 from gobelin.data.coarse import LEAST_GROUPS
-from gobelin.networks.limit import Pilot
+from gobelin.networks.limit import Guard, Pilot
 from gobelin.networks.watching import PATIENCE
 
 CONDITION_PARTS = ("vectors", "target", "text", "source", "mask")
@@ -152,7 +152,8 @@ class Context:
     # Held-out scores without a better one after which training stops; 0 = never. The best weights
     # are taken either way (`networks.watching`).
     patience: int = PATIENCE
-    pilot: Pilot | None = None  # ends the training once it knows how many steps fit into a limit
+    pilot: Pilot | Guard | None = None  # ends the training where a limit of time says so
+    end: int = 0  # the step after which a limit of time ended the training; 0 = none
 
 
 @runtime_checkable

@@ -136,6 +136,7 @@ class Pretrained:
             context.progress,
             "lora",
             pilot=context.pilot,
+            end=context.end,
         )
         last = {"loss_train": engine.mean_loss(train), "loss_valid": engine.mean_loss(valid)}
         history = (
@@ -143,7 +144,7 @@ class Pretrained:
             *outcome.history,
             {"step": outcome.steps, **last},
         )
-        notes = few_images("pretrained", len(train), outcome.steps * self.batch)
+        notes = few_images("pretrained", len(train), outcome.steps * self.batch) + outcome.notes
         lora = {name: weight.detach() for name, weight in engine.pipeline.lora().items()}
         return PretrainedSampler(self, engine, lora, runtime, notes, history)
 

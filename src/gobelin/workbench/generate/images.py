@@ -115,7 +115,12 @@ def generate(
     names = write_images(
         trained, condition, seeds, described, folder, controls, run.data.progress, f"{shown}-"
     )
-    return [folder / name for name in names]
+    paths = [folder / name for name in names]
+    if start.source is None:
+        from gobelin.workbench.generate import likeness  # it imports this file
+
+        likeness.tell_of_files(run, condition, paths, f"for {label!r}" if label else "")
+    return paths
 
 
 def _file_hash(text: str) -> str:

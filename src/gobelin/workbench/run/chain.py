@@ -192,8 +192,12 @@ class Run:
         """The run with a number of generator steps, decided once and recorded."""
         if self.settings.generator.steps:
             return self
-        generator = replace(self.settings.generator, steps=self.generator.steps())
-        return self.record(replace(self.settings, generator=generator))
+        steps, seconds = self.generator.limited_steps()
+        generator = replace(self.settings.generator, steps=steps, ended=0)
+        run = self.record(replace(self.settings, generator=generator))
+        if not seconds or not (ended := run.generator.ended_after(seconds)):
+            return run
+        return run.record(replace(run.settings, generator=replace(generator, ended=ended)))
 
     def on_resample(self, folder: RunFolder, resample: Resample) -> Run:
         """The run on a bootstrap of its training rows, in a folder of its own.

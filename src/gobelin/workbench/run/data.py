@@ -12,6 +12,7 @@ from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.core.machine import Progress, Runtime
+from gobelin.core.progress import step
 from gobelin.core.stages import RunFolder
 from gobelin.data.budget import Reading
 from gobelin.data.coarse import LEAST_GROUPS
@@ -51,7 +52,8 @@ class RunData:
             )
         self.settings.reading.use()
         _ = self.mark
-        return read_rows(self.settings, self.given, self.folder)
+        with step("read the rows"):
+            return read_rows(self.settings, self.given, self.folder)
 
     @cached_property
     def mark(self) -> list[int] | None:

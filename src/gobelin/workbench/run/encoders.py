@@ -9,6 +9,7 @@ from functools import cached_property
 
 from gobelin.core.config import resolved
 from gobelin.core.files import file_name, read_json, write_json
+from gobelin.core.progress import step
 from gobelin.data.fields import Field
 from gobelin.data.images import Opening
 from gobelin.data.training_range import with_range
@@ -110,9 +111,10 @@ class RunEncoders:
                 )
             component = replace(component, opening=found)  # type: ignore[type-var]
         kinds = {c: rows.schema.kind(c) for c in field.columns}
-        if isinstance(component, FitsFiles):
-            return component.fit_files(cells, field, kinds, runtime, rows.dataset.root)
-        return component.fit(cells, field, kinds, runtime)
+        with step(f"fit the encoder of {field.name}"):
+            if isinstance(component, FitsFiles):
+                return component.fit_files(cells, field, kinds, runtime, rows.dataset.root)
+            return component.fit(cells, field, kinds, runtime)
 
     def save(self) -> None:
         """Write each encoder as a stage of the run folder."""

@@ -20,7 +20,7 @@ from gobelin.data.images import png_bytes
 from gobelin.generation import image_rows, sampling
 from gobelin.generation.generators import Condition, Controls, ImageRows, Sampler
 from gobelin.generation.sampling import Generation
-from gobelin.networks.limit import Pilot, steps_within
+from gobelin.networks.limit import Guard, Pilot, ended_within, pilot_within
 from gobelin.workbench.run import verbs
 from gobelin.workbench.run.checked_rows import CheckedRows
 from gobelin.workbench.run.features import RunFeatures
@@ -88,11 +88,11 @@ class RunGenerator:
     def key(self, seed: int) -> str:
         # The steps are decided by now: minutes, number of seeds and guidance change no training.
         # minutes: its default in earlier versions, whose keys stay as they were
-        trained = replace(self.settings, minutes=1.0, seeds=1, guidance=1.0)
+        trained = resolved(replace(self.settings, minutes=1.0, seeds=1, guidance=1.0))
+        if not trained["ended"]:  # of earlier versions, too
+            del trained["ended"]
         align = self.features.data.settings.align
-        return fingerprint(
-            self.features.key_of(self.checked), resolved(align), resolved(trained), seed
-        )
+        return fingerprint(self.features.key_of(self.checked), resolved(align), trained, seed)
 
     @property
     def trained(self) -> bool:
@@ -168,7 +168,9 @@ class RunGenerator:
         shutil.rmtree(work, ignore_errors=True)
         return Trained(sampler, component, space)
 
-    def _trained(self, seed: int, work: Path, steps: int, pilot: Pilot | None = None) -> Sampler:
+    def _trained(
+        self, seed: int, work: Path, steps: int, pilot: Pilot | Guard | None = None
+    ) -> Sampler:
         data = self.features.data
         data.take_over({"generator": resolved(self.settings)})
         (train, valid), runtime = self.image_rows, data.runtime
@@ -191,7 +193,7 @@ class RunGenerator:
         """
         settings, r = self.settings, self.checked.rows
         if settings.steps:
-            return settings.steps
+            return settings.made_steps
         component = catalog.build("generators", settings.name, settings.settings)
         images = image_rows.with_images(
             r.dataset, r.part("train"), r.schema, settings.source, component.accepts
@@ -202,13 +204,31 @@ class RunGenerator:
         """The number of training steps. Where minutes limit a number that is not set, the first
         tenth of the training decides.
         """
+        return self.limited_steps()[0]
+
+    def limited_steps(self) -> tuple[int, float]:
+        """The number of training steps, and the seconds after which a limit ends the training of
+        seed 0; 0 seconds where nothing limits it.
+        """
         settings, planned = self.settings, self.planned_steps
         if settings.steps or settings.minutes is None or planned == 1:
-            return planned
-        work = self.folder.folder / "work" / self.stage(0)
-        return steps_within(
-            settings.minutes, planned, lambda pilot: self._trained(0, work, planned, pilot)
+            return planned, 0.0
+        pilot = pilot_within(
+            settings.minutes, planned, lambda pilot: self._trained(0, self._work, planned, pilot)
         )
+        return pilot.steps, pilot.left
+
+    def ended_after(self, seconds: float) -> int:
+        """Train seed 0 up to its checkpoint; the step after which it ended because it took longer
+        than this, 0 where it did not.
+        """
+        steps = self.settings.steps
+        return ended_within(seconds, lambda guard: self._trained(0, self._work, steps, guard))
+
+    @property
+    def _work(self) -> Path:
+        """Where the training of seed 0 keeps its checkpoint."""
+        return self.folder.folder / "work" / self.stage(0)
 
     @property
     def trained_steps(self) -> int:

@@ -58,9 +58,11 @@ def _with_steps(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any
     out = dict(new)
     before = {**old, **old.get("settings", {})}
     after = {k: v for k, v in out.items() if k != "settings"} | dict(out.get("settings", {}))
-    same = all(_same(before.get(k), v) for k, v in after.items() if k not in ("steps", "seeds"))
+    same = all(
+        _same(before.get(k), v) for k, v in after.items() if k not in ("steps", "ended", "seeds")
+    )
     if same and not out.get("steps"):
-        out["steps"] = old["steps"]
+        out |= {name: old[name] for name in ("steps", "ended") if name in old}
     return out
 
 
@@ -83,7 +85,7 @@ def without_replaced(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str
     for group in ("generator", "fusion"):
         over = new.get(group, {})
         if isinstance(over, Mapping) and over.get("name", old[group]["name"]) != old[group]["name"]:
-            void = ("settings", "steps", "source")
+            void = ("settings", "steps", "ended", "source")
             out[group] = {k: v for k, v in old[group].items() if k not in void}
     study = new.get("augment", {})
     if isinstance(study, Mapping) and {"per_class", "ratio"} & set(study):

@@ -1,0 +1,113 @@
+"""Do images of different seeds differ? Their mean distance in pixels, beside that of training
+images of the same condition.
+
+What it cannot show: that images which differ are good ones, or that they differ in what matters.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from gobelin.core.errors import GobelinError
+from gobelin.generation.generators import Condition, Controls
+from gobelin.workbench.generate import images as generate_images
+from gobelin.workbench.run.chain import Run
+
+LOG = logging.getLogger(__name__)
+MOST_COMPARED = 16  # images of a side
+LEAST_REAL = 4  # training images of a condition; fewer tell no distance
+HARDLY = 0.25  # share of the training images' distance, below which a line is told
+FIT_SEEDS = 8  # that `fit` looks at
+
+
+def spread(images: np.ndarray) -> float:
+    """The mean over pairs of uint8 images [n, H, W, C] of the root of their mean squared
+    difference, from 0 to 255. At least two images."""
+    flat = images.reshape(len(images), -1).astype(np.float64)
+    squares = (flat**2).sum(1)
+    products = flat @ flat.T
+    distances = np.maximum(squares[:, None] + squares - 2 * products, 0) / flat.shape[1]
+    above = np.triu_indices(len(flat), 1)
+    return float(np.sqrt(distances[above]).mean())
+
+
+def warning(made: np.ndarray, real: np.ndarray, what: str) -> str:
+    """A line where the images of different seeds, uint8 [n, H, W, C], hardly differ beside training
+    images of the same condition, uint8 [m, H, W, C]; '' else."""
+    if len(made) < 2 or len(real) < LEAST_REAL or made.shape[1:] != real.shape[1:]:
+        return ""
+    ours, theirs = spread(made), spread(real)
+    if not theirs or ours >= HARDLY * theirs:
+        return ""
+    return (
+        f"generate: the images of {len(made)} seeds hardly differ {what}: by {ours:.0f} of 255"
+        f" levels a pixel, training images by {theirs:.0f}. Lower --guidance, train more steps"
+        " (--set generator.steps=N), or give more training images."
+    )
+
+
+def tell_of_files(run: Run, condition: Condition, paths: Sequence[Path], what: str) -> None:
+    """Warn where images that were just written for one condition hardly differ."""
+    if len(paths) < 2 or run.folder.saved:
+        return
+    with_pixels = [np.asarray(Image.open(p).convert("RGB")) for p in paths[:MOST_COMPARED]]
+    _tell(run, condition, np.stack(with_pixels), what)
+
+
+def tell_after_training(run: Run) -> None:
+    """Warn where images of the most frequent class hardly differ. Nothing for other targets."""
+    target, train = run.checked.rows.target, run.checked.rows.part("train")
+    if not target.exclusive or not len(train):
+        return
+    model = run.predictor.model
+    values = np.asarray(target.values[train])
+    classes, counts = np.unique(values[values >= 0], return_counts=True)
+    if not len(classes):
+        return
+    label = str(model.classes[int(classes[counts.argmax()])])
+    trained, start = run.generator.sampler(0), generate_images.Start()
+    if "source" in trained.sampler.accepts:
+        return
+    condition = generate_images.condition_of(run, trained, label, {}, start, 1)
+    controls = Controls(run.settings.generator.guidance)
+    repeated = condition.rows([0] * FIT_SEEDS)
+    made = np.concatenate(list(trained.sample(repeated, range(FIT_SEEDS), controls)))
+    _tell(run, condition, made, f"for {label!r}")
+
+
+def _tell(run: Run, condition: Condition, made: np.ndarray, what: str) -> None:
+    try:
+        rows = nearest_rows(run, condition)
+        real = run.generator.images(rows).images if len(rows) >= LEAST_REAL else made[:0]
+    except (GobelinError, OSError):  # the data are gone; the images themselves are written
+        return
+    if line := warning(made, np.asarray(real), what):
+        LOG.warning("%s", line)
+
+
+def nearest_rows(run: Run, condition: Condition) -> np.ndarray:
+    """int64 [n]: training rows with an image that fit a condition best: of its class, or nearest to
+    its number, then nearest to its vectors."""
+    rows = run.generator.with_image("train")
+    target = run.checked.rows.target
+    score = np.zeros(len(rows))
+    if condition.target is not None:
+        asked = float(condition.target[0])
+        values = np.asarray(target.values[rows], np.float64)
+        if target.exclusive:
+            rows = rows[values == asked]
+            score = np.zeros(len(rows))
+        else:
+            score = -np.abs(values - asked)
+    elif condition.vectors.shape[1] and bool(condition.present[0].any()):
+        asked_vectors = condition.vectors[0].numpy()
+        score = np.einsum("nfd,gd->n", run.space.shared.vectors[rows], asked_vectors)
+    if not score.any():  # all alike: spread over the rows
+        places = np.linspace(0, len(rows) - 1, min(len(rows), MOST_COMPARED)).round()
+        return rows[places.astype(np.int64)] if len(rows) else rows
+    return rows[np.argsort(-score, kind="stable")[:MOST_COMPARED]]
