@@ -113,10 +113,10 @@ def scores(bench: Workbench, part: dict[str, dict[str, str]]) -> np.ndarray:
 
 def normal_score(cosine: float, mean: float, deviation: float) -> float:
     """Of the share of a Beta distribution, with the mean and the deviation of the cosines of
-    unrelated rows, that is nearer than this cosine."""
+    unrelated rows, that is nearer than this cosine; 1 - 1e-5 counts as the same vector."""
     middle = (1 - mean) / 2
     total = middle * (1 - middle) / (deviation**2 / 4) - 1
-    far = (1 - np.clip(cosine, -1, 1)) / 2
+    far = (1 - np.clip(cosine, -1, 1 - 1e-5)) / 2
     beta = stats.beta(middle * total, (1 - middle) * total)
     nearer, farther = beta.logcdf(far), beta.logsf(far)
     return float(-special.ndtri_exp(nearer) if nearer < farther else special.ndtri_exp(farther))
@@ -465,7 +465,7 @@ def test_rows_are_shown_with_their_own_cells(
     assert len(lines) == 30 and all(hit.id in line for hit, line in zip(hits, lines, strict=True))
     for hit, line in zip(hits, lines, strict=True):
         assert f"shape: {rows[hit.id]['shape']}" in line
-        assert (f" = {hit.id}" in line) == (rows[hit.id]["caption"] == RED)
+        assert (f" equal  {hit.id}" in line) == (rows[hit.id]["caption"] == RED)
     shown = said(capsys, "search", fitted, "--text", RED, "-k", 30)
     assert [h["cells"] for h in shown] == [hit.cells for hit in hits]
 

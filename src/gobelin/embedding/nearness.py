@@ -91,6 +91,7 @@ class Scale:
 
         cosines: [n, F, A], of A vectors of the query. fields: the A fields that they belong to."""
         best = np.full(cosines.shape[:2], -np.inf)
+        cosines = np.minimum(cosines, SAME)  # nearer, the rounding of a product decides
         for k, a in enumerate(fields):
             for b in range(len(self.mean)):
                 known, scores = rarities(float(self.mean[a, b]), float(self.deviation[a, b]))

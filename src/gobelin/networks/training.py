@@ -155,7 +155,7 @@ def run(
         f"{what}: ended after step {loop.done} of {settings.steps}, as steps became slower and the"
         " limit of time was passed."
     )
-    notes = (ended,) if 0 < end == loop.done < settings.steps else ()
+    notes: tuple[str, ...] = (ended,) if 0 < end == loop.done < settings.steps else ()
     if watch and watch.best:
         notes += watch.notes(loop.done, loop.done if notes else settings.steps)
         return TrainingResult(

@@ -27,7 +27,9 @@ def test_the_spread_is_the_mean_over_all_pairs() -> None:
     assert spread(REAL) == pytest.approx(np.mean(pairs))
 
 
-@pytest.mark.parametrize(("share", "told"), [(0.0, True), (0.15, True), (0.4, False), (1.0, False)])
+@pytest.mark.parametrize(
+    ("share", "told"), [(0.0, True), (0.15, True), (0.4, True), (0.6, False), (1.0, False)]
+)
 def test_images_that_hardly_differ_are_told(share: float, told: bool) -> None:
     line = warning(near(share), REAL, "for 'red'")
     assert bool(line) == told

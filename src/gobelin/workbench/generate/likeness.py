@@ -21,8 +21,8 @@ from gobelin.workbench.run.chain import Run
 LOG = logging.getLogger(__name__)
 MOST_COMPARED = 16  # images of a side
 LEAST_REAL = 4  # training images of a condition; fewer tell no distance
-HARDLY = 0.25  # share of the training images' distance, below which a line is told
-FIT_SEEDS = 8  # that `fit` looks at
+HARDLY = 0.5  # share of the training images' distance, below which a line is told
+FIT_SEEDS, FIT_CLASSES = 8, 3  # that `fit` looks at
 
 
 def spread(images: np.ndarray) -> float:
@@ -44,50 +44,53 @@ def warning(made: np.ndarray, real: np.ndarray, what: str) -> str:
     ours, theirs = spread(made), spread(real)
     if not theirs or ours >= HARDLY * theirs:
         return ""
+    where = f" {what}" if what else ""
     return (
-        f"generate: the images of {len(made)} seeds hardly differ {what}: by {ours:.0f} of 255"
-        f" levels a pixel, training images by {theirs:.0f}. Lower --guidance, train more steps"
+        f"the images of {len(made)} seeds hardly differ{where}: by {ours:.0f} of 255 levels a"
+        f" pixel, training images by {theirs:.0f}. Lower --guidance, train more steps"
         " (--set generator.steps=N), or give more training images."
     )
 
 
-def tell_of_files(run: Run, condition: Condition, paths: Sequence[Path], what: str) -> None:
-    """Warn where images that were just written for one condition hardly differ."""
+def tell_of_files(run: Run, condition: Condition, paths: Sequence[Path], what: str) -> bool:
+    """Warn where images that were just written for one condition hardly differ; whether it did."""
     if len(paths) < 2 or run.folder.saved:
-        return
+        return False
     with_pixels = [np.asarray(Image.open(p).convert("RGB")) for p in paths[:MOST_COMPARED]]
-    _tell(run, condition, np.stack(with_pixels), what)
+    return _tell(run, condition, np.stack(with_pixels), what)
 
 
 def tell_after_training(run: Run) -> None:
-    """Warn where images of the most frequent class hardly differ. Nothing for other targets."""
+    """Warn where images of one of the most frequent classes hardly differ, once. Nothing for other
+    targets."""
     target, train = run.checked.rows.target, run.checked.rows.part("train")
     if not target.exclusive or not len(train):
         return
     model = run.predictor.model
     values = np.asarray(target.values[train])
     classes, counts = np.unique(values[values >= 0], return_counts=True)
-    if not len(classes):
-        return
-    label = str(model.classes[int(classes[counts.argmax()])])
     trained, start = run.generator.sampler(0), generate_images.Start()
-    if "source" in trained.sampler.accepts:
+    if not {"target", "text"} & trained.sampler.accepts or "source" in trained.sampler.accepts:
         return
-    condition = generate_images.condition_of(run, trained, label, {}, start, 1)
     controls = Controls(run.settings.generator.guidance)
-    repeated = condition.rows([0] * FIT_SEEDS)
-    made = np.concatenate(list(trained.sample(repeated, range(FIT_SEEDS), controls)))
-    _tell(run, condition, made, f"for {label!r}")
+    for k in np.argsort(-counts, kind="stable")[:FIT_CLASSES]:
+        label = str(model.classes[int(classes[k])])
+        condition = generate_images.condition_of(run, trained, label, {}, start, 1)
+        repeated = condition.rows([0] * FIT_SEEDS)
+        made = np.concatenate(list(trained.sample(repeated, range(FIT_SEEDS), controls)))
+        if _tell(run, condition, made, f"for {label!r}"):
+            return
 
 
-def _tell(run: Run, condition: Condition, made: np.ndarray, what: str) -> None:
+def _tell(run: Run, condition: Condition, made: np.ndarray, what: str) -> bool:
     try:
         rows = nearest_rows(run, condition)
         real = run.generator.images(rows).images if len(rows) >= LEAST_REAL else made[:0]
     except (GobelinError, OSError):  # the data are gone; the images themselves are written
-        return
+        return False
     if line := warning(made, np.asarray(real), what):
         LOG.warning("%s", line)
+    return bool(line)
 
 
 def nearest_rows(run: Run, condition: Condition) -> np.ndarray:
@@ -96,8 +99,8 @@ def nearest_rows(run: Run, condition: Condition) -> np.ndarray:
     rows = run.generator.with_image("train")
     target = run.checked.rows.target
     score = np.zeros(len(rows))
-    if condition.target is not None:
-        asked = float(condition.target[0])
+    asked = np.nan if condition.target is None else float(condition.target[0])
+    if np.isfinite(asked) and not (target.exclusive and asked < 0):  # -1: no class
         values = np.asarray(target.values[rows], np.float64)
         if target.exclusive:
             rows = rows[values == asked]
