@@ -91,7 +91,8 @@ class Scale:
 
         cosines: [n, F, A], of A vectors of the query. fields: the A fields that they belong to."""
         best = np.full(cosines.shape[:2], -np.inf)
-        cosines = np.minimum(cosines, SAME)  # nearer, the rounding of a product decides
+        # nearer than that, the rounding of a product decides
+        cosines = np.minimum(np.asarray(cosines, np.float64), SAME)
         for k, a in enumerate(fields):
             for b in range(len(self.mean)):
                 known, scores = rarities(float(self.mean[a, b]), float(self.deviation[a, b]))
