@@ -284,9 +284,11 @@ def found_again() -> str:
         (
             "| set, field | rows asked for | an equal cell is first | found among 5 by its other"
             " fields (one vector a row) | class of the ten nearest (one vector a row) |"
+            " a changed cell finds its own first |"
         ),
-        "|---|---|---|---|---|",
+        "|---|---|---|---|---|---|",
     ]
+    ways = ("cropped", "jpeg", "turned", "dropped", "doubled", "quieter")
 
     def pair(row: dict[str, Any], key: str) -> str:
         if f"by_field_{key}" not in row:
@@ -296,7 +298,9 @@ def found_again() -> str:
 
     for name, row in record.latest("found_again", "contender").items():
         first = f"{row['asked']} | {100 * row['first']:.1f} %" if "first" in row else "|"
-        lines.append(f"| {name} | {first} | {pair(row, 'among_5')} | {pair(row, 'class')} |")
+        near = [f"{w} {100 * row[f'{w}_first']:.0f} %" for w in ways if f"{w}_first" in row]
+        cells = (name, first, pair(row, "among_5"), pair(row, "class"), ", ".join(near))
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
