@@ -64,6 +64,12 @@ def made(run: Path) -> tuple[int, str]:
     return steps, tree_hash(run / "generators" / "vaegan-0")
 
 
+def ended(run: Path) -> int:
+    """The recorded step after which a limit ended the training; 0 = none."""
+    settings = json.loads((run / "settings.json").read_text(encoding="utf-8"))
+    return int(settings["generator"]["ended"])
+
+
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Sets a clock on which a step takes a second, and `late` seconds from the 10th step on."""
@@ -105,20 +111,27 @@ def test_a_limit_decides_once_and_is_replayed_to_the_bit(
     fitted: Path, told: Callable[[float], None]
 ) -> None:
     """A limit of 40 seconds: 4 of them tell that a step takes one, and the rest is 36 seconds; the
-    critic makes later steps slower, by `JUDGED_STEP`."""
+    critic makes later steps slower, by `JUDGED_STEP`. On the slow machine the training itself has
+    1.4 x 40 - 4 = 52 seconds: 10 steps of one second and, 5 of ten, the last ends at 60."""
     steps = int(36 / (0.1 + 0.9 * vaegan.JUDGED_STEP))
     for name, late in (("limited", 1.0), ("limited-slow", 10.0)):
         told(late)
         fit(copy(fitted, name), "--generator", "vaegan", "--minutes", str(40 / 60))
     limited, slow = (fitted.parent / name for name in ("limited", "limited-slow"))
-    assert made(limited) == made(slow) and made(slow)[0] == steps
+    assert made(limited)[0] == made(slow)[0] == steps
+    assert ended(limited) == 0 and ended(slow) == 15
 
-    told(10.0)
-    fit(limited, "--generator", "vaegan", "--minutes", str(40 / 60))  # again: nothing is decided
-    assert made(limited) == made(slow)
-    by_count = copy(fitted, "by-count")
+    before = made(limited), made(slow)
+    for run, late in ((limited, 10.0), (slow, 1.0)):  # again: nothing is decided
+        told(late)
+        fit(run, "--generator", "vaegan", "--minutes", str(40 / 60))
+    assert (made(limited), made(slow)) == before
+    by_count, by_end = copy(fitted, "by-count"), copy(fitted, "by-end")
     fit(by_count, "--generator", "vaegan", "--set", f"generator.steps={steps}")
-    assert made(by_count) == made(slow)
+    assert made(by_count) == made(limited)
+    both = ("--set", f"generator.steps={steps}", "--set", "generator.ended=15")
+    fit(by_end, "--generator", "vaegan", *both)
+    assert made(by_end) == made(slow)
     recipe = copy(fitted, "recipe")
     fit(recipe, "--recipe", str(slow / "settings.json"), "--generator", "vaegan")
     assert made(recipe) == made(slow)
