@@ -124,13 +124,7 @@ class Workbench:
         self.run.keep()  # so that later verbs read no data
         if generator:
             self.run = self.run.with_steps_decided()
-            already = self.run.generator.trained
-            for seed in range(self.run.settings.generator.seeds):
-                self.run.generator.sampler(seed)
-            if not already:
-                from gobelin.workbench.generate import likeness
-
-                likeness.tell_after_training(self.run)
+            fit.train_generators(self.run)
         find = partial(fit.fitted, self.run.delivered, self.run.generator)
         shown = fit.key_of_curves(self.run)
         return self._keep("fit", self.run.predictor.fingerprint, find, shown)

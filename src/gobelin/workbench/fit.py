@@ -112,6 +112,18 @@ def pooled(predictor: RunPredictor) -> list[Finding]:
     ]
 
 
+def train_generators(run: Run) -> None:
+    """Train the run's generator from each seed. After the first training, warn where its images of
+    different seeds hardly differ."""
+    already = run.generator.trained
+    for seed in range(run.settings.generator.seeds):
+        run.generator.sampler(seed)
+    if not already:
+        from gobelin.workbench.generate import likeness  # it loads Pillow
+
+        likeness.tell_after_training(run)
+
+
 def _generator(generator: RunGenerator, steps: int) -> Finding:
     """The name, the size and the training of the generator, and where its images are."""
     settings = generator.settings
