@@ -10,6 +10,7 @@ from PIL import Image
 from gobelin.data.fields import Column, Schema
 from gobelin.embedding.index_rows import Hit
 from gobelin.workbench.hit_sheet import _Files
+from gobelin.workbench.hits import Hits
 
 
 @pytest.mark.parametrize("with_id", [True, False])
@@ -22,6 +23,6 @@ def test_a_card_names_the_file_where_there_is_no_id(with_id: bool, tmp_path: Pat
     files.root, files.roots, files.in_data = str(tmp_path), {}, {}
     files.unshown, files.without_cells = {}, 0
     hit = Hit(7, "7", 1.0, cells={"photo": "apple.png", "kind": "fruit"})
-    card = files.card(hit, ())
+    card = files.card(hit, Hits([hit]))
     assert len(card.pictures) == 1 and ("kind", "fruit") in card.cells
     assert (("photo", "apple.png") in card.cells) == (not with_id)

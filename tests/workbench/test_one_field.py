@@ -39,9 +39,7 @@ class Planted:
             return Predictions(x.ids, (), grid, v, v, v, x.fields, x.present, "number")
         decided = np.where(right, truth, 1 - truth)
         p = np.eye(2)[decided]
-        return Predictions(
-            x.ids, ("a", "b"), p, none, none, none, x.fields, x.present, decided=decided
-        )
+        return Predictions(x.ids, ("a", "b"), p, none, none, none, x.fields, x.present)
 
 
 def found(model: Planted, left_out: tuple[str, ...] = ()) -> list[Finding]:

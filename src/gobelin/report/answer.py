@@ -102,17 +102,17 @@ def verdict(findings: Sequence[Finding]) -> str:
     return CAN_T_TELL if _undecided(score) else score.verdict.capitalize()
 
 
-def _beyond(delivered: Finding | None, score: Finding) -> bool:
+def _beyond(crossed: Finding | None, score: Finding) -> bool:
     """Whether the cross-fitted score is beyond guessing with its whole interval.
 
     For levels and for several labels a row it is another measure than the main score, with another
     guess: it decides nothing there.
     """
-    if delivered is None or not finite(score.chance) or delivered.better != score.better:
+    if crossed is None or not finite(score.chance) or crossed.better != score.better:
         return False
     if score.better == "lower":
-        return finite(delivered.high) and delivered.high < score.chance
-    return finite(delivered.low) and delivered.low > score.chance
+        return finite(crossed.high) and crossed.high < score.chance
+    return finite(crossed.low) and crossed.low > score.chance
 
 
 def _undecided(score: Finding) -> bool:

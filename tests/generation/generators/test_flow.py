@@ -392,12 +392,12 @@ def test_first_losses_are_the_golden_ones(monkeypatch: pytest.MonkeyPatch, tmp_p
     and run this test."""
     losses: list[float] = []
 
-    def watched(*arguments: object) -> object:
+    def watched(*arguments: object, **named: object) -> object:
         step = arguments[0].step
         arguments[0].step = lambda batch, rng: (
             losses.append(float((out := step(batch, rng))["loss"])) or out
         )
-        return run(*arguments)
+        return run(*arguments, **named)
 
     monkeypatch.setattr("gobelin.generation.fitting.run", watched)
     fit(planted(40), tmp_path, 5, replace(SMALL, warmup=0, begin=0.5))

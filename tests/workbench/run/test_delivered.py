@@ -30,6 +30,7 @@ SOURCE = Path(gobelin.__file__).parent
 PARTS = ("train", "train", "train", "valid", "train", "train", "train", "test")
 # The only functions that may use the delivered predictor.
 USERS = {
+    "report/opening.py:sentences",  # its cross-fitted score, as words
     "workbench/bench.py:fit",  # makes it
     "workbench/bench.py:evaluate",  # hands it to `evaluated`
     "workbench/bench.py:predict",
