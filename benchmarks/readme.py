@@ -357,6 +357,11 @@ EMBEDDED = {
 }
 
 
+def peers() -> str:
+    """Gobelin beside the pipeline of ten minutes."""
+    return "\n".join(importlib.import_module("peers").table())
+
+
 def missing() -> str:
     """Balanced accuracy by share of missing cells, of ours and the best rival."""
     lines = [
@@ -573,6 +578,7 @@ SHOWN = (
     house,
     metrics,
     missing,
+    peers,
     search,
     translation,
     verdict,
