@@ -349,9 +349,8 @@ def table() -> list[str]:
     """A line for each set and contender beside `pipeline`: scores and paired differences."""
     cells = {(r["set"], r["contender"], r["seed"]): r for r in record.all_of("peers")}
     names = sorted({c for _, c, _ in cells} - {"pipeline"})
-    lines = [
-        "| set | contender | score | pipeline | difference | log loss | difference | seconds | of the pipeline |"
-    ]
+    heads = ("set", "contender", "score", "pipeline", "difference", "log loss", "difference")
+    lines = [f"| {' | '.join((*heads, 'seconds', 'of the pipeline'))} |"]
     lines += ["|---|---|---|---|---|---|---|---|---|"]
     for name in SETS:
         for contender in names:
