@@ -36,6 +36,7 @@ from gobelin.embedding.alignment.align import Align, Alignment
 from gobelin.embedding.alignment.fitting import fit_alignment
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.features import Embedder, Embeddings
+from gobelin.embedding.lexicon import LEXICAL, Lexicon
 from gobelin.embedding.schema import Choices
 from gobelin.interfaces.estimator_inputs import (
     LEAST_WEIGHTED_ROWS,
@@ -157,12 +158,14 @@ class _Multimodal(NestedFusion):
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         runtime = Runtime(seed, self.device, "float32", torch.get_num_threads()).resolved()
         train = np.flatnonzero(weights > 0)
-        self.embedder_ = self._fit_encoders(inferred, choices, dataset.rows(train), runtime)
+        groups = _groups(dataset, inferred.role("group"), dataset.ids)
+        self.embedder_ = self._fit_encoders(
+            inferred, choices, dataset.rows(train), [groups[int(r)] for r in train], runtime
+        )
         scanned = scan(self.embedder_, dataset, check)
         self.bad_cells_ = scanned.lines()
         rows = train[~np.isin(np.array(dataset.ids)[train], scanned.marked)]
         embeddings = replace(self.embedder_.embed(scanned.dataset), least_groups=1)
-        groups = _groups(dataset, inferred.role("group"), embeddings.ids)
         self.alignment_: Alignment | None = None
         if self.features == "shared":
             self.alignment_ = fit_alignment(
@@ -201,18 +204,26 @@ class _Multimodal(NestedFusion):
         return self
 
     def _fit_encoders(
-        self, inferred: Schema, choices: Choices, train: Dataset, runtime: Runtime
+        self,
+        inferred: Schema,
+        choices: Choices,
+        train: Dataset,
+        groups: Sequence[str],
+        runtime: Runtime,
     ) -> Embedder:
-        """The encoders of all fields, fitted on training rows."""
-        encoders = {}
+        """The encoders of all fields and the words of texts, fitted on training rows."""
+        encoders, lexicons = {}, {}
         for field in inferred.fields:
             kinds = {c: inferred.kind(c) for c in field.columns}
             encoder = schema.build_encoder(field.encoder, choices)
             # it writes no folder that others open, so rare values may stay
-            cells = TrainingCells(train.cells(field), least_groups=1)
+            cells = TrainingCells(train.cells(field), groups, least_groups=1)
             encoders[field.name] = encoder.fit(cells, field, kinds, runtime)
+            if field.kind == "text" and field.encoder not in LEXICAL:
+                if (lexicon := Lexicon.fit(cells)) is not None:
+                    lexicons[field.name] = lexicon
         cache = Path(self.cache) if self.cache else None
-        return Embedder(inferred, encoders, cache, runtime.threads)
+        return Embedder(inferred, encoders, cache, runtime.threads, lexicons)
 
     def _fusion(self, training: Training) -> tuple[str, Fusion]:
         """The fusion and its name."""
@@ -255,11 +266,17 @@ class _Multimodal(NestedFusion):
                 with tempfile.TemporaryDirectory() as folder:
                     encoder.save(Path(folder))
                     files[name] = {p.name: p.read_bytes() for p in Path(folder).iterdir()}
-            state["_travelling"] = (embedder.schema, files, embedder.cache, embedder.workers)
+            state["_travelling"] = (
+                embedder.schema,
+                files,
+                embedder.cache,
+                embedder.workers,
+                embedder.lexicons,
+            )
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        stored, files, cache, workers = state.get("_travelling", (None, {}, None, 1))
+        stored, files, cache, workers, lexicons = state.get("_travelling", (None, {}, None, 1, {}))
         super().__setstate__(
             {name: value for name, value in state.items() if name != "_travelling"}
         )
@@ -271,7 +288,7 @@ class _Multimodal(NestedFusion):
                         (Path(folder) / file).write_bytes(data)
                     component = catalog.build("encoders", stored.field(name).encoder)
                     encoders[name] = component.load(Path(folder), runtime)
-            self.embedder_ = Embedder(stored, encoders, cache, workers)
+            self.embedder_ = Embedder(stored, encoders, cache, workers, lexicons)
 
 
 class MultimodalClassifier(ClassifierMixin, _Multimodal):

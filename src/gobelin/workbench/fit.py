@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.evidence.findings import Finding
+from gobelin.generation.generators import Controls
 from gobelin.prediction.fusion_choice import POOL
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.delivered import RunDelivered
 from gobelin.workbench.run.generator import RunGenerator
 from gobelin.workbench.run.predictor import RunPredictor
+
+FIT_SEEDS, FIT_CLASSES = 8, 3  # whose images are compared after a training
 
 
 def fitted(delivered: RunDelivered, generator: RunGenerator, exhibits: Exhibits) -> list[Finding]:
@@ -119,9 +124,31 @@ def train_generators(run: Run) -> None:
     for seed in range(run.settings.generator.seeds):
         run.generator.sampler(seed)
     if not already:
-        from gobelin.workbench.generate import likeness  # it loads Pillow
+        _tell_likeness(run)
 
-        likeness.tell_after_training(run)
+
+def _tell_likeness(run: Run) -> None:
+    """Warn where images of one of the most frequent classes hardly differ, once. Nothing for other
+    targets."""
+    from gobelin.workbench.generate import images, likeness  # they load Pillow
+
+    target, train = run.checked.rows.target, run.checked.rows.part("train")
+    if not target.exclusive or not len(train):
+        return
+    model = run.predictor.model
+    values = np.asarray(target.values[train])
+    classes, counts = np.unique(values[values >= 0], return_counts=True)
+    trained, start = run.generator.sampler(0), images.Start()
+    if not {"target", "text"} & trained.sampler.accepts or "source" in trained.sampler.accepts:
+        return
+    controls = Controls(run.settings.generator.guidance)
+    for k in np.argsort(-counts, kind="stable")[:FIT_CLASSES]:
+        label = str(model.classes[int(classes[k])])
+        condition = images.condition_of(run, trained, label, {}, start, 1)
+        repeated = condition.rows([0] * FIT_SEEDS)
+        made = np.concatenate(list(trained.sample(repeated, range(FIT_SEEDS), controls)))
+        if likeness.tell(run, condition, made, f"for {label!r}"):
+            return
 
 
 def _generator(generator: RunGenerator, steps: int) -> Finding:

@@ -117,7 +117,7 @@ def generate(
     )
     paths = [folder / name for name in names]
     if start.source is None:
-        from gobelin.workbench.generate import likeness  # it imports this file
+        from gobelin.workbench.generate import likeness
 
         likeness.tell_of_files(run, condition, paths, f"for {label!r}" if label else "")
     return paths

@@ -11,18 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from gobelin.core.errors import GobelinError
-from gobelin.generation.generators import Condition, Controls
-from gobelin.workbench.generate import images as generate_images
+from gobelin.data.images import opened
+from gobelin.generation.generators import Condition
 from gobelin.workbench.run.chain import Run
 
 LOG = logging.getLogger(__name__)
 MOST_COMPARED = 16  # images of a side
 LEAST_REAL = 4  # training images of a condition; fewer tell no distance
 HARDLY = 0.5  # share of the training images' distance, below which a line is told
-FIT_SEEDS, FIT_CLASSES = 8, 3  # that `fit` looks at
 
 
 def spread(images: np.ndarray) -> float:
@@ -56,33 +54,13 @@ def tell_of_files(run: Run, condition: Condition, paths: Sequence[Path], what: s
     """Warn where images that were just written for one condition hardly differ; whether it did."""
     if len(paths) < 2 or run.folder.saved:
         return False
-    with_pixels = [np.asarray(Image.open(p).convert("RGB")) for p in paths[:MOST_COMPARED]]
-    return _tell(run, condition, np.stack(with_pixels), what)
+    with_pixels = [np.asarray(opened(p).convert("RGB")) for p in paths[:MOST_COMPARED]]
+    return tell(run, condition, np.stack(with_pixels), what)
 
 
-def tell_after_training(run: Run) -> None:
-    """Warn where images of one of the most frequent classes hardly differ, once. Nothing for other
-    targets."""
-    target, train = run.checked.rows.target, run.checked.rows.part("train")
-    if not target.exclusive or not len(train):
-        return
-    model = run.predictor.model
-    values = np.asarray(target.values[train])
-    classes, counts = np.unique(values[values >= 0], return_counts=True)
-    trained, start = run.generator.sampler(0), generate_images.Start()
-    if not {"target", "text"} & trained.sampler.accepts or "source" in trained.sampler.accepts:
-        return
-    controls = Controls(run.settings.generator.guidance)
-    for k in np.argsort(-counts, kind="stable")[:FIT_CLASSES]:
-        label = str(model.classes[int(classes[k])])
-        condition = generate_images.condition_of(run, trained, label, {}, start, 1)
-        repeated = condition.rows([0] * FIT_SEEDS)
-        made = np.concatenate(list(trained.sample(repeated, range(FIT_SEEDS), controls)))
-        if _tell(run, condition, made, f"for {label!r}"):
-            return
-
-
-def _tell(run: Run, condition: Condition, made: np.ndarray, what: str) -> bool:
+def tell(run: Run, condition: Condition, made: np.ndarray, what: str) -> bool:
+    """Warn where these images of one condition, uint8 [n, H, W, C], hardly differ; whether it
+    did."""
     try:
         rows = nearest_rows(run, condition)
         real = run.generator.images(rows).images if len(rows) >= LEAST_REAL else made[:0]
