@@ -88,8 +88,12 @@ class Embeddings:
             present=np.concatenate([self.present, other.present]),
             ids=self.ids + other.ids,
             groups=(self.groups or self.ids) + (other.groups or other.ids),
-            words={f: np.concatenate([v, other.words[f]]) for f, v in self.words.items()},
+            words={f: np.concatenate([v, other._words_like(f, v)]) for f, v in self.words.items()},
         )
+
+    def _words_like(self, field: str, like: np.ndarray) -> np.ndarray:
+        """float32 [N, W]: the words of a field; zero where these rows have none."""
+        return self.words.get(field, np.zeros((len(self), like.shape[1]), np.float32))
 
     @cached_property
     def group_numbers(self) -> np.ndarray:
@@ -275,7 +279,8 @@ class Embedder:
         )
         present = np.tile([f == field for f in self.encoders], (len(values), 1))
         ids = tuple(str(k) for k in range(len(values)))
-        return Embeddings(tuple(self.encoders), features, present, ids, self.space)
+        words = {f: self._words(f, cells) for f in self.lexicons if f == field}
+        return Embeddings(tuple(self.encoders), features, present, ids, self.space, words=words)
 
     def _uncached(self, field: str, cells: Sequence[Cell], root: Path) -> np.ndarray:
         """float32 [n, D_f] of n cells."""

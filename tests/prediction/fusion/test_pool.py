@@ -78,3 +78,17 @@ def test_heads_without_a_field_answer_for_rows_that_lack_it(runtime: Runtime) ->
     (fitted,) = pool.fit(x, TARGET, [job(np.ones(N))], np.arange(N), runtime, silent)
     p = np.exp(fitted.scores(replace(x, present=np.tile([False, True], (N, 1)))))
     assert np.allclose(p.mean(0) / p.sum(1).mean(), np.bincount(LABEL) / N, atol=0.1)
+
+
+def test_rows_without_words_are_answered(runtime: Runtime) -> None:
+    """As rows of generated images, which have no text. With words that tell the class, and the
+    words left out, the answer is that of rows whose words are the mean."""
+    x = rows()
+    words = {"a": (np.eye(3)[LABEL] + 0.1 * RNG.normal(size=(N, 3))).astype(np.float32)}
+    spoken = replace(x, words=words)
+    pool = catalog.build("fusion", "pool", {"members": [{"words": True}]})
+    (fitted,) = pool.fit(spoken, TARGET, [job(np.ones(N))], np.arange(N), runtime, silent)
+    mean = fitted.inputs.words["a"].mean[None].repeat(N, 0)
+    assert np.allclose(fitted.scores(x), fitted.scores(replace(x, words={"a": mean})))
+    both = spoken.join(x)
+    assert not both.words["a"][N:].any() and np.array_equal(both.words["a"][:N], words["a"])

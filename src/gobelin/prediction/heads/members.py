@@ -96,7 +96,9 @@ class Inputs:
                 part, absent = projection(x)[:, :COMPONENTS_OF_TREES], np.nan
             parts.append(np.where(rows.present[:, [k]], part, absent))
             if member.words and field in self.words:
-                part = self.words[field].exact()(rows.words[field])
+                known = self.words[field].exact()
+                # rows without words, as of generated images, say nothing by them
+                part = known(rows.words.get(field, known.mean[None].repeat(len(rows), 0)))
                 part = part if member.head == "linear" else part[:, :COMPONENTS_OF_TREES]
                 parts.append(np.where(rows.present[:, [k]], part, absent))
         return np.concatenate(parts, 1) if parts else np.zeros((len(rows), 0))
