@@ -82,13 +82,18 @@ class Pool:
                 for key, head in zip(wanted, heads, strict=True):
                     fitted[key].append(Fitted(member, head))
                 continue
-            for key, job in wanted.items():
-                x = inputs.of(member, embeddings.rows(job.rows))
-                outputs = len(shifts[key])
-                fitted[key].append(
-                    members.fit(member, x, answers[job.rows], job.weights, outputs, job.seed)
-                )
-            progress("fit", k + 1, len(self.members))
+            alike: dict[str, Fitted] = {}  # a linear head draws nothing: seeds share it
+            for done, (key, job) in enumerate(wanted.items()):
+                seed = 0 if member.head == "linear" else job.seed
+                same = fingerprint(job.rows, job.weights, seed)
+                if same not in alike:
+                    x = inputs.of(member, embeddings.rows(job.rows))
+                    outputs = len(shifts[key])
+                    alike[same] = members.fit(
+                        member, x, answers[job.rows], job.weights, outputs, seed
+                    )
+                fitted[key].append(alike[same])
+                progress("fit", k * len(wanted) + done + 1, len(self.members) * len(wanted))
         return [
             PoolPredictor(self, embeddings.space, inputs, tuple(fitted[k]), shifts[k], answer)
             for k in keys
