@@ -133,4 +133,4 @@ def test_words_that_tell_the_class_are_read(runtime: Runtime) -> None:
     spoken = replace(given, embeddings=replace(given.embeddings, words={"note": words}))
     choice = pool_choice.choose(spoken)
     told = sum(m.share for m in choice.members if m.words)
-    assert told > 0.9 * sum(m.share for m in choice.members)
+    assert told > 0.8 * sum(m.share for m in choice.members)

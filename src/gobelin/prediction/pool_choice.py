@@ -5,8 +5,8 @@ on all fields, a linear network that learned with fields hidden, linear heads wi
 on each field alone, boosted trees and a forest on all.
 Each is scored on rows that it was not fitted on. A linear head takes the strength with the smallest
 loss. Then heads are added one at a time, the one whose average with those before has the smallest
-loss (Caruana et al. 2004), on several resamples of the groups; a head's share is how often it was
-taken.
+loss (Caruana et al. 2004), on several resamples of the groups. The linear heads on all fields are
+in it from the start. A head's share is how often it was taken.
 
 What this cannot show: that the same heads stay the best on other rows. Shares are chosen by the
 same scores that are compared, so the pool's own score here is a little too good.
@@ -36,7 +36,7 @@ from gobelin.prediction.heads.members import Fitted, Inputs, Member
 from gobelin.prediction.heads.neural import middle_and_spread
 from gobelin.prediction.predictor import own_mix
 
-FORMAT = 1  # of what is chosen
+FORMAT = 2  # of what is chosen
 MOST_ROWS = 3000  # that heads are compared on; more are drawn from, by group
 STRENGTHS = (1e-2, 1e-1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 FIRST = 5  # place of the strength that is tried first
@@ -57,6 +57,11 @@ class Candidate:
     heard: np.ndarray
     loss: float
     seconds: float = 0.0  # of processor time
+
+    @property
+    def broad(self) -> bool:
+        """Whether it is a linear head on all fields."""
+        return self.member.head in ("linear", "dropout") and not self.member.fields
 
     @property
     def reads(self) -> str:
@@ -317,8 +322,10 @@ class Trial:
         row adds nothing there (`members.mixed`)."""
         answers = np.array([one.answers for one in found])  # [M, n, V]
         heard = np.array([one.heard for one in found], np.float64)[..., None]  # [M, n, 1]
-        counts, total = np.zeros(len(found)), np.zeros(answers.shape[1:])
-        spoken = np.zeros((len(weights), 1))
+        # every linear head on all fields is in the average from the start: few rows choose badly
+        counts = np.array([float(one.broad) for one in found])
+        total = np.einsum("m,mnv->nv", counts, answers * heard)
+        spoken = np.einsum("m,mnv->nv", counts, heard)
         for _ in range(ADDED):
             sums = total + answers * heard
             mean = np.where(spoken + heard > 0, sums / np.maximum(spoken + heard, 1), answers)
