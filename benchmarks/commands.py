@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -99,10 +100,12 @@ def of_verbs(rows: int, folder: Path) -> list[dict[str, object]]:
         "PREDICTED": folder / "predicted.csv",
         "SAVED": folder / "saved",
     }
-    write_data(places["DATA"], rows)
-    write_data(places["ONE"], 1)
-    if not (places["RUN"] / "rows" / "stage.json").is_file():
-        fitted(places["DATA"], places["RUN"], rows)
+    # in a process of its own: the system counts the memory of this one as a peak of its children
+    made = multiprocessing.get_context("spawn").Process(target=prepared, args=(places, rows))
+    made.start()
+    made.join()
+    if made.exitcode:
+        raise SystemExit(f"{folder}: the run could not be fitted.")
     found: list[dict[str, object]] = []
     for what, (text, removed, repeats) in VERBS.items():
         if what in OF_ALL_ROWS and rows > MOST_CHECKED:
@@ -163,6 +166,14 @@ def write_data(path: Path, rows: int) -> None:
             numbered = (round(float(weights[k]), 3), round(float(prices[k]), 2), int(ages[k]))
             region, kind = REGIONS[regions[k]], list(THINGS)[kinds[k]]
             writer.writerow([f"r{k}", text, region, *numbered, kind])
+
+
+def prepared(places: dict[str, Path], rows: int) -> None:
+    """The data and the run, where they are not there."""
+    write_data(places["DATA"], rows)
+    write_data(places["ONE"], 1)
+    if not (places["RUN"] / "rows" / "stage.json").is_file():
+        fitted(places["DATA"], places["RUN"], rows)
 
 
 def fitted(data: Path, run: Path, rows: int) -> None:
