@@ -137,6 +137,7 @@ def board(choice: Choice, training: Training) -> list[dict[str, Any]]:
                 "score": interval.value,
                 "low": interval.low,
                 "high": interval.high,
+                "n": len(rows),
                 "loss": one.loss,
                 "share": shares.get(one.member, 0.0) / total,
                 "seconds": one.seconds,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.evidence.findings import Finding
 from gobelin.generation.generators import Controls
@@ -13,7 +14,6 @@ from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.delivered import RunDelivered
 from gobelin.workbench.run.generator import RunGenerator
-from gobelin.workbench.run.predictor import RunPredictor
 
 FIT_SEEDS, FIT_CLASSES = 8, 3  # whose images are compared after a training
 
@@ -48,8 +48,8 @@ def fitted(delivered: RunDelivered, generator: RunGenerator, exhibits: Exhibits)
         for field in features.data.schema.field_names
         if field not in predictor.fields
     ]
-    if model.fusion == POOL:
-        findings += pooled(predictor)
+    if heads := predictor.heads():
+        findings.append(_pooled(heads))
     if fusions := predictor.fusion_findings():
         findings += fusions
         scores = [f for f in fusions if not f.comparator]
@@ -95,26 +95,21 @@ def fitted(delivered: RunDelivered, generator: RunGenerator, exhibits: Exhibits)
     return findings
 
 
-def pooled(predictor: RunPredictor) -> list[Finding]:
+def _pooled(heads: list[dict[str, Any]]) -> Finding:
     """How many heads were compared, and those that are in the pool."""
-    try:
-        rows = predictor.leaderboard()
-    except GobelinError:  # the user named the heads
-        return []
-    kept = sorted((r for r in rows if r["share"]), key=lambda r: -r["share"])
-    names = [f"{r['head']} of {r['reads']} ({r['share']:.0%})" for r in kept]
-    return [
-        Finding(
-            name="heads_compared",
-            value=float(len(rows)),
-            unit="heads",
-            source="fit",
-            note=(
-                f"on training rows that they were not fitted on. The prediction is an average of"
-                f" {'; '.join(names)}. gobelin leaderboard lists all"
-            ),
-        )
-    ]
+    kept = sorted((h for h in heads if h["share"]), key=lambda h: -h["share"])
+    names = [f"{h['head']} of {h['reads']} ({h['share']:.0%})" for h in kept]
+    return Finding(
+        name="heads_compared",
+        value=float(len(heads)),
+        unit="heads",
+        n=heads[0]["n"],
+        source="fit",
+        note=(
+            "on training rows that they were not fitted on. The prediction is an average of"
+            f" {'; '.join(names)}. gobelin leaderboard lists all"
+        ),
+    )
 
 
 def train_generators(run: Run) -> None:

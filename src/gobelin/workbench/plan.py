@@ -30,6 +30,8 @@ def planned(run: Run, generator: bool) -> list[Finding]:
             )
         )
     heads, note = (settings.predict.folds + 1) * len(settings.predict.decays), ""
+    if settings.fusion.name == fusion_choice.AUTO:
+        note = "linear networks; --fusion auto compares other heads beside them"
     if settings.fusion.name == fusion_choice.BEST_OF_ALL:
         fusions = fusion_choice.able(rows.target)
         note = f"{heads} of each of {', '.join(fusions)}, then {heads} of the best"

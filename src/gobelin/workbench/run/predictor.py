@@ -24,6 +24,7 @@ from gobelin.workbench.run.features import RunFeatures
 from gobelin.workbench.run.settings import Chosen
 from gobelin.workbench.run.space import RunSpace
 
+CHOSEN = "pool.json"  # in the stage of the choice: the settings of the pool
 BOARD = "board.json"  # in the stage of the choice: all heads that were compared
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
@@ -110,11 +111,11 @@ class RunPredictor:
         def make(stage: Path) -> None:
             choice = pool_choice.choose(self.training)
             pool = catalog.build("fusion", POOL, choice.settings)
-            write_json(stage / "pool.json", resolved(pool))
+            write_json(stage / CHOSEN, resolved(pool))
             write_json(stage / BOARD, {"rows": pool_choice.board(choice, self.training)})
 
         def load(stage: Path) -> dict[str, Any]:
-            return read_json(stage / "pool.json")
+            return read_json(stage / CHOSEN)
 
         preset = self.features.data.settings.predict.preset
         key = fingerprint(self.key, pool_choice.FORMAT, preset)
@@ -150,13 +151,22 @@ class RunPredictor:
         best = self.folder.kept("fusions", key, make, load)
         return replace(self.fusion, name=best, settings=resolved(fusions[best]))
 
+    def heads(self) -> list[dict[str, Any]]:
+        """The leaderboard of the heads that this pool was chosen from; none for another fusion, and
+        for a pool of heads that the user named."""
+        stage = self.folder.folder / "fusions"
+        if self.fusion.name != POOL or not (stage / BOARD).is_file():
+            return []
+        if read_json(stage / CHOSEN) != dict(self.fusion.settings):
+            return []
+        return list(read_json(stage / BOARD)["rows"])
+
     def leaderboard(self) -> list[dict[str, Any]]:
         """A row for each head, or fusion, that `fit` compared, the best first: `head`, what it
-        `reads`, `score`, `low`, `high`; of heads also `loss`, `share` and `seconds`. Raises
-        GobelinError where nothing was compared."""
-        path = self.folder.folder / "fusions" / BOARD
-        if self.fusion.name == POOL and path.is_file():
-            return list(read_json(path)["rows"])
+        `reads`, `score`, `low`, `high`; of heads also `n` rows, `loss`, `share` and `seconds`.
+        Raises GobelinError where nothing was compared."""
+        if heads := self.heads():
+            return heads
         rows = [
             {
                 "head": f.scope["fusion"],
@@ -179,8 +189,6 @@ class RunPredictor:
     def fusion_findings(self) -> list[Finding]:
         """The findings of comparing all fusions; none where they were not compared."""
         path = self.folder.folder / "fusions" / "findings.jsonl"
-        if self.fusion.name == POOL or not path.is_file():
-            return []
         return [Finding.from_dict(row) for row in read_lines(path)]
 
     @property
