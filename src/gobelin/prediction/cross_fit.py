@@ -227,12 +227,20 @@ def cross_fit(fusion: Fusion, training: Training) -> CrossFit:
     ]
     predictors = fusion.fit(training.embeddings, target, jobs, rows, runtime, training.progress)
     share = weigh(rows)
+    known: dict[tuple[int, int], np.ndarray] = {}  # of fusions that no weight decay changes
+
+    def told(predictor: Predictor, f: int) -> np.ndarray:
+        """The scores of the rows of a fold, once for each predictor."""
+        key = (id(predictor), f)
+        if key not in known:
+            known[key] = predictor.scores(training.embeddings.rows(rows[fold == f]))
+        return known[key]
+
     scores = []  # of each decay, [rows, C] or [rows, 1]
     for d in range(len(settings.decays)):
         out = np.zeros((len(rows), 1 if target.kind == "number" else len(target.classes)))
         for f in range(settings.folds):
-            predictor = predictors[d * len(subsets) + f]
-            out[fold == f] = predictor.scores(training.embeddings.rows(rows[fold == f]))
+            out[fold == f] = told(predictors[d * len(subsets) + f], f)
         scores.append(out)
     judged = np.ones(len(rows), bool)
     if training.unseen is not None:
