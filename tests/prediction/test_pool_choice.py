@@ -71,7 +71,7 @@ def test_a_field_of_noise_is_left_out_where_it_harms(runtime: Runtime) -> None:
     assert sum(m.share for m in without) > 0.5 * sum(m.share for m in choice.members)
     losses = {(c.member.head, c.reads): c.loss for c in choice.candidates}
     assert losses["linear", "table"] < losses["linear", "all fields"]
-    board = pool_choice.board(choice, training(features, classes(label), runtime))
+    board = pool_choice.board(choice)
     assert [row["loss"] for row in board] == sorted(losses.values())
     assert sum(row["share"] for row in board) == pytest.approx(1)
 
@@ -104,9 +104,9 @@ def test_of_many_rows_whole_groups_are_compared(
     groups = [str(k // 7) for k in range(400)]
     x = (noise(400, 4, rng) + label[:, None]).astype(np.float32)
     choice = pool_choice.choose(training({"f": x}, classes(label), runtime, groups))
-    chosen = {groups[r] for r in choice.rows}
-    assert 100 <= len(choice.rows) < 107 + 1
-    assert len(choice.rows) == sum(g in chosen for g in groups)
+    chosen = {groups[r] for r in choice.trial.rows}
+    assert 100 <= len(choice.trial.rows) < 107 + 1
+    assert len(choice.trial.rows) == sum(g in chosen for g in groups)
 
 
 def test_candidates_are_named_by_what_they_read(runtime: Runtime) -> None:

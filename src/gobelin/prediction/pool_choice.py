@@ -33,7 +33,7 @@ from gobelin.prediction.heads import members
 from gobelin.prediction.heads.job import Job
 from gobelin.prediction.heads.linear import narrow
 from gobelin.prediction.heads.members import Fitted, Inputs, Member
-from gobelin.prediction.heads.neural import middle_and_spread
+from gobelin.prediction.heads.neural import mean_one, middle_and_spread
 from gobelin.prediction.predictor import own_mix
 
 FORMAT = 2  # of what is chosen
@@ -72,30 +72,16 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """The candidates, and the best of them with their shares. rows: int64 [n], those that they
-    were compared on."""
+    """The candidates, the rows that they were compared on, and the best with their shares."""
 
+    trial: Trial
     candidates: tuple[Candidate, ...]
     members: tuple[Member, ...]
-    rows: np.ndarray
 
     @property
     def settings(self) -> dict[str, Any]:
         """Those of the fusion `pool`."""
         return {"members": [resolved(member) for member in self.members]}
-
-    def results(self, answers: np.ndarray, training: Training) -> np.ndarray:
-        """float64 [n]: 1 where the class of a row is right, else 0; the error of a number. answers:
-        [n, V], as of a candidate."""
-        target = training.target
-        truth = target.values[self.rows]
-        if not target.exclusive:
-            middle, spread = middle_and_spread(
-                target, training.embeddings.rows(self.rows), self.rows
-            )
-            return answers[:, 0] * spread + middle - truth
-        mix = np.array(own_mix(training) or (0.0,))
-        return ((np.log(answers) - mix).argmax(1) == truth).astype(float)
 
 
 def choose(training: Training) -> Choice:
@@ -116,20 +102,20 @@ def choose(training: Training) -> Choice:
         for one, share in zip(found, shares, strict=True)
         if share >= LEAST_SHARE
     ]
-    return Choice(tuple(found), tuple(kept), trial.rows)
+    return Choice(trial, tuple(found), tuple(kept))
 
 
-def board(choice: Choice, training: Training) -> list[dict[str, Any]]:
+def board(choice: Choice) -> list[dict[str, Any]]:
     """A row for each candidate, the smallest loss first: what it is, its score with an interval on
     rows that it was not fitted on, its loss, its share of the pool, and the processor time of
     comparing it in seconds. The class of a row is the one that `predict.balance` asks for."""
-    target, rows = training.target, choice.rows
-    units = [training.groups[r] for r in rows]
+    trial, training = choice.trial, choice.trial.training
+    units = [training.groups[r] for r in trial.rows]
     shares = {replace(m, share=1.0): m.share for m in choice.members}
     total, out = sum(shares.values()), []
     for one in sorted(choice.candidates, key=lambda c: c.loss):
-        results = choice.results(one.answers, training)
-        interval = fusion_choice.score_interval(results, target, rows, units)
+        results = trial.results(one.answers)
+        interval = fusion_choice.score_interval(results, training.target, trial.rows, units)
         out.append(
             {
                 "head": one.member.head,
@@ -137,7 +123,7 @@ def board(choice: Choice, training: Training) -> list[dict[str, Any]]:
                 "score": interval.value,
                 "low": interval.low,
                 "high": interval.high,
-                "n": len(rows),
+                "n": len(trial.rows),
                 "loss": one.loss,
                 "share": shares.get(one.member, 0.0) / total,
                 "seconds": one.seconds,
@@ -205,25 +191,27 @@ class Trial:
     def answers(self) -> np.ndarray:
         """int64 [n] of classes, or numbers [n] about their mean in standard deviations."""
         target = self.training.target
-        if target.kind != "number":
-            return target.values[self.rows]
-        middle, spread = middle_and_spread(target, self.embeddings, self.rows)
-        return (target.values[self.rows] - middle) / spread
+        values = target.values[self.rows]
+        return (values - self.unit[0]) / self.unit[1] if target.kind == "number" else values
+
+    @cached_property
+    def unit(self) -> np.ndarray:
+        """float32 [2]: about the mean and the standard deviation of a number."""
+        return middle_and_spread(self.training.target, self.embeddings, self.rows)
+
+    @cached_property
+    def mix(self) -> np.ndarray:
+        """float64 [C]: what logits in the rows' own mix lie above those that decide the class."""
+        return np.array(own_mix(self.training) or np.zeros(self.outputs))
 
     @cached_property
     def weights(self) -> np.ndarray:
-        weights = self.training.weights[self.rows].astype(np.float64)
-        return weights * len(weights) / max(float(weights.sum()), 1e-12)
+        """float32 [n], with a mean of one."""
+        return mean_one(self.training.weights[self.rows])
 
     @property
     def outputs(self) -> int:
         return max(len(self.training.target.classes), 1)
-
-    @cached_property
-    def fold(self) -> np.ndarray:
-        """int [n]."""
-        t = self.training
-        return folds_of(t.target, self.rows, t.groups, t.settings.folds, t.runtime.seed)
 
     def scored(self, member: Member) -> Candidate:
         """A candidate; a linear head with the strength of the smallest loss."""
@@ -256,7 +244,9 @@ class Trial:
     @cached_property
     def folds(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """(places to fit on, places held out) of each fold."""
-        every = [self.fold == f for f in range(self.training.settings.folds)]
+        t = self.training
+        fold = folds_of(t.target, self.rows, t.groups, t.settings.folds, t.runtime.seed)
+        every = [fold == f for f in range(t.settings.folds)]
         return [
             (np.flatnonzero(~held), np.flatnonzero(held))
             for held in every
@@ -279,7 +269,7 @@ class Trial:
         computation."""
         t = self.training
         jobs = [
-            Job(others, self.weights[others].astype(np.float32), t.runtime.seed, decay)
+            Job(others, self.weights[others], t.runtime.seed, decay)
             for decay in t.settings.decays
             for others, _ in self.folds
         ]
@@ -305,6 +295,13 @@ class Trial:
 
     def loss(self, answers: np.ndarray) -> float:
         return float(np.average(self.losses(answers), weights=self.weights))
+
+    def results(self, answers: np.ndarray) -> np.ndarray:
+        """float64 [n]: 1 where the class of a row is right, else 0; the error of a number. answers:
+        [n, V]."""
+        if self.outputs == 1:
+            return (answers[:, 0] - self.answers) * self.unit[1]
+        return ((np.log(answers) - self.mix).argmax(1) == self.answers).astype(float)
 
     def shares(self, found: Sequence[Candidate]) -> np.ndarray:
         """float64 [M]: the share of each candidate in the pool; they sum to one."""

@@ -27,7 +27,12 @@ from gobelin.prediction.heads import members
 from gobelin.prediction.heads.job import Job
 from gobelin.prediction.heads.linear import Linear
 from gobelin.prediction.heads.members import Fitted, Inputs, Member
-from gobelin.prediction.heads.neural import NeuralPredictor, Projection, middle_and_spread
+from gobelin.prediction.heads.neural import (
+    NeuralPredictor,
+    Projection,
+    mean_one,
+    middle_and_spread,
+)
 from gobelin.prediction.heads.trees import Trees
 
 
@@ -69,8 +74,7 @@ class Pool:
                 weights, shift = job.weights.astype(np.float64), np.zeros(1)
                 if answer is None:
                     weights, shift = natural(target.values[job.rows], weights, len(target.classes))
-                weights = weights * len(weights) / max(float(weights.sum()), 1e-12)
-                wanted[key] = replace(job, weights=weights.astype(np.float32))
+                wanted[key] = replace(job, weights=mean_one(weights))
                 shifts[key] = shift.astype(np.float32)
         answers = target.values if answer is None else (target.values - answer[0]) / answer[1]
         fitted: dict[str, list[Fitted]] = {key: [] for key in wanted}

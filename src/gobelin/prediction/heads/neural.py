@@ -86,7 +86,7 @@ class Neural(ABC):
             [
                 replace(
                     job,
-                    weights=_mean_one(job.weights),
+                    weights=mean_one(job.weights),
                     decay=self.decay if job.decay is None else job.decay,
                 )
                 for job in jobs
@@ -128,7 +128,7 @@ def middle_and_spread(target: Target, rows: Embeddings, basis: np.ndarray) -> np
     return np.array([middle, spread_of(x, group, middle, rows.least_groups) or 1.0], np.float32)
 
 
-def _mean_one(weights: np.ndarray) -> np.ndarray:
+def mean_one(weights: np.ndarray) -> np.ndarray:
     """Weights with mean one, so that the learning rate doesn't depend on their scale."""
     return (weights / max(float(weights.mean()), 1e-12)).astype(np.float32)
 

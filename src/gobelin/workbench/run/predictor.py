@@ -112,7 +112,7 @@ class RunPredictor:
             choice = pool_choice.choose(self.training)
             pool = catalog.build("fusion", POOL, choice.settings)
             write_json(stage / CHOSEN, resolved(pool))
-            write_json(stage / BOARD, {"rows": pool_choice.board(choice, self.training)})
+            write_json(stage / BOARD, {"rows": pool_choice.board(choice)})
 
         def load(stage: Path) -> dict[str, Any]:
             return read_json(stage / CHOSEN)
