@@ -31,12 +31,12 @@ from gobelin.core.errors import nearest
 from gobelin.core.machine import Runtime
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
-from gobelin.embedding import schema
+from gobelin.embedding import lexicon, schema
 from gobelin.embedding.alignment.align import Align, Alignment
 from gobelin.embedding.alignment.fitting import fit_alignment
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.features import Embedder, Embeddings
-from gobelin.embedding.lexicon import LEXICAL, Lexicon
+from gobelin.embedding.lexicon import Lexicon
 from gobelin.embedding.schema import Choices
 from gobelin.interfaces.estimator_inputs import (
     LEAST_WEIGHTED_ROWS,
@@ -219,9 +219,8 @@ class _Multimodal(NestedFusion):
             # it writes no folder that others open, so rare values may stay
             cells = TrainingCells(train.cells(field), groups, least_groups=1)
             encoders[field.name] = encoder.fit(cells, field, kinds, runtime)
-            if field.kind == "text" and field.encoder not in LEXICAL:
-                if (lexicon := Lexicon.fit(cells)) is not None:
-                    lexicons[field.name] = lexicon
+            if lexicon.wanted(field) and (made := Lexicon.fit(cells)) is not None:
+                lexicons[field.name] = made
         cache = Path(self.cache) if self.cache else None
         return Embedder(inferred, encoders, cache, runtime.threads, lexicons)
 

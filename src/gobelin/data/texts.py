@@ -54,6 +54,11 @@ def _cut(text: str) -> list[str]:
     return [*out, text[start:]]
 
 
+def joined(cell: Cell) -> str:
+    """The texts of a cell as one, with a blank between two. Raises BadCell as `text_values`."""
+    return " ".join(text_values(cell))
+
+
 def text_key(cell: Cell) -> bytes:
     """16 bytes that name the texts of a cell."""
     return bytes.fromhex(fingerprint(text_values(cell)))[:16]

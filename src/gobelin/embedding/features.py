@@ -27,7 +27,7 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Cell, Schema
 from gobelin.data.files import BadCell, untouched
 from gobelin.data.images import Opening
-from gobelin.data.texts import text_values
+from gobelin.data.texts import joined
 from gobelin.embedding.encoders import FittedEncoder
 from gobelin.embedding.lexicon import Lexicon
 
@@ -242,7 +242,7 @@ class Embedder:
         present = [k for k, cell in enumerate(cells) if cell is not None]
         out = np.zeros((len(cells), lexicon.width), np.float32)
         if present:
-            out[present] = lexicon.embed([" ".join(text_values(cells[k] or {})) for k in present])
+            out[present] = lexicon.embed([joined(cells[k] or {}) for k in present])
         return out
 
     def embed_nothing(self) -> Embeddings:

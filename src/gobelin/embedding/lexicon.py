@@ -16,23 +16,27 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
 from gobelin.core.lazy import sparse
 from gobelin.data.coarse import coarse_counts
-from gobelin.data.fields import Cell
-from gobelin.data.files import BadCell
-from gobelin.data.texts import text_key, text_values
+from gobelin.data.fields import Field
 from gobelin.embedding.encoders import TrainingCells
+from gobelin.embedding.text_components import texts_of
+from gobelin.networks.ngrams import directions, most_directions
 
 LEXICAL = ("characters", "words")  # encoders of texts that keep words themselves
 WIDTH = 128  # components, at most
 MOST_TERMS = 4096  # words and pairs of words; the most frequent
 MOST_WORDS = 5000  # read of a text
 WORD = re.compile(r"\w[\w.+-]*\w|\w")  # a part number is a word
+
+
+def wanted(field: Field) -> bool:
+    """Whether a field has a lexicon: it holds texts, and its encoder keeps no words itself."""
+    return field.kind == "text" and field.encoder not in LEXICAL
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,30 +51,20 @@ class Lexicon:
     def fit(cells: TrainingCells) -> Lexicon | None:
         """The lexicon of training texts; None where no term is shared by enough groups.
 
-        There are three directions for four different texts at most, as in `text_components`. The
-        rarity of a term is rounded (`data.coarse`), so that one group can't be told by it."""
-        texts, groups = [], []
-        for cell, group in cells.present():
-            try:
-                texts.append(" ".join(text_values(cell)))
-            except BadCell:  # over the budget; it is set aside later, with the reason
-                continue
-            groups.append(group)
+        The rarity of a term is rounded (`data.coarse`), so that one group can't be told by it."""
+        texts, groups = texts_of(cells)
         having: Counter[str] = Counter()
         seen: dict[int, set[str]] = {}
-        for text, group in zip(texts, groups, strict=True):
+        for text, group in zip(texts, groups.tolist(), strict=True):
             seen.setdefault(group, set()).update(terms_of(text))
         for found in seen.values():
             having.update(found)
         kept = [(n, t) for t, n in having.items() if n >= max(cells.least_groups, 2)]
         kept = sorted(kept, key=lambda pair: (-pair[0], pair[1]))[:MOST_TERMS]
         kept.sort(key=lambda pair: pair[1])  # another order would tell which is more common
-        most = len(texts) - 1 if cells.least_groups == 1 else 3 * len(set(texts)) // 4
-        width = min(WIDTH, most, len(kept) - 1)
+        width = min(WIDTH, most_directions(texts, cells.least_groups), len(kept) - 1)
         if width < 1:
             return None
-        from sklearn.utils.extmath import randomized_svd
-
         terms = tuple(t for _, t in kept)
         every = np.array([*(n for n, _ in kept), len(seen)])
         *having_it, all_groups = coarse_counts(
@@ -78,23 +72,11 @@ class Lexicon:
         )
         rarity = 1 - np.log(np.minimum(np.array(having_it) / all_groups, 1))
         counts = Lexicon(terms, np.zeros((0, len(terms)), np.float32)).weighted(texts)
-        _, _, directions = randomized_svd(counts.multiply(rarity).tocsr(), width, random_state=0)
-        return Lexicon(terms, np.asarray(directions * rarity, np.float32))
+        return Lexicon(terms, directions(counts, rarity, width))
 
     @property
     def width(self) -> int:
         return len(self.components)
-
-    @property
-    def module(self) -> None:
-        """Nothing to train."""
-        return None
-
-    def key(self, cell: Cell, root: Path) -> bytes:
-        return text_key(cell)
-
-    def decode(self, cell: Cell, root: Path) -> tuple[str, str]:
-        return " ".join(text_values(cell)), ""
 
     def weighted(self, texts: Sequence[str]) -> sparse.csr_matrix:
         """Sparse [n, V]: counts, flattened by a logarithm and scaled to unit length."""
@@ -111,9 +93,9 @@ class Lexicon:
         shape = (len(texts), len(self.terms))
         return sparse.csr_matrix((values, columns, ends), shape=shape)
 
-    def embed(self, batch: Sequence[Any]) -> np.ndarray:
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
         """float32 [n, W] of n texts."""
-        return np.asarray(self.weighted(batch) @ self.components.T, np.float32)
+        return np.asarray(self.weighted(texts) @ self.components.T, np.float32)
 
     def fingerprint(self) -> str:
         return fingerprint("lexicon", self.terms, self.components)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gobelin.data.files import BadCell
-from gobelin.data.texts import text_values
+from gobelin.data.texts import joined
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.networks.ngrams import components
 
@@ -13,16 +13,22 @@ from gobelin.networks.ngrams import components
 def components_of(
     cells: TrainingCells, hashes: int, width: int
 ) -> tuple[np.ndarray, tuple[int, int]]:
-    """`components` of the texts of these cells. A cell over the budget is set aside later, with the
-    reason."""
+    """`components` of the texts of these cells."""
+    texts, groups = texts_of(cells)
+    return components(texts, groups, cells.least_groups, hashes, width)
+
+
+def texts_of(cells: TrainingCells) -> tuple[list[str], np.ndarray]:
+    """The text of every present cell, and the number of its group, int64 [n]. A cell over the
+    budget is set aside later, with the reason."""
     texts, groups = [], []
     for cell, group in cells.present():
         try:
-            texts.append(" ".join(text_values(cell)))
+            texts.append(joined(cell))
         except BadCell:
             continue
         groups.append(group)
-    return components(texts, np.array(groups, np.int64), cells.least_groups, hashes, width)
+    return texts, np.array(groups, np.int64)
 
 
 def rare_buckets(rare: tuple[int, int]) -> dict[str, tuple[int, int, str]]:

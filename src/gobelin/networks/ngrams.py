@@ -44,10 +44,7 @@ def components(
     The counts of groups are rounded (`data.coarse`): the vectors have unit length before they are
     multiplied by the rarity, so every count would follow from them.
 
-    groups: int [n]. There are three vectors for four different texts at most: n would span the
-    texts themselves."""
-    from sklearn.utils.extmath import randomized_svd
-
+    groups: int [n]."""
     counts = shares(texts, hashes)
     buckets = counts.tocoo()
     pairs = np.unique(groups[buckets.row].astype(np.int64) * hashes + buckets.col)
@@ -56,9 +53,23 @@ def components(
     every = np.append(having, len(np.unique(groups)))
     *with_bucket, all_groups = 1 + coarse_counts(every, least_groups, fingerprint(sorted(texts)))
     rarity = (np.log(np.maximum(all_groups / np.array(with_bucket), 1)) + 1) * common
-    most = len(texts) - 1 if least_groups == 1 else 3 * len(set(texts)) // 4
-    size = max(1, min(width, most))
-    _, _, vectors = randomized_svd(counts.multiply(rarity).tocsr(), size, random_state=0)
+    size = max(1, min(width, most_directions(texts, least_groups)))
+    vectors = directions(counts, rarity, size)
     seen = having > 0
     rare = int((seen & ~common).sum()), int(seen.sum())
-    return np.asarray(vectors * rarity, np.float32), rare
+    return vectors, rare
+
+
+def most_directions(texts: Sequence[str], least_groups: int) -> int:
+    """How many directions may be kept of n texts: three for four different ones, as n would span
+    the texts themselves; all but one where single texts may be told."""
+    return len(texts) - 1 if least_groups == 1 else 3 * len(set(texts)) // 4
+
+
+def directions(counts: sparse.csr_matrix, rarity: np.ndarray, width: int) -> np.ndarray:
+    """float32 [width, V]: the first singular vectors of counts [n, V] that are weighed by rarity
+    [V], times the rarity."""
+    from sklearn.utils.extmath import randomized_svd
+
+    _, _, vectors = randomized_svd(counts.multiply(rarity).tocsr(), width, random_state=0)
+    return np.asarray(vectors * rarity, np.float32)

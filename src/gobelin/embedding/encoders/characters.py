@@ -20,7 +20,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.texts import text_key, text_query, text_values
+from gobelin.data.texts import joined, text_key, text_query
 from gobelin.embedding.encoders import Sample, TrainingCells
 from gobelin.embedding.text_components import components_of, rare_buckets
 from gobelin.networks.ngrams import shares
@@ -86,7 +86,7 @@ class FittedCharacters:
         return text_key(cell)
 
     def decode(self, cell: Cell, root: Path) -> tuple[str, str]:
-        return " ".join(text_values(cell)), ""
+        return joined(cell), ""
 
     def embed(self, batch: Sequence[Any]) -> np.ndarray:
         return np.asarray(shares(batch, self.settings.hashes) @ self.components.T, np.float32)

@@ -21,7 +21,7 @@ from gobelin.core import config, weights
 from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime, generator
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.texts import text_key, text_query, text_values
+from gobelin.data.texts import joined, text_key, text_query
 from gobelin.embedding.encoders import Sample, TrainingCells
 from gobelin.embedding.text_components import components_of, rare_buckets
 from gobelin.networks.ngrams import shares
@@ -111,7 +111,7 @@ class FittedWords:
         return text_key(cell)
 
     def decode(self, cell: Cell, root: Path) -> tuple[str, str]:
-        return " ".join(text_values(cell)), ""
+        return joined(cell), ""
 
     def embed(self, batch: Sequence[Any]) -> np.ndarray:
         with torch.inference_mode():

@@ -13,11 +13,11 @@ from gobelin.core.progress import step
 from gobelin.data.fields import Field
 from gobelin.data.images import Opening
 from gobelin.data.training_range import with_range
-from gobelin.embedding import schema
+from gobelin.embedding import lexicon, schema
 from gobelin.embedding.alignment import kept_space
 from gobelin.embedding.encoders import FitsFiles, FittedEncoder, TrainingCells
 from gobelin.embedding.features import Embedder, EncoderFacts, LoadedLate
-from gobelin.embedding.lexicon import LEXICAL, Lexicon
+from gobelin.embedding.lexicon import Lexicon
 from gobelin.workbench import disclosure
 from gobelin.workbench.run.data import RunData
 
@@ -60,7 +60,7 @@ class RunEncoders:
         folder; none for an encoder that keeps words itself."""
         found: dict[str, Lexicon] = {}
         for field in self.data.schema.fields:
-            if field.kind != "text" or field.encoder in LEXICAL:
+            if not lexicon.wanted(field):
                 continue
             stage = self.data.folder.folder / stage_of(field)
             if self.data.folder.has(stage_of(field), self.data.key):
@@ -69,8 +69,8 @@ class RunEncoders:
                         stage_of(field), lambda at: Lexicon.load(at / WORDS)
                     )
                 continue
-            if (lexicon := Lexicon.fit(self._cells(field))) is not None:
-                found[field.name] = lexicon
+            if (made := Lexicon.fit(self._cells(field))) is not None:
+                found[field.name] = made
         return found
 
     def _cells(self, field: Field) -> TrainingCells:
