@@ -19,8 +19,11 @@ PLAIN = config.merge(
 )
 
 
-def fitted(shapes_file: Path, run: Path, fusion: dict[str, Any]) -> Workbench:
-    out = Workbench(shapes_file, "shape", run, config.merge(PLAIN, {"fusion": fusion}))
+def fitted(
+    shapes_file: Path, run: Path, fusion: dict[str, Any], more: dict[str, Any] | None = None
+) -> Workbench:
+    settings = config.merge(config.merge(PLAIN, {"fusion": fusion}), more or {})
+    out = Workbench(shapes_file, "shape", run, settings)
     out.fit()
     return out
 
@@ -45,6 +48,10 @@ def test_heads_are_listed_best_first_and_their_shares_are_those_of_the_pool(
     assert f"{len(rows)} heads" in line
     reopened = Workbench.open(tmp_path / "run")
     assert reopened.leaderboard() == rows
+
+    more = {"predict": {"preset": "good"}}  # in the same run folder
+    bigger = fitted(shapes_file, tmp_path / "run", {"name": "auto"}, more)
+    assert len(bigger.leaderboard()) > len(rows)
 
     # another pool, which the user names: nothing was compared for it
     named = fitted(shapes_file, tmp_path / "run", {"name": "pool", "settings": {"components": 9}})
