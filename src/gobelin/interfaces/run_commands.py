@@ -85,8 +85,9 @@ def show_command(run: Path, as_json: bool) -> None:
 def leaderboard_command(run: Path, as_json: bool) -> None:
     """List every head or fusion that fit compared, the best first.
 
-    Scores are of training rows that a head was not fitted on: balanced accuracy, or for a number
-    the mean absolute error. Shares are those of the average that predicts."""
+    A head is a small model. It is scored on training rows that it did not learn from: balanced
+    accuracy, or of a number the mean absolute error. The share says how much it counts in the
+    average that predicts."""
     rows = open_workbench(run).leaderboard()
     if as_json:
         for row in rows:

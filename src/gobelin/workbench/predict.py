@@ -54,9 +54,9 @@ def _favoured(predictions: Predictions) -> str:
     if not other:
         return ""
     return (
-        f"{counted(other, 'row is', 'rows are')} given a class that is not the most probable one:"
-        " it is the most probable for how common it is (predict.balance). Fit with --set"
-        " predict.balance=false to change that."
+        f"{counted(other, 'row gets', 'rows get')} a class that is not the most probable one, as"
+        " rare classes count as much as common ones (predict.balance). Fit with --set"
+        " predict.balance=false to get the most probable."
     )
 
 
