@@ -115,7 +115,7 @@ def check_command(**options: Any) -> None:  # noqa: ANN401 - click hands over op
 @data_options
 @training_options
 def fit_command(**options: Any) -> None:  # noqa: ANN401
-    """Train encoders, the shared space and a calibrated predictor. With --generator, a generator
+    """Train encoders and a calibrated predictor. With --generator, the shared space and a generator
     too."""
     bench = new_workbench(options)
     if options["dry_run"]:

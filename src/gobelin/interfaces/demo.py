@@ -46,7 +46,7 @@ def run(
         work()
 
     step("check: the columns of the data, and the problems in it", bench.check)
-    step("fit: encoders, one shared space, a calibrated predictor", bench.fit)
+    step("fit: encoders and a calibrated predictor", bench.fit)
     step("evaluate: all fields, each alone, what is mistaken for what", bench.evaluate)
     step("search: recall for every ordered pair of fields", bench.recall)
     for query in source.queries():

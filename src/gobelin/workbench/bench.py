@@ -25,7 +25,7 @@ from gobelin.prediction.predictor import Predictions
 from gobelin.workbench import hits, predict
 from gobelin.workbench.evaluation import Evaluation
 from gobelin.workbench.export_folder import refuse_used_folder
-from gobelin.workbench.opening import begun, opened
+from gobelin.workbench.opening import begun, make_base_space, opened
 from gobelin.workbench.query import (
     ARGUMENTS,
     Text,
@@ -99,6 +99,7 @@ class Workbench:
         from gobelin.workbench.check import cautions, checked
 
         needs.data(self.run, "check")
+        make_base_space(self.run)
         self.run = self.run.begin()
         for line in (*remarks(self.run.data.schema), *cautions(self.run)):
             LOG.warning("%s", line)
@@ -106,28 +107,16 @@ class Workbench:
         return self._keep("check", key, partial(checked, self.run))
 
     def fit(self, generator: bool = False) -> list[Finding]:
-        """Fit encoders, shared space and predictor; with `generator`, the generator too."""
+        """Fit encoders and predictor; with `generator`, the shared space and the generator too."""
         from gobelin.workbench import fit
 
         needs.data(self.run, "fit")
-        if not self.run.settings.data.target:
-            raise GobelinError(
-                "fit: a target was expected, found none. Name a column with --target."
-            )
-        if generator:
-            _ = self.run.generator.field  # refuses data without images before any work
+        fit.refuse(self.run, generator)
         self.check()
-        self.run = self.run.with_tuning_decided()
-        _ = self.run.space.alignment
-        self.run = self.run.with_fusion_chosen()
-        _ = self.run.delivered.model
-        self.run.keep()  # so that later verbs read no data
-        if generator:
-            self.run = self.run.with_steps_decided()
-            fit.train_generators(self.run)
+        self.run = fit.fit(self.run, generator)
         find = partial(fit.fitted, self.run.delivered, self.run.generator)
         shown = fit.key_of_curves(self.run)
-        return self._keep("fit", self.run.predictor.fingerprint, find, shown)
+        return self._keep("fit", self.run.predictor.key_of("fit"), find, shown)
 
     @needs.usable_values
     def evaluate(
@@ -150,7 +139,7 @@ class Workbench:
         if data is not None:
             others = predict.other_rows(self.run, data, root, max_bad)
             return evaluate.evaluated_on(delivered, *others)
-        find, key = partial(evaluate.evaluated, delivered), self.run.predictor.fingerprint
+        find, key = partial(evaluate.evaluated, delivered), delivered.judged.key_of("evaluate")
         findings = self._keep("evaluate", key, find, delivered.key)
         return evaluate.of_validation(delivered.judged, findings)
 

@@ -1,4 +1,4 @@
-"""The verb `fit`: the findings on what was fitted, from training rows alone."""
+"""The verb `fit`: its steps, and the findings on what was fitted, from training rows alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
+from gobelin.embedding.alignment.align import Alignment
 from gobelin.evidence.findings import Finding
 from gobelin.generation.generators import Controls
 from gobelin.prediction.fusion_choice import POOL
@@ -60,17 +62,8 @@ def fitted(delivered: RunDelivered, generator: RunGenerator, exhibits: Exhibits)
             "fusion",
         )
     findings += features.tuning_findings()
-    alignment = predictor.space.alignment
-    findings.append(
-        Finding(
-            name="shared_space",
-            value=float(alignment.settings.width),
-            unit="dimensions",
-            source="fit",
-            note=f"{alignment.trained_by} projections were chosen: they retrieve best among"
-            " training rows held back",
-        )
-    )
+    if generator.trained_steps or predictor.space.settings.base:
+        findings.append(_space(predictor.space.alignment))
     if steps := generator.trained_steps:
         findings.append(_generator(generator, steps))
         if grids := generator.grids():
@@ -110,6 +103,41 @@ def _pooled(heads: list[dict[str, Any]]) -> Finding:
             f" {'; '.join(names)}. gobelin leaderboard lists all"
         ),
     )
+
+
+def _space(alignment: Alignment) -> Finding:
+    """The width of the shared space, and which projections were chosen."""
+    return Finding(
+        name="shared_space",
+        value=float(alignment.settings.width),
+        unit="dimensions",
+        source="fit",
+        note=f"{alignment.trained_by} projections were chosen: they retrieve best among training"
+        " rows held back",
+    )
+
+
+def refuse(run: Run, generator: bool) -> None:
+    """Raise GobelinError, before any work, for a run without a target, and for data without images
+    where a generator is asked for."""
+    if not run.settings.data.target:
+        raise GobelinError("fit: a target was expected, found none. Name a column with --target.")
+    if generator:
+        _ = run.generator.field
+
+
+def fit(run: Run, generator: bool) -> Run:
+    """The run with all that `fit` makes, and its decisions recorded."""
+    run = run.with_tuning_decided()
+    if run.settings.align.base:  # tells mistakes now; a space of its own is made when first needed
+        _ = run.space.alignment
+    run = run.with_fusion_chosen()
+    _ = run.delivered.model
+    run.keep()  # so that later verbs read no data
+    if generator:
+        run = run.with_steps_decided()
+        train_generators(run)
+    return run
 
 
 def train_generators(run: Run) -> None:

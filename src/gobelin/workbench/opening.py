@@ -75,3 +75,10 @@ def opened(run: str | Path, progress: Progress, settings: Mapping[str, Any] | No
         built = replace(built, runtime=built.runtime.here())
         disclosure.warn(folder)
     return Run.of(folder, built, progress)
+
+
+def make_base_space(run: Run) -> None:
+    """Make the space of the run that `align.base` names, where that run has not needed it yet."""
+    base = RunFolder(Path(run.settings.align.base or run.folder.folder))
+    if run.settings.align.base and base.has("model") and not base.has("alignment"):
+        _ = opened(base.folder, run.data.progress, None).space.alignment

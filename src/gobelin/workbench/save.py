@@ -98,6 +98,7 @@ def save(run: Run, findings: Sequence[Finding], folder: Path, index: bool = Fals
         return
     refuse_used_folder(folder, MANIFEST, "")
     disclosure.refuse(source)
+    _ = run.space.alignment  # a saved run has one
     stages = _stages(run)
     trained = run.generator.sampler(0) if run.generator.stage(0) in stages else None
     current = _current(run, trained)
@@ -263,9 +264,10 @@ def _stages(run: Run) -> list[str]:
 
 def _current(run: Run, trained: Trained | None) -> set[str]:
     """The verbs whose findings concern the saved predictor and generator, not older ones."""
-    folder, fitted = run.folder, run.predictor.fingerprint
-    verbs = ("fit", "evaluate", "search")
-    current = {verb for verb in verbs if folder.key(f"verbs/{verb}").startswith(fitted)}
+    folder, predictor = run.folder, run.predictor
+    keys = {verb: predictor.key_of(verb) for verb in ("fit", "evaluate")}
+    keys["search"] = predictor.fingerprint
+    current = {verb for verb, key in keys.items() if folder.key(f"verbs/{verb}").startswith(key)}
     current.add("check")
     if trained is None:
         return current

@@ -31,7 +31,7 @@ PARTS = ("train", "train", "train", "valid", "train", "train", "train", "test")
 # The only functions that may use the delivered predictor.
 USERS = {
     "report/opening.py:sentences",  # its cross-fitted score, as words
-    "workbench/bench.py:fit",  # makes it
+    "workbench/bench.py:fit",  # its count of rows, as a finding
     "workbench/bench.py:evaluate",  # hands it to `evaluated`
     "workbench/bench.py:predict",
     "workbench/card.py:render",  # whether there is one
@@ -39,6 +39,7 @@ USERS = {
     "workbench/evaluation.py:lines",  # its cross-fitted score, as words
     "workbench/evaluate.py:evaluated",  # its cross-fitted score
     "workbench/evaluate.py:evaluated_on",  # other rows, which it has not seen
+    "workbench/fit.py:fit",  # makes it
     "workbench/fit.py:fitted",  # its count of rows
     "workbench/fit.py:key_of_curves",
     "workbench/plan.py:planned",  # its count of heads

@@ -216,12 +216,11 @@ class Run:
         )
 
     def keep(self) -> None:
-        """Write as stages what later verbs need of the rows: as they were checked, their features,
-        and as search finds them.
+        """Write as stages what later verbs need of the rows: as they were checked, and their
+        features.
         """
         self.checked.keep()
         self.features.keep()
-        _ = self.space.stored_rows()
 
     def keys(self) -> dict[str, str]:
         """{stage: key} of the stages that predicting and generating need with these settings."""

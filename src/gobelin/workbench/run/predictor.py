@@ -193,5 +193,15 @@ class RunPredictor:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the predictor and the space."""
+        """Hash of the predictor and the space, which is made if it is missing."""
         return fingerprint(self.model.fingerprint(), self.space.alignment.fingerprint())
+
+    def key_of(self, verb: str) -> str:
+        """Key of the findings of a verb that needs no space, 'fit' or 'evaluate'.
+
+        Earlier versions made the space in `fit`: findings of such a run keep the key they have.
+        """
+        stored = self.folder.key(f"verbs/{verb}")
+        if stored and self.space.made and stored.startswith(self.fingerprint):
+            return self.fingerprint
+        return self.model.fingerprint()

@@ -42,6 +42,11 @@ class RunSpace:
     def key(self) -> str:
         return fingerprint(self.features.key_of(self.checked), resolved(self.settings))
 
+    @property
+    def made(self) -> bool:
+        """Whether the space is in the run folder."""
+        return self.folder.has("alignment", self.key)
+
     @cached_property
     def alignment(self) -> Alignment:
         """The projection of every field, fitted on training rows."""
