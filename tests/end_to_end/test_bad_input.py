@@ -749,7 +749,11 @@ def test_a_fitted_run_predicts_without_its_training_data(
     data = table(tmp_path / "new.csv", [{"caption": "a small red circle"}])
     done(capsys, ["predict", folder, data, "--out", tmp_path / "p.csv"])
     assert (tmp_path / "p.csv").read_text().splitlines()[1].startswith("a small red circle,")
-    done(capsys, ["search", folder, "--text", "x"])
+    # what was fitted is kept: the first search makes the space from it
+    for words in (["--text", "x", "--json"], ["--recall", "--json"]):
+        assert done(capsys, ["search", folder, *words]) == done(capsys, ["search", run, *words])
+    shutil.rmtree(folder / "checked")
+    shutil.rmtree(folder / "verbs" / "search")
     assert "/nowhere/data/records.csv: no such file" in refused(
         capsys, ["search", folder, "--recall"], folder
     )

@@ -96,3 +96,16 @@ def test_a_named_space_is_made_at_once_and_its_mistakes_are_told(table: Path) ->
     other = {**named, "align": {**named["align"], "base": str(table.parent / "nothing")}}
     with pytest.raises(GobelinError, match=r"align\.base: .*nothing"):
         fitted(table, "third", **other)
+
+
+def test_a_later_process_makes_the_space_without_the_data(table: Path) -> None:
+    """A program's rows, and a file that is gone: the first search uses the rows that `fit` kept."""
+    whole = fitted(table, "whole").search(4, row="left0=1.0")
+    rows = pq.read_table(table).to_pandas()
+    given = Workbench(rows, "label", table.parent / "given", LIGHT)
+    given.fit()
+    moved = fitted(table, "moved")
+    table.unlink()
+    for folder in (given.folder, moved.folder):
+        hits = Workbench.open(folder).search(4, row="left0=1.0")
+        assert [(h.id, h.score) for h in hits] == [(h.id, h.score) for h in whole]

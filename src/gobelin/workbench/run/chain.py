@@ -217,10 +217,12 @@ class Run:
 
     def keep(self) -> None:
         """Write as stages what later verbs need of the rows: as they were checked, and their
-        features.
+        features; of more than can be kept, as search finds them.
         """
         self.checked.keep()
         self.features.keep()
+        if not self.features.are_kept:
+            _ = self.space.stored_rows()
 
     def keys(self) -> dict[str, str]:
         """{stage: key} of the stages that predicting and generating need with these settings."""

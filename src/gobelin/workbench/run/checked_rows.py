@@ -81,21 +81,18 @@ class CheckedRows:
 
     def keep(self) -> None:
         """Write the rows as a stage of the run, from which a later process takes them."""
-        mark = self.data.mark
-        if (
-            self.resample is None
-            and mark is not None
-            and self.rows.dataset.table.nbytes <= MOST_BYTES
-        ):
+        if self.resample is None and self.rows.dataset.table.nbytes <= MOST_BYTES:
             with self.data.folder.making(KEPT_ROWS, self.key) as temporary:
                 if temporary is not None:
-                    kept_rows.write_rows(temporary, self.rows, mark)
+                    kept_rows.write_rows(temporary, self.rows, self.data.mark)
 
     def _kept(self) -> Rows | None:
-        """The rows as `keep` wrote them, where the data file has not changed since; else None."""
+        """The rows as `keep` wrote them, where the data file has not changed since, and where the
+        data are not there; else None."""
         data, folder = self.data, self.data.folder
         begun = data.settings.data.fingerprint and not folder.saved
-        if not (begun and data.mark and folder.has(KEPT_ROWS, self.key)):
+        usable = data.mark is not None or data.gone
+        if not (begun and usable and folder.has(KEPT_ROWS, self.key)):
             return None
         record = parts.recorded(folder)
         if record is None:
@@ -103,11 +100,12 @@ class CheckedRows:
         rows = folder.loaded(
             KEPT_ROWS,
             lambda at: kept_rows.read_rows(
-                at, data.mark or [], data.schema, record, data.settings.data.root
+                at, data.mark, data.schema, record, data.settings.data.root
             ),
         )
         if rows is not None:
-            data_files.check(folder.folder, rows.dataset, rows.schema, data.runtime.threads)
+            if data.mark is not None:
+                data_files.check(folder.folder, rows.dataset, rows.schema, data.runtime.threads)
             openings = self.encoders.embedder.openings(rows.dataset.column_names)
             rows = replace(rows, dataset=replace(rows.dataset, openings=openings))
         return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -59,6 +60,11 @@ class RunData:
     def mark(self) -> list[int] | None:
         """Size and times of the data file before it was read; None for other data."""
         return None if self.given is not None else source_mark(self.settings.data.path)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the data are not where they were, or were a program's in an earlier process."""
+        return self.given is None and not os.path.exists(self.settings.data.path)
 
     @cached_property
     def key(self) -> str:

@@ -97,6 +97,11 @@ class RunFeatures:
                     if temporary is not None:
                         kept_rows.write_features(temporary, self.embeddings)
 
+    @property
+    def are_kept(self) -> bool:
+        """Whether `keep` wrote them: a later process can use them without the data."""
+        return self.data.folder.has(KEPT_FEATURES, self.key_of(self.checked))
+
     def _kept(self, embedder: Embedder, key: str) -> Embeddings | None:
         """The features of the rows by these encoders as `keep` wrote them; None without."""
         folder, begun = self.data.folder, self.data.settings.data.fingerprint

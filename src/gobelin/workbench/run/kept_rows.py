@@ -2,8 +2,9 @@
 again and opens no cell.
 
 They are taken for those of the data while the data file has the size and both times that it had
-when it was read; else the data are read, as they are for a folder of files, and for a table of more
-than `MOST_BYTES`, which is not kept. All is memory-mapped: a verb about some rows reads these.
+when it was read, and where the data are not there: they were a program's, or the run folder was
+moved without them. Else the data are read, as they are for a folder of files, and for a table of
+more than `MOST_BYTES`, which is not kept. All is memory-mapped: a verb about some rows reads these.
 
 What this cannot show: a change that restores the size and both times of the data file.
 """
@@ -51,8 +52,8 @@ def source_mark(path: str) -> list[int] | None:
     return size_and_times(status)
 
 
-def write_rows(folder: Path, rows: Rows, mark: list[int]) -> None:
-    """Write the rows. mark: of the data file when they were read."""
+def write_rows(folder: Path, rows: Rows, mark: list[int] | None) -> None:
+    """Write the rows. mark: of the data file when they were read; None for data of another kind."""
     data, target = rows.dataset, rows.target
     _write_table(folder / CELLS, data.with_ids().table)
     columns = {
@@ -76,14 +77,14 @@ def write_rows(folder: Path, rows: Rows, mark: list[int]) -> None:
 
 
 def read_rows(
-    folder: Path, mark: list[int], schema: Schema, record: RecordedParts, root: str
+    folder: Path, mark: list[int] | None, schema: Schema, record: RecordedParts, root: str
 ) -> Rows | None:
     """The rows that `write_rows` wrote; None where the data file is not as it was then.
 
-    mark: of the data file now. record: of the parts of the run. root: where relative paths start,
-    "" = as when they were written."""
+    mark: of the data file now; None where the data are not there. record: of the parts of the run.
+    root: where relative paths start, "" = as when they were written."""
     others: Mapping[str, Any] = read_json(folder / OTHERS)
-    if others["mark"] != mark:
+    if mark is not None and others["mark"] != mark:
         return None
     bad = frozenset((row, column) for row, column in others["bad"])
     dataset = Dataset(_table(folder / CELLS), Path(root or others["root"]), others["source"], bad)
