@@ -8,6 +8,8 @@ import hashlib
 import json
 import os
 import socket
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -113,3 +115,21 @@ def test_environment_names_versions_and_nobody() -> None:
     text = json.dumps(found)
     for private in (socket.gethostname(), getpass.getuser(), os.getcwd(), os.path.expanduser("~")):
         assert private not in text
+
+
+def test_one_thread_holds_for_libraries_that_were_loaded_after_it_was_first_used() -> None:
+    """Oracle: threadpoolctl's own look at the libraries, in a process that loads them late."""
+    script = """
+from threadpoolctl import threadpool_info
+from gobelin.core.machine import one_thread
+with one_thread():
+    pass
+import sklearn.ensemble  # brings OpenMP
+before = sorted((i["filepath"], i["num_threads"]) for i in threadpool_info())
+assert any(n > 1 for _, n in before), before
+with one_thread():
+    assert all(i["num_threads"] == 1 for i in threadpool_info())
+assert sorted((i["filepath"], i["num_threads"]) for i in threadpool_info()) == before
+"""
+    threads = {name: "2" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    subprocess.run([sys.executable, "-c", script], check=True, env=os.environ | threads)

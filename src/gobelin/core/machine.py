@@ -15,11 +15,12 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from functools import lru_cache
 from importlib import metadata
 from typing import Literal
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
@@ -151,8 +152,15 @@ def _use_threads(threads: int) -> None:
 def one_thread() -> Iterator[None]:
     """Inside, numpy and scikit-learn compute on one thread. It also holds for libraries that were
     loaded after `Runtime.resolved`, which set their own count."""
-    with threadpool_limits(1):
+    with _loaded(len(sys.modules)).limit(limits=1):
         yield
+
+
+@lru_cache(maxsize=1)
+def _loaded(_modules: int) -> ThreadpoolController:
+    """The libraries that have threads. Looking for them takes 8 ms, so it is done again only when
+    another module was imported."""
+    return ThreadpoolController()
 
 
 @contextmanager

@@ -174,11 +174,14 @@ def fit(
         # nothing to cut: a linear head without inputs says what all rows say together
         lone = fit(replace(member, head="linear"), x[:, :0], answers, weights, outputs, seed)
         return Fitted(member, _constant(lone.of(x[:1, :0])[0], member), columns)
+    from sklearn import config_context
+
     few = max(2, min(MOST_VALUES, len(x) // LEAST_GROUPS))
     x = trees.few_values(x[:, columns], weights, few)
     grow = trees.boosted if member.head == "boosted" else trees.forest
     own = derived_seed(seed, "member", member.head)
-    with one_thread():
+    # its checks of settings take as long as the trees of few rows
+    with one_thread(), config_context(skip_parameter_validation=True):
         grown = grow(x, answers, weights, outputs, member.trees, own)
     return Fitted(member, grown, columns)
 

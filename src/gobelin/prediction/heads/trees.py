@@ -19,6 +19,7 @@ LEAST_FOREST_LEAF = 2  # rows of a leaf of a forest; every tree of it sees all r
 LEAVES = 8  # of a boosted tree, at most
 WORK, FASTEST = 6.0, 0.15  # of boosting: rounds times learning rate; the largest rate
 SHARE_OF_COLUMNS = 0.3  # that a cut may choose from
+MOST_WALKS = 2**18  # pairs of a row and a tree that go down at a time
 ARRAYS = ("feature", "threshold", "left", "right", "missing_left", "value", "start", "output")
 
 
@@ -46,23 +47,33 @@ class Trees:
         """float64 [n, outputs]: the sum of the leaves that each row of x [n, K] falls into, nan for
         a missing value, and the base."""
         out = np.tile(self.base, (len(x), 1))
-        if not len(x) or not len(self.start):
+        if not len(x):
             return out
-        rows = np.arange(len(x))
-        for root, output in zip(self.start, self.output, strict=True):
-            node = np.full(len(x), root)
-            while (inner := self.feature[node] >= 0).any():
-                at = node[inner]
-                seen = x[rows[inner], self.feature[at]]
-                goes_left = np.where(
-                    np.isnan(seen), self.missing_left[at] == 1, seen <= self.threshold[at]
-                )
-                node[inner] = np.where(goes_left, self.left[at], self.right[at])
-            if self.value.shape[1] == 1:
-                out[:, output] += self.value[node, 0]
-            else:
-                out += self.value[node]
+        together = max(1, MOST_WALKS // len(x))
+        for first in range(0, len(self.start), together):
+            trees = slice(first, first + together)
+            leaves = self._leaves(x, self.start[trees])
+            for nodes, output in zip(leaves, self.output[trees], strict=True):
+                if self.value.shape[1] == 1:
+                    out[:, output] += self.value[nodes, 0]
+                else:
+                    out += self.value[nodes]
         return out
+
+    def _leaves(self, x: np.ndarray, roots: np.ndarray) -> np.ndarray:
+        """int [T, n]: the leaf of each tree that each row falls into. All walk down together."""
+        node = np.repeat(roots, len(x))
+        row = np.tile(np.arange(len(x)), len(roots))
+        walking = np.flatnonzero(self.feature[node] >= 0)
+        while len(walking):
+            at = node[walking]
+            seen = x[row[walking], self.feature[at]]
+            goes_left = np.where(
+                np.isnan(seen), self.missing_left[at] == 1, seen <= self.threshold[at]
+            )
+            node[walking] = below = np.where(goes_left, self.left[at], self.right[at])
+            walking = walking[self.feature[below] >= 0]
+        return node.reshape(len(roots), len(x))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All arrays by name; `Trees(**arrays)` is the inverse."""
