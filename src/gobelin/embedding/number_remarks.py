@@ -106,7 +106,9 @@ def _stand_in(values: Sequence[Any], writing: Writing) -> str:
 def _too_long(value: Any) -> bool:  # noqa: ANN401 - a cell is any
     """Whether a whole number has digits that a float does not keep."""
     text = str(value).strip().lstrip("+-") if isinstance(value, str | int) else ""
-    return len(text) > MOST_DIGITS and text.isdigit() and int(float(text)) != int(text)
+    if len(text) <= MOST_DIGITS or not (text.isascii() and text.isdigit()):
+        return False
+    return f"{float(text):.0f}" != (text.lstrip("0") or "0")  # an int has fewer digits than a text
 
 
 def _plain(text: str) -> float | None:
