@@ -110,6 +110,30 @@ def test_what_is_no_cell_is_said_in_one_line(cell: object, said: str) -> None:
     assert "\n" not in str(error.value)
 
 
+def within_itself() -> list[object]:
+    out: list[object] = []
+    out.append(out)
+    return out
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        Image.new("F", (5, 5)),
+        Image.open(io.BytesIO(b"P5 9 9 255 cut")),
+        within_itself(),
+        10**400,
+        10**5000,
+        [1, [2, 10**400]],
+    ],
+    ids=["floats", "cut off", "within itself", "huge", "huger", "a huge one in lists"],
+)
+def test_a_cell_that_no_file_would_hold_is_said_in_one_line(cell: object) -> None:
+    with pytest.raises(GobelinError, match="column 'x': a cell can't be read") as error:
+        from_frame(pd.DataFrame({"x": [None, cell]}, dtype=object))
+    assert "\n" not in str(error.value)
+
+
 def test_a_column_that_stands_there_twice_is_said() -> None:
     with pytest.raises(GobelinError, match="column '1' appears twice"):
         from_frame(pd.DataFrame([[1, 2]], columns=[1, "1"]))

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from gobelin.core import parse
 from gobelin.core.errors import GobelinError, repeated
 from gobelin.data.dataset import FILE_TYPE, Dataset, ordered
 from gobelin.data.file_columns import as_files
@@ -68,7 +69,7 @@ def from_frame(frame: TableLike, root: str | Path = ".", source: str = "data fra
     arrays, fields = [], []
     for name in names:
         values, kind = _named_classes(frame, name, source), getattr(frame[name], "dtype", None)
-        array = _column([_cell(v, source, str(name)) for v in values], source, str(name))
+        array = _column([_read(v, source, str(name)) for v in values], source, str(name))
         arrays.append(array)
         levels = getattr(kind, "categories", ()) if getattr(kind, "ordered", False) else ()
         fields.append(
@@ -151,6 +152,20 @@ def _whole_characters(value: Any) -> Any:  # noqa: ANN401
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def _read(value: Any, source: str, name: str) -> Any:  # noqa: ANN401
+    """The same as `_cell`. Raises GobelinError for what is no cell: an image that can't be read or
+    written, a list within itself, a number that no table file holds."""
+    try:
+        return _cell(value, source, name)
+    except (OSError, ValueError, OverflowError) as error:
+        reason = str(error)[:200] or type(error).__name__
+    except RecursionError:
+        reason = "its lists are too many levels deep"
+    raise GobelinError(
+        f"{source}, column {name!r}: a cell can't be read ({reason}). Repair it, or leave it empty."
+    )
+
+
 def _cell(value: Any, source: str, name: str) -> Any:  # noqa: ANN401
     """A Python value as a table file would hold it: None, a number, text, date, bytes, or a list of
     them.
@@ -169,6 +184,8 @@ def _cell(value: Any, source: str, name: str) -> Any:  # noqa: ANN401
         return value.to_pydatetime(warn=False)
     if isinstance(value, datetime.timedelta):
         return value.total_seconds()
+    if isinstance(value, int) and value.bit_length() > parse.MOST_BITS:
+        raise ValueError(f"a whole number of more than {parse.MOST_BITS} bits")
     if isinstance(value, str | bytes | bool | int | float | datetime.date):
         return value
     if isinstance(value, Path):
