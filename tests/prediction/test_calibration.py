@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, softmax
 
+from gobelin.data.coarse import rows_of_groups
 from gobelin.prediction import calibration
 from gobelin.prediction.calibration import Calibration, CalibrationSettings, calibrate
 
@@ -271,3 +272,88 @@ def test_the_best_threshold_is_half_of_the_best_f1() -> None:
         max(f1(q) for q in np.unique(p))
     )
     assert calibration.best_threshold(p, np.zeros(30, int)) == 0.5
+
+
+def test_a_saved_run_tells_no_value_of_a_row_and_covers_no_less() -> None:
+    rng = np.random.default_rng(5)
+    z, label = drawn(rng, 400)
+    v = rng.normal(1e4, 2000, 33)
+    y = v + rng.normal(0, 50, 33)
+    present, share = np.ones((400, 1), bool), np.ones(400)
+    kinds = {
+        "sets": calibrate(z, label, share, present, blank, CalibrationSettings("class", LEVEL), 0),
+        "plain": calibrate(
+            v[:, None], y, share[:33], present[:33], zero, CalibrationSettings("number", LEVEL), 0
+        ),
+        "local": calibrate(
+            v[:, None],
+            y,
+            share[:33],
+            present[:33],
+            zero,
+            CalibrationSettings("number", LEVEL, local=True),
+            0,
+        ),
+        "labels": calibrate(
+            z,
+            np.eye(3, dtype=int)[label],
+            share,
+            present,
+            blank,
+            CalibrationSettings("labels", LEVEL, threshold=0),
+            0,
+        ),
+    }
+    for kind, exact in kinds.items():
+        told = exact.coarse(chosen=True)
+        fine = [
+            x
+            for name in ("bound", "residual", "scale", "threshold")
+            for x in np.ravel(getattr(exact, name))
+            if np.isfinite(x) and x not in (0, 1)
+        ]
+        kept = np.concatenate(
+            [np.ravel(getattr(told, name)) for name in ("bound", "residual", "scale", "threshold")]
+        )
+        assert len(fine) and not np.isin(fine, kept).any(), kind
+        assert Calibration.from_dict(json.loads(json.dumps(told.to_dict()))) == told
+        if kind == "sets":
+            for old, new in zip(np.ravel(exact.bound), np.ravel(told.bound), strict=True):
+                assert old <= new and (1 - new) >= (1 - old) * 7 / 8 - 1e-12
+        if kind == "plain":
+            half, wide = (c.half_width(v, np.ones(33, int)) for c in (exact, told))
+            assert (wide >= half).all() and (wide <= half * 9 / 8 + 1e-9).all()
+    # the rows of neighbouring points differ by one: exact means subtract to it
+    exact, told = kinds["local"], kinds["local"].coarse(chosen=True)
+    order = np.sort(v)
+    moved = np.diff(np.array(exact.scale)[:, 0]) * 20
+    assert np.isclose(moved[:, None], order[20:] - order[:-20], rtol=1e-6).any()
+    moved = np.diff(np.array(told.scale)[:, 0]) * 20
+    assert not np.isclose(moved[:, None], order[20:] - order[:-20], rtol=1e-3).any()
+    assert (np.diff(np.array(told.scale)[:, 0]) > 0).all()
+    assert exact.coarse(chosen=False).threshold == exact.threshold
+
+
+def test_no_group_is_a_point_of_the_local_scale() -> None:
+    rng = np.random.default_rng(6)
+    level = np.repeat(np.arange(10) * 1000.0, 30)  # ten patients of thirty rows
+    own = np.repeat(rng.uniform(1, 900, 10), 30)  # how far each is from its prediction
+    settings = CalibrationSettings("number", LEVEL, local=True)
+
+    def points(window: int) -> np.ndarray:
+        one = calibrate(
+            level[:, None],
+            level + own,
+            np.ones(300),
+            np.ones((300, 1), bool),
+            zero,
+            settings,
+            0,
+            window=window,
+        )
+        return np.array(one.scale)[:, 1]
+
+    assert np.isclose(points(1)[:, None], own).any()
+    assert not np.isclose(
+        points(rows_of_groups(np.repeat(np.arange(10), 30), 5))[:, None], own
+    ).any()

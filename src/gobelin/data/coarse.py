@@ -67,6 +67,26 @@ def coarse_mean(x: np.ndarray, group: np.ndarray, least_groups: int) -> np.ndarr
     return coarse(means.mean(0), step)
 
 
+def rows_of_groups(group: np.ndarray, least_groups: int) -> int:
+    """So many rows are never those of fewer than `least_groups` groups: one more than the largest
+    `least_groups` - 1 groups have together. group: int [n]."""
+    sizes = np.sort(np.unique(group, return_counts=True)[1])[::-1]
+    return 1 + int(sizes[: least_groups - 1].sum())
+
+
+def coarse_up(values: np.ndarray) -> np.ndarray:
+    """Numbers of 0 or more, each rounded up to four binary digits, so by an eighth at most; inf
+    stays. For a quantile that is one row's: what it bounds stays bounded."""
+    fraction, power = np.frexp(np.asarray(values, np.float64))
+    return np.ldexp(np.ceil(fraction * 16) / 16, power)
+
+
+def coarse_down(values: np.ndarray) -> np.ndarray:
+    """The same, rounded down."""
+    fraction, power = np.frexp(np.asarray(values, np.float64))
+    return np.ldexp(np.floor(fraction * 16) / 16, power)
+
+
 def group_means(x: np.ndarray, group: np.ndarray) -> np.ndarray:
     """float64 [G, D]: the mean of each group's rows of x [n, D]. group: int [n]."""
     order = np.argsort(group, kind="stable")

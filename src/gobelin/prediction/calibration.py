@@ -38,6 +38,7 @@ import numpy as np
 from gobelin.core.lazy import optimize, special
 from gobelin.core.machine import numpy_generator
 from gobelin.core.softmax import log_softmax, softmax
+from gobelin.data.coarse import coarse, coarse_down, coarse_up
 
 ENOUGH_ROWS = 100  # with exactly m fields: then no fields of other rows are hidden
 LEAST_CALIBRATION_ROWS = (
@@ -103,6 +104,25 @@ class Calibration:
         knots, sizes = np.array(self.scale).T
         return np.interp(values, knots, sizes)
 
+    def coarse(self, chosen: bool) -> Calibration:
+        """The values as a saved run tells them. A bound, a half width and a threshold are those of
+        one row or two, and neighbours of the local scale differ by a few rows. They are rounded, so
+        that sets and intervals become larger, by an eighth at most: a bound by its distance from 1,
+        a threshold and the predicted values of the local scale to a 32nd of their range. chosen:
+        whether the thresholds were chosen on rows."""
+        knots, sizes = np.array(self.scale or [(0.0, 0.0)], float).T
+        knots = coarse(knots, np.ptp(knots) / KNOTS)
+        points = dict(sorted(zip(knots.tolist(), coarse_up(sizes).tolist(), strict=True)))
+        return replace(
+            self,
+            bound=tuple(tuple((1 - coarse_down(1 - np.array(b))).tolist()) for b in self.bound),
+            residual=tuple(coarse_up(np.array(self.residual)).tolist()),
+            threshold=tuple(coarse(np.array(self.threshold), 1 / 32).tolist())
+            if chosen
+            else self.threshold,
+            scale=tuple(points.items()) if self.scale else (),
+        )
+
     def check(self, classes: int, fields: int) -> None:
         """Raises ValueError unless there are finite values for 0 to F present fields and for C
         classes, wherever there are any."""
@@ -145,16 +165,18 @@ def calibrate(
     settings: CalibrationSettings,
     seed: int,
     mix: tuple[float, ...] = (),
+    window: int = 1,
 ) -> Calibration:
     """Learn from n rows, each scored by a predictor that was fitted without it.
 
     scores: [n, C] or [n, 1]. answers: int [n], float [n] or, of labels, int [n, C]. share: [n], how
-    much each row counts in the probabilities. present: bool [n, F]. mix: as in `Calibration`."""
+    much each row counts in the probabilities. present: bool [n, F]. mix: as in `Calibration`.
+    window: rows that a local scale is the mean of, at least."""
     counts, fields = present.sum(1), present.shape[1]
     moved = np.array(mix) if mix else 0.0
     scores = scores + moved
     scale = (
-        _scale(scores[:, 0], np.abs(scores[:, 0] - answers))
+        _scale(scores[:, 0], np.abs(scores[:, 0] - answers), window)
         if settings.local and settings.kind == "number"
         else ()
     )
@@ -305,14 +327,16 @@ def best_threshold(probabilities: np.ndarray, label: np.ndarray) -> float:
     return float((p[k] + p[k + 1]) / 2) if k + 1 < len(p) else float(p[k])
 
 
-def _scale(values: np.ndarray, residuals: np.ndarray) -> tuple[tuple[float, float], ...]:
+def _scale(
+    values: np.ndarray, residuals: np.ndarray, window: int
+) -> tuple[tuple[float, float], ...]:
     """The local scale as points (mean predicted value, mean |residual|), near `KNOTS` rows of n.
 
-    The means are those of the tenth of the rows (20 at least) nearest in predicted value, so that
-    no point is a row's; a residual is never below a tenth of the mean of all rows. values,
-    residuals: [n]."""
+    The means are those of the tenth of the rows (20 and `window` at least) nearest in predicted
+    value, so that no point is a row's or a group's; a residual is never below a tenth of the mean
+    of all rows. values, residuals: [n]."""
     order = np.argsort(values, kind="stable")
-    near = min(len(values), max(20, len(values) // 10))
+    near = min(len(values), max(20, window, len(values) // 10))
     sums = np.concatenate([[0.0], residuals[order].cumsum()])
     knots = np.unique(np.linspace(0, len(values) - 1, KNOTS).round().astype(int))
     start = np.clip(knots - near // 2, 0, len(values) - near)

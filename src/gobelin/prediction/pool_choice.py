@@ -257,9 +257,17 @@ class Trial:
         """float64 [n, V]: answers for each fold by a head that was fitted on the others. x: [n,
         K]."""
         out, seed = np.zeros((len(x), self.outputs)), self.training.runtime.seed
+        group, least = self.embeddings.group_numbers, self.embeddings.least_groups
         for others, held in self.folds:
             fitted = members.fit(
-                member, x[others], self.answers[others], self.weights[others], self.outputs, seed
+                member,
+                x[others],
+                self.answers[others],
+                self.weights[others],
+                self.outputs,
+                seed,
+                group[others],
+                least,
             )
             out[held] = fitted.of(x[held])
         return out

@@ -23,6 +23,7 @@ import numpy as np
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.files import fingerprint, read_json, write_json
+from gobelin.data.coarse import rows_of_groups
 from gobelin.embedding.alignment.align import Shared
 from gobelin.embedding.features import Embeddings
 from gobelin.prediction.calibration import (
@@ -131,6 +132,13 @@ def as_features(shared: Shared, embeddings: Embeddings) -> Embeddings:
     )
 
 
+def told(stored: dict[str, Any]) -> dict[str, Any]:
+    """The content of model.json as a saved run tells it: the calibration is coarse."""
+    calibration = Calibration.from_dict(stored["calibration"])
+    chosen = stored["settings"]["threshold"] == 0
+    return stored | {"calibration": calibration.coarse(chosen).to_dict()}
+
+
 def fit(name: str, fusion: Fusion, training: Training) -> Model:
     """A predictor with calibrated probabilities. name: of the fusion's component. Raises what
     `cross_fit` raises."""
@@ -156,6 +164,9 @@ def calibrated(name: str, crossed: CrossFit, training: Training) -> Model:
         ),
         training.runtime.seed,
         own_mix(training),
+        rows_of_groups(
+            training.embeddings.group_numbers[crossed.rows], training.embeddings.least_groups
+        ),
     )
     return Model(
         name,

@@ -41,6 +41,7 @@ from gobelin.embedding import schema
 from gobelin.embedding.index import INDEX_SUFFIXES
 from gobelin.evidence.findings import Finding
 from gobelin.networks.pipeline_folder import PICKLED
+from gobelin.prediction.predictor import told
 from gobelin.report.drawing import inside
 from gobelin.workbench import card, disclosure
 from gobelin.workbench.augment.generators import study_key, trained_weights, trainings_of
@@ -320,7 +321,12 @@ def _copy_stage(run: Run, stage: str, target: Path, places: Places) -> None:
             found = [Finding.from_dict(row).without_rows() for row in read_lines(path)]
             write_lines(copied, [f.to_dict() for f in found])
         elif path.suffix == ".json":
-            write_json(copied, places.cut(read_json(path), names))
+            content = read_json(path)
+            if (stage, path.name) == ("model", "model.json") and disclosure.least_groups(
+                run.folder
+            ) != 1:
+                content = told(content)
+            write_json(copied, places.cut(content, names))
     marked = target / stage / "stage.json"
     record = {k: v for k, v in read_json(marked).items() if k != "files"}  # times of this machine
     write_json(marked, record | {"hash": tree_hash(target / stage)})

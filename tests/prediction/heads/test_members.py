@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from gobelin.embedding.features import Embeddings
 from gobelin.prediction.heads import members
 from gobelin.prediction.heads.members import Inputs, Member
+from gobelin.prediction.heads.trees import Trees, few_values
 
 RNG = np.random.default_rng(0)
 
@@ -60,3 +62,37 @@ def test_answers_are_averaged_over_those_that_do_not_abstain() -> None:
     heard = [np.array([True, False, False]), np.array([True, True, False])]
     mean = members.mixed([first, second], heard, [2.0, 1.0])
     assert mean[:, 0].tolist() == [2.0, 4.0, 2.0]  # where all abstain, all speak
+
+
+GROUPS = {
+    "six rows each": np.repeat(np.arange(40), 6),
+    "two rows each": np.repeat(np.arange(120), 2),
+    "a row each": np.arange(240),
+    "one large, others small": np.minimum(np.arange(240) // 3, 60),
+}
+
+
+@pytest.mark.parametrize("kind", GROUPS)
+@pytest.mark.parametrize("head", ["boosted", "forest"])
+def test_a_leaf_of_a_number_is_of_enough_groups(head: str, kind: str) -> None:
+    rng, group = np.random.default_rng(7), GROUPS[kind]
+    own = rng.normal(size=(group.max() + 1, 2))
+    x = own[group] + rng.normal(0, 0.02, (240, 2))
+    number = np.round(3 * own[:, 0] + rng.normal(size=len(own)), 3)
+    least = 5
+    fitted = members.fit(Member(head, trees=20), x, number[group], np.ones(240), 1, 0, group, least)
+    assert isinstance(fitted.head, Trees)
+    few = few_values(x, np.ones(240), 48)
+    leaves = fitted.head._leaves(few, fitted.head.start)
+    for of_tree in leaves:
+        for leaf in np.unique(of_tree):
+            assert len(np.unique(group[of_tree == leaf])) >= least
+    # the same rows with `data.least_groups` = 1: a patient is a leaf
+    free = members.fit(Member(head, trees=20), x, number[group], np.ones(240), 1, 0, group, 1)
+    assert isinstance(free.head, Trees)
+    alone = min(
+        len(np.unique(group[of_tree == leaf]))
+        for of_tree in free.head._leaves(few, free.head.start)
+        for leaf in np.unique(of_tree)
+    )
+    assert alone < least or (head == "boosted" and kind == "a row each")

@@ -91,10 +91,16 @@ class Pool:
                 seed = 0 if member.head == "linear" else job.seed
                 same = fingerprint(job.rows, job.weights, seed)
                 if same not in alike:
-                    x = inputs.of(member, embeddings.rows(job.rows))
-                    outputs = len(shifts[key])
+                    rows = embeddings.rows(job.rows)
                     alike[same] = members.fit(
-                        member, x, answers[job.rows], job.weights, outputs, seed
+                        member,
+                        inputs.of(member, rows),
+                        answers[job.rows],
+                        job.weights,
+                        len(shifts[key]),
+                        seed,
+                        rows.group_numbers,
+                        rows.least_groups,
                     )
                 fitted[key].append(alike[same])
                 progress("fit", k * len(wanted) + done + 1, len(self.members) * len(wanted))

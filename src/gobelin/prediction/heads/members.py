@@ -12,7 +12,7 @@ from gobelin.core import catalog
 from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime, derived_seed, one_thread, silent
 from gobelin.core.softmax import softmax
-from gobelin.data.coarse import LEAST_GROUPS
+from gobelin.data.coarse import LEAST_GROUPS, rows_of_groups
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
 from gobelin.prediction.fusion import Fusion
@@ -159,20 +159,24 @@ def fit(
     weights: np.ndarray,
     outputs: int,
     seed: int,
+    group: np.ndarray,
+    least_groups: int,
 ) -> Fitted:
     """A fitted head, but for one with dropout. x: [n, K], as `Inputs.of`. answers: int [n] of
-    classes, or float [n] where outputs is 1. weights: [n]."""
+    classes, or float [n] where outputs is 1. weights: [n]. group: int [n]. A leaf of a number is
+    the mean of `least_groups` groups or more: of fewer, it would tell theirs."""
     if member.head == "linear":
         with one_thread():
             if outputs == 1:
                 return Fitted(member, linear.ridge(x, answers, weights, member.strength))
             return Fitted(member, linear.logistic(x, answers, weights, outputs, member.strength))
     used = weights > 0
-    x, answers, weights = x[used], answers[used], weights[used]
+    x, answers, weights, group = x[used], answers[used], weights[used], group[used]
     columns = np.flatnonzero(~np.isnan(x).all(0))
     if not len(columns) or (outputs > 1 and len(np.unique(answers)) < 2):
         # nothing to cut: a linear head without inputs says what all rows say together
-        lone = fit(replace(member, head="linear"), x[:, :0], answers, weights, outputs, seed)
+        line = replace(member, head="linear")
+        lone = fit(line, x[:, :0], answers, weights, outputs, seed, group, least_groups)
         return Fitted(member, _constant(lone.of(x[:1, :0])[0], member), columns)
     from sklearn import config_context
 
@@ -180,9 +184,10 @@ def fit(
     x = trees.few_values(x[:, columns], weights, few)
     grow = trees.boosted if member.head == "boosted" else trees.forest
     own = derived_seed(seed, "member", member.head)
+    leaf = rows_of_groups(group, least_groups) if outputs == 1 else 1
     # its checks of settings take as long as the trees of few rows
     with one_thread(), config_context(skip_parameter_validation=True):
-        grown = grow(x, answers, weights, outputs, member.trees, own)
+        grown = grow(x, answers, weights, outputs, member.trees, own, leaf)
     return Fitted(member, grown, columns)
 
 

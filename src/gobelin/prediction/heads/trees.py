@@ -103,12 +103,19 @@ class Trees:
 
 
 def boosted(
-    x: np.ndarray, answers: np.ndarray, weights: np.ndarray, outputs: int, rounds: int, seed: int
+    x: np.ndarray,
+    answers: np.ndarray,
+    weights: np.ndarray,
+    outputs: int,
+    rounds: int,
+    seed: int,
+    least_leaf: int = 1,
 ) -> Trees:
     """Boosted trees; `Trees.sums` are logits, or numbers.
 
     x: [n, K], nan for a missing value. answers: int [n] of classes 0 .. outputs - 1, or numbers
-    where outputs is 1. A class that no row has gets the logit of one row in n + C."""
+    where outputs is 1. A class that no row has gets the logit of one row in n + C. least_leaf: rows
+    that a leaf needs, if more than `LEAST_LEAF`."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     numeric = outputs == 1
@@ -117,7 +124,7 @@ def boosted(
         max_iter=rounds,
         learning_rate=min(WORK / rounds, FASTEST),
         max_leaf_nodes=LEAVES,
-        min_samples_leaf=LEAST_LEAF,
+        min_samples_leaf=max(LEAST_LEAF, least_leaf),
         max_features=SHARE_OF_COLUMNS,
         early_stopping=False,
         random_state=seed % 2**32,
@@ -138,7 +145,13 @@ def boosted(
 
 
 def forest(
-    x: np.ndarray, answers: np.ndarray, weights: np.ndarray, outputs: int, trees: int, seed: int
+    x: np.ndarray,
+    answers: np.ndarray,
+    weights: np.ndarray,
+    outputs: int,
+    trees: int,
+    seed: int,
+    least_leaf: int = 1,
 ) -> Trees:
     """Trees of random cuts; `Trees.sums` are probabilities, or numbers. As `boosted`."""
     from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
@@ -147,7 +160,7 @@ def forest(
     grower = ExtraTreesRegressor if numeric else ExtraTreesClassifier
     fitted = grower(
         trees,
-        min_samples_leaf=LEAST_FOREST_LEAF,
+        min_samples_leaf=max(LEAST_FOREST_LEAF, least_leaf),
         max_features=SHARE_OF_COLUMNS,
         random_state=seed % 2**32,
     ).fit(x, answers, weights)
