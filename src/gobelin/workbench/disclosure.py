@@ -24,7 +24,7 @@ LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program 
 PROMISES = {
     "arrays": "No array in this folder is a training row, an image or the features of one.",
     "quantiles": "A quantile of numbers or dates is the mean of the values of {k} groups or more,"
-    " the smallest and the largest too.",
+    " the smallest and the largest too. So is a leaf of a tree that answers with a number.",
     "levels": "A value of a category or an n-gram of texts is kept only if {k} groups have it.",
     "directions": "There are at most three components of features for four different rows, and none"
     " is nearly a row of fewer than {k} groups.",
