@@ -213,7 +213,7 @@ def read_fold(
     )
     numeric = target.kind == "number"
     weights = balanced(
-        target, training.rows, training.weights[training.rows], training.settings.balance
+        target, training.rows, training.weights[training.rows], training.settings.balanced
     )
     untuned = {
         "forests under voting": catalog.build("fusion", "voting"),

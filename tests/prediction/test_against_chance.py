@@ -15,8 +15,9 @@ from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.cross_fit import Predict
-from gobelin.prediction.evaluation import against_chance, chance_of, evaluate
+from gobelin.prediction.evaluation import against_chance, evaluate
 from gobelin.prediction.predictor import Predictions
+from gobelin.prediction.scoring import chance
 from gobelin.workbench.bench import Workbench
 
 
@@ -42,7 +43,7 @@ class Written:
 
 def headline(truth: np.ndarray, said: np.ndarray) -> Finding:
     """The score of these answers: classes 0 and 1, or numbers."""
-    n, rows = len(truth), np.arange(len(truth))
+    n = len(truth)
     x = Embeddings(
         ("f",),
         {"f": np.zeros((n, 1), np.float32)},
@@ -55,7 +56,7 @@ def headline(truth: np.ndarray, said: np.ndarray) -> Finding:
         model = Written(np.stack([1 - said, said], 1), np.zeros(0))
     else:
         target, model = Target("y", "number", truth), Written(np.zeros(0), said)
-    return evaluate(model, x, target, list(x.ids), chance_of(target, rows, rows))[0][0]
+    return evaluate(model, x, target, list(x.ids), chance("auto", target, target.values))[0][0]
 
 
 def test_noise_is_called_noise_and_a_signal_is_not() -> None:

@@ -26,7 +26,6 @@ from gobelin.embedding.features import Embeddings
 from gobelin.prediction.calibration import Calibration
 from gobelin.prediction.cross_fit import Predict
 from gobelin.prediction.evaluation import (
-    chance_of,
     evaluate,
     reliability,
     reliability_band,
@@ -252,20 +251,6 @@ def test_perfectly_calibrated_predictions_lie_on_the_diagonal() -> None:
         predictions, Target("y", "class", label, ("a", "b"), np.ones(2, bool))
     )
     assert np.allclose(mean, right, atol=0.03)
-
-
-def test_chance_is_what_guessing_scores() -> None:
-    label = np.array([0, 0, 1, 2, 2, 2, -1])
-    target = Target("y", "class", label, CLASSES, np.ones(3, bool))
-    assert chance_of(target, np.arange(6), np.array([0, 1, 2])) == 1 / 2
-    assert chance_of(target, np.arange(6), np.arange(6)) == 1 / 3
-    rows = np.arange(6)
-    always = [balanced_accuracy_score(label[rows], np.full(6, c)) for c in range(3)]
-    assert always == pytest.approx([chance_of(target, rows, rows)] * 3)
-    number = Target("y", "number", np.array([1.0, 2, 9, 4, 4]))
-    assert chance_of(number, np.array([0, 1, 2]), np.array([3, 4])) == pytest.approx(
-        2.0
-    )  # |4 - median(1, 2, 9)|
 
 
 def test_scored_rows_are_labelled_and_of_a_class_that_counts() -> None:

@@ -91,6 +91,24 @@ def quadratic_kappa(predicted: np.ndarray, truth: np.ndarray, levels: int) -> We
     return score
 
 
+def spearman(predicted: np.ndarray, truth: np.ndarray) -> Weighted:
+    """The correlation of the ranks of two numbers (Spearman 1904); equal numbers share their mean
+    rank. predicted, truth: float [N]. nan where either is the same in all rows with weight."""
+    places = [np.unique(x, return_inverse=True)[1] for x in (predicted, truth)]
+
+    def score(weight: np.ndarray) -> float:
+        sums = [np.bincount(place, weight) for place in places]
+        a, b = (
+            (total.cumsum() - total / 2)[place] for total, place in zip(sums, places, strict=True)
+        )
+        share = weight / weight.sum()
+        a, b = a - share @ a, b - share @ b
+        spread = math.sqrt(float(share @ a**2) * float(share @ b**2))
+        return float(share @ (a * b)) / spread if spread > 1e-12 else math.nan
+
+    return score
+
+
 def macro(scores: Sequence[Weighted]) -> Weighted:
     """The mean over the scores that are not nan."""
 

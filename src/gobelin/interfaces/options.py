@@ -103,6 +103,9 @@ def training_options(work: Callable[..., None]) -> Callable[..., None]:
                 help="How many heads --fusion auto compares.",
             ),
             click.option(
+                "--metric", metavar="NAME", help="Score to aim at: accuracy, f1, rmse ..."
+            ),
+            click.option(
                 "--generator",
                 metavar="NAME",
                 help="Train this generator too (see gobelin list generators).",
@@ -315,6 +318,7 @@ def settings_of(options: Mapping[str, Any]) -> dict[str, Any]:
     for name, path in (
         ("fusion", "fusion.name"),
         ("preset", "predict.preset"),
+        ("metric", "predict.metric"),
         ("generator", "generator.name"),
         ("minutes", "generator.minutes"),
         ("max_bad", "check.max_bad"),

@@ -85,15 +85,16 @@ def show_command(run: Path, as_json: bool) -> None:
 def leaderboard_command(run: Path, as_json: bool) -> None:
     """List every head or fusion that fit compared, the best first.
 
-    A head is a small model. It is scored on training rows that it did not learn from: balanced
-    accuracy, or of a number the mean absolute error. The share says how much it counts in the
-    average that predicts."""
+    A head is a small model. It is scored on training rows that it did not learn from, by the metric
+    of the run (--metric of gobelin fit). The share says how much it counts in the average that
+    predicts."""
     rows = open_workbench(run).leaderboard()
     if as_json:
         for row in rows:
             say_json(row)
         return
-    heads = ("head", "reads", "score", "95 % interval", "loss", "share", "processor s")
+    score = rows[0].get("metric", "score").replace("_", " ")  # an earlier version named none
+    heads = ("head", "reads", score, "95 % interval", "loss", "share", "processor s")
     cells = [
         (
             row["head"],

@@ -71,6 +71,7 @@ class Calibration:
     sets: SetKind = "lac"
     # C numbers, or none: what turns scores into logits in the data's own mix of classes
     mix: tuple[float, ...] = ()
+    lean: float = 1.0  # share of `mix` that is taken off again before a class is chosen
     temperature: tuple[float, ...] = ()  # by count; classes
     slope: tuple[tuple[float, ...], ...] = ()  # by count, C numbers each; labels
     shift: tuple[tuple[float, ...], ...] = ()  # by count, C numbers each; labels
@@ -88,6 +89,11 @@ class Calibration:
             )
         scores = scores + np.array(self.mix) if self.mix else scores
         return softmax(scores / np.array(self.temperature)[counts][:, None], axis=1)
+
+    def deciding(self, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """As `probabilities`, in the mix of classes in which the class is chosen."""
+        mix = tuple((1 - self.lean) * m for m in self.mix) if self.lean != 1 else ()
+        return replace(self, mix=mix).probabilities(scores, counts)
 
     def prediction_sets(self, probabilities: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """bool [N, C]: the classes in the prediction set of each row."""
@@ -139,12 +145,16 @@ class Calibration:
             values = np.array(getattr(self, name), float)
             if values.size and (values.shape != shape or np.isnan(values).any()):
                 raise ValueError(f"calibration: {name} has values of another shape")
+        if not 0 <= self.lean <= 1:
+            raise ValueError("calibration: lean is not from 0 to 1")
         if min(self.temperature, default=1.0) <= 0:
             raise ValueError("calibration: a temperature is not above 0")
 
     def to_dict(self) -> dict[str, Any]:
-        """The values; without `mix` where there is none, as before it was known."""
-        return {k: v for k, v in asdict(self).items() if k != "mix" or v}
+        """The values; without `mix` and `lean` where they change nothing, as before they were
+        known."""
+        usual = {"mix": (), "lean": 1.0}
+        return {k: v for k, v in asdict(self).items() if k not in usual or v != usual[k]}
 
     @staticmethod
     def from_dict(stored: dict[str, Any]) -> Calibration:
@@ -198,11 +208,11 @@ def calibrate(
     nearest = [min(by_count, key=lambda k: (abs(k - m), -k)) for m in range(fields + 1)]
     names = next(iter(by_count.values()))
     values = {name: tuple(by_count[k][name] for k in nearest) for name in names}
-    calibration = Calibration(settings.kind, settings.sets, mix, scale=scale, **values)
+    calibration = Calibration(settings.kind, settings.sets, mix, 1.0, scale=scale, **values)
     if settings.kind != "labels":
         return calibration
     probabilities = calibration.probabilities(scores, counts)
-    return replace(calibration, threshold=_thresholds(probabilities, answers, settings.threshold))
+    return replace(calibration, threshold=thresholds(probabilities, answers, settings.threshold))
 
 
 def hide(present: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -301,11 +311,11 @@ def platt(scores: np.ndarray, label: np.ndarray, share: np.ndarray) -> tuple[flo
     return slope, float(shift - slope * scores.mean())
 
 
-def _thresholds(
+def thresholds(
     probabilities: np.ndarray, answers: np.ndarray, threshold: float
 ) -> tuple[float, ...]:
-    """C thresholds: the given one, or where it is 0 the one of each label with the best F1 on these
-    rows. probabilities, answers: [n, C]."""
+    """C thresholds of labels: the given one, or where it is 0 that of each label with the best F1
+    on these rows. probabilities, answers: [n, C]."""
     if threshold > 0:
         return (threshold,) * answers.shape[1]
     return tuple(

@@ -16,6 +16,7 @@ from gobelin.core.machine import Progress, Runtime, numpy_generator, silent
 from gobelin.core.softmax import log_softmax
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
+from gobelin.prediction import scoring
 from gobelin.prediction.fusion import Fusion, Predictor
 from gobelin.prediction.heads.job import Job
 
@@ -26,9 +27,14 @@ LEAST_LABELLED_ROWS = 30  # training rows with a label; fewer are refused
 class Predict:
     """Settings of the predictor."""
 
-    balance: bool = setting(
-        default=True,
-        description="Whether a rare class is predicted as readily as a common one.",
+    metric: scoring.Name = setting(
+        default="auto",
+        description="What the predictor is scored by. The predicted class follows from it.",
+    )
+    balance: bool | None = setting(
+        default=None,
+        description="Whether rare classes are predicted as readily as common ones. Default: as the"
+        " metric asks.",
     )
     preset: Literal["quick", "good", "best"] = setting(
         default="good",
@@ -63,18 +69,32 @@ class Predict:
     local: bool = setting(
         default=False, description="Whether a number's interval is wider where errors are larger."
     )
-    threshold: float = setting(
-        default=0.5,
-        ge=0,
-        le=1,
-        description="Probability from which a label holds. 0 takes the one with the best F1.",
+    threshold: Annotated[float, setting(ge=0, le=1)] | None = setting(
+        default=None,
+        description="Probability from which a label holds, 0 for the best F1. Default: 0.5, or of"
+        " f1 0.",
     )
+
+    @property
+    def balanced(self) -> bool:
+        """Whether classes count equally: as `balance` says, else as the metric asks."""
+        return self.metric in scoring.BALANCED if self.balance is None else self.balance
+
+    @property
+    def held_from(self) -> float:
+        """The probability from which a label holds; 0 for the best F1 of each."""
+        if self.threshold is not None:
+            return self.threshold
+        return 0.0 if self.metric == "f1" else 0.5
 
 
 def key_of(settings: Predict) -> dict[str, object]:
     """The settings that change what is fitted, for a cache key. `preset` only says what is compared
-    before."""
-    return {name: value for name, value in resolved(settings).items() if name != "preset"}
+    before. What follows from the metric is told as a run tells it that names no metric."""
+    values = {name: value for name, value in resolved(settings).items() if name != "preset"}
+    if settings.metric == scoring.AUTO:
+        del values["metric"]
+    return values | {"balance": settings.balanced, "threshold": settings.held_from}
 
 
 def balanced(
@@ -215,7 +235,7 @@ def cross_fit(fusion: Fusion, training: Training) -> CrossFit:
 
     def weigh(some: np.ndarray) -> np.ndarray:
         weights = training.weights[some]
-        return balanced(target, some, weights, settings.balance, settings.weights)
+        return balanced(target, some, weights, settings.balanced, settings.weights)
 
     fold = folds_of(target, rows, training.groups, settings.folds, runtime.seed)
     # for each decay: for each fold a job without it, then one of all rows

@@ -20,7 +20,7 @@ from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
 from gobelin.evidence import intervals, scores
 from gobelin.evidence.findings import Finding
-from gobelin.evidence.intervals import Interval
+from gobelin.prediction import scoring
 from gobelin.prediction.cross_fit import balanced
 from gobelin.prediction.predictor import Model, Predictions
 
@@ -47,21 +47,27 @@ def evaluate(
     groups: Sequence[str],
     chance: float | None,
 ) -> tuple[list[Finding], Predictions]:
-    """Findings on N rows, and their predictions; the first finding is the main score.
+    """Findings on N rows, and their predictions; the first finding is the main score, that of
+    `predict.metric`.
 
     embeddings, target: of these rows, all labelled and scored (see `scored_rows`). groups: N names,
-    the units of the intervals. chance: the score of guessing on these rows (see `chance_of`), None
-    where it is not known."""
+    the units of the intervals. chance: the main score of guessing on these rows (see
+    `scoring.chance`), None where it is not known."""
     predictions = model.predict(embeddings)
-    kinds = {"number": _numbers, "labels": _labels, "ordinal": _ordinal, "class": _classes}
-    findings = kinds[target.kind](predictions, target, groups, chance)
-    findings[0] = against_chance(findings[0])
-    findings += _by_subset(model, embeddings, target, groups, findings[0].name)
+    main = _score(predictions.metric, predictions, target, groups, draws=500)
+    left_out = _left_out(target) if target.kind == "labels" else ""
+    main = against_chance(replace(main, chance=chance, note=left_out))
+    if target.kind == "labels":
+        findings = _labels(predictions, target, groups, main.name)
+    else:
+        kinds = {"number": _numbers, "ordinal": _ordinal, "class": _classes}
+        findings = kinds[target.kind](predictions, target, groups)
+    findings += _by_subset(model, embeddings, target, groups)
     if target.kind != "number":
         findings += _calibration(model, predictions, target, groups)
     if target.kind != "labels" and predictions.sets is not None:
         findings += _coverage(model, predictions, target, groups)
-    return findings, predictions
+    return [main, *(f for f in findings if f.scope or f.name != main.name)], predictions
 
 
 def against_chance(score: Finding) -> Finding:
@@ -78,11 +84,9 @@ def against_chance(score: Finding) -> Finding:
     return score if beyond else replace(score, verdict=verdict)
 
 
-def _classes(
-    predictions: Predictions, target: Target, groups: Sequence[str], chance: float | None
-) -> list[Finding]:
+def _classes(predictions: Predictions, target: Target, groups: Sequence[str]) -> list[Finding]:
     hits = (predictions.class_indices == target.values).astype(float)
-    findings = [_accuracy(hits, target, groups, chance)]
+    findings = [_score("balanced_accuracy", predictions, target, groups)]
     for c in np.unique(target.values):
         of_class = target.values == c
         share = intervals.proportion(hits[of_class], list(compress(groups, of_class)))
@@ -98,33 +102,24 @@ def _classes(
     return findings
 
 
-def _accuracy(
-    hits: np.ndarray, target: Target, groups: Sequence[str], chance: float | None
-) -> Finding:
-    return intervals.balanced_accuracy(hits, target.values, groups).finding(
-        "balanced_accuracy", better="higher", unit="share", chance=chance, source="evaluate"
-    )
+def _ordinal(predictions: Predictions, target: Target, groups: Sequence[str]) -> list[Finding]:
+    """Scores of the chosen level (see `Predictions.labels`)."""
+    names: tuple[scoring.Name, ...] = ("mae", "quadratic_kappa", "balanced_accuracy")
+    return [_score(name, predictions, target, groups, draws=500) for name in names]
 
 
-def _ordinal(
-    predictions: Predictions, target: Target, groups: Sequence[str], chance: float | None
-) -> list[Finding]:
-    """Scores of the median level (see `Predictions.labels`)."""
-    level, truth = predictions.class_indices, target.values
-    kappa = scores.interval(scores.quadratic_kappa(level, truth, len(target.classes)), groups)
-    hits = (level == truth).astype(float)
-    return [
-        intervals.mean(np.abs(level - truth), groups).finding(
-            "mean_level_error", better="lower", chance=chance, source="evaluate"
-        ),
-        kappa.finding("quadratic_kappa", better="higher", chance=0.0, source="evaluate"),
-        _accuracy(hits, target, groups, 1 / len(np.unique(truth))),
-    ]
+def _left_out(target: Target) -> str:
+    """How many labels the mean is over, and which are in no or all rows of a part."""
+    note = f"over {np.count_nonzero(target.scored)} labels"
+    if left_out := list(compress(target.classes, ~target.scored)):
+        note += f"; left out, in no or all rows of a part: {', '.join(left_out)[:200]}"
+    return note
 
 
 def _labels(
-    predictions: Predictions, target: Target, groups: Sequence[str], chance: float | None
+    predictions: Predictions, target: Target, groups: Sequence[str], main: str
 ) -> list[Finding]:
+    """Scores but for the one with the name `main`, and the ranking by each label."""
     scored = np.flatnonzero(target.scored)  # labels that some rows of every part have, and some not
     p, truth = predictions.probabilities[:, scored], target.values[:, scored]
     predicted = np.zeros_like(truth, bool)
@@ -134,41 +129,35 @@ def _labels(
     areas = [scores.auroc(p[:, c], truth[:, c]) for c in columns]
     precisions = [scores.average_precision(p[:, c], truth[:, c]) for c in columns]
     f1s = [scores.f1(predicted[:, c], truth[:, c]) for c in columns]
-    note = f"over {len(scored)} labels"
-    if left_out := list(compress(target.classes, ~target.scored)):
-        note += f"; left out, in no or all rows of a part: {', '.join(left_out)[:200]}"
-
-    def finding(
-        name: str, score: scores.Weighted, chance: float | None, scope: dict[str, str] | None = None
-    ) -> Finding:
-        return scores.interval(score, groups).finding(
-            name,
-            scope=scope,
-            better="higher",
-            chance=chance,
-            note="" if scope else note,
-            source="evaluate",
-        )
-
     guessed_precision = float(truth.mean(0).mean())  # the mean share of rows that have a label
+    over_all = {
+        "macro_auroc": (areas, 0.5),
+        "mean_average_precision": (precisions, guessed_precision),
+        "macro_f1": (f1s, None),
+    }
     findings = [
-        finding("macro_auroc", scores.macro(areas), chance),
-        finding("mean_average_precision", scores.macro(precisions), guessed_precision),
-        finding("macro_f1", scores.macro(f1s), None),
+        scores.interval(scores.macro(parts), groups).finding(
+            name, better="higher", chance=chance, note=_left_out(target), source="evaluate"
+        )
+        for name, (parts, chance) in over_all.items()
+        if name != main
     ]
     return findings + [
-        finding("auroc", areas[c], chance, {"class": target.classes[scored[c]]}) for c in columns
+        scores.interval(areas[c], groups).finding(
+            "auroc",
+            scope={"class": target.classes[scored[c]]},
+            better="higher",
+            chance=0.5,
+            source="evaluate",
+        )
+        for c in columns
     ]
 
 
-def _numbers(
-    predictions: Predictions, target: Target, groups: Sequence[str], chance: float | None
-) -> list[Finding]:
+def _numbers(predictions: Predictions, target: Target, groups: Sequence[str]) -> list[Finding]:
     inside = (predictions.low <= target.values) & (target.values <= predictions.high)
     return [
-        intervals.mean(np.abs(predictions.values - target.values), groups).finding(
-            "mean_absolute_error", better="lower", chance=chance, source="evaluate"
-        ),
+        _score("mae", predictions, target, groups),
         intervals.proportion(inside.astype(float), groups).finding(
             "interval_coverage",
             unit="share",
@@ -182,10 +171,9 @@ def _numbers(
 
 
 def _by_subset(
-    model: Model, embeddings: Embeddings, target: Target, groups: Sequence[str], main: str
+    model: Model, embeddings: Embeddings, target: Target, groups: Sequence[str]
 ) -> list[Finding]:
-    """The main score, and the coverage of sets or intervals, for every subset of fields. main: name
-    of the main score."""
+    """The main score, and the coverage of sets or intervals, for every subset of fields."""
     findings = []
     for fields in counted("score sets of fields", subsets(embeddings.fields)):
         columns = [embeddings.fields.index(f) for f in fields]
@@ -196,19 +184,8 @@ def _by_subset(
         predictions = model.predict(embeddings.rows(rows).only(fields))
         scope = {"fields": " + ".join(fields)}
         note = f"the {len(rows)} rows that have them, shown these fields alone"
-        score, unit, chance = _main_score(predictions, truth, units)
-        better = "lower" if target.kind in ("number", "ordinal") else "higher"
-        findings.append(
-            score.finding(
-                main,
-                scope=scope,
-                better=better,
-                unit=unit,
-                source="evaluate",
-                chance=chance,
-                note=note,
-            )
-        )
+        score = _score(predictions.metric, predictions, truth, units)
+        findings.append(replace(score, scope=scope, note=note))
         if (inside := _inside(predictions, truth)) is not None:
             name = "interval_coverage" if target.kind == "number" else "set_coverage"
             share = intervals.proportion(inside.astype(float), units)
@@ -218,23 +195,22 @@ def _by_subset(
     return findings
 
 
-def _main_score(
-    predictions: Predictions, truth: Target, units: Sequence[str]
-) -> tuple[Interval, str, float | None]:
-    """The main score of a target of this kind, its unit, and the score of guessing."""
-    if truth.kind == "number":
-        return intervals.mean(np.abs(predictions.values - truth.values), units), "", None
-    if truth.kind == "ordinal":
-        return intervals.mean(np.abs(predictions.class_indices - truth.values), units), "", None
-    if truth.kind == "labels":
-        areas = [
-            scores.auroc(predictions.probabilities[:, c], truth.values[:, c])
-            for c in np.flatnonzero(truth.scored)
-        ]
-        return scores.interval(scores.macro(areas), units, draws=200), "", 0.5
-    hits = (predictions.class_indices == truth.values).astype(float)
-    chance = 1 / len(np.unique(truth.values))
-    return intervals.balanced_accuracy(hits, truth.values, units), "share", chance
+def _score(
+    metric: scoring.Name,
+    predictions: Predictions,
+    truth: Target,
+    units: Sequence[str],
+    draws: int = 200,
+) -> Finding:
+    """The score by this metric. The guess is that of rows without training rows."""
+    found = scoring.interval(metric, predictions.answers, truth, units, draws)
+    return found.finding(
+        scoring.finding_name(metric, truth.kind),
+        better=scoring.better(metric, truth.kind),
+        unit=scoring.unit(metric, truth.kind),
+        chance=scoring.chance(metric, truth, np.zeros(0)),
+        source="evaluate",
+    )
 
 
 def _inside(predictions: Predictions, truth: Target) -> np.ndarray | None:
@@ -286,7 +262,7 @@ def _calibration(
     case of its own, and its unit is that of the row."""
     p, settings = predictions.probabilities, model.settings
     # a model of before probabilities were those of the rows' own mix is judged where they hold
-    even = settings.balance and target.exclusive and not model.calibration.mix
+    even = settings.balanced and target.exclusive and not model.calibration.mix
     by_class = settings.weights if even else None
     share = balanced(target, np.arange(len(target)), np.ones(len(target)), even, by_class)
     share = share.astype(np.float64)
@@ -347,14 +323,6 @@ def _guessing(target: Target, share: np.ndarray) -> tuple[float, float]:
         )
     q = np.bincount(target.values, share, len(target.classes)) / share.sum()
     return float(1 - (q**2).sum()), float((q * _log_loss(q)).sum())
-
-
-def chance_of(target: Target, train: np.ndarray, rows: np.ndarray) -> float:
-    """The score of guessing: one over the classes among `rows`; 1/2 for the ranking of labels; for
-    a number or level, the mean absolute error of the training median. train, rows: int [n]."""
-    if target.kind in ("number", "ordinal"):
-        return float(np.abs(target.values[rows] - np.median(target.values[train])).mean())
-    return 0.5 if target.kind == "labels" else 1 / max(len(np.unique(target.values[rows])), 1)
 
 
 def reliability(

@@ -16,11 +16,14 @@ import numpy as np
 from gobelin.core import catalog
 from gobelin.core.lazy import special
 from gobelin.core.machine import Progress
+from gobelin.core.softmax import softmax
 from gobelin.data.fields import Target
-from gobelin.evidence import comparison, intervals
+from gobelin.evidence import comparison, intervals, scores
 from gobelin.evidence.findings import Finding
-from gobelin.prediction.cross_fit import CrossFit, Training, cross_fit
+from gobelin.prediction import calibration, predictor, scoring
+from gobelin.prediction.cross_fit import CrossFit, Predict, Training, cross_fit
 from gobelin.prediction.fusion import Fusion
+from gobelin.prediction.scoring import Answers
 
 BEST_OF_ALL = "all"  # in place of a fusion's name
 AUTO = "auto"  # likewise: the heads of a pool, found on the training rows
@@ -39,50 +42,106 @@ def able(target: Target) -> list[str]:
 
 
 def choose_fusion(fusions: Mapping[str, Fusion], training: Training) -> tuple[str, list[Finding]]:
-    """The name of the best fusion, and findings: the score of each, and its difference from the
-    best.
-
-    The best has the highest balanced accuracy, or for a number and for labels the smallest root
-    mean squared error. Raises what `cross_fit` raises."""
-    target = training.target
+    """The name of the best fusion by `predict.metric`, and findings: the score of each, and its
+    difference from the best. Of equals the first is the best. Raises what `cross_fit` raises."""
     fits = {}
     for number, (name, fusion) in enumerate(fusions.items(), 1):
         shown = partial(_of_fusion, training.progress, f"{name}, fusion {number}/{len(fusions)}")
         fits[name] = cross_fit(fusion, replace(training, progress=shown))
-    rows = next(iter(fits.values())).rows
-    units = [training.groups[r] for r in rows]
-    results = {name: row_results(fit, target) for name, fit in fits.items()}
+    rows, metric = next(iter(fits.values())).rows, training.settings.metric
+    target, units = training.target.rows(rows), [training.groups[r] for r in rows]
+    answers = {name: crossed_answers(fit, training) for name, fit in fits.items()}
+    scored = {name: scoring.interval(metric, one, target, units) for name, one in answers.items()}
+    better, unit = scoring.better(metric, target.kind), scoring.unit(metric, target.kind)
     findings = [
-        score_interval(result, target, rows, units).finding(
+        found.finding(
             FUSION_SCORE,
             scope={"fusion": name},
-            better="higher" if target.exclusive else "lower",
-            unit="share" if target.exclusive else "",
+            better=better,
+            unit=unit,
             note=(
-                f"{measure(target)} of training rows, each unseen; weight decay"
+                f"{measure(metric, target)} of training rows, each unseen; weight decay"
                 f" {fits[name].decay:g}"
             ),
             source="fit",
         )
-        for name, result in results.items()
+        for name, found in scored.items()
     ]
-    best = _best(results, target, rows)
+    sign = -1 if better == "lower" else 1
+    best = max(scored, key=lambda name: sign * scored[name].value)
     others = [name for name in fits if name != best]
-    compared = [paired(results[best], results[name], target, rows, units) for name in others]
-    differences = comparison.simultaneous(compared) if compared else []
     note = (
         "row by row on the same training rows; the intervals hold all together; other training"
         " rows may give another"
     )
-    for name, difference in zip(others, differences, strict=True):
-        verdict = "worse" if difference.high < 0 else "no evidence"
-        finding = difference.finding(name, best, verdict=verdict, source="fit")
+    for name in others:
+        difference = _difference(
+            metric, answers[name], answers[best], target, units, 1 - 0.05 / len(others)
+        )
         findings.append(
             replace(
-                finding, name=FUSION_DIFFERENCE, scope={"fusion": name}, note=note, needed_n=None
+                difference,
+                name=FUSION_DIFFERENCE,
+                scope={"fusion": name},
+                comparator=best,
+                level=0.95,
+                better="higher",
+                verdict="worse" if (difference.high or 0.0) < 0 else "no evidence",
+                note=note,
+                needed_n=None,
+                source="fit",
             )
         )
     return best, findings
+
+
+def _difference(
+    metric: scoring.Name,
+    one: Answers,
+    other: Answers,
+    target: Target,
+    units: list[str],
+    level: float,
+) -> Finding:
+    """How much better `one` is on these n rows, paired; below 0 it is worse."""
+    if target.kind == "class" and scoring.of_kind(metric, "class") == "balanced_accuracy":
+        hits = [(answers.chosen == target.values).astype(float) for answers in (one, other)]
+        return comparison.compare(hits[1], hits[0], target.values, units, level=level).finding(
+            "", ""
+        )
+    scores_of = [scoring.weighted(metric, answers, target) for answers in (one, other)]
+    sign = -1 if scoring.better(metric, target.kind) == "lower" else 1
+
+    def gain(weight: np.ndarray) -> float:
+        return sign * (scores_of[0](weight) - scores_of[1](weight))
+
+    unit = "points" if scoring.unit(metric, target.kind) else ""
+    return scores.interval(gain, units, level=level).finding("", unit=unit)
+
+
+def crossed_answers(fit: CrossFit, training: Training) -> Answers:
+    """What rows are answered by predictors that were not fitted on them, before calibration."""
+    mix = np.array(predictor.own_mix(training) or 0.0)
+    return answers_of(fit.scores, training.target.rows(fit.rows), training.settings, mix)
+
+
+def answers_of(given: np.ndarray, target: Target, settings: Predict, mix: np.ndarray) -> Answers:
+    """The answers of scores that were not calibrated.
+
+    given: [n, C] or [n, 1], as `Predictor.scores`. target: of these rows. mix: [C], or 0, see
+    `predictor.own_mix`."""
+    if target.kind == "number":
+        return Answers(np.zeros((len(given), 0)), given[:, 0])
+    if target.kind == "labels":
+        p = special.expit(given.astype(np.float64))
+        return Answers(p, p >= calibration.thresholds(p, target.values, settings.held_from))
+
+    def decided(lean: float) -> np.ndarray:
+        return softmax(given + (1 - lean) * mix, axis=1)
+
+    p = decided(scoring.best_lean(settings.metric, target, decided))
+    chosen = scoring.chosen_classes(settings.metric, target.kind, p)
+    return Answers(softmax(given + mix, axis=1), chosen)
 
 
 def _of_fusion(progress: Progress, which: str, what: str, done: int, total: int) -> None:
@@ -90,23 +149,14 @@ def _of_fusion(progress: Progress, which: str, what: str, done: int, total: int)
     progress(f"{which}: {what}", done, total)
 
 
-def measure(target: Target) -> str:
-    """Name of the score."""
-    if target.exclusive:
-        return "balanced accuracy"
-    return (
-        "mean absolute error"
-        if target.kind == "number"
-        else "root mean squared error of a row's probabilities"
-    )
+def measure(metric: scoring.Name, target: Target) -> str:
+    """Name of the score, in words."""
+    return scoring.finding_name(metric, target.kind).replace("_", " ")
 
 
 def row_results(fit: CrossFit, target: Target) -> np.ndarray:
-    """float64 [n], one result a row: 1 where the class is right, else 0; the error of a number; the
-    root mean squared error of the labels' probabilities."""
+    """float64 [n], one result a row: 1 where the class is right, else 0; the error of a number."""
     truth = target.values[fit.rows]
-    if target.kind == "labels":
-        return np.sqrt(((special.expit(fit.scores) - truth) ** 2).mean(1))
     return (
         (fit.scores.argmax(1) == truth).astype(float)
         if target.exclusive
@@ -117,7 +167,7 @@ def row_results(fit: CrossFit, target: Target) -> np.ndarray:
 def score_interval(
     results: np.ndarray, target: Target, rows: np.ndarray, units: list[str]
 ) -> intervals.Interval:
-    """The score of all rows with its interval: balanced accuracy, or the mean absolute result.
+    """The score of all rows with its interval: balanced accuracy, or the mean absolute error.
 
     results: [n], as `row_results`. rows: int [n]. units: n names of groups."""
     if not target.exclusive:
@@ -132,15 +182,3 @@ def paired(
     if not target.exclusive:
         return comparison.compare(best, other, units=units, metric="rmse")
     return comparison.compare(best, other, target.values[rows], units)
-
-
-def _best(results: Mapping[str, np.ndarray], target: Target, rows: np.ndarray) -> str:
-    """The name of the best; of equals the first."""
-    if not target.exclusive:
-        return min(results, key=lambda name: float((results[name] ** 2).mean()))
-    label = target.values[rows]
-
-    def balanced_accuracy(name: str) -> float:
-        return float(np.mean([results[name][label == c].mean() for c in np.unique(label)]))
-
-    return max(results, key=balanced_accuracy)

@@ -27,7 +27,7 @@ from gobelin.core.config import resolved
 from gobelin.core.machine import numpy_generator
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
-from gobelin.prediction import fusion_choice
+from gobelin.prediction import fusion_choice, scoring
 from gobelin.prediction.cross_fit import Training, folds_of
 from gobelin.prediction.heads import members
 from gobelin.prediction.heads.job import Job
@@ -35,6 +35,7 @@ from gobelin.prediction.heads.linear import narrow
 from gobelin.prediction.heads.members import Fitted, Inputs, Member
 from gobelin.prediction.heads.neural import mean_one, middle_and_spread
 from gobelin.prediction.predictor import own_mix
+from gobelin.prediction.scoring import Answers
 
 FORMAT = 2  # of what is chosen
 MOST_ROWS = 3000  # that heads are compared on; more are drawn from, by group
@@ -106,20 +107,21 @@ def choose(training: Training) -> Choice:
 
 
 def board(choice: Choice) -> list[dict[str, Any]]:
-    """A row for each candidate, the smallest loss first: what it is, its score with an interval on
-    rows that it was not fitted on, its loss, its share of the pool, and the processor time of
-    comparing it in seconds. The class of a row is the one that `predict.balance` asks for."""
+    """A row for each candidate, the best first: what it is, its score by `predict.metric` with an
+    interval on rows that it was not fitted on, its loss, its share of the pool, and the processor
+    time of comparing it in seconds. Where no metric is named, the smallest loss is the best."""
     trial, training = choice.trial, choice.trial.training
+    metric, target = training.settings.metric, trial.target
     units = [training.groups[r] for r in trial.rows]
     shares = {replace(m, share=1.0): m.share for m in choice.members}
     total, out = sum(shares.values()), []
-    for one in sorted(choice.candidates, key=lambda c: c.loss):
-        results = trial.results(one.answers)
-        interval = fusion_choice.score_interval(results, training.target, trial.rows, units)
+    for one in choice.candidates:
+        interval = scoring.interval(metric, trial.told(one.answers), target, units)
         out.append(
             {
                 "head": one.member.head,
                 "reads": one.reads,
+                "metric": scoring.finding_name(metric, target.kind),
                 "score": interval.value,
                 "low": interval.low,
                 "high": interval.high,
@@ -129,7 +131,10 @@ def board(choice: Choice) -> list[dict[str, Any]]:
                 "seconds": one.seconds,
             }
         )
-    return out
+    if metric == scoring.AUTO:
+        return sorted(out, key=lambda row: row["loss"])
+    sign = 1 if scoring.better(metric, target.kind) == "lower" else -1
+    return sorted(out, key=lambda row: (sign * row["score"], row["loss"]))
 
 
 def candidates(embeddings: Embeddings, target: Target, preset: str = "good") -> list[Member]:
@@ -186,6 +191,11 @@ class Trial:
     @cached_property
     def inputs(self) -> Inputs:
         return Inputs.fit(self.embeddings, catalog.find("fusion", "pool").components)
+
+    @cached_property
+    def target(self) -> Target:
+        """Of the n rows."""
+        return self.training.target.rows(self.rows)
 
     @cached_property
     def answers(self) -> np.ndarray:
@@ -304,12 +314,11 @@ class Trial:
     def loss(self, answers: np.ndarray) -> float:
         return float(np.average(self.losses(answers), weights=self.weights))
 
-    def results(self, answers: np.ndarray) -> np.ndarray:
-        """float64 [n]: 1 where the class of a row is right, else 0; the error of a number. answers:
-        [n, V]."""
-        if self.outputs == 1:
-            return (answers[:, 0] - self.answers) * self.unit[1]
-        return ((np.log(answers) - self.mix).argmax(1) == self.answers).astype(float)
+    def told(self, answers: np.ndarray) -> Answers:
+        """The answers [n, V] of a head as they are scored."""
+        scores = answers * self.unit[1] + self.unit[0] if self.outputs == 1 else np.log(answers)
+        settings = self.training.settings
+        return fusion_choice.answers_of(scores - self.mix, self.target, settings, self.mix)
 
     def shares(self, found: Sequence[Candidate]) -> np.ndarray:
         """float64 [M]: the share of each candidate in the pool; they sum to one."""

@@ -4,10 +4,10 @@
 Nothing here uses validation or test rows. The weight decay is that of the smallest cross-fitted
 loss (`cross_fit`).
 
-Probabilities are those of the mix of classes that the training rows have. With `balance`, the class
-that a row is given is the one with the highest probability relative to how common the class is, as
-balanced accuracy asks; `weights` favour classes further. Targets with several labels a row are
-never balanced.
+Probabilities are those of the mix of classes that the training rows have. The class that a row is
+given is what the metric asks for (`scoring`): for balanced accuracy, the one with the highest
+probability relative to how common the class is; `weights` favour classes further. Targets with
+several labels a row are never balanced.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.data.coarse import rows_of_groups
 from gobelin.embedding.alignment.align import Shared
 from gobelin.embedding.features import Embeddings
+from gobelin.prediction import scoring
 from gobelin.prediction.calibration import (
     Calibration,
     CalibrationSettings,
@@ -34,6 +35,7 @@ from gobelin.prediction.calibration import (
 )
 from gobelin.prediction.cross_fit import CrossFit, Predict, Training, balanced, cross_fit
 from gobelin.prediction.fusion import Fusion, Predictor
+from gobelin.prediction.scoring import Answers
 
 
 @dataclass(frozen=True)
@@ -53,18 +55,18 @@ class Predictions:
     # bool [N, C]: the classes of the prediction set, or the labels above their thresholds
     sets: np.ndarray | None = None
     id_column: str = "id"  # the name of the column that the ids come from
-    # float64 [N, C]: the probabilities in the mix of classes that training made, which decide the
-    # class; None: `probabilities`
+    # float64 [N, C]: the probabilities in the mix of classes that decides the class; None:
+    # `probabilities`
     weighed: np.ndarray | None = None
+    metric: scoring.Name = "auto"  # what the class is chosen for
 
     def __repr__(self) -> str:
         return f"Predictions({len(self.ids)} rows; to_frame() shows them)"
 
     @property
     def labels(self) -> list[Any]:
-        """N names: the class with the highest probability; with `predict.balance`, relative to how
-        common the class is. Of ordered classes the median level. Of several labels a row: a tuple
-        of those above their thresholds. Raises GobelinError for a number, which has `values`."""
+        """N names: the class that `predict.metric` asks for. Of several labels a row: a tuple of
+        those above their thresholds. Raises GobelinError for a number, which has `values`."""
         if not self.classes:
             raise GobelinError(
                 "labels: the target is a number and has no classes. Use values, low and high."
@@ -77,7 +79,15 @@ class Predictions:
     def class_indices(self) -> np.ndarray:
         """int64 [N]: the places of `labels` in `classes`, where a row has one class."""
         p = self.probabilities if self.weighed is None else self.weighed
-        return median_level(p) if self.kind == "ordinal" else p.argmax(1)
+        return scoring.chosen_classes(self.metric, self.kind, p)
+
+    @property
+    def answers(self) -> Answers:
+        """What is compared with the truth."""
+        if not self.classes:
+            return Answers(self.probabilities, self.values)
+        chosen = self._held() if self.kind == "labels" else self.class_indices
+        return Answers(self.probabilities, chosen)
 
     def to_frame(self) -> Any:  # noqa: ANN401 - a pandas.DataFrame, where pandas is installed
         """A pandas frame with the columns of pred.csv, a row for each row that was predicted, in
@@ -118,11 +128,6 @@ class Predictions:
         return self.sets
 
 
-def median_level(p: np.ndarray) -> np.ndarray:
-    """int64 [N]: the median level of probabilities [N, C] of ordered classes."""
-    return (p.cumsum(1) < 0.5).sum(1).clip(max=p.shape[1] - 1)
-
-
 def as_features(shared: Shared, embeddings: Embeddings) -> Embeddings:
     """Vectors of the shared space as features, in place of those of the encoders. embeddings: the
     features of the same rows."""
@@ -160,7 +165,7 @@ def calibrated(name: str, crossed: CrossFit, training: Training) -> Model:
             settings.sets,
             settings.by_class,
             settings.local,
-            settings.threshold,
+            settings.held_from,
         ),
         training.runtime.seed,
         own_mix(training),
@@ -168,6 +173,12 @@ def calibrated(name: str, crossed: CrossFit, training: Training) -> Model:
             training.embeddings.group_numbers[crossed.rows], training.embeddings.least_groups
         ),
     )
+    counts = field_counts(training.embeddings.present[crossed.rows])
+
+    def decided(lean: float) -> np.ndarray:
+        return replace(calibration, lean=lean).deciding(crossed.scores, counts)
+
+    lean = scoring.best_lean(settings.metric, target.rows(crossed.rows), decided)
     return Model(
         name,
         crossed.predictor,
@@ -175,7 +186,7 @@ def calibrated(name: str, crossed: CrossFit, training: Training) -> Model:
         target.kind,
         target.classes,
         settings,
-        calibration,
+        replace(calibration, lean=lean),
         crossed.decay,
         training.embeddings.fields,
     )
@@ -186,11 +197,11 @@ def own_mix(training: Training) -> tuple[float, ...]:
     log of a class's share less log of its share in training, where classes are weighed; () where
     none is (Saerens et al. 2002). A class without rows has 0."""
     target, settings = training.target, training.settings
-    if not target.exclusive or not (settings.balance or settings.weights):
+    if not target.exclusive or not (settings.balanced or settings.weights):
         return ()
     rows = training.rows[target.present[training.rows]]
     plain = training.weights[rows].astype(np.float64)
-    weighed = balanced(target, rows, plain, settings.balance, settings.weights)
+    weighed = balanced(target, rows, plain, settings.balanced, settings.weights)
     shares = [
         np.bincount(target.values[rows], w, len(target.classes)) / max(float(w.sum()), 1e-300)
         for w in (plain, weighed.astype(np.float64))
@@ -233,11 +244,19 @@ class Model:
             raise ValueError(f"{scores.shape[1]} scores and {len(self.classes)} classes")
         counts = field_counts(embeddings.keep(self.fields).present)
         rows = (embeddings.fields, embeddings.present, self.kind)
+        metric = self.settings.metric
         if self.kind == "number":
             values, half = scores[:, 0], self.calibration.half_width(scores[:, 0], counts)
             no_classes = np.zeros((len(values), 0))
             return Predictions(
-                embeddings.ids, (), no_classes, values, values - half, values + half, *rows
+                embeddings.ids,
+                (),
+                no_classes,
+                values,
+                values - half,
+                values + half,
+                *rows,
+                metric=metric,
             )
         p = self.calibration.probabilities(scores, counts)
         if self.kind == "labels":
@@ -245,9 +264,18 @@ class Model:
         else:
             sets = self.calibration.prediction_sets(p, counts)
         none = np.zeros(0)
-        weighed = replace(self.calibration, mix=()).probabilities(scores, counts)
+        weighed = self.calibration.deciding(scores, counts)
         return Predictions(
-            embeddings.ids, self.classes, p, none, none, none, *rows, sets, weighed=weighed
+            embeddings.ids,
+            self.classes,
+            p,
+            none,
+            none,
+            none,
+            *rows,
+            sets,
+            weighed=weighed,
+            metric=metric,
         )
 
     def fingerprint(self) -> str:

@@ -10,7 +10,50 @@ from typing import Any
 
 from gobelin.evidence.findings import Finding, finite, number
 
-MAIN = ("balanced_accuracy", "mean_absolute_error", "mean_level_error", "macro_auroc")
+# What each main score says: a sentence of {target}, {value} and {rows}, and the end of a sentence
+SENTENCES = {
+    "balanced_accuracy": (
+        "The predicted {target} is right in {value} of {rows}, every class counted equally",
+        "it gives the right {target} {value} of the time, every class counted equally",
+    ),
+    "accuracy": (
+        "The predicted {target} is right in {value} of {rows}",
+        "it gives the right {target} {value} of the time",
+    ),
+    "macro_auroc": (
+        "Of two of {rows}, one with and one without a label of {target}, the one with it is ranked"
+        " first in {value} of the cases",
+        "it ranks the one with a label of {target} first {value} of the time",
+    ),
+    "macro_f1": (
+        "The F1 score of {target} is {value} in {rows}, averaged over its classes",
+        "the F1 score of its {target} is {value}",
+    ),
+    "log_loss": (
+        "The probabilities of {target} have a log loss of {value} in {rows}",
+        "its {target} has a log loss of {value}",
+    ),
+    "mean_absolute_error": (
+        "The predicted {target} is off by {value} on average in {rows}",
+        "its {target} is off by {value} on average",
+    ),
+    "mean_level_error": (
+        "The predicted {target} is off by {value} levels on average in {rows}",
+        "its {target} is off by {value} levels on average",
+    ),
+    "rmse": (
+        "The root mean squared error of the predicted {target} is {value} in {rows}",
+        "the root mean squared error of its {target} is {value}",
+    ),
+    "spearman": (
+        "The rank correlation of the predicted and the true {target} is {value} in {rows}",
+        "the rank correlation of its {target} with the truth is {value}",
+    ),
+    "quadratic_kappa": (
+        "The predicted {target} agrees with the truth in {rows} with a quadratic kappa of {value}",
+        "its {target} agrees with the truth with a quadratic kappa of {value}",
+    ),
+}
 MOST_FIELDS = 6  # that one line names
 MOST_PAIRS = 3  # of classes that one line names
 # of the way from guessing to no error at all: an interval that reaches further is no 'no'
@@ -22,31 +65,32 @@ CAN_T_TELL = "Too few rows to say"
 def main_score(findings: Sequence[Finding]) -> Finding | None:
     """The main score of an evaluation over all its rows; None where there is none."""
     return next(
-        (f for f in findings if f.source == "evaluate" and not f.scope and f.name in MAIN), None
+        (f for f in findings if f.source == "evaluate" and not f.scope and f.name in SENTENCES),
+        None,
     )
 
 
 def headline(target: str, score: Finding, rows: str) -> str:
     """The main score as a sentence. rows: which rows, '341 validation rows'."""
-    value, unit = number(score.value, score.unit), score.unit
-    guess = number(score.chance, unit) if finite(score.chance) else ""
-    about = [score.name.replace("_", " "), *_interval(score)]
-    if score.name == "balanced_accuracy":
-        text = f"The predicted {target} is right in {value} of {rows}, every class counted equally"
-        about += [f"guessing: {guess}"] if guess else []
-    elif score.name == "macro_auroc":
-        text = (
-            f"Of two of {rows}, one with and one without a label of {target}, the one with it"
-            f" is ranked first in {number(score.value, 'share')} of the cases"
-        )
-        about += [f"guessing: {number(score.chance, 'share')}"] if guess else []
-    else:
-        what = " levels" if score.name == "mean_level_error" else ""
-        text = f"The predicted {target} is off by {value}{what} on average in {rows}"
-        about += [f"guessing the training median: {guess}"] if guess else []
+    text, guess = _said(target, score, rows)
+    about = [score.name.replace("_", " "), *_interval(score), *([guess] if guess else [])]
     open_question = " These rows are too few to tell that from guessing."
     verdict = open_question if _undecided(score) else f" This is {score.verdict}."
     return f"{text} ({'; '.join(about)}).{verdict if score.verdict else ''}"
+
+
+def _said(target: str, score: Finding, rows: str = "") -> tuple[str, str]:
+    """The sentence of a score, without `rows` the end of one, and what guessing scores; '' where
+    that is not known."""
+    unit = "share" if score.name == "macro_auroc" else score.unit
+    sentence = SENTENCES[score.name][0 if rows else 1]
+    text = sentence.format(target=target, value=number(score.value, unit), rows=rows)
+    guess = "guessing"
+    if score.name in ("mean_absolute_error", "mean_level_error"):
+        guess = "guessing the training median"
+    elif score.name == "rmse":
+        guess = "guessing the training mean"
+    return text, f"{guess}: {number(score.chance, unit)}" if finite(score.chance) else ""
 
 
 def delivered(findings: Sequence[Finding]) -> str:
@@ -69,22 +113,8 @@ def _delivered_score(findings: Sequence[Finding]) -> Finding | None:
 
 def short(target: str, score: Finding) -> str:
     """The main score as the end of a sentence: 'it tells the group right ...'."""
-    value, guess = number(score.value, score.unit), "guessing"
-    if score.name == "balanced_accuracy":
-        text = f"it gives the right {target} {value} of the time, every class counted equally"
-    elif score.name == "macro_auroc":
-        value = number(score.value, "share")
-        text = f"it ranks the one with a label of {target} first {value} of the time"
-        return text + " (guessing: 50.0 %)" * int(finite(score.chance))
-    else:
-        what = " levels" if score.name == "mean_level_error" else ""
-        text, guess = (
-            f"its {target} is off by {value}{what} on average",
-            "guessing the training median",
-        )
-    return text + (
-        f" ({guess}: {number(score.chance, score.unit)})" if finite(score.chance) else ""
-    )
+    text, guess = _said(target, score)
+    return f"{text} ({guess})" if guess else text
 
 
 def verdict(findings: Sequence[Finding]) -> str:

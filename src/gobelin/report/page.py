@@ -232,13 +232,10 @@ def _verdict(finding: Finding, findings: Sequence[Finding]) -> dict[str, str]:
 
 
 def _key_figures(findings: Sequence[Finding]) -> list[Finding]:
-    """The balanced accuracy over all rows, recall at the smallest k (the best three), and the worst
+    """The main score over all rows, recall at the smallest k (the best three), and the worst
     share of copies."""
-    scores = [
-        f
-        for f in findings
-        if f.name == "balanced_accuracy" and not f.scope and _source(f) == "evaluate"
-    ]
+    main = answer.main_score(findings)
+    scores = [main] if main else []
     recalls = [f for f in findings if f.name.split("@")[0] == "recall" and _source(f) == "search"]
     smallest = min((f.name for f in recalls), key=lambda name: (len(name), name), default="")
     copies = [f for f in findings if f.name == "copies" and _source(f) == "audit"]

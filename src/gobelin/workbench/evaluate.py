@@ -17,7 +17,7 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.data.targets import target_of
 from gobelin.evidence.findings import Finding
-from gobelin.prediction import evaluation, mistakes
+from gobelin.prediction import evaluation, mistakes, scoring
 from gobelin.prediction.predictor import Model, Predictions
 from gobelin.quality.data import Check
 from gobelin.report import answer
@@ -116,7 +116,8 @@ def evaluated(delivered: RunDelivered, exhibits: Exhibits) -> list[Finding]:
     whole = predictor.checked.rows
     rows = _validation_rows(predictor)
     target, groups = whole.target.rows(rows), [whole.groups[r] for r in rows]
-    chance = evaluation.chance_of(whole.target, whole.labelled("train"), rows)
+    metric = predictor.features.data.settings.predict.metric
+    chance = scoring.chance(metric, target, whole.target.values[whole.labelled("train")])
     x = predictor.inputs(predictor.features.embeddings.rows(rows))
     findings, predictions = evaluation.evaluate(predictor.model, x, target, groups, chance)
     left_out = predictor.features.data.settings.leave_out
@@ -148,7 +149,7 @@ def evaluated(delivered: RunDelivered, exhibits: Exhibits) -> list[Finding]:
 
 
 def _show_fields(
-    findings: Sequence[Finding], fields: Sequence[str], chance: float, exhibits: Exhibits
+    findings: Sequence[Finding], fields: Sequence[str], chance: float | None, exhibits: Exhibits
 ) -> None:
     """Bars of all fields together and of each alone."""
     single = answer.alone(findings, fields)
@@ -274,14 +275,12 @@ def _labelled(rows: Dataset, schema: Schema, model: Model) -> Target:
 
 def _guessing(predictor: RunPredictor, truth: Target) -> float | None:
     """The score of guessing; None for numbers and levels in a saved run, which has no training
-    rows to take the median of."""
-    if truth.kind not in ("number", "ordinal"):
-        return evaluation.chance_of(truth, np.zeros(0, np.int64), np.arange(len(truth)))
-    if predictor.folder.saved:
-        return None
-    known = predictor.features.data.rows
-    middle = np.median(known.target.values[known.labelled("train")])
-    return float(np.abs(truth.values - middle).mean())
+    rows to take the guess of."""
+    known, metric = np.zeros(0), predictor.model.settings.metric
+    if truth.kind in ("number", "ordinal") and not predictor.folder.saved:
+        rows = predictor.features.data.rows
+        known = rows.target.values[rows.labelled("train")]
+    return scoring.chance(metric, truth, known)
 
 
 def _warn_of_known(predictor: RunPredictor, dataset: Dataset, refitted: bool) -> None:

@@ -18,10 +18,13 @@ from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
 from gobelin.evidence import comparison, intervals
 from gobelin.evidence.findings import Finding
+from gobelin.prediction import scoring
 from gobelin.prediction.evaluation import LEAST_SUBSET_ROWS
 from gobelin.prediction.predictor import Model, Predictions
 
 LEVEL = 0.95
+# metrics in which each row has a result, by the kind of target
+BY_ROW = {"class": ("balanced_accuracy", "accuracy"), "ordinal": ("mae",), "number": ("mae",)}
 
 
 def one_field(
@@ -36,11 +39,11 @@ def one_field(
 
     embeddings, together, target: of N rows, all labelled and scored. groups: N names, the units of
     the intervals. left_out: fields and columns that prediction leaves out already. The verdict is
-    '' where the interval includes no lead. Several labels a row are ranked over rows, so no row has
-    a result of its own: they give nothing.
+    '' where the interval includes no lead. Other metrics than those of `BY_ROW` are of
+    all rows together: they give nothing.
     """
-    fields = embeddings.fields
-    if len(fields) < 2 or target.kind == "labels":
+    fields, metric = embeddings.fields, scoring.of_kind(together.metric, target.kind)
+    if len(fields) < 2 or metric not in BY_ROW.get(target.kind, ()):
         return []
     whole, found = _results(together, target), []
     for k, name in enumerate(fields):
@@ -51,7 +54,7 @@ def one_field(
         alone = _results(model.predict(embeddings.rows(rows).only((name,))), truth)
         units = [groups[int(r)] for r in rows]
         level = 1 - (1 - LEVEL) / len(fields)
-        found += _lead(name, whole[rows], alone, truth, units, level)
+        found += _lead(name, metric, whole[rows], alone, truth, units, level)
     best = max(found, key=lambda f: f.value or 0.0, default=None)
     if best is None or not (best.value or 0.0) > 0:
         return []
@@ -71,6 +74,7 @@ def _results(predictions: Predictions, target: Target) -> np.ndarray:
 
 def _lead(
     field: str,
+    metric: str,
     whole: np.ndarray,
     alone: np.ndarray,
     target: Target,
@@ -82,7 +86,14 @@ def _lead(
     lead: comparison.Comparison | intervals.Interval
     if target.kind == "class":
         try:
-            lead = comparison.compare(whole, alone, target.values, units, level=level)
+            lead = comparison.compare(
+                whole,
+                alone,
+                target.values,
+                units,
+                level=level,
+                metric="accuracy" if metric == "accuracy" else "balanced_accuracy",
+            )
         except GobelinError:
             return []
         n, unit, method = lead.units, "points", comparison.PAIRED_METHOD

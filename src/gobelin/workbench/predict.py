@@ -55,8 +55,8 @@ def _favoured(predictions: Predictions) -> str:
         return ""
     return (
         f"{counted(other, 'row gets', 'rows get')} a class that is not the most probable one, as"
-        " rare classes count as much as common ones (predict.balance). Fit with --set"
-        " predict.balance=false to get the most probable."
+        " rare classes count as much as common ones. Fit with --metric accuracy to get the most"
+        " probable."
     )
 
 

@@ -267,7 +267,7 @@ def _check_enough(held: np.ndarray, train_set: Training) -> None:
 def _linear_start(train_set: Training, held: np.ndarray) -> NeuralPredictor:
     """The linear fusion of the frozen features, fitted on the rows that are learned from."""
     rows = train_set.rows[~held]
-    share = balanced(train_set.target, rows, train_set.weights[rows], train_set.settings.balance)
+    share = balanced(train_set.target, rows, train_set.weights[rows], train_set.settings.balanced)
     predictor = catalog.build("fusion", "concat").fit(
         train_set.embeddings,
         train_set.target,

@@ -123,7 +123,7 @@ class Tuning:
         share = torch.zeros(len(held_back))
         for rows in (np.flatnonzero(~held_back), np.flatnonzero(held_back)):
             weights = balanced(
-                train_set.target, rows, train_set.weights[rows], train_set.settings.balance
+                train_set.target, rows, train_set.weights[rows], train_set.settings.balanced
             )
             share[rows] = torch.from_numpy(weights / max(float(weights.mean()), 1e-12))
         return share

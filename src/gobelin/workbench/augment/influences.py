@@ -37,7 +37,7 @@ def influence_rows(
 
     def weights(of: Target, rows: np.ndarray) -> np.ndarray:
         ones = np.ones(len(rows), np.float32)
-        return balanced(of, rows, ones, predict.balance, predict.weights)
+        return balanced(of, rows, ones, predict.balanced, predict.weights)
 
     x = run.predictor.inputs(run.features.embeddings.rows(valid))
     held_out = influence.head_inputs(

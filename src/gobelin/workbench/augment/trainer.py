@@ -62,7 +62,7 @@ class RunTrainer:
 
     def weigh(self, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
         predict = self.run.settings.predict
-        return balanced(self.table.target, rows, weights, predict.balance, predict.weights)
+        return balanced(self.table.target, rows, weights, predict.balanced, predict.weights)
 
     def score(self, fitted: FittedPredictor, part: str, fields: Sequence[str] | None) -> np.ndarray:
         # a predictor with encoders of its own never scores validation rows

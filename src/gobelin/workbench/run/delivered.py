@@ -27,7 +27,7 @@ from gobelin.core import catalog
 from gobelin.core.files import fingerprint, read_lines, write_lines
 from gobelin.embedding.features import Embeddings
 from gobelin.evidence.findings import Finding
-from gobelin.prediction import fusion_choice, predictor
+from gobelin.prediction import fusion_choice, predictor, scoring
 from gobelin.prediction.cross_fit import CrossFit, Training, cross_fit
 from gobelin.prediction.predictor import Model
 from gobelin.workbench.run.features import RunFeatures
@@ -93,7 +93,7 @@ class RunDelivered:
         model = predictor.calibrated(fusion.name, crossed, training)
         # the decays that there were to choose from, as in the judged one
         replace(model, settings=self.judged.model.settings).save(stage)
-        found = [*self._counts(training), self._score(crossed)]
+        found = [*self._counts(training), self._score(crossed, training)]
         write_lines(stage / "findings.jsonl", [one.to_dict() for one in found])
 
     def _training(self) -> Training:
@@ -133,25 +133,29 @@ class RunDelivered:
             for name, (rows, note) in notes.items()
         ]
 
-    def _score(self, crossed: CrossFit) -> Finding:
+    def _score(self, crossed: CrossFit, training: Training) -> Finding:
         """The cross-fitted score of the rows that are no test rows."""
         from gobelin.prediction.evaluation import scored_rows
 
-        rows = self.judged.checked.rows
+        rows, metric = self.judged.checked.rows, training.settings.metric
         read = np.isin(crossed.rows, np.flatnonzero(rows.parts != "test"))
         read &= np.isin(crossed.rows, scored_rows(rows.target, crossed.rows))
-        results, places = fusion_choice.row_results(crossed, rows.target)[read], crossed.rows[read]
-        interval = fusion_choice.score_interval(
-            results, rows.target, places, [rows.groups[r] for r in places]
+        places, kind = crossed.rows[read], rows.target.kind
+        some = replace(crossed, rows=places, scores=crossed.scores[read])
+        interval = scoring.interval(
+            metric,
+            fusion_choice.crossed_answers(some, training),
+            rows.target.rows(places),
+            [rows.groups[r] for r in places],
         )
         by_time = "; folds are drawn, not by time" if self._by_time else ""
         return interval.finding(
             "cross_fitted_score",
             scope={"predictor": "delivered"},
-            better="higher" if rows.target.exclusive else "lower",
-            unit="share" if rows.target.exclusive else "",
-            note=f"{fusion_choice.measure(rows.target)} of training and validation rows, each by a"
-            f" predictor fitted without its fold{by_time}",
+            better=scoring.better(metric, kind),
+            unit=scoring.unit(metric, kind),
+            note=f"{fusion_choice.measure(metric, rows.target)} of training and validation rows,"
+            f" each by a predictor fitted without its fold{by_time}",
             source="evaluate",
         )
 

@@ -15,7 +15,7 @@ from gobelin.core.files import fingerprint, read_json, read_lines, write_json, w
 from gobelin.core.stages import RunFolder
 from gobelin.embedding.features import Embeddings
 from gobelin.evidence.findings import Finding
-from gobelin.prediction import fusion_choice, predictor
+from gobelin.prediction import fusion_choice, predictor, scoring
 from gobelin.prediction.cross_fit import Training, key_of
 from gobelin.prediction.fusion_choice import BEST_OF_ALL, FUSION_SCORE, POOL, WITHOUT_POOL
 from gobelin.prediction.predictor import Model
@@ -167,10 +167,12 @@ class RunPredictor:
         Raises GobelinError where nothing was compared."""
         if heads := self.heads():
             return heads
+        metric, kind = self.features.data.settings.predict.metric, self.checked.rows.target.kind
         rows = [
             {
                 "head": f.scope["fusion"],
                 "reads": "all fields",
+                "metric": scoring.finding_name(metric, kind),
                 "score": f.value,
                 "low": f.low,
                 "high": f.high,
@@ -183,8 +185,8 @@ class RunPredictor:
                 f"{self.folder.folder}: fit compared nothing here, as the fusion"
                 f" {self.fusion.name!r} was named. Fit with --fusion auto or --fusion all."
             )
-        higher = self.checked.rows.target.exclusive
-        return sorted(rows, key=lambda row: -row["score"] if higher else row["score"])
+        sign = 1 if scoring.better(metric, kind) == "lower" else -1
+        return sorted(rows, key=lambda row: sign * row["score"])
 
     def fusion_findings(self) -> list[Finding]:
         """The findings of comparing all fusions; none where they were not compared."""

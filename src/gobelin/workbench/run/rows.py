@@ -20,6 +20,7 @@ from gobelin.data.splits import scored_classes
 from gobelin.data.targets import target_of
 from gobelin.embedding import schema
 from gobelin.prediction.cross_fit import LEAST_LABELLED_ROWS, check_weights
+from gobelin.prediction.scoring import check_metric
 from gobelin.workbench.run.parts import drawn_parts, made_before
 from gobelin.workbench.run.settings import Settings, unknown_names
 
@@ -174,6 +175,7 @@ def _training(settings: Settings, target: Target) -> list[str]:
     name = settings.data.target
     if name:
         _attempt(mistakes, lambda: check_weights(settings.predict.weights, target))
+        _attempt(mistakes, lambda: check_metric(settings.predict.metric, target))
     if settings.tune.fields and target.kind in ("labels", "ordinal"):
         mistakes.append(
             f"tune.fields: encoders are trained on for classes or a number, and {name!r} has"

@@ -256,6 +256,12 @@ def upgraded(stored: Mapping[str, Any]) -> dict[str, Any]:
             f"settings.version: {VERSION} or less was expected, found {version!r}. A newer Gobelin"
             " wrote these settings; install it to use them."
         )
+    predict = settings.get("predict")
+    if isinstance(predict, Mapping) and "metric" not in predict:
+        # what was the default then is what no metric asks for now
+        usual = {"balance": True, "threshold": 0.5}
+        kept = {k: v for k, v in predict.items() if k not in usual or v != usual[k]}
+        settings["predict"] = kept
     return settings
 
 
