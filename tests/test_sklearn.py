@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from scipy.stats import spearmanr
 from sklearn.base import clone
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    f1_score,
+    log_loss,
+    mean_absolute_error,
+    r2_score,
+    roc_auc_score,
+    root_mean_squared_error,
+)
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -224,6 +236,8 @@ MISUSE: dict[str, tuple[dict[str, Any], str]] = {
     "leave_out": ({"leave_out": "sid"}, "leave_out: no field 'sid'. Did you mean 'said'?"),
     "folds": ({"folds": 1}, "MultimodalClassifier.folds: a whole number from 2 to 100"),
     "balance": ({"balance": "yes"}, "MultimodalClassifier.balance: true or false was expected"),
+    "metric": ({"metric": "rmse"}, "'y' holds classes, which rmse does not score. Choose balanced"),
+    "no metric": ({"metric": "acc"}, "MultimodalClassifier.metric: one of auto, balanced_accuracy"),
     "max_bad": ({"max_bad": 3}, "MultimodalClassifier.max_bad: a number from 0 to 1"),
     "root": ({"root": "/nowhere"}, "root: '/nowhere' is no folder"),
 }
@@ -261,3 +275,43 @@ def test_wrong_rows_and_labels_are_one_clear_line(x: Any, y: Any, said: str) -> 
 def test_classes_are_no_numbers() -> None:
     with pytest.raises(ValueError, match="use MultimodalClassifier"):
         MultimodalRegressor(**PLAIN).fit(FRAME, LABEL)
+
+
+@pytest.mark.parametrize(
+    ("metric", "by_hand"),
+    [
+        ("auto", lambda m, y, p: accuracy_score(y, m.predict(FRAME))),
+        ("balanced_accuracy", lambda m, y, p: balanced_accuracy_score(y, m.predict(FRAME))),
+        ("log_loss", lambda m, y, p: -log_loss(y, p)),
+        ("auroc", lambda m, y, p: roc_auc_score(y, p, multi_class="ovr")),
+        ("f1", lambda m, y, p: f1_score(y, m.predict(FRAME), average="macro")),
+    ],
+)
+def test_the_score_is_that_of_the_metric(metric: str, by_hand: Callable[..., float]) -> None:
+    noisy = np.where(np.arange(len(LABEL)) % 4 == 0, np.roll(LABEL, 1), LABEL)
+    model = MultimodalClassifier(**PLAIN, metric=metric).fit(FRAME, noisy)
+    own = by_hand(model, noisy, model.predict_proba(FRAME))
+    assert model.score(FRAME, noisy) == pytest.approx(own) and abs(own) > 0.1
+    if metric == "log_loss":
+        weights = np.arange(len(LABEL)) % 3
+        given = -log_loss(noisy, model.predict_proba(FRAME), sample_weight=weights)
+        assert model.score(FRAME, noisy, weights) == pytest.approx(given)
+        with pytest.raises(ValueError, match="y holds 'violet', which fit has not seen"):
+            model.score(FRAME, ["violet", *noisy[1:]])
+
+
+@pytest.mark.parametrize(
+    ("metric", "by_hand"),
+    [
+        ("auto", r2_score),
+        ("mae", lambda y, p: -mean_absolute_error(y, p)),
+        ("rmse", lambda y, p: -root_mean_squared_error(y, p)),
+        ("spearman", lambda y, p: spearmanr(y, p).statistic),
+    ],
+)
+def test_the_score_of_a_number_is_that_of_the_metric(
+    metric: str, by_hand: Callable[..., float]
+) -> None:
+    values = np.random.default_rng(0).normal(size=len(FRAME)) + (LABEL == "red")
+    model = MultimodalRegressor(**PLAIN, metric=metric).fit(FRAME, values)
+    assert model.score(FRAME, values) == pytest.approx(by_hand(values, model.predict(FRAME)))

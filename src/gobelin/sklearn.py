@@ -41,11 +41,12 @@ from gobelin.embedding.schema import Choices
 from gobelin.interfaces.estimator_inputs import (
     LEAST_WEIGHTED_ROWS,
     dataset_of,
+    known_classes,
     labels_of,
     weights_of,
 )
 from gobelin.interfaces.estimator_parameters import NestedFusion
-from gobelin.prediction import fusion_choice, pool_choice, predictor
+from gobelin.prediction import fusion_choice, pool_choice, predictor, scoring
 from gobelin.prediction.cross_fit import Predict, Training
 from gobelin.prediction.fusion import Fusion
 from gobelin.prediction.predictor import Predictions
@@ -75,7 +76,8 @@ class _Multimodal(NestedFusion):
         schema: Mapping[str, str] | None = None,
         fields: Mapping[str, tuple[str, ...]] | None = None,
         leave_out: tuple[str, ...] = (),
-        balance: bool = False,
+        metric: str = "auto",
+        balance: bool | None = None,
         decays: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1),
         folds: int = 4,
         level: float = 0.9,
@@ -95,7 +97,10 @@ class _Multimodal(NestedFusion):
         schema: {column: kind or role}; of the roles, group, weight and ignore have an effect.
         fields: {field: columns that it joins}.
         leave_out: fields that are not used; 'auto' are those whose presence alone tells the label.
-        balance: classes count equally.
+        metric: what predictions and `score` aim for, by the names of `predict.metric`. 'auto':
+            accuracy, or of a number R^2, as `score` of scikit-learn. Of errors and losses, `score`
+            is minus the value, so that higher is better.
+        balance: whether classes count equally; None as the metric asks.
         decays: weight decays to choose from.
         folds: of the cross-fitting.
         level: coverage of prediction sets and intervals, in 0 .. 1.
@@ -110,6 +115,7 @@ class _Multimodal(NestedFusion):
         self.schema = schema
         self.fields = fields
         self.leave_out = leave_out
+        self.metric = metric
         self.balance = balance
         self.decays = decays
         self.folds = folds
@@ -142,9 +148,12 @@ class _Multimodal(NestedFusion):
         )
         predict = {
             name: getattr(self, name)
-            for name in ("balance", "folds", "decays", "features", "level")
+            for name in ("metric", "balance", "folds", "decays", "features", "level")
         }
+        if self.metric == scoring.AUTO and target.exclusive:
+            predict["metric"] = "accuracy"
         settings = config.build(Predict, predict, own)
+        scoring.check_metric(settings.metric, target)
         check = config.build(Check, {"max_bad": self.max_bad}, own)
         kinds = {name: "number" for name in dataset.column_names} if numbers else {}
         choices = Choices(
@@ -255,6 +264,12 @@ class _Multimodal(NestedFusion):
         embeddings = self.embedder_.embed(scanned.dataset)
         return self.model_.predict(self._features(embeddings, self.model_.fields))
 
+    def _score(self, X: Any, target: Target, sample_weight: Any) -> float:  # noqa: ANN401, N803
+        """The score of these rows by `metric`; higher is better."""
+        weights = np.ones(len(target)) if sample_weight is None else np.asarray(sample_weight)
+        found = scoring.weighted(self.metric, self._predictions(X).answers, target)(weights)
+        return -found if scoring.better(self.metric, target.kind) == "lower" else found
+
     def __getstate__(self) -> dict[str, Any]:
         """Encoders are pickled as the files that they save: a network's session can't be
         pickled."""
@@ -319,9 +334,16 @@ class MultimodalClassifier(ClassifierMixin, _Multimodal):
         return self._predictions(X).probabilities
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: ANN401, N803
-        """[N]: the class with the highest probability."""
+        """[N]: the class that `metric` asks for; the most probable one if none is named."""
         labels = self._predictions(X).class_indices
         return self.classes_[labels]
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: ANN401, N803
+        """Of `metric`, accuracy if none is named. y: N classes."""
+        if self.metric == scoring.AUTO:
+            return float(super().score(X, y, sample_weight))
+        target = known_classes(labels_of(self, y, len(X)), self.classes_)
+        return self._score(X, target, sample_weight)
 
 
 class MultimodalRegressor(RegressorMixin, _Multimodal):
@@ -346,6 +368,13 @@ class MultimodalRegressor(RegressorMixin, _Multimodal):
     def predict(self, X: Any) -> np.ndarray:  # noqa: ANN401, N803
         """float64 [N], the predicted numbers."""
         return self._predictions(X).values.astype(np.float64)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: ANN401, N803
+        """Of `metric`, R^2 if none is named. y: N numbers."""
+        if self.metric == scoring.AUTO:
+            return float(super().score(X, y, sample_weight))
+        values = labels_of(self, y, len(X)).astype(np.float64)
+        return self._score(X, Target("y", "number", values), sample_weight)
 
     def predict_interval(self, X: Any) -> np.ndarray:  # noqa: ANN401, N803
         """float64 [N, 2]: the ends of an interval that holds the number in a share `level` of

@@ -17,6 +17,7 @@ from sklearn.utils.validation import (  # type: ignore[attr-defined]
 )
 
 from gobelin.data.dataset import Dataset
+from gobelin.data.fields import Target
 from gobelin.data.frames import Frame, from_frame
 
 LEAST_WEIGHTED_ROWS = 2  # with a weight above 0; fitting on few rows is the user's choice here
@@ -84,6 +85,16 @@ def labels_of(estimator: BaseEstimator, y: Any, rows: int) -> np.ndarray:  # noq
     if len(out) != rows:
         raise ValueError(f"fit: X has {rows} rows, found {len(out)} labels in y. Give one a row.")
     return out
+
+
+def known_classes(y: np.ndarray, classes: np.ndarray) -> Target:
+    """y [N] as places among the fitted classes [C]. Raises ValueError for another class."""
+    places = {c: k for k, c in enumerate(classes.tolist())}
+    if unknown := [c for c in y.tolist() if c not in places]:
+        raise ValueError(f"score: y holds {unknown[0]!r}, which fit has not seen. Leave it out.")
+    values = np.array([places[c] for c in y.tolist()], np.int64)
+    names = tuple(map(str, classes))
+    return Target("y", "class", values, names, np.ones(len(names), bool))
 
 
 def _missing(value: Any) -> bool:  # noqa: ANN401

@@ -102,9 +102,7 @@ def training_options(work: Callable[..., None]) -> Callable[..., None]:
                 metavar="quick|good|best",
                 help="How many heads --fusion auto compares.",
             ),
-            click.option(
-                "--metric", metavar="NAME", help="Score to aim at: accuracy, f1, rmse ..."
-            ),
+            click.option("--metric", metavar="NAME", help="Score to aim for, as accuracy."),
             click.option(
                 "--generator",
                 metavar="NAME",

@@ -63,17 +63,22 @@ BALANCED = (AUTO, "balanced_accuracy", "f1", "quadratic_kappa")
 LEANS = (1.0, 0.75, 0.5, 0.25, 0.0)  # tried where the metric says so
 LEANING = ("f1", "quadratic_kappa")
 SMALLEST = 1e-12  # probability that a log loss is taken of
-KINDS = {"class": "classes", "ordinal": "ordered classes", "labels": "several labels a row"}
+KINDS = {
+    "class": "holds classes",
+    "ordinal": "holds ordered classes",
+    "labels": "has several labels a row",
+    "number": "is a number",
+}
 
 
 def check_metric(name: str, target: Target) -> None:
     """Raises GobelinError for a metric that targets of this kind do not have."""
     known = METRICS[target.kind]
     if name != AUTO and name not in known:
-        held = f"holds {KINDS[target.kind]}" if target.kind in KINDS else "is a number"
+        *names, last = known
         raise GobelinError(
-            f"predict.metric: {target.name!r} {held}, which {name} does not score. Choose --metric"
-            f" {', '.join(list(known)[:-1])} or {list(known)[-1]}."
+            f"predict.metric: {target.name!r} {KINDS[target.kind]}, which {name} does not score."
+            f" Choose {', '.join(names)} or {last}."
         )
 
 
