@@ -28,7 +28,7 @@ from gobelin.prediction.scoring import Answers
 BEST_OF_ALL = "all"  # in place of a fusion's name
 AUTO = "auto"  # likewise: the heads of a pool, found on the training rows
 POOL = "pool"  # the fusion that auto means
-WITHOUT_POOL = "concat"  # what auto means where a pool can't learn the target
+WITHOUT_POOL = "concat"  # what auto means where settings of one fusion are given
 FUSION_SCORE = "cross_fitted_score"  # name of the finding of each fusion
 FUSION_DIFFERENCE = "fusion_difference"  # name of the finding of each fusion but the best
 

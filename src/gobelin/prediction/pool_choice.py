@@ -2,7 +2,8 @@
 
 The candidates are a function of the fields and of the kind of target, never of time: a linear head
 on all fields, a linear network that learned with fields hidden, linear heads without each field and
-on each field alone, boosted trees and a forest on all.
+on each field alone, boosted trees and a forest on all. Of ordered classes, heads of proportional
+odds too, and on some fields in place of linear ones.
 Each is scored on rows that it was not fitted on. A linear head takes the strength with the smallest
 loss. Then heads are added one at a time, the one whose average with those before has the smallest
 loss (Caruana et al. 2004), on several resamples of the groups. The linear heads on all fields are
@@ -18,7 +19,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -51,7 +52,7 @@ LEAST_SHARE = 0.05  # of a head that is kept
 @dataclass(frozen=True, eq=False)
 class Candidate:
     """A head, scored. answers: float64 [n, V], of rows that it was not fitted on. loss: the mean
-    log loss, or squared error in variances."""
+    log loss, or of a number the squared error in variances, with the metric mae the error."""
 
     member: Member
     answers: np.ndarray
@@ -62,7 +63,7 @@ class Candidate:
     @property
     def broad(self) -> bool:
         """Whether it is a linear head on all fields."""
-        return self.member.head in ("linear", "dropout") and not self.member.fields
+        return self.member.head in (*members.LINEAR, "dropout") and not self.member.fields
 
     @property
     def reads(self) -> str:
@@ -146,13 +147,17 @@ def candidates(embeddings: Embeddings, target: Target, preset: str = "good") -> 
     out = [Member(), Member("dropout")]
     if spoken:
         out.append(Member(words=True))
+    # of ordered classes one direction tells more, on few fields, than one for each
+    line: Literal["linear", "ordered"] = "ordered" if target.kind == "ordinal" else "linear"
+    if line == "ordered":
+        out += [Member(line)] + [Member(line, words=True)] * spoken
     if preset == "quick":
         return [*out, Member("forest", trees=100, words=spoken)]
     if 1 < len(fields) <= MOST_FIELDS:
         if len(fields) > 2:
-            out += [Member(fields=tuple(f for f in fields if f != one)) for one in fields]
-        out += [Member(fields=(one,)) for one in fields]
-        out += [Member(fields=(one,), words=True) for one in embeddings.words]
+            out += [Member(line, tuple(f for f in fields if f != one)) for one in fields]
+        out += [Member(line, (one,)) for one in fields]
+        out += [Member(line, (one,), words=True) for one in embeddings.words]
     out.append(Member("forest", trees=100, words=spoken))
     few = target.kind == "number" or len(target.classes) <= MOST_CLASSES_BOOSTED
     if few:
@@ -199,7 +204,8 @@ class Trial:
 
     @cached_property
     def answers(self) -> np.ndarray:
-        """int64 [n] of classes, or numbers [n] about their mean in standard deviations."""
+        """int64 [n] of classes, [n, C] of labels, or numbers [n] about their mean in standard
+        deviations."""
         target = self.training.target
         values = target.values[self.rows]
         return (values - self.unit[0]) / self.unit[1] if target.kind == "number" else values
@@ -229,7 +235,7 @@ class Trial:
         if member.head == "dropout":
             return self._with_dropout(member, heard)
         x = self.inputs.of(member, self.embeddings)
-        if member.head != "linear":
+        if member.head not in members.LINEAR:
             answers = self._crossed(member, x)
             return Candidate(member, answers, heard, self.loss(answers))
         x = narrow(x)[0]
@@ -298,7 +304,7 @@ class Trial:
         for k, decay in enumerate(t.settings.decays):
             out = np.zeros((len(self.rows), self.outputs))
             for head, (_, held) in zip(heads[k * len(self.folds) :], self.folds, strict=False):
-                one = Fitted(member, head)
+                one = Fitted(member, head, several=target.kind == "labels")
                 out[held] = one.answers(self.inputs, self.embeddings.rows(held))
             found = Candidate(replace(member, decay=decay), out, heard, self.loss(out))
             best = found if best is None or found.loss < best.loss else best
@@ -307,8 +313,11 @@ class Trial:
 
     def losses(self, answers: np.ndarray) -> np.ndarray:
         """float64 [n]: of each row. answers: [n, V]."""
-        if self.outputs == 1:
-            return (answers[:, 0] - self.answers) ** 2
+        if self.target.kind == "number":
+            off = np.abs(answers[:, 0] - self.answers)
+            return off if self.training.settings.metric == "mae" else off**2
+        if self.target.kind == "labels":
+            return -np.log(np.where(self.answers == 1, answers, 1 - answers)).mean(1)
         return -np.log(np.clip(answers[np.arange(len(answers)), self.answers], 1e-12, None))
 
     def loss(self, answers: np.ndarray) -> float:
@@ -316,8 +325,11 @@ class Trial:
 
     def told(self, answers: np.ndarray) -> Answers:
         """The answers [n, V] of a head as they are scored."""
-        scores = answers * self.unit[1] + self.unit[0] if self.outputs == 1 else np.log(answers)
-        settings = self.training.settings
+        settings, kind = self.training.settings, self.target.kind
+        if kind == "number":
+            scores = answers * self.unit[1] + self.unit[0]
+        else:
+            scores = np.log(answers) - (np.log1p(-answers) if kind == "labels" else 0.0)
         return fusion_choice.answers_of(scores - self.mix, self.target, settings, self.mix)
 
     def shares(self, found: Sequence[Candidate]) -> np.ndarray:

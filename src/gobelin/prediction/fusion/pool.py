@@ -26,13 +26,14 @@ from gobelin.embedding.features import Embeddings
 from gobelin.prediction.heads import members
 from gobelin.prediction.heads.job import Job
 from gobelin.prediction.heads.linear import Linear
-from gobelin.prediction.heads.members import Fitted, Inputs, Member
+from gobelin.prediction.heads.members import LINEAR, Fitted, Inputs, Member
 from gobelin.prediction.heads.neural import (
     NeuralPredictor,
     Projection,
     mean_one,
     middle_and_spread,
 )
+from gobelin.prediction.heads.ordered import Ordered
 from gobelin.prediction.heads.trees import Trees
 
 
@@ -48,7 +49,7 @@ class Pool:
     )
 
     batchable: ClassVar[bool] = False
-    several: ClassVar[bool] = False
+    several: ClassVar[bool] = True
 
     def fit(
         self,
@@ -62,7 +63,7 @@ class Pool:
         """As `Fusion.fit`. A job's weight decay changes nothing here, so jobs that differ in it
         alone share one predictor."""
         inputs = Inputs.fit(embeddings.rows(basis), self.components)
-        answer, shifts = None, {}
+        several, answer, shifts = target.kind == "labels", None, {}
         if target.kind == "number":
             answer = middle_and_spread(target, embeddings.rows(basis), basis)
         wanted: dict[str, Job] = {}  # each with the weights that its heads are given
@@ -71,8 +72,8 @@ class Pool:
             key = fingerprint(job.rows, job.weights, job.seed)
             keys.append(key)
             if key not in wanted:
-                weights, shift = job.weights.astype(np.float64), np.zeros(1)
-                if answer is None:
+                weights, shift = job.weights.astype(np.float64), np.zeros(len(target.classes) or 1)
+                if target.exclusive:
                     weights, shift = natural(target.values[job.rows], weights, len(target.classes))
                 wanted[key] = replace(job, weights=mean_one(weights))
                 shifts[key] = shift.astype(np.float32)
@@ -84,11 +85,11 @@ class Pool:
                     member, embeddings, target, list(wanted.values()), basis, runtime
                 )
                 for key, head in zip(wanted, heads, strict=True):
-                    fitted[key].append(Fitted(member, head))
+                    fitted[key].append(Fitted(member, head, several=several))
                 continue
             alike: dict[str, Fitted] = {}  # a linear head draws nothing: seeds share it
             for done, (key, job) in enumerate(wanted.items()):
-                seed = 0 if member.head == "linear" else job.seed
+                seed = 0 if member.head in LINEAR else job.seed
                 same = fingerprint(job.rows, job.weights, seed)
                 if same not in alike:
                     rows = embeddings.rows(job.rows)
@@ -117,6 +118,7 @@ class Pool:
             load_arrays(folder / "weights.safetensors"),
         )
         settings, fields = build(Pool, values["settings"]), tuple(values["fields"])
+        several = bool(values.get("several", False))
         projections = {
             f: Projection(arrays.pop(f"{f}/mean"), arrays.pop(f"{f}/projection")) for f in fields
         }
@@ -136,14 +138,15 @@ class Pool:
             }
             if member.head == "dropout":
                 network = members.dropout_fusion(member).load(folder / str(k))
-                fitted.append(Fitted(member, cast(NeuralPredictor, network)))
+                fitted.append(Fitted(member, cast(NeuralPredictor, network), several=several))
                 continue
-            if member.head == "linear":
-                fitted.append(Fitted(member, Linear(**own)))
+            if member.head in LINEAR:
+                head = Ordered(**own) if "cuts" in own else Linear(**own)
+                fitted.append(Fitted(member, head, several=several))
                 continue
             columns = own.pop("columns")
             table = Trees(**own).checked(len(columns), len(shift))
-            fitted.append(Fitted(member, table, columns))
+            fitted.append(Fitted(member, table, columns, several))
         return PoolPredictor(
             settings,
             values["space"],
@@ -189,6 +192,8 @@ class PoolPredictor:
         answers = [one.answers(self.inputs, rows) for one in self.fitted]
         heard = [self.inputs.heard(one.member, rows) for one in self.fitted]
         mean = members.mixed(answers, heard, [one.member.share for one in self.fitted])
+        if self.fitted[0].several:
+            return np.log(mean) - np.log1p(-mean)
         if self.answer is not None:
             return mean * float(self.answer[1]) + float(self.answer[0])
         return np.log(mean) + self.shift
@@ -205,11 +210,11 @@ class PoolPredictor:
         for k, one in enumerate(self.fitted):
             if isinstance(one.head, NeuralPredictor):
                 continue
-            if isinstance(one.head, Linear):
-                own: Mapping[str, np.ndarray] = vars(one.head)
-            else:
+            if isinstance(one.head, Trees):
                 assert one.columns is not None
-                own = {**one.head.arrays(), "columns": one.columns}
+                own: Mapping[str, np.ndarray] = {**one.head.arrays(), "columns": one.columns}
+            else:
+                own = vars(one.head)
             out |= {f"{k}/{name}": np.ascontiguousarray(value) for name, value in own.items()}
         return out
 
@@ -232,7 +237,8 @@ class PoolPredictor:
             "fields": self.inputs.fields,
             "space": self.space,
         }
-        write_json(folder / "config.json", config)
+        several = {"several": True} if self.fitted[0].several else {}
+        write_json(folder / "config.json", config | several)
         save_arrays(folder / "weights.safetensors", self._arrays())
         for k, one in enumerate(self.fitted):
             if isinstance(one.head, NeuralPredictor):

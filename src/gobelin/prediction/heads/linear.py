@@ -1,4 +1,5 @@
-"""Linear heads with one exact solution: multinomial logistic regression, and ridge regression.
+"""Linear heads with one exact solution: logistic regression, of classes or of each label, and
+ridge regression.
 
 Each block (a field, or the words of a text) has the same total variance, whatever its width, so
 that a table of ten columns weighs as much as an image of a thousand features. A row that lacks a
@@ -10,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
+from gobelin.core.lazy import optimize, special
 
 MOST_ITERATIONS = 500  # of the solver
 WIDER = 1.5  # times as many columns as rows: then the rows' own directions are fewer
@@ -51,6 +54,44 @@ def logistic(
     out.weight[:, known] = back @ weight
     # logits have no zero of their own; with the middle one at 0 a class without rows is rare
     out.bias[known] = bias - bias.mean()
+    return out
+
+
+def logistic_labels(
+    x: np.ndarray, held: np.ndarray, weights: np.ndarray, strength: float
+) -> Linear:
+    """A logistic regression for each label, all in one computation: for each the smallest |w|^2 / 2
+    + strength * sum of w_i loss_i. A label that all rows have, or none, has no direction.
+
+    x: [n, K]. held: [n, C], 1 or 0. weights: [n], 0 or more."""
+    used = weights > 0
+    rows, back = narrow(x[used])
+    held, share = held[used].astype(np.float64), weights[used].astype(np.float64)
+    have = share @ held
+    bias = np.log(have + 0.5) - np.log(share.sum() - have + 0.5)
+    open_ = np.flatnonzero((have > 0) & (have < share.sum()))
+    width, sign = rows.shape[1], 1 - 2 * held[:, open_]
+
+    def loss(at: np.ndarray) -> tuple[float, np.ndarray]:
+        """The value and its gradient, at the weights and biases [K + 1, labels]."""
+        at = at.reshape(width + 1, -1)
+        z = sign * (rows @ at[:-1] + at[-1])  # [n, labels]
+        value = (at[:-1] ** 2).sum() / 2 - strength * (share @ special.log_expit(-z)).sum()
+        by_score = strength * share[:, None] * sign * special.expit(z)
+        slope = np.concatenate([at[:-1] + rows.T @ by_score, by_score.sum(0)[None]])
+        return float(value), slope.ravel()
+
+    out = Linear(np.zeros((x.shape[1], held.shape[1])), bias)
+    if len(open_):
+        start = np.concatenate([np.zeros((width, len(open_))), bias[None, open_]])
+        found = optimize.minimize(
+            loss,
+            start.ravel(),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": MOST_ITERATIONS, "maxfun": 2 * MOST_ITERATIONS},
+        ).x.reshape(width + 1, -1)
+        out.weight[:, open_], out.bias[open_] = back @ found[:-1], found[-1]
     return out
 
 

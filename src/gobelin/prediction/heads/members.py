@@ -10,6 +10,7 @@ import numpy as np
 
 from gobelin.core import catalog
 from gobelin.core.config import setting, settings_class
+from gobelin.core.lazy import special
 from gobelin.core.machine import Runtime, derived_seed, one_thread, silent
 from gobelin.core.softmax import softmax
 from gobelin.data.coarse import LEAST_GROUPS, rows_of_groups
@@ -20,12 +21,14 @@ from gobelin.prediction.heads import linear, trees
 from gobelin.prediction.heads.job import Job
 from gobelin.prediction.heads.linear import Linear
 from gobelin.prediction.heads.neural import NeuralPredictor, Projection
+from gobelin.prediction.heads.ordered import Ordered, proportional_odds
 from gobelin.prediction.heads.trees import Trees
 
 COMPONENTS_OF_TREES = 16  # of a wide field
 NARROW = 64  # features of a field that trees read as they are, at most
 MOST_VALUES = 64  # different ones of a column that trees read, at most
 OFTEN_LACKED, LEAST_LACKING = 0.02, 5  # share and count of rows that lack a field
+LINEAR = ("linear", "ordered")  # heads that are given components, with zeros for an absent field
 SMALLEST = 1e-6  # probability of a class that a head gives at least
 
 
@@ -33,10 +36,10 @@ SMALLEST = 1e-6  # probability of a class that a head gives at least
 class Member:
     """One head of a pool."""
 
-    head: Literal["linear", "dropout", "boosted", "forest"] = setting(
+    head: Literal["linear", "ordered", "dropout", "boosted", "forest"] = setting(
         default="linear",
-        description="Logistic or ridge regression; a linear network that learned with fields"
-        " hidden; boosted trees; a forest of random cuts.",
+        description="Logistic or ridge regression; proportional odds of ordered classes; a linear"
+        " network that learned with fields hidden; boosted trees; a forest of random cuts.",
     )
     fields: tuple[str, ...] = setting(
         default=(), description="The fields that it reads; none named: all."
@@ -88,7 +91,7 @@ class Inputs:
             if not reads(member, field):
                 continue
             projection, x = self.projections[field].exact(), rows.features[field]
-            if member.head == "linear":
+            if member.head in LINEAR:
                 part, absent = projection(x), 0.0
             elif x.shape[1] <= NARROW:
                 part, absent = np.asarray(x, np.float64), np.nan
@@ -99,7 +102,7 @@ class Inputs:
                 known = self.words[field].exact()
                 # rows without words, as of generated images, say nothing by them
                 part = known(rows.words.get(field, known.mean[None].repeat(len(rows), 0)))
-                part = part if member.head == "linear" else part[:, :COMPONENTS_OF_TREES]
+                part = part if member.head in LINEAR else part[:, :COMPONENTS_OF_TREES]
                 parts.append(np.where(rows.present[:, [k]], part, absent))
         return np.concatenate(parts, 1) if parts else np.zeros((len(rows), 0))
 
@@ -120,31 +123,37 @@ def reads(member: Member, field: str) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A fitted head. columns: int64, those of its inputs that trees were given; None: all."""
+    """A fitted head. columns: int64, those of its inputs that trees were given; None: all. several:
+    it answers labels, each for itself."""
 
     member: Member
-    head: Linear | Trees | NeuralPredictor
+    head: Linear | Ordered | Trees | NeuralPredictor
     columns: np.ndarray | None = None
+    several: bool = False
 
     def answers(self, inputs: Inputs, rows: Embeddings) -> np.ndarray:
         """float64 [N, C] probabilities, or numbers [N, 1], of N rows."""
         if isinstance(self.head, NeuralPredictor):
             read = rows.keep([f for f in inputs.fields if reads(self.member, f)])
-            return as_answers(self.member, self.head.scores(read).astype(np.float64))
+            scores = self.head.scores(read).astype(np.float64)
+            return as_answers(self.member, scores, self.several)
         return self.of(inputs.of(self.member, rows))
 
     def of(self, x: np.ndarray) -> np.ndarray:
         """The same of inputs [N, K], as `Inputs.of`."""
         assert not isinstance(self.head, NeuralPredictor)
-        if isinstance(self.head, Linear):
-            return as_answers(self.member, self.head.scores(x))
-        return as_answers(
-            self.member, self.head.sums(x if self.columns is None else x[:, self.columns])
-        )
+        if isinstance(self.head, Trees):
+            scores = self.head.sums(x if self.columns is None else x[:, self.columns])
+        else:
+            scores = self.head.scores(x)
+        return as_answers(self.member, scores, self.several)
 
 
-def as_answers(member: Member, scores: np.ndarray) -> np.ndarray:
+def as_answers(member: Member, scores: np.ndarray, several: bool) -> np.ndarray:
     """float64 [N, C] probabilities of scores [N, C]; numbers [N, 1] as they are."""
+    if several:
+        out = scores if member.head == "forest" else special.expit(scores)
+        return np.clip(out, SMALLEST, 1 - SMALLEST)
     if scores.shape[1] == 1:
         return scores
     out = scores if member.head == "forest" else softmax(scores, axis=1)
@@ -163,21 +172,35 @@ def fit(
     least_groups: int,
 ) -> Fitted:
     """A fitted head, but for one with dropout. x: [n, K], as `Inputs.of`. answers: int [n] of
-    classes, or float [n] where outputs is 1. weights: [n]. group: int [n]. A leaf of a number is
-    the mean of `least_groups` groups or more: of fewer, it would tell theirs."""
-    if member.head == "linear":
+    classes, int [n, C] of labels, or float [n] where outputs is 1. weights: [n]. group: int [n]. A
+    leaf of a number is the mean of `least_groups` groups or more: of fewer, it would tell
+    theirs."""
+    several = answers.ndim == 2
+    if member.head in LINEAR:
         with one_thread():
+            if several:
+                head = linear.logistic_labels(x, answers, weights, member.strength)
+                return Fitted(member, head, several=True)
+            if member.head == "ordered":
+                levels = proportional_odds(x, answers, weights, outputs, member.strength)
+                return Fitted(member, levels)
             if outputs == 1:
                 return Fitted(member, linear.ridge(x, answers, weights, member.strength))
             return Fitted(member, linear.logistic(x, answers, weights, outputs, member.strength))
     used = weights > 0
     x, answers, weights, group = x[used], answers[used], weights[used], group[used]
     columns = np.flatnonzero(~np.isnan(x).all(0))
-    if not len(columns) or (outputs > 1 and len(np.unique(answers)) < 2):
+    alone = outputs > 1 and not several and len(np.unique(answers)) < 2
+    if not len(columns) or alone:
         # nothing to cut: a linear head without inputs says what all rows say together
         line = replace(member, head="linear")
         lone = fit(line, x[:, :0], answers, weights, outputs, seed, group, least_groups)
-        return Fitted(member, _constant(lone.of(x[:1, :0])[0], member), columns)
+        answer = lone.of(x[:1, :0])[0]
+        if several:
+            answer = answer if member.head == "forest" else special.logit(answer)
+        elif member.head == "boosted" and outputs > 1:
+            answer = np.log(answer)
+        return Fitted(member, trees.constant(answer), columns, several)
     from sklearn import config_context
 
     few = max(2, min(MOST_VALUES, len(x) // LEAST_GROUPS))
@@ -188,7 +211,7 @@ def fit(
     # its checks of settings take as long as the trees of few rows
     with one_thread(), config_context(skip_parameter_validation=True):
         grown = grow(x, answers, weights, outputs, member.trees, own, leaf)
-    return Fitted(member, grown, columns)
+    return Fitted(member, grown, columns, several)
 
 
 def dropout_fusion(member: Member) -> Fusion:
@@ -211,14 +234,6 @@ def dropout_heads(
     heads = [cast(NeuralPredictor, one) for one in fitted]
     unit = np.array([0.0, 1.0], np.float32)
     return [head if head.answer is None else replace(head, answer=unit) for head in heads]
-
-
-def _constant(answer: np.ndarray, member: Member) -> Trees:
-    """No tree: the same answer [outputs] for every row."""
-    base = np.log(answer) if member.head == "boosted" and len(answer) > 1 else answer
-    whole, none = np.zeros(0, np.int32), np.zeros(0)
-    value = np.zeros((0, 1))
-    return Trees(whole, none, whole, whole, np.zeros(0, np.uint8), value, whole, whole, base)
 
 
 def mixed(

@@ -114,11 +114,14 @@ def boosted(
     """Boosted trees; `Trees.sums` are logits, or numbers.
 
     x: [n, K], nan for a missing value. answers: int [n] of classes 0 .. outputs - 1, or numbers
-    where outputs is 1. A class that no row has gets the logit of one row in n + C. least_leaf: rows
-    that a leaf needs, if more than `LEAST_LEAF`."""
+    where outputs is 1, or labels int [n, outputs], of which each has trees of its own. A class that
+    no row has gets the logit of one row in n + C. least_leaf: rows that a leaf needs, if more than
+    `LEAST_LEAF`."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     numeric = outputs == 1
+    if answers.ndim == 2:
+        return _boosted_labels(x, answers, weights, rounds, seed)
     grower = HistGradientBoostingRegressor if numeric else HistGradientBoostingClassifier
     fitted = grower(
         max_iter=rounds,
@@ -156,7 +159,8 @@ def forest(
     """Trees of random cuts; `Trees.sums` are probabilities, or numbers. As `boosted`."""
     from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
-    numeric = outputs == 1
+    # the mean of 0 and 1 in a leaf is the probability of a label
+    numeric = outputs == 1 or answers.ndim == 2
     grower = ExtraTreesRegressor if numeric else ExtraTreesClassifier
     fitted = grower(
         trees,
@@ -164,12 +168,12 @@ def forest(
         max_features=SHARE_OF_COLUMNS,
         random_state=seed % 2**32,
     ).fit(x, answers, weights)
-    known = np.zeros(1, int) if numeric else fitted.classes_
+    known = np.arange(outputs) if numeric else fitted.classes_
     tables = []
     for one in fitted.estimators_:
         tree = one.tree_
         value = np.zeros((tree.node_count, outputs))
-        shares = tree.value[:, 0, :]
+        shares = tree.value[:, :, 0] if numeric else tree.value[:, 0, :]
         if not numeric:
             shares = shares / np.maximum(shares.sum(1, keepdims=True), 1e-300)
         value[:, known] = shares / trees
@@ -186,6 +190,48 @@ def forest(
             }
         )
     return _joined(tables, np.zeros(len(tables), int), np.zeros(outputs))
+
+
+def _boosted_labels(
+    x: np.ndarray, held: np.ndarray, weights: np.ndarray, rounds: int, seed: int
+) -> Trees:
+    """Trees of each label, one label after the other. held: int [n, C]."""
+    parts, bases = [], np.zeros(held.shape[1])
+    for c in range(held.shape[1]):
+        if len(np.unique(held[:, c])) < 2:
+            bases[c] = (2 * held[0, c] - 1) * np.log(len(x) + 1)
+            continue
+        one = boosted(x, held[:, c], weights, 2, rounds, seed)
+        # of the two logits, minus and plus the same
+        bases[c] = one.base[1] - one.base[0]
+        own = np.flatnonzero(one.output == 1)
+        ends = np.append(one.start, len(one.feature))
+        for t in own:
+            nodes = slice(ends[t], ends[t + 1])
+            shift = ends[t]
+            parts.append(
+                (
+                    {
+                        "feature": one.feature[nodes],
+                        "threshold": one.threshold[nodes],
+                        "left": one.left[nodes] - shift,
+                        "right": one.right[nodes] - shift,
+                        "missing_left": one.missing_left[nodes],
+                        "value": 2 * one.value[nodes],
+                    },
+                    c,
+                )
+            )
+    if not parts:
+        return constant(bases)
+    return _joined([table for table, _ in parts], np.array([c for _, c in parts]), bases)
+
+
+def constant(base: np.ndarray) -> Trees:
+    """No tree: the same sums [outputs] for every row."""
+    whole, none = np.zeros(0, np.int32), np.zeros(0)
+    value = np.zeros((0, 1))
+    return Trees(whole, none, whole, whole, np.zeros(0, np.uint8), value, whole, whole, base)
 
 
 def _table(nodes: np.ndarray, factor: float) -> dict[str, np.ndarray]:

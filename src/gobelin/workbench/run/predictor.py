@@ -17,7 +17,7 @@ from gobelin.embedding.features import Embeddings
 from gobelin.evidence.findings import Finding
 from gobelin.prediction import fusion_choice, predictor, scoring
 from gobelin.prediction.cross_fit import Training, key_of
-from gobelin.prediction.fusion_choice import BEST_OF_ALL, FUSION_SCORE, POOL, WITHOUT_POOL
+from gobelin.prediction.fusion_choice import BEST_OF_ALL, FUSION_SCORE, POOL
 from gobelin.prediction.predictor import Model
 from gobelin.workbench.run.checked_rows import CheckedRows
 from gobelin.workbench.run.features import RunFeatures
@@ -99,10 +99,7 @@ class RunPredictor:
         """The fusion for 'auto' or 'all', chosen on training rows that it was not fitted on."""
         if self.fusion.name == BEST_OF_ALL:
             return self._best_of_all()
-        if self.checked.rows.target.kind in ("class", "number"):
-            return self._pool()
-        component = catalog.build("fusion", WITHOUT_POOL)
-        return replace(self.fusion, name=WITHOUT_POOL, settings=resolved(component))
+        return self._pool()
 
     def _pool(self) -> Chosen:
         """A pool of the heads that suit the training rows."""
