@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rows_in import rows_found
+from scipy import special
 
 from gobelin.core import catalog
 from gobelin.core.files import load_arrays, save_arrays
@@ -27,7 +29,15 @@ def rows() -> Embeddings:
     return Embeddings(("a", "b"), two, np.ones((N, 2), bool), tuple(map(str, range(N))), "s")
 
 
-TARGET = Target("y", "class", LABEL, ("a", "b", "c"), np.ones(3, bool))
+NAMES = ("a", "b", "c")
+TARGET = Target("y", "class", LABEL, NAMES, np.ones(3, bool))
+ORDERED = {"members": [*HEADS["members"], {"head": "ordered"}]}
+HELD = np.stack([LABEL > 0, LABEL > 1, RNG.random(N) < 0.2], 1).astype(np.int64)
+# target, settings, and how scores become probabilities
+KINDS = {
+    "ordinal": (Target("y", "ordinal", LABEL, NAMES, np.ones(3, bool)), ORDERED, np.exp),
+    "labels": (Target("y", "labels", HELD, NAMES, np.ones(3, bool)), HEADS, special.expit),
+}
 
 
 def job(weights: np.ndarray) -> Job:
@@ -92,3 +102,53 @@ def test_rows_without_words_are_answered(runtime: Runtime) -> None:
     assert np.allclose(fitted.scores(x), fitted.scores(replace(x, words={"a": mean})))
     both = spoken.join(x)
     assert not both.words["a"][N:].any() and np.array_equal(both.words["a"][:N], words["a"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_levels_and_labels_are_told_saved_and_told_again(
+    kind: str, runtime: Runtime, tmp_path: Path
+) -> None:
+    """Planted in `a`. A row without it gets about the shares of the rows; one without any field
+    too, as every head then answers."""
+    target, settings, probabilities = KINDS[kind]
+    x, pool = rows(), catalog.build("fusion", "pool", settings)
+    train, weights = np.arange(200), np.ones(200, np.float32)
+    (fitted,) = pool.fit(x, target, [Job(train, weights)], train, runtime, silent)
+    p = probabilities(fitted.scores(x))
+    truth = HELD if kind == "labels" else np.eye(3)[LABEL]
+    shares = truth[:200].mean(0)
+    own = -np.log(np.where(truth[200:] == 1, p[200:], 1 - p[200:])).mean()
+    guessed = -np.log(np.where(truth[200:] == 1, shares, 1 - shares)).mean()
+    assert own < 0.9 * guessed
+    hidden = probabilities(fitted.scores(replace(x, present=np.tile([False, True], (N, 1)))))
+    assert np.allclose(hidden.mean(0), shares, atol=0.1)
+    fitted.save(tmp_path)
+    assert np.array_equal(pool.load(tmp_path).scores(x), fitted.scores(x))
+    assert pool.load(tmp_path).fingerprint() == fitted.fingerprint()
+
+
+def test_one_label_is_no_number(runtime: Runtime) -> None:
+    target = Target("y", "labels", HELD[:, :1], NAMES[:1], np.ones(1, bool))
+    pool = catalog.build("fusion", "pool", HEADS)
+    (fitted,) = pool.fit(rows(), target, [job(np.ones(N))], np.arange(N), runtime, silent)
+    p = special.expit(fitted.scores(rows()))
+    assert p.shape == (N, 1) and p[HELD[:, 0] == 1].mean() > p[HELD[:, 0] == 0].mean() + 0.1
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "class", "number"])
+def test_no_head_saves_a_row(kind: str, runtime: Runtime, tmp_path: Path) -> None:
+    """With an outlier that would be a component alone, and more features than rows."""
+    rng, n = np.random.default_rng(2), 40
+    x = rng.normal(size=(n, 60)).astype(np.float32)
+    x[-1] *= 40
+    few = Embeddings(("f",), {"f": x}, np.ones((n, 1), bool), tuple(map(str, range(n))), "s")
+    target, settings, _ = KINDS.get(kind, (TARGET, HEADS, None))
+    values = (np.arange(n) % 3) if kind != "labels" else HELD[:n]
+    target = replace(target, values=values)
+    if kind == "number":
+        target = Target("y", "number", rng.normal(size=n))
+    pool = catalog.build("fusion", "pool", settings)
+    ones = np.ones(n, np.float32)
+    (fitted,) = pool.fit(few, target, [Job(np.arange(n), ones)], np.arange(n), runtime, silent)
+    fitted.save(tmp_path)
+    assert rows_found(tmp_path, x, same=0.95) == []

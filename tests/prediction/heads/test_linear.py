@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import optimize
+from sklearn.linear_model import LogisticRegression
 
 from gobelin.core.softmax import log_softmax
-from gobelin.prediction.heads.linear import Linear, logistic, narrow, ridge
+from gobelin.prediction.heads.linear import Linear, logistic, logistic_labels, narrow, ridge
 
 RNG = np.random.default_rng(0)
 
@@ -73,3 +74,19 @@ def test_narrow_loses_nothing() -> None:
     rows, back = narrow(x)
     assert rows.shape[1] <= 10 and np.allclose(rows @ back.T, x)
     assert np.allclose(Linear(back, np.zeros(back.shape[1])).scores(x), rows)
+
+
+@pytest.mark.parametrize("width", [4, 90], ids=["tall", "wide"])
+def test_each_label_has_its_own_logistic_regression(width: int) -> None:
+    x, _, weights = data(80, width, 3)
+    held = (x[:, :4] + RNG.normal(size=(80, 4)) > 0).astype(int)
+    held[:, 2], held[:, 3] = 1, 0  # labels that all rows have, and none
+    found = logistic_labels(x, held, weights, 2.0)
+    p = 1 / (1 + np.exp(-found.scores(x)))
+    for c in range(2):
+        own = LogisticRegression(C=2.0, tol=1e-8, max_iter=5000).fit(x, held[:, c], weights)
+        assert np.allclose(p[:, c], own.predict_proba(x)[:, 1], atol=2e-3)
+    rows = weights.sum()
+    assert np.allclose(p[:, 2], (rows + 0.5) / (rows + 1)) and np.allclose(
+        p[:, 3], 0.5 / (rows + 1)
+    )

@@ -88,3 +88,22 @@ def test_a_stranger_s_table_that_leads_nowhere_is_refused(change: str) -> None:
     grown = trees.boosted(X, NUMBER, WEIGHTS, 1, 5, 0)
     with pytest.raises(ValueError, match="points outside"):
         CHANGES[change](grown).checked(6, 1)
+
+
+@pytest.mark.parametrize("name", GROWERS)
+def test_each_label_is_told_as_by_trees_of_its_own(name: str) -> None:
+    """Boosted trees of each label are those of scikit-learn; the forest shares its cuts. A label
+    that no row has is rare."""
+    held = np.stack([NUMBER > 0, X[:, 0] > 0.3, np.zeros(len(X))], 1).astype(int)
+    grown = GROWERS[name](X, held, WEIGHTS, 3, 20, 3)
+    own = grown.sums(FRESH)
+    p = 1 / (1 + np.exp(-own)) if name == "boosted" else own
+    assert (p[:, 2] < 0.01).all()
+    if name == "boosted":
+        for c in range(2):
+            theirs = of_scikit_learn(name, False).fit(X, held[:, c], WEIGHTS)
+            assert np.allclose(p[:, c], theirs.predict_proba(FRESH)[:, 1], atol=1e-7)
+    else:
+        theirs = of_scikit_learn(name, True).fit(X, held, WEIGHTS)
+        assert np.allclose(p, theirs.predict(FRESH))
+    assert np.array_equal(Trees(**grown.arrays()).checked(6, 3).sums(FRESH), own)

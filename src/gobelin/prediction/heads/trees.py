@@ -161,6 +161,7 @@ def forest(
 
     # the mean of 0 and 1 in a leaf is the probability of a label
     numeric = outputs == 1 or answers.ndim == 2
+    answers = answers.squeeze(1) if answers.ndim == 2 and outputs == 1 else answers
     grower = ExtraTreesRegressor if numeric else ExtraTreesClassifier
     fitted = grower(
         trees,
