@@ -211,21 +211,36 @@ class Training:
     unseen: np.ndarray | None = None
 
 
-def cross_fit(fusion: Fusion, training: Training) -> CrossFit:
-    """The fusion with the weight decay of the smallest cross-fitted loss. All decays and folds are
-    one call to the fusion.
-
-    Raises GobelinError for too few labelled rows, one class alone, or a fusion that can't learn
-    several labels a row."""
-    settings, target, runtime = training.settings, training.target, training.runtime
+def learned_rows(training: Training) -> np.ndarray:
+    """int64 [n]: the labelled training rows. Raises GobelinError for too few, for one class alone,
+    and where all weigh nothing."""
+    target, weights = training.target, training.weights
     rows = training.rows[target.present[training.rows]]
     if len(rows) < training.least:
         raise GobelinError(
             f"fit: {len(rows)} labelled training rows, at least {training.least} are needed. Add"
             " labels."
         )
-    if target.exclusive and len(np.unique(target.values[rows])) < 2:
-        raise GobelinError("fit: all training rows have one class. At least two are needed.")
+    weighing = rows[weights[rows] > 0]
+    if not len(weighing):
+        raise GobelinError(
+            f"fit: all {len(rows)} labelled training rows have a weight of 0. Raise some in the"
+            " column of weights, or --set schema.COLUMN=ignore."
+        )
+    if target.exclusive and len(np.unique(target.values[weighing])) < 2:
+        some = "that have a weight above 0 " if len(weighing) < len(rows) else ""
+        raise GobelinError(f"fit: all training rows {some}have one class. At least two are needed.")
+    return rows
+
+
+def cross_fit(fusion: Fusion, training: Training) -> CrossFit:
+    """The fusion with the weight decay of the smallest cross-fitted loss. All decays and folds are
+    one call to the fusion.
+
+    Raises what `learned_rows` raises, and GobelinError for a fusion that can't learn several labels
+    a row."""
+    settings, target, runtime = training.settings, training.target, training.runtime
+    rows = learned_rows(training)
     if target.kind == "labels" and not fusion.several:
         several = [n for n in catalog.names("fusion") if catalog.find("fusion", n).several]
         raise GobelinError(

@@ -29,7 +29,7 @@ from gobelin.core.machine import numpy_generator
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
 from gobelin.prediction import fusion_choice, scoring
-from gobelin.prediction.cross_fit import Training, folds_of
+from gobelin.prediction.cross_fit import Training, folds_of, learned_rows
 from gobelin.prediction.heads import members
 from gobelin.prediction.heads.job import Job
 from gobelin.prediction.heads.linear import narrow
@@ -87,7 +87,8 @@ class Choice:
 
 
 def choose(training: Training) -> Choice:
-    """The pool for these training rows. Raises nothing for few rows: `cross_fit` refuses them."""
+    """The pool for these training rows. Raises what `learned_rows` raises."""
+    learned_rows(training)
     trial = Trial(training, _compared(training))
     planned = candidates(trial.embeddings, training.target, training.settings.preset)
     found = []
