@@ -119,13 +119,13 @@ def test_weights_of_nothing_are_refused_and_some_weights_of_nothing_are_not(
 def test_levels_in_another_order_turn_around(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    names = np.array(["poor", "fair", "good"])[KIND]
+    names = np.array(["bad", "fair", "good"])[KIND]
     path = written(tmp_path / "a.csv", columns(names))
     grade = ["--set", "schema.kind=ordinal"]
     line = refused(capsys, path, *grade, "--set", "data.order=good,fair")
-    assert "'poor' is no level of data.order" in line
+    assert "'bad' is no level of data.order" in line
     scores = []
-    for k, order in enumerate((("poor", "fair", "good"), ("good", "fair", "poor"))):
+    for k, order in enumerate((("bad", "fair", "good"), ("good", "fair", "bad"))):
         folder = tmp_path / str(k)
         folder.mkdir()
         settings = {"schema": {"kind": "ordinal"}, "data": {"order": order}}
