@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import gobelin
+from gobelin.prediction import scoring
 
 SOURCE = Path(gobelin.__file__).parent
 NAME = re.compile(r"[a-z]\w*(@[A-Z]+)?")
@@ -102,6 +103,8 @@ def _texts(
     elif isinstance(value, ast.IfExp):
         yield from _texts(code, value.body, inside, path, seen)
         yield from _texts(code, value.orelse, inside, path, seen)
+    elif isinstance(value, ast.Call) and getattr(value.func, "attr", "") == "finding_name":
+        yield from (name for known in scoring.METRICS.values() for name in known.values())
     elif isinstance(value, ast.Attribute) and value.attr in ("name", "metric"):
         return
     elif isinstance(value, ast.Name):

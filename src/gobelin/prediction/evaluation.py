@@ -130,16 +130,16 @@ def _labels(
     precisions = [scores.average_precision(p[:, c], truth[:, c]) for c in columns]
     f1s = [scores.f1(predicted[:, c], truth[:, c]) for c in columns]
     guessed_precision = float(truth.mean(0).mean())  # the mean share of rows that have a label
-    over_all = {
-        "macro_auroc": (areas, 0.5),
-        "mean_average_precision": (precisions, guessed_precision),
-        "macro_f1": (f1s, None),
-    }
+    over_all = (
+        ("macro_auroc", areas, 0.5),
+        ("mean_average_precision", precisions, guessed_precision),
+        ("macro_f1", f1s, None),
+    )
     findings = [
         scores.interval(scores.macro(parts), groups).finding(
             name, better="higher", chance=chance, note=_left_out(target), source="evaluate"
         )
-        for name, (parts, chance) in over_all.items()
+        for name, parts, chance in over_all
         if name != main
     ]
     return findings + [

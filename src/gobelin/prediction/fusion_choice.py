@@ -116,7 +116,7 @@ def _difference(
         return sign * (scores_of[0](weight) - scores_of[1](weight))
 
     unit = "points" if scoring.unit(metric, target.kind) else ""
-    return scores.interval(gain, units, level=level).finding("", unit=unit)
+    return scores.interval(gain, units, level=level).finding(FUSION_DIFFERENCE, unit=unit)
 
 
 def crossed_answers(fit: CrossFit, training: Training) -> Answers:
