@@ -6,6 +6,8 @@ import numpy as np
 
 from gobelin.core.progress import counted
 
+AT_ONCE = 1024  # queries
+
 
 def nearest(
     queries: np.ndarray, pool: np.ndarray, groups: np.ndarray | None = None
@@ -28,11 +30,16 @@ def nearest(
     distance, place = np.empty(len(queries)), np.empty(len(queries), np.int64)
     pool = pool.astype(np.float64)
     squares = (pool**2).sum(1)
-    for start in counted("compare", range(0, len(queries), 1024)):
-        block = queries[start : start + 1024].astype(np.float64)
-        d = np.clip((block**2).sum(1)[:, None] + squares - 2 * block @ pool.T, 0, None)
+    # for all blocks, as fresh memory of this size costs more than the sums in it
+    sums, products = np.empty((2, min(AT_ONCE, len(queries)), len(pool)))
+    for start in counted("compare", range(0, len(queries), AT_ONCE)):
+        block = queries[start : start + AT_ONCE].astype(np.float64)
+        d = np.add((block**2).sum(1)[:, None], squares, out=sums[: len(block)])
+        d -= np.matmul(2 * block, pool.T, out=products[: len(block)])
+        np.maximum(d, 0, out=d)
         if groups is not None:
-            d[groups[start : start + 1024, None] == groups] = np.inf
-        place[start : start + 1024] = d.argmin(1)
-        distance[start : start + 1024] = np.sqrt(d.min(1))
+            d[groups[start : start + AT_ONCE, None] == groups] = np.inf
+        nearest_one = d.argmin(1)
+        place[start : start + AT_ONCE] = nearest_one
+        distance[start : start + AT_ONCE] = np.sqrt(d[np.arange(len(block)), nearest_one])
     return distance, place

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gobelin.core import parse
-from gobelin.core.arrow import texts, whole_numbers
+from gobelin.core.arrow import texts, true_places, whole_numbers
 from gobelin.core.errors import GobelinError, repeated
 from gobelin.core.files import fingerprint
 from gobelin.data.fields import Cell, Field
@@ -273,11 +273,9 @@ def _holds_lineage(table: pa.Table) -> np.ndarray:
             rows = np.ones(table.num_rows, bool)
             for key in LINEAGE_KEYS:
                 if rows.any():
-                    rows &= (
-                        pc.match_substring(column, key)
-                        .fill_null(False)
-                        .to_numpy(zero_copy_only=False)
-                    )
+                    found = np.zeros(table.num_rows, bool)
+                    found[true_places(pc.match_substring(column, key))] = True
+                    rows &= found
             marked |= rows
     return marked
 

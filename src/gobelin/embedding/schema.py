@@ -62,6 +62,11 @@ def default_encoder(kind: str) -> str | None:
     return next((n for n in reading(kind) if catalog.declared("encoders", n, "default")), None)
 
 
+def default_encoders() -> list[str]:
+    """The encoders that read their kinds where the user names none. None of them is imported."""
+    return [n for n in catalog.names("encoders") if catalog.declared("encoders", n, "default")]
+
+
 def encoder_for(kind: str, choices: Choices) -> str | None:
     """The name of the encoder that reads columns of this kind: the one that the user chose, else
     the default one; None where none reads it. Raises GobelinError where the chosen one does not
@@ -118,7 +123,7 @@ def _check_choices(names: Sequence[str], target: str | None, choices: Choices, s
     mistakes = []
     if target is not None and target not in names:
         mistakes.append(f"{source}: no column {target!r} to be the target.{nearest(target, names)}")
-    kinds = {k for n in catalog.names("encoders") for k in catalog.find("encoders", n).kinds}
+    kinds = {k for n in catalog.names("encoders") for k in catalog.declared("encoders", n, "kinds")}
     allowed = {*kinds, *ROLES, "audio", "video"} - {"target"}
     if choices.order and choices.schema.get(target or "", "ordinal") != "ordinal":
         mistakes.append(
@@ -236,7 +241,8 @@ def _best_bid(name: str, values: Sequence[Any], dataset: Dataset) -> Bid:
     """The surest bid of all encoders for the present values of a column."""
     step = max(1, len(values) // SAMPLED_VALUES)
     sample = Sample(name, tuple(values[::step][:SAMPLED_VALUES]), len(dataset), dataset.root)
-    bids = [b for n in catalog.names("encoders") if (b := catalog.find("encoders", n).bid(sample))]
+    # an encoder that the user must name bids for nothing
+    bids = [b for n in default_encoders() if (b := catalog.find("encoders", n).bid(sample))]
     best = max(bids, key=lambda b: b.confidence, default=None)
     if (best is None or best.kind in NAMES) and (files := _file_names(sample)):
         return files

@@ -21,7 +21,7 @@ from gobelin.data.budget import Reading
 from gobelin.data.coarse import LEAST_GROUPS
 from gobelin.data.splits import Split
 from gobelin.embedding.alignment.align import Align
-from gobelin.embedding.schema import Choices, build_encoder, default_encoder
+from gobelin.embedding.schema import Choices, build_encoder, default_encoder, default_encoders
 from gobelin.generation.sampling import Generation
 from gobelin.prediction.cross_fit import Predict
 from gobelin.prediction.fusion import Fusion
@@ -153,7 +153,7 @@ class Settings:
     def completed(self) -> Settings:
         """The settings with those of every component written out, as settings.json holds them."""
         encoders: dict[str, Any] = {}
-        defaults = [n for n in catalog.names("encoders") if catalog.find("encoders", n).default]
+        defaults = default_encoders()
         if unknown := [
             f"encoders.{n}: no such group of settings.{nearest(n, defaults)}"
             for n in self.encoders
