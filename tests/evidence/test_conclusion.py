@@ -109,21 +109,27 @@ def test_the_line_of_the_issue() -> None:
         frechet(3.8, 2.5),
     ]
     assert conclusion_lines(found) == [
-        "Helped by 2.1 points (0.4 to 3.8) over the best rival (classic); 3 of 400 images are"
-        " copies and were removed; quality within 1.3 of the real floor (Fréchet distance 3.8,"
-        " unseen real images 2.5)."
+        "Helped by 2.1 points (0.4 to 3.8) over the best baseline method (classic); 3 of 400"
+        " images are copies and were removed; quality within 1.3 of the real floor (Fréchet"
+        " distance 3.8, unseen real images 2.5)."
     ]
 
 
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        ([HELPED], "Helped by 3.0 points (1.0 to 5.0) over the real rows alone; no rival was run"),
+        (
+            [HELPED],
+            (
+                "Helped by 3.0 points (1.0 to 5.0) over the real rows alone; no baseline method was"
+                " run"
+            ),
+        ),
         (
             [verdict("helped, and so does a rival", 0.03, 0.01, 0.05), *RIVALS],
             (
-                "Helped by 3.0 points (1.0 to 5.0) over the real rows alone, and a cheaper rival"
-                " does as well"
+                "Helped by 3.0 points (1.0 to 5.0) over the real rows alone, and a cheaper"
+                " baseline method does as well"
             ),
         ),
         (
@@ -134,7 +140,8 @@ def test_the_line_of_the_issue() -> None:
             ],
             (
                 "Helped by 3.0 points (1.0 to 5.0) over the real rows alone; whether a cheaper"
-                " rival does as well is undecided, -0.2 points (-2.0 to +1.6) against the best one"
+                " baseline method does as well is undecided, -0.2 points (-2.0 to +1.6) against"
+                " the best one"
                 " (classic)"
             ),
         ),
@@ -184,7 +191,7 @@ def test_the_line_of_the_issue() -> None:
                     source="augment",
                 ),
             ],
-            "Helped by 0.25 (0.125 to 0.375) over the best rival (copies)",
+            "Helped by 0.25 (0.125 to 0.375) over the best baseline method (copies)",
         ),
     ],
 )
@@ -263,7 +270,8 @@ def test_whose_images_were_copied_and_a_second_look_are_told() -> None:
         in line
     )
     assert line.startswith(
-        "Helped by 3.0 points (1.0 to 5.0) over the real rows alone; no rival was run (exploratory:"
+        "Helped by 3.0 points (1.0 to 5.0) over the real rows alone; no baseline method was run"
+        " (exploratory:"
         " look 2 at"
     )
     first = Finding(

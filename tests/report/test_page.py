@@ -17,7 +17,7 @@ from PIL import Image
 
 from gobelin.core import files
 from gobelin.core.errors import GobelinError
-from gobelin.evidence.findings import Exhibit, Finding
+from gobelin.evidence.findings import PLAIN_VERDICTS, Exhibit, Finding
 from gobelin.report import drawing
 from gobelin.report import page as report
 
@@ -326,6 +326,8 @@ def test_verdict_is_on_top_in_words(run: Path, word: str) -> None:
     files.write_lines(run / "findings.jsonl", [one.to_dict()])
     html, markdown = rendered(run)
     above = Page(html[: html.index("<nav")] + "</body></html>").text
+    assert not re.search(r"\b(rival|arm)s?\b", above)
+    word = PLAIN_VERDICTS.get(word, word)
     assert word in above and "+1.2 points" in above and "+0.1 to +2.8" in above
     assert word in markdown_page(markdown[: markdown.index("##")])[1]
 

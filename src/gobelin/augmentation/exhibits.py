@@ -106,7 +106,8 @@ def study(
     if len(settings.sweep) > 1:
         caption = (
             "Score on validation rows by the number of added rows. It is the score of the best"
-            " settings at each number, so a little too high. Arms without added rows are flat."
+            " settings at each number, so a little too high. Training sets without added"
+            " rows are flat."
         )
         x, y = "added rows over real rows", "score on validation rows"
         exhibits.curve(

@@ -72,13 +72,13 @@ def _help(verdict: Finding, findings: Sequence[Finding]) -> str:
     best = min(rivals, key=lambda f: f.value or 0.0, default=None)
     word, over_base = verdict.verdict, f"Helped by {_change(verdict)} over {base}"
     if word == "helped" and best is not None:
-        return f"Helped by {_change(best)} over the best rival ({best.comparator})"
+        return f"Helped by {_change(best)} over the best baseline method ({best.comparator})"
     if word == "helped":
-        return f"{over_base}; no rival was run"
+        return f"{over_base}; no baseline method was run"
     if word == "helped, and so does a rival":
-        return f"{over_base}, and a cheaper rival does as well"
+        return f"{over_base}, and a cheaper baseline method does as well"
     if word == "helped, rivals undecided":
-        undecided = "whether a cheaper rival does as well is undecided"
+        undecided = "whether a cheaper baseline method does as well is undecided"
         if best is not None:
             undecided += f", {_change(best, True)} against the best one ({best.comparator})"
         return f"{over_base}; {undecided}"

@@ -71,7 +71,7 @@ class Finding:
         subject = name + (f" ({where})" if where else "")
         against = f" against {self.comparator}" if self.comparator else ""
         signed = bool(self.comparator)
-        told = [text.rstrip(".") for text in (self.verdict, self.remark) if text]
+        told = [text.rstrip(".") for text in (plain_verdict(self.verdict), self.remark) if text]
         if self.value is None and told:  # words alone
             return f"{subject}{against}: " + " ".join(
                 f"{text}." for text in [*told, *self._units()]
@@ -111,6 +111,15 @@ class Finding:
 # In a sentence: key of the scope -> plain words, name -> plain words
 PLAIN_KEYS = {"arm": "training set"}
 PLAIN_NAMES = {"sign_flip_p": "p value of a second test, signs flipped at random"}
+PLAIN_VERDICTS = {
+    "helped, and so does a rival": "helped, and so does a baseline method",
+    "helped, rivals undecided": "helped, baseline methods undecided",
+}
+
+
+def plain_verdict(word: str) -> str:
+    """The word of a verdict as it is shown."""
+    return PLAIN_VERDICTS.get(word, word)
 
 
 def finite(value: object) -> TypeGuard[float]:

@@ -169,14 +169,17 @@ def _sentence(
     text = {
         "harmed": f"made the model worse than the baseline, {change}",
         "helped": (
-            f"{better}, and better than every rival ({_listed(list(trial.against_rivals))})"
+            f"{better}, and better than every baseline method"
+            f" ({_listed(list(trial.against_rivals))})"
             if trial.against_rivals
-            else f"{better}; no rival was run, so a cheaper way may do the same"
+            else f"{better}; no baseline method was run, so a cheaper way may do the same"
         ),
         "helped, and so does a rival": (
             f"{better}; {_listed(equal)}, cheaper, is at most {small} behind it"
         ),
-        "helped, rivals undecided": f"{better}; whether a rival does the same is undecided",
+        "helped, rivals undecided": (
+            f"{better}; whether a baseline method does the same is undecided"
+        ),
         "no effect": f"changed nothing that matters, {change} lies within {small} either way",
         "no evidence": f"is not shown to help or to harm, {change}",
     }[word]
@@ -196,7 +199,7 @@ def _riders(trial: Trial, word: Word, equal: Sequence[str], arms: int) -> list[s
         riders.append(
             f"Better than the baseline by itself: {_listed(shown)}."
             if shown
-            else "No such rival is by itself shown to be better than the baseline."
+            else "No such baseline method is by itself shown to be better than the baseline."
         )
     if against.claim != "this method":
         drawn = (

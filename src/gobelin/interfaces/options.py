@@ -132,7 +132,7 @@ def augment_options(work: Callable[..., None]) -> Callable[..., None]:
             click.option(
                 "--generator",
                 metavar="A,B",
-                help="Generators. Each gets its own arms. Missing ones are trained.",
+                help="Generators. Each gets its own training sets. Missing ones are trained.",
             ),
             click.option(
                 "--per-class",
@@ -153,7 +153,7 @@ def augment_options(work: Callable[..., None]) -> Callable[..., None]:
                 "--minutes",
                 type=float,
                 metavar="M",
-                help="Longest study. It can lower the number of seeds, never that of rivals.",
+                help="Longest study. It can lower the number of seeds, no other.",
             ),
             click.option(
                 "--export",

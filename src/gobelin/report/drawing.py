@@ -24,7 +24,7 @@ from PIL import Image
 from gobelin.core.errors import GobelinError
 from gobelin.data.files import BadCell, file_bytes
 from gobelin.data.images import Opening, upright
-from gobelin.evidence.findings import finite, number
+from gobelin.evidence.findings import finite, number, plain_verdict
 
 LARGEST_PIXELS = 256  # a larger image is reduced to this side before it is embedded
 SMALL_PIXELS = 64  # an image up to this side is enlarged to it, with visible pixels
@@ -258,7 +258,7 @@ def _mark(row: Mapping[str, Any], scale: Scale, unit: str, zero: float, signed: 
         "value": number(row.get("value"), unit, signed),
         "interval": bounds(row.get("low"), row.get("high"), unit, signed),
         "n": cell(row.get("n")),
-        "verdict": cell(row.get("verdict")),
+        "verdict": plain_verdict(cell(row.get("verdict"))),
         "at": at,
         "low": scale.at(row.get("low")),
         "high": scale.at(row.get("high")),

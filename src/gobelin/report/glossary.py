@@ -16,12 +16,12 @@ GLOSSARY = {
     "chance": "the score of guessing",
 }
 STUDY_GLOSSARY = {
-    "arm": (
-        "one training set of the comparison, named after the rows that were added to the real ones;"
-        " “real” is the real rows alone"
+    "training set": (
+        "what a model of the comparison is trained on, named after the rows that were added to the"
+        " real ones; “real” is the real rows alone"
     ),
-    "rival": (
-        "a baseline method: a cheaper way to get more training rows. If it does as well, generating"
+    "baseline method": (
+        "a cheaper way to get more training rows. If it does as well, generating"
         " images was not worth it"
     ),
     "floor": (

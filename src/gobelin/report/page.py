@@ -25,7 +25,14 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Progress, silent
 from gobelin.core.printable import json_text, printable
 from gobelin.evidence.conclusion import conclusions
-from gobelin.evidence.findings import Exhibit, Finding, finite, number
+from gobelin.evidence.findings import (
+    PLAIN_KEYS,
+    Exhibit,
+    Finding,
+    finite,
+    number,
+    plain_verdict,
+)
 from gobelin.report import answer, opening, rows_drawn
 from gobelin.report.drawing import DRAWINGS, PrintedTable, bounds, cell, inside, words
 from gobelin.report.glossary import GLOSSARY, STUDY_GLOSSARY, STUDY_WORDS
@@ -221,10 +228,10 @@ def _verdict(finding: Finding, findings: Sequence[Finding]) -> dict[str, str]:
     word, arm = finding.verdict or "no verdict", finding.scope.get("arm", "")
     advice = [f.note for f in findings if f.name == "next" and f.scope.get("arm") == arm]
     return _cells(finding) | {
-        "word": word,
+        "word": plain_verdict(word),
         "colour": VERDICT_COLOURS.get(word, "unknown"),
         "against": finding.comparator,
-        "arm": ", ".join(f"{key} {value}" for key, value in finding.scope.items()),
+        "arm": ", ".join(f"{plain_key(key)} {value}" for key, value in finding.scope.items()),
         "level": f"{100 * finding.level:.4g}",
         "line": conclusions(findings).get(arm, ""),
         "next": " ".join(advice),
@@ -264,7 +271,7 @@ def _table(title: str, findings: Sequence[Finding]) -> PrintedTable:
         bool(title and first.scope) and len({(f.comparator, tuple(f.scope)) for f in findings}) == 1
     )
     named = len({f.name for f in findings}) > 1
-    heads = ["what"] * named + [words(str(key)) for key in first.scope] if regular else ["what"]
+    heads = ["what"] * named + [plain_key(key) for key in first.scope] if regular else ["what"]
     shared_note = first.note if len(findings) > 1 and len({f.note for f in findings}) == 1 else ""
     shown = [
         "value",
@@ -309,14 +316,19 @@ def _cells(finding: Finding) -> dict[str, str]:
         "chance": number(finding.chance, finding.unit) if finite(finding.chance) else "",
         "floor": number(finding.floor, finding.unit) if finite(finding.floor) else "",
         "n": f"{finding.n}{needed}" if finding.n else "",
-        "verdict": finding.verdict,
+        "verdict": plain_verdict(finding.verdict),
         "note": finding.remark,
     }
 
 
+def plain_key(key: str) -> str:
+    """The key of a scope in plain words."""
+    return words(PLAIN_KEYS.get(key, str(key)))
+
+
 def _label(finding: Finding) -> str:
     """Name, scope and comparator."""
-    scope = [f"{key} {cell(value)}" for key, value in finding.scope.items()]
+    scope = [f"{plain_key(key)} {cell(value)}" for key, value in finding.scope.items()]
     against = [f"against {finding.comparator}"] if finding.comparator else []
     return ", ".join([words(finding.name), *scope, *against])
 
