@@ -34,16 +34,24 @@ XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/">\
 </rdf:Description></rdf:RDF></x:xmpmeta>"""
 
 
-def marked_png(pixels: np.ndarray, lineage: Mapping[str, Any], trained: bool = True) -> bytes:
-    """uint8 [H, W, C] as the bytes of a PNG file with the mark and the lineage. trained: whether a
-    trained network generated it.
+def marked_png(
+    pixels: np.ndarray, lineage: Mapping[str, Any] | None, trained: bool = True
+) -> bytes:
+    """uint8 [H, W, C] as the bytes of a PNG file with the mark and the lineage. lineage: None for a
+    picture of several images, which is no row of data. trained: whether a trained network generated
+    it.
     """
-    record = json.dumps(dict(lineage), sort_keys=True, ensure_ascii=False, default=str)
+    record = (
+        ""
+        if lineage is None
+        else json.dumps(dict(lineage), sort_keys=True, ensure_ascii=False, default=str)
+    )
     record = record.encode("utf-8", "replace").decode("utf-8")  # lone surrogates become ?
     source = SOURCE_TYPES_URL + ("trainedAlgorithmicMedia" if trained else "algorithmicMedia")
     info = PngImagePlugin.PngInfo()
     info.add_text("Software", "Gobelin")
-    info.add_itxt("gobelin", record)
+    if lineage is not None:
+        info.add_itxt("gobelin", record)
     info.add_itxt("XML:com.adobe.xmp", XMP.format(source=source, text=escape(record)))
     out = io.BytesIO()
     Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(

@@ -313,11 +313,18 @@ def generate_command(
         steps=steps,
         query=query_of(options, columns),
     )
+    from gobelin.workbench.generate import sheet
+
+    together = sheet.write(paths) if len(paths) > 1 else None
     if as_json:
-        say_json({"images": [str(p) for p in paths]})
+        say_json(
+            {"images": [str(p) for p in paths], **({"sheet": str(together)} if together else {})}
+        )
     else:
         name = f"{paths[0].stem.removesuffix(str(chosen[0]))}*.png"
         say(f"{counted(len(paths), 'image', 'images')} in {paths[0].parent} ({name})")
+        if together:
+            say(f"side by side: {together}")
 
 
 @cli.command("augment")

@@ -1,0 +1,44 @@
+"""One picture of all generated images side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from gobelin.core.output import output_file
+from gobelin.data.provenance import marked_png
+
+MOST = 100  # images on a sheet
+LEAST_SIDE = 96  # pixels; smaller images are enlarged by a whole number
+GAP, LETTERS = 4, 12  # pixels around an image, and of the line below it
+
+
+def write(paths: Sequence[Path]) -> Path:
+    """Write the first `MOST` of these PNG files, which were generated in one call, as one file
+    beside them, each with its seed below it. The file is marked as generated, as they are."""
+    shown = paths[:MOST]
+    images = []
+    for path in shown:
+        with Image.open(path, formats=("PNG",)) as opened:
+            images.append(opened.convert("RGB"))
+    larger = max(1, math.ceil(LEAST_SIDE / max(max(image.size) for image in images)))
+    width = larger * max(image.width for image in images) + GAP
+    height = larger * max(image.height for image in images) + GAP + LETTERS
+    columns = math.ceil(math.sqrt(len(shown)))
+    rows = math.ceil(len(shown) / columns)
+    sheet = Image.new("RGB", (columns * width + GAP, rows * height + GAP), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(LETTERS - 1)
+    for k, (image, path) in enumerate(zip(images, shown, strict=True)):
+        x, y = GAP + k % columns * width, GAP + k // columns * height
+        size = (larger * image.width, larger * image.height)
+        sheet.paste(image.resize(size, Image.Resampling.NEAREST), (x, y))
+        seed = path.stem.rpartition("-")[2]
+        draw.text((x, y + height - GAP - LETTERS), seed, (90, 90, 90), font)
+    place = paths[0].with_name(f"{paths[0].stem.rpartition('seed-')[0]}sheet.png")
+    with output_file(place) as temporary:
+        temporary.write_bytes(marked_png(np.asarray(sheet), None))
+    return place
