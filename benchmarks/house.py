@@ -172,15 +172,15 @@ FMT = "fmt: " + "skip"
 
 def mathematics() -> dict[str, list[Callable[..., Any]]]:
     """{verb: the functions where its mathematics begins}."""
+    from gobelin.embedding import row_search
     from gobelin.embedding.alignment.align import Alignment
-    from gobelin.embedding.index import Index
     from gobelin.evidence import intervals
     from gobelin.networks import flow_path
     from gobelin.prediction.heads import batched
     from gobelin.privacy import registration
 
     return {
-        "search": [Index.nearest, Alignment.project],
+        "search": [row_search.nearest, Alignment.project],
         "fit": [batched.train_heads],
         "generate": [flow_path.solve],
         "evaluate": [intervals.balanced_accuracy],

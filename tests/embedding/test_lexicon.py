@@ -10,7 +10,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
 from gobelin.embedding.encoders import TrainingCells
-from gobelin.embedding.lexicon import WORD, Lexicon, terms_of
+from gobelin.embedding.lexicon import MOST_WORDS, WORD, Lexicon, cut, terms_of
 
 WORDS = ["oak", "ash", "elm", "fir", "bolt m-8", "café", "№7", "rust"]
 
@@ -102,3 +102,10 @@ def test_too_little_makes_no_lexicon(some: list[str]) -> None:
 def test_part_numbers_are_words() -> None:
     found = list(terms_of("Bolt M-8.5, C++ (rev2)"))
     assert found[:4] == ["bolt", "m-8.5", "c", "rev2"] and "bolt m-8.5" in found
+
+
+def test_a_text_of_more_words_than_are_read_is_known() -> None:
+    whole = "ab " * MOST_WORDS
+    assert not cut(whole) and cut(f"{whole} end")
+    assert len([t for t in terms_of(f"{whole} end") if t == "end"]) == 0
+    assert not cut("a" * 10 * MOST_WORDS)  # one long word

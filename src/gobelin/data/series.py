@@ -33,6 +33,7 @@ SERIES_SUFFIXES = {".npy", *TABLE_SUFFIXES}
 NPY_SIGNATURE = b"\x93NUMPY"
 TEXT_NUMBER = 64  # bytes that a number takes while it is a text
 LEAST_SAMPLES = 5  # of a window, for a column of lists to count as series
+OPENED_TABLES = 5  # files of a column that are opened to see whether they hold numbers
 NUMPY_NUMBER = re.compile(r"np\.\w+\(([^()]*)\)")  # a number as numpy prints it in a list
 WORD = re.compile(r"\S+")
 CHANNEL = re.compile(r"\[([^\[\]]*)\]")
@@ -244,11 +245,12 @@ def is_file(value: Any) -> bool:  # noqa: ANN401
 
 
 def series_share(values: Sequence[Any], root: Path) -> float:
-    """The share of the values that look like series: lists of numbers, or files of them. The first
-    table file is opened, as a .txt can also hold words.
+    """The share of the values that look like series: lists of numbers, or files of them. A few
+    table files are opened, as a .txt can also hold words; one of them may be damaged.
     """
-    first = next((v for v in values if is_file(v) and not v.lower().endswith(".npy")), None)
-    if first is not None and not _opens(first, root):
+    tables = [v for v in values if is_file(v) and not v.lower().endswith(".npy")]
+    tried = tables[:: -(-len(tables) // OPENED_TABLES)] if tables else []
+    if 2 * sum(_opens(path, root) for path in tried) <= len(tried) > 0:
         return 0.0
     series_like = [
         v.startswith(NPY_SIGNATURE) if isinstance(v, bytes) else is_file(v) or _looks_like_series(v)

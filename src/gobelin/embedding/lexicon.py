@@ -115,6 +115,11 @@ class Lexicon:
         return Lexicon(terms, components)
 
 
+def cut(text: str) -> bool:
+    """Whether a text has more words than are read."""
+    return len(text) > 2 * MOST_WORDS and sum(1 for _ in WORD.finditer(text)) > MOST_WORDS
+
+
 def terms_of(text: str) -> Iterator[str]:
     """The words of a text in small letters, and every two that stand side by side."""
     words = [

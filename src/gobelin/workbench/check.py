@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gobelin.data.parts import groups_that_look_alike
+from gobelin.data.texts import joined
+from gobelin.embedding import lexicon
 from gobelin.embedding.encoders import LeavesOut
 from gobelin.evidence.findings import Finding
 from gobelin.quality import data as data_quality
@@ -57,7 +59,20 @@ def cautions(run: Run) -> list[str]:
     cells = {field.name: train.cells(field) for field in with_names}
     least = run.settings.data.least_groups
     found = rare_values.warnings(run.encoders.embedder.encoders, cells, least)
-    return [*filter(None, [few_rows(rows.target, rows.parts)]), *found]
+    return [*filter(None, [few_rows(rows.target, rows.parts)]), *found, *_long_texts(run)]
+
+
+def _long_texts(run: Run) -> list[str]:
+    """A line for each field of texts whose lexicon does not read all words."""
+    rows, out = run.checked.rows, []
+    for field in filter(lexicon.wanted, rows.schema.fields):
+        texts = [joined(cell) for cell in rows.dataset.cells(field) if cell is not None]
+        if long := sum(map(lexicon.cut, texts)):
+            out.append(
+                f"field {field.name}: of {long} of {len(texts)} texts the words after the first"
+                f" {lexicon.MOST_WORDS} are not counted. The sentence vector reads them."
+            )
+    return out
 
 
 def _rare(run: Run) -> list[Finding]:

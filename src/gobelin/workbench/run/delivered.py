@@ -150,7 +150,7 @@ class RunDelivered:
         )
         by_time = "; folds are drawn, not by time" if self._by_time else ""
         return interval.finding(
-            "cross_fitted_score",
+            fusion_choice.FUSION_SCORE,
             scope={"predictor": "delivered"},
             better=scoring.better(metric, kind),
             unit=scoring.unit(metric, kind),
