@@ -3,6 +3,8 @@ verbs on runs of 1,000, 10,000 and 100,000 rows.
 
 python benchmarks/commands.py: the commands that need no data.
 python benchmarks/commands.py --rows 1000,10000 --folder DIR: the verbs on runs of so many rows.
+python benchmarks/commands.py --images 300 --folder DIR: questions with an image, `generate`, and
+the import of torch alone, which both need.
 DIR keeps the runs, so that a second call measures again and fits nothing. Each appends a line for
 each command to benchmarks/results/commands.jsonl.
 
@@ -11,7 +13,7 @@ processor time (user and system) of `REPEATS`, and the least peak of resident me
 than `MOST_CHECKED` rows is fitted without `check`, whose near-duplicates compare all rows with all
 others; verbs that go through all rows are not measured there.
 
-What it can't show: costs of images and sounds, whose encoders load torch."""
+What it can't show: costs of sounds and series, and of generators other than the default one."""
 
 from __future__ import annotations
 
@@ -57,6 +59,14 @@ VERBS: dict[str, tuple[str, tuple[str, ...], int]] = {
 }
 # not measured on more than MOST_CHECKED rows: their cost grows with the rows, by their nature
 OF_ALL_ROWS = ("`check`", "`fit`", "`predict`, all rows", "`curate`", "`report`", "`save`")
+# on a run of drawn shapes; IMAGE is one of its files
+IMAGE_VERBS = {
+    "`search --image`": "search RUN --image IMAGE",
+    "`predict`, one row with an image": "predict RUN ONE --out PREDICTED",
+    "`generate --label`, 4 images": "generate RUN --label circle -n 4 --out IMAGES",
+    "`generate --image`, 4 images": "generate RUN --image IMAGE -n 4 --out IMAGES",
+}
+GENERATOR_STEPS = 20  # an image costs the same after any number
 SECOND = "the second `search`, in one process"
 THINGS = {
     "tool": ("hammer", "saw", "drill", "wrench", "pliers"),
@@ -72,15 +82,18 @@ MOST_TEXTS = 9_600  # different texts; more rows repeat them
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", default="", help="Rows of the runs: 1000,10000")
+    parser.add_argument("--images", type=int, default=0, help="Rows of a run with images")
     parser.add_argument("--folder", type=Path, help="Folder of the runs.")
     asked = parser.parse_args()
     found: list[dict[str, object]] = []
-    if not asked.rows:
+    if not asked.rows and not asked.images:
         for words, (code, what) in COMMANDS.items():
             spent = measured(words.split(), code)
             found.append({"words": words, "what": what, **spent})
     for rows in [int(n) for n in asked.rows.split(",") if n]:
         found += of_verbs(rows, asked.folder.resolve() / str(rows))
+    if asked.images:
+        found += of_images(asked.images, asked.folder.resolve() / f"images-{asked.images}")
     # it loads torch, and a process that starts another one counts in the peak of that one
     import record
 
@@ -127,6 +140,47 @@ def of_verbs(rows: int, folder: Path) -> list[dict[str, object]]:
         *found,
         {"what": SECOND, "rows": rows, "processor_s": seconds, "peak_mb": round(megabytes, 1)},
     ]
+
+
+def of_images(rows: int, folder: Path) -> list[dict[str, object]]:
+    """A line for the import of torch, and for each verb of IMAGE_VERBS on a run of so many images,
+    which is fitted in `folder` if it is not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = multiprocessing.get_context("spawn").Process(target=with_images, args=(folder, rows))
+    made.start()
+    made.join()
+    if made.exitcode:
+        raise SystemExit(f"{folder}: the run could not be fitted.")
+    image = min((folder / "data").rglob("*.png"))
+    places = {
+        "RUN": folder / "run",
+        "IMAGE": image,
+        "ONE": folder / "data" / "one.csv",
+        "PREDICTED": folder / "predicted.csv",
+        "IMAGES": folder / "made",
+    }
+    imported = measured(["-c", "import torch"], 0, REPEATS_OF_VERBS, module=False)
+    found: list[dict[str, object]] = [{"what": "`import torch` alone", **imported}]
+    for what, text in IMAGE_VERBS.items():
+        words = [str(places.get(word, word)) for word in text.split()]
+        spent = measured(words, 0, REPEATS_OF_VERBS)
+        found.append({"what": f"{what} (of {rows})", **spent})
+        sys.stderr.write(f"{found[-1]}\n")
+    return found
+
+
+def with_images(folder: Path, rows: int) -> None:
+    """Drawn shapes, a file of one of their rows, and a run with a generator."""
+    from gobelin import Workbench
+    from gobelin.data.samples.shapes import Shapes
+
+    if (folder / "run" / "generators").is_dir():
+        return
+    data = Path(Shapes(rows=rows).write(folder / "data", seed=0))
+    lines = data.read_text(encoding="utf-8").splitlines(keepends=True)
+    (data.parent / "one.csv").write_text("".join(lines[:2]), encoding="utf-8")
+    settings = {"runtime.threads": 1, "generator.steps": GENERATOR_STEPS}
+    Workbench(data, "shape", folder / "run", settings).fit(generator=True)
 
 
 SECOND_QUESTION = """
@@ -194,13 +248,15 @@ def measured(
     code: int,
     repeats: int = REPEATS,
     before: Callable[[], None] = lambda: None,
+    module: bool = True,
 ) -> dict[str, float]:
     """The least processor time in seconds, and the least peak of memory in megabytes. before: is
-    called before each time. The first of several times reads the files and doesn't count."""
+    called before each time. module: whether the words are those of gobelin, or of Python. The first
+    of several times reads the files and doesn't count."""
     spent = []
     for _ in range(repeats + (repeats > 1)):
         before()
-        spent.append(one_run(words, code))
+        spent.append(one_run(["-m", "gobelin", *words] if module else words, code))
     spent = spent[1:] or spent
     return {
         "processor_s": round(min(seconds for seconds, _ in spent), 3),
@@ -219,7 +275,7 @@ def environment_of_one_thread() -> dict[str, str]:
 
 def one_run(words: list[str], code: int) -> tuple[float, float]:
     """Processor seconds and peak megabytes of one process."""
-    command = [sys.executable, "-m", "gobelin", *words]
+    command = [sys.executable, *words]
     child = subprocess.Popen(
         command,
         env=environment_of_one_thread(),
@@ -230,7 +286,7 @@ def one_run(words: list[str], code: int) -> tuple[float, float]:
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode != code:
         said = " ".join(words)
-        raise SystemExit(f"gobelin {said}: ended with {child.returncode}, {code} was expected.")
+        raise SystemExit(f"python {said}: ended with {child.returncode}, {code} was expected.")
     return used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e6
 
 
