@@ -4,6 +4,7 @@ features: names of files, copies of the target.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,37 @@ from gobelin.data.spelling import case_remark, spelled
 
 NAMED = 50  # values of a column that may name files without a suffix
 LEAST_COPIES = 10  # rows that a copy of the target has
+ADDRESS = re.compile(r"<[^<>]*\bat 0x[0-9a-fA-F]{4,}>")  # an object as Python prints it
+# a value as Python prints it
+PRINTED = re.compile(
+    r"(?:\w+\.)*(?:tensor|array|Timestamp|Timedelta|Period|Decimal|Fraction|date|datetime|time"
+    r"|timedelta|(?:Posix|Windows)?Path|(?:float|int|uint)\d+|bool_|str_)\(.*\)",
+    re.DOTALL,
+)
+
+
+def of_addresses(values: Sequence[Any]) -> str:
+    """A line for a column of addresses: Python printed objects, and nothing of what is in them; ''
+    for another column."""
+    printed = [v for v in values if isinstance(v, str) and ADDRESS.fullmatch(v)]
+    if 2 * len(printed) <= len(values):
+        return ""
+    return (
+        f"not used: {printed[0][:40]!r} is what Python prints of an object, without what is in it."
+        " Write that: images as files, numbers as numbers."
+    )
+
+
+def printed_remark(values: Sequence[Any], kind: str) -> str:
+    """A line for a column of values in the words of Python, as tensor(0); '' for another column."""
+    printed = [v for v in values if isinstance(v, str) and PRINTED.fullmatch(v)]
+    if kind not in ("text", "category", "unknown") or 2 * len(printed) <= len(values):
+        return ""
+    read = f"read as {kind}" if kind != "unknown" else "not used"
+    return (
+        f"{printed[0][:40]!r} is how Python prints a value, {read}. Write the value alone, as 1.5"
+        " or 2026-12-24."
+    )
 
 
 def names_remark(name: str, values: Sequence[Any], kind: str) -> str:

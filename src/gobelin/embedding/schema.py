@@ -21,7 +21,13 @@ from gobelin.data.numbers import number
 from gobelin.data.spelling import spelled
 from gobelin.data.target_reading import target_reading
 from gobelin.data.targets import TARGET_KINDS
-from gobelin.embedding.column_remarks import names_remark, unless_copy, unless_files
+from gobelin.embedding.column_remarks import (
+    names_remark,
+    of_addresses,
+    printed_remark,
+    unless_copy,
+    unless_files,
+)
 from gobelin.embedding.encoders import Encoder, Sample, reading
 from gobelin.embedding.number_remarks import number_remark
 from gobelin.embedding.roles import role_of, role_remark
@@ -211,6 +217,9 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
         remark = f"{reason}: {WORK_OF_ROLE[role]}. As a feature: {set_kind(name, bid.kind)}."
         remark = remark if reason else ""
         return Column(name, bid.kind, role, 0.8, reason or "by its name", remark=remark)
+    if without := of_addresses(values):
+        return Column(name, "unknown", "ignore", 1.0, "printed objects", remark=without)
+    printed = printed_remark(values, bid.kind)
     if bid.kind == "unknown":
         numbers = [v for v in values if number(v) is not None]
         odd = [v for v in values if number(v) is None]
@@ -219,10 +228,11 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
             f"not used, no encoder reads cells such as {str(odd[0])[:40]!r}. Say what they are"
             f" with {set_kind(name, 'text')}, category, number or date."
         )
+        remark = printed or remark
         return Column(name, "unknown", "ignore", bid.confidence, bid.reason, remark=remark)
     unread = "" if encoder_for(bid.kind, choices) else f"not used, no encoder reads {bid.kind}."
     remark = unread or bid.remark or role_remark(name, values)
-    remark = remark or names_remark(name, values, bid.kind)
+    remark = remark or printed or names_remark(name, values, bid.kind)
     return Column(name, bid.kind, "cell", bid.confidence, bid.reason, remark=remark)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -33,6 +34,7 @@ CELLS_AT_ONCE = 2**20  # that are Python texts, before they become a part of the
 SUFFIXES = {".csv", ".tsv", ".txt", ".tab", ".psv", ".dat", ".data"}
 NAMELESS = "Unnamed: 0"  # as pandas reads it
 POINTER = 8  # bytes of an empty cell in a list
+FORMULA = re.compile(r'="([^"]*)"')  # as spreadsheets are made to keep the zeros of a code
 END_OF_FILE = ["\x1a"]  # that programs of DOS write
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
@@ -122,7 +124,7 @@ def _table(
     parts: list[pa.RecordBatch] = []
     mistakes: list[str] = []
     rows: list[list[str]] = []
-    count, hollow, extra = 0, [], 0
+    count, hollow, extra, headers, formulas = 0, [], 0, [], 0
 
     def part() -> pa.RecordBatch:
         refuse_table(str(path), count, len(header))
@@ -132,13 +134,20 @@ def _table(
     for line, cells in numbered:
         if cells == END_OF_FILE:
             continue
+        if len(cells) > 1 and [cell.strip() for cell in cells] == header:
+            headers.append(line)  # of a file that was joined from several
+            continue
         count += 1
         if len(cells) == len(header) + 1 and not cells[-1].strip():
             cells.pop()  # the line ends with a delimiter
             extra += 1
         if len(cells) == len(header):
-            rows.append([cell.strip() for cell in cells])
-            if not any(rows[-1]):
+            cells = [cell.strip() for cell in cells]
+            if any(map(FORMULA.fullmatch, cells)):
+                formulas += sum(1 for cell in cells if FORMULA.fullmatch(cell))
+                cells = [FORMULA.sub(r"\1", cell) for cell in cells]
+            rows.append(cells)
+            if not any(cells):
                 hollow.append(line)
         else:
             mistakes.append(
@@ -151,6 +160,17 @@ def _table(
     parts += [part()] if rows else []
     if hollow:
         LOG.warning("%s: %d rows hold nothing (first: line %d).", path, len(hollow), hollow[0])
+    if headers:
+        LOG.warning(
+            "%s: %d rows repeat the header (first: line %d). Left out.",
+            path,
+            len(headers),
+            headers[0],
+        )
+    if formulas:
+        LOG.warning(
+            '%s: %d cells are written as ="...". What stands in it is read.', path, formulas
+        )
     if extra:
         LOG.warning("%s: %d lines end with a delimiter, which is left out.", path, extra)
     return pa.Table.from_batches(parts, schema), mistakes
@@ -189,9 +209,13 @@ def _check(header: Sequence[str], rows: int, mistakes: Sequence[str], path: Path
         )
     if mistakes:
         more = [f"... and {len(mistakes) - 5} more rows."] if len(mistakes) > 5 else []
-        raise GobelinError(
-            "\n".join([*mistakes[:5], *more, "Quote cells that hold the delimiter."])
-        )
+        remedy = "Quote cells that hold the delimiter."
+        if len(mistakes) > rows:
+            remedy = (
+                "Most rows have another length than the first line. It must name each column: leave"
+                " out a title or notes above."
+            )
+        raise GobelinError("\n".join([*mistakes[:5], *more, remedy]))
     if "" in header:
         raise GobelinError(
             f"{path}: column {header.index('') + 1} has no name. Name it in the header."

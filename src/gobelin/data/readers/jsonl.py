@@ -156,12 +156,23 @@ def _row(line: str, where: str, mistakes: list[str]) -> dict[str, Any] | None:
     try:
         row = parse.json_value(line)
     except ValueError as error:
-        mistakes.append(f"{where}: is not JSON ({error}).")
+        mistakes.append(f"{where}: is not JSON ({error}). {_remedy(line.strip())}")
         return None
     if isinstance(row, dict):
         return row
     mistakes.append(f"{where}: an object {{...}} was expected, found {type(row).__name__}.")
     return None
+
+
+def _remedy(line: str) -> str:
+    """What mends a line that is not JSON."""
+    if line.startswith("{'"):
+        return "It is a dict as Python prints it: write json.dumps of it."
+    if line.endswith("},"):
+        return "Leave out the comma after the object."
+    if re.search(r"\}\s*\{", line):
+        return "Write one object a line."
+    return "Correct or restore it."
 
 
 def _keys(values: list[Any]) -> int:
