@@ -113,7 +113,10 @@ class ConditionEmbedding(nn.Module):
         self.linear = nn.ModuleList(nn.Linear(vector, width, bias=False) for _ in range(fields))
         self.presence = nn.Parameter(torch.zeros(fields, width))
         self.classes = 0 if number else classes
-        self.target = nn.Embedding(self.classes + 1, width)  # the last row is "no target"
+        of_classes = torch.empty(self.classes + 1, width)  # the last row is "no target"
+        if not of_classes.is_meta:  # without memory the same call would load a compiler: a second
+            nn.init.normal_(of_classes)
+        self.target = nn.Embedding(self.classes + 1, width, _weight=of_classes)
         self.slope = nn.Linear(1, width) if number else None
         self.centre: Tensor
         self.spread: Tensor
