@@ -54,6 +54,12 @@ def test_formats(ending: str, near: float, tmp_path: Path) -> None:
     assert np.abs(found[2000 + shift : 6000 + shift] - wave[2000:6000]).max() < near
 
 
+def test_silence_is_told(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros((RATE, 2)), RATE)
+    found, how = open_sound("a.wav", tmp_path, 60.0)
+    assert how == "silence alone" and found.shape == (RATE,) and not found.any()
+
+
 def test_channels_are_averaged(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     wave = rng.uniform(-0.5, 0.5, (5000, 3)).astype(np.float32)
@@ -66,7 +72,7 @@ def test_long_sounds_are_cut_in_bounded_memory(tmp_path: Path) -> None:
     """Ten minutes of four channels would be 300 MB in float64; two seconds are read."""
     with soundfile.SoundFile(tmp_path / "long.wav", "w", RATE, 4, "PCM_U8") as file:
         for _ in range(600):
-            file.write(np.zeros((RATE, 4), np.float32))
+            file.write(np.full((RATE, 4), 0.25, np.float32))
     tracemalloc.start()
     found, how = open_sound("long.wav", tmp_path, 2.0)
     key = sound_key({"a": "long.wav"}, tmp_path)

@@ -126,6 +126,8 @@ def open_sound(
         if ends_early
         else f"cut to {seconds:g} s"
         if cut_off
+        else "silence alone"
+        if not wave.any()
         else f"{channels} channels"
         if channels > 1
         else ""
