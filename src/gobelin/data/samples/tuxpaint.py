@@ -23,6 +23,7 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.files import atomic_folder
 from gobelin.core.workers import in_order
+from gobelin.data import svg
 from gobelin.data.images import Opening, open_image, squared
 
 STAMPS_PACKAGE = "tuxpaint-stamps-default"
@@ -195,11 +196,5 @@ def _png(image_file: Path, width: int) -> bytes:
     """
     if image_file.suffix != ".svg":
         return image_file.read_bytes()
-    try:
-        import resvg_py
-    except ImportError as error:
-        raise MissingExtra(
-            "resvg, which draws the stamps of the tuxpaint sample set,", "demo"
-        ) from error
     # without dpi a drawing measured in mm or pt would have no size
-    return bytes(resvg_py.svg_to_bytes(svg_path=str(image_file), width=width, dpi=96))
+    return bytes(svg.resvg().svg_to_bytes(svg_path=str(image_file), width=width, dpi=96))
