@@ -175,7 +175,7 @@ def picture(folder: Path, relative: object, alt: str) -> Picture:
                 image.thumbnail((LARGEST_PIXELS, LARGEST_PIXELS))
                 raw = _as_png(image)
             width, height = image.size
-    except (BadCell, OSError, ValueError):
+    except (BadCell, GobelinError, OSError, ValueError):
         return missing
     longest = max(width, height)
     ratio = (SMALL_PIXELS if longest <= SMALL_PIXELS else min(longest, WIDEST_SHOWN)) / longest
