@@ -104,7 +104,8 @@ def _drawn(target: ElementTree.Element | None) -> bool:
 def _targets(element: ElementTree.Element) -> tuple[list[str], list[str]]:
     """The ids that an element draws once, and those that it draws with each shape in it (patterns
     and markers are inherited). Raises BadCell where it names a file."""
-    once, each = [], []
+    once: list[str] = []
+    each: list[str] = []
     for key, value in element.attrib.items():
         if key.rpartition("}")[2] == "href" and _name(element) in LOADING:
             value = value.strip()

@@ -37,7 +37,7 @@ PLAIN_PARTS = frozenset({"vectors", "target"})  # of a condition, that can be ma
 
 def minutes(run: Run, generator: bool, heads: int) -> Finding:
     """The finding `fit_minutes`. heads: fits of one head, for a fusion that is not a pool."""
-    seconds = {"encoding": _encoding(run), "heads": _heads(run, heads)}
+    seconds: dict[str, float | None] = {"encoding": _encoding(run), "heads": _heads(run, heads)}
     if generator:
         seconds["generator"] = _generator(run)
     known = {what: s for what, s in seconds.items() if s is not None}
