@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from gobelin.core.output import output_file
+from gobelin.data.images import opened
 from gobelin.data.provenance import marked_png
 
 MOST = 100  # images on a sheet
@@ -23,8 +24,8 @@ def write(paths: Sequence[Path]) -> Path:
     shown = paths[:MOST]
     images = []
     for path in shown:
-        with Image.open(path, formats=("PNG",)) as opened:
-            images.append(opened.convert("RGB"))
+        with opened(path) as image:
+            images.append(image.convert("RGB"))
     larger = max(1, math.ceil(LEAST_SIDE / max(max(image.size) for image in images)))
     width = larger * max(image.width for image in images) + GAP
     height = larger * max(image.height for image in images) + GAP + LETTERS

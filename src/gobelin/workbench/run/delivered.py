@@ -29,6 +29,7 @@ from gobelin.embedding.features import Embeddings
 from gobelin.evidence.findings import Finding
 from gobelin.prediction import fusion_choice, predictor, scoring
 from gobelin.prediction.cross_fit import CrossFit, Training, cross_fit
+from gobelin.prediction.fusion_choice import FUSION_SCORE
 from gobelin.prediction.predictor import Model
 from gobelin.workbench.run.features import RunFeatures
 from gobelin.workbench.run.predictor import RunPredictor
@@ -150,7 +151,7 @@ class RunDelivered:
         )
         by_time = "; folds are drawn, not by time" if self._by_time else ""
         return interval.finding(
-            fusion_choice.FUSION_SCORE,
+            FUSION_SCORE,
             scope={"predictor": "delivered"},
             better=scoring.better(metric, kind),
             unit=scoring.unit(metric, kind),
