@@ -33,6 +33,21 @@ SETS: dict[str, tuple[str, dict[str, Any], int]] = {
     "openmoji": ("openmoji", {}, 0),
     "fashion": ("fashion", {"rows": 3000}, 3000),
 }
+TARGETS = {  # {set: what is asked, and of which fields}
+    "sweethome": "category of furniture (image, names, tags, sizes)",
+    "sweethome height": "log height, in standard deviations (the same fields)",
+    "openmoji 300": "group of an emoji (image, captions, facts; 300 rows)",
+    "digits 300": "digit (image; 300 rows)",
+    "fashion 300": "kind of clothes (image; 300 rows)",
+    "market": "rise in five days (series, facts), by half-years",
+    "units": "race of a game's unit (image, name, description, sound, numbers)",
+    "letters": "spoken letter (sound)",
+    "surfaces": "fault of a drawn plate (image, camera, temperature), by plates",
+    "flights": "late or in time (numbers, categories, plane, weather), by days",
+    "tuxpaint": "kind of stamp (image, captions, speech, sound)",
+    "openmoji": "group of an emoji (the same, all rows)",
+    "fashion": "kind of clothes (image; 3,000 rows)",
+}
 OWN = {  # {set that is no sample: (target, column of groups)}
     "units": ("race", ""),
     "letters": ("letter", ""),

@@ -43,7 +43,7 @@ import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).parent))
 import record
-from peer_sets import SETS, Cell, prepared
+from peer_sets import SETS, TARGETS, Cell, prepared
 from peer_sets import table as rows_of
 
 from gobelin import Workbench
@@ -54,6 +54,9 @@ from gobelin.evidence import comparison, intervals
 
 CONTENDERS = ("quick", "good", "pipeline", "autogluon")
 LEAST_PROBABILITY = 1e-6
+HOLM = 0.05  # of all sets together
+HEADS = ("set: what is asked", "contender", "held-out rows", "score", "pipeline", "difference")
+HEADS += ("log loss", "difference", "seconds", "of the pipeline")
 SECONDS = 300  # that AutoGluon has, of one core
 
 
@@ -198,32 +201,45 @@ def scored(cell: Cell, answers: Answers) -> dict[str, Any]:
 
 
 def table() -> list[str]:
-    """A line for each set and contender beside `pipeline`: scores and paired differences."""
+    """A line for each set and contender beside `pipeline`: scores and paired differences; then the
+    same for all sets together."""
     cells = {(r["set"], r["contender"], r["seed"]): r for r in record.all_of("peers")}
-    names = sorted({c for _, c, _ in cells} - {"pipeline"})
-    heads = ("set", "contender", "score", "pipeline", "difference", "log loss", "difference")
-    lines = [f"| {' | '.join((*heads, 'seconds', 'of the pipeline'))} |"]
-    lines += ["|---|---|---|---|---|---|---|---|---|"]
+    lines = [f"| {' | '.join(HEADS)} |", "|---" * len(HEADS) + "|"]
+    beside: dict[str, list[Beside]] = {}
     for name in SETS:
-        for contender in names:
+        for contender in [c for c in CONTENDERS if c != "pipeline"]:
             seeds = [k for k in range(99) if (name, contender, k) in cells]
             seeds = [k for k in seeds if (name, "pipeline", k) in cells]
             if seeds:
                 pairs = [[cells[name, c, k] for k in seeds] for c in (contender, "pipeline")]
-                lines.append(f"| {name} | {contender} | {line(*pairs)} |")
-    return lines
+                one = compared(*pairs)
+                beside.setdefault(contender, []).append(one)
+                lines.append(f"| {name}: {TARGETS[name]} | {contender} | {one.line} |")
+    return [*lines, "", *(pooled(name, some) for name, some in beside.items())]
 
 
-def line(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]) -> str:
-    """Both scores, and the differences with their intervals; above 0 is better for us."""
+@dataclass(frozen=True)
+class Beside:
+    """A contender beside the pipeline on a set."""
+
+    gain: comparison.Comparison  # of balanced accuracy or error; above 0 is better
+    losses: tuple[float, float] | None  # mean log loss, its own and the pipeline's
+    seconds: tuple[float, float]
+    line: str
+
+
+def compared(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]) -> Beside:
+    """Both scores, and the differences with their intervals, of the seeds that both have."""
     units = [u for r in ours for u in r["units"]]
-    seconds = [f"{np.mean([r['cpu_seconds'] for r in some]):.0f}" for some in (ours, theirs)]
+    seconds = [float(np.mean([r["cpu_seconds"] for r in some])) for some in (ours, theirs)]
+    size = f"{len(units)} of {len(set(units))} groups"
+    times = [f"{s:.0f}" for s in seconds]
     if "rmse" in ours[0]:
         own, other = (np.concatenate([r["row_error"] for r in some]) for some in (ours, theirs))
         gain = comparison.compare(other, own, units=units, metric="rmse")
         scores = [f"{np.mean([r['rmse'] for r in some]):.3f}" for some in (ours, theirs)]
-        cells = [*scores, interval(gain, 1), "", "", *seconds]
-        return " | ".join(cells)
+        told = [size, *scores, interval(gain, 1), "", "", *times]
+        return Beside(gain, None, (seconds[0], seconds[1]), " | ".join(told))
     truth = [t for r in ours for t in r["truth"]]
     label = np.unique(truth, return_inverse=True)[1]
     hits = [np.array([float(h) for r in some for h in r["row_hit"]]) for some in (ours, theirs)]
@@ -233,9 +249,31 @@ def line(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]) -> st
     scores = [
         f"{100 * np.mean([r['balanced_accuracy'] for r in some]):.1f} %" for some in (ours, theirs)
     ]
-    mean_loss = [f"{np.mean([r['log_loss'] for r in some]):.3f}" for some in (ours, theirs)]
-    cells = [*scores, interval(gain, 100), " / ".join(mean_loss), interval(less, 1), *seconds]
-    return " | ".join(cells)
+    mean = [float(np.mean([r["log_loss"] for r in some])) for some in (ours, theirs)]
+    both = f"{mean[0]:.3f} / {mean[1]:.3f}"
+    told = [size, *scores, interval(gain, 100), both, interval(less, 1), *times]
+    return Beside(gain, (mean[0], mean[1]), (seconds[0], seconds[1]), " | ".join(told))
+
+
+def pooled(contender: str, some: Sequence[Beside]) -> str:
+    """One sentence on all sets with classes: the mean difference, the sets above and below, log
+    loss and time as ratios (geometric means)."""
+    classes = [b for b in some if b.losses is not None]
+    mean = float(np.mean([b.gain.value for b in classes]))
+    half = float(np.sqrt(np.sum([b.gain.half_width(0.95) ** 2 for b in classes])) / len(classes))
+    p_values = intervals.holm([2 * min(b.gain.p_above(), b.gain.p_below()) for b in some])
+    sure = [b.gain.value for b, p in zip(some, p_values, strict=True) if p < HOLM]
+    loss = np.exp(np.mean([np.log(b.losses[0] / b.losses[1]) for b in classes if b.losses]))
+    times = [b.seconds[0] / max(b.seconds[1], 0.1) for b in some]
+    told = [
+        f"- `{contender}` on {len(classes)} sets with classes: {100 * mean:+.1f} points",
+        f"({100 * (mean - half):+.1f} to {100 * (mean + half):+.1f}), log loss {loss:.2f} times",
+        f"the pipeline's. Of {len(some)} sets {sum(v > 0 for v in sure)} are above it and",
+        f"{sum(v < 0 for v in sure)} below (Holm, 5 %). Processor time",
+        f"{np.exp(np.mean(np.log(times))):.1f} times the pipeline's, {min(times):.1f} to",
+        f"{max(times):.1f}.",
+    ]
+    return " ".join(told)
 
 
 def interval(gain: comparison.Comparison | intervals.Interval, scale: float) -> str:

@@ -362,6 +362,19 @@ def peers() -> str:
     return "\n".join(importlib.import_module("peers").table())
 
 
+def fit_cost() -> str:
+    """Processor time of `fit`, alone and beside a busy neighbour."""
+    lines = [
+        "| preset | features | processor time | beside a busy neighbour | ratio |",
+        "|---|---|---|---|---|",
+    ]
+    rows = {(r["preset"], r["features"]): r for r in record.all_of("fit_cost")}
+    for row in rows.values():
+        times = f"{row['alone']:.1f} s | {row['beside']:.1f} s | {row['ratio']:.2f}"
+        lines.append(f"| {row['preset']} | {row['features']} | {times} |")
+    return "\n".join(lines)
+
+
 def missing() -> str:
     """Balanced accuracy by share of missing cells, of ours and the best rival."""
     lines = [
@@ -572,6 +585,7 @@ SHOWN = (
     curate,
     demo,
     embedding,
+    fit_cost,
     found_again,
     fusion,
     generation,
