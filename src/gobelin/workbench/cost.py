@@ -99,14 +99,11 @@ def _heads(run: Run, heads: int) -> float:
         np.ones(len(chosen), np.float32),
         run.data.runtime,
     )
-    auto = settings.fusion.name == fusion_choice.AUTO
-    if auto and target.kind in ("class", "number"):
+    if settings.fusion.name == fusion_choice.AUTO:
         return _pool(training, len(every))
     chosen_names = [settings.fusion.name]
     if settings.fusion.name == fusion_choice.BEST_OF_ALL:
         chosen_names = fusion_choice.able(target)
-    elif auto:
-        chosen_names = [fusion_choice.WITHOUT_POOL]
     each = heads / len(chosen_names)
     job = Job(places, np.ones(len(places), np.float32), 0, settings.predict.decays[0])
     total = 0.0
