@@ -47,8 +47,7 @@ def covered(kind: str, seed: int, runtime: Runtime) -> float:
 
 @pytest.mark.parametrize("kind", ["class", "ordinal", "number"])
 def test_the_level_holds_over_training_sets_of_fifty_rows(kind: str, runtime: Runtime) -> None:
-    """The mean over training sets, which the mean of so few is three standard errors from at
-    most."""
+    """The mean over training sets, give or take three standard errors."""
     found = np.array([covered(kind, seed, runtime) for seed in range(STUDIES)])
     error = found.std(ddof=1) / np.sqrt(STUDIES)
     assert LEVEL - 0.02 - 3 * error < found.mean() < LEVEL + 0.06, (found.mean(), error)
