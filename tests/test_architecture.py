@@ -44,6 +44,8 @@ DOORS = {
     "countryinfo": {"data.samples.openmoji"},
     "resvg_py": {"data.svg"},
     "soundfile": {"data.sounds"},
+    "c2pa": {"data.c2pa"},
+    "cryptography": {"data.keys"},
     "subprocess": set(),
     "arch": {"data.samples.market"},
     "lancedb": {"embedding.index"},
@@ -52,6 +54,7 @@ DOORS = {
         "interfaces.brief",
         "interfaces.cli",
         "interfaces.options",
+        "interfaces.provenance_commands",
         "interfaces.row_commands",
         "interfaces.run_commands",
         "interfaces.terminal",
@@ -303,6 +306,7 @@ def test_the_verbs_are_the_same_in_python_and_on_the_command_line() -> None:
 
     assert all(callable(getattr(Workbench, verb)) for verb in VERBS)
     beside = {"demo", "index", "leaderboard", "list", "save", "settings", "show"}
+    beside |= {"forget", "keys", "lineage", "verify"}
     assert set(cli.commands) == {*VERBS, *beside}
 
 

@@ -11,13 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gobelin.core.errors import GobelinError as GobelinError
+    from gobelin.data.c2pa import Signer as Signer
     from gobelin.data.dataset import Dataset as Dataset
     from gobelin.data.read import read as read
     from gobelin.evidence.findings import Exhibit as Exhibit
     from gobelin.evidence.findings import Finding as Finding
     from gobelin.workbench.bench import Workbench as Workbench
+    from gobelin.workbench.forget import forget as forget
+    from gobelin.workbench.keys import new_keys as new_keys
+    from gobelin.workbench.lineage import lineage as lineage
     from gobelin.workbench.pretrained import from_pretrained as from_pretrained
     from gobelin.workbench.pretrained import push_to_hub as push_to_hub
+    from gobelin.workbench.verify import verify as verify
 
 __version__ = "0.1.0"
 _HOMES = {
@@ -25,21 +30,31 @@ _HOMES = {
     "Exhibit": "gobelin.evidence.findings",
     "Finding": "gobelin.evidence.findings",
     "GobelinError": "gobelin.core.errors",
+    "Signer": "gobelin.data.c2pa",
     "Workbench": "gobelin.workbench.bench",
+    "forget": "gobelin.workbench.forget",
     "from_pretrained": "gobelin.workbench.pretrained",
+    "lineage": "gobelin.workbench.lineage",
+    "new_keys": "gobelin.workbench.keys",
     "push_to_hub": "gobelin.workbench.pretrained",
     "read": "gobelin.data.read",
+    "verify": "gobelin.workbench.verify",
 }
 __all__ = [
     "Dataset",
     "Exhibit",
     "Finding",
     "GobelinError",
+    "Signer",
     "Workbench",
     "__version__",
+    "forget",
     "from_pretrained",
+    "lineage",
+    "new_keys",
     "push_to_hub",
     "read",
+    "verify",
 ]
 
 

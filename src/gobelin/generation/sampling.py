@@ -6,7 +6,7 @@ The images are PNG files that carry their provenance: model, condition, seed.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -161,12 +161,14 @@ def write(
     names: Iterable[str],
     lineage: Iterable[Mapping[str, Any]],
     folder: Path,
+    marked: Callable[[np.ndarray, Mapping[str, Any]], bytes] = marked_png,
 ) -> list[str]:
-    """Write PNG files with their provenance as they come. -> their file names."""
+    """Write PNG files with their provenance as they come. -> their file names. marked: the bytes of
+    a file, from its pixels and its lineage."""
     written: list[str] = []
     pixels = (image for block in blocks for image in block)
     for image, name, origin in zip(pixels, names, lineage, strict=True):
         with output_file(folder / f"{name}.png") as temporary:
-            temporary.write_bytes(marked_png(image, origin))
+            temporary.write_bytes(marked(image, origin))
         written.append(f"{name}.png")
     return written

@@ -31,6 +31,7 @@ from gobelin.interfaces.options import (
     training_options,
     with_loudness,
 )
+from gobelin.interfaces.provenance_commands import COMMANDS, signer_of, signing_options
 from gobelin.interfaces.row_commands import (
     curate_command,
     describe_command,
@@ -283,6 +284,7 @@ def predict_command(
     metavar="DIR",
     help="Folder for the PNG files. Without it, images/generate in the run folder.",
 )
+@signing_options
 @json_option
 def generate_command(
     run: Path,
@@ -302,6 +304,7 @@ def generate_command(
     """Generate images from a text, an image, a table row, a class, a source image, several of
     them, or nothing. Never trains."""
     chosen = parsed_seeds(seeds) if seeds is not None else list(range(count))
+    signer = signer_of(options)
     paths = open_workbench(run).generate(
         chosen,
         label,
@@ -312,6 +315,7 @@ def generate_command(
         guidance=guidance,
         steps=steps,
         query=query_of(options, columns),
+        signer=signer,
     )
     from gobelin.workbench.generate import sheet
 
@@ -330,6 +334,7 @@ def generate_command(
 @cli.command("augment")
 @run_argument
 @augment_options
+@signing_options
 @all_option
 @json_option
 def augment_command(
@@ -342,10 +347,11 @@ def augment_command(
 ) -> None:
     """Test whether generated images help. Trains missing generators, compares with every baseline
     method, opens the test rows once."""
+    signer = signer_of(options)
     bench = open_workbench(run, study_settings(options))
     if dry_run:
         return print_findings(bench.plan(augment=True), as_json)
-    findings = bench.augment(export)
+    findings = bench.augment(export, signer)
     print_brief(findings, "augment", as_json, whole)
     if not as_json and (line := rivals_line(findings)):
         say(line)
@@ -387,6 +393,7 @@ for command in (
     show_command,
     save_command,
     demo_command,
+    *COMMANDS,
 ):
     cli.add_command(command)
 for command in cli.commands.values():

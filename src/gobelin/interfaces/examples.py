@@ -22,4 +22,7 @@ EXAMPLES = {
     "show": "gobelin show runs/first",
     "save": "gobelin save runs/first my-model",
     "demo": "gobelin demo",
+    "keys": "gobelin keys new my-keys",
+    "lineage": "gobelin lineage runs/first 12",
+    "verify": "gobelin verify by_class --trust my-keys/authority.pem",
 }

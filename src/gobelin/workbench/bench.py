@@ -15,6 +15,7 @@ from gobelin.core.arguments import typed_methods
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.core.machine import Progress, silent
+from gobelin.data.c2pa import Signer
 from gobelin.data.dataset import Dataset
 from gobelin.data.frames import TableLike
 from gobelin.data.read import read
@@ -241,6 +242,7 @@ class Workbench:
         guidance: float | None = None,
         steps: int = 0,
         query: Mapping[str, Text] | None = None,
+        signer: Signer | None = None,
         **flags: Text,
     ) -> list[Path]:
         """Generate an image for each seed: from a query, a label, a source image, or nothing.
@@ -249,19 +251,15 @@ class Workbench:
         file to start from. mask: an image file of its size, white where pixels are generated.
         strength: 0 keeps the source, 1 starts from noise alone. guidance: pull to the condition.
         steps: evaluations of the network, 0 = as the generator's default. query: {flag or column:
-        text}, the same as arguments of their own (text="a red bird").
+        text}, the same as arguments of their own (text="a red bird"). signer: signs the images.
         """
         from gobelin.workbench.generate import images
 
         self.run = needs.predictor(self.run)
-        if self.run.folder.saved and not self.run.generator.trained:
-            raise GobelinError(
-                f"{self.folder}: was saved without a generator. Use a run that has one."
-            )
-        begin, where = (None if file is None else Path(file) for file in (source, mask))
+        begin, where, to = (None if file is None else Path(file) for file in (source, mask, out))
         start = images.Start(begin, where, strength, guidance, steps)
         parts, named = texts_of({**(query or {}), **flags}), None if label is None else str(label)
-        return images.generate(self.run, seeds, named, parts, Path(out) if out else None, start)
+        return images.generate(self.run, seeds, named, parts, to, start, signer)
 
     def showcase(self, queries: Iterable[Mapping[str, str]]) -> list[Finding]:
         """A contact sheet: images from every class, from queries, from images, from nothing."""
@@ -274,21 +272,23 @@ class Workbench:
         key = fingerprint(run.predictor.fingerprint, queries, generator)
         return self._keep("generate", key, partial(contact_sheet.showcase, run, queries))
 
-    def augment(self, export: str | Path | None = None) -> list[Finding]:
-        """Did generated images help? export: a new folder for the chosen training set."""
+    def augment(
+        self, export: str | Path | None = None, signer: Signer | None = None
+    ) -> list[Finding]:
+        """Did generated images help? export: a new folder for the chosen training set, whose
+        generated images `signer` signs."""
         from gobelin.workbench.augment import study
-        from gobelin.workbench.augment.export import TRAINING_SET, exported
+        from gobelin.workbench.augment.export import exported, refuse
 
         needs.data(self.run, "augment")
         self.run = needs.predictor(self.run)
-        if export is not None:
-            refuse_used_folder(Path(export), TRAINING_SET)  # before the work
+        refuse(None if export is None else Path(export), signer)  # before the work
         self.run, run_study = study.prepared(self.run)
         if not self.run.folder.has("verbs/augment", run_study.key):
             _ = run_study.outcome  # a stage of its own
         findings = self._keep("augment", run_study.key, run_study.findings)
         if export is not None:
-            exported(run_study, Path(export))
+            exported(run_study, Path(export), signer)
         return findings
 
     def audit(self) -> list[Finding]:

@@ -1,8 +1,16 @@
-"""Export of the training set of a study: Parquet, with the lineage of every row."""
+"""Export of the training set of a study: Parquet, with the lineage of every row.
+
+The parents of a row are named by opaque keys. The table from key to row stays in the run folder
+(`lineage.json`), so the export tells nobody else which patient a generated row comes from by its
+lineage. Its other cells are those of the parent.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,39 +18,81 @@ import pyarrow.parquet as pq
 
 from gobelin.augmentation.arms import Outcome
 from gobelin.augmentation.rivals import Arm
+from gobelin.core.arrow import texts
+from gobelin.core.errors import GobelinError
+from gobelin.data.c2pa import Signer
 from gobelin.data.dataset import LINEAGE_COLUMN, Dataset
 from gobelin.data.files import cell_bytes
-from gobelin.data.provenance import records
+from gobelin.data.images import opened
+from gobelin.data.provenance import marked_png, records
 from gobelin.workbench.augment.arms import numbered
 from gobelin.workbench.augment.study import Study
-from gobelin.workbench.export_folder import new_folder
+from gobelin.workbench.export_folder import new_folder, refuse_used_folder
+from gobelin.workbench.run import lineage
 
 TRAINING_SET = "train.parquet"
 
 
-def exported(study: Study, folder: Path) -> Path:
+def refuse(folder: Path | None, signer: Signer | None) -> None:
+    """Raises GobelinError for a folder that can't be written, and a signer without one."""
+    if folder is not None:
+        refuse_used_folder(folder, TRAINING_SET)
+    elif signer is not None:
+        raise GobelinError(
+            "--sign: signs the images of an exported training set, found no --export. Give"
+            " --export DIR too."
+        )
+
+
+def exported(study: Study, folder: Path, signer: Signer | None = None) -> Path:
     """Write the training set of the first arm with generated images alone, at the chosen ratio.
 
     The images are those of the first training of the generator. Returns the path of the Parquet
-    file; images are PNG bytes inside it.
+    file; images are PNG bytes inside it. signer: signs the generated ones.
     """
     arm = next(a for a in study.own.arms if a.kind == "generated")
     dataset, note = _as_chosen(study, arm)
     table, column = dataset.table, study.run.generator.column
     images = [_bytes(v, dataset.root) for v in dataset.values(column)]
-    position = table.column_names.index(column)
-    table = table.set_column(position, column, pa.array(images, pa.binary()))
     origins = records(table[LINEAGE_COLUMN].to_pylist(), LINEAGE_COLUMN)
-    generated = sum("generator" in origin for origin in origins)
+    parents = {str(i) for origin in origins for i in origin.get("parents", ())}
+    keys = lineage.keys_of(study.run.folder, sorted(parents))
+    told = [_told(origin, keys) for origin in origins]
+    generated = ["generator" in origin for origin in origins]
+    images = [
+        _marked(image, origin, signer) if made and image else image
+        for image, origin, made in zip(images, told, generated, strict=True)
+    ]
+    for name, cells in (
+        (column, pa.array(images, pa.binary())),
+        (LINEAGE_COLUMN, texts([json.dumps(o, sort_keys=True) if o else "" for o in told])),
+    ):
+        table = table.set_column(table.column_names.index(name), name, cells)
     with new_folder(folder, TRAINING_SET) as temporary:
         pq.write_table(table, temporary / TRAINING_SET)
         (temporary / "README.md").write_text(
-            f"# Training set with generated rows\n\n{len(table)} rows, {generated} of them"
+            f"# Training set with generated rows\n\n{len(table)} rows, {sum(generated)} of them"
             " generated; `gobelin_origin` and `gobelin_lineage` say which rows, and where they"
             f" come from. {note} Generated rows must never enter validation or test.\n",
             encoding="utf-8",
         )
+    lineage.record_export(study.run.folder, folder / TRAINING_SET, list(dataset.ids))
     return folder / TRAINING_SET
+
+
+def _told(origin: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
+    """A lineage for others: parents by their keys."""
+    if "parents" not in origin:
+        return dict(origin)
+    return {**origin, "parents": [keys[str(parent)] for parent in origin["parents"]]}
+
+
+def _marked(image: bytes, origin: Mapping[str, Any], signer: Signer | None) -> bytes:
+    """A generated image with this lineage, signed where there is a signer."""
+    with opened(image) as picture:
+        pixels = np.asarray(picture)
+    pixels = pixels if pixels.ndim == 3 else pixels[..., None]
+    return marked_png(pixels, origin) if signer is None else signer.png(pixels, origin)
 
 
 def _as_chosen(study: Study, arm: Arm) -> tuple[Dataset, str]:

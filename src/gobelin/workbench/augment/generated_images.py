@@ -19,6 +19,7 @@ from gobelin.generation.conditions import captions, condition, narrowed
 from gobelin.generation.generators import Controls
 from gobelin.workbench.augment.generators import GeneratorTraining
 from gobelin.workbench.augment.parents import Parents
+from gobelin.workbench.run import lineage
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +60,24 @@ class GeneratedImages:
         def load(stage: Path) -> np.ndarray:
             return np.load(stage / "images.npy", allow_pickle=False)
 
-        return self.folder.kept(f"made/{trained.name}-{self.training.seed}", key, make, load)
+        pixels = self.folder.kept(f"made/{trained.name}-{self.training.seed}", key, make, load)
+        self._record()
+        return pixels
+
+    def _record(self) -> None:
+        """Write into the lineage of the run from which row each image was made."""
+        parents, generator = self.parents, self.training.generator
+        rows, real = parents.checked.rows, parents.real.ids
+        images = zip(self.ids, self.seeds, (real[p] for p in parents.places), strict=True)
+        run = generator.features.data.folder
+        stage = (self.folder.folder / generator.stage(self.training.seed)).relative_to(run.folder)
+        lineage.record_images(
+            run,
+            self.training.trained.sampler.fingerprint()[:16],
+            lineage.about(generator.settings.name, self.training.seed, stage.as_posix()),
+            [lineage.one_by_one("augment", images)],
+            (rows.named.names[k] for k in rows.part("train")),
+        )
 
     def _sampled(self) -> np.ndarray:
         """uint8 [M, H, W, 3]: each image from the class and the other fields of its parent.

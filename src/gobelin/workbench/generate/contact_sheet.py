@@ -18,6 +18,7 @@ from gobelin.quality import judge
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.generate import condition_match, filling
 from gobelin.workbench.generate.images import Start, condition_of, split_prompt, write_images
+from gobelin.workbench.run import lineage
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.generator import Trained
 
@@ -42,6 +43,9 @@ def showcase(run: Run, queries: Sequence[Mapping[str, str]], exhibits: Exhibits)
     sheet.images()
     sheet.sources()
     sheet.add("nothing", "nothing", sheet.empty(), {"nothing": ""})
+    weights = trained.sampler.fingerprint()[:16]
+    about = lineage.about(trained.name, 0, generator.stage(0))
+    lineage.record_images(run.folder, weights, about, sheet.made)
     exhibits.sheet("contact_sheet", "Generated images, each row with its condition.", sheet.groups)
     findings = []
     if run.predictor.model.exclusive and "target" in trained.sampler.accepts:
@@ -57,6 +61,7 @@ class _Sheet:
 
     def __init__(self, run: Run, trained: Trained, groups: list[dict[str, object]]) -> None:
         self.run, self.trained, self.groups = run, trained, groups
+        self.made: list[dict[str, object]] = []  # for the lineage of the run
 
     def empty(self) -> Condition:
         """No condition at all."""
@@ -70,13 +75,21 @@ class _Sheet:
         requested: Condition,
         described: Mapping[str, str],
         source: str | None = None,
+        row: str | None = None,
     ) -> None:
+        """Add images of a condition. row: the id of the row that it is taken from."""
         if not requested.used() <= self.trained.sampler.accepts:
             return
         folder = self.run.folder.folder / FOLDER / name
         controls = Controls(guidance=self.run.settings.generator.guidance)
         seeds, progress = list(range(SHOWN)), self.run.data.progress
         names = write_images(self.trained, requested, seeds, described, folder, controls, progress)
+        images = ((f"{name}/{n}", s, row) for n, s in zip(names, seeds, strict=True) if row)
+        self.made.append(
+            lineage.one_by_one("generate", images)
+            if row
+            else lineage.one_name("generate", folder, "seed-", seeds)
+        )
         group: dict[str, object] = {
             "label": label,
             "images": [f"{FOLDER}/{name}/{n}" for n in names],
@@ -109,7 +122,9 @@ class _Sheet:
             requested = condition(shared, None, np.array([row] * SHOWN), (field,))
             pixels = self.run.generator.images(np.array([row]), THUMBNAIL).images[0]
             source = self._beside(f"{FOLDER}/source-{row}.png", name, pixels)
-            self.add(f"image-{row}", f"image: {name} (unseen)", requested, {"image": name}, source)
+            self.add(
+                f"image-{row}", f"image: {name} (unseen)", requested, {"image": name}, source, name
+            )
 
     def sources(self) -> None:
         """Add source images of validation rows, for a generator trained on pairs."""
@@ -123,7 +138,12 @@ class _Sheet:
             requested = from_query(None, None, space, kind, SHOWN, source=pair[0])
             source = self._beside(f"{FOLDER}/start-{row}.png", name, pair[0])
             self.add(
-                f"start-{row}", f"source: {name} (unseen)", requested, {"source": name}, source
+                f"start-{row}",
+                f"source: {name} (unseen)",
+                requested,
+                {"source": name},
+                source,
+                name,
             )
 
     def _with_source(self) -> list[int]:

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from gobelin.core.errors import GobelinError, repeated
 from gobelin.core.files import file_hash, fingerprint
 from gobelin.core.machine import Progress
+from gobelin.data.c2pa import Signer
 from gobelin.data.fields import Field
+from gobelin.data.files import BadCell, file_bytes
+from gobelin.data.images import opened
+from gobelin.data.provenance import marked_png
 from gobelin.generation import sampling
 from gobelin.generation.conditions import from_query
 from gobelin.generation.generators import Condition, Controls
 from gobelin.generation.image_rows import mask_image, source_image
 from gobelin.generation.sampling import Generation
 from gobelin.workbench.query import label_index, query_cells
+from gobelin.workbench.run import lineage
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.commands import fit_command
 from gobelin.workbench.run.generator import Trained
 
 VARIATION_STRENGTH = 0.6  # default strength for variations of a source image
 SHOWN_LETTERS = 32  # of a condition, in the name of a file
+TOLD = ("label", "text", "strength", "nothing")  # of a condition, in a signed image
 CHUNK = 1024  # images whose conditions are in memory at once
 
 
@@ -79,12 +87,18 @@ def generate(
     query: Mapping[str, str],
     out: Path | None,
     start: Start,
+    signer: Signer | None = None,
 ) -> list[Path]:
-    """Write a PNG for each seed. out: folder; None = in the run folder.
+    """Write a PNG for each seed. out: folder; None = in the run folder. signer: signs them; of the
+    condition they then tell the class and the text alone, as the rest may be somebody's data.
 
     A name has the condition in a few words, a hash of everything but the seed that the image
     follows from, and the seed: an image of another condition never takes its place.
     """
+    if run.folder.saved and not run.generator.trained:
+        raise GobelinError(
+            f"{run.folder.folder}: was saved without a generator. Use a run that has one."
+        )
     _ = run.generator.field  # refuses a run without images
     if not run.generator.trained:
         raise GobelinError(
@@ -109,18 +123,47 @@ def generate(
     weights = trained.sampler.fingerprint()
     asked = (dict(query), label, files, asdict(controls))
     key = fingerprint(trained.name, weights, *asked)[:8]
-    shown = "-".join(filter(None, [_words(label or next(iter(query.values()), "")), key]))
+    told = query.values() if signer is None else [query.get("text", "")]  # in the files' names
+    shown = "-".join(filter(None, [_words(label or next(iter(told), "")), key]))
     base = Path() if run.folder.saved else run.folder.folder  # a saved run stays as it is
     folder = out or base / "images" / "generate"
+    marked = marked_png
+    if signer is not None:
+        marked = partial(signer.png, sources=_inputs(start, query))
+        described = {k: v if k in TOLD else "given" for k, v in described.items()}
     names = write_images(
-        trained, condition, seeds, described, folder, controls, run.data.progress, f"{shown}-"
+        trained,
+        condition,
+        seeds,
+        described,
+        folder,
+        controls,
+        run.data.progress,
+        f"{shown}-",
+        marked,
     )
     paths = [folder / name for name in names]
+    about = lineage.about(trained.name, 0, run.generator.stage(0))
+    made = lineage.one_name("generate", folder, f"{shown}-seed-", seeds)
+    lineage.record_images(run.folder, weights[:16], about, [made])
     if start.source is None:
         from gobelin.workbench.generate import likeness
 
         likeness.tell_of_files(run, condition, paths, f"for {label!r}" if label else "")
     return paths
+
+
+def _inputs(start: Start, query: Mapping[str, str]) -> list[bytes]:
+    """The image files that images are made from: the source, and those of the query."""
+    found = []
+    for place in (*filter(None, [start.source]), *map(Path, query.values())):
+        try:
+            data = file_bytes(place)
+            with opened(data):
+                found.append(data)
+        except (BadCell, OSError, ValueError):  # no image file
+            continue
+    return found
 
 
 def _file_hash(text: str) -> str:
@@ -194,9 +237,10 @@ def write_images(
     controls: Controls,
     progress: Progress,
     prefix: str = "",
+    marked: Callable[[np.ndarray, Mapping[str, Any]], bytes] = marked_png,
 ) -> list[str]:
     """Write an image for each seed, all from the first row of `condition`; the file names, which
-    are `prefix` and the seed.
+    are `prefix` and the seed. marked: the bytes of a file, from its pixels and its lineage.
 
     They are sampled and written in chunks, so that memory does not grow with their number.
     """
@@ -217,4 +261,5 @@ def write_images(
                 yield block
 
     names = (f"{prefix}seed-{seed}" for seed in seeds)
-    return sampling.write(blocks(), names, ({**lineage, "seed": s} for s in seeds), folder)
+    origins = ({**lineage, "seed": s} for s in seeds)
+    return sampling.write(blocks(), names, origins, folder, marked)

@@ -1,0 +1,26 @@
+"""The command `keys new`: a development chain, to sign images at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gobelin.data import keys
+from gobelin.workbench.export_folder import new_folder
+
+
+def new_keys(folder: str | Path, name: str = "Gobelin development") -> dict[str, Path]:
+    """Write a new key, its chain and its authority; {what: file}.
+
+    folder: new or empty; its key is readable by you alone. name: of the signer, which every signed
+    image shows. Raises GobelinError for a folder that is not empty.
+
+    What this cannot show: to others, who you are. They must get `authority.pem` from you.
+    """
+    folder, written = Path(folder), keys.development(name)
+    with new_folder(folder, keys.KEY, "") as temporary:
+        for file, text in written.items():
+            path = temporary / file
+            path.touch(mode=0o600 if file == keys.KEY else 0o644)
+            path.write_bytes(text)
+    parts = {"key": keys.KEY, "chain": keys.CHAIN, "authority": keys.AUTHORITY}
+    return {what: folder / file for what, file in parts.items()}

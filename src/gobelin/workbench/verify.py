@@ -1,0 +1,144 @@
+"""The command `verify`: who made these images, and are they as they were?
+
+Each image gets one verdict, from its signed manifest and its plain marks. Nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from PIL import Image, UnidentifiedImageError
+
+from gobelin.core.errors import GobelinError
+from gobelin.core.progress import step
+from gobelin.data import c2pa, keys
+from gobelin.data.dataset import ORIGIN_COLUMN
+from gobelin.data.files import BadCell, file_bytes
+from gobelin.data.images import IMAGE_SUFFIXES
+from gobelin.data.provenance import is_marked, read_lineage
+from gobelin.evidence.findings import Finding
+
+MADE = "made by Gobelin, untouched"
+TAMPERED = "tampered"
+STRIPPED = "stripped"
+UNKNOWN = "untouched, signed by somebody unknown"
+OTHER = "untouched, not signed by Gobelin"
+UNSIGNED = "not signed"
+UNREADABLE = "unreadable"
+# The exit code of a verdict. Of several verdicts the first one in this order counts.
+CODES = {TAMPERED: 4, STRIPPED: 5, UNREADABLE: 7, UNKNOWN: 3, OTHER: 3, UNSIGNED: 6, MADE: 0}
+PRINTED = ("generator", "weights", "seed")  # of a lineage
+TABLE = ".parquet"  # a training set of `augment --export`
+ID_COLUMN = "gobelin_id"
+
+
+def verify(path: str | Path, trust: str | Path | None = None) -> list[Finding]:
+    """A finding for each image: its verdict, with its signer and lineage in the note.
+
+    path: an image, a folder with images, or a training set that `augment` exported, of which the
+    generated images are verified. trust: a PEM file with the certificates that you trust; without
+    it every signer is unknown. Raises GobelinError where there is no image.
+
+    What this cannot show: that an image without a mark is real, and who sits behind a certificate
+    that you do not trust. See `data/c2pa.py`.
+    """
+    path = Path(path)
+    anchors = keys.trusted(Path(trust)) if trust is not None else ""
+    with step("verify"):
+        findings = [_verified(name, data, anchors) for name, data in _images(path)]
+    if not findings:
+        raise GobelinError(
+            f"{path}: holds no image to verify. Give an image, a folder with images, or a training"
+            " set with generated rows."
+        )
+    if len(findings) == 1 and findings[0].verdict == UNREADABLE and path.is_file():
+        raise GobelinError(f"{path}: {findings[0].note}. Give an image file.")
+    return findings
+
+
+def exit_code(findings: list[Finding]) -> int:
+    """0 where every image was made by Gobelin and is untouched; else the code of the worst."""
+    found = {finding.verdict for finding in findings}
+    return next(code for verdict, code in CODES.items() if verdict in found)
+
+
+def _images(path: Path) -> Iterator[tuple[str, bytes | BadCell]]:
+    """(name, file) of each image."""
+    if not path.exists():
+        raise GobelinError(f"{path}: there is no such file or folder. Check its name.")
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    for file in files:
+        name = file.relative_to(path).as_posix() if path.is_dir() else file.name
+        if file.suffix.lower() == TABLE:
+            yield from _generated(name, file)
+        elif not path.is_dir() or file.suffix.lower() in IMAGE_SUFFIXES:
+            try:
+                yield name, file_bytes(file)
+            except BadCell as error:
+                yield name, error
+
+
+def _generated(name: str, file: Path) -> Iterator[tuple[str, bytes]]:
+    """The generated images in a training set that `augment --export` wrote."""
+    try:
+        table = pq.ParquetFile(file)
+        if not {ID_COLUMN, ORIGIN_COLUMN} <= set(table.schema_arrow.names):
+            return
+        for batch in table.iter_batches(256):
+            for row in batch.to_pylist():
+                if row[ORIGIN_COLUMN] == "generated":
+                    for value in row.values():
+                        if isinstance(value, bytes):
+                            yield f"{name}, row {row[ID_COLUMN]}", value
+    except (OSError, ValueError) as error:
+        raise GobelinError(f"{file}: can't be read as Parquet ({error}). Give another.") from error
+
+
+def _verified(name: str, data: bytes | BadCell, anchors: str) -> Finding:
+    verdict, note = (UNREADABLE, str(data)) if isinstance(data, BadCell) else _told(data, anchors)
+    return Finding(
+        name="provenance", scope={"image": name}, verdict=verdict, note=note, source="verify"
+    )
+
+
+def _told(data: bytes, anchors: str) -> tuple[str, str]:
+    """The verdict on an image file, and what its manifest or marks say."""
+    try:
+        manifest = c2pa.read(data, anchors)
+        lineage = read_lineage(io.BytesIO(data)) or {}
+    except UnidentifiedImageError:
+        return UNREADABLE, "is no image"
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return UNREADABLE, f"can't be opened ({str(error)[:60]})"
+    if manifest is None:
+        marked = "marked as generated" if is_marked(data) else "no mark says that it was generated"
+        if c2pa.SIGNED in lineage:
+            return (
+                STRIPPED,
+                f"its marks say that it was signed, and the signature is gone; {marked}",
+            )
+        return UNSIGNED, marked
+    told = "; ".join(_said(manifest))
+    if not manifest.untouched:
+        return TAMPERED, f"{manifest.reason}; {told}" if told else manifest.reason
+    if not manifest.trusted:
+        if manifest.expired:
+            return UNKNOWN, f"its certificate has expired; {told}"
+        return UNKNOWN, told if anchors else f"without --trust every signer is unknown; {told}"
+    made = manifest.maker == c2pa.MAKER and manifest.generated and bool(manifest.lineage)
+    return (MADE if made else OTHER), told
+
+
+def _said(manifest: c2pa.Manifest) -> list[str]:
+    """What a manifest says of the image."""
+    said = [f"signer {manifest.signer!r}"] if manifest.signer else []
+    if manifest.generated and not manifest.lineage:
+        said.append("says that it was generated")
+    said += [f"{k} {manifest.lineage[k]}" for k in PRINTED if k in manifest.lineage]
+    condition = manifest.lineage.get("condition")
+    if isinstance(condition, Mapping):
+        return [*said, *(f"{key} {value!r}" for key, value in condition.items())]
+    return [*said, f"condition {condition}"] if condition else said
