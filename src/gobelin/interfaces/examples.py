@@ -23,6 +23,7 @@ EXAMPLES = {
     "save": "gobelin save runs/first my-model",
     "demo": "gobelin demo",
     "keys": "gobelin keys new my-keys",
+    "forget": "gobelin forget runs/first --group 12",
     "lineage": "gobelin lineage runs/first 12",
     "verify": "gobelin verify by_class --trust my-keys/authority.pem",
 }

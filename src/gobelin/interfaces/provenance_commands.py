@@ -1,4 +1,4 @@
-"""Commands about where images come from: keys and verify; and the options that sign images."""
+"""Commands about where images come from, and the options that sign images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 from gobelin.core.errors import GobelinError
 from gobelin.interfaces.options import json_option, run_argument
 from gobelin.interfaces.stopping import loading
-from gobelin.interfaces.terminal import print_findings, progress, say, say_json
+from gobelin.interfaces.terminal import print_findings, print_next, progress, say, say_json
 
 FILE = click.Path(path_type=Path)
 
@@ -114,4 +114,27 @@ def lineage_command(run: Path, name: str, as_json: bool) -> None:
     print_findings(lineage(run, name, progress), as_json)
 
 
-COMMANDS = (keys_command, verify_command, lineage_command)
+@click.command("forget")
+@run_argument
+@click.option("--group", required=True, metavar="NAME", help="Group to forget, or id of a row.")
+@click.option(
+    "--data",
+    type=FILE,
+    metavar="DATA",
+    help="The data without the group. Without it, where they were.",
+)
+@json_option
+def forget_command(run: Path, group: str, data: Path | None, as_json: bool) -> None:
+    """Take a group out of a run, and fit again what rests on it.
+
+    Delete its rows and files from your data first. Studies, audits and images that rest on it are
+    removed; run their verbs again."""
+    progress.begin("forget")
+    with loading():
+        from gobelin.workbench.forget import forget
+
+    print_findings(forget(run, group, data, progress), as_json)
+    print_next(as_json, "evaluate", run)
+
+
+COMMANDS = (keys_command, verify_command, lineage_command, forget_command)

@@ -66,6 +66,21 @@ def check(folder: Path, dataset: Dataset, schema: Schema, workers: int) -> None:
         _keep(folder, now, stored["content"])  # other times, same content: not read again next time
 
 
+def unchanged(folder: Path, before: Dataset, after: Dataset, schema: Schema, workers: int) -> bool:
+    """Whether the files of `after`, which are among those of `before`, are as the record of
+    `before` says; False without a record."""
+    if not (folder / RECORD).is_file():
+        return False
+    stored, names = load_arrays(folder / RECORD), paths(after, schema)
+    place = {name: k for k, name in enumerate(paths(before, schema))}
+    if not set(names) <= set(place) or len(stored["stat"]) != len(place):
+        return False
+    at = np.array([place[name] for name in names], np.int64)
+    touched = np.flatnonzero((_stats(names, after.root) != stored["stat"][at]).any(1))
+    content = _contents([names[k] for k in touched], after.root, workers)
+    return bool((content == stored["content"][at[touched]]).all())
+
+
 def _keep(folder: Path, stat: np.ndarray, content: np.ndarray) -> None:
     with atomic_file(folder / RECORD) as temporary:
         save_arrays(temporary, {"stat": stat, "content": content})

@@ -1,0 +1,327 @@
+"""The command `forget`: a run without one group, as if it had never been there.
+
+The group must be gone from the data already; a run never changes the files of its user. Then all
+that was made from the group is removed, and what `fit` makes is made again from the other rows,
+with the same parts and settings. A stage that was made from other rows alone stays: it is byte for
+byte what a run without the group makes.
+
+What this cannot show: that nobody copied the run, its images or its exports before. Images in
+folders of your own and exports that were changed are named, not removed. The number of training
+steps stays as it was decided with the group.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from gobelin.core.config import resolved
+from gobelin.core.errors import GobelinError, nearest
+from gobelin.core.files import file_hash, read_json, write_json
+from gobelin.core.progress import Progress, silent
+from gobelin.core.stages import LOCK, RunFolder
+from gobelin.data.dataset import Dataset
+from gobelin.data.fields import Schema
+from gobelin.data.parts import RecordedParts, TrainedNames
+from gobelin.data.read import read
+from gobelin.embedding import schema
+from gobelin.evidence.findings import Finding
+from gobelin.prediction.fusion_choice import AUTO, BEST_OF_ALL, POOL
+from gobelin.workbench.bench import Workbench
+from gobelin.workbench.opening import opened
+from gobelin.workbench.run import data_files, kept_rows, lineage, parts
+from gobelin.workbench.run.chain import Run
+from gobelin.workbench.run.checked_rows import KEPT_ROWS
+from gobelin.workbench.run.row_index import INDEX
+from gobelin.workbench.run.rows import Rows, read_rows
+from gobelin.workbench.run.settings import MARK, Chosen, Settings, record
+
+# What is kept beside the stages that stay; `data` is the dataset of a demo.
+KEPT = ("settings.json", MARK, "schema.json", "environment.json", parts.RECORD, lineage.RECORD)
+KEPT_TOO = ("ledger.jsonl", LOCK, "data")
+GENERATED = "images/generate"
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
+
+
+def forget(
+    run: str | Path,
+    group: str,
+    data: str | Path | Dataset | None = None,
+    progress: Progress = silent,
+) -> list[Finding]:
+    """Take a group out of a run, and fit again what rests on it.
+
+    group: its name; without a group column the id of a row. data: the data without the group; None
+    = where they were. Findings: how many rows were forgotten, what was made again, what stayed.
+    Raises GobelinError for a group that the run doesn't know, and for data that still hold it or
+    lack another one. A command that was killed is simply run again.
+    """
+    chain = opened(run, progress, None)
+    before = _record_of(chain.folder, group)
+    after = _without(chain, before, group)
+    settings, given = _settings(chain.settings, data)
+    whole = read(settings.data.path, settings.data.root or None) if given is None else given
+    rows = _rows(settings, whole, after, group)
+    old = _kept(chain)
+    part, alike = before.part_of[group], _alike(chain, old, rows, group)
+    stages = [
+        path.parent.relative_to(chain.folder.folder).as_posix()
+        for path in sorted(chain.folder.folder.rglob("stage.json"))
+    ]
+    stay = [s for s in stages if alike and not lineage.made_from(s, part)]
+    ids = None if old is None else _ids(old, group)
+    trained = any(s.startswith("generators/") for s in stages)
+    with chain.folder.alone():
+        told = _exports(chain.folder, ids)
+        _remove(chain.folder, stay)
+        _forget_lineage(chain.folder, group, ids, stay)
+        settings = _begun(settings, rows, "fusions" in stages and "fusions" not in stay, chain)
+        record(chain.folder.folder, settings)
+        write_json(chain.folder.folder / "schema.json", schema.described(rows.schema))
+        data_files.write(chain.folder.folder, rows.dataset, rows.schema, chain.data.runtime.threads)
+        fitted = Run.of(chain.folder, settings, progress, given)
+        _rekey(fitted, stay)
+        after.save(chain.folder.folder / parts.RECORD)  # last: until then it can be run again
+    bench = Workbench.__new__(Workbench)
+    bench.run = fitted
+    bench.fit(generator=trained)
+    again = [s for s in stages if s not in stay and chain.folder.has(s)]
+    gone = [s for s in stages if not chain.folder.has(s)]
+    return [_finding(part, len(ids or ()), again, stay, gone), *told]
+
+
+def _record_of(folder: RunFolder, group: str) -> RecordedParts:
+    """The recorded parts of a run that knows the group."""
+    if folder.saved:
+        raise GobelinError(
+            f"{folder.folder}: is a saved run, which can't be fitted. Forget the group in the run"
+            " that it was saved from, and save it again."
+        )
+    found = parts.recorded(folder)
+    if found is None:
+        raise GobelinError(
+            f"{folder.folder}: was made before parts were recorded. Fit it again without the group."
+        )
+    if group not in found.part_of:
+        raise GobelinError(
+            f"--group {group}: {folder.folder} has no such group.{nearest(group, found.part_of)}"
+        )
+    return found
+
+
+def _without(chain: Run, before: RecordedParts, group: str) -> RecordedParts:
+    """The recorded parts without the group. Raises GobelinError where another run, from which
+    something was taken over, was trained on it."""
+    named = {k: v for k, v in resolved(chain.settings).items() if k in parts.TAKING_OVER}
+    for setting, base in parts.runs_named(named, chain.folder.folder):
+        other = parts.recorded(base)
+        if other is None or any(group in one.names for one in other.trained):
+            raise GobelinError(
+                f"{setting}: {base.folder} was trained on it too, or has no list of what it was"
+                " trained on. Forget the group there first."
+            )
+    earlier = tuple(TrainedNames(one.naming, one.names - {group}) for one in before.earlier)
+    part_of = {name: part for name, part in before.part_of.items() if name != group}
+    return replace(before, part_of=part_of, earlier=tuple(e for e in earlier if e.names))
+
+
+def _settings(
+    settings: Settings, data: str | Path | Dataset | None
+) -> tuple[Settings, Dataset | None]:
+    """The settings of a start with the new data, and the data set that a program gave."""
+    given = data if isinstance(data, Dataset) else None
+    if given is not None:
+        path = given.source
+    else:
+        path = settings.data.path if data is None else str(Path(str(data)).resolve())
+    new = replace(settings.data, path=path, fingerprint="", parts="")
+    return replace(settings, data=new), given
+
+
+def _rows(settings: Settings, whole: Dataset, after: RecordedParts, group: str) -> Rows:
+    """The rows of the new data, with the parts that they have in the run."""
+    with tempfile.TemporaryDirectory() as folder:
+        after.save(Path(folder) / parts.RECORD)
+        rows = read_rows(settings, whole, RunFolder(Path(folder)))
+    names = list(rows.named.by(after.naming))
+    if held := names.count(group):
+        raise GobelinError(
+            f"{whole.source}: still has {held} rows of {group!r}. Delete them there, with their"
+            " files, and run the same command again; forget changes no file of yours."
+        )
+    missing, new = after.missing(rows.named), set(names) - set(after.part_of)
+    if missing or new:
+        what = f"lacks {len(missing)} other groups" if missing else f"has {len(new)} new groups"
+        raise GobelinError(
+            f"{whole.source}: {what} too. forget takes one group away and changes nothing else."
+            " Give data that differ in it alone."
+        )
+    return rows
+
+
+def _kept(chain: Run) -> Rows | None:
+    """The rows of the run as they were, whatever the data file is now; None where they were not
+    kept."""
+    folder, record_ = chain.folder, parts.recorded(chain.folder)
+    if record_ is None or not folder.has(KEPT_ROWS):
+        return None
+    root = chain.settings.data.root
+    return folder.loaded(
+        KEPT_ROWS,
+        lambda at: kept_rows.read_rows(
+            at, read_json(at / kept_rows.OTHERS)["mark"], chain.data.schema, record_, root
+        ),
+    )
+
+
+def _alike(chain: Run, old: Rows | None, rows: Rows, group: str) -> bool:
+    """Whether the other rows are as they were, and are read and divided in the same way: only then
+    is a stage that was made from some of them the same without the group."""
+    if old is None:
+        return False
+    others = np.flatnonzero(np.array(old.named.names) != group)
+    folder, threads = chain.folder.folder, chain.data.runtime.threads
+    same = (
+        old.dataset.rows(others).fingerprint == rows.dataset.fingerprint
+        and _plain(old.schema) == _plain(rows.schema)
+        and (old.target.kind, old.target.classes) == (rows.target.kind, rows.target.classes)
+        and np.array_equal(old.target.scored, rows.target.scored)
+        and old.parts[others].tolist() == rows.parts.tolist()
+        and data_files.unchanged(folder, old.dataset, rows.dataset, rows.schema, threads)
+    )
+    if not same:
+        LOG.warning(
+            "%s: without the group the other rows differ from before, or are read in another way."
+            " All is made again.",
+            rows.dataset.source,
+        )
+    return same
+
+
+def _plain(known: Schema) -> Schema:
+    """The schema without how sure it is, and why."""
+    plain = known.without_cells()
+    return replace(plain, columns=tuple(replace(c, confidence=1.0) for c in plain.columns))
+
+
+def _ids(old: Rows, group: str) -> frozenset[str]:
+    """The ids of the rows of the group."""
+    pairs = zip(old.dataset.ids, old.named.names, strict=True)
+    return frozenset(i for i, name in pairs if name == group)
+
+
+def _remove(folder: RunFolder, stay: Sequence[str]) -> None:
+    """Remove all but the stages that stay, and what holds no row."""
+    if (folder.folder / INDEX).is_dir():
+        LOG.warning(
+            "%s: rows that were added by gobelin index are gone. Add them again.", folder.folder
+        )
+    kept = {*KEPT, *KEPT_TOO, *stay}
+    if any(stage.startswith("generators/") for stage in stay):
+        kept.add(GENERATED)
+    _remove_below(folder.folder, "", kept)
+
+
+def _remove_below(folder: Path, place: str, kept: set[str]) -> None:
+    """Remove what is neither kept nor holds something that is. place: of `folder`, in names."""
+    for path in sorted(folder.iterdir()):
+        name = f"{place}{path.name}"
+        if name in kept:
+            continue
+        if any(other.startswith(f"{name}/") for other in kept):
+            _remove_below(path, f"{name}/", kept)
+        elif path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _exports(folder: RunFolder, ids: frozenset[str] | None) -> list[Finding]:
+    """Remove exported training sets with a row of the group, or an image made from one. Those that
+    were changed are told, and so are folders of the user with images by weights that saw it."""
+    content, found = lineage.stored(folder), []
+    made = {
+        one["id"]
+        for e in content["made"]
+        for one in e.get("images", ())
+        if one["row"] in (ids or ())
+    }
+    for export in content["exports"]:
+        file = Path(export["file"])
+        if (ids is not None and not (ids | made) & set(export["rows"])) or not file.is_file():
+            continue
+        if file_hash(file) == export["hash"]:
+            file.unlink()
+            note = f"{file}: held it, and was removed. Export again after gobelin augment"
+        else:
+            note = f"{file}: was changed since it was exported. Remove it yourself"
+        found.append(Finding(name="export_forgotten", note=note, source="forget"))
+    return found
+
+
+def _forget_lineage(
+    folder: RunFolder, group: str, ids: frozenset[str] | None, stay: Sequence[str]
+) -> None:
+    """Take the group, its rows, and images of weights that are gone out of lineage.json."""
+    if not (folder.folder / lineage.RECORD).is_file():
+        return
+    content = lineage.stored(folder)
+    weights = {k: w for k, w in content["weights"].items() if w["stage"] in stay}
+    made = []
+    for entry in content["made"]:
+        if entry["weights"] not in weights:
+            continue
+        if "images" in entry:
+            images = [one for one in entry["images"] if ids is not None and one["row"] not in ids]
+            entry = {**entry, "images": images}
+        made.append(entry)
+    used = {w["groups"] for w in weights.values()}
+    groups = {
+        key: [name for name in names if name != group]
+        for key, names in content["groups"].items()
+        if key in used
+    }
+    content |= {"weights": weights, "made": made, "groups": groups, "exports": []}
+    content["keys"] = {
+        key: row for key, row in content["keys"].items() if ids is not None and row not in ids
+    }
+    write_json(folder.folder / lineage.RECORD, content)
+
+
+def _begun(settings: Settings, rows: Rows, choose: bool, chain: Run) -> Settings:
+    """The settings of the run with the new data. choose: the fusion is chosen again."""
+    data = replace(settings.data, fingerprint=rows.dataset.fingerprint, parts=rows.parts_key)
+    if choose:
+        name = AUTO if chain.settings.fusion.name == POOL else BEST_OF_ALL
+        settings = replace(settings, fusion=Chosen(name=name))
+    return replace(settings, data=data)
+
+
+def _rekey(run: Run, stay: Sequence[str]) -> None:
+    """Give the stages that stay the keys that they have in a run without the group."""
+    keys = run.keys()
+    if run.settings.fusion.name == POOL:
+        keys["fusions"] = replace(run.predictor, fusion=Chosen()).pool_key
+    for stage in stay:
+        if stage in keys:
+            path = run.folder.folder / stage / "stage.json"
+            write_json(path, read_json(path) | {"key": keys[stage]})
+
+
+def _finding(
+    part: str, rows: int, again: Sequence[str], stay: Sequence[str], gone: Sequence[str]
+) -> Finding:
+    lists = (("made again", again), ("stayed", stay), ("removed, run its verb again", gone))
+    said = [f"{what}: {', '.join(stages)}" for what, stages in lists if stages]
+    return Finding(
+        name="forgotten_rows",
+        value=float(rows) if rows else None,
+        note="; ".join([f"they were in the part {part}", *said]),
+        source="forget",
+    )

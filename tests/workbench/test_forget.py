@@ -1,0 +1,251 @@
+"""A run without one group. Oracles: a run that was fitted without the group, with the same parts,
+and a search for every byte of the group that was planted in its cells."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import processor
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from gobelin import GobelinError, Workbench, forget, lineage
+from gobelin.core.files import load_arrays, read_json
+from gobelin.interfaces.cli import main
+from gobelin.workbench.run.lineage import keys_of, record_export
+
+QUICK = {
+    "runtime": processor.SETTINGS,
+    "encoders": {"image": {"name": "pixels"}, "text": {"name": "characters"}},
+    "schema": {"patient": "group", "code": "id"},
+    "fusion": {"name": "mean", "settings": {"steps": 20, "components": 8}},
+    "align": {"width": 8, "steps": 0},
+    "predict": {"folds": 2},
+    "generator": {"steps": 2, "size": 16, "settings": {"width": 8, "batch": 16}},
+}
+COLUMNS = ("code", "patient", "photo", "note", "age", "kind")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """52 patients with two photos each, and a run of them."""
+    folder, rng = tmp_path_factory.mktemp("clinic"), np.random.default_rng(0)
+    (folder / "photos").mkdir()
+    rows = []
+    for k in range(104):
+        kind, patient = ("fern", "mug")[k // 2 % 2], f"patient-{k // 2:02d}-quartz"
+        noise = rng.integers(-25, 25, (16, 16, 3)) + np.array([30 + 120 * (k // 2 % 2), 120, 90])
+        name = f"photos/portrait{k:03d}zyx.png"
+        Image.fromarray(noise.clip(0, 255).astype(np.uint8)).save(folder / name)
+        note = f"word{k:03d}vonnegut seen beside a {kind} of size {k % 7}"
+        age = f"{20 + rng.normal() + k / 7:.3f}"
+        rows.append((f"code{k:03d}xq", patient, name, note, age, kind))
+    write(folder / "clinic.csv", rows)
+    bench = Workbench(folder / "clinic.csv", "kind", folder / "run", QUICK)
+    bench.fit(generator=True)
+    bench.generate([0, 1], label="fern")
+    bench.search(2, text="a fern")
+    return folder
+
+
+def write(path: Path, rows: list[tuple[str, ...]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([COLUMNS, *rows])
+
+
+def read_rows(path: Path) -> list[tuple[str, ...]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return [tuple(row) for row in csv.reader(file)][1:]
+
+
+@pytest.fixture
+def without(place: Path, tmp_path: Path) -> Callable[[str], tuple[Path, str, Path]]:
+    """A copy of the run, a group of a part of it, and the data without that group."""
+
+    def make(part: str) -> tuple[Path, str, Path]:
+        shutil.copytree(place / "run", tmp_path / "run")
+        parts = read_json(place / "run" / "parts.json")["parts"]
+        group = next(name for name, own in sorted(parts.items()) if own == part)
+        shutil.copytree(place / "photos", tmp_path / "photos")
+        kept = []
+        for row in read_rows(place / "clinic.csv"):
+            if row[1] == group:
+                (tmp_path / row[2]).unlink()
+            else:
+                kept.append(row)
+        write(tmp_path / "fewer.csv", kept)
+        return tmp_path / "run", group, tmp_path / "fewer.csv"
+
+    return make
+
+
+def fresh(place: Path, data: Path, folder: Path) -> Path:
+    """A run that was fitted without the group, with the same parts."""
+    settings = {**QUICK, "split": {"parts_from": str(place / "run")}}
+    Workbench(data, "kind", folder, settings).fit(generator=True)
+    return folder
+
+
+def content(stage: Path) -> dict[str, bytes]:
+    """The files of a stage, with its key and hash, and without the times of this machine."""
+    files = {
+        path.relative_to(stage).as_posix(): path.read_bytes()
+        for path in stage.rglob("*")
+        if path.is_file() and path.name != "stage.json"
+    }
+    record = read_json(stage / "stage.json")
+    return files | {"stage.json": f"{record['key']} {record['hash']}".encode()}
+
+
+FITTED = (
+    *("encoders/photo", "encoders/note", "encoders/table", "alignment", "model", "delivered"),
+    *("features", "generators/vaegan-0"),
+)
+
+
+def found(folder: Path, wanted: dict[str, bytes]) -> dict[str, str]:
+    """{what: a file that holds it, in its content or in its name}."""
+    out = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        data = path.read_bytes() + path.name.encode()
+        out |= {what: path.name for what, needle in wanted.items() if needle in data}
+    return out
+
+
+def planted(place: Path, group: str) -> dict[str, bytes]:
+    """Every cell of a group, and the features of its rows as the run stores them."""
+    wanted: dict[str, bytes] = {}
+    rows = read_rows(place / "clinic.csv")
+    arrays = load_arrays(place / "run" / "features" / "features.safetensors")
+    for k, row in enumerate(rows):
+        if row[1] == group:
+            cells = {name: row[COLUMNS.index(name)] for name in ("code", "patient", "photo", "age")}
+            wanted |= {f"{name} of {k}": text.encode() for name, text in cells.items()}
+            wanted[f"word of {k}"] = row[3].split()[0].encode()
+            wanted |= {
+                f"features {name} of {k}": np.ascontiguousarray(array[k]).tobytes()[:64]
+                for name, array in arrays.items()
+                if name != "present" and array.dtype == np.float32 and array[k].any()
+            }
+    return wanted
+
+
+def test_nothing_of_a_training_group_is_left_and_the_run_is_as_if_it_never_was(
+    place: Path, without: Callable[[str], tuple[Path, str, Path]], tmp_path: Path
+) -> None:
+    run, group, data = without("train")
+    wanted = planted(place, group)
+    assert len(wanted) >= 14 and set(found(run, wanted)) >= {
+        w for w in wanted if not w.startswith(("code", "word"))
+    }
+    bench = Workbench.open(run)
+    ids = [row[0] for row in read_rows(place / "clinic.csv") if row[1] == group]
+    keys_of(bench.run.folder, ids)
+    exports = [tmp_path / f"{name}.parquet" for name in ("held", "changed", "other")]
+    for path, held in zip(exports, (ids, ids, ["code999xq"]), strict=True):
+        pq.write_table(pa.table({"id": held}), path)
+        record_export(bench.run.folder, path, held)
+    exports[1].write_bytes(exports[1].read_bytes() + b" ")
+    looks = bench.run.folder.look("augment", "abc")
+
+    said = forget(run, group, data)
+    assert said[0].value == 2 and "they were in the part train" in said[0].note
+    assert "stayed" not in said[0].note
+    notes = " ".join(one.note for one in said[1:])
+    assert "held.parquet: held it, and was removed" in notes
+    assert "changed.parquet: was changed since it was exported. Remove it yourself" in notes
+    assert [path.exists() for path in exports] == [False, True, True]
+    assert found(run, wanted) == {}
+    assert bench.run.folder.look("augment", "abc") == looks == 1  # the ledger counts on
+
+    other = fresh(place, data, tmp_path / "fresh")
+    for stage in FITTED:
+        assert content(run / stage) == content(other / stage), stage
+    with pytest.raises(GobelinError, match="has no such group"):
+        forget(run, group, data)
+    Workbench.open(run).evaluate()
+    Workbench.open(run).generate([0])
+
+
+def test_what_was_made_from_other_rows_stays_byte_for_byte(
+    place: Path, without: Callable[[str], tuple[Path, str, Path]], tmp_path: Path
+) -> None:
+    run, group, data = without("test")
+    wanted, stay = planted(place, group), [s for s in FITTED if s not in ("delivered", "features")]
+    assert found(run, wanted)
+    before = {stage: (run / stage).stat().st_ino for stage in FITTED}
+    images = {p.name: p.read_bytes() for p in (run / "images" / "generate").iterdir()}
+    said = forget(run, group, data)
+    assert said[0].note.startswith("they were in the part test; made again: checked, delivered")
+    assert found(run, wanted) == {}
+    assert [s for s in FITTED if (run / s).stat().st_ino == before[s]] == stay
+    assert {p.name: p.read_bytes() for p in (run / "images" / "generate").iterdir()} == images
+    other = fresh(place, data, tmp_path / "fresh")
+    for stage in FITTED:
+        assert content(run / stage) == content(other / stage), stage
+    (entry,) = json.loads((run / "lineage.json").read_text())["made"]
+    assert entry["count"] == 2
+
+
+def test_a_changed_row_among_the_others_keeps_nothing(
+    place: Path,
+    without: Callable[[str], tuple[Path, str, Path]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run, group, data = without("test")
+    rows = read_rows(data)
+    rows[3] = (*rows[3][:4], "61.5", rows[3][5])
+    write(data, rows)
+    (said,) = forget(run, group, data)
+    assert "stayed" not in said.note and "All is made again" in caplog.text
+
+
+def test_forget_refuses_what_is_more_or_less_than_one_group(
+    place: Path,
+    without: Callable[[str], tuple[Path, str, Path]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run, group, data = without("train")
+    fewer, more = tmp_path / "fewer2.csv", tmp_path / "more.csv"
+    rows = read_rows(data)
+    write(fewer, [row for row in rows if row[1] != rows[0][1]])
+    write(more, [*rows, ("new", "patient-new", *rows[0][2:])])
+    Workbench.open(run).save_pretrained(tmp_path / "saved")
+    assert not list((tmp_path / "saved").rglob("lineage.json"))
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name != ".lock"}
+    for words, line in (
+        ([str(run), "--group", group], "clinic.csv: still has 2 rows of"),
+        ([str(run), "--group", "patient-77-quartz"], "has no such group. Did you mean"),
+        ([str(run), "--group", group, "--data", str(fewer)], "lacks 1 other groups too"),
+        ([str(run), "--group", group, "--data", str(more)], "has 1 new groups too"),
+        ([str(tmp_path / "saved"), "--group", group], "is a saved run, which can't be fitted"),
+    ):
+        with pytest.raises(SystemExit, match="^2$"):
+            main(["forget", *words])
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert line in said, said
+    assert before == {p: p.read_bytes() for p in before}
+
+
+def test_lineage_tells_what_came_from_a_group(place: Path) -> None:
+    """Planted: two images by weights that saw every training group, and no other."""
+    run, parts = place / "run", read_json(place / "run" / "parts.json")["parts"]
+    for part, count in (("train", 2.0), ("test", 0.0)):
+        group = next(name for name, own in sorted(parts.items()) if own == part)
+        ids = [row[0] for row in read_rows(place / "clinic.csv") if row[1] == group]
+        for name in (group, *ids):  # a row of it means the group, which stays together
+            told = {one.name: one for one in lineage(run, name)}
+            assert told["images_by_its_weights"].value == count
+            assert told["images_from_row"].value == 0
+            assert told["to_make_again"].scope == {"group": group}
+            assert f"in the part {part}" in told["to_make_again"].note
+    with pytest.raises(GobelinError, match="has no group, row, key or image 'nobody'"):
+        lineage(run, "nobody")
