@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 cryptography = pytest.importorskip("cryptography", reason="pip install 'gobelin[c2pa]'")
-pytest.importorskip("c2pa", reason="pip install 'gobelin[c2pa]'")
+c2pa = pytest.importorskip("c2pa", reason="pip install 'gobelin[c2pa]'")
 
 from cryptography import x509  # noqa: E402
 from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402

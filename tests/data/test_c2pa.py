@@ -11,10 +11,10 @@ import time
 import zlib
 from pathlib import Path
 
-import c2pa as library
 import numpy as np
 import pytest
 from PIL import Image
+from signing import c2pa as library
 from signing import chain, pixels
 
 from gobelin.core.errors import MissingExtra

@@ -4,6 +4,7 @@ truth of the shapes, files that are read back, and a second run from the first o
 from __future__ import annotations
 
 import csv
+import io
 import json
 import shutil
 import subprocess
@@ -307,6 +308,62 @@ def test_export_carries_lineage_and_is_refused_as_real(
     assert all({"generator", "weights", "parents"} <= set(m) for m in made)
     found = lines(capsys.readouterr().out)
     assert next(f for f in found if f["name"] == "look_at_test_rows")["value"] == 1
+
+
+def test_a_signed_export_names_parents_by_keys_that_only_the_run_can_read(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Oracle: a generated row has the caption of its parent."""
+    pytest.importorskip("c2pa", reason="pip install 'gobelin[c2pa]'")
+    main(["keys", "new", str(tmp_path / "k")])
+    signed = ["--sign", str(tmp_path / "k" / "key.pem"), "--chain", str(tmp_path / "k/chain.pem")]
+    main(["augment", str(run), "--export", str(tmp_path / "out"), *signed])
+    table = pq.read_table(tmp_path / "out" / "train.parquet").to_pylist()
+    made = [row for row in table if row["gobelin_origin"] == "generated"]
+    caption_of = {row["gobelin_id"]: row["caption"] for row in table}
+    capsys.readouterr()
+    main(["verify", str(tmp_path / "out"), "--trust", str(tmp_path / "k/authority.pem"), "--json"])
+    assert [f["verdict"] for f in lines(capsys.readouterr().out)] == [
+        "made by Gobelin, untouched"
+    ] * len(made)
+    with (Path(run) / "lineage.json").open() as file:
+        keys = json.load(file)["keys"]
+    for row in made[:3]:
+        (key,) = json.loads(row["gobelin_lineage"])["parents"]
+        (image,) = (v for v in row.values() if isinstance(v, bytes))
+        assert read_lineage(io.BytesIO(image))["parents"] == [key]
+        assert keys[key] not in (key, "") and caption_of[keys[key]] == row["caption"]
+        main(["lineage", str(run), key, "--json"])
+        (first, *_) = lines(capsys.readouterr().out)
+        assert first["name"] == "images_from_row" and row["gobelin_id"] in first["rows"]
+    for words, said in (
+        (["augment", str(run), *signed], "found no --export"),
+        (["generate", str(run), *signed[:2]], "found no --chain. Give both"),
+        (["generate", str(run), *signed[2:]], "found no --sign. Give both"),
+    ):
+        with pytest.raises(SystemExit, match="^2$"):
+            main(words)
+        assert said in capsys.readouterr().err
+
+
+def test_a_signed_image_tells_no_cell_and_no_name_of_a_file(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("c2pa", reason="pip install 'gobelin[c2pa]'")
+    main(["keys", "new", str(tmp_path / "k")])
+    signed = ["--sign", str(tmp_path / "k" / "key.pem"), "--chain", str(tmp_path / "k/chain.pem")]
+    Image.new("RGB", (16, 16), "red").save(tmp_path / "zyxquartz.png")
+    asked = ["--row", "side=20,hue=0.61803", "--image", str(tmp_path / "zyxquartz.png")]
+    asked += ["--label", "circle", "-n", "1", "--out", str(tmp_path / "made")]
+    main(["generate", str(run), *asked, *signed])
+    (file,) = (tmp_path / "made").iterdir()
+    data = file.read_bytes() + file.name.encode()
+    assert b"0.61803" not in data and b"zyxquartz" not in data
+    told = read_lineage(file)["condition"]
+    assert told == {"label": "circle", "row": "given", "image": "given"}
+    main(["generate", str(run), *asked])  # the bytes are searched for in the right place
+    plain = b"".join(p.read_bytes() for p in (tmp_path / "made").iterdir())
+    assert b"0.61803" in plain and b"zyxquartz" in plain
 
 
 def test_show_and_list_name_everything(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

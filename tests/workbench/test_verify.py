@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image, PngImagePlugin
-from signing import chain, pixels
+from signing import c2pa, chain, pixels
 
-from gobelin import GobelinError, Signer, new_keys, verify
+from gobelin import GobelinError, Signer, Workbench, new_keys, verify
 from gobelin.data.provenance import marked_png
 from gobelin.interfaces.cli import main
 from gobelin.workbench.verify import CODES, MADE, exit_code
@@ -118,3 +118,36 @@ def test_generated_images_in_an_exported_table_are_verified(place: Path, tmp_pat
     (tmp_path / "broken.parquet").write_bytes(b"PAR1")
     with pytest.raises(GobelinError, match="broken.parquet: can't be read as Parquet"):
         verify(tmp_path / "broken.parquet")
+
+
+def test_check_refuses_signed_made_images_as_real_and_takes_signed_photos(
+    place: Path, tmp_path: Path
+) -> None:
+    """By the manifest alone, as a tool leaves it that drops the plain marks."""
+    signed = (place / "images" / "made.png").read_bytes()
+    at, end = signed.index(b"caBX") - 4, signed.index(b"IDAT") - 4
+    with Image.open(io.BytesIO(signed)) as image:
+        shown = np.array(image)
+    Image.fromarray(shown).save(tmp_path / "0.png")
+    plain = (tmp_path / "0.png").read_bytes()
+    (tmp_path / "0.png").write_bytes(plain[:33] + signed[at:end] + plain[33:])
+    capture = "http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture"
+    created = {"actions": [{"action": "c2pa.created", "digitalSourceType": capture}]}
+    builder = c2pa.Builder({"assertions": [{"label": "c2pa.actions.v2", "data": created}]})
+    out = io.BytesIO()
+    keys = new_keys(tmp_path / "keys")
+    camera = Signer(keys["key"], keys["chain"])
+    builder.sign(camera._signer, "image/png", io.BytesIO(plain), out)
+    (tmp_path / "1.png").write_bytes(out.getvalue())
+    (photo,) = verify(tmp_path / "1.png", keys["authority"])
+    assert photo.verdict == "untouched, not signed by Gobelin"
+    lines = ["photo,kind"]
+    for k in range(40):
+        if k > 1:
+            Image.fromarray(pixels(k)).save(tmp_path / f"{k}.png")
+        lines.append(f"{k}.png,{'ab'[k % 2]}")
+    (tmp_path / "photos.csv").write_text("\n".join(lines))
+    settings = {"encoders": {"image": {"name": "pixels"}}, "check": {"max_bad": 0.1}}
+    bench = Workbench(tmp_path / "photos.csv", "kind", tmp_path / "run", settings)
+    (found,) = (f for f in bench.check() if f.name == "cells_set_aside")
+    assert found.value == 1 and "row 0, column 'photo': is marked as generated" in found.cells[0]
