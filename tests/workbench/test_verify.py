@@ -111,7 +111,10 @@ def test_generated_images_in_an_exported_table_are_verified(place: Path, tmp_pat
         "photo": pa.array(files, pa.binary()),
         "gobelin_origin": ["generated", "generated", "real"],
     }
-    pq.write_table(pa.table(columns), tmp_path / "train.parquet")
+    table = pa.table({**columns, "portrait": pa.array(files, pa.binary())})
+    pq.write_table(table, tmp_path / "other.parquet")  # not of `augment`
+    table = table.replace_schema_metadata({"gobelin_generated": "photo"})
+    pq.write_table(table, tmp_path / "train.parquet")
     found = verify(tmp_path, place / "keys" / "authority.pem")
     told = {one.scope["image"]: one.verdict for one in found}
     assert told == {"train.parquet, row a": MADE, "train.parquet, row b": "tampered"}

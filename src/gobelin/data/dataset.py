@@ -32,6 +32,7 @@ from gobelin.data.spelling import named
 
 ORIGIN_COLUMN = "gobelin_origin"  # one of ORIGINS
 LINEAGE_COLUMN = "gobelin_lineage"  # JSON: where a row that is not real came from
+GENERATED = b"gobelin_generated"  # metadata of an exported table: its column of generated images
 CURATED_COLUMN = "gobelin_curated"  # JSON: what `curate` changed
 WEIGHT_COLUMN = "gobelin_weight"
 SPLIT_COLUMN = "gobelin_split"

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gobelin.core.arguments import typed
 from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.files import file_hash, read_json, write_json
@@ -49,6 +50,7 @@ GENERATED = "images/generate"
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
+@typed()
 def forget(
     run: str | Path,
     group: str,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gobelin.core.arguments import typed
 from gobelin.data import keys
 from gobelin.workbench.export_folder import new_folder
 
 
+@typed()
 def new_keys(folder: str | Path, name: str = "Gobelin development") -> dict[str, Path]:
     """Write a new key, its chain and its authority; {what: file}.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gobelin.core.arguments import typed
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.progress import Progress, silent
 from gobelin.core.stages import RunFolder
@@ -17,6 +18,7 @@ from gobelin.workbench.run.chain import Run
 NAMED = 200  # images that a finding names
 
 
+@typed()
 def lineage(run: str | Path, name: str, progress: Progress = silent) -> list[Finding]:
     """What came from a row or a group of a run, and what must be made again without it.
 

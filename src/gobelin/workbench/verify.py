@@ -6,16 +6,18 @@ Each image gets one verdict, from its signed manifest and its plain marks. Nothi
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pyarrow.parquet as pq
 from PIL import Image, UnidentifiedImageError
 
+from gobelin.core.arguments import typed
 from gobelin.core.errors import GobelinError
-from gobelin.core.progress import step
+from gobelin.core.progress import counted
 from gobelin.data import c2pa, keys
-from gobelin.data.dataset import ORIGIN_COLUMN
+from gobelin.data.dataset import GENERATED, ORIGIN_COLUMN
 from gobelin.data.files import BadCell, file_bytes
 from gobelin.data.images import IMAGE_SUFFIXES
 from gobelin.data.provenance import is_marked, read_lineage
@@ -33,8 +35,10 @@ CODES = {TAMPERED: 4, STRIPPED: 5, UNREADABLE: 7, UNKNOWN: 3, OTHER: 3, UNSIGNED
 PRINTED = ("generator", "weights", "seed")  # of a lineage
 TABLE = ".parquet"  # a training set of `augment --export`
 ID_COLUMN = "gobelin_id"
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
+@typed()
 def verify(path: str | Path, trust: str | Path | None = None) -> list[Finding]:
     """A finding for each image: its verdict, with its signer and lineage in the note.
 
@@ -47,8 +51,7 @@ def verify(path: str | Path, trust: str | Path | None = None) -> list[Finding]:
     """
     path = Path(path)
     anchors = keys.trusted(Path(trust)) if trust is not None else ""
-    with step("verify"):
-        findings = [_verified(name, data, anchors) for name, data in _images(path)]
+    findings = [_verified(name, data, anchors) for name, data in _images(path)]
     if not findings:
         raise GobelinError(
             f"{path}: holds no image to verify. Give an image, a folder with images, or a training"
@@ -70,29 +73,32 @@ def _images(path: Path) -> Iterator[tuple[str, bytes | BadCell]]:
     if not path.exists():
         raise GobelinError(f"{path}: there is no such file or folder. Check its name.")
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    for file in files:
-        name = file.relative_to(path).as_posix() if path.is_dir() else file.name
+    read = [f for f in files if f == path or f.suffix.lower() in {TABLE, *IMAGE_SUFFIXES}]
+    if len(read) < len(files):
+        LOG.warning("%s: %d files are no images by their names.", path, len(files) - len(read))
+    for file in counted("verify the images", read):
+        name = file.name if file == path else file.relative_to(path).as_posix()
         if file.suffix.lower() == TABLE:
             yield from _generated(name, file)
-        elif not path.is_dir() or file.suffix.lower() in IMAGE_SUFFIXES:
-            try:
-                yield name, file_bytes(file)
-            except BadCell as error:
-                yield name, error
+            continue
+        try:
+            yield name, file_bytes(file)
+        except BadCell as error:
+            yield name, error
 
 
 def _generated(name: str, file: Path) -> Iterator[tuple[str, bytes]]:
     """The generated images in a training set that `augment --export` wrote."""
     try:
         table = pq.ParquetFile(file)
-        if not {ID_COLUMN, ORIGIN_COLUMN} <= set(table.schema_arrow.names):
-            return
-        for batch in table.iter_batches(256):
+        column = (table.schema_arrow.metadata or {}).get(GENERATED, b"").decode()
+        read = [ID_COLUMN, ORIGIN_COLUMN, column]
+        if not set(read) <= set(table.schema_arrow.names):
+            return  # a table of other data
+        for batch in table.iter_batches(256, columns=read):
             for row in batch.to_pylist():
-                if row[ORIGIN_COLUMN] == "generated":
-                    for value in row.values():
-                        if isinstance(value, bytes):
-                            yield f"{name}, row {row[ID_COLUMN]}", value
+                if row[ORIGIN_COLUMN] == "generated" and isinstance(row[column], bytes):
+                    yield f"{name}, row {row[ID_COLUMN]}", row[column]
     except (OSError, ValueError) as error:
         raise GobelinError(f"{file}: can't be read as Parquet ({error}). Give another.") from error
 

@@ -21,7 +21,7 @@ from gobelin.augmentation.rivals import Arm
 from gobelin.core.arrow import texts
 from gobelin.core.errors import GobelinError
 from gobelin.data.c2pa import Signer
-from gobelin.data.dataset import LINEAGE_COLUMN, Dataset
+from gobelin.data.dataset import GENERATED, LINEAGE_COLUMN, Dataset
 from gobelin.data.files import cell_bytes
 from gobelin.data.images import opened
 from gobelin.data.provenance import marked_png, records
@@ -68,6 +68,9 @@ def exported(study: Study, folder: Path, signer: Signer | None = None) -> Path:
         (LINEAGE_COLUMN, texts([json.dumps(o, sort_keys=True) if o else "" for o in told])),
     ):
         table = table.set_column(table.column_names.index(name), name, cells)
+    table = table.replace_schema_metadata(
+        {**(table.schema.metadata or {}), GENERATED: column.encode()}
+    )
     with new_folder(folder, TRAINING_SET) as temporary:
         pq.write_table(table, temporary / TRAINING_SET)
         (temporary / "README.md").write_text(
