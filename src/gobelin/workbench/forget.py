@@ -76,14 +76,14 @@ def forget(
         path.parent.relative_to(chain.folder.folder).as_posix()
         for path in sorted(chain.folder.folder.rglob("stage.json"))
     ]
-    stay = [s for s in stages if alike and not lineage.made_from(s, part)]
+    stay = lineage.staying(stages, part) if alike else []
     ids = None if old is None else _ids(old, group)
     trained = any(s.startswith("generators/") for s in stages)
     with chain.folder.alone():
         told = _exports(chain.folder, ids)
         _remove(chain.folder, stay)
         _forget_lineage(chain.folder, group, ids, stay)
-        settings = _begun(settings, rows, "fusions" in stages and "fusions" not in stay, chain)
+        settings = _begun(settings, rows, "fusions" in stages)
         record(chain.folder.folder, settings)
         write_json(chain.folder.folder / "schema.json", schema.described(rows.schema))
         data_files.write(chain.folder.folder, rows.dataset, rows.schema, chain.data.runtime.threads)
@@ -296,11 +296,11 @@ def _forget_lineage(
     write_json(folder.folder / lineage.RECORD, content)
 
 
-def _begun(settings: Settings, rows: Rows, choose: bool, chain: Run) -> Settings:
+def _begun(settings: Settings, rows: Rows, choose: bool) -> Settings:
     """The settings of the run with the new data. choose: the fusion is chosen again."""
     data = replace(settings.data, fingerprint=rows.dataset.fingerprint, parts=rows.parts_key)
     if choose:
-        name = AUTO if chain.settings.fusion.name == POOL else BEST_OF_ALL
+        name = AUTO if settings.fusion.name == POOL else BEST_OF_ALL
         settings = replace(settings, fusion=Chosen(name=name))
     return replace(settings, data=data)
 
@@ -308,8 +308,6 @@ def _begun(settings: Settings, rows: Rows, choose: bool, chain: Run) -> Settings
 def _rekey(run: Run, stay: Sequence[str]) -> None:
     """Give the stages that stay the keys that they have in a run without the group."""
     keys = run.keys()
-    if run.settings.fusion.name == POOL:
-        keys["fusions"] = replace(run.predictor, fusion=Chosen()).pool_key
     for stage in stay:
         if stage in keys:
             path = run.folder.folder / stage / "stage.json"

@@ -148,8 +148,8 @@ def _stages(folder: RunFolder, scope: Mapping[str, str], part: str) -> Finding:
         path.parent.relative_to(folder.folder).as_posix()
         for path in folder.folder.rglob("stage.json")
     )
-    again = [stage for stage in made if record.made_from(stage, part)]
-    stay = [stage for stage in made if stage not in again]
+    stay = record.staying(made, part)
+    again = [stage for stage in made if stage not in stay]
     kept = f"; stay: {', '.join(stay)}" if stay else ""
     note = f"it is in the part {part}; to be made again without it: {', '.join(again)}{kept}"
     return _none("to_make_again", scope, note, float(len(again)))

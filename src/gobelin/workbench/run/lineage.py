@@ -36,24 +36,22 @@ EMPTY: Mapping[str, Any] = {
     "made": [],  # images: verb, weights, and either name and seeds, or id, seed, row, group of each
     "exports": [],  # file, its hash, and the ids of its rows
 }
-# Of which parts the stages are made, by the first part of their names. All others are made of all
-# rows.
+# The parts that a stage is made from, by the first part of its name. All others are made from all
+# rows, or compute with their places in the table: a predictor without a row differs in its last bits.
 MADE_FROM = {
     "encoders": ("train",),
-    "tuned": ("train",),
     "alignment": ("train",),
-    "fusions": ("train",),
-    "model": ("train",),
     "generators": ("train", "valid"),
-    "made": ("train", "valid"),
 }
+TUNED = "tuned"  # stage on whose features the space and the generators rest
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
-def made_from(stage: str, part: str) -> bool:
-    """Whether a stage was made from rows of a part: the weights of a generator from training rows,
-    and validation rows decide when its training ends."""
-    return part in MADE_FROM.get(stage.split("/")[0], (part,))
+def staying(stages: Sequence[str], part: str) -> list[str]:
+    """The stages that are the same without a group of a part. A generator is made from training
+    rows, and validation rows decide when its training ends."""
+    found = [s for s in stages if part not in MADE_FROM.get(s.split("/")[0], (part,))]
+    return [s for s in found if TUNED not in stages or s.startswith("encoders/")]
 
 
 def stored(folder: RunFolder) -> dict[str, Any]:

@@ -114,16 +114,11 @@ class RunPredictor:
         def load(stage: Path) -> dict[str, Any]:
             return read_json(stage / CHOSEN)
 
-        settings = self.folder.kept("fusions", self.pool_key, make, load)
-        return replace(self.fusion, name=POOL, settings=settings)
-
-    @property
-    def pool_key(self) -> str:
-        """Cache key of the choice of a pool, of a predictor whose fusion is not chosen yet."""
-        from gobelin.prediction import pool_choice
-
         preset = self.features.data.settings.predict.preset
-        return fingerprint(self.key, pool_choice.FORMAT, preset)
+        key = fingerprint(self.key, pool_choice.FORMAT, preset)
+        return replace(
+            self.fusion, name=POOL, settings=self.folder.kept("fusions", key, make, load)
+        )
 
     def _best_of_all(self) -> Chosen:
         """The fusion with the best score."""
