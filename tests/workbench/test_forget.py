@@ -178,16 +178,14 @@ def test_what_was_made_from_other_rows_stays_byte_for_byte(
     place: Path, without: Callable[[str], tuple[Path, str, Path]], tmp_path: Path
 ) -> None:
     run, group, data = without("test")
-    made_again = ("delivered", "features", "model")
+    made_again = ("delivered", "features", "model", "generators/vaegan-0")
     wanted, stay = planted(place, group), [s for s in FITTED if s not in made_again]
     assert found(run, wanted)
     before = {stage: (run / stage).stat().st_ino for stage in FITTED}
-    images = {p.name: p.read_bytes() for p in (run / "images" / "generate").iterdir()}
     said = forget(run, group, data)
     assert said[0].note.startswith("they were in the part test; made again: checked, delivered")
     assert found(run, wanted) == {}
     assert [s for s in FITTED if (run / s).stat().st_ino == before[s]] == stay
-    assert {p.name: p.read_bytes() for p in (run / "images" / "generate").iterdir()} == images
     other = fresh(place, data, tmp_path / "fresh")
     for stage in FITTED:
         assert content(run / stage) == content(other / stage), stage

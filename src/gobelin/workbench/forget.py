@@ -6,8 +6,8 @@ with the same parts and settings. A stage that was made from other rows alone st
 byte what a run without the group makes.
 
 What this cannot show: that nobody copied the run, its images or its exports before. Images in
-folders of your own and exports that were changed are named, not removed. The number of training
-steps stays as it was decided with the group.
+folders of the user stay (`lineage` names them), and so do exports that were changed. The number of
+training steps stays as it was decided with the group.
 """
 
 from __future__ import annotations
@@ -46,7 +46,6 @@ from gobelin.workbench.run.settings import MARK, Chosen, Settings, record
 # What is kept beside the stages that stay; `data` is the dataset of a demo.
 KEPT = ("settings.json", MARK, "schema.json", "environment.json", parts.RECORD, lineage.RECORD)
 KEPT_TOO = ("ledger.jsonl", LOCK, "data")
-GENERATED = "images/generate"
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
@@ -82,7 +81,7 @@ def forget(
     with chain.folder.alone():
         told = _exports(chain.folder, ids)
         _remove(chain.folder, stay)
-        _forget_lineage(chain.folder, group, ids, stay)
+        _forget_lineage(chain.folder, group, ids)
         settings = _begun(settings, rows, "fusions" in stages)
         record(chain.folder.folder, settings)
         write_json(chain.folder.folder / "schema.json", schema.described(rows.schema))
@@ -224,10 +223,7 @@ def _remove(folder: RunFolder, stay: Sequence[str]) -> None:
         LOG.warning(
             "%s: rows that were added by gobelin index are gone. Add them again.", folder.folder
         )
-    kept = {*KEPT, *KEPT_TOO, *stay}
-    if any(stage.startswith("generators/") for stage in stay):
-        kept.add(GENERATED)
-    _remove_below(folder.folder, "", kept)
+    _remove_below(folder.folder, "", {*KEPT, *KEPT_TOO, *stay})
 
 
 def _remove_below(folder: Path, place: str, kept: set[str]) -> None:
@@ -267,32 +263,23 @@ def _exports(folder: RunFolder, ids: frozenset[str] | None) -> list[Finding]:
     return found
 
 
-def _forget_lineage(
-    folder: RunFolder, group: str, ids: frozenset[str] | None, stay: Sequence[str]
-) -> None:
-    """Take the group, its rows, and images of weights that are gone out of lineage.json."""
+def _forget_lineage(folder: RunFolder, group: str, ids: frozenset[str] | None) -> None:
+    """Take the group and its rows out of lineage.json. Where nobody knows the ids of its rows, no
+    row stays there."""
     if not (folder.folder / lineage.RECORD).is_file():
         return
-    content = lineage.stored(folder)
-    weights = {k: w for k, w in content["weights"].items() if w["stage"] in stay}
-    made = []
+    content, known = lineage.stored(folder), ids is not None
+    gone = ids or frozenset()
+    content["groups"] = {
+        key: [name for name in names if name != group] for key, names in content["groups"].items()
+    }
+    content["keys"] = {k: row for k, row in content["keys"].items() if known and row not in gone}
     for entry in content["made"]:
-        if entry["weights"] not in weights:
-            continue
         if "images" in entry:
-            images = [one for one in entry["images"] if ids is not None and one["row"] not in ids]
-            entry = {**entry, "images": images}
-        made.append(entry)
-    used = {w["groups"] for w in weights.values()}
-    groups = {
-        key: [name for name in names if name != group]
-        for key, names in content["groups"].items()
-        if key in used
-    }
-    content |= {"weights": weights, "made": made, "groups": groups, "exports": []}
-    content["keys"] = {
-        key: row for key, row in content["keys"].items() if ids is not None and row not in ids
-    }
+            entry["images"] = [o for o in entry["images"] if known and o["row"] not in gone]
+    for export in content["exports"]:
+        export["rows"] = [row for row in export["rows"] if known and row not in gone]
+    content["exports"] = [e for e in content["exports"] if Path(e["file"]).is_file()]
     write_json(folder.folder / lineage.RECORD, content)
 
 

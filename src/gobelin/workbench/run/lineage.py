@@ -36,22 +36,17 @@ EMPTY: Mapping[str, Any] = {
     "made": [],  # images: verb, weights, and either name and seeds, or id, seed, row, group of each
     "exports": [],  # file, its hash, and the ids of its rows
 }
-# The parts that a stage is made from, by the first part of its name. All others are made from all
-# rows, or compute with their places in the table: a predictor without a row differs in its last bits.
-MADE_FROM = {
-    "encoders": ("train",),
-    "alignment": ("train",),
-    "generators": ("train", "valid"),
-}
-TUNED = "tuned"  # stage on whose features the space and the generators rest
+# Stages of training rows alone. Others are made from all rows, or differ in their last bits when
+# rows change their places, as predictors and generators do.
+OF_TRAINING = ("encoders", "alignment")
+TUNED = "tuned"  # stage on whose features the space rests
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
 def staying(stages: Sequence[str], part: str) -> list[str]:
-    """The stages that are the same without a group of a part. A generator is made from training
-    rows, and validation rows decide when its training ends."""
-    found = [s for s in stages if part not in MADE_FROM.get(s.split("/")[0], (part,))]
-    return [s for s in found if TUNED not in stages or s.startswith("encoders/")]
+    """The stages that are the same, byte for byte, without a group of a part."""
+    kept = OF_TRAINING[:1] if TUNED in stages else OF_TRAINING
+    return [s for s in stages if part != "train" and s.split("/")[0] in kept]
 
 
 def stored(folder: RunFolder) -> dict[str, Any]:
