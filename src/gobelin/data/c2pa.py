@@ -93,7 +93,10 @@ class Signer:
         kind = "trainedAlgorithmicMedia" if trained else "algorithmicMedia"
         parents = [str(parent) for parent in lineage.get("parents", ())]
         named = [f"source-{k}" for k in range(len(sources))]
-        created = {"action": "c2pa.created", "digitalSourceType": SOURCE_TYPES_URL + kind}
+        created: dict[str, Any] = {
+            "action": "c2pa.created",
+            "digitalSourceType": SOURCE_TYPES_URL + kind,
+        }
         if named or parents:
             created["parameters"] = {"ingredientIds": [*named, *parents]}
         manifest = {
