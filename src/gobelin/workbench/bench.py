@@ -12,7 +12,6 @@ from typing import Any
 
 from gobelin.core import config
 from gobelin.core.arguments import typed_methods
-from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.core.machine import Progress, silent
 from gobelin.data.c2pa import Signer
