@@ -42,6 +42,7 @@ from gobelin.interfaces.run_commands import (
     demo_command,
     leaderboard_command,
     list_command,
+    report_command,
     save_command,
     settings_command,
     show_command,
@@ -370,18 +371,6 @@ def audit_command(run: Path, whole: bool, as_json: bool) -> None:
     print_conclusions(bench, as_json)
 
 
-@cli.command("report")
-@run_argument
-@json_option
-def report_command(run: Path, as_json: bool) -> None:
-    """Write one self-contained page of all findings."""
-    bench = open_workbench(run)
-    page = bench.report()
-    if as_json:
-        return print_findings(bench.findings(), True)
-    say(page)
-
-
 for command in (
     search_command,
     index_command,
@@ -389,6 +378,7 @@ for command in (
     curate_command,
     leaderboard_command,
     list_command,
+    report_command,
     settings_command,
     show_command,
     save_command,

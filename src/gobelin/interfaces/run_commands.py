@@ -1,4 +1,4 @@
-"""Commands about components, settings and whole runs: list, settings, show, save, demo."""
+"""Commands about components, settings and whole runs: list, settings, show, report, save, demo."""
 
 from __future__ import annotations
 
@@ -77,6 +77,18 @@ def show_command(run: Path, as_json: bool) -> None:
         for line in lines:
             say(line)
     print_findings(findings, as_json)
+
+
+@click.command("report")
+@run_argument
+@json_option
+def report_command(run: Path, as_json: bool) -> None:
+    """Write one self-contained page of all findings."""
+    bench = open_workbench(run)
+    page = bench.report()
+    if as_json:
+        return print_findings(bench.findings(), True)
+    say(page)
 
 
 @click.command("leaderboard")
