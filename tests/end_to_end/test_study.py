@@ -297,7 +297,8 @@ def test_labels_are_screened_on_real_rows(
     assert scores[arm] == pytest.approx(np.mean([score(x, truth) for g in hits[arm][0] for x in g]))
     (line,) = opened.conclusions()
     assert line.endswith(
-        "copies were not looked for (gobelin audit); quality was not measured (gobelin audit)."
+        "copies were not looked for (gobelin audit); membership was not looked for (gobelin"
+        " audit); quality was not measured (gobelin audit)."
     )
 
 

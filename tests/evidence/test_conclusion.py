@@ -91,13 +91,32 @@ def copies(share: float, n: int, word: str = "no evidence of copying") -> Findin
     )
 
 
+def membership(
+    value: float | None, high: float | None, word: str = "not distinguishable", seed: str = "0"
+) -> Finding:
+    return Finding(
+        name="membership",
+        scope={"false alarms": "1 %", "generator seed": seed},
+        value=value,
+        low=None if value is None else value / 2,
+        high=high,
+        unit="share",
+        verdict=word,
+        sure=not word.startswith("can't say"),
+        source="audit",
+    )
+
+
 HELPED = verdict("helped", 0.03, 0.01, 0.05)
 RIVALS = [
     against("real", 0.03, 0.01, 0.05),
     against("weights", 0.025, 0.01, 0.04),
     against("classic", 0.021, 0.004, 0.038),
 ]
-NO_AUDIT = "copies were not looked for (gobelin audit); quality was not measured (gobelin audit)."
+NO_AUDIT = (
+    "copies were not looked for (gobelin audit); membership was not looked for (gobelin audit);"
+    " quality was not measured (gobelin audit)."
+)
 
 
 def test_the_line_of_the_issue() -> None:
@@ -106,12 +125,13 @@ def test_the_line_of_the_issue() -> None:
         *RIVALS,
         screened(3, 400),
         screened(0, 400, "near a validation or test image"),
+        membership(0.006, 0.031),
         frechet(3.8, 2.5),
     ]
     assert conclusion_lines(found) == [
         "Helped by 2.1 points (0.4 to 3.8) over the best baseline method (classic); 3 of 400"
-        " images are copies and were removed; quality within 1.3 of the real floor (Fréchet"
-        " distance 3.8, unseen real images 2.5)."
+        " images are copies and were removed; membership: not distinguishable, up to 3.1 % at 1 %;"
+        " quality within 1.3 of the real floor (Fréchet distance 3.8, unseen real images 2.5)."
     ]
 
 
@@ -245,7 +265,37 @@ def test_every_end_of_the_hunt_for_copies(found: list[Finding], said: str) -> No
     ],
 )
 def test_every_end_of_the_look_at_quality(found: list[Finding], said: str) -> None:
-    assert conclusion_lines([HELPED, *found])[0].split("; ")[3] == said
+    assert conclusion_lines([HELPED, *found])[0].split("; ")[4] == said
+
+
+BLIND = "can't say: this audit could not have seen a leak"
+LEAKS = "distinguishable"
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ([], "membership was not looked for (gobelin audit)"),
+        (
+            [copies(0.0, 400)],
+            "membership was not looked for (--set judge.audits=copying,membership)",
+        ),
+        ([membership(0.006, 0.031)], "membership: not distinguishable, up to 3.1 % at 1 %"),
+        (
+            [membership(0.4, 0.5, LEAKS), membership(0.006, 0.9, seed="1")],
+            "membership: distinguishable, 40.0 % (20.0 to 50.0) of training rows found at 1 %"
+            " false alarms",
+        ),
+        ([membership(None, None, LEAKS)], "membership: distinguishable"),
+        ([membership(0.0, 0.03, BLIND), membership(0.006, 0.9)], f"membership: {BLIND}"),
+        (
+            [membership(0.006, 0.031), membership(0.006, 0.042, seed="1")],
+            "membership: not distinguishable, up to 4.2 % at 1 %",
+        ),
+    ],
+)
+def test_every_end_of_the_look_at_membership(found: list[Finding], said: str) -> None:
+    assert conclusion_lines([HELPED, *found])[0].rstrip(".").split("; ")[3] == said
 
 
 def test_whose_images_were_copied_and_a_second_look_are_told() -> None:
@@ -313,8 +363,8 @@ def test_without_a_study_or_without_anything() -> None:
     found = [copies(0.0, 64), frechet(3.8, 2.5)]
     assert conclusion_lines(found) == [
         "Whether it helps was not studied (gobelin augment); none of 64 images is a near copy of a"
-        " training image; quality within 1.3 of the real floor (Fréchet distance 3.8, unseen real"
-        " images 2.5)."
+        " training image; membership was not looked for (--set judge.audits=copying,membership);"
+        " quality within 1.3 of the real floor (Fréchet distance 3.8, unseen real images 2.5)."
     ]
     assert conclusion_lines([]) == [] and conclusions([Finding(name="rows", source="check")]) == {}
 

@@ -11,7 +11,8 @@ from gobelin.core.errors import GobelinError
 from gobelin.data.images import png_bytes
 from gobelin.embedding.features import Embedder
 from gobelin.privacy.planted_copies import CHANGES, plant
-from gobelin.quality.judge import LOWEST_FREQUENCIES, Judge, NamedImages, agreement, copies, waves
+from gobelin.quality import judge
+from gobelin.quality.judge import LOWEST_FREQUENCIES, Judge, NamedImages, agreement, waves
 
 SIZE = 16
 
@@ -90,8 +91,8 @@ def pictures(images: np.ndarray, name: str) -> NamedImages:
 def audited(made: np.ndarray, encode, exchangeable: str = "random split by group"):  # noqa: ANN001, ANN201
     train, holdout = drawn(150, 0), drawn(100, 1)
     spaces = {"encoder": encode}
-    result = copies(
-        Judge(planted=70),
+    result = judge.audited(
+        Judge(planted=70, audits=("copying",)),
         pictures(train, "t"),
         pictures(holdout, "h"),
         pictures(made, "m"),

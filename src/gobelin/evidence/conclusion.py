@@ -1,5 +1,5 @@
-"""One line for each arm of a study: did the generated images help, are copies among them, how good
-are they.
+"""One line for each arm of a study: did the generated images help, are copies among them, do they
+tell who was trained on, how good are they.
 
 The line joins findings of `augment` and `audit`, and says which of them are missing.
 
@@ -45,6 +45,7 @@ def _line(help_: str, generator: str, findings: Sequence[Finding]) -> str:
     parts = [
         help_ + _repeated_use(findings),
         _copies(generator, findings),
+        _membership(generator, findings),
         _quality(generator, findings),
     ]
     return "; ".join(parts) + "."
@@ -162,8 +163,34 @@ def _copied_rows(removed: Sequence[Finding]) -> str:
     return f" (of training rows {', '.join(rows[:MOST_NAMED_ROWS])}{more})" if rows else ""
 
 
+def _membership(generator: str, findings: Sequence[Finding]) -> str:
+    """The third part of a line: can training rows be told from others by the generated images.
+
+    Of several trainings of one generator it reports the one that may show most.
+    """
+    audited = _about(generator, findings, "membership")
+    if not audited:
+        asked = any(f.source == "audit" for f in findings)
+        how = "--set judge.audits=copying,membership" if asked else "gobelin audit"
+        return f"membership was not looked for ({how})"
+    leaks = [f for f in audited if f.sure and f.verdict == "distinguishable"]
+    worst = max(
+        leaks or [f for f in audited if not f.sure] or audited,
+        key=lambda f: -1.0 if f.high is None else f.high,
+    )
+    word, rate = f"membership: {worst.verdict}", worst.scope.get("false alarms", "")
+    if not worst.sure or worst.value is None or worst.low is None or worst.high is None:
+        return word
+    highest = printed(worst.high, worst.unit)
+    if leaks:
+        low = printed(worst.low, worst.unit).removesuffix(" %")
+        share = f"{printed(worst.value, worst.unit)} ({low} to {highest.removesuffix(' %')})"
+        return f"{word}, {share} of training rows found at {rate} false alarms"
+    return f"{word}, up to {highest} at {rate}"
+
+
 def _quality(generator: str, findings: Sequence[Finding]) -> str:
-    """The third part of a line: how far the images are from real ones."""
+    """The last part of a line: how far the images are from real ones."""
     measured = _about(generator, findings, QUALITY_FINDING)
     known = [f for f in measured if f.value is not None]
     if not measured:

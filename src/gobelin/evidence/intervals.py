@@ -7,7 +7,7 @@ The paired comparison of two training sets is in `gobelin.evidence.comparison`, 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,13 +84,36 @@ def wilson(successes: float, n: float, level: float = 0.95) -> Interval:
     return Interval(share, max(0.0, low), min(1.0, high), level, "Wilson 1927", round(n))
 
 
-def proportion(hits: ArrayLike, units: ArrayLike | None = None, level: float = 0.95) -> Interval:
+def exact(successes: float, n: float, level: float = 0.95) -> Interval:
+    """The exact interval of a proportion: every p for which so few successes, and so many, are both
+    no rarer than (1 - level) / 2 (Clopper & Pearson 1934). It never covers less than it says.
+
+    `successes` in 0..n and `n` > 0 may be fractional (an effective number of units). Raises
+    ValueError otherwise.
+
+    What this cannot show: see `wilson`.
+    """
+    _check_count(successes, n)
+    tail = (1 - level) / 2
+    low = 0.0 if successes <= 0 else float(special.betaincinv(successes, n - successes + 1, tail))
+    high = (
+        1.0 if successes >= n else float(special.betaincinv(successes + 1, n - successes, 1 - tail))
+    )
+    return Interval(successes / n, low, high, level, "Clopper & Pearson 1934", round(n))
+
+
+def proportion(
+    hits: ArrayLike,
+    units: ArrayLike | None = None,
+    level: float = 0.95,
+    of: Callable[[float, float, float], Interval] = wilson,
+) -> Interval:
     """The share of hits. Rows of one unit are treated as dependent.
 
-    hits [N] in 0..1, units [N]. This is Wilson's interval at the effective sample size
-    n* = p (1 - p) / V, with V the variance between units (Korn & Graubard 1998, with Wilson's
-    interval in place of Clopper-Pearson's). If all rows agree, V is 0 and n* is the number of
-    units. Without units this is Wilson's interval. Raises GobelinError without rows.
+    hits [N] in 0..1, units [N]. of: the interval of a share, `wilson` or `exact`. It is computed at
+    the effective sample size n* = p (1 - p) / V, with V the variance between units (Korn & Graubard
+    1998). If all rows agree, V is 0 and n* is the number of units. Raises GobelinError without
+    rows.
 
     What this cannot show: anything about units unlike these. With fewer than five units it shows
     hardly anything.
@@ -98,12 +121,9 @@ def proportion(hits: ArrayLike, units: ArrayLike | None = None, level: float = 0
     values = _vector(hits)
     groups, sums, sizes = _unit_sums(values, units)
     effective = _effective_size(sums, sizes, level)
-    share = wilson(min(max(values.mean(), 0.0), 1.0) * effective, effective, level)
-    method = (
-        share.method
-        if groups == len(values)
-        else "Wilson 1927 at Korn & Graubard 1998 effective size"
-    )
+    share = of(min(max(values.mean(), 0.0), 1.0) * effective, effective, level)
+    at = "" if groups == len(values) else " at Korn & Graubard 1998 effective size"
+    method = share.method + at
     return Interval(share.value, share.low, share.high, level, method, groups)
 
 

@@ -365,7 +365,7 @@ def augment_command(
 @all_option
 @json_option
 def audit_command(run: Path, whole: bool, as_json: bool) -> None:
-    """Test whether generated images are copies of training images."""
+    """Test whether generated images copy training images, and tell who was trained on."""
     bench = open_workbench(run)
     print_brief(bench.audit(), "audit", as_json, whole)
     print_conclusions(bench, as_json)

@@ -1,5 +1,5 @@
-"""Are generated images copies, and do they show their class? Prepares images in several spaces and
-runs the audits.
+"""Are generated images copies, do they tell who was trained on, and do they show their class?
+Prepares images in several spaces and runs the audits.
 
 What this cannot show: quality as a person sees it. An ugly image may show its class well.
 """
@@ -31,7 +31,7 @@ class Judge:
     """Settings of the audits and metrics of generated images."""
 
     audits: Annotated[tuple[str, ...], Once] = setting(
-        default=("copying",), description="Audit components to run."
+        default=("copying", "membership"), description="Audit components to run."
     )
     planted: int = setting(
         default=280,
@@ -87,7 +87,7 @@ def waves(images: np.ndarray) -> np.ndarray:
     return x.reshape(len(images), -1) / np.sqrt(images.shape[1] * images.shape[2])
 
 
-def copies(
+def audited(
     settings: Judge,
     train: NamedImages,
     holdout: NamedImages,
@@ -95,12 +95,14 @@ def copies(
     spaces: Mapping[str, Callable[[np.ndarray], np.ndarray]],
     exchangeable: str,
     seed: int,
+    row_losses: Callable[[], tuple[np.ndarray, np.ndarray]] | None = None,
 ) -> Mapping[str, Result]:
     """{audit: its result}.
 
     spaces: {name: function of images [n, H, W, 3] to features [n, D]}; audits use them beside the
     pixels. exchangeable: why training and held-out images are exchangeable ('random split by
-    group'), '' if they are not. seed: of the planted copies.
+    group'), '' if they are not. seed: of the planted copies and other random choices. row_losses:
+    the generator's losses of training rows [n] and held-out rows [m]; None where it knows none.
     """
     material = AuditInput(
         train=train.images,
@@ -112,6 +114,9 @@ def copies(
         planted=planted_copies.of_every_kind(train.images, settings.planted, seed),
         exchangeable=exchangeable,
         groups=holdout.groups,
+        train_groups=train.groups,
+        row_losses=row_losses,
+        seed=seed,
     )
     audits = counted("audit", settings.audits)
     return {name: catalog.build("audits", name).run(material) for name in audits}

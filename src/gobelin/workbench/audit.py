@@ -1,4 +1,4 @@
-"""The verb `audit`: are generated images copies of training images, and how good are they?"""
+"""The verb `audit`: are generated images copies, do they tell training rows, how good are they?"""
 
 from __future__ import annotations
 

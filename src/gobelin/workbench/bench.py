@@ -291,7 +291,7 @@ class Workbench:
         return findings
 
     def audit(self) -> list[Finding]:
-        """Are generated images copies of training images?"""
+        """Are generated images copies of training images, and do they tell who was trained on?"""
         from gobelin.workbench.audit import audited
         from gobelin.workbench.augment import study
 
@@ -338,7 +338,7 @@ class Workbench:
         return needs.predictor(self.run).predictor.leaderboard()
 
     def conclusions(self) -> list[str]:
-        """A line for each arm of the study: its verdict, copies, the quality of the images."""
+        """A line for each arm of the study: its verdict, copies, membership, quality."""
         return conclusion_lines(self.findings())
 
     def plan(self, generator: bool = False, augment: bool = False) -> list[Finding]:

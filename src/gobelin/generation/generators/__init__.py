@@ -178,6 +178,16 @@ class Sampler(Protocol):
 
 
 @runtime_checkable
+class KnowsLoss(Protocol):
+    """A sampler that also says how well it knows a row. The membership audit uses it."""
+
+    def row_loss(self, rows: ImageRows) -> torch.Tensor:
+        """float [N]: lower = better known, given the row's whole condition. Random choices are
+        fixed by the row's number."""
+        ...
+
+
+@runtime_checkable
 class Generator(Protocol):
     """Settings of a generator: a frozen dataclass whose fields are its settings."""
 

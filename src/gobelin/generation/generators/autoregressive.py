@@ -295,6 +295,10 @@ class AutoregressiveSampler(Fitted[Autoregressive, Learned, PatchSequence]):
             bits.append(logs.sum((1, 2)).cpu().numpy() / (math.log(2) * math.prod(self.size)))
         return np.concatenate(bits)
 
+    def row_loss(self, rows: ImageRows) -> Tensor:
+        """float64 [N]: bits per dimension of each row."""
+        return torch.from_numpy(-self.log_likelihood(rows))
+
     def mean_bits(self, rows: ImageRows) -> float | None:
         """Bits per dimension of the first rows, of as many as take moments; None of no rows."""
         some = rows.first(min(MEASURED_ROWS, max(4, MEASURED_NUMBERS // math.prod(self.size))))

@@ -31,11 +31,16 @@ class AuditInput:
     exchangeable: str
     # groups of the held-out images; images of one group resemble each other. () = each is a group
     groups: tuple[str, ...] = ()
+    train_groups: tuple[str, ...] = ()  # of the training images
+    # the generator's losses of training and held-out rows, float [n] and [m], lower = better known;
+    # None where it knows none
+    row_losses: Callable[[], tuple[np.ndarray, np.ndarray]] | None = None
+    seed: int = 0  # of random choices
 
     def check(self, name: str) -> None:
         """Raises GobelinError if training and held-out rows are not exchangeable: a difference
         could then come from the rows and not from the generator. Also with fewer than two groups
-        of held-out images."""
+        of held-out images, and for generated images of another size."""
         if not self.exchangeable:
             raise GobelinError(
                 f"audit {name}: training and held-out rows are not exchangeable (the split is by"
@@ -47,6 +52,13 @@ class AuditInput:
                 f"audit {name}: needs held-out images of two groups to compare with, found"
                 f" {groups}. Hold out more rows."
             )
+        sizes = [images.shape[1:] for images in (self.train, self.holdout, self.generated)]
+        if len(set(sizes)) > 1:
+            told = ", ".join(" x ".join(map(str, size)) for size in sizes)
+            raise GobelinError(
+                f"audit {name}: training, held-out and generated images must have one size, found"
+                f" {told}. Resize them."
+            )
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,8 @@ class Result:
 
     findings: tuple[Finding, ...]
     # for every generated image: {made: its id, nearest: id of the training row, ratio: below 1 is
-    # nearer than real images, seen: the way of comparing, flagged: whether it is called a copy}
+    # nearer than real images, seen: the way of comparing, flagged: whether it is called a copy}.
+    # () where the audit judges no single image
     rows: tuple[Mapping[str, Any], ...]
 
     def to_dict(self) -> dict[str, Any]:

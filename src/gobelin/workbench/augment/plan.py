@@ -36,9 +36,9 @@ def check(run: Run) -> None:
     audits = run.settings.judge.audits
     if run.settings.augment.quarantine and audits and not exchangeable(run):
         raise GobelinError(
-            f"augment: the audit for copies ({', '.join(audits)}) needs held-out rows that were"
+            f"augment: the audits ({', '.join(audits)}) need held-out rows that were"
             " drawn at random, and this split is by time or given by a column. Split at random by"
-            " group, or leave the audit out: --set judge.audits= (near copies of validation and"
+            " group, or leave the audits out: --set judge.audits= (near copies of validation and"
             " test rows are left out all the same)."
         )
     _ = requested(run).places

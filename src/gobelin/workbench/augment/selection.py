@@ -18,6 +18,7 @@ from gobelin.core import config
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.data.images import decode_images
 from gobelin.evidence.findings import Finding
+from gobelin.generation.generators import KnowsLoss
 from gobelin.privacy.audits import Result
 from gobelin.quality import images as image_quality
 from gobelin.quality import judge
@@ -25,6 +26,7 @@ from gobelin.quality.judge import NamedImages
 from gobelin.quality.probes import IndependentEncoder
 from gobelin.workbench.augment.conditions import Conditions, Matched, condition_fields
 from gobelin.workbench.augment.generated_images import GeneratedImages
+from gobelin.workbench.augment.generators import GeneratorTraining
 from gobelin.workbench.augment.parents import Parents
 from gobelin.workbench.run.chain import Run
 
@@ -127,7 +129,7 @@ class Screening:
         )
 
         def make(stage: Path) -> None:
-            results = judge.copies(
+            results = judge.audited(
                 settings,
                 self.real.train,
                 self.real.valid,
@@ -135,6 +137,7 @@ class Screening:
                 {"encoder": self.real.encode, "second encoder": self.real.encode_second},
                 exchangeable(run),
                 run.data.runtime.seed,
+                _row_losses(images.training),
             )
             described = {name: result.to_dict() for name, result in results.items()}
             write_json(stage / "results.json", described)
@@ -147,8 +150,8 @@ class Screening:
         return run.folder.kept(f"audited/{training.name}-{training.seed}", key, make, load)
 
     def unsure(self, number: int) -> list[Finding]:
-        """Findings of audits that found too few planted copies to judge the images."""
-        results = self.audits[number].values()
+        """Findings of audits that found too few planted copies to judge single images."""
+        results = [result for result in self.audits[number].values() if result.rows]
         return [f for result in results for f in result.findings if not f.sure]
 
     @cached_property
@@ -213,7 +216,7 @@ class Screening:
         copies = near = unread = failed = None
         if self.parents.settings.quarantine:
             results = self.audits[number].values()
-            flags = [[bool(r["flagged"]) for r in result.rows] for result in results]
+            flags = [[bool(r["flagged"]) for r in result.rows] for result in results if result.rows]
             copies = np.any(flags, axis=0) if flags else None
             held_out = np.concatenate([real.valid.images, real.test.images])
             near = screening.near(
@@ -268,6 +271,25 @@ class Screening:
             self.real.conditioned_on,
             self.run.data.runtime,
         )
+
+
+def _row_losses(
+    training: GeneratorTraining,
+) -> Callable[[], tuple[np.ndarray, np.ndarray]] | None:
+    """The losses of training and validation rows with an image; None where the generator knows
+    none, and where it starts from a source image, which a row may lack.
+    """
+    generator, sampler = training.generator, training.trained.sampler
+    if not isinstance(sampler, KnowsLoss) or "source" in sampler.accepts:
+        return None
+
+    def losses() -> tuple[np.ndarray, np.ndarray]:
+        train, valid = generator.with_image("train"), generator.with_image("valid")
+        both = generator.images(np.concatenate([train, valid]), parts=sampler.accepts)
+        values = sampler.row_loss(both).double().numpy()
+        return values[: len(train)], values[len(train) :]
+
+    return losses
 
 
 def exchangeable(run: Run) -> str:
