@@ -144,7 +144,7 @@ def repeated(seeds: range, cell: str, leaked: float) -> dict[str, Any]:
     words = [result.findings[0].verdict for result in results]
     areas = [of(result, "membership_auc", attack="distance") for result in results]
     bounds = [of(result, "epsilon_at_least", attack="distance").value or 0.0 for result in results]
-    alarms = sum(word == "distinguishable" for word in words)
+    alarms = sum(word.startswith("distinguishable") for word in words)
     share = exact(alarms, len(results))
     return {
         "cell": f"{cell}, {100 * leaked:g} % leaked",

@@ -269,7 +269,7 @@ def test_every_end_of_the_look_at_quality(found: list[Finding], said: str) -> No
 
 
 BLIND = "can't say: this audit could not have seen a leak"
-LEAKS = "distinguishable"
+LEAKS, AS_SET = "distinguishable", "distinguishable as a set"
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,11 @@ LEAKS = "distinguishable"
             "membership: distinguishable, 40.0 % (20.0 to 50.0) of training rows found at 1 %"
             " false alarms",
         ),
-        ([membership(None, None, LEAKS)], "membership: distinguishable"),
+        ([membership(None, None, AS_SET)], f"membership: {AS_SET}"),
+        (
+            [membership(0.006, 0.018, AS_SET), membership(0.006, 0.9, seed="1")],
+            "membership: distinguishable as a set, up to 1.8 % at 1 %",
+        ),
         ([membership(0.0, 0.03, BLIND), membership(0.006, 0.9)], f"membership: {BLIND}"),
         (
             [membership(0.006, 0.031), membership(0.006, 0.042, seed="1")],

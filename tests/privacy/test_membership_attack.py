@@ -29,10 +29,15 @@ def test_a_score_is_the_ratio_of_two_distances() -> None:
     assert found == pytest.approx(expected, abs=1e-9)
 
 
-def test_joined_scores_ignore_the_units_of_a_space() -> None:
+def test_scores_ignore_the_unit_of_a_space() -> None:
     rng = np.random.default_rng(0)
-    a, b = rng.normal(0, 1, (2, 40))
-    assert joined({"a": a, "b": b}) == pytest.approx(joined({"a": 7 * a + 3, "b": b / 9}))
+    rows, made, groups = rng.normal(0, 1, (30, 4)), rng.normal(0, 1, (12, 4)), np.arange(30)
+    found = [
+        RealRows.of({"space": unit * rows}, groups).scores({"space": unit * made})["space"]
+        for unit in (1.0, 900.0)
+    ]
+    assert found[0] == pytest.approx(found[1], abs=1e-6)
+    assert joined({"a": found[0], "b": 3 * found[0]}) == pytest.approx(2 * found[0])
 
 
 @pytest.mark.parametrize("m", [99, 100, 450, 1000])

@@ -173,16 +173,17 @@ def _membership(generator: str, findings: Sequence[Finding]) -> str:
         asked = any(f.source == "audit" for f in findings)
         how = "--set judge.audits=copying,membership" if asked else "gobelin audit"
         return f"membership was not looked for ({how})"
-    leaks = [f for f in audited if f.sure and f.verdict == "distinguishable"]
+    single = [f for f in audited if f.verdict == "distinguishable"]
+    alarms = single or [f for f in audited if f.verdict.startswith("distinguishable")]
     worst = max(
-        leaks or [f for f in audited if not f.sure] or audited,
+        alarms or [f for f in audited if not f.sure] or audited,
         key=lambda f: -1.0 if f.high is None else f.high,
     )
     word, rate = f"membership: {worst.verdict}", worst.scope.get("false alarms", "")
     if not worst.sure or worst.value is None or worst.low is None or worst.high is None:
         return word
     highest = printed(worst.high, worst.unit)
-    if leaks:
+    if single:
         low = printed(worst.low, worst.unit).removesuffix(" %")
         share = f"{printed(worst.value, worst.unit)} ({low} to {highest.removesuffix(' %')})"
         return f"{word}, {share} of training rows found at {rate} false alarms"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # it loads numpy, which a help text needs not
 
 MOST_LINES = 24
 RECALL = "recall@5"
-DETAILS = {"class", "fields", "change", "by", "column", "space"}  # keys of the scope of a detail
+DETAILS = {"class", "fields", "change", "by", "column", "attack"}  # keys of the scope of a detail
 CHECKS = {"sign_flip_p", "protocol"}  # for a reader of the whole
 FIRST = {"verdict", "smallest_detectable_effect", "next"}  # of a study
 PARTS = re.compile(r"; (?![^(]*\))")  # between the parts of a note, not within parentheses

@@ -31,7 +31,6 @@ from gobelin.evidence.separation import (
 
 TINY = 1e-6  # in units of the median distance; keeps logarithms finite where images are equal
 DECIMALS = 9  # of a score: equal images stay equal
-SPREADS = (0.25, 0.75)  # quantiles whose distance is the spread of a space's values
 GUESSED = (1.0, 1 / 4, 1 / 16)  # shares of the pairs on which a bound of epsilon may rest
 EPSILON_LEVEL = 0.95
 TOP = 1 / 32  # share of all rows that count as the highest
@@ -67,12 +66,9 @@ class RealRows:
 
 
 def joined(scores: Mapping[str, np.ndarray]) -> np.ndarray:
-    """float [N]: the mean over spaces of the scores, each in units of its spread."""
-    parts = []
-    for values in scores.values():
-        low, high = np.quantile(values, SPREADS)
-        parts.append((values - np.median(values)) / max(float(high - low), TINY))
-    return np.mean(parts, axis=0)
+    """float [N]: the mean over spaces. A ratio of distances has no unit, so every space counts
+    alike."""
+    return np.mean(list(scores.values()), axis=0)
 
 
 @dataclass(frozen=True)

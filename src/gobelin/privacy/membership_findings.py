@@ -15,6 +15,7 @@ RATES = (0.01, 0.001)  # false alarms; the first decides
 ALARM = 0.05  # p value, after Holm's adjustment for the number of attacks
 CONTROL_FOUND = 0.30  # share of the rows of the over-fitted control that must be found
 CONTROL_LEVEL = 0.99  # of the interval of the other control; it fails one good audit in a hundred
+SINGLE, AS_A_SET = "distinguishable", "distinguishable as a set"
 NAMED_ROWS = 10  # training rows that stand out most
 
 
@@ -67,10 +68,12 @@ def verdict(
     rows of every attack."""
     shares = {name: attack.found(RATES[0]) for name, attack in attacks.items()}
     name = max(shares, key=lambda key: getattr(shares[key], "high", -p_values[key]))
-    word, sure = _word(min(p_values.values()) <= ALARM, controls)
-    note = f"share of training rows that the attack by {name} finds"
+    p_value = min(p_values.values())
+    single = any(share is not None and share.low > RATES[0] for share in shares.values())
+    word, sure = _word(p_value <= ALARM, single, controls)
+    note = f"share of training rows that the attack by {name} finds; p of the set {p_value:.2g}"
     rows: tuple[str, ...] = ()
-    if sure and word == "distinguishable":
+    if word == SINGLE:
         rows = _outstanding(attacks[name], ids)
         note += "; those that stand out most" if rows else ""
     elif not sure and controls.few:
@@ -79,12 +82,13 @@ def verdict(
     return replace(found, verdict=word, sure=sure, rows=rows)
 
 
-def _word(alarm: bool, controls: Controls) -> tuple[str, bool]:
-    """The verdict, and whether it claims anything."""
+def _word(alarm: bool, single: bool, controls: Controls) -> tuple[str, bool]:
+    """The verdict, and whether it claims anything. alarm: the set of training rows can be told.
+    single: so can single rows, at few false alarms."""
     if controls.differ:
         return "can't say: training and held-out rows differ without the generator", False
     if alarm:
-        return "distinguishable", True
+        return SINGLE if single else AS_A_SET, True
     if not controls.caught:
         return "can't say: this audit could not have seen a leak", False
     return "not distinguishable", True

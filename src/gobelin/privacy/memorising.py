@@ -21,7 +21,7 @@ from gobelin.core.neighbours import nearest
 MOST_BASIS_ROWS = 512  # images that the components are computed from
 KEPT_VARIANCE = 0.95  # of these images, by the components
 MEASURED_ROWS = 512  # codes whose nearest neighbours set the width of the noise
-NOISE = 0.5  # length of the noise over the distance of two neighbours: nearer to one than to others
+NOISE = 0.25  # length of the noise over the distance of two neighbours
 BLOCK = 256  # images at once
 
 
