@@ -480,6 +480,53 @@ def copying() -> str:
     return "\n".join(lines)
 
 
+def membership() -> str:
+    """False alarms of the membership audit, planted leaks, and what a generator memorised."""
+    rows = record.latest("membership", "cell")
+
+    def share(figure: list[float] | None, digits: int = 0) -> str:
+        if figure is None or figure[0] is None:
+            return "too few"
+        value, low, high = (100 * f for f in figure)
+        return f"{value:.{digits}f} % ({low:.{digits}f} to {high:.{digits}f})"
+
+    def area(figure: list[float]) -> str:
+        return "{:.3f} ({:.3f} to {:.3f})".format(*figure)
+
+    lines = [
+        (
+            "| simulated studies | studies | called distinguishable | all-clear | mean area |"
+            " area's interval holds 0.5 | epsilon above 0 |"
+        ),
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in rows.items():
+        if "studies" in row:
+            lines.append(
+                f"| {name} | {row['studies']} | {row['distinguishable']}: {share(row['share'])} |"
+                f" {row['cleared']} | {row['area']:.3f} | {row['area_holds_half']} |"
+                f" {row['epsilon_above_0']} |"
+            )
+    lines += [
+        "",
+        (
+            "| a small `flow`, trained on | attack by | area | found at 1 % | found at 0.1 % |"
+            " p of the set | epsilon at least | over-fitted control found | verdict |"
+        ),
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in sorted(rows.values(), key=lambda row: row.get("images", 0)):
+        for attack in ("distance", "loss") if "images" in row else ():
+            found = [share(row[f"{attack}_found_at_{rate}"], 1) for rate in ("1", "0.1")]
+            lines.append(
+                f"| {row['images']:,} images, {row['steps']:,} steps | {attack} |"
+                f" {area(row[f'{attack}_area'])} | {found[0]} | {found[1]} |"
+                f" {row[f'{attack}_p']:.2g} | {row[f'{attack}_epsilon']:.2f} |"
+                f" {share(row['control_found'])} | {row['verdict']} |"
+            )
+    return "\n".join(lines)
+
+
 def verdicts() -> str:
     """The studies whose plan was fixed before their test rows were opened, an arm a line."""
 
@@ -590,6 +637,7 @@ SHOWN = (
     fusion,
     generation,
     house,
+    membership,
     metrics,
     missing,
     peers,

@@ -1,7 +1,8 @@
 """The exhibits of a study and of an audit.
 
 A study has forest plots by arm, class and fields, and a curve of scores by ratio. An audit has a
-table of quality beside the floor: the score of unseen real images.
+table of quality beside the floor: the score of unseen real images. And bars of the training rows
+that its attacks find, beside the control.
 """
 
 from __future__ import annotations
@@ -137,6 +138,35 @@ def _over_ratio(outcome: Outcome, settings: Augment) -> dict[str, list[float]]:
             for r in settings.sweep
         ]
     return series
+
+
+def membership(findings: Sequence[Finding], exhibits: Exhibits) -> None:
+    """Add bars of the training rows that attacks find at the first rate of false alarms, and of
+    those of the over-fitted control."""
+    shares = [f for f in findings if f.name == "members_found" and f.value is not None]
+    if not shares:
+        return
+    rate = shares[0].scope["false alarms"]
+    several = len({f.scope.get("generator seed") for f in shares}) > 1
+    bars = []
+    for share in (f for f in shares if f.scope["false alarms"] == rate):
+        label = f"attack by {share.scope['attack']}" if "attack" in share.scope else "control"
+        if several:
+            label += ", " + ", ".join(
+                f"{key} {share.scope[key]}"
+                for key in ("generator", "generator seed")
+                if key in share.scope
+            )
+        bars.append(replace(share, scope={"attack": label}))
+    exhibits.bars(
+        "membership",
+        f"Training rows that an attacker finds at {rate} false alarms. The line is guessing. The"
+        " control is a generator that was over-fitted on purpose: its bar shows how much the audit"
+        " can see.",
+        bars,
+        "attack",
+        chance=shares[0].chance,
+    )
 
 
 def quality(measured: Sequence[Finding], exhibits: Exhibits) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from gobelin.augmentation.exhibits import membership as membership_bars
 from gobelin.augmentation.exhibits import quality as quality_table
 from gobelin.data.provenance import save_png
 from gobelin.evidence.findings import Finding
@@ -41,6 +42,7 @@ def audited(study: Study, exhibits: Exhibits) -> list[Finding]:
         scores = [scoped(f) for f in study_set.screening.quality(number)]
         findings, measured = findings + scores, measured + scores
         rows += [(number, row) for result in results.values() for row in result.rows]
+    membership_bars(findings, exhibits)
     quality_table(measured, exhibits)
     _show(study_set, sorted(rows, key=lambda row: _ratio(row[1])), exhibits)
     return findings
