@@ -23,7 +23,8 @@ class AuditInput:
     # changed copies of training images, by the kind of change. They are the positive control: an
     # audit that misses them shows nothing.
     planted: Mapping[str, np.ndarray]
-    # feature spaces, {name: images -> float32 [n, D]}
+    # feature spaces, {name: images -> float32 [n, D]}; the last one is not what images were
+    # conditioned on
     spaces: Mapping[str, Callable[[np.ndarray], np.ndarray]]
     train_ids: tuple[str, ...]
     generated_ids: tuple[str, ...]
