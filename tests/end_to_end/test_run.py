@@ -422,12 +422,12 @@ def test_images_are_compared_with_training_images_once(
     told = (folder / "verbs" / "audit" / "findings.jsonl").read_text()
     shutil.rmtree(folder / "verbs" / "audit")
     with monkeypatch.context() as patch:
-        patch.setattr(judge, "copies", lambda *_: pytest.fail("compared again"))
+        patch.setattr(judge, "audited", lambda *_: pytest.fail("compared again"))
         Workbench.open(folder).audit()
     assert (folder / "verbs" / "audit" / "findings.jsonl").read_text() == told
     shutil.rmtree(folder / "verbs" / "audit"), shutil.rmtree(folder / "audited")
     calls, copies = [], judge.copies
-    monkeypatch.setattr(judge, "copies", lambda *said: calls.append(said) or copies(*said))
+    monkeypatch.setattr(judge, "audited", lambda *said: calls.append(said) or copies(*said))
     Workbench.open(folder).audit()
     assert len(calls) == 1 and (folder / "verbs" / "audit" / "findings.jsonl").read_text() == told
 

@@ -75,7 +75,7 @@ def verdict(
     rows: tuple[str, ...] = ()
     if word == SINGLE:
         rows = _outstanding(attacks[name], ids)
-        note += "; those that stand out most" if rows else ""
+        note += "; single rows stand out"
     elif not sure and controls.few:
         note += "; generate more images: so few can show few rows"
     found = _found("membership", shares[name], RATES[0], {}, note, controls.held)

@@ -27,10 +27,21 @@ def word(result: Result) -> Finding:
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_false_alarms_are_rare(cell: str) -> None:
-    """20 studies; `benchmarks/membership.py` runs 400. The bound is passed once in 1,000 times."""
-    words = [word(audited(study(seed, cell))).verdict for seed in range(20)]
-    alarms = [one.startswith("distinguishable") for one in words]
-    assert sum(alarms) <= stats.binom.ppf(0.999, 20, 0.05)
+    """The bound is passed once in 1,000 times."""
+    assert alarms(range(20), cell) <= stats.binom.ppf(0.999, 20, 0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", CELLS)
+def test_false_alarms_are_rare_in_many_studies(cell: str) -> None:
+    """400 other studies than those of `benchmarks/membership.py`: 29 are 5 % and its bound."""
+    assert alarms(range(1000, 1400), cell) <= 29
+
+
+def alarms(seeds: range, cell: str) -> int:
+    """Studies without a leak that are called distinguishable."""
+    words = [word(audited(study(seed, cell))).verdict for seed in seeds]
+    return sum(one.startswith("distinguishable") for one in words)
 
 
 def test_noisy_training_rows_among_the_images_are_found_and_named() -> None:
