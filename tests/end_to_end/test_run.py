@@ -426,8 +426,8 @@ def test_images_are_compared_with_training_images_once(
         Workbench.open(folder).audit()
     assert (folder / "verbs" / "audit" / "findings.jsonl").read_text() == told
     shutil.rmtree(folder / "verbs" / "audit"), shutil.rmtree(folder / "audited")
-    calls, copies = [], judge.copies
-    monkeypatch.setattr(judge, "audited", lambda *said: calls.append(said) or copies(*said))
+    calls, audited = [], judge.audited
+    monkeypatch.setattr(judge, "audited", lambda *said: calls.append(said) or audited(*said))
     Workbench.open(folder).audit()
     assert len(calls) == 1 and (folder / "verbs" / "audit" / "findings.jsonl").read_text() == told
 
