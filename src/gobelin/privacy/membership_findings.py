@@ -9,6 +9,7 @@ import numpy as np
 
 from gobelin.evidence.findings import Finding, printed
 from gobelin.evidence.intervals import Interval
+from gobelin.privacy.attribute_attacks import Success
 from gobelin.privacy.membership_attack import EPSILON_LEVEL, Attack
 
 RATES = (0.01, 0.001)  # false alarms; the first decides
@@ -153,6 +154,33 @@ def measured(name: str, attack: Attack, p_value: float, rng: np.random.Generator
 def of_space(name: str, space: str, attack: Attack) -> Finding:
     """The area of one space alone."""
     return _area(attack.area(), {"attack": name, "space": space}, "")
+
+
+def attributes(successes: Sequence[Success]) -> list[Finding]:
+    """The risk of every attack on the cells of generated rows."""
+    out = []
+    for success in successes:
+        shares = [
+            f"{printed(share.value, 'share')} {of}"
+            for share, of in (
+                (success.train, "of training rows"),
+                (success.control, "of held-out rows"),
+                (success.guessed, "by guessing"),
+            )
+        ]
+        weak = [] if success.strong else ["no better than guessing, so it says nothing"]
+        scope = {"attack": success.attack}
+        scope |= {"column": success.column} if success.column else {}
+        risk = success.risk.finding(
+            "attribute_risk",
+            scope=scope,
+            unit="share",
+            better="lower",
+            source="audit",
+            note="; ".join(["the cells that generated rows keep", ", ".join(shares), *weak]),
+        )
+        out.append(replace(risk, sure=success.strong))
+    return out
 
 
 def _area(area: Interval, scope: Mapping[str, str], note: str) -> Finding:

@@ -21,6 +21,7 @@ from gobelin.embedding.encoders import Encoder
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import proportion
 from gobelin.privacy import planted_copies
+from gobelin.privacy.attribute_attacks import Cells
 from gobelin.privacy.audits import AuditInput, Result
 
 LOWEST_FREQUENCIES = 12  # of each axis and colour
@@ -96,6 +97,7 @@ def audited(
     exchangeable: str,
     seed: int,
     row_losses: Callable[[], tuple[np.ndarray, np.ndarray]] | None = None,
+    cells: Callable[[], Cells] | None = None,
 ) -> Mapping[str, Result]:
     """{audit: its result}.
 
@@ -103,6 +105,7 @@ def audited(
     pixels. exchangeable: why training and held-out images are exchangeable ('random split by
     group'), '' if they are not. seed: of the planted copies and other random choices. row_losses:
     the generator's losses of training rows [n] and held-out rows [m]; None where it knows none.
+    cells: the other cells of training, held-out and generated rows; None where there are none.
     """
     material = AuditInput(
         train=train.images,
@@ -116,6 +119,7 @@ def audited(
         groups=holdout.groups,
         train_groups=train.groups,
         row_losses=row_losses,
+        cells=cells,
         seed=seed,
     )
     audits = counted("audit", settings.audits)

@@ -40,7 +40,7 @@ from gobelin.report.glossary import GLOSSARY, STUDY_GLOSSARY, STUDY_WORDS
 # verb: heading. The verdict comes first, then the findings that it rests on.
 SECTIONS = {
     "augment": "Did the generated images help?",
-    "audit": "Are images copies, and how good are they?",
+    "audit": "Do images copy rows or give them away, and how good are they?",
     "generate": "Which images were generated?",
     "evaluate": "How good are the predictions?",
     "search": "Does one kind of data find another?",

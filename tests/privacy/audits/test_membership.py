@@ -12,6 +12,7 @@ from scipy import stats
 
 from gobelin.core.errors import GobelinError
 from gobelin.evidence.findings import Finding
+from gobelin.privacy.attribute_attacks import Cells
 from gobelin.privacy.audits import AuditInput, Result
 
 OVER_FITTED = {"control": "over-fitted on the same rows", "false alarms": "1 %"}
@@ -121,6 +122,26 @@ def test_the_loss_of_rows_is_a_second_attack() -> None:
     assert (
         word(audited(replace(images, row_losses=lambda: honest))).verdict == "not distinguishable"
     )
+
+
+def test_cells_that_rows_keep_are_attacked_beside_the_images() -> None:
+    """Planted: generated rows hold the cells of training rows."""
+    rng = np.random.default_rng(0)
+
+    def table(n: int) -> dict[str, np.ndarray]:
+        return {
+            "age": rng.integers(0, 90, n).astype(float),
+            "town": rng.integers(0, 9, n).astype(str),
+        }
+
+    train = table(150)
+    cells = Cells(train, table(120), train)
+    result = audited(replace(study(0, "single rows"), cells=lambda: cells))
+    risk = of(result, "attribute_risk", attack="inference", column="age")
+    assert risk.low <= risk.value <= risk.high  # type: ignore[operator]
+    assert "of training rows" in risk.note and "by guessing" in risk.note
+    assert len([f for f in result.findings if f.name == "attribute_risk"]) == 4
+    assert word(result).verdict == "not distinguishable"
 
 
 def test_three_rows() -> None:

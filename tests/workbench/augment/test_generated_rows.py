@@ -31,6 +31,7 @@ from gobelin.data.samples.shapes import Shapes
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.audit import audited
 from gobelin.workbench.augment.arms import StudySet, table_of
+from gobelin.workbench.augment.cells import cells_of
 from gobelin.workbench.augment.export import exported as export_of
 from gobelin.workbench.augment.generated_images import GeneratedImages
 from gobelin.workbench.augment.selection import Screening
@@ -220,6 +221,31 @@ def test_quarantine_takes_the_flagged_rows_and_no_other(
     assert len(set(screening.copied(0)) & parents) > 0.8 * len(screening.copied(0))
     nothing = StudySet(with_study(bench.run, quarantine=False))
     assert nothing.screening.selected(0).all()
+
+
+def test_the_attacked_cells_are_those_of_the_table(
+    bench: Workbench, study: StudySet, source: Path
+) -> None:
+    """Read back by pandas; a generated row has its parent's cells. They give rows away."""
+    cells = cells_of(bench.run, study.images[0])()
+    table = pd.read_csv(source, dtype=str, keep_default_na=False)
+    ids = bench.run.checked.rows.dataset.ids
+    assert {"shape", "side"} <= set(cells.train)
+    parts = {"train": bench.run.generator.with_image("train"), "generated": study.parents.rows}
+    place = {str(name): k for k, name in enumerate(table["id"])}
+    for part, rows in parts.items():
+        told = table.iloc[[place[ids[r]] for r in rows]]
+        columns = getattr(cells, part)
+        assert list(columns["shape"]) == list(told["shape"])
+        sides = pd.to_numeric(told["side"], errors="coerce").to_numpy()
+        assert np.array_equal(columns["side"], sides, equal_nan=True)
+    risks = [
+        f
+        for f in study.screening.audits[0]["membership"].findings
+        if f.name == "attribute_risk" and f.scope["attack"] != "inference"
+    ]
+    assert [f.scope["attack"] for f in risks] == ["singling out", "linkability"]
+    assert all("of held-out rows" in f.note for f in risks)
 
 
 def test_where_screening_keeps_no_image_the_arm_is_the_real_rows(

@@ -11,6 +11,7 @@ import numpy as np
 
 from gobelin.core.errors import GobelinError
 from gobelin.evidence.findings import Finding
+from gobelin.privacy.attribute_attacks import Cells
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class AuditInput:
     # the generator's losses of training and held-out rows, float [n] and [m], lower = better known;
     # None where it knows none
     row_losses: Callable[[], tuple[np.ndarray, np.ndarray]] | None = None
+    # the other cells of training, held-out and generated rows; None where there are none
+    cells: Callable[[], Cells] | None = None
     seed: int = 0  # of random choices
 
     def check(self, name: str) -> None:

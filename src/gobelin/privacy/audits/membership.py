@@ -8,7 +8,8 @@ the limit that a stated share of such rows exceeds; the result is the share of t
 exceed it (true positives at few false positives, Carlini et al. 2022).
 
 Training and held-out groups are exchanged at random for a p value over the whole set. A generator
-that leaks nothing is called distinguishable in 5 % of audits at most.
+that leaks nothing is called distinguishable in 5 % of audits at most. Where generated rows
+keep other cells of their parents, `attribute_attacks` asks what those give away.
 
 Two controls are always run, with as many images as the generator made. Both are over-fitted on
 purpose (`memorising`). One learns the same training rows: at least 30 % of them must be found at
@@ -35,6 +36,7 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import numpy_generator
 from gobelin.evidence.intervals import holm
 from gobelin.privacy import membership_findings
+from gobelin.privacy.attribute_attacks import attacked
 from gobelin.privacy.audits import AuditInput, Result
 from gobelin.privacy.candidates import reduced
 from gobelin.privacy.membership_attack import Attack, RealRows, joined
@@ -82,6 +84,9 @@ class Membership:
             membership_findings.of_space(BY_DISTANCE, space, rows.attack(scores))
             for space, scores in by_space.items()
         ]
+        if images.cells is not None:
+            rng = numpy_generator(images.seed, "attacks on cells")
+            findings += membership_findings.attributes(attacked(images.cells(), rng))
         return Result(tuple(findings), ())
 
 

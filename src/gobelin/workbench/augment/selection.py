@@ -24,6 +24,7 @@ from gobelin.quality import images as image_quality
 from gobelin.quality import judge
 from gobelin.quality.judge import NamedImages
 from gobelin.quality.probes import IndependentEncoder
+from gobelin.workbench.augment.cells import cells_of
 from gobelin.workbench.augment.conditions import Conditions, Matched, condition_fields
 from gobelin.workbench.augment.generated_images import GeneratedImages
 from gobelin.workbench.augment.generators import GeneratorTraining
@@ -138,6 +139,7 @@ class Screening:
                 exchangeable(run),
                 run.data.runtime.seed,
                 _row_losses(images.training),
+                cells_of(run, images),
             )
             described = {name: result.to_dict() for name, result in results.items()}
             write_json(stage / "results.json", described)
