@@ -65,8 +65,8 @@ def test_the_risk_is_the_formula_of_the_paper() -> None:
 
 def test_the_counts_are_those_of_the_papers_own_tool() -> None:
     """anonymeter 1.1.0 on the same tables, halves and columns (regression = True for numbers):
-    successes of 300 attacks on training and on held-out rows. It scales numbers by the range of both
-    tables and breaks ties in another way, which changes two of 300."""
+    successes of 300 attacks on training and on held-out rows. Up to two of 300 differ (ties, and
+    the range by which numbers are scaled)."""
     train, holdout = people(300, 0), people(300, 1)
     made = some(train, slice(0, 200))
     halves = ["age", "born in"], ["income", "lives in"]
