@@ -17,7 +17,7 @@ from gobelin.evidence.intervals import Interval, exact
 from gobelin.evidence.variance import Floats
 
 Units = NDArray[np.int64]
-BLOCK = 4_000_000  # numbers of permutations that are drawn at once
+BLOCK = 1_000_000  # numbers of permutations that are drawn at once
 
 
 def area_under_curve(
