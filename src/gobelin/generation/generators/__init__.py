@@ -8,7 +8,7 @@ The frame that trained generators share is `gobelin.generation.fitting`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
@@ -21,6 +21,7 @@ from gobelin.core.machine import Progress, Runtime, silent
 from gobelin.data.coarse import LEAST_GROUPS
 from gobelin.networks.limit import Guard, Pilot
 from gobelin.networks.watching import PATIENCE
+from gobelin.privacy.guarantee import Guarantee, kept_private
 
 CONDITION_PARTS = ("vectors", "target", "text", "source", "mask")
 
@@ -128,14 +129,18 @@ class ImageRows:
         """int64 [n]: the rows that training uses at all."""
         return np.arange(len(self)) if self.weights is None else np.flatnonzero(self.weights)
 
+    def no_weight(self) -> GobelinError:
+        """The error where all weights are 0."""
+        return GobelinError(
+            f"generate: all {len(self)} training rows with an image have the weight 0. Raise"
+            " some of them."
+        )
+
     def drawn(self, step: int, batch: int, seed: int) -> torch.Tensor:
         """int64 [batch]: the rows of training step t, shuffled; a row of more weight comes more
         often. Raises a GobelinError where all weights are 0."""
         if self.weights is not None and not self.weights.any():
-            raise GobelinError(
-                f"generate: all {len(self)} training rows with an image have the weight 0. Raise"
-                " some of them."
-            )
+            raise self.no_weight()
         from gobelin.networks.training import shuffled  # it loads torch
 
         return shuffled(step, len(self), batch, seed, self.weights)
@@ -154,6 +159,8 @@ class Context:
     patience: int = PATIENCE
     pilot: Pilot | Guard | None = None  # ends the training where a limit of time says so
     end: int = 0  # the step after which a limit of time ended the training; 0 = none
+    # told what a training promises, before it takes anything private from the rows
+    spend: Callable[[Guarantee], None] = kept_private
 
 
 @runtime_checkable
