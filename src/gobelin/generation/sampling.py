@@ -28,6 +28,7 @@ from gobelin.generation.generators import (
 )
 from gobelin.networks.limit import Guard, Pilot
 from gobelin.networks.watching import PATIENCE
+from gobelin.privacy.guarantee import Guarantee, kept_private
 
 
 @settings_class
@@ -87,13 +88,15 @@ def train(
     steps: int,
     progress: Progress = silent,
     pilot: Pilot | Guard | None = None,
+    spend: Callable[[Guarantee], None] = kept_private,
 ) -> Sampler:
     """Train a generator from one seed. `folder` holds its checkpoints and sample grids while it
-    trains. pilot: ends the training where a limit of time says so."""
+    trains. pilot: ends the training where a limit of time says so. spend: told what a private
+    generator promises, before it takes anything from the rows."""
     component = catalog.build("generators", settings.name, settings.settings)
     runtime = runtime_with(runtime, seed)
-    context = Context(runtime, folder, steps, progress, settings.patience, pilot, settings.ended)
-    return component.fit(rows, valid, context)
+    limits = (settings.patience, pilot, settings.ended)
+    return component.fit(rows, valid, Context(runtime, folder, steps, progress, *limits, spend))
 
 
 def runtime_with(runtime: Runtime, seed: int) -> Runtime:
@@ -103,8 +106,9 @@ def runtime_with(runtime: Runtime, seed: int) -> Runtime:
 
 def save(sampler: Sampler, settings: Generation, space: str, folder: Path) -> None:
     """The sampler into `folder`, with space.json: the fingerprint of its space, its component, the
-    component's settings and the count of steps."""
+    component's settings, the count of steps, and the promise of a private one."""
     sampler.save(folder)
+    promise = getattr(sampler, "promise", None)
     write_json(
         folder / "space.json",
         {
@@ -112,6 +116,7 @@ def save(sampler: Sampler, settings: Generation, space: str, folder: Path) -> No
             "generator": settings.name,
             "settings": dict(settings.settings),
             "steps": settings.made_steps,
+            **({"promise": promise.to_dict()} if promise else {}),
         },
     )
 

@@ -37,7 +37,6 @@ class Means:
 
     features: np.ndarray  # float64 [S, D]: mean random features and mean cells
     counts: np.ndarray  # float64 [S]: of groups, 0 or more
-    spread: np.ndarray  # float64 [S, 2]: deviation of the noise in each part of `features`
 
 
 @dataclass(frozen=True)
@@ -96,12 +95,11 @@ class MeanEmbedding:
         """The sums with normal noise of this deviation, from the operating system's source."""
         return sums + secure_noise.normal(sums.size, noise).reshape(sums.shape)
 
-    def means(self, released: np.ndarray, noise: float) -> Means:
+    def means(self, released: np.ndarray) -> Means:
         """What the released sums tell. Nothing here looks at a row."""
         counts = np.maximum(released[:, -1] / math.sqrt(self.shares[2]), 0)
-        divisor = np.maximum(counts, 1.0)[:, None]
-        deviations = noise / np.sqrt(self.shares[:2])
-        return Means(released[:, :-1] / self.scales() / divisor, counts, deviations / divisor)
+        features = released[:, :-1] / self.scales() / np.maximum(counts, 1.0)[:, None]
+        return Means(features, counts)
 
 
 def factors(groups: np.ndarray, weights: np.ndarray | None) -> np.ndarray:

@@ -16,10 +16,12 @@ from collections.abc import Sequence
 from gobelin.core import catalog
 from gobelin.evidence.findings import Finding
 from gobelin.generation.generators import Sampler
+from gobelin.privacy.guarantee import Guarantee
 from gobelin.report.drawing import NUMERIC_COLUMNS, PrintedTable
 from gobelin.report.page import markdown_text, tables
 from gobelin.workbench import disclosure
 from gobelin.workbench.portable import portable
+from gobelin.workbench.run import privacy_ledger
 from gobelin.workbench.run.chain import Run
 
 QUALITY = {
@@ -90,6 +92,8 @@ def render(
                 if measured
                 else ["It was not measured whether this generator copies its training images."]
             )
+    if promise := getattr(sampler, "promise", None):
+        parts += ["### Differential privacy", *_promised(run, promise)]
     parts += ["All findings, by class and by fields too, are in `findings.jsonl`."]
     return "\n\n".join([*parts, "## Limits", *_limits(run, generator)]) + "\n"
 
@@ -217,6 +221,14 @@ def _settings(run: Run, generator: str) -> list[str]:
         *_printed([PrintedTable("", ["part", "setting"], rows)]),
         "All of them are in `settings.json`.",
     ]
+
+
+def _promised(run: Run, promise: Guarantee) -> list[str]:
+    """The promise of the generator, what the run has spent, and what is not covered."""
+    covered, not_covered = promise.sentences()
+    first = f"- The generator alone: epsilon {promise.epsilon:g}, {covered}."
+    lines = [first, f"- {privacy_ledger.spent(run.folder).capitalize()}.", f"- {not_covered}."]
+    return ["\n".join(line for line in lines if line != "- .")]
 
 
 def _limits(run: Run, generator: str) -> list[str]:

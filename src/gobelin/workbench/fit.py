@@ -12,7 +12,9 @@ from gobelin.embedding.alignment.align import Alignment
 from gobelin.evidence.findings import Finding
 from gobelin.generation.generators import Controls
 from gobelin.prediction.fusion_choice import POOL
+from gobelin.privacy.guarantee import Guarantee
 from gobelin.report.exhibits import Exhibits
+from gobelin.workbench.run import privacy_ledger
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.delivered import RunDelivered
 from gobelin.workbench.run.generator import RunGenerator
@@ -66,6 +68,8 @@ def fitted(delivered: RunDelivered, generator: RunGenerator, exhibits: Exhibits)
         findings.append(_space(predictor.space.alignment))
     if steps := generator.trained_steps:
         findings.append(_generator(generator, steps))
+        if promise := generator.promise:
+            findings.append(_promise(generator, promise))
         if grids := generator.grids():
             exhibits.sheet(
                 "generator_images",
@@ -195,9 +199,24 @@ def _generator(generator: RunGenerator, steps: int) -> Finding:
     )
 
 
+def _promise(generator: RunGenerator, promise: Guarantee) -> Finding:
+    """The epsilon of the generator, and what it doesn't cover."""
+    covered, not_covered = promise.sentences()
+    spent = privacy_ledger.spent(generator.features.data.folder)
+    return Finding(
+        name="privacy_epsilon",
+        scope={"generator": generator.settings.name},
+        value=promise.epsilon,
+        better="lower",
+        source="fit",
+        note=". ".join(filter(None, [covered, spent, not_covered])),
+    )
+
+
 def key_of_curves(run: Run) -> str:
     """Hash of what the findings show beside the predictor; '' where there is nothing."""
     tuning = [f.to_dict() for f in run.features.tuning_findings()]
-    parts = (run.generator.curves(), tuning, run.generator.trained_steps, run.delivered.key)
+    spent = privacy_ledger.spent(run.folder)
+    parts = (run.generator.curves(), tuning, run.generator.trained_steps, run.delivered.key, spent)
     shown = [part for part in parts if part]
     return fingerprint(*shown) if shown else ""

@@ -165,7 +165,10 @@ class Context:
 
 @runtime_checkable
 class Sampler(Protocol):
-    """A fitted generator."""
+    """A fitted generator.
+
+    A private one has `promise` too, a `Guarantee`. Its noise comes from the operating system, so
+    two trainings from one seed differ and each spends its epsilon."""
 
     accepts: frozenset[str]
     size: tuple[int, int, int]  # H, W, C of its images

@@ -17,7 +17,7 @@ epsilon, the more they show noise. Conditions other than the class are not learn
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -122,7 +122,7 @@ class PrivateMeans:
             context.spend(promise)
             released = embedding.released(_sums(embedding, learned, train), deviation)
             _store(path, identity, released)
-        means = embedding.means(released, deviation)
+        means = embedding.means(released)
         return self.trained(learned, embedding, means, promise, context)
 
     def embedding(self, learned: Learned, seed: int) -> MeanEmbedding:
@@ -171,7 +171,9 @@ class PrivateMeans:
 
     def load(self, folder: Path, runtime: Runtime) -> PrivateMeansSampler:
         """The sampler that was saved in `folder`, with the settings that it was fitted with."""
-        return restored(PrivateMeansSampler, folder, runtime, PrivateMeans, Maker, Released.restored)
+        return restored(
+            PrivateMeansSampler, folder, runtime, PrivateMeans, Maker, Released.restored
+        )
 
 
 @dataclass(frozen=True)
@@ -202,11 +204,9 @@ class Released:
 
     def notes(self) -> tuple[str, ...]:
         """What a reader must know."""
-        about = f"private_means: epsilon {self.promise.epsilon:g}, "
-        notes = [about + ". ".join(self.promise.sentences()) + "."]
         if self.learned.number:
-            notes.append("private_means: the target is a number, which images do not follow.")
-        return tuple(notes)
+            return ("private_means: the target is a number, which images do not follow.",)
+        return ()
 
 
 class Maker(nn.Module):
@@ -237,7 +237,6 @@ class _Matching:
         self.maker.to(device)
         self.directions = embedding.directions().float().to(device)
         self.means = torch.from_numpy(means.features).float().to(device)
-        self.trust = torch.from_numpy(_trust(embedding, means)).float().to(device)
         self.modules: Mapping[str, nn.Module] = {"maker": self.maker}
         adam = torch.optim.Adam(self.maker.parameters(), settings.rate, (0.5, 0.99), fused=True)
         self.optimisers: Mapping[str, torch.optim.Optimizer] = {"maker": adam}
@@ -250,19 +249,13 @@ class _Matching:
         chosen = torch.randperm(self.embedding.slots, generator=rng)[:count].to(self.means.device)
         code = torch.randn(count * each, self.settings.code, generator=rng).to(self.means.device)
         images = self.maker(code, chosen.repeat_interleave(each))
-        vectors = self.embedding.features(images, self.directions) * self.trust
+        vectors = self.embedding.features(images, self.directions)
         vectors = vectors.unflatten(0, (count, each))
         whole = vectors.sum(1).square() - vectors.square().sum(1)
-        goal = (self.means[chosen] * self.trust * vectors.mean(1)).sum(1)
+        goal = (self.means[chosen] * vectors.mean(1)).sum(1)
         loss = (whole.sum(1) / (each * (each - 1)) - 2 * goal).mean()
         descend(self.optimisers["maker"], loss)
         return {"loss": loss.detach()}
-
-
-def _trust(embedding: MeanEmbedding, means: Means) -> np.ndarray:
-    """float64 [D]: what multiplies the parts in the loss. Both count alike."""
-    waves, cells = 1.0, 1.0
-    return np.repeat([waves, cells], [embedding.random, embedding.length - embedding.random])
 
 
 class PrivateMeansSampler(Fitted[PrivateMeans, Released, Maker]):

@@ -248,6 +248,7 @@ def write_images(
         "generator": trained.name,
         "weights": trained.sampler.fingerprint()[:16],
         "condition": dict(described),
+        **trained.promised,
     }
 
     def blocks() -> Iterator[np.ndarray]:

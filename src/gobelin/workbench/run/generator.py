@@ -21,7 +21,8 @@ from gobelin.generation import image_rows, sampling
 from gobelin.generation.generators import Condition, Controls, ImageRows, Sampler
 from gobelin.generation.sampling import Generation
 from gobelin.networks.limit import Guard, Pilot, ended_within, pilot_within
-from gobelin.workbench.run import verbs
+from gobelin.privacy.guarantee import Guarantee
+from gobelin.workbench.run import privacy_ledger, verbs
 from gobelin.workbench.run.checked_rows import CheckedRows
 from gobelin.workbench.run.features import RunFeatures
 from gobelin.workbench.run.space import RunSpace
@@ -34,6 +35,12 @@ class Trained:
     sampler: Sampler
     name: str  # of its component
     space: str  # fingerprint of the shared space that its conditions must come from
+
+    @property
+    def promised(self) -> dict[str, float]:
+        """Epsilon and delta of a private generator, for the lineage of its images; {} of others."""
+        promise = getattr(self.sampler, "promise", None)
+        return {"epsilon": promise.epsilon, "delta": promise.delta} if promise else {}
 
     def sample(
         self,
@@ -184,6 +191,9 @@ class RunGenerator:
             steps,
             data.progress,
             pilot,
+            lambda promise: privacy_ledger.spend(
+                data.folder, f"{self.settings.name}, training seed {seed}", promise
+            ),
         )
 
     @property
@@ -237,6 +247,15 @@ class RunGenerator:
         """
         path = self.folder.folder / self.stage(0) / "space.json"
         return int(read_json(path).get("steps", 0)) if self.trained else 0
+
+    @property
+    def promise(self) -> Guarantee | None:
+        """What the training of seed 0 promises of the training rows; None where it is not private,
+        or where there is none.
+        """
+        path = self.folder.folder / self.stage(0) / "space.json"
+        stored = read_json(path).get("promise") if self.trained else None
+        return Guarantee.from_dict(stored) if stored else None
 
     def few_steps(self, steps: int) -> str:
         """A warning where this number of steps is less than the generator needs; '' else."""
