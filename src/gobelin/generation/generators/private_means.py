@@ -16,6 +16,7 @@ epsilon, the more they show noise. Conditions other than the class are not learn
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -48,6 +49,7 @@ from gobelin.privacy.mean_embedding import MeanEmbedding, Means, factors
 
 USUAL_STEPS = 1000  # by default, for 1,000 images of 32 x 32 pixels
 RELEASED = "released.safetensors"  # the noisy sums, until the training is done
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 MECHANISM = "one Gaussian mechanism on sums over training rows"
 
 
@@ -119,6 +121,8 @@ class PrivateMeans:
         path = context.folder / RELEASED
         released = _stored(path, identity)
         if released is None:
+            for remark in _remarks(train, learned):
+                LOG.warning("private_means: %s", remark)
             context.spend(promise)
             released = embedding.released(_sums(embedding, learned, train), deviation)
             _store(path, identity, released)
@@ -165,9 +169,8 @@ class PrivateMeans:
         )
         task.maker.load_state_dict(outcome.averages["maker"])
         task.maker.eval().requires_grad_(False)
-        notes = (*facts.notes(), *outcome.notes)
-        history = tuple(outcome.history)
-        return PrivateMeansSampler(self, facts, task.maker, context.runtime, notes, history)
+        told = (outcome.notes, tuple(outcome.history))
+        return PrivateMeansSampler(self, facts, task.maker, context.runtime, *told)
 
     def load(self, folder: Path, runtime: Runtime) -> PrivateMeansSampler:
         """The sampler that was saved in `folder`, with the settings that it was fitted with."""
@@ -201,12 +204,6 @@ class Released:
         """The inverse of `stored`."""
         promise = Guarantee.from_dict(config["promise"])
         return Released(Learned.restored(config), tuple(config["counts"]), promise)
-
-    def notes(self) -> tuple[str, ...]:
-        """What a reader must know."""
-        if self.learned.number:
-            return ("private_means: the target is a number, which images do not follow.",)
-        return ()
 
 
 class Maker(nn.Module):
@@ -296,6 +293,17 @@ class PrivateMeansSampler(Fitted[PrivateMeans, Released, Maker]):
         if self.learned.learned.number or not self.learned.learned.classes:
             return torch.zeros(len(condition), dtype=torch.long)
         return torch.where(target >= 0, target, any_slot)
+
+
+def _remarks(rows: ImageRows, learned: Learned) -> Iterator[str]:
+    """What of the rows is not used as it stands."""
+    target, weights = rows.condition.target, rows.weights
+    if learned.number:
+        yield "the target is a number, which images do not follow. --set schema.NAME=category?"
+    elif target is not None and learned.classes > 1 and bool((target < 0).any()):
+        yield "training rows without a class teach it nothing."
+    if weights is not None and bool((weights > 1).any()):
+        yield "weights above 1 count as 1, so that no group counts more than one."
 
 
 def _sums(embedding: MeanEmbedding, learned: Learned, rows: ImageRows) -> np.ndarray:
