@@ -258,6 +258,42 @@ def alignment() -> str:
     )
 
 
+def privacy() -> str:
+    """What epsilon costs: the last rows and steps of each set; of several seeds the worst."""
+    lines = [
+        "| images to learn from | training rows | accuracy of a model trained on them alone"
+        " | distance to real ones |",
+        "|---|---|---|---|",
+    ]
+    rows = record.all_of("privacy")
+    for name in dict.fromkeys(row["set"] for row in rows):
+        mine = [row for row in rows if row["set"] == name]
+        last = mine[-1]
+        same = [r for r in mine if r["rows"] == last["rows"] and r.get("steps") == last["steps"]]
+        real = [r for r in mine if r["rows"] == last["rows"] and r["epsilon"] == "real images"]
+        newest = {(r["epsilon"], r.get("seed", 0)): r for r in (*real, *same)}
+        for epsilon in dict.fromkeys(e for e, _ in newest):
+            group = [r for (e, _), r in newest.items() if e == epsilon]
+            worst = min(group, key=lambda r: r["accuracy"]["value"])
+            what = epsilon if epsilon == "real images" else f"private_means, epsilon {epsilon}"
+            what = what.replace("epsilon no noise", "no noise")
+            distance = max(r["distance"] for r in group)
+            lines.append(
+                f"| {name}: {what} ({len(group)}) | {worst['rows']:,} |"
+                f" {percent(worst['accuracy'])} | {distance:.3f} |"
+            )
+    held = {row["set"]: row["accuracy"]["n"] for row in rows}
+    told = ", ".join(f"{n:,} of {name}" for name, n in held.items())
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"In brackets the training seeds; of several the worst figure. Held-out images: {told};"
+            f" {last['steps']} steps of training, {last['seconds']:.0f} seconds the last one.",
+        ]
+    )
+
+
 def search() -> str:
     """A million vectors: ours and the libraries."""
     rows = {k: v for k, v in record.latest("search", "contender").items() if v["rows"] == 1_000_000}
@@ -641,6 +677,7 @@ SHOWN = (
     metrics,
     missing,
     peers,
+    privacy,
     search,
     translation,
     verdict,
