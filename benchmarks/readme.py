@@ -266,9 +266,9 @@ def privacy() -> str:
         "|---|---|---|---|",
     ]
     rows = record.all_of("privacy")
-    for name in dict.fromkeys(row["set"] for row in rows):
+    for name in dict.fromkeys(row["set"] for row in rows if "steps" in row):
         mine = [row for row in rows if row["set"] == name]
-        last = mine[-1]
+        last = [row for row in mine if "steps" in row][-1]
         same = [r for r in mine if r["rows"] == last["rows"] and r.get("steps") == last["steps"]]
         real = [r for r in mine if r["rows"] == last["rows"] and r["epsilon"] == "real images"]
         newest = {(r["epsilon"], r.get("seed", 0)): r for r in (*real, *same)}

@@ -20,7 +20,7 @@ def test_epsilon_is_that_of_the_accountant(epsilon: float, delta: float) -> None
     noise = gaussian.noise_for(epsilon, delta)
     accountant = from_gaussian_mechanism(noise, value_discretization_interval=1e-3)
     assert accountant.get_epsilon_for_delta(delta) == pytest.approx(epsilon, abs=1e-3)
-    assert gaussian.epsilon_of(noise, delta) == pytest.approx(epsilon, abs=1e-6)
+    assert gaussian.delta_of(epsilon, noise) == pytest.approx(delta, rel=1e-6)
 
 
 def test_delta_is_the_integral() -> None:

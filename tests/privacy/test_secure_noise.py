@@ -37,10 +37,3 @@ def test_seeds_change_nothing() -> None:
         random.seed(0), np.random.seed(0), torch.manual_seed(0)
         drawn.append(secure_noise.normal(8, 1.0))
     assert (drawn[0] != drawn[1]).all()
-
-
-def test_a_poisson_sample_has_its_rate() -> None:
-    sizes = np.array([len(secure_noise.poisson_sample(500, 0.1)) for _ in range(400)])
-    assert abs(sizes.mean() - 50) < 6 * math.sqrt(45 / 400)
-    assert abs(sizes.var() / 45 - 1) < 6 * math.sqrt(2 / 400)
-    assert len(secure_noise.poisson_sample(20, 1.0)) == 20

@@ -15,7 +15,7 @@ the generators show that.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from gobelin.core.errors import GobelinError
 
@@ -34,13 +34,12 @@ def delta_of(epsilon: float, noise: float) -> float:
 
 def noise_for(epsilon: float, delta: float) -> float:
     """The smallest standard deviation of the noise that gives (epsilon, delta), for a sensitivity
-    of 1."""
-    return _smallest(lambda noise: delta_of(epsilon, noise) <= delta, 1e-6, 1e9)
-
-
-def epsilon_of(noise: float, delta: float) -> float:
-    """The smallest epsilon that noise of this standard deviation gives with delta."""
-    return _smallest(lambda epsilon: delta_of(epsilon, noise) <= delta, 1e-9, 1e6)
+    of 1, rounded up by less than a float tells."""
+    low, high = 1e-6, 1e9
+    for _ in range(HALVINGS):
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if delta_of(epsilon, middle) <= delta else (middle, high)
+    return high
 
 
 def delta_for(delta: float, groups: int, where: str) -> float:
@@ -61,12 +60,3 @@ def total(spent: Iterable[tuple[float, float]]) -> tuple[float, float]:
     It is an upper bound."""
     pairs = list(spent)
     return math.fsum(e for e, _ in pairs), math.fsum(d for _, d in pairs)
-
-
-def _smallest(enough: Callable[[float], bool], low: float, high: float) -> float:
-    """The smallest number for which `enough` holds, between two bounds. It holds for every larger
-    one; the answer is rounded to the side where it holds."""
-    for _ in range(HALVINGS):
-        middle = math.sqrt(low * high)
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high

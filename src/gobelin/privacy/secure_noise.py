@@ -31,11 +31,6 @@ def normal(count: int, deviation: float) -> np.ndarray:
     return np.concatenate([np.zeros(0), *(_normal(n) for n in blocks)]) * deviation
 
 
-def poisson_sample(rows: int, rate: float) -> np.ndarray:
-    """int64 [n]: each of the rows 0 .. rows - 1 with the probability `rate`, independently."""
-    return np.flatnonzero(uniform(rows) <= rate)
-
-
 def _normal(count: int) -> np.ndarray:
     """Standard normal numbers (Box & Muller 1958): two uniform numbers make two of them."""
     pairs = count * SUMMED // 2

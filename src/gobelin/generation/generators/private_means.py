@@ -116,8 +116,9 @@ class PrivateMeans:
         weighed = train.weights is not None and bool((train.weights != 1).any())
         deviation = gaussian.noise_for(self.dp.epsilon, delta)
         promise = Guarantee(self.dp.epsilon, delta, unit, deviation, MECHANISM, weighed)
-        embedding = self.embedding(learned, context.runtime.seed)
-        identity = training_identity(self, train)
+        seed = context.runtime.seed  # of the directions, and so of the sums
+        identity = fingerprint(training_identity(self, train), seed, np.asarray(train.images))
+        embedding = self.embedding(learned, seed)
         path = context.folder / RELEASED
         released = _stored(path, identity)
         if released is None:

@@ -46,7 +46,7 @@ def lines(folder: RunFolder) -> list[dict[str, Any]]:
     path = folder.folder / LEDGER
     try:
         rows = read_lines(path)
-        return [{**row, "epsilon": float(row["epsilon"])} for row in rows if float(row["delta"])]
+        return [row | {k: float(row[k]) for k in ("epsilon", "delta")} for row in rows]
     except (GobelinError, *WRONG_VALUES) as error:
         raise GobelinError(
             f"{path}: is damaged, and it counts what private generators told. Restore it."

@@ -1,0 +1,90 @@
+"""A run with a private generator: each place that shows epsilon also shows what is not private, and
+the ledger counts every training.
+
+Oracle: the planted settings, and sums by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import processor
+import pytest
+
+from gobelin import Workbench
+from gobelin.core.errors import GobelinError
+from gobelin.core.stages import RunFolder
+from gobelin.data.images import png_bytes
+from gobelin.data.provenance import read_lineage
+from gobelin.privacy.guarantee import NOT_PRIVATE, Guarantee
+from gobelin.workbench.run import privacy_ledger
+
+SETTINGS: dict[str, Any] = {
+    "schema": {"person": "group"},
+    "encoders": {"image": {"name": "pixels"}},
+    "fusion": {"settings": {"steps": 20}},
+    "align": {"steps": 5},
+    "runtime": processor.SETTINGS,
+}
+
+
+def planted(folder: Path) -> Path:
+    """80 images of two colours, by 40 people."""
+    rng, lines = np.random.default_rng(0), ["image,colour,person"]
+    for k in range(80):
+        level = 60 + 120 * (k % 2)
+        image = np.clip(rng.normal(level, 20, (16, 16, 3)), 0, 255).astype(np.uint8)
+        (folder / f"{k}.png").write_bytes(png_bytes(image))
+        lines.append(f"{k}.png,{'light' if k % 2 else 'dark'},p{k // 2}")
+    (folder / "rows.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder / "rows.csv"
+
+
+def private(epsilon: float) -> dict[str, Any]:
+    own = {"dp": {"epsilon": epsilon, "delta": 0.001}, "width": 8, "random": 50, "batch": 16}
+    return {"generator": {"name": "private_means", "size": 16, "steps": 5, "settings": own}}
+
+
+def test_epsilon_never_stands_without_what_is_not_private(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    planted(tmp_path)
+    for epsilon in (2.0, 4.0):
+        bench = Workbench("rows.csv", "colour", "run", SETTINGS | private(epsilon))
+        findings = bench.fit(generator=True)
+    assert "the run has spent 6 (delta 0.002), in 2 trainings" in caplog.text
+    (found,) = (f for f in findings if f.name == "privacy_epsilon")
+    assert found.value == 4.0 and "delta 0.001, for adding or removing one group" in found.note
+    assert "spent in this run: epsilon 6, delta 0.002" in found.note
+    assert all(part in found.note for part in NOT_PRIVATE)
+
+    (path,) = bench.generate((5,), label="dark", out="made")
+    lineage = read_lineage(path)
+    assert lineage is not None and (lineage["epsilon"], lineage["delta"]) == (4.0, 0.001)
+
+    bench.save_pretrained("saved")
+    card = Path("saved/README.md").read_text(encoding="utf-8")
+    assert "The generator alone: epsilon 4" in card and "Spent in this run: epsilon 6" in card
+    assert all(part in card for part in NOT_PRIVATE)
+    assert not Path("saved/privacy.jsonl").exists()
+
+    again = Workbench("rows.csv", "colour", "run", SETTINGS | private(4.0)).fit(generator=True)
+    assert [f.to_dict() for f in again] == [f.to_dict() for f in findings]
+    assert len(Path("run/privacy.jsonl").read_text().splitlines()) == 2  # loading spends nothing
+
+
+def test_a_damaged_ledger_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    folder = RunFolder(tmp_path / "run")
+    assert privacy_ledger.spent(folder) == ""
+    promise = Guarantee(1.0, 1e-5, "row", 3.7, "one mechanism")
+    privacy_ledger.spend(folder, "x", promise)
+    line = json.loads((tmp_path / "run/privacy.jsonl").read_text())
+    assert line == {"what": "x", **promise.to_dict()}
+    for damage in ("{", '{"what": "x"}', '{"what": "x", "epsilon": "much", "delta": 0.1}'):
+        (tmp_path / "run/privacy.jsonl").write_text(damage + "\n")
+        with pytest.raises(GobelinError, match="is damaged, and it counts what private"):
+            privacy_ledger.spend(folder, "x", promise)
