@@ -15,10 +15,10 @@ import math
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
@@ -35,6 +35,7 @@ from gobelin.generation.generators import Context, Controls, ImageRows
 from gobelin.networks.watching import cells, energy
 from gobelin.privacy.guarantee import Guarantee
 
+RUNTIME = Runtime(device="cpu", precision="float32", threads=1)
 EPSILONS = (1.0, 3.0, 10.0, math.inf)
 EACH = 150  # generated images a class
 JUDGED = 2000  # held-out images, at most
@@ -69,7 +70,7 @@ def generated(train: Rows, epsilon: float, seed: int, steps: int) -> tuple[np.nd
     rows = ImageRows(images, fashion.asked(labels), tuple(map(str, range(10))))
     asked = np.repeat(np.arange(10), EACH)
     with tempfile.TemporaryDirectory() as folder:
-        context = Context(Runtime(seed=seed).resolved(), Path(folder), steps)
+        context = Context(replace(RUNTIME, seed=seed), Path(folder), steps)
         if math.isinf(epsilon):  # the component itself has noise always
             learned = Learned.of("private_means", rows)
             embedding = component.embedding(learned, seed)
@@ -112,7 +113,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--set", choices=SETS)
     said = parser.parse_args()
-    torch.set_num_threads(Runtime().resolved().threads)
+    RUNTIME.apply()
     for name in [said.set] if said.set else SETS:
         train, held = SETS[name](said.rows)
         record.append("privacy", line(name, "real images", train, held) | {"rows": len(train[0])})
