@@ -261,9 +261,9 @@ def alignment() -> str:
 def privacy() -> str:
     """What epsilon costs: the last rows and steps of each set; of several seeds the worst."""
     lines = [
-        "| images to learn from | training rows | accuracy of a model trained on them alone"
+        "| images to learn from | training rows | steps | accuracy of a model trained on them alone"
         " | distance to real ones |",
-        "|---|---|---|---|",
+        "|---|---|---|---|---|",
     ]
     rows = record.all_of("privacy")
     for name in dict.fromkeys(row["set"] for row in rows if "steps" in row):
@@ -279,7 +279,7 @@ def privacy() -> str:
             what = what.replace("epsilon no noise", "no noise")
             distance = max(r["distance"] for r in group)
             lines.append(
-                f"| {name}: {what} ({len(group)}) | {worst['rows']:,} |"
+                f"| {name}: {what} ({len(group)}) | {worst['rows']:,} | {worst.get('steps', '')} |"
                 f" {percent(worst['accuracy'])} | {distance:.3f} |"
             )
     held = {row["set"]: row["accuracy"]["n"] for row in rows}
@@ -288,8 +288,8 @@ def privacy() -> str:
         [
             *lines,
             "",
-            f"In brackets the training seeds; of several the worst figure. Held-out images: {told};"
-            f" {last['steps']} steps of training, {last['seconds']:.0f} seconds the last one.",
+            f"In brackets the training seeds; of several the worst figure. Held-out images: {told}."
+            f" {last['steps']} steps took {last['seconds']:.0f} seconds.",
         ]
     )
 

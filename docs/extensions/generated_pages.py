@@ -49,7 +49,7 @@ def components() -> Iterator[str]:
             for key in ("conditions", "licence", "cost"):
                 if row.get(key):
                     yield f"- {key}: {settings_page.plain(row[key])}"
-            yield "\n" + settings_page.table(cls)
+            yield "\n" + settings_page.table(cls, whole=True)
 
 
 def contracts() -> Iterator[str]:

@@ -18,21 +18,24 @@ def tables(cls: type, path: str = "") -> Iterator[str]:
             yield from tables(group, f"{path}.{field.name}".strip("."))
 
 
-def table(cls: type, path: str = "") -> str:
-    """Markdown: the docstring of a settings class, and its settings without its groups.
+def table(cls: type, path: str = "", whole: bool = False) -> str:
+    """Markdown: the docstring of a settings class, and its settings.
 
-    path: the group's name, which then stands before each setting."""
+    path: the group's name, which then stands before each setting. whole: with those of its
+    groups."""
     # a dataclass that nobody wrote a docstring for has its signature there
     written = cls.__doc__ and not cls.__doc__.startswith(f"{cls.__name__}(")
     text = inspect.cleandoc(cls.__doc__ or "") if written else ""
-    rows = _rows(cls, path) or ("" if text.startswith("No settings") else "No settings.\n")
+    rows = _rows(cls, path, whole) or ("" if text.startswith("No settings") else "No settings.\n")
     return f"{plain(text)}\n\n{rows}" if text else rows
 
 
-def _rows(cls: type, path: str = "") -> str:
+def _rows(cls: type, path: str = "", whole: bool = False) -> str:
     """Markdown: a table of the settings, '' where there are none."""
     first = f"{path}." if path else ""
-    settings = [one for one in config.listed(cls, path) if "." not in one.name.removeprefix(first)]
+    settings = [
+        one for one in config.listed(cls, path) if whole or "." not in one.name.removeprefix(first)
+    ]
     if not settings:
         return ""
     lines = ["| setting | default | takes | meaning |", "|---|---|---|---|"]
