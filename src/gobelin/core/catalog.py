@@ -31,6 +31,7 @@ SLOTS = {
     "rivals": "gobelin.augmentation.rivals",
     "metrics": "gobelin.quality.metrics",
     "audits": "gobelin.privacy.audits",
+    "explainers": "gobelin.prediction.explainers",
 }
 
 
