@@ -160,6 +160,13 @@ def _promised_more(header: str) -> bool:
     return promise is not None and int(promise[2]) < int(promise[1]) < ENDLESS
 
 
+def sound_bytes(wave: np.ndarray) -> bytes:
+    """A WAV file of samples [T] at 16 kHz, in float32. Raises MissingExtra without soundfile."""
+    out = io.BytesIO()
+    soundfile().write(out, wave.astype(np.float32), RATE, format="WAV", subtype="FLOAT")
+    return out.getvalue()
+
+
 def resampled(wave: np.ndarray, rate: int, to: int = RATE) -> np.ndarray:
     """[T] at `rate` Hz -> float64 [ceil(T * to / rate)] at `to` Hz, by a polyphase filter that
     passes the frequencies that both rates can represent. The filter's length grows with the larger

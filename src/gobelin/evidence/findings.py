@@ -13,7 +13,17 @@ import numpy as np
 from gobelin.core.errors import GobelinError
 
 Built = TypeVar("Built")
-EXHIBIT_KINDS = ("table", "curve", "sheet", "pairs", "forest", "bars", "matrix", "records")
+EXHIBIT_KINDS = (
+    "table",
+    "curve",
+    "sheet",
+    "pairs",
+    "forest",
+    "bars",
+    "matrix",
+    "records",
+    "waterfall",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,7 @@ from gobelin.interfaces.provenance_commands import COMMANDS, signer_of, signing_
 from gobelin.interfaces.row_commands import (
     curate_command,
     describe_command,
+    explain_command,
     index_command,
     search_command,
 )
@@ -375,6 +376,7 @@ for command in (
     search_command,
     index_command,
     describe_command,
+    explain_command,
     curate_command,
     leaderboard_command,
     list_command,

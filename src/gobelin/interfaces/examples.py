@@ -10,6 +10,7 @@ EXAMPLES = {
     "predict": "gobelin predict runs/first new.csv --out pred.csv",
     "search": 'gobelin search runs/first --text "a red apple" --row "weight=120" -k 5',
     "describe": "gobelin describe runs/first --image photos/1.png",
+    "explain": "gobelin explain runs/first --image photos/1.png --out why",
     "generate": "gobelin generate runs/first --label apple -n 4 --out by_class",
     "augment": "gobelin augment runs/first --export training-set",
     "audit": "gobelin audit runs/first",

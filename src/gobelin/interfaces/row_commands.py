@@ -151,6 +151,55 @@ def describe_command(
     print_findings(bench.describe(k, words, **query_of(options, columns)), as_json)
 
 
+@click.command("explain")
+@run_argument
+@query_options
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Explain the rows of this data set, one by one; with --summary, together.",
+)
+@click.option("--label", metavar="CLASS", help="Explain this class, not the one that a row gets.")
+@click.option(
+    "--in", "inside", metavar="FIELD,...", help="Look into these fields only. Default: all."
+)
+@click.option(
+    "--summary", is_flag=True, help="Explain what the answers for many rows have in common."
+)
+@click.option(
+    "--out",
+    "target",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder for pictures (PNG) and values (JSON).",
+)
+@json_option
+def explain_command(
+    run: Path,
+    data: Path | None,
+    label: str | None,
+    inside: str | None,
+    summary: bool,
+    target: Path | None,
+    columns: tuple[str, ...],
+    as_json: bool,
+    **options: Any,  # noqa: ANN401 - click hands over options by name
+) -> None:
+    """Explain an answer: which fields moved it, and which pixels, words, columns or intervals of
+    them. --row takes the id of a row of the run too.
+
+    Values are in log odds of the class, or in the unit of a number, and add up to the answer.
+    Beside each explanation stands how well it describes the predictor."""
+    fields = tuple(name.strip() for name in inside.split(",")) if inside is not None else ()
+    bench = open_workbench(run)
+    found = bench.explain(data, label, fields, target, summary, **query_of(options, columns))
+    if as_json:
+        return print_findings(found, True)
+    for line in found.lines():
+        say(line)
+
+
 @click.command("curate")
 @run_argument
 @click.option(

@@ -136,6 +136,17 @@ class Exhibits:
         """Rows of the data: {rows: [{id, title, note, cells: [(name, text)], image: path}]}."""
         self._put(name, "records", caption, data, title, self.credit)
 
+    def waterfall(
+        self,
+        name: str,
+        caption: str,
+        rows: Sequence[Mapping[str, Any]],
+        unit: str,
+        title: str = "",
+    ) -> None:
+        """A step for each part of an answer. rows: as `waterfall.steps`."""
+        self._put(name, "waterfall", caption, {"rows": list(rows), "unit": unit}, title)
+
     def sheet(
         self, name: str, caption: str, groups: Sequence[Mapping[str, Any]], title: str = ""
     ) -> None:

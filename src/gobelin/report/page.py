@@ -33,7 +33,7 @@ from gobelin.evidence.findings import (
     number,
     plain_verdict,
 )
-from gobelin.report import answer, opening, rows_drawn
+from gobelin.report import answer, opening, rows_drawn, waterfall
 from gobelin.report.drawing import DRAWINGS, PrintedTable, bounds, cell, inside, words
 from gobelin.report.glossary import GLOSSARY, STUDY_GLOSSARY, STUDY_WORDS
 
@@ -43,6 +43,7 @@ SECTIONS = {
     "audit": "Do images copy rows or give them away, and how good are they?",
     "generate": "Which images were generated?",
     "evaluate": "How good are the predictions?",
+    "explain": "What do the predictions rest on?",
     "search": "Does one kind of data find another?",
     "check": "Is the data sound?",
     "fit": "What was trained?",
@@ -59,7 +60,11 @@ VERDICT_COLOURS = {
 PARAGRAPHS = {"protocol": "How the study was done"}  # findings whose note is printed as a paragraph
 OTHER_SOURCE = "other"  # section of findings that name no verb
 EXAMPLES = "check/examples"  # the exhibit at the top of the page
-DRAWN = DRAWINGS | {"records": rows_drawn.records, "matrix": rows_drawn.matrix}
+DRAWN = DRAWINGS | {
+    "records": rows_drawn.records,
+    "matrix": rows_drawn.matrix,
+    "waterfall": waterfall.waterfall,
+}
 LEAST_OF_A_NAME = 3  # as many findings of one name get a table of their own
 LONG_TABLE = 25  # a table with more rows is folded
 Record = TypeVar("Record", Finding, Exhibit)

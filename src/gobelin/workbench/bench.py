@@ -4,7 +4,6 @@ writes its findings to the run folder.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,12 +17,12 @@ from gobelin.data.c2pa import Signer
 from gobelin.data.dataset import Dataset
 from gobelin.data.frames import TableLike
 from gobelin.data.read import read
-from gobelin.embedding.schema import remarks
 from gobelin.evidence.conclusion import conclusion_lines
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.predictor import Predictions
 from gobelin.workbench import hits, predict
 from gobelin.workbench.evaluation import Evaluation
+from gobelin.workbench.explain.findings import Explanation
 from gobelin.workbench.export_folder import refuse_used_folder
 from gobelin.workbench.opening import begun, make_base_space, opened
 from gobelin.workbench.query import (
@@ -39,8 +38,6 @@ from gobelin.workbench.query import (
 from gobelin.workbench.run import needs, verbs
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.verbs import VERBS as VERBS
-
-LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
 @typed_methods(**ARGUMENTS)
@@ -96,13 +93,12 @@ class Workbench:
 
     def check(self) -> list[Finding]:
         """Counts, the schema and the faults of the data."""
-        from gobelin.workbench.check import cautions, checked
+        from gobelin.workbench.check import checked, warn
 
         needs.data(self.run, "check")
         make_base_space(self.run)
         self.run = self.run.begin()
-        for line in (*remarks(self.run.data.schema), *cautions(self.run)):
-            LOG.warning("%s", line)
+        warn(self.run)
         key = fingerprint(self.run.data.key, config.resolved(self.run.settings.check))
         return self._keep("check", key, partial(checked, self.run))
 
@@ -181,8 +177,7 @@ class Workbench:
         sum of its parts' scores: how seldom an unrelated row is so near, as a normal score.
         """
         refuse_none(k)
-        if sheet is not None:
-            hits.refuse_sheet(Path(sheet))  # before the work
+        hits.refuse_sheet(sheet)  # before the work
         self.run = needs.index(self.run, "search")
         parts = weighted_parts({**(query or {}), **flags}, weights or {}, without or {})
         asked = search_parts(self.run.space, parts)  # before an index is made
@@ -229,6 +224,29 @@ class Workbench:
         return describe.described(self.run, texts_of(query), k, labels)
 
     @needs.usable_values
+    def explain(
+        self,
+        data: str | Path | Dataset | TableLike | None = None,
+        label: str | None = None,
+        fields: Sequence[str] = (),
+        out: str | Path | None = None,
+        summary: bool = False,
+        **query: Text,
+    ) -> Explanation:
+        """Which fields moved an answer, and which pixels, words, columns or intervals of them.
+
+        data: another data set, whose rows are explained. label: a class in the place of the one
+        that a row gets. fields: those that are looked into, () = all. out: folder for pictures and
+        JSON. summary: of all validation rows, or those of `data`. query: row=ID, or as `describe`.
+        """
+        from gobelin.workbench.explain import explanation
+
+        self.run = needs.predictor(self.run)
+        asked = explanation.Asked(texts_of(query), label, tuple(fields), out, summary)
+        others = None if data is None else predict.other_rows(self.run, data, None, None)
+        return explanation.explained(self.run, asked, others)
+
+    @needs.usable_values
     def generate(
         self,
         seeds: Sequence[int] = tuple(range(16)),
@@ -266,10 +284,9 @@ class Workbench:
 
         needs.data(self.run, "showcase")
         self.run = needs.generator(self.run)
-        queries, run = list(queries), self.run
-        generator = config.resolved(run.settings.generator)
-        key = fingerprint(run.predictor.fingerprint, queries, generator)
-        return self._keep("generate", key, partial(contact_sheet.showcase, run, queries))
+        asked = list(queries)
+        key = contact_sheet.key_of(self.run, asked)
+        return self._keep("generate", key, partial(contact_sheet.showcase, self.run, asked))
 
     def augment(
         self, export: str | Path | None = None, signer: Signer | None = None
@@ -311,8 +328,7 @@ class Workbench:
         needs.data(self.run, "curate")
         self.run = needs.predictor(self.run)
         curate_decisions.refuse_target(self.run.predictor)
-        if export is not None:
-            refuse_used_folder(Path(export), curate_export.CURATED_SET)  # before the work
+        refuse_used_folder(export, curate_export.CURATED_SET)  # before the work
         self.run = self.run.record(self.run.settings)
         key = curate_decisions.key_of(self.run)
         findings = self._keep("curate", key, partial(curated, self.run))

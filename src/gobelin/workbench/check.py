@@ -10,6 +10,7 @@ from gobelin.data.parts import groups_that_look_alike
 from gobelin.data.texts import joined
 from gobelin.embedding import lexicon
 from gobelin.embedding.encoders import LeavesOut
+from gobelin.embedding.schema import remarks
 from gobelin.evidence.findings import Finding
 from gobelin.quality import data as data_quality
 from gobelin.quality.data import NAMED_CELLS, NearDuplicate
@@ -47,7 +48,13 @@ def _named(finding: Finding) -> str:
     return "in this share of the rows" if "field" in finding.scope else "score"
 
 
-def cautions(run: Run) -> list[str]:
+def warn(run: Run) -> None:
+    """Tell what to know of the columns and of the rows before anything is learned from them."""
+    for line in (*remarks(run.data.schema), *_cautions(run)):
+        LOG.warning("%s", line)
+
+
+def _cautions(run: Run) -> list[str]:
     """What to know before anything is learned from these rows, one line each."""
     rows = run.checked.rows
     train = rows.dataset.rows(rows.part("train"))

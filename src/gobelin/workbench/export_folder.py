@@ -17,11 +17,15 @@ from gobelin.core.files import disk_errors, tree_hash
 from gobelin.core.output import output_folder
 
 
-def refuse_used_folder(folder: Path, last: str, option: str = "--export ") -> None:
+def refuse_used_folder(chosen: str | Path | None, last: str, option: str = "--export ") -> None:
     """Refuse a folder that nothing can be written to: a file, not empty, not writable.
 
-    last: a file that a finished folder has; `new_folder` compares the rest of such a folder.
+    chosen: the folder; None = nothing is written. last: a file that a finished folder has;
+    `new_folder` compares the rest of such a folder.
     option: before the folder's name in messages. Raises GobelinError."""
+    if chosen is None:
+        return
+    folder = Path(chosen)
     with disk_errors(folder):
         if folder.exists() and not folder.is_dir():
             raise GobelinError(f"{option}{folder}: is a file. Choose a new folder.")

@@ -113,7 +113,7 @@ def json_cells(hit: Hit) -> dict[str, Any]:
     return {c: v if isinstance(v, plain) else text_of(v) for c, v in hit.cells.items()}
 
 
-def refuse_sheet(path: Path) -> None:
-    """Raises GobelinError for a file that no contact sheet can be written as."""
-    if path.suffix.lower() not in SHEETS:
+def refuse_sheet(path: str | Path | None) -> None:
+    """Raises GobelinError for a file that no contact sheet can be written as. None = no file."""
+    if path is not None and Path(path).suffix.lower() not in SHEETS:
         raise GobelinError(f"--sheet {path}: a name that ends in .html or .png was expected.")

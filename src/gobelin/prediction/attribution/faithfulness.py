@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import factorial
 
 import numpy as np
 
@@ -25,6 +26,8 @@ from gobelin.prediction.attribution.parts import Attribution, Parts
 
 STEPS = 8  # of a curve, at most
 BETTER, NO_BETTER = "better than random", "no better than random"
+CAN_T_TELL = "can't tell from so few parts of one row"
+LEAST_ORDERS = 40  # that the parts of one row can have: below, the best of them is no rare one
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +36,7 @@ class Gain:
 
     own: float  # of the explanation's order
     random: np.ndarray  # float64 [r], of random orders
+    parts: int  # P
 
     @property
     def paired(self) -> float:
@@ -73,22 +77,26 @@ def gain(parts: Parts, attribution: Attribution, orders: int, seed: int) -> Gain
     values = [attribution.values, *(parts.at_random(rng) for _ in range(orders))]
     ranked = np.stack([np.argsort(-v, kind="stable") for v in values])
     found = gains(curves(parts, ranked))
-    return Gain(float(found[0]), found[1:])
+    return Gain(float(found[0]), found[1:], len(attribution.values))
 
 
 def faithfulness(found: Sequence[Gain]) -> tuple[Interval, str]:
     """The mean over rows of the gain less that of random orders, and the verdict: better than
     random if the whole interval lies above 0.
 
-    Of several rows it is the interval of a mean of pairs. Of one row it is where its gain lies
-    among those of the random orders, and the verdict needs all but 2.5 % of them to be lower."""
+    Of several rows it is the interval of a mean of pairs. Of one row it is its gain less the middle
+    95 % of the gains of random orders; with so few parts that one order in 40 is not rare, one row
+    can't tell."""
     if len(found) > 1:
         interval = intervals.mean([one.paired for one in found])
         return interval, BETTER if interval.low > 0 else NO_BETTER
     (one,) = found
     low, high = (float(one.own - q) for q in np.quantile(one.random, [0.975, 0.025]))
     method = f"2.5 % to 97.5 % of {len(one.random)} random orders"
-    return Interval(one.paired, low, high, 0.95, method, 1), BETTER if low > 0 else NO_BETTER
+    interval = Interval(one.paired, low, high, 0.95, method, 1)
+    if one.parts < 9 and factorial(one.parts) < LEAST_ORDERS:
+        return interval, CAN_T_TELL
+    return interval, BETTER if low > 0 else NO_BETTER
 
 
 def agreement(first: Attribution, second: Attribution) -> float:

@@ -39,7 +39,7 @@ class Attribution:
     method: str  # in words
     # float64 [P]: the standard errors of the values that come from drawing; 0 where nothing is
     error: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    # float64 [P, P]: the Shapley interaction index of two parts, 0 on the diagonal; None = not known
+    # float64 [P, P]: the Shapley interaction index of two parts, 0 on the diagonal; None: unknown
     pairs: np.ndarray | None = None
     shape: tuple[int, ...] = ()  # of an image's pixels, (H, W); () where parts have names
 

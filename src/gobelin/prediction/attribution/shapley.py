@@ -19,14 +19,11 @@ import numpy as np
 from gobelin.core.machine import numpy_generator
 from gobelin.prediction.attribution.parts import Attribution, Parts
 
-MOST_EXACT = 12  # parts; 2 to the power of them are asked
 
-
-def shapley(parts: Parts, orders: int, seed: int) -> Attribution:
-    """The Shapley values of a row's parts: exact up to `MOST_EXACT` of them, else of drawn orders.
-
-    orders: how many are drawn, two or more."""
-    if len(parts.names) <= MOST_EXACT:
+def shapley(parts: Parts, most: int, orders: int, seed: int) -> Attribution:
+    """The Shapley values of a row's parts: exact up to `most` of them, where 2^P subsets are asked,
+    else of drawn orders, two or more."""
+    if len(parts.names) <= most:
         return exact(parts)
     return sampled(parts, orders, seed)
 

@@ -2,7 +2,8 @@
 
 A hidden column holds what other rows hold there, a few drawn training rows one after the other, and
 the answer is the mean (Lundberg & Lee 2017, equation 11). In a run that was saved without its data
-a hidden column is empty. Up to 12 columns are exact, with interactions; of more, orders are drawn.
+a hidden column is empty. Up to seven columns are exact, with interactions; of more, orders are
+drawn.
 
 What this cannot show: whether a column is a cause, and how two columns that tell the same share it.
 Drawn values can make pairs of columns that no row has. An empty column is a state that the
@@ -30,8 +31,9 @@ class Columns:
     draws: int = setting(
         default=20, ge=1, le=10_000, description="Rows whose values take the place of hidden ones."
     )
+    most: int = setting(default=7, ge=1, le=16, description="Columns that are explained exactly.")
     orders: int = setting(
-        default=40, ge=2, le=100_000, description="Drawn orders where columns are more than 12."
+        default=20, ge=2, le=100_000, description="Drawn orders where there are more columns."
     )
 
     kinds: ClassVar[tuple[str, ...]] = ("table", "number", "category", "date")
@@ -42,7 +44,7 @@ class Columns:
         return ColumnParts(question, field, names, self.draws) if len(names) > 1 else None
 
     def explain(self, parts: Parts, seed: int) -> Attribution:
-        return shapley(parts, self.orders, seed)
+        return shapley(parts, self.most, self.orders, seed)
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,13 +24,17 @@ from gobelin.prediction.attribution.parts import Attribution, Parts
 from gobelin.prediction.attribution.shapley import shapley
 from gobelin.prediction.explainers import Question
 
+MOST_ASKED = 16_384  # rows that the predictor answers for one explanation, about
+LEAST_OTHERS = 4
+
 
 @settings_class
 class Modality:
     """Shapley values of fields."""
 
+    most: int = setting(default=12, ge=1, le=16, description="Fields that are explained exactly.")
     orders: int = setting(
-        default=200, ge=2, le=100_000, description="Drawn orders where fields are more than 12."
+        default=200, ge=2, le=100_000, description="Drawn orders where there are more fields."
     )
 
     kinds: ClassVar[tuple[str, ...]] = ()
@@ -40,7 +44,7 @@ class Modality:
         return FieldParts(question) if question.present else None
 
     def explain(self, parts: Parts, seed: int) -> Attribution:
-        return shapley(parts, self.orders, seed)
+        return shapley(parts, self.most, self.orders, seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +59,7 @@ class FieldParts:
 
     def answers(self, kept: np.ndarray) -> np.ndarray:
         """float64 [k, K]."""
-        row, others = self.question.rows, self.question.others
+        row, others = self.question.rows, self._others
         count = 1 if others is None else len(others)
         shown = np.zeros((len(kept), len(row.fields)), bool)
         for k, field in enumerate(self.names):
@@ -67,6 +71,15 @@ class FieldParts:
         else:
             asked = _mixed(asked, others.rows(np.tile(np.arange(count), len(kept))), shown)
         return self.question.explained(asked).reshape(len(kept), count)
+
+    @property
+    def _others(self) -> Embeddings | None:
+        """Of many fields fewer rows take the place of what is hidden."""
+        others = self.question.others
+        if others is None:
+            return None
+        count = max(LEAST_OTHERS, MOST_ASKED // 2 ** len(self.names))
+        return others.rows(np.arange(min(count, len(others))))
 
     def at_random(self, rng: np.random.Generator) -> np.ndarray:
         return rng.random(len(self.names))

@@ -13,11 +13,10 @@ all. Two places that tell the same each look as if they counted half.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from PIL import Image, ImageFilter
+from scipy import ndimage
 
 from gobelin.core.config import setting, settings_class
 from gobelin.prediction.attribution.occlusion import masks, slopes, smooth_map
@@ -101,12 +100,4 @@ class PixelParts:
 def _blurred(image: np.ndarray) -> np.ndarray:
     """float32 [H, W, 3]: the image, each channel blurred strongly."""
     radius = max(image.shape[:2]) / BLUR
-    channels = [
-        np.asarray(
-            Image.fromarray(np.ascontiguousarray(image[..., c])).filter(
-                ImageFilter.GaussianBlur(radius)
-            )
-        )
-        for c in range(image.shape[2])
-    ]
-    return np.stack(channels, -1).astype(np.float32)
+    return np.asarray(ndimage.gaussian_filter(image, (radius, radius, 0), mode="nearest"))

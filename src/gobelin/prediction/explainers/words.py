@@ -1,7 +1,7 @@
 """Which words of a text moved the answer: Shapley values of words that are left out.
 
 A hidden word is not in the text. Words stand where blanks divide the text. Of a text with more than
-32 words, several words that follow each other are one part. Up to 12 parts are exact, with
+32 words, several words that follow each other are one part. Up to seven parts are exact, with
 interactions; of more, orders are drawn.
 
 What this cannot show: grammar. A text with a hole is none that anybody would write, and an encoder
@@ -26,11 +26,12 @@ from gobelin.prediction.explainers import Question
 class Words:
     """Shapley values of the words of one field."""
 
-    most: int = setting(
-        default=32, ge=2, le=1000, description="Parts of a text; of a longer one, several words."
+    parts_of_text: int = setting(
+        default=32, ge=2, le=1000, description="Parts of a text, at most; each has several words."
     )
+    most: int = setting(default=7, ge=1, le=16, description="Parts that are explained exactly.")
     orders: int = setting(
-        default=20, ge=2, le=100_000, description="Drawn orders where parts are more than 8."
+        default=20, ge=2, le=100_000, description="Drawn orders where there are more parts."
     )
 
     kinds: ClassVar[tuple[str, ...]] = ("text",)
@@ -38,14 +39,14 @@ class Words:
 
     def parts(self, question: Question, field: str) -> Parts | None:
         words = joined(question.cells.get(field, {})).split()
-        count = min(len(words), self.most)
+        count = min(len(words), self.parts_of_text)
         if count < 2:
             return None
         runs = [" ".join(run) for run in np.array_split(np.array(words, object), count)]
         return WordParts(question, field, tuple(runs))
 
     def explain(self, parts: Parts, seed: int) -> Attribution:
-        return shapley(parts, self.orders, seed)
+        return shapley(parts, self.most, self.orders, seed)
 
 
 @dataclass(frozen=True, eq=False)

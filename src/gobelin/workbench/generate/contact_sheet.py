@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from gobelin.core.config import resolved
+from gobelin.core.files import fingerprint
 from gobelin.data.images import png_bytes
 from gobelin.data.provenance import save_png
 from gobelin.evidence.findings import Finding
@@ -26,6 +28,11 @@ SHOWN = 8  # images a condition
 READ_IMAGES = 40  # images a class, for label agreement
 THUMBNAIL = 64  # pixels a side
 FOLDER = "images/contact_sheet"  # its images in the run folder, which holds nothing else
+
+
+def key_of(run: Run, queries: Sequence[Mapping[str, str]]) -> str:
+    """Cache key of the contact sheet."""
+    return fingerprint(run.predictor.fingerprint, queries, resolved(run.settings.generator))
 
 
 def showcase(run: Run, queries: Sequence[Mapping[str, str]], exhibits: Exhibits) -> list[Finding]:

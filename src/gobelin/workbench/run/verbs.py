@@ -19,6 +19,7 @@ VERBS = (
     "predict",
     "search",
     "describe",
+    "explain",
     "generate",
     "augment",
     "audit",

@@ -1,0 +1,1 @@
+"""The verb `explain`: which fields, and which parts of them, moved an answer."""

@@ -1,0 +1,232 @@
+"""The verb `explain`: one row, the rows of another data set, or all of them in a summary."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from gobelin.core.errors import GobelinError
+from gobelin.core.files import fingerprint
+from gobelin.core.machine import numpy_generator
+from gobelin.data.dataset import Dataset
+from gobelin.evidence.findings import Finding
+from gobelin.evidence.intervals import Interval
+from gobelin.prediction.attribution.faithfulness import faithfulness
+from gobelin.quality.data import Check
+from gobelin.report.exhibits import Exhibits
+from gobelin.workbench.explain import exhibits as drawn
+from gobelin.workbench.explain import files, summary
+from gobelin.workbench.explain.answers import (
+    Answers,
+    Explained,
+    RowExplanation,
+    answers_of_run,
+    explain,
+    gain_of,
+    refuse_fields,
+)
+from gobelin.workbench.explain.asked import AskedRow, of_data, of_query, of_run, place_of
+from gobelin.workbench.explain.findings import Explanation, lines_of_row, of_row
+from gobelin.workbench.run import needs, verbs
+from gobelin.workbench.run.chain import Run
+
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
+FORMAT = 1  # of the summary
+MOST_ROWS = 100  # of a data set that are explained one by one
+# random orders that an explanation of one row is compared with; of what is slow to ask fewer
+ORDERS = {"field": 100, "column": 20, "word": 20, "interval": 10, "pixel": 10}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user wants to have explained."""
+
+    query: Mapping[str, str]  # {flag or column: text}; 'row' may be an id
+    label: str | None = None  # the class; None = the one that each row gets
+    inside: tuple[str, ...] = ()  # the fields that are looked into; () = all
+    out: str | Path | None = None  # folder for JSON and pictures
+    summary: bool = False  # what many rows have in common
+
+
+def explained(run: Run, asked: Asked, others: tuple[Dataset, Check] | None) -> Explanation:
+    """The explanation that a user wants. others: another data set, and how it is checked."""
+    answers = answers_of_run(run)
+    refuse_fields(answers, asked.inside)
+    _refuse_mixed(asked, others is not None)
+    if asked.summary:
+        return summarised(run) if others is None else data_summary(run, *others)
+    if others is None:
+        return _explanation(answers, [_row(run, asked.query)], asked, _kept(run, answers))
+    return data_rows(run, answers, *others, asked)
+
+
+def _refuse_mixed(asked: Asked, others: bool) -> None:
+    """Raises GobelinError where nothing is asked for, or two things that exclude each other."""
+    name = next(iter(asked.query), "")
+    if not (asked.query or others or asked.summary):
+        raise GobelinError(
+            "explain: nothing to explain. Give --row ID, --text, --image, --query COLUMN=VALUE,"
+            " --data FILE or --summary."
+        )
+    if name and (others or asked.summary):
+        other = "--data" if others else "--summary"
+        raise GobelinError(f"explain: found {name!r} and {other}. Give one of them.")
+    if asked.summary and (asked.label is not None or asked.inside or asked.out is not None):
+        given = "--label" if asked.label is not None else "--in" if asked.inside else "--out"
+        raise GobelinError(
+            f"explain --summary: takes no {given}, as it is about all classes and fields. Leave it"
+            " out; the report has the pictures."
+        )
+
+
+def _row(run: Run, query: Mapping[str, str]) -> AskedRow:
+    """'row' is the id of a row of the run, or columns of numbers and categories."""
+    name = query.get("row", "")
+    is_id = name and ("=" not in name or _known(run, name))
+    if not is_id:
+        return of_query(run, query)
+    needs.data(run, f"explain --row {name}")
+    if len(query) > 1:
+        other = next(key for key in query if key != "row")
+        raise GobelinError(
+            f"explain --row {name}: a row of the run was expected alone, found {other!r} beside it."
+            " Give the row, or its parts."
+        )
+    return of_run(run, [place_of(run, name)])[0]
+
+
+def _known(run: Run, name: str) -> bool:
+    """Whether an id with an equals sign is one of the run's rows."""
+    return not run.folder.saved and name in run.checked.rows.dataset.ids
+
+
+def data_rows(
+    run: Run, answers: Answers, dataset: Dataset, settings: Check, asked: Asked
+) -> Explanation:
+    """The rows of another data set, one by one."""
+    rows = of_data(answers.predictor.features, dataset, settings)
+    if len(rows) > MOST_ROWS:
+        LOG.warning(
+            "explain: the first %d of %d rows are explained one by one. --summary explains what"
+            " they have in common.",
+            MOST_ROWS,
+            len(rows),
+        )
+    return _explanation(answers, rows[:MOST_ROWS], asked, _kept(run, answers))
+
+
+def _explanation(
+    answers: Answers, rows: Sequence[AskedRow], asked: Asked, kept: _Kept
+) -> Explanation:
+    """Findings, text and files of rows. Rows without a field of prediction are named."""
+    inside = asked.inside or None
+    findings: list[Finding] = []
+    lines: list[str] = []
+    told: list[RowExplanation] = []
+    progress = answers.predictor.features.data.progress
+    for k, row in enumerate(rows):
+        if len(rows) > 1 and not row.embeddings.only(answers.fields).present.any():
+            LOG.warning("explain: row %s has none of the fields that prediction uses.", row.id)
+            continue
+        one = explain(answers, row, asked.label, inside)
+        faithful = {key: kept[key] if key in kept else _alone(part) for key, part in _parts(one)}
+        findings += of_row(answers, one, faithful)
+        lines += [*([""] if lines else []), *lines_of_row(answers, one, faithful)]
+        told.append(one)
+        if asked.out is not None:
+            files.write(Path(asked.out), answers, one, faithful, k)
+        if len(rows) > 1:
+            progress("explain rows", k + 1, len(rows))
+    lines += ["", _hidden(answers)]
+    if asked.out is not None:
+        lines.append(f"Pictures and JSON are in {asked.out}.")
+    return Explanation(findings, lines, told)
+
+
+_Kept = Mapping[tuple[str, str], tuple[Interval, str]]
+
+
+def _parts(told: RowExplanation) -> list[tuple[tuple[str, str], Explained]]:
+    return [((one.explainer, one.field), one) for one in told.all]
+
+
+def _alone(one: Explained) -> tuple[Interval, str]:
+    """How faithful an explanation is on its own row."""
+    return faithfulness([gain_of(one, ORDERS[one.unit], 0)])
+
+
+def _hidden(answers: Answers) -> str:
+    """What hidden fields are, in a sentence."""
+    if answers.others is None:
+        return (
+            "What is hidden is missing, as this run was saved without its data. A predictor answers"
+            " less surely with fewer fields, and each field gets a part of that."
+        )
+    return (
+        f"In the place of hidden fields and columns stand those of {len(answers.others)} training"
+        " rows, one after the other; hidden words are left out, hidden pixels are blurred."
+    )
+
+
+def summarised(run: Run) -> Explanation:
+    """What the answers for validation rows rest on. It is kept in the run, for the report."""
+    needs.data(run, "explain --summary")
+    answers = answers_of_run(run)
+    places = run.checked.rows.part("valid")
+    chosen = numpy_generator(answers.seed, "summary").permutation(places)[: summary.ROWS]
+
+    def find(exhibits: Exhibits) -> list[Finding]:
+        told, faithful, found = _summed(run, answers, of_run(run, np.sort(chosen)))
+        drawn.show(run, answers, told, faithful, found, exhibits)
+        return found
+
+    keep = partial(verbs.keep, run.folder, run.settings.data.cited, "explain")
+    found = keep(_key(run, answers), find)
+    return Explanation(found, _summary_lines(answers, found))
+
+
+def data_summary(run: Run, dataset: Dataset, settings: Check) -> Explanation:
+    """What the answers for the rows of another data set rest on. Nothing is kept."""
+    answers = answers_of_run(run)
+    rows = of_data(answers.predictor.features, dataset, settings)
+    some = [r for r in rows if r.embeddings.only(answers.fields).present.any()]
+    if not some:
+        raise GobelinError(
+            f"explain: no row of {dataset.source} has a field that prediction uses:"
+            f" {', '.join(answers.fields)}. Give other rows."
+        )
+    chosen = numpy_generator(answers.seed, "summary").permutation(len(some))[: summary.ROWS]
+    told, _, found = _summed(run, answers, [some[k] for k in np.sort(chosen)])
+    return Explanation(found, _summary_lines(answers, found), told)
+
+
+def _summed(
+    run: Run, answers: Answers, rows: Sequence[AskedRow]
+) -> tuple[list[RowExplanation], _Kept, list[Finding]]:
+    told = summary.explained(answers, rows)
+    faithful = summary.faithful_of(answers, told)
+    return told, faithful, summary.findings(answers, answers_of_run(run, 1), told, faithful)
+
+
+def _key(run: Run, answers: Answers) -> str:
+    """Cache key of the summary."""
+    return fingerprint(run.predictor.fingerprint, answers.predictor.key, FORMAT)
+
+
+def _kept(run: Run, answers: Answers) -> _Kept:
+    """How faithful explanations are on held-out rows, as a summary has found it; nothing without
+    one."""
+    if run.folder.saved or not run.folder.has("verbs/explain", _key(run, answers)):
+        return {}
+    found = verbs.findings_of(run.folder.checked("verbs/explain"))
+    return summary.faithful_from(found)
+
+
+def _summary_lines(answers: Answers, found: Sequence[Finding]) -> list[str]:
+    """What decides, the shares, and how faithful the explanations are."""
+    return [*summary.lines(found, answers.unit), "", _hidden(answers)]

@@ -1,0 +1,126 @@
+"""Explanations as files: JSON, and pictures of waterfalls and pixels."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from gobelin.core.files import atomic_file, save_arrays, write_json
+from gobelin.data.images import image_values, opened
+from gobelin.data.provenance import is_marked, marks_of
+from gobelin.evidence.findings import finite
+from gobelin.report import heat, waterfall
+from gobelin.workbench.explain.answers import Answers, Explained, RowExplanation
+from gobelin.workbench.explain.findings import Faithful, faithful_text, plural
+
+MAPS = "maps.safetensors"  # the values of pixels
+
+
+def write(
+    folder: Path, answers: Answers, told: RowExplanation, faithful: Faithful, number_of_row: int
+) -> list[str]:
+    """Write one row's explanation; the names of the pictures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = f"{number_of_row}-{_plain(told.row.id)}"
+    pictures, maps = [], {}
+    for one in told.all:
+        name = f"{stem}-{_plain(one.field)}-{plural(one.unit)}.png".replace("--", "-")
+        _save(folder / name, picture(answers, told, one, faithful), told, one)
+        pictures.append(name)
+        if one.attribution.shape:
+            values = one.attribution.values.reshape(one.attribution.shape)
+            maps[one.field] = values.astype(np.float32)
+    write_json(folder / f"{stem}.json", as_json(answers, told, faithful, pictures))
+    if maps:
+        save_arrays(folder / f"{stem}-{MAPS}", maps)
+    return pictures
+
+
+def _plain(text: str) -> str:
+    """A text as part of a file's name."""
+    return "-".join(re.findall(r"\w+", text))[:32]
+
+
+def picture(
+    answers: Answers, told: RowExplanation, one: Explained, faithful: Faithful
+) -> Image.Image:
+    """A waterfall of parts, or an image under the colours of its pixels."""
+    found, caption = one.attribution, ""
+    if (how := faithful.get((one.explainer, one.field))) is not None:
+        caption = faithful_text(how, answers.unit)
+    if found.shape:
+        values, image = found.values.reshape(found.shape), one.parts.image  # type: ignore[attr-defined]
+        return heat.overlay(image, values, f"{told.answer} {caption}".strip())
+    what = f"{plural(one.unit)} of {one.field}" if one.field else plural(one.unit)
+    of = told.answer or answers.predictor.model.target
+    title = f"row {told.row.id}, {of}: {what}" + (f", in {answers.unit}" if answers.unit else "")
+    parts = list(zip(found.parts, found.values.tolist(), strict=True))
+    rows = waterfall.steps(parts, found.base, found.whole, f"without {plural(one.unit)}")
+    return waterfall.drawn(rows, title, caption)
+
+
+def _save(path: Path, page: Image.Image, told: RowExplanation, one: Explained) -> None:
+    """Write a PNG. The overlay of a generated image keeps its mark."""
+    mark = None
+    if one.attribution.shape:
+        data = image_values(told.row.cells[one.field])[0]
+        if isinstance(data, bytes) and is_marked(data):
+            with opened(io.BytesIO(data)) as image:
+                mark = marks_of(image)
+    with atomic_file(path) as temporary:
+        page.save(temporary, "PNG", pnginfo=mark)
+
+
+def as_json(
+    answers: Answers, told: RowExplanation, faithful: Faithful, pictures: list[str]
+) -> dict[str, Any]:
+    """One row's explanation as values."""
+    return {
+        "row": told.row.id,
+        "target": answers.predictor.model.target,
+        "class": told.answer,
+        "probability": told.probability,
+        "truth": told.row.truth,
+        "unit": answers.unit,
+        "explanations": [_one(one, faithful) for one in told.all],
+        "pictures": pictures,
+    }
+
+
+def _one(one: Explained, faithful: Faithful) -> dict[str, Any]:
+    found = one.attribution
+    out: dict[str, Any] = {
+        "explainer": one.explainer,
+        "field": one.field,
+        "parts": plural(one.unit),
+        "method": found.method,
+        "base": found.base,
+        "answer": found.whole,
+    }
+    if found.shape:
+        out["places"] = heat.by_place(found.values.reshape(found.shape))
+        out["full_colour"] = heat.strongest(found.values.reshape(found.shape))
+    else:
+        errors = found.error if len(found.error) else np.zeros(len(found.values))
+        main = found.main
+        out["values"] = [
+            {"part": part, "value": float(v), "error": float(e), "alone": float(m)}
+            for part, v, e, m in zip(found.parts, found.values, errors, main, strict=True)
+        ]
+        if found.pairs is not None:
+            out["interactions"] = found.pairs.tolist()
+    if (how := faithful.get((one.explainer, one.field))) is not None:
+        interval, verdict = how
+        out["faithfulness"] = {
+            "gain_over_random_orders": interval.value,
+            "low": interval.low if finite(interval.low) else None,
+            "high": interval.high if finite(interval.high) else None,
+            "rows": interval.n,
+            "verdict": verdict,
+        }
+    return out
