@@ -46,7 +46,7 @@ def waterfall(data: Mapping[str, Any], folder: Path) -> Drawing:
     """The marks of a waterfall, as `drawing.bars` has them."""
     rows, unit = data["rows"], str(data.get("unit") or "")
     scale = Scale.around([0.0, *(row[end] for row in rows for end in ("from", "to"))])
-    marks = []
+    marks: list[dict[str, Any]] = []
     for k, row in enumerate(rows):
         ends = sorted((scale.at(row["from"]) or 0.0, scale.at(row["to"]) or 0.0))
         signed = 0 < k < len(rows) - 1

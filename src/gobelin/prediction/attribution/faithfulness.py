@@ -104,5 +104,5 @@ def agreement(first: Attribution, second: Attribution) -> float:
     one part."""
     if len(first.values) < 2:
         return 1.0
-    ranks = [np.argsort(np.argsort(a.values, kind="stable")) for a in (first, second)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    one, two = (np.argsort(np.argsort(a.values, kind="stable")) for a in (first, second))
+    return float(np.corrcoef(one, two)[0, 1])

@@ -15,7 +15,10 @@ LEAST_PROBABILITY = 1e-9  # so that log odds stay finite
 class Parts(Protocol):
     """One row in P parts."""
 
-    names: tuple[str, ...]  # P of them
+    @property
+    def names(self) -> tuple[str, ...]:
+        """P of them; none where parts are pixels."""
+        ...
 
     def answers(self, kept: np.ndarray) -> np.ndarray:
         """float64 [k, K]: the answer when parts are hidden, k times. kept: [k, P], 1 = the part is

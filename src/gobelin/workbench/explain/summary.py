@@ -10,6 +10,7 @@ reasons, not of causes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -207,8 +208,8 @@ def faithful_from(found: Sequence[Finding]) -> dict[tuple[str, str], tuple[Inter
     }
     for f in found:
         if f.name == FAITHFULNESS and f.value is not None:
-            ends = [float("nan") if end is None else end for end in (f.low, f.high)]
-            interval = Interval(f.value, *ends, f.level, f.method, f.n)
+            low, high = (math.nan if end is None else end for end in (f.low, f.high))
+            interval = Interval(f.value, low, high, f.level, f.method, f.n)
             out[units[f.scope["parts"]], f.scope.get("field", "")] = (interval, f.verdict)
     return out
 

@@ -1,0 +1,158 @@
+"""The verb `explain`, on a small run. Oracles: the probabilities that `predict` gives, a planted
+watermark, and the messages of mistakes."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pytest
+from PIL import Image
+from presets import SMALL
+
+from gobelin import Workbench
+from gobelin.core import config
+from gobelin.core.errors import GobelinError
+from gobelin.interfaces.cli import main
+
+
+@pytest.fixture(scope="module")
+def bench(shapes_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+    folder = tmp_path_factory.mktemp("explained") / "run"
+    out = Workbench(shapes_file, "shape", folder, config.assignments(SMALL))
+    out.fit()
+    return out
+
+
+@pytest.fixture(scope="module")
+def saved(bench: Workbench, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bench.save_pretrained(tmp_path_factory.mktemp("saved") / "run")
+
+
+def with_fields(bench: Workbench, count: int = 3) -> str:
+    """The id of a row with so many fields."""
+    x = bench.run.features.embeddings
+    return str(x.ids[int(np.flatnonzero(x.present.sum(1) == count)[0])])
+
+
+def test_the_effects_of_a_row_add_up_to_the_log_odds_that_predict_gives(
+    bench: Workbench, tmp_path: Path
+) -> None:
+    row = with_fields(bench)
+    found = bench.explain(row=row, out=tmp_path / "why")
+    dataset = bench.run.checked.rows.dataset
+    predictions = bench.predict(dataset.rows([dataset.ids.index(row)]))
+    answer = next(f for f in found if f.name == "explained_answer")
+    assert answer.scope == {"class": predictions.labels[0]} and answer.rows == (row,)
+    p = float(predictions.probabilities.max())
+    assert answer.value == pytest.approx(math.log(p / (1 - p)), abs=1e-5)
+    (told,) = found.rows
+    effects = [f.value for f in found if f.name == "effect" and set(f.scope) == {"field"}]
+    assert len(effects) == 3
+    base = told.fields.attribution.base
+    assert sum(filter(None, effects)) + base == pytest.approx(answer.value, abs=1e-6)
+    stored = json.loads(next((tmp_path / "why").glob("*.json")).read_text(encoding="utf-8"))
+    assert {e["parts"] for e in stored["explanations"]} == {"fields", "pixels", "words", "columns"}
+    for name in stored["pictures"]:
+        with Image.open(tmp_path / "why" / name) as picture:
+            assert picture.format == "PNG"
+    told_lines = "\n".join(found.lines())
+    assert row in told_lines and "Shapley values of all 8 subsets" in told_lines
+
+
+def test_another_class_can_be_explained_and_one_field_alone_be_looked_into(
+    bench: Workbench,
+) -> None:
+    row = with_fields(bench)
+    classes = bench.run.predictor.model.classes
+    answers = [bench.explain(row=row, label=c, fields=["caption"]).rows[0] for c in classes[:2]]
+    assert [a.answer for a in answers] == list(classes[:2])
+    assert [one.field for one in answers[0].inside] == ["caption"]
+
+
+def test_a_query_and_other_rows_are_explained(bench: Workbench, tmp_path: Path) -> None:
+    asked = bench.explain(text="a large red square")
+    assert [one.unit for one in asked.rows[0].all] == ["field", "word"]
+    table = pa.table({"caption": ["a red square", "a circle", None], "side": [12, 20, None]})
+    pa_csv.write_csv(table, tmp_path / "new.csv")
+    found = bench.explain(data=tmp_path / "new.csv")
+    assert [r.row.id for r in found.rows] == ["0", "1"]  # the third row has nothing
+    together = bench.explain(data=tmp_path / "new.csv", summary=True)
+    assert {f.scope["field"] for f in together if f.name == "share_of_effects"} >= {"caption"}
+
+
+def test_a_saved_run_explains_what_is_given(saved: Path) -> None:
+    bench = Workbench.open(saved)
+    found = bench.explain(text="a large red square", row="side=12")
+    (told,) = found.rows
+    assert told.fields.attribution.values.sum() == pytest.approx(
+        told.fields.attribution.whole - told.fields.attribution.base, abs=1e-9
+    )
+    assert "saved without its data" in found.lines()[-1]
+    with pytest.raises(GobelinError, match="saved without its data, which explain --row 00001"):
+        bench.explain(row="00001")
+    with pytest.raises(GobelinError, match="saved without its data, which explain --summary"):
+        bench.explain(summary=True)
+
+
+MISTAKES: dict[tuple[str, ...], list[str]] = {
+    (): ["explain: nothing to explain", "--row ID", "--summary"],
+    ("--row", "nobody"): ["explain --row nobody", "no row has this id"],
+    ("--row", "00001", "--text", "x"): ["explain --row 00001", "'text'"],
+    ("--row", "00001", "--label", "circel"): ["--label circel", "Did you mean 'circle'?"],
+    ("--row", "00001", "--in", "photo"): ["--in photo", "no such field"],
+    ("--text", "x", "--in", "image"): ["--in image", "has no image"],
+    ("--text", "x", "--summary"): ["'text' and --summary"],
+    ("--summary", "--label", "circle"): ["--summary: takes no --label"],
+    ("--data", "nowhere.csv"): ["nowhere.csv", "no such file"],
+    ("--audio", "a.wav"): ["'audio'"],
+}
+
+
+@pytest.mark.parametrize("words", MISTAKES, ids=" ".join)
+def test_what_cant_be_explained_is_said_in_one_line(
+    words: tuple[str, ...], bench: Workbench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["explain", str(bench.folder), *words])
+    said = capsys.readouterr().err.strip()
+    assert stopped.value.code == 2 and len(said.splitlines()) == 1, said
+    assert all(part in said for part in MISTAKES[words]), said
+
+
+@pytest.fixture(scope="module")
+def watermarked(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+    """Images of noise: the class is the colour of a mark in the lower left corner."""
+    folder, rng = tmp_path_factory.mktemp("watermark"), np.random.default_rng(0)
+    names, labels = [], rng.choice(["cat", "dog"], 120)
+    for k, label in enumerate(labels):
+        pixels = rng.integers(60, 200, (32, 32, 3), dtype=np.uint8)
+        pixels[24:, :8] = (230, 20, 20) if label == "cat" else (20, 20, 230)
+        names.append(f"{k}.png")
+        Image.fromarray(pixels).save(folder / names[-1])
+    table = pa.table({"photo": names, "animal": labels.tolist()})
+    pa_csv.write_csv(table, folder / "records.csv")
+    out = Workbench(folder / "records.csv", "animal", folder / "run", config.assignments(SMALL))
+    out.fit()
+    return out
+
+
+def test_a_model_that_reads_a_watermark_is_caught(watermarked: Workbench) -> None:
+    found = watermarked.explain(summary=True)
+    (decisive,) = [f for f in found if f.name == "decisive"]
+    assert decisive.verdict == "the lower left corner decides"
+    assert "the lower left corner decides" in found.lines()[0]
+    faithful = [f for f in found if f.name == "faithfulness" and f.scope["parts"] == "pixels"]
+    assert faithful[0].verdict == "better than random"
+    assert watermarked.findings("explain") == list(found)
+    page = watermarked.report().read_text(encoding="utf-8")
+    assert "What do the predictions rest on?" in page and "A right answer: pixels" in page
+    assert (watermarked.folder / "images" / "explain").is_dir()
+    # a row quotes what was found on held-out rows
+    row = watermarked.explain(row="3")
+    quoted = [f for f in row if f.name == "faithfulness" and f.scope["parts"] == "pixels"]
+    assert quoted[0].value == pytest.approx(faithful[0].value)
