@@ -261,6 +261,7 @@ class Length:
     ),
     "quality/metrics/zero.py": '"""Measures nothing."""\nclass Zero:\n    pass\n',
     "privacy/audits/silence.py": '"""Says nothing."""\nclass Silence:\n    pass\n',
+    "prediction/explainers/shrug.py": '"""Explains nothing."""\nclass Shrug:\n    pass\n',
     "prediction/fusion/nothing.py": '"""Fuses nothing."""\nclass Nothing:\n    pass\n',
     "generation/generators/grey_noise.py": '"""Grey noise."""\nclass GreyNoise:\n    pass\n',
     "data/readers/ini.py": (
@@ -297,6 +298,7 @@ def test_one_new_file_adds_a_component(tmp_path: Path) -> None:
         "rivals": {"twice"},
         "metrics": {"zero"},
         "audits": {"silence"},
+        "explainers": {"shrug"},
     }
 
 

@@ -35,6 +35,7 @@ USERS = {
     "workbench/bench.py:evaluate",  # hands it to `evaluated`
     "workbench/bench.py:predict",
     "workbench/card.py:render",  # whether there is one
+    "workbench/bench.py:explain",  # hands it on
     "workbench/describe.py:described",
     "workbench/evaluation.py:lines",  # its cross-fitted score, as words
     "workbench/evaluate.py:evaluated",  # its cross-fitted score
