@@ -35,11 +35,11 @@ USERS = {
     "workbench/bench.py:evaluate",  # hands it to `evaluated`
     "workbench/bench.py:predict",
     "workbench/card.py:render",  # whether there is one
-    "workbench/bench.py:explain",  # hands it on
     "workbench/describe.py:described",
     "workbench/evaluation.py:lines",  # its cross-fitted score, as words
     "workbench/evaluate.py:evaluated",  # its cross-fitted score
     "workbench/evaluate.py:evaluated_on",  # other rows, which it has not seen
+    "workbench/explain/answers.py:answers_of_run",  # explains its answers
     "workbench/fit.py:fit",  # makes it
     "workbench/fit.py:fitted",  # its count of rows
     "workbench/fit.py:key_of_curves",

@@ -3,8 +3,8 @@ does not hold out.
 
 A run has two predictors. The *judged* one (`RunPredictor`) is fitted on training rows alone. All
 that is measured, chosen or generated rests on it: scores on validation rows, studies, audits,
-generators, search. The *delivered* one answers `predict` and `describe` for records, and `save`
-writes it. It has more rows to learn from, and no row is left to judge it: its score is
+generators, search. The *delivered* one answers `predict`, `describe` and `explain` for records, and
+`save` writes it. It has more rows to learn from, and no row is left to judge it: its score is
 cross-fitted. `tests/workbench/run/test_delivered.py` lists the functions that may use it.
 
 What is chosen stays chosen: the fusion, its weight decay, the fields that are left out, the
